@@ -1,0 +1,10 @@
+-- What the daemon's role may do: read the two views, write the ledger, nothing else.
+-- `syncd install` runs this with the names of your configuration.
+-- It never deletes, never owns and never reads a table of the shop.
+
+GRANT USAGE ON SCHEMA syncd TO {role};
+GRANT SELECT, INSERT, UPDATE
+   ON syncd.feed, syncd.watermark, syncd.endpoint, syncd.instance,
+      syncd.batch, syncd.attempt, syncd.ledger, syncd.backfill
+   TO {role};
+GRANT SELECT ON syncd.migration TO {role};

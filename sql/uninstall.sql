@@ -1,0 +1,6 @@
+-- Removes the ledger with all it knows: which orders were sent, which were refused.
+-- The two views are yours and stay, and with them the schema that they live in.
+
+DROP TABLE IF EXISTS
+    syncd.backfill, syncd.attempt, syncd.ledger, syncd.batch, syncd.instance,
+    syncd.endpoint, syncd.watermark, syncd.feed, syncd.migration;

@@ -1,0 +1,156 @@
+"""What an answer of the API means: one outcome for everything that can come back.
+
+A batch counts as sent only when status *and* body say so (ADR-0006).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from http import HTTPStatus
+from typing import cast
+
+import msgspec
+
+MAX_REASON = 300
+"""Characters of an answer's text that are kept."""
+
+MAX_RETRY_AFTER = timedelta(hours=1)
+
+_REFUSED = frozenset({400, 422})
+_TRANSIENT = frozenset({408, 425, 429})
+
+
+class Outcome(Enum):
+    """What became of an attempt."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"  # these orders
+    CLIENT_REFUSED = "client_refused"  # us: credentials, address or form
+    TRANSIENT = "transient"  # certainly not taken; later perhaps
+    UNCLEAR = "unclear"  # perhaps taken
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer that arrived whole. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No whole answer came; `taken` is false only if nothing can have been taken."""
+
+    reason: str
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An outcome with its reason.
+
+    Attributes:
+        outcome: What became of the attempt.
+        reason: At most `MAX_REASON` characters; empty when accepted.
+        retry_after: Lower bound that the API asked for, at most an hour.
+        too_large: The body exceeds what the API takes: send fewer at once.
+        partly: The API says that it took some of the refused events.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    retry_after: timedelta = timedelta(0)
+    too_large: bool = False
+    partly: bool = False
+
+
+def judge(answer: Answer | Silence, sent: int, now: datetime) -> Verdict:
+    """Decide what an answer to `sent` events means.
+
+    Args:
+        answer: What came back.
+        sent: Number of events in the request, at least 1.
+        now: Aware; to read a Retry-After that is a date.
+    """
+    if isinstance(answer, Silence):
+        outcome = Outcome.UNCLEAR if answer.taken else Outcome.TRANSIENT
+        return Verdict(outcome, answer.reason[:MAX_REASON])
+    status = answer.status
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return _judge_success(answer, sent)
+    reason = _reason(answer)
+    if status in _REFUSED:
+        return Verdict(
+            Outcome.REFUSED, reason, partly=bool(_count(_object(answer.body)))
+        )
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return Verdict(Outcome.REFUSED, reason, too_large=True)
+    if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Verdict(Outcome.TRANSIENT, reason, _retry_after(answer, now))
+    return Verdict(Outcome.CLIENT_REFUSED, reason)
+
+
+def _judge_success(answer: Answer, sent: int) -> Verdict:
+    body = _object(answer.body)
+    if body is None:
+        return Verdict(Outcome.UNCLEAR, f"{answer.status} without a JSON object")
+    if body.get("success") is False or body.get("errors"):
+        return Verdict(Outcome.REFUSED, _reason(answer), partly=bool(_count(body)))
+    counted = _count(body)
+    if counted is not None and counted < sent:
+        return Verdict(Outcome.UNCLEAR, f"{counted} of {sent} events counted as taken")
+    return Verdict(Outcome.ACCEPTED)
+
+
+def _count(body: Mapping[str, object] | None) -> int | None:
+    """Add up what the answer says was taken; None when it does not say."""
+    counts = [(body or {}).get(name) for name in ("created", "updated")]
+    numbers = [n for n in counts if isinstance(n, int)]
+    return sum(numbers) if numbers else None
+
+
+def _object(body: bytes) -> dict[str, object] | None:
+    try:
+        decoded: object = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return cast("dict[str, object]", decoded) if isinstance(decoded, dict) else None
+
+
+def _reason(answer: Answer) -> str:
+    """Name the status and the first error's text, in one line."""
+    text = _first_error(_object(answer.body) or {})
+    line = " ".join(f"HTTP {answer.status} {text}".split())
+    return line[:MAX_REASON]
+
+
+def _first_error(body: Mapping[str, object]) -> str:
+    errors = body.get("errors")
+    if isinstance(errors, list) and errors:
+        first = cast("list[object]", errors)[0]
+        if isinstance(first, dict):
+            named = cast("dict[str, object]", first)
+            return f"{named.get('code', '')} {named.get('message', '')}"
+        return str(first)
+    return str(errors) if isinstance(errors, str) else ""
+
+
+def _retry_after(answer: Answer, now: datetime) -> timedelta:
+    value = answer.headers.get("retry-after", "").strip()
+    if value.isdecimal():
+        wait = timedelta(seconds=min(int(value[:9]), 3600))
+    else:
+        wait = _until(value, now)
+    return max(timedelta(0), min(wait, MAX_RETRY_AFTER))
+
+
+def _until(date: str, now: datetime) -> timedelta:
+    try:
+        moment = parsedate_to_datetime(date)
+    except ValueError:
+        return timedelta(0)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now

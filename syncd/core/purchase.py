@@ -1,0 +1,326 @@
+"""The Purchase event of one order: whole and valid, or not sent at all.
+
+A row of the `purchases` view becomes an event, or a reason that a shop owner
+understands. Field names and forms follow Squeezely's documentation as far as it
+is known (ADR-0004).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from typing import cast
+from zoneinfo import ZoneInfo
+
+VENDOR_ZONE = ZoneInfo("Europe/Amsterdam")
+"""The zone in which Squeezely reads and shows times (documented as "CET")."""
+
+MAX_TEXT = 1_000
+"""Characters that a text field may have; the vendor documents no bound."""
+
+MAX_AMOUNT = Decimal(10) ** 12
+CENT = Decimal("0.01")
+
+TEXT_FIELDS = frozenset(
+    {
+        "firstname",
+        "lastname",
+        "gender",
+        "birthdate",
+        "phone",
+        "postcode",
+        "city",
+        "country",
+        "userid",
+        "newsletter",
+        "service",
+        "marketing",
+        "mobile_advertiser_ID",
+        "checkin_date",
+        "checkout_date",
+        "sqzly_cookie",
+    }
+)
+OWN_FIELDS = frozenset(
+    {"orderid", "email", "currency", "totalvalue", "language", "products", "timestamp"}
+)
+PRODUCT_FIELDS = frozenset(
+    {"id", "name", "price", "quantity", "language", "category_ids"}
+)
+
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2})?")
+_FORMS = {
+    "country": (re.compile(r"[A-Z]{2}"), "two capital letters like NL"),
+    "gender": (re.compile(r"M|F|U|male|female|unknown"), "M, F or U"),
+    "birthdate": (
+        re.compile(r"\d{4}-\d{2}-\d{2}|\d{2}-\d{2}-\d{4}"),
+        "a date like 1980-12-31",
+    ),
+    "newsletter": (re.compile(r"yes|no"), "yes or no"),
+    "service": (re.compile(r"yes|no"), "yes or no"),
+    "marketing": (re.compile(r"yes|no"), "yes or no"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a shop asks of its events beyond the minimum.
+
+    Attributes:
+        require_language: Refuse an order without a language (shops with several).
+        require_currency: Refuse an order without a currency (shops with several).
+        zone: Zone of times that the view gives without one.
+    """
+
+    require_language: bool = False
+    require_currency: bool = False
+    zone: tzinfo = UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """An event that may be sent: `event` holds only what JSON can carry."""
+
+    orderid: str
+    event: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why this order cannot be sent, in words for a shop owner."""
+
+    reason: str
+    orderid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """What the order still lacks and may get from a later transaction."""
+
+    reason: str
+    orderid: str | None = None
+
+
+class _InvalidError(Exception):
+    """Carries a reason from a field's rule to `render`; never leaves this module."""
+
+
+class _MissingError(_InvalidError):
+    """The field is absent, which time may cure."""
+
+
+def unknown_fields(columns: Iterable[str]) -> list[str]:
+    """Tell which columns of `purchases` are no field of Squeezely's, sorted."""
+    known = OWN_FIELDS | TEXT_FIELDS | {"order_key"}
+    return sorted(c for c in columns if c not in known and not c.startswith("custom_"))
+
+
+def render(
+    row: Mapping[str, object], confirmed_at: datetime, rules: Rules, now: datetime
+) -> Purchase | Rejection | NotReady:
+    """Make the event of an order from its row in `purchases`.
+
+    Args:
+        row: Columns by name; numbers are int or Decimal, `products` a list.
+            Absent, None and empty text all mean "unknown" and are left out.
+        confirmed_at: Aware; the event's time unless the row has `timestamp`.
+        rules: The shop's own demands.
+        now: Aware; a later time is sent as this one (clocks of shops run ahead).
+    """
+    given = {k: v for k, v in row.items() if v is not None and v != ""}
+    given.pop("order_key", None)
+    orderid = None
+    try:
+        orderid = _identifier("orderid", given.pop("orderid", None))
+        return Purchase(orderid, _event(orderid, given, confirmed_at, rules, now))
+    except _MissingError as missing:
+        return NotReady(str(missing), orderid)
+    except _InvalidError as invalid:
+        return Rejection(str(invalid), orderid)
+
+
+def _event(
+    orderid: str,
+    given: dict[str, object],
+    confirmed_at: datetime,
+    rules: Rules,
+    now: datetime,
+) -> dict[str, object]:
+    event: dict[str, object] = {
+        "event": "Purchase",
+        "email": _email(given.pop("email", None)),
+        "orderid": orderid,
+        "timestamp": _timestamp(given.pop("timestamp", confirmed_at), rules.zone, now),
+    }
+    products = given.pop("products", None)
+    event |= _currency(given, rules) | _language(given, rules)
+    if "totalvalue" in given:
+        event["totalvalue"] = _amount("totalvalue", given.pop("totalvalue"))
+    for name, value in given.items():
+        event[name] = _other(name, value)
+    event["products"] = _products(products)
+    return event
+
+
+def _identifier(name: str, value: object) -> str:
+    if value is None or value == "":
+        raise _MissingError(f"{name} is missing")
+    text = _text(name, value)
+    if _CONTROL.search(text):
+        raise _InvalidError(f"{name} holds control characters")
+    return text
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str | int | Decimal) or isinstance(value, bool):
+        raise _InvalidError(f"{name} is not a text")
+    text = value if isinstance(value, str) else format(value)
+    if len(text) > MAX_TEXT:
+        raise _InvalidError(f"{name} has {len(text)} characters, more than {MAX_TEXT}")
+    return text
+
+
+def _email(value: object) -> str:
+    if value is None:
+        raise _MissingError("email is missing")
+    email = _text("email", value)
+    if not _EMAIL.fullmatch(email) and not _SHA256.fullmatch(email):
+        raise _InvalidError("email is not an address like name@example.com")
+    return email
+
+
+def _amount(name: str, value: object) -> int | Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise _InvalidError(f"{name} is not a number")
+    amount = Decimal(value)
+    if not amount.is_finite() or abs(amount) > MAX_AMOUNT:
+        raise _InvalidError(f"{name} is not a usable amount")
+    if amount < 0:
+        raise _InvalidError(f"{name} is negative")
+    rounded = amount.quantize(CENT, ROUND_HALF_UP)
+    return int(rounded) if rounded == rounded.to_integral_value() else rounded
+
+
+def _currency(given: dict[str, object], rules: Rules) -> dict[str, object]:
+    currency = given.pop("currency", None)
+    if currency is None:
+        if rules.require_currency:
+            raise _InvalidError("currency is missing (require_currency is on)")
+        return {}
+    if not isinstance(currency, str) or not re.fullmatch(r"[A-Z]{3}", currency):
+        raise _InvalidError("currency is not three capital letters like EUR")
+    return {"currency": currency}
+
+
+def _language(given: dict[str, object], rules: Rules) -> dict[str, object]:
+    language = given.pop("language", None)
+    if language is None:
+        if rules.require_language:
+            raise _InvalidError("language is missing (require_language is on)")
+        return {}
+    return {"language": _language_code("language", language)}
+
+
+def _language_code(name: str, value: object) -> str:
+    if not isinstance(value, str) or not _LANGUAGE.fullmatch(value):
+        raise _InvalidError(f"{name} is not a language code like nl-NL")
+    return value
+
+
+def _other(name: str, value: object) -> object:
+    """Check a profile field or pass a custom one."""
+    if name in TEXT_FIELDS:
+        text = _text(name, value)
+        form, hint = _FORMS.get(name, (None, ""))
+        if form is not None and not form.fullmatch(text):
+            raise _InvalidError(f"{name} is not {hint}")
+        return text
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | Decimal):
+        return _amount_of_any_sign(name, value)
+    return _text(name, value)
+
+
+def _amount_of_any_sign(name: str, value: int | Decimal) -> int | Decimal:
+    sign = -1 if value < 0 else 1
+    return sign * _amount(name, abs(value))
+
+
+def _products(value: object) -> list[dict[str, object]]:
+    if value is None or value == []:
+        raise _MissingError("there are no products")
+    if not isinstance(value, list):
+        raise _InvalidError("products is not a JSON array")
+    lines = cast("list[object]", value)
+    return [_product(f"products[{n}]", line) for n, line in enumerate(lines)]
+
+
+def _product(where: str, value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise _InvalidError(f"{where} is not a JSON object")
+    line = cast("dict[str, object]", value)
+    given = {k: v for k, v in line.items() if v is not None and v != ""}
+    if unknown := given.keys() - PRODUCT_FIELDS:
+        raise _InvalidError(
+            f"{where} has {min(unknown)!r}, which is no field of a product"
+        )
+    if "id" not in given:
+        raise _InvalidError(f"{where} has no id (the SKU)")
+    product: dict[str, object] = {"id": _identifier(f"{where}.id", given["id"])}
+    if "name" in given:
+        product["name"] = _text(f"{where}.name", given["name"])
+    product["quantity"] = _quantity(f"{where}.quantity", given.get("quantity"))
+    if "price" in given:
+        product["price"] = _amount(f"{where}.price", given["price"])
+    if "language" in given:
+        product["language"] = _language_code(f"{where}.language", given["language"])
+    if "category_ids" in given:
+        product["category_ids"] = _categories(where, given["category_ids"])
+    return product
+
+
+def _quantity(name: str, value: object) -> int:
+    if value is None:
+        raise _InvalidError(f"{name} is missing")
+    amount = _amount(name, value)
+    if not isinstance(amount, int) or amount < 1:
+        raise _InvalidError(f"{name} is not a whole number of at least 1")
+    return amount
+
+
+def _categories(where: str, value: object) -> list[str]:
+    if not isinstance(value, list):
+        raise _InvalidError(f"{where}.category_ids is not a JSON array")
+    ids = cast("list[object]", value)
+    return [_text(f"{where}.category_ids", one) for one in ids]
+
+
+def _timestamp(value: object, zone: tzinfo, now: datetime) -> str:
+    """Write a time as ATOM does: local to the vendor, whole seconds, numeric offset.
+
+    Right when the API honours the offset, and still right when it ignores it.
+    """
+    try:
+        moment = _moment(value, zone)
+        return min(moment, now).astimezone(VENDOR_ZONE).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError, InvalidOperation):
+        raise _InvalidError(
+            "timestamp is not a time like 2026-11-20T14:03:07+01:00"
+        ) from None
+
+
+def _moment(value: object, zone: tzinfo) -> datetime:
+    if isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+    elif isinstance(value, int | Decimal) and not isinstance(value, bool):
+        moment = datetime.fromtimestamp(int(value), UTC)
+    else:
+        raise ValueError(value)  # noqa: TRY004  # the caller reads one kind
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
