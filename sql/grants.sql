@@ -7,4 +7,5 @@ GRANT SELECT, INSERT, UPDATE
    ON syncd.feed, syncd.watermark, syncd.endpoint, syncd.instance,
       syncd.batch, syncd.attempt, syncd.ledger, syncd.backfill
    TO {role};
+GRANT USAGE ON SEQUENCE syncd.batch_batch_id_seq TO {role};
 GRANT SELECT ON syncd.migration TO {role};

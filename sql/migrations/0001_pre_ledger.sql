@@ -86,14 +86,14 @@ CREATE TABLE syncd.batch (
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
     CONSTRAINT batch_lane_known CHECK (lane IN ('live', 'backfill')),
     CONSTRAINT batch_state_known
-        CHECK (state IN ('pending', 'sending', 'delivered', 'split', 'adopted')),
+        CHECK (state IN ('pending', 'sending', 'delivered', 'dissolved', 'adopted')),
     CONSTRAINT batch_counts_positive
-        CHECK (orders >= 0 AND attempts >= 0 AND uncertain BETWEEN 0 AND attempts),
+        CHECK (orders >= 0 AND attempts >= 0 AND uncertain >= 0),
     CONSTRAINT batch_claim_has_lease
         CHECK ((state = 'sending') = (lease_until IS NOT NULL AND instance_id IS NOT NULL)),
     CONSTRAINT batch_settled_once
-        CHECK ((state IN ('delivered', 'split', 'adopted')) = (settled_at IS NOT NULL)),
-    CONSTRAINT batch_split_is_empty CHECK (state <> 'split' OR orders = 0)
+        CHECK ((state IN ('delivered', 'dissolved', 'adopted')) = (settled_at IS NOT NULL)),
+    CONSTRAINT batch_dissolved_is_empty CHECK (state <> 'dissolved' OR orders = 0)
 ) WITH (fillfactor = 80);
 
 CREATE INDEX batch_due

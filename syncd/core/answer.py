@@ -20,6 +20,9 @@ MAX_RETRY_AFTER = timedelta(hours=1)
 
 _REFUSED = frozenset({400, 422})
 _TRANSIENT = frozenset({408, 425, 429})
+_BEHIND_A_GATEWAY = frozenset(
+    {500, 502, 504}
+)  # the work may have been done all the same
 
 
 class Outcome(Enum):
@@ -58,14 +61,15 @@ class Verdict:
         reason: At most `MAX_REASON` characters; empty when accepted.
         retry_after: Lower bound that the API asked for, at most an hour.
         too_large: The body exceeds what the API takes: send fewer at once.
-        partly: The API says that it took some of the refused events.
+        maybe_taken: Some of the events may have been taken, whatever the answer says;
+            sending them again is a possible repeat.
     """
 
     outcome: Outcome
     reason: str = ""
     retry_after: timedelta = timedelta(0)
     too_large: bool = False
-    partly: bool = False
+    maybe_taken: bool = False
 
 
 def judge(answer: Answer | Silence, sent: int, now: datetime) -> Verdict:
@@ -78,7 +82,7 @@ def judge(answer: Answer | Silence, sent: int, now: datetime) -> Verdict:
     """
     if isinstance(answer, Silence):
         outcome = Outcome.UNCLEAR if answer.taken else Outcome.TRANSIENT
-        return Verdict(outcome, answer.reason[:MAX_REASON])
+        return Verdict(outcome, answer.reason[:MAX_REASON], maybe_taken=answer.taken)
     status = answer.status
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return _judge_success(answer, sent)
@@ -90,20 +94,32 @@ def judge(answer: Answer | Silence, sent: int, now: datetime) -> Verdict:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return Verdict(Outcome.REFUSED, reason, too_large=True)
     if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Verdict(Outcome.TRANSIENT, reason, _retry_after(answer, now))
+        maybe_taken = status in _BEHIND_A_GATEWAY
+        wait = _retry_after(answer, now)
+        return Verdict(Outcome.TRANSIENT, reason, wait, maybe_taken=maybe_taken)
     return Verdict(Outcome.CLIENT_REFUSED, reason)
 
 
 def _judge_success(answer: Answer, sent: int) -> Verdict:
     body = _object(answer.body)
     if body is None:
-        return Verdict(Outcome.UNCLEAR, f"{answer.status} without a JSON object")
+        return Verdict(
+            Outcome.UNCLEAR, f"{answer.status} without a JSON object", maybe_taken=True
+        )
     if body.get("success") is False or body.get("errors"):
-        return Verdict(Outcome.REFUSED, _reason(answer), partly=bool(_count(body)))
+        partial = _is_partial(answer, sent)
+        return Verdict(Outcome.REFUSED, _reason(answer), maybe_taken=partial)
     counted = _count(body)
     if counted is not None and counted < sent:
-        return Verdict(Outcome.UNCLEAR, f"{counted} of {sent} events counted as taken")
+        reason = f"{counted} of {sent} events counted as taken"
+        return Verdict(Outcome.UNCLEAR, reason, maybe_taken=True)
     return Verdict(Outcome.ACCEPTED)
+
+
+def _is_partial(answer: Answer, sent: int) -> bool:
+    """Whether a refusal may concern only some of the events."""
+    counted = _count(_object(answer.body))
+    return sent > 1 if counted is None else counted > 0
 
 
 def _count(body: Mapping[str, object] | None) -> int | None:

@@ -71,7 +71,8 @@ class Rules:
     """What a shop asks of its events beyond the minimum.
 
     Attributes:
-        require_language: Refuse an order without a language (shops with several).
+        require_language: Refuse an order whose products do not all name their
+            language (shops with several; the vendor reads it per product).
         require_currency: Refuse an order without a currency (shops with several).
         zone: Zone of times that the view gives without one.
     """
@@ -157,12 +158,14 @@ def _event(
         "timestamp": _timestamp(given.pop("timestamp", confirmed_at), rules.zone, now),
     }
     products = given.pop("products", None)
-    event |= _currency(given, rules) | _language(given, rules)
+    event |= _currency(given, rules) | _language(given)
     if "totalvalue" in given:
         event["totalvalue"] = _amount("totalvalue", given.pop("totalvalue"))
     for name, value in given.items():
         event[name] = _other(name, value)
-    event["products"] = _products(products)
+    event["products"] = lines = _products(products)
+    if rules.require_language and not all("language" in line for line in lines):
+        raise _InvalidError("a product has no language (require_language is on)")
     return event
 
 
@@ -216,13 +219,11 @@ def _currency(given: dict[str, object], rules: Rules) -> dict[str, object]:
     return {"currency": currency}
 
 
-def _language(given: dict[str, object], rules: Rules) -> dict[str, object]:
+def _language(given: dict[str, object]) -> dict[str, object]:
     language = given.pop("language", None)
-    if language is None:
-        if rules.require_language:
-            raise _InvalidError("language is missing (require_language is on)")
-        return {}
-    return {"language": _language_code("language", language)}
+    return (
+        {} if language is None else {"language": _language_code("language", language)}
+    )
 
 
 def _language_code(name: str, value: object) -> str:

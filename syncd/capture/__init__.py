@@ -1,0 +1,1 @@
+"""Ways to find newly confirmed orders; one admission into the ledger."""

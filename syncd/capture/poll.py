@@ -1,0 +1,134 @@
+"""Capture by polling: orders are taken at once, the watermark moves when it is true.
+
+The invariant: the watermark passes an instant only after everything that could still
+add an order stamped at or before it has ended (ADR-0003).
+"""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from syncd.core.window import Vxid, Window, with_prepared, without_ended
+from syncd.ledger import Ledger
+from syncd.source import Source
+
+SLACK = timedelta(seconds=5)
+"""How far before the last look an ordinary look begins."""
+
+WHOLE_SECONDS = 30.0
+"""How often the whole open window is read, for stamps older than `SLACK`."""
+
+HELD_SECONDS = 60.0
+"""Age from which a window that cannot be closed is worth a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What one poll did."""
+
+    orders: int
+    watermark: datetime | None  # where it moved to, None when it stayed
+    held: Window | None  # the window that waits unusually long
+
+
+class Poll:
+    """Finds newly confirmed orders; call `poll` again and again, from one thread."""
+
+    def __init__(
+        self, source: Source, ledger: Ledger, *, lookback: timedelta, size: int
+    ) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._lookback = lookback
+        self._size = size
+        self._step = max(timedelta(seconds=1), min(lookback / 60, timedelta(seconds=5)))
+        self.forget()
+
+    def forget(self) -> None:
+        """Start over; for a new connection, since transaction ids may be reused."""
+        self._window: Window | None = None
+        self._opened_at: datetime | None = None
+        self._seen: dict[Vxid, datetime] = {}
+        self._looked_at: datetime | None = None
+        self._whole_at = float("-inf")
+
+    def poll(self) -> Captured:
+        """Look once.
+
+        Raises:
+            SyncdError: The database failed; `forget` before the next look.
+        """
+        now = self._source.clock()
+        running = self._source.running()
+        lower = self._since(now, running)
+        orders = self._look(lower)
+        self._advance(now, running)
+        watermark = None
+        if self._window is not None and self._window.is_closable:
+            late, watermark = self._close(self._window)
+            orders += late
+        return Captured(orders, watermark, self._held(now))
+
+    def poll_until_closed(self, patience_seconds: float) -> Captured:
+        """Look until a window closed or the patience ends; for `run --once`."""
+        deadline = time.monotonic() + patience_seconds
+        captured = self.poll()
+        orders = captured.orders
+        while captured.watermark is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+            captured = self.poll()
+            orders += captured.orders
+        return replace(captured, orders=orders)
+
+    def _since(self, now: datetime, running: frozenset[Vxid]) -> datetime | None:
+        """Tell from when on an order may have become visible; None: read it all.
+
+        A transaction that ended since the last look may have stamped its orders when
+        it was first seen, or shortly before.
+        """
+        ended = [seen for vxid, seen in self._seen.items() if vxid not in running]
+        looked_at, self._looked_at = self._looked_at, now
+        self._seen = {v: self._seen.get(v, looked_at or now) for v in running}
+        if looked_at is None or time.monotonic() - self._whole_at > WHOLE_SECONDS:
+            return None
+        return min([looked_at, *ended]) - SLACK
+
+    def _look(self, lower: datetime | None) -> int:
+        with self._ledger.admission() as watermark:
+            if lower is None:
+                self._whole_at = time.monotonic()
+            start = max(watermark, lower or watermark)
+            return self._admit(start, None)
+
+    def _admit(self, lower: datetime, upper: datetime | None) -> int:
+        return self._ledger.admit(
+            self._source.views, lower, upper or "infinity", size=self._size
+        )
+
+    def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:
+        """Open a window, or bring the open one nearer to its end."""
+        if self._window is None:
+            if self._opened_at is None or now - self._opened_at >= self._step:
+                self._window = Window(now - self._lookback, running)
+                self._opened_at = now
+        else:
+            self._window = without_ended(self._window, running)
+        window = self._window
+        if window and (window.is_ready_for_prepared or window.prepared):
+            self._window = with_prepared(window, self._source.prepared())
+
+    def _close(self, window: Window) -> tuple[int, datetime | None]:
+        """Read the window once more and move the watermark, in one transaction."""
+        with self._ledger.admission() as watermark:
+            orders = 0
+            if watermark < window.upper:
+                orders = self._admit(watermark, window.upper)
+            moved = self._ledger.move_watermark(window.upper)
+        self._window = None
+        return orders, window.upper if moved else None
+
+    def _held(self, now: datetime) -> Window | None:
+        if self._window is None or self._opened_at is None:
+            return None
+        age = (now - self._opened_at).total_seconds()
+        return self._window if age > HELD_SECONDS else None

@@ -1,0 +1,203 @@
+"""The door to PostgreSQL: one connection, its settings, its named statements.
+
+Drivers' errors are translated here, once; psycopg's connections are used in
+`ledger`, `source` and `install` only, always through `Database`.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import LiteralString, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import tuple_row
+
+from syncd.errors import (
+    DatabaseUnavailableError,
+    PermissionDeniedError,
+    SchemaMismatchError,
+    SyncdError,
+    UnreadableRowError,
+)
+
+Row = tuple[object, ...]
+
+_CONNECT = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+_SESSION = {
+    "statement_timeout": "30s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
+    "default_transaction_isolation": "read committed",
+    "plan_cache_mode": "force_custom_plan",  # a window is small, a generic plan not
+    "jit": "off",
+}
+_LOGIN_REFUSED = re.compile(
+    r"password authentication failed|no password supplied|does not exist|"
+    r"authentication failed|no pg_hba.conf entry|not permitted to log in|"
+    r"permission denied for database",
+)
+
+
+def dsn_fault(dsn: str) -> str | None:
+    """Tell what is wrong with a connection string's form, without quoting it."""
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        return "is not a libpq connection string or URI"
+    return None
+
+
+def describe(dsn: str) -> str:
+    """Name host and database of a connection string, without its secrets."""
+    parts = conninfo_to_dict(dsn)
+    return f"{parts.get('host') or 'the local socket'}/{parts.get('dbname') or ''}"
+
+
+@cache
+def statements() -> Mapping[str, str]:
+    """The statements of `queries.sql` by name."""
+    text = (files("syncd") / "queries.sql").read_text(encoding="utf-8")
+    parts = re.split(r"^-- name: (\w+) :\w+$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def named(name: str, **identifiers: sql.Composable) -> sql.Composed:
+    """Compose the statement `name` with quoted identifiers for its braces."""
+    return vetted(statements()[name]).format(**identifiers)
+
+
+def vetted(text: str) -> sql.SQL:
+    """Take a statement from a file of the distribution as safe."""
+    # basedpyright wants the cast, mypy sees a str in it
+    return sql.SQL(cast("LiteralString", text))  # type: ignore[redundant-cast]
+
+
+def identifier(dotted: str) -> sql.Identifier:
+    """Quote a name like `syncd.purchases`."""
+    return sql.Identifier(*dotted.split("."))
+
+
+class Database:
+    """One connection in autocommit, opened on first use and again after it broke.
+
+    Not for use by two threads at once.
+    """
+
+    def __init__(
+        self, dsn: str, *, application_name: str = "syncd", time_zone: str | None = None
+    ) -> None:
+        self.dsn = make_conninfo(dsn, application_name=application_name, **_CONNECT)
+        self._session = _SESSION | ({"TimeZone": time_zone} if time_zone else {})
+        self._connection: psycopg.Connection[Row] | None = None
+        self._on_open: list[Callable[[], None]] = []
+        self._guard = threading.Lock()
+
+    def on_open(self, action: Callable[[], None]) -> None:
+        """Run `action` each time that a connection has been opened."""
+        self._on_open.append(action)
+
+    def all(self, statement: sql.Composed, **params: object) -> list[Row]:
+        """Run a statement and return its rows, in the statement's order."""
+        with self.translated():
+            cursor = self._open().execute(statement, params or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def one(self, statement: sql.Composed, **params: object) -> Row:
+        """Run a statement that returns exactly one row."""
+        (row,) = self.all(statement, **params)
+        return row
+
+    def run(self, statement: sql.Composed, **params: object) -> int:
+        """Run a statement; return the number of rows that it touched."""
+        with self.translated():
+            return self._open().execute(statement, params or None).rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Group statements into one READ COMMITTED transaction."""
+        with self.translated():
+            connection = self._open()
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            with connection.transaction():
+                yield
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another."""
+        with self._guard:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def cancel(self) -> None:
+        """Cancel what runs on the connection; safe from any thread."""
+        with self._guard:
+            connection = self._connection
+        if connection is not None:
+            connection.cancel_safe(timeout=1.0)
+
+    def _open(self) -> psycopg.Connection[Row]:
+        if self._connection is None or self._connection.broken:
+            self.close()
+            connection = psycopg.connect(
+                self.dsn, autocommit=True, row_factory=tuple_row, prepare_threshold=None
+            )
+            self._connection = connection
+            for name, value in self._session.items():
+                connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+            for action in self._on_open:
+                action()
+        return self._connection
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn the driver's errors into syncd's.
+
+        Raises:
+            SyncdError: One of its kinds; `UnreadableRowError` for bad data.
+        """
+        try:
+            yield
+        except psycopg.Error as error:
+            if self._connection is not None and self._connection.broken:
+                self.close()
+            raise _translate(error, self.dsn) from error
+
+
+def _translate(error: psycopg.Error, dsn: str) -> SyncdError:
+    state = error.sqlstate
+    message = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
+    if state is None:
+        return _connect_fault(message, dsn)
+    if state == "42501":
+        return PermissionDeniedError(
+            message, "Run `syncd install` as the views' owner."
+        )
+    if state in {"42P01", "3F000", "42703", "42883", "42804"}:
+        return SchemaMismatchError(message, "Run `syncd check` to see what is missing.")
+    if state[:2] in {"08", "40", "53", "57", "55"} or state == "25P03":
+        return DatabaseUnavailableError(message, "syncd tries again by itself.")
+    return UnreadableRowError(state)
+
+
+def _connect_fault(message: str, dsn: str) -> SyncdError:
+    where = describe(dsn)
+    if found := _LOGIN_REFUSED.search(message):
+        return PermissionDeniedError(
+            f"PostgreSQL at {where} refuses the login: {found.group()}",
+            "Check source.dsn: user, password and database name.",
+        )
+    return DatabaseUnavailableError(
+        f"PostgreSQL at {where} cannot be reached",
+        f"Check source.dsn and that the server runs (the driver says: {message}).",
+    )

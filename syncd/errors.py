@@ -1,0 +1,94 @@
+"""Errors that tell the daemon how to react and the operator what to do next."""
+
+from enum import Enum, IntEnum
+from typing import ClassVar
+
+
+class Reaction(Enum):
+    """What the daemon does when an error reaches it."""
+
+    RETRY = "retry"  # transient: keep the watermark, back off, try again
+    HOLD = "hold"  # sending is refused: keep capturing, send nothing, raise the alarm
+    STOP = "stop"  # only a person can fix it: log the hint and exit
+
+
+class ExitCode(IntEnum):
+    """How a command ends (sysexits where one fits)."""
+
+    OK = 0
+    FAILED = 1  # done, but the result is not what was asked for
+    USAGE = 64
+    UNAVAILABLE = 69  # the database cannot be reached
+    BUG = 70
+    LEFT = 75  # something is left to do; run again later
+    PERMISSION = 77
+    CONFIG = 78
+
+
+class SyncdError(Exception):
+    """What is wrong, in one line, with what to do next.
+
+    Attributes:
+        hint: The next step, a sentence.
+    """
+
+    reaction: ClassVar[Reaction] = Reaction.STOP
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(SyncdError):
+    """The configuration cannot be used."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class SchemaMismatchError(SyncdError):
+    """A view or the ledger is missing or not of the form that syncd needs."""
+
+    reaction = Reaction.HOLD
+    exit_code = ExitCode.CONFIG
+
+
+class PermissionDeniedError(SyncdError):
+    """The role lacks a right, or may not log in."""
+
+    reaction = Reaction.HOLD
+    exit_code = ExitCode.PERMISSION
+
+
+class ClonedDatabaseError(SyncdError):
+    """The ledger was made in another database cluster: a copy must not send."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class DatabaseUnavailableError(SyncdError):
+    """PostgreSQL does not answer, or broke the connection."""
+
+    reaction = Reaction.RETRY
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class UnreadableRowError(SyncdError):
+    """A view raises an error over a row's data, for instance a failing cast.
+
+    Attributes:
+        sqlstate: Its code; the text is not kept, since it quotes the data.
+    """
+
+    reaction = Reaction.HOLD
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(
+            f"a view cannot be read: SQLSTATE {sqlstate}",
+            "Select the row from the view to see the error, then mend the view.",
+        )
+        self.sqlstate = sqlstate
+
+
+class OrderUnknownError(SyncdError):
+    """No such order in the views or the ledger."""

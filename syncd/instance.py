@@ -1,0 +1,72 @@
+"""A running daemon among others: its lock says that it lives, its claims are its own.
+
+A claim is taken over only past its lease, or when its owner is provably dead: its
+advisory lock is free *and* its process is gone from this very host.
+"""
+
+import os
+import socket
+from pathlib import Path
+from typing import cast
+
+from syncd.database import Database, named
+
+
+def this_host() -> str:
+    """Name this boot of this machine and its process namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    namespace = Path("/proc/self/ns/pid")
+    parts = [socket.gethostname()]
+    if boot.exists():
+        parts.append(boot.read_text(encoding="ascii").strip())
+    if namespace.exists():
+        parts.append(str(namespace.stat().st_ino))
+    return "/".join(parts)
+
+
+class Instance:
+    """This process in the ledger; keeps a connection that holds its lock."""
+
+    def __init__(self, database: Database, feed_id: int) -> None:
+        self._database = database
+        self._feed_id = feed_id
+        self._host = this_host()
+        (number,) = database.one(
+            named("start_instance"), feed=feed_id, host=self._host, pid=os.getpid()
+        )
+        self.number = cast("int", number)
+        database.on_open(self._lock)
+        self._lock()
+
+    def _lock(self) -> None:
+        self._database.one(named("hold_instance_lock"), instance=self.number)
+
+    def sweep(self) -> list[tuple[int, int, int]]:
+        """Free claims whose outcome nobody will settle any more.
+
+        Returns:
+            Batch, attempt and number of orders of each, ordered by batch.
+        """
+        rows = self._database.all(named("unlocked_claimants"), feed=self._feed_id)
+        dead = [cast("int", row[0]) for row in rows if self._is_dead(*row)]
+        freed = self._database.all(named("take_over"), feed=self._feed_id, dead=dead)
+        return cast("list[tuple[int, int, int]]", freed)
+
+    def _is_dead(self, number: object, host: object, pid: object, _: object) -> bool:
+        if number == self.number or host != self._host:
+            return False
+        return pid == os.getpid() or not _is_running(cast("int", pid))
+
+    def stop(self) -> None:
+        """Say that this instance ended in order."""
+        self._database.run(named("stop_instance"), instance=self.number)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

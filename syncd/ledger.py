@@ -1,0 +1,314 @@
+"""The durable record: one row per order, and every transition of a batch.
+
+Each transition is one statement, fenced by the attempt's number: what was settled
+or taken over meanwhile is not touched. An order is admitted under the watermark's
+row lock, in the transaction that moves the watermark (ADR-0002).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, cast
+
+from syncd.database import Database, named
+from syncd.source import Views
+
+Lane = Literal["live", "backfill"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of a claimed batch; `waiting_since` when it was not ready before."""
+
+    key: str
+    confirmed_at: datetime
+    waiting_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A batch that is ours until the lease ends, with its orders as confirmed."""
+
+    batch_id: int
+    attempt: int
+    uncertain: int
+    refused_at: datetime | None
+    orders: Sequence[Order]
+    claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was sent and answered; `reason` is empty when accepted."""
+
+    outcome: str
+    status: int | None = None
+    reason: str | None = None
+    sent: int = 0
+    sha256: bytes | None = None
+    orderids: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """An order set aside: `rejected` or `withdrawn`, and why."""
+
+    key: str
+    state: Literal["rejected", "withdrawn"]
+    reason: str
+    orderid: str | None
+
+
+class Ledger:
+    """Every state of every order of one started feed."""
+
+    def __init__(self, database: Database, feed_id: int) -> None:
+        self.database = database
+        self.feed_id = feed_id
+
+    # Capture
+
+    @contextmanager
+    def admission(self) -> Iterator[datetime]:
+        """Hold the watermark's row; yield the watermark. One at a time per feed."""
+        with self.database.transaction():
+            (watermark,) = self.database.one(named("lock_watermark"), feed=self.feed_id)
+            yield cast("datetime", watermark)
+
+    def admit(
+        self,
+        views: Views,
+        lower: datetime,
+        upper: datetime | Literal["infinity"],
+        *,
+        size: int,
+        lane: Lane = "live",
+        adopt: bool = False,
+    ) -> int:
+        """Write the orders of a range that the ledger lacks; within `admission`.
+
+        Args:
+            views: Where `confirmed_orders` is.
+            lower: Excluded.
+            upper: Included.
+            size: Orders that a batch may hold.
+            lane: Where they wait to be sent.
+            adopt: Count them as handled by somebody else.
+
+        Returns:
+            Number of orders that were new.
+        """
+        (orders, _) = self.database.one(
+            views.statement("admit"),
+            feed=self.feed_id,
+            lower=lower,
+            upper=upper,
+            size=size,
+            lane=lane,
+            state="adopted" if adopt else "pending",
+        )
+        return cast("int", orders)
+
+    def move_watermark(self, upper: datetime) -> bool:
+        """Move the watermark forward; False when it is there already."""
+        moved = self.database.run(
+            named("move_watermark"), feed=self.feed_id, upper=upper
+        )
+        return moved > 0
+
+    def watermark(self) -> datetime:
+        """Read the watermark."""
+        row = self.database.one(named("watermark"), feed=self.feed_id)
+        return cast("datetime", row[0])
+
+    # Delivery
+
+    def claim(self, instance: int, lane: Lane, lease: timedelta) -> Claim | None:
+        """Take the oldest due batch of a lane; None when there is none."""
+        rows = self.database.all(
+            named("claim"),
+            feed=self.feed_id,
+            lane=lane,
+            instance=instance,
+            lease=lease,
+        )
+        if not rows:
+            return None
+        batch_id, attempt, uncertain, refused_at, keys, times, waiting, now = rows[0]
+        columns = (keys or [], times or [], waiting or [])
+        orders = [
+            Order(*order)
+            for order in zip(
+                *cast(
+                    "tuple[list[str], list[datetime], list[datetime | None]]", columns
+                ),
+                strict=True,
+            )
+        ]
+        return Claim(
+            cast("int", batch_id),
+            cast("int", attempt),
+            cast("int", uncertain),
+            cast("datetime | None", refused_at),
+            orders,
+            cast("datetime", now),
+        )
+
+    def next_due_seconds(self) -> float | None:
+        """Tell in how many seconds something may be claimed; None: nothing waits."""
+        (seconds,) = self.database.one(named("next_due"), feed=self.feed_id)
+        return cast("float | None", seconds)
+
+    def except_orders(self, claim: Claim, exemptions: Sequence[Exemption]) -> None:
+        """Set orders of a claimed batch aside."""
+        self.database.run(
+            named("except_orders"),
+            **self._fence(claim),
+            keys=[e.key for e in exemptions],
+            states=[e.state for e in exemptions],
+            reasons=[e.reason for e in exemptions],
+            orderids=[e.orderid for e in exemptions],
+        )
+
+    def postpone(self, claim: Claim, keys: Sequence[str], wait: timedelta) -> None:
+        """Move orders that are not ready into a batch of their own, due later."""
+        self._move(claim, keys, wait=wait, waits=True)
+
+    def split(
+        self,
+        claim: Claim,
+        pieces: Iterable[Sequence[str]],
+        receipt: Receipt,
+        *,
+        refused: bool,
+        uncertain: bool = False,
+    ) -> None:
+        """Replace a claimed batch by smaller ones, in the order given.
+
+        Args:
+            claim: The batch; ends `dissolved`.
+            pieces: Keys of the new batches; together all of the batch's.
+            receipt: Of the attempt that led to this.
+            refused: Whether the API refused them together.
+            uncertain: Whether some may have been taken all the same.
+        """
+        with self.database.transaction():
+            for keys in pieces:
+                self._move(claim, keys, refused=refused, uncertain=uncertain)
+            self.dissolve(claim, receipt)
+
+    def _move(
+        self,
+        claim: Claim,
+        keys: Sequence[str],
+        *,
+        wait: timedelta | None = None,
+        waits: bool = False,
+        refused: bool = False,
+        uncertain: bool = False,
+    ) -> None:
+        self.database.run(
+            named("move_orders"),
+            batch=claim.batch_id,
+            attempt=claim.attempt,
+            keys=list(keys),
+            wait=wait,
+            waits=waits,
+            refused=refused,
+            uncertain=int(uncertain),
+        )
+
+    def dissolve(self, claim: Claim, receipt: Receipt) -> None:
+        """End a claimed batch whose orders were all set aside or moved."""
+        self.database.run(
+            named("dissolve"),
+            batch=claim.batch_id,
+            attempt=claim.attempt,
+            outcome=receipt.outcome,
+            status=receipt.status,
+            reason=receipt.reason,
+            sent=receipt.sent,
+        )
+
+    def deliver(self, claim: Claim, receipt: Receipt) -> int:
+        """Settle an accepted attempt; return the orders that it delivered.
+
+        A late success counts even when the claim was taken over meanwhile.
+        """
+        (orders,) = self.database.one(
+            named("deliver"),
+            feed=self.feed_id,
+            batch=claim.batch_id,
+            attempt=claim.attempt,
+            **self._receipt(receipt),
+        )
+        return cast("int", orders)
+
+    def put_back(
+        self,
+        claim: Claim,
+        receipt: Receipt,
+        *,
+        wait: timedelta | None = None,
+        refused: bool = False,
+        uncertain: bool = False,
+    ) -> bool:
+        """Make a claimed batch pending again; False when it is no longer ours."""
+        freed = self.database.run(
+            named("put_back"),
+            batch=claim.batch_id,
+            attempt=claim.attempt,
+            wait=wait,
+            refused=refused,
+            uncertain=int(uncertain),
+            outcome=receipt.outcome,
+            reason=receipt.reason,
+            **self._receipt(receipt),
+        )
+        return freed > 0
+
+    def _fence(self, claim: Claim) -> dict[str, object]:
+        return {
+            "feed": self.feed_id,
+            "batch": claim.batch_id,
+            "attempt": claim.attempt,
+        }
+
+    @staticmethod
+    def _receipt(receipt: Receipt) -> dict[str, object]:
+        return {
+            "status": receipt.status,
+            "sent": receipt.sent,
+            "sha256": receipt.sha256,
+            "orderids": list(receipt.orderids),
+        }
+
+    # The endpoint
+
+    def endpoint_failed(
+        self, state: Literal["retrying", "held"], wait: timedelta, reason: str
+    ) -> None:
+        """Leave the endpoint alone for a while."""
+        self.database.run(
+            named("endpoint_failed"),
+            feed=self.feed_id,
+            state=state,
+            wait=wait,
+            reason=reason,
+        )
+
+    def endpoint_failures(self) -> int:
+        """Count the endpoint's failures since it last accepted something."""
+        return cast("int", self.database.one(named("endpoint"), feed=self.feed_id)[1])
+
+    def endpoint_refused(self, refusals: int) -> tuple[int, datetime | None]:
+        """Count refusals; return those since the last acceptance, and when that was."""
+        row = self.database.one(
+            named("endpoint_refused"), feed=self.feed_id, refusals=refusals
+        )
+        return cast("tuple[int, datetime | None]", row)
+
+    def release_endpoint(self) -> bool:
+        """Try the endpoint again at once; False when it was not left alone."""
+        return self.database.run(named("release_endpoint"), feed=self.feed_id) > 0

@@ -1,0 +1,291 @@
+"""The log is the monitoring: one catalogue of events, JSON lines, nothing personal.
+
+Only fields that an event declares are written, whatever a caller passes; so no
+personal data and no secret can reach a line by accident.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TextIO
+
+import structlog
+
+from syncd import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A kind of log line: its level, its fields (units in their names), its meaning."""
+
+    level: str
+    fields: tuple[str, ...]
+    when: str
+    action: str = "nothing"
+
+
+EVENTS: Mapping[str, Event] = {
+    "daemon.started": Event(
+        "info",
+        ("version", "instance", "watermark", "started_at", "endpoint"),
+        "the daemon has reached database and ledger and begins",
+    ),
+    "daemon.stopping": Event(
+        "info", ("signal",), "a signal asked for the end; the batch in hand is finished"
+    ),
+    "daemon.stopped": Event(
+        "info", ("exit_code", "uptime_seconds", "delivered"), "the daemon has ended"
+    ),
+    "daemon.crashed": Event(
+        "critical",
+        ("error_kind", "exception"),
+        "a fault of syncd's own; systemd starts it again, no order is lost",
+        "report it with the line",
+    ),
+    "orders.captured": Event(
+        "info",
+        ("orders", "duration_ms"),
+        "newly confirmed orders were written into the ledger",
+    ),
+    "window.closed": Event(
+        "debug", ("watermark", "orders"), "the watermark moved; late orders are in"
+    ),
+    "window.held": Event(
+        "warning",
+        ("age_seconds", "transactions", "prepared", "pid", "application"),
+        "a long transaction holds the watermark back; visible orders are sent anyway",
+        "end the transaction if nobody needs it",
+    ),
+    "batch.delivered": Event(
+        "info",
+        (
+            "batch",
+            "attempt",
+            "orders",
+            "duration_ms",
+            "bytes",
+            "lag_seconds",
+            "repeat",
+            "late",
+        ),
+        "the API accepted a batch",
+    ),
+    "batch.deferred": Event(
+        "warning",
+        ("batch", "attempt", "orders", "outcome", "status", "reason", "retry_seconds"),
+        "an attempt did not succeed; the batch is sent again later",
+        "nothing, unless it goes on: then see `syncd status`",
+    ),
+    "batch.split": Event(
+        "warning",
+        ("batch", "attempt", "orders", "status", "reason"),
+        "a batch was refused as a whole; its halves are tried one by one",
+    ),
+    "batch.uncertain": Event(
+        "warning",
+        ("batch", "attempt", "orders", "reason"),
+        "an attempt's outcome is unknown; its orders are sent again and may repeat",
+        "nothing: Squeezely merges a repeat by its orderid",
+    ),
+    "orders.rejected": Event(
+        "error",
+        ("batch", "orders", "order_key", "reason"),
+        "orders cannot be sent and were set aside; the first one is named",
+        "`syncd rejected list`, mend the data, `syncd rejected retry`",
+    ),
+    "orders.withdrawn": Event(
+        "info",
+        ("batch", "orders", "order_key"),
+        "orders stopped being confirmed before they were sent",
+    ),
+    "orders.waiting": Event(
+        "info",
+        ("batch", "orders", "order_key", "reason"),
+        "orders are not complete yet; they are looked at again shortly",
+    ),
+    "sending.held": Event(
+        "error",
+        ("status", "reason", "retry_seconds"),
+        "the API refuses us, not an order: nothing is sent, capture goes on",
+        "mend the credentials or the address, then restart or `syncd resume`",
+    ),
+    "sending.resumed": Event("info", (), "the API accepts again after trouble"),
+    "source.failed": Event(
+        "warning",
+        ("error_kind", "reason", "retry_seconds", "suppressed"),
+        "the database does not answer or a view is broken; syncd tries again",
+        "see `syncd check`",
+    ),
+    "source.recovered": Event("info", ("down_seconds",), "the database answers again"),
+    "heartbeat": Event(
+        "info",
+        (
+            "lag_seconds",
+            "watermark_age_seconds",
+            "pending",
+            "pending_backfill",
+            "sending",
+            "rejected",
+            "withdrawn",
+            "endpoint",
+            "delivered",
+            "rss_mb",
+        ),
+        "every minute, also when idle; its absence is the alarm",
+    ),
+    "watermark.reset": Event(
+        "warning",
+        ("lower", "upper", "orders"),
+        "somebody asked for past orders; they wait in the backfill lane",
+    ),
+    "library.log": Event("warning", ("logger", "message"), "a library spoke"),
+}
+
+_FIRST = ("timestamp", "level", "event", "feed")
+_PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+_MAX_TEXT = 500
+_FOLD_SECONDS = 60.0
+
+EventDict = MutableMapping[str, Any]
+
+
+class UndeclaredFieldError(Exception):
+    """A caller passed a field that the event does not declare (a fault of syncd's)."""
+
+
+class Log:
+    """Writes events of the catalogue."""
+
+    def __init__(self, feed: str) -> None:
+        self._logger = structlog.get_logger("syncd").bind(feed=feed)
+        self._folded: dict[tuple[str, object], tuple[float, int]] = {}
+        self._guard = threading.Lock()
+
+    def emit(self, event: str, **fields: object) -> None:
+        """Write one line.
+
+        Raises:
+            UndeclaredFieldError: The event is not in the catalogue, or a field is not
+                among its own.
+        """
+        declared = EVENTS.get(event)
+        if declared is None or not fields.keys() <= set(declared.fields):
+            raise UndeclaredFieldError(event, sorted(fields))
+        getattr(self._logger, declared.level)(event, **fields)
+
+    def emit_folded(self, event: str, kind: object, **fields: object) -> None:
+        """Write the first of a kind at once; count its repeats for a minute."""
+        now = time.monotonic()
+        with self._guard:
+            since, count = self._folded.get((event, kind), (float("-inf"), 0))
+            if now - since < _FOLD_SECONDS:
+                self._folded[event, kind] = (since, count + 1)
+                return
+            self._folded[event, kind] = (now, 0)
+        self.emit(event, suppressed=count, **fields)
+
+
+def configure(
+    *, level: str = "info", style: str | None = None, stream: TextIO = sys.stderr
+) -> None:
+    """Send every line of syncd and of its libraries to `stream`.
+
+    Args:
+        level: The lowest that is written.
+        style: "json" or "console"; None: console on a terminal, JSON elsewhere.
+        stream: Where to; lines get journald's priority prefix when it is the journal.
+    """
+    console = style == "console" or (style is None and stream.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _only_declared,
+                _renderer(console=console, journal=_is_journal(stream)),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("syncd").setLevel(level.upper())
+    # Its warnings name hosts we already report; the text of a URL could hold a secret.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def report_crash(
+    log: Log, kind: type[BaseException], _: BaseException, trace: TracebackType | None
+) -> None:
+    """Write a crash as one line: the kind and the places, never a message or a value."""
+    places = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    log.emit(
+        "daemon.crashed", error_kind=kind.__name__, exception=" > ".join(places[-8:])
+    )
+
+
+def _only_declared(_: object, __: str, line: EventDict) -> EventDict:
+    """Drop what the event does not declare; fold a library's free text into one name."""
+    if line.get("logger") != "syncd":
+        line = {**line, "message": str(line["event"]), "event": "library.log"}
+        line["feed"] = "-"
+    declared = EVENTS[line["event"]].fields
+    kept = {k: line[k] for k in _FIRST if k in line}
+    return kept | {k: _short(line[k]) for k in declared if k in line}
+
+
+def _short(value: object) -> object:
+    """Cap texts, so that a line stays below journald's 4 kB."""
+    if isinstance(value, str) and len(value) > _MAX_TEXT:
+        return value[:_MAX_TEXT] + "…"
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def _renderer(*, console: bool, journal: bool) -> structlog.typing.Processor:
+    if console:
+        return structlog.dev.ConsoleRenderer(colors="NO_COLOR" not in os.environ)
+    render = structlog.processors.JSONRenderer(separators=(",", ":"), default=str)
+
+    def line(logger: object, name: str, event: EventDict) -> str:
+        text = str(render(logger, name, event))
+        return f"<{_PRIORITY[event['level']]}>{text}" if journal else text
+
+    return line
+
+
+def _is_journal(stream: TextIO) -> bool:
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def version() -> str:
+    """The version that `daemon.started` names."""
+    return __version__

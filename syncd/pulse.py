@@ -1,0 +1,55 @@
+"""How a feed stands: what the heartbeat says and `syncd status` shows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from syncd.database import Database, named
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """How a feed stands now. `oldest_at` is the oldest live order not settled."""
+
+    watermark: datetime
+    now: datetime
+    endpoint: str
+    endpoint_reason: str | None
+    endpoint_since: datetime
+    pending: int
+    pending_backfill: int
+    sending: int
+    oldest_at: datetime | None
+    rejected: int
+    withdrawn: int
+
+    @property
+    def lag_seconds(self) -> float:
+        """Age of the oldest live order not settled; 0.0 when there is none."""
+        if self.oldest_at is None:
+            return 0.0
+        return max(0.0, (self.now - self.oldest_at).total_seconds())
+
+    @property
+    def watermark_age_seconds(self) -> float:
+        """How far the watermark lies behind the clock."""
+        return (self.now - self.watermark).total_seconds()
+
+
+def read_pulse(database: Database, feed_id: int) -> Pulse:
+    """Read how the feed stands; cheap enough for every heartbeat."""
+    row = database.one(named("pulse"), feed=feed_id)
+    return Pulse(*row)  # type: ignore[arg-type]  # the statement's columns, in order
+
+
+def read_totals(database: Database, feed_id: int) -> Mapping[str, object]:
+    """Sum over all batches: delivered, adopted, uncertain ones, the last delivery."""
+    row = database.one(named("totals"), feed=feed_id)
+    names = (
+        "delivered",
+        "adopted",
+        "uncertain_attempts",
+        "possible_repeats",
+        "last_delivered_at",
+    )
+    return dict(zip(names, row, strict=True))

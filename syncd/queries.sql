@@ -1,0 +1,639 @@
+-- The statements that the daemon runs, by name. `:one`, `:many`, `:rows` and `:none` say
+-- what comes back. Braces are identifiers of the operator's views; the rest is fixed.
+
+-- name: clock :one
+-- The upper end of a window, before `running` is read.
+SELECT clock_timestamp();
+
+-- name: running :many
+-- Transactions that run now, without one's own; other databases' are left out.
+SELECT l.virtualxid
+  FROM pg_catalog.pg_locks AS l
+  LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+ WHERE l.locktype = 'virtualxid'
+   AND l.mode = 'ExclusiveLock'
+   AND l.pid <> pg_backend_pid()
+   AND (a.datid IS NULL
+        OR a.datid = (SELECT oid FROM pg_catalog.pg_database
+                       WHERE datname = current_database()));
+
+-- name: prepared :many
+-- Prepared transactions of this database.
+SELECT transaction::text
+  FROM pg_catalog.pg_prepared_xacts
+ WHERE database = current_database();
+
+-- name: holders :many
+-- Sessions with the oldest running transactions; details need pg_read_all_stats.
+SELECT a.pid, a.application_name, a.state, a.xact_start
+  FROM pg_catalog.pg_stat_activity AS a
+  JOIN pg_catalog.pg_locks AS l ON l.pid = a.pid
+ WHERE l.locktype = 'virtualxid'
+   AND l.mode = 'ExclusiveLock'
+   AND a.pid <> pg_backend_pid()
+   AND a.datname = current_database()
+ ORDER BY a.xact_start NULLS FIRST
+ LIMIT 3;
+
+-- name: columns :many
+-- Columns of a view with their types; no row when the view is missing.
+SELECT a.attname, t.typname, n.nspname
+  FROM pg_catalog.pg_attribute AS a
+  JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+ WHERE a.attrelid = to_regclass(%(view)s)
+   AND a.attnum > 0
+   AND NOT a.attisdropped
+ ORDER BY a.attnum;
+
+-- name: read_purchases :many
+-- What the events of these orders hold, as JSON; by key only.
+SELECT p.order_key::text, to_json(p)::text
+  FROM {purchases} AS p
+ WHERE p.order_key = ANY(%(keys)s::text[]::{key_type}[]);
+
+-- name: still_confirmed :many
+-- Which of these orders are confirmed now.
+SELECT DISTINCT c.order_key::text
+  FROM {confirmed} AS c
+ WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[]);
+
+-- name: find_order :many
+-- An order by its key or by the number that the customer sees; may scan.
+SELECT p.order_key::text
+  FROM {purchases} AS p
+ WHERE p.order_key::text = %(order)s
+    OR p.orderid::text = %(order)s
+ LIMIT 2;
+
+-- name: confirmed_at :one
+-- When an order was confirmed first; null when it is not.
+SELECT min(c.confirmed_at)::timestamptz
+  FROM {confirmed} AS c
+ WHERE c.order_key = ANY(ARRAY[%(key)s::text]::{key_type}[]);
+
+-- name: count_confirmed :one
+-- How many orders a range holds, and how many of them the ledger has.
+SELECT count(*), count(l.order_key)
+  FROM (SELECT DISTINCT c.order_key::text COLLATE "C" AS order_key
+          FROM {confirmed} AS c
+         WHERE c.confirmed_at > %(lower)s::timestamptz
+           AND c.confirmed_at <= %(upper)s::timestamptz) AS f
+  LEFT JOIN syncd.ledger AS l
+    ON l.feed_id = %(feed)s
+   AND l.order_key = f.order_key;
+
+-- name: page_end :one
+-- Where a page of a range ends: at a whole instant, so that equal times stay together.
+SELECT coalesce(
+         (SELECT c.confirmed_at::timestamptz
+            FROM {confirmed} AS c
+           WHERE c.confirmed_at > %(lower)s::timestamptz
+             AND c.confirmed_at <= %(upper)s::timestamptz
+           ORDER BY c.confirmed_at
+          OFFSET %(page)s
+           LIMIT 1),
+         %(upper)s::timestamptz);
+
+-- name: plan_window :one
+-- How the server would look for newly confirmed orders.
+EXPLAIN (FORMAT JSON)
+SELECT c.order_key, c.confirmed_at
+  FROM {confirmed} AS c
+ WHERE c.confirmed_at > %(lower)s::timestamptz;
+
+-- name: plan_read :one
+-- How the server would read the events of some orders.
+EXPLAIN (FORMAT JSON)
+SELECT to_json(p)::text
+  FROM {purchases} AS p
+ WHERE p.order_key = ANY(%(keys)s::text[]::{key_type}[]);
+
+-- name: sample_keys :many
+-- The orders confirmed last.
+SELECT c.order_key::text, c.confirmed_at::timestamptz
+  FROM {confirmed} AS c
+ WHERE c.confirmed_at > %(lower)s::timestamptz
+   AND c.confirmed_at < 'infinity'
+ ORDER BY c.confirmed_at DESC
+ LIMIT %(limit)s;
+
+-- name: identity :one
+-- Which cluster and database this is.
+SELECT s.system_identifier, d.oid::bigint
+  FROM pg_catalog.pg_control_system() AS s,
+       pg_catalog.pg_database AS d
+ WHERE d.datname = current_database();
+
+-- name: migrations :many
+-- Which migrations the ledger has; fails where there is no ledger.
+SELECT version
+  FROM syncd.migration
+ ORDER BY version;
+
+-- name: find_feed :many
+-- The feed, if it was started.
+SELECT f.feed_id, f.started_at, f.system_identifier, f.database_oid::bigint
+  FROM syncd.feed AS f
+ WHERE f.feed = %(feed)s;
+
+-- name: accept_copy :rows
+-- Binds the feed to the database that it is in now.
+UPDATE syncd.feed
+   SET system_identifier = %(system)s,
+       database_oid = %(database)s::bigint::oid
+ WHERE feed = %(feed)s;
+
+-- name: start_feed :many
+-- Starts a feed at "now"; no row when another instance was first.
+INSERT INTO syncd.feed (feed, started_at, system_identifier, database_oid)
+VALUES (%(feed)s, clock_timestamp(), %(system)s, %(database)s::bigint::oid)
+    ON CONFLICT (feed) DO NOTHING
+RETURNING feed_id, started_at;
+
+-- name: start_watermark :none
+INSERT INTO syncd.watermark (feed_id, confirmed_at)
+VALUES (%(feed)s, %(watermark)s);
+
+-- name: start_endpoint :none
+INSERT INTO syncd.endpoint (feed_id)
+VALUES (%(feed)s);
+
+-- name: watermark :one
+SELECT confirmed_at, moved_at
+  FROM syncd.watermark
+ WHERE feed_id = %(feed)s;
+
+-- name: lock_watermark :one
+-- Takes the lock under which orders are admitted, for the rest of the transaction.
+SELECT confirmed_at
+  FROM syncd.watermark
+ WHERE feed_id = %(feed)s
+   FOR NO KEY UPDATE;
+
+-- name: move_watermark :rows
+-- Moves the watermark forward; changes no row when that would go backwards.
+UPDATE syncd.watermark
+   SET confirmed_at = %(upper)s,
+       moved_at = clock_timestamp()
+ WHERE feed_id = %(feed)s
+   AND confirmed_at < %(upper)s;
+
+-- name: admit :one
+-- Writes newly confirmed orders of a range (lower excluded, upper included) into the
+-- ledger and cuts them into batches, in order of confirmation; the last batch is topped
+-- up if nobody has claimed it. Runs under lock_watermark, so that no two admissions of
+-- a feed overlap. Relies on an index under confirmed_at and on ledger_order_once.
+WITH tail AS MATERIALIZED (
+    SELECT b.batch_id, %(size)s - b.orders AS room
+      FROM syncd.batch AS b
+     WHERE b.feed_id = %(feed)s
+       AND b.lane = %(lane)s
+       AND b.state = 'pending'
+       AND %(state)s = 'pending'
+       AND b.attempts = 0
+       AND b.due_at = '-infinity'
+       AND b.refused_at IS NULL
+       AND b.orders < %(size)s
+     ORDER BY b.batch_id DESC
+     LIMIT 1
+       FOR NO KEY UPDATE SKIP LOCKED
+), found AS MATERIALIZED (
+    SELECT f.order_key, f.confirmed_at,
+           row_number() OVER (ORDER BY f.confirmed_at, f.order_key) - 1 AS place
+      FROM (SELECT c.order_key::text COLLATE "C" AS order_key,
+                   min(c.confirmed_at)::timestamptz AS confirmed_at
+              FROM {confirmed} AS c
+             WHERE c.confirmed_at > %(lower)s::timestamptz
+               AND c.confirmed_at <= %(upper)s::timestamptz
+               AND c.confirmed_at < 'infinity'
+               AND c.order_key IS NOT NULL
+             GROUP BY 1) AS f
+     WHERE NOT EXISTS (SELECT
+                         FROM syncd.ledger AS l
+                        WHERE l.feed_id = %(feed)s
+                          AND l.order_key = f.order_key)
+), placed AS (
+    SELECT f.order_key, f.confirmed_at,
+           CASE WHEN f.place < t.room THEN 0
+                ELSE 1 + (f.place - t.room) / %(size)s END AS slot
+      FROM found AS f,
+           (SELECT coalesce(max(room), 0) AS room FROM tail) AS t
+), slots AS MATERIALIZED (
+    SELECT s.slot, s.orders, s.oldest_at,
+           CASE WHEN s.slot = 0 THEN (SELECT batch_id FROM tail)
+                ELSE nextval('syncd.batch_batch_id_seq') END AS batch_id
+      FROM (SELECT slot, count(*) AS orders, min(confirmed_at) AS oldest_at
+              FROM placed
+             GROUP BY slot
+             ORDER BY slot) AS s
+), topped AS (
+    UPDATE syncd.batch AS b
+       SET orders = b.orders + s.orders,
+           oldest_at = least(b.oldest_at, s.oldest_at)
+      FROM slots AS s
+     WHERE s.slot = 0
+       AND b.batch_id = s.batch_id
+), cut AS (
+    INSERT INTO syncd.batch
+           (batch_id, feed_id, lane, state, orders, oldest_at, settled_at)
+    SELECT s.batch_id, %(feed)s, %(lane)s, %(state)s, s.orders, s.oldest_at,
+           CASE WHEN %(state)s = 'adopted' THEN clock_timestamp() END
+      FROM slots AS s
+     WHERE s.slot > 0
+), entered AS (
+    INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id)
+    SELECT %(feed)s, p.order_key, p.confirmed_at, s.batch_id
+      FROM placed AS p
+      JOIN slots AS s USING (slot)
+     ORDER BY p.confirmed_at, p.order_key
+)
+SELECT count(*), min(confirmed_at)
+  FROM placed;
+
+-- name: start_instance :one
+INSERT INTO syncd.instance (feed_id, host, pid)
+VALUES (%(feed)s, %(host)s, %(pid)s)
+RETURNING instance_id;
+
+-- name: stop_instance :rows
+UPDATE syncd.instance
+   SET stopped_at = clock_timestamp()
+ WHERE instance_id = %(instance)s;
+
+-- name: hold_instance_lock :one
+-- The lock that says "alive"; PostgreSQL frees it when the connection ends.
+SELECT pg_try_advisory_lock(1937337955, %(instance)s);
+
+-- name: unlocked_claimants :many
+-- Instances that hold claims but no longer their lock.
+SELECT DISTINCT i.instance_id, i.host, i.pid, i.stopped_at IS NOT NULL
+  FROM syncd.batch AS b
+  JOIN syncd.instance AS i USING (instance_id)
+ WHERE b.feed_id = %(feed)s
+   AND b.state = 'sending'
+   AND NOT EXISTS (SELECT
+                     FROM pg_catalog.pg_locks AS l
+                    WHERE l.locktype = 'advisory'
+                      AND l.classid = 1937337955
+                      AND l.objid = i.instance_id::oid
+                      AND l.granted);
+
+-- name: take_over :many
+-- Frees claims past their lease or of instances known to be dead. What became of their
+-- attempt is unknown: it is counted as uncertain and sent again.
+WITH freed AS (
+    UPDATE syncd.batch AS b
+       SET state = 'pending',
+           uncertain = b.uncertain + 1,
+           instance_id = NULL,
+           lease_until = NULL
+     WHERE b.feed_id = %(feed)s
+       AND b.state = 'sending'
+       AND (b.lease_until < clock_timestamp() OR b.instance_id = ANY(%(dead)s))
+    RETURNING b.batch_id, b.attempts, b.orders
+), closed AS (
+    UPDATE syncd.attempt AS a
+       SET outcome = 'uncertain',
+           settled_at = clock_timestamp(),
+           reason = 'the instance ended or its lease passed'
+      FROM freed AS f
+     WHERE a.batch_id = f.batch_id
+       AND a.attempt = f.attempts
+       AND a.settled_at IS NULL
+)
+SELECT batch_id, attempts, orders
+  FROM freed
+ ORDER BY batch_id;
+
+-- name: claim :many
+-- Takes the oldest due batch of a lane, unless the endpoint is to be left alone.
+-- Relies on batch_due; the batch being topped up is skipped for that moment.
+WITH due AS (
+    SELECT b.batch_id
+      FROM syncd.batch AS b
+     WHERE b.feed_id = %(feed)s
+       AND b.lane = %(lane)s
+       AND b.state = 'pending'
+       AND b.due_at <= clock_timestamp()
+       AND EXISTS (SELECT
+                     FROM syncd.endpoint AS e
+                    WHERE e.feed_id = %(feed)s
+                      AND e.retry_at <= clock_timestamp())
+     ORDER BY b.batch_id
+     LIMIT 1
+       FOR NO KEY UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE syncd.batch AS b
+       SET state = 'sending',
+           attempts = b.attempts + 1,
+           instance_id = %(instance)s,
+           lease_until = clock_timestamp() + %(lease)s
+      FROM due
+     WHERE b.batch_id = due.batch_id
+    RETURNING b.batch_id, b.attempts, b.uncertain, b.refused_at
+), opened AS (
+    INSERT INTO syncd.attempt (batch_id, attempt, instance_id)
+    SELECT batch_id, attempts, %(instance)s
+      FROM claimed
+)
+SELECT c.batch_id, c.attempts, c.uncertain, c.refused_at, o.keys, o.times, o.waiting,
+       clock_timestamp()
+  FROM claimed AS c,
+       LATERAL (SELECT array_agg(l.order_key ORDER BY l.confirmed_at, l.order_key) AS keys,
+                       array_agg(l.confirmed_at
+                                 ORDER BY l.confirmed_at, l.order_key) AS times,
+                       array_agg(l.waiting_since
+                                 ORDER BY l.confirmed_at, l.order_key) AS waiting
+                  FROM syncd.ledger AS l
+                 WHERE l.batch_id = c.batch_id
+                   AND l.state IS NULL) AS o;
+
+-- name: next_due :one
+-- Seconds until something may be claimed; null when nothing waits.
+SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
+                          - clock_timestamp())::float8
+  FROM syncd.batch AS b
+  JOIN syncd.endpoint AS e USING (feed_id)
+ WHERE b.feed_id = %(feed)s
+   AND b.state = 'pending';
+
+-- name: except_orders :rows
+-- Sets orders of a claimed batch aside with their reason.
+WITH fenced AS (
+    SELECT b.batch_id
+      FROM syncd.batch AS b
+     WHERE b.batch_id = %(batch)s
+       AND b.state = 'sending'
+       AND b.attempts = %(attempt)s
+       FOR NO KEY UPDATE
+), excepted AS (
+    UPDATE syncd.ledger AS l
+       SET state = x.state,
+           reason = x.reason,
+           orderid = x.orderid
+      FROM fenced,
+           unnest(%(keys)s::text[], %(states)s::text[], %(reasons)s::text[],
+                  %(orderids)s::text[]) AS x (order_key, state, reason, orderid)
+     WHERE l.feed_id = %(feed)s
+       AND l.order_key = x.order_key
+       AND l.batch_id = %(batch)s
+       AND l.state IS NULL
+    RETURNING l.order_key
+)
+UPDATE syncd.batch AS b
+   SET orders = b.orders - (SELECT count(*) FROM excepted)
+  FROM fenced
+ WHERE b.batch_id = fenced.batch_id;
+
+-- name: move_orders :rows
+-- Moves orders of a claimed batch into a new one: later (not ready), or now (split).
+WITH fenced AS (
+    SELECT b.batch_id, b.feed_id, b.lane, b.uncertain
+      FROM syncd.batch AS b
+     WHERE b.batch_id = %(batch)s
+       AND b.state = 'sending'
+       AND b.attempts = %(attempt)s
+       FOR NO KEY UPDATE
+), target AS (
+    INSERT INTO syncd.batch
+           (feed_id, lane, orders, oldest_at, due_at, uncertain, refused_at)
+    SELECT f.feed_id, f.lane, count(*), min(l.confirmed_at),
+           coalesce(clock_timestamp() + %(wait)s::interval, '-infinity'),
+           max(f.uncertain) + %(uncertain)s,
+           CASE WHEN %(refused)s THEN clock_timestamp() END
+      FROM fenced AS f
+      JOIN syncd.ledger AS l ON l.batch_id = f.batch_id AND l.state IS NULL
+     WHERE l.order_key = ANY(%(keys)s)
+     GROUP BY f.feed_id, f.lane
+    RETURNING batch_id
+), moved AS (
+    UPDATE syncd.ledger AS l
+       SET batch_id = t.batch_id,
+           waiting_since = CASE WHEN %(waits)s
+                                THEN coalesce(l.waiting_since, clock_timestamp()) END
+      FROM target AS t
+     WHERE l.batch_id = %(batch)s
+       AND l.state IS NULL
+       AND l.order_key = ANY(%(keys)s)
+    RETURNING l.order_key
+)
+UPDATE syncd.batch AS b
+   SET orders = b.orders - (SELECT count(*) FROM moved)
+  FROM fenced
+ WHERE b.batch_id = fenced.batch_id;
+
+-- name: dissolve :rows
+-- Ends a claimed batch that no order shares any more.
+WITH ended AS (
+    UPDATE syncd.batch
+       SET state = 'dissolved',
+           settled_at = clock_timestamp(),
+           instance_id = NULL,
+           lease_until = NULL
+     WHERE batch_id = %(batch)s
+       AND state = 'sending'
+       AND attempts = %(attempt)s
+       AND orders = 0
+    RETURNING batch_id
+)
+UPDATE syncd.attempt AS a
+   SET outcome = %(outcome)s,
+       settled_at = clock_timestamp(),
+       status = %(status)s,
+       reason = %(reason)s,
+       sent = %(sent)s
+  FROM ended
+ WHERE a.batch_id = ended.batch_id
+   AND a.attempt = %(attempt)s;
+
+-- name: deliver :one
+-- Settles an accepted attempt, also a late one whose claim was taken over meanwhile;
+-- returns the orders that became delivered by it (0 when they were already).
+WITH receipt AS (
+    UPDATE syncd.attempt
+       SET outcome = 'accepted',
+           settled_at = clock_timestamp(),
+           status = %(status)s,
+           reason = NULL,
+           sent = %(sent)s,
+           body_sha256 = %(sha256)s,
+           orderids = %(orderids)s
+     WHERE batch_id = %(batch)s
+       AND attempt = %(attempt)s
+), healthy AS (
+    UPDATE syncd.endpoint
+       SET since = CASE WHEN state = 'open' THEN since ELSE clock_timestamp() END,
+           state = 'open',
+           failures = 0,
+           refusals = 0,
+           retry_at = '-infinity',
+           reason = NULL,
+           accepted_at = clock_timestamp()
+     WHERE feed_id = %(feed)s
+), settled AS (
+    UPDATE syncd.batch
+       SET state = 'delivered',
+           settled_at = clock_timestamp(),
+           instance_id = NULL,
+           lease_until = NULL
+     WHERE batch_id = %(batch)s
+       AND state IN ('sending', 'pending')
+    RETURNING orders
+)
+SELECT coalesce(sum(orders), 0)
+  FROM settled;
+
+-- name: put_back :rows
+-- Makes a claimed batch pending again after an attempt that did not succeed.
+WITH freed AS (
+    UPDATE syncd.batch
+       SET state = 'pending',
+           due_at = coalesce(clock_timestamp() + %(wait)s::interval, '-infinity'),
+           uncertain = uncertain + %(uncertain)s,
+           refused_at = coalesce(
+               refused_at, CASE WHEN %(refused)s THEN clock_timestamp() END),
+           instance_id = NULL,
+           lease_until = NULL
+     WHERE batch_id = %(batch)s
+       AND state = 'sending'
+       AND attempts = %(attempt)s
+    RETURNING batch_id
+)
+UPDATE syncd.attempt AS a
+   SET outcome = %(outcome)s,
+       settled_at = clock_timestamp(),
+       status = %(status)s,
+       reason = %(reason)s,
+       sent = %(sent)s,
+       body_sha256 = %(sha256)s,
+       orderids = %(orderids)s
+  FROM freed
+ WHERE a.batch_id = freed.batch_id
+   AND a.attempt = %(attempt)s;
+
+-- name: endpoint :one
+SELECT state, failures, refusals, retry_at, reason, since, accepted_at
+  FROM syncd.endpoint
+ WHERE feed_id = %(feed)s;
+
+-- name: endpoint_failed :rows
+-- The endpoint is to be left alone until `retry_at`.
+UPDATE syncd.endpoint
+   SET since = CASE WHEN state = %(state)s THEN since ELSE clock_timestamp() END,
+       state = %(state)s,
+       failures = failures + 1,
+       retry_at = clock_timestamp() + %(wait)s,
+       reason = %(reason)s
+ WHERE feed_id = %(feed)s;
+
+-- name: endpoint_refused :one
+-- Counts a refusal by an endpoint that answers.
+UPDATE syncd.endpoint
+   SET refusals = refusals + %(refusals)s
+ WHERE feed_id = %(feed)s
+RETURNING refusals, accepted_at;
+
+-- name: release_endpoint :rows
+-- Tries again at once, whatever the endpoint said before.
+UPDATE syncd.endpoint
+   SET state = 'open',
+       failures = 0,
+       refusals = 0,
+       retry_at = '-infinity',
+       reason = NULL,
+       since = clock_timestamp()
+ WHERE feed_id = %(feed)s
+   AND state <> 'open';
+
+-- name: pulse :one
+-- How the feed stands. Relies on batch_due, batch_claimed and ledger_exception.
+SELECT w.confirmed_at, clock_timestamp(),
+       e.state, e.reason, e.since,
+       (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
+         WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.lane = 'live'),
+       (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
+         WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.lane = 'backfill'),
+       (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
+         WHERE b.feed_id = w.feed_id AND b.state = 'sending'),
+       (SELECT min(b.oldest_at) FROM syncd.batch AS b
+         WHERE b.feed_id = w.feed_id AND b.lane = 'live'
+           AND b.state IN ('pending', 'sending')),
+       (SELECT count(*) FROM syncd.ledger AS l
+         WHERE l.feed_id = w.feed_id AND l.state = 'rejected'),
+       (SELECT count(*) FROM syncd.ledger AS l
+         WHERE l.feed_id = w.feed_id AND l.state = 'withdrawn')
+  FROM syncd.watermark AS w
+  JOIN syncd.endpoint AS e USING (feed_id)
+ WHERE w.feed_id = %(feed)s;
+
+-- name: totals :one
+-- Sums over all batches; for people, not for every heartbeat.
+SELECT coalesce(sum(orders) FILTER (WHERE state = 'delivered'), 0),
+       coalesce(sum(orders) FILTER (WHERE state = 'adopted'), 0),
+       coalesce(sum(uncertain), 0),
+       coalesce(sum(orders) FILTER (WHERE uncertain > 0), 0),
+       max(settled_at) FILTER (WHERE state = 'delivered')
+  FROM syncd.batch
+ WHERE feed_id = %(feed)s;
+
+-- name: rejected :many
+-- Orders set aside, newest confirmation last.
+SELECT order_key, coalesce(orderid, ''), state, reason, confirmed_at
+  FROM syncd.ledger
+ WHERE feed_id = %(feed)s
+   AND state = ANY(%(states)s)
+ ORDER BY confirmed_at, order_key
+ LIMIT %(limit)s;
+
+-- name: retry_rejected :one
+-- Makes orders that were set aside pending again, in one new batch; at most a batch full.
+WITH chosen AS (
+    SELECT l.order_key, l.confirmed_at
+      FROM syncd.ledger AS l
+     WHERE l.feed_id = %(feed)s
+       AND l.state IN ('rejected', 'withdrawn')
+       AND (%(all)s OR l.order_key = ANY(%(orders)s) OR l.orderid = ANY(%(orders)s))
+     ORDER BY l.confirmed_at, l.order_key
+     LIMIT %(size)s
+       FOR NO KEY UPDATE
+), target AS (
+    INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at)
+    SELECT %(feed)s, 'live', count(*), min(confirmed_at)
+      FROM chosen
+    HAVING count(*) > 0
+    RETURNING batch_id
+), revived AS (
+    UPDATE syncd.ledger AS l
+       SET state = NULL, reason = NULL, waiting_since = NULL, batch_id = t.batch_id
+      FROM chosen AS c, target AS t
+     WHERE l.feed_id = %(feed)s
+       AND l.order_key = c.order_key
+    RETURNING l.order_key
+)
+SELECT count(*)
+  FROM revived;
+
+-- name: story :many
+-- Where an order stands, with every attempt of its batch.
+SELECT l.order_key, l.orderid, l.confirmed_at, l.state, l.reason, l.waiting_since,
+       b.batch_id, b.lane, b.state, b.created_at, b.due_at, b.uncertain, b.settled_at,
+       a.attempt, a.started_at, a.settled_at, a.outcome, a.status, a.reason, a.sent
+  FROM syncd.ledger AS l
+  JOIN syncd.batch AS b USING (batch_id)
+  LEFT JOIN syncd.attempt AS a USING (batch_id)
+ WHERE l.feed_id = %(feed)s
+   AND l.order_key = %(key)s
+ ORDER BY a.attempt;
+
+-- name: start_backfill :one
+INSERT INTO syncd.backfill (feed_id, lower_at, upper_at, reached_at)
+VALUES (%(feed)s, %(lower)s, %(upper)s, %(lower)s)
+RETURNING backfill_id;
+
+-- name: advance_backfill :rows
+UPDATE syncd.backfill
+   SET reached_at = %(reached)s,
+       orders = orders + %(orders)s,
+       finished_at = CASE WHEN %(reached)s >= upper_at THEN clock_timestamp() END
+ WHERE backfill_id = %(backfill)s;

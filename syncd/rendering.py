@@ -1,0 +1,118 @@
+"""From a claimed batch to its events: read by key, then sort by what can be done."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from syncd.config import Settings
+from syncd.core.purchase import Purchase, Rejection, Rules, render, unknown_fields
+from syncd.errors import SchemaMismatchError
+from syncd.ledger import Claim, Exemption, Order
+from syncd.source import Source
+
+
+@dataclass(slots=True)
+class Rendered:
+    """A batch sorted: events to send, orders set aside, orders (with why) to wait for.
+
+    Each list is in the order of the batch.
+    """
+
+    purchases: list[tuple[str, Purchase]] = field(default_factory=list)
+    exemptions: list[Exemption] = field(default_factory=list)
+    waiting: list[tuple[str, str]] = field(default_factory=list)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Take the rules of rendering from the configuration."""
+    source = settings.source
+    zone = ZoneInfo(source.time_zone or "UTC")
+    return Rules(source.require_language, source.require_currency, zone)
+
+
+def refuse_unknown_fields(view: str, columns: Iterable[str]) -> None:
+    """Refuse a view with columns that Squeezely does not know.
+
+    Raises:
+        SchemaMismatchError: It names them.
+    """
+    if fields := unknown_fields(columns):
+        raise SchemaMismatchError(
+            f"{view} has columns that are no fields of Squeezely's: "
+            f"{', '.join(fields)}",
+            "Rename each to custom_<name>, or take it out of the view.",
+        )
+
+
+class Rendering:
+    """Makes the events of batches. An order that is not ready is waited for first."""
+
+    def __init__(self, source: Source, rules: Rules, settle: timedelta) -> None:
+        self._source = source
+        self._rules = rules
+        self._settle = settle
+
+    def render(self, claim: Claim) -> Rendered:
+        """Read the orders' rows and sort them.
+
+        Raises:
+            UnreadableRowError: A row makes the view fail; nothing was sorted.
+            SchemaMismatchError: The view has columns that are no fields.
+        """
+        rows = self._source.read([order.key for order in claim.orders])
+        refuse_unknown_fields(
+            self._source.views.purchases, next(iter(rows.values()), {})
+        )
+        rendered = Rendered()
+        absent: list[Order] = []
+        for order in claim.orders:
+            row = rows.get(order.key)
+            if row is None:
+                absent.append(order)
+            else:
+                self._sort(rendered, claim, order, row)
+        self._sort_absent(rendered, claim, absent)
+        return rendered
+
+    def _sort(
+        self,
+        rendered: Rendered,
+        claim: Claim,
+        order: Order,
+        row: dict[str, object],
+    ) -> None:
+        made = render(row, order.confirmed_at, self._rules, claim.claimed_at)
+        if isinstance(made, Purchase):
+            rendered.purchases.append((order.key, made))
+        elif isinstance(made, Rejection) or self._is_settled(claim, order):
+            rendered.exemptions.append(
+                Exemption(order.key, "rejected", made.reason, made.orderid)
+            )
+        else:
+            rendered.waiting.append((order.key, made.reason))
+
+    def _sort_absent(
+        self, rendered: Rendered, claim: Claim, absent: Sequence[Order]
+    ) -> None:
+        """Decide on orders without a row: wait first, then withdraw or reject."""
+        settled = [o.key for o in absent if self._is_settled(claim, o)]
+        confirmed = self._source.still_confirmed(settled) if settled else set[str]()
+        for order in absent:
+            if order.key not in settled:
+                rendered.waiting.append((order.key, "not in the purchases view yet"))
+            elif order.key in confirmed:
+                reason = "is confirmed but has no row in the purchases view"
+                rendered.exemptions.append(
+                    Exemption(order.key, "rejected", reason, None)
+                )
+            else:
+                reason = "was no longer confirmed when it was to be sent"
+                rendered.exemptions.append(
+                    Exemption(order.key, "withdrawn", reason, None)
+                )
+
+    def _is_settled(self, claim: Claim, order: Order) -> bool:
+        """Whether the order has been waited for long enough."""
+        since = order.waiting_since
+        return since is not None and claim.claimed_at - since >= self._settle

@@ -1,0 +1,126 @@
+"""The door to the shop's order database: its two views, its clock, its transactions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import cast
+
+import msgspec
+from psycopg import sql
+
+from syncd.core.window import Vxid, Xid
+from syncd.database import Database, identifier, named
+from syncd.errors import SchemaMismatchError
+
+_DECODER = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a view: its name, its type, and the type's schema."""
+
+    name: str
+    type: str
+    schema: str
+
+
+class Views:
+    """The two views by name, with the key's native type read from the catalogue."""
+
+    def __init__(self, database: Database, confirmed: str, purchases: str) -> None:
+        self.confirmed = confirmed
+        self.purchases = purchases
+        self._database = database
+        self._key_type: sql.Identifier | None = None
+
+    def columns(self, view: str) -> list[Column]:
+        """List a view's columns in order; empty when there is no such view."""
+        rows = self._database.all(named("columns"), view=view)
+        return [Column(*cast("tuple[str, str, str]", row)) for row in rows]
+
+    def names(self) -> Mapping[str, sql.Composable]:
+        """Identifiers for the statements that read the views.
+
+        Raises:
+            SchemaMismatchError: `purchases` or its `order_key` is missing.
+        """
+        if self._key_type is None:
+            self._key_type = self._read_key_type()
+        return {
+            "confirmed": identifier(self.confirmed),
+            "purchases": identifier(self.purchases),
+            "key_type": self._key_type,
+        }
+
+    def statement(self, name: str) -> sql.Composed:
+        """Compose a named statement with the views' identifiers."""
+        return named(name, **self.names())
+
+    def _read_key_type(self) -> sql.Identifier:
+        for column in self.columns(self.purchases):
+            if column.name == "order_key":
+                return sql.Identifier(column.schema, column.type)
+        raise SchemaMismatchError(
+            f"the view {self.purchases} with a column order_key is missing",
+            "Create the two views (sql/shops/template.sql), then run `syncd check`.",
+        )
+
+
+class Source:
+    """What the daemon reads in the order database; it never writes there."""
+
+    def __init__(self, database: Database, confirmed: str, purchases: str) -> None:
+        self.database = database
+        self.views = Views(database, confirmed, purchases)
+
+    def clock(self) -> datetime:
+        """Read the server's clock, as a statement of its own."""
+        return cast("datetime", self.database.one(named("clock"))[0])
+
+    def running(self) -> frozenset[Vxid]:
+        """Read the transactions that run now, one's own excepted."""
+        return frozenset(Vxid(str(v)) for (v,) in self.database.all(named("running")))
+
+    def prepared(self) -> frozenset[Xid]:
+        """Read the prepared transactions of now."""
+        return frozenset(Xid(str(x)) for (x,) in self.database.all(named("prepared")))
+
+    def read(self, keys: Sequence[str]) -> dict[str, dict[str, object]]:
+        """Read rows of `purchases` by key; a key without a row is absent.
+
+        Raises:
+            UnreadableRowError: One of the rows makes the view fail.
+        """
+        statement = self.views.statement("read_purchases")
+        rows = self.database.all(statement, keys=list(keys))
+        return {str(key): _DECODER.decode(cast("str", row)) for key, row in rows}
+
+    def still_confirmed(self, keys: Sequence[str]) -> set[str]:
+        """Tell which of the keys `confirmed_orders` lists now."""
+        statement = self.views.statement("still_confirmed")
+        return {str(key) for (key,) in self.database.all(statement, keys=list(keys))}
+
+    def find(self, order: str) -> str | None:
+        """Find the key of an order by key or public number; None when unknown."""
+        rows = self.database.all(self.views.statement("find_order"), order=order)
+        return str(rows[0][0]) if rows else None
+
+    def confirmed_at(self, key: str) -> datetime | None:
+        """Tell when an order was confirmed first; None when it is not confirmed."""
+        (moment,) = self.database.one(self.views.statement("confirmed_at"), key=key)
+        return cast("datetime | None", moment)
+
+    def sample(self, lower: datetime, limit: int) -> list[tuple[str, datetime]]:
+        """List the orders confirmed last after `lower`, newest first."""
+        statement = self.views.statement("sample_keys")
+        rows = self.database.all(statement, lower=lower, limit=limit)
+        return cast("list[tuple[str, datetime]]", rows)
+
+    def plan(self, name: str, **params: object) -> object:
+        """Ask for the plan of a look-up (`plan_window` or `plan_read`) as JSON."""
+        return self.database.one(self.views.statement(name), **params)[0]
+
+    def holders(self) -> list[tuple[object, ...]]:
+        """Name the sessions with the oldest transactions: pid, name, state, start."""
+        return self.database.all(named("holders"))

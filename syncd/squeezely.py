@@ -1,0 +1,118 @@
+"""The door to Squeezely's API: one POST, one answer or a silence, never an exception.
+
+Requests are made with verified TLS, without following redirects, and within a total
+deadline. What the answer means is decided in `core.answer`.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import requests
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+)
+
+from syncd import __version__
+from syncd.config import Settings
+from syncd.core.answer import Answer, Silence
+
+CONNECT_SECONDS = 5.0
+MAX_ANSWER_BYTES = 256 * 1024
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def encode(events: Sequence[Mapping[str, object]], form: str) -> bytes:
+    """Write the body: a list in an object (`events`) or one bare event (`single`).
+
+    ASCII only: the one form of which the vendor's own client shows that it passes.
+    """
+    body = _ENCODER.encode({"events": events} if form == "events" else events[0])
+    return body if body.isascii() else _escaped(body)
+
+
+def _escaped(body: bytes) -> bytes:
+    text = body.decode()
+    utf16 = ((c, c.encode("utf-16-be")) for c in set(text) if not c.isascii())
+    table = {
+        ord(c): "".join(f"\\u{u[i : i + 2].hex()}" for i in range(0, len(u), 2))
+        for c, u in utf16
+    }
+    return text.translate(table).encode("ascii")
+
+
+class Squeezely:
+    """A connection to the account; not for use by two threads at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        squeezely = settings.squeezely
+        self._endpoint = squeezely.endpoint
+        self._timeout = squeezely.timeout.total_seconds()
+        self._session = requests.Session()
+        self._session.verify = str(squeezely.ca_file) if squeezely.ca_file else True
+        self._session.headers.update(
+            {
+                "X-AUTH-ACCOUNT": squeezely.account,
+                "X-AUTH-APIKEY": settings.api_key.get_secret_value(),
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "User-Agent": f"syncd/{__version__}",
+            }
+        )
+
+    def post(self, body: bytes) -> Answer | Silence:
+        """POST a body; return what came back within the timeout."""
+        deadline = time.monotonic() + self._timeout
+        try:
+            with self._session.post(
+                self._endpoint,
+                data=body,
+                timeout=(min(CONNECT_SECONDS, self._timeout), self._timeout),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return _read(response, deadline)
+        except requests.RequestException as error:
+            return _silence(error)
+
+    def close(self) -> None:
+        """Close the connections that are kept alive."""
+        self._session.close()
+
+
+def _read(response: requests.Response, deadline: float) -> Answer | Silence:
+    """Read the body, bounded in bytes and in time."""
+    body = bytearray()
+    for piece in response.iter_content(8192):
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            return Silence("the answer is too long", taken=True)
+        if time.monotonic() > deadline:
+            return Silence("the answer did not end in time", taken=True)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(response.status_code, headers, bytes(body))
+
+
+_UNREACHED: tuple[tuple[type[Exception], str], ...] = (
+    (NameResolutionError, "the endpoint's host name is not known"),
+    (ConnectTimeoutError, "no connection in time"),
+    (NewConnectionError, "the connection was refused"),
+    (requests.exceptions.SSLError, "TLS: the endpoint's certificate is not trusted"),
+    (requests.exceptions.ProxyError, "the proxy refused the connection"),
+)
+
+
+def _silence(error: requests.RequestException) -> Silence:
+    """Tell what failed without the exception's text, which may hold the URL."""
+    cause = error.args[0] if error.args else None
+    reason = cause.reason if isinstance(cause, MaxRetryError) else cause
+    for kind, text in _UNREACHED:
+        if isinstance(reason, kind) or isinstance(error, kind):
+            return Silence(text, taken=False)
+    if isinstance(error, requests.Timeout):
+        return Silence("no answer in time", taken=True)
+    return Silence("the connection broke before the whole answer came", taken=True)
