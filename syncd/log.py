@@ -16,8 +16,6 @@ from typing import Any, TextIO
 
 import structlog
 
-from syncd import __version__
-
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -235,22 +233,23 @@ def configure(
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
-def report_crash(
-    log: Log, kind: type[BaseException], _: BaseException, trace: TracebackType | None
-) -> None:
-    """Write a crash as one line: the kind and the places, never a message or a value."""
+def report_crash(log: Log, error: BaseException) -> None:
+    """Write a crash as one line: its kind and its places, never a message or value."""
+    trace: TracebackType | None = error.__traceback__
     places = []
     while trace is not None:
         code = trace.tb_frame.f_code
         places.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}")
         trace = trace.tb_next
     log.emit(
-        "daemon.crashed", error_kind=kind.__name__, exception=" > ".join(places[-8:])
+        "daemon.crashed",
+        error_kind=type(error).__name__,
+        exception=" > ".join(places[-8:]),
     )
 
 
 def _only_declared(_: object, __: str, line: EventDict) -> EventDict:
-    """Drop what the event does not declare; fold a library's free text into one name."""
+    """Drop what the event does not declare; give a library's text one name."""
     if line.get("logger") != "syncd":
         line = {**line, "message": str(line["event"]), "event": "library.log"}
         line["feed"] = "-"
@@ -284,8 +283,3 @@ def _is_journal(stream: TextIO) -> bool:
     except (OSError, ValueError):
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
-
-
-def version() -> str:
-    """The version that `daemon.started` names."""
-    return __version__

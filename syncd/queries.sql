@@ -125,6 +125,9 @@ SELECT s.system_identifier, d.oid::bigint
        pg_catalog.pg_database AS d
  WHERE d.datname = current_database();
 
+-- name: has_ledger :one
+SELECT to_regclass('syncd.migration') IS NOT NULL;
+
 -- name: migrations :many
 -- Which migrations the ledger has; fails where there is no ledger.
 SELECT version

@@ -13,6 +13,9 @@ from syncd.core.window import Vxid, Xid
 from syncd.database import Database, identifier, named
 from syncd.errors import SchemaMismatchError
 
+_CONFIRMED = ("order_key", "confirmed_at")
+_PURCHASES = ("order_key", "orderid", "email", "products")
+_CREATE = "Create the two views (sql/shops/template.sql), then run `syncd check`."
 _DECODER = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
 
 
@@ -53,6 +56,19 @@ class Views:
             "key_type": self._key_type,
         }
 
+    def check(self) -> None:
+        """Refuse views that are missing or lack the columns that syncd needs.
+
+        Raises:
+            SchemaMismatchError: It names the view and the column.
+        """
+        needed = ((self.confirmed, _CONFIRMED), (self.purchases, _PURCHASES))
+        for view, columns in needed:
+            present = {column.name for column in self.columns(view)}
+            if missing := [c for c in columns if c not in present]:
+                what = f"lacks the column {missing[0]}" if present else "is missing"
+                raise SchemaMismatchError(f"the view {view} {what}", _CREATE)
+
     def statement(self, name: str) -> sql.Composed:
         """Compose a named statement with the views' identifiers."""
         return named(name, **self.names())
@@ -62,8 +78,7 @@ class Views:
             if column.name == "order_key":
                 return sql.Identifier(column.schema, column.type)
         raise SchemaMismatchError(
-            f"the view {self.purchases} with a column order_key is missing",
-            "Create the two views (sql/shops/template.sql), then run `syncd check`.",
+            f"the view {self.purchases} with a column order_key is missing", _CREATE
         )
 
 

@@ -29,6 +29,7 @@ class Captured:
     orders: int
     watermark: datetime | None  # where it moved to, None when it stayed
     held: Window | None  # the window that waits unusually long
+    held_seconds: float = 0.0
 
 
 class Poll:
@@ -67,7 +68,9 @@ class Poll:
         if self._window is not None and self._window.is_closable:
             late, watermark = self._close(self._window)
             orders += late
-        return Captured(orders, watermark, self._held(now))
+        age = (now - self._opened_at).total_seconds() if self._opened_at else 0.0
+        held = self._window if age > HELD_SECONDS else None
+        return Captured(orders, watermark, held, age)
 
     def poll_until_closed(self, patience_seconds: float) -> Captured:
         """Look until a window closed or the patience ends; for `run --once`."""
@@ -126,9 +129,3 @@ class Poll:
             moved = self._ledger.move_watermark(window.upper)
         self._window = None
         return orders, window.upper if moved else None
-
-    def _held(self, now: datetime) -> Window | None:
-        if self._window is None or self._opened_at is None:
-            return None
-        age = (now - self._opened_at).total_seconds()
-        return self._window if age > HELD_SECONDS else None

@@ -88,9 +88,8 @@ def judge(answer: Answer | Silence, sent: int, now: datetime) -> Verdict:
         return _judge_success(answer, sent)
     reason = _reason(answer)
     if status in _REFUSED:
-        return Verdict(
-            Outcome.REFUSED, reason, partly=bool(_count(_object(answer.body)))
-        )
+        partial = _is_partial(answer, sent)
+        return Verdict(Outcome.REFUSED, reason, maybe_taken=partial)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return Verdict(Outcome.REFUSED, reason, too_large=True)
     if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -106,7 +105,7 @@ def _judge_success(answer: Answer, sent: int) -> Verdict:
         return Verdict(
             Outcome.UNCLEAR, f"{answer.status} without a JSON object", maybe_taken=True
         )
-    if body.get("success") is False or body.get("errors"):
+    if body.get("success") in (False, "false") or body.get("errors"):
         partial = _is_partial(answer, sent)
         return Verdict(Outcome.REFUSED, _reason(answer), maybe_taken=partial)
     counted = _count(body)
@@ -124,9 +123,16 @@ def _is_partial(answer: Answer, sent: int) -> bool:
 
 def _count(body: Mapping[str, object] | None) -> int | None:
     """Add up what the answer says was taken; None when it does not say."""
-    counts = [(body or {}).get(name) for name in ("created", "updated")]
-    numbers = [n for n in counts if isinstance(n, int)]
-    return sum(numbers) if numbers else None
+    given = [(body or {}).get(name) for name in ("created", "updated")]
+    counts = [n for value in given if (n := _whole(value)) is not None]
+    return sum(counts) if counts else None
+
+
+def _whole(value: object) -> int | None:
+    """Read a count, also one written as text or with a point; at most a billion."""
+    if isinstance(value, str) and value.isdecimal():
+        return int(value[:9])
+    return int(max(0, min(value, 1e9))) if isinstance(value, int | float) else None
 
 
 def _object(body: bytes) -> dict[str, object] | None:
@@ -139,20 +145,22 @@ def _object(body: bytes) -> dict[str, object] | None:
 
 def _reason(answer: Answer) -> str:
     """Name the status and the first error's text, in one line."""
-    text = _first_error(_object(answer.body) or {})
-    line = " ".join(f"HTTP {answer.status} {text}".split())
-    return line[:MAX_REASON]
+    text = _first_text((_object(answer.body) or {}).get("errors"))
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(f"HTTP {answer.status} {plain}".split())[:MAX_REASON]
 
 
-def _first_error(body: Mapping[str, object]) -> str:
-    errors = body.get("errors")
-    if isinstance(errors, list) and errors:
-        first = cast("list[object]", errors)[0]
-        if isinstance(first, dict):
-            named = cast("dict[str, object]", first)
+def _first_text(errors: object) -> str:
+    """Find the first text in errors of any shape."""
+    while isinstance(errors, list | dict) and errors:
+        if isinstance(errors, list):
+            errors = cast("list[object]", errors)[0]
+            continue
+        named = cast("dict[str, object]", errors)
+        if "code" in named or "message" in named:
             return f"{named.get('code', '')} {named.get('message', '')}"
-        return str(first)
-    return str(errors) if isinstance(errors, str) else ""
+        errors = next(iter(named.values()))
+    return str(errors) if isinstance(errors, str | int) else ""
 
 
 def _retry_after(answer: Answer, now: datetime) -> timedelta:

@@ -127,7 +127,8 @@ def render(
 
     Args:
         row: Columns by name; numbers are int or Decimal, `products` a list.
-            Absent, None and empty text all mean "unknown" and are left out.
+            Absent, None and empty text all mean "unknown" and are left out, and so
+            are columns that are no field (`unknown_fields` names them).
         confirmed_at: Aware; the event's time unless the row has `timestamp`.
         rules: The shop's own demands.
         now: Aware; a later time is sent as this one (clocks of shops run ahead).
@@ -162,7 +163,10 @@ def _event(
     if "totalvalue" in given:
         event["totalvalue"] = _amount("totalvalue", given.pop("totalvalue"))
     for name, value in given.items():
-        event[name] = _other(name, value)
+        if name in TEXT_FIELDS:
+            event[name] = _profile(name, value)
+        elif name.startswith("custom_"):
+            event[name] = _custom(name, value)
     event["products"] = lines = _products(products)
     if rules.require_language and not all("language" in line for line in lines):
         raise _InvalidError("a product has no language (require_language is on)")
@@ -173,15 +177,19 @@ def _identifier(name: str, value: object) -> str:
     if value is None or value == "":
         raise _MissingError(f"{name} is missing")
     text = _text(name, value)
-    if _CONTROL.search(text):
-        raise _InvalidError(f"{name} holds control characters")
+    if not text.strip() or _CONTROL.search(text):
+        raise _InvalidError(f"{name} is blank or holds control characters")
     return text
 
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str | int | Decimal) or isinstance(value, bool):
         raise _InvalidError(f"{name} is not a text")
-    text = value if isinstance(value, str) else format(value)
+    try:
+        text = str(value)
+        text.encode()
+    except ValueError:  # half a surrogate pair, or thousands of digits
+        raise _InvalidError(f"{name} is not a usable text") from None
     if len(text) > MAX_TEXT:
         raise _InvalidError(f"{name} has {len(text)} characters, more than {MAX_TEXT}")
     return text
@@ -197,13 +205,19 @@ def _email(value: object) -> str:
 
 
 def _amount(name: str, value: object) -> int | Decimal:
+    amount = _number(name, value)
+    if amount < 0:
+        raise _InvalidError(f"{name} is negative")
+    return amount
+
+
+def _number(name: str, value: object) -> int | Decimal:
+    """Round to cents, half away from zero; comparing and quantizing never overflow."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise _InvalidError(f"{name} is not a number")
     amount = Decimal(value)
-    if not amount.is_finite() or abs(amount) > MAX_AMOUNT:
+    if not amount.is_finite() or amount.copy_abs() > MAX_AMOUNT:
         raise _InvalidError(f"{name} is not a usable amount")
-    if amount < 0:
-        raise _InvalidError(f"{name} is negative")
     rounded = amount.quantize(CENT, ROUND_HALF_UP)
     return int(rounded) if rounded == rounded.to_integral_value() else rounded
 
@@ -232,24 +246,20 @@ def _language_code(name: str, value: object) -> str:
     return value
 
 
-def _other(name: str, value: object) -> object:
-    """Check a profile field or pass a custom one."""
-    if name in TEXT_FIELDS:
-        text = _text(name, value)
-        form, hint = _FORMS.get(name, (None, ""))
-        if form is not None and not form.fullmatch(text):
-            raise _InvalidError(f"{name} is not {hint}")
-        return text
+def _profile(name: str, value: object) -> str:
+    text = _text(name, value)
+    form, hint = _FORMS.get(name, (None, ""))
+    if form is not None and not form.fullmatch(text):
+        raise _InvalidError(f"{name} is not {hint}")
+    return text
+
+
+def _custom(name: str, value: object) -> object:
     if isinstance(value, bool):
         return value
     if isinstance(value, int | Decimal):
-        return _amount_of_any_sign(name, value)
+        return _number(name, value)
     return _text(name, value)
-
-
-def _amount_of_any_sign(name: str, value: int | Decimal) -> int | Decimal:
-    sign = -1 if value < 0 else 1
-    return sign * _amount(name, abs(value))
 
 
 def _products(value: object) -> list[dict[str, object]]:
@@ -268,7 +278,7 @@ def _product(where: str, value: object) -> dict[str, object]:
     given = {k: v for k, v in line.items() if v is not None and v != ""}
     if unknown := given.keys() - PRODUCT_FIELDS:
         raise _InvalidError(
-            f"{where} has {min(unknown)!r}, which is no field of a product"
+            f"{where} has {min(unknown)[:40]!r}, which is no field of a product"
         )
     if "id" not in given:
         raise _InvalidError(f"{where} has no id (the SKU)")
@@ -289,7 +299,7 @@ def _quantity(name: str, value: object) -> int:
     if value is None:
         raise _InvalidError(f"{name} is missing")
     amount = _amount(name, value)
-    if not isinstance(amount, int) or amount < 1:
+    if not isinstance(amount, int) or amount < 1 or amount != value:
         raise _InvalidError(f"{name} is not a whole number of at least 1")
     return amount
 
@@ -307,7 +317,7 @@ def _timestamp(value: object, zone: tzinfo, now: datetime) -> str:
     Right when the API honours the offset, and still right when it ignores it.
     """
     try:
-        moment = _moment(value, zone)
+        moment = _moment(value, zone).astimezone(UTC)
         return min(moment, now).astimezone(VENDOR_ZONE).isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError, InvalidOperation):
         raise _InvalidError(

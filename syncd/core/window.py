@@ -48,6 +48,11 @@ def without_ended(window: Window, running: frozenset[Vxid]) -> Window:
 
 
 def with_prepared(window: Window, prepared: frozenset[Xid]) -> Window:
-    """Take the prepared transactions of now: all at first, later what is left."""
+    """Take the prepared transactions of now: all at first, later what is left.
+
+    Changes nothing while some of the window still run: that reading is too early.
+    """
+    if window.running:
+        return window
     still = prepared if window.prepared is None else window.prepared & prepared
     return replace(window, prepared=still)

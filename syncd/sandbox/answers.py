@@ -75,11 +75,15 @@ class Case:
         return Verdict(self.verdict.taken if takes else (), answer)
 
 
-def json_answer(
-    document: Mapping[str, object], status: int = 200, *, indent: int | None = None
-) -> Answer:
-    """Answer with `document` as ASCII JSON."""
-    return Answer(status, json.dumps(document, indent=indent).encode("ascii"))
+def json_answer(document: Mapping[str, object], status: int = 200) -> Answer:
+    """Answer with `document` as ASCII JSON on one line."""
+    return Answer(status, json.dumps(document).encode("ascii"))
+
+
+def readable_answer(document: Mapping[str, object]) -> Answer:
+    """Answer with `document` as JSON for people; half characters stay escaped."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return Answer(200, text.encode("utf-8", "backslashreplace"))
 
 
 def refusal(

@@ -1,6 +1,7 @@
 """One connection: reads requests, and sends each answer in the manner it asks for."""
 
 import math
+import re
 import socket
 import struct
 import threading
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 64 * 1024 * 1024
 _DRIPS_PER_SECOND = 50
+_LENGTH = re.compile(r"\d{1,15}", re.ASCII)
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -47,9 +49,7 @@ class Connection(BaseHTTPRequestHandler):
         super().__init__(connection, None, cast("BaseServer", None))
 
     def _serve(self) -> None:
-        unread = None
-        if self._routes.is_track(self.command, self.path):
-            unread = self._routes.leave_unread()
+        unread = self._routes.answer_unread(self.command, self.path)
         self._send(unread or self._refused_length() or self._answer())
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - the names that http.server calls
@@ -83,7 +83,7 @@ class Connection(BaseHTTPRequestHandler):
             self.command == "POST" and not length
         ):
             return refusal(411, ["a body needs a Content-Length"], ending="close")
-        if length and not (length.isascii() and length.isdigit()):
+        if length and not _LENGTH.fullmatch(length):
             return refusal(400, ["Content-Length is not a number"], ending="close")
         if length and int(length) > _MOST_BYTES:
             return refusal(413, ["body is too large"], ending="close")

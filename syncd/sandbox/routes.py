@@ -3,14 +3,21 @@
 A request comes in as a value and an `Answer` goes out; no socket is touched here.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TypeAlias
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
-from syncd.sandbox.answers import Answer, json_answer, orderid_of, refusal
+from syncd.sandbox.answers import (
+    Answer,
+    json_answer,
+    orderid_of,
+    readable_answer,
+    refusal,
+)
 from syncd.sandbox.book import Book
 from syncd.sandbox.contract import Post, Terms, UnreadableBodyError, judge, read_json
 from syncd.sandbox.faults import FaultError, FaultQueue, described
@@ -25,7 +32,7 @@ _OWN_HOSTS = frozenset({"", "127.0.0.1", "localhost"})
 _PAGE_HEADERS = (
     (
         "Content-Security-Policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'",
+        "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'",
     ),
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
@@ -47,11 +54,11 @@ class Request:
     @property
     def path(self) -> str:
         """Path of the target, not unquoted."""
-        return urlsplit(self.target).path
+        return self.target.partition("?")[0]
 
     def option(self, name: str, default: str) -> str:
         """Find one value of the target's query."""
-        return parse_qs(urlsplit(self.target).query).get(name, [default])[0]
+        return parse_qs(self.target.partition("?")[2]).get(name, [default])[0]
 
 
 Route: TypeAlias = Callable[[Request], Answer]
@@ -96,12 +103,10 @@ class Routes:
             return Answer(405, b'{"success": false}', headers=allowed)
         return methods[method](request)
 
-    def is_track(self, method: str, target: str) -> bool:
-        """Tell whether a request is a POST to the track endpoint."""
-        return method == "POST" and urlsplit(target).path == TRACK
-
-    def leave_unread(self) -> Answer | None:
-        """Answer a POST to the track endpoint before its body, if a fault says so."""
+    def answer_unread(self, method: str, target: str) -> Answer | None:
+        """Answer a request before its body is read, if a fault says so."""
+        if (method, target.partition("?")[0]) != ("POST", TRACK):
+            return None
         verdict = self._faults.next_unread()
         if verdict is None:
             return None
@@ -135,7 +140,9 @@ class Routes:
         except ValueError:
             return refusal(400, ["limit and offset are whole numbers"])
         count, purchases = self._book.newest(
-            min(max(limit, 0), _MOST_ROWS), max(offset, 0), request.option("q", "")
+            min(max(limit, 0), _MOST_ROWS),
+            min(max(offset, 0), sys.maxsize),
+            request.option("q", ""),
         )
         return json_answer({"count": count, "purchases": [row(p) for p in purchases]})
 
@@ -144,7 +151,7 @@ class Routes:
         purchase = self._book.purchase(orderid)
         if purchase is None:
             return refusal(404, ["no such orderid"])
-        return json_answer(whole(purchase), indent=2)
+        return readable_answer(whole(purchase))
 
     def _front_end(self, request: Request) -> Answer:
         try:
@@ -175,6 +182,6 @@ class Routes:
 
 def _page(name: str, content_type: str) -> Route:
     """Serve one file of this package, read once."""
-    body = files(__package__).joinpath(name).read_bytes()
+    body = files("syncd.sandbox").joinpath(name).read_bytes()
     answer = Answer(200, body, f"{content_type}; charset=utf-8", headers=_PAGE_HEADERS)
     return lambda _request: answer

@@ -1,6 +1,5 @@
 """Purchases as rows of the screen: text and numbers only, whatever the body holds."""
 
-from dataclasses import asdict
 from decimal import Decimal
 
 from syncd.sandbox.book import Purchase
@@ -11,9 +10,13 @@ def row(purchase: Purchase) -> dict[str, object]:
     """Show a purchase without its body; what the body lacks is None or empty."""
     body = purchase.body or {}
     return {
-        **asdict(purchase),
+        "orderid": purchase.orderid,
+        "created_at": purchase.created_at,
         "received_at": purchase.received_at.astimezone(AMSTERDAM).isoformat(),
-        "body": None,
+        "api_inserted": purchase.api_inserted,
+        "api_verified": purchase.api_verified,
+        "merged": purchase.merged,
+        "posts": purchase.posts,
         "body_kept": purchase.body is not None,
         "products": [_line(product) for product in purchase.products],
         "total": total(purchase),

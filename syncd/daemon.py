@@ -1,0 +1,306 @@
+"""The running daemon: capture and delivery side by side, neither waiting for the other.
+
+The scheduler runs what is periodic; each batch in flight has a thread; the main
+thread waits for signals. A stop finishes the batches in hand.
+"""
+
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from syncd import __version__
+from syncd.capture.poll import Captured, Poll
+from syncd.config import Settings
+from syncd.database import Database
+from syncd.delivery import Delivery
+from syncd.errors import DatabaseUnavailableError, ExitCode
+from syncd.feed import Feeds
+from syncd.instance import Instance
+from syncd.ledger import Ledger
+from syncd.log import Log
+from syncd.pulse import read_pulse
+from syncd.reaction import Reactions
+from syncd.rendering import refuse_unknown_fields
+from syncd.source import Source
+from syncd.worker import Bell, Pace, Worker
+
+SWEEP_SECONDS = 2.0
+"""How often claims of dead instances are looked for."""
+
+SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+
+
+def connect(settings: Settings, role: str) -> Database:
+    """Make a connection for one part of the daemon; it opens on first use."""
+    return Database(
+        settings.source_dsn.get_secret_value(),
+        application_name=f"syncd/{settings.feed}/{role}",
+        time_zone=settings.source.time_zone,
+    )
+
+
+def source_on(settings: Settings, database: Database) -> Source:
+    """Make the source of the configured views on a connection."""
+    return Source(database, settings.source.confirmed, settings.source.purchases)
+
+
+class Daemon:
+    """One feed's daemon; make it, then `run` or `run_once`, in the main thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = Log(settings.feed)
+        self._reactions = Reactions(self._log)
+        self._bell = Bell()
+        self._databases: list[Database] = []
+        self._workers: list[Worker] = []
+        self._started = time.monotonic()
+        self._beat_at = float("-inf")
+
+    def run(self) -> ExitCode:
+        """Run until SIGTERM or SIGINT; tell how it ended.
+
+        Raises:
+            SyncdError: Only a person can help; nothing is half-done.
+        """
+        # Blocked, so that no handler can run in the middle of anything.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        if not self._wait_for_database():
+            return ExitCode.OK
+        threads = self._start_workers()
+        scheduler = self._start_schedule()
+        while not self._is_asked_to_stop(1.0):
+            pass
+        self._reactions.stopping.set()
+        scheduler.shutdown(wait=True)
+        self._drain(threads)
+        return self._end()
+
+    def run_once(self, patience_seconds: float = 5.0) -> ExitCode:
+        """Capture, deliver what is due, and tell whether something is left.
+
+        Args:
+            patience_seconds: How long to wait for running transactions, so that the
+                watermark can move.
+
+        Raises:
+            SyncdError: The database failed, or only a person can help.
+        """
+        self._open()
+        self._sweep()
+        started = time.monotonic()
+        self._report(self._poll.poll_until_closed(patience_seconds), started)
+        worker = self._make_worker(0)
+        worker.drain()
+        pulse = read_pulse(self._keeper, self._feed_id)
+        self._end()
+        left = pulse.pending + pulse.pending_backfill + pulse.sending
+        return ExitCode.LEFT if left else ExitCode.OK
+
+    # Start
+
+    def _wait_for_database(self) -> bool:
+        """Open everything; False when told to stop before that was possible."""
+        while not self._reactions.stopping.is_set():
+            try:
+                self._open()
+            except DatabaseUnavailableError as error:
+                self._close()
+                self._reactions.react("start", error)
+                if self._is_asked_to_stop(self._reactions.seconds_to_wait("start")):
+                    return False
+            else:
+                self._reactions.recover("start")
+                return True
+        return False
+
+    def _open(self) -> None:
+        settings = self._settings
+        self._keeper = self._database("keeper")
+        source = source_on(settings, self._keeper)
+        feeds = Feeds(self._keeper, settings.feed)
+        feeds.check_schema()
+        source.views.check()
+        columns = [c.name for c in source.views.columns(settings.source.purchases)]
+        refuse_unknown_fields(settings.source.purchases, columns)
+        feed = feeds.start(source.views, settings.source.lookback)
+        self._feed_id = feed.feed_id
+        self._instance = Instance(self._keeper, feed.feed_id)
+        self._poll = self._make_poll()
+        self._log.emit(
+            "daemon.started",
+            version=__version__,
+            instance=self._instance.number,
+            watermark=read_pulse(self._keeper, feed.feed_id).watermark.isoformat(),
+            started_at=feed.started_at.isoformat(),
+            endpoint=settings.squeezely.endpoint,
+        )
+
+    def _database(self, role: str) -> Database:
+        database = connect(self._settings, role)
+        self._databases.append(database)
+        return database
+
+    def _make_poll(self) -> Poll:
+        database = self._database("capture")
+        poll = Poll(
+            source_on(self._settings, database),
+            Ledger(database, self._feed_id),
+            lookback=self._settings.source.lookback,
+            size=self._settings.squeezely.orders_per_batch,
+        )
+        database.on_open(poll.forget)
+        return poll
+
+    def _make_worker(self, number: int) -> Worker:
+        database = self._database(f"delivery-{number}")
+        ledger = Ledger(database, self._feed_id)
+        source = source_on(self._settings, database)
+        delivery = Delivery(
+            self._settings, source, ledger, self._log, instance=self._instance.number
+        )
+        share = self._settings.squeezely.max_in_flight
+        live, backfill = self._settings.squeezely.rate, self._settings.backfill.rate
+        pace = Pace(live and live / share, backfill and backfill / share)
+        worker = Worker(number, delivery, ledger, pace, self._bell, self._reactions)
+        self._workers.append(worker)
+        return worker
+
+    def _start_workers(self) -> list[threading.Thread]:
+        threads = []
+        for number in range(self._settings.squeezely.max_in_flight):
+            worker = self._make_worker(number)
+            threads.append(threading.Thread(target=worker.run, name=f"send-{number}"))
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _start_schedule(self) -> BackgroundScheduler:
+        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
+        interval = self._settings.source.poll_interval.total_seconds()
+        jobs: list[tuple[str, Callable[[], object], float]] = [
+            ("capture", self._capture, interval),
+            ("keeper", self._keep, SWEEP_SECONDS),
+        ]
+        for name, action, seconds in jobs:
+            scheduler.add_job(
+                self._reactions.run,
+                "interval",
+                seconds=seconds,
+                args=(name, action),
+                next_run_time=datetime.now(UTC),
+            )
+        scheduler.start()
+        return scheduler
+
+    # Periodic work
+
+    def _capture(self) -> None:
+        started = time.monotonic()
+        self._report(self._poll.poll(), started)
+
+    def _report(self, captured: Captured, started: float) -> None:
+        if captured.orders:
+            self._bell.ring()
+            self._log.emit(
+                "orders.captured",
+                orders=captured.orders,
+                duration_ms=round((time.monotonic() - started) * 1000),
+            )
+        if captured.watermark:
+            self._log.emit("window.closed", watermark=captured.watermark.isoformat())
+        if captured.held:
+            self._log.emit_folded(
+                "window.held",
+                "held",
+                age_seconds=captured.held_seconds,
+                transactions=len(captured.held.running),
+                prepared=len(captured.held.prepared or ()),
+            )
+
+    def _keep(self) -> None:
+        """Sweep, and say how the feed stands when a heartbeat is due."""
+        self._sweep()
+        if time.monotonic() >= self._beat_at:
+            self._beat()
+            beat = self._settings.log.heartbeat.total_seconds()
+            self._beat_at = time.monotonic() + beat - 0.5
+
+    def _sweep(self) -> None:
+        for batch, attempt, orders in self._instance.sweep():
+            self._bell.ring()
+            self._log.emit(
+                "batch.uncertain",
+                batch=batch,
+                attempt=attempt,
+                orders=orders,
+                reason="the instance ended or its lease passed",
+            )
+
+    def _beat(self) -> None:
+        pulse = read_pulse(self._keeper, self._feed_id)
+        self._log.emit(
+            "heartbeat",
+            lag_seconds=pulse.lag_seconds,
+            watermark_age_seconds=pulse.watermark_age_seconds,
+            pending=pulse.pending,
+            pending_backfill=pulse.pending_backfill,
+            sending=pulse.sending,
+            rejected=pulse.rejected,
+            withdrawn=pulse.withdrawn,
+            endpoint=pulse.endpoint,
+            delivered=self._delivered(),
+            rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        )
+
+    def _delivered(self) -> int:
+        return sum(worker.delivered for worker in self._workers)
+
+    # Stop
+
+    def _is_asked_to_stop(self, seconds: float) -> bool:
+        """Wait for a signal; True as well when a part of the daemon gave up."""
+        if self._reactions.stopping.is_set():
+            return True
+        received = signal.sigtimedwait(SIGNALS, seconds)
+        if received is None:
+            return self._reactions.stopping.is_set()
+        name = signal.Signals(received.si_signo).name
+        self._log.emit("daemon.stopping", signal=name)
+        return True
+
+    def _drain(self, threads: list[threading.Thread]) -> None:
+        """Wait for the batches in hand; a second signal ends at once."""
+        self._bell.ring()
+        while any(thread.is_alive() for thread in threads):
+            received = signal.sigtimedwait(SIGNALS, 0.05)
+            if received is not None:
+                os._exit(128 + received.si_signo)
+
+    def _end(self) -> ExitCode:
+        fatal = self._reactions.fatal
+        code = ExitCode.BUG if self._reactions.crashed else ExitCode.OK
+        if fatal is None and not self._reactions.crashed:
+            self._instance.stop()
+        self._close()
+        self._log.emit(
+            "daemon.stopped",
+            exit_code=int(fatal.exit_code if fatal else code),
+            uptime_seconds=time.monotonic() - self._started,
+            delivered=self._delivered(),
+        )
+        if fatal is not None:
+            raise fatal
+        return code
+
+    def _close(self) -> None:
+        for database in self._databases:
+            database.close()
+        self._databases.clear()

@@ -1,0 +1,78 @@
+"""Reacting to errors: try again with growing waits, or stop."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from syncd.core import backoff
+from syncd.errors import Reaction, SyncdError
+from syncd.log import Log, report_crash
+
+MAX_WAIT = timedelta(seconds=15)
+"""Between two tries of a database that does not answer."""
+
+
+@dataclass(slots=True)
+class _Outage:
+    failures: int = 0
+    since: float = 0.0
+    not_before: float = float("-inf")
+
+
+class Reactions:
+    """Runs pieces of work of the daemon's parts and reacts to their errors."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._outages: dict[str, _Outage] = {}
+        self.stopping = threading.Event()
+        self.fatal: SyncdError | None = None
+        self.crashed = False
+
+    def run(self, part: str, action: Callable[[], object]) -> None:
+        """Do one piece of work, unless its part is to be left alone for a while."""
+        if self.stopping.is_set() or self.seconds_to_wait(part) > 0:
+            return
+        try:
+            action()
+        except SyncdError as error:
+            self.react(part, error)
+        except Exception as error:  # noqa: BLE001  # the last resort: say so, and end
+            report_crash(self._log, error)
+            self.crashed = True
+            self.stopping.set()
+        else:
+            self.recover(part)
+
+    def seconds_to_wait(self, part: str) -> float:
+        """Tell how long a part is to be left alone; 0.0 when it is not."""
+        outage = self._outages.get(part)
+        return max(0.0, outage.not_before - time.monotonic()) if outage else 0.0
+
+    def react(self, part: str, error: SyncdError) -> None:
+        """Stop, or leave the part alone for a while."""
+        if error.reaction is Reaction.STOP:
+            self.fatal = error
+            self.stopping.set()
+            return
+        now = time.monotonic()
+        outage = self._outages.setdefault(part, _Outage(since=now))
+        outage.failures += 1
+        base = timedelta(seconds=0.5)
+        wait = backoff.delay(outage.failures, 1.0, base=base, cap=MAX_WAIT)
+        outage.not_before = now + wait.total_seconds()
+        self._log.emit_folded(
+            "source.failed",
+            type(error).__name__,
+            error_kind=type(error).__name__,
+            reason=f"{error}. {error.hint}",
+            retry_seconds=wait.total_seconds(),
+        )
+
+    def recover(self, part: str) -> None:
+        """Note that a part works; say so if it did not before."""
+        if outage := self._outages.pop(part, None):
+            down = time.monotonic() - outage.since
+            self._log.emit("source.recovered", down_seconds=down)

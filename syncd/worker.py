@@ -1,0 +1,118 @@
+"""One batch in flight: a thread that delivers, live orders first, within the rate."""
+
+import threading
+import time
+from functools import partial
+from typing import get_args
+
+from syncd.core.bucket import Bucket
+from syncd.delivery import Delivery
+from syncd.ledger import Lane, Ledger
+from syncd.reaction import Reactions
+
+IDLE_SECONDS = 5.0
+"""How long a worker sleeps at most without being woken."""
+
+
+class Bell:
+    """Wakes sleeping workers; a ring between two looks is never lost."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self.rings = 0
+
+    def ring(self) -> None:
+        """Wake everybody."""
+        with self._condition:
+            self.rings += 1
+            self._condition.notify_all()
+
+    def wait(self, heard: int, seconds: float) -> None:
+        """Sleep until a ring after the `heard`th, or for `seconds`."""
+        with self._condition:
+            self._condition.wait_for(lambda: self.rings != heard, seconds)
+
+
+class Pace:
+    """When a lane may send again."""
+
+    def __init__(self, live: float | None, backfill: float | None) -> None:
+        self._buckets = {"live": Bucket(live), "backfill": Bucket(backfill)}
+        self._not_before = {"live": 0.0, "backfill": 0.0}
+
+    def seconds_to_wait(self, lane: Lane) -> float:
+        """Tell how long a lane has to wait; 0.0 when it may send."""
+        return max(0.0, self._not_before[lane] - time.monotonic())
+
+    def pay(self, lane: Lane, events: int) -> None:
+        """Note what a lane has sent."""
+        now = time.monotonic()
+        self._not_before[lane] = now + self._buckets[lane].take(events, now)
+
+
+class Worker:
+    """Delivers batch after batch; run it in a thread of its own."""
+
+    def __init__(
+        self,
+        number: int,
+        delivery: Delivery,
+        ledger: Ledger,
+        pace: Pace,
+        bell: Bell,
+        reactions: Reactions,
+    ) -> None:
+        self._part = f"delivery-{number}"
+        self._delivery = delivery
+        self._ledger = ledger
+        self._pace = pace
+        self._bell = bell
+        self._reactions = reactions
+        self.delivered = 0
+
+    def run(self) -> None:
+        """Deliver until the daemon stops; the batch in hand is finished first."""
+        while not self._reactions.stopping.is_set():
+            heard = self._bell.rings
+            before = self.delivered
+            self._reactions.run(self._part, self._deliver_all)
+            if self.delivered == before:
+                self._reactions.run(self._part, partial(self._sleep, heard))
+                self._bell.wait(heard, self._reactions.seconds_to_wait(self._part))
+        self._delivery.close()
+
+    def drain(self) -> None:
+        """Deliver until nothing is due, keeping to the rate; errors are raised."""
+        while not self._reactions.stopping.is_set():
+            if not self._deliver_all():
+                paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
+                if not any(paced) or self._ledger.next_due_seconds() != 0:
+                    break
+                time.sleep(min(filter(None, paced)))
+        self._delivery.close()
+
+    def _deliver_all(self) -> bool:
+        """Deliver while something is due; False when nothing was."""
+        found = False
+        while not self._reactions.stopping.is_set() and self._deliver_one():
+            found = True
+        return found
+
+    def _deliver_one(self) -> bool:
+        for lane in get_args(Lane):
+            if self._pace.seconds_to_wait(lane) > 0:
+                continue
+            events = self._delivery.deliver_next(lane)
+            if events is not None:
+                self._pace.pay(lane, events)
+                self.delivered += events
+                return True
+        return False
+
+    def _sleep(self, heard: int) -> None:
+        due = self._ledger.next_due_seconds()
+        seconds = IDLE_SECONDS if due is None else max(due, 0.02)
+        paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
+        if due == 0 and any(paced):
+            seconds = min(filter(None, paced))
+        self._bell.wait(heard, min(seconds, IDLE_SECONDS))

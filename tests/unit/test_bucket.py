@@ -1,0 +1,99 @@
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncd.core.bucket import Bucket
+
+RATES = st.floats(0.1, 1_000)
+VISITS = st.lists(
+    st.tuples(st.floats(0, 20), st.integers(1, 500)), min_size=1, max_size=25
+)
+
+
+def let_through(rate: float, visits: list[tuple[float, int]]) -> list[tuple[float, int]]:
+    """Play visits (pause before, events); each waits as told before the next comes."""
+    bucket, now, sent = Bucket(rate), 1_000.0, []
+    for pause, events in visits:
+        now += pause
+        now += bucket.take(events, now)
+        sent.append((now, events))
+    return sent
+
+
+def test_a_new_bucket_lets_a_second_s_worth_through_at_once() -> None:
+    """The first batch after a start does not wait."""
+    assert Bucket(10).take(10, 0.0) == 0
+
+
+def test_what_exceeds_a_second_s_worth_waits_until_it_is_paid_for() -> None:
+    """Ten are free at ten a second, the eleventh costs a tenth of a second."""
+    bucket = Bucket(10)
+    bucket.take(10, 5.0)
+
+    assert bucket.take(1, 5.0) == pytest.approx(0.1)
+
+
+def test_a_batch_above_the_rate_goes_and_the_next_pays_it_off() -> None:
+    """A batch size above the rate slows sending, it never blocks it."""
+    bucket = Bucket(10)
+
+    first = bucket.take(100, 0.0)
+    second = bucket.take(10, first)
+
+    assert first == pytest.approx(9.0)
+    assert second == pytest.approx(1.0)
+
+
+def test_a_long_rest_saves_up_no_more_than_a_second_s_worth() -> None:
+    """After a quiet night the account is not flooded."""
+    bucket = Bucket(10)
+    bucket.take(1, 0.0)
+
+    assert bucket.take(10, 86_400.0) == 0
+    assert bucket.take(10, 86_400.0) == pytest.approx(1.0)
+
+
+def test_a_rate_below_one_a_second_waits_between_single_events() -> None:
+    """`rate = 0.5` means one event every two seconds."""
+    bucket = Bucket(0.5)
+    now = bucket.take(1, 0.0)
+
+    assert bucket.take(1, now) == pytest.approx(2.0)
+
+
+@given(visits=VISITS)
+def test_no_rate_means_no_wait(visits: list[tuple[float, int]]) -> None:
+    """`rate = "unlimited"` lets any sequence of batches through at once."""
+    bucket = Bucket(None)
+
+    assert all(bucket.take(events, pause) == 0 for pause, events in visits)
+
+
+@given(rate=RATES, visits=VISITS)
+def test_no_span_of_time_sees_more_than_rate_allows(
+    rate: float, visits: list[tuple[float, int]]
+) -> None:
+    """Any span lets through at most rate x (span + 1 s) and one largest batch."""
+    sent = let_through(rate, visits)
+    largest = max(events for _, events in sent)
+    totals = [0, *accumulate(events for _, events in sent)]
+
+    for first, (begin, _) in enumerate(sent):
+        for last in range(first, len(sent)):
+            span = sent[last][0] - begin
+            events = totals[last + 1] - totals[first]
+            assert events <= rate * (span + 1) + largest + 1e-6
+
+
+@given(rate=RATES, visits=VISITS)
+def test_sending_is_never_slower_than_the_rate_asks(
+    rate: float, visits: list[tuple[float, int]]
+) -> None:
+    """A wait never exceeds what the events so far cost at the full rate."""
+    bucket, now, spent = Bucket(rate), 0.0, 0
+    for pause, events in visits:
+        now += pause
+        spent += events
+        assert 0 <= bucket.take(events, now) <= spent / rate + 1e-6
