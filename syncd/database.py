@@ -42,6 +42,7 @@ _SESSION = {
     "plan_cache_mode": "force_custom_plan",  # a window is small, a generic plan not
     "jit": "off",
 }
+_UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError)
 _LOGIN_REFUSED = re.compile(
     r"password authentication failed|no password supplied|does not exist|"
     r"authentication failed|no pg_hba.conf entry|not permitted to log in|"
@@ -171,6 +172,8 @@ class Database:
         except psycopg.Error as error:
             if self._connection is not None and self._connection.broken:
                 self.close()
+            if error.sqlstate is None and not isinstance(error, _UNANSWERED):
+                raise
             raise _translate(error, self.dsn) from error
 
 

@@ -10,6 +10,8 @@ from syncd.database import Database, identifier, named, vetted
 from syncd.errors import SchemaMismatchError
 from syncd.share import shared
 
+_NOTE = "INSERT INTO syncd.migration (version, name) VALUES ({version}, {name});"
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -42,9 +44,7 @@ def migrations(done: Sequence[int] = ()) -> list[Script]:
         version = int(file.name[:4])
         if version in done:
             continue
-        note = vetted(
-            "\nINSERT INTO syncd.migration (version, name) VALUES ({version}, {name});\n"
-        )
+        note = vetted(_NOTE)
         values = {"version": sql.Literal(version), "name": sql.Literal(file.name)}
         body = vetted(file.read_text(encoding="utf-8")).format()
         scripts.append(Script(file.name, body + note.format(**values)))

@@ -39,6 +39,12 @@ EVENTS: Mapping[str, Event] = {
     "daemon.stopped": Event(
         "info", ("exit_code", "uptime_seconds", "delivered"), "the daemon has ended"
     ),
+    "daemon.failed": Event(
+        "critical",
+        ("reason", "hint", "exit_code"),
+        "the daemon could not start, or only a person can help",
+        "do what the hint says",
+    ),
     "daemon.crashed": Event(
         "critical",
         ("error_kind", "exception"),

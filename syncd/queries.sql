@@ -114,7 +114,7 @@ SELECT to_json(p)::text
 SELECT c.order_key::text, c.confirmed_at::timestamptz
   FROM {confirmed} AS c
  WHERE c.confirmed_at > %(lower)s::timestamptz
-   AND c.confirmed_at < 'infinity'
+   AND c.confirmed_at < '9999-01-01'
  ORDER BY c.confirmed_at DESC
  LIMIT %(limit)s;
 
@@ -185,7 +185,8 @@ UPDATE syncd.watermark
 -- name: admit :one
 -- Writes newly confirmed orders of a range (lower excluded, upper included) into the
 -- ledger and cuts them into batches, in order of confirmation; the last batch is topped
--- up if nobody has claimed it. Runs under lock_watermark, so that no two admissions of
+-- up if nobody has claimed it. Times that no clock shows (infinity) are left alone.
+-- Runs under lock_watermark, so that no two admissions of
 -- a feed overlap. Relies on an index under confirmed_at and on ledger_order_once.
 WITH tail AS MATERIALIZED (
     SELECT b.batch_id, %(size)s - b.orders AS room
@@ -209,7 +210,7 @@ WITH tail AS MATERIALIZED (
               FROM {confirmed} AS c
              WHERE c.confirmed_at > %(lower)s::timestamptz
                AND c.confirmed_at <= %(upper)s::timestamptz
-               AND c.confirmed_at < 'infinity'
+               AND c.confirmed_at < '9999-01-01'
                AND c.order_key IS NOT NULL
              GROUP BY 1) AS f
      WHERE NOT EXISTS (SELECT
@@ -516,7 +517,7 @@ UPDATE syncd.attempt AS a
    AND a.attempt = %(attempt)s;
 
 -- name: endpoint :one
-SELECT state, failures, refusals, retry_at, reason, since, accepted_at
+SELECT state, failures, refusals, reason, since, accepted_at
   FROM syncd.endpoint
  WHERE feed_id = %(feed)s;
 
@@ -620,7 +621,7 @@ SELECT count(*)
 -- name: story :many
 -- Where an order stands, with every attempt of its batch.
 SELECT l.order_key, l.orderid, l.confirmed_at, l.state, l.reason, l.waiting_since,
-       b.batch_id, b.lane, b.state, b.created_at, b.due_at, b.uncertain, b.settled_at,
+       b.batch_id, b.lane, b.state, b.created_at, b.uncertain, b.settled_at,
        a.attempt, a.started_at, a.settled_at, a.outcome, a.status, a.reason, a.sent
   FROM syncd.ledger AS l
   JOIN syncd.batch AS b USING (batch_id)

@@ -13,6 +13,7 @@ from psycopg import sql
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+VIEWS = REPOSITORY / "sql" / "shops"
 _OURS = REPOSITORY / "tests" / "shops"
 _SHARED = REPOSITORY.parent / "shared" / "shops"
 _COPY = re.compile(r"^(COPY .+ FROM stdin);\n(.*?)^\\\.\n", re.MULTILINE | re.DOTALL)
@@ -44,17 +45,31 @@ def restore(conninfo: str, shop: str) -> None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         position = 0
         for block in _COPY.finditer(script):
-            _run(connection, script[position : block.start()])
+            run(connection, script[position : block.start()])
             with connection.cursor().copy(block[1].encode()) as copy:
                 copy.write(block[2])
             position = block.end()
-        _run(connection, script[position:])
+        run(connection, script[position:])
 
 
 def apply_views(connection: Connection, shop: str) -> None:
     """Apply a file of `sql/shops` as one string; needs an autocommit connection."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS syncd")
-    _run(connection, (REPOSITORY / "sql" / "shops" / f"{shop}.sql").read_text("utf-8"))
+    run(connection, (VIEWS / f"{shop}.sql").read_text("utf-8"))
+
+
+def advised_indexes(shop: str) -> list[str]:
+    """Read the statements that a file of `sql/shops` asks the operator to run."""
+    text = (VIEWS / f"{shop}.sql").read_text("utf-8")
+    comments = "\n".join(
+        line.removeprefix("--") for line in text.splitlines() if line.startswith("--")
+    )
+    return re.findall(r"CREATE INDEX CONCURRENTLY [^;]+;", comments)
+
+
+def run(connection: Connection, script: str) -> None:
+    """Run statements that stand in a file."""
+    connection.execute(script.encode())
 
 
 def grow(connection: Connection, shop: str, copies: int) -> None:
@@ -99,18 +114,16 @@ def _columns(connection: Connection, table: str) -> list[str]:
     return [str(name) for (name,) in found]
 
 
-def _run(connection: Connection, script: str) -> None:
-    connection.execute(script.encode())
-
-
 _GROWTH: dict[str, dict[str, dict[str, LiteralString]]] = {
     "django-oscar": {
         "order_order": {
             "id": "r.id + n * 1000",
             "number": "r.number || '-' || n",
+            "user_id": "r.user_id + n * 1000",
             "billing_address_id": "r.billing_address_id + n * 1000",
             "shipping_address_id": "r.shipping_address_id + n * 1000",
         },
+        "auth_user": {"id": "r.id + n * 1000", "username": "r.username || n"},
         "order_billingaddress": {"id": "r.id + n * 1000"},
         "order_shippingaddress": {"id": "r.id + n * 1000"},
         "order_line": {"id": "r.id + n * 1000", "order_id": "r.order_id + n * 1000"},

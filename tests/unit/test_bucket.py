@@ -6,15 +6,19 @@ from hypothesis import strategies as st
 
 from syncd.core.bucket import Bucket
 
+Events = list[tuple[float, int]]
+"""Batches with a time (or the pause before them) and their number of events."""
+
 RATES = st.floats(0.1, 1_000)
 VISITS = st.lists(
     st.tuples(st.floats(0, 20), st.integers(1, 500)), min_size=1, max_size=25
 )
 
 
-def let_through(rate: float, visits: list[tuple[float, int]]) -> list[tuple[float, int]]:
+def let_through(rate: float, visits: Events) -> Events:
     """Play visits (pause before, events); each waits as told before the next comes."""
-    bucket, now, sent = Bucket(rate), 1_000.0, []
+    bucket, now = Bucket(rate), 1_000.0
+    sent: Events = []
     for pause, events in visits:
         now += pause
         now += bucket.take(events, now)
@@ -64,7 +68,7 @@ def test_a_rate_below_one_a_second_waits_between_single_events() -> None:
 
 
 @given(visits=VISITS)
-def test_no_rate_means_no_wait(visits: list[tuple[float, int]]) -> None:
+def test_no_rate_means_no_wait(visits: Events) -> None:
     """`rate = "unlimited"` lets any sequence of batches through at once."""
     bucket = Bucket(None)
 
@@ -73,7 +77,7 @@ def test_no_rate_means_no_wait(visits: list[tuple[float, int]]) -> None:
 
 @given(rate=RATES, visits=VISITS)
 def test_no_span_of_time_sees_more_than_rate_allows(
-    rate: float, visits: list[tuple[float, int]]
+    rate: float, visits: Events
 ) -> None:
     """Any span lets through at most rate x (span + 1 s) and one largest batch."""
     sent = let_through(rate, visits)
@@ -89,7 +93,7 @@ def test_no_span_of_time_sees_more_than_rate_allows(
 
 @given(rate=RATES, visits=VISITS)
 def test_sending_is_never_slower_than_the_rate_asks(
-    rate: float, visits: list[tuple[float, int]]
+    rate: float, visits: Events
 ) -> None:
     """A wait never exceeds what the events so far cost at the full rate."""
     bucket, now, spent = Bucket(rate), 0.0, 0

@@ -3,7 +3,13 @@ from itertools import count
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from syncd.core.window import Vxid, Window, Xid, with_prepared, without_ended
 
@@ -62,7 +68,7 @@ def test_prepared_transactions_hold_the_window_until_they_end() -> None:
 
 
 def test_a_reading_of_prepared_that_comes_too_early_is_ignored() -> None:
-    """What still runs may be prepared after it: an early empty reading proves nothing."""
+    """What still runs may be prepared afterwards; an early reading proves nothing."""
     early = with_prepared(Window(UPPER, vxids("3/1")), xids())
 
     assert early.prepared is None
@@ -130,5 +136,8 @@ class Server(RuleBasedStateMachine):
             assert not self.read_when_idle
 
 
-class TestServer(Server.TestCase):  # type: ignore[misc, name-defined]  # hypothesis makes it at run time
-    settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+def test_no_interleaving_closes_a_window_that_may_still_grow() -> None:
+    """Whatever begins, is prepared, ends and is looked at, in any order."""
+    run_state_machine_as_test(
+        Server, settings=settings(max_examples=60, stateful_step_count=25)
+    )

