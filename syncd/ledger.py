@@ -126,32 +126,27 @@ class Ledger:
 
     def claim(self, instance: int, lane: Lane, lease: timedelta) -> Claim | None:
         """Take the oldest due batch of a lane; None when there is none."""
-        rows = self.database.all(
-            named("claim"),
-            feed=self.feed_id,
-            lane=lane,
-            instance=instance,
-            lease=lease,
-        )
-        if not rows:
-            return None
-        batch_id, attempt, uncertain, refused_at, keys, times, waiting, now = rows[0]
-        columns = (keys or [], times or [], waiting or [])
-        orders = [
-            Order(*order)
-            for order in zip(
-                *cast(
-                    "tuple[list[str], list[datetime], list[datetime | None]]", columns
-                ),
-                strict=True,
+        with self.database.transaction():
+            rows = self.database.all(
+                named("claim"),
+                feed=self.feed_id,
+                lane=lane,
+                instance=instance,
+                lease=lease,
             )
-        ]
+            if not rows:
+                return None
+            batch_id, attempt, uncertain, refused_at, now = rows[0]
+            orders = self.database.all(named("claimed_orders"), batch=batch_id)
         return Claim(
             cast("int", batch_id),
             cast("int", attempt),
             cast("int", uncertain),
             cast("datetime | None", refused_at),
-            orders,
+            [
+                Order(*cast("tuple[str, datetime, datetime | None]", order))
+                for order in orders
+            ],
             cast("datetime", now),
         )
 
@@ -160,9 +155,9 @@ class Ledger:
         (seconds,) = self.database.one(named("next_due"), feed=self.feed_id)
         return cast("float | None", seconds)
 
-    def except_orders(self, claim: Claim, exemptions: Sequence[Exemption]) -> None:
-        """Set orders of a claimed batch aside."""
-        self.database.run(
+    def except_orders(self, claim: Claim, exemptions: Sequence[Exemption]) -> bool:
+        """Set orders of a claimed batch aside; False when it is no longer ours."""
+        fenced = self.database.run(
             named("except_orders"),
             **self._fence(claim),
             keys=[e.key for e in exemptions],
@@ -170,10 +165,15 @@ class Ledger:
             reasons=[e.reason for e in exemptions],
             orderids=[e.orderid for e in exemptions],
         )
+        return fenced > 0
 
-    def postpone(self, claim: Claim, keys: Sequence[str], wait: timedelta) -> None:
-        """Move orders that are not ready into a batch of their own, due later."""
-        self._move(claim, keys, wait=wait, waits=True)
+    def postpone(self, claim: Claim, keys: Sequence[str], wait: timedelta) -> bool:
+        """Move orders that are not ready into a batch of their own, due later.
+
+        Returns:
+            False when the batch is no longer ours: nothing was moved.
+        """
+        return self._move(claim, keys, wait=wait, waits=True)
 
     def split(
         self,
@@ -207,8 +207,8 @@ class Ledger:
         waits: bool = False,
         refused: bool = False,
         uncertain: bool = False,
-    ) -> None:
-        self.database.run(
+    ) -> bool:
+        fenced = self.database.run(
             named("move_orders"),
             batch=claim.batch_id,
             attempt=claim.attempt,
@@ -218,6 +218,7 @@ class Ledger:
             refused=refused,
             uncertain=int(uncertain),
         )
+        return fenced > 0
 
     def dissolve(self, claim: Claim, receipt: Receipt) -> None:
         """End a claimed batch whose orders were all set aside or moved."""

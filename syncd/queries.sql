@@ -341,17 +341,17 @@ WITH due AS (
     SELECT batch_id, attempts, %(instance)s
       FROM claimed
 )
-SELECT c.batch_id, c.attempts, c.uncertain, c.refused_at, o.keys, o.times, o.waiting,
-       clock_timestamp()
-  FROM claimed AS c,
-       LATERAL (SELECT array_agg(l.order_key ORDER BY l.confirmed_at, l.order_key) AS keys,
-                       array_agg(l.confirmed_at
-                                 ORDER BY l.confirmed_at, l.order_key) AS times,
-                       array_agg(l.waiting_since
-                                 ORDER BY l.confirmed_at, l.order_key) AS waiting
-                  FROM syncd.ledger AS l
-                 WHERE l.batch_id = c.batch_id
-                   AND l.state IS NULL) AS o;
+SELECT batch_id, attempts, uncertain, refused_at, clock_timestamp()
+  FROM claimed;
+
+-- name: claimed_orders :many
+-- Orders of a claimed batch as confirmed. A statement after `claim`: orders added to
+-- the batch between that one's snapshot and its lock would be missing from it.
+SELECT l.order_key, l.confirmed_at, l.waiting_since
+  FROM syncd.ledger AS l
+ WHERE l.batch_id = %(batch)s
+   AND l.state IS NULL
+ ORDER BY l.confirmed_at, l.order_key;
 
 -- name: next_due :one
 -- Seconds until something may be claimed; null when nothing waits.

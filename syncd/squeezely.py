@@ -99,8 +99,8 @@ def _read(response: requests.Response, deadline: float) -> Answer | Silence:
 
 _UNREACHED: tuple[tuple[type[Exception], str], ...] = (
     (NameResolutionError, "the endpoint's host name is not known"),
-    (ConnectTimeoutError, "no connection in time"),
     (NewConnectionError, "the connection was refused"),
+    (ConnectTimeoutError, "no connection in time"),
     (requests.exceptions.SSLError, "TLS: the endpoint's certificate is not trusted"),
     (requests.exceptions.ProxyError, "the proxy refused the connection"),
 )

@@ -46,7 +46,7 @@ class Shop:
         name = psycopg.conninfo.conninfo_to_dict(owner)["dbname"]
         role = f"role_{name}"
         shop = cls(owner, role, psycopg.conninfo.make_conninfo(owner, user=role))
-        shop.sql(TABLES.format(role=role))
+        shop.sql(TABLES.replace("{role}", role))
         database = Database(owner)
         names = Names(role, "syncd.confirmed_orders", "syncd.purchases")
         install(database, names)

@@ -41,15 +41,20 @@ def exact(document: str) -> Any:  # noqa: ANN401 - JSON is anything
 
 def restore(conninfo: str, shop: str) -> None:
     """Restore the dump of a shop into an empty database, without psql."""
-    script = _META.sub("", gzip.decompress(dump_of(shop).read_bytes()).decode())
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        position = 0
-        for block in _COPY.finditer(script):
-            run(connection, script[position : block.start()])
-            with connection.cursor().copy(block[1].encode()) as copy:
-                copy.write(block[2])
-            position = block.end()
-        run(connection, script[position:])
+        load(connection, gzip.decompress(dump_of(shop).read_bytes()).decode())
+
+
+def load(connection: Connection, dump: str) -> None:
+    """Run a plain dump: its statements, and its rows that stand after COPY."""
+    dump = _META.sub("", dump)
+    position = 0
+    for block in _COPY.finditer(dump):
+        run(connection, dump[position : block.start()])
+        with connection.cursor().copy(block[1].encode()) as copy:
+            copy.write(block[2])
+        position = block.end()
+    run(connection, dump[position:])
 
 
 def apply_views(connection: Connection, shop: str) -> None:
@@ -95,7 +100,7 @@ def grow(connection: Connection, shop: str, copies: int) -> None:
                 copies=copies,
             )
         )
-        connection.execute(sql.SQL("VACUUM ANALYZE {}").format(table))
+        connection.execute(sql.SQL("ANALYZE {}").format(table))
     connection.execute("RESET session_replication_role")
 
 

@@ -331,7 +331,10 @@ def _moment(value: object, zone: tzinfo) -> datetime:
     elif isinstance(value, str):
         moment = datetime.fromisoformat(value)
     elif isinstance(value, int | Decimal) and not isinstance(value, bool):
-        moment = datetime.fromtimestamp(int(value), UTC)
+        seconds = Decimal(value)
+        if seconds.copy_abs() > MAX_AMOUNT:  # int() of 1E+999999 takes minutes
+            raise OverflowError
+        moment = datetime.fromtimestamp(int(seconds), UTC)
     else:
         raise ValueError(value)  # noqa: TRY004  # the caller reads one kind
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)

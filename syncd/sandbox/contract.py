@@ -1,6 +1,6 @@
 """What a Squeezely in good health makes of one POST (SQUEEZELY.md 5.2).
 
-Pure, and stricter than the real one may be: a client that passes here passes there.
+Pure. What the real one does with a bad event is not documented; here it is refused.
 """
 
 import hmac

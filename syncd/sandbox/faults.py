@@ -57,7 +57,6 @@ _TABLE: tuple[Fault, ...] = (
 
 FAULTS: dict[str, Fault] = {fault.__name__.replace("_", "-"): fault for fault in _TABLE}
 
-
 _LIMIT = 10**9
 """Greatest value of an option that is a number."""
 
@@ -196,7 +195,7 @@ def _checked(option: str, value: object, kind: Any) -> object:  # noqa: ANN401 -
 
 def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - as above
     if get_origin(kind) is Literal:
-        return value in get_args(kind)
+        return (type(value), value) in [(type(arg), arg) for arg in get_args(kind)]
     if get_origin(kind) is tuple:
         return isinstance(value, tuple) and all(isinstance(v, str) for v in value)
     if kind is int:

@@ -3,7 +3,6 @@
 A request comes in as a value and an `Answer` goes out; no socket is touched here.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ TRACK = "/v1/track"
 
 _PURCHASE = "/sandbox/purchases/"
 _MOST_ROWS = 1000
+_LAST_ROW = 10**9
 _OWN_HOSTS = frozenset({"", "127.0.0.1", "localhost"})
 _PAGE_HEADERS = (
     (
@@ -141,7 +141,7 @@ class Routes:
             return refusal(400, ["limit and offset are whole numbers"])
         count, purchases = self._book.newest(
             min(max(limit, 0), _MOST_ROWS),
-            min(max(offset, 0), sys.maxsize),
+            min(max(offset, 0), _LAST_ROW),
             request.option("q", ""),
         )
         return json_answer({"count": count, "purchases": [row(p) for p in purchases]})

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import requests
@@ -179,7 +179,7 @@ def test_the_good_events_of_a_list_are_taken(sandbox: Sandbox) -> None:
     ],
 )
 def test_an_account_may_take_one_form_only(
-    accepted: Any, good: object, bad: object
+    accepted: Literal["single", "events"], good: object, bad: object
 ) -> None:
     """The other form is refused, and nothing of it is taken."""
     with Sandbox(body=accepted) as sandbox:

@@ -12,7 +12,7 @@ from syncd.sandbox.timestamps import TimestampError, shown
 AT = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 
 
-def event(orderid: str = "W-1", **fields: Any) -> dict[str, Any]:
+def event(orderid: str = "W-1", **fields: object) -> dict[str, Any]:
     products = [{"id": "KAN-0042", "quantity": 2}]
     return {
         "event": "Purchase",

@@ -1,6 +1,7 @@
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -29,17 +30,18 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def send(sandbox: Sandbox, **fields: Any) -> None:
+def send(sandbox: Sandbox, **fields: object) -> None:
     answer = requests.post(
         sandbox.endpoint, json={**EVENT, **fields}, headers=HEADERS, timeout=10
     )
     assert answer.status_code == 200
 
 
-def get(sandbox: Sandbox, path: str) -> Any:
+def get(sandbox: Sandbox, path: str) -> dict[str, Any]:
     answer = requests.get(sandbox.url + path, timeout=10)
     assert answer.headers["Content-Type"] == "application/json"
-    return answer.json()
+    document: dict[str, Any] = answer.json()
+    return document
 
 
 def front_end(sandbox: Sandbox, document: object) -> requests.Response:
@@ -153,7 +155,7 @@ def test_any_orderid_can_be_looked_up(sandbox: Sandbox, orderid: str) -> None:
     row = get(sandbox, "/sandbox/purchases")["purchases"][0]
     assert row["orderid"] == orderid
     if orderid != "\ud800":
-        path = "/sandbox/purchases/" + requests.utils.quote(orderid, safe="")
+        path = "/sandbox/purchases/" + quote(orderid, safe="")
         assert get(sandbox, path)["orderid"] == orderid
 
 
@@ -252,6 +254,7 @@ def test_faults_are_queued_and_cleared_over_http(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("document", "error"),
     [
+        ({"fault": "hang", "times": 1.5}, "times must be"),
         ({}, "there is no fault ''"),
         ({"fault": "earthquake"}, "there is no fault 'earthquake'"),
         ({"fault": "hang", "colour": 1}, "hang has no option 'colour'"),

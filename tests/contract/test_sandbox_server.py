@@ -9,7 +9,11 @@ from http.client import HTTPConnection
 import pytest
 import requests
 
-from syncd.sandbox import PortUnavailableError, Sandbox, Totals
+from syncd.sandbox import Book, PortUnavailableError, Sandbox, Totals
+from syncd.sandbox.connection import Connection
+from syncd.sandbox.contract import Terms
+from syncd.sandbox.faults import FaultQueue
+from syncd.sandbox.routes import Routes
 
 HEADERS = {"X-AUTH-ACCOUNT": "SQ-SANDBOX", "X-AUTH-APIKEY": "sandbox-key"}
 
@@ -87,6 +91,18 @@ def test_a_connection_is_kept_and_answers_at_once(sandbox: Sandbox) -> None:
     connection.close()
     assert time.monotonic() - began < 50 * 0.04
     assert sandbox.book.posts("W-1") == 50
+
+
+def test_small_answers_are_not_held_back() -> None:
+    """Every connection has TCP_NODELAY."""
+    routes = Routes(Book(), FaultQueue(), Terms("SQ-SANDBOX", "sandbox-key"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname(), timeout=10)
+        accepted, _ = listener.accept()
+        with client, accepted:
+            client.shutdown(socket.SHUT_WR)
+            Connection(accepted, routes, threading.Event())
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_the_clients_wish_to_close_is_honoured(sandbox: Sandbox) -> None:

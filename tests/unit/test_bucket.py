@@ -11,7 +11,7 @@ Events = list[tuple[float, int]]
 
 RATES = st.floats(0.1, 1_000)
 VISITS = st.lists(
-    st.tuples(st.floats(0, 20), st.integers(1, 500)), min_size=1, max_size=25
+    st.tuples(st.floats(0, 20), st.integers(1, 500)), min_size=1, max_size=12
 )
 
 
@@ -67,12 +67,11 @@ def test_a_rate_below_one_a_second_waits_between_single_events() -> None:
     assert bucket.take(1, now) == pytest.approx(2.0)
 
 
-@given(visits=VISITS)
-def test_no_rate_means_no_wait(visits: Events) -> None:
-    """`rate = "unlimited"` lets any sequence of batches through at once."""
+def test_no_rate_means_no_wait() -> None:
+    """`rate = "unlimited"` lets any batches through at once."""
     bucket = Bucket(None)
 
-    assert all(bucket.take(events, pause) == 0 for pause, events in visits)
+    assert [bucket.take(events, 0.0) for events in (1, 10**9, 100)] == [0, 0, 0]
 
 
 @given(rate=RATES, visits=VISITS)

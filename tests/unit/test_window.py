@@ -139,5 +139,5 @@ class Server(RuleBasedStateMachine):
 def test_no_interleaving_closes_a_window_that_may_still_grow() -> None:
     """Whatever begins, is prepared, ends and is looked at, in any order."""
     run_state_machine_as_test(
-        Server, settings=settings(max_examples=60, stateful_step_count=25)
+        Server, settings=settings(max_examples=50, stateful_step_count=15)
     )

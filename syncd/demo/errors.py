@@ -1,0 +1,9 @@
+"""Why the demo cannot be shown."""
+
+from syncd.errors import ExitCode, SyncdError
+
+
+class DemoUnavailableError(SyncdError):
+    """Something that the demo needs is missing, taken or does not start."""
+
+    exit_code = ExitCode.UNAVAILABLE

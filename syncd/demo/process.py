@@ -1,0 +1,197 @@
+"""The real daemon as a child process, with its configuration and its log."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import syncd
+from syncd.demo.errors import DemoUnavailableError
+
+FEED = "demo"
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 30.0
+_EVENTS_KEPT = 100
+
+# An operator's own settings must not lead the demo's daemon to their database.
+_NOT_INHERITED = (
+    "SYNCD_",
+    "PG",
+    "CREDENTIALS_DIRECTORY",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_",
+    "JOURNAL_STREAM",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+)
+
+_CONFIGURATION = """\
+feed = {feed}
+
+[source]
+dsn = {dsn}
+poll_interval = "200ms"
+lookback = "10s"
+
+[squeezely]
+endpoint = {endpoint}
+account = {account}
+batch_size = 100
+rate = "unlimited"
+
+[log]
+format = "json"
+heartbeat = "1s"
+"""
+
+
+class DaemonLog:
+    """What the daemon has said, read while it is being written.
+
+    Attributes:
+        events: The last lines, oldest first.
+        is_started: The feed has begun.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+        self.events: deque[Mapping[str, object]] = deque(maxlen=_EVENTS_KEPT)
+        self._heartbeat: Mapping[str, object] = {}
+        self.is_started = False
+
+    @property
+    def rss_mb(self) -> float | None:
+        """The daemon's memory as of its last heartbeat; None before the first."""
+        value = self._heartbeat.get("rss_mb")
+        return float(value) if isinstance(value, int | float) else None
+
+    def refresh(self) -> None:
+        """Read the lines that are new."""
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._position += len(line)
+                self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = {"event": "stderr", "message": line.decode(errors="replace")}
+        if event["event"] == "heartbeat":
+            self._heartbeat = event
+            return
+        self.is_started = self.is_started or event["event"] == "daemon.started"
+        self.events.append(event)
+
+
+class DaemonProcess:
+    """`syncd run` on a configuration of its own; killed at the latest on exit."""
+
+    def __init__(self, folder: Path, dsn: str, endpoint: str, account: str) -> None:
+        self._config = folder / "syncd.toml"
+        self._stderr = folder / "daemon.log"
+        values = {
+            "feed": FEED,
+            "dsn": dsn,
+            "endpoint": endpoint,
+            "account": account,
+        }
+        quoted = {name: json.dumps(value) for name, value in values.items()}
+        self._config.write_text(_CONFIGURATION.format(**quoted), encoding="utf-8")
+        self._stderr.touch()
+        self.log = DaemonLog(self._stderr)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, api_key: str) -> None:
+        """Start the daemon and wait until its feed has begun.
+
+        Raises:
+            DemoUnavailableError: It ended, or took too long.
+        """
+        with self._stderr.open("ab") as stderr:
+            self._process = subprocess.Popen(  # noqa: S603  # our own words
+                [sys.executable, "-m", "syncd", "run", "--config", str(self._config)],
+                env=_environment(api_key),
+                start_new_session=True,  # a Ctrl-C is for the demo alone
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.log.is_started:
+            if not self.is_running or time.monotonic() > deadline:
+                self.log.refresh()
+                raise DemoUnavailableError(
+                    f"the daemon does not start: {self._last_words()}",
+                    "Run `syncd demo` again; if it stays, report it with this line.",
+                )
+            time.sleep(0.05)
+            self.log.refresh()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the process has not ended yet."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> int:
+        """Let the daemon drain (SIGTERM), and return its exit code."""
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self.log.refresh()
+        return code
+
+    def _last_words(self) -> str:
+        if not self.log.events:
+            return "it says nothing"
+        last = self.log.events[-1]
+        said = (last.get(key) for key in ("message", "reason", "exception", "event"))
+        return next(str(words).strip() for words in said if words)
+
+
+def _environment(api_key: str) -> dict[str, str]:
+    """Pass on the environment without what belongs to other daemons or databases."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(_NOT_INHERITED)
+    }
+    package = str(Path(syncd.__file__).resolve().parent.parent)
+    path = os.pathsep.join(filter(None, (package, inherited.get("PYTHONPATH"))))
+    return inherited | {
+        "PYTHONPATH": path,
+        "PYTHONSAFEPATH": "1",
+        "SYNCD_SQUEEZELY_API_KEY": api_key,
+    }

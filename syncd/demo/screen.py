@@ -1,0 +1,285 @@
+"""What the demo shows: a live view on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.box import ROUNDED
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from syncd.demo.shop import Sales
+from syncd.demo.tally import Tally
+from syncd.pulse import Pulse
+from syncd.sandbox import Totals
+
+PLAIN_SECONDS = 2.0
+"""Between two plain lines."""
+
+_FRAME_ROWS = 13  # rows of the view that are not events
+_FIRST_FIELDS = ("reason", "orders", "lag_seconds", "duration_ms")
+_QUIET_FIELDS = frozenset({"timestamp", "level", "event", "feed"})
+
+Event = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One moment of the demo."""
+
+    doing: str
+    seconds: float
+    sales: Sales
+    pulse: Pulse
+    totals: Totals
+    rss_mb: float | None
+    url: str
+    events: Iterable[Event] = field(default=())
+
+
+class Screen:
+    """Shows scenes; a context manager that leaves the terminal as it was."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False, screen=True)
+        self._is_live = self._console.is_terminal
+        self._line_at = float("-inf")
+        self._said = ""
+
+    def __enter__(self) -> Self:
+        if self._is_live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._is_live:
+            self._live.stop()
+
+    def say(self, doing: str) -> None:
+        """Say what is being done, before there is anything to show."""
+        if self._is_live:
+            self._live.update(Text(f" {doing} …", style="dim"), refresh=True)
+        else:
+            self._console.print(doing, markup=False)
+
+    def show(self, scene: Scene) -> None:
+        """Show a scene; plainly, only now and then."""
+        if self._is_live:
+            room = max(1, self._console.height - _FRAME_ROWS)
+            self._live.update(_view(scene, room), refresh=True)
+            return
+        now = time.monotonic()
+        if scene.doing != self._said or now - self._line_at >= PLAIN_SECONDS:
+            self._line_at, self._said = now, scene.doing
+            self._console.print(_line(scene), markup=False, soft_wrap=True)
+
+
+def print_summary(stream: TextIO, result: Tally, facts: Mapping[str, object]) -> None:
+    """Print the figures as a small table, and what they mean."""
+    console = Console(file=stream, highlight=False)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    lags = result.lags
+    rows: list[tuple[str, object, str]] = [
+        ("confirmed", result.confirmed, "orders that the shop committed as confirmed"),
+        ("delivered", result.delivered, "of them received by the stand-in"),
+        ("missed", result.missed, ", ".join(result.missed_orderids)),
+        ("repeated", result.repeated, "events beyond the first of an order"),
+        ("lag p50", _milliseconds(lags.p50), "from commit to receipt"),
+        ("lag p95", _milliseconds(lags.p95), ""),
+        ("lag p99", _milliseconds(lags.p99), ""),
+        ("lag max", _milliseconds(lags.max), ""),
+        ("daemon", _megabytes(facts["daemon_rss_mb"]), "resident at most"),
+    ]
+    if result.unconfirmed:
+        rows.append(("unconfirmed", result.unconfirmed, "received, never confirmed"))
+    for name, value, note in rows:
+        shown = f"{value:,}" if isinstance(value, int) else str(value)
+        table.add_row(name, shown, Text(note))
+    console.print(table)
+    console.print(_verdict(result, facts), markup=False, soft_wrap=True)
+
+
+def _verdict(result: Tally, facts: Mapping[str, object]) -> str:
+    if code := facts["daemon_exit_code"]:
+        return f"the daemon ended with exit code {code}"
+    if result.missed or result.unconfirmed:
+        return "what was received is NOT what was confirmed"
+    return "every confirmed order was received, and no other"
+
+
+def _view(scene: Scene, room: int) -> Group:
+    header = Table.grid(expand=True)
+    header.add_column()
+    header.add_column(justify="right")
+    header.add_row(
+        Text.assemble((" syncd demo ", "bold"), (scene.doing, "dim")),
+        Text(f"{_clock(scene.seconds)} ", style="dim"),
+    )
+    return Group(
+        header, _path(scene), _health(scene), _events(scene, room), _footer(scene)
+    )
+
+
+def _path(scene: Scene) -> Table:
+    """The path of an order, left to right."""
+    sales, pulse, totals = scene.sales, scene.pulse, scene.totals
+    shop = (
+        (sales.confirmed, "confirmed", "bold green"),
+        (sales.open, "not yet", ""),
+        (sales.rolled_back, "rolled back", "dim"),
+        (round(sales.confirmed / max(scene.seconds, 1)), "per second", "dim"),
+    )
+    ledger = (
+        (pulse.pending, "pending", "bold yellow" if pulse.pending else "bold"),
+        (pulse.sending, "sending", ""),
+        (pulse.rejected, "rejected", "bold red" if pulse.rejected else "dim"),
+        (pulse.withdrawn, "withdrawn", "dim"),
+    )
+    squeezely = (
+        (totals.orderids, "received", "bold green"),
+        (totals.inserted, "API inserted", ""),
+        (totals.verified, "API verified", ""),
+        (totals.repeats, "repeated", "yellow" if totals.repeats else "dim"),
+    )
+    path = Table.grid(expand=True)
+    for ratio in (1, None, 1, None, 1):
+        path.add_column(ratio=ratio, vertical="middle")
+    arrow = Text(" → ", style="bold")
+    path.add_row(
+        _station("order database", shop),
+        arrow,
+        _station("syncd's ledger", ledger),
+        arrow,
+        _station("Squeezely", squeezely),
+    )
+    return path
+
+
+def _station(title: str, counts: Iterable[tuple[int, str, str]]) -> Panel:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(justify="right", min_width=5)
+    grid.add_column(no_wrap=True)
+    for count, name, style in counts:
+        grid.add_row(Text(f"{count:,}", style=style), name)
+    return Panel(grid, title=title, box=ROUNDED, padding=(0, 0))
+
+
+def _health(scene: Scene) -> Table:
+    pulse = scene.pulse
+    is_open = pulse.endpoint == "open"
+    lag = f"{pulse.lag_seconds:.1f} s"
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(
+        " lag", Text(lag, style="bold"), _dim("age of the oldest unsent order")
+    )
+    grid.add_row(
+        " watermark",
+        Text(f"{pulse.watermark_age_seconds:.1f} s", style="bold"),
+        _dim("behind now (10 s by design): all up to it is in the ledger"),
+    )
+    grid.add_row(
+        " daemon",
+        Text(_megabytes(scene.rss_mb), style="bold"),
+        Text("delivers", style="green")
+        if is_open
+        else Text(f"{pulse.endpoint}: {pulse.endpoint_reason}", style="bold red"),
+    )
+    return grid
+
+
+def _events(scene: Scene, room: int) -> Panel:
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    events = list(scene.events)[-room:]
+    for event in events:
+        grid.add_row(
+            _dim(_time(event.get("timestamp"))),
+            Text(str(event["event"]), style=_STYLES.get(str(event.get("level")), "")),
+            _dim(_details(event)),
+        )
+    for _ in range(room - len(events)):
+        grid.add_row()
+    return Panel(grid, title="the daemon's log", box=ROUNDED, padding=(0, 1))
+
+
+_STYLES = {
+    "info": "cyan",
+    "warning": "yellow",
+    "error": "bold red",
+    "critical": "bold red",
+}
+
+
+def _footer(scene: Scene) -> Table:
+    footer = Table.grid(expand=True)
+    footer.add_column(no_wrap=True)
+    footer.add_column(justify="right", no_wrap=True)
+    footer.add_row(
+        Text.assemble(" Squeezely's stand-in: ", (scene.url, "bold underline")),
+        Text("Ctrl-C to stop ", style="bold"),
+    )
+    return footer
+
+
+def _line(scene: Scene) -> str:
+    return (
+        f"{_clock(scene.seconds)} {scene.doing}: "
+        f"{scene.sales.confirmed} confirmed -> "
+        f"{scene.pulse.pending + scene.pulse.sending} in the ledger -> "
+        f"{scene.totals.orderids} received, lag {scene.pulse.lag_seconds:.1f} s, "
+        f"watermark {scene.pulse.watermark_age_seconds:.1f} s behind"
+    )
+
+
+def _details(event: Event) -> str:
+    """Write the fields of a log line as `name=value`, the telling ones first."""
+    told = {
+        name: value
+        for name, value in event.items()
+        if name not in _QUIET_FIELDS and value is not None and value is not False
+    }
+    first = [name for name in _FIRST_FIELDS if name in told]
+    names = first + [name for name in told if name not in first]
+    return " ".join(f"{name}={told[name]}" for name in names).replace("\n", " ")
+
+
+def _time(stamp: object) -> str:
+    try:
+        return datetime.fromisoformat(str(stamp)).astimezone().strftime("%H:%M:%S")
+    except ValueError:
+        return ""
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{rest:02}"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f} ms"
+
+
+def _megabytes(value: object) -> str:
+    return f"{value:.0f} MB" if isinstance(value, int | float) else "-"
+
+
+def _dim(text: str) -> Text:
+    return Text(text, style="dim")

@@ -1,0 +1,101 @@
+"""Runs the daemon and kills it at a named step of the path: STEP NUMBER CONFIG."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from syncd.config import load
+from syncd.daemon import Daemon
+from syncd.ledger import Ledger
+from syncd.log import configure
+from syncd.rendering import Rendering
+from syncd.squeezely import Squeezely
+
+STEPS: dict[str, tuple[type, str]] = {
+    "admit": (Ledger, "admit"),
+    "move-watermark": (Ledger, "move_watermark"),
+    "claim": (Ledger, "claim"),
+    "render": (Rendering, "render"),
+    "except": (Ledger, "except_orders"),
+    "postpone": (Ledger, "postpone"),
+    "post": (Squeezely, "post"),
+    "deliver": (Ledger, "deliver"),
+    "endpoint-failed": (Ledger, "endpoint_failed"),
+    "put-back": (Ledger, "put_back"),
+    "split": (Ledger, "split"),
+    "split-piece": (Ledger, "_move"),
+    "dissolve": (Ledger, "dissolve"),
+}
+MEANS_NOTHING = frozenset({"admit", "claim"})
+"""Steps that are also done when there is nothing to do: they count with a result."""
+
+
+class Countdown:
+    """Kills this very process at the `number`th tick."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+
+    def tick(self) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_around(step: str, moment: str, countdown: Countdown) -> None:
+    """Make the step fatal, `before` it is done or `after` it."""
+    owner, name = STEPS[step]
+    real: Callable[..., object] = getattr(owner, name)
+
+    def fatal(*args: Any, **kwargs: Any) -> object:
+        if moment == "before":
+            countdown.tick()
+        result = real(*args, **kwargs)
+        if moment == "after" and (result or step not in MEANS_NOTHING):
+            countdown.tick()
+        return result
+
+    setattr(owner, name, fatal)
+
+
+def die_once_admitted(countdown: Countdown) -> None:
+    """Make the commit of an admission that found orders fatal."""
+    admit, admission = Ledger.admit, Ledger.admission
+    found = []
+
+    def noting(*args: Any, **kwargs: Any) -> int:
+        orders = admit(*args, **kwargs)
+        found.append(orders)
+        return orders
+
+    @contextmanager
+    def fatal(self: Ledger) -> Iterator[object]:
+        found.clear()
+        with admission(self) as watermark:
+            yield watermark
+        if any(found):
+            countdown.tick()
+
+    setattr(Ledger, "admit", noting)  # noqa: B010  # mypy refuses the assignment
+    setattr(Ledger, "admission", fatal)  # noqa: B010
+
+
+def main() -> None:
+    step, number, config = sys.argv[1:]
+    countdown = Countdown(int(number))
+    if step == "admitted":
+        die_once_admitted(countdown)
+    else:
+        moment, _, name = step.partition("-")
+        die_around(name, moment, countdown)
+    settings = load(Path(config))
+    configure(level=settings.log.level)
+    sys.exit(Daemon(settings).run())
+
+
+if __name__ == "__main__":
+    main()

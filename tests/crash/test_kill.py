@@ -1,0 +1,291 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from postgres import wait_until
+from shop import Shop
+
+import syncd
+from syncd.sandbox import Sandbox
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(180)]
+
+RUN_AND_DIE = Path(__file__).with_name("run_and_die.py")
+SIZE = 5
+CAPTURING = [
+    ("before-admit", 1),  # while the feed is started for the first time
+    ("before-admit", 4),
+    ("after-admit", 2),
+    ("admitted", 2),
+    ("before-move-watermark", 1),
+    ("after-move-watermark", 1),
+]
+SENDING = [
+    ("after-claim", 2),
+    ("after-render", 2),
+    ("before-post", 2),
+    ("after-post", 2),
+    ("before-deliver", 2),
+    ("after-deliver", 2),
+]
+HALVING = ["before-split", "after-split-piece", "before-dissolve", "after-split"]
+FAILING = ["after-endpoint-failed", "before-put-back", "after-put-back"]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+class Crash:
+    """A shop whose daemon dies; says at the end what became of every order."""
+
+    def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path) -> None:
+        self.shop = shop
+        self.sandbox = sandbox
+        self.config = shop.configure(folder, sandbox.endpoint, batch_size=SIZE)
+        self.orders: list[str] = []
+
+    def start_to_die(self, step: str, number: int) -> subprocess.Popen[str]:
+        with self.config.with_suffix(".log").open("a") as log:
+            process = subprocess.Popen(
+                [sys.executable, str(RUN_AND_DIE), step, str(number), str(self.config)],
+                stderr=log,
+                text=True,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(Path(syncd.__file__).parents[1]),
+                    "SYNCD_SQUEEZELY_API_KEY": "sandbox-key",
+                },
+            )
+        self.shop.processes.append(process)
+        return process
+
+    def has_started(self) -> bool:
+        return self.shop.value("SELECT count(*) FROM syncd.feed") == 1
+
+    def confirm_until_dead(self, process: subprocess.Popen[str]) -> None:
+        """Keep selling while the daemon lives; it has to die by SIGKILL."""
+
+        def is_dead() -> bool:
+            if process.poll() is None and self.has_started():
+                self.orders += self.shop.confirm(3)
+            return process.poll() is not None
+
+        wait_until(is_dead)
+        assert process.wait() == -signal.SIGKILL, self.log()
+
+    def start_again(self) -> subprocess.Popen[str]:
+        process = self.shop.start(self.config)
+        wait_until(self.has_started)
+        self.orders += self.shop.confirm(3)
+        return process
+
+    def lost(self) -> list[str]:
+        return [order for order in self.orders if not self.sandbox.book.posts(order)]
+
+    def unsettled(self) -> object:
+        return self.shop.value(
+            "SELECT count(*) FROM syncd.batch WHERE state IN ('pending', 'sending')"
+        )
+
+    def wait_for_all(self, seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while (self.lost() or self.unsettled()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not self.lost(), self.log()
+        assert self.unsettled() == 0, self.log()
+
+    def check(self) -> int:
+        """Check that every repeat was counted and that the ledger is consistent.
+
+        Returns:
+            Number of repeated events.
+        """
+        rows = self.shop.rows(
+            "SELECT 'W-' || l.order_key, b.uncertain "
+            "FROM syncd.ledger AS l JOIN syncd.batch AS b USING (batch_id)"
+        )
+        counted = {str(order): int(str(uncertain)) for order, uncertain in rows}
+        assert len(counted) == len(rows)
+        repeats = {order: self.sandbox.book.posts(order) - 1 for order in self.orders}
+        assert not {o: n for o, n in repeats.items() if n > counted[o]}, self.log()
+        assert set(self.orders) <= set(counted)
+        assert self.miscounted() == []
+        return sum(repeats.values())
+
+    def miscounted(self) -> list[tuple[object, ...]]:
+        return self.shop.rows(
+            "SELECT b.batch_id, b.orders, count(l.order_key) FROM syncd.batch AS b "
+            "LEFT JOIN syncd.ledger AS l ON l.batch_id = b.batch_id "
+            "AND l.state IS NULL GROUP BY 1, 2 HAVING b.orders <> count(l.order_key)"
+        )
+
+    def log(self) -> str:
+        return self.config.with_suffix(".log").read_text()[-4000:]
+
+
+@pytest.fixture
+def crash(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Crash:
+    return Crash(shop, sandbox, tmp_path)
+
+
+def die(crash: Crash, step: str, number: int = 1) -> None:
+    """Let a daemon recover from the last kill and be killed at `step`."""
+    crash.shop.sql("UPDATE syncd.endpoint SET retry_at = '-infinity'")
+    crash.confirm_until_dead(crash.start_to_die(step, number))
+    crash.sandbox.clear_faults()
+    assert crash.miscounted() == [], step
+
+
+def survive(crash: Crash) -> None:
+    crash.shop.sql("UPDATE syncd.endpoint SET retry_at = '-infinity'")
+    crash.start_again()
+    crash.wait_for_all()
+    crash.check()
+
+
+@pytest.mark.parametrize(
+    "steps", [CAPTURING, SENDING], ids=["capturing", "sending"]
+)
+def test_no_order_is_lost_when_killed_at_each_step(
+    crash: Crash, steps: list[tuple[str, int]]
+) -> None:
+    """Kills at the steps of the path, one after the other, lose and hide nothing."""
+    for step, number in steps:
+        die(crash, step, number)
+    survive(crash)
+
+
+def test_no_order_is_lost_when_killed_while_halving(crash: Crash) -> None:
+    """A kill while a refused batch is halved leaves the whole batch or both halves."""
+    for step in HALVING:
+        crash.sandbox.fail("refused")
+        die(crash, step)
+    survive(crash)
+
+
+def test_no_order_is_lost_when_killed_after_a_failure(crash: Crash) -> None:
+    """A kill while a failed batch is put back loses nothing."""
+    for step in FAILING:
+        crash.sandbox.fail("server-error", times=None)
+        die(crash, step)
+    survive(crash)
+
+
+def test_an_unready_order_survives_a_kill(crash: Crash) -> None:
+    """A kill while an order without an address is postponed keeps it and the others."""
+    crash.shop.sql("ALTER TABLE orders ALTER email DROP DEFAULT")
+    die(crash, "before-postpone")
+    die(crash, "after-postpone")
+    crash.shop.sql("ALTER TABLE orders ALTER email SET DEFAULT 'mila@example.com'")
+    crash.shop.sql("UPDATE orders SET email = DEFAULT")
+    survive(crash)
+
+
+@pytest.mark.parametrize("step", ["before-except", "after-except"])
+def test_a_rejected_order_takes_no_other_with_it(crash: Crash, step: str) -> None:
+    """A kill while an order is rejected leaves it rejected once, the others sent."""
+    shop = crash.shop
+    process = crash.start_to_die(step, 1)
+    wait_until(crash.has_started)
+    bad = shop.value(
+        "INSERT INTO orders (confirmed_at, email) "
+        "VALUES (clock_timestamp(), 'nowhere') RETURNING id"
+    )
+    crash.confirm_until_dead(process)
+    survive(crash)
+    rejected = shop.rows("SELECT order_key FROM syncd.ledger WHERE state = 'rejected'")
+    assert rejected == [(str(bad),)]
+    assert crash.sandbox.book.posts(f"W-{bad}") == 0
+
+
+class Sales(threading.Thread):
+    """Confirms orders without a pause: at once, late, and not at all."""
+
+    def __init__(self, owner: str, seed: int) -> None:
+        super().__init__()
+        self._owner = owner
+        self._random = random.Random(seed)  # noqa: S311  # a schedule, not a secret
+        self.orders: list[str] = []
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        with psycopg.connect(self._owner, autocommit=True) as connection:
+            while not self.stopping.is_set():
+                self._sell(connection)
+                self.stopping.wait(self._random.uniform(0, 0.1))
+
+    def _sell(self, connection: psycopg.Connection) -> None:
+        chance = self._random.random()
+        with connection.transaction(force_rollback=chance < 0.1):
+            row = connection.execute(
+                "INSERT INTO orders (confirmed_at) VALUES (now()) RETURNING id"
+            ).fetchone()
+            if chance > 0.8:
+                self.stopping.wait(self._random.uniform(0, 3))
+        if row and chance >= 0.1:
+            self.orders.append(f"W-{row[0]}")
+
+
+def kill_at_random(crash: Crash, kills: int, seed: int) -> tuple[int, int]:
+    """Kill the daemon again and again while orders come in.
+
+    Returns:
+        Numbers of orders and of repeated events.
+    """
+    chance = random.Random(seed)  # noqa: S311  # a schedule, not a secret
+    process = crash.start_again()
+    sales = [Sales(crash.shop.owner, seed + number) for number in range(4)]
+    for sale in sales:
+        sale.start()
+    try:
+        for _ in range(kills):
+            busy = crash.sandbox.book.totals.requests + chance.randrange(1, 6)
+            crash.sandbox.book.wait_until(lambda t, n=busy: t.requests >= n, 10)
+            time.sleep(chance.uniform(0, 0.05))
+            process.kill()
+            process.wait()
+            process = crash.shop.start(crash.config)
+    finally:
+        for sale in sales:
+            sale.stopping.set()
+        for sale in sales:
+            sale.join()
+    crash.orders += [order for sale in sales for order in sale.orders]
+    crash.wait_for_all(30)
+    return len(crash.orders), crash.check()
+
+
+def report(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    with capsys.disabled():
+        sys.stdout.write(f"\n{text}\n")
+
+
+def test_no_order_is_lost_over_a_few_random_kills(
+    crash: Crash, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Eight kills at random instants lose no order and hide no repeat."""
+    orders, repeats = kill_at_random(crash, 8, seed=8)
+    report(capsys, f"8 kills, {orders} orders, 0 lost, {repeats} repeated")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_no_order_is_lost_over_many_random_kills(
+    crash: Crash, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SYNCD_TEST_KILLS kills at random instants lose no order and hide no repeat."""
+    kills = int(os.environ.get("SYNCD_TEST_KILLS", "100"))
+    seed = int(os.environ.get("SYNCD_TEST_SEED", "100"))
+    orders, repeats = kill_at_random(crash, kills, seed)
+    report(capsys, f"{kills} kills, {orders} orders, 0 lost, {repeats} repeated")

@@ -1,0 +1,622 @@
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import cast
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from postgres import Cluster, wait_until
+from shop import Shop
+
+from syncd.capture.poll import Poll
+from syncd.core.window import Vxid, Window, Xid
+from syncd.database import Database
+from syncd.errors import DatabaseUnavailableError
+from syncd.feed import Feeds
+from syncd.ledger import Ledger
+from syncd.source import Source
+
+pytestmark = pytest.mark.db
+
+LOOKBACK = timedelta(milliseconds=20)
+INSERT = "INSERT INTO orders (confirmed_at) VALUES ({}) RETURNING id"
+
+
+class Tills:
+    """Sessions of the shop's own, each with a transaction that the test steers."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self._open: list[psycopg.Connection] = []
+        self._prepared: list[str] = []
+
+    def begin(self, stamp: str = "now()", savepoint: str = "") -> psycopg.Connection:
+        """Open a transaction that has confirmed one order."""
+        connection = psycopg.connect(self._shop.owner)
+        self._open.append(connection)
+        if savepoint:
+            connection.execute(f"SAVEPOINT {savepoint}".encode())
+        connection.execute(INSERT.format(stamp).encode())
+        return connection
+
+    def prepare(self, connection: psycopg.Connection, name: str) -> None:
+        """Turn an open transaction into a prepared one; its session goes on."""
+        connection.execute(f"PREPARE TRANSACTION '{name}'".encode())
+        connection.rollback()
+        self._prepared.append(name)
+
+    def finish(self, name: str, how: str = "COMMIT") -> None:
+        self._shop.sql(f"{how} PREPARED '{name}'")
+        self._prepared.remove(name)
+
+    def close(self) -> None:
+        for connection in self._open:
+            connection.close()
+        for name in list(self._prepared):
+            self.finish(name, "ROLLBACK")
+
+
+class Capture:
+    """A started feed and its poll, in the test's own process."""
+
+    def __init__(
+        self,
+        shop: Shop,
+        *,
+        lookback: timedelta = LOOKBACK,
+        time_zone: str | None = None,
+        kind: type[Poll] = Poll,
+        size: int = 100,
+    ) -> None:
+        self.shop = shop
+        self.database = Database(
+            shop.dsn, application_name="syncd/shop/capture", time_zone=time_zone
+        )
+        self.source = Source(
+            self.database, "syncd.confirmed_orders", "syncd.purchases"
+        )
+        feed = Feeds(self.database, "shop").start(self.source.views, lookback)
+        self.ledger = Ledger(self.database, feed.feed_id)
+        self._poll = kind(self.source, self.ledger, lookback=lookback, size=size)
+        vars(self._poll)["_step"] = timedelta(0)  # windows follow each other at once
+        self.database.on_open(self._poll.forget)
+
+    def poll(self) -> int:
+        return self._poll.poll().orders
+
+    def close_window(self) -> datetime:
+        """Poll until the watermark has passed everything stamped before this call."""
+        now = self.source.clock()
+        wait_until(lambda: self.poll() >= 0 and self.ledger.watermark() >= now)
+        return self.ledger.watermark()
+
+    def missed(self) -> list[tuple[object, ...]]:
+        """Orders at or below the watermark that the ledger does not have."""
+        return self.shop.rows(
+            "SELECT o.id FROM orders AS o, syncd.watermark AS w "
+            "WHERE o.confirmed_at <= w.confirmed_at AND NOT EXISTS "
+            "(SELECT FROM syncd.ledger AS l WHERE l.order_key = o.id::text)"
+        )
+
+    def admitted(self) -> object:
+        return self.shop.value("SELECT count(*) FROM syncd.ledger")
+
+    def confirmed(self) -> object:
+        return self.shop.value("SELECT count(*) FROM orders WHERE confirmed_at < 'now'")
+
+
+@pytest.fixture
+def tills(shop: Shop) -> Iterator[Tills]:
+    opened = Tills(shop)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def capture(shop: Shop) -> Iterator[Capture]:
+    started = Capture(shop)
+    yield started
+    started.database.close()
+
+
+def pass_time(capture: Capture) -> None:
+    """Let the order database's clock move on by more than the lookback."""
+    start = capture.source.clock()
+    wait_until(lambda: capture.source.clock() > start + 2 * LOOKBACK)
+
+
+# Known bugs: the same interleavings find each of them
+
+
+@dataclass
+class Cursor:
+    """A plain cursor, as is often written: it takes what lies past the last row."""
+
+    shop: Shop
+    columns: str
+    seen: set[object] = field(default_factory=set)
+    last: tuple[object, ...] = ()
+
+    def poll(self) -> None:
+        rows = self.shop.rows(
+            f"SELECT {self.columns}, id FROM orders WHERE confirmed_at IS NOT NULL"  # noqa: S608
+        )
+        fresh = [row for row in rows if row[:-1] > self.last]
+        self.seen |= {row[-1] for row in fresh}
+        self.last = max([self.last, *(row[:-1] for row in fresh)])
+
+    def lost(self) -> set[object]:
+        self.poll()
+        return {row[0] for row in self.shop.rows("SELECT id FROM orders")} - self.seen
+
+
+class Blind(Poll):
+    """Closes windows without waiting for anybody."""
+
+    def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:
+        super()._advance(now, frozenset())
+
+
+class Hasty(Poll):
+    """Reads the prepared transactions together with the running ones."""
+
+    def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:
+        prepared: frozenset[Xid] = self._source.prepared()
+        if self._window is None:
+            self._window = Window(now - self._lookback, running, prepared)
+        else:
+            still = (self._window.prepared or frozenset()) & prepared
+            self._window = Window(
+                self._window.upper, self._window.running & running, still
+            )
+
+
+@pytest.mark.parametrize("columns", ["id", "confirmed_at, id"])
+def test_a_plain_cursor_loses_the_late_commit(
+    shop: Shop, tills: Tills, columns: str
+) -> None:
+    """The interleaving is one that loses orders: both usual cursors do."""
+    cursor = Cursor(shop, columns)
+    late = tills.begin()
+    shop.confirm()
+    cursor.poll()
+    late.commit()
+    assert len(cursor.lost()) == 1
+
+
+def watch(capture: Capture, polls: int = 8) -> None:
+    """Poll a few times while the clock moves on: enough to close an open window."""
+    for _ in range(polls):
+        pass_time(capture)
+        capture.poll()
+
+
+def commit_late(capture: Capture, tills: Tills) -> None:
+    """Confirm an order that becomes visible after many younger ones."""
+    late = tills.begin()
+    capture.shop.confirm()
+    watch(capture)
+    late.commit()
+
+
+def prepare_while_waited_for(capture: Capture, tills: Tills) -> None:
+    """Turn a transaction into a prepared one while a window waits for it."""
+    late = tills.begin()
+    pass_time(capture)
+    watch(capture, 2)
+    tills.prepare(late, "late")
+    watch(capture)
+    tills.finish("late")
+
+
+def close(started: Capture) -> None:
+    started.close_window()
+    started.database.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "script"), [(Blind, commit_late), (Hasty, prepare_while_waited_for)]
+)
+def test_a_poll_without_the_whole_grace_period_loses_orders(
+    shop: Shop,
+    tills: Tills,
+    kind: type[Poll],
+    script: Callable[[Capture, Tills], None],
+) -> None:
+    """Leaving out one step of the grace period loses an order; the check sees it."""
+    capture = Capture(shop, kind=kind)
+    script(capture, tills)
+    close(capture)
+    assert len(capture.missed()) == 1
+
+
+@pytest.mark.parametrize("script", [commit_late, prepare_while_waited_for])
+def test_the_poll_loses_nothing_in_the_same_interleavings(
+    capture: Capture, tills: Tills, script: Callable[[Capture, Tills], None]
+) -> None:
+    """Where the broken variants lose an order, the real poll takes it."""
+    script(capture, tills)
+    capture.close_window()
+    assert capture.missed() == []
+    assert capture.admitted() == capture.confirmed()
+
+
+# The watermark
+
+
+def test_the_watermark_waits_for_a_commit_older_than_everything(
+    capture: Capture, tills: Tills
+) -> None:
+    """Orders confirmed meanwhile are taken at once; the watermark stays below."""
+    late = tills.begin()
+    stamp = capture.source.clock()
+    capture.shop.confirm(3)
+    watch(capture)
+    assert capture.admitted() == 3
+    assert capture.ledger.watermark() < stamp
+    late.commit()
+    assert capture.poll() == 1
+
+
+def test_the_watermark_waits_for_a_prepared_transaction(
+    capture: Capture, tills: Tills
+) -> None:
+    """A transaction prepared before the window opened is waited for as well."""
+    tills.prepare(tills.begin(), "early")
+    stamp = capture.source.clock()
+    watch(capture)
+    assert capture.ledger.watermark() < stamp
+    tills.finish("early")
+    capture.close_window()
+    assert capture.admitted() == 1
+
+
+@pytest.mark.parametrize("how", ["COMMIT", "ROLLBACK"])
+def test_a_transaction_that_ends_lets_the_watermark_go(
+    capture: Capture, tills: Tills, how: str
+) -> None:
+    """Whether it adds its order or not, its end is what counts."""
+    tills.begin().execute(how.encode())
+    tills.prepare(tills.begin(), "both")
+    tills.finish("both", how)
+    capture.close_window()
+    assert capture.admitted() == (2 if how == "COMMIT" else 0)
+
+
+def test_an_order_behind_a_savepoint_is_taken_only_if_kept(
+    capture: Capture, tills: Tills
+) -> None:
+    """What was rolled back to a savepoint is no order; what follows it is."""
+    till = tills.begin(savepoint="before")
+    watch(capture, 3)
+    till.execute("ROLLBACK TO SAVEPOINT before")
+    till.execute(INSERT.format("now()").encode())
+    watch(capture, 3)
+    till.commit()
+    capture.close_window()
+    assert capture.admitted() == 1
+    assert capture.missed() == []
+
+
+def test_other_databases_do_not_hold_the_watermark(
+    capture: Capture, server: Cluster
+) -> None:
+    """A transaction in another database cannot add an order to this one."""
+    with psycopg.connect(server.dsn()) as other:
+        other.execute("SELECT 1")
+        capture.close_window()
+
+
+def test_a_future_date_is_taken_and_does_not_drag_the_watermark(
+    capture: Capture,
+) -> None:
+    """An order dated tomorrow is sent today; those of today still come after it."""
+    capture.shop.sql(INSERT.format("now() + interval '1 day'"))
+    assert capture.poll() == 1
+    assert capture.close_window() <= capture.source.clock()
+    capture.shop.confirm()
+    assert capture.poll() == 1
+
+
+def test_orders_of_one_instant_stay_together(capture: Capture, tills: Tills) -> None:
+    """Thousands of equal stamps, in two transactions, are all taken once."""
+    many = "INSERT INTO orders (confirmed_at) SELECT {} FROM generate_series(1, 3000)"
+    stamp = capture.source.clock().isoformat()
+    late = tills.begin(f"'{stamp}'")
+    late.execute(many.format(f"'{stamp}'").encode())
+    capture.shop.sql(many.format(f"'{stamp}'::timestamptz"))
+    watch(capture)
+    assert capture.admitted() == 3000
+    late.commit()
+    capture.close_window()
+    assert capture.admitted() == 6001
+    assert capture.missed() == []
+
+
+STAMPS = ["now()", "clock_timestamp()", "now() - interval '10 ms'"]
+STEPS = ["begin", "commit", "rollback", "prepare", "finish", "cancel", "poll", "tick"]
+
+
+def act(capture: Capture, tills: Tills, plan: list[tuple[str, int]]) -> None:
+    """Carry out a schedule; a step that is impossible just then is left out."""
+    running: dict[int, psycopg.Connection] = {}
+    prepared: set[str] = set()
+    for step, slot in plan:
+        name = f"slot{slot}"
+        if step == "poll":
+            capture.poll()
+        elif step == "tick":
+            pass_time(capture)
+        elif step == "begin" and slot not in running:
+            running[slot] = tills.begin(STAMPS[slot % len(STAMPS)])
+        elif step in {"commit", "rollback"} and slot in running:
+            getattr(running.pop(slot), step)()
+        elif step == "prepare" and slot in running and name not in prepared:
+            tills.prepare(running.pop(slot), name)
+            prepared.add(name)
+        elif step in {"finish", "cancel"} and name in prepared:
+            tills.finish(name, "COMMIT" if step == "finish" else "ROLLBACK")
+            prepared.remove(name)
+        assert capture.missed() == []
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([*STEPS, "poll", "tick"]), st.integers(0, 2)),
+        min_size=5,
+        max_size=25,
+    )
+)
+def test_the_watermark_never_passes_an_order_that_is_not_in_the_ledger(
+    shop: Shop, plan: list[tuple[str, int]]
+) -> None:
+    """Whatever transactions do, what is at or below the watermark is in the ledger."""
+    shop.sql("TRUNCATE orders; DELETE FROM syncd.feed; DELETE FROM syncd.ledger")
+    capture, tills = Capture(shop), Tills(shop)
+    try:
+        act(capture, tills, plan)
+    finally:
+        tills.close()
+    close(capture)
+    assert capture.missed() == []
+    assert capture.admitted() == capture.confirmed()
+
+
+# Which orders
+
+
+def test_an_order_with_two_history_rows_is_taken_once(capture: Capture) -> None:
+    """The view may list an order twice; the first confirmation counts."""
+    capture.shop.sql(
+        "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
+        "SELECT id AS order_key, confirmed_at FROM orders UNION ALL "
+        "SELECT id, confirmed_at + interval '1 ms' FROM orders"
+    )
+    capture.shop.confirm(5)
+    capture.close_window()
+    assert capture.admitted() == 5
+    assert capture.shop.rows(
+        "SELECT id FROM orders AS o JOIN syncd.ledger AS l ON l.order_key = o.id::text "
+        "WHERE l.confirmed_at <> o.confirmed_at"
+    ) == []
+
+
+def test_an_order_that_is_confirmed_later_is_taken_then(capture: Capture) -> None:
+    """An order is nothing until an update confirms it."""
+    capture.shop.sql(INSERT.format("NULL"))
+    capture.close_window()
+    assert capture.admitted() == 0
+    capture.shop.sql("UPDATE orders SET confirmed_at = now()")
+    assert capture.poll() == 1
+
+
+def test_the_first_start_adopts_what_is_visible(shop: Shop, tills: Tills) -> None:
+    """What was confirmed before is not sent; what becomes visible later is."""
+    late = tills.begin("now() - interval '30 s'")
+    shop.sql(INSERT.format("now() - interval '1 hour'"))
+    shop.confirm(4)
+    capture = Capture(shop, lookback=timedelta(minutes=1))
+    capture.poll()
+    late.commit()
+    shop.confirm(2)
+    vars(capture._poll)["_whole_at"] = float("-inf")  # noqa: SLF001  # 30 s later
+    capture.poll()
+    capture.database.close()
+    batches = shop.rows(
+        "SELECT state, sum(orders)::int FROM syncd.batch GROUP BY 1 ORDER BY 1"
+    )
+    assert batches == [("adopted", 4), ("pending", 3)]
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ("confirmed_at AT TIME ZONE 'America/New_York'", "o.confirmed_at"),
+        (
+            "(confirmed_at AT TIME ZONE 'America/New_York')::date",
+            "date_trunc('day', o.confirmed_at, 'America/New_York')",
+        ),
+    ],
+    ids=["timestamp", "date"],
+)
+def test_times_without_a_zone_are_read_in_the_configured_one(
+    shop: Shop, column: str, expected: str
+) -> None:
+    """A shop's local times become the instants that they mean."""
+    shop.sql(
+        "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
+        f"SELECT id AS order_key, {column} AS confirmed_at FROM orders; "
+        f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}"
+    )
+    capture = Capture(shop, lookback=timedelta(days=2), time_zone="America/New_York")
+    shop.confirm(3)
+    assert capture.poll() == 3
+    capture.database.close()
+    wrong = shop.rows(
+        "SELECT id FROM orders AS o JOIN syncd.ledger AS l ON l.order_key = o.id::text "  # noqa: S608
+        f"WHERE l.confirmed_at <> {expected}"
+    )
+    assert wrong == []
+
+
+# Others at the same time
+
+
+def test_two_polls_at_once_take_an_order_once(shop: Shop, tills: Tills) -> None:
+    """Two daemons over one ledger: batches hold each order once, and are counted."""
+    captures = [Capture(shop), Capture(shop)]
+    late = tills.begin()
+
+    def poll_often(capture: Capture) -> int:
+        return sum(capture.poll() for _ in range(60))
+
+    with ThreadPoolExecutor() as pool:
+        polls = [pool.submit(poll_often, capture) for capture in captures]
+        for _ in range(60):
+            shop.confirm(2)
+        late.commit()
+        taken = sum(future.result() for future in polls)
+    taken += captures[0].poll() + captures[1].poll()
+    for capture in captures:
+        capture.close_window()
+        capture.database.close()
+    assert taken == captures[0].admitted() == 121
+    assert shop.value("SELECT sum(orders) FROM syncd.batch") == 121
+
+
+def terminate(shop: Shop) -> None:
+    shop.sql(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND application_name LIKE 'syncd/%'"
+    )
+
+
+def test_a_broken_connection_starts_the_grace_period_anew(
+    capture: Capture, tills: Tills
+) -> None:
+    """After an outage the poll knows no transaction, and waits for all that run."""
+    late = tills.begin()
+    watch(capture, 2)
+    terminate(capture.shop)
+    with pytest.raises(DatabaseUnavailableError):
+        capture.poll()
+    watch(capture, 3)
+    late.commit()
+    capture.close_window()
+    assert capture.missed() == []
+    assert capture.admitted() == 1
+
+
+def test_an_admission_that_is_cut_off_leaves_nothing(capture: Capture) -> None:
+    """Orders and watermark are written together or not at all."""
+    capture.shop.confirm(3)
+    before = capture.ledger.watermark()
+
+    def admit_and_break() -> None:
+        with capture.ledger.admission() as watermark:
+            views = capture.source.views
+            assert capture.ledger.admit(views, watermark, "infinity", size=10) == 3
+            capture.ledger.move_watermark(capture.source.clock())
+            terminate(capture.shop)
+
+    with pytest.raises(DatabaseUnavailableError):
+        admit_and_break()
+    assert capture.admitted() == 0
+    assert capture.ledger.watermark() == before
+    assert capture.poll() == 3
+
+
+GATE = """
+CREATE FUNCTION gate() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+    IF current_setting('application_name') = 'slow' THEN
+        PERFORM pg_advisory_lock(77);
+        PERFORM pg_advisory_unlock(77);
+    END IF;
+    RETURN true;
+END $$;
+ALTER TABLE syncd.batch ENABLE ROW LEVEL SECURITY;
+CREATE POLICY gate ON syncd.batch USING (gate());
+"""
+
+
+def test_a_batch_topped_up_during_its_claim_is_claimed_whole(
+    capture: Capture, tills: Tills
+) -> None:
+    """An order added between the claim's snapshot and its lock is sent as well."""
+    shop = capture.shop
+    shop.confirm()
+    capture.poll()
+    number = shop.value(
+        "INSERT INTO syncd.instance (feed_id, host, pid) "
+        f"VALUES ({capture.ledger.feed_id}, 'here', 1) RETURNING instance_id"
+    )
+    shop.sql(GATE)
+    slow = Database(shop.dsn, application_name="slow")
+    ledger = Ledger(slow, capture.ledger.feed_id)
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"
+    with ThreadPoolExecutor() as pool, psycopg.connect(shop.owner) as holder:
+        holder.execute("SELECT pg_advisory_lock(77)")
+        claiming = pool.submit(
+            ledger.claim, cast("int", number), "live", timedelta(seconds=30)
+        )
+        wait_until(lambda: shop.value(waits) == 1)
+        shop.confirm()
+        assert capture.poll() == 1
+        holder.execute("SELECT pg_advisory_unlock(77)")
+        claim = claiming.result()
+    slow.close()
+    assert claim is not None
+    assert len(claim.orders) == shop.value("SELECT max(orders) FROM syncd.batch")
+
+
+# Many
+
+
+def nodes(plan: object) -> list[tuple[str, str]]:
+    """List node types with the relations that they read."""
+    if isinstance(plan, list):
+        return [node for part in plan for node in nodes(part)]
+    if not isinstance(plan, dict):
+        return []
+    here = (str(plan.get("Node Type")), str(plan.get("Relation Name")))
+    return [here, *(node for part in plan.values() for node in nodes(part))]
+
+
+def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
+    """100,000 orders at once fill batches in order, and a look stays cheap after."""
+    capture = Capture(shop, lookback=timedelta(hours=1))
+    shop.sql(
+        "INSERT INTO orders (confirmed_at) SELECT clock_timestamp() "
+        "- random() * interval '59 min' FROM generate_series(1, 100000)"
+    )
+    assert capture.poll() == 100_000
+    batches = shop.rows(
+        "SELECT b.orders, count(*), min(l.confirmed_at), max(l.confirmed_at) "
+        "FROM syncd.batch AS b JOIN syncd.ledger AS l USING (batch_id) "
+        "GROUP BY b.batch_id ORDER BY b.batch_id"
+    )
+    assert [row[:2] for row in batches] == [(100, 100)] * 1000
+    times = cast("list[datetime]", [time for row in batches for time in row[2:]])
+    assert times == sorted(times)
+    explained = capture.database.one(
+        psycopg.sql.SQL("EXPLAIN (FORMAT JSON) ")
+        + capture.source.views.statement("admit"),
+        feed=capture.ledger.feed_id,
+        lower=capture.source.clock() - timedelta(seconds=5),
+        upper="infinity",
+        size=100,
+        lane="live",
+        state="pending",
+    )
+    capture.database.close()
+    scanned = {table for kind, table in nodes(explained[0]) if kind == "Seq Scan"}
+    assert not scanned & {"orders", "ledger"}, scanned

@@ -1,0 +1,551 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+from postgres import wait_until
+from shop import Shop
+
+from syncd.config import load
+from syncd.database import Database
+from syncd.delivery import Delivery
+from syncd.errors import DatabaseUnavailableError
+from syncd.feed import Feeds
+from syncd.instance import Instance
+from syncd.ledger import Claim, Exemption, Ledger, Receipt
+from syncd.log import Log
+from syncd.sandbox import Sandbox
+from syncd.source import Source
+from syncd.squeezely import Squeezely
+
+pytestmark = pytest.mark.db
+
+LEASE = timedelta(seconds=30)
+KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
+ACCEPTED = Receipt("accepted", 200, None, 1)
+UNCLEAR = Receipt("unclear", None, "no answer in time", 1)
+
+
+class Desk:
+    """One worker's delivery over a shop and a stand-in of the API, in this process."""
+
+    def __init__(
+        self, shop: Shop, sandbox: Sandbox, folder: Path, **squeezely: object
+    ) -> None:
+        self.shop = shop
+        self.sandbox = sandbox
+        settings = load(shop.configure(folder, sandbox.endpoint, **squeezely), KEY)
+        self.size = settings.squeezely.orders_per_batch
+        self.database = Database(shop.dsn, application_name="syncd/shop/delivery-0")
+        self.source = Source(
+            self.database, "syncd.confirmed_orders", "syncd.purchases"
+        )
+        lookback = timedelta(milliseconds=1)
+        feed = Feeds(self.database, "shop").start(self.source.views, lookback)
+        self.instance = Instance(Database(shop.dsn), feed.feed_id)
+        self.ledger = Ledger(self.database, feed.feed_id)
+        self.delivery = Delivery(
+            settings,
+            self.source,
+            self.ledger,
+            Log("shop"),
+            instance=self.instance.number,
+        )
+
+    def admit(self, size: int | None = None) -> int:
+        with self.ledger.admission() as watermark:
+            return self.ledger.admit(
+                self.source.views, watermark, "infinity", size=size or self.size
+            )
+
+    def confirm(self, count: int = 1, **values: str) -> list[str]:
+        """Confirm and admit orders; the values are SQL expressions."""
+        columns = ", ".join(["confirmed_at", *values])
+        given = ", ".join(["clock_timestamp()", *values.values()])
+        rows = self.shop.rows(
+            f"INSERT INTO orders ({columns}) SELECT {given} "  # noqa: S608
+            f"FROM generate_series(1, {count}) RETURNING id"
+        )
+        self.admit()
+        return [f"W-{row[0]}" for row in rows]
+
+    def deliver(self) -> int | None:
+        return self.delivery.deliver_next("live")
+
+    def deliver_all(self) -> None:
+        """Deliver until nothing is due."""
+        while self.deliver() is not None:
+            pass
+
+    def finish(self) -> None:
+        """Deliver until nothing is left, however long something has to wait."""
+        wait_until(lambda: self.deliver_all() is None and not self.left())
+
+    def left(self) -> object:
+        return self.shop.value(
+            "SELECT count(*) FROM syncd.batch WHERE state IN ('pending', 'sending')"
+        )
+
+    def hurry(self) -> None:
+        """Let the waits of endpoint and batches be over."""
+        self.shop.sql(
+            "UPDATE syncd.endpoint SET retry_at = '-infinity'; "
+            "UPDATE syncd.batch SET due_at = '-infinity' WHERE state = 'pending'"
+        )
+
+    def posts(self, orders: list[str]) -> list[int]:
+        return [self.sandbox.book.posts(order) for order in orders]
+
+    def received(self) -> list[str]:
+        return [purchase.orderid for purchase in self.sandbox.book.purchases()]
+
+    def set_aside(self) -> dict[str, tuple[object, object]]:
+        rows = self.shop.rows(
+            "SELECT 'W-' || order_key, state, reason FROM syncd.ledger "
+            "WHERE state IS NOT NULL"
+        )
+        return {str(order): (state, reason) for order, state, reason in rows}
+
+    def endpoint(self) -> tuple[object, object]:
+        ((state, failures),) = self.shop.rows(
+            "SELECT state, failures FROM syncd.endpoint"
+        )
+        return state, failures
+
+    def uncertain(self) -> object:
+        return self.shop.value("SELECT sum(uncertain)::int FROM syncd.batch")
+
+    def claim(self) -> Claim:
+        claim = self.ledger.claim(self.instance.number, "live", LEASE)
+        assert claim is not None
+        return claim
+
+    def let_lease_pass(self) -> None:
+        self.shop.sql(
+            "UPDATE syncd.batch SET lease_until = now() WHERE state = 'sending'"
+        )
+        assert self.instance.sweep()
+
+    def close(self) -> None:
+        self.delivery.close()
+        self.database.close()
+        vars(self.instance)["_database"].close()
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
+    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
+    yield opened
+    opened.close()
+
+
+# What is sent
+
+
+def test_orders_arrive_in_order_of_confirmation(desk: Desk) -> None:
+    """Batches go one after the other, and each holds its orders as confirmed."""
+    orders = [order for _ in range(5) for order in desk.confirm(5)]
+    desk.deliver_all()
+    assert desk.received() == orders
+    assert desk.posts(orders) == [1] * 25
+    assert desk.left() == 0
+
+
+BAD = {
+    "negative": (
+        {"products": """'[{"id": "MUG-1", "quantity": -1}]'"""},
+        "products[0].quantity is negative",
+    ),
+    "NaN": ({"total": "'NaN'"}, "totalvalue is not a number"),
+    "address": ({"email": "'nowhere'"}, "email is not an address"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_order_is_rejected_with_its_reason(desk: Desk, name: str) -> None:
+    """The order is set aside in words; the others of its batch go."""
+    values, reason = BAD[name]
+    good = desk.confirm(2)
+    (bad,) = desk.confirm(**values)
+    good += desk.confirm(2)
+    desk.deliver_all()
+    assert desk.posts(good) == [1] * 4
+    state, said = desk.set_aside()[bad]
+    assert state == "rejected"
+    assert reason in str(said)
+    assert desk.left() == 0
+
+
+def test_an_order_without_address_is_rejected_after_settling(desk: Desk) -> None:
+    """A missing address is waited for, and then becomes a reason."""
+    good, (bad,) = desk.confirm(2), desk.confirm(email="NULL")
+    desk.deliver_all()
+    assert desk.posts(good) == [1, 1]
+    assert desk.set_aside() == {}
+    desk.finish()
+    assert desk.set_aside() == {bad: ("rejected", "email is missing")}
+
+
+def test_an_unreadable_row_is_isolated(desk: Desk) -> None:
+    """A row whose cast fails stops neither the daemon nor the orders beside it."""
+    desk.shop.sql(
+        "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
+        "'W-' || id AS orderid, email, 'EUR' AS currency, "
+        "CASE total WHEN 7 THEN (total || 'x')::numeric ELSE total END AS totalvalue, "
+        "products FROM orders"
+    )
+    good, (bad,) = desk.confirm(3), desk.confirm(total="7")
+    good += desk.confirm(4)
+    desk.finish()
+    assert desk.posts(good) == [1] * 7
+    state, reason = desk.set_aside()[bad]
+    assert (state, "22P02" in str(reason)) == ("rejected", True)
+    assert desk.sandbox.book.totals.repeats == 0
+
+
+def test_lines_that_arrive_later_are_waited_for(desk: Desk) -> None:
+    """An order whose lines another transaction brings is sent with them."""
+    (early,) = desk.confirm(products="'[]'")
+    desk.deliver_all()
+    assert desk.posts([early]) == [0]
+    desk.shop.sql("UPDATE orders SET products = DEFAULT")
+    desk.finish()
+    assert desk.posts([early]) == [1]
+    assert desk.set_aside() == {}
+
+
+def test_an_order_that_left_both_views_is_withdrawn(desk: Desk) -> None:
+    """It is not sent, and only after a settling time is it given up."""
+    (gone,), (kept,) = desk.confirm(), desk.confirm()
+    desk.shop.sql(f"DELETE FROM orders WHERE id = {gone.removeprefix('W-')}")
+    desk.deliver_all()
+    assert desk.set_aside() == {}
+    desk.finish()
+    assert desk.set_aside()[gone][0] == "withdrawn"
+    assert desk.posts([gone, kept]) == [0, 1]
+
+
+def test_a_confirmed_order_without_a_row_is_rejected_not_withdrawn(desk: Desk) -> None:
+    """An order that `purchases` lacks while it is confirmed is a fault of the view."""
+    desk.shop.sql(
+        "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
+        "'W-' || id AS orderid, email, 'EUR' AS currency, total AS totalvalue, "
+        "products FROM orders WHERE total <> 7"
+    )
+    (hidden,) = desk.confirm(total="7")
+    desk.finish()
+    assert desk.set_aside()[hidden][0] == "rejected"
+
+
+def test_single_events_are_sent_one_by_one(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """With `body = "single"` each order is a POST of its own, in order."""
+    desk = Desk(shop, sandbox, tmp_path, body="single")
+    orders = desk.confirm(3)
+    shop.confirm(4)
+    desk.admit(size=100)  # a batch cut before the setting was changed
+    desk.deliver_all()
+    desk.close()
+    assert desk.received()[:3] == orders
+    assert sandbox.book.totals.requests == sandbox.book.totals.events == 7
+
+
+# What the API answers
+
+
+@pytest.mark.parametrize("fault", ["credentials", "forbidden", "not-found", "redirect"])
+def test_a_refusal_of_us_holds_everything(desk: Desk, fault: str) -> None:
+    """Nothing more is sent, no order is blamed, and all arrive once it is mended."""
+    desk.sandbox.fail(fault, times=None)
+    orders = desk.confirm(20)
+    desk.deliver_all()
+    assert desk.sandbox.book.totals.requests == 1
+    assert desk.endpoint()[0] == "held"
+    desk.sandbox.clear_faults()
+    assert desk.deliver() is None
+    assert desk.ledger.release_endpoint()
+    desk.deliver_all()
+    assert desk.received() == orders
+    assert desk.set_aside() == {}
+    assert (desk.endpoint()[0], desk.uncertain()) == ("open", 0)
+
+
+def test_a_server_error_is_tried_again(desk: Desk) -> None:
+    """A 500 may hide a success: it counts as uncertain, and the orders arrive."""
+    desk.sandbox.fail("server-error", times=2)
+    orders = desk.confirm(3)
+    desk.finish()
+    assert desk.posts(orders) == [1] * 3
+    assert desk.uncertain() == 2
+    assert desk.endpoint() == ("open", 0)
+
+
+def test_an_unavailable_server_is_no_uncertainty(desk: Desk) -> None:
+    """A 503 has certainly taken nothing."""
+    desk.sandbox.fail("server-error", times=1, status=503)
+    desk.confirm(3)
+    desk.finish()
+    assert desk.uncertain() == 0
+
+
+DOUBTS: list[tuple[str, dict[str, object]]] = [
+    ("accept-then-drop", {}),
+    ("not-json", {}),
+    ("truncated", {}),
+    ("server-error", {"takes": True}),
+    ("empty", {}),
+]
+
+
+@pytest.mark.parametrize(("fault", "options"), DOUBTS)
+def test_an_answer_that_never_came_is_counted_and_repeated(
+    desk: Desk, fault: str, options: dict[str, object]
+) -> None:
+    """The repeat carries the same orderid, and the batch says that it may be one."""
+    desk.sandbox.fail(fault, times=1, **options)
+    orders = desk.confirm(3)
+    desk.finish()
+    assert desk.posts(orders) == [2] * 3
+    assert desk.uncertain() == 1
+    assert desk.sandbox.book.totals.orderids == 3
+
+
+def test_a_refused_order_is_isolated(desk: Desk) -> None:
+    """The batch is halved down to the one that the API does not take."""
+    orders = desk.confirm(8)
+    bad = orders[5]
+    desk.sandbox.fail("refused", times=None, orderids=(bad,))
+    wait_until(lambda: desk.deliver_all() or desk.hurry() or not desk.left())
+    assert desk.posts(orders) == [int(order != bad) for order in orders]
+    assert desk.set_aside() == {bad: ("rejected", "HTTP 400 orderid is not accepted")}
+
+
+def test_a_lone_refused_order_is_not_blamed_before_another_was_taken(
+    desk: Desk,
+) -> None:
+    """Only an endpoint that takes other orders proves that this one is bad."""
+    (bad,) = desk.confirm()
+    desk.sandbox.fail("refused", times=None, orderids=(bad,))
+    for _ in range(4):
+        desk.deliver_all()
+        desk.hurry()
+    assert desk.set_aside() == {}
+    good = desk.confirm(2)
+    wait_until(lambda: desk.deliver_all() or desk.hurry() or not desk.left())
+    assert desk.posts([bad, *good]) == [0, 1, 1]
+    assert desk.set_aside()[bad][0] == "rejected"
+
+
+def test_a_refusal_of_everything_holds_and_rejects_nothing(desk: Desk) -> None:
+    """When every order is refused, it is the contract that broke."""
+    orders = desk.confirm(40)
+    desk.sandbox.fail("refused", times=None)
+
+    def is_held() -> bool:
+        desk.deliver_all()
+        held = desk.endpoint()[0] == "held"
+        return held or bool(desk.hurry())
+
+    wait_until(is_held)
+    assert desk.set_aside() == {}
+    desk.sandbox.clear_faults()
+    wait_until(lambda: desk.hurry() or desk.deliver_all() or not desk.left())
+    assert desk.posts(orders) == [1] * 40
+    assert desk.set_aside() == {}
+
+
+@pytest.mark.parametrize("form", ["seconds", "http-date"])
+def test_retry_after_is_respected(desk: Desk, form: str) -> None:
+    """Nothing is sent before the time that the API asked for."""
+    desk.sandbox.fail("too-many-requests", retry_after_seconds=60, form=form)
+    desk.confirm(3)
+    desk.deliver_all()
+    wait = cast("float", desk.ledger.next_due_seconds())
+    assert 55 < wait <= 60
+    assert desk.sandbox.book.totals.requests == 1
+    assert desk.uncertain() == 0
+
+
+def test_a_body_that_is_too_large_is_halved(desk: Desk) -> None:
+    """Halves that fit are sent, nothing is rejected, and the order is kept."""
+    desk.sandbox.fail("too-large", times=None, limit_bytes=700)
+    orders = desk.confirm(8)
+    desk.deliver_all()
+    assert desk.received() == orders
+    assert desk.posts(orders) == [1] * 8
+    assert desk.uncertain() == 0
+
+
+# Claims
+
+
+def test_a_late_failure_is_fenced_off(desk: Desk) -> None:
+    """Whoever lost a claim cannot put the batch of the new owner back."""
+    desk.confirm()
+    first = desk.claim()
+    desk.let_lease_pass()
+    second = desk.claim()
+    assert (first.batch_id, second.attempt, second.uncertain) == (second.batch_id, 2, 1)
+    assert not desk.ledger.put_back(first, UNCLEAR)
+    assert desk.shop.value("SELECT state FROM syncd.batch") == "sending"
+    assert desk.ledger.deliver(second, ACCEPTED) == 1
+
+
+@pytest.mark.parametrize("is_claimed_again", [False, True])
+def test_a_late_success_is_accepted(desk: Desk, *, is_claimed_again: bool) -> None:
+    """What arrived has arrived, whoever holds the claim by now."""
+    desk.confirm()
+    first = desk.claim()
+    desk.let_lease_pass()
+    second = desk.claim() if is_claimed_again else None
+    assert desk.ledger.deliver(first, ACCEPTED) == 1
+    if second:
+        assert not desk.ledger.put_back(second, UNCLEAR)
+        assert desk.ledger.deliver(second, ACCEPTED) == 0
+    assert desk.shop.value("SELECT state FROM syncd.batch") == "delivered"
+    assert desk.ledger.claim(desk.instance.number, "live", LEASE) is None
+
+
+@pytest.mark.parametrize("way", ["postpone", "reject"])
+def test_who_lost_a_claim_does_not_settle_orders_that_it_left_out(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A worker that slept through its lease may not deliver what it did not send."""
+    desk.confirm(2)
+    email = "NULL" if way == "postpone" else "'nowhere'"
+    (unready,) = desk.confirm(email=email)
+    read = desk.source.read
+
+    def sleep_through_lease(keys: list[str]) -> dict[str, dict[str, object]]:
+        rows = read(keys)
+        monkeypatch.undo()
+        desk.let_lease_pass()
+        return rows
+
+    monkeypatch.setattr(desk.source, "read", sleep_through_lease)
+    desk.deliver()
+    desk.shop.sql("UPDATE orders SET email = 'mila@example.com'")
+    desk.finish()
+    assert desk.sandbox.book.posts(unready) >= 1
+
+
+def test_an_exempted_order_is_counted_once(desk: Desk) -> None:
+    """Setting an order aside again, or from a lost claim, changes nothing."""
+    desk.confirm(2)
+    first = desk.claim()
+    exemption = Exemption(first.orders[0].key, "rejected", "bad", "W-1")
+    desk.ledger.except_orders(first, [exemption])
+    desk.ledger.except_orders(first, [exemption])
+    assert desk.shop.value("SELECT orders FROM syncd.batch") == 1
+    desk.let_lease_pass()
+    other = Exemption(first.orders[1].key, "rejected", "bad", "W-2")
+    desk.ledger.except_orders(first, [other])
+    assert desk.shop.value("SELECT orders FROM syncd.batch") == 1
+
+
+def test_two_workers_share_the_batches(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Two daemons over one ledger never send the same order twice."""
+    desks = [Desk(shop, sandbox, tmp_path, batch_size=2) for _ in range(2)]
+    desks[0].confirm(120)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Desk.deliver_all, desks))
+    for desk in desks:
+        desk.deliver_all()
+        desk.close()
+    totals = sandbox.book.totals
+    assert (totals.orderids, totals.repeats) == (120, 0)
+    workers = shop.value("SELECT count(DISTINCT instance_id) FROM syncd.attempt")
+    assert workers == 2
+
+
+def terminate(shop: Shop) -> None:
+    shop.sql(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND application_name LIKE 'syncd%'"
+    )
+
+
+def test_an_outage_between_post_and_settlement_repeats_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the API said is kept, and settled once the database is back."""
+    orders = desk.confirm(3)
+    post = Squeezely.post
+
+    def post_and_break(self: Squeezely, body: bytes) -> object:
+        answer = post(self, body)
+        terminate(desk.shop)
+        return answer
+
+    monkeypatch.setattr(Squeezely, "post", post_and_break)
+    with pytest.raises(DatabaseUnavailableError):
+        desk.deliver()
+    monkeypatch.undo()
+    desk.finish()
+    assert desk.posts(orders) == [1] * 3
+    assert desk.uncertain() == 0
+
+
+def test_an_outage_while_reading_repeats_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim whose orders could not be read is given back, not left to its lease."""
+    orders = desk.confirm(3)
+    read = desk.source.read
+
+    def break_and_read(keys: list[str]) -> dict[str, dict[str, object]]:
+        monkeypatch.undo()
+        terminate(desk.shop)
+        return read(keys)
+
+    monkeypatch.setattr(desk.source, "read", break_and_read)
+    with pytest.raises(DatabaseUnavailableError):
+        desk.deliver()
+    desk.finish()
+    assert desk.posts(orders) == [1] * 3
+    assert desk.uncertain() == 0
+
+
+# Daemons
+
+
+def test_two_daemons_send_no_order_twice_and_tell_no_secret(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Side by side, through outages and refusals, each order goes once, unnamed."""
+    config = shop.configure(tmp_path, sandbox.endpoint, batch_size=3)
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    daemons = [shop.start(config, log=log) for log in logs]
+    wait_until(lambda: all("daemon.started" in log.read_text() for log in logs))
+    orders = []
+    sandbox.fail("server-error", times=2, status=503)
+    for _ in range(40):
+        orders += shop.confirm(2)
+    shop.sql(
+        "INSERT INTO orders (confirmed_at, email) "
+        "VALUES (now(), 'not.an.address') RETURNING id"
+    )
+    terminate(shop)
+    orders += shop.confirm(10)
+    wait_until(lambda: all(sandbox.book.posts(order) for order in orders), 30)
+    for daemon in daemons:
+        daemon.terminate()
+    assert [daemon.wait(20) for daemon in daemons] == [0, 0]
+    assert sandbox.book.totals.repeats <= cast(
+        "int", shop.value("SELECT sum(uncertain * orders)::int FROM syncd.batch")
+    )
+    text = "".join(log.read_text() for log in logs)
+    assert "batch.delivered" in text
+    for secret in ("sandbox-key", "mila@", "example.com", "not.an.address", "MUG-1"):
+        assert secret not in text
