@@ -1,6 +1,7 @@
 """The command line: each verb reads the configuration, does one thing, and says so."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from syncd.backfill import Backfill, Plan
 from syncd.check import as_json, run_checks
 from syncd.config import DEFAULT_PATH, Settings, load
 from syncd.core.purchase import Purchase, render
-from syncd.daemon import Daemon, connect, source_on
+from syncd.daemon import SIGNALS, Daemon, connect, source_on
 from syncd.database import Database, named
 from syncd.errors import ConfigError, ExitCode, OrderUnknownError, SyncdError
 from syncd.feed import Feeds
@@ -526,20 +527,15 @@ def accept_copy(settings: Settings, *, yes: bool) -> None:
 @click.option("--api-key", default="sandbox-key", show_default=True)
 def sandbox(port: int, account: str, api_key: str) -> None:
     """Run the local stand-in for Squeezely's API, with a page to look at."""
-    from syncd.sandbox import Sandbox  # noqa: PLC0415  # not for the daemon's memory
+    # Not at the top: the daemon's memory need not hold it.
+    from syncd.sandbox import PortUnavailableError, Sandbox  # noqa: PLC0415
 
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     stand_in = Sandbox(port=port, account=account, api_key=api_key)
-    stand_in.start()
-    click.echo(f"endpoint {stand_in.endpoint}, page {stand_in.url}, Ctrl-C stops")
     try:
-        click.pause(info="") if sys.stdin.isatty() else _wait_for_signal()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        stand_in.stop()
-
-
-def _wait_for_signal() -> None:
-    import signal  # noqa: PLC0415
-
-    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+        stand_in.start()
+    except PortUnavailableError as error:
+        raise ConfigError(str(error), "Name another with --port.") from error
+    click.echo(f"endpoint {stand_in.endpoint}, page {stand_in.url}, Ctrl-C stops")
+    signal.sigwait(SIGNALS)
+    stand_in.stop()

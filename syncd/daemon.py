@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -288,7 +289,9 @@ class Daemon:
         fatal = self._reactions.fatal
         code = ExitCode.BUG if self._reactions.crashed else ExitCode.OK
         if fatal is None and not self._reactions.crashed:
-            self._instance.stop()
+            # Only a courtesy: its lock is free anyhow, and nothing is in hand.
+            with suppress(DatabaseUnavailableError):
+                self._instance.stop()
         self._close()
         self._log.emit(
             "daemon.stopped",

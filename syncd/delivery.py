@@ -85,7 +85,8 @@ class Delivery:
         except UnreadableRowError as error:
             self._isolate(claim, error)
             return 0
-        self._set_aside(claim, rendered)
+        if not self._set_aside(claim, rendered):
+            return 0
         if not rendered.purchases:
             self._ledger.dissolve(claim, Receipt("nothing_to_send"))
             return 0
@@ -97,34 +98,44 @@ class Delivery:
     # Set aside
 
     def _isolate(self, claim: Claim, error: UnreadableRowError) -> None:
-        """Halve a batch that holds a row which makes the view fail."""
-        receipt = Receipt("unread", reason=str(error))
-        if len(claim.orders) > 1:
-            self._ledger.split(claim, _halves(claim), receipt, refused=False)
-            return
-        reason = f"the purchases view fails for this order (SQLSTATE {error.sqlstate})"
-        exemption = Exemption(claim.orders[0].key, "rejected", reason, None)
-        self._ledger.except_orders(claim, [exemption])
-        self._ledger.dissolve(claim, receipt)
-        self._report_exemptions(claim, [exemption])
+        """Treat a row that makes the view fail as an order that is refused.
 
-    def _set_aside(self, claim: Claim, rendered: Rendered) -> None:
-        if rendered.exemptions:
-            self._ledger.except_orders(claim, rendered.exemptions)
-            self._report_exemptions(claim, rendered.exemptions)
-        if rendered.waiting:
-            wait = max(
-                timedelta(seconds=1), min(self._settle / 6, timedelta(seconds=30))
-            )
-            self._ledger.postpone(claim, [key for key, _ in rendered.waiting], wait)
-            key, reason = rendered.waiting[0]
-            self._log.emit(
-                "orders.waiting",
-                batch=claim.batch_id,
-                orders=len(rendered.waiting),
-                order_key=key,
-                reason=reason,
-            )
+        So it is found by halving, and blamed only while other orders go through.
+        """
+        reason = f"the purchases view fails (SQLSTATE {error.sqlstate})"
+        keys = [order.key for order in claim.orders]
+        receipt = Receipt("unread", reason=reason)
+        self._react(claim, Verdict(Outcome.REFUSED, reason), receipt, keys)
+
+    def _set_aside(self, claim: Claim, rendered: Rendered) -> bool:
+        """Take out what is not to be sent; False when the claim is no longer ours.
+
+        Then nothing may be sent: a late success would settle what was left out.
+        """
+        if rendered.exemptions and not self._except(claim, rendered.exemptions):
+            return False
+        if not rendered.waiting:
+            return True
+        wait = max(timedelta(seconds=1), min(self._settle / 6, timedelta(seconds=30)))
+        keys = [key for key, _ in rendered.waiting]
+        if not self._ledger.postpone(claim, keys, wait):
+            return False
+        key, reason = rendered.waiting[0]
+        self._log.emit(
+            "orders.waiting",
+            batch=claim.batch_id,
+            orders=len(rendered.waiting),
+            order_key=key,
+            reason=reason,
+        )
+        return True
+
+    def _except(self, claim: Claim, exemptions: Sequence[Exemption]) -> bool:
+        """Set orders aside for good and say so; False when the claim was lost."""
+        if not self._ledger.except_orders(claim, exemptions):
+            return False
+        self._report_exemptions(claim, exemptions)
+        return True
 
     def _report_exemptions(self, claim: Claim, exemptions: Sequence[Exemption]) -> None:
         rejected = [e for e in exemptions if e.state == "rejected"]
@@ -245,12 +256,10 @@ class Delivery:
         )
 
     def _reject(self, claim: Claim, receipt: Receipt, key: str) -> None:
-        exemption = Exemption(
-            key, "rejected", receipt.reason or "refused", receipt.orderids[0]
-        )
-        self._ledger.except_orders(claim, [exemption])
+        orderid = receipt.orderids[0] if receipt.orderids else None
+        reason = receipt.reason or "refused"
+        self._except(claim, [Exemption(key, "rejected", reason, orderid)])
         self._ledger.dissolve(claim, receipt)
-        self._report_exemptions(claim, [exemption])
 
     def _put_back(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
         reason = receipt.reason or "unknown"
@@ -292,12 +301,6 @@ class Delivery:
             reason=receipt.reason,
             retry_seconds=wait.total_seconds(),
         )
-
-
-def _halves(claim: Claim) -> list[list[str]]:
-    keys = [order.key for order in claim.orders]
-    middle = (len(keys) + 1) // 2
-    return [keys[:middle], keys[middle:]]
 
 
 def _receipt(

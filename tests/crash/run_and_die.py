@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from syncd.config import load
 from syncd.daemon import Daemon
@@ -51,7 +50,7 @@ def die_around(step: str, moment: str, countdown: Countdown) -> None:
     owner, name = STEPS[step]
     real: Callable[..., object] = getattr(owner, name)
 
-    def fatal(*args: Any, **kwargs: Any) -> object:
+    def fatal(*args: object, **kwargs: object) -> object:
         if moment == "before":
             countdown.tick()
         result = real(*args, **kwargs)
@@ -64,10 +63,11 @@ def die_around(step: str, moment: str, countdown: Countdown) -> None:
 
 def die_once_admitted(countdown: Countdown) -> None:
     """Make the commit of an admission that found orders fatal."""
-    admit, admission = Ledger.admit, Ledger.admission
-    found = []
+    admit: Callable[..., int] = Ledger.admit
+    admission = Ledger.admission
+    found: list[int] = []
 
-    def noting(*args: Any, **kwargs: Any) -> int:
+    def noting(*args: object, **kwargs: object) -> int:
         orders = admit(*args, **kwargs)
         found.append(orders)
         return orders

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from postgres import wait_until
 from shop import Shop
+from typing_extensions import override
 
 import syncd
 from syncd.sandbox import Sandbox
@@ -154,9 +155,7 @@ def survive(crash: Crash) -> None:
     crash.check()
 
 
-@pytest.mark.parametrize(
-    "steps", [CAPTURING, SENDING], ids=["capturing", "sending"]
-)
+@pytest.mark.parametrize("steps", [CAPTURING, SENDING], ids=["capturing", "sending"])
 def test_no_order_is_lost_when_killed_at_each_step(
     crash: Crash, steps: list[tuple[str, int]]
 ) -> None:
@@ -219,6 +218,7 @@ class Sales(threading.Thread):
         self.orders: list[str] = []
         self.stopping = threading.Event()
 
+    @override
     def run(self) -> None:
         with psycopg.connect(self._owner, autocommit=True) as connection:
             while not self.stopping.is_set():
@@ -237,6 +237,10 @@ class Sales(threading.Thread):
             self.orders.append(f"W-{row[0]}")
 
 
+def wait_for_requests(sandbox: Sandbox, number: int) -> None:
+    assert sandbox.book.wait_until(lambda totals: totals.requests >= number, 30)
+
+
 def kill_at_random(crash: Crash, kills: int, seed: int) -> tuple[int, int]:
     """Kill the daemon again and again while orders come in.
 
@@ -251,7 +255,7 @@ def kill_at_random(crash: Crash, kills: int, seed: int) -> tuple[int, int]:
     try:
         for _ in range(kills):
             busy = crash.sandbox.book.totals.requests + chance.randrange(1, 6)
-            crash.sandbox.book.wait_until(lambda t, n=busy: t.requests >= n, 10)
+            wait_for_requests(crash.sandbox, busy)
             time.sleep(chance.uniform(0, 0.05))
             process.kill()
             process.wait()

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgres import Cluster, wait_until
 from shop import Shop
+from typing_extensions import override
 
 from syncd.capture.poll import Poll
 from syncd.core.window import Vxid, Window, Xid
@@ -75,9 +76,7 @@ class Capture:
         self.database = Database(
             shop.dsn, application_name="syncd/shop/capture", time_zone=time_zone
         )
-        self.source = Source(
-            self.database, "syncd.confirmed_orders", "syncd.purchases"
-        )
+        self.source = Source(self.database, "syncd.confirmed_orders", "syncd.purchases")
         feed = Feeds(self.database, "shop").start(self.source.views, lookback)
         self.ledger = Ledger(self.database, feed.feed_id)
         self._poll = kind(self.source, self.ledger, lookback=lookback, size=size)
@@ -156,13 +155,15 @@ class Cursor:
 class Blind(Poll):
     """Closes windows without waiting for anybody."""
 
+    @override
     def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:
-        super()._advance(now, frozenset())
+        super()._advance(now, running & frozenset())
 
 
 class Hasty(Poll):
     """Reads the prepared transactions together with the running ones."""
 
+    @override
     def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:
         prepared: frozenset[Xid] = self._source.prepared()
         if self._window is None:
@@ -404,10 +405,13 @@ def test_an_order_with_two_history_rows_is_taken_once(capture: Capture) -> None:
     capture.shop.confirm(5)
     capture.close_window()
     assert capture.admitted() == 5
-    assert capture.shop.rows(
-        "SELECT id FROM orders AS o JOIN syncd.ledger AS l ON l.order_key = o.id::text "
-        "WHERE l.confirmed_at <> o.confirmed_at"
-    ) == []
+    assert (
+        capture.shop.rows(
+            "SELECT id FROM orders AS o JOIN syncd.ledger AS l ON l.order_key = o.id::text "
+            "WHERE l.confirmed_at <> o.confirmed_at"
+        )
+        == []
+    )
 
 
 def test_an_order_that_is_confirmed_later_is_taken_then(capture: Capture) -> None:
@@ -461,11 +465,10 @@ def test_times_without_a_zone_are_read_in_the_configured_one(
     shop.confirm(3)
     assert capture.poll() == 3
     capture.database.close()
-    wrong = shop.rows(
-        "SELECT id FROM orders AS o JOIN syncd.ledger AS l ON l.order_key = o.id::text "  # noqa: S608
-        f"WHERE l.confirmed_at <> {expected}"
+    wrong = (
+        "SELECT id FROM orders AS o JOIN syncd.ledger AS l ON l.order_key = o.id::text "
     )
-    assert wrong == []
+    assert shop.rows(f"{wrong} WHERE l.confirmed_at <> {expected}") == []
 
 
 # Others at the same time
@@ -549,7 +552,7 @@ CREATE POLICY gate ON syncd.batch USING (gate());
 
 
 def test_a_batch_topped_up_during_its_claim_is_claimed_whole(
-    capture: Capture, tills: Tills
+    capture: Capture,
 ) -> None:
     """An order added between the claim's snapshot and its lock is sent as well."""
     shop = capture.shop
@@ -557,7 +560,7 @@ def test_a_batch_topped_up_during_its_claim_is_claimed_whole(
     capture.poll()
     number = shop.value(
         "INSERT INTO syncd.instance (feed_id, host, pid) "
-        f"VALUES ({capture.ledger.feed_id}, 'here', 1) RETURNING instance_id"
+        "SELECT feed_id, 'here', 1 FROM syncd.feed RETURNING instance_id"
     )
     shop.sql(GATE)
     slow = Database(shop.dsn, application_name="slow")

@@ -39,9 +39,7 @@ class Desk:
         settings = load(shop.configure(folder, sandbox.endpoint, **squeezely), KEY)
         self.size = settings.squeezely.orders_per_batch
         self.database = Database(shop.dsn, application_name="syncd/shop/delivery-0")
-        self.source = Source(
-            self.database, "syncd.confirmed_orders", "syncd.purchases"
-        )
+        self.source = Source(self.database, "syncd.confirmed_orders", "syncd.purchases")
         lookback = timedelta(milliseconds=1)
         feed = Feeds(self.database, "shop").start(self.source.views, lookback)
         self.instance = Instance(Database(shop.dsn), feed.feed_id)
@@ -60,7 +58,7 @@ class Desk:
                 self.source.views, watermark, "infinity", size=size or self.size
             )
 
-    def confirm(self, count: int = 1, **values: str) -> list[str]:
+    def confirm(self, count: int = 1, /, **values: str) -> list[str]:
         """Confirm and admit orders; the values are SQL expressions."""
         columns = ", ".join(["confirmed_at", *values])
         given = ", ".join(["clock_timestamp()", *values.values()])
@@ -81,7 +79,22 @@ class Desk:
 
     def finish(self) -> None:
         """Deliver until nothing is left, however long something has to wait."""
-        wait_until(lambda: self.deliver_all() is None and not self.left())
+
+        def is_done() -> bool:
+            self.deliver_all()
+            return not self.left()
+
+        wait_until(is_done)
+
+    def finish_hurriedly(self) -> None:
+        """Deliver until nothing is left, as if the waits were over at once."""
+
+        def is_done() -> bool:
+            self.hurry()
+            self.deliver_all()
+            return not self.left()
+
+        wait_until(is_done)
 
     def left(self) -> object:
         return self.shop.value(
@@ -204,11 +217,29 @@ def test_an_unreadable_row_is_isolated(desk: Desk) -> None:
     )
     good, (bad,) = desk.confirm(3), desk.confirm(total="7")
     good += desk.confirm(4)
-    desk.finish()
+    desk.finish_hurriedly()
     assert desk.posts(good) == [1] * 7
     state, reason = desk.set_aside()[bad]
     assert (state, "22P02" in str(reason)) == ("rejected", True)
     assert desk.sandbox.book.totals.repeats == 0
+
+
+def test_a_view_that_fails_for_every_order_rejects_none(desk: Desk) -> None:
+    """When no row can be read, the view broke: orders wait until it is mended."""
+    good = desk.shop.value("SELECT pg_get_viewdef('syncd.purchases'::regclass)")
+    view = "CREATE OR REPLACE VIEW syncd.purchases AS"
+    desk.shop.sql(
+        f"{view} SELECT id AS order_key, 'W-' || id AS orderid, email, "
+        "'EUR' AS currency, (total || 'x')::numeric AS totalvalue, products FROM orders"
+    )
+    orders = desk.confirm(20)
+    for _ in range(10):
+        desk.deliver_all()
+        desk.hurry()
+    assert desk.set_aside() == {}
+    desk.shop.sql(f"{view} {good}")
+    desk.finish_hurriedly()
+    assert desk.posts(orders) == [1] * 20
 
 
 def test_lines_that_arrive_later_are_waited_for(desk: Desk) -> None:
@@ -225,7 +256,7 @@ def test_lines_that_arrive_later_are_waited_for(desk: Desk) -> None:
 def test_an_order_that_left_both_views_is_withdrawn(desk: Desk) -> None:
     """It is not sent, and only after a settling time is it given up."""
     (gone,), (kept,) = desk.confirm(), desk.confirm()
-    desk.shop.sql(f"DELETE FROM orders WHERE id = {gone.removeprefix('W-')}")
+    desk.shop.sql("DELETE FROM orders WHERE id = 1")
     desk.deliver_all()
     assert desk.set_aside() == {}
     desk.finish()
@@ -324,7 +355,7 @@ def test_a_refused_order_is_isolated(desk: Desk) -> None:
     orders = desk.confirm(8)
     bad = orders[5]
     desk.sandbox.fail("refused", times=None, orderids=(bad,))
-    wait_until(lambda: desk.deliver_all() or desk.hurry() or not desk.left())
+    desk.finish_hurriedly()
     assert desk.posts(orders) == [int(order != bad) for order in orders]
     assert desk.set_aside() == {bad: ("rejected", "HTTP 400 orderid is not accepted")}
 
@@ -340,7 +371,7 @@ def test_a_lone_refused_order_is_not_blamed_before_another_was_taken(
         desk.hurry()
     assert desk.set_aside() == {}
     good = desk.confirm(2)
-    wait_until(lambda: desk.deliver_all() or desk.hurry() or not desk.left())
+    desk.finish_hurriedly()
     assert desk.posts([bad, *good]) == [0, 1, 1]
     assert desk.set_aside()[bad][0] == "rejected"
 
@@ -351,14 +382,14 @@ def test_a_refusal_of_everything_holds_and_rejects_nothing(desk: Desk) -> None:
     desk.sandbox.fail("refused", times=None)
 
     def is_held() -> bool:
+        desk.hurry()
         desk.deliver_all()
-        held = desk.endpoint()[0] == "held"
-        return held or bool(desk.hurry())
+        return desk.endpoint()[0] == "held"
 
     wait_until(is_held)
     assert desk.set_aside() == {}
     desk.sandbox.clear_faults()
-    wait_until(lambda: desk.hurry() or desk.deliver_all() or not desk.left())
+    desk.finish_hurriedly()
     assert desk.posts(orders) == [1] * 40
     assert desk.set_aside() == {}
 
@@ -547,5 +578,5 @@ def test_two_daemons_send_no_order_twice_and_tell_no_secret(
     )
     text = "".join(log.read_text() for log in logs)
     assert "batch.delivered" in text
-    for secret in ("sandbox-key", "mila@", "example.com", "not.an.address", "MUG-1"):
+    for secret in ("sandbox-key", "mila", "not.an.address", "MUG-1"):
         assert secret not in text

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -216,6 +216,14 @@ def test_retry_after_is_a_bounded_lower_bound(
 def test_retry_after_counts_with_every_transient_status(status: int) -> None:
     """Not only 429: gateways and maintenance pages send it as well."""
     assert verdict(status, retry_after="7").retry_after == timedelta(seconds=7)
+
+
+def test_a_retry_date_without_a_zone_is_utc() -> None:
+    """Whatever zone the daemon's own clock is shown in."""
+    answer = Answer(503, {"retry-after": "Fri Nov 20 14:00:30 2026"}, b"")
+    now = NOW.astimezone(timezone(timedelta(hours=5)))
+
+    assert judge(answer, 1, now).retry_after == timedelta(seconds=30)
 
 
 @pytest.mark.parametrize(("status", "maybe"), [(500, True), (503, False), (429, False)])

@@ -15,14 +15,15 @@ VISITS = st.lists(
 )
 
 
-def let_through(rate: float, visits: Events) -> Events:
-    """Play visits (pause before, events); each waits as told before the next comes."""
+def let_through(rate: float, visits: Events, *, alone: bool) -> Events:
+    """Play visits (pause before, events); one sender alone waits before the next."""
     bucket, now = Bucket(rate), 1_000.0
     sent: Events = []
     for pause, events in visits:
         now += pause
-        now += bucket.take(events, now)
-        sent.append((now, events))
+        wait = bucket.take(events, now)
+        sent.append((now + wait, events))
+        now += wait if alone else 0
     return sent
 
 
@@ -50,6 +51,13 @@ def test_a_batch_above_the_rate_goes_and_the_next_pays_it_off() -> None:
     assert second == pytest.approx(1.0)
 
 
+def test_batches_in_flight_together_queue_up() -> None:
+    """Each that comes at the same moment waits for all before it."""
+    bucket = Bucket(10)
+
+    assert [bucket.take(10, 0.0) for _ in range(3)] == pytest.approx([0, 1, 2])
+
+
 def test_a_long_rest_saves_up_no_more_than_a_second_s_worth() -> None:
     """After a quiet night the account is not flooded."""
     bucket = Bucket(10)
@@ -74,12 +82,12 @@ def test_no_rate_means_no_wait() -> None:
     assert [bucket.take(events, 0.0) for events in (1, 10**9, 100)] == [0, 0, 0]
 
 
-@given(rate=RATES, visits=VISITS)
+@given(rate=RATES, visits=VISITS, alone=st.booleans())
 def test_no_span_of_time_sees_more_than_rate_allows(
-    rate: float, visits: Events
+    rate: float, visits: Events, *, alone: bool
 ) -> None:
     """Any span lets through at most rate x (span + 1 s) and one largest batch."""
-    sent = let_through(rate, visits)
+    sent = let_through(rate, visits, alone=alone)
     largest = max(events for _, events in sent)
     totals = [0, *accumulate(events for _, events in sent)]
 

@@ -197,7 +197,6 @@ def test_an_order_without_lines_may_still_get_them() -> None:
     "orderid",
     ["   ", "W\x00", "W\n1", "W\x7f", True, 1.5, ["W-1"], {"a": 1}, MEGABYTE],
     ids=lambda value: repr(value)[:12],
-    ids=lambda value: repr(value)[:12],
 )
 def test_an_unusable_orderid_is_refused(orderid: object) -> None:
     """A blank one would merge strangers' orders; the reason stays short."""

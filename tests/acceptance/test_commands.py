@@ -1,0 +1,261 @@
+"""The command line, as somebody would use it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from postgres import wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+def syncd(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command; nothing may ever print a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "syncd", *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key", **environment},
+    )
+    assert "Traceback" not in done.stderr + done.stdout
+    return done
+
+
+def test_orders_confirmed_after_the_start_arrive_and_earlier_ones_do_not(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The main job, with the daemon stopped in order by SIGTERM."""
+    before = shop.confirm(5)
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    daemon = shop.start(config)
+    log = config.with_suffix(".log")
+    wait_until(lambda: "daemon.started" in log.read_text())
+    after = shop.confirm(250)
+    wait_until(lambda: sandbox.book.totals.orderids == 250)
+    daemon.terminate()
+    assert daemon.wait(10) == 0
+    assert [sandbox.book.posts(orderid) for orderid in before] == [0] * 5
+    assert {sandbox.book.posts(orderid) for orderid in after} == {1}
+    last = json.loads(log.read_text().splitlines()[-1])
+    assert (last["event"], last["exit_code"]) == ("daemon.stopped", 0)
+
+
+def test_once_delivers_what_is_due_and_its_exit_code_tells_what_is_left(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """0 with nothing left; 75 while the API is away; 0 again when it is back."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    shop.confirm(3)
+    sandbox.fail("server-error", None, status=503)
+    assert syncd("run", "--once", "--config", config).returncode == 75
+    sandbox.clear_faults()
+    assert syncd("resume", "--config", config).returncode == 0
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert sandbox.book.totals.orderids == 3
+
+
+def test_resetting_the_watermark_sends_past_orders_once(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The plan counts them, the backfill lane delivers them, the watermark stays."""
+    shop.sql("INSERT INTO orders (confirmed_at) SELECT now() - interval '1 day' "
+             "FROM generate_series(1, 120)")
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    with config.open("a") as file:
+        file.write('\n[backfill]\nrate = "unlimited"\n')
+    syncd("run", "--once", "--config", config)
+    shown = syncd("watermark", "show", "--config", config).stdout
+    arguments = ("watermark", "reset", "--to", "2020-01-01", "--config", config)
+    assert "120 to send" in syncd(*arguments, "--dry-run").stdout
+    assert shop.value("SELECT count(*) FROM syncd.batch") == 0
+    assert syncd(*arguments, "--yes").returncode == 0
+    assert syncd("watermark", "show", "--config", config).stdout == shown
+    assert "0 to send" in syncd(*arguments, "--yes").stdout
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert sandbox.book.totals.orderids == 120
+    assert sandbox.book.totals.repeats == 0
+
+
+def test_preview_prints_the_event_and_sends_nothing(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """By key and by public number; an order that cannot be sent says why."""
+    shop.confirm(1)
+    shop.sql("INSERT INTO orders (confirmed_at, products) VALUES (now(), "
+             """'[{"id": "A", "quantity": -1}]')""")
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    event = json.loads(syncd("preview", "W-1", "--config", config).stdout)
+    assert (event["event"], event["orderid"], event["totalvalue"]) == (
+        "Purchase", "W-1", 25)
+    assert event["products"] == [{"id": "MUG-1", "quantity": 2, "price": 12.5}]
+    refused = syncd("preview", "2", "--config", config)
+    assert refused.returncode == 1
+    assert "quantity" in refused.stderr
+    assert syncd("preview", "nope", "--config", config).returncode == 1
+    assert sandbox.book.totals.requests == 0
+
+
+def test_a_rejected_order_is_listed_explained_and_retried(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Mended data and one command send it."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    syncd("run", "--once", "--config", config)
+    shop.sql("INSERT INTO orders (confirmed_at, total) VALUES (now(), 'NaN')")
+    syncd("run", "--once", "--config", config)
+    listed = json.loads(syncd("rejected", "list", "--json", "--config", config).stdout)
+    assert [(row["order_key"], row["reason"]) for row in listed] == [
+        ("1", "totalvalue is not a number")]
+    assert "rejected retry 1" in syncd("explain", "W-1", "--config", config).stdout
+    assert syncd("status", "--config", config).returncode == 1
+    shop.sql("UPDATE orders SET total = 9.99")
+    assert "1 orders" in syncd("rejected", "retry", "W-1", "--config", config).stdout
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert sandbox.book.posts("W-1") == 1
+    facts = json.loads(syncd("status", "--json", "--config", config).stdout)
+    assert (facts["healthy"], facts["delivered"], facts["rejected"]) == (True, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "code"),
+    [
+        (("DROP VIEW syncd.purchases",), ["syncd.purchases is missing"], 78),
+        (("DROP VIEW syncd.confirmed_orders",), ["confirmed_orders is missing"], 78),
+        (("DROP TABLE syncd.migration",), ["no ledger", "syncd install"], 78),
+        (("REVOKE SELECT ON syncd.purchases FROM {role}",), ["permission denied"], 77),
+        (("ALTER VIEW syncd.purchases RENAME COLUMN email TO mail",),
+         ["lacks the column email"], 78),
+        (("ALTER VIEW syncd.purchases RENAME COLUMN currency TO valuta",),
+         ["valuta", "custom_<name>"], 78),
+        (("UPDATE syncd.feed SET system_identifier = 1",), ["accept-copy"], 78),
+        (("ALTER ROLE {role} NOLOGIN",), ["not permitted to log in"], 77),
+    ],
+)
+def test_a_database_that_is_not_ready_gets_one_clear_message(
+    shop: Shop,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    change: tuple[str],
+    words: list[str],
+    code: int,
+) -> None:
+    """What is wrong, what to do, a documented exit code; no restart loop."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    shop.confirm(1)
+    shop.sql(change[0].format(role=shop.role))
+    done = syncd("run", "--once", "--config", config)
+    assert done.returncode == code, done.stderr
+    failed = json.loads(done.stderr.splitlines()[-1])
+    said = failed["reason"] + failed["hint"]
+    if words != ["permission denied"]:
+        assert failed["event"] == "daemon.failed"
+    assert all(word in said for word in words), said
+
+
+def test_wrong_settings_are_all_told_at_once(tmp_path: Path) -> None:
+    """Each with its place; exit code 78; nothing was done."""
+    config = tmp_path / "syncd.toml"
+    config.write_text(
+        """[source]
+dsn = "postgresql://u:hunter2@[/shop"
+lookback = "0s"
+pol_interval = "1s"
+time_zone = "Mars"
+[squeezely]
+endpoint = "http://shop.example.com/track"
+account = "SQ"
+rate = "fast"
+"""
+    )
+    done = syncd("check", "--config", config)
+    assert done.returncode == 78
+    for place in ("source.dsn", "source.lookback", "source.pol_interval",
+                  "source.time_zone", "squeezely.rate"):
+        assert place in done.stderr
+    assert "hunter2" not in done.stderr
+    config.write_text('[source]\ndsn = ""\n[squeezely]\naccount = "SQ"\n'
+                      'endpoint = "http://shop.example.com/track"\n')
+    assert "https://" in syncd("check", "--config", config).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "code"),
+    [
+        ("[source", "TOML", 78),
+        ('[source]\ndsn = "host=/nowhere"\n[squeezely]\naccount = "A"', "reached", 69),
+        ('[source]\ndsn = "host=127.0.0.1 port=1"\n[squeezely]\naccount = "A"\n'
+         'api_key_file = "/nowhere/key"', "/nowhere/key: cannot be read", 78),
+    ],
+)
+def test_what_cannot_be_reached_or_read_is_named(
+    tmp_path: Path, text: str, words: str, code: int
+) -> None:
+    """The place and the next step."""
+    config = tmp_path / "syncd.toml"
+    config.write_text(text)
+    done = syncd("status", "--config", config)
+    assert done.returncode == code
+    assert words in done.stderr
+
+
+def test_init_writes_a_configuration_that_only_wants_its_secrets(tmp_path: Path) -> None:
+    """It loads; every commented default is the true one; it never overwrites."""
+    config = tmp_path / "syncd.toml"
+    assert syncd("init", "--out", config).returncode == 0
+    assert syncd("init", "--out", config).returncode == 78
+    text = config.read_text().replace("/etc/syncd/api-key", str(config))
+    config.write_text(text)
+    assert "characters that no HTTP header" in syncd("status", "--config", config).stderr
+
+
+def test_check_tells_what_to_do_next(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Findings with severity; a missing index and an unsendable order are warnings."""
+    shop.confirm(3)
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    found = json.loads(syncd("check", "--json", "--config", config).stdout)
+    assert not [f for f in found if f["severity"] == "error"]
+    shop.sql("DROP INDEX orders_confirmed_at; INSERT INTO orders (confirmed_at, email) "
+             "SELECT now() - interval '1 hour' * n, NULL "
+             "FROM generate_series(1, 20000) n; ANALYZE orders")
+    told = syncd("check", "--config", config).stdout
+    assert "reads the whole of orders" in told
+    assert "email is missing" in told
+
+
+def test_uninstall_leaves_the_views(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """And printing the SQL changes nothing."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    printed = syncd("uninstall", "--print", "--config", config).stdout
+    assert "DROP TABLE" in printed
+    syncd("uninstall", "--yes", "--as", shop.owner, "--config", config)
+    assert shop.value("SELECT to_regclass('syncd.ledger')") is None
+    assert shop.value("SELECT to_regclass('syncd.purchases')") is not None
+    assert syncd("install", "--as", shop.owner, "--config", config).returncode == 0
+    assert syncd("run", "--once", "--config", config).returncode == 0
+
+
+def test_a_usage_error_has_its_own_exit_code() -> None:
+    """64, as sysexits has it."""
+    assert syncd("nonsense").returncode == 64
+    assert syncd("rejected", "retry", "--config", "/nowhere").returncode == 78
