@@ -134,7 +134,6 @@ def render(
         now: Aware; a later time is sent as this one (clocks of shops run ahead).
     """
     given = {k: v for k, v in row.items() if v is not None and v != ""}
-    given.pop("order_key", None)
     orderid = None
     try:
         orderid = _identifier("orderid", given.pop("orderid", None))

@@ -456,11 +456,10 @@ def test_times_without_a_zone_are_read_in_the_configured_one(
     shop: Shop, column: str, expected: str
 ) -> None:
     """A shop's local times become the instants that they mean."""
-    shop.sql(
-        "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
-        f"SELECT id AS order_key, {column} AS confirmed_at FROM orders; "
-        f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}"
-    )
+    shop.sql("DROP VIEW syncd.confirmed_orders")
+    view = "CREATE VIEW syncd.confirmed_orders AS SELECT id AS order_key"
+    shop.sql(f"{view}, {column} AS confirmed_at FROM orders")
+    shop.sql(f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}")
     capture = Capture(shop, lookback=timedelta(days=2), time_zone="America/New_York")
     shop.confirm(3)
     assert capture.poll() == 3

@@ -227,17 +227,17 @@ def test_an_unreadable_row_is_isolated(desk: Desk) -> None:
 def test_a_view_that_fails_for_every_order_rejects_none(desk: Desk) -> None:
     """When no row can be read, the view broke: orders wait until it is mended."""
     good = desk.shop.value("SELECT pg_get_viewdef('syncd.purchases'::regclass)")
-    view = "CREATE OR REPLACE VIEW syncd.purchases AS"
     desk.shop.sql(
-        f"{view} SELECT id AS order_key, 'W-' || id AS orderid, email, "
-        "'EUR' AS currency, (total || 'x')::numeric AS totalvalue, products FROM orders"
+        "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
+        "'W-' || id AS orderid, email, 'EUR' AS currency, "
+        "(total || 'x')::numeric AS totalvalue, products FROM orders"
     )
     orders = desk.confirm(20)
     for _ in range(10):
         desk.deliver_all()
         desk.hurry()
     assert desk.set_aside() == {}
-    desk.shop.sql(f"{view} {good}")
+    desk.shop.sql(f"CREATE OR REPLACE VIEW syncd.purchases AS {good}")
     desk.finish_hurriedly()
     assert desk.posts(orders) == [1] * 20
 

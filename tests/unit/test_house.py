@@ -1,0 +1,167 @@
+"""The house's own rules: one place for SQL, one list of events, documents that are true."""
+
+import ast
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from syncd import config, log
+from syncd.cli import cli
+from syncd.database import statements
+
+ROOT = Path(__file__).parents[2]
+CODE = sorted((ROOT / "syncd").rglob("*.py"))
+
+
+def strings(file: Path) -> list[str]:
+    """List the string literals of a file, docstrings left out."""
+    tree = ast.parse(file.read_text())
+    docs = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in docs
+    ]
+
+
+def test_every_statement_is_used_and_every_used_one_exists() -> None:
+    """`queries.sql` holds what the code names, nothing else."""
+    used = {
+        call.args[0].value
+        for file in CODE
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call)
+        and getattr(call.func, "id", getattr(call.func, "attr", ""))
+        in {"named", "statement", "plan"}
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+    }
+    assert used == set(statements())
+
+
+def test_sql_stands_in_files_only() -> None:
+    """Besides session settings, one note, and the demo's own shop."""
+    sql = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|GRANT)\b .*[a-z]")
+    found = [
+        (file.name, text)
+        for file in CODE
+        if "demo" not in file.parts
+        for text in strings(file)
+        if sql.search(text)
+    ]
+    assert [name for name, _ in found] == ["database.py", "install.py"], found
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "requests", "urllib3"])
+def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
+    """psycopg: database, source, install (and the demo's shop); requests: squeezely."""
+    doors = {
+        "psycopg": {"database.py", "source.py", "install.py"},
+        "requests": {"squeezely.py"},
+        "urllib3": {"squeezely.py"},
+    }[driver]
+    pattern = re.compile(rf"^\s*(import|from) {driver}\b", re.MULTILINE)
+    named = {
+        file.name
+        for file in CODE
+        if pattern.search(file.read_text()) and "demo" not in file.parts
+    }
+    assert named <= doors
+
+
+def test_the_events_document_is_the_catalogue() -> None:
+    """`docs/log-events.md` says what the code says."""
+    documented = (ROOT / "docs" / "log-events.md").read_text()
+    rows = [
+        f"| `{name}` | {event.level} | {' '.join(f'`{f}`' for f in event.fields)} "
+        f"| {event.when} | {event.action} |"
+        for name, event in log.EVENTS.items()
+    ]
+    assert [row for row in rows if row not in documented] == []
+    assert len(re.findall(r"^\| `", documented, re.MULTILINE)) == len(rows)
+
+
+def test_every_emitted_event_and_field_is_in_the_catalogue() -> None:
+    """And every one of the catalogue is emitted somewhere."""
+    emitted = set()
+    for file in CODE:
+        for call in ast.walk(ast.parse(file.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in {
+                "emit",
+                "emit_folded",
+            }:
+                name = call.args[0]
+                if not isinstance(name, ast.Constant):
+                    continue
+                emitted.add(name.value)
+                fields = {k.arg for k in call.keywords if k.arg}
+                assert fields <= set(log.EVENTS[str(name.value)].fields), name.value
+    assert emitted == set(log.EVENTS) - {"library.log"}
+
+
+def settings_of(model: type[config.BaseModel], prefix: str = "") -> set[str]:
+    """List the settings of the configuration by their dotted names."""
+    names = set()
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, config.BaseModel):
+            names |= settings_of(kind, f"{prefix}{name}.")
+        elif name not in {"source_dsn", "api_key"}:
+            names.add(prefix + name)
+    return names
+
+
+def test_the_readme_names_every_setting_and_no_other() -> None:
+    """Its table is the configuration."""
+    table = (ROOT / "README.md").read_text().split("## Settings")[1].split("##")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    named = {n for row in rows for n in re.findall(r"`([a-z_.]+)`", row.split("|")[1])}
+    assert named == settings_of(config.Settings)
+
+
+def test_the_configuration_that_init_writes_names_every_setting() -> None:
+    """Commented ones too."""
+    text = (ROOT / "syncd" / "configuration.toml").read_text()
+    names = {n.rpartition(".")[2] for n in settings_of(config.Settings)}
+    assert {n for n in names if not re.search(rf"^(# )?{n} = ", text, re.M)} == set()
+
+
+def verbs(group: click.Group, prefix: str = "syncd") -> set[str]:
+    """List the commands with their groups."""
+    names = set()
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            names |= verbs(command, f"{prefix} {name}")
+        else:
+            names.add(f"{prefix} {name}")
+    return names
+
+
+def test_the_readme_names_every_command() -> None:
+    """A verb that nobody can find does not exist."""
+    readme = (ROOT / "README.md").read_text()
+    assert {verb for verb in verbs(cli) if verb not in readme} == set()
+
+
+def test_the_first_screen_of_the_readme_says_what_one_needs() -> None:
+    """What, guarantee, path, the two commands, state, health: within 40 lines."""
+    screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:40])
+    for words in (
+        "The guarantee",
+        "capture → ledger → delivery",
+        "pip install '.[demo]' && syncd demo",
+        "pip install -e '.[test]' && pytest",
+        "**State**",
+        "**Healthy**",
+    ):
+        assert words in screen
