@@ -11,11 +11,14 @@ from psycopg import sql
 
 from syncd.core.window import Vxid, Xid
 from syncd.database import Database, identifier, named
-from syncd.errors import SchemaMismatchError
+from syncd.errors import SchemaMismatchError, UnreadableRowError
 
 _CONFIRMED = ("order_key", "confirmed_at")
 _PURCHASES = ("order_key", "orderid", "email", "products")
 _CREATE = "Create the two views (sql/shops/template.sql), then run `syncd check`."
+INVALID_JSON = "22032"
+"""SQLSTATE of JSON that PostgreSQL lets pass (type json) but no reader does."""
+
 _DECODER = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
 
 
@@ -109,7 +112,10 @@ class Source:
         """
         statement = self.views.statement("read_purchases")
         rows = self.database.all(statement, keys=list(keys))
-        return {str(key): _DECODER.decode(cast("str", row)) for key, row in rows}
+        try:
+            return {str(key): _DECODER.decode(cast("str", row)) for key, row in rows}
+        except msgspec.DecodeError as error:
+            raise UnreadableRowError(INVALID_JSON) from error
 
     def still_confirmed(self, keys: Sequence[str]) -> set[str]:
         """Tell which of the keys `confirmed_orders` lists now."""

@@ -50,8 +50,17 @@ class Cluster:
             entry = pwd.getpwnam(self._user)
             os.chown(folder, entry.pw_uid, entry.pw_gid)
             folder.chmod(0o755)
-        self._pg("initdb", "-D", str(self.data), "-U", "postgres", "--auth=trust",
-                 "--encoding=UTF8", "--no-sync", "--locale=C.UTF-8")
+        self._pg(
+            "initdb",
+            "-D",
+            str(self.data),
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--no-sync",
+            "--locale=C.UTF-8",
+        )
         lines = [f"{name} = {value}\n" for name, value in settings.items()]
         lines.append(f"unix_socket_directories = '{folder}'\n")
         with (self.data / "postgresql.auto.conf").open("a") as file:
@@ -69,8 +78,15 @@ class Cluster:
         )
 
     def start(self) -> None:
-        self._pg("pg_ctl", "-D", str(self.data), "-w", "-l",
-                 str(self.data / "server.log"), "start")
+        self._pg(
+            "pg_ctl",
+            "-D",
+            str(self.data),
+            "-w",
+            "-l",
+            str(self.data / "server.log"),
+            "start",
+        )
 
     def stop(self, mode: str = "fast") -> None:
         self._pg("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
@@ -96,7 +112,7 @@ def _let_through(folder: Path) -> None:
 
 @contextmanager
 def cluster(settings: Mapping[str, str] = SETTINGS) -> Iterator[Cluster]:
-    folder = Path(tempfile.mkdtemp(prefix="syncd-pg-", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="syncd-pg-", dir="/tmp"))
     server = Cluster(folder, settings)
     server.start()
     try:

@@ -74,8 +74,10 @@ def test_resetting_the_watermark_sends_past_orders_once(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """The plan counts them, the backfill lane delivers them, the watermark stays."""
-    shop.sql("INSERT INTO orders (confirmed_at) SELECT now() - interval '1 day' "
-             "FROM generate_series(1, 120)")
+    shop.sql(
+        "INSERT INTO orders (confirmed_at) SELECT now() - interval '1 day' "
+        "FROM generate_series(1, 120)"
+    )
     config = shop.configure(tmp_path, sandbox.endpoint)
     with config.open("a") as file:
         file.write('\n[backfill]\nrate = "unlimited"\n')
@@ -97,12 +99,17 @@ def test_preview_prints_the_event_and_sends_nothing(
 ) -> None:
     """By key and by public number; an order that cannot be sent says why."""
     shop.confirm(1)
-    shop.sql("INSERT INTO orders (confirmed_at, products) VALUES (now(), "
-             """'[{"id": "A", "quantity": -1}]')""")
+    shop.sql(
+        "INSERT INTO orders (confirmed_at, products) VALUES (now(), "
+        """'[{"id": "A", "quantity": -1}]')"""
+    )
     config = shop.configure(tmp_path, sandbox.endpoint)
     event = json.loads(syncd("preview", "W-1", "--config", config).stdout)
     assert (event["event"], event["orderid"], event["totalvalue"]) == (
-        "Purchase", "W-1", 25)
+        "Purchase",
+        "W-1",
+        25,
+    )
     assert event["products"] == [{"id": "MUG-1", "quantity": 2, "price": 12.5}]
     refused = syncd("preview", "2", "--config", config)
     assert refused.returncode == 1
@@ -121,7 +128,8 @@ def test_a_rejected_order_is_listed_explained_and_retried(
     syncd("run", "--once", "--config", config)
     listed = json.loads(syncd("rejected", "list", "--json", "--config", config).stdout)
     assert [(row["order_key"], row["reason"]) for row in listed] == [
-        ("1", "totalvalue is not a number")]
+        ("1", "totalvalue is not a number")
+    ]
     assert "rejected retry 1" in syncd("explain", "W-1", "--config", config).stdout
     assert syncd("status", "--config", config).returncode == 1
     shop.sql("UPDATE orders SET total = 9.99")
@@ -139,10 +147,16 @@ def test_a_rejected_order_is_listed_explained_and_retried(
         (("DROP VIEW syncd.confirmed_orders",), ["confirmed_orders is missing"], 78),
         (("DROP TABLE syncd.migration",), ["no ledger", "syncd install"], 78),
         (("REVOKE SELECT ON syncd.purchases FROM {role}",), ["permission denied"], 77),
-        (("ALTER VIEW syncd.purchases RENAME COLUMN email TO mail",),
-         ["lacks the column email"], 78),
-        (("ALTER VIEW syncd.purchases RENAME COLUMN currency TO valuta",),
-         ["valuta", "custom_<name>"], 78),
+        (
+            ("ALTER VIEW syncd.purchases RENAME COLUMN email TO mail",),
+            ["lacks the column email"],
+            78,
+        ),
+        (
+            ("ALTER VIEW syncd.purchases RENAME COLUMN currency TO valuta",),
+            ["valuta", "custom_<name>"],
+            78,
+        ),
         (("UPDATE syncd.feed SET system_identifier = 1",), ["accept-copy"], 78),
         (("ALTER ROLE {role} NOLOGIN",), ["not permitted to log in"], 77),
     ],
@@ -186,12 +200,19 @@ rate = "fast"
     )
     done = syncd("check", "--config", config)
     assert done.returncode == 78
-    for place in ("source.dsn", "source.lookback", "source.pol_interval",
-                  "source.time_zone", "squeezely.rate"):
+    for place in (
+        "source.dsn",
+        "source.lookback",
+        "source.pol_interval",
+        "source.time_zone",
+        "squeezely.rate",
+    ):
         assert place in done.stderr
     assert "hunter2" not in done.stderr
-    config.write_text('[source]\ndsn = ""\n[squeezely]\naccount = "SQ"\n'
-                      'endpoint = "http://shop.example.com/track"\n')
+    config.write_text(
+        '[source]\ndsn = ""\n[squeezely]\naccount = "SQ"\n'
+        'endpoint = "http://shop.example.com/track"\n'
+    )
     assert "https://" in syncd("check", "--config", config).stderr
 
 
@@ -200,8 +221,11 @@ rate = "fast"
     [
         ("[source", "TOML", 78),
         ('[source]\ndsn = "host=/nowhere"\n[squeezely]\naccount = "A"', "reached", 69),
-        ('[source]\ndsn = "host=127.0.0.1 port=1"\n[squeezely]\naccount = "A"\n'
-         'api_key_file = "/nowhere/key"', "/nowhere/key: cannot be read", 78),
+        (
+            '[squeezely]\naccount = "A"\napi_key_file = "/nowhere/key"',
+            "/nowhere/key: cannot be read",
+            78,
+        ),
     ],
 )
 def test_what_cannot_be_reached_or_read_is_named(
@@ -215,14 +239,15 @@ def test_what_cannot_be_reached_or_read_is_named(
     assert words in done.stderr
 
 
-def test_init_writes_a_configuration_that_only_wants_its_secrets(tmp_path: Path) -> None:
+def test_init_writes_a_configuration_that_wants_its_secrets(tmp_path: Path) -> None:
     """It loads; every commented default is the true one; it never overwrites."""
     config = tmp_path / "syncd.toml"
     assert syncd("init", "--out", config).returncode == 0
     assert syncd("init", "--out", config).returncode == 78
     text = config.read_text().replace("/etc/syncd/api-key", str(config))
     config.write_text(text)
-    assert "characters that no HTTP header" in syncd("status", "--config", config).stderr
+    told = syncd("status", "--config", config).stderr
+    assert "characters that no HTTP header" in told
 
 
 def test_check_tells_what_to_do_next(
@@ -233,9 +258,11 @@ def test_check_tells_what_to_do_next(
     config = shop.configure(tmp_path, sandbox.endpoint)
     found = json.loads(syncd("check", "--json", "--config", config).stdout)
     assert not [f for f in found if f["severity"] == "error"]
-    shop.sql("DROP INDEX orders_confirmed_at; INSERT INTO orders (confirmed_at, email) "
-             "SELECT now() - interval '1 hour' * n, NULL "
-             "FROM generate_series(1, 20000) n; ANALYZE orders")
+    shop.sql(
+        "DROP INDEX orders_confirmed_at; INSERT INTO orders (confirmed_at, email) "
+        "SELECT now() - interval '1 hour' * n, NULL "
+        "FROM generate_series(1, 20000) n; ANALYZE orders"
+    )
     told = syncd("check", "--config", config).stdout
     assert "reads the whole of orders" in told
     assert "email is missing" in told

@@ -63,7 +63,7 @@ class Desk:
         columns = ", ".join(["confirmed_at", *values])
         given = ", ".join(["clock_timestamp()", *values.values()])
         rows = self.shop.rows(
-            f"INSERT INTO orders ({columns}) SELECT {given} "  # noqa: S608
+            f"INSERT INTO orders ({columns}) SELECT {given} "
             f"FROM generate_series(1, {count}) RETURNING id"
         )
         self.admit()

@@ -1,4 +1,4 @@
-"""The house's own rules: one place for SQL, one list of events, documents that are true."""
+"""The house's own rules: one place for SQL, one list of events, true documents."""
 
 import ast
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
+from pydantic import BaseModel
 
 from syncd import config, log
 from syncd.cli import cli
@@ -109,12 +110,12 @@ def test_every_emitted_event_and_field_is_in_the_catalogue() -> None:
     assert emitted == set(log.EVENTS) - {"library.log"}
 
 
-def settings_of(model: type[config.BaseModel], prefix: str = "") -> set[str]:
+def settings_of(model: type[BaseModel], prefix: str = "") -> set[str]:
     """List the settings of the configuration by their dotted names."""
     names = set()
     for name, field in model.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, config.BaseModel):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
             names |= settings_of(kind, f"{prefix}{name}.")
         elif name not in {"source_dsn", "api_key"}:
             names.add(prefix + name)
@@ -133,7 +134,9 @@ def test_the_configuration_that_init_writes_names_every_setting() -> None:
     """Commented ones too."""
     text = (ROOT / "syncd" / "configuration.toml").read_text()
     names = {n.rpartition(".")[2] for n in settings_of(config.Settings)}
-    assert {n for n in names if not re.search(rf"^(# )?{n} = ", text, re.M)} == set()
+    assert {
+        n for n in names if not re.search(rf"^(# )?{n} = ", text, re.MULTILINE)
+    } == set()
 
 
 def verbs(group: click.Group, prefix: str = "syncd") -> set[str]:

@@ -1,0 +1,95 @@
+"""Real shops' databases through the real daemon, over HTTP, to the letter."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from postgres import wait_until
+from shop import Shop
+from shop_dumps import apply_views, dump_of, exact, expected_of, restore
+
+from syncd.backfill import Backfill
+from syncd.database import Database
+from syncd.feed import Feeds
+from syncd.install import Names, install
+from syncd.ledger import Ledger
+from syncd.sandbox import Sandbox
+from syncd.source import Source
+
+CONFIRMED = {"django-oscar": 28, "medusa": 35, "saleor": 13}
+NAMES = ("syncd.confirmed_orders", "syncd.purchases")
+
+pytestmark = pytest.mark.db
+
+
+@pytest.fixture(params=sorted(CONFIRMED))
+def real_shop(request: pytest.FixtureRequest, database: str) -> Iterator[Shop]:
+    """A shop whose tables nobody here designed, with its preset views."""
+    name: str = request.param
+    if not dump_of(name).exists():
+        pytest.skip(f"{name} IS NOT TESTED: its dump is not here")
+    restore(database, name)
+    role = f"role_{psycopg.conninfo.conninfo_to_dict(database)['dbname']}"
+    dsn = psycopg.conninfo.make_conninfo(database, user=role)
+    shop = Shop(database, role, dsn)
+    shop.sql(f"CREATE ROLE {role} LOGIN")
+    owner = Database(database)
+    install(owner, Names(role, *NAMES))
+    with psycopg.connect(database, autocommit=True) as connection:
+        apply_views(connection, name)
+    install(owner, Names(role, *NAMES))
+    owner.close()
+    yield shop
+    shop.close()
+
+
+def test_the_daemon_delivers_every_confirmed_order_to_the_letter(
+    real_shop: Shop, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """All past orders by resetting the watermark, as the least privileged role."""
+    name = str(request.node.callspec.params["real_shop"])
+    with Sandbox() as sandbox:
+        config = real_shop.configure(tmp_path, sandbox.endpoint)
+        with config.open("a") as file:
+            file.write('\n[backfill]\nrate = "unlimited"\n')
+        daemon = real_shop.start(config)
+        log = config.with_suffix(".log")
+        wait_until(lambda: "daemon.started" in log.read_text(), 30)
+        reset(real_shop)
+        expected = CONFIRMED[name]
+        wait_until(lambda: settled(real_shop) == expected, 30)
+        daemon.terminate()
+        assert daemon.wait(15) == 0
+        received = {p.orderid: p.body for p in sandbox.book.purchases()}
+        assert sandbox.book.totals.repeats == 0
+    rejected = real_shop.rows(
+        "SELECT orderid, reason FROM syncd.ledger WHERE state IS NOT NULL"
+    )
+    assert len(received) + len(rejected) == expected, rejected
+    for event in expected_of(name):
+        got = exact(json.dumps(received[str(event["orderid"])]))
+        assert got.pop("timestamp")
+        assert got == event
+    text = log.read_text()
+    assert not [e["email"] for e in received.values() if e and e["email"] in text]
+
+
+def reset(shop: Shop) -> None:
+    """Ask for everything since long ago."""
+    database = Database(shop.dsn)
+    source = Source(database, *NAMES)
+    feed = Feeds(database, "shop").get()
+    backfill = Backfill(source, Ledger(database, feed.feed_id), size=100)
+    long_ago = source.clock().replace(year=2000)
+    list(backfill.capture(backfill.plan(long_ago)))
+    database.close()
+
+
+def settled(shop: Shop) -> object:
+    return shop.value(
+        "SELECT count(*) FROM syncd.ledger l JOIN syncd.batch b "
+        "USING (batch_id) WHERE b.state = 'delivered' "
+        "OR l.state IS NOT NULL"
+    )

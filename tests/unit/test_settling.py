@@ -1,0 +1,105 @@
+"""What becomes of a batch after its attempt."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from syncd.core.answer import Outcome, Verdict
+from syncd.core.settling import (
+    HOLD_PROBE,
+    STUBBORN_ATTEMPTS,
+    UNCLEAR_LIMIT,
+    Standing,
+    Step,
+    decide,
+    probe_budget,
+)
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+EARLIER = NOW - timedelta(minutes=1)
+REFUSED = Verdict(Outcome.REFUSED, "HTTP 400 email")
+TRANSIENT = Verdict(Outcome.TRANSIENT, "HTTP 503")
+UNCLEAR = Verdict(Outcome.UNCLEAR, "no answer in time", maybe_taken=True)
+
+CASES = [
+    ("accepted", Verdict(Outcome.ACCEPTED), Standing(100, 1), Step.DELIVERED),
+    ("bad key", Verdict(Outcome.CLIENT_REFUSED), Standing(100, 1), Step.HOLD),
+    ("server trouble", TRANSIENT, Standing(100, 1), Step.AGAIN),
+    ("long trouble", TRANSIENT, Standing(100, 99, failures=99), Step.AGAIN),
+    ("no answer", UNCLEAR, Standing(100, 1), Step.AGAIN),
+    ("never understood", UNCLEAR, Standing(9, 6, failures=UNCLEAR_LIMIT), Step.HOLD),
+    ("list refused", REFUSED, Standing(100, 1, refusals=1), Step.SPLIT),
+    ("one refused, nothing proven", REFUSED, Standing(1, 1, refusals=1), Step.SUSPECT),
+    (
+        "one refused, accepted only before",
+        REFUSED,
+        Standing(1, 2, refusals=1, refused_at=NOW, accepted_at=EARLIER),
+        Step.SUSPECT,
+    ),
+    (
+        "one refused, others accepted since",
+        REFUSED,
+        Standing(1, 2, refused_at=EARLIER, accepted_at=NOW),
+        Step.REJECT,
+    ),
+    (
+        "everything refused",
+        REFUSED,
+        Standing(2, 1, refusals=probe_budget(100) + 1),
+        Step.HOLD,
+    ),
+    (
+        "too large",
+        Verdict(Outcome.REFUSED, too_large=True),
+        Standing(100, 1, refusals=999),
+        Step.SPLIT,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "standing", "step"),
+    [case[1:] for case in CASES],
+    ids=[case[0] for case in CASES],
+)
+def test_each_verdict_has_its_step(
+    verdict: Verdict, standing: Standing, step: Step
+) -> None:
+    """The table of reactions."""
+    assert decide(verdict, standing, 0.5).step is step
+
+
+def test_an_attempt_that_may_have_been_taken_is_uncertain_whatever_follows() -> None:
+    """Nothing that could be a repeat goes uncounted."""
+    partial = Verdict(Outcome.REFUSED, maybe_taken=True)
+    assert decide(UNCLEAR, Standing(5, 1), 0.5).uncertain
+    assert decide(UNCLEAR, Standing(5, 9, failures=9), 0.5).uncertain
+    assert decide(partial, Standing(5, 1), 0.5).uncertain
+    assert decide(partial, Standing(1, 1), 0.5).uncertain
+    assert not decide(TRANSIENT, Standing(5, 1), 0.5).uncertain
+
+
+def test_retry_after_is_a_lower_bound() -> None:
+    """Even where the drawn wait is shorter."""
+    asked = Verdict(Outcome.TRANSIENT, retry_after=timedelta(seconds=30))
+    assert decide(asked, Standing(5, 1), 0.0).endpoint_wait == timedelta(seconds=30)
+
+
+def test_a_stubborn_batch_lets_others_go_first() -> None:
+    """Only after some attempts; before that, order is kept."""
+    first = decide(TRANSIENT, Standing(5, 1), 0.5)
+    later = decide(TRANSIENT, Standing(5, STUBBORN_ATTEMPTS), 0.5)
+    assert first.batch_wait is None
+    assert later.batch_wait is not None
+    assert later.batch_wait > later.endpoint_wait
+
+
+def test_a_hold_is_probed_on_a_slow_schedule() -> None:
+    """One batch every five minutes."""
+    held = decide(Verdict(Outcome.CLIENT_REFUSED), Standing(5, 1), 0.5)
+    assert held.endpoint_wait == HOLD_PROBE == timedelta(minutes=5)
+
+
+def test_the_probe_budget_covers_a_bisection() -> None:
+    """Finding one order among n takes about log2(n) refusals, on either side."""
+    assert [probe_budget(n) for n in (1, 2, 100, 1000)] == [10, 10, 22, 28]
