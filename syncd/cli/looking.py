@@ -1,0 +1,135 @@
+"""Looking: what is wrong, what would be sent, how it stands, what became of it."""
+
+import json
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from syncd.check import as_json, run_checks
+from syncd.cli.shell import as_json_option, configured, database_of, json_time
+from syncd.config import Settings
+from syncd.core.purchase import Purchase, render
+from syncd.daemon import source_on
+from syncd.errors import ExitCode, OrderUnknownError
+from syncd.feed import Feeds
+from syncd.pulse import Pulse, read_pulse, read_totals
+from syncd.rendering import rules_of
+from syncd.squeezely import encode
+from syncd.story import tell
+
+LAG_LIMIT_SECONDS = 600.0
+"""Lag from which `syncd status` calls a feed degraded."""
+
+
+@click.command()
+@configured
+@as_json_option
+def check(settings: Settings, *, as_text: bool) -> None:
+    """Look at database, views, plans and sample orders; say what to do next."""
+    with database_of(settings) as database:
+        findings = run_checks(settings, database)
+    if as_text:
+        click.echo(json.dumps(as_json(findings), indent=2))
+    else:
+        for finding in findings:
+            mark = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
+            click.echo(f"{mark[finding.severity]} {finding.subject}: {finding.message}")
+            if finding.next_step:
+                click.echo(f"        -> {finding.next_step}")
+    if any(finding.severity == "error" for finding in findings):
+        raise click.exceptions.Exit(ExitCode.CONFIG)
+
+
+@click.command()
+@configured
+@click.argument("order")
+def preview(settings: Settings, order: str) -> None:
+    """Print the exact JSON that would be sent for ORDER (key or public number)."""
+    with database_of(settings) as database:
+        source = source_on(settings, database)
+        source.views.check()
+        key = source.find(order)
+        if key is None:
+            raise OrderUnknownError(
+                f"the purchases view has no order {order!r}",
+                "ORDER is the order_key or the orderid of the view.",
+            )
+        now = source.clock()
+        confirmed_at = source.confirmed_at(key)
+        made = render(
+            source.read([key])[key], confirmed_at or now, rules_of(settings), now
+        )
+    if not isinstance(made, Purchase):
+        click.echo(f"syncd: order {key} cannot be sent: {made.reason}", err=True)
+        raise click.exceptions.Exit(ExitCode.FAILED)
+    click.echo(json.dumps(json.loads(encode([made.event], "single")), indent=2))
+    if confirmed_at is None:
+        click.echo("note: the order is not confirmed, so it is not sent", err=True)
+
+
+@click.command()
+@configured
+@as_json_option
+def status(settings: Settings, *, as_text: bool) -> None:
+    """Is it healthy, how far behind, what needs me? (exit 0 healthy, 1 degraded)."""
+    with database_of(settings) as database:
+        feed = Feeds(database, settings.feed).get()
+        pulse = read_pulse(database, feed.feed_id)
+        totals = read_totals(database, feed.feed_id)
+    healthy = _is_healthy(pulse)
+    facts: dict[str, object] = {
+        "feed": settings.feed,
+        "healthy": healthy,
+        "started_at": feed.started_at,
+        "watermark": pulse.watermark,
+        "watermark_age_seconds": round(pulse.watermark_age_seconds, 1),
+        "lag_seconds": round(pulse.lag_seconds, 1),
+        "pending": pulse.pending,
+        "sending": pulse.sending,
+        "pending_backfill": pulse.pending_backfill,
+        "rejected": pulse.rejected,
+        "withdrawn": pulse.withdrawn,
+        "endpoint": pulse.endpoint,
+        "endpoint_reason": pulse.endpoint_reason,
+        **totals,
+    }
+    if as_text:
+        click.echo(json.dumps(facts, indent=2, default=json_time))
+    else:
+        _print_facts(facts)
+    if not healthy:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _is_healthy(pulse: Pulse) -> bool:
+    return (
+        pulse.endpoint == "open"
+        and pulse.lag_seconds < LAG_LIMIT_SECONDS
+        and not pulse.rejected
+    )
+
+
+def _print_facts(facts: dict[str, object]) -> None:
+    table = Table(show_header=False, box=None)
+    for name, value in facts.items():
+        shown = "-" if value is None else json_time(value)
+        table.add_row(name.replace("_", " "), shown)
+    Console().print(table)
+
+
+@click.command()
+@configured
+@click.argument("order")
+def explain(settings: Settings, order: str) -> None:
+    """Tell the whole story of ORDER, also why it was not sent."""
+    with database_of(settings) as database:
+        feed = Feeds(database, settings.feed).get()
+        story = tell(database, source_on(settings, database), feed, order)
+        if story is None:
+            raise OrderUnknownError(
+                f"neither the views nor the ledger know the order {order!r}",
+                "ORDER is the order_key or the orderid of the purchases view.",
+            )
+        for line in story:
+            click.echo(line)

@@ -1,0 +1,158 @@
+"""Orders out of the ordinary: past ones, and those that were set aside."""
+
+import json
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from syncd import log
+from syncd.backfill import Backfill, Plan
+from syncd.cli.shell import as_json_option, configured, database_of, json_time
+from syncd.config import Settings
+from syncd.daemon import source_on
+from syncd.database import named
+from syncd.feed import Feeds
+from syncd.ledger import Ledger
+from syncd.rendering import rules_of
+
+
+@click.group()
+def watermark() -> None:
+    """Show the watermark, or reset it to send past orders."""
+
+
+@watermark.command("show")
+@configured
+def watermark_show(settings: Settings) -> None:
+    """Show the time up to which every order is in the ledger."""
+    with database_of(settings) as database:
+        feed = Feeds(database, settings.feed).get()
+        click.echo(Ledger(database, feed.feed_id).watermark().isoformat())
+
+
+@watermark.command("reset")
+@configured
+@click.option("--to", "moment", required=True, help="ISO 8601 time or date.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show the plan only.")
+def watermark_reset(
+    settings: Settings, *, moment: str, yes: bool, dry_run: bool
+) -> None:
+    """Send the orders confirmed between a time and the watermark.
+
+    The live watermark itself stays where it is. Orders that the ledger has are not
+    sent again. The orders wait in the backfill lane, behind live ones.
+
+    Example: syncd watermark reset --to 2026-01-01
+    """
+    lower = _moment(moment, settings)
+    with database_of(settings) as database:
+        feed = Feeds(database, settings.feed).get()
+        ledger = Ledger(database, feed.feed_id)
+        size = settings.squeezely.orders_per_batch
+        backfill = Backfill(source_on(settings, database), ledger, size=size)
+        plan = backfill.plan(lower)
+        _show_plan(plan, settings.backfill.rate)
+        if dry_run or not plan.orders:
+            return
+        if not yes:
+            click.confirm("Send them?", abort=True)
+        _capture(backfill, plan)
+    log.configure(level=settings.log.level, style=settings.log.format)
+    log.Log(settings.feed).emit(
+        "watermark.reset",
+        lower=plan.lower.isoformat(),
+        upper=plan.upper.isoformat(),
+        orders=plan.orders,
+    )
+
+
+def _capture(backfill: Backfill, plan: Plan) -> None:
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("into the ledger", total=plan.orders)
+        for orders in backfill.capture(plan):
+            progress.advance(task, orders)
+
+
+def _moment(text: str, settings: Settings) -> datetime:
+    zone = rules_of(settings).zone
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no time; write it like 2026-01-31 or 2026-01-31T12:00+01:00",
+            param_hint="--to",
+        ) from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    if moment > datetime.now(UTC):
+        raise click.BadParameter(f"{text} is in the future", param_hint="--to")
+    return moment
+
+
+def _show_plan(plan: Plan, rate: float | None) -> None:
+    click.echo(f"from {plan.lower} to the watermark {plan.upper} (which stays there)")
+    click.echo(
+        f"{plan.confirmed} confirmed orders, {plan.known} of them in the ledger already"
+    )
+    minutes = plan.seconds(rate) / 60
+    click.echo(f"{plan.orders} to send, about {minutes:.0f} minutes at the given rate")
+    if plan.orders:
+        click.echo("Flows in Squeezely may start from them: ask Spotler beforehand.")
+
+
+@click.group()
+def rejected() -> None:
+    """List orders that were set aside, or try them again."""
+
+
+@rejected.command("list")
+@configured
+@as_json_option
+def rejected_list(settings: Settings, *, as_text: bool) -> None:
+    """List the orders that cannot be sent, with their reasons."""
+    with database_of(settings) as database:
+        feed = Feeds(database, settings.feed).get()
+        rows = database.all(
+            named("rejected"), feed=feed.feed_id, states=["rejected"], limit=1000
+        )
+    names = ("order_key", "orderid", "state", "reason", "confirmed_at")
+    if as_text:
+        listed = [dict(zip(names, row, strict=True)) for row in rows]
+        click.echo(json.dumps(listed, indent=2, default=json_time))
+        return
+    for key, orderid, _, reason, confirmed_at in rows:
+        click.echo(f"{key}  {orderid or '-'}  {confirmed_at:%Y-%m-%d %H:%M}  {reason}")
+    if not rows:
+        click.echo("none")
+
+
+@rejected.command("retry")
+@configured
+@click.argument("orders", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that are set aside.")
+def rejected_retry(
+    settings: Settings, *, orders: tuple[str, ...], everything: bool
+) -> None:
+    """Try orders again, after the data or the view was mended.
+
+    Example: syncd rejected retry 1042 1043
+    """
+    if not orders and not everything:
+        raise click.UsageError("Name orders, or --all.")
+    retried = 0
+    with database_of(settings) as database:
+        feed = Feeds(database, settings.feed).get()
+        while True:
+            (count,) = database.one(
+                named("retry_rejected"),
+                feed=feed.feed_id,
+                orders=list(orders),
+                all=everything,
+                size=settings.squeezely.orders_per_batch,
+            )
+            retried += int(str(count))
+            if not count:
+                break
+    click.echo(f"{retried} orders are pending again")

@@ -1,0 +1,79 @@
+"""Running: the daemon, its stand-in, and a hand when it is held."""
+
+import signal
+
+import click
+
+from syncd import log
+from syncd.cli.shell import configured, database_of
+from syncd.config import Settings
+from syncd.daemon import SIGNALS, Daemon
+from syncd.errors import ConfigError, SyncdError
+from syncd.feed import Feeds
+from syncd.ledger import Ledger
+
+
+@click.command()
+@configured
+@click.option("--once", is_flag=True, help="Capture, deliver what is due, and exit.")
+def run(settings: Settings, *, once: bool) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C.
+
+    It starts at "now": past orders are sent by `syncd watermark reset` only.
+    With --once the exit code is 75 when something is left to deliver.
+    """
+    log.configure(level=settings.log.level, style=settings.log.format)
+    daemon = Daemon(settings)
+    try:
+        code = daemon.run_once() if once else daemon.run()
+    except SyncdError as error:
+        log.Log(settings.feed).emit(
+            "daemon.failed",
+            reason=str(error),
+            hint=error.hint,
+            exit_code=int(error.exit_code),
+        )
+        raise click.exceptions.Exit(error.exit_code) from error
+    raise click.exceptions.Exit(code)
+
+
+@click.command()
+@configured
+def resume(settings: Settings) -> None:
+    """Send again at once, after the API or the credentials were mended."""
+    with database_of(settings) as database:
+        feed = Feeds(database, settings.feed).get()
+        released = Ledger(database, feed.feed_id).release_endpoint()
+    click.echo("sending goes on" if released else "sending was not held")
+
+
+@click.command("accept-copy")
+@configured
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def accept_copy(settings: Settings, *, yes: bool) -> None:
+    """Let a restored or moved database send, in place of the one it was copied from."""
+    if not yes:
+        click.confirm("Has the original stopped sending for good?", abort=True)
+    with database_of(settings) as database:
+        bound = Feeds(database, settings.feed).accept_copy()
+    click.echo("bound to this database" if bound else "the feed was never started")
+
+
+@click.command()
+@click.option("--port", default=8377, show_default=True)
+@click.option("--account", default="SQ-SANDBOX", show_default=True)
+@click.option("--api-key", default="sandbox-key", show_default=True)
+def sandbox(port: int, account: str, api_key: str) -> None:
+    """Run the local stand-in for Squeezely's API, with a page to look at."""
+    # Not at the top: the daemon's memory need not hold it.
+    from syncd.sandbox import PortUnavailableError, Sandbox  # noqa: PLC0415
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    stand_in = Sandbox(port=port, account=account, api_key=api_key)
+    try:
+        stand_in.start()
+    except PortUnavailableError as error:
+        raise ConfigError(str(error), "Name another with --port.") from error
+    click.echo(f"endpoint {stand_in.endpoint}, page {stand_in.url}, Ctrl-C stops")
+    signal.sigwait(SIGNALS)
+    stand_in.stop()

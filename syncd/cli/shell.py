@@ -1,0 +1,55 @@
+"""What the verbs share: the configuration, a connection, JSON."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from typing import Concatenate, ParamSpec
+
+import click
+
+from syncd.config import DEFAULT_PATH, Settings, load
+from syncd.daemon import connect
+from syncd.database import Database
+
+P = ParamSpec("P")
+
+
+def configured(
+    command: Callable[Concatenate[Settings, P], None],
+) -> Callable[P, None]:
+    """Give a command the option --config, and the configuration that it names."""
+
+    @click.option(
+        "--config",
+        "path",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_PATH,
+        envvar="SYNCD_CONFIG",
+        show_default=True,
+        help="The configuration file.",
+    )
+    @wraps(command)
+    def with_settings(path: Path, *args: P.args, **kwargs: P.kwargs) -> None:
+        command(load(path), *args, **kwargs)
+
+    return with_settings  # type: ignore[return-value]  # click adds the option
+
+
+as_json_option = click.option("--json", "as_text", is_flag=True, help="For scripts.")
+
+
+@contextmanager
+def database_of(settings: Settings) -> Iterator[Database]:
+    """Open a connection for one command."""
+    database = connect(settings, "cli")
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def json_time(value: object) -> str:
+    """Write a time as ISO 8601, anything else as its text; for `json.dumps`."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
