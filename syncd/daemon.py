@@ -218,12 +218,15 @@ class Daemon:
         if captured.watermark:
             self._log.emit("window.closed", watermark=captured.watermark.isoformat())
         if captured.held:
+            pid, application, *_ = self._poll.holder()
             self._log.emit_folded(
                 "window.held",
                 "held",
                 age_seconds=captured.held_seconds,
                 transactions=len(captured.held.running),
                 prepared=len(captured.held.prepared or ()),
+                pid=pid,
+                application=application,
             )
 
     def _keep(self) -> None:

@@ -61,7 +61,14 @@ EVENTS: Mapping[str, Event] = {
     ),
     "window.held": Event(
         "warning",
-        ("age_seconds", "transactions", "prepared", "pid", "application"),
+        (
+            "age_seconds",
+            "transactions",
+            "prepared",
+            "pid",
+            "application",
+            "suppressed",
+        ),
         "a long transaction holds the watermark back; visible orders are sent anyway",
         "end the transaction if nobody needs it",
     ),

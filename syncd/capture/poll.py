@@ -83,6 +83,11 @@ class Poll:
             orders += captured.orders
         return replace(captured, orders=orders)
 
+    def holder(self) -> tuple[object, ...]:
+        """Name the session with the oldest transaction: pid, application; or None."""
+        holders = self._source.holders()
+        return holders[0] if holders else (None, None)
+
     def _since(self, now: datetime, running: frozenset[Vxid]) -> datetime | None:
         """Tell from when on an order may have become visible; None: read it all.
 

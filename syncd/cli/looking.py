@@ -6,11 +6,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from syncd.capture.poll import HELD_SECONDS
 from syncd.check import as_json, run_checks
 from syncd.cli.shell import as_json_option, configured, database_of, json_time
 from syncd.config import Settings
 from syncd.core.purchase import Purchase, render
 from syncd.daemon import source_on
+from syncd.database import Database
 from syncd.errors import ExitCode, OrderUnknownError
 from syncd.feed import Feeds
 from syncd.pulse import Pulse, read_pulse, read_totals
@@ -77,6 +79,7 @@ def status(settings: Settings, *, as_text: bool) -> None:
         feed = Feeds(database, settings.feed).get()
         pulse = read_pulse(database, feed.feed_id)
         totals = read_totals(database, feed.feed_id)
+        holders = _holders(settings, pulse, database)
     healthy = _is_healthy(pulse)
     facts: dict[str, object] = {
         "feed": settings.feed,
@@ -93,6 +96,7 @@ def status(settings: Settings, *, as_text: bool) -> None:
         "endpoint": pulse.endpoint,
         "endpoint_reason": pulse.endpoint_reason,
         **totals,
+        "watermark_held_by": holders,
     }
     if as_text:
         click.echo(json.dumps(facts, indent=2, default=json_time))
@@ -100,6 +104,21 @@ def status(settings: Settings, *, as_text: bool) -> None:
         _print_facts(facts)
     if not healthy:
         raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _holders(settings: Settings, pulse: Pulse, database: Database) -> list[str] | None:
+    """Name the sessions that hold the watermark back; None when nothing does.
+
+    Application and start are shown to roles with pg_read_all_stats only.
+    """
+    expected = settings.source.lookback.total_seconds() + HELD_SECONDS
+    if pulse.watermark_age_seconds < expected:
+        return None
+    holders = source_on(settings, database).holders()
+    return [
+        f"pid {pid} {application or ''} since {started or 'unknown'}"
+        for pid, application, _, started in holders
+    ]
 
 
 def _is_healthy(pulse: Pulse) -> bool:
