@@ -152,7 +152,7 @@ def _last_words(error: OSError | subprocess.CalledProcessError) -> str:
 
 
 def runnable(folder: Path, scratch: Path) -> Path:
-    """Find programs that any user may run: those of `folder`, or a copy in `scratch`."""
+    """Find programs that any user may run: those given, or a copy in `scratch`."""
     return folder if _is_open_to_all(folder) else _copy(folder, scratch)
 
 
