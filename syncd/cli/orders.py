@@ -100,6 +100,7 @@ def _show_plan(plan: Plan, rate: float | None) -> None:
     click.echo(f"{plan.orders} to send, about {minutes:.0f} minutes at the given rate")
     if plan.orders:
         click.echo("Flows in Squeezely may start from them: ask Spotler beforehand.")
+        click.echo("Names and addresses in them replace newer ones on the profile.")
 
 
 @click.group()

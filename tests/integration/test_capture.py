@@ -6,7 +6,7 @@ from typing import cast
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from postgres import Cluster, wait_until
 from shop import Shop
@@ -382,7 +382,8 @@ def live(capture: Capture, tills: Tills, lives: list[Life]) -> None:
 
 
 @settings(
-    max_examples=25,
+    max_examples=15,
+    phases=[Phase.generate],  # shrinking would take minutes
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
