@@ -19,17 +19,27 @@ PAGE_ORDERS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a backfill would do: the range (lower excluded, upper included), counted."""
+    """What a backfill would do: the range (lower excluded, upper included), counted.
+
+    Attributes:
+        lower: Excluded.
+        upper: Included; the watermark.
+        confirmed: Orders that the range holds.
+        known: Those of them that are in the ledger.
+        adopted: Orders after `lower` that the first start found and did not send; the
+            ledger has them, but they are sent now.
+    """
 
     lower: datetime
     upper: datetime
     confirmed: int
     known: int
+    adopted: int
 
     @property
     def orders(self) -> int:
         """Orders that would be sent."""
-        return self.confirmed - self.known
+        return self.confirmed - self.known + self.adopted
 
     def seconds(self, rate: float | None) -> float:
         """How long sending takes at a rate, in events a second."""
@@ -53,7 +63,11 @@ class Backfill:
             lower=lower,
             upper=upper,
         )
-        return Plan(lower, upper, cast("int", confirmed), cast("int", known))
+        (adopted,) = self._ledger.database.one(
+            named("count_adopted"), feed=self._ledger.feed_id, lower=lower
+        )
+        counts = cast("tuple[int, int, int]", (confirmed, known, adopted))
+        return Plan(lower, upper, *counts)
 
     def capture(self, plan: Plan) -> Iterator[int]:
         """Capture the range page by page; yield each page's number of new orders."""
@@ -88,4 +102,18 @@ class Backfill:
                     orders=orders,
                 )
             reached = upper
+            yield orders
+        yield from self._release(plan.lower)
+
+    def _release(self, lower: datetime) -> Iterator[int]:
+        """Send what the first start adopted, a batch at a time."""
+        orders = self._size
+        while orders == self._size:
+            (released,) = self._ledger.database.one(
+                named("release_adopted"),
+                feed=self._ledger.feed_id,
+                lower=lower,
+                size=self._size,
+            )
+            orders = cast("int", released)
             yield orders

@@ -73,7 +73,7 @@ SELECT min(c.confirmed_at)::timestamptz
  WHERE c.order_key = ANY(ARRAY[%(key)s::text]::{key_type}[]);
 
 -- name: count_confirmed :one
--- How many orders a range holds, and how many of them the ledger has.
+-- How many orders a range holds, and how many of them the ledger has for good.
 SELECT count(*), count(l.order_key)
   FROM (SELECT DISTINCT c.order_key::text COLLATE "C" AS order_key
           FROM {confirmed} AS c
@@ -82,6 +82,48 @@ SELECT count(*), count(l.order_key)
   LEFT JOIN syncd.ledger AS l
     ON l.feed_id = %(feed)s
    AND l.order_key = f.order_key;
+
+-- name: count_adopted :one
+-- Orders after a time that the first start found and did not send.
+SELECT count(*)
+  FROM syncd.batch AS b
+  JOIN syncd.ledger AS l USING (batch_id)
+ WHERE b.feed_id = %(feed)s
+   AND b.state = 'adopted'
+   AND l.confirmed_at > %(lower)s;
+
+-- name: release_adopted :one
+-- Makes adopted orders after a time pending in the backfill lane; at most a batch full.
+WITH chosen AS (
+    SELECT l.order_key, l.confirmed_at, l.batch_id
+      FROM syncd.batch AS b
+      JOIN syncd.ledger AS l USING (batch_id)
+     WHERE b.feed_id = %(feed)s
+       AND b.state = 'adopted'
+       AND l.confirmed_at > %(lower)s
+     ORDER BY l.confirmed_at, l.order_key
+     LIMIT %(size)s
+       FOR NO KEY UPDATE OF l
+), target AS (
+    INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at)
+    SELECT %(feed)s, 'backfill', count(*), min(confirmed_at)
+      FROM chosen
+    HAVING count(*) > 0
+    RETURNING batch_id
+), moved AS (
+    UPDATE syncd.ledger AS l
+       SET batch_id = t.batch_id
+      FROM chosen AS c, target AS t
+     WHERE l.feed_id = %(feed)s
+       AND l.order_key = c.order_key
+), emptied AS (
+    UPDATE syncd.batch AS b
+       SET orders = b.orders - c.orders
+      FROM (SELECT batch_id, count(*) AS orders FROM chosen GROUP BY batch_id) AS c
+     WHERE b.batch_id = c.batch_id
+)
+SELECT count(*)
+  FROM chosen;
 
 -- name: page_end :one
 -- Where a page of a range ends: at a whole instant, so that equal times stay together.

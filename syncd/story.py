@@ -52,6 +52,9 @@ def _of_known(rows: list[tuple[object, ...]]) -> Iterator[str]:
         yield f"now {state}: {reason}"
         if state == "rejected":
             yield f"next: mend the data or the view, then syncd rejected retry {key}"
+    elif batch_state == "adopted":
+        yield "now adopted: confirmed before the feed started, so it was not sent"
+        yield "next: syncd watermark reset --to TIME sends it with its neighbours"
     else:
         yield f"now {batch_state}{f' at {settled_at}' if settled_at else ''}"
 

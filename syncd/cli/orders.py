@@ -96,6 +96,8 @@ def _show_plan(plan: Plan, rate: float | None) -> None:
     click.echo(
         f"{plan.confirmed} confirmed orders, {plan.known} of them in the ledger already"
     )
+    if plan.adopted:
+        click.echo(f"{plan.adopted} more that the first start found and did not send")
     minutes = plan.seconds(rate) / 60
     click.echo(f"{plan.orders} to send, about {minutes:.0f} minutes at the given rate")
     if plan.orders:

@@ -94,6 +94,23 @@ def test_resetting_the_watermark_sends_past_orders_once(
     assert sandbox.book.totals.repeats == 0
 
 
+def test_resetting_the_watermark_sends_what_the_first_start_adopted(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Orders within the lookback of the start are past orders like any other."""
+    shop.confirm(5)
+    config = shop.configure(tmp_path, sandbox.endpoint, batch_size=2)
+    syncd("run", "--once", "--config", config)
+    assert "not sent" in syncd("explain", "W-1", "--config", config).stdout
+    reset = ("watermark", "reset", "--yes", "--to", "2020-01-01", "--config", config)
+    assert "5 to send" in syncd(*reset).stdout
+    assert "0 to send" in syncd(*reset).stdout
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert [sandbox.book.posts(f"W-{n}") for n in range(1, 6)] == [1] * 5
+    facts = json.loads(syncd("status", "--json", "--config", config).stdout)
+    assert (facts["delivered"], facts["adopted"]) == (5, 0)
+
+
 def test_preview_prints_the_event_and_sends_nothing(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:

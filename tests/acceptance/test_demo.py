@@ -36,15 +36,13 @@ pytestmark = [pytest.mark.db, pytest.mark.timeout(90)]
 
 
 @pytest.fixture
-def folder() -> str:
-    """A short place for temporary files: a socket's path may not be long."""
-    return tempfile.mkdtemp(prefix="t", dir="/tmp")
-
-
-@pytest.fixture
-def demo(folder: str) -> list[str]:
-    Path(folder).chmod(0o755)
-    return ["env", f"TMPDIR={folder}", sys.executable, "-m", "syncd", "demo"]
+def demo() -> Iterator[list[str]]:
+    """The command with a place for temporary files, which it must leave empty."""
+    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    folder.chmod(0o755)
+    yield ["env", f"TMPDIR={folder}", sys.executable, "-m", "syncd", "demo"]
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
 
 
 def test_every_confirmed_order_arrives_once_and_nothing_is_left(
