@@ -233,16 +233,17 @@ UPDATE syncd.watermark
 WITH tail AS MATERIALIZED (
     SELECT b.batch_id, %(size)s - b.orders AS room
       FROM syncd.batch AS b
-     WHERE b.feed_id = %(feed)s
-       AND b.lane = %(lane)s
+     WHERE b.batch_id = (SELECT max(p.batch_id)
+                           FROM syncd.batch AS p
+                          WHERE p.feed_id = %(feed)s
+                            AND p.lane = %(lane)s
+                            AND p.state = 'pending')
        AND b.state = 'pending'
        AND %(state)s = 'pending'
        AND b.attempts = 0
        AND b.due_at = '-infinity'
        AND b.refused_at IS NULL
        AND b.orders < %(size)s
-     ORDER BY b.batch_id DESC
-     LIMIT 1
        FOR NO KEY UPDATE SKIP LOCKED
 ), found AS MATERIALIZED (
     SELECT f.order_key, f.confirmed_at,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd.core.window import Vxid, Window, with_prepared, without_ended
+from syncd.errors import SyncdError
 from syncd.ledger import Ledger
 from syncd.source import Source
 
@@ -57,8 +58,15 @@ class Poll:
         """Look once.
 
         Raises:
-            SyncdError: The database failed; `forget` before the next look.
+            SyncdError: The database failed; the next look starts over.
         """
+        try:
+            return self._poll()
+        except SyncdError:
+            self.forget()
+            raise
+
+    def _poll(self) -> Captured:
         now = self._source.clock()
         running = self._source.running()
         lower = self._since(now, running)

@@ -184,6 +184,8 @@ def _health(scene: Scene) -> Table:
     is_open = pulse.endpoint == "open"
     lag = f"{pulse.lag_seconds:.1f} s"
     grid = Table.grid(padding=(0, 1))
+    for width in (10, 7, None):
+        grid.add_column(no_wrap=True, overflow="ellipsis", min_width=width)
     grid.add_row(
         " lag", Text(lag, style="bold"), _dim("age of the oldest unsent order")
     )
