@@ -77,7 +77,8 @@ def test_a_request_to_stop_ends_with_the_figures(demo: list[str]) -> None:
         assert running.stdout is not None
         lines = (line for line in running.stdout)
         next(line for line in lines if "selling" in line)
-        running.send_signal(signal.SIGINT)
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as under nohup
+        running.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
         rest = "".join(lines)
         assert running.wait(30) == 0, rest
     assert "every confirmed order was received, and no other" in rest
