@@ -96,14 +96,14 @@ class DaemonLog:
         self.is_started = self.is_started or event["event"] == "daemon.started"
         self.events.append(self._joined(event))
 
-    def _joined(self, event: dict[str, object]) -> Mapping[str, object]:
+    def _joined(self, event: Mapping[str, object]) -> Mapping[str, object]:
         """Make captures in a row one line, so that an outage shows something else."""
         last = self.events[-1] if self.events else {}
         if event["event"] != "orders.captured" or last.get("event") != event["event"]:
             return event
         self.events.pop()
         orders = int(str(last["orders"])) + int(str(event["orders"]))
-        return event | {"orders": orders}
+        return {**event, "orders": orders}
 
 
 class DaemonProcess:
