@@ -603,9 +603,11 @@ SELECT w.confirmed_at, clock_timestamp(),
          WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.lane = 'backfill'),
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
          WHERE b.feed_id = w.feed_id AND b.state = 'sending'),
-       (SELECT min(b.oldest_at) FROM syncd.batch AS b
-         WHERE b.feed_id = w.feed_id AND b.lane = 'live'
-           AND b.state IN ('pending', 'sending')),
+       least((SELECT min(b.oldest_at) FROM syncd.batch AS b
+               WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.lane = 'live'),
+             (SELECT min(b.oldest_at) FROM syncd.batch AS b
+               WHERE b.feed_id = w.feed_id AND b.state = 'sending'
+                 AND b.lane = 'live')),
        (SELECT count(*) FROM syncd.ledger AS l
          WHERE l.feed_id = w.feed_id AND l.state = 'rejected'),
        (SELECT count(*) FROM syncd.ledger AS l

@@ -1,0 +1,155 @@
+"""The ledger's own walls: impossible states, least privilege, indexes underneath."""
+
+import json
+from datetime import timedelta
+
+import psycopg
+import pytest
+from psycopg import errors
+from shop import Shop
+
+from syncd.database import Database, statements
+from syncd.feed import Feeds
+from syncd.install import Names, install, installed
+from syncd.source import Source
+
+pytestmark = pytest.mark.db
+
+NAMES = ("syncd.confirmed_orders", "syncd.purchases")
+
+
+@pytest.fixture
+def feed_id(shop: Shop) -> int:
+    """A started feed with 300,000 delivered orders, a queue and some exceptions."""
+    database = Database(shop.dsn)
+    feeds = Feeds(database, "shop")
+    feed = feeds.start(Source(database, *NAMES).views, timedelta(minutes=5))
+    database.close()
+    shop.sql(
+        f"""
+INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at)
+SELECT {feed.feed_id}, 'live', 'delivered', 100, now(), now()
+  FROM generate_series(1, 3000);
+INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at)
+SELECT {feed.feed_id}, 'live', 100, now() FROM generate_series(1, 50);
+INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id, state, reason)
+SELECT {feed.feed_id}, n::text, now(), 1 + n / 100,
+       CASE WHEN n % 10000 = 0 THEN 'rejected' END,
+       CASE WHEN n % 10000 = 0 THEN 'no email' END
+  FROM generate_series(1, 300000) AS n;
+INSERT INTO syncd.attempt (batch_id, attempt, instance_id, outcome, settled_at)
+SELECT n, 1, 1, 'accepted', now() FROM generate_series(1, 3000) AS n;
+ANALYZE syncd.attempt, syncd.batch, syncd.ledger, syncd.endpoint, syncd.watermark;
+"""
+    )
+    return feed.feed_id
+
+
+@pytest.mark.parametrize(
+    ("statement", "constraint"),
+    [
+        ("UPDATE syncd.feed SET feed = ''", "feed_named"),
+        ("UPDATE syncd.watermark SET confirmed_at = 'infinity'", "watermark_finite"),
+        ("UPDATE syncd.endpoint SET state = 'held'", "endpoint_trouble_has_reason"),
+        ("UPDATE syncd.endpoint SET failures = -1", "endpoint_counts_positive"),
+        ("UPDATE syncd.batch SET state = 'sending'", "batch_claim_has_lease"),
+        ("UPDATE syncd.batch SET state = 'delivered'", "batch_settled_once"),
+        ("UPDATE syncd.batch SET state = 'lost'", "batch_state_known"),
+        ("UPDATE syncd.batch SET orders = -1", "batch_counts_positive"),
+        ("UPDATE syncd.batch SET state = 'dissolved', settled_at = now()",
+         "batch_dissolved_is_empty"),
+        ("UPDATE syncd.ledger SET state = 'rejected'", "ledger_exception_has_reason"),
+        ("UPDATE syncd.ledger SET state = 'gone', reason = 'x'",
+         "ledger_exception_known"),
+        ("INSERT INTO syncd.ledger SELECT * FROM syncd.ledger", "ledger_order_once"),
+        ("UPDATE syncd.attempt SET outcome = 'accepted'",
+         "attempt_settled_has_outcome"),
+    ],
+)  # fmt: skip
+def test_the_database_refuses_an_impossible_state(
+    shop: Shop, statement: str, constraint: str
+) -> None:
+    """By a constraint whose name says what it guards."""
+    database = Database(shop.dsn)
+    feed = Feeds(database, "shop").start(
+        Source(database, *NAMES).views,
+        timedelta(minutes=5),
+    )
+    database.close()
+    shop.sql(
+        "INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at) "
+        f"VALUES ({feed.feed_id}, 'live', 1, now()); "
+        "INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id) "
+        f"SELECT {feed.feed_id}, '1', now(), max(batch_id) FROM syncd.batch; "
+        "INSERT INTO syncd.attempt (batch_id, attempt, instance_id) "
+        "SELECT batch_id, 1, 1 FROM syncd.batch"
+    )
+    with pytest.raises(errors.IntegrityError) as refused:
+        shop.sql(statement)
+    assert refused.value.diag.constraint_name == constraint
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM orders",
+        "DELETE FROM syncd.ledger",
+        "DELETE FROM syncd.batch",
+        "TRUNCATE syncd.ledger",
+        "DROP VIEW syncd.purchases",
+        "CREATE TABLE syncd.mine ()",
+        "CREATE TABLE public.mine ()",
+        "UPDATE syncd.confirmed_orders SET confirmed_at = now()",
+        "UPDATE syncd.migration SET version = 2",
+        "SELECT pg_read_file('/etc/passwd')",
+    ],
+)
+def test_the_daemons_role_may_not(shop: Shop, statement: str) -> None:
+    """Read a table of the shop's, delete, own or create."""
+    with (
+        psycopg.connect(shop.dsn, autocommit=True) as connection,
+        pytest.raises(errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement.encode())
+
+
+def test_installing_again_changes_nothing(shop: Shop) -> None:
+    """It finds the migrations done, and grants once more."""
+    database = Database(shop.owner)
+    assert install(database, Names(shop.role, *NAMES)) == []
+    assert installed(database) == [1]
+    database.close()
+
+
+PLANNED: dict[str, dict[str, object]] = {
+    "claim": {"feed": 1, "lane": "live", "instance": 1, "lease": "1 min"},
+    "next_due": {"feed": 1},
+    "take_over": {"feed": 1, "dead": [1]},
+    "pulse": {"feed": 1},
+    "unlocked_claimants": {"feed": 1},
+    "rejected": {"feed": 1, "states": ["rejected"], "limit": 10},
+}
+
+
+@pytest.mark.parametrize("name", sorted(PLANNED))
+def test_a_hot_statement_reads_no_big_table_whole(
+    shop: Shop, feed_id: int, name: str
+) -> None:
+    """Its cost does not grow with what was delivered."""
+    params = PLANNED[name] | {"feed": feed_id}
+    explained = f"EXPLAIN (FORMAT JSON) {statements()[name]}".encode()
+    with psycopg.connect(shop.owner) as connection:
+        (plan,) = connection.execute(explained, params).fetchone() or ((),)
+    scanned = set(whole_reads(plan))
+    assert not scanned & {"batch", "ledger", "attempt"}, json.dumps(plan, indent=1)
+
+
+def whole_reads(node: object) -> list[str]:
+    """Name the tables that a plan reads whole."""
+    if isinstance(node, list):
+        return [name for child in node for name in whole_reads(child)]
+    if not isinstance(node, dict):
+        return []
+    here = [str(node["Relation Name"])] if node.get("Node Type") == "Seq Scan" else []
+    below = [whole_reads(node.get(name)) for name in ("Plan", "Plans")]
+    return here + [name for names in below for name in names]
