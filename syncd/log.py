@@ -232,7 +232,6 @@ def configure(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _only_declared,
                 _renderer(console=console, journal=_is_journal(stream)),
             ],
@@ -262,10 +261,13 @@ def report_crash(log: Log, error: BaseException) -> None:
 
 
 def _only_declared(_: object, __: str, line: EventDict) -> EventDict:
-    """Drop what the event does not declare; give a library's text one name."""
+    """Drop what the event does not declare.
+
+    A library's line gets one name, and only its template: arguments may hold anything.
+    """
     if line.get("logger") != "syncd":
-        line = {**line, "message": str(line["event"]), "event": "library.log"}
-        line["feed"] = "-"
+        template = str(line["_record"].msg)
+        line = {**line, "message": template, "event": "library.log", "feed": "-"}
     declared = EVENTS[line["event"]].fields
     kept = {k: line[k] for k in _FIRST if k in line}
     return kept | {k: _short(line[k]) for k in declared if k in line}

@@ -3,6 +3,7 @@
 A batch counts as sent only when status *and* body say so (ADR-0006).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ MAX_REASON = 300
 MAX_RETRY_AFTER = timedelta(hours=1)
 
 _REFUSED = frozenset({400, 422})
+_ADDRESS = re.compile(r"[^\s\"'<>]+@[^\s\"'<>]+")
 _TRANSIENT = frozenset({408, 425, 429})
 _BEHIND_A_GATEWAY = frozenset(
     {500, 502, 504}
@@ -144,8 +146,9 @@ def _object(body: bytes) -> dict[str, object] | None:
 
 
 def _reason(answer: Answer) -> str:
-    """Name the status and the first error's text, in one line."""
+    """Name the status and the first error's text, in one line, without addresses."""
     text = _first_text((_object(answer.body) or {}).get("errors"))
+    text = _ADDRESS.sub("[address]", text)
     plain = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(f"HTTP {answer.status} {plain}".split())[:MAX_REASON]
 

@@ -322,3 +322,10 @@ def test_every_answer_has_one_meaning(
     if got.outcome is Outcome.ACCEPTED:
         assert 200 <= status < 300
         assert not got.maybe_taken
+
+
+def test_a_reason_keeps_no_address_that_the_api_quotes() -> None:
+    """What an answer says goes into the ledger and the log."""
+    body = b'{"success": false, "errors": ["email jan.de.vries@example.nl is odd"]}'
+    verdict = judge(Answer(400, {}, body), 1, datetime.now(UTC))
+    assert verdict.reason == "HTTP 400 email [address] is odd"

@@ -1,0 +1,101 @@
+"""Lines hold what their event declares, and nothing else."""
+
+import io
+import json
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from syncd import log
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What is logged, as JSON lines; logging is as before afterwards."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    stream = io.StringIO()
+    log.configure(level="debug", style="json", stream=stream)
+    yield stream
+    root.handlers[:], level = before
+    root.setLevel(level)
+
+
+def read(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_begins_with_time_level_event_and_feed(lines: io.StringIO) -> None:
+    """Consumers that match by pattern rely on it."""
+    log.Log("shop").emit("orders.captured", orders=3, duration_ms=12)
+    (line,) = read(lines)
+    assert list(line)[:4] == ["timestamp", "level", "event", "feed"]
+    assert str(line["timestamp"]).endswith("Z")
+    assert (line["event"], line["orders"], line["level"]) == (
+        "orders.captured",
+        3,
+        "info",
+    )
+
+
+def test_a_field_that_is_not_declared_is_a_fault(lines: io.StringIO) -> None:
+    """Nothing reaches a line by accident."""
+    with pytest.raises(log.UndeclaredFieldError):
+        log.Log("shop").emit("orders.captured", email="mila@example.com")
+    with pytest.raises(log.UndeclaredFieldError):
+        log.Log("shop").emit("no.such.event")
+    assert read(lines) == []
+
+
+def test_a_library_says_what_it_says_without_its_values(lines: io.StringIO) -> None:
+    """Only the template of its text: an argument may be an address."""
+    logging.getLogger("apscheduler").warning("job for %s missed", "mila@example.com")
+    (line,) = read(lines)
+    assert line["event"] == "library.log"
+    assert line["message"] == "job for %s missed"
+
+
+def test_a_crash_names_kind_and_places_but_no_value(lines: io.StringIO) -> None:
+    """An exception's message may quote anything."""
+    try:
+        _ = ["mila@example.com"].index("somebody else")
+    except ValueError as error:
+        log.report_crash(log.Log("shop"), error)
+    (line,) = read(lines)
+    assert line["error_kind"] == "ValueError"
+    assert "test_log.py" in str(line["exception"])
+    assert "mila" not in lines.getvalue()
+
+
+def test_repeats_are_folded_and_counted(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first at once, the rest as a number in the next one after a minute."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    writer = log.Log("shop")
+    for _ in range(1000):
+        writer.emit_folded("source.failed", "Down", reason="x")
+    clock[0] = 61.0
+    writer.emit_folded("source.failed", "Down", reason="x")
+    assert [line["suppressed"] for line in read(lines)] == [0, 999]
+
+
+def test_a_line_stays_below_4_kb(lines: io.StringIO) -> None:
+    """Longer ones are dropped by journalctl."""
+    log.Log("shop").emit("batch.split", reason="x" * 100_000)
+    assert len(lines.getvalue()) < 4096
+
+
+def test_the_journal_gets_priorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`journalctl -p warning` then works on JSON lines."""
+    stream = io.StringIO()
+    monkeypatch.setattr(log, "_is_journal", lambda _: True)
+    root = logging.getLogger()
+    before = root.handlers[:]
+    log.configure(style="json", stream=stream)
+    log.Log("shop").emit("sending.held", reason="HTTP 401")
+    root.handlers[:] = before
+    assert stream.getvalue().startswith("<3>{")
