@@ -1,0 +1,62 @@
+"""The database goes away under the running daemon, and comes back."""
+
+import json
+from pathlib import Path
+
+import pytest
+from postgres import cluster, wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+
+def test_a_restart_of_the_server_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    """One line says that it is away, one that it is back; the process stays."""
+    with cluster() as server, Sandbox() as sandbox:
+        server.sql("CREATE DATABASE shop")
+        shop = Shop.open(server.dsn("shop"))
+        config = shop.configure(tmp_path, sandbox.endpoint)
+        daemon = shop.start(config)
+        log = config.with_suffix(".log")
+        try:
+            wait_until(lambda: "daemon.started" in log.read_text(), 30)
+            orders = shop.confirm(30)
+            wait_until(lambda: sandbox.book.totals.orderids == 30)
+            server.stop()
+            wait_until(lambda: "source.failed" in log.read_text())
+            server.start()
+            orders += shop.confirm(30)
+            wait_until(lambda: sandbox.book.totals.orderids == 60, 40)
+            wait_until(lambda: "source.recovered" in log.read_text())
+            assert {sandbox.book.posts(order) for order in orders} == {1}
+            daemon.terminate()
+            assert daemon.wait(15) == 0
+        finally:
+            shop.close()
+    failed = [line for line in map(json.loads, log.read_text().splitlines())
+              if line["event"] == "source.failed"]  # fmt: skip
+    assert len(failed) <= 3
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_database_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    """As at boot: no exit, no restart loop; then it starts by itself."""
+    with cluster() as server, Sandbox() as sandbox:
+        server.sql("CREATE DATABASE shop")
+        shop = Shop.open(server.dsn("shop"))
+        config = shop.configure(tmp_path, sandbox.endpoint)
+        server.stop()
+        daemon = shop.start(config)
+        log = config.with_suffix(".log")
+        try:
+            wait_until(lambda: "source.failed" in log.read_text(), 30)
+            server.start()
+            wait_until(lambda: "daemon.started" in log.read_text(), 30)
+            shop.confirm(1)
+            wait_until(lambda: sandbox.book.totals.orderids == 1)
+            daemon.terminate()
+            assert daemon.wait(15) == 0
+        finally:
+            shop.close()
