@@ -11,6 +11,7 @@ import msgspec
 import requests
 from urllib3.exceptions import (
     ConnectTimeoutError,
+    HTTPError,
     MaxRetryError,
     NameResolutionError,
     NewConnectionError,
@@ -78,6 +79,8 @@ class Squeezely:
                 return _read(response, deadline)
         except requests.RequestException as error:
             return _silence(error)
+        except HTTPError:
+            return Silence("the connection broke within the answer", taken=True)
 
     def close(self) -> None:
         """Close the connections that are kept alive."""
@@ -87,7 +90,8 @@ class Squeezely:
 def _read(response: requests.Response, deadline: float) -> Answer | Silence:
     """Read the body, bounded in bytes and in time."""
     body = bytearray()
-    for piece in response.iter_content(8192):
+    # requests' own reading waits for a whole piece, however slowly it drips
+    while piece := response.raw.read1(8192, decode_content=True):
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
             return Silence("the answer is too long", taken=True)

@@ -1,0 +1,120 @@
+"""The API client against a real HTTP server that misbehaves."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncd.config import Settings, load
+from syncd.core.answer import Answer, Silence
+from syncd.sandbox import Sandbox
+from syncd.squeezely import MAX_ANSWER_BYTES, Squeezely, encode
+
+EVENT = {
+    "event": "Purchase",
+    "email": "mila@example.com",
+    "orderid": "W-1",
+    "products": [{"id": "MUG-1", "quantity": 1, "name": "Enamel 🎁 Żółć"}],
+}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(sandbox: Sandbox, tmp_path: Path) -> Settings:
+    path = tmp_path / "syncd.toml"
+    path.write_text(
+        '[source]\ndsn = "dbname=none"\n[squeezely]\naccount = "SQ-SANDBOX"\n'
+        f'endpoint = "{sandbox.endpoint}"\ntimeout = "1s"\n'
+    )
+    return load(path, {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"})
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[Squeezely]:
+    client = Squeezely(settings)
+    yield client
+    client.close()
+
+
+def test_the_body_is_ascii_and_means_the_same() -> None:
+    """Characters beyond ASCII are escaped, as the vendor's own client does."""
+    body = encode([EVENT], "events")
+    assert body.isascii()
+    assert json.loads(body) == {"events": [EVENT]}
+    assert json.loads(encode([EVENT], "single")) == EVENT
+
+
+def test_an_accepted_event_arrives(api: Squeezely, sandbox: Sandbox) -> None:
+    """With both headers; one request."""
+    answer = api.post(encode([EVENT], "events"))
+    assert isinstance(answer, Answer)
+    assert answer.status == 200
+    assert sandbox.book.posts("W-1") == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "options", "status"),
+    [
+        ("credentials", {}, 401),
+        ("redirect", {}, 302),
+        ("server-error", {"status": 502, "body": "html"}, 502),
+        ("empty", {}, 200),
+        ("html", {}, 200),
+    ],
+)
+def test_whatever_arrives_whole_is_an_answer(
+    api: Squeezely,
+    sandbox: Sandbox,
+    fault: str,
+    options: dict[str, object],
+    status: int,
+) -> None:
+    """Judged elsewhere; a redirect is never followed."""
+    sandbox.fail(fault, **options)
+    answer = api.post(encode([EVENT], "events"))
+    assert isinstance(answer, Answer)
+    assert answer.status == status
+    assert sandbox.book.totals.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("accept-then-drop", {}),
+        ("accept-then-drop", {"reset": True}),
+        ("drop-before-reading", {}),
+        ("truncated", {}),
+        ("broken-encoding", {}),
+        ("hang", {"seconds": 5}),
+        ("huge", {"size_bytes": MAX_ANSWER_BYTES + 100_000}),
+    ],
+)
+def test_an_answer_that_never_comes_whole_may_have_been_taken(
+    api: Squeezely, sandbox: Sandbox, fault: str, options: dict[str, Any]
+) -> None:
+    """And is given up at about the timeout of one second, not later."""
+    sandbox.fail(fault, **options)
+    started = time.monotonic()
+    silence = api.post(encode([EVENT], "events"))
+    assert time.monotonic() - started < 4
+    assert isinstance(silence, Silence)
+    assert silence.taken
+    assert "sandbox-key" not in silence.reason
+
+
+def test_an_endpoint_that_is_not_there_has_taken_nothing(
+    api: Squeezely, sandbox: Sandbox
+) -> None:
+    """Known for certain, so it is no possible repeat."""
+    sandbox.stop()
+    silence = api.post(encode([EVENT], "events"))
+    assert isinstance(silence, Silence)
+    assert not silence.taken
