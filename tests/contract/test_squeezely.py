@@ -74,7 +74,7 @@ def test_whatever_arrives_whole_is_an_answer(
     api: Squeezely,
     sandbox: Sandbox,
     fault: str,
-    options: dict[str, object],
+    options: dict[str, Any],
     status: int,
 ) -> None:
     """Judged elsewhere; a redirect is never followed."""
