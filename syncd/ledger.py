@@ -151,9 +151,10 @@ class Ledger:
         )
 
     def next_due_seconds(self) -> float | None:
-        """Tell in how many seconds something may be claimed; None: nothing waits."""
+        """Tell in how many seconds something may be claimed, 0.0: now; None: never."""
         (seconds,) = self.database.one(named("next_due"), feed=self.feed_id)
-        return cast("float | None", seconds)
+        # below 0 by the moment between the statement's two looks at the clock
+        return None if seconds is None else max(0.0, cast("float", seconds))
 
     def except_orders(self, claim: Claim, exemptions: Sequence[Exemption]) -> bool:
         """Set orders of a claimed batch aside; False when it is no longer ours."""

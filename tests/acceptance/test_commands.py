@@ -70,6 +70,19 @@ def test_once_delivers_what_is_due_and_its_exit_code_tells_what_is_left(
     assert sandbox.book.totals.orderids == 3
 
 
+def test_once_keeps_to_the_rate_and_still_delivers_everything(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Waiting for the rate is no reason to leave something."""
+    config = shop.configure(tmp_path, sandbox.endpoint, batch_size=25)
+    text = config.read_text().replace('rate = "unlimited"', 'rate = "50/s"')
+    config.write_text(text)
+    syncd("run", "--once", "--config", config)
+    shop.confirm(125)
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert sandbox.book.totals.orderids == 125
+
+
 def test_resetting_the_watermark_sends_past_orders_once(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
