@@ -170,6 +170,35 @@ def test_a_rejected_order_is_listed_explained_and_retried(
     assert (facts["healthy"], facts["delivered"], facts["rejected"]) == (True, 1, 0)
 
 
+def test_explain_says_also_why_an_order_was_not_sent(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Not confirmed, too early, with receipts and possible repeats, or unknown."""
+    shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() - interval '1 day'), "
+             "(NULL)")  # fmt: skip
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    syncd("run", "--once", "--config", config)
+    shop.confirm(1)
+    sandbox.fail("accept-then-drop")
+    syncd("run", "--once", "--config", config)
+    syncd("resume", "--config", config)
+    syncd("run", "--once", "--config", config)
+
+    def explain(order: str) -> str:
+        return syncd("explain", order, "--config", config).stdout
+
+    assert "before the feed started" in explain("W-1")
+    assert "it is not confirmed" in explain("W-2")
+    told = explain("W-3")
+    assert "attempt 1" in told
+    assert "unclear" in told
+    assert "accepted, 1 events (HTTP 200)" in told
+    assert "may have repeated" in told
+    assert "now delivered" in told
+    assert sandbox.book.posts("W-3") == 2
+    assert syncd("explain", "nope", "--config", config).returncode == 1
+
+
 @pytest.mark.parametrize(
     ("change", "words", "code"),
     [
