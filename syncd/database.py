@@ -5,7 +5,6 @@ Drivers' errors are translated here, once; psycopg's connections are used in
 """
 
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -102,7 +101,6 @@ class Database:
         self._session = _SESSION | ({"TimeZone": time_zone} if time_zone else {})
         self._connection: psycopg.Connection[Row] | None = None
         self._on_open: list[Callable[[], None]] = []
-        self._guard = threading.Lock()
 
     def on_open(self, action: Callable[[], None]) -> None:
         """Run `action` each time that a connection has been opened."""
@@ -135,17 +133,9 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
-        with self._guard:
-            connection, self._connection = self._connection, None
+        connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    def cancel(self) -> None:
-        """Cancel what runs on the connection; safe from any thread."""
-        with self._guard:
-            connection = self._connection
-        if connection is not None:
-            connection.cancel_safe(timeout=1.0)
 
     def _open(self) -> psycopg.Connection[Row]:
         if self._connection is None or self._connection.broken:

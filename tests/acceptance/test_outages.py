@@ -1,12 +1,18 @@
 """The database goes away under the running daemon, and comes back."""
 
+import io
 import json
 from pathlib import Path
 
+import psycopg
 import pytest
 from postgres import cluster, wait_until
 from shop import Shop
 
+from syncd import log as logging
+from syncd.capture import poll
+from syncd.config import load
+from syncd.daemon import Daemon
 from syncd.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
@@ -60,3 +66,28 @@ def test_a_database_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
             assert daemon.wait(15) == 0
         finally:
             shop.close()
+
+
+def test_a_long_transaction_holds_the_watermark_and_is_named(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the orders: those that are visible are sent."""
+    monkeypatch.setattr(poll, "HELD_SECONDS", -1.0)
+    lines = io.StringIO()
+    logging.configure(style="json", stream=lines)
+    with Sandbox() as sandbox:
+        config = shop.configure(tmp_path, sandbox.endpoint)
+        settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"})
+        Daemon(settings).run_once()
+        with psycopg.connect(shop.owner) as report:
+            report.execute("SELECT count(*) FROM orders")
+            shop.confirm(2)
+            before = shop.value("SELECT confirmed_at FROM syncd.watermark")
+            Daemon(settings).run_once(patience_seconds=0.2)
+            pid = report.info.backend_pid
+        assert sandbox.book.totals.orderids == 2
+    assert shop.value("SELECT confirmed_at FROM syncd.watermark") == before
+    events = [json.loads(line) for line in lines.getvalue().splitlines()]
+    held = [event for event in events if event["event"] == "window.held"]
+    assert held[-1]["transactions"] == 1
+    assert held[-1]["pid"] == pid
