@@ -57,11 +57,11 @@ class Backfill:
     def plan(self, lower: datetime) -> Plan:
         """Count the orders after `lower`, up to the watermark, and those known."""
         upper = self._ledger.watermark()
+        found = self._source.between(lower, upper)
         confirmed, known = self._ledger.database.one(
-            self._source.views.statement("count_confirmed"),
+            named("count_known", found=found.query),
             feed=self._ledger.feed_id,
-            lower=lower,
-            upper=upper,
+            **found.params,
         )
         (adopted,) = self._ledger.database.one(
             named("count_adopted"), feed=self._ledger.feed_id, lower=lower
@@ -80,21 +80,10 @@ class Backfill:
         )
         reached = plan.lower
         while reached < plan.upper:
-            (end,) = database.one(
-                self._source.views.statement("page_end"),
-                lower=reached,
-                upper=plan.upper,
-                page=PAGE_ORDERS,
-            )
-            upper = cast("datetime", end)
+            upper = self._source.page_end(reached, plan.upper, PAGE_ORDERS)
             with self._ledger.admission():
-                orders = self._ledger.admit(
-                    self._source.views,
-                    reached,
-                    upper,
-                    size=self._size,
-                    lane="backfill",
-                )
+                found = self._source.between(reached, upper)
+                orders = self._ledger.admit(found, "backfill", size=self._size).orders
                 database.run(
                     named("advance_backfill"),
                     backfill=backfill,

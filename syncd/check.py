@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Literal, cast
 
 from syncd.config import Settings
+from syncd.connections import Connections, source_on
 from syncd.core.purchase import Purchase, render
-from syncd.database import Database
 from syncd.errors import SyncdError
 from syncd.feed import Feeds
 from syncd.rendering import refuse_unknown_fields, rules_of
@@ -29,11 +29,11 @@ class Finding:
     next_step: str = ""
 
 
-def run_checks(settings: Settings, database: Database) -> list[Finding]:
+def run_checks(settings: Settings, connections: Connections) -> list[Finding]:
     """Look at everything that a feed needs, in order; stop where nothing can follow."""
-    source = Source(database, settings.source.confirmed, settings.source.purchases)
+    source = source_on(settings, connections)
     checks: list[Callable[[], Iterator[Finding]]] = [
-        lambda: _ledger(settings, database),
+        lambda: _ledger(settings, connections),
         lambda: _views(source),
         lambda: _types(settings, source),
         lambda: _plans(source),
@@ -55,8 +55,8 @@ def as_json(findings: list[Finding]) -> list[Mapping[str, object]]:
     return [asdict(finding) for finding in findings]
 
 
-def _ledger(settings: Settings, database: Database) -> Iterator[Finding]:
-    feeds = Feeds(database, settings.feed)
+def _ledger(settings: Settings, connections: Connections) -> Iterator[Finding]:
+    feeds = Feeds(connections, settings.feed)
     feeds.check_schema()
     feed = feeds.find()
     state = f"started {feed.started_at:%Y-%m-%d %H:%M}" if feed else "not started yet"

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,6 +33,11 @@ from syncd.errors import ConfigError
 DEFAULT_PATH = Path("/etc/syncd/syncd.toml")
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DSNS = {
+    "source.dsn": "source_dsn",
+    "source.primary_dsn": "primary_dsn",
+    "state.dsn": "state_dsn",
+}
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -51,6 +57,13 @@ def _rate(value: object) -> object:
     return float(found[1]) / _UNITS[found[2]]
 
 
+def _dsn(value: str) -> str:
+    if fault := dsn_fault(value):
+        raise ValueError(fault)
+    return value
+
+
+Dsn = Annotated[str, AfterValidator(_dsn)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Rate = Annotated[float | None, BeforeValidator(_rate)]
 ViewName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)?$")]
@@ -63,24 +76,19 @@ class _Section(BaseModel):
 class SourceSettings(_Section):
     """The shop's order database."""
 
-    dsn: str | None = None
+    dsn: Dsn | None = None
     dsn_file: Path | None = None
     confirmed: ViewName = "syncd.confirmed_orders"
     purchases: ViewName = "syncd.purchases"
-    capture: Literal["poll"] = "poll"
+    primary_dsn: Dsn | None = None
+    primary_dsn_file: Path | None = None
+    capture: Literal["poll", "listen", "wal"] = "poll"
     poll_interval: Duration = timedelta(seconds=1)
     lookback: Duration = timedelta(minutes=5)
     settle: Duration = timedelta(minutes=2)
     time_zone: str | None = None
     require_language: bool = False
     require_currency: bool = False
-
-    @field_validator("dsn")
-    @classmethod
-    def _dsn_has_form(cls, value: str | None) -> str | None:
-        if value is not None and (fault := dsn_fault(value)):
-            raise ValueError(fault)
-        return value
 
     @field_validator("time_zone")
     @classmethod
@@ -99,6 +107,14 @@ class SourceSettings(_Section):
         if value <= timedelta(0):
             raise ValueError("must be more than nothing")
         return value
+
+
+class StateSettings(_Section):
+    """Where the ledger is, unless beside the orders."""
+
+    dsn: Dsn | None = None
+    dsn_file: Path | None = None
+    directory: Path | None = None
 
 
 class SqueezelySettings(_Section):
@@ -153,10 +169,13 @@ class Settings(_Section):
 
     feed: str = Field(default="shop", pattern=r"^[A-Za-z0-9_.-]{1,63}$")
     source: SourceSettings = SourceSettings()
+    state: StateSettings = StateSettings()
     squeezely: SqueezelySettings
     backfill: BackfillSettings = BackfillSettings()
     log: LogSettings = LogSettings()
     source_dsn: SecretStr = SecretStr("")
+    primary_dsn: SecretStr = SecretStr("")
+    state_dsn: SecretStr = SecretStr("")
     api_key: SecretStr = SecretStr("")
 
 
@@ -199,45 +218,53 @@ def _fault(detail: ErrorDetails) -> str:
 def _with_secrets(
     path: Path, settings: Settings, environment: Mapping[str, str]
 ) -> Settings:
-    source, squeezely = settings.source, settings.squeezely
-    dsn = _secret("source-dsn", source.dsn_file, "SYNCD_SOURCE_DSN", environment)
-    key = _secret(
-        "squeezely-api-key",
-        squeezely.api_key_file,
-        "SYNCD_SQUEEZELY_API_KEY",
-        environment,
-    )
-    faults = []
-    dsn = dsn or source.dsn
-    if not dsn:
-        faults.append("source.dsn is missing")
-    elif fault := dsn_fault(dsn):
-        faults.append(f"source.dsn {fault}")
-    if not key:
-        faults.append("squeezely.api_key_file is missing")
-    elif not key.isascii() or not key.isprintable():
-        faults.append("the API key holds characters that no HTTP header may have")
-    if faults:
+    source, state = settings.source, settings.state
+    secrets = {
+        name: _secret(name, file, environment) or written or ""
+        for name, file, written in (
+            ("source_dsn", source.dsn_file, source.dsn),
+            ("primary_dsn", source.primary_dsn_file, source.primary_dsn),
+            ("state_dsn", state.dsn_file, state.dsn),
+            ("squeezely_api_key", settings.squeezely.api_key_file, None),
+        )
+    }
+    if faults := _secret_faults(secrets):
         raise ConfigError(
             "\n".join(f"{path}: {fault}" for fault in faults),
             "A secret comes from a systemd credential, a file, or the environment.",
         )
-    secrets = {"source_dsn": SecretStr(dsn or ""), "api_key": SecretStr(key or "")}
-    return settings.model_copy(update=secrets)
+    secrets["api_key"] = secrets.pop("squeezely_api_key")
+    return settings.model_copy(
+        update={name: SecretStr(value) for name, value in secrets.items()}
+    )
 
 
-def _secret(
-    credential: str,
-    file: Path | None,
-    variable: str,
-    environment: Mapping[str, str],
-) -> str | None:
+def _secret_faults(secrets: Mapping[str, str]) -> list[str]:
+    faults = []
+    if not secrets["source_dsn"]:
+        faults.append("source.dsn is missing")
+    faults += [
+        f"{place} {fault}"
+        for place, name in _DSNS.items()
+        if secrets[name] and (fault := dsn_fault(secrets[name]))
+    ]
+    key = secrets["squeezely_api_key"]
+    if not key:
+        faults.append("squeezely.api_key_file is missing")
+    elif not key.isascii() or not key.isprintable():
+        faults.append("the API key holds characters that no HTTP header may have")
+    return faults
+
+
+def _secret(name: str, file: Path | None, environment: Mapping[str, str]) -> str | None:
+    """Read a secret: the credential `source-dsn`, a file, or SYNCD_SOURCE_DSN."""
     folder = environment.get("CREDENTIALS_DIRECTORY")
-    if folder and (Path(folder) / credential).exists():
-        return _read_secret(Path(folder) / credential)
+    credential = Path(folder) / name.replace("_", "-") if folder else None
+    if credential is not None and credential.exists():
+        return _read_secret(credential)
     if file is not None:
         return _read_secret(file)
-    return environment.get(variable)
+    return environment.get(f"SYNCD_{name.upper()}")
 
 
 def _read_secret(file: Path) -> str:

@@ -16,39 +16,27 @@ from datetime import UTC, datetime
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from syncd import __version__
-from syncd.capture.poll import Captured, Poll
+from syncd.capture.follower import Follower
+from syncd.capture.poll import Poll
 from syncd.config import Settings
-from syncd.database import Database
+from syncd.connections import Connections, connect, source_on
 from syncd.delivery import Delivery
-from syncd.errors import DatabaseUnavailableError, ExitCode
-from syncd.feed import Feeds
+from syncd.errors import ConfigError, DatabaseUnavailableError, ExitCode
+from syncd.feed import Feed, Feeds
 from syncd.instance import Instance
 from syncd.ledger import Ledger
 from syncd.log import Log
 from syncd.pulse import read_pulse
 from syncd.reaction import Reactions
 from syncd.rendering import refuse_unknown_fields
-from syncd.source import Source
+from syncd.transactions import Transactions
+from syncd.watch import UNDERNEATH, Watch
 from syncd.worker import Bell, Pace, Worker
 
 SWEEP_SECONDS = 2.0
 """How often claims of dead instances are looked for."""
 
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
-
-
-def connect(settings: Settings, role: str) -> Database:
-    """Make a connection for one part of the daemon; it opens on first use."""
-    return Database(
-        settings.source_dsn.get_secret_value(),
-        application_name=f"syncd/{settings.feed}/{role}",
-        time_zone=settings.source.time_zone,
-    )
-
-
-def source_on(settings: Settings, database: Database) -> Source:
-    """Make the source of the configured views on a connection."""
-    return Source(database, settings.source.confirmed, settings.source.purchases)
 
 
 class Daemon:
@@ -59,7 +47,7 @@ class Daemon:
         self._log = Log(settings.feed)
         self._reactions = Reactions(self._log)
         self._bell = Bell()
-        self._databases: list[Database] = []
+        self._connections: list[Connections] = []
         self._workers: list[Worker] = []
         self._started = time.monotonic()
         self._beat_at = float("-inf")
@@ -74,7 +62,7 @@ class Daemon:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         if not self._wait_for_database():
             return ExitCode.OK
-        threads = self._start_workers()
+        threads = self._watch.start() + self._start_workers()
         scheduler = self._start_schedule()
         while not self._is_asked_to_stop(1.0):
             pass
@@ -95,8 +83,7 @@ class Daemon:
         """
         self._open()
         self._sweep()
-        started = time.monotonic()
-        self._report(self._poll.poll_until_closed(patience_seconds), started)
+        self._watch.poll_until_closed(patience_seconds)
         worker = self._make_worker(0)
         worker.drain()
         pulse = read_pulse(self._keeper, self._feed_id)
@@ -123,17 +110,24 @@ class Daemon:
 
     def _open(self) -> None:
         settings = self._settings
-        self._keeper = self._database("keeper")
-        source = source_on(settings, self._keeper)
-        feeds = Feeds(self._keeper, settings.feed)
+        connections = self._connect("keeper")
+        self._keeper = connections.ledger
+        source = source_on(settings, connections)
+        feeds = Feeds(connections, settings.feed)
         feeds.check_schema()
         source.views.check()
         columns = [c.name for c in source.views.columns(settings.source.purchases)]
         refuse_unknown_fields(settings.source.purchases, columns)
-        feed = feeds.start(source.views, settings.source.lookback)
+        feed = feeds.start(source, settings.source.lookback)
         self._feed_id = feed.feed_id
         self._instance = Instance(self._keeper, feed.feed_id)
-        self._poll = self._make_poll()
+        self._watch = Watch(
+            self._make_poll(feed),
+            self._make_follower(feed),
+            self._bell,
+            self._reactions,
+            self._log,
+        )
         self._log.emit(
             "daemon.started",
             version=__version__,
@@ -143,26 +137,36 @@ class Daemon:
             endpoint=settings.squeezely.endpoint,
         )
 
-    def _database(self, role: str) -> Database:
-        database = connect(self._settings, role)
-        self._databases.append(database)
-        return database
+    def _connect(self, role: str) -> Connections:
+        connections = connect(self._settings, role)
+        self._connections.append(connections)
+        return connections
 
-    def _make_poll(self) -> Poll:
-        database = self._database("capture")
+    def _make_follower(self, feed: Feed) -> Follower | None:
+        """Make the capture that is configured beside the poll; None for none."""
+        capture = self._settings.source.capture
+        if capture == "poll":
+            return None
+        raise ConfigError(
+            f"feed {feed.feed_id}: no such capture {capture!r}", "Use poll."
+        )
+
+    def _make_poll(self, feed: Feed) -> Poll:
+        connections = self._connect("capture")
         poll = Poll(
-            source_on(self._settings, database),
-            Ledger(database, self._feed_id),
+            Transactions(connections.source),
+            source_on(self._settings, connections),
+            Ledger(connections.ledger, feed.feed_id),
             lookback=self._settings.source.lookback,
             size=self._settings.squeezely.orders_per_batch,
         )
-        database.on_open(poll.forget)
+        connections.source.on_open(poll.forget)
         return poll
 
     def _make_worker(self, number: int) -> Worker:
-        database = self._database(f"delivery-{number}")
-        ledger = Ledger(database, self._feed_id)
-        source = source_on(self._settings, database)
+        connections = self._connect(f"delivery-{number}")
+        ledger = Ledger(connections.ledger, self._feed_id)
+        source = source_on(self._settings, connections)
         delivery = Delivery(
             self._settings, source, ledger, self._log, instance=self._instance.number
         )
@@ -185,9 +189,8 @@ class Daemon:
     def _start_schedule(self) -> BackgroundScheduler:
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
-        interval = self._settings.source.poll_interval.total_seconds()
         jobs: list[tuple[str, Callable[[], object], float]] = [
-            ("capture", self._capture, interval),
+            ("capture", self._watch.poll, self._poll_seconds()),
             ("keeper", self._keep, SWEEP_SECONDS),
         ]
         for name, action, seconds in jobs:
@@ -201,33 +204,13 @@ class Daemon:
         scheduler.start()
         return scheduler
 
+    def _poll_seconds(self) -> float:
+        interval = self._settings.source.poll_interval
+        if self._settings.source.capture != "poll":
+            interval = max(interval, UNDERNEATH)
+        return interval.total_seconds()
+
     # Periodic work
-
-    def _capture(self) -> None:
-        started = time.monotonic()
-        self._report(self._poll.poll(), started)
-
-    def _report(self, captured: Captured, started: float) -> None:
-        if captured.orders:
-            self._bell.ring()
-            self._log.emit(
-                "orders.captured",
-                orders=captured.orders,
-                duration_ms=round((time.monotonic() - started) * 1000),
-            )
-        if captured.watermark:
-            self._log.emit("window.closed", watermark=captured.watermark.isoformat())
-        if captured.held:
-            pid, application, *_ = self._poll.holder()
-            self._log.emit_folded(
-                "window.held",
-                "held",
-                age_seconds=captured.held_seconds,
-                transactions=len(captured.held.running),
-                prepared=len(captured.held.prepared or ()),
-                pid=pid,
-                application=application,
-            )
 
     def _keep(self) -> None:
         """Sweep, and say how the feed stands when a heartbeat is due."""
@@ -307,6 +290,6 @@ class Daemon:
         return code
 
     def _close(self) -> None:
-        for database in self._databases:
-            database.close()
-        self._databases.clear()
+        for connections in self._connections:
+            connections.close()
+        self._connections.clear()

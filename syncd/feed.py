@@ -4,28 +4,35 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
-from syncd.database import Database, named
+from syncd.connections import Connections
+from syncd.database import named
 from syncd.errors import ClonedDatabaseError, SchemaMismatchError
 from syncd.ledger import Ledger
-from syncd.source import Views
+from syncd.source import Source
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Number of the newest migration that this code works with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A started feed: what was confirmed before `started_at` is not sent unasked."""
+    """A started feed: what was confirmed before `started_at` is not sent unasked.
+
+    Attributes:
+        floor_at: Orders stamped at or before it were there before the start.
+    """
 
     feed_id: int
     started_at: datetime
+    floor_at: datetime
 
 
 class Feeds:
     """The feed of a name in the ledger's database."""
 
-    def __init__(self, database: Database, name: str) -> None:
-        self._database = database
+    def __init__(self, connections: Connections, name: str) -> None:
+        self._connections = connections
+        self._database = connections.ledger
         self._name = name
 
     def check_schema(self) -> None:
@@ -55,15 +62,16 @@ class Feeds:
         rows = self._database.all(named("find_feed"), feed=self._name)
         if not rows:
             return None
-        feed_id, started_at, *stored = rows[0]
-        if self._identity() != tuple(stored):
+        feed_id, started_at, floor_at, *stored = rows[0]
+        if list(self._identity().values()) != stored:
             raise ClonedDatabaseError(
                 f"the ledger of feed {self._name!r} was made in another database: "
                 "this one is a copy or was restored",
                 "A copy must not send. If this database took the other's place, "
                 "run `syncd accept-copy`.",
             )
-        return Feed(cast("int", feed_id), cast("datetime", started_at))
+        times = cast("tuple[datetime, datetime]", (started_at, floor_at))
+        return Feed(cast("int", feed_id), *times)
 
     def get(self) -> Feed:
         """Find the feed.
@@ -79,7 +87,7 @@ class Feeds:
             f"feed {self._name!r} was never started", "Start it with `syncd run`."
         )
 
-    def start(self, views: Views, lookback: timedelta) -> Feed:
+    def start(self, source: Source, lookback: timedelta) -> Feed:
         """Start the feed at "now" unless it was started before.
 
         What is visible above the first watermark is adopted: it counts as handled,
@@ -89,28 +97,40 @@ class Feeds:
         if feed := self.find():
             return feed
         with self._database.transaction():
-            self._insert(views, lookback)
+            self._insert(source, lookback)
         return self.get()
 
-    def _insert(self, views: Views, lookback: timedelta) -> None:
-        system, database = self._identity()
+    def _insert(self, source: Source, lookback: timedelta) -> None:
+        started_at = source.clock()
+        floor = started_at - lookback
         rows = self._database.all(
-            named("start_feed"), feed=self._name, system=system, database=database
+            named("start_feed"),
+            feed=self._name,
+            started_at=started_at,
+            floor=floor,
+            **self._identity(),
         )
-        for feed_id, started_at in rows:
-            floor = cast("datetime", started_at) - lookback
+        for (feed_id,) in rows:
             self._database.run(named("start_watermark"), feed=feed_id, watermark=floor)
             self._database.run(named("start_endpoint"), feed=feed_id)
             ledger = Ledger(self._database, cast("int", feed_id))
-            ledger.admit(views, floor, "infinity", size=1_000_000, adopt=True)
+            found = source.between(floor, "infinity")
+            ledger.admit(found, "start", size=1_000_000)
 
     def accept_copy(self) -> bool:
         """Bind the feed to the database that it is in now; False without a feed."""
-        system, database = self._identity()
         changed = self._database.run(
-            named("accept_copy"), feed=self._name, system=system, database=database
+            named("accept_copy"), feed=self._name, **self._identity()
         )
         return changed > 0
 
-    def _identity(self) -> tuple[object, ...]:
-        return self._database.one(named("identity"))
+    def _identity(self) -> dict[str, object]:
+        """Read which clusters and databases these are, in the feed's order."""
+        system, database = self._connections.source.one(named("identity"))
+        ledger = self._connections.ledger.one(named("identity"))
+        return {
+            "system": system,
+            "database": database,
+            "ledger_system": ledger[0],
+            "ledger_database": ledger[1],
+        }

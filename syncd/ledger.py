@@ -12,9 +12,13 @@ from datetime import datetime, timedelta
 from typing import Literal, cast
 
 from syncd.database import Database, named
-from syncd.source import Views
+from syncd.source import Found
 
 Lane = Literal["live", "backfill"]
+Capture = Literal["poll", "listen", "wal", "reconcile", "backfill", "start"]
+
+NAMED_ORDERS = 100
+"""How many of the orders that an admission found are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,14 @@ class Claim:
     refused_at: datetime | None
     orders: Sequence[Order]
     claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What an admission wrote: how many orders, and the first of them by key."""
+
+    orders: int
+    keys: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,37 +90,35 @@ class Ledger:
 
     def admit(
         self,
-        views: Views,
-        lower: datetime,
-        upper: datetime | Literal["infinity"],
+        found: Found,
+        capture: Capture,
         *,
         size: int,
-        lane: Lane = "live",
-        adopt: bool = False,
-    ) -> int:
-        """Write the orders of a range that the ledger lacks; within `admission`.
+        uncertain: bool = False,
+    ) -> Admitted:
+        """Write the orders that the ledger lacks; within `admission`.
+
+        An order that was withdrawn and is confirmed again becomes pending again.
 
         Args:
-            views: Where `confirmed_orders` is.
-            lower: Excluded.
-            upper: Included.
+            found: Confirmed orders.
+            capture: Who found them; `backfill` makes them wait behind live ones, and
+                those of the `start` count as handled by somebody else.
             size: Orders that a batch may hold.
-            lane: Where they wait to be sent.
-            adopt: Count them as handled by somebody else.
-
-        Returns:
-            Number of orders that were new.
+            uncertain: Whether some may have been sent already, unknown to the ledger.
         """
-        (orders, _) = self.database.one(
-            views.statement("admit"),
+        (orders, keys) = self.database.one(
+            named("admit", found=found.query),
             feed=self.feed_id,
-            lower=lower,
-            upper=upper,
             size=size,
-            lane=lane,
-            state="adopted" if adopt else "pending",
+            lane="backfill" if capture == "backfill" else "live",
+            state="adopted" if capture == "start" else "pending",
+            capture=capture,
+            uncertain=int(uncertain),
+            named=NAMED_ORDERS,
+            **found.params,
         )
-        return cast("int", orders)
+        return Admitted(cast("int", orders), cast("list[str]", keys))
 
     def move_watermark(self, upper: datetime) -> bool:
         """Move the watermark forward; False when it is there already."""

@@ -53,8 +53,15 @@ EVENTS: Mapping[str, Event] = {
     ),
     "orders.captured": Event(
         "info",
-        ("orders", "duration_ms"),
+        ("capture", "orders", "duration_ms"),
         "newly confirmed orders were written into the ledger",
+    ),
+    "capture.doubted": Event(
+        "error",
+        ("capture", "orders", "order_key"),
+        "only the poll found these orders: a trigger is missing or disabled, or a "
+        "table is not followed; no order was lost",
+        "`syncd check`, then `syncd install --listen` or `--wal` again",
     ),
     "window.closed": Event(
         "debug", ("watermark", "orders"), "the watermark moved; late orders are in"

@@ -72,13 +72,38 @@ SELECT min(c.confirmed_at)::timestamptz
   FROM {confirmed} AS c
  WHERE c.order_key = ANY(ARRAY[%(key)s::text]::{key_type}[]);
 
--- name: count_confirmed :one
--- How many orders a range holds, and how many of them the ledger has for good.
+-- name: confirmed_between :many
+-- Orders of a range (lower excluded, upper included), each once. Times that no clock
+-- shows (infinity) are left alone. Relies on an index under confirmed_at.
+SELECT c.order_key::text COLLATE "C" AS order_key,
+       min(c.confirmed_at)::timestamptz AS confirmed_at
+  FROM {confirmed} AS c
+ WHERE c.confirmed_at > %(lower)s::timestamptz
+   AND c.confirmed_at <= %(upper)s::timestamptz
+   AND c.confirmed_at < '9999-01-01'
+   AND c.order_key IS NOT NULL
+ GROUP BY 1
+
+-- name: confirmed_of :many
+-- Those of some orders that are confirmed, after the floor. Relies on the orders' key.
+SELECT c.order_key::text COLLATE "C" AS order_key,
+       min(c.confirmed_at)::timestamptz AS confirmed_at
+  FROM {confirmed} AS c
+ WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[])
+   AND c.confirmed_at > %(floor)s::timestamptz
+   AND c.confirmed_at < '9999-01-01'
+ GROUP BY 1
+
+-- name: given :many
+-- Orders that were read in another database.
+SELECT g.order_key COLLATE "C" AS order_key, g.confirmed_at
+  FROM unnest(%(keys)s::text[], %(times)s::timestamptz[])
+       AS g (order_key, confirmed_at)
+
+-- name: count_known :one
+-- How many of the orders found there are, and how many of them the ledger has.
 SELECT count(*), count(l.order_key)
-  FROM (SELECT DISTINCT c.order_key::text COLLATE "C" AS order_key
-          FROM {confirmed} AS c
-         WHERE c.confirmed_at > %(lower)s::timestamptz
-           AND c.confirmed_at <= %(upper)s::timestamptz) AS f
+  FROM ({found}) AS f
   LEFT JOIN syncd.ledger AS l
     ON l.feed_id = %(feed)s
    AND l.order_key = f.order_key;
@@ -178,7 +203,9 @@ SELECT version
 
 -- name: find_feed :many
 -- The feed, if it was started.
-SELECT f.feed_id, f.started_at, f.system_identifier, f.database_oid::bigint
+SELECT f.feed_id, f.started_at, f.floor_at,
+       f.system_identifier, f.database_oid::bigint,
+       f.ledger_identifier, f.ledger_oid::bigint
   FROM syncd.feed AS f
  WHERE f.feed = %(feed)s;
 
@@ -186,15 +213,20 @@ SELECT f.feed_id, f.started_at, f.system_identifier, f.database_oid::bigint
 -- Binds the feed to the database that it is in now.
 UPDATE syncd.feed
    SET system_identifier = %(system)s,
-       database_oid = %(database)s::bigint::oid
+       database_oid = %(database)s::bigint::oid,
+       ledger_identifier = %(ledger_system)s,
+       ledger_oid = %(ledger_database)s::bigint::oid
  WHERE feed = %(feed)s;
 
 -- name: start_feed :many
 -- Starts a feed at "now"; no row when another instance was first.
-INSERT INTO syncd.feed (feed, started_at, system_identifier, database_oid)
-VALUES (%(feed)s, clock_timestamp(), %(system)s, %(database)s::bigint::oid)
+INSERT INTO syncd.feed
+       (feed, started_at, floor_at, system_identifier, database_oid,
+        ledger_identifier, ledger_oid)
+VALUES (%(feed)s, %(started_at)s, %(floor)s, %(system)s, %(database)s::bigint::oid,
+        %(ledger_system)s, %(ledger_database)s::bigint::oid)
     ON CONFLICT (feed) DO NOTHING
-RETURNING feed_id, started_at;
+RETURNING feed_id;
 
 -- name: start_watermark :none
 INSERT INTO syncd.watermark (feed_id, confirmed_at)
@@ -225,11 +257,10 @@ UPDATE syncd.watermark
    AND confirmed_at < %(upper)s;
 
 -- name: admit :one
--- Writes newly confirmed orders of a range (lower excluded, upper included) into the
--- ledger and cuts them into batches, in order of confirmation; the last batch is topped
--- up if nobody has claimed it. Times that no clock shows (infinity) are left alone.
--- Runs under lock_watermark, so that no two admissions of
--- a feed overlap. Relies on an index under confirmed_at and on ledger_order_once.
+-- Writes those of the orders found that are new, or withdrawn and confirmed again, into
+-- the ledger and cuts them into batches, in order of confirmation; the last batch is
+-- topped up if nobody has claimed it. Runs under lock_watermark, so that no two
+-- admissions of a feed overlap. Relies on ledger_order_once.
 WITH tail AS MATERIALIZED (
     SELECT b.batch_id, %(size)s - b.orders AS room
       FROM syncd.batch AS b
@@ -243,23 +274,18 @@ WITH tail AS MATERIALIZED (
        AND b.attempts = 0
        AND b.due_at = '-infinity'
        AND b.refused_at IS NULL
+       AND b.uncertain = %(uncertain)s
        AND b.orders < %(size)s
        FOR NO KEY UPDATE SKIP LOCKED
 ), found AS MATERIALIZED (
     SELECT f.order_key, f.confirmed_at,
            row_number() OVER (ORDER BY f.confirmed_at, f.order_key) - 1 AS place
-      FROM (SELECT c.order_key::text COLLATE "C" AS order_key,
-                   min(c.confirmed_at)::timestamptz AS confirmed_at
-              FROM {confirmed} AS c
-             WHERE c.confirmed_at > %(lower)s::timestamptz
-               AND c.confirmed_at <= %(upper)s::timestamptz
-               AND c.confirmed_at < '9999-01-01'
-               AND c.order_key IS NOT NULL
-             GROUP BY 1) AS f
+      FROM ({found}) AS f
      WHERE NOT EXISTS (SELECT
                          FROM syncd.ledger AS l
                         WHERE l.feed_id = %(feed)s
-                          AND l.order_key = f.order_key)
+                          AND l.order_key = f.order_key
+                          AND l.state IS DISTINCT FROM 'withdrawn')
 ), placed AS (
     SELECT f.order_key, f.confirmed_at,
            CASE WHEN f.place < t.room THEN 0
@@ -283,19 +309,30 @@ WITH tail AS MATERIALIZED (
        AND b.batch_id = s.batch_id
 ), cut AS (
     INSERT INTO syncd.batch
-           (batch_id, feed_id, lane, state, orders, oldest_at, settled_at)
+           (batch_id, feed_id, lane, state, orders, oldest_at, uncertain, settled_at)
     SELECT s.batch_id, %(feed)s, %(lane)s, %(state)s, s.orders, s.oldest_at,
+           %(uncertain)s,
            CASE WHEN %(state)s = 'adopted' THEN clock_timestamp() END
       FROM slots AS s
      WHERE s.slot > 0
 ), entered AS (
-    INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id)
-    SELECT %(feed)s, p.order_key, p.confirmed_at, s.batch_id
+    INSERT INTO syncd.ledger AS l
+           (feed_id, order_key, confirmed_at, batch_id, capture)
+    SELECT %(feed)s, p.order_key, p.confirmed_at, s.batch_id, %(capture)s
       FROM placed AS p
       JOIN slots AS s USING (slot)
      ORDER BY p.confirmed_at, p.order_key
+        ON CONFLICT ON CONSTRAINT ledger_order_once DO UPDATE
+       SET confirmed_at = excluded.confirmed_at,
+           batch_id = excluded.batch_id,
+           capture = excluded.capture,
+           state = NULL,
+           reason = NULL,
+           waiting_since = NULL
+     WHERE l.state = 'withdrawn'
 )
-SELECT count(*), min(confirmed_at)
+SELECT count(*), coalesce((array_agg(order_key ORDER BY confirmed_at, order_key))
+                          [1:%(named)s], '{{}}')
   FROM placed;
 
 -- name: start_instance :one

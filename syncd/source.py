@@ -1,15 +1,14 @@
-"""The door to the shop's order database: its two views, its clock, its transactions."""
+"""The door to the shop's order database: its two views."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 from psycopg import sql
 
-from syncd.core.window import Vxid, Xid
 from syncd.database import Database, identifier, named
 from syncd.errors import SchemaMismatchError, UnreadableRowError
 
@@ -85,24 +84,69 @@ class Views:
         )
 
 
-class Source:
-    """What the daemon reads in the order database; it never writes there."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Confirmed orders for the ledger to look at: a query of keys and times.
 
-    def __init__(self, database: Database, confirmed: str, purchases: str) -> None:
+    It reads the view where the ledger is beside it, and otherwise gives the orders
+    that were read before.
+    """
+
+    query: sql.Composed
+    params: Mapping[str, object]
+
+
+class Source:
+    """What the daemon reads in the order database; it never writes there.
+
+    Args:
+        database: A connection to it.
+        confirmed: Name of the view that says which orders are confirmed.
+        purchases: Name of the view that says what their events hold.
+        beside_ledger: Whether the ledger's statements may read the views themselves.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        confirmed: str,
+        purchases: str,
+        *,
+        beside_ledger: bool = True,
+    ) -> None:
         self.database = database
         self.views = Views(database, confirmed, purchases)
+        self._beside_ledger = beside_ledger
 
     def clock(self) -> datetime:
-        """Read the server's clock, as a statement of its own."""
+        """Read the server's clock."""
         return cast("datetime", self.database.one(named("clock"))[0])
 
-    def running(self) -> frozenset[Vxid]:
-        """Read the transactions that run now, one's own excepted."""
-        return frozenset(Vxid(str(v)) for (v,) in self.database.all(named("running")))
+    def between(self, lower: datetime, upper: datetime | Literal["infinity"]) -> Found:
+        """Find the orders confirmed in a range (lower excluded, upper included)."""
+        query = self.views.statement("confirmed_between")
+        return self._found(query, {"lower": lower, "upper": upper})
 
-    def prepared(self) -> frozenset[Xid]:
-        """Read the prepared transactions of now."""
-        return frozenset(Xid(str(x)) for (x,) in self.database.all(named("prepared")))
+    def of_keys(self, keys: Sequence[str], floor: datetime) -> Found:
+        """Find those of the keys that are confirmed, stamped after the floor."""
+        query = self.views.statement("confirmed_of")
+        return self._found(query, {"keys": list(keys), "floor": floor})
+
+    def page_end(self, lower: datetime, upper: datetime, orders: int) -> datetime:
+        """Tell where a page of about `orders` ends that begins after `lower`.
+
+        Equal times stay together, so a page may hold more.
+        """
+        statement = self.views.statement("page_end")
+        row = self.database.one(statement, lower=lower, upper=upper, page=orders)
+        return cast("datetime", row[0])
+
+    def _found(self, query: sql.Composed, params: Mapping[str, object]) -> Found:
+        if self._beside_ledger:
+            return Found(query, params)
+        rows = self.database.all(query, **params)
+        read = {"keys": [key for key, _ in rows], "times": [time for _, time in rows]}
+        return Found(named("given"), read)
 
     def read(self, keys: Sequence[str]) -> dict[str, dict[str, object]]:
         """Read rows of `purchases` by key; a key without a row is absent.
@@ -141,7 +185,3 @@ class Source:
     def plan(self, name: str, **params: object) -> object:
         """Ask for the plan of a look-up (`plan_window` or `plan_read`) as JSON."""
         return self.database.one(self.views.statement(name), **params)[0]
-
-    def holders(self) -> list[tuple[object, ...]]:
-        """Name the sessions with the oldest transactions: pid, name, state, start."""
-        return self.database.all(named("holders"))

@@ -5,13 +5,15 @@ add an order stamped at or before it has ended (ADR-0003).
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd.core.window import Vxid, Window, with_prepared, without_ended
 from syncd.errors import SyncdError
-from syncd.ledger import Ledger
+from syncd.ledger import Admitted, Ledger
 from syncd.source import Source
+from syncd.transactions import Transactions
 
 SLACK = timedelta(seconds=5)
 """How far before the last look an ordinary look begins."""
@@ -25,9 +27,10 @@ HELD_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """What one poll did."""
+    """What one poll did; `keys` names the first of the orders."""
 
     orders: int
+    keys: Sequence[str]
     watermark: datetime | None  # where it moved to, None when it stayed
     held: Window | None  # the window that waits unusually long
     held_seconds: float = 0.0
@@ -37,8 +40,15 @@ class Poll:
     """Finds newly confirmed orders; call `poll` again and again, from one thread."""
 
     def __init__(
-        self, source: Source, ledger: Ledger, *, lookback: timedelta, size: int
+        self,
+        transactions: Transactions,
+        source: Source,
+        ledger: Ledger,
+        *,
+        lookback: timedelta,
+        size: int,
     ) -> None:
+        self._transactions = transactions
         self._source = source
         self._ledger = ledger
         self._lookback = lookback
@@ -67,18 +77,20 @@ class Poll:
             raise
 
     def _poll(self) -> Captured:
-        now = self._source.clock()
-        running = self._source.running()
+        now = self._transactions.clock()
+        running = self._transactions.running()
         lower = self._since(now, running)
-        orders = self._look(lower)
+        found = self._look(lower)
+        orders, keys = found.orders, [*found.keys]
         self._advance(now, running)
         watermark = None
         if self._window is not None and self._window.is_closable:
             late, watermark = self._close(self._window)
-            orders += late
+            orders += late.orders
+            keys += late.keys
         age = (now - self._opened_at).total_seconds() if self._opened_at else 0.0
         held = self._window if age > HELD_SECONDS else None
-        return Captured(orders, watermark, held, age)
+        return Captured(orders, keys, watermark, held, age)
 
     def poll_until_closed(self, patience_seconds: float) -> Captured:
         """Look until a window closed or the patience ends; for `run --once`."""
@@ -93,7 +105,7 @@ class Poll:
 
     def holder(self) -> tuple[object, ...]:
         """Name the session with the oldest transaction: pid, application; or None."""
-        holders = self._source.holders()
+        holders = self._transactions.holders()
         return holders[0] if holders else (None, None)
 
     def _since(self, now: datetime, running: frozenset[Vxid]) -> datetime | None:
@@ -109,17 +121,16 @@ class Poll:
             return None
         return min([looked_at, *ended]) - SLACK
 
-    def _look(self, lower: datetime | None) -> int:
+    def _look(self, lower: datetime | None) -> Admitted:
         with self._ledger.admission() as watermark:
             if lower is None:
                 self._whole_at = time.monotonic()
             start = max(watermark, lower or watermark)
             return self._admit(start, None)
 
-    def _admit(self, lower: datetime, upper: datetime | None) -> int:
-        return self._ledger.admit(
-            self._source.views, lower, upper or "infinity", size=self._size
-        )
+    def _admit(self, lower: datetime, upper: datetime | None) -> Admitted:
+        found = self._source.between(lower, upper or "infinity")
+        return self._ledger.admit(found, "poll", size=self._size)
 
     def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:
         """Open a window, or bring the open one nearer to its end."""
@@ -131,12 +142,12 @@ class Poll:
             self._window = without_ended(self._window, running)
         window = self._window
         if window and (window.is_ready_for_prepared or window.prepared):
-            self._window = with_prepared(window, self._source.prepared())
+            self._window = with_prepared(window, self._transactions.prepared())
 
-    def _close(self, window: Window) -> tuple[int, datetime | None]:
+    def _close(self, window: Window) -> tuple[Admitted, datetime | None]:
         """Read the window once more and move the watermark, in one transaction."""
         with self._ledger.admission() as watermark:
-            orders = 0
+            orders = Admitted(0, ())
             if watermark < window.upper:
                 orders = self._admit(watermark, window.upper)
             moved = self._ledger.move_watermark(window.upper)

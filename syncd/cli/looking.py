@@ -8,17 +8,17 @@ from rich.table import Table
 
 from syncd.capture.poll import HELD_SECONDS
 from syncd.check import as_json, run_checks
-from syncd.cli.shell import as_json_option, configured, database_of, json_time
+from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
+from syncd.connections import Connections, source_on
 from syncd.core.purchase import Purchase, render
-from syncd.daemon import source_on
-from syncd.database import Database
 from syncd.errors import ExitCode, OrderUnknownError
 from syncd.feed import Feeds
 from syncd.pulse import Pulse, read_pulse, read_totals
 from syncd.rendering import rules_of
 from syncd.squeezely import encode
 from syncd.story import tell
+from syncd.transactions import Transactions
 
 LAG_LIMIT_SECONDS = 600.0
 """Lag from which `syncd status` calls a feed degraded."""
@@ -29,8 +29,8 @@ LAG_LIMIT_SECONDS = 600.0
 @as_json_option
 def check(settings: Settings, *, as_text: bool) -> None:
     """Look at database, views, plans and sample orders; say what to do next."""
-    with database_of(settings) as database:
-        findings = run_checks(settings, database)
+    with connected(settings) as connections:
+        findings = run_checks(settings, connections)
     if as_text:
         click.echo(json.dumps(as_json(findings), indent=2))
     else:
@@ -48,8 +48,8 @@ def check(settings: Settings, *, as_text: bool) -> None:
 @click.argument("order")
 def preview(settings: Settings, order: str) -> None:
     """Print the exact JSON that would be sent for ORDER (key or public number)."""
-    with database_of(settings) as database:
-        source = source_on(settings, database)
+    with connected(settings) as connections:
+        source = source_on(settings, connections)
         source.views.check()
         key = source.find(order)
         if key is None:
@@ -75,11 +75,11 @@ def preview(settings: Settings, order: str) -> None:
 @as_json_option
 def status(settings: Settings, *, as_text: bool) -> None:
     """Is it healthy, how far behind, what needs me? (exit 0 healthy, 1 degraded)."""
-    with database_of(settings) as database:
-        feed = Feeds(database, settings.feed).get()
-        pulse = read_pulse(database, feed.feed_id)
-        totals = read_totals(database, feed.feed_id)
-        holders = _holders(settings, pulse, database)
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        pulse = read_pulse(connections.ledger, feed.feed_id)
+        totals = read_totals(connections.ledger, feed.feed_id)
+        holders = _holders(settings, pulse, connections)
     healthy = _is_healthy(pulse)
     facts: dict[str, object] = {
         "feed": settings.feed,
@@ -106,7 +106,9 @@ def status(settings: Settings, *, as_text: bool) -> None:
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def _holders(settings: Settings, pulse: Pulse, database: Database) -> list[str] | None:
+def _holders(
+    settings: Settings, pulse: Pulse, connections: Connections
+) -> list[str] | None:
     """Name the sessions that hold the watermark back; None when nothing does.
 
     Application and start are shown to roles with pg_read_all_stats only.
@@ -114,7 +116,7 @@ def _holders(settings: Settings, pulse: Pulse, database: Database) -> list[str] 
     expected = settings.source.lookback.total_seconds() + HELD_SECONDS
     if pulse.watermark_age_seconds < expected:
         return None
-    holders = source_on(settings, database).holders()
+    holders = Transactions(connections.source).holders()
     return [
         f"pid {pid} {application or ''} since {started or 'unknown'}"
         for pid, application, _, started in holders
@@ -142,9 +144,9 @@ def _print_facts(facts: dict[str, object]) -> None:
 @click.argument("order")
 def explain(settings: Settings, order: str) -> None:
     """Tell the whole story of ORDER, also why it was not sent."""
-    with database_of(settings) as database:
-        feed = Feeds(database, settings.feed).get()
-        story = tell(database, source_on(settings, database), feed, order)
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        story = tell(connections.ledger, source_on(settings, connections), feed, order)
         if story is None:
             raise OrderUnknownError(
                 f"neither the views nor the ledger know the order {order!r}",

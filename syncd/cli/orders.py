@@ -9,9 +9,9 @@ from rich.progress import Progress
 
 from syncd import log
 from syncd.backfill import Backfill, Plan
-from syncd.cli.shell import as_json_option, configured, database_of, json_time
+from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
-from syncd.daemon import source_on
+from syncd.connections import source_on
 from syncd.database import named
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
@@ -27,9 +27,9 @@ def watermark() -> None:
 @configured
 def watermark_show(settings: Settings) -> None:
     """Show the time up to which every order is in the ledger."""
-    with database_of(settings) as database:
-        feed = Feeds(database, settings.feed).get()
-        click.echo(Ledger(database, feed.feed_id).watermark().isoformat())
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        click.echo(Ledger(connections.ledger, feed.feed_id).watermark().isoformat())
 
 
 @watermark.command("reset")
@@ -48,11 +48,11 @@ def watermark_reset(
     Example: syncd watermark reset --to 2026-01-01
     """
     lower = _moment(moment, settings)
-    with database_of(settings) as database:
-        feed = Feeds(database, settings.feed).get()
-        ledger = Ledger(database, feed.feed_id)
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        ledger = Ledger(connections.ledger, feed.feed_id)
         size = settings.squeezely.orders_per_batch
-        backfill = Backfill(source_on(settings, database), ledger, size=size)
+        backfill = Backfill(source_on(settings, connections), ledger, size=size)
         plan = backfill.plan(lower)
         _show_plan(plan, settings.backfill.rate)
         if dry_run or not plan.orders:
@@ -115,9 +115,9 @@ def rejected() -> None:
 @as_json_option
 def rejected_list(settings: Settings, *, as_text: bool) -> None:
     """List the orders that cannot be sent, with their reasons."""
-    with database_of(settings) as database:
-        feed = Feeds(database, settings.feed).get()
-        rows = database.all(
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        rows = connections.ledger.all(
             named("rejected"), feed=feed.feed_id, states=["rejected"], limit=1000
         )
     names = ("order_key", "orderid", "state", "reason", "confirmed_at")
@@ -145,10 +145,10 @@ def rejected_retry(
     if not orders and not everything:
         raise click.UsageError("Name orders, or --all.")
     retried = 0
-    with database_of(settings) as database:
-        feed = Feeds(database, settings.feed).get()
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
         while True:
-            (count,) = database.one(
+            (count,) = connections.ledger.one(
                 named("retry_rejected"),
                 feed=feed.feed_id,
                 orders=list(orders),

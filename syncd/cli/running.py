@@ -5,7 +5,7 @@ import signal
 import click
 
 from syncd import log
-from syncd.cli.shell import configured, database_of
+from syncd.cli.shell import configured, connected
 from syncd.config import Settings
 from syncd.daemon import SIGNALS, Daemon
 from syncd.errors import ConfigError, SyncdError
@@ -41,9 +41,9 @@ def run(settings: Settings, *, once: bool) -> None:
 @configured
 def resume(settings: Settings) -> None:
     """Send again at once, after the API or the credentials were mended."""
-    with database_of(settings) as database:
-        feed = Feeds(database, settings.feed).get()
-        released = Ledger(database, feed.feed_id).release_endpoint()
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        released = Ledger(connections.ledger, feed.feed_id).release_endpoint()
     click.echo("sending goes on" if released else "sending was not held")
 
 
@@ -54,8 +54,8 @@ def accept_copy(settings: Settings, *, yes: bool) -> None:
     """Let a restored or moved database send, in place of the one it was copied from."""
     if not yes:
         click.confirm("Has the original stopped sending for good?", abort=True)
-    with database_of(settings) as database:
-        bound = Feeds(database, settings.feed).accept_copy()
+    with connected(settings) as connections:
+        bound = Feeds(connections, settings.feed).accept_copy()
     click.echo("bound to this database" if bound else "the feed was never started")
 
 

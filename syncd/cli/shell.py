@@ -10,8 +10,7 @@ from typing import Concatenate, ParamSpec
 import click
 
 from syncd.config import DEFAULT_PATH, Settings, load
-from syncd.daemon import connect
-from syncd.database import Database
+from syncd.connections import Connections, connect
 
 P = ParamSpec("P")
 
@@ -41,13 +40,13 @@ as_json_option = click.option("--json", "as_text", is_flag=True, help="For scrip
 
 
 @contextmanager
-def database_of(settings: Settings) -> Iterator[Database]:
-    """Open a connection for one command."""
-    database = connect(settings, "cli")
+def connected(settings: Settings) -> Iterator[Connections]:
+    """Open the connections for one command."""
+    connections = connect(settings, "cli")
     try:
-        yield database
+        yield connections
     finally:
-        database.close()
+        connections.close()
 
 
 def json_time(value: object) -> str:

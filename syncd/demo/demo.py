@@ -14,6 +14,7 @@ from typing import TextIO
 
 import click
 
+from syncd.connections import Connections
 from syncd.database import Database
 from syncd.demo.browsers import Browsers
 from syncd.demo.errors import DemoUnavailableError
@@ -171,7 +172,7 @@ def _stage(
         dsn = server.dsn(NAMES.role)
         with DaemonProcess(folder, dsn, sandbox.endpoint, ACCOUNT) as daemon:
             daemon.start(api_key)
-            feed = Feeds(owner, FEED).get()
+            feed = Feeds(Connections(owner, owner), FEED).get()
             yield _Stage(server.dsn(), owner, feed.feed_id, daemon, sandbox)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from syncd.config import load
 from syncd.daemon import Daemon
-from syncd.ledger import Ledger
+from syncd.ledger import Admitted, Ledger
 from syncd.log import configure
 from syncd.rendering import Rendering
 from syncd.squeezely import Squeezely
@@ -63,14 +63,14 @@ def die_around(step: str, moment: str, countdown: Countdown) -> None:
 
 def die_once_admitted(countdown: Countdown) -> None:
     """Make the commit of an admission that found orders fatal."""
-    admit: Callable[..., int] = Ledger.admit
+    admit: Callable[..., Admitted] = Ledger.admit
     admission = Ledger.admission
     found: list[int] = []
 
-    def noting(*args: object, **kwargs: object) -> int:
-        orders = admit(*args, **kwargs)
-        found.append(orders)
-        return orders
+    def noting(*args: object, **kwargs: object) -> Admitted:
+        admitted = admit(*args, **kwargs)
+        found.append(admitted.orders)
+        return admitted
 
     @contextmanager
     def fatal(self: Ledger) -> Iterator[object]:

@@ -13,12 +13,14 @@ from shop import Shop
 from typing_extensions import override
 
 from syncd.capture.poll import Poll
+from syncd.connections import Connections
 from syncd.core.window import Vxid, Window, Xid
-from syncd.database import Database
+from syncd.database import Database, named
 from syncd.errors import DatabaseUnavailableError
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
 from syncd.source import Source
+from syncd.transactions import Transactions
 
 pytestmark = pytest.mark.db
 
@@ -77,9 +79,17 @@ class Capture:
             shop.dsn, application_name="syncd/shop/capture", time_zone=time_zone
         )
         self.source = Source(self.database, "syncd.confirmed_orders", "syncd.purchases")
-        feed = Feeds(self.database, "shop").start(self.source.views, lookback)
+        feed = Feeds(Connections(self.database, self.database), "shop").start(
+            self.source, lookback
+        )
         self.ledger = Ledger(self.database, feed.feed_id)
-        self._poll = kind(self.source, self.ledger, lookback=lookback, size=size)
+        self._poll = kind(
+            Transactions(self.database),
+            self.source,
+            self.ledger,
+            lookback=lookback,
+            size=size,
+        )
         vars(self._poll)["_step"] = timedelta(0)  # windows follow each other at once
         self.database.on_open(self._poll.forget)
 
@@ -165,7 +175,7 @@ class Hasty(Poll):
 
     @override
     def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:
-        prepared: frozenset[Xid] = self._source.prepared()
+        prepared: frozenset[Xid] = self._transactions.prepared()
         if self._window is None:
             self._window = Window(now - self._lookback, running, prepared)
         else:
@@ -534,8 +544,8 @@ def test_an_admission_that_is_cut_off_leaves_nothing(capture: Capture) -> None:
 
     def admit_and_break() -> None:
         with capture.ledger.admission() as watermark:
-            views = capture.source.views
-            assert capture.ledger.admit(views, watermark, "infinity", size=10) == 3
+            found = capture.source.between(watermark, "infinity")
+            assert capture.ledger.admit(found, "poll", size=10).orders == 3
             capture.ledger.move_watermark(capture.source.clock())
             terminate(capture.shop)
 
@@ -618,15 +628,19 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
     assert [row[:2] for row in batches] == [(100, 100)] * 1000
     times = cast("list[datetime]", [time for row in batches for time in row[2:]])
     assert times == sorted(times)
+    found = capture.source.between(
+        capture.source.clock() - timedelta(seconds=5), "infinity"
+    )
     explained = capture.database.one(
-        psycopg.sql.SQL("EXPLAIN (FORMAT JSON) ")
-        + capture.source.views.statement("admit"),
+        psycopg.sql.SQL("EXPLAIN (FORMAT JSON) ") + named("admit", found=found.query),
         feed=capture.ledger.feed_id,
-        lower=capture.source.clock() - timedelta(seconds=5),
-        upper="infinity",
         size=100,
         lane="live",
         state="pending",
+        capture="poll",
+        uncertain=0,
+        named=100,
+        **found.params,
     )
     capture.database.close()
     scanned = {table for kind, table in nodes(explained[0]) if kind == "Seq Scan"}

@@ -9,6 +9,7 @@ from postgres import wait_until
 from shop import Shop
 
 from syncd.config import load
+from syncd.connections import Connections
 from syncd.database import Database
 from syncd.delivery import Delivery
 from syncd.errors import DatabaseUnavailableError
@@ -41,7 +42,9 @@ class Desk:
         self.database = Database(shop.dsn, application_name="syncd/shop/delivery-0")
         self.source = Source(self.database, "syncd.confirmed_orders", "syncd.purchases")
         lookback = timedelta(milliseconds=1)
-        feed = Feeds(self.database, "shop").start(self.source.views, lookback)
+        feed = Feeds(Connections(self.database, self.database), "shop").start(
+            self.source, lookback
+        )
         self.instance = Instance(Database(shop.dsn), feed.feed_id)
         self.ledger = Ledger(self.database, feed.feed_id)
         self.delivery = Delivery(
@@ -54,9 +57,8 @@ class Desk:
 
     def admit(self, size: int | None = None) -> int:
         with self.ledger.admission() as watermark:
-            return self.ledger.admit(
-                self.source.views, watermark, "infinity", size=size or self.size
-            )
+            found = self.source.between(watermark, "infinity")
+            return self.ledger.admit(found, "poll", size=size or self.size).orders
 
     def confirm(self, count: int = 1, /, **values: str) -> list[str]:
         """Confirm and admit orders; the values are SQL expressions."""

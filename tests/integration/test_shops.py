@@ -11,6 +11,7 @@ from shop import Shop
 from shop_dumps import apply_views, dump_of, exact, expected_of, restore
 
 from syncd.backfill import Backfill
+from syncd.connections import Connections
 from syncd.database import Database
 from syncd.feed import Feeds
 from syncd.install import Names, install
@@ -80,7 +81,7 @@ def reset(shop: Shop) -> None:
     """Ask for everything since long ago."""
     database = Database(shop.dsn)
     source = Source(database, *NAMES)
-    feed = Feeds(database, "shop").get()
+    feed = Feeds(Connections(database, database), "shop").get()
     backfill = Backfill(source, Ledger(database, feed.feed_id), size=100)
     long_ago = source.clock().replace(year=2000)
     list(backfill.capture(backfill.plan(long_ago)))

@@ -119,7 +119,14 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> set[str]:
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             names |= settings_of(kind, f"{prefix}{name}.")
-        elif name not in {"source_dsn", "api_key"}:
+        elif not prefix and name in {
+            "source_dsn",
+            "primary_dsn",
+            "state_dsn",
+            "api_key",
+        }:
+            continue  # secrets, wherever they came from
+        else:
             names.add(prefix + name)
     return names
 

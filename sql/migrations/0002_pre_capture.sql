@@ -1,0 +1,69 @@
+-- More ways to capture, the account of every order, and the guard against copies.
+
+-- Orders stamped at or before the floor were confirmed before the feed's beginning.
+-- The ledger's own cluster and database differ from the source's with [state] dsn.
+-- `mark` grows while a daemon runs; a daemon that remembers a higher one looks at a
+-- ledger that went back in time.
+ALTER TABLE syncd.feed
+    ADD COLUMN floor_at          timestamptz,
+    ADD COLUMN ledger_identifier bigint,
+    ADD COLUMN ledger_oid        oid,
+    ADD COLUMN timeline          integer,
+    ADD COLUMN mark              bigint      NOT NULL DEFAULT 0,
+    ADD COLUMN marked_at         timestamptz;
+UPDATE syncd.feed
+   SET floor_at = started_at,
+       ledger_identifier = system_identifier,
+       ledger_oid = database_oid;
+ALTER TABLE syncd.feed
+    ALTER COLUMN floor_at SET NOT NULL,
+    ALTER COLUMN ledger_identifier SET NOT NULL,
+    ALTER COLUMN ledger_oid SET NOT NULL,
+    ADD CONSTRAINT feed_floor_before_start CHECK (floor_at <= started_at),
+    ADD CONSTRAINT feed_mark_has_time CHECK ((mark > 0) = (marked_at IS NOT NULL));
+
+-- Which capture found the order; null for orders of an older syncd.
+ALTER TABLE syncd.ledger
+    ADD COLUMN capture text,
+    ADD CONSTRAINT ledger_capture_known CHECK
+        (capture IN ('poll', 'listen', 'wal', 'reconcile', 'backfill', 'start'));
+
+-- How far a feed has read its replication slot; moves with the orders it brought.
+CREATE TABLE syncd.stream (
+    feed_id    integer     NOT NULL,
+    reached    pg_lsn      NOT NULL,
+    reached_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT stream_once PRIMARY KEY (feed_id),
+    CONSTRAINT stream_of_feed FOREIGN KEY (feed_id)
+        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
+) WITH (fillfactor = 50);
+
+-- The account of a range: every confirmed order of it, and where it stands.
+CREATE TABLE syncd.reconciliation (
+    reconciliation_id bigint      GENERATED ALWAYS AS IDENTITY,
+    feed_id           integer     NOT NULL,
+    depth             text        NOT NULL,
+    lower_at          timestamptz NOT NULL,
+    upper_at          timestamptz NOT NULL,
+    started_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at       timestamptz,
+    confirmed         bigint,
+    delivered         bigint,
+    pending           bigint,
+    adopted           bigint,
+    rejected          bigint,
+    withdrawn         bigint,
+    held              bigint,
+    missing           bigint,
+    CONSTRAINT reconciliation_identity PRIMARY KEY (reconciliation_id),
+    CONSTRAINT reconciliation_of_feed FOREIGN KEY (feed_id)
+        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
+    CONSTRAINT reconciliation_depth_known
+        CHECK (depth IN ('hours', 'days', 'all', 'asked', 'promotion')),
+    CONSTRAINT reconciliation_goes_forward CHECK (lower_at <= upper_at),
+    CONSTRAINT reconciliation_adds_up CHECK (finished_at IS NULL OR confirmed =
+        delivered + pending + adopted + rejected + withdrawn + held + missing)
+);
+
+CREATE INDEX reconciliation_latest
+    ON syncd.reconciliation (feed_id, depth, started_at);

@@ -1,0 +1,40 @@
+"""What the captures that are told of changes have in common: `listen` and `wal`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from syncd.ledger import Capture
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What one step did: orders that were new, and every key that was heard of."""
+
+    orders: int = 0
+    keys: Sequence[str] = ()
+
+
+class Follower(Protocol):
+    """A capture that hears of changed orders in their own transactions.
+
+    Used by one thread. What a step leaves undone, the next one finds again: keys are
+    given up only once the ledger has them.
+    """
+
+    @property
+    def capture(self) -> Capture:
+        """Its name in the ledger."""
+        ...
+
+    def step(self, seconds: float) -> Followed:
+        """Wait for changes, at most about `seconds`; write what is new to the ledger.
+
+        Raises:
+            SyncdError: The database failed; nothing was lost.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...

@@ -1,0 +1,143 @@
+"""Capture at work: the poll in its turns, and a follower that hears of changes.
+
+The poll goes on underneath a follower, slower. What only the poll finds tells that a
+trigger is gone or a table is not followed.
+"""
+
+import threading
+import time
+from datetime import timedelta
+
+from syncd.capture.follower import Followed, Follower
+from syncd.capture.poll import Captured, Poll
+from syncd.core.doubt import Doubt
+from syncd.log import Log
+from syncd.reaction import Reactions
+from syncd.worker import Bell
+
+UNDERNEATH = timedelta(seconds=30)
+"""How often the poll looks, at least, while a follower does the work."""
+
+PATIENCE_SECONDS = 10.0
+"""How far a follower may lie behind the poll before that is worth a line."""
+
+STEP_SECONDS = 0.5
+"""How long a follower waits for changes before it looks whether to stop."""
+
+
+class Watch:
+    """Looks for newly confirmed orders, says what it found, wakes the workers."""
+
+    def __init__(
+        self,
+        poll: Poll,
+        follower: Follower | None,
+        bell: Bell,
+        reactions: Reactions,
+        log: Log,
+    ) -> None:
+        self._poll = poll
+        self._follower = follower
+        self._bell = bell
+        self._reactions = reactions
+        self._log = log
+        self._doubt = Doubt(PATIENCE_SECONDS)
+        self._guard = threading.Lock()
+        self._listening_since: float | None = None
+
+    def poll(self) -> None:
+        """Look once.
+
+        Raises:
+            SyncdError: The database failed; the next look starts over.
+        """
+        started = time.monotonic()
+        self._report(self._poll.poll(), started)
+
+    def poll_until_closed(self, patience_seconds: float) -> None:
+        """Look until a window closed or the patience ends; for `run --once`."""
+        if self._follower is not None:
+            self._step(self._follower, 0.0)
+            self._follower.close()
+        started = time.monotonic()
+        self._report(self._poll.poll_until_closed(patience_seconds), started)
+
+    def start(self) -> list[threading.Thread]:
+        """Follow in a thread of its own, if there is a follower."""
+        if self._follower is None:
+            return []
+        thread = threading.Thread(
+            target=self._follow, args=(self._follower,), name="follow"
+        )
+        thread.start()
+        return [thread]
+
+    def _follow(self, follower: Follower) -> None:
+        while not self._reactions.stopping.is_set():
+            self._reactions.run("follow", lambda: self._step(follower, STEP_SECONDS))
+            if wait := self._reactions.seconds_to_wait("follow"):
+                with self._guard:
+                    self._listening_since = None
+                self._reactions.stopping.wait(wait)
+        follower.close()
+
+    def _step(self, follower: Follower, seconds: float) -> None:
+        started = time.monotonic()
+        followed = follower.step(seconds)
+        self._hear(followed)
+        if followed.orders:
+            self._captured(follower.capture, followed.orders, started)
+
+    def _hear(self, followed: Followed) -> None:
+        now = time.monotonic()
+        with self._guard:
+            self._listening_since = self._listening_since or now
+            self._doubt.heard(followed.keys, now)
+
+    def _report(self, captured: Captured, started: float) -> None:
+        if captured.orders:
+            self._captured("poll", captured.orders, started)
+        if captured.watermark:
+            self._log.emit("window.closed", watermark=captured.watermark.isoformat())
+        if captured.held:
+            self._report_held(captured)
+        if self._follower is not None:
+            self._doubt_follower(self._follower, captured)
+
+    def _captured(self, capture: str, orders: int, started: float) -> None:
+        self._bell.ring()
+        self._log.emit(
+            "orders.captured",
+            capture=capture,
+            orders=orders,
+            duration_ms=round((time.monotonic() - started) * 1000),
+        )
+
+    def _report_held(self, captured: Captured) -> None:
+        assert captured.held is not None  # noqa: S101  # narrows the type
+        pid, application, *_ = self._poll.holder()
+        self._log.emit_folded(
+            "window.held",
+            "held",
+            age_seconds=captured.held_seconds,
+            transactions=len(captured.held.running),
+            prepared=len(captured.held.prepared or ()),
+            pid=pid,
+            application=application,
+        )
+
+    def _doubt_follower(self, follower: Follower, captured: Captured) -> None:
+        """Tell of orders that the follower should have heard of and has not."""
+        now = time.monotonic()
+        with self._guard:
+            since = self._listening_since
+            if since is not None and now - since > PATIENCE_SECONDS:
+                self._doubt.found(captured.keys, now)
+            overdue = self._doubt.overdue(now)
+        if overdue:
+            self._log.emit(
+                "capture.doubted",
+                capture=follower.capture,
+                orders=len(overdue),
+                order_key=overdue[0],
+            )

@@ -1,0 +1,27 @@
+from syncd.core.doubt import HEARD_SECONDS, Doubt
+
+
+def test_what_only_the_poll_found_is_told_once_the_patience_ends() -> None:
+    """Once, and not before."""
+    doubt = Doubt(10)
+    doubt.found(["1", "2"], 100)
+    assert doubt.overdue(110) == []
+    assert doubt.overdue(111) == ["1", "2"]
+    assert doubt.overdue(200) == []
+
+
+def test_what_the_follower_hears_of_is_no_doubt() -> None:
+    """Whether it hears of it after the poll or had heard of it before."""
+    doubt = Doubt(10)
+    doubt.heard(["1"], 99)
+    doubt.found(["1", "2"], 100)
+    doubt.heard(["2"], 105)
+    assert doubt.overdue(200) == []
+
+
+def test_what_was_heard_long_ago_counts_no_more() -> None:
+    """So that memory does not grow, and a later confirmation is looked at anew."""
+    doubt = Doubt(10)
+    doubt.heard(["1"], 0)
+    doubt.found(["1"], HEARD_SECONDS + 1)
+    assert doubt.overdue(HEARD_SECONDS + 12) == ["1"]
