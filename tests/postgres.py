@@ -24,6 +24,8 @@ SETTINGS = {
     "listen_addresses": "''",
     "log_min_messages": "fatal",
 }
+STANDBY = "standby"
+IN_STEP = "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
 
 
 def _binaries() -> Path:
@@ -34,7 +36,13 @@ def _binaries() -> Path:
 class Cluster:
     """A throw-away server on a Unix socket; PostgreSQL never runs as root."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] = SETTINGS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] = SETTINGS,
+        *,
+        primary: "Cluster | None" = None,
+    ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self._bin = _binaries()
@@ -44,6 +52,13 @@ class Cluster:
             self._bin = runnable(self._bin, folder)
             entry = pwd.getpwnam(self._user)
             os.chown(folder, entry.pw_uid, entry.pw_gid)
+        self._copy(primary) if primary else self._initialise()
+        lines = [f"{name} = {value}\n" for name, value in settings.items()]
+        lines.append(f"unix_socket_directories = '{folder}'\n")
+        with (self.data / "postgresql.auto.conf").open("a") as file:
+            file.writelines(lines)
+
+    def _initialise(self) -> None:
         self._pg(
             "initdb",
             "-D",
@@ -55,10 +70,18 @@ class Cluster:
             "--no-sync",
             "--locale=C.UTF-8",
         )
-        lines = [f"{name} = {value}\n" for name, value in settings.items()]
-        lines.append(f"unix_socket_directories = '{folder}'\n")
-        with (self.data / "postgresql.auto.conf").open("a") as file:
-            file.writelines(lines)
+
+    def _copy(self, primary: "Cluster") -> None:
+        self._pg(
+            "pg_basebackup",
+            "-D",
+            str(self.data),
+            "-d",
+            f"host={primary.folder} user=postgres application_name={STANDBY}",
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+        )
 
     def _pg(self, program: str, *arguments: str) -> None:
         subprocess.run(
@@ -85,8 +108,25 @@ class Cluster:
     def stop(self, mode: str = "fast") -> None:
         self._pg("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
 
+    def promote(self) -> None:
+        """Make a standby the primary; it writes when this returns."""
+        self._pg("pg_ctl", "-D", str(self.data), "-w", "promote")
+
+    def set(self, name: str, value: str) -> None:
+        self.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.sql("SELECT pg_reload_conf()")
+
+    def holds(self, query: str) -> bool:
+        """Tell whether a query's only value is true."""
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            row = connection.execute(query).fetchone()
+        return row == (True,)
+
     def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
         return f"host={self.folder} dbname={database} user={user}"
+
+    def runs(self) -> bool:
+        return (self.data / "postmaster.pid").exists()
 
     def sql(self, statement: str, database: str = "postgres") -> None:
         with psycopg.connect(self.dsn(database), autocommit=True) as connection:
@@ -94,15 +134,35 @@ class Cluster:
 
 
 @contextmanager
-def cluster(settings: Mapping[str, str] = SETTINGS) -> Iterator[Cluster]:
+def cluster(
+    settings: Mapping[str, str] = SETTINGS, *, primary: Cluster | None = None
+) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="syncd-pg-", dir="/tmp"))
-    server = Cluster(folder, settings)
+    server = Cluster(folder, settings, primary=primary)
     server.start()
     try:
         yield server
     finally:
-        server.stop("immediate")
+        if server.runs():
+            server.stop("immediate")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def standby(primary: Cluster) -> Iterator[Cluster]:
+    """A hot standby: from here on the primary acknowledges what it has replayed.
+
+    Whoever fails over stops the primary first (`stop("immediate")`), then promotes.
+    """
+    with cluster({}, primary=primary) as server:
+        primary.set("synchronous_commit", "remote_apply")
+        primary.set("synchronous_standby_names", STANDBY)
+        wait_until(lambda: primary.holds(IN_STEP))
+        try:
+            yield server
+        finally:
+            if primary.runs():
+                primary.set("synchronous_standby_names", "")
 
 
 def wait_until(condition: object, seconds: float = 15.0) -> None:
