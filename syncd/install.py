@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from syncd.connections import Connections
 from syncd.database import Database, identifier, named, vetted
 from syncd.errors import SchemaMismatchError
 from syncd.share import shared
@@ -23,11 +24,16 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names in an operator's database: the daemon's role and the two views."""
+    """The names in an operator's database: the daemon's role and the two views.
+
+    Attributes:
+        ledger_role: The role in the ledger's database, if that is another one.
+    """
 
     role: str
     confirmed: str
     purchases: str
+    ledger_role: str | None = None
 
 
 def role_of(dsn: str) -> str | None:
@@ -51,38 +57,55 @@ def migrations(done: Sequence[int] = ()) -> list[Script]:
     return scripts
 
 
-def grants(names: Names, *, views: bool) -> list[Script]:
-    """List the grants for the daemon's role; on the views only where they exist."""
-    files = ["grants.sql", *(["grants_views.sql"] if views else [])]
-    identifiers = {
-        "role": sql.Identifier(names.role),
-        "confirmed": identifier(names.confirmed),
-        "purchases": identifier(names.purchases),
-    }
-    folder = shared("sql")
-    return [
-        Script(
-            f, vetted((folder / f).read_text(encoding="utf-8")).format(**identifiers)
-        )
-        for f in files
-    ]
+def ledger_grants(names: Names) -> Script:
+    """Give the grants on the ledger for the daemon's role."""
+    role = sql.Identifier(names.ledger_role or names.role)
+    return _script("grants.sql", role=role)
 
 
-def install(database: Database, names: Names) -> list[str]:
+def view_grants(names: Names) -> Script:
+    """Give the grants on the two views for the daemon's role."""
+    views = [identifier(names.confirmed), identifier(names.purchases)]
+    dotted = (names.confirmed, names.purchases)
+    schemas = sorted({name.rpartition(".")[0] or "public" for name in dotted})
+    return _script(
+        "grants_views.sql",
+        role=sql.Identifier(names.role),
+        confirmed=views[0],
+        purchases=views[1],
+        schemas=sql.SQL(", ").join(map(sql.Identifier, schemas)),
+    )
+
+
+def _script(title: str, **identifiers: sql.Composable) -> Script:
+    text = (shared("sql") / title).read_text(encoding="utf-8")
+    return Script(title, vetted(text).format(**identifiers))
+
+
+def install(connections: Connections, names: Names) -> list[str]:
     """Bring the ledger up to date and grant what the daemon needs.
+
+    Args:
+        connections: As roles that may create the ledger, and grant on the views.
+        names: For whom, and which views; granted on only where they exist.
 
     Returns:
         Titles of what was run, in order; run again, it changes nothing more.
     """
-    with database.transaction():
-        scripts = migrations(installed(database))
-        both = all(
-            database.all(named("columns"), view=view)
-            for view in (names.confirmed, names.purchases)
-        )
-        for script in scripts + grants(names, views=both):
-            database.run(script.statement)
+    ledger, source = connections.ledger, connections.source
+    with ledger.transaction():
+        scripts = migrations(installed(ledger))
+        for script in [*scripts, ledger_grants(names)]:
+            ledger.run(script.statement)
+        if have_views(source, names):
+            source.run(view_grants(names).statement)
     return [script.title for script in scripts]
+
+
+def have_views(source: Database, names: Names) -> bool:
+    """Tell whether both views exist."""
+    views = (names.confirmed, names.purchases)
+    return all(source.all(named("columns"), view=view) for view in views)
 
 
 def installed(database: Database) -> list[int]:
@@ -107,5 +130,4 @@ def uninstall(database: Database) -> None:
 
 def uninstallation() -> Script:
     """Give the SQL that `uninstall` runs."""
-    text = (shared("sql") / "uninstall.sql").read_text(encoding="utf-8")
-    return Script("uninstall.sql", vetted(text).format())
+    return _script("uninstall.sql")

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 
+from syncd.connections import Connections
 from syncd.database import Database
 from syncd.install import Names, install
 
@@ -39,22 +41,40 @@ class Shop:
     owner: str
     role: str
     dsn: str
+    state: str | None = None  # whoever owns the ledger's database, if that is another
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @classmethod
-    def open(cls, owner: str, *, views: bool = True) -> "Shop":
+    def open(
+        cls, owner: str, *, views: bool = True, state: str | None = None
+    ) -> "Shop":
         name = psycopg.conninfo.conninfo_to_dict(owner)["dbname"]
         role = f"role_{name}"
-        shop = cls(owner, role, psycopg.conninfo.make_conninfo(owner, user=role))
+        dsn = psycopg.conninfo.make_conninfo(owner, user=role)
+        shop = cls(owner, role, dsn, state)
         shop.sql(TABLES.replace("{role}", role))
-        database = Database(owner)
+        source = Database(owner)
+        owners = Connections(source, Database(state) if state else source)
         names = Names(role, "syncd.confirmed_orders", "syncd.purchases")
-        install(database, names)
+        install(owners, names)
         if views:
+            shop.sql("CREATE SCHEMA IF NOT EXISTS syncd")
             shop.sql(VIEWS)
-            install(database, names)
-        database.close()
+            install(owners, names)
+        owners.close()
         return shop
+
+    @property
+    def state_dsn(self) -> str | None:
+        """How the daemon reaches a ledger in another database."""
+        if self.state is None:
+            return None
+        return psycopg.conninfo.make_conninfo(self.state, user=self.role)
+
+    def ledger(self, query: str) -> list[tuple[object, ...]]:
+        """Ask the ledger's database, wherever that is."""
+        with psycopg.connect(self.state or self.owner, autocommit=True) as connection:
+            return connection.execute(query.encode()).fetchall()
 
     def sql(self, statement: str) -> None:
         with psycopg.connect(self.owner, autocommit=True) as connection:
@@ -75,17 +95,29 @@ class Shop:
         )
         return [f"W-{row[0]}" for row in rows]
 
-    def configure(self, folder: Path, endpoint: str, **squeezely: object) -> Path:
+    def configure(
+        self,
+        folder: Path,
+        endpoint: str,
+        source: Mapping[str, object] | None = None,
+        **squeezely: object,
+    ) -> Path:
         """Write a configuration with quick settings."""
         lines = [f"{name} = {_toml(value)}" for name, value in squeezely.items()]
+        lines += ["[state]", f'directory = "{folder}"']
+        lines += [f'dsn = "{self.state_dsn}"'] if self.state_dsn else []
+        reading = {
+            "dsn": self.dsn,
+            "poll_interval": "100ms",
+            "lookback": "5s",
+            "settle": "1s",
+        } | dict(source or {})
+        read = "\n".join(f"{name} = {_toml(value)}" for name, value in reading.items())
         path = folder / "syncd.toml"
         path.write_text(
             f"""feed = "shop"
 [source]
-dsn = "{self.dsn}"
-poll_interval = "100ms"
-lookback = "5s"
-settle = "1s"
+{read}
 [squeezely]
 endpoint = "{endpoint}"
 account = "SQ-SANDBOX"

@@ -19,6 +19,7 @@ from typing import Self, cast
 
 from psycopg import sql
 
+from syncd.connections import Connections
 from syncd.database import Database, vetted
 from syncd.demo.browsers import Browsers
 from syncd.demo.pace import Pace
@@ -60,9 +61,9 @@ def open_shop(owner: Database) -> None:
     owner.run(_statements()["role"])
     owner.run(_statements()["tables"])
     owner.run(_statements()["register"], customers=json.dumps(customers()))
-    install(owner, NAMES)
+    install(Connections(owner, owner), NAMES)
     owner.run(_statements()["views"])
-    install(owner, NAMES)
+    install(Connections(owner, owner), NAMES)
 
 
 def count_confirmed(owner: Database) -> int:

@@ -37,7 +37,8 @@ class Desk:
     ) -> None:
         self.shop = shop
         self.sandbox = sandbox
-        settings = load(shop.configure(folder, sandbox.endpoint, **squeezely), KEY)
+        config = shop.configure(folder, sandbox.endpoint, None, **squeezely)
+        settings = load(config, KEY)
         self.size = settings.squeezely.orders_per_batch
         self.database = Database(shop.dsn, application_name="syncd/shop/delivery-0")
         self.source = Source(self.database, "syncd.confirmed_orders", "syncd.purchases")

@@ -117,7 +117,7 @@ def test_the_daemons_role_may_not(shop: Shop, statement: str) -> None:
 def test_installing_again_changes_nothing(shop: Shop) -> None:
     """It finds the migrations done, and grants once more."""
     database = Database(shop.owner)
-    assert install(database, Names(shop.role, *NAMES)) == []
+    assert install(Connections(database, database), Names(shop.role, *NAMES)) == []
     assert installed(database) == [1, 2]
     database.close()
 
@@ -144,7 +144,7 @@ def test_a_ledger_of_an_older_syncd_is_brought_up_to_date(database: str) -> None
         SELECT 1, '1', now(), batch_id FROM syncd.batch;
         """
     )
-    titles = install(owner, Names(shop.role, *NAMES))
+    titles = install(Connections(owner, owner), Names(shop.role, *NAMES))
     owner.close()
     daemons = Database(shop.dsn)
     feed = Feeds(Connections(daemons, daemons), "shop").get()

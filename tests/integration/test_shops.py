@@ -37,10 +37,10 @@ def real_shop(request: pytest.FixtureRequest, database: str) -> Iterator[Shop]:
     shop = Shop(database, role, dsn)
     shop.sql(f"CREATE ROLE {role} LOGIN")
     owner = Database(database)
-    install(owner, Names(role, *NAMES))
+    install(Connections(owner, owner), Names(role, *NAMES))
     with psycopg.connect(database, autocommit=True) as connection:
         apply_views(connection, name)
-    install(owner, Names(role, *NAMES))
+    install(Connections(owner, owner), Names(role, *NAMES))
     owner.close()
     yield shop
     shop.close()

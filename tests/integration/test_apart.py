@@ -1,0 +1,111 @@
+"""The ledger in one PostgreSQL, the orders in another."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from postgres import Cluster, cluster, wait_until
+from shop import Shop
+
+from syncd.cli import cli
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Cluster]:
+    """A second server, for ledgers."""
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def apart(database: str, elsewhere: Cluster) -> Iterator[Shop]:
+    """A shop whose ledger is on the other server."""
+    name = database.split("dbname=")[1].split(maxsplit=1)[0]
+    elsewhere.sql(f"CREATE DATABASE {name}")
+    elsewhere.sql(f"CREATE ROLE role_{name} LOGIN")
+    shop = Shop.open(database, state=elsewhere.dsn(name))
+    yield shop
+    shop.close()
+    elsewhere.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    elsewhere.sql(f"DROP ROLE role_{name}")
+
+
+def test_orders_are_delivered_and_nothing_is_written_beside_them(
+    apart: Shop, tmp_path: Path
+) -> None:
+    """The shop's database has the two views and no table of syncd's."""
+    with Sandbox() as sandbox:
+        config = apart.configure(tmp_path, sandbox.endpoint)
+        apart.confirm(3)
+        daemon = apart.start(config)
+        wait_until(lambda: "daemon.started" in config.with_suffix(".log").read_text())
+        orders = apart.confirm(250)
+        wait_until(lambda: sandbox.book.totals.orderids == 250, 30)
+        daemon.terminate()
+        assert daemon.wait(15) == 0
+        assert {sandbox.book.posts(order) for order in orders} == {1}
+    assert apart.ledger("SELECT count(*), count(*) FILTER (WHERE capture = 'poll') "
+                        "FROM syncd.ledger") == [(253, 250)]  # fmt: skip
+    assert apart.rows("SELECT relname FROM pg_class WHERE relkind IN ('r', 'S') "
+                      "AND relnamespace = 'syncd'::regnamespace") == []  # fmt: skip
+
+
+@pytest.mark.parametrize("away", ["orders", "ledger"])
+def test_either_server_may_go_away(tmp_path: Path, away: str) -> None:
+    """Nothing is lost, nothing repeated; the process stays."""
+    with cluster() as orders, cluster() as ledger, Sandbox() as sandbox:
+        orders.sql("CREATE DATABASE shop")
+        ledger.sql("CREATE DATABASE shop")
+        ledger.sql("CREATE ROLE role_shop LOGIN")
+        shop = Shop.open(orders.dsn("shop"), state=ledger.dsn("shop"))
+        config = shop.configure(tmp_path, sandbox.endpoint)
+        daemon = shop.start(config)
+        log = config.with_suffix(".log")
+        try:
+            wait_until(lambda: "daemon.started" in log.read_text(), 30)
+            confirmed = shop.confirm(30)
+            wait_until(lambda: sandbox.book.totals.orderids == 30)
+            server = orders if away == "orders" else ledger
+            server.stop()
+            wait_until(lambda: "source.failed" in log.read_text())
+            if away == "ledger":
+                confirmed += shop.confirm(15)
+            server.start()
+            confirmed += shop.confirm(15)
+            wait_until(lambda: sandbox.book.totals.orderids == len(confirmed), 40)
+            assert {sandbox.book.posts(order) for order in confirmed} == {1}
+            daemon.terminate()
+            assert daemon.wait(15) == 0
+        finally:
+            shop.close()
+
+
+def test_commands_look_at_both(apart: Shop, tmp_path: Path) -> None:
+    """Status, explain, check, preview and reset find what they need."""
+    with Sandbox() as sandbox:
+        config = str(apart.configure(tmp_path, sandbox.endpoint))
+        past = apart.confirm(1)[0]
+        apart.sql("UPDATE orders SET confirmed_at = now() - interval '2 days'")
+        environment = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
+
+        def syncd(*arguments: str) -> str:
+            result = CliRunner().invoke(
+                cli, [*arguments, "--config", config], env=environment
+            )
+            assert result.exit_code == 0, (result.output, result.exception)
+            return result.output
+
+        syncd("run", "--once")
+        reset = syncd("watermark", "reset", "--to", "2020-01-01", "--yes")
+        assert "1 confirmed orders, 0 of them in the ledger" in reset
+        syncd("run", "--once")
+        assert sandbox.book.posts(past) == 1
+        assert json.loads(syncd("status", "--json"))["delivered"] == 1
+        assert "delivered" in syncd("explain", past)
+        assert '"orderid"' in syncd("preview", past)
+        assert "ledger: installed" in syncd("check")
