@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Literal, cast
 
 from syncd.config import Settings
-from syncd.connections import Connections, source_on
+from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
 from syncd.errors import SyncdError
 from syncd.feed import Feeds
@@ -34,6 +34,7 @@ def run_checks(settings: Settings, connections: Connections) -> list[Finding]:
     source = source_on(settings, connections)
     checks: list[Callable[[], Iterator[Finding]]] = [
         lambda: _ledger(settings, connections),
+        lambda: _standby(connections),
         lambda: _views(source),
         lambda: _types(settings, source),
         lambda: _plans(source),
@@ -61,6 +62,21 @@ def _ledger(settings: Settings, connections: Connections) -> Iterator[Finding]:
     feed = feeds.find()
     state = f"started {feed.started_at:%Y-%m-%d %H:%M}" if feed else "not started yet"
     yield Finding("ok", "ledger", f"installed; feed {settings.feed!r} {state}")
+
+
+def _standby(connections: Connections) -> Iterator[Finding]:
+    """Tell what a hot standby can prove, and what not."""
+    transactions = transactions_of(connections)
+    if transactions.is_blind:
+        yield Finding(
+            "warning",
+            "source",
+            "is a hot standby; without its primary nobody can tell which transactions "
+            "run, so one longer than lookback may hide an order until reconciliation",
+            "Set source.primary_dsn to where the shop writes.",
+        )
+    elif transactions.written() is not None:
+        yield Finding("ok", "source", "is a hot standby; its primary answers")
 
 
 def _views(source: Source) -> Iterator[Finding]:

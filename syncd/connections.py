@@ -8,14 +8,20 @@ from dataclasses import dataclass
 from syncd.config import Settings
 from syncd.database import Database
 from syncd.source import Source
+from syncd.transactions import Transactions
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """The two databases that a feed lies between; each opens on first use."""
+    """The two databases that a feed lies between; each opens on first use.
+
+    Attributes:
+        primary: Where the shop writes, should the source be a hot standby.
+    """
 
     source: Database
     ledger: Database
+    primary: Database | None = None
 
     @property
     def is_one(self) -> bool:
@@ -26,19 +32,25 @@ class Connections:
         """Close both; the next use opens them again."""
         self.source.close()
         self.ledger.close()
+        if self.primary is not None:
+            self.primary.close()
 
 
 def connect(settings: Settings, role: str) -> Connections:
     """Make the connections for one part; `role` shows in `pg_stat_activity`."""
     source = _database(settings, settings.source_dsn.get_secret_value(), role)
     state = settings.state_dsn.get_secret_value()
-    return Connections(source, _database(settings, state, role) if state else source)
+    primary = settings.primary_dsn.get_secret_value()
+    return Connections(
+        source,
+        _database(settings, state, role) if state else source,
+        _database(settings, primary, role) if primary else None,
+    )
 
 
-def connect_primary(settings: Settings, role: str) -> Database | None:
-    """Make a connection to the primary of a hot standby; None when none is named."""
-    dsn = settings.primary_dsn.get_secret_value()
-    return _database(settings, dsn, role) if dsn else None
+def transactions_of(connections: Connections) -> Transactions:
+    """Make the view of the shop's transactions on a part's connections."""
+    return Transactions(connections.source, connections.primary)
 
 
 def source_on(settings: Settings, connections: Connections) -> Source:

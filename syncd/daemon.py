@@ -19,7 +19,7 @@ from syncd import __version__
 from syncd.capture.follower import Follower
 from syncd.capture.poll import Poll
 from syncd.config import Settings
-from syncd.connections import Connections, connect, source_on
+from syncd.connections import Connections, connect, source_on, transactions_of
 from syncd.delivery import Delivery
 from syncd.errors import ConfigError, DatabaseUnavailableError, ExitCode
 from syncd.feed import Feed, Feeds
@@ -29,7 +29,6 @@ from syncd.log import Log
 from syncd.pulse import read_pulse
 from syncd.reaction import Reactions
 from syncd.rendering import refuse_unknown_fields
-from syncd.transactions import Transactions
 from syncd.watch import UNDERNEATH, Watch
 from syncd.worker import Bell, Pace, Worker
 
@@ -153,14 +152,19 @@ class Daemon:
 
     def _make_poll(self, feed: Feed) -> Poll:
         connections = self._connect("capture")
+        transactions = transactions_of(connections)
         poll = Poll(
-            Transactions(connections.source),
+            transactions,
             source_on(self._settings, connections),
             Ledger(connections.ledger, feed.feed_id),
             lookback=self._settings.source.lookback,
             size=self._settings.squeezely.orders_per_batch,
         )
-        connections.source.on_open(poll.forget)
+        for database in (connections.source, connections.primary):
+            if database is not None:
+                database.on_open(poll.forget)
+        if transactions.is_blind:
+            self._log.emit("source.unproven")
         return poll
 
     def _make_worker(self, number: int) -> Worker:

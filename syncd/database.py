@@ -25,6 +25,8 @@ from syncd.errors import (
 )
 
 Row = tuple[object, ...]
+Statement = sql.Composed
+"""A statement that may be run; made by `named` only."""
 
 _CONNECT = {
     "connect_timeout": 5,
@@ -172,6 +174,11 @@ def _translate(error: psycopg.Error, dsn: str) -> SyncdError:
     message = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
     if state is None:
         return _connect_fault(message, dsn)
+    if state == "25006":
+        return DatabaseUnavailableError(
+            f"PostgreSQL at {describe(dsn)} is a hot standby and takes no writes",
+            "Name the primary, or set [state] dsn to a database that may be written.",
+        )
     if state == "42501":
         return PermissionDeniedError(
             message, "Run `syncd install` as the views' owner."

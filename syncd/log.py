@@ -139,6 +139,13 @@ EVENTS: Mapping[str, Event] = {
         "the database does not answer or a view is broken; syncd tries again",
         "see `syncd check`",
     ),
+    "source.unproven": Event(
+        "warning",
+        (),
+        "the orders are read on a hot standby whose primary cannot be asked: an order "
+        "of a transaction longer than `lookback` is found by reconciliation only",
+        "set `source.primary_dsn`",
+    ),
     "source.recovered": Event("info", ("down_seconds",), "the database answers again"),
     "heartbeat": Event(
         "info",

@@ -2,8 +2,30 @@
 -- what comes back. Braces are identifiers of the operator's views; the rest is fixed.
 
 -- name: clock :one
--- The upper end of a window, before `running` is read.
-SELECT clock_timestamp();
+-- The upper end of a window, before `running` is read; on a hot standby also the time of
+-- what was replayed last.
+SELECT clock_timestamp(), pg_is_in_recovery(),
+       CASE WHEN pg_is_in_recovery()
+            THEN coalesce(pg_last_xact_replay_timestamp(), 'epoch') END;
+
+-- name: written :one
+-- How far the primary has written. Asked after transactions have ended, it lies behind
+-- their commits, also asynchronous ones; fails on a server that is no primary. Where the
+-- next record would begin behind a page's header (24 bytes, a segment's first: 40), the
+-- end of the last record lies before it, and a standby would not get any further.
+SELECT (i.lsn - CASE WHEN mod(i.lsn - '0/0', i.segment) = 40 THEN 40
+                     WHEN mod(i.lsn - '0/0', i.page) = 24
+                      AND mod(i.lsn - '0/0', i.segment) <> 24 THEN 24
+                     ELSE 0 END)::text
+  FROM (SELECT pg_current_wal_insert_lsn() AS lsn,
+               current_setting('wal_block_size')::numeric AS page,
+               pg_size_bytes(current_setting('wal_segment_size'))::numeric AS segment)
+       AS i;
+
+-- name: has_replayed :one
+-- Whether a hot standby shows everything up to a position of its primary's.
+SELECT pg_is_in_recovery()
+       AND pg_last_wal_replay_lsn() >= %(position)s::pg_lsn;
 
 -- name: running :many
 -- Transactions that run now, without one's own; other databases' are left out.

@@ -13,7 +13,7 @@ from syncd.core.window import Vxid, Window, with_prepared, without_ended
 from syncd.errors import SyncdError
 from syncd.ledger import Admitted, Ledger
 from syncd.source import Source
-from syncd.transactions import Transactions
+from syncd.transactions import Lsn, Transactions
 
 SLACK = timedelta(seconds=5)
 """How far before the last look an ordinary look begins."""
@@ -53,12 +53,14 @@ class Poll:
         self._ledger = ledger
         self._lookback = lookback
         self._size = size
+        transactions.on_move(self.forget)
         self._step = max(timedelta(seconds=1), min(lookback / 60, timedelta(seconds=5)))
         self.forget()
 
     def forget(self) -> None:
         """Start over; for a new connection, since transaction ids may be reused."""
         self._window: Window | None = None
+        self._awaited: Lsn | None = None
         self._opened_at: datetime | None = None
         self._seen: dict[Vxid, datetime] = {}
         self._looked_at: datetime | None = None
@@ -84,7 +86,7 @@ class Poll:
         orders, keys = found.orders, [*found.keys]
         self._advance(now, running)
         watermark = None
-        if self._window is not None and self._window.is_closable:
+        if self._window is not None and self._may_close(self._window):
             late, watermark = self._close(self._window)
             orders += late.orders
             keys += late.keys
@@ -144,6 +146,17 @@ class Poll:
         if window and (window.is_ready_for_prepared or window.prepared):
             self._window = with_prepared(window, self._transactions.prepared())
 
+    def _may_close(self, window: Window) -> bool:
+        """Tell whether all that could add to the window has ended, and shows here.
+
+        On a hot standby a position of the primary's is awaited that was read after
+        they had ended, so that it lies behind their commits.
+        """
+        if not window.is_closable:
+            return False
+        self._awaited = self._awaited or self._transactions.written()
+        return self._transactions.has_arrived(self._awaited)
+
     def _close(self, window: Window) -> tuple[Admitted, datetime | None]:
         """Read the window once more and move the watermark, in one transaction."""
         with self._ledger.admission() as watermark:
@@ -151,5 +164,5 @@ class Poll:
             if watermark < window.upper:
                 orders = self._admit(watermark, window.upper)
             moved = self._ledger.move_watermark(window.upper)
-        self._window = None
+        self._window = self._awaited = None
         return orders, window.upper if moved else None

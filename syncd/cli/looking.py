@@ -10,7 +10,7 @@ from syncd.capture.poll import HELD_SECONDS
 from syncd.check import as_json, run_checks
 from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
-from syncd.connections import Connections, source_on
+from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
 from syncd.errors import ExitCode, OrderUnknownError
 from syncd.feed import Feeds
@@ -18,7 +18,6 @@ from syncd.pulse import Pulse, read_pulse, read_totals
 from syncd.rendering import rules_of
 from syncd.squeezely import encode
 from syncd.story import tell
-from syncd.transactions import Transactions
 
 LAG_LIMIT_SECONDS = 600.0
 """Lag from which `syncd status` calls a feed degraded."""
@@ -116,7 +115,7 @@ def _holders(
     expected = settings.source.lookback.total_seconds() + HELD_SECONDS
     if pulse.watermark_age_seconds < expected:
         return None
-    holders = Transactions(connections.source).holders()
+    holders = transactions_of(connections).holders()
     return [
         f"pid {pid} {application or ''} since {started or 'unknown'}"
         for pid, application, _, started in holders

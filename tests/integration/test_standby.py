@@ -1,8 +1,30 @@
+"""Orders read on a hot standby: replay lag, its primary's transactions, promotion."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
 import psycopg
 import pytest
-from postgres import cluster, standby
+from postgres import Cluster, cluster, standby, wait_until
+from psycopg.conninfo import make_conninfo
+from shop import Shop
+
+from syncd.capture.poll import Poll
+from syncd.connections import Connections
+from syncd.database import Database, statements
+from syncd.errors import DatabaseUnavailableError
+from syncd.feed import Feeds
+from syncd.ledger import Ledger
+from syncd.sandbox import Sandbox
+from syncd.source import Source
+from syncd.transactions import Transactions
 
 pytestmark = pytest.mark.db
+
+LOOKBACK = timedelta(milliseconds=50)
 
 
 def test_a_promoted_standby_has_all_that_was_acknowledged() -> None:
@@ -16,3 +38,209 @@ def test_a_promoted_standby_has_all_that_was_acknowledged() -> None:
         second.promote()
         second.sql("INSERT INTO kept VALUES (3)")
         assert second.holds("SELECT count(*) = 2 FROM kept")
+
+
+@dataclass
+class Pair:
+    """A shop on a primary, its hot standby, and a ledger on a third server."""
+
+    primary: Cluster
+    second: Cluster
+    shop: Shop
+
+    @property
+    def standby_dsn(self) -> str:
+        return self.second.dsn("shop", self.shop.role)
+
+    def in_step(self) -> None:
+        """Wait until the standby shows all that the primary has written."""
+        written = self.shop.value(statements()["written"])
+        wait_until(
+            lambda: self.second.holds(f"SELECT pg_last_wal_replay_lsn() >= '{written}'")
+        )
+
+    def pause(self) -> None:
+        """Stop the standby's replay; the primary goes on."""
+        self.second.sql("SELECT pg_wal_replay_pause()")
+        wait_until(
+            lambda: self.second.holds("SELECT pg_get_wal_replay_pause_state()='paused'")
+        )
+
+    def resume(self) -> None:
+        self.second.sql("SELECT pg_wal_replay_resume()")
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    with cluster() as primary, cluster() as ledgers:
+        primary.sql("CREATE DATABASE shop")
+        ledgers.sql("CREATE DATABASE shop")
+        ledgers.sql("CREATE ROLE role_shop LOGIN")
+        shop = Shop.open(primary.dsn("shop"), state=ledgers.dsn("shop"))
+        with cluster({}, primary=primary) as second:
+            made = Pair(primary, second, shop)
+            made.in_step()
+            yield made
+        shop.close()
+
+
+@contextmanager
+def polling(pair: Pair, *, with_primary: bool = True) -> Iterator["Reader"]:
+    reader = Reader(pair, with_primary=with_primary)
+    try:
+        yield reader
+    finally:
+        reader.connections.close()
+
+
+class Reader:
+    """A poll on the standby, in this process."""
+
+    def __init__(self, pair: Pair, *, with_primary: bool) -> None:
+        self.pair = pair
+        self.connections = Connections(
+            Database(pair.standby_dsn),
+            Database(pair.shop.state_dsn or ""),
+            Database(pair.shop.dsn) if with_primary else None,
+        )
+        names = ("syncd.confirmed_orders", "syncd.purchases")
+        source = Source(self.connections.source, *names, beside_ledger=False)
+        feed = Feeds(self.connections, "shop").start(source, LOOKBACK)
+        self.ledger = Ledger(self.connections.ledger, feed.feed_id)
+        self.transactions = Transactions(
+            self.connections.source, self.connections.primary
+        )
+        self._poll = Poll(
+            self.transactions, source, self.ledger, lookback=LOOKBACK, size=100
+        )
+        vars(self._poll)["_step"] = timedelta(0)
+        self.connections.source.on_open(self._poll.forget)
+
+    def poll(self, times: int = 1) -> int:
+        return sum(self._poll.poll().orders for _ in range(times))
+
+    def taken(self) -> list[object]:
+        rows = self.pair.shop.ledger("SELECT order_key FROM syncd.ledger ORDER BY 1")
+        return [row[0] for row in rows]
+
+
+def order_in(connection: psycopg.Connection) -> str:
+    row = connection.execute(
+        "INSERT INTO orders (confirmed_at) VALUES (now()) RETURNING id::text"
+    ).fetchone()
+    assert row
+    return str(row[0])
+
+
+def test_the_watermark_waits_for_the_replay_of_what_has_ended(pair: Pair) -> None:
+    """A commit that the standby does not show yet is not passed."""
+    with polling(pair) as reader, psycopg.connect(pair.shop.owner) as till:
+        reader.poll(3)
+        pair.pause()
+        key = order_in(till)
+        stamp = till.execute("SELECT now()").fetchone()
+        till.commit()
+        assert stamp
+        later = stamp[0] + 2 * LOOKBACK
+        wait_until(lambda: reader.transactions.clock() > later)
+        reader.poll(10)
+        assert reader.taken() == []
+        assert reader.ledger.watermark() < stamp[0]
+        pair.resume()
+        wait_until(lambda: reader.poll() >= 0 and reader.ledger.watermark() > stamp[0])
+        assert reader.taken() == [key]
+
+
+def test_a_position_at_a_segments_end_is_reached(pair: Pair) -> None:
+    """Nothing more has to be written before an idle standby is in step."""
+    pair.shop.sql("SELECT pg_switch_wal()")
+    pair.in_step()
+    raw = pair.shop.value("SELECT pg_current_wal_insert_lsn()::text")
+    assert not pair.second.holds(f"SELECT pg_last_wal_replay_lsn() >= '{raw}'")
+
+
+def test_a_transaction_of_the_primary_holds_the_watermark(pair: Pair) -> None:
+    """The standby itself shows no transaction that has written nothing yet."""
+    with polling(pair) as reader, psycopg.connect(pair.shop.owner) as till:
+        stamp = till.execute("SELECT now()").fetchone()
+        assert stamp
+        later = stamp[0] + 4 * LOOKBACK
+        wait_until(lambda: reader.poll() >= 0 and reader.transactions.clock() > later)
+        reader.poll(5)
+        assert reader.ledger.watermark() < stamp[0]
+        key = order_in(till)
+        till.commit()
+        wait_until(lambda: reader.poll() >= 0 and reader.ledger.watermark() > stamp[0])
+        assert reader.taken() == [key]
+
+
+def test_without_the_primary_the_watermark_keeps_behind_the_replay(pair: Pair) -> None:
+    """It goes by the time of what was replayed last, less the lookback."""
+    with polling(pair, with_primary=False) as reader:
+        assert reader.transactions.is_blind
+        pair.pause()
+        stamp = pair.shop.value("SELECT clock_timestamp()")
+        pair.shop.confirm(1)
+        reader.poll(5)
+        assert reader.ledger.watermark() < stamp  # type: ignore[operator]
+        pair.resume()
+        pair.in_step()
+        assert reader.poll(3) == 1
+
+
+def test_a_promotion_starts_the_grace_period_anew(pair: Pair) -> None:
+    """The old primary's transactions say nothing of the new one's."""
+    with polling(pair) as reader, closing(psycopg.connect(pair.shop.owner)) as till:
+        order_in(till)
+        reader.poll(3)  # a window is open, held by the till
+        pair.primary.stop("immediate")
+        pair.second.promote()
+        with psycopg.connect(pair.second.dsn("shop")) as new_till:
+            key = order_in(new_till)
+            reader.poll(5)
+            stamp = new_till.execute("SELECT now()").fetchone()
+            assert stamp
+            assert reader.ledger.watermark() < stamp[0]
+            new_till.commit()
+        wait_until(lambda: reader.poll() >= 0 and reader.ledger.watermark() > stamp[0])
+        assert reader.taken() == [key]
+
+
+def test_a_primary_that_is_gone_is_waited_for(pair: Pair) -> None:
+    """Without it nothing can be said, so nothing is."""
+    with polling(pair) as reader:
+        pair.primary.stop()
+        before = reader.ledger.watermark()
+        with pytest.raises(DatabaseUnavailableError):
+            reader.poll()
+        pair.primary.start()
+        pair.shop.confirm(2)
+        wait_until(lambda: reader.poll() >= 0 and len(reader.taken()) == 2)
+        wait_until(lambda: reader.poll() >= 0 and reader.ledger.watermark() > before)
+
+
+def test_the_daemon_reads_a_standby_and_stays_through_its_promotion(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """Orders of the old primary and of the new one arrive, each once."""
+    with Sandbox() as sandbox:
+        both = f"{pair.primary.folder},{pair.second.folder}"
+        primary = make_conninfo(
+            pair.shop.dsn, host=both, target_session_attrs="read-write"
+        )
+        reading = {"dsn": pair.standby_dsn, "primary_dsn": primary}
+        config = pair.shop.configure(tmp_path, sandbox.endpoint, reading)
+        daemon = pair.shop.start(config)
+        log = config.with_suffix(".log")
+        wait_until(lambda: "daemon.started" in log.read_text(), 30)
+        orders = pair.shop.confirm(20)
+        wait_until(lambda: sandbox.book.totals.orderids == 20, 30)
+        pair.primary.stop("immediate")
+        pair.second.promote()
+        pair.shop.owner = pair.second.dsn("shop")
+        orders += pair.shop.confirm(20)
+        wait_until(lambda: sandbox.book.totals.orderids == 40, 60)
+        daemon.terminate()
+        assert daemon.wait(15) == 0
+        assert {sandbox.book.posts(order) for order in orders} == {1}
+    assert "source.unproven" not in log.read_text()
