@@ -206,6 +206,21 @@ def test_a_promotion_starts_the_grace_period_anew(pair: Pair) -> None:
         assert reader.taken() == [key]
 
 
+def test_a_position_that_was_never_replayed_is_given_up_at_a_promotion(
+    pair: Pair,
+) -> None:
+    """What the old primary had written and the standby never got does not come."""
+    with polling(pair) as reader:
+        pair.pause()
+        pair.shop.sql("SELECT txid_current()")
+        before = reader.ledger.watermark()
+        reader.poll(5)  # the window waits for a position
+        assert reader.ledger.watermark() == before
+        pair.primary.stop("immediate")
+        pair.second.promote()
+        wait_until(lambda: reader.poll() >= 0 and reader.ledger.watermark() > before)
+
+
 def test_a_primary_that_is_gone_is_waited_for(pair: Pair) -> None:
     """Without it nothing can be said, so nothing is."""
     with polling(pair) as reader:
