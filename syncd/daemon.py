@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -20,11 +21,13 @@ from syncd.capture.follower import Follower
 from syncd.capture.poll import Poll
 from syncd.config import Settings
 from syncd.connections import Connections, connect, source_on, transactions_of
+from syncd.database import Database
 from syncd.delivery import Delivery
 from syncd.errors import ConfigError, DatabaseUnavailableError, ExitCode
 from syncd.feed import Feed, Feeds
 from syncd.instance import Instance
 from syncd.ledger import Ledger
+from syncd.lineage import Lineage, Memory
 from syncd.log import Log
 from syncd.pulse import read_pulse
 from syncd.reaction import Reactions
@@ -119,6 +122,14 @@ class Daemon:
         refuse_unknown_fields(settings.source.purchases, columns)
         feed = feeds.start(source, settings.source.lookback)
         self._feed_id = feed.feed_id
+        self._lineage = Lineage(
+            self._keeper,
+            feed.feed_id,
+            settings.feed,
+            Memory.of(settings.state.directory, settings.feed),
+        )
+        self._lineage.check()
+        self._keeper.on_open(partial(self._note_promotion, self._keeper))
         self._instance = Instance(self._keeper, feed.feed_id)
         self._watch = Watch(
             self._make_poll(feed),
@@ -139,7 +150,19 @@ class Daemon:
     def _connect(self, role: str) -> Connections:
         connections = connect(self._settings, role)
         self._connections.append(connections)
+        if role != "keeper":  # that one finds the feed first
+            ledger = connections.ledger
+            ledger.on_open(partial(self._note_promotion, ledger))
         return connections
+
+    def _note_promotion(self, ledger: Database) -> None:
+        """Note on a new connection that a standby took over, before it is used."""
+        if promotion := self._lineage.note_promotion(ledger):
+            self._log.emit(
+                "database.promoted",
+                timeline=promotion.timeline,
+                orders=promotion.orders,
+            )
 
     def _make_follower(self, feed: Feed) -> Follower | None:
         """Make the capture that is configured beside the poll; None for none."""
@@ -221,6 +244,7 @@ class Daemon:
         self._sweep()
         if time.monotonic() >= self._beat_at:
             self._beat()
+            self._lineage.mark()
             beat = self._settings.log.heartbeat.total_seconds()
             self._beat_at = time.monotonic() + beat - 0.5
 

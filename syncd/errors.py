@@ -66,6 +66,13 @@ class ClonedDatabaseError(SyncdError):
     exit_code = ExitCode.CONFIG
 
 
+class StateUnavailableError(SyncdError):
+    """The daemon's own directory cannot be used."""
+
+    reaction = Reaction.RETRY
+    exit_code = ExitCode.CONFIG
+
+
 class DatabaseUnavailableError(SyncdError):
     """PostgreSQL does not answer, or broke the connection."""
 

@@ -94,7 +94,6 @@ class Ledger:
         capture: Capture,
         *,
         size: int,
-        uncertain: bool = False,
     ) -> Admitted:
         """Write the orders that the ledger lacks; within `admission`.
 
@@ -105,7 +104,6 @@ class Ledger:
             capture: Who found them; `backfill` makes them wait behind live ones, and
                 those of the `start` count as handled by somebody else.
             size: Orders that a batch may hold.
-            uncertain: Whether some may have been sent already, unknown to the ledger.
         """
         (orders, keys) = self.database.one(
             named("admit", found=found.query),
@@ -114,7 +112,6 @@ class Ledger:
             lane="backfill" if capture == "backfill" else "live",
             state="adopted" if capture == "start" else "pending",
             capture=capture,
-            uncertain=int(uncertain),
             named=NAMED_ORDERS,
             **found.params,
         )

@@ -139,6 +139,14 @@ EVENTS: Mapping[str, Event] = {
         "the database does not answer or a view is broken; syncd tries again",
         "see `syncd check`",
     ),
+    "database.promoted": Event(
+        "warning",
+        ("timeline", "orders"),
+        "a standby took over from the ledger's database and may lack its last moments: "
+        "the pending orders, and those of the last day that have to be captured again, "
+        "count as possible repeats",
+        "nothing: the last hours are reconciled",
+    ),
     "source.unproven": Event(
         "warning",
         (),

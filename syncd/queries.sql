@@ -237,8 +237,63 @@ UPDATE syncd.feed
    SET system_identifier = %(system)s,
        database_oid = %(database)s::bigint::oid,
        ledger_identifier = %(ledger_system)s,
-       ledger_oid = %(ledger_database)s::bigint::oid
+       ledger_oid = %(ledger_database)s::bigint::oid,
+       timeline = NULL,
+       accepted_at = clock_timestamp(),
+       lost_from = least(marked_at, clock_timestamp()) - interval '1 hour',
+       lost_until = clock_timestamp()
  WHERE feed = %(feed)s;
+
+-- name: lineage :one
+-- A ledger's last mark, its cluster's timeline at that time and now, and since when what
+-- a daemon remembers counts; fails on a hot standby.
+SELECT s.system_identifier, f.ledger_oid::bigint, f.mark,
+       coalesce(f.marked_at, f.started_at), coalesce(f.timeline, t.timeline),
+       t.timeline, greatest(f.started_at, f.accepted_at)
+  FROM syncd.feed AS f,
+       pg_catalog.pg_control_system() AS s,
+       (SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+               )::bit(32)::integer AS timeline) AS t
+ WHERE f.feed_id = %(feed)s;
+
+-- name: knows_host :one
+-- Whether a daemon of this host has served the feed before.
+SELECT EXISTS (SELECT
+                 FROM syncd.instance AS i
+                WHERE i.feed_id = %(feed)s
+                  AND split_part(i.host, '/', 1) = %(host)s);
+
+-- name: mark_feed :rows
+UPDATE syncd.feed
+   SET mark = mark + 1,
+       marked_at = clock_timestamp(),
+       timeline = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+                  )::bit(32)::integer
+ WHERE feed_id = %(feed)s;
+
+-- name: note_promotion :many
+-- Notes, once, that the cluster has a newer timeline than the feed: what is pending may
+-- have been sent by a claim that was lost, and is counted as uncertain.
+WITH moved AS (
+    UPDATE syncd.feed AS f
+       SET timeline = t.timeline,
+           lost_from = clock_timestamp() - interval '1 day',
+           lost_until = clock_timestamp()
+      FROM (SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+                   )::bit(32)::integer AS timeline) AS t
+     WHERE f.feed_id = %(feed)s
+       AND f.timeline < t.timeline
+    RETURNING f.feed_id, f.timeline
+), doubted AS (
+    UPDATE syncd.batch AS b
+       SET uncertain = b.uncertain + 1
+      FROM moved AS m
+     WHERE b.feed_id = m.feed_id
+       AND b.state = 'pending'
+    RETURNING b.orders
+)
+SELECT m.timeline, (SELECT coalesce(sum(d.orders), 0) FROM doubted AS d)
+  FROM moved AS m;
 
 -- name: start_feed :many
 -- Starts a feed at "now"; no row when another instance was first.
@@ -281,9 +336,16 @@ UPDATE syncd.watermark
 -- name: admit :one
 -- Writes those of the orders found that are new, or withdrawn and confirmed again, into
 -- the ledger and cuts them into batches, in order of confirmation; the last batch is
--- topped up if nobody has claimed it. Runs under lock_watermark, so that no two
+-- topped up if nobody has claimed it. Those of a time of which the ledger may have lost
+-- what it knew count as uncertain. Runs under lock_watermark, so that no two
 -- admissions of a feed overlap. Relies on ledger_order_once.
-WITH tail AS MATERIALIZED (
+WITH lost AS MATERIALIZED (
+    SELECT f.lost_from, f.lost_until
+      FROM syncd.feed AS f
+     WHERE f.feed_id = %(feed)s
+       AND f.lost_until IS NOT NULL
+       AND %(capture)s NOT IN ('start', 'backfill')
+), tail AS MATERIALIZED (
     SELECT b.batch_id, %(size)s - b.orders AS room
       FROM syncd.batch AS b
      WHERE b.batch_id = (SELECT max(p.batch_id)
@@ -296,7 +358,7 @@ WITH tail AS MATERIALIZED (
        AND b.attempts = 0
        AND b.due_at = '-infinity'
        AND b.refused_at IS NULL
-       AND b.uncertain = %(uncertain)s
+       AND b.uncertain = 0
        AND b.orders < %(size)s
        FOR NO KEY UPDATE SKIP LOCKED
 ), found AS MATERIALIZED (
@@ -313,7 +375,12 @@ WITH tail AS MATERIALIZED (
            CASE WHEN f.place < t.room THEN 0
                 ELSE 1 + (f.place - t.room) / %(size)s END AS slot
       FROM found AS f,
-           (SELECT coalesce(max(room), 0) AS room FROM tail) AS t
+           (SELECT coalesce(max(room), 0) AS room
+              FROM tail
+             WHERE NOT EXISTS (SELECT
+                                 FROM found AS d, lost
+                                WHERE d.confirmed_at > lost.lost_from
+                                  AND d.confirmed_at <= lost.lost_until)) AS t
 ), slots AS MATERIALIZED (
     SELECT s.slot, s.orders, s.oldest_at,
            CASE WHEN s.slot = 0 THEN (SELECT batch_id FROM tail)
@@ -333,7 +400,10 @@ WITH tail AS MATERIALIZED (
     INSERT INTO syncd.batch
            (batch_id, feed_id, lane, state, orders, oldest_at, uncertain, settled_at)
     SELECT s.batch_id, %(feed)s, %(lane)s, %(state)s, s.orders, s.oldest_at,
-           %(uncertain)s,
+           (SELECT count(*)
+              FROM lost
+             WHERE s.oldest_at > lost.lost_from
+               AND s.oldest_at <= lost.lost_until),
            CASE WHEN %(state)s = 'adopted' THEN clock_timestamp() END
       FROM slots AS s
      WHERE s.slot > 0

@@ -3,14 +3,19 @@
 -- Orders stamped at or before the floor were confirmed before the feed's beginning.
 -- The ledger's own cluster and database differ from the source's with [state] dsn.
 -- `mark` grows while a daemon runs; a daemon that remembers a higher one looks at a
--- ledger that went back in time.
+-- ledger that went back in time, unless somebody accepted that since. What was recorded
+-- between lost_from and lost_until may be lost (a promotion, a restore): orders of that
+-- time that are captured again may have been sent.
 ALTER TABLE syncd.feed
     ADD COLUMN floor_at          timestamptz,
     ADD COLUMN ledger_identifier bigint,
     ADD COLUMN ledger_oid        oid,
     ADD COLUMN timeline          integer,
     ADD COLUMN mark              bigint      NOT NULL DEFAULT 0,
-    ADD COLUMN marked_at         timestamptz;
+    ADD COLUMN marked_at         timestamptz,
+    ADD COLUMN accepted_at       timestamptz,
+    ADD COLUMN lost_from         timestamptz,
+    ADD COLUMN lost_until        timestamptz;
 UPDATE syncd.feed
    SET floor_at = started_at,
        ledger_identifier = system_identifier,
@@ -20,7 +25,8 @@ ALTER TABLE syncd.feed
     ALTER COLUMN ledger_identifier SET NOT NULL,
     ALTER COLUMN ledger_oid SET NOT NULL,
     ADD CONSTRAINT feed_floor_before_start CHECK (floor_at <= started_at),
-    ADD CONSTRAINT feed_mark_has_time CHECK ((mark > 0) = (marked_at IS NOT NULL));
+    ADD CONSTRAINT feed_mark_has_time CHECK ((mark > 0) = (marked_at IS NOT NULL)),
+    ADD CONSTRAINT feed_lost_goes_forward CHECK (lost_from <= lost_until);
 
 -- Which capture found the order; null for orders of an older syncd.
 ALTER TABLE syncd.ledger

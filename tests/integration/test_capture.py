@@ -638,7 +638,6 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
         lane="live",
         state="pending",
         capture="poll",
-        uncertain=0,
         named=100,
         **found.params,
     )

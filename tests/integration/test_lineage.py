@@ -1,0 +1,253 @@
+"""Copies, restores and promotions of the ledger's database."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from postgres import Cluster, cluster, standby, wait_until
+from psycopg.conninfo import make_conninfo
+from shop import Shop
+
+from syncd import lineage
+from syncd.cli import cli
+from syncd.database import Database
+from syncd.errors import ClonedDatabaseError, StateUnavailableError
+from syncd.lineage import Lineage, Memory, Promotion
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+
+@dataclass
+class Scene:
+    """A shop on a server of its own, and a daemon with a place to remember."""
+
+    server: Cluster
+    shop: Shop
+    sandbox: Sandbox
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "syncd.toml"
+
+    @property
+    def log(self) -> list[dict[str, object]]:
+        lines = self.config.with_suffix(".log").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        return [line for line in self.log if line["event"] == name]
+
+    def run(self) -> subprocess.Popen[str]:
+        self.config.with_suffix(".log").write_text("")
+        daemon = self.shop.start(self.config)
+        wait_until(lambda: self.events("heartbeat") or daemon.poll() is not None, 30)
+        return daemon
+
+    def deliver(self, count: int) -> list[str]:
+        """Confirm orders and wait until all of them have arrived."""
+        orders = self.shop.confirm(count)
+        wait_until(lambda: all(self.sandbox.book.posts(o) for o in orders), 30)
+        return orders
+
+    def stop(self, daemon: subprocess.Popen[str]) -> None:
+        daemon.terminate()
+        assert daemon.wait(15) == 0
+
+    def syncd(self, *arguments: str) -> str:
+        environment = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
+        command = [*arguments, "--config", str(self.config)]
+        result = CliRunner().invoke(cli, command, env=environment)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def marked(self) -> None:
+        """Wait until the daemon has remembered what it did so far."""
+        before = self.shop.value("SELECT mark FROM syncd.feed")
+        wait_until(lambda: self.shop.value("SELECT mark FROM syncd.feed") != before)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with cluster() as server, Sandbox() as sandbox:
+        server.sql("CREATE DATABASE shop")
+        shop = Shop.open(server.dsn("shop"))
+        made = Scene(server, shop, sandbox, tmp_path)
+        shop.configure(tmp_path, sandbox.endpoint)
+        yield made
+        shop.close()
+
+
+def copy_of(server: Cluster) -> Path:
+    """Copy the data of a stopped server."""
+    target = server.data.with_name("copy")
+    shutil.copytree(server.data, target, symlinks=True, copy_function=shutil.copy2)
+    subprocess.run(["chown", "-R", "--reference", server.data, target], check=True)
+    target.chmod(0o700)
+    return target
+
+
+def test_a_restore_of_the_same_cluster_is_not_sent_from_until_told(
+    scene: Scene,
+) -> None:
+    """Then what was delivered since may repeat, and each such order is counted."""
+    daemon = scene.run()
+    scene.deliver(3)
+    scene.marked()
+    scene.stop(daemon)
+    scene.server.stop()
+    backup = copy_of(scene.server)
+    scene.server.start()
+    daemon = scene.run()
+    since = scene.deliver(4)
+    scene.marked()
+    scene.stop(daemon)
+
+    scene.server.stop()
+    shutil.rmtree(scene.server.data)
+    backup.rename(scene.server.data)
+    scene.server.start()
+    daemon = scene.run()
+    assert daemon.wait(15) == 78
+    (failed,) = scene.events("daemon.failed")
+    assert "went back in time" in str(failed["reason"])
+    assert "syncd accept-copy" in str(failed["hint"])
+    assert {scene.sandbox.book.posts(order) for order in since} == {1}
+
+    scene.shop.sql("INSERT INTO orders (id, confirmed_at) OVERRIDING SYSTEM VALUE "
+                   f"SELECT right(n, -2)::bigint, now() FROM unnest(ARRAY{since}) AS n "
+                   "ON CONFLICT DO NOTHING")  # fmt: skip
+    scene.syncd("accept-copy", "--yes")
+    daemon = scene.run()
+    wait_until(lambda: {scene.sandbox.book.posts(order) for order in since} == {2}, 30)
+    scene.stop(daemon)
+    status = json.loads(scene.syncd("status", "--json"))
+    assert status["possible_repeats"] == 4
+
+
+def test_a_restore_under_the_running_daemon_stops_it(scene: Scene) -> None:
+    """At its next mark; nothing is captured from the past."""
+    scene.server.stop()
+    scene.server.start()
+    daemon = scene.run()
+    scene.deliver(1)
+    scene.server.stop()
+    backup = copy_of(scene.server)
+    scene.server.start()
+    wait_until(lambda: scene.events("source.recovered"), 30)
+    scene.deliver(1)
+    scene.marked()
+    scene.marked()
+    scene.server.stop("immediate")
+    shutil.rmtree(scene.server.data)
+    backup.rename(scene.server.data)
+    scene.server.start()
+    assert daemon.wait(60) == 78
+
+
+def test_a_promotion_goes_on_and_counts_what_may_repeat(scene: Scene) -> None:
+    """What was pending may have been sent by a claim that the standby lacks."""
+    with standby(scene.server) as second:
+        both = f"{scene.server.folder},{second.folder}"
+        scene.shop.dsn = make_conninfo(
+            scene.shop.dsn, host=both, target_session_attrs="read-write"
+        )
+        scene.shop.configure(scene.folder, scene.sandbox.endpoint)
+        daemon = scene.run()
+        before = scene.deliver(3)
+        scene.sandbox.fail("too-many-requests", times=1_000)
+        waiting = scene.shop.confirm(5)
+        wait_until(lambda: scene.events("batch.deferred"), 30)
+        scene.server.stop("immediate")
+        second.promote()
+        scene.shop.owner = second.dsn("shop")
+        wait_until(lambda: scene.events("database.promoted"), 60)
+        scene.sandbox.clear_faults()
+        scene.syncd("resume")
+        after = scene.deliver(3)
+        wait_until(lambda: all(scene.sandbox.book.posts(o) for o in waiting), 60)
+        scene.marked()
+        scene.stop(daemon)
+        assert {scene.sandbox.book.posts(o) for o in before + after} == {1}
+        assert len(scene.events("database.promoted")) == 1
+        status = json.loads(scene.syncd("status", "--json"))
+        assert status["possible_repeats"] == 5
+
+
+def check(shop: Shop) -> Promotion | None:
+    """Look at a ledger as a daemon does that remembers nothing."""
+    with closing(Database(shop.dsn)) as database:
+        return Lineage(database, 1, "shop", None).check()
+
+
+def test_a_clone_that_was_promoted_elsewhere_is_a_stranger(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same cluster id, same database, newer timeline, a host that nobody knows."""
+    daemon = scene.run()
+    scene.marked()
+    scene.stop(daemon)
+    with cluster({}, primary=scene.server) as clone:
+        clone.promote()
+        scene.shop.dsn = clone.dsn("shop", scene.shop.role)
+        assert check(scene.shop) is not None  # this host: a failover
+    with cluster({}, primary=scene.server) as clone:
+        clone.promote()
+        scene.shop.dsn = clone.dsn("shop", scene.shop.role)
+        monkeypatch.setattr(lineage, "this_host", lambda: "staging-7/boot/1")
+        with pytest.raises(ClonedDatabaseError, match="a failover, or a clone"):
+            check(scene.shop)
+
+
+def test_a_directory_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    """Which file, why, and what to do."""
+    (tmp_path / "shop.json").write_text("{")
+    memory = Memory.of(tmp_path, "shop")
+    assert memory is not None
+    with pytest.raises(StateUnavailableError, match=r"shop\.json.*damaged"):
+        memory.read()
+    with pytest.raises(StateUnavailableError, match="Not a directory"):
+        Memory(tmp_path / "shop.json", "shop").read()
+
+
+def test_the_place_is_the_configured_one_or_systemds(tmp_path: Path) -> None:
+    """Without either nothing is remembered."""
+    environment = {"STATE_DIRECTORY": f"{tmp_path}/a:{tmp_path}/b"}
+    assert Memory.of(None, "shop", {}) is None
+    assert vars(Memory.of(None, "shop", environment))["_path"].parent.name == "a"
+    assert vars(Memory.of(tmp_path, "shop", environment))["_path"].parent == tmp_path
+
+
+def test_a_connection_to_a_standby_is_tried_again(scene: Scene) -> None:
+    """A ledger on a server in recovery cannot be served: no line of the driver's."""
+    with cluster({}, primary=scene.server) as second:
+        config = scene.shop.configure(
+            scene.folder,
+            scene.sandbox.endpoint,
+            {"dsn": second.dsn("shop", "postgres")},
+        )
+        daemon = scene.shop.start(config)
+        wait_until(lambda: scene.events("source.failed"), 30)
+        (failed, *_) = scene.events("source.failed")
+        assert "hot standby" in str(failed["reason"])
+        daemon.kill()
+
+
+def test_what_is_remembered_can_be_read_by_a_person(tmp_path: Path) -> None:
+    """The file is plain JSON: place, number, time, timeline."""
+    shop_file = tmp_path / "shop.json"
+    shop_file.write_text(
+        '{"place":[7,16384],"number":5,"at":"2026-11-23T12:00:00Z","timeline":1}'
+    )
+    mark = Memory(tmp_path, "shop").read()
+    assert mark is not None
+    assert (mark.place, mark.number, mark.timeline) == ((7, 16384), 5, 1)
+    Memory(tmp_path, "shop").write(mark)
+    assert json.loads(shop_file.read_text())["number"] == 5
