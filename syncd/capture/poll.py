@@ -18,8 +18,11 @@ from syncd.transactions import Lsn, Transactions
 SLACK = timedelta(seconds=5)
 """How far before the last look an ordinary look begins."""
 
-WHOLE_SECONDS = 30.0
-"""How often the whole open window is read, for stamps older than `SLACK`."""
+DEEP_SECONDS = 30.0
+"""How often a look begins `lookback` earlier, for stamps older than `SLACK`."""
+
+WHOLE_SECONDS = 600.0
+"""How often the whole open window is read, for what was prepared and then committed."""
 
 HELD_SECONDS = 60.0
 """Age from which a window that cannot be closed is worth a line."""
@@ -64,7 +67,8 @@ class Poll:
         self._opened_at: datetime | None = None
         self._seen: dict[Vxid, datetime] = {}
         self._looked_at: datetime | None = None
-        self._whole_at = float("-inf")
+        self._deep_from: datetime | None = None
+        self._deep_at = self._whole_at = time.monotonic()
 
     def poll(self) -> Captured:
         """Look once.
@@ -114,19 +118,25 @@ class Poll:
         """Tell from when on an order may have become visible; None: read it all.
 
         A transaction that ended since the last look may have stamped its orders when
-        it was first seen, or shortly before.
+        it was first seen, or shortly before; now and then, up to `lookback` before.
+        However long the window has been open: what was read is not read again.
         """
         ended = [seen for vxid, seen in self._seen.items() if vxid not in running]
         looked_at, self._looked_at = self._looked_at, now
         self._seen = {v: self._seen.get(v, looked_at or now) for v in running}
         if looked_at is None or time.monotonic() - self._whole_at > WHOLE_SECONDS:
+            self._deep_from, self._whole_at = now, time.monotonic()
             return None
-        return min([looked_at, *ended]) - SLACK
+        shallow = min([looked_at, *ended])
+        deep = min(shallow, self._deep_from or shallow)
+        if time.monotonic() - self._deep_at < DEEP_SECONDS:
+            self._deep_from = deep
+            return shallow - SLACK
+        self._deep_from, self._deep_at = now, time.monotonic()
+        return deep - self._lookback - SLACK
 
     def _look(self, lower: datetime | None) -> Admitted:
         with self._ledger.admission() as watermark:
-            if lower is None:
-                self._whole_at = time.monotonic()
             start = max(watermark, lower or watermark)
             return self._admit(start, None)
 

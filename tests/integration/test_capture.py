@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import cast
+from typing import ClassVar, Literal, cast
 
 import psycopg
 import pytest
@@ -12,6 +12,7 @@ from postgres import Cluster, wait_until
 from shop import Shop
 from typing_extensions import override
 
+from syncd.capture import poll as poll_module
 from syncd.capture.poll import Poll
 from syncd.connections import Connections
 from syncd.core.window import Vxid, Window, Xid
@@ -19,7 +20,7 @@ from syncd.database import Database, named
 from syncd.errors import DatabaseUnavailableError
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
-from syncd.source import Source
+from syncd.source import Found, Source
 from syncd.transactions import Transactions
 
 pytestmark = pytest.mark.db
@@ -73,12 +74,13 @@ class Capture:
         time_zone: str | None = None,
         kind: type[Poll] = Poll,
         size: int = 100,
+        source: type[Source] = Source,
     ) -> None:
         self.shop = shop
         self.database = Database(
             shop.dsn, application_name="syncd/shop/capture", time_zone=time_zone
         )
-        self.source = Source(self.database, "syncd.confirmed_orders", "syncd.purchases")
+        self.source = source(self.database, "syncd.confirmed_orders", "syncd.purchases")
         feed = Feeds(Connections(self.database, self.database), "shop").start(
             self.source, lookback
         )
@@ -644,3 +646,53 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
     capture.database.close()
     scanned = {table for kind, table in nodes(explained[0]) if kind == "Seq Scan"}
     assert not scanned & {"orders", "ledger"}, scanned
+
+
+class Attentive(Source):
+    """Notes from when on each look reads."""
+
+    lowers: ClassVar[list[datetime]] = []
+
+    @override
+    def between(self, lower: datetime, upper: datetime | Literal["infinity"]) -> Found:
+        self.lowers.append(lower)
+        return super().between(lower, upper)
+
+
+@pytest.mark.parametrize("deep_seconds", [0.0, 30.0])
+def test_a_window_held_open_for_hours_is_not_read_again_and_again(
+    shop: Shop, tills: Tills, monkeypatch: pytest.MonkeyPatch, deep_seconds: float
+) -> None:
+    """Nor is it now and then, beyond the lookback."""
+    monkeypatch.setattr(poll_module, "DEEP_SECONDS", deep_seconds)
+    capture = Capture(shop, lookback=timedelta(minutes=5), source=Attentive)
+    tills.begin()
+    shop.sql("UPDATE syncd.watermark SET confirmed_at = now() - interval '3 hours'")
+    shop.sql(
+        "INSERT INTO orders (confirmed_at) SELECT now() - interval '6 min' "
+        "- n * interval '100 ms' FROM generate_series(1, 100000) AS n"
+    )
+    assert capture.poll() == 100_000
+    Attentive.lowers.clear()
+    shop.confirm(3)
+    assert sum(capture.poll() for _ in range(20)) == 3
+    lower = min(Attentive.lowers).isoformat()
+    read = shop.value(f"SELECT count(*) FROM orders WHERE confirmed_at > '{lower}'")
+    assert read == 3
+    capture.database.close()
+
+
+def test_a_stamp_as_old_as_the_lookback_is_taken_now_and_then(
+    shop: Shop, tills: Tills, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While something holds the window: an ordinary look begins later than that."""
+    capture = Capture(shop, lookback=timedelta(minutes=5))
+    tills.begin()
+    capture.poll()
+    late = tills.begin("now() - interval '4 min'")
+    capture.poll()
+    late.commit()
+    assert sum(capture.poll() for _ in range(5)) == 0
+    monkeypatch.setattr(poll_module, "DEEP_SECONDS", 0.0)
+    assert capture.poll() == 1
+    capture.database.close()
