@@ -10,6 +10,7 @@ from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
 from syncd.errors import SyncdError
 from syncd.feed import Feeds
+from syncd.lineage import Memory
 from syncd.rendering import refuse_unknown_fields, rules_of
 from syncd.source import Source
 
@@ -62,6 +63,13 @@ def _ledger(settings: Settings, connections: Connections) -> Iterator[Finding]:
     feed = feeds.find()
     state = f"started {feed.started_at:%Y-%m-%d %H:%M}" if feed else "not started yet"
     yield Finding("ok", "ledger", f"installed; feed {settings.feed!r} {state}")
+    if Memory.of(settings.state.directory, settings.feed) is None:
+        yield Finding(
+            "ok",
+            "guard",
+            "without systemd's StateDirectory a restore of the ledger is not noticed",
+            "Outside systemd, set state.directory to a place that is kept.",
+        )
 
 
 def _standby(connections: Connections) -> Iterator[Finding]:
