@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import tuple_row
 
+from syncd.deadline import PunctualConnection, Row
 from syncd.errors import (
     DatabaseUnavailableError,
     PermissionDeniedError,
@@ -24,7 +25,6 @@ from syncd.errors import (
     UnreadableRowError,
 )
 
-Row = tuple[object, ...]
 Statement = sql.Composed
 """A statement that may be run; made by `named` only."""
 
@@ -142,7 +142,7 @@ class Database:
     def _open(self) -> psycopg.Connection[Row]:
         if self._connection is None or self._connection.broken:
             self.close()
-            connection = psycopg.connect(
+            connection = PunctualConnection.connect(
                 self.dsn, autocommit=True, row_factory=tuple_row, prepare_threshold=None
             )
             self._connection = connection

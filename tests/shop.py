@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,7 +103,12 @@ class Shop:
         **squeezely: object,
     ) -> Path:
         """Write a configuration with quick settings."""
-        lines = [f"{name} = {_toml(value)}" for name, value in squeezely.items()]
+        sending = {
+            "account": "SQ-SANDBOX",
+            "timeout": "5s",
+            "rate": "unlimited",
+        } | squeezely
+        lines = [f"{name} = {_toml(value)}" for name, value in sending.items()]
         lines += ["[state]", f'directory = "{folder}"']
         lines += [f'dsn = "{self.state_dsn}"'] if self.state_dsn else []
         reading = {
@@ -120,9 +125,6 @@ class Shop:
 {read}
 [squeezely]
 endpoint = "{endpoint}"
-account = "SQ-SANDBOX"
-timeout = "5s"
-rate = "unlimited"
 """
             + "\n".join(lines)
             + '\n[log]\nheartbeat = "1s"\n'
@@ -130,12 +132,16 @@ rate = "unlimited"
         return path
 
     def start(
-        self, config: Path, *arguments: str, log: Path | None = None
+        self,
+        config: Path,
+        *arguments: str,
+        log: Path | None = None,
+        program: Sequence[str] = ("-m", "syncd", "run", "--config"),
     ) -> subprocess.Popen[str]:
-        """Start the real daemon as a process of its own."""
+        """Start the real daemon as a process of its own, or a program around it."""
         target = (log or config.with_suffix(".log")).open("a")
         process = subprocess.Popen(
-            [sys.executable, "-m", "syncd", "run", "--config", str(config), *arguments],
+            [sys.executable, *program, str(config), *arguments],
             stderr=target,
             stdout=subprocess.DEVNULL,
             text=True,

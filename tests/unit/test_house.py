@@ -67,7 +67,7 @@ def test_sql_stands_in_files_only() -> None:
 def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
     """psycopg: database, source, install (and the demo's shop); requests: squeezely."""
     doors = {
-        "psycopg": {"database.py", "source.py", "install.py"},
+        "psycopg": {"database.py", "deadline.py", "source.py", "install.py"},
         "requests": {"squeezely.py"},
         "urllib3": {"squeezely.py"},
     }[driver]

@@ -1,0 +1,74 @@
+"""The connection to PostgreSQL hangs: every wait has an end, no order is lost."""
+
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+from postgres import Cluster, wait_until
+from psycopg.conninfo import make_conninfo
+from shop import Shop
+from wire import wire
+
+from syncd.database import Database, named
+from syncd.deadline import ANSWER_SECONDS, PunctualConnection
+from syncd.errors import DatabaseUnavailableError
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+IMPATIENT = Path(__file__).with_name("run_impatient.py")
+
+
+def test_a_statement_that_is_never_answered_ends(
+    server: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As unavailable, within the deadline; the next one opens another connection."""
+    monkeypatch.setattr(PunctualConnection, "answer_seconds", 1.0)
+    with wire(server.folder) as line:
+        dsn = make_conninfo(database, host="127.0.0.1", port=line.port)
+        client = Database(dsn)
+        client.one(named("clock"))
+        line.freeze()
+        started = time.monotonic()
+        with pytest.raises(DatabaseUnavailableError):
+            client.one(named("clock"))
+        assert 1.0 <= time.monotonic() - started < 5.0
+        line.thaw()
+        assert client.one(named("clock"))
+        client.close()
+
+
+def test_a_statement_may_take_its_time(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to the server's own limit, which ends it first and is shorter."""
+    assert ANSWER_SECONDS > 30
+    monkeypatch.setattr(PunctualConnection, "answer_seconds", 2.0)
+    with PunctualConnection.connect(database) as connection:
+        assert connection.execute("SELECT pg_sleep(1), 1").fetchone() == ("", 1)
+        with pytest.raises(psycopg.OperationalError, match="no answer"):
+            connection.execute("SELECT pg_sleep(10)")
+        assert connection.closed
+
+
+def test_the_daemon_outlives_a_line_that_hangs(
+    shop: Shop, server: Cluster, tmp_path: Path
+) -> None:
+    """Capture, delivery and keeper alike: orders confirmed meanwhile arrive, once."""
+    with wire(server.folder) as line, Sandbox() as sandbox:
+        through = {"dsn": make_conninfo(shop.dsn, host="127.0.0.1", port=line.port)}
+        config = shop.configure(tmp_path, sandbox.endpoint, through)
+        log = config.with_suffix(".log")
+        daemon = shop.start(config, program=(str(IMPATIENT), "2"))
+        wait_until(lambda: "heartbeat" in log.read_text(), 30)
+        orders = shop.confirm(5)
+        wait_until(lambda: sandbox.book.totals.orderids == 5)
+        line.freeze()
+        orders += shop.confirm(5)
+        wait_until(lambda: "source.failed" in log.read_text(), 30)
+        line.thaw()
+        wait_until(lambda: sandbox.book.totals.orderids == 10, 40)
+        daemon.terminate()
+        assert daemon.wait(15) == 0
+        assert {sandbox.book.posts(order) for order in orders} == {1}
