@@ -16,7 +16,7 @@ from functools import partial
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from syncd import __version__
+from syncd import __version__, signals
 from syncd.capture.follower import Follower
 from syncd.capture.poll import Poll
 from syncd.config import Settings
@@ -38,8 +38,6 @@ from syncd.worker import Bell, Pace, Worker
 SWEEP_SECONDS = 2.0
 """How often claims of dead instances are looked for."""
 
-SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
-
 
 class Daemon:
     """One feed's daemon; make it, then `run` or `run_once`, in the main thread."""
@@ -53,6 +51,7 @@ class Daemon:
         self._workers: list[Worker] = []
         self._started = time.monotonic()
         self._beat_at = float("-inf")
+        self._is_to_retry = threading.Event()
 
     def run(self) -> ExitCode:
         """Run until SIGTERM or SIGINT; tell how it ended.
@@ -60,14 +59,12 @@ class Daemon:
         Raises:
             SyncdError: Only a person can help; nothing is half-done.
         """
-        # Blocked, so that no handler can run in the middle of anything.
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        signals.block()
         if not self._wait_for_database():
             return ExitCode.OK
         threads = self._watch.start() + self._start_workers()
         scheduler = self._start_schedule()
-        while not self._is_asked_to_stop(1.0):
-            pass
+        self._reactions.run("signals", self._wait_for_stop)
         self._reactions.stopping.set()
         scheduler.shutdown(wait=True)
         self._drain(threads)
@@ -242,11 +239,20 @@ class Daemon:
     def _keep(self) -> None:
         """Sweep, and say how the feed stands when a heartbeat is due."""
         self._sweep()
+        if self._is_to_retry.is_set():
+            self._is_to_retry.clear()
+            self._retry()
         if time.monotonic() >= self._beat_at:
             self._beat()
             self._lineage.mark()
             beat = self._settings.log.heartbeat.total_seconds()
             self._beat_at = time.monotonic() + beat - 0.5
+
+    def _retry(self) -> None:
+        """Try the API again at once, whatever it said before."""
+        Ledger(self._keeper, self._feed_id).release_endpoint()
+        self._bell.ring()
+        self._log.emit("sending.retried")
 
     def _sweep(self) -> None:
         for batch, attempt, orders in self._instance.sweep():
@@ -280,24 +286,29 @@ class Daemon:
 
     # Stop
 
+    def _wait_for_stop(self) -> None:
+        while not self._is_asked_to_stop(1.0):
+            pass
+
     def _is_asked_to_stop(self, seconds: float) -> bool:
         """Wait for a signal; True as well when a part of the daemon gave up."""
         if self._reactions.stopping.is_set():
             return True
-        received = signal.sigtimedwait(SIGNALS, seconds)
-        if received is None:
+        received = signals.wait(seconds)
+        if received is signal.SIGHUP:
+            self._is_to_retry.set()
+        if received not in signals.STOPPING:
             return self._reactions.stopping.is_set()
-        name = signal.Signals(received.si_signo).name
-        self._log.emit("daemon.stopping", signal=name)
+        self._log.emit("daemon.stopping", signal=received.name)
         return True
 
     def _drain(self, threads: list[threading.Thread]) -> None:
         """Wait for the batches in hand; a second signal ends at once."""
         self._bell.ring()
         while any(thread.is_alive() for thread in threads):
-            received = signal.sigtimedwait(SIGNALS, 0.05)
-            if received is not None:
-                os._exit(128 + received.si_signo)
+            received = signals.wait(0.05)
+            if received in signals.STOPPING:
+                os._exit(128 + received)
 
     def _end(self) -> ExitCode:
         fatal = self._reactions.fatal

@@ -70,7 +70,7 @@ class Memory:
         Raises:
             StateUnavailableError: The directory cannot be written.
         """
-        fresh = self._path.with_suffix(".new")
+        fresh = self._path.with_suffix(f".{os.getpid()}")
         try:
             with fresh.open("wb") as file:
                 file.write(msgspec.json.encode(mark))

@@ -130,7 +130,10 @@ EVENTS: Mapping[str, Event] = {
         "error",
         ("status", "reason", "retry_seconds"),
         "the API refuses us, not an order: nothing is sent, capture goes on",
-        "mend the credentials or the address, then restart or `syncd resume`",
+        "mend the credentials or the address, then SIGHUP, restart, or `syncd resume`",
+    ),
+    "sending.retried": Event(
+        "info", (), "SIGHUP asked to try the API again at once, after it was mended"
     ),
     "sending.resumed": Event("info", (), "the API accepts again after trouble"),
     "source.failed": Event(

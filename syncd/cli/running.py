@@ -4,10 +4,10 @@ import signal
 
 import click
 
-from syncd import log
+from syncd import log, signals
 from syncd.cli.shell import configured, connected
 from syncd.config import Settings
-from syncd.daemon import SIGNALS, Daemon
+from syncd.daemon import Daemon
 from syncd.errors import ConfigError, SyncdError
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
@@ -68,12 +68,12 @@ def sandbox(port: int, account: str, api_key: str) -> None:
     # Not at the top: the daemon's memory need not hold it.
     from syncd.sandbox import PortUnavailableError, Sandbox  # noqa: PLC0415
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    signals.block()
     stand_in = Sandbox(port=port, account=account, api_key=api_key)
     try:
         stand_in.start()
     except PortUnavailableError as error:
         raise ConfigError(str(error), "Name another with --port.") from error
     click.echo(f"endpoint {stand_in.endpoint}, page {stand_in.url}, Ctrl-C stops")
-    signal.sigwait(SIGNALS)
+    signal.sigwait(signals.STOPPING)
     stand_in.stop()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 from pathlib import Path
 
 import psycopg
@@ -91,3 +92,21 @@ def test_a_long_transaction_holds_the_watermark_and_is_named(
     held = [event for event in events if event["event"] == "window.held"]
     assert held[-1]["transactions"] == 1
     assert held[-1]["pid"] == pid
+
+
+def test_a_held_feed_goes_on_at_a_sighup(shop: Shop, tmp_path: Path) -> None:
+    """Without waiting for the slow probe, and without a restart."""
+    with Sandbox() as sandbox:
+        config = shop.configure(tmp_path, sandbox.endpoint)
+        log = config.with_suffix(".log")
+        daemon = shop.start(config)
+        wait_until(lambda: "daemon.started" in log.read_text(), 30)
+        sandbox.fail("credentials", times=1)
+        (order,) = shop.confirm(1)
+        wait_until(lambda: "sending.held" in log.read_text())
+        assert sandbox.book.posts(order) == 0
+        daemon.send_signal(signal.SIGHUP)
+        wait_until(lambda: sandbox.book.posts(order) == 1)
+        assert "sending.retried" in log.read_text()
+        daemon.terminate()
+        assert daemon.wait(15) == 0

@@ -17,7 +17,7 @@ from syncd.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 
-IMPATIENT = Path(__file__).with_name("run_impatient.py")
+IMPATIENT = Path(__file__).parents[1] / "run_impatient.py"
 
 
 def test_a_statement_that_is_never_answered_ends(

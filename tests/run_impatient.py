@@ -1,8 +1,10 @@
-"""Runs the daemon with a short deadline for PostgreSQL's answers: SECONDS CONFIG."""
+"""Runs the daemon with little patience, for PostgreSQL and leases: SECONDS CONFIG."""
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 
+from syncd import delivery
 from syncd.config import load
 from syncd.daemon import Daemon
 from syncd.deadline import PunctualConnection
@@ -12,6 +14,7 @@ from syncd.log import configure
 def main() -> None:
     seconds, config = sys.argv[1:]
     PunctualConnection.answer_seconds = float(seconds)
+    delivery.LEASE_MARGIN = timedelta(seconds=float(seconds))
     settings = load(Path(config))
     configure(level=settings.log.level)
     sys.exit(Daemon(settings).run())

@@ -1,0 +1,140 @@
+"""Several daemons for one feed: they share the work through claims alone."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from postgres import Cluster, wait_until
+from psycopg.conninfo import make_conninfo
+from shop import Shop
+from wire import wire
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+
+IMPATIENT = (str(Path(__file__).parents[1] / "run_impatient.py"), "3")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+def events(log: Path, name: str) -> list[dict[str, object]]:
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return [line for line in lines if line["event"] == name]
+
+
+def uncertain(shop: Shop) -> object:
+    return shop.value("SELECT coalesce(sum(uncertain), 0) FROM syncd.batch")
+
+
+def stuck_in_a_post(shop: Shop) -> None:
+    """Wait until a batch is claimed and on its way."""
+    claimed = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
+    wait_until(lambda: shop.value(claimed) == 1)
+
+
+def test_two_daemons_share_the_work_and_repeat_nothing(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Side by side, as during a deploy; each sends a part."""
+    config = shop.configure(tmp_path, sandbox.endpoint, batch_size=5)
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    daemons = [shop.start(config, log=log) for log in logs]
+    for log in logs:
+        wait_until(lambda log=log: "daemon.started" in log.read_text(), 30)
+    sandbox.fail("latency", times=1_000, seconds=0.1)
+    orders = [order for _ in range(10) for order in shop.confirm(60)]
+    wait_until(lambda: sandbox.book.totals.orderids == 600, 60)
+    for daemon in daemons:
+        daemon.terminate()
+        assert daemon.wait(20) == 0
+    assert {sandbox.book.posts(order) for order in orders} == {1}
+    assert all(events(log, "batch.delivered") for log in logs)
+    assert uncertain(shop) == 0
+
+
+def test_a_killed_daemons_claim_is_taken_over_by_another(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """At once: its lock is free and its process is gone; the repeat is counted."""
+    config = shop.configure(tmp_path, sandbox.endpoint, timeout="30s")
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    first = shop.start(config, log=logs[0])
+    wait_until(lambda: "daemon.started" in logs[0].read_text(), 30)
+    sandbox.fail("hang", times=1)
+    orders = shop.confirm(10)
+    stuck_in_a_post(shop)
+    shop.start(config, log=logs[1])
+    wait_until(lambda: "daemon.started" in logs[1].read_text(), 30)
+    first.kill()
+    wait_until(lambda: sandbox.book.totals.orderids == 10, 15)
+    assert {sandbox.book.posts(order) for order in orders} == {1}
+    assert uncertain(shop) == 1
+    assert events(logs[1], "batch.uncertain")
+
+
+def test_a_daemon_that_was_stopped_cannot_settle_what_is_no_longer_its_own(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """SIGSTOP past the lease: another sends; waking up, it changes nothing."""
+    config = shop.configure(tmp_path, sandbox.endpoint, timeout="1s")
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    first = shop.start(config, log=logs[0], program=IMPATIENT)
+    wait_until(lambda: "daemon.started" in logs[0].read_text(), 30)
+    sandbox.fail("hang", times=1)
+    orders = shop.confirm(10)
+    stuck_in_a_post(shop)
+    os.kill(first.pid, signal.SIGSTOP)
+    try:
+        second = shop.start(config, log=logs[1], program=IMPATIENT)
+        wait_until(lambda: sandbox.book.totals.orderids == 10, 40)
+        wait_until(lambda: events(logs[1], "batch.delivered"))
+        settled = "SELECT state, attempts, uncertain, settled_at FROM syncd.batch"
+        before = shop.rows(settled)
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+    more = shop.confirm(5)
+    wait_until(lambda: sandbox.book.totals.orderids == 15, 30)
+    for daemon in (first, second):
+        daemon.terminate()
+        assert daemon.wait(20) == 0
+    assert shop.rows(settled)[:1] == before
+    assert [row[:3] for row in before] == [("delivered", 2, 1)]
+    assert {sandbox.book.posts(order) for order in orders + more} == {1}
+
+
+def test_a_daemon_cut_off_from_the_database_loses_nothing(
+    shop: Shop, server: Cluster, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Its claims are another's past the lease; back again, it goes on."""
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    with wire(server.folder) as line:
+        through = {"dsn": make_conninfo(shop.dsn, host="127.0.0.1", port=line.port)}
+        config = shop.configure(tmp_path, sandbox.endpoint, through, timeout="1s")
+        first = shop.start(config, log=logs[0], program=IMPATIENT)
+        wait_until(lambda: "daemon.started" in logs[0].read_text(), 30)
+        sandbox.fail("latency", times=1, seconds=0.5)
+        orders = shop.confirm(10)
+        stuck_in_a_post(shop)
+        line.freeze()  # the answer comes, and cannot be settled
+        direct = shop.configure(tmp_path, sandbox.endpoint, timeout="1s")
+        second = shop.start(direct, log=logs[1], program=IMPATIENT)
+        wait_until(lambda: events(logs[1], "batch.delivered"), 40)
+        line.thaw()
+        more = shop.confirm(5)
+        wait_until(lambda: sandbox.book.totals.orderids == 15, 30)
+        wait_until(lambda: events(logs[0], "batch.delivered"), 60)
+        for daemon in (first, second):
+            daemon.terminate()
+            assert daemon.wait(20) == 0
+    assert {sandbox.book.posts(order) for order in orders} == {2}
+    assert {sandbox.book.posts(order) for order in more} == {1}
+    assert uncertain(shop) == 1
