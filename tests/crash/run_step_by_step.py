@@ -1,0 +1,80 @@
+"""Runs `syncd run --once` in forks, each killed at one of its steps: CONFIG.
+
+A step is anything that leaves the process: a statement to PostgreSQL, a piece of a
+request to the API, the wait for its answer, a file. Nobody lists them: they are
+counted where they pass. Reads the number of the fatal step from stdin, line by line
+(0: none), and writes the exit code, negative for a signal, and the steps that passed.
+"""
+
+import http.client
+import os
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing import Value
+from pathlib import Path
+
+from syncd.config import Settings, load
+from syncd.daemon import Daemon
+from syncd.deadline import PunctualConnection
+from syncd.lineage import Memory
+from syncd.log import configure
+
+DOORS: list[tuple[type, str]] = [
+    (PunctualConnection, "wait"),
+    (http.client.HTTPConnection, "send"),
+    (http.client.HTTPConnection, "getresponse"),
+    (Memory, "write"),
+]
+
+
+class Steps:
+    """Counts steps in memory shared with the parent; dies at the fatal one."""
+
+    def __init__(self) -> None:
+        self.passed = Value("i", 0)
+        self.fatal = 0
+
+    def pass_one(self) -> None:
+        self.passed.value += 1
+        if self.passed.value == self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(self, owner: type, name: str) -> None:
+        """Count a step before each call of a door, and one after it."""
+        real: Callable[..., object] = getattr(owner, name)
+
+        def counted(*args: object, **kwargs: object) -> object:
+            self.pass_one()
+            result = real(*args, **kwargs)
+            self.pass_one()
+            return result
+
+        setattr(owner, name, counted)
+
+
+def run(settings: Settings, steps: Steps, fatal: int) -> int:
+    """Fork, run once, and tell how that ended."""
+    steps.passed.value = 0
+    child = os.fork()
+    if child == 0:
+        steps.fatal = fatal
+        os._exit(Daemon(settings).run_once(patience_seconds=0.3))
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def main() -> None:
+    settings = load(Path(sys.argv[1]))
+    configure(level=settings.log.level)
+    steps = Steps()
+    for owner, name in DOORS:
+        steps.watch(owner, name)
+    for line in sys.stdin:
+        code = run(settings, steps, int(line))
+        sys.stdout.write(f"{code} {steps.passed.value}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

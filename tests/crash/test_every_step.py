@@ -1,0 +1,150 @@
+"""Killed at every statement, every piece of a request, every file: none listed."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from shop import Shop
+
+import syncd
+from syncd.sandbox import Sandbox
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(900)]
+
+STEP_BY_STEP = Path(__file__).with_name("run_step_by_step.py")
+LEFT = 75
+
+
+class Stepper:
+    """A shop, and daemons that live for one pass and die where they are told."""
+
+    def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path) -> None:
+        self.shop = shop
+        self.sandbox = sandbox
+        config = shop.configure(folder, sandbox.endpoint, batch_size=2)
+        log = (folder / "log").open("w")
+        self._process = subprocess.Popen(
+            [sys.executable, str(STEP_BY_STEP), str(config)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(syncd.__file__).parents[1]),
+                "SYNCD_SQUEEZELY_API_KEY": "sandbox-key",
+            },
+        )
+        log.close()
+        shop.processes.append(self._process)
+        self.orders: list[str] = []
+        self.rejected: list[str] = []
+
+    def close(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream
+            stream.close()
+        self._process.wait(10)
+
+    def run(self, fatal: int = 0) -> tuple[int, int]:
+        """Run one pass; tell how it ended and how many steps it took."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(f"{fatal}\n")
+        self._process.stdin.flush()
+        code, passed = self._process.stdout.readline().split()
+        return int(code), int(passed)
+
+    def sell(self, trouble: str | None) -> None:
+        """Confirm three orders, one of them not fit to be sent; maybe in trouble."""
+        self.orders += self.shop.confirm(2)
+        bad = self.shop.value(
+            "INSERT INTO orders (confirmed_at, email) "
+            "VALUES (clock_timestamp(), 'nowhere') RETURNING id"
+        )
+        self.rejected.append(str(bad))
+        if trouble:
+            self.sandbox.fail(trouble, times=1)
+
+    def recover(self) -> None:
+        """Run whole passes until nothing is left."""
+        self.sandbox.clear_faults()
+        for _ in range(20):
+            self.shop.sql("UPDATE syncd.endpoint SET retry_at = '-infinity'")
+            self.shop.sql("UPDATE syncd.batch SET due_at = '-infinity'")
+            if self.run()[0] != LEFT:
+                return
+        pytest.fail("something is left for ever")
+
+    def account(self) -> int:
+        """Check the orders sold since the last account; tell how many repeated."""
+        posts = {order: self.sandbox.book.posts(order) for order in self.orders}
+        assert [order for order, number in posts.items() if number == 0] == []
+        rows = self.shop.rows(
+            "SELECT 'W-' || l.order_key, b.uncertain FROM syncd.ledger AS l "
+            "JOIN syncd.batch AS b USING (batch_id)"
+        )
+        counted = {str(order): number for order, number in rows}
+        assert len(counted) == len(rows)
+        uncounted = [o for o, n in posts.items() if n - 1 > int(str(counted[o]))]
+        assert uncounted == []
+        rejected = self.shop.rows(
+            "SELECT order_key FROM syncd.ledger WHERE state = 'rejected'"
+        )
+        assert {row[0] for row in rejected} >= set(self.rejected)
+        self.orders.clear()
+        self.rejected.clear()
+        return sum(number - 1 for number in posts.values())
+
+
+@pytest.fixture
+def stepper(shop: Shop, tmp_path: Path) -> Iterator[Stepper]:
+    with Sandbox() as sandbox:
+        opened = Stepper(shop, sandbox, tmp_path)
+        assert opened.run()[0] == 0
+        yield opened
+        opened.close()
+
+
+def kill_at_steps(stepper: Stepper, trouble: str | None, stride: int) -> None:
+    """Kill a pass at every `stride`th of its steps; nothing is lost or uncounted."""
+    stepper.sell(trouble)
+    code, steps = stepper.run()
+    assert code in {0, LEFT}
+    stepper.recover()
+    stepper.account()
+    assert steps > 20
+    repeated = kills = 0
+    for fatal in range(1, steps + 1, stride):
+        stepper.sell(trouble)
+        code, _ = stepper.run(fatal)
+        kills += code == -signal.SIGKILL
+        stepper.recover()
+        repeats = stepper.account()
+        assert repeats <= 2, fatal  # the one batch in flight
+        repeated += repeats
+    assert kills > steps // stride * 0.8
+    sys.stderr.write(
+        f"{trouble}: {kills} kills of {steps} steps, {repeated} repeated\n"
+    )
+
+
+def test_a_kill_at_any_step_loses_and_hides_nothing(stepper: Stepper) -> None:
+    """Some of them; all with `-m soak`."""
+    kill_at_steps(stepper, None, 7)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "trouble",
+    [None, "refused", "server-error", "accept-then-drop", "count-short", "too-large"],
+)
+def test_a_kill_at_every_step_loses_and_hides_nothing(
+    stepper: Stepper, trouble: str | None
+) -> None:
+    """Each statement, each piece of a request, in good times and in trouble."""
+    kill_at_steps(stepper, trouble, 1)
