@@ -297,7 +297,7 @@ class Daemon:
         received = signals.wait(seconds)
         if received is signal.SIGHUP:
             self._is_to_retry.set()
-        if received not in signals.STOPPING:
+        if received is None or received not in signals.STOPPING:
             return self._reactions.stopping.is_set()
         self._log.emit("daemon.stopping", signal=received.name)
         return True
@@ -307,7 +307,7 @@ class Daemon:
         self._bell.ring()
         while any(thread.is_alive() for thread in threads):
             received = signals.wait(0.05)
-            if received in signals.STOPPING:
+            if received is not None and received in signals.STOPPING:
                 os._exit(128 + received)
 
     def _end(self) -> ExitCode:
