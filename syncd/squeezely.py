@@ -6,6 +6,7 @@ deadline. What the answer means is decided in `core.answer`.
 
 import time
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 import msgspec
 import requests
@@ -15,14 +16,18 @@ from urllib3.exceptions import (
     MaxRetryError,
     NameResolutionError,
     NewConnectionError,
+    ReadTimeoutError,
 )
 
 from syncd import __version__
 from syncd.config import Settings
 from syncd.core.answer import Answer, Silence
+from syncd.transport import Exchange, Transport, exchange
 
-CONNECT_SECONDS = 5.0
 MAX_ANSWER_BYTES = 256 * 1024
+
+IDLE_SECONDS = 30.0
+"""An idle connection older than this may be forgotten by a gateway: take a new one."""
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
@@ -53,50 +58,65 @@ class Squeezely:
         squeezely = settings.squeezely
         self._endpoint = squeezely.endpoint
         self._timeout = squeezely.timeout.total_seconds()
+        self._used_at = float("-inf")
         self._session = requests.Session()
-        self._session.verify = str(squeezely.ca_file) if squeezely.ca_file else True
+        self._session.mount("https://", Transport())
+        self._session.mount("http://", Transport())
+        self._verify = str(squeezely.ca_file) if squeezely.ca_file else True
         self._session.headers.update(
             {
                 "X-AUTH-ACCOUNT": squeezely.account,
                 "X-AUTH-APIKEY": settings.api_key.get_secret_value(),
                 "Content-Type": "application/json",
                 "Accept": "application/json",
+                "Accept-Encoding": "identity",
                 "User-Agent": f"syncd/{__version__}",
             }
         )
 
     def post(self, body: bytes) -> Answer | Silence:
-        """POST a body; return what came back within the timeout."""
-        deadline = time.monotonic() + self._timeout
+        """POST a body; return what came back within the timeout, of it all."""
+        if time.monotonic() - self._used_at > IDLE_SECONDS:
+            self.close()
+        with exchange(self._timeout) as under_way:
+            answer = self._exchange(body, under_way)
+        self._used_at = time.monotonic()
+        return answer
+
+    def _exchange(self, body: bytes, under_way: Exchange) -> Answer | Silence:
         try:
             with self._session.post(
                 self._endpoint,
                 data=body,
-                timeout=(min(CONNECT_SECONDS, self._timeout), self._timeout),
+                timeout=self._timeout,
+                verify=self._verify,  # the session's gives way to REQUESTS_CA_BUNDLE
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                return _read(response, deadline)
-        except requests.RequestException as error:
-            return _silence(error)
-        except HTTPError:
-            return Silence("the connection broke within the answer", taken=True)
+                answer = _read(response)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            return Silence(_what_failed(error, under_way), taken=under_way.is_sent)
+        if under_way.is_sent or not _is_success(answer):
+            return answer
+        return Silence("a success before the whole request was sent", taken=True)
 
     def close(self) -> None:
         """Close the connections that are kept alive."""
         self._session.close()
 
 
-def _read(response: requests.Response, deadline: float) -> Answer | Silence:
-    """Read the body, bounded in bytes and in time."""
+def _is_success(answer: Answer | Silence) -> bool:
+    return isinstance(answer, Answer) and answer.status < HTTPStatus.MULTIPLE_CHOICES
+
+
+def _read(response: requests.Response) -> Answer | Silence:
+    """Read the body, bounded in bytes."""
     body = bytearray()
     # requests' own reading waits for a whole piece, however slowly it drips
     while piece := response.raw.read1(8192, decode_content=True):
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
             return Silence("the answer is too long", taken=True)
-        if time.monotonic() > deadline:
-            return Silence("the answer did not end in time", taken=True)
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(response.status_code, headers, bytes(body))
 
@@ -110,13 +130,16 @@ _UNREACHED: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-def _silence(error: requests.RequestException) -> Silence:
+def _what_failed(error: Exception, under_way: Exchange) -> str:
     """Tell what failed without the exception's text, which may hold the URL."""
     cause = error.args[0] if error.args else None
     reason = cause.reason if isinstance(cause, MaxRetryError) else cause
     for kind, text in _UNREACHED:
         if isinstance(reason, kind) or isinstance(error, kind):
-            return Silence(text, taken=False)
-    if isinstance(error, requests.Timeout):
-        return Silence("no answer in time", taken=True)
-    return Silence("the connection broke before the whole answer came", taken=True)
+            return text
+    is_late = isinstance(error, requests.Timeout | ReadTimeoutError | TimeoutError)
+    if is_late or under_way.is_over:
+        return "no answer in time" if under_way.is_sent else "not sent in time"
+    if not under_way.is_sent:
+        return "the connection broke before the whole request was sent"
+    return "the connection broke before the whole answer came"

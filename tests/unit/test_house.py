@@ -65,11 +65,11 @@ def test_sql_stands_in_files_only() -> None:
 
 @pytest.mark.parametrize("driver", ["psycopg", "requests", "urllib3"])
 def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
-    """psycopg: database, source, install (and the demo's shop); requests: squeezely."""
+    """psycopg: database, source, install (and the demo's shop); requests: two."""
     doors = {
         "psycopg": {"database.py", "deadline.py", "source.py", "install.py"},
-        "requests": {"squeezely.py"},
-        "urllib3": {"squeezely.py"},
+        "requests": {"squeezely.py", "transport.py"},
+        "urllib3": {"squeezely.py", "transport.py"},
     }[driver]
     pattern = re.compile(rf"^\s*(import|from) {driver}\b", re.MULTILINE)
     named = {
@@ -100,6 +100,7 @@ def test_every_emitted_event_and_field_is_in_the_catalogue() -> None:
             if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in {
                 "emit",
                 "emit_folded",
+                "emit_once",
             }:
                 name = call.args[0]
                 if not isinstance(name, ast.Constant):

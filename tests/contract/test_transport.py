@@ -1,0 +1,379 @@
+"""The total deadline of an exchange, and what is known to have been sent by then."""
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from syncd.config import Settings, load
+from syncd.core.answer import Answer, Silence
+from syncd.squeezely import MAX_ANSWER_BYTES, Squeezely
+
+SECONDS = 0.6
+SMALL = b'{"events": []}'
+LARGE = b"x" * 20_000_000
+GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"success":true}'
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+Peer = Callable[["Stage", socket.socket], None]
+
+
+class Stage:
+    """A server of one's own; `play` deals with each connection, in a thread."""
+
+    def __init__(self, play: Peer, tls: ssl.SSLContext | None = None) -> None:
+        self._play = play
+        self._tls = tls
+        self.over = threading.Event()
+        self.connections = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                self.connections += 1
+                thread = threading.Thread(target=self._deal, args=(connection,))
+                self._threads.append(thread)
+                thread.start()
+
+    def _deal(self, connection: socket.socket) -> None:
+        connection.settimeout(10)
+        with connection, suppress(OSError):
+            if self._tls:
+                with self._tls.wrap_socket(connection, server_side=True) as wrapped:
+                    self._play(self, wrapped)
+            else:
+                self._play(self, connection)
+
+    def drip(self, connection: socket.socket, message: bytes) -> None:
+        """Send a byte every 50 ms: each of them in time, all of them not."""
+        for place in range(len(message)):
+            connection.sendall(message[place : place + 1])
+            if self.over.wait(0.05):
+                return
+
+    def close(self) -> None:
+        self.over.set()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for thread in self._threads:
+            thread.join(15)
+            assert not thread.is_alive()
+
+
+def read_request(connection: socket.socket) -> None:
+    """Read a small request whole."""
+    got = b""
+    while SMALL not in got:
+        piece = connection.recv(65536)
+        if not piece:
+            raise ConnectionError
+        got += piece
+
+
+def say_good(_stage: Stage, connection: socket.socket) -> None:
+    while True:
+        read_request(connection)
+        connection.sendall(GOOD)
+
+
+def say_nothing(stage: Stage, _connection: socket.socket) -> None:
+    stage.over.wait(10)
+
+
+def read_slowly(stage: Stage, connection: socket.socket) -> None:
+    """Take 64 kB every 50 ms: the sender makes progress at every try."""
+    while connection.recv(65536) and not stage.over.wait(0.05):
+        pass
+
+
+def drip_head(stage: Stage, connection: socket.socket) -> None:
+    read_request(connection)
+    stage.drip(connection, HEAD + b"X: " + b"y" * 200)
+
+
+def drip_status(stage: Stage, connection: socket.socket) -> None:
+    read_request(connection)
+    stage.drip(connection, b"HTTP/1.1 200 " + b"O" * 200)
+
+
+def drip_body(stage: Stage, connection: socket.socket) -> None:
+    read_request(connection)
+    connection.sendall(HEAD + b"Content-Length: 200\r\n\r\n")
+    stage.drip(connection, b"{" + b" " * 198 + b"}")
+
+
+def drip_chunks(stage: Stage, connection: socket.socket) -> None:
+    read_request(connection)
+    connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    stage.drip(connection, b"1\r\n \r\n" * 50)
+
+
+def continue_for_ever(stage: Stage, connection: socket.socket) -> None:
+    """Say "100 Continue" again and again: each is an answer, none the last."""
+    read_request(connection)
+    while not stage.over.wait(0.05):
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+SLOW: list[tuple[Peer, bytes, bool]] = [
+    (say_nothing, LARGE, False),
+    (read_slowly, LARGE, False),
+    (say_nothing, SMALL, True),
+    (drip_status, SMALL, True),
+    (drip_head, SMALL, True),
+    (drip_body, SMALL, True),
+    (drip_chunks, SMALL, True),
+    (continue_for_ever, SMALL, True),
+]
+
+
+def api_of(folder: Path, endpoint: str, authority: Path | None = None) -> Squeezely:
+    path = folder / "syncd.toml"
+    ca_file = f'ca_file = "{authority}"\n' if authority else ""
+    path.write_text(
+        '[source]\ndsn = "dbname=none"\n[squeezely]\naccount = "SQ-SANDBOX"\n'
+        f'endpoint = "{endpoint}"\ntimeout = "{SECONDS}s"\n{ca_file}'
+    )
+    settings: Settings = load(path, {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"})
+    return Squeezely(settings)
+
+
+def post_in_time(api: Squeezely, body: bytes) -> Answer | Silence:
+    """POST; the whole exchange ends at its deadline."""
+    started = time.monotonic()
+    answer = api.post(body)
+    assert time.monotonic() - started < SECONDS + 1
+    return answer
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=here",
+         "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return folder / "cert.pem"
+
+
+@pytest.fixture
+def tls(authority: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority, authority.with_name("key.pem"))
+    return context
+
+
+@pytest.mark.parametrize("is_secret", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize(("play", "body", "sent"), SLOW)
+def test_a_peer_that_drags_its_feet_is_left_at_the_deadline(
+    tmp_path: Path,
+    authority: Path,
+    tls: ssl.SSLContext,
+    play: Peer,
+    body: bytes,
+    *,
+    sent: bool,
+    is_secret: bool,
+) -> None:
+    """Whichever part it drags out; what was not sent whole cannot have been taken."""
+    stage = Stage(play, tls if is_secret else None)
+    scheme = "https" if is_secret else "http"
+    api = api_of(tmp_path, f"{scheme}://127.0.0.1:{stage.port}/", authority)
+    try:
+        silence = post_in_time(api, body)
+    finally:
+        api.close()
+        stage.close()
+    said = "no answer in time" if sent else "not sent in time"
+    assert silence == Silence(said, taken=sent)
+
+
+def drip_hello(stage: Stage, connection: socket.socket) -> None:
+    """Send the beginning of a TLS record, slowly."""
+    connection.recv(65536)
+    stage.drip(connection, b"\x16\x03\x03\x40\x00" + b"\x02" * 200)
+
+
+@pytest.mark.parametrize("play", [say_nothing, drip_hello])
+def test_a_handshake_that_drags_is_left_and_has_taken_nothing(
+    tmp_path: Path, play: Peer
+) -> None:
+    """No byte of the request leaves before the handshake is done."""
+    stage = Stage(play)
+    api = api_of(tmp_path, f"https://127.0.0.1:{stage.port}/")
+    try:
+        silence = post_in_time(api, SMALL)
+    finally:
+        api.close()
+        stage.close()
+    assert silence == Silence("not sent in time", taken=False)
+
+
+def test_addresses_that_do_not_answer_share_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four of them take no longer than one, and the last is tried as well."""
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    port = full.getsockname()[1]
+    waiting = [socket.socket() for _ in range(4)]
+    for client in waiting:
+        client.settimeout(0)
+        client.connect_ex(("127.0.0.1", port))
+    look_up = socket.getaddrinfo
+    stage = Stage(say_good)
+
+    def four(*args: object, **kwargs: object) -> list[object]:
+        (found,) = look_up(*args, **kwargs)  # type: ignore[arg-type]
+        return [found] * 3 + ([(*found[:4], last)] if last else [found])
+
+    last: tuple[str, int] | None = None
+    monkeypatch.setattr(socket, "getaddrinfo", four)
+    api = api_of(tmp_path, f"http://127.0.0.1:{port}/")
+    try:
+        assert post_in_time(api, SMALL) == Silence("no connection in time", taken=False)
+        last = ("127.0.0.1", stage.port)
+        answer = post_in_time(api, SMALL)
+        assert isinstance(answer, Answer)
+    finally:
+        api.close()
+        stage.close()
+        for client in [*waiting, full]:
+            client.close()
+
+
+@pytest.fixture
+def echo(tls: ssl.SSLContext) -> Iterator[Stage]:
+    """Answers every request well, over TLS."""
+    stage = Stage(say_good, tls)
+    yield stage
+    stage.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "is_known"), [("127.0.0.1", False), ("localhost", True)]
+)
+def test_a_certificate_that_is_not_trusted_gets_no_order(
+    tmp_path: Path, authority: Path, echo: Stage, host: str, *, is_known: bool
+) -> None:
+    """Of an unknown authority, or for another name."""
+    endpoint = f"https://{host}:{echo.port}/"
+    api = api_of(tmp_path, endpoint, authority if is_known else None)
+    silence = api.post(SMALL)
+    api.close()
+    assert isinstance(silence, Silence)
+    assert "certificate" in silence.reason
+    assert not silence.taken
+
+
+def test_a_host_that_is_not_known_has_taken_nothing(tmp_path: Path) -> None:
+    """The name is not resolved at all."""
+    api = api_of(tmp_path, "https://nowhere.invalid/")
+    silence = api.post(SMALL)
+    api.close()
+    assert silence == Silence("the endpoint's host name is not known", taken=False)
+
+
+def test_a_connection_is_kept_until_it_was_idle_for_long(
+    tmp_path: Path, authority: Path, echo: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway may have forgotten it, and would let the next order wait in vain."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "another"))
+    api = api_of(tmp_path, f"https://127.0.0.1:{echo.port}/", authority)
+    assert isinstance(api.post(SMALL), Answer)
+    assert isinstance(api.post(SMALL), Answer)
+    assert echo.connections == 1
+    monkeypatch.setattr("syncd.squeezely.IDLE_SECONDS", 0.0)
+    assert isinstance(api.post(SMALL), Answer)
+    api.close()
+    assert echo.connections == 2
+
+
+def reset(_stage: Stage, connection: socket.socket) -> None:
+    """Read a little, and break the connection off."""
+    connection.recv(1000)
+    linger = socket.SO_LINGER
+    connection.setsockopt(socket.SOL_SOCKET, linger, b"\x01\0\0\0\0\0\0\0")
+
+
+def say_early(stage: Stage, connection: socket.socket) -> None:
+    """Answer a request that has not come whole, and go away."""
+    connection.recv(1000)
+    connection.sendall(GOOD)
+    reset(stage, connection)
+
+
+@pytest.mark.parametrize(
+    ("body", "taken"), [(SMALL, True), (LARGE, False)], ids=["after", "before"]
+)
+def test_a_reset_tells_whether_the_request_had_gone(
+    tmp_path: Path, body: bytes, *, taken: bool
+) -> None:
+    """A request cut short is no request; a whole one may have been taken."""
+    stage = Stage(reset)
+    api = api_of(tmp_path, f"http://127.0.0.1:{stage.port}/")
+    silence = post_in_time(api, body)
+    api.close()
+    stage.close()
+    assert isinstance(silence, Silence)
+    assert "broke before the whole" in silence.reason
+    assert silence.taken is taken
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 999999 What\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n{}",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n{}",
+        HEAD + b"\r\n" + b" " * (MAX_ANSWER_BYTES + 9),
+        b"",
+    ],
+    ids=lambda answer: answer[:40].decode(),
+)
+def test_what_is_no_whole_answer_may_have_been_taken(
+    tmp_path: Path, answer: bytes
+) -> None:
+    """Never an exception, whatever comes."""
+
+    def play(_: Stage, connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(answer)
+
+    stage = Stage(play)
+    api = api_of(tmp_path, f"http://127.0.0.1:{stage.port}/")
+    silence = post_in_time(api, SMALL)
+    api.close()
+    stage.close()
+    assert isinstance(silence, Silence)
+    assert silence.taken
+
+
+def test_a_success_before_the_request_had_gone_is_not_believed(
+    tmp_path: Path,
+) -> None:
+    """Whoever answers before reading has not read the orders."""
+    stage = Stage(say_early)
+    api = api_of(tmp_path, f"http://127.0.0.1:{stage.port}/")
+    silence = post_in_time(api, LARGE)
+    api.close()
+    stage.close()
+    assert isinstance(silence, Silence)
