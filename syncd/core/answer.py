@@ -19,7 +19,7 @@ MAX_REASON = 300
 
 MAX_RETRY_AFTER = timedelta(hours=1)
 
-_REFUSED = frozenset({400, 422})
+_REFUSED = frozenset({400, 413, 422})
 _ADDRESS = re.compile(r"[^\s\"'<>]+@[^\s\"'<>]+")
 _TRANSIENT = frozenset({408, 425, 429})
 _BEHIND_A_GATEWAY = frozenset(
@@ -63,6 +63,7 @@ class Verdict:
         reason: At most `MAX_REASON` characters; empty when accepted.
         retry_after: Lower bound that the API asked for, at most an hour.
         too_large: The body exceeds what the API takes: send fewer at once.
+        throttled: The API asked for a slower pace.
         maybe_taken: Some of the events may have been taken, whatever the answer says;
             sending them again is a possible repeat.
     """
@@ -71,6 +72,7 @@ class Verdict:
     reason: str = ""
     retry_after: timedelta = timedelta(0)
     too_large: bool = False
+    throttled: bool = False
     maybe_taken: bool = False
 
 
@@ -86,19 +88,31 @@ def judge(answer: Answer | Silence, sent: int, now: datetime) -> Verdict:
         outcome = Outcome.UNCLEAR if answer.taken else Outcome.TRANSIENT
         return Verdict(outcome, answer.reason[:MAX_REASON], maybe_taken=answer.taken)
     status = answer.status
-    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+    if status < HTTPStatus.OK:
+        reason = f"HTTP {status} is no final answer"
+        return Verdict(Outcome.UNCLEAR, reason, maybe_taken=True)
+    if status < HTTPStatus.MULTIPLE_CHOICES:
         return _judge_success(answer, sent)
     reason = _reason(answer)
     if status in _REFUSED:
-        partial = _is_partial(answer, sent)
-        return Verdict(Outcome.REFUSED, reason, maybe_taken=partial)
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return Verdict(Outcome.REFUSED, reason, too_large=True)
+        too_large = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        partial = not too_large and _is_partial(answer, sent)
+        return Verdict(
+            Outcome.REFUSED, reason, too_large=too_large, maybe_taken=partial
+        )
     if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        maybe_taken = status in _BEHIND_A_GATEWAY
-        wait = _retry_after(answer, now)
-        return Verdict(Outcome.TRANSIENT, reason, wait, maybe_taken=maybe_taken)
+        return _judge_trouble(answer, reason, now)
     return Verdict(Outcome.CLIENT_REFUSED, reason)
+
+
+def _judge_trouble(answer: Answer, reason: str, now: datetime) -> Verdict:
+    return Verdict(
+        Outcome.TRANSIENT,
+        reason,
+        _retry_after(answer, now),
+        throttled=answer.status == HTTPStatus.TOO_MANY_REQUESTS,
+        maybe_taken=answer.status in _BEHIND_A_GATEWAY,
+    )
 
 
 def _judge_success(answer: Answer, sent: int) -> Verdict:

@@ -1,6 +1,6 @@
 """What becomes of a batch after its attempt: the one table of reactions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from math import ceil, log2
@@ -18,6 +18,13 @@ UNCLEAR_LIMIT = 5
 """Consecutive failures after which an answer nobody understands holds the feed."""
 
 SUSPECT_CAP = timedelta(minutes=15)
+
+RECENT_ORDERS = 50
+"""About so many of the last orders tell whether too many are refused."""
+
+EPIDEMIC_ORDERS = 5
+EPIDEMIC_SHARE = 0.2
+"""More rejected ones than this, among the recent, are no accident."""
 
 
 class Step(Enum):
@@ -43,7 +50,10 @@ class Standing:
             this one included.
         refused_at: When the batch was refused first, before this attempt.
         accepted_at: When the endpoint last accepted something.
+        recent_accepted: Recent orders that the endpoint accepted, older ones fading.
+        recent_rejected: Recent orders that were rejected, likewise.
         batch_size: Orders that a batch may hold.
+        holds_uncertain: What may have been taken is not sent again unasked.
     """
 
     sent: int
@@ -52,21 +62,40 @@ class Standing:
     refusals: int = 0
     refused_at: datetime | None = None
     accepted_at: datetime | None = None
+    recent_accepted: float = 0.0
+    recent_rejected: float = 0.0
     batch_size: int = 100
+    holds_uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The step, and how long to wait: for the endpoint, and for the batch itself."""
+    """The step, and how long to wait: for the endpoint, and for the batch itself.
+
+    Attributes:
+        step: What becomes of the batch.
+        endpoint_wait: How long nothing is sent.
+        batch_wait: How long the batch waits besides.
+        uncertain: Some of its orders may have been taken.
+        keeps: It is not sent again unless a person says so, whatever the step.
+        doubts: The contract looks broken: until this batch is taken, nothing is sent.
+    """
 
     step: Step
     endpoint_wait: timedelta = timedelta(0)
     batch_wait: timedelta | None = None
     uncertain: bool = False
+    keeps: bool = False
+    doubts: bool = False
 
 
 def decide(verdict: Verdict, standing: Standing, unit: float) -> Decision:
     """Choose what to do; `unit` is a random number, 0 included, 1 excluded."""
+    decision = _choose(verdict, standing, unit)
+    return replace(decision, keeps=decision.uncertain and standing.holds_uncertain)
+
+
+def _choose(verdict: Verdict, standing: Standing, unit: float) -> Decision:
     if verdict.outcome is Outcome.ACCEPTED:
         return Decision(Step.DELIVERED)
     if verdict.outcome is Outcome.CLIENT_REFUSED:
@@ -96,6 +125,8 @@ def _refused(verdict: Verdict, standing: Standing, unit: float) -> Decision:
     if standing.sent > 1:
         return Decision(Step.SPLIT, uncertain=verdict.maybe_taken)
     if _is_proven(standing):
+        if is_epidemic(standing.recent_rejected + 1, standing.recent_accepted):
+            return Decision(Step.HOLD, HOLD_PROBE, doubts=True)
         return Decision(Step.REJECT)
     wait = backoff.delay(standing.attempt + 2, unit, cap=SUSPECT_CAP)
     return Decision(Step.SUSPECT, batch_wait=wait, uncertain=verdict.maybe_taken)
@@ -108,6 +139,19 @@ def _is_proven(standing: Standing) -> bool:
         and standing.accepted_at is not None
         and standing.accepted_at > standing.refused_at
     )
+
+
+def is_epidemic(rejected: float, accepted: float) -> bool:
+    """Whether too many orders are refused while others are accepted.
+
+    A bad order is an accident; one in five is a contract or a mapping that broke.
+
+    Args:
+        rejected: Of the recent orders, with the one at hand.
+        accepted: Of the recent orders.
+    """
+    share = rejected / (rejected + accepted)
+    return rejected >= EPIDEMIC_ORDERS and share > EPIDEMIC_SHARE
 
 
 def probe_budget(batch_size: int) -> int:

@@ -160,6 +160,19 @@ def test_what_concerns_us_blames_no_order(status: int) -> None:
     )
 
 
+@pytest.mark.parametrize("status", [100, 101, 102, 103])
+def test_what_is_no_final_answer_is_unclear(status: int) -> None:
+    """An early hint says nothing about what was taken."""
+    got = verdict(status)
+    assert (got.outcome, got.maybe_taken) == (Outcome.UNCLEAR, True)
+
+
+def test_only_429_asks_for_a_slower_pace() -> None:
+    """Trouble that passes is no reason to slow down once it has passed."""
+    assert verdict(429).throttled
+    assert not any(verdict(status).throttled for status in (200, 401, 408, 500, 503))
+
+
 def test_413_asks_for_fewer_events_at_once() -> None:
     """The body is too large; no order is at fault and none was taken."""
     assert verdict(413, b"<html>") == Verdict(

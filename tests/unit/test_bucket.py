@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.bucket import Bucket
+from syncd.core.bucket import (
+    COMPLAINT_SECONDS,
+    LEAST_SHARE,
+    SHARE_STEP,
+    Bucket,
+    Throttle,
+)
 
 Events = list[tuple[float, int]]
 """Batches with a time (or the pause before them) and their number of events."""
@@ -108,3 +114,60 @@ def test_sending_is_never_slower_than_the_rate_asks(
         now += pause
         spent += events
         assert 0 <= bucket.take(events, now) <= spent / rate + 1e-6
+
+
+def test_a_share_of_the_rate_takes_longer() -> None:
+    """Half the share, twice the wait."""
+    whole, half = Bucket(10), Bucket(10)
+    assert whole.take(30, 0.0) == pytest.approx(2.0)
+    assert half.take(30, 0.0, 0.5) == pytest.approx(5.0)
+
+
+@given(st.lists(st.none() | st.floats(0, 60)))
+def test_a_share_stays_within_its_bounds(course: list[float | None]) -> None:
+    """Whatever the API accepts (none) or complains of (after so many seconds)."""
+    throttle, now = Throttle(), 0.0
+    for pause in course:
+        before = throttle.share
+        if pause is None:
+            throttle.speed_up()
+            assert throttle.share == min(1.0, before + SHARE_STEP)
+        else:
+            now += pause
+            throttle.slow_down(now)
+            assert throttle.share in {before, max(LEAST_SHARE, before / 2)}
+        assert LEAST_SHARE <= throttle.share <= 1
+
+
+def test_complaints_of_one_moment_count_once() -> None:
+    """Sixteen requests in flight, all answered 429, halve the pace once."""
+    throttle = Throttle()
+    for _ in range(16):
+        throttle.slow_down(5.0)
+    assert throttle.share == 0.5
+    throttle.slow_down(5.0 + COMPLAINT_SECONDS)
+    assert throttle.share == 0.25
+
+
+@given(st.floats(0.05, 1))
+def test_the_pace_finds_what_the_api_bears(capacity: float) -> None:
+    """At most a step above it, at least half of it below, most of it in the mean."""
+    throttle, seen = Throttle(), []
+    for second in range(1_000):
+        if throttle.share > capacity:
+            throttle.slow_down(second * COMPLAINT_SECONDS)
+        else:
+            throttle.speed_up()
+        seen.append(throttle.share)
+    settled = seen[200:]
+    assert max(settled) <= capacity + SHARE_STEP + 1e-9
+    assert min(settled) >= min(capacity, 1.0) / 2 - 1e-9
+    assert sum(settled) / len(settled) >= capacity * 0.6
+
+
+def test_the_full_pace_comes_back() -> None:
+    """From the lowest share, by what is accepted."""
+    throttle = Throttle(LEAST_SHARE)
+    for _ in range(round(1 / SHARE_STEP)):
+        throttle.speed_up()
+    assert throttle.share == 1.0

@@ -1,17 +1,22 @@
 """What becomes of a batch after its attempt."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from syncd.core.answer import Outcome, Verdict
 from syncd.core.settling import (
+    EPIDEMIC_ORDERS,
     HOLD_PROBE,
     STUBBORN_ATTEMPTS,
     UNCLEAR_LIMIT,
     Standing,
     Step,
     decide,
+    is_epidemic,
     probe_budget,
 )
 
@@ -41,6 +46,19 @@ CASES = [
         REFUSED,
         Standing(1, 2, refused_at=EARLIER, accepted_at=NOW),
         Step.REJECT,
+    ),
+    (
+        "one refused, as too many of the recent ones",
+        REFUSED,
+        Standing(
+            1,
+            2,
+            refused_at=EARLIER,
+            accepted_at=NOW,
+            recent_rejected=EPIDEMIC_ORDERS,
+            recent_accepted=10,
+        ),
+        Step.HOLD,
     ),
     (
         "everything refused",
@@ -103,3 +121,56 @@ def test_a_hold_is_probed_on_a_slow_schedule() -> None:
 def test_the_probe_budget_covers_a_bisection() -> None:
     """Finding one order among n takes about log2(n) refusals, on either side."""
     assert [probe_budget(n) for n in (1, 2, 100, 1000)] == [10, 10, 22, 28]
+
+
+@pytest.mark.parametrize(
+    ("rejected", "accepted", "is_one"),
+    [
+        (1, 0, False),
+        (4, 0, False),
+        (5, 0, True),
+        (5, 19, True),
+        (5, 20, False),
+        (10, 40, False),
+        (11, 40, True),
+        (49, 1, True),
+    ],
+)
+def test_too_many_refused_orders_are_no_accident(
+    rejected: float, accepted: float, *, is_one: bool
+) -> None:
+    """From five of them on, and more than a fifth of the recent orders."""
+    assert is_epidemic(rejected, accepted) is is_one
+
+
+@given(rejected=st.floats(1, 50), accepted=st.floats(0, 50), more=st.floats(0, 50))
+def test_more_accepted_orders_never_raise_the_alarm(
+    rejected: float, accepted: float, more: float
+) -> None:
+    """And more rejected ones never silence it."""
+    assert is_epidemic(rejected, accepted) or not is_epidemic(rejected, accepted + more)
+    assert not is_epidemic(rejected, accepted) or is_epidemic(rejected + more, accepted)
+
+
+UNCERTAIN = [
+    (UNCLEAR, Standing(5, 1, holds_uncertain=True)),
+    (UNCLEAR, Standing(5, 9, failures=9, holds_uncertain=True)),
+    (
+        Verdict(Outcome.REFUSED, maybe_taken=True),
+        Standing(5, 1, holds_uncertain=True),
+    ),
+    (
+        Verdict(Outcome.TRANSIENT, maybe_taken=True),
+        Standing(5, 1, holds_uncertain=True),
+    ),
+]
+
+
+@pytest.mark.parametrize(("verdict", "standing"), UNCERTAIN)
+def test_what_may_have_been_taken_waits_for_a_person_if_so_configured(
+    verdict: Verdict, standing: Standing
+) -> None:
+    """Whatever the step; what was certainly not taken never waits."""
+    assert decide(verdict, standing, 0.5).keeps
+    assert not decide(verdict, replace(standing, holds_uncertain=False), 0.5).keeps
+    assert not decide(replace(verdict, maybe_taken=False), standing, 0.5).keeps

@@ -1,0 +1,69 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncd.core.answer import Answer
+from syncd.core.shape import MAX_SHAPE, drift
+
+KNOWN = [
+    (200, b'{"success": true}'),
+    (201, b'{"success": true, "created": 1, "updated": 0, "errors": []}'),
+    (200, b'{"success": false, "errors": ["orderid is missing"]}'),
+    (400, b'{"success": false, "errors": [{"code": "TIMESTAMP_ERROR"}]}'),
+    (422, b'{"errors": ["email is missing"]}'),
+    (401, b'{"success": false, "errors": ["Invalid credentials"]}'),
+    (403, b"<html>forbidden</html>"),
+    (413, b""),
+    (429, b""),
+    (502, b"<html>bad gateway</html>"),
+    (500, b'{"trace": []}'),
+]
+
+NEW = [
+    (200, b'{"success": "true"}', "HTTP 200 {success: str}"),
+    (200, b'{"success": 1, "id": "W-1"}', "HTTP 200 {id: str, success: int}"),
+    (200, b'{"errors": {"mila@example.com": 1}}', "HTTP 200 {errors: object}"),
+    (200, b'{"mila@example.com": true}', "HTTP 200 {?: bool}"),
+    (200, b'{"errors": [["deep"]]}', "HTTP 200 {errors: [[str]]}"),
+    (200, b"", "HTTP 200 with nothing"),
+    (200, b"<html>", "HTTP 200 with text/html, not a JSON object"),
+    (400, b"<html>", "HTTP 400 with text/html, not a JSON object"),
+    (202, b'{"success": true}', "HTTP 202 {success: bool}"),
+    (207, b'{"success": true}', "HTTP 207 {success: bool}"),
+    (409, b'{"success": false}', "HTTP 409 {success: bool}"),
+    (302, b"", "HTTP 302 with nothing"),
+    (101, b"", "HTTP 101 with nothing"),
+]
+
+
+def answer(status: int, body: bytes, media: str = "text/html; charset=utf-8") -> Answer:
+    return Answer(status, {"content-type": media}, body)
+
+
+@pytest.mark.parametrize(("status", "body"), KNOWN)
+def test_what_the_contract_knows_is_no_drift(status: int, body: bytes) -> None:
+    """Documented, seen in a client, or what a gateway says."""
+    assert drift(answer(status, body)) is None
+
+
+@pytest.mark.parametrize(("status", "body", "told"), NEW)
+def test_a_new_shape_is_told_without_its_values(
+    status: int, body: bytes, told: str
+) -> None:
+    """Names that are words, and kinds: nothing that an order could have put there."""
+    assert drift(answer(status, body)) == told
+
+
+@given(
+    status=st.integers(100, 599),
+    body=st.binary()
+    | st.dictionaries(st.text(), st.lists(st.integers())).map(lambda d: str(d).encode())
+    | st.dictionaries(st.from_regex(r"\A[a-z]{1,40}\Z"), st.none(), min_size=9).map(
+        lambda d: str(d).replace("'", '"').replace("None", "null").encode()
+    ),
+    media=st.text(),
+)
+def test_a_shape_is_short_and_printable(status: int, body: bytes, media: str) -> None:
+    """Whatever comes; it goes into the log."""
+    told = drift(answer(status, body, media))
+    assert told is None or (len(told) <= MAX_SHAPE and told.isascii())
