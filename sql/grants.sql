@@ -6,7 +6,7 @@ GRANT USAGE ON SCHEMA syncd TO {role};
 GRANT SELECT, INSERT, UPDATE
    ON syncd.feed, syncd.watermark, syncd.endpoint, syncd.instance,
       syncd.batch, syncd.attempt, syncd.ledger, syncd.backfill,
-      syncd.stream, syncd.reconciliation
+      syncd.stream, syncd.reconciliation, syncd.departure
    TO {role};
 GRANT USAGE ON SEQUENCE syncd.batch_batch_id_seq TO {role};
 GRANT SELECT ON syncd.migration TO {role};

@@ -20,6 +20,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FilePath,
     SecretStr,
     ValidationError,
     field_validator,
@@ -129,7 +130,8 @@ class SqueezelySettings(_Section):
     max_in_flight: int = Field(default=1, ge=1, le=16)
     rate: Rate = 50.0
     timeout: Duration = timedelta(seconds=30)
-    ca_file: Path | None = None
+    uncertain: Literal["resend", "hold"] = "resend"
+    ca_file: FilePath | None = None
 
     @model_validator(mode="after")
     def _endpoint_is_safe(self) -> "SqueezelySettings":

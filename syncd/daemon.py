@@ -17,6 +17,7 @@ from functools import partial
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from syncd import __version__, signals
+from syncd.breaker import Breaker
 from syncd.capture.follower import Follower
 from syncd.capture.poll import Poll
 from syncd.config import Settings
@@ -47,6 +48,7 @@ class Daemon:
         self._log = Log(settings.feed)
         self._reactions = Reactions(self._log)
         self._bell = Bell()
+        self._pace = Pace(settings.squeezely.rate, settings.backfill.rate)
         self._connections: list[Connections] = []
         self._workers: list[Worker] = []
         self._started = time.monotonic()
@@ -127,7 +129,8 @@ class Daemon:
         )
         self._lineage.check()
         self._keeper.on_open(partial(self._note_promotion, self._keeper))
-        self._instance = Instance(self._keeper, feed.feed_id)
+        holds = settings.squeezely.uncertain == "hold"
+        self._instance = Instance(self._keeper, feed.feed_id, holds=holds)
         self._watch = Watch(
             self._make_poll(feed),
             self._make_follower(feed),
@@ -194,10 +197,9 @@ class Daemon:
         delivery = Delivery(
             self._settings, source, ledger, self._log, instance=self._instance.number
         )
-        share = self._settings.squeezely.max_in_flight
-        live, backfill = self._settings.squeezely.rate, self._settings.backfill.rate
-        pace = Pace(live and live / share, backfill and backfill / share)
-        worker = Worker(number, delivery, ledger, pace, self._bell, self._reactions)
+        worker = Worker(
+            number, delivery, ledger, self._pace, self._bell, self._reactions
+        )
         self._workers.append(worker)
         return worker
 
@@ -250,7 +252,7 @@ class Daemon:
 
     def _retry(self) -> None:
         """Try the API again at once, whatever it said before."""
-        Ledger(self._keeper, self._feed_id).release_endpoint()
+        Breaker(self._keeper, self._feed_id).release()
         self._bell.ring()
         self._log.emit("sending.retried")
 
@@ -263,6 +265,7 @@ class Daemon:
                 attempt=attempt,
                 orders=orders,
                 reason="the instance ended or its lease passed",
+                held=self._settings.squeezely.uncertain == "hold",
             )
 
     def _beat(self) -> None:
@@ -276,8 +279,10 @@ class Daemon:
             sending=pulse.sending,
             rejected=pulse.rejected,
             withdrawn=pulse.withdrawn,
+            held=pulse.held,
             endpoint=pulse.endpoint,
             delivered=self._delivered(),
+            pace=self._pace.share,
             rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
 

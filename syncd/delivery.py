@@ -9,9 +9,11 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from syncd.breaker import Breaker
 from syncd.config import Settings
 from syncd.core.answer import Answer, Outcome, Silence, Verdict, judge
 from syncd.core.purchase import Purchase
@@ -20,11 +22,32 @@ from syncd.errors import UnreadableRowError
 from syncd.ledger import Claim, Exemption, Lane, Ledger, Receipt
 from syncd.log import Log
 from syncd.rendering import Rendered, Rendering, rules_of
+from syncd.report import Report
 from syncd.source import Source
 from syncd.squeezely import Squeezely, encode
 
+EPIDEMIC = "too many orders are refused while others are accepted"
+
+FRESH_SECONDS = 5.0
+"""A claim older than this is renewed before its POST."""
+
 LEASE_MARGIN = timedelta(seconds=15)
 """Added to the POST's timeout: reading, rendering and settling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """What one claimed batch came to.
+
+    Attributes:
+        events: Sent; 0 when it came to no request.
+        accepted: They were taken.
+        throttled: The API asked for a slower pace.
+    """
+
+    events: int = 0
+    accepted: bool = False
+    throttled: bool = False
 
 
 class Delivery:
@@ -43,22 +66,23 @@ class Delivery:
         self._settle = settings.source.settle
         self._rendering = Rendering(source, rules_of(settings), self._settle)
         self._ledger = ledger
-        self._log = log
+        self._breaker = Breaker(ledger.database, ledger.feed_id)
+        self._report = Report(log)
         self._instance = instance
         self._api = Squeezely(settings)
         self._lease = self._settings.timeout + LEASE_MARGIN
-        self._trouble = False
         self._unfinished: Callable[[], object] | None = None
+        self._claimed_at = 0.0
 
     def close(self) -> None:
         """Close the connection to the API."""
         self._api.close()
 
-    def deliver_next(self, lane: Lane) -> int | None:
+    def deliver_next(self, lane: Lane) -> Trip | None:
         """Take the oldest due batch of a lane through to its settlement.
 
         Returns:
-            Number of events that were sent; None when nothing was due.
+            What came of it; None when nothing was due.
 
         Raises:
             SyncdError: The database failed or a view is broken; the claim, if any,
@@ -68,10 +92,11 @@ class Delivery:
         claim = self._ledger.claim(self._instance, lane, self._lease)
         if claim is None:
             return None
+        self._claimed_at = time.monotonic()
         self._unfinished = partial(self._ledger.put_back, claim, Receipt("unread"))
-        sent = self._take_through(claim)
+        trip = self._take_through(claim)
         self._unfinished = None
-        return sent
+        return trip
 
     def finish(self) -> None:
         """Settle what a failing database kept from being settled."""
@@ -79,21 +104,34 @@ class Delivery:
             self._unfinished()
             self._unfinished = None
 
-    def _take_through(self, claim: Claim) -> int:
+    def _take_through(self, claim: Claim) -> Trip:
         try:
             rendered = self._rendering.render(claim)
         except UnreadableRowError as error:
             self._isolate(claim, error)
-            return 0
+            return Trip()
+        if self._is_to_send(claim, rendered):
+            return self._send(claim, rendered.purchases)
+        if claim.probes:
+            self._breaker.end_probe()
+        return Trip()
+
+    def _is_to_send(self, claim: Claim, rendered: Rendered) -> bool:
+        """Set aside what is not to be sent; False when the claim ended with that."""
         if not self._set_aside(claim, rendered):
-            return 0
+            return False
         if not rendered.purchases:
             self._ledger.dissolve(claim, Receipt("nothing_to_send"))
-            return 0
+            return False
         if self._settings.body == "single" and len(rendered.purchases) > 1:
             self._split_into_singles(claim, rendered.purchases)
-            return 0
-        return self._send(claim, rendered.purchases)
+            return False
+        return self._is_still_ours(claim)
+
+    def _is_still_ours(self, claim: Claim) -> bool:
+        """Make sure, after a slow reading or a sleep, that nobody else sends it."""
+        seconds = time.monotonic() - self._claimed_at
+        return seconds < FRESH_SECONDS or self._ledger.renew(claim, self._lease)
 
     # Set aside
 
@@ -120,41 +158,15 @@ class Delivery:
         keys = [key for key, _ in rendered.waiting]
         if not self._ledger.postpone(claim, keys, wait):
             return False
-        key, reason = rendered.waiting[0]
-        self._log.emit(
-            "orders.waiting",
-            batch=claim.batch_id,
-            orders=len(rendered.waiting),
-            order_key=key,
-            reason=reason,
-        )
+        self._report.waiting(claim, rendered.waiting)
         return True
 
     def _except(self, claim: Claim, exemptions: Sequence[Exemption]) -> bool:
         """Set orders aside for good and say so; False when the claim was lost."""
         if not self._ledger.except_orders(claim, exemptions):
             return False
-        self._report_exemptions(claim, exemptions)
+        self._report.set_aside(claim, exemptions)
         return True
-
-    def _report_exemptions(self, claim: Claim, exemptions: Sequence[Exemption]) -> None:
-        rejected = [e for e in exemptions if e.state == "rejected"]
-        withdrawn = [e for e in exemptions if e.state == "withdrawn"]
-        if rejected:
-            self._log.emit(
-                "orders.rejected",
-                batch=claim.batch_id,
-                orders=len(rejected),
-                order_key=rejected[0].key,
-                reason=rejected[0].reason,
-            )
-        if withdrawn:
-            self._log.emit(
-                "orders.withdrawn",
-                batch=claim.batch_id,
-                orders=len(withdrawn),
-                order_key=withdrawn[0].key,
-            )
 
     def _split_into_singles(
         self, claim: Claim, purchases: Sequence[tuple[str, Purchase]]
@@ -164,52 +176,40 @@ class Delivery:
 
     # Send and settle
 
-    def _send(self, claim: Claim, purchases: Sequence[tuple[str, Purchase]]) -> int:
+    def _send(self, claim: Claim, purchases: Sequence[tuple[str, Purchase]]) -> Trip:
         body = encode([p.event for _, p in purchases], self._settings.body)
         started = time.monotonic()
         answer = self._api.post(body)
-        duration_ms = round((time.monotonic() - started) * 1000)
+        seconds = time.monotonic() - started
         verdict = judge(answer, len(purchases), datetime.now(UTC))
         receipt = _receipt(answer, verdict, body, purchases)
-        if verdict.outcome is Outcome.ACCEPTED:
+        accepted = verdict.outcome is Outcome.ACCEPTED
+        if accepted:
             self._unfinished = partial(
-                self._deliver, claim, receipt, duration_ms, len(body)
+                self._deliver, claim, receipt, seconds, len(body)
             )
         else:
             keys = [key for key, _ in purchases]
             self._unfinished = partial(self._react, claim, verdict, receipt, keys)
+        self._report.answered(claim, answer)
         self.finish()
-        return len(purchases)
+        return Trip(len(purchases), accepted, verdict.throttled)
 
     def _deliver(
-        self, claim: Claim, receipt: Receipt, duration_ms: int, size: int
+        self, claim: Claim, receipt: Receipt, seconds: float, size: int
     ) -> None:
-        delivered = self._ledger.deliver(claim, receipt)
-        oldest = min(order.confirmed_at for order in claim.orders)
-        lag = (datetime.now(UTC) - oldest).total_seconds()
-        self._log.emit(
-            "batch.delivered",
-            batch=claim.batch_id,
-            attempt=claim.attempt,
-            orders=receipt.sent,
-            duration_ms=duration_ms,
-            bytes=size,
-            lag_seconds=max(0.0, lag),
-            repeat=claim.uncertain > 0,
-            late=delivered == 0,
-        )
-        if self._trouble:
-            self._trouble = False
-            self._log.emit("sending.resumed")
+        late = self._ledger.deliver(claim, receipt) == 0
+        self._report.delivered(claim, receipt, seconds=seconds, size=size, late=late)
 
     def _react(
         self, claim: Claim, verdict: Verdict, receipt: Receipt, keys: list[str]
     ) -> None:
-        self._trouble = True
         standing = self._standing(claim, verdict, keys)
         jitter = random.random()  # noqa: S311  # spreads retries, guards nothing
         decision = decide(verdict, standing, jitter)
-        if decision.step is Step.SPLIT:
+        if decision.doubts:
+            receipt = replace(receipt, reason=f"{EPIDEMIC}: {receipt.reason}")
+        if decision.step is Step.SPLIT and not decision.keeps:
             self._split(claim, decision, receipt, keys)
         elif decision.step is Step.REJECT:
             self._reject(claim, receipt, keys[0])
@@ -218,21 +218,22 @@ class Delivery:
 
     def _standing(self, claim: Claim, verdict: Verdict, keys: list[str]) -> Standing:
         """Gather what the decision needs beyond the verdict."""
-        failures, refusals, accepted_at = 0, 0, None
-        if verdict.outcome is Outcome.REFUSED:
-            refusals, accepted_at = self._ledger.endpoint_refused(
-                int(claim.attempt == 1)
-            )
-        else:
-            failures = self._ledger.endpoint_failures()
-        return Standing(
+        known = Standing(
             sent=len(keys),
             attempt=claim.attempt,
-            failures=failures,
-            refusals=refusals,
             refused_at=claim.refused_at,
-            accepted_at=accepted_at,
             batch_size=self._settings.orders_per_batch,
+            holds_uncertain=self._settings.uncertain == "hold",
+        )
+        if verdict.outcome is not Outcome.REFUSED:
+            return replace(known, failures=self._breaker.failures())
+        lately = self._breaker.count_refusals(int(claim.attempt == 1))
+        return replace(
+            known,
+            refusals=lately.refusals,
+            accepted_at=lately.accepted_at,
+            recent_accepted=lately.recent_accepted,
+            recent_rejected=lately.recent_rejected,
         )
 
     def _split(
@@ -246,61 +247,32 @@ class Delivery:
             refused=True,
             uncertain=decision.uncertain,
         )
-        self._log.emit(
-            "batch.split",
-            batch=claim.batch_id,
-            attempt=claim.attempt,
-            orders=receipt.sent,
-            status=receipt.status,
-            reason=receipt.reason,
-        )
+        self._report.refused(claim, decision, receipt)
 
     def _reject(self, claim: Claim, receipt: Receipt, key: str) -> None:
         orderid = receipt.orderids[0] if receipt.orderids else None
         reason = receipt.reason or "refused"
-        self._except(claim, [Exemption(key, "rejected", reason, orderid)])
+        if self._except(claim, [Exemption(key, "rejected", reason, orderid)]):
+            self._breaker.count_rejected()
         self._ledger.dissolve(claim, receipt)
 
     def _put_back(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
         reason = receipt.reason or "unknown"
         if decision.step is Step.HOLD:
-            self._ledger.endpoint_failed("held", decision.endpoint_wait, reason)
+            doubted = claim.batch_id if decision.doubts else None
+            wait = decision.endpoint_wait
+            self._breaker.leave_alone("held", wait, reason, doubted=doubted)
         elif decision.step is Step.AGAIN:
-            self._ledger.endpoint_failed("retrying", decision.endpoint_wait, reason)
+            self._breaker.leave_alone("retrying", decision.endpoint_wait, reason)
         self._ledger.put_back(
             claim,
             receipt,
             wait=decision.batch_wait,
             refused=decision.step is Step.SUSPECT,
             uncertain=decision.uncertain,
+            held=decision.keeps,
         )
-        self._report_put_back(claim, decision, receipt)
-
-    def _report_put_back(
-        self, claim: Claim, decision: Decision, receipt: Receipt
-    ) -> None:
-        wait = max(decision.endpoint_wait, decision.batch_wait or timedelta(0))
-        if decision.step is Step.HOLD:
-            self._log.emit(
-                "sending.held",
-                status=receipt.status,
-                reason=receipt.reason,
-                retry_seconds=wait.total_seconds(),
-            )
-        where = {"batch": claim.batch_id, "attempt": claim.attempt}
-        if decision.uncertain:
-            self._log.emit(
-                "batch.uncertain", **where, orders=receipt.sent, reason=receipt.reason
-            )
-        self._log.emit(
-            "batch.deferred",
-            **where,
-            orders=receipt.sent,
-            outcome=receipt.outcome,
-            status=receipt.status,
-            reason=receipt.reason,
-            retry_seconds=wait.total_seconds(),
-        )
+        self._report.put_back(claim, decision, receipt)
 
 
 def _receipt(

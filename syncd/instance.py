@@ -25,9 +25,18 @@ def this_host() -> str:
 
 
 class Instance:
-    """This process in the ledger; keeps a connection that holds its lock."""
+    """This process in the ledger; keeps a connection that holds its lock.
 
-    def __init__(self, database: Database, feed_id: int) -> None:
+    Args:
+        database: A connection of its own.
+        feed_id: The feed that it works on.
+        holds: Claims that it takes over wait for a person.
+    """
+
+    def __init__(
+        self, database: Database, feed_id: int, *, holds: bool = False
+    ) -> None:
+        self._holds = holds
         self._database = database
         self._feed_id = feed_id
         self._host = this_host()
@@ -49,7 +58,9 @@ class Instance:
         """
         rows = self._database.all(named("unlocked_claimants"), feed=self._feed_id)
         dead = [cast("int", row[0]) for row in rows if self._is_dead(*row)]
-        freed = self._database.all(named("take_over"), feed=self._feed_id, dead=dead)
+        freed = self._database.all(
+            named("take_over"), feed=self._feed_id, dead=dead, holds=self._holds
+        )
         return cast("list[tuple[int, int, int]]", freed)
 
     def _is_dead(self, number: object, host: object, pid: object, _: object) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
+from syncd.core.settling import RECENT_ORDERS
 from syncd.database import Database, named
 from syncd.source import Found
 
@@ -32,7 +33,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A batch that is ours until the lease ends, with its orders as confirmed."""
+    """A batch that is ours until the lease ends, with its orders as confirmed.
+
+    `probes`: nothing else is sent until it is known what the endpoint says to it.
+    """
 
     batch_id: int
     attempt: int
@@ -40,6 +44,7 @@ class Claim:
     refused_at: datetime | None
     orders: Sequence[Order]
     claimed_at: datetime
+    probes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,7 @@ class Ledger:
             )
             if not rows:
                 return None
-            batch_id, attempt, uncertain, refused_at, now = rows[0]
+            batch_id, attempt, uncertain, refused_at, probes, now = rows[0]
             orders = self.database.all(named("claimed_orders"), batch=batch_id)
         return Claim(
             cast("int", batch_id),
@@ -155,6 +160,7 @@ class Ledger:
                 for order in orders
             ],
             cast("datetime", now),
+            cast("bool", probes),
         )
 
     def next_due_seconds(self) -> float | None:
@@ -162,6 +168,16 @@ class Ledger:
         (seconds,) = self.database.one(named("next_due"), feed=self.feed_id)
         # below 0 by the moment between the statement's two looks at the clock
         return None if seconds is None else max(0.0, cast("float", seconds))
+
+    def renew(self, claim: Claim, lease: timedelta) -> bool:
+        """Begin the lease anew; False when the claim is no longer ours."""
+        renewed = self.database.run(
+            named("renew"),
+            batch=claim.batch_id,
+            attempt=claim.attempt,
+            lease=lease,
+        )
+        return renewed > 0
 
     def except_orders(self, claim: Claim, exemptions: Sequence[Exemption]) -> bool:
         """Set orders of a claimed batch aside; False when it is no longer ours."""
@@ -235,9 +251,8 @@ class Ledger:
             batch=claim.batch_id,
             attempt=claim.attempt,
             outcome=receipt.outcome,
-            status=receipt.status,
             reason=receipt.reason,
-            sent=receipt.sent,
+            **self._receipt(receipt),
         )
 
     def deliver(self, claim: Claim, receipt: Receipt) -> int:
@@ -250,6 +265,7 @@ class Ledger:
             feed=self.feed_id,
             batch=claim.batch_id,
             attempt=claim.attempt,
+            recent=RECENT_ORDERS,
             **self._receipt(receipt),
         )
         return cast("int", orders)
@@ -262,14 +278,25 @@ class Ledger:
         wait: timedelta | None = None,
         refused: bool = False,
         uncertain: bool = False,
+        held: bool = False,
     ) -> bool:
-        """Make a claimed batch pending again; False when it is no longer ours."""
+        """Make a claimed batch pending again; False when it is no longer ours.
+
+        Args:
+            claim: The batch.
+            receipt: Of the attempt that led to this.
+            wait: How long the batch is not due; None: not at all.
+            refused: Whether the API refused it.
+            uncertain: Whether some of it may have been taken all the same.
+            held: Keep it for a person instead.
+        """
         freed = self.database.run(
             named("put_back"),
             batch=claim.batch_id,
             attempt=claim.attempt,
             wait=wait,
             refused=refused,
+            held=held,
             uncertain=int(uncertain),
             outcome=receipt.outcome,
             reason=receipt.reason,
@@ -292,32 +319,3 @@ class Ledger:
             "sha256": receipt.sha256,
             "orderids": list(receipt.orderids),
         }
-
-    # The endpoint
-
-    def endpoint_failed(
-        self, state: Literal["retrying", "held"], wait: timedelta, reason: str
-    ) -> None:
-        """Leave the endpoint alone for a while."""
-        self.database.run(
-            named("endpoint_failed"),
-            feed=self.feed_id,
-            state=state,
-            wait=wait,
-            reason=reason,
-        )
-
-    def endpoint_failures(self) -> int:
-        """Count the endpoint's failures since it last accepted something."""
-        return cast("int", self.database.one(named("endpoint"), feed=self.feed_id)[1])
-
-    def endpoint_refused(self, refusals: int) -> tuple[int, datetime | None]:
-        """Count refusals; return those since the last acceptance, and when that was."""
-        row = self.database.one(
-            named("endpoint_refused"), feed=self.feed_id, refusals=refusals
-        )
-        return cast("tuple[int, datetime | None]", row)
-
-    def release_endpoint(self) -> bool:
-        """Try the endpoint again at once; False when it was not left alone."""
-        return self.database.run(named("release_endpoint"), feed=self.feed_id) > 0

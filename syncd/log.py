@@ -106,9 +106,18 @@ EVENTS: Mapping[str, Event] = {
     ),
     "batch.uncertain": Event(
         "warning",
-        ("batch", "attempt", "orders", "reason"),
-        "an attempt's outcome is unknown; its orders are sent again and may repeat",
-        "nothing: Squeezely merges a repeat by its orderid",
+        ("batch", "attempt", "orders", "reason", "held"),
+        "an attempt's outcome is unknown; its orders are sent again and may repeat, "
+        'or wait for a person (`held`, with `uncertain = "hold"`)',
+        "nothing: Squeezely merges a repeat by its orderid; when held: "
+        "`syncd uncertain list`",
+    ),
+    "contract.drifted": Event(
+        "warning",
+        ("batch", "attempt", "shape"),
+        "an answer has a shape that the known contract does not; it is judged all the "
+        "same; told once for each shape while the daemon runs",
+        "compare it with docs/squeezely.md, and look for a newer syncd",
     ),
     "orders.rejected": Event(
         "error",
@@ -129,8 +138,9 @@ EVENTS: Mapping[str, Event] = {
     "sending.held": Event(
         "error",
         ("status", "reason", "retry_seconds"),
-        "the API refuses us, not an order: nothing is sent, capture goes on",
-        "mend the credentials or the address, then SIGHUP, restart, or `syncd resume`",
+        "the API refuses us, or too many orders at once: nothing is sent or rejected, "
+        "capture goes on",
+        "mend the credentials, the address or the view, then `syncd resume` or SIGHUP",
     ),
     "sending.retried": Event(
         "info", (), "SIGHUP asked to try the API again at once, after it was mended"
@@ -168,8 +178,10 @@ EVENTS: Mapping[str, Event] = {
             "sending",
             "rejected",
             "withdrawn",
+            "held",
             "endpoint",
             "delivered",
+            "pace",
             "rss_mb",
         ),
         "every minute, also when idle; its absence is the alarm",
@@ -186,6 +198,7 @@ _FIRST = ("timestamp", "level", "event", "feed")
 _PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 _MAX_TEXT = 500
 _FOLD_SECONDS = 60.0
+_MAX_KINDS = 20
 
 EventDict = MutableMapping[str, Any]
 
@@ -200,6 +213,7 @@ class Log:
     def __init__(self, feed: str) -> None:
         self._logger = structlog.get_logger("syncd").bind(feed=feed)
         self._folded: dict[tuple[str, object], tuple[float, int]] = {}
+        self._told: dict[str, set[str]] = {}
         self._guard = threading.Lock()
 
     def emit(self, event: str, **fields: object) -> None:
@@ -224,6 +238,15 @@ class Log:
                 return
             self._folded[event, kind] = (now, 0)
         self.emit(event, suppressed=count, **fields)
+
+    def emit_once(self, event: str, kind: str, **fields: object) -> None:
+        """Write the first of a kind while the process runs; at most `_MAX_KINDS`."""
+        with self._guard:
+            told = self._told.setdefault(event, set())
+            if kind in told or len(told) >= _MAX_KINDS:
+                return
+            told.add(kind)
+        self.emit(event, **fields)
 
 
 def configure(

@@ -22,6 +22,7 @@ class Pulse:
     oldest_at: datetime | None
     rejected: int
     withdrawn: int
+    held: int
 
     @property
     def lag_seconds(self) -> float:

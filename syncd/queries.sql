@@ -457,10 +457,10 @@ SELECT DISTINCT i.instance_id, i.host, i.pid, i.stopped_at IS NOT NULL
 
 -- name: take_over :many
 -- Frees claims past their lease or of instances known to be dead. What became of their
--- attempt is unknown: it is counted as uncertain and sent again.
+-- attempt is unknown: it is counted as uncertain, and sent again or held for a person.
 WITH freed AS (
     UPDATE syncd.batch AS b
-       SET state = 'pending',
+       SET state = CASE WHEN %(holds)s THEN 'held' ELSE 'pending' END,
            uncertain = b.uncertain + 1,
            instance_id = NULL,
            lease_until = NULL
@@ -483,22 +483,37 @@ SELECT batch_id, attempts, orders
  ORDER BY batch_id;
 
 -- name: claim :many
--- Takes the oldest due batch of a lane, unless the endpoint is to be left alone.
--- Relies on batch_due; the batch being topped up is skipped for that moment.
+-- Takes the oldest due batch of a lane, unless the endpoint is to be left alone. After
+-- trouble one claim at a time, of all instances, probes the endpoint: it moves retry_at
+-- to its lease's end, and whoever waited for that row finds it moved. While a batch is
+-- doubted, that one is the probe. Relies on batch_due; the batch being topped up is
+-- skipped for that moment.
 WITH due AS (
-    SELECT b.batch_id
+    SELECT b.batch_id, e.state <> 'open' AS probes
       FROM syncd.batch AS b
+      JOIN (SELECT p.feed_id, p.state, p.retry_at,
+                   (SELECT d.batch_id
+                      FROM syncd.batch AS d
+                     WHERE d.batch_id = p.doubted_batch
+                       AND d.state IN ('pending', 'sending')) AS doubted
+              FROM syncd.endpoint AS p) AS e USING (feed_id)
      WHERE b.feed_id = %(feed)s
        AND b.lane = %(lane)s
        AND b.state = 'pending'
        AND b.due_at <= clock_timestamp()
-       AND EXISTS (SELECT
-                     FROM syncd.endpoint AS e
-                    WHERE e.feed_id = %(feed)s
-                      AND e.retry_at <= clock_timestamp())
+       AND e.retry_at <= clock_timestamp()
+       AND (e.doubted IS NULL OR e.doubted = b.batch_id)
      ORDER BY b.batch_id
      LIMIT 1
-       FOR NO KEY UPDATE SKIP LOCKED
+       FOR NO KEY UPDATE OF b SKIP LOCKED
+), probe AS (
+    UPDATE syncd.endpoint AS e
+       SET retry_at = clock_timestamp() + %(lease)s
+      FROM due
+     WHERE e.feed_id = %(feed)s
+       AND e.state <> 'open'
+       AND e.retry_at <= clock_timestamp()
+    RETURNING e.feed_id
 ), claimed AS (
     UPDATE syncd.batch AS b
        SET state = 'sending',
@@ -507,13 +522,14 @@ WITH due AS (
            lease_until = clock_timestamp() + %(lease)s
       FROM due
      WHERE b.batch_id = due.batch_id
-    RETURNING b.batch_id, b.attempts, b.uncertain, b.refused_at
+       AND (NOT due.probes OR EXISTS (SELECT FROM probe))
+    RETURNING b.batch_id, b.attempts, b.uncertain, b.refused_at, due.probes
 ), opened AS (
     INSERT INTO syncd.attempt (batch_id, attempt, instance_id)
     SELECT batch_id, attempts, %(instance)s
       FROM claimed
 )
-SELECT batch_id, attempts, uncertain, refused_at, clock_timestamp()
+SELECT batch_id, attempts, uncertain, refused_at, probes, clock_timestamp()
   FROM claimed;
 
 -- name: claimed_orders :many
@@ -530,9 +546,23 @@ SELECT l.order_key, l.confirmed_at, l.waiting_since
 SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
                           - clock_timestamp())::float8
   FROM syncd.batch AS b
-  JOIN syncd.endpoint AS e USING (feed_id)
+  JOIN (SELECT p.feed_id, p.retry_at,
+               (SELECT d.batch_id
+                  FROM syncd.batch AS d
+                 WHERE d.batch_id = p.doubted_batch
+                   AND d.state IN ('pending', 'sending')) AS doubted
+          FROM syncd.endpoint AS p) AS e USING (feed_id)
  WHERE b.feed_id = %(feed)s
-   AND b.state = 'pending';
+   AND b.state = 'pending'
+   AND (e.doubted IS NULL OR e.doubted = b.batch_id);
+
+-- name: renew :rows
+-- Begins the lease anew, unless the claim was taken over.
+UPDATE syncd.batch
+   SET lease_until = clock_timestamp() + %(lease)s
+ WHERE batch_id = %(batch)s
+   AND state = 'sending'
+   AND attempts = %(attempt)s;
 
 -- name: except_orders :rows
 -- Sets orders of a claimed batch aside with their reason.
@@ -593,6 +623,11 @@ WITH fenced AS (
        AND l.state IS NULL
        AND l.order_key = ANY(%(keys)s)
     RETURNING l.order_key
+), departed AS (
+    INSERT INTO syncd.departure (feed_id, order_key, batch_id, why)
+    SELECT f.feed_id, m.order_key, f.batch_id,
+           CASE WHEN %(waits)s THEN 'waiting' ELSE 'split' END
+      FROM fenced AS f, moved AS m
 )
 UPDATE syncd.batch AS b
    SET orders = b.orders - (SELECT count(*) FROM moved)
@@ -618,14 +653,17 @@ UPDATE syncd.attempt AS a
        settled_at = clock_timestamp(),
        status = %(status)s,
        reason = %(reason)s,
-       sent = %(sent)s
+       sent = %(sent)s,
+       body_sha256 = %(sha256)s,
+       orderids = %(orderids)s
   FROM ended
  WHERE a.batch_id = ended.batch_id
    AND a.attempt = %(attempt)s;
 
 -- name: deliver :one
 -- Settles an accepted attempt, also a late one whose claim was taken over meanwhile;
--- returns the orders that became delivered by it (0 when they were already).
+-- returns the orders that became delivered by it (0 when they were already). While a
+-- batch is doubted, only its own success proves the endpoint fine.
 WITH receipt AS (
     UPDATE syncd.attempt
        SET outcome = 'accepted',
@@ -638,15 +676,30 @@ WITH receipt AS (
      WHERE batch_id = %(batch)s
        AND attempt = %(attempt)s
 ), healthy AS (
-    UPDATE syncd.endpoint
-       SET since = CASE WHEN state = 'open' THEN since ELSE clock_timestamp() END,
-           state = 'open',
+    UPDATE syncd.endpoint AS e
+       SET since = CASE WHEN e.state = 'open' OR d.doubts THEN e.since
+                        ELSE clock_timestamp() END,
+           state = CASE WHEN d.doubts THEN e.state ELSE 'open' END,
            failures = 0,
            refusals = 0,
-           retry_at = '-infinity',
-           reason = NULL,
+           retry_at = CASE WHEN d.doubts THEN e.retry_at ELSE '-infinity' END,
+           reason = CASE WHEN d.doubts THEN e.reason END,
+           doubted_batch = CASE WHEN d.doubts THEN e.doubted_batch END,
+           recent_accepted = d.fading * (e.recent_accepted + %(sent)s),
+           recent_rejected = CASE WHEN e.doubted_batch = %(batch)s THEN 0
+                                  ELSE d.fading * e.recent_rejected END,
            accepted_at = clock_timestamp()
-     WHERE feed_id = %(feed)s
+      FROM (SELECT p.feed_id,
+                   least(1, %(recent)s / (p.recent_accepted + p.recent_rejected
+                                          + %(sent)s)) AS fading,
+                   EXISTS (SELECT
+                             FROM syncd.batch AS b
+                            WHERE b.batch_id = p.doubted_batch
+                              AND b.batch_id <> %(batch)s
+                              AND b.state IN ('pending', 'sending')) AS doubts
+              FROM syncd.endpoint AS p) AS d
+     WHERE e.feed_id = %(feed)s
+       AND d.feed_id = e.feed_id
 ), settled AS (
     UPDATE syncd.batch
        SET state = 'delivered',
@@ -654,17 +707,18 @@ WITH receipt AS (
            instance_id = NULL,
            lease_until = NULL
      WHERE batch_id = %(batch)s
-       AND state IN ('sending', 'pending')
+       AND state IN ('sending', 'pending', 'held')
     RETURNING orders
 )
 SELECT coalesce(sum(orders), 0)
   FROM settled;
 
 -- name: put_back :rows
--- Makes a claimed batch pending again after an attempt that did not succeed.
+-- Makes a claimed batch pending again after an attempt that did not succeed, or holds
+-- it for a person.
 WITH freed AS (
     UPDATE syncd.batch
-       SET state = 'pending',
+       SET state = CASE WHEN %(held)s THEN 'held' ELSE 'pending' END,
            due_at = coalesce(clock_timestamp() + %(wait)s::interval, '-infinity'),
            uncertain = uncertain + %(uncertain)s,
            refused_at = coalesce(
@@ -688,27 +742,48 @@ UPDATE syncd.attempt AS a
  WHERE a.batch_id = freed.batch_id
    AND a.attempt = %(attempt)s;
 
--- name: endpoint :one
-SELECT state, failures, refusals, reason, since, accepted_at
+-- name: endpoint_failures :one
+SELECT failures
   FROM syncd.endpoint
  WHERE feed_id = %(feed)s;
 
 -- name: endpoint_failed :rows
--- The endpoint is to be left alone until `retry_at`.
+-- The endpoint is to be left alone until `retry_at`. While a batch is doubted, it stays
+-- held for that.
 UPDATE syncd.endpoint
    SET since = CASE WHEN state = %(state)s THEN since ELSE clock_timestamp() END,
-       state = %(state)s,
+       state = CASE WHEN doubted_batch IS NULL THEN %(state)s ELSE 'held' END,
        failures = failures + 1,
        retry_at = clock_timestamp() + %(wait)s,
-       reason = %(reason)s
+       reason = CASE WHEN doubted_batch IS NULL OR %(doubted)s::bigint IS NOT NULL
+                     THEN %(reason)s ELSE reason END,
+       doubted_batch = coalesce(%(doubted)s::bigint, doubted_batch)
  WHERE feed_id = %(feed)s;
 
 -- name: endpoint_refused :one
--- Counts a refusal by an endpoint that answers.
+-- Counts a refusal by an endpoint that answers; what follows from it need not wait.
 UPDATE syncd.endpoint
-   SET refusals = refusals + %(refusals)s
+   SET refusals = refusals + %(refusals)s,
+       retry_at = CASE WHEN state = 'open' THEN retry_at ELSE clock_timestamp() END
  WHERE feed_id = %(feed)s
-RETURNING refusals, accepted_at;
+RETURNING refusals, accepted_at, recent_accepted, recent_rejected;
+
+-- name: endpoint_blamed :rows
+-- Counts an order that was rejected while others were accepted.
+UPDATE syncd.endpoint
+   SET recent_rejected = (recent_rejected + 1)
+           * least(1, %(recent)s / (recent_accepted + recent_rejected + 1)),
+       recent_accepted = recent_accepted
+           * least(1, %(recent)s / (recent_accepted + recent_rejected + 1))
+ WHERE feed_id = %(feed)s;
+
+-- name: end_probe :rows
+-- A probe that sent nothing gives its turn back.
+UPDATE syncd.endpoint
+   SET retry_at = clock_timestamp()
+ WHERE feed_id = %(feed)s
+   AND state <> 'open'
+   AND retry_at > clock_timestamp();
 
 -- name: release_endpoint :rows
 -- Tries again at once, whatever the endpoint said before.
@@ -718,12 +793,15 @@ UPDATE syncd.endpoint
        refusals = 0,
        retry_at = '-infinity',
        reason = NULL,
+       doubted_batch = NULL,
+       recent_accepted = 0,
+       recent_rejected = 0,
        since = clock_timestamp()
  WHERE feed_id = %(feed)s
    AND state <> 'open';
 
 -- name: pulse :one
--- How the feed stands. Relies on batch_due, batch_claimed and ledger_exception.
+-- How the feed stands. Relies on batch_due, batch_claimed, batch_held and ledger_exception.
 SELECT w.confirmed_at, clock_timestamp(),
        e.state, e.reason, e.since,
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
@@ -740,7 +818,9 @@ SELECT w.confirmed_at, clock_timestamp(),
        (SELECT count(*) FROM syncd.ledger AS l
          WHERE l.feed_id = w.feed_id AND l.state = 'rejected'),
        (SELECT count(*) FROM syncd.ledger AS l
-         WHERE l.feed_id = w.feed_id AND l.state = 'withdrawn')
+         WHERE l.feed_id = w.feed_id AND l.state = 'withdrawn'),
+       (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
+         WHERE b.feed_id = w.feed_id AND b.state = 'held')
   FROM syncd.watermark AS w
   JOIN syncd.endpoint AS e USING (feed_id)
  WHERE w.feed_id = %(feed)s;
@@ -756,53 +836,205 @@ SELECT coalesce(sum(orders) FILTER (WHERE state = 'delivered'), 0),
  WHERE feed_id = %(feed)s;
 
 -- name: rejected :many
--- Orders set aside, newest confirmation last.
+-- Orders set aside whose reason holds a text, newest confirmation last.
 SELECT order_key, coalesce(orderid, ''), state, reason, confirmed_at
   FROM syncd.ledger
  WHERE feed_id = %(feed)s
    AND state = ANY(%(states)s)
+   AND (%(reason)s::text IS NULL
+        OR position(lower(%(reason)s) IN lower(reason)) > 0)
  ORDER BY confirmed_at, order_key
  LIMIT %(limit)s;
 
 -- name: retry_rejected :one
--- Makes orders that were set aside pending again, in one new batch; at most a batch full.
-WITH chosen AS (
-    SELECT l.order_key, l.confirmed_at
+-- Makes orders that were set aside pending again, in new batches of at most `size`.
+WITH chosen AS MATERIALIZED (
+    SELECT l.order_key, l.confirmed_at, l.batch_id, l.reason
       FROM syncd.ledger AS l
      WHERE l.feed_id = %(feed)s
-       AND l.state IN ('rejected', 'withdrawn')
+       AND l.state = ANY(%(states)s)
        AND (%(all)s OR l.order_key = ANY(%(orders)s) OR l.orderid = ANY(%(orders)s))
-     ORDER BY l.confirmed_at, l.order_key
-     LIMIT %(size)s
+       AND (%(reason)s::text IS NULL
+            OR position(lower(%(reason)s) IN lower(l.reason)) > 0)
        FOR NO KEY UPDATE
-), target AS (
-    INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at)
-    SELECT %(feed)s, 'live', count(*), min(confirmed_at)
+), placed AS (
+    SELECT c.*,
+           (row_number() OVER (ORDER BY c.confirmed_at, c.order_key) - 1)
+               / %(size)s AS slot
+      FROM chosen AS c
+), slots AS MATERIALIZED (
+    SELECT s.slot, s.orders, s.oldest_at,
+           nextval('syncd.batch_batch_id_seq') AS batch_id
+      FROM (SELECT slot, count(*) AS orders, min(confirmed_at) AS oldest_at
+              FROM placed
+             GROUP BY slot
+             ORDER BY slot) AS s
+), cut AS (
+    INSERT INTO syncd.batch (batch_id, feed_id, lane, orders, oldest_at)
+    SELECT batch_id, %(feed)s, 'live', orders, oldest_at
+      FROM slots
+), departed AS (
+    INSERT INTO syncd.departure (feed_id, order_key, batch_id, why, reason)
+    SELECT %(feed)s, order_key, batch_id, 'retried', reason
       FROM chosen
-    HAVING count(*) > 0
-    RETURNING batch_id
 ), revived AS (
     UPDATE syncd.ledger AS l
-       SET state = NULL, reason = NULL, waiting_since = NULL, batch_id = t.batch_id
-      FROM chosen AS c, target AS t
+       SET state = NULL, reason = NULL, waiting_since = NULL, batch_id = s.batch_id
+      FROM placed AS p
+      JOIN slots AS s USING (slot)
      WHERE l.feed_id = %(feed)s
-       AND l.order_key = c.order_key
-    RETURNING l.order_key
+       AND l.order_key = p.order_key
 )
 SELECT count(*)
-  FROM revived;
+  FROM chosen;
+
+-- name: discard_rejected :rows
+-- Gives orders that were set aside up; they stay, so that nothing captures them again.
+UPDATE syncd.ledger AS l
+   SET state = 'discarded',
+       reason = 'discarded by hand: ' || l.reason
+ WHERE l.feed_id = %(feed)s
+   AND l.state = ANY(%(states)s)
+   AND (%(all)s OR l.order_key = ANY(%(orders)s) OR l.orderid = ANY(%(orders)s))
+   AND (%(reason)s::text IS NULL
+        OR position(lower(%(reason)s) IN lower(l.reason)) > 0);
+
+-- name: held :many
+-- Orders that wait for a person, because an attempt's outcome is unknown. Relies on
+-- batch_held.
+SELECT l.order_key, l.confirmed_at, b.batch_id, a.attempt, a.started_at, a.reason
+  FROM syncd.batch AS b
+  JOIN syncd.ledger AS l USING (batch_id)
+  LEFT JOIN syncd.attempt AS a
+    ON a.batch_id = b.batch_id
+   AND a.attempt = b.attempts
+ WHERE b.feed_id = %(feed)s
+   AND b.state = 'held'
+   AND l.state IS NULL
+ ORDER BY l.confirmed_at, l.order_key
+ LIMIT %(limit)s;
+
+-- name: resend_held :one
+-- Makes held orders pending again, in a new batch for each that they were in.
+WITH chosen AS MATERIALIZED (
+    SELECT l.order_key, l.confirmed_at, l.batch_id
+      FROM syncd.batch AS b
+      JOIN syncd.ledger AS l USING (batch_id)
+     WHERE b.feed_id = %(feed)s
+       AND b.state = 'held'
+       AND l.state IS NULL
+       AND (%(all)s OR l.order_key = ANY(%(orders)s))
+       FOR NO KEY UPDATE
+), sources AS MATERIALIZED (
+    SELECT c.batch_id, c.orders, c.oldest_at,
+           nextval('syncd.batch_batch_id_seq') AS target
+      FROM (SELECT batch_id, count(*) AS orders, min(confirmed_at) AS oldest_at
+              FROM chosen
+             GROUP BY batch_id
+             ORDER BY batch_id) AS c
+), cut AS (
+    INSERT INTO syncd.batch (batch_id, feed_id, lane, orders, oldest_at, uncertain)
+    SELECT s.target, b.feed_id, b.lane, s.orders, s.oldest_at, b.uncertain
+      FROM sources AS s
+      JOIN syncd.batch AS b USING (batch_id)
+), departed AS (
+    INSERT INTO syncd.departure (feed_id, order_key, batch_id, why)
+    SELECT %(feed)s, order_key, batch_id, 'resent'
+      FROM chosen
+), moved AS (
+    UPDATE syncd.ledger AS l
+       SET batch_id = s.target
+      FROM chosen AS c
+      JOIN sources AS s USING (batch_id)
+     WHERE l.feed_id = %(feed)s
+       AND l.order_key = c.order_key
+), emptied AS (
+    UPDATE syncd.batch AS b
+       SET orders = b.orders - s.orders,
+           state = CASE WHEN b.orders = s.orders THEN 'dissolved' ELSE b.state END,
+           settled_at = CASE WHEN b.orders = s.orders THEN clock_timestamp() END
+      FROM sources AS s
+     WHERE b.batch_id = s.batch_id
+)
+SELECT count(*)
+  FROM chosen;
+
+-- name: discard_held :one
+-- Gives held orders up; they stay, so that nothing captures them again.
+WITH chosen AS MATERIALIZED (
+    SELECT l.order_key, l.batch_id
+      FROM syncd.batch AS b
+      JOIN syncd.ledger AS l USING (batch_id)
+     WHERE b.feed_id = %(feed)s
+       AND b.state = 'held'
+       AND l.state IS NULL
+       AND (%(all)s OR l.order_key = ANY(%(orders)s))
+       FOR NO KEY UPDATE
+), given_up AS (
+    UPDATE syncd.ledger AS l
+       SET state = 'discarded',
+           reason = 'discarded by hand: an attempt''s outcome is unknown'
+      FROM chosen AS c
+     WHERE l.feed_id = %(feed)s
+       AND l.order_key = c.order_key
+), emptied AS (
+    UPDATE syncd.batch AS b
+       SET orders = b.orders - s.orders,
+           state = CASE WHEN b.orders = s.orders THEN 'dissolved' ELSE b.state END,
+           settled_at = CASE WHEN b.orders = s.orders THEN clock_timestamp() END
+      FROM (SELECT batch_id, count(*) AS orders FROM chosen GROUP BY batch_id) AS s
+     WHERE b.batch_id = s.batch_id
+)
+SELECT count(*)
+  FROM chosen;
 
 -- name: story :many
--- Where an order stands, with every attempt of its batch.
-SELECT l.order_key, l.orderid, l.confirmed_at, l.state, l.reason, l.waiting_since,
-       b.batch_id, b.lane, b.state, b.created_at, b.uncertain, b.settled_at,
-       a.attempt, a.started_at, a.settled_at, a.outcome, a.status, a.reason, a.sent
+-- Where an order stands, with what it waits for: the endpoint, and batches before it.
+SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
+       b.batch_id, b.lane, b.state, b.created_at, b.uncertain,
+       CASE WHEN b.due_at > clock_timestamp() THEN b.due_at END, b.settled_at,
+       e.state, e.reason, CASE WHEN isfinite(e.retry_at) THEN e.retry_at END,
+       (SELECT count(*)
+          FROM syncd.batch AS p
+         WHERE p.feed_id = l.feed_id
+           AND p.lane = b.lane
+           AND p.state = 'pending'
+           AND p.batch_id < b.batch_id)
   FROM syncd.ledger AS l
   JOIN syncd.batch AS b USING (batch_id)
-  LEFT JOIN syncd.attempt AS a USING (batch_id)
+  JOIN syncd.endpoint AS e ON e.feed_id = l.feed_id
  WHERE l.feed_id = %(feed)s
-   AND l.order_key = %(key)s
- ORDER BY a.attempt;
+   AND l.order_key = %(key)s;
+
+-- name: attempts :many
+-- Every attempt that an order took part in, also in batches that it has left. Of an
+-- attempt that was never settled it is not known which orders were sent.
+SELECT a.batch_id, a.attempt, a.started_at, a.settled_at, a.outcome, a.status, a.reason,
+       a.sent, encode(a.body_sha256, 'hex'), a.orderids IS NOT NULL
+  FROM (SELECT d.batch_id, d.left_at
+          FROM syncd.departure AS d
+         WHERE d.feed_id = %(feed)s
+           AND d.order_key = %(key)s
+        UNION ALL
+        SELECT l.batch_id, 'infinity'
+          FROM syncd.ledger AS l
+         WHERE l.feed_id = %(feed)s
+           AND l.order_key = %(key)s) AS w
+  JOIN syncd.attempt AS a
+    ON a.batch_id = w.batch_id
+   AND a.started_at <= w.left_at
+ WHERE a.outcome IS DISTINCT FROM 'nothing_to_send'
+   AND (%(orderid)s::text IS NULL
+        OR coalesce(%(orderid)s = ANY(a.orderids), true))
+ ORDER BY a.started_at;
+
+-- name: departures :many
+-- The batches that an order has left, and why.
+SELECT d.batch_id, d.left_at, d.why, d.reason
+  FROM syncd.departure AS d
+ WHERE d.feed_id = %(feed)s
+   AND d.order_key = %(key)s
+ ORDER BY d.left_at;
 
 -- name: start_backfill :one
 INSERT INTO syncd.backfill (feed_id, lower_at, upper_at, reached_at)

@@ -1,67 +1,239 @@
-"""An order's whole story from views and ledger, also why it was not sent."""
+"""An order's whole story from views and ledger: also why not sent, and what to do."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import cast
 
 from syncd.database import Database, named
+from syncd.errors import SchemaMismatchError, UnreadableRowError
 from syncd.feed import Feed
 from syncd.source import Source
 
+_LEFT = {
+    "split": "refused together with others, so it went on in a smaller batch",
+    "waiting": "not complete, so it waited in a batch of its own",
+    "retried": "tried again by hand",
+    "resent": "sent again by hand",
+}
 
-def tell(
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One POST that an order took part in, with its receipt.
+
+    Attributes:
+        is_settled: It is known which orders were sent; False after a crash.
+    """
+
+    batch: int
+    attempt: int
+    started_at: datetime
+    settled_at: datetime | None
+    outcome: str | None
+    status: int | None
+    reason: str | None
+    sent: int | None
+    body_sha256: str | None
+    is_settled: bool
+
+    def line(self) -> str:
+        """Tell it in one line."""
+        told = f"batch {self.batch}, attempt {self.attempt} at {self.started_at}: "
+        told += f"{self.outcome or 'under way'}, {self.sent or 0} events"
+        status = f"HTTP {self.status}" if self.status else ""
+        reason = (self.reason or "").removeprefix(status).strip()
+        receipt = f"body {self.body_sha256[:12]}" if self.body_sha256 else ""
+        doubt = "" if self.is_settled else "which orders it held is not known"
+        more = ", ".join(part for part in (status, reason, receipt, doubt) if part)
+        return f"{told} ({more})" if more else told
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the ledger knows of an order, its batch and the endpoint."""
+
+    orderid: str | None
+    confirmed_at: datetime
+    capture: str | None
+    state: str | None
+    reason: str | None
+    waiting_since: datetime | None
+    batch: int
+    lane: str
+    batch_state: str
+    created_at: datetime
+    uncertain: int
+    due_at: datetime | None
+    settled_at: datetime | None
+    endpoint: str
+    endpoint_reason: str | None
+    retry_at: datetime | None
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that is known of one order.
+
+    Attributes:
+        key: The order's key.
+        orderid: Its public number, if views or ledger know it.
+        standing: None when the ledger does not have it.
+        confirmed_at: By the view, when the ledger does not have it.
+        watermark: Of the feed.
+        started_at: Of the feed.
+        attempts: Those that it took part in, oldest first.
+        departures: When it left which batch, and why, oldest first.
+    """
+
+    key: str
+    orderid: str | None
+    standing: Standing | None
+    confirmed_at: datetime | None
+    watermark: datetime
+    started_at: datetime
+    attempts: list[Attempt] = field(default_factory=list)
+    departures: list[tuple[datetime, str]] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """Where the order stands, in one word."""
+        if self.standing is None:
+            return "unknown"
+        return self.standing.state or self.standing.batch_state
+
+    def lines(self) -> Iterator[str]:
+        """Tell the story, a line each."""
+        if self.standing is None:
+            yield from self._absence()
+        else:
+            yield from self._course(self.standing)
+        if step := self.next_step():
+            yield f"next: {step}"
+
+    def _absence(self) -> Iterator[str]:
+        yield f"order {self.key} is not in the ledger"
+        if self.confirmed_at is None:
+            yield "it is not confirmed: confirmed_orders does not list it"
+        elif self.confirmed_at <= self.started_at:
+            yield f"it was confirmed at {self.confirmed_at}, before the feed started"
+        elif self.confirmed_at <= self.watermark:
+            yield (
+                f"it was confirmed at {self.confirmed_at}, below the watermark "
+                f"{self.watermark}: stamped longer before its commit than lookback"
+            )
+        else:
+            yield f"it was confirmed at {self.confirmed_at} and will be captured"
+
+    def _course(self, standing: Standing) -> Iterator[str]:
+        number = f" ({self.orderid})" if self.orderid else ""
+        yield f"order {self.key}{number} confirmed at {standing.confirmed_at}"
+        by = f" by {standing.capture}" if standing.capture else ""
+        yield (
+            f"captured{by} into the {standing.lane} lane, "
+            f"now in batch {standing.batch} of {standing.created_at}"
+        )
+        events = [(a.started_at, a.line()) for a in self.attempts] + self.departures
+        yield from (line for _, line in sorted(events))
+        if standing.waiting_since and not standing.state:
+            yield f"not complete since {standing.waiting_since}: looked at again"
+        if standing.uncertain:
+            yield (
+                f"{standing.uncertain} attempts with unknown outcome: "
+                "the order may have repeated"
+            )
+        yield self._now(standing)
+
+    def _now(self, standing: Standing) -> str:
+        if standing.state:
+            return f"now {standing.state}: {standing.reason}"
+        if self.state == "adopted":
+            return "now adopted: confirmed before the feed started, so it was not sent"
+        if self.state == "held":
+            return "now held: the outcome of its last attempt is unknown"
+        if self.state == "pending":
+            return f"now pending: {self._wait(standing)}"
+        at = f" at {standing.settled_at}" if standing.settled_at else ""
+        return f"now {self.state}{at}"
+
+    @staticmethod
+    def _wait(standing: Standing) -> str:
+        if standing.endpoint != "open":
+            return (
+                f"nothing is sent since the API is {standing.endpoint} "
+                f"({standing.endpoint_reason}), tried again at {standing.retry_at}"
+            )
+        if standing.due_at:
+            return f"due at {standing.due_at}"
+        return f"{standing.before} batches go before it"
+
+    def next_step(self) -> str:
+        """Say what a person can do; empty when there is nothing."""
+        key = self.key
+        past = "syncd watermark reset --to TIME sends it with its neighbours"
+        if self.standing is None:
+            late = self.confirmed_at is not None and self.confirmed_at <= self.watermark
+            return past if late else ""
+        held = self.standing.endpoint == "held"
+        steps = {
+            "rejected": f"mend the data or the view, then syncd rejected retry {key}; "
+            f"or give it up: syncd rejected discard {key}",
+            "discarded": f"syncd rejected retry {key} sends it after all",
+            "held": "look it up in Squeezely; if it is there, syncd uncertain discard "
+            f"{key}, else syncd uncertain resend {key}",
+            "adopted": past,
+            "pending": "mend what the reason names, then syncd resume" if held else "",
+        }
+        return steps.get(self.state, "")
+
+
+def read_story(
     database: Database, source: Source, feed: Feed, order: str
-) -> Iterator[str] | None:
-    """Tell the story of an order by its key or public number, a line each.
+) -> Story | None:
+    """Read the story of an order, given by its key or public number.
 
     Returns:
         None when neither the views nor the ledger know the order.
+
+    Raises:
+        SyncdError: The views cannot be read, and the ledger knows no such key.
     """
-    key = source.find(order)
-    rows = database.all(named("story"), feed=feed.feed_id, key=key or order)
-    if rows:
-        return _of_known(rows)
-    if key is None:
+    broken: Exception | None = None
+    try:
+        key = source.find(order)
+        number = _number(source, key) if key else None
+    except (UnreadableRowError, SchemaMismatchError) as error:
+        key, number, broken = None, None, error
+    known = database.all(named("story"), feed=feed.feed_id, key=key or order)
+    if not known and broken:
+        raise broken
+    if not known and key is None:
         return None
-    return _of_unknown(key, source.confirmed_at(key), feed)
+    standing = Standing(*known[0]) if known else None  # type: ignore[arg-type]  # the statement's columns
+    (watermark, _) = database.one(named("watermark"), feed=feed.feed_id)
+    story = Story(
+        key or order,
+        number or (standing.orderid if standing else None),
+        standing,
+        None if standing or key is None else source.confirmed_at(key),
+        cast("datetime", watermark),
+        feed.started_at,
+    )
+    _read_course(database, feed, story)
+    return story
 
 
-def _of_unknown(key: str, confirmed_at: datetime | None, feed: Feed) -> Iterator[str]:
-    yield f"order {key} is not in the ledger"
-    if confirmed_at is None:
-        yield "it is not confirmed: confirmed_orders does not list it"
-    elif confirmed_at <= feed.started_at:
-        yield f"it was confirmed at {confirmed_at}, before the feed started"
-        yield "next: syncd watermark reset --to TIME sends it with its neighbours"
-    else:
-        yield f"it was confirmed at {confirmed_at} and will be captured"
+def _number(source: Source, key: str) -> str | None:
+    number = source.read([key]).get(key, {}).get("orderid")
+    return None if number is None else str(number)
 
 
-def _of_known(rows: list[tuple[object, ...]]) -> Iterator[str]:
-    key, orderid, confirmed_at, state, reason, waiting = rows[0][:6]
-    batch, lane, batch_state, created_at, uncertain, settled_at = rows[0][6:12]
-    yield f"order {key}{f' ({orderid})' if orderid else ''} confirmed at {confirmed_at}"
-    yield f"captured into the {lane} lane, batch {batch} of {created_at}"
-    for row in rows:
-        if row[12] is not None:
-            yield _attempt(row[12:])
-    if waiting and not state:
-        yield f"not complete since {waiting}: looked at again"
-    if uncertain:
-        yield f"{uncertain} attempts with unknown outcome: the order may have repeated"
-    if state:
-        yield f"now {state}: {reason}"
-        if state == "rejected":
-            yield f"next: mend the data or the view, then syncd rejected retry {key}"
-    elif batch_state == "adopted":
-        yield "now adopted: confirmed before the feed started, so it was not sent"
-        yield "next: syncd watermark reset --to TIME sends it with its neighbours"
-    else:
-        yield f"now {batch_state}{f' at {settled_at}' if settled_at else ''}"
-
-
-def _attempt(columns: tuple[object, ...]) -> str:
-    attempt, started_at, _, outcome, status, reason, sent = columns
-    told = f"attempt {attempt} at {started_at}: {outcome or 'under way'}"
-    details = [f"HTTP {status}" if status else "", str(reason or "")]
-    more = " ".join(d for d in details if d)
-    return f"{told}, {sent or 0} events{f' ({more})' if more else ''}"
+def _read_course(database: Database, feed: Feed, story: Story) -> None:
+    order = {"feed": feed.feed_id, "key": story.key}
+    attempts = database.all(named("attempts"), **order, orderid=story.orderid)
+    story.attempts.extend(Attempt(*row) for row in attempts)  # type: ignore[arg-type]  # the statement's columns
+    for batch, left_at, why, reason in database.all(named("departures"), **order):
+        told = f"left batch {batch} at {left_at}: {_LEFT[str(why)]}"
+        told += f" (it was set aside: {reason})" if reason else ""
+        story.departures.append((cast("datetime", left_at), told))

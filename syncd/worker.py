@@ -5,8 +5,8 @@ import time
 from functools import partial
 from typing import get_args
 
-from syncd.core.bucket import Bucket
-from syncd.delivery import Delivery
+from syncd.core.bucket import Bucket, Throttle
+from syncd.delivery import Delivery, Trip
 from syncd.ledger import Lane, Ledger
 from syncd.reaction import Reactions
 
@@ -34,20 +34,36 @@ class Bell:
 
 
 class Pace:
-    """When a lane may send again."""
+    """When a lane may send again; shared by the workers of a feed.
+
+    Both lanes slow down together when the API asks for it.
+    """
 
     def __init__(self, live: float | None, backfill: float | None) -> None:
         self._buckets = {"live": Bucket(live), "backfill": Bucket(backfill)}
         self._not_before = {"live": 0.0, "backfill": 0.0}
+        self._throttle = Throttle()
+        self._guard = threading.Lock()
+
+    @property
+    def share(self) -> float:
+        """The share of the configured rates that is used now."""
+        return self._throttle.share
 
     def seconds_to_wait(self, lane: Lane) -> float:
         """Tell how long a lane has to wait; 0.0 when it may send."""
         return max(0.0, self._not_before[lane] - time.monotonic())
 
-    def pay(self, lane: Lane, events: int) -> None:
-        """Note what a lane has sent."""
-        now = time.monotonic()
-        self._not_before[lane] = now + self._buckets[lane].take(events, now)
+    def pay(self, lane: Lane, trip: Trip) -> None:
+        """Note what a lane has sent, and what the API said to it."""
+        with self._guard:
+            now = time.monotonic()
+            if trip.throttled:
+                self._throttle.slow_down(now)
+            elif trip.accepted:
+                self._throttle.speed_up()
+            wait = self._buckets[lane].take(trip.events, now, self._throttle.share)
+            self._not_before[lane] = now + wait
 
 
 class Worker:
@@ -69,14 +85,15 @@ class Worker:
         self._bell = bell
         self._reactions = reactions
         self.delivered = 0
+        self._trips = 0
 
     def run(self) -> None:
         """Deliver until the daemon stops; the batch in hand is finished first."""
         while not self._reactions.stopping.is_set():
             heard = self._bell.rings
-            before = self.delivered
+            before = self._trips
             self._reactions.run(self._part, self._deliver_all)
-            if self.delivered == before:
+            if self._trips == before:
                 self._reactions.run(self._part, partial(self._sleep, heard))
                 self._bell.wait(heard, self._reactions.seconds_to_wait(self._part))
         self._delivery.close()
@@ -102,10 +119,11 @@ class Worker:
         for lane in get_args(Lane):
             if self._pace.seconds_to_wait(lane) > 0:
                 continue
-            events = self._delivery.deliver_next(lane)
-            if events is not None:
-                self._pace.pay(lane, events)
-                self.delivered += events
+            trip = self._delivery.deliver_next(lane)
+            if trip is not None:
+                self._pace.pay(lane, trip)
+                self._trips += 1
+                self.delivered += trip.events if trip.accepted else 0
                 return True
         return False
 

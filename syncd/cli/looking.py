@@ -17,7 +17,7 @@ from syncd.feed import Feeds
 from syncd.pulse import Pulse, read_pulse, read_totals
 from syncd.rendering import rules_of
 from syncd.squeezely import encode
-from syncd.story import tell
+from syncd.story import read_story
 
 LAG_LIMIT_SECONDS = 600.0
 """Lag from which `syncd status` calls a feed degraded."""
@@ -92,6 +92,7 @@ def status(settings: Settings, *, as_text: bool) -> None:
         "pending_backfill": pulse.pending_backfill,
         "rejected": pulse.rejected,
         "withdrawn": pulse.withdrawn,
+        "held": pulse.held,
         "endpoint": pulse.endpoint,
         "endpoint_reason": pulse.endpoint_reason,
         **totals,
@@ -127,6 +128,7 @@ def _is_healthy(pulse: Pulse) -> bool:
         pulse.endpoint == "open"
         and pulse.lag_seconds < LAG_LIMIT_SECONDS
         and not pulse.rejected
+        and not pulse.held
     )
 
 
@@ -145,11 +147,12 @@ def explain(settings: Settings, order: str) -> None:
     """Tell the whole story of ORDER, also why it was not sent."""
     with connected(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
-        story = tell(connections.ledger, source_on(settings, connections), feed, order)
-        if story is None:
-            raise OrderUnknownError(
-                f"neither the views nor the ledger know the order {order!r}",
-                "ORDER is the order_key or the orderid of the purchases view.",
-            )
-        for line in story:
-            click.echo(line)
+        source = source_on(settings, connections)
+        story = read_story(connections.ledger, source, feed, order)
+    if story is None:
+        raise OrderUnknownError(
+            f"neither the views nor the ledger know the order {order!r}",
+            "ORDER is the order_key or the orderid of the purchases view.",
+        )
+    for line in story.lines():
+        click.echo(line)

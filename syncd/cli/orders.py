@@ -1,6 +1,5 @@
-"""Orders out of the ordinary: past ones, and those that were set aside."""
+"""Past orders: the watermark, and the orders below it."""
 
-import json
 from datetime import UTC, datetime
 
 import click
@@ -9,10 +8,9 @@ from rich.progress import Progress
 
 from syncd import log
 from syncd.backfill import Backfill, Plan
-from syncd.cli.shell import as_json_option, configured, connected, json_time
+from syncd.cli.shell import configured, connected
 from syncd.config import Settings
 from syncd.connections import source_on
-from syncd.database import named
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
 from syncd.rendering import rules_of
@@ -103,59 +101,3 @@ def _show_plan(plan: Plan, rate: float | None) -> None:
     if plan.orders:
         click.echo("Flows in Squeezely may start from them: ask Spotler beforehand.")
         click.echo("Names and addresses in them replace newer ones on the profile.")
-
-
-@click.group()
-def rejected() -> None:
-    """List orders that were set aside, or try them again."""
-
-
-@rejected.command("list")
-@configured
-@as_json_option
-def rejected_list(settings: Settings, *, as_text: bool) -> None:
-    """List the orders that cannot be sent, with their reasons."""
-    with connected(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
-        rows = connections.ledger.all(
-            named("rejected"), feed=feed.feed_id, states=["rejected"], limit=1000
-        )
-    names = ("order_key", "orderid", "state", "reason", "confirmed_at")
-    if as_text:
-        listed = [dict(zip(names, row, strict=True)) for row in rows]
-        click.echo(json.dumps(listed, indent=2, default=json_time))
-        return
-    for key, orderid, _, reason, confirmed_at in rows:
-        click.echo(f"{key}  {orderid or '-'}  {confirmed_at:%Y-%m-%d %H:%M}  {reason}")
-    if not rows:
-        click.echo("none")
-
-
-@rejected.command("retry")
-@configured
-@click.argument("orders", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that are set aside.")
-def rejected_retry(
-    settings: Settings, *, orders: tuple[str, ...], everything: bool
-) -> None:
-    """Try orders again, after the data or the view was mended.
-
-    Example: syncd rejected retry 1042 1043
-    """
-    if not orders and not everything:
-        raise click.UsageError("Name orders, or --all.")
-    retried = 0
-    with connected(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
-        while True:
-            (count,) = connections.ledger.one(
-                named("retry_rejected"),
-                feed=feed.feed_id,
-                orders=list(orders),
-                all=everything,
-                size=settings.squeezely.orders_per_batch,
-            )
-            retried += int(str(count))
-            if not count:
-                break
-    click.echo(f"{retried} orders are pending again")

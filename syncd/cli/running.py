@@ -5,12 +5,12 @@ import signal
 import click
 
 from syncd import log, signals
+from syncd.breaker import Breaker
 from syncd.cli.shell import configured, connected
 from syncd.config import Settings
 from syncd.daemon import Daemon
 from syncd.errors import ConfigError, SyncdError
 from syncd.feed import Feeds
-from syncd.ledger import Ledger
 
 
 @click.command()
@@ -43,7 +43,7 @@ def resume(settings: Settings) -> None:
     """Send again at once, after the API or the credentials were mended."""
     with connected(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
-        released = Ledger(connections.ledger, feed.feed_id).release_endpoint()
+        released = Breaker(connections.ledger, feed.feed_id).release()
     click.echo("sending goes on" if released else "sending was not held")
 
 

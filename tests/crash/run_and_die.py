@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from syncd.breaker import Breaker
 from syncd.config import load
 from syncd.daemon import Daemon
 from syncd.ledger import Admitted, Ledger
@@ -23,7 +24,7 @@ STEPS: dict[str, tuple[type, str]] = {
     "postpone": (Ledger, "postpone"),
     "post": (Squeezely, "post"),
     "deliver": (Ledger, "deliver"),
-    "endpoint-failed": (Ledger, "endpoint_failed"),
+    "endpoint-failed": (Breaker, "leave_alone"),
     "put-back": (Ledger, "put_back"),
     "split": (Ledger, "split"),
     "split-piece": (Ledger, "_move"),

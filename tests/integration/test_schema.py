@@ -62,6 +62,14 @@ ANALYZE syncd.attempt, syncd.batch, syncd.ledger, syncd.endpoint, syncd.watermar
         ("UPDATE syncd.ledger SET state = 'rejected'", "ledger_exception_has_reason"),
         ("UPDATE syncd.ledger SET state = 'gone', reason = 'x'",
          "ledger_exception_known"),
+        ("UPDATE syncd.ledger SET state = 'held', reason = 'x'",
+         "ledger_exception_known"),
+        ("UPDATE syncd.batch SET state = 'held', settled_at = now()",
+         "batch_settled_once"),
+        ("UPDATE syncd.endpoint SET doubted_batch = 1", "endpoint_doubt_holds"),
+        ("UPDATE syncd.endpoint SET recent_rejected = -1", "endpoint_recent_positive"),
+        ("INSERT INTO syncd.departure SELECT 1, '1', 1, now(), '' FROM syncd.batch",
+         "departure_why_known"),
         ("INSERT INTO syncd.ledger SELECT * FROM syncd.ledger", "ledger_order_once"),
         ("UPDATE syncd.attempt SET outcome = 'accepted'",
          "attempt_settled_has_outcome"),
@@ -118,7 +126,7 @@ def test_installing_again_changes_nothing(shop: Shop) -> None:
     """It finds the migrations done, and grants once more."""
     database = Database(shop.owner)
     assert install(Connections(database, database), Names(shop.role, *NAMES)) == []
-    assert installed(database) == [1, 2]
+    assert installed(database) == [1, 2, 3]
     database.close()
 
 
@@ -157,10 +165,52 @@ def test_a_ledger_of_an_older_syncd_is_brought_up_to_date(database: str) -> None
 PLANNED: dict[str, dict[str, object]] = {
     "claim": {"feed": 1, "lane": "live", "instance": 1, "lease": "1 min"},
     "next_due": {"feed": 1},
-    "take_over": {"feed": 1, "dead": [1]},
+    "take_over": {"feed": 1, "dead": [1], "holds": False},
     "pulse": {"feed": 1},
     "unlocked_claimants": {"feed": 1},
-    "rejected": {"feed": 1, "states": ["rejected"], "limit": 10},
+    "rejected": {"feed": 1, "states": ["rejected"], "reason": "x", "limit": 10},
+    "retry_rejected": {
+        "feed": 1,
+        "states": ["rejected"],
+        "reason": None,
+        "orders": [],
+        "all": True,
+        "size": 100,
+    },
+    "discard_rejected": {
+        "feed": 1,
+        "states": ["rejected"],
+        "reason": None,
+        "orders": [],
+        "all": True,
+    },
+    "held": {"feed": 1, "limit": 10},
+    "put_back": {
+        "batch": 5,
+        "attempt": 1,
+        "wait": None,
+        "refused": False,
+        "uncertain": 0,
+        "held": False,
+        "outcome": "transient",
+        "reason": "x",
+        "status": 503,
+        "sent": 1,
+        "sha256": b"",
+        "orderids": ["W-1"],
+    },
+    "deliver": {
+        "feed": 1,
+        "batch": 5,
+        "attempt": 1,
+        "recent": 50,
+        "status": 200,
+        "sent": 1,
+        "sha256": b"",
+        "orderids": ["W-1"],
+    },
+    "story": {"feed": 1, "key": "7"},
+    "attempts": {"feed": 1, "key": "7", "orderid": "W-7"},
 }
 
 

@@ -26,6 +26,7 @@ NEW = [
     (200, b'{"mila@example.com": true}', "HTTP 200 {?: bool}"),
     (200, b'{"errors": [["deep"]]}', "HTTP 200 {errors: [[str]]}"),
     (200, b"", "HTTP 200 with nothing"),
+    (200, b"[true]", "HTTP 200 with text/html, not a JSON object"),
     (200, b"<html>", "HTTP 200 with text/html, not a JSON object"),
     (400, b"<html>", "HTTP 400 with text/html, not a JSON object"),
     (202, b'{"success": true}', "HTTP 202 {success: bool}"),

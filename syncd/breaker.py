@@ -1,0 +1,81 @@
+"""The circuit breaker: what the endpoint last said, one row for all instances.
+
+It survives restarts. After trouble a claim probes the endpoint alone, whatever the
+number of instances and workers (see the statement `claim`).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, cast
+
+from syncd.core.settling import RECENT_ORDERS
+from syncd.database import Database, named
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """How the endpoint took orders lately.
+
+    Attributes:
+        refusals: First-time refusals since it last accepted something.
+        accepted_at: When that was.
+        recent_accepted: Recent orders that it accepted, older ones fading.
+        recent_rejected: Recent orders that were rejected, likewise.
+    """
+
+    refusals: int
+    accepted_at: datetime | None
+    recent_accepted: float
+    recent_rejected: float
+
+
+class Breaker:
+    """What a feed's endpoint last said, and whether it is left alone for that."""
+
+    def __init__(self, database: Database, feed_id: int) -> None:
+        self._database = database
+        self._feed_id = feed_id
+
+    def leave_alone(
+        self,
+        state: Literal["retrying", "held"],
+        wait: timedelta,
+        reason: str,
+        *,
+        doubted: int | None = None,
+    ) -> None:
+        """Leave the endpoint alone for a while; then probe it, with `doubted` only."""
+        self._database.run(
+            named("endpoint_failed"),
+            feed=self._feed_id,
+            state=state,
+            wait=wait,
+            reason=reason,
+            doubted=doubted,
+        )
+
+    def failures(self) -> int:
+        """Count the endpoint's failures since it last accepted something."""
+        row = self._database.one(named("endpoint_failures"), feed=self._feed_id)
+        return cast("int", row[0])
+
+    def count_refusals(self, refusals: int) -> Refusals:
+        """Count refusals; tell how the endpoint took orders lately."""
+        row = self._database.one(
+            named("endpoint_refused"), feed=self._feed_id, refusals=refusals
+        )
+        return Refusals(*row)  # type: ignore[arg-type]  # the statement's columns
+
+    def count_rejected(self) -> None:
+        """Count an order that was rejected while others were accepted."""
+        self._database.run(
+            named("endpoint_blamed"), feed=self._feed_id, recent=RECENT_ORDERS
+        )
+
+    def end_probe(self) -> None:
+        """Let another batch probe the endpoint: this one sent nothing."""
+        self._database.run(named("end_probe"), feed=self._feed_id)
+
+    def release(self) -> bool:
+        """Try the endpoint again at once; False when it was not left alone."""
+        return self._database.run(named("release_endpoint"), feed=self._feed_id) > 0

@@ -1,0 +1,294 @@
+"""Orders that wait for a person: rejected ones, and those that may have arrived."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import click
+
+from syncd.cli.shell import as_json_option, configured, connected, json_time
+from syncd.config import Settings
+from syncd.connections import source_on
+from syncd.database import Database, named
+from syncd.errors import ExitCode, OrderUnknownError, UnreadableRowError
+from syncd.feed import Feed, Feeds
+from syncd.source import Source
+from syncd.story import read_story
+
+MOST_LISTED = 1000
+
+Row = tuple[object, ...]
+
+orders_argument = click.argument("orders", nargs=-1)
+all_option = click.option("--all", "everything", is_flag=True, help="All of them.")
+reason_option = click.option("--reason", help="Those whose reason holds this text.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a verb works on."""
+
+    settings: Settings
+    ledger: Database
+    source: Source
+    feed: Feed
+
+    def keys(self, orders: Sequence[str]) -> list[str]:
+        """Find the keys of orders given by key or public number; others as given."""
+        return [self.source.find(order) or order for order in orders]
+
+    def numbers(self, keys: Sequence[str]) -> dict[str, str]:
+        """Read the public numbers of orders; none when one of them cannot be read."""
+        try:
+            rows = self.source.read(keys)
+        except UnreadableRowError:
+            return {}
+        return {key: str(row["orderid"]) for key, row in rows.items()}
+
+
+@contextmanager
+def _desk(settings: Settings) -> Iterator[Desk]:
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        source = source_on(settings, connections)
+        yield Desk(settings, connections.ledger, source, feed)
+
+
+def _show(rows: Sequence[Row], names: Sequence[str], *, as_text: bool) -> None:
+    if as_text:
+        listed = [dict(zip(names, row, strict=True)) for row in rows]
+        click.echo(json.dumps(listed, indent=2, default=json_time))
+        return
+    for row in rows:
+        click.echo("  ".join(json_time(v) if v else "-" for v in row))
+    if not rows:
+        click.echo("none")
+    if len(rows) == MOST_LISTED:
+        click.echo(f"only the first {MOST_LISTED} are listed", err=True)
+
+
+def _need_a_choice(*chosen: object) -> None:
+    if not any(chosen):
+        raise click.UsageError("Name orders, or --all.")
+
+
+def _end(count: int, told: str, *, as_text: bool) -> None:
+    """Say how many orders it was; exit 1 when it was none."""
+    click.echo(json.dumps({"orders": count}) if as_text else f"{count} orders {told}")
+    if not count:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+# Rejected
+
+
+@click.group()
+def rejected() -> None:
+    """List orders that were set aside, try them again, or give them up."""
+
+
+@rejected.command("list")
+@configured
+@reason_option
+@click.option("--discarded", is_flag=True, help="Those that were given up instead.")
+@as_json_option
+def rejected_list(
+    settings: Settings, *, reason: str | None, discarded: bool, as_text: bool
+) -> None:
+    """List the orders that cannot be sent, with their reasons."""
+    with _desk(settings) as desk:
+        rows = desk.ledger.all(
+            named("rejected"),
+            feed=desk.feed.feed_id,
+            states=["discarded" if discarded else "rejected"],
+            reason=reason,
+            limit=MOST_LISTED,
+        )
+    names = ("order_key", "orderid", "state", "reason", "confirmed_at")
+    _show(rows, names, as_text=as_text)
+
+
+@rejected.command("show")
+@configured
+@click.argument("order")
+@as_json_option
+def rejected_show(settings: Settings, *, order: str, as_text: bool) -> None:
+    """Show why ORDER was set aside, its attempts with receipts, and what to do."""
+    with _desk(settings) as desk:
+        story = read_story(desk.ledger, desk.source, desk.feed, order)
+    if story is None or story.standing is None or story.standing.state is None:
+        raise OrderUnknownError(
+            f"the order {order!r} is not set aside",
+            "`syncd rejected list` lists those that are; `syncd explain` tells of any.",
+        )
+    if not as_text:
+        for line in story.lines():
+            click.echo(line)
+        return
+    facts = {
+        "order_key": story.key,
+        "orderid": story.orderid,
+        "state": story.state,
+        "reason": story.standing.reason,
+        "confirmed_at": story.standing.confirmed_at,
+        "attempts": [asdict(attempt) for attempt in story.attempts],
+        "next": story.next_step(),
+    }
+    click.echo(json.dumps(facts, indent=2, default=json_time))
+
+
+@rejected.command("retry")
+@configured
+@orders_argument
+@all_option
+@reason_option
+@as_json_option
+def rejected_retry(
+    settings: Settings,
+    *,
+    orders: tuple[str, ...],
+    everything: bool,
+    reason: str | None,
+    as_text: bool,
+) -> None:
+    """Try orders again, after the data or the view was mended.
+
+    Orders that are named may also be withdrawn or discarded ones.
+
+    Example: syncd rejected retry 1042 1043
+    """
+    _need_a_choice(orders, everything, reason)
+    states = ["rejected", *(["withdrawn", "discarded"] if orders else [])]
+    with _desk(settings) as desk:
+        (count,) = desk.ledger.one(
+            named("retry_rejected"),
+            feed=desk.feed.feed_id,
+            states=states,
+            orders=[*orders, *desk.keys(orders)],
+            all=not orders,
+            reason=reason,
+            size=settings.squeezely.orders_per_batch,
+        )
+    _end(int(str(count)), "are pending again", as_text=as_text)
+
+
+@rejected.command("discard")
+@configured
+@orders_argument
+@all_option
+@reason_option
+@yes_option
+@as_json_option
+def rejected_discard(
+    settings: Settings,
+    *,
+    orders: tuple[str, ...],
+    everything: bool,
+    reason: str | None,
+    yes: bool,
+    as_text: bool,
+) -> None:
+    """Give orders up: they stay in the ledger, and nothing sends them any more.
+
+    Example: syncd rejected discard --reason "email is missing"
+    """
+    _need_a_choice(orders, everything, reason)
+    _ask_to_give_up(yes=yes)
+    with _desk(settings) as desk:
+        count = desk.ledger.run(
+            named("discard_rejected"),
+            feed=desk.feed.feed_id,
+            states=["rejected"],
+            orders=[*orders, *desk.keys(orders)],
+            all=not orders,
+            reason=reason,
+        )
+    _end(count, "were given up", as_text=as_text)
+
+
+def _ask_to_give_up(*, yes: bool) -> None:
+    if not yes:
+        click.confirm("Give these orders up?", abort=True, err=True)
+
+
+# Uncertain
+
+
+@click.group()
+def uncertain() -> None:
+    """List orders that may have arrived and wait for a decision, and decide.
+
+    They wait with `uncertain = "hold"` in the settings; else they are sent again.
+    """
+
+
+@uncertain.command("list")
+@configured
+@as_json_option
+def uncertain_list(settings: Settings, *, as_text: bool) -> None:
+    """List the orders that wait, with the attempt whose outcome is unknown."""
+    with _desk(settings) as desk:
+        rows = desk.ledger.all(named("held"), feed=desk.feed.feed_id, limit=MOST_LISTED)
+        numbers = desk.numbers([str(row[0]) for row in rows])
+    names = ("order_key", "orderid", "confirmed_at", "batch", "attempt",
+             "attempted_at", "reason")  # fmt: skip
+    told = [(row[0], numbers.get(str(row[0])), *row[1:]) for row in rows]
+    _show(told, names, as_text=as_text)
+
+
+@uncertain.command("resend")
+@configured
+@orders_argument
+@all_option
+@as_json_option
+def uncertain_resend(
+    settings: Settings, *, orders: tuple[str, ...], everything: bool, as_text: bool
+) -> None:
+    """Send orders again that Squeezely does not have, or that may repeat.
+
+    Example: syncd uncertain resend 1042
+    """
+    _need_a_choice(orders, everything)
+    count = _decide(
+        settings, orders, lambda d, o: d.ledger.one(named("resend_held"), **o)
+    )
+    _end(count, "are pending again", as_text=as_text)
+
+
+@uncertain.command("discard")
+@configured
+@orders_argument
+@all_option
+@yes_option
+@as_json_option
+def uncertain_discard(
+    settings: Settings,
+    *,
+    orders: tuple[str, ...],
+    everything: bool,
+    yes: bool,
+    as_text: bool,
+) -> None:
+    """Leave orders be that Squeezely has: nothing sends them any more.
+
+    Example: syncd uncertain discard --all
+    """
+    _need_a_choice(orders, everything)
+    _ask_to_give_up(yes=yes)
+    count = _decide(
+        settings, orders, lambda d, o: d.ledger.one(named("discard_held"), **o)
+    )
+    _end(count, "were given up", as_text=as_text)
+
+
+def _decide(
+    settings: Settings,
+    orders: tuple[str, ...],
+    act: Callable[[Desk, dict[str, object]], Row],
+) -> int:
+    with _desk(settings) as desk:
+        chosen = {"orders": desk.keys(orders), "all": not orders}
+        (count,) = act(desk, {"feed": desk.feed.feed_id, **chosen})
+    return int(str(count))

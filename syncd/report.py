@@ -1,0 +1,131 @@
+"""What delivery says in the log of each thing that becomes of a batch: one line."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from syncd.core.answer import Answer, Silence
+from syncd.core.settling import Decision, Step
+from syncd.core.shape import drift
+from syncd.ledger import Claim, Exemption, Receipt
+from syncd.log import Log
+
+
+class Report:
+    """Says what became of the batches of one worker."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._trouble = False
+
+    def set_aside(self, claim: Claim, exemptions: Sequence[Exemption]) -> None:
+        """Say that orders were rejected or withdrawn; the first of each is named."""
+        rejected = [e for e in exemptions if e.state == "rejected"]
+        withdrawn = [e for e in exemptions if e.state == "withdrawn"]
+        if rejected:
+            self._log.emit(
+                "orders.rejected",
+                batch=claim.batch_id,
+                orders=len(rejected),
+                order_key=rejected[0].key,
+                reason=rejected[0].reason,
+            )
+        if withdrawn:
+            self._log.emit(
+                "orders.withdrawn",
+                batch=claim.batch_id,
+                orders=len(withdrawn),
+                order_key=withdrawn[0].key,
+            )
+
+    def waiting(self, claim: Claim, waiting: Sequence[tuple[str, str]]) -> None:
+        """Say that orders are not complete yet; the first one is named."""
+        key, reason = waiting[0]
+        self._log.emit(
+            "orders.waiting",
+            batch=claim.batch_id,
+            orders=len(waiting),
+            order_key=key,
+            reason=reason,
+        )
+
+    def answered(self, claim: Claim, answer: Answer | Silence) -> None:
+        """Say once in this process that an answer has a shape not known."""
+        shape = drift(answer) if isinstance(answer, Answer) else None
+        if shape:
+            self._log.emit_once(
+                "contract.drifted",
+                shape,
+                batch=claim.batch_id,
+                attempt=claim.attempt,
+                shape=shape,
+            )
+
+    def delivered(
+        self, claim: Claim, receipt: Receipt, *, seconds: float, size: int, late: bool
+    ) -> None:
+        """Say that a batch was accepted, and that sending works again if it did not."""
+        oldest = min(order.confirmed_at for order in claim.orders)
+        lag = (datetime.now(UTC) - oldest).total_seconds()
+        self._log.emit(
+            "batch.delivered",
+            batch=claim.batch_id,
+            attempt=claim.attempt,
+            orders=receipt.sent,
+            duration_ms=round(seconds * 1000),
+            bytes=size,
+            lag_seconds=max(0.0, lag),
+            repeat=claim.uncertain > 0,
+            late=late,
+        )
+        if self._trouble:
+            self._trouble = False
+            self._log.emit("sending.resumed")
+
+    def refused(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
+        """Say that a batch was halved."""
+        self._trouble = True
+        self._log.emit(
+            "batch.split",
+            batch=claim.batch_id,
+            attempt=claim.attempt,
+            orders=receipt.sent,
+            status=receipt.status,
+            reason=receipt.reason,
+        )
+        self._uncertain(claim, decision, receipt)
+
+    def put_back(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
+        """Say why a batch waits, for how long or for whom."""
+        self._trouble = True
+        wait = max(decision.endpoint_wait, decision.batch_wait or timedelta(0))
+        if decision.step is Step.HOLD:
+            self._log.emit(
+                "sending.held",
+                status=receipt.status,
+                reason=receipt.reason,
+                retry_seconds=wait.total_seconds(),
+            )
+        self._uncertain(claim, decision, receipt)
+        if decision.keeps:
+            return
+        self._log.emit(
+            "batch.deferred",
+            batch=claim.batch_id,
+            attempt=claim.attempt,
+            orders=receipt.sent,
+            outcome=receipt.outcome,
+            status=receipt.status,
+            reason=receipt.reason,
+            retry_seconds=wait.total_seconds(),
+        )
+
+    def _uncertain(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
+        if decision.uncertain:
+            self._log.emit(
+                "batch.uncertain",
+                batch=claim.batch_id,
+                attempt=claim.attempt,
+                orders=receipt.sent,
+                reason=receipt.reason,
+                held=decision.keeps,
+            )

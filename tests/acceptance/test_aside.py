@@ -1,0 +1,242 @@
+"""Orders that wait for a person, from the command line."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import syncd
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+class Counter:
+    """A shop with its configuration; runs commands and reads what they say."""
+
+    def __init__(self, shop: Shop, config: Path) -> None:
+        self.shop = shop
+        self._config = config
+        self.once()
+
+    def once(self) -> int:
+        """Capture and deliver what is due, as if every wait were over."""
+        self.shop.sql(
+            "UPDATE syncd.endpoint SET retry_at = '-infinity'; "
+            "UPDATE syncd.batch SET due_at = '-infinity' WHERE state = 'pending'"
+        )
+        return syncd("run", "--once", "--config", self._config).returncode
+
+    def say(self, *words: str, code: int = 0) -> str:
+        done = syncd(*words, "--config", self._config)
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+    def read(self, *words: str, code: int = 0) -> list[dict[str, object]]:
+        found = json.loads(self.say(*words, "--json", code=code))
+        return found if isinstance(found, list) else [found]
+
+    def state(self, key: int) -> object:
+        return self.shop.value(
+            f"SELECT coalesce(l.state, b.state) FROM syncd.ledger AS l "
+            f"JOIN syncd.batch AS b USING (batch_id) WHERE order_key = '{key}'"
+        )
+
+    def check_counts(self) -> None:
+        """What a batch counts are the orders that share its fate."""
+        wrong = self.shop.rows(
+            "SELECT b.batch_id, b.state, b.orders, count(l.order_key) "
+            "FROM syncd.batch AS b LEFT JOIN syncd.ledger AS l "
+            "ON l.batch_id = b.batch_id AND l.state IS NULL "
+            "GROUP BY b.batch_id HAVING b.orders <> count(l.order_key)"
+        )
+        assert wrong == []
+
+
+@pytest.fixture
+def counter(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Counter:
+    config = shop.configure(tmp_path, sandbox.endpoint, batch_size=3)
+    return Counter(shop, config)
+
+
+@pytest.fixture
+def cautious(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Counter:
+    """It holds what may have arrived."""
+    config = shop.configure(
+        tmp_path, sandbox.endpoint, batch_size=3, uncertain="hold", timeout="2s"
+    )
+    return Counter(shop, config)
+
+
+def reject(counter: Counter, *emails: str) -> None:
+    """Confirm an order for each address, all of them bad, and one good one."""
+    for email in emails:
+        counter.shop.sql(
+            f"INSERT INTO orders (confirmed_at, email, total) VALUES "
+            f"(clock_timestamp(), {email}, {'1' if '@' not in email else 'NULL'})"
+        )
+    counter.shop.confirm(1)
+    counter.once()
+
+
+def test_rejected_orders_are_chosen_by_name_by_reason_or_all(
+    counter: Counter, sandbox: Sandbox
+) -> None:
+    """To list, to try again and to give up; none is not a success."""
+    reject(counter, "'nowhere'", "'nowhere'", "'no where@x'", "'else'", "'other'")
+    listed = counter.read("rejected", "list")
+    assert [row["order_key"] for row in listed] == ["1", "2", "3", "4", "5"]
+    assert counter.read("rejected", "list", "--reason", "NOT AN") == listed
+    assert counter.read("rejected", "list", "--reason", "weather") == []
+    assert "5" in counter.say("rejected", "list")
+
+    counter.shop.sql("UPDATE orders SET email = 'mila@example.com' WHERE id = 2")
+    assert counter.read("rejected", "retry", "W-2") == [{"orders": 1}]
+    assert counter.read("rejected", "retry", "--reason", "weather", code=1) == [
+        {"orders": 0}
+    ]
+    counter.once()
+    assert sandbox.book.posts("W-2") == 1
+    assert counter.read("rejected", "discard", "1", "--yes") == [{"orders": 1}]
+    assert counter.state(1) == "discarded"
+    discard = ("rejected", "discard", "--reason", "address", "--yes")
+    assert counter.say(*discard) == "3 orders were given up\n"
+    assert counter.read("rejected", "list") == []
+    assert len(counter.read("rejected", "list", "--discarded")) == 4
+    assert counter.read("status")[0]["healthy"] is True
+    counter.check_counts()
+
+
+def test_a_discarded_order_is_not_captured_again_but_can_be_retried(
+    counter: Counter, sandbox: Sandbox
+) -> None:
+    """No backfill brings it back; its name does."""
+    reject(counter, "'nowhere'")
+    counter.say("rejected", "discard", "--all", "--yes")
+    counter.shop.sql("UPDATE orders SET email = 'mila@example.com'")
+    past = ("watermark", "reset", "--to", "2020-01-01", "--yes")
+    assert "0 to send" in counter.say(*past)
+    assert counter.say("rejected", "retry", "--all", code=1) == (
+        "0 orders are pending again\n"
+    )
+    counter.once()
+    assert sandbox.book.posts("W-1") == 0
+    assert "discarded by hand: email" in counter.say("explain", "W-1")
+    counter.say("rejected", "retry", "1")
+    assert counter.once() == 0
+    assert sandbox.book.posts("W-1") == 1
+
+
+def test_giving_up_asks_first(counter: Counter) -> None:
+    """Without an answer nothing is changed."""
+    reject(counter, "'nowhere'")
+    counter.say("rejected", "discard", "--all", code=1)
+    assert counter.state(1) == "rejected"
+    counter.say("rejected", "discard", code=64)
+    counter.say("uncertain", "discard", "--yes", code=64)
+
+
+def test_a_rejected_order_is_shown_with_its_attempts_and_what_to_do(
+    counter: Counter, sandbox: Sandbox
+) -> None:
+    """Those too that it took part in with others, before the batch was halved."""
+    sandbox.fail("refused", times=None, orderids=("W-2",), message="sku is unknown")
+    sandbox.fail("too-large", times=1, limit_bytes=1)
+    counter.shop.confirm(3)
+    for _ in range(4):
+        counter.once()
+    (shown,) = counter.read("rejected", "show", "W-2")
+    attempts = shown["attempts"]
+    assert isinstance(attempts, list)
+    assert [(a["outcome"], a["status"], a["sent"]) for a in attempts[:2]] == [
+        ("refused", 413, 3),
+        ("refused", 400, 2),
+    ]
+    assert {a["sent"] for a in attempts[2:]} == {1}
+    assert all(len(a["body_sha256"]) == 64 for a in attempts)
+    assert (shown["state"], shown["reason"]) == (
+        "rejected",
+        "HTTP 400 sku is unknown",
+    )
+    told = counter.say("rejected", "show", "2")
+    assert "HTTP 413" in told
+    assert "smaller batch" in told
+    assert "next: mend the data or the view, then syncd rejected retry 2" in told
+    counter.say("rejected", "show", "W-1", code=1)
+
+    sandbox.clear_faults()
+    counter.say("rejected", "retry", "2")
+    assert counter.once() == 0
+    told = counter.say("explain", "W-2")
+    assert "tried again by hand (it was set aside: HTTP 400 sku is unknown)" in told
+    assert "HTTP 413" in told
+    assert "captured by poll into the live lane" in told
+    assert "now delivered" in told
+    assert told.index("HTTP 413") < told.index("tried again") < told.index("HTTP 200")
+
+
+def test_uncertain_orders_are_listed_resent_and_discarded(
+    cautious: Counter, sandbox: Sandbox
+) -> None:
+    """By name or all; Squeezely then has each of those sent again."""
+    sandbox.fail("accept-then-drop", times=1)
+    cautious.shop.confirm(3)
+    assert cautious.once() == 0
+    listed = cautious.read("uncertain", "list")
+    assert [(r["order_key"], r["orderid"], r["attempt"]) for r in listed] == [
+        ("1", "W-1", 1),
+        ("2", "W-2", 1),
+        ("3", "W-3", 1),
+    ]
+    assert "broke" in str(listed[0]["reason"])
+    assert cautious.read("status", code=1)[0]["held"] == 3
+    assert "syncd uncertain discard 1" in cautious.say("explain", "W-1")
+
+    assert cautious.read("uncertain", "resend", "W-2") == [{"orders": 1}]
+    assert cautious.read("uncertain", "resend", "W-2", code=1) == [{"orders": 0}]
+    assert cautious.read("uncertain", "discard", "3", "--yes") == [{"orders": 1}]
+    cautious.check_counts()
+    cautious.once()
+    assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 2, 1]
+    assert (cautious.state(1), cautious.state(2), cautious.state(3)) == (
+        "held",
+        "delivered",
+        "discarded",
+    )
+    assert cautious.read("status", code=1)[0]["possible_repeats"] == 2
+    told = cautious.say("explain", "W-2")
+    assert "unclear" in told
+    assert "sent again by hand" in told
+    assert "may have repeated" in told
+
+    assert (
+        cautious.say("uncertain", "resend", "--all") == "1 orders are pending again\n"
+    )
+    assert cautious.once() == 0
+    assert cautious.say("uncertain", "list") == "none\n"
+    assert sandbox.book.posts("W-1") == 2
+    assert cautious.read("status")[0]["healthy"] is True
+    cautious.check_counts()
+
+
+def test_discarding_all_uncertain_orders_leaves_nothing_to_do(
+    cautious: Counter, sandbox: Sandbox
+) -> None:
+    """Their batches end; nothing is sent."""
+    sandbox.fail("accept-then-drop", times=2)
+    cautious.shop.confirm(5)
+    cautious.once()
+    cautious.once()
+    assert cautious.read("uncertain", "discard", "--all", "--yes") == [{"orders": 5}]
+    assert cautious.once() == 0
+    assert sandbox.book.totals.repeats == 0
+    assert cautious.read("status", code=1)[0]["held"] == 0
+    cautious.check_counts()

@@ -1,0 +1,144 @@
+"""One worker's delivery over a shop and a stand-in of the API, in this process."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from postgres import wait_until
+from shop import Shop
+
+from syncd.breaker import Breaker
+from syncd.config import load
+from syncd.connections import Connections
+from syncd.database import Database
+from syncd.delivery import Delivery, Trip
+from syncd.feed import Feeds
+from syncd.instance import Instance
+from syncd.ledger import Claim, Ledger
+from syncd.log import Log
+from syncd.sandbox import Sandbox
+from syncd.source import Source
+
+LEASE = timedelta(seconds=30)
+KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
+
+
+class Desk:
+    """One worker's delivery over a shop and a stand-in of the API, in this process."""
+
+    def __init__(
+        self, shop: Shop, sandbox: Sandbox, folder: Path, **squeezely: object
+    ) -> None:
+        self.shop = shop
+        self.sandbox = sandbox
+        config = shop.configure(folder, sandbox.endpoint, None, **squeezely)
+        settings = load(config, KEY)
+        self.size = settings.squeezely.orders_per_batch
+        self.database = Database(shop.dsn, application_name="syncd/shop/delivery-0")
+        self.source = Source(self.database, "syncd.confirmed_orders", "syncd.purchases")
+        lookback = timedelta(milliseconds=1)
+        feed = Feeds(Connections(self.database, self.database), "shop").start(
+            self.source, lookback
+        )
+        self.instance = Instance(Database(shop.dsn), feed.feed_id)
+        self.ledger = Ledger(self.database, feed.feed_id)
+        self.breaker = Breaker(self.database, feed.feed_id)
+        self.delivery = Delivery(
+            settings,
+            self.source,
+            self.ledger,
+            Log("shop"),
+            instance=self.instance.number,
+        )
+
+    def admit(self, size: int | None = None) -> int:
+        with self.ledger.admission() as watermark:
+            found = self.source.between(watermark, "infinity")
+            return self.ledger.admit(found, "poll", size=size or self.size).orders
+
+    def confirm(self, count: int = 1, /, **values: str) -> list[str]:
+        """Confirm and admit orders; the values are SQL expressions."""
+        columns = ", ".join(["confirmed_at", *values])
+        given = ", ".join(["clock_timestamp()", *values.values()])
+        rows = self.shop.rows(
+            f"INSERT INTO orders ({columns}) SELECT {given} "
+            f"FROM generate_series(1, {count}) RETURNING id"
+        )
+        self.admit()
+        return [f"W-{row[0]}" for row in rows]
+
+    def deliver(self) -> Trip | None:
+        return self.delivery.deliver_next("live")
+
+    def deliver_all(self) -> None:
+        """Deliver until nothing is due."""
+        while self.deliver() is not None:
+            pass
+
+    def finish(self) -> None:
+        """Deliver until nothing is left, however long something has to wait."""
+
+        def is_done() -> bool:
+            self.deliver_all()
+            return not self.left()
+
+        wait_until(is_done)
+
+    def finish_hurriedly(self) -> None:
+        """Deliver until nothing is left, as if the waits were over at once."""
+
+        def is_done() -> bool:
+            self.hurry()
+            self.deliver_all()
+            return not self.left()
+
+        wait_until(is_done)
+
+    def left(self) -> object:
+        return self.shop.value(
+            "SELECT count(*) FROM syncd.batch WHERE state IN ('pending', 'sending')"
+        )
+
+    def hurry(self) -> None:
+        """Let the waits of endpoint and batches be over."""
+        self.shop.sql(
+            "UPDATE syncd.endpoint SET retry_at = '-infinity'; "
+            "UPDATE syncd.batch SET due_at = '-infinity' WHERE state = 'pending'"
+        )
+
+    def posts(self, orders: list[str]) -> list[int]:
+        return [self.sandbox.book.posts(order) for order in orders]
+
+    def received(self) -> list[str]:
+        return [purchase.orderid for purchase in self.sandbox.book.purchases()]
+
+    def set_aside(self) -> dict[str, tuple[object, object]]:
+        rows = self.shop.rows(
+            "SELECT 'W-' || order_key, state, reason FROM syncd.ledger "
+            "WHERE state IS NOT NULL"
+        )
+        return {str(order): (state, reason) for order, state, reason in rows}
+
+    def endpoint(self) -> tuple[object, object]:
+        ((state, failures),) = self.shop.rows(
+            "SELECT state, failures FROM syncd.endpoint"
+        )
+        return state, failures
+
+    def uncertain(self) -> object:
+        return self.shop.value("SELECT sum(uncertain)::int FROM syncd.batch")
+
+    def claim(self) -> Claim:
+        claim = self.ledger.claim(self.instance.number, "live", LEASE)
+        assert claim is not None
+        return claim
+
+    def let_lease_pass(self) -> None:
+        self.shop.sql(
+            "UPDATE syncd.batch SET lease_until = now() WHERE state = 'sending'"
+        )
+        assert self.instance.sweep()
+
+    def close(self) -> None:
+        self.delivery.close()
+        self.database.close()
+        vars(self.instance)["_database"].close()
