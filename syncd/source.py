@@ -1,6 +1,6 @@
 """The door to the shop's order database: its two views."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -138,8 +138,16 @@ class Source:
         Equal times stay together, so a page may hold more.
         """
         statement = self.views.statement("page_end")
-        row = self.database.one(statement, lower=lower, upper=upper, page=orders)
+        row = self.database.one(statement, lower=lower, upper=upper, page=orders - 1)
         return cast("datetime", row[0])
+
+    def listings(
+        self, keys: Sequence[str], lower: datetime, upper: datetime
+    ) -> Iterator[tuple[str, datetime]]:
+        """Read every time in a range at which the view lists these orders."""
+        statement = self.views.statement("listings")
+        rows = self.database.all(statement, keys=list(keys), lower=lower, upper=upper)
+        yield from cast("list[tuple[str, datetime]]", rows)
 
     def _found(self, query: sql.Composed, params: Mapping[str, object]) -> Found:
         if self._beside_ledger:

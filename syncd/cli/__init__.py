@@ -7,6 +7,7 @@ import click
 from syncd import __version__
 from syncd.cli.looking import check, explain, preview, status
 from syncd.cli.orders import rejected, watermark
+from syncd.cli.reconciling import reconcile
 from syncd.cli.running import accept_copy, resume, run, sandbox
 from syncd.cli.setup import init, install_command, uninstall_command
 from syncd.demo.command import demo_command
@@ -58,6 +59,7 @@ for verb in (
     status,
     explain,
     watermark,
+    reconcile,
     rejected,
     resume,
     accept_copy,
