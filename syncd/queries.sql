@@ -836,21 +836,31 @@ SELECT b.lower_at, b.reached_at
 
 -- name: account :many
 -- How the orders found stand, counted; apart those whose time in the ledger is another
--- than the one found: the view may list them in several pages. Relies on
--- ledger_order_once and batch_identity.
-SELECT coalesce(l.state, b.state, 'missing'),
-       count(*) FILTER (WHERE l.confirmed_at IS NULL OR l.confirmed_at = f.confirmed_at),
-       min(f.order_key),
-       coalesce(array_agg(f.order_key) FILTER (WHERE l.confirmed_at <> f.confirmed_at),
-                '{{}}'),
-       coalesce(array_agg(l.confirmed_at)
-                FILTER (WHERE l.confirmed_at <> f.confirmed_at), '{{}}')
-  FROM ({found}) AS f
-  LEFT JOIN syncd.ledger AS l
-    ON l.feed_id = %(feed)s
-   AND l.order_key = f.order_key
-  LEFT JOIN syncd.batch AS b
-    ON b.batch_id = l.batch_id
+-- than the one found: the view may list them in several pages. Each order is looked up
+-- by ledger_order_once, whatever the ledger's size: LIMIT keeps it from being read whole
+-- for every page.
+WITH told AS MATERIALIZED (
+    SELECT f.order_key, l.state, l.batch_id, l.confirmed_at,
+           l.confirmed_at <> f.confirmed_at AS moved
+      FROM ({found}) AS f
+      LEFT JOIN LATERAL (SELECT r.state, r.batch_id, r.confirmed_at
+                           FROM syncd.ledger AS r
+                          WHERE r.feed_id = %(feed)s
+                            AND r.order_key = f.order_key
+                          LIMIT 1) AS l
+        ON true
+), batches AS (
+    SELECT b.batch_id, b.state
+      FROM syncd.batch AS b
+     WHERE b.batch_id = ANY(ARRAY(SELECT DISTINCT t.batch_id FROM told AS t))
+)
+SELECT coalesce(t.state, b.state, 'missing'),
+       count(*) FILTER (WHERE t.moved IS NOT TRUE),
+       min(t.order_key),
+       coalesce(array_agg(t.order_key) FILTER (WHERE t.moved), '{{}}'),
+       coalesce(array_agg(t.confirmed_at) FILTER (WHERE t.moved), '{{}}')
+  FROM told AS t
+  LEFT JOIN batches AS b USING (batch_id)
  GROUP BY 1;
 
 -- name: listings :many

@@ -16,7 +16,7 @@ from syncd.database import Row, named
 from syncd.ledger import Ledger
 from syncd.source import Found, Source
 
-PAGE_ORDERS = 100_000
+PAGE_ORDERS = 20_000
 UNTOUCHED = timedelta(minutes=2)
 """How long nobody touches an account before another instance goes on with it."""
 

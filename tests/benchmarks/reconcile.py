@@ -56,7 +56,7 @@ def measure(dsn: str, state: str, orders: int) -> None:
     started.pages(run)
     hours = time.perf_counter() - begin
     where = "two databases" if state else "one database"
-    print(
+    print(  # noqa: T201  # a script
         f"{where}: {orders:,} orders in {seconds:.1f} s, peak {peak / 1024:.0f} MB "
         f"(before: {before / 1024:.0f} MB); the last two hours in {hours * 1000:.0f} ms"
     )
