@@ -116,8 +116,14 @@ SELECT c.order_key::text COLLATE "C" AS order_key,
    AND c.confirmed_at < '9999-01-01'
  GROUP BY 1
 
+-- name: gather :one
+-- Orders found, as two texts: for another database, without a look at each in between.
+SELECT coalesce(array_agg(f.order_key), '{{}}')::text,
+       coalesce(array_agg(f.confirmed_at), '{{}}')::text
+  FROM ({found}) AS f;
+
 -- name: given :many
--- Orders that were read in another database.
+-- Orders that were gathered in another database.
 SELECT g.order_key COLLATE "C" AS order_key, g.confirmed_at
   FROM unnest(%(keys)s::text[], %(times)s::timestamptz[])
        AS g (order_key, confirmed_at)

@@ -152,9 +152,8 @@ class Source:
     def _found(self, query: sql.Composed, params: Mapping[str, object]) -> Found:
         if self._beside_ledger:
             return Found(query, params)
-        rows = self.database.all(query, **params)
-        read = {"keys": [key for key, _ in rows], "times": [time for _, time in rows]}
-        return Found(named("given"), read)
+        keys, times = self.database.one(named("gather", found=query), **params)
+        return Found(named("given"), {"keys": keys, "times": times})
 
     def read(self, keys: Sequence[str]) -> dict[str, dict[str, object]]:
         """Read rows of `purchases` by key; a key without a row is absent.
