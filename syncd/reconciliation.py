@@ -12,7 +12,8 @@ from typing import cast
 
 from syncd.core.account import Account, account_of, limits, sentence
 from syncd.core.coverage import Span, common, gaps, merged
-from syncd.database import Row, named
+from syncd.database import named
+from syncd.deadline import Row
 from syncd.ledger import Ledger
 from syncd.source import Found, Source
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 from shop import Shop
+from typing_extensions import override
 
 from syncd.backfill import Backfill
 from syncd.capture.poll import Poll
@@ -24,6 +26,7 @@ class Clocked(Transactions):
 
     now: datetime | None = None
 
+    @override
     def clock(self) -> datetime:
         return self.now or super().clock()
 
@@ -37,12 +40,12 @@ class Started:
         *,
         lookback: timedelta = timedelta(minutes=5),
         time_zone: str | None = None,
-        state: Database | None = None,
         page: int = 1000,
     ) -> None:
         self.shop = shop
         database = Database(shop.dsn, time_zone=time_zone)
-        self.connections = Connections(database, state or database)
+        state = Database(shop.state_dsn) if shop.state_dsn else database
+        self.connections = Connections(database, state)
         self.source = Source(database, *VIEWS, beside_ledger=self.connections.is_one)
         self.feeds = Feeds(self.connections, "shop")
         feed: Feed = self.feeds.start(self.source, lookback)
@@ -79,7 +82,9 @@ class Started:
 
     def state(self, statement: str) -> None:
         """Run a statement as the owner of the ledger."""
-        self.shop.sql(statement)
+        owner = self.shop.state or self.shop.owner
+        with psycopg.connect(owner, autocommit=True) as connection:
+            connection.execute(statement.encode())
 
     def ask(
         self, lower: datetime | None = None, upper: datetime | None = None
@@ -104,7 +109,7 @@ class Started:
             pass
 
     def captures(self) -> list[tuple[object, ...]]:
-        return self.shop.rows(
+        return self.shop.ledger(
             "SELECT capture, count(*) FROM syncd.ledger GROUP BY 1 ORDER BY 1"
         )
 

@@ -19,8 +19,6 @@ from ledgers import Started
 from postgres import Cluster, cluster
 from shop import Shop
 
-from syncd.database import Database
-from syncd.install import Names, install
 from syncd.reconciliation import HOURS, PAGE_ORDERS
 
 ORDERS = """
@@ -42,8 +40,8 @@ SELECT feed_id, n::text, '{now}'::timestamptz - n * interval '15 s',
 
 def measure(dsn: str, state: str, orders: int) -> None:
     """Make the account of everything, then of the last hours; print a line of each."""
-    shop = Shop("", "", dsn)
-    started = Started(shop, state=Database(state) if state else None, page=PAGE_ORDERS)
+    role = str(psycopg.conninfo.conninfo_to_dict(dsn)["user"])
+    started = Started(Shop("", role, dsn, state or None), page=PAGE_ORDERS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.perf_counter()
     finished = started.ask()
@@ -56,7 +54,7 @@ def measure(dsn: str, state: str, orders: int) -> None:
     started.pages(run)
     hours = time.perf_counter() - begin
     where = "two databases" if state else "one database"
-    print(  # noqa: T201  # a script
+    print(  # a script
         f"{where}: {orders:,} orders in {seconds:.1f} s, peak {peak / 1024:.0f} MB "
         f"(before: {before / 1024:.0f} MB); the last two hours in {hours * 1000:.0f} ms"
     )
@@ -67,15 +65,10 @@ def seed(server: Cluster, orders: int, *, apart: bool) -> tuple[str, str]:
     """Make a shop with its delivered ledger; give the two connection strings."""
     name, beside = ("apart", "state") if apart else ("beside", "beside")
     server.sql(f"CREATE DATABASE {name}")
-    shop = Shop.open(server.dsn(name))
     if apart:
         server.sql(f"CREATE DATABASE {beside}")
-        owner = Database(server.dsn(beside))
-        install(owner, Names(shop.role, "syncd.confirmed_orders", "syncd.purchases"))
-        owner.close()
-    state = server.dsn(beside, shop.role) if apart else ""
-    started = Started(shop, state=Database(state) if state else None)
-    started.close()
+    shop = Shop.open(server.dsn(name), state=server.dsn(beside) if apart else None)
+    Started(shop).close()
     with psycopg.connect(server.dsn(name), autocommit=True) as connection:
         connection.execute(ORDERS.format(orders=orders).encode())
         row = connection.execute(
@@ -91,7 +84,7 @@ def seed(server: Cluster, orders: int, *, apart: bool) -> tuple[str, str]:
         )
         connection.execute("UPDATE syncd.watermark SET confirmed_at = now()")
         connection.execute("VACUUM (ANALYZE) syncd.ledger, syncd.batch")
-    return shop.dsn, state
+    return shop.dsn, shop.state_dsn or ""
 
 
 def main() -> None:

@@ -16,8 +16,7 @@ from shop import Shop
 
 from syncd import log
 from syncd.core.account import Account
-from syncd.database import Database, named
-from syncd.install import Names, install
+from syncd.database import named
 from syncd.pulse import read_reconciled
 from syncd.reconciliation import ALL, DAYS, DEPTHS, HOURS, Depth, Reconciliation
 from syncd.rounds import Rounds
@@ -385,27 +384,25 @@ def test_frequent_accounts_are_forgotten_unless_they_found_something(
 # The ledger elsewhere, and the database's walls
 
 
-def test_the_ledger_may_lie_in_another_database(
-    shop: Shop, begin: Begin, server: Cluster
-) -> None:
+def test_the_ledger_may_lie_in_another_database(database: str, server: Cluster) -> None:
     """The same account, page by page."""
-    name = f"{shop.role}_state"
+    name = f"{psycopg.conninfo.conninfo_to_dict(database)['dbname']}_state"
     server.sql(f"CREATE DATABASE {name}")
-    owner = Database(server.dsn(name))
-    install(owner, Names(shop.role, "syncd.confirmed_orders", "syncd.purchases"))
-    owner.close()
-    with psycopg.connect(server.dsn(name), autocommit=True) as state:
-        feed = begin(page=7, state=Database(server.dsn(name, shop.role)))
-        state.execute(
-            "UPDATE syncd.feed SET floor_at = now() - interval '10 days', "
-            "started_at = now()"
-        )
-        state.execute("UPDATE syncd.watermark SET confirmed_at = now()")
-        confirm(feed, "now() - generate_series * interval '1 minute'", 20)
-        first, again = feed.account(), feed.account()
+    feed = Started(Shop.open(database, state=server.dsn(name)), page=7)
+    feed.began("10 days")
+    feed.shop.sql(f"ALTER ROLE {feed.shop.role} SET DateStyle = 'German'")
+    feed.close()  # so that it takes effect
+    confirm(feed, "now() - generate_series * interval '1 minute'", 20)
+    confirm(feed, "'0044-03-15 BC'::timestamptz")
+    first, again = feed.account(), feed.account()
+    feed.close()
+    stamps = feed.shop.ledger("SELECT confirmed_at FROM syncd.ledger ORDER BY 1")
     server.sql(f"DROP DATABASE {name} WITH (FORCE)")
     assert first == Account(missing=20, captured=20)
     assert again == Account(pending=20)
+    assert stamps == feed.shop.rows(
+        "SELECT confirmed_at FROM orders WHERE confirmed_at > '2000-01-01' ORDER BY 1"
+    )
 
 
 @pytest.mark.parametrize(
