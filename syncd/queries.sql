@@ -89,10 +89,20 @@ SELECT p.order_key::text
  LIMIT 2;
 
 -- name: confirmed_at :one
--- When an order was confirmed first; null when it is not.
+-- When an order was confirmed first; null when it is not, or at no time that a clock
+-- shows.
 SELECT min(c.confirmed_at)::timestamptz
   FROM {confirmed} AS c
- WHERE c.order_key = ANY(ARRAY[%(key)s::text]::{key_type}[]);
+ WHERE c.order_key = ANY(ARRAY[%(key)s::text]::{key_type}[])
+   AND c.confirmed_at >= '0001-01-02'
+   AND c.confirmed_at < '9999-01-01';
+
+-- name: count_timeless :one
+-- Orders confirmed at no time that a clock shows (infinity, long before or after us).
+SELECT count(*)
+  FROM {confirmed} AS c
+ WHERE c.confirmed_at < '0001-01-02'
+    OR c.confirmed_at >= '9999-01-01';
 
 -- name: confirmed_between :many
 -- Orders of a range (lower excluded, upper included), each once. Times that no clock

@@ -179,9 +179,14 @@ class Source:
         return str(rows[0][0]) if rows else None
 
     def confirmed_at(self, key: str) -> datetime | None:
-        """Tell when an order was confirmed first; None when it is not confirmed."""
+        """Tell when an order was confirmed first; None: not, or at no clock's time."""
         (moment,) = self.database.one(self.views.statement("confirmed_at"), key=key)
         return cast("datetime | None", moment)
+
+    def timeless(self) -> int:
+        """Count the confirmed orders whose time no clock shows; they are never sent."""
+        (orders,) = self.database.one(self.views.statement("count_timeless"))
+        return cast("int", orders)
 
     def sample(self, lower: datetime, limit: int) -> list[tuple[str, datetime]]:
         """List the orders confirmed last after `lower`, newest first."""

@@ -63,8 +63,10 @@ class Started:
             self.source, self.ledger, size=100, page=page
         )
 
-    def poll(self, *, whole: bool = False) -> int:
-        """Look once; `whole` as half a minute after the last such look."""
+    def poll(self, *, deep: bool = False, whole: bool = False) -> int:
+        """Look once; `deep`, `whole`: as it is done some time after the last such."""
+        if deep:
+            vars(self._poll)["_deep_at"] = float("-inf")
         if whole:
             vars(self._poll)["_whole_at"] = float("-inf")
         return self._poll.poll().orders
