@@ -99,7 +99,8 @@ def test_a_clock_set_back_within_the_lookback_loses_nothing(
     feed.transactions.now = now
     settle(feed)
     feed.transactions.now = now - back
-    confirm(feed, f"'{(now - back).isoformat()}'::timestamptz")
+    before = f"'{(now - back).isoformat()}'::timestamptz - interval '20 s'"
+    confirm(feed, before)  # the last look may be that long ago
     assert feed.poll() == 1
     confirm(feed, f"'{(now - back).isoformat()}'::timestamptz")
     assert feed.poll() == 1
@@ -114,9 +115,9 @@ def test_a_transaction_open_across_the_jump_is_taken(feed: Started) -> None:
         settle(feed)
         back = now - timedelta(minutes=3)
         till.execute(INSERT.format(f"'{back.isoformat()}'::timestamptz", 1).encode())
-        feed.transactions.now = back
-        assert feed.poll() == 0
-        feed.poll()
+        for minutes in (0, 2):
+            feed.transactions.now = back + timedelta(minutes=minutes)
+            assert feed.poll() == 0
         till.commit()
         assert feed.poll() == 1
 
@@ -131,9 +132,9 @@ def test_a_clock_that_was_ahead_for_a_moment_does_not_blind_the_poll(
     settle(feed)
     assert feed.ledger.watermark() > now
     feed.transactions.now = now
-    feed.poll()
-    confirm(feed, f"'{now.isoformat()}'::timestamptz", 2)
-    assert feed.poll() == 2
+    for _ in range(2):
+        confirm(feed, f"'{now.isoformat()}'::timestamptz", 2)
+        assert feed.poll() == 2
     confirm(feed, f"'{now.isoformat()}'::timestamptz - interval '4 minutes'", 2)
     assert feed.poll(deep=True) == 2
 
