@@ -137,9 +137,11 @@ class Reconciliation:
         """
         rows = self._ledger.database.all(named("covered"), feed=self._ledger.feed_id)
         bounds = cast("list[tuple[datetime, datetime]]", rows)
-        end = self._ledger.watermark().replace(microsecond=0)
-        ended = [(lower, min(upper, end)) for lower, upper in bounds]
-        return merged(Span(lower, upper) for lower, upper in ended if lower < upper)
+        spans = merged(Span(lower, upper) for lower, upper in bounds if lower < upper)
+        if not spans:
+            return []
+        end = spans[-1].upper.replace(microsecond=0)
+        return common(spans, Span(spans[0].lower, end)) if end > spans[0].lower else []
 
     def _range(self, depth: Depth) -> Span | None:
         spans = self.covered()

@@ -121,11 +121,20 @@ def test_what_another_capture_takes_meanwhile_is_no_alarm(begin: Begin) -> None:
     assert feed.captures() == [("poll", 2)]
 
 
-def test_an_order_whose_batch_is_gone_stays_unexplained(feed: Started) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM syncd.batch",
+        "UPDATE syncd.batch SET orders = 0, state = 'dissolved', settled_at = now()",
+    ],
+)
+def test_an_order_whose_batch_is_gone_stays_unexplained(
+    feed: Started, change: str
+) -> None:
     """It is in the ledger, but would never be sent: the sentence says so."""
     confirm(feed, "now() - interval '3 hours'", 2)
     capture(feed)
-    feed.state("DELETE FROM syncd.batch")
+    feed.state(change)
     finished = feed.ask()
     assert finished.account == Account(missing=2)
     assert finished.sentence.endswith("2 missing, 2 unexplained")
@@ -297,9 +306,18 @@ def test_the_hours_are_those_of_the_clock_where_it_is_behind(feed: Started) -> N
     assert depths(make_all(feed), "orders.missed") == ["hours"]
 
 
+SLOWLY = """
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep(0.5); RETURN new; END $$;
+CREATE TRIGGER slowly BEFORE INSERT ON syncd.reconciliation
+   FOR EACH ROW EXECUTE FUNCTION wait();
+"""
+
+
 def test_several_daemons_make_an_account_once(begin: Begin) -> None:
     """Whoever is first has it."""
     feeds = [begin() for _ in range(6)]
+    feeds[0].state(SLOWLY)
     with ThreadPoolExecutor(len(feeds)) as pool:
         runs = list(pool.map(lambda f: f.reconciliation.due(HOURS), feeds))
     assert len([run for run in runs if run]) == 1

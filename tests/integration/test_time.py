@@ -130,6 +130,7 @@ def test_a_clock_that_was_ahead_for_a_moment_does_not_blind_the_poll(
     now = feed.source.clock()
     feed.transactions.now = now + ahead
     settle(feed)
+    feed.poll(deep=True)
     assert feed.ledger.watermark() > now
     feed.transactions.now = now
     for _ in range(2):
