@@ -982,3 +982,41 @@ DELETE FROM syncd.reconciliation
                       WHERE r.feed_id = %(feed)s
                         AND r.depth = syncd.reconciliation.depth
                         AND r.finished_at IS NOT NULL);
+
+-- name: lateness :one
+-- How many seconds the newest orders took from their stamp to the ledger, and how old
+-- those were that reconciliation found. Left out is who waited for a daemon to start,
+-- and what is in a second batch. Relies on batch_identity and ledger_batch.
+WITH newest AS MATERIALIZED (
+    SELECT b.batch_id, b.created_at
+      FROM syncd.batch AS b
+     WHERE b.feed_id = %(feed)s
+       AND b.lane = 'live'
+       AND b.state <> 'adopted'
+       AND b.refused_at IS NULL
+       AND b.created_at > clock_timestamp() - interval '30 days'
+     ORDER BY b.batch_id DESC
+     LIMIT %(batches)s
+), late AS (
+    SELECT l.capture = 'reconcile' AS missed,
+           extract(epoch FROM b.created_at - l.confirmed_at)::float8 AS seconds
+      FROM newest AS b
+      JOIN syncd.ledger AS l USING (batch_id)
+     WHERE l.confirmed_at < b.created_at
+       AND l.waiting_since IS NULL
+       AND l.orderid IS NULL
+       AND l.capture IN ('poll', 'listen', 'wal', 'reconcile')
+       AND (l.capture = 'reconcile'
+            OR NOT EXISTS (SELECT
+                             FROM syncd.instance AS i
+                            WHERE i.feed_id = l.feed_id
+                              AND i.started_at > l.confirmed_at
+                              AND i.started_at <= b.created_at))
+)
+SELECT count(*) FILTER (WHERE NOT missed),
+       coalesce(percentile_disc(0.99) WITHIN GROUP (ORDER BY seconds)
+                FILTER (WHERE NOT missed), 0),
+       coalesce(max(seconds) FILTER (WHERE NOT missed), 0),
+       count(*) FILTER (WHERE missed),
+       coalesce(max(seconds) FILTER (WHERE missed), 0)
+  FROM late;
