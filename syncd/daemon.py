@@ -43,6 +43,7 @@ SWEEP_SECONDS = 2.0
 ROUND_SECONDS = 60.0
 """How often the ledger is asked whether a reconciliation is due."""
 
+
 class Daemon:
     """One feed's daemon; make it, then `run` or `run_once`, in the main thread."""
 
