@@ -31,7 +31,7 @@ class Depth:
     period: timedelta
 
 
-HOURS, DAYS, ALL = DEPTHS = (
+HOURS, _, ALL = DEPTHS = (
     Depth("hours", timedelta(hours=2), timedelta(minutes=5)),
     Depth("days", timedelta(days=7), timedelta(hours=1)),
     Depth("all", None, timedelta(days=7)),

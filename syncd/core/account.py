@@ -51,11 +51,6 @@ class Account:
         """Orders that are confirmed and will not be sent, for no known reason."""
         return self.missing - self.captured
 
-    def __add__(self, other: "Account") -> "Account":
-        return Account(
-            *(getattr(self, f.name) + getattr(other, f.name) for f in fields(Account))
-        )
-
 
 def account_of(standings: Mapping[str, int]) -> Account:
     """Count orders by the state of their exception, or else of their batch."""

@@ -55,6 +55,10 @@ def test_a_lookback_that_covers_what_was_seen_is_fine(
 
 def test_an_order_that_showed_late_asks_for_more(feed: Started, tmp_path: Path) -> None:
     """The setting that would do is named."""
+    feed.state(
+        "INSERT INTO syncd.instance (feed_id, host, pid, started_at) "
+        "SELECT feed_id, 'here', 1, now() - interval '1 hour' FROM syncd.feed"
+    )
     confirm(feed, "19 minutes")
     feed.poll()
     (finding,) = find(feed, tmp_path, "lookback")

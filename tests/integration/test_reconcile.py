@@ -18,7 +18,7 @@ from syncd import log
 from syncd.core.account import Account
 from syncd.database import named
 from syncd.pulse import read_reconciled
-from syncd.reconciliation import ALL, DAYS, DEPTHS, HOURS, Depth, Reconciliation
+from syncd.reconciliation import ALL, HOURS, Reconciliation
 from syncd.rounds import Rounds
 from syncd.worker import Bell
 
@@ -465,13 +465,3 @@ def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
         **found.params,
     )
     assert "Seq Scan" not in json.dumps(explained[0])
-
-
-def test_a_period_is_longer_than_what_makes_it_due() -> None:
-    """An account left alone is gone on with before its depth is due anew."""
-    assert all(isinstance(depth, Depth) for depth in DEPTHS)
-    assert [d.period for d in DEPTHS] == sorted(d.period for d in DEPTHS)
-    assert DAYS.span is not None
-    assert HOURS.span is not None
-    assert HOURS.span > HOURS.period
-    assert DAYS.span > DAYS.period
