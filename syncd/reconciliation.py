@@ -76,8 +76,8 @@ class Reconciliation:
         source: The views.
         ledger: The feed's ledger.
         size: Orders that a batch may hold.
-        wait: Called before an order counts as missing: the time that another capture
-            needs to take an order that has just become visible.
+        wait: Called before an order counts as missing: waits for as long as another
+            capture needs to take what has just become visible. True: end instead.
         page: Orders that are compared at a time.
     """
 
@@ -87,7 +87,7 @@ class Reconciliation:
         ledger: Ledger,
         *,
         size: int,
-        wait: Callable[[], object] = lambda: None,
+        wait: Callable[[], bool] = lambda: False,
         page: int = PAGE_ORDERS,
     ) -> None:
         self._source = source
@@ -184,25 +184,29 @@ class Reconciliation:
     def pages(self, run: Run) -> Iterator[Page]:
         """Account for a run's orders page by page, and capture those that are missing.
 
-        Ends early when another instance has taken the run over.
+        Ends early when another instance has taken the run over, or when told to end.
         """
         reached = run.reached
         for span in common(self.covered(), Span(run.lower, run.upper)):
             lower = max(span.lower, reached)
             while lower < span.upper:
                 upper = self._source.page_end(lower, span.upper, self._page_orders)
-                page, is_ours = self._page(run, reached, Span(lower, upper))
+                made = self._page(run, reached, Span(lower, upper))
+                if made is None:
+                    return
+                page, is_ours = made
                 yield page
                 if not is_ours:
                     return
                 reached = lower = upper
 
-    def _page(self, run: Run, reached: datetime, span: Span) -> tuple[Page, bool]:
+    def _page(
+        self, run: Run, reached: datetime, span: Span
+    ) -> tuple[Page, bool] | None:
         found = self._source.between(span.lower, span.upper)
         page = self._count(run, span, found)
         if page.account.missing or page.account.withdrawn:
-            self._wait()
-            return self._capture(run, reached, span)
+            return None if self._wait() else self._capture(run, reached, span)
         page = self._with_withdrawn(span, page)
         return page, self._advance(run, reached, page)
 

@@ -110,9 +110,12 @@ def test_what_another_capture_takes_meanwhile_is_no_alarm(begin: Begin) -> None:
     """It is counted again under the lock of admissions, after a wait."""
     feed = begin()
     other = begin()
-    reconciliation = Reconciliation(
-        feed.source, feed.ledger, size=100, wait=lambda: capture(other)
-    )
+
+    def wait() -> bool:
+        capture(other)
+        return False
+
+    reconciliation = Reconciliation(feed.source, feed.ledger, size=100, wait=wait)
     confirm(feed, "now() - interval '3 hours'", 2)
     run = reconciliation.ask(None, None)
     assert run
@@ -364,6 +367,19 @@ def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin: Begin) -> None
     rounds.make()
     rows = shop.rows("SELECT depth, confirmed, finished_at FROM syncd.reconciliation")
     assert rows == [("hours", 10, None)]
+
+
+def test_a_stop_while_another_capture_is_waited_for_is_no_alarm(feed: Started) -> None:
+    """The page is left for the next start."""
+    confirm(feed, "now() - interval '1 hour'")
+    reconciliation = Reconciliation(
+        feed.source, feed.ledger, size=100, wait=lambda: True
+    )
+    run = reconciliation.due(HOURS)
+    assert run
+    assert list(reconciliation.pages(run)) == []
+    assert reconciliation.finish(run) is None
+    assert feed.captures() == []
 
 
 def test_a_view_that_cannot_be_read_leaves_the_account_for_later(
