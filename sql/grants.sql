@@ -1,6 +1,7 @@
 -- What the daemon's role may do: read the two views, write the ledger, nothing else.
 -- `syncd install` runs this with the names of your configuration.
--- It never deletes, never owns and never reads a table of the shop.
+-- It deletes nothing but old accounts of `reconcile`, owns nothing, and reads no table
+-- of the shop.
 
 GRANT USAGE ON SCHEMA syncd TO {role};
 GRANT SELECT, INSERT, UPDATE
@@ -8,5 +9,6 @@ GRANT SELECT, INSERT, UPDATE
       syncd.batch, syncd.attempt, syncd.ledger, syncd.backfill,
       syncd.stream, syncd.reconciliation, syncd.departure
    TO {role};
+GRANT DELETE ON syncd.reconciliation TO {role};
 GRANT USAGE ON SEQUENCE syncd.batch_batch_id_seq TO {role};
 GRANT SELECT ON syncd.migration TO {role};

@@ -10,14 +10,17 @@ from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
 from syncd.errors import SyncdError
 from syncd.feed import Feeds
+from syncd.lateness import Lateness, measure, recommended, skew, told
 from syncd.lineage import Memory
 from syncd.rendering import refuse_unknown_fields, rules_of
 from syncd.source import Source
+from syncd.transactions import Transactions
 
 TIME_TYPES = {"timestamptz", "timestamp", "date"}
 SAMPLE_ORDERS = 20
 SMALL_COST = 100.0  # a table of a few pages may be read whole
 SAMPLE_SPAN = timedelta(days=30)
+SKEW = timedelta(seconds=3)  # between clocks; from here on it is worth a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,9 @@ def run_checks(settings: Settings, connections: Connections) -> list[Finding]:
         lambda: _views(source),
         lambda: _types(settings, source),
         lambda: _plans(source),
+        lambda: _clocks(connections, source),
+        lambda: _times(source),
+        lambda: _lookback(settings, connections),
         lambda: _samples(settings, source),
         lambda: _account(settings),
     ]
@@ -188,6 +194,70 @@ def _samples(settings: Settings, source: Source) -> Iterator[Finding]:
         )
     if not faults:
         yield Finding("ok", "orders", f"the last {len(sample)} can all be sent")
+
+
+def _clocks(connections: Connections, source: Source) -> Iterator[Finding]:
+    """Compare the databases' clocks with this host's."""
+    clocks = {"order database": source.clock}
+    if not connections.is_one:
+        clocks["ledger's database"] = Transactions(connections.ledger).clock
+    for name, clock in clocks.items():
+        ahead = skew(clock)
+        if abs(ahead) > SKEW:
+            way = "ahead of" if ahead > timedelta(0) else "behind"
+            yield Finding(
+                "warning",
+                "clocks",
+                f"the {name}'s is {told(abs(ahead))} {way} this host's",
+                "Keep both by NTP; hosts that stamp orders must agree within lookback.",
+            )
+
+
+def _times(source: Source) -> Iterator[Finding]:
+    if orders := source.timeless():
+        yield Finding(
+            "warning",
+            "confirmed_at",
+            f"{orders} orders have infinity or a time that no clock shows: never sent",
+            "Give the view the time at which they were confirmed.",
+        )
+
+
+def _lookback(settings: Settings, connections: Connections) -> Iterator[Finding]:
+    """Tell whether `lookback` covers what was seen of late orders."""
+    feed = Feeds(connections, settings.feed).find()
+    if feed is None:
+        return
+    late = measure(connections.ledger, feed.feed_id)
+    lookback = settings.source.lookback
+    if late.missed and late.oldest > lookback:
+        yield _too_small(
+            f"{late.missed} orders were stamped up to {told(late.oldest)} before they "
+            f"were found, by reconciliation; lookback is {told(lookback)}",
+            late,
+            "Set",
+        )
+    elif late.longest > lookback:
+        yield _too_small(
+            f"an order showed {told(late.longest)} after its stamp "
+            f"(99 of 100 within {told(late.usual)}); lookback is {told(lookback)}",
+            late,
+            "Unless a long transaction explains it, set",
+        )
+    elif late.orders:
+        yield Finding(
+            "ok",
+            "lookback",
+            f"{told(lookback)}; the last {late.orders} orders showed within "
+            f"{told(late.longest)} (99 of 100 within {told(late.usual)})",
+        )
+
+
+def _too_small(message: str, late: Lateness, verb: str) -> Finding:
+    enough = recommended(max(late.oldest, late.longest))
+    return Finding(
+        "warning", "lookback", message, f'{verb} source.lookback to "{enough}".'
+    )
 
 
 def _account(settings: Settings) -> Iterator[Finding]:

@@ -30,14 +30,19 @@ from syncd.instance import Instance
 from syncd.ledger import Ledger
 from syncd.lineage import Lineage, Memory
 from syncd.log import Log
-from syncd.pulse import read_pulse
+from syncd.pulse import read_pulse, read_reconciled
 from syncd.reaction import Reactions
+from syncd.reconciliation import Reconciliation
 from syncd.rendering import refuse_unknown_fields
-from syncd.watch import UNDERNEATH, Watch
+from syncd.rounds import Rounds
+from syncd.watch import PATIENCE_SECONDS, UNDERNEATH, Watch
 from syncd.worker import Bell, Pace, Worker
 
 SWEEP_SECONDS = 2.0
 """How often claims of dead instances are looked for."""
+
+ROUND_SECONDS = 60.0
+"""How often the ledger is asked whether a reconciliation is due."""
 
 
 class Daemon:
@@ -138,6 +143,7 @@ class Daemon:
             self._reactions,
             self._log,
         )
+        self._rounds = self._make_rounds(feed)
         self._log.emit(
             "daemon.started",
             version=__version__,
@@ -190,6 +196,18 @@ class Daemon:
             self._log.emit("source.unproven")
         return poll
 
+    def _make_rounds(self, feed: Feed) -> Rounds:
+        connections = self._connect("reconcile")
+        stopping = self._reactions.stopping
+        follows = self._settings.source.capture != "poll"
+        reconciliation = Reconciliation(
+            source_on(self._settings, connections),
+            Ledger(connections.ledger, feed.feed_id),
+            size=self._settings.squeezely.orders_per_batch,
+            wait=lambda: follows and stopping.wait(PATIENCE_SECONDS),
+        )
+        return Rounds(reconciliation, self._bell, self._log, stopping)
+
     def _make_worker(self, number: int) -> Worker:
         connections = self._connect(f"delivery-{number}")
         ledger = Ledger(connections.ledger, self._feed_id)
@@ -218,6 +236,7 @@ class Daemon:
         jobs: list[tuple[str, Callable[[], object], float]] = [
             ("capture", self._watch.poll, self._poll_seconds()),
             ("keeper", self._keep, SWEEP_SECONDS),
+            ("reconcile", self._rounds.make, ROUND_SECONDS),
         ]
         for name, action, seconds in jobs:
             scheduler.add_job(
@@ -270,6 +289,7 @@ class Daemon:
 
     def _beat(self) -> None:
         pulse = read_pulse(self._keeper, self._feed_id)
+        reconciled = read_reconciled(self._keeper, self._feed_id)
         self._log.emit(
             "heartbeat",
             lag_seconds=pulse.lag_seconds,
@@ -283,6 +303,8 @@ class Daemon:
             endpoint=pulse.endpoint,
             delivered=self._delivered(),
             pace=self._pace.share,
+            unexplained=reconciled.unexplained,
+            reconciled_seconds=reconciled.age_seconds,
             rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
 

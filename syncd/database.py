@@ -42,6 +42,7 @@ _SESSION = {
     "default_transaction_isolation": "read committed",
     "plan_cache_mode": "force_custom_plan",  # a window is small, a generic plan not
     "jit": "off",
+    "DateStyle": "ISO",  # times that go from one database to the other as text
 }
 _UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError)
 _LOGIN_REFUSED = re.compile(

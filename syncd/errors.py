@@ -99,3 +99,7 @@ class UnreadableRowError(SyncdError):
 
 class OrderUnknownError(SyncdError):
     """No such order in the views or the ledger."""
+
+
+class RangeUnknownError(SyncdError):
+    """A range of which nobody asked syncd to send an order."""

@@ -134,6 +134,11 @@ class Ledger:
         row = self.database.one(named("watermark"), feed=self.feed_id)
         return cast("datetime", row[0])
 
+    def floor(self) -> datetime:
+        """Read the floor: what is stamped at or before it is no order of this feed."""
+        row = self.database.one(named("floor"), feed=self.feed_id)
+        return cast("datetime", row[0])
+
     # Delivery
 
     def claim(self, instance: int, lane: Lane, lease: timedelta) -> Claim | None:

@@ -168,6 +168,33 @@ EVENTS: Mapping[str, Event] = {
         "set `source.primary_dsn`",
     ),
     "source.recovered": Event("info", ("down_seconds",), "the database answers again"),
+    "orders.missed": Event(
+        "error",
+        ("depth", "orders", "captured", "order_key"),
+        "reconciliation found confirmed orders that no capture had taken; they are "
+        "captured now; the first one is named",
+        "`syncd explain` that order, then `syncd check`: a larger `source.lookback`, "
+        "or a table that is not followed",
+    ),
+    "reconciliation.finished": Event(
+        "info",
+        (
+            "depth",
+            "lower",
+            "upper",
+            "confirmed",
+            "delivered",
+            "pending",
+            "adopted",
+            "rejected",
+            "withdrawn",
+            "held",
+            "missing",
+            "unexplained",
+            "duration_ms",
+        ),
+        "every confirmed order of a range is accounted for",
+    ),
     "heartbeat": Event(
         "info",
         (
@@ -182,6 +209,8 @@ EVENTS: Mapping[str, Event] = {
             "endpoint",
             "delivered",
             "pace",
+            "unexplained",
+            "reconciled_seconds",
             "rss_mb",
         ),
         "every minute, also when idle; its absence is the alarm",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from syncd.database import Database, named
 
@@ -54,3 +55,23 @@ def read_totals(database: Database, feed_id: int) -> Mapping[str, object]:
         "last_delivered_at",
     )
     return dict(zip(names, row, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The last finished accounts, one of each depth, newest first."""
+
+    sentences: Mapping[str, str]
+    unexplained: int
+    age_seconds: float | None  # of the newest; None when there is none
+
+
+def read_reconciled(database: Database, feed_id: int) -> Reconciled:
+    """Read what the last accounts of a feed said."""
+    rows = database.all(named("reconciled"), feed=feed_id)
+    told = cast("list[tuple[str, int, str, float]]", rows)
+    return Reconciled(
+        sentences={depth: sentence for depth, _, sentence, _ in told},
+        unexplained=sum(unexplained for _, unexplained, _, _ in told),
+        age_seconds=told[0][3] if told else None,
+    )

@@ -1,6 +1,6 @@
 """The door to the shop's order database: its two views."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -138,15 +138,22 @@ class Source:
         Equal times stay together, so a page may hold more.
         """
         statement = self.views.statement("page_end")
-        row = self.database.one(statement, lower=lower, upper=upper, page=orders)
+        row = self.database.one(statement, lower=lower, upper=upper, page=orders - 1)
         return cast("datetime", row[0])
+
+    def listings(
+        self, keys: Sequence[str], lower: datetime, upper: datetime
+    ) -> Iterator[tuple[str, datetime]]:
+        """Read every time in a range at which the view lists these orders."""
+        statement = self.views.statement("listings")
+        rows = self.database.all(statement, keys=list(keys), lower=lower, upper=upper)
+        yield from cast("list[tuple[str, datetime]]", rows)
 
     def _found(self, query: sql.Composed, params: Mapping[str, object]) -> Found:
         if self._beside_ledger:
             return Found(query, params)
-        rows = self.database.all(query, **params)
-        read = {"keys": [key for key, _ in rows], "times": [time for _, time in rows]}
-        return Found(named("given"), read)
+        keys, times = self.database.one(named("gather", found=query), **params)
+        return Found(named("given"), {"keys": keys, "times": times})
 
     def read(self, keys: Sequence[str]) -> dict[str, dict[str, object]]:
         """Read rows of `purchases` by key; a key without a row is absent.
@@ -172,9 +179,14 @@ class Source:
         return str(rows[0][0]) if rows else None
 
     def confirmed_at(self, key: str) -> datetime | None:
-        """Tell when an order was confirmed first; None when it is not confirmed."""
+        """Tell when an order was confirmed first; None: not, or at no clock's time."""
         (moment,) = self.database.one(self.views.statement("confirmed_at"), key=key)
         return cast("datetime | None", moment)
+
+    def timeless(self) -> int:
+        """Count the confirmed orders whose time no clock shows; they are never sent."""
+        (orders,) = self.database.one(self.views.statement("count_timeless"))
+        return cast("int", orders)
 
     def sample(self, lower: datetime, limit: int) -> list[tuple[str, datetime]]:
         """List the orders confirmed last after `lower`, newest first."""

@@ -44,31 +44,44 @@ CREATE TABLE syncd.stream (
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
 ) WITH (fillfactor = 50);
 
--- The account of a range: every confirmed order of it, and where it stands.
+-- The account of a range: every confirmed order of it, and where it stands. It grows
+-- page by page up to `reached_at`; one that nobody touched for a while may be gone on
+-- with by another instance. `captured` counts those of the missing that were taken.
 CREATE TABLE syncd.reconciliation (
     reconciliation_id bigint      GENERATED ALWAYS AS IDENTITY,
     feed_id           integer     NOT NULL,
     depth             text        NOT NULL,
     lower_at          timestamptz NOT NULL,
     upper_at          timestamptz NOT NULL,
+    reached_at        timestamptz NOT NULL,
     started_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    touched_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at       timestamptz,
-    confirmed         bigint,
-    delivered         bigint,
-    pending           bigint,
-    adopted           bigint,
-    rejected          bigint,
-    withdrawn         bigint,
-    held              bigint,
-    missing           bigint,
+    confirmed         bigint      NOT NULL DEFAULT 0,
+    delivered         bigint      NOT NULL DEFAULT 0,
+    pending           bigint      NOT NULL DEFAULT 0,
+    adopted           bigint      NOT NULL DEFAULT 0,
+    rejected          bigint      NOT NULL DEFAULT 0,
+    withdrawn         bigint      NOT NULL DEFAULT 0,
+    held              bigint      NOT NULL DEFAULT 0,
+    missing           bigint      NOT NULL DEFAULT 0,
+    captured          bigint      NOT NULL DEFAULT 0,
+    sentence          text,
     CONSTRAINT reconciliation_identity PRIMARY KEY (reconciliation_id),
     CONSTRAINT reconciliation_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
     CONSTRAINT reconciliation_depth_known
         CHECK (depth IN ('hours', 'days', 'all', 'asked', 'promotion')),
-    CONSTRAINT reconciliation_goes_forward CHECK (lower_at <= upper_at),
-    CONSTRAINT reconciliation_adds_up CHECK (finished_at IS NULL OR confirmed =
-        delivered + pending + adopted + rejected + withdrawn + held + missing)
+    CONSTRAINT reconciliation_goes_forward
+        CHECK (lower_at <= reached_at AND reached_at <= upper_at),
+    CONSTRAINT reconciliation_adds_up CHECK (confirmed =
+        delivered + pending + adopted + rejected + withdrawn + held + missing),
+    CONSTRAINT reconciliation_captures_the_missing
+        CHECK (captured BETWEEN 0 AND missing),
+    CONSTRAINT reconciliation_finished_has_sentence
+        CHECK ((finished_at IS NULL) = (sentence IS NULL)),
+    CONSTRAINT reconciliation_finished_is_whole
+        CHECK (finished_at IS NULL OR reached_at = upper_at)
 );
 
 CREATE INDEX reconciliation_latest

@@ -86,7 +86,7 @@ class Poll:
         now = self._transactions.clock()
         running = self._transactions.running()
         lower = self._since(now, running)
-        found = self._look(lower)
+        found = self._look(now, lower)
         orders, keys = found.orders, [*found.keys]
         self._advance(now, running)
         watermark = None
@@ -119,26 +119,36 @@ class Poll:
 
         A transaction that ended since the last look may have stamped its orders when
         it was first seen, or shortly before; now and then, up to `lookback` before.
-        However long the window has been open: what was read is not read again.
+        However long the window has been open: what was read is not read again. Where
+        the clock was set back, nothing counts as seen later than now.
         """
         ended = [seen for vxid, seen in self._seen.items() if vxid not in running]
-        looked_at, self._looked_at = self._looked_at, now
-        self._seen = {v: self._seen.get(v, looked_at or now) for v in running}
-        if looked_at is None or time.monotonic() - self._whole_at > WHOLE_SECONDS:
+        last, self._looked_at = self._looked_at, now
+        looked_at = min(last or now, now)
+        self._seen = {v: min(self._seen.get(v, looked_at), now) for v in running}
+        if last is None or time.monotonic() - self._whole_at > WHOLE_SECONDS:
             self._deep_from, self._whole_at = now, time.monotonic()
             return None
         shallow = min([looked_at, *ended])
         deep = min(shallow, self._deep_from or shallow)
-        if time.monotonic() - self._deep_at < DEEP_SECONDS:
+        if now >= last and time.monotonic() - self._deep_at < DEEP_SECONDS:
             self._deep_from = deep
             return shallow - SLACK
         self._deep_from, self._deep_at = now, time.monotonic()
         return deep - self._lookback - SLACK
 
-    def _look(self, lower: datetime | None) -> Admitted:
+    def _look(self, now: datetime, lower: datetime | None) -> Admitted:
         with self._ledger.admission() as watermark:
-            start = max(watermark, lower or watermark)
-            return self._admit(start, None)
+            start = self._start(now, watermark)
+            return self._admit(max(start, lower or start), None)
+
+    def _start(self, now: datetime, watermark: datetime) -> datetime:
+        """Tell where a whole look begins: at the watermark.
+
+        Unless a clock that was ahead has taken it into the future: then `lookback` ago.
+        """
+        back = now - self._lookback
+        return watermark if watermark <= back else max(back, self._ledger.floor())
 
     def _admit(self, lower: datetime, upper: datetime | None) -> Admitted:
         found = self._source.between(lower, upper or "infinity")
@@ -147,7 +157,7 @@ class Poll:
     def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:
         """Open a window, or bring the open one nearer to its end."""
         if self._window is None:
-            if self._opened_at is None or now - self._opened_at >= self._step:
+            if self._opened_at is None or abs(now - self._opened_at) >= self._step:
                 self._window = Window(now - self._lookback, running)
                 self._opened_at = now
         else:

@@ -8,6 +8,7 @@ from syncd import __version__
 from syncd.cli.aside import rejected, uncertain
 from syncd.cli.looking import check, explain, preview, status
 from syncd.cli.orders import watermark
+from syncd.cli.reconciling import reconcile
 from syncd.cli.running import accept_copy, resume, run, sandbox
 from syncd.cli.setup import init, install_command, uninstall_command
 from syncd.demo.command import demo_command
@@ -59,6 +60,7 @@ for verb in (
     status,
     explain,
     watermark,
+    reconcile,
     rejected,
     uncertain,
     resume,

@@ -1,6 +1,7 @@
 """Looking: what is wrong, what would be sent, how it stands, what became of it."""
 
 import json
+from collections.abc import Mapping
 
 import click
 from rich.console import Console
@@ -14,7 +15,7 @@ from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
 from syncd.errors import ExitCode, OrderUnknownError
 from syncd.feed import Feeds
-from syncd.pulse import Pulse, read_pulse, read_totals
+from syncd.pulse import Pulse, read_pulse, read_reconciled, read_totals
 from syncd.rendering import rules_of
 from syncd.squeezely import encode
 from syncd.story import read_story
@@ -78,8 +79,9 @@ def status(settings: Settings, *, as_text: bool) -> None:
         feed = Feeds(connections, settings.feed).get()
         pulse = read_pulse(connections.ledger, feed.feed_id)
         totals = read_totals(connections.ledger, feed.feed_id)
+        reconciled = read_reconciled(connections.ledger, feed.feed_id)
         holders = _holders(settings, pulse, connections)
-    healthy = _is_healthy(pulse)
+    healthy = _is_healthy(pulse) and not reconciled.unexplained
     facts: dict[str, object] = {
         "feed": settings.feed,
         "healthy": healthy,
@@ -97,6 +99,8 @@ def status(settings: Settings, *, as_text: bool) -> None:
         "endpoint_reason": pulse.endpoint_reason,
         **totals,
         "watermark_held_by": holders,
+        "unexplained": reconciled.unexplained,
+        "reconciled": reconciled.sentences,
     }
     if as_text:
         click.echo(json.dumps(facts, indent=2, default=json_time))
@@ -135,6 +139,10 @@ def _is_healthy(pulse: Pulse) -> bool:
 def _print_facts(facts: dict[str, object]) -> None:
     table = Table(show_header=False, box=None)
     for name, value in facts.items():
+        if isinstance(value, Mapping):
+            for part, text in value.items():
+                table.add_row(f"{name.replace('_', ' ')}, {part}", str(text))
+            continue
         shown = "-" if value is None else json_time(value)
         table.add_row(name.replace("_", " "), shown)
     Console().print(table)

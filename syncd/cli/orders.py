@@ -1,19 +1,17 @@
 """Past orders: the watermark, and the orders below it."""
 
-from datetime import UTC, datetime
-
 import click
 from rich.console import Console
 from rich.progress import Progress
 
 from syncd import log
 from syncd.backfill import Backfill, Plan
+from syncd.cli.moment import read_moment
 from syncd.cli.shell import configured, connected
 from syncd.config import Settings
 from syncd.connections import source_on
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
-from syncd.rendering import rules_of
 
 
 @click.group()
@@ -32,7 +30,7 @@ def watermark_show(settings: Settings) -> None:
 
 @watermark.command("reset")
 @configured
-@click.option("--to", "moment", required=True, help="ISO 8601 time or date.")
+@click.option("--to", "moment", required=True, help='Time, or "90 days ago".')
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show the plan only.")
 def watermark_reset(
@@ -45,7 +43,7 @@ def watermark_reset(
 
     Example: syncd watermark reset --to 2026-01-01
     """
-    lower = _moment(moment, settings)
+    lower = read_moment(moment, settings, "--to")
     with connected(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         ledger = Ledger(connections.ledger, feed.feed_id)
@@ -72,21 +70,6 @@ def _capture(backfill: Backfill, plan: Plan) -> None:
         task = progress.add_task("into the ledger", total=plan.orders)
         for orders in backfill.capture(plan):
             progress.advance(task, orders)
-
-
-def _moment(text: str, settings: Settings) -> datetime:
-    zone = rules_of(settings).zone
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is no time; write it like 2026-01-31 or 2026-01-31T12:00+01:00",
-            param_hint="--to",
-        ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-    if moment > datetime.now(UTC):
-        raise click.BadParameter(f"{text} is in the future", param_hint="--to")
-    return moment
 
 
 def _show_plan(plan: Plan, rate: float | None) -> None:

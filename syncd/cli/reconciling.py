@@ -1,0 +1,99 @@
+"""Accounting for every confirmed order of a range, in one sentence to sign."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from syncd import log
+from syncd.cli.moment import read_moment
+from syncd.cli.shell import as_json_option, configured, connected, json_time
+from syncd.config import Settings
+from syncd.connections import source_on
+from syncd.core.account import moment
+from syncd.core.coverage import Span
+from syncd.errors import ExitCode, RangeUnknownError
+from syncd.feed import Feeds
+from syncd.ledger import Ledger
+from syncd.reconciliation import Finished, Reconciliation, Run
+from syncd.rounds import report_missing
+
+
+@click.command()
+@configured
+@click.option("--from", "lower", metavar="TIME", help="After this time.")
+@click.option("--to", "upper", metavar="TIME", help="Up to this time.")
+@as_json_option
+def reconcile(
+    settings: Settings, *, lower: str | None, upper: str | None, as_text: bool
+) -> None:
+    """Account for every confirmed order; capture those that are missing.
+
+    Without times: all that syncd answers for, which is from its first start (or what
+    was backfilled) to the watermark. Exit code 1 when orders were missing.
+
+    Example: syncd reconcile --from "7 days ago"
+    """
+    first = read_moment(lower, settings, "--from") if lower else None
+    last = read_moment(upper, settings, "--to") if upper else None
+    if first and last and first >= last:
+        raise click.BadParameter("is not before --to", param_hint="--from")
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        reconciliation = Reconciliation(
+            source_on(settings, connections),
+            Ledger(connections.ledger, feed.feed_id),
+            size=settings.squeezely.orders_per_batch,
+        )
+        run = reconciliation.ask(first, last)
+        if run is None:
+            raise _nothing(reconciliation.covered())
+        finished = _make(settings, reconciliation, run)
+    if as_text:
+        click.echo(json.dumps(_facts(run, finished), indent=2, default=json_time))
+    else:
+        click.echo(finished.sentence)
+    if finished.account.missing:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _nothing(covered: list[Span]) -> RangeUnknownError:
+    ranges = [f"{moment(span.lower)} to {moment(span.upper)}" for span in covered]
+    return RangeUnknownError(
+        "syncd answers for no order of that range, only for "
+        f"{', '.join(ranges) or 'those confirmed from now on'}",
+        "Past orders are sent, and then answered for, by `syncd watermark reset`.",
+    )
+
+
+def _make(settings: Settings, reconciliation: Reconciliation, run: Run) -> Finished:
+    log.configure(level=settings.log.level, style=settings.log.format)
+    lines = log.Log(settings.feed)
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("accounting", total=_seconds(run, run.upper))
+        for page in reconciliation.pages(run):
+            progress.update(task, completed=_seconds(run, page.upper))
+            report_missing(lines, run, page)
+    finished = reconciliation.finish(run)
+    assert finished is not None  # noqa: S101  # nobody takes over what was asked for
+    return finished
+
+
+def _seconds(run: Run, reached: datetime) -> float:
+    return (reached - run.lower).total_seconds()
+
+
+def _facts(run: Run, finished: Finished) -> dict[str, object]:
+    account = finished.account
+    return {
+        "sentence": finished.sentence,
+        "lower": run.lower,
+        "upper": run.upper,
+        "confirmed": account.confirmed,
+        **asdict(account),
+        "unexplained": account.unexplained,
+    }

@@ -1,0 +1,104 @@
+"""The account of confirmed orders: each counted once, and one sentence to sign."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+
+from syncd.core.coverage import Span
+
+_STANDINGS: Mapping[str, str] = {
+    "sending": "pending",
+    # The batch ended without the order: it would never be sent, and nobody says why.
+    "dissolved": "missing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Confirmed orders by where they stand; each is in one of the numbers.
+
+    Attributes:
+        adopted: Confirmed before the first start, so not sent.
+        withdrawn: Stopped being confirmed before they were sent.
+        missing: No capture had taken them.
+        captured: Those of the missing that are in the ledger now.
+    """
+
+    delivered: int = 0
+    pending: int = 0
+    adopted: int = 0
+    rejected: int = 0
+    withdrawn: int = 0
+    held: int = 0
+    missing: int = 0
+    captured: int = 0
+
+    @property
+    def confirmed(self) -> int:
+        """All of them."""
+        return (
+            self.delivered
+            + self.pending
+            + self.adopted
+            + self.rejected
+            + self.withdrawn
+            + self.held
+            + self.missing
+        )
+
+    @property
+    def unexplained(self) -> int:
+        """Orders that are confirmed and will not be sent, for no known reason."""
+        return self.missing - self.captured
+
+
+def account_of(standings: Mapping[str, int]) -> Account:
+    """Count orders by the state of their exception, or else of their batch."""
+    counts = dict.fromkeys((f.name for f in fields(Account)), 0)
+    for standing, orders in standings.items():
+        counts[_STANDINGS.get(standing, standing)] += orders
+    return Account(**counts)
+
+
+def sentence(lower: datetime, upper: datetime, account: Account, more: str = "") -> str:
+    """Say in one sentence what became of every order confirmed in a range.
+
+    Args:
+        lower: Excluded.
+        upper: Included.
+        account: Of all orders between them that syncd answers for.
+        more: What the range does not hold, from `limits`.
+    """
+    named = [
+        (account.pending, "pending"),
+        (account.adopted, "confirmed before the first start"),
+        (account.rejected, "rejected"),
+        (account.withdrawn, "withdrawn"),
+        (account.held, "held"),
+        (account.missing, "missing"),
+    ]
+    parts = [f"{account.confirmed:,} confirmed", f"{account.delivered:,} delivered"]
+    parts += [f"{orders:,} {words}" for orders, words in named if orders]
+    if account.captured:
+        parts[-1] += f" ({account.captured:,} captured now)"
+    parts.append(f"{account.unexplained:,} unexplained")
+    return f"between {moment(lower)} and {moment(upper)}: {', '.join(parts)}{more}"
+
+
+def limits(unasked: Sequence[Span], later: datetime | None) -> str:
+    """Say which parts of a range the sentence leaves out; empty for none.
+
+    Args:
+        unasked: Parts that nobody asked syncd to send.
+        later: The watermark, where the range asked for goes beyond it.
+    """
+    told = [f"{moment(span.lower)} to {moment(span.upper)}" for span in unasked]
+    more = f"; not asked for: {', '.join(told)}" if told else ""
+    if later is not None:
+        more += f"; after {moment(later)} orders are still being captured"
+    return more
+
+
+def moment(time: datetime) -> str:
+    """Write a time in UTC, exactly, as short as that may be."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,83 @@
+"""Reconciliation by itself: the last hours often, the last days hourly, all weekly.
+
+When an account is due stands in the ledger, so restarts and several daemons change
+nothing about it.
+"""
+
+import threading
+
+from syncd.core.account import moment
+from syncd.log import Log
+from syncd.reconciliation import DEPTHS, Finished, Page, Reconciliation, Run
+from syncd.worker import Bell
+
+
+class Rounds:
+    """Makes the accounts that are due, until it is told to stop."""
+
+    def __init__(
+        self,
+        reconciliation: Reconciliation,
+        bell: Bell,
+        log: Log,
+        stopping: threading.Event,
+    ) -> None:
+        self._reconciliation = reconciliation
+        self._bell = bell
+        self._log = log
+        self._stopping = stopping
+
+    def make(self) -> None:
+        """Make every account that is due now.
+
+        Raises:
+            SyncdError: The database failed; what was reached is kept.
+        """
+        for depth in DEPTHS:
+            if self._stopping.is_set():
+                return
+            if run := self._reconciliation.due(depth):
+                self._account(run)
+
+    def _account(self, run: Run) -> None:
+        for page in self._reconciliation.pages(run):
+            if page.account.captured:
+                self._bell.ring()
+            report_missing(self._log, run, page)
+            if self._stopping.is_set():
+                return
+        if finished := self._reconciliation.finish(run):
+            report(self._log, run, finished)
+
+
+def report_missing(log: Log, run: Run, page: Page) -> None:
+    """Raise the alarm if a page lacked orders: a capture has failed."""
+    if page.account.missing:
+        log.emit(
+            "orders.missed",
+            depth=run.depth,
+            orders=page.account.missing,
+            captured=page.account.captured,
+            order_key=page.missing_key,
+        )
+
+
+def report(log: Log, run: Run, finished: Finished) -> None:
+    """Write the line of a whole account."""
+    account = finished.account
+    log.emit(
+        "reconciliation.finished",
+        depth=run.depth,
+        lower=moment(run.lower),
+        upper=moment(run.upper),
+        confirmed=account.confirmed,
+        delivered=account.delivered,
+        pending=account.pending,
+        adopted=account.adopted,
+        rejected=account.rejected,
+        withdrawn=account.withdrawn,
+        held=account.held,
+        missing=account.missing,
+        unexplained=account.unexplained,
+        duration_ms=round(finished.seconds * 1000),
+    )

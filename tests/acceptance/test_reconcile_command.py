@@ -1,0 +1,160 @@
+"""`syncd reconcile`, and the daemon that does it by itself."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from postgres import wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+def syncd(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command; nothing may ever print a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "syncd", *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
+    )
+    assert "Traceback" not in done.stderr + done.stdout
+    return done
+
+
+@pytest.fixture
+def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+    """A shop whose feed began two days ago and has sent everything since."""
+    path = shop.configure(tmp_path, sandbox.endpoint)
+    assert syncd("run", "--once", "--config", path).returncode == 0
+    shop.sql("UPDATE syncd.feed SET floor_at = floor_at - interval '2 days'")
+    shop.confirm(3)
+    assert syncd("run", "--once", "--config", path).returncode == 0
+    shop.sql("UPDATE syncd.watermark SET confirmed_at = now()")
+    return path
+
+
+def forget_to_send(shop: Shop, ago: str) -> None:
+    """Confirm an order with a stamp that no poll looks at."""
+    shop.sql(f"INSERT INTO orders (confirmed_at) VALUES (now() - interval '{ago}')")
+
+
+def test_the_account_is_a_sentence_and_its_exit_code_tells_of_missing_orders(
+    shop: Shop, config: Path
+) -> None:
+    """Missing ones are captured, named in the log, and shown by `status`."""
+    done = syncd("reconcile", "--config", config)
+    assert done.returncode == 0
+    assert done.stdout.endswith("3 confirmed, 3 delivered, 0 unexplained\n")
+    forget_to_send(shop, "3 hours")
+    done = syncd("reconcile", "--config", config)
+    assert done.returncode == 1
+    assert "4 confirmed, 3 delivered, 1 missing (1 captured now), 0 une" in done.stdout
+    line = json.loads(done.stderr)
+    assert (line["event"], line["level"], line["order_key"]) == (
+        "orders.missed",
+        "error",
+        "4",
+    )
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    done = syncd("reconcile", "--json", "--config", config)
+    facts = json.loads(done.stdout)
+    assert (facts["confirmed"], facts["delivered"], facts["missing"]) == (4, 4, 0)
+    status = syncd("status", "--json", "--config", config)
+    told = json.loads(status.stdout)
+    assert told["reconciled"] == {"asked": facts["sentence"]}
+    assert told["unexplained"] == 0
+    assert "reconciled, asked" in syncd("status", "--config", config).stdout
+
+
+def test_an_unexplained_order_makes_the_feed_degraded(shop: Shop, config: Path) -> None:
+    """The last account said so."""
+    assert syncd("status", "--config", config).returncode == 0
+    shop.sql("DELETE FROM syncd.batch")
+    assert syncd("reconcile", "--config", config).returncode == 1
+    assert syncd("status", "--config", config).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--from", "soon"], 64, "'soon' is no time"),
+        (["--from", "now", "--to", "2 hours ago"], 64, "is not before --to"),
+        (["--to", "2999-01-01"], 64, "is in the future"),
+        (["--to", "2020-01-01"], 1, "syncd answers for no order of that range"),
+    ],
+)
+def test_a_range_that_is_none_is_one_clear_line(
+    config: Path, arguments: list[str], code: int, words: str
+) -> None:
+    """With what to do instead."""
+    done = syncd("reconcile", "--config", config, *arguments)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_range_may_be_named(shop: Shop, config: Path) -> None:
+    """Only what lies in it is accounted for, and captured."""
+    for ago in ("40 hours", "20 hours"):
+        forget_to_send(shop, ago)
+    done = syncd(
+        "reconcile",
+        "--from",
+        "30 hours ago",
+        "--to",
+        "10 hours ago",
+        "--config",
+        config,
+    )
+    assert "1 confirmed, 0 delivered, 1 missing (1 captured now)" in done.stdout
+    done = syncd("reconcile", "--from", "10 days ago", "--config", config)
+    assert "; not asked for: " in done.stdout
+
+
+def events(log: Path, name: str) -> list[dict[str, object]]:
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return [line for line in lines if line["event"] == name]
+
+
+def test_the_daemon_finds_and_sends_what_capture_missed(
+    shop: Shop, sandbox: Sandbox, config: Path
+) -> None:
+    """By itself, also when it is started again and again; the heartbeat says so."""
+    forget_to_send(shop, "90 minutes")
+    log = config.with_suffix(".log")
+    daemon = shop.start(config)
+    wait_until(lambda: sandbox.book.totals.orderids == 4, 30)
+    wait_until(lambda: len(events(log, "reconciliation.finished")) == 3)
+    beats = len(events(log, "heartbeat"))
+    wait_until(lambda: len(events(log, "heartbeat")) > beats)
+    daemon.terminate()
+    assert daemon.wait(15) == 0
+    (missed,) = events(log, "orders.missed")
+    assert (missed["orders"], missed["order_key"]) == (1, "4")
+    beat = events(log, "heartbeat")[-1]
+    assert beat["unexplained"] == 0
+    assert isinstance(beat["reconciled_seconds"], float)
+    shop.sql(
+        "UPDATE syncd.reconciliation SET started_at = started_at - interval '6 min'"
+    )
+    daemon = shop.start(config)
+    wait_until(lambda: len(events(log, "reconciliation.finished")) == 4)
+    daemon.terminate()
+    assert daemon.wait(15) == 0
+    last = events(log, "reconciliation.finished")[-1]
+    assert (last["depth"], last["delivered"], last["missing"]) == ("hours", 4, 0)

@@ -1,0 +1,104 @@
+"""How long an account of many orders takes, and how much memory the daemon needs.
+
+    python tests/benchmarks/reconcile.py [ORDERS]
+
+Seeds a shop and a delivered ledger in a PostgreSQL of its own, once beside each
+other and once in two databases, then makes the account of everything.
+"""
+
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import psycopg
+from ledgers import Started
+from postgres import Cluster, cluster
+from shop import Shop
+
+from syncd.reconciliation import HOURS, PAGE_ORDERS
+
+ORDERS = """
+INSERT INTO orders (confirmed_at)
+SELECT now() - n * interval '15 s' FROM generate_series(1, {orders}) AS n
+"""
+BATCHES = """
+INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at)
+SELECT feed_id, 'live', 'delivered', 100, now(), now()
+  FROM syncd.feed, generate_series(1, {orders} / 100)
+"""
+LEDGER = """
+INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id)
+SELECT feed_id, n::text, '{now}'::timestamptz - n * interval '15 s',
+       1 + (n - 1) / 100
+  FROM syncd.feed, generate_series(1, {orders}) AS n
+"""
+
+
+def measure(dsn: str, state: str, orders: int) -> None:
+    """Make the account of everything, then of the last hours; print a line of each."""
+    role = str(psycopg.conninfo.conninfo_to_dict(dsn)["user"])
+    started = Started(Shop("", role, dsn, state or None), page=PAGE_ORDERS)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin = time.perf_counter()
+    finished = started.ask()
+    seconds = time.perf_counter() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert finished.account.delivered == orders, finished
+    begin = time.perf_counter()
+    run = started.reconciliation.due(HOURS)
+    assert run
+    started.pages(run)
+    hours = time.perf_counter() - begin
+    where = "two databases" if state else "one database"
+    print(  # a script
+        f"{where}: {orders:,} orders in {seconds:.1f} s, peak {peak / 1024:.0f} MB "
+        f"(before: {before / 1024:.0f} MB); the last two hours in {hours * 1000:.0f} ms"
+    )
+    started.close()
+
+
+def seed(server: Cluster, orders: int, *, apart: bool) -> tuple[str, str]:
+    """Make a shop with its delivered ledger; give the two connection strings."""
+    name, beside = ("apart", "state") if apart else ("beside", "beside")
+    server.sql(f"CREATE DATABASE {name}")
+    if apart:
+        server.sql(f"CREATE DATABASE {beside}")
+    shop = Shop.open(server.dsn(name), state=server.dsn(beside) if apart else None)
+    Started(shop).close()
+    with psycopg.connect(server.dsn(name), autocommit=True) as connection:
+        connection.execute(ORDERS.format(orders=orders).encode())
+        row = connection.execute(
+            "SELECT max(confirmed_at) + interval '15 s' FROM orders"
+        ).fetchone()
+        assert row
+        connection.execute("VACUUM (ANALYZE) orders")
+    with psycopg.connect(server.dsn(beside), autocommit=True) as connection:
+        connection.execute(BATCHES.format(orders=orders).encode())
+        connection.execute(LEDGER.format(orders=orders, now=row[0]).encode())
+        connection.execute(
+            "UPDATE syncd.feed SET floor_at = '2000-01-01', started_at = '2000-01-01'"
+        )
+        connection.execute("UPDATE syncd.watermark SET confirmed_at = now()")
+        connection.execute("VACUUM (ANALYZE) syncd.ledger, syncd.batch")
+    return shop.dsn, shop.state_dsn or ""
+
+
+def main() -> None:
+    """Measure both, each in a process of its own, so that the peaks are their own."""
+    if sys.argv[1:2] == ["--measure"]:
+        measure(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        return
+    orders = int(sys.argv[1]) if sys.argv[1:] else 2_000_000
+    with cluster() as server:
+        for apart in (False, True):
+            dsn, state = seed(server, orders, apart=apart)
+            command = [sys.executable, __file__, "--measure", dsn, state, str(orders)]
+            subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()

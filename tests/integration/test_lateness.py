@@ -1,0 +1,138 @@
+"""`check` measures how late orders show, and compares the clocks."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from ledgers import Started
+from shop import Shop
+
+from syncd.check import Finding, run_checks
+from syncd.config import load
+from syncd.lateness import skew
+
+pytestmark = pytest.mark.db
+
+
+@pytest.fixture
+def feed(shop: Shop) -> Iterator[Started]:
+    started = Started(shop)
+    started.began("10 days", "3 hours")
+    yield started
+    started.close()
+
+
+def find(feed: Started, folder: Path, subject: str) -> list[Finding]:
+    """Run the check with a lookback of five minutes."""
+    config = feed.shop.configure(
+        folder, "http://localhost:1/v1/track", {"lookback": "5m"}
+    )
+    settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "x"})
+    found = run_checks(settings, feed.connections)
+    return [finding for finding in found if finding.subject == subject]
+
+
+def confirm(feed: Started, ago: str, orders: int = 1) -> None:
+    feed.shop.sql(
+        f"INSERT INTO orders (confirmed_at) SELECT now() - interval '{ago}' "
+        f"FROM generate_series(1, {orders})"
+    )
+
+
+def test_a_lookback_that_covers_what_was_seen_is_fine(
+    feed: Started, tmp_path: Path
+) -> None:
+    """It says how much of it was needed."""
+    confirm(feed, "2 s", 99)
+    confirm(feed, "100 s")
+    assert feed.poll() == 100
+    (finding,) = find(feed, tmp_path, "lookback")
+    assert finding.severity == "ok"
+    assert "5 m; the last 100 orders showed within 1.6" in finding.message
+    assert "(99 of 100 within 2" in finding.message
+
+
+def test_an_order_that_showed_late_asks_for_more(feed: Started, tmp_path: Path) -> None:
+    """The setting that would do is named."""
+    feed.state(
+        "INSERT INTO syncd.instance (feed_id, host, pid, started_at) "
+        "SELECT feed_id, 'here', 1, now() - interval '1 hour' FROM syncd.feed"
+    )
+    confirm(feed, "19 minutes")
+    feed.poll()
+    (finding,) = find(feed, tmp_path, "lookback")
+    assert finding.severity == "warning"
+    assert "showed 19 m after its stamp" in finding.message
+    assert finding.next_step.endswith('set source.lookback to "30m".')
+
+
+def test_orders_that_reconciliation_had_to_find_ask_for_more(
+    feed: Started, tmp_path: Path
+) -> None:
+    """They are the proof that lookback is too small."""
+    confirm(feed, "1 s")
+    feed.poll()
+    feed.state("UPDATE syncd.watermark SET confirmed_at = now() - interval '1 minute'")
+    confirm(feed, "7 hours", 2)
+    feed.ask()
+    (finding,) = find(feed, tmp_path, "lookback")
+    assert finding.severity == "warning"
+    assert finding.message.startswith("2 orders were stamped up to 7 h before")
+    assert finding.next_step == 'Set source.lookback to "12h".'
+
+
+def test_orders_that_waited_for_a_daemon_say_nothing(
+    feed: Started, tmp_path: Path
+) -> None:
+    """Nor do those that were incomplete, and sit in a later batch."""
+    confirm(feed, "2 hours", 5)
+    feed.state(
+        "INSERT INTO syncd.instance (feed_id, host, pid) "
+        "SELECT feed_id, 'here', 1 FROM syncd.feed"
+    )
+    feed.poll()
+    assert find(feed, tmp_path, "lookback") == []
+    feed.state(
+        "DELETE FROM syncd.instance; UPDATE syncd.ledger SET waiting_since = now()"
+    )
+    assert find(feed, tmp_path, "lookback") == []
+    feed.state("UPDATE syncd.ledger SET waiting_since = NULL")
+    assert len(find(feed, tmp_path, "lookback")) == 1
+
+
+def test_times_that_no_clock_shows_are_counted(feed: Started, tmp_path: Path) -> None:
+    """They are the orders that are never sent."""
+    assert find(feed, tmp_path, "confirmed_at")[1:] == []
+    feed.shop.sql(
+        "INSERT INTO orders (confirmed_at) VALUES ('infinity'), ('-infinity')"
+    )
+    _, finding = find(feed, tmp_path, "confirmed_at")
+    assert finding.message.startswith("2 orders have infinity")
+
+
+@pytest.mark.parametrize("seconds", [-40, 40])
+def test_clocks_that_disagree_are_named(
+    feed: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """The database's against the host's; equal ones need no line."""
+    assert find(feed, tmp_path, "clocks") == []
+    clock = type(feed.source).clock
+    monkeypatch.setattr(
+        type(feed.source), "clock", lambda s: clock(s) + timedelta(seconds=seconds)
+    )
+    (finding,) = find(feed, tmp_path, "clocks")
+    way = "ahead of" if seconds > 0 else "behind"
+    assert finding.message == f"the order database's is 40 s {way} this host's"
+
+
+def test_a_slow_answer_is_no_skew() -> None:
+    """Only what the round trip cannot explain counts."""
+
+    def slow() -> datetime:
+        now = datetime.now(UTC)
+        while datetime.now(UTC) < now + timedelta(milliseconds=50):
+            pass
+        return now
+
+    assert abs(skew(slow)) <= timedelta(milliseconds=10)

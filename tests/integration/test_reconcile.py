@@ -1,0 +1,483 @@
+"""Every confirmed order is accounted for, once, and what is missing is captured."""
+
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import psycopg
+import pytest
+from ledgers import Started, ago
+from postgres import Cluster
+from shop import Shop
+
+from syncd import log
+from syncd.core.account import Account
+from syncd.database import named
+from syncd.pulse import read_reconciled
+from syncd.reconciliation import ALL, HOURS, Reconciliation
+from syncd.rounds import Rounds
+from syncd.worker import Bell
+
+pytestmark = pytest.mark.db
+
+
+INSERT = "INSERT INTO orders (confirmed_at) SELECT {} FROM generate_series(1, {})"
+
+
+Begin = Callable[..., Started]
+
+
+@pytest.fixture
+def begin(shop: Shop) -> Iterator[Begin]:
+    """Makes feeds that began ten days ago; ends them."""
+    started: list[Started] = []
+
+    def make(**options: Any) -> Started:  # noqa: ANN401  # those of Started
+        started.append(Started(shop, **options))
+        started[-1].began("10 days")
+        return started[-1]
+
+    yield make
+    for feed in started:
+        feed.close()
+
+
+@pytest.fixture
+def feed(begin: Begin) -> Started:
+    return begin()
+
+
+def confirm(feed: Started, stamp: str, orders: int = 1) -> None:
+    feed.shop.sql(INSERT.format(stamp, orders))
+
+
+def capture(feed: Started) -> None:
+    """Let the poll take whatever is there, from the floor on."""
+    feed.state("UPDATE syncd.watermark SET confirmed_at = now() - interval '10 days'")
+    feed.poll(whole=True)
+    feed.state("UPDATE syncd.watermark SET confirmed_at = now()")
+
+
+def test_every_order_is_accounted_for_by_where_it_stands(feed: Started) -> None:
+    """Each state has its number, and they add up to what is confirmed."""
+    confirm(feed, "now() - interval '3 hours'", 800)
+    capture(feed)
+    states = {
+        "delivered": "state = 'delivered', settled_at = now()",
+        "sending": "state = 'sending', lease_until = now(), instance_id = 1",
+        "adopted": "state = 'adopted', settled_at = now()",
+    }
+    for number, (_, change) in enumerate(states.items(), 1):
+        feed.state(
+            f"UPDATE syncd.batch SET {change} WHERE batch_id = (SELECT batch_id "
+            f"FROM syncd.batch ORDER BY batch_id OFFSET {number} LIMIT 1)"
+        )
+    for state, order in (("rejected", 1), ("held", 2)):
+        feed.state(
+            f"UPDATE syncd.ledger SET state = '{state}', reason = 'x' "
+            f"WHERE order_key = (SELECT order_key FROM syncd.ledger WHERE batch_id = "
+            f"(SELECT min(batch_id) FROM syncd.batch) OFFSET {order} LIMIT 1)"
+        )
+    assert feed.account() == Account(
+        delivered=100, pending=598, adopted=100, rejected=1, held=1
+    )
+
+
+@pytest.mark.parametrize("page", [1, 7, 1000])
+def test_what_no_capture_took_is_captured_and_said(begin: Begin, page: int) -> None:
+    """A stamp three hours old is beyond the lookback: the poll cannot know of it."""
+    feed = begin(page=page)
+    confirm(feed, "now() - generate_series * interval '1 minute'", 5)
+    capture(feed)
+    confirm(feed, "now() - interval '3 hours'", 3)
+    assert feed.poll(whole=True) == 0
+    first = feed.ask()
+    again = feed.ask()
+    assert first.account == Account(pending=5, missing=3, captured=3)
+    assert "8 confirmed, 0 delivered, 5 pending, 3 missing (3 captured now), " in (
+        first.sentence
+    )
+    assert again.account == Account(pending=8)
+    assert again.sentence.endswith("8 confirmed, 0 delivered, 8 pending, 0 unexplained")
+    assert feed.captures() == [("poll", 5), ("reconcile", 3)]
+
+
+def test_what_another_capture_takes_meanwhile_is_no_alarm(begin: Begin) -> None:
+    """It is counted again under the lock of admissions, after a wait."""
+    feed = begin()
+    other = begin()
+
+    def wait() -> bool:
+        capture(other)
+        return False
+
+    reconciliation = Reconciliation(feed.source, feed.ledger, size=100, wait=wait)
+    confirm(feed, "now() - interval '3 hours'", 2)
+    run = reconciliation.ask(None, None)
+    assert run
+    (page,) = reconciliation.pages(run)
+    assert page.account == Account(pending=2)
+    assert feed.captures() == [("poll", 2)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM syncd.batch",
+        "UPDATE syncd.batch SET orders = 0, state = 'dissolved', settled_at = now()",
+    ],
+)
+def test_an_order_whose_batch_is_gone_stays_unexplained(
+    feed: Started, change: str
+) -> None:
+    """It is in the ledger, but would never be sent: the sentence says so."""
+    confirm(feed, "now() - interval '3 hours'", 2)
+    capture(feed)
+    feed.state(change)
+    finished = feed.ask()
+    assert finished.account == Account(missing=2)
+    assert finished.sentence.endswith("2 missing, 2 unexplained")
+    reconciled = read_reconciled(feed.ledger.database, feed.ledger.feed_id)
+    assert reconciled.unexplained == 2
+
+
+def test_a_withdrawn_order_that_is_confirmed_again_becomes_pending(
+    feed: Started,
+) -> None:
+    """That is no alarm; one that stays away is counted as withdrawn."""
+    confirm(feed, "now() - interval '3 hours'", 5)
+    capture(feed)
+    feed.state(
+        "UPDATE syncd.ledger SET state = 'withdrawn', reason = 'x' "
+        "WHERE order_key IN ('1', '2')"
+    )
+    feed.state("UPDATE syncd.batch SET orders = orders - 2")
+    feed.state("UPDATE orders SET confirmed_at = NULL WHERE id = 2")
+    assert feed.account() == Account(pending=4, withdrawn=1)
+    assert feed.account() == Account(pending=4, withdrawn=1)
+
+
+# Listed more than once
+
+
+def history(shop: Shop, times: dict[int, list[datetime]]) -> None:
+    """Make a view that lists each order at several times."""
+    rows = [
+        f"({order}::bigint, '{time.isoformat()}'::timestamptz)"
+        for order, listed in times.items()
+        for time in listed
+    ]
+    shop.sql(
+        "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
+        "SELECT order_key, confirmed_at FROM "
+        f"(VALUES {', '.join(rows)}) AS v (order_key, confirmed_at)"
+    )
+
+
+def enter(feed: Started, order: int, time: datetime) -> None:
+    """Have an order in the ledger, delivered, as confirmed at a time."""
+    feed.state(
+        "WITH b AS (INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, "
+        "settled_at) SELECT feed_id, 'live', 'delivered', 1, now(), now() "
+        "FROM syncd.feed RETURNING feed_id, batch_id) INSERT INTO syncd.ledger "
+        f"(feed_id, order_key, confirmed_at, batch_id) SELECT feed_id, '{order}', "
+        f"'{time.isoformat()}', batch_id FROM b"
+    )
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 1000])
+def test_an_order_that_is_listed_twice_is_counted_once(
+    shop: Shop, begin: Begin, page: int
+) -> None:
+    """Whatever time the ledger has it at: a listed one, none of them, or another."""
+    feed = begin(page=page)
+    base = ago(days=1)
+    t = [base + timedelta(minutes=n) for n in range(9)]
+    listed = {
+        1: [t[0], t[4]],  # ledger: the first
+        2: [t[1], t[5]],  # ledger: the second
+        3: [t[2], t[6]],  # ledger: between, where it is no longer listed
+        4: [t[7]],  # ledger: earlier; stamped anew
+        5: [t[3]],  # ledger: later
+        6: [t[1], t[8]],  # ledger: before the range
+        7: [t[0], t[3], t[8]],  # missing
+    }
+    history(shop, listed)
+    entered = {1: t[0], 2: t[5], 3: t[4], 4: t[0], 5: t[6], 6: ago(days=20)}
+    for order, time in entered.items():
+        enter(feed, order, time)
+    first, again = feed.account(), feed.account()
+    assert first == Account(delivered=6, missing=1, captured=1)
+    assert again == Account(delivered=6, pending=1)
+
+
+# What is covered
+
+
+def test_below_the_floor_only_what_was_backfilled_counts(feed: Started) -> None:
+    """Nobody asked for what lies before; the sentence says from when to when."""
+    for days in (30, 25, 15, 12, 3):
+        confirm(feed, f"now() - interval '{days} days'")
+    capture(feed)
+    (floor,) = feed.shop.rows("SELECT floor_at FROM syncd.feed")[0]
+    assert feed.account() == Account(pending=1)
+    lower, reached = ago(days=26), ago(days=14)
+    feed.state(
+        "INSERT INTO syncd.backfill (feed_id, lower_at, upper_at, reached_at) SELECT "
+        f"feed_id, '{lower.isoformat()}', now(), '{reached.isoformat()}' "
+        "FROM syncd.feed"
+    )
+    finished = feed.ask(ago(days=40))
+    assert finished.account == Account(pending=1, missing=2, captured=2)
+    told = finished.sentence
+    assert told.count(" to ") == 2
+    assert f"{reached.isoformat().replace('+00:00', 'Z')} to " in told
+    assert cast("datetime", floor).astimezone(UTC).isoformat()[:-6] in told
+
+
+def test_above_the_watermark_nothing_is_promised_yet(feed: Started) -> None:
+    """An order that the poll is about to take is not missing."""
+    feed.began("10 days", "1 hour")
+    confirm(feed, "now() - interval '30 minutes'")
+    finished = feed.ask(None, datetime.now(UTC))
+    assert finished.account == Account()
+    assert finished.sentence.endswith("orders are still being captured")
+
+
+def test_nothing_is_covered_before_the_feed_began(feed: Started) -> None:
+    """Such a question has no answer."""
+    assert feed.reconciliation.ask(ago(days=40), ago(days=30)) is None
+
+
+# By itself
+
+
+def make_all(feed: Started, stopping: threading.Event | None = None) -> list[object]:
+    """Run the rounds once; give the lines of the log."""
+    stream = io.StringIO()
+    log.configure(style="json", stream=stream)
+    stopping = stopping or threading.Event()
+    Rounds(feed.reconciliation, Bell(), log.Log("shop"), stopping).make()
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def depths(lines: list[object], event: str) -> list[str]:
+    told = cast("list[dict[str, str]]", lines)
+    return [line["depth"] for line in told if line["event"] == event]
+
+
+def age(feed: Started, span: str) -> None:
+    """Let every account have been made earlier."""
+    feed.state(
+        f"UPDATE syncd.reconciliation SET started_at = started_at - interval '{span}', "
+        f"touched_at = touched_at - interval '{span}', "
+        f"finished_at = finished_at - interval '{span}'"
+    )
+
+
+def test_an_account_is_due_by_what_the_ledger_says(feed: Started) -> None:
+    """However often the daemon starts, each depth keeps its own pace."""
+    finished = "reconciliation.finished"
+    assert depths(make_all(feed), finished) == ["hours", "days", "all"]
+    assert depths(make_all(feed), finished) == []
+    age(feed, "6 minutes")
+    assert depths(make_all(feed), finished) == ["hours"]
+    age(feed, "55 minutes")
+    assert depths(make_all(feed), finished) == ["hours", "days"]
+    age(feed, "7 days")
+    assert depths(make_all(feed), finished) == ["hours", "days", "all"]
+
+
+def test_each_depth_looks_as_far_back_as_it_says(feed: Started) -> None:
+    """And the alarm names an order."""
+    for span in ("90 minutes", "5 hours", "9 days"):
+        confirm(feed, f"now() - interval '{span}'")
+    lines = make_all(feed)
+    assert depths(lines, "orders.missed") == ["hours", "days", "all"]
+    missed = [line for line in lines if '"orders.missed"' in json.dumps(line)]
+    assert [cast("dict[str, str]", m)["order_key"] for m in missed] == ["1", "2", "3"]
+
+
+def test_the_hours_are_those_of_the_clock_where_it_is_behind(feed: Started) -> None:
+    """A clock that was ahead for a moment has dragged the watermark along."""
+    feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '3 years'")
+    confirm(feed, "now() - interval '90 minutes'")
+    assert depths(make_all(feed), "orders.missed") == ["hours"]
+
+
+SLOWLY = """
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep(0.5); RETURN new; END $$;
+CREATE TRIGGER slowly BEFORE INSERT ON syncd.reconciliation
+   FOR EACH ROW EXECUTE FUNCTION wait();
+"""
+
+
+def test_several_daemons_make_an_account_once(begin: Begin) -> None:
+    """Whoever is first has it."""
+    feeds = [begin() for _ in range(6)]
+    feeds[0].state(SLOWLY)
+    with ThreadPoolExecutor(len(feeds)) as pool:
+        runs = list(pool.map(lambda f: f.reconciliation.due(HOURS), feeds))
+    assert len([run for run in runs if run]) == 1
+
+
+def test_an_account_that_its_maker_left_is_gone_on_with(begin: Begin) -> None:
+    """From where it was, by one other; the first maker then changes nothing."""
+    feed, other = begin(page=10), begin(page=10)
+    confirm(feed, "now() - generate_series * interval '1 hour'", 35)
+    capture(feed)
+    run = feed.reconciliation.due(ALL)
+    assert run
+    pages = feed.reconciliation.pages(run)
+    next(pages)
+    assert other.reconciliation.due(ALL) is None
+    feed.state("UPDATE syncd.reconciliation SET touched_at = now() - interval '3 min'")
+    again = other.reconciliation.due(ALL)
+    assert again
+    assert (again.number, again.reached > run.reached) == (run.number, True)
+    assert len(other.pages(again)) == 3
+    assert [page.account.confirmed for page in pages] == [10]
+    finished = other.reconciliation.finish(again)
+    assert finished
+    assert feed.reconciliation.finish(run) is None
+    assert finished.account == Account(pending=35)
+
+
+def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin: Begin) -> None:
+    """What was reached is kept; the rest is done after the next start."""
+    feed = begin(page=10)
+    confirm(feed, "now() - generate_series * interval '1 minute'", 35)
+    capture(feed)
+    stopping = threading.Event()
+    reconciliation = Reconciliation(feed.source, feed.ledger, size=100, page=10)
+    bell, lines = Bell(), log.Log("shop")
+    rounds = Rounds(reconciliation, bell, lines, stopping)
+    page_end = feed.source.page_end
+
+    def stop_after(*args: object) -> datetime:
+        stopping.set()
+        return page_end(*args)  # type: ignore[arg-type]
+
+    vars(feed.source)["page_end"] = stop_after
+    rounds.make()
+    rows = shop.rows("SELECT depth, confirmed, finished_at FROM syncd.reconciliation")
+    assert rows == [("hours", 10, None)]
+
+
+def test_a_stop_while_another_capture_is_waited_for_is_no_alarm(feed: Started) -> None:
+    """The page is left for the next start."""
+    confirm(feed, "now() - interval '1 hour'")
+    reconciliation = Reconciliation(
+        feed.source, feed.ledger, size=100, wait=lambda: True
+    )
+    run = reconciliation.due(HOURS)
+    assert run
+    assert list(reconciliation.pages(run)) == []
+    assert reconciliation.finish(run) is None
+    assert feed.captures() == []
+
+
+def test_a_view_that_cannot_be_read_leaves_the_account_for_later(
+    feed: Started,
+) -> None:
+    """The fault is an error of the source's, and the next round goes on."""
+    confirm(feed, "now() - interval '1 hour'")
+    run = feed.reconciliation.due(HOURS)
+    assert run
+    feed.shop.sql("ALTER VIEW syncd.confirmed_orders RENAME TO away")
+    with pytest.raises(Exception, match="confirmed_orders"):
+        feed.pages(run)
+    feed.shop.sql("ALTER VIEW syncd.away RENAME TO confirmed_orders")
+    age(feed, "3 minutes")
+    assert depths(make_all(feed), "reconciliation.finished") == ["hours", "days", "all"]
+
+
+def test_frequent_accounts_are_forgotten_unless_they_found_something(
+    feed: Started,
+) -> None:
+    """By the daemon's own role, which may delete nothing else."""
+    for _ in range(3):
+        make_all(feed)
+        age(feed, "2 days")
+    confirm(feed, "now() - interval '1 hour'")
+    make_all(feed)
+    age(feed, "2 days")
+    make_all(feed)
+    kept = feed.shop.rows(
+        "SELECT depth, count(*), sum(missing) FROM syncd.reconciliation "
+        "GROUP BY 1 ORDER BY 1"
+    )
+    assert kept == [("all", 2, 0), ("days", 1, 0), ("hours", 2, 1)]
+
+
+# The ledger elsewhere, and the database's walls
+
+
+def test_the_ledger_may_lie_in_another_database(database: str, server: Cluster) -> None:
+    """The same account, page by page."""
+    name = f"{psycopg.conninfo.conninfo_to_dict(database)['dbname']}_state"
+    server.sql(f"CREATE DATABASE {name}")
+    feed = Started(Shop.open(database, state=server.dsn(name)), page=7)
+    feed.began("10 days")
+    feed.shop.sql(f"ALTER ROLE {feed.shop.role} SET DateStyle = 'German'")
+    feed.close()  # so that it takes effect
+    confirm(feed, "now() - generate_series * interval '1 minute'", 20)
+    confirm(feed, "'0044-03-15 BC'::timestamptz")
+    first, again = feed.account(), feed.account()
+    feed.close()
+    stamps = feed.shop.ledger("SELECT confirmed_at FROM syncd.ledger ORDER BY 1")
+    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    assert first == Account(missing=20, captured=20)
+    assert again == Account(pending=20)
+    assert stamps == feed.shop.rows(
+        "SELECT confirmed_at FROM orders WHERE confirmed_at > '2000-01-01' ORDER BY 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("confirmed = 1", "reconciliation_adds_up"),
+        ("captured = 1", "reconciliation_captures_the_missing"),
+        ("finished_at = now()", "reconciliation_finished_has_sentence"),
+        ("finished_at = now(), sentence = ''", "reconciliation_finished_is_whole"),
+        ("reached_at = upper_at + interval '1 s'", "reconciliation_goes_forward"),
+        ("depth = 'deep'", "reconciliation_depth_known"),
+    ],
+)
+def test_the_database_refuses_an_account_that_is_none(
+    feed: Started, change: str, constraint: str
+) -> None:
+    """By a constraint whose name says what it guards."""
+    assert feed.reconciliation.ask(None, None)
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        feed.state(f"UPDATE syncd.reconciliation SET {change}")
+    assert refused.value.diag.constraint_name == constraint
+
+
+def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
+    """A full page of a ledger ten times its size: each order is looked up by key."""
+    feed.shop.sql(INSERT.format("now() - generate_series * interval '2 s'", 200_000))
+    feed.state(
+        "INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at) "
+        "SELECT feed_id, 'live', 'delivered', 100, now(), now() "
+        "FROM syncd.feed, generate_series(1, 2000)"
+    )
+    feed.state(
+        "INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id) "
+        "SELECT feed_id, o.id::text, o.confirmed_at, 1 + o.id / 100 "
+        "FROM syncd.feed, orders AS o"
+    )
+    feed.shop.sql("ANALYZE")
+    found = feed.source.between(ago(hours=11), datetime.now(UTC))
+    explained = feed.ledger.database.one(
+        psycopg.sql.SQL("EXPLAIN (FORMAT JSON) ") + named("account", found=found.query),
+        feed=feed.ledger.feed_id,
+        **found.params,
+    )
+    assert "Seq Scan" not in json.dumps(explained[0])

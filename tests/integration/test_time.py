@@ -1,0 +1,305 @@
+"""Whatever clocks do, no order is lost: the poll takes it, or reconciliation does."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from ledgers import Started, ago
+from shop import Shop
+
+from syncd.core.account import Account
+
+pytestmark = pytest.mark.db
+
+INSERT = "INSERT INTO orders (confirmed_at) SELECT {} FROM generate_series(1, {})"
+AMSTERDAM = "Europe/Amsterdam"
+AUTUMN = datetime(2026, 10, 25, 1, tzinfo=UTC)
+"""When Amsterdam's clocks go from 3:00 back to 2:00."""
+SPRING = datetime(2026, 3, 29, 1, tzinfo=UTC)
+"""When they go from 2:00 to 3:00."""
+
+Begin = Callable[..., Started]
+
+
+@pytest.fixture
+def begin(shop: Shop) -> Iterator[Begin]:
+    """Makes feeds with a lookback of five minutes; ends them."""
+    started: list[Started] = []
+
+    def make(**options: Any) -> Started:  # noqa: ANN401  # those of Started
+        started.append(Started(shop, **options))
+        return started[-1]
+
+    yield make
+    for feed in started:
+        feed.close()
+
+
+@pytest.fixture
+def feed(begin: Begin) -> Started:
+    """A feed that began ten days ago and has captured everything since."""
+    started = begin()
+    started.began("10 days", "5 minutes")
+    started.poll()
+    return started
+
+
+def confirm(feed: Started, stamp: str, orders: int = 1) -> None:
+    feed.shop.sql(INSERT.format(stamp, orders))
+
+
+def settle(feed: Started) -> int:
+    """Poll until a window has closed; give the orders taken."""
+    return sum(feed.poll() for _ in range(4))
+
+
+# The application's clock
+
+
+@pytest.mark.parametrize("stamp", ["- interval '4 min'", "+ interval '4 min'"])
+def test_an_applications_clock_may_be_off_by_the_lookback(
+    feed: Started, stamp: str
+) -> None:
+    """An order stamped that early or late is taken at the next deep look at most."""
+    settle(feed)
+    confirm(feed, f"clock_timestamp() {stamp}")
+    assert settle(feed) + feed.poll(deep=True) == 1
+
+
+def test_a_stamp_beyond_the_lookback_is_found_by_reconciliation(feed: Started) -> None:
+    """Three hours old when its transaction began: only the view knows of it."""
+    settle(feed)
+    confirm(feed, "clock_timestamp() - interval '3 hours'")
+    assert settle(feed) + feed.poll(whole=True) == 0
+    assert feed.account() == Account(missing=1, captured=1)
+    assert feed.captures() == [("reconcile", 1)]
+
+
+def test_orders_of_the_future_do_not_drag_the_watermark(feed: Started) -> None:
+    """They are sent now, and those of today go on; none is accounted for yet."""
+    confirm(feed, "clock_timestamp() + interval '40 years'", 3)
+    assert settle(feed) == 3
+    assert feed.ledger.watermark() < feed.source.clock()
+    confirm(feed, "clock_timestamp()")
+    assert settle(feed) == 1
+    assert feed.account() == Account()
+
+
+# The server's clock
+
+
+@pytest.mark.parametrize("back", [timedelta(seconds=30), timedelta(minutes=4)])
+def test_a_clock_set_back_within_the_lookback_loses_nothing(
+    feed: Started, back: timedelta
+) -> None:
+    """Orders stamped before what was looked at last are taken at once."""
+    now = feed.source.clock()
+    feed.transactions.now = now
+    settle(feed)
+    feed.transactions.now = now - back
+    before = f"'{(now - back).isoformat()}'::timestamptz - interval '20 s'"
+    confirm(feed, before)  # the last look may be that long ago
+    assert feed.poll() == 1
+    confirm(feed, f"'{(now - back).isoformat()}'::timestamptz")
+    assert feed.poll() == 1
+
+
+def test_a_transaction_open_across_the_jump_is_taken(feed: Started) -> None:
+    """It was first seen by a clock that was ahead, and stamps by the new one."""
+    now = feed.source.clock()
+    feed.transactions.now = now
+    with psycopg.connect(feed.shop.owner) as till:
+        till.execute("SELECT 1")
+        settle(feed)
+        back = now - timedelta(minutes=3)
+        till.execute(INSERT.format(f"'{back.isoformat()}'::timestamptz", 1).encode())
+        for minutes in (0, 2):
+            feed.transactions.now = back + timedelta(minutes=minutes)
+            assert feed.poll() == 0
+        till.commit()
+        assert feed.poll() == 1
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=1500)])
+def test_a_clock_that_was_ahead_for_a_moment_does_not_blind_the_poll(
+    feed: Started, ahead: timedelta
+) -> None:
+    """The watermark went along and stays; orders of the true time are taken at once."""
+    now = feed.source.clock()
+    feed.transactions.now = now + ahead
+    settle(feed)
+    feed.poll(deep=True)
+    assert feed.ledger.watermark() > now
+    feed.transactions.now = now
+    for _ in range(2):
+        confirm(feed, f"'{now.isoformat()}'::timestamptz", 2)
+        assert feed.poll() == 2
+    confirm(feed, f"'{now.isoformat()}'::timestamptz - interval '4 minutes'", 2)
+    assert feed.poll(deep=True) == 2
+
+
+def test_a_clock_set_back_never_reaches_below_the_floor(begin: Begin) -> None:
+    """What was confirmed before the first start is not sent."""
+    feed = begin()
+    confirm(feed, "now() - interval '2 hours'", 3)
+    now = feed.source.clock()
+    feed.transactions.now = now - timedelta(hours=3)
+    assert settle(feed) == 0
+    assert feed.captures() == []
+
+
+# Equal times
+
+
+def test_a_bulk_import_with_one_stamp_is_taken_and_accounted_for(
+    feed: Started,
+) -> None:
+    """A hundred thousand orders of one instant, in two transactions."""
+    stamp = feed.source.clock().isoformat()
+    with psycopg.connect(feed.shop.owner) as late:
+        late.execute(INSERT.format(f"'{stamp}'::timestamptz", 10).encode())
+        confirm(feed, f"'{stamp}'::timestamptz", 100_000)
+        assert feed.poll() == 100_000
+        late.commit()
+    assert feed.poll() == 10
+    feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
+    assert feed.account() == Account(pending=100_010)
+
+
+def test_a_bulk_import_of_the_past_is_found_by_reconciliation(feed: Started) -> None:
+    """In pages that keep an instant together."""
+    stamp = ago(hours=5).isoformat()
+    confirm(feed, f"'{stamp}'::timestamptz", 30_000)
+    assert feed.account() == Account(missing=30_000, captured=30_000)
+    assert feed.account() == Account(pending=30_000)
+
+
+# Times without a zone
+
+
+def local(feed: Started, kind: str = "timestamp") -> None:
+    """Let the shop keep local times, of a type without a zone."""
+    feed.shop.sql(
+        "ALTER TABLE orders ADD COLUMN at timestamp;"
+        "CREATE INDEX orders_at ON orders (at);"
+        "DROP VIEW syncd.confirmed_orders;"
+        "CREATE VIEW syncd.confirmed_orders AS SELECT id AS order_key, "
+        f"at::{kind} AS confirmed_at FROM orders WHERE at IS NOT NULL;"
+        f"GRANT SELECT ON syncd.confirmed_orders TO {feed.shop.role}"
+    )
+
+
+def set_clock(feed: Started, now: datetime) -> None:
+    """Let it be another time, with everything captured until then."""
+    moment = now.isoformat()
+    feed.state(
+        f"UPDATE syncd.feed SET floor_at = timestamptz '{moment}' - interval '2 days', "
+        f"started_at = '{moment}'"
+    )
+    feed.state(
+        f"UPDATE syncd.watermark SET confirmed_at = timestamptz '{moment}' "
+        "- interval '6 minutes'"
+    )
+    feed.transactions.now = now
+    settle(feed)
+
+
+def sell_through(feed: Started, start: datetime, minutes: int) -> int:
+    """Sell an order every ten minutes by the wall clock; poll each time."""
+    sold = 0
+    for minute in range(0, minutes, 10):
+        now = start + timedelta(minutes=minute)
+        feed.transactions.now = now
+        feed.shop.sql(
+            "INSERT INTO orders (at) VALUES "
+            f"(timestamptz '{now.isoformat()}' AT TIME ZONE '{AMSTERDAM}')"
+        )
+        sold += 1
+        assert feed.poll() == 1, f"lost the order of {now}"
+        settle(feed)
+    return sold
+
+
+@pytest.mark.parametrize("change", [AUTUMN, SPRING], ids=["autumn", "spring"])
+def test_no_order_is_lost_when_the_clocks_change(
+    begin: Begin, change: datetime
+) -> None:
+    """An hour that exists twice is read as its second: an hour late, never early.
+
+    So orders of the first one look as if they were of the future, which the poll
+    takes at once; and none is below the watermark when it appears.
+    """
+    feed = begin(time_zone=AMSTERDAM)
+    local(feed)
+    set_clock(feed, change - timedelta(hours=2))
+    sold = sell_through(feed, change - timedelta(hours=2), 300)
+    feed.transactions.now = change + timedelta(hours=5)
+    settle(feed)
+    assert feed.account() == Account(pending=sold)
+
+
+def test_an_ambiguous_time_is_never_read_as_earlier_than_it_was(begin: Begin) -> None:
+    """PostgreSQL takes the later of two, and in a gap the time before the change."""
+    feed = begin(time_zone=AMSTERDAM)
+    local(feed)
+    feed.shop.sql(
+        "INSERT INTO orders (at) VALUES "
+        "('2026-10-25 02:30'), ('2026-03-29 02:30'), ('2026-07-01 12:00')"
+    )
+    set_clock(feed, datetime(2026, 1, 1, tzinfo=UTC))
+    rows = feed.shop.rows(
+        "SELECT order_key::int, confirmed_at AT TIME ZONE 'UTC' FROM syncd.ledger "
+        "ORDER BY 1"
+    )
+    assert rows == [
+        (1, datetime(2026, 10, 25, 1, 30)),  # noqa: DTZ001
+        (2, datetime(2026, 3, 29, 1, 30)),  # noqa: DTZ001
+        (3, datetime(2026, 7, 1, 10)),  # noqa: DTZ001
+    ]
+
+
+def test_a_date_is_taken_with_a_lookback_of_a_day_or_by_reconciliation(
+    begin: Begin,
+) -> None:
+    """Every order of a day is stamped at its midnight, up to 24 hours before."""
+    noon = datetime(2026, 6, 10, 20, tzinfo=UTC)
+    feed = begin(time_zone=AMSTERDAM)
+    local(feed, "date")
+    set_clock(feed, noon)
+    feed.shop.sql("INSERT INTO orders (at) VALUES ('2026-06-10 21:30')")
+    assert settle(feed) == 0
+    assert feed.account() == Account(missing=1, captured=1)
+    patient = begin(time_zone=AMSTERDAM, lookback=timedelta(hours=25))
+    patient.state("UPDATE syncd.watermark SET confirmed_at = '2026-06-09 19:00+00'")
+    patient.transactions.now = noon
+    settle(patient)
+    feed.shop.sql("INSERT INTO orders (at) VALUES ('2026-06-10 21:45')")
+    assert patient.poll(deep=True) == 1
+
+
+# No clock shows them
+
+
+@pytest.mark.parametrize(
+    "stamp", ["infinity", "-infinity", "9999-12-31", "12000-01-01", "0044-03-15 BC"]
+)
+@pytest.mark.parametrize("zone", [None, AMSTERDAM])
+def test_a_time_that_no_clock_shows_harms_nobody(
+    begin: Begin, stamp: str, zone: str | None
+) -> None:
+    """Such an order is not sent; those beside it are, and all is accounted for."""
+    feed = begin(time_zone=zone)
+    if zone:
+        local(feed)
+    column = "at" if zone else "confirmed_at"
+    now = f"now() AT TIME ZONE '{zone}'" if zone else "now()"
+    feed.began("10 days", "5 minutes")
+    feed.shop.sql(f"INSERT INTO orders ({column}) VALUES ('{stamp}'), ({now})")
+    assert settle(feed) == 1
+    feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '2 hours'")
+    assert feed.account() == Account(pending=1)
+    assert feed.source.confirmed_at("1") is None
+    assert len(feed.source.sample(ago(days=20), 10)) == 1
+    assert feed.source.timeless() == 1

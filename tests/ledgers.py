@@ -1,0 +1,123 @@
+"""A started feed in the test's own process, with its clock set back at will."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from shop import Shop
+from typing_extensions import override
+
+from syncd.backfill import Backfill
+from syncd.capture.poll import Poll
+from syncd.connections import Connections
+from syncd.core.account import Account
+from syncd.database import Database
+from syncd.feed import Feed, Feeds
+from syncd.ledger import Ledger
+from syncd.reconciliation import Finished, Page, Reconciliation, Run
+from syncd.source import Source
+from syncd.transactions import Transactions
+
+VIEWS = ("syncd.confirmed_orders", "syncd.purchases")
+
+
+class Clocked(Transactions):
+    """The server's transactions, with a clock that the test sets."""
+
+    now: datetime | None = None
+
+    @override
+    def clock(self) -> datetime:
+        return self.now or super().clock()
+
+
+class Started:
+    """A feed that began a while ago: its floor and its watermark are the test's."""
+
+    def __init__(
+        self,
+        shop: Shop,
+        *,
+        lookback: timedelta = timedelta(minutes=5),
+        time_zone: str | None = None,
+        page: int = 1000,
+    ) -> None:
+        self.shop = shop
+        database = Database(shop.dsn, time_zone=time_zone)
+        state = Database(shop.state_dsn) if shop.state_dsn else database
+        self.connections = Connections(database, state)
+        self.source = Source(database, *VIEWS, beside_ledger=self.connections.is_one)
+        self.feeds = Feeds(self.connections, "shop")
+        feed: Feed = self.feeds.start(self.source, lookback)
+        self.ledger = Ledger(self.connections.ledger, feed.feed_id)
+        self.transactions = Clocked(database)
+        self._poll = Poll(
+            self.transactions,
+            self.source,
+            self.ledger,
+            lookback=lookback,
+            size=100,
+        )
+        vars(self._poll)["_step"] = timedelta(0)  # windows follow each other at once
+        self.reconciliation = Reconciliation(
+            self.source, self.ledger, size=100, page=page
+        )
+
+    def poll(self, *, deep: bool = False, whole: bool = False) -> int:
+        """Look once; `deep`, `whole`: as it is done some time after the last such."""
+        if deep:
+            vars(self._poll)["_deep_at"] = float("-inf")
+        if whole:
+            vars(self._poll)["_whole_at"] = float("-inf")
+        return self._poll.poll().orders
+
+    def began(self, ago: str, watermark_ago: str = "0 s") -> None:
+        """Let the feed have begun before now, its watermark stand near it."""
+        self.state(
+            "UPDATE syncd.feed SET floor_at = now() - "
+            f"interval '{ago}', started_at = now() - interval '{ago}'"
+        )
+        self.state(
+            "UPDATE syncd.watermark SET confirmed_at = now() - "
+            f"interval '{watermark_ago}'"
+        )
+
+    def state(self, statement: str) -> None:
+        """Run a statement as the owner of the ledger."""
+        owner = self.shop.state or self.shop.owner
+        with psycopg.connect(owner, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def ask(
+        self, lower: datetime | None = None, upper: datetime | None = None
+    ) -> Finished:
+        """Make the account of a range, all of it by default."""
+        run = self.reconciliation.ask(lower, upper)
+        assert run
+        self.pages(run)
+        finished = self.reconciliation.finish(run)
+        assert finished
+        return finished
+
+    def account(self) -> Account:
+        return self.ask().account
+
+    def pages(self, run: Run) -> Sequence[Page]:
+        return list(self.reconciliation.pages(run))
+
+    def backfill(self, lower: datetime) -> None:
+        backfill = Backfill(self.source, self.ledger, size=100)
+        for _ in backfill.capture(backfill.plan(lower)):
+            pass
+
+    def captures(self) -> list[tuple[object, ...]]:
+        return self.shop.ledger(
+            "SELECT capture, count(*) FROM syncd.ledger GROUP BY 1 ORDER BY 1"
+        )
+
+    def close(self) -> None:
+        self.connections.close()
+
+
+def ago(**span: float) -> datetime:
+    return datetime.now(UTC) - timedelta(**span)

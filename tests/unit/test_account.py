@@ -1,0 +1,184 @@
+"""Accounts add up, spans are cut right, times are read as they are written."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncd.cli.moment import read_moment
+from syncd.config import Settings, SqueezelySettings
+from syncd.core.account import Account, account_of, limits, sentence
+from syncd.core.coverage import Span, common, gaps, merged
+from syncd.lateness import recommended, told
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def at(hours: float) -> datetime:
+    return START + timedelta(hours=hours)
+
+
+SPANS = st.lists(
+    st.tuples(st.integers(0, 20), st.integers(1, 8)).map(
+        lambda p: Span(at(p[0]), at(p[0] + p[1]))
+    )
+)
+ASKED = st.tuples(st.integers(0, 20), st.integers(1, 12)).map(
+    lambda p: Span(at(p[0]), at(p[0] + p[1]))
+)
+
+
+def hours(spans: list[Span]) -> list[float]:
+    """List the middles of the hours that spans hold."""
+    middles = [n + 0.5 for n in range(40)]
+    return [n for n in middles for s in spans if s.lower < at(n) <= s.upper]
+
+
+@given(SPANS)
+def test_merged_spans_hold_the_same_and_lie_apart(spans: list[Span]) -> None:
+    """Nothing is lost or doubled; between two of them there is a gap."""
+    whole = merged(spans)
+    assert hours(whole) == sorted(set(hours(spans)))
+    assert all(a.upper < b.lower for a, b in itertools.pairwise(whole))
+
+
+@given(SPANS, ASKED)
+def test_what_is_asked_is_either_covered_or_a_gap(
+    spans: list[Span], asked: Span
+) -> None:
+    """Both parts together are what was asked for."""
+    covered = common(merged(spans), asked)
+    rest = gaps(merged(spans), asked)
+    assert sorted(hours(covered) + hours(rest)) == hours([asked])
+    assert set(hours(covered)) <= set(hours(spans))
+    assert not set(hours(rest)) & set(hours(spans))
+
+
+def test_an_empty_span_is_none() -> None:
+    """Nothing lies between a time and itself."""
+    with pytest.raises(ValueError, match="empty"):
+        Span(START, START)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=8, max_size=8))
+def test_accounts_add_up(counts: list[int]) -> None:
+    """Each order is in one number; captured ones are among the missing."""
+    account = Account(*counts)
+    assert account.confirmed == sum(counts[:-1])
+    assert account.unexplained == account.missing - account.captured
+
+
+def test_every_standing_has_its_number() -> None:
+    """A batch that ended without its order leaves it unexplained."""
+    standings = {"sending": 1, "pending": 2, "delivered": 3, "dissolved": 4}
+    assert account_of(standings) == Account(pending=3, delivered=3, missing=4)
+
+
+def test_the_sentence_can_be_signed() -> None:
+    """It names the range, each number that is not zero, and what it leaves out."""
+    account = Account(1201, 2, 0, 1, 0, 0, 3, 3)
+    assert sentence(at(0), at(48), account) == (
+        "between 2026-11-01T00:00:00Z and 2026-11-03T00:00:00Z: 1,207 confirmed, "
+        "1,201 delivered, 2 pending, 1 rejected, 3 missing (3 captured now), "
+        "0 unexplained"
+    )
+    more = limits([Span(at(0), at(1))], at(5))
+    assert sentence(at(1), at(5), Account(4), more) == (
+        "between 2026-11-01T01:00:00Z and 2026-11-01T05:00:00Z: 4 confirmed, "
+        "4 delivered, 0 unexplained; not asked for: 2026-11-01T00:00:00Z to "
+        "2026-11-01T01:00:00Z; after 2026-11-01T05:00:00Z orders are still being "
+        "captured"
+    )
+
+
+SETTINGS = Settings.model_validate(
+    {
+        "source": {"time_zone": "Europe/Amsterdam"},
+        "squeezely": SqueezelySettings(account="SQ-1", api_key_file=Path("x")),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-31", datetime(2026, 1, 30, 23, tzinfo=UTC)),
+        ("2026-07-01T12:00", datetime(2026, 7, 1, 10, tzinfo=UTC)),
+        (" 2026-01-31T12:00+05:00 ", datetime(2026, 1, 31, 7, tzinfo=UTC)),
+    ],
+)
+def test_a_written_time_is_in_the_configured_zone(
+    text: str, expected: datetime
+) -> None:
+    """Unless it names its own."""
+    assert read_moment(text, SETTINGS, "--to") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("now", timedelta(0)),
+        ("90 days ago", timedelta(days=90)),
+        ("1 Hour ago", timedelta(hours=1)),
+        ("2 weeks ago", timedelta(weeks=2)),
+    ],
+)
+def test_a_time_may_be_told_by_how_long_ago_it_was(text: str, span: timedelta) -> None:
+    """Of real time, whatever clocks did meanwhile."""
+    then = datetime.now(UTC) - span
+    assert abs(read_moment(text, SETTINGS, "--to") - then) < timedelta(seconds=5)
+
+
+def test_yesterday_began_at_its_midnight() -> None:
+    """In the configured zone."""
+    today = read_moment("today", SETTINGS, "--to")
+    yesterday = read_moment("Yesterday", SETTINGS, "--to")
+    assert timedelta(hours=22) < today - yesterday < timedelta(hours=26)
+    assert today <= datetime.now(UTC) < today + timedelta(hours=26)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "soon",
+        "2026-13-01",
+        "999999 weeks ago",
+        "2999-01-01",
+        "0001-01-01T00:00",
+        "5",
+    ],
+)
+def test_what_is_no_past_time_is_one_clear_line(text: str) -> None:
+    """It quotes the text and names the option."""
+    with pytest.raises(click.BadParameter, match=r"is no time|is in the future"):
+        read_moment(text, SETTINGS, "--to")
+
+
+@pytest.mark.parametrize(
+    ("delay", "setting"),
+    [
+        (0, "10s"),
+        (6.6, "10s"),
+        (7, "30s"),
+        (1200, "30m"),
+        (28_000, "12h"),
+        (90_000, "2d"),
+    ],
+)
+def test_a_recommended_lookback_has_a_margin(delay: float, setting: str) -> None:
+    """In steps that one would choose."""
+    assert recommended(timedelta(seconds=delay)) == setting
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.25, "0.25 s"), (59, "59 s"), (90, "1.5 m"), (7200, "2 h"), (200_000, "2.31 d")],
+)
+def test_a_span_is_told_in_its_largest_unit(seconds: float, text: str) -> None:
+    """With three digits."""
+    assert told(timedelta(seconds=seconds)) == text
