@@ -189,6 +189,7 @@ EVENTS: Mapping[str, Event] = {
             "rejected",
             "withdrawn",
             "held",
+            "discarded",
             "missing",
             "unexplained",
             "duration_ms",

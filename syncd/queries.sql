@@ -1147,8 +1147,9 @@ UPDATE syncd.reconciliation
 RETURNING reconciliation_id, depth, lower_at, upper_at, reached_at;
 
 -- name: start_reconciliation :many
--- Starts an account, unless one of its depth was started within the period. Runs under
--- lock_watermark, so that of several instances one starts it.
+-- Starts an account, unless one of its depth was started within the period; that of a
+-- promotion or a restore once the watermark has passed it. Runs under lock_watermark, so
+-- that of several instances one starts it.
 INSERT INTO syncd.reconciliation (feed_id, depth, lower_at, upper_at, reached_at)
 SELECT %(feed)s, %(depth)s, %(lower)s, %(upper)s, %(lower)s
  WHERE NOT EXISTS (SELECT
@@ -1156,6 +1157,17 @@ SELECT %(feed)s, %(depth)s, %(lower)s, %(upper)s, %(lower)s
                     WHERE r.feed_id = %(feed)s
                       AND r.depth = %(depth)s
                       AND r.started_at > clock_timestamp() - %(period)s)
+   AND (%(depth)s <> 'promotion'
+        OR EXISTS (SELECT
+                     FROM syncd.feed AS f
+                     JOIN syncd.watermark AS w USING (feed_id)
+                    WHERE f.feed_id = %(feed)s
+                      AND f.lost_until < w.confirmed_at
+                      AND NOT EXISTS (SELECT
+                                        FROM syncd.reconciliation AS r
+                                       WHERE r.feed_id = %(feed)s
+                                         AND r.depth = 'promotion'
+                                         AND r.finished_at > f.lost_until)))
 RETURNING reconciliation_id, depth, lower_at, upper_at, reached_at;
 
 -- name: advance_reconciliation :rows
@@ -1170,6 +1182,7 @@ UPDATE syncd.reconciliation
        rejected = rejected + %(rejected)s,
        withdrawn = withdrawn + %(withdrawn)s,
        held = held + %(held)s,
+       discarded = discarded + %(discarded)s,
        missing = missing + %(missing)s,
        captured = captured + %(captured)s
  WHERE reconciliation_id = %(reconciliation)s
@@ -1177,7 +1190,8 @@ UPDATE syncd.reconciliation
    AND reached_at = %(reached)s;
 
 -- name: reconciliation :one
-SELECT delivered, pending, adopted, rejected, withdrawn, held, missing, captured,
+SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, missing,
+       captured,
        extract(epoch FROM clock_timestamp() - started_at)::float8
   FROM syncd.reconciliation
  WHERE reconciliation_id = %(reconciliation)s;

@@ -31,10 +31,11 @@ class Depth:
     period: timedelta
 
 
-HOURS, _, ALL = DEPTHS = (
+HOURS, _, ALL, PROMOTION = DEPTHS = (
     Depth("hours", timedelta(hours=2), timedelta(minutes=5)),
     Depth("days", timedelta(days=7), timedelta(hours=1)),
     Depth("all", None, timedelta(days=7)),
+    Depth("promotion", timedelta(days=1), timedelta(minutes=10)),
 )
 ASKED = Depth("asked", None, timedelta(0))
 

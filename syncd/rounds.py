@@ -77,6 +77,7 @@ def report(log: Log, run: Run, finished: Finished) -> None:
         rejected=account.rejected,
         withdrawn=account.withdrawn,
         held=account.held,
+        discarded=account.discarded,
         missing=account.missing,
         unexplained=account.unexplained,
         duration_ms=round(finished.seconds * 1000),

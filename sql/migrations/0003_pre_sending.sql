@@ -25,11 +25,10 @@ ALTER TABLE syncd.ledger
     ADD CONSTRAINT ledger_exception_known
         CHECK (state IN ('rejected', 'withdrawn', 'discarded'));
 ALTER TABLE syncd.reconciliation
-    ADD COLUMN discarded bigint,
+    ADD COLUMN discarded bigint NOT NULL DEFAULT 0,
     DROP CONSTRAINT reconciliation_adds_up,
-    ADD CONSTRAINT reconciliation_adds_up CHECK (finished_at IS NULL OR confirmed =
-        delivered + pending + adopted + rejected + withdrawn + held + missing
-        + coalesce(discarded, 0));
+    ADD CONSTRAINT reconciliation_adds_up CHECK (confirmed = delivered + pending
+        + adopted + rejected + withdrawn + held + discarded + missing);
 
 -- A batch that an order was in before, and why it left. Ordinary orders leave none.
 CREATE TABLE syncd.departure (

@@ -20,6 +20,8 @@ class Account:
     Attributes:
         adopted: Confirmed before the first start, so not sent.
         withdrawn: Stopped being confirmed before they were sent.
+        held: May have arrived; a person decides.
+        discarded: Given up by a person.
         missing: No capture had taken them.
         captured: Those of the missing that are in the ledger now.
     """
@@ -30,6 +32,7 @@ class Account:
     rejected: int = 0
     withdrawn: int = 0
     held: int = 0
+    discarded: int = 0
     missing: int = 0
     captured: int = 0
 
@@ -43,6 +46,7 @@ class Account:
             + self.rejected
             + self.withdrawn
             + self.held
+            + self.discarded
             + self.missing
         )
 
@@ -75,6 +79,7 @@ def sentence(lower: datetime, upper: datetime, account: Account, more: str = "")
         (account.rejected, "rejected"),
         (account.withdrawn, "withdrawn"),
         (account.held, "held"),
+        (account.discarded, "discarded"),
         (account.missing, "missing"),
     ]
     parts = [f"{account.confirmed:,} confirmed", f"{account.delivered:,} delivered"]

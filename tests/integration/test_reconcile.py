@@ -18,7 +18,7 @@ from syncd import log
 from syncd.core.account import Account
 from syncd.database import named
 from syncd.pulse import read_reconciled
-from syncd.reconciliation import ALL, HOURS, Reconciliation
+from syncd.reconciliation import ALL, HOURS, PROMOTION, Reconciliation
 from syncd.rounds import Rounds
 from syncd.worker import Bell
 
@@ -70,20 +70,21 @@ def test_every_order_is_accounted_for_by_where_it_stands(feed: Started) -> None:
         "delivered": "state = 'delivered', settled_at = now()",
         "sending": "state = 'sending', lease_until = now(), instance_id = 1",
         "adopted": "state = 'adopted', settled_at = now()",
+        "held": "state = 'held'",
     }
     for number, (_, change) in enumerate(states.items(), 1):
         feed.state(
             f"UPDATE syncd.batch SET {change} WHERE batch_id = (SELECT batch_id "
             f"FROM syncd.batch ORDER BY batch_id OFFSET {number} LIMIT 1)"
         )
-    for state, order in (("rejected", 1), ("held", 2)):
+    for state, order in (("rejected", 1), ("discarded", 2)):
         feed.state(
             f"UPDATE syncd.ledger SET state = '{state}', reason = 'x' "
             f"WHERE order_key = (SELECT order_key FROM syncd.ledger WHERE batch_id = "
             f"(SELECT min(batch_id) FROM syncd.batch) OFFSET {order} LIMIT 1)"
         )
     assert feed.account() == Account(
-        delivered=100, pending=598, adopted=100, rejected=1, held=1
+        delivered=100, pending=498, adopted=100, rejected=1, held=100, discarded=1
     )
 
 
@@ -481,3 +482,22 @@ def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
         **found.params,
     )
     assert "Seq Scan" not in json.dumps(explained[0])
+
+
+def test_a_promotion_is_accounted_for_once_the_watermark_has_passed_it(
+    feed: Started,
+) -> None:
+    """Its day, once; what was lost with the old primary is captured, in doubt."""
+    lost = "UPDATE syncd.feed SET lost_from = {0} - interval '1 day', lost_until = {0}"
+    assert feed.reconciliation.due(PROMOTION) is None
+    feed.state(lost.format("now()"))
+    assert feed.reconciliation.due(PROMOTION) is None
+    feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
+    confirm(feed, "now() - interval '1 hour'")
+    run = feed.reconciliation.due(PROMOTION)
+    assert run
+    assert [page.account.captured for page in feed.reconciliation.pages(run)] == [1]
+    assert feed.reconciliation.finish(run)
+    assert feed.shop.value("SELECT max(uncertain) FROM syncd.batch") == 1
+    feed.state("UPDATE syncd.reconciliation SET started_at = now() - interval '1 day'")
+    assert feed.reconciliation.due(PROMOTION) is None

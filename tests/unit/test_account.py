@@ -64,7 +64,7 @@ def test_an_empty_span_is_none() -> None:
         Span(START, START)
 
 
-@given(st.lists(st.integers(0, 1000), min_size=8, max_size=8))
+@given(st.lists(st.integers(0, 1000), min_size=9, max_size=9))
 def test_accounts_add_up(counts: list[int]) -> None:
     """Each order is in one number; captured ones are among the missing."""
     account = Account(*counts)
@@ -80,7 +80,7 @@ def test_every_standing_has_its_number() -> None:
 
 def test_the_sentence_can_be_signed() -> None:
     """It names the range, each number that is not zero, and what it leaves out."""
-    account = Account(1201, 2, 0, 1, 0, 0, 3, 3)
+    account = Account(delivered=1201, pending=2, rejected=1, missing=3, captured=3)
     assert sentence(at(0), at(48), account) == (
         "between 2026-11-01T00:00:00Z and 2026-11-03T00:00:00Z: 1,207 confirmed, "
         "1,201 delivered, 2 pending, 1 rejected, 3 missing (3 captured now), "
