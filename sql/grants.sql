@@ -7,7 +7,8 @@ GRANT USAGE ON SCHEMA syncd TO {role};
 GRANT SELECT, INSERT, UPDATE
    ON syncd.feed, syncd.watermark, syncd.endpoint, syncd.instance,
       syncd.batch, syncd.attempt, syncd.ledger, syncd.backfill,
-      syncd.stream, syncd.reconciliation, syncd.departure
+      syncd.stream, syncd.reconciliation, syncd.departure,
+      syncd.verification
    TO {role};
 GRANT DELETE ON syncd.reconciliation TO {role};
 GRANT USAGE ON SEQUENCE syncd.batch_batch_id_seq TO {role};

@@ -8,6 +8,7 @@ from typing import Literal, cast
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
+from syncd.database import Database
 from syncd.errors import SyncdError
 from syncd.feed import Feeds
 from syncd.lateness import Lateness, measure, recommended, skew, told
@@ -15,6 +16,7 @@ from syncd.lineage import Memory
 from syncd.rendering import refuse_unknown_fields, rules_of
 from syncd.source import Source
 from syncd.transactions import Transactions
+from syncd.verification import is_proven, known
 
 TIME_TYPES = {"timestamptz", "timestamp", "date"}
 SAMPLE_ORDERS = 20
@@ -46,7 +48,7 @@ def run_checks(settings: Settings, connections: Connections) -> list[Finding]:
         lambda: _times(source),
         lambda: _lookback(settings, connections),
         lambda: _samples(settings, source),
-        lambda: _account(settings),
+        lambda: _account(settings, connections.ledger),
     ]
     findings: list[Finding] = []
     for check in checks:
@@ -260,15 +262,17 @@ def _too_small(message: str, late: Lateness, verb: str) -> Finding:
     )
 
 
-def _account(settings: Settings) -> Iterator[Finding]:
+def _account(settings: Settings, database: Database) -> Iterator[Finding]:
     squeezely = settings.squeezely
     yield Finding(
         "ok", "squeezely", f"account {squeezely.account} at {squeezely.endpoint}"
     )
-    if squeezely.body == "events" and squeezely.batch_size > 1:
+    if is_proven(settings, known(database, settings)):
+        yield Finding("ok", "squeezely", "test purchases were taken in this form")
+    else:
         yield Finding(
             "warning",
             "squeezely",
-            "whether the account takes several events in one list is not proven yet",
-            'Look at the first orders in Squeezely; body = "single" avoids it.',
+            "that the account takes events in this form and number is not proven",
+            "Run `syncd verify`.",
         )

@@ -35,6 +35,7 @@ from syncd.reaction import Reactions
 from syncd.reconciliation import Reconciliation
 from syncd.rendering import refuse_unknown_fields
 from syncd.rounds import Rounds
+from syncd.verification import is_proven, known
 from syncd.watch import PATIENCE_SECONDS, UNDERNEATH, Watch
 from syncd.worker import Bell, Pace, Worker
 
@@ -152,6 +153,12 @@ class Daemon:
             started_at=feed.started_at.isoformat(),
             endpoint=settings.squeezely.endpoint,
         )
+        if not is_proven(settings, known(self._keeper, settings)):
+            self._log.emit(
+                "account.unproven",
+                body=settings.squeezely.body,
+                batch_size=settings.squeezely.orders_per_batch,
+            )
 
     def _connect(self, role: str) -> Connections:
         connections = connect(self._settings, role)

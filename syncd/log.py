@@ -160,6 +160,12 @@ EVENTS: Mapping[str, Event] = {
         "count as possible repeats",
         "nothing: the last hours are reconciled",
     ),
+    "account.unproven": Event(
+        "warning",
+        ("body", "batch_size"),
+        "no test has shown that the account takes events in this form and number",
+        "`syncd verify`",
+    ),
     "source.unproven": Event(
         "warning",
         (),

@@ -11,6 +11,7 @@ from syncd.cli.orders import watermark
 from syncd.cli.reconciling import reconcile
 from syncd.cli.running import accept_copy, resume, run, sandbox
 from syncd.cli.setup import init, install_command, uninstall_command
+from syncd.cli.verifying import verify
 from syncd.demo.command import demo_command
 from syncd.errors import ExitCode, SyncdError
 
@@ -56,6 +57,7 @@ for verb in (
     uninstall_command,
     check,
     preview,
+    verify,
     run,
     status,
     explain,

@@ -19,6 +19,7 @@ from syncd.pulse import Pulse, read_pulse, read_reconciled, read_totals
 from syncd.rendering import rules_of
 from syncd.squeezely import encode
 from syncd.story import read_story
+from syncd.verification import is_proven, known
 
 LAG_LIMIT_SECONDS = 600.0
 """Lag from which `syncd status` calls a feed degraded."""
@@ -81,6 +82,7 @@ def status(settings: Settings, *, as_text: bool) -> None:
         totals = read_totals(connections.ledger, feed.feed_id)
         reconciled = read_reconciled(connections.ledger, feed.feed_id)
         holders = _holders(settings, pulse, connections)
+        proven = is_proven(settings, known(connections.ledger, settings))
     healthy = _is_healthy(pulse) and not reconciled.unexplained
     facts: dict[str, object] = {
         "feed": settings.feed,
@@ -97,6 +99,7 @@ def status(settings: Settings, *, as_text: bool) -> None:
         "held": pulse.held,
         "endpoint": pulse.endpoint,
         "endpoint_reason": pulse.endpoint_reason,
+        "form_proven": proven,
         **totals,
         "watermark_held_by": holders,
         "unexplained": reconciled.unexplained,

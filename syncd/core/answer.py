@@ -137,6 +137,11 @@ def _is_partial(answer: Answer, sent: int) -> bool:
     return sent > 1 if counted is None else counted > 0
 
 
+def counted(answer: Answer) -> int | None:
+    """Tell how many events an answer counts as taken; None when it does not say."""
+    return _count(_object(answer.body))
+
+
 def _count(body: Mapping[str, object] | None) -> int | None:
     """Add up what the answer says was taken; None when it does not say."""
     given = [(body or {}).get(name) for name in ("created", "updated")]

@@ -194,11 +194,16 @@ def _text(name: str, value: object) -> str:
     return text
 
 
+def is_email(text: str) -> bool:
+    """Tell whether a text has the form of an email address."""
+    return _EMAIL.fullmatch(text) is not None
+
+
 def _email(value: object) -> str:
     if value is None:
         raise _MissingError("email is missing")
     email = _text("email", value)
-    if not _EMAIL.fullmatch(email) and not _SHA256.fullmatch(email):
+    if not is_email(email) and not _SHA256.fullmatch(email):
         raise _InvalidError("email is not an address like name@example.com")
     return email
 

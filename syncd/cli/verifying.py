@@ -1,0 +1,157 @@
+"""Verifying the account, along the vendor's own check list."""
+
+import json
+from contextlib import closing
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+
+import click
+
+from syncd.cli.shell import as_json_option, configured, connected
+from syncd.config import Settings
+from syncd.core.purchase import is_email
+from syncd.errors import ExitCode
+from syncd.feed import Feeds
+from syncd.squeezely import Squeezely
+from syncd.verification import (
+    AMOUNT,
+    Trial,
+    Verification,
+    Verified,
+    conclude,
+    keep,
+    known,
+)
+
+CLICKS = """\
+In Squeezely (Spotler Activate), to see them:
+  1. Audiences -> new audience -> Custom.
+  2. Rules: event = purchase, name = "Test backend purchase", retention = 1. Save.
+  3. Wait until its status is "Live", then Inspect (under the three dots).
+  4. Click on an event's id: "Created at" is the time of the test, and one of
+     "Api inserted" and "Api verified" says yes."""
+
+
+@click.command()
+@configured
+@click.option("--email", help="The test's customer: an address of your own.")
+@click.option("--product", default="SYNCD-TEST", help="A product's id (SKU).")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--seen", is_flag=True, help="Say that both purchases of a list show.")
+@as_json_option
+def verify(
+    settings: Settings,
+    *,
+    email: str | None,
+    product: str,
+    yes: bool,
+    seen: bool,
+    as_text: bool,
+) -> None:
+    """Send test purchases, and find out how the account wants its events.
+
+    One alone, then two in one list; each over 0.01, with an orderid that begins with
+    SYNCD-TEST. They stay in the account. What is found is kept for `syncd check`.
+
+    Example: syncd verify --email me@shop.example --product MUG-1
+    """
+    if seen:
+        _keep_what_was_seen(settings)
+        return
+    if email is None or not is_email(email):
+        raise click.BadParameter("an email address is needed", param_hint="--email")
+    if not yes:
+        _ask(settings, email)
+    trials = _try(settings, email, product, quiet=as_text)
+    verified = conclude(trials)
+    if verified is not None:
+        with connected(settings) as connections:
+            Feeds(connections, settings.feed).check_schema()
+            keep(connections.ledger, settings, verified)
+    if as_text:
+        _print_json(trials, verified)
+    else:
+        _print_next(settings, verified)
+    if verified is None or verified.takes_lists is False:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _ask(settings: Settings, email: str) -> None:
+    squeezely = settings.squeezely
+    click.echo(f"Up to 4 test purchases of {AMOUNT} each go to the real account")
+    click.echo(f"{squeezely.account} at {squeezely.endpoint}, for {email}.")
+    click.confirm("Send them?", abort=True)
+
+
+def _try(settings: Settings, email: str, product: str, *, quiet: bool) -> list[Trial]:
+    trials = []
+    with closing(Squeezely(settings)) as api:
+        verification = Verification(
+            settings, api, customer=email, product=product, now=datetime.now(UTC)
+        )
+        for trial in verification.run():
+            trials.append(trial)
+            if not quiet:
+                click.echo(_told(trial))
+    return trials
+
+
+def _told(trial: Trial) -> str:
+    form = '{"events": [...]}' if trial.body == "events" else "a bare object"
+    outcome = trial.verdict.outcome.value.replace("_", " ")
+    details = [f"HTTP {trial.status}" if trial.status else "no answer"]
+    if trial.counted is not None:
+        details.append(f"{trial.counted} counted")
+    if trial.verdict.reason:
+        details.append(trial.verdict.reason)
+    first, last = trial.orderids[0], trial.orderids[-1]
+    numbers = first if first == last else f"{first} and {last}"
+    return f"{trial.title}, as {form}: {outcome} ({', '.join(details)})\n  {numbers}"
+
+
+def _print_json(trials: list[Trial], verified: Verified | None) -> None:
+    told = {
+        "trials": [
+            {
+                "title": trial.title,
+                "body": trial.body,
+                "orderids": trial.orderids,
+                "status": trial.status,
+                "outcome": trial.verdict.outcome.value,
+                "reason": trial.verdict.reason,
+                "counted": trial.counted,
+            }
+            for trial in trials
+        ],
+        "verified": asdict(replace(verified, at=None)) if verified else None,
+    }
+    click.echo(json.dumps(told, indent=2))
+
+
+def _print_next(settings: Settings, verified: Verified | None) -> None:
+    if verified is None:
+        click.echo("Nothing was accepted: mend what the answer names, and verify again")
+        return
+    click.echo(CLICKS)
+    if verified.body != settings.squeezely.body:
+        click.echo(f'Set squeezely.body = "{verified.body}": only that was accepted.')
+    elif verified.takes_lists is False:
+        click.echo('Lists are refused: set squeezely.body = "single".')
+    elif verified.body == "events" and verified.takes_lists is None:
+        click.echo("The answer does not count what was taken, so only you can see it:")
+        click.echo("when both purchases of the list show, run  syncd verify --seen")
+        click.echo('when only one does, set squeezely.body = "single".')
+    else:
+        click.echo("The form is proven; syncd check says so from now on.")
+
+
+def _keep_what_was_seen(settings: Settings) -> None:
+    with connected(settings) as connections:
+        verified = known(connections.ledger, settings)
+        if verified is None or verified.body != "events":
+            raise click.UsageError(
+                "No list was sent to this account yet: syncd verify --email …"
+            )
+        proven = replace(verified, takes_lists=True, said_by="person")
+        keep(connections.ledger, settings, proven)
+    click.echo("kept: the account takes lists whole")

@@ -1,0 +1,184 @@
+"""Trying the real account: which form of body it takes, and whether it takes lists.
+
+No page of the vendor's says so. Test purchases, marked as such, find it out; what was
+found is kept for the feed, as long as account and endpoint stay the same.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, cast
+
+from syncd.config import Settings
+from syncd.core.answer import Answer, Outcome, Verdict, counted, judge
+from syncd.database import Database, named
+from syncd.squeezely import Squeezely, encode
+
+Body = Literal["events", "single"]
+
+AMOUNT = 0.01
+_NOT_THE_FORM = frozenset({401, 403, 404, 429})
+"""Refusals for which another form of the body is no cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One request with test purchases, and what came of it.
+
+    Attributes:
+        counted: Events that the answer says were taken; None when it does not say.
+    """
+
+    title: str
+    body: Body
+    orderids: Sequence[str]
+    status: int | None
+    verdict: Verdict
+    counted: int | None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether status and body say that the events were taken."""
+        return self.verdict.outcome is Outcome.ACCEPTED
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What is known of an account; `takes_lists` is None when only a person can say."""
+
+    body: Body
+    takes_lists: bool | None
+    said_by: Literal["answer", "person"]
+    at: datetime | None = None
+
+
+class Verification:
+    """Sends test purchases to the configured account.
+
+    Args:
+        settings: Whom to send to, and in which form first.
+        api: The connection to it.
+        customer: Email address of the test's customer.
+        product: Id of a product, best one that Squeezely knows.
+        now: When the test purchases are made; aware.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        api: Squeezely,
+        *,
+        customer: str,
+        product: str,
+        now: datetime,
+    ) -> None:
+        self._configured: Body = settings.squeezely.body
+        self._api = api
+        self._customer = customer
+        self._product = product
+        self._now = now
+        self._made = 0
+
+    def run(self) -> Iterator[Trial]:
+        """Send one purchase alone, in the other form if that is refused, then two."""
+        other: Body = "single" if self._configured == "events" else "events"
+        trial = self._send("one purchase", self._configured, 1)
+        yield trial
+        if not trial.is_accepted and _may_be_the_form(trial):
+            trial = self._send("one purchase in the other form", other, 1)
+            yield trial
+        if trial.is_accepted and trial.body == "events":
+            yield self._send("two purchases in one list", "events", 2)
+
+    def _send(self, title: str, body: Body, count: int) -> Trial:
+        events = [self._purchase() for _ in range(count)]
+        answer = self._api.post(encode(events, body))
+        verdict = judge(answer, count, self._now)
+        orderids = [str(event["orderid"]) for event in events]
+        answered = answer if isinstance(answer, Answer) else None
+        return Trial(
+            title,
+            body,
+            orderids,
+            answered.status if answered else None,
+            verdict,
+            counted(answered) if answered else None,
+        )
+
+    def _purchase(self) -> dict[str, object]:
+        self._made += 1
+        product = {
+            "id": self._product,
+            "name": "syncd test purchase",
+            "price": AMOUNT,
+            "quantity": 1,
+        }
+        return {
+            "event": "Purchase",
+            "email": self._customer,
+            "orderid": f"SYNCD-TEST-{self._now:%Y%m%d-%H%M%S}-{self._made}",
+            "timestamp": self._now.isoformat(timespec="seconds"),
+            "totalvalue": AMOUNT,
+            "products": [product],
+        }
+
+
+def _may_be_the_form(trial: Trial) -> bool:
+    refused = trial.verdict.outcome in {Outcome.REFUSED, Outcome.CLIENT_REFUSED}
+    return refused and trial.status not in _NOT_THE_FORM
+
+
+def conclude(trials: Sequence[Trial]) -> Verified | None:
+    """Tell what trials have shown; None when no form was accepted."""
+    accepted = [trial for trial in trials if trial.is_accepted]
+    if not accepted:
+        return None
+    body = accepted[-1].body
+    listed = [trial for trial in trials if len(trial.orderids) > 1]
+    if body == "single" or not listed:
+        return Verified(body, None, "answer")
+    trial = listed[-1]
+    if not trial.is_accepted:
+        return Verified(body, takes_lists=False, said_by="answer")
+    whole = True if trial.counted == len(trial.orderids) else None
+    return Verified(body, whole, "answer")
+
+
+def keep(database: Database, settings: Settings, verified: Verified) -> None:
+    """Store what was found, in place of what was known before."""
+    database.run(
+        named("keep_verification"),
+        feed=settings.feed,
+        account=settings.squeezely.account,
+        endpoint=settings.squeezely.endpoint,
+        body=verified.body,
+        takes_lists=verified.takes_lists,
+        said_by=verified.said_by,
+    )
+
+
+def known(database: Database, settings: Settings) -> Verified | None:
+    """Read what is known of the configured account at the configured endpoint."""
+    rows = database.all(
+        named("verification"),
+        feed=settings.feed,
+        account=settings.squeezely.account,
+        endpoint=settings.squeezely.endpoint,
+    )
+    if not rows:
+        return None
+    body, takes_lists, said_by, at = rows[0]
+    return Verified(
+        cast("Body", body),
+        cast("bool | None", takes_lists),
+        cast("Literal['answer', 'person']", said_by),
+        cast("datetime", at),
+    )
+
+
+def is_proven(settings: Settings, verified: Verified | None) -> bool:
+    """Tell whether the configured form is known to be taken whole."""
+    sends_lists = settings.squeezely.orders_per_batch > 1
+    if verified is None or verified.body != settings.squeezely.body:
+        return False
+    return not sends_lists or verified.takes_lists is True

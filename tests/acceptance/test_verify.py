@@ -1,0 +1,131 @@
+"""`syncd verify` against accounts that answer in their own ways."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from shop import Shop
+
+from syncd.cli import cli
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+EMAIL = ("--email", "me@shop.example")
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def run(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Run:
+    config = str(shop.configure(tmp_path, sandbox.endpoint))
+    environment = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
+
+    def syncd(*arguments: str, answer: str | None = None) -> Result:
+        return CliRunner().invoke(
+            cli, [*arguments, "--config", config], env=environment, input=answer
+        )
+
+    return syncd
+
+
+def is_proven(run: Run) -> bool:
+    found = json.loads(run("check", "--json").output)
+    return any("were taken in this form" in finding["message"] for finding in found)
+
+
+def test_an_answer_that_counts_proves_the_list(run: Run, sandbox: Sandbox) -> None:
+    """One alone, then two in a list: three purchases, and `check` is content."""
+    sandbox.fail("wordy-success", times=2)
+    assert not is_proven(run)
+    result = run("verify", *EMAIL, "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.output)
+    assert [len(trial["orderids"]) for trial in told["trials"]] == [1, 2]
+    assert told["verified"]["takes_lists"] is True
+    posted = [order for trial in told["trials"] for order in trial["orderids"]]
+    assert [sandbox.book.posts(order) for order in posted] == [1, 1, 1]
+    assert all(order.startswith("SYNCD-TEST-") for order in posted)
+    assert is_proven(run)
+
+
+def test_what_the_answer_does_not_count_a_person_has_to_see(run: Run) -> None:
+    """It lists the clicks, and is told with --seen."""
+    result = run("verify", *EMAIL, "--yes")
+    assert result.exit_code == 0
+    assert "Audiences -> new audience" in result.output
+    assert "syncd verify --seen" in result.output
+    assert not is_proven(run)
+    assert run("verify", "--seen").exit_code == 0
+    assert is_proven(run)
+
+
+def test_the_other_form_is_tried_when_one_is_refused(
+    run: Run, sandbox: Sandbox
+) -> None:
+    """And the setting to change is named."""
+    sandbox.fail("body-form-refused", times=1)
+    result = run("verify", *EMAIL, "--yes")
+    assert 'squeezely.body = "single"' in result.output
+    assert sandbox.book.totals.orderids == 1
+    assert not is_proven(run)
+
+
+def test_a_list_that_is_not_taken_whole_is_no_success(
+    run: Run, sandbox: Sandbox
+) -> None:
+    """Exit 1, and the cure."""
+    sandbox.fail("wordy-success", times=1)
+    sandbox.fail("count-short", times=1)
+    result = run("verify", *EMAIL, "--yes")
+    assert result.exit_code == 1
+    assert 'set squeezely.body = "single"' in result.output
+    assert not is_proven(run)
+
+
+def test_wrong_credentials_are_not_taken_for_the_form(
+    run: Run, sandbox: Sandbox
+) -> None:
+    """One request, one clear line, exit 1, nothing kept."""
+    sandbox.fail("credentials", times=9)
+    result = run("verify", *EMAIL, "--yes")
+    assert result.exit_code == 1
+    assert "client refused (HTTP 401" in result.output
+    assert "Nothing was accepted" in result.output
+    assert sandbox.book.totals.requests == 1
+    assert run("verify", "--seen").exit_code != 0
+
+
+def test_it_asks_first(run: Run, sandbox: Sandbox) -> None:
+    """Naming account, address and customer; a no sends nothing."""
+    result = run("verify", *EMAIL, answer="n\n")
+    assert result.exit_code != 0
+    assert "SQ-SANDBOX" in result.output
+    assert "me@shop.example" in result.output
+    assert sandbox.book.totals.requests == 0
+
+
+@pytest.mark.parametrize("email", [(), ("--email", "nobody")])
+def test_it_needs_an_address(run: Run, email: tuple[str, ...]) -> None:
+    """One that can be one."""
+    result = run("verify", *email, "--yes")
+    assert result.exit_code != 0
+    assert "an email address is needed" in result.output
+
+
+def test_what_was_learned_holds_for_that_account_only(
+    run: Run, sandbox: Sandbox, shop: Shop, tmp_path: Path
+) -> None:
+    """Another account may be another matter."""
+    sandbox.fail("wordy-success", times=2)
+    run("verify", *EMAIL, "--yes")
+    assert is_proven(run)
+    shop.configure(tmp_path, sandbox.endpoint, account="SQ-OTHER")
+    assert not is_proven(run)
