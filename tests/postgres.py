@@ -154,7 +154,8 @@ def standby(primary: Cluster) -> Iterator[Cluster]:
 
     Whoever fails over stops the primary first (`stop("immediate")`), then promotes.
     """
-    with cluster({}, primary=primary) as server:
+    quickly = {"wal_retrieve_retry_interval": "100ms", "synchronous_commit": "on"}
+    with cluster(quickly, primary=primary) as server:
         primary.set("synchronous_commit", "remote_apply")
         primary.set("synchronous_standby_names", STANDBY)
         wait_until(lambda: primary.holds(IN_STEP))

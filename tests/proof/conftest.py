@@ -1,0 +1,36 @@
+from collections.abc import Iterator
+
+import pytest
+from postgres import Cluster, cluster, standby
+
+from proof.world import World
+
+
+@pytest.fixture(scope="module")
+def world(server: Cluster) -> Iterator[World]:
+    """A shop for the interleavings of one module; each finds it empty."""
+    opened = World(server, "proof")
+    yield opened
+    opened.close()
+    for name in ("proof", "proof_state"):
+        server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+        server.sql(f"DROP ROLE role_{name}")
+
+
+@pytest.fixture
+def rough_world() -> Iterator[World]:
+    """A shop on a server of its own, with a standby: both may be lost."""
+    with cluster() as primary, standby(primary) as second:
+        opened = World(primary, "proof", standby=second)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def standby_world() -> Iterator[World]:
+    """A shop whose orders are read on a standby that may lie behind."""
+    with cluster() as primary, cluster({}, primary=primary) as second:
+        opened = World(primary, "proof", standby=second)
+        opened.await_standby()
+        yield opened
+        opened.close()

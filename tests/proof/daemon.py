@@ -1,0 +1,102 @@
+"""The real daemon as a subject: a process that is killed and started again."""
+
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+from postgres import wait_until
+
+from proof.stepwise import OrderLostError
+from proof.world import World
+from syncd.sandbox import Sandbox
+
+WATERMARK = "SELECT confirmed_at FROM syncd.watermark"
+TAKEN = "SELECT order_key FROM syncd.ledger"
+UNSETTLED = "SELECT 1 FROM syncd.batch WHERE state IN ('pending', 'sending')"
+STORY = """
+SELECT l.order_key, l.state, l.reason, b.state
+  FROM syncd.ledger AS l LEFT JOIN syncd.batch AS b USING (batch_id)
+ WHERE l.order_key = ANY(%(keys)s)
+"""
+PATIENCE_SECONDS = 60.0
+
+
+class Daemon:
+    """`syncd run`, sending to the sandbox; one for many interleavings.
+
+    Args:
+        world: Its shop; made with a lookback that a busy machine keeps.
+        capture: Value of `source.capture`.
+    """
+
+    application = "syncd/"
+    stands_still = False
+
+    def __init__(self, world: World, capture: str = "poll") -> None:
+        self._world = world
+        self._stack = ExitStack()
+        self._sandbox = self._stack.enter_context(Sandbox())
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory())
+        world.shop.dsn = world.dsn
+        milliseconds = world.lookback // timedelta(milliseconds=1)
+        self._config = world.shop.configure(
+            Path(folder),
+            self._sandbox.endpoint,
+            {"lookback": f"{milliseconds}ms", "capture": capture},
+            batch_size=5,
+        )
+        self._earlier: set[str] = set()
+        self._process = self._start()
+        wait_until(lambda: self._world.rows(WATERMARK), PATIENCE_SECONDS)
+
+    def __call__(self, world: World) -> "Daemon":
+        """Begin an interleaving: what is in the ledger by now is of earlier ones."""
+        assert world is self._world
+        self._earlier |= {str(key) for (key,) in world.rows(TAKEN)}
+        return self
+
+    def step(self) -> None:
+        time.sleep(0.01)
+
+    def look(self) -> None:
+        time.sleep(0.15)
+
+    def crash(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._process = self._start()
+
+    def settle(self) -> None:
+        """Wait for the watermark, and until nothing is left to send."""
+        moment = self._world.clock()
+        wait_until(lambda: self.watermark() >= moment, PATIENCE_SECONDS)
+        wait_until(lambda: not self._world.rows(UNSETTLED), PATIENCE_SECONDS)
+        posts = self._sandbox.book.posts
+        if unsent := [k for k in self._world.confirmed() if not posts(f"W-{k}")]:
+            rows = self._world.rows(STORY, keys=unsent)
+            raise OrderLostError(f"settled, and never sent: {unsent} {rows}")
+
+    def watermark(self) -> datetime:
+        return cast("datetime", self._world.rows(WATERMARK)[0][0])
+
+    def taken(self) -> list[str]:
+        rows = self._world.rows(TAKEN)
+        return [str(key) for (key,) in rows if key not in self._earlier]
+
+    def disturb(self, *, broken: bool) -> None:
+        """It put nothing into the shop."""
+
+    def close(self) -> None:
+        """It lives on, for the next interleaving."""
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._stack.close()
+
+    def _start(self) -> subprocess.Popen[str]:
+        return self._world.shop.start(self._config)

@@ -1,0 +1,214 @@
+"""syncd's captures as subjects of the checker.
+
+To add one, subclass `LedgerSubject` (what it installs in the shop goes into `begin`,
+which must stand being done again) and name it in `CAPTURES`.
+"""
+
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import count
+from typing import ClassVar, cast
+
+import psycopg
+from typing_extensions import override
+
+from proof.stepwise import Start, Stepwise
+from proof.world import World
+from syncd.capture.poll import Poll
+from syncd.connections import Connections, transactions_of
+from syncd.database import Database
+from syncd.errors import Reaction, SyncdError
+from syncd.feed import Feeds
+from syncd.ledger import Ledger
+from syncd.source import Source
+
+WATERMARK = """
+SELECT w.confirmed_at
+  FROM syncd.watermark AS w JOIN syncd.feed AS f USING (feed_id)
+ WHERE f.feed = %(feed)s
+"""
+TAKEN = """
+SELECT l.order_key
+  FROM syncd.ledger AS l JOIN syncd.feed AS f USING (feed_id)
+ WHERE f.feed = %(feed)s
+"""
+
+
+class Stepped(Database):
+    """syncd's connection, with a pause before each statement and each commit."""
+
+    def __init__(self, dsn: str, pause: Callable[[], None], name: str) -> None:
+        super().__init__(dsn, application_name=f"syncd/{name}")
+        self._pause = pause
+
+    @override
+    def _open(self) -> psycopg.Connection[tuple[object, ...]]:
+        self._pause()
+        return super()._open()
+
+    @override
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with super().transaction():
+            yield
+            self._pause()
+
+
+class LedgerSubject(Stepwise):
+    """A subject that keeps syncd's ledger: each has a feed of its own."""
+
+    apart: ClassVar[bool] = False
+    """Whether the ledger lies in another database than the orders."""
+
+    _numbers = count(1)
+
+    def __init__(self, world: World) -> None:
+        self.feed = f"feed{next(self._numbers)}"
+        self._connections: list[Connections] = []
+        self._thread = threading.current_thread()
+        self._pausing = False
+        self.world = world
+        self.renew()
+        super().__init__(world)
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Make the capture's objects from the database alone."""
+
+    def connect(self, role: str) -> Connections:
+        """Give the capture connections that pause: to one database, or to several."""
+        connections = self.connections(role)
+        self._connections.append(connections)
+        return connections
+
+    def connections(self, role: str) -> Connections:
+        source = self.database(self.world.dsn, role)
+        return Connections(source, source)
+
+    def database(self, dsn: str, role: str) -> Database:
+        return Stepped(dsn, self.pause, role)
+
+    @override
+    def pause(self) -> None:
+        if self._pausing:
+            super().pause()
+
+    @override
+    def renew(self) -> None:
+        self._pausing = False
+        self._disconnect()
+        self.begin()
+        self._pausing = True
+
+    @override
+    def one_look(self) -> None:
+        try:
+            self.capture()
+        except SyncdError as error:
+            if error.reaction is not Reaction.RETRY:
+                raise
+
+    @abstractmethod
+    def capture(self) -> None:
+        """Look once."""
+
+    def watermark(self) -> datetime | None:
+        ((watermark,),) = self._read(WATERMARK)
+        return cast("datetime", watermark)
+
+    def taken(self) -> list[str]:
+        return [str(key) for (key,) in self._read(TAKEN)]
+
+    def _read(self, query: str) -> list[tuple[object, ...]]:
+        return self.world.rows(query, self.apart, feed=self.feed)
+
+    @override
+    def is_settled(self, moment: datetime) -> bool:
+        return (self.watermark() or moment) >= moment
+
+    @override
+    def close(self) -> None:
+        super().close()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        for connections in self._connections:
+            connections.close()
+        self._connections.clear()
+
+
+class PollSubject(LedgerSubject):
+    """`capture = "poll"`."""
+
+    @override
+    def begin(self) -> None:
+        connections = self.connect("capture")
+        lookback = self.world.lookback
+        source = Source(
+            connections.source,
+            "syncd.confirmed_orders",
+            "syncd.purchases",
+            beside_ledger=connections.is_one,
+        )
+        feed = Feeds(connections, self.feed).start(source, lookback)
+        self.poll = Poll(
+            transactions_of(connections),
+            source,
+            Ledger(connections.ledger, feed.feed_id),
+            lookback=lookback,
+            size=3,
+        )
+        vars(self.poll)["_step"] = timedelta(0)  # windows follow each other at once
+        for database in (connections.source, connections.primary):
+            if database is not None:
+                database.on_open(self.poll.forget)
+
+    @override
+    def capture(self) -> None:
+        self.poll.poll()
+
+
+class PollApart(PollSubject):
+    """`capture = "poll"` with `[state] dsn`: the ledger is in another database."""
+
+    apart = True
+
+    @override
+    def connections(self, role: str) -> Connections:
+        ledger = self.database(self.world.ledger_dsn, f"{role}-ledger")
+        return Connections(self.database(self.world.dsn, role), ledger)
+
+
+class PollOnStandby(PollSubject):
+    """`capture = "poll"` on a hot standby, whose replay may pause."""
+
+    apart = True
+
+    def __init__(self, world: World) -> None:
+        world.hold_standby(held=False)
+        world.await_standby()
+        super().__init__(world)
+
+    @override
+    def connections(self, role: str) -> Connections:
+        return Connections(
+            self.database(self.world.standby_dsn, role),
+            self.database(self.world.ledger_dsn, f"{role}-ledger"),
+            self.database(self.world.dsn, f"{role}-primary"),
+        )
+
+    @override
+    def disturb(self, *, broken: bool) -> None:
+        self.world.hold_standby(held=broken)
+
+    @override
+    def settle(self) -> None:
+        self.world.hold_standby(held=False)
+        super().settle()
+
+
+CAPTURES: dict[str, Start] = {"poll": PollSubject, "poll-apart": PollApart}
+ON_STANDBY: dict[str, Start] = {"poll-standby": PollOnStandby}

@@ -1,0 +1,109 @@
+"""A session of the shop, and what it can do to orders."""
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import cast
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+UNCONFIRMED = """
+SELECT id FROM orders
+ WHERE confirmed_at IS NULL
+   AND NOT EXISTS (SELECT FROM payments WHERE order_id = id)
+ ORDER BY id LIMIT 1
+   FOR NO KEY UPDATE SKIP LOCKED
+"""
+# Margins stay inside the lookback, counted from the transaction's own start.
+MARGIN = "make_interval(secs => {seconds})"
+STATEMENTS = {
+    "order": "INSERT INTO orders (confirmed_at) VALUES (now())",
+    "order-by-clock": "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp())",
+    "order-by-application": "INSERT INTO orders (confirmed_at) "
+    f"VALUES (greatest(%(stamp)s, now() - {MARGIN}))",
+    "order-backdated": f"INSERT INTO orders (confirmed_at) VALUES (now() - {MARGIN})",
+    "order-unconfirmed": "INSERT INTO orders (confirmed_at) VALUES (NULL)",
+    "orders-of-one-instant": "INSERT INTO orders (confirmed_at) "
+    "SELECT now() FROM generate_series(1, 7)",
+    "confirm": f"UPDATE orders SET confirmed_at = now() WHERE id = ({UNCONFIRMED})",
+    "pay": "INSERT INTO payments (order_id, paid_at) "
+    f"SELECT id, now() FROM ({UNCONFIRMED}) AS u",
+    "delete": "DELETE FROM orders WHERE id = (SELECT id FROM orders "
+    "ORDER BY id DESC LIMIT 1 FOR UPDATE SKIP LOCKED)",
+}
+
+
+class Till:
+    """A session of the shop that is told what to do; never waits for another's lock."""
+
+    def __init__(self, dsn: str, name: str, margin: timedelta) -> None:
+        self._dsn = dsn
+        self._name = name
+        self._margin = MARGIN.format(seconds=margin.total_seconds())
+        self._transactions = 0
+        self._stamp: datetime | None = None
+        self._connection: psycopg.Connection | None = None
+
+    def make(self, move: str) -> str | None:
+        """Make a move if it applies now.
+
+        Returns:
+            The name of the transaction that was prepared, if one was.
+        """
+        if move == "read-clock":
+            row = self._session.execute("SELECT clock_timestamp()").fetchone()
+            self._stamp = cast("tuple[datetime]", row)[0]
+        elif move in STATEMENTS:
+            self._run(STATEMENTS[move].replace(MARGIN, self._margin))
+        elif move == "prepare":
+            return self._prepare()
+        else:
+            self._control(move)
+        return None
+
+    @property
+    def _session(self) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self._dsn,
+                autocommit=True,
+                application_name=f"till-{self._name}",
+                options="-c lock_timeout=2s",
+            )
+        return self._connection
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a transaction is open."""
+        status = self._session.info.transaction_status
+        return status is TransactionStatus.INTRANS
+
+    def _run(self, statement: str) -> None:
+        now = "clock_timestamp()" if self._stamp is None else "%(stamp)s"
+        text = statement.replace("%(stamp)s", f"{now}::timestamptz")
+        self._session.execute(text.encode(), {"stamp": self._stamp})
+
+    def _control(self, move: str) -> None:
+        """Begin, commit … ; out of place they do nothing."""
+        if self.is_open is (move == "BEGIN"):
+            return
+        if move == "ROLLBACK TO SAVEPOINT s":
+            with suppress(psycopg.errors.InvalidSavepointSpecification):
+                self._session.execute(move.encode())
+                return
+            move = "ROLLBACK"
+        self._session.execute(move.encode())
+
+    def _prepare(self) -> str | None:
+        if not self.is_open:
+            return None
+        self._transactions += 1
+        name = f"{self._name}-{self._transactions}"
+        self._session.execute(f"PREPARE TRANSACTION '{name}'".encode())
+        return name
+
+    def leave(self) -> None:
+        """Drop the connection; the server rolls back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
