@@ -22,6 +22,7 @@ from syncd.errors import (
     PermissionDeniedError,
     SchemaMismatchError,
     SyncdError,
+    TableBusyError,
     UnreadableRowError,
 )
 
@@ -124,6 +125,16 @@ class Database:
         with self.translated():
             return self._open().execute(statement, params or None).rowcount
 
+    def notified(self, seconds: float) -> list[str]:
+        """Wait for notifications, if it listens; give their payloads.
+
+        Returns:
+            As many as came together; empty when the time is over without any.
+        """
+        with self.translated():
+            came = self._open().notifies(timeout=seconds, stop_after=1)
+            return [notification.payload for notification in came]
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Group statements into one READ COMMITTED transaction."""
@@ -186,7 +197,9 @@ def _translate(error: psycopg.Error, dsn: str) -> SyncdError:
     if state in {"42P01", "3F000", "42703", "42883", "42804"}:
         return SchemaMismatchError(message, "Run `syncd check` to see what is missing.")
     if state[:2] in {"08", "40", "53", "57", "55"} or state == "25P03":
-        return DatabaseUnavailableError(message, "syncd tries again by itself.")
+        busy = state in {"55P03", "40P01"}
+        kind = TableBusyError if busy else DatabaseUnavailableError
+        return kind(message, "syncd tries again by itself.")
     return UnreadableRowError(state)
 
 
