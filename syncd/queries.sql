@@ -872,7 +872,7 @@ SELECT n.nspname, c.relname, c.relkind::text, c.relpersistence::text,
 -- name: listening :many
 -- The triggers of a feed: table, name, when it fires, its events, and whether the table
 -- is filled by a subscription (whose changes fire no statement trigger).
-SELECT c.oid::regclass::text, t.tgname, t.tgenabled::text,
+SELECT c.oid::regclass::text, quote_ident(t.tgname), t.tgenabled::text,
        t.tgtype & 4 <> 0, t.tgtype & 16 <> 0,
        EXISTS (SELECT FROM pg_catalog.pg_subscription_rel AS s
                 WHERE s.srrelid = c.oid)

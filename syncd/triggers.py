@@ -103,14 +103,16 @@ class Triggers:
         """
         self._views.check()
         made = [script("capture/outbox.sql", role=sql.Identifier(role))]
-        seen: set[sql.Identifier] = set()
+        seen: set[str] = set()
         for target in targets:
             places = self._places(target)
-            if places[0].name in seen:
+            names = {place.name.as_string() for place in places}
+            if names & seen:
                 raise ConfigError(
-                    f"--listen names {target.shown} twice", "A table has one key."
+                    f"--listen names {target.shown} twice, or a part of it",
+                    "Name each table once, a partitioned one as a whole.",
                 )
-            seen.add(places[0].name)
+            seen |= names
             self._check_key(target, places[0])
             made += self._of_target(target.key, places)
         return made

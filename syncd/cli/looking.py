@@ -12,8 +12,9 @@ from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
-from syncd.errors import ExitCode, OrderUnknownError
+from syncd.errors import ExitCode, OrderUnknownError, SyncdError
 from syncd.feed import Feeds
+from syncd.outbox import Outbox
 from syncd.pulse import Pulse, read_pulse, read_totals
 from syncd.rendering import rules_of
 from syncd.squeezely import encode
@@ -79,6 +80,7 @@ def status(settings: Settings, *, as_text: bool) -> None:
         pulse = read_pulse(connections.ledger, feed.feed_id)
         totals = read_totals(connections.ledger, feed.feed_id)
         holders = _holders(settings, pulse, connections)
+        outbox = _outbox(settings, connections)
     healthy = _is_healthy(pulse)
     facts: dict[str, object] = {
         "feed": settings.feed,
@@ -95,6 +97,7 @@ def status(settings: Settings, *, as_text: bool) -> None:
         "endpoint": pulse.endpoint,
         "endpoint_reason": pulse.endpoint_reason,
         **totals,
+        **outbox,
         "watermark_held_by": holders,
     }
     if as_text:
@@ -120,6 +123,19 @@ def _holders(
         f"pid {pid} {application or ''} since {started or 'unknown'}"
         for pid, application, _, started in holders
     ]
+
+
+def _outbox(settings: Settings, connections: Connections) -> dict[str, object]:
+    """Tell how the outbox stands, if there is one to look at."""
+    if settings.source.capture != "listen":
+        return {}
+    source = connections.source
+    outbox = Outbox(source, connections.primary or source, settings.feed)
+    try:
+        rows, faults = outbox.count(), outbox.condition().faults
+    except SyncdError as error:
+        return {"outbox": f"cannot be read: {error}"}
+    return {"outbox_rows": rows, "outbox_faults": faults}
 
 
 def _is_healthy(pulse: Pulse) -> bool:
