@@ -39,6 +39,7 @@ class Hints:
         self._missed = False
         self._token = ""
         self._asked_at: float | None = None
+        self._unheard = False
         self._failures = 0
         self._shut_until = 0.0
         ear.on_open(self._listen)
@@ -46,6 +47,7 @@ class Hints:
     def _listen(self) -> None:
         self._ear.run(named("listen", channel=sql.Identifier(self._channel)))
         self._missed = True
+        self._asked_at = None  # the answer would have gone to the connection before
 
     def wait(self, seconds: float) -> bool:
         """Wait for a hint; False when the time is over without one."""
@@ -61,6 +63,7 @@ class Hints:
         self._failures = 0
         if self._token in payloads:
             self._asked_at = None
+            self._unheard = False
         missed, self._missed = self._missed, False
         return missed or "" in payloads
 
@@ -72,10 +75,11 @@ class Hints:
         """
         if self._asked_at is not None:
             self._ear.close()
+            self._unheard = True
         self._missed = self.wait(0.0)
         self._token = secrets.token_hex(8)
-        self._asked_at = time.monotonic()
         self._mouth.run(named("notify"), channel=self._channel, payload=self._token)
+        self._asked_at = time.monotonic()
 
     @property
     def fault(self) -> str | None:
@@ -83,7 +87,8 @@ class Hints:
         if self._failures >= FAILURES:
             return "LISTEN fails"
         asked_at = self._asked_at
-        if asked_at is not None and time.monotonic() - asked_at > ANSWER_SECONDS:
+        late = asked_at is not None and time.monotonic() - asked_at > ANSWER_SECONDS
+        if late or self._unheard:
             return "a notification sent to itself did not arrive: a transaction pooler?"
         return None
 

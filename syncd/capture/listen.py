@@ -12,7 +12,7 @@ from datetime import datetime
 from syncd.capture.follower import Followed
 from syncd.capture.hints import Hints
 from syncd.core.vigil import Vigil
-from syncd.errors import UnreadableRowError
+from syncd.errors import SyncdError, UnreadableRowError
 from syncd.ledger import Capture, Ledger
 from syncd.log import Log
 from syncd.outbox import Outbox, Touch
@@ -90,6 +90,18 @@ class Listen:
             SyncdError: The database failed, or no order of the page can be read; what
                 was not taken is still in the outbox.
         """
+        try:
+            return self._step(seconds)
+        except SyncdError:
+            # So that an outage is noticed before the ear is blamed for it.
+            self._inspect_at = float("-inf")
+            raise
+
+    def close(self) -> None:
+        """Stop listening for hints."""
+        self._hints.close()
+
+    def _step(self, seconds: float) -> Followed:
         now = time.monotonic()
         if now >= self._inspect_at:
             self._inspect()
@@ -100,10 +112,6 @@ class Listen:
         if self._vigil.seconds(time.monotonic()) > 0:
             return Followed()
         return self._look()
-
-    def close(self) -> None:
-        """Stop listening for hints."""
-        self._hints.close()
 
     def _inspect(self) -> None:
         condition = self._outbox.condition()

@@ -1,12 +1,10 @@
 """What the shop feels of the triggers: nothing, whatever happens to syncd."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psycopg
 import pytest
-from postgres import SETTINGS, Cluster, cluster
 from psycopg import errors
 from psycopg.conninfo import make_conninfo
 from shop import Shop
@@ -326,47 +324,35 @@ def test_a_big_statement_does_not_slow_its_session_down(till: Till) -> None:
 # Hints
 
 
-@pytest.fixture(scope="module")
-def unprepared() -> Iterator[Cluster]:
-    """A server without prepared transactions, as PostgreSQL comes: with hints."""
-    with cluster({**SETTINGS, "max_prepared_transactions": "0"}) as running:
-        yield running
-
-
 @pytest.fixture
-def hinting(unprepared: Cluster) -> Iterator[Till]:
-    unprepared.sql("CREATE DATABASE hints")
-    try:
-        made = open_till(Shop.open(unprepared.dsn("hints")))
-        made.shop.listen("orders:id", owner=made.installer)
-        yield made
-    finally:
-        unprepared.sql("DROP DATABASE hints WITH (FORCE)")
-        for role in ("role_hints", "clerk_hints", "role_hints_installer"):
-            unprepared.sql(f"DROP ROLE {role}")
+def hinting_till(hinting: Shop) -> Till:
+    """On a server whose triggers may send hints."""
+    made = open_till(hinting)
+    hinting.listen("orders:id", owner=made.installer)
+    return made
 
 
-def test_hints_come_from_two_transactions_at_a_time(hinting: Till) -> None:
+def test_hints_come_from_two_transactions_at_a_time(hinting_till: Till) -> None:
     """A third does not wait for them: it commits without one."""
     with (
-        psycopg.connect(hinting.shop.dsn, autocommit=True) as ear,
-        psycopg.connect(hinting.clerk) as first,
-        psycopg.connect(hinting.clerk) as second,
+        psycopg.connect(hinting_till.shop.dsn, autocommit=True) as ear,
+        psycopg.connect(hinting_till.clerk) as first,
+        psycopg.connect(hinting_till.clerk) as second,
     ):
         ear.execute("LISTEN syncd_shop")
         first.execute(ORDER)
         second.execute(ORDER)
-        hinting.sell()
+        hinting_till.sell()
         assert list(ear.notifies(timeout=0.2)) == []
         second.commit()
         assert len(list(ear.notifies(timeout=5, stop_after=1))) == 1
-        hinting.sell()
+        hinting_till.sell()
         assert len(list(ear.notifies(timeout=5, stop_after=1))) == 1
 
 
-def test_no_hint_without_a_key(hinting: Till) -> None:
+def test_no_hint_without_a_key(hinting_till: Till) -> None:
     """An update of nothing wakes nobody."""
-    with psycopg.connect(hinting.shop.dsn, autocommit=True) as ear:
+    with psycopg.connect(hinting_till.shop.dsn, autocommit=True) as ear:
         ear.execute("LISTEN syncd_shop")
-        hinting.do("UPDATE orders SET total = 1")
+        hinting_till.do("UPDATE orders SET total = 1")
         assert list(ear.notifies(timeout=0.2)) == []
