@@ -65,30 +65,33 @@ def _triggers(source: Database, feed: str) -> Iterator[Finding]:
     for name, is_foreign in source.all(named("escaping"), feed=feed):
         if is_foreign:
             message = "is a foreign table below a followed one: writes to it may fail"
-            yield Finding("error", str(name), message, "syncd uninstall --listen")
+            yield Finding(
+                "error", f"triggers on {name}", message, "syncd uninstall --listen"
+            )
         else:
             message = "has no trigger: what is written straight into it is not noted"
-            yield Finding("warning", str(name), message, _INSTALL)
+            yield Finding("warning", f"triggers on {name}", message, _INSTALL)
 
 
 def _table(triggers: list[Trigger]) -> Iterator[Finding]:
     """Look at the triggers of one table."""
     table = triggers[0].table
+    subject = f"triggers on {table}"
     firing = [t for t in triggers if t.fires in "AO"]
     for trigger in triggers:
         if trigger not in firing:
             message = f"its trigger {trigger.name} is disabled"
             step = f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger.name}"
-            yield Finding("error", table, message, step)
+            yield Finding("error", subject, message, step)
     if not any(t.on_insert for t in triggers) or not any(t.on_update for t in triggers):
-        yield Finding("error", table, "one of its two triggers is gone", _INSTALL)
+        yield Finding("error", subject, "one of its two triggers is gone", _INSTALL)
     if triggers[0].is_subscribed:
         message = "is filled by a subscription, whose changes fire no statement trigger"
-        yield Finding("warning", table, message, 'capture = "poll" or "wal"')
+        yield Finding("warning", subject, message, 'capture = "poll" or "wal"')
     if firing == triggers:
         always = all(t.fires == "A" for t in firing)
         but = "" if always else ", but not for session_replication_role = replica"
-        yield Finding("ok", table, f"changes are noted{but}")
+        yield Finding("ok", subject, f"changes are noted{but}")
 
 
 def _outbox(outbox: Outbox) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ They are made for tables and columns that were found in the catalogue, never for
 somebody typed.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,6 +22,8 @@ from syncd.source import Views
 _FAMILIES = (("int2", "int4", "int8"), ("text", "varchar", "bpchar", "citext"))
 """Types whose values have the same text."""
 
+_NAME = r'("[^"]+"|[^".:]+)'
+_TARGET = re.compile(rf"(?:{_NAME}\.)?{_NAME}:{_NAME}")
 _EXAMPLE = "Write it like orders:id or public.payments:order_id."
 _UNFIT = {
     "v": "is a view",
@@ -44,12 +47,11 @@ class Target:
         Raises:
             ConfigError: It is not of this form.
         """
-        dotted, _, key = text.rpartition(":")
-        schema, _, table = dotted.rpartition(".")
-        names = [name.strip().strip('"') for name in (schema, table, key)]
-        if not names[1] or not names[2]:
+        found = _TARGET.fullmatch(text)
+        if found is None:
             raise ConfigError(f"--listen {text!r}: is not TABLE:KEYCOLUMN", _EXAMPLE)
-        return cls(names[0] or None, names[1], names[2])
+        schema, table, key = (name and name.strip('"') for name in found.groups())
+        return cls(schema, table, key)
 
     @property
     def shown(self) -> str:

@@ -16,6 +16,7 @@ from syncd.install import (
     Names,
     Script,
     install,
+    installed,
     ledger_grants,
     migrations,
     outbox_removal,
@@ -95,9 +96,7 @@ def install_command(
     with closing(_owners(settings, owner, state_owner)) as owners:
         triggers = _triggers(settings, owners, names, targets)
         if only_print:
-            scripts = [*migrations(), ledger_grants(names), view_grants(names)]
-            apart = triggers and not owners.is_one
-            _print_scripts(triggers if apart else scripts + triggers)
+            _print_scripts(_all_scripts(owners, names, triggers))
             return
         done = install(owners, names, triggers)
     click.echo(f"ledger: {', '.join(done) or 'up to date'}; grants for {names.role}")
@@ -115,6 +114,17 @@ def _triggers(
         return []
     views = Views(owners.source, names.confirmed, names.purchases)
     return Triggers(owners.source, settings.feed, views).scripts(targets, names.role)
+
+
+def _all_scripts(
+    owners: Connections, names: Names, triggers: Sequence[Script]
+) -> list[Script]:
+    """List what a DBA would run in the order database, for triggers what is new."""
+    if triggers and not owners.is_one:
+        return list(triggers)
+    done = installed(owners.ledger) if triggers else ()
+    grants = [ledger_grants(names), view_grants(names)]
+    return [*migrations(done), *grants, *triggers]
 
 
 def _print_scripts(scripts: Sequence[Script]) -> None:
