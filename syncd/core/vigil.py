@@ -1,6 +1,6 @@
 """When to look at the outbox: at a hint, soon after it again, ever more rarely then."""
 
-SOON_SECONDS = 0.002
+SOON_SECONDS = 0.01
 """After something was found: who commits just after it may have sent no hint."""
 
 GROWTH = 2.5
