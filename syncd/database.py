@@ -86,6 +86,11 @@ def vetted(text: str) -> sql.SQL:
     return sql.SQL(cast("LiteralString", text))  # type: ignore[redundant-cast]
 
 
+def quoted(name: str) -> sql.Identifier:
+    """Quote one name, whatever is in it."""
+    return sql.Identifier(name)
+
+
 def identifier(dotted: str) -> sql.Identifier:
     """Quote a name like `syncd.purchases`."""
     return sql.Identifier(*dotted.split("."))

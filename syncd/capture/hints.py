@@ -7,9 +7,7 @@ sends one to itself, over another connection, and expects to hear it.
 import secrets
 import time
 
-from psycopg import sql
-
-from syncd.database import Database, named
+from syncd.database import Database, named, quoted
 from syncd.errors import SyncdError
 from syncd.outbox import channel_of
 
@@ -45,7 +43,7 @@ class Hints:
         ear.on_open(self._listen)
 
     def _listen(self) -> None:
-        self._ear.run(named("listen", channel=sql.Identifier(self._channel)))
+        self._ear.run(named("listen", channel=quoted(self._channel)))
         self._missed = True
         self._asked_at = None  # the answer would have gone to the connection before
 

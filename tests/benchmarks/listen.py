@@ -79,7 +79,7 @@ def put_on(shop: Shop, variant: str) -> None:
         changed, count = guard.subn(condition[variant], str(text))
         assert count == 1, name
         with psycopg.connect(shop.owner, autocommit=True) as connection:
-            connection.execute(SQL(changed))  # type: ignore[arg-type]
+            connection.execute(SQL(changed))
 
 
 def take(shop: Shop, stop: threading.Event) -> None:
