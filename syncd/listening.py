@@ -64,7 +64,7 @@ def _triggers(source: Database, feed: str) -> Iterator[Finding]:
         yield from _table([t for t in triggers if t.table == table])
     for name, is_foreign in source.all(named("escaping"), feed=feed):
         if is_foreign:
-            message = "is a foreign table below a followed one: writes to it may fail"
+            message = "is a foreign table below a followed one: writes to it fail"
             yield Finding(
                 "error", f"triggers on {name}", message, "syncd uninstall --listen"
             )

@@ -33,11 +33,12 @@ class Touch:
     """A row of the outbox: an order was touched.
 
     Attributes:
-        place: Where the row lies; together with its number it names the row for good.
+        place: Where the row lies.
+        writer: The transaction that wrote it; both together name the row for good.
     """
 
     place: str
-    number: int
+    writer: str
     key: str
 
 
@@ -72,14 +73,14 @@ class Outbox:
     def read(self, limit: int) -> list[Touch]:
         """Read some rows, in no order; fewer than the limit: all there are."""
         rows = self._reader.all(named("read_outbox"), feed=self._feed, limit=limit)
-        return [Touch(*cast("tuple[str, int, str]", row)) for row in rows]
+        return [Touch(*cast("tuple[str, str, str]", row)) for row in rows]
 
     def discard(self, touches: Sequence[Touch]) -> int:
         """Delete rows that were read; return how many were still there."""
         return self._writer.run(
             named("discard_outbox"),
             places=[touch.place for touch in touches],
-            numbers=[touch.number for touch in touches],
+            writers=[touch.writer for touch in touches],
         )
 
     def count(self) -> int:

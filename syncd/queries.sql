@@ -819,16 +819,16 @@ UPDATE syncd.backfill
 -- name: read_outbox :many
 -- Some touched orders, in no order. Reads the table whole: it has no index, so that
 -- the shop's writers pay for none.
-SELECT o.ctid::text, o.outbox_id, o.order_key
+SELECT o.ctid::text, o.xmin::text, o.order_key
   FROM syncd.outbox AS o
  WHERE o.feed = %(feed)s
  LIMIT %(limit)s;
 
 -- name: discard_outbox :rows
--- Deletes rows that were read, by place; the number tells them from later ones there.
+-- Deletes rows that were read, by place; the writer tells them from later ones there.
 DELETE FROM syncd.outbox AS o
  WHERE o.ctid = ANY(%(places)s::text[]::tid[])
-   AND o.outbox_id = ANY(%(numbers)s::bigint[]);
+   AND o.xmin = ANY(%(writers)s::text[]::xid[]);
 
 -- name: count_outbox :one
 SELECT count(*)

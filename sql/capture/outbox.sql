@@ -3,12 +3,11 @@
 
 CREATE SCHEMA IF NOT EXISTS syncd;
 
--- No index and no unique key: the shop's writers never wait for each other here, and
+-- No number, index or unique key: the shop's writers never wait for each other here, and
 -- the daemon reads the table whole, which is nearly empty.
 CREATE TABLE IF NOT EXISTS syncd.outbox (
-    outbox_id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
-    feed      text   NOT NULL,
-    order_key text   NOT NULL
+    feed      text NOT NULL,
+    order_key text NOT NULL
 ) WITH (
     autovacuum_vacuum_threshold = 1000,
     autovacuum_vacuum_scale_factor = 0,

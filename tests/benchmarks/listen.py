@@ -34,7 +34,7 @@ DURABLE = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    "shared_preload_libraries": "",
+    "wal_level": "replica",
 }
 WRITERS = 16
 ORDERS = 20_000
@@ -50,6 +50,7 @@ UPDATE orders SET confirmed_at = clock_timestamp() WHERE id = :fresh;
 COMMIT;
 """,
 }
+BUSY = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'pgbench'"
 VARIANTS = ("none", "no hints", "as it is", "plain NOTIFY")
 
 
@@ -90,10 +91,19 @@ def take(shop: Shop, stop: threading.Event) -> None:
             for _ in connection.notifies(timeout=0.05, stop_after=1):
                 pass
             connection.execute("DELETE FROM syncd.outbox")
+            time.sleep(0.02)
 
 
-def throughput(server: Cluster, script: Path, seconds: int) -> float:
-    """Transactions a second of 16 writers."""
+def cpu_seconds(server: Cluster) -> float:
+    """Read the processor time of the server's sessions that have ended."""
+    pid = (server.data / "postmaster.pid").read_text().split()[0]
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+
+def throughput(server: Cluster, script: Path, seconds: int) -> tuple[float, float]:
+    """Measure 16 writers: transactions a second, processor microseconds for each."""
+    before = cpu_seconds(server)
     done = subprocess.run(
         [
             str(_binaries() / "pgbench"),
@@ -106,9 +116,13 @@ def throughput(server: Cluster, script: Path, seconds: int) -> float:
         capture_output=True,
         text=True,
     )
-    found = re.search(r"tps = ([\d.]+)", done.stdout)
-    assert found, done.stdout
-    return float(found[1])
+    tps = re.search(r"tps = ([\d.]+)", done.stdout)
+    count = re.search(r"actually processed: (\d+)", done.stdout)
+    assert tps, done.stdout
+    assert count, done.stdout
+    wait_until(lambda: not server.holds(BUSY))
+    used = cpu_seconds(server) - before
+    return float(tps[1]), used / int(count[1]) * 1e6
 
 
 def cost(rounds: int, seconds: int) -> None:
@@ -118,7 +132,9 @@ def cost(rounds: int, seconds: int) -> None:
         for name, text in WORK.items():
             script = Path(folder) / f"{name}.sql"
             script.write_text(text)
-            seen: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+            seen: dict[str, list[tuple[float, float]]] = {
+                variant: [] for variant in VARIANTS
+            }
             for _ in range(rounds):
                 for variant in VARIANTS:
                     fill(shop, variant)
@@ -141,12 +157,18 @@ def fill(shop: Shop, variant: str) -> None:
     shop.sql("CHECKPOINT")
 
 
-def report(name: str, seen: dict[str, list[float]]) -> None:
-    print(f"{name}: {WRITERS} writers, {os.cpu_count()} cores")
+def report(name: str, seen: dict[str, list[tuple[float, float]]]) -> None:
+    print(f"{name}: {WRITERS} writers, {os.cpu_count()} cores", flush=True)
     for variant, figures in seen.items():
-        ratios = [b / a for a, b in zip(seen["none"], figures, strict=True)]
-        shown = " ".join(f"{figure:7.0f}" for figure in figures)
-        print(f"  {variant:13s} {shown}   {statistics.median(ratios):.2f} of none")
+        rates = [rate for rate, _ in figures]
+        ratios = [b / a for (a, _), b in zip(seen["none"], rates, strict=True)]
+        shown = " ".join(f"{rate:7.0f}" for rate in rates)
+        used = statistics.median(cpu for _, cpu in figures)
+        print(
+            f"  {variant:13s} {shown} /s   {statistics.median(ratios):.2f} of none"
+            f"   {used:5.0f} us of the server's processors",
+            flush=True,
+        )
 
 
 def latency(per_second: int, seconds: int) -> None:
@@ -195,7 +217,7 @@ def idle(seconds: int) -> None:
     """Count the statements of a daemon that has nothing to do."""
     with (
         open_shop(
-            {**HINTS, "shared_preload_libraries": "pg_stat_statements"}
+            {**HINTS, "shared_preload_libraries": "'pg_stat_statements'"}
         ) as opened,
         Sandbox() as sandbox,
         tempfile.TemporaryDirectory() as folder,
