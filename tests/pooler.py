@@ -1,4 +1,4 @@
-"""A stand-in for a transaction pooler: it swallows notifications."""
+"""A stand-in for a transaction pooler: it loses notifications."""
 
 import socket
 import threading
@@ -8,8 +8,16 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from typing_extensions import override
 
 
+READY, NOTIFICATION = b"Z", b"A"
+"""Types of PostgreSQL's messages."""
+
+
 class Pooler(threading.Thread):
-    """Forwards a connection, without the notifications, as a transaction pooler."""
+    """Forwards connections as a transaction pooler does, a server to each.
+
+    Notifications reach a client within an answer to it only; between its transactions
+    it has no server that could bring one.
+    """
 
     def __init__(self, dsn: str) -> None:
         super().__init__(daemon=True)
@@ -33,24 +41,32 @@ class Pooler(threading.Thread):
             server = socket.socket(socket.AF_UNIX)
             server.connect(self._target)
             self._sockets += [client, server]
+            busy = threading.Event()
             for move in (self._to_server, self._to_client):
                 threading.Thread(
-                    target=move, args=(client, server), daemon=True
+                    target=move, args=(client, server, busy), daemon=True
                 ).start()
 
     @staticmethod
-    def _to_server(client: socket.socket, server: socket.socket) -> None:
+    def _to_server(
+        client: socket.socket, server: socket.socket, busy: threading.Event
+    ) -> None:
         with suppress(OSError, ValueError):
             while data := client.recv(65536):
+                busy.set()
                 server.sendall(data)
 
     @staticmethod
-    def _to_client(client: socket.socket, server: socket.socket) -> None:
+    def _to_client(
+        client: socket.socket, server: socket.socket, busy: threading.Event
+    ) -> None:
         stream = server.makefile("rb")
         with suppress(OSError, ValueError):
             while head := stream.read(5):
                 body = stream.read(int.from_bytes(head[1:], "big") - 4)
-                if head[:1] != b"A":  # NotificationResponse
+                if head[:1] == READY:
+                    busy.clear()
+                if head[:1] != NOTIFICATION or busy.is_set():
                     client.sendall(head + body)
 
     def close(self) -> None:

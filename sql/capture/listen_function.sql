@@ -8,7 +8,6 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '20ms'
-SET jit = off
 AS $listen$
 DECLARE
     lowest  text;

@@ -116,8 +116,10 @@ class Ear:
 
     def calm(self) -> None:
         """Step until the next look is far away."""
-        vigil = vars(self.listen)["_vigil"]
-        self.until(lambda: vigil.seconds(time.monotonic()) > 2.5)
+        self.until(lambda: self.next_look_seconds() > 2.5)
+
+    def next_look_seconds(self) -> float:
+        return float(vars(self.listen)["_vigil"].seconds(time.monotonic()))
 
     def taken(self) -> list[str]:
         rows = self.shop.ledger(
@@ -449,6 +451,9 @@ def test_without_listen_at_all_it_says_so_once_and_goes_on(
 
 def test_where_transactions_may_be_prepared_it_looks_often(ear: Ear) -> None:
     """No hint can come there; that is said once."""
+    for _ in range(30):
+        ear.listen.step(0.05)
+    assert ear.next_look_seconds() <= 0.1
     for _ in range(3):
         ear.shop.confirm(1)
         assert ear.take(1) < SOON
@@ -519,6 +524,36 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
             for thread in threads:
                 thread.join()
     assert len(hinting.rows("SELECT FROM syncd.ledger WHERE capture = 'poll'")) == 2
+
+
+def test_an_order_that_the_poll_took_first_is_no_doubt(
+    hearing: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was heard of, only later."""
+    monkeypatch.setattr(watch, "PATIENCE_SECONDS", 0.2)
+    shop = hearing.shop
+    with closing(Database(shop.dsn)) as database:
+        poll = Poll(
+            Transactions(database),
+            Source(database, *NAMES),
+            Ledger(database, hearing.feed.feed_id),
+            lookback=timedelta(seconds=5),
+            size=100,
+        )
+        reactions = Reactions(hearing.notes)
+        watching = Watch(poll, hearing.listen, Bell(), reactions, hearing.notes)
+        step = vars(Watch)["_step"]
+        step(watching, hearing.listen, 0.0)
+        time.sleep(0.3)
+        shop.confirm(1)
+        watching.poll()
+        wait_until(
+            lambda: step(watching, hearing.listen, 0.1) or not hearing.outbox.count()
+        )
+        time.sleep(0.3)
+        watching.poll()
+    assert shop.rows("SELECT capture FROM syncd.ledger") == [("poll",)]
+    assert hearing.notes.of("capture.doubted") == []
 
 
 # The daemon

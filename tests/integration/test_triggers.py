@@ -253,6 +253,32 @@ def test_what_is_rolled_back_is_not_noted(till: Till) -> None:
     assert till.noted() == ["1", "1", "1", "2"]
 
 
+def test_each_transaction_of_a_session_is_noted(till: Till) -> None:
+    """That one has noted the order is forgotten with its end, and in a rollback."""
+    touch = b"UPDATE orders SET total = total + 1 WHERE id = 1"
+    with psycopg.connect(till.clerk, autocommit=True) as session:
+        session.execute("INSERT INTO orders DEFAULT VALUES")
+        session.execute(touch)
+        session.execute(touch)
+        assert till.noted() == ["1"] * 3
+        session.execute("BEGIN")
+        session.execute(touch)
+        session.execute("ROLLBACK")
+        session.execute(touch)
+    assert till.noted() == ["1"] * 4
+
+
+def test_nobody_can_slip_code_into_the_function(till: Till) -> None:
+    """It runs with the installer's rights: other schemas' functions are not seen."""
+    till.shop.sql(
+        "CREATE FUNCTION public.format(text, bigint) RETURNS text "
+        "LANGUAGE sql AS $$ SELECT 'slipped in' $$"
+    )
+    assert till.noted() == []
+    key = till.sell()
+    assert till.noted() == [key]
+
+
 def test_partitions_are_noted_through_the_parent_and_straight(till: Till) -> None:
     """A row that moves to another partition, too."""
     till.do("INSERT INTO sales VALUES ('2026-01-05', 11), ('2026-02-05', 12)")
