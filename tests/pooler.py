@@ -7,7 +7,6 @@ from contextlib import suppress
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from typing_extensions import override
 
-
 READY, NOTIFICATION = b"Z", b"A"
 """Types of PostgreSQL's messages."""
 

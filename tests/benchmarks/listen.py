@@ -199,18 +199,24 @@ def latency(per_second: int, seconds: int) -> None:
         wait_until(lambda: sandbox.book.totals.orderids == len(committed), 30)
         daemon.terminate()
         daemon.wait(15)
-        waits = sorted(
-            (at.timestamp() - committed[order]) * 1000
-            for order in committed
-            if (at := sandbox.book.first_received_at(order)) is not None
-        )
         heard = shop.value("SELECT count(*) FROM syncd.ledger WHERE capture = 'listen'")
-    share = [waits[int(len(waits) * p)] for p in (0.5, 0.9, 0.99)]
-    print(
-        f"{len(waits)} orders at {per_second}/s, {heard} of them by listen: "
-        f"p50 {share[0]:.1f} ms, p90 {share[1]:.1f} ms, p99 {share[2]:.1f} ms, "
-        f"max {waits[-1]:.1f} ms"
-    )
+        steps = shop.rows(
+            "SELECT 'W-' || l.order_key, extract(epoch FROM b.created_at)::float8, "
+            "extract(epoch FROM min(a.started_at))::float8 FROM syncd.ledger AS l "
+            "JOIN syncd.batch AS b USING (batch_id) JOIN syncd.attempt AS a "
+            "USING (batch_id) WHERE l.capture = 'listen' GROUP BY 1, 2"
+        )
+        arrivals = {o: sandbox.book.first_received_at(o) for o in committed}
+    print(f"{len(committed)} orders at {per_second}/s, {heard} of them by listen")
+    first = {str(order): float(str(at)) for order, at, _ in steps}
+    claimed = {str(order): float(str(at)) for order, _, at in steps}
+    arrived = {order: at.timestamp() for order, at in arrivals.items() if at}
+    for name, times in (("batch", first), ("claim", claimed), ("arrival", arrived)):
+        waits = sorted((times[o] - committed[o]) * 1000 for o in times)
+        p50, p90, p99 = (waits[int(len(waits) * p)] for p in (0.5, 0.9, 0.99))
+        print(
+            f"  commit to {name:8s} p50 {p50:5.1f}  p90 {p90:5.1f}  p99 {p99:5.1f} ms"
+        )
 
 
 def idle(seconds: int) -> None:
