@@ -1,9 +1,9 @@
 """What `syncd check` finds: each fault with its severity and the next step."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
-from typing import Literal, cast
+from typing import cast
 
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
@@ -11,8 +11,10 @@ from syncd.core.purchase import Purchase, render
 from syncd.database import Database
 from syncd.errors import SyncdError
 from syncd.feed import Feeds
+from syncd.finding import Finding
 from syncd.lateness import Lateness, measure, recommended, skew, told
 from syncd.lineage import Memory
+from syncd.listening import look_at_leftovers, look_at_listening
 from syncd.rendering import refuse_unknown_fields, rules_of
 from syncd.source import Source
 from syncd.transactions import Transactions
@@ -25,16 +27,6 @@ SAMPLE_SPAN = timedelta(days=30)
 SKEW = timedelta(seconds=3)  # between clocks; from here on it is worth a line
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    severity: Literal["ok", "warning", "error"]
-    subject: str
-    message: str
-    next_step: str = ""
-
-
 def run_checks(settings: Settings, connections: Connections) -> list[Finding]:
     """Look at everything that a feed needs, in order; stop where nothing can follow."""
     source = source_on(settings, connections)
@@ -43,6 +35,7 @@ def run_checks(settings: Settings, connections: Connections) -> list[Finding]:
         lambda: _standby(connections),
         lambda: _views(source),
         lambda: _types(settings, source),
+        lambda: _capture(settings, connections),
         lambda: _plans(source),
         lambda: _clocks(connections, source),
         lambda: _times(source),
@@ -139,6 +132,16 @@ def _time_type(settings: Settings, kind: str) -> Iterator[Finding]:
         yield Finding("ok", "confirmed_at", f"is {kind}")
         return
     yield Finding("error", "confirmed_at", message, step)
+
+
+def _capture(settings: Settings, connections: Connections) -> Iterator[Finding]:
+    """Look at what the configured capture needs, or an earlier one left."""
+    source = connections.source
+    if settings.source.capture == "listen":
+        writer = connections.primary or source
+        yield from look_at_listening(source, writer, settings.feed)
+    else:
+        yield from look_at_leftovers(source, settings.feed)
 
 
 def _plans(source: Source) -> Iterator[Finding]:

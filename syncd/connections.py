@@ -3,6 +3,8 @@
 They are one and the same unless `[state] dsn` names another database.
 """
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from syncd.config import Settings
@@ -27,6 +29,18 @@ class Connections:
     def is_one(self) -> bool:
         """Whether both are one connection, so that one transaction spans them."""
         return self.source is self.ledger
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Open a transaction in each database, one where they are one.
+
+        The source's commits first; nothing holds the two together.
+        """
+        with ExitStack() as transactions:
+            transactions.enter_context(self.ledger.transaction())
+            if not self.is_one:
+                transactions.enter_context(self.source.transaction())
+            yield
 
     def close(self) -> None:
         """Close both; the next use opens them again."""

@@ -19,6 +19,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from syncd import __version__, signals
 from syncd.breaker import Breaker
 from syncd.capture.follower import Follower
+from syncd.capture.hints import Hints
+from syncd.capture.listen import Intake, Listen
 from syncd.capture.poll import Poll
 from syncd.config import Settings
 from syncd.connections import Connections, connect, source_on, transactions_of
@@ -30,6 +32,7 @@ from syncd.instance import Instance
 from syncd.ledger import Ledger
 from syncd.lineage import Lineage, Memory
 from syncd.log import Log
+from syncd.outbox import Outbox
 from syncd.pulse import read_pulse, read_reconciled
 from syncd.reaction import Reactions
 from syncd.reconciliation import Reconciliation
@@ -182,8 +185,29 @@ class Daemon:
         capture = self._settings.source.capture
         if capture == "poll":
             return None
+        if capture == "listen":
+            return self._make_listen(feed)
         raise ConfigError(
             f"feed {feed.feed_id}: no such capture {capture!r}", "Use poll."
+        )
+
+    def _make_listen(self, feed: Feed) -> Listen:
+        settings = self._settings
+        connections, ears = self._connect("listen"), self._connect("hints")
+        writer = connections.primary or connections.source
+        intake = Intake(
+            source_on(settings, connections),
+            Ledger(connections.ledger, feed.feed_id),
+            feed.floor_at,
+            settings.squeezely.orders_per_batch,
+            spans_outbox=writer is connections.ledger,
+        )
+        return Listen(
+            Outbox(connections.source, writer, settings.feed),
+            Hints(ears.primary or ears.source, writer, settings.feed),
+            intake,
+            self._log,
+            deaf_seconds=settings.source.poll_interval.total_seconds(),
         )
 
     def _make_poll(self, feed: Feed) -> Poll:

@@ -22,6 +22,7 @@ from syncd.errors import (
     PermissionDeniedError,
     SchemaMismatchError,
     SyncdError,
+    TableBusyError,
     UnreadableRowError,
 )
 
@@ -86,6 +87,11 @@ def vetted(text: str) -> sql.SQL:
     return sql.SQL(cast("LiteralString", text))  # type: ignore[redundant-cast]
 
 
+def quoted(name: str) -> sql.Identifier:
+    """Quote one name, whatever is in it."""
+    return sql.Identifier(name)
+
+
 def identifier(dotted: str) -> sql.Identifier:
     """Quote a name like `syncd.purchases`."""
     return sql.Identifier(*dotted.split("."))
@@ -124,6 +130,16 @@ class Database:
         """Run a statement; return the number of rows that it touched."""
         with self.translated():
             return self._open().execute(statement, params or None).rowcount
+
+    def notified(self, seconds: float) -> list[str]:
+        """Wait for notifications, if it listens; give their payloads.
+
+        Returns:
+            As many as came together; empty when the time is over without any.
+        """
+        with self.translated():
+            came = self._open().notifies(timeout=seconds, stop_after=1)
+            return [notification.payload for notification in came]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -187,7 +203,9 @@ def _translate(error: psycopg.Error, dsn: str) -> SyncdError:
     if state in {"42P01", "3F000", "42703", "42883", "42804"}:
         return SchemaMismatchError(message, "Run `syncd check` to see what is missing.")
     if state[:2] in {"08", "40", "53", "57", "55"} or state == "25P03":
-        return DatabaseUnavailableError(message, "syncd tries again by itself.")
+        busy = state in {"55P03", "40P01"}
+        kind = TableBusyError if busy else DatabaseUnavailableError
+        return kind(message, "syncd tries again by itself.")
     return UnreadableRowError(state)
 
 

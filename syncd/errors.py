@@ -80,6 +80,12 @@ class DatabaseUnavailableError(SyncdError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class TableBusyError(DatabaseUnavailableError):
+    """Somebody else holds a lock for longer than syncd waits."""
+
+    exit_code = ExitCode.LEFT
+
+
 class UnreadableRowError(SyncdError):
     """A view raises an error over a row's data, for instance a failing cast.
 

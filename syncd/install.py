@@ -1,6 +1,7 @@
 """Putting the ledger into a database and taking it out, each in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -8,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from syncd.connections import Connections
 from syncd.database import Database, identifier, named, vetted
-from syncd.errors import SchemaMismatchError
+from syncd.errors import SchemaMismatchError, TableBusyError
 from syncd.share import shared
 
 _NOTE = "INSERT INTO syncd.migration (version, name) VALUES ({version}, {name});"
@@ -60,7 +61,7 @@ def migrations(done: Sequence[int] = ()) -> list[Script]:
 def ledger_grants(names: Names) -> Script:
     """Give the grants on the ledger for the daemon's role."""
     role = sql.Identifier(names.ledger_role or names.role)
-    return _script("grants.sql", role=role)
+    return script("grants.sql", role=role)
 
 
 def view_grants(names: Names) -> Script:
@@ -68,7 +69,7 @@ def view_grants(names: Names) -> Script:
     views = [identifier(names.confirmed), identifier(names.purchases)]
     dotted = (names.confirmed, names.purchases)
     schemas = sorted({name.rpartition(".")[0] or "public" for name in dotted})
-    return _script(
+    return script(
         "grants_views.sql",
         role=sql.Identifier(names.role),
         confirmed=views[0],
@@ -77,29 +78,53 @@ def view_grants(names: Names) -> Script:
     )
 
 
-def _script(title: str, **identifiers: sql.Composable) -> Script:
-    text = (shared("sql") / title).read_text(encoding="utf-8")
+def script(title: str, **identifiers: sql.Composable) -> Script:
+    """Take the file `title` of `sql/`, with identifiers for its braces."""
+    file = shared("sql")
+    for part in title.split("/"):
+        file /= part
+    text = file.read_text(encoding="utf-8")
     return Script(title, vetted(text).format(**identifiers))
 
 
-def install(connections: Connections, names: Names) -> list[str]:
+def install(
+    connections: Connections, names: Names, beside: Sequence[Script] = ()
+) -> list[str]:
     """Bring the ledger up to date and grant what the daemon needs.
 
     Args:
         connections: As roles that may create the ledger, and grant on the views.
         names: For whom, and which views; granted on only where they exist.
+        beside: More for the order database, all of it or nothing.
 
     Returns:
-        Titles of what was run, in order; run again, it changes nothing more.
+        Titles of the migrations that were run, in order.
+
+    Raises:
+        TableBusyError: The shop holds a lock; nothing was changed.
     """
     ledger, source = connections.ledger, connections.source
-    with ledger.transaction():
+    with _at_once(), connections.transaction():
         scripts = migrations(installed(ledger))
-        for script in [*scripts, ledger_grants(names)]:
-            ledger.run(script.statement)
+        for each in [*scripts, ledger_grants(names)]:
+            ledger.run(each.statement)
         if have_views(source, names):
             source.run(view_grants(names).statement)
-    return [script.title for script in scripts]
+        for each in beside:
+            source.run(each.statement)
+    return [each.title for each in scripts]
+
+
+@contextmanager
+def _at_once() -> Iterator[None]:
+    """Say what to do when a table of the shop's is not to be had for a moment."""
+    try:
+        yield
+    except TableBusyError as error:
+        raise TableBusyError(
+            "a table is in use by a transaction; nothing was changed",
+            "Run it again, best in a quiet moment; a shop that sells is not held up.",
+        ) from error
 
 
 def have_views(source: Database, names: Names) -> bool:
@@ -116,18 +141,36 @@ def installed(database: Database) -> list[int]:
     return [int(str(row[0])) for row in database.all(named("migrations"))]
 
 
-def uninstall(database: Database) -> None:
-    """Drop the ledger; the views and the schema they live in stay.
+def uninstall(connections: Connections) -> None:
+    """Drop triggers, outbox and ledger; the views and the schema they live in stay.
 
     Raises:
-        SchemaMismatchError: There is none.
+        SchemaMismatchError: There is no ledger.
+        TableBusyError: The shop holds a lock; nothing was changed.
     """
-    if not installed(database):
+    ledger, source = connections.ledger, connections.source
+    if not installed(ledger):
         raise SchemaMismatchError("there is no ledger", "Nothing was changed.")
-    with database.transaction():
-        database.run(uninstallation().statement)
+    with _at_once(), connections.transaction():
+        source.run(outbox_removal().statement)
+        ledger.run(uninstallation().statement)
+
+
+def stop_listening(source: Database) -> None:
+    """Drop triggers and outbox only.
+
+    Raises:
+        TableBusyError: The shop holds a lock; nothing was changed.
+    """
+    with _at_once(), source.transaction():
+        source.run(outbox_removal().statement)
 
 
 def uninstallation() -> Script:
-    """Give the SQL that `uninstall` runs."""
-    return _script("uninstall.sql")
+    """Give the SQL that removes the ledger."""
+    return script("uninstall.sql")
+
+
+def outbox_removal() -> Script:
+    """Give the SQL that removes the triggers and the outbox."""
+    return script("capture/uninstall.sql")

@@ -63,6 +63,20 @@ EVENTS: Mapping[str, Event] = {
         "table is not followed; no order was lost",
         "`syncd check`, then `syncd install --listen` or `--wal` again",
     ),
+    "listen.deaf": Event(
+        "warning",
+        ("reason",),
+        "no hints are heard, so the outbox is looked at every `poll_interval`; said "
+        "once, until hints are heard again",
+        "nothing, or let source.dsn reach PostgreSQL without a transaction pooler",
+    ),
+    "outbox.failed": Event(
+        "error",
+        ("faults",),
+        "the triggers could not note changes (counted since they were installed, or "
+        "since the last such line); the shop went on, the poll finds its orders",
+        "`syncd check`, then `syncd install --listen` again, which counts from 0",
+    ),
     "window.closed": Event(
         "debug", ("watermark", "orders"), "the watermark moved; late orders are in"
     ),

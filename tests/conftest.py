@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-from postgres import Cluster, cluster
+from postgres import SETTINGS, Cluster, cluster
 from shop import Shop
 
 _numbers = count(1)
@@ -30,3 +30,21 @@ def shop(database: str) -> Iterator[Shop]:
     opened = Shop.open(database)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def unprepared() -> Iterator[Cluster]:
+    """A server without prepared transactions, as PostgreSQL comes: it gives hints."""
+    with cluster({**SETTINGS, "max_prepared_transactions": "0"}) as running:
+        yield running
+
+
+@pytest.fixture
+def hinting(unprepared: Cluster) -> Iterator[Shop]:
+    """A small shop on it."""
+    name = f"t{next(_numbers)}"
+    unprepared.sql(f"CREATE DATABASE {name}")
+    opened = Shop.open(unprepared.dsn(name))
+    yield opened
+    opened.close()
+    unprepared.sql(f"DROP DATABASE {name} WITH (FORCE)")

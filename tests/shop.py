@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import psycopg
 from syncd.connections import Connections
 from syncd.database import Database
 from syncd.install import Names, install
+from syncd.source import Views
+from syncd.triggers import Target, Triggers
 
 TABLES = """
 CREATE TABLE orders (
@@ -63,6 +66,18 @@ class Shop:
             install(owners, names)
         owners.close()
         return shop
+
+    def listen(
+        self, *tables: str, owner: str | None = None, feed: str = "shop"
+    ) -> None:
+        """Put the triggers of `capture = "listen"` on tables."""
+        with closing(Database(owner or self.owner)) as source:
+            views = Views(source, "syncd.confirmed_orders", "syncd.purchases")
+            targets = [Target.parse(table) for table in tables or ["orders:id"]]
+            scripts = Triggers(source, feed, views).scripts(targets, self.role)
+            with source.transaction():
+                for script in scripts:
+                    source.run(script.statement)
 
     @property
     def state_dsn(self) -> str | None:

@@ -13,8 +13,9 @@ from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
-from syncd.errors import ExitCode, OrderUnknownError
+from syncd.errors import ExitCode, OrderUnknownError, SyncdError
 from syncd.feed import Feeds
+from syncd.outbox import Outbox
 from syncd.pulse import Pulse, read_pulse, read_reconciled, read_totals
 from syncd.rendering import rules_of
 from syncd.squeezely import encode
@@ -83,6 +84,7 @@ def status(settings: Settings, *, as_text: bool) -> None:
         reconciled = read_reconciled(connections.ledger, feed.feed_id)
         holders = _holders(settings, pulse, connections)
         proven = is_proven(settings, known(connections.ledger, settings))
+        outbox = _outbox(settings, connections)
     healthy = _is_healthy(pulse) and not reconciled.unexplained
     facts: dict[str, object] = {
         "feed": settings.feed,
@@ -101,6 +103,7 @@ def status(settings: Settings, *, as_text: bool) -> None:
         "endpoint_reason": pulse.endpoint_reason,
         "form_proven": proven,
         **totals,
+        **outbox,
         "watermark_held_by": holders,
         "unexplained": reconciled.unexplained,
         "reconciled": reconciled.sentences,
@@ -128,6 +131,19 @@ def _holders(
         f"pid {pid} {application or ''} since {started or 'unknown'}"
         for pid, application, _, started in holders
     ]
+
+
+def _outbox(settings: Settings, connections: Connections) -> dict[str, object]:
+    """Tell how the outbox stands, if there is one to look at."""
+    if settings.source.capture != "listen":
+        return {}
+    source = connections.source
+    outbox = Outbox(source, connections.primary or source, settings.feed)
+    try:
+        rows, faults = outbox.count(), outbox.condition().faults
+    except SyncdError as error:
+        return {"outbox": f"cannot be read: {error}"}
+    return {"outbox_rows": rows, "outbox_faults": faults}
 
 
 def _is_healthy(pulse: Pulse) -> bool:

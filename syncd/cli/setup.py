@@ -1,5 +1,6 @@
 """Setting up: write a configuration, create the ledger, take it out."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -13,14 +14,20 @@ from syncd.database import Database
 from syncd.errors import ConfigError
 from syncd.install import (
     Names,
+    Script,
     install,
+    installed,
     ledger_grants,
     migrations,
+    outbox_removal,
     role_of,
+    stop_listening,
     uninstall,
     uninstallation,
     view_grants,
 )
+from syncd.source import Views
+from syncd.triggers import Target, Triggers
 
 
 @click.command()
@@ -59,6 +66,13 @@ def init(out: Path) -> None:
     "--state-as", "state_owner", metavar="DSN", help="The same, for [state] dsn."
 )
 @click.option("--role", help="The daemon's role [default: the user of source.dsn].")
+@click.option(
+    "--listen",
+    "tables",
+    metavar="TABLE:KEYCOLUMN",
+    multiple=True,
+    help="Note changes of this table by triggers; may be repeated.",
+)
 def install_command(
     settings: Settings,
     *,
@@ -66,21 +80,58 @@ def install_command(
     owner: str | None,
     state_owner: str | None,
     role: str | None,
+    tables: tuple[str, ...],
 ) -> None:
     """Create or upgrade the ledger, and grant the daemon what it needs.
 
-    Run it again after the views were created: it grants SELECT on them.
+    Run it again after the views were created: it grants SELECT on them. For
+    capture = "listen", name each table whose changes can confirm an order.
 
+    \b
     Example: syncd install --as "postgresql://postgres@/shop" --role syncd
-    """
+             syncd install --as … --listen orders:id --listen payments:order_id
+    """  # noqa: D301  # click's mark for "do not rewrap"
     names = _names(settings, role)
-    if only_print:
-        for script in [*migrations(), ledger_grants(names), view_grants(names)]:
-            click.echo(f"-- {script.title}\n{script.statement.as_string()}")
-        return
+    targets = [Target.parse(table) for table in tables]
     with closing(_owners(settings, owner, state_owner)) as owners:
-        done = install(owners, names)
+        triggers = _triggers(settings, owners, names, targets)
+        if only_print:
+            _print_scripts(_all_scripts(owners, names, triggers))
+            return
+        done = install(owners, names, triggers)
     click.echo(f"ledger: {', '.join(done) or 'up to date'}; grants for {names.role}")
+    for target in targets:
+        click.echo(f"listening to {target.shown}, by its column {target.key}")
+    if targets and settings.source.capture != "listen":
+        click.echo('next: set source.capture = "listen", then syncd check')
+
+
+def _triggers(
+    settings: Settings, owners: Connections, names: Names, targets: Sequence[Target]
+) -> list[Script]:
+    """Compose the triggers for tables that were found in the order database."""
+    if not targets:
+        return []
+    views = Views(owners.source, names.confirmed, names.purchases)
+    return Triggers(owners.source, settings.feed, views).scripts(targets, names.role)
+
+
+def _all_scripts(
+    owners: Connections, names: Names, triggers: Sequence[Script]
+) -> list[Script]:
+    """List what a DBA would run in the order database, for triggers what is new."""
+    if triggers and not owners.is_one:
+        return list(triggers)
+    done = installed(owners.ledger) if triggers else ()
+    grants = [ledger_grants(names), view_grants(names)]
+    return [*migrations(done), *grants, *triggers]
+
+
+def _print_scripts(scripts: Sequence[Script]) -> None:
+    click.echo("BEGIN;")
+    for script in scripts:
+        click.echo(f"-- {script.title}\n{script.statement.as_string()}")
+    click.echo("COMMIT;")
 
 
 def _owners(
@@ -117,6 +168,9 @@ def _names(settings: Settings, role: str | None) -> Names:
     "--state-as", "state_owner", metavar="DSN", help="The same, for [state] dsn."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--listen", "only_listen", is_flag=True, help="Only the triggers and the outbox."
+)
 def uninstall_command(
     settings: Settings,
     *,
@@ -124,14 +178,18 @@ def uninstall_command(
     owner: str | None,
     state_owner: str | None,
     yes: bool,
+    only_listen: bool,
 ) -> None:
-    """Drop the ledger with all it knows; your views stay."""
-    script = uninstallation()
+    """Drop triggers, outbox and ledger with all it knows; your views stay."""
     if only_print:
-        click.echo(script.statement.as_string())
+        _print_scripts([outbox_removal(), *([] if only_listen else [uninstallation()])])
         return
-    if not yes:
+    if not yes and not only_listen:
         click.confirm("Forget which orders were sent?", abort=True)
     with closing(_owners(settings, owner, state_owner)) as owners:
-        uninstall(owners.ledger)
+        if only_listen:
+            stop_listening(owners.source)
+            click.echo("triggers and outbox are gone; the ledger is still there")
+            return
+        uninstall(owners)
     click.echo("the ledger is gone; the views are still there")

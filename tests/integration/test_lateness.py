@@ -8,8 +8,9 @@ import pytest
 from ledgers import Started
 from shop import Shop
 
-from syncd.check import Finding, run_checks
+from syncd.check import run_checks
 from syncd.config import load
+from syncd.finding import Finding
 from syncd.lateness import skew
 
 pytestmark = pytest.mark.db

@@ -259,3 +259,32 @@ def test_the_daemon_reads_a_standby_and_stays_through_its_promotion(
         assert daemon.wait(15) == 0
         assert {sandbox.book.posts(order) for order in orders} == {1}
     assert "source.unproven" not in log.read_text()
+
+
+def test_the_daemon_listens_through_the_primary_and_reads_the_standby(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """Rows show on the standby with their orders; they go where the shop writes."""
+    pair.shop.listen("orders:id")
+    pair.in_step()
+    with Sandbox() as sandbox:
+        reading = {
+            "capture": "listen",
+            "dsn": pair.standby_dsn,
+            "primary_dsn": pair.shop.dsn,
+        }
+        config = pair.shop.configure(tmp_path, sandbox.endpoint, reading)
+        daemon = pair.shop.start(config)
+        log = config.with_suffix(".log")
+        wait_until(lambda: "daemon.started" in log.read_text(), 30)
+        pair.shop.confirm(1)
+        wait_until(lambda: sandbox.book.totals.orderids == 1, 30)
+        orders = pair.shop.confirm(30)
+        wait_until(lambda: sandbox.book.totals.orderids == 31, 10)
+        empty = "SELECT count(*) FROM syncd.outbox"
+        wait_until(lambda: pair.shop.value(empty) == 0)
+        daemon.terminate()
+        assert daemon.wait(15) == 0
+        assert {sandbox.book.posts(order) for order in orders} == {1}
+    captures = "SELECT count(*) FROM syncd.ledger WHERE capture = 'listen'"
+    assert int(str(pair.shop.ledger(captures)[0][0])) >= 30

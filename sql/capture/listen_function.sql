@@ -1,0 +1,59 @@
+-- Notes which orders a statement touched. It can neither break nor block the statement:
+-- whatever fails here is counted and passed over, after 20 ms at most for each lock.
+-- Fixed SQL, so that each session plans it once; format() takes a key's text from its
+-- type, never from a cast that somebody else may define and this role would run.
+
+CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '20ms'
+AS $listen$
+DECLARE
+    lowest  text;
+    highest text;
+BEGIN
+    SELECT min(t.order_key), max(t.order_key)
+      INTO lowest, highest
+      FROM (SELECT format('%s', n.{key}) COLLATE "C" AS order_key
+              FROM touched AS n
+             WHERE n.{key} IS NOT NULL) AS t;
+    -- Nothing, or what this very transaction has just noted: then no row either, and no
+    -- transaction id, which the block that catches errors needs as soon as it writes.
+    IF lowest IS NULL
+       OR (lowest = highest AND current_setting('syncd.touched', true)
+                                = {feed} || ' ' || lowest) THEN
+        RETURN NULL;
+    END IF;
+    IF lowest = highest THEN
+        INSERT INTO syncd.outbox (feed, order_key) VALUES ({feed}, lowest);
+        PERFORM set_config('syncd.touched', {feed} || ' ' || lowest, true);
+    ELSE
+        INSERT INTO syncd.outbox (feed, order_key)
+        SELECT DISTINCT {feed}, format('%s', n.{key})
+          FROM touched AS n
+         WHERE n.{key} IS NOT NULL;
+    END IF;
+    -- A hint for the daemon, from at most two transactions at a time: commits with a
+    -- NOTIFY wait for each other. PREPARE TRANSACTION would fail after one, and COMMIT
+    -- when the server's queue of them is full.
+    IF current_setting('max_prepared_transactions') = '0'
+       AND pg_notification_queue_usage() < 0.5
+       AND (pg_try_advisory_xact_lock(1937337956, {slot})
+            OR pg_try_advisory_xact_lock(1937337956, {slot} + 1)) THEN
+        PERFORM pg_notify({channel}, '');
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    BEGIN
+        IF nextval('syncd.outbox_fault') % 100 = 1 THEN
+            RAISE LOG 'syncd: a change of % was not noted (SQLSTATE %)',
+                TG_TABLE_NAME, SQLSTATE;
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        NULL;
+    END;
+    RETURN NULL;
+END
+$listen$;
+REVOKE ALL ON FUNCTION {function}() FROM PUBLIC;

@@ -1,0 +1,10 @@
+-- Statement triggers on one table: a bulk update runs each of them once. A busy table is
+-- not waited for; below deadlock_timeout, so that no session of the shop's is the victim.
+
+SET LOCAL lock_timeout = '500ms';
+CREATE OR REPLACE TRIGGER {on_insert}
+    AFTER INSERT ON {table} REFERENCING NEW TABLE AS touched
+    FOR EACH STATEMENT EXECUTE FUNCTION {function}({feed}, {key});
+CREATE OR REPLACE TRIGGER {on_update}
+    AFTER UPDATE ON {table} REFERENCING NEW TABLE AS touched
+    FOR EACH STATEMENT EXECUTE FUNCTION {function}({feed}, {key});

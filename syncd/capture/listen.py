@@ -1,0 +1,174 @@
+"""Capture by listening: the shop's own transactions say which orders they touched.
+
+The invariant: a row of the outbox goes only once its order is in the ledger, or is not
+confirmed; the change that confirms it touches it again (ADR-0007).
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from syncd.capture.follower import Followed
+from syncd.capture.hints import Hints
+from syncd.core.vigil import Vigil
+from syncd.errors import SyncdError, UnreadableRowError
+from syncd.ledger import Capture, Ledger
+from syncd.log import Log
+from syncd.outbox import Outbox, Touch
+from syncd.source import Source
+
+PAGE = 1000
+"""Rows of the outbox that are taken at once."""
+
+IDLE_SECONDS = 5.0
+"""How often the outbox is looked at when nothing happens."""
+
+INSPECTION_SECONDS = 30.0
+"""How often faults are counted, and whether hints are heard is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What touched orders are admitted by.
+
+    Attributes:
+        source: The views, on the outbox's reader.
+        ledger: Where the orders go.
+        floor_at: Orders stamped at or before it were there before the feed's start.
+        size: Orders that a batch may hold.
+        spans_outbox: Whether one transaction holds ledger and outbox.
+    """
+
+    source: Source
+    ledger: Ledger
+    floor_at: datetime
+    size: int
+    spans_outbox: bool
+
+
+class Listen:
+    """Takes touched orders out of the outbox; a `Follower`.
+
+    Args:
+        outbox: The feed's rows.
+        hints: Says when to look at once.
+        intake: Where to.
+        log: Is told of faults, and once when no hints are heard.
+        deaf_seconds: How often to look at least while no hints are heard.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        hints: Hints,
+        intake: Intake,
+        log: Log,
+        *,
+        deaf_seconds: float,
+    ) -> None:
+        self._outbox = outbox
+        self._hints = hints
+        self._intake = intake
+        self._log = log
+        self._deaf_seconds = min(deaf_seconds, IDLE_SECONDS)
+        self._vigil = Vigil()
+        self._inspect_at = float("-inf")
+        self._faults = 0
+        self._may_prepare = False
+        self._is_deaf = False
+
+    @property
+    def capture(self) -> Capture:
+        """Its name in the ledger."""
+        return "listen"
+
+    def step(self, seconds: float) -> Followed:
+        """Wait for a hint or until it is time to look, then take one page.
+
+        Raises:
+            SyncdError: The database failed, or no order of the page can be read; what
+                was not taken is still in the outbox.
+        """
+        try:
+            return self._step(seconds)
+        except SyncdError:
+            # So that an outage is noticed before the ear is blamed for it.
+            self._inspect_at = float("-inf")
+            raise
+
+    def close(self) -> None:
+        """Stop listening for hints."""
+        self._hints.close()
+
+    def _step(self, seconds: float) -> Followed:
+        now = time.monotonic()
+        if now >= self._inspect_at:
+            self._inspect()
+            self._inspect_at = now + INSPECTION_SECONDS
+        if self._hints.wait(min(seconds, self._vigil.seconds(now))):
+            self._vigil.hinted()
+        self._say_if_deaf()
+        if self._vigil.seconds(time.monotonic()) > 0:
+            return Followed()
+        return self._look()
+
+    def _inspect(self) -> None:
+        condition = self._outbox.condition()
+        self._may_prepare = condition.may_prepare
+        if condition.faults > self._faults:
+            self._log.emit("outbox.failed", faults=condition.faults - self._faults)
+        self._faults = condition.faults
+        self._hints.probe()
+
+    def _say_if_deaf(self) -> None:
+        fault = self._hints.fault
+        if self._may_prepare:
+            fault = "max_prepared_transactions is not 0, so the triggers send no hints"
+        if fault and not self._is_deaf:
+            self._log.emit("listen.deaf", reason=fault)
+        self._is_deaf = fault is not None
+
+    def _look(self) -> Followed:
+        started = time.monotonic()
+        page = self._outbox.read(PAGE)
+        took = time.monotonic() - started
+        unread: list[UnreadableRowError] = []
+        orders, taken = self._take(page, unread) if page else (0, 0)
+        now = time.monotonic()
+        if taken:
+            self._vigil.found(now, took, is_all=len(page) < PAGE)
+        else:
+            longest = self._deaf_seconds if self._is_deaf else IDLE_SECONDS
+            self._vigil.found_nothing(now, took, longest)
+        if unread and not taken:
+            raise unread[0]
+        return Followed(orders, [touch.key for touch in page])
+
+    def _take(
+        self, page: Sequence[Touch], unread: list[UnreadableRowError]
+    ) -> tuple[int, int]:
+        """Take rows, those of unreadable orders excepted; count orders and rows."""
+        try:
+            return self._take_together(page)
+        except UnreadableRowError as error:
+            if len(page) == 1:
+                unread.append(error)
+                return 0, 0
+        middle = len(page) // 2
+        first = self._take(page[:middle], unread)
+        second = self._take(page[middle:], unread)
+        return first[0] + second[0], first[1] + second[1]
+
+    def _take_together(self, page: Sequence[Touch]) -> tuple[int, int]:
+        """Take rows in one transaction, or the ledger's first: a crash repeats it."""
+        intake, taken = self._intake, 0
+        keys = list({touch.key: None for touch in page})
+        with intake.ledger.admission():
+            found = intake.source.of_keys(keys, intake.floor_at)
+            admitted = intake.ledger.admit(found, self.capture, size=intake.size)
+            if intake.spans_outbox:
+                taken = self._outbox.discard(page)
+        if not intake.spans_outbox:
+            taken = self._outbox.discard(page)
+        return admitted.orders, taken

@@ -1,0 +1,45 @@
+"""When to look at the outbox: at a hint, soon after it again, ever more rarely then."""
+
+SOON_SECONDS = 0.01
+"""After something was found: who commits just after it may have sent no hint."""
+
+GROWTH = 2.5
+"""Each look that finds nothing makes the wait for the next one so much longer."""
+
+REST = 4
+"""After a look the database has so many times its duration for others."""
+
+
+class Vigil:
+    """The time of the next look; times are seconds of any one clock."""
+
+    def __init__(self) -> None:
+        self._wait = SOON_SECONDS
+        self._rested_at = self._look_at = float("-inf")
+
+    def seconds(self, now: float) -> float:
+        """Tell how long to wait before the next look; 0.0 when it is due."""
+        return max(0.0, self._look_at - now)
+
+    def hinted(self) -> None:
+        """Note a hint: look as soon as the database had its rest."""
+        self._wait = SOON_SECONDS
+        self._look_at = min(self._look_at, self._rested_at)
+
+    def found(self, now: float, took: float, *, is_all: bool) -> None:
+        """Note a look of `took` seconds that found something; perhaps not yet all."""
+        self._wait = SOON_SECONDS * GROWTH
+        self._rested_at = now + took * REST
+        self._look_at = now + SOON_SECONDS if is_all else now
+
+    def found_nothing(self, now: float, took: float, longest: float) -> None:
+        """Note a look of `took` seconds without a find.
+
+        Args:
+            now: When it ended.
+            took: How long it took.
+            longest: How long the next one may be put off.
+        """
+        self._rested_at = now + took * REST
+        self._look_at = max(now + min(self._wait, longest), self._rested_at)
+        self._wait = min(self._wait * GROWTH, longest)

@@ -1,0 +1,221 @@
+"""`syncd install --listen` and what else an operator does with it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from shop import Shop
+
+pytestmark = pytest.mark.db
+
+Syncd = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def config(shop: Shop, tmp_path: Path) -> Path:
+    """A configuration that listens."""
+    return shop.configure(tmp_path, "http://127.0.0.1:1/track", {"capture": "listen"})
+
+
+@pytest.fixture
+def syncd(config: Path) -> Syncd:
+    """Run a command with it."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "syncd", *arguments, "--config", str(config)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
+        )
+
+    return run
+
+
+def left(shop: Shop) -> list[tuple[object, ...]]:
+    """List what an installation would have left in the shop's database."""
+    return shop.rows(
+        "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal UNION ALL "
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'syncd'::regnamespace "
+        "UNION ALL SELECT relname FROM pg_class WHERE relname LIKE 'outbox%'"
+    )
+
+
+def test_tables_are_listened_to_and_let_go_again(shop: Shop, syncd: Syncd) -> None:
+    """Orders and payments of one shop; what is taken out leaves nothing behind."""
+    shop.sql('CREATE TABLE "Pay.ments" ("Order" int, state text)')
+    tables = ("--listen", "public.orders:id", "--listen", '"Pay.ments":Order')
+    printed = syncd("install", "--as", shop.owner, *tables, "--print").stdout
+    assert left(shop) == []
+    assert printed.startswith("BEGIN;")
+    done = syncd("install", "--as", shop.owner, *tables)
+    assert done.returncode == 0, done.stderr
+    assert "listening to public.orders, by its column id" in done.stdout
+    shop.confirm(1)
+    shop.sql("INSERT INTO \"Pay.ments\" VALUES (77, 'paid')")
+    keys = "SELECT order_key FROM syncd.outbox ORDER BY ctid"
+    assert shop.rows(keys) == [("1",), ("77",)]
+    assert syncd("install", "--as", shop.owner, *tables).returncode == 0
+    assert shop.rows(keys) == [("1",), ("77",)]
+    let_go = syncd("uninstall", "--listen", "--as", shop.owner)
+    assert let_go.returncode == 0, let_go.stderr
+    assert left(shop) == []
+    assert shop.value("SELECT to_regclass('syncd.ledger')") is not None
+    shop.confirm(1)
+    shop.sql(printed)  # by the DBA, as it was shown
+    shop.confirm(1)
+    assert shop.rows(keys) == [("3",)]
+    gone = syncd("uninstall", "--yes", "--as", shop.owner)
+    assert gone.returncode == 0, gone.stderr
+    assert left(shop) == []
+    shop.confirm(1)
+
+
+AWAY = (
+    "CREATE FOREIGN DATA WRAPPER far; CREATE SERVER far FOREIGN DATA WRAPPER far; "
+    "CREATE TABLE split (id bigint) PARTITION BY LIST (id); "
+    "CREATE FOREIGN TABLE away PARTITION OF split DEFAULT SERVER far"
+)
+SPLIT = (
+    "CREATE TABLE split (id bigint) PARTITION BY LIST (id); "
+    "CREATE TABLE part PARTITION OF split DEFAULT"
+)
+DBA = (
+    "CREATE ROLE {role}_dba LOGIN; GRANT CREATE ON DATABASE {database} TO {role}_dba; "
+    "GRANT ALL ON ALL TABLES IN SCHEMA syncd TO {role}_dba; "
+    "ALTER SCHEMA syncd OWNER TO {role}_dba"
+)
+BAD: list[tuple[str, str, list[str], int]] = [
+    ("", "orders", ["'orders'", "TABLE:KEYCOLUMN", "orders:id"], 78),
+    ("", "orders:", ["TABLE:KEYCOLUMN"], 78),
+    ("", "no_such:id", ["no table no_such", "case"], 78),
+    ("", "nowhere.orders:id", ["no table nowhere.orders"], 78),
+    ("", "Orders:id", ["no table Orders"], 78),
+    ("", "orders:number", ["no column number", "confirmed_at, email, id"], 78),
+    ("", "orders:email", ["orders.email is text", "is int8", "same key"], 78),
+    ("CREATE VIEW shown AS SELECT * FROM orders", "shown:id", ["is a view"], 78),
+    (AWAY, "split:id", ["public.away is a foreign table", "below split"], 78),
+    (SPLIT, "split:id --listen part:id", ["part twice"], 78),
+    (DBA, "orders:id --as-dba", ["may not put triggers on public.orders",
+                            "GRANT TRIGGER"], 77),
+    ("DROP VIEW syncd.confirmed_orders", "orders:id",
+     ["confirmed_orders is missing", "template.sql"], 78),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "what", "words", "code"), BAD)
+def test_what_cannot_be_listened_to_is_said_and_nothing_is_installed(
+    shop: Shop, syncd: Syncd, before: str, what: str, words: list[str], code: int
+) -> None:
+    """One line and the next step; a good table beside it is left alone as well."""
+    name = shop.value("SELECT current_database()")
+    if before:
+        shop.sql(before.replace("{role}", shop.role).replace("{database}", str(name)))
+    shop.sql("CREATE TABLE good (id bigint)")
+    owner = shop.owner
+    if what.endswith(" --as-dba"):
+        owner = make_conninfo(shop.owner, user=f"{shop.role}_dba")
+        what = what.removesuffix(" --as-dba")
+        good: tuple[str, ...] = ()
+    else:
+        good = ("--listen", "good:id")
+    done = syncd("install", "--as", owner, *good, "--listen", *what.split())
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert left(shop) == []
+
+
+def test_a_table_in_use_is_not_waited_for_long(shop: Shop, syncd: Syncd) -> None:
+    """The shop goes on; nothing is half-installed; run it again."""
+    shop.sql("CREATE TABLE payments (order_id bigint)")
+    with psycopg.connect(shop.owner) as till:
+        till.execute("INSERT INTO payments VALUES (1)")
+        tables = ("--listen", "orders:id", "--listen", "payments:order_id")
+        done = syncd("install", "--as", shop.owner, *tables)
+        assert done.returncode == 75, done.stderr
+        assert "nothing was changed" in done.stderr
+        assert left(shop) == []
+    assert syncd("install", "--as", shop.owner, *tables).returncode == 0
+
+
+def found(syncd: Syncd, subject: str) -> list[tuple[str, str, str]]:
+    """Give what `check` finds about a subject: severity, message, next step."""
+    listed = json.loads(syncd("check", "--json").stdout)
+    return [
+        (f["severity"], f["message"], f["next_step"])
+        for f in listed
+        if f["subject"] == subject
+    ]
+
+
+def test_check_sees_what_the_triggers_miss(shop: Shop, syncd: Syncd) -> None:
+    """Not there, disabled, halved, escaped from, without rights, in the wrong mode."""
+    assert found(syncd, "outbox")[0][:2] == ("error", "is not there")
+    shop.sql(
+        "CREATE TABLE sales (id bigint) PARTITION BY LIST (id); "
+        "CREATE TABLE sales_1 PARTITION OF sales FOR VALUES IN (1)"
+    )
+    shop.listen("orders:id", "sales:id")
+    assert found(syncd, "triggers on orders") == [("ok", "changes are noted", "")]
+    assert found(syncd, "triggers on sales_1") == [("ok", "changes are noted", "")]
+    assert found(syncd, "outbox")[-1][1] == "0 rows wait to be taken"
+    shop.sql("CREATE TABLE sales_2 PARTITION OF sales FOR VALUES IN (2)")
+    assert found(syncd, "triggers on sales_2")[0][0] == "warning"
+    shop.sql("ALTER TABLE orders ENABLE TRIGGER USER")
+    assert (
+        "but not for session_replication_role"
+        in found(syncd, "triggers on orders")[0][1]
+    )
+    shop.sql("ALTER TABLE orders DISABLE TRIGGER syncd_update_shop")
+    severity, message, step = found(syncd, "triggers on orders")[0]
+    assert (severity, message) == ("error", "its trigger syncd_update_shop is disabled")
+    shop.sql(step)
+    assert found(syncd, "triggers on orders")[0][0] == "ok"
+    shop.sql("DROP TRIGGER syncd_insert_shop ON orders")
+    assert found(syncd, "triggers on orders")[0][:2] == (
+        "error",
+        "one of its two triggers is gone",
+    )
+    shop.sql(f"REVOKE DELETE ON syncd.outbox FROM {shop.role}")
+    assert ("error", "this role may not take rows out of it") in [
+        f[:2] for f in found(syncd, "outbox")
+    ]
+
+
+def test_faults_and_what_waits_are_shown(shop: Shop, syncd: Syncd) -> None:
+    """By `status` and by `check`; installing again begins at 0."""
+    assert "capture" not in syncd("status").stderr
+    shop.listen("orders:id")
+    syncd("run", "--once")
+    shop.confirm(1)
+    shop.sql("ALTER TABLE syncd.outbox ADD CHECK (order_key = '') NOT VALID")
+    shop.confirm(1)
+    shop.sql("ALTER TABLE syncd.outbox DROP CONSTRAINT outbox_order_key_check")
+    facts = json.loads(syncd("status", "--json").stdout)
+    assert (facts["outbox_rows"], facts["outbox_faults"]) == (1, 1)
+    assert "1 changes could not be noted" in found(syncd, "outbox")[0][1]
+    shop.listen("orders:id")
+    assert json.loads(syncd("status", "--json").stdout)["outbox_faults"] == 0
+    shop.sql("DROP TABLE syncd.outbox")
+    assert "cannot be read" in json.loads(syncd("status", "--json").stdout)["outbox"]
+
+
+def test_an_outbox_that_nobody_empties_is_noticed(
+    shop: Shop, syncd: Syncd, config: Path
+) -> None:
+    """The capture was changed back, the triggers stayed."""
+    shop.listen("orders:id")
+    config.write_text(config.read_text().replace('"listen"', '"poll"'))
+    severity, message, step = found(syncd, "outbox")[0]
+    assert severity == "warning"
+    assert "nobody takes the rows out" in message
+    assert "syncd uninstall --listen" in step

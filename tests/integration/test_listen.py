@@ -1,0 +1,595 @@
+"""Capture by listening: what is taken out of the outbox, when, and what if not."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from pooler import Pooler
+from postgres import Cluster, cluster, wait_until
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from shop import Shop
+from typing_extensions import override
+
+from syncd import watch
+from syncd.capture import hints, listen
+from syncd.capture.hints import Hints
+from syncd.capture.listen import Intake, Listen
+from syncd.capture.poll import Poll
+from syncd.connections import Connections
+from syncd.database import Database
+from syncd.errors import DatabaseUnavailableError, UnreadableRowError
+from syncd.feed import Feeds
+from syncd.ledger import Ledger
+from syncd.log import Log
+from syncd.outbox import Outbox, Touch
+from syncd.reaction import Reactions
+from syncd.sandbox import Sandbox
+from syncd.source import Source
+from syncd.transactions import Transactions
+from syncd.watch import Watch
+from syncd.worker import Bell
+
+pytestmark = pytest.mark.db
+
+NAMES = ("syncd.confirmed_orders", "syncd.purchases")
+ORDER = "INSERT INTO orders (confirmed_at) VALUES ({}) RETURNING id::text"
+SOON = 1.0
+"""Seconds; the outbox is looked at unasked every 5."""
+
+
+@dataclass
+class Notes(Log):
+    """Keeps what is logged."""
+
+    lines: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__("shop")
+
+    @override
+    def emit(self, event: str, **fields: object) -> None:
+        self.lines.append((event, fields))
+
+    def of(self, event: str) -> list[Mapping[str, object]]:
+        return [fields for name, fields in self.lines if name == event]
+
+
+class Ear:
+    """A started feed that listens, in the test's own process."""
+
+    def __init__(self, shop: Shop, *, hear: str | None = None) -> None:
+        self.shop = shop
+        source = Database(shop.dsn, application_name="syncd/shop/listen")
+        ledger = Database(shop.state_dsn) if shop.state_dsn else source
+        self.ear = Database(hear or shop.dsn, application_name="syncd/shop/hints")
+        self.connections = Connections(source, ledger)
+        self.source = Source(source, *NAMES, beside_ledger=self.connections.is_one)
+        self.feed = Feeds(self.connections, "shop").start(
+            self.source, timedelta(seconds=5)
+        )
+        self.ledger = Ledger(ledger, self.feed.feed_id)
+        self.notes = Notes()
+        self.outbox = Outbox(source, source, "shop")
+        self.listen = self.make(self.outbox)
+
+    def make(self, outbox: Outbox) -> Listen:
+        intake = Intake(
+            self.source,
+            self.ledger,
+            self.feed.floor_at,
+            100,
+            spans_outbox=self.connections.is_one,
+        )
+        return Listen(
+            outbox,
+            Hints(self.ear, self.connections.source, "shop"),
+            intake,
+            self.notes,
+            deaf_seconds=0.1,
+        )
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Step until something holds."""
+
+        def holds() -> bool:
+            self.listen.step(0.05)
+            return bool(condition())
+
+        wait_until(holds)
+
+    def take(self, orders: int) -> float:
+        """Step until so many orders come at once; tell how long that took."""
+        started = time.monotonic()
+        wait_until(lambda: self.listen.step(0.05).orders == orders)
+        return time.monotonic() - started
+
+    def settle(self) -> None:
+        """Step until nothing is in the outbox."""
+        self.until(lambda: not self.outbox.count())
+
+    def calm(self) -> None:
+        """Step until the next look is far away."""
+        self.until(lambda: self.next_look_seconds() > 2.5)
+
+    def next_look_seconds(self) -> float:
+        return float(vars(self.listen)["_vigil"].seconds(time.monotonic()))
+
+    def taken(self) -> list[str]:
+        rows = self.shop.ledger(
+            "SELECT order_key FROM syncd.ledger WHERE capture = 'listen' "
+            "ORDER BY order_key::bigint"
+        )
+        return [str(row[0]) for row in rows]
+
+    def close(self) -> None:
+        self.listen.close()
+        self.connections.close()
+        self.ear.close()
+
+
+@pytest.fixture
+def ear(shop: Shop) -> Iterator[Ear]:
+    """On a server that may prepare transactions, so without hints."""
+    shop.listen("orders:id")
+    made = Ear(shop)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hearing(hinting: Shop) -> Iterator[Ear]:
+    hinting.listen("orders:id")
+    made = Ear(hinting)
+    yield made
+    made.close()
+
+
+# Which orders
+
+
+def test_what_the_shop_confirms_is_taken_and_the_outbox_is_empty(ear: Ear) -> None:
+    """Each once, also when its row is touched again."""
+    ear.shop.confirm(250)
+    ear.shop.sql("UPDATE orders SET total = 3 WHERE id < 20")
+    ear.settle()
+    assert len(ear.taken()) == 250
+    ear.shop.sql("UPDATE orders SET total = 4")
+    ear.settle()
+    assert ear.shop.value("SELECT sum(orders) FROM syncd.batch") == 250
+
+
+def test_more_than_a_page_is_taken(ear: Ear) -> None:
+    """Page after page, without a pause."""
+    ear.shop.confirm(2 * listen.PAGE + 500)
+    sizes = [len(ear.listen.step(0).keys) for _ in range(3)]
+    assert sizes == [listen.PAGE, listen.PAGE, 500]
+    assert len(ear.taken()) == 2500
+
+
+def test_who_commits_late_is_taken(ear: Ear) -> None:
+    """There is no position that could have passed it."""
+    with psycopg.connect(ear.shop.owner) as till:
+        till.execute(ORDER.format("now()").encode())
+        ear.shop.confirm(5)
+        ear.settle()
+        assert ear.taken() == ["2", "3", "4", "5", "6"]
+        till.commit()
+    wait_until(lambda: ear.listen.step(0.05).orders == 1)
+    assert ear.taken() == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_any_clock_will_do(ear: Ear) -> None:
+    """A stamp days off is nothing to it; only what was there before is not sent."""
+    floor = ear.feed.floor_at.isoformat()
+    ear.shop.sql(ORDER.format(f"'{floor}'::timestamptz - interval '1 s'"))
+    ear.shop.sql(ORDER.format(f"'{floor}'::timestamptz + interval '1 ms'"))
+    ear.shop.sql(ORDER.format("now() + interval '3 days'"))
+    ear.settle()
+    assert ear.taken() == ["2", "3"]
+
+
+def test_an_edit_of_an_ancient_order_sends_nothing(ear: Ear) -> None:
+    """It was confirmed before the feed began."""
+    ear.shop.sql(ORDER.format("now() - interval '2 years'"))
+    ear.shop.sql("UPDATE orders SET email = 'other@example.com'")
+    ear.settle()
+    assert ear.taken() == []
+
+
+def test_the_change_that_confirms_an_order_brings_it(shop: Shop) -> None:
+    """Wherever that is: here an order counts once it is paid."""
+    shop.sql(
+        "CREATE TABLE payments (order_id bigint, state text); "
+        "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
+        "SELECT o.id AS order_key, o.confirmed_at FROM orders AS o "
+        "JOIN payments AS p ON p.order_id = o.id WHERE p.state = 'paid'; "
+        f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}"
+    )
+    shop.listen("orders:id", "payments:order_id")
+    with closing(Ear(shop)) as ear:
+        shop.confirm(2)
+        shop.sql("INSERT INTO payments VALUES (1, 'begun'), (2, 'begun')")
+        ear.settle()
+        assert ear.taken() == []
+        shop.sql("UPDATE payments SET state = 'paid' WHERE order_id = 2")
+        ear.settle()
+        assert ear.taken() == ["2"]
+
+
+def test_one_order_that_cannot_be_read_holds_no_other_up(shop: Shop) -> None:
+    """It stays in the outbox and is named, until its row or the view is mended."""
+    shop.listen("orders:id")
+    shop.sql(
+        "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
+        "SELECT id AS order_key, confirmed_at + (1 / (id - 3) * interval '0') "
+        f"AS confirmed_at FROM orders; GRANT SELECT ON syncd.confirmed_orders "
+        f"TO {shop.role}"
+    )
+    with closing(Ear(shop)) as ear:
+        shop.confirm(5)
+        assert ear.listen.step(0).orders == 4
+        assert ear.taken() == ["1", "2", "4", "5"]
+        with pytest.raises(UnreadableRowError):
+            wait_until(lambda: ear.listen.step(0.05).orders)
+        shop.sql("UPDATE orders SET id = DEFAULT WHERE id = 3")
+        ear.settle()
+        assert ear.taken() == ["1", "2", "4", "5", "6"]
+
+
+# Crashes, and others at the same time
+
+
+class Breaking(Outbox):
+    """Breaks off before rows are deleted."""
+
+    @override
+    def discard(self, touches: object) -> int:
+        raise DatabaseUnavailableError("gone", "")
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Cluster]:
+    """A second server, for ledgers."""
+    with cluster() as running:
+        yield running
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["beside", "apart"])
+def test_a_crash_between_ledger_and_outbox_takes_an_order_once(
+    database: str, elsewhere: Cluster, *, apart: bool
+) -> None:
+    """The ledger goes first; what is left in the outbox is known to it then."""
+    name = str(conninfo_to_dict(database)["dbname"])
+    state = None
+    if apart:
+        elsewhere.sql(f"CREATE DATABASE {name}")
+        elsewhere.sql(f"CREATE ROLE role_{name} LOGIN")
+        state = elsewhere.dsn(name)
+    shop = Shop.open(database, state=state)
+    shop.listen("orders:id")
+    with closing(Ear(shop)) as ear:
+        shop.confirm(3)
+        source = ear.connections.source
+        with pytest.raises(DatabaseUnavailableError):
+            ear.make(Breaking(source, source, "shop")).step(0)
+        assert len(ear.taken()) == (3 if apart else 0)
+        assert ear.outbox.count() == 3
+        ear.settle()
+        assert len(ear.taken()) == 3
+        assert shop.ledger("SELECT sum(orders) FROM syncd.batch") == [(3,)]
+
+
+def test_two_daemons_take_each_order_once(ear: Ear) -> None:
+    """None is lost between them, none counted twice."""
+    with closing(Ear(ear.shop)) as other, ThreadPoolExecutor() as pool:
+        stop = threading.Event()
+
+        def follow(each: Ear) -> int:
+            orders = 0
+            while not stop.is_set():
+                orders += each.listen.step(0.01).orders
+            return orders
+
+        follows = [pool.submit(follow, each) for each in (ear, other)]
+        for _ in range(100):
+            ear.shop.confirm(3)
+        with closing(Database(ear.shop.owner)) as owner:
+            waiting = Outbox(owner, owner, "shop")
+            wait_until(lambda: not waiting.count())
+        stop.set()
+        assert sum(each.result() for each in follows) == 300
+    assert len(ear.taken()) == 300
+    assert ear.shop.value("SELECT sum(orders) FROM syncd.batch") == 300
+
+
+def test_a_row_that_took_anothers_place_is_not_discarded(ear: Ear) -> None:
+    """Places are used again; who wrote the row tells."""
+    ear.shop.confirm(1)
+    (read,) = ear.outbox.read(10)
+    ear.shop.sql("DELETE FROM syncd.outbox")
+    ear.shop.sql("VACUUM syncd.outbox")
+    ear.shop.confirm(1)
+    (later,) = ear.outbox.read(10)
+    assert later.place == read.place
+    assert ear.outbox.discard([read]) == 0
+    assert ear.outbox.discard([later]) == 1
+
+
+def test_two_feeds_over_one_table_take_their_own(ear: Ear) -> None:
+    """The other's rows stay for the other."""
+    ear.shop.listen("orders:id", feed="second")
+    ear.shop.confirm(4)
+    ear.settle()
+    with closing(Database(ear.shop.dsn)) as database:
+        assert len(Outbox(database, database, "second").read(10)) == 4
+
+
+def test_rows_are_deleted_although_all_tables_are_published(ear: Ear) -> None:
+    """A publication of deletes needs to know which row; the outbox has no key."""
+    ear.shop.sql("CREATE PUBLICATION everything FOR ALL TABLES")
+    ear.shop.confirm(1)
+    ear.settle()
+    assert ear.taken() == ["1"]
+
+
+# Hints
+
+
+def test_a_commit_wakes_it(hearing: Ear) -> None:
+    """Long before it would have looked by itself."""
+    hearing.calm()
+    with ThreadPoolExecutor() as pool:
+        step = pool.submit(hearing.listen.step, 30)
+        time.sleep(0.05)
+        started = time.monotonic()
+        hearing.shop.confirm(1)
+        assert step.result().orders == 1
+        assert time.monotonic() - started < SOON
+    assert hearing.notes.of("listen.deaf") == []
+
+
+def test_a_commit_without_a_hint_is_found_soon_after_one_with(hearing: Ear) -> None:
+    """Two open transactions have the hints; a third one's order comes all the same."""
+    hearing.calm()
+    with (
+        psycopg.connect(hearing.shop.owner) as first,
+        psycopg.connect(hearing.shop.owner) as second,
+    ):
+        for till in (first, second):
+            till.execute(ORDER.format("now()").encode())
+        hearing.shop.confirm(1)
+        assert hearing.take(1) < listen.IDLE_SECONDS + SOON
+
+
+def test_an_idle_ear_asks_the_database_next_to_nothing(hearing: Ear) -> None:
+    """In two seconds of waiting, nothing at all."""
+    hearing.calm()
+    looks: list[int] = []
+    read = hearing.outbox.read
+
+    def counted(limit: int) -> list[Touch]:
+        looks.append(limit)
+        return read(limit)
+
+    vars(hearing.outbox)["read"] = counted
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        hearing.listen.step(0.5)
+    assert len(looks) == 0
+
+
+def cut(ear: Ear, application: str) -> None:
+    ear.shop.sql(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        f"WHERE application_name = 'syncd/shop/{application}' "
+        "AND datname = current_database()"
+    )
+
+
+def test_a_lost_ear_is_replaced_and_looks_at_once(hearing: Ear) -> None:
+    """Hints sent meanwhile are gone; their orders are not."""
+    hearing.calm()
+    cut(hearing, "hints")
+    hearing.shop.confirm(1)
+    assert hearing.take(1) < hints.SHUT_SECONDS + SOON
+    hearing.calm()
+    hearing.shop.confirm(1)
+    started = time.monotonic()
+    assert hearing.listen.step(5).orders == 1
+    assert time.monotonic() - started < SOON
+
+
+def test_a_lost_database_loses_nothing(hearing: Ear) -> None:
+    """The step fails, the next one goes on."""
+    hearing.calm()
+    hearing.shop.confirm(2)
+    cut(hearing, "listen")
+    with pytest.raises(DatabaseUnavailableError):
+        wait_until(lambda: hearing.listen.step(0.1).orders)
+    hearing.settle()
+    assert hearing.taken() == ["1", "2"]
+
+
+def test_behind_a_transaction_pooler_it_says_so_once_and_goes_on(
+    hinting: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probe is not heard; the outbox is looked at every poll_interval."""
+    monkeypatch.setattr(listen, "INSPECTION_SECONDS", 0.3)
+    monkeypatch.setattr(hints, "ANSWER_SECONDS", 0.1)
+    hinting.listen("orders:id")
+    with (
+        closing(Pooler(hinting.dsn)) as pooler,
+        closing(Ear(hinting, hear=pooler.dsn)) as ear,
+    ):
+        ear.until(lambda: ear.notes.of("listen.deaf"))
+        for _ in range(4):
+            hinting.confirm(1)
+            assert ear.take(1) < SOON
+        (said,) = ear.notes.of("listen.deaf")
+        assert "pooler" in str(said["reason"])
+
+
+def test_without_listen_at_all_it_says_so_once_and_goes_on(
+    hinting: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No connection to be had for the ear."""
+    monkeypatch.setattr(hints, "SHUT_SECONDS", 0.05)
+    hinting.listen("orders:id")
+    with closing(Ear(hinting, hear=make_conninfo(hinting.dsn, host="/nowhere"))) as ear:
+        ear.until(lambda: ear.notes.of("listen.deaf"))
+        hinting.confirm(2)
+        assert ear.take(2) < SOON
+        assert len(ear.notes.of("listen.deaf")) == 1
+
+
+def test_where_transactions_may_be_prepared_it_looks_often(ear: Ear) -> None:
+    """No hint can come there; that is said once."""
+    for _ in range(30):
+        ear.listen.step(0.05)
+    assert ear.next_look_seconds() <= 0.1
+    for _ in range(3):
+        ear.shop.confirm(1)
+        assert ear.take(1) < SOON
+    (said,) = ear.notes.of("listen.deaf")
+    assert "max_prepared_transactions" in str(said["reason"])
+
+
+# Faults are seen
+
+
+def test_faults_are_told_with_their_number(
+    ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those from before the start; then each rise."""
+    monkeypatch.setattr(listen, "INSPECTION_SECONDS", 0.0)
+    ear.shop.sql("ALTER TABLE syncd.outbox ADD CHECK (order_key = '') NOT VALID")
+    ear.shop.confirm(1)
+    ear.shop.confirm(1)
+    ear.listen.step(0)
+    ear.listen.step(0)
+    ear.shop.confirm(1)
+    ear.listen.step(0)
+    assert ear.notes.of("outbox.failed") == [{"faults": 2}, {"faults": 1}]
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        "ALTER TABLE orders DISABLE TRIGGER USER",
+        "SELECT 1; DROP TABLE syncd.outbox CASCADE",
+    ],
+    ids=["disabled", "faulty"],
+)
+def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
+    hinting: Shop, monkeypatch: pytest.MonkeyPatch, break_it: str
+) -> None:
+    """Two captures over one ledger: the second notices that the first is gone."""
+    monkeypatch.setattr(watch, "PATIENCE_SECONDS", 0.3)
+    hinting.listen("orders:id")
+    with closing(Ear(hinting)) as ear, closing(Database(hinting.dsn)) as database:
+        polled = Connections(database, database)
+        source = Source(database, *NAMES)
+        poll = Poll(
+            Transactions(database),
+            source,
+            Ledger(polled.ledger, ear.feed.feed_id),
+            lookback=timedelta(seconds=5),
+            size=100,
+        )
+        reactions = Reactions(ear.notes)
+        watching = Watch(poll, ear.listen, Bell(), reactions, ear.notes)
+        threads = watching.start()
+        try:
+            hinting.confirm(2)
+            wait_until(lambda: len(ear.taken()) == 2)
+            time.sleep(0.4)
+            watching.poll()
+            assert ear.notes.of("capture.doubted") == []
+            hinting.sql(break_it)
+            hinting.confirm(2)
+            watching.poll()
+            time.sleep(0.4)
+            watching.poll()
+            (doubted,) = ear.notes.of("capture.doubted")
+            assert doubted == {"capture": "listen", "orders": 2, "order_key": "3"}
+        finally:
+            reactions.stopping.set()
+            for thread in threads:
+                thread.join()
+    assert len(hinting.rows("SELECT FROM syncd.ledger WHERE capture = 'poll'")) == 2
+
+
+def test_an_order_that_the_poll_took_first_is_no_doubt(
+    hearing: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was heard of, only later."""
+    monkeypatch.setattr(watch, "PATIENCE_SECONDS", 0.2)
+    shop = hearing.shop
+    with closing(Database(shop.dsn)) as database:
+        poll = Poll(
+            Transactions(database),
+            Source(database, *NAMES),
+            Ledger(database, hearing.feed.feed_id),
+            lookback=timedelta(seconds=5),
+            size=100,
+        )
+        reactions = Reactions(hearing.notes)
+        watching = Watch(poll, hearing.listen, Bell(), reactions, hearing.notes)
+        step = vars(Watch)["_step"]
+        step(watching, hearing.listen, 0.0)
+        time.sleep(0.3)
+        shop.confirm(1)
+        watching.poll()
+        wait_until(
+            lambda: step(watching, hearing.listen, 0.1) or not hearing.outbox.count()
+        )
+        time.sleep(0.3)
+        watching.poll()
+    assert shop.rows("SELECT capture FROM syncd.ledger") == [("poll",)]
+    assert hearing.notes.of("capture.doubted") == []
+
+
+# The daemon
+
+
+def test_the_daemon_sends_what_it_heard_of(hinting: Shop, tmp_path: Path) -> None:
+    """Long before the poll, which goes on underneath, would look again."""
+    hinting.listen("orders:id")
+    with Sandbox() as sandbox:
+        config = hinting.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
+        daemon = hinting.start(config)
+        log = config.with_suffix(".log")
+        wait_until(lambda: "daemon.started" in log.read_text(), 30)
+        hinting.confirm(1)
+        wait_until(lambda: sandbox.book.totals.orderids == 1)
+        time.sleep(1)  # the first poll is over, the next one is half a minute away
+        orders = hinting.confirm(50)
+        wait_until(lambda: sandbox.book.totals.orderids == 51, 5)
+        daemon.terminate()
+        assert daemon.wait(15) == 0
+        assert {sandbox.book.posts(order) for order in orders} == {1}
+    text = log.read_text()
+    assert "listen.deaf" not in text
+    assert "capture.doubted" not in text
+    assert len(hinting.rows("SELECT FROM syncd.ledger WHERE capture = 'listen'")) >= 50
+
+
+def test_one_pass_takes_what_is_in_the_outbox(hinting: Shop, tmp_path: Path) -> None:
+    """`syncd run --once` too, also orders that the poll's window does not reach."""
+    hinting.listen("orders:id")
+    with Sandbox() as sandbox:
+        config = hinting.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
+        assert hinting.start(config, "--once").wait(30) == 0
+        hinting.confirm(3)
+        assert hinting.start(config, "--once").wait(30) == 0
+        assert sandbox.book.totals.orderids == 3
+    assert hinting.value("SELECT count(*) FROM syncd.outbox") == 0
+    rows = hinting.rows("SELECT FROM syncd.ledger WHERE capture = 'listen'")
+    assert len(rows) == 3

@@ -1,0 +1,381 @@
+"""What the shop feels of the triggers: nothing, whatever happens to syncd."""
+
+import time
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from psycopg import errors
+from psycopg.conninfo import make_conninfo
+from shop import Shop
+
+pytestmark = pytest.mark.db
+
+ORDER = "INSERT INTO orders (confirmed_at) VALUES (now()) RETURNING id::text"
+PROMPT_SECONDS = 0.3
+
+
+@dataclass
+class Till:
+    """A shop that listens, and a clerk who may sell, and nothing of syncd's."""
+
+    shop: Shop
+    clerk: str  # a connection string
+    installer: str  # likewise: may put triggers on orders, owns the outbox
+
+    def sell(self) -> str:
+        """Confirm an order in a transaction; tell its key. It has to be prompt."""
+        started = time.monotonic()
+        with psycopg.connect(self.clerk) as connection:
+            row = connection.execute(ORDER).fetchone()
+        assert time.monotonic() - started < PROMPT_SECONDS
+        assert row
+        return str(row[0])
+
+    def do(self, *statements: str) -> None:
+        """Do things as the clerk, in one transaction."""
+        with psycopg.connect(self.clerk) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def noted(self) -> list[str]:
+        """List the keys in the outbox, as often as they are in it."""
+        rows = self.shop.rows("SELECT order_key FROM syncd.outbox ORDER BY ctid")
+        return [str(row[0]) for row in rows]
+
+    def faults(self) -> object:
+        return self.shop.value(
+            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END "
+            "FROM syncd.outbox_fault"
+        )
+
+
+def open_till(shop: Shop) -> Till:
+    clerk, installer = shop.role.replace("role", "clerk"), f"{shop.role}_installer"
+    shop.sql(
+        f"""
+CREATE ROLE {clerk} LOGIN;
+CREATE ROLE {installer} LOGIN;
+CREATE TABLE payments (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    order_id integer REFERENCES orders (id) ON UPDATE CASCADE,
+    state text
+);
+CREATE TABLE sales (day date, id bigint, note text) PARTITION BY RANGE (day);
+CREATE TABLE sales_1 PARTITION OF sales
+    FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE sales_2 PARTITION OF sales
+    FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE
+   ON orders, payments, sales, sales_1, sales_2 TO {clerk};
+GRANT TRIGGER ON orders, payments, sales, sales_1, sales_2 TO {installer};
+GRANT CREATE ON DATABASE {shop.value("SELECT current_database()")} TO {installer};
+ALTER SCHEMA syncd OWNER TO {installer};
+"""
+    )
+    return Till(
+        shop,
+        make_conninfo(shop.owner, user=clerk),
+        make_conninfo(shop.owner, user=installer),
+    )
+
+
+@pytest.fixture
+def bare_till(shop: Shop) -> Till:
+    """Without triggers yet."""
+    return open_till(shop)
+
+
+@pytest.fixture
+def till(bare_till: Till) -> Till:
+    """Somebody without rights on the shop's tables but TRIGGER has installed it."""
+    tables = ("orders:id", "payments:order_id", "sales:id")
+    bare_till.shop.listen(*tables, owner=bare_till.installer)
+    return bare_till
+
+
+# It never breaks or blocks a checkout
+
+
+SABOTAGES = {
+    "outbox dropped": "DROP TABLE syncd.outbox",
+    "column dropped": "ALTER TABLE syncd.outbox DROP COLUMN order_key",
+    "rights on the outbox revoked": "REVOKE ALL ON syncd.outbox FROM {installer}",
+    "rights on the schema revoked":
+        "REVOKE ALL ON SCHEMA syncd FROM {installer}, PUBLIC",
+    "a constraint that refuses": "ALTER TABLE syncd.outbox ADD CHECK (order_key = '') "
+        "NOT VALID",
+    "a trigger that raises":
+        "CREATE FUNCTION syncd.oops() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'oops'; END $$; "
+        "CREATE TRIGGER oops BEFORE INSERT ON syncd.outbox "
+        "FOR EACH ROW EXECUTE FUNCTION syncd.oops()",
+    "faults cannot be counted either":
+        "DROP TABLE syncd.outbox; DROP SEQUENCE syncd.outbox_fault",
+    "schema dropped": "DROP SCHEMA syncd CASCADE",
+}  # fmt: skip
+UNCOUNTED = {"faults cannot be counted either", "schema dropped",
+             "rights on the schema revoked"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_a_checkout_commits_whatever_was_done_to_syncd(till: Till, name: str) -> None:
+    """Promptly, also in a session that has sold before; the fault is counted."""
+    with psycopg.connect(till.clerk, autocommit=True) as session:
+        session.execute(ORDER)
+        installer = f"{till.shop.role}_installer"
+        till.shop.sql(SABOTAGES[name].replace("{installer}", installer))
+        started = time.monotonic()
+        with session.transaction():
+            session.execute(ORDER)
+            session.execute("UPDATE orders SET total = 1")
+        assert time.monotonic() - started < PROMPT_SECONDS
+    till.sell()
+    assert till.shop.value("SELECT count(*) FROM orders") == 3
+    if name not in UNCOUNTED:
+        assert till.faults() == 3
+
+
+def test_a_locked_outbox_is_waited_for_but_a_moment(till: Till) -> None:
+    """ACCESS EXCLUSIVE in another session: the checkout goes on, the fault counts."""
+    with psycopg.connect(till.shop.owner) as holder:
+        holder.execute("LOCK TABLE syncd.outbox IN ACCESS EXCLUSIVE MODE")
+        key = till.sell()
+        assert till.faults() == 1
+    assert till.noted() == []
+    till.do(f"UPDATE orders SET total = 2 WHERE id = {key}")
+    assert till.noted() == [key]
+
+
+def test_the_shops_own_settings_are_left_alone(till: Till) -> None:
+    """Time-outs, search path and role are after a checkout what they were before."""
+    names = ("lock_timeout", "statement_timeout", "search_path", "jit")
+    shown = "SELECT current_user, " + ", ".join(
+        f"current_setting('{name}')" for name in names
+    )
+    with psycopg.connect(till.clerk) as session:
+        session.execute("SET search_path = public, pg_temp; SET lock_timeout = '7s'")
+        before = session.execute(shown.encode()).fetchone()
+        session.execute(ORDER)
+        assert session.execute(shown.encode()).fetchone() == before
+
+
+def test_prepared_transactions_go_on(till: Till) -> None:
+    """A checkout may be prepared; its key is noted when it is committed."""
+    with psycopg.connect(till.clerk) as session:
+        row = session.execute(ORDER).fetchone()
+        session.execute("PREPARE TRANSACTION 'checkout'")
+    assert till.noted() == []
+    till.shop.sql("COMMIT PREPARED 'checkout'")
+    assert row
+    assert till.noted() == [row[0]]
+    assert till.faults() == 0
+
+
+def test_nobody_else_may_run_the_function(till: Till) -> None:
+    """Not even in a trigger on a table of one's own."""
+    clerk = till.shop.role.replace("role", "clerk")
+    till.shop.sql(f"GRANT USAGE, CREATE ON SCHEMA syncd TO {clerk}")
+    name = till.shop.value(
+        "SELECT proname FROM pg_proc WHERE proname ~ '^listen_.*_orders$'"
+    )
+    with pytest.raises(errors.InsufficientPrivilege, match="listen_"):
+        till.do(
+            "CREATE TABLE syncd.mine (id bigint)",
+            "CREATE TRIGGER mine AFTER INSERT ON syncd.mine REFERENCING NEW TABLE AS "
+            f"touched FOR EACH STATEMENT EXECUTE FUNCTION syncd.{name}()",
+        )
+
+
+# Every way to write is noted
+
+
+def test_rows_of_all_kinds_of_statements_are_noted(till: Till) -> None:
+    """INSERT, COPY, upsert, UPDATE, a child row; what changes nothing notes nothing."""
+    shop = till.shop
+    till.do("INSERT INTO orders DEFAULT VALUES")
+    with (
+        psycopg.connect(till.clerk) as session,
+        session.cursor().copy("COPY orders (confirmed_at) FROM STDIN") as copy,
+    ):
+        copy.write_row(["2026-01-01"])
+        copy.write_row(["2026-01-02"])
+    assert till.noted() == ["1", "2", "3"]
+    upsert = (
+        "INSERT INTO orders (id, total) OVERRIDING SYSTEM VALUE VALUES (2, 5), (50, 5) "
+        "ON CONFLICT (id) DO UPDATE SET total = excluded.total"
+    )
+    till.do("UPDATE orders SET total = 1 WHERE id = 99", upsert)
+    assert sorted(till.noted()) == ["1", "2", "2", "3", "50"]
+    shop.sql("TRUNCATE syncd.outbox")
+    till.do("INSERT INTO payments (order_id, state) VALUES (2, 'paid'), (2, 'more')")
+    assert till.noted() == ["2"]
+    till.do("INSERT INTO payments (state) VALUES ('of nothing')")
+    assert till.noted() == ["2"]
+    assert till.faults() == 0
+
+
+def test_merge_is_noted(till: Till) -> None:
+    """Both its inserts and its updates (PostgreSQL 15 and later)."""
+    if int(str(till.shop.value("SHOW server_version_num"))) < 150000:
+        pytest.skip("this PostgreSQL has no MERGE")
+    till.do("INSERT INTO orders DEFAULT VALUES")
+    till.do(
+        "MERGE INTO orders AS o USING (VALUES (1), (7)) AS n (id) ON o.id = n.id "
+        "WHEN MATCHED THEN UPDATE SET total = 3 "
+        "WHEN NOT MATCHED THEN INSERT (id) OVERRIDING SYSTEM VALUE VALUES (n.id)"
+    )
+    assert sorted(till.noted()) == ["1", "1", "7"]
+
+
+def test_a_changed_key_is_noted_under_its_new_name(till: Till) -> None:
+    """For the order itself, and for what follows it by a foreign key."""
+    till.do("INSERT INTO orders DEFAULT VALUES", "INSERT INTO payments (order_id) "
+            "VALUES (1)")  # fmt: skip
+    till.shop.sql("TRUNCATE syncd.outbox")
+    till.do("UPDATE orders SET id = DEFAULT WHERE id = 1")
+    assert set(till.noted()) == {"2"}
+
+
+def test_what_is_rolled_back_is_not_noted(till: Till) -> None:
+    """Savepoints too; what is done again afterwards is noted again."""
+    till.do("INSERT INTO orders DEFAULT VALUES", "INSERT INTO orders DEFAULT VALUES")
+    till.shop.sql("TRUNCATE syncd.outbox")
+    touch = "UPDATE orders SET total = total + 1 WHERE id = {}"
+    till.do("SAVEPOINT a", touch.format(1), "ROLLBACK TO a", touch.format(1))
+    assert till.noted() == ["1"]
+    till.do("SAVEPOINT a", touch.format(1), "RELEASE a", touch.format(1))
+    assert till.noted() == ["1", "1"]
+    till.do(touch.format(1), "SAVEPOINT a", touch.format(2), "ROLLBACK TO a",
+            touch.format(2))  # fmt: skip
+    assert till.noted() == ["1", "1", "1", "2"]
+    till.do("SAVEPOINT a", touch.format(1), "ROLLBACK TO a")
+    assert till.noted() == ["1", "1", "1", "2"]
+
+
+def test_each_transaction_of_a_session_is_noted(till: Till) -> None:
+    """That one has noted the order is forgotten with its end, and in a rollback."""
+    touch = b"UPDATE orders SET total = total + 1 WHERE id = 1"
+    with psycopg.connect(till.clerk, autocommit=True) as session:
+        session.execute("INSERT INTO orders DEFAULT VALUES")
+        session.execute(touch)
+        session.execute(touch)
+        assert till.noted() == ["1"] * 3
+        session.execute("BEGIN")
+        session.execute(touch)
+        session.execute("ROLLBACK")
+        session.execute(touch)
+    assert till.noted() == ["1"] * 4
+
+
+def test_nobody_can_slip_code_into_the_function(till: Till) -> None:
+    """It runs with the installer's rights: other schemas' functions are not seen."""
+    till.shop.sql(
+        "CREATE FUNCTION public.format(text, bigint) RETURNS text "
+        "LANGUAGE sql AS $$ SELECT 'slipped in' $$"
+    )
+    assert till.noted() == []
+    key = till.sell()
+    assert till.noted() == [key]
+
+
+def test_partitions_are_noted_through_the_parent_and_straight(till: Till) -> None:
+    """A row that moves to another partition, too."""
+    till.do("INSERT INTO sales VALUES ('2026-01-05', 11), ('2026-02-05', 12)")
+    till.do("INSERT INTO sales_1 VALUES ('2026-01-06', 13)")
+    assert sorted(till.noted()) == ["11", "12", "13"]
+    till.do("UPDATE sales_2 SET note = 'x'")
+    till.do("UPDATE sales SET day = '2026-02-06' WHERE id = 11")
+    assert sorted(till.noted()) == ["11", "11", "12", "12", "13"]
+    assert till.faults() == 0
+
+
+def test_replica_sessions_are_noted_if_the_owner_installed_it(bare_till: Till) -> None:
+    """session_replication_role = replica fires the triggers as well."""
+    bare_till.shop.listen("orders:id")
+    bare_till.shop.sql(
+        "SET session_replication_role = replica; INSERT INTO orders DEFAULT VALUES"
+    )
+    assert bare_till.noted() == ["1"]
+
+
+# And it costs little
+
+
+def xid(shop: Shop) -> int:
+    return int(str(shop.value("SELECT pg_current_xact_id()::text")))
+
+
+LOOP = """
+DO $$ BEGIN
+    FOR n IN 1..5000 LOOP UPDATE orders SET total = n WHERE id = 1; END LOOP;
+END $$
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "rows"),
+    [
+        ("UPDATE orders SET total = total + 1", 50_000),
+        (LOOP, 1),
+    ],
+    ids=["in one statement", "of one order"],
+)
+def test_many_updates_burn_a_handful_of_transaction_ids(
+    till: Till, statement: str, rows: int
+) -> None:
+    """Two: the transaction's own, and that of the block that catches errors."""
+    till.do("INSERT INTO orders (total) SELECT 1 FROM generate_series(1, 50000)")
+    till.shop.sql("TRUNCATE syncd.outbox")
+    before = xid(till.shop)
+    till.do(statement)
+    assert xid(till.shop) - before < 6
+    assert len(till.noted()) == rows
+
+
+def test_a_big_statement_does_not_slow_its_session_down(till: Till) -> None:
+    """The plan that a session keeps suits a single order too."""
+    with psycopg.connect(till.clerk, autocommit=True) as session:
+        session.execute("INSERT INTO orders (total) "
+                        "SELECT 1 FROM generate_series(1, 300000)")  # fmt: skip
+        started = time.monotonic()
+        for _ in range(20):
+            session.execute(ORDER)
+        assert time.monotonic() - started < PROMPT_SECONDS
+
+
+# Hints
+
+
+@pytest.fixture
+def hinting_till(hinting: Shop) -> Till:
+    """On a server whose triggers may send hints."""
+    made = open_till(hinting)
+    hinting.listen("orders:id", owner=made.installer)
+    return made
+
+
+def test_hints_come_from_two_transactions_at_a_time(hinting_till: Till) -> None:
+    """A third does not wait for them: it commits without one."""
+    with (
+        psycopg.connect(hinting_till.shop.dsn, autocommit=True) as ear,
+        psycopg.connect(hinting_till.clerk) as first,
+        psycopg.connect(hinting_till.clerk) as second,
+    ):
+        ear.execute("LISTEN syncd_shop")
+        first.execute(ORDER)
+        second.execute(ORDER)
+        hinting_till.sell()
+        assert list(ear.notifies(timeout=0.2)) == []
+        second.commit()
+        assert len(list(ear.notifies(timeout=5, stop_after=1))) == 1
+        hinting_till.sell()
+        assert len(list(ear.notifies(timeout=5, stop_after=1))) == 1
+
+
+def test_no_hint_without_a_key(hinting_till: Till) -> None:
+    """An update of nothing wakes nobody."""
+    with psycopg.connect(hinting_till.shop.dsn, autocommit=True) as ear:
+        ear.execute("LISTEN syncd_shop")
+        hinting_till.do("UPDATE orders SET total = 1")
+        assert list(ear.notifies(timeout=0.2)) == []
