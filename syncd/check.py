@@ -1,15 +1,17 @@
 """What `syncd check` finds: each fault with its severity and the next step."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
-from typing import Literal, cast
+from typing import cast
 
+from syncd.check_wal import wal_findings
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
 from syncd.errors import SyncdError
 from syncd.feed import Feeds
+from syncd.finding import Finding
 from syncd.lineage import Memory
 from syncd.rendering import refuse_unknown_fields, rules_of
 from syncd.source import Source
@@ -18,16 +20,6 @@ TIME_TYPES = {"timestamptz", "timestamp", "date"}
 SAMPLE_ORDERS = 20
 SMALL_COST = 100.0  # a table of a few pages may be read whole
 SAMPLE_SPAN = timedelta(days=30)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    severity: Literal["ok", "warning", "error"]
-    subject: str
-    message: str
-    next_step: str = ""
 
 
 def run_checks(settings: Settings, connections: Connections) -> list[Finding]:
@@ -42,6 +34,8 @@ def run_checks(settings: Settings, connections: Connections) -> list[Finding]:
         lambda: _samples(settings, source),
         lambda: _account(settings),
     ]
+    if settings.source.capture == "wal":
+        checks.append(lambda: wal_findings(settings, connections))
     findings: list[Finding] = []
     for check in checks:
         try:

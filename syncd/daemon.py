@@ -19,6 +19,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from syncd import __version__, signals
 from syncd.capture.follower import Follower
 from syncd.capture.poll import Poll
+from syncd.capture.wal import follow_wal
 from syncd.config import Settings
 from syncd.connections import Connections, connect, source_on, transactions_of
 from syncd.database import Database
@@ -166,6 +167,8 @@ class Daemon:
         capture = self._settings.source.capture
         if capture == "poll":
             return None
+        if capture == "wal":
+            return follow_wal(self._settings, feed, self._connect("wal"), self._log)
         raise ConfigError(
             f"feed {feed.feed_id}: no such capture {capture!r}", "Use poll."
         )

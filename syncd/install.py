@@ -60,7 +60,7 @@ def migrations(done: Sequence[int] = ()) -> list[Script]:
 def ledger_grants(names: Names) -> Script:
     """Give the grants on the ledger for the daemon's role."""
     role = sql.Identifier(names.ledger_role or names.role)
-    return _script("grants.sql", role=role)
+    return script("grants.sql", role=role)
 
 
 def view_grants(names: Names) -> Script:
@@ -68,7 +68,7 @@ def view_grants(names: Names) -> Script:
     views = [identifier(names.confirmed), identifier(names.purchases)]
     dotted = (names.confirmed, names.purchases)
     schemas = sorted({name.rpartition(".")[0] or "public" for name in dotted})
-    return _script(
+    return script(
         "grants_views.sql",
         role=sql.Identifier(names.role),
         confirmed=views[0],
@@ -77,7 +77,8 @@ def view_grants(names: Names) -> Script:
     )
 
 
-def _script(title: str, **identifiers: sql.Composable) -> Script:
+def script(title: str, **identifiers: sql.Composable) -> Script:
+    """Read a file of `sql/`, with identifiers for its braces."""
     text = (shared("sql") / title).read_text(encoding="utf-8")
     return Script(title, vetted(text).format(**identifiers))
 
@@ -130,4 +131,4 @@ def uninstall(database: Database) -> None:
 
 def uninstallation() -> Script:
     """Give the SQL that `uninstall` runs."""
-    return _script("uninstall.sql")
+    return script("uninstall.sql")

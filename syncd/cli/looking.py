@@ -13,9 +13,10 @@ from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
 from syncd.errors import ExitCode, OrderUnknownError
-from syncd.feed import Feeds
+from syncd.feed import Feed, Feeds
 from syncd.pulse import Pulse, read_pulse, read_totals
 from syncd.rendering import rules_of
+from syncd.slot import Progress, Slots
 from syncd.squeezely import encode
 from syncd.story import tell
 
@@ -79,7 +80,8 @@ def status(settings: Settings, *, as_text: bool) -> None:
         pulse = read_pulse(connections.ledger, feed.feed_id)
         totals = read_totals(connections.ledger, feed.feed_id)
         holders = _holders(settings, pulse, connections)
-    healthy = _is_healthy(pulse)
+        stream = _stream(settings, feed, connections)
+    healthy = _is_healthy(pulse) and not (stream and stream["lost"])
     facts: dict[str, object] = {
         "feed": settings.feed,
         "healthy": healthy,
@@ -97,6 +99,8 @@ def status(settings: Settings, *, as_text: bool) -> None:
         **totals,
         "watermark_held_by": holders,
     }
+    if stream:
+        facts |= {f"slot_{name}": value for name, value in stream.items()}
     if as_text:
         click.echo(json.dumps(facts, indent=2, default=json_time))
     else:
@@ -120,6 +124,23 @@ def _holders(
         f"pid {pid} {application or ''} since {started or 'unknown'}"
         for pid, application, _, started in holders
     ]
+
+
+def _stream(
+    settings: Settings, feed: Feed, connections: Connections
+) -> dict[str, object] | None:
+    """Tell how the replication slot stands; None for another capture."""
+    if settings.source.capture != "wal":
+        return None
+    slot = Slots(connections.source, settings.feed).find()
+    reached = Progress(connections.ledger, feed.feed_id).read()
+    return {
+        "lost": "there is none" if slot is None else slot.lost,
+        "wal_status": slot and slot.wal_status,
+        "retained_bytes": slot and slot.retained,
+        "read_by_pid": slot and slot.active_pid,
+        "reached_at": reached and reached.at,
+    }
 
 
 def _is_healthy(pulse: Pulse) -> bool:

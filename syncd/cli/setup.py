@@ -1,5 +1,6 @@
 """Setting up: write a configuration, create the ledger, take it out."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,7 @@ from syncd.database import Database
 from syncd.errors import ConfigError
 from syncd.install import (
     Names,
+    Script,
     install,
     ledger_grants,
     migrations,
@@ -21,6 +23,7 @@ from syncd.install import (
     uninstallation,
     view_grants,
 )
+from syncd.install_wal import follow, prepare, unfollow, unfollowing
 
 
 @click.command()
@@ -59,28 +62,57 @@ def init(out: Path) -> None:
     "--state-as", "state_owner", metavar="DSN", help="The same, for [state] dsn."
 )
 @click.option("--role", help="The daemon's role [default: the user of source.dsn].")
-def install_command(
+@click.option(
+    "--wal",
+    "followed",
+    metavar="TABLE:KEYCOLUMN",
+    multiple=True,
+    help="Follow this table through the WAL; once for each table.",
+)
+@click.option(
+    "--recreate-slot", is_flag=True, help="With --wal: give up a slot's place."
+)
+def install_command(  # noqa: PLR0913  # the command's options
     settings: Settings,
     *,
     only_print: bool,
     owner: str | None,
     state_owner: str | None,
     role: str | None,
+    followed: Sequence[str],
+    recreate_slot: bool,
 ) -> None:
     """Create or upgrade the ledger, and grant the daemon what it needs.
 
     Run it again after the views were created: it grants SELECT on them.
 
+    \b
     Example: syncd install --as "postgresql://postgres@/shop" --role syncd
-    """
+             syncd install --as … --wal orders:id --wal payments:order_id
+    """  # noqa: D301  # click's mark for "do not rewrap"
     names = _names(settings, role)
-    if only_print:
-        for script in [*migrations(), ledger_grants(names), view_grants(names)]:
-            click.echo(f"-- {script.title}\n{script.statement.as_string()}")
-        return
     with closing(_owners(settings, owner, state_owner)) as owners:
+        following = None
+        if followed or recreate_slot:
+            following = prepare(
+                owners, names, settings.feed, followed, recreate=recreate_slot
+            )
+        if only_print:
+            _print([*migrations(), ledger_grants(names), view_grants(names)])
+            _print(following.all_scripts if following else [])
+            return
         done = install(owners, names)
-    click.echo(f"ledger: {', '.join(done) or 'up to date'}; grants for {names.role}")
+        click.echo(f"ledger: {', '.join(done) or 'up to date'}")
+        click.echo(f"grants for {names.role}")
+        for line in follow(owners, settings.feed, following) if following else []:
+            click.echo(line)
+        if following and settings.source.capture != "wal":
+            click.echo('next: set source.capture = "wal", then syncd check')
+
+
+def _print(scripts: Sequence[Script]) -> None:
+    for script in scripts:
+        click.echo(f"-- {script.title}\n{script.statement.as_string()}")
 
 
 def _owners(
@@ -125,13 +157,14 @@ def uninstall_command(
     state_owner: str | None,
     yes: bool,
 ) -> None:
-    """Drop the ledger with all it knows; your views stay."""
-    script = uninstallation()
+    """Drop the ledger with all it knows, slot and publication; your views stay."""
     if only_print:
-        click.echo(script.statement.as_string())
+        _print([*unfollowing(settings.feed), uninstallation()])
         return
     if not yes:
         click.confirm("Forget which orders were sent?", abort=True)
     with closing(_owners(settings, owner, state_owner)) as owners:
+        for dropped in unfollow(owners, settings.feed):
+            click.echo(f"dropped: {dropped}")
         uninstall(owners.ledger)
     click.echo("the ledger is gone; the views are still there")

@@ -65,9 +65,16 @@ def test_sql_stands_in_files_only() -> None:
 
 @pytest.mark.parametrize("driver", ["psycopg", "requests", "urllib3"])
 def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
-    """psycopg: database, source, install (and the demo's shop); requests: squeezely."""
+    """psycopg: PostgreSQL's doors (and the demo's shop); requests: squeezely."""
     doors = {
-        "psycopg": {"database.py", "deadline.py", "source.py", "install.py"},
+        "psycopg": {
+            "database.py",
+            "deadline.py",
+            "source.py",
+            "install.py",
+            "stream.py",
+            "install_wal.py",
+        },
         "requests": {"squeezely.py"},
         "urllib3": {"squeezely.py"},
     }[driver]
