@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import cast
 
+from syncd.check_wal import wal_findings
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
@@ -43,6 +44,8 @@ def run_checks(settings: Settings, connections: Connections) -> list[Finding]:
         lambda: _samples(settings, source),
         lambda: _account(settings, connections.ledger),
     ]
+    if settings.source.capture == "wal":
+        checks.append(lambda: wal_findings(settings, connections))
     findings: list[Finding] = []
     for check in checks:
         try:

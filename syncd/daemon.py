@@ -22,6 +22,7 @@ from syncd.capture.follower import Follower
 from syncd.capture.hints import Hints
 from syncd.capture.listen import Intake, Listen
 from syncd.capture.poll import Poll
+from syncd.capture.wal import follow_wal
 from syncd.config import Settings
 from syncd.connections import Connections, connect, source_on, transactions_of
 from syncd.database import Database
@@ -187,6 +188,8 @@ class Daemon:
             return None
         if capture == "listen":
             return self._make_listen(feed)
+        if capture == "wal":
+            return follow_wal(self._settings, feed, self._connect("wal"), self._log)
         raise ConfigError(
             f"feed {feed.feed_id}: no such capture {capture!r}", "Use poll."
         )

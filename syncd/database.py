@@ -183,10 +183,11 @@ class Database:
                 self.close()
             if error.sqlstate is None and not isinstance(error, _UNANSWERED):
                 raise
-            raise _translate(error, self.dsn) from error
+            raise translate(error, self.dsn) from error
 
 
-def _translate(error: psycopg.Error, dsn: str) -> SyncdError:
+def translate(error: psycopg.Error, dsn: str) -> SyncdError:
+    """Turn an error of the driver's into one of syncd's."""
     state = error.sqlstate
     message = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
     if state is None:

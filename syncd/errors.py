@@ -86,6 +86,12 @@ class TableBusyError(DatabaseUnavailableError):
     exit_code = ExitCode.LEFT
 
 
+class StreamBrokenError(SyncdError):
+    """A replication slot is lost, or its publication: orders may be unheard of."""
+
+    exit_code = ExitCode.CONFIG
+
+
 class UnreadableRowError(SyncdError):
     """A view raises an error over a row's data, for instance a failing cast.
 

@@ -77,6 +77,42 @@ EVENTS: Mapping[str, Event] = {
         "since the last such line); the shop went on, the poll finds its orders",
         "`syncd check`, then `syncd install --listen` again, which counts from 0",
     ),
+    "stream.opened": Event(
+        "info",
+        ("slot", "behind_bytes"),
+        "changes come from the replication slot; so far behind it begins",
+    ),
+    "stream.waiting": Event(
+        "info",
+        ("slot", "pid"),
+        "another instance reads the slot; this one takes over when it ends",
+    ),
+    "stream.held": Event(
+        "warning",
+        ("transactions", "age_seconds", "suppressed"),
+        "commits are in the WAL but not visible; their orders wait for them",
+        "see whether a synchronous standby is missing",
+    ),
+    "stream.gapped": Event(
+        "error",
+        ("slot", "since"),
+        "a promoted standby's slot is past what its ledger knows: orders may be "
+        "unheard of; capture goes on",
+        "`syncd reconcile --from` that time, unless the daemon does so itself",
+    ),
+    "slot.endangered": Event(
+        "warning",
+        ("slot", "reason", "wal_status", "retained_bytes", "safe_bytes"),
+        "the slot keeps much WAL, or may keep too much; it is lost at the limit",
+        "see why syncd lags (`syncd status`), or raise `max_slot_wal_keep_size`",
+    ),
+    "publication.unfit": Event(
+        "error",
+        ("table", "reason", "cure"),
+        "a published table was changed: PostgreSQL refuses the shop's UPDATEs of it, "
+        "or it is not followed any more",
+        "run the cure at once, then mend the table and `syncd install --wal` again",
+    ),
     "window.closed": Event(
         "debug", ("watermark", "orders"), "the watermark moved; late orders are in"
     ),

@@ -57,8 +57,7 @@ class Watch:
     def poll_until_closed(self, patience_seconds: float) -> None:
         """Look until a window closed or the patience ends; for `run --once`."""
         if self._follower is not None:
-            self._step(self._follower, 0.0)
-            self._follower.close()
+            self._catch_up(self._follower, patience_seconds)
         started = time.monotonic()
         self._report(self._poll.poll_until_closed(patience_seconds), started)
 
@@ -81,17 +80,30 @@ class Watch:
                 self._reactions.stopping.wait(wait)
         follower.close()
 
-    def _step(self, follower: Follower, seconds: float) -> None:
+    def _catch_up(self, follower: Follower, patience_seconds: float) -> None:
+        """Follow until nothing more comes, or the patience ends."""
+        deadline = time.monotonic() + patience_seconds
+        while True:
+            seconds = min(STEP_SECONDS, max(0.0, deadline - time.monotonic()))
+            followed = self._step(follower, seconds)
+            quiet = followed.is_listening and not followed.keys
+            if quiet or time.monotonic() >= deadline:
+                break
+        follower.close()
+
+    def _step(self, follower: Follower, seconds: float) -> Followed:
         started = time.monotonic()
         followed = follower.step(seconds)
         self._hear(followed)
         if followed.orders:
             self._captured(follower.capture, followed.orders, started)
+        return followed
 
     def _hear(self, followed: Followed) -> None:
         now = time.monotonic()
         with self._guard:
-            self._listening_since = self._listening_since or now
+            since = (self._listening_since or now) if followed.is_listening else None
+            self._listening_since = since
             self._doubt.heard(followed.keys, now)
 
     def _report(self, captured: Captured, started: float) -> None:

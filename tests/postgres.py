@@ -108,6 +108,16 @@ class Cluster:
     def stop(self, mode: str = "fast") -> None:
         self._pg("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
 
+    def count_from(self, epoch: int, xid: int) -> None:
+        """Restart with this as the next transaction id, as after years of use."""
+        self.sql("VACUUM (FREEZE)")
+        self.stop()
+        segment = self.data / "pg_xact" / f"{xid >> 20:04X}"
+        segment.write_bytes(bytes(32 * 8192))
+        shutil.chown(segment, (self.data / "PG_VERSION").owner())
+        self._pg("pg_resetwal", "-D", str(self.data), "-e", str(epoch), "-x", str(xid))
+        self.start()
+
     def promote(self) -> None:
         """Make a standby the primary; it writes when this returns."""
         self._pg("pg_ctl", "-D", str(self.data), "-w", "promote")

@@ -51,10 +51,8 @@ class Shop:
     def open(
         cls, owner: str, *, views: bool = True, state: str | None = None
     ) -> "Shop":
-        name = psycopg.conninfo.conninfo_to_dict(owner)["dbname"]
-        role = f"role_{name}"
-        dsn = psycopg.conninfo.make_conninfo(owner, user=role)
-        shop = cls(owner, role, dsn, state)
+        shop = cls.at(owner, state=state)
+        role = shop.role
         shop.sql(TABLES.replace("{role}", role))
         source = Database(owner)
         owners = Connections(source, Database(state) if state else source)
@@ -78,6 +76,13 @@ class Shop:
             with source.transaction():
                 for script in scripts:
                     source.run(script.statement)
+
+    @classmethod
+    def at(cls, owner: str, *, state: str | None = None) -> "Shop":
+        """A shop that was opened before, perhaps on another server."""
+        role = f"role_{psycopg.conninfo.conninfo_to_dict(owner)['dbname']}"
+        dsn = psycopg.conninfo.make_conninfo(owner, user=role)
+        return cls(owner, role, dsn, state)
 
     @property
     def state_dsn(self) -> str | None:

@@ -9,10 +9,15 @@ from syncd.ledger import Capture
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What one step did: orders that were new, and every key that was heard of."""
+    """What one step did: orders that were new, and every key that was heard of.
+
+    Attributes:
+        is_listening: Whether it has caught up, so that it should hear of every order.
+    """
 
     orders: int = 0
     keys: Sequence[str] = ()
+    is_listening: bool = True
 
 
 class Follower(Protocol):

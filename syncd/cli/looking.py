@@ -14,10 +14,11 @@ from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
 from syncd.errors import ExitCode, OrderUnknownError, SyncdError
-from syncd.feed import Feeds
+from syncd.feed import Feed, Feeds
 from syncd.outbox import Outbox
 from syncd.pulse import Pulse, read_pulse, read_reconciled, read_totals
 from syncd.rendering import rules_of
+from syncd.slot import Progress, Slots
 from syncd.squeezely import encode
 from syncd.story import read_story
 from syncd.verification import is_proven, known
@@ -85,7 +86,12 @@ def status(settings: Settings, *, as_text: bool) -> None:
         holders = _holders(settings, pulse, connections)
         proven = is_proven(settings, known(connections.ledger, settings))
         outbox = _outbox(settings, connections)
-    healthy = _is_healthy(pulse) and not reconciled.unexplained
+        stream = _stream(settings, feed, connections)
+    healthy = (
+        _is_healthy(pulse)
+        and not reconciled.unexplained
+        and not (stream and stream["lost"])
+    )
     facts: dict[str, object] = {
         "feed": settings.feed,
         "healthy": healthy,
@@ -108,6 +114,8 @@ def status(settings: Settings, *, as_text: bool) -> None:
         "unexplained": reconciled.unexplained,
         "reconciled": reconciled.sentences,
     }
+    if stream:
+        facts |= {f"slot_{name}": value for name, value in stream.items()}
     if as_text:
         click.echo(json.dumps(facts, indent=2, default=json_time))
     else:
@@ -144,6 +152,23 @@ def _outbox(settings: Settings, connections: Connections) -> dict[str, object]:
     except SyncdError as error:
         return {"outbox": f"cannot be read: {error}"}
     return {"outbox_rows": rows, "outbox_faults": faults}
+
+
+def _stream(
+    settings: Settings, feed: Feed, connections: Connections
+) -> dict[str, object] | None:
+    """Tell how the replication slot stands; None for another capture."""
+    if settings.source.capture != "wal":
+        return None
+    slot = Slots(connections.source, settings.feed).find()
+    reached = Progress(connections.ledger, feed.feed_id).read()
+    return {
+        "lost": "there is none" if slot is None else slot.lost,
+        "wal_status": slot and slot.wal_status,
+        "retained_bytes": slot and slot.retained,
+        "read_by_pid": slot and slot.active_pid,
+        "reached_at": reached and reached.at,
+    }
 
 
 def _is_healthy(pulse: Pulse) -> bool:

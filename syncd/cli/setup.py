@@ -26,6 +26,7 @@ from syncd.install import (
     uninstallation,
     view_grants,
 )
+from syncd.install_wal import follow, prepare, unfollow, unfollowing
 from syncd.source import Views
 from syncd.triggers import Target, Triggers
 
@@ -73,7 +74,17 @@ def init(out: Path) -> None:
     multiple=True,
     help="Note changes of this table by triggers; may be repeated.",
 )
-def install_command(
+@click.option(
+    "--wal",
+    "followed",
+    metavar="TABLE:KEYCOLUMN",
+    multiple=True,
+    help="Follow this table through the WAL; may be repeated.",
+)
+@click.option(
+    "--recreate-slot", is_flag=True, help="With --wal: give up a slot's place."
+)
+def install_command(  # noqa: PLR0913  # the command's options
     settings: Settings,
     *,
     only_print: bool,
@@ -81,6 +92,8 @@ def install_command(
     state_owner: str | None,
     role: str | None,
     tables: tuple[str, ...],
+    followed: Sequence[str],
+    recreate_slot: bool,
 ) -> None:
     """Create or upgrade the ledger, and grant the daemon what it needs.
 
@@ -90,20 +103,34 @@ def install_command(
     \b
     Example: syncd install --as "postgresql://postgres@/shop" --role syncd
              syncd install --as … --listen orders:id --listen payments:order_id
+             syncd install --as … --wal orders:id --wal payments:order_id
     """  # noqa: D301  # click's mark for "do not rewrap"
     names = _names(settings, role)
     targets = [Target.parse(table) for table in tables]
     with closing(_owners(settings, owner, state_owner)) as owners:
         triggers = _triggers(settings, owners, names, targets)
+        following = None
+        if followed or recreate_slot:
+            following = prepare(
+                owners, names, settings.feed, followed, recreate=recreate_slot
+            )
         if only_print:
             _print_scripts(_all_scripts(owners, names, triggers))
+            _print_apart(following.all_scripts if following else [])
             return
         done = install(owners, names, triggers)
-    click.echo(f"ledger: {', '.join(done) or 'up to date'}; grants for {names.role}")
+        click.echo(f"ledger: {', '.join(done) or 'up to date'}")
+        click.echo(f"grants for {names.role}")
+        for line in follow(owners, settings.feed, following) if following else []:
+            click.echo(line)
     for target in targets:
         click.echo(f"listening to {target.shown}, by its column {target.key}")
-    if targets and settings.source.capture != "listen":
-        click.echo('next: set source.capture = "listen", then syncd check')
+    _tell_next(settings, "listen" if targets else "wal" if following else "poll")
+
+
+def _tell_next(settings: Settings, capture: str) -> None:
+    if capture not in {"poll", settings.source.capture}:
+        click.echo(f'next: set source.capture = "{capture}", then syncd check')
 
 
 def _triggers(
@@ -132,6 +159,12 @@ def _print_scripts(scripts: Sequence[Script]) -> None:
     for script in scripts:
         click.echo(f"-- {script.title}\n{script.statement.as_string()}")
     click.echo("COMMIT;")
+
+
+def _print_apart(scripts: Sequence[Script]) -> None:
+    """Print what cannot run in the same transaction: a slot."""
+    for script in scripts:
+        click.echo(f"-- {script.title}\n{script.statement.as_string()}")
 
 
 def _owners(
@@ -180,9 +213,10 @@ def uninstall_command(
     yes: bool,
     only_listen: bool,
 ) -> None:
-    """Drop triggers, outbox and ledger with all it knows; your views stay."""
+    """Drop the ledger, triggers, outbox, slot and publication; your views stay."""
     if only_print:
         _print_scripts([outbox_removal(), *([] if only_listen else [uninstallation()])])
+        _print_apart([] if only_listen else unfollowing(settings.feed))
         return
     if not yes and not only_listen:
         click.confirm("Forget which orders were sent?", abort=True)
@@ -191,5 +225,7 @@ def uninstall_command(
             stop_listening(owners.source)
             click.echo("triggers and outbox are gone; the ledger is still there")
             return
+        for dropped in unfollow(owners, settings.feed):
+            click.echo(f"dropped: {dropped}")
         uninstall(owners)
     click.echo("the ledger is gone; the views are still there")

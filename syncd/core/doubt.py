@@ -5,6 +5,9 @@ from collections.abc import Iterable
 HEARD_SECONDS = 60.0
 """How long a key that was heard of is remembered."""
 
+MOST_HEARD = 20_000
+"""How many are, at most; the oldest half is given up."""
+
 
 class Doubt:
     """Orders that only the poll found, until the follower hears of them too.
@@ -30,6 +33,9 @@ class Doubt:
         for key in keys:
             self._heard[key] = now
             self._found.pop(key, None)
+        if len(self._heard) > MOST_HEARD:
+            kept = list(self._heard.items())[-MOST_HEARD // 2 :]
+            self._heard = dict(kept)
 
     def overdue(self, now: float) -> list[str]:
         """Give, once, the orders that were not heard of in time; the oldest first."""

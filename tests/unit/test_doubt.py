@@ -1,4 +1,4 @@
-from syncd.core.doubt import HEARD_SECONDS, Doubt
+from syncd.core.doubt import HEARD_SECONDS, MOST_HEARD, Doubt
 
 
 def test_what_only_the_poll_found_is_told_once_the_patience_ends() -> None:
@@ -25,3 +25,12 @@ def test_what_was_heard_long_ago_counts_no_more() -> None:
     doubt.heard(["1"], 0)
     doubt.found(["1"], HEARD_SECONDS + 1)
     assert doubt.overdue(HEARD_SECONDS + 12) == ["1"]
+
+
+def test_of_very_many_that_were_heard_of_the_latest_are_remembered() -> None:
+    """A transaction of a million orders is not held in memory."""
+    doubt = Doubt(10)
+    for number in range(MOST_HEARD + 1):
+        doubt.heard([str(number)], 100)
+    doubt.found(["0", str(MOST_HEARD)], 100)
+    assert doubt.overdue(200) == ["0"]

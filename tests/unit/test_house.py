@@ -73,6 +73,8 @@ def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
             "source.py",
             "install.py",
             "triggers.py",
+            "stream.py",
+            "install_wal.py",
         },
         "requests": {"squeezely.py", "transport.py"},
         "urllib3": {"squeezely.py", "transport.py"},

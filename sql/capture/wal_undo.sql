@@ -1,0 +1,3 @@
+-- Drops the publication that `syncd install --wal` made.
+
+DROP PUBLICATION IF EXISTS {publication};

@@ -1,0 +1,79 @@
+"""What `syncd check` finds about capture from the WAL."""
+
+from collections.abc import Iterator
+
+from syncd.capture.guard import danger, unheard_since
+from syncd.config import Settings
+from syncd.connections import Connections, stream_of
+from syncd.feed import Feeds
+from syncd.finding import Finding
+from syncd.publication import AGAIN, Publication
+from syncd.slot import Progress, Server, Slot, Slots
+
+
+def wal_findings(settings: Settings, connections: Connections) -> Iterator[Finding]:
+    """Look at server, slot, role and publication.
+
+    Raises:
+        SyncdError: Capture from the WAL is not possible.
+    """
+    slots = Slots(connections.source, settings.feed)
+    server = slots.server()
+    server.check()
+    feed = Feeds(connections, settings.feed).find()
+    started_at = feed.started_at if feed else server.now
+    progress = Progress(connections.ledger, feed.feed_id) if feed else None
+    reached = progress.read() if progress else None
+    slot = slots.get(
+        reached, unheard_since(reached, started_at, settings.source.lookback)
+    )
+    stream_of(settings).try_login()
+    yield Finding("ok", "slot", f"{slots.name} is there, {slot.wal_status}")
+    yield from _slot(server, slot)
+    yield from _publication(Publication(connections.source, settings.feed))
+
+
+def _slot(server: Server, slot: Slot) -> Iterator[Finding]:
+    if reason := danger(server, slot):
+        yield Finding(
+            "warning", "slot", reason, "See why syncd lags, or raise the limit."
+        )
+    if slot.active_pid is None:
+        yield Finding(
+            "warning",
+            "slot",
+            f"nobody reads it; it keeps {slot.retained} bytes of WAL",
+            "Start `syncd run`; or take it out: `syncd uninstall`.",
+        )
+    if server.idle_seconds:
+        yield Finding(
+            "warning",
+            "slot",
+            f"PostgreSQL drops it after {server.idle_seconds} s without syncd",
+            "ALTER SYSTEM SET idle_replication_slot_timeout = 0;",
+        )
+    if server.has_failover and not slot.failover:
+        yield Finding(
+            "warning",
+            "slot",
+            "it does not follow a failover to a standby",
+            "Run `syncd install --wal … --recreate-slot`, then `syncd reconcile`.",
+        )
+
+
+def _publication(publication: Publication) -> Iterator[Finding]:
+    tables = [table for table, _ in publication.tables()]
+    for harm in publication.harms():
+        yield Finding("error", "publication", harm.reason, harm.cure)
+    for table in tables:
+        if not table.key:
+            message = (
+                f"{table.title} is published, but syncd does not know its key column"
+            )
+            yield Finding("warning", "publication", message, AGAIN)
+        elif table.is_whole:
+            message = f"{table.title}: whole rows travel, not only the key"
+            yield Finding("warning", "publication", message)
+        else:
+            message = f"{table.title}, key column {table.key}"
+            yield Finding("ok", "publication", message)

@@ -1,0 +1,127 @@
+"""Transactions that a stream told of and that are not in the ledger yet.
+
+A commit may be told of before its rows are visible; nothing is taken out before. The
+position moves only past transactions of which every key was taken.
+"""
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from itertools import islice
+
+_HALF = 1 << 31
+_WHOLE = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Which transactions a new statement sees; ids with their epoch.
+
+    Attributes:
+        upper: No transaction from here on is visible.
+        running: Those below that are not visible either.
+    """
+
+    upper: int
+    running: AbstractSet[int]
+
+    @classmethod
+    def parse(cls, text: str) -> "Snapshot":
+        """Read PostgreSQL's form: lowest running, next, list of running ones."""
+        _, upper, running = text.split(":")
+        return cls(
+            int(upper), frozenset(map(int, running.split(",") if running else ()))
+        )
+
+    def shows(self, xid: int) -> bool:
+        """Tell whether a committed transaction's rows are visible.
+
+        Args:
+            xid: Its id as streams tell it, without the epoch: one within 2^31 of now.
+        """
+        whole = self.upper + (xid - self.upper + _HALF) % _WHOLE - _HALF
+        return whole < self.upper and whole not in self.running
+
+
+@dataclass(slots=True)
+class _Transaction:
+    xid: int
+    keys: dict[str, None] = field(default_factory=dict)
+    end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Keys for the ledger; with them, all up to `position` has been taken.
+
+    Attributes:
+        position: None when it does not move.
+    """
+
+    keys: list[str]
+    position: int | None
+
+
+class Backlog:
+    """What was heard of, transaction by transaction, in the order of the commits."""
+
+    def __init__(self) -> None:
+        self._transactions: list[_Transaction] = []
+        self._kept = 0
+
+    def __len__(self) -> int:
+        """Count the keys."""
+        return self._kept
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was heard of has been taken."""
+        return not self._transactions
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last transaction goes on."""
+        return bool(self._transactions) and self._transactions[-1].end is None
+
+    def begin(self, xid: int) -> None:
+        """Hear of a committed transaction's begin."""
+        self._transactions.append(_Transaction(xid))
+
+    def touch(self, key: str) -> None:
+        """Hear of a key of the last transaction."""
+        keys = self._transactions[-1].keys
+        self._kept += key not in keys
+        keys[key] = None
+
+    def commit(self, end: int) -> None:
+        """Hear of the last transaction's end."""
+        self._transactions[-1].end = end
+
+    def hidden(self, snapshot: Snapshot) -> int:
+        """Count the transactions that are not visible."""
+        return sum(not snapshot.shows(t.xid) for t in self._transactions)
+
+    def take(self, snapshot: Snapshot, limit: int) -> Taken:
+        """Take keys of visible transactions, each once, in the order of the commits.
+
+        Args:
+            snapshot: One that is not younger than those that look for the orders.
+            limit: Of keys.
+        """
+        keys: dict[str, None] = {}
+        position = None
+        left: list[_Transaction] = []
+        for transaction in self._transactions:
+            if snapshot.shows(transaction.xid):
+                self._move(transaction.keys, keys, limit)
+            if transaction.keys or transaction.end is None:
+                left.append(transaction)
+            elif not left:
+                position = transaction.end
+        self._transactions = left
+        return Taken(list(keys), position)
+
+    def _move(self, keys: dict[str, None], to: dict[str, None], limit: int) -> None:
+        for key in list(islice(keys, limit - len(to))):
+            del keys[key]
+            to[key] = None
+            self._kept -= 1

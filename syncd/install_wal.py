@@ -1,0 +1,279 @@
+"""Putting publication and slot into the order database, and taking them out.
+
+A slot cannot be made in a transaction that wrote, and a publication must be there
+before the slot is. So: look at everything, then one transaction, then the slot; if
+that fails, the transaction is taken back.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+from psycopg import sql
+
+from syncd.connections import Connections
+from syncd.database import Database, named
+from syncd.errors import ConfigError, DatabaseUnavailableError, SyncdError
+from syncd.feed import Feeds
+from syncd.install import Names, Script, installed, script
+from syncd.publication import CHOOSE, Publication, Table
+from syncd.slot import Progress, Reached, Server, Slots, cure, slot_name
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What an installation is going to do, after everything was looked at.
+
+    Attributes:
+        scripts: In one transaction.
+        undo: Takes that back; a publication that was there before stays.
+        slot: Makes the slot; None when it is there already.
+        drops: Whether a slot is dropped before.
+        remarks: What the operator should know, a sentence each.
+    """
+
+    name: str
+    scripts: Sequence[Script]
+    undo: Sequence[Script]
+    slot: Script | None
+    drops: bool
+    remarks: Sequence[str]
+
+    @property
+    def all_scripts(self) -> list[Script]:
+        """Every script, in the order in which they run."""
+        drop = [_slot_drop(self.name)] if self.drops else []
+        return [*self.scripts, *drop, *([self.slot] if self.slot else [])]
+
+
+def prepare(
+    connections: Connections,
+    names: Names,
+    feed: str,
+    wanted: Sequence[str],
+    *,
+    recreate: bool = False,
+) -> Following:
+    """Look at everything that following these tables needs; change nothing.
+
+    Args:
+        connections: As a role that owns the tables and may make a slot.
+        names: The daemon's role and the views.
+        feed: The feed's name.
+        wanted: Tables as TABLE:KEYCOLUMN.
+        recreate: Whether to give up the slot's place, if it has one.
+
+    Raises:
+        SyncdError: It cannot be done, or would harm the shop; with the next step.
+    """
+    if not wanted:
+        raise ConfigError("--recreate-slot needs --wal", CHOOSE)
+    source = connections.source
+    slots, publication = Slots(source, feed), Publication(source, feed)
+    server = slots.server()
+    server.check()
+    makes_slot = _makes_slot(
+        slots, server, _reached(connections, feed), recreate=recreate
+    )
+    chosen = [
+        publication.choose(
+            each, names.confirmed, has_column_lists=server.has_column_lists
+        )
+        for each in wanted
+    ]
+    _refuse_twice([table for table, _ in chosen])
+    remarks = [
+        f"{table.title}: whole rows travel, {why}" for table, why in chosen if why
+    ]
+    role = _role(source, names.role)
+    exists = bool(source.all(named("publication"), publication=publication.name))
+    undo = [] if exists else [_publication("wal_undo.sql", publication.name)]
+    return Following(
+        slots.name,
+        [*role[:1], _publishing(publication.name, [table for table, _ in chosen])],
+        [*role[1:], *undo],
+        _slot(slots.name, server) if makes_slot else None,
+        drops=makes_slot and slots.find() is not None,
+        remarks=remarks,
+    )
+
+
+def follow(connections: Connections, feed: str, following: Following) -> list[str]:
+    """Do what was prepared; after a failure nothing is left of it.
+
+    Returns:
+        What was done and should be known, a sentence each.
+
+    Raises:
+        SyncdError: It failed.
+    """
+    source = connections.source
+    reached = _reached(connections, feed)
+    with source.transaction():
+        for each in following.scripts:
+            source.run(each.statement)
+    done = [f"publication {following.name}", *following.remarks]
+    if following.slot is None:
+        return done
+    with _undone(source, following):
+        if following.drops:
+            source.run(_slot_drop(following.name).statement)
+        _make_slot(source, following.slot)
+    done.append(f"slot {following.name}")
+    if reached:
+        _move(connections, feed)
+        done.append(cure(reached.at))
+    return done
+
+
+def unfollow(connections: Connections, feed: str) -> list[str]:
+    """Drop slot and publication, if they are there.
+
+    Returns:
+        What was dropped.
+
+    Raises:
+        ConfigError: The daemon still reads the slot; nothing was changed.
+    """
+    source = connections.source
+    slots, publication = Slots(source, feed), Publication(source, feed)
+    slot = slots.find()
+    mine = slot if slot and slot.is_here else None
+    if mine and mine.active_pid:
+        raise _busy(slots.name, mine.active_pid)
+    exists = source.all(named("publication"), publication=publication.name)
+    if mine:
+        source.run(_slot_drop(slots.name).statement)
+    if exists:
+        source.run(_publication("wal_undo.sql", publication.name).statement)
+    dropped = [f"slot {slots.name}"] if mine else []
+    return [*dropped, f"publication {publication.name}"] if exists else dropped
+
+
+def unfollowing(feed: str) -> list[Script]:
+    """Give the SQL that `unfollow` runs."""
+    name = slot_name(feed)
+    return [_slot_drop(name), _publication("wal_undo.sql", name)]
+
+
+def _makes_slot(
+    slots: Slots, server: Server, reached: Reached | None, *, recreate: bool
+) -> bool:
+    """Tell whether a slot is to be made; refuse to lose one's place silently."""
+    slot = slots.find()
+    if slot is not None:
+        slots.refuse_foreign(slot)
+    if slot is not None and slot.active_pid and (recreate or slot.lost):
+        raise _busy(slots.name, slot.active_pid)
+    if not recreate and (reached or slot):
+        since = reached.at if reached else server.now
+        slots.get(reached, since)  # or refuses: lost, gone, or of another place
+        return False
+    if slot is None and not server.has_room:
+        raise ConfigError(
+            "the server has no room for another slot",
+            "Raise max_replication_slots (needs a restart), or drop an unused slot.",
+        )
+    return True
+
+
+def _busy(name: str, pid: int) -> ConfigError:
+    return ConfigError(
+        f"the slot {name} is being read by pid {pid}",
+        "Stop the daemon first; nothing was changed.",
+    )
+
+
+def _refuse_twice(tables: Sequence[Table]) -> None:
+    for place, table in enumerate(tables):
+        if table.oid in {other.oid for other in tables[:place]}:
+            raise ConfigError(f"{table.title} is named twice", "Name each table once.")
+
+
+def _role(source: Database, role: str) -> list[Script]:
+    """Give the right to read a slot, and how to take it back; nothing if there."""
+    rows = source.all(named("may_replicate"), role=role)
+    if not rows:
+        raise ConfigError(
+            f"there is no role {role}", "Create it, or name another with --role."
+        )
+    if rows[0][0]:
+        return []
+    name = sql.Identifier(role)
+    return [
+        script("capture/wal_role.sql", role=name),
+        script("capture/wal_role_undo.sql", role=name),
+    ]
+
+
+def _publishing(name: str, tables: Sequence[Table]) -> Script:
+    note = msgspec.json.encode({str(table.oid): table.key for table in tables})
+    return script(
+        "capture/wal.sql",
+        publication=sql.Identifier(name),
+        tables=sql.SQL(", ").join(map(_published, tables)),
+        note=sql.Literal(note.decode()),
+    )
+
+
+def _published(table: Table) -> sql.Composable:
+    name = sql.SQL("ONLY ") + sql.Identifier(table.schema, table.name)
+    if table.columns is None:
+        return name
+    columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
+    return sql.SQL("{} ({})").format(name, columns)
+
+
+def _publication(file: str, name: str) -> Script:
+    return script(f"capture/{file}", publication=sql.Identifier(name))
+
+
+def _slot(name: str, server: Server) -> Script:
+    failover = sql.SQL(", false, false, true" if server.has_failover else "")
+    return script("capture/wal_slot.sql", slot=sql.Literal(name), failover=failover)
+
+
+def _slot_drop(name: str) -> Script:
+    return script("capture/wal_slot_drop.sql", slot=sql.Literal(name))
+
+
+def _make_slot(source: Database, slot: Script) -> None:
+    try:
+        source.all(slot.statement)
+    except DatabaseUnavailableError as error:
+        raise DatabaseUnavailableError(
+            f"the slot cannot be made: {error}",
+            "It waits for every transaction that is writing, at most 30 s: end the "
+            "long ones (pg_stat_activity), then run this again.",
+        ) from error
+
+
+@contextmanager
+def _undone(source: Database, following: Following) -> Iterator[None]:
+    """Take back what was done if what follows fails."""
+    try:
+        yield
+    except SyncdError:
+        with source.transaction():
+            for each in following.undo:
+                source.run(each.statement)
+        raise
+
+
+def _reached(connections: Connections, feed: str) -> Reached | None:
+    """Read how far the feed has read a slot; None before the first time."""
+    if not installed(connections.ledger):
+        return None
+    found = Feeds(connections, feed).find()
+    return Progress(connections.ledger, found.feed_id).read() if found else None
+
+
+def _move(connections: Connections, feed: str) -> None:
+    """Note that the feed reads a new slot, from its beginning."""
+    found, slots = Feeds(connections, feed).find(), Slots(connections.source, feed)
+    slot = slots.find()
+    if found and slot and slot.confirmed:
+        at = slots.server().now
+        progress = Progress(connections.ledger, found.feed_id)
+        progress.move(Reached(slot.confirmed, at))

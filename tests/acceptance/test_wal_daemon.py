@@ -1,0 +1,220 @@
+"""The real daemon, installed and run to follow the WAL."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from postgres import Cluster, cluster, wait_until
+from shop import Shop
+from tap import SLOT, WAL_SETTINGS, opened_shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    """A server whose slots may keep 1 GB."""
+    with cluster(WAL_SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(server: Cluster) -> Iterator[Shop]:
+    with opened_shop(server, f"d{next(_numbers)}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+def syncd(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command; nothing may ever print a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "syncd", *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
+    )
+    assert "Traceback" not in done.stderr + done.stdout
+    return done
+
+
+def configured(shop: Shop, folder: Path, sandbox: Sandbox) -> Path:
+    return shop.configure(folder, sandbox.endpoint, {"capture": "wal"})
+
+
+def install(shop: Shop, config: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    tables = ("--wal", "orders:id", "--role", shop.role)
+    return syncd("install", "--as", shop.owner, *tables, *more, "--config", config)
+
+
+def test_installing_makes_what_it_prints(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Before, the daemon says what is missing; `--print` changes nothing."""
+    config = configured(shop, tmp_path, sandbox)
+    refused = syncd("run", "--config", config)
+    assert refused.returncode == 78
+    assert "syncd install --wal" in refused.stderr
+    printed = install(shop, config, "--print").stdout
+    assert "CREATE PUBLICATION" in printed
+    assert "pg_create_logical_replication_slot('syncd_shop', 'pgoutput'" in printed
+    assert shop.value("SELECT count(*) FROM pg_publication") == 0
+    done = install(shop, config)
+    assert done.returncode == 0, done.stderr
+    assert "slot syncd_shop" in done.stdout
+    assert shop.value("SELECT count(*) FROM pg_publication") == 1
+
+
+def test_run_checked_and_taken_out(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Every order by way of the WAL; nothing is taken out under a running daemon."""
+    config = configured(shop, tmp_path, sandbox)
+    install(shop, config)
+    daemon = shop.start(config)
+    log = config.with_suffix(".log")
+    wait_until(lambda: "stream.opened" in log.read_text())
+    shop.confirm(250)
+    wait_until(lambda: sandbox.book.totals.orderids == 250)
+    assert sandbox.book.totals.repeats == 0
+    assert shop.rows("SELECT DISTINCT capture FROM syncd.ledger") == [("wal",)]
+    checked = syncd("check", "--config", config).stdout
+    assert "slot: syncd_shop is there, reserved" in checked
+    assert "public.orders, key column id" in checked
+    facts = json.loads(syncd("status", "--json", "--config", config).stdout)
+    assert (facts["slot_lost"], facts["slot_wal_status"]) == (None, "reserved")
+    assert facts["slot_read_by_pid"]
+    out = ("uninstall", "--yes", "--as", shop.owner, "--config", config)
+    assert "Stop the daemon first" in syncd(*out).stderr
+    daemon.terminate()
+    assert daemon.wait(15) == 0
+    wait_until(lambda: shop.value(SLOT.format("NOT active")))
+    assert "dropped: slot syncd_shop" in syncd(*out).stdout
+    assert shop.value("SELECT count(*) FROM pg_publication") == 0
+    assert shop.value("SELECT count(*) FROM pg_replication_slots") == 0
+
+
+def test_one_pass_reads_the_slot_to_its_end(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """So that a slot read from cron does not keep WAL for ever."""
+    config = configured(shop, tmp_path, sandbox)
+    install(shop, config)
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    shop.confirm(3)
+    shop.sql("CREATE TABLE other AS SELECT generate_series(1, 100000)")
+    end = shop.value("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert sandbox.book.totals.orderids == 3
+    assert shop.rows("SELECT DISTINCT capture FROM syncd.ledger") == [("wal",)]
+    assert shop.value(SLOT.format(f"confirmed_flush_lsn - '0/0' >= {end}")) is True
+
+
+def test_a_lost_slot_ends_the_daemon_with_one_clear_line(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The log and the exit code say it; `status` too, and how to go on is named."""
+    config = configured(shop, tmp_path, sandbox)
+    install(shop, config)
+    syncd("run", "--once", "--config", config)
+    wait_until(lambda: shop.value(SLOT.format("NOT active")))
+    shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
+    ended = syncd("run", "--config", config)
+    assert ended.returncode == 78
+    assert "the slot syncd_shop is gone: orders may be unheard of" in ended.stderr
+    assert "syncd reconcile --from" in ended.stderr
+    status = syncd("status", "--json", "--config", config)
+    assert status.returncode == 1
+    assert json.loads(status.stdout)["slot_lost"] == "there is none"
+    again = install(shop, config, "--recreate-slot")
+    assert "syncd reconcile --from" in again.stdout
+    assert syncd("run", "--once", "--config", config).returncode == 0
+
+
+def test_a_standby_instance_takes_over(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Two daemons, one slot: the second waits, and goes on when the first dies."""
+    config = configured(shop, tmp_path, sandbox)
+    install(shop, config)
+    first = shop.start(config, log=tmp_path / "first.log")
+    wait_until(lambda: "stream.opened" in (tmp_path / "first.log").read_text())
+    shop.start(config, log=tmp_path / "second.log")
+    wait_until(lambda: "stream.waiting" in (tmp_path / "second.log").read_text())
+    first.kill()
+    wait_until(lambda: "stream.opened" in (tmp_path / "second.log").read_text())
+    shop.confirm(5)
+    wait_until(lambda: sandbox.book.totals.orderids == 5)
+    assert "capture.doubted" not in (tmp_path / "second.log").read_text()
+
+
+def test_a_daemon_killed_again_and_again_loses_nothing(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Every order by way of the WAL; a repeat only where syncd counted one."""
+    config = configured(shop, tmp_path, sandbox)
+    install(shop, config)
+    log = config.with_suffix(".log")
+    orders = []
+    for round_ in range(1, 7):
+        daemon = shop.start(config)
+        wait_until(lambda n=round_: log.read_text().count("stream.opened") >= n)
+        for _ in range(15):
+            orders += shop.confirm(7)
+        wait_until(lambda n=round_: sandbox.book.totals.orderids > 100 * (n - 1))
+        orders += shop.confirm(7)
+        daemon.kill()
+        daemon.wait()
+    orders += shop.confirm(7)
+    shop.start(config)
+    wait_until(lambda: sandbox.book.totals.orderids == len(orders), 30)
+    facts = json.loads(syncd("status", "--json", "--config", config).stdout)
+    assert sandbox.book.totals.repeats <= facts["possible_repeats"]
+    assert [order for order in orders if not sandbox.book.posts(order)] == []
+    by_wal = "SELECT avg((capture = 'wal')::int) > 0.5 FROM syncd.ledger"
+    assert shop.value(by_wal) is True  # the poll looks first after each start
+
+
+def test_the_ledger_may_lie_elsewhere(
+    server: Cluster, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The position is in the ledger's database, the slot in the orders'."""
+    name = f"d{next(_numbers)}"
+    with cluster() as elsewhere:
+        elsewhere.sql(f"CREATE DATABASE {name}")
+        elsewhere.sql(f"CREATE ROLE role_{name} LOGIN")
+        with opened_shop(server, name, state=elsewhere.dsn(name)) as apart:
+            config = configured(apart, tmp_path, sandbox)
+            done = install(apart, config, "--state-as", elsewhere.dsn(name))
+            assert done.returncode == 0, done.stderr
+            daemon = apart.start(config)
+            log = config.with_suffix(".log")
+            wait_until(lambda: "stream.opened" in log.read_text())
+            apart.confirm(20)
+            wait_until(lambda: sandbox.book.totals.orderids == 20)
+            elsewhere.stop()
+            apart.confirm(20)
+            wait_until(lambda: "source.failed" in log.read_text())
+            elsewhere.start()
+            wait_until(lambda: sandbox.book.totals.orderids == 40, 45)
+            daemon.terminate()
+            assert daemon.wait(15) == 0
+            kinds = apart.ledger("SELECT DISTINCT capture FROM syncd.ledger")
+            assert ("wal",) in kinds
+            assert sandbox.book.totals.repeats == 0
+            assert apart.ledger("SELECT count(*) FROM syncd.stream") == [(1,)]

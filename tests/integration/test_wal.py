@@ -1,0 +1,549 @@
+"""Capture from the WAL: what commits is captured, in order, and once."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from postgres import Cluster, cluster, wait_until
+from shop import Shop
+from tap import SLOT, WAL_SETTINGS, Tap, opened_shop
+from typing_extensions import override
+
+from syncd import stream
+from syncd.capture import wal
+from syncd.capture.follower import Followed
+from syncd.core.pgoutput import Begin, Keepalive, Message
+from syncd.errors import DatabaseUnavailableError
+from syncd.ledger import Admitted, Ledger
+from syncd.stream import FRAMES, Stream
+
+pytestmark = pytest.mark.db
+
+_numbers = count(1)
+NOBODY = "SELECT current_setting('synchronous_standby_names') = 'nobody'"
+INSERT = "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp()) RETURNING id"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    """A server whose slots may keep 1 GB."""
+    with cluster(WAL_SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(server: Cluster) -> Iterator[Shop]:
+    with opened_shop(server, f"w{next(_numbers)}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def tap(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tap]:
+    """The shop's orders, followed and caught up; its position is noted at once."""
+    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
+    started = Tap(shop, tmp_path)
+    started.until_read()
+    yield started
+    started.close()
+
+
+def confirm(session: psycopg.Connection) -> str:
+    row = session.execute(INSERT).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+# What is captured
+
+
+def test_what_commits_is_captured_at_once(tap: Tap) -> None:
+    """An order that is inserted confirmed, and one that becomes so."""
+    tap.shop.sql("INSERT INTO orders DEFAULT VALUES")
+    tap.until_read()
+    assert tap.keys() == []
+    tap.shop.sql("UPDATE orders SET confirmed_at = now()")
+    tap.shop.confirm(2)
+    tap.until(3)
+    assert tap.keys() == ["1", "2", "3"]
+
+
+def test_the_order_of_the_commits_is_kept(tap: Tap) -> None:
+    """Batches are cut in it, although the later transaction began first."""
+    with tap.session() as first, tap.session() as second:
+        early, late = confirm(first), confirm(second)
+        second.commit()
+        tap.until(1)
+        first.commit()
+        tap.until(2)
+    assert sorted(tap.keys()) == [early, late]
+    assert tap.value("SELECT bool_and(capture = 'wal') FROM syncd.ledger") is True
+
+
+def test_an_order_stamped_long_before_its_commit_is_captured(tap: Tap) -> None:
+    """It knows no clock; only the floor is a limit."""
+    tap.shop.sql(
+        "INSERT INTO orders (confirmed_at) "
+        "SELECT floor_at + interval '1 ms' FROM syncd.feed UNION ALL "
+        "SELECT floor_at FROM syncd.feed"
+    )
+    tap.until(1)
+    assert tap.keys() == ["1"]
+
+
+def test_what_is_rolled_back_is_not_captured(tap: Tap) -> None:
+    """Whole transactions and savepoints; rows are visible from a sub-transaction."""
+    with tap.session() as session:
+        confirm(session)
+        session.rollback()
+        session.execute("SAVEPOINT a")
+        confirm(session)
+        session.execute("ROLLBACK TO a")
+        kept = [confirm(session)]
+        session.execute("SAVEPOINT b")
+        kept.append(confirm(session))
+        session.commit()
+    tap.until(2)
+    assert tap.keys() == kept
+
+
+def test_a_prepared_transaction_is_captured_when_it_commits(tap: Tap) -> None:
+    """Not when it is prepared, and not when it is rolled back."""
+    key = ""
+    for name, end in (("one", "ROLLBACK"), ("two", "COMMIT")):
+        with tap.session() as session:
+            key = confirm(session)
+            session.execute(f"PREPARE TRANSACTION '{tap.shop.role}{name}'".encode())
+            session.rollback()
+        tap.until_read()
+        assert tap.admitted() == 0
+        tap.shop.sql(f"{end} PREPARED '{tap.shop.role}{name}'")
+    tap.until(1)
+    assert tap.keys() == [key]
+
+
+def test_a_payment_confirms_the_order_that_it_names(shop: Shop, tmp_path: Path) -> None:
+    """Several tables, each with its own key column; a payment without order is none."""
+    shop.sql(
+        "CREATE TABLE payments (id bigint PRIMARY KEY, order_id integer);"
+        "CREATE OR REPLACE VIEW syncd.confirmed_orders AS SELECT o.id AS order_key, "
+        "o.confirmed_at FROM orders o JOIN payments p ON p.order_id = o.id"
+    )
+    tap = Tap(shop, tmp_path, tables=["orders:id", "payments:order_id"])
+    try:
+        shop.confirm(2)
+        tap.until_read()
+        assert tap.admitted() == 0
+        shop.sql("INSERT INTO payments VALUES (1, NULL), (2, 2)")
+        tap.until(1)
+        assert tap.keys() == ["2"]
+    finally:
+        tap.close()
+
+
+def test_a_large_transaction_is_admitted_by_the_page(
+    tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more than a page and a reading is held; the position moves with its end."""
+    monkeypatch.setattr(wal, "PAGE", 100)
+    held, sizes = [], []
+    admit = Ledger.admit
+
+    def admitting(self: Ledger, *args: object, **kwargs: object) -> Admitted:
+        held.append(tap.held())
+        admitted = admit(self, *args, **kwargs)  # type: ignore[arg-type]
+        sizes.append((admitted.orders, tap.reached()))
+        return admitted
+
+    monkeypatch.setattr(Ledger, "admit", admitting)
+    tap.shop.confirm(8000)
+    tap.until(8000)
+    assert max(held) <= 100 + FRAMES
+    assert {orders for orders, _ in sizes} == {100}
+    assert len({reached for _, reached in sizes}) == 1
+    tap.until_read()
+    assert tap.reached() != sizes[-1][1]
+
+
+# Nothing is given up too early
+
+
+def test_nothing_is_acknowledged_before_the_ledger_has_it(
+    tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The admission fails: the slot keeps the order, and tells it again."""
+    admit = Ledger.admit
+
+    def failing(*_: object, **__: object) -> Admitted:
+        raise DatabaseUnavailableError("no", "no")
+
+    monkeypatch.setattr(Ledger, "admit", failing)
+    tap.shop.confirm(1)
+    end = tap.value("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
+    with pytest.raises(DatabaseUnavailableError):
+        tap.step(5)
+    assert tap.confirmed() < end  # type: ignore[operator]
+    assert tap.reached() < end  # type: ignore[operator]
+    monkeypatch.setattr(Ledger, "admit", admit)
+    tap.until(1)
+
+
+def test_a_crash_between_ledger_and_acknowledgement_repeats_nothing(
+    tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slot tells the order again, the ledger's key knows it."""
+    confirm_ = Stream.confirm
+    before = tap.confirmed()
+
+    def failing(*_: object) -> None:
+        raise DatabaseUnavailableError("the daemon died", "no")
+
+    monkeypatch.setattr(Stream, "confirm", failing)
+    tap.shop.confirm(1)
+    with pytest.raises(DatabaseUnavailableError):
+        tap.step(5)
+    assert tap.admitted() == 1
+    assert tap.confirmed() == before
+    monkeypatch.setattr(Stream, "confirm", confirm_)
+    assert tap.hear() == ["1"]
+    tap.until_read()
+    assert tap.admitted() == 1
+    assert tap.value("SELECT sum(orders) FROM syncd.batch") == 1
+
+
+def test_a_terminated_connection_is_made_again(tap: Tap) -> None:
+    """The step fails, the next ones go on where the ledger is."""
+    tap.shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
+    tap.shop.confirm(2)
+
+    def stepped() -> bool:
+        try:
+            tap.step()
+        except DatabaseUnavailableError:
+            return False
+        return tap.admitted() == 2
+
+    wait_until(stepped)
+
+
+def test_what_was_acknowledged_survives_a_crash_of_the_server(tmp_path: Path) -> None:
+    """Even where commits are asynchronous; the slot itself may go back."""
+    settings = WAL_SETTINGS | {
+        "synchronous_commit": "off",
+        "wal_writer_delay": "10s",
+        "fsync": "on",
+    }
+    with cluster(settings) as server, opened_shop(server, "shop") as shop:
+        tap = Tap(shop, tmp_path)
+        tap.step(5)
+        with tap.session("-c synchronous_commit=on") as session:
+            confirm(session)
+        tap.until(1)
+        reached, confirmed = tap.reached(), tap.confirmed()
+        assert confirmed == reached
+        server.stop("immediate")
+        server.start()
+        assert tap.admitted() == 1
+        assert tap.reached() == reached
+        assert tap.confirmed() < confirmed
+        tap.close()
+        assert tap.hear() == ["1"]
+        assert tap.admitted() == 1
+        tap.close()
+
+
+def test_the_server_shuts_down_without_waiting_for_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits until every reader has acknowledged; an idle one must not hold it."""
+    with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
+        tap = Tap(shop, tmp_path)
+        tap.step(1)
+        tap.step(1)
+        monkeypatch.setattr(wal, "NOTE_SECONDS", 1000.0)
+        shop.sql("CREATE TABLE other ()")
+        tap.step(0.3)
+        stopped = threading.Thread(target=server.stop)
+        stopped.start()
+        with pytest.raises(DatabaseUnavailableError):
+            tap.step_until(lambda: not stopped.is_alive(), 0.1)
+        stopped.join(5)
+        assert not stopped.is_alive()
+        tap.close()
+
+
+# Visible or not
+
+
+@contextmanager
+def standby_missing(server: Cluster, tap: Tap) -> Iterator[None]:
+    """A synchronous standby that never comes; only `Waiting` waits for it."""
+    server.sql("ALTER ROLE ALL SET synchronous_commit = local")
+    tap.close()  # its next connections have the setting
+    tap.step()
+    server.set("synchronous_standby_names", "nobody")
+    try:
+        wait_until(lambda: server.holds(NOBODY))
+        yield
+    finally:
+        server.set("synchronous_standby_names", "")
+        server.sql("ALTER ROLE ALL RESET synchronous_commit")
+
+
+class Waiting(threading.Thread):
+    """A commit that waits for a standby, in a thread of its own."""
+
+    def __init__(self, tap: Tap, orders: int = 1) -> None:
+        super().__init__(daemon=True)
+        self._session = tap.session("-c synchronous_commit=on")
+        self._session.execute(
+            "INSERT INTO orders (confirmed_at) SELECT clock_timestamp() "
+            "FROM generate_series(1, %s)",
+            (orders,),
+        )
+        self.start()
+
+    @override
+    def run(self) -> None:
+        self._session.commit()
+        self._session.close()
+
+
+def test_a_commit_that_is_not_visible_yet_is_waited_for(
+    server: Cluster, tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps end in time, later orders go on, the position stays; then it is taken."""
+    monkeypatch.setattr(wal, "HIDDEN_SECONDS", 0.1)
+    with standby_missing(server, tap):
+        waiting = Waiting(tap)
+        tap.step_until(lambda: tap.events("stream.held"), 0.1)
+        before = tap.confirmed()
+        tap.shop.confirm(2)
+        tap.until(2)
+        assert sorted(tap.keys()) == ["2", "3"]
+        assert [tap.step(0.05).keys for _ in range(3)] == [()] * 3
+        assert tap.confirmed() == before
+    waiting.join(10)
+    tap.until(3)
+    tap.until_read()
+    assert sorted(tap.keys()) == ["1", "2", "3"]
+
+
+def test_a_large_commit_that_is_not_visible_is_not_all_held(
+    server: Cluster, tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading waits, the server keeps the rest; the connection stays alive."""
+    monkeypatch.setattr(wal, "MOST_KEYS", 2000)
+    with standby_missing(server, tap):
+        waiting = Waiting(tap, 30_000)
+        tap.step_until(lambda: tap.held() >= 2000, 0.05)
+        for _ in range(10):
+            tap.step(0.02)
+        assert tap.held() <= 2000 + FRAMES
+        assert tap.admitted() == 0
+    waiting.join(10)
+    tap.until(30_000)
+    assert not tap.events("source.failed")
+
+
+def test_an_invisible_commit_survives_a_new_connection(
+    server: Cluster, tap: Tap
+) -> None:
+    """What was held is dropped with the connection, and told again."""
+    with standby_missing(server, tap):
+        waiting = Waiting(tap)
+        tap.step_until(lambda: tap.held() == 1, 0.1)
+        tap.wal.close()
+        tap.step_until(lambda: tap.held() == 1, 0.1)
+        assert tap.admitted() == 0
+    waiting.join(10)
+    tap.until(1)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_transaction_ids_that_begin_anew_are_told_apart(
+    tmp_path: Path, epoch: int
+) -> None:
+    """Begin tells 32 bits of an id; across the wrap everything is captured."""
+    with cluster(WAL_SETTINGS) as server:
+        server.count_from(epoch - 1, 0xFFFFFE00)
+        with opened_shop(server, "shop") as shop:
+            tap = Tap(shop, tmp_path)
+            tap.step(1)
+            before = shop.value("SELECT pg_current_xact_id()::text::bigint >> 32")
+            for _ in range(30):
+                shop.sql(
+                    "DO 'BEGIN FOR i IN 1..20 LOOP PERFORM txid_current(); COMMIT;"
+                    "END LOOP; END'"
+                )
+                shop.confirm(1)
+            tap.until(30)
+            after = shop.value("SELECT pg_current_xact_id()::text::bigint >> 32")
+            assert (before, after) == (epoch - 1, epoch)
+            tap.close()
+
+
+# The slot's place
+
+
+def test_an_idle_slot_advances_while_others_write(
+    tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The followed tables rest; WAL of other tables is not kept for them."""
+    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.0)
+    restart = SLOT.format("(restart_lsn - '0/0')::bigint")
+    before = tap.value(restart)
+    tap.shop.sql("CREATE TABLE other (filler text)")
+    for _ in range(3):
+        tap.shop.sql(
+            "INSERT INTO other SELECT repeat('x', 500) FROM generate_series(1, 20000)"
+        )
+        tap.shop.sql("CHECKPOINT")
+        tap.until_read()
+    tap.until_read()
+    after = tap.value(restart)
+    assert isinstance(before, int)
+    assert isinstance(after, int)
+    assert after - before > 20_000_000
+    assert tap.admitted() == 0
+
+
+def test_the_position_is_noted_before_it_is_acknowledged(tap: Tap) -> None:
+    """So that a slot further than the ledger is always somebody else's doing."""
+    for _ in range(20):
+        tap.shop.confirm(1)
+        tap.step(0.5)
+        reached = tap.reached()
+        assert isinstance(reached, int)
+        assert reached >= tap.confirmed()
+
+
+def test_the_position_never_claims_what_was_not_sent(
+    tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A keepalive between two transactions lies before every later one."""
+    receive = Stream.receive
+    seen: list[Message | Keepalive] = []
+
+    def noting(self: Stream, seconds: float) -> list[Message | Keepalive]:
+        messages = receive(self, seconds)
+        seen.extend(messages)
+        return messages
+
+    monkeypatch.setattr(Stream, "receive", noting)
+    begun = tap.shop.value("SELECT txid_current()")
+    for _ in range(30):
+        tap.shop.confirm(3)
+        tap.step(0.05)
+    tap.until(90)
+    position = 0
+    for message in seen:
+        if isinstance(message, Keepalive):
+            position = message.position
+        elif getattr(message, "end", position + 1) <= position:
+            pytest.fail("a commit came after a keepalive that claimed it")
+    assert sum(isinstance(m, Begin) for m in seen) == 30
+    assert begun
+
+
+def test_the_time_of_the_position_is_one_at_which_all_had_been_heard(tap: Tap) -> None:
+    """It moves on, and every order of the ledger's commits before it is there."""
+    reached_at = "SELECT reached_at FROM syncd.stream"
+    before = tap.value(reached_at)
+    tap.wal.close()
+    tap.shop.confirm(1)
+    now = tap.value("SELECT clock_timestamp()")
+    tap.until(1)
+    tap.until_read()
+    after = tap.value(reached_at)
+    assert before < now <= after  # type: ignore[operator]
+
+
+def test_the_time_of_the_position_waits_for_what_was_not_heard_of(
+    tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read at the opening, it holds only once all that was written by then is in."""
+    monkeypatch.setattr(wal, "PAGE", 1)
+    tap.wal.close()
+    tap.shop.confirm(1)
+    between = tap.value("SELECT clock_timestamp()")
+    tap.shop.confirm(1)
+    tap.until(1)
+    reached_at = "SELECT reached_at FROM syncd.stream"
+    assert tap.value(reached_at) < between  # type: ignore[operator]
+    tap.until(2)
+    tap.until_read()
+    assert tap.value(reached_at) > between  # type: ignore[operator]
+
+
+def test_another_instance_waits_and_takes_over(tap: Tap) -> None:
+    """It says so once, does not claim to listen, and goes on where the first ended."""
+    other = tap.follower()
+    try:
+        assert other.step(0.05) == other.step(0.05) == Followed(is_listening=False)
+        assert len(tap.events("stream.waiting")) == 1
+        tap.wal.close()
+        tap.shop.confirm(1)
+        wait_until(lambda: other.step(0.2).keys)
+        assert tap.admitted() == 1
+        assert len(tap.events("stream.opened")) == 2
+    finally:
+        other.close()
+
+
+def test_it_listens_only_once_it_has_caught_up(
+    tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the poll finds before that casts no doubt on it."""
+    monkeypatch.setattr(wal, "PAGE", 500)
+    tap.wal.close()
+    tap.shop.confirm(3000)
+    steps = [tap.step(5) for _ in range(4)]
+    assert [step.is_listening for step in steps] == [False] * 4
+    wait_until(lambda: tap.step().is_listening)
+
+
+def test_the_server_hears_from_us_while_there_is_nothing_to_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would end the connection of whoever waits for a commit to be visible."""
+    monkeypatch.setattr(stream, "STATUS_SECONDS", 0.2)
+    monkeypatch.setattr(wal, "MOST_KEYS", 0)
+    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
+    settings = WAL_SETTINGS | {"wal_sender_timeout": "1s"}
+    with cluster(settings) as server, opened_shop(server, "shop") as shop:
+        tap = Tap(shop, tmp_path)
+        with standby_missing(server, tap):
+            waiting = Waiting(tap)
+            tap.step_until(lambda: tap.held() == 1, 0.1)
+            for _ in range(25):
+                tap.step(0.1)
+        waiting.join(10)
+        tap.until(1)
+        tap.until_read()
+        assert len(tap.events("stream.opened")) == 1
+        tap.close()
+
+
+def test_a_server_that_is_silent_for_too_long_is_given_up(
+    tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection may be dead without a word; the next one goes on."""
+    monkeypatch.setattr(stream, "STATUS_SECONDS", 0.1)
+    monkeypatch.setattr(stream, "SILENCE_SECONDS", 0.5)
+    (pid,) = tap.shop.rows(SLOT.format("active_pid"))[0]
+    assert isinstance(pid, int)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(DatabaseUnavailableError, match="has been silent"):
+            tap.step_until(lambda: False)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    tap.shop.confirm(1)
+    wait_until(lambda: tap.value(SLOT.format("NOT active")))
+    tap.until(1)

@@ -1,0 +1,496 @@
+"""Guard rails: a slot must not fill the disk, nor lose its place unnoticed."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+from postgres import Cluster, cluster, standby, wait_until
+from shop import Shop
+from tap import SLOT, WAL_SETTINGS, Tap, install_wal, opened_shop, uninstall_wal
+
+from syncd.capture import guard, wal
+from syncd.capture.guard import danger
+from syncd.check_wal import wal_findings
+from syncd.config import load
+from syncd.connections import connect
+from syncd.database import Database
+from syncd.errors import (
+    ConfigError,
+    DatabaseUnavailableError,
+    ExitCode,
+    PermissionDeniedError,
+    StreamBrokenError,
+    SyncdError,
+)
+from syncd.finding import Finding
+from syncd.slot import Server, Slot, Slots, slot_name
+
+pytestmark = pytest.mark.db
+
+_numbers = count(1)
+SEVENTEEN = "SELECT current_setting('server_version_num')::int >= 170000"
+FED_BACK = """
+SELECT count(*) = 1 FROM pg_replication_slots
+ WHERE slot_name = 'physical' AND active AND xmin IS NOT NULL
+"""
+TAKEN_OVER = """
+SELECT count(*) = 1 FROM pg_replication_slots WHERE synced AND NOT temporary
+"""
+WRITE = "INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 4000)"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    """A server whose slots may keep 1 GB."""
+    with cluster(WAL_SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(server: Cluster) -> Iterator[Shop]:
+    with opened_shop(server, f"u{next(_numbers)}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def tap(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tap]:
+    """The shop's orders, followed and caught up; its position is noted at once."""
+    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
+    started = Tap(shop, tmp_path)
+    started.until_read()
+    yield started
+    started.close()
+
+
+def lose(server: Cluster, shop: Shop) -> None:
+    """Write WAL until the server gives the slot up."""
+    shop.sql("CREATE TABLE IF NOT EXISTS filler (text text)")
+    server.set("max_slot_wal_keep_size", "1MB")
+
+    def written() -> bool:
+        shop.sql(WRITE)
+        shop.sql("SELECT pg_switch_wal()")
+        shop.sql("CHECKPOINT")
+        return shop.value(SLOT.format("wal_status")) == "lost"
+
+    wait_until(written, 30)
+
+
+def stopping(step: Callable[[], object]) -> SyncdError:
+    """Step until an error says that only a person can help."""
+    raised: list[SyncdError] = []
+
+    def stopped() -> bool:
+        try:
+            step()
+        except DatabaseUnavailableError:
+            return False
+        except SyncdError as error:
+            raised.append(error)
+            return True
+        return False
+
+    wait_until(stopped)
+    return raised[0]
+
+
+# A slot that has lost its place
+
+
+def test_a_lost_slot_stops_capture_with_the_range_to_reconcile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never made anew silently: it is asked for, and says from when on to look."""
+    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
+    with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
+        tap = Tap(shop, tmp_path)
+        try:
+            tap.until_read()
+            ((reached_at,),) = shop.rows("SELECT reached_at FROM syncd.stream")
+            assert isinstance(reached_at, datetime)
+            tap.wal.close()
+            lose(server, shop)
+            error = stopping(tap.step)
+            assert isinstance(error, StreamBrokenError)
+            assert "the slot syncd_shop is lost" in str(error)
+            since = (reached_at - timedelta(seconds=5)).astimezone(UTC)
+            assert f"--from {since:%Y-%m-%dT%H:%M:%SZ}" in error.hint
+            assert shop.value(SLOT.format("wal_status")) == "lost"
+            with pytest.raises(StreamBrokenError, match="is lost"):
+                install_wal(shop, "orders:id")
+            server.set("max_slot_wal_keep_size", "1GB")
+            done = install_wal(shop, "orders:id", recreate=True)
+            assert "syncd reconcile --from" in done[-1]
+            shop.confirm(1)
+            tap.until(1)
+        finally:
+            tap.close()
+
+
+def test_a_slot_that_is_lost_while_it_is_read_stops_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends the connection; the next look at the slot says why."""
+    monkeypatch.setattr(wal, "NOTE_SECONDS", 1000.0)
+    with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
+        tap = Tap(shop, tmp_path)
+        try:
+            tap.step(1)
+            lose(server, shop)
+            assert "is lost" in str(stopping(lambda: tap.step(0.05)))
+        finally:
+            tap.close()
+
+
+def test_a_slot_that_somebody_dropped_stops_capture(tap: Tap) -> None:
+    """And installing again does not hide it."""
+    tap.wal.close()
+    wait_until(lambda: tap.value(SLOT.format("NOT active")))
+    tap.shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
+    assert "is gone" in str(stopping(tap.step))
+    with pytest.raises(StreamBrokenError, match="is gone"):
+        install_wal(tap.shop, "orders:id")
+    install_wal(tap.shop, "orders:id", recreate=True)
+    tap.shop.confirm(1)
+    tap.until(1)
+
+
+def test_a_slot_that_somebody_made_anew_stops_capture(tap: Tap) -> None:
+    """It is further than the ledger: what lies between was told to nobody."""
+    tap.wal.close()
+    wait_until(lambda: tap.value(SLOT.format("NOT active")))
+    tap.shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
+    tap.shop.confirm(1)
+    tap.shop.sql("SELECT pg_create_logical_replication_slot('syncd_shop', 'pgoutput')")
+    error = stopping(tap.step)
+    assert "is further than the ledger" in str(error)
+    assert "--recreate-slot" in error.hint
+    assert tap.admitted() == 0
+
+
+def test_a_missing_publication_stops_capture(
+    tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it is read; the shop's writes go on."""
+    tap.shop.sql("DROP PUBLICATION syncd_shop")
+    tap.shop.confirm(1)
+    monkeypatch.setattr(guard, "GUARD_SECONDS", 0.0)
+    error = stopping(lambda: tap.step(0.5))
+    assert "publication" in str(error)
+    assert "--recreate-slot" in error.hint
+    again = stopping(lambda: tap.step(0.5))
+    assert "the publication syncd_shop is missing" in str(again)
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        (
+            "ALTER PUBLICATION syncd_shop SET (publish = 'insert')",
+            "is not as syncd made",
+        ),
+        ("COMMENT ON PUBLICATION syncd_shop IS 'ours'", "has lost its note"),
+        ("COMMENT ON PUBLICATION syncd_shop IS NULL", "has lost its note"),
+    ],
+)
+def test_a_publication_that_was_changed_stops_capture(
+    tap: Tap, statement: str, says: str
+) -> None:
+    """Updates would not be heard of, or keys not known."""
+    tap.wal.close()
+    tap.shop.sql(statement)
+    with pytest.raises(ConfigError, match=says):
+        tap.step()
+
+
+def test_a_key_column_that_was_renamed_stops_capture(tap: Tap) -> None:
+    """Rather than reading nothing; a renamed table goes on."""
+    tap.shop.sql("ALTER TABLE orders RENAME TO orders_2")
+    tap.shop.sql("INSERT INTO orders_2 (confirmed_at) VALUES (now())")
+    tap.until(1)
+    tap.shop.sql("ALTER TABLE orders_2 RENAME id TO number")
+    tap.shop.sql("INSERT INTO orders_2 (confirmed_at) VALUES (now())")
+    error = stopping(lambda: tap.step(0.5))
+    assert "public.orders_2 has no column id" in str(error)
+    assert "--from" in error.hint
+
+
+# A server that is not fit
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"wal_level": "replica"}, "wal_level is replica, wal needs logical"),
+        ({"max_slot_wal_keep_size": "-1"}, "max_slot_wal_keep_size is unlimited"),
+        ({"max_replication_slots": "0"}, "no room for another slot"),
+    ],
+)
+def test_an_unfit_server_is_refused_and_nothing_is_left(
+    settings: dict[str, str], says: str, tmp_path: Path
+) -> None:
+    """By the installation and by `check`, with the setting's name."""
+    with ExitStack() as stack:
+        server = stack.enter_context(cluster(WAL_SETTINGS | settings))
+        shop = stack.enter_context(opened_shop(server, "shop"))
+        with pytest.raises(ConfigError, match=says) as raised:
+            install_wal(shop, "orders:id")
+        assert raised.value.hint
+        assert shop.value("SELECT count(*) FROM pg_publication") == 0
+        shop.sql("UPDATE orders SET email = ''")
+        if "room" not in says:
+            assert says in str(findings(shop, tmp_path)[-1])
+
+
+def test_capture_refuses_to_start_without_a_limit(
+    server: Cluster, tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on when the limit goes away meanwhile, and says so."""
+    monkeypatch.setattr(guard, "GUARD_SECONDS", 0.0)
+    server.set("max_slot_wal_keep_size", "-1")
+    try:
+        wait_until(
+            lambda: server.holds(
+                "SELECT current_setting('max_slot_wal_keep_size') = '-1'"
+            )
+        )
+        tap.step()
+        assert "unlimited" in str(tap.events("slot.endangered"))
+        tap.wal.close()
+        with pytest.raises(ConfigError, match="unlimited"):
+            tap.step()
+    finally:
+        server.set("max_slot_wal_keep_size", "1GB")
+
+
+def test_a_slot_that_keeps_much_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From half of what it may keep."""
+    monkeypatch.setattr(guard, "GUARD_SECONDS", 0.0)
+    with ExitStack() as stack:
+        server = stack.enter_context(
+            cluster(WAL_SETTINGS | {"max_slot_wal_keep_size": "64MB"})
+        )
+        shop = stack.enter_context(opened_shop(server, "shop"))
+        tap = Tap(shop, tmp_path)
+        tap.step()
+        assert not tap.events("slot.endangered")
+        tap.wal.close()
+        shop.sql("CREATE TABLE filler (text text)")
+        wait_until(lambda: keeps_more(shop) > 40_000_000)
+        tap.step(0.0)
+        (line, *_) = tap.events("slot.endangered")
+        assert "of max_slot_wal_keep_size" in str(line["reason"])
+        assert line["wal_status"] in {"reserved", "extended"}
+        tap.close()
+
+
+def keeps_more(shop: Shop) -> int:
+    """Write some WAL; tell how much the slot keeps."""
+    shop.sql(WRITE)
+    kept = shop.value(SLOT.format("(pg_current_wal_lsn() - restart_lsn)::bigint"))
+    assert isinstance(kept, int)
+    return kept
+
+
+SERVER = Server(
+    version=180_000,
+    in_recovery=False,
+    wal_level="logical",
+    kept_megabytes=100,
+    idle_seconds=0,
+    has_room=True,
+    now=datetime.now(UTC),
+)
+KEPT = Slot(
+    plugin="pgoutput",
+    database="shop",
+    is_here=True,
+    active_pid=None,
+    wal_status="reserved",
+    invalidation=None,
+    confirmed=0,
+    retained=49 << 20,
+    safe=None,
+    failover=False,
+    synced=False,
+)
+
+
+def test_what_endangers_a_slot() -> None:
+    """No limit, beyond the limit, or half of it."""
+    over = replace(KEPT, wal_status="unreserved")
+    assert danger(SERVER, KEPT) is None
+    assert danger(SERVER, replace(KEPT, retained=50 << 20)) == (
+        "it keeps 50% of max_slot_wal_keep_size"
+    )
+    assert "next checkpoint" in str(danger(SERVER, over))
+    assert "unlimited" in str(danger(replace(SERVER, kept_megabytes=-1), KEPT))
+
+
+def test_a_hot_standby_and_a_slot_of_another_plugin_are_refused() -> None:
+    """Both with the next step."""
+    with pytest.raises(ConfigError, match="hot standby"):
+        replace(SERVER, in_recovery=True).check()
+    slots = Slots(Database(""), "shop")
+    with pytest.raises(ConfigError, match="plugin wal2json"):
+        slots.refuse_foreign(replace(KEPT, plugin="wal2json"))
+
+
+def test_two_databases_do_not_share_a_slot(server: Cluster, shop: Shop) -> None:
+    """Slots are the whole server's: the second feed of one name is refused."""
+    install_wal(shop, "orders:id")
+    with opened_shop(server, f"u{next(_numbers)}") as other:
+        with pytest.raises(ConfigError, match="belongs to database"):
+            install_wal(other, "orders:id")
+        assert other.value("SELECT count(*) FROM pg_publication") == 0
+        assert uninstall_wal(other) == []
+    assert shop.value(SLOT.format("count(*)")) == 1
+
+
+@pytest.mark.parametrize(
+    ("feed", "name"),
+    [
+        ("shop", "syncd_shop"),
+        ("shop_2", "syncd_shop_2"),
+        ("Shop", "syncd_shop_"),
+        ("shop.nl", "syncd_shop_nl_"),
+        ("shop-nl", "syncd_shop_nl_"),
+        ("a" * 63, "syncd_aaaa"),
+    ],
+)
+def test_every_feed_has_a_slot_name_of_its_own(feed: str, name: str) -> None:
+    """Of what PostgreSQL allows; alike names stay apart."""
+    made = slot_name(feed)
+    assert made.startswith(name)
+    assert len(made) <= 63
+    assert made == made.lower()
+    assert len({slot_name(f) for f in ("Shop", "shop", "shop.nl", "shop-nl")}) == 4
+
+
+# What check says
+
+
+def findings(shop: Shop, folder: Path) -> list[Finding | SyncdError]:
+    config = shop.configure(folder, "http://127.0.0.1:9/x", {"capture": "wal"})
+    settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"})
+    connections = connect(settings, "cli")
+    found: list[Finding | SyncdError] = []
+    try:
+        found.extend(wal_findings(settings, connections))
+    except SyncdError as error:
+        found.append(error)
+    finally:
+        connections.close()
+    return found
+
+
+def test_check_says_what_is_followed_and_what_is_not_right(
+    tap: Tap, tmp_path: Path
+) -> None:
+    """Slot, reader, tables, harm with its cure."""
+    tap.shop.sql("CREATE TABLE t (id bigint PRIMARY KEY)")
+    said = json.dumps([str(f) for f in findings(tap.shop, tmp_path)])
+    assert "syncd_shop is there, reserved" in said
+    assert "public.orders, key column id" in said
+    assert "warning" not in said
+    tap.shop.sql("ALTER PUBLICATION syncd_shop ADD TABLE t")
+    tap.shop.sql("ALTER TABLE orders REPLICA IDENTITY NOTHING")
+    tap.wal.close()
+    wait_until(lambda: tap.value(SLOT.format("NOT active")))
+    said = json.dumps([str(f) for f in findings(tap.shop, tmp_path)])
+    assert "orders has REPLICA IDENTITY NOTHING" in said
+    assert "ALTER PUBLICATION syncd_shop DROP TABLE public.orders;" in said
+    assert "public.t is published, but syncd does not know its key" in said
+    assert "nobody reads it" in said
+
+
+def test_check_says_when_there_is_no_slot_or_no_right(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Each with its next step."""
+    (missing,) = findings(shop, tmp_path)
+    assert "there is no slot syncd_shop" in str(missing)
+    install_wal(shop, "orders:id")
+    shop.sql(f"ALTER ROLE {shop.role} NOREPLICATION")
+    *_, refused = findings(shop, tmp_path)
+    assert isinstance(refused, PermissionDeniedError)
+    assert "may not read a replication slot" in str(refused)
+    assert "superuser" in refused.hint
+
+
+def test_a_slot_follows_a_failover_where_the_server_can(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """PostgreSQL 17; a slot that does not is told."""
+    install_wal(shop, "orders:id")
+    if int(str(shop.value("SHOW server_version_num"))) < 170_000:
+        pytest.skip("no failover slots before PostgreSQL 17")
+    assert shop.value(SLOT.format("failover")) is True
+    shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
+    shop.sql("SELECT pg_create_logical_replication_slot('syncd_shop', 'pgoutput')")
+    assert "does not follow a failover" in str(findings(shop, tmp_path))
+
+
+@contextmanager
+def standby_with_slots(primary: Cluster, dsn: str) -> Iterator[Cluster]:
+    """A standby that can take slots over from its primary."""
+    primary.sql("SELECT pg_create_physical_replication_slot('physical', true)")
+    with standby(primary) as other:
+        other.set("primary_slot_name", "physical")
+        other.set("primary_conninfo", f"{dsn} application_name=standby")
+        other.set("hot_standby_feedback", "on")
+        other.set("sync_replication_slots", "on")
+        wait_until(lambda: primary.holds(FED_BACK))
+        yield other
+
+
+def take_over_slot(primary: Cluster, other: Cluster, tap: Tap) -> None:
+    """Bring the slot to the standby; PostgreSQL keeps it once both have its WAL."""
+
+    def is_there() -> bool:
+        primary.sql("SELECT pg_log_standby_snapshot()")
+        tap.until_read()
+        return other.holds(TAKEN_OVER)
+
+    wait_until(is_there)
+
+
+def test_a_failover_takes_the_slot_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Capture goes on at the promoted standby; what its ledger lacks is told."""
+    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
+    with cluster(WAL_SETTINGS) as primary:
+        if not primary.holds(SEVENTEEN):
+            pytest.skip("no failover slots before PostgreSQL 17")
+        primary.sql("CREATE DATABASE shop")
+        tap = Tap(Shop.open(primary.dsn("shop")), tmp_path)
+        with standby_with_slots(primary, primary.dsn("shop")) as other:
+            tap.shop.confirm(1)
+            tap.until(1)
+            take_over_slot(primary, other, tap)
+            tap.shop.confirm(1)
+            tap.close()
+            primary.stop("immediate")
+            other.promote()
+            moved = Tap(Shop.at(other.dsn("shop")), tmp_path, tables=())
+            moved.until(2)
+            assert not moved.events("stream.gapped")
+            moved.close()
+            moved.shop.sql("UPDATE syncd.stream SET reached = '0/1'")
+            moved.shop.confirm(1)
+            moved.until(3)
+            assert moved.events("stream.gapped")
+            moved.close()
+
+
+def test_errors_that_only_a_person_mends_are_not_restarted() -> None:
+    """The unit tells systemd not to restart on this exit code."""
+    assert StreamBrokenError.exit_code is ExitCode.CONFIG

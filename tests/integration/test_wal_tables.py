@@ -1,0 +1,365 @@
+"""Which tables can be followed: the shop's writes go on, whatever the table is like."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from postgres import Cluster, cluster, wait_until
+from shop import Shop
+from tap import SLOT, WAL_SETTINGS, Tap, install_wal, opened_shop, owners, uninstall_wal
+
+from syncd import database
+from syncd.capture import guard, wal
+from syncd.errors import ConfigError, DatabaseUnavailableError, SyncdError
+from syncd.publication import Publication, are_alike
+
+pytestmark = pytest.mark.db
+
+_numbers = count(1)
+THINGS = "SELECT (SELECT count(*) FROM pg_publication), ({})".format(
+    SLOT.format("count(*)")
+)
+KINDS = {
+    "primary key": "CREATE TABLE t (id bigint PRIMARY KEY, at int, note text)",
+    "two columns": "CREATE TABLE t (id bigint, at int, note text, "
+    "PRIMARY KEY (at, id))",
+    "another key": "CREATE TABLE t (id bigint, at int PRIMARY KEY, note text)",
+    "index": "CREATE TABLE t (id bigint, at int NOT NULL, note text);"
+    "CREATE UNIQUE INDEX t_at ON t (at) INCLUDE (note);"
+    "ALTER TABLE t REPLICA IDENTITY USING INDEX t_at",
+    "full": "CREATE TABLE t (id bigint, at int, note text);"
+    "ALTER TABLE t REPLICA IDENTITY FULL",
+    "partitions": "CREATE TABLE t (id bigint, at int, note text, PRIMARY KEY (id, at)) "
+    "PARTITION BY RANGE (at);"
+    "CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (10)",
+    "a full partition": "CREATE TABLE t (id bigint, at int, note text, "
+    "PRIMARY KEY (id, at)) PARTITION BY RANGE (at);"
+    "CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (10);"
+    "ALTER TABLE t_1 REPLICA IDENTITY FULL",
+    "partition with an index": "CREATE TABLE t (id bigint, at int NOT NULL, note text, "
+    "PRIMARY KEY (id, at)) PARTITION BY RANGE (at);"
+    "CREATE TABLE t_1 (id bigint NOT NULL, at int NOT NULL, note text NOT NULL);"
+    "CREATE UNIQUE INDEX t_1_note ON t_1 (note);"
+    "ALTER TABLE t_1 REPLICA IDENTITY USING INDEX t_1_note;"
+    "ALTER TABLE t ATTACH PARTITION t_1 FOR VALUES FROM (0) TO (10)",
+    "odd names": 'CREATE TABLE "T ""x" (a int); DROP TABLE "T ""x";'
+    "CREATE TABLE t (id bigint PRIMARY KEY, at int, note text, "
+    '"odd , ""name" int)',
+}
+HARMFUL = {
+    "no key": "CREATE TABLE t (id bigint, at int, note text)",
+    "nothing": "CREATE TABLE t (id bigint PRIMARY KEY, at int, note text);"
+    "ALTER TABLE t REPLICA IDENTITY NOTHING",
+    "deferrable": "CREATE TABLE t (id bigint PRIMARY KEY DEFERRABLE, at int, "
+    "note text)",
+    "a lost index": "CREATE TABLE t (id bigint, at int NOT NULL, note text);"
+    "CREATE UNIQUE INDEX t_at ON t (at);"
+    "ALTER TABLE t REPLICA IDENTITY USING INDEX t_at; DROP INDEX t_at",
+    "a partition without": "CREATE TABLE t (id bigint, at int, note text, "
+    "PRIMARY KEY (id, at)) PARTITION BY RANGE (at);"
+    "CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (10);"
+    "ALTER TABLE t_1 REPLICA IDENTITY NOTHING",
+    "partitions to come": "CREATE TABLE t (id bigint, at int, note text) "
+    "PARTITION BY RANGE (at);"
+    "CREATE TABLE t_1 PARTITION OF t (PRIMARY KEY (id)) FOR VALUES FROM (0) TO (10)",
+}
+AFTER = {
+    "full": "ALTER TABLE t REPLICA IDENTITY FULL",
+    "nothing": "ALTER TABLE t REPLICA IDENTITY NOTHING",
+    "no key": "ALTER TABLE t DROP CONSTRAINT t_pkey",
+    "another index": "CREATE UNIQUE INDEX t_at ON t (at);"
+    "ALTER TABLE t ALTER at SET NOT NULL;"
+    "ALTER TABLE t REPLICA IDENTITY USING INDEX t_at",
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    """A server whose slots may keep 1 GB."""
+    with cluster(WAL_SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(server: Cluster) -> Iterator[Shop]:
+    with opened_shop(server, f"v{next(_numbers)}") as opened:
+        yield opened
+
+
+def use(shop: Shop) -> None:
+    """Everything that a shop does to a table."""
+    shop.sql("INSERT INTO t (id, at, note) VALUES (1, 1, 'one'), (2, 2, 'two')")
+    shop.sql("UPDATE t SET note = note || '!'")
+    shop.sql("UPDATE t SET id = id + 10, at = at + 2")
+    shop.sql("DELETE FROM t WHERE note = 'one!'")
+    shop.sql("TRUNCATE t")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_shop_goes_on_writing_and_keys_are_heard(
+    shop: Shop, tmp_path: Path, kind: str
+) -> None:
+    """INSERT, UPDATE (also of the key), DELETE and TRUNCATE; then the order's key."""
+    shop.sql(KINDS[kind])
+    tap = Tap(shop, tmp_path, tables=["t:id"])
+    try:
+        use(shop)
+        if "partition" in kind:
+            shop.sql("CREATE TABLE t_2 PARTITION OF t FOR VALUES FROM (10) TO (20)")
+            shop.sql("INSERT INTO t (id, at, note) VALUES (7, 11, 'new')")
+            shop.sql("UPDATE t SET note = 'newer'")
+        shop.sql(
+            "INSERT INTO orders (id, confirmed_at) "
+            "OVERRIDING SYSTEM VALUE VALUES (42, now())"
+        )
+        shop.sql("INSERT INTO t (id, at, note) VALUES (42, 9, 'x')")
+        tap.until(1)
+        assert tap.keys() == ["42"]
+    finally:
+        tap.close()
+
+
+@pytest.mark.parametrize("kind", HARMFUL)
+def test_a_table_whose_updates_would_fail_is_refused(shop: Shop, kind: str) -> None:
+    """Nothing is left behind, and the shop goes on; published, it would not."""
+    shop.sql(HARMFUL[kind])
+    with pytest.raises(ConfigError, match="PostgreSQL would refuse its UPDATEs"):
+        install_wal(shop, "orders:id", "t:id")
+    assert shop.rows(THINGS) == [(0, 0)]
+    use(shop)
+    shop.sql(
+        "CREATE PUBLICATION p FOR TABLE t WITH (publish_via_partition_root = true)"
+    )
+    if kind == "partitions to come":
+        shop.sql("CREATE TABLE t_2 PARTITION OF t FOR VALUES FROM (10) TO (20)")
+        shop.sql("INSERT INTO t VALUES (1, 11, 'x')")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        use(shop)
+
+
+@pytest.mark.parametrize("change", AFTER)
+def test_a_table_that_was_changed_afterwards_is_told_with_the_cure(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """We cannot prevent it; the line's cure gives the shop its UPDATEs back at once."""
+    monkeypatch.setattr(guard, "GUARD_SECONDS", 0.0)
+    shop.sql(KINDS["primary key"])
+    tap = Tap(shop, tmp_path, tables=["t:id", "orders:id"])
+    try:
+        tap.step()
+        assert not tap.events("publication.unfit")
+        shop.sql(AFTER[change])
+        with pytest.raises(psycopg.errors.DatabaseError):
+            use(shop)
+        tap.step()
+        (line, *_) = tap.events("publication.unfit")
+        assert line["table"] == "public.t"
+        shop.sql("TRUNCATE t")
+        shop.sql(str(line["cure"]))
+        use(shop)
+        shop.confirm(1)
+        tap.until(1)
+        tap.step()
+        assert "not published any more" in str(tap.events("publication.unfit")[-1])
+    finally:
+        tap.close()
+
+
+def test_a_row_filter_that_somebody_added_is_told(shop: Shop) -> None:
+    """It makes UPDATEs fail as well."""
+    shop.sql(KINDS["primary key"])
+    install_wal(shop, "t:id")
+    shop.sql("ALTER PUBLICATION syncd_shop SET TABLE t (id) WHERE (at > 1)")
+    with owners(shop) as connections:
+        harms = list(Publication(connections.source, "shop").harms())
+    assert [harm.reason for harm in harms] == ["public.t has a row filter"]
+    with pytest.raises(psycopg.errors.DatabaseError):
+        use(shop)
+    shop.sql("TRUNCATE t")
+    shop.sql(harms[0].cure)
+    use(shop)
+
+
+def test_only_the_key_and_what_names_a_row_travels(shop: Shop) -> None:
+    """And whole rows only where PostgreSQL wants it, which is said."""
+    shop.sql(KINDS["another key"])
+    assert install_wal(shop, "orders:id", "t:id") == [
+        "publication syncd_shop",
+        "slot syncd_shop",
+    ]
+    columns = "SELECT attnames::text FROM pg_publication_tables ORDER BY tablename"
+    assert shop.rows(columns) == [("{id}",), ("{id,at}",)]
+    shop.sql("CREATE UNIQUE INDEX t_at ON t (at) INCLUDE (note)")
+    shop.sql("ALTER TABLE t REPLICA IDENTITY USING INDEX t_at")
+    install_wal(shop, "t:id")
+    assert shop.rows(columns) == [("{id,at}",)]
+    shop.sql("ALTER TABLE t REPLICA IDENTITY FULL")
+    done = install_wal(shop, "t:id")
+    assert done[1] == "public.t: whole rows travel, t has REPLICA IDENTITY FULL"
+    assert shop.rows(columns) == [("{id,at,note}",)]
+
+
+def test_before_postgresql_15_whole_rows_travel(shop: Shop) -> None:
+    """It has no column lists; what would fail is refused all the same."""
+    shop.sql(KINDS["two columns"])
+    with owners(shop) as connections:
+        publication = Publication(connections.source, "shop")
+        table, why = publication.choose(
+            "t:id", "syncd.confirmed_orders", has_column_lists=False
+        )
+        assert table.is_whole
+        assert "before 15" in why
+        shop.sql("ALTER TABLE t REPLICA IDENTITY NOTHING")
+        with pytest.raises(ConfigError):
+            publication.choose("t:id", "syncd.confirmed_orders", has_column_lists=False)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"),
+    [
+        ([], "--recreate-slot needs --wal"),
+        (["orders"], "'orders' is not TABLE:KEYCOLUMN"),
+        (["orders:id; DROP TABLE orders"], "is not TABLE:KEYCOLUMN"),
+        (["order s:id"], "is not TABLE:KEYCOLUMN"),
+        (["nowhere:id"], "there is no table nowhere"),
+        (["other.orders:id"], "there is no table other.orders"),
+        (["orders:number"], "orders has no column number"),
+        (['orders:"ID"'], "orders has no column ID"),
+        (["orders:email"], "orders.email is text, but the orders' key is bigint"),
+        (["orders:id", "public.orders:id"], "public.orders is named twice"),
+        (["syncd.purchases:order_key"], "syncd.purchases is no table"),
+        (["unlogged:id"], "unlogged is temporary or unlogged"),
+        (["parent:id"], "parent has tables that inherit from it"),
+        (["pg_catalog.pg_class:oid"], "pg_class.oid is oid, but"),
+    ],
+)
+def test_what_cannot_be_followed_is_told_and_nothing_is_left(
+    shop: Shop, tables: list[str], says: str
+) -> None:
+    """One clear line with the next step; no publication, no slot, no right."""
+    shop.sql(
+        "CREATE UNLOGGED TABLE unlogged (id bigint PRIMARY KEY);"
+        "CREATE TABLE parent (id bigint PRIMARY KEY);"
+        "CREATE TABLE child () INHERITS (parent)"
+    )
+    with pytest.raises(ConfigError) as raised:
+        install_wal(shop, *tables)
+    assert says in str(raised.value)
+    assert raised.value.hint
+    assert shop.rows(THINGS) == [(0, 0)]
+    assert is_replicating(shop) is False
+
+
+def is_replicating(shop: Shop) -> object:
+    return shop.value(
+        f"SELECT rolreplication FROM pg_roles WHERE rolname = '{shop.role}'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("uuid", "uuid", True),
+        ("integer", "bigint", True),
+        ("character varying", "text", True),
+        ("bigint", "text", False),
+        ("numeric", "bigint", False),
+        ("character", "text", False),
+    ],
+)
+def test_keys_of_two_types_are_alike_when_their_text_is(
+    one: str, other: str, *, alike: bool
+) -> None:
+    """A foreign key is sometimes narrower than what it names."""
+    assert are_alike(one, other) is alike
+
+
+def test_without_the_views_there_is_nothing_to_compare_with(server: Cluster) -> None:
+    """They come first."""
+    with opened_shop(server, f"v{next(_numbers)}", views=False) as bare:
+        with pytest.raises(SyncdError, match="order_key is missing"):
+            install_wal(bare, "orders:id")
+        assert bare.rows(THINGS) == [(0, 0)]
+
+
+def test_a_role_that_is_not_there_is_told(shop: Shop) -> None:
+    """Before anything is done."""
+    shop.role = "nobody_knows"
+    with pytest.raises(ConfigError, match="there is no role nobody_knows"):
+        install_wal(shop, "orders:id")
+    assert shop.rows(THINGS) == [(0, 0)]
+
+
+def test_a_slot_that_cannot_be_made_leaves_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for whoever writes; publication and right are taken back."""
+    monkeypatch.setitem(vars(database)["_SESSION"], "statement_timeout", "300ms")
+    with psycopg.connect(shop.owner) as writer:
+        writer.execute("INSERT INTO orders DEFAULT VALUES")
+        with pytest.raises(DatabaseUnavailableError, match="cannot be made") as raised:
+            install_wal(shop, "orders:id")
+        assert "end the long ones" in raised.value.hint
+    assert shop.rows(THINGS) == [(0, 0)]
+    assert is_replicating(shop) is False
+    install_wal(shop, "orders:id")
+    assert shop.rows(THINGS) == [(1, 1)]
+
+
+def test_a_failure_keeps_a_publication_that_was_there(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the right that the role had."""
+    install_wal(shop, "orders:id")
+    shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
+    monkeypatch.setitem(vars(database)["_SESSION"], "statement_timeout", "300ms")
+    with psycopg.connect(shop.owner) as writer:
+        writer.execute("INSERT INTO orders DEFAULT VALUES")
+        with pytest.raises(DatabaseUnavailableError):
+            install_wal(shop, "orders:id")
+    assert shop.rows(THINGS) == [(1, 0)]
+    assert is_replicating(shop) is True
+
+
+def test_installing_again_changes_the_tables_and_keeps_the_place(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """The slot stays, and what was not read yet is read."""
+    shop.sql(KINDS["primary key"])
+    tap = Tap(shop, tmp_path, tables=["orders:id"])
+    try:
+        tap.until_read()
+        shop.confirm(1)
+        assert "slot syncd_shop" not in install_wal(shop, "orders:id", "t:id")
+        tap.until(1)
+        shop.sql(
+            "INSERT INTO orders (id, confirmed_at) "
+            "OVERRIDING SYSTEM VALUE VALUES (9, now())"
+        )
+        tap.until(2)
+    finally:
+        tap.close()
+
+
+def test_uninstalling_drops_both_but_not_under_a_reader(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is dropped while the daemon reads; the second time there is nothing."""
+    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
+    tap = Tap(shop, tmp_path)
+    tap.step()
+    with pytest.raises(ConfigError, match="is being read by pid"):
+        uninstall_wal(shop)
+    with pytest.raises(ConfigError, match="is being read by pid"):
+        install_wal(shop, "orders:id", recreate=True)
+    assert shop.rows(THINGS) == [(1, 1)]
+    tap.close()
+    wait_until(lambda: shop.value(SLOT.format("NOT active")))
+    assert uninstall_wal(shop) == ["slot syncd_shop", "publication syncd_shop"]
+    assert shop.rows(THINGS) == [(0, 0)]
+    assert uninstall_wal(shop) == []

@@ -1,0 +1,186 @@
+"""A shop that is followed through its WAL, in the test's own process."""
+
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from postgres import SETTINGS, Cluster, wait_until
+from shop import Shop
+
+from syncd import log as logging
+from syncd.capture.follower import Followed
+from syncd.capture.wal import Wal, follow_wal
+from syncd.config import load
+from syncd.connections import Connections, connect, source_on
+from syncd.database import Database
+from syncd.feed import Feeds
+from syncd.install import Names
+from syncd.install_wal import follow, prepare, unfollow
+from syncd.log import Log
+
+WAL_SETTINGS = SETTINGS | {
+    "max_slot_wal_keep_size": "1GB",
+    "synchronous_commit": "on",
+    "autovacuum": "off",
+}
+SLOT = "SELECT {} FROM pg_replication_slots WHERE slot_name = 'syncd_shop'"
+FREE = """
+SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots
+ WHERE active AND database = '{name}'
+"""
+DROP = """
+SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+ WHERE database = '{name}'
+"""
+
+
+@contextmanager
+def opened_shop(
+    server: Cluster, name: str, *, views: bool = True, state: str | None = None
+) -> Iterator[Shop]:
+    """A shop in a database of its own; its slots are gone afterwards."""
+    server.sql(f"CREATE DATABASE {name}")
+    shop = Shop.open(server.dsn(name), views=views, state=state)
+    try:
+        yield shop
+    finally:
+        shop.close()
+        if server.runs():
+            forget(server, name)
+
+
+def forget(server: Cluster, name: str) -> None:
+    """Drop a database with the slots in it."""
+    active = SLOT.replace("slot_name = 'syncd_shop'", f"active AND database = '{name}'")
+    server.sql(FREE.format(name=name))
+    wait_until(lambda: not server.holds(f"SELECT EXISTS ({active.format(1)})"))
+    server.sql(DROP.format(name=name))
+    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def owners(shop: Shop) -> Iterator[Connections]:
+    """Connections as whoever owns the shop's tables."""
+    database = Database(shop.owner)
+    try:
+        yield Connections(database, database)
+    finally:
+        database.close()
+
+
+def install_wal(shop: Shop, *tables: str, recreate: bool = False) -> list[str]:
+    """What `syncd install --wal` does."""
+    names = Names(shop.role, "syncd.confirmed_orders", "syncd.purchases")
+    with owners(shop) as connections:
+        following = prepare(connections, names, "shop", tables, recreate=recreate)
+        return follow(connections, "shop", following)
+
+
+def uninstall_wal(shop: Shop) -> list[str]:
+    """What `syncd uninstall` does before it drops the ledger."""
+    with owners(shop) as connections:
+        return unfollow(connections, "shop")
+
+
+class Tap:
+    """A started feed and its follower."""
+
+    def __init__(
+        self, shop: Shop, folder: Path, *, tables: Sequence[str] = ("orders:id",)
+    ) -> None:
+        self.shop = shop
+        self.lines = io.StringIO()
+        logging.configure(style="json", stream=self.lines)
+        config = shop.configure(folder, "http://127.0.0.1:9/x", {"capture": "wal"})
+        self._settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"})
+        if tables:
+            install_wal(shop, *tables)
+        self._connections: list[Connections] = []
+        self.wal = self.follower()
+
+    def follower(self) -> Wal:
+        """Make another follower of the same feed, as another daemon would."""
+        connections = connect(self._settings, "wal")
+        self._connections.append(connections)
+        source = source_on(self._settings, connections)
+        feed = Feeds(connections, "shop").start(source, self._settings.source.lookback)
+        return follow_wal(self._settings, feed, connections, Log("shop"))
+
+    def step(self, seconds: float = 0.2) -> Followed:
+        return self.wal.step(seconds)
+
+    def step_until(
+        self, condition: Callable[[], object], seconds: float = 0.05
+    ) -> None:
+        """Step, each time for so many seconds, until something holds."""
+
+        def holds() -> object:
+            self.step(seconds)
+            return condition()
+
+        wait_until(holds)
+
+    def until(self, orders: int) -> None:
+        """Step until the ledger has so many orders."""
+        self.step_until(lambda: self.admitted() == orders, 0.2)
+
+    def until_read(self) -> None:
+        """Step until everything written by now was read and acknowledged."""
+        end = self.value("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
+        assert isinstance(end, int)
+        self.step_until(lambda: self.confirmed() >= end)
+
+    def hear(self) -> list[str]:
+        """Step until keys were heard of; give them."""
+        heard: list[str] = []
+
+        def has_heard() -> bool:
+            heard.extend(self.step().keys)
+            return bool(heard)
+
+        wait_until(has_heard)
+        return heard
+
+    def confirmed(self) -> int:
+        """Up to where the slot was acknowledged."""
+        found = self.value(SLOT.format("(confirmed_flush_lsn - '0/0')::bigint"))
+        assert isinstance(found, int)
+        return found
+
+    def reached(self) -> object:
+        return self.value("SELECT (reached - '0/0')::bigint FROM syncd.stream")
+
+    def admitted(self) -> object:
+        return self.value("SELECT count(*) FROM syncd.ledger WHERE capture = 'wal'")
+
+    def keys(self) -> list[str]:
+        """The orders of the ledger, in the order in which they are sent."""
+        rows = self.shop.rows(
+            "SELECT order_key FROM syncd.ledger JOIN syncd.batch USING (batch_id) "
+            "ORDER BY batch_id, syncd.ledger.confirmed_at, order_key"
+        )
+        return [str(key) for (key,) in rows]
+
+    def value(self, query: str) -> object:
+        return self.shop.value(query)
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        """The log's lines of one event."""
+        lines = [json.loads(line) for line in self.lines.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == name]
+
+    def session(self, options: str = "") -> psycopg.Connection:
+        """A session of the shop's own, not in autocommit."""
+        return psycopg.connect(self.shop.owner, options=options)
+
+    def held(self) -> int:
+        """How many keys were heard of and are not in the ledger."""
+        return len(vars(self.wal)["_backlog"])
+
+    def close(self) -> None:
+        self.wal.close()
+        for connections in self._connections:
+            connections.close()
