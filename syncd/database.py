@@ -70,10 +70,18 @@ def describe(dsn: str) -> str:
 
 @cache
 def statements() -> Mapping[str, str]:
-    """The statements of `queries.sql` by name."""
-    text = (files("syncd") / "queries.sql").read_text(encoding="utf-8")
-    parts = re.split(r"^-- name: (\w+) :\w+$", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    """The statements of `queries/` by name; `:one`, `:many` … say what comes back.
+
+    Braces are identifiers that the code fills in, or another of the statements.
+    """
+    found: dict[str, str] = {}
+    for file in (files("syncd") / "queries").iterdir():
+        text = file.read_text(encoding="utf-8")
+        parts = re.split(r"^-- name: (\w+) :\w+$", text, flags=re.MULTILINE)
+        for name, statement in zip(parts[1::2], parts[2::2], strict=True):
+            if found.setdefault(name, statement) is not statement:
+                raise ValueError(f"two statements are named {name}")
+    return found
 
 
 def named(name: str, **identifiers: sql.Composable) -> sql.Composed:

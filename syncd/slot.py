@@ -163,7 +163,7 @@ class Slots:
 
     def written(self) -> Reached:
         """Read up to where the server has written, and when that was."""
-        at, position = self._database.one(named("written"))
+        at, position = self._database.one(named("clock_and_written"))
         return Reached(cast("int", position), cast("datetime", at))
 
     def get(self, reached: Reached | None, since: datetime) -> Slot:

@@ -36,7 +36,7 @@ def strings(file: Path) -> list[str]:
 
 
 def test_every_statement_is_used_and_every_used_one_exists() -> None:
-    """`queries.sql` holds what the code names, nothing else."""
+    """`queries/` holds what the code names, nothing else."""
     used = {
         call.args[0].value
         for file in CODE

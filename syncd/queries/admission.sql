@@ -1,0 +1,179 @@
+-- From confirmed orders to the ledger, under the watermark.
+
+-- name: watermark :one
+SELECT confirmed_at, moved_at
+  FROM syncd.watermark
+ WHERE feed_id = %(feed)s;
+
+-- name: lock_watermark :one
+-- Takes the lock under which orders are admitted, for the rest of the transaction.
+SELECT confirmed_at
+  FROM syncd.watermark
+ WHERE feed_id = %(feed)s
+   FOR NO KEY UPDATE;
+
+-- name: move_watermark :rows
+-- Moves the watermark forward; changes no row when that would go backwards.
+UPDATE syncd.watermark
+   SET confirmed_at = %(upper)s,
+       moved_at = clock_timestamp()
+ WHERE feed_id = %(feed)s
+   AND confirmed_at < %(upper)s;
+
+-- name: floor :one
+-- Orders stamped at or before it were there before the start.
+SELECT floor_at
+  FROM syncd.feed
+ WHERE feed_id = %(feed)s;
+
+-- name: gather :one
+-- Orders found, as two texts: for another database, without a look at each in between.
+SELECT coalesce(array_agg(f.order_key), '{{}}')::text,
+       coalesce(array_agg(f.confirmed_at), '{{}}')::text
+  FROM ({found}) AS f;
+
+-- name: given :many
+-- Orders that were gathered in another database.
+SELECT g.order_key COLLATE "C" AS order_key, g.confirmed_at
+  FROM unnest(%(keys)s::text[], %(times)s::timestamptz[])
+       AS g (order_key, confirmed_at)
+
+-- name: count_known :one
+-- How many of the orders found there are, and how many of them the ledger has.
+SELECT count(*), count(l.order_key)
+  FROM ({found}) AS f
+  LEFT JOIN syncd.ledger AS l
+    ON l.feed_id = %(feed)s
+   AND l.order_key = f.order_key;
+
+-- name: admit :one
+-- Writes those of the orders found that are new, or withdrawn and confirmed again, into
+-- the ledger and cuts them into batches, in order of confirmation; the last batch is
+-- topped up if nobody has claimed it. Those of a time of which the ledger may have lost
+-- what it knew count as uncertain. Runs under lock_watermark, so that no two
+-- admissions of a feed overlap. Relies on ledger_order_once.
+WITH lost AS MATERIALIZED (
+    SELECT f.lost_from, f.lost_until
+      FROM syncd.feed AS f
+     WHERE f.feed_id = %(feed)s
+       AND f.lost_until IS NOT NULL
+       AND %(capture)s NOT IN ('start', 'backfill')
+), tail AS MATERIALIZED (
+    SELECT b.batch_id, %(size)s - b.orders AS room
+      FROM syncd.batch AS b
+     WHERE b.batch_id = (SELECT max(p.batch_id)
+                           FROM syncd.batch AS p
+                          WHERE p.feed_id = %(feed)s
+                            AND p.lane = %(lane)s
+                            AND p.state = 'pending')
+       AND b.state = 'pending'
+       AND %(state)s = 'pending'
+       AND b.attempts = 0
+       AND b.due_at = '-infinity'
+       AND b.refused_at IS NULL
+       AND b.uncertain = 0
+       AND b.orders < %(size)s
+       FOR NO KEY UPDATE SKIP LOCKED
+), found AS MATERIALIZED (
+    SELECT f.order_key, f.confirmed_at,
+           row_number() OVER (ORDER BY f.confirmed_at, f.order_key) - 1 AS place
+      FROM ({found}) AS f
+     WHERE NOT EXISTS (SELECT
+                         FROM syncd.ledger AS l
+                        WHERE l.feed_id = %(feed)s
+                          AND l.order_key = f.order_key
+                          AND l.state IS DISTINCT FROM 'withdrawn')
+), placed AS (
+    SELECT f.order_key, f.confirmed_at,
+           CASE WHEN f.place < t.room THEN 0
+                ELSE 1 + (f.place - t.room) / %(size)s END AS slot
+      FROM found AS f,
+           (SELECT coalesce(max(room), 0) AS room
+              FROM tail
+             WHERE NOT EXISTS (SELECT
+                                 FROM found AS d, lost
+                                WHERE d.confirmed_at > lost.lost_from
+                                  AND d.confirmed_at <= lost.lost_until)) AS t
+), slots AS MATERIALIZED (
+    SELECT s.slot, s.orders, s.oldest_at,
+           CASE WHEN s.slot = 0 THEN (SELECT batch_id FROM tail)
+                ELSE nextval('syncd.batch_batch_id_seq') END AS batch_id
+      FROM (SELECT slot, count(*) AS orders, min(confirmed_at) AS oldest_at
+              FROM placed
+             GROUP BY slot
+             ORDER BY slot) AS s
+), topped AS (
+    UPDATE syncd.batch AS b
+       SET orders = b.orders + s.orders,
+           oldest_at = least(b.oldest_at, s.oldest_at)
+      FROM slots AS s
+     WHERE s.slot = 0
+       AND b.batch_id = s.batch_id
+), cut AS (
+    INSERT INTO syncd.batch
+           (batch_id, feed_id, lane, state, orders, oldest_at, uncertain, settled_at)
+    SELECT s.batch_id, %(feed)s, %(lane)s, %(state)s, s.orders, s.oldest_at,
+           (SELECT count(*)
+              FROM lost
+             WHERE s.oldest_at > lost.lost_from
+               AND s.oldest_at <= lost.lost_until),
+           CASE WHEN %(state)s = 'adopted' THEN clock_timestamp() END
+      FROM slots AS s
+     WHERE s.slot > 0
+), entered AS (
+    INSERT INTO syncd.ledger AS l
+           (feed_id, order_key, confirmed_at, batch_id, capture)
+    SELECT %(feed)s, p.order_key, p.confirmed_at, s.batch_id, %(capture)s
+      FROM placed AS p
+      JOIN slots AS s USING (slot)
+     ORDER BY p.confirmed_at, p.order_key
+        ON CONFLICT ON CONSTRAINT ledger_order_once DO UPDATE
+       SET confirmed_at = excluded.confirmed_at,
+           batch_id = excluded.batch_id,
+           capture = excluded.capture,
+           state = NULL,
+           reason = NULL,
+           waiting_since = NULL
+     WHERE l.state = 'withdrawn'
+)
+SELECT count(*), coalesce((array_agg(order_key ORDER BY confirmed_at, order_key))
+                          [1:%(named)s], '{{}}')
+  FROM placed;
+
+-- name: lateness :one
+-- How many seconds the newest orders took from their stamp to the ledger, and how old
+-- those were that reconciliation found. Left out is who waited for a daemon to start,
+-- and what is in a second batch. Relies on batch_identity and ledger_batch.
+WITH newest AS MATERIALIZED (
+    SELECT b.batch_id, b.created_at
+      FROM syncd.batch AS b
+     WHERE b.feed_id = %(feed)s
+       AND b.lane = 'live'
+       AND b.state <> 'adopted'
+       AND b.refused_at IS NULL
+       AND b.created_at > clock_timestamp() - interval '30 days'
+     ORDER BY b.batch_id DESC
+     LIMIT %(batches)s
+), late AS (
+    SELECT l.capture = 'reconcile' AS missed,
+           extract(epoch FROM b.created_at - l.confirmed_at)::float8 AS seconds
+      FROM newest AS b
+      JOIN syncd.ledger AS l USING (batch_id)
+     WHERE l.confirmed_at < b.created_at
+       AND l.waiting_since IS NULL
+       AND l.orderid IS NULL
+       AND l.capture IN ('poll', 'listen', 'wal', 'reconcile')
+       AND (l.capture = 'reconcile'
+            OR NOT EXISTS (SELECT
+                             FROM syncd.instance AS i
+                            WHERE i.feed_id = l.feed_id
+                              AND i.started_at > l.confirmed_at
+                              AND i.started_at <= b.created_at))
+)
+SELECT count(*) FILTER (WHERE NOT missed),
+       coalesce(percentile_disc(0.99) WITHIN GROUP (ORDER BY seconds)
+                FILTER (WHERE NOT missed), 0),
+       coalesce(max(seconds) FILTER (WHERE NOT missed), 0),
+       count(*) FILTER (WHERE missed),
+       coalesce(max(seconds) FILTER (WHERE missed), 0)
+  FROM late;

@@ -1,0 +1,154 @@
+-- Orders that wait for a person.
+
+-- name: rejected :many
+-- Orders set aside whose reason holds a text, newest confirmation last.
+SELECT order_key, coalesce(orderid, ''), state, reason, confirmed_at
+  FROM syncd.ledger
+ WHERE feed_id = %(feed)s
+   AND state = ANY(%(states)s)
+   AND (%(reason)s::text IS NULL
+        OR position(lower(%(reason)s) IN lower(reason)) > 0)
+ ORDER BY confirmed_at, order_key
+ LIMIT %(limit)s;
+
+-- name: retry_rejected :one
+-- Makes orders that were set aside pending again, in new batches of at most `size`.
+WITH chosen AS MATERIALIZED (
+    SELECT l.order_key, l.confirmed_at, l.batch_id, l.reason
+      FROM syncd.ledger AS l
+     WHERE l.feed_id = %(feed)s
+       AND l.state = ANY(%(states)s)
+       AND (%(all)s OR l.order_key = ANY(%(orders)s) OR l.orderid = ANY(%(orders)s))
+       AND (%(reason)s::text IS NULL
+            OR position(lower(%(reason)s) IN lower(l.reason)) > 0)
+       FOR NO KEY UPDATE
+), placed AS (
+    SELECT c.*,
+           (row_number() OVER (ORDER BY c.confirmed_at, c.order_key) - 1)
+               / %(size)s AS slot
+      FROM chosen AS c
+), slots AS MATERIALIZED (
+    SELECT s.slot, s.orders, s.oldest_at,
+           nextval('syncd.batch_batch_id_seq') AS batch_id
+      FROM (SELECT slot, count(*) AS orders, min(confirmed_at) AS oldest_at
+              FROM placed
+             GROUP BY slot
+             ORDER BY slot) AS s
+), cut AS (
+    INSERT INTO syncd.batch (batch_id, feed_id, lane, orders, oldest_at)
+    SELECT batch_id, %(feed)s, 'live', orders, oldest_at
+      FROM slots
+), departed AS (
+    INSERT INTO syncd.departure (feed_id, order_key, batch_id, why, reason)
+    SELECT %(feed)s, order_key, batch_id, 'retried', reason
+      FROM chosen
+), revived AS (
+    UPDATE syncd.ledger AS l
+       SET state = NULL, reason = NULL, waiting_since = NULL, batch_id = s.batch_id
+      FROM placed AS p
+      JOIN slots AS s USING (slot)
+     WHERE l.feed_id = %(feed)s
+       AND l.order_key = p.order_key
+)
+SELECT count(*)
+  FROM chosen;
+
+-- name: discard_rejected :rows
+-- Gives orders that were set aside up; they stay, so that nothing captures them again.
+UPDATE syncd.ledger AS l
+   SET state = 'discarded',
+       reason = 'discarded by hand: ' || l.reason
+ WHERE l.feed_id = %(feed)s
+   AND l.state = ANY(%(states)s)
+   AND (%(all)s OR l.order_key = ANY(%(orders)s) OR l.orderid = ANY(%(orders)s))
+   AND (%(reason)s::text IS NULL
+        OR position(lower(%(reason)s) IN lower(l.reason)) > 0);
+
+-- name: held :many
+-- Orders that wait for a person, because an attempt's outcome is unknown. Relies on
+-- batch_held.
+SELECT l.order_key, l.confirmed_at, b.batch_id, a.attempt, a.started_at, a.reason
+  FROM syncd.batch AS b
+  JOIN syncd.ledger AS l USING (batch_id)
+  LEFT JOIN syncd.attempt AS a
+    ON a.batch_id = b.batch_id
+   AND a.attempt = b.attempts
+ WHERE b.feed_id = %(feed)s
+   AND b.state = 'held'
+   AND l.state IS NULL
+ ORDER BY l.confirmed_at, l.order_key
+ LIMIT %(limit)s;
+
+-- name: resend_held :one
+-- Makes held orders pending again, in a new batch for each that they were in.
+WITH chosen AS MATERIALIZED (
+    SELECT l.order_key, l.confirmed_at, l.batch_id
+      FROM syncd.batch AS b
+      JOIN syncd.ledger AS l USING (batch_id)
+     WHERE b.feed_id = %(feed)s
+       AND b.state = 'held'
+       AND l.state IS NULL
+       AND (%(all)s OR l.order_key = ANY(%(orders)s))
+       FOR NO KEY UPDATE
+), sources AS MATERIALIZED (
+    SELECT c.batch_id, c.orders, c.oldest_at,
+           nextval('syncd.batch_batch_id_seq') AS target
+      FROM (SELECT batch_id, count(*) AS orders, min(confirmed_at) AS oldest_at
+              FROM chosen
+             GROUP BY batch_id
+             ORDER BY batch_id) AS c
+), cut AS (
+    INSERT INTO syncd.batch (batch_id, feed_id, lane, orders, oldest_at, uncertain)
+    SELECT s.target, b.feed_id, b.lane, s.orders, s.oldest_at, b.uncertain
+      FROM sources AS s
+      JOIN syncd.batch AS b USING (batch_id)
+), departed AS (
+    INSERT INTO syncd.departure (feed_id, order_key, batch_id, why)
+    SELECT %(feed)s, order_key, batch_id, 'resent'
+      FROM chosen
+), moved AS (
+    UPDATE syncd.ledger AS l
+       SET batch_id = s.target
+      FROM chosen AS c
+      JOIN sources AS s USING (batch_id)
+     WHERE l.feed_id = %(feed)s
+       AND l.order_key = c.order_key
+), emptied AS (
+    UPDATE syncd.batch AS b
+       SET orders = b.orders - s.orders,
+           state = CASE WHEN b.orders = s.orders THEN 'dissolved' ELSE b.state END,
+           settled_at = CASE WHEN b.orders = s.orders THEN clock_timestamp() END
+      FROM sources AS s
+     WHERE b.batch_id = s.batch_id
+)
+SELECT count(*)
+  FROM chosen;
+
+-- name: discard_held :one
+-- Gives held orders up; they stay, so that nothing captures them again.
+WITH chosen AS MATERIALIZED (
+    SELECT l.order_key, l.batch_id
+      FROM syncd.batch AS b
+      JOIN syncd.ledger AS l USING (batch_id)
+     WHERE b.feed_id = %(feed)s
+       AND b.state = 'held'
+       AND l.state IS NULL
+       AND (%(all)s OR l.order_key = ANY(%(orders)s))
+       FOR NO KEY UPDATE
+), given_up AS (
+    UPDATE syncd.ledger AS l
+       SET state = 'discarded',
+           reason = 'discarded by hand: an attempt''s outcome is unknown'
+      FROM chosen AS c
+     WHERE l.feed_id = %(feed)s
+       AND l.order_key = c.order_key
+), emptied AS (
+    UPDATE syncd.batch AS b
+       SET orders = b.orders - s.orders,
+           state = CASE WHEN b.orders = s.orders THEN 'dissolved' ELSE b.state END,
+           settled_at = CASE WHEN b.orders = s.orders THEN clock_timestamp() END
+      FROM (SELECT batch_id, count(*) AS orders FROM chosen GROUP BY batch_id) AS s
+     WHERE b.batch_id = s.batch_id
+)
+SELECT count(*)
+  FROM chosen;

@@ -1,0 +1,316 @@
+-- Claim, settle, split, put back: the batch's way.
+
+-- name: claim :many
+-- Takes the oldest due batch of a lane, unless the endpoint is to be left alone. After
+-- trouble one claim at a time, of all instances, probes the endpoint: it moves retry_at
+-- to its lease's end, and whoever waited for that row finds it moved. While a batch is
+-- doubted, that one is the probe. Relies on batch_due; the batch being topped up is
+-- skipped for that moment.
+WITH due AS (
+    SELECT b.batch_id, e.state <> 'open' AS probes
+      FROM syncd.batch AS b
+      JOIN (SELECT p.feed_id, p.state, p.retry_at,
+                   (SELECT d.batch_id
+                      FROM syncd.batch AS d
+                     WHERE d.batch_id = p.doubted_batch
+                       AND d.state IN ('pending', 'sending')) AS doubted
+              FROM syncd.endpoint AS p) AS e USING (feed_id)
+     WHERE b.feed_id = %(feed)s
+       AND b.lane = %(lane)s
+       AND b.state = 'pending'
+       AND b.due_at <= clock_timestamp()
+       AND e.retry_at <= clock_timestamp()
+       AND (e.doubted IS NULL OR e.doubted = b.batch_id)
+     ORDER BY b.batch_id
+     LIMIT 1
+       FOR NO KEY UPDATE OF b SKIP LOCKED
+), probe AS (
+    UPDATE syncd.endpoint AS e
+       SET retry_at = clock_timestamp() + %(lease)s
+      FROM due
+     WHERE e.feed_id = %(feed)s
+       AND e.state <> 'open'
+       AND e.retry_at <= clock_timestamp()
+    RETURNING e.feed_id
+), claimed AS (
+    UPDATE syncd.batch AS b
+       SET state = 'sending',
+           attempts = b.attempts + 1,
+           instance_id = %(instance)s,
+           lease_until = clock_timestamp() + %(lease)s
+      FROM due
+     WHERE b.batch_id = due.batch_id
+       AND (NOT due.probes OR EXISTS (SELECT FROM probe))
+    RETURNING b.batch_id, b.attempts, b.uncertain, b.refused_at, due.probes
+), opened AS (
+    INSERT INTO syncd.attempt (batch_id, attempt, instance_id)
+    SELECT batch_id, attempts, %(instance)s
+      FROM claimed
+)
+SELECT batch_id, attempts, uncertain, refused_at, probes, clock_timestamp()
+  FROM claimed;
+
+-- name: claimed_orders :many
+-- Orders of a claimed batch as confirmed. A statement after `claim`: orders added to
+-- the batch between that one's snapshot and its lock would be missing from it.
+SELECT l.order_key, l.confirmed_at, l.waiting_since
+  FROM syncd.ledger AS l
+ WHERE l.batch_id = %(batch)s
+   AND l.state IS NULL
+ ORDER BY l.confirmed_at, l.order_key;
+
+-- name: next_due :one
+-- Seconds until something may be claimed; null when nothing waits.
+SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
+                          - clock_timestamp())::float8
+  FROM syncd.batch AS b
+  JOIN (SELECT p.feed_id, p.retry_at,
+               (SELECT d.batch_id
+                  FROM syncd.batch AS d
+                 WHERE d.batch_id = p.doubted_batch
+                   AND d.state IN ('pending', 'sending')) AS doubted
+          FROM syncd.endpoint AS p) AS e USING (feed_id)
+ WHERE b.feed_id = %(feed)s
+   AND b.state = 'pending'
+   AND (e.doubted IS NULL OR e.doubted = b.batch_id);
+
+-- name: renew :rows
+-- Begins the lease anew, unless the claim was taken over.
+UPDATE syncd.batch
+   SET lease_until = clock_timestamp() + %(lease)s
+ WHERE batch_id = %(batch)s
+   AND state = 'sending'
+   AND attempts = %(attempt)s;
+
+-- name: except_orders :rows
+-- Sets orders of a claimed batch aside with their reason.
+WITH fenced AS (
+    SELECT b.batch_id
+      FROM syncd.batch AS b
+     WHERE b.batch_id = %(batch)s
+       AND b.state = 'sending'
+       AND b.attempts = %(attempt)s
+       FOR NO KEY UPDATE
+), excepted AS (
+    UPDATE syncd.ledger AS l
+       SET state = x.state,
+           reason = x.reason,
+           orderid = x.orderid
+      FROM fenced,
+           unnest(%(keys)s::text[], %(states)s::text[], %(reasons)s::text[],
+                  %(orderids)s::text[]) AS x (order_key, state, reason, orderid)
+     WHERE l.feed_id = %(feed)s
+       AND l.order_key = x.order_key
+       AND l.batch_id = %(batch)s
+       AND l.state IS NULL
+    RETURNING l.order_key
+)
+UPDATE syncd.batch AS b
+   SET orders = b.orders - (SELECT count(*) FROM excepted)
+  FROM fenced
+ WHERE b.batch_id = fenced.batch_id;
+
+-- name: move_orders :rows
+-- Moves orders of a claimed batch into a new one: later (not ready), or now (split).
+WITH fenced AS (
+    SELECT b.batch_id, b.feed_id, b.lane, b.uncertain
+      FROM syncd.batch AS b
+     WHERE b.batch_id = %(batch)s
+       AND b.state = 'sending'
+       AND b.attempts = %(attempt)s
+       FOR NO KEY UPDATE
+), target AS (
+    INSERT INTO syncd.batch
+           (feed_id, lane, orders, oldest_at, due_at, uncertain, refused_at)
+    SELECT f.feed_id, f.lane, count(*), min(l.confirmed_at),
+           coalesce(clock_timestamp() + %(wait)s::interval, '-infinity'),
+           max(f.uncertain) + %(uncertain)s,
+           CASE WHEN %(refused)s THEN clock_timestamp() END
+      FROM fenced AS f
+      JOIN syncd.ledger AS l ON l.batch_id = f.batch_id AND l.state IS NULL
+     WHERE l.order_key = ANY(%(keys)s)
+     GROUP BY f.feed_id, f.lane
+    RETURNING batch_id
+), moved AS (
+    UPDATE syncd.ledger AS l
+       SET batch_id = t.batch_id,
+           waiting_since = CASE WHEN %(waits)s
+                                THEN coalesce(l.waiting_since, clock_timestamp()) END
+      FROM target AS t
+     WHERE l.batch_id = %(batch)s
+       AND l.state IS NULL
+       AND l.order_key = ANY(%(keys)s)
+    RETURNING l.order_key
+), departed AS (
+    INSERT INTO syncd.departure (feed_id, order_key, batch_id, why)
+    SELECT f.feed_id, m.order_key, f.batch_id,
+           CASE WHEN %(waits)s THEN 'waiting' ELSE 'split' END
+      FROM fenced AS f, moved AS m
+)
+UPDATE syncd.batch AS b
+   SET orders = b.orders - (SELECT count(*) FROM moved)
+  FROM fenced
+ WHERE b.batch_id = fenced.batch_id;
+
+-- name: dissolve :rows
+-- Ends a claimed batch that no order shares any more.
+WITH ended AS (
+    UPDATE syncd.batch
+       SET state = 'dissolved',
+           settled_at = clock_timestamp(),
+           instance_id = NULL,
+           lease_until = NULL
+     WHERE batch_id = %(batch)s
+       AND state = 'sending'
+       AND attempts = %(attempt)s
+       AND orders = 0
+    RETURNING batch_id
+)
+UPDATE syncd.attempt AS a
+   SET outcome = %(outcome)s,
+       settled_at = clock_timestamp(),
+       status = %(status)s,
+       reason = %(reason)s,
+       sent = %(sent)s,
+       body_sha256 = %(sha256)s,
+       orderids = %(orderids)s
+  FROM ended
+ WHERE a.batch_id = ended.batch_id
+   AND a.attempt = %(attempt)s;
+
+-- name: deliver :one
+-- Settles an accepted attempt, also a late one whose claim was taken over meanwhile;
+-- returns the orders that became delivered by it (0 when they were already). While a
+-- batch is doubted, only its own success proves the endpoint fine.
+WITH receipt AS (
+    UPDATE syncd.attempt
+       SET outcome = 'accepted',
+           settled_at = clock_timestamp(),
+           status = %(status)s,
+           reason = NULL,
+           sent = %(sent)s,
+           body_sha256 = %(sha256)s,
+           orderids = %(orderids)s
+     WHERE batch_id = %(batch)s
+       AND attempt = %(attempt)s
+), healthy AS (
+    UPDATE syncd.endpoint AS e
+       SET since = CASE WHEN e.state = 'open' OR d.doubts THEN e.since
+                        ELSE clock_timestamp() END,
+           state = CASE WHEN d.doubts THEN e.state ELSE 'open' END,
+           failures = 0,
+           refusals = 0,
+           retry_at = CASE WHEN d.doubts THEN e.retry_at ELSE '-infinity' END,
+           reason = CASE WHEN d.doubts THEN e.reason END,
+           doubted_batch = CASE WHEN d.doubts THEN e.doubted_batch END,
+           recent_accepted = d.fading * (e.recent_accepted + %(sent)s),
+           recent_rejected = CASE WHEN e.doubted_batch = %(batch)s THEN 0
+                                  ELSE d.fading * e.recent_rejected END,
+           accepted_at = clock_timestamp()
+      FROM (SELECT p.feed_id,
+                   least(1, %(recent)s / (p.recent_accepted + p.recent_rejected
+                                          + %(sent)s)) AS fading,
+                   EXISTS (SELECT
+                             FROM syncd.batch AS b
+                            WHERE b.batch_id = p.doubted_batch
+                              AND b.batch_id <> %(batch)s
+                              AND b.state IN ('pending', 'sending')) AS doubts
+              FROM syncd.endpoint AS p) AS d
+     WHERE e.feed_id = %(feed)s
+       AND d.feed_id = e.feed_id
+), settled AS (
+    UPDATE syncd.batch
+       SET state = 'delivered',
+           settled_at = clock_timestamp(),
+           instance_id = NULL,
+           lease_until = NULL
+     WHERE batch_id = %(batch)s
+       AND state IN ('sending', 'pending', 'held')
+    RETURNING orders
+)
+SELECT coalesce(sum(orders), 0)
+  FROM settled;
+
+-- name: put_back :rows
+-- Makes a claimed batch pending again after an attempt that did not succeed, or holds
+-- it for a person.
+WITH freed AS (
+    UPDATE syncd.batch
+       SET state = CASE WHEN %(held)s THEN 'held' ELSE 'pending' END,
+           due_at = coalesce(clock_timestamp() + %(wait)s::interval, '-infinity'),
+           uncertain = uncertain + %(uncertain)s,
+           refused_at = coalesce(
+               refused_at, CASE WHEN %(refused)s THEN clock_timestamp() END),
+           instance_id = NULL,
+           lease_until = NULL
+     WHERE batch_id = %(batch)s
+       AND state = 'sending'
+       AND attempts = %(attempt)s
+    RETURNING batch_id
+)
+UPDATE syncd.attempt AS a
+   SET outcome = %(outcome)s,
+       settled_at = clock_timestamp(),
+       status = %(status)s,
+       reason = %(reason)s,
+       sent = %(sent)s,
+       body_sha256 = %(sha256)s,
+       orderids = %(orderids)s
+  FROM freed
+ WHERE a.batch_id = freed.batch_id
+   AND a.attempt = %(attempt)s;
+
+-- name: take_over :many
+-- Frees claims past their lease or of instances known to be dead. What became of their
+-- attempt is unknown: it is counted as uncertain, and sent again or held for a person.
+WITH freed AS (
+    UPDATE syncd.batch AS b
+       SET state = CASE WHEN %(holds)s THEN 'held' ELSE 'pending' END,
+           uncertain = b.uncertain + 1,
+           instance_id = NULL,
+           lease_until = NULL
+     WHERE b.feed_id = %(feed)s
+       AND b.state = 'sending'
+       AND (b.lease_until < clock_timestamp() OR b.instance_id = ANY(%(dead)s))
+    RETURNING b.batch_id, b.attempts, b.orders
+), closed AS (
+    UPDATE syncd.attempt AS a
+       SET outcome = 'uncertain',
+           settled_at = clock_timestamp(),
+           reason = 'the instance ended or its lease passed'
+      FROM freed AS f
+     WHERE a.batch_id = f.batch_id
+       AND a.attempt = f.attempts
+       AND a.settled_at IS NULL
+)
+SELECT batch_id, attempts, orders
+  FROM freed
+ ORDER BY batch_id;
+
+-- name: unlocked_claimants :many
+-- Instances that hold claims but no longer their lock.
+SELECT DISTINCT i.instance_id, i.host, i.pid, i.stopped_at IS NOT NULL
+  FROM syncd.batch AS b
+  JOIN syncd.instance AS i USING (instance_id)
+ WHERE b.feed_id = %(feed)s
+   AND b.state = 'sending'
+   AND NOT EXISTS (SELECT
+                     FROM pg_catalog.pg_locks AS l
+                    WHERE l.locktype = 'advisory'
+                      AND l.classid = 1937337955
+                      AND l.objid = i.instance_id::oid
+                      AND l.granted);
+
+-- name: start_instance :one
+INSERT INTO syncd.instance (feed_id, host, pid)
+VALUES (%(feed)s, %(host)s, %(pid)s)
+RETURNING instance_id;
+
+-- name: stop_instance :rows
+UPDATE syncd.instance
+   SET stopped_at = clock_timestamp()
+ WHERE instance_id = %(instance)s;
+
+-- name: hold_instance_lock :one
+-- The lock that says "alive"; PostgreSQL frees it when the connection ends.
+SELECT pg_try_advisory_lock(1937337955, %(instance)s);

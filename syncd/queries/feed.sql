@@ -1,0 +1,127 @@
+-- A feed's beginning, its place, and the guard against copies.
+
+-- name: identity :one
+-- Which cluster and database this is.
+SELECT s.system_identifier, d.oid::bigint
+  FROM pg_catalog.pg_control_system() AS s,
+       pg_catalog.pg_database AS d
+ WHERE d.datname = current_database();
+
+-- name: has_ledger :one
+SELECT to_regclass('syncd.migration') IS NOT NULL;
+
+-- name: migrations :many
+-- Which migrations the ledger has; fails where there is no ledger.
+SELECT version
+  FROM syncd.migration
+ ORDER BY version;
+
+-- name: find_feed :many
+-- The feed, if it was started.
+SELECT f.feed_id, f.started_at, f.floor_at,
+       f.system_identifier, f.database_oid::bigint,
+       f.ledger_identifier, f.ledger_oid::bigint
+  FROM syncd.feed AS f
+ WHERE f.feed = %(feed)s;
+
+-- name: accept_copy :rows
+-- Binds the feed to the database that it is in now.
+UPDATE syncd.feed
+   SET system_identifier = %(system)s,
+       database_oid = %(database)s::bigint::oid,
+       ledger_identifier = %(ledger_system)s,
+       ledger_oid = %(ledger_database)s::bigint::oid,
+       timeline = NULL,
+       accepted_at = clock_timestamp(),
+       lost_from = least(marked_at, clock_timestamp()) - interval '1 hour',
+       lost_until = clock_timestamp()
+ WHERE feed = %(feed)s;
+
+-- name: lineage :one
+-- A ledger's last mark, its cluster's timeline at that time and now, and since when what
+-- a daemon remembers counts; fails on a hot standby.
+SELECT s.system_identifier, f.ledger_oid::bigint, f.mark,
+       coalesce(f.marked_at, f.started_at), coalesce(f.timeline, t.timeline),
+       t.timeline, greatest(f.started_at, f.accepted_at)
+  FROM syncd.feed AS f,
+       pg_catalog.pg_control_system() AS s,
+       (SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+               )::bit(32)::integer AS timeline) AS t
+ WHERE f.feed_id = %(feed)s;
+
+-- name: knows_host :one
+-- Whether a daemon of this host has served the feed before.
+SELECT EXISTS (SELECT
+                 FROM syncd.instance AS i
+                WHERE i.feed_id = %(feed)s
+                  AND split_part(i.host, '/', 1) = %(host)s);
+
+-- name: mark_feed :rows
+UPDATE syncd.feed
+   SET mark = mark + 1,
+       marked_at = clock_timestamp(),
+       timeline = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+                  )::bit(32)::integer
+ WHERE feed_id = %(feed)s;
+
+-- name: note_promotion :many
+-- Notes, once, that the cluster has a newer timeline than the feed: what is pending may
+-- have been sent by a claim that was lost, and is counted as uncertain.
+WITH moved AS (
+    UPDATE syncd.feed AS f
+       SET timeline = t.timeline,
+           lost_from = clock_timestamp() - interval '1 day',
+           lost_until = clock_timestamp()
+      FROM (SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+                   )::bit(32)::integer AS timeline) AS t
+     WHERE f.feed_id = %(feed)s
+       AND f.timeline < t.timeline
+    RETURNING f.feed_id, f.timeline
+), doubted AS (
+    UPDATE syncd.batch AS b
+       SET uncertain = b.uncertain + 1
+      FROM moved AS m
+     WHERE b.feed_id = m.feed_id
+       AND b.state = 'pending'
+    RETURNING b.orders
+)
+SELECT m.timeline, (SELECT coalesce(sum(d.orders), 0) FROM doubted AS d)
+  FROM moved AS m;
+
+-- name: start_feed :many
+-- Starts a feed at "now"; no row when another instance was first.
+INSERT INTO syncd.feed
+       (feed, started_at, floor_at, system_identifier, database_oid,
+        ledger_identifier, ledger_oid)
+VALUES (%(feed)s, %(started_at)s, %(floor)s, %(system)s, %(database)s::bigint::oid,
+        %(ledger_system)s, %(ledger_database)s::bigint::oid)
+    ON CONFLICT (feed) DO NOTHING
+RETURNING feed_id;
+
+-- name: start_watermark :none
+INSERT INTO syncd.watermark (feed_id, confirmed_at)
+VALUES (%(feed)s, %(watermark)s);
+
+-- name: start_endpoint :none
+INSERT INTO syncd.endpoint (feed_id)
+VALUES (%(feed)s);
+
+-- name: keep_verification :rows
+INSERT INTO syncd.verification
+       (feed, account, endpoint, body, takes_lists, said_by)
+VALUES (%(feed)s, %(account)s, %(endpoint)s, %(body)s, %(takes_lists)s, %(said_by)s)
+    ON CONFLICT ON CONSTRAINT verification_once DO UPDATE
+   SET account = excluded.account,
+       endpoint = excluded.endpoint,
+       body = excluded.body,
+       takes_lists = excluded.takes_lists,
+       said_by = excluded.said_by,
+       verified_at = clock_timestamp();
+
+-- name: verification :many
+-- What is known of an account at an endpoint.
+SELECT body, takes_lists, said_by, verified_at
+  FROM syncd.verification
+ WHERE feed = %(feed)s
+   AND account = %(account)s
+   AND endpoint = %(endpoint)s;

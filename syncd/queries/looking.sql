@@ -1,0 +1,84 @@
+-- How a feed stands, and what became of an order.
+
+-- name: pulse :one
+-- How the feed stands. Relies on batch_due, batch_claimed, batch_held and ledger_exception.
+SELECT w.confirmed_at, clock_timestamp(),
+       e.state, e.reason, e.since,
+       (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
+         WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.lane = 'live'),
+       (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
+         WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.lane = 'backfill'),
+       (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
+         WHERE b.feed_id = w.feed_id AND b.state = 'sending'),
+       least((SELECT min(b.oldest_at) FROM syncd.batch AS b
+               WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.lane = 'live'),
+             (SELECT min(b.oldest_at) FROM syncd.batch AS b
+               WHERE b.feed_id = w.feed_id AND b.state = 'sending'
+                 AND b.lane = 'live')),
+       (SELECT count(*) FROM syncd.ledger AS l
+         WHERE l.feed_id = w.feed_id AND l.state = 'rejected'),
+       (SELECT count(*) FROM syncd.ledger AS l
+         WHERE l.feed_id = w.feed_id AND l.state = 'withdrawn'),
+       (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
+         WHERE b.feed_id = w.feed_id AND b.state = 'held')
+  FROM syncd.watermark AS w
+  JOIN syncd.endpoint AS e USING (feed_id)
+ WHERE w.feed_id = %(feed)s;
+
+-- name: totals :one
+-- Sums over all batches; for people, not for every heartbeat.
+SELECT coalesce(sum(orders) FILTER (WHERE state = 'delivered'), 0),
+       coalesce(sum(orders) FILTER (WHERE state = 'adopted'), 0),
+       coalesce(sum(uncertain), 0),
+       coalesce(sum(orders) FILTER (WHERE uncertain > 0), 0),
+       max(settled_at) FILTER (WHERE state = 'delivered')
+  FROM syncd.batch
+ WHERE feed_id = %(feed)s;
+
+-- name: story :many
+-- Where an order stands, with what it waits for: the endpoint, and batches before it.
+SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
+       b.batch_id, b.lane, b.state, b.created_at, b.uncertain,
+       CASE WHEN b.due_at > clock_timestamp() THEN b.due_at END, b.settled_at,
+       e.state, e.reason, CASE WHEN isfinite(e.retry_at) THEN e.retry_at END,
+       (SELECT count(*)
+          FROM syncd.batch AS p
+         WHERE p.feed_id = l.feed_id
+           AND p.lane = b.lane
+           AND p.state = 'pending'
+           AND p.batch_id < b.batch_id)
+  FROM syncd.ledger AS l
+  JOIN syncd.batch AS b USING (batch_id)
+  JOIN syncd.endpoint AS e ON e.feed_id = l.feed_id
+ WHERE l.feed_id = %(feed)s
+   AND l.order_key = %(key)s;
+
+-- name: attempts :many
+-- Every attempt that an order took part in, also in batches that it has left. Of an
+-- attempt that was never settled it is not known which orders were sent.
+SELECT a.batch_id, a.attempt, a.started_at, a.settled_at, a.outcome, a.status, a.reason,
+       a.sent, encode(a.body_sha256, 'hex'), a.orderids IS NOT NULL
+  FROM (SELECT d.batch_id, d.left_at
+          FROM syncd.departure AS d
+         WHERE d.feed_id = %(feed)s
+           AND d.order_key = %(key)s
+        UNION ALL
+        SELECT l.batch_id, 'infinity'
+          FROM syncd.ledger AS l
+         WHERE l.feed_id = %(feed)s
+           AND l.order_key = %(key)s) AS w
+  JOIN syncd.attempt AS a
+    ON a.batch_id = w.batch_id
+   AND a.started_at <= w.left_at
+ WHERE a.outcome IS DISTINCT FROM 'nothing_to_send'
+   AND (%(orderid)s::text IS NULL
+        OR coalesce(%(orderid)s = ANY(a.orderids), true))
+ ORDER BY a.started_at;
+
+-- name: departures :many
+-- The batches that an order has left, and why.
+SELECT d.batch_id, d.left_at, d.why, d.reason
+  FROM syncd.departure AS d
+ WHERE d.feed_id = %(feed)s
+   AND d.order_key = %(key)s
+ ORDER BY d.left_at;

@@ -1,0 +1,102 @@
+-- Capture by triggers: keys noted in the shop's own transactions.
+
+-- name: read_outbox :many
+-- Some touched orders, in no order. Reads the table whole: it has no index, so that
+-- the shop's writers pay for none.
+SELECT o.ctid::text, o.xmin::text, o.order_key
+  FROM syncd.outbox AS o
+ WHERE o.feed = %(feed)s
+ LIMIT %(limit)s;
+
+-- name: discard_outbox :rows
+-- Deletes rows that were read, by place; the writer tells them from later ones there.
+DELETE FROM syncd.outbox AS o
+ WHERE o.ctid = ANY(%(places)s::text[]::tid[])
+   AND o.xmin = ANY(%(writers)s::text[]::xid[]);
+
+-- name: count_outbox :one
+SELECT count(*)
+  FROM syncd.outbox AS o
+ WHERE o.feed = %(feed)s;
+
+-- name: outbox_condition :one
+-- Changes that the triggers could not note, and whether PREPARE TRANSACTION is allowed.
+SELECT CASE WHEN f.is_called THEN f.last_value ELSE 0 END,
+       current_setting('max_prepared_transactions') <> '0'
+  FROM syncd.outbox_fault AS f;
+
+-- name: listen :none
+LISTEN {channel};
+
+-- name: notify :none
+SELECT pg_notify(%(channel)s, %(payload)s);
+
+-- name: tables_of :many
+-- A table with what lies below it (partitions, heirs), itself first.
+WITH RECURSIVE tree AS (
+    SELECT c.oid, 0 AS depth
+      FROM pg_catalog.pg_class AS c
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE c.relname = %(table)s
+       AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+       AND CASE WHEN %(schema)s::text IS NULL THEN pg_table_is_visible(c.oid)
+                ELSE n.nspname = %(schema)s::text END
+    UNION ALL
+    SELECT i.inhrelid, t.depth + 1
+      FROM tree AS t
+      JOIN pg_catalog.pg_inherits AS i ON i.inhparent = t.oid
+)
+SELECT n.nspname, c.relname, c.relkind::text, c.relpersistence::text,
+       has_table_privilege(c.oid, 'TRIGGER'), pg_has_role(c.relowner, 'USAGE')
+  FROM tree AS t
+  JOIN pg_catalog.pg_class AS c USING (oid)
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ ORDER BY t.depth, n.nspname, c.relname;
+
+-- name: listening :many
+-- The triggers of a feed: table, name, when it fires, its events, and whether the table
+-- is filled by a subscription (whose changes fire no statement trigger).
+SELECT c.oid::regclass::text, quote_ident(t.tgname), t.tgenabled::text,
+       t.tgtype & 4 <> 0, t.tgtype & 16 <> 0,
+       EXISTS (SELECT FROM pg_catalog.pg_subscription_rel AS s
+                WHERE s.srrelid = c.oid)
+  FROM pg_catalog.pg_trigger AS t
+  JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
+  JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
+ WHERE p.pronamespace = to_regnamespace('syncd')
+   AND starts_with(p.proname, 'listen_')
+   AND split_part(encode(t.tgargs, 'escape'), '\000', 1) = %(feed)s
+ ORDER BY c.oid::regclass::text, t.tgname;
+
+-- name: escaping :many
+-- What lies below the tables of a feed without its triggers, and whether it is foreign.
+WITH RECURSIVE noted AS (
+    SELECT DISTINCT t.tgrelid AS oid
+      FROM pg_catalog.pg_trigger AS t
+      JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
+     WHERE p.pronamespace = to_regnamespace('syncd')
+       AND starts_with(p.proname, 'listen_')
+       AND split_part(encode(t.tgargs, 'escape'), '\000', 1) = %(feed)s
+), below AS (
+    SELECT i.inhrelid AS oid
+      FROM noted AS n
+      JOIN pg_catalog.pg_inherits AS i ON i.inhparent = n.oid
+    UNION
+    SELECT i.inhrelid
+      FROM below AS b
+      JOIN pg_catalog.pg_inherits AS i ON i.inhparent = b.oid
+)
+SELECT c.oid::regclass::text, c.relkind = 'f'
+  FROM below AS b
+  JOIN pg_catalog.pg_class AS c USING (oid)
+ WHERE c.oid NOT IN (SELECT oid FROM noted)
+ ORDER BY 1;
+
+-- name: outbox_rights :one
+-- Whether the outbox is there, and whether this role may take rows out of it.
+SELECT r.outbox IS NOT NULL,
+       coalesce(has_table_privilege(r.outbox, 'SELECT')
+                AND has_table_privilege(r.outbox, 'DELETE')
+                AND has_sequence_privilege(r.fault, 'SELECT'), false)
+  FROM (SELECT to_regclass('syncd.outbox')::oid AS outbox,
+               to_regclass('syncd.outbox_fault')::oid AS fault) AS r;

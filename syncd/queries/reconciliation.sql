@@ -1,0 +1,151 @@
+-- The account of every order.
+
+-- name: covered :many
+-- Ranges (lower excluded, upper included) of which the ledger has every order: from the
+-- floor to the watermark, and as far as backfills came.
+SELECT f.floor_at, w.confirmed_at
+  FROM syncd.feed AS f
+  JOIN syncd.watermark AS w USING (feed_id)
+ WHERE f.feed_id = %(feed)s
+ UNION ALL
+SELECT b.lower_at, b.reached_at
+  FROM syncd.backfill AS b
+ WHERE b.feed_id = %(feed)s;
+
+-- name: account :many
+-- How the orders found stand, counted; apart those whose time in the ledger is another
+-- than the one found: the view may list them in several pages. Each order is looked up
+-- by ledger_order_once, whatever the ledger's size: LIMIT keeps it from being read whole
+-- for every page.
+WITH told AS MATERIALIZED (
+    SELECT f.order_key, l.state, l.batch_id, l.confirmed_at,
+           l.confirmed_at <> f.confirmed_at AS moved
+      FROM ({found}) AS f
+      LEFT JOIN LATERAL (SELECT r.state, r.batch_id, r.confirmed_at
+                           FROM syncd.ledger AS r
+                          WHERE r.feed_id = %(feed)s
+                            AND r.order_key = f.order_key
+                          LIMIT 1) AS l
+        ON true
+), batches AS (
+    SELECT b.batch_id, b.state
+      FROM syncd.batch AS b
+     WHERE b.batch_id = ANY(ARRAY(SELECT DISTINCT t.batch_id FROM told AS t))
+)
+SELECT coalesce(t.state, b.state, 'missing'),
+       count(*) FILTER (WHERE t.moved IS NOT TRUE),
+       min(t.order_key),
+       coalesce(array_agg(t.order_key) FILTER (WHERE t.moved), '{{}}'),
+       coalesce(array_agg(t.confirmed_at) FILTER (WHERE t.moved), '{{}}')
+  FROM told AS t
+  LEFT JOIN batches AS b USING (batch_id)
+ GROUP BY 1;
+
+-- name: count_withdrawn :one
+-- Orders of a range that stopped being confirmed. Relies on ledger_exception.
+SELECT count(*)
+  FROM syncd.ledger
+ WHERE feed_id = %(feed)s
+   AND state = 'withdrawn'
+   AND confirmed_at > %(lower)s
+   AND confirmed_at <= %(upper)s;
+
+-- name: take_reconciliation :many
+-- Goes on with an unfinished account that nobody touches any more.
+UPDATE syncd.reconciliation
+   SET touched_at = clock_timestamp()
+ WHERE reconciliation_id = (
+           SELECT r.reconciliation_id
+             FROM syncd.reconciliation AS r
+            WHERE r.feed_id = %(feed)s
+              AND r.depth = %(depth)s
+              AND r.finished_at IS NULL
+              AND r.started_at > clock_timestamp() - %(period)s
+              AND r.touched_at < clock_timestamp() - %(patience)s
+            ORDER BY r.started_at DESC
+            LIMIT 1
+              FOR NO KEY UPDATE SKIP LOCKED)
+RETURNING reconciliation_id, depth, lower_at, upper_at, reached_at;
+
+-- name: start_reconciliation :many
+-- Starts an account, unless one of its depth was started within the period; that of a
+-- promotion or a restore once the watermark has passed it. Runs under lock_watermark, so
+-- that of several instances one starts it.
+INSERT INTO syncd.reconciliation (feed_id, depth, lower_at, upper_at, reached_at)
+SELECT %(feed)s, %(depth)s, %(lower)s, %(upper)s, %(lower)s
+ WHERE NOT EXISTS (SELECT
+                     FROM syncd.reconciliation AS r
+                    WHERE r.feed_id = %(feed)s
+                      AND r.depth = %(depth)s
+                      AND r.started_at > clock_timestamp() - %(period)s)
+   AND (%(depth)s <> 'promotion'
+        OR EXISTS (SELECT
+                     FROM syncd.feed AS f
+                     JOIN syncd.watermark AS w USING (feed_id)
+                    WHERE f.feed_id = %(feed)s
+                      AND f.lost_until < w.confirmed_at
+                      AND NOT EXISTS (SELECT
+                                        FROM syncd.reconciliation AS r
+                                       WHERE r.feed_id = %(feed)s
+                                         AND r.depth = 'promotion'
+                                         AND r.finished_at > f.lost_until)))
+RETURNING reconciliation_id, depth, lower_at, upper_at, reached_at;
+
+-- name: advance_reconciliation :rows
+-- Adds a page; changes no row when another instance took the account over.
+UPDATE syncd.reconciliation
+   SET reached_at = %(upper)s,
+       touched_at = clock_timestamp(),
+       confirmed = confirmed + %(confirmed)s,
+       delivered = delivered + %(delivered)s,
+       pending = pending + %(pending)s,
+       adopted = adopted + %(adopted)s,
+       rejected = rejected + %(rejected)s,
+       withdrawn = withdrawn + %(withdrawn)s,
+       held = held + %(held)s,
+       discarded = discarded + %(discarded)s,
+       missing = missing + %(missing)s,
+       captured = captured + %(captured)s
+ WHERE reconciliation_id = %(reconciliation)s
+   AND finished_at IS NULL
+   AND reached_at = %(reached)s;
+
+-- name: reconciliation :one
+SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, missing,
+       captured,
+       extract(epoch FROM clock_timestamp() - started_at)::float8
+  FROM syncd.reconciliation
+ WHERE reconciliation_id = %(reconciliation)s;
+
+-- name: finish_reconciliation :rows
+-- Ends a whole account with its sentence; changes no row when another instance did.
+UPDATE syncd.reconciliation
+   SET finished_at = clock_timestamp(),
+       sentence = %(sentence)s
+ WHERE reconciliation_id = %(reconciliation)s
+   AND finished_at IS NULL
+   AND reached_at = upper_at;
+
+-- name: reconciled :many
+-- The last finished account of each depth, newest first.
+SELECT r.depth, r.missing - r.captured, r.sentence,
+       extract(epoch FROM clock_timestamp() - r.finished_at)::float8
+  FROM (SELECT DISTINCT ON (depth) depth, finished_at, missing, captured, sentence
+          FROM syncd.reconciliation
+         WHERE feed_id = %(feed)s
+           AND finished_at IS NOT NULL
+         ORDER BY depth, started_at DESC) AS r
+ ORDER BY r.finished_at DESC;
+
+-- name: prune_reconciliations :rows
+-- Forgets the frequent accounts of more than a day ago that found nothing.
+DELETE FROM syncd.reconciliation
+ WHERE feed_id = %(feed)s
+   AND depth IN ('hours', 'days')
+   AND missing = 0
+   AND started_at < clock_timestamp() - interval '1 day'
+   AND started_at < (SELECT max(r.started_at)
+                       FROM syncd.reconciliation AS r
+                      WHERE r.feed_id = %(feed)s
+                        AND r.depth = syncd.reconciliation.depth
+                        AND r.finished_at IS NOT NULL);

@@ -1,0 +1,114 @@
+-- What is read of the two views. Braces are identifiers of the operator's views.
+
+-- name: columns :many
+-- Columns of a view with their types; no row when the view is missing.
+SELECT a.attname, t.typname, n.nspname
+  FROM pg_catalog.pg_attribute AS a
+  JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+ WHERE a.attrelid = to_regclass(%(view)s)
+   AND a.attnum > 0
+   AND NOT a.attisdropped
+ ORDER BY a.attnum;
+
+-- name: read_purchases :many
+-- What the events of these orders hold, as JSON; by key only.
+SELECT p.order_key::text, to_json(p)::text
+  FROM {purchases} AS p
+ WHERE p.order_key = ANY(%(keys)s::text[]::{key_type}[]);
+
+-- name: still_confirmed :many
+-- Which of these orders are confirmed now.
+SELECT DISTINCT c.order_key::text
+  FROM {confirmed} AS c
+ WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[]);
+
+-- name: find_order :many
+-- An order by its key or by the number that the customer sees; may scan.
+SELECT p.order_key::text
+  FROM {purchases} AS p
+ WHERE p.order_key::text = %(order)s
+    OR p.orderid::text = %(order)s
+ LIMIT 2;
+
+-- name: confirmed_at :one
+-- When an order was confirmed first; null when it is not, or at no time that a clock
+-- shows.
+SELECT min(c.confirmed_at)::timestamptz
+  FROM {confirmed} AS c
+ WHERE c.order_key = ANY(ARRAY[%(key)s::text]::{key_type}[])
+   AND c.confirmed_at >= '0001-01-02'
+   AND c.confirmed_at < '9999-01-01';
+
+-- name: count_timeless :one
+-- Orders confirmed at no time that a clock shows (infinity, long before or after us).
+SELECT count(*)
+  FROM {confirmed} AS c
+ WHERE c.confirmed_at < '0001-01-02'
+    OR c.confirmed_at >= '9999-01-01';
+
+-- name: confirmed_between :many
+-- Orders of a range (lower excluded, upper included), each once. Times that no clock
+-- shows (infinity) are left alone. Relies on an index under confirmed_at.
+SELECT c.order_key::text COLLATE "C" AS order_key,
+       min(c.confirmed_at)::timestamptz AS confirmed_at
+  FROM {confirmed} AS c
+ WHERE c.confirmed_at > %(lower)s::timestamptz
+   AND c.confirmed_at <= %(upper)s::timestamptz
+   AND c.confirmed_at < '9999-01-01'
+   AND c.order_key IS NOT NULL
+ GROUP BY 1
+
+-- name: confirmed_of :many
+-- Those of some orders that are confirmed, after the floor. Relies on the orders' key.
+SELECT c.order_key::text COLLATE "C" AS order_key,
+       min(c.confirmed_at)::timestamptz AS confirmed_at
+  FROM {confirmed} AS c
+ WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[])
+   AND c.confirmed_at > %(floor)s::timestamptz
+   AND c.confirmed_at < '9999-01-01'
+ GROUP BY 1
+
+-- name: page_end :one
+-- Where a page of a range ends: at a whole instant, so that equal times stay together.
+SELECT coalesce(
+         (SELECT c.confirmed_at::timestamptz
+            FROM {confirmed} AS c
+           WHERE c.confirmed_at > %(lower)s::timestamptz
+             AND c.confirmed_at <= %(upper)s::timestamptz
+           ORDER BY c.confirmed_at
+          OFFSET %(page)s
+           LIMIT 1),
+         %(upper)s::timestamptz);
+
+-- name: plan_window :one
+-- How the server would look for newly confirmed orders.
+EXPLAIN (FORMAT JSON)
+SELECT c.order_key, c.confirmed_at
+  FROM {confirmed} AS c
+ WHERE c.confirmed_at > %(lower)s::timestamptz;
+
+-- name: plan_read :one
+-- How the server would read the events of some orders.
+EXPLAIN (FORMAT JSON)
+SELECT to_json(p)::text
+  FROM {purchases} AS p
+ WHERE p.order_key = ANY(%(keys)s::text[]::{key_type}[]);
+
+-- name: sample_keys :many
+-- The orders confirmed last.
+SELECT c.order_key::text, c.confirmed_at::timestamptz
+  FROM {confirmed} AS c
+ WHERE c.confirmed_at > %(lower)s::timestamptz
+   AND c.confirmed_at < '9999-01-01'
+ ORDER BY c.confirmed_at DESC
+ LIMIT %(limit)s;
+
+-- name: listings :many
+-- Every time at which the view lists some orders within a range, in no order.
+SELECT c.order_key::text, c.confirmed_at::timestamptz
+  FROM {confirmed} AS c
+ WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[])
+   AND c.confirmed_at > %(lower)s::timestamptz
+   AND c.confirmed_at <= %(upper)s::timestamptz
+   AND c.confirmed_at < '9999-01-01';

@@ -1,0 +1,57 @@
+-- Who writes to the orders right now, and what a standby shows.
+
+-- name: clock :one
+-- The upper end of a window, before `running` is read; on a hot standby also the time of
+-- what was replayed last.
+SELECT clock_timestamp(), pg_is_in_recovery(),
+       CASE WHEN pg_is_in_recovery()
+            THEN coalesce(pg_last_xact_replay_timestamp(), 'epoch') END;
+
+-- name: written :one
+-- How far the primary has written. Asked after transactions have ended, it lies behind
+-- their commits, also asynchronous ones; fails on a server that is no primary. Where the
+-- next record would begin behind a page's header (24 bytes, a segment's first: 40), the
+-- end of the last record lies before it, and a standby would not get any further.
+SELECT (i.lsn - CASE WHEN mod(i.lsn - '0/0', i.segment) = 40 THEN 40
+                     WHEN mod(i.lsn - '0/0', i.page) = 24
+                      AND mod(i.lsn - '0/0', i.segment) <> 24 THEN 24
+                     ELSE 0 END)::text
+  FROM (SELECT pg_current_wal_insert_lsn() AS lsn,
+               current_setting('wal_block_size')::numeric AS page,
+               pg_size_bytes(current_setting('wal_segment_size'))::numeric AS segment)
+       AS i;
+
+-- name: has_replayed :one
+-- Whether a hot standby shows everything up to a position of its primary's.
+SELECT pg_is_in_recovery()
+       AND pg_last_wal_replay_lsn() >= %(position)s::pg_lsn;
+
+-- name: running :many
+-- Transactions that run now, without one's own; other databases' are left out.
+SELECT l.virtualxid
+  FROM pg_catalog.pg_locks AS l
+  LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+ WHERE l.locktype = 'virtualxid'
+   AND l.mode = 'ExclusiveLock'
+   AND l.pid <> pg_backend_pid()
+   AND (a.datid IS NULL
+        OR a.datid = (SELECT oid FROM pg_catalog.pg_database
+                       WHERE datname = current_database()));
+
+-- name: prepared :many
+-- Prepared transactions of this database.
+SELECT transaction::text
+  FROM pg_catalog.pg_prepared_xacts
+ WHERE database = current_database();
+
+-- name: holders :many
+-- Sessions with the oldest running transactions; details need pg_read_all_stats.
+SELECT a.pid, a.application_name, a.state, a.xact_start
+  FROM pg_catalog.pg_stat_activity AS a
+  JOIN pg_catalog.pg_locks AS l ON l.pid = a.pid
+ WHERE l.locktype = 'virtualxid'
+   AND l.mode = 'ExclusiveLock'
+   AND a.pid <> pg_backend_pid()
+   AND a.datname = current_database()
+ ORDER BY a.xact_start NULLS FIRST
+ LIMIT 3;
