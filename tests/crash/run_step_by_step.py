@@ -19,12 +19,14 @@ from syncd.daemon import Daemon
 from syncd.deadline import PunctualConnection
 from syncd.lineage import Memory
 from syncd.log import configure
+from syncd.stream import Stream
 
 DOORS: list[tuple[type, str]] = [
     (PunctualConnection, "wait"),
     (http.client.HTTPConnection, "send"),
     (http.client.HTTPConnection, "getresponse"),
     (Memory, "write"),
+    (Stream, "confirm"),
 ]
 
 

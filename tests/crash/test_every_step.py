@@ -5,10 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
+from postgres import Cluster, cluster
 from shop import Shop
+from tap import WAL_SETTINGS, install_wal, opened_shop
 
 import syncd
 from syncd.sandbox import Sandbox
@@ -18,14 +21,23 @@ pytestmark = [pytest.mark.db, pytest.mark.timeout(900)]
 STEP_BY_STEP = Path(__file__).with_name("run_step_by_step.py")
 LEFT = 75
 
+_numbers = count(1)
+
 
 class Stepper:
     """A shop, and daemons that live for one pass and die where they are told."""
 
-    def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path) -> None:
+    def __init__(
+        self, shop: Shop, sandbox: Sandbox, folder: Path, capture: str
+    ) -> None:
         self.shop = shop
         self.sandbox = sandbox
-        config = shop.configure(folder, sandbox.endpoint, batch_size=2)
+        if capture == "listen":
+            shop.listen("orders:id")
+        elif capture == "wal":
+            install_wal(shop, "orders:id")
+        reading = {"capture": capture}
+        config = shop.configure(folder, sandbox.endpoint, reading, batch_size=2)
         log = (folder / "log").open("w")
         self._process = subprocess.Popen(
             [sys.executable, str(STEP_BY_STEP), str(config)],
@@ -101,10 +113,25 @@ class Stepper:
         return sum(number - 1 for number in posts.values())
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    """A server whose slots may keep 1 GB."""
+    with cluster(WAL_SETTINGS) as running:
+        yield running
+
+
 @pytest.fixture
-def stepper(shop: Shop, tmp_path: Path) -> Iterator[Stepper]:
+def shop(server: Cluster) -> Iterator[Shop]:
+    with opened_shop(server, f"e{next(_numbers)}") as opened:
+        yield opened
+
+
+@pytest.fixture(params=["poll", "listen", "wal"])
+def stepper(
+    request: pytest.FixtureRequest, shop: Shop, tmp_path: Path
+) -> Iterator[Stepper]:
     with Sandbox() as sandbox:
-        opened = Stepper(shop, sandbox, tmp_path)
+        opened = Stepper(shop, sandbox, tmp_path, request.param)
         assert opened.run()[0] == 0
         yield opened
         opened.close()
@@ -135,7 +162,7 @@ def kill_at_steps(stepper: Stepper, trouble: str | None, stride: int) -> None:
 
 def test_a_kill_at_any_step_loses_and_hides_nothing(stepper: Stepper) -> None:
     """Some of them; all with `-m soak`."""
-    kill_at_steps(stepper, None, 7)
+    kill_at_steps(stepper, None, 11)
 
 
 @pytest.mark.soak
