@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 from syncd.config import Settings
 from syncd.database import Database
-from syncd.slot import slot_name
 from syncd.source import Source
-from syncd.stream import Stream
 from syncd.transactions import Transactions
 
 
@@ -77,13 +75,6 @@ def source_on(settings: Settings, connections: Connections) -> Source:
         settings.source.purchases,
         beside_ledger=connections.is_one,
     )
-
-
-def stream_of(settings: Settings) -> Stream:
-    """Make the reader of the feed's replication slot; it opens when it is told to."""
-    database = _database(settings, settings.source_dsn.get_secret_value(), "stream")
-    name = slot_name(settings.feed)
-    return Stream(database.dsn, name, name)
 
 
 def _database(settings: Settings, dsn: str, role: str) -> Database:

@@ -17,31 +17,32 @@ from functools import partial
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from syncd import __version__, signals
-from syncd.breaker import Breaker
+from syncd.bell import Bell
 from syncd.capture.follower import Follower
 from syncd.capture.hints import Hints
 from syncd.capture.listen import Intake, Listen
+from syncd.capture.outbox import Outbox
 from syncd.capture.poll import Poll
 from syncd.capture.wal import follow_wal
+from syncd.capture.watch import PATIENCE_SECONDS, UNDERNEATH, Watch
 from syncd.config import Settings
 from syncd.connections import Connections, connect, source_on, transactions_of
 from syncd.database import Database
-from syncd.delivery import Delivery
+from syncd.delivery.breaker import Breaker
+from syncd.delivery.delivery import Delivery
+from syncd.delivery.rendering import refuse_unknown_fields
+from syncd.delivery.verification import is_proven, known
+from syncd.delivery.worker import Pace, Worker
 from syncd.errors import ConfigError, DatabaseUnavailableError, ExitCode
 from syncd.feed import Feed, Feeds
 from syncd.instance import Instance
 from syncd.ledger import Ledger
 from syncd.lineage import Lineage, Memory
 from syncd.log import Log
-from syncd.outbox import Outbox
 from syncd.pulse import read_pulse, read_reconciled
 from syncd.reaction import Reactions
 from syncd.reconciliation import Reconciliation
-from syncd.rendering import refuse_unknown_fields
 from syncd.rounds import Rounds
-from syncd.verification import is_proven, known
-from syncd.watch import PATIENCE_SECONDS, UNDERNEATH, Watch
-from syncd.worker import Bell, Pace, Worker
 
 SWEEP_SECONDS = 2.0
 """How often claims of dead instances are looked for."""

@@ -6,10 +6,10 @@ nothing about it.
 
 import threading
 
+from syncd.bell import Bell
 from syncd.core.account import moment
 from syncd.log import Log
 from syncd.reconciliation import DEPTHS, Finished, Page, Reconciliation, Run
-from syncd.worker import Bell
 
 
 class Rounds:

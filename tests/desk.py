@@ -6,11 +6,11 @@ from pathlib import Path
 from postgres import wait_until
 from shop import Shop
 
-from syncd.breaker import Breaker
 from syncd.config import load
 from syncd.connections import Connections
 from syncd.database import Database
-from syncd.delivery import Delivery, Trip
+from syncd.delivery.breaker import Breaker
+from syncd.delivery.delivery import Delivery, Trip
 from syncd.feed import Feeds
 from syncd.instance import Instance
 from syncd.ledger import Claim, Ledger

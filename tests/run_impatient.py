@@ -4,10 +4,10 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from syncd import delivery
 from syncd.config import load
 from syncd.daemon import Daemon
 from syncd.deadline import PunctualConnection
+from syncd.delivery import delivery
 from syncd.log import configure
 
 

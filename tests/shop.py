@@ -12,9 +12,9 @@ import psycopg
 
 from syncd.connections import Connections
 from syncd.database import Database
-from syncd.install import Names, install
+from syncd.install.install import Names, install
+from syncd.install.triggers import Target, Triggers
 from syncd.source import Views
-from syncd.triggers import Target, Triggers
 
 TABLES = """
 CREATE TABLE orders (

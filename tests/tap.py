@@ -17,8 +17,8 @@ from syncd.config import load
 from syncd.connections import Connections, connect, source_on
 from syncd.database import Database
 from syncd.feed import Feeds
-from syncd.install import Names
-from syncd.install_wal import follow, prepare, unfollow
+from syncd.install.install import Names
+from syncd.install.wal import follow, prepare, unfollow
 from syncd.log import Log
 
 WAL_SETTINGS = SETTINGS | {

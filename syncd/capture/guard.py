@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from syncd.capture.publication import Publication
+from syncd.capture.slot import Progress, Reached, Server, Slot, Slots, cure
 from syncd.database import Database
 from syncd.errors import StreamBrokenError
 from syncd.feed import Feed
 from syncd.log import Log
-from syncd.publication import Publication
-from syncd.slot import Progress, Reached, Server, Slot, Slots, cure
 
 GUARD_SECONDS = 60.0
 """How often slot, server and publication are looked at while they are used."""

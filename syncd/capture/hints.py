@@ -7,9 +7,9 @@ sends one to itself, over another connection, and expects to hear it.
 import secrets
 import time
 
+from syncd.capture.outbox import channel_of
 from syncd.database import Database, named, quoted
 from syncd.errors import SyncdError
-from syncd.outbox import channel_of
 
 ANSWER_SECONDS = 2.0
 """Within which a probe has to be heard."""

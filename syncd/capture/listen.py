@@ -11,11 +11,11 @@ from datetime import datetime
 
 from syncd.capture.follower import Followed
 from syncd.capture.hints import Hints
+from syncd.capture.outbox import Outbox, Touch
 from syncd.core.vigil import Vigil
 from syncd.errors import SyncdError, UnreadableRowError
 from syncd.ledger import Capture, Ledger
 from syncd.log import Log
-from syncd.outbox import Outbox, Touch
 from syncd.source import Source
 
 PAGE = 1000

@@ -9,8 +9,10 @@ from datetime import datetime
 
 from syncd.capture.follower import Followed
 from syncd.capture.guard import Guard
+from syncd.capture.slot import Progress, Reached
+from syncd.capture.stream import Stream, stream_of
 from syncd.config import Settings
-from syncd.connections import Connections, source_on, stream_of
+from syncd.connections import Connections, source_on
 from syncd.core.backlog import Backlog, Snapshot
 from syncd.core.pgoutput import Begin, Commit, Keepalive, Message, Touched
 from syncd.database import named
@@ -18,9 +20,7 @@ from syncd.errors import StreamBrokenError, SyncdError
 from syncd.feed import Feed
 from syncd.ledger import Capture, Ledger
 from syncd.log import Log
-from syncd.slot import Progress, Reached
 from syncd.source import Source
-from syncd.stream import Stream
 
 PAGE = 1000
 """Orders that are admitted in one transaction, at most."""

@@ -7,21 +7,21 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from syncd.capture.outbox import Outbox
 from syncd.capture.poll import HELD_SECONDS
-from syncd.check import as_json, run_checks
+from syncd.capture.slot import Progress, Slots
+from syncd.check.check import as_json, run_checks
 from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
+from syncd.delivery.rendering import rules_of
+from syncd.delivery.squeezely import encode
+from syncd.delivery.verification import is_proven, known
 from syncd.errors import ExitCode, OrderUnknownError, SyncdError
 from syncd.feed import Feed, Feeds
-from syncd.outbox import Outbox
 from syncd.pulse import Pulse, read_pulse, read_reconciled, read_totals
-from syncd.rendering import rules_of
-from syncd.slot import Progress, Slots
-from syncd.squeezely import encode
 from syncd.story import read_story
-from syncd.verification import is_proven, known
 
 LAG_LIMIT_SECONDS = 600.0
 """Lag from which `syncd status` calls a feed degraded."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 import click
 
 from syncd.config import Settings
-from syncd.rendering import rules_of
+from syncd.delivery.rendering import rules_of
 
 _AGO = re.compile(r"(\d{1,6}) (second|minute|hour|day|week)s? ago")
 _EXAMPLES = '2026-01-31, 2026-01-31T12:00+01:00, "90 days ago", yesterday or now'

@@ -5,10 +5,10 @@ import signal
 import click
 
 from syncd import log, signals
-from syncd.breaker import Breaker
 from syncd.cli.shell import configured, connected
 from syncd.config import Settings
 from syncd.daemon import Daemon
+from syncd.delivery.breaker import Breaker
 from syncd.errors import ConfigError, SyncdError
 from syncd.feed import Feeds
 

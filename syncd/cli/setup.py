@@ -12,7 +12,7 @@ from syncd.config import DEFAULT_PATH, Settings
 from syncd.connections import Connections
 from syncd.database import Database
 from syncd.errors import ConfigError
-from syncd.install import (
+from syncd.install.install import (
     Names,
     Script,
     install,
@@ -26,9 +26,9 @@ from syncd.install import (
     uninstallation,
     view_grants,
 )
-from syncd.install_wal import follow, prepare, unfollow, unfollowing
+from syncd.install.triggers import Target, Triggers
+from syncd.install.wal import follow, prepare, unfollow, unfollowing
 from syncd.source import Views
-from syncd.triggers import Target, Triggers
 
 
 @click.command()

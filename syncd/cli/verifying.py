@@ -10,10 +10,8 @@ import click
 from syncd.cli.shell import as_json_option, configured, connected
 from syncd.config import Settings
 from syncd.core.purchase import is_email
-from syncd.errors import ExitCode
-from syncd.feed import Feeds
-from syncd.squeezely import Squeezely
-from syncd.verification import (
+from syncd.delivery.squeezely import Squeezely
+from syncd.delivery.verification import (
     AMOUNT,
     Trial,
     Verification,
@@ -22,6 +20,8 @@ from syncd.verification import (
     keep,
     known,
 )
+from syncd.errors import ExitCode
+from syncd.feed import Feeds
 
 CLICKS = """\
 In Squeezely (Spotler Activate), to see them:

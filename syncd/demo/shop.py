@@ -24,7 +24,7 @@ from syncd.database import Database, vetted
 from syncd.demo.browsers import Browsers
 from syncd.demo.pace import Pace
 from syncd.demo.wares import Order, customers, front_end_purchase, new_order
-from syncd.install import Names, install
+from syncd.install.install import Names, install
 
 NAMES = Names("syncd", "syncd.confirmed_orders", "syncd.purchases")
 

@@ -12,7 +12,7 @@ import pytest
 
 from syncd.config import load
 from syncd.core.answer import Outcome, Verdict, judge
-from syncd.squeezely import Squeezely, encode
+from syncd.delivery.squeezely import Squeezely, encode
 
 EVENTS = [
     {"event": "Purchase", "email": "mila@example.com", "orderid": f"W-{number}"}

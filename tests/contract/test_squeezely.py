@@ -10,8 +10,8 @@ import pytest
 
 from syncd.config import Settings, load
 from syncd.core.answer import Answer, Silence
+from syncd.delivery.squeezely import MAX_ANSWER_BYTES, Squeezely, encode
 from syncd.sandbox import Sandbox
-from syncd.squeezely import MAX_ANSWER_BYTES, Squeezely, encode
 
 EVENT = {
     "event": "Purchase",

@@ -13,7 +13,7 @@ import pytest
 
 from syncd.config import Settings, load
 from syncd.core.answer import Answer, Silence
-from syncd.squeezely import MAX_ANSWER_BYTES, Squeezely
+from syncd.delivery.squeezely import MAX_ANSWER_BYTES, Squeezely
 
 SECONDS = 0.6
 SMALL = b'{"events": []}'

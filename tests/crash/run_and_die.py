@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from syncd.breaker import Breaker
 from syncd.config import load
 from syncd.daemon import Daemon
+from syncd.delivery.breaker import Breaker
+from syncd.delivery.rendering import Rendering
+from syncd.delivery.squeezely import Squeezely
 from syncd.ledger import Admitted, Ledger
 from syncd.log import configure
-from syncd.rendering import Rendering
-from syncd.squeezely import Squeezely
 
 STEPS: dict[str, tuple[type, str]] = {
     "admit": (Ledger, "admit"),

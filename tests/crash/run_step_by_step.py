@@ -14,12 +14,12 @@ from collections.abc import Callable
 from multiprocessing import Value
 from pathlib import Path
 
+from syncd.capture.stream import Stream
 from syncd.config import Settings, load
 from syncd.daemon import Daemon
 from syncd.deadline import PunctualConnection
 from syncd.lineage import Memory
 from syncd.log import configure
-from syncd.stream import Stream
 
 DOORS: list[tuple[type, str]] = [
     (PunctualConnection, "wait"),

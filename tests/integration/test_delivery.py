@@ -9,11 +9,11 @@ from desk import Desk
 from postgres import wait_until
 from shop import Shop
 
-from syncd.delivery import Trip
+from syncd.delivery.delivery import Trip
+from syncd.delivery.squeezely import Squeezely
 from syncd.errors import DatabaseUnavailableError
 from syncd.ledger import Exemption, Receipt
 from syncd.sandbox import Sandbox
-from syncd.squeezely import Squeezely
 
 pytestmark = pytest.mark.db
 

@@ -8,10 +8,10 @@ import pytest
 from ledgers import Started
 from shop import Shop
 
-from syncd.check import run_checks
+from syncd.check.check import run_checks
+from syncd.check.finding import Finding
+from syncd.check.lateness import skew
 from syncd.config import load
-from syncd.finding import Finding
-from syncd.lateness import skew
 
 pytestmark = pytest.mark.db
 

@@ -17,24 +17,23 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from shop import Shop
 from typing_extensions import override
 
-from syncd import watch
-from syncd.capture import hints, listen
+from syncd.bell import Bell
+from syncd.capture import hints, listen, watch
 from syncd.capture.hints import Hints
 from syncd.capture.listen import Intake, Listen
+from syncd.capture.outbox import Outbox, Touch
 from syncd.capture.poll import Poll
+from syncd.capture.watch import Watch
 from syncd.connections import Connections
 from syncd.database import Database
 from syncd.errors import DatabaseUnavailableError, UnreadableRowError
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
 from syncd.log import Log
-from syncd.outbox import Outbox, Touch
 from syncd.reaction import Reactions
 from syncd.sandbox import Sandbox
 from syncd.source import Source
 from syncd.transactions import Transactions
-from syncd.watch import Watch
-from syncd.worker import Bell
 
 pytestmark = pytest.mark.db
 

@@ -15,12 +15,12 @@ from postgres import Cluster
 from shop import Shop
 
 from syncd import log
+from syncd.bell import Bell
 from syncd.core.account import Account
 from syncd.database import named
 from syncd.pulse import read_reconciled
 from syncd.reconciliation import ALL, HOURS, PROMOTION, Reconciliation
 from syncd.rounds import Rounds
-from syncd.worker import Bell
 
 pytestmark = pytest.mark.db
 

@@ -11,7 +11,7 @@ from shop import VIEWS, Shop
 from syncd.connections import Connections
 from syncd.database import Database, statements
 from syncd.feed import Feeds
-from syncd.install import Names, install, installed, migrations
+from syncd.install.install import Names, install, installed, migrations
 from syncd.source import Source
 
 pytestmark = pytest.mark.db

@@ -12,10 +12,10 @@ from postgres import wait_until
 from shop import Shop
 
 from syncd.core.settling import EPIDEMIC_ORDERS
-from syncd.delivery import EPIDEMIC, Trip
+from syncd.delivery.delivery import EPIDEMIC, Trip
+from syncd.delivery.worker import Pace
 from syncd.ledger import Receipt
 from syncd.sandbox import Sandbox
-from syncd.worker import Pace
 
 pytestmark = pytest.mark.db
 

@@ -14,7 +14,7 @@ from syncd.backfill import Backfill
 from syncd.connections import Connections
 from syncd.database import Database
 from syncd.feed import Feeds
-from syncd.install import Names, install
+from syncd.install.install import Names, install
 from syncd.ledger import Ledger
 from syncd.sandbox import Sandbox
 from syncd.source import Source

@@ -15,13 +15,12 @@ from shop import Shop
 from tap import SLOT, WAL_SETTINGS, Tap, opened_shop
 from typing_extensions import override
 
-from syncd import stream
-from syncd.capture import wal
+from syncd.capture import stream, wal
 from syncd.capture.follower import Followed
+from syncd.capture.stream import FRAMES, Stream
 from syncd.core.pgoutput import Begin, Keepalive, Message
 from syncd.errors import DatabaseUnavailableError
 from syncd.ledger import Admitted, Ledger
-from syncd.stream import FRAMES, Stream
 
 pytestmark = pytest.mark.db
 

@@ -15,7 +15,9 @@ from tap import SLOT, WAL_SETTINGS, Tap, install_wal, opened_shop, uninstall_wal
 
 from syncd.capture import guard, wal
 from syncd.capture.guard import danger
-from syncd.check_wal import wal_findings
+from syncd.capture.slot import Server, Slot, Slots, slot_name
+from syncd.check.finding import Finding
+from syncd.check.wal import wal_findings
 from syncd.config import load
 from syncd.connections import connect
 from syncd.database import Database
@@ -27,8 +29,6 @@ from syncd.errors import (
     StreamBrokenError,
     SyncdError,
 )
-from syncd.finding import Finding
-from syncd.slot import Server, Slot, Slots, slot_name
 
 pytestmark = pytest.mark.db
 

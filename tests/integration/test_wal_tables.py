@@ -12,8 +12,8 @@ from tap import SLOT, WAL_SETTINGS, Tap, install_wal, opened_shop, owners, unins
 
 from syncd import database
 from syncd.capture import guard, wal
+from syncd.capture.publication import Publication, are_alike
 from syncd.errors import ConfigError, DatabaseUnavailableError, SyncdError
-from syncd.publication import Publication, are_alike
 
 pytestmark = pytest.mark.db
 

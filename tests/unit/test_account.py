@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncd.check.lateness import recommended, told
 from syncd.cli.moment import read_moment
 from syncd.config import Settings, SqueezelySettings
 from syncd.core.account import Account, account_of, limits, sentence
 from syncd.core.coverage import Span, common, gaps, merged
-from syncd.lateness import recommended, told
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -8,9 +8,10 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from syncd import config, log
+from syncd import config
 from syncd.cli import cli
 from syncd.database import statements
+from syncd.events import EVENTS
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted((ROOT / "syncd").rglob("*.py"))
@@ -71,17 +72,17 @@ def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
             "database.py",
             "deadline.py",
             "source.py",
-            "install.py",
-            "triggers.py",
-            "stream.py",
-            "install_wal.py",
+            "capture/stream.py",
+            "install/install.py",
+            "install/triggers.py",
+            "install/wal.py",
         },
-        "requests": {"squeezely.py", "transport.py"},
-        "urllib3": {"squeezely.py", "transport.py"},
+        "requests": {"delivery/squeezely.py", "delivery/transport.py"},
+        "urllib3": {"delivery/squeezely.py", "delivery/transport.py"},
     }[driver]
     pattern = re.compile(rf"^\s*(import|from) {driver}\b", re.MULTILINE)
     named = {
-        file.name
+        str(file.relative_to(ROOT / "syncd"))
         for file in CODE
         if pattern.search(file.read_text()) and "demo" not in file.parts
     }
@@ -94,7 +95,7 @@ def test_the_events_document_is_the_catalogue() -> None:
     rows = [
         f"| `{name}` | {event.level} | {' '.join(f'`{f}`' for f in event.fields)} "
         f"| {event.when} | {event.action} |"
-        for name, event in log.EVENTS.items()
+        for name, event in EVENTS.items()
     ]
     assert [row for row in rows if row not in documented] == []
     assert len(re.findall(r"^\| `", documented, re.MULTILINE)) == len(rows)
@@ -117,8 +118,8 @@ def test_every_emitted_event_and_field_is_in_the_catalogue() -> None:
                 fields = {k.arg for k in call.keywords if k.arg}
                 if getattr(call.func, "attr", "") == "emit_folded":
                     fields.add("suppressed")
-                assert fields <= set(log.EVENTS[str(name.value)].fields), name.value
-    assert emitted == set(log.EVENTS) - {"library.log"}
+                assert fields <= set(EVENTS[str(name.value)].fields), name.value
+    assert emitted == set(EVENTS) - {"library.log"}
 
 
 def settings_of(model: type[BaseModel], prefix: str = "") -> set[str]:

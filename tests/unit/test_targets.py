@@ -1,8 +1,8 @@
 import pytest
 
+from syncd.capture.outbox import NAME_LENGTH, channel_of, short_name
 from syncd.errors import ConfigError
-from syncd.outbox import NAME_LENGTH, channel_of, short_name
-from syncd.triggers import Target
+from syncd.install.triggers import Target
 
 
 @pytest.mark.parametrize(

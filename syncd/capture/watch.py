@@ -8,12 +8,12 @@ import threading
 import time
 from datetime import timedelta
 
+from syncd.bell import Bell
 from syncd.capture.follower import Followed, Follower
 from syncd.capture.poll import Captured, Poll
 from syncd.core.doubt import Doubt
 from syncd.log import Log
 from syncd.reaction import Reactions
-from syncd.worker import Bell
 
 UNDERNEATH = timedelta(seconds=30)
 """How often the poll looks, at least, while a follower does the work."""

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
+from syncd.capture.outbox import Outbox
+from syncd.check.finding import Finding
 from syncd.database import Database, named
-from syncd.finding import Finding
-from syncd.outbox import Outbox
 
 _INSTALL = "syncd install --listen TABLE:KEYCOLUMN, for each table"
 

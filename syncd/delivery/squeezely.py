@@ -22,7 +22,7 @@ from urllib3.exceptions import (
 from syncd import __version__
 from syncd.config import Settings
 from syncd.core.answer import Answer, Silence
-from syncd.transport import Exchange, Transport, exchange
+from syncd.delivery.transport import Exchange, Transport, exchange
 
 MAX_ANSWER_BYTES = 256 * 1024
 

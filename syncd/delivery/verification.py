@@ -12,7 +12,7 @@ from typing import Literal, cast
 from syncd.config import Settings
 from syncd.core.answer import Answer, Outcome, Verdict, counted, judge
 from syncd.database import Database, named
-from syncd.squeezely import Squeezely, encode
+from syncd.delivery.squeezely import Squeezely, encode
 
 Body = Literal["events", "single"]
 

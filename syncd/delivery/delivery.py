@@ -13,18 +13,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from syncd.breaker import Breaker
 from syncd.config import Settings
 from syncd.core.answer import Answer, Outcome, Silence, Verdict, judge
 from syncd.core.purchase import Purchase
 from syncd.core.settling import Decision, Standing, Step, decide
+from syncd.delivery.breaker import Breaker
+from syncd.delivery.rendering import Rendered, Rendering, rules_of
+from syncd.delivery.report import Report
+from syncd.delivery.squeezely import Squeezely, encode
 from syncd.errors import UnreadableRowError
 from syncd.ledger import Claim, Exemption, Lane, Ledger, Receipt
 from syncd.log import Log
-from syncd.rendering import Rendered, Rendering, rules_of
-from syncd.report import Report
 from syncd.source import Source
-from syncd.squeezely import Squeezely, encode
 
 EPIDEMIC = "too many orders are refused while others are accepted"
 

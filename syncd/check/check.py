@@ -5,21 +5,21 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import cast
 
-from syncd.check_wal import wal_findings
+from syncd.check.finding import Finding
+from syncd.check.lateness import Lateness, measure, recommended, skew, told
+from syncd.check.listen import look_at_leftovers, look_at_listening
+from syncd.check.wal import wal_findings
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
 from syncd.database import Database
+from syncd.delivery.rendering import refuse_unknown_fields, rules_of
+from syncd.delivery.verification import is_proven, known
 from syncd.errors import SyncdError
 from syncd.feed import Feeds
-from syncd.finding import Finding
-from syncd.lateness import Lateness, measure, recommended, skew, told
 from syncd.lineage import Memory
-from syncd.listening import look_at_leftovers, look_at_listening
-from syncd.rendering import refuse_unknown_fields, rules_of
 from syncd.source import Source
 from syncd.transactions import Transactions
-from syncd.verification import is_proven, known
 
 TIME_TYPES = {"timestamptz", "timestamp", "date"}
 SAMPLE_ORDERS = 20

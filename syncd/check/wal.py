@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 from syncd.capture.guard import danger, unheard_since
+from syncd.capture.publication import AGAIN, Publication
+from syncd.capture.slot import Progress, Server, Slot, Slots
+from syncd.capture.stream import stream_of
+from syncd.check.finding import Finding
 from syncd.config import Settings
-from syncd.connections import Connections, stream_of
+from syncd.connections import Connections
 from syncd.feed import Feeds
-from syncd.finding import Finding
-from syncd.publication import AGAIN, Publication
-from syncd.slot import Progress, Server, Slot, Slots
 
 
 def wal_findings(settings: Settings, connections: Connections) -> Iterator[Finding]:

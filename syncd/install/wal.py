@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import msgspec
 from psycopg import sql
 
+from syncd.capture.publication import CHOOSE, Publication, Table
+from syncd.capture.slot import Progress, Reached, Server, Slots, cure, slot_name
 from syncd.connections import Connections
 from syncd.database import Database, named
 from syncd.errors import ConfigError, DatabaseUnavailableError, SyncdError
 from syncd.feed import Feeds
-from syncd.install import Names, Script, installed, script
-from syncd.publication import CHOOSE, Publication, Table
-from syncd.slot import Progress, Reached, Server, Slots, cure, slot_name
+from syncd.install.install import Names, Script, installed, script
 
 
 @dataclass(frozen=True, slots=True)

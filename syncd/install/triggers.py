@@ -13,10 +13,10 @@ from zlib import crc32
 
 from psycopg import sql
 
+from syncd.capture.outbox import channel_of, short_name
 from syncd.database import Database, named
 from syncd.errors import ConfigError, PermissionDeniedError
-from syncd.install import Script, script
-from syncd.outbox import channel_of, short_name
+from syncd.install.install import Script, script
 from syncd.source import Views
 
 _FAMILIES = (("int2", "int4", "int8"), ("text", "varchar", "bpchar", "citext"))

@@ -15,6 +15,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import ExecStatus
 
+from syncd.capture.slot import slot_name
+from syncd.config import Settings
+from syncd.connections import connect
 from syncd.core.pgoutput import (
     Keepalive,
     KeyMissingError,
@@ -215,3 +218,9 @@ class Stream:
                 "Run `syncd install --wal …` as a superuser.",
             )
         return translate(error, self._dsn)
+
+
+def stream_of(settings: Settings) -> Stream:
+    """Make the reader of the feed's replication slot; it opens when it is told to."""
+    name = slot_name(settings.feed)
+    return Stream(connect(settings, "stream").source.dsn, name, name)

@@ -11,9 +11,9 @@ from typing import cast
 
 import msgspec
 
+from syncd.capture.slot import slot_name
 from syncd.database import Database, named
 from syncd.errors import ConfigError, SchemaMismatchError, SyncdError
-from syncd.slot import slot_name
 
 _NAME = r'(?:"[^"]+"|[A-Za-z_][\w$]*)'
 _TABLE = re.compile(rf"({_NAME}(?:\.{_NAME})?):({_NAME})")

@@ -5,32 +5,14 @@ import time
 from functools import partial
 from typing import get_args
 
+from syncd.bell import Bell
 from syncd.core.bucket import Bucket, Throttle
-from syncd.delivery import Delivery, Trip
+from syncd.delivery.delivery import Delivery, Trip
 from syncd.ledger import Lane, Ledger
 from syncd.reaction import Reactions
 
 IDLE_SECONDS = 5.0
 """How long a worker sleeps at most without being woken."""
-
-
-class Bell:
-    """Wakes sleeping workers; a ring between two looks is never lost."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self.rings = 0
-
-    def ring(self) -> None:
-        """Wake everybody."""
-        with self._condition:
-            self.rings += 1
-            self._condition.notify_all()
-
-    def wait(self, heard: int, seconds: float) -> None:
-        """Sleep until a ring after the `heard`th, or for `seconds`."""
-        with self._condition:
-            self._condition.wait_for(lambda: self.rings != heard, seconds)
 
 
 class Pace:

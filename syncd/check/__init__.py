@@ -1,0 +1,1 @@
+"""What `syncd check` looks at."""

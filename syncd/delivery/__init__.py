@@ -1,0 +1,1 @@
+"""From the ledger to Squeezely: claim, render, send, settle."""

@@ -1,0 +1,268 @@
+"""The catalogue of log events: what the daemon may say, when, and what to do then."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A kind of log line: its level, its fields (units in their names), its meaning."""
+
+    level: str
+    fields: tuple[str, ...]
+    when: str
+    action: str = "nothing"
+
+
+EVENTS: Mapping[str, Event] = {
+    "daemon.started": Event(
+        "info",
+        ("version", "instance", "watermark", "started_at", "endpoint"),
+        "the daemon has reached database and ledger and begins",
+    ),
+    "daemon.stopping": Event(
+        "info", ("signal",), "a signal asked for the end; the batch in hand is finished"
+    ),
+    "daemon.stopped": Event(
+        "info", ("exit_code", "uptime_seconds", "delivered"), "the daemon has ended"
+    ),
+    "daemon.failed": Event(
+        "critical",
+        ("reason", "hint", "exit_code"),
+        "the daemon could not start, or only a person can help",
+        "do what the hint says",
+    ),
+    "daemon.crashed": Event(
+        "critical",
+        ("error_kind", "exception"),
+        "a fault of syncd's own; systemd starts it again, no order is lost",
+        "report it with the line",
+    ),
+    "orders.captured": Event(
+        "info",
+        ("capture", "orders", "duration_ms"),
+        "newly confirmed orders were written into the ledger",
+    ),
+    "capture.doubted": Event(
+        "error",
+        ("capture", "orders", "order_key"),
+        "only the poll found these orders: a trigger is missing or disabled, or a "
+        "table is not followed; no order was lost",
+        "`syncd check`, then `syncd install --listen` or `--wal` again",
+    ),
+    "listen.deaf": Event(
+        "warning",
+        ("reason",),
+        "no hints are heard, so the outbox is looked at every `poll_interval`; said "
+        "once, until hints are heard again",
+        "nothing, or let source.dsn reach PostgreSQL without a transaction pooler",
+    ),
+    "outbox.failed": Event(
+        "error",
+        ("faults",),
+        "the triggers could not note changes (counted since they were installed, or "
+        "since the last such line); the shop went on, the poll finds its orders",
+        "`syncd check`, then `syncd install --listen` again, which counts from 0",
+    ),
+    "stream.opened": Event(
+        "info",
+        ("slot", "behind_bytes"),
+        "changes come from the replication slot; so far behind it begins",
+    ),
+    "stream.waiting": Event(
+        "info",
+        ("slot", "pid"),
+        "another instance reads the slot; this one takes over when it ends",
+    ),
+    "stream.held": Event(
+        "warning",
+        ("transactions", "age_seconds", "suppressed"),
+        "commits are in the WAL but not visible; their orders wait for them",
+        "see whether a synchronous standby is missing",
+    ),
+    "stream.gapped": Event(
+        "error",
+        ("slot", "since"),
+        "a promoted standby's slot is past what its ledger knows: orders may be "
+        "unheard of; capture goes on",
+        "`syncd reconcile --from` that time, unless the daemon does so itself",
+    ),
+    "slot.endangered": Event(
+        "warning",
+        ("slot", "reason", "wal_status", "retained_bytes", "safe_bytes"),
+        "the slot keeps much WAL, or may keep too much; it is lost at the limit",
+        "see why syncd lags (`syncd status`), or raise `max_slot_wal_keep_size`",
+    ),
+    "publication.unfit": Event(
+        "error",
+        ("table", "reason", "cure"),
+        "a published table was changed: PostgreSQL refuses the shop's UPDATEs of it, "
+        "or it is not followed any more",
+        "run the cure at once, then mend the table and `syncd install --wal` again",
+    ),
+    "window.closed": Event(
+        "debug", ("watermark", "orders"), "the watermark moved; late orders are in"
+    ),
+    "window.held": Event(
+        "warning",
+        (
+            "age_seconds",
+            "transactions",
+            "prepared",
+            "pid",
+            "application",
+            "suppressed",
+        ),
+        "a long transaction holds the watermark back; visible orders are sent anyway",
+        "end the transaction if nobody needs it",
+    ),
+    "batch.delivered": Event(
+        "info",
+        (
+            "batch",
+            "attempt",
+            "orders",
+            "duration_ms",
+            "bytes",
+            "lag_seconds",
+            "repeat",
+            "late",
+        ),
+        "the API accepted a batch",
+    ),
+    "batch.deferred": Event(
+        "warning",
+        ("batch", "attempt", "orders", "outcome", "status", "reason", "retry_seconds"),
+        "an attempt did not succeed; the batch is sent again later",
+        "nothing, unless it goes on: then see `syncd status`",
+    ),
+    "batch.split": Event(
+        "warning",
+        ("batch", "attempt", "orders", "status", "reason"),
+        "a batch was refused as a whole; its halves are tried one by one",
+    ),
+    "batch.uncertain": Event(
+        "warning",
+        ("batch", "attempt", "orders", "reason", "held"),
+        "an attempt's outcome is unknown; its orders are sent again and may repeat, "
+        'or wait for a person (`held`, with `uncertain = "hold"`)',
+        "nothing: Squeezely merges a repeat by its orderid; when held: "
+        "`syncd uncertain list`",
+    ),
+    "contract.drifted": Event(
+        "warning",
+        ("batch", "attempt", "shape"),
+        "an answer has a shape that the known contract does not; it is judged all the "
+        "same; told once for each shape while the daemon runs",
+        "compare it with docs/squeezely.md, and look for a newer syncd",
+    ),
+    "orders.rejected": Event(
+        "error",
+        ("batch", "orders", "order_key", "reason"),
+        "orders cannot be sent and were set aside; the first one is named",
+        "`syncd rejected list`, mend the data, `syncd rejected retry`",
+    ),
+    "orders.withdrawn": Event(
+        "info",
+        ("batch", "orders", "order_key"),
+        "orders stopped being confirmed before they were sent",
+    ),
+    "orders.waiting": Event(
+        "info",
+        ("batch", "orders", "order_key", "reason"),
+        "orders are not complete yet; they are looked at again shortly",
+    ),
+    "sending.held": Event(
+        "error",
+        ("status", "reason", "retry_seconds"),
+        "the API refuses us, or too many orders at once: nothing is sent or rejected, "
+        "capture goes on",
+        "mend the credentials, the address or the view, then `syncd resume` or SIGHUP",
+    ),
+    "sending.retried": Event(
+        "info", (), "SIGHUP asked to try the API again at once, after it was mended"
+    ),
+    "sending.resumed": Event("info", (), "the API accepts again after trouble"),
+    "source.failed": Event(
+        "warning",
+        ("error_kind", "reason", "retry_seconds", "suppressed"),
+        "the database does not answer or a view is broken; syncd tries again",
+        "see `syncd check`",
+    ),
+    "database.promoted": Event(
+        "warning",
+        ("timeline", "orders"),
+        "a standby took over from the ledger's database and may lack its last moments: "
+        "the pending orders, and those of the last day that have to be captured again, "
+        "count as possible repeats",
+        "nothing: the last hours are reconciled",
+    ),
+    "account.unproven": Event(
+        "warning",
+        ("body", "batch_size"),
+        "no test has shown that the account takes events in this form and number",
+        "`syncd verify`",
+    ),
+    "source.unproven": Event(
+        "warning",
+        (),
+        "the orders are read on a hot standby whose primary cannot be asked: an order "
+        "of a transaction longer than `lookback` is found by reconciliation only",
+        "set `source.primary_dsn`",
+    ),
+    "source.recovered": Event("info", ("down_seconds",), "the database answers again"),
+    "orders.missed": Event(
+        "error",
+        ("depth", "orders", "captured", "order_key"),
+        "reconciliation found confirmed orders that no capture had taken; they are "
+        "captured now; the first one is named",
+        "`syncd explain` that order, then `syncd check`: a larger `source.lookback`, "
+        "or a table that is not followed",
+    ),
+    "reconciliation.finished": Event(
+        "info",
+        (
+            "depth",
+            "lower",
+            "upper",
+            "confirmed",
+            "delivered",
+            "pending",
+            "adopted",
+            "rejected",
+            "withdrawn",
+            "held",
+            "discarded",
+            "missing",
+            "unexplained",
+            "duration_ms",
+        ),
+        "every confirmed order of a range is accounted for",
+    ),
+    "heartbeat": Event(
+        "info",
+        (
+            "lag_seconds",
+            "watermark_age_seconds",
+            "pending",
+            "pending_backfill",
+            "sending",
+            "rejected",
+            "withdrawn",
+            "held",
+            "endpoint",
+            "delivered",
+            "pace",
+            "unexplained",
+            "reconciled_seconds",
+            "rss_mb",
+        ),
+        "every minute, also when idle; its absence is the alarm",
+    ),
+    "watermark.reset": Event(
+        "warning",
+        ("lower", "upper", "orders"),
+        "somebody asked for past orders; they wait in the backfill lane",
+    ),
+    "library.log": Event("warning", ("logger", "message"), "a library spoke"),
+}

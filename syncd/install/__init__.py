@@ -1,0 +1,1 @@
+"""What `syncd install` puts into databases, and takes out again."""
