@@ -1,0 +1,92 @@
+"""The keeper: looks after claims of the dead, and says how the feed stands.
+
+The heartbeat is the sign of life; its mark in the ledger guards against copies.
+"""
+
+import resource
+import time
+
+from syncd.config import Settings
+from syncd.database import Database
+from syncd.delivery.breaker import Breaker
+from syncd.feed import Feed
+from syncd.instance import Instance
+from syncd.lineage import Lineage
+from syncd.log import Log
+from syncd.parts import Parts
+from syncd.pulse import read_pulse, read_reconciled
+
+
+class Keeper:
+    """Periodic work on one connection; call `keep` again and again, from one thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Database,
+        feed: Feed,
+        instance: Instance,
+        lineage: Lineage,
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._feed = feed
+        self._instance = instance
+        self._lineage = lineage
+        self._beat_at = float("-inf")
+
+    def keep(self, parts: Parts, log: Log) -> None:
+        """Sweep; do what SIGHUP asked for; beat when that is due.
+
+        Raises:
+            SyncdError: The database failed, or the ledger went back in time.
+        """
+        self.sweep(parts, log)
+        if parts.is_to_retry.is_set():
+            parts.is_to_retry.clear()
+            self._retry(parts, log)
+        if time.monotonic() >= self._beat_at:
+            self._beat(parts, log)
+            self._lineage.mark()
+            beat = self._settings.log.heartbeat.total_seconds()
+            self._beat_at = time.monotonic() + beat - 0.5
+
+    def sweep(self, parts: Parts, log: Log) -> None:
+        """Free the claims whose outcome nobody will settle any more."""
+        for batch, attempt, orders in self._instance.sweep():
+            parts.bell.ring()
+            log.emit(
+                "batch.uncertain",
+                batch=batch,
+                attempt=attempt,
+                orders=orders,
+                reason="the instance ended or its lease passed",
+                held=self._settings.squeezely.uncertain == "hold",
+            )
+
+    def _retry(self, parts: Parts, log: Log) -> None:
+        """Try the API again at once, whatever it said before."""
+        Breaker(self._ledger, self._feed.feed_id).release()
+        parts.bell.ring()
+        log.emit("sending.retried")
+
+    def _beat(self, parts: Parts, log: Log) -> None:
+        pulse = read_pulse(self._ledger, self._feed.feed_id)
+        reconciled = read_reconciled(self._ledger, self._feed.feed_id)
+        log.emit(
+            "heartbeat",
+            lag_seconds=pulse.lag_seconds,
+            watermark_age_seconds=pulse.watermark_age_seconds,
+            pending=pulse.pending,
+            pending_backfill=pulse.pending_backfill,
+            sending=pulse.sending,
+            rejected=pulse.rejected,
+            withdrawn=pulse.withdrawn,
+            held=pulse.held,
+            endpoint=pulse.endpoint,
+            delivered=parts.delivered(),
+            pace=parts.pace.share,
+            unexplained=reconciled.unexplained,
+            reconciled_seconds=reconciled.age_seconds,
+            rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        )

@@ -1,0 +1,160 @@
+"""The daemon's parts, each on connections of its own.
+
+Before a connection to the ledger is used, it tells whether a standby took over.
+"""
+
+import threading
+from functools import partial
+
+from syncd.bell import Bell
+from syncd.capture.follower import Follower
+from syncd.capture.hints import Hints
+from syncd.capture.listen import Intake, Listen
+from syncd.capture.outbox import Outbox
+from syncd.capture.poll import Poll
+from syncd.capture.wal import follow_wal
+from syncd.capture.watch import PATIENCE_SECONDS, Watch
+from syncd.config import Settings
+from syncd.connections import Connections, connect, source_on, transactions_of
+from syncd.database import Database
+from syncd.delivery.delivery import Delivery
+from syncd.delivery.worker import Pace, Worker
+from syncd.feed import Feed
+from syncd.ledger import Ledger
+from syncd.lineage import Lineage
+from syncd.log import Log
+from syncd.reaction import Reactions
+from syncd.reconciliation import Reconciliation
+from syncd.rounds import Rounds
+
+
+class Parts:
+    """Makes the parts of one daemon, and closes what they were made on.
+
+    Attributes:
+        bell: Rung when there may be something to send.
+        pace: Shared by all workers.
+        is_to_retry: Set when somebody asked to try the API again at once.
+    """
+
+    def __init__(self, settings: Settings, log: Log, reactions: Reactions) -> None:
+        self._settings = settings
+        self._log = log
+        self._reactions = reactions
+        self._connections: list[Connections] = []
+        self._lineage: Lineage | None = None
+        self.bell = Bell()
+        self.pace = Pace(settings.squeezely.rate, settings.backfill.rate)
+        self.workers: list[Worker] = []
+        self.is_to_retry = threading.Event()
+
+    def connect(self, role: str) -> Connections:
+        """Make the connections of one part; `role` shows in `pg_stat_activity`."""
+        connections = connect(self._settings, role)
+        self._connections.append(connections)
+        self._watch_over(connections.ledger)
+        return connections
+
+    def close(self) -> None:
+        """Close every connection that was made."""
+        for connections in self._connections:
+            connections.close()
+        self._connections.clear()
+        self._lineage = None
+
+    def guard(self, lineage: Lineage) -> None:
+        """Let every connection, also those that were made before, look out."""
+        self._lineage = lineage
+        for connections in self._connections:
+            self._watch_over(connections.ledger)
+
+    def delivered(self) -> int:
+        """Count the events that were accepted since the start."""
+        return sum(worker.delivered for worker in self.workers)
+
+    def watch(self, feed: Feed) -> Watch:
+        """Make what captures."""
+        poll, follower = self._poll(feed), self._follower(feed)
+        return Watch(poll, follower, self.bell, self._reactions, self._log)
+
+    def rounds(self, feed: Feed) -> Rounds:
+        """Make what reconciles by itself."""
+        connections = self.connect("reconcile")
+        stopping = self._reactions.stopping
+        follows = self._settings.source.capture != "poll"
+        reconciliation = Reconciliation(
+            source_on(self._settings, connections),
+            Ledger(connections.ledger, feed.feed_id),
+            size=self._settings.squeezely.orders_per_batch,
+            wait=lambda: follows and stopping.wait(PATIENCE_SECONDS),
+        )
+        return Rounds(reconciliation, self.bell, self._log, stopping)
+
+    def worker(self, number: int, feed: Feed, instance: int) -> Worker:
+        """Make what delivers one batch at a time."""
+        connections = self.connect(f"delivery-{number}")
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        source = source_on(self._settings, connections)
+        delivery = Delivery(
+            self._settings, source, ledger, self._log, instance=instance
+        )
+        worker = Worker(number, delivery, ledger, self.pace, self.bell, self._reactions)
+        self.workers.append(worker)
+        return worker
+
+    def _watch_over(self, ledger: Database) -> None:
+        if self._lineage is not None:
+            ledger.on_open(partial(self._note_promotion, ledger, self._lineage))
+
+    def _note_promotion(self, ledger: Database, lineage: Lineage) -> None:
+        if promotion := lineage.note_promotion(ledger):
+            self._log.emit(
+                "database.promoted",
+                timeline=promotion.timeline,
+                orders=promotion.orders,
+            )
+
+    def _follower(self, feed: Feed) -> Follower | None:
+        """Make the capture that is configured beside the poll; None for none."""
+        capture = self._settings.source.capture
+        if capture == "listen":
+            return self._listen(feed)
+        if capture == "wal":
+            return follow_wal(self._settings, feed, self.connect("wal"), self._log)
+        return None
+
+    def _listen(self, feed: Feed) -> Listen:
+        settings = self._settings
+        connections, ears = self.connect("listen"), self.connect("hints")
+        writer = connections.primary or connections.source
+        intake = Intake(
+            source_on(settings, connections),
+            Ledger(connections.ledger, feed.feed_id),
+            feed.floor_at,
+            settings.squeezely.orders_per_batch,
+            spans_outbox=writer is connections.ledger,
+        )
+        return Listen(
+            Outbox(connections.source, writer, settings.feed),
+            Hints(ears.primary or ears.source, writer, settings.feed),
+            intake,
+            self._log,
+            deaf_seconds=settings.source.poll_interval.total_seconds(),
+        )
+
+    def _poll(self, feed: Feed) -> Poll:
+        connections = self.connect("capture")
+        transactions = transactions_of(connections)
+        poll = Poll(
+            transactions,
+            source_on(self._settings, connections),
+            Ledger(connections.ledger, feed.feed_id),
+            lookback=self._settings.source.lookback,
+            size=self._settings.squeezely.orders_per_batch,
+        )
+        for database in (connections.source, connections.primary):
+            if database is not None:
+                database.on_open(poll.forget)
+        if transactions.is_blind:
+            self._log.emit("source.unproven")
+        return poll
