@@ -205,7 +205,12 @@ def test_faults_and_what_waits_are_shown(shop: Shop, syncd: Syncd) -> None:
     assert "1 changes could not be noted" in found(syncd, "outbox")[0][1]
     shop.listen("orders:id")
     assert json.loads(syncd("status", "--json").stdout)["outbox_faults"] == 0
-    shop.sql("DROP TABLE syncd.outbox")
+    let_go = syncd("uninstall", "--listen", "--as", shop.owner)
+    assert let_go.returncode == 0
+    refused = syncd("run", "--once")
+    assert refused.returncode == 78
+    assert "the outbox is not there" in refused.stderr
+    assert "syncd install --listen" in refused.stderr
     assert "cannot be read" in json.loads(syncd("status", "--json").stdout)["outbox"]
 
 
