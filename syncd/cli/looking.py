@@ -91,6 +91,7 @@ def status(settings: Settings, *, as_text: bool) -> None:
         _is_healthy(pulse)
         and not reconciled.unexplained
         and not (stream and stream["lost"])
+        and "outbox" not in outbox  # it cannot be read
     )
     facts: dict[str, object] = {
         "feed": settings.feed,

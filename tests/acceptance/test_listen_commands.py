@@ -211,7 +211,9 @@ def test_faults_and_what_waits_are_shown(shop: Shop, syncd: Syncd) -> None:
     assert refused.returncode == 78
     assert "the outbox is not there" in refused.stderr
     assert "syncd install --listen" in refused.stderr
-    assert "cannot be read" in json.loads(syncd("status", "--json").stdout)["outbox"]
+    status = syncd("status", "--json")
+    assert "cannot be read" in json.loads(status.stdout)["outbox"]
+    assert status.returncode == 1  # degraded: only the poll goes on
 
 
 def test_an_outbox_that_nobody_empties_is_noticed(
