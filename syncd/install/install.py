@@ -179,7 +179,7 @@ def uninstall(connections: Connections) -> None:
     """
     ledger, source = connections.ledger, connections.source
     if not installed(ledger):
-        raise SchemaMismatchError("there is no ledger", "Nothing was changed.")
+        raise SchemaMismatchError("there is no ledger", "There is nothing to drop.")
     with _at_once(), connections.transaction():
         source.run(outbox_removal().statement)
         ledger.run(uninstallation().statement)
