@@ -59,10 +59,7 @@ class Transactions:
         return frozenset(Xid(str(x)) for (x,) in self._rows(named("prepared")))
 
     def holders(self) -> list[tuple[object, ...]]:
-        """Name the oldest transactions: pid, application, start, start of the query.
-
-        A prepared one has no session: its name stands for the application.
-        """
+        """Name the sessions with the oldest transactions: pid, name, state, start."""
         return self._rows(named("holders"))
 
     def written(self) -> Lsn | None:

@@ -19,11 +19,13 @@ from pathlib import Path
 import click
 from postgres import cluster, standby
 from proof.daemon import Daemon
-from proof.model import LENGTH, Search, loses, search, shorten
+from proof.followers import LISTEN, WAL
+from proof.model import HIDDEN, LENGTH, Search, loses, search, shorten
 from proof.naive import KNOWN_BUGS
+from proof.naive_followers import OUTBOX_BUGS, WAL_BUGS
 from proof.stepwise import Start
 from proof.subjects import CAPTURES, ON_STANDBY
-from proof.world import World
+from proof.world import HIDING, World
 from typing_extensions import override
 
 ROUND_SECONDS = 60.0
@@ -32,9 +34,19 @@ ROUND_SECONDS = 60.0
 EXAMPLES = 50
 """Interleavings for which one seed is used."""
 
-DAEMON = "daemon"
+DAEMONS = {"daemon": "poll", "daemon-listen": "listen", "daemon-wal": "wal"}
 DAEMON_MOVES = 400
-STEPWISE = {**CAPTURES, **ON_STANDBY, **KNOWN_BUGS}
+STEPWISE = {
+    **CAPTURES,
+    **LISTEN,
+    **WAL,
+    **ON_STANDBY,
+    **KNOWN_BUGS,
+    **OUTBOX_BUGS,
+    **WAL_BUGS,
+}
+WITH_SLOT = {*WAL, *WAL_BUGS, "daemon-wal"}
+"""A slot is not on the standby: syncd says that it is gone, and only polls."""
 
 
 @dataclass
@@ -58,25 +70,31 @@ class Proof:
             f"{self.capture}: {self.tried:,} interleavings, {made.total():,} moves, "
             f"{self.orders:,} orders, {made['capture crash']:,} crashes, "
             f"{made['capture drop']:,} dropped connections, "
-            f"{made['prepare']:,} prepared, {servers:,} server restarts, "
-            f"{made['promoted']:,} promotions: 0 lost"
+            f"{made['prepare']:,} prepared, {made['commit-late']:,} late commits, "
+            f"{servers:,} server restarts, {made['promoted']:,} promotions: 0 lost"
         )
 
 
+def may_hide(capture: str, number: int) -> bool:
+    """Tell whether the servers of a round let commits be late, or have a standby."""
+    return capture in WITH_SLOT or (capture not in ON_STANDBY and number % 2 == 1)
+
+
 @contextmanager
-def worlds(capture: str) -> Iterator[tuple[World, Start]]:
-    """Make a server with a standby, a shop in it, and what is to be checked."""
+def worlds(capture: str, *, hides: bool) -> Iterator[tuple[World, Start]]:
+    """Make a server, a shop in it, and what is to be checked."""
     with ExitStack() as stack:
-        primary = stack.enter_context(cluster())
+        primary = stack.enter_context(cluster(HIDING) if hides else cluster())
+        second = None
         if capture in ON_STANDBY:
             second = stack.enter_context(cluster({}, primary=primary))
-        else:
+        elif not hides:
             second = stack.enter_context(standby(primary))
-        lookback = timedelta(milliseconds=250) if capture == DAEMON else None
+        lookback = timedelta(milliseconds=250) if capture in DAEMONS else None
         world = World(primary, "proof", standby=second, lookback=lookback)
         stack.callback(world.close)
-        if capture == DAEMON:
-            daemon = Daemon(world)
+        if capture in DAEMONS:
+            daemon = Daemon(world, DAEMONS[capture])
             stack.callback(daemon.end)
             yield world, daemon
         else:
@@ -95,7 +113,7 @@ def accuse(world: World, start: Start, found: Search, tried: int) -> None:
 
 @click.command(help=__doc__)
 @click.option("--minutes", default=1.0, show_default=True)
-@click.option("--capture", type=click.Choice([*STEPWISE, DAEMON]), default="poll")
+@click.option("--capture", type=click.Choice([*STEPWISE, *DAEMONS]), default="poll")
 @click.option("--seed", default=1, show_default=True)
 @click.option(
     "--replay",
@@ -107,14 +125,16 @@ def prove(minutes: float, capture: str, seed: int, replay: Path | None) -> None:
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # lost connections
     if replay is not None:
         script = replay.read_text().splitlines()
-        with worlds(capture) as (world, start):
+        hides = capture in WITH_SLOT or any(m.endswith(tuple(HIDDEN)) for m in script)
+        with worlds(capture, hides=hides) as (world, start):
             loss = loses(world, start, script)
         click.echo(loss or "nothing lost")
         sys.exit(bool(loss))
     end = time.monotonic() + minutes * 60
-    proof, seeds = Proof(capture), count(seed)
+    proof, seeds, rounds = Proof(capture), count(seed), count()
     while time.monotonic() < end:
-        with worlds(capture) as (world, start):
+        hides = may_hide(capture, next(rounds))
+        with worlds(capture, hides=hides) as (world, start):
             until = min(end, time.monotonic() + ROUND_SECONDS)
             while time.monotonic() < until:
                 found = search(
@@ -123,7 +143,7 @@ def prove(minutes: float, capture: str, seed: int, replay: Path | None) -> None:
                     examples=EXAMPLES,
                     seed=next(seeds),
                     rough=capture not in ON_STANDBY,
-                    length=DAEMON_MOVES if capture == DAEMON else LENGTH,
+                    length=DAEMON_MOVES if capture in DAEMONS else LENGTH,
                     until=until,
                 )
                 proof.add(found)

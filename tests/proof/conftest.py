@@ -3,7 +3,14 @@ from collections.abc import Iterator
 import pytest
 from postgres import Cluster, cluster, standby
 
-from proof.world import World
+from proof.world import HIDING, World
+
+
+@pytest.fixture(scope="package")
+def server() -> Iterator[Cluster]:
+    """A server with room for slots, whose commits may be late."""
+    with cluster(HIDING) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -15,6 +22,15 @@ def world(server: Cluster) -> Iterator[World]:
     for name in ("proof", "proof_state"):
         server.sql(f"DROP DATABASE {name} WITH (FORCE)")
         server.sql(f"DROP ROLE role_{name}")
+
+
+@pytest.fixture
+def hiding_world() -> Iterator[World]:
+    """A shop on a server of its own that may be lost, and comes back."""
+    with cluster(HIDING) as primary:
+        opened = World(primary, "proof")
+        yield opened
+        opened.close()
 
 
 @pytest.fixture

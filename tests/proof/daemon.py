@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import cast
 
 from postgres import wait_until
+from tap import install_wal
 
+from proof.followers import TABLES
 from proof.stepwise import OrderLostError
 from proof.world import World
 from syncd.sandbox import Sandbox
 
+WAITING = "SELECT 1 FROM syncd.outbox LIMIT 1"
+WRITTEN = "SELECT pg_current_wal_insert_lsn()::text"
+MARK = "INSERT INTO orders (confirmed_at) VALUES (NULL)"
+REACHED = "SELECT 1 FROM syncd.stream WHERE reached >= %(position)s::pg_lsn"
 WATERMARK = "SELECT confirmed_at FROM syncd.watermark"
 TAKEN = "SELECT order_key FROM syncd.ledger"
 UNSETTLED = "SELECT 1 FROM syncd.batch WHERE state IN ('pending', 'sending')"
@@ -38,6 +44,11 @@ class Daemon:
 
     def __init__(self, world: World, capture: str = "poll") -> None:
         self._world = world
+        self._capture = capture
+        if capture == "listen":
+            world.shop.listen(*TABLES)
+        if capture == "wal":
+            install_wal(world.shop, *TABLES)
         self._stack = ExitStack()
         self._sandbox = self._stack.enter_context(Sandbox())
         folder = self._stack.enter_context(tempfile.TemporaryDirectory())
@@ -71,14 +82,33 @@ class Daemon:
         self._process = self._start()
 
     def settle(self) -> None:
-        """Wait for the watermark, and until nothing is left to send."""
-        moment = self._world.clock()
-        wait_until(lambda: self.watermark() >= moment, PATIENCE_SECONDS)
+        """Wait for its capture, and until nothing is left to send.
+
+        The poll underneath a follower looks each half minute: it is not waited for.
+        """
+        {"poll": self._poll, "listen": self._listen, "wal": self._read_on}[
+            self._capture
+        ]()
         wait_until(lambda: not self._world.rows(UNSETTLED), PATIENCE_SECONDS)
         posts = self._sandbox.book.posts
         if unsent := [k for k in self._world.confirmed() if not posts(f"W-{k}")]:
             rows = self._world.rows(STORY, keys=unsent)
             raise OrderLostError(f"settled, and never sent: {unsent} {rows}")
+
+    def _poll(self) -> None:
+        moment = self._world.clock()
+        wait_until(lambda: self.watermark() >= moment, PATIENCE_SECONDS)
+
+    def _listen(self) -> None:
+        wait_until(lambda: not self._world.rows(WAITING), PATIENCE_SECONDS)
+
+    def _read_on(self) -> None:
+        """Wait until it has read past now; it says so at once only of an order."""
+        ((position,),) = self._world.rows(WRITTEN)
+        self._world.rows(MARK)
+        wait_until(
+            lambda: self._world.rows(REACHED, position=position), PATIENCE_SECONDS
+        )
 
     def watermark(self) -> datetime:
         return cast("datetime", self._world.rows(WATERMARK)[0][0])

@@ -21,7 +21,8 @@ from proof.world import World
 CAPTURE = {"look": 7, "step": 20, "crash": 1, "drop": 1, "break": 1, "mend": 1}
 SHOP = {"wait": 2, "commit-prepared": 2, "rollback-prepared": 1}
 ROUGH = {"restart-server": 0.1, "crash-server": 0.1, "promote": 0.05}
-SELL = dict.fromkeys(STATEMENTS, 1) | {"order-backdated": 6}
+SELL = dict.fromkeys(STATEMENTS, 1) | {"order-backdated": 6, "order-unconfirmed": 3}
+SELL |= {"confirm": 3, "pay": 3}
 IDLE = SELL | {"BEGIN": 9, "read-clock": 2}
 OPEN = SELL | {
     "COMMIT": 5,
@@ -32,26 +33,33 @@ OPEN = SELL | {
     "order-by-application": 3,
     "leave": 1,
 }
+HIDDEN = {"commit-late": 4}
 ACTORS = ["till", "till", "till", "capture", "capture", "capture", "shop"]
 CHANGE = 0.6
 """How often the next move is another's."""
 LENGTH = 60
-ENDS = {"COMMIT", "ROLLBACK", "prepare", "leave"}
+ENDS = {"COMMIT", "ROLLBACK", "prepare", "leave", *HIDDEN}
 
 
 def draw_script(
-    chance: Random, *, tills: int, rough: bool = False, length: int = LENGTH
+    chance: Random,
+    *,
+    tills: int,
+    rough: bool = False,
+    hides: bool = False,
+    length: int = LENGTH,
 ) -> list[str]:
     """Draw about `length` moves that apply where they stand, for one till or more."""
     used = chance.randint(1, tills)
     busy = set[int]()
+    opened = OPEN | HIDDEN if hides else OPEN
     script = []
     actor, till = "capture", 0
     for _ in range(chance.randint(length // 2, length * 3 // 2)):
         if chance.random() < CHANGE:
             actor, till = chance.choice(ACTORS), chance.randrange(used)
         moves = {
-            "till": OPEN if till in busy else IDLE,
+            "till": opened if till in busy else IDLE,
             "capture": CAPTURE,
             "shop": SHOP | ROUGH if rough else SHOP,
         }[actor]
@@ -153,8 +161,8 @@ def attempt(world: World, start: Start, script: Sequence[str]) -> None:
     try:
         Interleaving(world, subject).run(script)
     finally:
+        world.finish()  # what is in the shop cannot be taken out of it before
         subject.close()
-        world.finish()
 
 
 def loses(world: World, start: Start, script: Sequence[str]) -> str:
@@ -229,7 +237,13 @@ def search(
     def lose(chance: Random) -> None:
         if found.loss or time.monotonic() > until:
             return
-        script = draw_script(chance, tills=len(world.tills), rough=rough, length=length)
+        script = draw_script(
+            chance,
+            tills=len(world.tills),
+            rough=rough,
+            hides=world.hides,
+            length=length,
+        )
         found.loss = loses(world, start, script)
         found.script = script if found.loss else ()
         found.tried += 1

@@ -1,7 +1,7 @@
 """syncd's captures as subjects of the checker.
 
-To add one, subclass `LedgerSubject` (what it installs in the shop goes into `begin`,
-which must stand being done again) and name it in `CAPTURES`.
+To add one, subclass `LedgerSubject` (`begin` must stand being done again; what is to
+be put into the shop goes into `install`) and name it in `CAPTURES`.
 """
 
 import threading
@@ -21,7 +21,7 @@ from syncd.capture.poll import Poll
 from syncd.connections import Connections, transactions_of
 from syncd.database import Database
 from syncd.errors import Reaction, SyncdError
-from syncd.feed import Feeds
+from syncd.feed import Feed, Feeds
 from syncd.ledger import Ledger
 from syncd.source import Source
 
@@ -71,8 +71,15 @@ class LedgerSubject(Stepwise):
         self._thread = threading.current_thread()
         self._pausing = False
         self.world = world
+        self.install()
         self.renew()
         super().__init__(world)
+
+    def install(self) -> None:
+        """Put into the shop what the capture needs there; once."""
+
+    def uninstall(self) -> None:
+        """Take it out again."""
 
     @abstractmethod
     def begin(self) -> None:
@@ -99,7 +106,7 @@ class LedgerSubject(Stepwise):
     @override
     def renew(self) -> None:
         self._pausing = False
-        self._disconnect()
+        self.disconnect()
         self.begin()
         self._pausing = True
 
@@ -122,8 +129,8 @@ class LedgerSubject(Stepwise):
     def taken(self) -> list[str]:
         return [str(key) for (key,) in self._read(TAKEN)]
 
-    def _read(self, query: str) -> list[tuple[object, ...]]:
-        return self.world.rows(query, self.apart, feed=self.feed)
+    def _read(self, query: str, **params: object) -> list[tuple[object, ...]]:
+        return self.world.rows(query, self.apart, feed=self.feed, **params)
 
     @override
     def is_settled(self, moment: datetime) -> bool:
@@ -132,12 +139,42 @@ class LedgerSubject(Stepwise):
     @override
     def close(self) -> None:
         super().close()
-        self._disconnect()
+        self.disconnect()
+        self.uninstall()
 
-    def _disconnect(self) -> None:
+    def disconnect(self) -> None:
+        """Lose every connection."""
         for connections in self._connections:
             connections.close()
         self._connections.clear()
+
+    def source_on(self, connections: Connections) -> Source:
+        return Source(
+            connections.source,
+            "syncd.confirmed_orders",
+            "syncd.purchases",
+            beside_ledger=connections.is_one,
+        )
+
+    def start_feed(self, connections: Connections) -> Feed:
+        feeds = Feeds(connections, self.feed)
+        return feeds.start(self.source_on(connections), self.world.lookback)
+
+    def make_poll(self) -> Poll:
+        connections = self.connect("capture")
+        feed = self.start_feed(connections)
+        poll = Poll(
+            transactions_of(connections),
+            self.source_on(connections),
+            Ledger(connections.ledger, feed.feed_id),
+            lookback=self.world.lookback,
+            size=3,
+        )
+        vars(poll)["_step"] = timedelta(0)  # windows follow each other at once
+        for database in (connections.source, connections.primary):
+            if database is not None:
+                database.on_open(poll.forget)
+        return poll
 
 
 class PollSubject(LedgerSubject):
@@ -145,34 +182,15 @@ class PollSubject(LedgerSubject):
 
     @override
     def begin(self) -> None:
-        connections = self.connect("capture")
-        lookback = self.world.lookback
-        source = Source(
-            connections.source,
-            "syncd.confirmed_orders",
-            "syncd.purchases",
-            beside_ledger=connections.is_one,
-        )
-        feed = Feeds(connections, self.feed).start(source, lookback)
-        self.poll = Poll(
-            transactions_of(connections),
-            source,
-            Ledger(connections.ledger, feed.feed_id),
-            lookback=lookback,
-            size=3,
-        )
-        vars(self.poll)["_step"] = timedelta(0)  # windows follow each other at once
-        for database in (connections.source, connections.primary):
-            if database is not None:
-                database.on_open(self.poll.forget)
+        self.poll = self.make_poll()
 
     @override
     def capture(self) -> None:
         self.poll.poll()
 
 
-class PollApart(PollSubject):
-    """`capture = "poll"` with `[state] dsn`: the ledger is in another database."""
+class Apart(LedgerSubject):
+    """`[state] dsn`: the ledger is in another database."""
 
     apart = True
 
@@ -180,6 +198,10 @@ class PollApart(PollSubject):
     def connections(self, role: str) -> Connections:
         ledger = self.database(self.world.ledger_dsn, f"{role}-ledger")
         return Connections(self.database(self.world.dsn, role), ledger)
+
+
+class PollApart(Apart, PollSubject):
+    """`capture = "poll"`, the ledger in another database."""
 
 
 class PollOnStandby(PollSubject):

@@ -2,6 +2,7 @@ from random import Random
 
 import pytest
 
+from proof.followers import LISTEN, WAL
 from proof.model import Search, draw_script, loses, search
 from proof.subjects import CAPTURES, ON_STANDBY
 from proof.world import World
@@ -9,27 +10,37 @@ from proof.world import World
 pytestmark = pytest.mark.db
 
 SEED = 5
-BESIDE = [name for name in CAPTURES if not name.endswith("-apart")]
+ALL = {**CAPTURES, **LISTEN, **WAL}
 
 
 def refuse_a_loss(found: Search) -> None:
     assert not found.loss, "\n".join([found.loss, *found.script])
 
 
-@pytest.mark.parametrize("capture", CAPTURES)
+@pytest.mark.parametrize("capture", ALL)
 def test_a_capture_loses_nothing(world: World, capture: str) -> None:
     """The interleavings that find each known bug find nothing in syncd's captures."""
-    refuse_a_loss(search(world, CAPTURES[capture], examples=12, seed=SEED))
+    examples = 12 if capture in CAPTURES else 4
+    refuse_a_loss(search(world, ALL[capture], examples=examples, seed=SEED))
 
 
-@pytest.mark.parametrize("capture", BESIDE)
+@pytest.mark.parametrize("capture", ["poll", "listen"])
 def test_a_capture_outlives_its_servers(rough_world: World, capture: str) -> None:
     """Restarts, crashes and the promotion of the standby lose nothing either."""
+    outlive(rough_world, capture, "restart-server", "crash-server", "promote")
+
+
+def test_wal_outlives_its_server(hiding_world: World) -> None:
+    """Its slot is not on the standby; it says so, and that is not judged here."""
+    outlive(hiding_world, "wal", "restart-server", "crash-server")
+
+
+def outlive(world: World, capture: str, *disasters: str) -> None:
     chance = Random(SEED)  # noqa: S311  # a schedule, not a secret
-    for move in ("shop: restart-server", "shop: crash-server", "shop: promote"):
-        script = draw_script(chance, tills=3)
-        script.insert(len(script) // 2, move)
-        loss = loses(rough_world, CAPTURES[capture], script)
+    for disaster in disasters:
+        script = draw_script(chance, tills=3, hides=world.hides)
+        script.insert(len(script) // 2, f"shop: {disaster}")
+        loss = loses(world, ALL[capture], script)
         assert not loss, "\n".join([loss, *script])
 
 
@@ -43,7 +54,7 @@ def test_a_capture_on_a_standby_loses_nothing(
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("capture", CAPTURES)
+@pytest.mark.parametrize("capture", ALL)
 def test_a_capture_loses_nothing_in_a_thousand(world: World, capture: str) -> None:
     """The same, for minutes; `python tests/prove.py` goes on for as long as asked."""
-    refuse_a_loss(search(world, CAPTURES[capture], examples=1000, seed=SEED + 1))
+    refuse_a_loss(search(world, ALL[capture], examples=1000, seed=SEED + 1))

@@ -1,5 +1,6 @@
 """A session of the shop, and what it can do to orders."""
 
+import threading
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import cast
@@ -16,6 +17,9 @@ SELECT id FROM orders
 """
 # Margins stay inside the lookback, counted from the transaction's own start.
 MARGIN = "make_interval(secs => {seconds})"
+HIDDEN = "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = %s"
+"""Whether a commit is done but not visible: a standby has not confirmed it yet."""
+
 STATEMENTS = {
     "order": "INSERT INTO orders (confirmed_at) VALUES (now())",
     "order-by-clock": "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp())",
@@ -43,6 +47,7 @@ class Till:
         self._transactions = 0
         self._stamp: datetime | None = None
         self._connection: psycopg.Connection | None = None
+        self._late: threading.Thread | None = None
 
     def make(self, move: str) -> str | None:
         """Make a move if it applies now.
@@ -50,6 +55,7 @@ class Till:
         Returns:
             The name of the transaction that was prepared, if one was.
         """
+        self.show()
         if move == "read-clock":
             row = self._session.execute("SELECT clock_timestamp()").fetchone()
             self._stamp = cast("tuple[datetime]", row)[0]
@@ -57,6 +63,8 @@ class Till:
             self._run(STATEMENTS[move].replace(MARGIN, self._margin))
         elif move == "prepare":
             return self._prepare()
+        elif move == "commit-late":
+            self._commit_late()
         else:
             self._control(move)
         return None
@@ -102,8 +110,35 @@ class Till:
         self._session.execute(f"PREPARE TRANSACTION '{name}'".encode())
         return name
 
+    def _commit_late(self) -> None:
+        """Commit; nobody else sees it before the till's next move, only the WAL does.
+
+        On a server that waits for a standby that is not there.
+        """
+        if not self.is_open:
+            return
+        session = self._session
+        session.execute("SET LOCAL synchronous_commit = on")
+        self._late = threading.Thread(target=session.execute, args=("COMMIT",))
+        self._late.start()
+        with psycopg.connect(self._dsn, autocommit=True) as other:
+            pid = session.info.backend_pid
+            while self._late.is_alive():
+                if other.execute(HIDDEN, (pid,)).fetchone() == (True,):
+                    break
+
+    def show(self) -> None:
+        """End the wait of a late commit: it shows when this returns."""
+        late, self._late = self._late, None
+        if late is not None:
+            with psycopg.connect(self._dsn, autocommit=True) as other:
+                pid = self._session.info.backend_pid
+                other.execute("SELECT pg_cancel_backend(%s)", (pid,))
+            late.join()
+
     def leave(self) -> None:
         """Drop the connection; the server rolls back."""
+        self.show()
         if self._connection is not None:
             self._connection.close()
             self._connection = None

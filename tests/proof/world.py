@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 import psycopg
-from postgres import Cluster, wait_until
+from postgres import SETTINGS, Cluster, wait_until
 from shop import Shop
 
 from proof.till import Till
@@ -21,6 +21,7 @@ LOOKBACK = timedelta(milliseconds=8)
 
 TABLES = """
 CREATE TABLE payments (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_id bigint REFERENCES orders ON DELETE CASCADE,
     paid_at timestamptz NOT NULL
 );
@@ -42,6 +43,14 @@ SELECT o.id::text, least(o.confirmed_at, min(p.paid_at))
  GROUP BY o.id
 HAVING least(o.confirmed_at, min(p.paid_at)) IS NOT NULL
 """
+NOBODY = "SELECT current_setting('synchronous_standby_names') = 'nobody'"
+HIDING = SETTINGS | {
+    "synchronous_standby_names": "nobody",
+    "synchronous_commit": "local",
+    "max_slot_wal_keep_size": "1GB",
+}
+"""A server that waits, if a transaction asks it to, for a standby that is not there."""
+
 TERMINATE = """
 SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE starts_with(datname, current_database())
@@ -53,7 +62,12 @@ Rows = list[tuple[object, ...]]
 
 
 class World:
-    """A shop with tills in a database of its own; its server may be restarted."""
+    """A shop with tills in a database of its own; its server may be restarted.
+
+    Attributes:
+        hides: Whether the server lets commits be late (`HIDING`).
+        before_stop: Done before the server is restarted or crashed.
+    """
 
     def __init__(
         self,
@@ -67,6 +81,8 @@ class World:
         self._standby = standby
         self._servers = [server, *([standby] if standby else [])]
         self.lookback = lookback or LOOKBACK
+        self.hides = server.holds(NOBODY)
+        self.before_stop: Callable[[], None] = lambda: None
         server.sql(f"CREATE DATABASE {database}")
         self.database = database
         self.shop = Shop.open(server.dsn(database), views=False)
@@ -190,6 +206,7 @@ class World:
         self._own.clear()
 
     def _restart(self, mode: str) -> None:
+        self.before_stop()
         self._leave_all()
         self._servers[0].stop(mode)
         self._servers[0].start()

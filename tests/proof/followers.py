@@ -1,0 +1,357 @@
+"""The captures that are told of changes, alone and with the poll underneath.
+
+Alone, nothing but the follower can find an order: it is what is judged. Its pages and
+waits are made so short that what goes wrong at their ends is soon reached.
+"""
+
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import cast
+from unittest.mock import patch
+
+import psycopg
+from typing_extensions import override
+
+from proof.stepwise import Start
+from proof.subjects import Apart, LedgerSubject
+from proof.world import World
+from syncd.capture import listen, wal
+from syncd.capture.guard import Guard
+from syncd.capture.hints import Hints
+from syncd.capture.listen import Intake, Listen
+from syncd.capture.outbox import Outbox
+from syncd.capture.slot import Progress, slot_name
+from syncd.capture.stream import Stream
+from syncd.capture.wal import Wal
+from syncd.connections import Connections
+from syncd.core.pgoutput import Commit, Keepalive, Message
+from syncd.core.vigil import Vigil
+from syncd.database import Database
+from syncd.install.install import Names, stop_listening
+from syncd.install.wal import follow, prepare, unfollow
+from syncd.ledger import Ledger
+from syncd.log import Log
+
+TABLES = ("orders:id", "payments:order_id")
+FEW = 3
+"""Rows or keys that are taken at once."""
+
+CHUNK = 20
+"""Messages that come at once; fewer, and late commits are heard of too late."""
+
+POLLS = 3
+"""Every so many looks of a follower the poll underneath looks too."""
+
+WRITTEN = "SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint"
+WAITING = "SELECT 1 FROM syncd.outbox WHERE feed = %(feed)s LIMIT 1"
+ACTIVE = "SELECT 1 FROM pg_replication_slots WHERE slot_name = %(slot)s AND active"
+REACHED = """
+SELECT 1 FROM syncd.stream JOIN syncd.feed AS f USING (feed_id)
+ WHERE f.feed = %(feed)s AND (reached - '0/0')::bigint >= %(position)s
+"""
+
+
+class Silent(Log):
+    """Says nothing."""
+
+    @override
+    def emit(self, event: str, **fields: object) -> None:
+        pass
+
+    @override
+    def emit_folded(self, event: str, kind: object, **fields: object) -> None:
+        pass
+
+
+class Restless(Vigil):
+    """It is always time to look."""
+
+    @override
+    def seconds(self, now: float) -> float:
+        return 0.0
+
+
+class OverPoll(LedgerSubject):
+    """A follower as the daemon runs it: what it misses the poll underneath finds."""
+
+    _looks_of_both = 0
+
+    @override
+    def renew(self) -> None:
+        super().renew()
+        self._pausing = False
+        self.poll = self.make_poll()
+        self._pausing = True
+
+    @override
+    def capture(self) -> None:
+        self._looks_of_both += 1
+        if self._looks_of_both % POLLS:
+            super().capture()  # type: ignore[safe-super]  # the follower's
+        else:
+            self.poll.poll()
+
+    @override
+    def is_settled(self, moment: datetime) -> bool:
+        return LedgerSubject.is_settled(self, moment)
+
+    @override
+    def disturb(self, *, broken: bool) -> None:
+        """Do it unless a transaction of the shop is in the way."""
+        statements = self.breaking() if broken else self.mending()
+        with suppress(psycopg.errors.LockNotAvailable):
+            self.world.rows(f"SET lock_timeout = '2ms'; {statements}")
+        self.world.rows("RESET lock_timeout")
+
+    @abstractmethod
+    def breaking(self) -> str:
+        """Give the SQL that makes the follower deaf."""
+
+    @abstractmethod
+    def mending(self) -> str:
+        """Give the SQL that takes that back; it may be intact."""
+
+
+class ListenSubject(LedgerSubject):
+    """`capture = "listen"`, without the poll."""
+
+    @override
+    def install(self) -> None:
+        self._page = patch.object(listen, "PAGE", FEW)
+        self._page.start()
+        self.world.shop.listen(*TABLES, owner=self.world.owner, feed=self.feed)
+
+    @override
+    def uninstall(self) -> None:
+        self._page.stop()
+        with owner_of(self.world) as connections:
+            stop_listening(connections.source)
+
+    @override
+    def begin(self) -> None:
+        connections, ears = self.connect("listen"), self.connect("hints")
+        feed = self.start_feed(connections)
+        intake = Intake(
+            self.source_on(connections),
+            Ledger(connections.ledger, feed.feed_id),
+            feed.floor_at,
+            FEW,
+            spans_outbox=connections.is_one,
+        )
+        self.listen = Listen(
+            Outbox(connections.source, connections.source, self.feed),
+            Hints(ears.source, connections.source, self.feed),
+            intake,
+            Silent(self.feed),
+            deaf_seconds=0.0,
+        )
+        vars(self.listen)["_vigil"] = Restless()
+
+    @override
+    def capture(self) -> None:
+        while self.listen.step(0.0).keys:
+            pass
+
+    @override
+    def is_settled(self, moment: datetime) -> bool:
+        """Whether the outbox is empty, when nobody writes any more."""
+        return not self.world.rows(WAITING, feed=self.feed)
+
+
+class ListenApart(Apart, ListenSubject):
+    """`capture = "listen"`, the ledger in another database."""
+
+
+class ListenOverPoll(OverPoll, ListenSubject):
+    """`capture = "listen"`, its triggers now and then disabled."""
+
+    @override
+    def breaking(self) -> str:
+        return self._triggers("DISABLE")
+
+    @override
+    def mending(self) -> str:
+        return self._triggers("ENABLE ALWAYS")
+
+    def _triggers(self, how: str) -> str:
+        return ";".join(
+            f"ALTER TABLE {table} {how} TRIGGER syncd_{event}_{self.feed}"
+            for table in ("orders", "payments")
+            for event in ("insert", "update")
+        )
+
+
+class SteppedStream(Stream):
+    """A stream that pauses where syncd speaks to the server, and is never early.
+
+    What it gives does not hang on how quick the network is: all that the server had
+    written when it was asked, a few messages at a time.
+    """
+
+    def __init__(
+        self, dsn: str, name: str, pause: Callable[[], None], written: Callable[[], int]
+    ) -> None:
+        super().__init__(dsn, name, name)
+        self._pause = pause
+        self._written = written
+        self._arrived = deque[Message | Keepalive]()
+
+    @override
+    def open(self, keys: object, position: int) -> bool:
+        self._pause()
+        self._arrived.clear()
+        return super().open(keys, position)  # type: ignore[arg-type]  # as it was given
+
+    @override
+    def receive(self, seconds: float) -> list[Message | Keepalive]:
+        self._pause()
+        if not self._arrived:
+            self._arrived.extend(self._all_written())
+        given: list[Message | Keepalive] = []
+        while self._arrived and sum(not is_quiet(m) for m in given) < CHUNK:
+            given.append(self._arrived.popleft())
+        return given
+
+    @override
+    def confirm(self, position: int | None = None) -> None:
+        self._pause()
+        super().confirm(position)
+
+    def _all_written(self) -> list[Message | Keepalive]:
+        goal, heard = self._written(), 0
+        messages: list[Message | Keepalive] = []
+        while heard < goal:
+            self._tell(ask=True)
+            for message in super().receive(0.01):
+                if is_quiet(message) and messages and is_quiet(messages[-1]):
+                    messages.pop()
+                messages.append(message)
+                heard = max(heard, position_of(message))
+        return messages
+
+
+def is_quiet(message: Message | Keepalive) -> bool:
+    return isinstance(message, Keepalive)
+
+
+def position_of(message: Message | Keepalive) -> int:
+    """Tell up to where all was heard of with this message."""
+    match message:
+        case Keepalive(position, _) | Commit(position):
+            return position
+        case _:
+            return 0
+
+
+class WalSubject(LedgerSubject):
+    """`capture = "wal"`, without the poll."""
+
+    wal: Wal | None = None
+
+    @override
+    def install(self) -> None:
+        self._settings = patch.multiple(wal, PAGE=FEW, NOTE_SECONDS=0.0)
+        self._settings.start()
+        names = Names(self.world.shop.role, "syncd.confirmed_orders", "syncd.purchases")
+        with owner_of(self.world) as connections:
+            following = prepare(connections, names, self.feed, TABLES)
+            follow(connections, self.feed, following)
+        # Paused, it cannot answer a server that waits for it before it shuts down.
+        self.world.before_stop = lambda: self.world.drop("syncd/stream")
+
+    @override
+    def uninstall(self) -> None:
+        self.world.before_stop = lambda: None
+        self._settings.stop()
+        with owner_of(self.world) as connections:
+            unfollow(connections, self.feed)
+
+    @override
+    def begin(self) -> None:
+        connections = self.connect("wal")
+        feed = self.start_feed(connections)
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        guard = Guard(
+            connections.source,
+            Progress(ledger.database, feed.feed_id),
+            feed,
+            self.feed,
+            Silent(self.feed),
+            self.world.lookback,
+        )
+        dsn = self.database(self.world.dsn, "stream").dsn
+        name = slot_name(self.feed)
+        stream = SteppedStream(dsn, name, self.pause, self._written)
+        source = self.source_on(connections)
+        self.wal = Wal(stream, guard, source, ledger, feed.floor_at, FEW)
+
+    @override
+    def capture(self) -> None:
+        assert self.wal is not None
+        while self.wal.step(0.0).keys:
+            pass
+
+    @override
+    def disconnect(self) -> None:
+        """Lose every connection; the slot is free when this returns."""
+        super().disconnect()
+        if self.wal is not None:
+            self.wal.close()
+        while self.world.rows(ACTIVE, slot=slot_name(self.feed)):
+            pass
+
+    @override
+    def settle(self) -> None:
+        self._goal = self._written()
+        super().settle()
+
+    @override
+    def is_settled(self, moment: datetime) -> bool:
+        """Whether it says that it has read all that was written."""
+        return bool(self._read(REACHED, position=self._goal))
+
+    def _written(self) -> int:
+        return cast("int", self.world.rows(WRITTEN)[0][0])
+
+
+class WalApart(Apart, WalSubject):
+    """`capture = "wal"`, the ledger in another database."""
+
+
+class WalOverPoll(OverPoll, WalSubject):
+    """`capture = "wal"`, a table now and then taken out of its publication."""
+
+    @override
+    def breaking(self) -> str:
+        name = slot_name(self.feed)
+        return f"ALTER PUBLICATION {name} SET TABLE ONLY payments (id, order_id)"
+
+    @override
+    def mending(self) -> str:
+        both = "ONLY orders (id), ONLY payments (id, order_id)"
+        return f"ALTER PUBLICATION {slot_name(self.feed)} SET TABLE {both}"
+
+
+@contextmanager
+def owner_of(world: World) -> Iterator[Connections]:
+    """Connections as whoever owns the shop's tables."""
+    database = Database(world.owner)
+    try:
+        yield Connections(database, database)
+    finally:
+        database.close()
+
+
+LISTEN: dict[str, Start] = {
+    "listen": ListenSubject,
+    "listen-apart": ListenApart,
+    "listen-over-poll": ListenOverPoll,
+}
+WAL: dict[str, Start] = {
+    "wal": WalSubject,
+    "wal-apart": WalApart,
+    "wal-over-poll": WalOverPoll,
+}
