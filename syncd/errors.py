@@ -109,6 +109,10 @@ class UnreadableRowError(SyncdError):
         self.sqlstate = sqlstate
 
 
+UNREADABLE = (SchemaMismatchError, PermissionDeniedError, UnreadableRowError)
+"""What a view raises while it is being mended."""
+
+
 class OrderUnknownError(SyncdError):
     """No such order in the views or the ledger."""
 

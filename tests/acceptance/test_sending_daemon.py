@@ -130,6 +130,45 @@ def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
     assert {post.sandbox.book.posts(order) for order in before + held} == {1}
 
 
+def test_a_daemon_that_stops_over_a_broken_view_leaves_no_doubt(post: Post) -> None:
+    """What it had claimed was never sent, so it is no possible repeat."""
+    post.run(uncertain="hold")
+    post.shop.sql("DROP VIEW syncd.purchases")
+    orders = post.shop.confirm(3)
+    wait_until(lambda: post.events("source.held"))
+    post.stop()
+    post.shop.recreate_views()
+    post.run(uncertain="hold")
+    wait_until(post.arrived(orders))
+    post.stop()
+    assert post.events("batch.uncertain") == []
+    assert post.shop.value("SELECT sum(uncertain) FROM syncd.batch") == 0
+
+
+def test_a_single_pass_over_a_broken_view_leaves_no_doubt(post: Post) -> None:
+    """As from cron; and what waits for a person can be decided meanwhile."""
+    config = post.shop.configure(post.folder, post.sandbox.endpoint, uncertain="hold")
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    post.sandbox.fail("accept-then-drop", times=1)
+    post.shop.confirm(1)
+    syncd("run", "--once", "--config", config)
+    syncd("resume", "--config", config)
+    (order,) = post.shop.confirm(1)
+    post.shop.sql(f"REVOKE SELECT ON syncd.purchases FROM {post.shop.role}")
+    assert syncd("run", "--once", "--config", config).returncode == 77
+    listed = syncd("uncertain", "list", "--config", config)
+    assert (listed.returncode, listed.stdout[:1]) == (0, "1"), listed.stderr
+    given_up = syncd("uncertain", "discard", "1", "--yes", "--config", config)
+    assert given_up.returncode == 0, given_up.stderr
+    retried = syncd("rejected", "retry", "1", "--config", config)
+    assert retried.returncode == 0, retried.stderr
+    post.shop.recreate_views()
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert [post.sandbox.book.posts(number) for number in ("W-1", order)] == [2, 1]
+    uncertain = "SELECT orders FROM syncd.batch WHERE uncertain > 0 AND orders > 0"
+    assert post.shop.rows(uncertain) == [(1,)]
+
+
 def test_a_migration_may_change_the_type_of_the_key(post: Post) -> None:
     """As to bigint, before the numbers run out: keys that did not fit before do."""
     shop = post.shop
