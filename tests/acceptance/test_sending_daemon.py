@@ -27,7 +27,8 @@ class Post:
 
     def run(self, **squeezely: object) -> None:
         """Start the daemon; nothing may stop it before `stop` does."""
-        config = self.shop.configure(self.folder, self.sandbox.endpoint, **squeezely)
+        endpoint = self.sandbox.endpoint
+        config = self.shop.configure(self.folder, endpoint, None, **squeezely)
         self._log = config.with_suffix(".log")
         self._daemon = self.shop.start(config)
         wait_until(lambda: self.events("heartbeat"), 30)
@@ -225,7 +226,9 @@ def test_what_another_transaction_adds_is_waited_for(post: Post) -> None:
     late = ["W-1", "W-2", "W-3"]
     wait_until(lambda: post.events("orders.waiting"))
     assert [post.sandbox.book.posts(order) for order in late] == [0, 0, 0]
-    post.shop.sql("UPDATE orders SET email = DEFAULT, products = DEFAULT; TRUNCATE late")
+    post.shop.sql(
+        "UPDATE orders SET email = DEFAULT, products = DEFAULT; TRUNCATE late"
+    )
     wait_until(post.arrived(late))
     post.stop()
     assert post.events("orders.rejected") == []

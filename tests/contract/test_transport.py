@@ -298,7 +298,7 @@ def test_a_connection_is_kept_until_it_was_idle_for_long(
     assert isinstance(api.post(SMALL), Answer)
     assert isinstance(api.post(SMALL), Answer)
     assert echo.connections == 1
-    monkeypatch.setattr("syncd.squeezely.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("syncd.delivery.squeezely.IDLE_SECONDS", 0.0)
     assert isinstance(api.post(SMALL), Answer)
     api.close()
     assert echo.connections == 2

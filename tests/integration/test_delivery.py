@@ -64,7 +64,7 @@ def test_a_batch_that_is_never_answered_does_not_block_the_others(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even after it alone has made the feed hold."""
-    monkeypatch.setattr("syncd.delivery.random.random", lambda: 0.9)
+    monkeypatch.setattr("syncd.delivery.delivery.random.random", lambda: 0.9)
     poison = desk.confirm(1)
     desk.sandbox.fail("drop-before-reading", times=7)
     for _ in range(7):
@@ -392,7 +392,7 @@ def test_a_claim_is_renewed_before_a_late_post(
             desk.let_lease_pass()
         return rows
 
-    monkeypatch.setattr("syncd.delivery.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("syncd.delivery.delivery.FRESH_SECONDS", 0.0)
     monkeypatch.setattr(desk.source, "read", take_long)
     sent = desk.deliver()
     monkeypatch.undo()
