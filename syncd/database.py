@@ -118,10 +118,15 @@ class Database:
         self._session = _SESSION | ({"TimeZone": time_zone} if time_zone else {})
         self._connection: psycopg.Connection[Row] | None = None
         self._on_open: list[Callable[[], None]] = []
+        self._on_doubt: list[Callable[[], None]] = []
 
     def on_open(self, action: Callable[[], None]) -> None:
         """Run `action` each time that a connection has been opened."""
         self._on_open.append(action)
+
+    def on_doubt(self, action: Callable[[], None]) -> None:
+        """Run `action` when a statement fails as if the views had been changed."""
+        self._on_doubt.append(action)
 
     def all(self, statement: sql.Composed, **params: object) -> list[Row]:
         """Run a statement and return its rows, in the statement's order."""
@@ -191,7 +196,13 @@ class Database:
                 self.close()
             if error.sqlstate is None and not isinstance(error, _UNANSWERED):
                 raise
-            raise translate(error, self.dsn) from error
+            raise self._doubted(translate(error, self.dsn)) from error
+
+    def _doubted(self, error: SyncdError) -> SyncdError:
+        if isinstance(error, SchemaMismatchError | UnreadableRowError):
+            for action in self._on_doubt:
+                action()
+        return error
 
 
 def translate(error: psycopg.Error, dsn: str) -> SyncdError:

@@ -8,7 +8,7 @@ class Reaction(Enum):
     """What the daemon does when an error reaches it."""
 
     RETRY = "retry"  # transient: keep the watermark, back off, try again
-    HOLD = "hold"  # sending is refused: keep capturing, send nothing, raise the alarm
+    HOLD = "hold"  # a person has to mend it: raise the alarm, try again until then
     STOP = "stop"  # only a person can fix it: log the hint and exit
 
 
@@ -107,6 +107,10 @@ class UnreadableRowError(SyncdError):
             "Select the row from the view to see the error, then mend the view.",
         )
         self.sqlstate = sqlstate
+
+
+UNREADABLE = (SchemaMismatchError, PermissionDeniedError, UnreadableRowError)
+"""What a view raises while it is being mended."""
 
 
 class OrderUnknownError(SyncdError):

@@ -186,8 +186,15 @@ EVENTS: Mapping[str, Event] = {
     "source.failed": Event(
         "warning",
         ("error_kind", "reason", "retry_seconds", "suppressed"),
-        "the database does not answer or a view is broken; syncd tries again",
+        "the database does not answer; syncd tries again",
         "see `syncd check`",
+    ),
+    "source.held": Event(
+        "error",
+        ("error_kind", "reason", "retry_seconds", "suppressed"),
+        "a view is missing or broken, or may not be read: its orders wait, none is "
+        "lost; syncd goes on by itself when it is back",
+        "mend the view, or `syncd install` to grant it; `syncd check` tells more",
     ),
     "database.promoted": Event(
         "warning",

@@ -63,12 +63,25 @@ class Reactions:
         base = timedelta(seconds=0.5)
         wait = backoff.delay(outage.failures, 1.0, base=base, cap=MAX_WAIT)
         outage.not_before = now + wait.total_seconds()
+        self._report(error, wait.total_seconds())
+
+    def _report(self, error: SyncdError, retry_seconds: float) -> None:
+        kind, reason = type(error).__name__, f"{error}. {error.hint}"
+        if error.reaction is Reaction.HOLD:
+            self._log.emit_folded(
+                "source.held",
+                kind,
+                error_kind=kind,
+                reason=reason,
+                retry_seconds=retry_seconds,
+            )
+            return
         self._log.emit_folded(
             "source.failed",
-            type(error).__name__,
-            error_kind=type(error).__name__,
-            reason=f"{error}. {error.hint}",
-            retry_seconds=wait.total_seconds(),
+            kind,
+            error_kind=kind,
+            reason=reason,
+            retry_seconds=retry_seconds,
         )
 
     def recover(self, part: str) -> None:

@@ -38,6 +38,7 @@ class Views:
         self.purchases = purchases
         self._database = database
         self._key_type: sql.Identifier | None = None
+        database.on_doubt(self._forget)
 
     def columns(self, view: str) -> list[Column]:
         """List a view's columns in order; empty when there is no such view."""
@@ -74,6 +75,10 @@ class Views:
     def statement(self, name: str) -> sql.Composed:
         """Compose a named statement with the views' identifiers."""
         return named(name, **self.names())
+
+    def _forget(self) -> None:
+        """Read the key's type again: the shop's migration may have changed it."""
+        self._key_type = None
 
     def _read_key_type(self) -> sql.Identifier:
         for column in self.columns(self.purchases):

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import cast
 
 from syncd.database import Database, named
-from syncd.errors import SchemaMismatchError, UnreadableRowError
+from syncd.errors import UNREADABLE
 from syncd.feed import Feed
 from syncd.source import Source
 
@@ -203,7 +203,7 @@ def read_story(
     try:
         key = source.find(order)
         number = _number(source, key) if key else None
-    except (UnreadableRowError, SchemaMismatchError) as error:
+    except UNREADABLE as error:
         key, number, broken = None, None, error
     known = database.all(named("story"), feed=feed.feed_id, key=key or order)
     if not known and broken:

@@ -115,6 +115,15 @@ class Shop:
         )
         return [f"W-{row[0]}" for row in rows]
 
+    def views(self) -> str:
+        """The SQL that makes the two views, and lets the daemon read them."""
+        both = "syncd.confirmed_orders, syncd.purchases"
+        return f"{VIEWS} GRANT SELECT ON {both} TO {self.role};"
+
+    def recreate_views(self) -> None:
+        both = "syncd.confirmed_orders, syncd.purchases"
+        self.sql(f"DROP VIEW IF EXISTS {both}; {self.views()}")
+
     def configure(
         self,
         folder: Path,

@@ -11,7 +11,7 @@ from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
 from syncd.database import Database, named
-from syncd.errors import ExitCode, OrderUnknownError, UnreadableRowError
+from syncd.errors import UNREADABLE, ExitCode, OrderUnknownError
 from syncd.feed import Feed, Feeds
 from syncd.source import Source
 from syncd.story import read_story
@@ -36,14 +36,20 @@ class Desk:
     feed: Feed
 
     def keys(self, orders: Sequence[str]) -> list[str]:
-        """Find the keys of orders given by key or public number; others as given."""
-        return [self.source.find(order) or order for order in orders]
+        """Find the keys of orders given by key or public number; others as given.
+
+        So are all of them while the view cannot be read: it may be what is mended.
+        """
+        try:
+            return [self.source.find(order) or order for order in orders]
+        except UNREADABLE:
+            return [*orders]
 
     def numbers(self, keys: Sequence[str]) -> dict[str, str]:
         """Read the public numbers of orders; none when one of them cannot be read."""
         try:
             rows = self.source.read(keys)
-        except UnreadableRowError:
+        except UNREADABLE:
             return {}
         return {key: str(row["orderid"]) for key, row in rows.items()}
 

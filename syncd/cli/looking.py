@@ -15,7 +15,7 @@ from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
-from syncd.delivery.rendering import rules_of
+from syncd.delivery.rendering import refuse_unknown_fields, rules_of
 from syncd.delivery.squeezely import encode
 from syncd.delivery.verification import is_proven, known
 from syncd.errors import ExitCode, OrderUnknownError, SyncdError
@@ -85,10 +85,12 @@ def status(settings: Settings, *, as_text: bool) -> None:
         reconciled = read_reconciled(connections.ledger, feed.feed_id)
         holders = _holders(settings, pulse, connections)
         proven = is_proven(settings, known(connections.ledger, settings))
+        source = _source_fault(settings, connections)
         outbox = _outbox(settings, connections)
         stream = _stream(settings, feed, connections)
     healthy = (
         _is_healthy(pulse)
+        and source is None
         and not reconciled.unexplained
         and not (stream and stream["lost"])
     )
@@ -105,6 +107,7 @@ def status(settings: Settings, *, as_text: bool) -> None:
         "rejected": pulse.rejected,
         "withdrawn": pulse.withdrawn,
         "held": pulse.held,
+        "source": source or "readable",
         "endpoint": pulse.endpoint,
         "endpoint_reason": pulse.endpoint_reason,
         "form_proven": proven,
@@ -139,6 +142,20 @@ def _holders(
         f"pid {pid} {application or ''} since {started or 'unknown'}"
         for pid, application, _, started in holders
     ]
+
+
+def _source_fault(settings: Settings, connections: Connections) -> str | None:
+    """Tell why the two views cannot be read; None when they can."""
+    source = source_on(settings, connections)
+    try:
+        source.views.check()
+        columns = source.views.columns(settings.source.purchases)
+        refuse_unknown_fields(settings.source.purchases, [c.name for c in columns])
+        source.read([])
+        source.still_confirmed([])
+    except SyncdError as error:
+        return str(error)
+    return None
 
 
 def _outbox(settings: Settings, connections: Connections) -> dict[str, object]:

@@ -99,11 +99,12 @@ def _try(settings: Settings, email: str, product: str, *, quiet: bool) -> list[T
 def _told(trial: Trial) -> str:
     form = '{"events": [...]}' if trial.body == "events" else "a bare object"
     outcome = trial.verdict.outcome.value.replace("_", " ")
-    details = [f"HTTP {trial.status}" if trial.status else "no answer"]
+    status = f"HTTP {trial.status}" if trial.status else "no answer"
+    details = [status]
     if trial.counted is not None:
         details.append(f"{trial.counted} counted")
-    if trial.verdict.reason:
-        details.append(trial.verdict.reason)
+    if reason := trial.verdict.reason.removeprefix(status).strip():
+        details.append(reason)
     first, last = trial.orderids[0], trial.orderids[-1]
     numbers = first if first == last else f"{first} and {last}"
     return f"{trial.title}, as {form}: {outcome} ({', '.join(details)})\n  {numbers}"

@@ -12,7 +12,8 @@ HOLD_PROBE = timedelta(minutes=5)
 """How often one batch is tried while sending is held."""
 
 STUBBORN_ATTEMPTS = 5
-"""Attempts after which a batch lets the ones behind it go first."""
+"""Attempts after which a batch lets the ones behind it go first, unless it was never
+read: then it cannot be what is at fault, and the order of confirmation is kept."""
 
 UNCLEAR_LIMIT = 5
 """Consecutive failures after which an answer nobody understands holds the feed."""
@@ -108,12 +109,13 @@ def _choose(verdict: Verdict, standing: Standing, unit: float) -> Decision:
 def _later(verdict: Verdict, standing: Standing, unit: float) -> Decision:
     uncertain = verdict.maybe_taken
     unclear = verdict.outcome is Outcome.UNCLEAR
-    if unclear and standing.failures >= UNCLEAR_LIMIT:
-        return Decision(Step.HOLD, HOLD_PROBE, uncertain=uncertain)
+    holds = unclear and standing.failures >= UNCLEAR_LIMIT
     wait = max(backoff.delay(standing.failures + 1, unit), verdict.retry_after)
-    stubborn = standing.attempt >= STUBBORN_ATTEMPTS
+    wait = HOLD_PROBE if holds else wait
+    stubborn = uncertain and standing.attempt >= STUBBORN_ATTEMPTS
     batch_wait = wait + backoff.delay(standing.attempt, unit) if stubborn else None
-    return Decision(Step.AGAIN, wait, batch_wait, uncertain)
+    step = Step.HOLD if holds else Step.AGAIN
+    return Decision(step, wait, batch_wait, uncertain)
 
 
 def _refused(verdict: Verdict, standing: Standing, unit: float) -> Decision:

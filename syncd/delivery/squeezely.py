@@ -62,6 +62,7 @@ class Squeezely:
         self._session = requests.Session()
         self._session.mount("https://", Transport())
         self._session.mount("http://", Transport())
+        self._session.auth = _unchanged  # else requests adds what ~/.netrc has
         self._verify = str(squeezely.ca_file) if squeezely.ca_file else True
         self._session.headers.update(
             {
@@ -103,6 +104,10 @@ class Squeezely:
     def close(self) -> None:
         """Close the connections that are kept alive."""
         self._session.close()
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def _is_success(answer: Answer | Silence) -> bool:

@@ -2,12 +2,14 @@
 
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import get_args
 
 from syncd.bell import Bell
 from syncd.core.bucket import Bucket, Throttle
 from syncd.delivery.delivery import Delivery, Trip
+from syncd.errors import SyncdError
 from syncd.ledger import Lane, Ledger
 from syncd.reaction import Reactions
 
@@ -78,16 +80,29 @@ class Worker:
             if self._trips == before:
                 self._reactions.run(self._part, partial(self._sleep, heard))
                 self._bell.wait(heard, self._reactions.seconds_to_wait(self._part))
-        self._delivery.close()
+        self._end()
 
     def drain(self) -> None:
         """Deliver until nothing is due, keeping to the rate; errors are raised."""
-        while not self._reactions.stopping.is_set():
-            if not self._deliver_all():
-                paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
-                if not any(paced) or self._ledger.next_due_seconds() != 0:
+        try:
+            while not self._reactions.stopping.is_set():
+                if not self._deliver_all() and not self._waits_for_the_rate():
                     break
-                time.sleep(min(filter(None, paced)))
+        finally:
+            self._end()
+
+    def _waits_for_the_rate(self) -> bool:
+        """Sleep until a lane may send again; False when nothing is due then."""
+        paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
+        if not any(paced) or self._ledger.next_due_seconds() != 0:
+            return False
+        time.sleep(min(filter(None, paced)))
+        return True
+
+    def _end(self) -> None:
+        """Put back what is still in hand: it was claimed, and never sent."""
+        with suppress(SyncdError):
+            self._delivery.finish()
         self._delivery.close()
 
     def _deliver_all(self) -> bool:

@@ -13,8 +13,12 @@ SELECT order_key, coalesce(orderid, ''), state, reason, confirmed_at
 
 -- name: retry_rejected :one
 -- Makes orders that were set aside pending again, in new batches of at most `size`.
+-- Those of a batch that may have arrived stay apart: they count as possible repeats.
 WITH chosen AS MATERIALIZED (
-    SELECT l.order_key, l.confirmed_at, l.batch_id, l.reason
+    SELECT l.order_key, l.confirmed_at, l.batch_id, l.reason,
+           (SELECT least(b.uncertain, 1)
+              FROM syncd.batch AS b
+             WHERE b.batch_id = l.batch_id) AS uncertain
       FROM syncd.ledger AS l
      WHERE l.feed_id = %(feed)s
        AND l.state = ANY(%(states)s)
@@ -24,19 +28,21 @@ WITH chosen AS MATERIALIZED (
        FOR NO KEY UPDATE
 ), placed AS (
     SELECT c.*,
-           (row_number() OVER (ORDER BY c.confirmed_at, c.order_key) - 1)
+           (row_number() OVER (PARTITION BY c.uncertain
+                               ORDER BY c.confirmed_at, c.order_key) - 1)
                / %(size)s AS slot
       FROM chosen AS c
 ), slots AS MATERIALIZED (
-    SELECT s.slot, s.orders, s.oldest_at,
+    SELECT s.uncertain, s.slot, s.orders, s.oldest_at,
            nextval('syncd.batch_batch_id_seq') AS batch_id
-      FROM (SELECT slot, count(*) AS orders, min(confirmed_at) AS oldest_at
+      FROM (SELECT uncertain, slot, count(*) AS orders,
+                   min(confirmed_at) AS oldest_at
               FROM placed
-             GROUP BY slot
-             ORDER BY slot) AS s
+             GROUP BY uncertain, slot
+             ORDER BY uncertain, slot) AS s
 ), cut AS (
-    INSERT INTO syncd.batch (batch_id, feed_id, lane, orders, oldest_at)
-    SELECT batch_id, %(feed)s, 'live', orders, oldest_at
+    INSERT INTO syncd.batch (batch_id, feed_id, lane, orders, oldest_at, uncertain)
+    SELECT batch_id, %(feed)s, 'live', orders, oldest_at, uncertain
       FROM slots
 ), departed AS (
     INSERT INTO syncd.departure (feed_id, order_key, batch_id, why, reason)
@@ -46,7 +52,7 @@ WITH chosen AS MATERIALIZED (
     UPDATE syncd.ledger AS l
        SET state = NULL, reason = NULL, waiting_since = NULL, batch_id = s.batch_id
       FROM placed AS p
-      JOIN slots AS s USING (slot)
+      JOIN slots AS s USING (uncertain, slot)
      WHERE l.feed_id = %(feed)s
        AND l.order_key = p.order_key
 )

@@ -240,3 +240,24 @@ def test_discarding_all_uncertain_orders_leaves_nothing_to_do(
     assert sandbox.book.totals.repeats == 0
     assert cautious.read("status", code=1)[0]["held"] == 0
     cautious.check_counts()
+
+
+def test_an_order_that_may_have_arrived_is_a_repeat_however_it_is_sent_again(
+    cautious: Counter, sandbox: Sandbox
+) -> None:
+    """Given up and then retried after all: counted, and apart from sure ones."""
+    reject(cautious, "'nowhere'")
+    sandbox.fail("accept-then-drop", times=1)
+    cautious.shop.confirm(1)
+    cautious.once()
+    cautious.say("uncertain", "discard", "3", "--yes")
+    cautious.shop.sql("UPDATE orders SET email = 'mila@example.com'")
+    before = cautious.read("status", code=1)[0]["possible_repeats"]
+    assert cautious.read("rejected", "retry", "1", "3") == [{"orders": 2}]
+    assert cautious.once() == 0
+    assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 1, 2]
+    after = cautious.read("status")[0]["possible_repeats"]
+    assert int(str(after)) == int(str(before)) + 1
+    assert "may have repeated" in cautious.say("explain", "W-3")
+    assert "may have repeated" not in cautious.say("explain", "W-1")
+    cautious.check_counts()

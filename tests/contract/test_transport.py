@@ -298,10 +298,174 @@ def test_a_connection_is_kept_until_it_was_idle_for_long(
     assert isinstance(api.post(SMALL), Answer)
     assert isinstance(api.post(SMALL), Answer)
     assert echo.connections == 1
-    monkeypatch.setattr("syncd.squeezely.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("syncd.delivery.squeezely.IDLE_SECONDS", 0.0)
     assert isinstance(api.post(SMALL), Answer)
     api.close()
     assert echo.connections == 2
+
+
+class Tunnel(Stage):
+    """A proxy: passes CONNECT on to the place that is asked for, or refuses."""
+
+    def __init__(self, refusal: bytes = b"") -> None:
+        self.asked: list[bytes] = []
+        self._refusal = refusal
+        super().__init__(Tunnel._pass_on)
+
+    def _pass_on(self: Stage, connection: socket.socket) -> None:
+        assert isinstance(self, Tunnel)
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(1)
+        self.asked.append(head)
+        if self._refusal:
+            connection.sendall(self._refusal)
+            return
+        host, _, port = head.split()[1].decode().partition(":")
+        with socket.create_connection((host, int(port)), 10) as onward:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=_pump, args=(onward, connection))
+            back.start()
+            _pump(connection, onward)
+            back.join(10)
+
+
+def _pump(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := one.recv(65536):
+            other.sendall(piece)
+    with suppress(OSError):
+        other.shutdown(socket.SHUT_RDWR)
+
+
+PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "NO_PROXY", "no_proxy")
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["trusted", "not trusted"])
+def test_a_proxy_passes_on_what_it_cannot_read(
+    tmp_path: Path,
+    authority: Path,
+    echo: Stage,
+    environment: pytest.MonkeyPatch,
+    *,
+    is_known: bool,
+) -> None:
+    """TLS reaches through it to the endpoint, whose certificate counts as ever."""
+    tunnel = Tunnel()
+    environment.setenv("HTTPS_PROXY", f"http://127.0.0.1:{tunnel.port}")
+    endpoint = f"https://127.0.0.1:{echo.port}/"
+    api = api_of(tmp_path, endpoint, authority if is_known else None)
+    answer = api.post(SMALL)
+    api.close()
+    tunnel.close()
+    assert (echo.connections, len(tunnel.asked)) == (1, 1)
+    assert b"sandbox-key" not in tunnel.asked[0]
+    assert isinstance(answer, Answer) is is_known
+    if isinstance(answer, Silence):
+        assert "certificate" in answer.reason
+        assert not answer.taken
+
+
+def test_no_proxy_names_what_is_reached_without(
+    tmp_path: Path, authority: Path, echo: Stage, environment: pytest.MonkeyPatch
+) -> None:
+    """As everywhere else."""
+    environment.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    environment.setenv("NO_PROXY", "127.0.0.1")
+    api = api_of(tmp_path, f"https://127.0.0.1:{echo.port}/", authority)
+    assert isinstance(api.post(SMALL), Answer)
+    api.close()
+
+
+REFUSALS = [
+    b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_proxy_that_refuses_has_passed_nothing_on(
+    tmp_path: Path, echo: Stage, environment: pytest.MonkeyPatch, refusal: bytes
+) -> None:
+    """It is named as what failed; its password is not."""
+    tunnel = Tunnel(refusal)
+    proxy = f"http://mila:hunter2@127.0.0.1:{tunnel.port}"
+    environment.setenv("HTTPS_PROXY", proxy)
+    api = api_of(tmp_path, f"https://127.0.0.1:{echo.port}/")
+    silence = api.post(SMALL)
+    api.close()
+    tunnel.close()
+    assert isinstance(silence, Silence)
+    assert "proxy" in silence.reason
+    assert "hunter2" not in silence.reason
+    assert not silence.taken
+    assert echo.connections == 0
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "http://nowhere.invalid:1"])
+def test_a_proxy_that_is_not_there_is_named(
+    tmp_path: Path, environment: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """Not the endpoint, whose name was never looked up."""
+    environment.setenv("HTTPS_PROXY", proxy)
+    api = api_of(tmp_path, "https://api.squeezely.invalid/")
+    silence = api.post(SMALL)
+    api.close()
+    assert isinstance(silence, Silence)
+    assert "proxy" in silence.reason
+    assert not silence.taken
+
+
+def test_a_proxy_that_drags_its_feet_is_left_at_the_deadline(
+    tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the request has left."""
+
+    def drip(stage: Stage, connection: socket.socket) -> None:
+        connection.recv(1000)
+        stage.drip(connection, b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200)
+
+    stage = Stage(drip)
+    environment.setenv("HTTPS_PROXY", f"http://127.0.0.1:{stage.port}")
+    api = api_of(tmp_path, "https://api.squeezely.invalid/")
+    silence = post_in_time(api, SMALL)
+    api.close()
+    stage.close()
+    assert isinstance(silence, Silence)
+    assert not silence.taken
+
+
+def test_no_netrc_is_sent_to_the_api(
+    tmp_path: Path,
+    authority: Path,
+    tls: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A password that lies about for this host is none of its business."""
+    heads: list[bytes] = []
+
+    def note(_: Stage, connection: socket.socket) -> None:
+        got = b""
+        while SMALL not in got:
+            got += connection.recv(65536)
+        heads.append(got)
+        connection.sendall(GOOD)
+
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login mila password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    stage = Stage(note, tls)
+    api = api_of(tmp_path, f"https://127.0.0.1:{stage.port}/", authority)
+    assert isinstance(api.post(SMALL), Answer)
+    api.close()
+    stage.close()
+    assert b"Authorization" not in heads[0]
 
 
 def reset(_stage: Stage, connection: socket.socket) -> None:

@@ -48,6 +48,38 @@ def test_orders_arrive_in_order_of_confirmation(desk: Desk) -> None:
     assert desk.left() == 0
 
 
+def test_a_long_outage_changes_nothing_about_the_order(desk: Desk) -> None:
+    """However often the first batch was tried before."""
+    orders = [order for _ in range(5) for order in desk.confirm(desk.size)]
+    desk.sandbox.fail("server-error", times=12, status=503)
+    for _ in range(12):
+        desk.deliver()
+        desk.shop.sql("UPDATE syncd.endpoint SET retry_at = '-infinity'")
+    desk.deliver_all()
+    assert desk.received() == orders
+    assert desk.left() == 0
+
+
+def test_a_batch_that_is_never_answered_does_not_block_the_others(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even after it alone has made the feed hold."""
+    monkeypatch.setattr("syncd.delivery.delivery.random.random", lambda: 0.9)
+    poison = desk.confirm(1)
+    desk.sandbox.fail("drop-before-reading", times=7)
+    for _ in range(7):
+        desk.deliver()
+        desk.hurry()
+    assert desk.endpoint()[0] == "held"
+    desk.sandbox.fail("drop-before-reading", times=1)
+    desk.deliver()
+    others = desk.confirm(3)
+    desk.shop.sql("UPDATE syncd.endpoint SET retry_at = '-infinity'")
+    desk.deliver_all()
+    assert desk.posts(others) == [1, 1, 1]
+    assert desk.posts(poison) == [0]
+
+
 BAD = {
     "negative": (
         {"products": """'[{"id": "MUG-1", "quantity": -1}]'"""},
@@ -360,7 +392,7 @@ def test_a_claim_is_renewed_before_a_late_post(
             desk.let_lease_pass()
         return rows
 
-    monkeypatch.setattr("syncd.delivery.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("syncd.delivery.delivery.FRESH_SECONDS", 0.0)
     monkeypatch.setattr(desk.source, "read", take_long)
     sent = desk.deliver()
     monkeypatch.undo()

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -179,6 +180,38 @@ def test_a_promotion_goes_on_and_counts_what_may_repeat(scene: Scene) -> None:
         assert len(scene.events("database.promoted")) == 1
         status = json.loads(scene.syncd("status", "--json"))
         assert status["possible_repeats"] == 5
+
+
+def test_a_failover_while_sending_loses_and_repeats_nothing(scene: Scene) -> None:
+    """The answer of the batch on its way is settled on the new primary."""
+    with standby(scene.server) as second:
+        both = f"{scene.server.folder},{second.folder}"
+        scene.shop.dsn = make_conninfo(
+            scene.shop.dsn, host=both, target_session_attrs="read-write"
+        )
+        scene.shop.configure(scene.folder, scene.sandbox.endpoint, batch_size=2)
+        daemon = scene.run()
+        orders = scene.deliver(3)
+        scene.sandbox.fail("latency", times=1_000, seconds=0.5)
+        orders += scene.shop.confirm(6)
+        claimed = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
+        wait_until(lambda: scene.shop.value(claimed) == 1)
+        scene.server.stop("immediate")
+        second.promote()
+        promoted = time.monotonic()
+        scene.shop.owner = second.dsn("shop")
+        scene.sandbox.clear_faults()
+        orders += scene.shop.confirm(3)
+        wait_until(lambda: all(scene.sandbox.book.posts(o) for o in orders), 40)
+        assert time.monotonic() - promoted < 20
+        scene.marked()
+        scene.stop(daemon)
+        left = "SELECT count(*) FROM syncd.batch WHERE state IN ('pending', 'sending')"
+        assert scene.shop.value(left) == 0
+        assert {scene.sandbox.book.posts(o) for o in orders} == {1}
+        status = json.loads(scene.syncd("status", "--json"))
+        assert status["possible_repeats"] >= 2
+        assert status["delivered"] == len(orders)
 
 
 def check(shop: Shop) -> Promotion | None:

@@ -25,7 +25,7 @@ ACCEPTED = Receipt("accepted", 200, None, 1)
 @pytest.fixture(autouse=True)
 def _steady_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """No wait is drawn as nothing."""
-    monkeypatch.setattr("syncd.delivery.random.random", lambda: 0.9)
+    monkeypatch.setattr("syncd.delivery.delivery.random.random", lambda: 0.9)
 
 
 @pytest.fixture

@@ -104,12 +104,18 @@ def test_retry_after_is_a_lower_bound() -> None:
 
 
 def test_a_stubborn_batch_lets_others_go_first() -> None:
-    """Only after some attempts; before that, order is kept."""
-    first = decide(TRANSIENT, Standing(5, 1), 0.5)
-    later = decide(TRANSIENT, Standing(5, STUBBORN_ATTEMPTS), 0.5)
+    """Only after some attempts; before that, order is kept. Also when it holds all."""
+    first = decide(UNCLEAR, Standing(5, 1), 0.5)
     assert first.batch_wait is None
-    assert later.batch_wait is not None
-    assert later.batch_wait > later.endpoint_wait
+    for failures in (STUBBORN_ATTEMPTS - 1, UNCLEAR_LIMIT):
+        later = decide(UNCLEAR, Standing(5, STUBBORN_ATTEMPTS, failures), 0.5)
+        assert later.batch_wait is not None
+        assert later.batch_wait > later.endpoint_wait
+
+
+def test_a_batch_that_was_never_read_keeps_its_place() -> None:
+    """However long the outage lasts: the batch cannot be what is at fault."""
+    assert decide(TRANSIENT, Standing(5, 99, failures=99), 0.5).batch_wait is None
 
 
 def test_a_hold_is_probed_on_a_slow_schedule() -> None:

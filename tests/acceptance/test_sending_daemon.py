@@ -1,0 +1,235 @@
+"""What delivery promises, kept by the daemon itself: order, waiting, going on."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from command import syncd
+from postgres import wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
+
+
+@dataclass
+class Post:
+    """A shop, its daemon, and a stand-in of the API."""
+
+    shop: Shop
+    sandbox: Sandbox
+    folder: Path
+
+    def run(self, **squeezely: object) -> None:
+        """Start the daemon; nothing may stop it before `stop` does."""
+        endpoint = self.sandbox.endpoint
+        config = self.shop.configure(self.folder, endpoint, None, **squeezely)
+        self._log = config.with_suffix(".log")
+        self._daemon = self.shop.start(config)
+        wait_until(lambda: self.events("heartbeat"), 30)
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        lines = self._log.read_text().splitlines(keepends=True)
+        read = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [line for line in read if line["event"] == name]
+
+    def arrived(self, orders: list[str]) -> Callable[[], bool]:
+        return lambda: all(self.sandbox.book.posts(order) for order in orders)
+
+    def received(self) -> list[str]:
+        return [purchase.orderid for purchase in self.sandbox.book.purchases()]
+
+    def status(self) -> dict[str, object]:
+        config = self._log.with_suffix(".toml")
+        done = syncd("status", "--json", "--config", config)
+        facts: dict[str, object] = json.loads(done.stdout)
+        return facts
+
+    def stop(self) -> None:
+        self._daemon.terminate()
+        assert self._daemon.wait(20) == 0
+        assert "Traceback" not in self._log.read_text()
+
+
+@pytest.fixture
+def post(shop: Shop, tmp_path: Path) -> Iterator[Post]:
+    with Sandbox() as sandbox:
+        yield Post(shop, sandbox, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [("server-error", {"status": 503}), ("accept-then-drop", {})],
+    ids=["refused by a gateway", "its answer lost"],
+)
+def test_orders_are_sent_strictly_in_the_order_of_confirmation(
+    post: Post, trouble: tuple[str, dict[str, object]]
+) -> None:
+    """Also those behind a batch that fails: they wait for it."""
+    name, options = trouble
+    post.run(batch_size=5)
+    post.sandbox.fail(name, times=3, **options)
+    orders = [order for _ in range(20) for order in post.shop.confirm(3)]
+    wait_until(post.arrived(orders), 40)
+    post.stop()
+    assert post.received() == orders
+    assert len(post.events("batch.deferred")) == 3
+
+
+def test_several_in_flight_send_everything_once(post: Post) -> None:
+    """Four at a time in one process, whatever the order."""
+    post.run(batch_size=5, max_in_flight=4)
+    post.sandbox.fail("latency", times=1_000, seconds=0.3)
+    orders = post.shop.confirm(100)
+    wait_until(lambda: post.shop.value(CLAIMED) == 4)
+    wait_until(post.arrived(orders), 30)
+    post.sandbox.fail("server-error", times=3, status=503)
+    orders += [order for _ in range(20) for order in post.shop.confirm(5)]
+    wait_until(post.arrived(orders), 60)
+    post.stop()
+    assert {post.sandbox.book.posts(order) for order in orders} == {1}
+    assert post.shop.value("SELECT sum(uncertain) FROM syncd.batch") == 0
+
+
+BROKEN = [
+    ("DROP VIEW syncd.purchases", "syncd.purchases"),
+    ("DROP VIEW syncd.confirmed_orders", "syncd.confirmed_orders"),
+    ("ALTER VIEW syncd.purchases RENAME order_key TO key", "order_key"),
+    ("ALTER VIEW syncd.purchases RENAME currency TO valuta", "valuta"),
+    ("REVOKE SELECT ON syncd.purchases FROM {role}", "permission denied"),
+]
+
+
+@pytest.mark.parametrize(("broken", "said"), BROKEN, ids=[said for _, said in BROKEN])
+def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
+    post: Post, broken: str, said: str
+) -> None:
+    """One clear line, in `status` too; no order is blamed, none is lost."""
+    post.run()
+    before = post.shop.confirm(3)
+    wait_until(post.arrived(before))
+    post.shop.sql(broken.format(role=post.shop.role))
+    held = post.shop.confirm(3)
+    wait_until(lambda: post.events("source.held"))
+    facts = post.status()
+    assert (facts["healthy"], said in str(facts["source"])) == (False, True)
+    post.shop.recreate_views()
+    held += post.shop.confirm(3)
+    wait_until(post.arrived(held), 40)
+    wait_until(lambda: post.events("source.recovered"))
+    assert post.status()["healthy"] is True
+    post.stop()
+    reasons = {str(line["reason"]) for line in post.events("source.held")}
+    assert all(said in reason for reason in reasons), reasons
+    assert len(post.events("source.held")) == len(reasons)
+    assert post.shop.value("SELECT count(state) FROM syncd.ledger") == 0
+    assert {post.sandbox.book.posts(order) for order in before + held} == {1}
+
+
+def test_a_daemon_that_stops_over_a_broken_view_leaves_no_doubt(post: Post) -> None:
+    """What it had claimed was never sent, so it is no possible repeat."""
+    post.run(uncertain="hold")
+    post.shop.sql("DROP VIEW syncd.purchases")
+    orders = post.shop.confirm(3)
+    wait_until(lambda: post.events("source.held"))
+    post.stop()
+    post.shop.recreate_views()
+    post.run(uncertain="hold")
+    wait_until(post.arrived(orders))
+    post.stop()
+    assert post.events("batch.uncertain") == []
+    assert post.shop.value("SELECT sum(uncertain) FROM syncd.batch") == 0
+
+
+def test_a_single_pass_over_a_broken_view_leaves_no_doubt(post: Post) -> None:
+    """As from cron; and what waits for a person can be decided meanwhile."""
+    config = post.shop.configure(post.folder, post.sandbox.endpoint, uncertain="hold")
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    post.sandbox.fail("accept-then-drop", times=1)
+    post.shop.confirm(1)
+    syncd("run", "--once", "--config", config)
+    syncd("resume", "--config", config)
+    (order,) = post.shop.confirm(1)
+    post.shop.sql(f"REVOKE SELECT ON syncd.purchases FROM {post.shop.role}")
+    assert syncd("run", "--once", "--config", config).returncode == 77
+    listed = syncd("uncertain", "list", "--config", config)
+    assert (listed.returncode, listed.stdout[:1]) == (0, "1"), listed.stderr
+    given_up = syncd("uncertain", "discard", "1", "--yes", "--config", config)
+    assert given_up.returncode == 0, given_up.stderr
+    retried = syncd("rejected", "retry", "1", "--config", config)
+    assert retried.returncode == 0, retried.stderr
+    post.shop.recreate_views()
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert [post.sandbox.book.posts(number) for number in ("W-1", order)] == [2, 1]
+    uncertain = "SELECT orders FROM syncd.batch WHERE uncertain > 0 AND orders > 0"
+    assert post.shop.rows(uncertain) == [(1,)]
+
+
+def test_a_migration_may_change_the_type_of_the_key(post: Post) -> None:
+    """As to bigint, before the numbers run out: keys that did not fit before do."""
+    shop = post.shop
+    shop.sql("DROP VIEW syncd.purchases, syncd.confirmed_orders; "
+             "ALTER TABLE orders ALTER id TYPE integer")  # fmt: skip
+    shop.recreate_views()
+    post.run()
+    orders = shop.confirm(3)
+    wait_until(post.arrived(orders))
+    shop.sql("DROP VIEW syncd.purchases, syncd.confirmed_orders; "
+             "ALTER TABLE orders ALTER id TYPE bigint, ALTER id RESTART 3000000000; "
+             + shop.views())  # fmt: skip
+    orders += [order for _ in range(3) for order in shop.confirm(1)]
+    wait_until(post.arrived(orders), 40)
+    post.stop()
+    assert shop.value("SELECT count(state) FROM syncd.ledger") == 0
+
+
+def test_a_withdrawn_order_that_is_confirmed_again_is_sent(post: Post) -> None:
+    """A customer's payment bounced, and then came."""
+    post.run()
+    (order,) = post.shop.rows(
+        "INSERT INTO orders (confirmed_at, email) VALUES (clock_timestamp(), NULL) "
+        "RETURNING 'W-' || id"
+    )[0]
+    wait_until(lambda: post.events("orders.waiting"))
+    post.shop.sql("CREATE TABLE away AS TABLE orders; DELETE FROM orders")
+    wait_until(lambda: post.events("orders.withdrawn"))
+    post.shop.sql(
+        "INSERT INTO orders OVERRIDING SYSTEM VALUE SELECT id, clock_timestamp(), "
+        "'mila@example.com', total, products FROM away"
+    )
+    wait_until(post.arrived([str(order)]))
+    wait_until(lambda: post.status()["withdrawn"] == 0)
+    post.stop()
+    assert post.sandbox.book.posts(str(order)) == 1
+
+
+def test_what_another_transaction_adds_is_waited_for(post: Post) -> None:
+    """Lines, an address, or the whole row; the orders beside them go at once."""
+    post.shop.sql("CREATE TABLE late (id bigint); CREATE OR REPLACE VIEW "
+                  "syncd.purchases AS SELECT id AS order_key, 'W-' || id AS orderid, "
+                  "email, 'EUR' AS currency, total AS totalvalue, products FROM orders "
+                  "WHERE id NOT IN (TABLE late)")  # fmt: skip
+    post.run(timeout="5s")
+    post.shop.sql(
+        "BEGIN; INSERT INTO late VALUES (3); "
+        "INSERT INTO orders (confirmed_at, email, products) VALUES "
+        "(clock_timestamp(), NULL, DEFAULT), (clock_timestamp(), DEFAULT, '[]'), "
+        "(clock_timestamp(), DEFAULT, DEFAULT); COMMIT"
+    )
+    whole = post.shop.confirm(2)
+    wait_until(post.arrived(whole))
+    late = ["W-1", "W-2", "W-3"]
+    wait_until(lambda: post.events("orders.waiting"))
+    assert [post.sandbox.book.posts(order) for order in late] == [0, 0, 0]
+    post.shop.sql(
+        "UPDATE orders SET email = DEFAULT, products = DEFAULT; TRUNCATE late"
+    )
+    wait_until(post.arrived(late))
+    post.stop()
+    assert post.events("orders.rejected") == []
+    assert {post.sandbox.book.posts(order) for order in whole + late} == {1}
