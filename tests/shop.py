@@ -166,11 +166,15 @@ endpoint = "{endpoint}"
         *arguments: str,
         log: Path | None = None,
         program: Sequence[str] = ("-m", "syncd", "run", "--config"),
+        within: Sequence[str] = (),
     ) -> subprocess.Popen[str]:
-        """Start the real daemon as a process of its own, or a program around it."""
+        """Start the real daemon as a process of its own, or a program around it.
+
+        `within` is a command that runs another, for instance in a namespace.
+        """
         target = (log or config.with_suffix(".log")).open("a")
         process = subprocess.Popen(
-            [sys.executable, *program, str(config), *arguments],
+            [*within, sys.executable, *program, str(config), *arguments],
             stderr=target,
             stdout=subprocess.DEVNULL,
             text=True,

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from syncd.sandbox import Sandbox
 pytestmark = pytest.mark.db
 
 
+ELSEWHERE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 IMPATIENT = (str(Path(__file__).parents[1] / "run_impatient.py"), "3")
 
 
@@ -79,6 +81,35 @@ def test_a_killed_daemons_claim_is_taken_over_by_another(
     assert {sandbox.book.posts(order) for order in orders} == {1}
     assert uncertain(shop) == 1
     assert events(logs[1], "batch.uncertain")
+
+
+@pytest.mark.skipif(
+    subprocess.run([*ELSEWHERE, "true"], check=False, capture_output=True).returncode
+    != 0,
+    reason="needs the right to make a process namespace",
+)
+def test_a_daemon_of_another_host_keeps_its_claim_for_its_lease(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """From here nobody can tell that it is dead; its lock alone is no proof."""
+    config = shop.configure(tmp_path, sandbox.endpoint, timeout="1s")
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    first = shop.start(config, log=logs[0], program=IMPATIENT, within=ELSEWHERE)
+    wait_until(lambda: "daemon.started" in logs[0].read_text(), 30)
+    sandbox.fail("hang", times=1)
+    orders = shop.confirm(10)
+    stuck_in_a_post(shop)
+    (lease_until,) = shop.rows("SELECT lease_until FROM syncd.batch")[0]
+    first.kill()
+    first.wait()
+    shop.start(config, log=logs[1], program=IMPATIENT)
+    wait_until(lambda: sandbox.book.totals.orderids == 10, 40)
+    again = "SELECT started_at FROM syncd.attempt WHERE attempt = 2"
+    assert shop.value(again) > lease_until  # type: ignore[operator]
+    hosts = shop.rows("SELECT DISTINCT host FROM syncd.instance")
+    assert len(hosts) == 2
+    assert {sandbox.book.posts(order) for order in orders} == {1}
+    assert uncertain(shop) == 1
 
 
 def test_a_daemon_that_was_stopped_cannot_settle_what_is_no_longer_its_own(
