@@ -91,10 +91,10 @@ def test_a_killed_daemons_claim_is_taken_over_by_another(
 def test_a_daemon_of_another_host_keeps_its_claim_for_its_lease(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """From here nobody can tell that it is dead; its lock alone is no proof."""
+    """From there nobody can tell that it is dead; a free lock alone is no proof."""
     config = shop.configure(tmp_path, sandbox.endpoint, timeout="1s")
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
-    first = shop.start(config, log=logs[0], program=IMPATIENT, within=ELSEWHERE)
+    first = shop.start(config, log=logs[0], program=IMPATIENT)
     wait_until(lambda: "daemon.started" in logs[0].read_text(), 30)
     sandbox.fail("hang", times=1)
     orders = shop.confirm(10)
@@ -102,7 +102,7 @@ def test_a_daemon_of_another_host_keeps_its_claim_for_its_lease(
     (lease_until,) = shop.rows("SELECT lease_until FROM syncd.batch")[0]
     first.kill()
     first.wait()
-    shop.start(config, log=logs[1], program=IMPATIENT)
+    shop.start(config, log=logs[1], program=IMPATIENT, within=ELSEWHERE)
     wait_until(lambda: sandbox.book.totals.orderids == 10, 40)
     again = "SELECT started_at FROM syncd.attempt WHERE attempt = 2"
     assert shop.value(again) > lease_until  # type: ignore[operator]
