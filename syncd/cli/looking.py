@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import click
 from rich.console import Console
@@ -212,8 +213,12 @@ def _print_facts(facts: dict[str, object]) -> None:
 @click.command()
 @configured
 @click.argument("order")
-def explain(settings: Settings, order: str) -> None:
-    """Tell the whole story of ORDER, also why it was not sent."""
+@as_json_option
+def explain(settings: Settings, order: str, *, as_text: bool) -> None:
+    """Tell the whole story of ORDER, also why it was not sent.
+
+    Example: syncd explain W-1042
+    """
     with connected(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         source = source_on(settings, connections)
@@ -223,5 +228,9 @@ def explain(settings: Settings, order: str) -> None:
             f"neither the views nor the ledger know the order {order!r}",
             "ORDER is the order_key or the orderid of the purchases view.",
         )
+    if as_text:
+        told = asdict(story) | {"story": list(story.lines())}
+        click.echo(json.dumps(told, indent=2, default=json_time))
+        return
     for line in story.lines():
         click.echo(line)

@@ -172,6 +172,9 @@ def test_explain_says_also_why_an_order_was_not_sent(
         return syncd("explain", order, "--config", config).stdout
 
     assert "before the feed started" in explain("W-1")
+    told = json.loads(syncd("explain", "W-3", "--json", "--config", config).stdout)
+    assert [attempt["status"] for attempt in told["attempts"]] == [None, 200]
+    assert told["story"] == explain("W-3").splitlines()
     assert "it is not confirmed" in explain("W-2")
     told = explain("W-3")
     assert "attempt 1" in told
