@@ -44,7 +44,7 @@ def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     shop.sql("UPDATE syncd.feed SET floor_at = floor_at - interval '2 days'")
     shop.confirm(3)
     assert syncd("run", "--once", "--config", path).returncode == 0
-    shop.sql("UPDATE syncd.watermark SET confirmed_at = now()")
+    shop.sql("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
     return path
 
 
