@@ -37,8 +37,9 @@ def uncertain(shop: Shop) -> object:
     return shop.value("SELECT coalesce(sum(uncertain), 0) FROM syncd.batch")
 
 
-def stuck_in_a_post(shop: Shop) -> None:
-    """Wait until a batch is claimed and on its way."""
+def stuck_in_a_post(shop: Shop, sandbox: Sandbox) -> None:
+    """Wait until a batch is claimed and the API has its request."""
+    wait_until(lambda: sandbox.book.totals.requests == 1)
     claimed = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
     wait_until(lambda: shop.value(claimed) == 1)
 
@@ -73,7 +74,7 @@ def test_a_killed_daemons_claim_is_taken_over_by_another(
     wait_until(lambda: "daemon.started" in logs[0].read_text(), 30)
     sandbox.fail("hang", times=1)
     orders = shop.confirm(10)
-    stuck_in_a_post(shop)
+    stuck_in_a_post(shop, sandbox)
     shop.start(config, log=logs[1])
     wait_until(lambda: "daemon.started" in logs[1].read_text(), 30)
     first.kill()
@@ -98,7 +99,7 @@ def test_a_daemon_of_another_host_keeps_its_claim_for_its_lease(
     wait_until(lambda: "daemon.started" in logs[0].read_text(), 30)
     sandbox.fail("hang", times=1)
     orders = shop.confirm(10)
-    stuck_in_a_post(shop)
+    stuck_in_a_post(shop, sandbox)
     (lease_until,) = shop.rows("SELECT lease_until FROM syncd.batch")[0]
     first.kill()
     first.wait()
@@ -122,7 +123,7 @@ def test_a_daemon_that_was_stopped_cannot_settle_what_is_no_longer_its_own(
     wait_until(lambda: "daemon.started" in logs[0].read_text(), 30)
     sandbox.fail("hang", times=1)
     orders = shop.confirm(10)
-    stuck_in_a_post(shop)
+    stuck_in_a_post(shop, sandbox)
     os.kill(first.pid, signal.SIGSTOP)
     try:
         second = shop.start(config, log=logs[1], program=IMPATIENT)
