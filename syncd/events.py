@@ -111,6 +111,7 @@ EVENTS: Mapping[str, Event] = {
             "prepared",
             "pid",
             "application",
+            "query_start",
             "suppressed",
         ),
         "a long transaction holds the watermark back; visible orders are sent anyway",

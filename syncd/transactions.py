@@ -59,7 +59,10 @@ class Transactions:
         return frozenset(Xid(str(x)) for (x,) in self._rows(named("prepared")))
 
     def holders(self) -> list[tuple[object, ...]]:
-        """Name the sessions with the oldest transactions: pid, name, state, start."""
+        """Name the oldest transactions: pid, application, start, start of the query.
+
+        A prepared one has no session: its name stands for the application.
+        """
         return self._rows(named("holders"))
 
     def written(self) -> Lsn | None:

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -17,7 +18,7 @@ from syncd.config import load
 from syncd.connections import Connections, connect, source_on
 from syncd.database import Database
 from syncd.feed import Feeds
-from syncd.install.install import Names
+from syncd.install.install import Names, install
 from syncd.install.wal import follow, prepare, unfollow
 from syncd.log import Log
 
@@ -75,7 +76,15 @@ def install_wal(shop: Shop, *tables: str, recreate: bool = False) -> list[str]:
     """What `syncd install --wal` does."""
     names = Names(shop.role, "syncd.confirmed_orders", "syncd.purchases")
     with owners(shop) as connections:
-        following = prepare(connections, names, "shop", tables, recreate=recreate)
+        following = prepare(
+            connections,
+            names,
+            "shop",
+            tables,
+            lookback=timedelta(seconds=5),
+            recreate=recreate,
+        )
+        install(connections, names, following.scripts)
         return follow(connections, "shop", following)
 
 

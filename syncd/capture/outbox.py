@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import cast
 
 from syncd.database import Database, named
+from syncd.errors import SchemaMismatchError
 
 NAME_LENGTH = 63
 """Bytes that a name in PostgreSQL may have."""
@@ -88,6 +89,16 @@ class Outbox:
         return cast("int", self._reader.one(named("count_outbox"), feed=self._feed)[0])
 
     def condition(self) -> Condition:
-        """Read how it stands."""
-        row = self._writer.one(named("outbox_condition"))
+        """Read how it stands.
+
+        Raises:
+            SchemaMismatchError: There is none.
+        """
+        try:
+            row = self._writer.one(named("outbox_condition"))
+        except SchemaMismatchError as error:
+            raise SchemaMismatchError(
+                "the outbox is not there",
+                "Run `syncd install --listen TABLE:KEYCOLUMN …`.",
+            ) from error
         return Condition(*cast("tuple[int, bool]", row))

@@ -110,9 +110,9 @@ class Poll:
         return replace(captured, orders=orders)
 
     def holder(self) -> tuple[object, ...]:
-        """Name the session with the oldest transaction: pid, application; or None."""
+        """Name the oldest transaction, as `Transactions.holders` does; or Nones."""
         holders = self._transactions.holders()
-        return holders[0] if holders else (None, None)
+        return holders[0] if holders else (None, None, None, None)
 
     def _since(self, now: datetime, running: frozenset[Vxid]) -> datetime | None:
         """Tell from when on an order may have become visible; None: read it all.

@@ -26,6 +26,8 @@ _ALIKE = (
 CHOOSE = "Name a table and its key column, as in --wal public.orders:id."
 """What to do when a table cannot be found."""
 
+_CAPITALS = """Capitals want double quotes, as in '"Order":id'."""
+
 AGAIN = "Run `syncd install --wal …` with every table that is to be followed."
 """What to do when the tables are not those of the installation any more."""
 
@@ -150,7 +152,7 @@ class Publication:
     def _look_up(self, name: str, column: str, view: str) -> tuple[int, str, str, str]:
         rows = self._database.all(named("find_table"), table=name, column=column)
         if not rows:
-            raise ConfigError(f"there is no table {name}", CHOOSE)
+            raise ConfigError(f"there is no table {name}", f"{CHOOSE} {_CAPITALS}")
         oid, schema, table, kind, persistence, has_heirs, key_type = rows[0]
         if fault := _unfit(str(kind), str(persistence), has_heirs=bool(has_heirs)):
             raise ConfigError(f"{name} {fault}", CHOOSE)

@@ -212,12 +212,16 @@ def cure(since: datetime) -> str:
     Args:
         since: From when on orders may be unheard of.
     """
-    start = since.astimezone(UTC)
     return (
-        "Run `syncd install --wal … --recreate-slot`, start syncd, then "
-        f"`syncd reconcile --from {start:%Y-%m-%dT%H:%M:%SZ}`. "
+        f"Run `syncd install --wal … --recreate-slot`, start syncd, then "
+        f"{account_of(since)}. "
         'Until then capture = "poll" goes on sending.'
     )
+
+
+def account_of(since: datetime) -> str:
+    """Give the command that accounts for the orders since a time."""
+    return f"`syncd reconcile --from {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}`"
 
 
 def _fault(slot: Slot | None, reached: Reached | None) -> str | None:

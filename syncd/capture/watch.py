@@ -127,7 +127,7 @@ class Watch:
 
     def _report_held(self, captured: Captured) -> None:
         assert captured.held is not None  # noqa: S101  # narrows the type
-        pid, application, *_ = self._poll.holder()
+        pid, application, _, query_start = self._poll.holder()
         self._log.emit_folded(
             "window.held",
             "held",
@@ -136,6 +136,7 @@ class Watch:
             prepared=len(captured.held.prepared or ()),
             pid=pid,
             application=application,
+            query_start=query_start,
         )
 
     def _doubt_follower(self, follower: Follower, captured: Captured) -> None:

@@ -8,7 +8,7 @@ from typing import cast
 from syncd.check.finding import Finding
 from syncd.check.lateness import Lateness, measure, recommended, skew, told
 from syncd.check.listen import look_at_leftovers, look_at_listening
-from syncd.check.wal import wal_findings
+from syncd.check.wal import look_at_leftover_slot, wal_findings
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.purchase import Purchase, render
@@ -145,6 +145,8 @@ def _capture(settings: Settings, connections: Connections) -> Iterator[Finding]:
         yield from look_at_listening(source, writer, settings.feed)
     else:
         yield from look_at_leftovers(source, settings.feed)
+    if settings.source.capture != "wal":
+        yield from look_at_leftover_slot(source, settings.feed)
 
 
 def _plans(source: Source) -> Iterator[Finding]:
@@ -177,7 +179,7 @@ def _sequential(node: object) -> Iterator[str]:
         plan = cast("dict[str, object]", node)
         costly = cast("float", plan.get("Total Cost", 0.0)) > SMALL_COST
         if plan.get("Node Type") == "Seq Scan" and costly:
-            yield str(plan["Relation Name"])
+            yield f"{plan['Relation Name']} (Seq Scan, cost {plan['Total Cost']})"
         for name in ("Plan", "Plans"):
             yield from _sequential(plan.get(name))
 

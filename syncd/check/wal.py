@@ -9,6 +9,7 @@ from syncd.capture.stream import stream_of
 from syncd.check.finding import Finding
 from syncd.config import Settings
 from syncd.connections import Connections
+from syncd.database import Database
 from syncd.feed import Feeds
 
 
@@ -34,6 +35,19 @@ def wal_findings(settings: Settings, connections: Connections) -> Iterator[Findi
     yield from _publication(Publication(connections.source, settings.feed))
 
 
+def look_at_leftover_slot(source: Database, feed: str) -> Iterator[Finding]:
+    """Look for a slot that keeps WAL which nobody reads any more."""
+    slot = Slots(source, feed).find()
+    if slot and slot.is_here:
+        yield Finding(
+            "warning",
+            "slot",
+            f'it keeps {slot.retained} bytes of WAL, but capture is not "wal": nobody '
+            "reads them",
+            "syncd uninstall --wal, or set source.capture.",
+        )
+
+
 def _slot(server: Server, slot: Slot) -> Iterator[Finding]:
     if reason := danger(server, slot):
         yield Finding(
@@ -44,7 +58,7 @@ def _slot(server: Server, slot: Slot) -> Iterator[Finding]:
             "warning",
             "slot",
             f"nobody reads it; it keeps {slot.retained} bytes of WAL",
-            "Start `syncd run`; or take it out: `syncd uninstall`.",
+            "Start `syncd run`; or take it out: `syncd uninstall --wal`.",
         )
     if server.idle_seconds:
         yield Finding(

@@ -94,6 +94,7 @@ def status(settings: Settings, *, as_text: bool) -> None:
         and source is None
         and not reconciled.unexplained
         and not (stream and stream["lost"])
+        and "outbox" not in outbox  # it cannot be read
     )
     facts: dict[str, object] = {
         "feed": settings.feed,
@@ -131,17 +132,19 @@ def status(settings: Settings, *, as_text: bool) -> None:
 def _holders(
     settings: Settings, pulse: Pulse, connections: Connections
 ) -> list[str] | None:
-    """Name the sessions that hold the watermark back; None when nothing does.
+    """Name the transactions that hold the watermark back; None when nothing does.
 
-    Application and start are shown to roles with pg_read_all_stats only.
+    Application and times are shown to roles with pg_read_all_stats only.
     """
     expected = settings.source.lookback.total_seconds() + HELD_SECONDS
     if pulse.watermark_age_seconds < expected:
         return None
     holders = transactions_of(connections).holders()
     return [
-        f"pid {pid} {application or ''} since {started or 'unknown'}"
-        for pid, application, _, started in holders
+        (f"pid {pid} " if pid else "")
+        + f"{application or ''} since {started or 'unknown'}"
+        + (f", its query since {query}" if query else "")
+        for pid, application, started, query in holders
     ]
 
 

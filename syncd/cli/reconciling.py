@@ -37,8 +37,8 @@ def reconcile(
 
     Example: syncd reconcile --from "7 days ago"
     """
-    first = read_moment(lower, settings, "--from") if lower else None
-    last = read_moment(upper, settings, "--to") if upper else None
+    first = None if lower is None else read_moment(lower, settings, "--from")
+    last = None if upper is None else read_moment(upper, settings, "--to")
     if first and last and first >= last:
         raise click.BadParameter("is not before --to", param_hint="--from")
     with connected(settings) as connections:

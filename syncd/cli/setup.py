@@ -10,7 +10,7 @@ import click
 from syncd.cli.shell import configured
 from syncd.config import DEFAULT_PATH, Settings
 from syncd.connections import Connections
-from syncd.database import Database
+from syncd.database import Database, dsn_fault
 from syncd.errors import ConfigError
 from syncd.install.install import (
     Names,
@@ -105,6 +105,8 @@ def install_command(  # noqa: PLR0913  # the command's options
              syncd install --as … --listen orders:id --listen payments:order_id
              syncd install --as … --wal orders:id --wal payments:order_id
     """  # noqa: D301  # click's mark for "do not rewrap"
+    if tables and (followed or recreate_slot):
+        raise click.UsageError("--listen and --wal are two captures: choose one")
     names = _names(settings, role)
     targets = [Target.parse(table) for table in tables]
     with closing(_owners(settings, owner, state_owner)) as owners:
@@ -112,13 +114,20 @@ def install_command(  # noqa: PLR0913  # the command's options
         following = None
         if followed or recreate_slot:
             following = prepare(
-                owners, names, settings.feed, followed, recreate=recreate_slot
+                owners,
+                names,
+                settings.feed,
+                followed,
+                lookback=settings.source.lookback,
+                recreate=recreate_slot,
             )
         if only_print:
             _print_scripts(_all_scripts(owners, names, triggers))
             _print_apart(following.all_scripts if following else [])
             return
-        done = install(owners, names, triggers)
+        done = install(
+            owners, names, [*triggers, *(following.scripts if following else [])]
+        )
         click.echo(f"ledger: {', '.join(done) or 'up to date'}")
         click.echo(f"grants for {names.role}")
         for line in follow(owners, settings.feed, following) if following else []:
@@ -155,6 +164,8 @@ def _all_scripts(
 
 
 def _print_scripts(scripts: Sequence[Script]) -> None:
+    if not scripts:
+        return
     click.echo("BEGIN;")
     for script in scripts:
         click.echo(f"-- {script.title}\n{script.statement.as_string()}")
@@ -171,6 +182,9 @@ def _owners(
     settings: Settings, owner: str | None, state_owner: str | None
 ) -> Connections:
     """Connect as those who may create and grant."""
+    for option, dsn in (("--as", owner), ("--state-as", state_owner)):
+        if dsn and (fault := dsn_fault(dsn)):
+            raise click.BadParameter(fault, param_hint=option)
     source = Database(
         owner or settings.source_dsn.get_secret_value(),
         application_name="syncd/install",
@@ -204,7 +218,10 @@ def _names(settings: Settings, role: str | None) -> Names:
 @click.option(
     "--listen", "only_listen", is_flag=True, help="Only the triggers and the outbox."
 )
-def uninstall_command(
+@click.option(
+    "--wal", "only_wal", is_flag=True, help="Only the slot and the publication."
+)
+def uninstall_command(  # noqa: PLR0913  # the command's options
     settings: Settings,
     *,
     only_print: bool,
@@ -212,20 +229,26 @@ def uninstall_command(
     state_owner: str | None,
     yes: bool,
     only_listen: bool,
+    only_wal: bool,
 ) -> None:
     """Drop the ledger, triggers, outbox, slot and publication; your views stay."""
+    everything = not (only_listen or only_wal)
     if only_print:
-        _print_scripts([outbox_removal(), *([] if only_listen else [uninstallation()])])
-        _print_apart([] if only_listen else unfollowing(settings.feed))
+        triggers = [outbox_removal()] if everything or only_listen else []
+        _print_scripts([*triggers, *([uninstallation()] if everything else [])])
+        _print_apart(unfollowing(settings.feed) if everything or only_wal else [])
         return
-    if not yes and not only_listen:
+    if everything and not yes:
         click.confirm("Forget which orders were sent?", abort=True)
     with closing(_owners(settings, owner, state_owner)) as owners:
+        if everything or only_wal:
+            dropped = unfollow(owners, settings.feed)
+            if dropped or only_wal:
+                click.echo(f"dropped: {', '.join(dropped) or 'nothing, there is none'}")
         if only_listen:
             stop_listening(owners.source)
-            click.echo("triggers and outbox are gone; the ledger is still there")
-            return
-        for dropped in unfollow(owners, settings.feed):
-            click.echo(f"dropped: {dropped}")
-        uninstall(owners)
-    click.echo("the ledger is gone; the views are still there")
+            click.echo("triggers and outbox are gone")
+        if everything:
+            uninstall(owners)
+    gone = "the ledger is gone; the views are still there"
+    click.echo(gone if everything else "the ledger is still there")

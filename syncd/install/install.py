@@ -9,7 +9,12 @@ from psycopg.conninfo import conninfo_to_dict
 
 from syncd.connections import Connections
 from syncd.database import Database, identifier, named, vetted
-from syncd.errors import SchemaMismatchError, TableBusyError
+from syncd.errors import (
+    ConfigError,
+    PermissionDeniedError,
+    SchemaMismatchError,
+    TableBusyError,
+)
 from syncd.share import shared
 
 _NOTE = "INSERT INTO syncd.migration (version, name) VALUES ({version}, {name});"
@@ -101,9 +106,13 @@ def install(
         Titles of the migrations that were run, in order.
 
     Raises:
+        ConfigError: There is no such role.
+        PermissionDeniedError: A right is missing; nothing was changed.
         TableBusyError: The shop holds a lock; nothing was changed.
     """
     ledger, source = connections.ledger, connections.source
+    may_replicate(source, names.role)
+    may_replicate(ledger, names.ledger_role or names.role)
     with _at_once(), connections.transaction():
         scripts = migrations(installed(ledger))
         for each in [*scripts, ledger_grants(names)]:
@@ -117,9 +126,15 @@ def install(
 
 @contextmanager
 def _at_once() -> Iterator[None]:
-    """Say what to do when a table of the shop's is not to be had for a moment."""
+    """Say what to do when a right is missing, or a table is not to be had just now."""
     try:
         yield
+    except PermissionDeniedError as error:
+        raise PermissionDeniedError(
+            f"{error}; nothing was changed",
+            "Name with --as who owns tables and views (for --wal, a superuser), or let "
+            "the DBA run what --print shows.",
+        ) from error
     except TableBusyError as error:
         raise TableBusyError(
             "a table is in use by a transaction; nothing was changed",
@@ -131,6 +146,20 @@ def have_views(source: Database, names: Names) -> bool:
     """Tell whether both views exist."""
     views = (names.confirmed, names.purchases)
     return all(source.all(named("columns"), view=view) for view in views)
+
+
+def may_replicate(database: Database, role: str) -> bool:
+    """Tell whether a role may read a replication slot.
+
+    Raises:
+        ConfigError: There is no such role.
+    """
+    rows = database.all(named("may_replicate"), role=role)
+    if not rows:
+        raise ConfigError(
+            f"there is no role {role}", "Create it, or name another with --role."
+        )
+    return bool(rows[0][0])
 
 
 def installed(database: Database) -> list[int]:

@@ -19,7 +19,7 @@ from syncd.errors import ConfigError, PermissionDeniedError
 from syncd.install.install import Script, script
 from syncd.source import Views
 
-_FAMILIES = (("int2", "int4", "int8"), ("text", "varchar", "bpchar", "citext"))
+_FAMILIES = (("int2", "int4", "int8"), ("text", "varchar"))
 """Types whose values have the same text."""
 
 _NAME = r'("[^"]+"|[^".:]+)'

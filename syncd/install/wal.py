@@ -8,17 +8,25 @@ that fails, the transaction is taken back.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import msgspec
 from psycopg import sql
 
+from syncd.capture.guard import unheard_since
 from syncd.capture.publication import CHOOSE, Publication, Table
-from syncd.capture.slot import Progress, Reached, Server, Slots, cure, slot_name
+from syncd.capture.slot import Progress, Reached, Server, Slots, account_of, slot_name
 from syncd.connections import Connections
 from syncd.database import Database, named
-from syncd.errors import ConfigError, DatabaseUnavailableError, SyncdError
+from syncd.errors import (
+    ConfigError,
+    DatabaseUnavailableError,
+    PermissionDeniedError,
+    SyncdError,
+    TableBusyError,
+)
 from syncd.feed import Feeds
-from syncd.install.install import Names, Script, installed, script
+from syncd.install.install import Names, Script, installed, may_replicate, script
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +34,12 @@ class Following:
     """What an installation is going to do, after everything was looked at.
 
     Attributes:
-        scripts: In one transaction.
-        undo: Takes that back; a publication that was there before stays.
+        scripts: In one transaction, with the rest of an installation.
+        undo: Takes them back; a publication that was there before stays.
         slot: Makes the slot; None when it is there already.
         drops: Whether a slot is dropped before.
+        unheard_since: From when on orders may be unheard of if a slot is made; None:
+            it is the first.
         remarks: What the operator should know, a sentence each.
     """
 
@@ -38,6 +48,7 @@ class Following:
     undo: Sequence[Script]
     slot: Script | None
     drops: bool
+    unheard_since: datetime | None
     remarks: Sequence[str]
 
     @property
@@ -53,6 +64,7 @@ def prepare(
     feed: str,
     wanted: Sequence[str],
     *,
+    lookback: timedelta,
     recreate: bool = False,
 ) -> Following:
     """Look at everything that following these tables needs; change nothing.
@@ -62,6 +74,7 @@ def prepare(
         names: The daemon's role and the views.
         feed: The feed's name.
         wanted: Tables as TABLE:KEYCOLUMN.
+        lookback: How far an order's time may lie before its transaction.
         recreate: Whether to give up the slot's place, if it has one.
 
     Raises:
@@ -73,9 +86,9 @@ def prepare(
     slots, publication = Slots(source, feed), Publication(source, feed)
     server = slots.server()
     server.check()
-    makes_slot = _makes_slot(
-        slots, server, _reached(connections, feed), recreate=recreate
-    )
+    reached = _reached(connections, feed)
+    since = unheard_since(reached, server.now, lookback)
+    makes_slot = _makes_slot(slots, server, reached, since, recreate=recreate)
     chosen = [
         publication.choose(
             each, names.confirmed, has_column_lists=server.has_column_lists
@@ -95,12 +108,13 @@ def prepare(
         [*role[1:], *undo],
         _slot(slots.name, server) if makes_slot else None,
         drops=makes_slot and slots.find() is not None,
+        unheard_since=since if reached else None,
         remarks=remarks,
     )
 
 
 def follow(connections: Connections, feed: str, following: Following) -> list[str]:
-    """Do what was prepared; after a failure nothing is left of it.
+    """Make the slot, after `scripts` were run; if that fails, they are taken back.
 
     Returns:
         What was done and should be known, a sentence each.
@@ -109,10 +123,6 @@ def follow(connections: Connections, feed: str, following: Following) -> list[st
         SyncdError: It failed.
     """
     source = connections.source
-    reached = _reached(connections, feed)
-    with source.transaction():
-        for each in following.scripts:
-            source.run(each.statement)
     done = [f"publication {following.name}", *following.remarks]
     if following.slot is None:
         return done
@@ -121,9 +131,9 @@ def follow(connections: Connections, feed: str, following: Following) -> list[st
             source.run(_slot_drop(following.name).statement)
         _make_slot(source, following.slot)
     done.append(f"slot {following.name}")
-    if reached:
+    if since := following.unheard_since:
         _move(connections, feed)
-        done.append(cure(reached.at))
+        done.append(f"orders may be unheard of: start syncd, then {account_of(since)}")
     return done
 
 
@@ -158,7 +168,12 @@ def unfollowing(feed: str) -> list[Script]:
 
 
 def _makes_slot(
-    slots: Slots, server: Server, reached: Reached | None, *, recreate: bool
+    slots: Slots,
+    server: Server,
+    reached: Reached | None,
+    since: datetime,
+    *,
+    recreate: bool,
 ) -> bool:
     """Tell whether a slot is to be made; refuse to lose one's place silently."""
     slot = slots.find()
@@ -167,7 +182,6 @@ def _makes_slot(
     if slot is not None and slot.active_pid and (recreate or slot.lost):
         raise _busy(slots.name, slot.active_pid)
     if not recreate and (reached or slot):
-        since = reached.at if reached else server.now
         slots.get(reached, since)  # or refuses: lost, gone, or of another place
         return False
     if slot is None and not server.has_room:
@@ -193,12 +207,7 @@ def _refuse_twice(tables: Sequence[Table]) -> None:
 
 def _role(source: Database, role: str) -> list[Script]:
     """Give the right to read a slot, and how to take it back; nothing if there."""
-    rows = source.all(named("may_replicate"), role=role)
-    if not rows:
-        raise ConfigError(
-            f"there is no role {role}", "Create it, or name another with --role."
-        )
-    if rows[0][0]:
+    if may_replicate(source, role):
         return []
     name = sql.Identifier(role)
     return [
@@ -242,10 +251,15 @@ def _make_slot(source: Database, slot: Script) -> None:
     try:
         source.all(slot.statement)
     except DatabaseUnavailableError as error:
-        raise DatabaseUnavailableError(
+        raise TableBusyError(
             f"the slot cannot be made: {error}",
-            "It waits for every transaction that is writing, at most 30 s: end the "
-            "long ones (pg_stat_activity), then run this again.",
+            "It waits for every transaction that is writing, at most 5 s for each: end "
+            "the long ones (pg_stat_activity), then run this again.",
+        ) from error
+    except PermissionDeniedError as error:
+        raise PermissionDeniedError(
+            f"the slot cannot be made: {error}",
+            "Install as a superuser, or as a role that has REPLICATION itself.",
         ) from error
 
 

@@ -129,7 +129,7 @@ SELECT c.oid::regclass::text, c.relkind = 'p', c.relreplident,
  ORDER BY c.relkind = 'p' DESC, 1;
 
 -- name: may_replicate :many
--- Whether a role may read a slot; no row when there is no such role.
+-- Whether a role may read a slot; no row where there is no such role.
 SELECT rolreplication OR rolsuper
   FROM pg_catalog.pg_roles
  WHERE rolname = %(role)s;

@@ -45,13 +45,18 @@ SELECT transaction::text
  WHERE database = current_database();
 
 -- name: holders :many
--- Sessions with the oldest running transactions; details need pg_read_all_stats.
-SELECT a.pid, a.application_name, a.state, a.xact_start
+-- The oldest transactions, first those whose age is not shown: of sessions (details need
+-- pg_read_all_stats), and prepared ones, which have a name instead of a session.
+SELECT a.pid, a.application_name, a.xact_start, a.query_start
   FROM pg_catalog.pg_stat_activity AS a
   JOIN pg_catalog.pg_locks AS l ON l.pid = a.pid
  WHERE l.locktype = 'virtualxid'
    AND l.mode = 'ExclusiveLock'
    AND a.pid <> pg_backend_pid()
    AND a.datname = current_database()
- ORDER BY a.xact_start NULLS FIRST
+ UNION ALL
+SELECT NULL, 'prepared transaction ' || p.gid, p.prepared, NULL
+  FROM pg_catalog.pg_prepared_xacts AS p
+ WHERE p.database = current_database()
+ ORDER BY 3 NULLS FIRST
  LIMIT 3;

@@ -310,8 +310,29 @@ def test_check_tells_what_to_do_next(
         "FROM generate_series(1, 20000) n; ANALYZE orders"
     )
     told = syncd("check", "--config", config).stdout
-    assert "reads the whole of orders" in told
+    assert "reads the whole of orders (Seq Scan, cost " in told
     assert "email is missing" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "code"),
+    [
+        (["--as", "secret"], "--as: is not a libpq connection string", 64),
+        (["--state-as", "secret"], "--state-as: is not a libpq", 64),
+        (["--as", "{owner}", "--role", "nobody"], "there is no role nobody", 78),
+        (["--listen", "orders:id", "--wal", "orders:id"], "choose one", 64),
+    ],
+)
+def test_an_installation_for_nobody_is_one_clear_line(
+    shop: Shop, tmp_path: Path, arguments: list[str], words: str, code: int
+) -> None:
+    """What was given is named, a connection string is not quoted."""
+    config = shop.configure(tmp_path, "http://127.0.0.1:1/track")
+    given = [each.replace("{owner}", shop.owner) for each in arguments]
+    done = syncd("install", *given, "--config", config)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert "secret" not in done.stderr
 
 
 def test_uninstall_leaves_the_views(

@@ -134,6 +134,21 @@ def test_what_cannot_be_listened_to_is_said_and_nothing_is_installed(
     assert left(shop) == []
 
 
+def test_a_key_that_is_padded_is_no_text(shop: Shop, syncd: Syncd) -> None:
+    """'A-1' of a char(8) is noted with its blanks, so no order is found by it."""
+    shop.sql(
+        "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
+        "SELECT id::text AS order_key, confirmed_at FROM orders;"
+        "CREATE TABLE payments (number char(8), order_id varchar)"
+    )
+    done = syncd("install", "--as", shop.owner, "--listen", "payments:number")
+    assert done.returncode == 78
+    assert "payments.number is bpchar, but the order_key" in done.stderr
+    assert left(shop) == []
+    done = syncd("install", "--as", shop.owner, "--listen", "payments:order_id")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_table_in_use_is_not_waited_for_long(shop: Shop, syncd: Syncd) -> None:
     """The shop goes on; nothing is half-installed; run it again."""
     shop.sql("CREATE TABLE payments (order_id bigint)")
@@ -205,8 +220,15 @@ def test_faults_and_what_waits_are_shown(shop: Shop, syncd: Syncd) -> None:
     assert "1 changes could not be noted" in found(syncd, "outbox")[0][1]
     shop.listen("orders:id")
     assert json.loads(syncd("status", "--json").stdout)["outbox_faults"] == 0
-    shop.sql("DROP TABLE syncd.outbox")
-    assert "cannot be read" in json.loads(syncd("status", "--json").stdout)["outbox"]
+    let_go = syncd("uninstall", "--listen", "--as", shop.owner)
+    assert let_go.returncode == 0
+    refused = syncd("run", "--once")
+    assert refused.returncode == 78
+    assert "the outbox is not there" in refused.stderr
+    assert "syncd install --listen" in refused.stderr
+    status = syncd("status", "--json")
+    assert "cannot be read" in json.loads(status.stdout)["outbox"]
+    assert status.returncode == 1  # degraded: only the poll goes on
 
 
 def test_an_outbox_that_nobody_empties_is_noticed(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from command import syncd
 from postgres import cluster, wait_until
 from shop import Shop
 
@@ -92,6 +93,26 @@ def test_a_long_transaction_holds_the_watermark_and_is_named(
     held = [event for event in events if event["event"] == "window.held"]
     assert held[-1]["transactions"] == 1
     assert held[-1]["pid"] == pid
+    assert "query_start" in held[-1]  # shown to roles with pg_read_all_stats only
+
+
+def test_a_prepared_transaction_that_holds_the_watermark_is_named(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """By the name that ROLLBACK PREPARED takes, not whoever runs by chance."""
+    config = shop.configure(tmp_path, "http://127.0.0.1:1/track")
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    with psycopg.connect(shop.owner, autocommit=True) as till:
+        till.execute("BEGIN; SELECT 1")
+        till.execute("INSERT INTO orders DEFAULT VALUES")
+        till.execute(f"PREPARE TRANSACTION '{shop.role}'")
+    shop.sql("UPDATE syncd.watermark SET confirmed_at = now() - interval '1 hour'")
+    try:
+        facts = json.loads(syncd("status", "--json", "--config", config).stdout)
+    finally:
+        shop.sql(f"ROLLBACK PREPARED '{shop.role}'")
+    (holder,) = facts["watermark_held_by"]
+    assert holder.startswith(f"prepared transaction {shop.role} since ")
 
 
 def test_a_held_feed_goes_on_at_a_sighup(shop: Shop, tmp_path: Path) -> None:

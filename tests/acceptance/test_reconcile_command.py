@@ -1,13 +1,11 @@
 """`syncd reconcile`, and the daemon that does it by itself."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command import syncd
 from postgres import wait_until
 from shop import Shop
 
@@ -20,20 +18,6 @@ pytestmark = pytest.mark.db
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as running:
         yield running
-
-
-def syncd(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command; nothing may ever print a traceback."""
-    done = subprocess.run(
-        [sys.executable, "-m", "syncd", *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
-    )
-    assert "Traceback" not in done.stderr + done.stdout
-    return done
 
 
 @pytest.fixture
@@ -93,6 +77,7 @@ def test_an_unexplained_order_makes_the_feed_degraded(shop: Shop, config: Path) 
     ("arguments", "code", "words"),
     [
         (["--from", "soon"], 64, "'soon' is no time"),
+        (["--from", ""], 64, "'' is no time"),  # an unset variable is not "all"
         (["--from", "now", "--to", "2 hours ago"], 64, "is not before --to"),
         (["--to", "2999-01-01"], 64, "is in the future"),
         (["--to", "2020-01-01"], 1, "syncd answers for no order of that range"),

@@ -1,15 +1,15 @@
 """The real daemon, installed and run to follow the WAL."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
+from command import syncd
 from postgres import Cluster, cluster, wait_until
+from psycopg.conninfo import make_conninfo
 from shop import Shop
 from tap import SLOT, WAL_SETTINGS, opened_shop
 
@@ -39,20 +39,6 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def syncd(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command; nothing may ever print a traceback."""
-    done = subprocess.run(
-        [sys.executable, "-m", "syncd", *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
-    )
-    assert "Traceback" not in done.stderr + done.stdout
-    return done
-
-
 def configured(shop: Shop, folder: Path, sandbox: Sandbox) -> Path:
     return shop.configure(folder, sandbox.endpoint, {"capture": "wal"})
 
@@ -78,6 +64,31 @@ def test_installing_makes_what_it_prints(
     assert done.returncode == 0, done.stderr
     assert "slot syncd_shop" in done.stdout
     assert shop.value("SELECT count(*) FROM pg_publication") == 1
+
+
+@pytest.mark.parametrize("has_right", [False, True])
+def test_whoever_lacks_a_right_installs_nothing_at_all(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path, *, has_right: bool
+) -> None:
+    """No ledger without its publication; the message says who may do it."""
+    config = configured(shop, tmp_path, sandbox)
+    syncd("uninstall", "--yes", "--as", shop.owner, "--config", config)
+    dba = f"{shop.role}_dba"
+    shop.sql(
+        f"CREATE ROLE {dba} LOGIN; ALTER SCHEMA syncd OWNER TO {dba};"
+        f"ALTER VIEW syncd.confirmed_orders OWNER TO {dba};"
+        f"ALTER VIEW syncd.purchases OWNER TO {dba};"
+        f"ALTER TABLE orders OWNER TO {dba};"
+        f"GRANT CREATE ON DATABASE {shop.value('SELECT current_database()')} TO {dba}"
+    )
+    if has_right:  # the daemon's role, but not who installs
+        shop.sql(f"ALTER ROLE {shop.role} REPLICATION")
+    tables = ("--wal", "orders:id", "--role", shop.role, "--config", config)
+    done = syncd("install", "--as", make_conninfo(shop.owner, user=dba), *tables)
+    assert done.returncode == 77
+    assert "superuser" in done.stderr
+    assert shop.value("SELECT count(*) FROM pg_publication") == 0
+    assert (shop.value("SELECT to_regclass('syncd.ledger')") is None) != has_right
 
 
 def test_run_checked_and_taken_out(
@@ -107,6 +118,26 @@ def test_run_checked_and_taken_out(
     assert "dropped: slot syncd_shop" in syncd(*out).stdout
     assert shop.value("SELECT count(*) FROM pg_publication") == 0
     assert shop.value("SELECT count(*) FROM pg_replication_slots") == 0
+
+
+@pytest.mark.parametrize("capture", ["poll", "listen"])
+def test_a_slot_that_nobody_reads_is_noticed_and_let_go(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
+) -> None:
+    """The capture was changed, the slot stayed; the ledger is left alone."""
+    config = configured(shop, tmp_path, sandbox)
+    install(shop, config)
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    config.write_text(config.read_text().replace('"wal"', f'"{capture}"'))
+    checked = syncd("check", "--config", config).stdout
+    assert 'capture is not "wal": nobody reads them' in checked
+    assert "syncd uninstall --wal" in checked
+    out = ("uninstall", "--wal", "--as", shop.owner, "--config", config)
+    assert "pg_drop_replication_slot" in syncd(*out, "--print").stdout
+    assert "dropped: slot syncd_shop" in syncd(*out).stdout
+    assert shop.value("SELECT count(*) FROM pg_publication") == 0
+    assert "nobody reads them" not in syncd("check", "--config", config).stdout
+    assert shop.value("SELECT count(*) FROM syncd.feed") == 1
 
 
 def test_one_pass_reads_the_slot_to_its_end(

@@ -121,11 +121,13 @@ def test_a_lost_slot_stops_capture_with_the_range_to_reconcile(
             since = (reached_at - timedelta(seconds=5)).astimezone(UTC)
             assert f"--from {since:%Y-%m-%dT%H:%M:%SZ}" in error.hint
             assert shop.value(SLOT.format("wal_status")) == "lost"
-            with pytest.raises(StreamBrokenError, match="is lost"):
+            with pytest.raises(StreamBrokenError, match="is lost") as refused:
                 install_wal(shop, "orders:id")
+            assert refused.value.hint == error.hint
             server.set("max_slot_wal_keep_size", "1GB")
             done = install_wal(shop, "orders:id", recreate=True)
-            assert "syncd reconcile --from" in done[-1]
+            assert f"syncd reconcile --from {since:%Y-%m-%dT%H:%M:%SZ}" in done[-1]
+            assert "--recreate-slot" not in done[-1]  # that was just done
             shop.confirm(1)
             tap.until(1)
         finally:

@@ -257,7 +257,13 @@ class WalSubject(LedgerSubject):
         self._settings.start()
         names = Names(self.world.shop.role, "syncd.confirmed_orders", "syncd.purchases")
         with owner_of(self.world) as connections:
-            following = prepare(connections, names, self.feed, TABLES)
+            following = prepare(
+                connections,
+                names,
+                self.feed,
+                TABLES,
+                lookback=self.world.lookback,
+            )
             follow(connections, self.feed, following)
         # Paused, it cannot answer a server that waits for it before it shuts down.
         self.world.before_stop = lambda: self.world.drop("syncd/stream")
