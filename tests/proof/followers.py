@@ -30,7 +30,7 @@ from syncd.connections import Connections
 from syncd.core.pgoutput import Commit, Keepalive, Message
 from syncd.core.vigil import Vigil
 from syncd.database import Database
-from syncd.install.install import Names, stop_listening
+from syncd.install.install import Names, install, stop_listening
 from syncd.install.wal import follow, prepare, unfollow
 from syncd.ledger import Ledger
 from syncd.log import Log
@@ -264,6 +264,7 @@ class WalSubject(LedgerSubject):
                 TABLES,
                 lookback=self.world.lookback,
             )
+            install(connections, names, following.scripts)
             follow(connections, self.feed, following)
         # Paused, it cannot answer a server that waits for it before it shuts down.
         self.world.before_stop = lambda: self.world.drop("syncd/stream")
