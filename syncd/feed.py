@@ -10,7 +10,7 @@ from syncd.errors import ClonedDatabaseError, SchemaMismatchError
 from syncd.ledger import Ledger
 from syncd.source import Source
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 7
 """Number of the newest migration that this code works with."""
 
 

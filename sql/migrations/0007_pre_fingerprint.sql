@@ -1,0 +1,3 @@
+-- What the last events looked like, field by field, without their values.
+
+COMMENT ON TABLE syncd.attempt IS 'one POST of a batch and its receipt';
