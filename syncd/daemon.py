@@ -112,6 +112,7 @@ class Daemon:
         self._parts.guard(lineage)
         holds = settings.squeezely.uncertain == "hold"
         self._instance = Instance(self._ledger, feed.feed_id, holds=holds)
+        self._log.identify(self._instance.number)
         self._keeper = Keeper(settings, self._ledger, feed, self._instance, lineage)
         self._watch = self._parts.watch(feed)
         self._rounds = self._parts.rounds(feed)

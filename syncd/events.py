@@ -101,7 +101,7 @@ EVENTS: Mapping[str, Event] = {
         "run the cure at once, then mend the table and `syncd install --wal` again",
     ),
     "window.closed": Event(
-        "debug", ("watermark", "orders"), "the watermark moved; late orders are in"
+        "debug", ("watermark",), "the watermark moved; late orders are in"
     ),
     "window.held": Event(
         "warning",
@@ -139,14 +139,14 @@ EVENTS: Mapping[str, Event] = {
     ),
     "batch.split": Event(
         "warning",
-        ("batch", "attempt", "orders", "status", "reason"),
+        ("batch", "attempt", "orders", "outcome", "status", "reason"),
         "a batch was refused as a whole; its halves are tried one by one",
     ),
     "batch.uncertain": Event(
         "warning",
-        ("batch", "attempt", "orders", "reason", "held"),
+        ("batch", "attempt", "orders", "outcome", "status", "reason", "is_held"),
         "an attempt's outcome is unknown; its orders are sent again and may repeat, "
-        'or wait for a person (`held`, with `uncertain = "hold"`)',
+        'or wait for a person (`is_held`, with `uncertain = "hold"`)',
         "nothing: Squeezely merges a repeat by its orderid; when held: "
         "`syncd uncertain list`",
     ),
@@ -159,8 +159,9 @@ EVENTS: Mapping[str, Event] = {
     ),
     "orders.rejected": Event(
         "error",
-        ("batch", "orders", "order_key", "reason"),
-        "orders cannot be sent and were set aside; the first one is named",
+        ("batch", "attempt", "orders", "order_key", "status", "reason"),
+        "orders cannot be sent and were set aside; the first one is named; with an "
+        "`attempt` it was the API that refused it",
         "`syncd rejected list`, mend the data, `syncd rejected retry`",
     ),
     "orders.withdrawn": Event(
@@ -258,8 +259,10 @@ EVENTS: Mapping[str, Event] = {
             "rejected",
             "withdrawn",
             "held",
-            "endpoint",
+            "uncertain",
+            "circuit",
             "delivered",
+            "delivered_per_minute",
             "pace",
             "unexplained",
             "reconciled_seconds",
@@ -272,5 +275,7 @@ EVENTS: Mapping[str, Event] = {
         ("lower", "upper", "orders"),
         "somebody asked for past orders; they wait in the backfill lane",
     ),
-    "library.log": Event("warning", ("logger", "message"), "a library spoke"),
+    "library.log": Event(
+        "warning", ("logger", "message", "suppressed"), "a library spoke"
+    ),
 }

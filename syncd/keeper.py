@@ -34,6 +34,7 @@ class Keeper:
         self._instance = instance
         self._lineage = lineage
         self._beat_at = float("-inf")
+        self._counted, self._counted_at = 0, time.monotonic()
 
     def keep(self, parts: Parts, log: Log) -> None:
         """Sweep; do what SIGHUP asked for; beat when that is due.
@@ -60,8 +61,9 @@ class Keeper:
                 batch=batch,
                 attempt=attempt,
                 orders=orders,
+                outcome="uncertain",
                 reason="the instance ended or its lease passed",
-                held=self._settings.squeezely.uncertain == "hold",
+                is_held=self._settings.squeezely.uncertain == "hold",
             )
 
     def _retry(self, parts: Parts, log: Log) -> None:
@@ -71,6 +73,10 @@ class Keeper:
         log.emit("sending.retried")
 
     def _beat(self, parts: Parts, log: Log) -> None:
+        delivered, now = parts.delivered(), time.monotonic()
+        minutes = max(now - self._counted_at, 0.001) / 60
+        rate = (delivered - self._counted) / minutes
+        self._counted, self._counted_at = delivered, now
         pulse = read_pulse(self._ledger, self._feed.feed_id)
         reconciled = read_reconciled(self._ledger, self._feed.feed_id)
         log.emit(
@@ -83,8 +89,10 @@ class Keeper:
             rejected=pulse.rejected,
             withdrawn=pulse.withdrawn,
             held=pulse.held,
-            endpoint=pulse.endpoint,
-            delivered=parts.delivered(),
+            uncertain=pulse.uncertain,
+            circuit=pulse.endpoint,
+            delivered=delivered,
+            delivered_per_minute=rate,
             pace=parts.pace.share,
             unexplained=reconciled.unexplained,
             reconciled_seconds=reconciled.age_seconds,

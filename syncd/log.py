@@ -9,25 +9,41 @@ import os
 import sys
 import threading
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TextIO
 
 import structlog
 
 from syncd.events import EVENTS
+from syncd.line import for_people, only_declared, rendered
 
-_FIRST = ("timestamp", "level", "event", "feed")
-_PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
-_MAX_TEXT = 500
 _FOLD_SECONDS = 60.0
 _MAX_KINDS = 20
-
-EventDict = MutableMapping[str, Any]
+_MAX_PLACES = 8
 
 
 class UndeclaredFieldError(Exception):
     """A caller passed a field that the event does not declare (a fault of syncd's)."""
+
+
+class _Folds:
+    """Counts repeats: the first of a kind passes at once, then one a minute."""
+
+    def __init__(self) -> None:
+        self._folded: dict[object, tuple[float, int]] = {}
+        self._guard = threading.Lock()
+
+    def passes(self, kind: object) -> int | None:
+        """Tell how many were held back since the last one; None: hold this one back."""
+        now = time.monotonic()
+        with self._guard:
+            since, count = self._folded.get(kind, (float("-inf"), 0))
+            if now - since < _FOLD_SECONDS:
+                self._folded[kind] = (since, count + 1)
+                return None
+            self._folded[kind] = (now, 0)
+            return count
 
 
 class Log:
@@ -35,9 +51,13 @@ class Log:
 
     def __init__(self, feed: str) -> None:
         self._logger = structlog.get_logger("syncd").bind(feed=feed)
-        self._folded: dict[tuple[str, object], tuple[float, int]] = {}
+        self._folds = _Folds()
         self._told: dict[str, set[str]] = {}
         self._guard = threading.Lock()
+
+    def identify(self, instance: int) -> None:
+        """Let every line from now on name this instance."""
+        self._logger = self._logger.bind(instance=instance)
 
     def emit(self, event: str, **fields: object) -> None:
         """Write one line.
@@ -53,14 +73,9 @@ class Log:
 
     def emit_folded(self, event: str, kind: object, **fields: object) -> None:
         """Write the first of a kind at once; count its repeats for a minute."""
-        now = time.monotonic()
-        with self._guard:
-            since, count = self._folded.get((event, kind), (float("-inf"), 0))
-            if now - since < _FOLD_SECONDS:
-                self._folded[event, kind] = (since, count + 1)
-                return
-            self._folded[event, kind] = (now, 0)
-        self.emit(event, suppressed=count, **fields)
+        count = self._folds.passes((event, kind))
+        if count is not None:
+            self.emit(event, suppressed=count, **fields)
 
     def emit_once(self, event: str, kind: str, **fields: object) -> None:
         """Write the first of a kind while the process runs; at most `_MAX_KINDS`."""
@@ -99,13 +114,12 @@ def configure(
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
+    handler.addFilter(_from_libraries(_Folds()))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                _only_declared,
-                _renderer(console=console, journal=_is_journal(stream)),
-            ],
+            processors=[only_declared, *_looks(console=console, stream=stream)],
+            use_get_message=False,
         )
     )
     root = logging.getLogger()
@@ -127,40 +141,47 @@ def report_crash(log: Log, error: BaseException) -> None:
     log.emit(
         "daemon.crashed",
         error_kind=type(error).__name__,
-        exception=" > ".join(places[-8:]),
+        exception=" > ".join(places[-_MAX_PLACES:]),
     )
 
 
-def _only_declared(_: object, __: str, line: EventDict) -> EventDict:
-    """Drop what the event does not declare.
+def own_crashes(log: Log) -> None:
+    """Let what nothing catches, and what Python warns of, be lines as well."""
 
-    A library's line gets one name, and only its template: arguments may hold anything.
+    def crashed(_: object, error: BaseException, __: object) -> None:
+        report_crash(log, error)
+
+    sys.excepthook = crashed
+    threading.excepthook = lambda arguments: report_crash(
+        log, arguments.exc_value or SystemExit()
+    )
+    logging.captureWarnings(capture=True)
+
+
+def _from_libraries(folds: _Folds) -> Callable[[logging.LogRecord], bool]:
+    """Take the values out of what libraries say, and fold its repeats.
+
+    syncd's own repeats are folded where their kind is known.
     """
-    if line.get("logger") != "syncd":
-        template = str(line["_record"].msg)
-        line = {**line, "message": template, "event": "library.log", "feed": "-"}
-    declared = EVENTS[line["event"]].fields
-    kept = {k: line[k] for k in _FIRST if k in line}
-    return kept | {k: _short(line[k]) for k in declared if k in line}
+
+    def passes(record: logging.LogRecord) -> bool:
+        if record.name == "syncd":
+            return True
+        if not isinstance(record.msg, str):
+            record.msg = type(record.msg).__name__
+        record.args = ()
+        count = folds.passes((record.name, record.msg[:200]))
+        record.suppressed = count or 0
+        return count is not None
+
+    return passes
 
 
-def _short(value: object) -> object:
-    """Cap texts, so that a line stays below journald's 4 kB."""
-    if isinstance(value, str) and len(value) > _MAX_TEXT:
-        return value[:_MAX_TEXT] + "…"
-    return round(value, 3) if isinstance(value, float) else value
-
-
-def _renderer(*, console: bool, journal: bool) -> structlog.typing.Processor:
+def _looks(*, console: bool, stream: TextIO) -> list[structlog.typing.Processor]:
     if console:
-        return structlog.dev.ConsoleRenderer(colors="NO_COLOR" not in os.environ)
-    render = structlog.processors.JSONRenderer(separators=(",", ":"), default=str)
-
-    def line(logger: object, name: str, event: EventDict) -> str:
-        text = str(render(logger, name, event))
-        return f"<{_PRIORITY[event['level']]}>{text}" if journal else text
-
-    return line
+        colors = "NO_COLOR" not in os.environ
+        return [for_people, structlog.dev.ConsoleRenderer(colors=colors)]
+    return [rendered(journal=_is_journal(stream))]
 
 
 def _is_journal(stream: TextIO) -> bool:

@@ -24,6 +24,7 @@ class Pulse:
     rejected: int
     withdrawn: int
     held: int
+    uncertain: int
 
     @property
     def lag_seconds(self) -> float:

@@ -13,11 +13,13 @@ class Followed:
 
     Attributes:
         is_listening: Whether it has caught up, so that it should hear of every order.
+        seconds: How long the work took, without the wait for changes.
     """
 
     orders: int = 0
     keys: Sequence[str] = ()
     is_listening: bool = True
+    seconds: float = 0.0
 
 
 class Follower(Protocol):

@@ -143,7 +143,7 @@ class Listen:
             self._vigil.found_nothing(now, took, longest)
         if unread and not taken:
             raise unread[0]
-        return Followed(orders, [touch.key for touch in page])
+        return Followed(orders, [touch.key for touch in page], seconds=now - started)
 
     def _take(
         self, page: Sequence[Touch], unread: list[UnreadableRowError]

@@ -157,10 +157,12 @@ class Wal:
     # Admit
 
     def _admit(self) -> Followed:
+        started = time.monotonic()
         keys, position = self._take()
         if keys:
             orders = self._write(keys, position)
-            return Followed(orders, keys, is_listening=self._caught_up)
+            took = time.monotonic() - started
+            return Followed(orders, keys, self._caught_up, took)
         self._note()
         return Followed(is_listening=self._caught_up)
 

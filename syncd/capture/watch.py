@@ -52,14 +52,14 @@ class Watch:
             SyncdError: The database failed; the next look starts over.
         """
         started = time.monotonic()
-        self._report(self._poll.poll(), started)
+        captured = self._poll.poll()
+        self._report(captured, time.monotonic() - started)
 
     def poll_until_closed(self, patience_seconds: float) -> None:
         """Look until a window closed or the patience ends; for `run --once`."""
         if self._follower is not None:
             self._catch_up(self._follower, patience_seconds)
-        started = time.monotonic()
-        self._report(self._poll.poll_until_closed(patience_seconds), started)
+        self._report(self._poll.poll_until_closed(patience_seconds), None)
 
     def start(self) -> list[threading.Thread]:
         """Follow in a thread of its own, if there is a follower."""
@@ -92,11 +92,10 @@ class Watch:
         follower.close()
 
     def _step(self, follower: Follower, seconds: float) -> Followed:
-        started = time.monotonic()
         followed = follower.step(seconds)
         self._hear(followed)
         if followed.orders:
-            self._captured(follower.capture, followed.orders, started)
+            self._captured(follower.capture, followed.orders, followed.seconds)
         return followed
 
     def _hear(self, followed: Followed) -> None:
@@ -106,9 +105,10 @@ class Watch:
             self._listening_since = since
             self._doubt.heard(followed.keys, now)
 
-    def _report(self, captured: Captured, started: float) -> None:
+    def _report(self, captured: Captured, seconds: float | None) -> None:
+        """Say what a poll found; `seconds` is the work's time where that is known."""
         if captured.orders:
-            self._captured("poll", captured.orders, started)
+            self._captured("poll", captured.orders, seconds)
         if captured.watermark:
             self._log.emit("window.closed", watermark=captured.watermark.isoformat())
         if captured.held:
@@ -116,13 +116,13 @@ class Watch:
         if self._follower is not None:
             self._doubt_follower(self._follower, captured)
 
-    def _captured(self, capture: str, orders: int, started: float) -> None:
+    def _captured(self, capture: str, orders: int, seconds: float | None) -> None:
         self._bell.ring()
         self._log.emit(
             "orders.captured",
             capture=capture,
             orders=orders,
-            duration_ms=round((time.monotonic() - started) * 1000),
+            duration_ms=None if seconds is None else round(seconds * 1000),
         )
 
     def _report_held(self, captured: Captured) -> None:

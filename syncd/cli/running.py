@@ -23,6 +23,7 @@ def run(settings: Settings, *, once: bool) -> None:
     With --once the exit code is 75 when something is left to deliver.
     """
     log.configure(level=settings.log.level, style=settings.log.format)
+    log.own_crashes(log.Log(settings.feed))
     daemon = Daemon(settings)
     try:
         code = daemon.run_once() if once else daemon.run()

@@ -161,11 +161,16 @@ class Delivery:
         self._report.waiting(claim, rendered.waiting)
         return True
 
-    def _except(self, claim: Claim, exemptions: Sequence[Exemption]) -> bool:
+    def _except(
+        self,
+        claim: Claim,
+        exemptions: Sequence[Exemption],
+        receipt: Receipt | None = None,
+    ) -> bool:
         """Set orders aside for good and say so; False when the claim was lost."""
         if not self._ledger.except_orders(claim, exemptions):
             return False
-        self._report.set_aside(claim, exemptions)
+        self._report.set_aside(claim, exemptions, receipt)
         return True
 
     def _split_into_singles(
@@ -252,7 +257,8 @@ class Delivery:
     def _reject(self, claim: Claim, receipt: Receipt, key: str) -> None:
         orderid = receipt.orderids[0] if receipt.orderids else None
         reason = receipt.reason or "refused"
-        if self._except(claim, [Exemption(key, "rejected", reason, orderid)]):
+        exemption = Exemption(key, "rejected", reason, orderid)
+        if self._except(claim, [exemption], receipt):
             self._breaker.count_rejected()
         self._ledger.dissolve(claim, receipt)
 

@@ -17,16 +17,26 @@ class Report:
         self._log = log
         self._trouble = False
 
-    def set_aside(self, claim: Claim, exemptions: Sequence[Exemption]) -> None:
-        """Say that orders were rejected or withdrawn; the first of each is named."""
+    def set_aside(
+        self,
+        claim: Claim,
+        exemptions: Sequence[Exemption],
+        receipt: Receipt | None = None,
+    ) -> None:
+        """Say that orders were rejected or withdrawn; the first of each is named.
+
+        With a receipt when it was the API that refused one.
+        """
         rejected = [e for e in exemptions if e.state == "rejected"]
         withdrawn = [e for e in exemptions if e.state == "withdrawn"]
         if rejected:
             self._log.emit(
                 "orders.rejected",
                 batch=claim.batch_id,
+                attempt=claim.attempt if receipt else None,
                 orders=len(rejected),
                 order_key=rejected[0].key,
+                status=receipt.status if receipt else None,
                 reason=rejected[0].reason,
             )
         if withdrawn:
@@ -89,6 +99,7 @@ class Report:
             batch=claim.batch_id,
             attempt=claim.attempt,
             orders=receipt.sent,
+            outcome=receipt.outcome,
             status=receipt.status,
             reason=receipt.reason,
         )
@@ -126,6 +137,8 @@ class Report:
                 batch=claim.batch_id,
                 attempt=claim.attempt,
                 orders=receipt.sent,
+                outcome=receipt.outcome,
+                status=receipt.status,
                 reason=receipt.reason,
-                held=decision.keeps,
+                is_held=decision.keeps,
             )

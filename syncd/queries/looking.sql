@@ -20,7 +20,11 @@ SELECT w.confirmed_at, clock_timestamp(),
        (SELECT count(*) FROM syncd.ledger AS l
          WHERE l.feed_id = w.feed_id AND l.state = 'withdrawn'),
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
-         WHERE b.feed_id = w.feed_id AND b.state = 'held')
+         WHERE b.feed_id = w.feed_id AND b.state = 'held'),
+       (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
+         WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.uncertain > 0)
+     + (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
+         WHERE b.feed_id = w.feed_id AND b.state = 'held' AND b.uncertain > 0)
   FROM syncd.watermark AS w
   JOIN syncd.endpoint AS e USING (feed_id)
  WHERE w.feed_id = %(feed)s;

@@ -397,7 +397,7 @@ def test_the_daemon_slows_down_and_holds_what_it_took_over(
 
     sandbox.fail("too-many-requests", retry_after_seconds=0)
     second = shop.start(config)
-    wait_until(lambda: '"held":true' in log.read_text())
+    wait_until(lambda: '"is_held":true' in log.read_text())
     (order,) = shop.confirm(1)
     wait_until(lambda: sandbox.book.posts(order) == 1)
     wait_until(lambda: '"held":1,' in log.read_text())

@@ -11,7 +11,6 @@ from pydantic import BaseModel
 from syncd import config
 from syncd.cli import cli
 from syncd.database import statements
-from syncd.events import EVENTS
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted((ROOT / "syncd").rglob("*.py"))
@@ -87,39 +86,6 @@ def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
         if pattern.search(file.read_text()) and "demo" not in file.parts
     }
     assert named <= doors
-
-
-def test_the_events_document_is_the_catalogue() -> None:
-    """`docs/log-events.md` says what the code says."""
-    documented = (ROOT / "docs" / "log-events.md").read_text()
-    rows = [
-        f"| `{name}` | {event.level} | {' '.join(f'`{f}`' for f in event.fields)} "
-        f"| {event.when} | {event.action} |"
-        for name, event in EVENTS.items()
-    ]
-    assert [row for row in rows if row not in documented] == []
-    assert len(re.findall(r"^\| `", documented, re.MULTILINE)) == len(rows)
-
-
-def test_every_emitted_event_and_field_is_in_the_catalogue() -> None:
-    """And every one of the catalogue is emitted somewhere."""
-    emitted = set()
-    for file in CODE:
-        for call in ast.walk(ast.parse(file.read_text())):
-            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in {
-                "emit",
-                "emit_folded",
-                "emit_once",
-            }:
-                name = call.args[0]
-                if not isinstance(name, ast.Constant):
-                    continue
-                emitted.add(name.value)
-                fields = {k.arg for k in call.keywords if k.arg}
-                if getattr(call.func, "attr", "") == "emit_folded":
-                    fields.add("suppressed")
-                assert fields <= set(EVENTS[str(name.value)].fields), name.value
-    assert emitted == set(EVENTS) - {"library.log"}
 
 
 def settings_of(model: type[BaseModel], prefix: str = "") -> set[str]:

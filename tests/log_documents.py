@@ -1,0 +1,159 @@
+"""Writes what follows from the catalogue of log events: its document, lnav's format.
+
+python tests/log_documents.py
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from syncd.events import EVENTS, Event
+from syncd.fields import FIELDS, FIRST, Field
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "log-events.md"
+LNAV = ROOT / "systemd" / "monitoring" / "syncd.lnav.json"
+COMMAND = "python tests/log_documents.py"
+
+HEAD = """\
+# Log events
+
+JSON lines on stderr, one object each, below 4 kB. Every line begins with `timestamp`
+(UTC), `level`, `event`, `feed`, in this order, then `run` and, once the daemon has its
+number, `instance`; under journald a priority stands before it, so `journalctl -p
+warning` works. Only the fields of these tables are ever written, each with its type or
+`null`: no address, name, body or secret. Repeats of one fault are folded for a minute;
+`suppressed` counts them. A text longer than 500 characters is cut.
+
+`error` and `critical` mean that a person has to act or that data is set aside;
+`warning` is handled, but worth a look; `info` is one line per unit of work. A missing
+`heartbeat` is the alarm. What each of them means for the orders, and what to do:
+[runbook](runbook.md). Metrics, alerts, dashboard, viewers: [monitoring](monitoring.md).
+
+This page is written by `{command}` from `syncd/events.py`
+and `syncd/fields.py`. A new event or field is no breaking change; another name or
+meaning is.
+
+## Events
+
+| event | level | fields | when | what to do |
+|---|---|---|---|---|
+"""
+
+FIELDS_HEAD = """
+## Fields
+
+What ties lines together: `run` (one run of the process; systemd's INVOCATION_ID, so
+`journalctl _SYSTEMD_INVOCATION_ID=…` finds the same lines), `instance`, `batch` with
+`attempt`, and `order_key`. The last two columns name the field in OpenTelemetry's
+conventions and in the Elastic Common Schema; where they have none, `syncd.<field>` is
+meant. A level is OpenTelemetry's severity DEBUG 5, INFO 9, WARN 13, ERROR 17, FATAL 21;
+the resource is `service.name` = `syncd`.
+
+| field | type | unit | meaning | OpenTelemetry | ECS |
+|---|---|---|---|---|---|
+"""
+
+SHOWN = {
+    "order_key": "order ",
+    "batch": "batch ",
+    "orders": "orders ",
+    "status": "HTTP ",
+    "lag_seconds": "lag ",
+    "pending": "pending ",
+    "duration_ms": "ms ",
+    "reason": "",
+    "hint": "",
+    "error_kind": "",
+    "message": "",
+}
+"""What a line of lnav shows, each behind a word (before lnav 0.12 without it)."""
+
+KEYWORDS = {"table"}
+"""No column of lnav's may be called so."""
+
+KINDS = {
+    "integer": "integer",
+    "number": "float",
+    "flag": "boolean",
+    "text": "string",
+    "time": "string",
+}
+IDENTIFIERS = {"feed", "run", "instance", "batch", "order_key", "slot"}
+
+
+def document() -> str:
+    """Write the catalogue as a page."""
+    events = "".join(_event(name, event) for name, event in EVENTS.items())
+    named = {**{name: FIELDS[name] for name in FIRST}, **FIELDS}
+    fields = "".join(_field(name, field) for name, field in named.items())
+    return HEAD.replace("{command}", COMMAND) + events + FIELDS_HEAD + fields
+
+
+def lnav() -> str:
+    """Write lnav's format: every field is a column, some are shown in the line."""
+    values = {name: _lnav_value(name, field) for name, field in FIELDS.items()}
+    for name in {"timestamp", "level", "event"} | KEYWORDS:
+        del values[name]
+    shape: dict[str, object] = {
+        "$schema": "https://lnav.org/schemas/format-v1.schema.json",
+        "syncd_log": {
+            "title": "syncd",
+            "description": "Lines of syncd; docs/log-events.md says what they mean",
+            "json": True,
+            "hide-extra": True,
+            "file-pattern": "syncd",
+            "timestamp-field": "timestamp",
+            "level-field": "level",
+            "body-field": "event",
+            "opid-field": "batch",
+            "level": {
+                name: name for name in ("critical", "error", "warning", "info", "debug")
+            },
+            "line-format": _line_format(),
+            "value": values,
+        },
+    }
+    return json.dumps(shape, indent=2) + "\n"
+
+
+def _event(name: str, event: Event) -> str:
+    fields = " ".join(f"`{field}`" for field in event.fields)
+    return f"| `{name}` | {event.level} | {fields} | {event.when} | {event.action} |\n"
+
+
+def _field(name: str, field: Field) -> str:
+    others = " | ".join(
+        f"`{other}`" if other else "" for other in (field.otel, field.ecs)
+    )
+    return (
+        (f"| `{name}` | {field.kind} | {field.unit} | {field.meaning} | {others} |\n")
+        .replace("|  |", "| |")
+        .replace("|  |", "| |")
+    )
+
+
+def _lnav_value(name: str, field: Field) -> Mapping[str, object]:
+    value: dict[str, object] = {"kind": KINDS[field.kind], "description": field.meaning}
+    value |= {"identifier": True} if name in IDENTIFIERS else {}
+    return value | ({} if name in {*SHOWN, "feed"} else {"hidden": True})
+
+
+def _line_format() -> list[object]:
+    shown: list[object] = [
+        {"field": "__timestamp__", "timestamp-format": "%m-%d %H:%M:%S.%L"},
+        " ",
+        {"field": "__level__", "text-transform": "uppercase", "min-width": 8},
+        " ",
+        {"field": "feed", "min-width": 6},
+        " ",
+        {"field": "event", "min-width": 22},
+    ]
+    for name, prefix in SHOWN.items():
+        shown += [" ", {"field": name, "prefix": prefix, "default-value": ""}]
+    return shown
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(document())
+    LNAV.write_text(lnav())

@@ -1,0 +1,81 @@
+"""The catalogue of events is what the code says, and what the documents say."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from log_documents import COMMAND, DOCUMENT, LNAV, document, lnav
+
+from syncd.events import EVENTS
+from syncd.fields import FIELDS, FIRST
+
+SYNCD = Path(__file__).parents[2] / "syncd"
+WRITERS = {"emit", "emit_folded", "emit_once"}
+BY_ITSELF = {"library.log": {"logger", "message", "suppressed"}}
+
+
+def emitted() -> Iterator[tuple[str, set[str]]]:
+    """List the lines that the code writes, each with its fields."""
+    for file in sorted(SYNCD.rglob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(call, ast.Call) or file.name == "log.py":
+                continue
+            writer = getattr(call.func, "attr", "")
+            if writer not in WRITERS:
+                continue
+            name = call.args[0]
+            assert isinstance(name, ast.Constant), f"{file}:{call.lineno}: no literal"
+            fields = {keyword.arg or "**" for keyword in call.keywords}
+            folded = {"suppressed"} if writer == "emit_folded" else set()
+            yield str(name.value), fields | folded
+    yield "daemon.crashed", {"error_kind", "exception"}
+
+
+def test_every_field_of_the_catalogue_is_written_and_no_other() -> None:
+    """A field that no line of the code passes is a promise to whoever watches."""
+    written: dict[str, set[str]] = {name: set(f) for name, f in BY_ITSELF.items()}
+    for name, fields in emitted():
+        written.setdefault(name, set()).update(fields)
+    declared = {name: set(event.fields) for name, event in EVENTS.items()}
+    assert written.keys() - declared.keys() == set(), "add these to syncd/events.py"
+    assert declared.keys() - written.keys() == set(), "nothing emits these events"
+    differing = {
+        name: written[name] ^ fields
+        for name, fields in declared.items()
+        if written[name] != fields
+    }
+    assert differing == {}, "syncd/events.py and the emitting lines disagree"
+
+
+def test_every_field_has_one_meaning_and_type() -> None:
+    """Whoever stores the lines needs one column for each."""
+    used = {field for event in EVENTS.values() for field in event.fields} | set(FIRST)
+    assert used - FIELDS.keys() == set(), "say what these hold in syncd/fields.py"
+    assert FIELDS.keys() - used == set(), "no event has these: take them out"
+
+
+def test_a_number_says_its_unit() -> None:
+    """In its name where it is a time, a size or a rate; in the table always."""
+    without = {n for n, f in FIELDS.items() if f.kind == "number" and not f.unit}
+    assert without == {"pace"}, "a share has none; others need one"
+    suffixes = {"s": "_seconds", "ms": "_ms", "MiB": "_mb", "orders/min": "_per_minute"}
+    wrong = {
+        name
+        for name, field in FIELDS.items()
+        if field.unit in suffixes and not name.endswith(suffixes[field.unit])
+    }
+    assert wrong == set()
+
+
+def test_a_warning_says_what_to_do() -> None:
+    """Nothing is worth a person's look that needs no word on it."""
+    levels = {"debug", "info", "warning", "error", "critical"}
+    assert {event.level for event in EVENTS.values()} <= levels
+    urgent = [n for n, e in EVENTS.items() if e.level in {"error", "critical"}]
+    assert [name for name in urgent if EVENTS[name].action == "nothing"] == []
+
+
+def test_what_follows_from_the_catalogue_was_written() -> None:
+    """`docs/log-events.md` and lnav's format are made from it."""
+    assert DOCUMENT.read_text() == document(), f"run `{COMMAND}`"
+    assert LNAV.read_text() == lnav(), f"run `{COMMAND}`"
