@@ -354,6 +354,18 @@ def test_a_commit_wakes_it(hearing: Ear) -> None:
     assert hearing.notes.of("listen.deaf") == []
 
 
+def test_the_work_is_measured_without_the_wait(hearing: Ear) -> None:
+    """What the line of captured orders calls its duration."""
+    hearing.settle()
+    began = time.monotonic()
+    confirming = threading.Timer(0.5, hearing.shop.confirm)
+    confirming.start()
+    while not (followed := hearing.listen.step(10)).orders:
+        pass
+    assert 0 < followed.seconds <= time.monotonic() - began - 0.5
+    confirming.join()
+
+
 def test_a_commit_without_a_hint_is_found_soon_after_one_with(hearing: Ear) -> None:
     """Two open transactions have the hints; a third one's order comes all the same."""
     hearing.calm()

@@ -1,0 +1,56 @@
+"""What capture says of what it found."""
+
+from collections.abc import Mapping
+from typing import cast
+
+from postgres import wait_until
+from typing_extensions import override
+
+from syncd.bell import Bell
+from syncd.capture.follower import Followed
+from syncd.capture.poll import Poll
+from syncd.capture.watch import Watch
+from syncd.ledger import Capture
+from syncd.log import Log
+from syncd.reaction import Reactions
+
+
+class Lines(Log):
+    """Keeps what is emitted."""
+
+    def __init__(self) -> None:
+        super().__init__("shop")
+        self.kept: list[Mapping[str, object]] = []
+
+    @override
+    def emit(self, event: str, **fields: object) -> None:
+        self.kept.append({"event": event, **fields})
+
+
+class Hearer:
+    """Hears of three orders after a long wait; the work took 4 ms."""
+
+    capture: Capture = "listen"
+
+    def step(self, seconds: float) -> Followed:
+        return Followed(3, ("1", "2", "3"), seconds=0.004) if seconds else Followed()
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_line_of_captured_orders_tells_how_long_the_work_took() -> None:
+    """Not how long the follower waited for it."""
+    lines = Lines()
+    reactions = Reactions(lines)
+    watch = Watch(cast("Poll", None), Hearer(), Bell(), reactions, lines)
+    (thread,) = watch.start()
+    wait_until(lambda: lines.kept)
+    reactions.stopping.set()
+    thread.join()
+    assert lines.kept[0] == {
+        "event": "orders.captured",
+        "capture": "listen",
+        "orders": 3,
+        "duration_ms": 4,
+    }
