@@ -1,4 +1,4 @@
-"""How a feed stands: what the heartbeat says and `syncd status` shows."""
+"""How a feed stands: what the heartbeat says; `syncd status` shows more."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,19 +43,6 @@ def read_pulse(database: Database, feed_id: int) -> Pulse:
     """Read how the feed stands; cheap enough for every heartbeat."""
     row = database.one(named("pulse"), feed=feed_id)
     return Pulse(*row)  # type: ignore[arg-type]  # the statement's columns, in order
-
-
-def read_totals(database: Database, feed_id: int) -> Mapping[str, object]:
-    """Sum over all batches: delivered, adopted, uncertain ones, the last delivery."""
-    row = database.one(named("totals"), feed=feed_id)
-    names = (
-        "delivered",
-        "adopted",
-        "uncertain_attempts",
-        "possible_repeats",
-        "last_delivered_at",
-    )
-    return dict(zip(names, row, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ import click
 
 from syncd import __version__
 from syncd.cli.aside import rejected, uncertain
-from syncd.cli.looking import check, explain, preview, status
+from syncd.cli.looking import check, explain, preview
 from syncd.cli.orders import watermark
 from syncd.cli.reconciling import reconcile
 from syncd.cli.running import accept_copy, resume, run, sandbox
 from syncd.cli.setup import init, install_command, uninstall_command
+from syncd.cli.standing import status
 from syncd.cli.verifying import verify
 from syncd.demo.command import demo_command
 from syncd.errors import ExitCode, SyncdError

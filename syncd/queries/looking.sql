@@ -29,16 +29,6 @@ SELECT w.confirmed_at, clock_timestamp(),
   JOIN syncd.endpoint AS e USING (feed_id)
  WHERE w.feed_id = %(feed)s;
 
--- name: totals :one
--- Sums over all batches; for people, not for every heartbeat.
-SELECT coalesce(sum(orders) FILTER (WHERE state = 'delivered'), 0),
-       coalesce(sum(orders) FILTER (WHERE state = 'adopted'), 0),
-       coalesce(sum(uncertain), 0),
-       coalesce(sum(orders) FILTER (WHERE uncertain > 0), 0),
-       max(settled_at) FILTER (WHERE state = 'delivered')
-  FROM syncd.batch
- WHERE feed_id = %(feed)s;
-
 -- name: story :many
 -- Where an order stands, with what it waits for: the endpoint, and batches before it.
 SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,

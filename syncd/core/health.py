@@ -1,0 +1,266 @@
+"""Whether a feed is healthy, and if not, what needs a person: the one table of rules.
+
+Down: nothing is captured, or nothing is delivered although something waits, and only a
+person changes that. Degraded: it goes on, and a person should look.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+LAG_LIMIT = timedelta(minutes=10)
+"""Lag from which a feed is degraded, and from which one that nobody serves is down."""
+
+WATERMARK_LIMIT = timedelta(hours=1)
+"""How long something may hold the watermark back: a nightly dump should pass."""
+
+SILENT_BEATS = 3
+"""Heartbeats that a living daemon may miss."""
+
+
+class Severity(IntEnum):
+    """How bad a reason is; a notice needs nobody today."""
+
+    NOTICE = 0
+    DEGRADED = 1
+    DOWN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Something to know: what, in words, and the next command, if there is one."""
+
+    severity: Severity
+    text: str
+    next_step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A daemon that serves the feed or did last; `stopped_at`: it ended in order."""
+
+    instance: int
+    host: str
+    pid: int
+    started_at: datetime
+    stopped_at: datetime | None
+    is_alive: bool
+
+    @property
+    def machine(self) -> str:
+        """The host's name, without its boot and process namespace."""
+        return self.host.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What is judged. Times are aware and of the ledger's clock.
+
+    Attributes:
+        now: When it was read.
+        members: Those alive, and the one started last; empty before the first start.
+        marked_at: The last heartbeat's mark; None before the first.
+        moved_at: When the watermark moved last.
+        heartbeat: How often a daemon marks.
+        waiting: Live orders captured and not settled.
+        lag: Age of the oldest of them.
+        held_back: How much further the watermark lies behind than it should.
+        endpoint: `open`, `retrying` or `held`.
+        endpoint_reason: Why, unless open.
+        source_fault: Why the two views cannot be read.
+        slot_fault: Why the replication slot is of no use.
+        outbox_fault: Why the outbox is of no use.
+        outbox_faults: Changes that the triggers could not note.
+        is_proven: A test has shown that the account takes this form of body.
+    """
+
+    now: datetime
+    members: Sequence[Member] = ()
+    marked_at: datetime | None = None
+    moved_at: datetime | None = None
+    heartbeat: timedelta = timedelta(minutes=1)
+    waiting: int = 0
+    lag: timedelta = timedelta(0)
+    held_back: timedelta = timedelta(0)
+    endpoint: str = "open"
+    endpoint_reason: str | None = None
+    rejected: int = 0
+    held: int = 0
+    unexplained: int = 0
+    source_fault: str | None = None
+    slot_fault: str | None = None
+    outbox_fault: str | None = None
+    outbox_faults: int = 0
+    is_proven: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The verdict: the worst of the reasons, which stand worst first."""
+
+    reasons: Sequence[Reason] = ()
+
+    @property
+    def severity(self) -> Severity:
+        """The worst reason's severity; NOTICE when there is nothing to do."""
+        return max((r.severity for r in self.reasons), default=Severity.NOTICE)
+
+    @property
+    def verdict(self) -> str:
+        """In one word: healthy, degraded or down."""
+        return VERDICTS[self.severity]
+
+
+VERDICTS: Mapping[Severity, str] = {
+    Severity.NOTICE: "healthy",
+    Severity.DEGRADED: "degraded",
+    Severity.DOWN: "down",
+}
+
+
+def assess(vitals: Vitals) -> Health:
+    """Judge a feed; reasons of the same severity keep the order of the rules."""
+    found = [reason for rule in RULES for reason in rule(vitals)]
+    return Health(sorted(found, key=lambda reason: -reason.severity))
+
+
+def count(number: int, noun: str = "order") -> str:
+    """Say how many, with the noun's plural where it is due."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def span(length: timedelta) -> str:
+    """Say a length of time in its two largest units, like "3 h 20 min"."""
+    seconds = max(0, int(length.total_seconds()))
+    for unit, name, smaller, less in (
+        (86_400, "d", 3_600, "h"),
+        (3_600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if seconds >= unit:
+            rest = seconds % unit // smaller
+            return f"{seconds // unit} {name}" + (f" {rest} {less}" if rest else "")
+    return f"{seconds} s"
+
+
+# The rules
+
+
+def _nobody_serves(vitals: Vitals) -> Iterable[Reason]:
+    """A living daemon beats. Passes of `run --once` leave no mark, and may be apart."""
+    alive = [member for member in vitals.members if member.is_alive]
+    if alive:
+        yield from _silence(vitals, max(member.started_at for member in alive))
+        return
+    last = max(vitals.members, key=lambda m: m.instance, default=None)
+    start = "`systemctl start syncd`, or `syncd run`"
+    if last is None:
+        yield Reason(Severity.DOWN, "no daemon has served it yet", start)
+    elif last.stopped_at is None:
+        what = f"the daemon (pid {last.pid}) is dead, and nothing is captured or sent"
+        yield Reason(Severity.DOWN, what, start)
+    elif vitals.marked_at is not None and vitals.marked_at >= last.started_at:
+        ago = span(vitals.now - last.stopped_at)
+        what = f"the daemon was stopped {ago} ago, and nothing is captured or sent"
+        yield Reason(Severity.DOWN, what, start)
+    else:
+        yield from _between_passes(vitals)
+
+
+def _silence(vitals: Vitals, started_at: datetime) -> Iterable[Reason]:
+    beaten_at = max(started_at, vitals.marked_at or started_at)
+    silent = vitals.now - beaten_at
+    if silent > SILENT_BEATS * vitals.heartbeat + timedelta(seconds=30):
+        what = f"a daemon lives, but has had no heartbeat for {span(silent)}"
+        yield Reason(Severity.DOWN, what, "see its log, then restart it")
+
+
+def _between_passes(vitals: Vitals) -> Iterable[Reason]:
+    """Judge a feed that `run --once` serves, now and then."""
+    passed = vitals.now - (vitals.moved_at or vitals.now)
+    if passed >= LAG_LIMIT or vitals.lag >= LAG_LIMIT:
+        what = f"no daemon runs, and the last pass was {span(passed)} ago"
+        yield Reason(Severity.DOWN, what, "`syncd run`, or `syncd run --once`")
+    elif vitals.waiting:
+        what = f"{count(vitals.waiting)} wait for the next pass; no daemon runs"
+        yield Reason(Severity.DEGRADED, what, "`syncd run --once`")
+
+
+def _views_are_broken(vitals: Vitals) -> Iterable[Reason]:
+    if vitals.source_fault:
+        what = f"the views cannot be read: {vitals.source_fault}"
+        yield Reason(Severity.DEGRADED, what, "`syncd check`")
+
+
+def _capture_is_broken(vitals: Vitals) -> Iterable[Reason]:
+    if vitals.slot_fault:
+        what = f"the replication slot is of no use: {vitals.slot_fault}"
+        yield Reason(Severity.DEGRADED, what, "`syncd check`")
+    if vitals.outbox_fault:
+        what = f"the outbox is of no use: {vitals.outbox_fault}"
+        yield Reason(Severity.DEGRADED, what, "`syncd install --listen` again")
+    elif vitals.outbox_faults:
+        what = f"the triggers could not note {count(vitals.outbox_faults, 'change')}"
+        next_step = "`syncd check`, then `syncd install --listen`: it counts from 0"
+        yield Reason(Severity.DEGRADED, what, next_step)
+
+
+def _endpoint_refuses(vitals: Vitals) -> Iterable[Reason]:
+    """After a failure it is known again only by sending; with nothing to send, fine."""
+    why = vitals.endpoint_reason
+    if vitals.endpoint == "held":
+        what = f"nothing is sent: {why}"
+        yield Reason(Severity.DEGRADED, what, "mend it, then `syncd resume`")
+    elif vitals.endpoint == "retrying" and vitals.waiting:
+        what = f"the last attempt failed, and is repeated: {why}"
+        yield Reason(Severity.DEGRADED, what, "nothing, unless it goes on")
+    elif vitals.endpoint == "retrying":
+        yield Reason(Severity.NOTICE, f"the last attempt failed; nothing waits: {why}")
+
+
+def _orders_lag(vitals: Vitals) -> Iterable[Reason]:
+    if vitals.lag >= LAG_LIMIT:
+        what = f"the oldest of {count(vitals.waiting)} waits for {span(vitals.lag)}"
+        yield Reason(Severity.DEGRADED, what, "see the endpoint, and squeezely.rate")
+
+
+def _orders_wait_for_a_person(vitals: Vitals) -> Iterable[Reason]:
+    if vitals.rejected:
+        what = f"{count(vitals.rejected)} cannot be sent"
+        yield Reason(Severity.DEGRADED, what, "`syncd rejected list`")
+    if vitals.held:
+        what = f"{count(vitals.held)} may have arrived and wait for you"
+        yield Reason(Severity.DEGRADED, what, "`syncd uncertain list`")
+    if vitals.unexplained:
+        what = f"{count(vitals.unexplained)} unexplained by the last account"
+        yield Reason(Severity.DEGRADED, what, "`syncd reconcile`")
+
+
+def _watermark_is_held(vitals: Vitals) -> Iterable[Reason]:
+    """Without a daemon nothing moves it, which is said above."""
+    is_served = any(member.is_alive for member in vitals.members)
+    if not is_served or vitals.held_back <= timedelta(0):
+        return
+    long = vitals.held_back >= WATERMARK_LIMIT
+    severity = Severity.DEGRADED if long else Severity.NOTICE
+    what = f"the watermark is held back for {span(vitals.held_back)}"
+    yield Reason(severity, what, "end the transaction that is named below")
+
+
+def _form_is_unproven(vitals: Vitals) -> Iterable[Reason]:
+    if not vitals.is_proven:
+        what = "no test has shown that the account takes this form of body"
+        yield Reason(Severity.NOTICE, what, "`syncd verify`")
+
+
+RULES: Sequence[Callable[[Vitals], Iterable[Reason]]] = (
+    _nobody_serves,
+    _views_are_broken,
+    _capture_is_broken,
+    _endpoint_refuses,
+    _orders_lag,
+    _orders_wait_for_a_person,
+    _watermark_is_held,
+    _form_is_unproven,
+)

@@ -1,0 +1,74 @@
+-- What `syncd status` shows beyond the pulse.
+
+-- name: presence :many
+-- Daemons that live, and the one started last, newest first. Relies on
+-- instance_identity: dead ones are many.
+WITH locked AS MATERIALIZED (
+    SELECT l.objid::bigint::integer AS instance_id
+      FROM pg_catalog.pg_locks AS l
+     WHERE l.locktype = 'advisory'
+       AND l.classid = 1937337955
+       AND l.granted
+       AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d
+                          WHERE d.datname = current_database())
+), newest AS (
+    SELECT n.instance_id
+      FROM syncd.instance AS n
+     WHERE n.feed_id = %(feed)s
+     ORDER BY n.instance_id DESC
+     LIMIT 1
+)
+SELECT i.instance_id, i.host, i.pid, i.started_at, i.stopped_at,
+       EXISTS (SELECT FROM locked AS l WHERE l.instance_id = i.instance_id)
+  FROM syncd.instance AS i
+ WHERE i.instance_id IN (SELECT instance_id FROM locked
+                          UNION ALL
+                         SELECT instance_id FROM newest)
+   AND i.feed_id = %(feed)s
+ ORDER BY i.instance_id DESC;
+
+-- name: place :one
+-- Where the feed lives, its last mark, and when its watermark moved.
+SELECT f.marked_at, w.moved_at, f.timeline,
+       f.system_identifier, f.database_oid::bigint,
+       f.ledger_identifier, f.ledger_oid::bigint, current_database()
+  FROM syncd.feed AS f
+  JOIN syncd.watermark AS w USING (feed_id)
+ WHERE f.feed_id = %(feed)s;
+
+-- name: lately :one
+-- Orders delivered within the last minute, and when the last were. Relies on
+-- batch_settled: the clock must not be a volatile one.
+SELECT (SELECT coalesce(sum(b.orders), 0)
+          FROM syncd.batch AS b
+         WHERE b.feed_id = %(feed)s
+           AND b.state = 'delivered'
+           AND b.settled_at > statement_timestamp() - interval '1 minute'),
+       (SELECT max(b.settled_at)
+          FROM syncd.batch AS b
+         WHERE b.feed_id = %(feed)s
+           AND b.state = 'delivered');
+
+-- name: doubts :one
+-- Attempts of unknown outcome, and the orders that may have been taken more than once.
+-- Relies on batch_uncertain.
+SELECT coalesce(sum(uncertain), 0), coalesce(sum(orders), 0)
+  FROM syncd.batch
+ WHERE feed_id = %(feed)s
+   AND uncertain > 0;
+
+-- name: totals :one
+-- Sums over all batches; not for every second.
+SELECT coalesce(sum(orders) FILTER (WHERE state = 'delivered'), 0),
+       coalesce(sum(orders) FILTER (WHERE state = 'adopted'), 0)
+  FROM syncd.batch
+ WHERE feed_id = %(feed)s;
+
+-- name: backfills :many
+-- The past ranges that were asked for last, unfinished ones first.
+SELECT b.backfill_id, b.lower_at, b.upper_at, b.reached_at, b.orders,
+       b.requested_at, b.finished_at
+  FROM syncd.backfill AS b
+ WHERE b.feed_id = %(feed)s
+ ORDER BY b.finished_at IS NOT NULL, b.backfill_id DESC
+ LIMIT 3;
