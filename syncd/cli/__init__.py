@@ -6,6 +6,7 @@ import click
 
 from syncd import __version__
 from syncd.cli.aside import rejected, uncertain
+from syncd.cli.comparing import diff
 from syncd.cli.looking import check, explain, preview
 from syncd.cli.orders import watermark
 from syncd.cli.reconciling import reconcile
@@ -62,6 +63,7 @@ for verb in (
     run,
     status,
     explain,
+    diff,
     watermark,
     reconcile,
     rejected,

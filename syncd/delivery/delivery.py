@@ -15,9 +15,11 @@ from functools import partial
 
 from syncd.config import Settings
 from syncd.core.answer import Answer, Outcome, Silence, Verdict, judge
+from syncd.core.difference import Seal
 from syncd.core.purchase import Purchase
 from syncd.core.settling import Decision, Standing, Step, decide
 from syncd.delivery.breaker import Breaker
+from syncd.delivery.fingerprints import Fingerprints
 from syncd.delivery.rendering import Rendered, Rendering, rules_of
 from syncd.delivery.report import Report
 from syncd.delivery.squeezely import Squeezely, encode
@@ -71,11 +73,19 @@ class Delivery:
         self._instance = instance
         self._api = Squeezely(settings)
         self._lease = self._settings.timeout + LEASE_MARGIN
+        self._fingerprints = Fingerprints(
+            ledger,
+            source.database,
+            settings.source.purchases,
+            Seal.of(settings.api_key.get_secret_value()),
+        )
         self._unfinished: Callable[[], object] | None = None
         self._claimed_at = 0.0
+        self._lane: Lane = "live"
 
     def close(self) -> None:
         """Close the connection to the API."""
+        self._fingerprints.write()
         self._api.close()
 
     def deliver_next(self, lane: Lane) -> Trip | None:
@@ -89,9 +99,11 @@ class Delivery:
                 is put back or left to its lease.
         """
         self.finish()
+        self._fingerprints.write_sometimes()
         claim = self._ledger.claim(self._instance, lane, self._lease)
         if claim is None:
             return None
+        self._lane = lane
         self._claimed_at = time.monotonic()
         self._unfinished = partial(self._ledger.put_back, claim, Receipt("unread"))
         trip = self._take_through(claim)
@@ -198,6 +210,8 @@ class Delivery:
             self._unfinished = partial(self._react, claim, verdict, receipt, keys)
         self._report.answered(claim, answer)
         self.finish()
+        if accepted and self._lane == "live":
+            self._fingerprints.note(claim, purchases)
         return Trip(len(purchases), accepted, verdict.throttled)
 
     def _deliver(

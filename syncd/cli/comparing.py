@@ -1,0 +1,227 @@
+"""`syncd diff`: which events differ, before and after a view is changed."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from syncd.cli.shell import as_json_option, configured, connected
+from syncd.comparison import Comparer, Comparison
+from syncd.config import Settings
+from syncd.core.difference import Change, Difference
+from syncd.core.health import count
+from syncd.errors import ExitCode
+from syncd.feed import Feeds
+
+EXAMPLES = 5
+"""Orders that are shown of each kind of difference."""
+
+Pair = tuple[str, str]
+"""A field, and how it differs."""
+
+_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+def _view(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(
+        r"[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)?", value
+    ):
+        raise click.BadParameter("write it like syncd.purchases_new")
+    return value
+
+
+@click.command()
+@configured
+@click.option(
+    "--with", "view", callback=_view, metavar="VIEW", help="A view to try instead."
+)
+@click.option(
+    "--last",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="How many of the orders delivered last.",
+)
+@click.option(
+    "--show-values", "shows", is_flag=True, help="Show values: personal data."
+)
+@as_json_option
+def diff(
+    settings: Settings, *, view: str | None, last: int, shows: bool, as_text: bool
+) -> None:
+    """Show which events a view would make different; nothing is sent.
+
+    With VIEW: today's `purchases` beside that view, before it takes its place. Without:
+    today's events beside fingerprints of the last ones sent live.
+
+    Exit codes: 0 no difference, 1 differences.
+
+    Example: syncd diff --with syncd.purchases_new --last 500
+    """
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        comparer = Comparer(settings, connections, feed)
+        found = comparer.with_view(view, last) if view else comparer.with_sent(last)
+    teller = _Teller(view, found, shows_values=shows)
+    if as_text:
+        click.echo(json.dumps(teller.document(), indent=2))
+    else:
+        teller.print(Console(highlight=False))
+    if found.differences:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Teller:
+    """Tells what a comparison found."""
+
+    view: str | None
+    found: Comparison
+    shows_values: bool
+
+    def document(self) -> dict[str, object]:
+        """Lay it out for scripts."""
+        return {
+            "against": self.view or "sent",
+            "compared": self.found.compared,
+            "different": len(self.found.differences),
+            "unsendable": [d.key for d in self.found.differences if d.fault],
+            "gone": [d.key for d in self.found.differences if d.is_gone],
+            "other_api_key": self.found.foreign,
+            "same_mapping": self.found.same_mapping,
+            "fields": [
+                {"field": field, "kind": kind, "orders": orders}
+                for (field, kind), orders in self._fields()
+            ],
+            "orders": [self._order(d) for d in self.found.differences],
+        }
+
+    def _order(self, difference: Difference) -> dict[str, object]:
+        return {
+            "order_key": difference.key,
+            "fault": difference.fault,
+            "gone": difference.is_gone,
+            "same_mapping": difference.same_mapping,
+            "changes": [self._change(change) for change in difference.changes],
+        }
+
+    def _change(self, change: Change) -> dict[str, object]:
+        told: dict[str, object] = {
+            "field": change.place.field,
+            "product": change.place.product or None,
+            "kind": change.kind,
+        }
+        if self.shows_values:
+            told |= {"before": _plain(change.before), "after": _plain(change.after)}
+        return told
+
+    def _fields(self) -> Sequence[tuple[Pair, int]]:
+        """Count the orders for each field and kind, most first."""
+        counted = Counter(pair for d in self.found.differences for pair in _pairs(d))
+        return sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))
+
+    def print(self, console: Console) -> None:
+        """Tell it to a person."""
+        for line in (self._summary(), *self._notes()):
+            console.print(line, markup=False)
+        if fields := self._fields():
+            table = Table.grid(padding=(0, 2, 0, 0))
+            for (field, kind), orders in fields:
+                table.add_row(f"  {_SIGNS[kind]}", field, kind, f"in {count(orders)}")
+            console.print(table)
+        for alike in self._groups():
+            console.print(self._example(alike))
+        if self.found.differences and not self.shows_values:
+            console.print("values are masked; --show-values shows them", style="dim")
+
+    def _summary(self) -> str:
+        against = f"with {self.view}" if self.view else "with what was sent"
+        said = f"{count(self.found.compared)} compared {against}: "
+        differences = self.found.differences
+        if not differences:
+            return said + "no difference"
+        gone = sum(d.is_gone for d in differences)
+        faulty = sum(d.fault is not None for d in differences)
+        said += f"{len(differences)} differ"
+        said += f", of which {faulty} cannot be sent" if faulty else ""
+        return said + (f", {gone} are gone from the view" if gone else "")
+
+    def _notes(self) -> Iterable[str]:
+        if self.found.foreign:
+            yield (
+                f"{count(self.found.foreign)} cannot be compared: the API key was "
+                "another when they were sent"
+            )
+        if self.view is not None:
+            return
+        if not self.found.compared and not self.found.foreign:
+            yield "there are no fingerprints: nothing was sent live lately"
+        if all(d.same_mapping for d in self.found.differences):
+            if self.found.differences:
+                yield "the view's text is as it was: the shop's data has changed since"
+            return
+        yield (
+            "the view was changed since: what differs in every order comes from it, "
+            "what differs in a few perhaps from changed data of the shop"
+        )
+
+    def _groups(self) -> Sequence[Sequence[Difference]]:
+        """Put orders together that differ in the same way; the largest groups."""
+        groups: dict[object, list[Difference]] = {}
+        for difference in self.found.differences:
+            alike = (_pairs(difference), difference.fault, difference.is_gone)
+            groups.setdefault(alike, []).append(difference)
+        return sorted(groups.values(), key=len, reverse=True)[:EXAMPLES]
+
+    def _example(self, alike: Sequence[Difference]) -> Text:
+        """Show the first of a group, and name some of the others."""
+        first, others = alike[0], [difference.key for difference in alike[1:]]
+        said = Text(f"order {first.key}", style="bold")
+        if first.is_gone:
+            said.append(" has no row in the view any more", "yellow")
+        if first.fault:
+            said.append(f" cannot be sent: {first.fault}", "yellow")
+        if others:
+            named = ", ".join(others[:EXAMPLES])
+            more = ", …" if len(others) > EXAMPLES else ""
+            said.append(f" and {len(others):,} like it: {named}{more}", "not bold")
+        for change in first.changes:
+            product = f" [{change.place.product}]" if change.place.product else ""
+            place = f"\n  {_SIGNS[change.kind]} {change.place.field}{product}"
+            said.append(place, "not bold")
+            said.append(f"  {self._values(change)}", "not bold dim")
+        return said
+
+    def _values(self, change: Change) -> str:
+        """Tell before and after; what was sent is known by its fingerprint only."""
+        show = _plain if self.shows_values else _masked
+        if change.kind == "added" or self.view is None:
+            return "" if change.kind == "removed" else f"now {show(change.after)}"
+        if change.kind == "removed":
+            return f"was {show(change.before)}"
+        return f"{show(change.before)} → {show(change.after)}"
+
+
+def _pairs(difference: Difference) -> frozenset[Pair]:
+    return frozenset((c.place.field, c.kind) for c in difference.changes)
+
+
+def _plain(value: object) -> object:
+    known = isinstance(value, str | int | bool | list | None)
+    return value if known else float(str(value))
+
+
+def _masked(value: object) -> str:
+    if isinstance(value, str):
+        return f"text of {len(value)}"
+    if isinstance(value, bool):
+        return "yes or no"
+    if isinstance(value, list):
+        return f"list of {len(value)}"
+    return "number"

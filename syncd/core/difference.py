@@ -1,0 +1,167 @@
+"""Which fields of an event differ, between two events or an event and its fingerprint.
+
+An event is taken apart into places: a field, or a field of a product's line, which is
+known by its id. The order of the lines is no difference.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, cast
+
+import msgspec
+
+PRINT_BYTES = 4
+LINES = "products"
+_SELF = frozenset({"event", LINES})
+_ENCODER = msgspec.json.Encoder(decimal_format="number", order="sorted")
+
+Kind = Literal["added", "removed", "changed"]
+
+
+class Place(NamedTuple):
+    """A field of an event; with a product's id, of its line. `products` is the line."""
+
+    field: str
+    product: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A place that differs; `before` and `after` are None where there was nothing."""
+
+    place: Place
+    kind: Kind
+    before: object = None
+    after: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What became of one order's event.
+
+    Attributes:
+        key: The order's key.
+        changes: Sorted by place; empty when `fault` tells why there is no event.
+        is_gone: It has no row any more.
+        same_mapping: The view's text is the one that the event was made with; None
+            when that does not apply.
+    """
+
+    key: str
+    changes: Sequence[Change] = ()
+    fault: str | None = None
+    is_gone: bool = False
+    same_mapping: bool | None = None
+
+
+def places(event: Mapping[str, object]) -> dict[Place, object]:
+    """Take an event apart; a second line of the same product is `id#2`."""
+    found: dict[Place, object] = {
+        Place(name): value for name, value in event.items() if name not in _SELF
+    }
+    seen: Counter[str] = Counter()
+    for line in cast("Sequence[Mapping[str, object]]", event.get(LINES, ())):
+        name = str(line["id"])
+        seen[name] += 1
+        product = name if seen[name] == 1 else f"{name}#{seen[name]}"
+        found[Place(LINES, product)] = name
+        found |= {
+            Place(f"{LINES}.{part}", product): value
+            for part, value in line.items()
+            if part != "id"
+        }
+    return found
+
+
+def compare(
+    before: Mapping[Place, object], after: Mapping[Place, object]
+) -> list[Change]:
+    """List what differs, sorted; of a line that came or went only the line itself."""
+    changes = []
+    for place in sorted({*before, *after}):
+        line = Place(LINES, place.product)
+        is_part = place.product and place != line
+        if is_part and (line in before) != (line in after):
+            continue
+        if place not in before:
+            changes.append(Change(place, "added", None, after[place]))
+        elif place not in after:
+            changes.append(Change(place, "removed", before[place], None))
+        elif _is_other(before[place], after[place]):
+            changes.append(Change(place, "changed", before[place], after[place]))
+    return changes
+
+
+def _is_other(before: object, after: object) -> bool:
+    return before != after or isinstance(before, str) != isinstance(after, str)
+
+
+# Fingerprints
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Makes fingerprints that nobody can check a guess against without the API key."""
+
+    key: bytes
+
+    @classmethod
+    def of(cls, api_key: str) -> "Seal":
+        """Derive the key; it serves nothing else."""
+        return cls(hashlib.sha256(b"syncd fingerprint\0" + api_key.encode()).digest())
+
+    @property
+    def key_id(self) -> bytes:
+        """Tell one key from another, and nothing else."""
+        return self._print(b"key id")
+
+    def take(self, order_key: str, found: Mapping[Place, object]) -> dict[Place, str]:
+        """Take the fingerprint of each place; a product's id is one itself.
+
+        They differ from order to order, so that equal values do not show.
+        """
+        return {
+            self.cover(order_key, place): self._print(
+                _ENCODER.encode([order_key, place, value])
+            ).hex()
+            for place, value in found.items()
+        }
+
+    def cover(self, order_key: str, place: Place) -> Place:
+        """Hide the product's id of a place."""
+        if not place.product:
+            return place
+        covered = self._print(_ENCODER.encode([order_key, "product", place.product]))
+        return Place(place.field, covered.hex())
+
+    def _print(self, text: bytes) -> bytes:
+        return hashlib.blake2b(text, key=self.key, digest_size=PRINT_BYTES).digest()
+
+
+def pack(prints: Mapping[Place, str]) -> dict[str, str]:
+    """Write places as texts: `field/product`."""
+    return {f"{place.field}/{place.product}": text for place, text in prints.items()}
+
+
+def unpack(fields: Mapping[str, str]) -> dict[Place, str]:
+    """Read what `pack` wrote."""
+    parts = ((*name.rpartition("/"), text) for name, text in fields.items())
+    return {Place(field, product): text for field, _, product, text in parts}
+
+
+def against_prints(
+    seal: Seal, order_key: str, sent: Mapping[Place, str], now: Mapping[Place, object]
+) -> list[Change]:
+    """List where today's event differs from the fingerprint of the one that was sent.
+
+    A change tells today's value only; of a line that went nobody knows the product.
+    """
+    names = {seal.cover(order_key, place): place for place in now}
+    found = []
+    for change in compare(sent, seal.take(order_key, now)):
+        place = names.get(change.place, Place(change.place.field, "?"))
+        place = place if change.place.product else change.place
+        found.append(Change(place, change.kind, None, now.get(place)))
+    return sorted(found, key=lambda change: change.place)
