@@ -60,7 +60,7 @@ def diff(
     With VIEW: today's `purchases` beside that view, before it takes its place. Without:
     today's events beside fingerprints of the last ones sent live.
 
-    Exit codes: 0 no difference, 1 differences.
+    Exit codes: 0 no difference, 1 differences, or nothing to compare.
 
     Example: syncd diff --with syncd.purchases_new --last 500
     """
@@ -73,7 +73,7 @@ def diff(
         click.echo(json.dumps(teller.document(), indent=2))
     else:
         teller.print(Console(highlight=False))
-    if found.differences:
+    if found.differences or not found.compared:
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
@@ -144,6 +144,8 @@ class _Teller:
         against = f"with {self.view}" if self.view else "with what was sent"
         said = f"{count(self.found.compared)} compared {against}: "
         differences = self.found.differences
+        if not self.found.compared:
+            return f"nothing to compare {against}"
         if not differences:
             return said + "no difference"
         gone = sum(d.is_gone for d in differences)

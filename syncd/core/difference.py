@@ -4,18 +4,15 @@ An event is taken apart into places: a field, or a field of a product's line, wh
 known by its id. The order of the lines is no difference.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b, sha256
 from typing import Literal, NamedTuple, cast
-
-import msgspec
 
 PRINT_BYTES = 4
 LINES = "products"
 _SELF = frozenset({"event", LINES})
-_ENCODER = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 Kind = Literal["added", "removed", "changed"]
 
@@ -110,34 +107,34 @@ class Seal:
     @classmethod
     def of(cls, api_key: str) -> "Seal":
         """Derive the key; it serves nothing else."""
-        return cls(hashlib.sha256(b"syncd fingerprint\0" + api_key.encode()).digest())
+        return cls(sha256(b"syncd fingerprint\0" + api_key.encode()).digest())
 
     @property
     def key_id(self) -> bytes:
         """Tell one key from another, and nothing else."""
-        return self._print(b"key id")
+        return bytes.fromhex(self._print("key id"))
 
     def take(self, order_key: str, found: Mapping[Place, object]) -> dict[Place, str]:
         """Take the fingerprint of each place; a product's id is one itself.
 
         They differ from order to order, so that equal values do not show.
         """
+        products = {place.product for place in found}
+        covered = {name: self.cover(order_key, name) for name in products}
         return {
-            self.cover(order_key, place): self._print(
-                _ENCODER.encode([order_key, place, value])
-            ).hex()
-            for place, value in found.items()
+            Place(field, covered[product]): self._print(
+                order_key, field, product, type(value).__name__, str(value)
+            )
+            for (field, product), value in found.items()
         }
 
-    def cover(self, order_key: str, place: Place) -> Place:
-        """Hide the product's id of a place."""
-        if not place.product:
-            return place
-        covered = self._print(_ENCODER.encode([order_key, "product", place.product]))
-        return Place(place.field, covered.hex())
+    def cover(self, order_key: str, product: str) -> str:
+        """Hide a product's id."""
+        return product and self._print(order_key, product)
 
-    def _print(self, text: bytes) -> bytes:
-        return hashlib.blake2b(text, key=self.key, digest_size=PRINT_BYTES).digest()
+    def _print(self, *parts: str) -> str:
+        text = "\0".join(parts).encode()
+        return blake2b(text, key=self.key, digest_size=PRINT_BYTES).hexdigest()
 
 
 def pack(prints: Mapping[Place, str]) -> dict[str, str]:
@@ -158,7 +155,7 @@ def against_prints(
 
     A change tells today's value only; of a line that went nobody knows the product.
     """
-    names = {seal.cover(order_key, place): place for place in now}
+    names = {Place(f, seal.cover(order_key, p)): Place(f, p) for f, p in now}
     found = []
     for change in compare(sent, seal.take(order_key, now)):
         place = names.get(change.place, Place(change.place.field, "?"))

@@ -37,13 +37,18 @@ SELECT f.marked_at, w.moved_at, f.timeline,
  WHERE f.feed_id = %(feed)s;
 
 -- name: lately :one
--- Orders delivered within the last minute, and when the last were. Relies on
--- batch_settled: the clock must not be a volatile one.
+-- Orders delivered within the last minute and since a time, and when the last were.
+-- Relies on batch_settled: the clock must not be a volatile one.
 SELECT (SELECT coalesce(sum(b.orders), 0)
           FROM syncd.batch AS b
          WHERE b.feed_id = %(feed)s
            AND b.state = 'delivered'
            AND b.settled_at > statement_timestamp() - interval '1 minute'),
+       (SELECT coalesce(sum(b.orders), 0)
+          FROM syncd.batch AS b
+         WHERE b.feed_id = %(feed)s
+           AND b.state = 'delivered'
+           AND b.settled_at > %(since)s),
        (SELECT max(b.settled_at)
           FROM syncd.batch AS b
          WHERE b.feed_id = %(feed)s
@@ -60,7 +65,8 @@ SELECT coalesce(sum(uncertain), 0), coalesce(sum(orders), 0)
 -- name: totals :one
 -- Sums over all batches; not for every second.
 SELECT coalesce(sum(orders) FILTER (WHERE state = 'delivered'), 0),
-       coalesce(sum(orders) FILTER (WHERE state = 'adopted'), 0)
+       coalesce(sum(orders) FILTER (WHERE state = 'adopted'), 0),
+       statement_timestamp()
   FROM syncd.batch
  WHERE feed_id = %(feed)s;
 

@@ -58,7 +58,7 @@ def _orders(facts: Facts) -> dict[str, object]:
         "pending": pulse.pending,
         "sending": pulse.sending,
         "pending_backfill": pulse.pending_backfill,
-        "delivered": facts.slow.delivered,
+        "delivered": facts.delivered,
         "adopted": facts.slow.adopted,
         "rejected": pulse.rejected,
         "withdrawn": pulse.withdrawn,

@@ -78,6 +78,7 @@ class Quick:
     place: Place
     members: Sequence[Member]
     delivered_per_minute: int
+    delivered_since: int
     last_delivered_at: datetime | None
     uncertain_attempts: int
     possible_repeats: int
@@ -90,6 +91,7 @@ class Slow:
 
     delivered: int
     adopted: int
+    read_at: datetime
     reconciled: Reconciled
     backfills: Sequence[PastRange]
     source_fault: str | None
@@ -106,6 +108,11 @@ class Facts:
     feed: Feed
     quick: Quick
     slow: Slow
+
+    @property
+    def delivered(self) -> int:
+        """Count the orders delivered, up to now."""
+        return self.slow.delivered + self.quick.delivered_since
 
     def vitals(self) -> Vitals:
         """Take what is judged."""
@@ -154,29 +161,30 @@ class Observer:
         """
         if self._feed is None:
             self._feed = Feeds(self._connections, self._settings.feed).get()
-        quick = self._read_quick(self._feed)
         if self._slow is None or time.monotonic() - self._slow_at >= SLOW_SECONDS:
             self._slow = self._read_slow(self._feed)
             self._slow_at = time.monotonic()
+        quick = self._read_quick(self._feed, self._slow.read_at)
         return Facts(self._settings, self._feed, quick, self._slow)
 
     def forget(self) -> None:
         """Look at everything anew: the databases were away."""
         self._feed = self._slow = None
 
-    def _read_quick(self, feed: Feed) -> Quick:
+    def _read_quick(self, feed: Feed, since: datetime) -> Quick:
         ledger, key = self._connections.ledger, feed.feed_id
         pulse = read_pulse(ledger, key)
         members = ledger.all(named("presence"), feed=key)
         place = ledger.one(named("place"), feed=key)
-        lately = ledger.one(named("lately"), feed=key)
+        lately = ledger.one(named("lately"), feed=key, since=since)
         doubts = ledger.one(named("doubts"), feed=key)
         return Quick(
             pulse,
             Place(*place),  # type: ignore[arg-type]  # the statement's columns
             [Member(*row) for row in members],  # type: ignore[arg-type]  # the same
             cast("int", lately[0]),
-            cast("datetime | None", lately[1]),
+            cast("int", lately[1]),
+            cast("datetime | None", lately[2]),
             cast("int", doubts[0]),
             cast("int", doubts[1]),
             self._holders(pulse),
@@ -185,11 +193,12 @@ class Observer:
     def _read_slow(self, feed: Feed) -> Slow:
         settings, connections = self._settings, self._connections
         ledger, key = connections.ledger, feed.feed_id
-        delivered, adopted = ledger.one(named("totals"), feed=key)
+        totals = ledger.one(named("totals"), feed=key)
         backfills = ledger.all(named("backfills"), feed=key)
         return Slow(
-            cast("int", delivered),
-            cast("int", adopted),
+            cast("int", totals[0]),
+            cast("int", totals[1]),
+            cast("datetime", totals[2]),
             read_reconciled(ledger, key),
             [PastRange(*row) for row in backfills],  # type: ignore[arg-type]  # columns
             _source_fault(settings, connections),

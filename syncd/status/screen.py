@@ -48,7 +48,10 @@ def draw(
     """
     parts: list[RenderableType] = [_verdict(feed, health, at), *_reasons(health)]
     if facts is not None:
-        parts += [_title("how far behind"), _grid(_behind(facts))]
+        behind = "how far behind"
+        if facts.quick.pulse.now != at:
+            behind += f", as seen last at {facts.quick.pulse.now.astimezone():%H:%M:%S}"
+        parts += [_title(behind), _grid(_behind(facts))]
         if history is not None:
             parts.append(_sparks(history))
         parts += [_title("orders"), _grid(_orders(facts))]
@@ -127,7 +130,7 @@ def _watermark(facts: Facts) -> str:
 
 def _orders(facts: Facts) -> list[Row]:
     quick, slow, pulse = facts.quick, facts.slow, facts.quick.pulse
-    settled = f"{slow.delivered:,} delivered, {pulse.withdrawn:,} withdrawn"
+    settled = f"{facts.delivered:,} delivered, {pulse.withdrawn:,} withdrawn"
     settled += f", {slow.adopted:,} adopted"
     for_you = f"{pulse.rejected:,} rejected, {pulse.held:,} held as uncertain"
     doubt = count(quick.possible_repeats, "possible repeat")
@@ -157,21 +160,17 @@ def _scenes(facts: Facts) -> list[Row]:
 def _accounts(facts: Facts) -> list[Row]:
     reconciled = facts.slow.reconciled
     if not reconciled.sentences:
-        return [("account", "none yet", "dim")]
+        return [("accounts", "none yet", "dim")]
     style = "yellow" if reconciled.unexplained else ""
     return [
-        (f"account {depth}", _shortened(sentence), style)
-        for depth, sentence in reconciled.sentences.items()
+        ("accounts" if n == 0 else "", f"{depth}: {_shortened(sentence)}", style)
+        for n, (depth, sentence) in enumerate(reconciled.sentences.items())
     ]
 
 
 def _shortened(sentence: str) -> str:
-    """Leave the range's exact ends and what there is none of to `--json`."""
-    lower, _, rest = sentence.removeprefix("between ").partition(" and ")
-    parts = rest.partition(": ")[2].split(", ")
-    kept = [p for p in parts if not p.startswith("0 ") or p.endswith("unexplained")]
-    since = lower[:16].replace("T", " ")
-    return f"since {since}: {', '.join(kept)}" if len(parts) > 1 else sentence
+    """Leave the range to `--json`."""
+    return sentence.partition(": ")[2] or sentence
 
 
 def _capture(facts: Facts) -> list[Row]:

@@ -1,0 +1,117 @@
+"""What a look of `syncd status` costs at a large ledger, and a fingerprint at delivery.
+
+    python tests/benchmarks/status.py [ORDERS]
+
+Seeds a delivered ledger in a PostgreSQL of its own, with a queue and some exceptions:
+once in batches of 100 orders, once one order each, which is the worst for a shop whose
+orders come singly. The median of some looks is told.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from desk import KEY
+from ledgers import Started
+from postgres import Cluster, cluster
+from shop import Shop
+
+from syncd.config import load
+from syncd.connections import connect
+from syncd.core.difference import Seal, pack, places
+from syncd.status.facts import Observer
+
+SEED = """
+INSERT INTO syncd.batch
+       (feed_id, lane, state, orders, oldest_at, settled_at, uncertain)
+SELECT feed_id, 'live', 'delivered', {size}, at, at, (n % 1000 = 0)::int
+  FROM syncd.feed,
+       (SELECT n, now() - ({orders} / {size} - n) * interval '{size} s' / 50 AS at
+          FROM generate_series(1, {orders} / {size}) AS n) AS s;
+INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at)
+SELECT feed_id, 'backfill', {size}, now()
+  FROM syncd.feed, generate_series(1, {orders} / {size} / 10) AS n;
+INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id, state, reason)
+SELECT feed_id, n::text, now() - n * interval '20 ms', 1 + (n - 1) / {size},
+       CASE WHEN n % 1000 = 0 THEN 'rejected' END, CASE WHEN n % 1000 = 0 THEN 'x' END
+  FROM syncd.feed, generate_series(1, {orders}) AS n;
+ANALYZE syncd.batch, syncd.ledger;
+"""
+EVENT = {
+    "event": "Purchase",
+    "email": "mila@example.com",
+    "orderid": "W-1042",
+    "timestamp": "2026-11-20T14:03:07+01:00",
+    "currency": "EUR",
+    "totalvalue": 25,
+    "firstname": "Mila",
+    "lastname": "Jansen",
+    "city": "Utrecht",
+    "country": "NL",
+    "products": [
+        {"id": f"MUG-{n}", "name": "Mug", "quantity": 2, "price": 12.5}
+        for n in range(3)
+    ],
+}
+
+
+def median_ms(action: Callable[[], object], times: int = 15) -> float:
+    """Run it again and again."""
+    taken = []
+    for _ in range(times):
+        begin = time.perf_counter()
+        action()
+        taken.append(time.perf_counter() - begin)
+    return statistics.median(taken) * 1000
+
+
+def look(server: Cluster, orders: int, size: int) -> None:
+    """Seed a ledger; print what the first look and those of a watch cost."""
+    name = f"batches_of_{size}"
+    server.sql(f"CREATE DATABASE {name}")
+    shop = Shop.open(server.dsn(name))
+    Started(shop)
+    shop.sql(SEED.format(orders=orders, size=size))
+    with TemporaryDirectory() as folder:
+        settings = load(shop.configure(Path(folder), "http://127.0.0.1:1/"), KEY)
+    connections = connect(settings, "benchmark")
+    observer = Observer(settings, connections)
+    observer.look()
+
+    def whole() -> None:
+        observer.forget()
+        observer.look()
+
+    print(
+        f"{orders:,} orders in batches of {size}: a whole look {median_ms(whole):.1f}"
+        f" ms, one of a watch {median_ms(observer.look):.1f} ms"
+    )
+    connections.close()
+
+
+def seal() -> None:
+    """Print what the fingerprint of an event of 22 fields costs."""
+    seal = Seal.of("key")
+    begin = time.perf_counter()
+    for n in range(10_000):
+        pack(seal.take(str(n), places(EVENT)))
+    micros = (time.perf_counter() - begin) / 10_000 * 1e6
+    print(f"a fingerprint: {micros:.0f} us of processor, at most 200 a second")
+
+
+def main() -> None:
+    """Measure."""
+    orders = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    seal()
+    with cluster() as server:
+        for size in (100, 1):
+            look(server, orders, size)
+
+
+if __name__ == "__main__":
+    main()
