@@ -2,6 +2,7 @@
 -- The two views are yours and stay, and with them the schema that they live in.
 
 DROP TABLE IF EXISTS
+    syncd.fingerprint,
     syncd.verification, syncd.departure, syncd.reconciliation, syncd.stream,
     syncd.backfill,
     syncd.attempt, syncd.ledger, syncd.batch, syncd.instance, syncd.endpoint,

@@ -158,8 +158,8 @@ def _nobody_serves(vitals: Vitals) -> Iterable[Reason]:
     if last is None:
         yield Reason(Severity.DOWN, "no daemon has served it yet", start)
     elif last.stopped_at is None:
-        what = f"the daemon (pid {last.pid}) is dead, and nothing is captured or sent"
-        yield Reason(Severity.DOWN, what, start)
+        what = f"the last daemon (pid {last.pid}) died, and nothing is captured or sent"
+        yield Reason(Severity.DOWN, what, f"see its log; {start}")
     elif vitals.marked_at is not None and vitals.marked_at >= last.started_at:
         ago = span(vitals.now - last.stopped_at)
         what = f"the daemon was stopped {ago} ago, and nothing is captured or sent"

@@ -280,7 +280,7 @@ def test_what_cannot_be_reached_or_read_is_named(
     """The place and the next step."""
     config = tmp_path / "syncd.toml"
     config.write_text(text)
-    done = syncd("status", "--config", config)
+    done = syncd("explain", "1", "--config", config)
     assert done.returncode == code
     assert words in done.stderr
 

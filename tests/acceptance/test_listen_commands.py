@@ -228,7 +228,7 @@ def test_faults_and_what_waits_are_shown(shop: Shop, syncd: Syncd) -> None:
     assert "syncd install --listen" in refused.stderr
     status = syncd("status", "--json")
     assert "cannot be read" in json.loads(status.stdout)["outbox"]
-    assert status.returncode == 1  # degraded: only the poll goes on
+    assert status.returncode == 2  # down: the last pass was refused
 
 
 def test_an_outbox_that_nobody_empties_is_noticed(

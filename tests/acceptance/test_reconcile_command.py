@@ -62,7 +62,8 @@ def test_the_account_is_a_sentence_and_its_exit_code_tells_of_missing_orders(
     told = json.loads(status.stdout)
     assert told["reconciled"] == {"asked": facts["sentence"]}
     assert told["unexplained"] == 0
-    assert "reconciled, asked" in syncd("status", "--config", config).stdout
+    told = syncd("status", "--config", config).stdout
+    assert "asked: 4 confirmed, 4 delivered, 0 unexplained" in told
 
 
 def test_an_unexplained_order_makes_the_feed_degraded(shop: Shop, config: Path) -> None:

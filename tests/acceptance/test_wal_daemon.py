@@ -170,7 +170,7 @@ def test_a_lost_slot_ends_the_daemon_with_one_clear_line(
     assert "the slot syncd_shop is gone: orders may be unheard of" in ended.stderr
     assert "syncd reconcile --from" in ended.stderr
     status = syncd("status", "--json", "--config", config)
-    assert status.returncode == 1
+    assert status.returncode == 2
     assert json.loads(status.stdout)["slot_lost"] == "there is none"
     again = install(shop, config, "--recreate-slot")
     assert "syncd reconcile --from" in again.stdout

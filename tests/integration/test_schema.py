@@ -167,6 +167,12 @@ PLANNED: dict[str, dict[str, object]] = {
     "next_due": {"feed": 1},
     "take_over": {"feed": 1, "dead": [1], "holds": False},
     "pulse": {"feed": 1},
+    "presence": {"feed": 1},
+    "place": {"feed": 1},
+    "lately": {"feed": 1, "since": "2100-01-01"},
+    "doubts": {"feed": 1},
+    "last_delivered": {"feed": 1, "last": 100},
+    "fingerprints": {"feed": 1, "last": 100},
     "unlocked_claimants": {"feed": 1},
     "rejected": {"feed": 1, "states": ["rejected"], "reason": "x", "limit": 10},
     "retry_rejected": {

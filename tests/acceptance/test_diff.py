@@ -1,0 +1,206 @@
+"""`syncd diff`: what a changed view would send, beside today's or what was sent."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import syncd
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+CANDIDATE = """
+CREATE VIEW syncd.purchases_new AS
+SELECT id AS order_key, 'W-' || id AS orderid, lower(email) AS email,
+       CASE WHEN id <> 2 THEN 'EUR' ELSE 'euro' END AS currency,
+       total AS totalvalue, 'NL' AS country, products #- '{{0,price}}' AS products
+  FROM orders WHERE id <> 3;
+GRANT SELECT ON syncd.purchases_new TO {role}
+"""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+    """A shop that has delivered five orders."""
+    path = shop.configure(tmp_path, sandbox.endpoint)
+    assert syncd("run", "--once", "--config", path).returncode == 0
+    shop.confirm(5)
+    assert syncd("run", "--once", "--config", path).returncode == 0
+    assert sandbox.book.totals.orderids == 5
+    return path
+
+
+def read(config: Path, *arguments: str, code: int = 1) -> dict[str, object]:
+    done = syncd("diff", "--json", "--config", config, *arguments)
+    assert done.returncode == code, done.stderr
+    facts: dict[str, object] = json.loads(done.stdout)
+    return facts
+
+
+def changes(facts: dict[str, object]) -> dict[str, list[str]]:
+    """List the differences of each order by its key."""
+    orders = facts["orders"]
+    assert isinstance(orders, list)
+    return {
+        order["order_key"]: [
+            f"{c['kind']} {c['field']} {c['product'] or ''}".strip()
+            for c in order["changes"]
+        ]
+        for order in orders
+    }
+
+
+def test_a_view_of_the_same_events_makes_no_difference(
+    shop: Shop, config: Path
+) -> None:
+    """Exit 0, also beside what was sent."""
+    same = "CREATE VIEW syncd.same AS SELECT * FROM syncd.purchases; "
+    shop.sql(f"{same} GRANT SELECT ON syncd.same TO {shop.role}")
+    for arguments in ((), ("--with", "syncd.same")):
+        facts = read(config, *arguments, code=0)
+        assert (facts["compared"], facts["different"]) == (5, 0)
+    said = syncd("diff", "--config", config).stdout
+    assert said == "5 orders compared with what was sent: no difference\n"
+
+
+def test_a_candidate_is_compared_field_by_field(shop: Shop, config: Path) -> None:
+    """What comes, goes, cannot be sent, and is gone."""
+    shop.sql(CANDIDATE.format(role=shop.role))
+    facts = read(config, "--with", "syncd.purchases_new")
+    differs = ["added country", "removed products.price MUG-1"]
+    assert changes(facts) == {
+        "5": differs,
+        "4": differs,
+        "3": [],
+        "2": [],
+        "1": differs,
+    }
+    assert (facts["gone"], facts["unsendable"]) == (["3"], ["2"])
+    assert facts["fields"] == [
+        {"field": "country", "kind": "added", "orders": 3},
+        {"field": "products.price", "kind": "removed", "orders": 3},
+    ]
+    assert read(config, "--with", "syncd.purchases_new", "--last", "1")["compared"] == 1
+    said = syncd("diff", "--with", "syncd.purchases_new", "--config", config).stdout
+    assert "5 differ, of which 1 cannot be sent, 1 are gone" in " ".join(said.split())
+    assert "order 5 and 2 like it: 4, 1" in said
+    assert "order 2 cannot be sent: currency is not three capital letters" in said
+
+
+def test_values_are_shown_on_purpose_only(shop: Shop, config: Path) -> None:
+    """In neither form; not in the ledger either."""
+    shop.sql("UPDATE orders SET email = 'secret@example.com'")
+    plain = syncd("diff", "--config", config)
+    document = syncd("diff", "--json", "--config", config)
+    assert "secret" not in plain.stdout + document.stdout
+    assert "email  now text of 18" in plain.stdout
+    shown = syncd("diff", "--show-values", "--config", config)
+    assert "now secret@example.com" in shown.stdout
+    kept = str(shop.rows("SELECT * FROM syncd.fingerprint"))
+    assert "email/" in kept
+    assert "mila" not in kept
+    assert "MUG" not in kept
+
+
+def test_what_was_sent_is_known_by_its_fingerprint(shop: Shop, config: Path) -> None:
+    """An order that was changed in the shop; then a view that was changed."""
+    shop.sql(
+        "UPDATE orders SET total = 7 WHERE id = 4; DELETE FROM orders WHERE id = 1"
+    )
+    facts = read(config)
+    assert changes(facts) == {"4": ["changed totalvalue"], "1": []}
+    assert (facts["gone"], facts["same_mapping"]) == (["1"], True)
+    assert "the shop's data has changed" in syncd("diff", "--config", config).stdout
+    shop.sql(
+        "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
+        "'W-' || id AS orderid, email, 'USD' AS currency, total AS totalvalue, "
+        "products FROM orders"
+    )
+    facts = read(config)
+    assert facts["same_mapping"] is False
+    assert facts["fields"] == [
+        {"field": "currency", "kind": "changed", "orders": 4},
+        {"field": "totalvalue", "kind": "changed", "orders": 1},
+    ]
+    assert "the view was changed since" in syncd("diff", "--config", config).stdout
+
+
+def test_a_rotated_key_leaves_nothing_to_compare(config: Path) -> None:
+    """It says so, and does not end as if nothing differed."""
+    done = syncd("diff", "--config", config, SYNCD_SQUEEZELY_API_KEY="rotated")
+    assert done.returncode == 1
+    assert "5 orders cannot be compared: the API key was another" in " ".join(
+        done.stdout.split()
+    )
+
+
+def test_backfilled_orders_leave_no_fingerprints(shop: Shop, config: Path) -> None:
+    """Of them the order's own fields are sent, and speed counts."""
+    shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() - interval '1 day')")
+    reset = ("watermark", "reset", "--yes", "--to", "2 days ago", "--config", config)
+    assert syncd(*reset).returncode == 0
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert shop.value("SELECT count(*) FROM syncd.fingerprint") == 5
+
+
+def test_a_row_that_breaks_the_candidate_is_named(shop: Shop, config: Path) -> None:
+    """Others are compared all the same."""
+    shop.sql(
+        "UPDATE orders SET email = 'x' WHERE id = 2; CREATE VIEW syncd.broken AS "
+        "SELECT id AS order_key, 'W-' || id AS orderid, products, "
+        "CASE WHEN email = 'x' THEN (1 / (id - 2))::text ELSE email END AS email "
+        f"FROM orders; GRANT SELECT ON syncd.broken TO {shop.role}"
+    )
+    facts = read(config, "--with", "syncd.broken")
+    assert facts["compared"] == 5
+    assert facts["unsendable"] == ["2"]
+    assert "22012" in str(facts["orders"])
+
+
+@pytest.mark.parametrize(
+    ("view", "code", "words"),
+    [
+        ("syncd.nowhere", 78, "the view syncd.nowhere is missing"),
+        ("orders", 78, "the view orders lacks the column order_key"),
+        ("syncd.closed", 77, "GRANT SELECT ON syncd.closed"),
+        ("syncd.odd", 78, "no fields of Squeezely's: shoesize"),
+        ("syncd.purchases; DROP TABLE orders", 64, "syncd.purchases_new"),
+    ],
+)
+def test_a_view_that_will_not_do_is_named(
+    shop: Shop, config: Path, view: str, code: int, words: str
+) -> None:
+    """With what to do about it."""
+    shop.sql(
+        "CREATE VIEW syncd.closed AS SELECT * FROM syncd.purchases; "
+        "CREATE VIEW syncd.odd AS SELECT *, 44 AS shoesize FROM syncd.purchases; "
+        f"GRANT SELECT ON syncd.odd TO {shop.role}"
+    )
+    done = syncd("diff", "--with", view, "--config", config)
+    assert done.returncode == code
+    assert words in done.stderr
+
+
+def test_only_the_newest_fingerprints_are_kept(shop: Shop, config: Path) -> None:
+    """A thousand of a feed; the oldest go first."""
+    shop.sql(
+        "INSERT INTO syncd.fingerprint SELECT feed_id, 'x' || n, "
+        "now() - interval '1 h' * n, '', '', '{}' "
+        "FROM syncd.feed, generate_series(1, 1200) AS n"
+    )
+    shop.confirm(2)
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert shop.value("SELECT count(*) FROM syncd.fingerprint") == 1000
+    kept = (
+        "SELECT count(*) FROM syncd.fingerprint WHERE order_key IN ('6', '7', 'x993')"
+    )
+    assert shop.value(kept) == 3

@@ -1,0 +1,276 @@
+"""`syncd status`: the verdict, the screen, the document, the line, the watch."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from command import syncd
+from postgres import cluster, wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "status.md"
+KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
+MARKED = "SELECT max(marked_at) IS NOT NULL FROM syncd.feed"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+    """A shop that was served once, and has delivered three orders."""
+    path = shop.configure(tmp_path, sandbox.endpoint)
+    assert syncd("run", "--once", "--config", path).returncode == 0
+    shop.confirm(3)
+    assert syncd("run", "--once", "--config", path).returncode == 0
+    return path
+
+
+def documented() -> dict[str, str]:
+    rows = re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", DOCUMENT.read_text(), re.MULTILINE)
+    return dict(rows)
+
+
+def is_time(value: object) -> bool:
+    return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+
+
+TYPES: Mapping[str, Callable[[object], bool]] = {
+    "text": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": lambda value: type(value) is int,
+    "number": lambda value: type(value) in {int, float},
+    "list": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+    "time": is_time,
+    "null": lambda value: value is None,
+}
+
+
+def test_the_document_describes_every_field_and_its_type(
+    shop: Shop, config: Path
+) -> None:
+    """In the order in which they come; also what lists and objects hold."""
+    shop.sql(
+        "INSERT INTO syncd.backfill (feed_id, lower_at, upper_at, reached_at) "
+        "VALUES (1, '2026-01-01', '2026-02-01', '2026-01-01')"
+    )
+    syncd("reconcile", "--config", config)
+    facts = json.loads(syncd("status", "--json", "--config", config).stdout)
+    types = documented()
+    assert list(facts) == list(types)
+    wrong = {
+        name: value
+        for name, value in facts.items()
+        if not any(TYPES[kind](value) for kind in types[name].split(" or "))
+    }
+    assert wrong == {}
+    text = DOCUMENT.read_text()
+    for part in ("reasons", "instances", "backfills"):
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| `{part}`"))
+        assert facts[part]
+        assert {name for name in facts[part][0] if f"`{name}`" not in row} == set()
+    (row,) = (line for line in text.splitlines() if line.startswith("| `identity`"))
+    assert {name for name in facts["identity"] if f"`{name}`" not in row} == set()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_the_screen_fits(config: Path, columns: int) -> None:
+    """Verdict first; no line too wide; at 80 columns within 24 lines; no colours."""
+    done = syncd("status", "--config", config, COLUMNS=str(columns))
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert lines[0].startswith("● shop is healthy")
+    assert max(map(len, lines)) <= columns
+    assert "3 delivered" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert columns < 80 or len(lines) <= 23
+
+
+def test_one_order_of_questions_for_every_reason(shop: Shop, config: Path) -> None:
+    """A broken view and a rejected order: each with its command, above the figures."""
+    shop.sql("INSERT INTO orders (confirmed_at, total) VALUES (now(), 'NaN')")
+    syncd("run", "--once", "--config", config)
+    shop.sql("ALTER VIEW syncd.purchases RENAME TO away")
+    done = syncd("status", "--config", config)
+    told = " ".join(done.stdout.split())
+    assert done.returncode == 1
+    places = [
+        told.index(words)
+        for words in (
+            "shop is degraded",
+            "the view syncd.purchases is missing → `syncd check`",
+            "1 order cannot be sent → `syncd rejected list`",
+            "how far behind",
+            "1 rejected",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_a_monitor_gets_one_line(shop: Shop, config: Path) -> None:
+    """OK, WARNING or CRITICAL as its plugins say them, with figures."""
+    done = syncd("status", "--check", "--config", config)
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1)
+    assert done.stdout.startswith("SYNCD OK - lag 0 s, 0 orders wait | lag=0s;600 ")
+    shop.sql("INSERT INTO orders (confirmed_at, total) VALUES (now(), 'NaN')")
+    syncd("run", "--once", "--config", config)
+    done = syncd("status", "--check", "--config", config)
+    assert done.returncode == 1
+    assert "SYNCD WARNING - 1 order cannot be sent | lag=0s;600" in done.stdout
+
+
+def test_a_database_that_does_not_answer_is_down(tmp_path: Path) -> None:
+    """On the screen, in the document, in the line; other commands end with 69."""
+    config = tmp_path / "syncd.toml"
+    config.write_text(
+        '[source]\ndsn = "host=/nowhere dbname=shop"\n[squeezely]\naccount = "A"'
+    )
+    done = syncd("status", "--config", config)
+    assert done.returncode == 2
+    assert "✖ shop is down" in done.stdout
+    done = syncd("status", "--json", "--config", config)
+    facts = json.loads(done.stdout)
+    assert done.returncode == 2
+    assert list(facts) == list(documented())[:4]
+    assert (facts["verdict"], facts["healthy"]) == ("down", False)
+    done = syncd("status", "--check", "--config", config)
+    assert done.returncode == 2
+    assert done.stdout.startswith("SYNCD CRITICAL - PostgreSQL at /nowhere/shop cannot")
+    assert syncd("explain", "1", "--config", config).returncode == 69
+
+
+def test_a_feed_that_was_never_started_is_unknown_to_a_monitor(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Exit 3 there, 78 elsewhere."""
+    config = shop.configure(tmp_path, "http://127.0.0.1:1/track")
+    done = syncd("status", "--check", "--config", config)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert done.stdout == "SYNCD UNKNOWN - feed 'shop' was never started\n"
+    assert syncd("status", "--json", "--config", config).returncode == 78
+    assert syncd("status", "--json", "--check", "--config", config).returncode == 64
+
+
+def test_a_daemon_that_died_or_was_stopped_makes_the_feed_down(
+    shop: Shop, config: Path
+) -> None:
+    """Told apart, and told of at once; while it lives the feed is healthy."""
+    daemon = shop.start(config)
+    wait_until(lambda: shop.value(MARKED), 30)
+    facts = json.loads(syncd("status", "--json", "--config", config).stdout)
+    assert facts["verdict"] == "healthy"
+    (living,) = facts["instances"]
+    assert (living["pid"], living["is_alive"]) == (daemon.pid, True)
+    daemon.kill()
+    daemon.wait()
+    alive = "SELECT NOT EXISTS (SELECT FROM pg_locks WHERE classid = 1937337955)"
+    wait_until(lambda: shop.value(alive))
+    done = syncd("status", "--config", config)
+    assert done.returncode == 2
+    assert f"the last daemon (pid {daemon.pid}) died" in done.stdout
+    shop.sql("UPDATE syncd.feed SET marked_at = now() - interval '1 h' WHERE mark > 0")
+    daemon = shop.start(config)
+    wait_until(
+        lambda: shop.value("SELECT now() - max(marked_at) < '1 min' FROM syncd.feed"),
+        30,
+    )
+    daemon.terminate()
+    daemon.wait(20)
+    done = syncd("status", "--config", config)
+    assert done.returncode == 2
+    assert "the daemon was stopped" in done.stdout
+
+
+def test_a_retrying_endpoint_is_no_fault_while_nothing_waits(
+    shop: Shop, sandbox: Sandbox, config: Path
+) -> None:
+    """Only sending could prove it well again; it is a notice."""
+    sandbox.fail("too-many-requests", times=1)
+    shop.confirm(1)
+    syncd("run", "--once", "--config", config)
+    waiting = json.loads(syncd("status", "--json", "--config", config).stdout)
+    assert (waiting["endpoint"], waiting["verdict"]) == ("retrying", "degraded")
+    shop.sql(
+        "UPDATE syncd.batch SET state = 'delivered', settled_at = now() "
+        "WHERE state = 'pending'"
+    )
+    done = syncd("status", "--config", config)
+    assert done.returncode == 0
+    assert "nothing waits" in done.stdout
+
+
+# Watch
+
+
+def watch(
+    config: Path, stdin: int | None = None, stdout: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "syncd", "status", "--watch", "0.3"]
+    environment = {**os.environ, **KEY, "TERM": "xterm", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [*command, "--config", str(config)],
+        text=True,
+        env=environment,
+        stdin=stdin,
+        stdout=stdout,
+    )
+
+
+def test_a_watch_goes_on_while_the_database_is_away(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A line each time where there is no terminal; Ctrl-C ends it with 0."""
+    with cluster() as server:
+        server.sql("CREATE DATABASE shop")
+        shop = Shop.open(server.dsn("shop"))
+        config = shop.configure(tmp_path, sandbox.endpoint)
+        syncd("run", "--once", "--config", config)
+        looking = watch(config)
+        assert looking.stdout
+        try:
+            assert " SYNCD OK - " in looking.stdout.readline()
+            server.stop("immediate")
+            said = next(line for line in looking.stdout if "CRITICAL" in line)
+            assert "cannot be reached" in said or "terminat" in said
+            server.start()
+            assert next(line for line in looking.stdout if " SYNCD OK - " in line)
+        finally:
+            looking.send_signal(signal.SIGINT)
+            looking.stdout.close()
+        assert looking.wait(20) == 0
+
+
+def test_a_watch_on_a_terminal_ends_with_q(config: Path) -> None:
+    """Drawn in place, with the courses of the last minutes."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    before = termios.tcgetattr(theirs)
+    looking = watch(config, stdin=theirs, stdout=theirs)
+    seen = b""
+    while "▁".encode() not in seen or b"waiting" not in seen:
+        seen += os.read(ours, 65_536)
+    assert b"shop is healthy" in seen
+    os.write(ours, b"q")
+    assert looking.wait(20) == 0
+    assert termios.tcgetattr(theirs) == before
+    os.close(theirs)
+    os.close(ours)

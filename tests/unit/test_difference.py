@@ -1,0 +1,113 @@
+"""What differs between two events, and between an event and a fingerprint."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncd.core.difference import (
+    Place,
+    Seal,
+    against_prints,
+    compare,
+    pack,
+    places,
+    unpack,
+)
+
+MUG = {"id": "MUG", "quantity": 2, "price": Decimal("12.50")}
+TEA = {"id": "TEA", "quantity": 1}
+EVENT = {"event": "Purchase", "email": "mila@example.com", "products": [MUG, TEA]}
+SEAL = Seal.of("secret")
+
+
+def told(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    changes = compare(places(before), places(after))
+    return [f"{c.kind} {c.place.field} {c.place.product}".strip() for c in changes]
+
+
+CASES = [
+    (EVENT, []),
+    (EVENT | {"email": "x@example.com"}, ["changed email"]),
+    (EVENT | {"country": "NL"}, ["added country"]),
+    ({"event": "Purchase", "products": [MUG, TEA]}, ["removed email"]),
+    (EVENT | {"products": [TEA, MUG]}, []),
+    (EVENT | {"products": [TEA]}, ["removed products MUG"]),
+    (EVENT | {"products": [MUG, TEA, {**TEA, "id": "X"}]}, ["added products X"]),
+    (
+        EVENT | {"products": [{**MUG, "price": 12}, TEA]},
+        ["changed products.price MUG"],
+    ),
+    (
+        EVENT | {"products": [{**MUG, "name": "Mug"}, TEA]},
+        ["added products.name MUG"],
+    ),
+    (EVENT | {"products": [MUG, TEA, TEA]}, ["added products TEA#2"]),
+    (EVENT | {"email": 7}, ["changed email"]),
+]
+
+
+@pytest.mark.parametrize(("after", "expected"), CASES)
+def test_events_are_compared_field_by_field(
+    after: dict[str, object], expected: list[str]
+) -> None:
+    """Products by id, whatever their order; a line that came or went is one change."""
+    assert told(EVENT, after) == expected
+
+
+@pytest.mark.parametrize(("after", "expected"), CASES)
+def test_a_fingerprint_tells_as_much_without_the_values(
+    after: dict[str, object], expected: list[str]
+) -> None:
+    """Only the product of a line that went is not known."""
+    sent = unpack(pack(SEAL.take("7", places(EVENT))))
+    changes = against_prints(SEAL, "7", sent, places(after))
+    found = [f"{c.kind} {c.place.field} {c.place.product}".strip() for c in changes]
+    gone = [
+        text.replace("removed products MUG", "removed products ?") for text in expected
+    ]
+    assert found == gone
+    assert all(change.before is None for change in changes)
+
+
+def test_a_change_carries_both_values() -> None:
+    """What was, and what is."""
+    (change,) = compare(places(EVENT), places(EVENT | {"email": "x@example.com"}))
+    assert (change.before, change.after) == ("mila@example.com", "x@example.com")
+
+
+@pytest.mark.parametrize(("one", "other"), [("12", 12), (Decimal(12), "12")])
+def test_a_number_is_no_text(one: object, other: object) -> None:
+    """Squeezely reads them differently."""
+    assert told({"custom_x": one}, {"custom_x": other}) == ["changed custom_x"]
+    sent = SEAL.take("7", {Place("custom_x"): one})
+    assert against_prints(SEAL, "7", sent, {Place("custom_x"): other})
+
+
+def test_a_fingerprint_gives_nothing_away() -> None:
+    """Without the key it cannot be made; equal values of two orders do not show."""
+    found = places(EVENT)
+    prints = [
+        set(pack(SEAL.take("7", found)).values()),
+        set(pack(SEAL.take("8", found)).values()),
+        set(pack(Seal.of("rotated").take("7", found)).values()),
+    ]
+    assert not any(one & other for one, other in combinations(prints, 2))
+    assert len({len(text) for one in prints for text in one}) == 1
+    assert "MUG" not in str(pack(SEAL.take("7", found)))
+    assert SEAL.key_id != Seal.of("rotated").key_id
+    assert SEAL.key_id == Seal.of("secret").key_id
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.text(), st.sampled_from(["", "0a1b2c3d", "ffffffff"])), st.text()
+    )
+)
+def test_what_is_packed_comes_out_again(prints: dict[tuple[str, str], str]) -> None:
+    """Whatever a custom field is called."""
+    taken = {Place(*place): text for place, text in prints.items()}
+    assert unpack(pack(taken)) == taken
