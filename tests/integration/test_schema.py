@@ -29,8 +29,8 @@ def feed_id(shop: Shop) -> int:
     shop.sql(
         f"""
 INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at)
-SELECT {feed.feed_id}, 'live', 'delivered', 100, now(), now()
-  FROM generate_series(1, 3000);
+SELECT {feed.feed_id}, 'live', 'delivered', 100, now(), now() - n * interval '1 min'
+  FROM generate_series(1, 3000) AS n;
 INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at)
 SELECT {feed.feed_id}, 'live', 100, now() FROM generate_series(1, 50);
 INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id, state, reason)
