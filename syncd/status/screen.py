@@ -83,6 +83,8 @@ def _reasons(health: Health) -> Iterable[RenderableType]:
         style = "dim" if reason.severity is Severity.NOTICE else ""
         mark = Text(f" {_MARKS[reason.severity]}", style=_STYLES[reason.severity])
         table.add_row(mark, said, style=style)
+    if (left := len(health.reasons) - _MOST_REASONS) > 0:
+        table.add_row("", f"and {left} more: --json", style="dim")
     yield table
 
 

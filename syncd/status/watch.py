@@ -14,7 +14,7 @@ from rich.live import Live
 
 from syncd.connections import Connections
 from syncd.core.health import Health, Reason, Severity, assess
-from syncd.errors import SyncdError
+from syncd.errors import DatabaseUnavailableError, SyncdError
 from syncd.status.document import check_line
 from syncd.status.facts import Facts, Observer
 from syncd.status.history import History
@@ -37,10 +37,14 @@ class Watch:
         self._connections = connections
         self._seconds = seconds
         self._history = History(seconds)
-        self._facts: Facts | None = None
+        self._seen: Facts | None = None
 
     def run(self, console: Console) -> None:
-        """Look and show until `q` or Ctrl-C."""
+        """Look and show until `q` or Ctrl-C.
+
+        Raises:
+            SyncdError: There is nothing to watch: no ledger, or a feed never started.
+        """
         try:
             if console.is_terminal:
                 self._run_live(console)
@@ -55,9 +59,10 @@ class Watch:
             _single_keys(),
         ):
             while True:
-                health, at = self._look()
+                health, facts = self._look()
+                at = facts.quick.pulse.now if facts else datetime.now(UTC)
                 screen = draw(
-                    self._feed, health, self._facts, at=at, history=self._history
+                    self._feed, health, self._seen, at=at, history=self._history
                 )
                 live.update(screen, refresh=True)
                 if _is_ended(self._seconds):
@@ -65,24 +70,28 @@ class Watch:
 
     def _run_plainly(self, console: Console) -> None:
         while True:
-            health, at = self._look()
-            is_read = health.severity is not Severity.DOWN or self._facts is not None
-            line = check_line(health, self._facts if is_read else None)
-            console.print(
-                f"{at:%Y-%m-%dT%H:%M:%SZ} {line}", markup=False, soft_wrap=True
-            )
+            health, facts = self._look()
+            said = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {check_line(health, facts)}"
+            console.print(said, markup=False, soft_wrap=True)
             time.sleep(self._seconds)
 
-    def _look(self) -> tuple[Health, datetime]:
-        """Look once; what was seen last stays on the screen when that fails."""
+    def _look(self) -> tuple[Health, Facts | None]:
+        """Look once; what was seen last is kept when that fails.
+
+        Raises:
+            SyncdError: At the first look: there is nothing to watch.
+        """
         try:
-            self._facts = self._observer.look()
+            facts = self._observer.look()
         except SyncdError as error:
+            if self._seen is None and not isinstance(error, DatabaseUnavailableError):
+                raise
             self._connections.close()
             self._observer.forget()
-            return unread(error), datetime.now(UTC)
-        self._history.add(self._facts)
-        return assess(self._facts.vitals()), self._facts.quick.pulse.now
+            return unread(error), None
+        self._seen = facts
+        self._history.add(facts)
+        return assess(facts.vitals()), facts
 
 
 @contextmanager

@@ -1,0 +1,193 @@
+"""The screen of `syncd status`, drawn from facts made by hand."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from syncd.config import Settings
+from syncd.core.health import Health, Member, Reason, Severity, assess
+from syncd.feed import Feed
+from syncd.pulse import Pulse, Reconciled
+from syncd.status.document import check_line
+from syncd.status.facts import Box, Facts, PastRange, Place, Quick, Slow, Stream
+from syncd.status.history import History, bars, condense
+from syncd.status.screen import draw
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+AGO = NOW - timedelta(minutes=5)
+SETTINGS = Settings.model_validate({"squeezely": {"account": "A"}})
+PULSE = Pulse(
+    watermark=AGO,
+    now=NOW,
+    endpoint="open",
+    endpoint_reason=None,
+    endpoint_since=AGO,
+    pending=0,
+    pending_backfill=0,
+    sending=0,
+    oldest_at=None,
+    rejected=0,
+    withdrawn=0,
+    held=0,
+    uncertain=0,
+)
+SLOW = Slow(
+    delivered=1_204,
+    adopted=3,
+    read_at=NOW,
+    reconciled=Reconciled(
+        {"hours": "between a and b: 4 confirmed, 4 delivered, 0 unexplained"}, 0, 9.0
+    ),
+    backfills=[],
+    source_fault=None,
+    form_proven=True,
+    outbox=None,
+    stream=None,
+)
+ALIVE = Member(3, "web1/boot/1", 4711, AGO, None, True)  # noqa: FBT003
+QUICK = Quick(
+    pulse=PULSE,
+    place=Place(NOW, NOW, 1, 77, 5, 77, 5, "shop"),
+    members=[ALIVE],
+    delivered_per_minute=12,
+    delivered_since=2,
+    last_delivered_at=NOW,
+    uncertain_attempts=0,
+    possible_repeats=0,
+    holders=None,
+)
+WELL = Facts(SETTINGS, Feed(1, AGO, AGO), QUICK, SLOW)
+TROUBLED = replace(
+    WELL,
+    quick=replace(
+        QUICK,
+        pulse=replace(
+            PULSE,
+            endpoint="held",
+            endpoint_reason="HTTP 401 Invalid credentials",
+            pending=12_000,
+            pending_backfill=4,
+            oldest_at=AGO,
+            rejected=7,
+            held=2,
+        ),
+        place=replace(QUICK.place, system_identifier=78),
+        holders=["pid 4711 billing since 2026-11-20 09:00:00+00"],
+        possible_repeats=1,
+        uncertain_attempts=2,
+    ),
+    slow=replace(
+        SLOW,
+        backfills=[PastRange(9, AGO - timedelta(days=2), AGO, AGO, 5, AGO, None)],
+        reconciled=Reconciled({}, 1, None),
+        source_fault="the view syncd.purchases is missing",
+        form_proven=False,
+        outbox=Box(None, 3, 4),
+        stream=Stream(None, "reserved", 5_000_000, None, AGO),
+    ),
+)
+
+
+def shown(facts: Facts | None, health: Health, width: int = 80, **more: object) -> str:
+    stream = StringIO()
+    history = more.get("history")
+    assert history is None or isinstance(history, History)
+    Console(file=stream, width=width, highlight=False).print(
+        draw("shop", health, facts, at=NOW, history=history)
+    )
+    return stream.getvalue()
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("facts", [WELL, TROUBLED])
+def test_no_line_is_wider_than_the_terminal(facts: Facts, width: int) -> None:
+    """The verdict comes first, whatever the width."""
+    history = History(2.0)
+    for _ in range(500):
+        history.add(facts)
+    health = assess(facts.vitals())
+    lines = shown(facts, health, width, history=history).splitlines()
+    assert max(map(len, lines)) <= width
+    assert f"shop is {health.verdict}" in lines[0]
+
+
+def test_all_that_is_wrong_is_told_with_its_command() -> None:
+    """Reasons first, then the figures that they come from."""
+    told = words(shown(TROUBLED, assess(TROUBLED.vitals()), 200))
+    for text in (
+        "▲ shop is degraded",
+        "nothing is sent: HTTP 401 Invalid credentials → mend it, then `syncd resume`",
+        "7 orders cannot be sent → `syncd rejected list`",
+        "lag 5 min, 12,000 orders",
+        "held by pid 4711 billing since 2026-11-20 09:00:00+00",
+        "7 rejected, 2 held as uncertain",
+        "1 possible repeat, 2 uncertain attempts",
+        "4 orders pending; #9 captured 100% of 2026-11-18 on",
+        "accounts none yet",
+        "poll, outbox 3 rows, 4 faults, slot reserved, keeps 5 MB, read by nobody",
+        "orders in cluster 78",
+    ):
+        assert text in told, told
+
+
+def test_many_reasons_leave_room_for_the_figures() -> None:
+    """The worst are shown; the document has them all."""
+    reasons = [Reason(Severity.DEGRADED, f"reason {n}") for n in range(9)]
+    told = shown(WELL, Health(reasons))
+    assert re.findall(r"reason (\d)", told) == [str(n) for n in range(6)]
+    assert "3 more" in told
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ([ALIVE], "web1, pid 4711, for 5 min, heartbeat 0 s ago"),
+        ([replace(ALIVE, is_alive=False)], "none; the last, web1 pid 4711: dead"),
+        (
+            [replace(ALIVE, is_alive=False, stopped_at=AGO)],
+            "none; the last, web1 pid 4711: ended 5 min ago",
+        ),
+    ],
+)
+def test_daemons_are_named(members: list[Member], text: str) -> None:
+    """With what became of the last, when none lives."""
+    facts = replace(WELL, quick=replace(QUICK, members=members))
+    assert text in words(shown(facts, Health([])))
+
+
+def test_a_slot_of_no_use_is_told() -> None:
+    """In place of its size."""
+    lost = Stream("there is none", None, None, None, None)
+    facts = replace(WELL, slow=replace(SLOW, stream=lost))
+    assert "slot of no use: there is none" in words(shown(facts, Health([])))
+
+
+def test_what_was_seen_last_is_marked_as_old() -> None:
+    """While the database is away; without anything seen, only the verdict."""
+    old = replace(WELL, quick=replace(QUICK, pulse=replace(PULSE, now=AGO)))
+    down = Health([Reason(Severity.DOWN, "cannot be reached", "start it")])
+    assert "as seen last at" in shown(old, down)
+    assert words(shown(None, down)).endswith("✖ cannot be reached → start it")
+
+
+def test_a_reason_cannot_spoil_the_monitors_line() -> None:
+    """The bar divides text and figures."""
+    line = check_line(Health([Reason(Severity.DOWN, "a|b")]), None)
+    assert line == "SYNCD CRITICAL - a/b"
+
+
+def test_a_course_is_as_wide_as_there_is_room() -> None:
+    """Each bar the highest of its share, so that no peak is lost."""
+    assert condense([1, 2, 3], 5) == [1, 2, 3]
+    assert condense([0, 9, 0, 0, 1, 0, 0, 0], 4) == [9, 0, 1, 0]
+    assert bars([0, 4, 8]) == "▁▅█"
+    assert bars([0, 0]) == "▁▁"
+    assert bars([]) == ""
