@@ -48,8 +48,9 @@ def cli() -> None:
     To look:     syncd demo
 
     \b
-    Exit codes: 0 done, 1 not as asked, 64 usage, 69 unreachable, 70 a bug,
-                75 something is left, 77 no permission, 78 configuration
+    Exit codes: 0 done, 1 not as asked, 2 down (status), 64 usage,
+                69 unreachable, 70 a bug, 75 something is left,
+                77 no permission, 78 configuration
     """  # noqa: D301  # click's mark for "do not rewrap"
 
 
