@@ -7,10 +7,12 @@ never from the command line.
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -30,14 +32,15 @@ from pydantic_core import ErrorDetails
 
 from syncd.database import dsn_fault
 from syncd.errors import ConfigError
+from syncd.secret import place_of, read_secret
 
 DEFAULT_PATH = Path("/etc/syncd/syncd.toml")
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DSNS = {
-    "source.dsn": "source_dsn",
-    "source.primary_dsn": "primary_dsn",
-    "state.dsn": "state_dsn",
+    "source_dsn": "source.dsn",
+    "primary_dsn": "source.primary_dsn",
+    "state_dsn": "state.dsn",
 }
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -181,100 +184,160 @@ class Settings(_Section):
     api_key: SecretStr = SecretStr("")
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a configuration: in one line, with what to do next."""
+
+    kind: Literal["unreadable", "unknown", "invalid", "secret"]
+    message: str
+    hint: str
+
+
 def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     """Read the configuration and its secrets.
 
     Raises:
         ConfigError: It names every fault, one a line.
     """
+    settings, faults = survey(path, environment)
+    if settings is None or faults:
+        lines = [f"{path}: {fault.message}" for fault in faults]
+        raise ConfigError("\n".join(lines), faults[0].hint)
+    return settings
+
+
+def survey(
+    path: Path, environment: Mapping[str, str] | None = None
+) -> tuple[Settings | None, list[Fault]]:
+    """Read a configuration as far as it can be read.
+
+    Returns:
+        What is good of it, with defaults in the place of what is not (None when too
+        little is left), and every fault.
+    """
     environment = os.environ if environment is None else environment
     try:
-        text = path.read_text(encoding="utf-8")
-        settings = Settings.model_validate(tomllib.loads(text))
+        written = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror})",
-            "Write one with `syncd init`, or name yours with --config.",
-        ) from error
+        hint = "Write one with `syncd init`, or name yours with --config."
+        message = f"cannot be read ({error.strerror})"
+        return None, [Fault("unreadable", message, hint)]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", "Mend the TOML at that place.") from error
+        return None, [Fault("unreadable", str(error), "Mend the TOML at that place.")]
+    settings, faults = _settings_of(written)
+    if settings is None:
+        return None, faults
+    settings, missing = _with_secrets(settings, environment)
+    return settings, faults + missing
+
+
+def _settings_of(written: dict[str, object]) -> tuple[Settings | None, list[Fault]]:
+    """Validate; what is faulty is left out, and the rest validated again."""
+    try:
+        return Settings.model_validate(written), []
     except ValidationError as error:
-        raise ConfigError(_faults(path, error), "Mend these settings.") from error
-    return _with_secrets(path, settings, environment)
+        details = error.errors()
+    for detail in details:
+        _leave_out(written, detail["loc"])
+    faults = [_fault(detail) for detail in details]
+    try:
+        return Settings.model_validate(written), faults
+    except ValidationError:
+        return None, faults
 
 
-def _faults(path: Path, error: ValidationError) -> str:
-    return "\n".join(f"{path}: {_fault(detail)}" for detail in error.errors())
+def _leave_out(written: dict[str, object], place: tuple[int | str, ...]) -> None:
+    section: object = written
+    for part in place[:-1]:
+        section = cast("dict[str, object]", section).get(str(part))
+    if place and isinstance(section, dict):
+        cast("dict[str, object]", section).pop(str(place[-1]), None)
 
 
-def _fault(detail: ErrorDetails) -> str:
+def _fault(detail: ErrorDetails) -> Fault:
     where = ".".join(str(part) for part in detail["loc"]) or "the file"
+    hint = "Mend these settings."
     if detail["type"] == "extra_forbidden":
-        return f"{where} is no setting (see `syncd init` for all of them)"
+        return Fault("unknown", f"{where} is no setting{_nearest(where)}", hint)
     if detail["type"] == "missing":
-        return f"{where} is missing"
+        return Fault("invalid", f"{where} is missing", hint)
     message = detail["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}"
+    return Fault("invalid", f"{where}: {message}", hint)
+
+
+def _nearest(where: str) -> str:
+    """Name the setting that was probably meant, or where all of them are."""
+    names = list(_names())
+    near = get_close_matches(where, names, n=1)
+    last = where.rpartition(".")[2]
+    near = near or [name for name in names if name.rpartition(".")[2] == last]
+    if near:
+        return f"; do you mean {near[0]}?"
+    return " (see `syncd init` for all of them)"
+
+
+def _names() -> Iterator[str]:
+    """Name every setting and section that a file may hold, dotted."""
+    for name, field in Settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, _Section):
+            yield name
+            yield from (f"{name}.{each}" for each in kind.model_fields)
+        elif kind is not SecretStr:
+            yield name
+
+
+def secret_files(
+    settings: Settings, environment: Mapping[str, str]
+) -> Mapping[str, Path | None]:
+    """Find the file of each secret, by the secret's name; None: there is none."""
+    source = settings.source
+    files = {
+        "source_dsn": source.dsn_file,
+        "primary_dsn": source.primary_dsn_file,
+        "state_dsn": settings.state.dsn_file,
+        "squeezely_api_key": settings.squeezely.api_key_file,
+    }
+    return {name: place_of(name, file, environment) for name, file in files.items()}
 
 
 def _with_secrets(
-    path: Path, settings: Settings, environment: Mapping[str, str]
-) -> Settings:
-    source, state = settings.source, settings.state
-    secrets = {
-        name: _secret(name, file, environment) or written or ""
-        for name, file, written in (
-            ("source_dsn", source.dsn_file, source.dsn),
-            ("primary_dsn", source.primary_dsn_file, source.primary_dsn),
-            ("state_dsn", state.dsn_file, state.dsn),
-            ("squeezely_api_key", settings.squeezely.api_key_file, None),
-        )
+    settings: Settings, environment: Mapping[str, str]
+) -> tuple[Settings, list[Fault]]:
+    written = {
+        "source_dsn": settings.source.dsn,
+        "primary_dsn": settings.source.primary_dsn,
+        "state_dsn": settings.state.dsn,
     }
-    if faults := _secret_faults(secrets):
-        raise ConfigError(
-            "\n".join(f"{path}: {fault}" for fault in faults),
-            "A secret comes from a systemd credential, a file, or the environment.",
-        )
+    secrets, faults = {}, []
+    for name, file in secret_files(settings, environment).items():
+        given, fault = environment.get(f"SYNCD_{name.upper()}"), None
+        if file is not None:
+            given, fault = read_secret(file)
+        secrets[name] = given or written.get(name) or ""
+        fault = fault or _secret_fault(name, secrets[name])
+        faults += [fault] if fault else []
     secrets["api_key"] = secrets.pop("squeezely_api_key")
-    return settings.model_copy(
-        update={name: SecretStr(value) for name, value in secrets.items()}
+    found = {name: SecretStr(value) for name, value in secrets.items()}
+    hint = (
+        "A secret comes from a systemd credential, from the environment, or from a "
+        "text file that syncd's user may read, and nobody else."
     )
-
-
-def _secret_faults(secrets: Mapping[str, str]) -> list[str]:
-    faults = []
-    if not secrets["source_dsn"]:
-        faults.append("source.dsn is missing")
-    faults += [
-        f"{place} {fault}"
-        for place, name in _DSNS.items()
-        if secrets[name] and (fault := dsn_fault(secrets[name]))
+    return settings.model_copy(update=found), [
+        Fault("secret", fault, hint) for fault in faults
     ]
-    key = secrets["squeezely_api_key"]
-    if not key:
-        faults.append("squeezely.api_key_file is missing")
-    elif not key.isascii() or not key.isprintable():
-        faults.append("the API key holds characters that no HTTP header may have")
-    return faults
 
 
-def _secret(name: str, file: Path | None, environment: Mapping[str, str]) -> str | None:
-    """Read a secret: the credential `source-dsn`, a file, or SYNCD_SOURCE_DSN."""
-    folder = environment.get("CREDENTIALS_DIRECTORY")
-    credential = Path(folder) / name.replace("_", "-") if folder else None
-    if credential is not None and credential.exists():
-        return _read_secret(credential)
-    if file is not None:
-        return _read_secret(file)
-    return environment.get(f"SYNCD_{name.upper()}")
-
-
-def _read_secret(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "not a text"
-        raise ConfigError(
-            f"{file}: cannot be read ({cause})",
-            "Make it a text file that syncd's user may read, and nobody else.",
-        ) from error
+def _secret_fault(name: str, value: str) -> str | None:
+    """Tell what is wrong with a secret, without quoting it."""
+    if name != "squeezely_api_key":
+        place = _DSNS[name]
+        if not value:
+            return f"{place} is missing" if name == "source_dsn" else None
+        fault = dsn_fault(value)
+        return f"{place} {fault}" if fault else None
+    if not value:
+        return "squeezely.api_key_file is missing"
+    if not value.isascii() or not value.isprintable():
+        return "the API key holds characters that no HTTP header may have"
+    return None
