@@ -45,6 +45,11 @@ _DSNS = {
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host is this machine."""
+    return host in _LOOPBACK
+
+
 def _duration(value: object) -> object:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", str(value).strip())
     if not found:
@@ -139,7 +144,7 @@ class SqueezelySettings(_Section):
     @model_validator(mode="after")
     def _endpoint_is_safe(self) -> "SqueezelySettings":
         url = urlsplit(self.endpoint)
-        local = url.hostname in _LOOPBACK
+        local = is_loopback(url.hostname)
         if url.scheme == "https" and url.hostname:
             return self
         if url.scheme == "http" and url.hostname and (local or self.allow_http):
@@ -184,11 +189,14 @@ class Settings(_Section):
     api_key: SecretStr = SecretStr("")
 
 
+FaultKind = Literal["unreadable", "unknown", "invalid", "secret"]
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What is wrong with a configuration: in one line, with what to do next."""
 
-    kind: Literal["unreadable", "unknown", "invalid", "secret"]
+    kind: FaultKind
     message: str
     hint: str
 

@@ -7,6 +7,7 @@ Drivers' errors are translated here, once; psycopg's connections are used in
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import LiteralString, cast
@@ -45,6 +46,7 @@ _SESSION = {
     "jit": "off",
     "DateStyle": "ISO",  # times that go from one database to the other as text
 }
+_LOCAL = frozenset({"", "localhost", "::1"})
 _UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError)
 _LOGIN_REFUSED = re.compile(
     r"password authentication failed|no password supplied|does not exist|"
@@ -66,6 +68,31 @@ def describe(dsn: str) -> str:
     """Name host and database of a connection string, without its secrets."""
     parts = conninfo_to_dict(dsn)
     return f"{parts.get('host') or 'the local socket'}/{parts.get('dbname') or ''}"
+
+
+def holds_password(dsn: str) -> bool:
+    """Tell whether a password stands in a connection string; in a wrong one: no."""
+    return dsn_fault(dsn) is None and bool(conninfo_to_dict(dsn).get("password"))
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a connection, as libpq sees it.
+
+    Attributes:
+        host: A name, an address, or the folder of a local socket.
+        pid: Of the server's process; a pooler gives another number.
+        sslmode: How far TLS is asked for and verified.
+    """
+
+    host: str
+    pid: int
+    sslmode: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether no network lies between."""
+        return self.host.startswith(("/", "@", "127.")) or self.host in _LOCAL
 
 
 @cache
@@ -162,6 +189,13 @@ class Database:
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             with connection.transaction():
                 yield
+
+    def peer(self) -> Peer:
+        """Tell who is at the other end."""
+        with self.translated():
+            info = self._open().info
+            sslmode = info.get_parameters().get("sslmode", "prefer")
+            return Peer(info.host, info.backend_pid, sslmode)
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""

@@ -51,6 +51,11 @@ class Memory:
         place = directory or (Path(given) if given else None)
         return cls(place, feed) if place else None
 
+    @property
+    def place(self) -> Path:
+        """The directory that it lies in."""
+        return self._path.parent
+
     def read(self) -> Mark | None:
         """Read the last mark; None before the first.
 

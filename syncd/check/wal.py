@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from syncd.capture.guard import danger, unheard_since
-from syncd.capture.publication import AGAIN, Publication
+from syncd.capture.publication import Publication
 from syncd.capture.slot import Progress, Server, Slot, Slots
 from syncd.capture.stream import stream_of
 from syncd.check.finding import Finding
@@ -30,7 +30,8 @@ def wal_findings(settings: Settings, connections: Connections) -> Iterator[Findi
         reached, unheard_since(reached, started_at, settings.source.lookback)
     )
     stream_of(settings).try_login()
-    yield Finding("ok", "slot", f"{slots.name} is there, {slot.wal_status}")
+    message = f"{slots.name} is there, {slot.wal_status}, keeps {slot.retained} bytes"
+    yield Finding("slot.reserved", "slot", f"{message} of WAL")
     yield from _slot(server, slot)
     yield from _publication(Publication(connections.source, settings.feed))
 
@@ -39,56 +40,38 @@ def look_at_leftover_slot(source: Database, feed: str) -> Iterator[Finding]:
     """Look for a slot that keeps WAL which nobody reads any more."""
     slot = Slots(source, feed).find()
     if slot and slot.is_here:
-        yield Finding(
-            "warning",
-            "slot",
-            f'it keeps {slot.retained} bytes of WAL, but capture is not "wal": nobody '
-            "reads them",
-            "syncd uninstall --wal, or set source.capture.",
-        )
+        message = f"it keeps {slot.retained} bytes of WAL"
+        message += ', but capture is not "wal": nobody reads them'
+        yield Finding("slot.abandoned", "slot", message)
 
 
 def _slot(server: Server, slot: Slot) -> Iterator[Finding]:
     if reason := danger(server, slot):
-        yield Finding(
-            "warning", "slot", reason, "See why syncd lags, or raise the limit."
-        )
+        yield Finding("slot.endangered", "slot", reason)
     if slot.active_pid is None:
-        yield Finding(
-            "warning",
-            "slot",
-            f"nobody reads it; it keeps {slot.retained} bytes of WAL",
-            "Start `syncd run`; or take it out: `syncd uninstall --wal`.",
-        )
+        message = f"nobody reads it; it keeps {slot.retained} bytes of WAL"
+        yield Finding("slot.unread", "slot", message)
     if server.idle_seconds:
-        yield Finding(
-            "warning",
-            "slot",
-            f"PostgreSQL drops it after {server.idle_seconds} s without syncd",
-            "ALTER SYSTEM SET idle_replication_slot_timeout = 0;",
-        )
+        message = f"PostgreSQL drops it after {server.idle_seconds} s without syncd"
+        yield Finding("slot.dropped_when_idle", "slot", message)
     if server.has_failover and not slot.failover:
-        yield Finding(
-            "warning",
-            "slot",
-            "it does not follow a failover to a standby",
-            "Run `syncd install --wal … --recreate-slot`, then `syncd reconcile`.",
-        )
+        message = "it does not follow a failover to a standby"
+        yield Finding("slot.stays_behind", "slot", message)
 
 
 def _publication(publication: Publication) -> Iterator[Finding]:
     tables = [table for table, _ in publication.tables()]
     for harm in publication.harms():
-        yield Finding("error", "publication", harm.reason, harm.cure)
+        yield Finding("publication.harmful", "publication", harm.reason, harm.cure)
     for table in tables:
         if not table.key:
             message = (
                 f"{table.title} is published, but syncd does not know its key column"
             )
-            yield Finding("warning", "publication", message, AGAIN)
+            yield Finding("publication.keyless", "publication", message)
         elif table.is_whole:
             message = f"{table.title}: whole rows travel, not only the key"
-            yield Finding("warning", "publication", message)
+            yield Finding("publication.whole", "publication", message)
         else:
             message = f"{table.title}, key column {table.key}"
-            yield Finding("ok", "publication", message)
+            yield Finding("publication.followed", "publication", message)

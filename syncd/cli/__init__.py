@@ -6,8 +6,9 @@ import click
 
 from syncd import __version__
 from syncd.cli.aside import rejected, uncertain
+from syncd.cli.checking import check
 from syncd.cli.comparing import diff
-from syncd.cli.looking import check, explain, preview
+from syncd.cli.looking import explain, preview
 from syncd.cli.orders import watermark
 from syncd.cli.reconciling import reconcile
 from syncd.cli.running import accept_copy, resume, run, sandbox

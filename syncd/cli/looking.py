@@ -1,11 +1,10 @@
-"""Looking: what is wrong, what would be sent, what became of it."""
+"""Looking: what would be sent, what became of it."""
 
 import json
 from dataclasses import asdict
 
 import click
 
-from syncd.check.check import as_json, run_checks
 from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
@@ -15,25 +14,6 @@ from syncd.delivery.squeezely import encode
 from syncd.errors import ExitCode, OrderUnknownError
 from syncd.feed import Feeds
 from syncd.story import read_story
-
-
-@click.command()
-@configured
-@as_json_option
-def check(settings: Settings, *, as_text: bool) -> None:
-    """Look at database, views, plans and sample orders; say what to do next."""
-    with connected(settings) as connections:
-        findings = run_checks(settings, connections)
-    if as_text:
-        click.echo(json.dumps(as_json(findings), indent=2))
-    else:
-        for finding in findings:
-            mark = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
-            click.echo(f"{mark[finding.severity]} {finding.subject}: {finding.message}")
-            if finding.next_step:
-                click.echo(f"        -> {finding.next_step}")
-    if any(finding.severity == "error" for finding in findings):
-        raise click.exceptions.Exit(ExitCode.CONFIG)
 
 
 @click.command()

@@ -15,20 +15,23 @@ from syncd.connections import Connections, connect
 P = ParamSpec("P")
 
 
+config_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_PATH,
+    envvar="SYNCD_CONFIG",
+    show_default=True,
+    help="The configuration file.",
+)
+
+
 def configured(
     command: Callable[Concatenate[Settings, P], None],
 ) -> Callable[P, None]:
     """Give a command the option --config, and the configuration that it names."""
 
-    @click.option(
-        "--config",
-        "path",
-        type=click.Path(path_type=Path),
-        default=DEFAULT_PATH,
-        envvar="SYNCD_CONFIG",
-        show_default=True,
-        help="The configuration file.",
-    )
+    @config_option
     @wraps(command)
     def with_settings(path: Path, *args: P.args, **kwargs: P.kwargs) -> None:
         command(load(path), *args, **kwargs)

@@ -106,6 +106,17 @@ class Squeezely:
         self._session.close()
 
 
+def proxy_of(endpoint: str) -> str | None:
+    """Tell which proxy the environment names for the endpoint; None for none."""
+    proxies = requests.utils.get_environ_proxies(endpoint)
+    return requests.utils.select_proxy(endpoint, proxies)
+
+
+def authorities(settings: Settings) -> str:
+    """Name the file with those whose certificates are trusted."""
+    return str(settings.squeezely.ca_file or requests.utils.DEFAULT_CA_BUNDLE_PATH)
+
+
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 

@@ -244,7 +244,7 @@ account = "SQ"
 rate = "fast"
 """
     )
-    done = syncd("check", "--config", config)
+    done = syncd("status", "--config", config)
     assert done.returncode == 78
     for place in (
         "source.dsn",
@@ -259,7 +259,7 @@ rate = "fast"
         '[source]\ndsn = ""\n[squeezely]\naccount = "SQ"\n'
         'endpoint = "http://shop.example.com/track"\n'
     )
-    assert "https://" in syncd("check", "--config", config).stderr
+    assert "https://" in syncd("status", "--config", config).stderr
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import pytest
 from ledgers import Started
 from shop import Shop
 
+from syncd.check import server
 from syncd.check.check import run_checks
 from syncd.check.finding import Finding
 from syncd.check.lateness import skew
-from syncd.config import load
 
 pytestmark = pytest.mark.db
 
@@ -29,8 +29,7 @@ def find(feed: Started, folder: Path, subject: str) -> list[Finding]:
     config = feed.shop.configure(
         folder, "http://localhost:1/v1/track", {"lookback": "5m"}
     )
-    settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "x"})
-    found = run_checks(settings, feed.connections)
+    found = run_checks(config, {"SYNCD_SQUEEZELY_API_KEY": "x"})
     return [finding for finding in found if finding.subject == subject]
 
 
@@ -116,15 +115,14 @@ def test_times_that_no_clock_shows_are_counted(feed: Started, tmp_path: Path) ->
 def test_clocks_that_disagree_are_named(
     feed: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
-    """The database's against the host's; equal ones need no line."""
-    assert find(feed, tmp_path, "clocks") == []
-    clock = type(feed.source).clock
-    monkeypatch.setattr(
-        type(feed.source), "clock", lambda s: clock(s) + timedelta(seconds=seconds)
-    )
-    (finding,) = find(feed, tmp_path, "clocks")
+    """The database's against the host's."""
+    subject = "clock of the order database"
+    assert find(feed, tmp_path, subject)[0].code == "clock.agrees"
+    monkeypatch.setattr(server, "skew", lambda _ask: timedelta(seconds=seconds))
+    (finding,) = find(feed, tmp_path, subject)
     way = "ahead of" if seconds > 0 else "behind"
-    assert finding.message == f"the order database's is 40 s {way} this host's"
+    assert (finding.code, finding.severity) == ("clock.differs", "warning")
+    assert finding.message == f"the server's is 40 s {way} this host's"
 
 
 def test_a_slow_answer_is_no_skew() -> None:

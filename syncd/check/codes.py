@@ -1,0 +1,48 @@
+"""The catalogue of findings, `codes.toml`: each code with its gravity and meaning.
+
+A code never changes its meaning. `docs/check.md` is held against this list by a test.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal
+
+SECTIONS = (
+    "Configuration",
+    "Order database",
+    "Views and orders",
+    "Capture",
+    "Ledger",
+    "Squeezely",
+)
+"""As they are shown."""
+
+Severity = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A kind of finding.
+
+    Attributes:
+        section: One of `SECTIONS`.
+        meaning: For the documentation.
+        step: What to do next, where the finding itself does not say it better.
+        outage: Whether something did not answer, so that waiting may mend it.
+    """
+
+    section: str
+    severity: Severity
+    meaning: str
+    step: str = ""
+    outage: bool = False
+
+
+def _read() -> Mapping[str, Code]:
+    text = (files("syncd.check") / "codes.toml").read_text(encoding="utf-8")
+    return {name: Code(**values) for name, values in tomllib.loads(text).items()}
+
+
+CODES = _read()

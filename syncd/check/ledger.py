@@ -1,0 +1,37 @@
+"""What `syncd check` finds about the ledger, and what it knows of the account."""
+
+from collections.abc import Iterator
+
+from syncd.check.finding import Finding
+from syncd.config import Settings
+from syncd.connections import Connections
+from syncd.database import Database
+from syncd.delivery.verification import is_proven, known
+from syncd.feed import SCHEMA_VERSION, Feeds
+
+
+def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Finding]:
+    """Look whether the ledger is there, of this version, and made for these orders.
+
+    Raises:
+        SyncdError: It is not.
+    """
+    feeds = Feeds(connections, settings.feed)
+    feeds.check_schema()
+    feed = feeds.find()
+    state = f"started {feed.started_at:%Y-%m-%d %H:%M}" if feed else "not started yet"
+    message = f"installed, schema {SCHEMA_VERSION}; feed {settings.feed!r} {state}"
+    yield Finding("ledger.there", "ledger", message)
+
+
+def look_at_account(settings: Settings, ledger: Database) -> Iterator[Finding]:
+    """Tell whether the account is known to take what is sent."""
+    squeezely = settings.squeezely
+    message = f"{squeezely.account} at {squeezely.endpoint}"
+    yield Finding("account.named", "account", message)
+    if is_proven(settings, known(ledger, settings)):
+        message = "test purchases were taken in this form"
+        yield Finding("account.proven", "account", message)
+    else:
+        message = "that it takes events in this form and number is not proven"
+        yield Finding("account.unproven", "account", message)

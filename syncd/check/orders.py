@@ -1,0 +1,175 @@
+"""What `syncd check` finds in the newest orders: what would become of them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+
+from syncd.check.finding import Finding
+from syncd.check.role import listed
+from syncd.check.server import SKEW
+from syncd.check.views import SAMPLE_SPAN
+from syncd.config import Settings
+from syncd.core.purchase import NotReady, Purchase, render
+from syncd.database import named
+from syncd.delivery.rendering import rules_of
+from syncd.errors import UnreadableRowError
+from syncd.source import Source
+
+SAMPLE_ORDERS = 100
+
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The orders confirmed last.
+
+    Attributes:
+        times: When each was confirmed, newest first.
+        rows: Of the view purchases; some may have none.
+        broken: Those over whose data the view fails, with the SQLSTATE.
+    """
+
+    now: datetime
+    times: Mapping[str, datetime]
+    rows: Mapping[str, Row]
+    broken: Mapping[str, str]
+
+
+def look_at_orders(settings: Settings, source: Source) -> Iterator[Finding]:
+    """Render the newest orders as delivery would, and count what is odd of them."""
+    sample = _take(source)
+    if not sample.times:
+        yield Finding("orders.none", "orders", "none confirmed in the last 30 days")
+        return
+    found = [
+        *_broken(sample),
+        *_rowless(sample),
+        *_multiplied(source, sample),
+        *_unfit(settings, sample),
+    ]
+    yield from found
+    yield from _numbers(sample.rows)
+    yield from _future(sample)
+    yield from _kinds(settings, sample.rows)
+    if not found:
+        message = f"the last {len(sample.times)} can all be sent"
+        yield Finding("orders.fit", "orders", message)
+
+
+def look_at_times(source: Source) -> Iterator[Finding]:
+    """Count the orders that have no time."""
+    if orders := source.timeless():
+        message = f"{orders} orders have infinity or a time that no clock shows"
+        yield Finding("orders.timeless", "confirmed_at", f"{message}: never sent")
+
+
+def _take(source: Source) -> Sample:
+    now = source.clock()
+    times = dict(source.sample(now - SAMPLE_SPAN, SAMPLE_ORDERS))
+    try:
+        return Sample(now, times, source.read(list(times)), {})
+    except UnreadableRowError:
+        pass
+    rows: dict[str, Row] = {}
+    broken: dict[str, str] = {}
+    for key in times:
+        try:
+            rows |= source.read([key])
+        except UnreadableRowError as error:
+            broken[key] = error.sqlstate
+    return Sample(now, times, rows, broken)
+
+
+def _broken(sample: Sample) -> Iterator[Finding]:
+    if sample.broken:
+        key, state = next(iter(sample.broken.items()))
+        message = (
+            f"{_share(sample.broken, sample)} fail with SQLSTATE {state}, as {key}"
+        )
+        yield Finding("orders.unreadable", "orders", message)
+
+
+def _rowless(sample: Sample) -> Iterator[Finding]:
+    absent = [
+        k for k in sample.times if k not in sample.rows and k not in sample.broken
+    ]
+    if absent:
+        message = f"{_share(absent, sample)} have no row in purchases, as {absent[0]}"
+        yield Finding("orders.rowless", "orders", message)
+
+
+def _multiplied(source: Source, sample: Sample) -> Iterator[Finding]:
+    if sample.broken:
+        return
+    statement = named("repeated_rows", **source.views.names())
+    rows = source.database.all(statement, keys=list(sample.times))
+    if rows:
+        key, count = rows[0]
+        message = f"{_share(rows, sample)} have several rows: {key} has {count}"
+        yield Finding("orders.multiplied", "orders", message)
+
+
+def _unfit(settings: Settings, sample: Sample) -> Iterator[Finding]:
+    """Group the orders that cannot be sent by their reason."""
+    rules = rules_of(settings)
+    reasons: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for key, row in sample.rows.items():
+        made = render(row, sample.times[key], rules, sample.now)
+        if not isinstance(made, Purchase):
+            is_early = isinstance(made, NotReady)
+            code = "orders.incomplete" if is_early else "orders.unfit"
+            reasons[code, made.reason].append(key)
+    for (code, reason), keys in reasons.items():
+        message = f"{_share(keys, sample)}: {reason}, as {keys[0]}"
+        step = f"syncd preview {keys[0]}"
+        yield Finding(code, "orders", message, step)
+
+
+def _numbers(rows: Mapping[str, Row]) -> Iterator[Finding]:
+    numbers = Counter(str(r["orderid"]) for r in rows.values() if r.get("orderid"))
+    same = [number for number, count in numbers.items() if count > 1]
+    if same:
+        message = f"several share one orderid: {listed(same)}"
+        yield Finding("orders.same_number", "orders", message)
+
+
+def _future(sample: Sample) -> Iterator[Finding]:
+    ahead = [k for k, at in sample.times.items() if at > sample.now + SKEW]
+    if ahead:
+        span: timedelta = sample.times[ahead[0]] - sample.now
+        hours = span.total_seconds() / 3600
+        message = f"{_share(ahead, sample)} are stamped up to {hours:.1f} h ahead"
+        yield Finding("orders.future", "orders", f"{message}, as {ahead[0]}")
+
+
+def _kinds(settings: Settings, rows: Mapping[str, Row]) -> Iterator[Finding]:
+    """Tell of several currencies or languages where orders without pass."""
+    asked = settings.source
+    currencies = {row.get("currency") or None for row in rows.values()}
+    if len(currencies) > 1 and not asked.require_currency:
+        yield Finding("orders.currencies", "orders", _told(currencies, "currency"))
+    languages = {
+        line.get("language") or None for row in rows.values() for line in _lines(row)
+    }
+    if len(languages) > 1 and not asked.require_language:
+        yield Finding("orders.languages", "orders", _told(languages, "language"))
+
+
+def _lines(row: Row) -> list[dict[str, object]]:
+    products = row.get("products")
+    lines = cast("list[object]", products) if isinstance(products, list) else []
+    return [cast("dict[str, object]", one) for one in lines if isinstance(one, dict)]
+
+
+def _told(values: Iterable[object], what: str) -> str:
+    there = sorted(str(value)[:8] for value in values if value is not None)
+    without = " and none" if None in values else ""
+    return f"the {what} is {listed(there)}{without}"
+
+
+def _share(some: Sequence[object] | Mapping[str, object], sample: Sample) -> str:
+    total = len(sample.times)
+    return f"{len(some)} of the last {total} ({100 * len(some) / total:.0f} %)"

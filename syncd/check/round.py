@@ -1,0 +1,103 @@
+"""One round of looks, in a thread of its own: what hangs holds up nobody else.
+
+Rounds run side by side and are left when their time is over, with what they found.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from syncd.check.finding import Finding
+from syncd.errors import (
+    ClonedDatabaseError,
+    DatabaseUnavailableError,
+    PermissionDeniedError,
+    StateUnavailableError,
+    SyncdError,
+)
+
+SECONDS = 20.0
+"""For all rounds together; each wait within one is shorter."""
+
+
+LOGIN = "server.refused"
+"""The fault of a look that opens a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One thing to look at.
+
+    Attributes:
+        fault: The code of the finding when it raises, unless the error has its own.
+        stops: Whether nothing after it in the round can be seen when it raises.
+    """
+
+    subject: str
+    look: Callable[[], Iterable[Finding]]
+    fault: str = "look.failed"
+    stops: bool = False
+
+
+class Round(threading.Thread):
+    """Looks at one thing after the other, on connections of its own.
+
+    Attributes:
+        findings: So far.
+    """
+
+    def __init__(
+        self, looks: Sequence[Look], close: Callable[[], None] = lambda: None
+    ) -> None:
+        super().__init__(daemon=True)
+        self.findings: list[Finding] = []
+        self._looks = looks
+        self._close = close
+        self._at = looks[0].subject
+
+    @override
+    def run(self) -> None:
+        for look in self._looks:
+            self._at = look.subject
+            try:
+                for finding in look.look():
+                    self.findings.append(finding)  # it may be left
+            except SyncdError as error:
+                self.findings.append(_failed(look, error))
+                if look.stops:
+                    break
+        self._close()
+
+    def wait(self, ends_at: float) -> list[Finding]:
+        """Wait until a monotonic time at most; give what was found by then."""
+        self.join(max(0.0, ends_at - time.monotonic()))
+        found = list(self.findings)
+        if self.is_alive():
+            message = f"no end within {SECONDS:.0f} s; the rest was not looked at"
+            found.append(Finding("look.late", self._at, message))
+        return found
+
+
+def look_around(rounds: Sequence[Round]) -> Iterator[Finding]:
+    """Run rounds side by side; give what they found, each finding once."""
+    ends_at = time.monotonic() + SECONDS
+    for each in rounds:
+        each.start()
+    yield from dict.fromkeys(f for each in rounds for f in each.wait(ends_at))
+
+
+def _failed(look: Look, error: SyncdError) -> Finding:
+    """Make a finding of an error: by its kind, else by the look that it ended."""
+    code = look.fault
+    if isinstance(error, DatabaseUnavailableError):
+        code = "server.unreachable" if look.fault == LOGIN else "look.failed"
+    elif isinstance(error, PermissionDeniedError):
+        code = LOGIN if look.fault == LOGIN else "role.missing"
+    elif isinstance(error, ClonedDatabaseError):
+        code = "ledger.copied"
+    elif isinstance(error, StateUnavailableError):
+        code = "state.unusable"
+    return Finding(code, look.subject, str(error), error.hint)

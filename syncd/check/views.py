@@ -1,0 +1,136 @@
+"""What `syncd check` finds about the two views: columns, types, plans."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import cast
+
+from syncd.check.finding import Finding
+from syncd.config import Settings
+from syncd.core.purchase import TEXT_FIELDS, unknown_fields
+from syncd.database import named
+from syncd.source import Source
+
+SAMPLE_SPAN = timedelta(days=30)
+"""How old an order may be to be an example."""
+
+_SMALL_COST = 100.0  # a table of a few pages may be read whole
+_TIMES = {"timestamptz", "timestamp", "date"}
+_NUMBERS = {"int2", "int4", "int8", "numeric", "float4", "float8"}
+_NO_TEXT = {"bool", "json", "jsonb", "bytea", "xml"}
+_NO_KEY = {"json", "jsonb", "float4", "float8", "bool", "bytea", "money", *_TIMES}
+_TEXTS = TEXT_FIELDS | {"orderid", "email", "currency", "language"}
+_CONSENTS = {"newsletter", "service", "marketing"}
+
+
+def look_at_views(source: Source) -> Iterator[Finding]:
+    """Look whether both are there, with the columns that they must have.
+
+    Raises:
+        SchemaMismatchError: They are not.
+    """
+    views = source.views
+    views.check()
+    names = [column.name for column in views.columns(views.purchases)]
+    yield Finding("views.there", "views", f"both are there: {', '.join(names)}")
+    for name in unknown_fields(names):
+        step = f"Rename it to custom_{name}, or take it out of the view."
+        message = "is no field of Squeezely's"
+        yield Finding("views.field", f"purchases.{name}", message, step)
+
+
+def look_at_types(settings: Settings, source: Source) -> Iterator[Finding]:
+    """Look whether each column has a type that its field can take."""
+    views = source.views
+    confirmed = {c.name: c.type for c in views.columns(views.confirmed)}
+    purchases = {c.name: c.type for c in views.columns(views.purchases)}
+    key, other = confirmed["order_key"], purchases["order_key"]
+    if key != other:
+        message = f"is {key} in {views.confirmed} but {other} in {views.purchases}"
+        yield Finding("views.key", "order_key", message)
+    elif key in _NO_KEY:
+        message = f"is {key}, which does not name an order"
+        yield Finding("views.key", "order_key", message)
+    yield _time(settings, confirmed["confirmed_at"])
+    yield from _fields(purchases)
+    stamp = purchases.get("timestamp")
+    if stamp in _TIMES - {"timestamptz"} and settings.source.time_zone is None:
+        message = f"is {stamp}, which has no zone: read as UTC"
+        yield Finding("views.zoneless", "purchases.timestamp", message)
+
+
+def _time(settings: Settings, kind: str) -> Finding:
+    if kind not in _TIMES:
+        message, step = f"is {kind}, no time", "Cast it, or choose another column."
+    elif kind != "timestamptz" and settings.source.time_zone is None:
+        message = f"is {kind}, which has no zone"
+        step = 'Set source.time_zone, for instance "Europe/Amsterdam".'
+    elif kind == "date" and settings.source.lookback < timedelta(hours=25):
+        message = "is a date, up to a day older than the confirmation"
+        step = 'Set source.lookback to "25h" or more.'
+    else:
+        return Finding("views.time", "confirmed_at", f"is {kind}")
+    return Finding("views.no_time", "confirmed_at", message, step)
+
+
+def _fields(types: Mapping[str, str]) -> Iterator[Finding]:
+    for name, kind in types.items():
+        message, step = "", ""
+        if name == "products" and kind not in {"json", "jsonb"}:
+            message = f"is {kind}, not jsonb"
+            step = "Make it a jsonb array, see sql/shops/template.sql."
+        elif name == "totalvalue" and kind not in _NUMBERS:
+            message = f"is {kind}, not a number"
+            step = "Cast it in the view: totalvalue::numeric"
+        elif name in _TEXTS and (kind in _NO_TEXT or kind.startswith("_")):
+            message = f"is {kind}, not a text"
+            step = "Cast it in the view, for instance to text."
+            if name in _CONSENTS:
+                step = f"CASE WHEN {name} THEN 'yes' ELSE 'no' END AS {name}"
+        if message:
+            yield Finding("views.type", f"purchases.{name}", message, step)
+
+
+def look_at_plans(source: Source) -> Iterator[Finding]:
+    """Read the plans of both look-ups: neither may read a large table whole."""
+    recent = source.clock() - timedelta(minutes=5)
+    by_time = _plan(source, lambda: source.plan("plan_window", lower=recent))
+    yield Finding(by_time[0], "look-up by time", by_time[1])
+    keys = [key for key, _ in source.sample(source.clock() - SAMPLE_SPAN, 3)]
+    if keys:
+        by_key = _plan(source, lambda: source.plan("plan_read", keys=keys))
+        yield Finding(by_key[0], "look-up by key", by_key[1])
+
+
+def _plan(source: Source, ask: Callable[[], object]) -> tuple[str, str]:
+    """Judge a plan: the finding's code and its message."""
+    whole = dict(_sequential(ask()))
+    large = [
+        f"{table} (Seq Scan, cost {cost})"
+        for table, cost in sorted(whole.items())
+        if cost > _SMALL_COST
+    ]
+    if large:
+        message = f"reads the whole of {', '.join(large)}"
+        return "plan.whole", message
+    if not whole:
+        return "plan.indexed", "uses indexes"
+    with source.database.transaction():
+        source.database.one(named("prefer_indexes"))
+        bare = sorted(table for table, _ in _sequential(ask()))
+    if bare:
+        message = f"no index could serve for {', '.join(bare)}, which is small now"
+        return "plan.small", message
+    return "plan.indexed", "has indexes for when the tables grow"
+
+
+def _sequential(node: object) -> Iterator[tuple[str, float]]:
+    """Name the tables that a plan reads whole, with the cost of that."""
+    if isinstance(node, list):
+        for child in cast("list[object]", node):
+            yield from _sequential(child)
+    elif isinstance(node, dict):
+        plan = cast("dict[str, object]", node)
+        if plan.get("Node Type") == "Seq Scan":
+            yield str(plan["Relation Name"]), cast("float", plan["Total Cost"])
+        for name in ("Plan", "Plans"):
+            yield from _sequential(plan.get(name))

@@ -1,0 +1,133 @@
+-- What only `syncd check` asks. Nothing here writes, or locks more than reading does.
+
+-- name: look_only :one
+-- Lets the session write nothing, and wait for no answer long; not through a pooler, where
+-- it would stay with whoever gets the session next.
+SELECT set_config('default_transaction_read_only', 'on', false),
+       set_config('statement_timeout', '5s', false);
+
+-- name: server_facts :one
+-- Version, whom it is, its process, TLS, zone of the session and of the server, size.
+SELECT current_setting('server_version_num')::integer,
+       current_setting('server_version'),
+       session_user::text,
+       pg_backend_pid(),
+       coalesce((SELECT s.ssl FROM pg_catalog.pg_stat_ssl AS s
+                  WHERE s.pid = pg_backend_pid()), false),
+       current_setting('TimeZone'),
+       (SELECT s.reset_val FROM pg_catalog.pg_settings AS s
+         WHERE s.name = 'TimeZone'),
+       pg_size_pretty(pg_database_size(current_database()));
+
+-- name: standby_facts :one
+-- Whether it is a hot standby, and how many bytes it has received and not yet replayed.
+SELECT pg_is_in_recovery(),
+       CASE WHEN pg_is_in_recovery()
+            THEN coalesce(pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn(), 0)::bigint
+            END;
+
+-- name: role_facts :one
+-- What the role may do beyond tables: attributes, memberships, where it may create.
+SELECT r.rolsuper, r.rolbypassrls, r.rolreplication, r.rolcreaterole, r.rolcreatedb,
+       (SELECT coalesce(array_agg(g.rolname::text ORDER BY g.rolname), '{{}}')
+          FROM pg_catalog.pg_roles AS g
+         WHERE g.rolname IN ('pg_read_all_data', 'pg_write_all_data',
+                             'pg_read_server_files', 'pg_write_server_files',
+                             'pg_execute_server_program')
+           AND pg_has_role(r.oid, g.oid, 'USAGE')),
+       (SELECT coalesce(array_agg(n.nspname::text ORDER BY n.nspname), '{{}}')
+          FROM pg_catalog.pg_namespace AS n
+         WHERE NOT starts_with(n.nspname, 'pg_')
+           AND n.nspname <> 'information_schema'
+           AND has_schema_privilege(n.oid, 'CREATE')),
+       pg_has_role(d.datdba, 'USAGE')
+  FROM pg_catalog.pg_roles AS r,
+       pg_catalog.pg_database AS d
+ WHERE r.rolname = current_user
+   AND d.datname = current_database();
+
+-- name: excessive :many
+-- Tables of the shop that the role owns, or may change.
+SELECT c.oid::regclass::text, pg_has_role(c.relowner, 'USAGE')
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p')
+   AND NOT starts_with(n.nspname, 'pg_')
+   AND n.nspname NOT IN ('syncd', 'information_schema')
+   AND (pg_has_role(c.relowner, 'USAGE')
+        OR has_any_column_privilege(c.oid, 'INSERT, UPDATE')
+        OR has_table_privilege(c.oid, 'DELETE, TRUNCATE'))
+ ORDER BY 1;
+
+-- name: view_rights :many
+-- The views that the role may not read, with the right that is missing.
+SELECT v.view, CASE WHEN has_schema_privilege(n.oid, 'USAGE') THEN 'SELECT'
+                    ELSE 'USAGE on its schema' END
+  FROM unnest(%(views)s::text[]) AS v (view)
+  JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass(v.view)
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE NOT (has_schema_privilege(n.oid, 'USAGE')
+            AND has_table_privilege(c.oid, 'SELECT'));
+
+-- name: ledger_rights :many
+-- What the daemon must be able to do with the ledger and may not.
+SELECT t.name, r.privilege
+  FROM (VALUES ('feed'), ('watermark'), ('endpoint'), ('instance'), ('batch'),
+               ('attempt'), ('ledger'), ('backfill'), ('stream'), ('reconciliation'),
+               ('departure'), ('verification')) AS t (name)
+ CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE')) AS r (privilege)
+  JOIN pg_catalog.pg_class AS c
+    ON c.relnamespace = to_regnamespace('syncd') AND c.relname = t.name
+ WHERE NOT has_table_privilege(c.oid, r.privilege)
+ ORDER BY 1, 2;
+
+-- name: connection_limits :one
+-- Limits on the role's connections and on all, with how many there are: -1 is no limit.
+-- One's own is counted.
+SELECT r.rolconnlimit,
+       (SELECT count(*) FROM pg_catalog.pg_stat_activity AS a
+         WHERE a.usesysid = r.oid),
+       d.datconnlimit,
+       (SELECT count(*) FROM pg_catalog.pg_stat_activity AS a WHERE a.datid = d.oid),
+       current_setting('max_connections')::integer
+         - current_setting('superuser_reserved_connections')::integer
+         - coalesce(current_setting('reserved_connections', true)::integer, 0),
+       (SELECT count(*) FROM pg_catalog.pg_stat_activity AS a
+         WHERE a.datid IS NOT NULL),
+       (SELECT count(*) FROM pg_catalog.pg_stat_activity AS a
+         WHERE a.application_name LIKE 'syncd/' || %(feed)s || '/%%')
+  FROM pg_catalog.pg_roles AS r,
+       pg_catalog.pg_database AS d
+ WHERE r.rolname = current_user
+   AND d.datname = current_database();
+
+-- name: cutting_timeouts :many
+-- Limits of the server's that syncd does not set itself, in milliseconds.
+SELECT s.name, s.setting::bigint
+  FROM pg_catalog.pg_settings AS s
+ WHERE s.name IN ('idle_session_timeout', 'transaction_timeout')
+   AND s.setting::bigint > 0
+ ORDER BY 1;
+
+-- name: prefer_indexes :one
+-- Within this transaction, plans as for large tables; to see whether an index could serve.
+SELECT set_config('enable_seqscan', 'off', true);
+
+-- name: repeated_rows :many
+-- Which of some orders have several rows in purchases.
+SELECT p.order_key::text, count(*)
+  FROM {purchases} AS p
+ WHERE p.order_key = ANY(%(keys)s::text[]::{key_type}[])
+ GROUP BY 1
+HAVING count(*) > 1
+ ORDER BY 1;
+
+-- name: replica_roles :many
+-- Whose sessions fire no ordinary triggers: a role or a database (null: every one).
+SELECT coalesce(r.rolname::text, 'every role'), coalesce(d.datname::text, 'every database')
+  FROM pg_catalog.pg_db_role_setting AS s
+  LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole
+  LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
+ WHERE 'session_replication_role=replica' = ANY(s.setconfig)
+   AND (s.setdatabase = 0 OR d.datname = current_database())
+ ORDER BY 1, 2;
