@@ -50,7 +50,7 @@ def look_at_excess(database: Database, settings: Settings) -> Iterator[Finding]:
     ]
     yield from found
     if not found:
-        message = "reads the views, keeps the ledger, and may do nothing else"
+        message = "may do nothing that syncd does not need"
         yield Finding("role.least", "role", message)
 
 

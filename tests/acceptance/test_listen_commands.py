@@ -194,6 +194,7 @@ def test_check_sees_what_the_triggers_miss(shop: Shop, syncd: Syncd) -> None:
     severity, message, step = found(syncd, "triggers on orders")[0]
     assert (severity, message) == ("error", "its trigger syncd_update_shop is disabled")
     shop.sql(step)
+    shop.sql(found(syncd, "triggers on orders")[0][2])
     assert found(syncd, "triggers on orders")[0][0] == "ok"
     shop.sql("DROP TRIGGER syncd_insert_shop ON orders")
     assert found(syncd, "triggers on orders")[0][:2] == (

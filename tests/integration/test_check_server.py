@@ -1,0 +1,361 @@
+"""What `syncd check` finds about server, role, pooler, standby: on the real thing."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from certificates import issue
+from checks import Inspector
+from pooler import Pooler
+from postgres import SETTINGS, cluster, standby, wait_until
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from shop import Shop
+from typing_extensions import override
+
+from syncd.check import round as rounds
+from syncd.check import server as look_at
+from syncd.database import Database, Peer, named
+from syncd.errors import DatabaseUnavailableError
+
+pytestmark = pytest.mark.db
+
+BOUNCER = "/usr/sbin/pgbouncer"
+
+
+@pytest.fixture
+def inspector(shop: Shop, tmp_path: Path) -> Inspector:
+    return Inspector(shop, tmp_path)
+
+
+def test_a_role_as_install_makes_it_has_enough_and_no_more(
+    inspector: Inspector,
+) -> None:
+    """Nothing is wrong with server, role or limits, and it says so."""
+    assert inspector.codes() >= {
+        "server.reached",
+        "link.safe",
+        "role.least",
+        "connections.enough",
+        "timeouts.own",
+        "pooler.none",
+        "clock.agrees",
+        "zone.told",
+        "disk.unseen",
+        "ledger.there",
+        "capture.poll",
+        "account.named",
+        "account.unproven",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ("ALTER ROLE {role} SUPERUSER", "role.superuser", "is a superuser"),
+        ("ALTER TABLE orders OWNER TO {role}", "role.owner", "owns orders"),
+        (
+            "GRANT {role} TO postgres; ALTER DATABASE {database} OWNER TO {role}",
+            "role.owner",
+            "owns this database",
+        ),
+        ("GRANT INSERT ON orders TO {role}", "role.writes", "may change orders"),
+        ("GRANT UPDATE (email) ON orders TO {role}", "role.writes", "change orders"),
+        ("GRANT TRUNCATE ON orders TO {role}", "role.writes", "change orders"),
+        ("ALTER ROLE {role} BYPASSRLS", "role.powerful", "has BYPASSRLS"),
+        ("ALTER ROLE {role} REPLICATION", "role.powerful", "has REPLICATION"),
+        ("ALTER ROLE {role} CREATEROLE", "role.powerful", "has CREATEROLE"),
+        ("GRANT pg_write_all_data TO {role}", "role.powerful", "of pg_write_all_data"),
+        ("GRANT CREATE ON SCHEMA public TO PUBLIC", "role.creates", "schema public"),
+        ("REVOKE SELECT ON syncd.purchases FROM {role}", "role.missing", "SELECT"),
+        ("REVOKE USAGE ON SCHEMA syncd FROM {role}", "role.missing", "schema syncd"),
+        ("REVOKE UPDATE ON syncd.batch FROM {role}", "role.missing", "UPDATE on batch"),
+        ("ALTER ROLE {role} CONNECTION LIMIT 3", "connections.few", "of 3"),
+        ("ALTER DATABASE {database} CONNECTION LIMIT 4", "connections.few", "of 4"),
+        ("ALTER ROLE {role} NOLOGIN", "server.refused", "not permitted to log in"),
+        (
+            "ALTER ROLE {role} SET idle_session_timeout = '1min'",
+            "timeouts.cut",
+            "idle_session_timeout is 60000 ms",
+        ),
+        ("DROP SCHEMA syncd CASCADE", "ledger.unusable", "there is no ledger"),
+        (
+            "DELETE FROM syncd.migration WHERE version = 3",
+            "ledger.unusable",
+            "this syncd needs 1 to",
+        ),
+    ],
+)
+def test_a_right_or_limit_that_is_wrong_is_found(
+    inspector: Inspector, change: str, code: str, words: str
+) -> None:
+    """Too much, too little; each with what to do, and gone when it is mended."""
+    assert code not in inspector.codes()
+    shop = inspector.shop
+    database = conninfo_to_dict(shop.owner)["dbname"]
+    shop.sql(change.format(role=shop.role, database=database))
+    found = inspector.of(code)
+    assert [f for f in found if words in f.message], inspector.findings()
+    assert all(f.next_step for f in found)
+    shop.sql(f"ALTER DATABASE {database} OWNER TO postgres")
+
+
+def test_replication_is_no_excess_for_capture_from_the_wal(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """There it is needed; without a slot the capture cannot be used."""
+    shop.sql(f"ALTER ROLE {shop.role} REPLICATION")
+    inspector = Inspector(shop, tmp_path, {"capture": "wal"})
+    assert "role.powerful" not in inspector.codes()
+    assert "max_slot_wal_keep_size" in inspector.one("wal.unusable").message
+
+
+def test_nothing_is_written_and_nothing_could_be(inspector: Inspector) -> None:
+    """Its sessions are read-only; the ledger is what it was."""
+    shop = inspector.shop
+    shop.confirm(3)
+    before = shop.value("SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables")
+    inspector.findings()
+    shop.sql("SELECT pg_stat_force_next_flush()")
+    after = shop.value("SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables")
+    assert after == before
+    with closing(Database(shop.owner)) as database:
+        look_at.look_only(database)
+        with pytest.raises(DatabaseUnavailableError, match="hot standby"):
+            database.run(named("start_endpoint"), feed=1)
+
+
+def test_another_server_that_is_down_hides_nothing(shop: Shop, tmp_path: Path) -> None:
+    """The source is away: host, credentials, endpoint and the ledger are looked at."""
+    shop.state = shop.owner
+    inspector = Inspector(shop, tmp_path, {"dsn": "host=/nowhere dbname=shop"})
+    found = {(f.code, f.subject) for f in inspector.findings()}
+    assert ("server.unreachable", "order database") in found
+    assert ("server.reached", "ledger's database") in found
+    assert ("config.read", str(inspector.config)) in found
+    assert ("endpoint.unreachable", "endpoint") in found
+    assert not [code for code, _ in found if code.startswith("views.")]
+
+
+def test_a_server_that_swallows_every_packet_is_left_in_time(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is told; what was not looked at is named."""
+    monkeypatch.setattr(rounds, "SECONDS", 2.0)
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        dsn = f"host=127.0.0.1 port={hole.getsockname()[1]} dbname=shop user=x"
+        inspector = Inspector(shop, tmp_path, {"dsn": dsn})
+        started = time.monotonic()
+        late = inspector.one("look.late")
+        assert time.monotonic() - started < 30
+    assert late.subject == "order database"
+    assert "not looked at" in late.message
+
+
+def test_a_look_that_hangs_on_the_server_ends(inspector: Inspector) -> None:
+    """The server itself ends a statement; the next look goes on."""
+    assert "look.failed" not in inspector.codes()
+    with psycopg.connect(inspector.shop.owner) as holder:
+        holder.execute("LOCK TABLE syncd.migration IN ACCESS EXCLUSIVE MODE")
+        failed = inspector.one("look.failed")
+    assert failed.subject == "ledger"
+    assert "timeout" in failed.message
+
+
+# Poolers
+
+
+class Masked(Pooler):
+    """A pooler that gives its clients a process number of its own, as PgBouncer."""
+
+    @staticmethod
+    @override
+    def _to_client(client: socket.socket, server: socket.socket, busy: object) -> None:
+        stream = server.makefile("rb")
+        try:
+            while head := stream.read(5):
+                body = stream.read(int.from_bytes(head[1:], "big") - 4)
+                if head[:1] == b"K":
+                    body = (4242).to_bytes(4, "big") + body[4:]
+                client.sendall(head + body)
+        except (OSError, ValueError):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("capture", "code", "words"),
+    [
+        ("poll", "pooler.found", "another daemon takes over only when"),
+        ("listen", "pooler.found", "no hint ever comes"),
+        ("wal", "pooler.deaf", "no replication passes"),
+    ],
+)
+def test_a_pooler_is_told_with_what_it_means(
+    shop: Shop, tmp_path: Path, capture: str, code: str, words: str
+) -> None:
+    """For each capture; the session's settings are left alone then."""
+    pooler = Masked(shop.dsn)
+    try:
+        source = {"dsn": pooler.dsn, "capture": capture}
+        assert words in Inspector(shop, tmp_path, source).one(code).message
+    finally:
+        pooler.close()
+
+
+@pytest.fixture
+def bouncer(shop: Shop, tmp_path: Path) -> Iterator[str]:
+    """A real PgBouncer in transaction mode before the shop; its address."""
+    if not Path(BOUNCER).exists():
+        pytest.skip("no pgbouncer here")
+    parts = conninfo_to_dict(shop.dsn)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    tmp_path.chmod(0o755)
+    config = tmp_path / "pgbouncer.ini"
+    config.write_text(
+        f"""[databases]
+{parts["dbname"]} = host={parts["host"]} user={parts["user"]}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+auth_type = any
+pool_mode = transaction
+unix_socket_dir =
+"""
+    )
+    with config.open() as settings:  # whoever it runs as may not read the folder
+        process = subprocess.Popen(
+            [BOUNCER, "-q", "/dev/stdin"], stdin=settings, user="nobody"
+        )
+    dsn = make_conninfo(shop.dsn, host="127.0.0.1", port=port)
+
+    def answers() -> bool:
+        try:
+            psycopg.connect(dsn).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    try:
+        wait_until(answers)
+        yield dsn
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_pgbouncer_is_told_and_keeps_no_setting_of_the_check(
+    shop: Shop, tmp_path: Path, bouncer: str
+) -> None:
+    """What a session sets there stays with whoever gets the server next."""
+    inspector = Inspector(shop, tmp_path, {"dsn": bouncer})
+    assert "another daemon" in inspector.one("pooler.found").message
+    with psycopg.connect(bouncer) as connection:
+        shown = connection.execute("SHOW default_transaction_read_only").fetchone()
+    assert shown == ("off",)
+
+
+# The way there
+
+
+@pytest.mark.parametrize(
+    ("peer", "is_encrypted", "code"),
+    [
+        (Peer("/run/postgresql", 1, "prefer"), False, "link.safe"),
+        (Peer("127.0.0.1", 1, "prefer"), False, "link.safe"),
+        (Peer("db.example.com", 1, "disable"), False, "link.open"),
+        (Peer("db.example.com", 1, "prefer"), True, "link.unverified"),
+        (Peer("10.0.0.3", 1, "require"), True, "link.unverified"),
+        (Peer("10.0.0.3", 1, "verify-full"), True, "link.safe"),
+    ],
+)
+def test_a_way_over_a_network_must_be_verified(
+    peer: Peer, code: str, *, is_encrypted: bool
+) -> None:
+    """`prefer` encrypts for anybody who poses as the server."""
+    link = vars(look_at)["_link"]
+    assert link("way", peer, is_encrypted=is_encrypted).code == code
+
+
+def test_what_libpq_and_the_server_say_of_tls_is_read(tmp_path: Path) -> None:
+    """A real server with a certificate: encrypted or not, as the DSN asks."""
+    certificate = issue(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {"listen_addresses": "'127.0.0.1'", "port": str(port)}
+    with cluster({**SETTINGS, **settings}) as server:
+        for name in (certificate.path, certificate.key):
+            shutil.copy(name, server.data)
+            shutil.chown(server.data / name.name, (server.data / "base").owner())
+        dsn = f"host=127.0.0.1 port={port} dbname=postgres user=postgres"
+        with psycopg.connect(dsn, autocommit=True) as owner:
+            owner.execute(f"ALTER SYSTEM SET ssl_cert_file = '{certificate.path.name}'")
+            owner.execute(f"ALTER SYSTEM SET ssl_key_file = '{certificate.key.name}'")
+            try:
+                owner.execute("ALTER SYSTEM SET ssl = on")
+            except psycopg.errors.InvalidParameterValue:
+                pytest.skip("this PostgreSQL was built without TLS")
+            owner.execute("SELECT pg_reload_conf()")
+        verified = f"{dsn} sslmode=verify-full sslrootcert={certificate.authority}"
+        wait_until(lambda: tls_of(dsn) == (True, "prefer"))
+        assert tls_of(verified) == (True, "verify-full")
+        assert tls_of(f"{dsn} sslmode=disable") == (False, "disable")
+
+
+def tls_of(dsn: str) -> tuple[bool, str]:
+    with closing(Database(dsn)) as database:
+        return look_at.facts_of(database).is_encrypted, database.peer().sslmode
+
+
+# Standbys
+
+
+def test_a_standby_says_what_it_cannot_prove(tmp_path: Path) -> None:
+    """Without its primary; with it; and with a primary that is none."""
+    with cluster() as primary:
+        primary.sql("CREATE DATABASE shop")
+        primary.sql("CREATE DATABASE state")
+        shop = Shop.open(primary.dsn("shop"), state=primary.dsn("state"))
+        with standby(primary) as second:
+            reading = {"dsn": second.dsn("shop", shop.role)}
+            blind = Inspector(shop, tmp_path, reading).codes()
+            assert {"standby.blind", "standby.fed"} <= blind
+            seeing = {**reading, "primary_dsn": shop.dsn}
+            inspector = Inspector(shop, tmp_path, seeing)
+            subjects = {(f.code, f.subject) for f in inspector.findings()}
+            assert ("server.reached", "primary") in subjects
+            assert ("clock.agrees", "clock of the primary") in subjects
+            assert not {c for c, _ in subjects} & {"standby.blind", "primary.standby"}
+            wrong = {**reading, "primary_dsn": reading["dsn"]}
+            assert "primary.standby" in Inspector(shop, tmp_path, wrong).codes()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(130_011, "server.old"), (190_000, "server.untested")]
+)
+def test_a_version_that_was_not_tested_is_told(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, number: int, code: str
+) -> None:
+    """Older than 14 is an error, newer than 18 a warning."""
+    with closing(Database(shop.dsn)) as database:
+        facts = replace(look_at.facts_of(database), number=number)
+        monkeypatch.setattr(look_at, "facts_of", lambda _database: facts)
+        first, *_ = look_at.look_at_server("order database", database)
+    assert first.code == code
+
+
+def test_a_password_that_is_wrong_is_a_refused_login(
+    inspector: Inspector,
+) -> None:
+    """The database's name, too; nothing secret is told."""
+    text = inspector.config.read_text()
+    inspector.config.write_text(text.replace("dbname=t", "password=hunter2 dbname=no"))
+    refused = inspector.one("server.refused")
+    assert "does not exist" in refused.message
+    assert "hunter2" not in str(inspector.findings())
