@@ -87,7 +87,7 @@ def look_at_secrets(
         if file is not None and (mode := _mode(file)):
             yield _readers(name.replace("_", " "), file, mode)
     key = settings.api_key.get_secret_value()
-    if _ODD_KEY.search(key):
+    if key.isprintable() and _ODD_KEY.search(key):
         message = "it has blanks within, quotation marks, or a name before it"
         yield Finding("secret.odd", "squeezely api key", message)
 

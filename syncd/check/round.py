@@ -66,10 +66,16 @@ class Round(threading.Thread):
                 for finding in look.look():
                     self.findings.append(finding)  # it may be left
             except SyncdError as error:
-                self.findings.append(_failed(look, error))
+                self._add(_failed(look, error))
                 if look.stops:
                     break
         self._close()
+
+    def _add(self, failed: Finding) -> None:
+        """Tell a fault once, however many looks it ends."""
+        told = {(finding.code, finding.message) for finding in self.findings}
+        if (failed.code, failed.message) not in told:
+            self.findings.append(failed)
 
     def wait(self, ends_at: float) -> list[Finding]:
         """Wait until a monotonic time at most; give what was found by then."""

@@ -48,7 +48,7 @@ def test_a_lookback_that_covers_what_was_seen_is_fine(
     confirm(feed, "100 s")
     assert feed.poll() == 100
     (finding,) = find(feed, tmp_path, "lookback")
-    assert finding.severity == "ok"
+    assert (finding.code, finding.severity) == ("lookback.enough", "ok")
     assert "5 m; the last 100 orders showed within 1.6" in finding.message
     assert "(99 of 100 within 2" in finding.message
 
@@ -62,7 +62,7 @@ def test_an_order_that_showed_late_asks_for_more(feed: Started, tmp_path: Path) 
     confirm(feed, "19 minutes")
     feed.poll()
     (finding,) = find(feed, tmp_path, "lookback")
-    assert finding.severity == "warning"
+    assert (finding.code, finding.severity) == ("lookback.small", "warning")
     assert "showed 19 m after its stamp" in finding.message
     assert finding.next_step.endswith('set source.lookback to "30m".')
 

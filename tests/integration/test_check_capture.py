@@ -1,0 +1,217 @@
+"""What `syncd check` finds about captures and the ledger: triggers, outbox, slot."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from checks import Inspector
+from postgres import Cluster, cluster
+from psycopg.conninfo import conninfo_to_dict
+from shop import Shop
+from tap import WAL_SETTINGS, install_wal, opened_shop
+
+from syncd.capture.slot import Server, Slots
+from syncd.check import wal as look_at
+
+pytestmark = pytest.mark.db
+
+_numbers = count(1)
+LISTEN = {"capture": "listen"}
+
+
+def codes_of(inspector: Inspector, section: str) -> set[str]:
+    return {f.code for f in inspector.findings() if f.section == section}
+
+
+def test_triggers_without_a_fault_are_said_to_fire(
+    hinting: Shop, tmp_path: Path
+) -> None:
+    """On a server without prepared transactions, which gives hints."""
+    inspector = Inspector(hinting, tmp_path, LISTEN)
+    assert codes_of(inspector, "Capture") == {"outbox.missing"}
+    hinting.listen("orders:id")
+    assert codes_of(inspector, "Capture") == {"trigger.fires", "outbox.ready"}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (
+            "ALTER TABLE orders ENABLE TRIGGER USER",
+            "trigger.origin",
+            "but not for session_replication_role",
+        ),
+        (
+            "ALTER TABLE orders DISABLE TRIGGER syncd_insert_shop",
+            "trigger.disabled",
+            "syncd_insert_shop is disabled",
+        ),
+        (
+            "DROP TRIGGER syncd_insert_shop ON orders",
+            "trigger.missing",
+            "one of its two triggers is gone",
+        ),
+        (
+            (
+                "DROP TRIGGER syncd_insert_shop ON orders; "
+                "DROP TRIGGER syncd_update_shop ON orders"
+            ),
+            "trigger.missing",
+            "there are none",
+        ),
+        (
+            "CREATE TABLE heir () INHERITS (orders)",
+            "trigger.escaped",
+            "written straight into it",
+        ),
+        (
+            (
+                "CREATE FOREIGN DATA WRAPPER far; "
+                "CREATE SERVER far FOREIGN DATA WRAPPER far; "
+                "CREATE FOREIGN TABLE away () INHERITS (orders) SERVER far"
+            ),
+            "trigger.foreign",
+            "writes to it fail",
+        ),
+        (
+            "ALTER DATABASE {database} SET session_replication_role = 'replica'",
+            "trigger.replica",
+            "every role in",
+        ),
+        (
+            (
+                "ALTER TABLE syncd.outbox ADD CHECK (order_key = '') NOT VALID; "
+                "INSERT INTO orders (confirmed_at) VALUES (now())"
+            ),
+            "outbox.faults",
+            "1 changes could not be noted",
+        ),
+        ("REVOKE DELETE ON syncd.outbox FROM {role}", "outbox.missing", "may not take"),
+    ],
+)
+def test_what_keeps_a_change_from_being_noted_is_found(
+    hinting: Shop, tmp_path: Path, change: str, code: str, words: str
+) -> None:
+    """With its table, and the statement or command that mends it."""
+    hinting.listen("orders:id")
+    inspector = Inspector(hinting, tmp_path, LISTEN)
+    assert code not in inspector.codes()
+    database = conninfo_to_dict(hinting.owner)["dbname"]
+    hinting.sql(change.format(role=hinting.role, database=database))
+    found = inspector.of(code)
+    assert any(words in f.message and f.next_step for f in found), found
+
+
+def test_a_subscription_that_fills_a_table_is_found(
+    hinting: Shop, tmp_path: Path
+) -> None:
+    """Its changes fire no statement trigger."""
+    hinting.listen("orders:id")
+    hinting.sql(
+        "CREATE SUBSCRIPTION filling CONNECTION 'host=/nowhere' PUBLICATION p "
+        "WITH (connect = false, slot_name = NONE)"
+    )
+    hinting.sql(
+        "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) "
+        "SELECT oid, 'orders'::regclass, 'r' FROM pg_subscription"
+    )
+    found = Inspector(hinting, tmp_path, LISTEN).one("trigger.subscribed")
+    assert "filled by a subscription" in found.message
+    hinting.sql("DROP SUBSCRIPTION filling")
+
+
+def test_hints_that_are_not_sent_and_an_outbox_left_behind_are_told(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Prepared transactions are allowed here; later the capture was changed."""
+    shop.listen("orders:id")
+    assert "outbox.hintless" in Inspector(shop, tmp_path, LISTEN).codes()
+    assert "outbox.abandoned" in Inspector(shop, tmp_path).codes()
+
+
+# The WAL
+
+
+@pytest.fixture(scope="module")
+def logical() -> Iterator[Cluster]:
+    """A server whose slots may keep 1 GB."""
+    with cluster(WAL_SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def followed(logical: Cluster, tmp_path: Path) -> Iterator[Inspector]:
+    """A shop that is followed through its WAL, with nobody who reads it yet."""
+    with opened_shop(logical, f"w{next(_numbers)}") as shop:
+        install_wal(shop, "orders:id")
+        yield Inspector(shop, tmp_path, {"capture": "wal"})
+
+
+def test_slot_and_publication_are_looked_at(followed: Inspector) -> None:
+    """How much WAL is kept, which tables are followed, who reads."""
+    assert {"slot.reserved", "slot.unread", "publication.followed"} <= codes_of(
+        followed, "Capture"
+    )
+    assert "bytes of WAL" in followed.one("slot.reserved").message
+    shop = followed.shop
+    shop.sql("CREATE TABLE t (id bigint PRIMARY KEY)")
+    shop.sql("ALTER PUBLICATION syncd_shop ADD TABLE t")
+    assert "public.t" in followed.one("publication.keyless").message
+    shop.sql("ALTER TABLE orders REPLICA IDENTITY NOTHING")
+    harm = followed.one("publication.harmful")
+    assert "REPLICA IDENTITY NOTHING" in harm.message
+    assert "ALTER PUBLICATION syncd_shop DROP TABLE" in harm.next_step
+
+
+def test_whole_rows_that_travel_are_told(followed: Inspector) -> None:
+    """Personal data and all."""
+    followed.shop.sql("ALTER PUBLICATION syncd_shop SET TABLE orders")
+    assert "whole rows" in followed.one("publication.whole").message
+
+
+def test_a_slot_in_danger_is_told(
+    followed: Inspector, logical: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Near its limit; dropped when idle; left behind by a failover."""
+    if logical.holds("SELECT current_setting('server_version_num')::int >= 170000"):
+        shop = followed.shop
+        shop.sql("SELECT pg_drop_replication_slot('syncd_shop')")
+        shop.sql("SELECT pg_create_logical_replication_slot('syncd_shop', 'pgoutput')")
+        assert "slot.stays_behind" in followed.codes()
+    server = Slots.server
+
+    def impatient(slots: Slots) -> Server:
+        return replace(server(slots), idle_seconds=60)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Slots, "server", impatient)
+        assert "after 60 s" in followed.one("slot.dropped_when_idle").message
+    with monkeypatch.context() as patch:
+        patch.setattr(look_at, "danger", lambda _server, _slot: "it keeps 80 %")
+        assert "80 %" in followed.one("slot.endangered").message
+
+
+def test_a_slot_that_was_left_behind_is_told(
+    followed: Inspector, tmp_path: Path
+) -> None:
+    """The capture is another one now."""
+    inspector = Inspector(followed.shop, tmp_path)
+    assert "syncd uninstall --wal" in inspector.one("slot.abandoned").next_step
+
+
+# The ledger
+
+
+def test_a_ledger_of_another_database_is_a_copy(shop: Shop, tmp_path: Path) -> None:
+    """It must not send; the command for when it took the other's place is told."""
+    inspector = Inspector(shop, tmp_path)
+    with psycopg.connect(shop.owner, autocommit=True) as owner:
+        owner.execute(
+            "INSERT INTO syncd.feed (feed, started_at, floor_at, system_identifier, "
+            "database_oid, ledger_identifier, ledger_oid) "
+            "VALUES ('shop', now(), now(), 1, 1, 1, 1)"
+        )
+    assert "syncd accept-copy" in inspector.one("ledger.copied").next_step

@@ -1,0 +1,202 @@
+"""What `syncd check` finds about the views, their plans, and the newest orders."""
+
+from pathlib import Path
+
+import pytest
+from checks import Inspector
+from shop import Shop
+
+pytestmark = pytest.mark.db
+
+LINE = '[{"id": "MUG-1", "quantity": 1}]'
+VIEW = """
+DROP VIEW syncd.purchases;
+CREATE VIEW syncd.purchases AS SELECT {columns} FROM {tables};
+GRANT SELECT ON syncd.purchases TO {role};
+"""
+COLUMNS = {
+    "order_key": "id",
+    "orderid": "'W-' || id",
+    "email": "email",
+    "totalvalue": "total",
+    "products": "products",
+}
+
+
+@pytest.fixture
+def inspector(shop: Shop, tmp_path: Path) -> Inspector:
+    return Inspector(shop, tmp_path)
+
+
+def show(shop: Shop, tables: str = "orders", **columns: str) -> None:
+    """Let the view purchases have these columns too, or in place of others."""
+    chosen = COLUMNS | columns
+    written = ", ".join(f"{sql} AS {name}" for name, sql in chosen.items())
+    shop.sql(VIEW.format(columns=written, tables=tables, role=shop.role))
+
+
+def test_a_shop_that_is_well_made_has_nothing_to_mend(inspector: Inspector) -> None:
+    """Views, types, plans and orders; the plan also while the tables are small."""
+    inspector.shop.confirm(5)
+    found = {f.code: f for f in inspector.findings()}
+    assert {"views.there", "views.time", "orders.fit"} <= set(found)
+    plans = [f.message for f in inspector.of("plan.indexed")]
+    assert len(plans) == 2
+    wrong = {code for code, f in found.items() if f.severity == "error"}
+    assert wrong == {"endpoint.unreachable"}  # there is none in these tests
+
+
+def test_an_empty_schema_leads_to_the_next_step(database: str, tmp_path: Path) -> None:
+    """The views are to be made; what cannot be looked at without them is left."""
+    shop = Shop.open(database, views=False)
+    found = Inspector(shop, tmp_path).findings()
+    (missing,) = [f for f in found if f.code == "views.missing"]
+    assert "syncd.confirmed_orders is missing" in missing.message
+    assert "sql/shops/template.sql" in missing.next_step
+    assert {f.code for f in found if f.section == "Views and orders"} == {
+        "views.missing"
+    }
+
+
+@pytest.mark.parametrize(
+    ("columns", "code", "words"),
+    [
+        ({"colour": "'red'"}, "views.field", "no field"),
+        ({"totalvalue": "total::text"}, "views.type", "is text, not a number"),
+        ({"products": "products::text"}, "views.type", "is text, not jsonb"),
+        ({"newsletter": "true"}, "views.type", "is bool, not a text"),
+        ({"phone": "ARRAY['1']"}, "views.type", "is _text, not a text"),
+        ({"order_key": "id::text"}, "views.key", "is int8 in"),
+        ({"timestamp": "now()::timestamp"}, "views.zoneless", "no zone"),
+    ],
+)
+def test_a_column_of_the_wrong_kind_is_found(
+    inspector: Inspector, columns: dict[str, str], code: str, words: str
+) -> None:
+    """By its type alone, before there is any order."""
+    assert code not in inspector.codes()
+    show(inspector.shop, **columns)
+    found = inspector.one(code)
+    assert words in found.message
+    assert found.next_step
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "words"),
+    [
+        ("'x'::text", {}, "no time"),
+        ("now()::timestamp", {}, "no zone"),
+        ("now()::date", {"time_zone": "Europe/Amsterdam"}, "up to a day older"),
+    ],
+)
+def test_a_time_that_does_not_fit_is_an_error(
+    shop: Shop, tmp_path: Path, kind: str, source: dict[str, str], words: str
+) -> None:
+    """With the setting that mends it."""
+    shop.sql(
+        "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
+        f"SELECT id AS order_key, {kind} AS confirmed_at FROM orders; "
+        f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}"
+    )
+    assert words in Inspector(shop, tmp_path, source).one("views.no_time").message
+
+
+def test_a_key_that_names_no_order_is_an_error(inspector: Inspector) -> None:
+    """Both views agree on a type that is none for a key."""
+    shop = inspector.shop
+    shop.sql(
+        "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
+        "SELECT id::float8 AS order_key, confirmed_at FROM orders; "
+        f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}"
+    )
+    show(shop, order_key="id::float8")
+    assert "does not name an order" in inspector.one("views.key").message
+
+
+def test_the_plans_tell_when_no_index_can_serve(inspector: Inspector) -> None:
+    """A hint while the table is small, a warning when it is not."""
+    shop = inspector.shop
+    shop.confirm(3)
+    shop.sql("DROP INDEX orders_confirmed_at")
+    assert "no index could serve for orders" in inspector.one("plan.small").message
+    shop.confirm(20_000)
+    shop.sql("ANALYZE orders")
+    (whole,) = inspector.of("plan.whole")
+    assert "whole of orders (Seq Scan, cost" in whole.message
+    assert whole.subject == "look-up by time"
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "words"),
+    [
+        ("email = NULL", "orders.incomplete", "1 of the last 4 (25 %): email is"),
+        ("products = '[]'", "orders.incomplete", "there are no products"),
+        ('products = \'[{"id": "", "quantity": 1}]\'', "orders.unfit", "the SKU"),
+        ("email = 'mila'", "orders.unfit", "email is not an address"),
+        ("confirmed_at = now() + interval '3 hours'", "orders.future", "3.0 h ahead"),
+        ("confirmed_at = 'infinity'", "orders.timeless", "1 orders have infinity"),
+    ],
+)
+def test_an_order_that_is_odd_is_found_with_an_example(
+    inspector: Inspector, values: str, code: str, words: str
+) -> None:
+    """Reason, share, and the order to look at."""
+    shop = inspector.shop
+    shop.confirm(4)
+    assert code not in inspector.codes()
+    shop.sql(f"UPDATE orders SET {values} WHERE id = 2")
+    found = inspector.one(code)
+    assert words in found.message
+    assert "mila" not in found.message
+    assert "2" in found.message or code == "orders.timeless"
+
+
+def test_no_order_at_all_is_worth_a_line(inspector: Inspector) -> None:
+    """The view's condition may be wrong."""
+    assert "last 30 days" in inspector.one("orders.none").message
+
+
+def test_orders_and_rows_must_match_one_to_one(inspector: Inspector) -> None:
+    """A confirmed order without a row; one with several; two of one number."""
+    shop = inspector.shop
+    shop.confirm(3)
+    show(shop, "orders WHERE id <> 2")
+    assert (
+        "1 of the last 3 (33 %) have no row" in inspector.one("orders.rowless").message
+    )
+    show(shop, "orders CROSS JOIN generate_series(1, 3)")
+    assert "has 3" in inspector.one("orders.multiplied").message
+    show(shop, orderid="'W-' || id / 2")
+    assert "W-1" in inspector.one("orders.same_number").message
+
+
+def test_a_row_that_makes_the_view_fail_is_named(inspector: Inspector) -> None:
+    """The others are looked at all the same; its data is not quoted."""
+    shop = inspector.shop
+    shop.confirm(3)
+    shop.sql("UPDATE orders SET email = 'secret' WHERE id = 2")
+    show(shop, totalvalue="CASE WHEN email = 'secret' THEN email ELSE '1' END::numeric")
+    found = inspector.findings()
+    (broken,) = [f for f in found if f.code == "orders.unreadable"]
+    assert "1 of the last 3 (33 %) fail with SQLSTATE 22P02, as 2" in broken.message
+    assert "secret" not in str(found)
+
+
+def test_several_currencies_and_languages_want_to_be_demanded(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Unless the settings demand them already."""
+    shop.confirm(4)
+    mixed = "CASE id % 3 WHEN 0 THEN 'EUR' WHEN 1 THEN 'SEK' END"
+    lines = (
+        "jsonb_build_array(jsonb_build_object('id', 'A', 'quantity', 1, 'language', "
+        "CASE id % 2 WHEN 0 THEN 'nl-NL' END))"
+    )
+    show(shop, currency=mixed, products=lines)
+    inspector = Inspector(shop, tmp_path)
+    assert "EUR, SEK and none" in inspector.one("orders.currencies").message
+    assert "nl-NL and none" in inspector.one("orders.languages").message
+    asked = {"require_currency": True, "require_language": True}
+    codes = Inspector(shop, tmp_path, asked).codes()
+    assert not codes & {"orders.currencies", "orders.languages"}
+    assert "orders.unfit" in codes
