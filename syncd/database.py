@@ -49,7 +49,8 @@ _SESSION = {
 _LOCAL = frozenset({"", "localhost", "::1"})
 _UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError)
 _LOGIN_REFUSED = re.compile(
-    r"password authentication failed|no password supplied|does not exist|"
+    r"password authentication failed|no password supplied|"
+    r"((role|database) \"[^\"]*\" )?does not exist|"
     r"authentication failed|no pg_hba.conf entry|not permitted to log in|"
     r"permission denied for database",
 )

@@ -12,9 +12,9 @@ from typing import Literal
 SECTIONS = (
     "Configuration",
     "Order database",
+    "Ledger",
     "Views and orders",
     "Capture",
-    "Ledger",
     "Squeezely",
 )
 """As they are shown."""

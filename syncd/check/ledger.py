@@ -18,20 +18,24 @@ def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Fin
     """
     feeds = Feeds(connections, settings.feed)
     feeds.check_schema()
+    yield _proof(settings, connections.ledger)
     feed = feeds.find()
     state = f"started {feed.started_at:%Y-%m-%d %H:%M}" if feed else "not started yet"
     message = f"installed, schema {SCHEMA_VERSION}; feed {settings.feed!r} {state}"
     yield Finding("ledger.there", "ledger", message)
 
 
-def look_at_account(settings: Settings, ledger: Database) -> Iterator[Finding]:
-    """Tell whether the account is known to take what is sent."""
+def look_at_account(settings: Settings) -> Iterator[Finding]:
+    """Name the account."""
     squeezely = settings.squeezely
     message = f"{squeezely.account} at {squeezely.endpoint}"
     yield Finding("account.named", "account", message)
+
+
+def _proof(settings: Settings, ledger: Database) -> Finding:
+    """Tell whether the account is known to take what is sent."""
     if is_proven(settings, known(ledger, settings)):
         message = "test purchases were taken in this form"
-        yield Finding("account.proven", "account", message)
-    else:
-        message = "that it takes events in this form and number is not proven"
-        yield Finding("account.unproven", "account", message)
+        return Finding("account.proven", "account", message)
+    message = "that it takes events in this form and number is not proven"
+    return Finding("account.unproven", "account", message)

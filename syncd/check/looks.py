@@ -57,7 +57,11 @@ def host_round(
 
 def endpoint_round(settings: Settings) -> Round:
     """Look at the way to Squeezely."""
-    return Round([Look("endpoint", lambda: look_at_endpoint(settings))])
+    looks = [
+        Look("account", lambda: look_at_account(settings)),
+        Look("endpoint", lambda: look_at_endpoint(settings)),
+    ]
+    return Round(looks)
 
 
 def database_rounds(settings: Settings) -> Iterator[Round]:
@@ -110,7 +114,6 @@ def _ledger(settings: Settings, connections: Connections) -> Iterator[Look]:
         "ledger", lambda: look_at_ledger(settings, connections), "ledger.unusable"
     )
     yield Look("role", lambda: look_at_ledger_rights(ledger))
-    yield Look("account", lambda: look_at_account(settings, ledger), "account.unproven")
 
 
 def _ledger_apart(settings: Settings, connections: Connections) -> Iterator[Look]:

@@ -23,6 +23,8 @@ SECONDS = 20.0
 """For all rounds together; each wait within one is shorter."""
 
 
+RIGHT = "role.missing"
+
 LOGIN = "server.refused"
 """The fault of a look that opens a connection."""
 
@@ -57,9 +59,18 @@ class Round(threading.Thread):
         self._looks = looks
         self._close = close
         self._at = looks[0].subject
+        self._fault: BaseException | None = None
 
     @override
     def run(self) -> None:
+        try:
+            self._look()
+        except BaseException as fault:  # noqa: BLE001  # raised again by `wait`
+            self._fault = fault
+        finally:
+            self._close()
+
+    def _look(self) -> None:
         for look in self._looks:
             self._at = look.subject
             try:
@@ -69,17 +80,19 @@ class Round(threading.Thread):
                 self._add(_failed(look, error))
                 if look.stops:
                     break
-        self._close()
 
     def _add(self, failed: Finding) -> None:
         """Tell a fault once, however many looks it ends."""
-        told = {(finding.code, finding.message) for finding in self.findings}
-        if (failed.code, failed.message) not in told:
+        told = {(f.code, f.message) for f in self.findings}
+        is_known = failed.code == RIGHT and any(code == RIGHT for code, _ in told)
+        if not is_known and (failed.code, failed.message) not in told:
             self.findings.append(failed)
 
     def wait(self, ends_at: float) -> list[Finding]:
         """Wait until a monotonic time at most; give what was found by then."""
         self.join(max(0.0, ends_at - time.monotonic()))
+        if self._fault is not None:
+            raise self._fault
         found = list(self.findings)
         if self.is_alive():
             message = f"no end within {SECONDS:.0f} s; the rest was not looked at"
@@ -101,9 +114,10 @@ def _failed(look: Look, error: SyncdError) -> Finding:
     if isinstance(error, DatabaseUnavailableError):
         code = "server.unreachable" if look.fault == LOGIN else "look.failed"
     elif isinstance(error, PermissionDeniedError):
-        code = LOGIN if look.fault == LOGIN else "role.missing"
+        code = LOGIN if look.fault == LOGIN else RIGHT
     elif isinstance(error, ClonedDatabaseError):
         code = "ledger.copied"
     elif isinstance(error, StateUnavailableError):
         code = "state.unusable"
-    return Finding(code, look.subject, str(error), error.hint)
+    step = "" if "`syncd check`" in error.hint else error.hint
+    return Finding(code, look.subject, str(error), step)

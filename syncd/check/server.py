@@ -31,7 +31,6 @@ class Facts:
     is_encrypted: bool
     zone: str
     own_zone: str
-    size: str
 
 
 def facts_of(database: Database) -> Facts:
@@ -103,7 +102,7 @@ def _zone(name: str, facts: Facts) -> Finding:
 
 def look_at_size(database: Database) -> Iterator[Finding]:
     """Tell what can be seen of the server's disk."""
-    size = facts_of(database).size
+    (size,) = database.one(named("database_size"))
     message = f"the database has {size}; what is free there cannot be seen from here"
     yield Finding("disk.unseen", "server's disk", message)
 

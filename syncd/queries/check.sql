@@ -7,7 +7,7 @@ SELECT set_config('default_transaction_read_only', 'on', false),
        set_config('statement_timeout', '5s', false);
 
 -- name: server_facts :one
--- Version, whom it is, its process, TLS, zone of the session and of the server, size.
+-- Version, whom it is, its process, TLS, zone of the session and of the server.
 SELECT current_setting('server_version_num')::integer,
        current_setting('server_version'),
        session_user::text,
@@ -16,8 +16,10 @@ SELECT current_setting('server_version_num')::integer,
                   WHERE s.pid = pg_backend_pid()), false),
        current_setting('TimeZone'),
        (SELECT s.reset_val FROM pg_catalog.pg_settings AS s
-         WHERE s.name = 'TimeZone'),
-       pg_size_pretty(pg_database_size(current_database()));
+         WHERE s.name = 'TimeZone');
+
+-- name: database_size :one
+SELECT pg_size_pretty(pg_database_size(current_database()));
 
 -- name: standby_facts :one
 -- Whether it is a hot standby, and how many bytes it has received and not yet replayed.

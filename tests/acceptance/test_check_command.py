@@ -1,0 +1,153 @@
+"""`syncd check` as somebody uses it: what it prints, where, and how it ends."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from command import syncd
+from shop import Shop
+
+from syncd.check.codes import CODES, SECTIONS
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+    shop.confirm(3)
+    return shop.configure(tmp_path, sandbox.endpoint)
+
+
+def on_terminal(config: Path, columns: int, **environment: str) -> str:
+    """What a person sees on a terminal of so many columns."""
+    own, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    plain = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "NO_COLOR"}}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "syncd", "check", "--config", str(config)],
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        env={**plain, "TERM": "xterm", "SYNCD_SQUEEZELY_API_KEY": "k", **environment},
+    )
+    os.close(its)
+    shown = b""
+    with suppress(OSError):  # the other end is closed
+        while piece := os.read(own, 65536):
+            shown += piece
+    process.wait(50)
+    os.close(own)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_a_good_shop_ends_with_0_and_a_strict_look_sees_the_warning(
+    config: Path,
+) -> None:
+    """Nothing is proven yet; that is a warning only."""
+    done = syncd("check", "--config", config)
+    assert done.returncode == 0, done.stdout
+    *_, summary, first = done.stdout.splitlines()
+    assert re.fullmatch(r"0 errors, 1 warning, \d+ ok", summary)
+    assert first == "Begin with account: Run `syncd verify`."
+    assert "\x1b" not in done.stdout
+    assert syncd("check", "--strict", "--config", config).returncode == 1
+
+
+def test_nothing_is_posted(config: Path, sandbox: Sandbox) -> None:
+    """The endpoint is reached all the same."""
+    found = json.loads(syncd("check", "--json", "--config", config).stdout)
+    assert "endpoint.reached" in {finding["code"] for finding in found}
+    assert sandbox.book.totals.requests == 0
+
+
+def test_scripts_read_codes_and_sections_in_order(config: Path) -> None:
+    """The form that docs/check.md promises."""
+    found = json.loads(syncd("check", "--json", "--config", config).stdout)
+    fields = ["code", "subject", "message", "next_step", "severity", "section"]
+    assert all(list(finding) == fields for finding in found)
+    assert all(CODES[f["code"]].severity == f["severity"] for f in found)
+    places = [SECTIONS.index(finding["section"]) for finding in found]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_person_can_read_it_on_a_narrow_terminal(config: Path, columns: int) -> None:
+    """No line is broken by the terminal itself; further lines stand below the first."""
+    shown = on_terminal(config, columns)
+    lines = COLOUR.sub("", shown).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert set(SECTIONS) <= set(lines)
+    texts = [line for line in lines if line.startswith("   ")]
+    assert texts
+    assert all(line[:9].strip() in {"", "->"} for line in texts)
+
+
+def test_colours_are_for_terminals_that_want_them(config: Path) -> None:
+    """NO_COLOR is heeded, and so is a file or a pipe."""
+    assert "\x1b[32m" in on_terminal(config, 80)
+    assert "\x1b[3" not in on_terminal(config, 80, NO_COLOR="1")
+
+
+def test_a_configuration_with_a_fault_does_not_stop_the_look(config: Path) -> None:
+    """Everything else is told; the exit code is that of the configuration."""
+    config.write_text(config.read_text().replace("lookback", "lookbak"))
+    done = syncd("check", "--config", config)
+    assert done.returncode == 78
+    assert "do you mean source.lookback?" in done.stdout
+    assert "look-up by time: " in done.stdout
+    assert "endpoint: 127.0.0.1:" in done.stdout
+    done = syncd("check", "--config", config, SYNCD_SQUEEZELY_API_KEY="")
+    assert "squeezely.api_key_file is missing" in done.stdout
+    assert "look-up by time: " in done.stdout
+
+
+def test_a_database_that_is_down_is_an_outage(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """69: nothing is to be mended by hand; the endpoint was looked at."""
+    down = {"dsn": "host=/nowhere dbname=shop"}
+    config = shop.configure(tmp_path, sandbox.endpoint, down)
+    done = syncd("check", "--config", config)
+    assert done.returncode == 69, done.stdout
+    assert "endpoint: 127.0.0.1:" in done.stdout
+    assert "Begin with order database: " in done.stdout
+
+
+def test_it_ends_though_everything_swallows_its_packets(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Databases, endpoint: each accepts the connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        port = hole.getsockname()[1]
+        dsn = f"host=127.0.0.1 port={port} dbname=shop user=x"
+        source = {"dsn": dsn, "primary_dsn": dsn}
+        config = shop.configure(tmp_path, f"https://127.0.0.1:{port}/", source)
+        started = time.monotonic()
+        done = syncd("check", "--json", "--config", config)
+        taken = time.monotonic() - started
+    assert done.returncode == 69, done.stdout
+    found = {f["code"] for f in json.loads(done.stdout)}
+    assert found & {"server.unreachable", "look.late"}
+    assert "endpoint.unreachable" in found
+    assert taken < 30
