@@ -144,6 +144,7 @@ class SqueezelySettings(_Section):
     @model_validator(mode="after")
     def _endpoint_is_safe(self) -> "SqueezelySettings":
         url = urlsplit(self.endpoint)
+        _ = url.port  # which raises when it is none
         local = is_loopback(url.hostname)
         if url.scheme == "https" and url.hostname:
             return self

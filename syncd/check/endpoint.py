@@ -29,25 +29,46 @@ _NAMES = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
 def look_at_endpoint(settings: Settings) -> Iterator[Finding]:
     """Connect as a request would, and hang up before there is one."""
     endpoint = urlsplit(settings.squeezely.endpoint)
-    written = proxy_of(settings.squeezely.endpoint)
-    proxy = (
-        urlsplit(written if "://" in written else f"http://{written}")
-        if (written)
-        else None
-    )
     if endpoint.scheme == "http" and not is_loopback(endpoint.hostname):
         message = f"http to {endpoint.hostname} is not encrypted"
         yield Finding("endpoint.plain", "endpoint", message)
+    try:
+        proxy = _proxy(settings)
+    except ValueError:
+        message = "the proxy that the environment names is no address"
+        yield Finding("endpoint.proxy", "endpoint", message)
+        return
     if proxy is not None and proxy.scheme != "http":
-        message = f"the proxy is {proxy.scheme}://{_place(proxy)}"
+        message = f"the proxy is {proxy.scheme}://{proxy.hostname}"
         yield Finding("endpoint.unseen", "endpoint", message)
         return
     yield from _reach(settings, endpoint, proxy)
 
 
+def _proxy(settings: Settings) -> SplitResult | None:
+    """Take the proxy apart.
+
+    Raises:
+        ValueError: It is no address.
+    """
+    written = proxy_of(settings.squeezely.endpoint)
+    if not written:
+        return None
+    proxy = urlsplit(written if "://" in written else f"http://{written}")
+    if not proxy.hostname or proxy.port == 0:
+        raise ValueError("a proxy without a host")
+    return proxy
+
+
 def _reach(
     settings: Settings, endpoint: SplitResult, proxy: SplitResult | None
 ) -> Iterator[Finding]:
+    try:
+        trust = ssl.create_default_context(cafile=authorities(settings))
+    except OSError:
+        message = f"{authorities(settings)} holds no certificates"
+        yield Finding("tls.authorities", "certificate", message)
+        return
     first = proxy or endpoint
     what = "the proxy " if proxy else ""
     try:
@@ -60,7 +81,7 @@ def _reach(
         return
     way = f"{_place(endpoint)}{f' by the proxy {_place(proxy)}' if proxy else ''}"
     try:
-        with closing(_connection(settings, endpoint, proxy)) as connection:
+        with closing(_connection(trust, endpoint, proxy)) as connection:
             connection.connect()
             yield from _reached(connection, way, len(found))
     except ssl.SSLCertVerificationError as error:
@@ -73,14 +94,13 @@ def _reach(
 
 
 def _connection(
-    settings: Settings, endpoint: SplitResult, proxy: SplitResult | None
+    trust: ssl.SSLContext, endpoint: SplitResult, proxy: SplitResult | None
 ) -> HTTPConnection:
     first = proxy or endpoint
     host, port = str(first.hostname), _port(first)
     if endpoint.scheme == "http":
         return HTTPConnection(host, port, timeout=CONNECT_SECONDS)
-    context = ssl.create_default_context(cafile=authorities(settings))
-    connection = HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=context)
+    connection = HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=trust)
     if proxy is not None:
         connection.set_tunnel(str(endpoint.hostname), _port(endpoint), _login(proxy))
     return connection
@@ -145,4 +165,4 @@ def _port(url: SplitResult) -> int:
 
 def _place(url: SplitResult) -> str:
     """Name host and port, without a login."""
-    return f"{url.hostname}:{_port(url)}" if url.scheme in _PORTS else f"{url.hostname}"
+    return f"{url.hostname}:{_port(url)}"

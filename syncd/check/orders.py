@@ -1,5 +1,6 @@
 """What `syncd check` finds in the newest orders: what would become of them."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from syncd.errors import UnreadableRowError
 from syncd.source import Source
 
 SAMPLE_ORDERS = 100
+
+_CODE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{2})?")
 
 Row = Mapping[str, object]
 
@@ -165,9 +168,14 @@ def _lines(row: Row) -> list[dict[str, object]]:
 
 
 def _told(values: Iterable[object], what: str) -> str:
-    there = sorted(str(value)[:8] for value in values if value is not None)
+    there = sorted({_harmless(value) for value in values if value is not None})
     without = " and none" if None in values else ""
     return f"the {what} is {listed(there)}{without}"
+
+
+def _harmless(value: object) -> str:
+    """Write a code, but nothing else that a view may give in its place."""
+    return value if isinstance(value, str) and _CODE.fullmatch(value) else "no code"
 
 
 def _share(some: Sequence[object] | Mapping[str, object], sample: Sample) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from command import syncd
+from postgres import wait_until
 from shop import Shop
 
 from syncd.check.codes import CODES, SECTIONS
@@ -151,3 +152,25 @@ def test_it_ends_though_everything_swallows_its_packets(
     assert found & {"server.unreachable", "look.late"}
     assert "endpoint.unreachable" in found
     assert taken < 30
+
+
+@pytest.mark.parametrize("capture", ["poll", "listen"])
+def test_the_daemon_holds_no_more_connections_than_it_says(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
+) -> None:
+    """So that a limit which lets the check pass lets the daemon run."""
+    shop.listen("orders:id")
+    reading = {"capture": capture}
+    config = shop.configure(tmp_path, sandbox.endpoint, reading, max_in_flight=2)
+    shop.start(config)
+    log = config.with_suffix(".log")
+    wait_until(lambda: "daemon.started" in log.read_text())
+    orders = shop.confirm(5)
+    wait_until(lambda: all(sandbox.book.posts(order) for order in orders))
+    held = shop.value(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'syncd/%'"
+    )
+    told = syncd("check", "--config", config).stdout
+    found = re.search(r"room for the (\d+) that", told)
+    assert found
+    assert int(str(held)) <= int(found[1])

@@ -155,6 +155,14 @@ def test_a_certificate_that_signed_itself_is_untrusted(
     assert "ca_file" in found["tls.untrusted"].next_step
 
 
+def test_a_file_without_certificates_is_told(tmp_path: Path) -> None:
+    """Before anybody is asked."""
+    empty = tmp_path / "ca.pem"
+    empty.write_text("none\n")
+    found = look(tmp_path, "https://127.0.0.1:1/", ca_file=empty)
+    assert set(found) == {"tls.authorities"}
+
+
 def test_a_server_that_speaks_no_tls_is_told(tmp_path: Path, door: Opener) -> None:
     """Something else answers at that port."""
     server = door(answer=b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -211,5 +219,9 @@ def test_a_proxy_that_refuses_or_cannot_be_looked_through_is_told(
     assert "407" in found["endpoint.proxy"].message
     monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
     assert set(look(tmp_path, "https://127.0.0.1:1/")) == {"endpoint.unseen"}
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:999999")
+    assert (
+        "no address" in look(tmp_path, "https://127.0.0.1:1/")["endpoint.proxy"].message
+    )
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert set(look(tmp_path, "https://127.0.0.1:1/")) == {"endpoint.unreachable"}

@@ -195,6 +195,8 @@ def test_several_currencies_and_languages_want_to_be_demanded(
     show(shop, currency=mixed, products=lines)
     inspector = Inspector(shop, tmp_path)
     assert "EUR, SEK and none" in inspector.one("orders.currencies").message
+    show(shop, currency="CASE id % 2 WHEN 0 THEN 'EUR' ELSE email END", products=lines)
+    assert "EUR, no code" in inspector.one("orders.currencies").message
     assert "nl-NL and none" in inspector.one("orders.languages").message
     asked = {"require_currency": True, "require_language": True}
     codes = Inspector(shop, tmp_path, asked).codes()

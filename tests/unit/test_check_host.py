@@ -75,6 +75,8 @@ def test_a_value_that_cannot_be_used_leaves_the_others(tmp_path: Path) -> None:
     assert "must be more than nothing" in found["config.invalid"].message
     assert "state.none" in found
     assert "config.read" not in found
+    port = GOOD + 'endpoint = "https://localhost:99999/"\n'
+    assert "Port out of range" in look(write(tmp_path, port))["config.invalid"].message
     bare = look(write(tmp_path, "[source]\n"))
     assert "squeezely is missing" in bare["config.invalid"].message
     assert "TOML" in look(write(tmp_path, "[source"))["config.unreadable"].next_step
