@@ -99,7 +99,9 @@ def test_a_person_can_read_it_on_a_narrow_terminal(config: Path, columns: int) -
     lines = COLOUR.sub("", shown).splitlines()
     assert max(map(len, lines)) <= columns
     assert set(SECTIONS) <= set(lines)
-    texts = [line for line in lines if line.startswith("   ")]
+    told = lines[: next(n for n, line in enumerate(lines) if line[0].isdigit())]
+    assert all(line in SECTIONS or line.startswith("  ") for line in told)
+    texts = [line for line in told if line.startswith("   ")]
     assert texts
     assert all(line[:9].strip() in {"", "->"} for line in texts)
 
