@@ -104,6 +104,8 @@ def test_a_person_can_read_it_on_a_narrow_terminal(config: Path, columns: int) -
     texts = [line for line in told if line.startswith("   ")]
     assert texts
     assert all(line[:9].strip() in {"", "->"} for line in texts)
+    whole = "database: syncd sets its own: 30 s for a statement, 5 s for a lock"
+    assert "".join(whole.split()) in "".join("".join(lines).split())
 
 
 def test_colours_are_for_terminals_that_want_them(config: Path) -> None:
