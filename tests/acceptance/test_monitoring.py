@@ -4,12 +4,16 @@ import csv
 import io
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from consumers import MONITORING, Metrics, metrics, tool
@@ -259,6 +263,44 @@ def test_every_line_keeps_the_order_that_consumers_match(hour: Hour) -> None:
     runs = {str(line["run"]) for line in hour.lines()}
     instances = {line["instance"] for line in hour.events("batch.delivered")}
     assert (len(runs), instances) == (3, {1, 2, 3})
+
+
+def test_the_shipped_unit_serves_the_metrics(hour: Hour, tmp_path: Path) -> None:
+    """Its command as it stands, with the log in place of the journal."""
+    unit = (MONITORING / "syncd-mtail.service").read_text()
+    (command,) = re.findall(r"^ExecStart=/bin/sh -c '(.+)'$", unit, re.MULTILINE)
+    journal = re.search(r"journalctl [^|]+", command)
+    assert journal is not None
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    pipe = tmp_path / "journal"
+    os.mkfifo(pipe)
+    here = {
+        journal[0]: f"cat {pipe} ",
+        "/etc/syncd/monitoring": str(MONITORING),
+        "--port=3903": f"--port={port}",
+        "exec mtail": f"exec {tool('mtail')}",
+    }
+    for there, stand_in in here.items():
+        assert there in command
+        command = command.replace(there, stand_in)
+    served: list[str] = []
+
+    def is_served() -> bool:
+        with suppress(OSError):
+            url = f"http://127.0.0.1:{port}/metrics"
+            served[:] = [urlopen(url, timeout=5).read().decode()]
+        return 'syncd_delivered_orders_total{feed="shop"} 27' in "".join(served)
+
+    mtail = subprocess.Popen(["/bin/sh", "-c", command], stderr=subprocess.DEVNULL)
+    try:
+        with pipe.open("w") as journal_of_the_hour:
+            journal_of_the_hour.write(hour.log.read_text())
+            journal_of_the_hour.flush()
+            wait_until(is_served, 30)
+    finally:
+        mtail.terminate()
+        mtail.wait(20)
 
 
 def test_lnav_reads_the_log_and_counts_in_it(hour: Hour, tmp_path: Path) -> None:

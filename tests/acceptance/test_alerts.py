@@ -1,0 +1,126 @@
+"""Alerts and dashboard parse, ask for what mtail makes, and fire when they should."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from consumers import MONITORING, made_by_mtail, promtool
+
+ALERTS = yaml.safe_load((MONITORING / "alerts.yml").read_text())
+RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
+TESTS = ("alerts_test.yml", "alerts_weeks_test.yml")
+DASHBOARD: dict[str, Any] = json.loads((MONITORING / "grafana.json").read_text())
+
+
+def expectations(name: str) -> list[dict[str, Any]]:
+    """List what the unit tests of an alert expect."""
+    files = [yaml.safe_load((MONITORING / file).read_text()) for file in TESTS]
+    return [
+        expected
+        for file in files
+        for test in file["tests"]
+        for expected in test["alert_rule_test"]
+        if expected["alertname"] == name
+    ]
+
+
+def used(expression: str) -> set[str]:
+    """List the metrics that an expression asks for."""
+    return set(re.findall(r"(?<![:\w])syncd_\w+", expression))
+
+
+def asked_by_the_dashboard() -> list[str]:
+    panels = DASHBOARD["panels"]
+    asked = [t["expr"] for panel in panels for t in panel.get("targets", ())]
+    return asked + [a["expr"] for a in DASHBOARD["annotations"]["list"]]
+
+
+@pytest.mark.parametrize("alert", [r["alert"] for r in RULES if "alert" in r])
+def test_an_alert_is_tested_firing_and_quiet(alert: str) -> None:
+    """By promtool, in the shipped unit tests."""
+    fires = {bool(expected["exp_alerts"]) for expected in expectations(alert)}
+    assert fires == {True, False}, f"{alert}: add what is missing to alerts_test.yml"
+
+
+def test_the_alerts_are_as_promtool_wants_them() -> None:
+    """And their unit tests pass."""
+    assert f"{len(RULES)} rules found" in promtool("check", "rules", "alerts.yml")
+    promtool("test", "rules", "alerts_test.yml")
+
+
+def test_the_alerts_that_look_weeks_back_compare_the_same_hour(tmp_path: Path) -> None:
+    """Alone: promtool evaluates every rule for two weeks."""
+    shop = [g for g in ALERTS["groups"] if g["name"] == "syncd-shop"]
+    (tmp_path / "alerts.yml").write_text(yaml.safe_dump({"groups": shop}))
+    tests = tmp_path / TESTS[1]
+    tests.write_text((MONITORING / TESTS[1]).read_text())
+    promtool("test", "rules", tests.name, folder=tmp_path)
+
+
+def test_an_alert_says_how_bad_it_is_and_where_to_read_on() -> None:
+    """Severity, summary with the feed, the runbook's section."""
+    for rule in RULES:
+        if "alert" not in rule:
+            continue
+        notes = rule["annotations"]
+        assert rule["labels"]["severity"] in {"page", "ticket"}, rule["alert"]
+        assert "$labels.feed" in notes["summary"] or rule["alert"] == "SyncdAbsent"
+        assert notes["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+def test_alerts_and_dashboard_ask_for_nothing_but_what_mtail_makes() -> None:
+    """A metric that nobody makes never fires."""
+    made = made_by_mtail()
+    for expression in [rule["expr"] for rule in RULES] + asked_by_the_dashboard():
+        assert used(expression) <= made, expression
+    asked = {m for expression in asked_by_the_dashboard() for m in used(expression)}
+    unseen = {m for m in made - asked if not m.endswith(("_sum", "_count"))}
+    assert unseen == set(), "the dashboard does not show these"
+
+
+def test_every_question_of_the_dashboard_is_good_promql(tmp_path: Path) -> None:
+    """Grafana's variables filled in; promtool reads them as rules."""
+    rules = [
+        {
+            "record": f"panel:{number}",
+            "expr": asked.replace("$feed", ".+").replace("$__rate_interval", "5m"),
+        }
+        for number, asked in enumerate(asked_by_the_dashboard())
+    ]
+    file = tmp_path / "dashboard.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    assert f"{len(rules)} rules found" in promtool("check", "rules", file)
+
+
+def test_the_dashboard_is_whole() -> None:
+    """Each panel has its place, its source and a name; none lies over another."""
+    taken: set[tuple[int, int]] = set()
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        at = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24, panel["title"]
+        taken |= cells
+        if panel["type"] != "row":
+            assert panel["title"]
+            assert panel["description"]
+            assert panel["datasource"]["uid"] == "${datasource}"
+            assert all(target["legendFormat"] for target in panel["targets"])
+    variables = {v["name"] for v in DASHBOARD["templating"]["list"]}
+    assert variables == {"datasource", "feed"}
+
+
+def test_the_example_for_vector_labels_by_fields_of_few_values() -> None:
+    """It cannot be run here; that it is YAML and names real fields can be seen."""
+    config = yaml.safe_load((MONITORING / "vector.yaml").read_text())
+    labels = config["sinks"]["loki"]["labels"]
+    assert set(labels) == {"service", "feed", "level", "event"}
