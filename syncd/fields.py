@@ -41,7 +41,7 @@ FIELDS: Mapping[str, Field] = {
     "event": Field(
         "text", "its kind: the tables below", "", "EventName", "event.action"
     ),
-    "feed": Field("text", "whose orders; `-` where a library spoke"),
+    "feed": Field("text", "whose orders; `-` where none is meant"),
     "run": Field(
         "text",
         "this run of the process: systemd's INVOCATION_ID, or a random one",

@@ -89,7 +89,7 @@ def _of_library(line: EventDict) -> EventDict:
     return {
         **known,
         "event": "library.log",
-        "feed": "-",
+        "feed": getattr(line["_record"], "feed", "-"),
         "message": line["event"],
         "suppressed": getattr(line["_record"], "suppressed", 0),
     }

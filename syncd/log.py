@@ -88,7 +88,11 @@ class Log:
 
 
 def configure(
-    *, level: str = "info", style: str | None = None, stream: TextIO = sys.stderr
+    *,
+    level: str = "info",
+    style: str | None = None,
+    stream: TextIO = sys.stderr,
+    feed: str = "-",
 ) -> None:
     """Send every line of syncd and of its libraries to `stream`.
 
@@ -96,6 +100,7 @@ def configure(
         level: The lowest that is written.
         style: "json" or "console"; None: console on a terminal, JSON elsewhere.
         stream: Where to; lines get journald's priority prefix when it is the journal.
+        feed: Whose daemon it is; the lines of libraries name it.
     """
     console = style == "console" or (style is None and stream.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -114,7 +119,7 @@ def configure(
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
-    handler.addFilter(_from_libraries(_Folds()))
+    handler.addFilter(_from_libraries(_Folds(), feed))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -158,7 +163,7 @@ def own_crashes(log: Log) -> None:
     logging.captureWarnings(capture=True)
 
 
-def _from_libraries(folds: _Folds) -> Callable[[logging.LogRecord], bool]:
+def _from_libraries(folds: _Folds, feed: str) -> Callable[[logging.LogRecord], bool]:
     """Take the values out of what libraries say, and fold its repeats.
 
     syncd's own repeats are folded where their kind is known.
@@ -171,7 +176,7 @@ def _from_libraries(folds: _Folds) -> Callable[[logging.LogRecord], bool]:
             record.msg = type(record.msg).__name__
         record.args = ()
         count = folds.passes((record.name, record.msg[:200]))
-        record.suppressed = count or 0
+        record.suppressed, record.feed = count or 0, feed
         return count is not None
 
     return passes

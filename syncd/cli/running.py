@@ -22,7 +22,9 @@ def run(settings: Settings, *, once: bool) -> None:
     It starts at "now": past orders are sent by `syncd watermark reset` only.
     With --once the exit code is 75 when something is left to deliver.
     """
-    log.configure(level=settings.log.level, style=settings.log.format)
+    log.configure(
+        level=settings.log.level, style=settings.log.format, feed=settings.feed
+    )
     log.own_crashes(log.Log(settings.feed))
     daemon = Daemon(settings)
     try:

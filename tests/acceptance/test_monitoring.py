@@ -5,211 +5,72 @@ import io
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 from consumers import MONITORING, Metrics, metrics, tool
+from hour import Lived, live_once
 from postgres import Cluster, wait_until
-from shop import Shop
 
 from syncd.events import EVENTS
-from syncd.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 
-CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
+
+@pytest.fixture(scope="session")
+def hour(
+    server: Cluster,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Lived:
+    base = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        base = base.parent
+    folder = base / "hour"
+    folder.mkdir(exist_ok=True)
+    return live_once(server, folder)
 
 
-@dataclass
-class Hour:
-    """A shop, its daemon, the API: things go well, and wrong, and well again."""
-
-    shop: Shop
-    sandbox: Sandbox
-    folder: Path
-    orders: list[str] = field(default_factory=list)
-
-    def live(self) -> None:
-        """Do everything once."""
-        self.run()
-        self.good_times()
-        self.trouble()
-        self.orders_that_cannot_be_sent()
-        self.credentials()
-        self.a_missed_order()
-        self.kill_in_the_middle()
-        self.run(uncertain="hold")
-        self.arrive(self.shop.confirm(4))
-        self.kept_for_a_person()
-        self.stop()
-
-    def run(self, **squeezely: object) -> None:
-        config = self.shop.configure(
-            self.folder,
-            self.sandbox.endpoint,
-            {"lookback": "1s"},
-            batch_size=5,
-            timeout="2s",
-            **squeezely,
-        )
-        self.log = config.with_suffix(".log")
-        beats = len(self.events("heartbeat"))
-        self.daemon = self.shop.start(config)
-        wait_until(lambda: len(self.events("heartbeat")) > beats, 30)
-
-    def events(self, name: str) -> list[dict[str, object]]:
-        return [line for line in self.lines() if line["event"] == name]
-
-    def lines(self) -> list[dict[str, object]]:
-        text = self.log.read_text() if self.log.exists() else ""
-        whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        return [json.loads(line) for line in whole]
-
-    def arrive(self, orders: list[str]) -> None:
-        self.orders += orders
-        wait_until(lambda: all(self.sandbox.book.posts(o) for o in orders), 30)
-        wait_until(lambda: self.shop.value(CLAIMED) == 0)
-
-    def good_times(self) -> None:
-        self.arrive(self.shop.confirm(12))
-
-    def trouble(self) -> None:
-        self.sandbox.fail("server-error", times=2, status=503)
-        self.arrive(self.shop.confirm(5))
-        self.sandbox.fail("accept-then-drop", times=1)
-        orders = self.shop.confirm(3)
-        self.arrive(orders)
-        wait_until(lambda: all(self.sandbox.book.posts(o) == 2 for o in orders), 30)
-        wait_until(lambda: self.shop.value(CLAIMED) == 0)
-
-    def orders_that_cannot_be_sent(self) -> None:
-        self.shop.sql(
-            "INSERT INTO orders (confirmed_at, email) "
-            "SELECT clock_timestamp(), 'no address' FROM generate_series(1, 2)"
-        )
-        wait_until(lambda: self.events("orders.rejected"), 30)
-        self.shop.sql(
-            "INSERT INTO orders (confirmed_at, email) VALUES (clock_timestamp(), NULL)"
-        )
-        wait_until(lambda: self.events("orders.waiting"), 30)
-        self.shop.sql("DELETE FROM orders WHERE email IS NULL")
-        wait_until(lambda: self.events("orders.withdrawn"), 30)
-
-    def credentials(self) -> None:
-        self.sandbox.fail("credentials", times=1)
-        orders = self.shop.confirm(2)
-        wait_until(lambda: self.events("sending.held"), 30)
-        wait_until(lambda: self.events("heartbeat")[-1]["circuit"] == "held", 30)
-        self.daemon.send_signal(signal.SIGHUP)
-        self.arrive(orders)
-
-    def a_missed_order(self) -> None:
-        """An order whose stamp is older than the lookback allows."""
-        rows = self.shop.rows(
-            "INSERT INTO orders (confirmed_at) SELECT max(confirmed_at) "
-            "- interval '2 s' FROM orders RETURNING 'W-' || id"
-        )
-        self.stop()
-        self.run()
-        wait_until(lambda: self.events("orders.missed"), 30)
-        self.arrive([str(row[0]) for row in rows])
-
-    def kill_in_the_middle(self) -> None:
-        self.sandbox.fail("hang", times=1)
-        self.orders += self.shop.confirm(4)
-        wait_until(lambda: self.shop.value(CLAIMED) == 1, 30)
-        self.daemon.send_signal(signal.SIGKILL)
-        self.daemon.wait(20)
-
-    def kept_for_a_person(self) -> None:
-        self.sandbox.fail("accept-then-drop", times=1)
-        self.orders += self.shop.confirm(2)
-        wait_until(lambda: self.events("heartbeat")[-1]["held"] == 6, 30)
-
-    def stop(self) -> None:
-        self.daemon.terminate()
-        assert self.daemon.wait(30) == 0
-
-    def count(self, condition: str) -> int:
-        """Ask the ledger how many orders there are."""
-        found = self.shop.value(
-            "SELECT count(*) FROM syncd.ledger AS l JOIN syncd.batch AS b "
-            f"USING (batch_id) WHERE {condition}"
-        )
-        assert isinstance(found, int)
-        return found
-
-
-@pytest.fixture(scope="module")
-def hour(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hour]:
-    server.sql("CREATE DATABASE an_hour")
-    shop = Shop.open(server.dsn("an_hour"))
-    with Sandbox() as sandbox:
-        lived = Hour(shop, sandbox, tmp_path_factory.mktemp("hour"))
-        try:
-            lived.live()
-            yield lived
-        finally:
-            shop.close()
-            server.sql("DROP DATABASE an_hour WITH (FORCE)")
-
-
-@pytest.fixture(scope="module")
-def seen(hour: Hour) -> Metrics:
+@pytest.fixture(scope="session")
+def seen(hour: Lived) -> Metrics:
     return metrics(hour.log)
 
 
-def test_the_metrics_count_what_the_ledger_has(hour: Hour, seen: Metrics) -> None:
+def test_the_metrics_count_what_the_ledger_has(hour: Lived, seen: Metrics) -> None:
     """Captured, delivered, rejected, withdrawn, missed: in orders."""
-    delivered = hour.count("b.state = 'delivered' AND l.state IS NULL")
-    rejected = hour.count("l.state = 'rejected'")
-    withdrawn = hour.count("l.state = 'withdrawn'")
-    assert (delivered, rejected, withdrawn) == (27, 2, 1)
-    assert seen.value("syncd_delivered_orders_total") == delivered
-    assert seen.value("syncd_rejected_orders_total") == rejected
-    assert seen.value("syncd_withdrawn_orders_total") == withdrawn
+    true = hour.facts
+    assert (true["delivered"], true["rejected"], true["withdrawn"]) == (27, 2, 1)
+    for counted in ("delivered", "rejected", "withdrawn", "repeated"):
+        assert seen.value(f"syncd_{counted}_orders_total") == true[counted], counted
     assert seen.value("syncd_missed_orders_total") == 1
-    captured = hour.count("true")
     assert seen.by("syncd_captured_orders_total", "capture") == {
-        "poll": captured - 1  # reconciliation captured the missed one
+        "poll": true["captured"] - 1  # reconciliation captured the missed one
     }
-    repeated = hour.count("b.state = 'delivered' AND b.uncertain > 0")
-    assert seen.value("syncd_repeated_orders_total") == repeated == 3
-    sent = sum(hour.sandbox.book.posts(order) for order in hour.orders)
-    assert sent == 27 + 3 + 2  # repeated; and kept for a person, yet arrived
+    # Three were repeated; two that are kept for a person had arrived.
+    assert (true["repeated"], true["posts"]) == (3, 27 + 3 + 2)
 
 
 def test_the_metrics_count_attempts_as_the_ledger_does(
-    hour: Hour, seen: Metrics
+    hour: Lived, seen: Metrics
 ) -> None:
     """Each once, by its outcome, also one that died with its daemon."""
-    rows = hour.shop.rows(
-        "SELECT outcome, count(*)::float FROM syncd.attempt "
-        "WHERE outcome <> 'nothing_to_send' GROUP BY 1"
-    )
-    known = {str(outcome): count for outcome, count in rows}
-    assert set(known) == {
-        "accepted",
-        "transient",
-        "unclear",
-        "client_refused",
-        "uncertain",
-    }
+    known = hour.facts["attempts"]
+    outcomes = {"accepted", "transient", "unclear", "client_refused", "uncertain"}
+    assert set(known) == outcomes
     assert seen.by("syncd_attempts_total", "outcome") == known
 
 
-def test_the_gauges_say_what_the_last_heartbeat_said(hour: Hour, seen: Metrics) -> None:
+def test_the_gauges_say_what_the_last_heartbeat_said(
+    hour: Lived, seen: Metrics
+) -> None:
     """And that was true: it is compared with the ledger."""
     beat = hour.events("heartbeat")[-1]
-    held = hour.shop.value("SELECT sum(orders) FROM syncd.batch WHERE state = 'held'")
+    held = hour.facts["held"]
     assert (beat["held"], beat["uncertain"], beat["rejected"]) == (held, held, 2)
     for metric, said in {
         "syncd_held_orders": "held",
@@ -232,7 +93,7 @@ def test_the_gauges_say_what_the_last_heartbeat_said(hour: Hour, seen: Metrics) 
     assert seen.by("syncd_circuit", "state") == {str(beat["circuit"]): 1}
 
 
-def test_every_event_is_counted_and_dated(hour: Hour, seen: Metrics) -> None:
+def test_every_event_is_counted_and_dated(hour: Lived, seen: Metrics) -> None:
     """Rare ones too: their alerts rest on when they were last seen."""
     lines = hour.lines()
     told = Counter(str(line["event"]) for line in lines)
@@ -246,17 +107,17 @@ def test_every_event_is_counted_and_dated(hour: Hour, seen: Metrics) -> None:
     assert expected <= told.keys()
 
 
-def test_the_delay_of_a_delivery_is_a_histogram(hour: Hour, seen: Metrics) -> None:
+def test_the_delay_of_a_delivery_is_a_histogram(hour: Lived, seen: Metrics) -> None:
     """One observation for each delivered batch, whatever its value."""
     batches = float(len(hour.events("batch.delivered")))
     for name in ("syncd_delivery_lag_seconds", "syncd_delivery_duration_seconds"):
         assert seen.value(f"{name}_count") == batches
         assert seen.value(f"{name}_bucket", le="+Inf") == batches
-    total = sum(float(str(x["lag_seconds"])) for x in hour.events("batch.delivered"))
+    total = sum(x["lag_seconds"] for x in hour.events("batch.delivered"))
     assert seen.value("syncd_delivery_lag_seconds_sum") == pytest.approx(total)
 
 
-def test_every_line_keeps_the_order_that_consumers_match(hour: Hour) -> None:
+def test_every_line_keeps_the_order_that_consumers_match(hour: Lived) -> None:
     """Time, level, event, feed, run; then the instance, once it has its number."""
     for line in hour.lines():
         assert list(line)[:5] == ["timestamp", "level", "event", "feed", "run"]
@@ -265,7 +126,7 @@ def test_every_line_keeps_the_order_that_consumers_match(hour: Hour) -> None:
     assert (len(runs), instances) == (3, {1, 2, 3})
 
 
-def test_the_shipped_unit_serves_the_metrics(hour: Hour, tmp_path: Path) -> None:
+def test_the_shipped_unit_serves_the_metrics(hour: Lived, tmp_path: Path) -> None:
     """Its command as it stands, with the log in place of the journal."""
     unit = (MONITORING / "syncd-mtail.service").read_text()
     (command,) = re.findall(r"^ExecStart=/bin/sh -c '(.+)'$", unit, re.MULTILINE)
@@ -303,7 +164,7 @@ def test_the_shipped_unit_serves_the_metrics(hour: Hour, tmp_path: Path) -> None
         mtail.wait(20)
 
 
-def test_lnav_reads_the_log_and_counts_in_it(hour: Hour, tmp_path: Path) -> None:
+def test_lnav_reads_the_log_and_counts_in_it(hour: Lived, tmp_path: Path) -> None:
     """As SQL over the lines; its format is the shipped one."""
     formats = tmp_path / "formats" / "syncd"
     formats.mkdir(parents=True)
@@ -331,7 +192,7 @@ def test_lnav_reads_the_log_and_counts_in_it(hour: Hour, tmp_path: Path) -> None
     assert rows["batch.delivered"]["orders"] == "27"
 
 
-def test_rsyslog_writes_a_file_for_each_feed(hour: Hour, tmp_path: Path) -> None:
+def test_rsyslog_writes_a_file_for_each_feed(hour: Lived, tmp_path: Path) -> None:
     """The shipped rules on the real log; only the input is a file here."""
     shipped = (MONITORING / "rsyslog.conf").read_text()
     rules = shipped.split("# Input", 1)[0].replace("/var/log/syncd", str(tmp_path))
@@ -356,7 +217,7 @@ def test_rsyslog_writes_a_file_for_each_feed(hour: Hour, tmp_path: Path) -> None
     assert _count(errors) == len(urgent) > 0
 
 
-def test_jq_answers_questions_from_the_documents(hour: Hour) -> None:
+def test_jq_answers_questions_from_the_documents(hour: Lived) -> None:
     """The log is plain JSON lines."""
     done = subprocess.run(
         [

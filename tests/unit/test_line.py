@@ -193,6 +193,14 @@ def test_the_repeats_of_a_library_are_folded() -> None:
     assert messages == ["missed by %s", "something else"]
 
 
+def test_a_library_speaks_for_the_feed_of_its_process() -> None:
+    """So that its line is found among the others of that shop."""
+    with written() as stream:
+        log.configure(style="json", stream=stream, feed="shop")
+        logging.getLogger("apscheduler").warning("missed")
+    assert only_line(stream)["feed"] == "shop"
+
+
 def test_every_line_of_an_instance_names_it_and_its_run() -> None:
     """So that lines of two daemons, or before and after a restart, are told apart."""
     with written() as stream:

@@ -1,0 +1,186 @@
+"""An hour in small of the real daemon, for those that read its log."""
+
+import fcntl
+import json
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from postgres import Cluster, wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
+TRUTH = """
+SELECT jsonb_build_object(
+    'captured', (SELECT count(*) FROM syncd.ledger),
+    'rejected', (SELECT count(*) FROM syncd.ledger WHERE state = 'rejected'),
+    'withdrawn', (SELECT count(*) FROM syncd.ledger WHERE state = 'withdrawn'),
+    'delivered', sum(orders) FILTER (WHERE state = 'delivered'),
+    'repeated', sum(orders) FILTER (WHERE state = 'delivered' AND uncertain > 0),
+    'held', sum(orders) FILTER (WHERE state = 'held'),
+    'attempts', (SELECT jsonb_object_agg(outcome, attempts)
+                   FROM (SELECT outcome, count(*) AS attempts
+                           FROM syncd.attempt
+                          WHERE outcome <> 'nothing_to_send'
+                          GROUP BY outcome) AS a))
+  FROM syncd.batch
+"""
+
+
+@dataclass
+class Hour:
+    """A shop, its daemon, the API: things go well, and wrong, and well again."""
+
+    shop: Shop
+    sandbox: Sandbox
+    folder: Path
+    orders: list[str] = field(default_factory=list)
+
+    def live(self) -> None:
+        """Do everything once."""
+        self.run()
+        self.good_times()
+        self.trouble()
+        self.orders_that_cannot_be_sent()
+        self.credentials()
+        self.a_missed_order()
+        self.kill_in_the_middle()
+        self.run(uncertain="hold")
+        self.arrive(self.shop.confirm(4))
+        self.kept_for_a_person()
+        self.stop()
+
+    def run(self, **squeezely: object) -> None:
+        config = self.shop.configure(
+            self.folder,
+            self.sandbox.endpoint,
+            {"lookback": "1s"},
+            batch_size=5,
+            timeout="2s",
+            **squeezely,
+        )
+        self.log = config.with_suffix(".log")
+        beats = len(self.events("heartbeat"))
+        self.daemon = self.shop.start(config)
+        wait_until(lambda: len(self.events("heartbeat")) > beats, 30)
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        return [line for line in self.lines() if line["event"] == name]
+
+    def lines(self) -> list[dict[str, object]]:
+        text = self.log.read_text() if self.log.exists() else ""
+        whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return [json.loads(line) for line in whole]
+
+    def arrive(self, orders: list[str]) -> None:
+        self.orders += orders
+        wait_until(lambda: all(self.sandbox.book.posts(o) for o in orders), 30)
+        wait_until(lambda: self.shop.value(CLAIMED) == 0)
+
+    def good_times(self) -> None:
+        self.arrive(self.shop.confirm(12))
+
+    def trouble(self) -> None:
+        self.sandbox.fail("server-error", times=2, status=503)
+        self.arrive(self.shop.confirm(5))
+        self.sandbox.fail("accept-then-drop", times=1)
+        orders = self.shop.confirm(3)
+        self.arrive(orders)
+        wait_until(lambda: all(self.sandbox.book.posts(o) == 2 for o in orders), 30)
+        wait_until(lambda: self.shop.value(CLAIMED) == 0)
+
+    def orders_that_cannot_be_sent(self) -> None:
+        self.shop.sql(
+            "INSERT INTO orders (confirmed_at, email) "
+            "SELECT clock_timestamp(), 'no address' FROM generate_series(1, 2)"
+        )
+        wait_until(lambda: self.events("orders.rejected"), 30)
+        self.shop.sql(
+            "INSERT INTO orders (confirmed_at, email) VALUES (clock_timestamp(), NULL)"
+        )
+        wait_until(lambda: self.events("orders.waiting"), 30)
+        self.shop.sql("DELETE FROM orders WHERE email IS NULL")
+        wait_until(lambda: self.events("orders.withdrawn"), 30)
+
+    def credentials(self) -> None:
+        self.sandbox.fail("credentials", times=1)
+        orders = self.shop.confirm(2)
+        wait_until(lambda: self.events("sending.held"), 30)
+        wait_until(lambda: self.events("heartbeat")[-1]["circuit"] == "held", 30)
+        self.daemon.send_signal(signal.SIGHUP)
+        self.arrive(orders)
+
+    def a_missed_order(self) -> None:
+        """An order whose stamp is older than the lookback allows."""
+        rows = self.shop.rows(
+            "INSERT INTO orders (confirmed_at) SELECT max(confirmed_at) "
+            "- interval '2 s' FROM orders RETURNING 'W-' || id"
+        )
+        self.stop()
+        self.run()
+        wait_until(lambda: self.events("orders.missed"), 30)
+        self.arrive([str(row[0]) for row in rows])
+
+    def kill_in_the_middle(self) -> None:
+        self.sandbox.fail("hang", times=1)
+        self.orders += self.shop.confirm(4)
+        wait_until(lambda: self.shop.value(CLAIMED) == 1, 30)
+        self.daemon.send_signal(signal.SIGKILL)
+        self.daemon.wait(20)
+
+    def kept_for_a_person(self) -> None:
+        self.sandbox.fail("accept-then-drop", times=1)
+        self.orders += self.shop.confirm(2)
+        wait_until(lambda: self.events("heartbeat")[-1]["held"] == 6, 30)
+
+    def stop(self) -> None:
+        self.daemon.terminate()
+        assert self.daemon.wait(30) == 0
+
+    def facts(self) -> dict[str, object]:
+        """Tell what ledger and sandbox know, whatever the log says."""
+        ((facts,),) = self.shop.rows(TRUTH)
+        assert isinstance(facts, dict)
+        posts = sum(self.sandbox.book.posts(order) for order in self.orders)
+        return {"posts": posts, **facts}
+
+
+@dataclass(frozen=True)
+class Lived:
+    """What is left of an hour: its log, and the truth."""
+
+    log: Path
+    facts: Mapping[str, Any]
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines() if line["event"] == name]
+
+
+def live_once(server: Cluster, folder: Path) -> Lived:
+    """Live the hour, or take the one that another worker of pytest has lived."""
+    facts, log = folder / "facts.json", folder / "syncd.log"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not facts.exists():
+            facts.write_text(json.dumps(_live(server, folder)))
+    return Lived(log, json.loads(facts.read_text()))
+
+
+def _live(server: Cluster, folder: Path) -> dict[str, object]:
+    server.sql("CREATE DATABASE an_hour")
+    shop = Shop.open(server.dsn("an_hour"))
+    try:
+        with Sandbox() as sandbox:
+            hour = Hour(shop, sandbox, folder)
+            hour.live()
+            return hour.facts()
+    finally:
+        shop.close()
+        server.sql("DROP DATABASE an_hour WITH (FORCE)")
