@@ -113,6 +113,12 @@ UNREADABLE = (SchemaMismatchError, PermissionDeniedError, UnreadableRowError)
 """What a view raises while it is being mended."""
 
 
+class FileUnwritableError(SyncdError):
+    """A file that a command was asked for cannot be written."""
+
+    exit_code = ExitCode.USAGE
+
+
 class OrderUnknownError(SyncdError):
     """No such order in the views or the ledger."""
 

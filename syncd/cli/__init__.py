@@ -11,6 +11,7 @@ from syncd.cli.comparing import diff
 from syncd.cli.looking import explain, preview
 from syncd.cli.orders import watermark
 from syncd.cli.reconciling import reconcile
+from syncd.cli.reporting import report
 from syncd.cli.running import accept_copy, resume, run, sandbox
 from syncd.cli.setup import init, install_command, uninstall_command
 from syncd.cli.standing import status
@@ -68,6 +69,7 @@ for verb in (
     diff,
     watermark,
     reconcile,
+    report,
     rejected,
     uncertain,
     resume,

@@ -1,0 +1,101 @@
+-- A period in figures. Parts of it are numbered from 1 by their beginnings.
+
+-- name: report_beginning :one
+-- The time now, and from when on the ledger may hold orders.
+SELECT clock_timestamp(),
+       least(f.floor_at, (SELECT min(b.lower_at)
+                            FROM syncd.backfill AS b
+                           WHERE b.feed_id = f.feed_id))
+  FROM syncd.feed AS f
+ WHERE f.feed_id = %(feed)s;
+
+-- name: report_orders :many
+-- Orders by the part in which they were confirmed and where they stand now. Reads the
+-- ledger once, whatever the period: it has no index by time, which each order would pay.
+SELECT width_bucket(l.confirmed_at, %(starts)s::timestamptz[]),
+       coalesce(l.state, b.state), count(*)
+  FROM syncd.ledger AS l
+  JOIN syncd.batch AS b USING (batch_id)
+ WHERE l.feed_id = %(feed)s
+   AND l.confirmed_at >= %(lower)s
+   AND l.confirmed_at < %(upper)s
+ GROUP BY 1, 2;
+
+-- name: report_lags :many
+-- Seconds from confirmation to delivery that half, 95 and 99 of 100 live orders took, by
+-- the part in which they were confirmed; with no part: of the whole period.
+SELECT width_bucket(l.confirmed_at, %(starts)s::timestamptz[]),
+       percentile_disc(ARRAY[0.5, 0.95, 0.99])
+           WITHIN GROUP (ORDER BY extract(epoch FROM b.settled_at - l.confirmed_at)::float4)
+  FROM syncd.ledger AS l
+  JOIN syncd.batch AS b USING (batch_id)
+ WHERE l.feed_id = %(feed)s
+   AND l.confirmed_at >= %(lower)s
+   AND l.confirmed_at < %(upper)s
+   AND l.state IS NULL
+   AND b.lane = 'live'
+   AND b.state = 'delivered'
+ GROUP BY GROUPING SETS ((1), ());
+
+-- name: report_deliveries :many
+-- Orders by the part in which they were delivered and their lane, and how many of them
+-- may have been sent twice.
+SELECT width_bucket(b.settled_at, %(starts)s::timestamptz[]),
+       b.lane, sum(b.orders)::bigint,
+       coalesce(sum(b.orders) FILTER (WHERE b.uncertain > 0), 0)::bigint
+  FROM syncd.batch AS b
+ WHERE b.feed_id = %(feed)s
+   AND b.state = 'delivered'
+   AND b.settled_at >= %(lower)s
+   AND b.settled_at < %(upper)s
+ GROUP BY 1, 2;
+
+-- name: report_attempts :many
+-- Settled attempts by the part in which they began, and their outcome.
+SELECT width_bucket(a.started_at, %(starts)s::timestamptz[]), a.outcome, count(*)
+  FROM syncd.attempt AS a
+  JOIN syncd.batch AS b USING (batch_id)
+ WHERE b.feed_id = %(feed)s
+   AND a.outcome <> 'nothing_to_send'
+   AND a.started_at >= %(lower)s
+   AND a.started_at < %(upper)s
+ GROUP BY 1, 2;
+
+-- name: report_reasons :many
+-- Why orders of the period were set aside, the most frequent first. Relies on
+-- ledger_exception.
+SELECT l.state, l.reason, count(*)
+  FROM syncd.ledger AS l
+ WHERE l.feed_id = %(feed)s
+   AND l.state IS NOT NULL
+   AND l.confirmed_at >= %(lower)s
+   AND l.confirmed_at < %(upper)s
+ GROUP BY 1, 2
+ ORDER BY 3 DESC, 1, 2
+ LIMIT 20;
+
+-- name: report_reconciliations :many
+-- Finished accounts that were made in the period: all that found orders missing, and of
+-- the others the last of each depth.
+SELECT r.finished_at, r.depth, r.missing, r.missing - r.captured, r.sentence
+  FROM (SELECT a.finished_at, a.depth, a.missing, a.captured, a.sentence,
+               row_number() OVER (PARTITION BY a.depth
+                                      ORDER BY a.finished_at DESC) AS place
+          FROM syncd.reconciliation AS a
+         WHERE a.feed_id = %(feed)s
+           AND a.finished_at >= %(lower)s
+           AND a.finished_at < %(upper)s) AS r
+ WHERE r.place = 1
+    OR r.missing > 0
+ ORDER BY r.finished_at DESC
+ LIMIT 20;
+
+-- name: report_backfills :many
+-- Past ranges that were asked for in the period.
+SELECT b.requested_at, b.lower_at, b.upper_at, b.orders, b.finished_at
+  FROM syncd.backfill AS b
+ WHERE b.feed_id = %(feed)s
+   AND b.requested_at >= %(lower)s
+   AND b.requested_at < %(upper)s
+ ORDER BY b.requested_at DESC
+ LIMIT 20;
