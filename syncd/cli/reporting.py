@@ -68,7 +68,7 @@ def _asked(settings: Settings, lower: str | None, upper: str | None) -> Asked:
     last = None if upper is None else read_moment(upper, settings, "--to")
     if first and first >= (last or datetime.now(UTC)):
         raise click.BadParameter("is not before --to", param_hint="--from")
-    return Asked(first, last, rules_of(settings).zone)
+    return Asked(first, last, rules_of(settings).zone, settings.source.lookback)
 
 
 def _read(settings: Settings, asked: Asked) -> Report:

@@ -1,6 +1,7 @@
 """A period cut into hours, days or months of a time zone; every order is in one."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import Enum
@@ -46,6 +47,19 @@ class Period:
         lower, upper = lower.astimezone(zone), upper.astimezone(zone)
         return cls(lower, upper, unit, zone, tuple(_starts(lower, upper, unit)))
 
+    def marked(self, most: int) -> Sequence[int]:
+        """Choose parts to label, evenly apart, on round hours; at most so many."""
+        count = len(self.starts)
+        if self.unit is not Unit.HOUR:
+            return range(0, count, math.ceil(count / most))
+        step = next(hours for hours in (1, 2, 3, 6, 12) if count <= hours * most)
+        local = [start.astimezone(self.zone) for start in self.starts]
+        return [
+            place
+            for place, start in enumerate(local)
+            if start.hour % step == 0 and start.minute == 0
+        ]
+
     def label(self, place: int) -> str:
         """Name a part for an axis, short."""
         start = self.starts[place].astimezone(self.zone)
@@ -61,7 +75,7 @@ class Period:
         if self.unit is Unit.MONTH:
             return f"{start:%B %Y}"
         day = f"{start:%a} {start.day} {start:%b %Y}"
-        return day if self.unit is Unit.DAY else f"{day}, {start:%H:%M}"
+        return day if self.unit is Unit.DAY else f"{day}, {start:%H:%M %Z}"
 
 
 def _starts(lower: datetime, upper: datetime, unit: Unit) -> Iterator[datetime]:

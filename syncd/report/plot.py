@@ -138,13 +138,12 @@ class Plot:
     @property
     def labels(self) -> Iterator[Label]:
         """Name parts below the plot, as many as there is room for."""
-        count = len(self.period.starts)
-        step = math.ceil(count / _LABELS)
-        for place in range(0, count, step):
+        marked = self.period.marked(_LABELS)
+        for nth, place in enumerate(marked):
             x = (place + 0.5) * self.width
             anchor = "start" if x < _EDGE else "end" if x > 100 - _EDGE else "middle"
             x = {"start": 0.0, "end": 100.0}.get(anchor, x)
-            is_minor = count > _LABELS // 2 and place // step % 3 != 0
+            is_minor = len(marked) > _LABELS / 2 and nth % 2 == 1
             yield Label(x, self.period.label(place), anchor, is_minor)
 
     @property

@@ -17,11 +17,19 @@ STEPS = Reading.STEPS + 1
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which period is asked for; None: to now, from 30 days before or the beginning."""
+    """Which period is asked for, and what is to be known of the settings.
+
+    Attributes:
+        lower: Included; None: 30 days before, or the beginning.
+        upper: Excluded; None: now.
+        zone: The shop's.
+        lookback: How far behind the clock the watermark is when all is well.
+    """
 
     lower: datetime | None
     upper: datetime | None
     zone: tzinfo
+    lookback: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,11 @@ def read_report(
         "tuple[datetime, datetime]",
         database.one(named("report_beginning"), feed=feed_id),
     )
-    verdict = judge(read_pulse(database, feed_id), read_reconciled(database, feed_id))
+    verdict = judge(
+        read_pulse(database, feed_id),
+        read_reconciled(database, feed_id),
+        asked.lookback,
+    )
     advance()
     period = _period(asked, now, beginning)
     figures = Reading(database, feed_id, period, advance).read()

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from syncd.pulse import Pulse, Reconciled
 from syncd.report.plot import duration, number
 
 LAG_LIMIT_SECONDS = 600.0
+"""From which on an order, or the watermark, is late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,15 @@ class Verdict:
         return not self.needs
 
 
-def judge(pulse: Pulse, reconciled: Reconciled) -> Verdict:
-    """Judge as `syncd status` does, by what the ledger knows."""
+def judge(pulse: Pulse, reconciled: Reconciled, lookback: timedelta) -> Verdict:
+    """Judge as `syncd status` does, by what the ledger knows.
+
+    Args:
+        pulse: How the feed stands.
+        reconciled: What the last accounts said.
+        lookback: How far behind the clock the watermark is when all is well.
+    """
+    still = pulse.watermark_age_seconds - lookback.total_seconds()
     found = [
         (
             pulse.endpoint != "open",
@@ -41,6 +50,11 @@ def judge(pulse: Pulse, reconciled: Reconciled) -> Verdict:
         (
             pulse.lag_seconds >= LAG_LIMIT_SECONDS,
             f"the oldest order has waited {duration(pulse.lag_seconds)}",
+            "syncd status",
+        ),
+        (
+            still >= LAG_LIMIT_SECONDS,
+            f"the watermark has stood still for {duration(still)}",
             "syncd status",
         ),
         (pulse.rejected, f"{_orders(pulse.rejected)} rejected", "syncd rejected list"),
