@@ -1,7 +1,7 @@
 """Errors that tell the daemon how to react and the operator what to do next."""
 
 from enum import Enum, IntEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class Reaction(Enum):
@@ -15,14 +15,23 @@ class Reaction(Enum):
 class ExitCode(IntEnum):
     """How a command ends (sysexits where one fits)."""
 
-    OK = 0
-    FAILED = 1  # done, but the result is not what was asked for
-    USAGE = 64
-    UNAVAILABLE = 69  # the database cannot be reached
-    BUG = 70
-    LEFT = 75  # something is left to do; run again later
-    PERMISSION = 77
-    CONFIG = 78
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str = "") -> Self:
+        """Make a code that knows what it means, for the pages that list them."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    OK = 0, "done"
+    FAILED = 1, "not as asked"
+    USAGE = 64, "usage"
+    UNAVAILABLE = 69, "database unreachable"
+    BUG = 70, "a bug"
+    LEFT = 75, "something is left"
+    PERMISSION = 77, "no permission"
+    CONFIG = 78, "configuration"
 
 
 class SyncdError(Exception):

@@ -1,6 +1,7 @@
 """The command line: each verb reads the configuration, does one thing, and says so."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -8,12 +9,15 @@ from syncd import __version__
 from syncd.cli.aside import rejected, uncertain
 from syncd.cli.checking import check
 from syncd.cli.comparing import diff
+from syncd.cli.documents import completion, man
 from syncd.cli.looking import explain, preview
 from syncd.cli.orders import watermark
+from syncd.cli.pages import Shelves
 from syncd.cli.reconciling import reconcile
 from syncd.cli.reporting import report
 from syncd.cli.running import accept_copy, resume, run, sandbox
 from syncd.cli.setup import init, install_command, uninstall_command
+from syncd.cli.shell import config_option
 from syncd.cli.standing import status
 from syncd.cli.verifying import verify
 from syncd.demo.command import demo_command
@@ -23,7 +27,7 @@ from syncd.errors import ExitCode, SyncdError
 def main() -> None:
     """Run the command; every error ends as one clear line and an exit code."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="syncd", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else ExitCode.OK)
     except SyncdError as error:
         for line in str(error).splitlines():
@@ -33,48 +37,49 @@ def main() -> None:
     except click.Abort:
         click.echo("syncd: nothing was changed", err=True)
         sys.exit(ExitCode.FAILED)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(ExitCode.USAGE)
+    except click.ClickException as error:
+        _tell(error)
         sys.exit(ExitCode.USAGE)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="syncd")
-def cli() -> None:
+def _tell(error: click.ClickException) -> None:
+    """Say what is wrong with the command as typed, and where its page is."""
+    click.echo(f"syncd: {error.format_message()}", err=True)
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context else "syncd"
+    click.echo(f"  `{path} --help` shows how it is used.", err=True)
+
+
+@click.group(
+    cls=Shelves,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="`syncd VERB --help` explains a verb; `syncd man` prints the manual, with "
+    "files, environment and signals. Exit codes: "
+    + ", ".join(f"{int(code)} {code.meaning}" for code in ExitCode),
+)
+@config_option(envvar="SYNCD_CONFIG")
+@click.version_option(__version__, prog_name="syncd", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context, path: Path | None) -> None:
     """Send every confirmed order of a PostgreSQL shop to Squeezely.
 
     \b
-    First time:  syncd init, create the two views, syncd install,
-                 syncd check, syncd preview ORDER, syncd run
-    Every day:   syncd status, syncd explain ORDER, syncd rejected list
-    To look:     syncd demo
-
-    \b
-    Exit codes: 0 done, 1 not as asked, 2 down (status), 64 usage,
-                69 unreachable, 70 a bug, 75 something is left,
-                77 no permission, 78 configuration
+    Examples: syncd demo
+              syncd init --out syncd.toml
+              syncd status
+              syncd explain W-1042
     """  # noqa: D301  # click's mark for "do not rewrap"
+    context.obj = path
 
 
-for verb in (
-    init,
-    install_command,
-    uninstall_command,
-    check,
-    preview,
-    verify,
-    run,
-    status,
-    explain,
-    diff,
-    watermark,
-    reconcile,
-    report,
-    rejected,
-    uncertain,
-    resume,
-    accept_copy,
-    sandbox,
-    demo_command,
-):
-    cli.add_command(verb)
+cli.put("Try it", demo_command, sandbox)
+cli.put("Set up", init, install_command, check, preview, verify, uninstall_command)
+cli.put("Run", run, resume)
+cli.put("Look", status, explain, diff, report)
+cli.put("Past orders", reconcile, watermark)
+cli.put("Orders set aside", rejected, uncertain)
+cli.put("Emergencies", accept_copy)
+cli.put("Shell", completion, man)

@@ -103,7 +103,10 @@ def rejected() -> None:
 def rejected_list(
     settings: Settings, *, reason: str | None, discarded: bool, as_text: bool
 ) -> None:
-    """List the orders that cannot be sent, with their reasons."""
+    """List the orders that cannot be sent, with their reasons.
+
+    Example: syncd rejected list --reason email
+    """
     with _desk(settings) as desk:
         rows = desk.ledger.all(
             named("rejected"),
@@ -121,7 +124,10 @@ def rejected_list(
 @click.argument("order")
 @as_json_option
 def rejected_show(settings: Settings, *, order: str, as_text: bool) -> None:
-    """Show why ORDER was set aside, its attempts with receipts, and what to do."""
+    """Show why ORDER was set aside, its attempts with receipts, and what to do.
+
+    Example: syncd rejected show 1042
+    """
     with _desk(settings) as desk:
         story = read_story(desk.ledger, desk.source, desk.feed, order)
     if story is None or story.standing is None or story.standing.state is None:
@@ -234,7 +240,10 @@ def uncertain() -> None:
 @configured
 @as_json_option
 def uncertain_list(settings: Settings, *, as_text: bool) -> None:
-    """List the orders that wait, with the attempt whose outcome is unknown."""
+    """List the orders that wait, with the attempt whose outcome is unknown.
+
+    Example: syncd uncertain list
+    """
     with _desk(settings) as desk:
         rows = desk.ledger.all(named("held"), feed=desk.feed.feed_id, limit=MOST_LISTED)
         numbers = desk.numbers([str(row[0]) for row in rows])

@@ -20,7 +20,10 @@ from syncd.story import read_story
 @configured
 @click.argument("order")
 def preview(settings: Settings, order: str) -> None:
-    """Print the exact JSON that would be sent for ORDER (key or public number)."""
+    """Print the exact JSON that would be sent for ORDER (key or public number).
+
+    Example: syncd preview W-1042
+    """
     with connected(settings) as connections:
         source = source_on(settings, connections)
         source.views.check()

@@ -22,7 +22,10 @@ def watermark() -> None:
 @watermark.command("show")
 @configured
 def watermark_show(settings: Settings) -> None:
-    """Show the time up to which every order is in the ledger."""
+    """Show the time up to which every order is in the ledger.
+
+    Example: syncd watermark show
+    """
     with connected(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         click.echo(Ledger(connections.ledger, feed.feed_id).watermark().isoformat())

@@ -21,7 +21,11 @@ def run(settings: Settings, *, once: bool) -> None:
 
     It starts at "now": past orders are sent by `syncd watermark reset` only.
     With --once the exit code is 75 when something is left to deliver.
-    """
+
+    \b
+    Examples: syncd run
+              syncd run --once
+    """  # noqa: D301  # click's mark for "do not rewrap"
     log.configure(
         level=settings.log.level, style=settings.log.format, feed=settings.feed
     )
@@ -43,7 +47,10 @@ def run(settings: Settings, *, once: bool) -> None:
 @click.command()
 @configured
 def resume(settings: Settings) -> None:
-    """Send again at once, after the API or the credentials were mended."""
+    """Send again at once, after the API or the credentials were mended.
+
+    Example: syncd resume
+    """
     with connected(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         released = Breaker(connections.ledger, feed.feed_id).release()
@@ -54,7 +61,12 @@ def resume(settings: Settings) -> None:
 @configured
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def accept_copy(settings: Settings, *, yes: bool) -> None:
-    """Let a restored or moved database send, in place of the one it was copied from."""
+    """Let a restored or moved database send, in place of the one it was copied from.
+
+    Without it a copy refuses to send, since the original sends the same orders.
+
+    Example: syncd accept-copy
+    """
     if not yes:
         click.confirm("Has the original stopped sending for good?", abort=True)
     with connected(settings) as connections:
@@ -63,11 +75,18 @@ def accept_copy(settings: Settings, *, yes: bool) -> None:
 
 
 @click.command()
-@click.option("--port", default=8377, show_default=True)
-@click.option("--account", default="SQ-SANDBOX", show_default=True)
-@click.option("--api-key", default="sandbox-key", show_default=True)
+@click.option("--port", default=8377, show_default=True, help="Where it listens.")
+@click.option(
+    "--account", default="SQ-SANDBOX", show_default=True, help="The account it has."
+)
+@click.option(
+    "--api-key", default="sandbox-key", show_default=True, help="The key it takes."
+)
 def sandbox(port: int, account: str, api_key: str) -> None:
-    """Run the local stand-in for Squeezely's API, with a page to look at."""
+    """Run the local stand-in for Squeezely's API, with a page to look at.
+
+    Example: syncd sandbox --port 8377
+    """
     # Not at the top: the daemon's memory need not hold it.
     from syncd.sandbox import PortUnavailableError, Sandbox  # noqa: PLC0415
 

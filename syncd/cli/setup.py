@@ -37,6 +37,7 @@ from syncd.source import Views
     type=click.Path(path_type=Path, dir_okay=False),
     default=DEFAULT_PATH,
     show_default=True,
+    help="Where to write it.",
 )
 def init(out: Path) -> None:
     """Write a commented configuration (never over an existing one).
@@ -231,7 +232,10 @@ def uninstall_command(  # noqa: PLR0913  # the command's options
     only_listen: bool,
     only_wal: bool,
 ) -> None:
-    """Drop the ledger, triggers, outbox, slot and publication; your views stay."""
+    """Drop the ledger, triggers, outbox, slot and publication; your views stay.
+
+    Example: syncd uninstall --as "postgresql://postgres@/shop"
+    """
     everything = not (only_listen or only_wal)
     if only_print:
         triggers = [outbox_removal()] if everything or only_listen else []

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec
 
@@ -15,6 +15,7 @@ from syncd.connections import Connections, connect
 P = ParamSpec("P")
 
 
+<<<<<<< HEAD
 config_option = click.option(
     "--config",
     "path",
@@ -23,23 +24,42 @@ config_option = click.option(
     envvar="SYNCD_CONFIG",
     show_default=True,
     help="The configuration file.",
+=======
+config_option = partial(
+    click.option,
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"The configuration, before or after the verb [default: {DEFAULT_PATH}].",
+>>>>>>> bec6925 (cli: help pages, a manual and completion from the same texts)
 )
 
 
 def configured(
     command: Callable[Concatenate[Settings, P], None],
 ) -> Callable[P, None]:
-    """Give a command the option --config, and the configuration that it names."""
+    """Give a command the option --config, and the configuration that it names.
 
+<<<<<<< HEAD
     @config_option
+=======
+    Without it, the one that was named before the verb, or by SYNCD_CONFIG.
+    """
+
+    @config_option()
+>>>>>>> bec6925 (cli: help pages, a manual and completion from the same texts)
     @wraps(command)
-    def with_settings(path: Path, *args: P.args, **kwargs: P.kwargs) -> None:
-        command(load(path), *args, **kwargs)
+    def with_settings(path: Path | None, *args: P.args, **kwargs: P.kwargs) -> None:
+        before = click.get_current_context().find_object(Path)
+        command(load(path or before or DEFAULT_PATH), *args, **kwargs)
 
     return with_settings  # type: ignore[return-value]  # click adds the option
 
 
-as_json_option = click.option("--json", "as_text", is_flag=True, help="For scripts.")
+as_json_option = click.option(
+    "--json", "as_text", is_flag=True, help="JSON, for scripts."
+)
 
 
 @contextmanager

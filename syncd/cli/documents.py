@@ -1,0 +1,41 @@
+"""Documents about the command line, made from the command line itself."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from syncd.cli.manual import manual
+
+SHELLS = ("bash", "zsh", "fish")
+_COMPLETE_VARIABLE = "_SYNCD_COMPLETE"
+"""What click looks for when the program is called syncd."""
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, *, shell: str) -> None:
+    """Print the script that completes syncd's verbs and options in a shell.
+
+    bash keeps it in ~/.local/share/bash-completion/completions/syncd, zsh in a file
+    _syncd of its $fpath, fish in ~/.config/fish/completions/syncd.fish.
+
+    \b
+    Examples: source <(syncd completion bash)
+              syncd completion fish > ~/.config/fish/completions/syncd.fish
+    """  # noqa: D301  # click's mark for "do not rewrap"
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101  # click has all three
+    root = context.find_root().command
+    click.echo(kind(root, {}, "syncd", _COMPLETE_VARIABLE).source())
+
+
+@click.command()
+@click.pass_context
+def man(context: click.Context) -> None:
+    """Print the manual page, syncd(1).
+
+    \b
+    Examples: syncd man | man -l -
+              syncd man > /usr/local/share/man/man1/syncd.1
+    """  # noqa: D301  # click's mark for "do not rewrap"
+    click.echo(manual(context.find_root()), nl=False)

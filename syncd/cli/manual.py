@@ -1,0 +1,129 @@
+"""The manual page syncd(1), from the same texts as the help pages.
+
+It is written in the macros of man(7), which groff and mandoc read.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+
+import click
+
+from syncd import __version__
+from syncd.cli.pages import Shelves, split_examples, summary
+from syncd.cli.reference import ENVIRONMENT, FILES, SIGNALS
+from syncd.errors import ExitCode
+
+DESCRIPTION = """\
+syncd runs next to a shop's PostgreSQL order database. It finds every order that
+becomes confirmed, keeps it in a ledger, and sends it to Squeezely (Spotler Activate)
+as a back-end Purchase event. No confirmed order is missed; a repeat happens only
+after an attempt whose outcome is unknown, carries the same orderid, and is counted."""
+
+
+def manual(context: click.Context) -> str:
+    """Write the page of the whole command line.
+
+    Args:
+        context: Of the root command.
+    """
+    return "".join(f"{line}\n" for line in _page(context) if line)
+
+
+def _page(context: click.Context) -> Iterator[str]:
+    root = context.command
+    assert isinstance(root, Shelves)  # noqa: S101  # syncd's root
+    yield f'.TH SYNCD 1 "{_today()}" "syncd {__version__}" "User Commands"'
+    yield from (".nh", ".ad l")
+    yield from (".SH NAME", rf"syncd \- {_plain(summary(root))}")
+    yield from (
+        ".SH SYNOPSIS",
+        r".B syncd",
+        r"[\fIOPTIONS\fR] \fIVERB\fR [\fIARGUMENTS\fR]",
+    )
+    yield from (".SH DESCRIPTION", _plain(DESCRIPTION), ".SH OPTIONS")
+    yield from _options(context)
+    yield ".SH VERBS"
+    for shelf, commands in root.shelves.items():
+        yield f".SS {_plain(shelf)}"
+        for command in commands:
+            yield from _verb(command, context)
+    yield from _list("FILES", FILES, "I")
+    yield from _list("ENVIRONMENT", ENVIRONMENT, "B")
+    yield from _list("SIGNALS", SIGNALS, "B")
+    codes = {str(int(code)): code.meaning for code in ExitCode}
+    yield from _list("EXIT STATUS", codes, "B")
+    yield from (
+        ".SH SEE ALSO",
+        r".BR systemctl (1),",
+        r".BR journalctl (1),",
+        r".BR psql (1)",
+    )
+
+
+def _today() -> date:
+    """Give the page's date; that of the sources where a build says so."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    return (
+        datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    ).date()
+
+
+def _verb(command: click.Command, parent: click.Context) -> Iterator[str]:
+    """Write a verb; of a group, its verbs."""
+    context = command.context_class(command, info_name=command.name, parent=parent)
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            yield from _verb(each, context)
+        return
+    told, examples = split_examples(command.help or "")
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    yield from (".TP", rf".B {_plain(usage)}")
+    for number, paragraph in enumerate(told.split("\n\n")):
+        yield ".IP" if number else ""
+        yield from _lines(paragraph)
+    for number, example in enumerate(examples):
+        yield from (
+            (".br", rf".B {_plain(example)}")
+            if number
+            else (".IP", "For example:", ".br", rf".B {_plain(example)}")
+        )
+    if options := [*_options(context)]:
+        yield from (".RS", *options, ".RE")
+
+
+def _lines(paragraph: str) -> Iterator[str]:
+    kept = paragraph.startswith("\b\n")
+    for number, line in enumerate(paragraph.removeprefix("\b\n").splitlines()):
+        yield ".br" if kept and number else ""
+        yield _plain(line.strip())
+
+
+def _options(context: click.Context) -> Iterator[str]:
+    """Write a command's options; those that every verb has are told of once."""
+    known = _flags(context.parent) if context.parent else frozenset({"--help"})
+    for option in context.command.get_params(context):
+        record = option.get_help_record(context)
+        is_known = isinstance(option, click.Argument) or known.issuperset(option.opts)
+        if record and not is_known:
+            yield from (".TP", rf".B {_plain(record[0])}", _plain(record[1]))
+
+
+def _flags(context: click.Context) -> frozenset[str]:
+    params = context.find_root().command.get_params(context)
+    return frozenset(flag for option in params for flag in option.opts)
+
+
+def _list(heading: str, entries: Mapping[str, str], font: str) -> Iterator[str]:
+    yield f".SH {heading}"
+    for name, meaning in entries.items():
+        yield from (".TP", f".{font} {_plain(name)}", _plain(meaning))
+
+
+def _plain(text: str) -> str:
+    """Write text that troff is to print as it is, line by line."""
+    text = text.replace("\\", r"\e").replace("-", r"\-").replace("`", r"\(ga")
+    text = text.replace("'", r"\(aq").replace("^", r"\(ha").replace("~", r"\(ti")
+    text = text.replace("\u2026", "...").replace('"', r"\(dq")
+    return re.sub(r"^\.", r"\&.", text, flags=re.MULTILINE)
