@@ -16,12 +16,11 @@ _COMPLETE_VARIABLE = "_SYNCD_COMPLETE"
 def completion(context: click.Context, *, shell: str) -> None:
     """Print the script that completes syncd's verbs and options in a shell.
 
-    bash keeps it in ~/.local/share/bash-completion/completions/syncd, zsh in a file
-    _syncd of its $fpath, fish in ~/.config/fish/completions/syncd.fish.
+    Source it where the shell starts, or put it where the shell looks for such scripts.
 
     \b
     Examples: source <(syncd completion bash)
-              syncd completion fish > ~/.config/fish/completions/syncd.fish
+              syncd completion fish > syncd.fish
     """  # noqa: D301  # click's mark for "do not rewrap"
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101  # click has all three

@@ -19,6 +19,7 @@ SELECT width_bucket(l.confirmed_at, %(starts)s::timestamptz[]),
  WHERE l.feed_id = %(feed)s
    AND l.confirmed_at >= %(lower)s
    AND l.confirmed_at < %(upper)s
+   AND l.state IS DISTINCT FROM 'released'
  GROUP BY 1, 2;
 
 -- name: report_lags :many
@@ -67,7 +68,7 @@ SELECT width_bucket(a.started_at, %(starts)s::timestamptz[]), a.outcome, count(*
 SELECT l.state, l.reason, count(*)
   FROM syncd.ledger AS l
  WHERE l.feed_id = %(feed)s
-   AND l.state IS NOT NULL
+   AND l.state <> 'released'
    AND l.confirmed_at >= %(lower)s
    AND l.confirmed_at < %(upper)s
  GROUP BY 1, 2

@@ -12,7 +12,7 @@ Counts = Mapping[str, Sequence[int]]
 """By name, a number for each part of the period, in order."""
 
 STANDINGS = ("delivered", "pending", "held", "rejected", "discarded", "withdrawn",
-             "adopted")  # fmt: skip
+             "forgotten", "adopted")  # fmt: skip
 LANES = ("live", "backfill")
 OUTCOMES = ("accepted", "refused", "client_refused", "transient", "unread", "unclear",
             "uncertain")  # fmt: skip

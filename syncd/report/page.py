@@ -19,7 +19,7 @@ from syncd.report.report import Report
 
 def page(report: Report) -> str:
     """Write a report as HTML; whatever the ledger holds is shown as text."""
-    style = (files(__package__) / "page.css").read_text(encoding="utf-8")
+    style = (files("syncd") / "report" / "page.css").read_text(encoding="utf-8")
     digest = b64encode(sha256(style.encode()).digest()).decode()
     figures = report.figures
     counts = [*figures.orders.values(), *figures.attempts.values()]

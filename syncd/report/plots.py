@@ -19,7 +19,7 @@ class _Part:
 _ORDERS = (
     _Part("delivered", "good", ("delivered",)),
     _Part("waiting", "wait", ("pending", "held")),
-    _Part("set aside", "bad", ("rejected", "discarded", "withdrawn")),
+    _Part("set aside", "bad", ("rejected", "discarded", "withdrawn", "forgotten")),
     _Part("before the first start", "past", ("adopted",)),
 )
 _DELIVERED = (
@@ -28,7 +28,7 @@ _DELIVERED = (
 )
 _SET_ASIDE = (
     _Part("rejected", "bad", ("rejected",)),
-    _Part("given up", "past", ("discarded",)),
+    _Part("given up", "past", ("discarded", "forgotten")),
     _Part("withdrawn", "wait", ("withdrawn",)),
 )
 _ACCEPTED = (_Part("accepted", "good", ("accepted",)),)

@@ -1,0 +1,203 @@
+"""The command line's pages: help, manual, and what they say beyond the verbs."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from syncd.cli import cli
+from syncd.cli.documents import SHELLS
+from syncd.cli.manual import manual
+from syncd.cli.pages import NARROWEST, continued, split_examples, summary
+from syncd.cli.reference import ENVIRONMENT
+from syncd.errors import ExitCode
+
+ROOT = Path(__file__).parents[2]
+OURS = re.compile(r'"(SYNCD_[A-Z_]+|[A-Z]+_DIRECTORY)"')
+
+
+def commands(
+    command: click.Command = cli, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from commands(each, (*path, name))
+
+
+PAGES = dict(commands())
+VERBS = {path: c for path, c in PAGES.items() if not isinstance(c, click.Group)}
+
+
+def named(path: tuple[str, ...]) -> str:
+    return " ".join(path) or "syncd"
+
+
+def page(path: tuple[str, ...], columns: int, **environment: str) -> str:
+    given = {"COLUMNS": str(columns), **environment}
+    done = CliRunner().invoke(cli, [*path, "--help"], prog_name="syncd", env=given)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_every_page_begins_with_a_summary() -> None:
+    """One sentence, short enough for the list of verbs."""
+    told = {named(path): summary(command) for path, command in PAGES.items()}
+    assert {n for n, text in told.items() if not 10 < len(text) <= 90} == set()
+    assert {n for n, text in told.items() if not text[0].isupper()} == set()
+
+
+@pytest.mark.parametrize("path", VERBS, ids=named)
+def test_every_verb_has_an_example_that_is_true(path: tuple[str, ...]) -> None:
+    """It names this verb, and options that there are."""
+    _, examples = split_examples(VERBS[path].help or "")
+    assert examples, f"syncd {named(path)}: end its docstring with Example: syncd …"
+    for example in examples:
+        words = re.split(r" [|>] |<\(|\)", example)
+        ours = next(part for part in words if part.startswith("syncd"))
+        _, *rest = shlex.split(ours)
+        assert tuple(rest[: len(path)]) == path, example
+        options = {flag for param in VERBS[path].params for flag in param.opts}
+        assert {word for word in rest if word.startswith("--")} <= options, example
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    """Also those whose name seems to say it."""
+    silent = [
+        f"{named(path)} {param.opts[0]}"
+        for path, command in PAGES.items()
+        for param in command.params
+        if isinstance(param, click.Option) and not param.help
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("columns", [NARROWEST, 80, 200])
+def test_no_line_of_a_page_is_too_long(columns: int) -> None:
+    """From 40 columns; wide terminals get 80, which is read best."""
+    lines = [line for path in PAGES for line in page(path, columns).splitlines()]
+    assert [line for line in lines if len(line) > min(columns, 80)] == []
+
+
+def test_every_verb_is_on_one_shelf_of_the_first_page() -> None:
+    """A verb that is added without a shelf is not found by anybody."""
+    shelved = [command for shelf in cli.shelves.values() for command in shelf]
+    assert sorted(str(c.name) for c in shelved) == sorted(cli.commands)
+    told = page((), 80)
+    assert all(f"\n  {name} " in told for name in cli.commands)
+    assert [f"\n{shelf}:\n" in told for shelf in cli.shelves] == [True] * 8
+
+
+def test_the_first_page_lists_exit_codes_as_the_readme_does() -> None:
+    """Both say what the code says."""
+    told = " ".join(page((), 80).split())
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    for code in ExitCode:
+        assert f"{int(code)} {code.meaning}" in told
+        assert f"{int(code)} {code.meaning}" in readme
+
+
+def test_an_example_is_broken_where_a_shell_goes_on() -> None:
+    """Never within quotes; what is put together again is what was there."""
+    example = 'syncd rejected discard --reason "email is missing" --yes --config a.toml'
+    lines = continued(example, 36)
+    assert all(len(line) <= 36 for line in lines)
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    joined = "\n".join(lines).replace("\\\n", "")
+    assert shlex.split(joined) == shlex.split(example)
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_colours_are_for_terminals_and_who_asks(
+    environment: dict[str, str], *, coloured: bool
+) -> None:
+    """NO_COLOR wins over FORCE_COLOR; a pipe gets none by itself."""
+    unset = {"NO_COLOR": None, "FORCE_COLOR": None}
+    done = CliRunner().invoke(cli, ["--help"], env={**unset, **environment})
+    assert ("\x1b[1m" in done.output) == coloured
+
+
+def test_every_variable_that_is_read_is_documented() -> None:
+    """Those of syncd and of systemd, wherever the code names them."""
+    named_in_code = {
+        name
+        for file in (ROOT / "syncd").rglob("*.py")
+        if "demo" not in file.parts
+        for name in OURS.findall(file.read_text())
+    }
+    secrets = re.findall(r'\("(\w+)", \w+\.', (ROOT / "syncd/config.py").read_text())
+    assert len(secrets) == 4
+    named_in_code |= {f"SYNCD_{secret.upper()}" for secret in secrets}
+    assert named_in_code <= set(ENVIRONMENT)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("man") / "syncd.1"
+    text = manual(cli.context_class(cli, info_name="syncd"))
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_the_manual_holds_every_verb_option_variable_and_code(written: Path) -> None:
+    """It is made of the same texts, so it lacks none."""
+    text = written.read_text().replace(r"\-", "-")
+    for path, command in VERBS.items():
+        assert f"\n.B syncd {named(path)}" in text
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.opts[0] in text
+    assert all(name in text for name in ENVIRONMENT)
+    assert all(f"\n.B {int(code)}\n" in text for code in ExitCode)
+
+
+@pytest.mark.parametrize(
+    "checker",
+    [
+        ["mandoc", "-T", "lint", "-W", "warning"],
+        ["groff", "-man", "-ww", "-Tutf8", "-z"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_the_manual_is_a_page_that_man_can_show(
+    written: Path, checker: list[str]
+) -> None:
+    """Not one warning of either of the programs that show manuals."""
+    if not shutil.which(checker[0]) and not os.environ.get("CI"):
+        pytest.skip(f"{checker[0]} is not installed: the manual was not checked by it")
+    done = subprocess.run(
+        [*checker, str(written)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_manual_has_the_date_of_its_sources(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a build gives it, so that the same sources make the same page."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
+    assert '.TH SYNCD 1 "2026-01-01"' in manual(
+        cli.context_class(cli, info_name="syncd")
+    )
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_completion_script_is_printed_for(shell: str) -> None:
+    """Each shell that click can complete."""
+    done = CliRunner().invoke(cli, ["completion", shell], prog_name="syncd")
+    assert done.exit_code == 0
+    assert f"_SYNCD_COMPLETE={shell}_complete" in done.output
