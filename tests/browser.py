@@ -146,7 +146,7 @@ def browser(folder: Path) -> Iterator[Tab]:
     placed = f'exec "$0" "$@" 3<&{to_read} 4>&{to_write}'
     profile = f"--user-data-dir={folder / 'profile'}"
     process = subprocess.Popen(
-        ["sh", "-c", placed, PROGRAM, *_FLAGS, profile],
+        ["bash", "-c", placed, PROGRAM, *_FLAGS, profile],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -46,6 +46,7 @@ def _template() -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters |= {"number": number, "moment": _moment, "places": _places}
     return environment.get_template("page.html")

@@ -220,7 +220,7 @@ def number(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """Write a duration with the unit that suits it: "0.12 s", "3 min", "2.5 h"."""
-    for limit, unit, name in ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h")):
+    for limit, unit, name in ((60, 1, "s"), (3600, 60, "min"), (_DAY, 3600, "h")):
         if seconds < limit:
             return f"{float(f'{seconds / unit:.2g}'):g} {name}"
-    return f"{seconds / 86400:,.3g} d"
+    return f"{seconds / _DAY:,.1f} d"

@@ -1,0 +1,117 @@
+"""`syncd report`, as somebody would use it."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from command import syncd
+from ledger_rows import Rows
+from shop import Shop
+
+pytestmark = pytest.mark.db
+
+UNREACHED = "http://127.0.0.1:1/track"
+
+
+@pytest.fixture
+def config(shop: Shop, tmp_path: Path) -> Path:
+    rows = Rows(shop)
+    rows.batch("2026-01-05 12:00+01", 3)
+    rows.attempt("2026-01-05 12:00+01", "accepted")
+    zone = {"time_zone": "Europe/Amsterdam"}
+    return shop.configure(tmp_path, UNREACHED, zone)
+
+
+def test_the_page_is_written_whole_and_for_everybody(
+    config: Path, tmp_path: Path
+) -> None:
+    """What was there is replaced; nothing else is left in the folder."""
+    out = tmp_path / "out" / "syncd.html"
+    out.parent.mkdir()
+    out.write_text("an older one")
+    asked = ("--from", "2026-01-05", "--to", "2026-01-06")
+    done = syncd("report", "--out", out, *asked, "--config", config)
+    assert (done.returncode, done.stdout) == (0, f"wrote {out}\n"), done.stderr
+    assert done.stderr == ""  # no progress where nobody looks
+    text = out.read_text()
+    assert text.startswith("<!doctype html>")
+    assert text.endswith("</html>\n")
+    for words in ("5 Jan 2026, 00:00", "Europe/Amsterdam", "by hour", "3 in all"):
+        assert words in " ".join(text.split())
+    assert [file.name for file in out.parent.iterdir()] == ["syncd.html"]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o666 & ~mask
+
+
+def test_scripts_read_the_same_figures(config: Path, tmp_path: Path) -> None:
+    """With a page or without one; times and parts are those of the page."""
+    asked = ("--from", "2026-01-04", "--to", "2026-01-09", "--config", config)
+    facts = json.loads(syncd("report", "--json", *asked).stdout)
+    assert facts["unit"] == "day"
+    assert facts["starts"][0] == "2026-01-04T00:00:00+01:00"
+    assert facts["confirmed"] == [0, 3, 0, 0, 0]
+    assert facts["attempts"]["accepted"] == [0, 1, 0, 0, 0]
+    assert facts["lags_seconds"][1] == {"p50": 1, "p95": 1, "p99": 1}
+    out = tmp_path / "page.html"
+    again = json.loads(syncd("report", "--json", "--out", out, *asked).stdout)
+    assert again["confirmed"] == facts["confirmed"]
+    assert out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "code"),
+    [
+        ((), "--out FILE.html", 64),
+        (("--out", "{folder}/nowhere/a.html"), "no such file or directory", 64),
+        (("--out", "{folder}"), "is a folder", 64),
+        (("--out", "/proc/a.html"), "/proc/a.html: ", 64),
+        (("--out", "{folder}/a.html", "--from", "tomorrow"), "is no time", 64),
+        (("--out", "{folder}/a.html", "--from", "2999-01-01"), "in the future", 64),
+        (
+            ("--out", "{folder}/a.html", "--from", "2026-02-01", "--to", "2026-01-01"),
+            "is not before --to",
+            64,
+        ),
+    ],
+)
+def test_what_cannot_be_is_one_clear_line(
+    config: Path, tmp_path: Path, arguments: tuple[str, ...], words: str, code: int
+) -> None:
+    """With the next step; nothing is left behind."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    given = [each.replace("{folder}", str(folder)) for each in arguments]
+    done = syncd("report", *given, "--config", config)
+    assert (done.returncode, done.stdout) == (code, "")
+    told, hint = done.stderr.splitlines()
+    assert words in told
+    assert hint.startswith("  ")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_ledger_that_cannot_be_read_leaves_the_older_page(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """A feed that was never started has no page yet, and says how to start it."""
+    config = shop.configure(tmp_path, UNREACHED)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    out = folder / "syncd.html"
+    out.write_text("an older one")
+    done = syncd("report", "--out", out, "--config", config)
+    assert done.returncode == 78
+    assert "syncd run" in done.stderr
+    assert out.read_text() == "an older one"
+    assert [file.name for file in folder.iterdir()] == ["syncd.html"]
+
+
+def test_a_feed_without_orders_has_a_kind_page(shop: Shop, tmp_path: Path) -> None:
+    """It says what to do, instead of showing empty plots."""
+    Rows(shop)
+    config = shop.configure(tmp_path, UNREACHED)
+    out = tmp_path / "syncd.html"
+    assert syncd("report", "--out", out, "--config", config).returncode == 0
+    assert "No order was confirmed" in out.read_text()

@@ -1,0 +1,185 @@
+"""A report's figures, read from a real ledger."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from ledger_rows import Rows
+from shop import Shop
+
+from syncd.database import Database, named, vetted
+from syncd.report.period import Unit
+from syncd.report.report import STEPS, Asked, Report, read_report
+
+pytestmark = pytest.mark.db
+
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
+LOWER = datetime(2026, 10, 24, 22, tzinfo=UTC)  # midnight in Amsterdam
+
+
+@pytest.fixture
+def rows(shop: Shop) -> Rows:
+    return Rows(shop)
+
+
+def read(shop: Shop, lower: datetime | None = LOWER, days: int | None = 4) -> Report:
+    upper = None if lower is None or days is None else lower + timedelta(days=days)
+    asked = Asked(lower, upper, AMSTERDAM, timedelta(minutes=5))
+    database = Database(shop.dsn)
+    steps: list[None] = []
+    report = read_report(database, ("shop", 1), asked, lambda: steps.append(None))
+    database.close()
+    assert len(steps) == STEPS
+    return report
+
+
+def test_orders_are_counted_on_the_day_of_the_shop(shop: Shop, rows: Rows) -> None:
+    """Across the change of clocks; before the period and after it belong elsewhere."""
+    rows.batch("2026-10-24 23:59:59.999+02", 7)
+    rows.batch("2026-10-25 00:00+02", 1)
+    rows.batch("2026-10-25 23:59:59.999+01", 2)
+    rows.batch("2026-10-26 00:00+01", 4)
+    rows.batch("2026-10-29 00:00+01", 8)
+    figures = read(shop).figures
+    assert figures.period.unit is Unit.DAY
+    assert [str(start.date()) for start in figures.period.starts] == [
+        "2026-10-25", "2026-10-26", "2026-10-27", "2026-10-28",
+    ]  # fmt: skip
+    assert figures.confirmed == [3, 4, 0, 0]
+    assert figures.orders["delivered"] == [3, 4, 0, 0]
+
+
+def test_orders_are_counted_where_they_stand_now(shop: Shop, rows: Rows) -> None:
+    """By their own state, or else by their batch's; a release counts nowhere."""
+    at = "2026-10-25 12:00+01"
+    rows.batch(at, 5)
+    rows.aside(at, "rejected", "email is missing", 3)
+    rows.aside(at, "withdrawn", "gone")
+    rows.aside(at, "discarded", "email is missing", 2)
+    rows.batch(at, 6, state="pending", lane="backfill")
+    rows.batch(at, 1, state="held")
+    rows.batch(at, 9, state="adopted")
+    figures = read(shop).figures
+    assert {name: sum(values) for name, values in figures.orders.items()} == {
+        "delivered": 5, "pending": 6, "held": 1, "rejected": 3, "discarded": 2,
+        "withdrawn": 1, "forgotten": 0, "adopted": 9,
+    }  # fmt: skip
+    assert [(r.state, r.reason, r.orders) for r in figures.reasons] == [
+        ("rejected", "email is missing", 3),
+        ("discarded", "email is missing", 2),
+        ("withdrawn", "gone", 1),
+    ]
+
+
+def test_deliveries_and_attempts_count_when_they_were(shop: Shop, rows: Rows) -> None:
+    """Not when the order was confirmed; those that may repeat are told apart."""
+    rows.batch("2026-10-25 12:00+01", 5, lag="25 hours", uncertain=1)
+    rows.attempt("2026-10-25 13:00+01", "transient")
+    rows.attempt("2026-10-26 13:00+01", "accepted")
+    rows.batch("2026-10-25 12:00+01", 2, lane="backfill")
+    rows.attempt("2026-10-25 13:00+01", "nothing_to_send")
+    figures = read(shop).figures
+    assert figures.delivered == {"live": [0, 5, 0, 0], "backfill": [2, 0, 0, 0]}
+    assert figures.repeats == [0, 5, 0, 0]
+    assert figures.attempts["transient"] == [1, 0, 0, 0]
+    assert figures.attempts["accepted"] == [0, 1, 0, 0]
+    assert sum(map(sum, figures.attempts.values())) == 2
+
+
+def test_lags_are_those_of_live_orders(shop: Shop, rows: Rows) -> None:
+    """A backfill is late by design; a part without live orders has none."""
+    for seconds, orders in ((1, 50), (10, 45), (60, 4), (600, 1)):
+        rows.batch("2026-10-25 12:00+01", orders, lag=f"{seconds} s")
+    rows.batch("2026-10-26 12:00+01", 3, lag="3 s")
+    rows.batch("2026-10-25 12:00+01", 100, lane="backfill", lag="90 days")
+    figures = read(shop).figures
+    first, second, *others = figures.lags
+    assert first
+    assert (first.p50, first.p95, first.p99) == (1, 10, 60)
+    assert second
+    assert (second.p50, second.p99) == (3, 3)
+    assert others == [None, None]
+    assert figures.lag
+    assert figures.lag.p50 == 3
+
+
+def test_a_report_is_of_thirty_days_or_since_the_beginning(shop: Shop) -> None:
+    """A feed that began an hour ago shows hours; one backfilled shows what it sent."""
+    rows = Rows(shop)
+    period = read(shop, None).figures.period
+    assert timedelta(days=30) <= period.upper - period.lower < timedelta(days=31)
+    assert (period.lower.hour, period.lower.minute) == (0, 0)
+    shop.sql(
+        "UPDATE syncd.feed SET started_at = now() - interval '3 h', "
+        "floor_at = now() - interval '3 h'"
+    )
+    assert read(shop, None).figures.period.unit is Unit.HOUR
+    shop.sql(
+        "INSERT INTO syncd.backfill (feed_id, lower_at, upper_at, reached_at) "
+        "SELECT 1, now() - interval '9 days', now() - interval '1 day', "
+        "now() - interval '1 day'"
+    )
+    report = read(shop, None)
+    assert report.figures.period.unit is Unit.DAY
+    assert 9 <= len(report.figures.period.starts) <= 10
+    assert len(report.figures.backfills) == 1
+    assert rows.shop is shop
+
+
+def test_accounts_are_the_last_of_each_kind_and_all_with_a_finding(
+    shop: Shop, rows: Rows
+) -> None:
+    """However often the frequent ones were made."""
+    for day, depth, missing in (
+        (25, "hours", 0), (25, "hours", 1), (26, "hours", 0), (27, "hours", 0),
+        (27, "all", 0), (30, "days", 0),
+    ):  # fmt: skip
+        rows.shop.sql(
+            "INSERT INTO syncd.reconciliation (feed_id, depth, lower_at, upper_at, "
+            "reached_at, finished_at, sentence, confirmed, missing, captured) VALUES "
+            f"(1, '{depth}', '2026-10-01', '2026-10-02', '2026-10-02', "
+            f"'2026-10-{day} 12:00', '{depth} {day}', {missing}, {missing}, {missing})"
+        )
+    accounts = read(shop).figures.reconciled
+    assert sorted((a.sentence, a.missing) for a in accounts) == [
+        ("all 27", 0), ("hours 25", 1), ("hours 27", 0),
+    ]  # fmt: skip
+
+
+def test_the_verdict_says_what_needs_a_person(shop: Shop, rows: Rows) -> None:
+    """With the command that comes next; also that nobody moves the watermark."""
+    rows.shop.sql("UPDATE syncd.watermark SET confirmed_at = now()")
+    assert read(shop).verdict.is_healthy
+    rows.batch("2026-10-25 12:00+01")
+    rows.aside("2026-10-25 12:00+01", "rejected", "email is missing")
+    rows.shop.sql("UPDATE syncd.watermark SET confirmed_at = now() - interval '1 hour'")
+    verdict = read(shop).verdict
+    assert [need.command for need in verdict.needs] == [
+        "syncd status", "syncd rejected list",
+    ]  # fmt: skip
+    assert "stood still for 55 min" in verdict.needs[0].told
+    assert "1 order rejected" in verdict.needs[1].told
+
+
+def test_the_ledger_is_read_once_for_the_orders(shop: Shop, rows: Rows) -> None:
+    """One pass and one hash of the batches, whatever the planner thinks of indexes."""
+    rows.shop.sql(
+        "INSERT INTO syncd.batch (batch_id, feed_id, lane, state, orders, oldest_at, "
+        "settled_at) SELECT 1000 + n, 1, 'live', 'delivered', 100, now(), now() "
+        "FROM generate_series(1, 500) n; "
+        "INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id) "
+        "SELECT 1, 's' || n, now() - n * interval '1 min', 1000 + n / 100 "
+        "FROM generate_series(100, 50000) n; ANALYZE syncd.ledger, syncd.batch"
+    )
+    report = read(shop, datetime.now(UTC) - timedelta(days=30), None)
+    assert sum(report.figures.confirmed) > 40_000
+    period = report.figures.period
+    database = Database(shop.dsn)
+    for statement in (named("report_orders"), named("report_lags")):
+        asked = {"feed": 1, "starts": [*period.starts], "lower": period.lower,
+                 "upper": period.upper}  # fmt: skip
+        explained = database.all(vetted("EXPLAIN ") + statement, **asked)
+        plan = "\n".join(str(line) for (line,) in explained)
+        assert plan.count("on ledger") == 1
+        assert "Nested Loop" not in plan
+    database.close()
