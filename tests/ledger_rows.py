@@ -9,17 +9,19 @@ INSERT INTO syncd.batch (batch_id, feed_id, lane, state, orders, oldest_at, sett
 VALUES ({batch}, 1, '{lane}', '{state}', {orders}, '{at}',
         CASE WHEN '{state}' IN ('delivered', 'adopted')
              THEN '{at}'::timestamptz + interval '{lag}' END,
-        {uncertain})
+        {uncertain});
 """
 LEDGER = """
 INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id, state, reason)
-SELECT 1, '{count}-' || n, '{at}', {batch}, {aside}, {reason}
-  FROM generate_series(1, {orders}) AS n
+SELECT 1, gen_random_uuid()::text, '{at}', {batch}, {aside}, {reason}
+  FROM generate_series(1, {orders});
 """
 ATTEMPT = """
 INSERT INTO syncd.attempt
        (batch_id, attempt, instance_id, started_at, settled_at, outcome)
-VALUES ({batch}, {attempt}, 1, '{at}', '{at}', '{outcome}')
+SELECT {batch}, 1 + count(*), 1, '{at}', '{at}', '{outcome}'
+  FROM syncd.attempt
+ WHERE batch_id = {batch}
 """
 
 
@@ -49,24 +51,20 @@ class Rows:
             "batch": self._batch, "at": at, "orders": orders, "lane": lane,
             "state": state, "lag": lag, "uncertain": uncertain,
         }  # fmt: skip
-        self.shop.sql(BATCH.format(**given))
-        self._orders(at, orders, aside="NULL", reason="NULL")
+        orders_of_it = self._orders(at, orders, aside="NULL", reason="NULL")
+        self.shop.sql(BATCH.format(**given) + orders_of_it)
         return self._batch
 
     def aside(self, at: str, state: str, reason: str, orders: int = 1) -> None:
         """Write orders that were set aside, in the last batch."""
-        self._orders(f"{at}", orders, aside=f"'{state}'", reason=f"$${reason}$$")
+        aside, reason = f"'{state}'", f"$${reason}$$"
+        self.shop.sql(self._orders(at, orders, aside=aside, reason=reason))
 
     def attempt(self, at: str, outcome: str, batch: int | None = None) -> None:
         """Write an attempt of a batch, the last one by default."""
-        batch = batch or self._batch
-        number = self.shop.value(
-            f"SELECT 1 + count(*) FROM syncd.attempt WHERE batch_id = {batch}"
-        )
-        given = {"batch": batch, "attempt": number, "at": at, "outcome": outcome}
+        given = {"batch": batch or self._batch, "at": at, "outcome": outcome}
         self.shop.sql(ATTEMPT.format(**given))
 
-    def _orders(self, at: str, orders: int, *, aside: str, reason: str) -> None:
-        count = self.shop.value("SELECT count(*) FROM syncd.ledger")
+    def _orders(self, at: str, orders: int, *, aside: str, reason: str) -> str:
         given = {"at": at, "orders": orders, "aside": aside, "reason": reason}
-        self.shop.sql(LEDGER.format(batch=self._batch, count=count, **given))
+        return LEDGER.format(batch=self._batch, **given)

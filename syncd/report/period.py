@@ -64,7 +64,7 @@ class Period:
         """Name a part for an axis, short."""
         start = self.starts[place].astimezone(self.zone)
         if self.unit is Unit.MONTH:
-            return f"{start:%b %Y}"
+            return f"{start:%b} \N{RIGHT SINGLE QUOTATION MARK}{start:%y}"
         if self.unit is Unit.DAY or start.hour == 0:
             return f"{start.day} {start:%b}"
         return f"{start:%H:%M}"

@@ -23,7 +23,8 @@ _DAY = 86_400
 _SECONDS = (0.01, 0.1, 1, 10, 60, 600, 3600, 6 * 3600, _DAY, 7 * _DAY, 30 * _DAY)
 _TICKS = 5
 _LABELS = 10
-_EDGE = 6
+_NARROW_LABELS = 4
+_EDGE = 10
 """Percent from an edge within which a label would be cut off, were it centred."""
 
 Format = Callable[[float], str]
@@ -139,12 +140,12 @@ class Plot:
     def labels(self) -> Iterator[Label]:
         """Name parts below the plot, as many as there is room for."""
         marked = self.period.marked(_LABELS)
+        major = math.ceil(len(marked) / _NARROW_LABELS)
         for nth, place in enumerate(marked):
             x = (place + 0.5) * self.width
             anchor = "start" if x < _EDGE else "end" if x > 100 - _EDGE else "middle"
-            x = {"start": 0.0, "end": 100.0}.get(anchor, x)
-            is_minor = len(marked) > _LABELS / 2 and nth % 2 == 1
-            yield Label(x, self.period.label(place), anchor, is_minor)
+            x += {"start": -0.5, "end": 0.5, "middle": 0}[anchor] * self.width
+            yield Label(x, self.period.label(place), anchor, nth % major != 0)
 
     @property
     def tips(self) -> Iterator[tuple[float, str]]:

@@ -96,12 +96,12 @@ def pages(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     shop = Shop.open(server.dsn("looked_at"))
     rows = Rows(shop)
     now = datetime.now(UTC)
-    for hours in range(1, 29 * 24, 7):
+    for hours in range(1, 29 * 24, 13):
         at = str(now - timedelta(hours=hours))
         lane = "backfill" if hours > 600 else "live"
         rows.batch(at, 1 + hours % 90, lag=f"{hours % 50 + 0.2} s", lane=lane)
         rows.attempt(at, "accepted")
-        if hours % 5 == 0:
+        if hours % 4 == 0:
             rows.aside(at, "rejected", LONG if hours % 2 else "email is missing")
             rows.attempt(at, ("transient", "unclear", "refused")[hours % 3])
     config = shop.configure(folder, "http://127.0.0.1:1/track")
