@@ -26,6 +26,7 @@ class ExitCode(IntEnum):
 
     OK = 0, "done"
     FAILED = 1, "not as asked"
+    DOWN = 2, "down (status)"
     USAGE = 64, "usage"
     UNAVAILABLE = 69, "database unreachable"
     BUG = 70, "a bug"

@@ -17,7 +17,7 @@ from syncd.cli.reconciling import reconcile
 from syncd.cli.reporting import report
 from syncd.cli.running import accept_copy, resume, run, sandbox
 from syncd.cli.setup import init, install_command, uninstall_command
-from syncd.cli.shell import config_option
+from syncd.cli.shell import config_option_before
 from syncd.cli.standing import status
 from syncd.cli.verifying import verify
 from syncd.demo.command import demo_command
@@ -60,7 +60,7 @@ def _tell(error: click.ClickException) -> None:
     "files, environment and signals. Exit codes: "
     + ", ".join(f"{int(code)} {code.meaning}" for code in ExitCode),
 )
-@config_option(envvar="SYNCD_CONFIG")
+@config_option_before
 @click.version_option(__version__, prog_name="syncd", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context, path: Path | None) -> None:

@@ -15,44 +15,34 @@ from syncd.connections import Connections, connect
 P = ParamSpec("P")
 
 
-<<<<<<< HEAD
-config_option = click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_PATH,
-    envvar="SYNCD_CONFIG",
-    show_default=True,
-    help="The configuration file.",
-=======
-config_option = partial(
+def _chosen(context: click.Context, _: click.Parameter, path: Path | None) -> Path:
+    """Take the file named after the verb, before it, in SYNCD_CONFIG, or the usual."""
+    return path or context.find_object(Path) or DEFAULT_PATH
+
+
+_config_option = partial(
     click.option,
     "--config",
     "path",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help=f"The configuration, before or after the verb [default: {DEFAULT_PATH}].",
->>>>>>> bec6925 (cli: help pages, a manual and completion from the same texts)
 )
+config_option = _config_option(callback=_chosen)
+"""Gives a verb the path of its configuration."""
+config_option_before = _config_option(envvar="SYNCD_CONFIG")
+"""The same before the verb; None when it is not named."""
 
 
 def configured(
     command: Callable[Concatenate[Settings, P], None],
 ) -> Callable[P, None]:
-    """Give a command the option --config, and the configuration that it names.
+    """Give a command the option --config, and the configuration that it names."""
 
-<<<<<<< HEAD
     @config_option
-=======
-    Without it, the one that was named before the verb, or by SYNCD_CONFIG.
-    """
-
-    @config_option()
->>>>>>> bec6925 (cli: help pages, a manual and completion from the same texts)
     @wraps(command)
-    def with_settings(path: Path | None, *args: P.args, **kwargs: P.kwargs) -> None:
-        before = click.get_current_context().find_object(Path)
-        command(load(path or before or DEFAULT_PATH), *args, **kwargs)
+    def with_settings(path: Path, *args: P.args, **kwargs: P.kwargs) -> None:
+        command(load(path), *args, **kwargs)
 
     return with_settings  # type: ignore[return-value]  # click adds the option
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncd.report.figures import Counts, Figures, Lag
+from syncd.report.period import Unit
 from syncd.report.plot import Plot, Series, duration, number
 
 
@@ -86,8 +87,10 @@ class _Maker:
         total, most = sum(totals), max(totals)
         if not total:
             return "None in this period."
-        name = self.figures.period.name(totals.index(most))
-        return f"{number(total)} in all; most on {name}: {number(most)}."
+        period = self.figures.period
+        name = period.name(totals.index(most))
+        when = f"in {name}" if period.unit is Unit.MONTH else f"on {name}"
+        return f"{number(total)} in all; most {when}: {number(most)}."
 
 
 def _added_up(counts: Counts, part: _Part) -> list[int]:
