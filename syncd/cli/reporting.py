@@ -11,10 +11,12 @@ from rich.progress import Progress
 from syncd.cli.moment import read_moment
 from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
+from syncd.core.health import assess
 from syncd.delivery.rendering import rules_of
 from syncd.feed import Feeds
 from syncd.report.file import whole
 from syncd.report.report import STEPS, Asked, Report, read_report
+from syncd.status.facts import Observer
 
 
 @click.command()
@@ -68,7 +70,7 @@ def _asked(settings: Settings, lower: str | None, upper: str | None) -> Asked:
     last = None if upper is None else read_moment(upper, settings, "--to")
     if first and first >= (last or datetime.now(UTC)):
         raise click.BadParameter("is not before --to", param_hint="--from")
-    return Asked(first, last, rules_of(settings).zone, settings.source.lookback)
+    return Asked(first, last, rules_of(settings).zone)
 
 
 def _read(settings: Settings, asked: Asked) -> Report:
@@ -78,7 +80,8 @@ def _read(settings: Settings, asked: Asked) -> Report:
         Progress(console=console, disable=not console.is_terminal) as progress,
     ):
         feed = settings.feed, Feeds(connections, settings.feed).get().feed_id
+        health = assess(Observer(settings, connections).look().vitals())
         task = progress.add_task("reading the ledger", total=STEPS)
         return read_report(
-            connections.ledger, feed, asked, lambda: progress.advance(task)
+            connections.ledger, feed, asked, health, lambda: progress.advance(task)
         )

@@ -1,5 +1,6 @@
 """The page: figures as one HTML file that loads nothing and runs nothing."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,6 +9,7 @@ from hashlib import sha256
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 from syncd import __version__
 from syncd.report import plot
@@ -48,13 +50,24 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": number, "moment": _moment, "places": _places}
+    environment.filters |= {
+        "number": number,
+        "moment": _moment,
+        "places": _places,
+        "marked": _marked,
+    }
     return environment.get_template("page.html")
 
 
 def _moment(time: datetime, report: Report) -> str:
     local = time.astimezone(report.figures.period.zone)
     return f"{local.day} {local:%b %Y, %H:%M}"
+
+
+def _marked(text: str) -> Markup:
+    """Show what is between backticks as a command."""
+    shown = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(shown)  # noqa: S704  # the text itself was escaped
 
 
 def _places(value: float) -> str:

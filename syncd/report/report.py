@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, time, timedelta, tzinfo
 from typing import cast
 
+from syncd.core.health import Health
 from syncd.database import Database, named
-from syncd.pulse import read_pulse, read_reconciled
 from syncd.report.figures import Figures, Reading
 from syncd.report.period import Period
-from syncd.report.verdict import Verdict, judge
 
 DEFAULT_SPAN = timedelta(days=30)
 STEPS = Reading.STEPS + 1
@@ -17,19 +16,16 @@ STEPS = Reading.STEPS + 1
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which period is asked for, and what is to be known of the settings.
+    """Which period is asked for, in the shop's time zone.
 
     Attributes:
         lower: Included; None: 30 days before, or the beginning.
         upper: Excluded; None: now.
-        zone: The shop's.
-        lookback: How far behind the clock the watermark is when all is well.
     """
 
     lower: datetime | None
     upper: datetime | None
     zone: tzinfo
-    lookback: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +35,7 @@ class Report:
     feed: str
     made_at: datetime
     figures: Figures
-    verdict: Verdict
+    health: Health
 
     def facts(self) -> Mapping[str, object]:
         """Give the same for scripts: times aware, parts in order."""
@@ -52,8 +48,15 @@ class Report:
             "time_zone": str(period.zone),
             "unit": period.unit.value,
             "starts": period.starts,
-            "healthy": self.verdict.is_healthy,
-            "needs": [need.told for need in self.verdict.needs],
+            "verdict": self.health.verdict,
+            "reasons": [
+                {
+                    "severity": reason.severity.name.lower(),
+                    "reason": reason.text,
+                    "next": reason.next_step,
+                }
+                for reason in self.health.reasons
+            ],
             "confirmed": figures.confirmed,
             "orders": figures.orders,
             "delivered": figures.delivered,
@@ -71,15 +74,17 @@ def read_report(
     database: Database,
     feed: tuple[str, int],
     asked: Asked,
+    health: Health,
     advance: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Read a report from the ledger; `advance` is called after each of its STEPS.
+    """Read a report from the ledger.
 
     Args:
         database: The ledger's.
         feed: Its name and number.
         asked: The period.
-        advance: Tells that it goes on.
+        health: How the feed stands now.
+        advance: Called after each of the STEPS.
 
     Raises:
         SyncdError: The ledger cannot be read.
@@ -89,15 +94,10 @@ def read_report(
         "tuple[datetime, datetime]",
         database.one(named("report_beginning"), feed=feed_id),
     )
-    verdict = judge(
-        read_pulse(database, feed_id),
-        read_reconciled(database, feed_id),
-        asked.lookback,
-    )
     advance()
     period = _period(asked, now, beginning)
     figures = Reading(database, feed_id, period, advance).read()
-    return Report(name, now.astimezone(asked.zone), figures, verdict)
+    return Report(name, now.astimezone(asked.zone), figures, health)
 
 
 def _period(asked: Asked, now: datetime, beginning: datetime) -> Period:

@@ -38,7 +38,14 @@ def test_the_page_is_written_whole_and_for_everybody(
     text = out.read_text()
     assert text.startswith("<!doctype html>")
     assert text.endswith("</html>\n")
-    for words in ("5 Jan 2026, 00:00", "Europe/Amsterdam", "by hour", "3 in all"):
+    for words in (
+        "5 Jan 2026, 00:00",
+        "Europe/Amsterdam",
+        "by hour",
+        "3 in all",
+        "no daemon has served it yet",  # as `syncd status` judges
+        "<code>syncd run</code>",
+    ):
         assert words in " ".join(text.split())
     assert [file.name for file in out.parent.iterdir()] == ["syncd.html"]
     mask = os.umask(0)

@@ -7,6 +7,7 @@ import pytest
 from ledger_rows import Rows
 from shop import Shop
 
+from syncd.core.health import Health
 from syncd.database import Database, named, vetted
 from syncd.report.period import Unit
 from syncd.report.report import STEPS, Asked, Report, read_report
@@ -24,10 +25,12 @@ def rows(shop: Shop) -> Rows:
 
 def read(shop: Shop, lower: datetime | None = LOWER, days: int | None = 4) -> Report:
     upper = None if lower is None or days is None else lower + timedelta(days=days)
-    asked = Asked(lower, upper, AMSTERDAM, timedelta(minutes=5))
+    asked = Asked(lower, upper, AMSTERDAM)
     database = Database(shop.dsn)
     steps: list[None] = []
-    report = read_report(database, ("shop", 1), asked, lambda: steps.append(None))
+    report = read_report(
+        database, ("shop", 1), asked, Health(), lambda: steps.append(None)
+    )
     database.close()
     assert len(steps) == STEPS
     return report
@@ -144,21 +147,6 @@ def test_accounts_are_the_last_of_each_kind_and_all_with_a_finding(
     assert sorted((a.sentence, a.missing) for a in accounts) == [
         ("all 27", 0), ("hours 25", 1), ("hours 27", 0),
     ]  # fmt: skip
-
-
-def test_the_verdict_says_what_needs_a_person(shop: Shop, rows: Rows) -> None:
-    """With the command that comes next; also that nobody moves the watermark."""
-    rows.shop.sql("UPDATE syncd.watermark SET confirmed_at = now()")
-    assert read(shop).verdict.is_healthy
-    rows.batch("2026-10-25 12:00+01")
-    rows.aside("2026-10-25 12:00+01", "rejected", "email is missing")
-    rows.shop.sql("UPDATE syncd.watermark SET confirmed_at = now() - interval '1 hour'")
-    verdict = read(shop).verdict
-    assert [need.command for need in verdict.needs] == [
-        "syncd status", "syncd rejected list",
-    ]  # fmt: skip
-    assert "stood still for 55 min" in verdict.needs[0].told
-    assert "1 order rejected" in verdict.needs[1].told
 
 
 def test_the_ledger_is_read_once_for_the_orders(shop: Shop, rows: Rows) -> None:

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncd.core.health import Health, Severity
+from syncd.core.health import Reason as Need
 from syncd.report.figures import Figures, Finished, Lag, Reason
 from syncd.report.page import page
 from syncd.report.period import Period, Unit
 from syncd.report.plot import HEIGHT, Plot, Series, duration, number
 from syncd.report.plots import plots
 from syncd.report.report import Report
-from syncd.report.verdict import Need, Verdict
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 ZONES = ["UTC", "Europe/Amsterdam", "America/Santiago", "Asia/Kolkata", "Asia/Beirut"]
@@ -152,14 +153,14 @@ def figures(orders: int = 3, reason: str = "email is missing") -> Figures:
 
 
 def made(told: Figures, *needs: Need) -> str:
-    return page(Report("shop", told.period.upper, told, Verdict(needs, "ok")))
+    return page(Report("shop", told.period.upper, told, Health(needs)))
 
 
 def test_the_page_shows_what_the_ledger_holds_as_text() -> None:
     """Whatever a reason is, it is no markup."""
-    told = made(figures(reason=HOSTILE), Need(HOSTILE, "syncd status"))
+    told = made(figures(reason=HOSTILE), Need(Severity.DOWN, HOSTILE, f"`{HOSTILE}`"))
     assert "<script" not in told
-    assert told.count("&lt;script&gt;") == 3
+    assert told.count("&lt;script&gt;") == 4
 
 
 def test_the_page_permits_its_own_style_and_nothing_else() -> None:
