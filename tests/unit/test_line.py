@@ -103,7 +103,7 @@ def test_what_goes_past_the_catalogue_does_not_reach_the_line(
     reserved = {"event", "exc_info", "stack_info", "stacklevel", "extra", "name"}
     extra = {name: v for name, v in fields.items() if name not in reserved | {"self"}}
     with written() as stream:
-        structlog.get_logger("syncd").info(event, **extra)
+        structlog.get_logger("syncd").bind(feed="shop").info(event, **extra)
         line = only_line(stream)
     assert line["event"] in {event, "library.log"}
 
