@@ -47,6 +47,7 @@ def only_declared(_: object, __: str, line: EventDict) -> EventDict:
     """
     if not _is_ours(line):
         line = _of_library(line)
+    line.setdefault("feed", "-")
     line["run"] = _RUN
     names = FIRST + EVENTS[line["event"]].fields
     return {name: _value(name, line[name]) for name in names if name in line}

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syncd import log
@@ -96,6 +96,7 @@ def test_any_value_of_any_field_leaves_a_good_line(
 
 
 @given(st.dictionaries(st.text(min_size=1), HOSTILE), st.text())
+@example({}, "source.held")
 def test_what_goes_past_the_catalogue_does_not_reach_the_line(
     fields: dict[str, object], event: str
 ) -> None:
