@@ -70,7 +70,7 @@ SELECT coalesce(sum(orders) FILTER (WHERE state = 'delivered'), 0),
   FROM syncd.batch
  WHERE feed_id = %(feed)s;
 
--- name: backfills :many
+-- name: latest_backfills :many
 -- The past ranges that were asked for last, unfinished ones first.
 SELECT b.backfill_id, b.lower_at, b.upper_at, b.reached_at, b.orders,
        b.requested_at, b.finished_at

@@ -194,7 +194,7 @@ class Observer:
         settings, connections = self._settings, self._connections
         ledger, key = connections.ledger, feed.feed_id
         totals = ledger.one(named("totals"), feed=key)
-        backfills = ledger.all(named("backfills"), feed=key)
+        backfills = ledger.all(named("latest_backfills"), feed=key)
         return Slow(
             cast("int", totals[0]),
             cast("int", totals[1]),
