@@ -1,51 +1,44 @@
-"""The running daemon: capture and delivery side by side, neither waiting for the other.
+"""The daemon: lives one after the other in one process, and what watches over them.
 
-The scheduler runs what is periodic; each batch in flight has a thread; the main
-thread waits for signals. A stop finishes the batches in hand.
+The main thread waits for signals, feeds the watchdog while every part moves, and lets
+a new life take over when the configuration was read again. A stop finishes the
+batches in hand.
 """
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime
-from functools import partial
 
-from apscheduler.schedulers.background import BackgroundScheduler
-
-from syncd import __version__, signals
-from syncd.capture.watch import UNDERNEATH
+from syncd import signals
 from syncd.config import Settings
-from syncd.connections import Connections, source_on
-from syncd.delivery.rendering import refuse_unknown_fields
-from syncd.delivery.verification import is_proven, known
-from syncd.errors import DatabaseUnavailableError, ExitCode
-from syncd.feed import Feed, Feeds
-from syncd.instance import Instance
-from syncd.keeper import Keeper
-from syncd.lineage import Lineage, Memory
-from syncd.log import Log
-from syncd.parts import Parts
-from syncd.pulse import read_pulse
-from syncd.reaction import Reactions
+from syncd.errors import ConfigError, DatabaseUnavailableError, ExitCode, SyncdError
+from syncd.life import Life
+from syncd.log import configure
+from syncd.progress import moved, places, watched
+from syncd.supervisor import Supervisor
 
-SWEEP_SECONDS = 2.0
-"""How often claims of dead instances are looked for."""
-
-ROUND_SECONDS = 60.0
-"""How often the ledger is asked whether a reconciliation is due."""
+DRAIN_TICK_SECONDS = 0.05
 
 
 class Daemon:
-    """One feed's daemon; make it, then `run` or `run_once`, in the main thread."""
+    """One feed's daemon; make it, then `run` or `run_once`, in the main thread.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._log = Log(settings.feed)
-        self._reactions = Reactions(self._log)
-        self._parts = Parts(settings, self._log, self._reactions)
+    Args:
+        settings: To begin with.
+        reread: Reads the settings again, for SIGHUP; None: they stay as they are.
+    """
+
+    def __init__(
+        self, settings: Settings, reread: Callable[[], Settings] | None = None
+    ) -> None:
+        self._life = Life(settings)
+        self._reread = reread or (lambda: settings)
+        self._supervisor = Supervisor()
+        self._successor: Life | None = None
+        self._is_stopping = False
+        self._stalled: set[str] = set()
+        self._delivered = 0
         self._started = time.monotonic()
 
     def run(self) -> ExitCode:
@@ -55,15 +48,12 @@ class Daemon:
             SyncdError: Only a person can help; nothing is half-done.
         """
         signals.block()
-        if not self._wait_for_database():
-            return ExitCode.OK
-        threads = self._watch.start() + self._start_workers()
-        scheduler = self._start_schedule()
-        self._reactions.run("signals", self._wait_for_stop)
-        self._reactions.stopping.set()
-        scheduler.shutdown(wait=True)
-        self._drain(threads)
-        return self._end()
+        with watched(self._supervisor.moved):
+            if not self._wait_for_database():
+                return ExitCode.OK
+            self._life.report_start()
+            self._live()
+            return self._end()
 
     def run_once(self, patience_seconds: float = 5.0) -> ExitCode:
         """Capture, deliver what is due, and tell whether something is left.
@@ -75,155 +65,167 @@ class Daemon:
         Raises:
             SyncdError: The database failed, or only a person can help.
         """
-        self._open()
-        self._keeper.sweep(self._parts, self._log)
-        self._watch.poll_until_closed(patience_seconds)
-        self._parts.worker(0, self._feed, self._instance.number).drain()
-        pulse = read_pulse(self._ledger, self._feed.feed_id)
+        self._life.open()
+        self._life.report_start()
+        code = self._life.pass_once(patience_seconds)
         self._end()
-        left = pulse.pending + pulse.pending_backfill + pulse.sending
-        return ExitCode.LEFT if left else ExitCode.OK
+        return code
 
     # Start
 
     def _wait_for_database(self) -> bool:
-        """Open everything; False when told to stop before that was possible."""
-        while not self._reactions.stopping.is_set():
+        """Open the first life; False when told to stop before that was possible."""
+        while not self._is_stopping:
+            moved()
             try:
-                self._open()
+                self._life.open()
             except DatabaseUnavailableError as error:
-                self._parts.close()
-                self._reactions.react("start", error)
-                if self._is_asked_to_stop(self._reactions.seconds_to_wait("start")):
-                    return False
+                self._life.reactions.react("start", error)
+                self._supervisor.status("waiting for the database")
+                self._wait(self._life.reactions.seconds_to_wait("start"))
             else:
-                self._reactions.recover("start")
+                self._life.reactions.recover("start")
                 return True
         return False
 
-    def _open(self) -> None:
-        settings = self._settings
-        connections = self._parts.connect("keeper")
-        self._ledger = connections.ledger
-        self._feed = feed = self._find_feed(connections)
-        memory = Memory.of(settings.state.directory, settings.feed)
-        lineage = Lineage(self._ledger, feed.feed_id, settings.feed, memory)
-        lineage.check()
-        self._parts.guard(lineage)
-        holds = settings.squeezely.uncertain == "hold"
-        self._instance = Instance(self._ledger, feed.feed_id, holds=holds)
-        self._log.identify(self._instance.number)
-        self._keeper = Keeper(settings, self._ledger, feed, self._instance, lineage)
-        self._watch = self._parts.watch(feed)
-        self._rounds = self._parts.rounds(feed)
-        self._report_start()
+    def _wait(self, seconds: float) -> None:
+        """Wait for a signal while there is no life yet."""
+        received = signals.wait(seconds)
+        if received is signal.SIGHUP:
+            try:
+                self._life = Life(self._read_again())
+            except ConfigError as error:
+                self._reject(error)
+        elif received is not None:
+            self._stop(received)
 
-    def _find_feed(self, connections: Connections) -> Feed:
-        """Start the feed, once ledger and views are as they must be."""
-        settings = self._settings
-        source = source_on(settings, connections)
-        feeds = Feeds(connections, settings.feed)
-        feeds.check_schema()
-        source.views.check()
-        columns = [c.name for c in source.views.columns(settings.source.purchases)]
-        refuse_unknown_fields(settings.source.purchases, columns)
-        return feeds.start(source, settings.source.lookback)
+    # Lives
 
-    def _report_start(self) -> None:
-        pulse = read_pulse(self._ledger, self._feed.feed_id)
-        self._log.emit(
-            "daemon.started",
-            version=__version__,
-            instance=self._instance.number,
-            watermark=pulse.watermark.isoformat(),
-            started_at=self._feed.started_at.isoformat(),
-            endpoint=self._settings.squeezely.endpoint,
-        )
-        if not is_proven(self._settings, known(self._ledger, self._settings)):
-            self._log.emit(
-                "account.unproven",
-                body=self._settings.squeezely.body,
-                batch_size=self._settings.squeezely.orders_per_batch,
+    def _live(self) -> None:
+        """Let lives follow one another until one has ended without a successor."""
+        self._begin()
+        while self._successor is not None and not self._is_stopping:
+            self._life.close()
+            self._delivered += self._life.delivered()
+            self._life, self._successor = self._successor, None
+            configure_log(self._life.settings)
+            self._life.report_reload()
+            self._begin()
+        if self._successor is not None:
+            self._successor.close()
+
+    def _begin(self) -> None:
+        """Let the life begin, and watch over it until nothing of it is in hand."""
+        life = self._life
+        life.begin()
+        self._supervisor.ready()
+        life.reactions.attempt("main", self._attend)
+        self._drain()
+
+    def _attend(self) -> None:
+        """Look after the life until it is to end."""
+        while not self._life.reactions.stopping.is_set():
+            received = signals.wait(self._supervisor.tick_seconds)
+            if received is signal.SIGHUP:
+                if self._reload():
+                    return
+            elif received is not None:
+                self._stop(received)
+                return
+            self._life.mind_the_clock()
+            self._supervisor.status(self._life.standing)
+            if self._is_moving():
+                self._supervisor.ping()
+
+    def _is_moving(self) -> bool:
+        """Tell whether every part moves; say once which one does not, and where."""
+        overdue = self._life.reactions.progress.overdue()
+        for part in overdue:
+            if part.part not in self._stalled:
+                self._life.log.emit(
+                    "daemon.stalled",
+                    part=part.part,
+                    age_seconds=part.seconds,
+                    exception=places(part.thread),
+                )
+        self._stalled = {part.part for part in overdue}
+        return not overdue
+
+    # Reload
+
+    def _reload(self) -> bool:
+        """Open a life with the configuration as it is now; False: the old one goes on.
+
+        Either way the API is tried again at once.
+        """
+        self._supervisor.reloading()
+        try:
+            successor = Life(self._read_again())
+            successor.open()
+        except SyncdError as error:
+            self._reject(error)
+            self._life.retry()
+            self._supervisor.ready()
+            return False
+        successor.retry()
+        self._successor = successor
+        return True
+
+    def _read_again(self) -> Settings:
+        """Read the configuration; one that makes it another daemon is refused.
+
+        Raises:
+            ConfigError: It cannot be used.
+        """
+        settings, feed = self._reread(), self._life.settings.feed
+        if settings.feed != feed:
+            raise ConfigError(
+                f"feed is {settings.feed!r} now, and this daemon serves {feed!r}",
+                "Another feed needs another daemon: restart, or set it back.",
             )
+        return settings
 
-    def _start_workers(self) -> list[threading.Thread]:
-        threads = []
-        for number in range(self._settings.squeezely.max_in_flight):
-            worker = self._parts.worker(number, self._feed, self._instance.number)
-            threads.append(threading.Thread(target=worker.run, name=f"send-{number}"))
-        for thread in threads:
-            thread.start()
-        return threads
-
-    def _start_schedule(self) -> BackgroundScheduler:
-        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
-        jobs: list[tuple[str, Callable[[], object], float]] = [
-            ("capture", self._watch.poll, self._poll_seconds()),
-            (
-                "keeper",
-                partial(self._keeper.keep, self._parts, self._log),
-                SWEEP_SECONDS,
-            ),
-            ("reconcile", self._rounds.make, ROUND_SECONDS),
-        ]
-        for name, action, seconds in jobs:
-            scheduler.add_job(
-                self._reactions.run,
-                "interval",
-                seconds=seconds,
-                args=(name, action),
-                next_run_time=datetime.now(UTC),
-            )
-        scheduler.start()
-        return scheduler
-
-    def _poll_seconds(self) -> float:
-        interval = self._settings.source.poll_interval
-        if self._settings.source.capture != "poll":
-            interval = max(interval, UNDERNEATH)
-        return interval.total_seconds()
+    def _reject(self, error: SyncdError) -> None:
+        self._life.log.emit("config.rejected", reason=str(error), hint=error.hint)
 
     # Stop
 
-    def _wait_for_stop(self) -> None:
-        while not self._is_asked_to_stop(1.0):
-            pass
+    def _stop(self, received: signal.Signals) -> None:
+        self._is_stopping = True
+        self._supervisor.stopping()
+        self._life.log.emit("daemon.stopping", signal=received.name)
 
-    def _is_asked_to_stop(self, seconds: float) -> bool:
-        """Wait for a signal; True as well when a part of the daemon gave up."""
-        if self._reactions.stopping.is_set():
-            return True
-        received = signals.wait(seconds)
-        if received is signal.SIGHUP:
-            self._parts.is_to_retry.set()
-        if received is None or received not in signals.STOPPING:
-            return self._reactions.stopping.is_set()
-        self._log.emit("daemon.stopping", signal=received.name)
-        return True
-
-    def _drain(self, threads: list[threading.Thread]) -> None:
-        """Wait for the batches in hand; a second signal ends at once."""
-        self._parts.bell.ring()
-        while any(thread.is_alive() for thread in threads):
-            received = signals.wait(0.05)
-            if received is not None and received in signals.STOPPING:
+    def _drain(self) -> None:
+        """Wait for the batches in hand; a second signal to stop ends at once."""
+        self._life.halt()
+        while self._life.is_at_work:
+            if self._is_moving():
+                self._supervisor.ping()
+                self._supervisor.extend()
+            received = signals.wait(DRAIN_TICK_SECONDS, signals.STOPPING)
+            if received is None:
+                continue
+            if self._is_stopping:
                 os._exit(128 + received)
+            self._stop(received)
 
     def _end(self) -> ExitCode:
-        fatal = self._reactions.fatal
-        code = ExitCode.BUG if self._reactions.crashed else ExitCode.OK
-        if fatal is None and not self._reactions.crashed:
-            # Only a courtesy: its lock is free anyhow, and nothing is in hand.
-            with suppress(DatabaseUnavailableError):
-                self._instance.stop()
-        self._parts.close()
-        self._log.emit(
+        reactions = self._life.reactions
+        fatal = reactions.fatal
+        code = ExitCode.BUG if reactions.crashed else ExitCode.OK
+        self._life.close(in_order=fatal is None and not reactions.crashed)
+        self._life.log.emit(
             "daemon.stopped",
             exit_code=int(fatal.exit_code if fatal else code),
             uptime_seconds=time.monotonic() - self._started,
-            delivered=self._parts.delivered(),
+            delivered=self._delivered + self._life.delivered(),
         )
         if fatal is not None:
             raise fatal
         return code
+
+
+def configure_log(settings: Settings) -> None:
+    """Write the log as the settings say."""
+    write = settings.log
+    configure(level=write.level, style=write.format, feed=settings.feed)

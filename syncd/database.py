@@ -26,6 +26,7 @@ from syncd.errors import (
     TableBusyError,
     UnreadableRowError,
 )
+from syncd.progress import moved
 
 Statement = sql.Composed
 """A statement that may be run; made by `named` only."""
@@ -211,6 +212,7 @@ class Database:
                 self.dsn, autocommit=True, row_factory=tuple_row, prepare_threshold=None
             )
             self._connection = connection
+            moved()
             for name, value in self._session.items():
                 connection.execute("SELECT set_config(%s, %s, false)", (name, value))
             for action in self._on_open:
@@ -224,6 +226,7 @@ class Database:
         Raises:
             SyncdError: One of its kinds; `UnreadableRowError` for bad data.
         """
+        moved()
         try:
             yield
         except psycopg.Error as error:

@@ -38,6 +38,30 @@ EVENTS: Mapping[str, Event] = {
         "a fault of syncd's own; systemd starts it again, no order is lost",
         "report it with the line",
     ),
+    "daemon.stalled": Event(
+        "error",
+        ("part", "age_seconds", "exception"),
+        "a part of the daemon has not moved for longer than it may, and where it is; "
+        "the watchdog is not fed any more, so systemd restarts the daemon",
+        "report it with the line",
+    ),
+    "config.reloaded": Event(
+        "info",
+        ("endpoint",),
+        "SIGHUP: the configuration was read again and is used from now on",
+    ),
+    "config.rejected": Event(
+        "error",
+        ("reason", "hint"),
+        "SIGHUP: the configuration cannot be used; the daemon goes on with the old one",
+        "do what the hint says, then `systemctl reload` again; a restart would fail",
+    ),
+    "clock.jumped": Event(
+        "warning",
+        ("jump_seconds",),
+        "the machine's clock was set by so much, or it slept; no order is lost",
+        "nothing, or see to the machine's time synchronisation",
+    ),
     "orders.captured": Event(
         "info",
         ("capture", "orders", "duration_ms"),
@@ -182,7 +206,7 @@ EVENTS: Mapping[str, Event] = {
         "mend the credentials, the address or the view, then `syncd resume` or SIGHUP",
     ),
     "sending.retried": Event(
-        "info", (), "SIGHUP asked to try the API again at once, after it was mended"
+        "info", (), "SIGHUP: the API is tried again at once, whatever it said before"
     ),
     "sending.resumed": Event("info", (), "the API accepts again after trouble"),
     "source.failed": Event(

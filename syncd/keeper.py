@@ -18,7 +18,11 @@ from syncd.pulse import read_pulse, read_reconciled
 
 
 class Keeper:
-    """Periodic work on one connection; call `keep` again and again, from one thread."""
+    """Periodic work on one connection; call `keep` again and again, from one thread.
+
+    Attributes:
+        standing: How the feed stood at the last beat, in a few words.
+    """
 
     def __init__(
         self,
@@ -35,6 +39,7 @@ class Keeper:
         self._lineage = lineage
         self._beat_at = float("-inf")
         self._counted, self._counted_at = 0, time.monotonic()
+        self.standing = "starting"
 
     def keep(self, parts: Parts, log: Log) -> None:
         """Sweep; do what SIGHUP asked for; beat when that is due.
@@ -79,6 +84,10 @@ class Keeper:
         self._counted, self._counted_at = delivered, now
         pulse = read_pulse(self._ledger, self._feed.feed_id)
         reconciled = read_reconciled(self._ledger, self._feed.feed_id)
+        self.standing = (
+            f"lag {pulse.lag_seconds:.0f} s, {pulse.pending} pending, "
+            f"endpoint {pulse.endpoint}"
+        )
         log.emit(
             "heartbeat",
             lag_seconds=pulse.lag_seconds,

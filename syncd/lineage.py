@@ -6,7 +6,6 @@ a restore cannot take it along.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -17,19 +16,12 @@ from syncd.core.lineage import Descent, Mark, descend
 from syncd.database import Database, named
 from syncd.errors import ClonedDatabaseError, StateUnavailableError
 from syncd.instance import this_host
+from syncd.log import Log
 
 _HINTS = {
     Descent.WENT_BACK: "orders delivered since may be sent again, and are counted",
     Descent.STRANGER: "if this is a clone, it must not send",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Promotion:
-    """A standby took over: its timeline, and the pending orders in doubt."""
-
-    timeline: int
-    orders: int
 
 
 class Memory:
@@ -94,17 +86,31 @@ class Memory:
 
 
 class Lineage:
-    """A feed's ledger through its life, as seen from this host."""
+    """A feed's ledger through its life, as seen from this host.
+
+    Args:
+        database: The ledger's, for `check` and `mark`.
+        feed_id: The feed.
+        feed: Its name.
+        memory: What this host remembers; None without a place for it.
+        log: Is told of promotions.
+    """
 
     def __init__(
-        self, database: Database, feed_id: int, feed: str, memory: Memory | None
+        self,
+        database: Database,
+        feed_id: int,
+        feed: str,
+        memory: Memory | None,
+        log: Log,
     ) -> None:
         self._database = database
         self._feed_id = feed_id
         self._feed = feed
         self._memory = memory
+        self._log = log
 
-    def check(self) -> Promotion | None:
+    def check(self) -> None:
         """Refuse a ledger that is not the one served before; note a promotion.
 
         Raises:
@@ -120,7 +126,7 @@ class Lineage:
         )
         if descent in _HINTS:
             raise self._refusal(descent, remembered, ledger)
-        return self.note_promotion(self._database)
+        self.note_promotion(self._database)
 
     def mark(self) -> None:
         """Make the next mark, in the ledger first and then in the file.
@@ -133,14 +139,15 @@ class Lineage:
         if self._memory is not None:
             self._memory.write(self._read()[0])
 
-    def note_promotion(self, database: Database) -> Promotion | None:
-        """Note that the ledger's cluster was promoted; None when it was not.
+    def note_promotion(self, database: Database) -> None:
+        """Note and say, once for all instances, that the ledger's cluster was promoted.
 
         What was pending may have been sent by claims that were lost; and orders of
         the last day that have to be captured again may have been, too.
         """
         rows = database.all(named("note_promotion"), feed=self._feed_id)
-        return Promotion(*cast("tuple[int, int]", rows[0])) if rows else None
+        for timeline, orders in rows:
+            self._log.emit("database.promoted", timeline=timeline, orders=orders)
 
     def _read(self) -> tuple[Mark, int, datetime]:
         system, oid, number, at, marked, timeline, superseded_at = self._database.one(

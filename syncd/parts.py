@@ -104,15 +104,7 @@ class Parts:
 
     def _watch_over(self, ledger: Database) -> None:
         if self._lineage is not None:
-            ledger.on_open(partial(self._note_promotion, ledger, self._lineage))
-
-    def _note_promotion(self, ledger: Database, lineage: Lineage) -> None:
-        if promotion := lineage.note_promotion(ledger):
-            self._log.emit(
-                "database.promoted",
-                timeline=promotion.timeline,
-                orders=promotion.orders,
-            )
+            ledger.on_open(partial(self._lineage.note_promotion, ledger))
 
     def _follower(self, feed: Feed) -> Follower | None:
         """Make the capture that is configured beside the poll; None for none."""

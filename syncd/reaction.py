@@ -9,6 +9,7 @@ from datetime import timedelta
 from syncd.core import backoff
 from syncd.errors import Reaction, SyncdError
 from syncd.log import Log, report_crash
+from syncd.progress import Progress
 
 MAX_WAIT = timedelta(seconds=15)
 """Between two tries of a database that does not answer."""
@@ -27,14 +28,32 @@ class Reactions:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._outages: dict[str, _Outage] = {}
+        self.progress = Progress()
         self.stopping = threading.Event()
         self.fatal: SyncdError | None = None
         self.crashed = False
 
-    def run(self, part: str, action: Callable[[], object]) -> None:
-        """Do one piece of work, unless its part is to be left alone for a while."""
-        if self.stopping.is_set() or self.seconds_to_wait(part) > 0:
-            return
+    def run(
+        self, part: str, action: Callable[[], object], rest_seconds: float = 0.0
+    ) -> None:
+        """Do one piece of work, unless its part is to be left alone for a while.
+
+        Args:
+            part: Whose work.
+            action: The work.
+            rest_seconds: When the part has its next turn, should that be known to be
+                later than an outage's longest wait.
+        """
+        with self.progress.work(part, rest_seconds):
+            if not self.stopping.is_set() and self.seconds_to_wait(part) <= 0:
+                self.attempt(part, action)
+
+    def is_failing(self, part: str) -> bool:
+        """Tell whether a part's last piece of work failed."""
+        return part in self._outages
+
+    def attempt(self, part: str, action: Callable[[], object]) -> None:
+        """Do a piece of work now, whoever watches over it."""
         try:
             action()
         except SyncdError as error:

@@ -17,7 +17,7 @@ def place_of(
     """
     folder = environment.get("CREDENTIALS_DIRECTORY")
     credential = Path(folder) / name.replace("_", "-") if folder else None
-    if credential is not None and credential.exists():
+    if credential is not None and _is_given(credential):
         return credential
     return file
 
@@ -33,3 +33,13 @@ def read_secret(file: Path) -> tuple[str, str | None]:
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "not a text"
         return "", f"{file}: cannot be read ({cause})"
+
+
+def _is_given(credential: Path) -> bool:
+    """Tell whether it holds something: for absent ones the units make up empty ones."""
+    try:
+        return bool(credential.read_bytes().strip())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # whoever reads it says why it cannot be read

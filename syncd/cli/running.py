@@ -1,23 +1,26 @@
 """Running: the daemon, its stand-in, and a hand when it is held."""
 
 import signal
+import sys
+from functools import partial
+from pathlib import Path
 
 import click
 
 from syncd import log, signals
-from syncd.cli.shell import configured, connected
-from syncd.config import Settings
-from syncd.daemon import Daemon
+from syncd.cli.shell import config_option, configured, connected
+from syncd.config import Settings, load
+from syncd.daemon import Daemon, configure_log
 from syncd.delivery.breaker import Breaker
 from syncd.errors import ConfigError, SyncdError
 from syncd.feed import Feeds
 
 
 @click.command()
-@configured
+@config_option
 @click.option("--once", is_flag=True, help="Capture, deliver what is due, and exit.")
-def run(settings: Settings, *, once: bool) -> None:
-    """Run the daemon until SIGTERM or Ctrl-C.
+def run(path: Path, *, once: bool) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C; SIGHUP makes it read its configuration.
 
     It starts at "now": past orders are sent by `syncd watermark reset` only.
     With --once the exit code is 75 when something is left to deliver.
@@ -26,15 +29,19 @@ def run(settings: Settings, *, once: bool) -> None:
     Examples: syncd run
               syncd run --once
     """  # noqa: D301  # click's mark for "do not rewrap"
-    log.configure(
-        level=settings.log.level, style=settings.log.format, feed=settings.feed
-    )
-    log.own_crashes(log.Log(settings.feed))
-    daemon = Daemon(settings)
+    log.configure()
+    feed = "-"
     try:
+        settings = load(path)
+        feed = settings.feed
+        configure_log(settings)
+        log.own_crashes(log.Log(feed))
+        daemon = Daemon(settings, partial(load, path))
         code = daemon.run_once() if once else daemon.run()
     except SyncdError as error:
-        log.Log(settings.feed).emit(
+        if feed == "-" and sys.stderr.isatty():
+            raise
+        log.Log(feed).emit(
             "daemon.failed",
             reason=str(error),
             hint=error.hint,

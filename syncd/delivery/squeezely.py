@@ -23,6 +23,7 @@ from syncd import __version__
 from syncd.config import Settings
 from syncd.core.answer import Answer, Silence
 from syncd.delivery.transport import Exchange, Transport, exchange
+from syncd.progress import STEP_SECONDS, moved
 
 MAX_ANSWER_BYTES = 256 * 1024
 
@@ -79,6 +80,7 @@ class Squeezely:
         """POST a body; return what came back within the timeout, of it all."""
         if time.monotonic() - self._used_at > IDLE_SECONDS:
             self.close()
+        moved(self._timeout + STEP_SECONDS)
         with exchange(self._timeout) as under_way:
             answer = self._exchange(body, under_way)
         self._used_at = time.monotonic()

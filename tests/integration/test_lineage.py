@@ -1,5 +1,6 @@
 """Copies, restores and promotions of the ledger's database."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -16,10 +17,12 @@ from psycopg.conninfo import make_conninfo
 from shop import Shop
 
 from syncd import lineage
+from syncd import log as logging
 from syncd.cli import cli
 from syncd.database import Database
 from syncd.errors import ClonedDatabaseError, StateUnavailableError
-from syncd.lineage import Lineage, Memory, Promotion
+from syncd.lineage import Lineage, Memory
+from syncd.log import Log
 from syncd.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
@@ -182,6 +185,28 @@ def test_a_promotion_goes_on_and_counts_what_may_repeat(scene: Scene) -> None:
         assert status["possible_repeats"] == 5
 
 
+def test_a_promotion_while_no_daemon_ran_is_told_at_the_next_start(
+    scene: Scene,
+) -> None:
+    """Whoever notices it first says so: here the start, before anything is sent."""
+    with standby(scene.server) as second:
+        daemon = scene.run()
+        scene.deliver(1)
+        scene.stop(daemon)
+        scene.server.stop("immediate")
+        second.promote()
+        scene.shop.owner = second.dsn("shop")
+        scene.shop.dsn = second.dsn("shop", scene.shop.role)
+        scene.shop.configure(scene.folder, scene.sandbox.endpoint)
+        daemon = scene.run()
+        scene.deliver(1)
+        scene.stop(daemon)
+        (promoted,) = scene.events("database.promoted")
+        assert (promoted["timeline"], promoted["orders"]) == (2, 0)
+        names = [line["event"] for line in scene.log]
+        assert names.index("database.promoted") < names.index("daemon.started")
+
+
 def test_a_failover_while_sending_loses_and_repeats_nothing(scene: Scene) -> None:
     """The answer of the batch on its way is settled on the new primary."""
     with standby(scene.server) as second:
@@ -214,10 +239,13 @@ def test_a_failover_while_sending_loses_and_repeats_nothing(scene: Scene) -> Non
         assert status["delivered"] == len(orders)
 
 
-def check(shop: Shop) -> Promotion | None:
-    """Look at a ledger as a daemon does that remembers nothing."""
+def check(shop: Shop) -> list[str]:
+    """Look at a ledger as a daemon does that remembers nothing; give what it says."""
+    lines = io.StringIO()
+    logging.configure(style="json", stream=lines)
     with closing(Database(shop.dsn)) as database:
-        return Lineage(database, 1, "shop", None).check()
+        Lineage(database, 1, "shop", None, Log("shop")).check()
+    return [json.loads(line)["event"] for line in lines.getvalue().splitlines()]
 
 
 def test_a_clone_that_was_promoted_elsewhere_is_a_stranger(
@@ -230,7 +258,7 @@ def test_a_clone_that_was_promoted_elsewhere_is_a_stranger(
     with cluster({}, primary=scene.server) as clone:
         clone.promote()
         scene.shop.dsn = clone.dsn("shop", scene.shop.role)
-        assert check(scene.shop) is not None  # this host: a failover
+        assert check(scene.shop) == ["database.promoted"]  # this host: a failover
     with cluster({}, primary=scene.server) as clone:
         clone.promote()
         scene.shop.dsn = clone.dsn("shop", scene.shop.role)

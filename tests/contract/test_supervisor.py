@@ -1,0 +1,132 @@
+"""What goes to the supervisor, datagram by datagram; and who is not spoken to."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from overseer import overseer
+from postgres import wait_until
+
+from syncd import progress
+from syncd.errors import DatabaseUnavailableError
+from syncd.log import Log
+from syncd.progress import Progress, moved, watched
+from syncd.reaction import Reactions
+from syncd.supervisor import Supervisor
+
+
+def test_what_was_said_is_not_said_again(tmp_path: Path) -> None:
+    """A status goes out when it is new, a ping when one is due."""
+    with overseer(tmp_path, watchdog_seconds=60) as listening:
+        supervisor = Supervisor(listening.environment)
+        for _ in range(3):
+            supervisor.status("lag 0 s")
+            supervisor.ping()
+            supervisor.extend()
+        supervisor.status("lag 1 s")
+        wait_until(lambda: len(listening.told) == 4)
+    said = ["STATUS=lag 0 s", "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=10000000"]
+    assert listening.told == [[line] for line in [*said, "STATUS=lag 1 s"]]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"WATCHDOG_PID": "1"},
+        {"WATCHDOG_USEC": ""},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "soon"},
+    ],
+    ids=str,
+)
+def test_a_watchdog_that_is_none_of_ours_is_not_fed(
+    tmp_path: Path, more: dict[str, str]
+) -> None:
+    """It is another process's, or there is none."""
+    with overseer(tmp_path) as listening:
+        supervisor = Supervisor({**listening.environment, **more})
+        supervisor.ping()
+        supervisor.ready()
+        wait_until(lambda: listening.told)
+    assert listening.told == [["READY=1"]]
+
+
+def test_a_watchdog_of_this_process_is_fed_in_time(tmp_path: Path) -> None:
+    """Three times within its time."""
+    with overseer(tmp_path, watchdog_seconds=0.3) as listening:
+        environment = {**listening.environment, "WATCHDOG_PID": str(os.getpid())}
+        supervisor = Supervisor(environment)
+        assert supervisor.tick_seconds == pytest.approx(0.1)
+        supervisor.ping()
+        time.sleep(supervisor.tick_seconds)
+        supervisor.ping()
+        wait_until(lambda: len(listening.heard("WATCHDOG=1")) == 2)
+
+
+@pytest.mark.parametrize("address", ["", "vsock:2:99", "/nowhere/notify", "@nobody"])
+def test_a_supervisor_that_is_not_there_stops_nothing(address: str) -> None:
+    """Nor one that speaks another language."""
+    supervisor = Supervisor({"NOTIFY_SOCKET": address})
+    supervisor.ready()
+    supervisor.moved(1.0)
+
+
+def test_a_part_that_goes_on_step_by_step_is_never_overdue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As an account of millions of orders does, statement by statement."""
+    monkeypatch.setattr(progress, "STEP_SECONDS", 0.2)
+    made = Progress()
+    with made.work("reconcile"):
+        for _ in range(8):
+            time.sleep(0.05)
+            moved()
+            assert made.overdue() == []
+        wait_until(made.overdue)
+        (stuck,) = made.overdue()
+        assert (stuck.part, "test_supervisor.py" in progress.places(stuck.thread)) == (
+            "reconcile",
+            True,
+        )
+
+
+def test_who_was_stopped_as_a_whole_gets_his_time_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody looked meanwhile, so nobody is to blame."""
+    monkeypatch.setattr(progress, "STEP_SECONDS", 0.05)
+    made = Progress()
+    with made.work("capture"):
+        wait_until(made.overdue)
+        vars(made)["_looked_at"] -= 60
+        assert made.overdue() == []
+
+
+def test_who_has_ended_is_not_expected_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While the daemon drains, only those who are at work have to move."""
+    monkeypatch.setattr(progress, "STEP_SECONDS", 0.05)
+    made = Progress()
+    with made.work("capture"):
+        pass
+    with made.work("delivery-0"):
+        wait_until(lambda: len(made.overdue()) == 2)
+        made.halt()
+        assert [stuck.part for stuck in made.overdue()] == ["delivery-0"]
+    assert made.overdue() == []
+
+
+def test_a_part_that_backs_off_moves_at_each_turn() -> None:
+    """Nothing is tried, and yet it is not stuck; elsewhere a movement says nothing."""
+    moved()
+    said: list[float] = []
+    with watched(said.append):
+        moved(7.0)
+    assert said == [7.0]
+    reactions = Reactions(Log("shop"))
+    reactions.react("capture", DatabaseUnavailableError("it is gone", "Wait."))
+    assert reactions.is_failing("capture")
+    reactions.run("capture", lambda: pytest.fail("it was to be left alone"))
+    assert reactions.progress.overdue() == []

@@ -1,0 +1,131 @@
+"""Stands in for systemd where none is booted: hears what a daemon tells it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from postgres import wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+IMPATIENT = (str(Path(__file__).parent / "run_impatient.py"), "3")
+STALE = 6.0  # seconds: what an impatient daemon allows for a step
+
+
+class Overseer:
+    """The other end of NOTIFY_SOCKET; `told` are the datagrams so far, in order."""
+
+    def __init__(self, address: str, watchdog_seconds: float) -> None:
+        self.environment: Mapping[str, str] = {
+            "NOTIFY_SOCKET": address,
+            "WATCHDOG_USEC": str(round(watchdog_seconds * 1e6)),
+        }
+        self.told: list[list[str]] = []
+        self._pinged_at = 0.0
+        self._ended = threading.Event()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(f"\0{address[1:]}" if address[0] == "@" else address)
+        self._socket.settimeout(0.05)
+        self._thread = threading.Thread(target=self._hear)
+        self._thread.start()
+
+    def heard(self, beginning: str) -> list[str]:
+        """The lines that begin like this."""
+        lines = [line for lines in list(self.told) for line in lines]
+        return [line for line in lines if line.startswith(beginning)]
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since the last ping."""
+        return time.monotonic() - self._pinged_at
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._socket.close()
+
+    def _hear(self) -> None:
+        while not self._ended.is_set():
+            try:
+                lines = self._socket.recv(4096).decode().split("\n")
+            except TimeoutError:
+                continue
+            if "WATCHDOG=1" in lines:
+                self._pinged_at = time.monotonic()
+            self.told.append(lines)
+
+
+@contextmanager
+def overseer(
+    folder: Path, *, abstract: bool = False, watchdog_seconds: float = 1.0
+) -> Iterator[Overseer]:
+    """Listen in a folder, or under an abstract name."""
+    address = f"@syncd-{os.getpid()}-{id(folder)}" if abstract else f"{folder}/notify"
+    listening = Overseer(address, watchdog_seconds)
+    try:
+        yield listening
+    finally:
+        listening.close()
+
+
+@dataclass
+class Post:
+    """A shop, its daemon under a supervisor, and a stand-in of the API."""
+
+    shop: Shop
+    sandbox: Sandbox
+    folder: Path
+    overseer: Overseer
+
+    def configure(self, source: dict[str, object] | None = None, **to: object) -> Path:
+        endpoint = str(to.pop("endpoint", self.sandbox.endpoint))
+        return self.shop.configure(self.folder, endpoint, source, **to)
+
+    def start(self, *program: str) -> subprocess.Popen[str]:
+        config = self.folder / "syncd.toml"
+        if not config.exists():
+            self.configure()
+        chosen = program or ("-m", "syncd", "run", "--config")
+        return self.shop.start(config, program=chosen)
+
+    def run(self, *program: str) -> subprocess.Popen[str]:
+        """Start it and wait until it is ready."""
+        before = len(self.overseer.heard("READY=1"))
+        daemon = self.start(*program)
+        wait_until(lambda: len(self.overseer.heard("READY=1")) > before, 30)
+        return daemon
+
+    def reload(self, daemon: subprocess.Popen[str]) -> None:
+        """Ask for a reload and wait for its end."""
+        ready = len(self.overseer.heard("READY=1"))
+        daemon.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(self.overseer.heard("READY=1")) > ready, 30)
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        text = (self.folder / "syncd.log").read_text()
+        lines = [line for line in text.splitlines(keepends=True) if line[-1] == "\n"]
+        return [e for e in map(json.loads, lines) if e["event"] == name]
+
+    def arrived(self, orders: list[str]) -> Callable[[], bool]:
+        return lambda: all(self.sandbox.book.posts(order) for order in orders)
+
+    def stop(self, daemon: subprocess.Popen[str]) -> None:
+        daemon.terminate()
+        assert daemon.wait(30) == 0
+        wait_until(lambda: self.overseer.heard("STOPPING=1"))
+
+    def keeps_pinging(self, seconds: float) -> None:
+        """Fail if the supervisor misses the daemon's sign of life meanwhile."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            assert self.overseer.silent_seconds < STALE / 2
+            time.sleep(0.1)

@@ -1,0 +1,225 @@
+"""A throw-away machine with a real systemd, PostgreSQL, the stand-in API, and syncd."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from postgres import wait_until
+from shop import TABLES, VIEWS
+
+ROOT = Path(__file__).parents[2]
+BOX = Path(__file__).with_name("box")
+PYTHON = "/usr/bin/python3"  # one that a service may see, unlike what is in /root
+API = "http://127.0.0.1:8377"
+QUICK = """
+[Service]
+RestartSec=200ms
+WatchdogSec=3s
+TimeoutAbortSec=1s
+"""
+CONFIGURATION = """
+feed = "{feed}"
+[source]
+dsn = "{dsn}"
+poll_interval = "100ms"
+lookback = "5s"
+settle = "1s"
+[squeezely]
+account = "SQ-SANDBOX"
+endpoint = "{api}/v1/track"
+rate = "unlimited"
+{more}
+[log]
+heartbeat = "1s"
+"""
+
+
+def missing() -> str | None:
+    """Why no machine can be booted here; None when it can."""
+    if os.geteuid() != 0:
+        return "not root"
+    needed = [
+        "/lib/systemd/systemd",
+        "/usr/bin/dbus-daemon",
+        "/usr/bin/pg_createcluster",
+    ]
+    absent = [path for path in [*needed, PYTHON] if not Path(path).exists()]
+    if absent:
+        return f"{', '.join(absent)} not there"
+    if " cgroup2 " not in Path("/proc/mounts").read_text():
+        return "no cgroup2 mount"
+    return None
+
+
+class Machine:
+    """The booted box; commands run inside as root unless they say otherwise."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "box"
+        subprocess.run([BOX, "up", self.folder], check=True)
+
+    def down(self) -> None:
+        subprocess.run([BOX, "down", self.folder], check=True)
+
+    def run(self, *command: object, check: bool = True, stdin: str = "") -> str:
+        """Run a command inside; give its output, error lines included."""
+        done = subprocess.run(
+            [BOX, "exec", self.folder, *map(str, command)],
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done.stdout
+
+    def write(self, path: str, text: str, mode: str = "644") -> None:
+        script = 'mkdir -p "${1%/*}" && umask 077 && cat >"$1" && chmod "$2" "$1"'
+        self.run("sh", "-c", script, "sh", path, mode, stdin=text)
+
+    def copy(self, folder: Path, to: str) -> None:
+        """Copy a folder's files inside."""
+        with subprocess.Popen(
+            ["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE
+        ) as packed:
+            self.run("mkdir", "-p", to)
+            subprocess.run(
+                [BOX, "exec", self.folder, "tar", "-C", to, "-x"],
+                stdin=packed.stdout,
+                check=True,
+            )
+
+    # systemd
+
+    def systemctl(self, *arguments: str, check: bool = True) -> str:
+        return self.run("systemctl", *arguments, check=check)
+
+    def show(self, unit: str, *properties: str) -> list[str]:
+        """Read a unit's properties, in the order of their names here."""
+        names = ",".join(properties)
+        text = self.run("systemctl", "show", unit, "-p", names)
+        found = dict(line.split("=", 1) for line in text.splitlines())
+        return [found[name] for name in properties]
+
+    def is_active(self, unit: str) -> bool:
+        return self.show(unit, "ActiveState", "SubState") == ["active", "running"]
+
+    def drop_in(self, unit: str, text: str) -> None:
+        self.write(f"/etc/systemd/system/{unit}.service.d/50-test.conf", text)
+        self.systemctl("daemon-reload")
+
+    def entries(self, unit: str) -> list[dict[str, str]]:
+        """The daemon's own journal entries of a unit, oldest first."""
+        command = ["journalctl", "-o", "json", "--all", "--no-pager"]
+        text = self.run(*command, f"_SYSTEMD_UNIT={unit}.service")
+        return [json.loads(line) for line in text.splitlines()]
+
+    def events(self, unit: str, name: str) -> list[dict[str, object]]:
+        """The log's lines of one event."""
+        read = [json.loads(entry["MESSAGE"]) for entry in self.entries(unit)]
+        return [line for line in read if line["event"] == name]
+
+    # Orders
+
+    def sql(self, statement: str, database: str = "shop") -> str:
+        psql = ["psql", "-qtAX", "-v", "ON_ERROR_STOP=1", "-d", database]
+        return self.run("runuser", "-u", "postgres", "--", *psql, stdin=statement)
+
+    def confirm(self, count: int, database: str = "shop") -> list[str]:
+        """Confirm new orders now; return their public numbers."""
+        numbers = self.sql(
+            "INSERT INTO orders (confirmed_at) SELECT clock_timestamp() "
+            f"FROM generate_series(1, {count}) RETURNING 'W-' || id",
+            database,
+        )
+        return numbers.split()
+
+    def posts(self) -> dict[str, int]:
+        """How often each order has arrived."""
+        found = json.loads(self.run("curl", "-s", f"{API}/sandbox/purchases?limit=500"))
+        return {row["orderid"]: row["posts"] for row in found["purchases"]}
+
+    def totals(self) -> dict[str, int]:
+        """What the API has counted."""
+        found = json.loads(self.run("curl", "-s", f"{API}/sandbox/totals"))
+        return {name: found[name] for name in ("orderids", "repeats")}
+
+    def arrived(self, orders: Sequence[str]) -> Callable[[], bool]:
+        return lambda: set(orders) <= self.posts().keys()
+
+    def fail(self, fault: str, **options: object) -> None:
+        body = json.dumps({"fault": fault, **options})
+        head = "Content-Type: application/json"
+        self.run("curl", "-sf", "-H", head, "-d", body, f"{API}/sandbox/faults")
+
+    # Making
+
+    def install(self, wheels: Path) -> None:
+        """Install syncd as the documentation says; a package would do the same."""
+        self.copy(wheels, "/root/wheels")
+        self.run(PYTHON, "-m", "venv", "/opt/syncd")
+        pip = ["/opt/syncd/bin/pip", "install", "-q", "--no-index"]
+        self.run(*pip, "--find-links", "/root/wheels", "syncd")
+        for unit in ("syncd.service", "syncd@.service"):
+            text = (ROOT / "systemd" / unit).read_text()
+            self.write(f"/etc/systemd/system/{unit}", text)
+
+    def serve(self) -> None:
+        """Start PostgreSQL and the stand-in of the API."""
+        version = max(Path("/usr/lib/postgresql").iterdir()).name
+        self.run("pg_createcluster", version, "box", "--port", "5432")
+        self.postgresql = f"postgresql@{version}-box"
+        self.systemctl("start", self.postgresql)
+        sandbox = ["/opt/syncd/bin/syncd", "sandbox"]
+        self.run("systemd-run", "-q", "--unit=sandbox", *sandbox)
+
+    def open_shop(self, name: str, first: int) -> None:
+        """Make a shop's database, its configuration and its ledger, as an operator."""
+        self.sql(f'CREATE DATABASE "{name}"', "postgres")
+        tables = TABLES.split("CREATE ROLE")[0]
+        self.sql(f"{tables} CREATE SCHEMA syncd; {VIEWS}", name)
+        self.sql(f"ALTER TABLE orders ALTER id RESTART {first}", name)
+        self.configure(name, f"dbname={name} user=syncd")
+        self.write(f"/etc/syncd/{name}.api-key", "sandbox-key", "600")
+        install = ["/opt/syncd/bin/syncd", "install", "--role", "syncd"]
+        options = ["--as", f"dbname={name}", "--config", f"/etc/syncd/{name}.toml"]
+        key = "SYNCD_SQUEEZELY_API_KEY=sandbox-key"
+        self.run("runuser", "-u", "postgres", "--", "env", key, *install, *options)
+
+    def configure(self, name: str, dsn: str, more: str = "") -> None:
+        text = CONFIGURATION.format(feed=name, dsn=dsn, api=API, more=more)
+        self.write(f"/etc/syncd/{name}.toml", text)
+
+
+def wheels(folder: Path) -> Path:
+    """Build syncd's wheel and fetch those of what it needs, for the box's Python."""
+    environment = folder / "venv"
+    subprocess.run([PYTHON, "-m", "venv", environment], check=True)
+    pip = [str(environment / "bin" / "pip"), "--disable-pip-version-check", "wheel"]
+    subprocess.run([*pip, "-q", "-w", folder / "wheels", ROOT], check=True)
+    shutil.rmtree(environment)
+    return folder / "wheels"
+
+
+def machine(folder: Path) -> Machine:
+    """Boot a machine with everything on it."""
+    made = Machine(folder)
+    try:
+        made.install(wheels(folder))
+        made.serve()
+        made.sql("CREATE ROLE syncd LOGIN", "postgres")
+        for unit in ("syncd", "syncd@"):
+            made.drop_in(unit, QUICK)
+        for number, name in enumerate(("shop", "second", "syncd")):
+            made.open_shop(name, 1 + 100_000 * number)
+        wait_until(lambda: made.run("curl", "-sf", API, check=False))
+    except BaseException:
+        sys.stderr.write(made.run("journalctl", "-n", "30", "--no-pager", check=False))
+        made.down()
+        raise
+    return made
