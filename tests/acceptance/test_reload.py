@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from overseer import Post, overseer
-from postgres import wait_until
+from overseer import Post, overseer, wait_until
 from shop import Shop
 
 from syncd.sandbox import Sandbox
@@ -57,7 +56,7 @@ def test_reloads_under_load_lose_and_repeat_nothing(hinting: Shop, post: Post) -
         post.configure({"capture": capture}, max_in_flight=3, batch_size=5)
         post.reload(daemon)
         orders += post.shop.confirm(20)
-    wait_until(post.arrived(orders), 60)
+    wait_until(post.arrived(orders))
     post.stop(daemon)
     assert {post.sandbox.book.posts(order) for order in orders} == {1}
     assert len(post.events("config.reloaded")) == 4
@@ -191,7 +190,7 @@ def test_a_second_signal_to_stop_ends_at_once(post: Post) -> None:
     daemon.terminate()
     wait_until(lambda: post.overseer.heard("STOPPING=1"))
     daemon.terminate()
-    assert daemon.wait(10) == 128 + signal.SIGTERM
+    assert daemon.wait(60) == 128 + signal.SIGTERM
     daemon = post.run()
     wait_until(lambda: post.events("batch.uncertain"))
     daemon.kill()
