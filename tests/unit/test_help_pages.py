@@ -7,17 +7,20 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
+from typing_extensions import override
 
 from syncd.cli import cli
 from syncd.cli.documents import SHELLS
 from syncd.cli.manual import manual
 from syncd.cli.pages import NARROWEST, continued, split_examples, summary
 from syncd.cli.reference import ENVIRONMENT
-from syncd.errors import ExitCode
+from syncd.config import load
+from syncd.errors import ConfigError, ExitCode
 
 ROOT = Path(__file__).parents[2]
 OURS = re.compile(r'"(SYNCD_[A-Z_]+|[A-Z]+_DIRECTORY)"')
@@ -131,19 +134,34 @@ def test_colours_are_for_terminals_and_who_asks(
     assert ("\x1b[1m" in done.output) == coloured
 
 
-def test_every_variable_that_is_read_is_documented() -> None:
-    """Those of syncd and of systemd, wherever the code names them."""
+class Watched(dict[str, str]):
+    """An environment that keeps what was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    @override
+    def get(self, key: str, default: object = None) -> Any:
+        self.asked.add(key)
+        return default
+
+
+def test_every_variable_that_is_read_is_documented(tmp_path: Path) -> None:
+    """Those of secrets, and those that the code names."""
+    config = tmp_path / "syncd.toml"
+    config.write_text('[source]\ndsn = "dbname=a"\n[squeezely]\naccount = "A"')
+    environment = Watched()
+    with pytest.raises(ConfigError):
+        load(config, environment)
     named_in_code = {
         name
         for file in (ROOT / "syncd").rglob("*.py")
         if "demo" not in file.parts
         for name in OURS.findall(file.read_text())
     }
-    config = (ROOT / "syncd/config.py").read_text()
-    secrets = re.findall(r'"(\w+)": [\w.]+_file,', config)
-    assert len(secrets) == 4
-    named_in_code |= {f"SYNCD_{secret.upper()}" for secret in secrets}
-    assert named_in_code <= set(ENVIRONMENT)
+    assert len(environment.asked) == 5
+    assert environment.asked | named_in_code <= set(ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")
