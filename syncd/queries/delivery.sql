@@ -297,6 +297,9 @@ SELECT DISTINCT i.instance_id, i.host, i.pid, i.stopped_at IS NOT NULL
    AND NOT EXISTS (SELECT
                      FROM pg_catalog.pg_locks AS l
                     WHERE l.locktype = 'advisory'
+                      AND l.database = (SELECT oid
+                                          FROM pg_catalog.pg_database
+                                         WHERE datname = current_database())
                       AND l.classid = 1937337955
                       AND l.objid = i.instance_id::oid
                       AND l.granted);

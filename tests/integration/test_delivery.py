@@ -1,17 +1,22 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
+import psycopg
 import pytest
 from desk import Desk
 from postgres import wait_until
+from psycopg.conninfo import make_conninfo
 from shop import Shop
 
+from syncd.database import Database
 from syncd.delivery.delivery import Trip
 from syncd.delivery.squeezely import Squeezely
 from syncd.errors import DatabaseUnavailableError
+from syncd.instance import Instance
 from syncd.ledger import Exemption, Receipt
 from syncd.sandbox import Sandbox
 
@@ -512,3 +517,21 @@ def test_two_daemons_send_no_order_twice_and_tell_no_secret(
     assert "batch.delivered" in text
     for secret in ("sandbox-key", "mila", "not.an.address", "MUG-1"):
         assert secret not in text
+
+
+def test_a_lock_in_another_database_is_no_sign_of_life(desk: Desk) -> None:
+    """Two ledgers of one server number their instances alike."""
+    desk.confirm(2)
+    desk.claim()
+    desk.shop.sql("UPDATE syncd.instance SET pid = 2147483647")
+    vars(desk.instance)["_database"].close()
+    elsewhere = make_conninfo(desk.shop.owner, dbname="postgres")
+    with (
+        psycopg.connect(elsewhere, autocommit=True) as other,
+        closing(Database(desk.shop.dsn)) as database,
+    ):
+        other.execute(
+            "SELECT pg_advisory_lock(1937337955, %s)", (desk.instance.number,)
+        )
+        heir = Instance(database, desk.ledger.feed_id)
+        assert [orders for _, _, orders in heir.sweep()] == [2]
