@@ -1,5 +1,6 @@
 """Errors that tell the daemon how to react and the operator what to do next."""
 
+from datetime import datetime
 from enum import Enum, IntEnum
 from typing import ClassVar, Self
 
@@ -9,6 +10,7 @@ class Reaction(Enum):
 
     RETRY = "retry"  # transient: keep the watermark, back off, try again
     HOLD = "hold"  # a person has to mend it: raise the alarm, try again until then
+    PAUSE = "pause"  # somebody paused this: say it once, look again each second
     STOP = "stop"  # only a person can fix it: log the hint and exit
 
 
@@ -94,6 +96,29 @@ class TableBusyError(DatabaseUnavailableError):
     """Somebody else holds a lock for longer than syncd waits."""
 
     exit_code = ExitCode.LEFT
+
+
+class PausedError(SyncdError):
+    """A person has paused sending or capture.
+
+    Attributes:
+        what: `sending` or `capture`.
+        since: When.
+        why: What the person said; None for nothing.
+    """
+
+    reaction = Reaction.PAUSE
+    exit_code = ExitCode.LEFT
+
+    def __init__(self, what: str, since: datetime, why: str | None) -> None:
+        told = f" ({why})" if why else ""
+        super().__init__(
+            f"{what} is paused since {since:%Y-%m-%d %H:%M:%S%z}{told}",
+            f"`syncd resume --{what}` lifts it.",
+        )
+        self.what = what
+        self.since = since
+        self.why = why
 
 
 class StreamBrokenError(SyncdError):

@@ -208,6 +208,15 @@ EVENTS: Mapping[str, Event] = {
     "sending.retried": Event(
         "info", (), "SIGHUP: the API is tried again at once, whatever it said before"
     ),
+    "feed.paused": Event(
+        "warning",
+        ("what", "since", "reason"),
+        "a person has paused sending or capture, for every instance; nothing is lost",
+        "`syncd resume` when it may go on",
+    ),
+    "feed.resumed": Event(
+        "info", ("what", "paused_seconds"), "what was paused goes on"
+    ),
     "sending.resumed": Event("info", (), "the API accepts again after trouble"),
     "source.failed": Event(
         "warning",
@@ -285,6 +294,7 @@ EVENTS: Mapping[str, Event] = {
             "held",
             "uncertain",
             "circuit",
+            "paused",
             "delivered",
             "delivered_per_minute",
             "pace",

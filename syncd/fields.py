@@ -123,6 +123,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "pace": Field("number", "share of the configured rate that is used, 0 to 1"),
     "part": Field("text", "of the daemon: `capture`, `keeper`, `reconcile` …"),
+    "paused": Field("text", "what a person has paused: `sending`, `capture`, or both"),
+    "paused_seconds": Field("number", "how long it was paused", "s"),
     "pending": Field("integer", "captured and not sent yet", "orders"),
     "pending_backfill": Field("integer", "the same in the backfill lane", "orders"),
     "pid": Field("integer", "PostgreSQL's process"),
@@ -165,5 +167,6 @@ FIELDS: Mapping[str, Field] = {
     "wal_status": Field("text", "as in `pg_replication_slots`"),
     "watermark": Field("time", "at or below it every order is in the ledger"),
     "watermark_age_seconds": Field("number", "how far it lies behind the clock", "s"),
+    "what": Field("text", "which part of the path: `sending` or `capture`"),
     "withdrawn": Field("integer", "not confirmed any more", "orders"),
 }

@@ -100,6 +100,7 @@ class Keeper:
             held=pulse.held,
             uncertain=pulse.uncertain,
             circuit=pulse.endpoint,
+            paused=" and ".join(pause.what for pause in pulse.pauses) or None,
             delivered=delivered,
             delivered_per_minute=rate,
             pace=parts.pace.share,

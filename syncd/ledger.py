@@ -13,6 +13,7 @@ from typing import Literal, cast
 
 from syncd.core.settling import RECENT_ORDERS
 from syncd.database import Database, named
+from syncd.errors import PausedError
 from syncd.source import Found
 
 Lane = Literal["live", "backfill"]
@@ -88,9 +89,16 @@ class Ledger:
 
     @contextmanager
     def admission(self) -> Iterator[datetime]:
-        """Hold the watermark's row; yield the watermark. One at a time per feed."""
+        """Hold the watermark's row; yield the watermark. One at a time per feed.
+
+        Raises:
+            PausedError: Nothing is admitted for now, by nobody.
+        """
         with self.database.transaction():
-            (watermark,) = self.database.one(named("lock_watermark"), feed=self.feed_id)
+            watermark, paused_at, why = self.database.one(
+                named("lock_watermark"), feed=self.feed_id
+            )
+            _refuse_paused("capture", paused_at, why)
             yield cast("datetime", watermark)
 
     def admit(
@@ -142,7 +150,11 @@ class Ledger:
     # Delivery
 
     def claim(self, instance: int, lane: Lane, lease: timedelta) -> Claim | None:
-        """Take the oldest due batch of a lane; None when there is none."""
+        """Take the oldest due batch of a lane; None when there is none.
+
+        Raises:
+            PausedError: Nothing is sent for now, by nobody.
+        """
         with self.database.transaction():
             rows = self.database.all(
                 named("claim"),
@@ -153,7 +165,9 @@ class Ledger:
             )
             if not rows:
                 return None
-            batch_id, attempt, uncertain, refused_at, probes, now = rows[0]
+            *claimed, paused_at, why = rows[0]
+            _refuse_paused("sending", paused_at, why)
+            batch_id, attempt, uncertain, refused_at, probes, now = claimed
             orders = self.database.all(named("claimed_orders"), batch=batch_id)
         return Claim(
             cast("int", batch_id),
@@ -324,3 +338,8 @@ class Ledger:
             "sha256": receipt.sha256,
             "orderids": list(receipt.orderids),
         }
+
+
+def _refuse_paused(what: str, since: object, why: object) -> None:
+    if since is not None:
+        raise PausedError(what, cast("datetime", since), cast("str | None", why))

@@ -20,7 +20,7 @@ from syncd.config import Settings
 from syncd.connections import Connections, source_on
 from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.delivery.verification import is_proven, known
-from syncd.errors import DatabaseUnavailableError, ExitCode
+from syncd.errors import DatabaseUnavailableError, ExitCode, PausedError
 from syncd.feed import Feed, Feeds
 from syncd.instance import Instance
 from syncd.keeper import Keeper
@@ -129,11 +129,21 @@ class Life:
     def pass_once(self, patience_seconds: float) -> ExitCode:
         """Capture and deliver what is due in this thread; tell if something is left."""
         self._keeper.sweep(self._parts, self.log)
-        self._watch.poll_until_closed(patience_seconds)
-        self._parts.worker(0, self._feed, self._instance.number).drain()
+        worker = self._parts.worker(0, self._feed, self._instance.number)
+        capture = partial(self._watch.poll_until_closed, patience_seconds)
+        done = [self._is_done(capture), self._is_done(worker.drain)]
         pulse = read_pulse(self._ledger, self._feed.feed_id)
         left = pulse.pending + pulse.pending_backfill + pulse.sending
-        return ExitCode.LEFT if left else ExitCode.OK
+        return ExitCode.LEFT if left or not all(done) else ExitCode.OK
+
+    def _is_done(self, action: Callable[[], object]) -> bool:
+        """Do it; False when a person has paused it, which is said."""
+        try:
+            action()
+        except PausedError as pause:
+            self.reactions.react("once", pause)
+            return False
+        return True
 
     def retry(self) -> None:
         """Try the API again at once, whatever it said before."""

@@ -1,10 +1,11 @@
 """How a feed stands: what the heartbeat says; `syncd status` shows more."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
+from syncd.core.health import Pause
 from syncd.database import Database, named
 
 
@@ -25,6 +26,19 @@ class Pulse:
     withdrawn: int
     held: int
     uncertain: int
+    sending_paused_at: datetime | None
+    sending_paused_reason: str | None
+    capture_paused_at: datetime | None
+    capture_paused_reason: str | None
+
+    @property
+    def pauses(self) -> Sequence[Pause]:
+        """What a person has paused; the sending first, empty for nothing."""
+        paused = (
+            ("sending", self.sending_paused_at, self.sending_paused_reason),
+            ("capture", self.capture_paused_at, self.capture_paused_reason),
+        )
+        return [Pause(what, since, why) for what, since, why in paused if since]
 
     @property
     def lag_seconds(self) -> float:

@@ -1,18 +1,21 @@
-"""Reacting to errors: try again with growing waits, or stop."""
+"""Reacting to errors: try again with growing waits, wait for a person, or stop."""
 
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from syncd.core import backoff
-from syncd.errors import Reaction, SyncdError
+from syncd.errors import PausedError, Reaction, SyncdError
 from syncd.log import Log, report_crash
 from syncd.progress import Progress
 
 MAX_WAIT = timedelta(seconds=15)
 """Between two tries of a database that does not answer."""
+
+PAUSED_SECONDS = 0.9
+"""How often a part looks whether its pause was lifted."""
 
 
 @dataclass(slots=True)
@@ -20,6 +23,7 @@ class _Outage:
     failures: int = 0
     since: float = 0.0
     not_before: float = float("-inf")
+    paused: str | None = None
 
 
 class Reactions:
@@ -29,6 +33,8 @@ class Reactions:
         self._log = log
         self._outages: dict[str, _Outage] = {}
         self.progress = Progress()
+        self._paused: dict[str, datetime] = {}
+        self._guard = threading.Lock()
         self.stopping = threading.Event()
         self.fatal: SyncdError | None = None
         self.crashed = False
@@ -78,6 +84,11 @@ class Reactions:
             return
         now = time.monotonic()
         outage = self._outages.setdefault(part, _Outage(since=now))
+        if isinstance(error, PausedError):
+            outage.not_before = now + PAUSED_SECONDS
+            outage.paused = error.what
+            self._report_pause(error)
+            return
         outage.failures += 1
         base = timedelta(seconds=0.5)
         wait = backoff.delay(outage.failures, 1.0, base=base, cap=MAX_WAIT)
@@ -105,6 +116,31 @@ class Reactions:
 
     def recover(self, part: str) -> None:
         """Note that a part works; say so if it did not before."""
-        if outage := self._outages.pop(part, None):
+        outage = self._outages.pop(part, None)
+        if outage is None:
+            return
+        if outage.paused:
+            self._report_resumed(outage.paused)
+        if outage.failures:
             down = time.monotonic() - outage.since
             self._log.emit("source.recovered", down_seconds=down)
+
+    def _report_pause(self, pause: PausedError) -> None:
+        """Say it once, whichever of the parts heard of it."""
+        with self._guard:
+            if self._paused.get(pause.what) == pause.since:
+                return
+            self._paused[pause.what] = pause.since
+        self._log.emit(
+            "feed.paused",
+            what=pause.what,
+            since=pause.since.isoformat(),
+            reason=pause.why,
+        )
+
+    def _report_resumed(self, what: str) -> None:
+        with self._guard:
+            since = self._paused.pop(what, None)
+        if since is not None:
+            paused = (datetime.now(UTC) - since).total_seconds()
+            self._log.emit("feed.resumed", what=what, paused_seconds=paused)

@@ -13,7 +13,7 @@ from syncd.capture.follower import Followed
 from syncd.capture.hints import Hints
 from syncd.capture.outbox import Outbox, Touch
 from syncd.core.vigil import Vigil
-from syncd.errors import SyncdError, UnreadableRowError
+from syncd.errors import PausedError, SyncdError, UnreadableRowError
 from syncd.ledger import Capture, Ledger
 from syncd.log import Log
 from syncd.source import Source
@@ -92,6 +92,8 @@ class Listen:
         """
         try:
             return self._step(seconds)
+        except PausedError:
+            raise
         except SyncdError:
             # So that an outage is noticed before the ear is blamed for it.
             self._inspect_at = float("-inf")

@@ -16,7 +16,7 @@ from syncd.connections import Connections, source_on
 from syncd.core.backlog import Backlog, Snapshot
 from syncd.core.pgoutput import Begin, Commit, Keepalive, Message, Touched
 from syncd.database import named
-from syncd.errors import StreamBrokenError, SyncdError
+from syncd.errors import PausedError, StreamBrokenError, SyncdError
 from syncd.feed import Feed
 from syncd.ledger import Capture, Ledger
 from syncd.log import Log
@@ -115,6 +115,7 @@ class Wal:
 
     def _open(self) -> bool:
         """Begin to listen; False when another instance does."""
+        self._refuse_paused()
         opening = self._guard.open()
         if opening.active_pid or not self._stream.open(opening.keys, opening.confirmed):
             self._guard.wait_for(opening.active_pid)
@@ -124,6 +125,15 @@ class Wal:
         self._reached_at = opening.reached.at
         self._written, self._written_at = opening.written, time.monotonic()
         return True
+
+    def _refuse_paused(self) -> None:
+        """Leave the slot alone while capture is paused, but look after it."""
+        try:
+            with self._ledger.admission():
+                pass
+        except PausedError:
+            self._guard.look()
+            raise
 
     # Hear
 

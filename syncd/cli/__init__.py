@@ -12,10 +12,11 @@ from syncd.cli.comparing import diff
 from syncd.cli.documents import completion, man
 from syncd.cli.looking import explain, preview
 from syncd.cli.orders import watermark
+from syncd.cli.pausing import pause, resume
 from syncd.cli.pages import Shelves
 from syncd.cli.reconciling import reconcile
 from syncd.cli.reporting import report
-from syncd.cli.running import accept_copy, resume, run, sandbox
+from syncd.cli.running import accept_copy, run, sandbox
 from syncd.cli.setup import init, install_command, uninstall_command
 from syncd.cli.shell import config_option_before
 from syncd.cli.standing import status
@@ -77,7 +78,7 @@ def cli(context: click.Context, path: Path | None) -> None:
 
 cli.put("Try it", demo_command, sandbox)
 cli.put("Set up", init, install_command, check, preview, verify, uninstall_command)
-cli.put("Run", run, resume)
+cli.put("Run", run, pause, resume)
 cli.put("Look", status, explain, diff, report)
 cli.put("Past orders", reconcile, watermark)
 cli.put("Orders set aside", rejected, uncertain)

@@ -1,4 +1,4 @@
-"""Running: the daemon, its stand-in, and a hand when it is held."""
+"""Running: the daemon and its stand-in."""
 
 import signal
 import sys
@@ -11,7 +11,6 @@ from syncd import log, signals
 from syncd.cli.shell import config_option, configured, connected
 from syncd.config import Settings, load
 from syncd.daemon import Daemon, configure_log
-from syncd.delivery.breaker import Breaker
 from syncd.errors import ConfigError, SyncdError
 from syncd.feed import Feeds
 
@@ -49,19 +48,6 @@ def run(path: Path, *, once: bool) -> None:
         )
         raise click.exceptions.Exit(error.exit_code) from error
     raise click.exceptions.Exit(code)
-
-
-@click.command()
-@configured
-def resume(settings: Settings) -> None:
-    """Send again at once, after the API or the credentials were mended.
-
-    Example: syncd resume
-    """
-    with connected(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
-        released = Breaker(connections.ledger, feed.feed_id).release()
-    click.echo("sending goes on" if released else "sending was not held")
 
 
 @click.command("accept-copy")

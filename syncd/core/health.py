@@ -15,6 +15,9 @@ LAG_LIMIT = timedelta(minutes=10)
 WATERMARK_LIMIT = timedelta(hours=1)
 """How long something may hold the watermark back: a nightly dump should pass."""
 
+PAUSE_LIMIT = timedelta(minutes=10)
+"""How long a pause may last that is meant to end soon."""
+
 SILENT_BEATS = 3
 """Heartbeats that a living daemon may miss."""
 
@@ -34,6 +37,20 @@ class Reason:
     severity: Severity
     text: str
     next_step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What a person has paused (`sending`, `capture`), since when, and why."""
+
+    what: str
+    since: datetime
+    why: str | None = None
+
+    def line(self) -> str:
+        """Tell since when and why."""
+        since = f"paused since {self.since:%Y-%m-%d %H:%M:%S%z}"
+        return f"{since} ({self.why})" if self.why else since
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,7 @@ class Vitals:
         held_back: How much further the watermark lies behind than it should.
         endpoint: `open`, `retrying` or `held`.
         endpoint_reason: Why, unless open.
+        pauses: What a person has paused.
         source_fault: Why the two views cannot be read.
         slot_fault: Why the replication slot is of no use.
         outbox_fault: Why the outbox is of no use.
@@ -85,6 +103,7 @@ class Vitals:
     held_back: timedelta = timedelta(0)
     endpoint: str = "open"
     endpoint_reason: str | None = None
+    pauses: Sequence[Pause] = ()
     rejected: int = 0
     held: int = 0
     unexplained: int = 0
@@ -206,6 +225,16 @@ def _capture_is_broken(vitals: Vitals) -> Iterable[Reason]:
         yield Reason(Severity.DEGRADED, what, next_step)
 
 
+def _is_paused(vitals: Vitals) -> Iterable[Reason]:
+    """A pause is a person's own doing; one that lasts may have been forgotten."""
+    for pause in vitals.pauses:
+        lasts = vitals.now - pause.since
+        severity = Severity.DEGRADED if lasts >= PAUSE_LIMIT else Severity.NOTICE
+        why = f": {pause.why}" if pause.why else ""
+        what = f"{pause.what} was paused {span(lasts)} ago{why}"
+        yield Reason(severity, what, f"`syncd resume --{pause.what}`")
+
+
 def _endpoint_refuses(vitals: Vitals) -> Iterable[Reason]:
     """After a failure it is known again only by sending; with nothing to send, fine."""
     why = vitals.endpoint_reason
@@ -258,6 +287,7 @@ RULES: Sequence[Callable[[Vitals], Iterable[Reason]]] = (
     _nobody_serves,
     _views_are_broken,
     _capture_is_broken,
+    _is_paused,
     _endpoint_refuses,
     _orders_lag,
     _orders_wait_for_a_person,

@@ -6,8 +6,9 @@ SELECT confirmed_at, moved_at
  WHERE feed_id = %(feed)s;
 
 -- name: lock_watermark :one
--- Takes the lock under which orders are admitted, for the rest of the transaction.
-SELECT confirmed_at
+-- Takes the lock under which orders are admitted, for the rest of the transaction, and
+-- tells since when and why admissions are paused.
+SELECT confirmed_at, paused_at, paused_reason
   FROM syncd.watermark
  WHERE feed_id = %(feed)s
    FOR NO KEY UPDATE;

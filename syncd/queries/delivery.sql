@@ -1,7 +1,8 @@
 -- Claim, settle, split, put back: the batch's way.
 
 -- name: claim :many
--- Takes the oldest due batch of a lane, unless the endpoint is to be left alone. After
+-- Takes the oldest due batch of a lane, unless the endpoint is to be left alone; while
+-- sending is paused, tells since when and why instead. After
 -- trouble one claim at a time, of all instances, probes the endpoint: it moves retry_at
 -- to its lease's end, and whoever waited for that row finds it moved. While a batch is
 -- doubted, that one is the probe. Relies on batch_due; the batch being topped up is
@@ -9,7 +10,7 @@
 WITH due AS (
     SELECT b.batch_id, e.state <> 'open' AS probes
       FROM syncd.batch AS b
-      JOIN (SELECT p.feed_id, p.state, p.retry_at,
+      JOIN (SELECT p.feed_id, p.state, p.retry_at, p.paused_at,
                    (SELECT d.batch_id
                       FROM syncd.batch AS d
                      WHERE d.batch_id = p.doubted_batch
@@ -20,6 +21,7 @@ WITH due AS (
        AND b.state = 'pending'
        AND b.due_at <= clock_timestamp()
        AND e.retry_at <= clock_timestamp()
+       AND e.paused_at IS NULL
        AND (e.doubted IS NULL OR e.doubted = b.batch_id)
      ORDER BY b.batch_id
      LIMIT 1
@@ -47,8 +49,14 @@ WITH due AS (
     SELECT batch_id, attempts, %(instance)s
       FROM claimed
 )
-SELECT batch_id, attempts, uncertain, refused_at, probes, clock_timestamp()
-  FROM claimed;
+SELECT batch_id, attempts, uncertain, refused_at, probes, clock_timestamp(),
+       NULL::timestamptz, NULL::text
+  FROM claimed
+ UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, p.paused_at, p.paused_reason
+  FROM syncd.endpoint AS p
+ WHERE p.feed_id = %(feed)s
+   AND p.paused_at IS NOT NULL;
 
 -- name: claimed_orders :many
 -- Orders of a claimed batch as confirmed. A statement after `claim`: orders added to
@@ -60,11 +68,11 @@ SELECT l.order_key, l.confirmed_at, l.waiting_since
  ORDER BY l.confirmed_at, l.order_key;
 
 -- name: next_due :one
--- Seconds until something may be claimed; null when nothing waits.
+-- Seconds until something may be claimed; null when nothing waits, or while paused.
 SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
                           - clock_timestamp())::float8
   FROM syncd.batch AS b
-  JOIN (SELECT p.feed_id, p.retry_at,
+  JOIN (SELECT p.feed_id, p.retry_at, p.paused_at,
                (SELECT d.batch_id
                   FROM syncd.batch AS d
                  WHERE d.batch_id = p.doubted_batch
@@ -72,6 +80,7 @@ SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
           FROM syncd.endpoint AS p) AS e USING (feed_id)
  WHERE b.feed_id = %(feed)s
    AND b.state = 'pending'
+   AND e.paused_at IS NULL
    AND (e.doubted IS NULL OR e.doubted = b.batch_id);
 
 -- name: renew :rows

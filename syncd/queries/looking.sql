@@ -24,7 +24,8 @@ SELECT w.confirmed_at, clock_timestamp(),
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
          WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.uncertain > 0)
      + (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
-         WHERE b.feed_id = w.feed_id AND b.state = 'held' AND b.uncertain > 0)
+         WHERE b.feed_id = w.feed_id AND b.state = 'held' AND b.uncertain > 0),
+       e.paused_at, e.paused_reason, w.paused_at, w.paused_reason
   FROM syncd.watermark AS w
   JOIN syncd.endpoint AS e USING (feed_id)
  WHERE w.feed_id = %(feed)s;

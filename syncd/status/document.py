@@ -48,6 +48,7 @@ def _flow(facts: Facts) -> dict[str, object]:
         "endpoint": pulse.endpoint,
         "endpoint_reason": pulse.endpoint_reason,
         "endpoint_since": pulse.endpoint_since,
+        "paused": {p.what: p.since for p in pulse.pauses},
         "form_proven": facts.slow.form_proven,
     }
 

@@ -131,6 +131,7 @@ class Facts:
             ),
             endpoint=pulse.endpoint,
             endpoint_reason=pulse.endpoint_reason,
+            pauses=pulse.pauses,
             rejected=pulse.rejected,
             held=pulse.held,
             unexplained=slow.reconciled.unexplained,

@@ -1,0 +1,183 @@
+"""`syncd pause` and `resume`: for every daemon, over every restart, said plainly."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from command import syncd
+from postgres import wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
+LEDGER = "SELECT count(*) FROM syncd.ledger"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+def events(log: Path, name: str) -> list[dict[str, object]]:
+    lines = log.read_text().splitlines(keepends=True)
+    read = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [line for line in read if line["event"] == name]
+
+
+def said(log: Path, name: str, times: int = 1) -> Callable[[], bool]:
+    return lambda: len(events(log, name)) >= times
+
+
+def facts(config: Path) -> dict[str, object]:
+    read: dict[str, object] = json.loads(
+        syncd("status", "--json", "--config", config).stdout
+    )
+    return read
+
+
+def test_two_daemons_heed_a_pause_that_outlives_them(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """One is killed, one ends in order; the one that starts sends nothing either."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    logs = [tmp_path / f"{name}.log" for name in ("one", "two", "three")]
+    one, two = (shop.start(config, log=log) for log in logs[:2])
+    for log in logs[:2]:
+        wait_until(said(log, "heartbeat"), 30)
+    done = syncd("pause", "--reason", "the campaign changes", "--config", config)
+    assert done.stdout == (
+        "sending is paused: the batch in hand is finished, then nothing is sent; "
+        "capture goes on\n"
+    )
+    for log in logs[:2]:
+        wait_until(said(log, "feed.paused"))
+        wait_until(lambda log=log: events(log, "heartbeat")[-1]["paused"] == "sending")
+    orders = shop.confirm(5)
+    wait_until(lambda: shop.value(LEDGER) == 5)
+    one.send_signal(signal.SIGKILL)
+    two.terminate()
+    assert two.wait(15) == 0
+    three = shop.start(config, log=logs[2])
+    wait_until(said(logs[2], "feed.paused"), 30)
+    assert events(logs[2], "feed.paused")[0]["reason"] == "the campaign changes"
+    assert "(the campaign changes)" in str(facts(config)["paused"])
+    assert sandbox.book.totals.requests == 0
+    done = syncd("resume", "--config", config)
+    assert done.stdout.startswith("sending goes on: the pause since ")
+    wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
+    wait_until(said(logs[2], "feed.resumed"))
+    three.terminate()
+    assert three.wait(15) == 0
+    assert [len(events(log, "feed.paused")) for log in logs] == [1, 1, 1]
+    assert len(events(logs[2], "feed.resumed")) == 1
+    assert not [e for log in logs for e in events(log, "source.failed")]
+
+
+def test_a_pause_while_the_api_hangs_finishes_that_batch_only(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The command does not wait for it; what it comes to is settled."""
+    config = shop.configure(tmp_path, sandbox.endpoint, batch_size=1, timeout="2s")
+    log = config.with_suffix(".log")
+    daemon = shop.start(config)
+    wait_until(said(log, "heartbeat"), 30)
+    sandbox.fail("hang", times=1)
+    orders = shop.confirm(3)
+    wait_until(lambda: shop.value(CLAIMED) == 1)
+    assert syncd("pause", "--config", config).returncode == 0
+    assert shop.value(CLAIMED) == 1
+    wait_until(said(log, "feed.paused"))
+    assert shop.value(CLAIMED) == 0
+    assert sandbox.book.totals.orderids == 0
+    assert syncd("resume", "--config", config).returncode == 0
+    wait_until(lambda: all(sandbox.book.posts(order) for order in orders))
+    daemon.terminate()
+    assert daemon.wait(15) == 0
+
+
+@pytest.mark.parametrize("capture", ["poll", "listen"])
+def test_paused_capture_takes_everything_afterwards(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
+) -> None:
+    """Also under kill -9; what the ledger has is sent meanwhile."""
+    if capture == "listen":
+        shop.listen("orders:id")
+    config = shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})
+    log = config.with_suffix(".log")
+    first = shop.start(config)
+    wait_until(said(log, "heartbeat"), 30)
+    done = syncd("pause", "--capture", "--json", "--config", config)
+    assert set(json.loads(done.stdout)) == {"capture"}
+    orders = shop.confirm(4)
+    wait_until(said(log, "feed.paused"))
+    first.kill()
+    first.wait()
+    second = shop.start(config)
+    wait_until(said(log, "feed.paused", 2), 30)
+    assert shop.value(LEDGER) == 0
+    assert syncd("resume", "--capture", "--config", config).returncode == 0
+    wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders), 30)
+    second.terminate()
+    assert second.wait(15) == 0
+    assert not events(log, "capture.doubted")
+
+
+def test_once_respects_a_pause_and_says_so(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Exit code 75; the part that is not paused is done."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    once = ("run", "--once", "--config", config)
+    assert syncd(*once).returncode == 0
+    syncd("pause", "--config", config)
+    first = shop.confirm(2)
+    done = syncd(*once)
+    assert (done.returncode, "feed.paused" in done.stderr) == (75, True)
+    assert (shop.value(LEDGER), sandbox.book.totals.requests) == (2, 0)
+    syncd("resume", "--config", config)
+    syncd("pause", "--capture", "--config", config)
+    second = shop.confirm(1)
+    assert syncd(*once).returncode == 75
+    assert [sandbox.book.posts(order) for order in first + second] == [1, 1, 0]
+    assert "missing" not in syncd("reconcile", "--config", config).stdout
+    assert syncd("reconcile", "--config", config).returncode == 75
+    syncd("resume", "--all", "--config", config)
+    assert syncd(*once).returncode == 0
+    assert sandbox.book.posts(second[0]) == 1
+
+
+def test_what_is_said_of_pauses(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> None:
+    """One clear line each; a feed that never started, or of another name, is told."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+
+    def say(*arguments: str) -> list[str]:
+        return syncd(*arguments, "--config", config).stdout.splitlines()
+
+    refused = syncd("pause", "--config", config)
+    assert (refused.returncode, "never started" in refused.stderr) == (78, True)
+    syncd("run", "--once", "--config", config)
+    assert say("resume") == ["sending was neither paused nor held"]
+    assert say("resume", "--capture") == ["capture was not paused"]
+    assert len(say("pause", "--all", "--reason", "Black Friday")) == 2
+    again = say("pause")
+    assert again[0].startswith("sending was paused already: paused since ")
+    assert again[0].endswith("(Black Friday)")
+    assert facts(config)["healthy"] is True
+    long = "paused_at = now() - interval '1 hour'"
+    shop.sql(f"UPDATE syncd.endpoint SET {long}; UPDATE syncd.watermark SET {long}")
+    assert (syncd("status", "--config", config).returncode, len(say("resume"))) == (
+        1,
+        2,
+    )
+    assert say("resume", "--all")[1].startswith("capture goes on: the pause since ")
+    shop.sql("UPDATE syncd.endpoint SET state = 'held', reason = 'HTTP 401'")
+    assert say("resume") == ["sending goes on: the API is tried again at once"]
+    config.write_text(config.read_text().replace('feed = "shop"', 'feed = "other"'))
+    refused = syncd("pause", "--config", config)
+    assert "feed 'other' was never started" in refused.stderr

@@ -1,0 +1,334 @@
+"""A pause stands where claims and admissions look: nobody acts against it."""
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from desk import Desk
+from ledgers import Started
+from postgres import Cluster, cluster, wait_until
+from shop import Shop
+from tap import WAL_SETTINGS, Tap, opened_shop
+
+from syncd import log as logging
+from syncd.bell import Bell
+from syncd.capture import guard, wal
+from syncd.capture.hints import Hints
+from syncd.capture.listen import Intake, Listen
+from syncd.capture.outbox import Outbox
+from syncd.database import Database
+from syncd.errors import PausedError
+from syncd.ledger import Ledger, Receipt
+from syncd.log import Log
+from syncd.pause import Pauses
+from syncd.pulse import read_pulse
+from syncd.reaction import Reactions
+from syncd.reconciliation import Reconciliation
+from syncd.rounds import Rounds
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+INSERT = "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp())"
+_numbers = count(1)
+
+
+def listening(feed: Started) -> tuple[Listen, Outbox]:
+    source, ear = feed.connections.source, Database(feed.shop.dsn)
+    outbox = Outbox(source, source, "shop")
+    intake = Intake(feed.source, feed.ledger, feed.ledger.floor(), 100, True)  # noqa: FBT003
+    hints = Hints(ear, source, "shop")
+    return Listen(outbox, hints, intake, Log("shop"), deaf_seconds=0.1), outbox
+
+
+def pauses(ledger: Ledger) -> Pauses:
+    return Pauses(ledger.database, ledger.feed_id)
+
+
+@pytest.fixture
+def desk(shop: Shop, tmp_path: Path) -> Iterator[Desk]:
+    with Sandbox() as sandbox:
+        opened = Desk(shop, sandbox, tmp_path, batch_size=2)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def feed(shop: Shop) -> Iterator[Started]:
+    started = Started(shop)
+    started.began("10 days")
+    yield started
+    started.close()
+
+
+# Sending
+
+
+def test_while_sending_is_paused_nobody_claims_and_capture_goes_on(desk: Desk) -> None:
+    """The batch in hand is settled; what comes in meanwhile is sent afterwards."""
+    orders = desk.confirm(2)
+    claim = desk.claim()
+    pause, is_new = pauses(desk.ledger).begin("sending", "a campaign")
+    orders += desk.confirm(2)
+    assert desk.ledger.deliver(claim, Receipt("accepted", sent=2)) == 2
+    with pytest.raises(PausedError, match=r"sending is paused since .* \(a campaign\)"):
+        desk.deliver()
+    assert (pause.why, is_new) == ("a campaign", True)
+    assert desk.ledger.next_due_seconds() is None
+    assert desk.posts(orders) == [0, 0, 0, 0]
+    assert pauses(desk.ledger).end("sending") == pause.since
+    desk.finish()
+    assert desk.posts(orders) == [0, 0, 1, 1]
+
+
+def test_a_pause_outlasts_the_apis_own_troubles(desk: Desk) -> None:
+    """A released endpoint, or one that is probed, is paused all the same."""
+    desk.confirm(1)
+    desk.sandbox.fail("server-error", status=503)
+    desk.deliver()
+    pauses(desk.ledger).begin("sending", None)
+    desk.breaker.release()
+    desk.hurry()
+    with pytest.raises(PausedError):
+        desk.deliver()
+    pauses(desk.ledger).end("sending")
+    desk.finish()
+    assert desk.received() == ["W-1"]
+
+
+def test_a_pause_that_is_on_keeps_its_beginning(desk: Desk) -> None:
+    """A second one may bring a reason; lifting it twice does nothing."""
+    ours = pauses(desk.ledger)
+    first, _ = ours.begin("sending", None)
+    second, is_new = ours.begin("sending", "still mending")
+    third, _ = ours.begin("sending", None)
+    assert (second.since, third.why, is_new) == (first.since, "still mending", False)
+    assert ours.end("sending") == first.since
+    assert ours.end("sending") is None
+
+
+def test_a_pause_is_of_one_feed_only(desk: Desk) -> None:
+    """Another one in the same ledger goes on sending and capturing."""
+    desk.confirm(1)
+    for what in ("sending", "capture"):
+        pauses(desk.ledger).begin(what, None)
+    desk.shop.sql(
+        "INSERT INTO syncd.feed (feed, started_at, floor_at, system_identifier, "
+        "database_oid, ledger_identifier, ledger_oid) SELECT 'other', started_at, "
+        "floor_at, system_identifier, database_oid, ledger_identifier, ledger_oid "
+        "FROM syncd.feed;"
+        "INSERT INTO syncd.watermark SELECT f.feed_id, w.confirmed_at "
+        "FROM syncd.feed AS f, syncd.watermark AS w WHERE f.feed = 'other';"
+        "INSERT INTO syncd.endpoint (feed_id) "
+        "SELECT feed_id FROM syncd.feed WHERE feed = 'other'"
+    )
+    (number,) = (desk.shop.value("SELECT max(feed_id) FROM syncd.feed"),)
+    other = Ledger(desk.database, int(str(number)))
+    with other.admission() as watermark:
+        found = desk.source.between(watermark, "infinity")
+        assert other.admit(found, "poll", size=5).orders == 1
+    assert other.claim(desk.instance.number, "live", desk.delivery._lease)  # noqa: SLF001
+
+
+# Capture
+
+
+def test_paused_capture_loses_nothing_of_late_commits(shop: Shop) -> None:
+    """Transactions that begin before and in the pause end in it and after it."""
+    feed = Started(shop, lookback=timedelta(milliseconds=1))
+    sessions = [psycopg.connect(shop.owner) for _ in range(4)]
+    before, through, inside, across = sessions
+    before.execute(INSERT)
+    through.execute(INSERT)
+    feed.poll()
+    pauses(feed.ledger).begin("capture", None)
+    stood = feed.ledger.watermark()
+    inside.execute(INSERT)
+    across.execute(INSERT)
+    before.commit()
+    inside.commit()
+    shop.confirm(3)
+    for _ in range(3):
+        with pytest.raises(PausedError, match="capture is paused"):
+            feed.poll(whole=True)
+    assert feed.captures() == []
+    assert feed.ledger.watermark() == stood
+    pauses(feed.ledger).end("capture")
+    assert feed.poll() == 5
+    feed.poll()
+    assert feed.ledger.watermark() == stood  # the window waits for both that run
+    through.commit()
+    across.commit()
+    for _ in range(3):
+        feed.poll()
+    assert feed.captures() == [("poll", 7)]
+    assert feed.ledger.watermark() > stood
+    for session in sessions:
+        session.close()
+    feed.close()
+
+
+def test_a_pause_waits_for_the_admission_under_way(feed: Started, shop: Shop) -> None:
+    """When it returns, nothing is admitted any more."""
+    shop.confirm(1)
+    begun = threading.Event()
+    other = Started(shop)
+
+    def pause() -> None:
+        pauses(other.ledger).begin("capture", None)
+        begun.set()
+
+    thread = threading.Thread(target=pause)
+    with feed.ledger.admission() as watermark:
+        thread.start()
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        wait_until(lambda: shop.value(waits) == 1)
+        found = feed.source.between(watermark, "infinity")
+        feed.ledger.admit(found, "poll", size=10)
+        assert not begun.is_set()
+    thread.join(10)
+    assert begun.is_set()
+    with pytest.raises(PausedError), feed.ledger.admission():
+        pass
+    other.close()
+
+
+def test_reconciliation_captures_nothing_while_capture_is_paused(
+    feed: Started, shop: Shop
+) -> None:
+    """Neither by hand nor by itself; the daemon says once why, and when it goes on."""
+    lines = io.StringIO()
+    logging.configure(style="json", stream=lines)
+    reactions = Reactions(Log("shop"))
+    rounds = Rounds(feed.reconciliation, Bell(), Log("shop"), reactions.stopping)
+    shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() - interval '3 hours')")
+    pauses(feed.ledger).begin("capture", "the till is counted")
+    for _ in range(2):
+        wait_until(lambda: reactions.seconds_to_wait("reconcile") == 0)
+        reactions.run("reconcile", rounds.make)
+    with pytest.raises(PausedError):
+        feed.ask()
+    assert feed.captures() == []
+    pauses(feed.ledger).end("capture")
+    wait_until(lambda: reactions.seconds_to_wait("reconcile") == 0)
+    reactions.run("reconcile", rounds.make)
+    assert feed.captures() == [("reconcile", 1)]
+    told = [json.loads(line) for line in lines.getvalue().splitlines()]
+    said = [(t["event"], t.get("reason")) for t in told if "feed." in t["event"]]
+    assert said == [("feed.paused", "the till is counted"), ("feed.resumed", None)]
+
+
+def test_an_account_that_a_pause_interrupts_is_gone_on_with(
+    feed: Started, shop: Shop
+) -> None:
+    """Its pages so far are kept; what is missing is captured after the pause."""
+    for hours in (3, 2):
+        shop.sql(
+            "INSERT INTO orders (confirmed_at) "
+            f"VALUES (now() - interval '{hours} hours')"
+        )
+    reconciliation = Reconciliation(feed.source, feed.ledger, size=10, page=1)
+    run = reconciliation.ask(None, None)
+    assert run
+    pages = reconciliation.pages(run)
+    assert next(pages).account.captured == 1
+    pauses(feed.ledger).begin("capture", None)
+    with pytest.raises(PausedError):
+        next(pages)
+    pauses(feed.ledger).end("capture")
+    assert feed.account().captured == 1
+    assert feed.captures() == [("reconcile", 2)]
+
+
+def test_rows_of_the_outbox_stay_while_capture_is_paused(
+    feed: Started, shop: Shop
+) -> None:
+    """They are taken after it, also those of an old stamp."""
+    shop.listen("orders:id")
+    ear, outbox = listening(feed)
+    pauses(feed.ledger).begin("capture", None)
+    shop.confirm(2)
+    wait_until(lambda: outbox.count() == 2)
+
+    def is_refused() -> bool:
+        try:
+            ear.step(0.05)
+        except PausedError:
+            return True
+        return False
+
+    wait_until(is_refused)
+    wait_until(is_refused)
+    assert outbox.count() == 2
+    assert feed.captures() == []
+    pauses(feed.ledger).end("capture")
+    wait_until(lambda: ear.step(0.05).orders == 2)
+    assert outbox.count() == 0
+    ear.close()
+
+
+# The write-ahead log
+
+
+@pytest.fixture(scope="module")
+def server_with_slots() -> Iterator[Cluster]:
+    """A server whose slots may keep 1 GB."""
+    with cluster(WAL_SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def tap(
+    server_with_slots: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Tap]:
+    """The shop's orders, followed and caught up; its position is noted at once."""
+    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
+    monkeypatch.setattr(guard, "GUARD_SECONDS", 0.0)
+    with opened_shop(server_with_slots, f"p{next(_numbers)}") as opened:
+        started = Tap(opened, tmp_path)
+        started.until_read()
+        yield started
+        started.close()
+
+
+def test_the_slot_stays_where_it_is_while_capture_is_paused(
+    tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its growing is warned of; after the pause every order comes, also late ones."""
+    ledger = Ledger(tap.wal._ledger.database, tap.wal._ledger.feed_id)  # noqa: SLF001
+    with tap.session() as late:
+        late.execute(INSERT)
+        pauses(ledger).begin("capture", None)
+        stood = tap.confirmed()
+        tap.shop.confirm(2)
+        with pytest.raises(PausedError):
+            tap.hear()
+        late.commit()
+    tap.shop.confirm(1)
+    monkeypatch.setattr(guard, "ENDANGERED", 0.0)
+    for _ in range(3):
+        with pytest.raises(PausedError):
+            tap.step()
+    assert tap.confirmed() == stood
+    assert (tap.admitted(), len(tap.events("stream.opened"))) == (0, 1)
+    assert tap.events("slot.endangered")
+    pauses(ledger).end("capture")
+    tap.until(4)
+    tap.until_read()
+    assert tap.confirmed() > stood
+
+
+# What is said
+
+
+def test_a_pause_stands_in_the_pulse(feed: Started) -> None:
+    """With its reason; that of the feed's other half is apart."""
+    pauses(feed.ledger).begin("capture", "stocktaking")
+    pulse = read_pulse(feed.ledger.database, feed.ledger.feed_id)
+    assert [(p.what, p.why) for p in pulse.pauses] == [("capture", "stocktaking")]
