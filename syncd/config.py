@@ -36,6 +36,9 @@ from syncd.secret import place_of, read_secret
 
 DEFAULT_PATH = Path("/etc/syncd/syncd.toml")
 
+SHORTEST_KEEP = timedelta(days=7)
+"""What reconciliation looks back daily; receipts are worth keeping for longer."""
+
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DSNS = {
     "source_dsn": "source.dsn",
@@ -167,6 +170,12 @@ class BackfillSettings(_Section):
     rate: Rate = 20.0
 
 
+class LedgerSettings(_Section):
+    """What of the ledger is kept, and how long; None: everything, for ever."""
+
+    keep: Duration | None = None
+
+
 class LogSettings(_Section):
     """How the log looks; None chooses by whether stderr is a terminal."""
 
@@ -183,11 +192,21 @@ class Settings(_Section):
     state: StateSettings = StateSettings()
     squeezely: SqueezelySettings
     backfill: BackfillSettings = BackfillSettings()
+    ledger: LedgerSettings = LedgerSettings()
     log: LogSettings = LogSettings()
     source_dsn: SecretStr = SecretStr("")
     primary_dsn: SecretStr = SecretStr("")
     state_dsn: SecretStr = SecretStr("")
     api_key: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _keeps_long_enough(self) -> "Settings":
+        keep, lookback = self.ledger.keep, self.source.lookback
+        if keep is not None and keep < max(SHORTEST_KEEP, 10 * lookback):
+            raise ValueError(
+                "ledger.keep must be at least 7d, and ten times source.lookback"
+            )
+        return self
 
 
 FaultKind = Literal["unreadable", "unknown", "invalid", "secret"]

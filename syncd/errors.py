@@ -158,5 +158,16 @@ class OrderUnknownError(SyncdError):
     """No such order in the views or the ledger."""
 
 
+class RangeThinnedError(SyncdError):
+    """A range whose orders have no receipts any more."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(
+            f"orders confirmed until {until} were delivered, but their receipts are no "
+            "longer kept (ledger.keep)",
+            f"Name a later time, at the earliest {until.isoformat()}.",
+        )
+
+
 class RangeUnknownError(SyncdError):
     """A range of which nobody asked syncd to send an order."""

@@ -304,6 +304,12 @@ EVENTS: Mapping[str, Event] = {
         ),
         "every minute, also when idle; its absence is the alarm",
     ),
+    "ledger.thinned": Event(
+        "info",
+        ("orders", "batches", "duration_ms"),
+        "receipts of orders delivered longer ago than `ledger.keep` were deleted; the "
+        "orders stay known, so none is sent again",
+    ),
     "watermark.reset": Event(
         "warning",
         ("lower", "upper", "orders"),

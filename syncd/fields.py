@@ -56,6 +56,7 @@ FIELDS: Mapping[str, Field] = {
     "attempt": Field("integer", "number of the attempt of its batch, from 1"),
     "batch": Field("integer", "number of the batch in the ledger"),
     "batch_size": Field("integer", "most orders in a request", "orders"),
+    "batches": Field("integer", "how many batches it is about", "batches"),
     "behind_bytes": Field("integer", "how far the slot lies behind", "B"),
     "body": Field("text", "form of the requests: `events` or `single`"),
     "bytes": Field(

@@ -13,7 +13,7 @@ from typing import Literal, cast
 
 from syncd.core.settling import RECENT_ORDERS
 from syncd.database import Database, named
-from syncd.errors import PausedError
+from syncd.errors import PausedError, RangeThinnedError
 from syncd.source import Found
 
 Lane = Literal["live", "backfill"]
@@ -146,6 +146,16 @@ class Ledger:
         """Read the floor: what is stamped at or before it is no order of this feed."""
         row = self.database.one(named("floor"), feed=self.feed_id)
         return cast("datetime", row[0])
+
+    def refuse_thinned(self, lower: datetime) -> None:
+        """Refuse a range that begins where receipts are no longer kept.
+
+        Raises:
+            RangeThinnedError: It begins before the newest order without a receipt.
+        """
+        (until,) = self.database.one(named("thinned_until"), feed=self.feed_id)
+        if until is not None and lower < cast("datetime", until):
+            raise RangeThinnedError(cast("datetime", until))
 
     # Delivery
 

@@ -26,6 +26,7 @@ from syncd.log import Log
 from syncd.reaction import Reactions
 from syncd.reconciliation import Reconciliation
 from syncd.rounds import Rounds
+from syncd.thinning import Thinning
 
 
 class Parts:
@@ -82,13 +83,15 @@ class Parts:
         connections = self.connect("reconcile")
         stopping = self._reactions.stopping
         follows = self._settings.source.capture != "poll"
+        ledger = Ledger(connections.ledger, feed.feed_id)
         reconciliation = Reconciliation(
             source_on(self._settings, connections),
-            Ledger(connections.ledger, feed.feed_id),
+            ledger,
             size=self._settings.squeezely.orders_per_batch,
             wait=lambda: follows and stopping.wait(PATIENCE_SECONDS),
         )
-        return Rounds(reconciliation, self.bell, self._log, stopping)
+        thinning = Thinning(ledger, self._settings.ledger.keep, self._log, stopping)
+        return Rounds(reconciliation, self.bell, self._log, stopping, thinning)
 
     def worker(self, number: int, feed: Feed, instance: int) -> Worker:
         """Make what delivers one batch at a time."""

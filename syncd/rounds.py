@@ -10,6 +10,7 @@ from syncd.bell import Bell
 from syncd.core.account import moment
 from syncd.log import Log
 from syncd.reconciliation import DEPTHS, Finished, Page, Reconciliation, Run
+from syncd.thinning import Thinning
 
 
 class Rounds:
@@ -21,18 +22,22 @@ class Rounds:
         bell: Bell,
         log: Log,
         stopping: threading.Event,
+        thinning: Thinning | None = None,
     ) -> None:
         self._reconciliation = reconciliation
+        self._thinning = thinning
         self._bell = bell
         self._log = log
         self._stopping = stopping
 
     def make(self) -> None:
-        """Make every account that is due now.
+        """Make every account that is due now; thin the ledger when that is.
 
         Raises:
             SyncdError: The database failed; what was reached is kept.
         """
+        if self._thinning is not None:
+            self._thinning.make()
         for depth in DEPTHS:
             if self._stopping.is_set():
                 return

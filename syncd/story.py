@@ -70,6 +70,7 @@ class Standing:
     endpoint_reason: str | None
     retry_at: datetime | None
     before: int
+    is_thinned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,9 @@ class Story:
     def _course(self, standing: Standing) -> Iterator[str]:
         number = f" ({self.orderid})" if self.orderid else ""
         yield f"order {self.key}{number} confirmed at {standing.confirmed_at}"
+        if standing.is_thinned and not standing.state:
+            yield "now delivered: its receipt is no longer kept (ledger.keep)"
+            return
         by = f" by {standing.capture}" if standing.capture else ""
         yield (
             f"captured{by} into the {standing.lane} lane, "

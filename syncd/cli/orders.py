@@ -50,6 +50,7 @@ def watermark_reset(
     with connected(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         ledger = Ledger(connections.ledger, feed.feed_id)
+        ledger.refuse_thinned(lower)
         size = settings.squeezely.orders_per_batch
         backfill = Backfill(source_on(settings, connections), ledger, size=size)
         plan = backfill.plan(lower)

@@ -41,9 +41,11 @@ SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
          WHERE p.feed_id = l.feed_id
            AND p.lane = b.lane
            AND p.state = 'pending'
-           AND p.batch_id < b.batch_id)
+           AND p.batch_id < b.batch_id),
+       b.batch_id IS NOT DISTINCT FROM f.thinned_batch
   FROM syncd.ledger AS l
-  JOIN syncd.batch AS b USING (batch_id)
+  JOIN syncd.feed AS f USING (feed_id)
+  JOIN syncd.batch AS b ON b.batch_id = l.batch_id
   JOIN syncd.endpoint AS e ON e.feed_id = l.feed_id
  WHERE l.feed_id = %(feed)s
    AND l.order_key = %(key)s;

@@ -103,7 +103,7 @@ def test_the_database_refuses_an_impossible_state(
     [
         "SELECT * FROM orders",
         "DELETE FROM syncd.ledger",
-        "DELETE FROM syncd.batch",
+        "DELETE FROM syncd.attempt",
         "TRUNCATE syncd.ledger",
         "DROP VIEW syncd.purchases",
         "CREATE TABLE syncd.mine ()",
@@ -215,6 +215,7 @@ PLANNED: dict[str, dict[str, object]] = {
         "sha256": b"",
         "orderids": ["W-1"],
     },
+    "thin": {"feed": 1, "keep": timedelta(days=30), "batches": 500, "orders": 5000},
     "story": {"feed": 1, "key": "7"},
     "attempts": {"feed": 1, "key": "7", "orderid": "W-7"},
 }

@@ -1,0 +1,52 @@
+"""Thins a ledger in forks, each killed at one of its steps: CONFIG.
+
+Reads the number of the fatal step from stdin, line by line (0: none), and writes the
+exit code, negative for a signal, and the steps that passed.
+"""
+
+import os
+import sys
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+from run_step_by_step import Steps
+
+from syncd import thinning
+from syncd.config import Settings, load
+from syncd.connections import connect
+from syncd.deadline import PunctualConnection
+from syncd.feed import Feeds
+from syncd.ledger import Ledger
+from syncd.log import Log, configure
+from syncd.thinning import Thinning
+
+
+def thin(settings: Settings) -> int:
+    connections = connect(settings, "thinning")
+    feed = Feeds(connections, settings.feed).get()
+    ledger = Ledger(connections.ledger, feed.feed_id)
+    thinning.BATCHES = 2
+    thinning.PERIOD = timedelta(minutes=1)
+    Thinning(ledger, timedelta(days=30), Log("shop"), threading.Event()).make()
+    return 0
+
+
+def main() -> None:
+    settings = load(Path(sys.argv[1]))
+    configure(level="error")
+    steps = Steps()
+    steps.watch(PunctualConnection, "wait")
+    for line in sys.stdin:
+        steps.passed.value = 0
+        child = os.fork()
+        if child == 0:
+            steps.fatal = int(line)
+            os._exit(thin(settings))
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        sys.stdout.write(f"{code} {steps.passed.value}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,435 @@
+"""Thinning takes receipts away, and never what keeps an order from being sent again."""
+
+import io
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from command import syncd
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from ledgers import Started, ago
+from postgres import Cluster
+from shop import Shop
+from typing_extensions import override
+
+from syncd import log as logging
+from syncd import thinning
+from syncd.bell import Bell
+from syncd.core.account import Account
+from syncd.database import Database
+from syncd.errors import RangeThinnedError
+from syncd.instance import Instance
+from syncd.ledger import Claim, Exemption, Receipt
+from syncd.log import Log
+from syncd.pulse import read_totals
+from syncd.rounds import Rounds
+from syncd.story import read_story
+from syncd.thinning import Thinning
+
+pytestmark = pytest.mark.db
+
+KEEP = timedelta(days=30)
+OLD = "created_at = created_at - interval '40 days'"
+BATCHES = "SELECT count(*) FROM syncd.batch"
+
+
+class Till(Started):
+    """A feed whose orders are sent to nobody, but counted."""
+
+    def __init__(self, shop: Shop) -> None:
+        super().__init__(shop, lookback=timedelta(milliseconds=1))
+        self.state("UPDATE syncd.feed SET floor_at = now() - interval '41 days'")
+        self._own = Database(shop.dsn)
+        self.number = Instance(self._own, self.ledger.feed_id).number
+        self.sent = Counter[str]()
+        self.thinning = Thinning(self.ledger, KEEP, Log("shop"), threading.Event())
+
+    def claim(self) -> Claim | None:
+        return self.ledger.claim(self.number, "live", timedelta(minutes=1))
+
+    def send(self) -> None:
+        """Deliver what waits, in the batches that it is in."""
+        while claim := self.claim():
+            self.sent.update(order.key for order in claim.orders)
+            keys = [f"W-{order.key}" for order in claim.orders]
+            receipt = Receipt("accepted", 200, None, len(keys), b"x", keys)
+            self.ledger.deliver(claim, receipt)
+
+    def sell(self, orders: int = 1) -> list[str]:
+        """Confirm, capture and deliver orders."""
+        numbers = self.shop.confirm(orders)
+        self.poll()
+        self.send()
+        return [number.removeprefix("W-") for number in numbers]
+
+    def age(self) -> None:
+        """Let everything that the ledger has be old."""
+        self.state(f"UPDATE syncd.batch SET {OLD}")
+
+    def thin(self) -> None:
+        self.state("UPDATE syncd.feed SET thinned_at = NULL")
+        vars(self.thinning)["_due_at"] = float("-inf")
+        self.thinning.make()
+
+    def touch(self, keys: list[str]) -> None:
+        """Capture by key, as `listen` and `wal` do."""
+        with self.ledger.admission():
+            found = self.source.of_keys(keys, self.ledger.floor())
+            self.ledger.admit(found, "listen", size=3)
+
+    def delivered(self) -> object:
+        return read_totals(self.ledger.database, self.ledger.feed_id)["delivered"]
+
+    def whole_account(self) -> Account:
+        """Make the account of everything; no poll may follow."""
+        self.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
+        return self.account()
+
+    @override
+    def close(self) -> None:
+        self._own.close()
+        super().close()
+
+
+@pytest.fixture
+def till(shop: Shop) -> Iterator[Till]:
+    opened = Till(shop)
+    yield opened
+    opened.close()
+
+
+def test_what_was_delivered_long_ago_has_no_receipt_any_more(till: Till) -> None:
+    """Its batches become one; the sums, the account and the order itself stay."""
+    for _ in range(5):
+        till.sell(2)
+    till.age()
+    young = till.sell(3)
+    before = till.delivered()
+    till.thin()
+    assert till.shop.value(BATCHES) == 2
+    assert till.shop.value("SELECT count(*) FROM syncd.attempt") == 1
+    assert till.delivered() == before == 13
+    assert till.shop.value("SELECT count(*) FROM syncd.ledger") == 13
+    assert till.shop.rows(
+        "SELECT b.orders, count(*)::int FROM syncd.batch AS b "
+        "JOIN syncd.ledger AS l USING (batch_id) GROUP BY b.batch_id ORDER BY 1"
+    ) == [(3, 3), (10, 10)]
+    assert till.whole_account() == Account(delivered=13)
+    feed = till.feeds.get()
+    story = read_story(till.ledger.database, till.source, feed, "1")
+    assert story
+    assert story.state == "delivered"
+    assert "its receipt is no longer kept" in list(story.lines())[1]
+    kept = read_story(till.ledger.database, till.source, feed, young[0])
+    assert kept
+    assert "accepted, 3 events" in " ".join(kept.lines())
+
+
+def test_whatever_is_not_ordinary_stays(till: Till) -> None:
+    """Rejected, uncertain, held, pending orders, with the batches they were in."""
+    till.sell(2)
+    for state in ("rejected", "uncertain", "held", "pending"):
+        till.shop.confirm(2)
+        till.poll()
+        if state == "pending":
+            break
+        claim = till.claim()
+        assert claim
+        if state == "rejected":
+            refused = Exemption(claim.orders[0].key, "rejected", "no email", "W-3")
+            till.ledger.except_orders(claim, [refused])
+            till.ledger.deliver(claim, Receipt("accepted", sent=1))
+        else:
+            unclear = Receipt("unclear")
+            held = state == "held"
+            till.ledger.put_back(claim, unclear, uncertain=True, held=held)
+            if not held:
+                till.send()
+    till.age()
+    before = till.whole_account()
+    till.thin()
+    assert till.whole_account() == before
+    assert till.delivered() == 5
+    states = till.shop.rows(
+        "SELECT l.state, b.state, b.orders, b.uncertain, count(*)::int "
+        "FROM syncd.batch AS b JOIN syncd.ledger AS l USING (batch_id) "
+        "GROUP BY 1, b.batch_id ORDER BY b.batch_id"
+    )
+    assert states == [
+        ("rejected", "delivered", 0, 0, 1),
+        (None, "delivered", 2, 1, 2),
+        (None, "held", 2, 1, 2),
+        (None, "pending", 2, 0, 2),
+        (None, "delivered", 3, 0, 3),
+    ]
+    assert till.shop.value("SELECT count(*) FROM syncd.attempt") == 4
+
+
+def test_the_story_of_an_exception_keeps_its_beginning(till: Till) -> None:
+    """A batch that a rejected order has left is needed for that."""
+    till.shop.confirm(2)
+    till.poll()
+    claim = till.claim()
+    assert claim
+    both = Receipt("refused", 422, orderids=["W-1", "W-2"])
+    till.ledger.split(claim, [["1"], ["2"]], both, refused=True)
+    first = till.claim()
+    assert first
+    till.ledger.except_orders(first, [Exemption("1", "rejected", "refused", "W-1")])
+    till.ledger.dissolve(first, Receipt("refused", 422, orderids=["W-1"]))
+    till.send()
+    till.age()
+    till.thin()
+    story = read_story(till.ledger.database, till.source, till.feeds.get(), "1")
+    assert story
+    assert [a.status for a in story.attempts] == [422, 422]
+    till.state("UPDATE syncd.ledger SET state = NULL, reason = NULL, orderid = NULL")
+    till.state("UPDATE syncd.feed SET thinned_after = 0")
+    till.thin()
+    assert till.shop.value("SELECT count(*) FROM syncd.departure") == 0
+
+
+def test_an_order_that_is_touched_or_stamped_anew_is_not_sent_again(
+    till: Till,
+) -> None:
+    """Whatever captures it: by key, by time, or in an account."""
+    keys = till.sell(3)
+    till.age()
+    till.thin()
+    till.shop.sql("UPDATE orders SET confirmed_at = clock_timestamp()")
+    till.touch(keys)
+    till.poll(whole=True)
+    till.whole_account()
+    till.send()
+    assert set(till.sent.values()) == {1}
+
+
+def test_it_takes_small_steps_and_one_turn_an_hour(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn is bounded, the next one goes on; other daemons leave it to the first."""
+    monkeypatch.setattr(thinning, "BATCHES", 2)
+    monkeypatch.setattr(thinning, "STEPS", 2)
+    lines = io.StringIO()
+    logging.configure(style="json", stream=lines)
+    vars(till.thinning)["_log"] = Log("shop")
+    for _ in range(7):
+        till.sell()
+    till.age()
+    till.thin()
+    assert till.shop.value(BATCHES) == 4  # four of them have become one
+    other = Thinning(till.ledger, KEEP, Log("shop"), threading.Event())
+    other.make()
+    till.thinning.make()
+    assert till.shop.value(BATCHES) == 4
+    till.thin()
+    assert till.shop.value(BATCHES) == 1
+    told = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert [(t["orders"], t["batches"]) for t in told] == [(4, 4), (3, 3)]
+
+
+def test_a_step_ends_after_so_many_orders(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And always passes at least one batch, however large."""
+    monkeypatch.setattr(thinning, "ORDERS", 3)
+    monkeypatch.setattr(thinning, "STEPS", 1)
+    for orders in (5, 2, 2):
+        till.sell(orders)
+    till.age()
+    counts = []
+    for _ in range(3):
+        till.thin()
+        counts.append(till.shop.value("SELECT max(orders) FROM syncd.batch"))
+    assert counts == [5, 9, 9]
+
+
+def test_nothing_is_thinned_unless_asked_for_or_told_to_stop(till: Till) -> None:
+    """By default everything is kept; a stop ends a turn after a step."""
+    till.sell()
+    till.age()
+    Thinning(till.ledger, None, Log("shop"), threading.Event()).make()
+    assert till.shop.value("SELECT thinned_at IS NULL FROM syncd.feed") is True
+    stopping = threading.Event()
+    rounds = Rounds(
+        till.reconciliation,
+        Bell(),
+        Log("shop"),
+        stopping,
+        Thinning(till.ledger, KEEP, Log("shop"), stopping),
+    )
+    rounds.make()
+    assert till.shop.value("SELECT thinned_after > 0 FROM syncd.feed") is True
+
+
+def test_orders_of_another_feed_are_left_alone(till: Till) -> None:
+    """It may keep everything; the steps pass over its batches."""
+    till.sell(2)
+    till.age()
+    till.state("UPDATE syncd.feed SET feed = 'other'")
+    second = Till(till.shop)
+    second.sell(2)
+    second.age()
+    second.thin()
+    assert till.shop.rows(
+        "SELECT feed, thinned_batch IS NULL FROM syncd.feed ORDER BY feed"
+    ) == [("other", True), ("shop", False)]
+    second.close()
+
+
+def test_a_reset_that_reaches_beyond_is_refused(till: Till, tmp_path: Path) -> None:
+    """In one clear line with the next step; a later one is planned."""
+    till.sell(2)
+    till.age()
+    till.thin()
+    with pytest.raises(RangeThinnedError):
+        till.ledger.refuse_thinned(ago(days=1))
+    config = till.shop.configure(tmp_path, "http://127.0.0.1:9/x")
+    reset = ("watermark", "reset", "--yes", "--config", config)
+    refused = syncd(*reset, "--to", "2020-01-01")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "their receipts are no longer kept" in refused.stderr
+    later = refused.stderr.split("at the earliest ")[1].strip(" .\n")
+    assert "0 to send" in syncd(*reset, "--to", later).stdout
+    assert till.shop.value("SELECT count(*) FROM syncd.backfill") == 0
+
+
+def test_what_is_to_be_kept_is_long(till: Till, tmp_path: Path) -> None:
+    """A time that would cut what reconciliation looks at is refused in one line."""
+    config = till.shop.configure(tmp_path, "http://127.0.0.1:9/x")
+    text = config.read_text()
+    for keep, source in (("6d", ""), ("9d", 'lookback = "1d"\n')):
+        changed = text.replace('lookback = "5s"\n', source or 'lookback = "5s"\n')
+        config.write_text(f'{changed}\n[ledger]\nkeep = "{keep}"\n')
+        refused = syncd("status", "--config", config)
+        assert refused.returncode == 78
+        assert "ledger.keep must be at least 7d, and ten times" in refused.stderr
+    config.write_text(f'{text}\n[ledger]\nkeep = "7d"\n')
+    assert syncd("status", "--config", config).returncode == 0
+
+
+# Whatever happens in whatever order
+
+
+class Trade(RuleBasedStateMachine):
+    """A shop, a feed and its ledger, which is thinned at any moment."""
+
+    server: Cluster
+    numbers = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        Trade.numbers += 1
+        self.name = f"thin{Trade.numbers}"
+        self.server.sql(f"CREATE DATABASE {self.name}")
+        self.shop = Shop.open(self.server.dsn(self.name))
+        self.till = Till(self.shop)
+        self.late: list[psycopg.Connection] = []
+
+    @rule(orders=st.integers(1, 4))
+    def confirm(self, orders: int) -> None:
+        self.shop.confirm(orders)
+
+    @rule()
+    def begin_a_late_one(self) -> None:
+        session = psycopg.connect(self.shop.owner)
+        session.execute("INSERT INTO orders (confirmed_at) VALUES (clock_timestamp())")
+        self.late.append(session)
+
+    @precondition(lambda self: self.late)
+    @rule()
+    def commit_a_late_one(self) -> None:
+        session = self.late.pop(0)
+        session.commit()
+        session.close()
+
+    @rule()
+    def poll(self) -> None:
+        self.till.poll()
+
+    @rule()
+    def touch_all(self) -> None:
+        rows = self.shop.rows("SELECT id::text FROM orders")
+        self.till.touch([str(row[0]) for row in rows])
+
+    @rule()
+    def stamp_anew(self) -> None:
+        self.shop.sql(
+            "UPDATE orders SET confirmed_at = clock_timestamp() WHERE id % 3 = 0"
+        )
+
+    @rule()
+    def reconcile(self) -> None:
+        if self.till.reconciliation.covered():
+            self.till.account()
+
+    @rule()
+    def send(self) -> None:
+        self.till.send()
+
+    @rule()
+    def send_and_split(self) -> None:
+        claim = self.till.claim()
+        if claim:
+            pieces = [[order.key] for order in claim.orders]
+            self.till.ledger.split(claim, pieces, Receipt("refused"), refused=True)
+
+    @rule(sold=st.booleans(), aged=st.booleans())
+    def let_time_pass(self, *, sold: bool, aged: bool) -> None:
+        """Thin, mostly after orders were sent and have become old."""
+        if sold:
+            self.shop.confirm(2)
+            self.till.poll()
+            self.till.send()
+        if aged:
+            self.till.age()
+        delivered = self.till.delivered()
+        self.till.thin()
+        assert self.till.delivered() == delivered
+
+    @override
+    def teardown(self) -> None:
+        try:
+            while self.late:
+                self.commit_a_late_one()
+            for _ in range(3):
+                self.till.poll(whole=True)
+            self.till.account()
+            self.till.send()
+            orders = self.shop.rows("SELECT id::text FROM orders")
+            assert self.till.sent == Counter(str(row[0]) for row in orders)
+            assert self.till.delivered() == len(orders)
+        finally:
+            self.till.close()
+            self.shop.close()
+            self.server.sql(f"DROP DATABASE {self.name} WITH (FORCE)")
+
+
+@pytest.mark.timeout(300)
+def test_no_order_is_sent_twice_or_missed_however_it_is_thinned(
+    server: Cluster,
+) -> None:
+    """With late commits, captures by key, new stamps and accounts in between."""
+    Trade.server = server
+    run_state_machine_as_test(
+        Trade,
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=25,
+            deadline=None,
+            phases=[Phase.generate],  # shrinking makes databases for minutes
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
