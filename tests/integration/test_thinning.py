@@ -28,12 +28,11 @@ from syncd import log as logging
 from syncd import thinning
 from syncd.bell import Bell
 from syncd.core.account import Account
-from syncd.database import Database
+from syncd.database import Database, named
 from syncd.errors import RangeThinnedError
 from syncd.instance import Instance
 from syncd.ledger import Claim, Exemption, Receipt
 from syncd.log import Log
-from syncd.pulse import read_totals
 from syncd.rounds import Rounds
 from syncd.story import read_story
 from syncd.thinning import Thinning
@@ -90,7 +89,8 @@ class Till(Started):
             self.ledger.admit(found, "listen", size=3)
 
     def delivered(self) -> object:
-        return read_totals(self.ledger.database, self.ledger.feed_id)["delivered"]
+        totals = self.ledger.database.one(named("totals"), feed=self.ledger.feed_id)
+        return totals[0]
 
     def whole_account(self) -> Account:
         """Make the account of everything; no poll may follow."""
