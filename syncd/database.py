@@ -22,6 +22,7 @@ from syncd.errors import (
     DatabaseUnavailableError,
     PermissionDeniedError,
     SchemaMismatchError,
+    SlowStatementError,
     SyncdError,
     TableBusyError,
     UnreadableRowError,
@@ -49,6 +50,11 @@ _SESSION = {
 }
 _LOCAL = frozenset({"", "localhost", "::1"})
 _UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError)
+_KINDS = {
+    "55P03": TableBusyError,
+    "40P01": TableBusyError,
+    "57014": SlowStatementError,
+}
 _LOGIN_REFUSED = re.compile(
     r"password authentication failed|no password supplied|"
     r"((role|database) \"[^\"]*\" )?does not exist|"
@@ -261,8 +267,7 @@ def translate(error: psycopg.Error, dsn: str) -> SyncdError:
     if state in {"42P01", "3F000", "42703", "42883", "42804"}:
         return SchemaMismatchError(message, "Run `syncd check` to see what is missing.")
     if state[:2] in {"08", "40", "53", "57", "55"} or state == "25P03":
-        busy = state in {"55P03", "40P01"}
-        kind = TableBusyError if busy else DatabaseUnavailableError
+        kind = _KINDS.get(state, DatabaseUnavailableError)
         return kind(message, "syncd tries again by itself.")
     return UnreadableRowError(state)
 

@@ -92,6 +92,10 @@ class DatabaseUnavailableError(SyncdError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class SlowStatementError(DatabaseUnavailableError):
+    """A statement took longer than the role may take for one."""
+
+
 class TableBusyError(DatabaseUnavailableError):
     """Somebody else holds a lock for longer than syncd waits."""
 

@@ -275,6 +275,7 @@ EVENTS: Mapping[str, Event] = {
             "withdrawn",
             "held",
             "discarded",
+            "forgotten",
             "missing",
             "unexplained",
             "duration_ms",
@@ -303,6 +304,12 @@ EVENTS: Mapping[str, Event] = {
             "rss_mb",
         ),
         "every minute, also when idle; its absence is the alarm",
+    ),
+    "orders.forgotten": Event(
+        "warning",
+        ("orders",),
+        "somebody had orders forgotten: nothing sends them any more",
+        "erase at Squeezely what `syncd forget` named",
     ),
     "ledger.thinned": Event(
         "info",

@@ -83,6 +83,7 @@ def report(log: Log, run: Run, finished: Finished) -> None:
         withdrawn=account.withdrawn,
         held=account.held,
         discarded=account.discarded,
+        forgotten=account.forgotten,
         missing=account.missing,
         unexplained=account.unexplained,
         duration_ms=round(finished.seconds * 1000),

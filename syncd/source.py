@@ -180,8 +180,23 @@ class Source:
 
     def find(self, order: str) -> str | None:
         """Find the key of an order by key or public number; None when unknown."""
+        keys = self.matches(order)
+        return keys[0] if keys else None
+
+    def matches(self, order: str) -> list[str]:
+        """Find the keys that a key or public number may mean; at most two."""
         rows = self.database.all(self.views.statement("find_order"), order=order)
-        return str(rows[0][0]) if rows else None
+        return [str(key) for (key,) in rows]
+
+    def of_email(self, emails: Sequence[str]) -> list[str]:
+        """Find the keys of the orders of any of these addresses, in lower case.
+
+        Raises:
+            SlowStatementError: The view has no index for that, and many orders.
+        """
+        statement = self.views.statement("find_by_email")
+        rows = self.database.all(statement, emails=list(emails))
+        return [str(key) for (key,) in rows]
 
     def confirmed_at(self, key: str) -> datetime | None:
         """Tell when an order was confirmed first; None: not, or at no clock's time."""

@@ -130,6 +130,9 @@ class Story:
     def _course(self, standing: Standing) -> Iterator[str]:
         number = f" ({self.orderid})" if self.orderid else ""
         yield f"order {self.key}{number} confirmed at {standing.confirmed_at}"
+        if standing.state == "forgotten":
+            yield f"now {standing.reason}; nothing sends it any more"
+            return
         if standing.is_thinned and not standing.state:
             yield "now delivered: its receipt is no longer kept (ledger.keep)"
             return

@@ -22,6 +22,7 @@ class Account:
         withdrawn: Stopped being confirmed before they were sent.
         held: May have arrived; a person decides.
         discarded: Given up by a person.
+        forgotten: Erased at somebody's wish; not sent, or not any more.
         missing: No capture had taken them.
         captured: Those of the missing that are in the ledger now.
     """
@@ -33,6 +34,7 @@ class Account:
     withdrawn: int = 0
     held: int = 0
     discarded: int = 0
+    forgotten: int = 0
     missing: int = 0
     captured: int = 0
 
@@ -47,6 +49,7 @@ class Account:
             + self.withdrawn
             + self.held
             + self.discarded
+            + self.forgotten
             + self.missing
         )
 
@@ -80,6 +83,7 @@ def sentence(lower: datetime, upper: datetime, account: Account, more: str = "")
         (account.withdrawn, "withdrawn"),
         (account.held, "held"),
         (account.discarded, "discarded"),
+        (account.forgotten, "forgotten"),
         (account.missing, "missing"),
     ]
     parts = [f"{account.confirmed:,} confirmed", f"{account.delivered:,} delivered"]

@@ -104,6 +104,7 @@ UPDATE syncd.reconciliation
        withdrawn = withdrawn + %(withdrawn)s,
        held = held + %(held)s,
        discarded = discarded + %(discarded)s,
+       forgotten = forgotten + %(forgotten)s,
        missing = missing + %(missing)s,
        captured = captured + %(captured)s
  WHERE reconciliation_id = %(reconciliation)s
@@ -111,8 +112,8 @@ UPDATE syncd.reconciliation
    AND reached_at = %(reached)s;
 
 -- name: reconciliation :one
-SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, missing,
-       captured,
+SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, forgotten,
+       missing, captured,
        extract(epoch FROM clock_timestamp() - started_at)::float8
   FROM syncd.reconciliation
  WHERE reconciliation_id = %(reconciliation)s;

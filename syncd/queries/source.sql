@@ -31,6 +31,12 @@ SELECT p.order_key::text
     OR p.orderid::text = %(order)s
  LIMIT 2;
 
+-- name: find_by_email :many
+-- The orders of a person, by the address or its hash; may scan.
+SELECT p.order_key::text
+  FROM {purchases} AS p
+ WHERE lower(p.email::text) = ANY(%(emails)s);
+
 -- name: confirmed_at :one
 -- When an order was confirmed first; null when it is not, or at no time that a clock
 -- shows.

@@ -1,0 +1,250 @@
+"""Forgetting: nothing names the person any more, and nothing sends the order again."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import syncd
+from desk import Desk
+from ledgers import Started
+from shop import Shop
+
+from syncd.connections import Connections
+from syncd.core.account import Account
+from syncd.errors import OrderUnknownError, SlowStatementError
+from syncd.feed import Feeds
+from syncd.forgetting import Forgetting
+from syncd.ledger import Receipt
+from syncd.sandbox import Sandbox
+from syncd.story import read_story
+
+pytestmark = pytest.mark.db
+
+STATES = "SELECT order_key, state FROM syncd.ledger ORDER BY order_key::bigint"
+DUMP = (
+    "SELECT (SELECT string_agg(a::text, ' ') FROM syncd.attempt AS a) "
+    "|| (SELECT coalesce(string_agg(l::text, ' '), '') FROM syncd.ledger AS l) "
+    "|| (SELECT coalesce(string_agg(d::text, ' '), '') FROM syncd.departure AS d) "
+    "|| (SELECT coalesce(string_agg(e::text, ' '), '') FROM syncd.endpoint AS e)"
+)
+
+
+@pytest.fixture
+def desk(shop: Shop, tmp_path: Path) -> Iterator[Desk]:
+    with Sandbox() as sandbox:
+        opened = Desk(shop, sandbox, tmp_path, batch_size=2)
+        yield opened
+        opened.close()
+
+
+def forgetting(desk: Desk) -> Forgetting:
+    return Forgetting(desk.source, desk.ledger)
+
+
+def run(config: Path, *arguments: str, given: str = "") -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "syncd", "forget", *arguments, "--config", str(config)],
+        check=False,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_delivered_order_loses_its_number_and_others_keep_theirs(desk: Desk) -> None:
+    """Its receipts, its departures; the account says that it is forgotten."""
+    desk.confirm(2)
+    desk.finish()
+    (trace,) = forgetting(desk).forget(["1"])
+    assert (trace.state, trace.sent) == ("delivered", "yes")
+    assert desk.shop.value("SELECT orderids FROM syncd.attempt") == ["W-2"]
+    assert desk.shop.rows(STATES) == [("1", "forgotten"), ("2", None)]
+    assert desk.shop.value("SELECT orders FROM syncd.batch") == 1
+    feed = Feeds(Connections(desk.database, desk.database), "shop").get()
+    story = read_story(desk.database, desk.source, feed, "1")
+    assert story
+    assert [line for line in story.lines() if "forgotten" in line] == [
+        "now forgotten by hand: it had been sent; nothing sends it any more"
+    ]
+    other = read_story(desk.database, desk.source, feed, "2")
+    assert other
+    assert "accepted" in " ".join(other.lines())
+
+
+def test_an_order_that_waits_is_never_sent(desk: Desk) -> None:
+    """Nor when its whole batch goes, nor by a retry by hand."""
+    orders = desk.confirm(3)
+    found = forgetting(desk)
+    assert [t.sent for t in found.forget(["1", "2", "3"])] == ["never"] * 3
+    assert desk.left() == 0
+    desk.finish()
+    desk.shop.sql("UPDATE orders SET confirmed_at = clock_timestamp()")
+    assert desk.admit() == 0
+    assert desk.posts(orders) == [0, 0, 0]
+
+
+def test_rejected_and_held_orders_are_forgotten_with_their_reasons(
+    desk: Desk,
+) -> None:
+    """What may have arrived is told from what was never sent."""
+    desk.confirm(1, email="'nowhere'")
+    desk.finish()
+    desk.confirm(1)
+    claim = desk.claim()
+    receipt = Receipt("unclear", 502, "HTTP 502 about W-2", 1, b"x", ["W-2"])
+    desk.ledger.put_back(claim, receipt, uncertain=True, held=True)
+    desk.shop.sql(
+        "UPDATE syncd.endpoint SET state = 'held', reason = 'HTTP 401 for W-2'"
+    )
+    traces = forgetting(desk).forget(["1", "2"])
+    assert [(t.state, t.sent) for t in traces] == [
+        ("rejected", "never"),
+        ("held", "perhaps"),
+    ]
+    dump = str(desk.shop.value(DUMP))
+    assert "W-1" not in dump
+    assert "W-2" not in dump
+    assert "email" not in dump
+
+
+def test_an_order_that_is_being_sent_is_told_and_scrubbed_afterwards(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """It cannot be stopped; a failure is not repeated; the second time completes it."""
+    config = tmp_path / "syncd.toml"
+    desk.confirm(2)
+    claim = desk.claim()
+    code, told, _ = run(config, "1", "--yes")
+    assert code == 75
+    assert "Being sent right now: 1; run this again" in told
+    receipt = Receipt("accepted", 200, None, 2, b"x", ["W-1", "W-2"])
+    assert desk.ledger.deliver(claim, receipt) == 1
+    assert "W-1" in str(desk.shop.value(DUMP))
+    code, told, _ = run(config, "1", "--yes")
+    assert (code, "Erase at Squeezely by hand: 1" in told) == (0, True)
+    assert "W-1" not in str(desk.shop.value(DUMP))
+    desk.confirm(1)
+    claim = desk.claim()
+    forgetting(desk).forget(["3"])
+    desk.ledger.put_back(claim, Receipt("transient"))
+    desk.finish()
+    assert desk.posts(["W-3"]) == [0]
+    assert desk.shop.value("SELECT min(orders) FROM syncd.batch") == 0
+
+
+def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
+    """By no capture, account or backfill, however it is stamped."""
+    feed = Started(shop)
+    feed.began("10 days")
+    keys = [one.removeprefix("W-") for one in shop.confirm(2)]
+    (trace,) = Forgetting(feed.source, feed.ledger).forget(keys[:1])
+    assert (trace.state, trace.sent) == (None, "never")
+    feed.poll(whole=True)
+    with feed.ledger.admission():
+        found = feed.source.of_keys(keys, feed.ledger.floor())
+        assert feed.ledger.admit(found, "listen", size=5).orders == 0
+    feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
+    assert feed.account() == Account(pending=1, forgotten=1)
+    shop.sql(f"UPDATE orders SET confirmed_at = now() WHERE id = {keys[0]}")
+    feed.poll(whole=True)
+    assert feed.captures() == [("poll", 1), (None, 1)]
+    feed.close()
+
+
+def test_while_it_is_forgotten_nobody_claims_its_batch(desk: Desk) -> None:
+    """Two at once: whoever comes second sees what the first has done."""
+    desk.confirm(1)
+    with desk.database.transaction():
+        forgetting(desk)._hold_batches(["1"])  # noqa: SLF001
+        skipped = (
+            "SELECT count(*) FROM (SELECT FROM syncd.batch FOR UPDATE SKIP LOCKED)"
+        )
+        assert desk.shop.value(f"{skipped} AS s") == 0
+
+
+@pytest.mark.parametrize("given", ["mila@shop.example", " MILA@SHOP.EXAMPLE "])
+def test_a_persons_orders_are_found_by_address(
+    desk: Desk, tmp_path: Path, given: str
+) -> None:
+    """In any case, also hashed, from standard input too; twice changes nothing."""
+    config = tmp_path / "syncd.toml"
+    desk.confirm(2, email="'Mila@shop.example'")
+    hashed = "encode(sha256('mila@shop.example'), 'hex')"
+    desk.confirm(1, email=hashed)
+    desk.confirm(1)
+    desk.finish()
+    code, told, _ = run(config, given, "--dry-run")
+    assert (code, told.splitlines()[-2]) == (0, "3 orders found, nothing was changed")
+    assert desk.shop.rows(STATES)[0] == ("1", None)
+    code, told, said = run(config, "-", "--yes", "--json", given=f"{given}\n")
+    facts = json.loads(told)
+    assert (code, facts["erase_at_squeezely"]) == (0, ["1", "2", "3"])
+    assert "orders.forgotten" in said
+    assert "mila" not in (told + said).lower()
+    code, again, _ = run(config, "--email-stdin", "--yes", given=f"{given}\n")
+    assert code == 0
+    assert "order 1: forgotten" in again
+    assert "Erase at Squeezely by hand: 1, 2, 3" in again
+    assert desk.shop.rows(STATES)[3] == ("4", None)
+
+
+def test_bad_requests_change_nothing(desk: Desk, tmp_path: Path) -> None:
+    """Unknown, ambiguous, nothing named, another feed, not confirmed: a line each."""
+    config = tmp_path / "syncd.toml"
+    desk.confirm(2)
+    desk.shop.sql(
+        "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
+        "CASE id WHEN 1 THEN '2' ELSE 'W-' || id END AS orderid, email, "
+        "'EUR' AS currency, total AS totalvalue, products FROM orders"
+    )
+    for target, message in (
+        ("W-9", "no order is known as 'W-9'"),
+        ("2", "several orders may be meant by '2'"),
+        ("nobody@shop.example", "has no order of that address"),
+    ):
+        code, told, said = run(config, "W-2", target, "--yes")
+        assert (code, told) == (1, "")
+        assert message in said
+        assert "nobody@" not in said
+    assert run(config)[0] == 64
+    code, _, said = run(config, "W-2")
+    assert (code, "nothing was changed" in said) == (1, True)
+    assert {state for _, state in desk.shop.rows(STATES)} == {None}
+    config.write_text(config.read_text().replace('feed = "shop"', 'feed = "other"'))
+    code, _, said = run(config, "W-2", "--yes")
+    assert (code, "feed 'other' was never started" in said) == (78, True)
+
+
+def test_a_search_that_takes_too_long_is_told(desk: Desk) -> None:
+    """The role's own limit ends it; nothing is changed."""
+    desk.confirm(1)
+    desk.shop.sql(
+        "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
+        "'W-' || id AS orderid, email || pg_sleep(1) AS email, 'EUR' AS currency, "
+        "total AS totalvalue, products FROM orders"
+    )
+    vars(desk.database)["_session"]["statement_timeout"] = "50ms"
+    desk.database.close()
+    with pytest.raises(SlowStatementError, match="cannot be searched in the time"):
+        forgetting(desk).find(["mila@shop.example"])
+    with pytest.raises((SlowStatementError, OrderUnknownError)):
+        forgetting(desk).find(["W-77"])
+
+
+def test_what_is_forgotten_stays_so(desk: Desk, tmp_path: Path) -> None:
+    """No verb for rejected orders brings it back."""
+    config = tmp_path / "syncd.toml"
+    desk.confirm(1, email="'nowhere'")
+    desk.finish()
+    forgetting(desk).forget(["1"])
+    desk.shop.sql("UPDATE orders SET email = 'mila@shop.example'")
+    assert syncd("rejected", "retry", "1", "--config", config).returncode == 1
+    assert "forgotten by hand" in syncd("explain", "1", "--config", config).stdout
+    assert desk.shop.rows(STATES) == [("1", "forgotten")]
