@@ -252,7 +252,7 @@ class Database:
 def translate(error: psycopg.Error, dsn: str) -> SyncdError:
     """Turn an error of the driver's into one of syncd's."""
     state = error.sqlstate
-    message = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
+    message = _message(error)
     if state is None:
         return _connect_fault(message, dsn)
     if state == "25006":
@@ -270,6 +270,15 @@ def translate(error: psycopg.Error, dsn: str) -> SyncdError:
         kind = _KINDS.get(state, DatabaseUnavailableError)
         return kind(message, "syncd tries again by itself.")
     return UnreadableRowError(state)
+
+
+def _message(error: psycopg.Error) -> str:
+    """Take the message's first line, unless a function made it: it may quote data."""
+    context = error.diag.context or ""
+    if "PL/" in context or "SQL" in context:
+        return f"a function of the database failed with SQLSTATE {error.sqlstate}"
+    text = str(error).strip()
+    return text.splitlines()[0] if text else "no answer"
 
 
 def _connect_fault(message: str, dsn: str) -> SyncdError:

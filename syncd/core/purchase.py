@@ -51,6 +51,7 @@ PRODUCT_FIELDS = frozenset(
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_NAME = re.compile(r"[A-Za-z_]{1,40}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2})?")
 _FORMS = {
@@ -281,9 +282,9 @@ def _product(where: str, value: object) -> dict[str, object]:
     line = cast("dict[str, object]", value)
     given = {k: v for k, v in line.items() if v is not None and v != ""}
     if unknown := given.keys() - PRODUCT_FIELDS:
-        raise _InvalidError(
-            f"{where} has {min(unknown)[:40]!r}, which is no field of a product"
-        )
+        name = min(unknown)[:40]
+        told = f"{name!r}, which" if _NAME.fullmatch(name) else "a key that"
+        raise _InvalidError(f"{where} has {told} is no field of a product")
     if "id" not in given:
         raise _InvalidError(f"{where} has no id (the SKU)")
     product: dict[str, object] = {"id": _identifier(f"{where}.id", given["id"])}

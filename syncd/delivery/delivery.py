@@ -18,6 +18,7 @@ from syncd.core.answer import Answer, Outcome, Silence, Verdict, judge
 from syncd.core.difference import Seal
 from syncd.core.purchase import Purchase
 from syncd.core.settling import Decision, Standing, Step, decide
+from syncd.core.veil import Veil
 from syncd.delivery.breaker import Breaker
 from syncd.delivery.fingerprints import Fingerprints
 from syncd.delivery.rendering import Rendered, Rendering, rules_of
@@ -72,6 +73,7 @@ class Delivery:
         self._report = Report(log)
         self._instance = instance
         self._api = Squeezely(settings)
+        self._secret = settings.api_key.get_secret_value()
         self._lease = self._settings.timeout + LEASE_MARGIN
         self._fingerprints = Fingerprints(
             ledger,
@@ -199,6 +201,8 @@ class Delivery:
         answer = self._api.post(body)
         seconds = time.monotonic() - started
         verdict = judge(answer, len(purchases), datetime.now(UTC))
+        veil = Veil([p.event for _, p in purchases], [self._secret])
+        verdict = replace(verdict, reason=veil.over(verdict.reason))
         receipt = _receipt(answer, verdict, body, purchases)
         accepted = verdict.outcome is Outcome.ACCEPTED
         if accepted:
@@ -208,7 +212,7 @@ class Delivery:
         else:
             keys = [key for key, _ in purchases]
             self._unfinished = partial(self._react, claim, verdict, receipt, keys)
-        self._report.answered(claim, answer)
+        self._report.answered(claim, answer, veil)
         self.finish()
         if accepted and self._lane == "live":
             self._fingerprints.note(claim, purchases)

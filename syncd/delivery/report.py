@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from syncd.core.answer import Answer, Silence
 from syncd.core.settling import Decision, Step
 from syncd.core.shape import drift
+from syncd.core.veil import Veil
 from syncd.ledger import Claim, Exemption, Receipt
 from syncd.log import Log
 
@@ -58,10 +59,11 @@ class Report:
             reason=reason,
         )
 
-    def answered(self, claim: Claim, answer: Answer | Silence) -> None:
+    def answered(self, claim: Claim, answer: Answer | Silence, veil: Veil) -> None:
         """Say once in this process that an answer has a shape not known."""
         shape = drift(answer) if isinstance(answer, Answer) else None
         if shape:
+            shape = veil.over(shape)
             self._log.emit_once(
                 "contract.drifted",
                 shape,

@@ -1,0 +1,168 @@
+"""Nothing personal is kept or said: canaries through the whole path, found nowhere."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import syncd
+from postgres import wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(180)]
+
+PERSON = {
+    "email": "kanarie.geel@canary-mail.example",
+    "firstname": "Kwetterina",
+    "lastname": "van Zangvogel-Pietje",
+    "phone": "+31 6 73919173",
+    "city": "Vogelenzangdorp",
+    "postcode": "9731KN",
+    "birthdate": "1973-11-29",
+    "custom_street": "Kooistraat 117bis",
+}
+WORDS = [
+    "kanarie", "canary-mail", "kwetterina", "zangvogel", "pietje", "73919173",
+    "vogelenzang", "9731kn", "1973-11-29", "kooistraat", "117bis",
+    "sleutelkanarie", "wachtwoordkanarie",
+]  # fmt: skip
+KEY = "sleutelkanarie-0815"
+PASSWORD = "wachtwoordkanarie"  # noqa: S105  # one that must show nowhere
+ECHO = " ".join([*PERSON.values(), KEY])
+COLUMNS = ", ".join(f"'{value}' AS {name}" for name, value in PERSON.items())
+VIEW = f"""
+CREATE FUNCTION quoting(text) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    EXECUTE format('SELECT 1 FROM %I', $1);
+    RETURN $1;
+END $$;
+CREATE TABLE persons AS SELECT {COLUMNS};
+DROP VIEW syncd.purchases;
+CREATE VIEW syncd.purchases AS
+SELECT o.id AS order_key, 'W-' || o.id AS orderid, 'EUR' AS currency,
+       CASE o.total WHEN 3 THEN p.firstname::numeric
+                      WHEN 5 THEN quoting(p.email)::numeric
+                      WHEN 7 THEN p.birthdate::numeric
+                      ELSE o.total END AS totalvalue,
+       CASE o.total WHEN 9 THEN jsonb_build_array(jsonb_build_object(p.email, 1))
+                      ELSE o.products END AS products,
+       p.*
+  FROM orders AS o, persons AS p;
+"""
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'syncd' ORDER BY 1"
+BROKEN = """
+INSERT INTO orders (confirmed_at, total)
+SELECT clock_timestamp(), total FROM unnest(ARRAY[3, 5, 7, 9]) AS total
+"""
+SETTLED = """
+SELECT array_agg(o.total::integer) @> ARRAY[3, 7, 9]
+  FROM orders AS o JOIN syncd.ledger AS l ON l.order_key = o.id::text
+ WHERE l.state = 'rejected'
+"""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(api_key=KEY) as running:
+        yield running
+
+
+def echoes() -> Iterator[tuple[int, str, str]]:
+    """Answers that quote what was sent, in every form that is judged."""
+    error = {"success": False, "errors": [{"code": 1, "message": ECHO}]}
+    yield 400, json.dumps(error), "application/json"
+    yield 422, json.dumps({"errors": {ECHO: [ECHO]}}), "application/json"
+    yield 200, json.dumps({"success": False, "errors": [ECHO]}), "application/json"
+    yield 201, json.dumps({"Kwetterina": 1, ECHO: 2}), "application/json"
+    yield 401, json.dumps({"errors": [ECHO.upper()]}), "application/json"
+    yield 500, f"<html>{ECHO}</html>", "text/html"
+    yield 429, json.dumps({"errors": ECHO}), "application/json"
+    yield 302, ECHO, "text/plain"
+
+
+LOOKS = (
+    "status", "status --json", "check --json", "explain W-25", "explain W-1 --json",
+    "rejected list", "rejected show W-28", "uncertain list", "watermark show",
+    "reconcile", "watermark reset --to 2020-01-01 --dry-run", "pause --all",
+    "resume --all", "rejected retry W-26", "forget W-1 --dry-run", "diff",
+    "forget kanarie.geel@canary-mail.example --dry-run",
+    "forget kanarie@nowhere.example --yes",
+)  # fmt: skip
+"""Verbs that show; `preview` and `verify` print an event on purpose."""
+
+
+def say(config: Path, *lines: str) -> list[str]:
+    """What verbs print."""
+    done = [(line, syncd(*line.split(), "--config", config)) for line in lines]
+    return [f"{line}: {one.stdout} {one.stderr}" for line, one in done]
+
+
+def live(shop: Shop, sandbox: Sandbox, config: Path, log: Path) -> list[str]:
+    """Sell, be answered, look with every verb, also without a database."""
+    daemon = shop.start(config, log=log)
+    wait_until(lambda: "heartbeat" in log.read_text(), 30)
+    for status, body, kind in echoes():
+        sandbox.fail("canned", 2, status=status, body=body, content_type=kind)
+        shop.confirm(3)
+        wait_until(lambda: hurry(shop) or not sandbox.queued_faults(), 30)
+    shop.sql(BROKEN)
+    shop.confirm(3)
+    wait_until(lambda: hurry(shop) or "source.held" in log.read_text(), 60)
+    shop.sql("UPDATE orders SET total = 25 WHERE total = 5")
+    wait_until(lambda: hurry(shop) or shop.value(SETTLED), 60)
+    text = config.read_text()
+    said = say(config, *LOOKS)
+    config.write_text(text.replace(shop.dsn, "host=127.0.0.1 port=1 dbname=x user=y"))
+    said += say(config, "status", "check", "run --once")
+    config.write_text(text)
+    daemon.terminate()
+    assert daemon.wait(30) == 0
+    return said
+
+
+def test_no_canary_is_kept_or_said_anywhere(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Not in a table, a log line, a file of the daemon's, nor a command's output."""
+    shop.sql(VIEW)
+    shop.sql(f"GRANT SELECT ON syncd.purchases TO {shop.role}")
+    key = tmp_path / "key"
+    key.write_text(KEY)
+    reading = {"dsn": f"{shop.dsn} password={PASSWORD}"}
+    sending = {"batch_size": 3, "api_key_file": key}
+    config = shop.configure(tmp_path, sandbox.endpoint, reading, **sending)
+    config.write_text(config.read_text().replace("[log]", '[log]\nlevel = "debug"'))
+    said = live(shop, sandbox, config, tmp_path / "daemon.log")
+    told = {str(name): rows(shop, str(name)) for (name,) in shop.rows(TABLES)}
+    told |= {f"{n} {line[:20]}": line for n, line in enumerate(said)}
+    files = {f for f in tmp_path.rglob("*") if f.is_file()} - {config, key}
+    told |= {str(file): file.read_text(errors="replace") for file in files}
+    assert "[hidden]" in told["attempt"]
+    assert len(files) >= 2
+    found = [
+        (place, word, text[max(0, at - 80) : at + 40])
+        for place, text in told.items()
+        for word in WORDS
+        if (at := asked_for(text).find(word)) >= 0
+    ]
+    assert found == []
+
+
+def asked_for(text: str) -> str:
+    """Leave out the name that the test itself gives a command to look for."""
+    return text.lower().replace("forget kanarie", "forget")
+
+
+def rows(shop: Shop, table: str) -> str:
+    return str(shop.rows(f"SELECT t::text FROM syncd.{table} AS t"))
+
+
+def hurry(shop: Shop) -> bool:
+    """Let every wait be over."""
+    shop.sql(
+        "UPDATE syncd.endpoint SET retry_at = '-infinity';"
+        "UPDATE syncd.batch SET due_at = '-infinity' WHERE state = 'pending'"
+    )
+    return False
