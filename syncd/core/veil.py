@@ -48,7 +48,7 @@ class Veil:
     def over(self, text: str) -> str:
         """Replace every word that is of the events, also in part or in capitals."""
         for secret in self._secrets:
-            text = text.replace(secret, HIDDEN)
+            text = re.sub(re.escape(secret), HIDDEN, text, flags=re.IGNORECASE)
         return _WORD.sub(lambda found: self._word(found[0]), text)
 
     def _word(self, word: str) -> str:
