@@ -26,10 +26,10 @@ class Pulse:
     withdrawn: int
     held: int
     uncertain: int
-    sending_paused_at: datetime | None
-    sending_paused_reason: str | None
-    capture_paused_at: datetime | None
-    capture_paused_reason: str | None
+    sending_paused_at: datetime | None = None
+    sending_paused_reason: str | None = None
+    capture_paused_at: datetime | None = None
+    capture_paused_reason: str | None = None
 
     @property
     def pauses(self) -> Sequence[Pause]:

@@ -10,10 +10,11 @@ from syncd.cli.aside import rejected, uncertain
 from syncd.cli.checking import check
 from syncd.cli.comparing import diff
 from syncd.cli.documents import completion, man
+from syncd.cli.forgetting import forget
 from syncd.cli.looking import explain, preview
 from syncd.cli.orders import watermark
-from syncd.cli.pausing import pause, resume
 from syncd.cli.pages import Shelves
+from syncd.cli.pausing import pause, resume
 from syncd.cli.reconciling import reconcile
 from syncd.cli.reporting import report
 from syncd.cli.running import accept_copy, run, sandbox
@@ -81,6 +82,6 @@ cli.put("Set up", init, install_command, check, preview, verify, uninstall_comma
 cli.put("Run", run, pause, resume)
 cli.put("Look", status, explain, diff, report)
 cli.put("Past orders", reconcile, watermark)
-cli.put("Orders set aside", rejected, uncertain)
+cli.put("Orders set aside", rejected, uncertain, forget)
 cli.put("Emergencies", accept_copy)
 cli.put("Shell", completion, man)

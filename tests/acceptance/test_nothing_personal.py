@@ -96,7 +96,7 @@ LOOKS = (
 def say(config: Path, *lines: str) -> list[str]:
     """What verbs print."""
     done = [(line, syncd(*line.split(), "--config", config)) for line in lines]
-    return [f"{line}: {one.stdout} {one.stderr}" for line, one in done]
+    return [f"{one.stdout} {one.stderr}" for _, one in done]
 
 
 def live(shop: Shop, sandbox: Sandbox, config: Path, log: Path) -> list[str]:
@@ -136,7 +136,7 @@ def test_no_canary_is_kept_or_said_anywhere(
     config.write_text(config.read_text().replace("[log]", '[log]\nlevel = "debug"'))
     said = live(shop, sandbox, config, tmp_path / "daemon.log")
     told = {str(name): rows(shop, str(name)) for (name,) in shop.rows(TABLES)}
-    told |= {f"{n} {line[:20]}": line for n, line in enumerate(said)}
+    told |= {f"output {n}": line for n, line in enumerate(said)}
     files = {f for f in tmp_path.rglob("*") if f.is_file()} - {config, key}
     told |= {str(file): file.read_text(errors="replace") for file in files}
     assert "[hidden]" in told["attempt"]
@@ -145,14 +145,9 @@ def test_no_canary_is_kept_or_said_anywhere(
         (place, word, text[max(0, at - 80) : at + 40])
         for place, text in told.items()
         for word in WORDS
-        if (at := asked_for(text).find(word)) >= 0
+        if (at := text.lower().find(word)) >= 0
     ]
     assert found == []
-
-
-def asked_for(text: str) -> str:
-    """Leave out the name that the test itself gives a command to look for."""
-    return text.lower().replace("forget kanarie", "forget")
 
 
 def rows(shop: Shop, table: str) -> str:
