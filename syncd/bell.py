@@ -1,6 +1,7 @@
-"""What wakes the workers when capture has found something."""
+"""What wakes the workers when capture has found something, and who drives backfills."""
 
 import threading
+from dataclasses import dataclass, field
 
 
 class Bell:
@@ -20,3 +21,21 @@ class Bell:
         """Sleep until a ring after the `heard`th, or for `seconds`."""
         with self._condition:
             self._condition.wait_for(lambda: self.rings != heard, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Bells:
+    """The bells of a daemon.
+
+    Attributes:
+        sending: Rung when there may be something to send.
+        backfill: Rung when a backfill may want to go on, or is to be told of.
+    """
+
+    sending: Bell = field(default_factory=Bell)
+    backfill: Bell = field(default_factory=Bell)
+
+    def ring(self) -> None:
+        """Wake everybody."""
+        self.sending.ring()
+        self.backfill.ring()

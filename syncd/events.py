@@ -14,6 +14,19 @@ class Event:
     action: str = "nothing"
 
 
+_BACKFILL = (
+    "backfill",
+    "purpose",
+    "lower",
+    "upper",
+    "planned",
+    "captured",
+    "settled",
+    "resent",
+    "rejected",
+    "released",
+)
+
 EVENTS: Mapping[str, Event] = {
     "daemon.started": Event(
         "info",
@@ -151,6 +164,7 @@ EVENTS: Mapping[str, Event] = {
             "bytes",
             "lag_seconds",
             "repeat",
+            "resends",
             "late",
         ),
         "the API accepted a batch",
@@ -319,8 +333,36 @@ EVENTS: Mapping[str, Event] = {
     ),
     "watermark.reset": Event(
         "warning",
-        ("lower", "upper", "orders"),
-        "somebody asked for past orders; they wait in the backfill lane",
+        ("backfill", "lower", "upper", "orders"),
+        "somebody asked for past orders; the daemon captures them page by page",
+    ),
+    "backfill.started": Event(
+        "info",
+        _BACKFILL,
+        "a daemon begins with past orders that somebody asked for",
+    ),
+    "backfill.progressed": Event(
+        "info",
+        _BACKFILL,
+        "how far a backfill has come; every 30 s at most, and only while it moves",
+    ),
+    "backfill.paused": Event(
+        "info",
+        _BACKFILL,
+        "somebody paused a backfill: nothing of it is sent",
+        "`syncd backfill resume` goes on with it",
+    ),
+    "backfill.resumed": Event("info", _BACKFILL, "somebody resumed a backfill"),
+    "backfill.finished": Event(
+        "info",
+        _BACKFILL,
+        "all orders of a backfill are settled; `rejected` ones wait for a person",
+        "`syncd rejected list` when some were rejected",
+    ),
+    "backfill.cancelled": Event(
+        "info",
+        _BACKFILL,
+        "somebody cancelled a backfill; what was never in a request was `released`",
     ),
     "library.log": Event(
         "warning", ("logger", "message", "suppressed"), "a library spoke"

@@ -115,7 +115,7 @@ class Feeds:
             self._database.run(named("start_endpoint"), feed=feed_id)
             ledger = Ledger(self._database, cast("int", feed_id))
             found = source.between(floor, "infinity")
-            ledger.admit(found, "start", size=1_000_000)
+            ledger.admit(found, "start", size=1_000_000, adopts=True)
 
     def accept_copy(self) -> bool:
         """Bind the feed to the database that it is in now; False without a feed."""

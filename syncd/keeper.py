@@ -60,7 +60,7 @@ class Keeper:
     def sweep(self, parts: Parts, log: Log) -> None:
         """Free the claims whose outcome nobody will settle any more."""
         for batch, attempt, orders in self._instance.sweep():
-            parts.bell.ring()
+            parts.bells.sending.ring()
             log.emit(
                 "batch.uncertain",
                 batch=batch,
@@ -74,7 +74,7 @@ class Keeper:
     def _retry(self, parts: Parts, log: Log) -> None:
         """Try the API again at once, whatever it said before."""
         Breaker(self._ledger, self._feed.feed_id).release()
-        parts.bell.ring()
+        parts.bells.sending.ring()
         log.emit("sending.retried")
 
     def _beat(self, parts: Parts, log: Log) -> None:

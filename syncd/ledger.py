@@ -36,7 +36,10 @@ class Order:
 class Claim:
     """A batch that is ours until the lease ends, with its orders as confirmed.
 
-    `probes`: nothing else is sent until it is known what the endpoint says to it.
+    Attributes:
+        probes: Nothing else is sent until it is known what the endpoint says to it.
+        with_profile: Events carry the customer's fields too, not the order's alone.
+        resends: Its orders were delivered before; somebody asked for them again.
     """
 
     batch_id: int
@@ -46,6 +49,21 @@ class Claim:
     orders: Sequence[Order]
     claimed_at: datetime
     probes: bool = False
+    with_profile: bool = True
+    resends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When something may be claimed, and whether a backfill is to be looked after.
+
+    Attributes:
+        seconds: Until then, 0.0: now; None: never.
+        backfill: One is under way, or its state is not told in the log yet.
+    """
+
+    seconds: float | None
+    backfill: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +125,8 @@ class Ledger:
         capture: Capture,
         *,
         size: int,
+        backfill: int | None = None,
+        adopts: bool = False,
     ) -> Admitted:
         """Write the orders that the ledger lacks; within `admission`.
 
@@ -114,16 +134,18 @@ class Ledger:
 
         Args:
             found: Confirmed orders.
-            capture: Who found them; `backfill` makes them wait behind live ones, and
-                those of the `start` count as handled by somebody else.
+            capture: Who found them; `backfill` makes them wait behind live ones.
             size: Orders that a batch may hold.
+            backfill: Number of the backfill that they belong to.
+            adopts: They count as handled by somebody else, and are not sent.
         """
         (orders, keys) = self.database.one(
             named("admit", found=found.query),
             feed=self.feed_id,
             size=size,
             lane="backfill" if capture == "backfill" else "live",
-            state="adopted" if capture == "start" else "pending",
+            state="adopted" if adopts else "pending",
+            backfill=backfill,
             capture=capture,
             named=NAMED_ORDERS,
             **found.params,
@@ -177,7 +199,7 @@ class Ledger:
                 return None
             *claimed, paused_at, why = rows[0]
             _refuse_paused("sending", paused_at, why)
-            batch_id, attempt, uncertain, refused_at, probes, now = claimed
+            batch_id, attempt, uncertain, refused_at, now, *kind = claimed
             orders = self.database.all(named("claimed_orders"), batch=batch_id)
         return Claim(
             cast("int", batch_id),
@@ -189,14 +211,15 @@ class Ledger:
                 for order in orders
             ],
             cast("datetime", now),
-            cast("bool", probes),
+            *cast("list[bool]", kind),
         )
 
-    def next_due_seconds(self) -> float | None:
-        """Tell in how many seconds something may be claimed, 0.0: now; None: never."""
-        (seconds,) = self.database.one(named("next_due"), feed=self.feed_id)
+    def next_due(self) -> Due:
+        """Tell when something may be claimed, and whether a backfill wants to go on."""
+        row = self.database.one(named("next_due"), feed=self.feed_id)
+        seconds, backfill = cast("tuple[float | None, bool]", row)
         # below 0 by the moment between the statement's two looks at the clock
-        return None if seconds is None else max(0.0, cast("float", seconds))
+        return Due(None if seconds is None else max(0.0, seconds), backfill)
 
     def renew(self, claim: Claim, lease: timedelta) -> bool:
         """Begin the lease anew; False when the claim is no longer ours."""

@@ -24,6 +24,7 @@ from syncd.errors import DatabaseUnavailableError, ExitCode, PausedError
 from syncd.feed import Feed, Feeds
 from syncd.instance import Instance
 from syncd.keeper import Keeper
+from syncd.ledger import Ledger
 from syncd.lineage import Lineage, Memory
 from syncd.log import Log
 from syncd.parts import Parts
@@ -80,6 +81,7 @@ class Life:
         self._keeper = Keeper(settings, self._ledger, feed, self._instance, lineage)
         self._watch = self._parts.watch(feed)
         self._rounds = self._parts.rounds(feed)
+        self._driver = self._parts.driver(feed)
 
     def _find_feed(self, connections: Connections) -> Feed:
         """Start the feed, once ledger and views are as they must be."""
@@ -124,6 +126,7 @@ class Life:
     def begin(self) -> None:
         """Capture and deliver from now on, in threads."""
         self._threads = self._watch.start() + self._start_workers()
+        self._threads.append(self._start_driver())
         self._scheduler = self._start_schedule()
 
     def pass_once(self, patience_seconds: float) -> ExitCode:
@@ -131,9 +134,13 @@ class Life:
         self._keeper.sweep(self._parts, self.log)
         worker = self._parts.worker(0, self._feed, self._instance.number)
         capture = partial(self._watch.poll_until_closed, patience_seconds)
-        done = [self._is_done(capture), self._is_done(worker.drain)]
+        done = [
+            self._is_done(capture),
+            self._is_done(partial(worker.drain, self._driver.step_on)),
+        ]
         pulse = read_pulse(self._ledger, self._feed.feed_id)
-        left = pulse.pending + pulse.pending_backfill + pulse.sending
+        goes_on = Ledger(self._ledger, self._feed.feed_id).next_due().backfill
+        left = pulse.pending + pulse.pending_backfill + pulse.sending + goes_on
         return ExitCode.LEFT if left or not all(done) else ExitCode.OK
 
     def _is_done(self, action: Callable[[], object]) -> bool:
@@ -178,6 +185,13 @@ class Life:
             thread.start()
         return threads
 
+    def _start_driver(self) -> threading.Thread:
+        thread = threading.Thread(
+            target=self._driver.run, args=(self.reactions,), name="backfill"
+        )
+        thread.start()
+        return thread
+
     def _start_schedule(self) -> BackgroundScheduler:
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
@@ -210,7 +224,7 @@ class Life:
         """Begin nothing more; what is in hand is finished while `is_at_work`."""
         self.reactions.stopping.set()
         self.reactions.progress.halt()
-        self._parts.bell.ring()
+        self._parts.bells.ring()
         ending = threading.Thread(target=self._scheduler.shutdown, name="schedule")
         ending.start()
         self._threads.append(ending)

@@ -6,7 +6,8 @@ Before a connection to the ledger is used, it tells whether a standby took over.
 import threading
 from functools import partial
 
-from syncd.bell import Bell
+from syncd.backfill.driver import Driver
+from syncd.bell import Bells
 from syncd.capture.follower import Follower
 from syncd.capture.hints import Hints
 from syncd.capture.listen import Intake, Listen
@@ -33,7 +34,7 @@ class Parts:
     """Makes the parts of one daemon, and closes what they were made on.
 
     Attributes:
-        bell: Rung when there may be something to send.
+        bells: What wakes those who wait for work.
         pace: Shared by all workers.
         is_to_retry: Set when somebody asked to try the API again at once.
     """
@@ -44,7 +45,7 @@ class Parts:
         self._reactions = reactions
         self._connections: list[Connections] = []
         self._lineage: Lineage | None = None
-        self.bell = Bell()
+        self.bells = Bells()
         self.pace = Pace(settings.squeezely.rate, settings.backfill.rate)
         self.workers: list[Worker] = []
         self.is_to_retry = threading.Event()
@@ -76,7 +77,7 @@ class Parts:
     def watch(self, feed: Feed) -> Watch:
         """Make what captures."""
         poll, follower = self._poll(feed), self._follower(feed)
-        return Watch(poll, follower, self.bell, self._reactions, self._log)
+        return Watch(poll, follower, self.bells.sending, self._reactions, self._log)
 
     def rounds(self, feed: Feed) -> Rounds:
         """Make what reconciles by itself."""
@@ -91,7 +92,19 @@ class Parts:
             wait=lambda: follows and stopping.wait(PATIENCE_SECONDS),
         )
         thinning = Thinning(ledger, self._settings.ledger.keep, self._log, stopping)
-        return Rounds(reconciliation, self.bell, self._log, stopping, thinning)
+        return Rounds(reconciliation, self.bells.sending, self._log, stopping, thinning)
+
+    def driver(self, feed: Feed) -> Driver:
+        """Make what drives backfills."""
+        connections = self.connect("backfill")
+        return Driver(
+            source_on(self._settings, connections),
+            Ledger(connections.ledger, feed.feed_id),
+            self.bells,
+            self._log,
+            size=self._settings.squeezely.orders_per_batch,
+            rate=self._settings.backfill.rate,
+        )
 
     def worker(self, number: int, feed: Feed, instance: int) -> Worker:
         """Make what delivers one batch at a time."""
@@ -101,7 +114,9 @@ class Parts:
         delivery = Delivery(
             self._settings, source, ledger, self._log, instance=instance
         )
-        worker = Worker(number, delivery, ledger, self.pace, self.bell, self._reactions)
+        worker = Worker(
+            number, delivery, ledger, self.pace, self.bells, self._reactions
+        )
         self.workers.append(worker)
         return worker
 

@@ -146,6 +146,16 @@ class Source:
         row = self.database.one(statement, lower=lower, upper=upper, page=orders - 1)
         return cast("datetime", row[0])
 
+    def spread(
+        self, starts: Sequence[datetime], upper: datetime, each: int
+    ) -> dict[str, datetime]:
+        """Pick some orders after each of some times; by key, oldest first."""
+        statement = self.views.statement("spread_keys")
+        rows = self.database.all(
+            statement, starts=list(starts), upper=upper, limit=each
+        )
+        return dict(cast("list[tuple[str, datetime]]", rows))
+
     def listings(
         self, keys: Sequence[str], lower: datetime, upper: datetime
     ) -> Iterator[tuple[str, datetime]]:

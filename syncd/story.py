@@ -15,6 +15,8 @@ _LEFT = {
     "waiting": "not complete, so it waited in a batch of its own",
     "retried": "tried again by hand",
     "resent": "sent again by hand",
+    "reset": "to be sent after all, asked for by a backfill",
+    "returned": "was to be sent again, but that backfill was cancelled",
 }
 
 
@@ -24,6 +26,7 @@ class Attempt:
 
     Attributes:
         is_settled: It is known which orders were sent; False after a crash.
+        resent: Why somebody had the order sent again; None for an ordinary attempt.
     """
 
     batch: int
@@ -36,6 +39,7 @@ class Attempt:
     sent: int | None
     body_sha256: str | None
     is_settled: bool
+    resent: str | None
 
     def line(self) -> str:
         """Tell it in one line."""
@@ -45,7 +49,9 @@ class Attempt:
         reason = (self.reason or "").removeprefix(status).strip()
         receipt = f"body {self.body_sha256[:12]}" if self.body_sha256 else ""
         doubt = "" if self.is_settled else "which orders it held is not known"
-        more = ", ".join(part for part in (status, reason, receipt, doubt) if part)
+        again = f"sent again on purpose: {self.resent}" if self.resent else ""
+        parts = (status, reason, receipt, again, doubt)
+        more = ", ".join(part for part in parts if part)
         return f"{told} ({more})" if more else told
 
 
@@ -64,6 +70,7 @@ class Standing:
     batch_state: str
     created_at: datetime
     uncertain: int
+    backfill: int | None
     due_at: datetime | None
     settled_at: datetime | None
     endpoint: str
@@ -156,7 +163,10 @@ class Story:
         if standing.state:
             return f"now {standing.state}: {standing.reason}"
         if self.state == "adopted":
-            return "now adopted: confirmed before the feed started, so it was not sent"
+            by_hand = "syncd adopt marked it as delivered by something else"
+            before = "confirmed before the feed started"
+            why = by_hand if standing.backfill else before
+            return f"now adopted: {why}, so it was not sent"
         if self.state == "held":
             return "now held: the outcome of its last attempt is unknown"
         if self.state == "pending":
@@ -183,13 +193,15 @@ class Story:
             late = self.confirmed_at is not None and self.confirmed_at <= self.watermark
             return past if late else ""
         held = self.standing.endpoint == "held"
+        again = "syncd backfill --resend --reason TEXT sends it with its neighbours"
         steps = {
             "rejected": f"mend the data or the view, then syncd rejected retry {key}; "
             f"or give it up: syncd rejected discard {key}",
             "discarded": f"syncd rejected retry {key} sends it after all",
             "held": "look it up in Squeezely; if it is there, syncd uncertain discard "
             f"{key}, else syncd uncertain resend {key}",
-            "adopted": past,
+            "adopted": again if self.standing.backfill else past,
+            "released": past,
             "pending": "mend what the reason names, then syncd resume" if held else "",
         }
         return steps.get(self.state, "")
@@ -242,5 +254,6 @@ def _read_course(database: Database, feed: Feed, story: Story) -> None:
     story.attempts.extend(Attempt(*row) for row in attempts)  # type: ignore[arg-type]  # the statement's columns
     for batch, left_at, why, reason in database.all(named("departures"), **order):
         told = f"left batch {batch} at {left_at}: {_LEFT[str(why)]}"
-        told += f" (it was set aside: {reason})" if reason else ""
+        cause = "it was set aside" if why == "retried" else "reason"
+        told += f" ({cause}: {reason})" if reason else ""
         story.departures.append((cast("datetime", left_at), told))

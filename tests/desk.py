@@ -30,6 +30,7 @@ class Desk:
     ) -> None:
         self.shop = shop
         self.sandbox = sandbox
+        self.folder = folder
         config = shop.configure(folder, sandbox.endpoint, None, **squeezely)
         settings = load(config, KEY)
         self.size = settings.squeezely.orders_per_batch

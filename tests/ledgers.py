@@ -7,13 +7,19 @@ import psycopg
 from shop import Shop
 from typing_extensions import override
 
-from syncd.backfill import Backfill
+from syncd.backfill.driver import Driver
+from syncd.backfill.plan import Plan, Planner, Request
+from syncd.backfill.register import Register
+from syncd.bell import Bells
 from syncd.capture.poll import Poll
 from syncd.connections import Connections
 from syncd.core.account import Account
+from syncd.core.coverage import Span
+from syncd.core.purchase import Rules
 from syncd.database import Database
 from syncd.feed import Feed, Feeds
 from syncd.ledger import Ledger
+from syncd.log import Log
 from syncd.reconciliation import Finished, Page, Reconciliation, Run
 from syncd.source import Source
 from syncd.transactions import Transactions
@@ -106,9 +112,7 @@ class Started:
         return list(self.reconciliation.pages(run))
 
     def backfill(self, lower: datetime) -> None:
-        backfill = Backfill(self.source, self.ledger, size=100)
-        for _ in backfill.capture(backfill.plan(lower)):
-            pass
+        backfill(self.source, self.ledger, lower)
 
     def captures(self) -> list[tuple[object, ...]]:
         return self.shop.ledger(
@@ -117,6 +121,26 @@ class Started:
 
     def close(self) -> None:
         self.connections.close()
+
+
+def driver(source: Source, ledger: Ledger, *, size: int = 100) -> Driver:
+    """Make a driver with no bound to its rate."""
+    return Driver(source, ledger, Bells(), Log("shop"), size=size, rate=None)
+
+
+def plan(source: Source, ledger: Ledger, lower: datetime) -> Plan:
+    """Plan a backfill from a time up to the watermark."""
+    planner = Planner(source, ledger, Rules())
+    return planner.plan(Request(Span(lower, planner.ceiling())))
+
+
+def backfill(source: Source, ledger: Ledger, lower: datetime) -> int:
+    """Capture what was confirmed after a time, as `watermark reset` and a daemon do."""
+    number = Register(ledger).open(plan(source, ledger, lower))
+    driving = driver(source, ledger)
+    while driving.step() == 0:
+        pass
+    return number
 
 
 def ago(**span: float) -> datetime:

@@ -29,7 +29,8 @@ CREATE INDEX departure_batch ON syncd.departure (batch_id);
 ALTER TABLE syncd.ledger
     DROP CONSTRAINT ledger_exception_known,
     ADD CONSTRAINT ledger_exception_known
-        CHECK (state IN ('rejected', 'withdrawn', 'discarded', 'forgotten')),
+        CHECK (state IN
+            ('rejected', 'withdrawn', 'discarded', 'released', 'forgotten')),
     ADD CONSTRAINT ledger_forgotten_has_no_number
         CHECK (state IS DISTINCT FROM 'forgotten' OR orderid IS NULL);
 ALTER TABLE syncd.reconciliation

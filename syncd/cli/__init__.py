@@ -7,12 +7,13 @@ import click
 
 from syncd import __version__
 from syncd.cli.aside import rejected, uncertain
+from syncd.cli.backfilling import backfill
 from syncd.cli.checking import check
 from syncd.cli.comparing import diff
 from syncd.cli.documents import completion, man
 from syncd.cli.forgetting import forget
 from syncd.cli.looking import explain, preview
-from syncd.cli.orders import watermark
+from syncd.cli.orders import adopt, watermark
 from syncd.cli.pages import Shelves
 from syncd.cli.pausing import pause, resume
 from syncd.cli.reconciling import reconcile
@@ -81,7 +82,7 @@ cli.put("Try it", demo_command, sandbox)
 cli.put("Set up", init, install_command, check, preview, verify, uninstall_command)
 cli.put("Run", run, pause, resume)
 cli.put("Look", status, explain, diff, report)
-cli.put("Past orders", reconcile, watermark)
+cli.put("Past orders", reconcile, watermark, backfill, adopt)
 cli.put("Orders set aside", rejected, uncertain, forget)
 cli.put("Emergencies", accept_copy)
 cli.put("Shell", completion, man)

@@ -8,7 +8,7 @@ import click
 from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
-from syncd.core.purchase import Purchase, render
+from syncd.core.purchase import Purchase, render, without_profile
 from syncd.delivery.rendering import rules_of
 from syncd.delivery.squeezely import encode
 from syncd.errors import ExitCode, OrderUnknownError
@@ -19,7 +19,8 @@ from syncd.story import read_story
 @click.command()
 @configured
 @click.argument("order")
-def preview(settings: Settings, order: str) -> None:
+@click.option("--backfill", "past", is_flag=True, help="As a backfill would send it.")
+def preview(settings: Settings, order: str, *, past: bool) -> None:
     """Print the exact JSON that would be sent for ORDER (key or public number).
 
     Example: syncd preview W-1042
@@ -35,9 +36,9 @@ def preview(settings: Settings, order: str) -> None:
             )
         now = source.clock()
         confirmed_at = source.confirmed_at(key)
-        made = render(
-            source.read([key])[key], confirmed_at or now, rules_of(settings), now
-        )
+        row = source.read([key])[key]
+        row = without_profile(row) if past else row
+        made = render(row, confirmed_at or now, rules_of(settings), now)
     if not isinstance(made, Purchase):
         click.echo(f"syncd: order {key} cannot be sent: {made.reason}", err=True)
         raise click.exceptions.Exit(ExitCode.FAILED)

@@ -1,15 +1,16 @@
-"""Past orders: the watermark, and the orders below it."""
+"""Past orders: the watermark, and what something else delivered before syncd."""
+
+from datetime import datetime
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from syncd import log
-from syncd.backfill import Backfill, Plan
 from syncd.cli.moment import read_moment
+from syncd.cli.planning import Wishes, ask, asking_options, sending_options
 from syncd.cli.shell import configured, connected
 from syncd.config import Settings
-from syncd.connections import source_on
+from syncd.core.account import moment
+from syncd.core.coverage import Span
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
 
@@ -33,58 +34,90 @@ def watermark_show(settings: Settings) -> None:
 
 @watermark.command("reset")
 @configured
-@click.option("--to", "moment", required=True, help='Time, or "90 days ago".')
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Show the plan only.")
-def watermark_reset(
-    settings: Settings, *, moment: str, yes: bool, dry_run: bool
-) -> None:
+@click.option("--to", "lower", metavar="TIME", required=True, help="From this time on.")
+@sending_options
+def watermark_reset(settings: Settings, /, *, lower: str, **wishes: object) -> None:
     """Send the orders confirmed between a time and the watermark.
 
-    The live watermark itself stays where it is. Orders that the ledger has are not
-    sent again. The orders wait in the backfill lane, behind live ones.
+    The live watermark itself stays where it is. Orders that were delivered are not
+    sent again (unless --resend says so), and live orders go first. TIME is a date, a
+    time, or "90 days ago".
 
     Example: syncd watermark reset --to 2026-01-01
     """
-    lower = read_moment(moment, settings, "--to")
-    with connected(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
-        ledger = Ledger(connections.ledger, feed.feed_id)
-        ledger.refuse_thinned(lower)
-        size = settings.squeezely.orders_per_batch
-        backfill = Backfill(source_on(settings, connections), ledger, size=size)
-        plan = backfill.plan(lower)
-        _show_plan(plan, settings.backfill.rate)
-        if dry_run or not plan.orders:
-            return
-        if not yes:
-            click.confirm("Send them?", abort=True)
-        _capture(backfill, plan)
+    bounds = span_of(settings, lower, None, "--to")
+    opened = ask(settings, bounds, Wishes(**wishes))  # type: ignore[arg-type]  # click's options
+    if opened is None:
+        return
+    span = opened.plan.request.span
     log.configure(level=settings.log.level, style=settings.log.format)
     log.Log(settings.feed).emit(
         "watermark.reset",
-        lower=plan.lower.isoformat(),
-        upper=plan.upper.isoformat(),
-        orders=plan.orders,
+        backfill=opened.backfill,
+        lower=moment(span.lower),
+        upper=moment(span.upper),
+        orders=opened.plan.orders,
     )
 
 
-def _capture(backfill: Backfill, plan: Plan) -> None:
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("into the ledger", total=plan.orders)
-        for orders in backfill.capture(plan):
-            progress.advance(task, orders)
+@click.command()
+@configured
+@click.option("--from", "lower", metavar="TIME", required=True, help="After this time.")
+@click.option("--to", "upper", metavar="TIME", help="Up to it; else to the watermark.")
+@asking_options
+def adopt(
+    settings: Settings, /, *, lower: str, upper: str | None, **wishes: object
+) -> None:
+    """Mark past orders as delivered by something else, without sending them.
+
+    For a range that an earlier integration has sent. Only `--resend` sends them after
+    that.
+
+    Example: syncd adopt --from 2024-01-01 --to 2026-01-01
+    """
+    bounds = span_of(settings, lower, upper, "--from")
+    ask(settings, bounds, Wishes(**wishes), adopts=True)  # type: ignore[arg-type]  # click's options
 
 
-def _show_plan(plan: Plan, rate: float | None) -> None:
-    click.echo(f"from {plan.lower} to the watermark {plan.upper} (which stays there)")
-    click.echo(
-        f"{plan.confirmed} confirmed orders, {plan.known} of them in the ledger already"
-    )
-    if plan.adopted:
-        click.echo(f"{plan.adopted} more that the first start found and did not send")
-    minutes = plan.seconds(rate) / 60
-    click.echo(f"{plan.orders} to send, about {minutes:.0f} minutes at the given rate")
-    if plan.orders:
-        click.echo("Flows in Squeezely may start from them: ask Spotler beforehand.")
-        click.echo("Names and addresses in them replace newer ones on the profile.")
+def span_of(
+    settings: Settings, lower: str, upper: str | None, option: str
+) -> "_Bounds":
+    """Read a range as it was given; `option` is the name of its lower end.
+
+    Raises:
+        click.BadParameter: A time cannot be read, or lies in the future.
+    """
+    first = read_moment(lower, settings, option)
+    last = None if upper is None else read_moment(upper, settings, "--to")
+    return _Bounds(first, last, option)
+
+
+class _Bounds:
+    """A range that ends where orders are past ones, at the latest."""
+
+    def __init__(self, lower: datetime, upper: datetime | None, option: str) -> None:
+        self._lower = lower
+        self._upper = upper
+        self._option = option
+
+    def __call__(self, ceiling: datetime) -> Span:
+        """Cut the range; say so.
+
+        Raises:
+            click.BadParameter: Nothing is left of it.
+        """
+        upper = self._upper or ceiling
+        if upper > ceiling:
+            click.echo(
+                f"note: only up to the watermark, {moment(ceiling)}: what comes after "
+                "it is captured by itself",
+                err=True,
+            )
+            upper = ceiling
+        if self._lower >= upper:
+            end = "--to" if self._upper and self._upper <= ceiling else "the watermark"
+            raise click.BadParameter(
+                f"is not before {end} ({moment(upper)}), so the range is empty",
+                param_hint=self._option,
+            )
+        return Span(self._lower, upper)

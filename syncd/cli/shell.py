@@ -14,16 +14,6 @@ from syncd.connections import Connections, connect
 
 P = ParamSpec("P")
 
-config_option = click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_PATH,
-    envvar="SYNCD_CONFIG",
-    show_default=True,
-    help="The configuration file.",
-)
-
 
 def _chosen(context: click.Context, _: click.Parameter, path: Path | None) -> Path:
     """Take the file named after the verb, before it, in SYNCD_CONFIG, or the usual."""

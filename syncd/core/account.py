@@ -10,6 +10,8 @@ _STANDINGS: Mapping[str, str] = {
     "sending": "pending",
     # The batch ended without the order: it would never be sent, and nobody says why.
     "dissolved": "missing",
+    # A cancelled backfill gave it back: as if the ledger had never had it.
+    "released": "missing",
 }
 
 
@@ -18,7 +20,7 @@ class Account:
     """Confirmed orders by where they stand; each is in one of the numbers.
 
     Attributes:
-        adopted: Confirmed before the first start, so not sent.
+        adopted: Confirmed before the first start, or said to be delivered: not sent.
         withdrawn: Stopped being confirmed before they were sent.
         held: May have arrived; a person decides.
         discarded: Given up by a person.
@@ -78,7 +80,7 @@ def sentence(lower: datetime, upper: datetime, account: Account, more: str = "")
     """
     named = [
         (account.pending, "pending"),
-        (account.adopted, "confirmed before the first start"),
+        (account.adopted, "adopted"),
         (account.rejected, "rejected"),
         (account.withdrawn, "withdrawn"),
         (account.held, "held"),

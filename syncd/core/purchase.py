@@ -45,6 +45,9 @@ TEXT_FIELDS = frozenset(
 OWN_FIELDS = frozenset(
     {"orderid", "email", "currency", "totalvalue", "language", "products", "timestamp"}
 )
+ORDER_FIELDS = OWN_FIELDS - {"language"}
+"""What an old order may say without changing what the profile says today (ADR-0012)."""
+
 PRODUCT_FIELDS = frozenset(
     {"id", "name", "price", "quantity", "language", "category_ids"}
 )
@@ -119,6 +122,11 @@ def unknown_fields(columns: Iterable[str]) -> list[str]:
     """Tell which columns of `purchases` are no field of Squeezely's, sorted."""
     known = OWN_FIELDS | TEXT_FIELDS | {"order_key"}
     return sorted(c for c in columns if c not in known and not c.startswith("custom_"))
+
+
+def without_profile(row: Mapping[str, object]) -> dict[str, object]:
+    """Leave of a row what belongs to the order alone."""
+    return {name: value for name, value in row.items() if name in ORDER_FIELDS}
 
 
 def render(

@@ -53,7 +53,12 @@ class Fingerprints:
         self._written_at = time.monotonic()
 
     def note(self, claim: Claim, purchases: Sequence[tuple[str, Purchase]]) -> None:
-        """Note events that were accepted; of very many, the newest."""
+        """Note events that were accepted; of very many, the newest.
+
+        Not those of a backfill without the customer's fields: they are not the view.
+        """
+        if not claim.with_profile:
+            return
         self._sent.extend(
             _Sent(key, claim.claimed_at, purchase.event)
             for key, purchase in purchases[-KEPT:]

@@ -6,7 +6,14 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from syncd.config import Settings
-from syncd.core.purchase import Purchase, Rejection, Rules, render, unknown_fields
+from syncd.core.purchase import (
+    Purchase,
+    Rejection,
+    Rules,
+    render,
+    unknown_fields,
+    without_profile,
+)
 from syncd.errors import SchemaMismatchError
 from syncd.ledger import Claim, Exemption, Order
 from syncd.source import Source
@@ -82,6 +89,7 @@ class Rendering:
         order: Order,
         row: dict[str, object],
     ) -> None:
+        row = row if claim.with_profile else without_profile(row)
         made = render(row, order.confirmed_at, self._rules, claim.claimed_at)
         if isinstance(made, Purchase):
             rendered.purchases.append((order.key, made))

@@ -87,6 +87,7 @@ class Report:
             bytes=size,
             lag_seconds=max(0.0, lag),
             repeat=claim.uncertain > 0,
+            resends=claim.resends,
             late=late,
         )
         if self._trouble:

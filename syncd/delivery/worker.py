@@ -2,11 +2,12 @@
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import get_args
 
-from syncd.bell import Bell
+from syncd.bell import Bells
 from syncd.core.bucket import Bucket, Throttle
 from syncd.delivery.delivery import Delivery, Trip
 from syncd.errors import SyncdError
@@ -59,14 +60,15 @@ class Worker:
         delivery: Delivery,
         ledger: Ledger,
         pace: Pace,
-        bell: Bell,
+        bells: Bells,
         reactions: Reactions,
     ) -> None:
         self._part = f"delivery-{number}"
         self._delivery = delivery
         self._ledger = ledger
         self._pace = pace
-        self._bell = bell
+        self._bell = bells.sending
+        self._backfill_bell = bells.backfill
         self._reactions = reactions
         self.delivered = 0
         self._trips = 0
@@ -82,11 +84,17 @@ class Worker:
                 self._bell.wait(heard, self._reactions.seconds_to_wait(self._part))
         self._end()
 
-    def drain(self) -> None:
-        """Deliver until nothing is due, keeping to the rate; errors are raised."""
+    def drain(self, more: Callable[[], bool] = lambda: False) -> None:
+        """Deliver until nothing is due, keeping to the rate; errors are raised.
+
+        Args:
+            more: Brings more that is due; False when there is none.
+        """
         try:
             while not self._reactions.stopping.is_set():
-                if not self._deliver_all() and not self._waits_for_the_rate():
+                if self._deliver_all() or self._waits_for_the_rate():
+                    continue
+                if not more():
                     break
         finally:
             self._end()
@@ -94,7 +102,7 @@ class Worker:
     def _waits_for_the_rate(self) -> bool:
         """Sleep until a lane may send again; False when nothing is due then."""
         paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
-        if not any(paced) or self._ledger.next_due_seconds() != 0:
+        if not any(paced) or self._ledger.next_due().seconds != 0:
             return False
         time.sleep(min(filter(None, paced)))
         return True
@@ -125,9 +133,11 @@ class Worker:
         return False
 
     def _sleep(self, heard: int) -> None:
-        due = self._ledger.next_due_seconds()
-        seconds = IDLE_SECONDS if due is None else max(due, 0.02)
+        due = self._ledger.next_due()
+        if due.backfill:
+            self._backfill_bell.ring()
+        seconds = IDLE_SECONDS if due.seconds is None else max(due.seconds, 0.02)
         paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
-        if due == 0 and any(paced):
+        if due.seconds == 0 and any(paced):
             seconds = min(filter(None, paced))
         self._bell.wait(heard, min(seconds, IDLE_SECONDS))

@@ -39,26 +39,26 @@ SELECT g.order_key COLLATE "C" AS order_key, g.confirmed_at
   FROM unnest(%(keys)s::text[], %(times)s::timestamptz[])
        AS g (order_key, confirmed_at)
 
--- name: count_known :one
--- How many of the orders found there are, and how many of them the ledger has.
-SELECT count(*), count(l.order_key)
-  FROM ({found}) AS f
-  LEFT JOIN syncd.ledger AS l
-    ON l.feed_id = %(feed)s
-   AND l.order_key = f.order_key;
-
 -- name: admit :one
--- Writes those of the orders found that are new, or withdrawn and confirmed again, into
--- the ledger and cuts them into batches, in order of confirmation; the last batch is
--- topped up if nobody has claimed it. Those of a time of which the ledger may have lost
--- what it knew count as uncertain. Runs under lock_watermark, so that no two
--- admissions of a feed overlap. Relies on ledger_order_once.
+-- Writes those of the orders found that are new, released, or withdrawn and confirmed
+-- again, into the ledger and cuts them into batches, in order of confirmation; the last
+-- batch is topped up if nobody has claimed it. Those of a time of which the ledger may
+-- have lost what it knew count as uncertain; so do all that a backfill finds which was
+-- under way then: nobody knows how far it had come. Runs under lock_watermark, so that
+-- no two admissions of a feed overlap. Relies on ledger_order_once.
 WITH lost AS MATERIALIZED (
     SELECT f.lost_from, f.lost_until
       FROM syncd.feed AS f
      WHERE f.feed_id = %(feed)s
        AND f.lost_until IS NOT NULL
        AND %(capture)s NOT IN ('start', 'backfill')
+     UNION ALL
+    SELECT '-infinity', 'infinity'
+      FROM syncd.backfill AS r
+      JOIN syncd.feed AS f USING (feed_id)
+     WHERE r.backfill_id = %(backfill)s
+       AND r.requested_at <= f.lost_until
+       AND %(state)s = 'pending'
 ), tail AS MATERIALIZED (
     SELECT b.batch_id, %(size)s - b.orders AS room
       FROM syncd.batch AS b
@@ -73,6 +73,8 @@ WITH lost AS MATERIALIZED (
        AND b.due_at = '-infinity'
        AND b.refused_at IS NULL
        AND b.uncertain = 0
+       AND b.backfill_id IS NOT DISTINCT FROM %(backfill)s
+       AND NOT b.resends
        AND b.orders < %(size)s
        FOR NO KEY UPDATE SKIP LOCKED
 ), found AS MATERIALIZED (
@@ -83,7 +85,8 @@ WITH lost AS MATERIALIZED (
                          FROM syncd.ledger AS l
                         WHERE l.feed_id = %(feed)s
                           AND l.order_key = f.order_key
-                          AND l.state IS DISTINCT FROM 'withdrawn')
+                          AND (l.state IS NULL
+                               OR l.state NOT IN ('withdrawn', 'released')))
 ), placed AS (
     SELECT f.order_key, f.confirmed_at,
            CASE WHEN f.place < t.room THEN 0
@@ -112,8 +115,10 @@ WITH lost AS MATERIALIZED (
        AND b.batch_id = s.batch_id
 ), cut AS (
     INSERT INTO syncd.batch
-           (batch_id, feed_id, lane, state, orders, oldest_at, uncertain, settled_at)
+           (batch_id, feed_id, lane, state, orders, oldest_at, backfill_id, uncertain,
+            settled_at)
     SELECT s.batch_id, %(feed)s, %(lane)s, %(state)s, s.orders, s.oldest_at,
+           %(backfill)s,
            (SELECT count(*)
               FROM lost
              WHERE s.oldest_at > lost.lost_from
@@ -135,7 +140,7 @@ WITH lost AS MATERIALIZED (
            state = NULL,
            reason = NULL,
            waiting_since = NULL
-     WHERE l.state = 'withdrawn'
+     WHERE l.state IN ('withdrawn', 'released')
 )
 SELECT count(*), coalesce((array_agg(order_key ORDER BY confirmed_at, order_key))
                           [1:%(named)s], '{{}}')

@@ -13,36 +13,43 @@ SELECT order_key, coalesce(orderid, ''), state, reason, confirmed_at
 
 -- name: retry_rejected :one
 -- Makes orders that were set aside pending again, in new batches of at most `size`.
--- Those of a batch that may have arrived stay apart: they count as possible repeats.
+-- Those of a batch that may have arrived stay apart: they count as possible repeats. So
+-- do those of a backfill, which stay in its lane.
 WITH chosen AS MATERIALIZED (
     SELECT l.order_key, l.confirmed_at, l.batch_id, l.reason,
-           (SELECT least(b.uncertain, 1)
-              FROM syncd.batch AS b
-             WHERE b.batch_id = l.batch_id) AS uncertain
+           b.uncertain, b.lane, b.backfill_id, b.resends
       FROM syncd.ledger AS l
+     CROSS JOIN LATERAL (
+           SELECT least(a.uncertain, 1) AS uncertain, a.lane,
+                  coalesce(a.backfill_id, 0) AS backfill_id, a.resends
+             FROM syncd.batch AS a
+            WHERE a.batch_id = l.batch_id
+            LIMIT 1) AS b
      WHERE l.feed_id = %(feed)s
        AND l.state = ANY(%(states)s)
        AND (%(all)s OR l.order_key = ANY(%(orders)s) OR l.orderid = ANY(%(orders)s))
        AND (%(reason)s::text IS NULL
             OR position(lower(%(reason)s) IN lower(l.reason)) > 0)
-       FOR NO KEY UPDATE
+       FOR NO KEY UPDATE OF l
 ), placed AS (
     SELECT c.*,
-           (row_number() OVER (PARTITION BY c.uncertain
+           (row_number() OVER (PARTITION BY c.uncertain, c.lane, c.backfill_id,
+                                            c.resends
                                ORDER BY c.confirmed_at, c.order_key) - 1)
                / %(size)s AS slot
       FROM chosen AS c
 ), slots AS MATERIALIZED (
-    SELECT s.uncertain, s.slot, s.orders, s.oldest_at,
-           nextval('syncd.batch_batch_id_seq') AS batch_id
-      FROM (SELECT uncertain, slot, count(*) AS orders,
+    SELECT s.*, nextval('syncd.batch_batch_id_seq') AS batch_id
+      FROM (SELECT uncertain, lane, backfill_id, resends, slot, count(*) AS orders,
                    min(confirmed_at) AS oldest_at
               FROM placed
-             GROUP BY uncertain, slot
+             GROUP BY uncertain, lane, backfill_id, resends, slot
              ORDER BY uncertain, slot) AS s
 ), cut AS (
-    INSERT INTO syncd.batch (batch_id, feed_id, lane, orders, oldest_at, uncertain)
-    SELECT batch_id, %(feed)s, 'live', orders, oldest_at, uncertain
+    INSERT INTO syncd.batch
+           (batch_id, feed_id, lane, orders, oldest_at, uncertain, backfill_id, resends)
+    SELECT batch_id, %(feed)s, lane, orders, oldest_at, uncertain,
+           nullif(backfill_id, 0), resends
       FROM slots
 ), departed AS (
     INSERT INTO syncd.departure (feed_id, order_key, batch_id, why, reason)
@@ -52,7 +59,7 @@ WITH chosen AS MATERIALIZED (
     UPDATE syncd.ledger AS l
        SET state = NULL, reason = NULL, waiting_since = NULL, batch_id = s.batch_id
       FROM placed AS p
-      JOIN slots AS s USING (uncertain, slot)
+      JOIN slots AS s USING (uncertain, lane, backfill_id, resends, slot)
      WHERE l.feed_id = %(feed)s
        AND l.order_key = p.order_key
 )
@@ -104,8 +111,10 @@ WITH chosen AS MATERIALIZED (
              GROUP BY batch_id
              ORDER BY batch_id) AS c
 ), cut AS (
-    INSERT INTO syncd.batch (batch_id, feed_id, lane, orders, oldest_at, uncertain)
-    SELECT s.target, b.feed_id, b.lane, s.orders, s.oldest_at, b.uncertain
+    INSERT INTO syncd.batch
+           (batch_id, feed_id, lane, orders, oldest_at, uncertain, backfill_id, resends)
+    SELECT s.target, b.feed_id, b.lane, s.orders, s.oldest_at, b.uncertain,
+           b.backfill_id, b.resends
       FROM sources AS s
       JOIN syncd.batch AS b USING (batch_id)
 ), departed AS (

@@ -5,8 +5,9 @@
 -- sending is paused, tells since when and why instead. After
 -- trouble one claim at a time, of all instances, probes the endpoint: it moves retry_at
 -- to its lease's end, and whoever waited for that row finds it moved. While a batch is
--- doubted, that one is the probe. Relies on batch_due; the batch being topped up is
--- skipped for that moment.
+-- doubted, that one is the probe. Past orders are left alone while a live one is due, or
+-- their backfill is paused. Relies on batch_due; the batch being topped up is skipped for
+-- that moment.
 WITH due AS (
     SELECT b.batch_id, e.state <> 'open' AS probes
       FROM syncd.batch AS b
@@ -22,7 +23,21 @@ WITH due AS (
        AND b.due_at <= clock_timestamp()
        AND e.retry_at <= clock_timestamp()
        AND e.paused_at IS NULL
-       AND (e.doubted IS NULL OR e.doubted = b.batch_id)
+       AND (e.doubted = b.batch_id
+            OR e.doubted IS NULL
+               AND (%(lane)s = 'live'
+                    OR (SELECT v.batch_id
+                          FROM syncd.batch AS v
+                         WHERE v.feed_id = %(feed)s
+                           AND v.lane = 'live'
+                           AND v.state = 'pending'
+                           AND v.due_at <= clock_timestamp()
+                         ORDER BY v.batch_id
+                         LIMIT 1) IS NULL
+                       AND NOT EXISTS (SELECT
+                                         FROM syncd.backfill AS r
+                                        WHERE r.backfill_id = b.backfill_id
+                                          AND r.state = 'paused')))
      ORDER BY b.batch_id
      LIMIT 1
        FOR NO KEY UPDATE OF b SKIP LOCKED
@@ -43,17 +58,20 @@ WITH due AS (
       FROM due
      WHERE b.batch_id = due.batch_id
        AND (NOT due.probes OR EXISTS (SELECT FROM probe))
-    RETURNING b.batch_id, b.attempts, b.uncertain, b.refused_at, due.probes
+    RETURNING b.batch_id, b.attempts, b.uncertain, b.refused_at, due.probes,
+              b.lane, b.backfill_id, b.resends
 ), opened AS (
     INSERT INTO syncd.attempt (batch_id, attempt, instance_id)
     SELECT batch_id, attempts, %(instance)s
       FROM claimed
 )
-SELECT batch_id, attempts, uncertain, refused_at, probes, clock_timestamp(),
+SELECT c.batch_id, c.attempts, c.uncertain, c.refused_at, clock_timestamp(), c.probes,
+       coalesce(r.with_profile, c.lane = 'live'), c.resends,
        NULL::timestamptz, NULL::text
-  FROM claimed
+  FROM claimed AS c
+  LEFT JOIN syncd.backfill AS r USING (backfill_id)
  UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, p.paused_at, p.paused_reason
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, p.paused_at, p.paused_reason
   FROM syncd.endpoint AS p
  WHERE p.feed_id = %(feed)s
    AND p.paused_at IS NOT NULL;
@@ -68,9 +86,14 @@ SELECT l.order_key, l.confirmed_at, l.waiting_since
  ORDER BY l.confirmed_at, l.order_key;
 
 -- name: next_due :one
--- Seconds until something may be claimed; null when nothing waits, or while paused.
+-- Seconds until something may be claimed, null when nothing waits, or while paused; and
+-- whether a backfill wants to be driven, or told of.
 SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
-                          - clock_timestamp())::float8
+                          - clock_timestamp())::float8,
+       EXISTS (SELECT
+                 FROM syncd.backfill AS r
+                WHERE r.feed_id = %(feed)s
+                  AND (r.state = 'running' OR r.told IS DISTINCT FROM r.state))
   FROM syncd.batch AS b
   JOIN (SELECT p.feed_id, p.retry_at, p.paused_at,
                (SELECT d.batch_id
@@ -81,7 +104,12 @@ SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
  WHERE b.feed_id = %(feed)s
    AND b.state = 'pending'
    AND e.paused_at IS NULL
-   AND (e.doubted IS NULL OR e.doubted = b.batch_id);
+   AND (e.doubted = b.batch_id
+        OR e.doubted IS NULL
+           AND NOT EXISTS (SELECT
+                             FROM syncd.backfill AS r
+                            WHERE r.backfill_id = b.backfill_id
+                              AND r.state = 'paused'));
 
 -- name: renew :rows
 -- Begins the lease anew, unless the claim was taken over.
@@ -122,7 +150,7 @@ UPDATE syncd.batch AS b
 -- name: move_orders :rows
 -- Moves orders of a claimed batch into a new one: later (not ready), or now (split).
 WITH fenced AS (
-    SELECT b.batch_id, b.feed_id, b.lane, b.uncertain
+    SELECT b.batch_id, b.feed_id, b.lane, b.uncertain, b.backfill_id, b.resends
       FROM syncd.batch AS b
      WHERE b.batch_id = %(batch)s
        AND b.state = 'sending'
@@ -130,15 +158,17 @@ WITH fenced AS (
        FOR NO KEY UPDATE
 ), target AS (
     INSERT INTO syncd.batch
-           (feed_id, lane, orders, oldest_at, due_at, uncertain, refused_at)
+           (feed_id, lane, orders, oldest_at, due_at, uncertain, refused_at,
+            backfill_id, resends)
     SELECT f.feed_id, f.lane, count(*), min(l.confirmed_at),
            coalesce(clock_timestamp() + %(wait)s::interval, '-infinity'),
            max(f.uncertain) + %(uncertain)s,
-           CASE WHEN %(refused)s THEN clock_timestamp() END
+           CASE WHEN %(refused)s THEN clock_timestamp() END,
+           f.backfill_id, f.resends
       FROM fenced AS f
       JOIN syncd.ledger AS l ON l.batch_id = f.batch_id AND l.state IS NULL
      WHERE l.order_key = ANY(%(keys)s)
-     GROUP BY f.feed_id, f.lane
+     GROUP BY f.feed_id, f.lane, f.backfill_id, f.resends
     RETURNING batch_id
 ), moved AS (
     UPDATE syncd.ledger AS l

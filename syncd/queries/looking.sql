@@ -33,7 +33,7 @@ SELECT w.confirmed_at, clock_timestamp(),
 -- name: story :many
 -- Where an order stands, with what it waits for: the endpoint, and batches before it.
 SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
-       b.batch_id, b.lane, b.state, b.created_at, b.uncertain,
+       b.batch_id, b.lane, b.state, b.created_at, b.uncertain, b.backfill_id,
        CASE WHEN b.due_at > clock_timestamp() THEN b.due_at END, b.settled_at,
        e.state, e.reason, CASE WHEN isfinite(e.retry_at) THEN e.retry_at END,
        (SELECT count(*)
@@ -54,11 +54,13 @@ SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
 -- Every attempt that an order took part in, also in batches that it has left. Of an
 -- attempt that was never settled it is not known which orders were sent.
 SELECT a.batch_id, a.attempt, a.started_at, a.settled_at, a.outcome, a.status, a.reason,
-       a.sent, encode(a.body_sha256, 'hex'), a.orderids IS NOT NULL
+       a.sent, encode(a.body_sha256, 'hex'), a.orderids IS NOT NULL,
+       CASE WHEN b.resends THEN r.reason END
   FROM (SELECT d.batch_id, d.left_at
           FROM syncd.departure AS d
          WHERE d.feed_id = %(feed)s
            AND d.order_key = %(key)s
+           AND d.why <> 'returned'
         UNION ALL
         SELECT l.batch_id, 'infinity'
           FROM syncd.ledger AS l
@@ -67,6 +69,9 @@ SELECT a.batch_id, a.attempt, a.started_at, a.settled_at, a.outcome, a.status, a
   JOIN syncd.attempt AS a
     ON a.batch_id = w.batch_id
    AND a.started_at <= w.left_at
+  JOIN syncd.batch AS b
+    ON b.batch_id = a.batch_id
+  LEFT JOIN syncd.backfill AS r USING (backfill_id)
  WHERE a.outcome IS DISTINCT FROM 'nothing_to_send'
    AND (%(orderid)s::text IS NULL
         OR coalesce(%(orderid)s = ANY(a.orderids), true))

@@ -2,14 +2,15 @@
 
 -- name: covered :many
 -- Ranges (lower excluded, upper included) of which the ledger has every order: from the
--- floor to the watermark, and as far as backfills came.
+-- floor to the watermark, and below it as far as backfills came.
 SELECT f.floor_at, w.confirmed_at
   FROM syncd.feed AS f
   JOIN syncd.watermark AS w USING (feed_id)
  WHERE f.feed_id = %(feed)s
  UNION ALL
-SELECT b.lower_at, b.reached_at
+SELECT b.lower_at, least(b.reached_at, w.confirmed_at)
   FROM syncd.backfill AS b
+  JOIN syncd.watermark AS w USING (feed_id)
  WHERE b.feed_id = %(feed)s;
 
 -- name: account :many

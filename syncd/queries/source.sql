@@ -110,6 +110,22 @@ SELECT c.order_key::text, c.confirmed_at::timestamptz
  ORDER BY c.confirmed_at DESC
  LIMIT %(limit)s;
 
+-- name: spread_keys :many
+-- A few orders after each of some times, up to the last one; each order once.
+SELECT n.order_key, min(n.confirmed_at)
+  FROM unnest(%(starts)s::timestamptz[]) AS s (moment)
+ CROSS JOIN LATERAL (
+       SELECT c.order_key::text, c.confirmed_at::timestamptz
+         FROM {confirmed} AS c
+        WHERE c.confirmed_at > s.moment
+          AND c.confirmed_at <= %(upper)s::timestamptz
+          AND c.confirmed_at < '9999-01-01'
+          AND c.order_key IS NOT NULL
+        ORDER BY c.confirmed_at
+        LIMIT %(limit)s) AS n
+ GROUP BY n.order_key
+ ORDER BY 2, 1;
+
 -- name: listings :many
 -- Every time at which the view lists some orders within a range, in no order.
 SELECT c.order_key::text, c.confirmed_at::timestamptz

@@ -73,8 +73,8 @@ SELECT coalesce(sum(orders) FILTER (WHERE state = 'delivered'), 0),
 -- name: latest_backfills :many
 -- The past ranges that were asked for last, unfinished ones first.
 SELECT b.backfill_id, b.lower_at, b.upper_at, b.reached_at, b.orders,
-       b.requested_at, b.finished_at
+       b.requested_at, coalesce(b.finished_at, b.cancelled_at)
   FROM syncd.backfill AS b
  WHERE b.feed_id = %(feed)s
- ORDER BY b.finished_at IS NOT NULL, b.backfill_id DESC
+ ORDER BY b.state IN ('finished', 'cancelled'), b.backfill_id DESC
  LIMIT 3;

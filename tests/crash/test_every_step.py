@@ -53,6 +53,7 @@ class Stepper:
         )
         log.close()
         shop.processes.append(self._process)
+        self._ranges = 0
         self.orders: list[str] = []
         self.rejected: list[str] = []
 
@@ -72,8 +73,12 @@ class Stepper:
         return int(code), int(passed)
 
     def sell(self, trouble: str | None) -> None:
-        """Confirm three orders, one of them not fit to be sent; maybe in trouble."""
+        """Confirm three orders, one of them not fit to be sent; maybe in trouble.
+
+        And ask for two past ones, in a range of their own.
+        """
         self.orders += self.shop.confirm(2)
+        self._ask_for_the_past()
         bad = self.shop.value(
             "INSERT INTO orders (confirmed_at, email) "
             "VALUES (clock_timestamp(), 'nowhere') RETURNING id"
@@ -81,6 +86,20 @@ class Stepper:
         self.rejected.append(str(bad))
         if trouble:
             self.sandbox.fail(trouble, times=1)
+
+    def _ask_for_the_past(self) -> None:
+        self._ranges += 1
+        begin = f"'2020-01-01'::timestamptz + interval '{self._ranges} hours'"
+        rows = self.shop.rows(
+            f"INSERT INTO orders (confirmed_at) SELECT {begin} + n * interval '1 min' "
+            "FROM generate_series(1, 2) AS n RETURNING id"
+        )
+        self.orders += [f"W-{row[0]}" for row in rows]
+        self.shop.sql(
+            "INSERT INTO syncd.backfill (feed_id, lower_at, reached_at, upper_at) "
+            f"SELECT feed_id, {begin}, {begin}, {begin} + interval '1 hour' "
+            "FROM syncd.feed"
+        )
 
     def recover(self) -> None:
         """Run whole passes until nothing is left."""

@@ -313,7 +313,7 @@ def test_retry_after_is_respected(desk: Desk, form: str) -> None:
     desk.sandbox.fail("too-many-requests", retry_after_seconds=60, form=form)
     desk.confirm(3)
     desk.deliver_all()
-    wait = cast("float", desk.ledger.next_due_seconds())
+    wait = cast("float", desk.ledger.next_due().seconds)
     assert 55 < wait <= 60
     assert desk.sandbox.book.totals.requests == 1
     assert desk.uncertain() == 0

@@ -71,6 +71,12 @@ ANALYZE syncd.attempt, syncd.batch, syncd.ledger, syncd.endpoint, syncd.watermar
         ("INSERT INTO syncd.departure SELECT 1, '1', 1, now(), '' FROM syncd.batch",
          "departure_why_known"),
         ("INSERT INTO syncd.ledger SELECT * FROM syncd.ledger", "ledger_order_once"),
+        ("UPDATE syncd.batch SET resends = true", "batch_resends_for_a_backfill"),
+        ("UPDATE syncd.batch SET backfill_id = 9", "batch_of_backfill"),
+        ("UPDATE syncd.backfill SET purpose = 'x'", "backfill_purpose_known"),
+        ("UPDATE syncd.backfill SET purpose = 'resend'", "backfill_resend_has_reason"),
+        ("UPDATE syncd.backfill SET released = -1", "backfill_counts_positive"),
+        ("UPDATE syncd.backfill SET reached_at = 'infinity'", "backfill_goes_forward"),
         ("UPDATE syncd.attempt SET outcome = 'accepted'",
          "attempt_settled_has_outcome"),
     ],
@@ -91,7 +97,9 @@ def test_the_database_refuses_an_impossible_state(
         "INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id) "
         f"SELECT {feed.feed_id}, '1', now(), max(batch_id) FROM syncd.batch; "
         "INSERT INTO syncd.attempt (batch_id, attempt, instance_id) "
-        "SELECT batch_id, 1, 1 FROM syncd.batch"
+        "SELECT batch_id, 1, 1 FROM syncd.batch; "
+        "INSERT INTO syncd.backfill (feed_id, lower_at, upper_at, reached_at) "
+        f"VALUES ({feed.feed_id}, '2020-01-01', '2020-02-01', '2020-01-01')"
     )
     with pytest.raises(errors.IntegrityError) as refused:
         shop.sql(statement)
@@ -164,6 +172,12 @@ def test_a_ledger_of_an_older_syncd_is_brought_up_to_date(database: str) -> None
 
 PLANNED: dict[str, dict[str, object]] = {
     "claim": {"feed": 1, "lane": "live", "instance": 1, "lease": "1 min"},
+    "claim of the past": {
+        "feed": 1,
+        "lane": "backfill",
+        "instance": 1,
+        "lease": "1 min",
+    },
     "next_due": {"feed": 1},
     "take_over": {"feed": 1, "dead": [1], "holds": False},
     "pulse": {"feed": 1},
@@ -190,6 +204,12 @@ PLANNED: dict[str, dict[str, object]] = {
         "orders": [],
         "all": True,
     },
+    "steering": {
+        "feed": 1,
+        "lag": timedelta(seconds=2),
+        "period": timedelta(seconds=30),
+    },
+    "finish_backfill": {"backfill": 1},
     "held": {"feed": 1, "limit": 10},
     "put_back": {
         "batch": 5,
@@ -227,7 +247,9 @@ def test_a_hot_statement_reads_no_big_table_whole(
 ) -> None:
     """Its cost does not grow with what was delivered."""
     params = PLANNED[name] | {"feed": feed_id}
-    explained = f"EXPLAIN (FORMAT JSON) {statements()[name]}".encode()
+    explained = (
+        f"EXPLAIN (FORMAT JSON) {statements()[name.split(maxsplit=1)[0]]}".encode()
+    )
     with psycopg.connect(shop.owner) as connection:
         (plan,) = connection.execute(explained, params).fetchone() or ((),)
     scanned = set(whole_reads(plan))

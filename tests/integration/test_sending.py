@@ -225,7 +225,7 @@ def test_only_the_doubted_order_is_tried(desk: Desk) -> None:
     let_time_pass(desk)
     assert desk.ledger.claim(desk.instance.number, "live", LEASE) is None
     desk.ledger.put_back(claim, Receipt("refused", 400, "no", 1), wait=LEASE)
-    assert cast("float", desk.ledger.next_due_seconds()) > 1
+    assert cast("float", desk.ledger.next_due().seconds) > 1
 
 
 def test_only_the_doubted_order_s_success_ends_the_doubt(desk: Desk) -> None:

@@ -10,8 +10,11 @@ from postgres import wait_until
 from shop import Shop
 from shop_dumps import apply_views, dump_of, exact, expected_of, restore
 
-from syncd.backfill import Backfill
+from syncd.backfill.plan import Planner, Request
+from syncd.backfill.register import Register
 from syncd.connections import Connections
+from syncd.core.coverage import Span
+from syncd.core.purchase import Rules
 from syncd.database import Database
 from syncd.feed import Feeds
 from syncd.install.install import Names, install
@@ -82,9 +85,12 @@ def reset(shop: Shop) -> None:
     database = Database(shop.dsn)
     source = Source(database, *NAMES)
     feed = Feeds(Connections(database, database), "shop").get()
-    backfill = Backfill(source, Ledger(database, feed.feed_id), size=100)
     long_ago = source.clock().replace(year=2000)
-    list(backfill.capture(backfill.plan(long_ago)))
+    ledger = Ledger(database, feed.feed_id)
+    planner = Planner(source, ledger, Rules())
+    Register(ledger).open(
+        planner.plan(Request(Span(long_ago, planner.ceiling()), with_profile=True))
+    )
     database.close()
 
 

@@ -26,6 +26,8 @@ def emitted() -> Iterator[tuple[str, set[str]]]:
             name = call.args[0]
             assert isinstance(name, ast.Constant), f"{file}:{call.lineno}: no literal"
             fields = {keyword.arg or "**" for keyword in call.keywords}
+            if fields == {"**"}:  # one set of facts for several events
+                fields = set(EVENTS[str(name.value)].fields)
             folded = {"suppressed"} if writer == "emit_folded" else set()
             yield str(name.value), fields | folded
     yield "daemon.crashed", {"error_kind", "exception"}

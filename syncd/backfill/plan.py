@@ -1,0 +1,138 @@
+"""The plan: what a backfill would do, counted and tried before anybody is asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal, cast
+
+from syncd.backfill.sample import Sample, take_sample
+from syncd.core.coverage import Span, common
+from syncd.core.purchase import Rules
+from syncd.database import named
+from syncd.ledger import Ledger
+from syncd.reconciliation import Reconciliation
+from syncd.source import Source
+
+Purpose = Literal["send", "resend", "adopt"]
+
+COUNTED_ORDERS = 50_000
+"""How many orders are counted by one statement."""
+
+_TO_SEND = ("new", "withdrawn", "released")
+_TAKEN: Mapping[Purpose, Sequence[str]] = {
+    "send": (*_TO_SEND, "started"),
+    "resend": (*_TO_SEND, "started", "adopted", "delivered"),
+    "adopt": _TO_SEND,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody asks for: a range, lower excluded, upper included.
+
+    Attributes:
+        with_profile: Events carry the customer's fields too, not the order's alone.
+        reason: Why orders are sent that were delivered already.
+    """
+
+    span: Span
+    purpose: Purpose = "send"
+    with_profile: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a request comes to.
+
+    Attributes:
+        standings: The confirmed orders of the range by where they stand: `new` ones
+            that the ledger lacks, `started` ones that the first start adopted, or the
+            state of their batch or their exception.
+        days: Confirmed orders per day, only days with orders.
+        covered: Parts of the range that syncd answered for before, in order.
+    """
+
+    request: Request
+    standings: Mapping[str, int]
+    days: Mapping[date, int]
+    covered: Sequence[Span]
+    sample: Sample
+
+    @property
+    def confirmed(self) -> int:
+        """Orders that the range holds."""
+        return sum(self.standings.values())
+
+    def count(self, *standings: str) -> int:
+        """Count the orders that stand in one of some ways."""
+        return sum(self.standings.get(standing, 0) for standing in standings)
+
+    @property
+    def orders(self) -> int:
+        """Orders that would be captured."""
+        return self.count(*_TAKEN[self.request.purpose])
+
+    @property
+    def resent(self) -> int:
+        """Those of them that were delivered already."""
+        again = self.request.purpose == "resend"
+        return self.count("delivered", "adopted") if again else 0
+
+    def seconds(self, rate: float | None) -> float:
+        """How long sending takes at a rate, in events a second; None: no bound."""
+        return self.orders / rate if rate else 0.0
+
+
+class Planner:
+    """Makes plans; reads only."""
+
+    def __init__(self, source: Source, ledger: Ledger, rules: Rules) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._rules = rules
+
+    def ceiling(self) -> datetime:
+        """Tell up to which time orders are past ones: the watermark, or the start.
+
+        What the first start adopted may lie above its first watermark. Whatever else
+        bounds or endangers a range, such as retention, is to be found out here too.
+        """
+        row = self._ledger.database.one(
+            named("backfill_ceiling"), feed=self._ledger.feed_id
+        )
+        return cast("datetime", row[0])
+
+    def plan(self, request: Request) -> Plan:
+        """Count the orders of a range and try some of them.
+
+        Raises:
+            SyncdError: The views cannot be read.
+        """
+        standings: dict[str, int] = {}
+        days: dict[date, int] = {}
+        lower, end = request.span.lower, request.span.upper
+        while lower < end:
+            upper = self._source.page_end(lower, end, COUNTED_ORDERS)
+            for day, standing, orders in self._count(lower, upper):
+                standings[standing] = standings.get(standing, 0) + orders
+                days[day] = days.get(day, 0) + orders
+            lower = upper
+        covered = Reconciliation(self._source, self._ledger, size=1).covered()
+        sample = Sample()
+        if days and request.purpose != "adopt":
+            whole = request.with_profile
+            sample = take_sample(
+                self._source, self._rules, days, request.span, whole=whole
+            )
+        return Plan(request, standings, days, common(covered, request.span), sample)
+
+    def _count(self, lower: datetime, upper: datetime) -> list[tuple[date, str, int]]:
+        found = self._source.between(lower, upper)
+        rows = self._ledger.database.all(
+            named("plan_counts", found=found.query),
+            feed=self._ledger.feed_id,
+            zone=str(self._rules.zone),
+            **found.params,
+        )
+        return cast("list[tuple[date, str, int]]", rows)

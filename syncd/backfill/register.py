@@ -1,0 +1,292 @@
+"""The register: every backfill that was asked for, and how it is steered.
+
+A row of the ledger is the only control: whoever changes it, from any shell, changes
+what every daemon does. A page is captured in the transaction that notes it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+
+from syncd.backfill.plan import Plan, Purpose
+from syncd.backfill.progress import Progress
+from syncd.database import named
+from syncd.errors import BackfillStateError
+from syncd.ledger import Ledger
+from syncd.source import Found
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """A backfill that a daemon has to drive, or to tell of.
+
+    Attributes:
+        reached: Up to there its range is captured.
+        waiting: Orders of it that wait to be sent.
+        waits_for: `endpoint` or `live`, when it must not go on now.
+        is_news: Its state or its progress is to be told in the log.
+    """
+
+    backfill: int
+    state: str
+    purpose: Purpose
+    reason: str | None
+    lower: datetime
+    upper: datetime
+    reached: datetime
+    waiting: int = 0
+    waits_for: str | None = None
+    is_news: bool = False
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether its whole range is in the ledger."""
+        return self.reached >= self.upper
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What became of a cancelled backfill's orders.
+
+    Attributes:
+        released: Given back: they were never in a request.
+        left: They were, or the feed answers for them anyway; they are sent.
+    """
+
+    released: int
+    left: int
+
+
+class Register:
+    """The backfills of one feed."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._database = ledger.database
+        self._ours = {"feed": ledger.feed_id}
+
+    # Ask
+
+    def open(self, plan: Plan) -> int:
+        """Ask for what was planned; a daemon does the rest. Gives its number.
+
+        Raises:
+            BackfillStateError: It overlaps one that is not finished.
+        """
+        span, request = plan.request.span, plan.request
+        with self._ledger.admission():
+            number = self.insert(
+                (span.lower, span.upper),
+                request.purpose,
+                request.reason,
+                planned=plan.orders,
+                with_profile=request.with_profile,
+            )
+        if number is not None:
+            return number
+        other = next(
+            (
+                one.backfill
+                for one in self.all()
+                if one.is_unfinished
+                and one.lower < span.upper
+                and span.lower < one.upper
+            ),
+            0,
+        )
+        raise BackfillStateError(
+            f"a part of that range is in backfill {other}, which is not finished",
+            f"Wait for it: syncd backfill watch {other}; or cancel it.",
+        )
+
+    def insert(
+        self,
+        bounds: tuple[datetime, datetime],
+        purpose: Purpose,
+        reason: str | None,
+        *,
+        planned: int,
+        with_profile: bool,
+    ) -> int | None:
+        """Write a new row, within `admission`; None when it overlaps another."""
+        rows = self._database.all(
+            named("open_backfill"),
+            lower=bounds[0],
+            upper=bounds[1],
+            purpose=purpose,
+            reason=reason,
+            planned=planned,
+            with_profile=with_profile,
+            **self._ours,
+        )
+        return cast("int", rows[0][0]) if rows else None
+
+    # Drive
+
+    def steering(self, lag: timedelta, period: timedelta) -> list[Steered]:
+        """List what is to be driven or told of, oldest first.
+
+        Args:
+            lag: How long a live order may wait before past ones stand back.
+            period: How often progress is told.
+        """
+        rows = self._database.all(
+            named("steering"), lag=lag, period=period, **self._ours
+        )
+        return [Steered(*row) for row in rows]  # type: ignore[arg-type]  # the statement's columns
+
+    def capture(
+        self, steered: Steered, found: Found, upper: datetime, size: int
+    ) -> int | None:
+        """Capture the page up to `upper` and note it, in one transaction.
+
+        Returns:
+            Its orders; None when it was taken, paused or cancelled meanwhile.
+        """
+        number = {"backfill": steered.backfill}
+        with self._ledger.admission():
+            page = named("lock_backfill")
+            if not self._database.all(page, reached=steered.reached, **number):
+                return None
+            adopts = steered.purpose == "adopt"
+            new = self._ledger.admit(
+                found, "backfill", size=size, adopts=adopts, **number
+            ).orders
+            known, resent = (0, 0) if adopts else self.take_again(steered, found, size)
+            self.advance(steered, upper, new + known, resent)
+        return new + known
+
+    def take_again(self, steered: Steered, found: Found, size: int) -> tuple[int, int]:
+        """Make orders pending again that the ledger has already; within `admission`.
+
+        Returns:
+            How many, and how many of them had been delivered.
+        """
+        row = self._database.one(
+            named("take_again", found=found.query),
+            backfill=steered.backfill,
+            resends=steered.purpose == "resend",
+            reason=steered.reason,
+            size=size,
+            **self._ours,
+            **found.params,
+        )
+        return cast("tuple[int, int]", row)
+
+    def advance(
+        self, steered: Steered, upper: datetime, orders: int, resent: int
+    ) -> None:
+        """Note what was captured; within the transaction that captured it."""
+        self._database.run(
+            named("advance_backfill"),
+            backfill=steered.backfill,
+            reached=upper,
+            orders=orders,
+            resent=resent,
+        )
+
+    def finish(self, number: int) -> bool:
+        """End a backfill if nothing of it is left to do; True when that was now."""
+        return self._database.run(named("finish_backfill"), backfill=number) > 0
+
+    def tell(self, number: int, period: timedelta) -> tuple[str | None, str] | None:
+        """Note that a state is told; None when another daemon was first.
+
+        Returns:
+            The state that was told before, and that of now.
+        """
+        rows = self._database.all(
+            named("tell_backfill"), backfill=number, period=period
+        )
+        return cast("tuple[str | None, str]", rows[0]) if rows else None
+
+    # Look
+
+    def all(self) -> list[Progress]:
+        """List all of them with their progress, oldest first."""
+        return self._progress(None)
+
+    def get(self, number: int) -> Progress:
+        """Read the progress of one.
+
+        Raises:
+            BackfillStateError: The feed has no such backfill.
+        """
+        for progress in self._progress(number):
+            return progress
+        raise BackfillStateError(
+            f"the feed has no backfill {number}",
+            "`syncd backfill list` lists those of the configured feed.",
+        )
+
+    def _progress(self, number: int | None) -> list[Progress]:
+        rows = self._database.all(
+            named("backfill_progress"), backfill=number, **self._ours
+        )
+        return [Progress(*row) for row in rows]  # type: ignore[arg-type]  # the statement's columns
+
+    def unfinished(self) -> Progress:
+        """Find the one that is not finished, for who names none.
+
+        Raises:
+            BackfillStateError: There is none, or more than one.
+        """
+        found = [one for one in self.all() if one.is_unfinished]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise BackfillStateError(
+                "no backfill is under way",
+                "`syncd backfill list` lists the finished ones.",
+            )
+        numbers = ", ".join(str(one.backfill) for one in found)
+        raise BackfillStateError(
+            f"the backfills {numbers} are under way",
+            "Name the one that you mean.",
+        )
+
+    # Steer
+
+    def pause(self, number: int) -> None:
+        """Send nothing of it until it is resumed.
+
+        Raises:
+            BackfillStateError: It is not running, or unknown.
+        """
+        if not self._database.run(
+            named("pause_backfill"), backfill=number, **self._ours
+        ):
+            raise self._unfit(number, "paused")
+
+    def resume(self, number: int) -> None:
+        """Go on with a paused one.
+
+        Raises:
+            BackfillStateError: It is not paused, or unknown.
+        """
+        if not self._database.run(
+            named("resume_backfill"), backfill=number, **self._ours
+        ):
+            raise self._unfit(number, "resumed")
+
+    def cancel(self, number: int) -> Cancelled:
+        """End it; what was never in a request is given back.
+
+        Raises:
+            BackfillStateError: It has ended, or is unknown.
+        """
+        with self._ledger.admission():
+            mark = named("cancel_backfill")
+            if not self._database.run(mark, backfill=number, **self._ours):
+                raise self._unfit(number, "cancelled")
+            row = self._database.one(
+                named("release_backfill"), backfill=number, **self._ours
+            )
+        return Cancelled(*cast("tuple[int, int]", row))
+
+    def _unfit(self, number: int, what: str) -> BackfillStateError:
+        state = self.get(number).state
+        return BackfillStateError(
+            f"backfill {number} cannot be {what}: it is {state}",
+            "`syncd backfill list` shows where each stands.",
+        )

@@ -1,0 +1,252 @@
+"""Backfills: asking for a range, and steering those that are under way."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich import progress as bars
+from rich.console import Console
+from rich.table import Table
+
+from syncd.backfill.progress import Progress
+from syncd.backfill.register import Register
+from syncd.cli.orders import span_of
+from syncd.cli.planning import Wishes, ask, duration, minute, sending_options
+from syncd.cli.shell import (
+    as_json_option,
+    config_option,
+    configured,
+    connected,
+    json_time,
+)
+from syncd.config import Settings, load
+from syncd.errors import ExitCode
+from syncd.feed import Feeds
+from syncd.ledger import Ledger
+
+LOOK_SECONDS = 1.0
+LINE_SECONDS = 10.0
+"""How often `watch` looks, and writes a line where there is no terminal."""
+
+TABLE_COLUMNS = 75
+"""A narrower terminal gets lines instead of a table."""
+
+number_argument = click.argument("backfill", type=int, required=False, metavar="[ID]")
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+@config_option
+@click.option("--from", "lower", metavar="TIME", help="After this time.")
+@click.option("--to", "upper", metavar="TIME", help="Up to it; else to the watermark.")
+@sending_options
+def backfill(
+    context: click.Context,
+    /,
+    path: Path,
+    *,
+    lower: str | None,
+    upper: str | None,
+    **wishes: object,
+) -> None:
+    """Send the orders confirmed in a past range, behind live ones.
+
+    It shows the plan first, then asks. Times are dates, times, or "90 days ago".
+
+    Example: syncd backfill --from 2026-01-01 --to 2026-02-01
+    """
+    if context.invoked_subcommand:
+        if lower or upper or any(wishes.values()):
+            raise click.UsageError(f"{context.invoked_subcommand} takes no range.")
+        context.obj = path
+        return
+    if lower is None:
+        raise click.UsageError("Name the range: --from TIME, and --to TIME.")
+    settings = load(path)
+    ask(settings, span_of(settings, lower, upper, "--from"), Wishes(**wishes))  # type: ignore[arg-type]  # click's options
+
+
+@contextmanager
+def _register(settings: Settings) -> Iterator[Register]:
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        yield Register(Ledger(connections.ledger, feed.feed_id))
+
+
+@backfill.command("list")
+@configured
+@as_json_option
+def backfill_list(settings: Settings, *, as_text: bool) -> None:
+    """List all backfills, also adopted ranges, with their progress.
+
+    Example: syncd backfill list
+    """
+    with _register(settings) as register:
+        found = register.all()
+    if as_text:
+        click.echo(
+            json.dumps([_facts(one) for one in found], indent=2, default=json_time)
+        )
+        return
+    if not found:
+        click.echo("none")
+        return
+    console = Console(highlight=False)
+    if console.width < TABLE_COLUMNS:
+        for one in found:
+            click.echo(f"{one.backfill} {one.state}, {one.purpose}: {_told(one)}")
+            click.echo(f"  {minute(one.lower)} to {minute(one.upper)}")
+        return
+    console.print(_table(found))
+
+
+def _table(found: Sequence[Progress]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("ID", "state", "settled", "left", "what", "after", "up to"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        table.add_row(
+            str(one.backfill),
+            one.state,
+            f"{one.settled:,} of {one.total:,}",
+            _left(one),
+            one.purpose,
+            minute(one.lower),
+            minute(one.upper),
+        )
+    return table
+
+
+def _facts(one: Progress) -> dict[str, object]:
+    more = {"total": one.total, "settled": one.settled, "left": one.seconds_left}
+    return asdict(one) | more
+
+
+def _left(one: Progress) -> str:
+    if one.waits_for:
+        return one.waits_for
+    return "-" if one.seconds_left is None else duration(one.seconds_left)
+
+
+@backfill.command("pause")
+@configured
+@number_argument
+def backfill_pause(settings: Settings, *, backfill: int | None) -> None:
+    """Send nothing more of a backfill until it is resumed.
+
+    Example: syncd backfill pause
+    """
+    with _register(settings) as register:
+        number = backfill or register.unfinished().backfill
+        register.pause(number)
+    click.echo(f"backfill {number} is paused")
+
+
+@backfill.command("resume")
+@configured
+@number_argument
+def backfill_resume(settings: Settings, *, backfill: int | None) -> None:
+    """Go on with a paused backfill.
+
+    Example: syncd backfill resume
+    """
+    with _register(settings) as register:
+        number = backfill or register.unfinished().backfill
+        register.resume(number)
+    click.echo(f"backfill {number} goes on")
+
+
+@backfill.command("cancel")
+@configured
+@number_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def backfill_cancel(settings: Settings, *, backfill: int | None, yes: bool) -> None:
+    """End a backfill; what was not sent yet may be asked for again later.
+
+    Example: syncd backfill cancel 3
+    """
+    with _register(settings) as register:
+        number = backfill or register.unfinished().backfill
+        if not yes and register.get(number).is_unfinished:
+            click.confirm(f"Cancel backfill {number} for good?", abort=True)
+        cancelled = register.cancel(number)
+    click.echo(
+        f"backfill {number} is cancelled; {cancelled.released:,} orders given back"
+    )
+    if cancelled.left:
+        click.echo(f"{cancelled.left:,} were under way already: they are still sent")
+
+
+@backfill.command("watch")
+@configured
+@number_argument
+def backfill_watch(settings: Settings, *, backfill: int | None) -> None:
+    """Show how a backfill goes until it ends; Ctrl-C ends the watching only.
+
+    Exit code 1 when it was cancelled.
+
+    Example: syncd backfill watch 3
+    """
+    console = Console(highlight=False)
+    with _register(settings) as register:
+        number = backfill or register.unfinished().backfill
+        show = _bar(console) if console.is_terminal else _line()
+        with show as draw:
+            one = register.get(number)
+            draw(one)
+            while one.is_unfinished:
+                time.sleep(LOOK_SECONDS)
+                one = register.get(number)
+                draw(one)
+    if one.state == "cancelled":
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(bar_width=None),
+        bars.TextColumn("{task.fields[told]}"),
+    )
+    with bars.Progress(*columns, console=console, expand=True) as bar:
+        task = bar.add_task("", told="")
+
+        def draw(one: Progress) -> None:
+            bar.update(
+                task,
+                description=f"{one.backfill} {one.state}",
+                total=max(1, one.total),
+                completed=one.settled if one.total else 1,
+                told=_told(one),
+            )
+
+        yield draw
+
+
+@contextmanager
+def _line() -> Iterator[Callable[[Progress], None]]:
+    written = ("", float("-inf"))
+
+    def draw(one: Progress) -> None:
+        nonlocal written
+        state, at = written
+        now = time.monotonic()
+        if state != one.state or now - at >= LINE_SECONDS:
+            written = (one.state, now)
+            click.echo(f"backfill {one.backfill} {one.state}: {_told(one)}")
+
+    yield draw
+
+
+def _told(one: Progress) -> str:
+    parts = [f"{one.settled:,}/{one.total:,}"]
+    parts += [f"{one.rejected:,} rejected"] if one.rejected else []
+    if one.is_unfinished:
+        parts += [f"{one.rate:,.0f}/s"] if one.rate else []
+        parts += [_left(one) + (" left" if not one.waits_for else "")]
+    return ", ".join(part for part in parts if not part.startswith("-"))

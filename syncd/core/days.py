@@ -1,0 +1,67 @@
+"""Orders per day: grouped for a histogram, and times spread over them for a sample."""
+
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, time, timedelta, tzinfo
+
+MOST_BARS = 31
+"""Days that are shown one by one; longer ranges in weeks, months or years."""
+
+
+def bars(days: Mapping[date, int]) -> list[tuple[str, int]]:
+    """Group orders per day into bars, in order, empty ones between them too.
+
+    Returns:
+        Labels (a day, the Monday of a week, a month or a year) with their orders.
+    """
+    if not days:
+        return []
+    first, last = min(days), max(days)
+    unit = _unit((last - first).days + 1)
+    found = dict.fromkeys(_labels(unit, first, last), 0)
+    for day, orders in days.items():
+        found[_label(unit, day)] += orders
+    return list(found.items())
+
+
+def _unit(span: int) -> str:
+    for unit, length in (("day", 1), ("week", 7), ("month", 31)):
+        if span <= MOST_BARS * length:
+            return unit
+    return "year"
+
+
+def _label(unit: str, day: date) -> str:
+    if unit == "week":
+        day -= timedelta(days=day.weekday())
+    return day.isoformat()[: {"month": 7, "year": 4}.get(unit, 10)]
+
+
+def _labels(unit: str, first: date, last: date) -> Iterator[str]:
+    day = first
+    while day <= last:
+        yield _label(unit, day)
+        day += timedelta(days=1)
+
+
+def spread(days: Mapping[date, int], number: int, zone: tzinfo) -> list[datetime]:
+    """Choose times at which about equally many orders lie between one and the next.
+
+    Args:
+        days: Orders per day, not empty, each of at least 1.
+        number: How many times, at least 1.
+        zone: Of the days.
+
+    Returns:
+        Aware times in order; the first is the beginning of the first day.
+    """
+    ordered = sorted(days.items())
+    total = sum(days.values())
+    chosen: list[datetime] = []
+    passed = 0
+    for day, orders in ordered:
+        begin = datetime.combine(day, time(), zone)
+        while len(chosen) < number and total * len(chosen) < number * (passed + orders):
+            into = (total * len(chosen) / number - passed) / orders
+            chosen.append(begin + timedelta(days=into))
+        passed += orders
+    return chosen

@@ -1,0 +1,268 @@
+"""The verbs for past orders, run as processes: plan, question, steering, bad input."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import syncd
+from past import BEGIN, day, sell_past
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+FROM = ("--from", BEGIN.isoformat())
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+    """The configuration of a feed with 40 past orders, one of them not fit."""
+    path = shop.configure(tmp_path, sandbox.endpoint)
+    with path.open("a") as file:
+        file.write('\n[backfill]\nrate = "unlimited"\n')
+    assert syncd("run", "--once", "--config", path).returncode == 0
+    sell_past(shop, 40, days=20)
+    shop.sql("UPDATE orders SET email = 'nowhere' WHERE id = 7")
+    return path
+
+
+def rows(shop: Shop) -> int:
+    return len(shop.rows("SELECT * FROM syncd.backfill"))
+
+
+def on_terminal(columns: int, *arguments: object, answer: str = "") -> str:
+    """Run the command on a terminal; return what it shows there."""
+    ours, theirs = pty.openpty()
+    environment = {
+        **os.environ,
+        "SYNCD_SQUEEZELY_API_KEY": "sandbox-key",
+        "COLUMNS": str(columns),
+        "TERM": "xterm-256color",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "syncd", *map(str, arguments)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+    )
+    os.close(theirs)
+    os.write(ours, answer.encode())
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece
+    process.wait(30)
+    os.close(ours)
+    return shown.decode()
+
+
+def plain(text: str) -> list[str]:
+    """Take colours and the cursor's moves out; give the lines."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "").splitlines()
+
+
+def test_the_plan_tells_all_before_anything_is_asked(shop: Shop, config: Path) -> None:
+    """Counts, a histogram, what cannot be sent, how long, what may start."""
+    shown = syncd("backfill", *FROM, "--dry-run", "--config", config).stdout
+    assert "40 confirmed orders" in shown
+    assert "40 to send" in shown
+    assert f"{day(1).date()} " in shown
+    assert "1 of 40 that were tried cannot be sent" in shown
+    assert "order 7: email is not an address" in shown
+    assert "Flows in Squeezely may start" in shown
+    assert "Only the orders' own fields are sent" in shown
+    assert "@" not in shown.replace("name@example.com", "")
+    assert rows(shop) == 0
+
+
+def test_the_plan_for_scripts(shop: Shop, config: Path) -> None:
+    """The same as JSON; nothing is opened without --yes."""
+    arguments = ("backfill", *FROM, "--json", "--config", config)
+    facts = json.loads(syncd(*arguments, "--dry-run").stdout)
+    assert (facts["confirmed"], facts["orders"], facts["backfill"]) == (40, 40, None)
+    assert sum(facts["days"].values()) == 40
+    assert facts["examples"][0]["order_key"] == "7"
+    refused = syncd(*arguments)
+    assert refused.returncode == 64
+    assert "add --yes" in refused.stderr
+    assert rows(shop) == 0
+    assert json.loads(syncd(*arguments, "--yes").stdout)["backfill"] == 1
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_terminal_shows_it_in_its_width_and_is_asked(
+    shop: Shop, config: Path, columns: int
+) -> None:
+    """No changes nothing, yes opens it."""
+    arguments = ("watermark", "reset", "--to", BEGIN.isoformat(), "--config", config)
+    shown = on_terminal(columns, *arguments, answer="n\n")
+    lines = [line for line in plain(shown) if not line.startswith("Send them?")]
+    assert [line for line in lines if len(line) > columns] == []
+    assert "█" in shown
+    assert "nothing was changed" in shown
+    assert rows(shop) == 0
+    shown = on_terminal(columns, *arguments, answer="y\n")
+    assert "backfill 1:" in shown
+    assert "watermark.reset" in shown
+    assert rows(shop) == 1
+
+
+def test_no_colour_where_none_is_wanted(config: Path) -> None:
+    """NO_COLOR is respected, and a pipe has none anyhow."""
+    arguments = ("backfill", *FROM, "--dry-run", "--config", config)
+    assert "\x1b[" not in syncd(*arguments).stdout
+    assert "\x1b[" not in syncd(*arguments, NO_COLOR="1").stdout
+
+
+def test_it_is_watched_and_listed_to_its_end(
+    shop: Shop, sandbox: Sandbox, config: Path
+) -> None:
+    """Lines where there is no terminal, a bar where there is one."""
+    assert syncd("backfill", *FROM, "--yes", "--config", config).returncode == 0
+    for columns in ("40", "80"):
+        listed = syncd("backfill", "list", "--config", config, COLUMNS=columns).stdout
+        assert "running" in listed
+        assert max(len(line) for line in listed.splitlines()) <= int(columns)
+    shop.start(config)
+    watched = syncd("backfill", "watch", "1", "--config", config)
+    assert watched.returncode == 0
+    assert "backfill 1 finished: 40/40" in watched.stdout
+    assert "1 rejected" in watched.stdout
+    bar = on_terminal(80, "backfill", "watch", "1", "--config", config)
+    assert "1 finished" in bar
+    told = syncd("backfill", "list", "--json", "--config", config).stdout
+    (facts,) = json.loads(told)
+    assert facts["state"] == "finished"
+    assert (facts["delivered"], facts["rejected"]) == (39, 1)
+    assert "finished" in syncd("backfill", "--config", config, "list").stdout
+    assert sandbox.book.totals.orderids == 39
+
+
+def test_watching_a_cancelled_one_fails(config: Path) -> None:
+    """For scripts that wait for its end."""
+    assert syncd("backfill", "list", "--config", config).stdout == "none\n"
+    syncd("backfill", *FROM, "--yes", "--config", config)
+    assert syncd("backfill", "pause", "--config", config).returncode == 0
+    assert syncd("backfill", "cancel", "1", "--yes", "--config", config).returncode == 0
+    watched = syncd("backfill", "watch", "1", "--config", config)
+    assert (watched.returncode, "cancelled" in watched.stdout) == (1, True)
+
+
+def test_an_adopted_range_is_never_sent_unless_resent(
+    sandbox: Sandbox, config: Path
+) -> None:
+    """And then with its reason."""
+    until = ("--to", day(10).isoformat())
+    adopted = syncd("adopt", *FROM, *until, "--yes", "--config", config)
+    assert "20 to adopt" in adopted.stdout
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    again = syncd("backfill", *FROM, "--dry-run", "--config", config).stdout
+    assert "20 adopted: delivered by something else" in again
+    assert "20 to send" in again
+    assert "was covered before" in again
+    options = ("--resend", "--reason", "never arrived", "--yes")
+    resent = syncd("backfill", *FROM, *until, *options, "--config", config)
+    assert "to be sent AGAIN" in resent.stdout
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert sandbox.book.totals.orderids == 19
+    told = syncd("explain", "W-1", "--config", config).stdout
+    assert "sent again on purpose: never arrived" in told
+
+
+def test_preview_shows_an_event_as_a_backfill_sends_it(
+    shop: Shop, config: Path
+) -> None:
+    """Without what belongs to the customer."""
+    shop.sql(
+        "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
+        "'W-' || id AS orderid, email, 'EUR' AS currency, total AS totalvalue, "
+        "products, 'Mila' AS firstname FROM orders"
+    )
+    whole = json.loads(syncd("preview", "W-1", "--config", config).stdout)
+    bare = json.loads(syncd("preview", "W-1", "--backfill", "--config", config).stdout)
+    assert set(whole) - set(bare) == {"firstname"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("backfill",), 64, "Name the range: --from"),
+        (("backfill", "--from", "2999-01-01"), 64, "is in the future"),
+        (("backfill", "--from", "31/12/2025"), 64, "is no time"),
+        (("backfill", "--from", "2026-02-30"), 64, "is no time"),
+        (("backfill", "--from", "2025-02-01", "--to", "2025-01-01"), 64, "is empty"),
+        (("backfill", "--from", "2025-02-01", "--to", "2025-02-01"), 64, "is empty"),
+        (("backfill", "--from", "now"), 64, "is not before the watermark"),
+        (("watermark", "reset", "--to", "now"), 64, "is not before the watermark"),
+        (("watermark", "reset"), 64, "--to"),
+        (("adopt",), 64, "--from"),
+        (("backfill", *FROM, "--resend"), 64, "Say why"),
+        (("backfill", *FROM, "--resend", "--reason", " "), 64, "Say why"),
+        (("backfill", *FROM, "--reason", "x"), 64, "belongs to --resend"),
+        (("backfill", *FROM), 64, "Nobody is here to be asked"),
+        (("backfill", *FROM, "list"), 64, "takes no range"),
+        (("backfill", "pause"), 1, "no backfill is under way"),
+        (("backfill", "cancel", "9", "--yes"), 1, "no backfill 9"),
+        (("backfill", "watch", "9"), 1, "no backfill 9"),
+        (("backfill", "resume", "nine"), 64, "not a valid integer"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_changes_nothing(
+    shop: Shop, config: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    """With the next step, and the exit code of its kind."""
+    done = syncd(*arguments, "--config", config)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert rows(shop) == 0
+
+
+def test_a_range_above_the_watermark_is_cut(config: Path) -> None:
+    """And it says so."""
+    done = syncd("backfill", *FROM, "--to", "now", "--dry-run", "--config", config)
+    assert "note: only up to the watermark" in done.stderr
+    assert "40 to send" in done.stdout
+
+
+def test_overlapping_or_foreign_backfills_are_refused(
+    shop: Shop, config: Path, tmp_path: Path
+) -> None:
+    """The line names the other one, or the feed that was never started."""
+    assert syncd("backfill", *FROM, "--yes", "--config", config).returncode == 0
+    again = syncd("backfill", *FROM, "--yes", "--config", config)
+    assert (again.returncode, "is in backfill 1, which" in again.stderr) == (1, True)
+    assert "syncd backfill watch 1" in again.stderr
+    assert syncd("backfill", "resume", "1", "--config", config).returncode == 1
+    other = tmp_path / "other.toml"
+    other.write_text(config.read_text().replace('feed = "shop"', 'feed = "other"'))
+    foreign = syncd("backfill", "cancel", "1", "--yes", "--config", other)
+    assert foreign.returncode == 78
+    assert "feed 'other' was never started" in foreign.stderr
+    assert shop.value("SELECT state FROM syncd.backfill") == "running"
+
+
+def test_a_range_without_orders_opens_nothing(shop: Shop, config: Path) -> None:
+    """There is nothing to do, and nothing to ask."""
+    until = ("--to", "2001-01-01")
+    done = syncd("backfill", "--from", "2000-01-01", *until, "--config", config)
+    assert (done.returncode, "0 to send" in done.stdout) == (0, True)
+    assert rows(shop) == 0

@@ -1,0 +1,155 @@
+"""A backfill under real daemons: killed, steered from another shell, shared by two."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import syncd
+from past import BEGIN, day, sell_past
+from postgres import wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(180)]
+
+SMALL_PAGES = (str(Path(__file__).parents[1] / "run_small_pages.py"), "20")
+FROM = ("--from", BEGIN.isoformat())
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+    path = shop.configure(tmp_path, sandbox.endpoint, batch_size=5)
+    with path.open("a") as file:
+        file.write('\n[backfill]\nrate = "100/s"\n')
+    assert syncd("run", "--once", "--config", path).returncode == 0
+    return path
+
+
+def ask(config: Path, *options: str) -> int:
+    """Ask for a backfill of all past orders; return its number."""
+    asked = ("backfill", *FROM, "--yes", "--json", "--config", config, *options)
+    done = syncd(*asked)
+    assert done.returncode == 0, done.stderr
+    return int(json.loads(done.stdout)["backfill"])
+
+
+def facts(config: Path) -> dict[str, object]:
+    """Read the last backfill as the command tells it."""
+    listed = json.loads(syncd("backfill", "list", "--json", "--config", config).stdout)
+    found: dict[str, object] = listed[-1]
+    return found
+
+
+def state(shop: Shop) -> object:
+    return shop.value("SELECT state FROM syncd.backfill ORDER BY backfill_id DESC")
+
+
+def told(log: Path) -> list[str]:
+    """List what a daemon's log tells of backfills, in order."""
+    names = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+    return [n.removeprefix("backfill.") for n in names if n.startswith("backfill.")]
+
+
+def test_a_backfill_survives_kills_and_sends_each_order(
+    shop: Shop, sandbox: Sandbox, config: Path
+) -> None:
+    """Exactly the orders of the range; a repeat only where a claim was in flight."""
+    wanted = sell_past(shop, 300)
+    ask(config, "--to", day(40).isoformat())
+    for killed_at in (30, 110, 200):
+        daemon = shop.start(config, program=SMALL_PAGES)
+        wait_until(lambda: sandbox.book.totals.orderids >= killed_at, 60)  # noqa: B023
+        assert state(shop) == "running"
+        daemon.kill()
+        daemon.wait()
+    shop.start(config, program=SMALL_PAGES)
+    wait_until(lambda: state(shop) == "finished", 60)
+    posts = {order: sandbox.book.posts(order) for order in wanted}
+    inside = wanted[:240]
+    assert [order for order in wanted if posts[order]] == inside
+    rows = shop.rows(
+        "SELECT 'W-' || l.order_key, b.uncertain FROM syncd.ledger AS l "
+        "JOIN syncd.batch AS b USING (batch_id)"
+    )
+    counted = {str(order): int(str(number)) for order, number in rows}
+    assert [o for o in inside if posts[o] - 1 > counted[o]] == []
+    assert sum(posts.values()) <= 240 + 3 * 5
+    assert shop.value("SELECT orders FROM syncd.backfill") == 240
+
+
+def test_it_is_steered_from_any_shell(
+    shop: Shop, sandbox: Sandbox, config: Path
+) -> None:
+    """A running daemon pauses, goes on, and gives the rest back; its log tells."""
+    sell_past(shop, 2_000)
+    log = config.with_suffix(".log")
+    daemon = shop.start(config, program=SMALL_PAGES)
+    wait_until(lambda: "daemon.started" in log.read_text(), 30)
+    ask(config)
+    wait_until(lambda: sandbox.book.totals.orderids >= 20, 30)
+    assert syncd("backfill", "pause", "--config", config).returncode == 0
+    wait_until(lambda: told(log) == ["started", "paused"], 30)
+    resting = sandbox.book.totals.orderids
+    live = shop.confirm(3)
+    wait_until(lambda: all(sandbox.book.posts(order) for order in live), 30)
+    assert sandbox.book.totals.orderids <= resting + 3 + 5
+    assert facts(config)["state"] == "paused"
+    assert syncd("backfill", "resume", "--config", config).returncode == 0
+    wait_until(lambda: sandbox.book.totals.orderids >= resting + 40, 30)
+    cancel = syncd("backfill", "cancel", "--yes", "--config", config)
+    assert "is cancelled" in cancel.stdout
+    wait_until(lambda: told(log) == ["started", "paused", "resumed", "cancelled"], 30)
+    wait_until(lambda: facts(config)["pending"] == facts(config)["sending"] == 0, 30)
+    assert sandbox.book.totals.orderids < 2_000
+    daemon.terminate()
+    assert daemon.wait(20) == 0
+    text = config.read_text()
+    config.write_text(text.replace("100/s", "unlimited"))
+    ask(config)
+    shop.start(config, program=SMALL_PAGES)
+    wait_until(lambda: state(shop) == "finished", 60)
+    assert sandbox.book.totals.orderids == 2_003
+    assert sandbox.book.totals.repeats == 0
+
+
+def test_two_daemons_share_a_backfill(
+    shop: Shop, sandbox: Sandbox, config: Path, tmp_path: Path
+) -> None:
+    """Each page is captured once, each order sent once, each state told once."""
+    orders = sell_past(shop, 300)
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    for log in logs:
+        shop.start(config, log=log, program=SMALL_PAGES)
+    for log in logs:
+        wait_until(lambda log=log: "daemon.started" in log.read_text(), 30)
+    ask(config)
+    wait_until(lambda: state(shop) == "finished", 60)
+    assert {sandbox.book.posts(order) for order in orders} == {1}
+    assert shop.value("SELECT orders FROM syncd.backfill") == 300
+    wait_until(lambda: len(told(logs[0]) + told(logs[1])) >= 2, 30)
+    assert sorted(told(logs[0]) + told(logs[1])) == ["finished", "started"]
+
+
+def test_a_stopped_daemon_leaves_the_rest_to_the_next(
+    shop: Shop, sandbox: Sandbox, config: Path
+) -> None:
+    """`run --once` goes on where the daemon was, up to the end."""
+    sell_past(shop, 200)
+    ask(config)
+    daemon = shop.start(config, program=SMALL_PAGES)
+    wait_until(lambda: sandbox.book.totals.orderids >= 20, 30)
+    daemon.terminate()
+    assert daemon.wait(20) == 0
+    assert state(shop) == "running"
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert state(shop) == "finished"
+    assert sandbox.book.totals.orderids == 200
+    assert sandbox.book.totals.repeats == 0

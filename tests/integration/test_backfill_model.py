@@ -1,0 +1,237 @@
+"""A model of backfills: whatever happens, no order is lost, none repeats uncounted.
+
+Capture, delivery, crashes at the POST, backfills, pauses, cancellations, resendings and
+adoptions follow each other as Hypothesis likes, over a real ledger.
+"""
+
+from collections import Counter
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from past import Past, sell_past
+from postgres import Cluster
+from shop import Shop
+from typing_extensions import override
+
+from syncd.backfill import driver as driving
+from syncd.errors import BackfillStateError, OrderUnknownError
+from syncd.ledger import Lane
+from syncd.sandbox import Sandbox
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(3600)]
+
+SIZE = 3
+DAYS = 12
+
+_numbers = count(1)
+spans = st.tuples(st.integers(0, DAYS - 1), st.integers(1, DAYS)).map(
+    lambda drawn: (drawn[0], min(DAYS, drawn[0] + drawn[1]))
+)
+
+
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driving, "PAGE_ORDERS", 5)
+
+
+class Backfills(RuleBasedStateMachine):
+    """What may happen to past orders, and what must hold all the time."""
+
+    server: Cluster
+    folder: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = f"m{next(_numbers)}"
+        self.server.sql(f"CREATE DATABASE {self.name}")
+        self.shop = Shop.open(self.server.dsn(self.name))
+        self.sandbox = Sandbox()
+        self.sandbox.start()
+        self.past = Past(self.shop, self.sandbox, self.folder, SIZE)
+        self.orders = sell_past(self.shop, 24, days=DAYS)
+        self.asked: set[str] = set()  # that each of them arrives
+        self.again: Counter[str] = Counter()  # how often it was sent on purpose
+
+    def _inside(self, span: tuple[int, int]) -> list[str]:
+        return self.orders[span[0] * 2 : span[1] * 2]
+
+    @initialize()
+    def begin(self) -> None:
+        self._ask("send", (0, DAYS))
+
+    @rule(purpose=st.sampled_from(["send", "adopt", "resend"]), span=spans)
+    def ask(self, purpose: str, span: tuple[int, int]) -> None:
+        self._ask(purpose, span)
+
+    def _ask(self, purpose: str, span: tuple[int, int]) -> None:
+        try:
+            self.past.ask(purpose, lower=span[0], upper=span[1])  # type: ignore[arg-type]
+        except BackfillStateError:
+            return  # it overlaps another
+        if purpose != "adopt":
+            self.asked.update(self._inside(span))
+        if purpose == "resend":
+            self.again.update(self._inside(span))
+        self.past.driver.step()
+
+    @rule(number=st.integers(0, 23))
+    def resend_one(self, number: int) -> None:
+        try:
+            self.past.resending.resend([str(number + 1)], "asked for")
+        except OrderUnknownError:
+            return
+        self.again[self.orders[number]] += 1
+
+    @rule()
+    def drive(self) -> None:
+        self.past.driver.step()
+
+    @rule()
+    def sell(self) -> None:
+        self.orders_live = self.past.desk.confirm(1)
+        self.asked.update(self.orders_live)
+
+    @rule()
+    def deliver(self) -> None:
+        self.past.desk.hurry()
+        if not self.past.desk.deliver():
+            self.past.deliver()
+
+    @rule(arrives=st.booleans(), lane=st.sampled_from(get_args(Lane)))
+    def crash_at_the_post(self, arrives: bool, lane: Lane) -> None:  # noqa: FBT001
+        """The connection breaks: before the API has taken the batch, or after."""
+        self.past.desk.hurry()
+        if arrives:
+            self.sandbox.fail("accept-then-drop", times=1)
+        else:
+            self.sandbox.fail("server-error", times=1, status=503)
+        self.past.desk.delivery.deliver_next(lane)
+        self.sandbox.clear_faults()
+
+    @rule()
+    def crash_with_a_claim(self) -> None:
+        """An instance dies between its claim and its POST."""
+        claim = self.past.desk.ledger.claim(
+            self.past.desk.instance.number, "backfill", driving.LIVE_LAG
+        )
+        if claim:
+            self.past.desk.let_lease_pass()
+
+    def _unfinished(self) -> list[int]:
+        return [p.backfill for p in self.past.register.all() if p.is_unfinished]
+
+    @precondition(lambda self: self._unfinished())
+    @rule(data=st.data(), verb=st.sampled_from(["pause", "resume"]))
+    def steer(self, data: st.DataObject, verb: str) -> None:
+        number = data.draw(st.sampled_from(self._unfinished()))
+        with suppress(BackfillStateError):  # running, to be resumed, for instance
+            getattr(self.past.register, verb)(number)
+
+    @precondition(lambda self: self._unfinished())
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        self.past.register.cancel(data.draw(st.sampled_from(self._unfinished())))
+
+    @invariant()
+    def every_batch_counts_its_orders(self) -> None:
+        assert self.past.counts_agree()
+
+    @invariant()
+    def no_order_repeats_uncounted(self) -> None:
+        rows = self.shop.rows(
+            "SELECT 'W-' || l.order_key, sum(b.uncertain) FROM syncd.ledger AS l "
+            "JOIN syncd.batch AS b ON b.batch_id = l.batch_id OR b.batch_id IN "
+            "(SELECT d.batch_id FROM syncd.departure AS d "
+            "  WHERE d.order_key = l.order_key) GROUP BY 1"
+        )
+        uncertain = {str(order): int(str(number)) for order, number in rows}
+        for order in self.orders:
+            posts = self.sandbox.book.posts(order)
+            allowed = 1 + uncertain.get(order, 0) + self.again[order]
+            assert posts <= (allowed if order in self.asked else 0), order
+
+    @invariant()
+    def who_counts_as_delivered_has_arrived(self) -> None:
+        rows = self.shop.rows(
+            "SELECT 'W-' || l.order_key FROM syncd.ledger AS l JOIN syncd.batch AS b "
+            "USING (batch_id) WHERE b.state = 'delivered' AND l.state IS NULL"
+        )
+        assert [o for (o,) in rows if not self.sandbox.book.posts(str(o))] == []
+
+    @override
+    def teardown(self) -> None:
+        """Whatever was left undone can be finished, and then every order was sent."""
+        try:
+            for number in self._unfinished():
+                if self.past.register.get(number).state == "paused":
+                    self.past.register.resume(number)
+            self._finish()
+            self.past.ask("send", upper=DAYS + 1)
+            self._finish()
+            states = self.past.states()
+            assert set(states) <= {"delivered", "adopted"}, states
+            self.no_order_repeats_uncounted_at_the_end()
+        finally:
+            self.past.close()
+            self.sandbox.stop()
+            self.shop.close()
+            self.server.sql(f"DROP DATABASE {self.name} WITH (FORCE)")
+
+    def _finish(self) -> None:
+        for _ in range(3):
+            self.past.finish()
+        assert self._unfinished() == []
+
+    def no_order_repeats_uncounted_at_the_end(self) -> None:
+        adopted = self.shop.rows(
+            "SELECT 'W-' || l.order_key FROM syncd.ledger AS l JOIN syncd.batch AS b "
+            "USING (batch_id) WHERE b.state = 'adopted'"
+        )
+        kept = {str(order) for (order,) in adopted}
+        self.asked.update(self.orders)
+        missing = [o for o in self.orders if not self.sandbox.book.posts(o)]
+        assert set(missing) <= kept
+        self.no_order_repeats_uncounted()
+
+
+def run(server: Cluster, folder: Path, examples: int, steps: int) -> None:
+    machine = type("Machine", (Backfills,), {"server": server, "folder": folder})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        ),
+    )
+
+
+def test_no_order_is_lost_or_repeated_whatever_happens(
+    server: Cluster, tmp_path: Path
+) -> None:
+    """A short look; longer with `-m soak`."""
+    run(server, tmp_path, 8, 25)
+
+
+@pytest.mark.soak
+def test_no_order_is_lost_or_repeated_in_long_runs(
+    server: Cluster, tmp_path: Path
+) -> None:
+    """Many sequences, each longer."""
+    run(server, tmp_path, 200, 60)

@@ -1,0 +1,105 @@
+"""Past orders of a shop, and the backfills over them, in the test's own process."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from desk import Desk
+from ledgers import driver
+from shop import Shop
+
+from syncd.backfill.driver import Driver
+from syncd.backfill.plan import Plan, Planner, Purpose, Request
+from syncd.backfill.register import Register
+from syncd.backfill.resending import Resending
+from syncd.core.coverage import Span
+from syncd.core.purchase import Rules
+from syncd.sandbox import Sandbox
+
+BEGIN = datetime.now(UTC).replace(
+    hour=0, minute=0, second=0, microsecond=0
+) - timedelta(days=100)
+
+
+def day(number: float) -> datetime:
+    """A time so many days after the first past order's day began."""
+    return BEGIN + timedelta(days=number)
+
+
+def sell_past(shop: Shop, orders: int, *, days: int = 50) -> list[str]:
+    """Put orders into the past, spread over days; return their public numbers."""
+    rows = shop.rows(
+        "INSERT INTO orders (confirmed_at) "
+        f"SELECT '{BEGIN.isoformat()}'::timestamptz "
+        f"       + n * interval '{days} days' / {orders} "
+        f"  FROM generate_series(1, {orders}) AS n RETURNING id"
+    )
+    return [f"W-{row[0]}" for row in rows]
+
+
+class Past:
+    """A desk with a register, a planner and a driver of pages as small as asked."""
+
+    def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path, size: int) -> None:
+        self.desk = Desk(shop, sandbox, folder, batch_size=size)
+        self.shop = shop
+        self.register = Register(self.desk.ledger)
+        self.planner = Planner(self.desk.source, self.desk.ledger, Rules())
+        self.driver: Driver = driver(self.desk.source, self.desk.ledger, size=size)
+        self.resending = Resending(self.desk.source, self.desk.ledger, size=size)
+
+    def plan(
+        self,
+        purpose: Purpose = "send",
+        *,
+        lower: float = 0,
+        upper: float = 60,
+        with_profile: bool = False,
+    ) -> Plan:
+        reason = "wrong SKUs" if purpose == "resend" else None
+        span = Span(day(lower), day(upper))
+        return self.planner.plan(Request(span, purpose, with_profile, reason))
+
+    def ask(
+        self,
+        purpose: Purpose = "send",
+        *,
+        lower: float = 0,
+        upper: float = 60,
+        with_profile: bool = False,
+    ) -> int:
+        plan = self.plan(purpose, lower=lower, upper=upper, with_profile=with_profile)
+        return self.register.open(plan)
+
+    def deliver(self) -> bool:
+        """Deliver one batch of past orders."""
+        return self.desk.delivery.deliver_next("backfill") is not None
+
+    def finish(self) -> None:
+        """Drive and deliver until nothing goes on any more."""
+        self.desk.hurry()
+        while self.driver.step() == 0 or self.deliver() or self.desk.deliver():
+            self.desk.hurry()
+        self.driver.step()
+
+    def posts(self, orders: Sequence[str]) -> list[int]:
+        return self.desk.posts(list(orders))
+
+    def states(self) -> dict[str, int]:
+        """Count the ledger's orders by where they stand."""
+        rows = self.shop.rows(
+            "SELECT coalesce(l.state, b.state), count(*) FROM syncd.ledger AS l "
+            "JOIN syncd.batch AS b USING (batch_id) GROUP BY 1"
+        )
+        return {str(state): int(str(orders)) for state, orders in rows}
+
+    def counts_agree(self) -> bool:
+        """Whether every batch counts the orders that it has."""
+        return not self.shop.rows(
+            "SELECT b.batch_id FROM syncd.batch AS b LEFT JOIN syncd.ledger AS l "
+            "ON l.batch_id = b.batch_id AND l.state IS NULL "
+            "GROUP BY b.batch_id HAVING count(l.order_key) <> b.orders"
+        )
+
+    def close(self) -> None:
+        self.desk.close()
