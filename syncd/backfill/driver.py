@@ -14,7 +14,7 @@ from syncd.log import Log
 from syncd.reaction import Reactions
 from syncd.source import Source
 
-PAGE_ORDERS = 2_000
+PAGE_ORDERS = 1_000
 """Orders that are captured at a time; live ones are admitted between two pages."""
 
 LIVE_LAG = timedelta(seconds=2)
