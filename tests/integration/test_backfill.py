@@ -3,15 +3,18 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import cast
 
 import psycopg
 import pytest
+from ledgers import driver
 from past import Past, day, sell_past
 from psycopg import errors
 from shop import Shop
 
+from syncd import log
 from syncd.backfill import driver as driving
 from syncd.backfill import sample as sampling
 from syncd.connections import Connections
@@ -333,10 +336,11 @@ def test_two_unfinished_backfills_never_share_a_time(past: Past) -> None:
         )
 
 
-def test_each_state_is_told_once(
-    past: Past, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_state_is_told_once(past: Past) -> None:
     """Whichever daemon looks first."""
+    lines = StringIO()
+    log.configure(style="json", stream=lines)
+    past.driver = driver(past.desk.source, past.desk.ledger, size=SIZE)
     sell_past(past.shop, 15)
     number = past.ask()
     other = Past(past.shop, past.desk.sandbox, past.desk.folder, SIZE)
@@ -352,7 +356,7 @@ def test_each_state_is_told_once(
     past.finish()
     other.driver.step()
     other.close()
-    told = re.findall(r"backfill\.(\w+)", capsys.readouterr().out)
+    told = re.findall(r'"backfill\.(\w+)"', lines.getvalue())
     assert told == ["started", "paused", "resumed", "progressed", "finished"]
 
 

@@ -80,7 +80,7 @@ def test_while_sending_is_paused_nobody_claims_and_capture_goes_on(desk: Desk) -
     with pytest.raises(PausedError, match=r"sending is paused since .* \(a campaign\)"):
         desk.deliver()
     assert (pause.why, is_new) == ("a campaign", True)
-    assert desk.ledger.next_due_seconds() is None
+    assert desk.ledger.next_due().seconds is None
     assert desk.posts(orders) == [0, 0, 0, 0]
     assert pauses(desk.ledger).end("sending") == pause.since
     desk.finish()
