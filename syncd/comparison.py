@@ -1,14 +1,15 @@
 """`syncd diff`: the last delivered orders as a view would send them, beside another.
 
-Nothing is sent or written. The other is a candidate view of the same shape, or the
-fingerprints of what was sent (ADR-0014).
+Nothing is sent or written unasked. The other is a candidate view of the same shape, or
+the fingerprints of what was sent (ADR-0014).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 
+from syncd.backfill.resending import Resending
 from syncd.config import Settings
 from syncd.connections import Connections, source_on
 from syncd.core.difference import (
@@ -26,6 +27,7 @@ from syncd.delivery.fingerprints import mapping_of
 from syncd.delivery.rendering import refuse_unknown_fields, rules_of
 from syncd.errors import PermissionDeniedError, UnreadableRowError
 from syncd.feed import Feed
+from syncd.ledger import Ledger
 from syncd.source import Source
 
 PAGE_ORDERS = 100
@@ -47,6 +49,10 @@ class Comparison:
     differences: Sequence[Difference]
     foreign: int = 0
     same_mapping: bool | None = None
+
+    def only(self, keys: Collection[str]) -> "Comparison":
+        """Leave the differences of other orders out."""
+        return replace(self, differences=[d for d in self.differences if d.key in keys])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,17 @@ class Comparer:
                 found.append(replace(difference, same_mapping=row[3] == mapping))
         same = all(row[3] == mapping for row in ours)
         return Comparison(len(ours), found, len(rows) - len(ours), same)
+
+    def resend(self, keys: Sequence[str], reason: str) -> tuple[int, int]:
+        """Send orders again, whole; tell the backfill's number and their number.
+
+        Raises:
+            OrderUnknownError: None of them was delivered.
+        """
+        ledger = Ledger(self._ledger, self._feed.feed_id)
+        size = self._settings.squeezely.orders_per_batch
+        resending = Resending(self._source, ledger, size=size)
+        return resending.resend(keys, reason, with_profile=True)
 
     def _asked(self, row: Sequence[object]) -> _Asked:
         key, sent_at, confirmed_at = str(row[0]), row[1], row[5]

@@ -36,8 +36,39 @@ def _view(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """The options of `diff` besides the view."""
+
+    last: int
+    shows: bool
+    resend: bool
+    reason: str | None
+    yes: bool
+    as_text: bool
+
+    def check(self, view: str | None) -> None:
+        """Refuse options that contradict each other.
+
+        Raises:
+            click.UsageError: It says which.
+        """
+        reason = (self.reason or "").strip()
+        if self.resend and view:
+            raise click.UsageError(
+                "--resend is for after the change; --with tries a view before it."
+            )
+        if self.resend and not reason:
+            raise click.UsageError(
+                'Say why orders are sent again: --resend --reason "wrong SKUs".'
+            )
+        if reason and not self.resend:
+            raise click.UsageError("--reason belongs to --resend.")
+
+
 @click.command()
 @configured
+@click.argument("orders", nargs=-1)
 @click.option(
     "--with", "view", callback=_view, metavar="VIEW", help="A view to try instead."
 )
@@ -51,30 +82,61 @@ def _view(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
 @click.option(
     "--show-values", "shows", is_flag=True, help="Show values: personal data."
 )
+@click.option("--resend", is_flag=True, help="Send those that differ again, whole.")
+@click.option("--reason", metavar="TEXT", help="Why, for the receipts.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json_option
 def diff(
-    settings: Settings, *, view: str | None, last: int, shows: bool, as_text: bool
+    settings: Settings,
+    /,
+    *,
+    orders: tuple[str, ...],
+    view: str | None,
+    **options: object,
 ) -> None:
-    """Show which events a view would make different; nothing is sent.
+    """Show which events a view would make different; nothing is sent unasked.
 
     With VIEW: today's `purchases` beside that view, before it takes its place. Without:
-    today's events beside fingerprints of the last ones sent live.
+    today's events beside fingerprints of the last ones sent live. ORDERS (keys) are the
+    only ones that are told of, and sent again with --resend, as the backfill lane sends
+    them: behind live ones, the customer's fields too.
 
     Exit codes: 0 no difference, 1 differences, or nothing to compare.
 
     Example: syncd diff --with syncd.purchases_new --last 500
     """
+    wishes = _Wishes(**options)  # type: ignore[arg-type]  # click's options
+    wishes.check(view)
     with connected(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         comparer = Comparer(settings, connections, feed)
+        last = wishes.last
         found = comparer.with_view(view, last) if view else comparer.with_sent(last)
-    teller = _Teller(view, found, shows_values=shows)
-    if as_text:
-        click.echo(json.dumps(teller.document(), indent=2))
-    else:
-        teller.print(Console(highlight=False))
+        found = found.only(orders) if orders else found
+        teller = _Teller(view, found, shows_values=wishes.shows)
+        if not wishes.as_text:
+            teller.print(Console(highlight=False))
+        resent = _resend(comparer, found, wishes) if wishes.resend else None
+    if wishes.as_text:
+        more = {} if resent is None else {"resent": resent}
+        click.echo(json.dumps(teller.document() | more, indent=2))
     if found.differences or not found.compared:
         raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _resend(comparer: Comparer, found: Comparison, wishes: _Wishes) -> int:
+    """Send the orders that differ again; return their number."""
+    keys = [difference.key for difference in found.differences if difference.changes]
+    if not keys:
+        return 0
+    if not wishes.yes:
+        again = f"Send {count(len(keys))} again? Squeezely merges them by their orderid"
+        click.confirm(again, abort=True, err=True)
+    number, orders = comparer.resend(keys, str(wishes.reason))
+    click.echo(
+        f"{count(orders)} are pending again: `syncd backfill watch {number}`", err=True
+    )
+    return orders
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,8 @@ class Delivery:
             self._unfinished = partial(self._react, claim, verdict, receipt, keys)
         self._report.answered(claim, answer, veil)
         self.finish()
-        if accepted and self._lane == "live":
+        is_whole = self._lane == "live" or (claim.resends and claim.with_profile)
+        if accepted and is_whole:
             self._fingerprints.note(claim, purchases)
         return Trip(len(purchases), accepted, verdict.throttled)
 

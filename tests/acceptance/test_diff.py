@@ -190,6 +190,41 @@ def test_a_view_that_will_not_do_is_named(
     assert words in done.stderr
 
 
+def test_orders_that_differ_are_sent_again(
+    shop: Shop, sandbox: Sandbox, config: Path
+) -> None:
+    """The chosen ones, whole and with their reason; then they differ no more."""
+    shop.sql("UPDATE orders SET total = 7 WHERE id IN (2, 4)")
+    again = ("--resend", "--yes", "--reason", "wrong totals")
+    facts = read(config, "4", *again)
+    assert (changes(facts), facts["resent"]) == ({"4": ["changed totalvalue"]}, 1)
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert [sandbox.book.posts(f"W-{n}") for n in range(1, 6)] == [1, 1, 1, 2, 1]
+    assert changes(read(config)) == {"2": ["changed totalvalue"]}
+    assert "wrong totals" in syncd("explain", "4", "--config", config).stdout
+    assert read(config, "5", *again, code=0)["resent"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--resend",), 64, "Say why"),
+        (("--reason", "x"), 64, "--reason belongs to --resend"),
+        (("--resend", "--reason", "x", "--with", "syncd.v"), 64, "before it"),
+        (("--resend", "--reason", "x"), 1, "nothing was changed"),
+    ],
+)
+def test_nothing_is_sent_again_by_mistake(
+    shop: Shop, config: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    """A reason and a yes are needed."""
+    shop.sql("UPDATE orders SET total = 7")
+    done = syncd("diff", *arguments, "--config", config)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert shop.value("SELECT count(*) FROM syncd.backfill") == 0
+
+
 def test_only_the_newest_fingerprints_are_kept(shop: Shop, config: Path) -> None:
     """A thousand of a feed; the oldest go first."""
     shop.sql(
