@@ -4,17 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from system.machine import Machine, machine, missing
+from system.machine import Machine, machine, missing, package
 
 
 @pytest.fixture(scope="session")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A real systemd with PostgreSQL, the stand-in API and syncd installed."""
+def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Debian package; its tests need a machine that can boot a real systemd."""
     if why := missing():
         text = f"A REAL SYSTEMD IS NOT TESTED: {why}"
         if os.environ.get("CI") == "true":
             pytest.fail(text)
         pytest.skip(text)
-    made = machine(Path(tmp_path_factory.mktemp("machine")))
+    return package(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="session")
+def box(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A real systemd with PostgreSQL, the stand-in API and syncd installed."""
+    made = machine(tmp_path_factory.mktemp("machine"), deb)
     yield made
     made.down()

@@ -2,7 +2,7 @@
 
 import json
 import os
-import shutil
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from shop import TABLES, VIEWS
 
 ROOT = Path(__file__).parents[2]
 BOX = Path(__file__).with_name("box")
-PYTHON = "/usr/bin/python3"  # one that a service may see, unlike what is in /root
+BUILD = ROOT / "packaging" / "build-deb"
 API = "http://127.0.0.1:8377"
 QUICK = """
 [Service]
@@ -46,8 +46,9 @@ def missing() -> str | None:
         "/lib/systemd/systemd",
         "/usr/bin/dbus-daemon",
         "/usr/bin/pg_createcluster",
+        "/usr/bin/dh_virtualenv",
     ]
-    absent = [path for path in [*needed, PYTHON] if not Path(path).exists()]
+    absent = [path for path in needed if not Path(path).exists()]
     if absent:
         return f"{', '.join(absent)} not there"
     if " cgroup2 " not in Path("/proc/mounts").read_text():
@@ -81,18 +82,6 @@ class Machine:
     def write(self, path: str, text: str, mode: str = "644") -> None:
         script = 'mkdir -p "${1%/*}" && umask 077 && cat >"$1" && chmod "$2" "$1"'
         self.run("sh", "-c", script, "sh", path, mode, stdin=text)
-
-    def copy(self, folder: Path, to: str) -> None:
-        """Copy a folder's files inside."""
-        with subprocess.Popen(
-            ["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE
-        ) as packed:
-            self.run("mkdir", "-p", to)
-            subprocess.run(
-                [BOX, "exec", self.folder, "tar", "-C", to, "-x"],
-                stdin=packed.stdout,
-                check=True,
-            )
 
     # systemd
 
@@ -159,15 +148,16 @@ class Machine:
 
     # Making
 
-    def install(self, wheels: Path) -> None:
-        """Install syncd as the documentation says; a package would do the same."""
-        self.copy(wheels, "/root/wheels")
-        self.run(PYTHON, "-m", "venv", "/opt/syncd")
-        pip = ["/opt/syncd/bin/pip", "install", "-q", "--no-index"]
-        self.run(*pip, "--find-links", "/root/wheels", "syncd")
-        for unit in ("syncd.service", "syncd@.service"):
-            text = (ROOT / "systemd" / unit).read_text()
-            self.write(f"/etc/systemd/system/{unit}", text)
+    def apt(self, *arguments: str) -> str:
+        return self.run("apt-get", "-q", "-y", *arguments)
+
+    def install(self, package: Path) -> None:
+        """Install a Debian package as an operator does."""
+        with package.open("rb") as file:
+            save: list[str | Path] = [BOX, "exec", self.folder]
+            save += ["tee", f"/root/{package.name}"]
+            subprocess.run(save, stdin=file, stdout=subprocess.DEVNULL, check=True)
+        self.apt("install", f"/root/{package.name}")
 
     def serve(self) -> None:
         """Start PostgreSQL and the stand-in of the API."""
@@ -175,7 +165,7 @@ class Machine:
         self.run("pg_createcluster", version, "box", "--port", "5432")
         self.postgresql = f"postgresql@{version}-box"
         self.systemctl("start", self.postgresql)
-        sandbox = ["/opt/syncd/bin/syncd", "sandbox"]
+        sandbox = ["/usr/bin/syncd", "sandbox"]
         self.run("systemd-run", "-q", "--unit=sandbox", *sandbox)
 
     def open_shop(self, name: str, first: int) -> None:
@@ -186,7 +176,7 @@ class Machine:
         self.sql(f"ALTER TABLE orders ALTER id RESTART {first}", name)
         self.configure(name, f"dbname={name} user=syncd")
         self.write(f"/etc/syncd/{name}.api-key", "sandbox-key", "600")
-        install = ["/opt/syncd/bin/syncd", "install", "--role", "syncd"]
+        install = ["/usr/bin/syncd", "install", "--role", "syncd"]
         options = ["--as", f"dbname={name}", "--config", f"/etc/syncd/{name}.toml"]
         key = "SYNCD_SQUEEZELY_API_KEY=sandbox-key"
         self.run("runuser", "-u", "postgres", "--", "env", key, *install, *options)
@@ -196,21 +186,29 @@ class Machine:
         self.write(f"/etc/syncd/{name}.toml", text)
 
 
-def wheels(folder: Path) -> Path:
-    """Build syncd's wheel and fetch those of what it needs, for the box's Python."""
-    environment = folder / "venv"
-    subprocess.run([PYTHON, "-m", "venv", environment], check=True)
-    pip = [str(environment / "bin" / "pip"), "--disable-pip-version-check", "wheel"]
-    subprocess.run([*pip, "-q", "-w", folder / "wheels", ROOT], check=True)
-    shutil.rmtree(environment)
-    return folder / "wheels"
+def package(folder: Path) -> Path:
+    """Build the Debian package."""
+    subprocess.run([BUILD, folder], check=True)
+    (file,) = folder.glob("*.deb")
+    return file
 
 
-def machine(folder: Path) -> Machine:
+def renumbered(package: Path, version: str, folder: Path) -> Path:
+    """Make the same package with another version."""
+    subprocess.run(["dpkg-deb", "-R", package, folder / "tree"], check=True)
+    control = folder / "tree" / "DEBIAN" / "control"
+    text = re.sub(r"(?m)^Version: .*", f"Version: {version}", control.read_text())
+    control.write_text(text)
+    made = folder / f"syncd_{version}.deb"
+    subprocess.run(["dpkg-deb", "-Zgzip", "-b", folder / "tree", made], check=True)
+    return made
+
+
+def machine(folder: Path, package: Path) -> Machine:
     """Boot a machine with everything on it."""
     made = Machine(folder)
     try:
-        made.install(wheels(folder))
+        made.install(package)
         made.serve()
         made.sql("CREATE ROLE syncd LOGIN", "postgres")
         for unit in ("syncd", "syncd@"):

@@ -49,7 +49,7 @@ def test_the_journal_has_priorities_and_json(shop: Machine) -> None:
     wait_until(shop.arrived(orders))
     entries = shop.entries(UNIT)
     read = [(entry["PRIORITY"], json.loads(entry["MESSAGE"])) for entry in entries]
-    level = {"error": "3", "warning": "4", "info": "6"}
+    level = {"critical": "2", "error": "3", "warning": "4", "info": "6"}
     assert {p == level[line["level"]] for p, line in read} == {True}
     assert {"info", "warning"} <= {line["level"] for _, line in read}
     assert {entry["SYSLOG_IDENTIFIER"] for entry in entries} == {"syncd-shop"}
