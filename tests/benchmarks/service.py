@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from postgres import wait_until
-from system.machine import API, Machine, machine
+from system.machine import API, Machine, machine, package
 
 UNIT = "syncd@idle"
 STARTS = 5
@@ -43,7 +43,7 @@ def memory(box: Machine, pid: str, name: str) -> str:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        box = machine(Path(folder))
+        box = machine(Path(folder), package(Path(folder)))
         try:
             measure(box)
         finally:
