@@ -50,15 +50,30 @@ class Connections:
             self.primary.close()
 
 
-def connect(settings: Settings, role: str) -> Connections:
-    """Make the connections for one part; `role` shows in `pg_stat_activity`."""
-    source = _database(settings, settings.source_dsn.get_secret_value(), role)
+def connect(settings: Settings, role: str, *, keeps_plans: bool = False) -> Connections:
+    """Make the connections for one part.
+
+    Args:
+        settings: Where to.
+        role: Shows in `pg_stat_activity`.
+        keeps_plans: It looks up by key only, often.
+    """
+
+    def open_on(dsn: str) -> Database:
+        return Database(
+            dsn,
+            application_name=f"syncd/{settings.feed}/{role}",
+            time_zone=settings.source.time_zone,
+            keeps_plans=keeps_plans,
+        )
+
+    source = open_on(settings.source_dsn.get_secret_value())
     state = settings.state_dsn.get_secret_value()
     primary = settings.primary_dsn.get_secret_value()
     return Connections(
         source,
-        _database(settings, state, role) if state else source,
-        _database(settings, primary, role) if primary else None,
+        open_on(state) if state else source,
+        open_on(primary) if primary else None,
     )
 
 
@@ -74,12 +89,4 @@ def source_on(settings: Settings, connections: Connections) -> Source:
         settings.source.confirmed,
         settings.source.purchases,
         beside_ledger=connections.is_one,
-    )
-
-
-def _database(settings: Settings, dsn: str, role: str) -> Database:
-    return Database(
-        dsn,
-        application_name=f"syncd/{settings.feed}/{role}",
-        time_zone=settings.source.time_zone,
     )

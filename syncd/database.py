@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import LiteralString, cast
 
@@ -29,9 +29,6 @@ from syncd.errors import (
 )
 from syncd.progress import moved
 
-Statement = sql.Composed
-"""A statement that may be run; made by `named` only."""
-
 _CONNECT = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
@@ -48,6 +45,12 @@ _SESSION = {
     "jit": "off",
     "DateStyle": "ISO",  # times that go from one database to the other as text
 }
+PREPARE_AFTER = 2
+"""A statement is prepared when it is run for the third time."""
+
+PLANS_KEPT = 200
+"""Statements until plans are made anew: the tables may have been empty before."""
+
 _LOCAL = frozenset({"", "localhost", "::1"})
 _UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError)
 _KINDS = {
@@ -119,9 +122,33 @@ def statements() -> Mapping[str, str]:
     return found
 
 
-def named(name: str, **identifiers: sql.Composable) -> sql.Composed:
+@dataclass(frozen=True, eq=False, slots=True)
+class Statement:
+    """SQL that may be run; made of files of the distribution and quoted names only."""
+
+    text: bytes
+
+    @classmethod
+    def of(cls, composed: sql.Composable) -> "Statement":
+        """Take what was composed of vetted pieces."""
+        return cls(composed.as_bytes())
+
+
+@cache
+def named(name: str) -> Statement:
+    """Find the statement `name`, one without braces."""
+    return composed(name)
+
+
+@lru_cache(256)
+def around(name: str, found: Statement) -> Statement:
+    """Put a query of orders found into the braces of the statement `name`."""
+    return composed(name, found=vetted(found.text.decode()))
+
+
+def composed(name: str, **identifiers: sql.Composable) -> Statement:
     """Compose the statement `name` with quoted identifiers for its braces."""
-    return vetted(statements()[name]).format(**identifiers)
+    return Statement.of(vetted(statements()[name]).format(**identifiers))
 
 
 def vetted(text: str) -> sql.SQL:
@@ -144,13 +171,29 @@ class Database:
     """One connection in autocommit, opened on first use and again after it broke.
 
     Not for use by two threads at once.
+
+    Args:
+        dsn: Where to.
+        application_name: How it shows in `pg_stat_activity`.
+        time_zone: Of times that the views give without one.
+        keeps_plans: Statements are planned once, not for each of their values. For
+            look-ups by key; a range of times has another plan when it is wide.
     """
 
     def __init__(
-        self, dsn: str, *, application_name: str = "syncd", time_zone: str | None = None
+        self,
+        dsn: str,
+        *,
+        application_name: str = "syncd",
+        time_zone: str | None = None,
+        keeps_plans: bool = False,
     ) -> None:
         self.dsn = make_conninfo(dsn, application_name=application_name, **_CONNECT)
         self._session = _SESSION | ({"TimeZone": time_zone} if time_zone else {})
+        self._keeps_plans = keeps_plans
+        self._executed = 0
+        if keeps_plans:
+            self._session["plan_cache_mode"] = "force_generic_plan"
         self._connection: psycopg.Connection[Row] | None = None
         self._on_open: list[Callable[[], None]] = []
         self._on_doubt: list[Callable[[], None]] = []
@@ -163,21 +206,21 @@ class Database:
         """Run `action` when a statement fails as if the views had been changed."""
         self._on_doubt.append(action)
 
-    def all(self, statement: sql.Composed, **params: object) -> list[Row]:
+    def all(self, statement: Statement, **params: object) -> list[Row]:
         """Run a statement and return its rows, in the statement's order."""
         with self.translated():
-            cursor = self._open().execute(statement, params or None)
+            cursor = self._execute(statement, params)
             return cursor.fetchall() if cursor.description else []
 
-    def one(self, statement: sql.Composed, **params: object) -> Row:
+    def one(self, statement: Statement, **params: object) -> Row:
         """Run a statement that returns exactly one row."""
         (row,) = self.all(statement, **params)
         return row
 
-    def run(self, statement: sql.Composed, **params: object) -> int:
+    def run(self, statement: Statement, **params: object) -> int:
         """Run a statement; return the number of rows that it touched."""
         with self.translated():
-            return self._open().execute(statement, params or None).rowcount
+            return self._execute(statement, params).rowcount
 
     def notified(self, seconds: float) -> list[str]:
         """Wait for notifications, if it listens; give their payloads.
@@ -211,6 +254,16 @@ class Database:
         if connection is not None:
             connection.close()
 
+    def _execute(
+        self, statement: Statement, params: Mapping[str, object]
+    ) -> psycopg.Cursor[Row]:
+        connection = self._open()
+        if connection.prepare_threshold is not None:
+            self._executed += 1
+            if self._executed % PLANS_KEPT == 0:
+                connection.execute(named("discard_plans").text)
+        return connection.execute(statement.text, params or None)
+
     def _open(self) -> psycopg.Connection[Row]:
         if self._connection is None or self._connection.broken:
             self.close()
@@ -219,11 +272,19 @@ class Database:
             )
             self._connection = connection
             moved()
-            for name, value in self._session.items():
-                connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+            self._begin_session(connection)
             for action in self._on_open:
                 action()
         return self._connection
+
+    def _begin_session(self, connection: psycopg.Connection[Row]) -> None:
+        """Set the session up; keep plans, unless a pooler may change the session."""
+        names, values = list(self._session), list(self._session.values())
+        found = connection.execute(
+            named("begin_session").text, {"names": names, "values": values}
+        ).fetchone()
+        if self._keeps_plans and found == (connection.info.backend_pid,):
+            connection.prepare_threshold = PREPARE_AFTER
 
     @contextmanager
     def translated(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal, cast
 
 from syncd.core.settling import RECENT_ORDERS
-from syncd.database import Database, named
+from syncd.database import Database, around, named
 from syncd.errors import PausedError, RangeThinnedError
 from syncd.source import Found
 
@@ -140,7 +140,7 @@ class Ledger:
             adopts: They count as handled by somebody else, and are not sent.
         """
         (orders, keys) = self.database.one(
-            named("admit", found=found.query),
+            around("admit", found.query),
             feed=self.feed_id,
             size=size,
             lane="backfill" if capture == "backfill" else "live",

@@ -50,9 +50,12 @@ class Parts:
         self.workers: list[Worker] = []
         self.is_to_retry = threading.Event()
 
-    def connect(self, role: str) -> Connections:
-        """Make the connections of one part; `role` shows in `pg_stat_activity`."""
-        connections = connect(self._settings, role)
+    def connect(self, role: str, *, keeps_plans: bool = False) -> Connections:
+        """Make the connections of one part; `role` shows in `pg_stat_activity`.
+
+        With `keeps_plans` for one that looks up by key only.
+        """
+        connections = connect(self._settings, role, keeps_plans=keeps_plans)
         self._connections.append(connections)
         self._watch_over(connections.ledger)
         return connections
@@ -108,7 +111,7 @@ class Parts:
 
     def worker(self, number: int, feed: Feed, instance: int) -> Worker:
         """Make what delivers one batch at a time."""
-        connections = self.connect(f"delivery-{number}")
+        connections = self.connect(f"delivery-{number}", keeps_plans=True)
         ledger = Ledger(connections.ledger, feed.feed_id)
         source = source_on(self._settings, connections)
         delivery = Delivery(
@@ -135,7 +138,10 @@ class Parts:
 
     def _listen(self, feed: Feed) -> Listen:
         settings = self._settings
-        connections, ears = self.connect("listen"), self.connect("hints")
+        connections, ears = (
+            self.connect("listen", keeps_plans=True),
+            self.connect("hints"),
+        )
         writer = connections.primary or connections.source
         intake = Intake(
             source_on(settings, connections),

@@ -12,7 +12,7 @@ from typing import cast
 
 from syncd.core.account import Account, account_of, limits, sentence
 from syncd.core.coverage import Span, common, gaps, merged
-from syncd.database import named
+from syncd.database import around, named
 from syncd.deadline import Row
 from syncd.ledger import Ledger
 from syncd.source import Found, Source
@@ -235,7 +235,7 @@ class Reconciliation:
 
     def _count(self, run: Run, span: Span, found: Found) -> Page:
         rows = self._ledger.database.all(
-            named("account", found=found.query),
+            around("account", found.query),
             feed=self._ledger.feed_id,
             **found.params,
         )

@@ -9,7 +9,7 @@ from typing import Literal, cast
 import msgspec
 from psycopg import sql
 
-from syncd.database import Database, identifier, named
+from syncd.database import Database, Statement, around, composed, identifier, named
 from syncd.errors import SchemaMismatchError, UnreadableRowError
 
 _CONFIRMED = ("order_key", "confirmed_at")
@@ -38,6 +38,7 @@ class Views:
         self.purchases = purchases
         self._database = database
         self._key_type: sql.Identifier | None = None
+        self._statements: dict[str, Statement] = {}
         database.on_doubt(self._forget)
 
     def columns(self, view: str) -> list[Column]:
@@ -72,13 +73,16 @@ class Views:
                 what = f"lacks the column {missing[0]}" if present else "is missing"
                 raise SchemaMismatchError(f"the view {view} {what}", _CREATE)
 
-    def statement(self, name: str) -> sql.Composed:
+    def statement(self, name: str) -> Statement:
         """Compose a named statement with the views' identifiers."""
-        return named(name, **self.names())
+        if name not in self._statements:
+            self._statements[name] = composed(name, **self.names())
+        return self._statements[name]
 
     def _forget(self) -> None:
         """Read the key's type again: the shop's migration may have changed it."""
         self._key_type = None
+        self._statements.clear()
 
     def _read_key_type(self) -> sql.Identifier:
         for column in self.columns(self.purchases):
@@ -89,6 +93,18 @@ class Views:
         )
 
 
+def columns_of(row: str) -> dict[str, object]:
+    """Read a row's columns; their numbers are int or Decimal.
+
+    Raises:
+        UnreadableRowError: It is no JSON that a reader knows.
+    """
+    try:
+        return _DECODER.decode(row)
+    except msgspec.DecodeError as error:
+        raise UnreadableRowError(INVALID_JSON) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """Confirmed orders for the ledger to look at: a query of keys and times.
@@ -97,7 +113,7 @@ class Found:
     that were read before.
     """
 
-    query: sql.Composed
+    query: Statement
     params: Mapping[str, object]
 
 
@@ -164,10 +180,10 @@ class Source:
         rows = self.database.all(statement, keys=list(keys), lower=lower, upper=upper)
         yield from cast("list[tuple[str, datetime]]", rows)
 
-    def _found(self, query: sql.Composed, params: Mapping[str, object]) -> Found:
+    def _found(self, query: Statement, params: Mapping[str, object]) -> Found:
         if self._beside_ledger:
             return Found(query, params)
-        keys, times = self.database.one(named("gather", found=query), **params)
+        keys, times = self.database.one(around("gather", query), **params)
         return Found(named("given"), {"keys": keys, "times": times})
 
     def read(self, keys: Sequence[str]) -> dict[str, dict[str, object]]:
@@ -176,12 +192,17 @@ class Source:
         Raises:
             UnreadableRowError: One of the rows makes the view fail.
         """
+        return {key: columns_of(text) for key, text in self.read_json(keys).items()}
+
+    def read_json(self, keys: Sequence[str]) -> dict[str, str]:
+        """Read rows of `purchases` as JSON (`columns_of` reads it).
+
+        Raises:
+            UnreadableRowError: One of the rows makes the view fail.
+        """
         statement = self.views.statement("read_purchases")
         rows = self.database.all(statement, keys=list(keys))
-        try:
-            return {str(key): _DECODER.decode(cast("str", row)) for key, row in rows}
-        except msgspec.DecodeError as error:
-            raise UnreadableRowError(INVALID_JSON) from error
+        return dict(cast("list[tuple[str, str]]", rows))
 
     def still_confirmed(self, keys: Sequence[str]) -> set[str]:
         """Tell which of the keys `confirmed_orders` lists now."""

@@ -8,7 +8,7 @@ from typing import Literal, cast
 from syncd.backfill.sample import Sample, take_sample
 from syncd.core.coverage import Span, common
 from syncd.core.purchase import Rules
-from syncd.database import named
+from syncd.database import around, named
 from syncd.ledger import Ledger
 from syncd.reconciliation import Reconciliation
 from syncd.source import Source
@@ -130,7 +130,7 @@ class Planner:
     def _count(self, lower: datetime, upper: datetime) -> list[tuple[date, str, int]]:
         found = self._source.between(lower, upper)
         rows = self._ledger.database.all(
-            named("plan_counts", found=found.query),
+            around("plan_counts", found.query),
             feed=self._ledger.feed_id,
             zone=str(self._rules.zone),
             **found.params,

@@ -10,7 +10,7 @@ from typing import cast
 
 from syncd.backfill.plan import Plan, Purpose
 from syncd.backfill.progress import Progress
-from syncd.database import named
+from syncd.database import around, named
 from syncd.errors import BackfillStateError
 from syncd.ledger import Ledger
 from syncd.source import Found
@@ -163,7 +163,7 @@ class Register:
             How many, and how many of them had been delivered.
         """
         row = self._database.one(
-            named("take_again", found=found.query),
+            around("take_again", found.query),
             backfill=steered.backfill,
             resends=steered.purpose == "resend",
             reason=steered.reason,

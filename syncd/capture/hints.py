@@ -8,7 +8,7 @@ import secrets
 import time
 
 from syncd.capture.outbox import channel_of
-from syncd.database import Database, named, quoted
+from syncd.database import Database, composed, named, quoted
 from syncd.errors import SyncdError
 
 ANSWER_SECONDS = 2.0
@@ -43,7 +43,7 @@ class Hints:
         ear.on_open(self._listen)
 
     def _listen(self) -> None:
-        self._ear.run(named("listen", channel=quoted(self._channel)))
+        self._ear.run(composed("listen", channel=quoted(self._channel)))
         self._missed = True
         self._asked_at = None  # the answer would have gone to the connection before
 

@@ -27,7 +27,7 @@ from syncd.core.pgoutput import (
     read_frame,
     status,
 )
-from syncd.database import named, translate
+from syncd.database import composed, translate
 from syncd.deadline import PunctualConnection
 from syncd.errors import (
     DatabaseUnavailableError,
@@ -94,7 +94,7 @@ class Stream:
         Raises:
             SyncdError: It is not possible.
         """
-        statement = named(
+        statement = composed(
             "start_replication",
             slot=sql.Identifier(self._slot),
             publications=sql.Literal(f'"{self._publication}"'),
@@ -102,7 +102,7 @@ class Stream:
         with self._translated():
             connection = PunctualConnection.connect(self._dsn, autocommit=True)
             try:
-                connection.execute(statement)
+                connection.execute(statement.text)
             except psycopg.Error as error:
                 connection.close()
                 if error.sqlstate == _BUSY:

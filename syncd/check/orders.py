@@ -13,7 +13,7 @@ from syncd.check.server import SKEW
 from syncd.check.views import SAMPLE_SPAN
 from syncd.config import Settings
 from syncd.core.purchase import NotReady, Purchase, render
-from syncd.database import named
+from syncd.database import composed
 from syncd.delivery.rendering import rules_of
 from syncd.errors import UnreadableRowError
 from syncd.source import Source
@@ -107,7 +107,7 @@ def _rowless(sample: Sample) -> Iterator[Finding]:
 def _multiplied(source: Source, sample: Sample) -> Iterator[Finding]:
     if sample.broken:
         return
-    statement = named("repeated_rows", **source.views.names())
+    statement = composed("repeated_rows", **source.views.names())
     rows = source.database.all(statement, keys=list(sample.times))
     if rows:
         key, count = rows[0]

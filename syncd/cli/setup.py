@@ -169,14 +169,14 @@ def _print_scripts(scripts: Sequence[Script]) -> None:
         return
     click.echo("BEGIN;")
     for script in scripts:
-        click.echo(f"-- {script.title}\n{script.statement.as_string()}")
+        click.echo(f"-- {script.title}\n{script.statement.text.decode()}")
     click.echo("COMMIT;")
 
 
 def _print_apart(scripts: Sequence[Script]) -> None:
     """Print what cannot run in the same transaction: a slot."""
     for script in scripts:
-        click.echo(f"-- {script.title}\n{script.statement.as_string()}")
+        click.echo(f"-- {script.title}\n{script.statement.text.decode()}")
 
 
 def _owners(

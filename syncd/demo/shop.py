@@ -17,10 +17,8 @@ from importlib.resources import files
 from types import TracebackType
 from typing import Self, cast
 
-from psycopg import sql
-
 from syncd.connections import Connections
-from syncd.database import Database, vetted
+from syncd.database import Database, Statement, vetted
 from syncd.demo.browsers import Browsers
 from syncd.demo.pace import Pace
 from syncd.demo.wares import Order, customers, front_end_purchase, new_order
@@ -49,11 +47,11 @@ class _ChangedMindError(Exception):
 
 
 @cache
-def _statements() -> dict[str, sql.Composed]:
+def _statements() -> dict[str, Statement]:
     text = (files("syncd.demo") / "shop.sql").read_text(encoding="utf-8")
     parts = re.split(r"^-- name: (\w+) :\w+$", text, flags=re.MULTILINE)
     named = zip(parts[1::2], parts[2::2], strict=True)
-    return {name: vetted(statement).format() for name, statement in named}
+    return {name: Statement.of(vetted(statement).format()) for name, statement in named}
 
 
 def open_shop(owner: Database) -> None:

@@ -8,7 +8,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from syncd.connections import Connections
-from syncd.database import Database, identifier, named, vetted
+from syncd.database import Database, Statement, identifier, named, vetted
 from syncd.errors import (
     ConfigError,
     PermissionDeniedError,
@@ -25,7 +25,7 @@ class Script:
     """A piece of SQL for the database, with what it is for."""
 
     title: str
-    statement: sql.Composed
+    statement: Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ def migrations(done: Sequence[int] = ()) -> list[Script]:
         note = vetted(_NOTE)
         values = {"version": sql.Literal(version), "name": sql.Literal(file.name)}
         body = vetted(file.read_text(encoding="utf-8")).format()
-        scripts.append(Script(file.name, body + note.format(**values)))
+        whole = Statement.of(body + note.format(**values))
+        scripts.append(Script(file.name, whole))
     return scripts
 
 
@@ -89,7 +90,7 @@ def script(title: str, **identifiers: sql.Composable) -> Script:
     for part in title.split("/"):
         file /= part
     text = file.read_text(encoding="utf-8")
-    return Script(title, vetted(text).format(**identifiers))
+    return Script(title, Statement.of(vetted(text).format(**identifiers)))
 
 
 def install(

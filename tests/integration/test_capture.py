@@ -16,7 +16,7 @@ from syncd.capture import poll as poll_module
 from syncd.capture.poll import Poll
 from syncd.connections import Connections
 from syncd.core.window import Vxid, Window, Xid
-from syncd.database import Database, named
+from syncd.database import Database, Statement, around
 from syncd.errors import DatabaseUnavailableError
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
@@ -634,11 +634,12 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
         capture.source.clock() - timedelta(seconds=5), "infinity"
     )
     explained = capture.database.one(
-        psycopg.sql.SQL("EXPLAIN (FORMAT JSON) ") + named("admit", found=found.query),
+        Statement(b"EXPLAIN (FORMAT JSON) " + around("admit", found.query).text),
         feed=capture.ledger.feed_id,
         size=100,
         lane="live",
         state="pending",
+        backfill=None,
         capture="poll",
         named=100,
         **found.params,

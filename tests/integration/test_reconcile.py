@@ -17,7 +17,7 @@ from shop import Shop
 from syncd import log
 from syncd.bell import Bell
 from syncd.core.account import Account
-from syncd.database import named
+from syncd.database import Statement, around
 from syncd.pulse import read_reconciled
 from syncd.reconciliation import ALL, HOURS, PROMOTION, Reconciliation
 from syncd.rounds import Rounds
@@ -477,7 +477,7 @@ def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
     feed.shop.sql("ANALYZE")
     found = feed.source.between(ago(hours=11), datetime.now(UTC))
     explained = feed.ledger.database.one(
-        psycopg.sql.SQL("EXPLAIN (FORMAT JSON) ") + named("account", found=found.query),
+        Statement(b"EXPLAIN (FORMAT JSON) " + around("account", found.query).text),
         feed=feed.ledger.feed_id,
         **found.params,
     )

@@ -8,7 +8,7 @@ from ledger_rows import Rows
 from shop import Shop
 
 from syncd.core.health import Health
-from syncd.database import Database, named, vetted
+from syncd.database import Database, Statement, named
 from syncd.report.period import Unit
 from syncd.report.report import STEPS, Asked, Report, read_report
 
@@ -166,7 +166,7 @@ def test_the_ledger_is_read_once_for_the_orders(shop: Shop, rows: Rows) -> None:
     for statement in (named("report_orders"), named("report_lags")):
         asked = {"feed": 1, "starts": [*period.starts], "lower": period.lower,
                  "upper": period.upper}  # fmt: skip
-        explained = database.all(vetted("EXPLAIN ") + statement, **asked)
+        explained = database.all(Statement(b"EXPLAIN " + statement.text), **asked)
         plan = "\n".join(str(line) for (line,) in explained)
         assert plan.count("on ledger") == 1
         assert "Nested Loop" not in plan
