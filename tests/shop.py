@@ -49,18 +49,24 @@ class Shop:
 
     @classmethod
     def open(
-        cls, owner: str, *, views: bool = True, state: str | None = None
+        cls,
+        owner: str,
+        *,
+        views: bool = True,
+        state: str | None = None,
+        tables: str = TABLES,
+        made: str = VIEWS,
     ) -> "Shop":
         shop = cls.at(owner, state=state)
         role = shop.role
-        shop.sql(TABLES.replace("{role}", role))
+        shop.sql(tables.replace("{role}", role))
         source = Database(owner)
         owners = Connections(source, Database(state) if state else source)
         names = Names(role, "syncd.confirmed_orders", "syncd.purchases")
         install(owners, names)
         if views:
             shop.sql("CREATE SCHEMA IF NOT EXISTS syncd")
-            shop.sql(VIEWS)
+            shop.sql(made)
             install(owners, names)
         owners.close()
         return shop

@@ -42,7 +42,7 @@ def preview(settings: Settings, order: str, *, past: bool) -> None:
     if not isinstance(made, Purchase):
         click.echo(f"syncd: order {key} cannot be sent: {made.reason}", err=True)
         raise click.exceptions.Exit(ExitCode.FAILED)
-    click.echo(json.dumps(json.loads(encode([made.event], "single")), indent=2))
+    click.echo(json.dumps(json.loads(encode([made.body], "single")), indent=2))
     if confirmed_at is None:
         click.echo("note: the order is not confirmed, so it is not sent", err=True)
 

@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import cast
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 VENDOR_ZONE = ZoneInfo("Europe/Amsterdam")
 """The zone in which Squeezely reads and shows times (documented as "CET")."""
@@ -52,6 +55,9 @@ PRODUCT_FIELDS = frozenset(
     {"id", "name", "price", "quantity", "language", "category_ids"}
 )
 
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_DECODER = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
+
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _NAME = re.compile(r"[A-Za-z_]{1,40}")
@@ -88,10 +94,20 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """An event that may be sent: `event` holds only what JSON can carry."""
+    """An event that may be sent, as the JSON that is sent of it."""
 
     orderid: str
-    event: Mapping[str, object]
+    body: bytes
+
+    @classmethod
+    def of(cls, event: Mapping[str, object]) -> "Purchase":
+        """Write an event; it holds only what JSON can carry, and an `orderid`."""
+        return cls(cast("str", event["orderid"]), _ENCODER.encode(event))
+
+    @property
+    def event(self) -> dict[str, object]:
+        """Read the event; its numbers are int or Decimal."""
+        return _DECODER.decode(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +162,7 @@ def render(
     orderid = None
     try:
         orderid = _identifier("orderid", given.pop("orderid", None))
-        return Purchase(orderid, _event(orderid, given, confirmed_at, rules, now))
+        return Purchase.of(_event(orderid, given, confirmed_at, rules, now))
     except _MissingError as missing:
         return NotReady(str(missing), orderid)
     except _InvalidError as invalid:
@@ -208,11 +224,16 @@ def is_email(text: str) -> bool:
     return _EMAIL.fullmatch(text) is not None
 
 
+def is_person(text: str) -> bool:
+    """Tell whether a text may stand for a person: an email address, or its hash."""
+    return is_email(text) or _SHA256.fullmatch(text) is not None
+
+
 def _email(value: object) -> str:
     if value is None:
         raise _MissingError("email is missing")
     email = _text("email", value)
-    if not is_email(email) and not _SHA256.fullmatch(email):
+    if not is_person(email):
         raise _InvalidError("email is not an address like name@example.com")
     return email
 
@@ -232,7 +253,8 @@ def _number(name: str, value: object) -> int | Decimal:
     if not amount.is_finite() or amount.copy_abs() > MAX_AMOUNT:
         raise _InvalidError(f"{name} is not a usable amount")
     rounded = amount.quantize(CENT, ROUND_HALF_UP)
-    return int(rounded) if rounded == rounded.to_integral_value() else rounded
+    is_whole = rounded == rounded.to_integral_value()
+    return int(rounded) if is_whole else rounded.normalize()
 
 
 def _currency(given: dict[str, object], rules: Rules) -> dict[str, object]:
@@ -241,9 +263,21 @@ def _currency(given: dict[str, object], rules: Rules) -> dict[str, object]:
         if rules.require_currency:
             raise _InvalidError("currency is missing (require_currency is on)")
         return {}
-    if not isinstance(currency, str) or not re.fullmatch(r"[A-Z]{3}", currency):
+    if not isinstance(currency, str) or not is_currency(currency):
         raise _InvalidError("currency is not three capital letters like EUR")
     return {"currency": currency}
+
+
+@lru_cache(1000)
+def is_currency(text: str) -> bool:
+    """Tell whether a text has the form of a currency's code."""
+    return re.fullmatch(r"[A-Z]{3}", text) is not None
+
+
+@lru_cache(1000)
+def is_language(text: str) -> bool:
+    """Tell whether a text has the form of a language's code."""
+    return _LANGUAGE.fullmatch(text) is not None
 
 
 def _language(given: dict[str, object]) -> dict[str, object]:
@@ -254,16 +288,21 @@ def _language(given: dict[str, object]) -> dict[str, object]:
 
 
 def _language_code(name: str, value: object) -> str:
-    if not isinstance(value, str) or not _LANGUAGE.fullmatch(value):
+    if not isinstance(value, str) or not is_language(value):
         raise _InvalidError(f"{name} is not a language code like nl-NL")
     return value
 
 
+def has_form(name: str, text: str) -> bool:
+    """Tell whether a text has the form that a profile field asks for, if it does."""
+    form, _ = _FORMS.get(name, (None, ""))
+    return form is None or form.fullmatch(text) is not None
+
+
 def _profile(name: str, value: object) -> str:
     text = _text(name, value)
-    form, hint = _FORMS.get(name, (None, ""))
-    if form is not None and not form.fullmatch(text):
-        raise _InvalidError(f"{name} is not {hint}")
+    if not has_form(name, text):
+        raise _InvalidError(f"{name} is not {_FORMS[name][1]}")
     return text
 
 
@@ -325,17 +364,28 @@ def _categories(where: str, value: object) -> list[str]:
 
 
 def _timestamp(value: object, zone: tzinfo, now: datetime) -> str:
-    """Write a time as ATOM does: local to the vendor, whole seconds, numeric offset.
-
-    Right when the API honours the offset, and still right when it ignores it.
-    """
     try:
-        moment = _moment(value, zone).astimezone(UTC)
-        return min(moment, now).astimezone(VENDOR_ZONE).isoformat(timespec="seconds")
-    except (ValueError, OverflowError, OSError, InvalidOperation):
+        return vendor_time(value, zone, now)
+    except ValueError:
         raise _InvalidError(
             "timestamp is not a time like 2026-11-20T14:03:07+01:00"
         ) from None
+
+
+def vendor_time(value: object, zone: tzinfo, now: datetime) -> str:
+    """Write a time as ATOM does: local to the vendor, whole seconds, numeric offset.
+
+    Right when the API honours the offset, and still right when it ignores it. A time
+    that is still to come is written as `now`.
+
+    Raises:
+        ValueError: The value is no time.
+    """
+    try:
+        moment = min(_moment(value, zone).astimezone(UTC), now)
+        return moment.astimezone(VENDOR_ZONE).isoformat(timespec="seconds")
+    except (OverflowError, OSError, InvalidOperation) as error:
+        raise ValueError(value) from error
 
 
 def _moment(value: object, zone: tzinfo) -> datetime:

@@ -6,6 +6,7 @@ was sent is known, so it is looked for word by word.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 HIDDEN = "[hidden]"
 
@@ -24,21 +25,25 @@ class Veil:
     """Hides the personal values of some events, and secrets, in texts about them.
 
     Args:
-        events: As they were sent.
+        events: As they were sent; read when something is to be told.
         secrets: Texts that are hidden wherever they stand.
     """
 
     def __init__(
         self, events: Iterable[Mapping[str, object]], secrets: Iterable[str] = ()
     ) -> None:
+        self._events = events
+        self._secrets = [secret for secret in secrets if secret]
+
+    @cached_property
+    def _words(self) -> set[str]:
         values = [
             str(value).casefold()
-            for event in events
+            for event in self._events
             for name, value in event.items()
             if name not in _IMPERSONAL and not isinstance(value, bool)
         ]
-        self._secrets = [secret for secret in secrets if secret]
-        self._words = {
+        return {
             word
             for value in values
             for word in _WORD.findall(value)

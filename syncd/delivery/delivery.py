@@ -196,12 +196,12 @@ class Delivery:
     # Send and settle
 
     def _send(self, claim: Claim, purchases: Sequence[tuple[str, Purchase]]) -> Trip:
-        body = encode([p.event for _, p in purchases], self._settings.body)
+        body = encode([p.body for _, p in purchases], self._settings.body)
         started = time.monotonic()
         answer = self._api.post(body)
         seconds = time.monotonic() - started
         verdict = judge(answer, len(purchases), datetime.now(UTC))
-        veil = Veil([p.event for _, p in purchases], [self._secret])
+        veil = Veil((p.event for _, p in purchases), [self._secret])
         verdict = replace(verdict, reason=veil.over(verdict.reason))
         receipt = _receipt(answer, verdict, body, purchases)
         accepted = verdict.outcome is Outcome.ACCEPTED

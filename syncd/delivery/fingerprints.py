@@ -6,7 +6,7 @@ sent: they are gathered in memory and written now and then. A crash loses a few.
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +31,7 @@ WRITE_SECONDS = 5.0
 class _Sent:
     key: str
     at: datetime
-    event: Mapping[str, object]
+    purchase: Purchase
 
 
 class Fingerprints:
@@ -60,7 +60,7 @@ class Fingerprints:
         if not claim.with_profile:
             return
         self._sent.extend(
-            _Sent(key, claim.claimed_at, purchase.event)
+            _Sent(key, claim.claimed_at, purchase)
             for key, purchase in purchases[-KEPT:]
         )
 
@@ -96,7 +96,7 @@ class Fingerprints:
         self._sent.clear()
 
     def _fields(self, sent: _Sent) -> str:
-        prints = self._seal.take(sent.key, places(sent.event))
+        prints = self._seal.take(sent.key, places(sent.purchase.event))
         return msgspec.json.encode(pack(prints)).decode()
 
 

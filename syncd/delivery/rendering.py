@@ -1,11 +1,12 @@
 """From a claimed batch to its events: read by key, then sort by what can be done."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from syncd.config import Settings
+from syncd.core.plain import Plain
 from syncd.core.purchase import (
     Purchase,
     Rejection,
@@ -16,7 +17,7 @@ from syncd.core.purchase import (
 )
 from syncd.errors import SchemaMismatchError
 from syncd.ledger import Claim, Exemption, Order
-from syncd.source import Source
+from syncd.source import Source, columns_of
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class Rendering:
         self._source = source
         self._rules = rules
         self._settle = settle
+        self._plains: dict[tuple[frozenset[str], bool], Plain] = {}
 
     def render(self, claim: Claim) -> Rendered:
         """Read the orders' rows and sort them.
@@ -67,28 +69,34 @@ class Rendering:
             UnreadableRowError: A row makes the view fail; nothing was sorted.
             SchemaMismatchError: The view has columns that are no fields.
         """
-        rows = self._source.read([order.key for order in claim.orders])
-        refuse_unknown_fields(
-            self._source.views.purchases, next(iter(rows.values()), {})
-        )
+        rows = self._source.read_json([order.key for order in claim.orders])
+        plain = self._plain(rows, claim)
         rendered = Rendered()
         absent: list[Order] = []
         for order in claim.orders:
             row = rows.get(order.key)
             if row is None:
                 absent.append(order)
+            elif made := plain.purchase(row, order.confirmed_at, claim.claimed_at):
+                rendered.purchases.append((order.key, made))
             else:
                 self._sort(rendered, claim, order, row)
         self._sort_absent(rendered, claim, absent)
         return rendered
 
-    def _sort(
-        self,
-        rendered: Rendered,
-        claim: Claim,
-        order: Order,
-        row: dict[str, object],
-    ) -> None:
+    def _plain(self, rows: Mapping[str, str], claim: Claim) -> Plain:
+        """Find what makes plain events of a view with these columns."""
+        first = next(iter(rows.values()), "{}")
+        columns = frozenset(columns_of(first))
+        kind = (columns, claim.with_profile)
+        if kind not in self._plains:
+            refuse_unknown_fields(self._source.views.purchases, columns)
+            plain = Plain(columns, self._rules, with_profile=claim.with_profile)
+            self._plains[kind] = plain
+        return self._plains[kind]
+
+    def _sort(self, rendered: Rendered, claim: Claim, order: Order, text: str) -> None:
+        row = columns_of(text)
         row = row if claim.with_profile else without_profile(row)
         made = render(row, order.confirmed_at, self._rules, claim.claimed_at)
         if isinstance(made, Purchase):

@@ -4,11 +4,11 @@ Requests are made with verified TLS, without following redirects, and within a t
 deadline. What the answer means is decided in `core.answer`.
 """
 
+import codecs
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 
-import msgspec
 import requests
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -30,26 +30,31 @@ MAX_ANSWER_BYTES = 256 * 1024
 IDLE_SECONDS = 30.0
 """An idle connection older than this may be forgotten by a gateway: take a new one."""
 
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
-
-def encode(events: Sequence[Mapping[str, object]], form: str) -> bytes:
+def encode(bodies: Sequence[bytes], form: str) -> bytes:
     """Write the body: a list in an object (`events`) or one bare event (`single`).
 
     ASCII only: the one form of which the vendor's own client shows that it passes.
+
+    Args:
+        bodies: The events as JSON; one of them for `single`.
+        form: `events` or `single`.
     """
-    body = _ENCODER.encode({"events": events} if form == "events" else events[0])
-    return body if body.isascii() else _escaped(body)
+    body = b'{"events":[%s]}' % b",".join(bodies) if form == "events" else bodies[0]
+    return body if body.isascii() else body.decode().encode("ascii", _ESCAPED)
 
 
-def _escaped(body: bytes) -> bytes:
-    text = body.decode()
-    utf16 = ((c, c.encode("utf-16-be")) for c in set(text) if not c.isascii())
-    table = {
-        ord(c): "".join(f"\\u{u[i : i + 2].hex()}" for i in range(0, len(u), 2))
-        for c, u in utf16
-    }
-    return text.translate(table).encode("ascii")
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Write what is not ASCII as JSON's escapes: pairs of surrogates above 16 bits."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be").hex()
+    pieces = (units[place : place + 4] for place in range(0, len(units), 4))
+    return "".join(f"\\u{piece}" for piece in pieces), error.end
+
+
+_ESCAPED = "syncd.json"
+codecs.register_error(_ESCAPED, _escaped)
 
 
 class Squeezely:
@@ -60,21 +65,22 @@ class Squeezely:
         self._endpoint = squeezely.endpoint
         self._timeout = squeezely.timeout.total_seconds()
         self._used_at = float("-inf")
-        self._session = requests.Session()
-        self._session.mount("https://", Transport())
-        self._session.mount("http://", Transport())
-        self._session.auth = _unchanged  # else requests adds what ~/.netrc has
+        self._transport = Transport()
         self._verify = str(squeezely.ca_file) if squeezely.ca_file else True
-        self._session.headers.update(
+        self._proxies = requests.utils.get_environ_proxies(self._endpoint)
+        self._request = requests.Request(
+            "POST",
+            self._endpoint,
             {
                 "X-AUTH-ACCOUNT": squeezely.account,
                 "X-AUTH-APIKEY": settings.api_key.get_secret_value(),
                 "Content-Type": "application/json",
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
+                "Connection": "keep-alive",
                 "User-Agent": f"syncd/{__version__}",
-            }
-        )
+            },
+        ).prepare()
 
     def post(self, body: bytes) -> Answer | Silence:
         """POST a body; return what came back within the timeout, of it all."""
@@ -87,13 +93,15 @@ class Squeezely:
         return answer
 
     def _exchange(self, body: bytes, under_way: Exchange) -> Answer | Silence:
+        # The transport itself: a session would look at the environment at each request,
+        # add what ~/.netrc has, and follow redirects.
+        self._request.prepare_body(body, None)
         try:
-            with self._session.post(
-                self._endpoint,
-                data=body,
+            with self._transport.send(
+                self._request,
                 timeout=self._timeout,
-                verify=self._verify,  # the session's gives way to REQUESTS_CA_BUNDLE
-                allow_redirects=False,
+                verify=self._verify,
+                proxies=self._proxies,
                 stream=True,
             ) as response:
                 answer = _read(response)
@@ -105,7 +113,7 @@ class Squeezely:
 
     def close(self) -> None:
         """Close the connections that are kept alive."""
-        self._session.close()
+        self._transport.close()
 
 
 def proxy_of(endpoint: str) -> str | None:
@@ -117,10 +125,6 @@ def proxy_of(endpoint: str) -> str | None:
 def authorities(settings: Settings) -> str:
     """Name the file with those whose certificates are trusted."""
     return str(settings.squeezely.ca_file or requests.utils.DEFAULT_CA_BUNDLE_PATH)
-
-
-def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _is_success(answer: Answer | Silence) -> bool:

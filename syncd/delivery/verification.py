@@ -11,6 +11,7 @@ from typing import Literal, cast
 
 from syncd.config import Settings
 from syncd.core.answer import Answer, Outcome, Verdict, counted, judge
+from syncd.core.purchase import Purchase
 from syncd.database import Database, named
 from syncd.delivery.squeezely import Squeezely, encode
 
@@ -91,10 +92,10 @@ class Verification:
             yield self._send("two purchases in one list", "events", 2)
 
     def _send(self, title: str, body: Body, count: int) -> Trial:
-        events = [self._purchase() for _ in range(count)]
-        answer = self._api.post(encode(events, body))
+        purchases = [Purchase.of(self._event()) for _ in range(count)]
+        answer = self._api.post(encode([p.body for p in purchases], body))
         verdict = judge(answer, count, self._now)
-        orderids = [str(event["orderid"]) for event in events]
+        orderids = [purchase.orderid for purchase in purchases]
         answered = answer if isinstance(answer, Answer) else None
         return Trial(
             title,
@@ -105,7 +106,7 @@ class Verification:
             counted(answered) if answered else None,
         )
 
-    def _purchase(self) -> dict[str, object]:
+    def _event(self) -> dict[str, object]:
         self._made += 1
         product = {
             "id": self._product,

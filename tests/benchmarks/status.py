@@ -112,7 +112,7 @@ def noting() -> None:
     """Print what delivery itself does for each order: it remembers the event."""
     key = KEY["SYNCD_SQUEEZELY_API_KEY"]
     noted = Fingerprints(None, None, "", Seal.of(key))  # type: ignore[arg-type]  # unused
-    purchases = [(str(n), Purchase(str(n), EVENT)) for n in range(100)]
+    purchases = [(str(n), Purchase.of(EVENT | {"orderid": str(n)})) for n in range(100)]
     claim = Claim(1, 1, 0, None, [], datetime.now(UTC))
     begin = time.process_time()
     for _ in range(1_000):

@@ -12,6 +12,7 @@ import pytest
 
 from syncd.config import load
 from syncd.core.answer import Outcome, Verdict, judge
+from syncd.core.purchase import Purchase
 from syncd.delivery.squeezely import Squeezely, encode
 
 EVENTS = [
@@ -92,7 +93,7 @@ def api(breaker: Breaker, tmp_path: Path) -> Iterator[Squeezely]:
 
 
 def attempt(api: Squeezely) -> Verdict:
-    answer = api.post(encode(EVENTS, "events"))
+    answer = api.post(encode([Purchase.of(event).body for event in EVENTS], "events"))
     return judge(answer, len(EVENTS), datetime.now(UTC))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from syncd.config import Settings, load
 from syncd.core.answer import Answer, Silence
+from syncd.core.purchase import Purchase
 from syncd.delivery.squeezely import MAX_ANSWER_BYTES, Squeezely, encode
 from syncd.sandbox import Sandbox
 
@@ -19,6 +20,7 @@ EVENT = {
     "orderid": "W-1",
     "products": [{"id": "MUG-1", "quantity": 1, "name": "Enamel 🎁 Żółć"}],
 }
+SENT = Purchase.of(EVENT).body
 
 
 @pytest.fixture
@@ -46,15 +48,15 @@ def api(settings: Settings) -> Iterator[Squeezely]:
 
 def test_the_body_is_ascii_and_means_the_same() -> None:
     """Characters beyond ASCII are escaped, as the vendor's own client does."""
-    body = encode([EVENT], "events")
+    body = encode([SENT], "events")
     assert body.isascii()
     assert json.loads(body) == {"events": [EVENT]}
-    assert json.loads(encode([EVENT], "single")) == EVENT
+    assert json.loads(encode([SENT], "single")) == EVENT
 
 
 def test_an_accepted_event_arrives(api: Squeezely, sandbox: Sandbox) -> None:
     """With both headers; one request."""
-    answer = api.post(encode([EVENT], "events"))
+    answer = api.post(encode([SENT], "events"))
     assert isinstance(answer, Answer)
     assert answer.status == 200
     assert sandbox.book.posts("W-1") == 1
@@ -79,7 +81,7 @@ def test_whatever_arrives_whole_is_an_answer(
 ) -> None:
     """Judged elsewhere; a redirect is never followed."""
     sandbox.fail(fault, **options)
-    answer = api.post(encode([EVENT], "events"))
+    answer = api.post(encode([SENT], "events"))
     assert isinstance(answer, Answer)
     assert answer.status == status
     assert sandbox.book.totals.requests == 1
@@ -103,7 +105,7 @@ def test_an_answer_that_never_comes_whole_may_have_been_taken(
     """And is given up at about the timeout of one second, not later."""
     sandbox.fail(fault, **options)
     started = time.monotonic()
-    silence = api.post(encode([EVENT], "events"))
+    silence = api.post(encode([SENT], "events"))
     assert time.monotonic() - started < 4
     assert isinstance(silence, Silence)
     assert silence.taken
@@ -115,6 +117,6 @@ def test_an_endpoint_that_is_not_there_has_taken_nothing(
 ) -> None:
     """Known for certain, so it is no possible repeat."""
     sandbox.stop()
-    silence = api.post(encode([EVENT], "events"))
+    silence = api.post(encode([SENT], "events"))
     assert isinstance(silence, Silence)
     assert not silence.taken

@@ -367,15 +367,15 @@ def test_who_lost_a_claim_does_not_settle_orders_that_it_left_out(
     desk.confirm(2)
     email = "NULL" if way == "postpone" else "'nowhere'"
     (unready,) = desk.confirm(email=email)
-    read = desk.source.read
+    read = desk.source.read_json
 
-    def sleep_through_lease(keys: list[str]) -> dict[str, dict[str, object]]:
+    def sleep_through_lease(keys: list[str]) -> dict[str, str]:
         rows = read(keys)
         monkeypatch.undo()
         desk.let_lease_pass()
         return rows
 
-    monkeypatch.setattr(desk.source, "read", sleep_through_lease)
+    monkeypatch.setattr(desk.source, "read_json", sleep_through_lease)
     desk.deliver()
     desk.shop.sql("UPDATE orders SET email = 'mila@example.com'")
     desk.finish()
@@ -388,9 +388,9 @@ def test_a_claim_is_renewed_before_a_late_post(
 ) -> None:
     """Who slept through the lease does not send what another may be sending."""
     orders = desk.confirm(2)
-    read = desk.source.read
+    read = desk.source.read_json
 
-    def take_long(keys: list[str]) -> dict[str, dict[str, object]]:
+    def take_long(keys: list[str]) -> dict[str, str]:
         rows = read(keys)
         desk.shop.sql("UPDATE syncd.batch SET lease_until = now() + interval '1 s'")
         if is_lost:
@@ -398,7 +398,7 @@ def test_a_claim_is_renewed_before_a_late_post(
         return rows
 
     monkeypatch.setattr("syncd.delivery.delivery.FRESH_SECONDS", 0.0)
-    monkeypatch.setattr(desk.source, "read", take_long)
+    monkeypatch.setattr(desk.source, "read_json", take_long)
     sent = desk.deliver()
     monkeypatch.undo()
     assert sent == (Trip() if is_lost else Trip(2, accepted=True))
@@ -470,14 +470,14 @@ def test_an_outage_while_reading_repeats_nothing(
 ) -> None:
     """A claim whose orders could not be read is given back, not left to its lease."""
     orders = desk.confirm(3)
-    read = desk.source.read
+    read = desk.source.read_json
 
-    def break_and_read(keys: list[str]) -> dict[str, dict[str, object]]:
+    def break_and_read(keys: list[str]) -> dict[str, str]:
         monkeypatch.undo()
         terminate(desk.shop)
         return read(keys)
 
-    monkeypatch.setattr(desk.source, "read", break_and_read)
+    monkeypatch.setattr(desk.source, "read_json", break_and_read)
     with pytest.raises(DatabaseUnavailableError):
         desk.deliver()
     desk.finish()

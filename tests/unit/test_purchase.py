@@ -73,8 +73,7 @@ def refused(rules: Rules | None = None, /, **columns: object) -> str:
 
 def test_a_minimal_row_becomes_the_minimal_event() -> None:
     """Event, email, orderid, time and products; the order's key stays at home."""
-    assert attempt() == Purchase(
-        "W-100417",
+    assert attempt() == Purchase.of(
         {
             "event": "Purchase",
             "email": "maud@example.com",

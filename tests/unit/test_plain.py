@@ -1,0 +1,189 @@
+"""Plain rows: made quickly, and never otherwise than `core.purchase` makes them."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncd.core.plain import Plain
+from syncd.core.purchase import (
+    OWN_FIELDS,
+    PRODUCT_FIELDS,
+    TEXT_FIELDS,
+    Purchase,
+    Rules,
+    render,
+    without_profile,
+)
+
+CUSTOM = ["custom_gift", "custom_points"]
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+AT = datetime(2026, 11, 20, 13, 3, 7, 123456, tzinfo=UTC)
+DECODER = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
+LINE = {"id": "MUG-1", "name": "Mug", "quantity": 2, "price": 12.5}
+ROW: dict[str, Any] = {
+    "order_key": 17,
+    "orderid": "W-17",
+    "email": "mila@example.com",
+    "currency": "EUR",
+    "totalvalue": 25,
+    "products": [LINE],
+}
+
+
+def both(
+    text: str, rules: Rules | None = None, *, with_profile: bool = True
+) -> tuple[Purchase | None, object]:
+    """Make an event the quick way and the long way."""
+    rules = rules or Rules(zone=ZoneInfo("Europe/Amsterdam"))
+    row = DECODER.decode(text)
+    plain = Plain(row.keys(), rules, with_profile=with_profile)
+    row = row if with_profile else without_profile(row)
+    return plain.purchase(text, AT, NOW), render(row, AT, rules, NOW)
+
+
+numbers = st.one_of(
+    st.integers(-3, 2000),
+    st.integers(-(10**20), 10**20),
+    st.decimals(-10, 10**7, places=2),
+    st.decimals(-10, 2 * 10**12, places=4),
+    st.floats(allow_nan=False, allow_infinity=False),
+).map(lambda number: float(number) if isinstance(number, Decimal) else number)
+texts = st.one_of(
+    st.sampled_from(["", " ", "NL", "nl", "nl-NL", "EUR", "Zoë", "yes", "no", "M"]),
+    st.sampled_from(["a@b.nl", "A" * 64, "f" * 64, "1980-12-31", "tab\there", '"']),
+    st.sampled_from(
+        ["2026-11-20T14:03:07+01:00", "2026-11-20", "x" * 1000, "x" * 1001]
+    ),
+    st.text(max_size=8),
+)
+values = st.one_of(st.none(), st.booleans(), texts, numbers, st.just([]), st.just({}))
+lines = st.dictionaries(
+    st.sampled_from([*sorted(PRODUCT_FIELDS), "sku"]),
+    st.one_of(values, st.lists(texts, max_size=2)),
+    max_size=6,
+).flatmap(lambda given: st.sampled_from([LINE, LINE | given, given]))
+rows = st.builds(
+    lambda given, products, base: {**base, **given, "products": products},
+    st.dictionaries(
+        st.sampled_from([*sorted(TEXT_FIELDS | OWN_FIELDS - {"products"}), *CUSTOM]),
+        values,
+        max_size=6,
+    ),
+    st.one_of(st.lists(lines, max_size=3), values),
+    st.sampled_from([ROW, ROW, {}]),
+)
+
+
+@given(
+    rows,
+    st.booleans(),
+    st.builds(
+        Rules,
+        st.booleans(),
+        st.booleans(),
+        st.just(ZoneInfo("Europe/Amsterdam")),
+    ),
+)
+def test_a_plain_row_makes_the_same_event(
+    row: dict[str, Any],
+    with_profile: bool,  # noqa: FBT001  # Hypothesis draws it
+    rules: Rules,
+) -> None:
+    """Whatever the row holds: the same event, to the letter, or it is not plain."""
+    quick, long = both(json.dumps(row), rules, with_profile=with_profile)
+    if quick is not None:
+        assert isinstance(long, Purchase), (row, long)
+        assert (quick.orderid, quick.event) == (long.orderid, long.event)
+        kinds = [type(value) for value in quick.event.values()]
+        assert kinds == [type(long.event[name]) for name in quick.event]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"totalvalue": 12.5},
+        {"totalvalue": None, "currency": None},
+        {"orderid": 17, "userid": 4, "phone": 31612345678},
+        {"firstname": "Zoë", "city": "", "country": "NL", "gender": "F"},
+        {"custom_gift": True, "custom_points": 12.25, "custom_note": "none"},
+        {"custom_points": -12.25},
+        {"timestamp": "2026-11-20T14:03:07+01:00"},
+        {"timestamp": "2026-11-20 14:03:07"},
+        {"email": "f" * 64, "language": "nl-NL"},
+        {"products": [{"id": 7, "quantity": 2.0}]},
+        {"products": [LINE | {"name": "", "category_ids": ["a"], "language": "nl"}]},
+    ],
+)
+def test_what_most_shops_give_is_plain(given: dict[str, Any]) -> None:
+    """So that it is made quickly."""
+    quick, long = both(json.dumps(ROW | given))
+    assert quick is not None
+    assert isinstance(long, Purchase)
+    assert quick.event == long.event
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"totalvalue": 12.505},
+        {"totalvalue": -1},
+        {"totalvalue": "25"},
+        {"totalvalue": True},
+        {"totalvalue": 10**12 + 1},
+        {"currency": "eur"},
+        {"email": "nobody"},
+        {"orderid": ""},
+        {"orderid": "Zoë"},
+        {"country": "nl"},
+        {"custom_gift": []},
+        {"custom_points": 10**13},
+        {"timestamp": "soon"},
+        {"products": []},
+        {"products": [LINE | {"quantity": 0}]},
+        {"products": [LINE | {"quantity": 1.5}]},
+        {"products": [LINE | {"sku": "MUG-1"}]},
+        {"products": [LINE | {"language": "Dutch"}]},
+    ],
+)
+def test_what_needs_a_word_is_not_plain(given: dict[str, Any]) -> None:
+    """It is looked at longer, and sent, waited for or rejected by that."""
+    quick, _ = both(json.dumps(ROW | given))
+    assert quick is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "given"),
+    [
+        (Rules(require_language=True), {}),
+        (Rules(require_currency=True), {"currency": None}),
+    ],
+)
+def test_a_shops_own_demands_hold(rules: Rules, given: dict[str, Any]) -> None:
+    """A row that lacks what the shop demands is not plain."""
+    assert both(json.dumps(ROW | given), rules)[0] is None
+
+
+def test_a_time_that_is_still_to_come_is_now() -> None:
+    """As `core.purchase` has it."""
+    plain = Plain(ROW, Rules(), with_profile=True)
+    made = plain.purchase(json.dumps(ROW), NOW + timedelta(hours=1), NOW)
+    assert made is not None
+    assert made.event["timestamp"] == "2026-11-25T13:00:00+01:00"
+
+
+def test_an_order_of_the_past_says_nothing_of_the_customer() -> None:
+    """Neither known fields nor the shop's own; wrong ones make no difference."""
+    row = ROW | {"firstname": 7, "country": "nowhere", "custom_gift": {}}
+    quick, long = both(json.dumps(row), with_profile=False)
+    assert isinstance(long, Purchase)
+    assert quick is not None
+    assert quick.event == long.event
+    assert quick.event.keys() == ROW.keys() - {"order_key"} | {"event", "timestamp"}
