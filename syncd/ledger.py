@@ -19,6 +19,8 @@ from syncd.source import Found
 Lane = Literal["live", "backfill"]
 Capture = Literal["poll", "listen", "wal", "reconcile", "backfill", "start"]
 
+_Columns = tuple[Sequence[str], Sequence[datetime], Sequence[datetime | None]]
+
 NAMED_ORDERS = 100
 """How many of the orders that an admission found are named."""
 
@@ -106,15 +108,19 @@ class Ledger:
     # Capture
 
     @contextmanager
-    def admission(self) -> Iterator[datetime]:
+    def admission(self, *, durable: bool = True) -> Iterator[datetime]:
         """Hold the watermark's row; yield the watermark. One at a time per feed.
+
+        Args:
+            durable: The end waits for the disk. Without, a crash of the server may take
+                the last moment back: all of the admission, which is then made again.
 
         Raises:
             PausedError: Nothing is admitted for now, by nobody.
         """
         with self.database.transaction():
-            watermark, paused_at, why = self.database.one(
-                named("lock_watermark"), feed=self.feed_id
+            watermark, paused_at, why, _ = self.database.one(
+                named("lock_watermark"), feed=self.feed_id, durable=durable
             )
             _refuse_paused("capture", paused_at, why)
             yield cast("datetime", watermark)
@@ -187,32 +193,38 @@ class Ledger:
         Raises:
             PausedError: Nothing is sent for now, by nobody.
         """
-        with self.database.transaction():
-            rows = self.database.all(
-                named("claim"),
-                feed=self.feed_id,
-                lane=lane,
-                instance=instance,
-                lease=lease,
-            )
-            if not rows:
-                return None
-            *claimed, paused_at, why = rows[0]
-            _refuse_paused("sending", paused_at, why)
-            batch_id, attempt, uncertain, refused_at, now, *kind = claimed
-            orders = self.database.all(named("claimed_orders"), batch=batch_id)
+        rows = self.database.all(
+            named("claim"),
+            feed=self.feed_id,
+            lane=lane,
+            instance=instance,
+            lease=lease,
+        )
+        if not rows:
+            return None
+        *claimed, count, keys, times, waits, paused_at, why = rows[0]
+        _refuse_paused("sending", paused_at, why)
+        orders = list(
+            map(Order, *cast("_Columns", (keys or (), times or (), waits or ())))
+        )
+        batch_id, attempt, uncertain, refused_at, now, *kind = claimed
+        if len(orders) != count:
+            orders = self._claimed_orders(cast("int", batch_id))
         return Claim(
             cast("int", batch_id),
             cast("int", attempt),
             cast("int", uncertain),
             cast("datetime | None", refused_at),
-            [
-                Order(*cast("tuple[str, datetime, datetime | None]", order))
-                for order in orders
-            ],
+            orders,
             cast("datetime", now),
             *cast("list[bool]", kind),
         )
+
+    def _claimed_orders(self, batch: int) -> list[Order]:
+        rows = self.database.all(named("claimed_orders"), batch=batch)
+        return [
+            Order(*cast("tuple[str, datetime, datetime | None]", row)) for row in rows
+        ]
 
     def next_due(self) -> Due:
         """Tell when something may be claimed, and whether a backfill wants to go on."""
@@ -312,7 +324,7 @@ class Ledger:
 
         A late success counts even when the claim was taken over meanwhile.
         """
-        (orders,) = self.database.one(
+        orders, _ = self.database.one(
             named("deliver"),
             feed=self.feed_id,
             batch=claim.batch_id,

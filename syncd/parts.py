@@ -99,10 +99,11 @@ class Parts:
 
     def driver(self, feed: Feed) -> Driver:
         """Make what drives backfills."""
-        connections = self.connect("backfill")
+        past = self.connect("backfill")
+        ledger = self.connect("backfill-ledger", keeps_plans=True).ledger
         return Driver(
-            source_on(self._settings, connections),
-            Ledger(connections.ledger, feed.feed_id),
+            source_on(self._settings, past),
+            Ledger(ledger, feed.feed_id),
             self.bells,
             self._log,
             size=self._settings.squeezely.orders_per_batch,

@@ -117,6 +117,15 @@ class Found:
     params: Mapping[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some orders of a range: how many, and up to where they are all that it has."""
+
+    found: Found
+    orders: int
+    upper: datetime
+
+
 class Source:
     """What the daemon reads in the order database; it never writes there.
 
@@ -161,6 +170,18 @@ class Source:
         statement = self.views.statement("page_end")
         row = self.database.one(statement, lower=lower, upper=upper, page=orders - 1)
         return cast("datetime", row[0])
+
+    def page(self, lower: datetime, upper: datetime, orders: int) -> Page:
+        """Read the first `orders` of a range (lower excluded, upper included).
+
+        Equal times stay together, so a page may hold more.
+        """
+        statement = self.views.statement("page")
+        keys, times, count, end = self.database.one(
+            statement, lower=lower, upper=upper, page=orders
+        )
+        found = Found(named("given"), {"keys": keys, "times": times})
+        return Page(found, cast("int", count), cast("datetime", end))
 
     def spread(
         self, starts: Sequence[datetime], upper: datetime, each: int

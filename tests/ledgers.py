@@ -123,9 +123,11 @@ class Started:
         self.connections.close()
 
 
-def driver(source: Source, ledger: Ledger, *, size: int = 100) -> Driver:
-    """Make a driver with no bound to its rate."""
-    return Driver(source, ledger, Bells(), Log("shop"), size=size, rate=None)
+def driver(
+    source: Source, ledger: Ledger, *, size: int = 100, rate: float | None = None
+) -> Driver:
+    """Make a driver, with no bound to its rate by default."""
+    return Driver(source, ledger, Bells(), Log("shop"), size=size, rate=rate)
 
 
 def plan(source: Source, ledger: Ledger, lower: datetime) -> Plan:

@@ -17,6 +17,10 @@ from syncd.source import Source
 PAGE_ORDERS = 1_000
 """Orders that are captured at a time; live ones are admitted between two pages."""
 
+STOCK_SECONDS = 5.0
+STOCK_ORDERS = 20_000
+"""How much may wait in the ledger: what the rate sends in a while, and at most."""
+
 LIVE_LAG = timedelta(seconds=2)
 """How long a live order may wait before nothing more is captured of the past."""
 
@@ -49,6 +53,8 @@ class Driver:
         self._log = log
         self._size = size
         self._rate = rate
+        stock = STOCK_ORDERS if rate is None else rate * STOCK_SECONDS
+        self._room = max(PAGE_ORDERS, min(round(stock), STOCK_ORDERS))
         self._told: dict[int, int] = {}
         self._seconds = 0.0
 
@@ -92,7 +98,7 @@ class Driver:
             return BUSY_SECONDS
         if steered.waits_for == "live" or (steered.waits_for and steered.waiting):
             return BUSY_SECONDS  # without anything to send nobody would try the API
-        room = 0 if steered.is_captured else PAGE_ORDERS
+        room = 0 if steered.is_captured else self._room
         if steered.waiting < room:
             self._take(steered)
             return 0.0
@@ -100,9 +106,8 @@ class Driver:
         return min(max(seconds, SHORTEST_SECONDS), BUSY_SECONDS)
 
     def _take(self, steered: Steered) -> None:
-        upper = self._source.page_end(steered.reached, steered.upper, PAGE_ORDERS)
-        found = self._source.between(steered.reached, upper)
-        if self._register.capture(steered, found, upper, self._size):
+        page = self._source.page(steered.reached, steered.upper, PAGE_ORDERS)
+        if self._register.capture(steered, page, self._size):
             self._bells.sending.ring()
 
     def _tell(self, number: int) -> None:

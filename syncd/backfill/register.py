@@ -13,7 +13,7 @@ from syncd.backfill.progress import Progress
 from syncd.database import around, named
 from syncd.errors import BackfillStateError
 from syncd.ledger import Ledger
-from syncd.source import Found
+from syncd.source import Found, Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,25 +135,25 @@ class Register:
         )
         return [Steered(*row) for row in rows]  # type: ignore[arg-type]  # the statement's columns
 
-    def capture(
-        self, steered: Steered, found: Found, upper: datetime, size: int
-    ) -> int | None:
-        """Capture the page up to `upper` and note it, in one transaction.
+    def capture(self, steered: Steered, page: Page, size: int) -> int | None:
+        """Capture a page and note it, in one transaction.
 
         Returns:
             Its orders; None when it was taken, paused or cancelled meanwhile.
         """
         number = {"backfill": steered.backfill}
-        with self._ledger.admission():
-            page = named("lock_backfill")
-            if not self._database.all(page, reached=steered.reached, **number):
+        with self._ledger.admission(durable=False):
+            lock = named("lock_backfill")
+            if not self._database.all(lock, reached=steered.reached, **number):
                 return None
             adopts = steered.purpose == "adopt"
             new = self._ledger.admit(
-                found, "backfill", size=size, adopts=adopts, **number
+                page.found, "backfill", size=size, adopts=adopts, **number
             ).orders
-            known, resent = (0, 0) if adopts else self.take_again(steered, found, size)
-            self.advance(steered, upper, new + known, resent)
+            known = resent = 0
+            if not adopts and new < page.orders:
+                known, resent = self.take_again(steered, page.found, size)
+            self.advance(steered, page.upper, new + known, resent)
         return new + known
 
     def take_again(self, steered: Steered, found: Found, size: int) -> tuple[int, int]:

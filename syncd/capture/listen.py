@@ -166,7 +166,7 @@ class Listen:
         """Take rows in one transaction, or the ledger's first: a crash repeats it."""
         intake, taken = self._intake, 0
         keys = list({touch.key: None for touch in page})
-        with intake.ledger.admission():
+        with intake.ledger.admission(durable=not intake.spans_outbox):
             found = intake.source.of_keys(keys, intake.floor_at)
             admitted = intake.ledger.admit(found, self.capture, size=intake.size)
             if intake.spans_outbox:

@@ -138,7 +138,7 @@ class Poll:
         return deep - self._lookback - SLACK
 
     def _look(self, now: datetime, lower: datetime | None) -> Admitted:
-        with self._ledger.admission() as watermark:
+        with self._ledger.admission(durable=False) as watermark:
             start = self._start(now, watermark)
             return self._admit(max(start, lower or start), None)
 
@@ -179,7 +179,7 @@ class Poll:
 
     def _close(self, window: Window) -> tuple[Admitted, datetime | None]:
         """Read the window once more and move the watermark, in one transaction."""
-        with self._ledger.admission() as watermark:
+        with self._ledger.admission(durable=False) as watermark:
             orders = Admitted(0, ())
             if watermark < window.upper:
                 orders = self._admit(watermark, window.upper)

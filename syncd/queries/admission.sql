@@ -7,8 +7,12 @@ SELECT confirmed_at, moved_at
 
 -- name: lock_watermark :one
 -- Takes the lock under which orders are admitted, for the rest of the transaction, and
--- tells since when and why admissions are paused.
-SELECT confirmed_at, paused_at, paused_reason
+-- tells since when and why admissions are paused. Unless it is to be durable, the
+-- transaction's end does not wait for the disk.
+SELECT confirmed_at, paused_at, paused_reason,
+       set_config('synchronous_commit',
+                  CASE WHEN %(durable)s THEN current_setting('synchronous_commit')
+                       ELSE 'off' END, true)
   FROM syncd.watermark
  WHERE feed_id = %(feed)s
    FOR NO KEY UPDATE;
@@ -45,7 +49,9 @@ SELECT g.order_key COLLATE "C" AS order_key, g.confirmed_at
 -- batch is topped up if nobody has claimed it. Those of a time of which the ledger may
 -- have lost what it knew count as uncertain; so do all that a backfill finds which was
 -- under way then: nobody knows how far it had come. Runs under lock_watermark, so that
--- no two admissions of a feed overlap. Relies on ledger_order_once.
+-- no two admissions of a feed overlap. Relies on ledger_order_once, for each order found:
+-- a subquery of its own, so that the ledger is never read whole. Nothing is left to ON
+-- CONFLICT, which looks a second time.
 WITH lost AS MATERIALIZED (
     SELECT f.lost_from, f.lost_until
       FROM syncd.feed AS f
@@ -77,18 +83,22 @@ WITH lost AS MATERIALIZED (
        AND NOT b.resends
        AND b.orders < %(size)s
        FOR NO KEY UPDATE SKIP LOCKED
-), found AS MATERIALIZED (
+), looked AS MATERIALIZED (
     SELECT f.order_key, f.confirmed_at,
-           row_number() OVER (ORDER BY f.confirmed_at, f.order_key) - 1 AS place
+           (SELECT coalesce(l.state, 'taken')
+              FROM syncd.ledger AS l
+             WHERE l.feed_id = %(feed)s
+               AND l.order_key = f.order_key
+             LIMIT 1) AS known
       FROM ({found}) AS f
-     WHERE NOT EXISTS (SELECT
-                         FROM syncd.ledger AS l
-                        WHERE l.feed_id = %(feed)s
-                          AND l.order_key = f.order_key
-                          AND (l.state IS NULL
-                               OR l.state NOT IN ('withdrawn', 'released')))
+), found AS MATERIALIZED (
+    SELECT l.order_key, l.confirmed_at, l.known,
+           row_number() OVER (ORDER BY l.confirmed_at, l.order_key) - 1 AS place
+      FROM looked AS l
+     WHERE l.known IS NULL
+        OR l.known IN ('withdrawn', 'released')
 ), placed AS (
-    SELECT f.order_key, f.confirmed_at,
+    SELECT f.order_key, f.confirmed_at, f.known,
            CASE WHEN f.place < t.room THEN 0
                 ELSE 1 + (f.place - t.room) / %(size)s END AS slot
       FROM found AS f,
@@ -127,20 +137,27 @@ WITH lost AS MATERIALIZED (
       FROM slots AS s
      WHERE s.slot > 0
 ), entered AS (
-    INSERT INTO syncd.ledger AS l
+    INSERT INTO syncd.ledger
            (feed_id, order_key, confirmed_at, batch_id, capture)
     SELECT %(feed)s, p.order_key, p.confirmed_at, s.batch_id, %(capture)s
       FROM placed AS p
       JOIN slots AS s USING (slot)
+     WHERE p.known IS NULL
      ORDER BY p.confirmed_at, p.order_key
-        ON CONFLICT ON CONSTRAINT ledger_order_once DO UPDATE
-       SET confirmed_at = excluded.confirmed_at,
-           batch_id = excluded.batch_id,
-           capture = excluded.capture,
+), returned AS (
+    UPDATE syncd.ledger AS l
+       SET confirmed_at = p.confirmed_at,
+           batch_id = s.batch_id,
+           capture = %(capture)s,
            state = NULL,
            reason = NULL,
            waiting_since = NULL
-     WHERE l.state IN ('withdrawn', 'released')
+      FROM placed AS p
+      JOIN slots AS s USING (slot)
+     WHERE p.known IS NOT NULL
+       AND l.feed_id = %(feed)s
+       AND l.order_key = p.order_key
+       AND l.state IN ('withdrawn', 'released')
 )
 SELECT count(*), coalesce((array_agg(order_key ORDER BY confirmed_at, order_key))
                           [1:%(named)s], '{{}}')

@@ -1,43 +1,50 @@
 -- Claim, settle, split, put back: the batch's way.
 
 -- name: claim :many
--- Takes the oldest due batch of a lane, unless the endpoint is to be left alone; while
--- sending is paused, tells since when and why instead. After
+-- Takes the oldest due batch of a lane with its orders as confirmed, unless the endpoint
+-- is to be left alone; while sending is paused, tells since when and why instead. After
 -- trouble one claim at a time, of all instances, probes the endpoint: it moves retry_at
 -- to its lease's end, and whoever waited for that row finds it moved. While a batch is
 -- doubted, that one is the probe. Past orders are left alone while a live one is due, or
--- their backfill is paused. Relies on batch_due; the batch being topped up is skipped for
--- that moment.
-WITH due AS (
-    SELECT b.batch_id, e.state <> 'open' AS probes
+-- their backfill is paused. Relies on batch_due and ledger_batch; the batch being topped
+-- up is skipped for that moment. Orders added between the snapshot and the lock are
+-- counted, but missing: then `claimed_orders` is asked.
+WITH gate AS MATERIALIZED (
+    SELECT p.state <> 'open' AS probes, d.batch_id AS doubted,
+           %(lane)s = 'live'
+           OR (SELECT v.batch_id
+                 FROM syncd.batch AS v
+                WHERE v.feed_id = %(feed)s
+                  AND v.lane = 'live'
+                  AND v.state = 'pending'
+                  AND v.due_at <= clock_timestamp()
+                ORDER BY v.batch_id
+                LIMIT 1) IS NULL AS is_free,
+           ARRAY(SELECT r.backfill_id
+                   FROM syncd.backfill AS r
+                  WHERE r.feed_id = %(feed)s
+                    AND r.state = 'paused') AS paused
+      FROM syncd.endpoint AS p
+      LEFT JOIN syncd.batch AS d
+        ON d.batch_id = p.doubted_batch
+       AND d.state IN ('pending', 'sending')
+     WHERE p.feed_id = %(feed)s
+       AND p.retry_at <= clock_timestamp()
+       AND p.paused_at IS NULL
+), due AS (
+    SELECT b.batch_id, (SELECT g.probes FROM gate AS g) AS probes
       FROM syncd.batch AS b
-      JOIN (SELECT p.feed_id, p.state, p.retry_at, p.paused_at,
-                   (SELECT d.batch_id
-                      FROM syncd.batch AS d
-                     WHERE d.batch_id = p.doubted_batch
-                       AND d.state IN ('pending', 'sending')) AS doubted
-              FROM syncd.endpoint AS p) AS e USING (feed_id)
      WHERE b.feed_id = %(feed)s
        AND b.lane = %(lane)s
        AND b.state = 'pending'
        AND b.due_at <= clock_timestamp()
-       AND e.retry_at <= clock_timestamp()
-       AND e.paused_at IS NULL
-       AND (e.doubted = b.batch_id
-            OR e.doubted IS NULL
-               AND (%(lane)s = 'live'
-                    OR (SELECT v.batch_id
-                          FROM syncd.batch AS v
-                         WHERE v.feed_id = %(feed)s
-                           AND v.lane = 'live'
-                           AND v.state = 'pending'
-                           AND v.due_at <= clock_timestamp()
-                         ORDER BY v.batch_id
-                         LIMIT 1) IS NULL
-                       AND NOT EXISTS (SELECT
-                                         FROM syncd.backfill AS r
-                                        WHERE r.backfill_id = b.backfill_id
-                                          AND r.state = 'paused')))
+       AND EXISTS (SELECT FROM gate)
+       AND CASE WHEN (SELECT g.doubted FROM gate AS g) IS NULL
+                THEN (SELECT g.is_free FROM gate AS g)
+                     AND (b.backfill_id IS NULL
+                          OR b.backfill_id <> ALL ((SELECT g.paused
+                                                      FROM gate AS g)::bigint[]))
+                ELSE b.batch_id = (SELECT g.doubted FROM gate AS g) END
      ORDER BY b.batch_id
      LIMIT 1
        FOR NO KEY UPDATE OF b SKIP LOCKED
@@ -59,7 +66,7 @@ WITH due AS (
      WHERE b.batch_id = due.batch_id
        AND (NOT due.probes OR EXISTS (SELECT FROM probe))
     RETURNING b.batch_id, b.attempts, b.uncertain, b.refused_at, due.probes,
-              b.lane, b.backfill_id, b.resends
+              b.lane, b.backfill_id, b.resends, b.orders
 ), opened AS (
     INSERT INTO syncd.attempt (batch_id, attempt, instance_id)
     SELECT batch_id, attempts, %(instance)s
@@ -67,18 +74,26 @@ WITH due AS (
 )
 SELECT c.batch_id, c.attempts, c.uncertain, c.refused_at, clock_timestamp(), c.probes,
        coalesce(r.with_profile, c.lane = 'live'), c.resends,
-       NULL::timestamptz, NULL::text
+       c.orders, o.keys, o.times, o.waits, NULL::timestamptz, NULL::text
   FROM claimed AS c
   LEFT JOIN syncd.backfill AS r USING (backfill_id)
+ CROSS JOIN LATERAL (
+       SELECT array_agg(k.order_key), array_agg(k.confirmed_at),
+              array_agg(k.waiting_since)
+         FROM (SELECT l.order_key, l.confirmed_at, l.waiting_since
+                 FROM syncd.ledger AS l
+                WHERE l.batch_id = c.batch_id
+                  AND l.state IS NULL
+                ORDER BY l.confirmed_at, l.order_key) AS k) AS o (keys, times, waits)
  UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, p.paused_at, p.paused_reason
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       p.paused_at, p.paused_reason
   FROM syncd.endpoint AS p
  WHERE p.feed_id = %(feed)s
    AND p.paused_at IS NOT NULL;
 
 -- name: claimed_orders :many
--- Orders of a claimed batch as confirmed. A statement after `claim`: orders added to
--- the batch between that one's snapshot and its lock would be missing from it.
+-- Orders of a claimed batch as confirmed.
 SELECT l.order_key, l.confirmed_at, l.waiting_since
   FROM syncd.ledger AS l
  WHERE l.batch_id = %(batch)s
@@ -220,7 +235,8 @@ UPDATE syncd.attempt AS a
 -- name: deliver :one
 -- Settles an accepted attempt, also a late one whose claim was taken over meanwhile;
 -- returns the orders that became delivered by it (0 when they were already). While a
--- batch is doubted, only its own success proves the endpoint fine.
+-- batch is doubted, only its own success proves the endpoint fine. The disk is not waited
+-- for: what a crash of the server takes back is found as a claim, and counted.
 WITH receipt AS (
     UPDATE syncd.attempt
        SET outcome = 'accepted',
@@ -232,6 +248,16 @@ WITH receipt AS (
            orderids = %(orderids)s
      WHERE batch_id = %(batch)s
        AND attempt = %(attempt)s
+), stood AS MATERIALIZED (
+    SELECT p.feed_id, b.batch_id IS NOT NULL AS doubts,
+           least(1, %(recent)s / (p.recent_accepted + p.recent_rejected
+                                  + %(sent)s)) AS fading
+      FROM syncd.endpoint AS p
+      LEFT JOIN syncd.batch AS b
+        ON b.batch_id = p.doubted_batch
+       AND b.batch_id <> %(batch)s
+       AND b.state IN ('pending', 'sending')
+     WHERE p.feed_id = %(feed)s
 ), healthy AS (
     UPDATE syncd.endpoint AS e
        SET since = CASE WHEN e.state = 'open' OR d.doubts THEN e.since
@@ -246,17 +272,8 @@ WITH receipt AS (
            recent_rejected = CASE WHEN e.doubted_batch = %(batch)s THEN 0
                                   ELSE d.fading * e.recent_rejected END,
            accepted_at = clock_timestamp()
-      FROM (SELECT p.feed_id,
-                   least(1, %(recent)s / (p.recent_accepted + p.recent_rejected
-                                          + %(sent)s)) AS fading,
-                   EXISTS (SELECT
-                             FROM syncd.batch AS b
-                            WHERE b.batch_id = p.doubted_batch
-                              AND b.batch_id <> %(batch)s
-                              AND b.state IN ('pending', 'sending')) AS doubts
-              FROM syncd.endpoint AS p) AS d
-     WHERE e.feed_id = %(feed)s
-       AND d.feed_id = e.feed_id
+      FROM stood AS d
+     WHERE e.feed_id = d.feed_id
 ), settled AS (
     UPDATE syncd.batch
        SET state = 'delivered',
@@ -267,7 +284,7 @@ WITH receipt AS (
        AND state IN ('sending', 'pending', 'held')
     RETURNING orders
 )
-SELECT coalesce(sum(orders), 0)
+SELECT coalesce(sum(orders), 0), set_config('synchronous_commit', 'off', true)
   FROM settled;
 
 -- name: put_back :rows

@@ -36,6 +36,7 @@ EVERYTHING = "SELECT f::text, b::text FROM syncd.backfill AS f, syncd.batch AS b
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driving, "PAGE_ORDERS", 10)
+    monkeypatch.setattr(driving, "STOCK_ORDERS", 10)
 
 
 @pytest.fixture
@@ -86,14 +87,30 @@ def test_only_a_few_pages_wait_at_a_time(past: Past) -> None:
     assert past.states() == {"pending": 16, "delivered": 4}
 
 
+@pytest.mark.parametrize(
+    ("rate", "orders"), [(None, 30), (0.5, 10), (4.0, 20), (1000.0, 30)]
+)
+def test_what_waits_is_sent_within_seconds(
+    past: Past, monkeypatch: pytest.MonkeyPatch, rate: float | None, orders: int
+) -> None:
+    """At least a page, what the rate sends in a few seconds, and not without end."""
+    monkeypatch.setattr(driving, "STOCK_ORDERS", 30)
+    sell_past(past.shop, 50)
+    past.ask()
+    quick = driver(past.desk.source, past.desk.ledger, size=SIZE, rate=rate)
+    while quick.step() == 0:
+        pass
+    assert past.states() == {"pending": orders}
+
+
 def test_a_page_is_taken_by_one_of_two_drivers(past: Past) -> None:
     """Who comes second with the same view of things takes nothing."""
     sell_past(past.shop, 30)
     past.ask()
     (seen,) = past.register.steering(LIVE, LIVE)
-    found = past.desk.source.between(seen.reached, day(5))
-    assert past.register.capture(seen, found, day(5), SIZE) is not None
-    assert past.register.capture(seen, found, day(5), SIZE) is None
+    page = past.desk.source.page(seen.reached, day(5), SIZE)
+    assert past.register.capture(seen, page, SIZE) is not None
+    assert past.register.capture(seen, page, SIZE) is None
 
 
 def test_a_live_order_goes_first(past: Past) -> None:
