@@ -7,6 +7,7 @@ batches in hand.
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,9 @@ from syncd.life import Life
 from syncd.log import configure
 from syncd.progress import moved, places, watched
 from syncd.supervisor import Supervisor
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the others waiting: an order may have come."""
 
 DRAIN_TICK_SECONDS = 0.05
 
@@ -48,6 +52,7 @@ class Daemon:
             SyncdError: Only a person can help; nothing is half-done.
         """
         signals.block()
+        sys.setswitchinterval(SWITCH_SECONDS)
         with watched(self._supervisor.moved):
             if not self._wait_for_database():
                 return ExitCode.OK

@@ -48,8 +48,11 @@ _SESSION = {
 PREPARE_AFTER = 2
 """A statement is prepared when it is run for the third time."""
 
-PLANS_KEPT = 200
-"""Statements until plans are made anew: the tables may have been empty before."""
+PLANS_KEPT = 100
+"""Statements until plans are made anew, each time twice as many.
+
+The tables may have been empty before; later on, who analyses them has plans renewed.
+"""
 
 _LOCAL = frozenset({"", "localhost", "::1"})
 _UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError)
@@ -191,7 +194,7 @@ class Database:
         self.dsn = make_conninfo(dsn, application_name=application_name, **_CONNECT)
         self._session = _SESSION | ({"TimeZone": time_zone} if time_zone else {})
         self._keeps_plans = keeps_plans
-        self._executed = 0
+        self._executed, self._plans_kept = 0, PLANS_KEPT
         if keeps_plans:
             self._session["plan_cache_mode"] = "auto"
         self._connection: psycopg.Connection[Row] | None = None
@@ -260,7 +263,8 @@ class Database:
         connection = self._open()
         if connection.prepare_threshold is not None:
             self._executed += 1
-            if self._executed % PLANS_KEPT == 0:
+            if self._executed == self._plans_kept:
+                self._plans_kept *= 2
                 connection.execute(named("discard_plans").text)
         return connection.execute(statement.text, params or None)
 

@@ -130,7 +130,9 @@ def _text(value: object) -> str | None:
         value = str(_integer(value))
     if not isinstance(value, str):
         return None
-    plain = "".join(c if c.isprintable() else " " for c in value[: 2 * _CAPS[0]])
+    plain = value[: 2 * _CAPS[0]]
+    if not plain.isprintable():
+        plain = "".join(c if c.isprintable() else " " for c in plain)
     plain = _SECRET.sub(r"\1\2…", _PERSONAL.sub("…@…", plain))
     return " ".join(plain.split())
 

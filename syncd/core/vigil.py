@@ -7,7 +7,8 @@ GROWTH = 2.5
 """Each look that finds nothing makes the wait for the next one so much longer."""
 
 REST = 4
-"""After a look the database has so many times its duration for others."""
+QUICK_SECONDS = 0.002
+"""After a look that took longer the database has so many times the rest for others."""
 
 
 class Vigil:
@@ -29,7 +30,7 @@ class Vigil:
     def found(self, now: float, took: float, *, is_all: bool) -> None:
         """Note a look of `took` seconds that found something; perhaps not yet all."""
         self._wait = SOON_SECONDS * GROWTH
-        self._rested_at = now + took * REST
+        self._rested_at = now + _rest(took)
         self._look_at = now + SOON_SECONDS if is_all else now
 
     def found_nothing(self, now: float, took: float, longest: float) -> None:
@@ -40,6 +41,10 @@ class Vigil:
             took: How long it took.
             longest: How long the next one may be put off.
         """
-        self._rested_at = now + took * REST
+        self._rested_at = now + _rest(took)
         self._look_at = max(now + min(self._wait, longest), self._rested_at)
         self._wait = min(self._wait * GROWTH, longest)
+
+
+def _rest(took: float) -> float:
+    return max(0.0, took - QUICK_SECONDS) * REST

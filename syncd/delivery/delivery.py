@@ -101,7 +101,6 @@ class Delivery:
                 is put back or left to its lease.
         """
         self.finish()
-        self._fingerprints.write_sometimes()
         claim = self._ledger.claim(self._instance, lane, self._lease)
         if claim is None:
             return None
@@ -111,6 +110,10 @@ class Delivery:
         trip = self._take_through(claim)
         self._unfinished = None
         return trip
+
+    def do_aside(self) -> bool:
+        """Do a little of what nobody waits for; True when there is more."""
+        return self._fingerprints.go_on()
 
     def finish(self) -> None:
         """Settle what a failing database kept from being settled."""

@@ -1,7 +1,8 @@
 """Fingerprints of the newest events sent: what `syncd diff` compares with.
 
 Only the newest of a feed are kept, so no more than those are made, however many are
-sent: they are gathered in memory and written now and then. A crash loses a few.
+sent: what was sent is noted, and taken and written when there is nothing to send. A
+crash loses a few.
 """
 
 import time
@@ -26,12 +27,21 @@ KEPT = 1_000
 WRITE_SECONDS = 5.0
 """Between two times that they are written."""
 
+AT_ONCE = 10
+"""How many are taken at a time, a millisecond: an order may come to be sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
     key: str
     at: datetime
     purchase: Purchase
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    at: datetime
+    fields: str
 
 
 class Fingerprints:
@@ -50,6 +60,7 @@ class Fingerprints:
         self._view = view
         self._seal = seal
         self._sent: deque[_Sent] = deque(maxlen=KEPT)
+        self._taken: dict[str, _Taken] = {}
         self._written_at = time.monotonic()
 
     def note(self, claim: Claim, purchases: Sequence[tuple[str, Purchase]]) -> None:
@@ -64,40 +75,55 @@ class Fingerprints:
             for key, purchase in purchases[-KEPT:]
         )
 
-    def write_sometimes(self) -> None:
-        """Write what was noted, unless that was done just now."""
-        if self._sent and time.monotonic() - self._written_at >= WRITE_SECONDS:
+    def go_on(self) -> bool:
+        """Take a few of what was noted, or write them if that was not done just now.
+
+        Returns:
+            Whether there is more to take; False when there is nothing to do now.
+        """
+        if self._sent:
+            self._take(AT_ONCE)
+            return True
+        if self._taken and time.monotonic() - self._written_at >= WRITE_SECONDS:
             self.write()
+        return False
 
     def write(self) -> None:
         """Write what was noted, and forget what is too old.
 
         Sending never waits for that: what fails is tried again with the next.
         """
+        self._take(KEPT)
         self._written_at = time.monotonic()
         with suppress(SyncdError):
             self._write()
 
+    def _take(self, count: int) -> None:
+        for _ in range(min(count, len(self._sent))):
+            sent = self._sent.popleft()
+            prints = self._seal.take(sent.key, places(sent.purchase.event))
+            fields = msgspec.json.encode(pack(prints)).decode()
+            self._taken.pop(sent.key, None)
+            self._taken[sent.key] = _Taken(sent.at, fields)
+        while len(self._taken) > KEPT:
+            del self._taken[next(iter(self._taken))]
+
     def _write(self) -> None:
-        if not self._sent:
+        if not self._taken:
             return
-        latest = {sent.key: sent for sent in self._sent}.values()
+        taken = self._taken.values()
         feed = {"feed": self._ledger.feed_id}
         self._ledger.database.run(
             named("keep_fingerprints"),
             key_id=self._seal.key_id,
             mapping=mapping_of(self._source, self._view),
-            keys=[sent.key for sent in latest],
-            times=[sent.at for sent in latest],
-            fields=[self._fields(sent) for sent in latest],
+            keys=list(self._taken),
+            times=[one.at for one in taken],
+            fields=[one.fields for one in taken],
             **feed,
         )
         self._ledger.database.run(named("thin_fingerprints"), kept=KEPT - 1, **feed)
-        self._sent.clear()
-
-    def _fields(self, sent: _Sent) -> str:
-        prints = self._seal.take(sent.key, places(sent.purchase.event))
-        return msgspec.json.encode(pack(prints)).decode()
+        self._taken.clear()
 
 
 def mapping_of(source: Database, view: str) -> str:

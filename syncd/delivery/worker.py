@@ -140,6 +140,10 @@ class Worker:
         return False
 
     def _sleep(self, heard: int) -> None:
+        while self._bell.rings == heard and self._delivery.do_aside():
+            pass
+        if self._bell.rings != heard:
+            return
         due = self._ledger.next_due()
         if due.backfill:
             self._backfill_bell.ring()
