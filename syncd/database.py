@@ -225,6 +225,25 @@ class Database:
         with self.translated():
             return self._execute(statement, params).rowcount
 
+    def together(
+        self, *steps: tuple[Statement, Mapping[str, object]]
+    ) -> list[list[Row]]:
+        """Run statements as one READ COMMITTED transaction, all sent at once.
+
+        Each has a snapshot of its own, as if it had waited for the one before.
+
+        Returns:
+            The rows of each; a command's without rows are empty.
+        """
+        with self.translated():
+            connection = self._open()
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            with connection.pipeline(), connection.transaction():
+                cursors = [self._execute(*step) for step in steps]
+            return [
+                cursor.fetchall() if cursor.description else [] for cursor in cursors
+            ]
+
     def notified(self, seconds: float) -> list[str]:
         """Wait for notifications, if it listens; give their payloads.
 

@@ -5,14 +5,14 @@ or taken over meanwhile is not touched. An order is admitted under the watermark
 row lock, in the transaction that moves the watermark (ADR-0002).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
 from syncd.core.settling import RECENT_ORDERS
-from syncd.database import Database, around, named
+from syncd.database import Database, Statement, around, named
 from syncd.errors import PausedError, RangeThinnedError
 from syncd.source import Found
 
@@ -61,10 +61,12 @@ class Due:
 
     Attributes:
         seconds: Until then, 0.0: now; None: never.
+        past: Past orders wait among others.
         backfill: One is under way, or its state is not told in the log yet.
     """
 
     seconds: float | None
+    past: bool
     backfill: bool
 
 
@@ -145,18 +147,63 @@ class Ledger:
             backfill: Number of the backfill that they belong to.
             adopts: They count as handled by somebody else, and are not sent.
         """
-        (orders, keys) = self.database.one(
-            around("admit", found.query),
-            feed=self.feed_id,
-            size=size,
-            lane="backfill" if capture == "backfill" else "live",
-            state="adopted" if adopts else "pending",
-            backfill=backfill,
-            capture=capture,
-            named=NAMED_ORDERS,
-            **found.params,
+        statement, params = self._admission(
+            found, capture, size=size, backfill=backfill, adopts=adopts
         )
-        return Admitted(cast("int", orders), cast("list[str]", keys))
+        row = self.database.one(statement, **params)
+        return Admitted(*cast("tuple[int, list[str]]", row))
+
+    def admit_touched(
+        self, found: Found, touched: tuple[Statement, Mapping[str, object]], size: int
+    ) -> tuple[Admitted, int]:
+        """Admit touched orders and take their rows out of the outbox beside the ledger.
+
+        One transaction like `admission`, sent at once; it does not wait for the disk.
+
+        Args:
+            found: Those of them that are confirmed.
+            touched: Takes the rows; counts them.
+            size: Orders that a batch may hold.
+
+        Returns:
+            What was admitted, and how many rows were still there.
+
+        Raises:
+            PausedError: Nothing is admitted for now, by nobody, and no row was taken.
+        """
+        lock = {"feed": self.feed_id, "durable": False}
+        taking, rows = touched
+        locked, admitted, taken = self.database.together(
+            (named("lock_watermark"), lock),
+            self._admission(found, "listen", size=size),
+            (taking, {**rows, "feed": self.feed_id}),
+        )
+        _, paused_at, why, _ = locked[0]
+        _refuse_paused("capture", paused_at, why)
+        return (
+            Admitted(*cast("tuple[int, list[str]]", admitted[0])),
+            cast("int", taken[0][0]),
+        )
+
+    def _admission(
+        self,
+        found: Found,
+        capture: Capture,
+        *,
+        size: int,
+        backfill: int | None = None,
+        adopts: bool = False,
+    ) -> tuple[Statement, Mapping[str, object]]:
+        return around("admit", found.query), {
+            "feed": self.feed_id,
+            "size": size,
+            "lane": "backfill" if capture == "backfill" else "live",
+            "state": "adopted" if adopts else "pending",
+            "backfill": backfill,
+            "capture": capture,
+            "named": NAMED_ORDERS,
+            **found.params,
+        }
 
     def move_watermark(self, upper: datetime) -> bool:
         """Move the watermark forward; False when it is there already."""
@@ -229,9 +276,10 @@ class Ledger:
     def next_due(self) -> Due:
         """Tell when something may be claimed, and whether a backfill wants to go on."""
         row = self.database.one(named("next_due"), feed=self.feed_id)
-        seconds, backfill = cast("tuple[float | None, bool]", row)
+        seconds, past, backfill = cast("tuple[float | None, bool, bool]", row)
         # below 0 by the moment between the statement's two looks at the clock
-        return Due(None if seconds is None else max(0.0, seconds), backfill)
+        seconds = None if seconds is None else max(0.0, seconds)
+        return Due(seconds, past, backfill)
 
     def renew(self, claim: Claim, lease: timedelta) -> bool:
         """Begin the lease anew; False when the claim is no longer ours."""

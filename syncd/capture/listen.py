@@ -164,13 +164,13 @@ class Listen:
 
     def _take_together(self, page: Sequence[Touch]) -> tuple[int, int]:
         """Take rows in one transaction, or the ledger's first: a crash repeats it."""
-        intake, taken = self._intake, 0
+        intake = self._intake
         keys = list({touch.key: None for touch in page})
-        with intake.ledger.admission(durable=not intake.spans_outbox):
-            found = intake.source.of_keys(keys, intake.floor_at)
+        found = intake.source.of_keys(keys, intake.floor_at)
+        if intake.spans_outbox:
+            taking = self._outbox.taking(page)
+            admitted, taken = intake.ledger.admit_touched(found, taking, intake.size)
+            return admitted.orders, taken
+        with intake.ledger.admission():
             admitted = intake.ledger.admit(found, self.capture, size=intake.size)
-            if intake.spans_outbox:
-                taken = self._outbox.discard(page)
-        if not intake.spans_outbox:
-            taken = self._outbox.discard(page)
-        return admitted.orders, taken
+        return admitted.orders, self._outbox.discard(page)

@@ -4,12 +4,12 @@ Rows are taken, never a position: whoever commits late is still found. Rows go o
 once the ledger has their orders.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import cast
 
-from syncd.database import Database, named
+from syncd.database import Database, Statement, named
 from syncd.errors import SchemaMismatchError
 
 NAME_LENGTH = 63
@@ -76,13 +76,14 @@ class Outbox:
         rows = self._reader.all(named("read_outbox"), feed=self._feed, limit=limit)
         return [Touch(*cast("tuple[str, str, str]", row)) for row in rows]
 
+    @staticmethod
+    def taking(touches: Sequence[Touch]) -> tuple[Statement, Mapping[str, object]]:
+        """Give what deletes rows that were read and counts them, beside the ledger."""
+        return named("take_outbox"), _rows(touches)
+
     def discard(self, touches: Sequence[Touch]) -> int:
         """Delete rows that were read; return how many were still there."""
-        return self._writer.run(
-            named("discard_outbox"),
-            places=[touch.place for touch in touches],
-            writers=[touch.writer for touch in touches],
-        )
+        return self._writer.run(named("discard_outbox"), **_rows(touches))
 
     def count(self) -> int:
         """Count the rows that wait."""
@@ -102,3 +103,10 @@ class Outbox:
                 "Run `syncd install --listen TABLE:KEYCOLUMN …`.",
             ) from error
         return Condition(*cast("tuple[int, bool]", row))
+
+
+def _rows(touches: Sequence[Touch]) -> dict[str, object]:
+    return {
+        "places": [touch.place for touch in touches],
+        "writers": [touch.writer for touch in touches],
+    }

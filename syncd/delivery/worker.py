@@ -11,7 +11,7 @@ from syncd.bell import Bells
 from syncd.core.bucket import Bucket, Throttle
 from syncd.delivery.delivery import Delivery, Trip
 from syncd.errors import SyncdError
-from syncd.ledger import Lane, Ledger
+from syncd.ledger import Due, Lane, Ledger
 from syncd.reaction import Reactions
 
 IDLE_SECONDS = 5.0
@@ -71,6 +71,7 @@ class Worker:
         self._backfill_bell = bells.backfill
         self._reactions = reactions
         self._lanes: list[Lane] = list(get_args(Lane))
+        self._awaits_past = True
         self.delivered = 0
         self._trips = 0
 
@@ -97,13 +98,14 @@ class Worker:
                     continue
                 if not more():
                     break
+                self._awaits_past = True
         finally:
             self._end()
 
     def _waits_for_the_rate(self) -> bool:
         """Sleep until a lane may send again; False when nothing is due then."""
         paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
-        if not any(paced) or self._ledger.next_due().seconds != 0:
+        if not any(paced) or self._next_due().seconds != 0:
             return False
         time.sleep(min(filter(None, paced)))
         return True
@@ -128,7 +130,8 @@ class Worker:
         one is due.
         """
         for lane in self._lanes:
-            if self._pace.seconds_to_wait(lane) > 0:
+            is_empty = lane == "backfill" and not self._awaits_past
+            if is_empty or self._pace.seconds_to_wait(lane) > 0:
                 continue
             trip = self._delivery.deliver_next(lane)
             if trip is not None:
@@ -139,12 +142,17 @@ class Worker:
                 return True
         return False
 
+    def _next_due(self) -> Due:
+        due = self._ledger.next_due()
+        self._awaits_past = due.past
+        return due
+
     def _sleep(self, heard: int) -> None:
         while self._bell.rings == heard and self._delivery.do_aside():
             pass
         if self._bell.rings != heard:
             return
-        due = self._ledger.next_due()
+        due = self._next_due()
         if due.backfill:
             self._backfill_bell.ring()
         seconds = IDLE_SECONDS if due.seconds is None else max(due.seconds, 0.02)

@@ -48,7 +48,8 @@ SELECT g.order_key COLLATE "C" AS order_key, g.confirmed_at
 -- again, into the ledger and cuts them into batches, in order of confirmation; the last
 -- batch is topped up if nobody has claimed it. Those of a time of which the ledger may
 -- have lost what it knew count as uncertain; so do all that a backfill finds which was
--- under way then: nobody knows how far it had come. Runs under lock_watermark, so that
+-- under way then: nobody knows how far it had come. While admissions are paused, nothing
+-- is written. Runs under lock_watermark, so that
 -- no two admissions of a feed overlap. Relies on ledger_order_once, for each order found:
 -- a subquery of its own, so that the ledger is never read whole. Nothing is left to ON
 -- CONFLICT, which looks a second time.
@@ -91,6 +92,10 @@ WITH lost AS MATERIALIZED (
                AND l.order_key = f.order_key
              LIMIT 1) AS known
       FROM ({found}) AS f
+     WHERE NOT EXISTS (SELECT
+                         FROM syncd.watermark AS w
+                        WHERE w.feed_id = %(feed)s
+                          AND w.paused_at IS NOT NULL)
 ), found AS MATERIALIZED (
     SELECT l.order_key, l.confirmed_at, l.known,
            row_number() OVER (ORDER BY l.confirmed_at, l.order_key) - 1 AS place

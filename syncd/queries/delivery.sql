@@ -101,10 +101,11 @@ SELECT l.order_key, l.confirmed_at, l.waiting_since
  ORDER BY l.confirmed_at, l.order_key;
 
 -- name: next_due :one
--- Seconds until something may be claimed, null when nothing waits, or while paused; and
--- whether a backfill wants to be driven, or told of.
+-- Seconds until something may be claimed, null when nothing waits, or while paused;
+-- whether past orders do; and whether a backfill wants to be driven, or told of.
 SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
                           - clock_timestamp())::float8,
+       coalesce(bool_or(b.lane = 'backfill'), false),
        EXISTS (SELECT
                  FROM syncd.backfill AS r
                 WHERE r.feed_id = %(feed)s

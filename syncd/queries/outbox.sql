@@ -14,6 +14,21 @@ DELETE FROM syncd.outbox AS o
  WHERE o.ctid = ANY(%(places)s::text[]::tid[])
    AND o.xmin = ANY(%(writers)s::text[]::xid[]);
 
+-- name: take_outbox :many
+-- The same in the transaction that admits them, whose watermark's row is locked; none
+-- while admissions are paused.
+WITH taken AS (
+    DELETE FROM syncd.outbox AS o
+     USING syncd.watermark AS w
+     WHERE w.feed_id = %(feed)s
+       AND w.paused_at IS NULL
+       AND o.ctid = ANY(%(places)s::text[]::tid[])
+       AND o.xmin = ANY(%(writers)s::text[]::xid[])
+    RETURNING o.ctid
+)
+SELECT count(*)
+  FROM taken;
+
 -- name: count_outbox :one
 SELECT count(*)
   FROM syncd.outbox AS o

@@ -25,7 +25,7 @@ from syncd.capture.outbox import Outbox, Touch
 from syncd.capture.poll import Poll
 from syncd.capture.watch import Watch
 from syncd.connections import Connections
-from syncd.database import Database
+from syncd.database import Database, Statement
 from syncd.errors import DatabaseUnavailableError, UnreadableRowError
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
@@ -251,6 +251,11 @@ class Breaking(Outbox):
     @override
     def discard(self, touches: object) -> int:
         raise DatabaseUnavailableError("gone", "")
+
+    @staticmethod
+    @override
+    def taking(touches: object) -> tuple[Statement, Mapping[str, object]]:
+        return Statement(b"SELECT pg_terminate_backend(pg_backend_pid())"), {}
 
 
 @pytest.fixture(scope="module")
