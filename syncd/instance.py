@@ -6,6 +6,7 @@ advisory lock is free *and* its process is gone from this very host.
 
 import os
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -24,8 +25,22 @@ def this_host() -> str:
     return "/".join(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """An instance that holds its lock (`lives`), or a claim (`claims`), or both."""
+
+    number: int
+    host: str
+    pid: int
+    lives: bool
+    claims: bool
+
+
 class Instance:
     """This process in the ledger; keeps a connection that holds its lock.
+
+    Attributes:
+        is_alone: At the last sweep no other lived, and nobody held a claim.
 
     Args:
         database: A connection of its own.
@@ -40,6 +55,7 @@ class Instance:
         self._database = database
         self._feed_id = feed_id
         self._host = this_host()
+        self.is_alone = False
         (number,) = database.one(
             named("start_instance"), feed=feed_id, host=self._host, pid=os.getpid()
         )
@@ -56,17 +72,24 @@ class Instance:
         Returns:
             Batch, attempt and number of orders of each, ordered by batch.
         """
-        rows = self._database.all(named("unlocked_claimants"), feed=self._feed_id)
-        dead = [cast("int", row[0]) for row in rows if self._is_dead(*row)]
+        rows = self._database.all(
+            named("claimants"), feed=self._feed_id, own=self.number
+        )
+        found = [Claimant(*cast("tuple[int, str, int, bool, bool]", r)) for r in rows]
+        self.is_alone = not found
+        claimants = [each for each in found if each.claims]
+        if not claimants:
+            return []
+        dead = [each.number for each in claimants if self._is_dead(each)]
         freed = self._database.all(
             named("take_over"), feed=self._feed_id, dead=dead, holds=self._holds
         )
         return cast("list[tuple[int, int, int]]", freed)
 
-    def _is_dead(self, number: object, host: object, pid: object, _: object) -> bool:
-        if number == self.number or host != self._host:
+    def _is_dead(self, other: Claimant) -> bool:
+        if other.lives or other.number == self.number or other.host != self._host:
             return False
-        return pid == os.getpid() or not _is_running(cast("int", pid))
+        return other.pid == os.getpid() or not _is_running(other.pid)
 
     def stop(self) -> None:
         """Say that this instance ended in order."""

@@ -16,6 +16,9 @@ from syncd.log import Log
 from syncd.parts import Parts
 from syncd.pulse import read_pulse, read_reconciled
 
+ALONE_SECONDS = 60.0
+"""How long nothing is swept while no other instance lives and nobody holds a claim."""
+
 
 class Keeper:
     """Periodic work on one connection; call `keep` again and again, from one thread.
@@ -37,7 +40,7 @@ class Keeper:
         self._feed = feed
         self._instance = instance
         self._lineage = lineage
-        self._beat_at = float("-inf")
+        self._beat_at = self._sweep_at = float("-inf")
         self._counted, self._counted_at = 0, time.monotonic()
         self.standing = "starting"
 
@@ -47,7 +50,10 @@ class Keeper:
         Raises:
             SyncdError: The database failed, or the ledger went back in time.
         """
-        self.sweep(parts, log)
+        if time.monotonic() >= self._sweep_at:
+            self.sweep(parts, log)
+            rest = ALONE_SECONDS if self._instance.is_alone else 0.0
+            self._sweep_at = time.monotonic() + rest
         if parts.is_to_retry.is_set():
             parts.is_to_retry.clear()
             self._retry(parts, log)

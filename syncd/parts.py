@@ -19,7 +19,7 @@ from syncd.config import Settings
 from syncd.connections import Connections, connect, source_on, transactions_of
 from syncd.database import Database
 from syncd.delivery.delivery import Delivery
-from syncd.delivery.worker import Pace, Worker
+from syncd.delivery.worker import QUIET_SECONDS, Pace, Worker
 from syncd.feed import Feed
 from syncd.ledger import Ledger
 from syncd.lineage import Lineage
@@ -121,6 +121,8 @@ class Parts:
         worker = Worker(
             number, delivery, ledger, self.pace, self.bells, self._reactions
         )
+        if self._settings.source.capture == "listen":
+            worker.idle_seconds = QUIET_SECONDS
         self.workers.append(worker)
         return worker
 
@@ -153,7 +155,12 @@ class Parts:
         )
         return Listen(
             Outbox(connections.source, writer, settings.feed),
-            Hints(ears.primary or ears.source, writer, settings.feed),
+            Hints(
+                ears.primary or ears.source,
+                writer,
+                settings.feed,
+                self.bells.sending.ring,
+            ),
             intake,
             self._log,
             deaf_seconds=settings.source.poll_interval.total_seconds(),

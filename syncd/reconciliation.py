@@ -99,6 +99,18 @@ class Reconciliation:
 
     # Which range
 
+    def depths_due(self) -> list[Depth]:
+        """List the depths of which an account may be due now, the shallow first."""
+        rows = self._ledger.database.all(
+            named("reconciliations_due"),
+            feed=self._ledger.feed_id,
+            depths=[depth.name for depth in DEPTHS],
+            periods=[depth.period for depth in DEPTHS],
+            patience=UNTOUCHED,
+        )
+        names = {name for (name,) in rows}
+        return [depth for depth in DEPTHS if depth.name in names]
+
     def due(self, depth: Depth) -> Run | None:
         """Take the account of a depth that is due now; None when there is none.
 

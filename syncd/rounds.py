@@ -9,7 +9,7 @@ import threading
 from syncd.bell import Bell
 from syncd.core.account import moment
 from syncd.log import Log
-from syncd.reconciliation import DEPTHS, Finished, Page, Reconciliation, Run
+from syncd.reconciliation import Finished, Page, Reconciliation, Run
 from syncd.thinning import Thinning
 
 
@@ -38,7 +38,7 @@ class Rounds:
         """
         if self._thinning is not None:
             self._thinning.make()
-        for depth in DEPTHS:
+        for depth in self._reconciliation.depths_due():
             if self._stopping.is_set():
                 return
             if run := self._reconciliation.due(depth):

@@ -6,6 +6,7 @@ sends one to itself, over another connection, and expects to hear it.
 
 import secrets
 import time
+from collections.abc import Callable
 
 from syncd.capture.outbox import channel_of
 from syncd.database import Database, composed, named, quoted
@@ -13,6 +14,9 @@ from syncd.errors import SyncdError
 
 ANSWER_SECONDS = 2.0
 """Within which a probe has to be heard."""
+
+NUDGE = "look"
+"""What a command sends that has changed the ledger: it is looked at soon."""
 
 SHUT_SECONDS = 1.0
 """How long the ear is left alone after it failed."""
@@ -28,12 +32,20 @@ class Hints:
         ear: A connection for nothing else; not through a transaction pooler.
         mouth: Another one to the same server.
         feed: Whose channel.
+        on_nudge: Called when a command has changed the ledger.
     """
 
-    def __init__(self, ear: Database, mouth: Database, feed: str) -> None:
+    def __init__(
+        self,
+        ear: Database,
+        mouth: Database,
+        feed: str,
+        on_nudge: Callable[[], None] = lambda: None,
+    ) -> None:
         self._ear = ear
         self._mouth = mouth
         self._channel = channel_of(feed)
+        self._on_nudge = on_nudge
         self._missed = False
         self._token = ""
         self._asked_at: float | None = None
@@ -62,6 +74,8 @@ class Hints:
         if self._token in payloads:
             self._asked_at = None
             self._unheard = False
+        if NUDGE in payloads:
+            self._on_nudge()
         missed, self._missed = self._missed, False
         return missed or "" in payloads
 
@@ -93,3 +107,8 @@ class Hints:
     def close(self) -> None:
         """Close the ear."""
         self._ear.close()
+
+
+def nudge(database: Database, feed: str) -> None:
+    """Let the daemons of a feed that listen look at the ledger soon."""
+    database.run(named("notify"), channel=channel_of(feed), payload=NUDGE)

@@ -21,10 +21,10 @@ from syncd.source import Source
 PAGE = 1000
 """Rows of the outbox that are taken at once."""
 
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 60.0
 """How often the outbox is looked at when nothing happens."""
 
-INSPECTION_SECONDS = 30.0
+INSPECTION_SECONDS = 60.0
 """How often faults are counted, and whether hints are heard is tried."""
 
 

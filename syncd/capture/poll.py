@@ -86,17 +86,13 @@ class Poll:
         now = self._transactions.clock()
         running = self._transactions.running()
         lower = self._since(now, running)
-        found = self._look(now, lower)
-        orders, keys = found.orders, [*found.keys]
         self._advance(now, running)
-        watermark = None
-        if self._window is not None and self._may_close(self._window):
-            late, watermark = self._close(self._window)
-            orders += late.orders
-            keys += late.keys
+        window = self._window
+        closing = window if window is not None and self._may_close(window) else None
+        found, watermark = self._look(now, lower, closing)
         age = (now - self._opened_at).total_seconds() if self._opened_at else 0.0
         held = self._window if age > HELD_SECONDS else None
-        return Captured(orders, keys, watermark, held, age)
+        return Captured(found.orders, found.keys, watermark, held, age)
 
     def poll_until_closed(self, patience_seconds: float) -> Captured:
         """Look until a window closed or the patience ends; for `run --once`."""
@@ -137,10 +133,26 @@ class Poll:
         self._deep_from, self._deep_at = now, time.monotonic()
         return deep - self._lookback - SLACK
 
-    def _look(self, now: datetime, lower: datetime | None) -> Admitted:
-        with self._ledger.admission(durable=False) as watermark:
-            start = self._start(now, watermark)
-            return self._admit(max(start, lower or start), None)
+    def _look(
+        self, now: datetime, lower: datetime | None, closing: Window | None
+    ) -> tuple[Admitted, datetime | None]:
+        """Read what is new; with it, once more, a window, and move the watermark."""
+        late, watermark = Admitted(0, ()), None
+        with self._ledger.admission(durable=False) as reached:
+            start = self._start(now, reached)
+            lower = max(start, lower or start)
+            if closing is not None and reached < closing.upper:
+                if lower <= closing.upper:
+                    lower = min(lower, reached)
+                else:
+                    late = self._admit(reached, closing.upper)
+            found = self._admit(lower, None)
+            if closing is not None and self._ledger.move_watermark(closing.upper):
+                watermark = closing.upper
+        if closing is not None:
+            self._window = self._awaited = None
+        orders = found.orders + late.orders
+        return Admitted(orders, [*found.keys, *late.keys]), watermark
 
     def _start(self, now: datetime, watermark: datetime) -> datetime:
         """Tell where a whole look begins: at the watermark.
@@ -176,13 +188,3 @@ class Poll:
             return False
         self._awaited = self._awaited or self._transactions.written()
         return self._transactions.has_arrived(self._awaited)
-
-    def _close(self, window: Window) -> tuple[Admitted, datetime | None]:
-        """Read the window once more and move the watermark, in one transaction."""
-        with self._ledger.admission(durable=False) as watermark:
-            orders = Admitted(0, ())
-            if watermark < window.upper:
-                orders = self._admit(watermark, window.upper)
-            moved = self._ledger.move_watermark(window.upper)
-        self._window = self._awaited = None
-        return orders, window.upper if moved else None

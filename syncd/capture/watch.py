@@ -15,7 +15,7 @@ from syncd.core.doubt import Doubt
 from syncd.log import Log
 from syncd.reaction import Reactions
 
-UNDERNEATH = timedelta(seconds=30)
+UNDERNEATH = timedelta(seconds=120)
 """How often the poll looks, at least, while a follower does the work."""
 
 PATIENCE_SECONDS = 10.0

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from syncd.cli.shell import as_json_option, configured, connected, json_time
+from syncd.cli.shell import as_json_option, changing, configured, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
 from syncd.database import Database, named
@@ -56,7 +56,7 @@ class Desk:
 
 @contextmanager
 def _desk(settings: Settings) -> Iterator[Desk]:
-    with connected(settings) as connections:
+    with changing(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         source = source_on(settings, connections)
         yield Desk(settings, connections.ledger, source, feed)

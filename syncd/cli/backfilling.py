@@ -18,9 +18,9 @@ from syncd.cli.orders import span_of
 from syncd.cli.planning import Wishes, ask, duration, minute, sending_options
 from syncd.cli.shell import (
     as_json_option,
+    changing,
     config_option,
     configured,
-    connected,
     json_time,
 )
 from syncd.config import Settings, load
@@ -72,7 +72,7 @@ def backfill(
 
 @contextmanager
 def _register(settings: Settings) -> Iterator[Register]:
-    with connected(settings) as connections:
+    with changing(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         yield Register(Ledger(connections.ledger, feed.feed_id))
 

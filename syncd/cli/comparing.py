@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from syncd.cli.shell import as_json_option, configured, connected
+from syncd.cli.shell import as_json_option, changing, configured
 from syncd.comparison import Comparer, Comparison
 from syncd.config import Settings
 from syncd.core.difference import Change, Difference
@@ -107,7 +107,7 @@ def diff(
     """
     wishes = _Wishes(**options)  # type: ignore[arg-type]  # click's options
     wishes.check(view)
-    with connected(settings) as connections:
+    with changing(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         comparer = Comparer(settings, connections, feed)
         last = wishes.last

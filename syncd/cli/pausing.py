@@ -4,7 +4,7 @@ import json
 
 import click
 
-from syncd.cli.shell import as_json_option, configured, connected, json_time
+from syncd.cli.shell import as_json_option, changing, configured, json_time
 from syncd.config import Settings
 from syncd.connections import Connections
 from syncd.core.health import Pause
@@ -48,7 +48,7 @@ def pause(settings: Settings, *, what: str, reason: str | None, as_text: bool) -
 
     Example: syncd pause --reason "campaign is being changed"
     """
-    with connected(settings) as connections:
+    with changing(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         pauses = Pauses(connections.ledger, feed.feed_id)
         made = [pauses.begin(one, reason) for one in _chosen(what)]
@@ -81,7 +81,7 @@ def resume(settings: Settings, *, what: str, as_text: bool) -> None:
 
     Example: syncd resume --all
     """
-    with connected(settings) as connections:
+    with changing(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         facts: dict[str, dict[str, object]] = {
             str(one): _resume(connections, feed.feed_id, one) for one in _chosen(what)

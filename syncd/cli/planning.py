@@ -13,7 +13,7 @@ from rich.text import Text
 
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
 from syncd.backfill.register import Register
-from syncd.cli.shell import connected, json_time
+from syncd.cli.shell import changing, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
 from syncd.core.coverage import Span
@@ -123,7 +123,7 @@ def ask(
         wishes: The options given.
         adopts: Mark the orders as delivered instead of sending them.
     """
-    with connected(settings) as connections:
+    with changing(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         ledger = Ledger(connections.ledger, feed.feed_id)
         planner = Planner(source_on(settings, connections), ledger, rules_of(settings))

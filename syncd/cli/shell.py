@@ -1,7 +1,7 @@
 """What the verbs share: the configuration, a connection, JSON."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial, wraps
 from pathlib import Path
@@ -9,8 +9,10 @@ from typing import Concatenate, ParamSpec
 
 import click
 
+from syncd.capture.hints import nudge
 from syncd.config import DEFAULT_PATH, Settings, load
 from syncd.connections import Connections, connect
+from syncd.errors import SyncdError
 
 P = ParamSpec("P")
 
@@ -60,6 +62,16 @@ def connected(settings: Settings) -> Iterator[Connections]:
         yield connections
     finally:
         connections.close()
+
+
+@contextmanager
+def changing(settings: Settings) -> Iterator[Connections]:
+    """Open the connections for a command that daemons should soon know of."""
+    with connected(settings) as connections:
+        yield connections
+        if settings.source.capture == "listen":
+            with suppress(SyncdError):  # they look by themselves, only later
+                nudge(connections.primary or connections.source, settings.feed)
 
 
 def json_time(value: object) -> str:

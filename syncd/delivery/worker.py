@@ -15,7 +15,8 @@ from syncd.ledger import Due, Lane, Ledger
 from syncd.reaction import Reactions
 
 IDLE_SECONDS = 5.0
-"""How long a worker sleeps at most without being woken."""
+QUIET_SECONDS = 60.0
+"""How long a worker sleeps at most without being woken; where commands can wake it."""
 
 
 class Pace:
@@ -72,6 +73,7 @@ class Worker:
         self._reactions = reactions
         self._lanes: list[Lane] = list(get_args(Lane))
         self._awaits_past = True
+        self.idle_seconds = IDLE_SECONDS
         self.delivered = 0
         self._trips = 0
 
@@ -155,8 +157,8 @@ class Worker:
         due = self._next_due()
         if due.backfill:
             self._backfill_bell.ring()
-        seconds = IDLE_SECONDS if due.seconds is None else max(due.seconds, 0.02)
+        seconds = self.idle_seconds if due.seconds is None else max(due.seconds, 0.02)
         paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
         if due.seconds == 0 and any(paced):
             seconds = min(filter(None, paced))
-        self._bell.wait(heard, min(seconds, IDLE_SECONDS))
+        self._bell.wait(heard, min(seconds, self.idle_seconds))

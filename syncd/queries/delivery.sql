@@ -344,22 +344,35 @@ SELECT batch_id, attempts, orders
   FROM freed
  ORDER BY batch_id;
 
--- name: unlocked_claimants :many
--- Instances that hold claims but no longer their lock.
-SELECT DISTINCT i.instance_id, i.host, i.pid, i.stopped_at IS NOT NULL
-  FROM syncd.batch AS b
-  JOIN syncd.instance AS i USING (instance_id)
- WHERE b.feed_id = %(feed)s
-   AND b.state = 'sending'
-   AND NOT EXISTS (SELECT
-                     FROM pg_catalog.pg_locks AS l
-                    WHERE l.locktype = 'advisory'
-                      AND l.database = (SELECT oid
-                                          FROM pg_catalog.pg_database
-                                         WHERE datname = current_database())
-                      AND l.classid = 1937337955
-                      AND l.objid = i.instance_id::oid
-                      AND l.granted);
+-- name: claimants :many
+-- Instances that hold claims, and others that live: whether each holds its lock, and a
+-- claim. Relies on batch_claimed.
+WITH locked AS MATERIALIZED (
+    SELECT l.objid::bigint::integer AS instance_id
+      FROM pg_catalog.pg_locks AS l
+     WHERE l.locktype = 'advisory'
+       AND l.classid = 1937337955
+       AND l.granted
+       AND l.database = (SELECT d.oid
+                           FROM pg_catalog.pg_database AS d
+                          WHERE d.datname = current_database())
+), claiming AS MATERIALIZED (
+    SELECT DISTINCT b.instance_id
+      FROM syncd.batch AS b
+     WHERE b.feed_id = %(feed)s
+       AND b.state = 'sending'
+)
+SELECT i.instance_id, i.host, i.pid,
+       EXISTS (SELECT FROM locked AS l WHERE l.instance_id = i.instance_id),
+       EXISTS (SELECT FROM claiming AS c WHERE c.instance_id = i.instance_id)
+  FROM syncd.instance AS i
+ WHERE i.instance_id IN (SELECT c.instance_id
+                           FROM claiming AS c
+                          UNION ALL
+                         SELECT l.instance_id
+                           FROM locked AS l
+                          WHERE l.instance_id <> %(own)s)
+   AND i.feed_id = %(feed)s;
 
 -- name: start_instance :one
 INSERT INTO syncd.instance (feed_id, host, pid)

@@ -51,6 +51,29 @@ SELECT count(*)
    AND confirmed_at > %(lower)s
    AND confirmed_at <= %(upper)s;
 
+-- name: reconciliations_due :many
+-- The depths of which an account may be due: none was started within the period, or one
+-- is left. Who makes it looks again. Relies on reconciliation_latest.
+SELECT d.depth
+  FROM unnest(%(depths)s::text[], %(periods)s::interval[]) AS d (depth, period)
+ WHERE NOT EXISTS (SELECT
+                     FROM syncd.reconciliation AS r
+                    WHERE r.feed_id = %(feed)s
+                      AND r.depth = d.depth
+                      AND r.started_at > clock_timestamp() - d.period
+                      AND (r.finished_at IS NOT NULL
+                           OR r.touched_at > clock_timestamp() - %(patience)s))
+   AND (d.depth <> 'promotion'
+        OR EXISTS (SELECT
+                     FROM syncd.feed AS f
+                    WHERE f.feed_id = %(feed)s
+                      AND f.lost_until IS NOT NULL
+                      AND NOT EXISTS (SELECT
+                                        FROM syncd.reconciliation AS r
+                                       WHERE r.feed_id = %(feed)s
+                                         AND r.depth = 'promotion'
+                                         AND r.finished_at > f.lost_until)));
+
 -- name: take_reconciliation :many
 -- Goes on with an unfinished account that nobody touches any more.
 UPDATE syncd.reconciliation
