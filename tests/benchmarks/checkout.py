@@ -1,12 +1,12 @@
-"""What `capture = "listen"` costs the shop, and how soon an order is sent.
+"""What syncd costs the shop: its throughput, its locks, its vacuum.
 
-    PYTHONPATH=tests python tests/benchmarks/listen.py cost
-    PYTHONPATH=tests python tests/benchmarks/listen.py latency
-    PYTHONPATH=tests python tests/benchmarks/listen.py idle
+    PYTHONPATH=tests python tests/benchmarks/checkout.py
 
-`cost` runs pgbench with 16 writers on a server with fsync, in turns: no trigger, the
-trigger without hints, the trigger as it is, and with a NOTIFY in every transaction.
-Compare within one run only.
+pgbench with 16 writers that saturate the machine, on a server with fsync, in turns: no
+trigger; one that does nothing; one that only inserts a row; the trigger without hints,
+as it is, and with a NOTIFY in every transaction. Then how long `install --listen` locks
+the shop's table beside those writers, and syncd's longest transaction while it polls,
+listens and sends a backfill. Compare within one run only.
 """
 
 import argparse
@@ -26,7 +26,9 @@ from postgres import SETTINGS, Cluster, _binaries, cluster, wait_until
 from psycopg.sql import SQL
 from shop import Shop
 
-from syncd.sandbox import Sandbox
+from benchmarks.sink import sink
+from benchmarks.stage import stage, started
+from syncd.errors import TableBusyError
 
 HINTS = {**SETTINGS, "max_prepared_transactions": "0"}
 DURABLE = {
@@ -43,6 +45,15 @@ WORK = {
 \set id random(1, 20000)
 UPDATE orders SET total = total + 1 WHERE id = :id;
 """,
+    "confirm": r"""
+\set id random(1, 20000)
+BEGIN;
+SELECT total FROM orders WHERE id = :id;
+UPDATE orders SET confirmed_at = clock_timestamp() WHERE id = :id;
+INSERT INTO payments (order_id, amount, at) VALUES (:id, 10, now());
+INSERT INTO history (order_id, what, at) VALUES (:id, 'confirmed', now());
+COMMIT;
+""",
     "checkout": r"""
 BEGIN;
 INSERT INTO orders (total) VALUES (10) RETURNING id AS fresh \gset
@@ -51,7 +62,33 @@ COMMIT;
 """,
 }
 BUSY = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'pgbench'"
-VARIANTS = ("none", "no hints", "as it is", "plain NOTIFY")
+VARIANTS = ("none", "nothing", "only a row", "no hints", "as it is", "plain NOTIFY")
+BARE = """
+CREATE OR REPLACE FUNCTION syncd.{name}() RETURNS trigger LANGUAGE plpgsql AS $bare$
+BEGIN
+    {body}
+    RETURN NULL;
+END
+$bare$
+"""
+ROW = (
+    "INSERT INTO syncd.outbox (feed, order_key) SELECT 'shop', n.id FROM touched AS n;"
+)
+TABLES = """
+CREATE TABLE payments (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    order_id bigint, amount numeric, at timestamptz);
+CREATE TABLE history (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    order_id bigint, what text, at timestamptz);
+CREATE INDEX ON payments (order_id);
+CREATE INDEX ON history (order_id);
+"""
+LONGEST = """
+SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8
+  FROM pg_stat_activity
+ WHERE application_name LIKE 'syncd/%' AND xact_start IS NOT NULL
+"""
 
 
 @contextmanager
@@ -59,6 +96,7 @@ def open_shop(settings: dict[str, str]) -> Iterator[tuple[Cluster, Shop]]:
     with cluster(settings) as server:
         server.sql("CREATE DATABASE shop")
         shop = Shop.open(server.dsn("shop"))
+        shop.sql(TABLES)
         yield server, shop
         shop.close()
 
@@ -70,6 +108,9 @@ def put_on(shop: Shop, variant: str) -> None:
     if variant == "none":
         return
     shop.listen("orders:id")
+    if variant in {"nothing", "only a row"}:
+        put_bare(shop, ROW if variant == "only a row" else "")
+        return
     (name, text), *_ = shop.rows(
         "SELECT proname, pg_get_functiondef(oid) FROM pg_proc "
         "WHERE starts_with(proname, 'listen_')"
@@ -81,6 +122,17 @@ def put_on(shop: Shop, variant: str) -> None:
         assert count == 1, name
         with psycopg.connect(shop.owner, autocommit=True) as connection:
             connection.execute(SQL(changed))
+
+
+def put_bare(shop: Shop, body: str) -> None:
+    """Put a trigger on instead that promises nothing."""
+    shop.sql(BARE.format(name="bare", body=body))
+    for event in ("insert", "update"):
+        shop.sql(
+            f"CREATE OR REPLACE TRIGGER syncd_{event}_shop AFTER {event} ON orders "
+            "REFERENCING NEW TABLE AS touched "
+            "FOR EACH STATEMENT EXECUTE FUNCTION syncd.bare()"
+        )
 
 
 def take(shop: Shop, stop: threading.Event) -> None:
@@ -150,7 +202,8 @@ def cost(rounds: int, seconds: int) -> None:
 def fill(shop: Shop, variant: str) -> None:
     """Begin each turn with the same table."""
     put_on(shop, "none")
-    shop.sql("TRUNCATE orders RESTART IDENTITY; TRUNCATE syncd.outbox")
+    shop.sql("TRUNCATE orders RESTART IDENTITY; TRUNCATE payments, history")
+    shop.sql("TRUNCATE syncd.outbox")
     shop.sql(f"INSERT INTO orders (total) SELECT 1 FROM generate_series(1, {ORDERS})")
     put_on(shop, variant)
     shop.sql("VACUUM ANALYZE orders")
@@ -171,96 +224,63 @@ def report(name: str, seen: dict[str, list[tuple[float, float]]]) -> None:
         )
 
 
-def latency(per_second: int, seconds: int) -> None:
-    """Confirm orders steadily; from the commit's return to the arrival of the POST."""
+def locks(seconds: int) -> None:
+    """Install and remove the triggers beside 16 writers; tell how long it took."""
+    with open_shop(DURABLE) as (server, shop), tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "update.sql"
+        script.write_text(WORK["update"])
+        put_on(shop, "as it is")
+        fill(shop, "none")
+        writing = threading.Thread(target=throughput, args=(server, script, seconds))
+        writing.start()
+        time.sleep(1)
+        taken = []
+        while writing.is_alive():
+            began = time.monotonic()
+            try:
+                shop.listen("orders:id")
+            except TableBusyError:
+                continue  # half a second was not enough; the shop went on
+            taken.append((time.monotonic() - began) * 1000)
+            put_on(shop, "none")
+            time.sleep(0.2)
+        writing.join()
+    print(
+        f"install --listen beside {WRITERS} writers, {len(taken)} times: "
+        f"median {statistics.median(taken):.1f} ms, longest {max(taken):.1f} ms",
+        flush=True,
+    )
+
+
+def longest(orders: int) -> None:
+    """Watch syncd's transactions while it does everything at once."""
     with (
-        open_shop(HINTS) as (_, shop),
-        Sandbox() as sandbox,
+        stage(orders) as shop,
+        sink() as to,
         tempfile.TemporaryDirectory() as folder,
-        psycopg.connect(shop.owner, autocommit=True) as till,
+        psycopg.connect(shop.shop.owner, autocommit=True) as watcher,
     ):
-        shop.listen("orders:id")
-        reading = {"capture": "listen", "poll_interval": "1s"}
-        config = shop.configure(Path(folder), sandbox.endpoint, reading)
-        daemon = shop.start(config)
-        log = config.with_suffix(".log")
-        wait_until(lambda: "daemon.started" in log.read_text(), 30)
-        time.sleep(2)
-        committed: dict[str, float] = {}
-        began = time.monotonic()
-        for number in range(per_second * seconds):
-            time.sleep(max(0.0, began + number / per_second - time.monotonic()))
-            row = till.execute(
-                "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp()) "
-                "RETURNING id"
-            ).fetchone()
+        shop.shop.listen("orders:id")
+        reading = {"capture": "listen", "poll_interval": "200ms"}
+        config = shop.configure(Path(folder) / "x", to.endpoint, reading)
+        shop.ask_for_all(config)
+        started(shop, config)
+        seen = 0.0
+        while to.seen().events < orders:
+            row = watcher.execute(LONGEST).fetchone()
             assert row
-            committed[f"W-{row[0]}"] = time.time()
-        wait_until(lambda: sandbox.book.totals.orderids == len(committed), 30)
-        daemon.terminate()
-        daemon.wait(15)
-        heard = shop.value("SELECT count(*) FROM syncd.ledger WHERE capture = 'listen'")
-        steps = shop.rows(
-            "SELECT 'W-' || l.order_key, extract(epoch FROM b.created_at)::float8, "
-            "extract(epoch FROM min(a.started_at))::float8 FROM syncd.ledger AS l "
-            "JOIN syncd.batch AS b USING (batch_id) JOIN syncd.attempt AS a "
-            "USING (batch_id) WHERE l.capture = 'listen' GROUP BY 1, 2"
-        )
-        arrivals = {o: sandbox.book.first_received_at(o) for o in committed}
-    print(f"{len(committed)} orders at {per_second}/s, {heard} of them by listen")
-    first = {str(order): float(str(at)) for order, at, _ in steps}
-    claimed = {str(order): float(str(at)) for order, _, at in steps}
-    arrived = {order: at.timestamp() for order, at in arrivals.items() if at}
-    for name, times in (("batch", first), ("claim", claimed), ("arrival", arrived)):
-        waits = sorted((times[o] - committed[o]) * 1000 for o in times)
-        p50, p90, p99 = (waits[int(len(waits) * p)] for p in (0.5, 0.9, 0.99))
-        print(
-            f"  commit to {name:8s} p50 {p50:5.1f}  p90 {p90:5.1f}  p99 {p99:5.1f} ms"
-        )
-
-
-def idle(seconds: int) -> None:
-    """Count the statements of a daemon that has nothing to do."""
-    with (
-        open_shop(
-            {**HINTS, "shared_preload_libraries": "'pg_stat_statements'"}
-        ) as opened,
-        Sandbox() as sandbox,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        _, shop = opened
-        shop.sql("CREATE EXTENSION pg_stat_statements")
-        shop.listen("orders:id")
-        reading = {"capture": "listen", "poll_interval": "1s"}
-        config = shop.configure(Path(folder), sandbox.endpoint, reading)
-        shop.start(config)
-        log = config.with_suffix(".log")
-        wait_until(lambda: "daemon.started" in log.read_text(), 30)
-        time.sleep(15)
-        shop.sql("SELECT pg_stat_statements_reset()")
-        time.sleep(seconds)
-        rows = shop.rows(
-            "SELECT sum(calls), left(regexp_replace(query, '\\s+', ' ', 'g'), 70) "
-            "FROM pg_stat_statements AS s JOIN pg_roles AS r ON r.oid = s.userid "
-            f"WHERE r.rolname = '{shop.role}' GROUP BY 2 ORDER BY 1 DESC"
-        )
-    for calls, query in rows:
-        print(f"{float(str(calls)) * 60 / seconds:8.1f} a minute  {query}")
+            seen = max(seen, row[0])
+    print(f"longest transaction of syncd's own: {seen * 1000:.0f} ms", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("cost", "latency", "idle"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=0)
-    parser.add_argument("--rate", type=int, default=50, help="orders a second")
+    parser.add_argument("--seconds", type=int, default=6)
     options = parser.parse_args()
-    if options.what == "cost":
-        cost(options.rounds, options.seconds or 8)
-    elif options.what == "latency":
-        latency(options.rate, options.seconds or 20)
-    else:
-        idle(options.seconds or 60)
+    cost(options.rounds, options.seconds)
+    locks(options.seconds * 2)
+    longest(100_000)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,151 @@
+"""What a look, a claim and an event cost as the tables grow, and how much memory.
+
+    PYTHONPATH=tests python tests/benchmarks/growth.py
+    PYTHONPATH=tests python tests/benchmarks/growth.py --sizes 10000 20000000
+
+The orders table and a ledger that knows every order of it hold ever more; on each size
+the real statements of an idle poll, and of 20 live batches, are timed by the server
+(median of many), and the daemon's memory is read after it has sent a backfill.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+from postgres import wait_until
+
+from benchmarks.idle import cpu_seconds, resident
+from benchmarks.sink import Sink, sink
+from benchmarks.stage import Stage, stage, started
+from syncd import config as configuration
+from syncd.config import Settings
+from syncd.life import Life
+
+os.environ.setdefault("SYNCD_SQUEEZELY_API_KEY", "sandbox-key")
+TIMES = 60
+KNOWN = """
+INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at)
+SELECT 1, 'live', 'delivered', 100, now() - interval '2 years', clock_timestamp()
+  FROM generate_series(1, %(batches)s::bigint);
+"""
+ORDERS = """
+INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id, capture)
+SELECT 1, o.id::text, o.confirmed_at, 1 + o.id / 100, 'poll'
+  FROM orders AS o
+ WHERE o.id > %(from)s AND o.id <= %(to)s
+"""
+
+
+def know(shop: Stage) -> None:
+    """Let the ledger have delivered every order, in batches of 100."""
+    step = 1_000_000
+    with psycopg.connect(shop.shop.owner, autocommit=True) as connection:
+        connection.execute(KNOWN, {"batches": shop.orders // 100 + 1})
+        for first in range(0, shop.orders, step):
+            connection.execute(ORDERS, {"from": first, "to": first + step})
+        connection.execute("VACUUM ANALYZE")
+        connection.execute("CHECKPOINT")
+
+
+def median_ms(action: Callable[[], object], times: int = TIMES) -> float:
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        action()
+        taken.append((time.perf_counter() - began) * 1000)
+    return statistics.median(taken)
+
+
+def looks(shop: Stage, settings: Settings) -> tuple[float, float]:
+    """Time an idle poll, and a claim with its settlement; milliseconds."""
+    life = Life(settings)
+    life.open()
+    watch = life._watch  # noqa: SLF001
+    watch.poll()
+    poll = median_ms(watch.poll)
+    worker = life._parts.worker(0, life._feed, life._instance.number)  # noqa: SLF001
+
+    def deliver() -> None:
+        shop.shop.sql(
+            "INSERT INTO orders (number, email, currency, total, confirmed_at)"
+            " SELECT 'L', 'mila@example.com', 'EUR', 1, clock_timestamp()"
+        )
+        watch.poll()
+
+    ledger = worker._ledger  # noqa: SLF001
+    lease = timedelta(seconds=60)
+    claims = []
+    for _ in range(TIMES):
+        deliver()
+        began = time.perf_counter()
+        claim = ledger.claim(life._instance.number, "live", lease)  # noqa: SLF001
+        claims.append((time.perf_counter() - began) * 1000)
+        assert claim is not None
+    life.close()
+    shop.shop.sql(
+        "DELETE FROM syncd.ledger WHERE order_key IN "
+        "(SELECT id::text FROM orders WHERE number = 'L')"
+    )
+    shop.shop.sql("DELETE FROM orders WHERE number = 'L'")
+    shop.shop.sql("DELETE FROM syncd.batch WHERE state <> 'delivered'")
+    return poll, statistics.median(claims)
+
+
+def backfilled(shop: Stage, to: Sink, folder: Path) -> tuple[float, float, float]:
+    """Send every order; tell CPU microseconds an event, MB at half and at the end."""
+    shop.forget()
+    config = shop.configure(folder, to.endpoint, batch_size=1000, max_in_flight=4)
+    shop.ask_for_all(config)
+    to.clear()
+    started(shop, config)
+    pid = shop.shop.processes[-1].pid
+    wait_until(lambda: to.seen().events >= shop.orders // 2, 3600)
+    half = resident(pid)
+    wait_until(lambda: to.seen().events >= shop.orders, 3600)
+    used, end = cpu_seconds(pid), resident(pid)
+    shop.shop.processes[-1].terminate()
+    shop.shop.processes[-1].wait(30)
+    return used / shop.orders * 1e6, half, end
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=[10_000, 200_000, 1_000_000]
+    )
+    parser.add_argument("--no-backfill", action="store_true")
+    options = parser.parse_args()
+    with sink() as to, tempfile.TemporaryDirectory() as folder:
+        for size in options.sizes:
+            with stage(size) as shop:
+                place = Path(folder) / str(size)
+                config = shop.configure(place, to.endpoint)
+                settings = configuration.load(config)
+                life = Life(settings)
+                life.open()
+                life.close()
+                know(shop)
+                poll, claim = looks(shop, settings)
+                print(
+                    f"{size:10d} orders: poll {poll:5.2f} ms, claim {claim:5.2f} ms",
+                    end="",
+                    flush=True,
+                )
+                if not options.no_backfill:
+                    cpu, half, end = backfilled(shop, to, place / "b")
+                    print(
+                        f", {cpu:5.1f} us CPU an event, "
+                        f"{half:.0f} MB at half, {end:.0f} MB at the end",
+                        end="",
+                    )
+                print(flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""How soon a live order arrives at the API, beside a floor of the same run.
+
+    PYTHONPATH=tests python tests/benchmarks/live.py
+
+Orders are sold steadily by four sessions, 50 and 500 a second; from the return of each
+commit to the arrival of its event at a sink that answers at once. The floor sends the
+event itself in a NOTIFY of the shop's transaction, and a script POSTs it: nothing is
+kept, and what is sent while nobody listens is lost. Compare within one run only.
+"""
+
+import argparse
+import multiprocessing
+import random
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from postgres import wait_until
+
+from benchmarks import floors
+from benchmarks.sink import Sink, sink
+from benchmarks.stage import SELL, Stage, stage, started
+
+TILLS = 4
+NOTIFY = """
+SELECT pg_notify('floor', json_build_object('events', json_build_array(
+         json_build_object('event', 'Purchase', 'orderid', o.number, 'email', o.email,
+           'currency', o.currency, 'totalvalue', o.total, 'products',
+           (SELECT json_agg(json_build_object('id', i.sku, 'name', i.title,
+                              'quantity', i.quantity, 'price', i.unit_price))
+              FROM order_lines AS i WHERE i.order_id = o.id))))::text)
+  FROM orders AS o
+ WHERE o.number = %(number)s
+"""
+INDEX = "CREATE INDEX IF NOT EXISTS orders_number ON orders (number)"
+
+
+def till(
+    dsn: str, number: int, rate: float, seconds: float, notice: str, told: object
+) -> None:
+    """Sell at a steady pace, in step with nothing; tell when each was committed."""
+    committed: dict[str, float] = {}
+    chance = random.Random(number)  # noqa: S311
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        began, sold = time.monotonic(), 0
+        while sold < rate * seconds:
+            due = began + (sold + chance.random()) / rate
+            time.sleep(max(0.0, due - time.monotonic()))
+            name = f"T{number}-{time.time_ns()}"
+            with connection.transaction():
+                connection.execute(SELL, {"number": name}, prepare=True)
+                if notice:
+                    connection.execute(notice.encode(), {"number": name}, prepare=True)
+            committed[name] = time.time()
+            sold += 1
+    told.put(committed)  # type: ignore[attr-defined]
+
+
+def sell(dsn: str, rate: float, seconds: float, notice: str = "") -> dict[str, float]:
+    """Sell from several sessions; give the time of each order's commit."""
+    context = multiprocessing.get_context("spawn")
+    told = context.Queue()
+    tills = [
+        context.Process(target=till, args=(dsn, n, rate / TILLS, seconds, notice, told))
+        for n in range(TILLS)
+    ]
+    for process in tills:
+        process.start()
+    committed: dict[str, float] = {}
+    for _ in tills:
+        committed |= told.get(timeout=seconds + 60)
+    for process in tills:
+        process.join()
+    return committed
+
+
+def delays(to: Sink, committed: dict[str, float]) -> list[float]:
+    """Wait until all have arrived; give the milliseconds that each took, sorted."""
+    wait_until(lambda: to.seen().events >= len(committed), 60)
+    seen = to.seen(each=True)
+    assert committed.keys() <= seen.arrivals.keys()
+    assert not seen.repeats
+    return sorted((seen.arrivals[o] - at) * 1000 for o, at in committed.items())
+
+
+@contextmanager
+def hearing(dsn: str, endpoint: str) -> Iterator[None]:
+    """Run the floor's script in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    stop, ready = context.Event(), context.Event()
+    process = context.Process(target=floors.hint, args=(dsn, endpoint, stop, ready))
+    process.start()
+    assert ready.wait(30)
+    yield
+    stop.set()
+    process.join()
+
+
+@contextmanager
+def daemon(
+    shop: Stage, folder: Path, endpoint: str, capture: str, interval: str
+) -> Iterator[None]:
+    """Run syncd, started and quiet."""
+    reading = {"capture": capture, "poll_interval": interval}
+    config = shop.configure(folder, endpoint, reading)
+    started(shop, config)
+    process = shop.shop.processes[-1]
+    time.sleep(2)
+    yield
+    process.terminate()
+    assert process.wait(30) == 0
+
+
+def turn(
+    shop: Stage, to: Sink, what: str, folder: Path, rate: float, seconds: float
+) -> list[float]:
+    """Measure one subject once."""
+    to.clear()
+    dsn = shop.shop.owner
+    if what == "floor":
+        with hearing(dsn, to.endpoint):
+            return delays(to, sell(dsn, rate, seconds, NOTIFY))
+    capture, _, interval = what.partition(" ")
+    with daemon(shop, folder, to.endpoint, capture, interval or "1s"):
+        return delays(to, sell(dsn, rate, seconds))
+
+
+def quantile(delays: list[float], share: float) -> float:
+    return delays[min(len(delays) - 1, int(len(delays) * share))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--orders", type=int, default=50_000, help="sold before")
+    parser.add_argument("--seconds", type=float, default=10, help="of each turn")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rates", type=int, nargs="*", default=[50, 500])
+    parser.add_argument(
+        "--only", nargs="*", default=["floor", "listen", "poll 1s", "poll 200ms"]
+    )
+    options = parser.parse_args()
+    with (
+        stage(options.orders) as shop,
+        sink(each=True) as to,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        shop.shop.sql(INDEX)
+        for rate in options.rates:
+            seen: dict[str, list[list[float]]] = defaultdict(list)
+            for number in range(options.rounds):
+                for what in options.only:
+                    put_triggers(shop, what)
+                    place = Path(folder) / f"{rate}-{number}-{what.replace(' ', '-')}"
+                    seen[what].append(
+                        turn(shop, to, what, place, rate, options.seconds)
+                    )
+            report(rate, seen)
+
+
+def put_triggers(shop: Stage, what: str) -> None:
+    """Have the triggers there for `listen` only."""
+    if what == "listen":
+        shop.shop.listen("orders:id")
+    else:
+        shop.shop.sql("DROP TRIGGER IF EXISTS syncd_insert_shop ON orders")
+        shop.shop.sql("DROP TRIGGER IF EXISTS syncd_update_shop ON orders")
+
+
+def report(rate: int, seen: dict[str, list[list[float]]]) -> None:
+    print(f"{rate} orders a second, ms from commit to arrival", flush=True)
+    floor = seen.get("floor")
+    for what, rounds in seen.items():
+        ratio = ""
+        if floor and what == "listen":
+            ratios = [
+                quantile(own, 0.99) / quantile(base, 0.99)
+                for own, base in zip(rounds, floor, strict=True)
+            ]
+            ratio = f"   p99 {statistics.median(ratios):.1f} x the floor's"
+        p50 = statistics.median(quantile(one, 0.5) for one in rounds)
+        p99 = " ".join(f"{quantile(one, 0.99):7.1f}" for one in rounds)
+        print(f"  {what:10s} p50 {p50:6.1f}  p99 {p99}{ratio}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
