@@ -14,6 +14,10 @@ from shop import Shop
 from syncd.sandbox import Sandbox
 
 CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
+PASSED = """
+SELECT (SELECT max(confirmed_at) FROM orders) < (SELECT confirmed_at FROM syncd.watermark)
+"""
+LONG_AGO = "UPDATE syncd.reconciliation SET started_at = started_at - interval '2 days'"
 TRUTH = """
 SELECT jsonb_build_object(
     'captured', (SELECT count(*) FROM syncd.ledger),
@@ -115,12 +119,17 @@ class Hour:
         self.arrive(orders)
 
     def a_missed_order(self) -> None:
-        """An order whose stamp is older than the lookback allows."""
+        """An order whose stamp is older than the lookback allows.
+
+        The accounts of the daemon before are long ago, so that new ones are due.
+        """
+        wait_until(lambda: self.shop.value(PASSED), 30)
+        self.stop()
         rows = self.shop.rows(
             "INSERT INTO orders (confirmed_at) SELECT max(confirmed_at) "
             "- interval '2 s' FROM orders RETURNING 'W-' || id"
         )
-        self.stop()
+        self.shop.sql(LONG_AGO)
         self.run()
         wait_until(lambda: self.events("orders.missed"), 30)
         self.arrive([str(row[0]) for row in rows])
@@ -128,7 +137,8 @@ class Hour:
     def kill_in_the_middle(self) -> None:
         self.sandbox.fail("hang", times=1)
         self.orders += self.shop.confirm(4)
-        wait_until(lambda: self.shop.value(CLAIMED) == 1, 30)
+        wait_until(lambda: not self.sandbox.queued_faults(), 30)
+        assert self.shop.value(CLAIMED) == 1
         self.daemon.send_signal(signal.SIGKILL)
         self.daemon.wait(20)
 
