@@ -140,6 +140,7 @@ def test_a_log_that_nobody_takes_starves_the_watchdog(post: Post) -> None:
         wait_until(lambda: post.overseer.silent_seconds > STALE / 2)
         with os.fdopen(read) as log:
             wait_until(lambda: log.readline() and post.overseer.silent_seconds < 1)
+            wait_until(lambda: log.readline() and post.arrived(orders)())
             daemon.terminate()
             log.read()
         assert daemon.wait(60) == 0
@@ -206,13 +207,17 @@ def test_a_wire_that_freezes_is_no_hang(server: Cluster, post: Post) -> None:
 
 def test_a_backend_that_stands_still_is_left_and_no_hang(post: Post) -> None:
     """SIGSTOP of the server's process: no time-out of its own can end that."""
+    post.configure({"poll_interval": "3s"})
     daemon = post.run(*IMPATIENT)
-    backend = post.shop.value(
+    backends: list[tuple[object, ...]] = []
+    wait_until(lambda: backends.extend(post.shop.rows(
         "SELECT pid FROM pg_stat_activity WHERE application_name LIKE '%/capture' "
-        f"AND usename = '{post.shop.role}'"
-    )
+        f"AND usename = '{post.shop.role}' AND state = 'idle' "
+        "AND state_change BETWEEN now() - interval '1 s' AND now() - interval '100 ms'"
+    )) or backends)  # fmt: skip
+    ((backend,),) = backends
     assert isinstance(backend, int)
-    os.kill(backend, signal.SIGSTOP)
+    os.kill(backend, signal.SIGSTOP)  # at rest: it holds no lock that all wait for
     try:
         wait_until(lambda: post.events("source.failed"))
         orders = post.shop.confirm(1)
