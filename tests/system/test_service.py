@@ -53,8 +53,8 @@ def test_the_journal_has_priorities_and_json(shop: Machine) -> None:
     assert {p == level[line["level"]] for p, line in read} == {True}
     assert {"info", "warning"} <= {line["level"] for _, line in read}
     assert {entry["SYSLOG_IDENTIFIER"] for entry in entries} == {"syncd-shop"}
-    uids = {int(entry["_UID"]) for entry in entries}
-    assert min(uids) > 60_000  # the range of dynamic users
+    user = shop.run("id", "-u", "syncd").strip()
+    assert {entry["_UID"] for entry in entries} == {user} != {"0"}
 
 
 def test_a_killed_daemon_is_restarted_and_nothing_is_lost(shop: Machine) -> None:
