@@ -15,7 +15,7 @@ from syncd.sandbox import Sandbox
 
 CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
 PASSED = """
-SELECT (SELECT max(confirmed_at) FROM orders) < (SELECT confirmed_at FROM syncd.watermark)
+SELECT max(o.confirmed_at) < (SELECT confirmed_at FROM syncd.watermark) FROM orders AS o
 """
 LONG_AGO = "UPDATE syncd.reconciliation SET started_at = started_at - interval '2 days'"
 TRUTH = """

@@ -118,7 +118,7 @@ def test_the_delay_of_a_delivery_is_a_histogram(hour: Lived, seen: Metrics) -> N
 
 
 def test_every_line_keeps_the_order_that_consumers_match(hour: Lived) -> None:
-    """Time, level, event, feed, run; then the instance, a new one by each reload too."""
+    """Time, level, event, feed, run; then the instance; a reload makes a new one."""
     for line in hour.lines():
         assert list(line)[:5] == ["timestamp", "level", "event", "feed", "run"]
     runs = {str(line["run"]) for line in hour.lines()}
