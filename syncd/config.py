@@ -209,7 +209,7 @@ class Settings(_Section):
         return self
 
 
-FaultKind = Literal["unreadable", "unknown", "invalid", "secret"]
+FaultKind = Literal["unreadable", "unknown", "invalid", "secret", "key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +221,26 @@ class Fault:
     hint: str
 
 
-def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+def load(
+    path: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    wants_key: bool = True,
+) -> Settings:
     """Read the configuration and its secrets.
+
+    Args:
+        path: Of the file.
+        environment: With credentials and secrets; None: the process's own.
+        wants_key: Whether an API key that is missing, or may not be read, is a fault;
+            it is empty otherwise.
 
     Raises:
         ConfigError: It names every fault, one a line.
     """
     settings, faults = survey(path, environment)
+    if not wants_key:
+        faults = [fault for fault in faults if fault.kind != "key"]
     if settings is None or faults:
         lines = [f"{path}: {fault.message}" for fault in faults]
         raise ConfigError("\n".join(lines), faults[0].hint)
@@ -337,6 +350,10 @@ def _with_secrets(
         "primary_dsn": settings.source.primary_dsn,
         "state_dsn": settings.state.dsn,
     }
+    hint = (
+        "A secret comes from a systemd credential, from the environment, or from a "
+        "text file that syncd's user may read, and nobody else."
+    )
     secrets, faults = {}, []
     for name, file in secret_files(settings, environment).items():
         given, fault = environment.get(f"SYNCD_{name.upper()}"), None
@@ -344,16 +361,11 @@ def _with_secrets(
             given, fault = read_secret(file)
         secrets[name] = given or written.get(name) or ""
         fault = fault or _secret_fault(name, secrets[name])
-        faults += [fault] if fault else []
+        kind: FaultKind = "key" if name == "squeezely_api_key" else "secret"
+        faults += [Fault(kind, fault, hint)] if fault else []
     secrets["api_key"] = secrets.pop("squeezely_api_key")
     found = {name: SecretStr(value) for name, value in secrets.items()}
-    hint = (
-        "A secret comes from a systemd credential, from the environment, or from a "
-        "text file that syncd's user may read, and nobody else."
-    )
-    return settings.model_copy(update=found), [
-        Fault("secret", fault, hint) for fault in faults
-    ]
+    return settings.model_copy(update=found), faults
 
 
 def _secret_fault(name: str, value: str) -> str | None:

@@ -22,6 +22,7 @@ _KINDS: Mapping[FaultKind, str] = {
     "unknown": "config.unknown",
     "invalid": "config.invalid",
     "secret": "secret.missing",
+    "key": "secret.missing",
 }
 _OTHERS = stat.S_IROTH | stat.S_IWOTH
 _GROUP = stat.S_IRGRP | stat.S_IWGRP

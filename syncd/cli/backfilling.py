@@ -66,7 +66,7 @@ def backfill(
         return
     if lower is None:
         raise click.UsageError("Name the range: --from TIME, and --to TIME.")
-    settings = load(path)
+    settings = load(path, wants_key=False)
     ask(settings, span_of(settings, lower, upper, "--from"), Wishes(**wishes))  # type: ignore[arg-type]  # click's options
 
 

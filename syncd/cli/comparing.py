@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from syncd.cli.shell import as_json_option, changing, configured
+from syncd.cli.shell import as_json_option, changing, configured_with_key
 from syncd.comparison import Comparer, Comparison
 from syncd.config import Settings
 from syncd.core.difference import Change, Difference
@@ -67,7 +67,7 @@ class _Wishes:
 
 
 @click.command()
-@configured
+@configured_with_key
 @click.argument("orders", nargs=-1)
 @click.option(
     "--with", "view", callback=_view, metavar="VIEW", help="A view to try instead."

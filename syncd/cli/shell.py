@@ -39,12 +39,27 @@ config_option_before = _config_option(envvar="SYNCD_CONFIG")
 def configured(
     command: Callable[Concatenate[Settings, P], None],
 ) -> Callable[P, None]:
-    """Give a command the option --config, and the configuration that it names."""
+    """Give a command the option --config, and the configuration that it names.
 
+    The API key is empty where it may not be read: few verbs need it.
+    """
+    return _configured(command, wants_key=False)
+
+
+def configured_with_key(
+    command: Callable[Concatenate[Settings, P], None],
+) -> Callable[P, None]:
+    """Do the same for a command that needs the API key."""
+    return _configured(command, wants_key=True)
+
+
+def _configured(
+    command: Callable[Concatenate[Settings, P], None], *, wants_key: bool
+) -> Callable[P, None]:
     @config_option
     @wraps(command)
     def with_settings(path: Path, *args: P.args, **kwargs: P.kwargs) -> None:
-        command(load(path), *args, **kwargs)
+        command(load(path, wants_key=wants_key), *args, **kwargs)
 
     return with_settings  # type: ignore[return-value]  # click adds the option
 

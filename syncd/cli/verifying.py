@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from syncd.cli.shell import as_json_option, configured, connected
+from syncd.cli.shell import as_json_option, configured_with_key, connected
 from syncd.config import Settings
 from syncd.core.purchase import is_email
 from syncd.delivery.squeezely import Squeezely
@@ -33,7 +33,7 @@ In Squeezely (Spotler Activate), to see them:
 
 
 @click.command()
-@configured
+@configured_with_key
 @click.option("--email", help="The test's customer: an address of your own.")
 @click.option("--product", default="SYNCD-TEST", help="A product's id (SKU).")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -263,11 +263,17 @@ rate = "fast"
 
 
 @pytest.mark.parametrize(
-    ("text", "words", "code"),
+    ("verb", "text", "words", "code"),
     [
-        ("[source", "TOML", 78),
-        ('[source]\ndsn = "host=/nowhere"\n[squeezely]\naccount = "A"', "reached", 69),
+        ("explain 1", "[source", "TOML", 78),
         (
+            "explain 1",
+            '[source]\ndsn = "host=/nowhere"\n[squeezely]\naccount = "A"',
+            "reached",
+            69,
+        ),
+        (
+            "verify",
             '[squeezely]\naccount = "A"\napi_key_file = "/nowhere/key"',
             "/nowhere/key: cannot be read",
             78,
@@ -275,14 +281,30 @@ rate = "fast"
     ],
 )
 def test_what_cannot_be_reached_or_read_is_named(
-    tmp_path: Path, text: str, words: str, code: int
+    tmp_path: Path, verb: str, text: str, words: str, code: int
 ) -> None:
     """The place and the next step."""
     config = tmp_path / "syncd.toml"
     config.write_text(text)
-    done = syncd("explain", "1", "--config", config)
+    done = syncd(*verb.split(), "--config", config)
     assert done.returncode == code
     assert words in done.stderr
+
+
+def test_a_verb_that_sends_nothing_works_without_the_key(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """An operator's user may read the configuration, and not the daemon's key."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    shop.configure(tmp_path, sandbox.endpoint, api_key_file="/nowhere/key")
+    owner = ("--as", shop.owner, "--role", shop.role)
+    for line in (("install", *owner), ("watermark", "show"), ("rejected", "list")):
+        done = syncd(*line, "--config", config)
+        assert (done.returncode, done.stderr) == (0, ""), line
+    for verb in ("run", "diff"):
+        done = syncd(verb, "--config", config)
+        assert (done.returncode, "/nowhere/key" in done.stderr) == (78, True), verb
 
 
 def test_init_writes_a_configuration_that_wants_its_secrets(tmp_path: Path) -> None:
@@ -292,7 +314,7 @@ def test_init_writes_a_configuration_that_wants_its_secrets(tmp_path: Path) -> N
     assert syncd("init", "--out", config).returncode == 78
     text = config.read_text().replace("/etc/syncd/api-key", str(config))
     config.write_text(text)
-    told = syncd("status", "--config", config).stderr
+    told = syncd("diff", "--config", config).stderr
     assert "characters that no HTTP header" in told
 
 
