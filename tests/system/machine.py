@@ -168,12 +168,16 @@ class Machine:
         sandbox = ["/usr/bin/syncd", "sandbox"]
         self.run("systemd-run", "-q", "--unit=sandbox", *sandbox)
 
-    def open_shop(self, name: str, first: int) -> None:
-        """Make a shop's database, its configuration and its ledger, as an operator."""
+    def make_shop(self, name: str, first: int) -> None:
+        """Make a shop's database with the two views; its orders count from `first`."""
         self.sql(f'CREATE DATABASE "{name}"', "postgres")
         tables = TABLES.split("CREATE ROLE")[0]
         self.sql(f"{tables} CREATE SCHEMA syncd; {VIEWS}", name)
         self.sql(f"ALTER TABLE orders ALTER id RESTART {first}", name)
+
+    def open_shop(self, name: str, first: int) -> None:
+        """Make a shop, its configuration and its ledger, as an operator."""
+        self.make_shop(name, first)
         self.configure(name, f"dbname={name} user=syncd")
         self.write(f"/etc/syncd/{name}.api-key", "sandbox-key", "600")
         install = ["/usr/bin/syncd", "install", "--role", "syncd"]

@@ -1,5 +1,6 @@
-"""The Debian package: installed, upgraded, removed and purged by apt."""
+"""The Debian package: installed, set up, upgraded, removed and purged."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,9 +8,13 @@ import pytest
 from postgres import wait_until
 
 from syncd import __version__
-from system.machine import Machine, renumbered
+from system.machine import API, ROOT, Machine, renumbered
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+README = (ROOT / "packaging" / "debian" / "README.Debian").read_text()
+STEPS = re.findall(r"^ {9}(\S.*)$", README, re.MULTILINE)
+ENABLED = ("find", "/etc/systemd/system", "-name", "syncd*", "-type", "l")
 
 
 @pytest.fixture
@@ -20,43 +25,66 @@ def bare(tmp_path: Path) -> Iterator[Machine]:
     made.down()
 
 
-def test_the_package_is_installed_upgraded_removed_and_purged(
+def test_the_package_is_set_up_upgraded_removed_and_purged(
     deb: Path, bare: Machine, tmp_path: Path
 ) -> None:
-    """What an operator wrote outlives all but a purge; nothing starts by itself."""
+    """By its own README; what an operator wrote outlives all but a purge."""
     bare.install(deb)
-    assert __version__ in bare.run("syncd", "--version")
-    assert bare.show("syncd", "LoadState", "ActiveState") == ["loaded", "inactive"]
-    assert bare.run("stat", "-c", "%U:%G %a", "/etc/syncd/syncd.toml").split() == [
-        "root:syncd",
-        "640",
-    ]
-    assert "syncd" in bare.run("id", "-un", "syncd")
-    bare.run("test", "-s", "/usr/share/man/man1/syncd.1.gz")
-    bare.run("test", "-s", "/usr/share/bash-completion/completions/syncd")
-    bare.write("/etc/syncd/syncd.toml", "# the operator's own\n", "640")
-    bare.write("/etc/syncd/syncd.api-key", "a key", "600")
-
-    bare.install(renumbered(deb, "99.1", tmp_path))
-    assert "99.1" in bare.run("dpkg-query", "-W", "syncd")
-    assert "own" in bare.run("cat", "/etc/syncd/syncd.toml")
+    installed(bare)
+    set_up(bare)
+    upgraded(bare, renumbered(deb, "99.1", tmp_path))
 
     bare.apt("remove", "syncd")
-    assert bare.show("syncd", "LoadState") == ["not-found"]
-    assert "own" in bare.run("cat", "/etc/syncd/syncd.toml")
+    assert bare.show("syncd", "LoadState", "MainPID") == ["not-found", "0"]
+    assert "SQ-SANDBOX" in bare.run("cat", "/etc/syncd/syncd.toml")
     assert bare.run("find", "/usr/lib/syncd", check=False).endswith("directory\n")
 
     bare.apt("purge", "syncd")
-    assert bare.run("ls", "/etc/syncd").split() == ["syncd.api-key"]
+    assert bare.run("ls", "/etc/syncd").split() == ["api-key"]
+    assert bare.run(*ENABLED) == ""
+    assert bare.run("find", "/var/lib", "-name", "syncd*") == ""
 
 
-def test_an_upgrade_restarts_what_runs(deb: Path, box: Machine, tmp_path: Path) -> None:
-    """A new version takes over at once, and an order confirmed meanwhile is sent."""
-    box.systemctl("start", "syncd")
-    (before,) = box.show("syncd", "MainPID")
-    orders = box.confirm(1, "syncd")
-    box.install(renumbered(deb, "99.2", tmp_path))
-    orders += box.confirm(1, "syncd")
-    wait_until(box.arrived(orders))
-    assert box.show("syncd", "MainPID") != [before]
-    box.systemctl("stop", "syncd")
+def installed(bare: Machine) -> None:
+    """All of it is there, and nothing was started."""
+    assert __version__ in bare.run("syncd", "--version")
+    assert bare.show("syncd", "LoadState", "ActiveState") == ["loaded", "inactive"]
+    assert bare.run(*ENABLED) == ""
+    mode = bare.run("stat", "-c", "%U:%G %a", "/etc/syncd/syncd.toml")
+    assert mode == "root:syncd 640\n"
+    assert "syncd" in bare.run("id", "-un", "syncd")
+    assert "SYNCD(1)" in bare.run("man", "syncd")
+    completion = "/usr/share/bash-completion/completions/syncd"
+    assert "_syncd" in bare.run("bash", "-c", f". {completion}; complete -p syncd")
+    for document in re.findall(r"/usr/share/doc/[\w./-]+\w", README):
+        bare.run("test", "-e", document)
+
+
+def set_up(bare: Machine) -> None:
+    """Do what the README says, to the letter; then an order arrives."""
+    bare.serve()
+    bare.make_shop("shop", 1)
+    for line in (
+        's,^dsn = .*,dsn = "dbname=shop user=syncd",',
+        's,^account = .*,account = "SQ-SANDBOX",',
+        f's,^# endpoint = .*,endpoint = "{API}/v1/track",',
+    ):
+        bare.run("sed", "-i", line, "/etc/syncd/syncd.toml")
+    assert len(STEPS) == 9
+    for step in STEPS:
+        stdin = "sandbox-key\n" if "/dev/stdin" in step else ""
+        bare.run("sh", "-c", step, stdin=stdin)
+    wait_until(bare.arrived(bare.confirm(1)), 30)
+
+
+def upgraded(bare: Machine, newer: Path) -> None:
+    """What runs is restarted, and an order confirmed meanwhile is sent."""
+    (before,) = bare.show("syncd", "MainPID")
+    orders = bare.confirm(1)
+    bare.install(newer)
+    orders += bare.confirm(1)
+    assert "99.1" in bare.run("dpkg-query", "-W", "syncd")
+    assert "SQ-SANDBOX" in bare.run("cat", "/etc/syncd/syncd.toml")
+    wait_until(bare.arrived(orders), 30)
+    assert bare.show("syncd", "ActiveState") == ["active"]
+    assert bare.show("syncd", "MainPID") != [before]
