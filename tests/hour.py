@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from command import syncd
 from postgres import Cluster, wait_until
 from shop import Shop
 
@@ -51,6 +52,7 @@ class Hour:
         self.trouble()
         self.orders_that_cannot_be_sent()
         self.credentials()
+        self.a_pause()
         self.a_missed_order()
         self.kill_in_the_middle()
         self.run(uncertain="hold")
@@ -117,6 +119,13 @@ class Hour:
         wait_until(lambda: self.events("heartbeat")[-1]["circuit"] == "held", 30)
         self.daemon.send_signal(signal.SIGHUP)
         self.arrive(orders)
+
+    def a_pause(self) -> None:
+        """Of both, then of none."""
+        for verb, said in (("pause", "sending and capture"), ("resume", None)):
+            done = syncd(verb, "--all", "--config", self.log.with_suffix(".toml"))
+            assert done.returncode == 0, done.stderr
+            wait_until(lambda s=said: self.events("heartbeat")[-1]["paused"] == s, 30)
 
     def a_missed_order(self) -> None:
         """An order whose stamp is older than the lookback allows.

@@ -93,6 +93,19 @@ def test_the_gauges_say_what_the_last_heartbeat_said(
     assert seen.by("syncd_circuit", "state") == {str(beat["circuit"]): 1}
 
 
+def test_a_pause_is_a_gauge_of_its_own(
+    hour: Lived, seen: Metrics, tmp_path: Path
+) -> None:
+    """1 while a heartbeat says so, for each part of the path; 0 afterwards."""
+    assert seen.by("syncd_paused", "what") == {}
+    text = hour.log.read_text()
+    (*_, last) = [line for line in text.splitlines() if '"paused":"' in line]
+    until_then = tmp_path / "syncd.log"
+    until_then.write_text(text[: text.index(last)] + last + "\n")
+    paused = metrics(until_then).by("syncd_paused", "what")
+    assert paused == {"sending": 1, "capture": 1}
+
+
 def test_every_event_is_counted_and_dated(hour: Lived, seen: Metrics) -> None:
     """Rare ones too: their alerts rest on when they were last seen."""
     lines = hour.lines()
