@@ -1,5 +1,6 @@
 """The units that are shipped: valid, closed as far as it goes, one like the other."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,7 +12,8 @@ UNITS = Path(__file__).parents[2] / "systemd"
 NAMES = ("syncd.service", "syncd@.service")
 NEWER = re.compile(r"Unknown key.* '(RestartSteps|RestartMaxDelaySec)'")
 WITH_SYSTEMD = pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None, reason="systemd IS NOT TESTED: not here"
+    shutil.which("systemd-analyze") is None and os.environ.get("CI") != "true",
+    reason="systemd IS NOT TESTED: systemd-analyze is not here",
 )
 
 
