@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from postgres import wait_until
@@ -82,6 +83,18 @@ class Machine:
     def write(self, path: str, text: str, mode: str = "644") -> None:
         script = 'mkdir -p "${1%/*}" && umask 077 && cat >"$1" && chmod "$2" "$1"'
         self.run("sh", "-c", script, "sh", path, mode, stdin=text)
+
+    def pid_outside(self, pid: int) -> int:
+        """What the machine around it calls a process of the box."""
+        init = (self.folder / "pid").read_text().strip()
+        space = Path(f"/proc/{init}/ns/pid").readlink()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                status = (process / "status").read_text()
+                here, *inside = status.partition("NSpid:")[2].partition("\n")[0].split()
+                if inside == [str(pid)] and (process / "ns/pid").readlink() == space:
+                    return int(here)
+        raise LookupError(pid)
 
     # systemd
 

@@ -1,16 +1,19 @@
-"""A machine in trouble: no room on a disk. Nothing is lost, it goes on by itself."""
+"""A machine in trouble: no room on a disk, no memory, no API. Nothing is lost."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from postgres import wait_until
 
-from system.machine import Machine
+from system.machine import API, Machine
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 UNIT = "syncd@shop"
 STATE = "/var/lib/private/syncd/shop"
+CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
 LEFT = "SELECT count(*) FROM syncd.batch WHERE state IN ('pending', 'sending')"
 MOVE = """
 SELECT format('ALTER %s syncd.%I SET TABLESPACE small',
@@ -19,7 +22,68 @@ SELECT format('ALTER %s syncd.%I SET TABLESPACE small',
  WHERE relnamespace = 'syncd'::regnamespace AND relkind IN ('r', 'i')
 \\gexec
 """
+MEMORY = Path("/sys/fs/cgroup/memory")
 FILL = "dd if=/dev/zero of={}/filler bs=4k 2>/dev/null; true"
+
+
+@pytest.fixture
+def shop(box: Machine) -> Iterator[Machine]:
+    """The machine with one shop's daemon running."""
+    box.configure("shop", "dbname=shop user=syncd")
+    box.systemctl("reset-failed")
+    box.systemctl("start", UNIT)
+    yield box
+    box.run("curl", "-sf", "-X", "DELETE", f"{API}/sandbox/faults")
+    box.systemctl("stop", UNIT)
+    box.run("rm", "-rf", f"/etc/systemd/system/{UNIT}.service.d")
+    box.systemctl("daemon-reload")
+
+
+@contextmanager
+def short_of_memory(pid: int) -> Iterator[Path]:
+    """Let a process of this machine have no more memory than it has."""
+    group = MEMORY / f"short-{pid}"
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text("64K")
+        (group / "cgroup.procs").write_text(str(pid))
+        yield group
+    finally:
+        wait_until(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+def test_the_kernel_kills_it_for_want_of_memory_and_nothing_is_lost(
+    shop: Machine,
+) -> None:
+    """Really: by a limit from outside, while a request is under way."""
+    if not (MEMORY / "cgroup.procs").exists():
+        pytest.skip("WANT OF MEMORY IS NOT TESTED: no memory controller of cgroup v1")
+    shop.fail("latency", seconds=2)
+    orders = shop.confirm(5)
+    wait_until(lambda: shop.sql(CLAIMED) == "1\n")
+    (main,) = shop.show(UNIT, "MainPID")
+    with short_of_memory(shop.pid_outside(int(main))) as group:
+        orders += shop.confirm(100)
+        wait_until(lambda: shop.show(UNIT, "NRestarts") == ["1"], 60)
+        assert "oom_kill 1" in (group / "memory.oom_control").read_text()
+    wait_until(lambda: shop.is_active(UNIT), 30)
+    wait_until(shop.arrived(orders), 60)
+    wait_until(lambda: shop.sql(LEFT) == "0\n")
+
+
+def test_a_stop_during_an_outage_of_the_api_is_quick(shop: Machine) -> None:
+    """Nothing is in hand; the orders are sent by the next start."""
+    shop.fail("server-error", times=1_000, status=503)
+    before = len(shop.events(UNIT, "batch.deferred"))
+    orders = shop.confirm(3)
+    wait_until(lambda: len(shop.events(UNIT, "batch.deferred")) > before)
+    shop.drop_in(UNIT, "[Service]\nTimeoutStopSec=5s\n")
+    shop.systemctl("stop", UNIT)
+    assert shop.show(UNIT, "Result", "ExecMainStatus") == ["success", "0"]
+    shop.run("curl", "-sf", "-X", "DELETE", f"{API}/sandbox/faults")
+    shop.systemctl("start", UNIT)
+    wait_until(shop.arrived(orders), 30)
 
 
 @pytest.fixture
