@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,50 @@ pytestmark = pytest.mark.db
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as running:
         yield running
+
+
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with the seconds by which processes that are started see the wrong time.
+
+    The monotonic clock stays what it is, as when a machine's clock is set.
+    """
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+    if library is None:
+        missing = "faketime is not installed: apt-get install faketime"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    offset = tmp_path / "offset"
+    offset.write_text("+0")
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(offset))
+    monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
+    monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    return offset
+
+
+def test_a_daemon_lives_through_jumps_of_its_machines_clock(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path, clock: Path
+) -> None:
+    """An hour back, then three ahead: orders go on within moments, each once."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    log = config.with_suffix(".log")
+    daemon = shop.start(config)
+    wait_until(lambda: "daemon.started" in log.read_text(), 30)
+    orders: list[str] = []
+    for number, offset in enumerate(("-3600", "+7200"), start=1):
+        clock.write_text(offset)
+        wait_until(lambda n=number: log.read_text().count('"clock.jumped"') == n)
+        orders += shop.confirm(3)
+        wait_until(lambda n=number: sandbox.book.totals.orderids == 3 * n, 30)
+    daemon.terminate()
+    assert daemon.wait(30) == 0
+    assert {sandbox.book.posts(order) for order in orders} == {1}
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    jumps = [e["jump_seconds"] for e in lines if e["event"] == "clock.jumped"]
+    assert [round(jump) for jump in jumps] == [-3600, 10800]
+    assert {e["level"] for e in lines} <= {"info", "warning"}
 
 
 def test_a_clock_that_is_set_back_stops_nothing(
