@@ -32,7 +32,7 @@ def read_secret(file: Path) -> tuple[str, str | None]:
         return file.read_text(encoding="utf-8").strip(), None
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "not a text"
-        return "", f"{file}: cannot be read ({cause})"
+        return "", f"cannot read {file} ({cause})"
 
 
 def _is_given(credential: Path) -> bool:

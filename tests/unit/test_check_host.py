@@ -153,7 +153,7 @@ def test_a_key_that_is_no_key_is_told(tmp_path: Path, text: str, code: str) -> N
 def test_a_file_that_cannot_be_read_is_a_missing_secret(tmp_path: Path) -> None:
     """It is named; without it the rest is looked at."""
     found = look(write(tmp_path, f'{GOOD}api_key_file = "/nowhere/key"\n'), {})
-    assert "/nowhere/key: cannot be read" in found["secret.missing"].message
+    assert "cannot read /nowhere/key" in found["secret.missing"].message
     assert "state.none" in found
 
 
