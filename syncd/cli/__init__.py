@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import click
+from click.exceptions import NoSuchCommand
 
 from syncd import __version__
 from syncd.cli.aside import rejected, uncertain
@@ -50,10 +51,17 @@ def main() -> None:
 
 def _tell(error: click.ClickException) -> None:
     """Say what is wrong with the command as typed, and where its page is."""
-    click.echo(f"syncd: {error.format_message()}", err=True)
+    click.echo(f"syncd: {_said(error)}", err=True)
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "syncd"
     click.echo(f"  `{path} --help` shows how it is used.", err=True)
+
+
+def _said(error: click.ClickException) -> str:
+    """Give click's words; of the words that may have been meant, the closest alone."""
+    if isinstance(error, NoSuchCommand | click.NoSuchOption) and error.possibilities:
+        return f"{error.message} Did you mean {error.possibilities[0]!r}?"
+    return error.format_message()
 
 
 @click.group(

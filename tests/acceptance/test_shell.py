@@ -88,18 +88,19 @@ def test_bash_completes_verbs_options_and_choices(program: Path) -> None:
     [
         (["staus"], "'status'", "syncd --help"),
         (["rejected", "lsit"], "'list'", "syncd rejected --help"),
+        (["backfill", "wacth"], "'watch'", "syncd backfill --help"),
         (["status", "--jsn"], "'--json'", "syncd status --help"),
     ],
 )
 def test_a_mistyped_word_is_told_with_the_one_that_was_meant(
     typed: list[str], meant: str, page: str
 ) -> None:
-    """One line, and where to read on; exit code 64."""
+    """One line with the closest word alone, and where to read on; exit code 64."""
     done = syncd(*typed)
     assert (done.returncode, done.stdout) == (64, "")
     told, hint = done.stderr.splitlines()
     assert told.startswith("syncd: No such ")
-    assert f"Did you mean {meant}?" in told
+    assert told.endswith(f". Did you mean {meant}?")
     assert page in hint
 
 
