@@ -209,6 +209,7 @@ def search(
     rough: bool = False,
     length: int = LENGTH,
     until: float = float("inf"),
+    enough: float = float("inf"),
 ) -> Search:
     """Look for an interleaving that loses an order; stop at the first.
 
@@ -220,6 +221,7 @@ def search(
         rough: Whether the server is restarted, crashed and lost to its standby too.
         length: Moves in an interleaving, about.
         until: Monotonic time after which nothing more is tried.
+        enough: Orders confirmed, over all interleavings, after which nothing more is.
     """
     found = Search()
 
@@ -235,7 +237,7 @@ def search(
     )
     @hypothesis.given(st.randoms(use_true_random=True))
     def lose(chance: Random) -> None:
-        if found.loss or time.monotonic() > until:
+        if found.loss or time.monotonic() > until or found.orders >= enough:
             return
         script = draw_script(
             chance,

@@ -53,9 +53,9 @@ def test_a_rare_bug_is_found_where_it_lies(
 @pytest.mark.parametrize("start", [Window, OutboxRows])
 def test_the_checker_accuses_nobody_wrongly(world: World, start: Start) -> None:
     """A capture with all four steps, or an outbox of rows, loses nothing."""
-    found = search(world, start, examples=7, seed=SEED)
+    found = search(world, start, examples=100, seed=SEED, enough=50)
     assert not found.loss, (found.loss, found.script)
-    assert found.orders > 50
+    assert found.orders >= 50
 
 
 def test_a_loss_is_shortened_to_what_matters(world: World) -> None:
