@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -66,11 +67,22 @@ class Scene:
         assert daemon.wait(15) == 0
 
     def syncd(self, *arguments: str) -> str:
+        code, said = self.ask(*arguments)
+        assert code == 0, said
+        return said
+
+    def ask(self, *arguments: str) -> tuple[int, str]:
         environment = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
         command = [*arguments, "--config", str(self.config)]
         result = CliRunner().invoke(cli, command, env=environment)
-        assert result.exit_code == 0, result.output
-        return result.output
+        return result.exit_code, result.output
+
+    def status(self) -> dict[str, Any]:
+        """Ask how the feed stands after its daemon was stopped, so: down."""
+        code, said = self.ask("status", "--json")
+        assert code == 2, said
+        facts: dict[str, Any] = json.loads(said)
+        return facts
 
     def marked(self) -> None:
         """Wait until the daemon has remembered what it did so far."""
@@ -132,7 +144,7 @@ def test_a_restore_of_the_same_cluster_is_not_sent_from_until_told(
     daemon = scene.run()
     wait_until(lambda: {scene.sandbox.book.posts(order) for order in since} == {2}, 30)
     scene.stop(daemon)
-    status = json.loads(scene.syncd("status", "--json"))
+    status = scene.status()
     assert status["possible_repeats"] == 4
 
 
@@ -181,7 +193,7 @@ def test_a_promotion_goes_on_and_counts_what_may_repeat(scene: Scene) -> None:
         scene.stop(daemon)
         assert {scene.sandbox.book.posts(o) for o in before + after} == {1}
         assert len(scene.events("database.promoted")) == 1
-        status = json.loads(scene.syncd("status", "--json"))
+        status = scene.status()
         assert status["possible_repeats"] == 5
 
 
@@ -234,7 +246,7 @@ def test_a_failover_while_sending_loses_and_repeats_nothing(scene: Scene) -> Non
         left = "SELECT count(*) FROM syncd.batch WHERE state IN ('pending', 'sending')"
         assert scene.shop.value(left) == 0
         assert {scene.sandbox.book.posts(o) for o in orders} == {1}
-        status = json.loads(scene.syncd("status", "--json"))
+        status = scene.status()
         assert status["possible_repeats"] >= 2
         assert status["delivered"] == len(orders)
 
