@@ -302,6 +302,7 @@ def test_a_reset_that_reaches_beyond_is_refused(till: Till, tmp_path: Path) -> N
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "their receipts are no longer kept" in refused.stderr
     later = refused.stderr.split("at the earliest ")[1].strip(" .\n")
+    till.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
     assert "0 to send" in syncd(*reset, "--to", later).stdout
     assert till.shop.value("SELECT count(*) FROM syncd.backfill") == 0
 
