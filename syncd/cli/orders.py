@@ -1,18 +1,21 @@
 """Past orders: the watermark, and what something else delivered before syncd."""
 
-from datetime import datetime
+import json
+from datetime import datetime, timedelta
 
 import click
 
 from syncd import log
 from syncd.cli.moment import read_moment
 from syncd.cli.planning import Wishes, ask, asking_options, sending_options
-from syncd.cli.shell import configured, connected
+from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
 from syncd.core.account import moment
 from syncd.core.coverage import Span
+from syncd.core.health import span
 from syncd.feed import Feeds
-from syncd.ledger import Ledger
+from syncd.pulse import read_pulse
+from syncd.status.facts import holders
 
 
 @click.group()
@@ -22,14 +25,34 @@ def watermark() -> None:
 
 @watermark.command("show")
 @configured
-def watermark_show(settings: Settings) -> None:
-    """Show the time up to which every order is in the ledger.
+@as_json_option
+def watermark_show(settings: Settings, *, as_text: bool) -> None:
+    """Show the time up to which every order is in the ledger, and what holds it back.
 
     Example: syncd watermark show
     """
     with connected(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
-        click.echo(Ledger(connections.ledger, feed.feed_id).watermark().isoformat())
+        pulse = read_pulse(connections.ledger, feed.feed_id)
+        held_by = holders(settings, connections, pulse)
+    paused = next((p for p in pulse.pauses if p.what == "capture"), None)
+    if as_text:
+        facts = {
+            "watermark": pulse.watermark,
+            "age_seconds": round(pulse.watermark_age_seconds, 1),
+            "held_by": held_by,
+            "paused": paused and paused.since,
+        }
+        click.echo(json.dumps(facts, indent=2, default=json_time))
+        return
+    age, lookback = pulse.watermark_age_seconds, settings.source.lookback
+    click.echo(pulse.watermark.isoformat())
+    click.echo(f"{span(timedelta(seconds=age))} ago (lookback {span(lookback)})")
+    if paused:
+        click.echo(f"capture is {paused.line()}: `syncd resume --capture`")
+    elif held_by is not None:
+        for holder in held_by or ["no transaction: `syncd status` tells of the daemon"]:
+            click.echo(f"held back by {holder}")
 
 
 @watermark.command("reset")
@@ -89,16 +112,19 @@ def span_of(
     """
     first = read_moment(lower, settings, option)
     last = None if upper is None else read_moment(upper, settings, "--to")
-    return _Bounds(first, last, option)
+    return _Bounds(first, last, option, lower)
 
 
 class _Bounds:
     """A range that ends where orders are past ones, at the latest."""
 
-    def __init__(self, lower: datetime, upper: datetime | None, option: str) -> None:
+    def __init__(
+        self, lower: datetime, upper: datetime | None, option: str, typed: str
+    ) -> None:
         self._lower = lower
         self._upper = upper
         self._option = option
+        self._typed = typed
 
     def __call__(self, ceiling: datetime) -> Span:
         """Cut the range; say so.
@@ -117,7 +143,8 @@ class _Bounds:
         if self._lower >= upper:
             end = "--to" if self._upper and self._upper <= ceiling else "the watermark"
             raise click.BadParameter(
-                f"is not before {end} ({moment(upper)}), so the range is empty",
+                f"{self._typed} is not before {end} ({moment(upper)}), so the range is "
+                "empty",
                 param_hint=self._option,
             )
         return Span(self._lower, upper)

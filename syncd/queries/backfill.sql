@@ -189,8 +189,9 @@ UPDATE syncd.backfill AS b
 RETURNING old.told, b.state;
 
 -- name: backfill_progress :many
--- Backfills with their progress, oldest first. Relies on batch_backfilled and
--- ledger_exception. Orders that were set aside are not counted by their batch.
+-- Backfills with their progress, oldest first, and what they wait for, as the driver
+-- sees it. Relies on batch_backfilled, batch_due and ledger_exception. Orders that were
+-- set aside are not counted by their batch.
 SELECT b.backfill_id, b.state, b.purpose, b.with_profile, b.reason,
        b.lower_at, b.upper_at, b.reached_at, b.planned, b.orders, b.resent, b.released,
        p.delivered, p.adopted, p.pending, p.sending, p.held,
@@ -200,9 +201,25 @@ SELECT b.backfill_id, b.state, b.purpose, b.with_profile, b.reason,
                  clock_timestamp() - coalesce(p.first_at, clock_timestamp()))))::float8,
        b.requested_at, coalesce(b.finished_at, b.cancelled_at),
        CASE WHEN b.state <> 'running' THEN NULL
-            WHEN e.state <> 'open' THEN 'the API is ' || e.state END
+            WHEN e.paused_at IS NOT NULL AND b.purpose <> 'adopt'
+            THEN 'sending is paused'
+            WHEN w.paused_at IS NOT NULL AND b.reached_at < b.upper_at
+            THEN 'capture is paused'
+            WHEN e.state <> 'open' AND b.purpose <> 'adopt'
+            THEN 'the API is ' || e.state
+            WHEN (SELECT v.batch_id
+                    FROM syncd.batch AS v
+                   WHERE v.feed_id = %(feed)s
+                     AND v.lane = 'live'
+                     AND v.state = 'pending'
+                     AND v.due_at <= clock_timestamp()
+                     AND v.created_at < clock_timestamp() - interval '2 s'
+                   ORDER BY v.batch_id
+                   LIMIT 1) IS NOT NULL
+            THEN 'live orders go first' END
   FROM syncd.backfill AS b
   JOIN syncd.endpoint AS e USING (feed_id)
+  JOIN syncd.watermark AS w USING (feed_id)
  CROSS JOIN LATERAL (
        SELECT coalesce(sum(c.orders) FILTER (WHERE c.state = 'delivered'), 0) AS delivered,
               coalesce(sum(c.orders) FILTER (WHERE c.state = 'adopted'), 0) AS adopted,

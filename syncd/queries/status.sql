@@ -71,9 +71,16 @@ SELECT coalesce(sum(orders) FILTER (WHERE state = 'delivered'), 0),
  WHERE feed_id = %(feed)s;
 
 -- name: latest_backfills :many
--- The past ranges that were asked for last, unfinished ones first.
+-- The past ranges that were asked for last, unfinished ones first, with the orders of
+-- each that are not settled. Relies on batch_backfilled.
 SELECT b.backfill_id, b.lower_at, b.upper_at, b.reached_at, b.orders,
-       b.requested_at, coalesce(b.finished_at, b.cancelled_at)
+       b.requested_at, coalesce(b.finished_at, b.cancelled_at),
+       b.state, b.purpose, b.planned,
+       b.orders - b.released
+       - (SELECT coalesce(sum(p.orders), 0)
+            FROM syncd.batch AS p
+           WHERE p.backfill_id = b.backfill_id
+             AND p.state IN ('pending', 'sending'))
   FROM syncd.backfill AS b
  WHERE b.feed_id = %(feed)s
  ORDER BY b.state IN ('finished', 'cancelled'), b.backfill_id DESC

@@ -39,7 +39,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class PastRange:
-    """A backfill: its range, and how far it was captured."""
+    """A backfill: its range, and how far it was captured and settled.
+
+    Attributes:
+        orders: Captured ones.
+        planned: Orders that the plan counted.
+        settled: Captured ones that do not wait to be sent any more.
+    """
 
     backfill: int
     lower: datetime
@@ -48,6 +54,10 @@ class PastRange:
     orders: int
     requested_at: datetime
     finished_at: datetime | None
+    state: str
+    purpose: str
+    planned: int
+    settled: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +198,7 @@ class Observer:
             cast("datetime | None", lately[2]),
             cast("int", doubts[0]),
             cast("int", doubts[1]),
-            self._holders(pulse),
+            holders(self._settings, self._connections, pulse),
         )
 
     def _read_slow(self, feed: Feed) -> Slow:
@@ -208,21 +218,22 @@ class Observer:
             _stream(settings, feed, connections),
         )
 
-    def _holders(self, pulse: Pulse) -> list[str] | None:
-        """Name the transactions that hold the watermark back; None when nothing does.
 
-        Application and times are shown to roles with pg_read_all_stats only.
-        """
-        if pulse.watermark_age_seconds < _expected(self._settings):
-            return None
-        return [
-            (f"pid {pid} " if pid else "")
-            + f"{application or ''} since {started or 'unknown'}"
-            + (f", its query since {query}" if query else "")
-            for pid, application, started, query in transactions_of(
-                self._connections
-            ).holders()
-        ]
+def holders(
+    settings: Settings, connections: Connections, pulse: Pulse
+) -> list[str] | None:
+    """Name the transactions that hold the watermark back; None when it is not late.
+
+    Application and times are shown to roles with pg_read_all_stats only.
+    """
+    if pulse.watermark_age_seconds < _expected(settings):
+        return None
+    return [
+        (f"pid {pid} " if pid else "")
+        + f"{application or ''} since {started or 'unknown'}"
+        + (f", its query since {query}" if query else "")
+        for pid, application, started, query in transactions_of(connections).holders()
+    ]
 
 
 def _expected(settings: Settings) -> float:

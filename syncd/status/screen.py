@@ -142,17 +142,16 @@ def _orders(facts: Facts) -> list[Row]:
         ("for you", for_you, "yellow" if pulse.rejected or pulse.held else ""),
         ("in doubt", doubt, ""),
     ]
-    captured = [_backfill(b) for b in slow.backfills if b.finished_at is None]
-    if captured or pulse.pending_backfill:
+    going_on = [_backfill(b) for b in slow.backfills if b.finished_at is None]
+    if going_on or pulse.pending_backfill:
         pending = f"{count(pulse.pending_backfill)} pending"
-        rows.append(("backfill", "; ".join([pending, *captured]), ""))
+        rows.append(("backfill", "; ".join([pending, *going_on]), ""))
     return rows
 
 
 def _backfill(backfill: PastRange) -> str:
-    whole = backfill.upper - backfill.lower
-    share = (backfill.reached - backfill.lower) / whole if whole else 1.0
-    return f"#{backfill.backfill} captured {share:.0%} of {backfill.lower:%Y-%m-%d} on"
+    whole = max(backfill.planned, backfill.orders)
+    return f"#{backfill.backfill} {backfill.state}, {backfill.settled:,} of {whole:,}"
 
 
 def _scenes(facts: Facts) -> list[Row]:

@@ -61,6 +61,9 @@ QUICK = Quick(
     holders=None,
 )
 WELL = Facts(SETTINGS, Feed(1, AGO, AGO), QUICK, SLOW)
+PAST = PastRange(
+    9, AGO - timedelta(days=2), AGO, AGO, 5, AGO, None, "paused", "send", 4, 3
+)
 TROUBLED = replace(
     WELL,
     quick=replace(
@@ -82,7 +85,7 @@ TROUBLED = replace(
     ),
     slow=replace(
         SLOW,
-        backfills=[PastRange(9, AGO - timedelta(days=2), AGO, AGO, 5, AGO, None)],
+        backfills=[PAST],
         reconciled=Reconciled({}, 1, None),
         source_fault="the view syncd.purchases is missing",
         form_proven=False,
@@ -130,7 +133,7 @@ def test_all_that_is_wrong_is_told_with_its_command() -> None:
         "held by pid 4711 billing since 2026-11-20 09:00:00+00",
         "7 rejected, 2 held as uncertain",
         "1 possible repeat, 2 uncertain attempts",
-        "4 orders pending; #9 captured 100% of 2026-11-18 on",
+        "4 orders pending; #9 paused, 3 of 5",
         "accounts none yet",
         "poll, outbox 3 rows, 4 faults, slot reserved, keeps 5 MB, read by nobody",
         "orders in cluster 78",
