@@ -93,7 +93,8 @@ SELECT r.finished_at, r.depth, r.missing, r.missing - r.captured, r.sentence
 
 -- name: report_backfills :many
 -- Past ranges that were asked for in the period.
-SELECT b.requested_at, b.lower_at, b.upper_at, b.orders, b.finished_at
+SELECT b.requested_at, b.lower_at, b.upper_at, b.orders, b.finished_at, b.purpose,
+       b.state
   FROM syncd.backfill AS b
  WHERE b.feed_id = %(feed)s
    AND b.requested_at >= %(lower)s

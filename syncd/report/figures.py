@@ -51,13 +51,15 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class PastRange:
-    """A backfill that was asked for; `finished_at` is None while it goes on."""
+    """A backfill that was asked for; `finished_at` is None unless it was finished."""
 
     requested_at: datetime
     lower_at: datetime
     upper_at: datetime
     orders: int
     finished_at: datetime | None
+    purpose: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64encode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import pairwise
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from syncd.core.health import Health, Severity
 from syncd.core.health import Reason as Need
-from syncd.report.figures import Figures, Finished, Lag, Reason
+from syncd.report.figures import Figures, Finished, Lag, PastRange, Reason
 from syncd.report.page import page
 from syncd.report.period import Period, Unit
 from syncd.report.plot import HEIGHT, Plot, Series, duration, number
@@ -193,3 +194,20 @@ def test_every_plot_has_words_and_a_table() -> None:
         rows = list(each.rows)
         assert len(rows) == 2
         assert all(len(values) == len(each.series) for _, values in rows)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "state", "said"),
+    [
+        ("send", "running", ", still going on.</p>"),
+        ("resend", "paused", ", sent again, paused.</p>"),
+        ("adopt", "finished", ", adopted.</p>"),
+        ("send", "cancelled", ", cancelled.</p>"),
+    ],
+)
+def test_a_backfill_is_told_with_its_end(purpose: str, state: str, said: str) -> None:
+    """One that was cancelled does not go on for ever."""
+    end = datetime(2026, 1, 20, tzinfo=UTC)
+    past = PastRange(end, end - timedelta(days=9), end, 5, None, purpose, state)
+    told = " ".join(made(replace(figures(5), backfills=[past])).split())
+    assert told.count(said) == 1
