@@ -83,9 +83,13 @@ class Feeds:
         self.check_schema()
         if feed := self.find():
             return feed
-        raise SchemaMismatchError(
-            f"feed {self._name!r} was never started", "Start it with `syncd run`."
-        )
+        hint = "Start it with `syncd run`."
+        if others := [repr(row[0]) for row in self._database.all(named("feeds"))]:
+            hint = (
+                f"If `feed` should be {' or '.join(others)}, mend the configuration; "
+            )
+            hint += "else start it with `syncd run`."
+        raise SchemaMismatchError(f"feed {self._name!r} was never started", hint)
 
     def start(self, source: Source, lookback: timedelta) -> Feed:
         """Start the feed at "now" unless it was started before.

@@ -80,11 +80,29 @@ def _need_a_choice(*chosen: object) -> None:
         raise click.UsageError("Name orders, or --all.")
 
 
-def _end(count: int, told: str, *, as_text: bool) -> None:
-    """Say how many orders it was; exit 1 when it was none."""
-    click.echo(json.dumps({"orders": count}) if as_text else f"{count} orders {told}")
+def _end(
+    count: int, told: str, group: str, named_ones: Sequence[str], *, as_text: bool
+) -> None:
+    """Say how many orders it was; exit 1 when it was none.
+
+    Raises:
+        OrderUnknownError: Orders were named, and none of them is set aside.
+    """
+    if as_text:
+        click.echo(json.dumps({"orders": count}))
+    elif count or not named_ones:
+        click.echo(f"{count} orders {told}")
+    if named_ones and not count:
+        only = len(named_ones) == 1
+        which = f"the order {named_ones[0]!r}" if only else "none of these orders"
+        raise OrderUnknownError(
+            f"{which} is {'not ' if only else ''}set aside",
+            f"`syncd {group} list` lists those that are; `syncd explain` tells of any.",
+        )
     if not count:
         raise click.exceptions.Exit(ExitCode.FAILED)
+    if count < len(set(named_ones)):
+        click.echo(f"the others of {len(set(named_ones))} are not set aside", err=True)
 
 
 # Rejected
@@ -183,7 +201,7 @@ def rejected_retry(
             reason=reason,
             size=settings.squeezely.orders_per_batch,
         )
-    _end(int(str(count)), "are pending again", as_text=as_text)
+    _end(int(str(count)), "are pending again", "rejected", orders, as_text=as_text)
 
 
 @rejected.command("discard")
@@ -217,7 +235,7 @@ def rejected_discard(
             all=not orders,
             reason=reason,
         )
-    _end(count, "were given up", as_text=as_text)
+    _end(count, "were given up", "rejected", orders, as_text=as_text)
 
 
 def _ask_to_give_up(*, yes: bool) -> None:
@@ -269,7 +287,7 @@ def uncertain_resend(
     count = _decide(
         settings, orders, lambda d, o: d.ledger.one(named("resend_held"), **o)
     )
-    _end(count, "are pending again", as_text=as_text)
+    _end(count, "are pending again", "uncertain", orders, as_text=as_text)
 
 
 @uncertain.command("discard")
@@ -295,7 +313,7 @@ def uncertain_discard(
     count = _decide(
         settings, orders, lambda d, o: d.ledger.one(named("discard_held"), **o)
     )
-    _end(count, "were given up", as_text=as_text)
+    _end(count, "were given up", "uncertain", orders, as_text=as_text)
 
 
 def _decide(

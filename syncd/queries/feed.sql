@@ -24,6 +24,12 @@ SELECT f.feed_id, f.started_at, f.floor_at,
   FROM syncd.feed AS f
  WHERE f.feed = %(feed)s;
 
+-- name: feeds :many
+-- The names of all that were started in this database.
+SELECT f.feed
+  FROM syncd.feed AS f
+ ORDER BY f.feed;
+
 -- name: accept_copy :rows
 -- Binds the feed to the database that it is in now.
 UPDATE syncd.feed

@@ -1,6 +1,7 @@
 """Orders that wait for a person, from the command line."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,8 +36,11 @@ class Counter:
         )
         return syncd("run", "--once", "--config", self._config).returncode
 
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return syncd(*words, "--config", self._config)
+
     def say(self, *words: str, code: int = 0) -> str:
-        done = syncd(*words, "--config", self._config)
+        done = self.run(*words)
         assert done.returncode == code, done.stderr
         return done.stdout
 
@@ -74,6 +78,26 @@ def cautious(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Counter:
         tmp_path, sandbox.endpoint, batch_size=3, uncertain="hold", timeout="2s"
     )
     return Counter(shop, config)
+
+
+def test_orders_that_are_not_set_aside_are_told(counter: Counter) -> None:
+    """Each verb that names them says so, and where to look; nothing is changed."""
+    for verbs, group in (
+        (("rejected", "retry"), "rejected"),
+        (("rejected", "discard", "--yes"), "rejected"),
+        (("uncertain", "resend"), "uncertain"),
+        (("uncertain", "discard", "--yes"), "uncertain"),
+    ):
+        done = counter.run(*verbs, "W-404")
+        assert (done.returncode, done.stdout) == (1, "")
+        told, hint = done.stderr.splitlines()
+        assert told == "syncd: the order 'W-404' is not set aside"
+        assert f"`syncd {group} list`" in hint
+        assert "none of these orders" in counter.run(*verbs, "1", "2").stderr
+    reject(counter, "'nowhere'")
+    done = counter.run("rejected", "retry", "1", "404")
+    assert done.stdout == "1 orders are pending again\n"
+    assert done.stderr == "the others of 2 are not set aside\n"
 
 
 def reject(counter: Counter, *emails: str) -> None:
