@@ -2,20 +2,24 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import tzinfo
 from pathlib import Path
 
 import click
 from rich import progress as bars
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
+from typing_extensions import override
 
 from syncd.backfill.progress import Progress
 from syncd.backfill.register import Register
 from syncd.cli.orders import span_of
-from syncd.cli.planning import Wishes, ask, duration, minute, sending_options
+from syncd.cli.plan import between, duration, minute, say
+from syncd.cli.planning import Wishes, ask, sending_options
 from syncd.cli.shell import (
     as_json_option,
     changing,
@@ -24,6 +28,8 @@ from syncd.cli.shell import (
     json_time,
 )
 from syncd.config import Settings, load
+from syncd.core.coverage import Span
+from syncd.delivery.rendering import rules_of
 from syncd.errors import ExitCode
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
@@ -32,8 +38,8 @@ LOOK_SECONDS = 1.0
 LINE_SECONDS = 10.0
 """How often `watch` looks, and writes a line where there is no terminal."""
 
-TABLE_COLUMNS = 75
-"""A narrower terminal gets lines instead of a table."""
+BAR_COLUMNS = 60
+"""A narrower terminal gets the figures below the bar."""
 
 number_argument = click.argument("backfill", type=int, required=False, metavar="[ID]")
 
@@ -86,7 +92,7 @@ def backfill_list(settings: Settings, *, as_text: bool) -> None:
     Example: syncd backfill list
     """
     with _register(settings) as register:
-        found = register.all()
+        found = [_paced(one, settings) for one in register.all()]
     if as_text:
         click.echo(
             json.dumps([_facts(one) for one in found], indent=2, default=json_time)
@@ -95,28 +101,44 @@ def backfill_list(settings: Settings, *, as_text: bool) -> None:
     if not found:
         click.echo("none")
         return
-    console = Console(highlight=False)
-    if console.width < TABLE_COLUMNS:
-        for one in found:
-            click.echo(f"{one.backfill} {one.state}, {one.purpose}: {_told(one)}")
-            click.echo(f"  {minute(one.lower)} to {minute(one.upper)}")
+    console, zone = Console(highlight=False), rules_of(settings).zone
+    table = _table(found, zone)
+    unbounded = console.options.update(max_width=1_000)
+    if console.measure(table, options=unbounded).maximum <= console.width:
+        console.print(table)
         return
-    console.print(_table(found))
+    for one in found:  # too narrow for a table
+        line = f"{one.backfill} {one.state}, {one.purpose}: {_told(one)}"
+        say(console, line, hang=4)
+        say(console, f"  {_range(one, zone)}")
 
 
-def _table(found: Sequence[Progress]) -> Table:
+def _paced(one: Progress, settings: Settings) -> Progress:
+    """Bound the rate by the configured one: the first minute begins with a burst."""
+    bound = settings.backfill.rate
+    return one if bound is None else replace(one, rate=min(one.rate, bound))
+
+
+def _range(one: Progress, zone: tzinfo) -> str:
+    if one.lower >= one.upper:  # orders that were named
+        return f"orders named at {minute(one.requested_at, zone)}"
+    return between(Span(one.lower, one.upper), zone)
+
+
+def _table(found: Sequence[Progress], zone: tzinfo) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("ID", "state", "settled", "left", "what", "after", "up to"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=True)
     for one in found:
         table.add_row(
             str(one.backfill),
             one.state,
-            f"{one.settled:,} of {one.total:,}",
+            f"{one.settled:,} of {one.total:,}"
+            + (f", {one.rejected:,} rejected" if one.rejected else ""),
             _left(one),
             one.purpose,
-            minute(one.lower),
-            minute(one.upper),
+            minute(one.lower, zone),
+            minute(one.upper, zone),
         )
     return table
 
@@ -197,23 +219,33 @@ def backfill_watch(settings: Settings, *, backfill: int | None) -> None:
         show = _bar(console) if console.is_terminal else _line()
         with show as draw:
             one = register.get(number)
-            draw(one)
+            draw(_paced(one, settings))
             while one.is_unfinished:
                 time.sleep(LOOK_SECONDS)
                 one = register.get(number)
-                draw(one)
+                draw(_paced(one, settings))
     if one.state == "cancelled":
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
+class _NarrowBar(bars.Progress):
+    """A bar with its figures below it."""
+
+    @override
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task in self.tasks:
+            yield self.make_tasks_table([task])
+            yield Text(str(task.fields["told"]))
+
+
 @contextmanager
 def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(bar_width=None),
-        bars.TextColumn("{task.fields[told]}"),
-    )
-    with bars.Progress(*columns, console=console, expand=True) as bar:
+    columns = [bars.TextColumn("{task.description}"), bars.BarColumn(bar_width=None)]
+    kind: type[bars.Progress] = _NarrowBar
+    if console.width >= BAR_COLUMNS:
+        columns.append(bars.TextColumn("{task.fields[told]}"))
+        kind = bars.Progress
+    with kind(*columns, console=console, expand=True) as bar:
         task = bar.add_task("", told="")
 
         def draw(one: Progress) -> None:

@@ -9,6 +9,7 @@ from syncd.config import Settings
 from syncd.delivery.rendering import rules_of
 
 _AGO = re.compile(r"(\d{1,6}) (second|minute|hour|day|week)s? ago")
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _EXAMPLES = '2026-01-31, 2026-01-31T12:00+01:00, "90 days ago", yesterday or now'
 
 
@@ -16,7 +17,7 @@ def read_moment(text: str, settings: Settings, option: str) -> datetime:
     """Read a time; one without a zone is in the configured one.
 
     Raises:
-        click.BadParameter: It is no time, or lies in the future.
+        click.BadParameter: It is no time, lies in the future, or before any shop.
     """
     now = datetime.now(UTC)
     moment = _read(text.strip(), now.astimezone(rules_of(settings).zone))
@@ -26,6 +27,8 @@ def read_moment(text: str, settings: Settings, option: str) -> datetime:
         )
     if moment > now:
         raise click.BadParameter(f"{text} is in the future", param_hint=option)
+    if moment < _EARLIEST:
+        raise click.BadParameter(f"{text} is before 1970", param_hint=option)
     return moment
 
 

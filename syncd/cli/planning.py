@@ -2,50 +2,25 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
 from syncd.backfill.register import Register
+from syncd.cli.plan import show
 from syncd.cli.shell import changing, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
 from syncd.core.coverage import Span
-from syncd.core.days import bars
 from syncd.delivery.rendering import rules_of
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
 
 C = TypeVar("C", bound=Callable[..., object])
-
-WIDEST_BAR = 40
-
-_KEPT = {
-    "delivered": "delivered already",
-    "adopted": "adopted: delivered by something else",
-    "pending": "known, waiting to be sent",
-    "sending": "being sent",
-    "held": "held, a person decides",
-    "rejected": "rejected before: `syncd rejected list`",
-    "discarded": "discarded",
-    "forgotten": "forgotten, never sent",
-    "started": "found and not sent at the first start",
-}
-_FLOWS = "Flows in Squeezely may start from past orders: ask Spotler, begin with a few."
-_WITH_PROFILE = (
-    "Names, addresses and other fields of the customer are sent too: they replace "
-    "newer ones on the profile."
-)
-_WITHOUT_PROFILE = (
-    "Only the orders' own fields are sent (--with-profile sends all), so that nothing "
-    "newer on a profile is replaced."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +109,7 @@ def ask(
         plan = planner.plan(request)
         rate = settings.backfill.rate
         if not wishes.as_text:
-            _show(plan, rate)
+            show(plan, rate, rules_of(settings).zone)
         opened = None
         if plan.orders and not wishes.dry_run:
             _confirm(plan, wishes)
@@ -179,87 +154,3 @@ def _facts(plan: Plan, rate: float | None) -> dict[str, object]:
         ],
         "seconds": plan.seconds(rate),
     }
-
-
-# For people
-
-
-def _show(plan: Plan, rate: float | None) -> None:
-    console = Console(highlight=False)
-    span = plan.request.span
-    console.print(
-        f"Orders confirmed after {minute(span.lower)} up to {minute(span.upper)}"
-    )
-    if histogram := list(_histogram(plan, console)):
-        console.print()
-        for bar in histogram:
-            console.print(bar, no_wrap=True)
-        console.print()
-    for line in _lines(plan, rate):
-        console.print(line)
-
-
-def _histogram(plan: Plan, console: Console) -> Iterator[Text]:
-    grouped = bars(plan.days)
-    most = max((orders for _, orders in grouped), default=0)
-    digits = len(f"{most:,}")
-    for label, orders in grouped:
-        room = min(WIDEST_BAR, console.width - len(label) - digits - 3)
-        length = round(orders / most * max(1, room)) or int(orders > 0)
-        block = "#" if console.options.ascii_only else "█"
-        line = Text(f"{label} ")
-        line.append(block * length, style="cyan")
-        yield line.append(f" {orders:,}")
-
-
-def _lines(plan: Plan, rate: float | None) -> Iterator[str]:
-    adopts = plan.request.purpose == "adopt"
-    yield f"{plan.confirmed:,} confirmed orders"
-    taken = {"delivered", "adopted"} if plan.request.purpose == "resend" else set()
-    for standing, words in _KEPT.items():
-        orders = plan.count(standing)
-        if orders and standing not in taken:
-            yield f"  {orders:,} {words}"
-    if plan.resent:
-        yield f"  {plan.resent:,} delivered already, to be sent AGAIN"
-    for span in plan.covered:
-        yield f"  {minute(span.lower)} to {minute(span.upper)} was covered before"
-    if adopts:
-        yield f"{plan.orders:,} to adopt: they count as delivered and are never sent"
-        yield "  unless `syncd backfill --resend` asks for them."
-        return
-    yield f"{plan.orders:,} to send, {_time(plan, rate)}"
-    if plan.orders:
-        yield from _tried(plan)
-        yield _FLOWS
-        yield _WITH_PROFILE if plan.request.with_profile else _WITHOUT_PROFILE
-
-
-def _tried(plan: Plan) -> Iterator[str]:
-    sample = plan.sample
-    if not sample.faults:
-        yield f"  {sample.orders:,} of the range were tried: each can be sent"
-        return
-    faults = f"{len(sample.faults):,} of {sample.orders:,}"
-    yield f"  {faults} that were tried cannot be sent:"
-    for key, reason in sample.examples:
-        yield f"    order {key}: {reason}"
-
-
-def _time(plan: Plan, rate: float | None) -> str:
-    if rate is None:
-        return "as fast as the API takes them (backfill.rate)"
-    return f"about {duration(plan.seconds(rate))} at {rate:g}/s (backfill.rate)"
-
-
-def minute(time: datetime) -> str:
-    """Write a time for people, in the zone of this machine, to the minute."""
-    return time.astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def duration(seconds: float) -> str:
-    """Write a duration for people, in one unit."""
-    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -40,7 +40,9 @@ def reconcile(
     first = None if lower is None else read_moment(lower, settings, "--from")
     last = None if upper is None else read_moment(upper, settings, "--to")
     if first and last and first >= last:
-        raise click.BadParameter("is not before --to", param_hint="--from")
+        raise click.BadParameter(
+            f"{lower} is not before --to {upper}", param_hint="--from"
+        )
     with connected(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
         reconciliation = Reconciliation(

@@ -69,7 +69,9 @@ def _asked(settings: Settings, lower: str | None, upper: str | None) -> Asked:
     first = None if lower is None else read_moment(lower, settings, "--from")
     last = None if upper is None else read_moment(upper, settings, "--to")
     if first and first >= (last or datetime.now(UTC)):
-        raise click.BadParameter("is not before --to", param_hint="--from")
+        raise click.BadParameter(
+            f"{lower} is not before --to {upper or 'now'}", param_hint="--from"
+        )
     return Asked(first, last, rules_of(settings).zone)
 
 

@@ -7,6 +7,11 @@ MOST_BARS = 31
 """Days that are shown one by one; longer ranges in weeks, months or years."""
 
 
+def unit(days: Mapping[date, int]) -> str:
+    """Choose what one bar stands for: day, week, month or year; `days` is not empty."""
+    return _unit((max(days) - min(days)).days + 1)
+
+
 def bars(days: Mapping[date, int]) -> list[tuple[str, int]]:
     """Group orders per day into bars, in order, empty ones between them too.
 
@@ -15,31 +20,30 @@ def bars(days: Mapping[date, int]) -> list[tuple[str, int]]:
     """
     if not days:
         return []
-    first, last = min(days), max(days)
-    unit = _unit((last - first).days + 1)
-    found = dict.fromkeys(_labels(unit, first, last), 0)
+    first, last, each = min(days), max(days), unit(days)
+    found = dict.fromkeys(_labels(each, first, last), 0)
     for day, orders in days.items():
-        found[_label(unit, day)] += orders
+        found[_label(each, day)] += orders
     return list(found.items())
 
 
 def _unit(span: int) -> str:
-    for unit, length in (("day", 1), ("week", 7), ("month", 31)):
+    for each, length in (("day", 1), ("week", 7), ("month", 31)):
         if span <= MOST_BARS * length:
-            return unit
+            return each
     return "year"
 
 
-def _label(unit: str, day: date) -> str:
-    if unit == "week":
+def _label(each: str, day: date) -> str:
+    if each == "week":
         day -= timedelta(days=day.weekday())
-    return day.isoformat()[: {"month": 7, "year": 4}.get(unit, 10)]
+    return day.isoformat()[: {"month": 7, "year": 4}.get(each, 10)]
 
 
-def _labels(unit: str, first: date, last: date) -> Iterator[str]:
+def _labels(each: str, first: date, last: date) -> Iterator[str]:
     day = first
     while day <= last:
-        yield _label(unit, day)
+        yield _label(each, day)
         day += timedelta(days=1)
 
 

@@ -7,8 +7,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 from command import syncd
 from past import BEGIN, day, sell_past
@@ -126,6 +128,31 @@ def test_a_terminal_shows_it_in_its_width_and_is_asked(
     assert rows(shop) == 1
 
 
+def test_at_40_columns_what_is_wrapped_stays_indented(shop: Shop, config: Path) -> None:
+    """And bars name what they stand for."""
+    shop.sql("UPDATE orders SET total = 'NaN' WHERE id = 9")
+    arguments = ("backfill", *FROM, "--dry-run", "--config", config)
+    lines = syncd(*arguments, COLUMNS="40").stdout.splitlines()
+    told = lines.index("  2 of 40 that were tried cannot be")
+    assert lines[told + 1] == "    sent:"
+    assert "per day" in lines
+    assert max(map(len, lines)) <= 40
+
+
+def test_times_are_those_of_the_shops_zone(config: Path) -> None:
+    """As they are typed, and as its days are counted; the zone is named."""
+    text = config.read_text()
+    config.write_text(text.replace("[source]", '[source]\ntime_zone = "Asia/Tokyo"'))
+    day_of_it = f"{BEGIN:%Y-%m-%d}"
+    until = f"{day(5):%Y-%m-%d}"
+    arguments = ("--from", day_of_it, "--to", until, "--config", config)
+    shown = syncd("backfill", *arguments, "--yes").stdout
+    head = f"Orders confirmed after {day_of_it} 00:00 up to {until} 00:00 (Asia/Tokyo)"
+    assert head in " ".join(shown.split())
+    listed = " ".join(syncd("backfill", "list", "--config", config).stdout.split())
+    assert f"{day_of_it} 00:00 {until} 00:00" in listed
+
+
 def test_no_colour_where_none_is_wanted(config: Path) -> None:
     """NO_COLOR is respected, and a pipe has none anyhow."""
     arguments = ("backfill", *FROM, "--dry-run", "--config", config)
@@ -149,6 +176,9 @@ def test_it_is_watched_and_listed_to_its_end(
     assert "1 rejected" in watched.stdout
     bar = on_terminal(80, "backfill", "watch", "1", "--config", config)
     assert "1 finished" in bar
+    narrow = plain(on_terminal(40, "backfill", "watch", "1", "--config", config))
+    assert "40/40, 1 rejected" in narrow
+    assert max(len(line) for line in narrow) <= 40
     told = syncd("backfill", "list", "--json", "--config", config).stdout
     (facts,) = json.loads(told)
     assert facts["state"] == "finished"
@@ -178,7 +208,8 @@ def test_an_adopted_range_is_never_sent_unless_resent(
     again = syncd("backfill", *FROM, "--dry-run", "--config", config).stdout
     assert "20 adopted: delivered by something else" in again
     assert "20 to send" in again
-    assert "was covered before" in again
+    covered = f"covered before: after {day(0):%Y-%m-%d %H:%M} up to {day(10):%Y-%m-%d}"
+    assert covered in again
     options = ("--resend", "--reason", "never arrived", "--yes")
     resent = syncd("backfill", *FROM, *until, *options, "--config", config)
     assert "to be sent AGAIN" in resent.stdout
@@ -207,11 +238,12 @@ def test_preview_shows_an_event_as_a_backfill_sends_it(
     [
         (("backfill",), 64, "Name the range: --from"),
         (("backfill", "--from", "2999-01-01"), 64, "is in the future"),
+        (("backfill", "--from", "0202-01-01"), 64, "0202-01-01 is before 1970"),
         (("backfill", "--from", "31/12/2025"), 64, "is no time"),
         (("backfill", "--from", "2026-02-30"), 64, "is no time"),
         (("backfill", "--from", "2025-02-01", "--to", "2025-01-01"), 64, "is empty"),
         (("backfill", "--from", "2025-02-01", "--to", "2025-02-01"), 64, "is empty"),
-        (("backfill", "--from", "now"), 64, "is not before the watermark"),
+        (("backfill", "--from", "now"), 64, "now is not before the watermark"),
         (("watermark", "reset", "--to", "now"), 64, "is not before the watermark"),
         (("watermark", "reset"), 64, "--to"),
         (("adopt",), 64, "--from"),
@@ -257,6 +289,7 @@ def test_overlapping_or_foreign_backfills_are_refused(
     foreign = syncd("backfill", "cancel", "1", "--yes", "--config", other)
     assert foreign.returncode == 78
     assert "feed 'other' was never started" in foreign.stderr
+    assert "If `feed` should be 'shop', mend the configuration" in foreign.stderr
     assert shop.value("SELECT state FROM syncd.backfill") == "running"
 
 
@@ -266,3 +299,45 @@ def test_a_range_without_orders_opens_nothing(shop: Shop, config: Path) -> None:
     done = syncd("backfill", "--from", "2000-01-01", *until, "--config", config)
     assert (done.returncode, "0 to send" in done.stdout) == (0, True)
     assert rows(shop) == 0
+
+
+def test_what_a_backfill_waits_for_is_told(shop: Shop, config: Path) -> None:
+    """A pause, the API, live orders: each in the list, not as a rate of nothing."""
+
+    def waits_for() -> object:
+        told = syncd("backfill", "list", "--json", "--config", config).stdout
+        return json.loads(told)[0]["waits_for"]
+
+    syncd("backfill", *FROM, "--yes", "--config", config)
+    assert waits_for() is None
+    shop.sql(
+        "INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at, created_at) "
+        "SELECT feed_id, 'live', 1, now(), now() - interval '3 s' FROM syncd.feed"
+    )
+    assert waits_for() == "live orders go first"
+    syncd("pause", "--capture", "--config", config)
+    assert waits_for() == "capture is paused"
+    syncd("pause", "--config", config)
+    assert waits_for() == "sending is paused"
+    status = json.loads(syncd("status", "--json", "--config", config).stdout)
+    (told,) = status["backfills"]
+    assert (told["state"], told["purpose"], told["settled"]) == ("running", "send", 0)
+
+
+def test_the_watermark_is_shown_with_what_keeps_it(shop: Shop, config: Path) -> None:
+    """Its time in the first line, for scripts all of it as JSON."""
+    show = ("watermark", "show", "--config", config)
+    shop.sql("UPDATE syncd.watermark SET confirmed_at = now() - interval '5 s'")
+    first, second = syncd(*show).stdout.splitlines()
+    assert datetime.fromisoformat(first).tzinfo
+    assert second.endswith("s ago (lookback 5 s)")
+    shop.sql("UPDATE syncd.watermark SET confirmed_at = now() - interval '1 h'")
+    with psycopg.connect(shop.owner) as holding:
+        holding.execute("SELECT pg_current_xact_id()")
+        facts = json.loads(syncd(*show, "--json").stdout)
+        assert facts["age_seconds"] > 3600
+        assert facts["held_by"]
+        assert "held back by pid " in syncd(*show).stdout
+    syncd("pause", "--capture", "--reason", "import", "--config", config)
+    assert "capture is paused since" in syncd(*show).stdout
+    assert json.loads(syncd(*show, "--json").stdout)["paused"]
