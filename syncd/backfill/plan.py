@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import Literal, cast
 
 from syncd.backfill.sample import Sample, take_sample
@@ -111,21 +112,36 @@ class Planner:
         """
         standings: dict[str, int] = {}
         days: dict[date, int] = {}
+        to_send: dict[date, int] = {}
         lower, end = request.span.lower, request.span.upper
         while lower < end:
             upper = self._source.page_end(lower, end, COUNTED_ORDERS)
             for day, standing, orders in self._count(lower, upper):
                 standings[standing] = standings.get(standing, 0) + orders
                 days[day] = days.get(day, 0) + orders
+                if standing in _TAKEN[request.purpose]:
+                    to_send[day] = to_send.get(day, 0) + orders
             lower = upper
         covered = Reconciliation(self._source, self._ledger, size=1).covered()
         sample = Sample()
-        if days and request.purpose != "adopt":
-            whole = request.with_profile
+        if to_send and request.purpose != "adopt":
             sample = take_sample(
-                self._source, self._rules, days, request.span, whole=whole
+                self._source,
+                self._rules,
+                to_send,
+                request.span,
+                whole=request.with_profile,
+                taken=partial(self._taken, _TAKEN[request.purpose]),
             )
         return Plan(request, standings, days, common(covered, request.span), sample)
+
+    def _taken(self, standings: Sequence[str], keys: Sequence[str]) -> list[str]:
+        """Choose those of some orders that stand in one of some ways."""
+        rows = self._ledger.database.all(
+            named("plan_standings"), feed=self._ledger.feed_id, keys=keys
+        )
+        known = dict(cast("list[tuple[str, str]]", rows))
+        return [key for key in keys if known.get(key, "new") in standings]
 
     def _count(self, lower: datetime, upper: datetime) -> list[tuple[date, str, int]]:
         found = self._source.between(lower, upper)

@@ -1,8 +1,8 @@
 """A sample: some orders of a range, rendered as they would be sent."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from syncd.core.coverage import Span
 from syncd.core.days import spread
@@ -15,6 +15,8 @@ EACH = 10
 """So many orders are tried after each of so many times."""
 
 EXAMPLES = 3
+
+_INSTANT = timedelta(microseconds=1)
 
 Row = dict[str, object]
 Fault = tuple[str, str]
@@ -48,22 +50,26 @@ def take_sample(
     span: Span,
     *,
     whole: bool,
+    taken: Callable[[Sequence[str]], Sequence[str]],
 ) -> Sample:
-    """Render orders spread over a range.
+    """Render orders spread over a range, of those that would be sent.
 
     Args:
         source: The views.
         rules: Of rendering.
-        days: Orders per day of the range, not empty.
+        days: Orders that would be sent per day of the range, not empty.
         span: The range.
         whole: With the customer's fields.
+        taken: Tells which of some orders would be sent.
 
     Raises:
         SyncdError: The views cannot be read at all.
     """
-    starts = [max(start, span.lower) for start in spread(days, TIMES, rules.zone)]
+    # the lower end is excluded, and a shop may stamp whole days
+    before = [at - _INSTANT for at in spread(days, TIMES, rules.zone)]
+    starts = [max(start, span.lower) for start in before]
     times = source.spread(starts, span.upper, EACH)
-    keys = list(times)
+    keys = taken(list(times))
     faults: list[Fault] = []
     for place in range(0, len(keys), EACH):
         rows, unreadable = _read(source, keys[place : place + EACH])

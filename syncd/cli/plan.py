@@ -119,8 +119,11 @@ def _known(plan: Plan, zone: tzinfo) -> Iterator[str]:
 
 def _tried(plan: Plan) -> Iterator[str]:
     sample = plan.sample
+    if not sample.orders:
+        yield "  none of them was tried: they are few among the others"
+        return
     if not sample.faults:
-        yield f"  {sample.orders:,} of the range were tried: each can be sent"
+        yield f"  {sample.orders:,} of them were tried: each can be sent"
         return
     faults = f"{len(sample.faults):,} of {sample.orders:,}"
     yield f"  {faults} that were tried cannot be sent:"

@@ -25,6 +25,18 @@ SELECT t.day, coalesce(t.state, b.state, 'new') AS standing, count(*)
  GROUP BY 1, 2
  ORDER BY 1, 2;
 
+-- name: plan_standings :many
+-- Where named orders stand, as plan_counts says it; those that the ledger lacks are not
+-- among them. Relies on ledger_order_once.
+SELECT l.order_key,
+       CASE WHEN l.state IS NOT NULL THEN l.state
+            WHEN b.state = 'adopted' AND b.backfill_id IS NULL THEN 'started'
+            ELSE b.state END
+  FROM syncd.ledger AS l
+  JOIN syncd.batch AS b USING (batch_id)
+ WHERE l.feed_id = %(feed)s
+   AND l.order_key = ANY(%(keys)s::text[]);
+
 -- name: backfill_ceiling :one
 -- Up to where orders are past ones: the watermark, or the start, since what was adopted
 -- then may be stamped above the first watermark.

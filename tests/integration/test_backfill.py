@@ -570,3 +570,17 @@ def test_the_daemons_role_may_steer_but_not_delete(past: Past) -> None:
         pytest.raises(errors.InsufficientPrivilege),
     ):
         connection.execute("DELETE FROM syncd.backfill")
+
+
+def test_the_plan_tries_those_that_would_be_sent(past: Past) -> None:
+    """What was delivered, rejected or forgotten is not among them."""
+    sell_past(past.shop, 50)
+    past.shop.sql("UPDATE orders SET email = 'nowhere' WHERE id IN (3, 40)")
+    assert len(past.plan().sample.faults) == 2
+    past.ask(upper=30)
+    past.finish()
+    plan = past.plan()
+    assert (plan.orders, plan.sample.orders) == (20, 20)
+    assert [key for key, _ in plan.sample.faults] == ["40"]
+    again = past.plan("resend")
+    assert again.sample.orders == again.orders == 49
