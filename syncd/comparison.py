@@ -25,7 +25,11 @@ from syncd.core.purchase import Purchase, render
 from syncd.database import named
 from syncd.delivery.fingerprints import mapping_of
 from syncd.delivery.rendering import refuse_unknown_fields, rules_of
-from syncd.errors import PermissionDeniedError, UnreadableRowError
+from syncd.errors import (
+    OrderUnknownError,
+    PermissionDeniedError,
+    UnreadableRowError,
+)
 from syncd.feed import Feed
 from syncd.ledger import Ledger
 from syncd.source import Source
@@ -38,21 +42,39 @@ class Comparison:
     """What a comparison found.
 
     Attributes:
-        compared: Orders that were compared.
+        keys: Of the orders that were compared.
         differences: Of those that differ, newest first.
         foreign: Orders whose fingerprints another API key made.
         same_mapping: Whether the view's text is the one that all of them were sent
             with; None for a candidate view.
     """
 
-    compared: int
+    keys: Sequence[str]
     differences: Sequence[Difference]
     foreign: int = 0
     same_mapping: bool | None = None
 
+    @property
+    def compared(self) -> int:
+        """Orders that were compared."""
+        return len(self.keys)
+
     def only(self, keys: Collection[str]) -> "Comparison":
-        """Leave the differences of other orders out."""
-        return replace(self, differences=[d for d in self.differences if d.key in keys])
+        """Leave other orders out.
+
+        Raises:
+            OrderUnknownError: One of them was not compared.
+        """
+        if unknown := sorted({*keys} - {*self.keys}):
+            raise OrderUnknownError(
+                f"not among the orders compared: {', '.join(unknown)}",
+                "Name orders by order_key; a higher --last looks further back.",
+            )
+        return replace(
+            self,
+            keys=[*keys],
+            differences=[d for d in self.differences if d.key in keys],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +126,7 @@ class Comparer:
             for order, one, other in zip(asked, before, after, strict=True)
             if (difference := _between(order.key, one, other)) is not None
         ]
-        return Comparison(len(asked), found)
+        return Comparison([order.key for order in asked], found)
 
     def with_sent(self, last: int) -> Comparison:
         """Compare the last orders sent live with what the view makes of them today."""
@@ -125,7 +147,8 @@ class Comparer:
             if difference is not None:
                 found.append(replace(difference, same_mapping=row[3] == mapping))
         same = all(row[3] == mapping for row in ours)
-        return Comparison(len(ours), found, len(rows) - len(ours), same)
+        keys = [order.key for order in asked]
+        return Comparison(keys, found, len(rows) - len(ours), same)
 
     def resend(self, keys: Sequence[str], reason: str) -> tuple[int, int]:
         """Send orders again, whole; tell the backfill's number and their number.

@@ -197,6 +197,7 @@ def test_orders_that_differ_are_sent_again(
     shop.sql("UPDATE orders SET total = 7 WHERE id IN (2, 4)")
     again = ("--resend", "--yes", "--reason", "wrong totals")
     facts = read(config, "4", *again)
+    assert facts["compared"] == 1
     assert (changes(facts), facts["resent"]) == ({"4": ["changed totalvalue"]}, 1)
     assert syncd("run", "--once", "--config", config).returncode == 0
     assert [sandbox.book.posts(f"W-{n}") for n in range(1, 6)] == [1, 1, 1, 2, 1]
@@ -212,6 +213,7 @@ def test_orders_that_differ_are_sent_again(
         (("--reason", "x"), 64, "--reason belongs to --resend"),
         (("--resend", "--reason", "x", "--with", "syncd.v"), 64, "before it"),
         (("--resend", "--reason", "x"), 1, "nothing was changed"),
+        (("1", "404", "--resend", "--reason", "x"), 1, "orders compared: 404"),
     ],
 )
 def test_nothing_is_sent_again_by_mistake(
