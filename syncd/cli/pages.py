@@ -188,6 +188,7 @@ class Shelves(click.Group):
 
 def _show_as_page(command: click.Command) -> None:
     command.context_class = Page
+    command.short_help = summary(command)  # click would cut it off
     if isinstance(command, click.Group):
         for each in command.commands.values():
             _show_as_page(each)

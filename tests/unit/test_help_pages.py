@@ -89,6 +89,17 @@ def test_no_line_of_a_page_is_too_long(columns: int) -> None:
     assert [line for line in lines if len(line) > min(columns, 80)] == []
 
 
+def test_a_group_tells_the_whole_summary_of_each_of_its_verbs() -> None:
+    """Also at 40 columns."""
+    groups = [p for p, c in PAGES.items() if p and isinstance(c, click.Group)]
+    assert groups
+    for path in groups:
+        told = " ".join(page(path, 40).split())
+        for verb, command in PAGES.items():
+            if verb[:-1] == path:
+                assert summary(command) in told, verb
+
+
 def test_every_verb_is_on_one_shelf_of_the_first_page() -> None:
     """A verb that is added without a shelf is not found by anybody."""
     shelved = [command for shelf in cli.shelves.values() for command in shelf]
