@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 import click
 
+from syncd.cli.listing import MOST_LISTED, Row, show
+from syncd.cli.prose import tell
 from syncd.cli.shell import as_json_option, changing, configured, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
@@ -15,10 +17,6 @@ from syncd.errors import UNREADABLE, ExitCode, OrderUnknownError
 from syncd.feed import Feed, Feeds
 from syncd.source import Source
 from syncd.story import read_story
-
-MOST_LISTED = 1000
-
-Row = tuple[object, ...]
 
 orders_argument = click.argument("orders", nargs=-1)
 all_option = click.option("--all", "everything", is_flag=True, help="All of them.")
@@ -60,19 +58,6 @@ def _desk(settings: Settings) -> Iterator[Desk]:
         feed = Feeds(connections, settings.feed).get()
         source = source_on(settings, connections)
         yield Desk(settings, connections.ledger, source, feed)
-
-
-def _show(rows: Sequence[Row], names: Sequence[str], *, as_text: bool) -> None:
-    if as_text:
-        listed = [dict(zip(names, row, strict=True)) for row in rows]
-        click.echo(json.dumps(listed, indent=2, default=json_time))
-        return
-    for row in rows:
-        click.echo("  ".join(json_time(v) if v else "-" for v in row))
-    if not rows:
-        click.echo("none")
-    if len(rows) == MOST_LISTED:
-        click.echo(f"only the first {MOST_LISTED} are listed", err=True)
 
 
 def _need_a_choice(*chosen: object) -> None:
@@ -134,7 +119,7 @@ def rejected_list(
             limit=MOST_LISTED,
         )
     names = ("order_key", "orderid", "state", "reason", "confirmed_at")
-    _show(rows, names, as_text=as_text)
+    show(rows, names, as_text=as_text)
 
 
 @rejected.command("show")
@@ -154,8 +139,7 @@ def rejected_show(settings: Settings, *, order: str, as_text: bool) -> None:
             "`syncd rejected list` lists those that are; `syncd explain` tells of any.",
         )
     if not as_text:
-        for line in story.lines():
-            click.echo(line)
+        tell(*story.lines())
         return
     facts = {
         "order_key": story.key,
@@ -268,7 +252,7 @@ def uncertain_list(settings: Settings, *, as_text: bool) -> None:
     names = ("order_key", "orderid", "confirmed_at", "batch", "attempt",
              "attempted_at", "reason")  # fmt: skip
     told = [(row[0], numbers.get(str(row[0])), *row[1:]) for row in rows]
-    _show(told, names, as_text=as_text)
+    show(told, names, as_text=as_text)
 
 
 @uncertain.command("resend")

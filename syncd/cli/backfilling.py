@@ -18,8 +18,9 @@ from typing_extensions import override
 from syncd.backfill.progress import Progress
 from syncd.backfill.register import Register
 from syncd.cli.orders import span_of
-from syncd.cli.plan import between, duration, minute, say
+from syncd.cli.plan import between, duration, minute
 from syncd.cli.planning import Wishes, ask, sending_options
+from syncd.cli.prose import say, tell
 from syncd.cli.shell import (
     as_json_option,
     changing,
@@ -196,11 +197,9 @@ def backfill_cancel(settings: Settings, *, backfill: int | None, yes: bool) -> N
         if not yes and register.get(number).is_unfinished:
             click.confirm(f"Cancel backfill {number} for good?", abort=True)
         cancelled = register.cancel(number)
-    click.echo(
-        f"backfill {number} is cancelled; {cancelled.released:,} orders given back"
-    )
+    tell(f"backfill {number} is cancelled; {cancelled.released:,} orders given back")
     if cancelled.left:
-        click.echo(f"{cancelled.left:,} were under way already: they are still sent")
+        tell(f"{cancelled.left:,} were under way already: they are still sent")
 
 
 @backfill.command("watch")

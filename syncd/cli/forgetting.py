@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import click
 
 from syncd import log
+from syncd.cli.prose import tell
 from syncd.cli.shell import as_json_option, configured, connected
 from syncd.config import Settings
 from syncd.connections import source_on
+from syncd.core.health import count
 from syncd.errors import ExitCode
 from syncd.feed import Feeds
 from syncd.forgetting import Forgetting, Trace
@@ -84,11 +86,11 @@ def _end(
         click.echo(json.dumps(facts, indent=2))
     else:
         done = "forgotten" if changed else "found, nothing was changed"
-        click.echo(f"{len(traces)} orders {done}")
+        tell(f"{count(len(traces))} {done}")
         if arrived:
-            click.echo(f"Erase at Squeezely by hand: {', '.join(arrived)}")
+            tell(f"Erase at Squeezely by hand: {', '.join(arrived)}")
         if going and changed:
-            click.echo(f"Being sent right now: {', '.join(going)}; run this again")
+            tell(f"Being sent right now: {', '.join(going)}; run this again")
     if changed:
         log.configure(level=settings.log.level, style=settings.log.format)
         log.Log(settings.feed).emit("orders.forgotten", orders=len(traces))

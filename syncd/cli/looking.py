@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import click
 
+from syncd.cli.prose import tell
 from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
@@ -69,5 +70,4 @@ def explain(settings: Settings, order: str, *, as_text: bool) -> None:
         told = asdict(story) | {"story": list(story.lines())}
         click.echo(json.dumps(told, indent=2, default=json_time))
         return
-    for line in story.lines():
-        click.echo(line)
+    tell(*story.lines())

@@ -8,6 +8,7 @@ import click
 from syncd import log
 from syncd.cli.moment import read_moment
 from syncd.cli.planning import Wishes, ask, asking_options, sending_options
+from syncd.cli.prose import tell
 from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
 from syncd.core.account import moment
@@ -47,12 +48,12 @@ def watermark_show(settings: Settings, *, as_text: bool) -> None:
         return
     age, lookback = pulse.watermark_age_seconds, settings.source.lookback
     click.echo(pulse.watermark.isoformat())
-    click.echo(f"{span(timedelta(seconds=age))} ago (lookback {span(lookback)})")
+    tell(f"{span(timedelta(seconds=age))} ago (lookback {span(lookback)})")
     if paused:
-        click.echo(f"capture is {paused.line()}: `syncd resume --capture`")
+        tell(f"capture is {paused.line()}: `syncd resume --capture`")
     elif held_by is not None:
         for holder in held_by or ["no transaction: `syncd status` tells of the daemon"]:
-            click.echo(f"held back by {holder}")
+            tell(f"held back by {holder}")
 
 
 @watermark.command("reset")

@@ -4,6 +4,7 @@ import json
 
 import click
 
+from syncd.cli.prose import tell
 from syncd.cli.shell import as_json_option, changing, configured, json_time
 from syncd.config import Settings
 from syncd.connections import Connections
@@ -57,15 +58,15 @@ def pause(settings: Settings, *, what: str, reason: str | None, as_text: bool) -
         click.echo(json.dumps(facts, indent=2, default=json_time))
         return
     for made_pause, is_new in made:
-        click.echo(_told(made_pause, is_new=is_new))
+        tell(_told(made_pause, is_new=is_new))
     if settings.source.capture == "wal" and what != "sending":
-        click.echo(_WAL)
+        tell(_WAL)
 
 
 def _told(made: Pause, *, is_new: bool) -> str:
     if is_new:
         return f"{made.what} is paused: {_MEANS[made.what]}"
-    return f"{made.what} was paused already: {made.line()}"
+    return f"{made.what} was already {made.line()}"
 
 
 @click.command()
@@ -92,9 +93,9 @@ def resume(settings: Settings, *, what: str, as_text: bool) -> None:
         click.echo(json.dumps(told, indent=2, default=json_time))
         return
     for one, fact in facts.items():
-        click.echo(_went_on(one, fact))
+        tell(_went_on(one, fact))
     for one_pause in still:
-        click.echo(
+        tell(
             f"{one_pause.what} is still {one_pause.line()}: "
             f"`syncd resume --{one_pause.what}` lifts it"
         )

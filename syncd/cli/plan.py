@@ -1,6 +1,5 @@
 """A plan as a person reads it: a histogram, what is sent and what is not, and why."""
 
-import textwrap
 from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
 
@@ -8,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from syncd.backfill.plan import Plan
+from syncd.cli.prose import say
 from syncd.core.coverage import Span
 from syncd.core.days import bars, unit
 
@@ -60,17 +60,6 @@ def show(plan: Plan, rate: float | None, zone: tzinfo) -> None:
         console.print()
     for line in _lines(plan, rate, zone):
         say(console, line)
-
-
-def say(console: Console, line: str, *, hang: int = 0) -> None:
-    """Print a line in the console's width; of an indented one, the rest below it."""
-    depth = len(line) - len(line.lstrip())
-    indent = " " * (depth + 2 if depth else hang)
-    parts = textwrap.wrap(
-        line, console.width, subsequent_indent=indent, break_on_hyphens=False
-    )
-    for part in parts:
-        console.print(part, markup=False)
 
 
 def _histogram(plan: Plan, console: Console) -> Iterator[Text]:

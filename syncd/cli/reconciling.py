@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from syncd import log
 from syncd.cli.moment import read_moment
+from syncd.cli.prose import tell
 from syncd.cli.shell import as_json_option, configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
@@ -57,7 +58,7 @@ def reconcile(
     if as_text:
         click.echo(json.dumps(_facts(run, finished), indent=2, default=json_time))
     else:
-        click.echo(finished.sentence)
+        tell(finished.sentence)
     if finished.account.missing:
         raise click.exceptions.Exit(ExitCode.FAILED)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import syncd
+from command import on_terminal, plain, syncd
 from shop import Shop
 
 from syncd.sandbox import Sandbox
@@ -25,7 +25,7 @@ class Counter:
 
     def __init__(self, shop: Shop, config: Path) -> None:
         self.shop = shop
-        self._config = config
+        self.config = config
         self.once()
 
     def once(self) -> int:
@@ -34,10 +34,10 @@ class Counter:
             "UPDATE syncd.endpoint SET retry_at = '-infinity'; "
             "UPDATE syncd.batch SET due_at = '-infinity' WHERE state = 'pending'"
         )
-        return syncd("run", "--once", "--config", self._config).returncode
+        return syncd("run", "--once", "--config", self.config).returncode
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return syncd(*words, "--config", self._config)
+        return syncd(*words, "--config", self.config)
 
     def say(self, *words: str, code: int = 0) -> str:
         done = self.run(*words)
@@ -98,6 +98,24 @@ def test_orders_that_are_not_set_aside_are_told(counter: Counter) -> None:
     done = counter.run("rejected", "retry", "1", "404")
     assert done.stdout == "1 orders are pending again\n"
     assert done.stderr == "the others of 2 are not set aside\n"
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_terminal_shows_lists_and_stories_in_its_width(
+    counter: Counter, columns: int
+) -> None:
+    """Broken between words; whoever searches in them elsewhere finds whole lines."""
+    reject(counter, "'nowhere'")
+    counter.shop.sql(
+        "UPDATE syncd.ledger SET reason = 'products[0] ' || repeat('is odd, ', 9) "
+        "WHERE state IS NOT NULL"
+    )
+    for words in (("rejected", "list"), ("rejected", "show", "1"), ("explain", "1")):
+        lines = plain(on_terminal(columns, *words, "--config", counter.config))
+        assert max(map(len, lines)) <= columns
+        assert "products[0] is odd, is odd" in " ".join(" ".join(lines).split())
+        assert "is odd, " * 9 in counter.say(*words)
+    assert on_terminal(columns, "pause", "--config", counter.config).split()[-1] == "on"
 
 
 def reject(counter: Counter, *emails: str) -> None:

@@ -1,18 +1,13 @@
 """The verbs for past orders, run as processes: plan, question, steering, bad input."""
 
 import json
-import os
-import pty
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import psycopg
 import pytest
-from command import syncd
+from command import on_terminal, plain, syncd
 from past import BEGIN, day, sell_past
 from shop import Shop
 
@@ -43,43 +38,6 @@ def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
 
 def rows(shop: Shop) -> int:
     return len(shop.rows("SELECT * FROM syncd.backfill"))
-
-
-def on_terminal(columns: int, *arguments: object, answer: str = "") -> str:
-    """Run the command on a terminal; return what it shows there."""
-    ours, theirs = pty.openpty()
-    environment = {
-        **os.environ,
-        "SYNCD_SQUEEZELY_API_KEY": "sandbox-key",
-        "COLUMNS": str(columns),
-        "TERM": "xterm-256color",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "syncd", *map(str, arguments)],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=environment,
-    )
-    os.close(theirs)
-    os.write(ours, answer.encode())
-    shown = b""
-    while True:
-        try:
-            piece = os.read(ours, 4096)
-        except OSError:  # the other end is closed
-            break
-        if not piece:
-            break
-        shown += piece
-    process.wait(30)
-    os.close(ours)
-    return shown.decode()
-
-
-def plain(text: str) -> list[str]:
-    """Take colours and the cursor's moves out; give the lines."""
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "").splitlines()
 
 
 def test_the_plan_tells_all_before_anything_is_asked(shop: Shop, config: Path) -> None:

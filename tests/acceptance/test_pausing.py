@@ -173,7 +173,7 @@ def test_what_is_said_of_pauses(shop: Shop, sandbox: Sandbox, tmp_path: Path) ->
     assert say("resume", "--capture") == ["capture was not paused"]
     assert len(say("pause", "--all", "--reason", "Black Friday")) == 2
     again = say("pause")
-    assert again[0].startswith("sending was paused already: paused since ")
+    assert again[0].startswith("sending was already paused since ")
     assert again[0].endswith("(Black Friday)")
     assert severities(config) == ["notice", "notice"]
     long = "paused_at = now() - interval '1 hour'"

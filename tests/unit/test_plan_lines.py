@@ -5,7 +5,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from syncd.cli.plan import duration, say
+from syncd.cli.plan import duration
+from syncd.cli.prose import say
 
 
 @pytest.mark.parametrize(
