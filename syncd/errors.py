@@ -165,11 +165,12 @@ class OrderUnknownError(SyncdError):
 class RangeThinnedError(SyncdError):
     """A range whose orders have no receipts any more."""
 
-    def __init__(self, until: datetime) -> None:
+    def __init__(self, oldest: datetime, newest: datetime) -> None:
         super().__init__(
-            f"orders confirmed until {until} were delivered, but their receipts are no "
-            "longer kept (ledger.keep)",
-            f"Name a later time, at the earliest {until.isoformat()}.",
+            f"orders confirmed from {oldest:%Y-%m-%d} to {newest:%Y-%m-%d} were "
+            "delivered, but their receipts are no longer kept (ledger.keep)",
+            f"End before them (`syncd backfill --to {oldest:%Y-%m-%d}`), or begin "
+            f"later, at the earliest {newest.isoformat()}.",
         )
 
 

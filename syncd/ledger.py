@@ -222,15 +222,16 @@ class Ledger:
         row = self.database.one(named("floor"), feed=self.feed_id)
         return cast("datetime", row[0])
 
-    def refuse_thinned(self, lower: datetime) -> None:
-        """Refuse a range that begins where receipts are no longer kept.
+    def refuse_thinned(self, lower: datetime, upper: datetime) -> None:
+        """Refuse a range (lower excluded) where receipts are no longer kept.
 
         Raises:
-            RangeThinnedError: It begins before the newest order without a receipt.
+            RangeThinnedError: It reaches into that of orders without a receipt.
         """
-        (until,) = self.database.one(named("thinned_until"), feed=self.feed_id)
-        if until is not None and lower < cast("datetime", until):
-            raise RangeThinnedError(cast("datetime", until))
+        for row in self.database.all(named("thinned"), feed=self.feed_id):
+            oldest, newest = cast("tuple[datetime, datetime]", row)
+            if lower < newest and upper >= oldest:
+                raise RangeThinnedError(oldest, newest)
 
     # Delivery
 

@@ -115,8 +115,10 @@ WITH page AS MATERIALIZED (
 SELECT (SELECT count(*) FROM passed), s.orders, (SELECT count(*) FROM gone)
   FROM sums AS s;
 
--- name: thinned_until :one
--- Of delivered orders stamped at or before it, some have no receipt any more.
-SELECT thinned_until
-  FROM syncd.feed
- WHERE feed_id = %(feed)s;
+-- name: thinned :many
+-- Between which stamps delivered orders have no receipt any more; no row without any.
+SELECT b.oldest_at, f.thinned_until
+  FROM syncd.feed AS f
+  JOIN syncd.batch AS b ON b.batch_id = f.thinned_batch
+ WHERE f.feed_id = %(feed)s
+   AND f.thinned_until IS NOT NULL;

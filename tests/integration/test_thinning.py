@@ -295,14 +295,16 @@ def test_a_reset_that_reaches_beyond_is_refused(till: Till, tmp_path: Path) -> N
     till.age()
     till.thin()
     with pytest.raises(RangeThinnedError):
-        till.ledger.refuse_thinned(ago(days=1))
+        till.ledger.refuse_thinned(ago(days=1), ago(days=0))
+    till.ledger.refuse_thinned(ago(days=9), ago(days=8))
+    till.ledger.refuse_thinned(ago(days=0), ago(days=-1))
+    till.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
     config = till.shop.configure(tmp_path, "http://127.0.0.1:9/x")
     reset = ("watermark", "reset", "--yes", "--config", config)
     refused = syncd(*reset, "--to", "2020-01-01")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "their receipts are no longer kept" in refused.stderr
     later = refused.stderr.split("at the earliest ")[1].strip(" .\n")
-    till.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
     assert "0 to send" in syncd(*reset, "--to", later).stdout
     assert till.shop.value("SELECT count(*) FROM syncd.backfill") == 0
 
