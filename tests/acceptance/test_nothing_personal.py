@@ -87,6 +87,8 @@ LOOKS = (
     "rejected list", "rejected show W-28", "uncertain list", "watermark show",
     "reconcile", "watermark reset --to 2020-01-01 --dry-run", "pause --all",
     "resume --all", "rejected retry W-26", "forget W-1 --dry-run", "diff",
+    "backfill --from 2020-01-01 --dry-run", "backfill list --json", "report --json",
+    "adopt --from 2020-01-01 --dry-run --json", "watermark show --json",
     "forget kanarie.geel@canary-mail.example --dry-run",
     "forget kanarie@nowhere.example --yes",
 )  # fmt: skip
@@ -113,7 +115,7 @@ def live(shop: Shop, sandbox: Sandbox, config: Path, log: Path) -> list[str]:
     shop.sql("UPDATE orders SET total = 25 WHERE total = 5")
     wait_until(lambda: hurry(shop) or shop.value(SETTLED), 60)
     text = config.read_text()
-    said = say(config, *LOOKS)
+    said = say(config, *LOOKS, f"report --out {config.parent / 'report.html'}")
     config.write_text(text.replace(shop.dsn, "host=127.0.0.1 port=1 dbname=x user=y"))
     said += say(config, "status", "check", "run --once")
     config.write_text(text)
@@ -140,7 +142,8 @@ def test_no_canary_is_kept_or_said_anywhere(
     files = {f for f in tmp_path.rglob("*") if f.is_file()} - {config, key}
     told |= {str(file): file.read_text(errors="replace") for file in files}
     assert "[hidden]" in told["attempt"]
-    assert len(files) >= 2
+    assert len(files) >= 3
+    assert "<html" in told[str(tmp_path / "report.html")]
     found = [
         (place, word, text[max(0, at - 80) : at + 40])
         for place, text in told.items()
