@@ -12,10 +12,13 @@ import click
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
 from syncd.backfill.register import Register
 from syncd.cli.plan import show
+from syncd.cli.prose import tell
 from syncd.cli.shell import changing, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
 from syncd.core.coverage import Span
+from syncd.core.health import Member
+from syncd.database import named
 from syncd.delivery.rendering import rules_of
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
@@ -104,7 +107,7 @@ def ask(
         planner = Planner(source_on(settings, connections), ledger, rules_of(settings))
         span = bounds(planner.ceiling())
         if not adopts:
-            ledger.refuse_thinned(span.lower)
+            ledger.refuse_thinned(span.lower, span.upper)
         request = Request(span, "adopt") if adopts else wishes.request(span)
         plan = planner.plan(request)
         rate = settings.backfill.rate
@@ -114,13 +117,21 @@ def ask(
         if plan.orders and not wishes.dry_run:
             _confirm(plan, wishes)
             opened = Opened(plan, Register(ledger).open(plan))
+        is_served = any(
+            Member(*row).is_alive  # type: ignore[arg-type]  # the statement's columns
+            for row in ledger.database.all(named("presence"), feed=feed.feed_id)
+        )
     number = opened.backfill if opened else None
     if wishes.as_text:
         facts = _facts(plan, rate) | {"backfill": number}
         click.echo(json.dumps(facts, indent=2, default=json_time))
     elif opened:
-        click.echo(f"backfill {number}: a running daemon begins within seconds;")
-        click.echo(f"see it with: syncd backfill watch {number}")
+        when = "a running daemon begins within seconds"
+        if not is_served:
+            when = "no daemon runs now, `syncd run` begins with it"
+        tell(
+            f"backfill {number}: {when};", f"see it with: syncd backfill watch {number}"
+        )
     return opened
 
 

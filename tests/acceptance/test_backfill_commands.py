@@ -122,7 +122,8 @@ def test_it_is_watched_and_listed_to_its_end(
     shop: Shop, sandbox: Sandbox, config: Path
 ) -> None:
     """Lines where there is no terminal, a bar where there is one."""
-    assert syncd("backfill", *FROM, "--yes", "--config", config).returncode == 0
+    asked = syncd("backfill", *FROM, "--yes", "--config", config)
+    assert "no daemon runs now, `syncd run` begins with it" in asked.stdout
     for columns in ("40", "80"):
         listed = syncd("backfill", "list", "--config", config, COLUMNS=columns).stdout
         assert "running" in listed
