@@ -4,6 +4,8 @@ A row of the ledger is the only control: whoever changes it, from any shell, cha
 what every daemon does. A page is captured in the transaction that notes it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -74,7 +76,7 @@ class Register:
             BackfillStateError: It overlaps one that is not finished.
         """
         span, request = plan.request.span, plan.request
-        with self._ledger.admission():
+        with self._locked():
             number = self.insert(
                 (span.lower, span.upper),
                 request.purpose,
@@ -275,7 +277,7 @@ class Register:
         Raises:
             BackfillStateError: It has ended, or is unknown.
         """
-        with self._ledger.admission():
+        with self._locked():
             mark = named("cancel_backfill")
             if not self._database.run(mark, backfill=number, **self._ours):
                 raise self._unfit(number, "cancelled")
@@ -283,6 +285,13 @@ class Register:
                 named("release_backfill"), backfill=number, **self._ours
             )
         return Cancelled(*cast("tuple[int, int]", row))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep pages from being taken meanwhile; also while capture is paused."""
+        with self._database.transaction():
+            self._database.one(named("lock_watermark"), **self._ours)
+            yield
 
     def _unfit(self, number: int, what: str) -> BackfillStateError:
         state = self.get(number).state

@@ -20,8 +20,9 @@ from syncd.backfill import sample as sampling
 from syncd.connections import Connections
 from syncd.core.coverage import Span
 from syncd.database import named
-from syncd.errors import BackfillStateError, OrderUnknownError
+from syncd.errors import BackfillStateError, OrderUnknownError, PausedError
 from syncd.feed import Feeds
+from syncd.pause import Pauses
 from syncd.reconciliation import Reconciliation
 from syncd.sandbox import Sandbox
 from syncd.story import read_story
@@ -584,3 +585,22 @@ def test_the_plan_tries_those_that_would_be_sent(past: Past) -> None:
     assert [key for key, _ in plan.sample.faults] == ["40"]
     again = past.plan("resend")
     assert again.sample.orders == again.orders == 49
+
+
+def test_it_is_asked_for_and_cancelled_while_capture_is_paused(past: Past) -> None:
+    """Whoever has stopped everything can clear up; nothing is captured meanwhile."""
+    orders = sell_past(past.shop, 20)
+    pauses = Pauses(past.desk.database, past.desk.ledger.feed_id)
+    pauses.begin("capture", "campaign")
+    number = past.ask()
+    with pytest.raises(PausedError):
+        past.driver.step()
+    assert past.register.get(number).captured == 0
+    pauses.end("capture")
+    past.driver.step()
+    pauses.begin("capture", "campaign")
+    captured = past.register.get(number).captured
+    assert past.register.cancel(number).released == captured > 0
+    pauses.end("capture")
+    past.finish()
+    assert past.posts(orders) == [0] * 20
