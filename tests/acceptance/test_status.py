@@ -255,6 +255,7 @@ def test_a_watch_goes_on_while_the_database_is_away(
             assert next(line for line in looking.stdout if " SYNCD OK - " in line)
         finally:
             looking.send_signal(signal.SIGINT)
+            looking.stdout.read()  # a line may be under way
             looking.stdout.close()
         assert looking.wait(20) == 0
 
