@@ -194,6 +194,8 @@ class _Teller:
             console.print(line, markup=False)
         if fields := self._fields():
             table = Table.grid(padding=(0, 2, 0, 0))
+            table.add_column(no_wrap=True)
+            table.add_column(overflow="fold")
             for (field, kind), orders in fields:
                 table.add_row(f"  {_SIGNS[kind]}", field, kind, f"in {count(orders)}")
             console.print(table)
