@@ -12,6 +12,7 @@ from typing import cast
 
 from syncd.backfill.plan import Plan, Purpose
 from syncd.backfill.progress import Progress
+from syncd.core.coverage import Span
 from syncd.database import around, named
 from syncd.errors import BackfillStateError
 from syncd.ledger import Ledger
@@ -84,22 +85,26 @@ class Register:
                 planned=plan.orders,
                 with_profile=request.with_profile,
             )
-        if number is not None:
-            return number
-        other = next(
-            (
-                one.backfill
-                for one in self.all()
-                if one.is_unfinished
-                and one.lower < span.upper
-                and span.lower < one.upper
-            ),
-            0,
-        )
-        raise BackfillStateError(
-            f"a part of that range is in backfill {other}, which is not finished",
-            f"Wait for it: syncd backfill watch {other}; or cancel it.",
-        )
+        if number is None:
+            self.refuse_overlap(span)
+            raise BackfillStateError(
+                "a part of that range was in another backfill", "Ask for it again."
+            )
+        return number
+
+    def refuse_overlap(self, span: Span) -> None:
+        """Tell early what `open` would refuse.
+
+        Raises:
+            BackfillStateError: A part of the range is in one that is not finished.
+        """
+        for one in self.all():
+            if one.is_unfinished and one.lower < span.upper and span.lower < one.upper:
+                raise BackfillStateError(
+                    f"a part of that range is in backfill {one.backfill}, which is not "
+                    "finished",
+                    f"Wait for it: syncd backfill watch {one.backfill}; or cancel it.",
+                )
 
     def insert(
         self,

@@ -108,6 +108,9 @@ def ask(
         span = bounds(planner.ceiling())
         if not adopts:
             ledger.refuse_thinned(span.lower, span.upper)
+        register = Register(ledger)
+        if not wishes.dry_run:
+            register.refuse_overlap(span)
         request = Request(span, "adopt") if adopts else wishes.request(span)
         plan = planner.plan(request)
         rate = settings.backfill.rate
@@ -116,7 +119,7 @@ def ask(
         opened = None
         if plan.orders and not wishes.dry_run:
             _confirm(plan, wishes)
-            opened = Opened(plan, Register(ledger).open(plan))
+            opened = Opened(plan, register.open(plan))
         is_served = any(
             Member(*row).is_alive  # type: ignore[arg-type]  # the statement's columns
             for row in ledger.database.all(named("presence"), feed=feed.feed_id)

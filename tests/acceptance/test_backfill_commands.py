@@ -242,6 +242,8 @@ def test_overlapping_or_foreign_backfills_are_refused(
     again = syncd("backfill", *FROM, "--yes", "--config", config)
     assert (again.returncode, "is in backfill 1, which" in again.stderr) == (1, True)
     assert "syncd backfill watch 1" in again.stderr
+    assert again.stdout == ""  # no plan of what cannot be opened
+    assert syncd("backfill", *FROM, "--dry-run", "--config", config).returncode == 0
     assert syncd("backfill", "resume", "1", "--config", config).returncode == 1
     other = tmp_path / "other.toml"
     other.write_text(config.read_text().replace('feed = "shop"', 'feed = "other"'))
