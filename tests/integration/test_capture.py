@@ -638,7 +638,6 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
         feed=capture.ledger.feed_id,
         size=100,
         lane="live",
-        backfill=None,
         state="pending",
         backfill=None,
         capture="poll",
