@@ -1,9 +1,9 @@
 """Floors: what the same work takes when nothing is kept, checked or promised.
 
-`pipe`: PostgreSQL builds the JSON, one connection streams it, some threads POST the
-bytes. `loop`: a plain script with psycopg and requests, one POST after the other, its
-watermark the highest id (it loses what commits late). `hint`: each order's commit sends
-its event as a NOTIFY, a script POSTs it.
+`pipe`: PostgreSQL builds the JSON from the tables themselves, one connection streams
+it, some threads POST the bytes. `loop`: a plain script with psycopg and requests, one
+POST after the other, its watermark the highest id (it loses what commits late). `hint`:
+each order's commit sends its event as a NOTIFY, a script POSTs it.
 """
 
 import http.client
@@ -16,15 +16,20 @@ import psycopg
 import requests
 
 _BODIES = """
-SELECT (SELECT string_agg(to_json(e)::text, ',')
-          FROM (SELECT 'Purchase' AS event, p.orderid, p.email, p.currency,
-                       p.totalvalue, p.products,
-                       to_char(o.confirmed_at AT TIME ZONE 'Europe/Amsterdam',
-                               'YYYY-MM-DD"T"HH24:MI:SS"+01:00"') AS "timestamp"
-                  FROM syncd.purchases AS p
-                  JOIN orders AS o ON o.id = p.order_key
-                 WHERE o.id >= s.first
-                   AND o.id < s.first + {batch}) AS e)
+SELECT (SELECT string_agg(
+                 json_build_object(
+                   'event', 'Purchase', 'email', o.email, 'orderid', o.number,
+                   'timestamp', o.confirmed_at, 'currency', o.currency,
+                   'totalvalue', o.total, 'products',
+                   (SELECT json_agg(
+                             json_build_object(
+                               'id', i.sku, 'name', i.title, 'quantity', i.quantity,
+                               'price', i.unit_price))
+                      FROM order_lines AS i
+                     WHERE i.order_id = o.id))::text, ',')
+          FROM orders AS o
+         WHERE o.id >= s.first
+           AND o.id < s.first + {batch})
   FROM generate_series(1, {orders}, {batch}) AS s (first)
 """
 _PAGE = """
