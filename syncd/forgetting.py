@@ -112,7 +112,7 @@ class Forgetting:
         database, ours = self._ledger.database, {"feed": self._ledger.feed_id}
         numbers = self._numbers(keys)
         with database.transaction():
-            database.one(named("lock_watermark"), **ours)
+            database.one(named("lock_watermark"), durable=True, **ours)
             self._hold_batches(keys)
             traces = self.traces(keys)
             numbers |= {t.key: t.number for t in traces if t.number}

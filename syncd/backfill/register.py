@@ -295,7 +295,7 @@ class Register:
     def _locked(self) -> Iterator[None]:
         """Keep pages from being taken meanwhile; also while capture is paused."""
         with self._database.transaction():
-            self._database.one(named("lock_watermark"), **self._ours)
+            self._database.one(named("lock_watermark"), durable=True, **self._ours)
             yield
 
     def _unfit(self, number: int, what: str) -> BackfillStateError:

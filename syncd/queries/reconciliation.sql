@@ -62,7 +62,7 @@ SELECT d.depth
                       AND r.depth = d.depth
                       AND r.started_at > clock_timestamp() - d.period
                       AND (r.finished_at IS NOT NULL
-                           OR r.touched_at > clock_timestamp() - %(patience)s))
+                           OR r.touched_at > clock_timestamp() - %(patience)s::interval))
    AND (d.depth <> 'promotion'
         OR EXISTS (SELECT
                      FROM syncd.feed AS f

@@ -1,7 +1,7 @@
 """What a look, a claim and an event cost as the tables grow, and how much memory.
 
     PYTHONPATH=tests python tests/benchmarks/growth.py
-    PYTHONPATH=tests python tests/benchmarks/growth.py --sizes 10000 20000000
+    PYTHONPATH=tests python tests/benchmarks/growth.py --no-backfill --sizes 20000000
 
 The orders table and a ledger that knows every order of it hold ever more; on each size
 the real statements of an idle poll, and of 20 live batches, are timed by the server
@@ -123,7 +123,7 @@ def main() -> None:
     options = parser.parse_args()
     with sink() as to, tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:
-            with stage(size) as shop:
+            with stage(size, lines=not options.no_backfill) as shop:
                 place = Path(folder) / str(size)
                 config = shop.configure(place, to.endpoint)
                 settings = configuration.load(config)

@@ -145,8 +145,10 @@ class Stage:
 
 
 @contextmanager
-def stage(orders: int, settings: Mapping[str, str] = DURABLE) -> Iterator[Stage]:
-    """Open a shop with so many past orders."""
+def stage(
+    orders: int, settings: Mapping[str, str] = DURABLE, *, lines: bool = True
+) -> Iterator[Stage]:
+    """Open a shop with so many past orders, perhaps without their lines."""
     with cluster(settings) as server:
         server.sql("CREATE DATABASE shop")
         shop = Shop.open(server.dsn("shop"), tables=TABLES, made=VIEWS)
@@ -155,7 +157,8 @@ def stage(orders: int, settings: Mapping[str, str] = DURABLE) -> Iterator[Stage]
             for first in range(1, orders + 1, step):
                 bounds = {"first": first, "last": min(first + step - 1, orders)}
                 connection.execute(_ORDERS.format(orders=orders, **bounds).encode())
-                connection.execute(_LINES.format(**bounds).encode())
+                if lines:
+                    connection.execute(_LINES.format(**bounds).encode())
             if orders:
                 sequence = "SELECT setval(pg_get_serial_sequence('orders', 'id'), %s)"
                 connection.execute(sequence, (orders,))

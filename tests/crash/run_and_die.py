@@ -74,9 +74,9 @@ def die_once_admitted(countdown: Countdown) -> None:
         return admitted
 
     @contextmanager
-    def fatal(self: Ledger) -> Iterator[object]:
+    def fatal(self: Ledger, *, durable: bool = True) -> Iterator[object]:
         found.clear()
-        with admission(self) as watermark:
+        with admission(self, durable=durable) as watermark:
             yield watermark
         if any(found):
             countdown.tick()

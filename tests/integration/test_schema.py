@@ -187,7 +187,13 @@ PLANNED: dict[str, dict[str, object]] = {
     "doubts": {"feed": 1},
     "last_delivered": {"feed": 1, "last": 100},
     "fingerprints": {"feed": 1, "last": 100},
-    "unlocked_claimants": {"feed": 1},
+    "claimants": {"feed": 1, "own": 1},
+    "reconciliations_due": {
+        "feed": 1,
+        "depths": ["hours", "promotion"],
+        "periods": ["5 min", "10 min"],
+        "patience": "1 min",
+    },
     "rejected": {"feed": 1, "states": ["rejected"], "reason": "x", "limit": 10},
     "retry_rejected": {
         "feed": 1,
