@@ -196,7 +196,7 @@ class Database:
         self._keeps_plans = keeps_plans
         self._executed, self._plans_kept = 0, PLANS_KEPT
         if keeps_plans:
-            self._session["plan_cache_mode"] = "auto"
+            self._session["plan_cache_mode"] = "force_generic_plan"
         self._connection: psycopg.Connection[Row] | None = None
         self._on_open: list[Callable[[], None]] = []
         self._on_doubt: list[Callable[[], None]] = []

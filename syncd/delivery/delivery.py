@@ -111,8 +111,12 @@ class Delivery:
         self._unfinished = None
         return trip
 
-    def do_aside(self) -> bool:
-        """Do a little of what nobody waits for; True when there is more."""
+    def do_aside(self) -> float | None:
+        """Do a little of what nobody waits for.
+
+        Returns:
+            In how many seconds there is more of it, 0.0: now; None: nothing.
+        """
         return self._fingerprints.go_on()
 
     def finish(self) -> None:

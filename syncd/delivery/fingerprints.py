@@ -7,10 +7,11 @@ crash loses a few.
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import cast
 
 import msgspec
@@ -24,11 +25,11 @@ from syncd.ledger import Claim, Ledger
 KEPT = 1_000
 """Orders of a feed whose fingerprints are kept."""
 
-WRITE_SECONDS = 5.0
-"""Between two times that they are written."""
-
 AT_ONCE = 10
-"""How many are taken at a time, a millisecond: an order may come to be sent."""
+WRITTEN = 50
+WRITE_SECONDS = 0.5
+"""So many are taken at a time, a millisecond, and so many written in one statement, at
+most so often: an order may come to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +76,26 @@ class Fingerprints:
             for key, purchase in purchases[-KEPT:]
         )
 
-    def go_on(self) -> bool:
-        """Take a few of what was noted, or write them if that was not done just now.
+    def go_on(self) -> float | None:
+        """Take a few of what was noted, or write some that were taken.
 
         Returns:
-            Whether there is more to take; False when there is nothing to do now.
+            In how many seconds there is more to do, 0.0: now; None: nothing.
         """
-        if self._sent:
+        if self._sent and len(self._taken) < WRITTEN:
             self._take(AT_ONCE)
-            return True
-        if self._taken and time.monotonic() - self._written_at >= WRITE_SECONDS:
-            self.write()
-        return False
+            return 0.0
+        if not self._taken:
+            return None
+        wait = self._written_at + WRITE_SECONDS - time.monotonic()
+        if wait <= 0:
+            self._write(WRITTEN)
+        return max(0.0, wait) if self._taken or self._sent else None
 
     def write(self) -> None:
-        """Write what was noted, and forget what is too old.
-
-        Sending never waits for that: what fails is tried again with the next.
-        """
+        """Write all that was noted."""
         self._take(KEPT)
-        self._written_at = time.monotonic()
-        with suppress(SyncdError):
-            self._write()
+        self._write(KEPT)
 
     def _take(self, count: int) -> None:
         for _ in range(min(count, len(self._sent))):
@@ -105,25 +104,33 @@ class Fingerprints:
             fields = msgspec.json.encode(pack(prints)).decode()
             self._taken.pop(sent.key, None)
             self._taken[sent.key] = _Taken(sent.at, fields)
-        while len(self._taken) > KEPT:
-            del self._taken[next(iter(self._taken))]
 
-    def _write(self) -> None:
-        if not self._taken:
+    def _write(self, count: int) -> None:
+        """Write some, and forget what is too old.
+
+        Sending never waits for that: what fails is tried again with the next.
+        """
+        self._written_at = time.monotonic()
+        written = dict(islice(self._taken.items(), count))
+        if not written:
             return
-        taken = self._taken.values()
+        with suppress(SyncdError):
+            self._keep(written)
+            for key in written:
+                del self._taken[key]
+
+    def _keep(self, written: Mapping[str, _Taken]) -> None:
         feed = {"feed": self._ledger.feed_id}
         self._ledger.database.run(
             named("keep_fingerprints"),
             key_id=self._seal.key_id,
             mapping=mapping_of(self._source, self._view),
-            keys=list(self._taken),
-            times=[one.at for one in taken],
-            fields=[one.fields for one in taken],
+            keys=list(written),
+            times=[one.at for one in written.values()],
+            fields=[one.fields for one in written.values()],
             **feed,
         )
         self._ledger.database.run(named("thin_fingerprints"), kept=KEPT - 1, **feed)
-        self._taken.clear()
 
 
 def mapping_of(source: Database, view: str) -> str:

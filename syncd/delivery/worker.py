@@ -150,8 +150,9 @@ class Worker:
         return due
 
     def _sleep(self, heard: int) -> None:
-        while self._bell.rings == heard and self._delivery.do_aside():
-            pass
+        aside: float | None = 0.0
+        while aside == 0.0 and self._bell.rings == heard:
+            aside = self._delivery.do_aside()
         if self._bell.rings != heard:
             return
         due = self._next_due()
@@ -161,4 +162,5 @@ class Worker:
         paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
         if due.seconds == 0 and any(paced):
             seconds = min(filter(None, paced))
-        self._bell.wait(heard, min(seconds, self.idle_seconds))
+        limits = (seconds, self.idle_seconds, aside)
+        self._bell.wait(heard, min(limit for limit in limits if limit is not None))
