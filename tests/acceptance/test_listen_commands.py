@@ -9,8 +9,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from command import syncd as command_line
+from postgres import wait_until
 from psycopg.conninfo import make_conninfo
 from shop import Shop
+
+from syncd.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 
@@ -242,3 +246,23 @@ def test_an_outbox_that_nobody_empties_is_noticed(
     assert severity == "warning"
     assert "nobody takes the rows out" in message
     assert "syncd uninstall --listen" in step
+
+
+def test_a_command_wakes_a_daemon_that_listens(shop: Shop, tmp_path: Path) -> None:
+    """It looks at the ledger once a minute, but what a person asks for is done soon."""
+    with Sandbox() as sandbox:
+        config = shop.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
+        shop.listen("orders:id")
+        shop.start(config)
+        log = config.with_suffix(".log")
+        wait_until(lambda: "daemon.started" in log.read_text())
+        (order,) = shop.confirm()
+        wait_until(lambda: sandbox.book.posts(order) == 1)
+        shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nowhere')")
+        rejected = "SELECT count(*) FROM syncd.ledger WHERE state = 'rejected'"
+        wait_until(lambda: shop.value(rejected) == 1)
+        shop.sql("ALTER TABLE orders DISABLE TRIGGER ALL")  # so that no hint wakes it
+        shop.sql("UPDATE orders SET email = 'mila@example.com'")
+        command = ["rejected", "retry", "--all", "--config", str(config)]
+        assert command_line(*command).returncode == 0
+        wait_until(lambda: sandbox.book.posts("W-2") == 1)

@@ -13,11 +13,10 @@ import psycopg
 import pytest
 from certificates import issue
 from checks import Inspector
-from pooler import Pooler
+from pooler import Masked
 from postgres import SETTINGS, cluster, standby, wait_until
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from shop import Shop
-from typing_extensions import override
 
 from syncd.check import round as rounds
 from syncd.check import server as look_at
@@ -171,23 +170,6 @@ def test_a_look_that_hangs_on_the_server_ends(inspector: Inspector) -> None:
 
 
 # Poolers
-
-
-class Masked(Pooler):
-    """A pooler that gives its clients a process number of its own, as PgBouncer."""
-
-    @staticmethod
-    @override
-    def _to_client(client: socket.socket, server: socket.socket, busy: object) -> None:
-        stream = server.makefile("rb")
-        try:
-            while head := stream.read(5):
-                body = stream.read(int.from_bytes(head[1:], "big") - 4)
-                if head[:1] == b"K":
-                    body = (4242).to_bytes(4, "big") + body[4:]
-                client.sendall(head + body)
-        except (OSError, ValueError):
-            pass
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""The door to PostgreSQL: what is planned once, and what goes out together."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import psycopg
+import pytest
+from pooler import Masked
+from postgres import wait_until
+from shop import Shop
+
+from syncd import database as door
+from syncd.database import Database, Statement
+from syncd.errors import SyncdError
+
+pytestmark = pytest.mark.db
+
+LOOK = Statement(b"SELECT confirmed_at FROM syncd.watermark WHERE feed_id = %(feed)s")
+PREPARED = Statement(b"SELECT count(*) FROM pg_prepared_statements")
+NOTE = Statement(
+    b"INSERT INTO syncd.verification (feed, account, endpoint, body, said_by) "
+    b"VALUES (%(feed)s, 'a', 'e', 'single', 'person')"
+)
+NOTED = Statement(b"SELECT count(*) FROM syncd.verification")
+WRONG = Statement(b"SELECT 1 / %(zero)s::integer")
+
+
+def prepared(database: Database, looks: int = 5) -> int:
+    """Look often; tell how many statements the server keeps a plan of."""
+    for _ in range(looks):
+        database.all(LOOK, feed=1)
+    (count,) = database.one(PREPARED)
+    assert isinstance(count, int)
+    return count
+
+
+@pytest.fixture
+def keeping(shop: Shop) -> Iterator[Database]:
+    """A connection of the daemon's that looks up by key."""
+    with closing(Database(shop.dsn, keeps_plans=True)) as database:
+        yield database
+
+
+def test_look_ups_by_key_are_planned_once(shop: Shop, keeping: Database) -> None:
+    """Others, whose plan depends on their values, each time."""
+    assert prepared(keeping) == 1
+    with closing(Database(shop.dsn)) as other:
+        assert prepared(other) == 0
+
+
+def test_plans_are_made_anew_ever_more_rarely(
+    keeping: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables may have been empty when the first were made."""
+    renewed: list[int] = []
+    real = door.named
+
+    def named(name: str) -> Statement:
+        renewed.extend([keeping._executed] * (name == "discard_plans"))  # noqa: SLF001
+        return real(name)
+
+    monkeypatch.setattr(door, "named", named)
+    prepared(keeping, looks=900)
+    assert renewed == [100, 200, 400, 800]
+
+
+def test_nothing_is_prepared_behind_a_pooler(shop: Shop) -> None:
+    """The next transaction may be another server's, which knows no such statement."""
+    pooler = Masked(shop.dsn)
+    try:
+        with closing(Database(pooler.dsn, keeps_plans=True)) as database:
+            assert prepared(database) == 0
+    finally:
+        pooler.close()
+
+
+def test_statements_sent_together_are_one_transaction(keeping: Database) -> None:
+    """Each gives its rows; all hold, or none."""
+    _, counted = keeping.together((NOTE, {"feed": "one"}), (NOTED, {}))
+    assert counted == [(1,)]
+    with pytest.raises(SyncdError):
+        keeping.together((NOTE, {"feed": "two"}), (WRONG, {"zero": 0}))
+    assert keeping.one(NOTED) == (1,)
+
+
+def test_statements_sent_together_see_what_is_committed_between_them(
+    shop: Shop, keeping: Database
+) -> None:
+    """Each has a snapshot of its own: the admission needs one behind the lock."""
+    lock = Statement(b"SELECT pg_advisory_lock(7), count(*) FROM syncd.verification")
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    )
+    with (
+        psycopg.connect(shop.owner, autocommit=True) as holder,
+        ThreadPoolExecutor() as pool,
+    ):
+        holder.execute("SELECT pg_advisory_lock(7)")
+        both = pool.submit(keeping.together, (lock, {}), (NOTED, {}))
+        wait_until(lambda: shop.value(waiting) == 1)
+        shop.sql(NOTE.text.decode() % {"feed": "'other'"})
+        holder.execute("SELECT pg_advisory_unlock(7)")
+        first, second = both.result(30)
+    assert (first[0][1], second[0][0]) == (0, 1)
