@@ -24,6 +24,7 @@ from benchmarks.idle import cpu_seconds, resident
 from benchmarks.sink import Sink, sink
 from benchmarks.stage import Stage, stage, started
 from syncd import config as configuration
+from syncd import log
 from syncd.config import Settings
 from syncd.life import Life
 
@@ -121,6 +122,7 @@ def main() -> None:
     )
     parser.add_argument("--no-backfill", action="store_true")
     options = parser.parse_args()
+    log.configure(level="warning")
     with sink() as to, tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:
             with stage(size, lines=not options.no_backfill) as shop:
