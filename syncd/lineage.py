@@ -121,12 +121,12 @@ class Lineage:
         remembered = self._memory.read() if self._memory else None
         if remembered is not None and remembered.at <= superseded_at:
             remembered = None
-        descent = descend(
-            remembered, ledger, timeline, is_known_host=self._is_known_host()
-        )
+        is_known_host = remembered is not None or self._is_known_host()
+        descent = descend(remembered, ledger, timeline, is_known_host=is_known_host)
         if descent in _HINTS:
             raise self._refusal(descent, remembered, ledger)
-        self.note_promotion(self._database)
+        if descent is Descent.PROMOTED:
+            self.note_promotion(self._database)
 
     def mark(self) -> None:
         """Make the next mark, in the ledger first and then in the file.
