@@ -14,9 +14,9 @@ DECLARE
     lowest  text;
     highest text;
 BEGIN
-    -- Of later statements of a transaction, those that touch the one order that the last
-    -- of them noted are passed over: no row, and no transaction id, which the block that
-    -- catches errors takes as soon as it writes. The first one is spared the look.
+    -- Of later statements of a transaction, those that touch the one order that was noted
+    -- last are passed over: no row, and no transaction id, which the block that catches
+    -- errors takes as soon as it writes. The first one is spared that look.
     IF before <> '' THEN
         SELECT min(t.order_key), max(t.order_key)
           INTO lowest, highest
@@ -28,11 +28,17 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
-    INSERT INTO syncd.outbox (feed, order_key)
-    SELECT DISTINCT {feed}, format('%s', n.{key})
-      FROM touched AS n
-     WHERE n.{key} IS NOT NULL;
-    IF NOT FOUND THEN
+    WITH noted AS (
+        INSERT INTO syncd.outbox (feed, order_key)
+        SELECT DISTINCT {feed}, format('%s', n.{key})
+          FROM touched AS n
+         WHERE n.{key} IS NOT NULL
+        RETURNING order_key COLLATE "C" AS order_key
+    )
+    SELECT min(order_key), max(order_key)
+      INTO lowest, highest
+      FROM noted;
+    IF lowest IS NULL THEN
         RETURN NULL;
     END IF;
     PERFORM set_config('syncd.touched',
