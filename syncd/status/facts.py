@@ -9,6 +9,7 @@ from typing import cast
 from syncd.capture.outbox import Outbox
 from syncd.capture.poll import HELD_SECONDS
 from syncd.capture.slot import Progress, Slots
+from syncd.capture.watch import UNDERNEATH
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.health import Member, Vitals
@@ -237,8 +238,13 @@ def holders(
 
 
 def _expected(settings: Settings) -> float:
-    """Tell how old a watermark may be that nothing holds back, in seconds."""
-    return settings.source.lookback.total_seconds() + HELD_SECONDS
+    """Tell how old a watermark may be that nothing holds back, in seconds.
+
+    A window is opened by one poll and closed by the next; underneath a follower they
+    are rare.
+    """
+    rest = 0 if settings.source.capture == "poll" else 3 * UNDERNEATH.total_seconds()
+    return settings.source.lookback.total_seconds() + HELD_SECONDS + rest
 
 
 def _source_fault(settings: Settings, connections: Connections) -> str | None:
