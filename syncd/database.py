@@ -308,6 +308,7 @@ class Database:
         ).fetchone()
         if self._keeps_plans and found == (connection.info.backend_pid,):
             connection.prepare_threshold = PREPARE_AFTER
+            self._executed, self._plans_kept = 0, PLANS_KEPT
 
     @contextmanager
     def translated(self) -> Iterator[None]:

@@ -32,7 +32,7 @@ from syncd.pulse import read_pulse
 from syncd.reaction import Reactions
 
 SWEEP_SECONDS = 2.0
-"""How often claims of dead instances are looked for."""
+"""How often the keeper works; claims of the dead are looked for more rarely alone."""
 
 ROUND_SECONDS = 60.0
 """How often the ledger is asked whether a reconciliation is due."""

@@ -105,7 +105,7 @@ def seal() -> None:
     for n in range(10_000):
         pack(seal.take(str(n), places(EVENT)))
     micros = (time.process_time() - begin) / 10_000 * 1e6
-    print(f"a fingerprint: {micros:.0f} us of processor, at most 200 a second")
+    print(f"a fingerprint: {micros:.0f} us of processor, at most 100 a second")
 
 
 def noting() -> None:
