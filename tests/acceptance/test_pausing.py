@@ -90,7 +90,7 @@ def test_a_pause_while_the_api_hangs_finishes_that_batch_only(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """The command does not wait for it; what it comes to is settled."""
-    config = shop.configure(tmp_path, sandbox.endpoint, batch_size=1, timeout="2s")
+    config = shop.configure(tmp_path, sandbox.endpoint, batch_size=1, timeout="60s")
     log = config.with_suffix(".log")
     daemon = shop.start(config)
     wait_until(said(log, "heartbeat"), 30)
@@ -99,6 +99,8 @@ def test_a_pause_while_the_api_hangs_finishes_that_batch_only(
     wait_until(lambda: shop.value(CLAIMED) == 1)
     assert syncd("pause", "--config", config).returncode == 0
     assert shop.value(CLAIMED) == 1
+    sandbox.stop()
+    sandbox.start()
     wait_until(said(log, "feed.paused"))
     assert shop.value(CLAIMED) == 0
     assert sandbox.book.totals.orderids == 0
