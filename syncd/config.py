@@ -34,8 +34,6 @@ from syncd.database import dsn_fault
 from syncd.errors import ConfigError
 from syncd.secret import place_of, read_secret
 
-DEFAULT_PATH = Path("/etc/syncd/syncd.toml")
-
 SHORTEST_KEEP = timedelta(days=7)
 """What reconciliation looks back daily; receipts are worth keeping for longer."""
 

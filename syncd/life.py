@@ -15,11 +15,10 @@ from functools import partial
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from syncd import __version__
-from syncd.capture.watch import UNDERNEATH
+from syncd.capture.poll import UNDERNEATH
 from syncd.config import Settings
 from syncd.connections import Connections, source_on
 from syncd.delivery.rendering import refuse_unknown_fields
-from syncd.delivery.verification import is_proven, known
 from syncd.errors import DatabaseUnavailableError, ExitCode, PausedError
 from syncd.feed import Feed, Feeds
 from syncd.instance import Instance
@@ -30,6 +29,7 @@ from syncd.log import Log
 from syncd.parts import Parts
 from syncd.pulse import read_pulse
 from syncd.reaction import Reactions
+from syncd.verified import is_proven, known
 
 SWEEP_SECONDS = 2.0
 """How often the keeper works; claims of the dead are looked for more rarely alone."""

@@ -18,6 +18,9 @@ from syncd.transactions import Lsn, Transactions
 SLACK = timedelta(seconds=5)
 """How far before the last look an ordinary look begins."""
 
+UNDERNEATH = timedelta(seconds=120)
+"""How often the poll looks, at least, while a follower does the work."""
+
 DEEP_SECONDS = 30.0
 """How often a look begins `lookback` earlier, for stamps older than `SLACK`."""
 

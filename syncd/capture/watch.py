@@ -6,7 +6,6 @@ trigger is gone or a table is not followed.
 
 import threading
 import time
-from datetime import timedelta
 
 from syncd.bell import Bell
 from syncd.capture.follower import Followed, Follower
@@ -14,9 +13,6 @@ from syncd.capture.poll import Captured, Poll
 from syncd.core.doubt import Doubt
 from syncd.log import Log
 from syncd.reaction import Reactions
-
-UNDERNEATH = timedelta(seconds=120)
-"""How often the poll looks, at least, while a follower does the work."""
 
 PATIENCE_SECONDS = 10.0
 """How far a follower may lie behind the poll before that is worth a line."""

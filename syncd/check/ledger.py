@@ -6,8 +6,8 @@ from syncd.check.finding import Finding
 from syncd.config import Settings
 from syncd.connections import Connections
 from syncd.database import Database
-from syncd.delivery.verification import is_proven, known
 from syncd.feed import SCHEMA_VERSION, Feeds
+from syncd.verified import is_proven, known
 
 
 def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Finding]:

@@ -7,24 +7,8 @@ import click
 from click.exceptions import NoSuchCommand
 
 from syncd import __version__
-from syncd.cli.aside import rejected, uncertain
-from syncd.cli.backfilling import backfill
-from syncd.cli.checking import check
-from syncd.cli.comparing import diff
-from syncd.cli.documents import completion, man
-from syncd.cli.forgetting import forget
-from syncd.cli.looking import explain, preview
-from syncd.cli.orders import adopt, watermark
+from syncd.cli.option import config_option_before
 from syncd.cli.pages import Shelves
-from syncd.cli.pausing import pause, resume
-from syncd.cli.reconciling import reconcile
-from syncd.cli.reporting import report
-from syncd.cli.running import accept_copy, run, sandbox
-from syncd.cli.setup import init, install_command, uninstall_command
-from syncd.cli.shell import config_option_before
-from syncd.cli.standing import status
-from syncd.cli.verifying import verify
-from syncd.demo.command import demo_command
 from syncd.errors import ExitCode, SyncdError
 
 
@@ -86,11 +70,49 @@ def cli(context: click.Context, path: Path | None) -> None:
     context.obj = path
 
 
-cli.put("Try it", demo_command, sandbox)
-cli.put("Set up", init, install_command, check, preview, verify, uninstall_command)
-cli.put("Run", run, pause, resume)
-cli.put("Look", status, explain, diff, report)
-cli.put("Past orders", reconcile, watermark, backfill, adopt)
-cli.put("Orders set aside", rejected, uncertain, forget)
-cli.put("Emergencies", accept_copy)
-cli.put("Shell", completion, man)
+cli.put(
+    "Try it",
+    demo="syncd.demo.command:demo_command",
+    sandbox="syncd.cli.running:sandbox",
+)
+cli.put(
+    "Set up",
+    init="syncd.cli.setup:init",
+    install="syncd.cli.setup:install_command",
+    check="syncd.cli.checking:check",
+    preview="syncd.cli.looking:preview",
+    verify="syncd.cli.verifying:verify",
+    uninstall="syncd.cli.setup:uninstall_command",
+)
+cli.put(
+    "Run",
+    run="syncd.cli.running:run",
+    pause="syncd.cli.pausing:pause",
+    resume="syncd.cli.pausing:resume",
+)
+cli.put(
+    "Look",
+    status="syncd.cli.standing:status",
+    explain="syncd.cli.looking:explain",
+    diff="syncd.cli.comparing:diff",
+    report="syncd.cli.reporting:report",
+)
+cli.put(
+    "Past orders",
+    reconcile="syncd.cli.reconciling:reconcile",
+    watermark="syncd.cli.orders:watermark",
+    backfill="syncd.cli.backfilling:backfill",
+    adopt="syncd.cli.orders:adopt",
+)
+cli.put(
+    "Orders set aside",
+    rejected="syncd.cli.aside:rejected",
+    uncertain="syncd.cli.aside:uncertain",
+    forget="syncd.cli.forgetting:forget",
+)
+cli.put("Emergencies", **{"accept-copy": "syncd.cli.running:accept_copy"})
+cli.put(
+    "Shell",
+    completion="syncd.cli.documents:completion",
+    man="syncd.cli.documents:man",
+)

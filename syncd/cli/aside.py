@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 import click
 
 from syncd.cli.listing import MOST_LISTED, Row, show
+from syncd.cli.option import as_json_option
 from syncd.cli.prose import tell
-from syncd.cli.shell import as_json_option, changing, configured, json_time
+from syncd.cli.shell import changing, configured, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
 from syncd.database import Database, named

@@ -17,17 +17,12 @@ from typing_extensions import override
 
 from syncd.backfill.progress import Progress
 from syncd.backfill.register import Register
+from syncd.cli.option import as_json_option, config_option
 from syncd.cli.orders import span_of
 from syncd.cli.plan import between, duration, minute
 from syncd.cli.planning import Wishes, ask, sending_options
 from syncd.cli.prose import say, tell
-from syncd.cli.shell import (
-    as_json_option,
-    changing,
-    config_option,
-    configured,
-    json_time,
-)
+from syncd.cli.shell import changing, configured, json_time
 from syncd.config import Settings, load
 from syncd.core.coverage import Span
 from syncd.delivery.rendering import rules_of

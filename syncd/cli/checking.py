@@ -12,7 +12,7 @@ from rich.text import Text
 
 from syncd.check.check import as_json, exit_code, run_checks
 from syncd.check.finding import Finding
-from syncd.cli.shell import as_json_option, config_option
+from syncd.cli.option import as_json_option, config_option
 
 _MARKS = {
     "ok": ("ok", "green"),

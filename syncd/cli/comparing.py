@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from syncd.cli.shell import as_json_option, changing, configured_with_key
+from syncd.cli.option import as_json_option
+from syncd.cli.shell import changing, configured_with_key
 from syncd.comparison import Comparer, Comparison
 from syncd.config import Settings
 from syncd.core.difference import Change, Difference

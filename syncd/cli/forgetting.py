@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import click
 
 from syncd import log
+from syncd.cli.option import as_json_option
 from syncd.cli.prose import tell
-from syncd.cli.shell import as_json_option, configured, connected
+from syncd.cli.shell import configured, connected
 from syncd.config import Settings
 from syncd.connections import source_on
 from syncd.core.health import count

@@ -5,13 +5,14 @@ from dataclasses import asdict
 
 import click
 
+from syncd.cli.option import as_json_option
 from syncd.cli.prose import tell
-from syncd.cli.shell import as_json_option, configured, connected, json_time
+from syncd.cli.shell import configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
+from syncd.core.body import encode
 from syncd.core.purchase import Purchase, render, without_profile
 from syncd.delivery.rendering import rules_of
-from syncd.delivery.squeezely import encode
 from syncd.errors import ExitCode, OrderUnknownError
 from syncd.feed import Feeds
 from syncd.story import read_story

@@ -7,9 +7,10 @@ import click
 
 from syncd import log
 from syncd.cli.moment import read_moment
+from syncd.cli.option import as_json_option
 from syncd.cli.planning import Wishes, ask, asking_options, sending_options
 from syncd.cli.prose import tell
-from syncd.cli.shell import as_json_option, configured, connected, json_time
+from syncd.cli.shell import configured, connected, json_time
 from syncd.config import Settings
 from syncd.core.account import moment
 from syncd.core.coverage import Span

@@ -8,7 +8,9 @@ import os
 import re
 import shutil
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections import UserDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from inspect import cleandoc
 from typing import Any
 
@@ -151,6 +153,38 @@ def wants_colour(environment: Mapping[str, str]) -> bool | None:
     return True if environment.get("FORCE_COLOR") else None
 
 
+class Verbs(UserDict[str, click.Command]):
+    """Commands by name, each read from its module when it is asked for.
+
+    A verb that waits for all the others to be read starts twice as late.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[str, str] = {}
+
+    @override
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self.data:
+            module, _, attribute = self.places[name].partition(":")
+            command = getattr(import_module(module), attribute)
+            _show_as_page(command)
+            self.data[name] = command
+        return self.data[name]
+
+    @override
+    def __contains__(self, name: object) -> bool:
+        return name in self.places
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    @override
+    def __len__(self) -> int:
+        return len(self.places)
+
+
 class Shelves(click.Group):
     """The verbs, on shelves by what somebody wants to do."""
 
@@ -158,14 +192,27 @@ class Shelves(click.Group):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # click's own
         super().__init__(*args, **kwargs)
-        self.shelves: dict[str, list[click.Command]] = {}
+        self._verbs = Verbs()
+        self.commands = self._verbs
+        self._shelves: dict[str, list[str]] = {}
 
-    def put(self, shelf: str, *commands: click.Command) -> None:
-        """Add commands, and show them on this shelf in this order."""
-        self.shelves.setdefault(shelf, []).extend(commands)
-        for command in commands:
-            self.add_command(command)
-            _show_as_page(command)
+    def put(self, shelf: str, **places: str) -> None:
+        """Add verbs, and show them on this shelf in this order.
+
+        Args:
+            shelf: Its heading.
+            places: By the verb's name, `module:attribute` of its command.
+        """
+        self._shelves[shelf] = list(places)
+        self._verbs.places |= places
+
+    @property
+    def shelves(self) -> dict[str, list[click.Command]]:
+        """The commands by shelf, all of them read."""
+        return {
+            shelf: [self.commands[name] for name in names]
+            for shelf, names in self._shelves.items()
+        }
 
     @override
     def format_options(

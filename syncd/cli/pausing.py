@@ -4,8 +4,9 @@ import json
 
 import click
 
+from syncd.cli.option import as_json_option
 from syncd.cli.prose import tell
-from syncd.cli.shell import as_json_option, changing, configured, json_time
+from syncd.cli.shell import changing, configured, json_time
 from syncd.config import Settings
 from syncd.connections import Connections
 from syncd.core.health import Pause

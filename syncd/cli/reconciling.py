@@ -10,8 +10,9 @@ from rich.progress import Progress
 
 from syncd import log
 from syncd.cli.moment import read_moment
+from syncd.cli.option import as_json_option
 from syncd.cli.prose import tell
-from syncd.cli.shell import as_json_option, configured, connected, json_time
+from syncd.cli.shell import configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
 from syncd.core.account import moment

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from syncd.cli.moment import read_moment
-from syncd.cli.shell import as_json_option, configured, connected, json_time
+from syncd.cli.option import as_json_option
+from syncd.cli.shell import configured, connected, json_time
 from syncd.config import Settings
 from syncd.core.health import assess
 from syncd.delivery.rendering import rules_of

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from syncd import log, signals
-from syncd.cli.shell import config_option, configured, connected
+from syncd.cli.option import config_option
+from syncd.cli.shell import configured, connected
 from syncd.config import Settings, load
 from syncd.daemon import Daemon, configure_log
 from syncd.errors import ConfigError, SyncdError

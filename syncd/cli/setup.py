@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from syncd.cli.option import DEFAULT_PATH
 from syncd.cli.shell import configured
-from syncd.config import DEFAULT_PATH, Settings
+from syncd.config import Settings
 from syncd.connections import Connections
 from syncd.database import Database, dsn_fault
 from syncd.errors import ConfigError

@@ -1,39 +1,19 @@
-"""What the verbs share: the configuration, a connection, JSON."""
+"""What the verbs share: the configuration, a connection, times in JSON."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec
 
-import click
-
 from syncd.capture.hints import nudge
-from syncd.config import DEFAULT_PATH, Settings, load
+from syncd.cli.option import config_option
+from syncd.config import Settings, load
 from syncd.connections import Connections, connect
 from syncd.errors import SyncdError
 
 P = ParamSpec("P")
-
-
-def _chosen(context: click.Context, _: click.Parameter, path: Path | None) -> Path:
-    """Take the file named after the verb, before it, in SYNCD_CONFIG, or the usual."""
-    return path or context.find_object(Path) or DEFAULT_PATH
-
-
-_config_option = partial(
-    click.option,
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help=f"The configuration, before or after the verb [default: {DEFAULT_PATH}].",
-)
-config_option = _config_option(callback=_chosen)
-"""Gives a verb the path of its configuration."""
-config_option_before = _config_option(envvar="SYNCD_CONFIG")
-"""The same before the verb; None when it is not named."""
 
 
 def configured(
@@ -62,11 +42,6 @@ def _configured(
         command(load(path, wants_key=wants_key), *args, **kwargs)
 
     return with_settings  # type: ignore[return-value]  # click adds the option
-
-
-as_json_option = click.option(
-    "--json", "as_text", is_flag=True, help="JSON, for scripts."
-)
 
 
 @contextmanager

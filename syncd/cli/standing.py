@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import click
 from rich.console import Console
 
-from syncd.cli.shell import as_json_option, configured, connected, json_time
+from syncd.cli.option import as_json_option
+from syncd.cli.shell import configured, connected, json_time
 from syncd.config import Settings
 from syncd.core.health import Health, Severity, assess
 from syncd.errors import DatabaseUnavailableError, SyncdError

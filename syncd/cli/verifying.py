@@ -7,21 +7,15 @@ from datetime import UTC, datetime
 
 import click
 
-from syncd.cli.shell import as_json_option, configured_with_key, connected
+from syncd.cli.option import as_json_option
+from syncd.cli.shell import configured_with_key, connected
 from syncd.config import Settings
 from syncd.core.purchase import is_email
 from syncd.delivery.squeezely import Squeezely
-from syncd.delivery.verification import (
-    AMOUNT,
-    Trial,
-    Verification,
-    Verified,
-    conclude,
-    keep,
-    known,
-)
+from syncd.delivery.verification import AMOUNT, Trial, Verification, conclude
 from syncd.errors import ExitCode
 from syncd.feed import Feeds
+from syncd.verified import Verified, keep, known
 
 CLICKS = """\
 In Squeezely (Spotler Activate), to see them:

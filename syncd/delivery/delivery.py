@@ -15,6 +15,7 @@ from functools import partial
 
 from syncd.config import Settings
 from syncd.core.answer import Answer, Outcome, Silence, Verdict, judge
+from syncd.core.body import encode
 from syncd.core.difference import Seal
 from syncd.core.purchase import Purchase
 from syncd.core.settling import Decision, Standing, Step, decide
@@ -23,7 +24,7 @@ from syncd.delivery.breaker import Breaker
 from syncd.delivery.fingerprints import Fingerprints
 from syncd.delivery.rendering import Rendered, Rendering, rules_of
 from syncd.delivery.report import Report
-from syncd.delivery.squeezely import Squeezely, encode
+from syncd.delivery.squeezely import Squeezely
 from syncd.errors import UnreadableRowError
 from syncd.ledger import Claim, Exemption, Lane, Ledger, Receipt
 from syncd.log import Log

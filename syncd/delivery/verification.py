@@ -1,21 +1,18 @@
 """Trying the real account: which form of body it takes, and whether it takes lists.
 
-No page of the vendor's says so. Test purchases, marked as such, find it out; what was
-found is kept for the feed, as long as account and endpoint stay the same.
+No page of the vendor's says so. Test purchases, marked as such, find it out.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
 
 from syncd.config import Settings
 from syncd.core.answer import Answer, Outcome, Verdict, counted, judge
+from syncd.core.body import encode
 from syncd.core.purchase import Purchase
-from syncd.database import Database, named
-from syncd.delivery.squeezely import Squeezely, encode
-
-Body = Literal["events", "single"]
+from syncd.delivery.squeezely import Squeezely
+from syncd.verified import Body, Verified
 
 AMOUNT = 0.01
 _NOT_THE_FORM = frozenset({401, 403, 404, 429})
@@ -41,16 +38,6 @@ class Trial:
     def is_accepted(self) -> bool:
         """Whether status and body say that the events were taken."""
         return self.verdict.outcome is Outcome.ACCEPTED
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What is known of an account; `takes_lists` is None when only a person can say."""
-
-    body: Body
-    takes_lists: bool | None
-    said_by: Literal["answer", "person"]
-    at: datetime | None = None
 
 
 class Verification:
@@ -143,43 +130,3 @@ def conclude(trials: Sequence[Trial]) -> Verified | None:
         return Verified(body, takes_lists=False, said_by="answer")
     whole = True if trial.counted == len(trial.orderids) else None
     return Verified(body, whole, "answer")
-
-
-def keep(database: Database, settings: Settings, verified: Verified) -> None:
-    """Store what was found, in place of what was known before."""
-    database.run(
-        named("keep_verification"),
-        feed=settings.feed,
-        account=settings.squeezely.account,
-        endpoint=settings.squeezely.endpoint,
-        body=verified.body,
-        takes_lists=verified.takes_lists,
-        said_by=verified.said_by,
-    )
-
-
-def known(database: Database, settings: Settings) -> Verified | None:
-    """Read what is known of the configured account at the configured endpoint."""
-    rows = database.all(
-        named("verification"),
-        feed=settings.feed,
-        account=settings.squeezely.account,
-        endpoint=settings.squeezely.endpoint,
-    )
-    if not rows:
-        return None
-    body, takes_lists, said_by, at = rows[0]
-    return Verified(
-        cast("Body", body),
-        cast("bool | None", takes_lists),
-        cast("Literal['answer', 'person']", said_by),
-        cast("datetime", at),
-    )
-
-
-def is_proven(settings: Settings, verified: Verified | None) -> bool:
-    """Tell whether the configured form is known to be taken whole."""
-    sends_lists = settings.squeezely.orders_per_batch > 1
-    if verified is None or verified.body != settings.squeezely.body:
-        return False
-    return not sends_lists or verified.takes_lists is True

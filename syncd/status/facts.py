@@ -7,18 +7,17 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from syncd.capture.outbox import Outbox
-from syncd.capture.poll import HELD_SECONDS
+from syncd.capture.poll import HELD_SECONDS, UNDERNEATH
 from syncd.capture.slot import Progress, Slots
-from syncd.capture.watch import UNDERNEATH
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.health import Member, Vitals
 from syncd.database import named
 from syncd.delivery.rendering import refuse_unknown_fields
-from syncd.delivery.verification import is_proven, known
 from syncd.errors import DatabaseUnavailableError, SyncdError, TableBusyError
 from syncd.feed import Feed, Feeds
 from syncd.pulse import Pulse, Reconciled, read_pulse, read_reconciled
+from syncd.verified import is_proven, known
 
 SLOW_SECONDS = 30.0
 """How often a watch reads what is not cheap, or changes rarely."""

@@ -12,8 +12,9 @@ import pytest
 
 from syncd.config import load
 from syncd.core.answer import Outcome, Verdict, judge
+from syncd.core.body import encode
 from syncd.core.purchase import Purchase
-from syncd.delivery.squeezely import Squeezely, encode
+from syncd.delivery.squeezely import Squeezely
 
 EVENTS = [
     {"event": "Purchase", "email": "mila@example.com", "orderid": f"W-{number}"}

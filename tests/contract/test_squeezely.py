@@ -10,8 +10,9 @@ import pytest
 
 from syncd.config import Settings, load
 from syncd.core.answer import Answer, Silence
+from syncd.core.body import encode
 from syncd.core.purchase import Purchase
-from syncd.delivery.squeezely import MAX_ANSWER_BYTES, Squeezely, encode
+from syncd.delivery.squeezely import MAX_ANSWER_BYTES, Squeezely
 from syncd.sandbox import Sandbox
 
 EVENT = {

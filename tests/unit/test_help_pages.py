@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,17 @@ def test_a_completion_script_is_printed_for(shell: str) -> None:
     done = CliRunner().invoke(cli, ["completion", shell], prog_name="syncd")
     assert done.exit_code == 0
     assert f"_SYNCD_COMPLETE={shell}_complete" in done.output
+
+
+def test_a_verb_starts_without_what_others_need() -> None:
+    """A monitor asks for the status each minute; it speaks no HTTP for that."""
+    looked = (
+        "import sys; from syncd.cli import cli; "
+        "assert not {'psycopg', 'pydantic', 'rich'} & {*sys.modules}; "
+        "cli.commands['status']; print(*{'requests', 'structlog', 'apscheduler', "
+        "'syncd.cli.running'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", looked], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "\n"

@@ -1,0 +1,32 @@
+"""Options that the verbs share; light, since the root has one of them too."""
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+DEFAULT_PATH = Path("/etc/syncd/syncd.toml")
+
+
+def _chosen(context: click.Context, _: click.Parameter, path: Path | None) -> Path:
+    """Take the file named after the verb, before it, in SYNCD_CONFIG, or the usual."""
+    return path or context.find_object(Path) or DEFAULT_PATH
+
+
+_config_option = partial(
+    click.option,
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"The configuration, before or after the verb [default: {DEFAULT_PATH}].",
+)
+config_option = _config_option(callback=_chosen)
+"""Gives a verb the path of its configuration."""
+config_option_before = _config_option(envvar="SYNCD_CONFIG")
+"""The same before the verb; None when it is not named."""
+
+
+as_json_option = click.option(
+    "--json", "as_text", is_flag=True, help="JSON, for scripts."
+)
