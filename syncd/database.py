@@ -6,7 +6,7 @@ Drivers' errors are translated here, once; psycopg's connections are used in
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -144,9 +144,15 @@ def named(name: str) -> Statement:
 
 
 @lru_cache(256)
-def around(name: str, found: Statement) -> Statement:
-    """Put a query of orders found into the braces of the statement `name`."""
-    return composed(name, found=vetted(found.text.decode()))
+def around(name: str, found: Statement, taken: Statement | None = None) -> Statement:
+    """Put a query of orders found into the braces of the statement `name`.
+
+    Where it has a place for that, what takes them out of the outbox as well.
+    """
+    parts = {"found": found, "taken": taken or named("nothing_taken")}
+    return composed(
+        name, **{brace: vetted(part.text.decode()) for brace, part in parts.items()}
+    )
 
 
 def composed(name: str, **identifiers: sql.Composable) -> Statement:
@@ -230,7 +236,8 @@ class Database:
     ) -> list[list[Row]]:
         """Run statements as one READ COMMITTED transaction, all sent at once.
 
-        Each has a snapshot of its own, as if it had waited for the one before.
+        Each has a snapshot of its own, as if it had waited for the one before. What a
+        session of our own gets at once is one transaction without being told.
 
         Returns:
             The rows of each; a command's without rows are empty.
@@ -238,7 +245,9 @@ class Database:
         with self.translated():
             connection = self._open()
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-            with connection.pipeline(), connection.transaction():
+            is_own = connection.prepare_threshold is not None
+            whole = nullcontext() if is_own else connection.transaction()
+            with connection.pipeline(), whole:
                 cursors = [self._execute(*step) for step in steps]
             return [
                 cursor.fetchall() if cursor.description else [] for cursor in cursors

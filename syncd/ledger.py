@@ -72,10 +72,15 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What an admission wrote: how many orders, and the first of them by key."""
+    """What an admission wrote: how many orders, and the first of them by key.
+
+    Attributes:
+        taken: Keys that it took out of the outbox, in no order.
+    """
 
     orders: int
     keys: Sequence[str]
+    taken: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,39 +156,28 @@ class Ledger:
             found, capture, size=size, backfill=backfill, adopts=adopts
         )
         row = self.database.one(statement, **params)
-        return Admitted(*cast("tuple[int, list[str]]", row))
+        return Admitted(*cast("tuple[int, list[str], list[str]]", row))
 
-    def admit_touched(
-        self, found: Found, touched: tuple[Statement, Mapping[str, object]], size: int
-    ) -> tuple[Admitted, int]:
-        """Admit touched orders and take their rows out of the outbox beside the ledger.
+    def admit_touched(self, found: Found, size: int) -> Admitted:
+        """Take orders out of the outbox and admit those that are confirmed.
 
         One transaction like `admission`, sent at once; it does not wait for the disk.
 
         Args:
-            found: Those of them that are confirmed.
-            touched: Takes the rows; counts them.
+            found: What takes them, and finds them.
             size: Orders that a batch may hold.
-
-        Returns:
-            What was admitted, and how many rows were still there.
 
         Raises:
             PausedError: Nothing is admitted for now, by nobody, and no row was taken.
         """
         lock = {"feed": self.feed_id, "durable": False}
-        taking, rows = touched
-        locked, admitted, taken = self.database.together(
+        locked, admitted = self.database.together(
             (named("lock_watermark"), lock),
             self._admission(found, "listen", size=size),
-            (taking, {**rows, "feed": self.feed_id}),
         )
         _, paused_at, why, _ = locked[0]
         _refuse_paused("capture", paused_at, why)
-        return (
-            Admitted(*cast("tuple[int, list[str]]", admitted[0])),
-            cast("int", taken[0][0]),
-        )
+        return Admitted(*cast("tuple[int, list[str], list[str]]", admitted[0]))
 
     def _admission(
         self,
@@ -194,7 +188,7 @@ class Ledger:
         backfill: int | None = None,
         adopts: bool = False,
     ) -> tuple[Statement, Mapping[str, object]]:
-        return around("admit", found.query), {
+        return around("admit", found.query, found.taking), {
             "feed": self.feed_id,
             "size": size,
             "lane": "backfill" if capture == "backfill" else "live",

@@ -111,10 +111,14 @@ class Found:
 
     It reads the view where the ledger is beside it, and otherwise gives the orders
     that were read before.
+
+    Attributes:
+        taking: Takes the keys out of the outbox, in the same statement; None: no need.
     """
 
     query: Statement
     params: Mapping[str, object]
+    taking: Statement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,17 @@ class Source:
         """Find those of the keys that are confirmed, stamped after the floor."""
         query = self.views.statement("confirmed_of")
         return self._found(query, {"keys": list(keys), "floor": floor})
+
+    def touched(
+        self, taking: tuple[Statement, Mapping[str, object]], floor: datetime
+    ) -> Found:
+        """Find those that are confirmed of the orders taken out of the outbox.
+
+        Where outbox and ledger are in one database with the views.
+        """
+        statement, rows = taking
+        query = self.views.statement("confirmed_touched")
+        return Found(query, {**rows, "floor": floor}, statement)
 
     def page_end(self, lower: datetime, upper: datetime, orders: int) -> datetime:
         """Tell where a page of about `orders` ends that begins after `lower`.

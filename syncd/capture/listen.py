@@ -76,6 +76,7 @@ class Listen:
         self._inspect_at = float("-inf")
         self._faults = 0
         self._may_prepare = False
+        self._is_hinted = False
         self._is_deaf = False
 
     @property
@@ -109,6 +110,7 @@ class Listen:
             self._inspect()
             self._inspect_at = now + INSPECTION_SECONDS
         if self._hints.wait(min(seconds, self._vigil.seconds(now))):
+            self._is_hinted = True
             self._vigil.hinted()
         self._say_if_deaf()
         if self._vigil.seconds(time.monotonic()) > 0:
@@ -133,44 +135,66 @@ class Listen:
 
     def _look(self) -> Followed:
         started = time.monotonic()
-        page = self._outbox.read(PAGE)
-        took = time.monotonic() - started
         unread: list[UnreadableRowError] = []
-        orders, taken = self._take(page, unread) if page else (0, 0)
+        orders, keys = self._take_at_once() or self._take_read(unread)
         now = time.monotonic()
-        if taken:
-            self._vigil.found(now, took, is_all=len(page) < PAGE)
+        took = now - started
+        if keys:
+            self._vigil.found(now, took, is_all=len(keys) < PAGE)
         else:
             longest = self._deaf_seconds if self._is_deaf else IDLE_SECONDS
             self._vigil.found_nothing(now, took, longest)
-        if unread and not taken:
+        if unread and not keys:
             raise unread[0]
-        return Followed(orders, [touch.key for touch in page], seconds=now - started)
+        return Followed(orders, keys, seconds=took)
+
+    def _take_at_once(self) -> tuple[int, Sequence[str]] | None:
+        """Take a page unseen: orders, keys. None: not wanted, or not possible.
+
+        When something is known to be there, and every order can be read.
+        """
+        intake, is_hinted = self._intake, self._is_hinted
+        self._is_hinted = False
+        if not (is_hinted and intake.spans_outbox):
+            return None
+        taking = self._outbox.taking(PAGE)
+        try:
+            found = intake.source.touched(taking, intake.floor_at)
+            admitted = intake.ledger.admit_touched(found, intake.size)
+        except UnreadableRowError:
+            return None
+        return admitted.orders, admitted.taken
+
+    def _take_read(self, unread: list[UnreadableRowError]) -> tuple[int, Sequence[str]]:
+        """Read a page, then take it, orders that cannot be read excepted."""
+        page = self._outbox.read(PAGE)
+        return self._take(page, unread) if page else (0, ())
 
     def _take(
         self, page: Sequence[Touch], unread: list[UnreadableRowError]
-    ) -> tuple[int, int]:
-        """Take rows, those of unreadable orders excepted; count orders and rows."""
+    ) -> tuple[int, Sequence[str]]:
+        """Take rows, those of unreadable orders excepted: orders, and keys taken."""
         try:
-            return self._take_together(page)
+            return self._take_rows(page)
         except UnreadableRowError as error:
             if len(page) == 1:
                 unread.append(error)
-                return 0, 0
+                return 0, ()
         middle = len(page) // 2
         first = self._take(page[:middle], unread)
         second = self._take(page[middle:], unread)
-        return first[0] + second[0], first[1] + second[1]
+        return first[0] + second[0], [*first[1], *second[1]]
 
-    def _take_together(self, page: Sequence[Touch]) -> tuple[int, int]:
+    def _take_rows(self, page: Sequence[Touch]) -> tuple[int, Sequence[str]]:
         """Take rows in one transaction, or the ledger's first: a crash repeats it."""
         intake = self._intake
+        if intake.spans_outbox:
+            taking = self._outbox.taking_rows(page)
+            found = intake.source.touched(taking, intake.floor_at)
+            admitted = intake.ledger.admit_touched(found, intake.size)
+            return admitted.orders, admitted.taken
         keys = list({touch.key: None for touch in page})
         found = intake.source.of_keys(keys, intake.floor_at)
-        if intake.spans_outbox:
-            taking = self._outbox.taking(page)
-            admitted, taken = intake.ledger.admit_touched(found, taking, intake.size)
-            return admitted.orders, taken
         with intake.ledger.admission():
             admitted = intake.ledger.admit(found, self.capture, size=intake.size)
-        return admitted.orders, self._outbox.discard(page)
+        return admitted.orders, keys if self._outbox.discard(page) else ()

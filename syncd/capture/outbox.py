@@ -76,10 +76,17 @@ class Outbox:
         rows = self._reader.all(named("read_outbox"), feed=self._feed, limit=limit)
         return [Touch(*cast("tuple[str, str, str]", row)) for row in rows]
 
+    def taking(self, limit: int) -> tuple[Statement, Mapping[str, object]]:
+        """Give what takes rows in an admission beside the outbox; none: there are none.
+
+        Fewer than the limit: all there are.
+        """
+        return named("take_outbox"), {"outbox": self._feed, "limit": limit}
+
     @staticmethod
-    def taking(touches: Sequence[Touch]) -> tuple[Statement, Mapping[str, object]]:
-        """Give what deletes rows that were read and counts them, beside the ledger."""
-        return named("take_outbox"), _rows(touches)
+    def taking_rows(touches: Sequence[Touch]) -> tuple[Statement, Mapping[str, object]]:
+        """Give what does the same with rows that were read and are still there."""
+        return named("take_rows"), _rows(touches)
 
     def discard(self, touches: Sequence[Touch]) -> int:
         """Delete rows that were read; return how many were still there."""

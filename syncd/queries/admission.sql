@@ -43,8 +43,13 @@ SELECT g.order_key COLLATE "C" AS order_key, g.confirmed_at
   FROM unnest(%(keys)s::text[], %(times)s::timestamptz[])
        AS g (order_key, confirmed_at)
 
+-- name: nothing_taken :many
+SELECT NULL::text AS order_key
+ WHERE false
+
 -- name: admit :one
--- Writes those of the orders found that are new, released, or withdrawn and confirmed
+-- Takes orders out of the outbox, where that is how they were found, and
+-- writes those of the orders found that are new, released, or withdrawn and confirmed
 -- again, into the ledger and cuts them into batches, in order of confirmation; the last
 -- batch is topped up if nobody has claimed it. Those of a time of which the ledger may
 -- have lost what it knew count as uncertain; so do all that a backfill finds which was
@@ -53,7 +58,9 @@ SELECT g.order_key COLLATE "C" AS order_key, g.confirmed_at
 -- no two admissions of a feed overlap. Relies on ledger_order_once, for each order found:
 -- a subquery of its own, so that the ledger is never read whole. Nothing is left to ON
 -- CONFLICT, which looks a second time.
-WITH lost AS MATERIALIZED (
+WITH taken AS (
+    {taken}
+), lost AS MATERIALIZED (
     SELECT f.lost_from, f.lost_until
       FROM syncd.feed AS f
      WHERE f.feed_id = %(feed)s
@@ -165,7 +172,8 @@ WITH lost AS MATERIALIZED (
        AND l.state IN ('withdrawn', 'released')
 )
 SELECT count(*), coalesce((array_agg(order_key ORDER BY confirmed_at, order_key))
-                          [1:%(named)s], '{{}}')
+                          [1:%(named)s], '{{}}'),
+       ARRAY(SELECT t.order_key FROM taken AS t)
   FROM placed;
 
 -- name: lateness :one

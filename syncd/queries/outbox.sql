@@ -15,19 +15,26 @@ DELETE FROM syncd.outbox AS o
    AND o.xmin = ANY(%(writers)s::text[]::xid[]);
 
 -- name: take_outbox :many
--- The same in the transaction that admits them, whose watermark's row is locked; none
--- while admissions are paused.
-WITH taken AS (
-    DELETE FROM syncd.outbox AS o
-     USING syncd.watermark AS w
-     WHERE w.feed_id = %(feed)s
-       AND w.paused_at IS NULL
-       AND o.ctid = ANY(%(places)s::text[]::tid[])
-       AND o.xmin = ANY(%(writers)s::text[]::xid[])
-    RETURNING o.ctid
-)
-SELECT count(*)
-  FROM taken;
+-- The start of an admission: takes some rows, in no order, unless admissions are paused.
+DELETE FROM syncd.outbox AS o
+ USING syncd.watermark AS w
+ WHERE w.feed_id = %(feed)s
+   AND w.paused_at IS NULL
+   AND o.ctid = ANY(ARRAY(SELECT r.ctid
+                            FROM syncd.outbox AS r
+                           WHERE r.feed = %(outbox)s
+                           LIMIT %(limit)s))
+RETURNING o.order_key
+
+-- name: take_rows :many
+-- The same for rows that were read.
+DELETE FROM syncd.outbox AS o
+ USING syncd.watermark AS w
+ WHERE w.feed_id = %(feed)s
+   AND w.paused_at IS NULL
+   AND o.ctid = ANY(%(places)s::text[]::tid[])
+   AND o.xmin = ANY(%(writers)s::text[]::xid[])
+RETURNING o.order_key
 
 -- name: count_outbox :one
 SELECT count(*)

@@ -75,6 +75,16 @@ SELECT c.order_key::text COLLATE "C" AS order_key,
    AND c.confirmed_at < '9999-01-01'
  GROUP BY 1
 
+-- name: confirmed_touched :many
+-- The same for the orders that an admission takes out of the outbox.
+SELECT c.order_key::text COLLATE "C" AS order_key,
+       min(c.confirmed_at)::timestamptz AS confirmed_at
+  FROM {confirmed} AS c
+ WHERE c.order_key = ANY(ARRAY(SELECT t.order_key FROM taken AS t)::{key_type}[])
+   AND c.confirmed_at > %(floor)s::timestamptz
+   AND c.confirmed_at < '9999-01-01'
+ GROUP BY 1
+
 -- name: page_end :one
 -- Where a page of a range ends: at a whole instant, so that equal times stay together.
 SELECT coalesce(

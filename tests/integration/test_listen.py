@@ -25,7 +25,7 @@ from syncd.capture.outbox import Outbox, Touch
 from syncd.capture.poll import Poll
 from syncd.capture.watch import Watch
 from syncd.connections import Connections
-from syncd.database import Database, Statement
+from syncd.database import Database
 from syncd.errors import DatabaseUnavailableError, UnreadableRowError
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
@@ -246,16 +246,23 @@ def test_one_order_that_cannot_be_read_holds_no_other_up(shop: Shop) -> None:
 
 
 class Breaking(Outbox):
-    """Breaks off before rows are deleted."""
+    """Breaks off before rows are deleted in the other database."""
 
     @override
     def discard(self, touches: object) -> int:
         raise DatabaseUnavailableError("gone", "")
 
-    @staticmethod
-    @override
-    def taking(touches: object) -> tuple[Statement, Mapping[str, object]]:
-        return Statement(b"SELECT pg_terminate_backend(pg_backend_pid())"), {}
+
+DIES = """
+CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_terminate_backend(pg_backend_pid());
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER dies AFTER INSERT ON syncd.ledger
+DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die()
+"""
+"""Whoever wrote an order dies at the commit, with all of it done."""
 
 
 @pytest.fixture(scope="module")
@@ -281,8 +288,12 @@ def test_a_crash_between_ledger_and_outbox_takes_an_order_once(
     with closing(Ear(shop)) as ear:
         shop.confirm(3)
         source = ear.connections.source
+        if not apart:
+            shop.sql(DIES)
         with pytest.raises(DatabaseUnavailableError):
             ear.make(Breaking(source, source, "shop")).step(0)
+        if not apart:
+            shop.sql("DROP FUNCTION die CASCADE")
         assert len(ear.taken()) == (3 if apart else 0)
         assert ear.outbox.count() == 3
         ear.settle()
