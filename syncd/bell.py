@@ -1,6 +1,7 @@
 """What wakes the workers when capture has found something, and who drives backfills."""
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 
@@ -16,6 +17,7 @@ class Bell:
         with self._condition:
             self.rings += 1
             self._condition.notify_all()
+        time.sleep(0)  # those who were woken go first
 
     def wait(self, heard: int, seconds: float) -> None:
         """Sleep until a ring after the `heard`th, or for `seconds`."""

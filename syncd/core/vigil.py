@@ -7,7 +7,7 @@ GROWTH = 2.5
 """Each look that finds nothing makes the wait for the next one so much longer."""
 
 REST = 4
-QUICK_SECONDS = 0.002
+QUICK_SECONDS = 0.01
 """After a look that took longer the database has so many times the rest for others."""
 
 

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import get_args
 
 from syncd.bell import Bells
@@ -75,17 +74,15 @@ class Worker:
         self._awaits_past = True
         self.idle_seconds = IDLE_SECONDS
         self.delivered = 0
-        self._trips = 0
+        self._heard = 0
 
     def run(self) -> None:
         """Deliver until the daemon stops; the batch in hand is finished first."""
         while not self._reactions.stopping.is_set():
-            heard = self._bell.rings
-            before = self._trips
+            self._heard = self._bell.rings
             self._reactions.run(self._part, self._deliver_all)
-            if self._trips == before:
-                self._reactions.run(self._part, partial(self._sleep, heard))
-                self._bell.wait(heard, self._reactions.seconds_to_wait(self._part))
+            self._reactions.run(self._part, self._sleep)
+            self._bell.wait(self._heard, self._reactions.seconds_to_wait(self._part))
         self._end()
 
     def drain(self, more: Callable[[], bool] = lambda: False) -> None:
@@ -121,7 +118,10 @@ class Worker:
     def _deliver_all(self) -> bool:
         """Deliver while something is due; False when nothing was."""
         found = False
-        while not self._reactions.stopping.is_set() and self._deliver_one():
+        while not self._reactions.stopping.is_set():
+            self._heard = self._bell.rings
+            if not self._deliver_one():
+                break
             found = True
         return found
 
@@ -138,7 +138,6 @@ class Worker:
             trip = self._delivery.deliver_next(lane)
             if trip is not None:
                 self._pace.pay(lane, trip)
-                self._trips += 1
                 self.delivered += trip.events if trip.accepted else 0
                 self._lanes.sort(key=lambda other: other != lane)
                 return True
@@ -149,7 +148,9 @@ class Worker:
         self._awaits_past = due.past
         return due
 
-    def _sleep(self, heard: int) -> None:
+    def _sleep(self) -> None:
+        """Sleep until something may be due, or the bell rings after the last look."""
+        heard = self._heard
         aside: float | None = 0.0
         while aside == 0.0 and self._bell.rings == heard:
             aside = self._delivery.do_aside()

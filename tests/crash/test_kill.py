@@ -20,7 +20,8 @@ from syncd.sandbox import Sandbox
 pytestmark = [pytest.mark.db, pytest.mark.timeout(180)]
 
 RUN_AND_DIE = Path(__file__).with_name("run_and_die.py")
-SIZE = 5
+SIZE = 6
+"""Twice what is confirmed at a time: no batch of one order uses up a refusal."""
 CAPTURING = [
     ("before-admit", 1),  # while the feed is started for the first time
     ("before-admit", 4),
