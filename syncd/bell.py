@@ -1,8 +1,8 @@
 """What wakes the workers when capture has found something, and who drives backfills."""
 
 import threading
-import time
 from dataclasses import dataclass, field
+from select import select
 
 
 class Bell:
@@ -17,7 +17,7 @@ class Bell:
         with self._condition:
             self.rings += 1
             self._condition.notify_all()
-        time.sleep(0)  # those who were woken go first
+        select((), (), (), 0)  # lets go of the interpreter: who was woken goes first
 
     def wait(self, heard: int, seconds: float) -> None:
         """Sleep until a ring after the `heard`th, or for `seconds`."""
@@ -30,10 +30,12 @@ class Bells:
     """The bells of a daemon.
 
     Attributes:
+        are_nudged: Whether commands that change the ledger ring them too.
         sending: Rung when there may be something to send.
         backfill: Rung when a backfill may want to go on, or is to be told of.
     """
 
+    are_nudged: bool = False
     sending: Bell = field(default_factory=Bell)
     backfill: Bell = field(default_factory=Bell)
 

@@ -204,6 +204,7 @@ class Database:
         if keeps_plans:
             self._session["plan_cache_mode"] = "force_generic_plan"
         self._connection: psycopg.Connection[Row] | None = None
+        self._is_own = False  # the session, and not a pooler's
         self._on_open: list[Callable[[], None]] = []
         self._on_doubt: list[Callable[[], None]] = []
 
@@ -245,8 +246,7 @@ class Database:
         with self.translated():
             connection = self._open()
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-            is_own = connection.prepare_threshold is not None
-            whole = nullcontext() if is_own else connection.transaction()
+            whole = nullcontext() if self._is_own else connection.transaction()
             with connection.pipeline(), whole:
                 cursors = [self._execute(*step) for step in steps]
             return [
@@ -315,7 +315,8 @@ class Database:
         found = connection.execute(
             named("begin_session").text, {"names": names, "values": values}
         ).fetchone()
-        if self._keeps_plans and found == (connection.info.backend_pid,):
+        self._is_own = found == (connection.info.backend_pid,)
+        if self._keeps_plans and self._is_own:
             connection.prepare_threshold = PREPARE_AFTER
             self._executed, self._plans_kept = 0, PLANS_KEPT
 

@@ -14,9 +14,9 @@ from syncd.instance import Instance
 from syncd.lineage import Lineage
 from syncd.log import Log
 from syncd.parts import Parts
-from syncd.pulse import read_pulse, read_reconciled
+from syncd.pulse import read_pulse
 
-ALONE_SECONDS = 60.0
+ALONE_SECONDS = 120.0
 """How long nothing is swept while no other instance lives and nobody holds a claim."""
 
 
@@ -89,7 +89,6 @@ class Keeper:
         rate = (delivered - self._counted) / minutes
         self._counted, self._counted_at = delivered, now
         pulse = read_pulse(self._ledger, self._feed.feed_id)
-        reconciled = read_reconciled(self._ledger, self._feed.feed_id)
         self.standing = (
             f"lag {pulse.lag_seconds:.0f} s, {pulse.pending} pending, "
             f"endpoint {pulse.endpoint}"
@@ -110,7 +109,7 @@ class Keeper:
             delivered=delivered,
             delivered_per_minute=rate,
             pace=parts.pace.share,
-            unexplained=reconciled.unexplained,
-            reconciled_seconds=reconciled.age_seconds,
+            unexplained=pulse.unexplained,
+            reconciled_seconds=pulse.reconciled_seconds,
             rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )

@@ -13,6 +13,7 @@ from typing import Literal, cast
 
 from syncd.core.settling import RECENT_ORDERS
 from syncd.database import Database, Statement, around, named
+from syncd.deadline import Row
 from syncd.errors import PausedError, RangeThinnedError
 from syncd.source import Found
 
@@ -111,6 +112,7 @@ class Ledger:
     def __init__(self, database: Database, feed_id: int) -> None:
         self.database = database
         self.feed_id = feed_id
+        self._floor_at: datetime | None = None
 
     # Capture
 
@@ -170,14 +172,25 @@ class Ledger:
         Raises:
             PausedError: Nothing is admitted for now, by nobody, and no row was taken.
         """
-        lock = {"feed": self.feed_id, "durable": False}
-        locked, admitted = self.database.together(
-            (named("lock_watermark"), lock),
-            self._admission(found, "listen", size=size),
+        statement, params = self._admission(found, "listen", size=size)
+        (row,) = self.locked(statement, durable=False, **params)
+        return Admitted(*cast("tuple[int, list[str], list[str]]", row))
+
+    def locked(
+        self, statement: Statement, *, durable: bool = True, **params: object
+    ) -> list[Row]:
+        """Run a statement like an admission: sent together with what locks.
+
+        Raises:
+            PausedError: Nothing is admitted for now; the statement ran all the same.
+        """
+        lock = {"feed": self.feed_id, "durable": durable}
+        locked, rows = self.database.together(
+            (named("lock_watermark"), lock), (statement, params)
         )
         _, paused_at, why, _ = locked[0]
         _refuse_paused("capture", paused_at, why)
-        return Admitted(*cast("tuple[int, list[str], list[str]]", admitted[0]))
+        return rows
 
     def _admission(
         self,
@@ -212,9 +225,11 @@ class Ledger:
         return cast("datetime", row[0])
 
     def floor(self) -> datetime:
-        """Read the floor: what is stamped at or before it is no order of this feed."""
-        row = self.database.one(named("floor"), feed=self.feed_id)
-        return cast("datetime", row[0])
+        """Tell the floor, which stays: what is stamped at or before it is no order."""
+        if self._floor_at is None:
+            row = self.database.one(named("floor"), feed=self.feed_id)
+            self._floor_at = cast("datetime", row[0])
+        return self._floor_at
 
     def refuse_thinned(self, lower: datetime, upper: datetime) -> None:
         """Refuse a range (lower excluded) where receipts are no longer kept.

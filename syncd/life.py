@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -34,7 +34,7 @@ from syncd.verified import is_proven, known
 SWEEP_SECONDS = 2.0
 """How often the keeper works; claims of the dead are looked for more rarely alone."""
 
-ROUND_SECONDS = 60.0
+ROUND_SECONDS = 105.0
 """How often the ledger is asked whether a reconciliation is due."""
 
 JUMP_SECONDS = 1.0
@@ -164,17 +164,20 @@ class Life:
         return self._keeper.standing
 
     def mind_the_clock(self) -> None:
-        """Let the periodic parts run at once when the machine's clock was set.
+        """Say that the machine's clock was set; let no periodic part wait for that.
 
-        The scheduler counts by it: set back by an hour, it would wait for an hour.
+        The scheduler counts by it: set back by an hour, it would wait for an hour. Nor
+        is that over once it was told, since it may have read the clock just before.
         """
         offset = _clock_offset()
         jump, self._clock_offset = offset - self._clock_offset, offset
-        if abs(jump) < JUMP_SECONDS:
-            return
-        self.log.emit("clock.jumped", jump_seconds=jump)
+        if abs(jump) >= JUMP_SECONDS:
+            self.log.emit("clock.jumped", jump_seconds=jump)
+        now = datetime.now(UTC)
+        latest = now + timedelta(seconds=JUMP_SECONDS)
         for job in self._scheduler.get_jobs():
-            job.modify(next_run_time=datetime.now(UTC))
+            if job.next_run_time > latest + job.trigger.interval:
+                job.modify(next_run_time=now)
 
     def _start_workers(self) -> list[threading.Thread]:
         threads = []

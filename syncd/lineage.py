@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 
 from syncd.core.lineage import Descent, Mark, descend
-from syncd.database import Database, named
+from syncd.database import Database, Statement, named
 from syncd.errors import ClonedDatabaseError, StateUnavailableError
 from syncd.instance import this_host
 from syncd.log import Log
@@ -117,7 +117,7 @@ class Lineage:
             ClonedDatabaseError: It went back in time, or may be a clone.
             StateUnavailableError: The daemon's own file cannot be used.
         """
-        ledger, timeline, superseded_at = self._read()
+        ledger, timeline, superseded_at = self._read(named("lineage"))
         remembered = self._memory.read() if self._memory else None
         if remembered is not None and remembered.at <= superseded_at:
             remembered = None
@@ -135,9 +135,9 @@ class Lineage:
             ClonedDatabaseError: The ledger went back while the daemon ran.
         """
         self.check()
-        self._database.run(named("mark_feed"), feed=self._feed_id)
+        mark = self._read(named("mark_feed"))[0]
         if self._memory is not None:
-            self._memory.write(self._read()[0])
+            self._memory.write(mark)
 
     def note_promotion(self, database: Database) -> None:
         """Note and say, once for all instances, that the ledger's cluster was promoted.
@@ -149,9 +149,9 @@ class Lineage:
         for timeline, orders in rows:
             self._log.emit("database.promoted", timeline=timeline, orders=orders)
 
-    def _read(self) -> tuple[Mark, int, datetime]:
+    def _read(self, statement: Statement) -> tuple[Mark, int, datetime]:
         system, oid, number, at, marked, timeline, superseded_at = self._database.one(
-            named("lineage"), feed=self._feed_id
+            statement, feed=self._feed_id
         )
         place = cast("tuple[int, int]", (system, oid))
         mark = Mark(

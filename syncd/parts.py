@@ -19,7 +19,7 @@ from syncd.config import Settings
 from syncd.connections import Connections, connect, source_on, transactions_of
 from syncd.database import Database
 from syncd.delivery.delivery import Delivery
-from syncd.delivery.worker import QUIET_SECONDS, Pace, Worker
+from syncd.delivery.worker import Pace, Worker
 from syncd.feed import Feed
 from syncd.ledger import Ledger
 from syncd.lineage import Lineage
@@ -45,7 +45,7 @@ class Parts:
         self._reactions = reactions
         self._connections: list[Connections] = []
         self._lineage: Lineage | None = None
-        self.bells = Bells()
+        self.bells = Bells(are_nudged=settings.source.capture == "listen")
         self.pace = Pace(settings.squeezely.rate, settings.backfill.rate)
         self.workers: list[Worker] = []
         self.is_to_retry = threading.Event()
@@ -121,8 +121,6 @@ class Parts:
         worker = Worker(
             number, delivery, ledger, self.pace, self.bells, self._reactions
         )
-        if self._settings.source.capture == "listen":
-            worker.idle_seconds = QUIET_SECONDS
         self.workers.append(worker)
         return worker
 
@@ -159,7 +157,7 @@ class Parts:
                 ears.primary or ears.source,
                 writer,
                 settings.feed,
-                self.bells.sending.ring,
+                self.bells.ring,
             ),
             intake,
             self._log,

@@ -1,6 +1,6 @@
 """How a feed stands: what the heartbeat says; `syncd status` shows more."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -11,7 +11,13 @@ from syncd.database import Database, named
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """How a feed stands now. `oldest_at` is the oldest live order not settled."""
+    """How a feed stands now.
+
+    Attributes:
+        oldest_at: Of the live orders not settled.
+        unexplained: Orders that the last accounts lacked, and could not capture.
+        reconciled_seconds: Age of the newest account; None when there is none.
+    """
 
     watermark: datetime
     now: datetime
@@ -30,6 +36,8 @@ class Pulse:
     sending_paused_reason: str | None = None
     capture_paused_at: datetime | None = None
     capture_paused_reason: str | None = None
+    unexplained: int = 0
+    reconciled_seconds: float | None = None
 
     @property
     def pauses(self) -> Sequence[Pause]:
@@ -59,21 +67,7 @@ def read_pulse(database: Database, feed_id: int) -> Pulse:
     return Pulse(*row)  # type: ignore[arg-type]  # the statement's columns, in order
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
-    """The last finished accounts, one of each depth, newest first."""
-
-    sentences: Mapping[str, str]
-    unexplained: int
-    age_seconds: float | None  # of the newest; None when there is none
-
-
-def read_reconciled(database: Database, feed_id: int) -> Reconciled:
-    """Read what the last accounts of a feed said."""
-    rows = database.all(named("reconciled"), feed=feed_id)
-    told = cast("list[tuple[str, int, str, float]]", rows)
-    return Reconciled(
-        sentences={depth: sentence for depth, _, sentence, _ in told},
-        unexplained=sum(unexplained for _, unexplained, _, _ in told),
-        age_seconds=told[0][3] if told else None,
-    )
+def read_accounts(database: Database, feed_id: int) -> dict[str, str]:
+    """Read the sentence of the last finished account of each depth, newest first."""
+    rows = database.all(named("told_accounts"), feed=feed_id)
+    return dict(cast("list[tuple[str, str]]", rows))

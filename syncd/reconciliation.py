@@ -125,10 +125,11 @@ class Reconciliation:
             patience=UNTOUCHED,
             **ours,
         )
+        spans = self.covered()
         if rows:
-            return self._run(rows[0], None)
-        asked = self._range(depth)
-        return self._start(depth, asked) if asked else None
+            return self._run(rows[0], None, spans)
+        asked = self._range(depth, spans)
+        return self._start(depth, asked, spans) if asked else None
 
     def ask(self, lower: datetime | None, upper: datetime | None) -> Run | None:
         """Start the account of a range; None: nothing of it is covered.
@@ -141,7 +142,7 @@ class Reconciliation:
         if not spans:
             return None
         lower, upper = lower or spans[0].lower, upper or spans[-1].upper
-        return self._start(ASKED, Span(lower, upper)) if lower < upper else None
+        return self._start(ASKED, Span(lower, upper), spans) if lower < upper else None
 
     def covered(self) -> list[Span]:
         """List the ranges that syncd answers for: in order, apart, maybe empty.
@@ -156,8 +157,7 @@ class Reconciliation:
         end = spans[-1].upper.replace(microsecond=0)
         return common(spans, Span(spans[0].lower, end)) if end > spans[0].lower else []
 
-    def _range(self, depth: Depth) -> Span | None:
-        spans = self.covered()
+    def _range(self, depth: Depth, spans: Sequence[Span]) -> Span | None:
         if not spans:
             return None
         lower, upper = spans[0].lower, spans[-1].upper
@@ -166,27 +166,25 @@ class Reconciliation:
             lower = max(lower, min(self._source.clock(), upper) - depth.span)
         return Span(lower, upper) if lower < upper else None
 
-    def _start(self, depth: Depth, asked: Span) -> Run | None:
-        spans = common(self.covered(), asked)
+    def _start(self, depth: Depth, asked: Span, covered: Sequence[Span]) -> Run | None:
+        spans = common(covered, asked)
         if not spans:
             return None
-        with self._ledger.admission():
-            rows = self._ledger.database.all(
-                named("start_reconciliation"),
-                feed=self._ledger.feed_id,
-                depth=depth.name,
-                period=depth.period,
-                lower=spans[0].lower,
-                upper=spans[-1].upper,
-            )
-        return self._run(rows[0], asked) if rows else None
+        rows = self._ledger.locked(
+            named("start_reconciliation"),
+            feed=self._ledger.feed_id,
+            depth=depth.name,
+            period=depth.period,
+            lower=spans[0].lower,
+            upper=spans[-1].upper,
+        )
+        return self._run(rows[0], asked, covered) if rows else None
 
-    def _run(self, row: Row, asked: Span | None) -> Run:
+    def _run(self, row: Row, asked: Span | None, spans: Sequence[Span]) -> Run:
         number, depth, lower, upper, reached = cast(
             "tuple[int, str, datetime, datetime, datetime]", row
         )
         asked = asked or Span(lower, upper)
-        spans = self.covered()
         end = max(upper, min(asked.upper, spans[-1].upper))
         unasked = gaps(spans, Span(asked.lower, end))
         later = end if asked.upper > end else None
@@ -317,7 +315,8 @@ class Reconciliation:
         ended = database.run(
             named("finish_reconciliation"), reconciliation=run.number, sentence=text
         )
-        database.run(named("prune_reconciliations"), feed=self._ledger.feed_id)
+        if run.depth != HOURS.name:
+            database.run(named("prune_reconciliations"), feed=self._ledger.feed_id)
         return Finished(account, text, cast("float", seconds)) if ended else None
 
 

@@ -30,6 +30,7 @@ class Transactions:
         self._source = source
         self._primary = primary
         self._is_standby: bool | None = None
+        self._prepares = True
         self._on_move: list[Callable[[], None]] = []
 
     def on_move(self, action: Callable[[], None]) -> None:
@@ -38,17 +39,18 @@ class Transactions:
 
     def clock(self) -> datetime:
         """Read the clock; notices first whether the source is a standby."""
-        own, is_standby, replayed_at = self._source.one(named("clock"))
+        own, is_standby, replayed_at, prepares = self._source.one(named("clock"))
         moved = self._is_standby is not None and is_standby != self._is_standby
         self._is_standby = bool(is_standby)
         if moved:
             for action in self._on_move:
                 action()
-        if not is_standby:
-            return cast("datetime", own)
-        if self._primary is None:
+        if is_standby and self._primary is None:
             return cast("datetime", replayed_at)
-        return cast("datetime", self._primary.one(named("clock"))[0])
+        if is_standby and self._primary is not None:
+            own, _, _, prepares = self._primary.one(named("clock"))
+        self._prepares = bool(prepares)
+        return cast("datetime", own)
 
     def running(self) -> frozenset[Vxid]:
         """Read the transactions that run now, one's own excepted."""
@@ -56,6 +58,8 @@ class Transactions:
 
     def prepared(self) -> frozenset[Xid]:
         """Read the prepared transactions of now."""
+        if not self._prepares:
+            return frozenset()
         return frozenset(Xid(str(x)) for (x,) in self._rows(named("prepared")))
 
     def holders(self) -> list[tuple[object, ...]]:

@@ -27,7 +27,9 @@ LIVE_LAG = timedelta(seconds=2)
 TOLD_EVERY = timedelta(seconds=30)
 
 IDLE_SECONDS = 60.0
-"""How long the driver sleeps without a backfill, unless the bell rings."""
+QUIET_SECONDS = 600.0
+"""How long the driver sleeps without a backfill, unless the bell rings; where commands
+ring it."""
 
 BUSY_SECONDS = 5.0
 SHORTEST_SECONDS = 0.1
@@ -55,6 +57,7 @@ class Driver:
         self._rate = rate
         stock = STOCK_ORDERS if rate is None else rate * STOCK_SECONDS
         self._room = max(PAGE_ORDERS, min(round(stock), STOCK_ORDERS))
+        self._idle_seconds = QUIET_SECONDS if bells.are_nudged else IDLE_SECONDS
         self._told: dict[int, int] = {}
         self._seconds = 0.0
 
@@ -63,7 +66,7 @@ class Driver:
         bell = self._bells.backfill
         while not reactions.stopping.is_set():
             heard = bell.rings
-            reactions.run("backfill", self._look, IDLE_SECONDS)
+            reactions.run("backfill", self._look, self._idle_seconds)
             reactions.stopping.wait(min(self._seconds, SHORTEST_SECONDS))
             bell.wait(heard, max(self._seconds, reactions.seconds_to_wait("backfill")))
 
@@ -83,7 +86,7 @@ class Driver:
         Raises:
             SyncdError: The database failed, or the views cannot be read.
         """
-        seconds = IDLE_SECONDS
+        seconds = self._idle_seconds
         for steered in self._register.steering(LIVE_LAG, TOLD_EVERY):
             if steered.is_news:
                 self._tell(steered.backfill)

@@ -21,11 +21,8 @@ from syncd.source import Source
 PAGE = 1000
 """Rows of the outbox that are taken at once."""
 
-IDLE_SECONDS = 60.0
-"""How often the outbox is looked at when nothing happens."""
-
 INSPECTION_SECONDS = 60.0
-"""How often faults are counted, and whether hints are heard is tried."""
+"""How often it is asked whether rows wait or faults were noted, and hints are heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ class Listen:
         self._hints = hints
         self._intake = intake
         self._log = log
-        self._deaf_seconds = min(deaf_seconds, IDLE_SECONDS)
+        self._deaf_seconds = min(deaf_seconds, INSPECTION_SECONDS)
         self._vigil = Vigil()
         self._inspect_at = float("-inf")
         self._faults = 0
@@ -120,6 +117,8 @@ class Listen:
     def _inspect(self) -> None:
         condition = self._outbox.condition()
         self._may_prepare = condition.may_prepare
+        if condition.waits:
+            self._vigil.found_waiting()
         if condition.faults > self._faults:
             self._log.emit("outbox.failed", faults=condition.faults - self._faults)
         self._faults = condition.faults
@@ -142,7 +141,7 @@ class Listen:
         if keys:
             self._vigil.found(now, took, is_all=len(keys) < PAGE)
         else:
-            longest = self._deaf_seconds if self._is_deaf else IDLE_SECONDS
+            longest = self._deaf_seconds if self._is_deaf else float("inf")
             self._vigil.found_nothing(now, took, longest)
         if unread and not keys:
             raise unread[0]

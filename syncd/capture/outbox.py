@@ -51,10 +51,12 @@ class Condition:
         faults: Changes that the triggers could not note, since they were installed.
         may_prepare: Whether the server allows prepared transactions: then the
             triggers send no hints.
+        waits: Whether there are rows.
     """
 
     faults: int
     may_prepare: bool
+    waits: bool
 
 
 class Outbox:
@@ -103,13 +105,13 @@ class Outbox:
             SchemaMismatchError: There is none.
         """
         try:
-            row = self._writer.one(named("outbox_condition"))
+            row = self._writer.one(named("outbox_condition"), feed=self._feed)
         except SchemaMismatchError as error:
             raise SchemaMismatchError(
                 "the outbox is not there",
                 "Run `syncd install --listen TABLE:KEYCOLUMN …`.",
             ) from error
-        return Condition(*cast("tuple[int, bool]", row))
+        return Condition(*cast("tuple[int, bool, bool]", row))
 
 
 def _rows(touches: Sequence[Touch]) -> dict[str, object]:

@@ -18,7 +18,7 @@ from syncd.transactions import Lsn, Transactions
 SLACK = timedelta(seconds=5)
 """How far before the last look an ordinary look begins."""
 
-UNDERNEATH = timedelta(seconds=120)
+UNDERNEATH = timedelta(minutes=3)
 """How often the poll looks, at least, while a follower does the work."""
 
 DEEP_SECONDS = 30.0

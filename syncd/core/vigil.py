@@ -23,8 +23,12 @@ class Vigil:
         return max(0.0, self._look_at - now)
 
     def hinted(self) -> None:
-        """Note a hint: look as soon as the database had its rest."""
+        """Note a hint: something has just been written."""
         self._wait = SOON_SECONDS
+        self.found_waiting()
+
+    def found_waiting(self) -> None:
+        """Note that something waits: look as soon as the database had its rest."""
         self._look_at = min(self._look_at, self._rested_at)
 
     def found(self, now: float, took: float, *, is_all: bool) -> None:

@@ -14,7 +14,7 @@ from syncd.ledger import Due, Lane, Ledger
 from syncd.reaction import Reactions
 
 IDLE_SECONDS = 5.0
-QUIET_SECONDS = 60.0
+QUIET_SECONDS = 90.0
 """How long a worker sleeps at most without being woken; where commands can wake it."""
 
 
@@ -72,15 +72,18 @@ class Worker:
         self._reactions = reactions
         self._lanes: list[Lane] = list(get_args(Lane))
         self._awaits_past = True
-        self.idle_seconds = IDLE_SECONDS
+        self._is_nudged = bells.are_nudged
+        self._idle_seconds = QUIET_SECONDS if bells.are_nudged else IDLE_SECONDS
         self.delivered = 0
         self._heard = 0
+        self._may_be_due = True
 
     def run(self) -> None:
         """Deliver until the daemon stops; the batch in hand is finished first."""
         while not self._reactions.stopping.is_set():
-            self._heard = self._bell.rings
-            self._reactions.run(self._part, self._deliver_all)
+            heard, self._heard = self._heard, self._bell.rings
+            if self._may_be_due or self._heard != heard:
+                self._reactions.run(self._part, self._deliver_all)
             self._reactions.run(self._part, self._sleep)
             self._bell.wait(self._heard, self._reactions.seconds_to_wait(self._part))
         self._end()
@@ -150,7 +153,7 @@ class Worker:
 
     def _sleep(self) -> None:
         """Sleep until something may be due, or the bell rings after the last look."""
-        heard = self._heard
+        self._may_be_due, heard = True, self._heard
         aside: float | None = 0.0
         while aside == 0.0 and self._bell.rings == heard:
             aside = self._delivery.do_aside()
@@ -159,9 +162,11 @@ class Worker:
         due = self._next_due()
         if due.backfill:
             self._backfill_bell.ring()
-        seconds = self.idle_seconds if due.seconds is None else max(due.seconds, 0.02)
+        seconds = self._idle_seconds if due.seconds is None else max(due.seconds, 0.02)
         paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
         if due.seconds == 0 and any(paced):
             seconds = min(filter(None, paced))
-        limits = (seconds, self.idle_seconds, aside)
+        limits = (seconds, self._idle_seconds, aside)
         self._bell.wait(heard, min(limit for limit in limits if limit is not None))
+        # Where no command wakes it, it is only by claiming that a pause is noticed.
+        self._may_be_due = due.seconds is not None or not self._is_nudged

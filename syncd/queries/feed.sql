@@ -62,13 +62,18 @@ SELECT EXISTS (SELECT
                 WHERE i.feed_id = %(feed)s
                   AND split_part(i.host, '/', 1) = %(host)s);
 
--- name: mark_feed :rows
-UPDATE syncd.feed
-   SET mark = mark + 1,
+-- name: mark_feed :one
+-- Makes the next mark; gives what `lineage` does then.
+UPDATE syncd.feed AS f
+   SET mark = f.mark + 1,
        marked_at = clock_timestamp(),
-       timeline = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
-                  )::bit(32)::integer
- WHERE feed_id = %(feed)s;
+       timeline = t.timeline
+  FROM pg_catalog.pg_control_system() AS s,
+       (SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+               )::bit(32)::integer AS timeline) AS t
+ WHERE f.feed_id = %(feed)s
+RETURNING s.system_identifier, f.ledger_oid::bigint, f.mark, f.marked_at, f.timeline,
+          t.timeline, greatest(f.started_at, f.accepted_at);
 
 -- name: note_promotion :many
 -- Notes, once, that the cluster has a newer timeline than the feed: what is pending may

@@ -25,9 +25,18 @@ SELECT w.confirmed_at, clock_timestamp(),
          WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.uncertain > 0)
      + (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
          WHERE b.feed_id = w.feed_id AND b.state = 'held' AND b.uncertain > 0),
-       e.paused_at, e.paused_reason, w.paused_at, w.paused_reason
+       e.paused_at, e.paused_reason, w.paused_at, w.paused_reason,
+       r.unexplained, r.age
   FROM syncd.watermark AS w
   JOIN syncd.endpoint AS e USING (feed_id)
+ CROSS JOIN (
+       SELECT coalesce(sum(a.missing - a.captured), 0)::bigint AS unexplained,
+              extract(epoch FROM clock_timestamp() - max(a.finished_at))::float8 AS age
+         FROM (SELECT DISTINCT ON (l.depth) l.finished_at, l.missing, l.captured
+                 FROM syncd.reconciliation AS l
+                WHERE l.feed_id = %(feed)s
+                  AND l.finished_at IS NOT NULL
+                ORDER BY l.depth, l.started_at DESC) AS a) AS r
  WHERE w.feed_id = %(feed)s;
 
 -- name: story :many

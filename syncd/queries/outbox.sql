@@ -42,9 +42,11 @@ SELECT count(*)
  WHERE o.feed = %(feed)s;
 
 -- name: outbox_condition :one
--- Changes that the triggers could not note, and whether PREPARE TRANSACTION is allowed.
+-- Changes that the triggers could not note, whether PREPARE TRANSACTION is allowed, and
+-- whether rows wait.
 SELECT CASE WHEN f.is_called THEN f.last_value ELSE 0 END,
-       current_setting('max_prepared_transactions') <> '0'
+       current_setting('max_prepared_transactions') <> '0',
+       EXISTS (SELECT FROM syncd.outbox AS o WHERE o.feed = %(feed)s)
   FROM syncd.outbox_fault AS f;
 
 -- name: listen :none

@@ -92,8 +92,8 @@ UPDATE syncd.reconciliation
 RETURNING reconciliation_id, depth, lower_at, upper_at, reached_at;
 
 -- name: start_reconciliation :many
--- Starts an account, unless one of its depth was started within the period; that of a
--- promotion or a restore once the watermark has passed it. Runs under lock_watermark, so
+-- Starts an account, unless one of its depth was started within the period, or admissions
+-- are paused; that of a promotion or a restore once the watermark has passed it. Runs under lock_watermark, so
 -- that of several instances one starts it.
 INSERT INTO syncd.reconciliation (feed_id, depth, lower_at, upper_at, reached_at)
 SELECT %(feed)s, %(depth)s, %(lower)s, %(upper)s, %(lower)s
@@ -102,6 +102,10 @@ SELECT %(feed)s, %(depth)s, %(lower)s, %(upper)s, %(lower)s
                     WHERE r.feed_id = %(feed)s
                       AND r.depth = %(depth)s
                       AND r.started_at > clock_timestamp() - %(period)s)
+   AND NOT EXISTS (SELECT
+                     FROM syncd.watermark AS p
+                    WHERE p.feed_id = %(feed)s
+                      AND p.paused_at IS NOT NULL)
    AND (%(depth)s <> 'promotion'
         OR EXISTS (SELECT
                      FROM syncd.feed AS f
@@ -151,11 +155,10 @@ UPDATE syncd.reconciliation
    AND finished_at IS NULL
    AND reached_at = upper_at;
 
--- name: reconciled :many
+-- name: told_accounts :many
 -- The last finished account of each depth, newest first.
-SELECT r.depth, r.missing - r.captured, r.sentence,
-       extract(epoch FROM clock_timestamp() - r.finished_at)::float8
-  FROM (SELECT DISTINCT ON (depth) depth, finished_at, missing, captured, sentence
+SELECT r.depth, r.sentence
+  FROM (SELECT DISTINCT ON (depth) depth, finished_at, sentence
           FROM syncd.reconciliation
          WHERE feed_id = %(feed)s
            AND finished_at IS NOT NULL

@@ -66,7 +66,7 @@ def _orders(facts: Facts) -> dict[str, object]:
         "held": pulse.held,
         "uncertain_attempts": quick.uncertain_attempts,
         "possible_repeats": quick.possible_repeats,
-        "unexplained": facts.slow.reconciled.unexplained,
+        "unexplained": pulse.unexplained,
     }
 
 
@@ -94,8 +94,8 @@ def _background(facts: Facts) -> dict[str, object]:
             asdict(member) | {"host": member.machine} for member in facts.quick.members
         ],
         "backfills": [asdict(backfill) for backfill in facts.slow.backfills],
-        "reconciled": dict(facts.slow.reconciled.sentences),
-        "reconciled_seconds": facts.slow.reconciled.age_seconds,
+        "reconciled": dict(facts.slow.accounts),
+        "reconciled_seconds": facts.quick.pulse.reconciled_seconds,
         "identity": {
             "timeline": place.timeline,
             "system_identifier": str(place.system_identifier),

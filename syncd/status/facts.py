@@ -1,7 +1,7 @@
 """What `syncd status` reads of a feed: often what is cheap, the rest rarely."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -16,7 +16,7 @@ from syncd.database import named
 from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.errors import DatabaseUnavailableError, SyncdError, TableBusyError
 from syncd.feed import Feed, Feeds
-from syncd.pulse import Pulse, Reconciled, read_pulse, read_reconciled
+from syncd.pulse import Pulse, read_accounts, read_pulse
 from syncd.verified import is_proven, known
 
 SLOW_SECONDS = 30.0
@@ -102,7 +102,7 @@ class Slow:
     delivered: int
     adopted: int
     read_at: datetime
-    reconciled: Reconciled
+    accounts: Mapping[str, str]
     backfills: Sequence[PastRange]
     source_fault: str | None
     form_proven: bool
@@ -144,7 +144,7 @@ class Facts:
             pauses=pulse.pauses,
             rejected=pulse.rejected,
             held=pulse.held,
-            unexplained=slow.reconciled.unexplained,
+            unexplained=pulse.unexplained,
             source_fault=slow.source_fault,
             slot_fault=slow.stream.lost if slow.stream else None,
             outbox_fault=slow.outbox.fault if slow.outbox else None,
@@ -210,7 +210,7 @@ class Observer:
             cast("int", totals[0]),
             cast("int", totals[1]),
             cast("datetime", totals[2]),
-            read_reconciled(ledger, key),
+            read_accounts(ledger, key),
             [PastRange(*row) for row in backfills],  # type: ignore[arg-type]  # columns
             _source_fault(settings, connections),
             is_proven(settings, known(ledger, settings)),

@@ -159,13 +159,13 @@ def _scenes(facts: Facts) -> list[Row]:
 
 
 def _accounts(facts: Facts) -> list[Row]:
-    reconciled = facts.slow.reconciled
-    if not reconciled.sentences:
+    accounts = facts.slow.accounts
+    if not accounts:
         return [("accounts", "none yet", "dim")]
-    style = "yellow" if reconciled.unexplained else ""
+    style = "yellow" if facts.quick.pulse.unexplained else ""
     return [
         ("accounts" if n == 0 else "", f"{depth}: {_shortened(sentence)}", style)
-        for n, (depth, sentence) in enumerate(reconciled.sentences.items())
+        for n, (depth, sentence) in enumerate(accounts.items())
     ]
 
 

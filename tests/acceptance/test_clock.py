@@ -72,7 +72,10 @@ def test_a_daemon_lives_through_jumps_of_its_machines_clock(
 def test_a_clock_that_is_set_back_stops_nothing(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The scheduler would wait until the hour has come again; it is told to go on."""
+    """The scheduler would wait until the hour has come again; it is told to go on.
+
+    Also when it had read the clock just before, and plans its turns just after.
+    """
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
     config = shop.configure(tmp_path, sandbox.endpoint)
@@ -89,6 +92,11 @@ def test_a_clock_that_is_set_back_stops_nothing(
         orders = shop.confirm(3)
         life.mind_the_clock()
         wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
+        wait_until(lambda: rests(life))
+        plan_an_hour_ahead(life)
+        orders = shop.confirm(3)
+        life.mind_the_clock()
+        wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
     finally:
         life.halt()
         wait_until(lambda: not life.is_at_work)
@@ -101,6 +109,10 @@ def test_a_clock_that_is_set_back_stops_nothing(
 def set_back_by_an_hour(life: Life) -> None:
     """What a life sees then: its next turns lie an hour ahead, as does the past."""
     vars(life)["_clock_offset"] += 3600
+    plan_an_hour_ahead(life)
+
+
+def plan_an_hour_ahead(life: Life) -> None:
     for job in vars(life)["_scheduler"].get_jobs():
         job.modify(next_run_time=datetime.now(UTC) + timedelta(hours=1))
 

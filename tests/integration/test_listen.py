@@ -392,7 +392,7 @@ def test_a_commit_without_a_hint_is_found_soon_after_one_with(hearing: Ear) -> N
         for till in (first, second):
             till.execute(ORDER.format("now()").encode())
         hearing.shop.confirm(1)
-        assert hearing.take(1) < listen.IDLE_SECONDS + SOON
+        assert hearing.take(1) < listen.INSPECTION_SECONDS + SOON
 
 
 def test_an_idle_ear_asks_the_database_next_to_nothing(hearing: Ear) -> None:
@@ -478,7 +478,7 @@ def test_where_transactions_may_be_prepared_it_looks_often(ear: Ear) -> None:
     """No hint can come there; that is said once."""
     for _ in range(30):
         ear.listen.step(0.05)
-    assert ear.next_look_seconds() <= 0.1
+    ear.until(lambda: ear.next_look_seconds() <= 0.1)
     for _ in range(3):
         ear.shop.confirm(1)
         assert ear.take(1) < SOON

@@ -18,7 +18,7 @@ from syncd import log
 from syncd.bell import Bell
 from syncd.core.account import Account
 from syncd.database import Statement, around
-from syncd.pulse import read_reconciled
+from syncd.pulse import read_pulse
 from syncd.reconciliation import ALL, HOURS, PROMOTION, Reconciliation
 from syncd.rounds import Rounds
 
@@ -142,8 +142,9 @@ def test_an_order_whose_batch_is_gone_stays_unexplained(
     finished = feed.ask()
     assert finished.account == Account(missing=2)
     assert finished.sentence.endswith("2 missing, 2 unexplained")
-    reconciled = read_reconciled(feed.ledger.database, feed.ledger.feed_id)
-    assert reconciled.unexplained == 2
+    pulse = read_pulse(feed.ledger.database, feed.ledger.feed_id)
+    assert pulse.unexplained == 2
+    assert pulse.reconciled_seconds is not None
 
 
 def test_a_withdrawn_order_that_is_confirmed_again_becomes_pending(

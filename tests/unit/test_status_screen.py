@@ -11,7 +11,7 @@ from rich.console import Console
 from syncd.config import Settings
 from syncd.core.health import Health, Member, Reason, Severity, assess
 from syncd.feed import Feed
-from syncd.pulse import Pulse, Reconciled
+from syncd.pulse import Pulse
 from syncd.status.document import check_line
 from syncd.status.facts import Box, Facts, PastRange, Place, Quick, Slow, Stream
 from syncd.status.history import History, bars, condense
@@ -39,9 +39,7 @@ SLOW = Slow(
     delivered=1_204,
     adopted=3,
     read_at=NOW,
-    reconciled=Reconciled(
-        {"hours": "between a and b: 4 confirmed, 4 delivered, 0 unexplained"}, 0, 9.0
-    ),
+    accounts={"hours": "between a and b: 4 confirmed, 4 delivered, 0 unexplained"},
     backfills=[],
     source_fault=None,
     form_proven=True,
@@ -77,6 +75,7 @@ TROUBLED = replace(
             oldest_at=AGO,
             rejected=7,
             held=2,
+            unexplained=1,
         ),
         place=replace(QUICK.place, system_identifier=78),
         holders=["pid 4711 billing since 2026-11-20 09:00:00+00"],
@@ -86,7 +85,7 @@ TROUBLED = replace(
     slow=replace(
         SLOW,
         backfills=[PAST],
-        reconciled=Reconciled({}, 1, None),
+        accounts={},
         source_fault="the view syncd.purchases is missing",
         form_proven=False,
         outbox=Box(None, 3, 4),
