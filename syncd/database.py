@@ -331,7 +331,7 @@ class Database:
         try:
             yield
         except psycopg.Error as error:
-            if self._connection is not None and self._connection.broken:
+            if self._connection is not None and _is_lost(self._connection):
                 self.close()
             if error.sqlstate is None and not isinstance(error, _UNANSWERED):
                 raise
@@ -342,6 +342,11 @@ class Database:
             for action in self._on_doubt:
                 action()
         return error
+
+
+def _is_lost(connection: psycopg.Connection[Row]) -> bool:
+    """Whether a connection that failed is of no more use: one may not know it yet."""
+    return connection.broken or bool(connection.pgconn.pipeline_status)
 
 
 def translate(error: psycopg.Error, dsn: str) -> SyncdError:
