@@ -62,8 +62,8 @@ SELECT o.id                                                       AS order_key,
   LEFT JOIN public.order_billingaddress AS b ON b.id = o.billing_address_id
   LEFT JOIN public.order_shippingaddress AS s ON s.id = o.shipping_address_id
   LEFT JOIN LATERAL (
-       SELECT jsonb_agg(
-                jsonb_strip_nulls(jsonb_build_object(
+       SELECT json_agg(
+                json_strip_nulls(json_build_object(
                   'id',       coalesce(nullif(i.partner_sku, ''), i.product_id::text),
                   'name',     nullif(i.title, ''),
                   'quantity', i.quantity,

@@ -79,8 +79,8 @@ SELECT o.id                                                       AS order_key,
        ) AS t ON true
   -- price: gross, before discounts; an edit may have changed it on the item.
   LEFT JOIN LATERAL (
-       SELECT jsonb_agg(
-                jsonb_strip_nulls(jsonb_build_object(
+       SELECT json_agg(
+                json_strip_nulls(json_build_object(
                   'id',       coalesce(nullif(g.variant_sku, ''), g.variant_id),
                   'name',     coalesce(nullif(g.product_title, ''), nullif(g.title, '')),
                   'quantity', i.quantity,

@@ -63,8 +63,8 @@ SELECT o.id                                                       AS order_key,
   LEFT JOIN public.account_address AS a
     ON a.id = coalesce(o.billing_address_id, o.shipping_address_id)
   LEFT JOIN LATERAL (
-       SELECT jsonb_agg(
-                jsonb_strip_nulls(jsonb_build_object(
+       SELECT json_agg(
+                json_strip_nulls(json_build_object(
                   -- Without a SKU: the global id, which is the one that a storefront
                   -- knows and that stays when the variant is deleted.
                   'id',       coalesce(nullif(i.product_sku, ''),

@@ -56,8 +56,8 @@ SELECT o.id                            AS order_key,
   -- LEFT JOIN LATERAL, not GROUP BY: the key reaches the index on orders (id) and on
   -- order_lines (order_id), and an order without lines is rejected, not hidden.
   LEFT JOIN LATERAL (
-       SELECT jsonb_agg(
-                jsonb_strip_nulls(jsonb_build_object(
+       SELECT json_agg(
+                json_strip_nulls(json_build_object(
                   'id',       nullif(i.sku, ''),        -- as in catalogue and front end
                   'name',     nullif(i.title, ''),
                   'quantity', i.quantity,

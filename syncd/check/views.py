@@ -76,8 +76,8 @@ def _fields(types: Mapping[str, str]) -> Iterator[Finding]:
     for name, kind in types.items():
         message, step = "", ""
         if name == "products" and kind not in {"json", "jsonb"}:
-            message = f"is {kind}, not jsonb"
-            step = "Make it a jsonb array, see sql/shops/template.sql."
+            message = f"is {kind}, not json"
+            step = "Make it a json array, see sql/shops/template.sql."
         elif name == "totalvalue" and kind not in _NUMBERS:
             message = f"is {kind}, not a number"
             step = "Cast it in the view: totalvalue::numeric"

@@ -62,8 +62,8 @@ SELECT o.id               AS order_key,
        l.products
   FROM orders AS o
   LEFT JOIN LATERAL (
-       SELECT jsonb_agg(
-                jsonb_build_object(
+       SELECT json_agg(
+                json_build_object(
                   'id', i.sku,
                   'name', i.title,
                   'quantity', i.quantity,

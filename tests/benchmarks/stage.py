@@ -58,7 +58,7 @@ SELECT o.id AS order_key, o.number AS orderid, o.email, o.currency,
        o.postcode, o.city, o.country, l.products
   FROM orders AS o
   LEFT JOIN LATERAL (
-       SELECT jsonb_agg(jsonb_build_object('id', i.sku, 'name', i.title,
+       SELECT json_agg(json_build_object('id', i.sku, 'name', i.title,
                         'quantity', i.quantity, 'price', i.unit_price)
                         ORDER BY i.id) AS products
          FROM order_lines AS i

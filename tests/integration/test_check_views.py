@@ -63,7 +63,7 @@ def test_an_empty_schema_leads_to_the_next_step(database: str, tmp_path: Path) -
     [
         ({"colour": "'red'"}, "views.field", "no field"),
         ({"totalvalue": "total::text"}, "views.type", "is text, not a number"),
-        ({"products": "products::text"}, "views.type", "is text, not jsonb"),
+        ({"products": "products::text"}, "views.type", "is text, not json"),
         ({"newsletter": "true"}, "views.type", "is bool, not a text"),
         ({"phone": "ARRAY['1']"}, "views.type", "is _text, not a text"),
         ({"order_key": "id::text"}, "views.key", "is int8 in"),

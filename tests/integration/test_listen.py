@@ -1,5 +1,6 @@
 """Capture by listening: what is taken out of the outbox, when, and what if not."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ from syncd.capture.outbox import Outbox, Touch
 from syncd.capture.poll import Poll
 from syncd.capture.watch import Watch
 from syncd.connections import Connections
-from syncd.database import Database
+from syncd.database import Database, Statement
 from syncd.errors import DatabaseUnavailableError, UnreadableRowError
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
@@ -240,6 +241,24 @@ def test_one_order_that_cannot_be_read_holds_no_other_up(shop: Shop) -> None:
         shop.sql("UPDATE orders SET id = DEFAULT WHERE id = 3")
         ear.settle()
         assert ear.taken() == ["1", "2", "4", "5", "6"]
+
+
+def test_a_touched_order_is_looked_up_by_its_key(ear: Ear) -> None:
+    """However many orders there are; the outbox is read whole."""
+    ear.shop.sql(
+        "INSERT INTO orders (confirmed_at) "
+        "SELECT clock_timestamp() FROM generate_series(1, 20000)"
+    )
+    ear.until(lambda: len(ear.taken()) == 20_000)
+    ear.shop.sql("ANALYZE")
+    found = ear.source.touched(ear.outbox.taking(100), ear.feed.floor_at)
+    statement, params = ear.ledger._admission(found, "listen", size=100)  # noqa: SLF001
+    (plan,) = ear.connections.ledger.one(
+        Statement(b"EXPLAIN (FORMAT JSON) " + statement.text), **params
+    )
+    scanned = set(re.findall(r"'Seq Scan'.*?'Relation Name': '(\w+)'", str(plan)))
+    assert "outbox" in scanned
+    assert not scanned & {"orders", "ledger"}, scanned
 
 
 # Crashes, and others at the same time

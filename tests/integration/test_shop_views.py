@@ -211,7 +211,7 @@ def test_the_columns_are_squeezelys_labels_and_the_key_is_native(
     )
     assert {c for c in columns if not c.startswith("custom_")} == LABELS
     assert columns["order_key"] == KEY_TYPES[preset.name]
-    assert columns["products"] == "jsonb"
+    assert columns["products"] == "json"
     types = preset.connection.execute(
         "SELECT DISTINCT pg_typeof(order_key)::text, pg_typeof(confirmed_at)::text"
         "  FROM syncd.confirmed_orders"
