@@ -42,7 +42,12 @@ ASKED = Depth("asked", None, timedelta(0))
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An account in the making; `more` says what its range leaves out."""
+    """An account in the making.
+
+    Attributes:
+        more: Says what its range leaves out.
+        spans: What was covered when it was taken up.
+    """
 
     number: int
     depth: str
@@ -50,6 +55,7 @@ class Run:
     upper: datetime
     reached: datetime
     more: str
+    spans: Sequence[Span]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +194,8 @@ class Reconciliation:
         end = max(upper, min(asked.upper, spans[-1].upper))
         unasked = gaps(spans, Span(asked.lower, end))
         later = end if asked.upper > end else None
-        return Run(number, depth, lower, upper, reached, limits(unasked, later))
+        more = limits(unasked, later)
+        return Run(number, depth, lower, upper, reached, more, spans)
 
     # Page by page
 
@@ -198,7 +205,7 @@ class Reconciliation:
         Ends early when another instance has taken the run over, or when told to end.
         """
         reached = run.reached
-        for span in common(self.covered(), Span(run.lower, run.upper)):
+        for span in common(run.spans, Span(run.lower, run.upper)):
             lower = max(span.lower, reached)
             while lower < span.upper:
                 upper = self._source.page_end(lower, span.upper, self._page_orders)
@@ -271,7 +278,7 @@ class Reconciliation:
         """
         if not moved:
             return
-        covered = common(self.covered(), Span(run.lower, run.upper))
+        covered = common(run.spans, Span(run.lower, run.upper))
         listed: dict[str, list[datetime]] = {}
         for key, time in self._source.listings([*moved], run.lower, run.upper):
             if any(part.lower < time <= part.upper for part in covered):

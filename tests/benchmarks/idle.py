@@ -41,7 +41,7 @@ def measure(shop: Stage, folder: Path, capture: str, seconds: float) -> None:
     config = shop.configure(folder, "http://127.0.0.1:9/v1/track", {"capture": capture})
     started(shop, config)
     process = shop.shop.processes[-1]
-    time.sleep(45)  # what a start brings with it is over
+    time.sleep(150)  # what a start brings with it is over, the first accounts too
     log = shop.server.data / "server.log"
     read = log.stat().st_size
     before = cpu_seconds(process.pid)
