@@ -121,6 +121,7 @@ class Worker:
     def _deliver_all(self) -> bool:
         """Deliver while something is due; False when nothing was."""
         found = False
+        self._may_be_due = True
         while not self._reactions.stopping.is_set():
             self._heard = self._bell.rings
             if not self._deliver_one():
@@ -153,7 +154,7 @@ class Worker:
 
     def _sleep(self) -> None:
         """Sleep until something may be due, or the bell rings after the last look."""
-        self._may_be_due, heard = True, self._heard
+        heard = self._heard
         aside: float | None = 0.0
         while aside == 0.0 and self._bell.rings == heard:
             aside = self._delivery.do_aside()

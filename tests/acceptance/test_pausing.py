@@ -110,6 +110,25 @@ def test_a_pause_while_the_api_hangs_finishes_that_batch_only(
     assert daemon.wait(15) == 0
 
 
+def test_a_pause_of_an_idle_daemon_is_said_once(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """One that listens asks for nothing by itself; it is told, and stays paused."""
+    shop.listen("orders:id")
+    config = shop.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
+    log = config.with_suffix(".log")
+    shop.start(config)
+    wait_until(said(log, "heartbeat"), 30)
+    assert syncd("pause", "--config", config).returncode == 0
+    wait_until(said(log, "feed.paused"))
+    beats = len(events(log, "heartbeat"))
+    wait_until(said(log, "heartbeat", beats + 2))
+    assert events(log, "feed.resumed") == []
+    assert syncd("resume", "--config", config).returncode == 0
+    wait_until(said(log, "feed.resumed"))
+    assert len(events(log, "feed.paused")) == 1
+
+
 @pytest.mark.parametrize("capture", ["poll", "listen"])
 def test_paused_capture_takes_everything_afterwards(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str

@@ -1,4 +1,4 @@
-"""Every benchmark of speed and cost, one after the other: about 40 minutes.
+"""Every benchmark of speed and cost, one after the other: about an hour.
 
     PYTHONPATH=tests python tests/benchmarks/all.py
     PYTHONPATH=tests python tests/benchmarks/all.py --quick

@@ -64,7 +64,9 @@ def measure(shop: Stage, folder: Path, capture: str, seconds: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=300, help="of each turn")
+    parser.add_argument(
+        "--seconds", type=float, default=630, help="of each turn; periods are up to 315"
+    )
     parser.add_argument("--only", nargs="*", default=["listen", "poll"])
     options = parser.parse_args()
     with stage(10_000, TOLD) as shop, tempfile.TemporaryDirectory() as folder:

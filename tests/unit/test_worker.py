@@ -1,0 +1,110 @@
+"""When a worker asks for something to send, and when it lets the database rest."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+from postgres import wait_until
+from typing_extensions import override
+
+from syncd.bell import Bells
+from syncd.delivery import worker
+from syncd.delivery.delivery import Delivery
+from syncd.delivery.worker import Pace, Worker
+from syncd.errors import PausedError
+from syncd.ledger import Due, Lane, Ledger
+from syncd.log import Log
+from syncd.reaction import Reactions
+
+SINCE = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+class Notes(Log):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__("shop")
+        self.said: list[str] = []
+
+    @override
+    def emit(self, event: str, **fields: object) -> None:
+        self.said.append(event)
+
+
+class Idle:
+    """A ledger in which nothing waits, and a delivery that counts what is asked."""
+
+    def __init__(self) -> None:
+        self.claims: list[Lane] = []
+        self.looks = 0
+        self.paused = False
+        self.pauses_at = 0
+        self.bells = Bells()
+
+    def deliver_next(self, lane: Lane) -> None:
+        self.claims.append(lane)
+        if self.paused:
+            raise PausedError("sending", SINCE, None)
+
+    def next_due(self) -> Due:
+        self.looks += 1
+        if self.looks == self.pauses_at:
+            self.paused = True
+            self.bells.sending.ring()
+        return Due(None, past=False, backfill=False)
+
+    def do_aside(self) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> Idle:
+    monkeypatch.setattr(worker, "QUIET_SECONDS", 0.02)
+    monkeypatch.setattr(worker, "IDLE_SECONDS", 0.02)
+    return Idle()
+
+
+def work(idle: Idle, bells: Bells, until: Callable[[], object]) -> Notes:
+    """Let a worker run until something holds."""
+    notes = Notes()
+    reactions = Reactions(notes)
+    delivery, ledger = cast("Delivery", idle), cast("Ledger", idle)
+    running = Worker(0, delivery, ledger, Pace(None, None), bells, reactions)
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    try:
+        wait_until(until)
+    finally:
+        reactions.stopping.set()
+        bells.ring()
+        thread.join()
+    return notes
+
+
+def test_one_that_commands_wake_asks_once_whether_something_is_due(idle: Idle) -> None:
+    """It claims when it begins, and when the bell rings."""
+    bells = Bells(are_nudged=True)
+    work(idle, bells, lambda: idle.looks > 5)
+    assert set(idle.claims) == {"live", "backfill"}
+    assert idle.claims.count("live") <= 2  # the ring that ends it
+
+
+def test_one_that_nobody_wakes_claims_each_time(idle: Idle) -> None:
+    """For it is by claiming that a pause is noticed."""
+    work(idle, Bells(), lambda: idle.claims.count("live") > 5)
+
+
+@pytest.mark.parametrize("nudged", [False, True])
+def test_a_pause_lasts_until_a_claim_is_answered(
+    idle: Idle, monkeypatch: pytest.MonkeyPatch, *, nudged: bool
+) -> None:
+    """What else it asks the database meanwhile tells nothing of it."""
+    monkeypatch.setattr("syncd.reaction.PAUSED_SECONDS", 0.05)
+    idle.pauses_at, idle.bells = 3, Bells(are_nudged=nudged)
+    notes = work(idle, idle.bells, lambda: idle.paused and len(idle.claims) > 12)
+    assert notes.said == ["feed.paused"]
