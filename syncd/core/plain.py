@@ -85,6 +85,11 @@ class ProfileRow(OrderRow, kw_only=True):
     sqzly_cookie: Text | None = None
 
 
+# Here and now, by one thread: a second one that makes a reader of the same type at the
+# same time gets it half made, and the process dies of it (msgspec 0.22).
+_READERS = {kind: msgspec.json.Decoder(kind) for kind in (OrderRow, ProfileRow)}
+
+
 class Plain:
     """Makes the events of plain rows of one view.
 
@@ -101,13 +106,12 @@ class Plain:
         self._customs: list[str] = []
         self._names: list[str] = []
         self._formed: list[str] = []
-        kind: type[OrderRow] = OrderRow
+        self._reader: msgspec.json.Decoder[Any] = _READERS[OrderRow]
         if with_profile:
             self._customs = sorted(c for c in columns if c.startswith("custom_"))
             self._names = [name for name in _NAMES if name in columns]
             self._formed = [name for name in _FORMED if name in columns]
-            kind = _with_customs(self._customs)
-        self._decoder = msgspec.json.Decoder(kind)
+            self._reader = _reader_of(self._customs)
         self._encoder = msgspec.json.Encoder()
 
     def purchase(
@@ -121,7 +125,7 @@ class Plain:
             now: As there.
         """
         try:
-            row = self._decoder.decode(text)
+            row = self._reader.decode(text)
             if '""' in text:
                 _leave_out_empty(row)
             self._check(row)
@@ -180,13 +184,13 @@ class Plain:
             raise NotPlainError
 
 
-def _with_customs(names: list[str]) -> type[OrderRow]:
+def _reader_of(names: list[str]) -> msgspec.json.Decoder[Any]:
     if not names:
-        return ProfileRow
+        return _READERS[ProfileRow]
     fields = [(name, Custom, None) for name in names]
     options: dict[str, Any] = {"kw_only": True, "tag_field": "event", "tag": "Purchase"}
     made = msgspec.defstruct("CustomRow", fields, bases=(ProfileRow,), **options)
-    return cast("type[OrderRow]", made)
+    return msgspec.json.Decoder(made)
 
 
 def _leave_out_empty(row: OrderRow) -> None:

@@ -1,6 +1,8 @@
 """Plain rows: made quickly, and never otherwise than `core.purchase` makes them."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -189,3 +191,37 @@ def test_an_order_of_the_past_says_nothing_of_the_customer() -> None:
     assert quick is not None
     assert quick.event == long.event
     assert quick.event.keys() == ROW.keys() - {"order_key"} | {"event", "timestamp"}
+
+
+AT_ONCE = """
+import sys, threading
+from datetime import UTC, datetime
+from syncd.core.plain import Plain
+from syncd.core.purchase import Rules
+
+now, made, begin = datetime.now(UTC), [], threading.Barrier(8)
+columns = ["orderid", "email", "products", *sys.argv[1:]]
+lines = '[{"id": 1, "quantity": 1}]'
+row = f'{{"orderid": "W-1", "email": "a@example.com", "products": {lines}}}'
+
+def work():
+    begin.wait()
+    plain = Plain(columns, Rules(False, False, UTC), with_profile=bool(sys.argv[1:]))
+    made.append(plain.purchase(row, now, now))
+
+sys.setswitchinterval(1e-5)
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(made) == 8 and all(made)
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("city",), ("city", "custom_size")])
+def test_several_threads_may_begin_at_once(more: tuple[str, ...]) -> None:
+    """As the workers of a daemon do; the process would die of a type half made."""
+    command = [sys.executable, "-c", AT_ONCE, *more]
+    processes = [subprocess.Popen(command) for _ in range(4)]
+    assert [process.wait(30) for process in processes] == [0] * 4
