@@ -148,7 +148,7 @@ def test_the_first_screen_of_the_readme_says_what_one_needs() -> None:
         "The guarantee",
         "capture → ledger → delivery",
         "pip install '.[demo]' && syncd demo",
-        "pip install -e '.[test]' && pytest -n 3",
+        "pip install -e '.[test]' && pytest -n 4",
         "**State**",
         "**Healthy**",
     ):
