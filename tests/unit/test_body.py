@@ -1,0 +1,16 @@
+"""The body of a request, beyond what the contract's tests send."""
+
+import pytest
+
+from syncd.core.body import encode
+
+
+def test_what_is_not_ascii_is_escaped_as_json_does() -> None:
+    """Also what takes a pair of surrogates."""
+    assert encode(['"é😀"'.encode()], "single") == rb'"\u00e9\ud83d\ude00"'
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    """The way of escaping is for writing alone."""
+    with pytest.raises(UnicodeDecodeError):
+        b"\xff".decode("utf-8", "syncd.json")
