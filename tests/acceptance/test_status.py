@@ -236,7 +236,7 @@ def watch(
 
 
 def interrupt(looking: subprocess.Popen[str]) -> None:
-    """Press Ctrl-C; once more where it fell into a destructor, where Python drops it."""
+    """Press Ctrl-C; once more where it fell into a destructor, and was dropped."""
     for _ in range(3):
         looking.send_signal(signal.SIGINT)
         try:
