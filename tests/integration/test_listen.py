@@ -414,6 +414,16 @@ def test_a_commit_without_a_hint_is_found_soon_after_one_with(hearing: Ear) -> N
         assert hearing.take(1) < listen.INSPECTION_SECONDS + SOON
 
 
+def test_rows_that_nobody_hinted_at_are_found_by_the_inspection(ear: Ear) -> None:
+    """However far away the next look is by then."""
+    ear.settle()
+    ear.shop.confirm(1)
+    vars(vars(ear.listen)["_vigil"])["_look_at"] = float("inf")
+    assert ear.listen.step(0).orders == 0
+    vars(ear.listen)["_inspect_at"] = float("-inf")
+    assert ear.listen.step(0).orders == 1
+
+
 def test_an_idle_ear_asks_the_database_next_to_nothing(hearing: Ear) -> None:
     """In two seconds of waiting, nothing at all."""
     hearing.calm()
