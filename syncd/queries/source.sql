@@ -66,24 +66,31 @@ SELECT c.order_key::text COLLATE "C" AS order_key,
  GROUP BY 1
 
 -- name: confirmed_of :many
--- Those of some orders that are confirmed, after the floor. Relies on the orders' key.
-SELECT c.order_key::text COLLATE "C" AS order_key,
-       min(c.confirmed_at)::timestamptz AS confirmed_at
-  FROM {confirmed} AS c
- WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[])
-   AND c.confirmed_at > %(floor)s::timestamptz
-   AND c.confirmed_at < '9999-01-01'
- GROUP BY 1
+-- Those of some orders that are confirmed, after the floor. Relies on the orders' key:
+-- by that alone, since a plan for any floor would rather read a range of times.
+WITH listed AS MATERIALIZED (
+    SELECT c.order_key::text COLLATE "C" AS order_key, c.confirmed_at
+      FROM {confirmed} AS c
+     WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[])
+)
+SELECT l.order_key, min(l.confirmed_at)::timestamptz AS confirmed_at
+  FROM listed AS l
+ WHERE l.confirmed_at > %(floor)s::timestamptz
+   AND l.confirmed_at < '9999-01-01'
+ GROUP BY l.order_key
 
 -- name: confirmed_touched :many
 -- The same for the orders that an admission takes out of the outbox.
-SELECT c.order_key::text COLLATE "C" AS order_key,
-       min(c.confirmed_at)::timestamptz AS confirmed_at
-  FROM {confirmed} AS c
- WHERE c.order_key = ANY(ARRAY(SELECT t.order_key FROM taken AS t)::{key_type}[])
-   AND c.confirmed_at > %(floor)s::timestamptz
-   AND c.confirmed_at < '9999-01-01'
- GROUP BY 1
+WITH listed AS MATERIALIZED (
+    SELECT c.order_key::text COLLATE "C" AS order_key, c.confirmed_at
+      FROM {confirmed} AS c
+     WHERE c.order_key = ANY(ARRAY(SELECT t.order_key FROM taken AS t)::{key_type}[])
+)
+SELECT l.order_key, min(l.confirmed_at)::timestamptz AS confirmed_at
+  FROM listed AS l
+ WHERE l.confirmed_at > %(floor)s::timestamptz
+   AND l.confirmed_at < '9999-01-01'
+ GROUP BY l.order_key
 
 -- name: page_end :one
 -- Where a page of a range ends: at a whole instant, so that equal times stay together.
