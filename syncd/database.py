@@ -144,14 +144,15 @@ def named(name: str) -> Statement:
 
 
 @lru_cache(256)
-def around(name: str, found: Statement, taken: Statement | None = None) -> Statement:
-    """Put a query of orders found into the braces of the statement `name`.
+def around(name: str, **queries: Statement) -> Statement:
+    """Put queries into the braces of the statement `name`.
 
-    Where it has a place for that, what takes them out of the outbox as well.
+    Whatever a statement may do without has a query of nothing then.
     """
-    parts = {"found": found, "taken": taken or named("nothing_taken")}
+    spare = {"taken": named("nothing_taken"), "rows": named("nothing_read")}
     return composed(
-        name, **{brace: vetted(part.text.decode()) for brace, part in parts.items()}
+        name,
+        **{brace: vetted(q.text.decode()) for brace, q in (spare | queries).items()},
     )
 
 

@@ -6,7 +6,7 @@ row lock, in the transaction that moves the watermark (ADR-0002).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, cast
@@ -14,13 +14,30 @@ from typing import Literal, cast
 from syncd.core.settling import RECENT_ORDERS
 from syncd.database import Database, Statement, around, named
 from syncd.deadline import Row
-from syncd.errors import PausedError, RangeThinnedError
+from syncd.errors import (
+    PausedError,
+    PermissionDeniedError,
+    RangeThinnedError,
+    SchemaMismatchError,
+    SlowStatementError,
+    TableBusyError,
+    UnreadableRowError,
+)
 from syncd.source import Found
 
 Lane = Literal["live", "backfill"]
 Capture = Literal["poll", "listen", "wal", "reconcile", "backfill", "start"]
 
 _Columns = tuple[Sequence[str], Sequence[datetime], Sequence[datetime | None]]
+
+VIEW_FAULTS = (
+    PermissionDeniedError,
+    SchemaMismatchError,
+    SlowStatementError,
+    TableBusyError,
+    UnreadableRowError,
+)
+"""What a view may be to blame for."""
 
 NAMED_ORDERS = 100
 """How many of the orders that an admission found are named."""
@@ -43,6 +60,8 @@ class Claim:
         probes: Nothing else is sent until it is known what the endpoint says to it.
         with_profile: Events carry the customer's fields too, not the order's alone.
         resends: Its orders were delivered before; somebody asked for them again.
+        rows: Of the orders in `purchases`, as JSON by key, where they came with the
+            claim; a key without a row is absent.
     """
 
     batch_id: int
@@ -54,6 +73,7 @@ class Claim:
     probes: bool = False
     with_profile: bool = True
     resends: bool = False
+    rows: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +221,8 @@ class Ledger:
         backfill: int | None = None,
         adopts: bool = False,
     ) -> tuple[Statement, Mapping[str, object]]:
-        return around("admit", found.query, found.taking), {
+        taken = {"taken": found.taking} if found.taking else {}
+        return around("admit", found=found.query, **taken), {
             "feed": self.feed_id,
             "size": size,
             "lane": "backfill" if capture == "backfill" else "live",
@@ -244,38 +265,53 @@ class Ledger:
 
     # Delivery
 
-    def claim(self, instance: int, lane: Lane, lease: timedelta) -> Claim | None:
+    def claim(
+        self,
+        instance: int,
+        lane: Lane,
+        lease: timedelta,
+        reading: Statement | None = None,
+    ) -> Claim | None:
         """Take the oldest due batch of a lane; None when there is none.
+
+        Args:
+            instance: Whose it becomes.
+            lane: Which.
+            lease: For how long.
+            reading: Reads the rows of its orders with it. Where that fails the batch is
+                claimed without them: reading them by key tells what is wrong.
 
         Raises:
             PausedError: Nothing is sent for now, by nobody.
         """
-        rows = self.database.all(
-            named("claim"),
-            feed=self.feed_id,
-            lane=lane,
-            instance=instance,
-            lease=lease,
-        )
-        if not rows:
-            return None
-        *claimed, count, keys, times, waits, paused_at, why = rows[0]
+        params = {"feed": self.feed_id, "lane": lane, "instance": instance}
+        found = self._claimed(reading, lease=lease, **params)
+        *kind, count, keys, times, waits, paused_at, why, _, _ = found[0]
         _refuse_paused("sending", paused_at, why)
+        batch_id, attempt, uncertain, refused_at, now, *more = kind
+        if batch_id is None:
+            return None
         orders = list(
             map(Order, *cast("_Columns", (keys or (), times or (), waits or ())))
         )
-        batch_id, attempt, uncertain, refused_at, now, *kind = claimed
-        if len(orders) != count:
-            orders = self._claimed_orders(cast("int", batch_id))
+        rows = dict(cast("list[tuple[str, str]]", (row[-2:] for row in found[1:])))
+        is_whole = len(orders) == count
         return Claim(
             cast("int", batch_id),
             cast("int", attempt),
             cast("int", uncertain),
             cast("datetime | None", refused_at),
-            orders,
+            orders if is_whole else self._claimed_orders(cast("int", batch_id)),
             cast("datetime", now),
-            *cast("list[bool]", kind),
+            *cast("list[bool]", more),
+            rows=rows or None if is_whole else None,
         )
+
+    def _claimed(self, reading: Statement | None, **params: object) -> list[Row]:
+        if reading is not None:
+            with suppress(*VIEW_FAULTS):
+                return self.database.all(around("claim", rows=reading), **params)
+        return self.database.all(around("claim"), **params)
 
     def _claimed_orders(self, batch: int) -> list[Order]:
         rows = self.database.all(named("claimed_orders"), batch=batch)

@@ -252,7 +252,7 @@ class Reconciliation:
 
     def _count(self, run: Run, span: Span, found: Found) -> Page:
         rows = self._ledger.database.all(
-            around("account", found.query),
+            around("account", found=found.query),
             feed=self._ledger.feed_id,
             **found.params,
         )

@@ -1,6 +1,7 @@
 """The door to the shop's order database: its two views."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -219,7 +220,7 @@ class Source:
     def _found(self, query: Statement, params: Mapping[str, object]) -> Found:
         if self._beside_ledger:
             return Found(query, params)
-        keys, times = self.database.one(around("gather", query), **params)
+        keys, times = self.database.one(around("gather", found=query), **params)
         return Found(named("given"), {"keys": keys, "times": times})
 
     def read(self, keys: Sequence[str]) -> dict[str, dict[str, object]]:
@@ -239,6 +240,14 @@ class Source:
         statement = self.views.statement("read_purchases")
         rows = self.database.all(statement, keys=list(keys))
         return dict(cast("list[tuple[str, str]]", rows))
+
+    def reading_claimed(self) -> Statement | None:
+        """Give what reads the rows of a claim's orders with it; None: not possible."""
+        if not self._beside_ledger:
+            return None
+        with suppress(SchemaMismatchError):
+            return self.views.statement("claimed_purchases")
+        return None
 
     def still_confirmed(self, keys: Sequence[str]) -> set[str]:
         """Tell which of the keys `confirmed_orders` lists now."""

@@ -146,7 +146,7 @@ class Planner:
     def _count(self, lower: datetime, upper: datetime) -> list[tuple[date, str, int]]:
         found = self._source.between(lower, upper)
         rows = self._ledger.database.all(
-            around("plan_counts", found.query),
+            around("plan_counts", found=found.query),
             feed=self._ledger.feed_id,
             zone=str(self._rules.zone),
             **found.params,

@@ -170,7 +170,7 @@ class Register:
             How many, and how many of them had been delivered.
         """
         row = self._database.one(
-            around("take_again", found.query),
+            around("take_again", found=found.query),
             backfill=steered.backfill,
             resends=steered.purpose == "resend",
             reason=steered.reason,

@@ -68,6 +68,7 @@ class Delivery:
     ) -> None:
         self._settings = settings.squeezely
         self._settle = settings.source.settle
+        self._source = source
         self._rendering = Rendering(source, rules_of(settings), self._settle)
         self._ledger = ledger
         self._breaker = Breaker(ledger.database, ledger.feed_id)
@@ -102,11 +103,12 @@ class Delivery:
                 is put back or left to its lease.
         """
         self.finish()
-        claim = self._ledger.claim(self._instance, lane, self._lease)
+        self._claimed_at = time.monotonic()
+        reading = self._source.reading_claimed()
+        claim = self._ledger.claim(self._instance, lane, self._lease, reading)
         if claim is None:
             return None
         self._lane = lane
-        self._claimed_at = time.monotonic()
         self._unfinished = partial(self._ledger.put_back, claim, Receipt("unread"))
         trip = self._take_through(claim)
         self._unfinished = None

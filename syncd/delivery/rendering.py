@@ -63,13 +63,15 @@ class Rendering:
         self._plains: dict[tuple[frozenset[str], bool], Plain] = {}
 
     def render(self, claim: Claim) -> Rendered:
-        """Read the orders' rows and sort them.
+        """Sort the orders by their rows; those that came with the claim, or read now.
 
         Raises:
             UnreadableRowError: A row makes the view fail; nothing was sorted.
             SchemaMismatchError: The view has columns that are no fields.
         """
-        rows = self._source.read_json([order.key for order in claim.orders])
+        rows = claim.rows
+        if rows is None:
+            rows = self._source.read_json([order.key for order in claim.orders])
         plain = self._plain(rows, claim)
         rendered = Rendered()
         absent: list[Order] = []

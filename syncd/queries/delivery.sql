@@ -2,7 +2,8 @@
 
 -- name: claim :many
 -- Takes the oldest due batch of a lane with its orders as confirmed, unless the endpoint
--- is to be left alone; while sending is paused, tells since when and why instead. After
+-- is to be left alone, and tells since when and why sending is paused; further rows are
+-- those of the orders in the view, where that is beside the ledger. After
 -- trouble one claim at a time, of all instances, probes the endpoint: it moves retry_at
 -- to its lease's end, and whoever waited for that row finds it moved. While a batch is
 -- doubted, that one is the probe. Past orders are left alone while a live one is due, or
@@ -71,26 +72,35 @@ WITH gate AS MATERIALIZED (
     INSERT INTO syncd.attempt (batch_id, attempt, instance_id)
     SELECT batch_id, attempts, %(instance)s
       FROM claimed
+), orders AS MATERIALIZED (
+    SELECT l.order_key, l.confirmed_at, l.waiting_since
+      FROM claimed AS c
+      JOIN syncd.ledger AS l USING (batch_id)
+     WHERE l.state IS NULL
 )
 SELECT c.batch_id, c.attempts, c.uncertain, c.refused_at, clock_timestamp(), c.probes,
        coalesce(r.with_profile, c.lane = 'live'), c.resends,
-       c.orders, o.keys, o.times, o.waits, NULL::timestamptz, NULL::text
-  FROM claimed AS c
+       c.orders, o.keys, o.times, o.waits, p.paused_at, p.paused_reason,
+       NULL::text, NULL::text
+  FROM syncd.endpoint AS p
+  LEFT JOIN claimed AS c
+    ON true
   LEFT JOIN syncd.backfill AS r USING (backfill_id)
  CROSS JOIN LATERAL (
        SELECT array_agg(k.order_key), array_agg(k.confirmed_at),
               array_agg(k.waiting_since)
-         FROM (SELECT l.order_key, l.confirmed_at, l.waiting_since
-                 FROM syncd.ledger AS l
-                WHERE l.batch_id = c.batch_id
-                  AND l.state IS NULL
-                ORDER BY l.confirmed_at, l.order_key) AS k) AS o (keys, times, waits)
- UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       p.paused_at, p.paused_reason
-  FROM syncd.endpoint AS p
+         FROM (SELECT n.order_key, n.confirmed_at, n.waiting_since
+                 FROM orders AS n
+                ORDER BY n.confirmed_at, n.order_key) AS k) AS o (keys, times, waits)
  WHERE p.feed_id = %(feed)s
-   AND p.paused_at IS NOT NULL;
+ UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       e.order_key, e.purchase
+  FROM ({rows}) AS e;
+
+-- name: nothing_read :many
+SELECT NULL::text AS order_key, NULL::text AS purchase
+ WHERE false
 
 -- name: claimed_orders :many
 -- Orders of a claimed batch as confirmed.

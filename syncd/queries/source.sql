@@ -17,6 +17,13 @@ SELECT p.order_key::text, to_json(p)::text
   FROM {purchases} AS p
  WHERE p.order_key = ANY(%(keys)s::text[]::{key_type}[]);
 
+-- name: claimed_purchases :many
+-- The same for the orders of a claim; nothing is looked at without one.
+SELECT p.order_key::text AS order_key, to_json(p)::text AS purchase
+  FROM {purchases} AS p
+ WHERE p.order_key = ANY(ARRAY(SELECT o.order_key FROM orders AS o)::{key_type}[])
+   AND EXISTS (SELECT FROM claimed)
+
 -- name: still_confirmed :many
 -- Which of these orders are confirmed now.
 SELECT DISTINCT c.order_key::text

@@ -634,7 +634,7 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
         capture.source.clock() - timedelta(seconds=5), "infinity"
     )
     explained = capture.database.one(
-        Statement(b"EXPLAIN (FORMAT JSON) " + around("admit", found.query).text),
+        Statement(b"EXPLAIN (FORMAT JSON) " + around("admit", found=found.query).text),
         feed=capture.ledger.feed_id,
         size=100,
         lane="live",

@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -12,12 +12,13 @@ from postgres import wait_until
 from psycopg.conninfo import make_conninfo
 from shop import Shop
 
-from syncd.database import Database
+from syncd.database import Database, Statement
 from syncd.delivery.delivery import Trip
+from syncd.delivery.rendering import Rendered, Rendering
 from syncd.delivery.squeezely import Squeezely
 from syncd.errors import DatabaseUnavailableError
 from syncd.instance import Instance
-from syncd.ledger import Exemption, Receipt
+from syncd.ledger import Claim, Exemption, Receipt
 from syncd.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
@@ -367,15 +368,15 @@ def test_who_lost_a_claim_does_not_settle_orders_that_it_left_out(
     desk.confirm(2)
     email = "NULL" if way == "postpone" else "'nowhere'"
     (unready,) = desk.confirm(email=email)
-    read = desk.source.read_json
+    render = Rendering.render
 
-    def sleep_through_lease(keys: list[str]) -> dict[str, str]:
-        rows = read(keys)
+    def sleep_through_lease(self: Rendering, claim: Claim) -> Rendered:
+        rendered = render(self, claim)
         monkeypatch.undo()
         desk.let_lease_pass()
-        return rows
+        return rendered
 
-    monkeypatch.setattr(desk.source, "read_json", sleep_through_lease)
+    monkeypatch.setattr(Rendering, "render", sleep_through_lease)
     desk.deliver()
     desk.shop.sql("UPDATE orders SET email = 'mila@example.com'")
     desk.finish()
@@ -388,22 +389,52 @@ def test_a_claim_is_renewed_before_a_late_post(
 ) -> None:
     """Who slept through the lease does not send what another may be sending."""
     orders = desk.confirm(2)
-    read = desk.source.read_json
+    claim_it = desk.ledger.claim
 
-    def take_long(keys: list[str]) -> dict[str, str]:
-        rows = read(keys)
+    def take_long(*args: Any) -> Claim | None:  # noqa: ANN401
+        claim = claim_it(*args)
         desk.shop.sql("UPDATE syncd.batch SET lease_until = now() + interval '1 s'")
         if is_lost:
             desk.let_lease_pass()
-        return rows
+        return claim
 
     monkeypatch.setattr("syncd.delivery.delivery.FRESH_SECONDS", 0.0)
-    monkeypatch.setattr(desk.source, "read_json", take_long)
+    monkeypatch.setattr(desk.ledger, "claim", take_long)
     sent = desk.deliver()
     monkeypatch.undo()
     assert sent == (Trip() if is_lost else Trip(2, accepted=True))
     desk.finish()
     assert desk.posts(orders) == [1, 1]
+
+
+def test_a_claim_brings_the_rows_of_its_orders(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One exchange with the database, not two."""
+    orders = desk.confirm(3)
+    monkeypatch.setattr(desk.source, "read_json", None)
+    assert desk.deliver() == Trip(3, accepted=True)
+    assert desk.posts(orders) == [1] * 3
+
+
+def test_without_a_due_batch_the_view_is_not_read(desk: Desk) -> None:
+    """However dear a look at it may be: this one reads all orders for any."""
+    made = str(desk.shop.value("SELECT pg_get_viewdef('syncd.purchases'::regclass)"))
+    whole = f"{made.rstrip(';')} OFFSET 0"
+    desk.shop.sql(f"CREATE OR REPLACE VIEW syncd.purchases AS {whole}")
+    desk.confirm(3)
+    desk.finish()
+    before = looks_at_orders(desk)
+    assert desk.deliver() is None
+    assert looks_at_orders(desk) == before
+
+
+def looks_at_orders(desk: Desk) -> object:
+    desk.database.run(Statement(b"SELECT pg_stat_force_next_flush()"))
+    return desk.shop.value(
+        "SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) "
+        "FROM pg_stat_user_tables WHERE relname = 'orders'"
+    )
 
 
 def test_an_exempted_order_is_counted_once(desk: Desk) -> None:
@@ -477,6 +508,7 @@ def test_an_outage_while_reading_repeats_nothing(
         terminate(desk.shop)
         return read(keys)
 
+    monkeypatch.setattr(desk.source, "reading_claimed", lambda: None)
     monkeypatch.setattr(desk.source, "read_json", break_and_read)
     with pytest.raises(DatabaseUnavailableError):
         desk.deliver()

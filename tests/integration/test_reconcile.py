@@ -478,7 +478,9 @@ def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
     feed.shop.sql("ANALYZE")
     found = feed.source.between(ago(hours=11), datetime.now(UTC))
     explained = feed.ledger.database.one(
-        Statement(b"EXPLAIN (FORMAT JSON) " + around("account", found.query).text),
+        Statement(
+            b"EXPLAIN (FORMAT JSON) " + around("account", found=found.query).text
+        ),
         feed=feed.ledger.feed_id,
         **found.params,
     )

@@ -9,7 +9,7 @@ from psycopg import errors
 from shop import VIEWS, Shop
 
 from syncd.connections import Connections
-from syncd.database import Database, statements
+from syncd.database import Database, around
 from syncd.feed import SCHEMA_VERSION, Feeds
 from syncd.install.install import Names, install, installed, migrations
 from syncd.source import Source
@@ -253,9 +253,7 @@ def test_a_hot_statement_reads_no_big_table_whole(
 ) -> None:
     """Its cost does not grow with what was delivered."""
     params = PLANNED[name] | {"feed": feed_id}
-    explained = (
-        f"EXPLAIN (FORMAT JSON) {statements()[name.split(maxsplit=1)[0]]}".encode()
-    )
+    explained = b"EXPLAIN (FORMAT JSON) " + around(name.split(maxsplit=1)[0]).text
     with psycopg.connect(shop.owner) as connection:
         (plan,) = connection.execute(explained, params).fetchone() or ((),)
     scanned = set(whole_reads(plan))
