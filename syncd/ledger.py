@@ -7,7 +7,7 @@ row lock, in the transaction that moves the watermark (ADR-0002).
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
@@ -28,6 +28,7 @@ from syncd.source import Found
 Lane = Literal["live", "backfill"]
 Capture = Literal["poll", "listen", "wal", "reconcile", "backfill", "start"]
 
+_Facts = tuple[int, int, int, datetime | None, datetime, bool, bool, bool]
 _Columns = tuple[Sequence[str], Sequence[datetime], Sequence[datetime | None]]
 
 VIEW_FAULTS = (
@@ -68,11 +69,11 @@ class Claim:
     attempt: int
     uncertain: int
     refused_at: datetime | None
-    orders: Sequence[Order]
     claimed_at: datetime
-    probes: bool = False
-    with_profile: bool = True
-    resends: bool = False
+    probes: bool
+    with_profile: bool
+    resends: bool
+    orders: Sequence[Order]
     rows: Mapping[str, str] | None = None
 
 
@@ -286,26 +287,18 @@ class Ledger:
         """
         params = {"feed": self.feed_id, "lane": lane, "instance": instance}
         found = self._claimed(reading, lease=lease, **params)
-        *kind, count, keys, times, waits, paused_at, why, _, _ = found[0]
+        *facts, count, keys, times, waits, paused_at, why, _, _ = found[0]
         _refuse_paused("sending", paused_at, why)
-        batch_id, attempt, uncertain, refused_at, now, *more = kind
-        if batch_id is None:
+        if facts[0] is None:
             return None
-        orders = list(
-            map(Order, *cast("_Columns", (keys or (), times or (), waits or ())))
-        )
-        rows = dict(cast("list[tuple[str, str]]", (row[-2:] for row in found[1:])))
-        is_whole = len(orders) == count
-        return Claim(
-            cast("int", batch_id),
-            cast("int", attempt),
-            cast("int", uncertain),
-            cast("datetime | None", refused_at),
-            orders if is_whole else self._claimed_orders(cast("int", batch_id)),
-            cast("datetime", now),
-            *cast("list[bool]", more),
-            rows=rows or None if is_whole else None,
-        )
+        columns = cast("_Columns", (keys or (), times or (), waits or ()))
+        orders = list(map(Order, *columns))
+        rows = dict(cast("list[tuple[str, str]]", [row[-2:] for row in found[1:]]))
+        claim = Claim(*cast("_Facts", facts), orders=orders, rows=rows or None)
+        if len(orders) != count:
+            orders = self._claimed_orders(claim.batch_id)
+            return replace(claim, orders=orders, rows=None)
+        return claim
 
     def _claimed(self, reading: Statement | None, **params: object) -> list[Row]:
         if reading is not None:

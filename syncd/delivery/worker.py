@@ -17,6 +17,9 @@ IDLE_SECONDS = 5.0
 QUIET_SECONDS = 90.0
 """How long a worker sleeps at most without being woken; where commands can wake it."""
 
+SHORTEST_SECONDS = 0.02
+"""How long it sleeps at least when something is due that it did not get."""
+
 
 class Pace:
     """When a lane may send again; shared by the workers of a feed.
@@ -105,11 +108,11 @@ class Worker:
             self._end()
 
     def _waits_for_the_rate(self) -> bool:
-        """Sleep until a lane may send again; False when nothing is due then."""
-        paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
-        if not any(paced) or self._next_due().seconds != 0:
+        """Sleep until a lane may send what is due; False when nothing is."""
+        if self._next_due().seconds != 0:
             return False
-        time.sleep(min(filter(None, paced)))
+        paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
+        time.sleep(min(filter(None, paced), default=SHORTEST_SECONDS))
         return True
 
     def _end(self) -> None:
@@ -163,7 +166,11 @@ class Worker:
         due = self._next_due()
         if due.backfill:
             self._backfill_bell.ring()
-        seconds = self._idle_seconds if due.seconds is None else max(due.seconds, 0.02)
+        seconds = (
+            self._idle_seconds
+            if due.seconds is None
+            else max(due.seconds, SHORTEST_SECONDS)
+        )
         paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
         if due.seconds == 0 and any(paced):
             seconds = min(filter(None, paced))

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import cast
+from typing import cast, get_args
 
 import pytest
 from postgres import wait_until
@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from syncd.bell import Bells
 from syncd.delivery import worker
-from syncd.delivery.delivery import Delivery
+from syncd.delivery.delivery import Delivery, Trip
 from syncd.delivery.worker import Pace, Worker
 from syncd.errors import PausedError
 from syncd.ledger import Due, Lane, Ledger
@@ -43,10 +43,11 @@ class Idle:
         self.pauses_at = 0
         self.bells = Bells()
 
-    def deliver_next(self, lane: Lane) -> None:
+    def deliver_next(self, lane: Lane) -> Trip | None:
         self.claims.append(lane)
         if self.paused:
             raise PausedError("sending", SINCE, None)
+        return None
 
     def next_due(self) -> Due:
         self.looks += 1
@@ -108,3 +109,32 @@ def test_a_pause_lasts_until_a_claim_is_answered(
     idle.pauses_at, idle.bells = 3, Bells(are_nudged=nudged)
     notes = work(idle, idle.bells, lambda: idle.paused and len(idle.claims) > 12)
     assert notes.said == ["feed.paused"]
+
+
+class Late(Idle):
+    """Has one batch, which is not given out when it is asked for first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 1
+
+    @override
+    def deliver_next(self, lane: Lane) -> Trip | None:
+        super().deliver_next(lane)
+        if len(self.claims) <= len(get_args(Lane)) or not self.left:
+            return None
+        self.left -= 1
+        return Trip(1, accepted=True)
+
+    @override
+    def next_due(self) -> Due:
+        return Due(0.0 if self.left else None, past=True, backfill=False)
+
+
+def test_one_pass_ends_only_when_nothing_is_due() -> None:
+    """The rate's wait, or another's lock, may end just after it was looked at."""
+    late = Late()
+    delivery, ledger = cast("Delivery", late), cast("Ledger", late)
+    reactions = Reactions(Notes())
+    Worker(0, delivery, ledger, Pace(None, None), Bells(), reactions).drain()
+    assert not late.left
