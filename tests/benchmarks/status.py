@@ -113,8 +113,17 @@ def noting() -> None:
     key = KEY["SYNCD_SQUEEZELY_API_KEY"]
     noted = Fingerprints(None, None, "", Seal.of(key))  # type: ignore[arg-type]  # unused
     purchases = [(str(n), Purchase.of(EVENT | {"orderid": str(n)})) for n in range(100)]
-    kind = {"probes": False, "with_profile": True, "resends": False}
-    claim = Claim(1, 1, 0, None, datetime.now(UTC), **kind, orders=[])
+    claim = Claim(
+        1,
+        1,
+        0,
+        None,
+        datetime.now(UTC),
+        probes=False,
+        with_profile=True,
+        resends=False,
+        orders=[],
+    )
     begin = time.process_time()
     for _ in range(1_000):
         noted.note(claim, purchases)
