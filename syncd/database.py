@@ -54,6 +54,7 @@ PLANS_KEPT = 100
 The tables may have been empty before; later on, who analyses them has plans renewed.
 """
 
+_MARGIN = re.compile(r"^\s*(--.*)?\n?", re.MULTILINE)
 _LOCAL = frozenset({"", "localhost", "::1"})
 _UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError)
 _KINDS = {
@@ -113,14 +114,16 @@ class Peer:
 def statements() -> Mapping[str, str]:
     """The statements of `queries/` by name; `:one`, `:many` … say what comes back.
 
-    Braces are identifiers that the code fills in, or another of the statements.
+    Braces are identifiers that the code fills in, or another of the statements. Without
+    comments and margins: psycopg keeps what it made of texts up to 4 kB only.
     """
     found: dict[str, str] = {}
     for file in (files("syncd") / "queries").iterdir():
         text = file.read_text(encoding="utf-8")
         parts = re.split(r"^-- name: (\w+) :\w+$", text, flags=re.MULTILINE)
         for name, statement in zip(parts[1::2], parts[2::2], strict=True):
-            if found.setdefault(name, statement) is not statement:
+            bare = _MARGIN.sub("", statement)
+            if found.setdefault(name, bare) is not bare:
                 raise ValueError(f"two statements are named {name}")
     return found
 
@@ -220,8 +223,7 @@ class Database:
     def all(self, statement: Statement, **params: object) -> list[Row]:
         """Run a statement and return its rows, in the statement's order."""
         with self.translated():
-            cursor = self._execute(statement, params)
-            return cursor.fetchall() if cursor.description else []
+            return _rows(self._execute(statement, params))
 
     def one(self, statement: Statement, **params: object) -> Row:
         """Run a statement that returns exactly one row."""
@@ -250,9 +252,7 @@ class Database:
             whole = nullcontext() if self._is_own else connection.transaction()
             with connection.pipeline(), whole:
                 cursors = [self._execute(*step) for step in steps]
-            return [
-                cursor.fetchall() if cursor.description else [] for cursor in cursors
-            ]
+            return [_rows(cursor) for cursor in cursors]
 
     def notified(self, seconds: float) -> list[str]:
         """Wait for notifications, if it listens; give their payloads.
@@ -343,6 +343,12 @@ class Database:
             for action in self._on_doubt:
                 action()
         return error
+
+
+def _rows(cursor: psycopg.Cursor[Row]) -> list[Row]:
+    """Fetch what came; a command without rows gives none."""
+    result = cursor.pgresult
+    return cursor.fetchall() if result is not None and result.nfields else []
 
 
 def _is_lost(connection: psycopg.Connection[Row]) -> bool:

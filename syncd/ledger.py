@@ -293,7 +293,7 @@ class Ledger:
             return None
         columns = cast("_Columns", (keys or (), times or (), waits or ()))
         orders = list(map(Order, *columns))
-        rows = dict(cast("list[tuple[str, str]]", [row[-2:] for row in found[1:]]))
+        rows = {cast("str", row[-2]): cast("str", row[-1]) for row in found[1:]}
         claim = Claim(*cast("_Facts", facts), orders=orders, rows=rows or None)
         if len(orders) != count:
             orders = self._claimed_orders(claim.batch_id)

@@ -25,10 +25,13 @@ from syncd.core.purchase import (
 
 Text: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT)]
 Name: TypeAlias = Text | int  # a number stands for its digits
-Number: TypeAlias = int | float
-Custom: TypeAlias = bool | int | float | Text | None
-
 MAX_AMOUNT = 10**12
+_PAID = Meta(ge=0, le=MAX_AMOUNT)
+_COUNTED = Meta(ge=1, le=MAX_AMOUNT)
+_ANY = Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
+Amount: TypeAlias = Annotated[int, _PAID] | Annotated[float, _PAID]
+Count: TypeAlias = Annotated[int, _COUNTED] | Annotated[float, _COUNTED]
+Custom: TypeAlias = bool | Annotated[int, _ANY] | Annotated[float, _ANY] | Text | None
 
 _NEEDED = frozenset({"email", "orderid", "id"})
 _NAMES = ("userid", "phone", "postcode", "mobile_advertiser_ID")
@@ -43,9 +46,9 @@ class Line(Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """A product of an order."""
 
     id: Name
-    quantity: Number
+    quantity: Count
     name: Text | None = None
-    price: Number | None = None
+    price: Amount | None = None
     language: Text | None = None
     category_ids: list[Text] | None = None
 
@@ -59,7 +62,7 @@ class OrderRow(
     orderid: Name
     timestamp: Text | None = None
     currency: Text | None = None
-    totalvalue: Number | None = None
+    totalvalue: Amount | None = None
     products: Annotated[list[Line], Meta(min_length=1)]
 
 
@@ -142,8 +145,8 @@ class Plain:
         row.orderid = _identifier(row.orderid)
         if not is_person(row.email):
             raise NotPlainError
-        if row.totalvalue is not None:
-            row.totalvalue = _amount(row.totalvalue)
+        if type(row.totalvalue) is float:
+            row.totalvalue = _cents(row.totalvalue)
         if row.currency is None:
             if self._rules.require_currency:
                 raise NotPlainError
@@ -151,8 +154,7 @@ class Plain:
             raise NotPlainError
         if isinstance(row, ProfileRow):
             self._check_profile(row)
-        for line in row.products:
-            self._check_line(line)
+        self._check_lines(row.products)
 
     def _check_profile(self, row: ProfileRow) -> None:
         if row.language is not None and not is_language(row.language):
@@ -167,21 +169,22 @@ class Plain:
                 raise NotPlainError
         for name in self._customs:
             value = getattr(row, name)
-            if type(value) is float or type(value) is int:
-                setattr(row, name, -_amount(-value) if value < 0 else _amount(value))
+            if type(value) is float:
+                setattr(row, name, _cents(value))
 
-    def _check_line(self, line: Line) -> None:
-        line.id = _identifier(line.id)
-        line.quantity = quantity = _amount(line.quantity)
-        if type(quantity) is float or quantity < 1:
-            raise NotPlainError
-        if line.price is not None:
-            line.price = _amount(line.price)
-        if line.language is not None:
-            if not is_language(line.language):
+    def _check_lines(self, lines: list[Line]) -> None:
+        needs_language = self._rules.require_language
+        for line in lines:
+            line.id = _identifier(line.id)
+            if type(line.quantity) is float:
+                line.quantity = _whole(line.quantity)
+            if type(line.price) is float:
+                line.price = _cents(line.price)
+            if line.language is not None:
+                if not is_language(line.language):
+                    raise NotPlainError
+            elif needs_language:
                 raise NotPlainError
-        elif self._rules.require_language:
-            raise NotPlainError
 
 
 def _reader_of(names: list[str]) -> msgspec.json.Decoder[Any]:
@@ -204,22 +207,24 @@ def _leave_out_empty(row: OrderRow) -> None:
 def _identifier(value: str | int) -> str:
     """Take a number's digits, or a text that anybody can read."""
     text = str(value) if type(value) is int else cast("str", value)
-    if not text.isascii() or not text.isprintable() or text.isspace() or not text:
+    if not (text.isascii() and text.isprintable() and text.strip()):
         raise NotPlainError
     return text
 
 
-def _amount(value: float) -> float:
+def _cents(value: float) -> float:
     """Take an amount of whole cents; of whole units as int.
 
     A float within the bound tells each cent from the next, and is written as it was.
     """
-    if not 0 <= value <= MAX_AMOUNT:
-        raise NotPlainError
-    if type(value) is int:
-        return value
     if value.is_integer():
         return int(value)
     if round(value, 2) != value:
         raise NotPlainError
     return value
+
+
+def _whole(value: float) -> int:
+    if not value.is_integer():
+        raise NotPlainError
+    return int(value)
