@@ -26,10 +26,14 @@ KEPT = 1_000
 """Orders of a feed whose fingerprints are kept."""
 
 AT_ONCE = 10
-WRITTEN = 50
-WRITE_SECONDS = 0.5
-"""So many are taken at a time, a millisecond, and so many written in one statement, at
-most so often: an order may come to be sent."""
+"""So many are taken at a time, a millisecond: an order may come to be sent."""
+
+WRITTEN = 200
+"""So many are written in one statement, some milliseconds: see `LULL_SECONDS`."""
+
+LULL_SECONDS = 0.5
+LATEST_SECONDS = 10.0
+"""They are written when nothing was sent for a while, or have waited for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Fingerprints:
         self._seal = seal
         self._sent: deque[_Sent] = deque(maxlen=KEPT)
         self._taken: dict[str, _Taken] = {}
-        self._written_at = time.monotonic()
+        self._lull_at = self._latest_at = float("-inf")
 
     def note(self, claim: Claim, purchases: Sequence[tuple[str, Purchase]]) -> None:
         """Note events that were accepted; of very many, the newest.
@@ -71,6 +75,10 @@ class Fingerprints:
         """
         if not claim.with_profile:
             return
+        now = time.monotonic()
+        self._lull_at = now + LULL_SECONDS
+        if not self._sent and not self._taken:
+            self._latest_at = now + LATEST_SECONDS
         self._sent.extend(
             _Sent(key, claim.claimed_at, purchase)
             for key, purchase in purchases[-KEPT:]
@@ -87,7 +95,7 @@ class Fingerprints:
             return 0.0
         if not self._taken:
             return None
-        wait = self._written_at + WRITE_SECONDS - time.monotonic()
+        wait = min(self._lull_at, self._latest_at) - time.monotonic()
         if wait <= 0:
             self._write(WRITTEN)
         return max(0.0, wait) if self._taken or self._sent else None
@@ -110,7 +118,8 @@ class Fingerprints:
 
         Sending never waits for that: what fails is tried again with the next.
         """
-        self._written_at = time.monotonic()
+        now = time.monotonic()
+        self._lull_at, self._latest_at = now + LULL_SECONDS, now + LATEST_SECONDS
         written = dict(islice(self._taken.items(), count))
         if not written:
             return
