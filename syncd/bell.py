@@ -4,6 +4,9 @@ import threading
 from dataclasses import dataclass, field
 from select import select
 
+YIELD_SECONDS = 0.0002
+"""How long who rings lets go of the interpreter: a thread needs that long to wake."""
+
 
 class Bell:
     """Wakes sleeping workers; a ring between two looks is never lost."""
@@ -17,7 +20,7 @@ class Bell:
         with self._condition:
             self.rings += 1
             self._condition.notify_all()
-        select((), (), (), 0)  # lets go of the interpreter: who was woken goes first
+        select((), (), (), YIELD_SECONDS)  # who was woken goes first
 
     def wait(self, heard: int, seconds: float) -> None:
         """Sleep until a ring after the `heard`th, or for `seconds`."""

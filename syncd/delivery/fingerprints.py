@@ -28,7 +28,7 @@ KEPT = 1_000
 AT_ONCE = 10
 """So many are taken at a time, a millisecond: an order may come to be sent."""
 
-WRITTEN = 200
+WRITTEN = 50
 """So many are written in one statement, some milliseconds: see `LULL_SECONDS`."""
 
 LULL_SECONDS = 0.5
