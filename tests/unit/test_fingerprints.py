@@ -91,7 +91,7 @@ def test_while_orders_are_sent_nothing_is_written_before_the_latest_time(
     """Each write would hold an order up."""
     began, order = keeping.now, 0
     while not keeping.written:
-        keeping.now += LULL_SECONDS / 5
+        keeping.now += LULL_SECONDS / 2
         send(noted, keeping, order := order + 1)
     assert keeping.now - began == pytest.approx(LATEST_SECONDS, abs=LULL_SECONDS)
     assert len(keeping.written) == order
