@@ -10,40 +10,32 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '20ms'
 AS $listen$
 DECLARE
-    before  text := coalesce(current_setting('syncd.touched', true), '');
     lowest  text;
     highest text;
 BEGIN
     -- Of later statements of a transaction, those that touch the one order that was noted
     -- last are passed over: no row, and no transaction id, which the block that catches
-    -- errors takes as soon as it writes. The first one is spared that look.
-    IF before <> '' THEN
-        SELECT min(t.order_key), max(t.order_key)
-          INTO lowest, highest
-          FROM (SELECT format('%s', n.{key}) COLLATE "C" AS order_key
-                  FROM touched AS n
-                 WHERE n.{key} IS NOT NULL) AS t;
-        IF lowest IS NULL
-           OR (lowest = highest AND before = {feed} || ' ' || lowest) THEN
-            RETURN NULL;
-        END IF;
+    -- errors takes as soon as it writes.
+    SELECT min(t.order_key), max(t.order_key)
+      INTO lowest, highest
+      FROM (SELECT format('%s', n.{key}) COLLATE "C" AS order_key
+              FROM touched AS n
+             WHERE n.{key} IS NOT NULL) AS t;
+    IF lowest IS NULL
+       OR (lowest = highest
+           AND current_setting('syncd.touched', true) = {feed} || ' ' || lowest) THEN
+        RETURN NULL;
     END IF;
-    WITH noted AS (
+    IF lowest = highest THEN
+        INSERT INTO syncd.outbox (feed, order_key) VALUES ({feed}, lowest);
+        PERFORM set_config('syncd.touched', {feed} || ' ' || lowest, true);
+    ELSE
         INSERT INTO syncd.outbox (feed, order_key)
         SELECT DISTINCT {feed}, format('%s', n.{key})
           FROM touched AS n
-         WHERE n.{key} IS NOT NULL
-        RETURNING order_key COLLATE "C" AS order_key
-    )
-    SELECT min(order_key), max(order_key)
-      INTO lowest, highest
-      FROM noted;
-    IF lowest IS NULL THEN
-        RETURN NULL;
+         WHERE n.{key} IS NOT NULL;
+        PERFORM set_config('syncd.touched', 'some', true);
     END IF;
-    PERFORM set_config('syncd.touched',
-                       CASE WHEN lowest = highest THEN {feed} || ' ' || lowest
-                            ELSE 'some' END, true);
     -- A hint for the daemon, from at most two transactions at a time: commits with a
     -- NOTIFY wait for each other. PREPARE TRANSACTION would fail after one, and COMMIT
     -- when the server's queue of them is full.
