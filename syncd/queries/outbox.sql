@@ -16,14 +16,16 @@ DELETE FROM syncd.outbox AS o
 
 -- name: take_outbox :many
 -- The start of an admission: takes some rows, in no order, unless admissions are paused.
+-- A join, since a list of places would be compared with each row that waits.
 DELETE FROM syncd.outbox AS o
- USING syncd.watermark AS w
+ USING syncd.watermark AS w,
+       (SELECT n.ctid AS place
+          FROM syncd.outbox AS n
+         WHERE n.feed = %(outbox)s
+         LIMIT %(limit)s) AS r
  WHERE w.feed_id = %(feed)s
    AND w.paused_at IS NULL
-   AND o.ctid = ANY(ARRAY(SELECT r.ctid
-                            FROM syncd.outbox AS r
-                           WHERE r.feed = %(outbox)s
-                           LIMIT %(limit)s))
+   AND o.ctid = r.place
 RETURNING o.order_key
 
 -- name: take_rows :many

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import psycopg
 import pytest
@@ -256,20 +257,47 @@ def test_a_touched_order_is_looked_up_by_its_key(ear: Ear) -> None:
     take = partial(ear.source.touched, ear.outbox.taking(100), ear.feed.floor_at)
     for _ in range(PREPARE_AFTER + 1):
         ear.ledger.admit_touched(take(), 100)
-    before = rows_read(ear)
+    before = rows_read(ear, "orders", "ledger")
     ear.shop.confirm()
     assert ear.ledger.admit_touched(take(), 100).orders == 1
-    assert rows_read(ear) - before < 10
+    assert rows_read(ear, "orders", "ledger") - before < 10
 
 
-def rows_read(ear: Ear) -> int:
-    """Count what was read of orders and ledger so far, by index or not."""
-    ear.connections.source.all(Statement(b"SELECT pg_stat_force_next_flush()"))
-    read = ear.shop.value(
-        "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) "
-        "FROM pg_stat_user_tables WHERE relname IN ('orders', 'ledger')"
+@pytest.mark.parametrize("way", ["at once", "as read"])
+def test_a_page_costs_the_same_however_much_waits(ear: Ear, way: str) -> None:
+    """With a plan that was made while next to nothing did."""
+
+    def take(rows: int) -> int:
+        outbox = ear.outbox
+        taking = outbox.taking(rows)
+        if way == "as read":
+            taking = outbox.taking_rows(outbox.read(rows))
+        found = ear.source.touched(taking, ear.feed.floor_at)
+        return len(ear.ledger.admit_touched(found, 100).taken)
+
+    for _ in range(PREPARE_AFTER + 1):
+        ear.shop.confirm()
+        assert take(10) == 1
+    ear.shop.sql(
+        "INSERT INTO orders (confirmed_at) "
+        "SELECT clock_timestamp() FROM generate_series(1, 20000)"
     )
-    return int(str(read))
+    before = rows_read(ear, "outbox")
+    assert take(100) == 100
+    assert rows_read(ear, "outbox") - before < 1000
+
+
+def rows_read(ear: Ear, *tables: str) -> int:
+    """Count what was read of tables so far, by index or not."""
+    ear.connections.source.all(Statement(b"SELECT pg_stat_force_next_flush()"))
+    ((read,),) = ear.connections.source.all(
+        Statement(
+            b"SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint "
+            b"FROM pg_stat_user_tables WHERE relname = ANY(%(tables)s)"
+        ),
+        tables=list(tables),
+    )
+    return cast("int", read)
 
 
 # Crashes, and others at the same time
