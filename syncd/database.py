@@ -49,9 +49,10 @@ PREPARE_AFTER = 2
 """A statement is prepared when it is run for the third time."""
 
 PLANS_KEPT = 100
-"""Statements until plans are made anew, each time twice as many.
+"""How old plans become, in statements and in orders that came: then they are made anew,
+each time when twice as old as before.
 
-The tables may have been empty before; later on, who analyses them has plans renewed.
+The tables may have been empty before, and one transaction may bring many orders.
 """
 
 _MARGIN = re.compile(r"^\s*(--.*)?\n?", re.MULTILINE)
@@ -204,7 +205,7 @@ class Database:
         self.dsn = make_conninfo(dsn, application_name=application_name, **_CONNECT)
         self._session = _SESSION | ({"TimeZone": time_zone} if time_zone else {})
         self._keeps_plans = keeps_plans
-        self._executed, self._plans_kept = 0, PLANS_KEPT
+        self._age, self._plans_kept = 0, PLANS_KEPT
         if keeps_plans:
             self._session["plan_cache_mode"] = "force_generic_plan"
         self._connection: psycopg.Connection[Row] | None = None
@@ -254,6 +255,10 @@ class Database:
                 cursors = [self._execute(*step) for step in steps]
             return [_rows(cursor) for cursor in cursors]
 
+    def age_plans(self, orders: int) -> None:
+        """Note that a table has grown by so many orders since its plans were made."""
+        self._age += orders
+
     def notified(self, seconds: float) -> list[str]:
         """Wait for notifications, if it listens; give their payloads.
 
@@ -291,9 +296,9 @@ class Database:
     ) -> psycopg.Cursor[Row]:
         connection = self._open()
         if connection.prepare_threshold is not None:
-            self._executed += 1
-            if self._executed == self._plans_kept:
-                self._plans_kept *= 2
+            self._age += 1
+            if self._age >= self._plans_kept:
+                self._plans_kept = 2 * self._age
                 connection.execute(named("discard_plans").text)
         return connection.execute(statement.text, params or None)
 
@@ -319,7 +324,7 @@ class Database:
         self._is_own = found == (connection.info.backend_pid,)
         if self._keeps_plans and self._is_own:
             connection.prepare_threshold = PREPARE_AFTER
-            self._executed, self._plans_kept = 0, PLANS_KEPT
+            self._age, self._plans_kept = 0, PLANS_KEPT
 
     @contextmanager
     def translated(self) -> Iterator[None]:

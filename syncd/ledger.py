@@ -178,8 +178,7 @@ class Ledger:
         statement, params = self._admission(
             found, capture, size=size, backfill=backfill, adopts=adopts
         )
-        row = self.database.one(statement, **params)
-        return Admitted(*cast("tuple[int, list[str], list[str]]", row))
+        return self._admitted(self.database.one(statement, **params))
 
     def admit_touched(self, found: Found, size: int) -> Admitted:
         """Take orders out of the outbox and admit those that are confirmed.
@@ -195,7 +194,7 @@ class Ledger:
         """
         statement, params = self._admission(found, "listen", size=size)
         (row,) = self.locked(statement, durable=False, **params)
-        return Admitted(*cast("tuple[int, list[str], list[str]]", row))
+        return self._admitted(row)
 
     def locked(
         self, statement: Statement, *, durable: bool = True, **params: object
@@ -212,6 +211,11 @@ class Ledger:
         _, paused_at, why, _ = locked[0]
         _refuse_paused("capture", paused_at, why)
         return rows
+
+    def _admitted(self, row: Row) -> Admitted:
+        admitted = Admitted(*cast("tuple[int, list[str], list[str]]", row))
+        self.database.age_plans(admitted.orders)
+        return admitted
 
     def _admission(
         self,
@@ -293,6 +297,7 @@ class Ledger:
             return None
         columns = cast("_Columns", (keys or (), times or (), waits or ()))
         orders = list(map(Order, *columns))
+        self.database.age_plans(len(orders))
         rows = {cast("str", row[-2]): cast("str", row[-1]) for row in found[1:]}
         claim = Claim(*cast("_Facts", facts), orders=orders, rows=rows or None)
         if len(orders) != count:

@@ -57,12 +57,15 @@ def test_plans_are_made_anew_ever_more_rarely(
     real = door.named
 
     def named(name: str) -> Statement:
-        renewed.extend([keeping._executed] * (name == "discard_plans"))  # noqa: SLF001
+        renewed.extend([keeping._age] * (name == "discard_plans"))  # noqa: SLF001
         return real(name)
 
     monkeypatch.setattr(door, "named", named)
     prepared(keeping, looks=900)
     assert renewed == [100, 200, 400, 800]
+    keeping.age_plans(5_000)
+    prepared(keeping, looks=900)
+    assert renewed[4:] == [5_902]
 
 
 def test_nothing_is_prepared_behind_a_pooler(shop: Shop) -> None:

@@ -287,6 +287,27 @@ def test_a_page_costs_the_same_however_much_waits(ear: Ear, way: str) -> None:
     assert rows_read(ear, "outbox") - before < 1000
 
 
+def test_a_burst_is_not_looked_up_with_the_plan_of_a_small_ledger(ear: Ear) -> None:
+    """A plan may be kept for long, and read the ledger whole while that is small."""
+    ear.shop.confirm(150)
+    ear.until(lambda: len(ear.taken()) == 150)
+    ear.shop.sql("VACUUM ANALYZE")
+    take = partial(ear.source.touched, ear.outbox.taking(1000), ear.feed.floor_at)
+    for _ in range(200):
+        ear.ledger.admit_touched(take(), 100)
+    ear.shop.sql(
+        "INSERT INTO orders (confirmed_at) "
+        "SELECT clock_timestamp() FROM generate_series(1, 5000)"
+    )
+    pages = []
+    for _ in range(4):
+        before = rows_read(ear, "ledger")
+        assert ear.ledger.admit_touched(take(), 100).orders == 1000
+        pages.append(rows_read(ear, "ledger") - before)
+    assert pages[0] > 100_000, "the plan that is to be renewed"
+    assert max(pages[1:]) < 10_000, pages
+
+
 def rows_read(ear: Ear, *tables: str) -> int:
     """Count what was read of tables so far, by index or not."""
     ear.connections.source.all(Statement(b"SELECT pg_stat_force_next_flush()"))
