@@ -109,8 +109,16 @@ class Delivery:
         if claim is None:
             return None
         self._lane = lane
-        self._unfinished = partial(self._ledger.put_back, claim, Receipt("unread"))
-        trip = self._take_through(claim)
+        bare = replace(claim, rows=None)
+        self._unfinished = partial(self._ledger.put_back, bare, Receipt("unread"))
+        try:
+            rendered = self._rendering.render(claim)
+        except UnreadableRowError as error:
+            self._isolate(bare, error)
+            trip = Trip()
+        else:
+            del claim  # and its rows, while the API is waited for
+            trip = self._take_through(bare, rendered)
         self._unfinished = None
         return trip
 
@@ -128,12 +136,7 @@ class Delivery:
             self._unfinished()
             self._unfinished = None
 
-    def _take_through(self, claim: Claim) -> Trip:
-        try:
-            rendered = self._rendering.render(claim)
-        except UnreadableRowError as error:
-            self._isolate(claim, error)
-            return Trip()
+    def _take_through(self, claim: Claim, rendered: Rendered) -> Trip:
         if self._is_to_send(claim, rendered):
             return self._send(claim, rendered.purchases)
         if claim.probes:
