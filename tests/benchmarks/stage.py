@@ -1,5 +1,6 @@
 """What the benchmarks play on: a durable server, a shop with orders and their lines."""
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from command import syncd
 from postgres import SETTINGS, Cluster, cluster, wait_until
 from shop import Shop
 
+os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # as systemd/syncd.service has it
 DURABLE = {
     **SETTINGS,
     "fsync": "on",
