@@ -2,11 +2,12 @@
 
     PYTHONPATH=tests python tests/benchmarks/checkout.py
 
-pgbench with 16 writers that saturate the machine, on a server with fsync, in turns: no
-trigger; one that does nothing; one that only inserts a row; the trigger without hints,
-as it is, and with a NOTIFY in every transaction. Then how long `install --listen` locks
-the shop's table beside those writers, and syncd's longest transaction while it polls,
-listens and sends a backfill. Compare within one run only.
+One session that waits for nothing; then pgbench with 16 writers that saturate the
+machine, on a server with fsync. In turns: no trigger; one that does nothing; one that
+only inserts a row; the trigger without hints, as it is, and with a NOTIFY in every
+transaction. Then how long `install --listen` locks the shop's table beside those
+writers, and syncd's longest transaction while it polls, listens and sends a backfill.
+Compare within one run only.
 """
 
 import argparse
@@ -199,6 +200,35 @@ def cost(rounds: int, seconds: int) -> None:
             report(name, seen)
 
 
+ALONE = """
+DO $$ BEGIN
+    FOR n IN {first}..{last} LOOP
+        UPDATE orders SET total = total + 1 WHERE id = n;
+        COMMIT;
+    END LOOP;
+END $$
+"""
+
+
+def alone(times: int = 12, updates: int = 1000) -> None:
+    """One session that waits for nothing: microseconds of each UPDATE, at best."""
+    print("one session, microseconds of an UPDATE with its COMMIT", flush=True)
+    with open_shop(DURABLE) as (_, shop):
+        put_on(shop, "as it is")
+        for variant in VARIANTS:
+            fill(shop, variant)
+            best = float("inf")
+            with psycopg.connect(shop.owner, autocommit=True) as session:
+                session.execute("SET synchronous_commit = off")
+                for turn in range(times):
+                    first = turn * updates + 1
+                    loop = ALONE.format(first=first, last=first + updates - 1)
+                    began = time.perf_counter()
+                    session.execute(SQL(loop))
+                    best = min(best, time.perf_counter() - began)
+            print(f"  {variant:13s} {best / updates * 1e6:5.1f} us", flush=True)
+
+
 def fill(shop: Shop, variant: str) -> None:
     """Begin each turn with the same table."""
     put_on(shop, "none")
@@ -277,7 +307,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=6)
+    parser.add_argument("--alone", action="store_true", help="one session only")
     options = parser.parse_args()
+    alone()
+    if options.alone:
+        return
     cost(options.rounds, options.seconds)
     locks(options.seconds * 2)
     longest(100_000)
