@@ -224,7 +224,9 @@ def test_a_retrying_endpoint_is_no_fault_while_nothing_waits(
 def watch(
     config: Path, stdin: int | None = None, stdout: int = subprocess.PIPE
 ) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "syncd", "status", "--watch", "0.3"]
+    # what a shell runs in the background, tests too, has Ctrl-C ignored
+    attended = ["env", "--default-signal=INT"]
+    command = [*attended, sys.executable, "-m", "syncd", "status", "--watch", "0.3"]
     environment = {**os.environ, **KEY, "TERM": "xterm", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [*command, "--config", str(config)],
@@ -236,14 +238,9 @@ def watch(
 
 
 def interrupt(looking: subprocess.Popen[str]) -> None:
-    """Press Ctrl-C; once more where it fell into a destructor, and was dropped."""
-    for _ in range(3):
-        looking.send_signal(signal.SIGINT)
-        try:
-            looking.communicate(timeout=10)  # a line may be under way
-        except subprocess.TimeoutExpired:
-            continue
-        return
+    """Press Ctrl-C, once; a line may be under way."""
+    looking.send_signal(signal.SIGINT)
+    looking.communicate(timeout=30)
 
 
 def test_a_watch_goes_on_while_the_database_is_away(
