@@ -68,6 +68,7 @@ def metrics(log: Path) -> Metrics:
         [
             tool("mtail"),
             "--one_shot",
+            *("--address=127.0.0.1", "--port=0"),  # others may run beside it
             "--one_shot_format=prometheus",
             "--emit_prog_label=false",
             "--vm_logs_runtime_errors",
