@@ -571,11 +571,16 @@ CREATE POLICY gate ON syncd.batch USING (gate());
 """
 
 
+@pytest.mark.parametrize("reads", [False, True], ids=["alone", "with rows"])
 def test_a_batch_topped_up_during_its_claim_is_claimed_whole(
-    capture: Capture,
+    capture: Capture, *, reads: bool
 ) -> None:
-    """An order added between the claim's snapshot and its lock is sent as well."""
+    """An order added between the claim's snapshot and its lock is sent as well.
+
+    Its row did not come with the claim, which must not look as if there were none.
+    """
     shop = capture.shop
+    reading = capture.source.reading_claimed() if reads else None
     shop.confirm()
     capture.poll()
     number = shop.value(
@@ -588,8 +593,9 @@ def test_a_batch_topped_up_during_its_claim_is_claimed_whole(
     waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"
     with ThreadPoolExecutor() as pool, psycopg.connect(shop.owner) as holder:
         holder.execute("SELECT pg_advisory_lock(77)")
+        lease = timedelta(seconds=30)
         claiming = pool.submit(
-            ledger.claim, cast("int", number), "live", timedelta(seconds=30)
+            ledger.claim, cast("int", number), "live", lease, reading
         )
         wait_until(lambda: shop.value(waits) == 1)
         shop.confirm()
@@ -599,6 +605,7 @@ def test_a_batch_topped_up_during_its_claim_is_claimed_whole(
     slow.close()
     assert claim is not None
     assert len(claim.orders) == shop.value("SELECT max(orders) FROM syncd.batch")
+    assert claim.rows is None
 
 
 # Many
