@@ -72,7 +72,7 @@ WITH gate AS MATERIALIZED (
     INSERT INTO syncd.attempt (batch_id, attempt, instance_id)
     SELECT batch_id, attempts, %(instance)s
       FROM claimed
-), orders AS MATERIALIZED (
+), claimed_orders AS MATERIALIZED (
     SELECT l.order_key, l.confirmed_at, l.waiting_since
       FROM claimed AS c
       JOIN syncd.ledger AS l USING (batch_id)
@@ -90,7 +90,7 @@ SELECT c.batch_id, c.attempts, c.uncertain, c.refused_at, clock_timestamp(), c.p
        SELECT array_agg(k.order_key), array_agg(k.confirmed_at),
               array_agg(k.waiting_since)
          FROM (SELECT n.order_key, n.confirmed_at, n.waiting_since
-                 FROM orders AS n
+                 FROM claimed_orders AS n
                 ORDER BY n.confirmed_at, n.order_key) AS k) AS o (keys, times, waits)
  WHERE p.feed_id = %(feed)s
  UNION ALL

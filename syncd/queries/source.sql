@@ -18,10 +18,12 @@ SELECT p.order_key::text, to_json(p)::text
  WHERE p.order_key = ANY(%(keys)s::text[]::{key_type}[]);
 
 -- name: claimed_purchases :many
--- The same for the orders of a claim; nothing is looked at without one.
+-- The same for the orders of a claim; nothing is looked at without one. No name of the
+-- claim's parts is one that a view without its schema is likely to have.
 SELECT p.order_key::text AS order_key, to_json(p)::text AS purchase
   FROM {purchases} AS p
- WHERE p.order_key = ANY(ARRAY(SELECT o.order_key FROM orders AS o)::{key_type}[])
+ WHERE p.order_key = ANY(ARRAY(SELECT o.order_key
+                               FROM claimed_orders AS o)::{key_type}[])
    AND EXISTS (SELECT FROM claimed)
 
 -- name: still_confirmed :many
