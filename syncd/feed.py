@@ -10,7 +10,7 @@ from syncd.errors import ClonedDatabaseError, SchemaMismatchError
 from syncd.ledger import Ledger
 from syncd.source import Source
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 1
 """Number of the newest migration that this code works with."""
 
 

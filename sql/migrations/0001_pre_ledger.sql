@@ -9,46 +9,90 @@ CREATE TABLE syncd.migration (
     CONSTRAINT migration_once PRIMARY KEY (version)
 );
 
--- One shop's confirmed orders on their way to one Squeezely account.
+-- One shop's confirmed orders on their way to one Squeezely account. Orders stamped at or
+-- before the floor were confirmed before the feed's beginning. The ledger's own cluster
+-- and database differ from the source's with [state] dsn. `mark` grows while a daemon
+-- runs; a daemon that remembers a higher one looks at a ledger that went back in time,
+-- unless somebody accepted that since. What was recorded between lost_from and lost_until
+-- may be lost (a promotion, a restore): orders of that time that are captured again may
+-- have been sent. thinned_*: the batch into which the orders of old delivered batches are
+-- merged once their receipts go, the last batch that was looked at for that, the newest
+-- confirmed_at among those orders, and when it was done last.
 CREATE TABLE syncd.feed (
     feed_id           integer     GENERATED ALWAYS AS IDENTITY,
     feed              text        NOT NULL,
     started_at        timestamptz NOT NULL,
+    floor_at          timestamptz NOT NULL,
     system_identifier bigint      NOT NULL,
     database_oid      oid         NOT NULL,
+    ledger_identifier bigint      NOT NULL,
+    ledger_oid        oid         NOT NULL,
+    timeline          integer,
+    mark              bigint      NOT NULL DEFAULT 0,
+    marked_at         timestamptz,
+    accepted_at       timestamptz,
+    lost_from         timestamptz,
+    lost_until        timestamptz,
+    thinned_batch     bigint,
+    thinned_after     bigint      NOT NULL DEFAULT 0,
+    thinned_until     timestamptz,
+    thinned_at        timestamptz,
     CONSTRAINT feed_identity PRIMARY KEY (feed_id),
     CONSTRAINT feed_name_once UNIQUE (feed),
-    CONSTRAINT feed_named CHECK (feed <> '')
+    CONSTRAINT feed_named CHECK (feed <> ''),
+    CONSTRAINT feed_floor_before_start CHECK (floor_at <= started_at),
+    CONSTRAINT feed_mark_has_time CHECK ((mark > 0) = (marked_at IS NOT NULL)),
+    CONSTRAINT feed_lost_goes_forward CHECK (lost_from <= lost_until),
+    CONSTRAINT feed_thinned_has_batch
+        CHECK (thinned_until IS NULL OR thinned_batch IS NOT NULL)
 );
 
 -- Every order whose confirmed_at is at or below the watermark is in the ledger.
--- Its row is the lock under which orders are admitted.
+-- Its row is the lock under which orders are admitted, which a person may pause.
 CREATE TABLE syncd.watermark (
-    feed_id      integer     NOT NULL,
-    confirmed_at timestamptz NOT NULL,
-    moved_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    feed_id       integer     NOT NULL,
+    confirmed_at  timestamptz NOT NULL,
+    moved_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    paused_at     timestamptz,
+    paused_reason text,
     CONSTRAINT watermark_once PRIMARY KEY (feed_id),
     CONSTRAINT watermark_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
-    CONSTRAINT watermark_finite CHECK (isfinite(confirmed_at))
+    CONSTRAINT watermark_finite CHECK (isfinite(confirmed_at)),
+    CONSTRAINT watermark_reason_of_a_pause
+        CHECK (paused_reason IS NULL OR paused_at IS NOT NULL)
 ) WITH (fillfactor = 50);
 
 -- What the endpoint last said: shared by every instance, survives restarts.
+-- recent_*: the share of recent orders that were rejected, as sums that fade with each
+-- new order. While `doubted_batch` is set, the contract looks broken: only that batch is
+-- tried. A person may pause sending.
 CREATE TABLE syncd.endpoint (
-    feed_id     integer     NOT NULL,
-    state       text        NOT NULL DEFAULT 'open',
-    failures    integer     NOT NULL DEFAULT 0,
-    refusals    integer     NOT NULL DEFAULT 0,
-    retry_at    timestamptz NOT NULL DEFAULT '-infinity',
-    reason      text,
-    since       timestamptz NOT NULL DEFAULT clock_timestamp(),
-    accepted_at timestamptz,
+    feed_id         integer     NOT NULL,
+    state           text        NOT NULL DEFAULT 'open',
+    failures        integer     NOT NULL DEFAULT 0,
+    refusals        integer     NOT NULL DEFAULT 0,
+    retry_at        timestamptz NOT NULL DEFAULT '-infinity',
+    reason          text,
+    since           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    accepted_at     timestamptz,
+    recent_accepted float8      NOT NULL DEFAULT 0,
+    recent_rejected float8      NOT NULL DEFAULT 0,
+    doubted_batch   bigint,
+    paused_at       timestamptz,
+    paused_reason   text,
     CONSTRAINT endpoint_once PRIMARY KEY (feed_id),
     CONSTRAINT endpoint_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
     CONSTRAINT endpoint_state_known CHECK (state IN ('open', 'retrying', 'held')),
     CONSTRAINT endpoint_trouble_has_reason CHECK ((state = 'open') = (reason IS NULL)),
-    CONSTRAINT endpoint_counts_positive CHECK (failures >= 0 AND refusals >= 0)
+    CONSTRAINT endpoint_counts_positive CHECK (failures >= 0 AND refusals >= 0),
+    CONSTRAINT endpoint_recent_positive
+        CHECK (recent_accepted >= 0 AND recent_rejected >= 0),
+    CONSTRAINT endpoint_doubt_holds
+        CHECK (doubted_batch IS NULL OR state = 'held'),
+    CONSTRAINT endpoint_reason_of_a_pause
+        CHECK (paused_reason IS NULL OR paused_at IS NOT NULL)
 ) WITH (fillfactor = 50);
 
 -- A running daemon. It holds the advisory lock (1937337955, instance_id) while it lives.
@@ -64,8 +108,55 @@ CREATE TABLE syncd.instance (
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
 );
 
+-- A past range that somebody asked for. `state` follows from the times alone. What has
+-- captured its range runs on until its orders are settled. `told` is the state that a
+-- daemon has last written to its log. Two that are unfinished never share a time; those
+-- of single orders have an empty range.
+CREATE TABLE syncd.backfill (
+    backfill_id  bigint      GENERATED ALWAYS AS IDENTITY,
+    feed_id      integer     NOT NULL,
+    lower_at     timestamptz NOT NULL,
+    upper_at     timestamptz NOT NULL,
+    reached_at   timestamptz NOT NULL,
+    orders       bigint      NOT NULL DEFAULT 0,
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at  timestamptz,
+    purpose      text        NOT NULL DEFAULT 'send',
+    with_profile boolean     NOT NULL DEFAULT false,
+    reason       text,
+    planned      bigint      NOT NULL DEFAULT 0,
+    resent       bigint      NOT NULL DEFAULT 0,
+    released     bigint      NOT NULL DEFAULT 0,
+    paused_at    timestamptz,
+    cancelled_at timestamptz,
+    told         text,
+    told_at      timestamptz,
+    state        text        NOT NULL GENERATED ALWAYS AS (
+        CASE WHEN finished_at IS NOT NULL THEN 'finished'
+             WHEN cancelled_at IS NOT NULL THEN 'cancelled'
+             WHEN paused_at IS NOT NULL THEN 'paused'
+             ELSE 'running' END) STORED,
+    CONSTRAINT backfill_identity PRIMARY KEY (backfill_id),
+    CONSTRAINT backfill_of_feed FOREIGN KEY (feed_id)
+        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
+    CONSTRAINT backfill_goes_forward
+        CHECK (lower_at <= reached_at AND reached_at <= upper_at),
+    CONSTRAINT backfill_purpose_known
+        CHECK (purpose IN ('send', 'resend', 'adopt')),
+    CONSTRAINT backfill_resend_has_reason
+        CHECK (purpose <> 'resend' OR coalesce(reason, '') <> ''),
+    CONSTRAINT backfill_counts_positive
+        CHECK (planned >= 0 AND resent >= 0 AND released >= 0),
+    CONSTRAINT backfill_unfinished_apart EXCLUDE USING gist (
+        int4range(feed_id, feed_id, '[]') WITH &&,
+        tstzrange(lower_at, upper_at, '(]') WITH &&)
+        WHERE (finished_at IS NULL AND cancelled_at IS NULL)
+);
+
 -- Orders that are sent together: the unit of claim, lease, attempt and receipt.
 -- `orders` counts the ledger rows that share its fate (exceptions are not counted).
+-- held: an attempt's outcome is unknown, and a person decides (uncertain = "hold").
+-- resends: its orders had been delivered before, and somebody asked for it.
 CREATE TABLE syncd.batch (
     batch_id     bigint      GENERATED BY DEFAULT AS IDENTITY,
     feed_id      integer     NOT NULL,
@@ -81,25 +172,38 @@ CREATE TABLE syncd.batch (
     instance_id  integer,
     lease_until  timestamptz,
     settled_at   timestamptz,
+    backfill_id  bigint,
+    resends      boolean     NOT NULL DEFAULT false,
     CONSTRAINT batch_identity PRIMARY KEY (batch_id),
     CONSTRAINT batch_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
+    CONSTRAINT batch_of_backfill FOREIGN KEY (backfill_id)
+        REFERENCES syncd.backfill (backfill_id) ON DELETE SET NULL,
     CONSTRAINT batch_lane_known CHECK (lane IN ('live', 'backfill')),
-    CONSTRAINT batch_state_known
-        CHECK (state IN ('pending', 'sending', 'delivered', 'dissolved', 'adopted')),
+    CONSTRAINT batch_state_known CHECK (state IN
+        ('pending', 'sending', 'held', 'delivered', 'dissolved', 'adopted')),
     CONSTRAINT batch_counts_positive
         CHECK (orders >= 0 AND attempts >= 0 AND uncertain >= 0),
     CONSTRAINT batch_claim_has_lease
         CHECK ((state = 'sending') = (lease_until IS NOT NULL AND instance_id IS NOT NULL)),
     CONSTRAINT batch_settled_once
         CHECK ((state IN ('delivered', 'dissolved', 'adopted')) = (settled_at IS NOT NULL)),
-    CONSTRAINT batch_dissolved_is_empty CHECK (state <> 'dissolved' OR orders = 0)
+    CONSTRAINT batch_dissolved_is_empty CHECK (state <> 'dissolved' OR orders = 0),
+    CONSTRAINT batch_resends_for_a_backfill
+        CHECK (NOT resends OR backfill_id IS NOT NULL)
 ) WITH (fillfactor = 80);
 
 CREATE INDEX batch_due
     ON syncd.batch (feed_id, lane, batch_id) WHERE state = 'pending';
 CREATE INDEX batch_claimed
     ON syncd.batch (feed_id, lease_until) WHERE state = 'sending';
+CREATE INDEX batch_held ON syncd.batch (feed_id) WHERE state = 'held';
+CREATE INDEX batch_backfilled
+    ON syncd.batch (backfill_id, state) WHERE backfill_id IS NOT NULL;
+-- How many orders were delivered lately, and which may have been twice.
+CREATE INDEX batch_settled
+    ON syncd.batch (feed_id, settled_at) WHERE state = 'delivered';
+CREATE INDEX batch_uncertain ON syncd.batch (feed_id) WHERE uncertain > 0;
 
 -- One POST of a batch and its receipt; without an outcome while it is under way.
 CREATE TABLE syncd.attempt (
@@ -125,8 +229,13 @@ CREATE TABLE syncd.attempt (
 ) WITH (fillfactor = 70);
 
 -- One row per order and feed. No personal data. Ordinary orders are written once;
--- state, reason, waiting_since and orderid are for exceptions only. There is no foreign
--- key to the batch: its check would cost each order more than the insert itself.
+-- state, reason, waiting_since and orderid are for exceptions only. `capture` tells which
+-- one found the order. There is no foreign key to the batch: its check would cost each
+-- order more than the insert itself.
+-- discarded: a person gave it up; it stays, so that nothing captures it again.
+-- released: captured by a backfill that was cancelled before the order was sent; it is
+-- as if the ledger did not have it, so that a later one may take it.
+-- forgotten: somebody asked for erasure; the row stays, so that nothing sends it.
 CREATE TABLE syncd.ledger (
     feed_id       integer     NOT NULL,
     order_key     text        NOT NULL COLLATE "C",
@@ -136,27 +245,127 @@ CREATE TABLE syncd.ledger (
     state         text,
     reason        text,
     orderid       text,
+    capture       text,
     CONSTRAINT ledger_order_once PRIMARY KEY (feed_id, order_key),
-    CONSTRAINT ledger_exception_known CHECK (state IN ('rejected', 'withdrawn', 'held')),
-    CONSTRAINT ledger_exception_has_reason CHECK ((state IS NULL) = (reason IS NULL))
+    CONSTRAINT ledger_capture_known CHECK
+        (capture IN ('poll', 'listen', 'wal', 'reconcile', 'backfill', 'start')),
+    CONSTRAINT ledger_exception_known CHECK (state IN
+        ('rejected', 'withdrawn', 'discarded', 'released', 'forgotten')),
+    CONSTRAINT ledger_exception_has_reason CHECK ((state IS NULL) = (reason IS NULL)),
+    CONSTRAINT ledger_forgotten_has_no_number
+        CHECK (state IS DISTINCT FROM 'forgotten' OR orderid IS NULL)
 );
 
 CREATE INDEX ledger_batch ON syncd.ledger (batch_id);
 CREATE INDEX ledger_exception ON syncd.ledger (feed_id, state) WHERE state IS NOT NULL;
 
--- A past range that somebody asked for.
-CREATE TABLE syncd.backfill (
-    backfill_id  bigint      GENERATED ALWAYS AS IDENTITY,
-    feed_id      integer     NOT NULL,
-    lower_at     timestamptz NOT NULL,
-    upper_at     timestamptz NOT NULL,
-    reached_at   timestamptz NOT NULL,
-    orders       bigint      NOT NULL DEFAULT 0,
-    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    finished_at  timestamptz,
-    CONSTRAINT backfill_identity PRIMARY KEY (backfill_id),
-    CONSTRAINT backfill_of_feed FOREIGN KEY (feed_id)
-        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
-    CONSTRAINT backfill_goes_forward
-        CHECK (lower_at <= reached_at AND reached_at <= upper_at)
+-- A batch that an order was in before, and why it left. Ordinary orders leave none.
+-- reset: adopted, and asked for after all. returned: back in that batch, since what
+-- asked for it was cancelled.
+CREATE TABLE syncd.departure (
+    feed_id   integer     NOT NULL,
+    order_key text        NOT NULL COLLATE "C",
+    batch_id  bigint      NOT NULL,
+    left_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    why       text        NOT NULL,
+    reason    text,
+    CONSTRAINT departure_once PRIMARY KEY (feed_id, order_key, batch_id),
+    CONSTRAINT departure_of_batch FOREIGN KEY (batch_id)
+        REFERENCES syncd.batch (batch_id) ON DELETE CASCADE,
+    CONSTRAINT departure_why_known CHECK
+        (why IN ('split', 'waiting', 'retried', 'resent', 'reset', 'returned'))
 );
+
+-- A batch that goes takes its departures along.
+CREATE INDEX departure_batch ON syncd.departure (batch_id);
+
+-- How far a feed has read its replication slot; moves with the orders it brought.
+CREATE TABLE syncd.stream (
+    feed_id    integer     NOT NULL,
+    reached    pg_lsn      NOT NULL,
+    reached_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT stream_once PRIMARY KEY (feed_id),
+    CONSTRAINT stream_of_feed FOREIGN KEY (feed_id)
+        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
+) WITH (fillfactor = 50);
+
+-- The account of a range: every confirmed order of it, and where it stands. It grows
+-- page by page up to `reached_at`; one that nobody touched for a while may be gone on
+-- with by another instance. `captured` counts those of the missing that were taken.
+CREATE TABLE syncd.reconciliation (
+    reconciliation_id bigint      GENERATED ALWAYS AS IDENTITY,
+    feed_id           integer     NOT NULL,
+    depth             text        NOT NULL,
+    lower_at          timestamptz NOT NULL,
+    upper_at          timestamptz NOT NULL,
+    reached_at        timestamptz NOT NULL,
+    started_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    touched_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at       timestamptz,
+    confirmed         bigint      NOT NULL DEFAULT 0,
+    delivered         bigint      NOT NULL DEFAULT 0,
+    pending           bigint      NOT NULL DEFAULT 0,
+    adopted           bigint      NOT NULL DEFAULT 0,
+    rejected          bigint      NOT NULL DEFAULT 0,
+    withdrawn         bigint      NOT NULL DEFAULT 0,
+    held              bigint      NOT NULL DEFAULT 0,
+    discarded         bigint      NOT NULL DEFAULT 0,
+    forgotten         bigint      NOT NULL DEFAULT 0,
+    missing           bigint      NOT NULL DEFAULT 0,
+    captured          bigint      NOT NULL DEFAULT 0,
+    sentence          text,
+    CONSTRAINT reconciliation_identity PRIMARY KEY (reconciliation_id),
+    CONSTRAINT reconciliation_of_feed FOREIGN KEY (feed_id)
+        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
+    CONSTRAINT reconciliation_depth_known
+        CHECK (depth IN ('hours', 'days', 'all', 'asked', 'promotion')),
+    CONSTRAINT reconciliation_goes_forward
+        CHECK (lower_at <= reached_at AND reached_at <= upper_at),
+    CONSTRAINT reconciliation_adds_up CHECK (confirmed = delivered + pending
+        + adopted + rejected + withdrawn + held + discarded + forgotten + missing),
+    CONSTRAINT reconciliation_captures_the_missing
+        CHECK (captured BETWEEN 0 AND missing),
+    CONSTRAINT reconciliation_finished_has_sentence
+        CHECK ((finished_at IS NULL) = (sentence IS NULL)),
+    CONSTRAINT reconciliation_finished_is_whole
+        CHECK (finished_at IS NULL OR reached_at = upper_at)
+);
+
+CREATE INDEX reconciliation_latest
+    ON syncd.reconciliation (feed_id, depth, started_at);
+
+-- What `syncd verify` learned of an account; by the feed's name, since an account may be
+-- tried before the feed is started.
+CREATE TABLE syncd.verification (
+    feed        text        NOT NULL,
+    account     text        NOT NULL,
+    endpoint    text        NOT NULL,
+    body        text        NOT NULL,
+    takes_lists boolean,
+    said_by     text        NOT NULL,
+    verified_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT verification_once PRIMARY KEY (feed),
+    CONSTRAINT verification_body_known CHECK (body IN ('events', 'single')),
+    CONSTRAINT verification_said_by_known CHECK (said_by IN ('answer', 'person')),
+    CONSTRAINT verification_of_a_list CHECK (body = 'events' OR takes_lists IS NULL)
+);
+
+-- What the last events looked like, field by field, without their values. Of the newest
+-- orders that were sent live, a few bytes for each field of their event: a keyed hash
+-- over order, field and value, whose key is derived from the API key and is in no
+-- database. `key_id` tells whether that key is still the same, `mapping` whether the view
+-- is. Which fields an event has is all that can be read here.
+CREATE TABLE syncd.fingerprint (
+    feed_id   integer     NOT NULL,
+    order_key text        NOT NULL COLLATE "C",
+    sent_at   timestamptz NOT NULL,
+    key_id    bytea       NOT NULL,
+    mapping   text        NOT NULL,
+    fields    jsonb       NOT NULL,
+    CONSTRAINT fingerprint_once PRIMARY KEY (feed_id, order_key),
+    CONSTRAINT fingerprint_of_feed FOREIGN KEY (feed_id)
+        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
+    CONSTRAINT fingerprint_of_fields CHECK (jsonb_typeof(fields) = 'object')
+);
+
+CREATE INDEX fingerprint_newest ON syncd.fingerprint (feed_id, sent_at);

@@ -6,12 +6,12 @@ from datetime import timedelta
 import psycopg
 import pytest
 from psycopg import errors
-from shop import VIEWS, Shop
+from shop import Shop
 
 from syncd.connections import Connections
 from syncd.database import Database, around
 from syncd.feed import SCHEMA_VERSION, Feeds
-from syncd.install.install import Names, install, installed, migrations
+from syncd.install.install import Names, install, installed
 from syncd.source import Source
 
 pytestmark = pytest.mark.db
@@ -136,38 +136,6 @@ def test_installing_again_changes_nothing(shop: Shop) -> None:
     assert install(Connections(database, database), Names(shop.role, *NAMES)) == []
     assert installed(database) == list(range(1, SCHEMA_VERSION + 1))
     database.close()
-
-
-def test_a_ledger_of_an_older_syncd_is_brought_up_to_date(database: str) -> None:
-    """With what it knows: the feed goes on, its orders are not sent again."""
-    shop = Shop.open(database, views=False)
-    shop.sql("DROP SCHEMA syncd CASCADE")
-    first, *_ = migrations()
-    owner = Database(shop.owner)
-    owner.run(first.statement)
-    shop.sql(VIEWS)
-    shop.sql(
-        """
-        INSERT INTO syncd.feed (feed, started_at, system_identifier, database_oid)
-        SELECT 'shop', now(), s.system_identifier, d.oid
-          FROM pg_control_system() AS s, pg_database AS d
-         WHERE d.datname = current_database();
-        INSERT INTO syncd.watermark (feed_id, confirmed_at) VALUES (1, now());
-        INSERT INTO syncd.endpoint (feed_id) VALUES (1);
-        INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at)
-        VALUES (1, 'live', 'delivered', 1, now(), now());
-        INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id)
-        SELECT 1, '1', now(), batch_id FROM syncd.batch;
-        """
-    )
-    titles = install(Connections(owner, owner), Names(shop.role, *NAMES))
-    owner.close()
-    daemons = Database(shop.dsn)
-    feed = Feeds(Connections(daemons, daemons), "shop").get()
-    daemons.close()
-    assert titles == [script.title for script in migrations([1])]
-    assert feed.floor_at == feed.started_at
-    assert shop.rows("SELECT order_key, capture FROM syncd.ledger") == [("1", None)]
 
 
 PLANNED: dict[str, dict[str, object]] = {
