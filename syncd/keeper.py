@@ -8,7 +8,7 @@ import time
 
 from syncd.config import Settings
 from syncd.database import Database
-from syncd.delivery.breaker import Breaker
+from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.feed import Feed
 from syncd.instance import Instance
 from syncd.lineage import Lineage
@@ -79,7 +79,7 @@ class Keeper:
 
     def _retry(self, parts: Parts, log: Log) -> None:
         """Try the API again at once, whatever it said before."""
-        Breaker(self._ledger, self._feed.feed_id).release()
+        CircuitBreaker(self._ledger, self._feed.feed_id).release()
         parts.bells.sending.ring()
         log.emit("sending.retried")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
-from syncd.core.settling import RECENT_ORDERS
+from syncd.core.settlement import RECENT_ORDERS
 from syncd.database import Database, Statement, around, named
 from syncd.deadline import Row
 from syncd.errors import (

@@ -9,7 +9,7 @@ from shop import Shop
 from syncd.config import load
 from syncd.connections import Connections
 from syncd.database import Database
-from syncd.delivery.breaker import Breaker
+from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.delivery import Delivery, Trip
 from syncd.feed import Feeds
 from syncd.instance import Instance
@@ -42,7 +42,7 @@ class Desk:
         )
         self.instance = Instance(Database(shop.dsn), feed.feed_id)
         self.ledger = Ledger(self.database, feed.feed_id)
-        self.breaker = Breaker(self.database, feed.feed_id)
+        self.breaker = CircuitBreaker(self.database, feed.feed_id)
         self.delivery = Delivery(
             settings,
             self.source,

@@ -10,7 +10,7 @@ from syncd.cli.shell import changing, configured, json_time
 from syncd.config import Settings
 from syncd.connections import Connections
 from syncd.core.health import Pause
-from syncd.delivery.breaker import Breaker
+from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.feed import Feeds
 from syncd.pause import Pauses, What
 from syncd.pulse import read_pulse
@@ -107,7 +107,7 @@ def _resume(connections: Connections, feed_id: int, what: What) -> dict[str, obj
     since = Pauses(connections.ledger, feed_id).end(what)
     if what == "capture":
         return {"paused_since": since}
-    released = Breaker(connections.ledger, feed_id).release()
+    released = CircuitBreaker(connections.ledger, feed_id).release()
     return {"paused_since": since, "released": released}
 
 

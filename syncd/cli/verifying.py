@@ -92,12 +92,12 @@ def _try(settings: Settings, email: str, product: str, *, quiet: bool) -> list[T
 
 def _told(trial: Trial) -> str:
     form = '{"events": [...]}' if trial.body == "events" else "a bare object"
-    outcome = trial.verdict.outcome.value.replace("_", " ")
+    outcome = trial.classification.outcome.value.replace("_", " ")
     status = f"HTTP {trial.status}" if trial.status else "no answer"
     details = [status]
     if trial.counted is not None:
         details.append(f"{trial.counted} counted")
-    if reason := trial.verdict.reason.removeprefix(status).strip():
+    if reason := trial.classification.reason.removeprefix(status).strip():
         details.append(reason)
     first, last = trial.orderids[0], trial.orderids[-1]
     numbers = first if first == last else f"{first} and {last}"
@@ -112,8 +112,8 @@ def _print_json(trials: list[Trial], verified: Verified | None) -> None:
                 "body": trial.body,
                 "orderids": trial.orderids,
                 "status": trial.status,
-                "outcome": trial.verdict.outcome.value,
-                "reason": trial.verdict.reason,
+                "outcome": trial.classification.outcome.value,
+                "reason": trial.classification.reason,
                 "counted": trial.counted,
             }
             for trial in trials

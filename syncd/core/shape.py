@@ -1,7 +1,7 @@
 """What an answer looks like, values left out, and whether the contract knows it.
 
 The contract is hardly documented, so that a change of it shows first as an answer
-of a new shape. It is judged all the same (`core.answer`); a person should know.
+of a new shape. It is judged all the same (`core.response`); a person should know.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import cast
 
 import msgspec
 
-from syncd.core.answer import Answer
+from syncd.core.response import Response
 
 MAX_SHAPE = 200
 
@@ -32,7 +32,7 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _MEDIA = re.compile(r"[a-z]{1,12}/[a-z0-9.+-]{1,30}")
 
 
-def drift(answer: Answer) -> str | None:
+def drift(answer: Response) -> str | None:
     """Describe an answer that the contract does not know; None when it does.
 
     Names and kinds only, at most `MAX_SHAPE` characters: no value of the answer.
@@ -74,6 +74,6 @@ def _kind(value: object) -> str:
     return names.get(type(value).__name__, type(value).__name__)
 
 
-def _media(answer: Answer) -> str:
+def _media(answer: Response) -> str:
     named = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     return f"{named if _MEDIA.fullmatch(named) else 'a body'}, not a JSON object"

@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from syncd.config import Settings
-from syncd.core.answer import Answer, Outcome, Silence, Verdict, judge
 from syncd.core.body import encode
 from syncd.core.difference import Seal
 from syncd.core.purchase import Purchase
-from syncd.core.settling import Decision, Standing, Step, decide
+from syncd.core.response import Classification, NoResponse, Outcome, Response, classify
+from syncd.core.settlement import Action, Decision, EndpointHistory, decide
 from syncd.core.veil import Veil
-from syncd.delivery.breaker import Breaker
+from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.fingerprints import Fingerprints
 from syncd.delivery.rendering import Rendered, Rendering, rules_of
 from syncd.delivery.report import Report
@@ -30,7 +30,7 @@ from syncd.ledger import Claim, Exemption, Lane, Ledger, Receipt
 from syncd.log import Log
 from syncd.source import Source
 
-EPIDEMIC = "too many orders are refused while others are accepted"
+REJECTION_SPIKE = "too many orders are refused while others are accepted"
 
 FRESH_SECONDS = 5.0
 """A claim older than this is renewed before its POST."""
@@ -71,7 +71,7 @@ class Delivery:
         self._source = source
         self._rendering = Rendering(source, rules_of(settings), self._settle)
         self._ledger = ledger
-        self._breaker = Breaker(ledger.database, ledger.feed_id)
+        self._breaker = CircuitBreaker(ledger.database, ledger.feed_id)
         self._report = Report(log)
         self._instance = instance
         self._api = Squeezely(settings)
@@ -170,7 +170,7 @@ class Delivery:
         reason = f"the purchases view fails (SQLSTATE {error.sqlstate})"
         keys = [order.key for order in claim.orders]
         receipt = Receipt("unread", reason=reason)
-        self._react(claim, Verdict(Outcome.REFUSED, reason), receipt, keys)
+        self._react(claim, Classification(Outcome.REFUSED, reason), receipt, keys)
 
     def _set_aside(self, claim: Claim, rendered: Rendered) -> bool:
         """Take out what is not to be sent; False when the claim is no longer ours.
@@ -213,24 +213,28 @@ class Delivery:
         started = time.monotonic()
         answer = self._api.post(body)
         seconds = time.monotonic() - started
-        verdict = judge(answer, len(purchases), datetime.now(UTC))
+        classification = classify(answer, len(purchases), datetime.now(UTC))
         veil = Veil((p.event for _, p in purchases), [self._secret])
-        verdict = replace(verdict, reason=veil.over(verdict.reason))
-        receipt = _receipt(answer, verdict, body, purchases)
-        accepted = verdict.outcome is Outcome.ACCEPTED
+        classification = replace(
+            classification, reason=veil.over(classification.reason)
+        )
+        receipt = _receipt(answer, classification, body, purchases)
+        accepted = classification.outcome is Outcome.ACCEPTED
         if accepted:
             self._unfinished = partial(
                 self._deliver, claim, receipt, seconds, len(body)
             )
         else:
             keys = [key for key, _ in purchases]
-            self._unfinished = partial(self._react, claim, verdict, receipt, keys)
+            self._unfinished = partial(
+                self._react, claim, classification, receipt, keys
+            )
         self._report.answered(claim, answer, veil)
         self.finish()
         is_whole = self._lane == "live" or (claim.resends and claim.with_profile)
         if accepted and is_whole:
             self._fingerprints.note(claim, purchases)
-        return Trip(len(purchases), accepted, verdict.throttled)
+        return Trip(len(purchases), accepted, classification.throttled)
 
     def _deliver(
         self, claim: Claim, receipt: Receipt, seconds: float, size: int
@@ -239,30 +243,36 @@ class Delivery:
         self._report.delivered(claim, receipt, seconds=seconds, size=size, late=late)
 
     def _react(
-        self, claim: Claim, verdict: Verdict, receipt: Receipt, keys: list[str]
+        self,
+        claim: Claim,
+        classification: Classification,
+        receipt: Receipt,
+        keys: list[str],
     ) -> None:
-        standing = self._standing(claim, verdict, keys)
+        history = self._history(claim, classification, keys)
         jitter = random.random()  # noqa: S311  # spreads retries, guards nothing
-        decision = decide(verdict, standing, jitter)
-        if decision.doubts:
-            receipt = replace(receipt, reason=f"{EPIDEMIC}: {receipt.reason}")
-        if decision.step is Step.SPLIT and not decision.keeps:
+        decision = decide(classification, history, jitter)
+        if decision.suspects_contract:
+            receipt = replace(receipt, reason=f"{REJECTION_SPIKE}: {receipt.reason}")
+        if decision.action is Action.SPLIT and not decision.holds:
             self._split(claim, decision, receipt, keys)
-        elif decision.step is Step.REJECT:
+        elif decision.action is Action.REJECT:
             self._reject(claim, receipt, keys[0])
         else:
             self._put_back(claim, decision, receipt)
 
-    def _standing(self, claim: Claim, verdict: Verdict, keys: list[str]) -> Standing:
-        """Gather what the decision needs beyond the verdict."""
-        known = Standing(
+    def _history(
+        self, claim: Claim, classification: Classification, keys: list[str]
+    ) -> EndpointHistory:
+        """Gather what the decision needs beyond the classification."""
+        known = EndpointHistory(
             sent=len(keys),
             attempt=claim.attempt,
             refused_at=claim.refused_at,
             batch_size=self._settings.orders_per_batch,
             holds_uncertain=self._settings.uncertain == "hold",
         )
-        if verdict.outcome is not Outcome.REFUSED:
+        if classification.outcome is not Outcome.REFUSED:
             return replace(known, failures=self._breaker.failures())
         lately = self._breaker.count_refusals(int(claim.attempt == 1))
         return replace(
@@ -296,33 +306,33 @@ class Delivery:
 
     def _put_back(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
         reason = receipt.reason or "unknown"
-        if decision.step is Step.HOLD:
-            doubted = claim.batch_id if decision.doubts else None
+        if decision.action is Action.HOLD:
+            doubted = claim.batch_id if decision.suspects_contract else None
             wait = decision.endpoint_wait
-            self._breaker.leave_alone("held", wait, reason, doubted=doubted)
-        elif decision.step is Step.AGAIN:
-            self._breaker.leave_alone("retrying", decision.endpoint_wait, reason)
+            self._breaker.back_off("held", wait, reason, doubted=doubted)
+        elif decision.action is Action.AGAIN:
+            self._breaker.back_off("retrying", decision.endpoint_wait, reason)
         self._ledger.put_back(
             claim,
             receipt,
             wait=decision.batch_wait,
-            refused=decision.step is Step.SUSPECT,
+            refused=decision.action is Action.SUSPECT,
             uncertain=decision.uncertain,
-            held=decision.keeps,
+            held=decision.holds,
         )
         self._report.put_back(claim, decision, receipt)
 
 
 def _receipt(
-    answer: Answer | Silence,
-    verdict: Verdict,
+    answer: Response | NoResponse,
+    classification: Classification,
     body: bytes,
     purchases: Sequence[tuple[str, Purchase]],
 ) -> Receipt:
     return Receipt(
-        outcome=verdict.outcome.value,
-        status=answer.status if isinstance(answer, Answer) else None,
-        reason=verdict.reason or None,
+        outcome=classification.outcome.value,
+        status=answer.status if isinstance(answer, Response) else None,
+        reason=classification.reason or None,
         sent=len(purchases),
         sha256=hashlib.sha256(body).digest(),
         orderids=[purchase.orderid for _, purchase in purchases],

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from syncd.core.answer import Answer, Silence
-from syncd.core.settling import Decision, Step
+from syncd.core.response import NoResponse, Response
+from syncd.core.settlement import Action, Decision
 from syncd.core.shape import drift
 from syncd.core.veil import Veil
 from syncd.ledger import Claim, Exemption, Receipt
@@ -59,9 +59,9 @@ class Report:
             reason=reason,
         )
 
-    def answered(self, claim: Claim, answer: Answer | Silence, veil: Veil) -> None:
+    def answered(self, claim: Claim, answer: Response | NoResponse, veil: Veil) -> None:
         """Say once in this process that an answer has a shape not known."""
-        shape = drift(answer) if isinstance(answer, Answer) else None
+        shape = drift(answer) if isinstance(answer, Response) else None
         if shape:
             shape = veil.over(shape)
             self._log.emit_once(
@@ -112,7 +112,7 @@ class Report:
         """Say why a batch waits, for how long or for whom."""
         self._trouble = True
         wait = max(decision.endpoint_wait, decision.batch_wait or timedelta(0))
-        if decision.step is Step.HOLD:
+        if decision.action is Action.HOLD:
             self._log.emit(
                 "sending.held",
                 status=receipt.status,
@@ -120,7 +120,7 @@ class Report:
                 retry_seconds=wait.total_seconds(),
             )
         self._uncertain(claim, decision, receipt)
-        if decision.keeps:
+        if decision.holds:
             return
         self._log.emit(
             "batch.deferred",
@@ -143,5 +143,5 @@ class Report:
                 outcome=receipt.outcome,
                 status=receipt.status,
                 reason=receipt.reason,
-                is_held=decision.keeps,
+                is_held=decision.holds,
             )

@@ -1,7 +1,7 @@
 """The door to Squeezely's API: one POST, one answer or a silence, never an exception.
 
 Requests are made with verified TLS, without following redirects, and within a total
-deadline. What the answer means is decided in `core.answer`.
+deadline. What the answer means is decided in `core.response`.
 """
 
 import time
@@ -19,7 +19,7 @@ from urllib3.exceptions import (
 
 from syncd import __version__
 from syncd.config import Settings
-from syncd.core.answer import Answer, Silence
+from syncd.core.response import NoResponse, Response
 from syncd.delivery.transport import Exchange, Transport, exchange
 from syncd.progress import STEP_SECONDS, moved
 
@@ -54,7 +54,7 @@ class Squeezely:
             },
         ).prepare()
 
-    def post(self, body: bytes) -> Answer | Silence:
+    def post(self, body: bytes) -> Response | NoResponse:
         """POST a body; return what came back within the timeout, of it all."""
         if time.monotonic() - self._used_at > IDLE_SECONDS:
             self.close()
@@ -64,7 +64,7 @@ class Squeezely:
         self._used_at = time.monotonic()
         return answer
 
-    def _exchange(self, body: bytes, under_way: Exchange) -> Answer | Silence:
+    def _exchange(self, body: bytes, under_way: Exchange) -> Response | NoResponse:
         # The transport itself: a session would look at the environment at each request,
         # add what ~/.netrc has, and follow redirects.
         self._request.prepare_body(body, None)
@@ -78,10 +78,10 @@ class Squeezely:
             ) as response:
                 answer = _read(response)
         except (requests.RequestException, HTTPError, OSError) as error:
-            return Silence(_what_failed(error, under_way), taken=under_way.is_sent)
+            return NoResponse(_what_failed(error, under_way), taken=under_way.is_sent)
         if under_way.is_sent or not _is_success(answer):
             return answer
-        return Silence("a success before the whole request was sent", taken=True)
+        return NoResponse("a success before the whole request was sent", taken=True)
 
     def close(self) -> None:
         """Close the connections that are kept alive."""
@@ -99,20 +99,20 @@ def authorities(settings: Settings) -> str:
     return str(settings.squeezely.ca_file or requests.utils.DEFAULT_CA_BUNDLE_PATH)
 
 
-def _is_success(answer: Answer | Silence) -> bool:
-    return isinstance(answer, Answer) and answer.status < HTTPStatus.MULTIPLE_CHOICES
+def _is_success(answer: Response | NoResponse) -> bool:
+    return isinstance(answer, Response) and answer.status < HTTPStatus.MULTIPLE_CHOICES
 
 
-def _read(response: requests.Response) -> Answer | Silence:
+def _read(response: requests.Response) -> Response | NoResponse:
     """Read the body, bounded in bytes."""
     body = bytearray()
     # requests' own reading waits for a whole piece, however slowly it drips
     while piece := response.raw.read1(8192, decode_content=True):
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
-            return Silence("the answer is too long", taken=True)
+            return NoResponse("the answer is too long", taken=True)
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, bytes(body))
+    return Response(response.status_code, headers, bytes(body))
 
 
 _UNREACHED: tuple[tuple[type[Exception], str], ...] = (

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from syncd.config import Settings
-from syncd.core.answer import Answer, Outcome, Verdict, counted, judge
 from syncd.core.body import encode
 from syncd.core.purchase import Purchase
+from syncd.core.response import Classification, Outcome, Response, classify, counted
 from syncd.delivery.squeezely import Squeezely
 from syncd.verified import Body, Verified
 
@@ -31,13 +31,13 @@ class Trial:
     body: Body
     orderids: Sequence[str]
     status: int | None
-    verdict: Verdict
+    classification: Classification
     counted: int | None
 
     @property
     def is_accepted(self) -> bool:
         """Whether status and body say that the events were taken."""
-        return self.verdict.outcome is Outcome.ACCEPTED
+        return self.classification.outcome is Outcome.ACCEPTED
 
 
 class Verification:
@@ -81,15 +81,15 @@ class Verification:
     def _send(self, title: str, body: Body, count: int) -> Trial:
         purchases = [Purchase.of(self._event()) for _ in range(count)]
         answer = self._api.post(encode([p.body for p in purchases], body))
-        verdict = judge(answer, count, self._now)
+        classification = classify(answer, count, self._now)
         orderids = [purchase.orderid for purchase in purchases]
-        answered = answer if isinstance(answer, Answer) else None
+        answered = answer if isinstance(answer, Response) else None
         return Trial(
             title,
             body,
             orderids,
             answered.status if answered else None,
-            verdict,
+            classification,
             counted(answered) if answered else None,
         )
 
@@ -112,7 +112,7 @@ class Verification:
 
 
 def _may_be_the_form(trial: Trial) -> bool:
-    refused = trial.verdict.outcome in {Outcome.REFUSED, Outcome.CLIENT_REFUSED}
+    refused = trial.classification.outcome in {Outcome.REFUSED, Outcome.CLIENT_REFUSED}
     return refused and trial.status not in _NOT_THE_FORM
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from syncd.config import load
-from syncd.core.answer import Outcome, Verdict, judge
 from syncd.core.body import encode
 from syncd.core.purchase import Purchase
+from syncd.core.response import Classification, Outcome, classify
 from syncd.delivery.squeezely import Squeezely
 
 EVENTS = [
@@ -93,9 +93,9 @@ def api(breaker: Breaker, tmp_path: Path) -> Iterator[Squeezely]:
     client.close()
 
 
-def attempt(api: Squeezely) -> Verdict:
+def attempt(api: Squeezely) -> Classification:
     answer = api.post(encode([Purchase.of(event).body for event in EVENTS], "events"))
-    return judge(answer, len(EVENTS), datetime.now(UTC))
+    return classify(answer, len(EVENTS), datetime.now(UTC))
 
 
 @pytest.mark.parametrize("resets", [False, True], ids=["closed", "reset"])

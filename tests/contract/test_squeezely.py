@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from syncd.config import Settings, load
-from syncd.core.answer import Answer, Silence
 from syncd.core.body import encode
 from syncd.core.purchase import Purchase
+from syncd.core.response import NoResponse, Response
 from syncd.delivery.squeezely import MAX_ANSWER_BYTES, Squeezely
 from syncd.sandbox import Sandbox
 
@@ -58,7 +58,7 @@ def test_the_body_is_ascii_and_means_the_same() -> None:
 def test_an_accepted_event_arrives(api: Squeezely, sandbox: Sandbox) -> None:
     """With both headers; one request."""
     answer = api.post(encode([SENT], "events"))
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert answer.status == 200
     assert sandbox.book.posts("W-1") == 1
 
@@ -83,7 +83,7 @@ def test_whatever_arrives_whole_is_an_answer(
     """Judged elsewhere; a redirect is never followed."""
     sandbox.fail(fault, **options)
     answer = api.post(encode([SENT], "events"))
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert answer.status == status
     assert sandbox.book.totals.requests == 1
 
@@ -108,7 +108,7 @@ def test_an_answer_that_never_comes_whole_may_have_been_taken(
     started = time.monotonic()
     silence = api.post(encode([SENT], "events"))
     assert time.monotonic() - started < 4
-    assert isinstance(silence, Silence)
+    assert isinstance(silence, NoResponse)
     assert silence.taken
     assert "sandbox-key" not in silence.reason
 
@@ -119,5 +119,5 @@ def test_an_endpoint_that_is_not_there_has_taken_nothing(
     """Known for certain, so it is no possible repeat."""
     sandbox.stop()
     silence = api.post(encode([SENT], "events"))
-    assert isinstance(silence, Silence)
+    assert isinstance(silence, NoResponse)
     assert not silence.taken

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from syncd.config import Settings, load
-from syncd.core.answer import Answer, Silence
+from syncd.core.response import NoResponse, Response
 from syncd.delivery.squeezely import MAX_ANSWER_BYTES, Squeezely
 
 SECONDS = 0.6
@@ -149,7 +149,7 @@ def api_of(folder: Path, endpoint: str, authority: Path | None = None) -> Squeez
     return Squeezely(settings)
 
 
-def post_in_time(api: Squeezely, body: bytes) -> Answer | Silence:
+def post_in_time(api: Squeezely, body: bytes) -> Response | NoResponse:
     """POST; the whole exchange ends at its deadline."""
     started = time.monotonic()
     answer = api.post(body)
@@ -201,7 +201,7 @@ def test_a_peer_that_drags_its_feet_is_left_at_the_deadline(
         api.close()
         stage.close()
     said = "no answer in time" if sent else "not sent in time"
-    assert silence == Silence(said, taken=sent)
+    assert silence == NoResponse(said, taken=sent)
 
 
 def drip_hello(stage: Stage, connection: socket.socket) -> None:
@@ -222,7 +222,7 @@ def test_a_handshake_that_drags_is_left_and_has_taken_nothing(
     finally:
         api.close()
         stage.close()
-    assert silence == Silence("not sent in time", taken=False)
+    assert silence == NoResponse("not sent in time", taken=False)
 
 
 def test_addresses_that_do_not_answer_share_the_deadline(
@@ -246,10 +246,12 @@ def test_addresses_that_do_not_answer_share_the_deadline(
     monkeypatch.setattr(socket, "getaddrinfo", four)
     api = api_of(tmp_path, f"http://127.0.0.1:{port}/")
     try:
-        assert post_in_time(api, SMALL) == Silence("no connection in time", taken=False)
+        assert post_in_time(api, SMALL) == NoResponse(
+            "no connection in time", taken=False
+        )
         last = ("127.0.0.1", stage.port)
         answer = post_in_time(api, SMALL)
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, Response)
     finally:
         api.close()
         stage.close()
@@ -276,7 +278,7 @@ def test_a_certificate_that_is_not_trusted_gets_no_order(
     api = api_of(tmp_path, endpoint, authority if is_known else None)
     silence = api.post(SMALL)
     api.close()
-    assert isinstance(silence, Silence)
+    assert isinstance(silence, NoResponse)
     assert "certificate" in silence.reason
     assert not silence.taken
 
@@ -286,7 +288,7 @@ def test_a_host_that_is_not_known_has_taken_nothing(tmp_path: Path) -> None:
     api = api_of(tmp_path, "https://nowhere.invalid/")
     silence = api.post(SMALL)
     api.close()
-    assert silence == Silence("the endpoint's host name is not known", taken=False)
+    assert silence == NoResponse("the endpoint's host name is not known", taken=False)
 
 
 def test_a_connection_is_kept_until_it_was_idle_for_long(
@@ -295,11 +297,11 @@ def test_a_connection_is_kept_until_it_was_idle_for_long(
     """A gateway may have forgotten it, and would let the next order wait in vain."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "another"))
     api = api_of(tmp_path, f"https://127.0.0.1:{echo.port}/", authority)
-    assert isinstance(api.post(SMALL), Answer)
-    assert isinstance(api.post(SMALL), Answer)
+    assert isinstance(api.post(SMALL), Response)
+    assert isinstance(api.post(SMALL), Response)
     assert echo.connections == 1
     monkeypatch.setattr("syncd.delivery.squeezely.IDLE_SECONDS", 0.0)
-    assert isinstance(api.post(SMALL), Answer)
+    assert isinstance(api.post(SMALL), Response)
     api.close()
     assert echo.connections == 2
 
@@ -367,8 +369,8 @@ def test_a_proxy_passes_on_what_it_cannot_read(
     tunnel.close()
     assert (echo.connections, len(tunnel.asked)) == (1, 1)
     assert b"sandbox-key" not in tunnel.asked[0]
-    assert isinstance(answer, Answer) is is_known
-    if isinstance(answer, Silence):
+    assert isinstance(answer, Response) is is_known
+    if isinstance(answer, NoResponse):
         assert "certificate" in answer.reason
         assert not answer.taken
 
@@ -380,7 +382,7 @@ def test_no_proxy_names_what_is_reached_without(
     environment.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     environment.setenv("NO_PROXY", "127.0.0.1")
     api = api_of(tmp_path, f"https://127.0.0.1:{echo.port}/", authority)
-    assert isinstance(api.post(SMALL), Answer)
+    assert isinstance(api.post(SMALL), Response)
     api.close()
 
 
@@ -402,7 +404,7 @@ def test_a_proxy_that_refuses_has_passed_nothing_on(
     silence = api.post(SMALL)
     api.close()
     tunnel.close()
-    assert isinstance(silence, Silence)
+    assert isinstance(silence, NoResponse)
     assert "proxy" in silence.reason
     assert "hunter2" not in silence.reason
     assert not silence.taken
@@ -418,7 +420,7 @@ def test_a_proxy_that_is_not_there_is_named(
     api = api_of(tmp_path, "https://api.squeezely.invalid/")
     silence = api.post(SMALL)
     api.close()
-    assert isinstance(silence, Silence)
+    assert isinstance(silence, NoResponse)
     assert "proxy" in silence.reason
     assert not silence.taken
 
@@ -438,7 +440,7 @@ def test_a_proxy_that_drags_its_feet_is_left_at_the_deadline(
     silence = post_in_time(api, SMALL)
     api.close()
     stage.close()
-    assert isinstance(silence, Silence)
+    assert isinstance(silence, NoResponse)
     assert not silence.taken
 
 
@@ -462,7 +464,7 @@ def test_no_netrc_is_sent_to_the_api(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     stage = Stage(note, tls)
     api = api_of(tmp_path, f"https://127.0.0.1:{stage.port}/", authority)
-    assert isinstance(api.post(SMALL), Answer)
+    assert isinstance(api.post(SMALL), Response)
     api.close()
     stage.close()
     assert b"Authorization" not in heads[0]
@@ -508,7 +510,7 @@ def test_a_reset_tells_whether_the_request_had_gone(
     silence = post_in_time(api, body)
     api.close()
     stage.close()
-    assert isinstance(silence, Silence)
+    assert isinstance(silence, NoResponse)
     assert "broke before the whole" in silence.reason
     assert silence.taken is taken
 
@@ -541,7 +543,7 @@ def test_what_is_no_whole_answer_may_have_been_taken(
     silence = post_in_time(api, SMALL)
     api.close()
     stage.close()
-    assert isinstance(silence, Silence)
+    assert isinstance(silence, NoResponse)
     assert silence.taken
 
 
@@ -554,4 +556,4 @@ def test_a_success_before_the_request_had_gone_is_not_believed(
     silence = post_in_time(api, LARGE)
     api.close()
     stage.close()
-    assert isinstance(silence, Silence)
+    assert isinstance(silence, NoResponse)

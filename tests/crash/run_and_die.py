@@ -9,7 +9,7 @@ from pathlib import Path
 
 from syncd.config import load
 from syncd.daemon import Daemon
-from syncd.delivery.breaker import Breaker
+from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.rendering import Rendering
 from syncd.delivery.squeezely import Squeezely
 from syncd.ledger import Admitted, Ledger
@@ -24,7 +24,7 @@ STEPS: dict[str, tuple[type, str]] = {
     "postpone": (Ledger, "postpone"),
     "post": (Squeezely, "post"),
     "deliver": (Ledger, "deliver"),
-    "endpoint-failed": (Breaker, "leave_alone"),
+    "endpoint-failed": (CircuitBreaker, "back_off"),
     "put-back": (Ledger, "put_back"),
     "split": (Ledger, "split"),
     "split-piece": (Ledger, "_move"),

@@ -11,8 +11,8 @@ from desk import LEASE, Desk
 from postgres import wait_until
 from shop import Shop
 
-from syncd.core.settling import EPIDEMIC_ORDERS
-from syncd.delivery.delivery import EPIDEMIC, Trip
+from syncd.core.settlement import REJECTION_SPIKE_ORDERS
+from syncd.delivery.delivery import REJECTION_SPIKE, Trip
 from syncd.delivery.worker import Pace
 from syncd.ledger import Receipt
 from syncd.sandbox import Sandbox
@@ -169,10 +169,10 @@ def test_too_many_refused_orders_hold_everything_and_blame_no_more(
 
     wait_until(is_held)
     blamed = desk.set_aside()
-    assert EPIDEMIC_ORDERS - 1 <= len(blamed) <= EPIDEMIC_ORDERS + 1
+    assert REJECTION_SPIKE_ORDERS - 1 <= len(blamed) <= REJECTION_SPIKE_ORDERS + 1
     assert set(blamed) <= set(bad)
     reason = desk.shop.value("SELECT reason FROM syncd.endpoint")
-    assert str(reason).startswith(EPIDEMIC)
+    assert str(reason).startswith(REJECTION_SPIKE)
     for _ in range(10):
         before = desk.sandbox.book.totals
         desk.hurry()
@@ -208,7 +208,7 @@ def doubt(desk: Desk) -> int:
     desk.confirm(1)
     claim = desk.claim()
     desk.ledger.put_back(claim, Receipt("refused", 400, "no", 1))
-    desk.breaker.leave_alone("held", LEASE, "x", doubted=claim.batch_id)
+    desk.breaker.back_off("held", LEASE, "x", doubted=claim.batch_id)
     return claim.batch_id
 
 
@@ -235,7 +235,7 @@ def test_only_the_doubted_order_s_success_ends_the_doubt(desk: Desk) -> None:
     doubted = doubt(desk)
     assert desk.ledger.deliver(older, ACCEPTED) == 1
     assert desk.endpoint()[0] == "held"
-    desk.breaker.leave_alone("retrying", LEASE, "down")
+    desk.breaker.back_off("retrying", LEASE, "down")
     assert desk.shop.rows(
         "SELECT state, reason, doubted_batch FROM syncd.endpoint"
     ) == [("held", "x", doubted)]

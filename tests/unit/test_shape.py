@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.answer import Answer
+from syncd.core.response import Response
 from syncd.core.shape import MAX_SHAPE, drift
 
 KNOWN = [
@@ -37,8 +37,10 @@ NEW = [
 ]
 
 
-def answer(status: int, body: bytes, media: str = "text/html; charset=utf-8") -> Answer:
-    return Answer(status, {"content-type": media}, body)
+def answer(
+    status: int, body: bytes, media: str = "text/html; charset=utf-8"
+) -> Response:
+    return Response(status, {"content-type": media}, body)
 
 
 @pytest.mark.parametrize(("status", "body"), KNOWN)

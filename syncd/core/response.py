@@ -38,7 +38,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """An HTTP answer that arrived whole. Header names are lower case."""
 
     status: int
@@ -47,7 +47,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class NoResponse:
     """No whole answer came; `taken` is false only if nothing can have been taken."""
 
     reason: str
@@ -55,7 +55,7 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Classification:
     """An outcome with its reason.
 
     Attributes:
@@ -76,7 +76,7 @@ class Verdict:
     maybe_taken: bool = False
 
 
-def judge(answer: Answer | Silence, sent: int, now: datetime) -> Verdict:
+def classify(answer: Response | NoResponse, sent: int, now: datetime) -> Classification:
     """Decide what an answer to `sent` events means.
 
     Args:
@@ -84,29 +84,31 @@ def judge(answer: Answer | Silence, sent: int, now: datetime) -> Verdict:
         sent: Number of events in the request, at least 1.
         now: Aware; to read a Retry-After that is a date.
     """
-    if isinstance(answer, Silence):
+    if isinstance(answer, NoResponse):
         outcome = Outcome.UNCLEAR if answer.taken else Outcome.TRANSIENT
-        return Verdict(outcome, answer.reason[:MAX_REASON], maybe_taken=answer.taken)
+        return Classification(
+            outcome, answer.reason[:MAX_REASON], maybe_taken=answer.taken
+        )
     status = answer.status
     if status < HTTPStatus.OK:
         reason = f"HTTP {status} is no final answer"
-        return Verdict(Outcome.UNCLEAR, reason, maybe_taken=True)
+        return Classification(Outcome.UNCLEAR, reason, maybe_taken=True)
     if status < HTTPStatus.MULTIPLE_CHOICES:
-        return _judge_success(answer, sent)
+        return _classify_success(answer, sent)
     reason = _reason(answer)
     if status in _REFUSED:
         too_large = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         partial = not too_large and _is_partial(answer, sent)
-        return Verdict(
+        return Classification(
             Outcome.REFUSED, reason, too_large=too_large, maybe_taken=partial
         )
     if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _judge_trouble(answer, reason, now)
-    return Verdict(Outcome.CLIENT_REFUSED, reason)
+        return _classify_trouble(answer, reason, now)
+    return Classification(Outcome.CLIENT_REFUSED, reason)
 
 
-def _judge_trouble(answer: Answer, reason: str, now: datetime) -> Verdict:
-    return Verdict(
+def _classify_trouble(answer: Response, reason: str, now: datetime) -> Classification:
+    return Classification(
         Outcome.TRANSIENT,
         reason,
         _retry_after(answer, now),
@@ -115,29 +117,29 @@ def _judge_trouble(answer: Answer, reason: str, now: datetime) -> Verdict:
     )
 
 
-def _judge_success(answer: Answer, sent: int) -> Verdict:
+def _classify_success(answer: Response, sent: int) -> Classification:
     body = _object(answer.body)
     if body is None:
-        return Verdict(
+        return Classification(
             Outcome.UNCLEAR, f"{answer.status} without a JSON object", maybe_taken=True
         )
     if body.get("success") in (False, "false") or body.get("errors"):
         partial = _is_partial(answer, sent)
-        return Verdict(Outcome.REFUSED, _reason(answer), maybe_taken=partial)
+        return Classification(Outcome.REFUSED, _reason(answer), maybe_taken=partial)
     counted = _count(body)
     if counted is not None and counted < sent:
         reason = f"{counted} of {sent} events counted as taken"
-        return Verdict(Outcome.UNCLEAR, reason, maybe_taken=True)
-    return Verdict(Outcome.ACCEPTED)
+        return Classification(Outcome.UNCLEAR, reason, maybe_taken=True)
+    return Classification(Outcome.ACCEPTED)
 
 
-def _is_partial(answer: Answer, sent: int) -> bool:
+def _is_partial(answer: Response, sent: int) -> bool:
     """Whether a refusal may concern only some of the events."""
     counted = _count(_object(answer.body))
     return sent > 1 if counted is None else counted > 0
 
 
-def counted(answer: Answer) -> int | None:
+def counted(answer: Response) -> int | None:
     """Tell how many events an answer counts as taken; None when it does not say."""
     return _count(_object(answer.body))
 
@@ -164,7 +166,7 @@ def _object(body: bytes) -> dict[str, object] | None:
     return cast("dict[str, object]", decoded) if isinstance(decoded, dict) else None
 
 
-def _reason(answer: Answer) -> str:
+def _reason(answer: Response) -> str:
     """Name the status and the first error's text, in one line, without addresses."""
     text = _first_text((_object(answer.body) or {}).get("errors"))
     text = _ADDRESS.sub("[address]", text)
@@ -185,7 +187,7 @@ def _first_text(errors: object) -> str:
     return str(errors) if isinstance(errors, str | int) else ""
 
 
-def _retry_after(answer: Answer, now: datetime) -> timedelta:
+def _retry_after(answer: Response, now: datetime) -> timedelta:
     value = answer.headers.get("retry-after", "").strip()
     if value.isdecimal():
         wait = timedelta(seconds=min(int(value[:9]), 3600))

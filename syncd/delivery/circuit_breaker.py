@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
-from syncd.core.settling import RECENT_ORDERS
+from syncd.core.settlement import RECENT_ORDERS
 from syncd.database import Database, named
 
 
@@ -29,14 +29,14 @@ class Refusals:
     recent_rejected: float
 
 
-class Breaker:
+class CircuitBreaker:
     """What a feed's endpoint last said, and whether it is left alone for that."""
 
     def __init__(self, database: Database, feed_id: int) -> None:
         self._database = database
         self._feed_id = feed_id
 
-    def leave_alone(
+    def back_off(
         self,
         state: Literal["retrying", "held"],
         wait: timedelta,

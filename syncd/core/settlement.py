@@ -6,7 +6,7 @@ from enum import Enum
 from math import ceil, log2
 
 from syncd.core import backoff
-from syncd.core.answer import Outcome, Verdict
+from syncd.core.response import Classification, Outcome
 
 HOLD_PROBE = timedelta(minutes=5)
 """How often one batch is tried while sending is held."""
@@ -23,12 +23,12 @@ SUSPECT_CAP = timedelta(minutes=15)
 RECENT_ORDERS = 50
 """About so many of the last orders tell whether too many are refused."""
 
-EPIDEMIC_ORDERS = 5
-EPIDEMIC_SHARE = 0.2
+REJECTION_SPIKE_ORDERS = 5
+REJECTION_SPIKE_SHARE = 0.2
 """More rejected ones than this, among the recent, are no accident."""
 
 
-class Step(Enum):
+class Action(Enum):
     """What becomes of the batch."""
 
     DELIVERED = "delivered"
@@ -40,8 +40,8 @@ class Step(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What is known besides the verdict.
+class EndpointHistory:
+    """What is known besides the classification.
 
     Attributes:
         sent: Events in the attempt.
@@ -71,79 +71,90 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The step, and how long to wait: for the endpoint, and for the batch itself.
+    """The action, and how long to wait: for the endpoint, and for the batch itself.
 
     Attributes:
-        step: What becomes of the batch.
+        action: What becomes of the batch.
         endpoint_wait: How long nothing is sent.
         batch_wait: How long the batch waits besides.
         uncertain: Some of its orders may have been taken.
-        keeps: It is not sent again unless a person says so, whatever the step.
-        doubts: The contract looks broken: until this batch is taken, nothing is sent.
+        holds: It is not sent again unless a person says so, whatever the action.
+        suspects_contract: The contract looks broken: nothing is sent until this batch
+            is taken.
     """
 
-    step: Step
+    action: Action
     endpoint_wait: timedelta = timedelta(0)
     batch_wait: timedelta | None = None
     uncertain: bool = False
-    keeps: bool = False
-    doubts: bool = False
+    holds: bool = False
+    suspects_contract: bool = False
 
 
-def decide(verdict: Verdict, standing: Standing, unit: float) -> Decision:
+def decide(
+    classification: Classification, history: EndpointHistory, unit: float
+) -> Decision:
     """Choose what to do; `unit` is a random number, 0 included, 1 excluded."""
-    decision = _choose(verdict, standing, unit)
-    return replace(decision, keeps=decision.uncertain and standing.holds_uncertain)
+    decision = _choose(classification, history, unit)
+    return replace(decision, holds=decision.uncertain and history.holds_uncertain)
 
 
-def _choose(verdict: Verdict, standing: Standing, unit: float) -> Decision:
-    if verdict.outcome is Outcome.ACCEPTED:
-        return Decision(Step.DELIVERED)
-    if verdict.outcome is Outcome.CLIENT_REFUSED:
-        return Decision(Step.HOLD, HOLD_PROBE)
-    if verdict.outcome is Outcome.REFUSED:
-        return _refused(verdict, standing, unit)
-    return _later(verdict, standing, unit)
+def _choose(
+    classification: Classification, history: EndpointHistory, unit: float
+) -> Decision:
+    if classification.outcome is Outcome.ACCEPTED:
+        return Decision(Action.DELIVERED)
+    if classification.outcome is Outcome.CLIENT_REFUSED:
+        return Decision(Action.HOLD, HOLD_PROBE)
+    if classification.outcome is Outcome.REFUSED:
+        return _refused(classification, history, unit)
+    return _later(classification, history, unit)
 
 
-def _later(verdict: Verdict, standing: Standing, unit: float) -> Decision:
-    uncertain = verdict.maybe_taken
-    unclear = verdict.outcome is Outcome.UNCLEAR
-    holds = unclear and standing.failures >= UNCLEAR_LIMIT
-    wait = max(backoff.delay(standing.failures + 1, unit), verdict.retry_after)
+def _later(
+    classification: Classification, history: EndpointHistory, unit: float
+) -> Decision:
+    uncertain = classification.maybe_taken
+    unclear = classification.outcome is Outcome.UNCLEAR
+    holds = unclear and history.failures >= UNCLEAR_LIMIT
+    wait = max(backoff.delay(history.failures + 1, unit), classification.retry_after)
     wait = HOLD_PROBE if holds else wait
-    stubborn = uncertain and standing.attempt >= STUBBORN_ATTEMPTS
-    batch_wait = wait + backoff.delay(standing.attempt, unit) if stubborn else None
-    step = Step.HOLD if holds else Step.AGAIN
-    return Decision(step, wait, batch_wait, uncertain)
+    stubborn = uncertain and history.attempt >= STUBBORN_ATTEMPTS
+    batch_wait = wait + backoff.delay(history.attempt, unit) if stubborn else None
+    action = Action.HOLD if holds else Action.AGAIN
+    return Decision(action, wait, batch_wait, uncertain)
 
 
-def _refused(verdict: Verdict, standing: Standing, unit: float) -> Decision:
+def _refused(
+    classification: Classification, history: EndpointHistory, unit: float
+) -> Decision:
     """Find the guilty order; blame one only while the endpoint takes others."""
-    if standing.sent > 1 and verdict.too_large:
-        return Decision(Step.SPLIT)
-    if standing.refusals > probe_budget(standing.batch_size):
-        return Decision(Step.HOLD, HOLD_PROBE, uncertain=verdict.maybe_taken)
-    if standing.sent > 1:
-        return Decision(Step.SPLIT, uncertain=verdict.maybe_taken)
-    if _is_proven(standing):
-        if is_epidemic(standing.recent_rejected + 1, standing.recent_accepted):
-            return Decision(Step.HOLD, HOLD_PROBE, doubts=True)
-        return Decision(Step.REJECT)
-    wait = backoff.delay(standing.attempt + 2, unit, cap=SUSPECT_CAP)
-    return Decision(Step.SUSPECT, batch_wait=wait, uncertain=verdict.maybe_taken)
-
-
-def _is_proven(standing: Standing) -> bool:
-    """Whether the endpoint took another order since this one was first refused."""
-    return (
-        standing.refused_at is not None
-        and standing.accepted_at is not None
-        and standing.accepted_at > standing.refused_at
+    if history.sent > 1 and classification.too_large:
+        return Decision(Action.SPLIT)
+    if history.refusals > probe_budget(history.batch_size):
+        return Decision(Action.HOLD, HOLD_PROBE, uncertain=classification.maybe_taken)
+    if history.sent > 1:
+        return Decision(Action.SPLIT, uncertain=classification.maybe_taken)
+    if _is_proven(history):
+        if is_rejection_spike(history.recent_rejected + 1, history.recent_accepted):
+            return Decision(Action.HOLD, HOLD_PROBE, suspects_contract=True)
+        return Decision(Action.REJECT)
+    wait = backoff.delay(history.attempt + 2, unit, cap=SUSPECT_CAP)
+    return Decision(
+        Action.SUSPECT, batch_wait=wait, uncertain=classification.maybe_taken
     )
 
 
-def is_epidemic(rejected: float, accepted: float) -> bool:
+def _is_proven(history: EndpointHistory) -> bool:
+    """Whether the endpoint took another order since this one was first refused."""
+    return (
+        history.refused_at is not None
+        and history.accepted_at is not None
+        and history.accepted_at > history.refused_at
+    )
+
+
+def is_rejection_spike(rejected: float, accepted: float) -> bool:
     """Whether too many orders are refused while others are accepted.
 
     A bad order is an accident; one in five is a contract or a mapping that broke.
@@ -153,7 +164,7 @@ def is_epidemic(rejected: float, accepted: float) -> bool:
         accepted: Of the recent orders.
     """
     share = rejected / (rejected + accepted)
-    return rejected >= EPIDEMIC_ORDERS and share > EPIDEMIC_SHARE
+    return rejected >= REJECTION_SPIKE_ORDERS and share > REJECTION_SPIKE_SHARE
 
 
 def probe_budget(batch_size: int) -> int:

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from syncd.core.answer import (
+from syncd.core.response import (
     MAX_REASON,
     MAX_RETRY_AFTER,
-    Answer,
+    Classification,
+    NoResponse,
     Outcome,
-    Silence,
-    Verdict,
-    judge,
+    Response,
+    classify,
 )
 
 NOW = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
@@ -22,10 +22,10 @@ NO_WAIT = timedelta(0)
 
 def verdict(
     status: int, body: bytes | dict[str, Any] = b"", *, sent: int = 3, **headers: str
-) -> Verdict:
+) -> Classification:
     raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return judge(Answer(status, named, raw), sent, NOW)
+    return classify(Response(status, named, raw), sent, NOW)
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
@@ -44,7 +44,7 @@ def verdict(
 )
 def test_a_clean_2xx_is_accepted(status: int, body: dict[str, Any]) -> None:
     """A JSON object without errors, not false, and counting no fewer than sent."""
-    assert verdict(status, body) == Verdict(Outcome.ACCEPTED)
+    assert verdict(status, body) == Classification(Outcome.ACCEPTED)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_2xx_without_a_json_object_is_unclear(body: bytes) -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"errors":["email is missing"]}'])
 def test_400_and_422_refuse_the_orders(status: int, body: bytes) -> None:
     """Bisecting finds the guilty ones; a single event is simply refused."""
-    assert verdict(status, body, sent=1) == Verdict(
+    assert verdict(status, body, sent=1) == Classification(
         Outcome.REFUSED,
         f"HTTP {status} email is missing" if b"email" in body else f"HTTP {status}",
     )
@@ -155,9 +155,9 @@ def test_what_concerns_us_blames_no_order(status: int) -> None:
     """Credentials, address, form and redirects stop sending, with the API's words."""
     body = {"success": False, "errors": ["Invalid credentials"]}
 
-    assert verdict(status, body, location="https://elsewhere.example") == Verdict(
-        Outcome.CLIENT_REFUSED, f"HTTP {status} Invalid credentials"
-    )
+    assert verdict(
+        status, body, location="https://elsewhere.example"
+    ) == Classification(Outcome.CLIENT_REFUSED, f"HTTP {status} Invalid credentials")
 
 
 @pytest.mark.parametrize("status", [100, 101, 102, 103])
@@ -175,7 +175,7 @@ def test_only_429_asks_for_a_slower_pace() -> None:
 
 def test_413_asks_for_fewer_events_at_once() -> None:
     """The body is too large; no order is at fault and none was taken."""
-    assert verdict(413, b"<html>") == Verdict(
+    assert verdict(413, b"<html>") == Classification(
         Outcome.REFUSED, "HTTP 413", too_large=True
     )
 
@@ -233,10 +233,10 @@ def test_retry_after_counts_with_every_transient_status(status: int) -> None:
 
 def test_a_retry_date_without_a_zone_is_utc() -> None:
     """Whatever zone the daemon's own clock is shown in."""
-    answer = Answer(503, {"retry-after": "Fri Nov 20 14:00:30 2026"}, b"")
+    answer = Response(503, {"retry-after": "Fri Nov 20 14:00:30 2026"}, b"")
     now = NOW.astimezone(timezone(timedelta(hours=5)))
 
-    assert judge(answer, 1, now).retry_after == timedelta(seconds=30)
+    assert classify(answer, 1, now).retry_after == timedelta(seconds=30)
 
 
 @pytest.mark.parametrize(("status", "maybe"), [(500, True), (503, False), (429, False)])
@@ -249,16 +249,16 @@ def test_trouble_behind_a_gateway_may_have_been_taken(
 
 def test_nothing_taken_in_silence_is_transient() -> None:
     """A refused connection cannot have carried an order: try again freely."""
-    assert judge(Silence("refused", taken=False), 3, NOW) == Verdict(
+    assert classify(NoResponse("refused", taken=False), 3, NOW) == Classification(
         Outcome.TRANSIENT, "refused"
     )
 
 
 def test_silence_after_sending_is_unclear() -> None:
     """A time-out after the bytes went out may have arrived."""
-    assert judge(Silence("no answer in time", taken=True), 3, NOW) == Verdict(
-        Outcome.UNCLEAR, "no answer in time", maybe_taken=True
-    )
+    assert classify(
+        NoResponse("no answer in time", taken=True), 3, NOW
+    ) == Classification(Outcome.UNCLEAR, "no answer in time", maybe_taken=True)
 
 
 @pytest.mark.parametrize(
@@ -284,13 +284,13 @@ def test_the_reason_keeps_the_first_error_s_text(errors: object, text: str) -> N
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(400, {}, msgspec.json.encode({"errors": ["x" * 10_000]})),
-        Silence("x" * 10_000, taken=False),
+        Response(400, {}, msgspec.json.encode({"errors": ["x" * 10_000]})),
+        NoResponse("x" * 10_000, taken=False),
     ],
 )
-def test_a_long_reason_is_cut(answer: Answer | Silence) -> None:
+def test_a_long_reason_is_cut(answer: Response | NoResponse) -> None:
     """A page of text from the API does not fill the ledger."""
-    assert len(judge(answer, 1, NOW).reason) == MAX_REASON
+    assert len(classify(answer, 1, NOW).reason) == MAX_REASON
 
 
 JSON = st.recursive(
@@ -326,7 +326,7 @@ def test_every_answer_has_one_meaning(
 ) -> None:
     """Never an exception; bounded and printable; only a 2xx is ever accepted."""
     headers = {} if retry_after is None else {"retry-after": retry_after}
-    got = judge(Answer(status, headers, body), sent, NOW)
+    got = classify(Response(status, headers, body), sent, NOW)
 
     assert len(got.reason) <= MAX_REASON
     assert got.reason == "" or got.reason.isprintable()
@@ -340,5 +340,5 @@ def test_every_answer_has_one_meaning(
 def test_a_reason_keeps_no_address_that_the_api_quotes() -> None:
     """What an answer says goes into the ledger and the log."""
     body = b'{"success": false, "errors": ["email jan.de.vries@example.nl is odd"]}'
-    verdict = judge(Answer(400, {}, body), 1, datetime.now(UTC))
+    verdict = classify(Response(400, {}, body), 1, datetime.now(UTC))
     assert verdict.reason == "HTTP 400 email [address] is odd"

@@ -1,0 +1,212 @@
+"""What becomes of a batch after its attempt."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncd.core.response import Classification, Outcome
+from syncd.core.settlement import (
+    HOLD_PROBE,
+    REJECTION_SPIKE_ORDERS,
+    STUBBORN_ATTEMPTS,
+    UNCLEAR_LIMIT,
+    Action,
+    EndpointHistory,
+    decide,
+    is_rejection_spike,
+    probe_budget,
+)
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+EARLIER = NOW - timedelta(minutes=1)
+REFUSED = Classification(Outcome.REFUSED, "HTTP 400 email")
+TRANSIENT = Classification(Outcome.TRANSIENT, "HTTP 503")
+UNCLEAR = Classification(Outcome.UNCLEAR, "no answer in time", maybe_taken=True)
+
+CASES = [
+    (
+        "accepted",
+        Classification(Outcome.ACCEPTED),
+        EndpointHistory(100, 1),
+        Action.DELIVERED,
+    ),
+    (
+        "bad key",
+        Classification(Outcome.CLIENT_REFUSED),
+        EndpointHistory(100, 1),
+        Action.HOLD,
+    ),
+    ("server trouble", TRANSIENT, EndpointHistory(100, 1), Action.AGAIN),
+    ("long trouble", TRANSIENT, EndpointHistory(100, 99, failures=99), Action.AGAIN),
+    ("no answer", UNCLEAR, EndpointHistory(100, 1), Action.AGAIN),
+    (
+        "never understood",
+        UNCLEAR,
+        EndpointHistory(9, 6, failures=UNCLEAR_LIMIT),
+        Action.HOLD,
+    ),
+    ("list refused", REFUSED, EndpointHistory(100, 1, refusals=1), Action.SPLIT),
+    (
+        "one refused, nothing proven",
+        REFUSED,
+        EndpointHistory(1, 1, refusals=1),
+        Action.SUSPECT,
+    ),
+    (
+        "one refused, accepted only before",
+        REFUSED,
+        EndpointHistory(1, 2, refusals=1, refused_at=NOW, accepted_at=EARLIER),
+        Action.SUSPECT,
+    ),
+    (
+        "one refused, others accepted since",
+        REFUSED,
+        EndpointHistory(1, 2, refused_at=EARLIER, accepted_at=NOW),
+        Action.REJECT,
+    ),
+    (
+        "one refused, as too many of the recent ones",
+        REFUSED,
+        EndpointHistory(
+            1,
+            2,
+            refused_at=EARLIER,
+            accepted_at=NOW,
+            recent_rejected=REJECTION_SPIKE_ORDERS,
+            recent_accepted=10,
+        ),
+        Action.HOLD,
+    ),
+    (
+        "everything refused",
+        REFUSED,
+        EndpointHistory(2, 1, refusals=probe_budget(100) + 1),
+        Action.HOLD,
+    ),
+    (
+        "too large",
+        Classification(Outcome.REFUSED, too_large=True),
+        EndpointHistory(100, 1, refusals=999),
+        Action.SPLIT,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("classification", "history", "action"),
+    [case[1:] for case in CASES],
+    ids=[case[0] for case in CASES],
+)
+def test_each_verdict_has_its_step(
+    classification: Classification, history: EndpointHistory, action: Action
+) -> None:
+    """The table of reactions."""
+    assert decide(classification, history, 0.5).action is action
+
+
+def test_an_attempt_that_may_have_been_taken_is_uncertain_whatever_follows() -> None:
+    """Nothing that could be a repeat goes uncounted."""
+    partial = Classification(Outcome.REFUSED, maybe_taken=True)
+    assert decide(UNCLEAR, EndpointHistory(5, 1), 0.5).uncertain
+    assert decide(UNCLEAR, EndpointHistory(5, 9, failures=9), 0.5).uncertain
+    assert decide(partial, EndpointHistory(5, 1), 0.5).uncertain
+    assert decide(partial, EndpointHistory(1, 1), 0.5).uncertain
+    assert not decide(TRANSIENT, EndpointHistory(5, 1), 0.5).uncertain
+
+
+def test_retry_after_is_a_lower_bound() -> None:
+    """Even where the drawn wait is shorter."""
+    asked = Classification(Outcome.TRANSIENT, retry_after=timedelta(seconds=30))
+    assert decide(asked, EndpointHistory(5, 1), 0.0).endpoint_wait == timedelta(
+        seconds=30
+    )
+
+
+def test_a_stubborn_batch_lets_others_go_first() -> None:
+    """Only after some attempts; before that, order is kept. Also when it holds all."""
+    first = decide(UNCLEAR, EndpointHistory(5, 1), 0.5)
+    assert first.batch_wait is None
+    for failures in (STUBBORN_ATTEMPTS - 1, UNCLEAR_LIMIT):
+        later = decide(UNCLEAR, EndpointHistory(5, STUBBORN_ATTEMPTS, failures), 0.5)
+        assert later.batch_wait is not None
+        assert later.batch_wait > later.endpoint_wait
+
+
+def test_a_batch_that_was_never_read_keeps_its_place() -> None:
+    """However long the outage lasts: the batch cannot be what is at fault."""
+    assert (
+        decide(TRANSIENT, EndpointHistory(5, 99, failures=99), 0.5).batch_wait is None
+    )
+
+
+def test_a_hold_is_probed_on_a_slow_schedule() -> None:
+    """One batch every five minutes."""
+    held = decide(Classification(Outcome.CLIENT_REFUSED), EndpointHistory(5, 1), 0.5)
+    assert held.endpoint_wait == HOLD_PROBE == timedelta(minutes=5)
+
+
+def test_the_probe_budget_covers_a_bisection() -> None:
+    """Finding one order among n takes about log2(n) refusals, on either side."""
+    assert [probe_budget(n) for n in (1, 2, 100, 1000)] == [10, 10, 22, 28]
+
+
+@pytest.mark.parametrize(
+    ("rejected", "accepted", "is_one"),
+    [
+        (1, 0, False),
+        (4, 0, False),
+        (5, 0, True),
+        (5, 19, True),
+        (5, 20, False),
+        (10, 40, False),
+        (11, 40, True),
+        (49, 1, True),
+    ],
+)
+def test_too_many_refused_orders_are_no_accident(
+    rejected: float, accepted: float, *, is_one: bool
+) -> None:
+    """From five of them on, and more than a fifth of the recent orders."""
+    assert is_rejection_spike(rejected, accepted) is is_one
+
+
+@given(rejected=st.floats(1, 50), accepted=st.floats(0, 50), more=st.floats(0, 50))
+def test_more_accepted_orders_never_raise_the_alarm(
+    rejected: float, accepted: float, more: float
+) -> None:
+    """And more rejected ones never silence it."""
+    assert is_rejection_spike(rejected, accepted) or not is_rejection_spike(
+        rejected, accepted + more
+    )
+    assert not is_rejection_spike(rejected, accepted) or is_rejection_spike(
+        rejected + more, accepted
+    )
+
+
+UNCERTAIN = [
+    (UNCLEAR, EndpointHistory(5, 1, holds_uncertain=True)),
+    (UNCLEAR, EndpointHistory(5, 9, failures=9, holds_uncertain=True)),
+    (
+        Classification(Outcome.REFUSED, maybe_taken=True),
+        EndpointHistory(5, 1, holds_uncertain=True),
+    ),
+    (
+        Classification(Outcome.TRANSIENT, maybe_taken=True),
+        EndpointHistory(5, 1, holds_uncertain=True),
+    ),
+]
+
+
+@pytest.mark.parametrize(("classification", "history"), UNCERTAIN)
+def test_what_may_have_been_taken_waits_for_a_person_if_so_configured(
+    classification: Classification, history: EndpointHistory
+) -> None:
+    """Whatever the step; what was certainly not taken never waits."""
+    assert decide(classification, history, 0.5).holds
+    assert not decide(
+        classification, replace(history, holds_uncertain=False), 0.5
+    ).holds
+    assert not decide(replace(classification, maybe_taken=False), history, 0.5).holds
