@@ -1,8 +1,9 @@
 """The durable record: one row per order, and every transition of a batch.
 
-Each transition is one statement, fenced by the attempt's number: what was settled
-or taken over meanwhile is not touched. An order is admitted under the watermark's
-row lock, in the transaction that moves the watermark (ADR-0002).
+Each transition is one statement, fenced by the claim's random token: what was settled
+or taken over meanwhile, or lost and claimed again, is not touched (ADR-0023). An order
+is admitted under the watermark's row lock, in the transaction that moves the watermark
+(ADR-0002).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, cast
+from uuid import UUID
 
 from syncd.core.settlement import RECENT_ORDERS
 from syncd.database import Database, Statement, around, named
@@ -28,7 +30,7 @@ from syncd.source import Found
 Lane = Literal["live", "backfill"]
 Capture = Literal["poll", "listen", "wal", "reconcile", "backfill", "start"]
 
-_Facts = tuple[int, int, int, datetime | None, datetime, bool, bool, bool]
+_Facts = tuple[int, int, UUID, int, datetime | None, datetime, bool, bool, bool]
 _Columns = tuple[Sequence[str], Sequence[datetime], Sequence[datetime | None]]
 
 VIEW_FAULTS = (
@@ -58,6 +60,7 @@ class Claim:
     """A batch that is ours until the lease ends, with its orders as confirmed.
 
     Attributes:
+        token: Random; proves to the ledger that a settlement is this claim's.
         probes: Nothing else is sent until it is known what the endpoint says to it.
         with_profile: Events carry the customer's fields too, not the order's alone.
         resends: Its orders were delivered before; somebody asked for them again.
@@ -67,6 +70,7 @@ class Claim:
 
     batch_id: int
     attempt: int
+    token: UUID
     uncertain: int
     refused_at: datetime | None
     claimed_at: datetime
@@ -115,6 +119,20 @@ class Receipt:
     sent: int = 0
     sha256: bytes | None = None
     orderids: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of an accepted attempt.
+
+    Attributes:
+        orders: How many it delivered; None: none, since the batch is settled already,
+            holds an order that was not sent, or is not the claim's.
+        is_known: The ledger has the claim; False: it was lost.
+    """
+
+    orders: int | None
+    is_known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +297,9 @@ class Ledger:
     ) -> Claim | None:
         """Take the oldest due batch of a lane; None when there is none.
 
+        None also when the ledger's server was promoted and nobody has noted it, as may
+        be behind a pooler: what is pending may have been sent.
+
         Args:
             instance: Whose it becomes.
             lane: Which.
@@ -291,7 +312,10 @@ class Ledger:
         """
         params = {"feed": self.feed_id, "lane": lane, "instance": instance}
         found = self._claimed(reading, lease=lease, **params)
-        *facts, count, keys, times, waits, paused_at, why, _, _ = found[0]
+        *facts, count, keys, times, waits, promoted, paused_at, why, _, _ = found[0]
+        if promoted:
+            self.database.close()  # whoever opens it notes the promotion first
+            return None
         _refuse_paused("sending", paused_at, why)
         if facts[0] is None:
             return None
@@ -328,10 +352,7 @@ class Ledger:
     def renew(self, claim: Claim, lease: timedelta) -> bool:
         """Begin the lease anew; False when the claim is no longer ours."""
         renewed = self.database.run(
-            named("renew"),
-            batch=claim.batch_id,
-            attempt=claim.attempt,
-            lease=lease,
+            named("renew"), batch=claim.batch_id, token=claim.token, lease=lease
         )
         return renewed > 0
 
@@ -339,7 +360,9 @@ class Ledger:
         """Set orders of a claimed batch aside; False when it is no longer ours."""
         fenced = self.database.run(
             named("except_orders"),
-            **self._fence(claim),
+            feed=self.feed_id,
+            batch=claim.batch_id,
+            token=claim.token,
             keys=[e.key for e in exemptions],
             states=[e.state for e in exemptions],
             reasons=[e.reason for e in exemptions],
@@ -363,12 +386,12 @@ class Ledger:
         *,
         refused: bool,
         uncertain: bool = False,
-    ) -> None:
-        """Replace a claimed batch by smaller ones, in the order given.
+    ) -> bool:
+        """Replace a claimed batch by smaller ones; False when it is no longer ours.
 
         Args:
             claim: The batch; ends `dissolved`.
-            pieces: Keys of the new batches; together all of the batch's.
+            pieces: Keys of the new batches, in order; together all of the batch's.
             receipt: Of the attempt that led to this.
             refused: Whether the API refused them together.
             uncertain: Whether some may have been taken all the same.
@@ -376,7 +399,7 @@ class Ledger:
         with self.database.transaction():
             for keys in pieces:
                 self._move(claim, keys, refused=refused, uncertain=uncertain)
-            self.dissolve(claim, receipt)
+            return self.dissolve(claim, receipt)
 
     def _move(
         self,
@@ -391,7 +414,7 @@ class Ledger:
         fenced = self.database.run(
             named("move_orders"),
             batch=claim.batch_id,
-            attempt=claim.attempt,
+            token=claim.token,
             keys=list(keys),
             wait=wait,
             waits=waits,
@@ -400,29 +423,59 @@ class Ledger:
         )
         return fenced > 0
 
-    def dissolve(self, claim: Claim, receipt: Receipt) -> None:
-        """End a claimed batch whose orders were all set aside or moved."""
-        self.database.run(
+    def dissolve(self, claim: Claim, receipt: Receipt) -> bool:
+        """End a claimed batch whose orders were all set aside or moved.
+
+        Returns:
+            False when it is no longer ours, or has orders.
+        """
+        ended = self.database.run(
             named("dissolve"),
-            batch=claim.batch_id,
-            attempt=claim.attempt,
             outcome=receipt.outcome,
             reason=receipt.reason,
-            **self._receipt(receipt),
+            **_fence(claim),
+            **_receipt(receipt),
         )
+        return ended > 0
 
-    def deliver(self, claim: Claim, receipt: Receipt) -> int:
-        """Settle an accepted attempt; return the orders that it delivered.
+    def deliver(self, claim: Claim, keys: Sequence[str], receipt: Receipt) -> Delivered:
+        """Settle an accepted attempt.
 
-        A late success counts even when the claim was taken over meanwhile.
+        A late success counts even when the claim was taken over meanwhile, but never
+        for an order that it did not send, nor when the ledger has lost the claim.
+
+        Args:
+            claim: The batch.
+            keys: The orders that were sent.
+            receipt: What the API said.
         """
-        orders, _ = self.database.one(
+        orders, is_known, _ = self.database.one(
             named("deliver"),
             feed=self.feed_id,
-            batch=claim.batch_id,
-            attempt=claim.attempt,
+            keys=list(keys),
             recent=RECENT_ORDERS,
-            **self._receipt(receipt),
+            **_fence(claim),
+            **_receipt(receipt),
+        )
+        return Delivered(cast("int | None", orders), cast("bool", is_known))
+
+    def doubt(self, claim: Claim, keys: Sequence[str], *, holds: bool) -> int:
+        """Count the orders of a claim that the ledger has lost as uncertain.
+
+        Args:
+            claim: Lost by a crash or a promotion of the ledger's server.
+            keys: The orders that may have been sent.
+            holds: They wait for a person.
+
+        Returns:
+            How many; 0 for a claim that is known: who took it over has counted it.
+        """
+        (orders,) = self.database.one(
+            named("doubt_orders"),
+            feed=self.feed_id,
+            keys=list(keys),
+            holds=holds,
+            **_fence(claim),
         )
         return cast("int", orders)
 
@@ -448,33 +501,29 @@ class Ledger:
         """
         freed = self.database.run(
             named("put_back"),
-            batch=claim.batch_id,
-            attempt=claim.attempt,
             wait=wait,
             refused=refused,
             held=held,
             uncertain=int(uncertain),
             outcome=receipt.outcome,
             reason=receipt.reason,
-            **self._receipt(receipt),
+            **_fence(claim),
+            **_receipt(receipt),
         )
         return freed > 0
 
-    def _fence(self, claim: Claim) -> dict[str, object]:
-        return {
-            "feed": self.feed_id,
-            "batch": claim.batch_id,
-            "attempt": claim.attempt,
-        }
 
-    @staticmethod
-    def _receipt(receipt: Receipt) -> dict[str, object]:
-        return {
-            "status": receipt.status,
-            "sent": receipt.sent,
-            "sha256": receipt.sha256,
-            "orderids": list(receipt.orderids),
-        }
+def _fence(claim: Claim) -> dict[str, object]:
+    return {"batch": claim.batch_id, "attempt": claim.attempt, "token": claim.token}
+
+
+def _receipt(receipt: Receipt) -> dict[str, object]:
+    return {
+        "status": receipt.status,
+        "sent": receipt.sent,
+        "sha256": receipt.sha256,
+        "orderids": list(receipt.orderids),
+    }
 
 
 def _refuse_paused(what: str, since: object, why: object) -> None:

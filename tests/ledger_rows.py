@@ -5,11 +5,11 @@ from shop import Shop
 
 BATCH = """
 INSERT INTO syncd.batch (batch_id, feed_id, lane, state, orders, oldest_at, settled_at,
-                         uncertain)
+                         uncertain, is_thinned)
 VALUES ({batch}, 1, '{lane}', '{state}', {orders}, '{at}',
         CASE WHEN '{state}' IN ('delivered', 'adopted')
              THEN '{at}'::timestamptz + interval '{lag}' END,
-        {uncertain});
+        {uncertain}, '{state}' = 'delivered');
 """
 LEDGER = """
 INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id, state, reason)

@@ -2,10 +2,11 @@
 
 At least once: a batch is claimed durably before its POST and settled after the
 answer; what happens in between to a dying process is found as a claim past its
-lease, counted as uncertain and sent again (ADR-0001).
+lease, counted as uncertain and sent again (ADR-0001). Before the first byte of a
+request `_unfinished` puts the batch back as unread; from then on, until there is a
+receipt, as uncertain, whatever ends the exchange (ADR-0023).
 """
 
-import hashlib
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from syncd.config import Settings
-from syncd.core.body import encode
 from syncd.core.difference import Seal
 from syncd.core.purchase import Purchase
 from syncd.core.response import Classification, NoResponse, Outcome, Response, classify
@@ -24,6 +24,7 @@ from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.fingerprints import Fingerprints
 from syncd.delivery.rendering import Rendered, Rendering, rules_of
 from syncd.delivery.report import Report
+from syncd.delivery.sent import Sent
 from syncd.delivery.squeezely import Squeezely
 from syncd.errors import UnreadableRowError
 from syncd.ledger import Claim, Exemption, Lane, Ledger, Receipt
@@ -31,6 +32,8 @@ from syncd.log import Log
 from syncd.source import Source
 
 REJECTION_SPIKE = "too many orders are refused while others are accepted"
+NO_RECEIPT = "the exchange ended without a receipt"
+UNSENT = "the batch has orders that were not sent"
 
 FRESH_SECONDS = 5.0
 """A claim older than this is renewed before its POST."""
@@ -75,6 +78,7 @@ class Delivery:
         self._report = Report(log)
         self._instance = instance
         self._api = Squeezely(settings)
+        self._holds = self._settings.uncertain == "hold"
         self._secret = settings.api_key.get_secret_value()
         self._lease = self._settings.timeout + LEASE_MARGIN
         self._fingerprints = Fingerprints(
@@ -209,26 +213,22 @@ class Delivery:
     # Send and settle
 
     def _send(self, claim: Claim, purchases: Sequence[tuple[str, Purchase]]) -> Trip:
-        body = encode([p.body for _, p in purchases], self._settings.body)
+        sent = Sent.of(claim, purchases, self._settings.body)
         started = time.monotonic()
-        answer = self._api.post(body)
+        answer = self._post(sent)
         seconds = time.monotonic() - started
         classification = classify(answer, len(purchases), datetime.now(UTC))
         veil = Veil((p.event for _, p in purchases), [self._secret])
         classification = replace(
             classification, reason=veil.over(classification.reason)
         )
-        receipt = _receipt(answer, classification, body, purchases)
+        receipt = sent.receipt(answer, classification)
         accepted = classification.outcome is Outcome.ACCEPTED
-        if accepted:
-            self._unfinished = partial(
-                self._deliver, claim, receipt, seconds, len(body)
-            )
-        else:
-            keys = [key for key, _ in purchases]
-            self._unfinished = partial(
-                self._react, claim, classification, receipt, keys
-            )
+        self._unfinished = (
+            partial(self._deliver, sent, receipt, seconds)
+            if accepted
+            else partial(self._react, claim, classification, receipt, sent.keys)
+        )
         self._report.answered(claim, answer, veil)
         self.finish()
         is_whole = self._lane == "live" or (claim.resends and claim.with_profile)
@@ -236,11 +236,46 @@ class Delivery:
             self._fingerprints.note(claim, purchases)
         return Trip(len(purchases), accepted, classification.throttled)
 
-    def _deliver(
-        self, claim: Claim, receipt: Receipt, seconds: float, size: int
-    ) -> None:
-        late = self._ledger.deliver(claim, receipt) == 0
-        self._report.delivered(claim, receipt, seconds=seconds, size=size, late=late)
+    def _post(self, sent: Sent) -> Response | NoResponse:
+        """POST a body; from its first byte on, the claim is put back as uncertain."""
+        unread = self._unfinished
+        self._unfinished = partial(self._leave_in_doubt, sent, NO_RECEIPT)
+        try:
+            return self._api.post(sent.body)
+        except BaseException:
+            if not self._api.has_begun:
+                self._unfinished = unread
+            raise
+
+    def _leave_in_doubt(self, sent: Sent, reason: str) -> None:
+        answer = NoResponse(reason, taken=True)
+        read = Classification(Outcome.UNCLEAR, reason, maybe_taken=True)
+        self._react(sent.claim, read, sent.receipt(answer, read), sent.keys)
+
+    def _deliver(self, sent: Sent, receipt: Receipt, seconds: float) -> None:
+        claim = sent.claim
+        delivered = self._ledger.deliver(claim, sent.keys, receipt)
+        if not delivered.is_known:
+            self._doubt(claim, receipt, sent.keys)
+            return
+        is_late = delivered.orders is None
+        if is_late:
+            self._put_unsent_back(sent)
+        self._report.delivered(
+            claim, receipt, seconds=seconds, size=len(sent.body), late=is_late
+        )
+
+    def _put_unsent_back(self, sent: Sent) -> None:
+        """Free a batch that is ours still, since it has orders that were not sent."""
+        read = Classification(Outcome.UNCLEAR, UNSENT, maybe_taken=True)
+        receipt = sent.receipt(NoResponse(UNSENT, taken=True), read)
+        held = self._holds
+        self._ledger.put_back(sent.claim, receipt, uncertain=True, held=held)
+
+    def _doubt(self, claim: Claim, receipt: Receipt, keys: Sequence[str]) -> None:
+        """Count what was sent for a claim that the ledger has lost."""
+        if orders := self._ledger.doubt(claim, keys, holds=self._holds):
+            self._report.lost(claim, receipt, orders, is_held=self._holds)
 
     def _react(
         self,
@@ -254,12 +289,15 @@ class Delivery:
         decision = decide(classification, history, jitter)
         if decision.suspects_contract:
             receipt = replace(receipt, reason=f"{REJECTION_SPIKE}: {receipt.reason}")
+        is_ours = True
         if decision.action is Action.SPLIT and not decision.holds:
-            self._split(claim, decision, receipt, keys)
+            is_ours = self._split(claim, decision, receipt, keys)
         elif decision.action is Action.REJECT:
             self._reject(claim, receipt, keys[0])
         else:
-            self._put_back(claim, decision, receipt)
+            is_ours = self._put_back(claim, decision, receipt)
+        if decision.uncertain and not is_ours:
+            self._doubt(claim, receipt, keys)
 
     def _history(
         self, claim: Claim, classification: Classification, keys: list[str]
@@ -270,7 +308,7 @@ class Delivery:
             attempt=claim.attempt,
             refused_at=claim.refused_at,
             batch_size=self._settings.orders_per_batch,
-            holds_uncertain=self._settings.uncertain == "hold",
+            holds_uncertain=self._holds,
         )
         if classification.outcome is not Outcome.REFUSED:
             return replace(known, failures=self._breaker.failures())
@@ -285,9 +323,9 @@ class Delivery:
 
     def _split(
         self, claim: Claim, decision: Decision, receipt: Receipt, keys: list[str]
-    ) -> None:
+    ) -> bool:
         middle = (len(keys) + 1) // 2
-        self._ledger.split(
+        is_ours = self._ledger.split(
             claim,
             [keys[:middle], keys[middle:]],
             receipt,
@@ -295,6 +333,7 @@ class Delivery:
             uncertain=decision.uncertain,
         )
         self._report.refused(claim, decision, receipt)
+        return is_ours
 
     def _reject(self, claim: Claim, receipt: Receipt, key: str) -> None:
         orderid = receipt.orderids[0] if receipt.orderids else None
@@ -304,7 +343,7 @@ class Delivery:
             self._breaker.count_rejected()
         self._ledger.dissolve(claim, receipt)
 
-    def _put_back(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
+    def _put_back(self, claim: Claim, decision: Decision, receipt: Receipt) -> bool:
         reason = receipt.reason or "unknown"
         if decision.action is Action.HOLD:
             doubted = claim.batch_id if decision.suspects_contract else None
@@ -312,7 +351,7 @@ class Delivery:
             self._breaker.back_off("held", wait, reason, doubted=doubted)
         elif decision.action is Action.AGAIN:
             self._breaker.back_off("retrying", decision.endpoint_wait, reason)
-        self._ledger.put_back(
+        is_ours = self._ledger.put_back(
             claim,
             receipt,
             wait=decision.batch_wait,
@@ -321,19 +360,4 @@ class Delivery:
             held=decision.holds,
         )
         self._report.put_back(claim, decision, receipt)
-
-
-def _receipt(
-    answer: Response | NoResponse,
-    classification: Classification,
-    body: bytes,
-    purchases: Sequence[tuple[str, Purchase]],
-) -> Receipt:
-    return Receipt(
-        outcome=classification.outcome.value,
-        status=answer.status if isinstance(answer, Response) else None,
-        reason=classification.reason or None,
-        sent=len(purchases),
-        sha256=hashlib.sha256(body).digest(),
-        orderids=[purchase.orderid for _, purchase in purchases],
-    )
+        return is_ours

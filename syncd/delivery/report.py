@@ -133,6 +133,21 @@ class Report:
             retry_seconds=wait.total_seconds(),
         )
 
+    def lost(
+        self, claim: Claim, receipt: Receipt, orders: int, *, is_held: bool
+    ) -> None:
+        """Say that a claim is not in the ledger any more, whose orders were sent."""
+        self._log.emit(
+            "batch.uncertain",
+            batch=claim.batch_id,
+            attempt=claim.attempt,
+            orders=orders,
+            outcome=receipt.outcome,
+            status=receipt.status,
+            reason="the ledger has lost the claim: its server crashed or was promoted",
+            is_held=is_held,
+        )
+
     def _uncertain(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
         if decision.uncertain:
             self._log.emit(

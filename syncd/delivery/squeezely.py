@@ -1,5 +1,6 @@
-"""The door to Squeezely's API: one POST, one answer or a silence, never an exception.
+"""The door to Squeezely's API: one POST, one answer or a silence.
 
+An exception comes out of it only before the first byte of a request was written.
 Requests are made with verified TLS, without following redirects, and within a total
 deadline. What the answer means is decided in `core.response`.
 """
@@ -37,6 +38,7 @@ class Squeezely:
         self._endpoint = squeezely.endpoint
         self._timeout = squeezely.timeout.total_seconds()
         self._used_at = float("-inf")
+        self._under_way: Exchange | None = None
         self._transport = Transport()
         self._verify = str(squeezely.ca_file) if squeezely.ca_file else True
         self._proxies = requests.utils.get_environ_proxies(self._endpoint)
@@ -54,12 +56,19 @@ class Squeezely:
             },
         ).prepare()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a byte of the last request was written."""
+        return self._under_way is not None and self._under_way.has_begun
+
     def post(self, body: bytes) -> Response | NoResponse:
         """POST a body; return what came back within the timeout, of it all."""
+        self._under_way = None
         if time.monotonic() - self._used_at > IDLE_SECONDS:
             self.close()
         moved(self._timeout + STEP_SECONDS)
         with exchange(self._timeout) as under_way:
+            self._under_way = under_way
             answer = self._exchange(body, under_way)
         self._used_at = time.monotonic()
         return answer
@@ -79,6 +88,11 @@ class Squeezely:
                 answer = _read(response)
         except (requests.RequestException, HTTPError, OSError) as error:
             return NoResponse(_what_failed(error, under_way), taken=under_way.is_sent)
+        except Exception as error:
+            if not under_way.has_begun:
+                raise
+            reason = f"the answer cannot be read ({type(error).__name__})"
+            return NoResponse(reason, taken=True)
         if under_way.is_sent or not _is_success(answer):
             return answer
         return NoResponse("a success before the whole request was sent", taken=True)

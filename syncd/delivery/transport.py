@@ -35,10 +35,12 @@ class Exchange:
 
     Attributes:
         ends_at: Monotonic seconds.
+        has_begun: A byte of it may have been written.
         is_sent: The whole request was handed to the system: the peer may have it.
     """
 
     ends_at: float
+    has_begun: bool = False
     is_sent: bool = False
 
     @property
@@ -139,6 +141,7 @@ class _Connection(HTTPConnection):
             self.connect()
         if self.sock is not None:
             self.sock.settimeout(_exchange.get().left())
+            _exchange.get().has_begun = True
         super().send(data)
 
     @override

@@ -3,14 +3,21 @@
 -- name: claim :many
 -- Takes the oldest due batch of a lane with its orders as confirmed, unless the endpoint
 -- is to be left alone, and tells since when and why sending is paused; further rows are
--- those of the orders in the view, where that is beside the ledger. After
+-- those of the orders in the view, where that is beside the ledger. Waits for the disk,
+-- whatever the server's default: a claim that a crash takes back would leave a POST that
+-- nobody counts. Nothing is claimed of a ledger that was promoted unnoticed. After
 -- trouble one claim at a time, of all instances, probes the endpoint: it moves retry_at
 -- to its lease's end, and whoever waited for that row finds it moved. While a batch is
 -- doubted, that one is the probe. Past orders are left alone while a live one is due, or
 -- their backfill is paused. Relies on batch_due and ledger_batch; the batch being topped
 -- up is skipped for that moment. Orders added between the snapshot and the lock are
 -- counted, but missing: then `claimed_orders` is asked.
-WITH gate AS MATERIALIZED (
+WITH life AS MATERIALIZED (
+    SELECT f.timeline < ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()),
+                                       1, 8))::bit(32)::integer IS TRUE AS was_promoted
+      FROM syncd.feed AS f
+     WHERE f.feed_id = %(feed)s
+), gate AS MATERIALIZED (
     SELECT p.state <> 'open' AS probes, d.batch_id AS doubted,
            %(lane)s = 'live'
            OR (SELECT v.batch_id
@@ -32,6 +39,7 @@ WITH gate AS MATERIALIZED (
      WHERE p.feed_id = %(feed)s
        AND p.retry_at <= clock_timestamp()
        AND p.paused_at IS NULL
+       AND NOT (SELECT l.was_promoted FROM life AS l)
 ), due AS (
     SELECT b.batch_id, (SELECT g.probes FROM gate AS g) AS probes
       FROM syncd.batch AS b
@@ -61,16 +69,17 @@ WITH gate AS MATERIALIZED (
     UPDATE syncd.batch AS b
        SET state = 'sending',
            attempts = b.attempts + 1,
+           claim_token = gen_random_uuid(),
            instance_id = %(instance)s,
            lease_until = clock_timestamp() + %(lease)s
       FROM due
      WHERE b.batch_id = due.batch_id
        AND (NOT due.probes OR EXISTS (SELECT FROM probe))
-    RETURNING b.batch_id, b.attempts, b.uncertain, b.refused_at, due.probes,
-              b.lane, b.backfill_id, b.resends, b.orders
+    RETURNING b.batch_id, b.attempts, b.claim_token, b.uncertain, b.refused_at,
+              due.probes, b.lane, b.backfill_id, b.resends, b.orders
 ), opened AS (
-    INSERT INTO syncd.attempt (batch_id, attempt, instance_id)
-    SELECT batch_id, attempts, %(instance)s
+    INSERT INTO syncd.attempt (batch_id, attempt, claim_token, instance_id)
+    SELECT batch_id, attempts, claim_token, %(instance)s
       FROM claimed
 ), claimed_orders AS MATERIALIZED (
     SELECT l.order_key, l.confirmed_at, l.waiting_since
@@ -78,11 +87,15 @@ WITH gate AS MATERIALIZED (
       JOIN syncd.ledger AS l USING (batch_id)
      WHERE l.state IS NULL
 )
-SELECT c.batch_id, c.attempts, c.uncertain, c.refused_at, clock_timestamp(), c.probes,
-       coalesce(r.with_profile, c.lane = 'live'), c.resends,
-       c.orders, o.keys, o.times, o.waits, p.paused_at, p.paused_reason,
-       NULL::text, NULL::text
+SELECT c.batch_id, c.attempts, c.claim_token, c.uncertain, c.refused_at,
+       clock_timestamp(), c.probes, coalesce(r.with_profile, c.lane = 'live'), c.resends,
+       c.orders, o.keys, o.times, o.waits, l.was_promoted, p.paused_at, p.paused_reason,
+       NULL::text,
+       set_config('synchronous_commit',
+                  CASE current_setting('synchronous_commit') WHEN 'off' THEN 'local'
+                       ELSE current_setting('synchronous_commit') END, true)
   FROM syncd.endpoint AS p
+ CROSS JOIN life AS l
   LEFT JOIN claimed AS c
     ON true
   LEFT JOIN syncd.backfill AS r USING (backfill_id)
@@ -95,7 +108,7 @@ SELECT c.batch_id, c.attempts, c.uncertain, c.refused_at, clock_timestamp(), c.p
  WHERE p.feed_id = %(feed)s
  UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       e.order_key, e.purchase
+       NULL, NULL, e.order_key, e.purchase
   FROM ({rows}) AS e;
 
 -- name: nothing_read :many
@@ -143,22 +156,23 @@ UPDATE syncd.batch
    SET lease_until = clock_timestamp() + %(lease)s
  WHERE batch_id = %(batch)s
    AND state = 'sending'
-   AND attempts = %(attempt)s;
+   AND claim_token = %(token)s;
 
 -- name: except_orders :rows
 -- Sets orders of a claimed batch aside with their reason.
 WITH fenced AS (
-    SELECT b.batch_id
+    SELECT b.batch_id, b.uncertain
       FROM syncd.batch AS b
      WHERE b.batch_id = %(batch)s
        AND b.state = 'sending'
-       AND b.attempts = %(attempt)s
+       AND b.claim_token = %(token)s
        FOR NO KEY UPDATE
 ), excepted AS (
     UPDATE syncd.ledger AS l
        SET state = x.state,
            reason = x.reason,
-           orderid = x.orderid
+           orderid = x.orderid,
+           uncertain = nullif(fenced.uncertain, 0)
       FROM fenced,
            unnest(%(keys)s::text[], %(states)s::text[], %(reasons)s::text[],
                   %(orderids)s::text[]) AS x (order_key, state, reason, orderid)
@@ -180,7 +194,7 @@ WITH fenced AS (
       FROM syncd.batch AS b
      WHERE b.batch_id = %(batch)s
        AND b.state = 'sending'
-       AND b.attempts = %(attempt)s
+       AND b.claim_token = %(token)s
        FOR NO KEY UPDATE
 ), target AS (
     INSERT INTO syncd.batch
@@ -223,11 +237,12 @@ WITH ended AS (
     UPDATE syncd.batch
        SET state = 'dissolved',
            settled_at = clock_timestamp(),
+           claim_token = NULL,
            instance_id = NULL,
            lease_until = NULL
      WHERE batch_id = %(batch)s
        AND state = 'sending'
-       AND attempts = %(attempt)s
+       AND claim_token = %(token)s
        AND orders = 0
     RETURNING batch_id
 )
@@ -244,8 +259,9 @@ UPDATE syncd.attempt AS a
    AND a.attempt = %(attempt)s;
 
 -- name: deliver :one
--- Settles an accepted attempt, also a late one whose claim was taken over meanwhile;
--- returns the orders that became delivered by it (0 when they were already). While a
+-- Settles an accepted attempt, also a late one whose claim was taken over meanwhile, if
+-- the ledger knows the claim and the batch holds no order that was not sent; tells how
+-- many orders it delivered, null for none, and whether the claim is known. While a
 -- batch is doubted, only its own success proves the endpoint fine. The disk is not waited
 -- for: what a crash of the server takes back is found as a claim, and counted.
 WITH receipt AS (
@@ -259,6 +275,7 @@ WITH receipt AS (
            orderids = %(orderids)s
      WHERE batch_id = %(batch)s
        AND attempt = %(attempt)s
+       AND claim_token = %(token)s
 ), stood AS MATERIALIZED (
     SELECT p.feed_id, b.batch_id IS NOT NULL AS doubts,
            least(1, %(recent)s / (p.recent_accepted + p.recent_rejected
@@ -289,14 +306,72 @@ WITH receipt AS (
     UPDATE syncd.batch
        SET state = 'delivered',
            settled_at = clock_timestamp(),
+           claim_token = %(token)s,
            instance_id = NULL,
            lease_until = NULL
      WHERE batch_id = %(batch)s
        AND state IN ('sending', 'pending', 'held')
+       AND EXISTS (SELECT
+                     FROM syncd.attempt AS a
+                    WHERE a.batch_id = %(batch)s
+                      AND a.attempt = %(attempt)s
+                      AND a.claim_token = %(token)s)
+       AND NOT EXISTS (SELECT l.order_key
+                         FROM syncd.ledger AS l
+                        WHERE l.batch_id = %(batch)s
+                          AND l.state IS NULL
+                       EXCEPT
+                       SELECT k.order_key
+                         FROM unnest(%(keys)s::text[]) AS k (order_key))
     RETURNING orders
 )
-SELECT coalesce(sum(orders), 0), set_config('synchronous_commit', 'off', true)
-  FROM settled;
+SELECT (SELECT s.orders FROM settled AS s),
+       EXISTS (SELECT
+                 FROM syncd.attempt AS a
+                WHERE a.batch_id = %(batch)s
+                  AND a.attempt = %(attempt)s
+                  AND a.claim_token = %(token)s),
+       set_config('synchronous_commit', 'off', true);
+
+-- name: doubt_orders :one
+-- Counts the orders of a claim that the ledger has lost as uncertain, wherever they are
+-- now, and holds them for a person if that is asked for; none of a claim that is known:
+-- whoever took it over has counted it. Those that are lost themselves are counted once
+-- they are captured again.
+WITH sent AS MATERIALIZED (
+    SELECT k.order_key, l.batch_id, l.state IS NOT NULL AS is_aside
+      FROM unnest(%(keys)s::text[]) AS k (order_key)
+      LEFT JOIN syncd.ledger AS l
+        ON l.feed_id = %(feed)s
+       AND l.order_key = k.order_key
+     WHERE NOT EXISTS (SELECT
+                         FROM syncd.attempt AS a
+                        WHERE a.batch_id = %(batch)s
+                          AND a.attempt = %(attempt)s
+                          AND a.claim_token = %(token)s)
+), aside AS (
+    UPDATE syncd.ledger AS l
+       SET uncertain = coalesce(l.uncertain, 0) + 1
+      FROM sent AS s
+     WHERE s.is_aside
+       AND l.feed_id = %(feed)s
+       AND l.order_key = s.order_key
+), doubted AS (
+    UPDATE syncd.batch AS b
+       SET uncertain = b.uncertain + 1,
+           state = CASE WHEN %(holds)s AND b.state = 'pending' THEN 'held'
+                        ELSE b.state END
+     WHERE b.batch_id IN (SELECT s.batch_id FROM sent AS s WHERE NOT s.is_aside)
+       AND b.state <> 'adopted'
+), again AS (
+    UPDATE syncd.feed AS f
+       SET lost_from = least(f.lost_from, clock_timestamp() - interval '1 day'),
+           lost_until = clock_timestamp()
+     WHERE f.feed_id = %(feed)s
+       AND EXISTS (SELECT FROM sent AS s WHERE s.batch_id IS NULL)
+)
+SELECT count(*)
+  FROM sent;
 
 -- name: put_back :rows
 -- Makes a claimed batch pending again after an attempt that did not succeed, or holds
@@ -308,11 +383,12 @@ WITH freed AS (
            uncertain = uncertain + %(uncertain)s,
            refused_at = coalesce(
                refused_at, CASE WHEN %(refused)s THEN clock_timestamp() END),
+           claim_token = NULL,
            instance_id = NULL,
            lease_until = NULL
      WHERE batch_id = %(batch)s
        AND state = 'sending'
-       AND attempts = %(attempt)s
+       AND claim_token = %(token)s
     RETURNING batch_id
 )
 UPDATE syncd.attempt AS a
@@ -334,6 +410,7 @@ WITH freed AS (
     UPDATE syncd.batch AS b
        SET state = CASE WHEN %(holds)s THEN 'held' ELSE 'pending' END,
            uncertain = b.uncertain + 1,
+           claim_token = NULL,
            instance_id = NULL,
            lease_until = NULL
      WHERE b.feed_id = %(feed)s

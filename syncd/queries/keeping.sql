@@ -74,9 +74,9 @@ WITH page AS MATERIALIZED (
       FROM merged AS m
 ), begun AS (
     INSERT INTO syncd.batch
-           (batch_id, feed_id, lane, state, orders, oldest_at, settled_at)
+           (batch_id, feed_id, lane, state, orders, oldest_at, settled_at, is_thinned)
     SELECT t.batch_id, %(feed)s, 'live', 'delivered', s.orders, s.oldest_at,
-           s.settled_at
+           s.settled_at, true
       FROM target AS t, sums AS s
      WHERE t.is_new
        AND s.orders > 0

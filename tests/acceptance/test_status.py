@@ -210,8 +210,8 @@ def test_a_retrying_endpoint_is_no_fault_while_nothing_waits(
     waiting = json.loads(syncd("status", "--json", "--config", config).stdout)
     assert (waiting["endpoint"], waiting["verdict"]) == ("retrying", "degraded")
     shop.sql(
-        "UPDATE syncd.batch SET state = 'delivered', settled_at = now() "
-        "WHERE state = 'pending'"
+        "UPDATE syncd.batch SET state = 'delivered', settled_at = now(), "
+        "is_thinned = true WHERE state = 'pending'"
     )
     done = syncd("status", "--config", config)
     assert done.returncode == 0

@@ -26,8 +26,9 @@ INSERT INTO orders (confirmed_at)
 SELECT now() - n * interval '15 s' FROM generate_series(1, {orders}) AS n
 """
 BATCHES = """
-INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at)
-SELECT feed_id, 'live', 'delivered', 100, now(), now()
+INSERT INTO syncd.batch
+       (feed_id, lane, state, orders, oldest_at, settled_at, is_thinned)
+SELECT feed_id, 'live', 'delivered', 100, now(), now(), true
   FROM syncd.feed, generate_series(1, {orders} / 100)
 """
 LEDGER = """

@@ -20,8 +20,10 @@ from postgres import cluster
 from shop import Shop
 
 BATCHES = """
-INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at)
-SELECT 1, 'live', 'delivered', 100, at, at + random() ^ 4 * interval '1 minute'
+INSERT INTO syncd.batch
+       (feed_id, lane, state, orders, oldest_at, settled_at, is_thinned)
+SELECT 1, 'live', 'delivered', 100, at, at + random() ^ 4 * interval '1 minute',
+       true
   FROM (SELECT now() - (n * 100) * interval '30 days' / {orders} AS at
           FROM generate_series({orders} / 100, 1, -1) AS n) AS b;
 INSERT INTO syncd.attempt

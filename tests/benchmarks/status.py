@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import UUID
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -32,8 +33,8 @@ from syncd.status.facts import Observer
 
 SEED = """
 INSERT INTO syncd.batch
-       (feed_id, lane, state, orders, oldest_at, settled_at, uncertain)
-SELECT feed_id, 'live', 'delivered', {size}, at, at, (n % 1000 = 0)::int
+       (feed_id, lane, state, orders, oldest_at, settled_at, uncertain, is_thinned)
+SELECT feed_id, 'live', 'delivered', {size}, at, at, (n % 1000 = 0)::int, true
   FROM syncd.feed,
        (SELECT n, now() - ({orders} / {size} - n) * interval '{size} s' / 50 AS at
           FROM generate_series(1, {orders} / {size}) AS n) AS s;
@@ -116,6 +117,7 @@ def noting() -> None:
     claim = Claim(
         1,
         1,
+        UUID(int=0),
         0,
         None,
         datetime.now(UTC),

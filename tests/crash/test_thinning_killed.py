@@ -25,8 +25,10 @@ SELECT (SELECT sum(orders)::int FROM syncd.batch WHERE state = 'delivered'),
 SEED = f"""
 WITH made AS (
     INSERT INTO syncd.batch
-           (feed_id, lane, state, orders, oldest_at, settled_at, created_at)
-    SELECT feed_id, 'live', 'delivered', 2, now(), now(), now() - interval '60 days'
+           (feed_id, lane, state, orders, oldest_at, settled_at, created_at,
+            is_thinned)
+    SELECT feed_id, 'live', 'delivered', 2, now(), now(), now() - interval '60 days',
+           true
       FROM syncd.feed, generate_series(1, {BATCHES})
     RETURNING batch_id, feed_id
 )

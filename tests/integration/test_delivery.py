@@ -25,7 +25,6 @@ pytestmark = pytest.mark.db
 
 LEASE = timedelta(seconds=30)
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
-ACCEPTED = Receipt("accepted", 200, None, 1)
 UNCLEAR = Receipt("unclear", None, "no answer in time", 1)
 
 
@@ -342,7 +341,7 @@ def test_a_late_failure_is_fenced_off(desk: Desk) -> None:
     assert (first.batch_id, second.attempt, second.uncertain) == (second.batch_id, 2, 1)
     assert not desk.ledger.put_back(first, UNCLEAR)
     assert desk.shop.value("SELECT state FROM syncd.batch") == "sending"
-    assert desk.ledger.deliver(second, ACCEPTED) == 1
+    assert desk.accept(second) == 1
 
 
 @pytest.mark.parametrize("is_claimed_again", [False, True])
@@ -352,10 +351,10 @@ def test_a_late_success_is_accepted(desk: Desk, *, is_claimed_again: bool) -> No
     first = desk.claim()
     desk.let_lease_pass()
     second = desk.claim() if is_claimed_again else None
-    assert desk.ledger.deliver(first, ACCEPTED) == 1
+    assert desk.accept(first) == 1
     if second:
         assert not desk.ledger.put_back(second, UNCLEAR)
-        assert desk.ledger.deliver(second, ACCEPTED) == 0
+        assert desk.accept(second) is None
     assert desk.shop.value("SELECT state FROM syncd.batch") == "delivered"
     assert desk.ledger.claim(desk.instance.number, "live", LEASE) is None
 

@@ -125,7 +125,7 @@ def test_an_order_that_is_being_sent_is_told_and_scrubbed_afterwards(
     assert code == 75
     assert "Being sent right now: 1; run this again" in told
     receipt = Receipt("accepted", 200, None, 2, b"x", ["W-1", "W-2"])
-    assert desk.ledger.deliver(claim, receipt) == 1
+    assert desk.accept(claim, receipt) == 1
     assert "W-1" in str(desk.shop.value(DUMP))
     code, told, _ = run(config, "1", "--yes")
     assert (code, "Erase at Squeezely by hand: 1" in told) == (0, True)

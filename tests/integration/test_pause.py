@@ -24,7 +24,7 @@ from syncd.capture.listen import Intake, Listen
 from syncd.capture.outbox import Outbox
 from syncd.database import Database
 from syncd.errors import PausedError
-from syncd.ledger import Ledger, Receipt
+from syncd.ledger import Ledger
 from syncd.log import Log
 from syncd.pause import Pauses
 from syncd.pulse import read_pulse
@@ -76,7 +76,7 @@ def test_while_sending_is_paused_nobody_claims_and_capture_goes_on(desk: Desk) -
     claim = desk.claim()
     pause, is_new = pauses(desk.ledger).begin("sending", "a campaign")
     orders += desk.confirm(2)
-    assert desk.ledger.deliver(claim, Receipt("accepted", sent=2)) == 2
+    assert desk.accept(claim) == 2
     with pytest.raises(PausedError, match=r"sending is paused since .* \(a campaign\)"):
         desk.deliver()
     assert (pause.why, is_new) == ("a campaign", True)

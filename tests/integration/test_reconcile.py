@@ -184,7 +184,8 @@ def enter(feed: Started, order: int, time: datetime) -> None:
     """Have an order in the ledger, delivered, as confirmed at a time."""
     feed.state(
         "WITH b AS (INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, "
-        "settled_at) SELECT feed_id, 'live', 'delivered', 1, now(), now() "
+        "settled_at, is_thinned) "
+        "SELECT feed_id, 'live', 'delivered', 1, now(), now(), true "
         "FROM syncd.feed RETURNING feed_id, batch_id) INSERT INTO syncd.ledger "
         f"(feed_id, order_key, confirmed_at, batch_id) SELECT feed_id, '{order}', "
         f"'{time.isoformat()}', batch_id FROM b"
@@ -466,8 +467,8 @@ def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
     """A full page of a ledger ten times its size: each order is looked up by key."""
     feed.shop.sql(INSERT.format("now() - generate_series * interval '2 s'", 200_000))
     feed.state(
-        "INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at) "
-        "SELECT feed_id, 'live', 'delivered', 100, now(), now() "
+        "INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at, "
+        "is_thinned) SELECT feed_id, 'live', 'delivered', 100, now(), now(), true "
         "FROM syncd.feed, generate_series(1, 2000)"
     )
     feed.state(

@@ -153,7 +153,8 @@ def test_the_ledger_is_read_once_for_the_orders(shop: Shop, rows: Rows) -> None:
     """One pass and one hash of the batches, whatever the planner thinks of indexes."""
     rows.shop.sql(
         "INSERT INTO syncd.batch (batch_id, feed_id, lane, state, orders, oldest_at, "
-        "settled_at) SELECT 1000 + n, 1, 'live', 'delivered', 100, now(), now() "
+        "settled_at, is_thinned) "
+        "SELECT 1000 + n, 1, 'live', 'delivered', 100, now(), now(), true "
         "FROM generate_series(1, 500) n; "
         "INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id) "
         "SELECT 1, 's' || n, now() - n * interval '1 min', 1000 + n / 100 "

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -28,8 +29,10 @@ def feed_id(shop: Shop) -> int:
     database.close()
     shop.sql(
         f"""
-INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at)
-SELECT {feed.feed_id}, 'live', 'delivered', 100, now(), now() - n * interval '1 min'
+INSERT INTO syncd.batch
+       (feed_id, lane, state, orders, oldest_at, settled_at, is_thinned)
+SELECT {feed.feed_id}, 'live', 'delivered', 100, now(), now() - n * interval '1 min',
+       true
   FROM generate_series(1, 3000) AS n;
 INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at)
 SELECT {feed.feed_id}, 'live', 100, now() FROM generate_series(1, 50);
@@ -79,6 +82,23 @@ ANALYZE syncd.attempt, syncd.batch, syncd.ledger, syncd.endpoint, syncd.watermar
         ("UPDATE syncd.backfill SET reached_at = 'infinity'", "backfill_goes_forward"),
         ("UPDATE syncd.attempt SET outcome = 'accepted'",
          "attempt_settled_has_outcome"),
+        ("UPDATE syncd.batch SET state = 'delivered', settled_at = now()",
+         "batch_token_proves_the_claim"),
+        ("UPDATE syncd.batch SET claim_token = gen_random_uuid()",
+         "batch_token_proves_the_claim"),
+        (("UPDATE syncd.batch SET state = 'sending', instance_id = 1, "
+         "lease_until = now()"), "batch_token_proves_the_claim"),
+        ("UPDATE syncd.batch SET is_thinned = true", "batch_thinned_is_delivered"),
+        (("UPDATE syncd.batch AS b SET state = 'delivered', settled_at = now(), "
+         "claim_token = gen_random_uuid()"), "batch_delivered_by_its_attempt"),
+        (("UPDATE syncd.batch AS b SET state = 'delivered', settled_at = now(), "
+         "claim_token = a.claim_token FROM syncd.attempt AS a"),
+         "batch_delivered_by_its_attempt"),
+        (("UPDATE syncd.attempt SET outcome = 'refused', settled_at = now(); "
+         "UPDATE syncd.batch AS b SET state = 'delivered', settled_at = now(), "
+         "claim_token = a.claim_token FROM syncd.attempt AS a"),
+         "batch_delivered_by_its_attempt"),
+        ("UPDATE syncd.ledger SET uncertain = 1", "ledger_exception_is_uncertain"),
     ],
 )  # fmt: skip
 def test_the_database_refuses_an_impossible_state(
@@ -188,6 +208,7 @@ PLANNED: dict[str, dict[str, object]] = {
     "put_back": {
         "batch": 5,
         "attempt": 1,
+        "token": UUID(int=0),
         "wait": None,
         "refused": False,
         "uncertain": 0,
@@ -199,10 +220,20 @@ PLANNED: dict[str, dict[str, object]] = {
         "sha256": b"",
         "orderids": ["W-1"],
     },
+    "doubt_orders": {
+        "feed": 1,
+        "batch": 5,
+        "attempt": 1,
+        "token": UUID(int=0),
+        "keys": ["7"],
+        "holds": False,
+    },
     "deliver": {
         "feed": 1,
         "batch": 5,
         "attempt": 1,
+        "token": UUID(int=0),
+        "keys": ["7"],
         "recent": 50,
         "status": 200,
         "sent": 1,

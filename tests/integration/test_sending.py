@@ -19,8 +19,6 @@ from syncd.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 
-ACCEPTED = Receipt("accepted", 200, None, 1)
-
 
 @pytest.fixture(autouse=True)
 def _steady_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +231,7 @@ def test_only_the_doubted_order_s_success_ends_the_doubt(desk: Desk) -> None:
     desk.confirm(1)
     older = desk.claim()
     doubted = doubt(desk)
-    assert desk.ledger.deliver(older, ACCEPTED) == 1
+    assert desk.accept(older) == 1
     assert desk.endpoint()[0] == "held"
     desk.breaker.back_off("retrying", LEASE, "down")
     assert desk.shop.rows(
@@ -339,7 +337,7 @@ def test_a_claim_that_is_taken_over_waits_for_a_person(cautious: Desk) -> None:
     assert cautious.shop.rows("SELECT state, uncertain FROM syncd.batch") == [
         ("held", 1)
     ]
-    assert cautious.ledger.deliver(first, ACCEPTED) == 2
+    assert cautious.accept(first) == 2
     assert cautious.shop.value("SELECT state FROM syncd.batch") == "delivered"
     assert cautious.posts(orders) == [0, 0]
 

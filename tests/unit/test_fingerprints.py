@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import cast
+from uuid import UUID
 
 import pytest
 
@@ -21,6 +22,7 @@ from syncd.ledger import Claim, Ledger
 CLAIM = Claim(
     1,
     1,
+    UUID(int=0),
     0,
     None,
     datetime(2026, 11, 20, tzinfo=UTC),

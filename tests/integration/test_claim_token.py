@@ -1,0 +1,190 @@
+"""A settlement proves its claim: what is late, lost or taken over changes nothing."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from desk import LEASE, Desk
+from shop import Shop
+from structlog.testing import capture_logs
+
+from syncd.delivery.squeezely import Squeezely
+from syncd.ledger import Exemption, Receipt
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+LOST = """
+UPDATE syncd.batch
+   SET state = 'pending', attempts = 0, claim_token = NULL, instance_id = NULL,
+       lease_until = NULL;
+DELETE FROM syncd.attempt;
+"""
+"""What a crash of the server makes of a claim whose commit it had not written."""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
+    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
+    yield opened
+    opened.close()
+
+
+def standing(desk: Desk) -> list[tuple[object, ...]]:
+    return desk.shop.rows(
+        "SELECT l.order_key, b.state, b.uncertain FROM syncd.ledger AS l "
+        "JOIN syncd.batch AS b USING (batch_id) ORDER BY 1"
+    )
+
+
+def test_a_late_success_of_a_lost_claim_delivers_nothing(desk: Desk) -> None:
+    """The batch was topped up meanwhile; both are counted, and sent."""
+    desk.confirm(1)
+    claim = desk.claim()
+    desk.shop.sql(LOST)
+    desk.confirm(1)
+    assert desk.accept(claim) is None
+    assert desk.ledger.doubt(claim, ["1"], holds=False) == 1
+    assert standing(desk) == [("1", "pending", 1), ("2", "pending", 1)]
+
+
+def test_a_late_success_never_settles_the_claim_that_has_its_numbers(
+    desk: Desk,
+) -> None:
+    """Another life of the ledger gives batch and attempt the same numbers again."""
+    desk.confirm(1)
+    claim = desk.claim()
+    desk.shop.sql(LOST)
+    again = desk.claim()
+    assert (again.batch_id, again.attempt) == (claim.batch_id, claim.attempt)
+    assert again.token != claim.token
+    assert desk.accept(claim) is None
+    assert not desk.ledger.put_back(claim, Receipt("transient"))
+    assert not desk.ledger.renew(claim, LEASE)
+    assert not desk.ledger.postpone(claim, ["1"], LEASE)
+    gone = [Exemption("1", "withdrawn", "gone", None)]
+    assert not desk.ledger.except_orders(claim, gone)
+    assert not desk.ledger.split(claim, [["1"]], Receipt("refused"), refused=True)
+    assert standing(desk) == [("1", "sending", 0)]
+    assert desk.accept(again) == 1
+
+
+def test_a_lost_claim_is_counted_whatever_ended_its_exchange(desk: Desk) -> None:
+    """An answer that never came is as uncertain as one that came too late."""
+    orders = desk.confirm(2)
+    desk.sandbox.fail("accept-then-drop", times=1)
+    post = Squeezely.post
+
+    def lose(self: Squeezely, body: bytes) -> object:
+        answer = post(self, body)
+        desk.shop.sql(LOST)
+        return answer
+
+    with patch.object(Squeezely, "post", lose), capture_logs() as lines:
+        desk.deliver()
+    told = [line for line in lines if line["event"] == "batch.uncertain"]
+    assert "lost the claim" in told[-1]["reason"]
+    assert standing(desk) == [("1", "pending", 1), ("2", "pending", 1)]
+    desk.finish_hurriedly()
+    assert desk.posts(orders) == [2, 2]
+
+
+def test_a_success_never_delivers_an_order_that_was_not_sent(desk: Desk) -> None:
+    """A crash took back that it was set aside, and left the claim."""
+    desk.confirm(2)
+    claim = desk.claim()
+    receipt = Receipt("accepted", 200, None, 1)
+    delivered = desk.ledger.deliver(claim, ["2"], receipt)
+    assert (delivered.orders, delivered.is_known) == (None, True)
+    assert standing(desk) == [("1", "sending", 0), ("2", "sending", 0)]
+
+
+def test_an_order_in_a_second_batch_is_doubted_there(desk: Desk) -> None:
+    """Wherever it is by now: set aside, in a batch of its own, delivered."""
+    desk.confirm(3)
+    claim = desk.claim()
+    desk.shop.sql(LOST)
+    second = desk.claim()
+    aside = Exemption("1", "withdrawn", "gone", None)
+    desk.ledger.except_orders(second, [aside])
+    desk.ledger.postpone(second, ["2"], LEASE)
+    left = Receipt("accepted", 200, None, 1)
+    assert desk.ledger.deliver(second, ["3"], left).orders == 1
+    assert desk.ledger.doubt(claim, ["1", "2", "3"], holds=True) == 3
+    assert desk.shop.rows(
+        "SELECT l.order_key, l.uncertain, b.state, b.uncertain FROM syncd.ledger AS l "
+        "JOIN syncd.batch AS b USING (batch_id) ORDER BY 1"
+    ) == [("1", 1, "delivered", 1), ("2", None, "held", 1), ("3", None, "delivered", 1)]
+
+
+def test_an_order_that_is_lost_itself_is_counted_when_it_is_captured_again(
+    desk: Desk,
+) -> None:
+    """The crash took the admission along."""
+    desk.confirm(2)
+    claim = desk.claim()
+    desk.shop.sql("DELETE FROM syncd.ledger; DELETE FROM syncd.batch")
+    assert desk.ledger.doubt(claim, ["1", "2"], holds=False) == 2
+    desk.admit()
+    assert [row[2] for row in standing(desk)] == [1, 1]
+
+
+# From the first byte until there is a receipt
+
+
+def broken(*_: object, **__: object) -> object:
+    raise OverflowError("date value out of range")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "delivery.classify",
+        "delivery.Veil",
+        "delivery.Report.answered",
+        "squeezely._read",
+    ],
+)
+@pytest.mark.parametrize("uncertain", ["resend", "hold"])
+def test_whatever_ends_an_exchange_is_uncertain(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path, place: str, uncertain: str
+) -> None:
+    """A fault of syncd's own, too: in reading an answer, judging it, telling of it."""
+    desk = Desk(shop, sandbox, tmp_path, batch_size=8, uncertain=uncertain)
+    orders = desk.confirm(2)
+    with suppress(OverflowError), patch(f"syncd.delivery.{place}", broken):
+        desk.deliver()
+    assert desk.posts(orders) == [1, 1]
+    desk.delivery.finish()
+    assert desk.uncertain() == int(place != "delivery.Report.answered")
+    left = "held" if uncertain == "hold" else "pending"
+    if place == "delivery.Report.answered":
+        left = "delivered"  # what it said is known by then
+    assert desk.shop.value("SELECT state FROM syncd.batch") == left
+    desk.close()
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_an_exchange_that_is_broken_off_is_uncertain_from_its_first_byte(
+    desk: Desk, error: type[BaseException], *, is_sent: bool
+) -> None:
+    """Before that it was certainly not sent, and is not counted."""
+    orders = desk.confirm(2)
+    step = "getresponse" if is_sent else "_new_conn"
+    place = f"syncd.delivery.transport._Connection.{step}"
+    with patch(place, side_effect=error), suppress(error):
+        desk.deliver()
+    desk.delivery.finish()
+    assert desk.posts(orders) == [int(is_sent)] * 2
+    assert desk.uncertain() == int(is_sent)
+    desk.finish_hurriedly()
+    assert desk.posts(orders) == [1 + is_sent] * 2
