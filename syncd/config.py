@@ -5,7 +5,6 @@ never from the command line.
 """
 
 import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,15 +13,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, cast
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    FilePath,
     SecretStr,
     ValidationError,
     field_validator,
@@ -30,53 +25,33 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from syncd.database import dsn_fault
+from syncd.core.text import BLANKS, header_character, shown
+from syncd.dsn import dsn_fault
 from syncd.errors import ConfigError
 from syncd.secret import place_of, read_secret
+from syncd.setting_types import (
+    Dsn,
+    Duration,
+    Endpoint,
+    File,
+    HeaderText,
+    Name,
+    Rate,
+    Span,
+    ViewName,
+    Zone,
+    at_most,
+    is_loopback,
+)
 
 SHORTEST_KEEP = timedelta(days=7)
 """What reconciliation looks back daily; receipts are worth keeping for longer."""
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DSNS = {
     "source_dsn": "source.dsn",
     "primary_dsn": "source.primary_dsn",
     "state_dsn": "state.dsn",
 }
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-def is_loopback(host: str | None) -> bool:
-    """Tell whether a host is this machine."""
-    return host in _LOOPBACK
-
-
-def _duration(value: object) -> object:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", str(value).strip())
-    if not found:
-        raise ValueError('is no duration; write it like "1s", "5m" or "2h"')
-    return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
-
-
-def _rate(value: object) -> object:
-    if value == "unlimited":
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h)", str(value).strip())
-    if not found or float(found[1]) == 0:
-        raise ValueError('is no rate; write it like "50/s" or "unlimited"')
-    return float(found[1]) / _UNITS[found[2]]
-
-
-def _dsn(value: str) -> str:
-    if fault := dsn_fault(value):
-        raise ValueError(fault)
-    return value
-
-
-Dsn = Annotated[str, AfterValidator(_dsn)]
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Rate = Annotated[float | None, BeforeValidator(_rate)]
-ViewName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)?$")]
 
 
 class _Section(BaseModel):
@@ -87,69 +62,56 @@ class SourceSettings(_Section):
     """The shop's order database."""
 
     dsn: Dsn | None = None
-    dsn_file: Path | None = None
+    dsn_file: File | None = None
     confirmed: ViewName = "syncd.confirmed_orders"
     purchases: ViewName = "syncd.purchases"
     primary_dsn: Dsn | None = None
-    primary_dsn_file: Path | None = None
+    primary_dsn_file: File | None = None
     capture: Literal["poll", "listen", "wal"] = "poll"
-    poll_interval: Duration = timedelta(seconds=1)
-    lookback: Duration = timedelta(minutes=5)
-    settle: Duration = timedelta(minutes=2)
-    time_zone: str | None = None
+    poll_interval: Annotated[Span, at_most("1d")] = timedelta(seconds=1)
+    lookback: Span = timedelta(minutes=5)
+    settle: Span = timedelta(minutes=2)
+    time_zone: Zone | None = None
     require_language: bool = False
     require_currency: bool = False
-
-    @field_validator("time_zone")
-    @classmethod
-    def _zone_exists(cls, value: str | None) -> str | None:
-        try:
-            ZoneInfo(value or "UTC")
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(
-                'is no time zone; write it like "Europe/Amsterdam"'
-            ) from None
-        return value
-
-    @field_validator("lookback", "poll_interval", "settle")
-    @classmethod
-    def _positive(cls, value: timedelta) -> timedelta:
-        if value <= timedelta(0):
-            raise ValueError("must be more than nothing")
-        return value
 
 
 class StateSettings(_Section):
     """Where the ledger is, unless beside the orders."""
 
     dsn: Dsn | None = None
-    dsn_file: Path | None = None
-    directory: Path | None = None
+    dsn_file: File | None = None
+    directory: File | None = None
 
 
 class SqueezelySettings(_Section):
     """The Squeezely account."""
 
-    endpoint: str = "https://api.squeezely.tech/v1/track"
+    endpoint: Endpoint = "https://api.squeezely.tech/v1/track"
     allow_http: bool = False
-    account: str = Field(min_length=1)
-    api_key_file: Path | None = None
+    account: HeaderText
+    api_key_file: File | None = None
     body: Literal["events", "single"] = "events"
     batch_size: int = Field(default=100, ge=1, le=1000)
     max_in_flight: int = Field(default=1, ge=1, le=16)
     rate: Rate = 50.0
-    timeout: Duration = timedelta(seconds=30)
+    timeout: Annotated[Span, at_most("1h")] = timedelta(seconds=30)
     uncertain: Literal["resend", "hold"] = "resend"
-    ca_file: FilePath | None = None
+    ca_file: File | None = None
+
+    @field_validator("ca_file")
+    @classmethod
+    def _holds_certificates(cls, value: Path | None) -> Path | None:
+        """Refuse a file that is not there; what is in it is looked at by `check`."""
+        if value is not None and not value.is_file():
+            raise ValueError("is no file")
+        return value
 
     @model_validator(mode="after")
-    def _endpoint_is_safe(self) -> "SqueezelySettings":
+    def _is_encrypted(self) -> "SqueezelySettings":
         url = urlsplit(self.endpoint)
-        _ = url.port  # which raises when it is none
         local = is_loopback(url.hostname)
-        if url.scheme == "https" and url.hostname:
-            return self
-        if url.scheme == "http" and url.hostname and (local or self.allow_http):
+        if url.scheme == "https" or local or self.allow_http:
             return self
         raise ValueError(
             "endpoint must begin with https:// (http only to this machine, "
@@ -179,13 +141,14 @@ class LogSettings(_Section):
 
     format: Literal["json", "console"] | None = None
     level: Literal["debug", "info", "warning", "error"] = "info"
-    heartbeat: Duration = timedelta(minutes=1)
+    heartbeat: Annotated[Span, at_most("1d")] = timedelta(minutes=1)
 
 
 class Settings(_Section):
     """The whole configuration, with its secrets read."""
 
-    feed: str = Field(default="shop", pattern=r"^[A-Za-z0-9_.-]{1,63}$")
+    feed: Name = "shop"
+    instance: Name | None = None
     source: SourceSettings = SourceSettings()
     state: StateSettings = StateSettings()
     squeezely: SqueezelySettings
@@ -261,13 +224,18 @@ def survey(
         hint = "Write one with `syncd init`, or name yours with --config."
         message = f"cannot be read ({error.strerror})"
         return None, [Fault("unreadable", message, hint)]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        return None, [Fault("unreadable", str(error), "Mend the TOML at that place.")]
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        message = shown(str(error))
+        return None, [Fault("unreadable", message, "Mend the TOML at that place.")]
+    if name := environment.get("SYNCD_INSTANCE"):
+        written["instance"] = name
     settings, faults = _settings_of(written)
     if settings is None:
         return None, faults
     settings, missing = _with_secrets(settings, environment)
-    return settings, faults + missing
+    told = {fault.message.partition(":")[0] for fault in faults}
+    new = [fault for fault in missing if fault.message.partition(" ")[0] not in told]
+    return settings, faults + new
 
 
 def _settings_of(written: dict[str, object]) -> tuple[Settings | None, list[Fault]]:
@@ -294,7 +262,7 @@ def _leave_out(written: dict[str, object], place: tuple[int | str, ...]) -> None
 
 
 def _fault(detail: ErrorDetails) -> Fault:
-    where = ".".join(str(part) for part in detail["loc"]) or "the file"
+    where = shown(".".join(str(part) for part in detail["loc"])) or "the file"
     hint = "Mend these settings."
     if detail["type"] == "extra_forbidden":
         return Fault("unknown", f"{where} is no setting{_nearest(where)}", hint)
@@ -357,7 +325,7 @@ def _with_secrets(
         given, fault = environment.get(f"SYNCD_{name.upper()}"), None
         if file is not None:
             given, fault = read_secret(file)
-        secrets[name] = given or written.get(name) or ""
+        secrets[name] = (given or written.get(name) or "").strip(BLANKS)
         fault = fault or _secret_fault(name, secrets[name])
         kind: FaultKind = "key" if name == "squeezely_api_key" else "secret"
         faults += [Fault(kind, fault, hint)] if fault else []
@@ -376,6 +344,6 @@ def _secret_fault(name: str, value: str) -> str | None:
         return f"{place} {fault}" if fault else None
     if not value:
         return "squeezely.api_key_file is missing"
-    if not value.isascii() or not value.isprintable():
-        return "the API key holds characters that no HTTP header may have"
+    if fault := header_character(value):
+        return f"the API key: {fault}, which no HTTP header may have"
     return None

@@ -14,11 +14,14 @@ from typing import LiteralString, cast
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 
+from syncd.core.connection_fault import Cause, connection_fault
 from syncd.deadline import PunctualConnection, Row
+from syncd.dsn import describe
 from syncd.errors import (
+    ConfigError,
     DatabaseUnavailableError,
     PermissionDeniedError,
     SchemaMismatchError,
@@ -26,6 +29,7 @@ from syncd.errors import (
     SyncdError,
     TableBusyError,
     UnreadableRowError,
+    UntrustedServerError,
 )
 from syncd.progress import moved
 
@@ -63,32 +67,6 @@ _KINDS = {
     "40P01": TableBusyError,
     "57014": SlowStatementError,
 }
-_LOGIN_REFUSED = re.compile(
-    r"password authentication failed|no password supplied|"
-    r"((role|database) \"[^\"]*\" )?does not exist|"
-    r"authentication failed|no pg_hba.conf entry|not permitted to log in|"
-    r"permission denied for database",
-)
-
-
-def dsn_fault(dsn: str) -> str | None:
-    """Tell what is wrong with a connection string's form, without quoting it."""
-    try:
-        conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        return "is not a libpq connection string or URI"
-    return None
-
-
-def describe(dsn: str) -> str:
-    """Name host and database of a connection string, without its secrets."""
-    parts = conninfo_to_dict(dsn)
-    return f"{parts.get('host') or 'the local socket'}/{parts.get('dbname') or ''}"
-
-
-def holds_password(dsn: str) -> bool:
-    """Tell whether a password stands in a connection string; in a wrong one: no."""
-    return dsn_fault(dsn) is None and bool(conninfo_to_dict(dsn).get("password"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,9 +342,9 @@ def _is_lost(connection: psycopg.Connection[Row]) -> bool:
 def translate(error: psycopg.Error, dsn: str) -> SyncdError:
     """Turn an error of the driver's into one of syncd's."""
     state = error.sqlstate
-    message = _message(error)
     if state is None:
-        return _connect_fault(message, dsn)
+        return _connect_fault(str(error), dsn)
+    message = _message(error)
     if state == "25006":
         return DatabaseUnavailableError(
             f"PostgreSQL at {describe(dsn)} is a hot standby and takes no writes",
@@ -394,13 +372,17 @@ def _message(error: psycopg.Error) -> str:
 
 
 def _connect_fault(message: str, dsn: str) -> SyncdError:
-    where = describe(dsn)
-    if found := _LOGIN_REFUSED.search(message):
+    where = f"PostgreSQL at {describe(dsn)}"
+    fault = connection_fault(message)
+    if fault.cause is Cause.LOGIN:
         return PermissionDeniedError(
-            f"PostgreSQL at {where} refuses the login: {found.group()}",
-            "Check source.dsn: user, password and database name.",
+            f"{where} refuses the login: {fault.what}", fault.hint
         )
+    if fault.cause is Cause.TRUST:
+        return UntrustedServerError(f"no TLS with {where}: {fault.what}", fault.hint)
+    if fault.cause is Cause.SETTING:
+        return ConfigError(f"{where} cannot be asked: {fault.what}", fault.hint)
     return DatabaseUnavailableError(
-        f"PostgreSQL at {where} cannot be reached",
-        f"Check source.dsn and that the server runs (the driver says: {message}).",
+        f"{where} cannot be reached",
+        f"Check source.dsn and that the server runs (the driver says: {fault.what}).",
     )

@@ -92,6 +92,13 @@ class DatabaseUnavailableError(SyncdError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class UntrustedServerError(SyncdError):
+    """TLS fails: PostgreSQL's certificate, or ours, is not accepted by the other."""
+
+    reaction = Reaction.HOLD
+    exit_code = ExitCode.CONFIG
+
+
 class SlowStatementError(DatabaseUnavailableError):
     """A statement took longer than the role may take for one."""
 

@@ -137,17 +137,20 @@ def configure(
 
 def report_crash(log: Log, error: BaseException) -> None:
     """Write a crash as one line: its kind and its places, never a message or value."""
+    log.emit(
+        "daemon.crashed", error_kind=type(error).__name__, exception=places_of(error)
+    )
+
+
+def places_of(error: BaseException) -> str:
+    """Return the places of the code that an error passed, the last one last."""
     trace: TracebackType | None = error.__traceback__
     places = []
     while trace is not None:
         code = trace.tb_frame.f_code
         places.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}")
         trace = trace.tb_next
-    log.emit(
-        "daemon.crashed",
-        error_kind=type(error).__name__,
-        exception=" > ".join(places[-_MAX_PLACES:]),
-    )
+    return " > ".join(places[-_MAX_PLACES:])
 
 
 def own_crashes(log: Log) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from syncd import __version__
 from syncd.check.finding import Finding
 from syncd.config import Fault, FaultKind, Settings, secret_files
-from syncd.database import holds_password
+from syncd.dsn import holds_password
 from syncd.lineage import Memory
 
 LEAST_BYTES = 100_000_000

@@ -15,8 +15,9 @@ from typing import cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from syncd.check.finding import Finding
-from syncd.config import Settings, is_loopback
+from syncd.config import Settings
 from syncd.delivery.squeezely import authorities, proxy_of
+from syncd.setting_types import is_loopback
 
 CONNECT_SECONDS = 5.0
 EXPIRES_SOON = timedelta(days=14)

@@ -17,6 +17,7 @@ from syncd.errors import (
     PermissionDeniedError,
     StateUnavailableError,
     SyncdError,
+    UntrustedServerError,
 )
 
 SECONDS = 20.0
@@ -115,6 +116,8 @@ def _failed(look: Look, error: SyncdError) -> Finding:
         code = "server.unreachable" if look.fault == LOGIN else "look.failed"
     elif isinstance(error, PermissionDeniedError):
         code = LOGIN if look.fault == LOGIN else RIGHT
+    elif isinstance(error, UntrustedServerError):
+        code = "server.untrusted"
     elif isinstance(error, ClonedDatabaseError):
         code = "ledger.copied"
     elif isinstance(error, StateUnavailableError):

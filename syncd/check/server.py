@@ -8,7 +8,8 @@ from typing import cast
 from syncd.check.finding import Finding
 from syncd.check.lateness import skew, told
 from syncd.config import Settings
-from syncd.database import Database, Peer, describe, named
+from syncd.database import Database, Peer, named
+from syncd.dsn import describe
 
 OLDEST, NEWEST = 14, 18
 SKEW = timedelta(seconds=3)

@@ -1,12 +1,14 @@
 """The command line: each verb reads the configuration, does one thing, and says so."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from click.exceptions import NoSuchCommand
 
 from syncd import __version__
+from syncd.cli import streams
 from syncd.cli.option import config_option_before
 from syncd.cli.pages import Shelves
 from syncd.errors import ExitCode, SyncdError
@@ -14,23 +16,52 @@ from syncd.errors import ExitCode, SyncdError
 
 def main() -> None:
     """Run the command; every error ends as one clear line and an exit code."""
+    streams.prepare()
     try:
+        sys.exit(_run())
+    except Exception as error:  # noqa: BLE001  # the last resort: one line, and the end
+        _report_bug(error)
+        sys.exit(ExitCode.BUG)
+
+
+def _run() -> int:
+    try:
+        _refuse_bytes(sys.argv[1:])
         code = cli.main(prog_name="syncd", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else ExitCode.OK)
+        streams.finish()
     except SyncdError as error:
         for line in str(error).splitlines():
             click.echo(f"syncd: {line}", err=True)
         click.echo(f"  {error.hint}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except click.Abort:
         click.echo("syncd: nothing was changed", err=True)
-        sys.exit(ExitCode.FAILED)
+        return ExitCode.FAILED
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(ExitCode.USAGE)
+        return ExitCode.USAGE
     except click.ClickException as error:
         _tell(error)
-        sys.exit(ExitCode.USAGE)
+        return ExitCode.USAGE
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _refuse_bytes(arguments: Sequence[str]) -> None:
+    """Refuse an argument that is no text: nothing could look for it."""
+    for place, argument in enumerate(arguments, 1):
+        if not argument.isascii() and argument != argument.encode(
+            errors="replace"
+        ).decode(errors="replace"):
+            raise click.UsageError(f"Argument {place} is no text in UTF-8.")
+
+
+def _report_bug(error: Exception) -> None:
+    """Write its kind and its places; a message or value could be personal."""
+    from syncd.log import places_of  # noqa: PLC0415  # rarely needed
+
+    kind, places = type(error).__name__, places_of(error)
+    click.echo(f"syncd: a fault of syncd's own: {kind} at {places}", err=True)
+    click.echo("  Report it with this line.", err=True)
 
 
 def _tell(error: click.ClickException) -> None:

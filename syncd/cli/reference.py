@@ -17,6 +17,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "SYNCD_SOURCE_DSN": "the order database, in the same way",
     "SYNCD_PRIMARY_DSN": "where the shop writes, in the same way",
     "SYNCD_STATE_DSN": "the ledger's database, in the same way",
+    "SYNCD_INSTANCE": "a name that stands for this host's, where hosts change theirs",
     "CREDENTIALS_DIRECTORY": "systemd's credentials: squeezely-api-key, source-dsn, "
     "primary-dsn, state-dsn; they come first",
     "STATE_DIRECTORY": "systemd's StateDirectory",

@@ -12,7 +12,7 @@ from syncd.cli.option import config_option
 from syncd.cli.shell import configured, connected
 from syncd.config import Settings, load
 from syncd.daemon import Daemon, configure_log
-from syncd.errors import ConfigError, SyncdError
+from syncd.errors import ConfigError, ExitCode, SyncdError
 from syncd.feed import Feeds
 
 
@@ -48,6 +48,9 @@ def run(path: Path, *, once: bool) -> None:
             exit_code=int(error.exit_code),
         )
         raise click.exceptions.Exit(error.exit_code) from error
+    except Exception as error:  # a fault of syncd's own, while the daemon is built
+        log.report_crash(log.Log(feed), error)
+        raise click.exceptions.Exit(ExitCode.BUG) from error
     raise click.exceptions.Exit(code)
 
 

@@ -11,7 +11,8 @@ from syncd.cli.option import DEFAULT_PATH
 from syncd.cli.shell import configured
 from syncd.config import Settings
 from syncd.connections import Connections
-from syncd.database import Database, dsn_fault
+from syncd.database import Database
+from syncd.dsn import dsn_fault
 from syncd.errors import ConfigError
 from syncd.install.install import (
     Names,

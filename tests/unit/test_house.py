@@ -70,6 +70,7 @@ def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
         "psycopg": {
             "database.py",
             "deadline.py",
+            "dsn.py",
             "source.py",
             "capture/stream.py",
             "install/install.py",

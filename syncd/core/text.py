@@ -1,0 +1,58 @@
+"""Text that goes somewhere: which character does not belong there, and where it is.
+
+Nothing of the text is quoted: it may be a secret.
+"""
+
+import re
+from collections.abc import Callable
+
+BLANKS = " \t\r\n"
+"""What may be cut off around a value: whoever copies it takes them along."""
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_ADDRESS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")
+_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_LONGEST_HOST = 253
+
+
+def odd_character(text: str, *, allowed: str = "") -> str | None:
+    """Return the first character that nobody can see, with its place; None: none.
+
+    Args:
+        text: Any text; blanks within are no fault.
+        allowed: Characters that are no fault here.
+    """
+    return _first(text, lambda c: c.isprintable() or c in allowed)
+
+
+def header_character(text: str) -> str | None:
+    """Return the first character that no HTTP header may have, with its place."""
+    return _first(text, lambda c: c.isascii() and c.isprintable())
+
+
+def address_character(text: str) -> str | None:
+    """Return the first character that no URL may have unescaped, with its place."""
+    return _first(text, lambda c: _ADDRESS.fullmatch(c) is not None)
+
+
+def bad_escape(text: str) -> bool:
+    """Return whether a percent sign begins no escaped byte."""
+    return _ESCAPE.search(text) is not None
+
+
+def is_host_name(host: str) -> bool:
+    """Return whether a text is a host's name: labels of letters, digits, hyphens."""
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= _LONGEST_HOST and all(map(_LABEL.fullmatch, labels))
+
+
+def _first(text: str, is_good: Callable[[str], bool]) -> str | None:
+    for place, character in enumerate(text, 1):
+        if not is_good(character):
+            return f"character {place} is U+{ord(character):04X}"
+    return None
+
+
+def shown(text: str) -> str:
+    """Return a text in one line: what nobody could see is written as its code."""
+    return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in text)

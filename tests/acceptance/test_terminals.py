@@ -1,0 +1,140 @@
+"""What a terminal or a pipe cannot take never ends a command with a traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import syncd
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"}
+VERBS = [["status"], ["man"]]
+
+
+@pytest.fixture
+def config(shop: Shop, tmp_path: Path) -> Path:
+    """A shop whose feed was started."""
+    with Sandbox() as sandbox:
+        made = shop.configure(tmp_path, sandbox.endpoint)
+        syncd("run", "--once", "--config", made)
+    return made
+
+
+def arguments(verb: list[str], config: Path) -> list[str]:
+    return verb if verb[0] in {"--help", "man"} else [*verb, "--config", str(config)]
+
+
+@pytest.mark.timeout(300)
+def test_what_a_terminal_or_reader_cannot_take_changes_no_exit_code(
+    config: Path,
+) -> None:
+    """Letters are replaced; standard output is closed, or its reader has gone."""
+    for verb in VERBS:
+        written = arguments(verb, config)
+        full = syncd(*written)
+        plain = syncd(*written, **ASCII)
+        assert plain.stdout.isascii()
+        assert (plain.returncode, plain.stderr) == (full.returncode, full.stderr)
+        for way in (">&-", "| true"):
+            assert into(way, written) == (full.returncode, full.stderr), (verb, way)
+
+
+def into(way: str, arguments: list[str]) -> tuple[int, str]:
+    """Run the command with its standard output led elsewhere by a shell."""
+    script = f'"$@" {way}; echo "${{PIPESTATUS[0]}}" >&2'
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", sys.executable, "-m", "syncd", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
+    )
+    *said, code = done.stderr.splitlines(keepends=True)
+    return int(code), "".join(said)
+
+
+def test_a_full_disk_behind_standard_output_is_told() -> None:
+    """Whoever redirects a report must know that it is not whole."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "syncd", "man"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 64
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_argument_that_is_no_text_is_a_matter_of_usage() -> None:
+    """Bytes that are no UTF-8 name no order."""
+    done = syncd("explain", os.fsdecode(b"\xff\xfe"))
+    assert done.returncode == 64
+    assert "no text in UTF-8" in done.stderr
+
+
+BROKEN = (
+    "import sys\n"
+    "from syncd import life\n"
+    "def fail(*_): raise ZeroDivisionError('a secret')\n"
+    "life.{name} = fail\n"
+    "from syncd.cli import main\n"
+    "sys.argv = ['syncd', 'run', '--config', sys.argv[1], *sys.argv[2:]]\n"
+    "main()\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "once"),
+    [
+        ("Life.__init__", ["--once"]),
+        ("Life.open", []),
+        ("Life.report_start", []),
+    ],
+)
+def test_a_fault_of_our_own_while_the_daemon_is_built_is_a_bug(
+    shop: Shop, tmp_path: Path, name: str, once: list[str]
+) -> None:
+    """70, and one line with its kind and place; no message, which may be personal."""
+    config = shop.configure(tmp_path, "http://127.0.0.1:1/")
+    process = shop.start(config, *once, program=("-c", BROKEN.format(name=name)))
+    assert process.wait(30) == 70
+    line = config.with_suffix(".log").read_text()
+    assert "daemon.crashed" in line
+    assert "ZeroDivisionError" in line
+    assert "a secret" not in line
+
+
+def test_a_fault_of_our_own_in_a_command_is_one_line(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Its kind and its places."""
+    config = shop.configure(tmp_path, "http://127.0.0.1:1/")
+    program = (
+        "import sys\n"
+        "from syncd.cli import standing\n"
+        "def fail(*_, **__): raise ZeroDivisionError('a secret')\n"
+        "standing.Observer = fail\n"
+        "from syncd.cli import main\n"
+        "sys.argv = ['syncd', 'status', '--config', sys.argv[1]]\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(config)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 70
+    assert "ZeroDivisionError at " in done.stderr
+    assert "a secret" not in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,204 @@
+"""TLS to PostgreSQL: a failed trust is a finding of its own, and never an outage."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from certificates import Certificate, issue
+from checks import Inspector
+from command import syncd
+from postgres import SETTINGS, Cluster, cluster, wait_until
+from psycopg.conninfo import make_conninfo
+from shop import Shop
+
+from syncd.database import Database, named
+from syncd.errors import Reaction, UntrustedServerError
+
+pytestmark = pytest.mark.db
+
+
+@dataclass
+class Guarded:
+    """A shop on a server that speaks TLS with a certificate of the tests' own CA."""
+
+    server: Cluster
+    shop: Shop
+    certificate: Certificate
+    folder: Path
+    port: int
+
+    def dsn(self, **parameters: object) -> str:
+        return make_conninfo(
+            f"host=127.0.0.1 port={self.port} dbname=shop user={self.shop.role}",
+            **{name: str(value) for name, value in parameters.items()},
+        )
+
+    def present(self, **of: str) -> Certificate:
+        """Let the server have another certificate, or an expired one."""
+        folder = self.folder / f"c{len(list(self.folder.iterdir()))}"
+        folder.mkdir()
+        certificate = issue(folder, **of)  # type: ignore[arg-type]  # texts
+        for name, file in (
+            ("cert.pem", certificate.path),
+            ("key.pem", certificate.key),
+        ):
+            shutil.copy(file, self.server.data / name)
+            (self.server.data / name).chmod(0o600)
+            shutil.chown(self.server.data / name, (self.server.data / "base").owner())
+        self.server.sql("SELECT pg_reload_conf()")
+        verified = self.dsn(sslmode="verify-ca", sslrootcert=certificate.authority)
+        if "until" not in of:
+            wait_until(lambda: opens(verified))
+        return certificate
+
+
+def opens(dsn: str) -> bool:
+    try:
+        psycopg.connect(dsn).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """The wheel's PostgreSQL is built without TLS: Debian's has it."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    named_one = os.environ.get("SYNCD_TEST_PG_BIN")
+    if not found and not named_one:
+        pytest.skip("no PostgreSQL with TLS here")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("tls")
+    folder.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYNCD_TEST_PG_BIN", named_one or str(found[-1].parent))
+        patch.setenv("PGPORT", str(port))
+        settings = {"listen_addresses": "'127.0.0.1'", "port": str(port)}
+        with cluster({**SETTINGS, **settings}) as server:
+            server.sql("CREATE DATABASE shop")
+            shop = Shop.open(server.dsn("shop"))
+            made = Guarded(
+                server, shop, Certificate(folder, folder, folder), folder, port
+            )
+            for name, value in (
+                ("ssl_cert_file", "cert.pem"),
+                ("ssl_key_file", "key.pem"),
+            ):
+                server.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+            yield made
+            shop.close()
+
+
+@pytest.fixture
+def speaking(guarded: Guarded) -> Iterator[Guarded]:
+    """With TLS on, and a good certificate."""
+    try:
+        guarded.server.sql("ALTER SYSTEM SET ssl = on")
+    except psycopg.errors.InvalidParameterValue:
+        pytest.skip("this PostgreSQL was built without TLS")
+    guarded.certificate = guarded.present()
+    yield guarded
+    guarded.server.sql("ALTER SYSTEM SET ssl = off")
+    guarded.server.sql("SELECT pg_reload_conf()")
+
+
+def refusal(dsn: str) -> UntrustedServerError:
+    """What a connection ends with: never an outage."""
+    with (
+        closing(Database(dsn)) as database,
+        pytest.raises(UntrustedServerError) as caught,
+    ):
+        database.one(named("clock"))
+    assert caught.value.reaction is Reaction.HOLD
+    assert caught.value.exit_code == 78
+    assert caught.value.hint
+    return caught.value
+
+
+def test_a_certificate_of_an_unknown_ca_is_not_trusted(speaking: Guarded) -> None:
+    """Also when the CAs of this host are asked: sslrootcert=system."""
+    system = speaking.dsn(sslmode="verify-full", sslrootcert="system")
+    assert "is not trusted" in str(refusal(system))
+    assert "sslrootcert" in refusal(system).hint
+    (speaking.folder / "other").mkdir(exist_ok=True)
+    other = issue(speaking.folder / "other").authority
+    told = refusal(speaking.dsn(sslmode="verify-full", sslrootcert=other))
+    assert "is not trusted" in str(told)
+
+
+def test_an_expired_certificate_is_not_trusted(speaking: Guarded) -> None:
+    """The hint names the expiry, which libpq does not."""
+    certificate = speaking.present(until="20210101000000Z")
+    dsn = speaking.dsn(sslmode="verify-full", sslrootcert=certificate.authority)
+    wait_until(lambda: not opens(dsn))
+    assert "has expired" in refusal(dsn).hint
+
+
+def test_a_certificate_for_another_name_is_not_trusted(speaking: Guarded) -> None:
+    """Both names are told."""
+    certificate = speaking.present(name="DNS:db.example")
+    dsn = speaking.dsn(sslmode="verify-full", sslrootcert=certificate.authority)
+    assert 'does not match host name "127.0.0.1"' in str(refusal(dsn))
+
+
+def test_a_ca_file_that_is_not_there_is_named(speaking: Guarded) -> None:
+    """Nothing is verified against nothing."""
+    dsn = speaking.dsn(sslmode="verify-full", sslrootcert="/nowhere/ca.pem")
+    assert 'root certificate file "/nowhere/ca.pem"' in str(refusal(dsn))
+
+
+def test_a_client_certificate_that_is_missing_or_foreign_is_told(
+    speaking: Guarded,
+) -> None:
+    """The server's side of trust."""
+    server = speaking.server
+    hba = server.data / "pg_hba.conf"
+    before = hba.read_text()
+    ca = server.data / "ca.pem"
+    shutil.copy(speaking.certificate.authority, ca)
+    shutil.chown(ca, (server.data / "base").owner())
+    hba.write_text(
+        "local all all trust\nhostssl all all 127.0.0.1/32 trust clientcert=verify-ca\n"
+    )
+    server.sql("ALTER SYSTEM SET ssl_ca_file = 'ca.pem'")
+    server.sql("SELECT pg_reload_conf()")
+    try:
+        verified = {
+            "sslmode": "verify-full",
+            "sslrootcert": speaking.certificate.authority,
+        }
+        bare = speaking.dsn(**verified)
+        wait_until(lambda: not opens(bare))
+        assert "requires a client certificate" in str(refusal(bare))
+        (speaking.folder / "client").mkdir(exist_ok=True)
+        foreign = issue(speaking.folder / "client")
+        foreign.key.chmod(0o600)
+        shown = {**verified, "sslcert": foreign.path, "sslkey": foreign.key}
+        assert "(unknown ca)" in str(refusal(speaking.dsn(**shown)))
+    finally:
+        hba.write_text(before)
+        server.sql("ALTER SYSTEM RESET ssl_ca_file")
+        server.sql("SELECT pg_reload_conf()")
+        wait_until(lambda: opens(speaking.dsn(sslmode="require")))
+
+
+def test_check_and_a_pass_call_it_by_its_name(guarded: Guarded) -> None:
+    """TLS is asked for, and the server has none: 78, and not 69."""
+    dsn = guarded.dsn(sslmode="require")
+    wait_until(lambda: not opens(dsn))
+    inspector = Inspector(guarded.shop, guarded.folder, {"dsn": dsn})
+    finding = inspector.one("server.untrusted")
+    assert "does not support SSL" in finding.message
+    assert "ssl = on" in finding.next_step
+    done = syncd("check", "--config", inspector.config)
+    assert done.returncode == 78, done.stdout
+    done = syncd("run", "--once", "--config", inspector.config)
+    assert done.returncode == 78
+    assert "does not support SSL" in done.stderr
