@@ -9,8 +9,9 @@ GRANT SELECT, INSERT, UPDATE
    ON syncd.feed, syncd.watermark, syncd.endpoint, syncd.instance,
       syncd.batch, syncd.attempt, syncd.ledger, syncd.backfill,
       syncd.stream, syncd.reconciliation, syncd.departure,
-      syncd.verification, syncd.fingerprint
+      syncd.verification, syncd.fingerprint, syncd.left_out
    TO {role};
-GRANT DELETE ON syncd.reconciliation, syncd.fingerprint, syncd.batch TO {role};
+GRANT DELETE ON syncd.reconciliation, syncd.fingerprint, syncd.batch, syncd.left_out
+   TO {role};
 GRANT USAGE ON SEQUENCE syncd.batch_batch_id_seq TO {role};
 GRANT SELECT ON syncd.migration TO {role};

@@ -202,6 +202,20 @@ EVENTS: Mapping[str, Event] = {
         "`attempt` it was the API that refused it",
         "`syncd rejected list`, mend the data, `syncd rejected retry`",
     ),
+    "orders.refused": Event(
+        "error",
+        ("rejected", "orders", "reason", "suppressed"),
+        "more than a fifth of the newest orders, at least 5, are rejected; the most "
+        "frequent reason; said each minute for as long as it lasts",
+        "mend the view purchases, then `syncd rejected retry --all`",
+    ),
+    "fields.left_out": Event(
+        "warning",
+        ("field", "reason", "orders", "order_key", "suppressed"),
+        "orders were sent without a detail that the view gives in a form that cannot "
+        "be sent; the last one is named",
+        "mend the column in the view purchases; `syncd check` shows the share",
+    ),
     "orders.withdrawn": Event(
         "info",
         ("batch", "orders", "order_key"),

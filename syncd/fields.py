@@ -106,6 +106,7 @@ FIELDS: Mapping[str, Field] = {
         "process.exit_code",
     ),
     "faults": Field("integer", "changes that a trigger could not note", "changes"),
+    "field": Field("text", "name of an event's field"),
     "forgotten": Field("integer", "erased at somebody's wish", "orders"),
     "held": Field("integer", "may have arrived, and wait for a person", "orders"),
     "hint": Field("text", "what to do"),

@@ -13,6 +13,7 @@ from syncd.feed import Feed
 from syncd.instance import Instance
 from syncd.lineage import Lineage
 from syncd.log import Log
+from syncd.order_quality import recent_refusals
 from syncd.parts import Parts
 from syncd.pulse import read_pulse
 
@@ -83,11 +84,24 @@ class Keeper:
         parts.bells.sending.ring()
         log.emit("sending.retried")
 
+    def _report_refusals(self, log: Log) -> None:
+        """Raise the alarm while so many orders are refused that it is the view."""
+        refusals = recent_refusals(self._ledger, self._feed.feed_id)
+        if refusals.are_many:
+            log.emit_folded(
+                "orders.refused",
+                refusals.reason,
+                rejected=refusals.rejected,
+                orders=refusals.orders,
+                reason=refusals.reason,
+            )
+
     def _beat(self, parts: Parts, log: Log) -> None:
         delivered, now = parts.delivered(), time.monotonic()
         minutes = max(now - self._counted_at, 0.001) / 60
         rate = (delivered - self._counted) / minutes
         self._counted, self._counted_at = delivered, now
+        self._report_refusals(log)
         pulse = read_pulse(self._ledger, self._feed.feed_id)
         self.standing = (
             f"lag {pulse.lag_seconds:.0f} s, {pulse.pending} pending, "

@@ -394,3 +394,19 @@ CREATE TABLE syncd.fingerprint (
 );
 
 CREATE INDEX fingerprint_newest ON syncd.fingerprint (feed_id, sent_at);
+
+-- Details that the view gave in a form that cannot be sent: their orders went without
+-- them. One row a field and reason, with the last order it happened to.
+CREATE TABLE syncd.left_out (
+    feed_id   integer     NOT NULL,
+    field     text        NOT NULL,
+    reason    text        NOT NULL,
+    orders    bigint      NOT NULL,
+    order_key text        NOT NULL COLLATE "C",
+    first_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT left_out_once PRIMARY KEY (feed_id, field, reason),
+    CONSTRAINT left_out_of_feed FOREIGN KEY (feed_id)
+        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
+    CONSTRAINT left_out_counts CHECK (orders > 0)
+);

@@ -12,7 +12,7 @@ from syncd.check.role import listed
 from syncd.check.server import SKEW
 from syncd.check.views import SAMPLE_SPAN
 from syncd.config import Settings
-from syncd.core.purchase import NotReady, Purchase, render
+from syncd.core.purchase import LeftOut, NotReady, Purchase, render
 from syncd.database import composed
 from syncd.delivery.rendering import rules_of
 from syncd.errors import UnreadableRowError
@@ -54,6 +54,7 @@ def look_at_orders(settings: Settings, source: Source) -> Iterator[Finding]:
         *_unfit(settings, sample),
     ]
     yield from found
+    yield from _left_out(settings, sample)
     yield from _numbers(sample.rows)
     yield from _future(sample)
     yield from _kinds(settings, sample.rows)
@@ -129,6 +130,21 @@ def _unfit(settings: Settings, sample: Sample) -> Iterator[Finding]:
         message = f"{_share(keys, sample)}: {reason}, as {keys[0]}"
         step = f"syncd preview {keys[0]}"
         yield Finding(code, "orders", message, step)
+
+
+def _left_out(settings: Settings, sample: Sample) -> Iterator[Finding]:
+    """Group the details that orders would be sent without."""
+    rules = rules_of(settings)
+    details: defaultdict[LeftOut, list[str]] = defaultdict(list)
+    for key, row in sample.rows.items():
+        made = render(row, sample.times[key], rules, sample.now)
+        if isinstance(made, Purchase):
+            for detail in dict.fromkeys(made.left_out):
+                details[detail].append(key)
+    for (field, reason), keys in details.items():
+        message = f"{_share(keys, sample)} go without {field}: it {reason}"
+        step = f"`syncd preview {keys[0]}`, then mend the column in the view."
+        yield Finding("orders.left_out", "orders", f"{message}, as {keys[0]}", step)
 
 
 def _numbers(rows: Mapping[str, Row]) -> Iterator[Finding]:

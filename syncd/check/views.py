@@ -6,7 +6,8 @@ from typing import cast
 
 from syncd.check.finding import Finding
 from syncd.config import Settings
-from syncd.core.purchase import TEXT_FIELDS, unknown_fields
+from syncd.core.event_text import TEXT_FIELDS
+from syncd.core.purchase import unknown_fields
 from syncd.database import named
 from syncd.source import Source
 

@@ -45,6 +45,9 @@ def preview(settings: Settings, order: str, *, past: bool) -> None:
         click.echo(f"syncd: order {key} cannot be sent: {made.reason}", err=True)
         raise click.exceptions.Exit(ExitCode.FAILED)
     click.echo(json.dumps(json.loads(encode([made.body], "single")), indent=2))
+    for detail in made.left_out:
+        note = f"note: {detail.field} {detail.reason}, so it is left out"
+        click.echo(note, err=True)
     if confirmed_at is None:
         click.echo("note: the order is not confirmed, so it is not sent", err=True)
 

@@ -10,7 +10,7 @@ import click
 from syncd.cli.option import as_json_option
 from syncd.cli.shell import configured_with_key, connected
 from syncd.config import Settings
-from syncd.core.purchase import is_email
+from syncd.core.field_value import is_email
 from syncd.delivery.squeezely import Squeezely
 from syncd.delivery.verification import AMOUNT, Trial, Verification, conclude
 from syncd.errors import ExitCode

@@ -18,6 +18,9 @@ WATERMARK_LIMIT = timedelta(hours=1)
 PAUSE_LIMIT = timedelta(minutes=10)
 """How long a pause may last that is meant to end soon."""
 
+MANY_REFUSED = 5
+"""Orders rejected among the newest from which the view is at fault, not an order."""
+
 SILENT_BEATS = 3
 """Heartbeats that a living daemon may miss."""
 
@@ -71,6 +74,20 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class RecentRefusals:
+    """Of the newest live orders that are settled: all, those rejected, and why most."""
+
+    orders: int = 0
+    rejected: int = 0
+    reason: str | None = None
+
+    @property
+    def are_many(self) -> bool:
+        """Whether so many are no accident: at least 5, and more than a fifth."""
+        return self.rejected >= MANY_REFUSED and self.rejected * 5 > self.orders
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """What is judged. Times are aware and of the ledger's clock.
 
@@ -91,6 +108,8 @@ class Vitals:
         outbox_fault: Why the outbox is of no use.
         outbox_faults: Changes that the triggers could not note.
         is_proven: A test has shown that the account takes this form of body.
+        refusals: How many of the newest orders were rejected.
+        details_left_out: In the last day: field, reason, orders.
     """
 
     now: datetime
@@ -112,6 +131,8 @@ class Vitals:
     outbox_fault: str | None = None
     outbox_faults: int = 0
     is_proven: bool = True
+    refusals: RecentRefusals = RecentRefusals()
+    details_left_out: Sequence[tuple[str, str, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +275,26 @@ def _orders_lag(vitals: Vitals) -> Iterable[Reason]:
         yield Reason(Severity.DEGRADED, what, "see the endpoint, and squeezely.rate")
 
 
+def _many_are_refused(vitals: Vitals) -> Iterable[Reason]:
+    """More than half of them is as bad as sending nothing."""
+    refusals = vitals.refusals
+    if refusals.are_many:
+        is_most = refusals.rejected * 2 > refusals.orders
+        share = f"{refusals.rejected} of the last {count(refusals.orders)}"
+        what = f"{share} are refused: {refusals.reason}"
+        severity = Severity.DOWN if is_most else Severity.DEGRADED
+        yield Reason(severity, what, "`syncd rejected list`, mend the view")
+
+
+def _details_are_left_out(vitals: Vitals) -> Iterable[Reason]:
+    if vitals.details_left_out:
+        field, reason, orders = vitals.details_left_out[0]
+        more = len(vitals.details_left_out) - 1
+        what = f"{count(orders)} went without {field}: it {reason}"
+        what += f"; {count(more, 'other detail')} left out" if more else ""
+        yield Reason(Severity.NOTICE, what, "`syncd check`")
+
+
 def _orders_wait_for_a_person(vitals: Vitals) -> Iterable[Reason]:
     if vitals.rejected:
         what = f"{count(vitals.rejected)} cannot be sent"
@@ -284,6 +325,7 @@ def _form_is_unproven(vitals: Vitals) -> Iterable[Reason]:
 
 
 RULES: Sequence[Callable[[Vitals], Iterable[Reason]]] = (
+    _many_are_refused,
     _nobody_serves,
     _views_are_broken,
     _capture_is_broken,
@@ -292,5 +334,6 @@ RULES: Sequence[Callable[[Vitals], Iterable[Reason]]] = (
     _orders_lag,
     _orders_wait_for_a_person,
     _watermark_is_held,
+    _details_are_left_out,
     _form_is_unproven,
 )

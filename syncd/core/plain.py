@@ -12,16 +12,17 @@ from typing import Annotated, Any, TypeAlias, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from syncd.core.purchase import (
+from syncd.core.event_text import (
+    FORMED,
+    INVISIBLE,
     MAX_TEXT,
-    Purchase,
-    Rules,
-    has_form,
+    in_form,
     is_currency,
     is_language,
-    is_person,
-    vendor_time,
 )
+from syncd.core.field_value import is_person
+from syncd.core.purchase import Purchase, Rules
+from syncd.core.vendor_time import vendor_time
 
 Text: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT)]
 Name: TypeAlias = Text | int  # a number stands for its digits
@@ -35,7 +36,8 @@ Custom: TypeAlias = bool | Annotated[int, _ANY] | Annotated[float, _ANY] | Text 
 
 _NEEDED = frozenset({"email", "orderid", "id"})
 _NAMES = ("userid", "phone", "postcode", "mobile_advertiser_ID")
-_FORMED = ("gender", "birthdate", "country", "newsletter", "service", "marketing")
+_FREE = ("firstname", "lastname", "city", "sqzly_cookie", *_NAMES)
+"""Fields that hold any text."""
 
 
 class NotPlainError(Exception):
@@ -108,12 +110,14 @@ class Plain:
         self._rules = rules
         self._customs: list[str] = []
         self._names: list[str] = []
+        self._free: list[str] = []
         self._formed: list[str] = []
         self._reader: msgspec.json.Decoder[Any] = _READERS[OrderRow]
         if with_profile:
             self._customs = sorted(c for c in columns if c.startswith("custom_"))
             self._names = [name for name in _NAMES if name in columns]
-            self._formed = [name for name in _FORMED if name in columns]
+            self._free = [name for name in _FREE if name in columns] + self._customs
+            self._formed = [name for name in FORMED if name in columns]
             self._reader = _reader_of(self._customs)
         self._encoder = msgspec.json.Encoder()
 
@@ -159,23 +163,31 @@ class Plain:
     def _check_profile(self, row: ProfileRow) -> None:
         if row.language is not None and not is_language(row.language):
             raise NotPlainError
+        self._check_texts(row)
+        for name in self._customs:
+            value = getattr(row, name)
+            if type(value) is float:
+                setattr(row, name, _cents(value))
+
+    def _check_texts(self, row: ProfileRow) -> None:
         for name in self._names:
             value = getattr(row, name)
             if type(value) is int:
                 setattr(row, name, str(value))
         for name in self._formed:
             value = getattr(row, name)
-            if value is not None and not has_form(name, value):
+            if value is not None and in_form(name, value) != value:
                 raise NotPlainError
-        for name in self._customs:
-            value = getattr(row, name)
-            if type(value) is float:
-                setattr(row, name, _cents(value))
+        for name in self._free:
+            _refuse_untrimmed(getattr(row, name))
 
     def _check_lines(self, lines: list[Line]) -> None:
         needs_language = self._rules.require_language
         for line in lines:
             line.id = _identifier(line.id)
+            _refuse_untrimmed(line.name)
+            for category in line.category_ids or ():
+                _refuse_untrimmed(category)
             if type(line.quantity) is float:
                 line.quantity = _whole(line.quantity)
             if type(line.price) is float:
@@ -207,9 +219,14 @@ def _leave_out_empty(row: OrderRow) -> None:
 def _identifier(value: str | int) -> str:
     """Take a number's digits, or a text that anybody can read."""
     text = str(value) if type(value) is int else cast("str", value)
-    if not (text.isascii() and text.isprintable() and text.strip()):
+    if not (text.isascii() and text.isprintable() and text == text.strip() != ""):
         raise NotPlainError
     return text
+
+
+def _refuse_untrimmed(value: object) -> None:
+    if type(value) is str and value and {value[0], value[-1]} & INVISIBLE:
+        raise NotPlainError
 
 
 def _cents(value: float) -> float:

@@ -29,6 +29,7 @@ from syncd.delivery.squeezely import Squeezely
 from syncd.errors import UnreadableRowError
 from syncd.ledger import Claim, Exemption, Lane, Ledger, Receipt
 from syncd.log import Log
+from syncd.order_quality import LeftOutCounter
 from syncd.source import Source
 
 REJECTION_SPIKE = "too many orders are refused while others are accepted"
@@ -87,6 +88,7 @@ class Delivery:
             settings.source.purchases,
             Seal.of(settings.api_key.get_secret_value()),
         )
+        self._left_out = LeftOutCounter(ledger)
         self._unfinished: Callable[[], object] | None = None
         self._claimed_at = 0.0
         self._lane: Lane = "live"
@@ -94,6 +96,7 @@ class Delivery:
     def close(self) -> None:
         """Close the connection to the API."""
         self._fingerprints.write()
+        self._left_out.write()
         self._api.close()
 
     def deliver_next(self, lane: Lane) -> Trip | None:
@@ -132,6 +135,7 @@ class Delivery:
         Returns:
             In how many seconds there is more of it, 0.0: now; None: nothing.
         """
+        self._left_out.write()
         return self._fingerprints.go_on()
 
     def finish(self) -> None:
@@ -231,6 +235,8 @@ class Delivery:
         )
         self._report.answered(claim, answer, veil)
         self.finish()
+        if accepted:
+            self._report.left_out(self._left_out.note(purchases))
         is_whole = self._lane == "live" or (claim.resends and claim.with_profile)
         if accepted and is_whole:
             self._fingerprints.note(claim, purchases)

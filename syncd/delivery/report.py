@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from syncd.core.purchase import LeftOut
 from syncd.core.response import NoResponse, Response
 from syncd.core.settlement import Action, Decision
 from syncd.core.shape import drift
@@ -46,6 +47,18 @@ class Report:
                 batch=claim.batch_id,
                 orders=len(withdrawn),
                 order_key=withdrawn[0].key,
+            )
+
+    def left_out(self, details: Sequence[tuple[LeftOut, int, str]]) -> None:
+        """Say which details orders went without; each kind once a minute."""
+        for detail, orders, key in details:
+            self._log.emit_folded(
+                "fields.left_out",
+                detail,
+                field=detail.field,
+                reason=detail.reason,
+                orders=orders,
+                order_key=key,
             )
 
     def waiting(self, claim: Claim, waiting: Sequence[tuple[str, str]]) -> None:

@@ -67,6 +67,8 @@ def _orders(facts: Facts) -> dict[str, object]:
         "uncertain_attempts": quick.uncertain_attempts,
         "possible_repeats": quick.possible_repeats,
         "unexplained": pulse.unexplained,
+        "recent_refusals": asdict(facts.slow.refusals),
+        "left_out": [asdict(detail) for detail in facts.slow.left_out],
     }
 
 

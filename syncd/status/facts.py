@@ -11,11 +11,12 @@ from syncd.capture.poll import HELD_SECONDS, UNDERNEATH
 from syncd.capture.slot import Progress, Slots
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
-from syncd.core.health import Member, Vitals
+from syncd.core.health import Member, RecentRefusals, Vitals
 from syncd.database import named
 from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.errors import DatabaseUnavailableError, SyncdError, TableBusyError
 from syncd.feed import Feed, Feeds
+from syncd.order_quality import LeftOutCount, left_out, recent_refusals
 from syncd.pulse import Pulse, read_accounts, read_pulse
 from syncd.verified import is_proven, known
 
@@ -106,6 +107,8 @@ class Slow:
     backfills: Sequence[PastRange]
     source_fault: str | None
     form_proven: bool
+    refusals: RecentRefusals
+    left_out: Sequence[LeftOutCount]
     outbox: Box | None
     stream: Stream | None
 
@@ -150,6 +153,8 @@ class Facts:
             outbox_fault=slow.outbox.fault if slow.outbox else None,
             outbox_faults=(slow.outbox.faults or 0) if slow.outbox else 0,
             is_proven=slow.form_proven,
+            refusals=slow.refusals,
+            details_left_out=[(d.field, d.reason, d.orders) for d in slow.left_out],
         )
 
 
@@ -214,6 +219,8 @@ class Observer:
             [PastRange(*row) for row in backfills],  # type: ignore[arg-type]  # columns
             _source_fault(settings, connections),
             is_proven(settings, known(ledger, settings)),
+            recent_refusals(ledger, key),
+            left_out(ledger, key),
             _outbox(settings, connections),
             _stream(settings, feed, connections),
         )

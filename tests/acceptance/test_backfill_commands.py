@@ -88,7 +88,7 @@ def test_a_terminal_shows_it_in_its_width_and_is_asked(
 
 def test_at_40_columns_what_is_wrapped_stays_indented(shop: Shop, config: Path) -> None:
     """And bars name what they stand for."""
-    shop.sql("UPDATE orders SET total = 'NaN' WHERE id = 9")
+    shop.sql("UPDATE orders SET email = 'nobody' WHERE id = 9")
     arguments = ("backfill", *FROM, "--dry-run", "--config", config)
     lines = syncd(*arguments, COLUMNS="40").stdout.splitlines()
     told = lines.index("  2 of 40 that were tried cannot be")

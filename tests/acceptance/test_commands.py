@@ -139,15 +139,15 @@ def test_a_rejected_order_is_listed_explained_and_retried(
     """Mended data and one command send it."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     syncd("run", "--once", "--config", config)
-    shop.sql("INSERT INTO orders (confirmed_at, total) VALUES (now(), 'NaN')")
+    shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nobody')")
     syncd("run", "--once", "--config", config)
     listed = json.loads(syncd("rejected", "list", "--json", "--config", config).stdout)
     assert [(row["order_key"], row["reason"]) for row in listed] == [
-        ("1", "totalvalue is not a number")
+        ("1", "email is not an address like name@example.com")
     ]
     assert "rejected retry 1" in syncd("explain", "W-1", "--config", config).stdout
     assert syncd("status", "--config", config).returncode == 1
-    shop.sql("UPDATE orders SET total = 9.99")
+    shop.sql("UPDATE orders SET email = 'mila@example.com'")
     assert "1 orders" in syncd("rejected", "retry", "W-1", "--config", config).stdout
     assert syncd("run", "--once", "--config", config).returncode == 0
     assert sandbox.book.posts("W-1") == 1

@@ -107,7 +107,7 @@ def test_the_screen_fits(config: Path, columns: int) -> None:
 
 def test_one_order_of_questions_for_every_reason(shop: Shop, config: Path) -> None:
     """A broken view and a rejected order: each with its command, above the figures."""
-    shop.sql("INSERT INTO orders (confirmed_at, total) VALUES (now(), 'NaN')")
+    shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nobody')")
     syncd("run", "--once", "--config", config)
     shop.sql("ALTER VIEW syncd.purchases RENAME TO away")
     done = syncd("status", "--config", config)
@@ -131,7 +131,7 @@ def test_a_monitor_gets_one_line(shop: Shop, config: Path) -> None:
     done = syncd("status", "--check", "--config", config)
     assert (done.returncode, done.stdout.count("\n")) == (0, 1)
     assert done.stdout.startswith("SYNCD OK - lag 0 s, 0 orders wait | lag=0s;600 ")
-    shop.sql("INSERT INTO orders (confirmed_at, total) VALUES (now(), 'NaN')")
+    shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nobody')")
     syncd("run", "--once", "--config", config)
     done = syncd("status", "--check", "--config", config)
     assert done.returncode == 1

@@ -132,6 +132,11 @@ def test_the_plans_tell_when_no_index_can_serve(inspector: Inspector) -> None:
         ("email = NULL", "orders.incomplete", "1 of the last 4 (25 %): email is"),
         ("products = '[]'", "orders.incomplete", "there are no products"),
         ('products = \'[{"id": "", "quantity": 1}]\'', "orders.unfit", "the SKU"),
+        (
+            'products = products || \'[{"id": "A", "quantity": 1, "price": -5}]\'',
+            "orders.left_out",
+            "1 of the last 4 (25 %) go without products.price: it is negative",
+        ),
         ("email = 'mila'", "orders.unfit", "email is not an address"),
         ("confirmed_at = now() + interval '3 hours'", "orders.future", "3.0 h ahead"),
         ("confirmed_at = 'infinity'", "orders.timeless", "1 orders have infinity"),

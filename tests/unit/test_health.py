@@ -5,7 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.core.health import Health, Member, Severity, Vitals, assess, count, span
+from syncd.core.health import (
+    Health,
+    Member,
+    RecentRefusals,
+    Severity,
+    Vitals,
+    assess,
+    count,
+    span,
+)
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ALIVE = Member(2, "web1/boot/4026", 4711, NOW - timedelta(hours=3), None, True)  # noqa: FBT003
@@ -42,6 +51,11 @@ DEGRADED: list[tuple[dict[str, object], str, str]] = [
     ),
     ({"lag": minutes(10), "waiting": 1}, "oldest of 1 order waits for 10 min", ""),
     ({"rejected": 1_200}, "1,200 orders cannot be sent", "syncd rejected list"),
+    (
+        {"refusals": RecentRefusals(25, 6, "email is missing")},
+        "6 of the last 25 orders are refused: email is missing",
+        "mend the view",
+    ),
     ({"held": 2}, "2 orders may have arrived", "syncd uncertain list"),
     ({"unexplained": 1}, "1 order unexplained", "syncd reconcile"),
     ({"held_back": minutes(60)}, "watermark is held back for 1 h", "transaction"),
@@ -50,6 +64,14 @@ NOTICED: list[tuple[dict[str, object], str]] = [
     ({"endpoint": "retrying", "endpoint_reason": "HTTP 503"}, "nothing waits"),
     ({"held_back": minutes(1)}, "the watermark is held back for 1 min"),
     ({"is_proven": False}, "no test has shown"),
+    (
+        {"details_left_out": [("country", "is not two letters like NL", 7)]},
+        "7 orders went without country: it is not two letters like NL",
+    ),
+    (
+        {"details_left_out": [("country", "is not", 7), ("phone", "is not", 1)]},
+        "1 other detail left out",
+    ),
 ]
 
 
@@ -83,6 +105,33 @@ def test_a_notice_leaves_a_feed_healthy(values: dict[str, object], words: str) -
     assert health.verdict == "healthy"
     assert [r.severity for r in health.reasons] == [Severity.NOTICE]
     assert words in health.reasons[0].text
+
+
+@pytest.mark.parametrize(
+    ("orders", "rejected", "verdict"),
+    [
+        (50, 10, "healthy"),
+        (50, 11, "degraded"),
+        (50, 25, "degraded"),
+        (50, 26, "down"),
+        (20, 20, "down"),
+        (4, 4, "healthy"),
+        (5, 5, "down"),
+        (0, 0, "healthy"),
+    ],
+)
+def test_orders_that_are_refused_one_after_the_other_wake_somebody(
+    orders: int, rejected: int, verdict: str
+) -> None:
+    """More than a fifth and at least five are the view's fault; it comes first."""
+    refusals = RecentRefusals(orders, rejected, "email is missing")
+    health = assess(changed(WELL, {"refusals": refusals, "rejected": rejected}))
+    known = {"healthy": "degraded"}.get(verdict, verdict) if rejected else verdict
+    assert health.verdict == known
+    if verdict != "healthy":
+        assert health.reasons[0].text == (
+            f"{rejected} of the last {orders} orders are refused: email is missing"
+        )
 
 
 def test_an_outbox_that_cannot_be_read_is_told_once() -> None:

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncd.core.event_text import TEXT_FIELDS
 from syncd.core.plain import Plain
 from syncd.core.purchase import (
     OWN_FIELDS,
     PRODUCT_FIELDS,
-    TEXT_FIELDS,
     Purchase,
     Rules,
     render,

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from syncd.config import Settings
-from syncd.core.health import Health, Member, Reason, Severity, assess
+from syncd.core.health import Health, Member, Reason, RecentRefusals, Severity, assess
 from syncd.feed import Feed
 from syncd.pulse import Pulse
 from syncd.status.document import check_line
@@ -43,6 +43,8 @@ SLOW = Slow(
     backfills=[],
     source_fault=None,
     form_proven=True,
+    refusals=RecentRefusals(),
+    left_out=[],
     outbox=None,
     stream=None,
 )

@@ -1,0 +1,70 @@
+"""Details left out and orders refused, as the daemon's own code counts them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from desk import Desk
+from shop import Shop
+from structlog.testing import capture_logs
+
+from syncd.order_quality import left_out, recent_refusals
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+NEGATIVE = """'[{"id": "A", "quantity": 1}, {"id": "B", "quantity": 1, "price": -5}]'"""
+FRACTION = """'[{"id": "A", "quantity": 0.75}]'"""
+
+
+@pytest.fixture
+def desk(shop: Shop, tmp_path: Path) -> Iterator[Desk]:
+    with Sandbox() as sandbox:
+        opened = Desk(shop, sandbox, tmp_path, batch_size=8)
+        yield opened
+        opened.close()
+
+
+def test_an_order_with_a_wrong_detail_is_sent_without_it(desk: Desk) -> None:
+    """The purchase arrives; what is left out is counted by field and reason."""
+    good = desk.confirm(1)
+    odd = desk.confirm(3, products=NEGATIVE)
+    with capture_logs() as lines:
+        desk.deliver_all()
+    assert desk.posts([*good, *odd]) == [1, 1, 1, 1]
+    assert desk.set_aside() == {}
+    assert not left_out(desk.database, desk.ledger.feed_id)
+    desk.delivery.do_aside()
+    (detail,) = left_out(desk.database, desk.ledger.feed_id)
+    assert (detail.field, detail.reason) == ("products.price", "is negative")
+    assert detail.orders == 3
+    assert f"W-{detail.order_key}" in odd
+    told = [line for line in lines if line["event"] == "fields.left_out"]
+    assert [(line["field"], line["orders"]) for line in told] == [("products.price", 3)]
+
+
+def test_what_is_left_out_adds_up(desk: Desk) -> None:
+    """One row a field and reason, however often it happens."""
+    for _ in range(2):
+        desk.confirm(2, products=NEGATIVE)
+        desk.deliver_all()
+        desk.delivery.do_aside()
+    (detail,) = left_out(desk.database, desk.ledger.feed_id)
+    assert detail.orders == 4
+    assert detail.last_at > detail.first_at
+
+
+def test_orders_that_are_refused_are_counted_among_the_newest(desk: Desk) -> None:
+    """All of them, those that were rejected, and the most frequent reason."""
+    desk.confirm(6, products=FRACTION)
+    desk.deliver_all()
+    refusals = recent_refusals(desk.database, desk.ledger.feed_id)
+    assert (refusals.orders, refusals.rejected) == (6, 6)
+    assert refusals.are_many
+    assert refusals.reason == (
+        "products[0].quantity is not a whole number of at least 1"
+    )
+    desk.confirm(50)
+    desk.deliver_all()
+    refusals = recent_refusals(desk.database, desk.ledger.feed_id)
+    assert (refusals.orders, refusals.rejected) == (50, 0)
