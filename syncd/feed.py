@@ -121,10 +121,14 @@ class Feeds:
             found = source.between(floor, "infinity")
             ledger.admit(found, "start", size=1_000_000, adopts=True)
 
-    def accept_copy(self) -> bool:
-        """Bind the feed to the database that it is in now; False without a feed."""
+    def accept_copy(self, *, holds: bool) -> bool:
+        """Bind the feed to the database that it is in now; False without a feed.
+
+        What the original may have sent since counts as uncertain; `holds`: it waits for
+        a person.
+        """
         changed = self._database.run(
-            named("accept_copy"), feed=self._name, **self._identity()
+            named("accept_copy"), feed=self._name, holds=holds, **self._identity()
         )
         return changed > 0
 

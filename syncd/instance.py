@@ -57,7 +57,11 @@ class Instance:
         self._host = this_host()
         self.is_alone = False
         (number,) = database.one(
-            named("start_instance"), feed=feed_id, host=self._host, pid=os.getpid()
+            named("start_instance"),
+            feed=feed_id,
+            host=self._host,
+            pid=os.getpid(),
+            holds=holds,
         )
         self.number = cast("int", number)
         database.on_open(self._lock)

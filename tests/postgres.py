@@ -16,7 +16,6 @@ from syncd.demo.server import programs, runnable
 
 SETTINGS = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_connections": "100",
     "max_prepared_transactions": "20",

@@ -15,7 +15,8 @@ CREATE TABLE syncd.migration (
 -- runs; a daemon that remembers a higher one looks at a ledger that went back in time,
 -- unless somebody accepted that since. What was recorded between lost_from and lost_until
 -- may be lost (a promotion, a restore): orders of that time that are captured again may
--- have been sent. thinned_*: the batch into which the orders of old delivered batches are
+-- have been sent, and so may older ones that are captured before suspect_until.
+-- holds_uncertain: what may have been sent waits for a person. thinned_*: the batch into which the orders of old delivered batches are
 -- merged once their receipts go, the last batch that was looked at for that, the newest
 -- confirmed_at among those orders, and when it was done last.
 CREATE TABLE syncd.feed (
@@ -33,6 +34,8 @@ CREATE TABLE syncd.feed (
     accepted_at       timestamptz,
     lost_from         timestamptz,
     lost_until        timestamptz,
+    suspect_until     timestamptz,
+    holds_uncertain   boolean     NOT NULL DEFAULT false,
     thinned_batch     bigint,
     thinned_after     bigint      NOT NULL DEFAULT 0,
     thinned_until     timestamptz,

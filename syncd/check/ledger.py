@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from syncd.check.finding import Finding
 from syncd.config import Settings
 from syncd.connections import Connections
-from syncd.database import Database
+from syncd.database import Database, named
 from syncd.feed import SCHEMA_VERSION, Feeds
 from syncd.verified import is_proven, known
 
@@ -23,6 +23,13 @@ def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Fin
     state = f"started {feed.started_at:%Y-%m-%d %H:%M}" if feed else "not started yet"
     message = f"installed, schema {SCHEMA_VERSION}; feed {settings.feed!r} {state}"
     yield Finding("ledger.there", "ledger", message)
+
+
+def look_at_commits(ledger: Database) -> Iterator[Finding]:
+    """Check that the server has a commit on its disk before it says so."""
+    (setting,) = ledger.one(named("default_synchronous_commit"))
+    code = "commit.relaxed" if setting == "off" else "commit.durable"
+    yield Finding(code, "commits", f"synchronous_commit is {setting}")
 
 
 def look_at_account(settings: Settings) -> Iterator[Finding]:

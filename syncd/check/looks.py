@@ -14,7 +14,7 @@ from syncd.check.configuration import (
 )
 from syncd.check.endpoint import look_at_endpoint
 from syncd.check.finding import Finding
-from syncd.check.ledger import look_at_account, look_at_ledger
+from syncd.check.ledger import look_at_account, look_at_commits, look_at_ledger
 from syncd.check.listen import look_at_leftovers, look_at_listening
 from syncd.check.lookback import look_at_lookback
 from syncd.check.orders import look_at_orders, look_at_times
@@ -114,6 +114,7 @@ def _ledger(settings: Settings, connections: Connections) -> Iterator[Look]:
         "ledger", lambda: look_at_ledger(settings, connections), "ledger.unusable"
     )
     yield Look("role", lambda: look_at_ledger_rights(ledger))
+    yield Look("commits", lambda: look_at_commits(ledger))
 
 
 def _ledger_apart(settings: Settings, connections: Connections) -> Iterator[Look]:

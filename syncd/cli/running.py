@@ -67,7 +67,8 @@ def accept_copy(settings: Settings, *, yes: bool) -> None:
     if not yes:
         click.confirm("Has the original stopped sending for good?", abort=True)
     with connected(settings) as connections:
-        bound = Feeds(connections, settings.feed).accept_copy()
+        holds = settings.squeezely.uncertain == "hold"
+        bound = Feeds(connections, settings.feed).accept_copy(holds=holds)
     click.echo("bound to this database" if bound else "the feed was never started")
 
 

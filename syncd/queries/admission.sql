@@ -11,8 +11,9 @@ SELECT confirmed_at, moved_at
 -- transaction's end does not wait for the disk.
 SELECT confirmed_at, paused_at, paused_reason,
        set_config('synchronous_commit',
-                  CASE WHEN %(durable)s THEN current_setting('synchronous_commit')
-                       ELSE 'off' END, true)
+                  CASE WHEN NOT %(durable)s THEN 'off'
+                       WHEN current_setting('synchronous_commit') = 'off' THEN 'local'
+                       ELSE current_setting('synchronous_commit') END, true)
   FROM syncd.watermark
  WHERE feed_id = %(feed)s
    FOR NO KEY UPDATE;
@@ -52,8 +53,10 @@ SELECT NULL::text AS order_key
 -- writes those of the orders found that are new, released, or withdrawn and confirmed
 -- again, into the ledger and cuts them into batches, in order of confirmation; the last
 -- batch is topped up if nobody has claimed it. Those of a time of which the ledger may
--- have lost what it knew count as uncertain; so do all that a backfill finds which was
--- under way then: nobody knows how far it had come. While admissions are paused, nothing
+-- have lost what it knew count as uncertain, and older ones that are captured soon after;
+-- so do all that a backfill finds which was under way then: nobody knows how far it had
+-- come. Those that were withdrawn with a doubt keep it. Uncertain orders are in batches
+-- of their own, held for a person where that is asked for. While admissions are paused, nothing
 -- is written. Runs under lock_watermark, so that
 -- no two admissions of a feed overlap. Relies on ledger_order_once, for each order found:
 -- a subquery of its own, so that the ledger is never read whole. Nothing is left to ON
@@ -61,7 +64,9 @@ SELECT NULL::text AS order_key
 WITH taken AS (
     {taken}
 ), lost AS MATERIALIZED (
-    SELECT f.lost_from, f.lost_until
+    SELECT CASE WHEN clock_timestamp() < f.suspect_until THEN '-infinity'
+                ELSE f.lost_from END AS lost_from,
+           f.lost_until
       FROM syncd.feed AS f
      WHERE f.feed_id = %(feed)s
        AND f.lost_until IS NOT NULL
@@ -104,30 +109,42 @@ WITH taken AS (
                         WHERE w.feed_id = %(feed)s
                           AND w.paused_at IS NOT NULL)
 ), found AS MATERIALIZED (
-    SELECT l.order_key, l.confirmed_at, l.known,
-           row_number() OVER (ORDER BY l.confirmed_at, l.order_key) - 1 AS place
+    SELECT l.order_key, l.confirmed_at, l.known
       FROM looked AS l
      WHERE l.known IS NULL
         OR l.known IN ('withdrawn', 'released')
+), ranked AS (
+    SELECT f.order_key, f.confirmed_at, f.known, d.uncertain,
+           row_number() OVER (PARTITION BY d.uncertain
+                              ORDER BY f.confirmed_at, f.order_key) - 1 AS place
+      FROM found AS f
+     CROSS JOIN LATERAL (
+           SELECT (SELECT count(*)
+                     FROM lost AS o
+                    WHERE f.confirmed_at > o.lost_from
+                      AND f.confirmed_at <= o.lost_until)
+                + CASE WHEN f.known IS NULL THEN 0
+                       ELSE coalesce((SELECT r.uncertain
+                                        FROM syncd.ledger AS r
+                                       WHERE r.feed_id = %(feed)s
+                                         AND r.order_key = f.order_key
+                                       LIMIT 1), 0) END) AS d (uncertain)
 ), placed AS (
-    SELECT f.order_key, f.confirmed_at, f.known,
-           CASE WHEN f.place < t.room THEN 0
-                ELSE 1 + (f.place - t.room) / %(size)s END AS slot
-      FROM found AS f,
-           (SELECT coalesce(max(room), 0) AS room
-              FROM tail
-             WHERE NOT EXISTS (SELECT
-                                 FROM found AS d, lost
-                                WHERE d.confirmed_at > lost.lost_from
-                                  AND d.confirmed_at <= lost.lost_until)) AS t
+    SELECT r.order_key, r.confirmed_at, r.known, r.uncertain,
+           CASE WHEN r.uncertain > 0 THEN 1 + r.place / %(size)s
+                WHEN r.place < t.room THEN 0
+                ELSE 1 + (r.place - t.room) / %(size)s END AS slot
+      FROM ranked AS r,
+           (SELECT coalesce(max(room), 0) AS room FROM tail) AS t
 ), slots AS MATERIALIZED (
-    SELECT s.slot, s.orders, s.oldest_at,
+    SELECT s.uncertain, s.slot, s.orders, s.oldest_at,
            CASE WHEN s.slot = 0 THEN (SELECT batch_id FROM tail)
                 ELSE nextval('syncd.batch_batch_id_seq') END AS batch_id
-      FROM (SELECT slot, count(*) AS orders, min(confirmed_at) AS oldest_at
+      FROM (SELECT uncertain, slot, count(*) AS orders,
+                   min(confirmed_at) AS oldest_at
               FROM placed
-             GROUP BY slot
-             ORDER BY slot) AS s
+             GROUP BY uncertain, slot
+             ORDER BY slot, uncertain) AS s
 ), topped AS (
     UPDATE syncd.batch AS b
        SET orders = b.orders + s.orders,
@@ -139,12 +156,15 @@ WITH taken AS (
     INSERT INTO syncd.batch
            (batch_id, feed_id, lane, state, orders, oldest_at, backfill_id, uncertain,
             settled_at)
-    SELECT s.batch_id, %(feed)s, %(lane)s, %(state)s, s.orders, s.oldest_at,
-           %(backfill)s,
-           (SELECT count(*)
-              FROM lost
-             WHERE s.oldest_at > lost.lost_from
-               AND s.oldest_at <= lost.lost_until),
+    SELECT s.batch_id, %(feed)s, %(lane)s,
+           CASE WHEN s.uncertain > 0
+                     AND %(state)s = 'pending'
+                     AND %(backfill)s::bigint IS NULL
+                     AND (SELECT f.holds_uncertain
+                            FROM syncd.feed AS f
+                           WHERE f.feed_id = %(feed)s)
+                THEN 'held' ELSE %(state)s END,
+           s.orders, s.oldest_at, %(backfill)s, s.uncertain,
            CASE WHEN %(state)s = 'adopted' THEN clock_timestamp() END
       FROM slots AS s
      WHERE s.slot > 0
@@ -153,7 +173,7 @@ WITH taken AS (
            (feed_id, order_key, confirmed_at, batch_id, capture)
     SELECT %(feed)s, p.order_key, p.confirmed_at, s.batch_id, %(capture)s
       FROM placed AS p
-      JOIN slots AS s USING (slot)
+      JOIN slots AS s USING (uncertain, slot)
      WHERE p.known IS NULL
      ORDER BY p.confirmed_at, p.order_key
 ), returned AS (
@@ -163,9 +183,10 @@ WITH taken AS (
            capture = %(capture)s,
            state = NULL,
            reason = NULL,
+           uncertain = NULL,
            waiting_since = NULL
       FROM placed AS p
-      JOIN slots AS s USING (slot)
+      JOIN slots AS s USING (uncertain, slot)
      WHERE p.known IS NOT NULL
        AND l.feed_id = %(feed)s
        AND l.order_key = p.order_key

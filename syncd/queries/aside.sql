@@ -13,14 +13,14 @@ SELECT order_key, coalesce(orderid, ''), state, reason, confirmed_at
 
 -- name: retry_rejected :one
 -- Makes orders that were set aside pending again, in new batches of at most `size`.
--- Those of a batch that may have arrived stay apart: they count as possible repeats. So
+-- Those that may have arrived stay apart: they count as possible repeats. So
 -- do those of a backfill, which stay in its lane.
 WITH chosen AS MATERIALIZED (
     SELECT l.order_key, l.confirmed_at, l.batch_id, l.reason,
-           b.uncertain, b.lane, b.backfill_id, b.resends
+           coalesce(l.uncertain, 0) AS uncertain, b.lane, b.backfill_id, b.resends
       FROM syncd.ledger AS l
      CROSS JOIN LATERAL (
-           SELECT least(a.uncertain, 1) AS uncertain, a.lane,
+           SELECT a.lane,
                   coalesce(a.backfill_id, 0) AS backfill_id, a.resends
              FROM syncd.batch AS a
             WHERE a.batch_id = l.batch_id
@@ -57,7 +57,8 @@ WITH chosen AS MATERIALIZED (
       FROM chosen
 ), revived AS (
     UPDATE syncd.ledger AS l
-       SET state = NULL, reason = NULL, waiting_since = NULL, batch_id = s.batch_id
+       SET state = NULL, reason = NULL, uncertain = NULL, waiting_since = NULL,
+           batch_id = s.batch_id
       FROM placed AS p
       JOIN slots AS s USING (uncertain, lane, backfill_id, resends, slot)
      WHERE l.feed_id = %(feed)s
@@ -142,7 +143,7 @@ SELECT count(*)
 -- name: discard_held :one
 -- Gives held orders up; they stay, so that nothing captures them again.
 WITH chosen AS MATERIALIZED (
-    SELECT l.order_key, l.batch_id
+    SELECT l.order_key, l.batch_id, b.uncertain
       FROM syncd.batch AS b
       JOIN syncd.ledger AS l USING (batch_id)
      WHERE b.feed_id = %(feed)s
@@ -153,7 +154,8 @@ WITH chosen AS MATERIALIZED (
 ), given_up AS (
     UPDATE syncd.ledger AS l
        SET state = 'discarded',
-           reason = 'discarded by hand: an attempt''s outcome is unknown'
+           reason = 'discarded by hand: an attempt''s outcome is unknown',
+           uncertain = nullif(c.uncertain, 0)
       FROM chosen AS c
      WHERE l.feed_id = %(feed)s
        AND l.order_key = c.order_key

@@ -91,7 +91,8 @@ WITH known AS MATERIALIZED (
                        AND r.state IS NULL
                      LIMIT 1) AS l
 ), sources AS MATERIALIZED (
-    SELECT b.batch_id, b.state = 'delivered' OR b.backfill_id IS NOT NULL AS resends
+    SELECT b.batch_id, b.uncertain,
+           b.state = 'delivered' OR b.backfill_id IS NOT NULL AS resends
       FROM syncd.batch AS b
      WHERE b.batch_id = ANY(ARRAY(SELECT DISTINCT k.batch_id FROM known AS k))
        AND b.backfill_id IS DISTINCT FROM %(backfill)s
@@ -99,23 +100,25 @@ WITH known AS MATERIALIZED (
             OR %(resends)s AND b.state IN ('adopted', 'delivered'))
        FOR NO KEY UPDATE
 ), chosen AS MATERIALIZED (
-    SELECT k.order_key, k.confirmed_at, k.batch_id, s.resends,
-           (row_number() OVER (PARTITION BY s.resends
+    SELECT k.order_key, k.confirmed_at, k.batch_id, s.resends, s.uncertain,
+           (row_number() OVER (PARTITION BY s.resends, s.uncertain
                                ORDER BY k.confirmed_at, k.order_key) - 1)
                / %(size)s AS slot
       FROM known AS k
       JOIN sources AS s USING (batch_id)
 ), slots AS MATERIALIZED (
-    SELECT s.resends, s.slot, s.orders, s.oldest_at,
+    SELECT s.resends, s.uncertain, s.slot, s.orders, s.oldest_at,
            nextval('syncd.batch_batch_id_seq') AS batch_id
-      FROM (SELECT resends, slot, count(*) AS orders, min(confirmed_at) AS oldest_at
+      FROM (SELECT resends, uncertain, slot, count(*) AS orders,
+                   min(confirmed_at) AS oldest_at
               FROM chosen
-             GROUP BY resends, slot
-             ORDER BY slot, resends) AS s
+             GROUP BY resends, uncertain, slot
+             ORDER BY slot, resends, uncertain) AS s
 ), cut AS (
     INSERT INTO syncd.batch
-           (batch_id, feed_id, lane, orders, oldest_at, backfill_id, resends)
-    SELECT batch_id, %(feed)s, 'backfill', orders, oldest_at, %(backfill)s, resends
+           (batch_id, feed_id, lane, orders, oldest_at, backfill_id, resends, uncertain)
+    SELECT batch_id, %(feed)s, 'backfill', orders, oldest_at, %(backfill)s, resends,
+           uncertain
       FROM slots
 ), departed AS (
     INSERT INTO syncd.departure (feed_id, order_key, batch_id, why, reason)
@@ -131,7 +134,7 @@ WITH known AS MATERIALIZED (
        SET batch_id = s.batch_id,
            waiting_since = NULL
       FROM chosen AS c
-      JOIN slots AS s USING (resends, slot)
+      JOIN slots AS s USING (resends, uncertain, slot)
      WHERE l.feed_id = %(feed)s
        AND l.order_key = c.order_key
 ), emptied AS (
@@ -291,7 +294,7 @@ WITH unsent AS MATERIALIZED (
       FROM syncd.batch AS b
      WHERE b.backfill_id = %(backfill)s
        AND b.state = 'pending'
-       AND b.uncertain = 0
+       AND (b.uncertain = 0 OR b.resends)
        AND b.refused_at IS NULL
        AND NOT EXISTS (SELECT
                          FROM syncd.attempt AS a

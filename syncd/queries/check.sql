@@ -18,6 +18,12 @@ SELECT current_setting('server_version_num')::integer,
        (SELECT s.reset_val FROM pg_catalog.pg_settings AS s
          WHERE s.name = 'TimeZone');
 
+-- name: default_synchronous_commit :one
+-- What a session has that does not set it; syncd's own do.
+SELECT s.reset_val
+  FROM pg_catalog.pg_settings AS s
+ WHERE s.name = 'synchronous_commit';
+
 -- name: database_size :one
 SELECT pg_size_pretty(pg_database_size(current_database()));
 

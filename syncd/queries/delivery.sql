@@ -366,7 +366,9 @@ WITH sent AS MATERIALIZED (
 ), again AS (
     UPDATE syncd.feed AS f
        SET lost_from = least(f.lost_from, clock_timestamp() - interval '1 day'),
-           lost_until = clock_timestamp()
+           lost_until = clock_timestamp(),
+           suspect_until = greatest(f.suspect_until,
+                                    clock_timestamp() + interval '1 hour')
      WHERE f.feed_id = %(feed)s
        AND EXISTS (SELECT FROM sent AS s WHERE s.batch_id IS NULL)
 )
@@ -462,6 +464,13 @@ SELECT i.instance_id, i.host, i.pid,
    AND i.feed_id = %(feed)s;
 
 -- name: start_instance :one
+-- Gives the daemon its number, and notes what it does with uncertain orders.
+WITH noted AS (
+    UPDATE syncd.feed
+       SET holds_uncertain = %(holds)s
+     WHERE feed_id = %(feed)s
+       AND holds_uncertain <> %(holds)s
+)
 INSERT INTO syncd.instance (feed_id, host, pid)
 VALUES (%(feed)s, %(host)s, %(pid)s)
 RETURNING instance_id;

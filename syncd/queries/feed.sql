@@ -31,16 +31,38 @@ SELECT f.feed
  ORDER BY f.feed;
 
 -- name: accept_copy :rows
--- Binds the feed to the database that it is in now.
+-- Binds the feed to the database that it is in now. The original went on after the copy
+-- was made: what is pending or set aside here it may have sent, and so whatever is
+-- captured within a week from now that was confirmed before.
+WITH copied AS (
+    SELECT f.feed_id
+      FROM syncd.feed AS f
+     WHERE f.feed = %(feed)s
+), doubted AS (
+    UPDATE syncd.batch AS b
+       SET uncertain = b.uncertain + 1,
+           state = CASE WHEN %(holds)s THEN 'held' ELSE b.state END
+      FROM copied AS c
+     WHERE b.feed_id = c.feed_id
+       AND b.state = 'pending'
+), aside AS (
+    UPDATE syncd.ledger AS l
+       SET uncertain = coalesce(l.uncertain, 0) + 1
+      FROM copied AS c
+     WHERE l.feed_id = c.feed_id
+       AND l.state IN ('rejected', 'withdrawn', 'discarded', 'released')
+)
 UPDATE syncd.feed
    SET system_identifier = %(system)s,
        database_oid = %(database)s::bigint::oid,
        ledger_identifier = %(ledger_system)s,
        ledger_oid = %(ledger_database)s::bigint::oid,
-       timeline = NULL,
+       timeline = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+                   )::bit(32)::integer,
        accepted_at = clock_timestamp(),
        lost_from = least(marked_at, clock_timestamp()) - interval '1 hour',
-       lost_until = clock_timestamp()
+       lost_until = clock_timestamp(),
+       suspect_until = clock_timestamp() + interval '7 days'
  WHERE feed = %(feed)s;
 
 -- name: lineage :one
@@ -76,25 +98,34 @@ RETURNING s.system_identifier, f.ledger_oid::bigint, f.mark, f.marked_at, f.time
           t.timeline, greatest(f.started_at, f.accepted_at);
 
 -- name: note_promotion :many
--- Notes, once, that the cluster has a newer timeline than the feed: what is pending may
--- have been sent by a claim that was lost, and is counted as uncertain.
+-- Notes, once, that the cluster has a newer timeline than the feed: what is pending or set
+-- aside may have been sent by a claim that was lost, and is counted as uncertain.
 WITH moved AS (
     UPDATE syncd.feed AS f
        SET timeline = t.timeline,
            lost_from = clock_timestamp() - interval '1 day',
-           lost_until = clock_timestamp()
+           lost_until = clock_timestamp(),
+           suspect_until = greatest(f.suspect_until,
+                                    clock_timestamp() + interval '1 hour')
       FROM (SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
                    )::bit(32)::integer AS timeline) AS t
      WHERE f.feed_id = %(feed)s
        AND f.timeline < t.timeline
-    RETURNING f.feed_id, f.timeline
+    RETURNING f.feed_id, f.timeline, f.holds_uncertain
 ), doubted AS (
     UPDATE syncd.batch AS b
-       SET uncertain = b.uncertain + 1
+       SET uncertain = b.uncertain + 1,
+           state = CASE WHEN m.holds_uncertain THEN 'held' ELSE b.state END
       FROM moved AS m
      WHERE b.feed_id = m.feed_id
        AND b.state = 'pending'
     RETURNING b.orders
+), aside AS (
+    UPDATE syncd.ledger AS l
+       SET uncertain = coalesce(l.uncertain, 0) + 1
+      FROM moved AS m
+     WHERE l.feed_id = m.feed_id
+       AND l.state IN ('rejected', 'withdrawn', 'discarded', 'released')
 )
 SELECT m.timeline, (SELECT coalesce(sum(d.orders), 0) FROM doubted AS d)
   FROM moved AS m;
@@ -103,9 +134,11 @@ SELECT m.timeline, (SELECT coalesce(sum(d.orders), 0) FROM doubted AS d)
 -- Starts a feed at "now"; no row when another instance was first.
 INSERT INTO syncd.feed
        (feed, started_at, floor_at, system_identifier, database_oid,
-        ledger_identifier, ledger_oid)
+        ledger_identifier, ledger_oid, timeline)
 VALUES (%(feed)s, %(started_at)s, %(floor)s, %(system)s, %(database)s::bigint::oid,
-        %(ledger_system)s, %(ledger_database)s::bigint::oid)
+        %(ledger_system)s, %(ledger_database)s::bigint::oid,
+        ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+                   )::bit(32)::integer)
     ON CONFLICT (feed) DO NOTHING
 RETURNING feed_id;
 

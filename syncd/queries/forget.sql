@@ -4,6 +4,7 @@
 -- Where some orders stand; null for one that the ledger does not have.
 SELECT k.order_key, coalesce(l.state, b.state), b.state,
        b.uncertain > 0
+           OR l.uncertain > 0
            OR EXISTS (SELECT
                         FROM syncd.departure AS d
                         JOIN syncd.batch AS e USING (batch_id)

@@ -42,7 +42,9 @@ SELECT w.confirmed_at, clock_timestamp(),
 -- name: story :many
 -- Where an order stands, with what it waits for: the endpoint, and batches before it.
 SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
-       b.batch_id, b.lane, b.state, b.created_at, b.uncertain, b.backfill_id,
+       b.batch_id, b.lane, b.state, b.created_at,
+       CASE WHEN l.state IS NULL THEN b.uncertain ELSE coalesce(l.uncertain, 0) END,
+       b.backfill_id,
        CASE WHEN b.due_at > clock_timestamp() THEN b.due_at END, b.settled_at,
        e.state, e.reason, CASE WHEN isfinite(e.retry_at) THEN e.retry_at END,
        (SELECT count(*)

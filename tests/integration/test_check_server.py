@@ -48,6 +48,7 @@ def test_a_role_as_install_makes_it_has_enough_and_no_more(
         "zone.told",
         "disk.unseen",
         "ledger.there",
+        "commit.durable",
         "capture.poll",
         "account.named",
         "account.unproven",
@@ -82,6 +83,11 @@ def test_a_role_as_install_makes_it_has_enough_and_no_more(
             "ALTER ROLE {role} SET idle_session_timeout = '1min'",
             "timeouts.cut",
             "idle_session_timeout is 60000 ms",
+        ),
+        (
+            "ALTER ROLE {role} SET synchronous_commit = off",
+            "commit.relaxed",
+            "synchronous_commit is off",
         ),
         ("DROP SCHEMA syncd CASCADE", "ledger.unusable", "there is no ledger"),
         (

@@ -1,0 +1,291 @@
+"""What may have been sent stays counted, whatever becomes of the order afterwards."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from pathlib import Path
+
+import pytest
+from desk import LEASE, Desk
+from shop import Shop
+
+from syncd.connections import Connections
+from syncd.database import around, named
+from syncd.feed import Feeds
+from syncd.instance import Instance
+from syncd.ledger import Claim, Exemption, Receipt
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+SENT = Receipt("unclear", None, "no answer in time", 1)
+LISTED = Receipt("nothing_to_send")
+STANDING = """
+SELECT l.state, b.state, b.uncertain, b.orders
+  FROM syncd.ledger AS l JOIN syncd.batch AS b USING (batch_id)
+ WHERE l.order_key = '{}'
+"""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
+    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
+    yield opened
+    opened.close()
+
+
+class Order:
+    """An order in doubt, and everything that may happen to it before it is sent."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.key = desk.confirm(1)[0].removeprefix("W-")
+        self.ledger = desk.ledger
+        desk.ledger.put_back(self.claim(), SENT, uncertain=True)
+
+    def claim(self) -> Claim:
+        self.desk.hurry()
+        claim = self.desk.claim()
+        assert [order.key for order in claim.orders] == [self.key]
+        return claim
+
+    def standing(self) -> tuple[object, ...]:
+        (found,) = self.desk.shop.rows(STANDING.format(self.key))
+        return found
+
+    def _aside(self, state: str) -> None:
+        claim = self.claim()
+        gone = Exemption(self.key, state, "x", f"W-{self.key}")  # type: ignore[arg-type]  # one of the two
+        assert self.ledger.except_orders(claim, [gone])
+        assert self.ledger.dissolve(claim, LISTED)
+
+    def _ask(self, verb: str, **chosen: object) -> None:
+        database, feed = self.ledger.database, self.ledger.feed_id
+        asked = {"feed": feed, "orders": [self.key], "all": False, **chosen}
+        assert database.one(named(verb), **asked)[0] == 1
+
+    def _retry(self) -> None:
+        states = ["rejected", "withdrawn", "discarded"]
+        self._ask("retry_rejected", states=states, reason=None, size=8)
+
+    def withdraw(self) -> None:
+        """It is confirmed again, and captured."""
+        self._aside("withdrawn")
+        assert self.desk.admit() == 1
+
+    def withdraw_and_retry(self) -> None:
+        self._aside("withdrawn")
+        self._retry()
+
+    def reject(self) -> None:
+        self._aside("rejected")
+        self._retry()
+
+    def discard(self) -> None:
+        assert self.ledger.put_back(self.claim(), Receipt("transient"), held=True)
+        self._ask("discard_held")
+        self._retry()
+
+    def resend(self) -> None:
+        assert self.ledger.put_back(self.claim(), Receipt("transient"), held=True)
+        self._ask("resend_held")
+
+    def postpone(self) -> None:
+        claim = self.claim()
+        assert self.ledger.postpone(claim, [self.key], LEASE)
+        assert self.ledger.dissolve(claim, LISTED)
+
+    def split(self) -> None:
+        refused = Receipt("refused", 400)
+        pieces = [[self.key]]
+        assert self.ledger.split(self.claim(), pieces, refused, refused=True)
+
+
+MOVES: list[Callable[[Order], None]] = [
+    Order.withdraw,
+    Order.withdraw_and_retry,
+    Order.reject,
+    Order.discard,
+    Order.resend,
+    Order.postpone,
+    Order.split,
+]
+
+
+def walk(desk: Desk, moves: Sequence[Callable[[Order], None]]) -> None:
+    order = Order(desk)
+    for move in moves:
+        move(order)
+        assert order.standing() == (None, "pending", 1, 1), [m.__name__ for m in moves]
+    assert desk.accept(order.claim()) == 1
+    assert order.standing() == (None, "delivered", 1, 1)
+
+
+@pytest.mark.parametrize("first", MOVES)
+def test_a_doubt_survives_every_way_of_two_steps(
+    desk: Desk, first: Callable[[Order], None]
+) -> None:
+    """The order is sent again as a possible repeat, in a batch of its own."""
+    for second in MOVES:
+        walk(desk, [first, second])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_a_doubt_survives_every_way_of_four_steps(desk: Desk) -> None:
+    """The same, however long it goes on."""
+    for moves in product(MOVES, repeat=4):
+        walk(desk, moves)
+
+
+def test_an_order_that_is_new_stays_apart_from_one_in_doubt(desk: Desk) -> None:
+    """It is sent as what it is: not a repeat."""
+    order = Order(desk)
+    order._aside("withdrawn")  # noqa: SLF001  # half of a move
+    desk.shop.confirm(2)
+    assert desk.admit() == 3
+    rows = desk.shop.rows(
+        "SELECT uncertain, orders FROM syncd.batch WHERE state = 'pending' ORDER BY 1"
+    )
+    assert rows == [(0, 2), (1, 1)]
+
+
+def test_what_was_set_aside_before_an_attempt_is_not_doubted_by_it(desk: Desk) -> None:
+    """It was not in that POST."""
+    desk.confirm(2)
+    claim = desk.claim()
+    gone = [Exemption("1", "withdrawn", "x", None)]
+    desk.ledger.except_orders(claim, gone)
+    desk.ledger.put_back(claim, SENT, uncertain=True)
+    desk.admit()
+    assert desk.shop.rows(STANDING.format(1)) == [(None, "pending", 0, 1)]
+    assert desk.shop.rows(STANDING.format(2)) == [(None, "pending", 1, 1)]
+
+
+def test_an_order_that_is_sent_again_on_purpose_keeps_its_doubt(desk: Desk) -> None:
+    """Both may have repeated it: the time-out then, the person now."""
+    order = Order(desk)
+    assert desk.accept(order.claim()) == 1
+    database, feed = desk.database, desk.ledger.feed_id
+    desk.shop.sql(
+        "INSERT INTO syncd.backfill (feed_id, lower_at, reached_at, upper_at, purpose, "
+        f"reason) SELECT {feed}, now(), now(), now(), 'resend', 'lost'"
+    )
+    taken = database.one(
+        around("take_again", found=named("given")),
+        keys=[order.key],
+        times=["now"],
+        feed=feed,
+        backfill=1,
+        resends=True,
+        size=8,
+        reason="lost",
+    )
+    assert taken == (1, 1)
+    assert database.one(named("doubts"), feed=feed)[1] == 1
+
+
+# Held, where a person decides
+
+
+def cautious(desk: Desk) -> None:
+    """Let a daemon that holds what is uncertain start here."""
+    holding = Instance(
+        Connections(desk.database, desk.database).ledger,
+        desk.ledger.feed_id,
+        holds=True,
+    )
+    assert holding.number
+
+
+def test_an_order_in_doubt_that_is_confirmed_again_waits_for_a_person(
+    desk: Desk,
+) -> None:
+    """Nothing sends it unasked; `syncd uncertain` lists it."""
+    cautious(desk)
+    order = Order(desk)
+    order._aside("withdrawn")  # noqa: SLF001  # half of a move
+    desk.shop.confirm(1)
+    assert desk.admit() == 2
+    assert order.standing() == (None, "held", 1, 1)
+    held = desk.database.all(named("held"), feed=desk.ledger.feed_id, limit=9)
+    assert [row[0] for row in held] == [order.key]
+    assert desk.deliver()
+    assert desk.posts([f"W-{order.key}"]) == [0]
+
+
+# A copy in the place of its original
+
+
+def accept_copy(desk: Desk, *, holds: bool = False) -> None:
+    feeds = Feeds(Connections(desk.database, desk.database), "shop")
+    assert feeds.accept_copy(holds=holds)
+
+
+def uncertain(desk: Desk, key: str) -> object:
+    ((_, state, doubts, _),) = desk.shop.rows(STANDING.format(key))
+    return state, doubts
+
+
+@pytest.mark.parametrize(("holds", "left"), [(False, "pending"), (True, "held")])
+def test_the_original_may_have_sent_what_was_pending_in_the_copy(
+    desk: Desk, *, holds: bool, left: str
+) -> None:
+    """Or what was set aside, when somebody has it tried again."""
+    if holds:
+        cautious(desk)
+    desk.confirm(1)
+    claim = desk.claim()
+    rejected = Exemption("1", "rejected", "no email", "W-1")
+    desk.ledger.except_orders(claim, [rejected])
+    desk.ledger.dissolve(claim, LISTED)
+    desk.confirm(2)
+    accept_copy(desk, holds=holds)
+    assert uncertain(desk, "2") == uncertain(desk, "3") == (left, 1)
+    desk.database.one(
+        named("retry_rejected"),
+        feed=desk.ledger.feed_id,
+        states=["rejected"],
+        orders=["1"],
+        all=False,
+        reason=None,
+        size=8,
+    )
+    assert uncertain(desk, "1") == ("pending", 1)
+
+
+@pytest.mark.parametrize("age", ["1 second", "3 hours", "3 years"])
+def test_the_original_may_have_sent_what_the_copy_captures_soon(
+    desk: Desk, age: str
+) -> None:
+    """Whatever its stamp, if it was confirmed before; what is newer is new."""
+    desk.shop.sql(
+        f"INSERT INTO orders (confirmed_at) VALUES (now() - interval '{age}')"
+    )
+    desk.shop.sql("UPDATE syncd.feed SET floor_at = '2000-01-01'")
+    desk.shop.sql("UPDATE syncd.watermark SET confirmed_at = '2000-01-01'")
+    accept_copy(desk)
+    desk.shop.confirm(1)
+    assert desk.admit() == 2
+    assert uncertain(desk, "1") == ("pending", 1)
+    assert uncertain(desk, "2") == ("pending", 0)
+
+
+def test_what_is_captured_much_later_is_judged_by_its_stamp(desk: Desk) -> None:
+    """The original was stopped a week ago: an old order that appears now is new."""
+    accept_copy(desk)
+    desk.shop.sql(
+        "UPDATE syncd.feed SET suspect_until = now(), floor_at = '2000-01-01';"
+        "UPDATE syncd.watermark SET confirmed_at = '2000-01-01';"
+        "INSERT INTO orders (confirmed_at) VALUES ('2020-01-01'), (now() - interval "
+        "'5 min')"
+    )
+    desk.shop.sql("UPDATE syncd.feed SET lost_until = now()")
+    assert desk.admit() == 2
+    assert uncertain(desk, "1") == ("pending", 0)
+    assert uncertain(desk, "2") == ("pending", 1)
