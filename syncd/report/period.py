@@ -52,13 +52,13 @@ class Period:
         count = len(self.starts)
         if self.unit is not Unit.HOUR:
             return range(0, count, math.ceil(count / most))
-        step = next(hours for hours in (1, 2, 3, 6, 12) if count <= hours * most)
         local = [start.astimezone(self.zone) for start in self.starts]
-        return [
-            place
-            for place, start in enumerate(local)
-            if start.hour % step == 0 and start.minute == 0
-        ]
+        round_hours = [p for p, start in enumerate(local) if start.minute == 0]
+        choices = (
+            [place for place in round_hours if local[place].hour % step == 0]
+            for step in (1, 2, 3, 6, 12)
+        )
+        return next(places for places in choices if len(places) <= most)
 
     def label(self, place: int) -> str:
         """Name a part for an axis, short."""
@@ -79,8 +79,9 @@ class Period:
 
 
 def _starts(lower: datetime, upper: datetime, unit: Unit) -> Iterator[datetime]:
-    start = lower
-    while start < upper:
+    # in UTC: two times of one zone compare by what its clocks show
+    start, end = lower, upper.astimezone(UTC)
+    while start.astimezone(UTC) < end:
         yield start
         start = _next(start, unit)
 

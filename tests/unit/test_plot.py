@@ -9,7 +9,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syncd.core.health import Health, Severity
@@ -42,6 +42,9 @@ def plot(*values: float | None, is_line: bool = False) -> Plot:
     span=st.timedeltas(timedelta(seconds=1), timedelta(days=2000)),
     zone=st.sampled_from(ZONES),
 )
+@example(datetime(2029, 10, 28, 0, 59, 9), timedelta(seconds=338), ZONES[1])  # noqa: DTZ001
+@example(datetime(2023, 10, 29, 0, 4, 46), timedelta(seconds=1), ZONES[1])  # noqa: DTZ001
+@example(datetime(2029, 3, 24, 23, 0, 45), timedelta(hours=59, minutes=21), ZONES[1])  # noqa: DTZ001
 def test_the_parts_of_a_period_follow_each_other(
     lower: datetime, span: timedelta, zone: str
 ) -> None:

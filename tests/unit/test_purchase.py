@@ -911,6 +911,15 @@ def numbers_in(body: bytes) -> list[str]:
     },
     rules=Rules(),
 )
+@example(
+    row={
+        "orderid": "1",
+        "email": "a@example.com",
+        "products": [{"id": "1", "quantity": 1}],
+        "custom_b": Decimal("2.0980"),
+    },
+    rules=Rules(),
+)
 def test_any_row_becomes_valid_json_or_a_reason(
     row: dict[str, object], rules: Rules
 ) -> None:
