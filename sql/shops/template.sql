@@ -49,6 +49,10 @@ SELECT o.id                            AS order_key,
        nullif(o.city, '')              AS city,
        nullif(upper(o.country), '')    AS country,      -- ISO 3166-1: NL
        nullif(o.locale, '')            AS language,     -- nl-NL; a shop of one: 'nl-NL'
+       -- Lines that may come after the confirmation: NULL means "not yet". Instead of the
+       -- next line, where the order declares how many lines it has, or its total:
+       --   CASE WHEN l.lines = o.line_count THEN l.products END AS products,
+       --   CASE WHEN abs(l.sum + o.shipping - o.total) < 0.01 THEN l.products END AS products,
        l.products,
        -- Any custom_<name>; create the field in your account first.
        nullif(o.gift_note, '')         AS custom_gift_note
@@ -63,7 +67,9 @@ SELECT o.id                            AS order_key,
                   'quantity', i.quantity,
                   'price',    round(i.unit_price, 2),   -- gross, of one
                   'language', nullif(o.locale, '')))
-                ORDER BY i.id) AS products
+                ORDER BY i.id) AS products,
+              count(*)                          AS lines,
+              sum(i.quantity * i.unit_price)    AS sum
          FROM public.order_lines AS i
         WHERE i.order_id = o.id
        ) AS l ON true;

@@ -14,6 +14,7 @@ from syncd.check.configuration import (
 )
 from syncd.check.endpoint import look_at_endpoint
 from syncd.check.finding import Finding
+from syncd.check.growth import look_at_growth
 from syncd.check.ledger import look_at_account, look_at_commits, look_at_ledger
 from syncd.check.listen import look_at_leftovers, look_at_listening
 from syncd.check.lookback import look_at_lookback
@@ -158,3 +159,6 @@ def _views(settings: Settings, connections: Connections) -> Iterator[Look]:
     yield Look("confirmed_at", lambda: look_at_times(source), "orders.unreadable")
     yield Look("orders", lambda: look_at_orders(settings, source), "orders.unreadable")
     yield Look("lookback", lambda: look_at_lookback(settings, connections))
+    yield Look(
+        "orders", lambda: look_at_growth(settings, connections), "orders.unreadable"
+    )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from checks import Inspector
 from desk import Desk
 from shop import Shop
 from structlog.testing import capture_logs
@@ -68,3 +69,19 @@ def test_orders_that_are_refused_are_counted_among_the_newest(desk: Desk) -> Non
     desk.deliver_all()
     refusals = recent_refusals(desk.database, desk.ledger.feed_id)
     assert (refusals.orders, refusals.rejected) == (50, 0)
+
+
+def test_lines_that_came_after_an_order_was_sent_are_found(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """A shop whose lines follow in transactions of their own is told of the guard."""
+    desk.confirm(4)
+    desk.deliver_all()
+    desk.delivery.close()
+    assert "orders.grew" not in Inspector(desk.shop, tmp_path).codes()
+    desk.shop.sql(
+        """UPDATE orders SET products = products || '[{"id": "B", "quantity": 1}]'
+            WHERE id = 1"""
+    )
+    found = Inspector(desk.shop, tmp_path).one("orders.grew")
+    assert found.message == "1 of the last 4 orders sent have gained lines since, as 1"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -595,6 +596,43 @@ def test_the_template_makes_the_event_that_it_describes(template: Preset) -> Non
     }  # fmt: skip
     assert len(template.confirmed("W-2")) == 1
     assert not template.confirmed("W-3")
+
+
+GUARDS = re.findall(
+    r"--   (CASE WHEN .* END AS products,)", (VIEWS / "template.sql").read_text("utf-8")
+)
+
+
+@pytest.mark.parametrize(
+    ("guard", "column"), list(zip(GUARDS, ("line_count", "total"), strict=True))
+)
+def test_the_templates_guards_wait_for_all_lines(
+    database: str, guard: str, column: str
+) -> None:
+    """As they stand in its comment: no products until the declared lines are there."""
+    text = (VIEWS / "template.sql").read_text("utf-8")
+    with psycopg.connect(database, autocommit=True) as connection:
+        run(connection, TEMPLATE_TABLES)
+        run(
+            connection,
+            "ALTER TABLE orders ADD line_count int DEFAULT 2, ADD shipping numeric "
+            "DEFAULT 5; CREATE SCHEMA IF NOT EXISTS syncd",
+        )
+        run(connection, text.replace("\n       l.products,\n", f"\n       {guard}\n"))
+        template = Preset("template", connection)
+        template.change(
+            """
+            INSERT INTO public.orders (id, number, email, paid_at, currency, total)
+            VALUES (1, 'W-1', 'a@example.com', '2026-11-20 13:00+00', 'eur', 15)
+            """,
+            "INSERT INTO public.order_lines VALUES (1, 1, 'X1', NULL, 1, 6)",
+        )
+        assert "products" not in template.event("W-1"), column
+        template.change(
+            "INSERT INTO public.order_lines VALUES (2, 1, 'X2', NULL, 2, 2)"
+        )
+        products = template.event("W-1")["products"]
+        assert [line["id"] for line in products] == ["X1", "X2"]
 
 
 def test_the_template_uses_its_indexes_on_50_000_orders(template: Preset) -> None:
