@@ -28,7 +28,7 @@ from syncd.delivery.rendering import refuse_unknown_fields, rules_of
 from syncd.errors import (
     OrderUnknownError,
     PermissionDeniedError,
-    UnreadableRowError,
+    ViewError,
 )
 from syncd.feed import Feed
 from syncd.ledger import Ledger
@@ -210,7 +210,7 @@ def _read(
     """Read rows by key; of one that makes the view fail, the reason."""
     try:
         return source.read(keys)
-    except UnreadableRowError as error:
+    except ViewError as error:
         if len(keys) == 1:
             return {keys[0]: f"the view fails (SQLSTATE {error.sqlstate})"}
     return {k: row for key in keys for k, row in _read(source, [key]).items()}

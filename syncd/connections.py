@@ -59,21 +59,22 @@ def connect(settings: Settings, role: str, *, keeps_plans: bool = False) -> Conn
         keeps_plans: It looks up by key only, often.
     """
 
-    def open_on(dsn: str) -> Database:
+    def open_on(dsn: str, *, writes: bool) -> Database:
         return Database(
             dsn,
             application_name=f"syncd/{settings.feed}/{role}",
             time_zone=settings.source.time_zone,
             keeps_plans=keeps_plans,
+            writes=writes,
         )
 
-    source = open_on(settings.source_dsn.get_secret_value())
     state = settings.state_dsn.get_secret_value()
+    source = open_on(settings.source_dsn.get_secret_value(), writes=not state)
     primary = settings.primary_dsn.get_secret_value()
     return Connections(
         source,
-        open_on(state) if state else source,
-        open_on(primary) if primary else None,
+        open_on(state, writes=True) if state else source,
+        open_on(primary, writes=True) if primary else None,
     )
 
 

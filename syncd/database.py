@@ -14,26 +14,21 @@ from typing import LiteralString, cast
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import tuple_row
 
-from syncd.core.connection_fault import Cause, connection_fault
+from syncd.core.cause import Place
 from syncd.deadline import PunctualConnection, Row
-from syncd.dsn import describe
 from syncd.errors import (
-    ConfigError,
-    DatabaseUnavailableError,
-    PermissionDeniedError,
+    ReadOnlyNodeError,
     SchemaMismatchError,
-    SlowStatementError,
     SyncdError,
-    TableBusyError,
-    UnreadableRowError,
-    UntrustedServerError,
+    ViewError,
 )
+from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS, translate
 from syncd.progress import moved
 
-_CONNECT = {
+_CONNECT: dict[str, int | str] = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -41,10 +36,14 @@ _CONNECT = {
     "tcp_user_timeout": 30_000,
 }
 _SESSION = {
-    "statement_timeout": "30s",
-    "lock_timeout": "5s",
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
     "idle_in_transaction_session_timeout": "60s",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
     "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "row_security": "on",
     "plan_cache_mode": "force_custom_plan",  # a window is small, a generic plan not
     "jit": "off",
     "DateStyle": "ISO",  # times that go from one database to the other as text
@@ -60,13 +59,9 @@ The tables may have been empty before, and one transaction may bring many orders
 """
 
 _MARGIN = re.compile(r"^\s*(--.*)?\n?", re.MULTILINE)
+_BRACES = {Place.CONFIRMED: "confirmed", Place.PURCHASES: "purchases"}
 _LOCAL = frozenset({"", "localhost", "::1"})
 _UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError)
-_KINDS = {
-    "55P03": TableBusyError,
-    "40P01": TableBusyError,
-    "57014": SlowStatementError,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +107,12 @@ class Statement:
     """SQL that may be run; made of files of the distribution and quoted names only."""
 
     text: bytes
+    place: Place = Place.LEDGER
 
     @classmethod
-    def of(cls, composed: sql.Composable) -> "Statement":
-        """Take what was composed of vetted pieces."""
-        return cls(composed.as_bytes())
+    def of(cls, composed: sql.Composable, place: Place = Place.LEDGER) -> "Statement":
+        """Take what was composed of vetted pieces; `place` is what it reads."""
+        return cls(composed.as_bytes(), place)
 
 
 @cache
@@ -132,15 +128,20 @@ def around(name: str, **queries: Statement) -> Statement:
     Whatever a statement may do without has a query of nothing then.
     """
     spare = {"taken": named("nothing_taken"), "rows": named("nothing_read")}
-    return composed(
+    made = composed(
         name,
         **{brace: vetted(q.text.decode()) for brace, q in (spare | queries).items()},
     )
+    places = [q.place for q in queries.values() if q.place.is_view]
+    return Statement(made.text, places[0] if places else made.place)
 
 
 def composed(name: str, **identifiers: sql.Composable) -> Statement:
     """Compose the statement `name` with quoted identifiers for its braces."""
-    return Statement.of(vetted(statements()[name]).format(**identifiers))
+    text = statements()[name]
+    read = [place for place in Place if f"{{{_BRACES.get(place)}}}" in text]
+    place = read[0] if read else Place.LEDGER
+    return Statement.of(vetted(text).format(**identifiers), place)
 
 
 def vetted(text: str) -> sql.SQL:
@@ -159,6 +160,14 @@ def identifier(dotted: str) -> sql.Identifier:
     return sql.Identifier(*dotted.split("."))
 
 
+def _to_the_primary(dsn: str) -> dict[str, str]:
+    """Return what lets libpq choose the primary among several hosts."""
+    parts = conninfo_to_dict(dsn)
+    hosts = f"{parts.get('host') or ''}{parts.get('hostaddr') or ''}"
+    is_said = "target_session_attrs" in parts or "," not in hosts
+    return {} if is_said else {"target_session_attrs": "primary"}
+
+
 class Database:
     """One connection in autocommit, opened on first use and again after it broke.
 
@@ -170,6 +179,7 @@ class Database:
         time_zone: Of times that the views give without one.
         keeps_plans: Statements are planned once, not for each of their values. For
             look-ups by key; a range of times has another plan when it is wide.
+        writes: Of several hosts it is the primary that is meant, unless `dsn` says.
     """
 
     def __init__(
@@ -179,8 +189,10 @@ class Database:
         application_name: str = "syncd",
         time_zone: str | None = None,
         keeps_plans: bool = False,
+        writes: bool = False,
     ) -> None:
-        self.dsn = make_conninfo(dsn, application_name=application_name, **_CONNECT)
+        way = _CONNECT | (_to_the_primary(dsn) if writes else {})
+        self.dsn = make_conninfo(dsn, application_name=application_name, **way)
         self._session = _SESSION | ({"TimeZone": time_zone} if time_zone else {})
         self._keeps_plans = keeps_plans
         self._age, self._plans_kept = 0, PLANS_KEPT
@@ -188,6 +200,7 @@ class Database:
             self._session["plan_cache_mode"] = "force_generic_plan"
         self._connection: psycopg.Connection[Row] | None = None
         self._is_own = False  # the session, and not a pooler's
+        self._is_stale = False  # another server is to be asked
         self._on_open: list[Callable[[], None]] = []
         self._on_doubt: list[Callable[[], None]] = []
 
@@ -201,7 +214,7 @@ class Database:
 
     def all(self, statement: Statement, **params: object) -> list[Row]:
         """Run a statement and return its rows, in the statement's order."""
-        with self.translated():
+        with self.translated(statement.place):
             return _rows(self._execute(statement, params))
 
     def one(self, statement: Statement, **params: object) -> Row:
@@ -211,7 +224,7 @@ class Database:
 
     def run(self, statement: Statement, **params: object) -> int:
         """Run a statement; return the number of rows that it touched."""
-        with self.translated():
+        with self.translated(statement.place):
             return self._execute(statement, params).rowcount
 
     def together(
@@ -225,7 +238,8 @@ class Database:
         Returns:
             The rows of each; a command's without rows are empty.
         """
-        with self.translated():
+        read = [statement.place for statement, _ in steps if statement.place.is_view]
+        with self.translated(read[0] if read else Place.LEDGER):
             connection = self._open()
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             whole = nullcontext() if self._is_own else connection.transaction()
@@ -266,6 +280,7 @@ class Database:
     def close(self) -> None:
         """Close the connection; the next use opens another."""
         connection, self._connection = self._connection, None
+        self._is_stale = False
         if connection is not None:
             connection.close()
 
@@ -281,7 +296,7 @@ class Database:
         return connection.execute(statement.text, params or None)
 
     def _open(self) -> psycopg.Connection[Row]:
-        if self._connection is None or self._connection.broken:
+        if self._connection is None or self._connection.broken or self._is_stale:
             self.close()
             connection = PunctualConnection.connect(
                 self.dsn, autocommit=True, row_factory=tuple_row, prepare_threshold=None
@@ -305,24 +320,31 @@ class Database:
             self._age, self._plans_kept = 0, PLANS_KEPT
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Turn the driver's errors into syncd's.
+    def translated(self, place: Place = Place.LEDGER) -> Iterator[None]:
+        """Turn the driver's errors into syncd's; `place` is what is read meanwhile.
+
+        A node that takes no writes is left: the next use connects anew.
 
         Raises:
-            SyncdError: One of its kinds; `UnreadableRowError` for bad data.
+            SyncdError: One of its kinds (`core/cause.py`).
         """
         moved()
         try:
             yield
         except psycopg.Error as error:
-            if self._connection is not None and _is_lost(self._connection):
-                self.close()
+            in_recovery = None
+            if self._connection is not None:
+                in_recovery = _in_recovery(self._connection)
+                if _is_lost(self._connection):
+                    self.close()
             if error.sqlstate is None and not isinstance(error, _UNANSWERED):
                 raise
-            raise self._doubted(translate(error, self.dsn)) from error
+            fault = translate(error, self.dsn, place, in_recovery=in_recovery)
+            self._is_stale = isinstance(fault, ReadOnlyNodeError)
+            raise self._doubted(fault) from error
 
     def _doubted(self, error: SyncdError) -> SyncdError:
-        if isinstance(error, SchemaMismatchError | UnreadableRowError):
+        if isinstance(error, SchemaMismatchError | ViewError):
             for action in self._on_doubt:
                 action()
         return error
@@ -339,50 +361,7 @@ def _is_lost(connection: psycopg.Connection[Row]) -> bool:
     return connection.broken or bool(connection.pgconn.pipeline_status)
 
 
-def translate(error: psycopg.Error, dsn: str) -> SyncdError:
-    """Turn an error of the driver's into one of syncd's."""
-    state = error.sqlstate
-    if state is None:
-        return _connect_fault(str(error), dsn)
-    message = _message(error)
-    if state == "25006":
-        return DatabaseUnavailableError(
-            f"PostgreSQL at {describe(dsn)} is a hot standby and takes no writes",
-            "Name the primary, or set [state] dsn to a database that may be written.",
-        )
-    if state == "42501":
-        return PermissionDeniedError(
-            message, "Run `syncd install` as the views' owner."
-        )
-    if state in {"42P01", "3F000", "42703", "42883", "42804"}:
-        return SchemaMismatchError(message, "Run `syncd check` to see what is missing.")
-    if state[:2] in {"08", "40", "53", "57", "55"} or state == "25P03":
-        kind = _KINDS.get(state, DatabaseUnavailableError)
-        return kind(message, "syncd tries again by itself.")
-    return UnreadableRowError(state)
-
-
-def _message(error: psycopg.Error) -> str:
-    """Take the message's first line, unless a function made it: it may quote data."""
-    context = error.diag.context or ""
-    if "PL/" in context or "SQL" in context:
-        return f"a function of the database failed with SQLSTATE {error.sqlstate}"
-    text = str(error).strip()
-    return text.splitlines()[0] if text else "no answer"
-
-
-def _connect_fault(message: str, dsn: str) -> SyncdError:
-    where = f"PostgreSQL at {describe(dsn)}"
-    fault = connection_fault(message)
-    if fault.cause is Cause.LOGIN:
-        return PermissionDeniedError(
-            f"{where} refuses the login: {fault.what}", fault.hint
-        )
-    if fault.cause is Cause.TRUST:
-        return UntrustedServerError(f"no TLS with {where}: {fault.what}", fault.hint)
-    if fault.cause is Cause.SETTING:
-        return ConfigError(f"{where} cannot be asked: {fault.what}", fault.hint)
-    return DatabaseUnavailableError(
-        f"{where} cannot be reached",
-        f"Check source.dsn and that the server runs (the driver says: {fault.what}).",
-    )
+def _in_recovery(connection: psycopg.Connection[Row]) -> bool | None:
+    """Return whether the server is a standby, as it reported; None: it did not."""
+    told = connection.info.parameter_status("in_hot_standby")
+    return None if told is None else told == "on"

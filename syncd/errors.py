@@ -99,8 +99,32 @@ class UntrustedServerError(SyncdError):
     exit_code = ExitCode.CONFIG
 
 
+class ReadOnlyNodeError(DatabaseUnavailableError):
+    """The server that answers is a hot standby; the next try connects anew."""
+
+
+class SettingError(SyncdError):
+    """A setting of the role, the database or the server keeps syncd from its work."""
+
+    reaction = Reaction.HOLD
+    exit_code = ExitCode.CONFIG
+
+
+class LedgerFaultError(SyncdError):
+    """The ledger refuses a statement of syncd's: a constraint, a value of its own."""
+
+    reaction = Reaction.HOLD
+    exit_code = ExitCode.BUG
+
+
 class SlowStatementError(DatabaseUnavailableError):
     """A statement took longer than the role may take for one."""
+
+
+class SlowViewError(SlowStatementError):
+    """A view gave no answer in the time that a statement may take."""
+
+    reaction = Reaction.HOLD
 
 
 class TableBusyError(DatabaseUnavailableError):
@@ -138,8 +162,8 @@ class StreamBrokenError(SyncdError):
     exit_code = ExitCode.CONFIG
 
 
-class UnreadableRowError(SyncdError):
-    """A view raises an error over a row's data, for instance a failing cast.
+class ViewError(SyncdError):
+    """A view raises an error while it is read.
 
     Attributes:
         sqlstate: Its code; the text is not kept, since it quotes the data.
@@ -147,16 +171,47 @@ class UnreadableRowError(SyncdError):
 
     reaction = Reaction.HOLD
 
-    def __init__(self, sqlstate: str) -> None:
-        super().__init__(
-            f"a view cannot be read: SQLSTATE {sqlstate}",
-            "Select the row from the view to see the error, then mend the view.",
-        )
+    def __init__(self, sqlstate: str, message: str, hint: str) -> None:
+        super().__init__(message, hint)
         self.sqlstate = sqlstate
 
 
-UNREADABLE = (SchemaMismatchError, PermissionDeniedError, UnreadableRowError)
-"""What a view raises while it is being mended."""
+class UnreadableRowError(ViewError):
+    """A view fails over a row's data, for instance in a cast."""
+
+    def __init__(self, sqlstate: str, view: str = "purchases") -> None:
+        super().__init__(
+            sqlstate,
+            f"the {view} view fails over a row's data with SQLSTATE {sqlstate}",
+            "Select the row from the view to see the error, then mend the view.",
+        )
+
+
+class ViewFailedError(ViewError):
+    """A view fails for what stands behind it: a function, a foreign table."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+    def __init__(self, sqlstate: str, view: str) -> None:
+        super().__init__(
+            sqlstate,
+            f"the {view} view fails with SQLSTATE {sqlstate}",
+            "Something behind the view raises it (a function, a foreign table, the "
+            "server); no order is to blame, and syncd tries again by itself.",
+        )
+
+
+VIEW_FAULTS = (
+    SchemaMismatchError,
+    PermissionDeniedError,
+    SlowStatementError,
+    TableBusyError,
+    ViewError,
+)
+"""What reading a view may raise that another view, or another row, would not."""
+
+UNREADABLE = VIEW_FAULTS
+"""What a view raises while it is being mended, or what stands behind it is away."""
 
 
 class FileUnwritableError(SyncdError):

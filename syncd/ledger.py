@@ -16,15 +16,7 @@ from uuid import UUID
 from syncd.core.settlement import RECENT_ORDERS
 from syncd.database import Database, Statement, around, named
 from syncd.deadline import Row
-from syncd.errors import (
-    PausedError,
-    PermissionDeniedError,
-    RangeThinnedError,
-    SchemaMismatchError,
-    SlowStatementError,
-    TableBusyError,
-    UnreadableRowError,
-)
+from syncd.errors import VIEW_FAULTS, PausedError, RangeThinnedError
 from syncd.source import Found
 
 Lane = Literal["live", "backfill"]
@@ -32,15 +24,6 @@ Capture = Literal["poll", "listen", "wal", "reconcile", "backfill", "start"]
 
 _Facts = tuple[int, int, UUID, int, datetime | None, datetime, bool, bool, bool]
 _Columns = tuple[Sequence[str], Sequence[datetime], Sequence[datetime | None]]
-
-VIEW_FAULTS = (
-    PermissionDeniedError,
-    SchemaMismatchError,
-    SlowStatementError,
-    TableBusyError,
-    UnreadableRowError,
-)
-"""What a view may be to blame for."""
 
 NAMED_ORDERS = 100
 """How many of the orders that an admission found are named."""

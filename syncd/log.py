@@ -19,6 +19,7 @@ from syncd.events import EVENTS
 from syncd.line import for_people, only_declared, rendered
 
 _FOLD_SECONDS = 60.0
+_MAX_FOLDED = 500
 _MAX_KINDS = 20
 _MAX_PLACES = 8
 
@@ -42,8 +43,15 @@ class _Folds:
             if now - since < _FOLD_SECONDS:
                 self._folded[kind] = (since, count + 1)
                 return None
+            if len(self._folded) >= _MAX_FOLDED:
+                self._forget(now)
             self._folded[kind] = (now, 0)
             return count
+
+    def _forget(self, now: float) -> None:
+        """Drop the kinds that have not repeated for a while."""
+        recent = self._folded.items()
+        self._folded = {k: f for k, f in recent if now - f[0] < 10 * _FOLD_SECONDS}
 
 
 class Log:

@@ -100,7 +100,7 @@ class Reactions:
         if error.reaction is Reaction.HOLD:
             self._log.emit_folded(
                 "source.held",
-                kind,
+                (kind, reason),
                 error_kind=kind,
                 reason=reason,
                 retry_seconds=retry_seconds,
@@ -108,7 +108,7 @@ class Reactions:
             return
         self._log.emit_folded(
             "source.failed",
-            kind,
+            (kind, reason),
             error_kind=kind,
             reason=reason,
             retry_seconds=retry_seconds,

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from syncd.core.coverage import Span
 from syncd.core.days import spread
 from syncd.core.purchase import Purchase, Rules, render, without_profile
-from syncd.errors import UnreadableRowError
+from syncd.errors import ViewError
 from syncd.source import Source
 
 TIMES = 20
@@ -86,7 +86,7 @@ def _read(source: Source, keys: Sequence[str]) -> tuple[dict[str, Row], list[Fau
     """Read rows of the view; those that make it fail are found one by one."""
     try:
         rows = source.read(keys)
-    except UnreadableRowError as error:
+    except ViewError as error:
         if len(keys) == 1:
             return {}, [(keys[0], str(error))]
         found = [_read(source, [key]) for key in keys]

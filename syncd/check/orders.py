@@ -15,7 +15,7 @@ from syncd.config import Settings
 from syncd.core.purchase import LeftOut, NotReady, Purchase, render
 from syncd.database import composed
 from syncd.delivery.rendering import rules_of
-from syncd.errors import UnreadableRowError
+from syncd.errors import ViewError
 from syncd.source import Source
 
 SAMPLE_ORDERS = 100
@@ -75,14 +75,14 @@ def _take(source: Source) -> Sample:
     times = dict(source.sample(now - SAMPLE_SPAN, SAMPLE_ORDERS))
     try:
         return Sample(now, times, source.read(list(times)), {})
-    except UnreadableRowError:
+    except ViewError:
         pass
     rows: dict[str, Row] = {}
     broken: dict[str, str] = {}
     for key in times:
         try:
             rows |= source.read([key])
-        except UnreadableRowError as error:
+        except ViewError as error:
             broken[key] = error.sqlstate
     return Sample(now, times, rows, broken)
 

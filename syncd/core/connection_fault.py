@@ -15,6 +15,9 @@ class Cause(Enum):
     LOGIN = "login"  # the server refuses user, password or database
     TRUST = "trust"  # TLS: one of both sides does not accept the other
     SETTING = "setting"  # the connection string asks for what libpq does not have
+    SESSION = "session"  # a setting of the role, the database or the server
+    FULL = "full"  # no connection is left
+    NODE = "node"  # a hot standby answers where the primary is meant
     OUTAGE = "outage"  # the server does not answer; waiting may mend it
 
 
@@ -146,6 +149,23 @@ _RULES = (
         r"permission denied for database",
         Cause.LOGIN,
         "Check source.dsn: user, password and database name.",
+    ),
+    _rule(
+        r"could not (access file|load library)[^\n]*|invalid value for parameter[^\n]*"
+        r"|unrecognized configuration parameter[^\n]*",
+        Cause.SESSION,
+        "Mend that setting of the role or the database (ALTER ROLE … RESET).",
+    ),
+    _rule(
+        r"(sorry, )?too many (clients|connections)[^\n]*"
+        r"|remaining connection slots are reserved[^\n]*",
+        Cause.FULL,
+        "Raise max_connections, or the limit of the role or the database.",
+    ),
+    _rule(
+        r"server is in hot standby mode|session is read-only",
+        Cause.NODE,
+        "",
     ),
 )
 

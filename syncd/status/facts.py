@@ -14,7 +14,12 @@ from syncd.connections import Connections, source_on, transactions_of
 from syncd.core.health import Member, RecentRefusals, Vitals
 from syncd.database import named
 from syncd.delivery.rendering import refuse_unknown_fields
-from syncd.errors import DatabaseUnavailableError, SyncdError, TableBusyError
+from syncd.errors import (
+    DatabaseUnavailableError,
+    SlowStatementError,
+    SyncdError,
+    TableBusyError,
+)
 from syncd.feed import Feed, Feeds
 from syncd.order_quality import LeftOutCount, left_out, recent_refusals
 from syncd.pulse import Pulse, read_accounts, read_pulse
@@ -262,7 +267,7 @@ def _source_fault(settings: Settings, connections: Connections) -> str | None:
         refuse_unknown_fields(settings.source.purchases, [c.name for c in columns])
         source.read([])
         source.still_confirmed([])
-    except TableBusyError as error:
+    except (SlowStatementError, TableBusyError) as error:
         return str(error)
     except DatabaseUnavailableError:
         raise

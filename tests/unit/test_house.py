@@ -73,6 +73,7 @@ def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
             "database.py",
             "deadline.py",
             "dsn.py",
+            "postgres/errors.py",
             "source.py",
             "capture/stream.py",
             "install/install.py",

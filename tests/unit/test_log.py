@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from syncd import log
+from syncd.errors import DatabaseUnavailableError
+from syncd.reaction import Reactions
 
 
 @pytest.fixture
@@ -81,6 +83,15 @@ def test_repeats_are_folded_and_counted(
     clock[0] = 61.0
     writer.emit_folded("source.failed", "Down", reason="x")
     assert [line["suppressed"] for line in read(lines)] == [0, 999]
+
+
+def test_another_trouble_of_the_same_class_speaks_at_once(lines: io.StringIO) -> None:
+    """Only what repeats, word for word, is folded."""
+    reactions = Reactions(log.Log("shop"))
+    for reason in ("the line is cut", "the line is cut", "a standby answers"):
+        reactions.react("capture", DatabaseUnavailableError(reason, "Wait."))
+    told = [str(line["reason"]) for line in read(lines)]
+    assert told == ["the line is cut. Wait.", "a standby answers. Wait."]
 
 
 def test_a_line_stays_below_4_kb(lines: io.StringIO) -> None:

@@ -1,0 +1,185 @@
+"""The driver's errors as syncd's: each cause has a class, words, and a next step."""
+
+from collections.abc import Callable
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from syncd.core.cause import Cause, Place, Symptom, cause_of
+from syncd.core.connection_fault import Cause as Way
+from syncd.core.connection_fault import connection_fault
+from syncd.dsn import describe
+from syncd.errors import (
+    ConfigError,
+    DatabaseUnavailableError,
+    LedgerFaultError,
+    PermissionDeniedError,
+    ReadOnlyNodeError,
+    SchemaMismatchError,
+    SettingError,
+    SlowStatementError,
+    SlowViewError,
+    SyncdError,
+    TableBusyError,
+    UnreadableRowError,
+    UntrustedServerError,
+    ViewFailedError,
+)
+
+STATEMENT_SECONDS = 30
+"""How long a statement may take."""
+
+LOCK_SECONDS = 5
+"""How long a statement may wait for a lock."""
+
+_ENDING = frozenset({"FATAL", "PANIC"})
+_AGAIN = "syncd tries again by itself."
+
+
+def translate(
+    error: psycopg.Error,
+    dsn: str,
+    place: Place = Place.LEDGER,
+    *,
+    in_recovery: bool | None = None,
+) -> SyncdError:
+    """Turn an error of the driver's into one of syncd's.
+
+    Args:
+        error: As psycopg raised it.
+        dsn: Whose connection it was.
+        place: What was being done.
+        in_recovery: The server is a standby; None where that is not known.
+    """
+    if error.sqlstate is None:
+        return _of_connecting(str(error), dsn)
+    severity = error.diag.severity_nonlocalized
+    if error.diag.constraint_name and error.diag.schema_name == "syncd":
+        place = Place.LEDGER
+    symptom = Symptom(error.sqlstate, place, severity not in _ENDING, in_recovery)
+    return _CLASSES[cause_of(symptom)](error, dsn, place)
+
+
+def _message(error: psycopg.Error) -> str:
+    """Take the message's first line, unless a function made it: it may quote data."""
+    context = error.diag.context or ""
+    if "PL/" in context or "SQL" in context:
+        return f"a function of the database failed with SQLSTATE {error.sqlstate}"
+    text = str(error).strip()
+    return text.splitlines()[0] if text else "no answer"
+
+
+def _of_connecting(message: str, dsn: str) -> SyncdError:
+    where = f"PostgreSQL at {describe(dsn)}"
+    fault = connection_fault(message)
+    what, hint = fault.what, fault.hint
+    match fault.cause:
+        case Way.LOGIN:
+            return PermissionDeniedError(f"{where} refuses the login: {what}", hint)
+        case Way.TRUST:
+            return UntrustedServerError(f"no TLS with {where}: {what}", hint)
+        case Way.SETTING:
+            return ConfigError(f"{where} cannot be asked: {what}", hint)
+        case Way.SESSION:
+            return SettingError(f"{where} cannot begin a session: {what}", hint)
+        case Way.FULL:
+            return _full(where, what)
+        case Way.NODE:
+            return _read_only_node(where)
+        case Way.OUTAGE:
+            hint = "Check source.dsn and that the server runs (the driver says: "
+            hint += f"{what})."
+            return DatabaseUnavailableError(f"{where} cannot be reached", hint)
+
+
+def _full(where: str, told: str) -> SyncdError:
+    return DatabaseUnavailableError(
+        f"{where} has no connection left: {told}",
+        "Raise max_connections, or the limit of the role or the database; " + _AGAIN,
+    )
+
+
+def _read_only_node(where: str) -> SyncdError:
+    return ReadOnlyNodeError(
+        f"{where} is a hot standby and takes no writes",
+        "syncd connects anew until a primary answers. Where none is to come, name "
+        "it, or set [state] dsn to a database that may be written.",
+    )
+
+
+def _read_only_setting(_: psycopg.Error, dsn: str, __: Place) -> SyncdError:
+    user = conninfo_to_dict(dsn).get("user") or "the role"
+    return SettingError(
+        f"PostgreSQL at {describe(dsn)} is no standby, but takes no writes: the role "
+        "or the database has default_transaction_read_only = on",
+        f"ALTER ROLE {user} RESET default_transaction_read_only (or ALTER DATABASE …, "
+        "or ALTER SYSTEM …); `syncd check` says which.",
+    )
+
+
+def _slow_view(_: psycopg.Error, __: str, place: Place) -> SyncdError:
+    return SlowViewError(
+        f"the {place.value} view gave no answer within {STATEMENT_SECONDS} s",
+        "Look with EXPLAIN (ANALYZE) what a read of it takes long for; syncd tries "
+        "again by itself, with fewer orders.",
+    )
+
+
+def _locked_view(_: psycopg.Error, __: str, place: Place) -> SyncdError:
+    return TableBusyError(
+        f"somebody holds a lock on what the {place.value} view reads for longer than "
+        f"{LOCK_SECONDS} s",
+        _AGAIN,
+    )
+
+
+def _refused(error: psycopg.Error, _: str, __: Place) -> SyncdError:
+    constraint = error.diag.constraint_name
+    told = f", constraint {constraint}" if constraint else ""
+    return LedgerFaultError(
+        f"the ledger refuses a statement: SQLSTATE {error.sqlstate}{told}",
+        "Nothing is lost, and syncd tries again; please report it, with this line.",
+    )
+
+
+def _said(
+    kind: type[SyncdError], hint: str
+) -> Callable[[psycopg.Error, str, Place], SyncdError]:
+    """Make errors whose words are the server's own."""
+    return lambda error, _, __: kind(_message(error), hint)
+
+
+_CLASSES: dict[Cause, Callable[[psycopg.Error, str, Place], SyncdError]] = {
+    Cause.ROW_DATA: lambda e, _, place: UnreadableRowError(
+        e.sqlstate or "", place.value
+    ),
+    Cause.VIEW_SLOW: _slow_view,
+    Cause.VIEW_LOCKED: _locked_view,
+    Cause.VIEW_FAILS: lambda e, _, place: ViewFailedError(
+        e.sqlstate or "", place.value
+    ),
+    Cause.OBJECT_MISSING: _said(
+        SchemaMismatchError, "Run `syncd check` to see what is missing."
+    ),
+    Cause.RIGHT_MISSING: _said(
+        PermissionDeniedError, "Run `syncd install` as the views' owner."
+    ),
+    Cause.LOGIN_REFUSED: _said(
+        PermissionDeniedError, "Check source.dsn: user, password and database name."
+    ),
+    Cause.DATABASE_MISSING: _said(
+        PermissionDeniedError, "Check source.dsn: the database's name."
+    ),
+    Cause.READ_ONLY_SETTING: _read_only_setting,
+    Cause.READ_ONLY_NODE: lambda _, dsn, __: _read_only_node(
+        f"PostgreSQL at {describe(dsn)}"
+    ),
+    Cause.CONNECTIONS_FULL: lambda e, dsn, _: _full(
+        f"PostgreSQL at {describe(dsn)}", _message(e)
+    ),
+    Cause.CONNECTION_LOST: _said(DatabaseUnavailableError, _AGAIN),
+    Cause.SERVER_TROUBLE: _said(DatabaseUnavailableError, _AGAIN),
+    Cause.STATEMENT_SLOW: _said(SlowStatementError, _AGAIN),
+    Cause.TABLE_LOCKED: _said(TableBusyError, _AGAIN),
+    Cause.LEDGER_REFUSES: _refused,
+}
