@@ -36,13 +36,16 @@ class Bells:
         are_nudged: Whether commands that change the ledger ring them too.
         sending: Rung when there may be something to send.
         backfill: Rung when a backfill may want to go on, or is to be told of.
+        unread: Rung while orders that could not be read wait for the view.
     """
 
     are_nudged: bool = False
     sending: Bell = field(default_factory=Bell)
     backfill: Bell = field(default_factory=Bell)
+    unread: Bell = field(default_factory=Bell)
 
     def ring(self) -> None:
         """Wake everybody."""
         self.sending.ring()
         self.backfill.ring()
+        self.unread.ring()

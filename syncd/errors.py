@@ -72,6 +72,10 @@ class PermissionDeniedError(SyncdError):
     exit_code = ExitCode.PERMISSION
 
 
+class LoginRefusedError(PermissionDeniedError):
+    """The role may not log in, or not into this database."""
+
+
 class ClonedDatabaseError(SyncdError):
     """The ledger was made in another database cluster: a copy must not send."""
 

@@ -226,6 +226,14 @@ EVENTS: Mapping[str, Event] = {
         ("batch", "orders", "order_key", "reason"),
         "orders are not complete yet; they are looked at again shortly",
     ),
+    "orders.unreadable": Event(
+        "warning",
+        ("batch", "orders", "order_key", "reason", "retry_seconds", "suppressed"),
+        "the purchases view could not be read for these orders: they wait for it, all "
+        "others go on, nobody is rejected for it",
+        "read one of them from the view (EXPLAIN ANALYZE): a slow function, a foreign "
+        "table that is away, a cast; `syncd status` counts those that wait",
+    ),
     "sending.held": Event(
         "error",
         ("status", "reason", "retry_seconds"),

@@ -7,7 +7,7 @@ is admitted under the watermark's row lock, in the transaction that moves the wa
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, cast
@@ -16,7 +16,7 @@ from uuid import UUID
 from syncd.core.settlement import RECENT_ORDERS
 from syncd.database import Database, Statement, around, named
 from syncd.deadline import Row
-from syncd.errors import VIEW_FAULTS, PausedError, RangeThinnedError
+from syncd.errors import VIEW_FAULTS, PausedError, RangeThinnedError, SyncdError
 from syncd.source import Found
 
 Lane = Literal["live", "backfill"]
@@ -49,6 +49,9 @@ class Claim:
         resends: Its orders were delivered before; somebody asked for them again.
         rows: Of the orders in `purchases`, as JSON by key, where they came with the
             claim; a key without a row is absent.
+        read_fault: Why they could not come with it.
+        read_failed_at: When its orders could not be read first; None: they could.
+        read_reason: Why they could not be read last.
     """
 
     batch_id: int
@@ -62,6 +65,9 @@ class Claim:
     resends: bool
     orders: Sequence[Order]
     rows: Mapping[str, str] | None = None
+    read_fault: SyncdError | None = None
+    read_failed_at: datetime | None = None
+    read_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +78,13 @@ class Due:
         seconds: Until then, 0.0: now; None: never.
         past: Past orders wait among others.
         backfill: One is under way, or its state is not told in the log yet.
+        unread: Some orders could not be read, and are to be read again.
     """
 
     seconds: float | None
     past: bool
     backfill: bool
+    unread: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +285,8 @@ class Ledger:
         lane: Lane,
         lease: timedelta,
         reading: Statement | None = None,
+        *,
+        rereads: bool = False,
     ) -> Claim | None:
         """Take the oldest due batch of a lane; None when there is none.
 
@@ -289,13 +299,15 @@ class Ledger:
             lease: For how long.
             reading: Reads the rows of its orders with it. Where that fails the batch is
                 claimed without them: reading them by key tells what is wrong.
+            rereads: One of those that could not be read.
 
         Raises:
             PausedError: Nothing is sent for now, by nobody.
         """
         params = {"feed": self.feed_id, "lane": lane, "instance": instance}
-        found = self._claimed(reading, lease=lease, **params)
-        *facts, count, keys, times, waits, promoted, paused_at, why, _, _ = found[0]
+        found, fault = self._claimed(reading, lease=lease, rereads=rereads, **params)
+        *facts, failed_at, reason, count, keys, times, waits = found[0][:-5]
+        promoted, paused_at, why = found[0][-5:-2]
         if promoted:
             self.database.close()  # whoever opens it notes the promotion first
             return None
@@ -306,17 +318,29 @@ class Ledger:
         orders = list(map(Order, *columns))
         self.database.age_plans(len(orders))
         rows = {cast("str", row[-2]): cast("str", row[-1]) for row in found[1:]}
-        claim = Claim(*cast("_Facts", facts), orders=orders, rows=rows or None)
+        claim = Claim(
+            *cast("_Facts", facts),
+            orders=orders,
+            rows=rows or None,
+            read_fault=fault,
+            read_failed_at=cast("datetime | None", failed_at),
+            read_reason=cast("str | None", reason),
+        )
         if len(orders) != count:
             orders = self._claimed_orders(claim.batch_id)
             return replace(claim, orders=orders, rows=None)
         return claim
 
-    def _claimed(self, reading: Statement | None, **params: object) -> list[Row]:
+    def _claimed(
+        self, reading: Statement | None, **params: object
+    ) -> tuple[list[Row], SyncdError | None]:
+        fault = None
         if reading is not None:
-            with suppress(*VIEW_FAULTS):
-                return self.database.all(around("claim", rows=reading), **params)
-        return self.database.all(around("claim"), **params)
+            try:
+                return self.database.all(around("claim", rows=reading), **params), None
+            except VIEW_FAULTS as error:
+                fault = error
+        return self.database.all(around("claim"), **params), fault
 
     def _claimed_orders(self, batch: int) -> list[Order]:
         rows = self.database.all(named("claimed_orders"), batch=batch)
@@ -324,13 +348,15 @@ class Ledger:
             Order(*cast("tuple[str, datetime, datetime | None]", row)) for row in rows
         ]
 
-    def next_due(self) -> Due:
+    def next_due(self, *, rereads: bool = False) -> Due:
         """Tell when something may be claimed, and whether a backfill wants to go on."""
-        row = self.database.one(named("next_due"), feed=self.feed_id)
-        seconds, past, backfill = cast("tuple[float | None, bool, bool]", row)
+        row = self.database.one(named("next_due"), feed=self.feed_id, rereads=rereads)
+        seconds, past, backfill, unread = cast(
+            "tuple[float | None, bool, bool, bool]", row
+        )
         # below 0 by the moment between the statement's two looks at the clock
         seconds = None if seconds is None else max(0.0, seconds)
-        return Due(seconds, past, backfill)
+        return Due(seconds, past, backfill, unread)
 
     def renew(self, claim: Claim, lease: timedelta) -> bool:
         """Begin the lease anew; False when the claim is no longer ours."""
@@ -360,6 +386,27 @@ class Ledger:
             False when the batch is no longer ours: nothing was moved.
         """
         return self._move(claim, keys, wait=wait, waits=True)
+
+    def move_unread(
+        self, claim: Claim, keys: Sequence[str], reason: str, wait: timedelta
+    ) -> bool:
+        """Move orders that could not be read into a batch that waits for the view.
+
+        Returns:
+            False when the batch is no longer ours: nothing was moved.
+        """
+        moved = self.database.run(
+            named("move_unread"),
+            **_fence(claim),
+            keys=list(keys),
+            reason=reason,
+            wait=wait,
+        )
+        return moved > 0
+
+    def try_unread(self, reason: str) -> None:
+        """Let orders be read again that could not be for a reason that is over."""
+        self.database.run(named("try_unread"), feed=self.feed_id, reason=reason)
 
     def split(
         self,
@@ -476,7 +523,8 @@ class Ledger:
 
         Args:
             claim: The batch.
-            receipt: Of the attempt that led to this.
+            receipt: Of the attempt that led to this; `unread` with its reason: the
+                orders wait for the view.
             wait: How long the batch is not due; None: not at all.
             refused: Whether the API refused it.
             uncertain: Whether some of it may have been taken all the same.

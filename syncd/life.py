@@ -132,11 +132,13 @@ class Life:
     def pass_once(self, patience_seconds: float) -> ExitCode:
         """Capture and deliver what is due in this thread; tell if something is left."""
         self._keeper.sweep(self._parts, self.log)
-        worker = self._parts.worker(0, self._feed, self._instance.number)
+        number = self._instance.number
+        worker = self._parts.worker(0, self._feed, number)
         capture = partial(self._watch.poll_until_closed, patience_seconds)
         done = [
             self._is_done(capture),
             self._is_done(partial(worker.drain, self._driver.step_on)),
+            self._is_done(self._parts.rereader(self._feed, number).drain),
         ]
         pulse = read_pulse(self._ledger, self._feed.feed_id)
         goes_on = Ledger(self._ledger, self._feed.feed_id).next_due().backfill
@@ -184,6 +186,8 @@ class Life:
         for number in range(self.settings.squeezely.max_in_flight):
             worker = self._parts.worker(number, self._feed, self._instance.number)
             threads.append(threading.Thread(target=worker.run, name=f"send-{number}"))
+        rereader = self._parts.rereader(self._feed, self._instance.number)
+        threads.append(threading.Thread(target=rereader.run, name="reread"))
         for thread in threads:
             thread.start()
         return threads

@@ -4,6 +4,7 @@ Before a connection to the ledger is used, it tells whether a standby took over.
 """
 
 import threading
+from dataclasses import replace
 from functools import partial
 
 from syncd.backfill.driver import Driver
@@ -18,7 +19,8 @@ from syncd.capture.watch import PATIENCE_SECONDS, Watch
 from syncd.config import Settings
 from syncd.connections import Connections, connect, source_on, transactions_of
 from syncd.database import Database
-from syncd.delivery.delivery import Delivery
+from syncd.delivery.delivery import Delivery, Reads
+from syncd.delivery.rereading import Rereader
 from syncd.delivery.worker import Pace, Worker
 from syncd.feed import Feed
 from syncd.ledger import Ledger
@@ -48,6 +50,8 @@ class Parts:
         self.bells = Bells(are_nudged=settings.source.capture == "listen")
         self.pace = Pace(settings.squeezely.rate, settings.backfill.rate)
         self.workers: list[Worker] = []
+        self._rereader: Rereader | None = None
+        self._reads = Reads.of(settings)
         self.is_to_retry = threading.Event()
 
     def connect(self, role: str, *, keeps_plans: bool = False) -> Connections:
@@ -75,7 +79,8 @@ class Parts:
 
     def delivered(self) -> int:
         """Count the events that were accepted since the start."""
-        return sum(worker.delivered for worker in self.workers)
+        again = self._rereader.delivered if self._rereader else 0
+        return again + sum(worker.delivered for worker in self.workers)
 
     def watch(self, feed: Feed) -> Watch:
         """Make what captures."""
@@ -116,13 +121,40 @@ class Parts:
         ledger = Ledger(connections.ledger, feed.feed_id)
         source = source_on(self._settings, connections)
         delivery = Delivery(
-            self._settings, source, ledger, self._log, instance=instance
+            self._settings,
+            source,
+            ledger,
+            self._log,
+            instance=instance,
+            reads=self._reads,
         )
         worker = Worker(
             number, delivery, ledger, self.pace, self.bells, self._reactions
         )
         self.workers.append(worker)
         return worker
+
+    def rereader(self, feed: Feed, instance: int) -> Rereader:
+        """Make what reads again the orders that could not be read."""
+        connections = self.connect("rereading", keeps_plans=True)
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        delivery = Delivery(
+            self._settings,
+            source_on(self._settings, connections),
+            ledger,
+            self._log,
+            instance=instance,
+            reads=replace(self._reads, again=True),
+        )
+        self._rereader = Rereader(
+            delivery,
+            ledger,
+            self.pace,
+            self.bells,
+            self._reactions,
+            connections.close,
+        )
+        return self._rereader
 
     def _watch_over(self, ledger: Database) -> None:
         if self._lineage is not None:

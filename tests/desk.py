@@ -1,5 +1,6 @@
 """One worker's delivery over a shop and a stand-in of the API, in this process."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from syncd.config import load
 from syncd.connections import Connections
 from syncd.database import Database
 from syncd.delivery.circuit_breaker import CircuitBreaker
-from syncd.delivery.delivery import Delivery, Trip
+from syncd.delivery.delivery import Delivery, Reads, Trip
 from syncd.feed import Feeds
 from syncd.instance import Instance
 from syncd.ledger import Claim, Ledger, Receipt
@@ -43,12 +44,17 @@ class Desk:
         self.instance = Instance(Database(shop.dsn), feed.feed_id)
         self.ledger = Ledger(self.database, feed.feed_id)
         self.breaker = CircuitBreaker(self.database, feed.feed_id)
-        self.delivery = Delivery(
-            settings,
-            self.source,
-            self.ledger,
-            Log("shop"),
-            instance=self.instance.number,
+        self.reads = Reads.of(settings)
+        self.delivery, self.rereading = (
+            Delivery(
+                settings,
+                self.source,
+                self.ledger,
+                Log("shop"),
+                instance=self.instance.number,
+                reads=reads,
+            )
+            for reads in (self.reads, replace(self.reads, again=True))
         )
 
     def admit(self, size: int | None = None) -> int:
@@ -68,7 +74,7 @@ class Desk:
         return [f"W-{row[0]}" for row in rows]
 
     def deliver(self) -> Trip | None:
-        return self.delivery.deliver_next("live")
+        return self.delivery.deliver_next("live") or self.rereading.deliver_next("live")
 
     def deliver_all(self) -> None:
         """Deliver until nothing is due."""
@@ -103,8 +109,26 @@ class Desk:
         """Let the waits of endpoint and batches be over."""
         self.shop.sql(
             "UPDATE syncd.endpoint SET retry_at = '-infinity'; "
-            "UPDATE syncd.batch SET due_at = '-infinity' WHERE state = 'pending'"
+            "UPDATE syncd.batch SET due_at = '-infinity', "
+            "read_failed_at = read_failed_at - interval '3 minutes' "
+            "WHERE state = 'pending'"
         )
+
+    def limit_reads(self, milliseconds: int) -> None:
+        """Let a statement take so long at most, instead of half a minute."""
+        vars(self.database)["_session"]["statement_timeout"] = f"{milliseconds}ms"
+        self.database.close()
+
+    def waiting(self) -> dict[str, tuple[object, object]]:
+        """Return the orders that wait for the view, with why and for how long."""
+        rows = self.shop.rows(
+            "SELECT 'W-' || l.order_key, b.read_reason, "
+            "extract(epoch FROM b.due_at - clock_timestamp())::float8 "
+            "FROM syncd.batch b JOIN syncd.ledger l USING (batch_id) "
+            "WHERE b.state = 'pending' AND b.read_failed_at IS NOT NULL "
+            "AND l.state IS NULL"
+        )
+        return {str(order): (reason, seconds) for order, reason, seconds in rows}
 
     def posts(self, orders: list[str]) -> list[int]:
         return [self.sandbox.book.posts(order) for order in orders]
@@ -147,5 +171,6 @@ class Desk:
 
     def close(self) -> None:
         self.delivery.close()
+        self.rereading.close()
         self.database.close()
         vars(self.instance)["_database"].close()

@@ -184,6 +184,10 @@ CREATE TABLE syncd.batch (
     is_thinned   boolean     NOT NULL DEFAULT false,
     proof        text        GENERATED ALWAYS AS (
         CASE WHEN state = 'delivered' THEN 'accepted' END) STORED,
+    -- Since when, and why, its orders cannot be read; they wait for the view, not for
+    -- the endpoint, and hold up nobody else.
+    read_failed_at timestamptz,
+    read_reason    text,
     CONSTRAINT batch_identity PRIMARY KEY (batch_id),
     CONSTRAINT batch_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
@@ -205,13 +209,17 @@ CREATE TABLE syncd.batch (
         CHECK ((state IN ('delivered', 'dissolved', 'adopted')) = (settled_at IS NOT NULL)),
     CONSTRAINT batch_dissolved_is_empty CHECK (state <> 'dissolved' OR orders = 0),
     CONSTRAINT batch_resends_for_a_backfill
-        CHECK (NOT resends OR backfill_id IS NOT NULL)
+        CHECK (NOT resends OR backfill_id IS NOT NULL),
+    CONSTRAINT batch_unread_has_reason
+        CHECK ((read_failed_at IS NULL) = (read_reason IS NULL))
 ) WITH (fillfactor = 80);
 
 CREATE INDEX batch_due
     ON syncd.batch (feed_id, lane, batch_id) WHERE state = 'pending';
 CREATE INDEX batch_claimed
     ON syncd.batch (feed_id, lease_until) WHERE state = 'sending';
+CREATE INDEX batch_unread
+    ON syncd.batch (feed_id, batch_id) WHERE state = 'pending' AND read_failed_at IS NOT NULL;
 CREATE INDEX batch_held ON syncd.batch (feed_id) WHERE state = 'held';
 CREATE INDEX batch_backfilled
     ON syncd.batch (backfill_id, state) WHERE backfill_id IS NOT NULL;
@@ -301,7 +309,7 @@ CREATE TABLE syncd.departure (
     CONSTRAINT departure_of_batch FOREIGN KEY (batch_id)
         REFERENCES syncd.batch (batch_id) ON DELETE CASCADE,
     CONSTRAINT departure_why_known CHECK
-        (why IN ('split', 'waiting', 'retried', 'resent', 'reset', 'returned'))
+        (why IN ('split', 'waiting', 'unread', 'retried', 'resent', 'reset', 'returned'))
 );
 
 -- A batch that goes takes its departures along.

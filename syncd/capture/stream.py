@@ -27,7 +27,7 @@ from syncd.core.pgoutput import (
     read_frame,
     status,
 )
-from syncd.database import composed, translate
+from syncd.database import composed
 from syncd.deadline import PunctualConnection
 from syncd.errors import (
     DatabaseUnavailableError,
@@ -35,6 +35,7 @@ from syncd.errors import (
     StreamBrokenError,
     SyncdError,
 )
+from syncd.postgres.errors import translate
 
 FRAMES = 3000
 """How many frames are read at a time, at most."""

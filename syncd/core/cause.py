@@ -105,6 +105,8 @@ def cause_of(symptom: Symptom) -> Cause:
         return _ANYWHERE[state]
     if symptom.place.is_view:
         return _of_view(state)
+    if state == "55000" and symptom.in_recovery:
+        return Cause.READ_ONLY_NODE
     if state == "25006":
         is_setting = symptom.in_recovery is False
         return Cause.READ_ONLY_SETTING if is_setting else Cause.READ_ONLY_NODE

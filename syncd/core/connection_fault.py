@@ -181,4 +181,6 @@ def connection_fault(message: str) -> ConnectionFault:
         if found := rule.pattern.search(message):
             return ConnectionFault(rule.cause, rule.tell(found), rule.hint)
     first = message.strip().splitlines()[:1] or ["no answer"]
-    return ConnectionFault(Cause.OUTAGE, first[0], "Check that the server runs.")
+    hint = "Check source.dsn and that the server runs "
+    hint += f"(the driver says: {first[0]})."
+    return ConnectionFault(Cause.OUTAGE, first[0], hint)

@@ -17,19 +17,23 @@ from functools import partial
 from syncd.config import Settings
 from syncd.core.difference import Seal
 from syncd.core.purchase import Purchase
+from syncd.core.read_size import ReadSize
 from syncd.core.response import Classification, NoResponse, Outcome, Response, classify
 from syncd.core.settlement import Action, Decision, EndpointHistory, decide
+from syncd.core.unread import ReadHistory
 from syncd.core.veil import Veil
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.fingerprints import Fingerprints
+from syncd.delivery.reading import RowReader
 from syncd.delivery.rendering import Rendered, Rendering, rules_of
 from syncd.delivery.report import Report
 from syncd.delivery.sent import Sent
 from syncd.delivery.squeezely import Squeezely
-from syncd.errors import UnreadableRowError
+from syncd.delivery.unread import Unread
 from syncd.ledger import Claim, Exemption, Lane, Ledger, Receipt
 from syncd.log import Log
 from syncd.order_quality import LeftOutCounter
+from syncd.postgres.errors import STATEMENT_SECONDS
 from syncd.source import Source
 
 REJECTION_SPIKE = "too many orders are refused while others are accepted"
@@ -43,6 +47,28 @@ LEASE_MARGIN = timedelta(seconds=15)
 """Added to the POST's timeout: reading, rendering and settling."""
 
 
+READ_LIMIT = timedelta(seconds=STATEMENT_SECONDS)
+"""A claim outlives one read of the view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What the workers of a feed know together of reading its view.
+
+    Attributes:
+        again: What could not be read is read, and nothing else.
+    """
+
+    size: ReadSize
+    history: ReadHistory
+    again: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Reads":
+        """Know nothing yet."""
+        return cls(ReadSize(settings.squeezely.orders_per_batch), ReadHistory())
+
+
 @dataclass(frozen=True, slots=True)
 class Trip:
     """What one claimed batch came to.
@@ -51,11 +77,13 @@ class Trip:
         events: Sent; 0 when it came to no request.
         accepted: They were taken.
         throttled: The API asked for a slower pace.
+        unread: Orders of it could not be read.
     """
 
     events: int = 0
     accepted: bool = False
     throttled: bool = False
+    unread: bool = False
 
 
 class Delivery:
@@ -69,19 +97,24 @@ class Delivery:
         log: Log,
         *,
         instance: int,
+        reads: Reads | None = None,
     ) -> None:
         self._settings = settings.squeezely
         self._settle = settings.source.settle
         self._source = source
+        reads = reads or Reads.of(settings)
+        self._rereads, self._reads = reads.again, reads
+        self._reader = RowReader(source, reads.size)
         self._rendering = Rendering(source, rules_of(settings), self._settle)
         self._ledger = ledger
         self._breaker = CircuitBreaker(ledger.database, ledger.feed_id)
         self._report = Report(log)
+        self._unread = Unread(ledger, self._report, reads.history)
         self._instance = instance
         self._api = Squeezely(settings)
         self._holds = self._settings.uncertain == "hold"
         self._secret = settings.api_key.get_secret_value()
-        self._lease = self._settings.timeout + LEASE_MARGIN
+        self._lease = max(self._settings.timeout, READ_LIMIT) + LEASE_MARGIN
         self._fingerprints = Fingerprints(
             ledger,
             source.database,
@@ -111,23 +144,41 @@ class Delivery:
         """
         self.finish()
         self._claimed_at = time.monotonic()
-        reading = self._source.reading_claimed()
-        claim = self._ledger.claim(self._instance, lane, self._lease, reading)
+        at_once = self._reader.takes_all and not self._rereads
+        query = self._source.reading_claimed() if at_once else None
+        claim = self._ledger.claim(
+            self._instance, lane, self._lease, query, rereads=self._rereads
+        )
         if claim is None:
             return None
         self._lane = lane
-        bare = replace(claim, rows=None)
+        bare = replace(claim, rows=None, read_fault=None)
         self._unfinished = partial(self._ledger.put_back, bare, Receipt("unread"))
-        try:
-            rendered = self._rendering.render(claim)
-        except UnreadableRowError as error:
-            self._isolate(bare, error)
-            trip = Trip()
-        else:
-            del claim  # and its rows, while the API is waited for
-            trip = self._take_through(bare, rendered)
+        rendered = self._read(claim)
+        unread = rendered is None or len(rendered) < len(claim.orders)
+        del claim  # and its rows, while the API is waited for
+        trip = self._take_through(bare, rendered)
         self._unfinished = None
-        return trip
+        return replace(trip, unread=unread)
+
+    def _read(self, claim: Claim) -> Rendered | None:
+        """Read and render a claim's orders; those that cannot be read leave it.
+
+        Returns:
+            What stays in the claim; None: nothing does, or it is no longer ours.
+        """
+        if claim.rows is not None:
+            self._reads.history.note_read(len(claim.rows), claim.claimed_at)
+            return self._rendering.render(claim, claim.rows)
+        reading = self._reader.read(claim, partial(self._is_still_ours, claim))
+        blamed = self._unread.settle(claim, reading) if reading.is_ours else None
+        if blamed is None:
+            return None
+        left = reading.left()
+        read = [order for order in claim.orders if order.key not in left]
+        rendered = self._rendering.render(replace(claim, orders=read), reading.rows)
+        rendered.exemptions.extend(blamed)
+        return rendered
 
     def do_aside(self) -> float | None:
         """Do a little of what nobody waits for.
@@ -144,8 +195,8 @@ class Delivery:
             self._unfinished()
             self._unfinished = None
 
-    def _take_through(self, claim: Claim, rendered: Rendered) -> Trip:
-        if self._is_to_send(claim, rendered):
+    def _take_through(self, claim: Claim, rendered: Rendered | None) -> Trip:
+        if rendered is not None and self._is_to_send(claim, rendered):
             return self._send(claim, rendered.purchases)
         if claim.probes:
             self._breaker.end_probe()
@@ -165,20 +216,13 @@ class Delivery:
 
     def _is_still_ours(self, claim: Claim) -> bool:
         """Make sure, after a slow reading or a sleep, that nobody else sends it."""
-        seconds = time.monotonic() - self._claimed_at
-        return seconds < FRESH_SECONDS or self._ledger.renew(claim, self._lease)
+        now = time.monotonic()
+        if now - self._claimed_at < FRESH_SECONDS:
+            return True
+        self._claimed_at = now
+        return self._ledger.renew(claim, self._lease)
 
     # Set aside
-
-    def _isolate(self, claim: Claim, error: UnreadableRowError) -> None:
-        """Treat a row that makes the view fail as an order that is refused.
-
-        So it is found by halving, and blamed only while other orders go through.
-        """
-        reason = f"the purchases view fails (SQLSTATE {error.sqlstate})"
-        keys = [order.key for order in claim.orders]
-        receipt = Receipt("unread", reason=reason)
-        self._react(claim, Classification(Outcome.REFUSED, reason), receipt, keys)
 
     def _set_aside(self, claim: Claim, rendered: Rendered) -> bool:
         """Take out what is not to be sent; False when the claim is no longer ours.

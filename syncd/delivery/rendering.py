@@ -1,6 +1,7 @@
 """From a claimed batch to its events: read by key, then sort by what can be done."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from zoneinfo import ZoneInfo
@@ -15,7 +16,7 @@ from syncd.core.purchase import (
     unknown_fields,
     without_profile,
 )
-from syncd.errors import SchemaMismatchError
+from syncd.errors import SchemaMismatchError, UnreadableRowError
 from syncd.ledger import Claim, Exemption, Order
 from syncd.source import Source, columns_of
 
@@ -30,6 +31,10 @@ class Rendered:
     purchases: list[tuple[str, Purchase]] = field(default_factory=list)
     exemptions: list[Exemption] = field(default_factory=list)
     waiting: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Count the orders."""
+        return len(self.purchases) + len(self.exemptions) + len(self.waiting)
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -62,16 +67,12 @@ class Rendering:
         self._settle = settle
         self._plains: dict[tuple[frozenset[str], bool], Plain] = {}
 
-    def render(self, claim: Claim) -> Rendered:
-        """Sort the orders by their rows; those that came with the claim, or read now.
+    def render(self, claim: Claim, rows: Mapping[str, str]) -> Rendered:
+        """Sort the orders of a claim by their rows.
 
         Raises:
-            UnreadableRowError: A row makes the view fail; nothing was sorted.
             SchemaMismatchError: The view has columns that are no fields.
         """
-        rows = claim.rows
-        if rows is None:
-            rows = self._source.read_json([order.key for order in claim.orders])
         plain = self._plain(rows, claim)
         rendered = Rendered()
         absent: list[Order] = []
@@ -88,8 +89,7 @@ class Rendering:
 
     def _plain(self, rows: Mapping[str, str], claim: Claim) -> Plain:
         """Find what makes plain events of a view with these columns."""
-        first = next(iter(rows.values()), "{}")
-        columns = frozenset(columns_of(first))
+        columns = frozenset(_first(rows))
         kind = (columns, claim.with_profile)
         if kind not in self._plains:
             refuse_unknown_fields(self._source.views.purchases, columns)
@@ -98,7 +98,12 @@ class Rendering:
         return self._plains[kind]
 
     def _sort(self, rendered: Rendered, claim: Claim, order: Order, text: str) -> None:
-        row = columns_of(text)
+        try:
+            row = columns_of(text)
+        except UnreadableRowError as error:
+            reason = f"the row is no JSON that can be read (SQLSTATE {error.sqlstate})"
+            rendered.exemptions.append(Exemption(order.key, "rejected", reason, None))
+            return
         row = row if claim.with_profile else without_profile(row)
         made = render(row, order.confirmed_at, self._rules, claim.claimed_at)
         if isinstance(made, Purchase):
@@ -134,3 +139,11 @@ class Rendering:
         """Whether the order has been waited for long enough."""
         since = order.waiting_since
         return since is not None and claim.claimed_at - since >= self._settle
+
+
+def _first(rows: Mapping[str, str]) -> Mapping[str, object]:
+    """Return the first row that is JSON, as columns; none for none."""
+    for text in rows.values():
+        with suppress(UnreadableRowError):
+            return columns_of(text)
+    return {}

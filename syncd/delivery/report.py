@@ -72,6 +72,20 @@ class Report:
             reason=reason,
         )
 
+    def unreadable(
+        self, claim: Claim, keys: Sequence[str], reason: str, wait: timedelta
+    ) -> None:
+        """Say that orders wait for the view; the first one is named."""
+        self._log.emit_folded(
+            "orders.unreadable",
+            (reason, len(keys)),
+            batch=claim.batch_id,
+            orders=len(keys),
+            order_key=keys[0],
+            reason=reason,
+            retry_seconds=wait.total_seconds(),
+        )
+
     def answered(self, claim: Claim, answer: Response | NoResponse, veil: Veil) -> None:
         """Say once in this process that an answer has a shape not known."""
         shape = drift(answer) if isinstance(answer, Response) else None

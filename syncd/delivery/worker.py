@@ -72,6 +72,7 @@ class Worker:
         self._pace = pace
         self._bell = bells.sending
         self._backfill_bell = bells.backfill
+        self._unread_bell = bells.unread
         self._reactions = reactions
         self._lanes: list[Lane] = list(get_args(Lane))
         self._awaits_past = True
@@ -145,6 +146,8 @@ class Worker:
             trip = self._delivery.deliver_next(lane)
             if trip is not None:
                 self._pace.pay(lane, trip)
+                if trip.unread:
+                    self._unread_bell.ring()
                 self.delivered += trip.events if trip.accepted else 0
                 self._lanes.sort(key=lambda other: other != lane)
                 return True
@@ -166,6 +169,8 @@ class Worker:
         due = self._next_due()
         if due.backfill:
             self._backfill_bell.ring()
+        if due.unread:
+            self._unread_bell.ring()
         seconds = (
             self._idle_seconds
             if due.seconds is None

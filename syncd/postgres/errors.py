@@ -13,6 +13,7 @@ from syncd.errors import (
     ConfigError,
     DatabaseUnavailableError,
     LedgerFaultError,
+    LoginRefusedError,
     PermissionDeniedError,
     ReadOnlyNodeError,
     SchemaMismatchError,
@@ -72,24 +73,21 @@ def _message(error: psycopg.Error) -> str:
 def _of_connecting(message: str, dsn: str) -> SyncdError:
     where = f"PostgreSQL at {describe(dsn)}"
     fault = connection_fault(message)
-    what, hint = fault.what, fault.hint
-    match fault.cause:
-        case Way.LOGIN:
-            return PermissionDeniedError(f"{where} refuses the login: {what}", hint)
-        case Way.TRUST:
-            return UntrustedServerError(f"no TLS with {where}: {what}", hint)
-        case Way.SETTING:
-            return ConfigError(f"{where} cannot be asked: {what}", hint)
-        case Way.SESSION:
-            return SettingError(f"{where} cannot begin a session: {what}", hint)
-        case Way.FULL:
-            return _full(where, what)
-        case Way.NODE:
-            return _read_only_node(where)
-        case Way.OUTAGE:
-            hint = "Check source.dsn and that the server runs (the driver says: "
-            hint += f"{what})."
-            return DatabaseUnavailableError(f"{where} cannot be reached", hint)
+    if fault.cause is Way.FULL:
+        return _full(where, fault.what)
+    if fault.cause is Way.NODE:
+        return _read_only_node(where)
+    kind, words = _WAYS[fault.cause]
+    return kind(words.format(where=where, what=fault.what), fault.hint)
+
+
+_WAYS: dict[Way, tuple[type[SyncdError], str]] = {
+    Way.LOGIN: (LoginRefusedError, "{where} refuses the login: {what}"),
+    Way.TRUST: (UntrustedServerError, "no TLS with {where}: {what}"),
+    Way.SETTING: (ConfigError, "{where} cannot be asked: {what}"),
+    Way.SESSION: (SettingError, "{where} cannot begin a session: {what}"),
+    Way.OUTAGE: (DatabaseUnavailableError, "{where} cannot be reached"),
+}
 
 
 def _full(where: str, told: str) -> SyncdError:
@@ -165,10 +163,10 @@ _CLASSES: dict[Cause, Callable[[psycopg.Error, str, Place], SyncdError]] = {
         PermissionDeniedError, "Run `syncd install` as the views' owner."
     ),
     Cause.LOGIN_REFUSED: _said(
-        PermissionDeniedError, "Check source.dsn: user, password and database name."
+        LoginRefusedError, "Check source.dsn: user, password and database name."
     ),
     Cause.DATABASE_MISSING: _said(
-        PermissionDeniedError, "Check source.dsn: the database's name."
+        LoginRefusedError, "Check source.dsn: the database's name."
     ),
     Cause.READ_ONLY_SETTING: _read_only_setting,
     Cause.READ_ONLY_NODE: lambda _, dsn, __: _read_only_node(

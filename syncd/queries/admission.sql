@@ -91,6 +91,7 @@ WITH taken AS (
        AND b.attempts = 0
        AND b.due_at = '-infinity'
        AND b.refused_at IS NULL
+       AND b.read_failed_at IS NULL
        AND b.uncertain = 0
        AND b.backfill_id IS NOT DISTINCT FROM %(backfill)s
        AND NOT b.resends

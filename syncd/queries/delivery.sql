@@ -11,7 +11,9 @@
 -- doubted, that one is the probe. Past orders are left alone while a live one is due, or
 -- their backfill is paused. Relies on batch_due and ledger_batch; the batch being topped
 -- up is skipped for that moment. Orders added between the snapshot and the lock are
--- counted, but missing: then `claimed_orders` is asked.
+-- counted, but missing: then `claimed_orders` is asked. Batches that could not be read
+-- are given out to whoever asks for them alone, and never as a probe. Relies on
+-- batch_unread for them.
 WITH life AS MATERIALIZED (
     SELECT f.timeline < ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()),
                                        1, 8))::bit(32)::integer IS TRUE AS was_promoted
@@ -25,6 +27,7 @@ WITH life AS MATERIALIZED (
                 WHERE v.feed_id = %(feed)s
                   AND v.lane = 'live'
                   AND v.state = 'pending'
+                  AND v.read_failed_at IS NULL
                   AND v.due_at <= clock_timestamp()
                 ORDER BY v.batch_id
                 LIMIT 1) IS NULL AS is_free,
@@ -36,6 +39,7 @@ WITH life AS MATERIALIZED (
       LEFT JOIN syncd.batch AS d
         ON d.batch_id = p.doubted_batch
        AND d.state IN ('pending', 'sending')
+       AND d.read_failed_at IS NULL
      WHERE p.feed_id = %(feed)s
        AND p.retry_at <= clock_timestamp()
        AND p.paused_at IS NULL
@@ -47,7 +51,11 @@ WITH life AS MATERIALIZED (
        AND b.lane = %(lane)s
        AND b.state = 'pending'
        AND b.due_at <= clock_timestamp()
-       AND EXISTS (SELECT FROM gate)
+       AND CASE WHEN %(rereads)s THEN b.read_failed_at IS NOT NULL
+                ELSE b.read_failed_at IS NULL END
+       AND EXISTS (SELECT
+                     FROM gate AS g
+                    WHERE NOT (g.probes AND %(rereads)s))
        AND CASE WHEN (SELECT g.doubted FROM gate AS g) IS NULL
                 THEN (SELECT g.is_free FROM gate AS g)
                      AND (b.backfill_id IS NULL
@@ -76,7 +84,8 @@ WITH life AS MATERIALIZED (
      WHERE b.batch_id = due.batch_id
        AND (NOT due.probes OR EXISTS (SELECT FROM probe))
     RETURNING b.batch_id, b.attempts, b.claim_token, b.uncertain, b.refused_at,
-              due.probes, b.lane, b.backfill_id, b.resends, b.orders
+              due.probes, b.lane, b.backfill_id, b.resends, b.orders, b.read_failed_at,
+              b.read_reason
 ), opened AS (
     INSERT INTO syncd.attempt (batch_id, attempt, claim_token, instance_id)
     SELECT batch_id, attempts, claim_token, %(instance)s
@@ -89,6 +98,7 @@ WITH life AS MATERIALIZED (
 )
 SELECT c.batch_id, c.attempts, c.claim_token, c.uncertain, c.refused_at,
        clock_timestamp(), c.probes, coalesce(r.with_profile, c.lane = 'live'), c.resends,
+       c.read_failed_at, c.read_reason,
        c.orders, o.keys, o.times, o.waits, l.was_promoted, p.paused_at, p.paused_reason,
        NULL::text,
        set_config('synchronous_commit',
@@ -108,7 +118,7 @@ SELECT c.batch_id, c.attempts, c.claim_token, c.uncertain, c.refused_at,
  WHERE p.feed_id = %(feed)s
  UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, e.order_key, e.purchase
+       NULL, NULL, NULL, NULL, e.order_key, e.purchase
   FROM ({rows}) AS e;
 
 -- name: nothing_read :many
@@ -125,23 +135,31 @@ SELECT l.order_key, l.confirmed_at, l.waiting_since
 
 -- name: next_due :one
 -- Seconds until something may be claimed, null when nothing waits, or while paused;
--- whether past orders do; and whether a backfill wants to be driven, or told of.
+-- whether past orders do; whether a backfill wants to be driven, or told of; and whether
+-- some could not be read, which are counted only for who reads them again.
 SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
                           - clock_timestamp())::float8,
        coalesce(bool_or(b.lane = 'backfill'), false),
        EXISTS (SELECT
                  FROM syncd.backfill AS r
                 WHERE r.feed_id = %(feed)s
-                  AND (r.state = 'running' OR r.told IS DISTINCT FROM r.state))
+                  AND (r.state = 'running' OR r.told IS DISTINCT FROM r.state)),
+       EXISTS (SELECT
+                 FROM syncd.batch AS u
+                WHERE u.feed_id = %(feed)s
+                  AND u.state = 'pending'
+                  AND u.read_failed_at IS NOT NULL)
   FROM syncd.batch AS b
   JOIN (SELECT p.feed_id, p.retry_at, p.paused_at,
                (SELECT d.batch_id
                   FROM syncd.batch AS d
                  WHERE d.batch_id = p.doubted_batch
-                   AND d.state IN ('pending', 'sending')) AS doubted
+                   AND d.state IN ('pending', 'sending')
+                   AND d.read_failed_at IS NULL) AS doubted
           FROM syncd.endpoint AS p) AS e USING (feed_id)
  WHERE b.feed_id = %(feed)s
    AND b.state = 'pending'
+   AND (b.read_failed_at IS NOT NULL) = %(rereads)s
    AND e.paused_at IS NULL
    AND (e.doubted = b.batch_id
         OR e.doubted IS NULL
@@ -230,6 +248,73 @@ UPDATE syncd.batch AS b
    SET orders = b.orders - (SELECT count(*) FROM moved)
   FROM fenced
  WHERE b.batch_id = fenced.batch_id;
+
+-- name: move_unread :rows
+-- Moves orders of a claimed batch that could not be read into one that waits for the
+-- view; when they failed first is kept.
+WITH fenced AS (
+    SELECT b.batch_id, b.feed_id, b.lane, b.uncertain, b.backfill_id, b.resends,
+           b.refused_at, b.read_failed_at
+      FROM syncd.batch AS b
+     WHERE b.batch_id = %(batch)s
+       AND b.state = 'sending'
+       AND b.claim_token = %(token)s
+       FOR NO KEY UPDATE
+), target AS (
+    INSERT INTO syncd.batch
+           (feed_id, lane, orders, oldest_at, due_at, uncertain, refused_at,
+            backfill_id, resends, read_failed_at, read_reason)
+    SELECT f.feed_id, f.lane, count(*), min(l.confirmed_at),
+           clock_timestamp() + %(wait)s::interval, max(f.uncertain),
+           max(f.refused_at), f.backfill_id, f.resends,
+           coalesce(max(f.read_failed_at), clock_timestamp()), %(reason)s
+      FROM fenced AS f
+      JOIN syncd.ledger AS l ON l.batch_id = f.batch_id AND l.state IS NULL
+     WHERE l.order_key = ANY(%(keys)s)
+     GROUP BY f.feed_id, f.lane, f.backfill_id, f.resends
+    RETURNING batch_id
+), moved AS (
+    UPDATE syncd.ledger AS l
+       SET batch_id = t.batch_id
+      FROM target AS t
+     WHERE l.batch_id = %(batch)s
+       AND l.state IS NULL
+       AND l.order_key = ANY(%(keys)s)
+    RETURNING l.order_key
+), departed AS (
+    INSERT INTO syncd.departure (feed_id, order_key, batch_id, why, reason)
+    SELECT f.feed_id, m.order_key, f.batch_id, 'unread', %(reason)s
+      FROM fenced AS f, moved AS m
+)
+UPDATE syncd.batch AS b
+   SET orders = b.orders - (SELECT count(*) FROM moved)
+  FROM fenced
+ WHERE b.batch_id = fenced.batch_id;
+
+-- name: try_unread :rows
+-- Makes the orders due that could not be read for a reason that is over.
+UPDATE syncd.batch
+   SET due_at = '-infinity'
+ WHERE feed_id = %(feed)s
+   AND state = 'pending'
+   AND read_failed_at IS NOT NULL
+   AND read_reason = %(reason)s;
+
+-- name: unread_orders :many
+-- Orders that wait for the view: how many, why, since when, and one of them. Relies on
+-- batch_unread and ledger_batch.
+SELECT sum(b.orders), b.read_reason, min(b.read_failed_at),
+       min((SELECT min(l.order_key)
+              FROM syncd.ledger AS l
+             WHERE l.batch_id = b.batch_id
+               AND l.state IS NULL))
+  FROM syncd.batch AS b
+ WHERE b.feed_id = %(feed)s
+   AND b.state = 'pending'
+   AND b.read_failed_at IS NOT NULL
+ GROUP BY b.read_reason
+ ORDER BY 1 DESC, 2
+ LIMIT 5;
 
 -- name: dissolve :rows
 -- Ends a claimed batch that no order shares any more.
@@ -386,6 +471,10 @@ WITH freed AS (
            refused_at = coalesce(
                refused_at, CASE WHEN %(refused)s THEN clock_timestamp() END),
            claim_token = NULL,
+           read_failed_at = CASE WHEN %(outcome)s = 'unread'
+                                  AND %(reason)s::text IS NOT NULL
+                                 THEN coalesce(read_failed_at, clock_timestamp()) END,
+           read_reason = CASE WHEN %(outcome)s = 'unread' THEN %(reason)s::text END,
            instance_id = NULL,
            lease_until = NULL
      WHERE batch_id = %(batch)s

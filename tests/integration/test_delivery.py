@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -128,6 +128,7 @@ def test_an_unreadable_row_is_isolated(desk: Desk) -> None:
         "products FROM orders"
     )
     good, (bad,) = desk.confirm(3), desk.confirm(total="7")
+    desk.deliver_all()
     good += desk.confirm(4)
     desk.finish_hurriedly()
     assert desk.posts(good) == [1] * 7
@@ -368,8 +369,10 @@ def test_who_lost_a_claim_does_not_settle_orders_that_it_left_out(
     (unready,) = desk.confirm(email=email)
     render = Rendering.render
 
-    def sleep_through_lease(self: Rendering, claim: Claim) -> Rendered:
-        rendered = render(self, claim)
+    def sleep_through_lease(
+        self: Rendering, claim: Claim, rows: Mapping[str, str]
+    ) -> Rendered:
+        rendered = render(self, claim, rows)
         monkeypatch.undo()
         desk.let_lease_pass()
         return rendered
@@ -389,8 +392,8 @@ def test_a_claim_is_renewed_before_a_late_post(
     orders = desk.confirm(2)
     claim_it = desk.ledger.claim
 
-    def take_long(*args: Any) -> Claim | None:  # noqa: ANN401
-        claim = claim_it(*args)
+    def take_long(*args: Any, **options: Any) -> Claim | None:  # noqa: ANN401
+        claim = claim_it(*args, **options)
         desk.shop.sql("UPDATE syncd.batch SET lease_until = now() + interval '1 s'")
         if is_lost:
             desk.let_lease_pass()

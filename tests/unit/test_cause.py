@@ -73,6 +73,13 @@ def test_a_standby_is_told_from_a_setting(
     assert cause_of(Symptom("25006", in_recovery=in_recovery)) is cause
 
 
+def test_what_a_standby_cannot_tell_is_no_trouble_of_the_server() -> None:
+    """It has no position that it writes at (55000)."""
+    node = Symptom("55000", in_recovery=True)
+    assert cause_of(node) is Cause.READ_ONLY_NODE
+    assert cause_of(Symptom("55000")) is Cause.SERVER_TROUBLE
+
+
 @pytest.mark.parametrize(
     ("state", "cause"),
     [

@@ -49,12 +49,12 @@ class Idle:
             raise PausedError("sending", SINCE, None)
         return None
 
-    def next_due(self) -> Due:
+    def next_due(self, **_: object) -> Due:
         self.looks += 1
         if self.looks == self.pauses_at:
             self.paused = True
             self.bells.sending.ring()
-        return Due(None, past=False, backfill=False)
+        return Due(None, past=False, backfill=False, unread=False)
 
     def do_aside(self) -> None: ...
 
@@ -127,8 +127,8 @@ class Late(Idle):
         return Trip(1, accepted=True)
 
     @override
-    def next_due(self) -> Due:
-        return Due(0.0 if self.left else None, past=True, backfill=False)
+    def next_due(self, **_: object) -> Due:
+        return Due(0.0 if self.left else None, past=True, backfill=False, unread=False)
 
 
 def test_one_pass_ends_only_when_nothing_is_due() -> None:

@@ -1,0 +1,68 @@
+"""What becomes of orders that could not be read: they wait, and hardly ever are blamed.
+
+Nobody is rejected for time, nor for what stands behind the view (ADR-0028).
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from syncd.core.settlement import RECENT_ORDERS, is_rejection_spike
+
+SHORTEST_WAIT = timedelta(seconds=15)
+LONGEST_WAIT = timedelta(minutes=5)
+
+BLAME_AFTER = timedelta(minutes=2)
+"""How long after its first failure a row must fail again to be rejected."""
+
+
+def wait_of(failed_at: datetime | None, now: datetime) -> timedelta:
+    """Return how long orders wait that cannot be read: about twice as long each time.
+
+    Args:
+        failed_at: When they could not be read first; None: only now.
+        now: The ledger's clock.
+    """
+    waited = now - failed_at if failed_at else timedelta(0)
+    return max(SHORTEST_WAIT, min(waited, LONGEST_WAIT))
+
+
+@dataclass(slots=True)
+class ReadHistory:
+    """How the last rows were read, older ones fading; of one process.
+
+    Attributes:
+        read_at: When a row was read last.
+    """
+
+    read_at: datetime | None = None
+    _read: float = field(default=0.0)
+    _failed: float = field(default=0.0)
+
+    def note_read(self, orders: int, now: datetime) -> None:
+        """Count orders that could be read."""
+        if orders:
+            self.read_at = now
+        self._read += orders
+        self._fade()
+
+    def note_failed(self, orders: int = 1) -> None:
+        """Count orders whose row failed for the first time."""
+        self._failed += orders
+        self._fade()
+
+    def may_blame(self, failed_at: datetime | None, now: datetime) -> bool:
+        """Return whether a row that fails again is itself at fault.
+
+        Others could be read since it failed first, some minutes have passed, and not
+        too many fail like it: then it is the view.
+        """
+        if failed_at is None or now - failed_at < BLAME_AFTER:
+            return False
+        others = self.read_at is not None and self.read_at > failed_at
+        return others and not is_rejection_spike(self._failed, self._read)
+
+    def _fade(self) -> None:
+        total = self._read + self._failed
+        if total > RECENT_ORDERS:
+            self._read *= RECENT_ORDERS / total
+            self._failed *= RECENT_ORDERS / total

@@ -1,0 +1,181 @@
+"""What cannot be read waits for the view: no other order does, and none is blamed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from desk import Desk
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+CATALOGUE = """
+CREATE TABLE IF NOT EXISTS catalogue (state text NOT NULL);
+CREATE OR REPLACE FUNCTION price_of(order_id bigint, total numeric) RETURNS numeric
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+DECLARE
+    fault text := (SELECT state FROM public.catalogue);
+BEGIN
+    IF total = 7 AND fault = 'slow' THEN PERFORM pg_sleep(2);
+    ELSIF fault = 'each' THEN PERFORM pg_sleep(0.02);
+    ELSIF total = 7 AND fault <> 'up' THEN
+        RAISE EXCEPTION 'down' USING ERRCODE = fault;
+    END IF;
+    RETURN total;
+END $$;
+CREATE OR REPLACE VIEW syncd.purchases AS
+SELECT id AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
+       price_of(id, total) AS totalvalue, products
+  FROM orders;
+"""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
+    """Orders of 7.00 need the catalogue."""
+    shop.sql(CATALOGUE + "INSERT INTO catalogue VALUES ('up')")
+    opened = Desk(shop, sandbox, tmp_path, batch_size=16)
+    yield opened
+    opened.close()
+
+
+def catalogue(desk: Desk, state: str) -> None:
+    desk.shop.sql(f"UPDATE catalogue SET state = '{state}'")
+
+
+OTHERS = ["HV00L", "08001", "53200", "54001", "55000", "57P03", "58030", "XX000",
+          "40001", "25000", "F0000", "0A000", "ZZ123"]  # fmt: skip
+
+
+@pytest.mark.parametrize("state", OTHERS)
+def test_trouble_behind_the_view_rejects_nobody(desk: Desk, state: str) -> None:
+    """Orders that need it wait with the reason; all others go on, the API untouched."""
+    catalogue(desk, state)
+    plain = desk.confirm(3)
+    remote = desk.confirm(2, total="7")
+    plain += desk.confirm(2)
+    for _ in range(3):
+        desk.deliver_all()
+        desk.hurry()
+    desk.deliver_all()
+    assert desk.posts(plain + remote) == [1] * 5 + [0] * 2
+    assert desk.set_aside() == {}
+    waiting = desk.waiting()
+    assert waiting.keys() == set(remote)
+    assert all(state in str(reason) for reason, _ in waiting.values())
+    assert desk.endpoint() == ("open", 0)
+    catalogue(desk, "up")
+    desk.finish_hurriedly()
+    assert desk.posts(plain + remote) == [1] * 7
+
+
+def test_waits_for_the_view_grow_up_to_five_minutes(desk: Desk) -> None:
+    """A catalogue that is away is not asked all the time."""
+    catalogue(desk, "HV00L")
+    desk.confirm(1, total="7")
+    waits = []
+    for _ in range(4):
+        desk.deliver_all()
+        waits += [seconds for _, seconds in desk.waiting().values()]
+        desk.shop.sql(
+            "UPDATE syncd.batch SET due_at = '-infinity', "
+            "read_failed_at = read_failed_at - interval '100 s'"
+        )
+    assert [round(float(str(seconds)), -1) for seconds in waits] == [10, 100, 200, 300]
+
+
+def test_when_one_can_be_read_again_all_are_tried(desk: Desk) -> None:
+    """The others do not wait for their own turn."""
+    catalogue(desk, "HV00L")
+    orders = []
+    for _ in range(3):
+        orders += desk.confirm(1, total="7")
+        desk.deliver_all()
+    catalogue(desk, "up")
+    desk.shop.sql(
+        "UPDATE syncd.batch SET due_at = '-infinity' WHERE batch_id = "
+        "(SELECT min(batch_id) FROM syncd.batch WHERE state = 'pending')"
+    )
+    desk.deliver_all()
+    assert desk.posts(orders) == [1] * 3
+
+
+def test_a_slow_view_is_read_in_smaller_pieces(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size that worked is kept: later batches are not too slow again."""
+    monkeypatch.setattr("syncd.delivery.reading.STATEMENT_SECONDS", 0.2)
+    desk.limit_reads(200)
+    catalogue(desk, "each")
+    orders = desk.confirm(16)
+    desk.deliver_all()
+    assert desk.posts(orders) == [1] * 16
+    assert desk.reads.size.at_most == 8
+    more = desk.confirm(16)
+    desk.deliver_all()
+    assert desk.posts(more) == [1] * 16
+    assert desk.reads.size.at_most == 8
+    catalogue(desk, "up")
+    for _ in range(2):
+        desk.confirm(16)
+        desk.deliver_all()
+    assert desk.reads.size.is_whole
+
+
+def test_one_slow_order_waits_alone(desk: Desk) -> None:
+    """It is named and never rejected for time; those beside it are sent."""
+    desk.limit_reads(200)
+    catalogue(desk, "slow")
+    beside = desk.confirm(3)
+    (slow,) = desk.confirm(1, total="7")
+    beside += desk.confirm(3)
+    for _ in range(4):
+        desk.deliver_all()
+        desk.hurry()
+    desk.deliver_all()
+    assert desk.posts([*beside, slow]) == [1] * 6 + [0]
+    assert desk.set_aside() == {}
+    ((reason, _),) = desk.waiting().values()
+    assert reason == f"order {slow.removeprefix('W-')} cannot be read within 30 s"
+    catalogue(desk, "up")
+    desk.finish_hurriedly()
+    assert desk.posts([slow]) == [1]
+
+
+def test_what_cannot_be_read_is_left_to_who_reads_again(desk: Desk) -> None:
+    """The worker of all the other orders never meets it twice."""
+    catalogue(desk, "HV00L")
+    desk.confirm(1, total="7")
+    desk.delivery.deliver_next("live")
+    desk.hurry()
+    assert desk.delivery.deliver_next("live") is None
+    due = desk.ledger.next_due()
+    assert (due.seconds, due.unread) == (None, True)
+    assert desk.ledger.next_due(rereads=True).seconds == 0
+
+
+def test_a_row_is_blamed_only_when_it_fails_again(desk: Desk) -> None:
+    """Some minutes later, and while others can be read."""
+    catalogue(desk, "22012")
+    desk.confirm(3)
+    (bad,) = desk.confirm(1, total="7")
+    desk.deliver_all()
+    desk.shop.sql("UPDATE syncd.batch SET due_at = '-infinity' WHERE state = 'pending'")
+    desk.confirm(3)
+    desk.deliver_all()
+    assert desk.set_aside() == {}
+    desk.hurry()
+    desk.deliver_all()
+    state, reason = desk.set_aside()[bad]
+    assert (state, "22012" in str(reason)) == ("rejected", True)
+    assert desk.endpoint() == ("open", 0)
+    recent = "SELECT recent_rejected, refusals FROM syncd.endpoint"
+    assert desk.shop.rows(recent) == [(0.0, 0)]

@@ -1,0 +1,58 @@
+"""How long unread orders wait, whom a failing row may blame, how much a read holds."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from syncd.core.read_size import ReadSize, halves
+from syncd.core.unread import BLAME_AFTER, ReadHistory, wait_of
+
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("waited", "wait"), [(None, 15), (1, 15), (40, 40), (299, 299), (4000, 300)]
+)
+def test_a_wait_grows_with_what_was_waited(waited: int | None, wait: int) -> None:
+    """From 15 s up to 5 min."""
+    failed_at = None if waited is None else NOW - timedelta(seconds=waited)
+    assert wait_of(failed_at, NOW) == timedelta(seconds=wait)
+
+
+def test_a_row_is_blamed_after_some_minutes_while_others_are_read() -> None:
+    """Not at once, not while nothing else can be read, not when many fail."""
+    failed_at = NOW - BLAME_AFTER
+    history = ReadHistory()
+    history.note_failed()
+    assert not history.may_blame(failed_at, NOW)
+    history.note_read(0, NOW)
+    assert not history.may_blame(failed_at, NOW)
+    history.note_read(20, NOW - timedelta(seconds=1))
+    assert history.may_blame(failed_at, NOW)
+    assert not history.may_blame(None, NOW)
+    assert not history.may_blame(failed_at + timedelta(seconds=1), NOW)
+    history.note_failed(30)
+    assert not history.may_blame(failed_at, NOW)
+    for _ in range(20):
+        history.note_read(50, NOW)
+    assert history.may_blame(failed_at, NOW)
+
+
+def test_a_read_shrinks_at_once_and_grows_back_while_it_is_quick() -> None:
+    """Never below one order, never above a batch."""
+    size = ReadSize(100)
+    assert size.is_whole
+    size.failed(100)
+    size.failed(25)
+    assert size.at_most == 12
+    assert list(size.pieces("abc")) == [["a", "b", "c"]]
+    size.worked(12, 0.5)
+    size.worked(3, 0.01)
+    assert size.at_most == 12
+    for _ in range(9):
+        size.worked(100, 0.01)
+    assert size.is_whole
+    size.failed(1)
+    assert size.at_most == 1
+    assert list(size.pieces("ab")) == [["a"], ["b"]]
+    assert halves("abc") == (["a", "b"], ["c"])
