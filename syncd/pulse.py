@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from syncd.core.health import Pause
+from syncd.core.health import Pause, Unread
 from syncd.database import Database, named
 
 
@@ -71,3 +71,9 @@ def read_accounts(database: Database, feed_id: int) -> dict[str, str]:
     """Read the sentence of the last finished account of each depth, newest first."""
     rows = database.all(named("told_accounts"), feed=feed_id)
     return dict(cast("list[tuple[str, str]]", rows))
+
+
+def read_unread(database: Database, feed_id: int) -> list[Unread]:
+    """Read which orders wait for the view, and why; most orders first."""
+    rows = database.all(named("unread_orders"), feed=feed_id)
+    return [Unread(*row) for row in rows]  # type: ignore[arg-type]  # the columns

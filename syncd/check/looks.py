@@ -29,6 +29,7 @@ from syncd.check.server import (
     look_at_size,
     look_at_standby,
     look_at_timeouts,
+    look_at_writing,
     look_only,
 )
 from syncd.check.views import look_at_plans, look_at_types, look_at_views
@@ -93,7 +94,7 @@ def _server(name: str, database: Database, settings: Settings) -> Iterator[Look]
     yield Look(name, lambda: look_at_server(name, database), LOGIN, stops=True)
     yield Look("pooler", lambda: look_at_pooler(name, database, settings))
     yield Look("connections", lambda: look_at_connections(name, database, settings))
-    yield Look("time-outs", lambda: look_at_timeouts(name, database))
+    yield Look("time-outs", lambda: look_at_timeouts(name))
 
 
 def _source(settings: Settings, connections: Connections) -> Iterator[Look]:
@@ -116,6 +117,7 @@ def _ledger(settings: Settings, connections: Connections) -> Iterator[Look]:
     )
     yield Look("role", lambda: look_at_ledger_rights(ledger))
     yield Look("commits", lambda: look_at_commits(ledger))
+    yield Look("ledger", lambda: look_at_writing(ledger))
 
 
 def _ledger_apart(settings: Settings, connections: Connections) -> Iterator[Look]:

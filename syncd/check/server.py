@@ -10,14 +10,14 @@ from syncd.check.lateness import skew, told
 from syncd.config import Settings
 from syncd.database import Database, Peer, named
 from syncd.dsn import describe
+from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS
 
 OLDEST, NEWEST = 14, 18
 SKEW = timedelta(seconds=3)
 """Between clocks; from here on it is worth a line."""
 
-_LEAST_TIMEOUT = 60_000  # milliseconds; the longest transaction of syncd's is shorter
 _UNVERIFIED = {"disable", "allow", "prefer", "require"}
-_HELD = 5  # keeper, capture, reconcile, backfill, and a command at the shell
+_HELD = 6  # keeper, capture, reconcile, backfill, rereading, a command at the shell
 _HELD_BY_CAPTURE = {"poll": 0, "listen": 2, "wal": 2}
 
 
@@ -164,21 +164,21 @@ def look_at_connections(
         yield Finding("connections.enough", f"connections to the {name}", message)
 
 
-def look_at_timeouts(name: str, database: Database) -> Iterator[Finding]:
-    """Look for limits that would end what syncd does."""
-    subject = f"time-outs of the {name}"
-    cut = False
-    for setting, milliseconds in database.all(named("cutting_timeouts")):
-        if setting == "idle_session_timeout" or cast("int", milliseconds) < (
-            _LEAST_TIMEOUT
-        ):
-            cut = True
-            message = f"{setting} is {milliseconds} ms"
-            step = f"ALTER ROLE … SET {setting} = 0: syncd has limits of its own."
-            yield Finding("timeouts.cut", subject, message, step)
-    if not cut:
-        message = "syncd sets its own: 30 s for a statement, 5 s for a lock"
-        yield Finding("timeouts.own", subject, message)
+def look_at_timeouts(name: str) -> Iterator[Finding]:
+    """Tell the limits of a session, whatever the role's own are."""
+    message = f"syncd sets its own: {STATEMENT_SECONDS} s for a statement, "
+    message += f"{LOCK_SECONDS} s for a lock"
+    yield Finding("timeouts.own", f"time-outs of the {name}", message)
+
+
+def look_at_writing(database: Database) -> Iterator[Finding]:
+    """Look for a setting that lets the ledger's sessions begin read-only."""
+    is_read_only, statements = database.one(named("read_only_setting"))
+    if is_read_only:
+        server = "ALTER SYSTEM RESET default_transaction_read_only, then reload it"
+        message = "sessions begin with default_transaction_read_only = on"
+        step = f"{statements or server}."
+        yield Finding("setting.read_only", "ledger", message, step)
 
 
 def look_at_standby(database: Database, *, has_primary: bool) -> Iterator[Finding]:

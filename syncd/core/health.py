@@ -57,6 +57,16 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """Orders that wait, since they cannot be read: how many, why, one of them."""
+
+    orders: int
+    why: str
+    since: datetime
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """A daemon that serves the feed or did last; `stopped_at`: it ended in order."""
 
@@ -103,6 +113,7 @@ class Vitals:
         endpoint: `open`, `retrying` or `held`.
         endpoint_reason: Why, unless open.
         pauses: What a person has paused.
+        unread: Orders that wait for the purchases view.
         source_fault: Why the two views cannot be read.
         slot_fault: Why the replication slot is of no use.
         outbox_fault: Why the outbox is of no use.
@@ -126,6 +137,7 @@ class Vitals:
     rejected: int = 0
     held: int = 0
     unexplained: int = 0
+    unread: Sequence[Unread] = ()
     source_fault: str | None = None
     slot_fault: str | None = None
     outbox_fault: str | None = None
@@ -233,6 +245,15 @@ def _views_are_broken(vitals: Vitals) -> Iterable[Reason]:
         yield Reason(Severity.DEGRADED, what, "`syncd check`")
 
 
+def _orders_wait_for_the_view(vitals: Vitals) -> Iterable[Reason]:
+    for unread in vitals.unread:
+        verb = "waits" if unread.orders == 1 else "wait"
+        lasts = span(vitals.now - unread.since)
+        what = f"{count(unread.orders)} {verb} for {lasts}: {unread.why}"
+        next_step = f"`syncd explain {unread.key}`; read its row with EXPLAIN ANALYZE"
+        yield Reason(Severity.DEGRADED, what, next_step)
+
+
 def _capture_is_broken(vitals: Vitals) -> Iterable[Reason]:
     if vitals.slot_fault:
         what = f"the replication slot is of no use: {vitals.slot_fault}"
@@ -328,6 +349,7 @@ RULES: Sequence[Callable[[Vitals], Iterable[Reason]]] = (
     _many_are_refused,
     _nobody_serves,
     _views_are_broken,
+    _orders_wait_for_the_view,
     _capture_is_broken,
     _is_paused,
     _endpoint_refuses,

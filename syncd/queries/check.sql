@@ -109,13 +109,29 @@ SELECT r.rolconnlimit,
  WHERE r.rolname = current_user
    AND d.datname = current_database();
 
--- name: cutting_timeouts :many
--- Limits of the server's that syncd does not set itself, in milliseconds.
-SELECT s.name, s.setting::bigint
+-- name: read_only_setting :one
+-- Whether sessions of this role begin read-only here, by the setting that they begin
+-- with; and the statements that take that back, empty for the server's own file.
+SELECT s.reset_val = 'on' AND NOT pg_is_in_recovery(),
+       coalesce((SELECT string_agg(
+                            CASE WHEN r.setrole = 0
+                                 THEN format('ALTER DATABASE %%I', d.datname)
+                                 WHEN r.setdatabase = 0
+                                 THEN format('ALTER ROLE %%I', u.rolname)
+                                 ELSE format('ALTER ROLE %%I IN DATABASE %%I', u.rolname,
+                                             d.datname) END
+                            || ' RESET default_transaction_read_only', '; ')
+                   FROM pg_catalog.pg_db_role_setting AS r
+                   LEFT JOIN pg_catalog.pg_roles AS u ON u.oid = r.setrole
+                   LEFT JOIN pg_catalog.pg_database AS d ON d.oid = r.setdatabase
+                  WHERE (r.setrole = 0 OR u.rolname = session_user)
+                    AND (r.setdatabase = 0 OR d.datname = current_database())
+                    AND EXISTS (SELECT
+                                  FROM unnest(r.setconfig) AS c (setting)
+                                 WHERE c.setting LIKE 'default_transaction_read_only=%%')),
+                '')
   FROM pg_catalog.pg_settings AS s
- WHERE s.name IN ('idle_session_timeout', 'transaction_timeout')
-   AND s.setting::bigint > 0
- ORDER BY 1;
+ WHERE s.name = 'default_transaction_read_only';
 
 -- name: prefer_indexes :one
 -- Within this transaction, plans as for large tables; to see whether an index could serve.

@@ -303,7 +303,7 @@ UPDATE syncd.batch
 -- name: unread_orders :many
 -- Orders that wait for the view: how many, why, since when, and one of them. Relies on
 -- batch_unread and ledger_batch.
-SELECT sum(b.orders), b.read_reason, min(b.read_failed_at),
+SELECT sum(b.orders)::bigint, b.read_reason, min(b.read_failed_at),
        min((SELECT min(l.order_key)
               FROM syncd.ledger AS l
              WHERE l.batch_id = b.batch_id

@@ -69,6 +69,7 @@ def _orders(facts: Facts) -> dict[str, object]:
         "unexplained": pulse.unexplained,
         "recent_refusals": asdict(facts.slow.refusals),
         "left_out": [asdict(detail) for detail in facts.slow.left_out],
+        "unread": sum(unread.orders for unread in quick.unread),
     }
 
 

@@ -11,7 +11,7 @@ from syncd.capture.poll import HELD_SECONDS, UNDERNEATH
 from syncd.capture.slot import Progress, Slots
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
-from syncd.core.health import Member, RecentRefusals, Vitals
+from syncd.core.health import Member, RecentRefusals, Unread, Vitals
 from syncd.database import named
 from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.errors import (
@@ -22,7 +22,7 @@ from syncd.errors import (
 )
 from syncd.feed import Feed, Feeds
 from syncd.order_quality import LeftOutCount, left_out, recent_refusals
-from syncd.pulse import Pulse, read_accounts, read_pulse
+from syncd.pulse import Pulse, read_accounts, read_pulse, read_unread
 from syncd.verified import is_proven, known
 
 SLOW_SECONDS = 30.0
@@ -99,6 +99,7 @@ class Quick:
     uncertain_attempts: int
     possible_repeats: int
     holders: Sequence[str] | None
+    unread: Sequence[Unread] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ class Facts:
             rejected=pulse.rejected,
             held=pulse.held,
             unexplained=pulse.unexplained,
+            unread=quick.unread,
             source_fault=slow.source_fault,
             slot_fault=slow.stream.lost if slow.stream else None,
             outbox_fault=slow.outbox.fault if slow.outbox else None,
@@ -209,6 +211,7 @@ class Observer:
             cast("int", doubts[0]),
             cast("int", doubts[1]),
             holders(self._settings, self._connections, pulse),
+            read_unread(ledger, key),
         )
 
     def _read_slow(self, feed: Feed) -> Slow:

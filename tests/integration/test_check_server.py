@@ -84,6 +84,11 @@ def test_a_role_as_install_makes_it_has_enough_and_no_more(
             "commit.relaxed",
             "synchronous_commit is off",
         ),
+        (
+            "ALTER ROLE {role} SET default_transaction_read_only = on",
+            "setting.read_only",
+            "default_transaction_read_only = on",
+        ),
         ("DROP SCHEMA syncd CASCADE", "ledger.unusable", "there is no ledger"),
         (
             "DELETE FROM syncd.migration WHERE version = 1",

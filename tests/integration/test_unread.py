@@ -7,6 +7,8 @@ import pytest
 from desk import Desk
 from shop import Shop
 
+from syncd.core.health import Severity, Vitals, assess
+from syncd.pulse import read_pulse, read_unread
 from syncd.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
@@ -179,3 +181,20 @@ def test_a_row_is_blamed_only_when_it_fails_again(desk: Desk) -> None:
     assert desk.endpoint() == ("open", 0)
     recent = "SELECT recent_rejected, refusals FROM syncd.endpoint"
     assert desk.shop.rows(recent) == [(0.0, 0)]
+
+
+def test_status_tells_at_once_what_waits_for_the_view(desk: Desk) -> None:
+    """How many, why, and one to look at; the lag counts them."""
+    catalogue(desk, "HV00L")
+    desk.confirm(2, total="7")
+    desk.confirm(1)
+    desk.deliver_all()
+    (waiting,) = read_unread(desk.database, desk.ledger.feed_id)
+    assert (waiting.orders, waiting.key) == (2, "1")
+    assert "HV00L" in waiting.why
+    pulse = read_pulse(desk.database, desk.ledger.feed_id)
+    assert (pulse.pending, pulse.lag_seconds > 0) == (2, True)
+    reasons = assess(Vitals(pulse.now, unread=[waiting])).reasons
+    assert [r.severity for r in reasons if "2 orders wait for" in r.text] == [
+        Severity.DEGRADED
+    ]
