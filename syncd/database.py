@@ -263,10 +263,11 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Group statements into one READ COMMITTED transaction."""
+        """Group statements into one READ COMMITTED transaction, or a part of one."""
         with self.translated():
             connection = self._open()
-            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+                connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             with connection.transaction():
                 yield
 

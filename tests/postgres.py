@@ -32,6 +32,11 @@ def _binaries() -> Path:
     return Path(folder) if folder else programs()
 
 
+def program(name: str) -> Path:
+    """One of the server's own programs, like pg_dump."""
+    return _binaries() / name
+
+
 class Cluster:
     """A throw-away server on a Unix socket; PostgreSQL never runs as root."""
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import psycopg
 
 from syncd.connections import Connections
+from syncd.core.target import Target
 from syncd.database import Database
 from syncd.install.install import Names, install
-from syncd.install.triggers import Target, Triggers
+from syncd.install.session import pinned, run
+from syncd.install.triggers import Triggers
 from syncd.source import Views
 
 TABLES = """
@@ -77,11 +79,11 @@ class Shop:
         """Put the triggers of `capture = "listen"` on tables."""
         with closing(Database(owner or self.owner)) as source:
             views = Views(source, "syncd.confirmed_orders", "syncd.purchases")
-            targets = [Target.parse(table) for table in tables or ["orders:id"]]
-            scripts = Triggers(source, feed, views).scripts(targets, self.role)
-            with source.transaction():
-                for script in scripts:
-                    source.run(script.statement)
+            targets = [target_of(table) for table in tables or ["orders:id"]]
+            names = Names(self.role, views.confirmed, views.purchases)
+            with pinned(source):
+                missing = Triggers(source, feed, views).missing(targets, names)
+                run(source, [*missing.made, *missing.attached])
 
     @classmethod
     def at(cls, owner: str, *, state: str | None = None) -> "Shop":
@@ -195,6 +197,13 @@ endpoint = "{endpoint}"
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+
+def target_of(text: str) -> Target:
+    """Read TABLE:KEYCOLUMN."""
+    target = Target.parse(text)
+    assert target
+    return target
 
 
 def _toml(value: object) -> str:

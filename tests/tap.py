@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 from postgres import SETTINGS, Cluster, wait_until
-from shop import Shop
+from shop import Shop, target_of
 
 from syncd import log as logging
 from syncd.capture.follower import Followed
@@ -19,6 +19,7 @@ from syncd.connections import Connections, connect, source_on
 from syncd.database import Database
 from syncd.feed import Feeds
 from syncd.install.install import Names, install
+from syncd.install.session import pinned
 from syncd.install.wal import follow, prepare, unfollow
 from syncd.log import Log
 
@@ -76,15 +77,16 @@ def install_wal(shop: Shop, *tables: str, recreate: bool = False) -> list[str]:
     """What `syncd install --wal` does."""
     names = Names(shop.role, "syncd.confirmed_orders", "syncd.purchases")
     with owners(shop) as connections:
-        following = prepare(
-            connections,
-            names,
-            "shop",
-            tables,
-            lookback=timedelta(seconds=5),
-            recreate=recreate,
-        )
-        install(connections, names, following.scripts)
+        with pinned(connections.source):
+            following = prepare(
+                connections,
+                names,
+                "shop",
+                [target_of(table) for table in tables],
+                lookback=timedelta(seconds=5),
+                recreate=recreate,
+            )
+        install(connections, names, following.capture)
         return follow(connections, "shop", following)
 
 

@@ -5,7 +5,7 @@ CREATE SCHEMA IF NOT EXISTS syncd;
 
 -- No number, index or unique key: the shop's writers never wait for each other here, and
 -- the daemon reads the table whole, which is nearly empty.
-CREATE TABLE IF NOT EXISTS syncd.outbox (
+CREATE TABLE syncd.outbox (
     feed      text NOT NULL,
     order_key text NOT NULL
 ) WITH (
@@ -19,10 +19,5 @@ CREATE TABLE IF NOT EXISTS syncd.outbox (
 ALTER TABLE syncd.outbox REPLICA IDENTITY FULL;
 
 -- Counts changes that could not be noted: drawing a number needs no table, and no
--- rollback takes it back. Installing again begins at 0.
+-- rollback takes it back.
 CREATE SEQUENCE IF NOT EXISTS syncd.outbox_fault;
-ALTER SEQUENCE syncd.outbox_fault RESTART;
-
-GRANT USAGE ON SCHEMA syncd TO {role};
-GRANT SELECT, DELETE ON syncd.outbox TO {role};
-GRANT SELECT ON SEQUENCE syncd.outbox_fault TO {role};

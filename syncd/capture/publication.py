@@ -5,28 +5,20 @@ table whose rows it cannot name, or whose naming columns do not travel.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import msgspec
 
+from syncd.capture.keys import KeyTable, key_table
 from syncd.capture.slot import slot_name
+from syncd.core.target import Target
 from syncd.database import Database, named
-from syncd.errors import ConfigError, SchemaMismatchError, SyncdError
-
-_NAME = r'(?:"[^"]+"|[A-Za-z_][\w$]*)'
-_TABLE = re.compile(rf"({_NAME}(?:\.{_NAME})?):({_NAME})")
-_ALIKE = (
-    {"smallint", "integer", "bigint"},
-    {"text", "character varying"},
-)
-"""Types whose values have the same text, so that a key of one is found as the other."""
+from syncd.errors import ConfigError, SyncdError
 
 CHOOSE = "Name a table and its key column, as in --wal public.orders:id."
 """What to do when a table cannot be found."""
-
-_CAPITALS = """Capitals want double quotes, as in '"Order":id'."""
 
 AGAIN = "Run `syncd install --wal …` with every table that is to be followed."
 """What to do when the tables are not those of the installation any more."""
@@ -115,12 +107,13 @@ class Publication:
     # Before
 
     def choose(
-        self, wanted: str, view: str, *, has_column_lists: bool
+        self, target: Target, oid: int | None, view: str, *, has_column_lists: bool
     ) -> tuple[Table, str]:
         """Find a table that can be followed without harm.
 
         Args:
-            wanted: TABLE:KEYCOLUMN, as SQL would write the names.
+            target: Table and column as they were named.
+            oid: The table's; None: there is none.
             view: That with the orders' keys.
             has_column_lists: Whether the server can publish some columns only.
 
@@ -130,15 +123,19 @@ class Publication:
         Raises:
             ConfigError: It cannot; the shop's writes would fail, or orders be missed.
         """
-        found = _TABLE.fullmatch(wanted)
-        if not found:
-            raise ConfigError(f"{wanted!r} is not TABLE:KEYCOLUMN", CHOOSE)
-        name, column = found[1], _unquoted(found[2])
-        oid, schema, table, kind = self._look_up(name, column, view)
-        identities = self.identities(oid)
-        columns = {column}.union(*(i.columns for i in identities))
+        table = key_table(self._database, target, oid, view)
+        if fault := _unfit(table):
+            raise ConfigError(f"{target.table} {fault}", CHOOSE)
+        identities = self.identities(table.oid)
+        columns = {target.key}.union(*(i.columns for i in identities))
         whole = _why_whole(identities, has_column_lists=has_column_lists)
-        chosen = Table(oid, schema, table, column, None if whole else sorted(columns))
+        chosen = Table(
+            table.oid,
+            table.schema,
+            table.name,
+            target.key,
+            None if whole else sorted(columns),
+        )
         for identity in identities:
             if reason := identity.harm(chosen.columns):
                 raise ConfigError(
@@ -146,34 +143,7 @@ class Publication:
                     "once it is published",
                     _KEYS,
                 )
-        assert kind in "rp"  # noqa: S101  # _look_up refused the rest
         return chosen, whole
-
-    def _look_up(self, name: str, column: str, view: str) -> tuple[int, str, str, str]:
-        rows = self._database.all(named("find_table"), table=name, column=column)
-        if not rows:
-            raise ConfigError(f"there is no table {name}", f"{CHOOSE} {_CAPITALS}")
-        oid, schema, table, kind, persistence, has_heirs, key_type = rows[0]
-        if fault := _unfit(str(kind), str(persistence), has_heirs=bool(has_heirs)):
-            raise ConfigError(f"{name} {fault}", CHOOSE)
-        if key_type is None:
-            raise ConfigError(f"{name} has no column {column}", CHOOSE)
-        self._compare(f"{name}.{column}", str(key_type), view)
-        return cast("int", oid), str(schema), str(table), str(kind)
-
-    def _compare(self, column: str, key_type: str, view: str) -> None:
-        rows = self._database.all(named("key_type"), view=view)
-        if not rows:
-            raise SchemaMismatchError(
-                f"the view {view} with a column order_key is missing",
-                "Create the two views (sql/shops/template.sql) first.",
-            )
-        ((view_type,),) = rows
-        if not are_alike(key_type, str(view_type)):
-            raise ConfigError(
-                f"{column} is {key_type}, but the orders' key is {view_type} in {view}",
-                "Name the column that holds the order's key.",
-            )
 
     def identities(self, oid: int) -> list[Identity]:
         """Read how a table's rows are named, and those of its partitions."""
@@ -209,6 +179,16 @@ class Publication:
             "--recreate-slot, then `syncd reconcile`.",
         )
 
+    def is_of(self, tables: Sequence[Table]) -> bool:
+        """Return whether it is as syncd makes it, for exactly these tables."""
+        try:
+            found = self.tables()
+        except SyncdError:
+            return False
+        return not any(has_filter for _, has_filter in found) and _as_sets(
+            table for table, _ in found
+        ) == _as_sets(tables)
+
     def tables(self) -> list[tuple[Table, bool]]:
         """List the published tables, and whether somebody gave them a row filter."""
         keys = self.keys()
@@ -240,16 +220,18 @@ class Publication:
                 yield Harm(table.title, reason, cure)
 
 
-def are_alike(one: str, other: str) -> bool:
-    """Tell whether keys of two types have the same text."""
-    return one == other or any({one, other} <= alike for alike in _ALIKE)
-
-
 def _table(row: tuple[object, ...], key: str) -> Table:
     oid, schema, name, columns = row[:4]
     return Table(
         cast("int", oid), str(schema), str(name), key, cast("list[str] | None", columns)
     )
+
+
+def _as_sets(tables: Iterable[Table]) -> set[tuple[int, str, frozenset[str] | None]]:
+    return {
+        (t.oid, t.key, None if t.columns is None else frozenset(t.columns))
+        for t in tables
+    }
 
 
 def _why_whole(identities: Sequence[Identity], *, has_column_lists: bool) -> str:
@@ -259,18 +241,14 @@ def _why_whole(identities: Sequence[Identity], *, has_column_lists: bool) -> str
     return f"{full[0]} has REPLICA IDENTITY FULL" if full else ""
 
 
-def _unfit(kind: str, persistence: str, *, has_heirs: bool) -> str | None:
-    if kind not in {"r", "p"}:
+def _unfit(table: KeyTable) -> str | None:
+    if table.kind not in {"r", "p"}:
         return "is no table"
-    if persistence != "p":
+    if table.persistence != "p":
         return "is temporary or unlogged: its changes are not in the WAL"
-    if has_heirs:
+    if table.has_heirs:
         return "has tables that inherit from it: name each of them instead"
     return None
-
-
-def _unquoted(name: str) -> str:
-    return name[1:-1] if name.startswith('"') else name.lower()
 
 
 def _quoted(table: Table) -> str:

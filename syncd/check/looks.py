@@ -15,6 +15,7 @@ from syncd.check.configuration import (
 from syncd.check.endpoint import look_at_endpoint
 from syncd.check.finding import Finding
 from syncd.check.growth import look_at_growth
+from syncd.check.harm import look_at_dumps, look_at_limits, look_at_replicas
 from syncd.check.ledger import look_at_account, look_at_commits, look_at_ledger
 from syncd.check.listen import look_at_leftovers, look_at_listening
 from syncd.check.lookback import look_at_lookback
@@ -105,6 +106,7 @@ def _source(settings: Settings, connections: Connections) -> Iterator[Look]:
     yield Look("role", lambda: look_at_needs(source, settings))
     yield Look("role", lambda: look_at_excess(source, settings))
     yield Look("server's disk", lambda: look_at_size(source))
+    yield from _harm("order database", source)
     if connections.is_one:
         yield from _ledger(settings, connections)
     yield from _capture(settings, connections)
@@ -123,6 +125,13 @@ def _ledger(settings: Settings, connections: Connections) -> Iterator[Look]:
 def _ledger_apart(settings: Settings, connections: Connections) -> Iterator[Look]:
     yield from _server("ledger's database", connections.ledger, settings)
     yield from _ledger(settings, connections)
+    yield from _harm("ledger's database", connections.ledger)
+
+
+def _harm(name: str, database: Database) -> Iterator[Look]:
+    """Look at what syncd's own tables may do to dumps and replicas."""
+    yield Look("backup", lambda: look_at_dumps(name, database))
+    yield Look("replicas", lambda: look_at_replicas(name, database))
 
 
 def _primary(connections: Connections) -> Iterator[Look]:
@@ -143,6 +152,7 @@ def _capture(settings: Settings, connections: Connections) -> Iterator[Look]:
     if capture == "listen":
         writer = connections.primary or source
         yield Look("triggers", lambda: look_at_listening(source, writer, feed))
+        yield Look("triggers", lambda: look_at_limits(source))
     else:
         yield Look("outbox", lambda: look_at_leftovers(source, feed))
     if capture == "wal":

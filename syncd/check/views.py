@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import cast
 
 from syncd.check.finding import Finding
 from syncd.config import Settings
 from syncd.core.event_text import TEXT_FIELDS
+from syncd.core.plan import is_derived, whole_reads
 from syncd.core.purchase import unknown_fields
 from syncd.database import named
 from syncd.source import Source
@@ -92,46 +92,42 @@ def _fields(types: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def look_at_plans(source: Source) -> Iterator[Finding]:
-    """Read the plans of both look-ups: neither may read a large table whole."""
+    """Read the plans of the look-ups: none may read a large table whole."""
     recent = source.clock() - timedelta(minutes=5)
-    by_time = _plan(source, lambda: source.plan("plan_window", lower=recent))
-    yield Finding(by_time[0], "look-up by time", by_time[1])
     keys = [key for key, _ in source.sample(source.clock() - SAMPLE_SPAN, 3)]
-    if keys:
-        by_key = _plan(source, lambda: source.plan("plan_read", keys=keys))
-        yield Finding(by_key[0], "look-up by key", by_key[1])
+    look_ups: tuple[tuple[str, str, Callable[[], object]], ...] = (
+        ("look-up by time", "time", lambda: source.plan("plan_window", lower=recent)),
+        ("look-up by key", "key", lambda: source.plan("plan_read", keys=keys)),
+        ("confirmed by key", "key", lambda: source.plan("plan_touched", keys=keys)),
+    )
+    for subject, what, ask in look_ups:
+        yield _plan(source, subject, what, ask)
 
 
-def _plan(source: Source, ask: Callable[[], object]) -> tuple[str, str]:
-    """Judge a plan: the finding's code and its message."""
-    whole = dict(_sequential(ask()))
-    large = [
-        f"{table} (Seq Scan, cost {cost})"
-        for table, cost in sorted(whole.items())
-        if cost > _SMALL_COST
-    ]
+def _plan(
+    source: Source, subject: str, what: str, ask: Callable[[], object]
+) -> Finding:
+    """Judge a plan as it is, and as it would be were the tables large."""
+    plan = ask()
+    reads = whole_reads(plan)
+    large = [read for read in reads if read.cost > _SMALL_COST]
+    if not reads:
+        return Finding("plan.indexed", subject, "uses indexes")
+    if not large:
+        with source.database.transaction():
+            source.database.one(named("prefer_indexes"))
+            plan = ask()
+        reads = whole_reads(plan)
+    if not reads:
+        message = "has indexes for when the tables grow"
+        return Finding("plan.indexed", subject, message)
+    if is_derived(plan):
+        tables = ", ".join(read.table for read in reads)
+        message = f"the {what} is derived: {tables} is read whole to find it"
+        return Finding("plan.derived", subject, message)
     if large:
-        message = f"reads the whole of {', '.join(large)}"
-        return "plan.whole", message
-    if not whole:
-        return "plan.indexed", "uses indexes"
-    with source.database.transaction():
-        source.database.one(named("prefer_indexes"))
-        bare = sorted(table for table, _ in _sequential(ask()))
-    if bare:
-        message = f"no index could serve for {', '.join(bare)}, which is small now"
-        return "plan.small", message
-    return "plan.indexed", "has indexes for when the tables grow"
-
-
-def _sequential(node: object) -> Iterator[tuple[str, float]]:
-    """Name the tables that a plan reads whole, with the cost of that."""
-    if isinstance(node, list):
-        for child in cast("list[object]", node):
-            yield from _sequential(child)
-    elif isinstance(node, dict):
-        plan = cast("dict[str, object]", node)
-        if plan.get("Node Type") == "Seq Scan":
-            yield str(plan["Relation Name"]), cast("float", plan["Total Cost"])
-        for name in ("Plan", "Plans"):
-            yield from _sequential(plan.get(name))
+        tables = ", ".join(f"{r.table} ({r.how}, cost {r.cost})" for r in large)
+        return Finding("plan.whole", subject, f"reads the whole of {tables}")
+    tables = ", ".join(read.table for read in reads)
+    message = f"no index could serve for {tables}, which is small now"
+    return Finding("plan.small", subject, message)

@@ -1,6 +1,6 @@
 """Setting up: write a configuration, create the ledger, take it out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -11,25 +11,31 @@ from syncd.cli.option import DEFAULT_PATH
 from syncd.cli.shell import configured
 from syncd.config import Settings
 from syncd.connections import Connections
+from syncd.core.target import EXAMPLE, Target
 from syncd.database import Database
 from syncd.dsn import dsn_fault
 from syncd.errors import ConfigError
 from syncd.install.install import (
+    Capture,
+    Installation,
     Names,
-    Script,
-    install,
+    carry_out,
+    have_views,
     installed,
-    ledger_grants,
-    migrations,
-    outbox_removal,
+    look,
     role_of,
+)
+from syncd.install.removal import (
+    outbox_removal,
+    refuse_running,
+    removal,
     stop_listening,
     uninstall,
-    uninstallation,
-    view_grants,
 )
-from syncd.install.triggers import Target, Triggers
-from syncd.install.wal import follow, prepare, unfollow, unfollowing
+from syncd.install.scripts import Script, guard, pin
+from syncd.install.session import pinned_both
+from syncd.install.triggers import Triggers
+from syncd.install.wal import Following, follow, prepare, unfollow, unfollowing
 from syncd.source import Views
 
 
@@ -85,6 +91,11 @@ def init(out: Path) -> None:
     help="Follow this table through the WAL; may be repeated.",
 )
 @click.option(
+    "--published",
+    is_flag=True,
+    help="Replicas of a publication of all tables have syncd's tables.",
+)
+@click.option(
     "--recreate-slot", is_flag=True, help="With --wal: give up a slot's place."
 )
 def install_command(  # noqa: PLR0913  # the command's options
@@ -96,12 +107,14 @@ def install_command(  # noqa: PLR0913  # the command's options
     role: str | None,
     tables: tuple[str, ...],
     followed: Sequence[str],
+    published: bool,
     recreate_slot: bool,
 ) -> None:
     """Create or upgrade the ledger, and grant the daemon what it needs.
 
     Run it again after the views were created: it grants SELECT on them. For
-    capture = "listen", name each table whose changes can confirm an order.
+    capture = "listen", name each table whose changes can confirm an order. What
+    already stands as it should is not touched.
 
     \b
     Example: syncd install --as "postgresql://postgres@/shop" --role syncd
@@ -111,66 +124,110 @@ def install_command(  # noqa: PLR0913  # the command's options
     if tables and (followed or recreate_slot):
         raise click.UsageError("--listen and --wal are two captures: choose one")
     names = _names(settings, role)
-    targets = [Target.parse(table) for table in tables]
+    listened = [_target("--listen", table) for table in tables]
+    wanted = [_target("--wal", table) for table in followed]
     with closing(_owners(settings, owner, state_owner)) as owners:
-        triggers = _triggers(settings, owners, names, targets)
-        following = None
-        if followed or recreate_slot:
-            following = prepare(
-                owners,
-                names,
-                settings.feed,
-                followed,
-                lookback=settings.source.lookback,
-                recreate=recreate_slot,
-            )
-        if only_print:
-            _print_scripts(_all_scripts(owners, names, triggers))
-            _print_apart(following.all_scripts if following else [])
-            return
-        done = install(
-            owners, names, [*triggers, *(following.scripts if following else [])]
-        )
-        click.echo(f"ledger: {', '.join(done) or 'up to date'}")
-        click.echo(f"grants for {names.role}")
+        with pinned_both(owners):
+            waits = bool(listened or wanted) and _comes_first(owners, names)
+            following, capture = None, Capture()
+            if listened and not waits:
+                capture = _triggers(settings, owners, names, listened)
+            elif (wanted or recreate_slot) and not waits:
+                following = _following(settings, owners, names, wanted, recreate_slot)
+                capture = following.capture
+            found = look(owners, names, capture, published=published)
+            if only_print:
+                _print_installation(owners, found, following)
+                return
+            carry_out(owners, found)
+        for line in _done(names, found):
+            click.echo(line)
         for line in follow(owners, settings.feed, following) if following else []:
             click.echo(line)
-    for target in targets:
-        click.echo(f"listening to {target.shown}, by its column {target.key}")
-    _tell_next(settings, "listen" if targets else "wal" if following else "poll")
+    _tell_next(settings, [] if waits else listened, following, waits=waits)
 
 
-def _tell_next(settings: Settings, capture: str) -> None:
+def _done(names: Names, found: Installation) -> Iterator[str]:
+    """Say what was done."""
+    yield f"ledger: {', '.join(found.migrations) or 'up to date'}"
+    yield f"grants for {names.role}"
+    if found.readers:
+        yield f"pg_dump goes on for {', '.join(found.readers)}: they may read syncd"
+
+
+def _following(
+    settings: Settings,
+    owners: Connections,
+    names: Names,
+    wanted: Sequence[Target],
+    recreate: bool,  # noqa: FBT001  # the command's flag
+) -> Following:
+    lookback = settings.source.lookback
+    return prepare(
+        owners, names, settings.feed, wanted, lookback=lookback, recreate=recreate
+    )
+
+
+def _target(option: str, text: str) -> Target:
+    target = Target.parse(text)
+    if target is None:
+        raise ConfigError(f"{option} {text!r}: is not TABLE:KEYCOLUMN", EXAMPLE)
+    return target
+
+
+def _comes_first(owners: Connections, names: Names) -> bool:
+    """Return whether the ledger has to be made before the views can be."""
+    return not installed(owners.ledger) and not have_views(owners.source, names)
+
+
+def _tell_next(
+    settings: Settings,
+    listened: Sequence[Target],
+    following: Following | None,
+    *,
+    waits: bool,
+) -> None:
+    if waits:
+        click.echo(
+            "next: create the two views (sql/shops/template.sql), then run the same "
+            "command again: nothing is listened to or followed yet"
+        )
+    for target in listened:
+        click.echo(f"listening to {target.table}, by its column {target.key}")
+    capture = "listen" if listened else "wal" if following else "poll"
     if capture not in {"poll", settings.source.capture}:
         click.echo(f'next: set source.capture = "{capture}", then syncd check')
 
 
 def _triggers(
     settings: Settings, owners: Connections, names: Names, targets: Sequence[Target]
-) -> list[Script]:
+) -> Capture:
     """Compose the triggers for tables that were found in the order database."""
-    if not targets:
-        return []
     views = Views(owners.source, names.confirmed, names.purchases)
-    return Triggers(owners.source, settings.feed, views).scripts(targets, names.role)
+    return Triggers(owners.source, settings.feed, views).missing(targets, names)
 
 
-def _all_scripts(
-    owners: Connections, names: Names, triggers: Sequence[Script]
-) -> list[Script]:
-    """List what a DBA would run in the order database, for triggers what is new."""
-    if triggers and not owners.is_one:
-        return list(triggers)
-    done = installed(owners.ledger) if triggers else ()
-    grants = [ledger_grants(names), view_grants(names)]
-    return [*migrations(done), *grants, *triggers]
+def _print_installation(
+    owners: Connections, found: Installation, following: Following | None
+) -> None:
+    """Print what a DBA would run: for each database one transaction, then a slot."""
+    if owners.is_one:
+        _print_scripts([*found.ledger, *found.source])
+    else:
+        _print_scripts(found.ledger, "the ledger's database")
+        _print_scripts(found.source, "the order database")
+    _print_apart(following.apart if following else [])
+    if not (found.ledger or found.source or (following and following.apart)):
+        click.echo("-- nothing is missing")
 
 
-def _print_scripts(scripts: Sequence[Script]) -> None:
+def _print_scripts(scripts: Sequence[Script], where: str = "") -> None:
     if not scripts:
         return
+    if where:
+        click.echo(f"-- in {where}")
     click.echo("BEGIN;")
-    for script in scripts:
+    for script in (pin(), guard(), *scripts):
         click.echo(f"-- {script.title}\n{script.statement.text.decode()}")
     click.echo("COMMIT;")
 
@@ -206,8 +263,9 @@ def _names(settings: Settings, role: str | None) -> Names:
         )
     state = settings.state_dsn.get_secret_value()
     ledger_role = role_of(state) if state else None
-    source = settings.source
-    return Names(role, source.confirmed, source.purchases, ledger_role)
+    views = (settings.source.confirmed, settings.source.purchases)
+    confirmed, purchases = (v if "." in v else f"public.{v}" for v in views)
+    return Names(role, confirmed, purchases, ledger_role)
 
 
 @click.command("uninstall")
@@ -218,8 +276,12 @@ def _names(settings: Settings, role: str | None) -> Names:
     "--state-as", "state_owner", metavar="DSN", help="The same, for [state] dsn."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--all-feeds", is_flag=True, help="Every feed, not only this one.")
 @click.option(
-    "--listen", "only_listen", is_flag=True, help="Only the triggers and the outbox."
+    "--while-running", is_flag=True, help="Although a daemon of the feed runs."
+)
+@click.option(
+    "--listen", "only_listen", is_flag=True, help="Only this feed's triggers."
 )
 @click.option(
     "--wal", "only_wal", is_flag=True, help="Only the slot and the publication."
@@ -231,30 +293,78 @@ def uninstall_command(  # noqa: PLR0913  # the command's options
     owner: str | None,
     state_owner: str | None,
     yes: bool,
+    all_feeds: bool,
+    while_running: bool,
     only_listen: bool,
     only_wal: bool,
 ) -> None:
-    """Drop the ledger, triggers, outbox, slot and publication; your views stay.
+    """Drop a feed's ledger, triggers, outbox, slot and publication; your views stay.
+
+    Other feeds of the same ledger keep theirs, unless --all-feeds is given.
 
     Example: syncd uninstall --as "postgresql://postgres@/shop"
     """
     everything = not (only_listen or only_wal)
-    if only_print:
-        triggers = [outbox_removal()] if everything or only_listen else []
-        _print_scripts([*triggers, *([uninstallation()] if everything else [])])
-        _print_apart(unfollowing(settings.feed) if everything or only_wal else [])
-        return
-    if everything and not yes:
-        click.confirm("Forget which orders were sent?", abort=True)
+    feed = settings.feed
     with closing(_owners(settings, owner, state_owner)) as owners:
-        if everything or only_wal:
-            dropped = unfollow(owners, settings.feed)
+        if only_print:
+            _print_removal(
+                owners, feed, every=all_feeds, listen=only_listen, wal=only_wal
+            )
+            return
+        if everything:
+            _ask(owners, feed, every=all_feeds, yes=yes, running=while_running)
+        if not only_listen:
+            dropped = unfollow(owners, feed)
             if dropped or only_wal:
                 click.echo(f"dropped: {', '.join(dropped) or 'nothing, there is none'}")
         if only_listen:
-            stop_listening(owners.source)
-            click.echo("triggers and outbox are gone")
-        if everything:
-            uninstall(owners)
-    gone = "the ledger is gone; the views are still there"
-    click.echo(gone if everything else "the ledger is still there")
+            stop_listening(owners.source, feed)
+            click.echo(f"the triggers of feed {feed} are gone")
+        click.echo(_gone(owners, feed, every=all_feeds, everything=everything))
+
+
+def _gone(owners: Connections, feed: str, *, every: bool, everything: bool) -> str:
+    """Take the ledger out, if that is wanted; say what is gone."""
+    if not everything:
+        return "the ledger is still there"
+    gone = uninstall(owners, feed, every=every)
+    if not gone.kept:
+        return "the ledger is gone; the views are still there"
+    kept = ", ".join(each.title for each in gone.kept)
+    return f"feed {feed} is gone; still there: {kept}, and the views"
+
+
+def _ask(
+    owners: Connections, feed: str, *, every: bool, yes: bool, running: bool
+) -> None:
+    """Say what would be forgotten, and ask."""
+    with pinned_both(owners):
+        found = removal(owners, feed, every=every)
+        gone = [each.feed for each in found.gone]
+        if not running:
+            refuse_running(owners.ledger, gone)
+    if yes:
+        return
+    what = ", ".join(each.title for each in found.gone) or f"{feed} (not started yet)"
+    kept = ", ".join(each.title for each in found.kept)
+    click.echo(f"feeds that are kept: {kept or 'none, the ledger goes as a whole'}")
+    click.confirm(f"Forget which orders were sent: {what}?", abort=True)
+
+
+def _print_removal(
+    owners: Connections, feed: str, *, every: bool, listen: bool, wal: bool
+) -> None:
+    """Print what a DBA would run instead."""
+    if listen:
+        _print_scripts([outbox_removal(feed)])
+    if not (listen or wal):
+        with pinned_both(owners):
+            found = removal(owners, feed, every=every)
+        if owners.is_one:
+            _print_scripts([*found.source, *found.ledger])
+        else:
+            _print_scripts(found.source, "the order database")
+            _print_scripts(found.ledger, "the ledger's database")
+    if not listen:
+        _print_apart(unfollowing(feed))

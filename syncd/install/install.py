@@ -1,31 +1,30 @@
-"""Putting the ledger into a database and taking it out, each in one transaction."""
+"""Putting the ledger into a database: what is missing, in one transaction.
+
+The invariant: what already stands as it should is neither locked nor made again.
+"""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from syncd.connections import Connections
-from syncd.database import Database, Statement, identifier, named, vetted
-from syncd.errors import (
-    ConfigError,
-    PermissionDeniedError,
-    SchemaMismatchError,
-    TableBusyError,
+from syncd.database import Database, named
+from syncd.errors import ConfigError
+from syncd.install.safety import refuse_published, refuse_untrusted
+from syncd.install.scripts import (
+    Script,
+    ledger_grants,
+    migrations,
+    reading_grants,
+    rights,
+    script,
+    view_grants,
 )
-from syncd.share import shared
+from syncd.install.session import pinned_both, run
 
-_NOTE = "INSERT INTO syncd.migration (version, name) VALUES ({version}, {name});"
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A piece of SQL for the database, with what it is for."""
-
-    title: str
-    statement: Statement
+OUTBOX = "capture/outbox.sql"
+"""The script that makes the outbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,115 +41,158 @@ class Names:
     ledger_role: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What a capture needs in the order database.
+
+    Attributes:
+        made: Run with the ledger: outbox, functions, publication.
+        attached: Run at the very end, since it locks the shop's tables.
+    """
+
+    made: Sequence[Script] = ()
+    attached: Sequence[Script] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What is missing: scripts for the ledger's database, and for that of the orders.
+
+    Attributes:
+        migrations: Titles of those among them, in order.
+        readers: Roles that are let read the ledger, so that they can dump it.
+    """
+
+    ledger: Sequence[Script]
+    source: Sequence[Script]
+    migrations: Sequence[str]
+    readers: Sequence[str]
+
+
 def role_of(dsn: str) -> str | None:
-    """Tell which role a connection string names; None leaves it to libpq."""
+    """Return the role that a connection string names; None leaves it to libpq."""
     user = conninfo_to_dict(dsn).get("user")
     return str(user) if user else None
 
 
-def migrations(done: Sequence[int] = ()) -> list[Script]:
-    """List the migrations that are not done yet, oldest first."""
-    folder = shared("sql") / "migrations"
-    scripts = []
-    for file in sorted(folder.iterdir(), key=lambda f: f.name):
-        version = int(file.name[:4])
-        if version in done:
-            continue
-        note = vetted(_NOTE)
-        values = {"version": sql.Literal(version), "name": sql.Literal(file.name)}
-        body = vetted(file.read_text(encoding="utf-8")).format()
-        whole = Statement.of(body + note.format(**values))
-        scripts.append(Script(file.name, whole))
-    return scripts
-
-
-def ledger_grants(names: Names) -> Script:
-    """Give the grants on the ledger for the daemon's role."""
-    role = sql.Identifier(names.ledger_role or names.role)
-    return script("grants.sql", role=role)
-
-
-def view_grants(names: Names) -> Script:
-    """Give the grants on the two views for the daemon's role."""
-    views = [identifier(names.confirmed), identifier(names.purchases)]
-    dotted = (names.confirmed, names.purchases)
-    schemas = sorted({name.rpartition(".")[0] or "public" for name in dotted})
-    return script(
-        "grants_views.sql",
-        role=sql.Identifier(names.role),
-        confirmed=views[0],
-        purchases=views[1],
-        schemas=sql.SQL(", ").join(map(sql.Identifier, schemas)),
-    )
-
-
-def script(title: str, **identifiers: sql.Composable) -> Script:
-    """Take the file `title` of `sql/`, with identifiers for its braces."""
-    file = shared("sql")
-    for part in title.split("/"):
-        file /= part
-    text = file.read_text(encoding="utf-8")
-    return Script(title, Statement.of(vetted(text).format(**identifiers)))
-
-
-def install(
-    connections: Connections, names: Names, beside: Sequence[Script] = ()
-) -> list[str]:
-    """Bring the ledger up to date and grant what the daemon needs.
+def look(
+    connections: Connections,
+    names: Names,
+    capture: Capture = Capture(),  # immutable
+    *,
+    published: bool = False,
+) -> Installation:
+    """Find what is missing; in the open transaction, change nothing.
 
     Args:
         connections: As roles that may create the ledger, and grant on the views.
         names: For whom, and which views; granted on only where they exist.
-        beside: More for the order database, all of it or nothing.
+        capture: What is to be made beside it in the order database.
+        published: Whether replicas may be sent syncd's own tables.
+
+    Raises:
+        ConfigError: There is no such role, or it would harm the shop.
+    """
+    ledger, source = connections.ledger, connections.source
+    may_replicate(source, names.role)
+    may_replicate(ledger, names.ledger_role or names.role)
+    for database in dict.fromkeys((ledger, source)):
+        refuse_untrusted(database)
+    new = migrations(installed(ledger))
+    has_outbox = any(each.title == OUTBOX for each in capture.made)
+    if not published:
+        if new:
+            refuse_published(ledger)
+        if has_outbox and not (new and connections.is_one):
+            refuse_published(source)
+    kept = [*new, *_ledger_rights(ledger, names.ledger_role or names.role, made=new)]
+    beside = [*_view_rights(source, names), *capture.made]
+    if not connections.is_one:
+        readers = _readers(ledger, made=bool(new))
+        kept += map(reading_grants, readers)
+    readers = _readers(source, made=has_outbox or (connections.is_one and bool(new)))
+    beside += map(reading_grants, readers)
+    return Installation(
+        kept, [*beside, *capture.attached], [each.title for each in new], readers
+    )
+
+
+def install(
+    connections: Connections, names: Names, capture: Capture = Capture()
+) -> list[str]:
+    """Bring the ledger up to date and grant what the daemon needs, or change nothing.
 
     Returns:
         Titles of the migrations that were run, in order.
 
     Raises:
-        ConfigError: There is no such role.
+        ConfigError: There is no such role, or it would harm the shop.
         PermissionDeniedError: A right is missing; nothing was changed.
         TableBusyError: The shop holds a lock; nothing was changed.
     """
-    ledger, source = connections.ledger, connections.source
-    may_replicate(source, names.role)
-    may_replicate(ledger, names.ledger_role or names.role)
-    with _at_once(), connections.transaction():
-        scripts = migrations(installed(ledger))
-        for each in [*scripts, ledger_grants(names)]:
-            ledger.run(each.statement)
-        if have_views(source, names):
-            source.run(view_grants(names).statement)
-        for each in beside:
-            source.run(each.statement)
-    return [each.title for each in scripts]
+    with pinned_both(connections):
+        installation = look(connections, names, capture)
+        carry_out(connections, installation)
+    return list(installation.migrations)
 
 
-@contextmanager
-def _at_once() -> Iterator[None]:
-    """Say what to do when a right is missing, or a table is not to be had just now."""
-    try:
-        yield
-    except PermissionDeniedError as error:
-        raise PermissionDeniedError(
-            f"{error}; nothing was changed",
-            "Name with --as who owns tables and views (for --wal, a superuser), or let "
-            "the DBA run what --print shows.",
-        ) from error
-    except TableBusyError as error:
-        raise TableBusyError(
-            "a table is in use by a transaction; nothing was changed",
-            "Run it again, best in a quiet moment; a shop that sells is not held up.",
-        ) from error
+def carry_out(connections: Connections, installation: Installation) -> None:
+    """Run what is missing, in the open transaction; the shop's tables come last."""
+    run(connections.ledger, installation.ledger)
+    run(connections.source, installation.source)
+
+
+def _ledger_rights(
+    ledger: Database, role: str, *, made: Sequence[Script]
+) -> Iterator[Script]:
+    if made:
+        yield script("defaults.sql")
+    if made or lacks(ledger, "grants.sql", role):
+        yield ledger_grants(role)
+
+
+def lacks(database: Database, title: str, role: str | None) -> list[tuple[str, str]]:
+    """List relation and right for each that a role lacks of a file of grants.
+
+    Args:
+        database: Where.
+        title: The file in `sql/`; what is not there is not lacking.
+        role: None for one's own.
+    """
+    wanted = list(rights(title))
+    rows = database.all(
+        named("lacking_rights"),
+        relations=[relation for relation, _ in wanted],
+        privileges=[privilege for _, privilege in wanted],
+        role=role,
+    )
+    missing = [(str(relation), str(privilege)) for relation, privilege in rows]
+    if role is not None and database.one(named("lacks_schema"), role=role)[0]:
+        missing.append(("schema", "USAGE"))
+    return missing
+
+
+def _view_rights(source: Database, names: Names) -> Iterator[Script]:
+    views = [names.confirmed, names.purchases]
+    if have_views(source, names):
+        (lacking,) = source.one(named("lacks_views"), views=views, role=names.role)
+        if lacking:
+            yield view_grants(names.role, *views)
+
+
+def _readers(database: Database, *, made: bool) -> list[str]:
+    """List who could dump the database but for syncd, now or once more is made."""
+    return [str(role) for role, _ in database.all(named("blocked_dumps"), made=made)]
 
 
 def have_views(source: Database, names: Names) -> bool:
-    """Tell whether both views exist."""
+    """Return whether both views exist."""
     views = (names.confirmed, names.purchases)
     return all(source.all(named("columns"), view=view) for view in views)
 
 
 def may_replicate(database: Database, role: str) -> bool:
-    """Tell whether a role may read a replication slot.
+    """Return whether a role may read a replication slot.
 
     Raises:
         ConfigError: There is no such role.
@@ -169,38 +211,3 @@ def installed(database: Database) -> list[int]:
     if not exists:
         return []
     return [int(str(row[0])) for row in database.all(named("migrations"))]
-
-
-def uninstall(connections: Connections) -> None:
-    """Drop triggers, outbox and ledger; the views and the schema they live in stay.
-
-    Raises:
-        SchemaMismatchError: There is no ledger.
-        TableBusyError: The shop holds a lock; nothing was changed.
-    """
-    ledger, source = connections.ledger, connections.source
-    if not installed(ledger):
-        raise SchemaMismatchError("there is no ledger", "There is nothing to drop.")
-    with _at_once(), connections.transaction():
-        source.run(outbox_removal().statement)
-        ledger.run(uninstallation().statement)
-
-
-def stop_listening(source: Database) -> None:
-    """Drop triggers and outbox only.
-
-    Raises:
-        TableBusyError: The shop holds a lock; nothing was changed.
-    """
-    with _at_once(), source.transaction():
-        source.run(outbox_removal().statement)
-
-
-def uninstallation() -> Script:
-    """Give the SQL that removes the ledger."""
-    return script("uninstall.sql")
-
-
-def outbox_removal() -> Script:
-    """Give the SQL that removes the triggers and the outbox."""
-    return script("capture/uninstall.sql")

@@ -5,7 +5,7 @@ somebody typed.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import cast
@@ -13,50 +13,26 @@ from zlib import crc32
 
 from psycopg import sql
 
+from syncd.capture.keys import key_table
 from syncd.capture.outbox import channel_of, short_name
+from syncd.core.target import EXAMPLE, Target
 from syncd.database import Database, named
 from syncd.errors import ConfigError, PermissionDeniedError
-from syncd.install.install import Script, script
+from syncd.install.install import OUTBOX, Capture, Names, lacks
+from syncd.install.keys import refuse_other_keys
+from syncd.install.scripts import Script, script
+from syncd.install.session import find_table
 from syncd.source import Views
 
-_FAMILIES = (("int2", "int4", "int8"), ("text", "varchar"))
-"""Types whose values have the same text."""
-
-_NAME = r'("[^"]+"|[^".:]+)'
-_TARGET = re.compile(rf"(?:{_NAME}\.)?{_NAME}:{_NAME}")
-_EXAMPLE = "Write it like orders:id or public.payments:order_id."
 _UNFIT = {
     "v": "is a view",
     "m": "is a materialized view",
     "f": "is a foreign table",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A table to listen to, and its column that holds the orders' key."""
-
-    schema: str | None
-    table: str
-    key: str
-
-    @classmethod
-    def parse(cls, text: str) -> "Target":
-        """Read TABLE:KEYCOLUMN; names are taken as they are, quotes may stand around.
-
-        Raises:
-            ConfigError: It is not of this form.
-        """
-        found = _TARGET.fullmatch(text)
-        if found is None:
-            raise ConfigError(f"--listen {text!r}: is not TABLE:KEYCOLUMN", _EXAMPLE)
-        schema, table, key = (name and name.strip('"') for name in found.groups())
-        return cls(schema, table, key)
-
-    @property
-    def shown(self) -> str:
-        """The table as somebody named it."""
-        return f"{self.schema}.{self.table}" if self.schema else self.table
+_GRANTS = "capture/outbox_grants.sql"
+_BODY = re.compile(r"\$listen\$(.*)\$listen\$", re.DOTALL)
+_ON_INSERT, _ON_UPDATE = 4, 16
+"""PostgreSQL's `tgtype` of a statement trigger after INSERT, and after UPDATE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +46,7 @@ class Place:
         is_owned: Whether this role may also say when they fire.
     """
 
+    oid: int
     schema: str
     table: str
     kind: str
@@ -91,12 +68,12 @@ class Triggers:
         self._feed = feed
         self._views = views
 
-    def scripts(self, targets: Sequence[Target], role: str) -> list[Script]:
-        """Give the SQL that makes the outbox and the triggers; changes nothing.
+    def missing(self, targets: Sequence[Target], names: Names) -> Capture:
+        """Find what is missing of the outbox and the triggers; change nothing.
 
         Args:
             targets: What to listen to, each table once.
-            role: The daemon's.
+            names: The daemon's role and the views.
 
         Raises:
             ConfigError: A table or column is missing, or unfit.
@@ -104,101 +81,113 @@ class Triggers:
             SchemaMismatchError: The views are missing.
         """
         self._views.check()
-        made = [script("capture/outbox.sql", role=sql.Identifier(role))]
+        attached: list[Script] = []
+        functions: list[Script] = []
         seen: set[str] = set()
         for target in targets:
             places = self._places(target)
-            names = {place.name.as_string() for place in places}
-            if names & seen:
+            places_named = {place.name.as_string() for place in places}
+            if places_named & seen:
                 raise ConfigError(
-                    f"--listen names {target.shown} twice, or a part of it",
+                    f"--listen names {target.table} twice, or a part of it",
                     "Name each table once, a partitioned one as a whole.",
                 )
-            seen |= names
-            self._check_key(target, places[0])
-            made += self._of_target(target.key, places)
-        return made
+            seen |= places_named
+            table = key_table(
+                self._database, target, places[0].oid, self._views.confirmed
+            )
+            refuse_other_keys(self._database, names, target, table)
+            functions += self._function(target.key, places[0])
+            attached += self._attached(target.key, places)
+        sweep = [script("capture/listen_sweep.sql")] if functions else []
+        return Capture([*self._outbox(names.role), *functions], [*attached, *sweep])
+
+    def _outbox(self, role: str) -> Iterator[Script]:
+        """Find what is missing of the outbox; one whose faults are counted is reset."""
+        (is_there, _) = self._database.one(named("outbox_rights"))
+        if not is_there:
+            yield script(OUTBOX)
+            yield script("defaults.sql")
+        if not is_there or lacks(self._database, _GRANTS, role):
+            yield script(_GRANTS, role=sql.Identifier(role))
+        if is_there and self._database.one(named("faults"))[0]:
+            yield script("capture/outbox_reset.sql")
 
     def _places(self, target: Target) -> list[Place]:
         """Find the table and its partitions."""
-        rows = self._database.all(
-            named("tables_of"), schema=target.schema, table=target.table
-        )
+        oid = find_table(self._database, target.table)
+        rows = self._database.all(named("tables_of"), table=oid)
         if not rows:
             raise ConfigError(
-                f"--listen: there is no table {target.shown} in this database",
-                "Names are taken as they are: mind the case, and name the schema.",
+                f"--listen: there is no table {target.table} in this database", EXAMPLE
             )
         places = [
-            Place(*cast("tuple[str, str, str, str, bool, bool]", r)) for r in rows
+            Place(*cast("tuple[int, str, str, str, str, bool, bool]", r)) for r in rows
         ]
         for place in places:
-            _check_place(place, target)
+            _check_place(place, target, is_below=place is not places[0])
         return places
 
-    def _check_key(self, target: Target, place: Place) -> None:
-        """Refuse a key column that is missing or holds something else than keys."""
-        table = place.name.as_string()
-        columns = {c.name: c.type for c in self._views.columns(table)}
-        kind = columns.get(target.key)
-        if kind is None:
-            raise ConfigError(
-                f"--listen: the table {target.shown} has no column {target.key}",
-                f"It has {', '.join(sorted(columns))}.",
-            )
-        view = self._views.confirmed
-        wanted = {c.name: c.type for c in self._views.columns(view)}["order_key"]
-        if kind != wanted and not any(kind in f and wanted in f for f in _FAMILIES):
-            raise ConfigError(
-                f"--listen: {target.shown}.{target.key} is {kind}, but the order_key "
-                f"of {view} is {wanted}",
-                "Name the column that holds the same key as the views.",
-            )
-
-    def _of_target(self, key: str, places: Sequence[Place]) -> list[Script]:
-        top = places[0]
-        digest = sha256(repr((self._feed, top.schema, top.table)).encode()).hexdigest()
-        function = short_name(f"listen_{digest[:8]}_{top.table}")
-        names = {
-            "function": sql.Identifier("syncd", function),
+    def _called(self, key: str, top: Place) -> tuple[str, Script]:
+        """Compose a table's function; its name changes with what it does."""
+        values = {
             "feed": sql.Literal(self._feed),
+            "key": sql.Identifier(key),
+            "channel": sql.Literal(channel_of(self._feed)),
+            "slot": sql.Literal(2 * (crc32(self._feed.encode()) >> 2)),
         }
-        made = [
-            script(
-                "capture/listen_function.sql",
-                **names,
-                key=sql.Identifier(key),
-                channel=sql.Literal(channel_of(self._feed)),
-                slot=sql.Literal(2 * (crc32(self._feed.encode()) >> 2)),
-            )
-        ]
-        on = {
-            "on_insert": sql.Identifier(short_name(f"syncd_insert_{self._feed}")),
-            "on_update": sql.Identifier(short_name(f"syncd_update_{self._feed}")),
-        }
+
+        def made(name: str) -> Script:
+            function = sql.Identifier("syncd", name)
+            return script("capture/listen_function.sql", function=function, **values)
+
+        what = repr((self._feed, top.schema, top.table)), made("").statement.text
+        digest = sha256(repr(what).encode()).hexdigest()
+        name = short_name(f"listen_{digest[:8]}_{top.table}")
+        return name, made(name)
+
+    def _function(self, key: str, top: Place) -> Iterator[Script]:
+        name, made = self._called(key, top)
+        body = _BODY.search(made.statement.text.decode())
+        rows = self._database.all(named("standing_functions"))
+        standing = dict(cast("list[tuple[str, str]]", rows))
+        if body is None or standing.get(name) != body[1]:
+            yield made
+
+    def _attached(self, key: str, places: Sequence[Place]) -> Iterator[Script]:
+        """Find the triggers that are missing; those that stand are not touched."""
+        function, _ = self._called(key, places[0])
+        on_insert = short_name(f"syncd_insert_{self._feed}")
+        on_update = short_name(f"syncd_update_{self._feed}")
+        on = {"on_insert": sql.Identifier(on_insert),
+              "on_update": sql.Identifier(on_update)}  # fmt: skip
+        wanted = {(on_insert, function, _ON_INSERT), (on_update, function, _ON_UPDATE)}
         for place in places:
-            made.append(
-                script(
+            rows = self._database.all(named("standing_triggers"), table=place.oid)
+            standing = {row[:3]: row[3] for row in rows}
+            stands = wanted <= set(standing)
+            if not stands:
+                yield script(
                     "capture/listen_triggers.sql",
-                    **names,
                     **on,
                     table=place.name,
+                    function=sql.Identifier("syncd", function),
+                    feed=sql.Literal(self._feed),
                     key=sql.Literal(key),
                 )
-            )
-            if place.is_owned:
-                made.append(script("capture/listen_always.sql", **on, table=place.name))
-        return made
+            always = all(standing.get(each) == "A" for each in wanted)
+            if place.is_owned and not (stands and always):
+                yield script("capture/listen_always.sql", **on, table=place.name)
 
 
-def _check_place(place: Place, target: Target) -> None:
+def _check_place(place: Place, target: Target, *, is_below: bool) -> None:
     """Refuse what cannot have such triggers, or would break the shop with them."""
     which = f"{place.schema}.{place.table}"
     unfit = _UNFIT.get(place.kind) or (
         "is temporary" if place.persistence == "t" else ""
     )
     if unfit:
-        below = "" if place.table == target.table else f", below {target.shown}"
+        below = f", below {target.table}" if is_below else ""
         raise ConfigError(
             f"--listen: {which} {unfit}{below}: such triggers are not possible there",
             'Name an ordinary table, or leave capture = "poll".',

@@ -14,9 +14,11 @@ import msgspec
 from psycopg import sql
 
 from syncd.capture.guard import unheard_since
+from syncd.capture.keys import key_table
 from syncd.capture.publication import CHOOSE, Publication, Table
 from syncd.capture.slot import Progress, Reached, Server, Slots, account_of, slot_name
 from syncd.connections import Connections
+from syncd.core.target import Target
 from syncd.database import Database, named
 from syncd.errors import (
     ConfigError,
@@ -26,7 +28,10 @@ from syncd.errors import (
     TableBusyError,
 )
 from syncd.feed import Feeds
-from syncd.install.install import Names, Script, installed, may_replicate, script
+from syncd.install.install import Capture, Names, installed, may_replicate
+from syncd.install.keys import refuse_other_keys
+from syncd.install.scripts import Script, script
+from syncd.install.session import find_table, pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +57,22 @@ class Following:
     remarks: Sequence[str]
 
     @property
-    def all_scripts(self) -> list[Script]:
-        """Every script, in the order in which they run."""
+    def capture(self) -> Capture:
+        """What is run with the rest of an installation."""
+        return Capture(self.scripts)
+
+    @property
+    def apart(self) -> list[Script]:
+        """What runs after the rest, each in a transaction of its own."""
         drop = [_slot_drop(self.name)] if self.drops else []
-        return [*self.scripts, *drop, *([self.slot] if self.slot else [])]
+        return [*drop, *([self.slot] if self.slot else [])]
 
 
 def prepare(
     connections: Connections,
     names: Names,
     feed: str,
-    wanted: Sequence[str],
+    wanted: Sequence[Target],
     *,
     lookback: timedelta,
     recreate: bool = False,
@@ -73,7 +83,7 @@ def prepare(
         connections: As a role that owns the tables and may make a slot.
         names: The daemon's role and the views.
         feed: The feed's name.
-        wanted: Tables as TABLE:KEYCOLUMN.
+        wanted: What to follow.
         lookback: How far an order's time may lie before its transaction.
         recreate: Whether to give up the slot's place, if it has one.
 
@@ -91,20 +101,28 @@ def prepare(
     makes_slot = _makes_slot(slots, server, reached, since, recreate=recreate)
     chosen = [
         publication.choose(
-            each, names.confirmed, has_column_lists=server.has_column_lists
+            each,
+            find_table(source, each.table),
+            names.confirmed,
+            has_column_lists=server.has_column_lists,
         )
         for each in wanted
     ]
     _refuse_twice([table for table, _ in chosen])
+    for target, (table, _) in zip(wanted, chosen, strict=True):
+        found = key_table(source, target, table.oid, names.confirmed)
+        refuse_other_keys(source, names, target, found)
     remarks = [
         f"{table.title}: whole rows travel, {why}" for table, why in chosen if why
     ]
     role = _role(source, names.role)
     exists = bool(source.all(named("publication"), publication=publication.name))
     undo = [] if exists else [_publication("wal_undo.sql", publication.name)]
+    tables = [table for table, _ in chosen]
+    stands = exists and publication.is_of(tables)
     return Following(
         slots.name,
-        [*role[:1], _publishing(publication.name, [table for table, _ in chosen])],
+        [*role[:1], *([] if stands else [_publishing(publication.name, tables)])],
         [*role[1:], *undo],
         _slot(slots.name, server) if makes_slot else None,
         drops=makes_slot and slots.find() is not None,
@@ -127,9 +145,8 @@ def follow(connections: Connections, feed: str, following: Following) -> list[st
     if following.slot is None:
         return done
     with _undone(source, following):
-        if following.drops:
-            source.run(_slot_drop(following.name).statement)
-        _make_slot(source, following.slot)
+        for each in following.apart:
+            _make_slot(source, each)
     done.append(f"slot {following.name}")
     if since := following.unheard_since:
         _move(connections, feed)
@@ -148,15 +165,18 @@ def unfollow(connections: Connections, feed: str) -> list[str]:
     """
     source = connections.source
     slots, publication = Slots(source, feed), Publication(source, feed)
-    slot = slots.find()
+    with pinned(source):
+        slot = slots.find()
+        exists = source.all(named("publication"), publication=publication.name)
     mine = slot if slot and slot.is_here else None
     if mine and mine.active_pid:
         raise _busy(slots.name, mine.active_pid)
-    exists = source.all(named("publication"), publication=publication.name)
     if mine:
-        source.run(_slot_drop(slots.name).statement)
+        with pinned(source):
+            source.run(_slot_drop(slots.name).statement)
     if exists:
-        source.run(_publication("wal_undo.sql", publication.name).statement)
+        with pinned(source):
+            source.run(_publication("wal_undo.sql", publication.name).statement)
     dropped = [f"slot {slots.name}"] if mine else []
     return [*dropped, f"publication {publication.name}"] if exists else dropped
 
@@ -249,7 +269,8 @@ def _slot_drop(name: str) -> Script:
 
 def _make_slot(source: Database, slot: Script) -> None:
     try:
-        source.all(slot.statement)
+        with pinned(source):
+            source.run(slot.statement)
     except DatabaseUnavailableError as error:
         raise TableBusyError(
             f"the slot cannot be made: {error}",
@@ -269,7 +290,7 @@ def _undone(source: Database, following: Following) -> Iterator[None]:
     try:
         yield
     except SyncdError:
-        with source.transaction():
+        with pinned(source):
             for each in following.undo:
                 source.run(each.statement)
         raise

@@ -134,8 +134,13 @@ SELECT s.reset_val = 'on' AND NOT pg_is_in_recovery(),
  WHERE s.name = 'default_transaction_read_only';
 
 -- name: prefer_indexes :one
--- Within this transaction, plans as for large tables; to see whether an index could serve.
-SELECT set_config('enable_seqscan', 'off', true);
+-- Within this transaction, plans as for large tables: row by row through indexes, where
+-- there are any.
+SELECT set_config('enable_seqscan', 'off', true),
+       set_config('enable_hashjoin', 'off', true),
+       set_config('enable_mergejoin', 'off', true),
+       set_config('enable_material', 'off', true),
+       set_config('enable_memoize', 'off', true);
 
 -- name: repeated_rows :many
 -- Which of some orders have several rows in purchases.
@@ -155,3 +160,31 @@ SELECT coalesce(r.rolname::text, 'every role'), coalesce(d.datname::text, 'every
  WHERE 'session_replication_role=replica' = ANY(s.setconfig)
    AND (s.setdatabase = 0 OR d.datname = current_database())
  ORDER BY 1, 2;
+
+-- name: temporary_limits :many
+-- Whose sessions may write how much to temporary files, and the statement that lifts it.
+SELECT 'every session' AS who, pg_size_pretty(s.setting::bigint * 1024),
+       format('ALTER DATABASE %I SET temp_file_limit = -1', current_database())
+  FROM pg_catalog.pg_settings AS s
+ WHERE s.name = 'temp_file_limit'
+   AND s.setting <> '-1'
+ UNION ALL
+SELECT coalesce('role ' || r.rolname::text, 'every role'),
+       split_part(e.setting, '=', 2),
+       CASE WHEN r.oid IS NULL
+            THEN format('ALTER DATABASE %I SET temp_file_limit = -1', current_database())
+            WHEN d.oid IS NULL
+            THEN format('ALTER ROLE %I RESET temp_file_limit', r.rolname)
+            ELSE format('ALTER ROLE %I IN DATABASE %I RESET temp_file_limit',
+                        r.rolname, d.datname) END
+  FROM pg_catalog.pg_db_role_setting AS s
+ CROSS JOIN LATERAL unnest(s.setconfig) AS e (setting)
+  LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole
+  LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
+ WHERE e.setting LIKE 'temp_file_limit=%'
+   AND e.setting <> 'temp_file_limit=-1'
+   AND (s.setdatabase = 0 OR d.datname = current_database())
+   AND s.setrole IS DISTINCT FROM (SELECT oid FROM pg_catalog.pg_roles
+                                    WHERE rolname = current_user)
+   AND s.setrole <> 0
+ ORDER BY 1;

@@ -60,19 +60,14 @@ SELECT pg_notify(%(channel)s, %(payload)s);
 -- name: tables_of :many
 -- A table with what lies below it (partitions, heirs), itself first.
 WITH RECURSIVE tree AS (
-    SELECT c.oid, 0 AS depth
-      FROM pg_catalog.pg_class AS c
-      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-     WHERE c.relname = %(table)s
-       AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-       AND CASE WHEN %(schema)s::text IS NULL THEN pg_table_is_visible(c.oid)
-                ELSE n.nspname = %(schema)s::text END
-    UNION ALL
+    SELECT %(table)s::oid AS oid, 0 AS depth
+     UNION ALL
     SELECT i.inhrelid, t.depth + 1
       FROM tree AS t
       JOIN pg_catalog.pg_inherits AS i ON i.inhparent = t.oid
 )
-SELECT n.nspname, c.relname, c.relkind::text, c.relpersistence::text,
+SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text,
+       c.relpersistence::text,
        has_table_privilege(c.oid, 'TRIGGER'), pg_has_role(c.relowner, 'USAGE')
   FROM tree AS t
   JOIN pg_catalog.pg_class AS c USING (oid)

@@ -2,16 +2,20 @@
 
 -- name: begin_session :one
 -- Sets the session's settings, those that the server knows, and waits for the disk where
--- the server does not; gives the server's process, to tell a pooler's by.
-SELECT pg_backend_pid()
-  FROM (SELECT count(set_config(s.name, s.value, false))
-          FROM (SELECT g.name, g.value
-                  FROM unnest(%(names)s::text[], %(values)s::text[]) AS g (name, value)
-                 WHERE current_setting(g.name, true) IS NOT NULL
-                 UNION ALL
-                SELECT 'synchronous_commit', 'local'
-                 WHERE current_setting('synchronous_commit') = 'off')
-               AS s (name, value)) AS done;
+-- the server does not; gives the server's process, to tell a pooler's by. It may run as a
+-- superuser, under a search path of somebody else's: each name has its schema.
+SELECT pg_catalog.pg_backend_pid()
+  FROM (SELECT pg_catalog.count(pg_catalog.set_config(
+                   (%(names)s::pg_catalog.text[])[n],
+                   (%(values)s::pg_catalog.text[])[n], false))
+          FROM pg_catalog.generate_subscripts(%(names)s::pg_catalog.text[], 1) AS n
+         WHERE pg_catalog.current_setting((%(names)s::pg_catalog.text[])[n], true)
+               IS NOT NULL
+       ) AS given,
+       (SELECT pg_catalog.count(
+                   pg_catalog.set_config('synchronous_commit', 'local', false))
+         WHERE pg_catalog.current_setting('synchronous_commit')
+               OPERATOR(pg_catalog.=) 'off') AS durable;
 
 -- name: discard_plans :none
 DISCARD PLANS;

@@ -151,6 +151,13 @@ SELECT to_json(p)::text
   FROM {purchases} AS p
  WHERE p.order_key = ANY(%(keys)s::text[]::{key_type}[]);
 
+-- name: plan_touched :one
+-- How the server would look whether some orders are confirmed.
+EXPLAIN (FORMAT JSON)
+SELECT c.order_key, c.confirmed_at
+  FROM {confirmed} AS c
+ WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[]);
+
 -- name: sample_keys :many
 -- The orders confirmed last.
 SELECT c.order_key::text, c.confirmed_at::timestamptz

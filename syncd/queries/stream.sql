@@ -82,8 +82,10 @@ SELECT r.prrelid::bigint, n.nspname, c.relname,
  ORDER BY 2, 3;
 
 -- name: find_table :many
--- A table by name: its kind, and the type of one of its columns (null: no such column).
-SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, c.relpersistence,
+-- A table: its kind, the type of one of its columns (null: no such column), and the names
+-- of all.
+SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text,
+       c.relpersistence::text,
        EXISTS (SELECT FROM pg_catalog.pg_inherits AS i
                 WHERE i.inhparent = c.oid AND c.relkind = 'r'),
        (SELECT format_type(CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END,
@@ -93,10 +95,13 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, c.relpersistence,
          WHERE a.attrelid = c.oid
            AND a.attname = %(column)s
            AND a.attnum > 0
-           AND NOT a.attisdropped)
+           AND NOT a.attisdropped),
+       (SELECT string_agg(quote_ident(a.attname::text), ', ' ORDER BY a.attname)
+          FROM pg_catalog.pg_attribute AS a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid = to_regclass(%(table)s);
+ WHERE c.oid = %(table)s::oid;
 
 -- name: key_type :many
 -- The type of a view's order_key.

@@ -41,7 +41,7 @@ def test_a_shop_that_is_well_made_has_nothing_to_mend(inspector: Inspector) -> N
     found = {f.code: f for f in inspector.findings()}
     assert {"views.there", "views.time", "orders.fit"} <= set(found)
     plans = [f.message for f in inspector.of("plan.indexed")]
-    assert len(plans) == 2
+    assert len(plans) == 3
     wrong = {code for code, f in found.items() if f.severity == "error"}
     assert wrong == {"endpoint.unreachable"}  # there is none in these tests
 
@@ -124,6 +124,55 @@ def test_the_plans_tell_when_no_index_can_serve(inspector: Inspector) -> None:
     (whole,) = inspector.of("plan.whole")
     assert "whole of orders (Seq Scan, cost" in whole.message
     assert whole.subject == "look-up by time"
+
+
+CONFIRMED = (
+    "CREATE OR REPLACE VIEW syncd.confirmed_orders AS {}; "
+    "GRANT SELECT ON syncd.confirmed_orders TO {{role}}"
+)
+HISTORY = (
+    "CREATE TABLE history (id bigint PRIMARY KEY, order_id bigint, at timestamptz);"
+    "CREATE INDEX ON history (at); CREATE INDEX ON history (order_id);"
+    "INSERT INTO history SELECT id, id, confirmed_at FROM orders; ANALYZE history;"
+)
+DERIVED = {
+    "look-up by time": "SELECT order_id AS order_key, min(at) AS confirmed_at "
+    "FROM history GROUP BY 1",
+    "confirmed by key": "SELECT max(order_id) AS order_key, at AS confirmed_at "
+    "FROM history GROUP BY at",
+}
+
+
+@pytest.mark.parametrize("subject", DERIVED)
+def test_a_derived_time_is_told_while_the_tables_are_small(
+    inspector: Inspector, subject: str
+) -> None:
+    """There is an index on everything; none helps: the view has to be changed."""
+    shop = inspector.shop
+    shop.confirm(3)
+    shop.sql(HISTORY + CONFIRMED.format(DERIVED[subject]).format(role=shop.role))
+    found = {f.subject: f for f in inspector.of("plan.derived")}
+    assert "history is read whole" in found[subject].message
+    assert "Change the view" in found[subject].next_step
+
+
+def test_the_look_up_of_confirmed_orders_by_key_is_looked_at(
+    inspector: Inspector,
+) -> None:
+    """A view over a history table whose index leads by time alone."""
+    shop = inspector.shop
+    shop.confirm(3)
+    view = "SELECT order_id AS order_key, at AS confirmed_at FROM history"
+    shop.sql(HISTORY + CONFIRMED.format(view).format(role=shop.role))
+    assert {f.subject for f in inspector.of("plan.indexed")} == {
+        "look-up by time",
+        "look-up by key",
+        "confirmed by key",
+    }
+    shop.sql("DROP INDEX history_order_id_idx")
+    found = inspector.one("plan.small")
+    assert found.subject == "confirmed by key"
+    assert "no index could serve for history" in found.message
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import cast
 from unittest.mock import patch
 
 import psycopg
+from shop import target_of
 from typing_extensions import override
 
 from proof.stepwise import Start
@@ -30,7 +31,9 @@ from syncd.connections import Connections
 from syncd.core.pgoutput import Commit, Keepalive, Message
 from syncd.core.vigil import Vigil
 from syncd.database import Database
-from syncd.install.install import Names, install, stop_listening
+from syncd.install.install import Names, install
+from syncd.install.removal import stop_listening
+from syncd.install.session import pinned
 from syncd.install.wal import follow, prepare, unfollow
 from syncd.ledger import Ledger
 from syncd.log import Log
@@ -128,7 +131,7 @@ class ListenSubject(LedgerSubject):
     def uninstall(self) -> None:
         self._page.stop()
         with owner_of(self.world) as connections:
-            stop_listening(connections.source)
+            stop_listening(connections.source, self.feed)
 
     @override
     def begin(self) -> None:
@@ -257,14 +260,15 @@ class WalSubject(LedgerSubject):
         self._settings.start()
         names = Names(self.world.shop.role, "syncd.confirmed_orders", "syncd.purchases")
         with owner_of(self.world) as connections:
-            following = prepare(
-                connections,
-                names,
-                self.feed,
-                TABLES,
-                lookback=self.world.lookback,
-            )
-            install(connections, names, following.scripts)
+            with pinned(connections.source):
+                following = prepare(
+                    connections,
+                    names,
+                    self.feed,
+                    [target_of(table) for table in TABLES],
+                    lookback=self.world.lookback,
+                )
+            install(connections, names, following.capture)
             follow(connections, self.feed, following)
         # Paused, it cannot answer a server that waits for it before it shuts down.
         self.world.before_stop = lambda: self.world.drop("syncd/stream")

@@ -1,0 +1,4 @@
+-- Lets the daemon's role be who reads them.
+
+ALTER FUNCTION pg_temp.syncd_known_keys(text[]) OWNER TO {role};
+ALTER FUNCTION pg_temp.syncd_newest_keys() OWNER TO {role};

@@ -1,0 +1,85 @@
+"""Whether a column of the shop's holds the keys of the orders that the views list."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from syncd.core.target import EXAMPLE, Target
+from syncd.database import Database, named
+from syncd.errors import ConfigError, SchemaMismatchError
+
+_ALIKE = (
+    {"smallint", "integer", "bigint"},
+    {"text", "character varying"},
+)
+"""Types whose values have the same text, so that a key of one is found as the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTable:
+    """A table that an operator named, as the catalogue knows it.
+
+    Attributes:
+        kind: PostgreSQL's `relkind`.
+        persistence: PostgreSQL's `relpersistence`.
+        has_heirs: Whether other tables inherit from it.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    persistence: str
+    has_heirs: bool
+
+
+def key_table(
+    database: Database, target: Target, oid: int | None, view: str
+) -> KeyTable:
+    """Find a table whose column has the type of the orders' key.
+
+    Args:
+        database: That of the orders.
+        target: Table and column as they were named.
+        oid: The table's; None: there is none.
+        view: The one that lists the orders.
+
+    Raises:
+        ConfigError: There is no such table or column, or it holds something else.
+        SchemaMismatchError: The view is missing.
+    """
+    rows = database.all(named("find_table"), table=oid, column=target.key)
+    if not rows:
+        raise ConfigError(f"there is no table {target.table} in this database", EXAMPLE)
+    *row, key_type, columns = rows[0]
+    if key_type is None:
+        raise ConfigError(
+            f"{target.table} has no column {target.key}", f"It has {columns}. {EXAMPLE}"
+        )
+    wanted = order_key_type(database, view)
+    if not are_alike(str(key_type), wanted):
+        raise ConfigError(
+            f"{target.table}.{target.key} is {key_type}, but the order_key of {view} "
+            f"is {wanted}",
+            "Name the column that holds the same key as the views.",
+        )
+    return KeyTable(*cast("tuple[int, str, str, str, str, bool]", row))
+
+
+def order_key_type(database: Database, view: str) -> str:
+    """Return the type of the orders' key in a view.
+
+    Raises:
+        SchemaMismatchError: The view is missing, or has no such column.
+    """
+    rows = database.all(named("key_type"), view=view)
+    if not rows:
+        raise SchemaMismatchError(
+            f"the view {view} with a column order_key is missing",
+            "Create the two views (sql/shops/template.sql) first.",
+        )
+    return str(rows[0][0])
+
+
+def are_alike(one: str, other: str) -> bool:
+    """Return whether keys of two types have the same text."""
+    return one == other or any({one, other} <= alike for alike in _ALIKE)

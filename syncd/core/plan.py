@@ -1,0 +1,70 @@
+"""What a plan of PostgreSQL's reads whole, and whether an index could spare it that."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+_BY_INDEX = {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}
+_WHOLE = {"Seq Scan", "Sample Scan"}
+
+
+@dataclass(frozen=True, slots=True)
+class WholeRead:
+    """A table, or a whole index of it, that a plan reads from end to end.
+
+    Attributes:
+        cost: In PostgreSQL's units.
+    """
+
+    table: str
+    how: str
+    cost: float
+
+
+def whole_reads(plan: object) -> list[WholeRead]:
+    """List what a plan (EXPLAIN's JSON) reads whole, each table once, by name.
+
+    A scan of an index without a condition on it is one, too: it reads every row.
+    """
+    found = {
+        str(node["Relation Name"]): WholeRead(
+            str(node["Relation Name"]),
+            str(node["Node Type"]),
+            cast("float", node["Total Cost"]),
+        )
+        for node in _nodes(plan)
+        if "Relation Name" in node and _is_whole(node)
+    }
+    return [found[table] for table in sorted(found)]
+
+
+def is_derived(plan: object) -> bool:
+    """Return whether rows are sorted out by what is computed from several of them.
+
+    A group, a window, a union of parts or a subquery for each row: no index has it.
+    """
+    return any(
+        "Filter" in node
+        and ("Relation Name" not in node or "SubPlan" in str(node["Filter"]))
+        for node in _nodes(plan)
+    )
+
+
+def _is_whole(node: dict[str, object]) -> bool:
+    kind = node["Node Type"]
+    if kind == "Bitmap Heap Scan":
+        return not any("Index Cond" in part for part in _nodes(node.get("Plans")))
+    return kind in _WHOLE or (kind in _BY_INDEX and "Index Cond" not in node)
+
+
+def _nodes(plan: object) -> Iterator[dict[str, object]]:
+    """Walk through a plan, from the top."""
+    if isinstance(plan, list):
+        for part in cast("list[object]", plan):
+            yield from _nodes(part)
+    elif isinstance(plan, dict):
+        node = cast("dict[str, object]", plan)
+        if "Node Type" in node:
+            yield node
+        for name in ("Plan", "Plans"):
+            yield from _nodes(node.get(name))

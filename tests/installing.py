@@ -1,0 +1,55 @@
+"""Installing into a shop's database, as whoever owns it and as somebody who may not."""
+
+from contextlib import closing
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from shop import TABLES, Shop, target_of
+
+from syncd.connections import Connections
+from syncd.database import Database
+from syncd.install.install import Capture, Names, carry_out, look
+from syncd.install.session import pinned
+from syncd.install.triggers import Triggers
+from syncd.source import Views
+
+VIEW_NAMES = ("syncd.confirmed_orders", "syncd.purchases")
+
+
+def install_all(shop: Shop, *tables: str, published: bool = False) -> None:
+    """Install as whoever owns the database, with triggers on tables."""
+    names = Names(shop.role, *VIEW_NAMES)
+    with closing(Database(shop.owner)) as source, pinned(source):
+        capture = Capture()
+        if tables:
+            views = Views(source, *VIEW_NAMES)
+            targets = [target_of(table) for table in tables]
+            capture = Triggers(source, "shop", views).missing(targets, names)
+        owners = Connections(source, source)
+        carry_out(owners, look(owners, names, capture, published=published))
+
+
+def bare_shop(database: str) -> Shop:
+    """A shop's tables, nothing of syncd's, and mallory, who is not trusted."""
+    shop = Shop.at(database)
+    shop.sql(TABLES.replace("{role}", shop.role))
+    shop.sql(
+        f"CREATE ROLE {shop.role}_mallory LOGIN;"
+        f"GRANT CREATE ON DATABASE {shop.value('SELECT current_database()')} "
+        f"TO {shop.role}_mallory;"
+        f"GRANT SELECT, INSERT, UPDATE ON orders TO {shop.role}_mallory"
+    )
+    return shop
+
+
+def as_mallory(shop: Shop, statement: str) -> None:
+    """Do something as somebody who wants more rights."""
+    dsn = make_conninfo(shop.owner, user=f"{shop.role}_mallory")
+    with psycopg.connect(dsn, autocommit=True) as session:
+        session.execute(statement.replace("{role}", shop.role).encode())
+
+
+def became_superuser(shop: Shop) -> bool:
+    """Whether mallory got what she wanted."""
+    query = f"SELECT rolsuper FROM pg_roles WHERE rolname = '{shop.role}_mallory'"
+    return shop.value(query) is True

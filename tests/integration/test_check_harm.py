@@ -1,0 +1,72 @@
+"""What `syncd check` finds of syncd's own that may harm the shop."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from checks import Inspector
+from psycopg.conninfo import make_conninfo
+from shop import Shop
+
+pytestmark = pytest.mark.db
+
+
+@pytest.fixture
+def inspector(shop: Shop, tmp_path: Path) -> Inspector:
+    return Inspector(shop, tmp_path, {"capture": "listen"})
+
+
+def test_a_role_whose_dump_is_blocked_is_named_until_it_may_read(
+    inspector: Inspector,
+) -> None:
+    """With the statements that let it; they are enough."""
+    shop = inspector.shop
+    keeper = f"{shop.role}_keeper"
+    assert "backup.blocked" not in inspector.codes()
+    shop.sql(f"CREATE ROLE {keeper} LOGIN; ALTER TABLE orders OWNER TO {keeper}")
+    found = inspector.one("backup.blocked")
+    assert f"pg_dump of {keeper} ends" in found.message
+    shop.sql(found.next_step.partition(" or run")[0])
+    assert "backup.blocked" not in inspector.codes()
+    shop.sql("CREATE TABLE syncd.newer (id int)")
+    assert "backup.blocked" in inspector.codes()
+
+
+def test_a_publication_that_takes_syncds_tables_is_found(inspector: Inspector) -> None:
+    """It may have come after the installation."""
+    shop = inspector.shop
+    assert "publication.own" not in inspector.codes()
+    shop.sql("CREATE PUBLICATION everything FOR ALL TABLES")
+    found = inspector.one("publication.own")
+    assert "the publication everything sends" in found.message
+    assert "CREATE PUBLICATION everything_shop FOR" in found.next_step
+
+
+BULK = "UPDATE orders SET total = total + 1"
+
+
+def test_a_limit_that_a_bulk_update_meets_is_found(inspector: Inspector) -> None:
+    """For one role, with the statement that lifts it; then the update goes through."""
+    shop = inspector.shop
+    clerk = f"{shop.role}_clerk"
+    shop.sql(
+        f"CREATE ROLE {clerk} LOGIN; GRANT SELECT, UPDATE ON orders TO {clerk};"
+        f"ALTER ROLE {clerk} SET temp_file_limit = '1MB';"
+        f"ALTER ROLE {clerk} SET work_mem = '64kB'"
+    )
+    shop.confirm(20_000)
+    dsn = make_conninfo(shop.owner, user=clerk)
+    with psycopg.connect(dsn) as session:
+        session.execute(BULK)
+    shop.listen("orders:id")
+    with (
+        pytest.raises(psycopg.errors.ConfigurationLimitExceeded),
+        psycopg.connect(dsn) as session,
+    ):
+        session.execute(BULK)
+    found = inspector.one("trigger.limited")
+    assert f"temp_file_limit is 1MB for role {clerk}" in found.message
+    shop.sql(found.next_step)
+    with psycopg.connect(dsn) as session:
+        session.execute(BULK)
+    assert "trigger.limited" not in inspector.codes()

@@ -1,0 +1,55 @@
+"""Plans are judged by what they read, whatever PostgreSQL calls the node."""
+
+import pytest
+
+from syncd.core.plan import is_derived, whole_reads
+
+
+def scan(kind: str, table: str = "orders", **more: object) -> dict[str, object]:
+    return {"Node Type": kind, "Relation Name": table, "Total Cost": 8.5, **more}
+
+
+BITMAP = {"Node Type": "Bitmap Index Scan", "Index Cond": "(id = 1)"}
+
+
+@pytest.mark.parametrize(
+    ("node", "is_whole"),
+    [
+        (scan("Seq Scan"), True),
+        (scan("Index Scan"), True),
+        (scan("Index Only Scan", Filter="(a > 1)"), True),
+        (scan("Index Scan", **{"Index Cond": "(a > 1)"}), False),
+        (scan("Bitmap Heap Scan", Plans=[BITMAP]), False),
+        (scan("Bitmap Heap Scan", Plans=[{"Node Type": "Bitmap Index Scan"}]), True),
+        (scan("Tid Scan"), False),
+    ],
+)
+def test_an_index_without_a_condition_is_read_whole(
+    node: dict[str, object], *, is_whole: bool
+) -> None:
+    """It is what PostgreSQL does where sequential scans are disabled."""
+    plan = [{"Plan": {"Node Type": "Limit", "Plans": [node]}}]
+    assert [read.table for read in whole_reads(plan)] == ["orders"] * is_whole
+
+
+@pytest.mark.parametrize(
+    ("node", "derived"),
+    [
+        (scan("Seq Scan", Filter="(paid_at > now())"), False),
+        (scan("Seq Scan", Filter="((SubPlan 1) > now())"), True),
+        ({"Node Type": "Aggregate", "Filter": "(min(at) > now())"}, True),
+        ({"Node Type": "Subquery Scan", "Filter": "(h.at > now())"}, True),
+        ({"Node Type": "Hash Join"}, False),
+    ],
+)
+def test_what_is_computed_from_several_rows_has_no_index(
+    node: dict[str, object], *, derived: bool
+) -> None:
+    """Groups, windows, subqueries."""
+    assert is_derived({"Plan": node}) is derived
+
+
+def test_no_plan_reads_nothing() -> None:
+    """And derives nothing."""
+    assert whole_reads(None) == []
+    assert not is_derived(None)
