@@ -6,7 +6,7 @@
 
 GRANT USAGE ON SCHEMA syncd TO {role};
 GRANT SELECT, INSERT, UPDATE
-   ON syncd.feed, syncd.watermark, syncd.endpoint, syncd.instance,
+   ON syncd.feed, syncd.initial_orders, syncd.watermark, syncd.endpoint, syncd.instance,
       syncd.batch, syncd.attempt, syncd.ledger, syncd.backfill,
       syncd.stream, syncd.reconciliation, syncd.departure,
       syncd.verification, syncd.fingerprint, syncd.left_out

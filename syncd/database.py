@@ -127,7 +127,12 @@ def around(name: str, **queries: Statement) -> Statement:
 
     Whatever a statement may do without has a query of nothing then.
     """
-    spare = {"taken": named("nothing_taken"), "rows": named("nothing_read")}
+    spare = {
+        "taken": named("nothing_taken"),
+        "rows": named("nothing_read"),
+        "listings": named("no_listings"),
+        "initial": named("was_listed_initially"),
+    }
     made = composed(
         name,
         **{brace: vetted(q.text.decode()) for brace, q in (spare | queries).items()},
@@ -198,9 +203,10 @@ class Database:
         self._age, self._plans_kept = 0, PLANS_KEPT
         if keeps_plans:
             self._session["plan_cache_mode"] = "force_generic_plan"
-        self._connection: psycopg.Connection[Row] | None = None
+        self._connection: PunctualConnection | None = None
         self._is_own = False  # the session, and not a pooler's
         self._is_stale = False  # another server is to be asked
+        self._step_seconds: float | None = None
         self._on_open: list[Callable[[], None]] = []
         self._on_doubt: list[Callable[[], None]] = []
 
@@ -271,6 +277,19 @@ class Database:
             with connection.transaction():
                 yield
 
+    @contextmanager
+    def patient_transaction(self, seconds: float) -> Iterator[None]:
+        """Group statements into a transaction in which each may take so long."""
+        with self.transaction():
+            connection = self._open()
+            self.one(named("be_patient"), limit=f"{seconds:.0f}s")
+            usual = connection.answer_seconds
+            connection.answer_seconds = self._step_seconds = seconds + usual
+            try:
+                yield
+            finally:
+                connection.answer_seconds, self._step_seconds = usual, None
+
     def peer(self) -> Peer:
         """Tell who is at the other end."""
         with self.translated():
@@ -296,7 +315,7 @@ class Database:
                 connection.execute(named("discard_plans").text)
         return connection.execute(statement.text, params or None)
 
-    def _open(self) -> psycopg.Connection[Row]:
+    def _open(self) -> PunctualConnection:
         if self._connection is None or self._connection.broken or self._is_stale:
             self.close()
             connection = PunctualConnection.connect(
@@ -329,7 +348,7 @@ class Database:
         Raises:
             SyncdError: One of its kinds (`core/cause.py`).
         """
-        moved()
+        moved(self._step_seconds)
         try:
             yield
         except psycopg.Error as error:

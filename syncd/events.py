@@ -312,6 +312,7 @@ EVENTS: Mapping[str, Event] = {
             "held",
             "discarded",
             "forgotten",
+            "initial",
             "missing",
             "unexplained",
             "duration_ms",

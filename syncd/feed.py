@@ -1,5 +1,6 @@
 """A feed's beginning: it starts at "now", in one database, and in no copy of it."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -10,21 +11,19 @@ from syncd.errors import ClonedDatabaseError, SchemaMismatchError
 from syncd.ledger import Ledger
 from syncd.source import Source
 
+START_SECONDS = 600.0
+"""How long the view may take to list all its orders, or a page of them."""
+
 SCHEMA_VERSION = 1
 """Number of the newest migration that this code works with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A started feed: what was confirmed before `started_at` is not sent unasked.
-
-    Attributes:
-        floor_at: Orders stamped at or before it were there before the start.
-    """
+    """A started feed: what was listed at `started_at` is not sent unasked."""
 
     feed_id: int
     started_at: datetime
-    floor_at: datetime
 
 
 class Feeds:
@@ -62,7 +61,7 @@ class Feeds:
         rows = self._database.all(named("find_feed"), feed=self._name)
         if not rows:
             return None
-        feed_id, started_at, floor_at, *stored = rows[0]
+        feed_id, started_at, *stored = rows[0]
         if list(self._identity().values()) != stored:
             raise ClonedDatabaseError(
                 f"the ledger of feed {self._name!r} was made in another database: "
@@ -70,8 +69,7 @@ class Feeds:
                 "A copy must not send. If this database took the other's place, "
                 "run `syncd accept-copy`.",
             )
-        times = cast("tuple[datetime, datetime]", (started_at, floor_at))
-        return Feed(cast("int", feed_id), *times)
+        return Feed(cast("int", feed_id), cast("datetime", started_at))
 
     def get(self) -> Feed:
         """Find the feed.
@@ -94,13 +92,13 @@ class Feeds:
     def start(self, source: Source, lookback: timedelta) -> Feed:
         """Start the feed at "now" unless it was started before.
 
-        What is visible above the first watermark is adopted: it counts as handled,
-        and is not sent. What becomes visible later is newly confirmed.
+        What the view lists then is kept as old, and is not sent (ADR-0021). What is
+        listed later is newly confirmed.
         """
         self.check_schema()
         if feed := self.find():
             return feed
-        with self._database.transaction():
+        with self._database.patient_transaction(START_SECONDS):
             self._insert(source, lookback)
         return self.get()
 
@@ -118,8 +116,9 @@ class Feeds:
             self._database.run(named("start_watermark"), feed=feed_id, watermark=floor)
             self._database.run(named("start_endpoint"), feed=feed_id)
             ledger = Ledger(self._database, cast("int", feed_id))
-            found = source.between(floor, "infinity")
-            ledger.admit(found, "start", size=1_000_000, adopts=True)
+            with closing(source.listed(START_SECONDS)) as pages:
+                for part, found in enumerate(pages):
+                    ledger.keep_initial(found, part)
 
     def accept_copy(self, *, holds: bool) -> bool:
         """Bind the feed to the database that it is in now; False without a feed.

@@ -107,6 +107,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "faults": Field("integer", "changes that a trigger could not note", "changes"),
     "field": Field("text", "name of an event's field"),
+    "initial": Field("integer", "listed when the feed was started, not sent", "orders"),
     "forgotten": Field("integer", "erased at somebody's wish", "orders"),
     "held": Field("integer", "may have arrived, and wait for a person", "orders"),
     "hint": Field("text", "what to do"),

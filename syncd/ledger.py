@@ -20,7 +20,7 @@ from syncd.errors import VIEW_FAULTS, PausedError, RangeThinnedError, SyncdError
 from syncd.source import Found
 
 Lane = Literal["live", "backfill"]
-Capture = Literal["poll", "listen", "wal", "reconcile", "backfill", "start"]
+Capture = Literal["poll", "listen", "wal", "reconcile", "backfill"]
 
 _Facts = tuple[int, int, UUID, int, datetime | None, datetime, bool, bool, bool]
 _Columns = tuple[Sequence[str], Sequence[datetime], Sequence[datetime | None]]
@@ -93,11 +93,13 @@ class Admitted:
 
     Attributes:
         taken: Keys that it took out of the outbox, in no order.
+        timeless: Orders that would be new, but are confirmed at no usable time.
     """
 
     orders: int
     keys: Sequence[str]
     taken: Sequence[str] = ()
+    timeless: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,6 @@ class Ledger:
     def __init__(self, database: Database, feed_id: int) -> None:
         self.database = database
         self.feed_id = feed_id
-        self._floor_at: datetime | None = None
 
     # Capture
 
@@ -175,7 +176,8 @@ class Ledger:
     ) -> Admitted:
         """Write the orders that the ledger lacks; within `admission`.
 
-        An order that was withdrawn and is confirmed again becomes pending again.
+        An order that was withdrawn and is confirmed again becomes pending again. What
+        was listed at the feed's start is written for a backfill only.
 
         Args:
             found: Confirmed orders.
@@ -222,7 +224,7 @@ class Ledger:
         return rows
 
     def _admitted(self, row: Row) -> Admitted:
-        admitted = Admitted(*cast("tuple[int, list[str], list[str]]", row))
+        admitted = Admitted(*cast("tuple[int, list[str], list[str], int]", row))
         self.database.age_plans(admitted.orders)
         return admitted
 
@@ -235,8 +237,7 @@ class Ledger:
         backfill: int | None = None,
         adopts: bool = False,
     ) -> tuple[Statement, Mapping[str, object]]:
-        taken = {"taken": found.taking} if found.taking else {}
-        return around("admit", found=found.query, **taken), {
+        return around("admit", **found.braces), {
             "feed": self.feed_id,
             "size": size,
             "lane": "backfill" if capture == "backfill" else "live",
@@ -259,12 +260,14 @@ class Ledger:
         row = self.database.one(named("watermark"), feed=self.feed_id)
         return cast("datetime", row[0])
 
-    def floor(self) -> datetime:
-        """Tell the floor, which stays: what is stamped at or before it is no order."""
-        if self._floor_at is None:
-            row = self.database.one(named("floor"), feed=self.feed_id)
-            self._floor_at = cast("datetime", row[0])
-        return self._floor_at
+    def keep_initial(self, found: Found, part: int) -> None:
+        """Keep orders as old ones, within the transaction that starts the feed."""
+        self.database.run(
+            around("keep_initial_orders", found=found.query),
+            feed=self.feed_id,
+            part=part,
+            **found.params,
+        )
 
     def refuse_thinned(self, lower: datetime, upper: datetime) -> None:
         """Refuse a range (lower excluded) where receipts are no longer kept.

@@ -179,7 +179,6 @@ class Parts:
         intake = Intake(
             source_on(settings, connections),
             Ledger(connections.ledger, feed.feed_id),
-            feed.floor_at,
             settings.squeezely.orders_per_batch,
             spans_outbox=writer is connections.ledger,
         )

@@ -234,7 +234,7 @@ class Reconciliation:
         Under the lock of admissions: what another capture took meanwhile is no alarm.
         """
         with self._ledger.admission():
-            found = self._source.between(span.lower, span.upper)
+            found = self._source.between(span.lower, span.upper, to_admit=True)
             before = self._count(run, span, found)
             self._ledger.admit(found, "reconcile", size=self._size)
             after = self._count(run, span, found).account

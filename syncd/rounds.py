@@ -84,6 +84,7 @@ def report(log: Log, run: Run, finished: Finished) -> None:
         held=account.held,
         discarded=account.discarded,
         forgotten=account.forgotten,
+        initial=account.initial,
         missing=account.missing,
         unexplained=account.unexplained,
         duration_ms=round(finished.seconds * 1000),

@@ -1,6 +1,6 @@
 """The door to the shop's order database: its two views."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -115,11 +115,20 @@ class Found:
 
     Attributes:
         taking: Takes the keys out of the outbox, in the same statement; None: no need.
+        listings: Reads the first times of the orders that are written; None: the query
+            has them.
     """
 
     query: Statement
     params: Mapping[str, object]
     taking: Statement | None = None
+    listings: Statement | None = None
+
+    @property
+    def braces(self) -> dict[str, Statement]:
+        """What fills the braces of a statement that admits the orders."""
+        filled = {"found": self.query, "taken": self.taking, "listings": self.listings}
+        return {brace: query for brace, query in filled.items() if query}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,26 +166,57 @@ class Source:
         """Read the server's clock."""
         return cast("datetime", self.database.one(named("clock"))[0])
 
-    def between(self, lower: datetime, upper: datetime | Literal["infinity"]) -> Found:
-        """Find the orders confirmed in a range (lower excluded, upper included)."""
-        query = self.views.statement("confirmed_between")
-        return self._found(query, {"lower": lower, "upper": upper})
-
-    def of_keys(self, keys: Sequence[str], floor: datetime) -> Found:
-        """Find those of the keys that are confirmed, stamped after the floor."""
-        query = self.views.statement("confirmed_of")
-        return self._found(query, {"keys": list(keys), "floor": floor})
-
-    def touched(
-        self, taking: tuple[Statement, Mapping[str, object]], floor: datetime
+    def between(
+        self,
+        lower: datetime,
+        upper: datetime | Literal["infinity"],
+        *,
+        to_admit: bool = False,
     ) -> Found:
+        """Find the orders confirmed in a range (lower excluded, upper included).
+
+        With `to_admit`, with the first time at which the view lists each, wherever
+        that lies.
+        """
+        query = self.views.statement("confirmed_between")
+        params = {"lower": lower, "upper": upper}
+        if not to_admit:
+            return self._found(query, params)
+        listings = self.views.statement("first_listings")
+        if self._beside_ledger:
+            return Found(query, params, listings=listings)
+        query = around("found_with_listings", found=query, listings=listings)
+        return self._found(query, params)
+
+    def of_keys(self, keys: Sequence[str]) -> Found:
+        """Find those of the keys that are confirmed, each with its first time."""
+        query = self.views.statement("confirmed_of")
+        return self._found(query, {"keys": list(keys)})
+
+    def touched(self, taking: tuple[Statement, Mapping[str, object]]) -> Found:
         """Find those that are confirmed of the orders taken out of the outbox.
 
         Where outbox and ledger are in one database with the views.
         """
         statement, rows = taking
-        query = self.views.statement("confirmed_touched")
-        return Found(query, {**rows, "floor": floor}, statement)
+        return Found(self.views.statement("confirmed_touched"), rows, statement)
+
+    def listed(self, seconds: float) -> Generator[Found]:
+        """Find every order that the view lists, at whatever time: keys only.
+
+        All at once beside the ledger; otherwise page by page, of one snapshot.
+
+        Args:
+            seconds: How long a page may take; the ledger's transaction sees to its own.
+        """
+        if self._beside_ledger:
+            yield Found(self.views.statement("listed_keys"), {})
+            return
+        with self.database.patient_transaction(seconds):
+            self.database.run(self.views.statement("declare_listed"))
+            while rows := self.database.all(named("fetch_listed")):
+                yield Found(named("given_keys"), {"keys": [key for (key,) in rows]})
+            self.database.run(named("close_listed"))
 
     def page_end(self, lower: datetime, upper: datetime, orders: int) -> datetime:
         """Tell where a page of about `orders` ends that begins after `lower`.
@@ -196,7 +236,13 @@ class Source:
         keys, times, count, end = self.database.one(
             statement, lower=lower, upper=upper, page=orders
         )
-        found = Found(named("given"), {"keys": keys, "times": times})
+        found = Found(
+            named("given"),
+            {"keys": keys, "times": times},
+            listings=self.views.statement("first_listings")
+            if self._beside_ledger
+            else None,
+        )
         return Page(found, cast("int", count), cast("datetime", end))
 
     def spread(

@@ -17,6 +17,7 @@ from syncd.core.account import Account
 from syncd.core.coverage import Span
 from syncd.core.purchase import Rules
 from syncd.database import Database
+from syncd.errors import SyncdError
 from syncd.feed import Feed, Feeds
 from syncd.ledger import Ledger
 from syncd.log import Log
@@ -54,7 +55,11 @@ class Started:
         self.connections = Connections(database, state)
         self.source = Source(database, *VIEWS, beside_ledger=self.connections.is_one)
         self.feeds = Feeds(self.connections, "shop")
-        feed: Feed = self.feeds.start(self.source, lookback)
+        try:
+            feed: Feed = self.feeds.start(self.source, lookback)
+        except SyncdError:
+            self.close()
+            raise
         self.ledger = Ledger(self.connections.ledger, feed.feed_id)
         self.transactions = Clocked(database)
         self._poll = Poll(

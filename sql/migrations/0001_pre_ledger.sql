@@ -9,8 +9,8 @@ CREATE TABLE syncd.migration (
     CONSTRAINT migration_once PRIMARY KEY (version)
 );
 
--- One shop's confirmed orders on their way to one Squeezely account. Orders stamped at or
--- before the floor were confirmed before the feed's beginning. The ledger's own cluster
+-- One shop's confirmed orders on their way to one Squeezely account. `floor_at` is where
+-- its watermark began. The ledger's own cluster
 -- and database differ from the source's with [state] dsn. `mark` grows while a daemon
 -- runs; a daemon that remembers a higher one looks at a ledger that went back in time,
 -- unless somebody accepted that since. What was recorded between lost_from and lost_until
@@ -49,6 +49,23 @@ CREATE TABLE syncd.feed (
     CONSTRAINT feed_thinned_has_batch
         CHECK (thinned_until IS NULL OR thinned_batch IS NOT NULL)
 );
+
+-- What confirmed_orders listed when the feed was started, with whatever time: old orders,
+-- which only a backfill sends (ADR-0021). 64-bit hashes of their keys, by a part of the
+-- hash; a bucket has several parts where the keys came in pages. 12 bytes an order.
+CREATE TABLE syncd.initial_orders (
+    feed_id integer  NOT NULL,
+    bucket  integer  NOT NULL,
+    part    integer  NOT NULL,
+    hashes  bigint[] NOT NULL,
+    CONSTRAINT initial_orders_once PRIMARY KEY (feed_id, bucket, part),
+    CONSTRAINT initial_orders_of_feed FOREIGN KEY (feed_id)
+        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
+);
+
+-- Hashes cannot be compressed, and nothing is learned of them by counting.
+ALTER TABLE syncd.initial_orders ALTER COLUMN hashes SET STORAGE EXTERNAL;
+ALTER TABLE syncd.initial_orders ALTER COLUMN hashes SET STATISTICS 0;
 
 -- Every order whose confirmed_at is at or below the watermark is in the ledger.
 -- Its row is the lock under which orders are admitted, which a person may pause.
@@ -282,7 +299,7 @@ CREATE TABLE syncd.ledger (
     uncertain     integer,
     CONSTRAINT ledger_order_once PRIMARY KEY (feed_id, order_key),
     CONSTRAINT ledger_capture_known CHECK
-        (capture IN ('poll', 'listen', 'wal', 'reconcile', 'backfill', 'start')),
+        (capture IN ('poll', 'listen', 'wal', 'reconcile', 'backfill')),
     CONSTRAINT ledger_exception_known CHECK (state IN
         ('rejected', 'withdrawn', 'discarded', 'released', 'forgotten')),
     CONSTRAINT ledger_exception_has_reason CHECK ((state IS NULL) = (reason IS NULL)),
@@ -347,6 +364,7 @@ CREATE TABLE syncd.reconciliation (
     held              bigint      NOT NULL DEFAULT 0,
     discarded         bigint      NOT NULL DEFAULT 0,
     forgotten         bigint      NOT NULL DEFAULT 0,
+    initial           bigint      NOT NULL DEFAULT 0,
     missing           bigint      NOT NULL DEFAULT 0,
     captured          bigint      NOT NULL DEFAULT 0,
     sentence          text,
@@ -358,7 +376,8 @@ CREATE TABLE syncd.reconciliation (
     CONSTRAINT reconciliation_goes_forward
         CHECK (lower_at <= reached_at AND reached_at <= upper_at),
     CONSTRAINT reconciliation_adds_up CHECK (confirmed = delivered + pending
-        + adopted + rejected + withdrawn + held + discarded + forgotten + missing),
+        + adopted + rejected + withdrawn + held + discarded + forgotten + initial
+        + missing),
     CONSTRAINT reconciliation_captures_the_missing
         CHECK (captured BETWEEN 0 AND missing),
     CONSTRAINT reconciliation_finished_has_sentence

@@ -287,7 +287,7 @@ class Register:
             if not self._database.run(mark, backfill=number, **self._ours):
                 raise self._unfit(number, "cancelled")
             row = self._database.one(
-                named("release_backfill"), backfill=number, **self._ours
+                around("release_backfill"), backfill=number, **self._ours
             )
         return Cancelled(*cast("tuple[int, int]", row))
 

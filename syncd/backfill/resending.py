@@ -1,14 +1,11 @@
 """Sending single orders again that were delivered, because somebody asked for it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from syncd.backfill.register import Register, Steered
 from syncd.errors import OrderUnknownError
 from syncd.ledger import Ledger
 from syncd.source import Source
-
-_NO_FLOOR = datetime(1, 1, 2, tzinfo=UTC)
 
 
 class Resending:
@@ -36,7 +33,7 @@ class Resending:
         Raises:
             OrderUnknownError: None of them was delivered.
         """
-        found = self._source.of_keys(keys, _NO_FLOOR)
+        found = self._source.of_keys(keys)
         register = Register(self._ledger)
         now = self._source.clock()
         with self._ledger.admission():

@@ -7,7 +7,6 @@ confirmed; the change that confirms it touches it again (ADR-0007).
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from syncd.capture.follower import Followed
 from syncd.capture.hints import Hints
@@ -32,14 +31,12 @@ class Intake:
     Attributes:
         source: The views, on the outbox's reader.
         ledger: Where the orders go.
-        floor_at: Orders stamped at or before it were there before the feed's start.
         size: Orders that a batch may hold.
         spans_outbox: Whether one transaction holds ledger and outbox.
     """
 
     source: Source
     ledger: Ledger
-    floor_at: datetime
     size: int
     spans_outbox: bool
 
@@ -158,7 +155,7 @@ class Listen:
             return None
         taking = self._outbox.taking(PAGE)
         try:
-            found = intake.source.touched(taking, intake.floor_at)
+            found = intake.source.touched(taking)
             admitted = intake.ledger.admit_touched(found, intake.size)
         except UnreadableRowError:
             return None
@@ -189,11 +186,11 @@ class Listen:
         intake = self._intake
         if intake.spans_outbox:
             taking = self._outbox.taking_rows(page)
-            found = intake.source.touched(taking, intake.floor_at)
+            found = intake.source.touched(taking)
             admitted = intake.ledger.admit_touched(found, intake.size)
             return admitted.orders, admitted.taken
         keys = list({touch.key: None for touch in page})
-        found = intake.source.of_keys(keys, intake.floor_at)
+        found = intake.source.of_keys(keys)
         with intake.ledger.admission():
             admitted = intake.ledger.admit(found, self.capture, size=intake.size)
         return admitted.orders, keys if self._outbox.discard(page) else ()

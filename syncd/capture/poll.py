@@ -162,11 +162,10 @@ class Poll:
 
         Unless a clock that was ahead has taken it into the future: then `lookback` ago.
         """
-        back = now - self._lookback
-        return watermark if watermark <= back else max(back, self._ledger.floor())
+        return min(watermark, now - self._lookback)
 
     def _admit(self, lower: datetime, upper: datetime | None) -> Admitted:
-        found = self._source.between(lower, upper or "infinity")
+        found = self._source.between(lower, upper or "infinity", to_admit=True)
         return self._ledger.admit(found, "poll", size=self._size)
 
     def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:

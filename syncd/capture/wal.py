@@ -5,7 +5,6 @@ or an error leaves undone, the slot tells again; the ledger's key makes that har
 """
 
 import time
-from datetime import datetime
 
 from syncd.capture.follower import Followed
 from syncd.capture.guard import Guard
@@ -45,7 +44,6 @@ class Wal:
         guard: Looks after the slot.
         source: The views, on a connection to the database of the slot.
         ledger: Where the orders go.
-        floor: Orders stamped at or before it were there before the feed's start.
         size: Orders that a batch may hold.
     """
 
@@ -55,7 +53,6 @@ class Wal:
         guard: Guard,
         source: Source,
         ledger: Ledger,
-        floor: datetime,
         size: int,
     ) -> None:
         self._stream = stream
@@ -63,7 +60,6 @@ class Wal:
         self._source = source
         self._ledger = ledger
         self._progress = Progress(ledger.database, ledger.feed_id)
-        self._floor = floor
         self._size = size
         self._forget()
 
@@ -201,7 +197,7 @@ class Wal:
     def _write(self, keys: list[str], position: int | None) -> int:
         """Write orders, with the position behind them, into the ledger; acknowledge."""
         with self._ledger.admission():
-            found = self._source.of_keys(keys, self._floor)
+            found = self._source.of_keys(keys)
             admitted = self._ledger.admit(found, "wal", size=self._size)
             if position:
                 self._move(position)
@@ -265,6 +261,5 @@ def follow_wal(
         guard,
         source_on(settings, connections),
         ledger,
-        feed.floor_at,
         settings.squeezely.orders_per_batch,
     )

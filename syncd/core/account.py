@@ -11,7 +11,7 @@ _STANDINGS: Mapping[str, str] = {
     # The batch ended without the order: it would never be sent, and nobody says why.
     "dissolved": "missing",
     # A cancelled backfill gave it back: as if the ledger had never had it.
-    "released": "missing",
+    "released": "initial",
 }
 
 
@@ -20,11 +20,12 @@ class Account:
     """Confirmed orders by where they stand; each is in one of the numbers.
 
     Attributes:
-        adopted: Confirmed before the first start, or said to be delivered: not sent.
+        adopted: Said to be delivered by something else: not sent.
         withdrawn: Stopped being confirmed before they were sent.
         held: May have arrived; a person decides.
         discarded: Given up by a person.
         forgotten: Erased at somebody's wish; not sent, or not any more.
+        initial: Listed when the feed was started: not sent, unless a backfill asks.
         missing: No capture had taken them.
         captured: Those of the missing that are in the ledger now.
     """
@@ -37,6 +38,7 @@ class Account:
     held: int = 0
     discarded: int = 0
     forgotten: int = 0
+    initial: int = 0
     missing: int = 0
     captured: int = 0
 
@@ -52,6 +54,7 @@ class Account:
             + self.held
             + self.discarded
             + self.forgotten
+            + self.initial
             + self.missing
         )
 
@@ -86,6 +89,7 @@ def sentence(lower: datetime, upper: datetime, account: Account, more: str = "")
         (account.held, "held"),
         (account.discarded, "discarded"),
         (account.forgotten, "forgotten"),
+        (account.initial, "from before the start"),
         (account.missing, "missing"),
     ]
     parts = [f"{account.confirmed:,} confirmed", f"{account.delivered:,} delivered"]

@@ -26,12 +26,6 @@ UPDATE syncd.watermark
  WHERE feed_id = %(feed)s
    AND confirmed_at < %(upper)s;
 
--- name: floor :one
--- Orders stamped at or before it were there before the start.
-SELECT floor_at
-  FROM syncd.feed
- WHERE feed_id = %(feed)s;
-
 -- name: gather :one
 -- Orders found, as two texts: for another database, without a look at each in between.
 SELECT coalesce(array_agg(f.order_key), '{{}}')::text,
@@ -44,19 +38,49 @@ SELECT g.order_key COLLATE "C" AS order_key, g.confirmed_at
   FROM unnest(%(keys)s::text[], %(times)s::timestamptz[])
        AS g (order_key, confirmed_at)
 
+-- name: keep_initial_orders :rows
+-- Keeps what the view lists at the feed's start; a page of it, or all at once.
+INSERT INTO syncd.initial_orders (feed_id, bucket, part, hashes)
+SELECT %(feed)s, (h.hash >> 49)::integer, %(part)s, array_agg(h.hash)
+  FROM (SELECT DISTINCT hashtextextended(f.order_key, 0) AS hash
+          FROM ({found}) AS f) AS h
+ GROUP BY (h.hash >> 49)::integer;
+
+-- name: was_listed_initially :one
+-- Whether the view listed an order `o` at the feed's start; no row: it did not. Relies on
+-- initial_orders_once: LIMIT keeps the table from being read whole.
+SELECT true
+  FROM syncd.initial_orders AS i
+ WHERE i.feed_id = %(feed)s
+   AND i.bucket = (hashtextextended(o.order_key, 0) >> 49)::integer
+   AND hashtextextended(o.order_key, 0) = ANY(i.hashes)
+ LIMIT 1
+
+-- name: given_keys :many
+-- Keys that were read in another database.
+SELECT g.order_key COLLATE "C" AS order_key
+  FROM unnest(%(keys)s::text[]) AS g (order_key)
+
+-- name: no_listings :many
+SELECT NULL::text COLLATE "C" AS order_key, NULL::timestamptz AS confirmed_at
+ WHERE false
+
 -- name: nothing_taken :many
 SELECT NULL::text AS order_key
  WHERE false
 
 -- name: admit :one
 -- Takes orders out of the outbox, where that is how they were found, and
--- writes those of the orders found that are new, released, or withdrawn and confirmed
--- again, into the ledger and cuts them into batches, in order of confirmation; the last
--- batch is topped up if nobody has claimed it. Those of a time of which the ledger may
--- have lost what it knew count as uncertain, and older ones that are captured soon after;
--- so do all that a backfill finds which was under way then: nobody knows how far it had
--- come. Those that were withdrawn with a doubt keep it. Uncertain orders are in batches
--- of their own, held for a person where that is asked for. While admissions are paused, nothing
+-- writes those of the orders found that are new, or withdrawn and confirmed again, into
+-- the ledger and cuts them into batches, in order of confirmation; the last batch is
+-- topped up if nobody has claimed it. What the view listed at the feed's start is not new,
+-- whatever its time; only a backfill takes it, and what another backfill released. An
+-- order is written with the first time at which the view lists it; without a usable time
+-- it is counted only. Those of a time of which the ledger may have lost what it knew count
+-- as uncertain, and older ones that are captured soon after; so do all that a backfill
+-- finds which was under way then: nobody knows how far it had come. Those that were
+-- withdrawn with a doubt keep it. Uncertain orders are in batches of their own, held for a
+-- person where that is asked for. While admissions are paused, nothing
 -- is written. Runs under lock_watermark, so that
 -- no two admissions of a feed overlap. Relies on ledger_order_once, for each order found:
 -- a subquery of its own, so that the ledger is never read whole. Nothing is left to ON
@@ -70,7 +94,7 @@ WITH taken AS (
       FROM syncd.feed AS f
      WHERE f.feed_id = %(feed)s
        AND f.lost_until IS NOT NULL
-       AND %(capture)s NOT IN ('start', 'backfill')
+       AND %(capture)s <> 'backfill'
      UNION ALL
     SELECT '-infinity', 'infinity'
       FROM syncd.backfill AS r
@@ -109,11 +133,21 @@ WITH taken AS (
                          FROM syncd.watermark AS w
                         WHERE w.feed_id = %(feed)s
                           AND w.paused_at IS NOT NULL)
+), admissible_orders AS MATERIALIZED (
+    SELECT o.order_key, o.confirmed_at, o.known
+      FROM looked AS o
+     WHERE o.known = 'withdrawn'
+        OR o.known = 'released' AND %(capture)s = 'backfill'
+        OR o.known IS NULL
+           AND (%(capture)s = 'backfill' OR ({initial}) IS NULL)
+), first_listings AS MATERIALIZED (
+    {listings}
 ), found AS MATERIALIZED (
-    SELECT l.order_key, l.confirmed_at, l.known
-      FROM looked AS l
-     WHERE l.known IS NULL
-        OR l.known IN ('withdrawn', 'released')
+    SELECT a.order_key, t.confirmed_at, a.known
+      FROM admissible_orders AS a
+      LEFT JOIN first_listings AS l USING (order_key)
+     CROSS JOIN LATERAL (SELECT coalesce(l.confirmed_at, a.confirmed_at)) AS t (confirmed_at)
+     WHERE t.confirmed_at IS NOT NULL
 ), ranked AS (
     SELECT f.order_key, f.confirmed_at, f.known, d.uncertain,
            row_number() OVER (PARTITION BY d.uncertain
@@ -195,7 +229,8 @@ WITH taken AS (
 )
 SELECT count(*), coalesce((array_agg(order_key ORDER BY confirmed_at, order_key))
                           [1:%(named)s], '{{}}'),
-       ARRAY(SELECT t.order_key FROM taken AS t)
+       ARRAY(SELECT t.order_key FROM taken AS t),
+       (SELECT count(*) FROM admissible_orders) - count(*)
   FROM placed;
 
 -- name: lateness :one

@@ -329,12 +329,7 @@ WITH unsent AS MATERIALIZED (
      WHERE NOT o.tried
        AND (o.origin IS NOT NULL
             OR NOT o.resends
-               AND NOT EXISTS (SELECT
-                                 FROM syncd.feed AS f
-                                 JOIN syncd.watermark AS w USING (feed_id)
-                                WHERE f.feed_id = %(feed)s
-                                  AND o.confirmed_at > f.floor_at
-                                  AND o.confirmed_at <= w.confirmed_at)
+               AND ({initial})
                AND NOT EXISTS (SELECT
                                  FROM syncd.backfill AS p
                                 WHERE p.feed_id = %(feed)s

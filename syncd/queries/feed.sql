@@ -18,7 +18,7 @@ SELECT version
 
 -- name: find_feed :many
 -- The feed, if it was started.
-SELECT f.feed_id, f.started_at, f.floor_at,
+SELECT f.feed_id, f.started_at,
        f.system_identifier, f.database_oid::bigint,
        f.ledger_identifier, f.ledger_oid::bigint
   FROM syncd.feed AS f

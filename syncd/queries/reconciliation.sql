@@ -15,10 +15,11 @@ SELECT b.lower_at, least(b.reached_at, w.confirmed_at)
 
 -- name: account :many
 -- How the orders found stand, counted; apart those whose time in the ledger is another
--- than the one found: the view may list them in several pages. Each order is looked up
--- by ledger_order_once, whatever the ledger's size: LIMIT keeps it from being read whole
--- for every page.
-WITH told AS MATERIALIZED (
+-- than the one found: the view may list them in several pages. What the ledger lacks is
+-- missing, unless the view listed it at the feed's start. Each order is looked up by
+-- ledger_order_once, whatever the ledger's size: LIMIT keeps it from being read whole for
+-- every page.
+WITH looked AS MATERIALIZED (
     SELECT f.order_key, l.state, l.batch_id, l.confirmed_at,
            l.confirmed_at <> f.confirmed_at AS moved
       FROM ({found}) AS f
@@ -28,12 +29,16 @@ WITH told AS MATERIALIZED (
                             AND r.order_key = f.order_key
                           LIMIT 1) AS l
         ON true
+), told AS MATERIALIZED (
+    SELECT o.order_key, o.state, o.batch_id, o.confirmed_at, o.moved,
+           CASE WHEN o.batch_id IS NULL THEN ({initial}) END AS is_initial
+      FROM looked AS o
 ), batches AS (
     SELECT b.batch_id, b.state
       FROM syncd.batch AS b
      WHERE b.batch_id = ANY(ARRAY(SELECT DISTINCT t.batch_id FROM told AS t))
 )
-SELECT coalesce(t.state, b.state, 'missing'),
+SELECT coalesce(t.state, b.state, CASE WHEN t.is_initial THEN 'initial' END, 'missing'),
        count(*) FILTER (WHERE t.moved IS NOT TRUE),
        min(t.order_key),
        coalesce(array_agg(t.order_key) FILTER (WHERE t.moved), '{{}}'),
@@ -133,6 +138,7 @@ UPDATE syncd.reconciliation
        held = held + %(held)s,
        discarded = discarded + %(discarded)s,
        forgotten = forgotten + %(forgotten)s,
+       initial = initial + %(initial)s,
        missing = missing + %(missing)s,
        captured = captured + %(captured)s
  WHERE reconciliation_id = %(reconciliation)s
@@ -141,7 +147,7 @@ UPDATE syncd.reconciliation
 
 -- name: reconciliation :one
 SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, forgotten,
-       missing, captured,
+       initial, missing, captured,
        extract(epoch FROM clock_timestamp() - started_at)::float8
   FROM syncd.reconciliation
  WHERE reconciliation_id = %(reconciliation)s;

@@ -17,5 +17,11 @@ SELECT pg_catalog.pg_backend_pid()
          WHERE pg_catalog.current_setting('synchronous_commit')
                OPERATOR(pg_catalog.=) 'off') AS durable;
 
+-- name: be_patient :one
+-- Lets the statements of this transaction take longer; plans expect all rows to be read.
+SELECT set_config('statement_timeout', %(limit)s, true),
+       set_config('idle_in_transaction_session_timeout', %(limit)s, true),
+       set_config('cursor_tuple_fraction', '1', true);
+
 -- name: discard_plans :none
 DISCARD PLANS;

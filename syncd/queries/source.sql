@@ -74,18 +74,66 @@ SELECT c.order_key::text COLLATE "C" AS order_key,
    AND c.order_key IS NOT NULL
  GROUP BY 1
 
+-- name: listed_keys :many
+-- Every order that is confirmed, at whatever time.
+SELECT c.order_key::text COLLATE "C" AS order_key
+  FROM {confirmed} AS c
+ WHERE c.order_key IS NOT NULL
+
+-- name: declare_listed :none
+-- The same for another database: one snapshot, page by page.
+DECLARE listed NO SCROLL CURSOR FOR
+SELECT c.order_key::text
+  FROM {confirmed} AS c
+ WHERE c.order_key IS NOT NULL;
+
+-- name: fetch_listed :many
+FETCH FORWARD 100000 FROM listed;
+
+-- name: close_listed :none
+CLOSE listed;
+
+-- name: first_listings :many
+-- The first times at which the view lists the orders that an admission is about to write.
+-- Relies on the orders' key, by that alone.
+WITH listed AS MATERIALIZED (
+    SELECT c.order_key::text COLLATE "C" AS order_key, c.confirmed_at
+      FROM {confirmed} AS c
+     WHERE c.order_key = ANY(ARRAY(SELECT a.order_key
+                                     FROM admissible_orders AS a)::{key_type}[])
+       AND EXISTS (SELECT FROM admissible_orders)
+)
+SELECT l.order_key, min(l.confirmed_at)::timestamptz AS confirmed_at
+  FROM listed AS l
+ WHERE l.confirmed_at >= '0001-01-02'
+   AND l.confirmed_at < '9999-01-01'
+ GROUP BY l.order_key
+
+-- name: found_with_listings :many
+-- The same for orders found, where the ledger is in another database.
+WITH admissible_orders AS MATERIALIZED (
+    SELECT f.order_key, f.confirmed_at
+      FROM ({found}) AS f
+), first_listings AS MATERIALIZED (
+    {listings}
+)
+SELECT a.order_key, coalesce(l.confirmed_at, a.confirmed_at) AS confirmed_at
+  FROM admissible_orders AS a
+  LEFT JOIN first_listings AS l USING (order_key)
+
 -- name: confirmed_of :many
--- Those of some orders that are confirmed, after the floor. Relies on the orders' key:
--- by that alone, since a plan for any floor would rather read a range of times.
+-- Those of some orders that are confirmed, with their first time; NULL: no clock shows
+-- it. Relies on the orders' key, by that alone.
 WITH listed AS MATERIALIZED (
     SELECT c.order_key::text COLLATE "C" AS order_key, c.confirmed_at
       FROM {confirmed} AS c
      WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[])
 )
-SELECT l.order_key, min(l.confirmed_at)::timestamptz AS confirmed_at
+SELECT l.order_key,
+       (min(l.confirmed_at) FILTER (WHERE l.confirmed_at >= '0001-01-02'
+                                      AND l.confirmed_at < '9999-01-01'))::timestamptz
+           AS confirmed_at
   FROM listed AS l
- WHERE l.confirmed_at > %(floor)s::timestamptz
-   AND l.confirmed_at < '9999-01-01'
  GROUP BY l.order_key
 
 -- name: confirmed_touched :many
@@ -95,10 +143,11 @@ WITH listed AS MATERIALIZED (
       FROM {confirmed} AS c
      WHERE c.order_key = ANY(ARRAY(SELECT t.order_key FROM taken AS t)::{key_type}[])
 )
-SELECT l.order_key, min(l.confirmed_at)::timestamptz AS confirmed_at
+SELECT l.order_key,
+       (min(l.confirmed_at) FILTER (WHERE l.confirmed_at >= '0001-01-02'
+                                      AND l.confirmed_at < '9999-01-01'))::timestamptz
+           AS confirmed_at
   FROM listed AS l
- WHERE l.confirmed_at > %(floor)s::timestamptz
-   AND l.confirmed_at < '9999-01-01'
  GROUP BY l.order_key
 
 -- name: page_end :one

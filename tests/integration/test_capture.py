@@ -444,7 +444,7 @@ def test_an_order_that_is_confirmed_later_is_taken_then(capture: Capture) -> Non
     assert capture.poll() == 1
 
 
-def test_the_first_start_adopts_what_is_visible(shop: Shop, tills: Tills) -> None:
+def test_what_is_visible_at_the_first_start_is_old(shop: Shop, tills: Tills) -> None:
     """What was confirmed before is not sent; what becomes visible later is."""
     late = tills.begin("now() - interval '30 s'")
     shop.sql(INSERT.format("now() - interval '1 hour'"))
@@ -459,7 +459,7 @@ def test_the_first_start_adopts_what_is_visible(shop: Shop, tills: Tills) -> Non
     batches = shop.rows(
         "SELECT state, sum(orders)::int FROM syncd.batch GROUP BY 1 ORDER BY 1"
     )
-    assert batches == [("adopted", 4), ("pending", 3)]
+    assert batches == [("pending", 3)]
 
 
 @pytest.mark.parametrize(
@@ -638,10 +638,10 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
     times = cast("list[datetime]", [time for row in batches for time in row[2:]])
     assert times == sorted(times)
     found = capture.source.between(
-        capture.source.clock() - timedelta(seconds=5), "infinity"
+        capture.source.clock() - timedelta(seconds=5), "infinity", to_admit=True
     )
     explained = capture.database.one(
-        Statement(b"EXPLAIN (FORMAT JSON) " + around("admit", found=found.query).text),
+        Statement(b"EXPLAIN (FORMAT JSON) " + around("admit", **found.braces).text),
         feed=capture.ledger.feed_id,
         size=100,
         lane="live",
@@ -662,9 +662,15 @@ class Attentive(Source):
     lowers: ClassVar[list[datetime]] = []
 
     @override
-    def between(self, lower: datetime, upper: datetime | Literal["infinity"]) -> Found:
+    def between(
+        self,
+        lower: datetime,
+        upper: datetime | Literal["infinity"],
+        *,
+        to_admit: bool = False,
+    ) -> Found:
         self.lowers.append(lower)
-        return super().between(lower, upper)
+        return super().between(lower, upper, to_admit=to_admit)
 
 
 @pytest.mark.parametrize("deep_seconds", [0.0, 30.0])

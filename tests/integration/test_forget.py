@@ -148,7 +148,7 @@ def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
     assert (trace.state, trace.sent) == (None, "never")
     feed.poll(whole=True)
     with feed.ledger.admission():
-        found = feed.source.of_keys(keys, feed.ledger.floor())
+        found = feed.source.of_keys(keys)
         assert feed.ledger.admit(found, "listen", size=5).orders == 0
     feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
     assert feed.account() == Account(pending=1, forgotten=1)

@@ -42,7 +42,7 @@ _numbers = count(1)
 def listening(feed: Started) -> tuple[Listen, Outbox]:
     source, ear = feed.connections.source, Database(feed.shop.dsn)
     outbox = Outbox(source, source, "shop")
-    intake = Intake(feed.source, feed.ledger, feed.ledger.floor(), 100, True)  # noqa: FBT003
+    intake = Intake(feed.source, feed.ledger, 100, True)  # noqa: FBT003
     hints = Hints(ear, source, "shop")
     return Listen(outbox, hints, intake, Log("shop"), deaf_seconds=0.1), outbox
 

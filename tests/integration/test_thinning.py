@@ -85,7 +85,7 @@ class Till(Started):
     def touch(self, keys: list[str]) -> None:
         """Capture by key, as `listen` and `wal` do."""
         with self.ledger.admission():
-            found = self.source.of_keys(keys, self.ledger.floor())
+            found = self.source.of_keys(keys)
             self.ledger.admit(found, "listen", size=3)
 
     def delivered(self) -> object:

@@ -140,7 +140,6 @@ class ListenSubject(LedgerSubject):
         intake = Intake(
             self.source_on(connections),
             Ledger(connections.ledger, feed.feed_id),
-            feed.floor_at,
             FEW,
             spans_outbox=connections.is_one,
         )
@@ -297,7 +296,7 @@ class WalSubject(LedgerSubject):
         name = slot_name(self.feed)
         stream = SteppedStream(dsn, name, self.pause, self._written)
         source = self.source_on(connections)
-        self.wal = Wal(stream, guard, source, ledger, feed.floor_at, FEW)
+        self.wal = Wal(stream, guard, source, ledger, FEW)
 
     @override
     def capture(self) -> None:

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import ClassVar, cast
 
-import psycopg
 from typing_extensions import override
 
 from proof.stepwise import Start, Stepwise
@@ -20,6 +19,7 @@ from proof.world import World
 from syncd.capture.poll import Poll
 from syncd.connections import Connections, transactions_of
 from syncd.database import Database
+from syncd.deadline import PunctualConnection
 from syncd.errors import Reaction, SyncdError
 from syncd.feed import Feed, Feeds
 from syncd.ledger import Ledger
@@ -45,7 +45,7 @@ class Stepped(Database):
         self._pause = pause
 
     @override
-    def _open(self) -> psycopg.Connection[tuple[object, ...]]:
+    def _open(self) -> PunctualConnection:
         self._pause()
         return super()._open()
 

@@ -60,7 +60,7 @@ QUICK = Quick(
     possible_repeats=0,
     holders=None,
 )
-WELL = Facts(SETTINGS, Feed(1, AGO, AGO), QUICK, SLOW)
+WELL = Facts(SETTINGS, Feed(1, AGO), QUICK, SLOW)
 PAST = PastRange(
     9, AGO - timedelta(days=2), AGO, AGO, 5, AGO, None, "paused", "send", 4, 3
 )

@@ -1,0 +1,187 @@
+"""What was listed at the first start is old, whatever its time; nothing else is."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from ledgers import Started, ago
+from postgres import Cluster
+from shop import Shop
+
+from syncd import database as database_module
+from syncd.errors import PermissionDeniedError
+from syncd.feed import Feeds
+
+pytestmark = pytest.mark.db
+
+INSERT = "INSERT INTO orders (confirmed_at) SELECT {} FROM generate_series(1, {})"
+STAMPS = ("now() - interval '2 years'", "now()", "now() + interval '3 days'")
+
+
+@pytest.fixture(params=["beside", "apart"])
+def shops(
+    request: pytest.FixtureRequest, database: str, server: Cluster
+) -> Iterator[Shop]:
+    """A shop with the ledger beside its orders, and one with it elsewhere."""
+    if request.param == "beside":
+        yield Shop.open(database)
+        return
+    name = f"{psycopg.conninfo.conninfo_to_dict(database)['dbname']}_state"
+    server.sql(f"CREATE DATABASE {name}")
+    yield Shop.open(database, state=server.dsn(name))
+    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def touch(feed: Started, *keys: str) -> int:
+    """Take orders as a follower does that heard of them."""
+    with feed.ledger.admission():
+        found = feed.source.of_keys(keys)
+        return feed.ledger.admit(found, "listen", size=100).orders
+
+
+def keys(feed: Started) -> list[str]:
+    rows = feed.shop.ledger("SELECT order_key FROM syncd.ledger ORDER BY 1")
+    return [str(key) for (key,) in rows]
+
+
+@pytest.mark.parametrize("stamp", STAMPS)
+def test_what_the_start_listed_is_never_taken_unasked(shops: Shop, stamp: str) -> None:
+    """Not when it is polled, touched, listed again with another time, or accounted."""
+    shops.sql(INSERT.format(stamp, 3))
+    feed = Started(shops)
+    feed.began("10 days")
+    feed.poll(whole=True)
+    assert touch(feed, "1", "2", "3") == 0
+    shops.sql("UPDATE orders SET confirmed_at = now() - interval '1 minute'")
+    feed.poll(whole=True)
+    assert touch(feed, "1", "2", "3") == 0
+    account = feed.account()
+    feed.close()
+    assert (account.initial, account.missing) == (3, 0)
+    assert keys(feed) == []
+
+
+@pytest.mark.parametrize("stamp", STAMPS)
+def test_what_it_did_not_list_is_new_when_it_is_touched(
+    shops: Shop, stamp: str
+) -> None:
+    """A draft older than the start; a cart's time that was copied into the order."""
+    shops.sql(INSERT.format("NULL", 2))
+    feed = Started(shops)
+    shops.sql(f"UPDATE orders SET confirmed_at = {stamp}")
+    taken = touch(feed, "1", "2")
+    feed.close()
+    assert taken == 2
+
+
+def test_an_order_that_commits_after_the_start_is_new(shops: Shop) -> None:
+    """However early it was stamped: what is listed counts, not what is on its way."""
+    with psycopg.connect(shops.owner) as till:
+        till.execute(INSERT.format("now() - interval '1 day'", 1).encode())
+        feed = Started(shops)
+        till.commit()
+    taken = touch(feed, "1")
+    feed.close()
+    assert taken == 1
+
+
+def test_the_first_time_that_the_view_lists_is_recorded(shops: Shop) -> None:
+    """Wherever it lies: the window that found the order may hold a later one only."""
+    feed = Started(shops)
+    shops.sql(
+        "CREATE TABLE history (order_id bigint, at timestamptz); "
+        "CREATE INDEX ON history (at); CREATE INDEX ON history (order_id); "
+        "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
+        "SELECT order_id AS order_key, at AS confirmed_at FROM history; "
+        "INSERT INTO history VALUES (1, now() - interval '2 days'), (1, now())"
+    )
+    assert feed.poll(whole=True) == 1
+    feed.close()
+    first = shops.value("SELECT min(at) FROM history")
+    assert shops.ledger("SELECT confirmed_at FROM syncd.ledger") == [(first,)]
+
+
+def test_what_the_start_listed_without_a_time_stays_old(shops: Shop) -> None:
+    """It was confirmed, so it is old when it is given a time."""
+    shops.sql(
+        "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
+        "SELECT id AS order_key, confirmed_at FROM orders; "
+        + INSERT.format("NULL", 1)
+        + "; INSERT INTO orders (confirmed_at) VALUES ('infinity')"
+    )
+    feed = Started(shops)
+    shops.sql("UPDATE orders SET confirmed_at = now()")
+    taken = touch(feed, "1", "2") + feed.poll(whole=True)
+    feed.close()
+    assert taken == 0
+
+
+def test_a_backfill_takes_what_the_start_listed(shops: Shop) -> None:
+    """That is what it is for; the account then knows the orders by their batch."""
+    shops.sql(INSERT.format("now() - interval '2 days'", 3))
+    feed = Started(shops)
+    feed.began("10 days")
+    before = feed.account()
+    feed.backfill(ago(days=5))
+    account = feed.account()
+    feed.close()
+    assert (before.initial, account.initial, account.pending) == (3, 0, 3)
+
+
+def test_many_orders_are_kept_in_pages_and_found_again(shops: Shop) -> None:
+    """Each of them, and no other: also where they come from another database."""
+    shops.sql(INSERT.format("now() - interval '1 day'", 120_000))
+    feed = Started(shops)
+    shops.sql(INSERT.format("now()", 1000))
+    taken = touch(feed, *(str(n) for n in range(1, 121_001, 10)))
+    feed.close()
+    assert taken == 100
+    ((kept,),) = shops.ledger(
+        "SELECT sum(cardinality(hashes))::int FROM syncd.initial_orders"
+    )
+    assert kept == 120_000
+
+
+def test_a_start_that_ends_halfway_leaves_nothing(shops: Shop) -> None:
+    """The next one starts the feed, with what is listed then."""
+    shops.sql(INSERT.format("now()", 2))
+    owner = shops.state or shops.owner
+    for right in ("REVOKE INSERT ON syncd.{0} FROM", "GRANT INSERT ON syncd.{0} TO"):
+        with psycopg.connect(owner, autocommit=True) as connection:
+            statement = f"{right.format('initial_orders')} {shops.role}"
+            connection.execute(statement.encode())
+        if right.startswith("REVOKE"):
+            with pytest.raises(PermissionDeniedError):
+                Started(shops)
+            assert shops.ledger("SELECT FROM syncd.feed") == []
+    shops.sql(INSERT.format("now()", 1))
+    feed = Started(shops)
+    taken = touch(feed, "1", "2", "3")
+    feed.close()
+    assert taken == 0
+
+
+def test_a_start_may_take_longer_than_a_statement(
+    shops: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its limits are its own; those of the sessions hold again afterwards."""
+    shops.sql(f"ALTER ROLE {shops.role} SET statement_timeout = '30s'")
+    shops.sql(
+        "CREATE FUNCTION slow(bigint) RETURNS bigint LANGUAGE sql VOLATILE AS "
+        "$$ SELECT pg_sleep(0.4); SELECT $1 $$; "
+        "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
+        "SELECT slow(id) AS order_key, confirmed_at FROM orders; "
+        + INSERT.format("now()", 3)
+    )
+    monkeypatch.setitem(vars(database_module)["_SESSION"], "statement_timeout", "1s")
+    feed = Started(shops)
+    for database in (feed.connections.source, feed.connections.ledger):
+        assert show(database) == "1s"
+    found = Feeds(feed.connections, "shop").find()
+    feed.close()
+    assert found
+
+
+def show(database: object) -> str:
+    execute = vars(database)["_connection"].execute
+    return str(execute("SHOW statement_timeout").fetchone()[0])
