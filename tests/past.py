@@ -21,19 +21,33 @@ BEGIN = datetime.now(UTC).replace(
 ) - timedelta(days=100)
 
 
+LISTED = """
+INSERT INTO syncd.initial_orders (feed_id, bucket, part, hashes)
+SELECT f.feed_id, (h.hash >> 49)::integer,
+       (SELECT count(*) FROM syncd.initial_orders), array_agg(h.hash)
+  FROM syncd.feed AS f,
+       (SELECT hashtextextended(key, 0) FROM unnest(ARRAY[{}]) AS n (key)) AS h (hash)
+ GROUP BY 1, 2
+"""
+
+
 def day(number: float) -> datetime:
     """A time so many days after the first past order's day began."""
     return BEGIN + timedelta(days=number)
 
 
 def sell_past(shop: Shop, orders: int, *, days: int = 50) -> list[str]:
-    """Put orders into the past, spread over days; return their public numbers."""
+    """Put orders into the past, spread over days; return their public numbers.
+
+    A feed that was started before takes them for old: as if its start had listed them.
+    """
     rows = shop.rows(
         "INSERT INTO orders (confirmed_at) "
         f"SELECT '{BEGIN.isoformat()}'::timestamptz "
         f"       + n * interval '{days} days' / {orders} "
         f"  FROM generate_series(1, {orders}) AS n RETURNING id"
     )
+    shop.sql(LISTED.format(", ".join(f"'{row[0]}'" for row in rows)))
     return [f"W-{row[0]}" for row in rows]
 
 

@@ -470,7 +470,7 @@ def test_an_adopted_range_is_not_sent(past: Past) -> None:
     assert past.counts_agree()
 
 
-def test_what_the_first_start_adopted_goes_back_when_cancelled(
+def test_what_the_first_start_listed_goes_back_when_cancelled(
     shop: Shop, tmp_path: Path
 ) -> None:
     """A reset asks for it, a cancellation gives it back as it was."""
@@ -482,7 +482,7 @@ def test_what_the_first_start_adopted_goes_back_when_cancelled(
         past.driver.step()
         assert past.states() == {"pending": 1}
         assert past.register.cancel(number).released == 1
-        assert past.states() == {"adopted": 1}
+        assert past.states() == {"released": 1}
         past.ask(upper=120)
         past.finish()
         assert past.posts(["W-1"]) == [1]

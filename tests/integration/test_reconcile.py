@@ -67,8 +67,9 @@ def test_every_order_is_accounted_for_by_where_it_stands(feed: Started) -> None:
     confirm(feed, "now() - interval '3 hours'", 800)
     capture(feed)
     states = {
-        "delivered": "state = 'delivered', settled_at = now()",
-        "sending": "state = 'sending', lease_until = now(), instance_id = 1",
+        "delivered": "state = 'delivered', settled_at = now(), is_thinned = true",
+        "sending": "state = 'sending', lease_until = now(), instance_id = 1, "
+        "claim_token = gen_random_uuid()",
         "adopted": "state = 'adopted', settled_at = now()",
         "held": "state = 'held'",
     }
@@ -475,6 +476,10 @@ def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
         "INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id) "
         "SELECT feed_id, o.id::text, o.confirmed_at, 1 + o.id / 100 "
         "FROM syncd.feed, orders AS o"
+    )
+    feed.state(
+        "INSERT INTO syncd.initial_orders SELECT feed_id, n, 0, ARRAY[n] "
+        "FROM syncd.feed, generate_series(1, 30000) AS n"
     )
     feed.shop.sql("ANALYZE")
     found = feed.source.between(ago(hours=11), datetime.now(UTC))
