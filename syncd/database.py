@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import tuple_row
 
 from syncd.core.cause import Place
+from syncd.core.encoding import ASCII, UTF8, codec_of, fits, fitted
 from syncd.deadline import PunctualConnection, Row
 from syncd.errors import (
     ReadOnlyNodeError,
@@ -29,6 +30,7 @@ from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS, translate
 from syncd.progress import moved
 
 _CONNECT: dict[str, int | str] = {
+    "client_encoding": "UTF8",  # whatever the server's, and PGCLIENTENCODING
     "connect_timeout": 5,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -57,6 +59,12 @@ each time when twice as old as before.
 
 The tables may have been empty before, and one transaction may bring many orders.
 """
+
+_TOLD = frozenset({"reason", "reasons", "host", "sentence", "orderids", "said_by"})
+"""Parameters that people read: what the server cannot hold of them is replaced."""
+
+_UNFIT = frozenset({"22P05", "22021"})
+"""The server's encoding lacks a character, or forbids a byte."""
 
 _MARGIN = re.compile(r"^\s*(--.*)?\n?", re.MULTILINE)
 _BRACES = {Place.CONFIRMED: "confirmed", Place.PURCHASES: "purchases"}
@@ -207,12 +215,17 @@ class Database:
         self._is_own = False  # the session, and not a pooler's
         self._is_stale = False  # another server is to be asked
         self._step_seconds: float | None = None
+        self._codec = UTF8
         self._on_open: list[Callable[[], None]] = []
         self._on_doubt: list[Callable[[], None]] = []
 
     def on_open(self, action: Callable[[], None]) -> None:
         """Run `action` each time that a connection has been opened."""
         self._on_open.append(action)
+
+    def limit(self, seconds: int) -> None:
+        """Let each statement take so long at most, once a connection is opened."""
+        self._session["statement_timeout"] = f"{seconds}s"
 
     def on_doubt(self, action: Callable[[], None]) -> None:
         """Run `action` when a statement fails as if the views had been changed."""
@@ -313,7 +326,25 @@ class Database:
             if self._age >= self._plans_kept:
                 self._plans_kept = 2 * self._age
                 connection.execute(named("discard_plans").text)
-        return connection.execute(statement.text, params or None)
+        return connection.execute(statement.text, self._fitted(params) or None)
+
+    def _fitted(self, params: Mapping[str, object]) -> Mapping[str, object]:
+        """Make text fit the server's encoding where it is only told."""
+        told = _TOLD & params.keys()
+        return {**params, **{name: self._fit(params[name]) for name in told}}
+
+    def _fit(self, value: object) -> object:
+        if isinstance(value, str):
+            return fitted(value, self._codec)
+        if isinstance(value, list):
+            return [self._fit(each) for each in cast("list[object]", value)]
+        return value
+
+    def holds(self, text: str) -> bool:
+        """Return whether the server can hold a text: no key is one that it cannot."""
+        with self.translated():
+            self._open()
+        return fits(text, self._codec)
 
     def _open(self) -> PunctualConnection:
         if self._connection is None or self._connection.broken or self._is_stale:
@@ -322,6 +353,8 @@ class Database:
                 self.dsn, autocommit=True, row_factory=tuple_row, prepare_threshold=None
             )
             self._connection = connection
+            info = connection.info
+            self._codec = codec_of(info.parameter_status("server_encoding"))
             moved()
             self._begin_session(connection)
             for action in self._on_open:
@@ -359,6 +392,8 @@ class Database:
                     self.close()
             if error.sqlstate is None and not isinstance(error, _UNANSWERED):
                 raise
+            if error.sqlstate in _UNFIT and not place.is_view:
+                self._codec = ASCII  # whatever it was: the next try holds it
             fault = translate(error, self.dsn, place, in_recovery=in_recovery)
             self._is_stale = isinstance(fault, ReadOnlyNodeError)
             raise self._doubted(fault) from error

@@ -257,15 +257,17 @@ EVENTS: Mapping[str, Event] = {
     "source.failed": Event(
         "warning",
         ("error_kind", "reason", "retry_seconds", "suppressed"),
-        "the database does not answer; syncd tries again",
+        "the database does not answer, or a standby does; syncd connects anew",
         "see `syncd check`",
     ),
     "source.held": Event(
         "error",
         ("error_kind", "reason", "retry_seconds", "suppressed"),
-        "a view is missing or broken, or may not be read: its orders wait, none is "
-        "lost; syncd goes on by itself when it is back",
-        "mend the view, or `syncd install` to grant it; `syncd check` tells more",
+        "a view cannot be read (missing, forbidden, too slow, or what stands behind it "
+        "fails), or a setting of the role or database forbids the work: orders wait, "
+        "none is lost or blamed; syncd goes on by itself when it is mended",
+        "mend what the reason names, or `syncd install` to grant; `syncd check` tells "
+        "more",
     ),
     "database.promoted": Event(
         "warning",

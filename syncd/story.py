@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import cast
 
 from syncd.database import Database, named
-from syncd.errors import UNREADABLE
+from syncd.errors import UNREADABLE, SlowStatementError
 from syncd.feed import Feed
 from syncd.source import Source
 
 _LEFT = {
     "split": "refused together with others, so it went on in a smaller batch",
+    "unread": "its row could not be read, so it waited for the view alone",
     "waiting": "not complete, so it waited in a batch of its own",
     "retried": "tried again by hand",
     "resent": "sent again by hand",
@@ -78,6 +79,8 @@ class Standing:
     retry_at: datetime | None
     before: int
     is_thinned: bool
+    read_failed_at: datetime | None = None
+    read_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class Story:
         started_at: Of the feed.
         attempts: Those that it took part in, oldest first.
         departures: When it left which batch, and why, oldest first.
+        unread: Why the view's row could not be read just now.
     """
 
     key: str
@@ -103,6 +107,7 @@ class Story:
     started_at: datetime
     attempts: list[Attempt] = field(default_factory=list)
     departures: list[tuple[datetime, str]] = field(default_factory=list)
+    unread: str | None = None
 
     @property
     def state(self) -> str:
@@ -117,6 +122,8 @@ class Story:
             yield from self._absence()
         else:
             yield from self._course(self.standing)
+        if self.unread:
+            yield f"the row could not be read in the view: {self.unread}"
         if step := self.next_step():
             yield f"next: {step}"
 
@@ -181,6 +188,11 @@ class Story:
                 f"nothing is sent since the API is {standing.endpoint} "
                 f"({standing.endpoint_reason}), tried again at {standing.retry_at}"
             )
+        if standing.read_reason:
+            return (
+                f"it waits for the view since {standing.read_failed_at}: "
+                f"{standing.read_reason}; read again at {standing.due_at or 'once'}"
+            )
         if standing.due_at:
             return f"due at {standing.due_at}"
         return f"{standing.before} batches go before it"
@@ -218,34 +230,39 @@ def read_story(
     Raises:
         SyncdError: The views cannot be read, and the ledger knows no such key.
     """
-    broken: Exception | None = None
-    try:
-        key = source.find(order)
-        number = _number(source, key) if key else None
-    except UNREADABLE as error:
-        key, number, broken = None, None, error
-    known = database.all(named("story"), feed=feed.feed_id, key=key or order)
-    if not known and broken:
-        raise broken
-    if not known and key is None:
+    if not (database.holds(order) and source.database.holds(order)):
         return None
+    key, known = order, database.all(named("story"), feed=feed.feed_id, key=order)
+    if not known:
+        found = source.find(order)
+        if found is None:
+            return None
+        key, known = found, database.all(named("story"), feed=feed.feed_id, key=found)
+    number, unread = _number(source, key)
     standing = Standing(*known[0]) if known else None  # type: ignore[arg-type]  # the statement's columns
     (watermark, _) = database.one(named("watermark"), feed=feed.feed_id)
     story = Story(
-        key or order,
+        key,
         number or (standing.orderid if standing else None),
         standing,
-        None if standing or key is None else source.confirmed_at(key),
+        None if standing else source.confirmed_at(key),
         cast("datetime", watermark),
         feed.started_at,
+        unread=unread,
     )
     _read_course(database, feed, story)
     return story
 
 
-def _number(source: Source, key: str) -> str | None:
-    number = source.read([key]).get(key, {}).get("orderid")
-    return None if number is None else str(number)
+def _number(source: Source, key: str) -> tuple[str | None, str | None]:
+    """Read an order's public number; or why its row cannot be read."""
+    try:
+        number = source.read([key]).get(key, {}).get("orderid")
+    except SlowStatementError:
+        return None, "not in time"
+    except UNREADABLE as error:
+        return None, str(error)
+    return None if number is None else str(number), None
 
 
 def _read_course(database: Database, feed: Feed, story: Story) -> None:

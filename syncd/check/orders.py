@@ -1,6 +1,7 @@
 """What `syncd check` finds in the newest orders: what would become of them."""
 
 import re
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from syncd.config import Settings
 from syncd.core.purchase import LeftOut, NotReady, Purchase, render
 from syncd.database import composed
 from syncd.delivery.rendering import rules_of
-from syncd.errors import ViewError
+from syncd.errors import SlowStatementError, ViewError
 from syncd.source import Source
 
 SAMPLE_ORDERS = 100
+SLOW_ROW_SECONDS = 0.01
+_FEW = 20  # fewer orders than these cost what a read costs that holds none
 
 _CODE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{2})?")
 
@@ -33,12 +36,14 @@ class Sample:
         times: When each was confirmed, newest first.
         rows: Of the view purchases; some may have none.
         broken: Those over whose data the view fails, with the SQLSTATE.
+        read_seconds: How long reading all rows at once took; None: it was cut off.
     """
 
     now: datetime
     times: Mapping[str, datetime]
     rows: Mapping[str, Row]
     broken: Mapping[str, str]
+    read_seconds: float | None = 0.0
 
 
 def look_at_orders(settings: Settings, source: Source) -> Iterator[Finding]:
@@ -46,6 +51,9 @@ def look_at_orders(settings: Settings, source: Source) -> Iterator[Finding]:
     sample = _take(source)
     if not sample.times:
         yield Finding("orders.none", "orders", "none confirmed in the last 30 days")
+        return
+    yield from _slow(sample)
+    if sample.read_seconds is None:
         return
     found = [
         *_broken(sample),
@@ -74,10 +82,14 @@ def _take(source: Source) -> Sample:
     now = source.clock()
     times = dict(source.sample(now - SAMPLE_SPAN, SAMPLE_ORDERS))
     try:
-        return Sample(now, times, source.read(list(times)), {})
+        began = time.monotonic()
+        rows = source.read(list(times))
+        return Sample(now, times, rows, {}, time.monotonic() - began)
+    except SlowStatementError:
+        return Sample(now, times, {}, {}, None)
     except ViewError:
         pass
-    rows: dict[str, Row] = {}
+    rows = {}
     broken: dict[str, str] = {}
     for key in times:
         try:
@@ -85,6 +97,18 @@ def _take(source: Source) -> Sample:
         except ViewError as error:
             broken[key] = error.sqlstate
     return Sample(now, times, rows, broken)
+
+
+def _slow(sample: Sample) -> Iterator[Finding]:
+    """Tell what a row costs; a read has half a minute for a whole batch."""
+    orders = len(sample.times)
+    if sample.read_seconds is None:
+        message = f"reading the last {orders} takes longer than a check waits"
+        yield Finding("orders.slow", "orders", message)
+    elif sample.read_seconds / max(orders, _FEW) >= SLOW_ROW_SECONDS:
+        each = 1000 * sample.read_seconds / orders
+        message = f"reading the last {orders} took {sample.read_seconds:.1f} s, "
+        yield Finding("orders.slow", "orders", f"{message}{each:.0f} ms each")
 
 
 def _broken(sample: Sample) -> Iterator[Finding]:

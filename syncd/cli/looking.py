@@ -17,6 +17,9 @@ from syncd.errors import ExitCode, OrderUnknownError
 from syncd.feed import Feeds
 from syncd.story import read_story
 
+VIEW_SECONDS = 4
+"""How long an order's story waits for the view: the ledger knows the rest."""
+
 
 @click.command()
 @configured
@@ -62,6 +65,7 @@ def explain(settings: Settings, order: str, *, as_text: bool) -> None:
     Example: syncd explain W-1042
     """
     with connected(settings) as connections:
+        connections.source.limit(VIEW_SECONDS)
         feed = Feeds(connections, settings.feed).get()
         source = source_on(settings, connections)
         story = read_story(connections.ledger, source, feed, order)

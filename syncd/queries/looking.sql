@@ -53,7 +53,8 @@ SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
            AND p.lane = b.lane
            AND p.state = 'pending'
            AND p.batch_id < b.batch_id),
-       b.batch_id IS NOT DISTINCT FROM f.thinned_batch
+       b.batch_id IS NOT DISTINCT FROM f.thinned_batch,
+       b.read_failed_at, b.read_reason
   FROM syncd.ledger AS l
   JOIN syncd.feed AS f USING (feed_id)
   JOIN syncd.batch AS b ON b.batch_id = l.batch_id

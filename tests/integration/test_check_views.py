@@ -256,3 +256,12 @@ def test_several_currencies_and_languages_want_to_be_demanded(
     codes = Inspector(shop, tmp_path, asked).codes()
     assert not codes & {"orders.currencies", "orders.languages"}
     assert "orders.unfit" in codes
+
+
+def test_a_view_that_takes_long_for_a_row_is_named(inspector: Inspector) -> None:
+    """Before a batch of a hundred takes longer than a statement may."""
+    inspector.shop.confirm(25)
+    show(inspector.shop, totalvalue="(SELECT 1 FROM pg_sleep(0.02 + 0 * id))")
+    assert "ms each" in inspector.one("orders.slow").message
+    show(inspector.shop, totalvalue="(SELECT 1 FROM pg_sleep(1 + 0 * id))")
+    assert "longer than a check waits" in inspector.one("orders.slow").message

@@ -1,5 +1,9 @@
 """What cannot be read waits for the view: no other order does, and none is blamed."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -198,3 +202,24 @@ def test_status_tells_at_once_what_waits_for_the_view(desk: Desk) -> None:
     assert [r.severity for r in reasons if "2 orders wait for" in r.text] == [
         Severity.DEGRADED
     ]
+
+
+def test_an_order_that_is_too_slow_is_explained_in_seconds(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """From the ledger: why it waits, and that the view gave no row in time."""
+    desk.limit_reads(200)
+    catalogue(desk, "slow")
+    (order,) = desk.confirm(1, total="7")
+    desk.deliver_all()
+    desk.shop.sql(CATALOGUE.replace("pg_sleep(2)", "pg_sleep(60)"))
+    began = time.monotonic()
+    told = subprocess.run(
+        [sys.executable, "-m", "syncd", "explain", order.removeprefix("W-"),
+         "--config", str(tmp_path / "syncd.toml")],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
+    ).stdout  # fmt: skip
+    assert time.monotonic() - began < 25
+    assert "cannot be read within 30 s" in told
+    assert "the row could not be read in the view: not in time" in told

@@ -1,0 +1,110 @@
+"""Databases that are not UTF-8: from the installation to an order's story."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from desk import Desk
+from postgres import Cluster, wait_until
+from shop import Shop
+
+from syncd.ledger import Receipt
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+ENCODINGS = ["SQL_ASCII", "LATIN1", "LATIN9", "WIN1252", "EUC_JP"]
+WORDS = "geweigerd ł kost 5 € aan Łukasz\0\udce9"
+_numbers = count(1)
+
+
+@pytest.fixture
+def encoded(server: Cluster, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """A shop in a database of another encoding."""
+    name = f"enc{next(_numbers)}"
+    server.sql(
+        f"CREATE DATABASE {name} ENCODING '{request.param}' TEMPLATE template0 "
+        "LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    opened = Shop.open(f"{server.dsn(name)} client_encoding=utf8")
+    yield opened
+    opened.close()
+    server.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def run(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "syncd", *arguments, "--config", str(config)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
+    )
+
+
+@pytest.mark.parametrize("encoded", ENCODINGS, indirect=True)
+def test_a_shop_of_any_encoding_is_served(encoded: Shop, tmp_path: Path) -> None:
+    """Checked, started, captured, delivered, paused in any words, and explained."""
+    with Sandbox() as sandbox:
+        config = encoded.configure(tmp_path, sandbox.endpoint)
+        daemon = encoded.start(config)
+        log = config.with_suffix(".log")
+        wait_until(lambda: "daemon.started" in log.read_text(), 30)
+        (order,) = encoded.confirm(1)
+        wait_until(lambda: sandbox.book.totals.orderids == 1, 30)
+        said = run(config, "check")
+        assert "UnicodeEncodeError" not in said.stderr
+        assert "Traceback" not in said.stderr
+        assert run(config, "pause", "--reason", "5 € ł Łukasz").returncode == 0
+        assert run(config, "resume").returncode == 0
+        told = run(config, "explain", order.removeprefix("W-"))
+        assert "now delivered" in told.stdout
+        unknown = run(config, "explain", "W-€")
+        assert (unknown.returncode, "Traceback" in unknown.stderr) == (1, False)
+        daemon.terminate()
+        assert daemon.wait(15) == 0
+
+
+@pytest.mark.parametrize("encoded", ENCODINGS, indirect=True)
+def test_a_reason_that_does_not_fit_is_stored_with_replacements(
+    encoded: Shop, tmp_path: Path
+) -> None:
+    """The settlement is made, whatever the API said."""
+    with Sandbox() as sandbox:
+        desk = Desk(encoded, sandbox, tmp_path)
+        desk.confirm(1)
+        assert desk.ledger.put_back(desk.claim(), Receipt("transient", 503, WORDS))
+        (reason,) = desk.shop.rows(
+            "SELECT convert_from(convert_to(reason, current_setting('server_encoding'))"
+            ", 'SQL_ASCII') LIKE 'geweigerd % kost 5 % aan %ukasz??' "
+            "FROM syncd.attempt"
+        )[0]
+        assert reason is True
+        desk.close()
+
+
+@pytest.mark.parametrize("encoded", ["SQL_ASCII"], indirect=True)
+def test_bytes_that_are_no_text_concern_their_order_alone(
+    encoded: Shop, tmp_path: Path
+) -> None:
+    """An old import's é: the order is set aside, its neighbours are sent."""
+    with Sandbox() as sandbox:
+        desk = Desk(encoded, sandbox, tmp_path)
+        beside = desk.confirm(2)
+        (bad,) = desk.confirm(
+            1, email="convert_from('\\xe9406578616d706c652e636f6d'::bytea, 'SQL_ASCII')"
+        )
+        desk.deliver_all()
+        beside += desk.confirm(2)
+        desk.finish_hurriedly()
+        assert desk.posts(beside) == [1] * 4
+        state, reason = desk.set_aside()[bad]
+        assert (state, "22021" in str(reason)) == ("rejected", True)
+        config = tmp_path / "syncd.toml"
+        told = run(config, "explain", bad.removeprefix("W-"))
+        assert "now rejected" in told.stdout
+        desk.close()

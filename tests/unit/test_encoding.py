@@ -1,0 +1,42 @@
+"""Text that a server's encoding cannot hold."""
+
+import pytest
+
+from syncd.core.encoding import codec_of, fits, fitted
+
+
+@pytest.mark.parametrize(
+    ("encoding", "codec"),
+    [
+        ("UTF8", "utf-8"),
+        ("SQL_ASCII", "utf-8"),
+        (None, "utf-8"),
+        ("LATIN1", "iso8859-1"),
+        ("LATIN9", "iso8859-15"),
+        ("WIN1252", "cp1252"),
+        ("LATIN99", "ascii"),
+        ("EUC_JP", "ascii"),
+        ("KOI8R", "ascii"),
+    ],
+)
+def test_every_server_encoding_has_a_codec(encoding: str | None, codec: str) -> None:
+    """Of those that Python and PostgreSQL may see differently, ASCII."""
+    assert codec_of(encoding) == codec
+
+
+@pytest.mark.parametrize(
+    ("text", "codec", "told"),
+    [
+        ("prijs ł 5 €", "utf-8", "prijs ł 5 €"),
+        ("prijs ł 5 €", "iso8859-1", "prijs ? 5 ?"),
+        ("prijs ł 5 €", "iso8859-15", "prijs ? 5 €"),
+        ("café", "iso8859-1", "café"),
+        ("café", "ascii", "caf?"),
+        ("a\0b", "utf-8", "a?b"),
+        ("a\udce9b", "utf-8", "a?b"),
+    ],
+)
+def test_what_does_not_fit_is_a_question_mark(text: str, codec: str, told: str) -> None:
+    """Also a NUL, which no server holds, and half of a character."""
+    assert fitted(text, codec) == told
+    assert fits(text, codec) is (text == told)
