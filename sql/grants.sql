@@ -1,8 +1,8 @@
 -- What the daemon's role may do: read the two views, write the ledger, nothing else.
 -- `syncd install` runs this with the names of your configuration.
--- It deletes nothing but old accounts of `reconcile`, old fingerprints and batches that
--- were delivered long ago (`ledger.keep`), never an order; it owns nothing, and reads no
--- table of the shop.
+-- It deletes nothing but old accounts of `reconcile`, old fingerprints, daemons that ended,
+-- and batches that were delivered long ago (`ledger.keep`), never an order; it owns nothing,
+-- and reads no table of the shop.
 
 GRANT USAGE ON SCHEMA syncd TO {role};
 GRANT SELECT, INSERT, UPDATE
@@ -11,7 +11,8 @@ GRANT SELECT, INSERT, UPDATE
       syncd.stream, syncd.reconciliation, syncd.departure,
       syncd.verification, syncd.fingerprint, syncd.left_out
    TO {role};
-GRANT DELETE ON syncd.reconciliation, syncd.fingerprint, syncd.batch, syncd.left_out
+GRANT DELETE ON syncd.reconciliation, syncd.fingerprint, syncd.batch, syncd.left_out,
+      syncd.instance
    TO {role};
 GRANT USAGE ON SEQUENCE syncd.batch_batch_id_seq TO {role};
 GRANT SELECT ON syncd.migration TO {role};

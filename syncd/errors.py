@@ -1,5 +1,6 @@
 """Errors that tell the daemon how to react and the operator what to do next."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum, IntEnum
 from typing import ClassVar, Self
@@ -226,6 +227,18 @@ class FileUnwritableError(SyncdError):
 
 class OrderUnknownError(SyncdError):
     """No such order in the views or the ledger."""
+
+
+class OrderAmbiguousError(SyncdError):
+    """A name that several orders have: one by its key, another by its number."""
+
+    def __init__(self, order: str, keys: Sequence[str]) -> None:
+        listed = ", ".join(f"order_key {key}" for key in keys)
+        super().__init__(
+            f"several orders may be meant by {order!r}: {listed}",
+            "Name the one that is meant by its other name, key or number, "
+            "as `syncd preview` shows it.",
+        )
 
 
 class RangeThinnedError(SyncdError):

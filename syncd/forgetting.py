@@ -12,6 +12,7 @@ from typing import Literal, cast
 from syncd.database import named
 from syncd.errors import UNREADABLE, OrderUnknownError, SlowStatementError
 from syncd.ledger import Ledger
+from syncd.naming import find_key
 from syncd.source import Source
 
 Sent = Literal["never", "perhaps", "now", "yes"]
@@ -56,7 +57,8 @@ class Forgetting:
         """Find the keys of the orders meant, by key, public number or address; sorted.
 
         Raises:
-            OrderUnknownError: One of them means no order, or more than one.
+            OrderUnknownError: One of them means no order.
+            OrderAmbiguousError: One of them means more than one.
             SlowStatementError: The view cannot be searched in the time allowed.
         """
         keys: set[str] = set()
@@ -83,15 +85,10 @@ class Forgetting:
         )
 
     def _of_order(self, order: str) -> list[str]:
-        rows = self._ledger.database.all(
-            named("known_as"), feed=self._ledger.feed_id, order=order
-        )
-        keys = {str(key) for (key,) in rows} | set(self._source.matches(order))
-        if len(keys) == 1:
-            return [*keys]
-        what = "several orders may be meant by" if keys else "no order is known as"
+        if key := find_key(self._source, self._ledger, order):
+            return [key]
         raise OrderUnknownError(
-            f"{what} {order!r}",
+            f"no order is known as {order!r}",
             "Name it by the order_key of the purchases view, "
             "or the person by e-mail address.",
         )

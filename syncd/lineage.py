@@ -5,6 +5,7 @@ a restore cannot take it along.
 """
 
 import os
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -67,7 +68,8 @@ class Memory:
         Raises:
             StateUnavailableError: The directory cannot be written.
         """
-        fresh = self._path.with_suffix(f".{os.getpid()}")
+        # Daemons in containers share the directory, and have the same number.
+        fresh = self._path.with_suffix(f".{os.getpid()}.{time.monotonic_ns()}")
         try:
             with fresh.open("wb") as file:
                 file.write(msgspec.json.encode(mark))
@@ -117,8 +119,9 @@ class Lineage:
             ClonedDatabaseError: It went back in time, or may be a clone.
             StateUnavailableError: The daemon's own file cannot be used.
         """
-        ledger, timeline, superseded_at = self._read(named("lineage"))
+        # The file first: another daemon that shares it may make a mark in between.
         remembered = self._memory.read() if self._memory else None
+        ledger, timeline, superseded_at = self._read(named("lineage"))
         if remembered is not None and remembered.at <= superseded_at:
             remembered = None
         is_known_host = remembered is not None or self._is_known_host()

@@ -11,7 +11,7 @@ import msgspec
 from psycopg import sql
 
 from syncd.database import Database, Statement, around, composed, identifier, named
-from syncd.errors import SchemaMismatchError, UnreadableRowError
+from syncd.errors import OrderAmbiguousError, SchemaMismatchError, UnreadableRowError
 
 _CONFIRMED = ("order_key", "confirmed_at")
 _PURCHASES = ("order_key", "orderid", "email", "products")
@@ -301,8 +301,14 @@ class Source:
         return {str(key) for (key,) in self.database.all(statement, keys=list(keys))}
 
     def find(self, order: str) -> str | None:
-        """Find the key of an order by key or public number; None when unknown."""
+        """Find the key of an order by key or public number; None when unknown.
+
+        Raises:
+            OrderAmbiguousError: It is one order's key and another's number.
+        """
         keys = self.matches(order)
+        if len(keys) > 1:
+            raise OrderAmbiguousError(order, sorted(keys))
         return keys[0] if keys else None
 
     def matches(self, order: str) -> list[str]:

@@ -116,6 +116,7 @@ CREATE TABLE syncd.endpoint (
 ) WITH (fillfactor = 50);
 
 -- A running daemon. It holds the advisory lock (1937337955, instance_id) while it lives.
+-- has_captured: it cut a batch, so its start explains how late an order was found.
 CREATE TABLE syncd.instance (
     instance_id integer     GENERATED ALWAYS AS IDENTITY,
     feed_id     integer     NOT NULL,
@@ -123,6 +124,7 @@ CREATE TABLE syncd.instance (
     pid         integer     NOT NULL,
     started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     stopped_at  timestamptz,
+    has_captured boolean    NOT NULL DEFAULT true,
     CONSTRAINT instance_identity PRIMARY KEY (instance_id),
     CONSTRAINT instance_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE

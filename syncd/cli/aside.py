@@ -16,6 +16,8 @@ from syncd.connections import source_on
 from syncd.database import Database, named
 from syncd.errors import UNREADABLE, ExitCode, OrderUnknownError
 from syncd.feed import Feed, Feeds
+from syncd.ledger import Ledger
+from syncd.naming import find_key
 from syncd.source import Source
 from syncd.story import read_story
 
@@ -37,12 +39,11 @@ class Desk:
     def keys(self, orders: Sequence[str]) -> list[str]:
         """Find the keys of orders given by key or public number; others as given.
 
-        So are all of them while the view cannot be read: it may be what is mended.
+        Raises:
+            OrderAmbiguousError: One of them means two orders; nothing was done.
         """
-        try:
-            return [self.source.find(order) or order for order in orders]
-        except UNREADABLE:
-            return [*orders]
+        ledger = Ledger(self.ledger, self.feed.feed_id)
+        return [find_key(self.source, ledger, order) or order for order in orders]
 
     def numbers(self, keys: Sequence[str]) -> dict[str, str]:
         """Read the public numbers of orders; none when one of them cannot be read."""
@@ -181,7 +182,7 @@ def rejected_retry(
             named("retry_rejected"),
             feed=desk.feed.feed_id,
             states=states,
-            orders=[*orders, *desk.keys(orders)],
+            orders=desk.keys(orders),
             all=not orders,
             reason=reason,
             size=settings.squeezely.orders_per_batch,
@@ -216,7 +217,7 @@ def rejected_discard(
             named("discard_rejected"),
             feed=desk.feed.feed_id,
             states=["rejected"],
-            orders=[*orders, *desk.keys(orders)],
+            orders=desk.keys(orders),
             all=not orders,
             reason=reason,
         )

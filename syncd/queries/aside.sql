@@ -27,7 +27,7 @@ WITH chosen AS MATERIALIZED (
             LIMIT 1) AS b
      WHERE l.feed_id = %(feed)s
        AND l.state = ANY(%(states)s)
-       AND (%(all)s OR l.order_key = ANY(%(orders)s) OR l.orderid = ANY(%(orders)s))
+       AND (%(all)s OR l.order_key = ANY(%(orders)s))
        AND (%(reason)s::text IS NULL
             OR position(lower(%(reason)s) IN lower(l.reason)) > 0)
        FOR NO KEY UPDATE OF l
@@ -74,7 +74,7 @@ UPDATE syncd.ledger AS l
        reason = 'discarded by hand: ' || l.reason
  WHERE l.feed_id = %(feed)s
    AND l.state = ANY(%(states)s)
-   AND (%(all)s OR l.order_key = ANY(%(orders)s) OR l.orderid = ANY(%(orders)s))
+   AND (%(all)s OR l.order_key = ANY(%(orders)s))
    AND (%(reason)s::text IS NULL
         OR position(lower(%(reason)s) IN lower(l.reason)) > 0);
 

@@ -553,21 +553,44 @@ SELECT i.instance_id, i.host, i.pid,
    AND i.feed_id = %(feed)s;
 
 -- name: start_instance :one
--- Gives the daemon its number, and notes what it does with uncertain orders.
+-- Gives the daemon its number, and notes what it does with uncertain orders. Earlier ones
+-- go that ended in order and captured nothing, or long ago; the last one of each host
+-- stays, by which the host is known.
 WITH noted AS (
     UPDATE syncd.feed
        SET holds_uncertain = %(holds)s
      WHERE feed_id = %(feed)s
        AND holds_uncertain <> %(holds)s
+), pruned AS (
+    DELETE FROM syncd.instance AS i
+     WHERE i.feed_id = %(feed)s
+       AND i.stopped_at IS NOT NULL
+       AND (NOT i.has_captured OR i.started_at < clock_timestamp() - interval '30 days')
+       AND (split_part(i.host, '/', 1) = split_part(%(host)s, '/', 1)
+            OR EXISTS (SELECT
+                         FROM syncd.instance AS n
+                        WHERE n.feed_id = i.feed_id
+                          AND n.instance_id > i.instance_id
+                          AND split_part(n.host, '/', 1) = split_part(i.host, '/', 1)))
+       AND NOT EXISTS (SELECT
+                         FROM syncd.batch AS b
+                        WHERE b.feed_id = i.feed_id
+                          AND b.state = 'sending'
+                          AND b.instance_id = i.instance_id)
 )
 INSERT INTO syncd.instance (feed_id, host, pid)
 VALUES (%(feed)s, %(host)s, %(pid)s)
 RETURNING instance_id;
 
 -- name: stop_instance :rows
-UPDATE syncd.instance
-   SET stopped_at = clock_timestamp()
- WHERE instance_id = %(instance)s;
+UPDATE syncd.instance AS i
+   SET stopped_at = clock_timestamp(),
+       has_captured = coalesce(i.started_at <= (SELECT b.created_at
+                                                  FROM syncd.batch AS b
+                                                 WHERE b.feed_id = i.feed_id
+                                                 ORDER BY b.batch_id DESC
+                                                 LIMIT 1), false)
+ WHERE i.instance_id = %(instance)s;
 
 -- name: hold_instance_lock :one
 -- The lock that says "alive"; PostgreSQL frees it when the connection ends.

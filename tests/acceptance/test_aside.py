@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from command import on_terminal, plain, syncd
 from shop import Shop
 
+from syncd.cli import cli
 from syncd.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
@@ -303,3 +305,39 @@ def test_an_order_that_may_have_arrived_is_a_repeat_however_it_is_sent_again(
     assert "may have repeated" in cautious.say("explain", "W-3")
     assert "may have repeated" not in cautious.say("explain", "W-1")
     cautious.check_counts()
+
+
+def test_a_name_that_two_orders_have_is_refused_by_every_verb(
+    counter: Counter,
+) -> None:
+    """The key of one is the number of another: both are listed, and nothing is done."""
+    counter.shop.sql(
+        "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
+        "CASE id WHEN 2 THEN '1' ELSE 'W-' || id END AS orderid, 'nowhere' AS email, "
+        "'EUR' AS currency, total AS totalvalue, products FROM orders"
+    )
+    counter.shop.confirm(2)
+    counter.once()
+    for verb in (
+        "rejected retry 1",
+        "rejected discard 1 --yes",
+        "rejected show 1",
+        "uncertain resend 1",
+        "uncertain discard 1 --yes",
+        "explain 1",
+        "preview 1",
+        "forget 1 --yes",
+    ):
+        code, said = within(counter, *verb.split())
+        assert (code, "order_key 1, order_key 2" in said) == (1, True), (verb, said)
+    assert (counter.state(1), counter.state(2)) == ("rejected", "rejected")
+    assert within(counter, "rejected", "retry", "W-1")[0] == 0
+    assert (counter.state(1), counter.state(2)) == ("pending", "rejected")
+
+
+def within(counter: Counter, *words: str) -> tuple[int, str]:
+    """Run a command in this process."""
+    key = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
+    command = [*words, "--config", str(counter.config)]
+    result = CliRunner().invoke(cli, command, env=key)
+    return result.exit_code, f"{result.output}{result.exception or ''}"

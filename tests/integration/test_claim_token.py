@@ -1,7 +1,7 @@
 """A settlement proves its claim: what is late, lost or taken over changes nothing."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -10,8 +10,13 @@ from desk import LEASE, Desk
 from shop import Shop
 from structlog.testing import capture_logs
 
+from syncd.database import Database, Statement
+from syncd.delivery.delivery import Trip
 from syncd.delivery.squeezely import Squeezely
+from syncd.instance import Instance
 from syncd.ledger import Exemption, Receipt
+from syncd.lineage import Lineage
+from syncd.log import Log
 from syncd.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
@@ -188,3 +193,54 @@ def test_an_exchange_that_is_broken_off_is_uncertain_from_its_first_byte(
     assert desk.uncertain() == int(is_sent)
     desk.finish_hurriedly()
     assert desk.posts(orders) == [1 + is_sent] * 2
+
+
+# Promoted, restarted
+
+
+def test_nothing_is_claimed_of_a_ledger_that_was_promoted_unnoticed(desk: Desk) -> None:
+    """Behind a pooler the connection stays: the claim itself compares the timelines."""
+    (order,) = desk.confirm(1)
+    desk.shop.sql("UPDATE syncd.feed SET timeline = 0")
+    assert desk.deliver() is None
+    assert desk.uncertain() == 0
+    lineage = Lineage(desk.database, desk.ledger.feed_id, "shop", None, Log("shop"))
+    desk.database.on_open(lambda: lineage.note_promotion(desk.database))
+    assert desk.deliver() == Trip(1, accepted=True)
+    assert (desk.posts([order]), desk.uncertain()) == ([1], 1)
+
+
+@pytest.mark.parametrize(
+    ("default", "kept"),
+    [("off", "local"), ("local", "local"), ("on", "on"), ("remote_apply",) * 2],
+)
+def test_a_claim_waits_for_the_disk_whatever_the_default(
+    desk: Desk, default: str, kept: str
+) -> None:
+    """Also where a pooler has another session for it; a wish for more is kept."""
+    desk.database.run(Statement(f"SET synchronous_commit = {default}".encode()))
+    desk.confirm(1)
+    desk.database.run(Statement(b"BEGIN"))
+    desk.claim()
+    assert desk.database.one(Statement(b"SHOW synchronous_commit")) == (kept,)
+    desk.database.run(Statement(b"ROLLBACK"))
+    desk.shop.sql(f"ALTER ROLE {desk.shop.role} SET synchronous_commit = {default}")
+    desk.database.close()
+    assert desk.database.one(Statement(b"SHOW synchronous_commit")) == (kept,)
+
+
+def test_instances_that_captured_nothing_do_not_pile_up(desk: Desk) -> None:
+    """`run --once` by a timer leaves a row for each run that found something."""
+    rows = "SELECT count(*) FROM syncd.instance"
+    before = desk.shop.value(rows)
+
+    def run_once() -> None:
+        with closing(Database(desk.shop.dsn)) as database:
+            Instance(database, desk.ledger.feed_id).stop()
+
+    for _ in range(5):
+        run_once()
+    assert desk.shop.value(rows) == 1 + int(str(before))
+    desk.shop.sql("UPDATE syncd.instance SET host = 'other/x/y', stopped_at = now()")
+    run_once()
+    assert desk.shop.value("SELECT count(*) FROM syncd.instance WHERE host ~ '^other/'")

@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from ledgers import Started
 from postgres import Cluster, cluster, standby, wait_until
 from psycopg.conninfo import make_conninfo
 from shop import Shop
+from typing_extensions import override
 
 from syncd import lineage
 from syncd import log as logging
 from syncd.cli import cli
+from syncd.core.lineage import Mark
 from syncd.database import Database
 from syncd.errors import ClonedDatabaseError, StateUnavailableError
 from syncd.lineage import Lineage, Memory
@@ -311,6 +314,33 @@ def test_a_connection_to_a_standby_is_tried_again(scene: Scene) -> None:
         (failed, *_) = scene.events("source.failed")
         assert "hot standby" in str(failed["reason"])
         daemon.kill()
+
+
+class Shared(Memory):
+    """A file that another daemon writes just before it is read."""
+
+    other: Lineage | None = None
+
+    @override
+    def read(self) -> Mark | None:
+        other, self.other = self.other, None
+        if other is not None:
+            other.mark()
+        return super().read()
+
+
+def test_two_daemons_may_share_a_directory(shop: Shop, tmp_path: Path) -> None:
+    """A mark that the other makes meanwhile is no sign of a restore."""
+    with closing(Started(shop)) as started, closing(Database(shop.dsn)) as database:
+        feed_id = started.ledger.feed_id
+        memory = Shared(tmp_path, "shop")
+        ours, other = (
+            Lineage(one, feed_id, "shop", memory, Log("shop"))
+            for one in (database, started.connections.ledger)
+        )
+        for _ in range(3):
+            memory.other = other
+            ours.mark()
 
 
 def test_what_is_remembered_can_be_read_by_a_person(tmp_path: Path) -> None:

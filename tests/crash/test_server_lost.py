@@ -1,0 +1,228 @@
+"""The server is lost between two steps of a daemon that lives on, with what it owed.
+
+It crashes where commits need not be on its disk (`synchronous_commit = off`), or its
+standby, which lies behind, takes over. Whatever is forgotten: no order is lost, none
+is delivered that was not sent, and each repeat is counted.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import IO, cast
+
+import pytest
+from postgres import SETTINGS, Cluster, cluster, wait_until
+from psycopg.conninfo import make_conninfo
+from shop import Shop
+
+import syncd
+from syncd.connections import Connections
+from syncd.database import Database
+from syncd.feed import Feeds
+from syncd.ledger import Ledger
+from syncd.sandbox import Sandbox
+from syncd.source import Source
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(900)]
+
+BESIDE_A_CRASH = Path(__file__).with_name("run_beside_a_crash.py")
+LEFT = 75
+RELAXED = {**SETTINGS, "synchronous_commit": "off", "wal_writer_delay": "10s"}
+DURABLY = "-c synchronous_commit=on"
+STANDING = """
+SELECT 'W-' || l.order_key, b.state, b.uncertain
+  FROM syncd.ledger AS l JOIN syncd.batch AS b USING (batch_id)
+ WHERE l.state IS NULL
+"""
+
+
+class Loss:
+    """A shop whose server is lost while a pass of the daemon waits."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self.sandbox = sandbox
+        self.folder = folder
+        self._stack = ExitStack()
+        self.server = self._open(cluster(RELAXED))
+        self.server.sql("CREATE DATABASE shop")
+        self.shop = Shop.open(self.server.dsn("shop"))
+        self.orders: list[str] = []
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._follow()
+
+    def _open(self, made: object) -> Cluster:
+        return cast("Cluster", self._stack.enter_context(made))  # type: ignore[arg-type]  # a cluster
+
+    def _follow(self, *standbys: Cluster) -> None:
+        """Start what runs the passes, with the servers that there are."""
+        self.end()
+        hosts = ",".join(str(s.folder) for s in (self.server, *standbys))
+        self.shop.owner = make_conninfo(self.server.dsn("shop"), options=DURABLY)
+        role = make_conninfo(self.server.dsn("shop", self.shop.role), host=hosts)
+        self.shop.dsn = make_conninfo(role, target_session_attrs="read-write")
+        config = self.shop.configure(
+            self.folder, self.sandbox.endpoint, batch_size=4, timeout="60s"
+        )
+        with (self.folder / "log").open("a") as log:
+            self._daemon = subprocess.Popen(
+                [sys.executable, str(BESIDE_A_CRASH), str(config)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(Path(syncd.__file__).parents[1]),
+                    "SYNCD_SQUEEZELY_API_KEY": "sandbox-key",
+                },
+            )
+
+    def end(self) -> None:
+        if self._daemon is not None:
+            self._daemon.kill()
+            self._daemon.communicate()
+
+    def close(self) -> None:
+        self.end()
+        self.shop.close()
+        self._stack.close()
+
+    def _say(self, text: bytes) -> None:
+        assert self._daemon
+        pipe = cast("IO[bytes]", self._daemon.stdin)
+        pipe.write(text)
+        pipe.flush()
+
+    def _hear(self) -> bytes:
+        assert self._daemon
+        return cast("IO[bytes]", self._daemon.stdout).readline()
+
+    def run(self) -> tuple[int, int, int, int]:
+        """Run a whole pass: how it ended, its steps, the API's first and last one."""
+        self._say(b"0\n")
+        code, passed, first, last = map(int, self._hear().split())
+        return code, passed, first, last
+
+    def sell(self) -> None:
+        self.orders += self.shop.confirm(2)
+
+    def crash_at(self, step: int) -> None:
+        """Let the server crash at a step of a pass, and orders be captured after it."""
+        self._say(b"%d\n" % step)
+        if self._hear() != b"now\n":
+            return
+        self.server.stop("immediate")
+        self.server.start()
+        self._meanwhile()
+        self._say(b"\n")
+        self._hear()
+
+    def promote_at(self, step: int) -> None:
+        """Let a standby that has nothing of a pass take over at one of its steps."""
+        second = self._open(cluster({"synchronous_commit": "on"}, primary=self.server))
+        self._follow(second)
+        self._fall_behind(second)
+        self._say(b"%d\n" % step)
+        waits = self._hear() == b"now\n"
+        self.server.stop("immediate")
+        second.promote()
+        self.server = second
+        self.shop.owner = make_conninfo(second.dsn("shop"), options=DURABLY)
+        if waits:
+            self._meanwhile()
+            self._say(b"\n")
+            self._hear()
+        self._follow()
+
+    def _fall_behind(self, second: Cluster) -> None:
+        position = self.shop.value("SELECT pg_current_wal_flush_lsn()::text")
+        reached = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
+        wait_until(lambda: second.holds(reached), 60)
+        second.set("primary_conninfo", "")
+        gone = "SELECT count(*) = 0 FROM pg_stat_wal_receiver"
+        wait_until(lambda: second.holds(gone), 60)
+
+    def _meanwhile(self) -> None:
+        """Another daemon captures an order: it may join a batch that is pending."""
+        self.orders += self.shop.confirm(1)
+        with closing(Database(self.shop.dsn)) as database:
+            feed = Feeds(Connections(database, database), "shop").get()
+            ledger = Ledger(database, feed.feed_id)
+            source = Source(database, "syncd.confirmed_orders", "syncd.purchases")
+            with ledger.admission() as watermark:
+                ledger.admit(source.between(watermark, "infinity"), "poll", size=4)
+
+    def recover(self) -> None:
+        """Run whole passes until nothing is left."""
+        for _ in range(20):
+            self.shop.sql(
+                "UPDATE syncd.endpoint SET retry_at = '-infinity'; "
+                "UPDATE syncd.batch SET due_at = '-infinity'; "
+                "UPDATE syncd.batch SET lease_until = now() WHERE state = 'sending'"
+            )
+            if self.run()[0] == 0:
+                return
+        pytest.fail("something is left for ever")
+
+    def account(self, step: int) -> int:
+        """Check every order; tell how many were repeated."""
+        posts = self.sandbox.book.posts
+        rows = self.shop.rows(STANDING)
+        counted = {str(order): int(str(doubts)) for order, _, doubts in rows}
+        unsent = [
+            o for o, state, _ in rows if state == "delivered" and not posts(str(o))
+        ]
+        assert unsent == [], (step, rows)
+        assert [o for o in self.orders if not posts(o)] == [], (step, rows)
+        hidden = {o: posts(o) for o in self.orders if posts(o) - 1 > counted[o]}
+        assert hidden == {}, (step, rows)
+        repeats = sum(posts(order) - 1 for order in self.orders)
+        self.orders.clear()
+        return repeats
+
+
+@pytest.fixture
+def loss(tmp_path: Path) -> Iterator[Loss]:
+    with Sandbox() as sandbox:
+        opened = Loss(sandbox, tmp_path)
+        assert opened.run()[0] == 0
+        yield opened
+        opened.close()
+
+
+def lose_at_steps(loss: Loss, disaster: str, around: int, stride: int) -> None:
+    """Lose the server at steps from before the claim until after the settlement."""
+    loss.sell()
+    code, passed, first, last = loss.run()
+    assert code in {0, LEFT}
+    loss.recover()
+    loss.account(0)
+    assert 0 < first < last
+    repeated = tried = 0
+    for step in range(max(1, first - around), min(passed, last + around) + 1, stride):
+        loss.sell()
+        getattr(loss, f"{disaster}_at")(step)
+        loss.recover()
+        repeated += loss.account(step)
+        tried += 1
+    sys.stderr.write(f"{disaster}: {tried} of {passed} steps, {repeated} repeated\n")
+
+
+@pytest.mark.parametrize(("disaster", "stride"), [("crash", 3), ("promote", 9)])
+def test_a_server_that_is_lost_while_sending_hides_nothing(
+    loss: Loss, disaster: str, stride: int
+) -> None:
+    """Some steps around the exchange with the API; all with `-m soak`."""
+    lose_at_steps(loss, disaster, 4, stride)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("disaster", ["crash", "promote"])
+def test_a_server_that_is_lost_at_every_step_hides_nothing(
+    loss: Loss, disaster: str
+) -> None:
+    """From the start of a pass to its end."""
+    lose_at_steps(loss, disaster, 1000, 1)
