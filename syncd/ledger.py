@@ -173,6 +173,7 @@ class Ledger:
         size: int,
         backfill: int | None = None,
         adopts: bool = False,
+        is_behind: bool = False,
     ) -> Admitted:
         """Write the orders that the ledger lacks; within `admission`.
 
@@ -185,10 +186,13 @@ class Ledger:
             size: Orders that a batch may hold.
             backfill: Number of the backfill that they belong to.
             adopts: They count as handled by somebody else, and are not sent.
+            is_behind: They wait behind live orders, as those of a backfill do.
         """
         statement, params = self._admission(
             found, capture, size=size, backfill=backfill, adopts=adopts
         )
+        if is_behind:
+            params = {**params, "lane": "backfill"}
         return self._admitted(self.database.one(statement, **params))
 
     def admit_touched(self, found: Found, size: int) -> Admitted:

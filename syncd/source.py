@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal, cast
 
@@ -18,6 +18,9 @@ _PURCHASES = ("order_key", "orderid", "email", "products")
 _CREATE = "Create the two views (sql/shops/template.sql), then run `syncd check`."
 INVALID_JSON = "22032"
 """SQLSTATE of JSON that PostgreSQL lets pass (type json) but no reader does."""
+
+INSTANT = timedelta(microseconds=1)
+"""The least distance of two times of PostgreSQL's."""
 
 _DECODER = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
 
@@ -140,6 +143,18 @@ class Page:
     upper: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a range was read: up to `at`, included.
+
+    Attributes:
+        key: Of the orders stamped `at`, only those up to this key; None: all of them.
+    """
+
+    at: datetime
+    key: str | None = None
+
+
 class Source:
     """What the daemon reads in the order database; it never writes there.
 
@@ -182,6 +197,9 @@ class Source:
         params = {"lower": lower, "upper": upper}
         if not to_admit:
             return self._found(query, params)
+        return self._to_admit(query, params)
+
+    def _to_admit(self, query: Statement, params: Mapping[str, object]) -> Found:
         listings = self.views.statement("first_listings")
         if self._beside_ledger:
             return Found(query, params, listings=listings)
@@ -244,6 +262,42 @@ class Source:
             else None,
         )
         return Page(found, cast("int", count), cast("datetime", end))
+
+    def newest_page(
+        self, lower: datetime, upper: datetime | Literal["infinity"], orders: int
+    ) -> datetime | None:
+        """Return after which time at most `orders` of a range lie; None: all do."""
+        statement = self.views.statement("newest_page")
+        row = self.database.one(statement, lower=lower, upper=upper, orders=orders)
+        return cast("datetime | None", row[0])
+
+    def oldest_page(
+        self, after: Position, upper: datetime, orders: int
+    ) -> tuple[Found, Position]:
+        """Find at most `orders` that follow a position, and where they end.
+
+        A page ends between two instants; the orders of one instant that are more than
+        a page holds are read by key.
+        """
+        if after.key is not None:
+            return self._tied_page(after, orders)
+        statement = self.views.statement("oldest_page")
+        first, beyond = cast(
+            "tuple[datetime | None, datetime | None]",
+            self.database.one(statement, lower=after.at, upper=upper, orders=orders),
+        )
+        if beyond is not None and beyond == first:
+            return self._tied_page(Position(beyond), orders)
+        end = beyond - INSTANT if beyond is not None else upper
+        return self.between(after.at, end, to_admit=True), Position(end)
+
+    def _tied_page(self, after: Position, orders: int) -> tuple[Found, Position]:
+        bounds = {"at": after.at, "after": after.key}
+        statement = self.views.statement("tied_page_end")
+        (until,) = self.database.one(statement, **bounds, orders=orders)
+        query = self.views.statement("confirmed_tied")
+        found = self._to_admit(query, {**bounds, "until": until})
+        return found, Position(after.at, cast("str | None", until))
 
     def spread(
         self, starts: Sequence[datetime], upper: datetime, each: int

@@ -155,7 +155,11 @@ class Register:
                 return None
             adopts = steered.purpose == "adopt"
             new = self._ledger.admit(
-                page.found, "backfill", size=size, adopts=adopts, **number
+                page.found,
+                "backfill",
+                size=size,
+                adopts=adopts,
+                backfill=steered.backfill,
             ).orders
             known = resent = 0
             if not adopts and new < page.orders:

@@ -7,12 +7,13 @@ add an order stamped at or before it has ended (ADR-0003).
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from syncd.capture.sweep import Pages, Sweep
 from syncd.core.window import Vxid, Window, with_prepared, without_ended
-from syncd.errors import SyncdError
+from syncd.errors import SlowStatementError, SyncdError
 from syncd.ledger import Admitted, Ledger
-from syncd.source import Source
+from syncd.source import Position, Source
 from syncd.transactions import Lsn, Transactions
 
 SLACK = timedelta(seconds=5)
@@ -26,6 +27,14 @@ DEEP_SECONDS = 30.0
 
 WHOLE_SECONDS = 600.0
 """How often the whole open window is read, for what was prepared and then committed."""
+
+PAGE_ORDERS = 10_000
+"""Orders that are read at once: as many as a statement's time and memory allow."""
+
+TURN_SECONDS = 0.5
+"""How long a poll reads pages that were left, before it looks for new orders again."""
+
+BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 HELD_SECONDS = 60.0
 """Age from which a window that cannot be closed is worth a line."""
@@ -53,12 +62,12 @@ class Poll:
         *,
         lookback: timedelta,
         size: int,
+        page: int = PAGE_ORDERS,
     ) -> None:
         self._transactions = transactions
-        self._source = source
         self._ledger = ledger
         self._lookback = lookback
-        self._size = size
+        self._pages = Pages(source, ledger, size=size, orders=page)
         transactions.on_move(self.forget)
         self._step = max(timedelta(seconds=1), min(lookback / 60, timedelta(seconds=5)))
         self.forget()
@@ -66,6 +75,9 @@ class Poll:
     def forget(self) -> None:
         """Start over; for a new connection, since transaction ids may be reused."""
         self._window: Window | None = None
+        self._closing: Sweep | None = None
+        self._rest: Sweep | None = None
+        self._rest_seconds = 0.0
         self._awaited: Lsn | None = None
         self._opened_at: datetime | None = None
         self._seen: dict[Vxid, datetime] = {}
@@ -74,15 +86,17 @@ class Poll:
         self._deep_at = self._whole_at = time.monotonic()
 
     def poll(self) -> Captured:
-        """Look once.
+        """Look once, then read of what was left, for a while.
 
         Raises:
             SyncdError: The database failed; the next look starts over.
         """
         try:
             return self._poll()
-        except SyncdError:
+        except SyncdError as error:
             self.forget()
+            if isinstance(error, SlowStatementError):
+                self._pages.shrink()
             raise
 
     def _poll(self) -> Captured:
@@ -91,19 +105,29 @@ class Poll:
         lower = self._since(now, running)
         self._advance(now, running)
         window = self._window
-        closing = window if window is not None and self._may_close(window) else None
-        found, watermark = self._look(now, lower, closing)
+        if window is not None and self._closing is None and self._may_close(window):
+            self._closing = Sweep(BEGINNING, window.upper)
+        found, watermark = self._look(now, lower)
+        more, moved = self._work_off()
+        found, watermark = _together(found, more), moved or watermark
+        if not self.is_behind:
+            self._pages.grow()
         age = (now - self._opened_at).total_seconds() if self._opened_at else 0.0
-        held = self._window if age > HELD_SECONDS else None
+        held = self._window if age > HELD_SECONDS and not self._closing else None
         return Captured(found.orders, found.keys, watermark, held, age)
 
     def poll_until_closed(self, patience_seconds: float) -> Captured:
-        """Look until a window closed or the patience ends; for `run --once`."""
+        """Look until a window closed or the patience ends; for `run --once`.
+
+        What is left in pages is read however long that takes.
+        """
         deadline = time.monotonic() + patience_seconds
         captured = self.poll()
         orders = captured.orders
-        while captured.watermark is None and time.monotonic() < deadline:
-            time.sleep(0.05)
+        while self.is_behind or (
+            captured.watermark is None and time.monotonic() < deadline
+        ):
+            time.sleep(0 if self.is_behind else 0.05)
             captured = self.poll()
             orders += captured.orders
         return replace(captured, orders=orders)
@@ -125,37 +149,91 @@ class Poll:
         last, self._looked_at = self._looked_at, now
         looked_at = min(last or now, now)
         self._seen = {v: min(self._seen.get(v, looked_at), now) for v in running}
-        if last is None or time.monotonic() - self._whole_at > WHOLE_SECONDS:
+        if last is None or self._is_due(self._whole_at, WHOLE_SECONDS):
             self._deep_from, self._whole_at = now, time.monotonic()
             return None
         shallow = min([looked_at, *ended])
         deep = min(shallow, self._deep_from or shallow)
-        if now >= last and time.monotonic() - self._deep_at < DEEP_SECONDS:
+        if now >= last and not self._is_due(self._deep_at, DEEP_SECONDS):
             self._deep_from = deep
             return shallow - SLACK
         self._deep_from, self._deep_at = now, time.monotonic()
         return deep - self._lookback - SLACK
 
+    def _is_due(self, last: float, period: float) -> bool:
+        """Whether to look far back again; a tenth of the time, where it takes long."""
+        period = max(period, 10 * self._rest_seconds)
+        return self._rest is None and time.monotonic() - last >= period
+
     def _look(
-        self, now: datetime, lower: datetime | None, closing: Window | None
+        self, now: datetime, lower: datetime | None
     ) -> tuple[Admitted, datetime | None]:
-        """Read what is new; with it, once more, a window, and move the watermark."""
+        """Read what is newest; with it a page of a window that may be closed."""
         late, watermark = Admitted(0, ()), None
         with self._ledger.admission(durable=False) as reached:
             start = self._start(now, reached)
             lower = max(start, lower or start)
-            if closing is not None and reached < closing.upper:
-                if lower <= closing.upper:
-                    lower = min(lower, reached)
-                else:
-                    late = self._admit(reached, closing.upper)
-            found = self._admit(lower, None)
-            if closing is not None and self._ledger.move_watermark(closing.upper):
-                watermark = closing.upper
-        if closing is not None:
-            self._window = self._awaited = None
-        orders = found.orders + late.orders
-        return Admitted(orders, [*found.keys, *late.keys]), watermark
+            is_deep = self._deep_from == now
+            found, begins = self._pages.newest(lower, now, is_deep=is_deep)
+            if self._closing is not None:
+                late, watermark = self._close_page(self._closing, reached)
+        if begins > lower:
+            self._leave(lower, begins, is_mass=found.orders > self._pages.orders // 2)
+        return _together(found, late), watermark
+
+    def _leave(self, lower: datetime, upper: datetime, *, is_mass: bool) -> None:
+        """Leave a range that was too large for a look to pages of later turns."""
+        if self._rest is None:
+            self._rest = Sweep(lower, upper, is_mass=is_mass)
+        else:
+            self._rest.extend(lower, upper)
+
+    def _close_page(
+        self, window: Sweep, reached: datetime
+    ) -> tuple[Admitted, datetime | None]:
+        """Read a page of the window's last scan, and move the watermark behind it.
+
+        All that could add to the window had ended before its first page was read, so
+        that each page is final whenever it is read: no snapshot spans them.
+        """
+        if window.position.at < reached:
+            window.position = Position(min(reached, window.upper))
+        admitted, watermark = Admitted(0, ()), None
+        if not window.is_over:
+            admitted = self._pages.admit(window)
+            whole = window.position
+            if whole.key is None and self._ledger.move_watermark(whole.at):
+                watermark = whole.at
+        if window.is_over:
+            self._closing = self._window = self._awaited = None
+        return admitted, watermark
+
+    def _work_off(self) -> tuple[Admitted, datetime | None]:
+        """Read pages that were left, each in a transaction of its own, for a while."""
+        ends = time.monotonic() + TURN_SECONDS
+        found, moved = Admitted(0, ()), None
+        while self.is_behind:
+            with self._ledger.admission(durable=False) as reached:
+                if self._closing is not None:
+                    late, watermark = self._close_page(self._closing, reached)
+                    found, moved = _together(found, late), watermark or moved
+                if self._rest is not None:
+                    found = _together(found, self._rest_page(self._rest))
+            if time.monotonic() >= ends:
+                break
+        return found, moved
+
+    def _rest_page(self, rest: Sweep) -> Admitted:
+        admitted = self._pages.admit(rest)
+        if rest.is_over:
+            self._rest = None
+            self._rest_seconds = time.monotonic() - rest.began
+        return admitted
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether pages are left that nobody has read."""
+        return self._closing is not None or self._rest is not None
 
     def _start(self, now: datetime, watermark: datetime) -> datetime:
         """Tell where a whole look begins: at the watermark.
@@ -163,10 +241,6 @@ class Poll:
         Unless a clock that was ahead has taken it into the future: then `lookback` ago.
         """
         return min(watermark, now - self._lookback)
-
-    def _admit(self, lower: datetime, upper: datetime | None) -> Admitted:
-        found = self._source.between(lower, upper or "infinity", to_admit=True)
-        return self._ledger.admit(found, "poll", size=self._size)
 
     def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:
         """Open a window, or bring the open one nearer to its end."""
@@ -190,3 +264,7 @@ class Poll:
             return False
         self._awaited = self._awaited or self._transactions.written()
         return self._transactions.has_arrived(self._awaited)
+
+
+def _together(one: Admitted, other: Admitted) -> Admitted:
+    return Admitted(one.orders + other.orders, [*one.keys, *other.keys])

@@ -17,6 +17,9 @@ from syncd.reaction import Reactions
 PATIENCE_SECONDS = 10.0
 """How far a follower may lie behind the poll before that is worth a line."""
 
+REST_SECONDS = 0.25
+"""Between two looks while pages are left: they are nobody's whole server."""
+
 STEP_SECONDS = 0.5
 """How long a follower waits for changes before it looks whether to stop."""
 
@@ -42,11 +45,17 @@ class Watch:
         self._listening_since: float | None = None
 
     def poll(self) -> None:
-        """Look once.
+        """Look once; again and again, with rests, while pages are left.
 
         Raises:
             SyncdError: The database failed; the next look starts over.
         """
+        self._poll_once()
+        stopping = self._reactions.stopping
+        while self._poll.is_behind and not stopping.wait(REST_SECONDS):
+            self._poll_once()
+
+    def _poll_once(self) -> None:
         started = time.monotonic()
         captured = self._poll.poll()
         self._report(captured, time.monotonic() - started)

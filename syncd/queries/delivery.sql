@@ -97,7 +97,7 @@ WITH life AS MATERIALIZED (
      WHERE l.state IS NULL
 )
 SELECT c.batch_id, c.attempts, c.claim_token, c.uncertain, c.refused_at,
-       clock_timestamp(), c.probes, coalesce(r.with_profile, c.lane = 'live'), c.resends,
+       clock_timestamp(), c.probes, coalesce(r.with_profile, true), c.resends,
        c.read_failed_at, c.read_reason,
        c.orders, o.keys, o.times, o.waits, l.was_promoted, p.paused_at, p.paused_reason,
        NULL::text,

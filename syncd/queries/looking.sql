@@ -5,16 +5,19 @@
 SELECT w.confirmed_at, clock_timestamp(),
        e.state, e.reason, e.since,
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
-         WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.lane = 'live'),
+         WHERE b.feed_id = w.feed_id AND b.state = 'pending'
+           AND b.backfill_id IS NULL),
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
-         WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.lane = 'backfill'),
+         WHERE b.feed_id = w.feed_id AND b.state = 'pending'
+           AND b.backfill_id IS NOT NULL),
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
          WHERE b.feed_id = w.feed_id AND b.state = 'sending'),
        least((SELECT min(b.oldest_at) FROM syncd.batch AS b
-               WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.lane = 'live'),
+               WHERE b.feed_id = w.feed_id AND b.state = 'pending'
+                 AND b.backfill_id IS NULL),
              (SELECT min(b.oldest_at) FROM syncd.batch AS b
                WHERE b.feed_id = w.feed_id AND b.state = 'sending'
-                 AND b.lane = 'live')),
+                 AND b.backfill_id IS NULL)),
        (SELECT count(*) FROM syncd.ledger AS l
          WHERE l.feed_id = w.feed_id AND l.state = 'rejected'),
        (SELECT count(*) FROM syncd.ledger AS l

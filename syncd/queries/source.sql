@@ -240,3 +240,51 @@ SELECT c.order_key::text, c.confirmed_at::timestamptz
    AND c.confirmed_at > %(lower)s::timestamptz
    AND c.confirmed_at <= %(upper)s::timestamptz
    AND c.confirmed_at < '9999-01-01';
+
+-- name: newest_page :one
+-- After which time the newest orders of a range are as many as a page holds; null: all
+-- of them are. Relies on an index under confirmed_at.
+SELECT (SELECT c.confirmed_at::timestamptz
+          FROM {confirmed} AS c
+         WHERE c.confirmed_at > %(lower)s::timestamptz
+           AND c.confirmed_at <= %(upper)s::timestamptz
+           AND c.confirmed_at < '9999-01-01'
+           AND c.order_key IS NOT NULL
+         ORDER BY c.confirmed_at DESC
+        OFFSET %(orders)s
+         LIMIT 1);
+
+-- name: oldest_page :one
+-- The first time of a range, and the first one that a page of its oldest orders has no
+-- room for; null: it holds them all. Relies on an index under confirmed_at.
+SELECT min(n.confirmed_at)::timestamptz,
+       CASE WHEN count(*) > %(orders)s THEN max(n.confirmed_at)::timestamptz END
+  FROM (SELECT c.confirmed_at
+          FROM {confirmed} AS c
+         WHERE c.confirmed_at > %(lower)s::timestamptz
+           AND c.confirmed_at <= %(upper)s::timestamptz
+           AND c.confirmed_at < '9999-01-01'
+           AND c.order_key IS NOT NULL
+         ORDER BY c.confirmed_at
+         LIMIT %(orders)s + 1) AS n;
+
+-- name: tied_page_end :one
+-- The last key of a page of the orders of one instant, after a key; null: it holds all.
+SELECT (SELECT c.order_key::text
+          FROM {confirmed} AS c
+         WHERE c.confirmed_at = %(at)s::timestamptz
+           AND (%(after)s::text IS NULL OR c.order_key > %(after)s::text::{key_type})
+         ORDER BY c.order_key
+        OFFSET %(orders)s - 1
+         LIMIT 1);
+
+-- name: confirmed_tied :many
+-- Orders of one instant by key (the first excluded, the last included; null: no bound),
+-- each once.
+SELECT DISTINCT c.order_key::text COLLATE "C" AS order_key,
+       %(at)s::timestamptz AS confirmed_at
+  FROM {confirmed} AS c
+ WHERE c.confirmed_at = %(at)s::timestamptz
+   AND (%(after)s::text IS NULL OR c.order_key > %(after)s::text::{key_type})
+   AND (%(until)s::text IS NULL OR c.order_key <= %(until)s::text::{key_type})
+   AND c.order_key IS NOT NULL

@@ -8,115 +8,20 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from polling import INSERT, LOOKBACK, Capture, Tills
 from postgres import Cluster, wait_until
 from shop import Shop
 from typing_extensions import override
 
 from syncd.capture import poll as poll_module
-from syncd.capture.poll import Poll
-from syncd.connections import Connections
+from syncd.capture.poll import PAGE_ORDERS, Poll
 from syncd.core.window import Vxid, Window, Xid
 from syncd.database import Database, Statement, around
 from syncd.errors import DatabaseUnavailableError
-from syncd.feed import Feeds
 from syncd.ledger import Ledger
 from syncd.source import Found, Source
-from syncd.transactions import Transactions
 
 pytestmark = pytest.mark.db
-
-LOOKBACK = timedelta(milliseconds=5)
-INSERT = "INSERT INTO orders (confirmed_at) VALUES ({}) RETURNING id"
-
-
-class Tills:
-    """Sessions of the shop's own, each with a transaction that the test steers."""
-
-    def __init__(self, shop: Shop) -> None:
-        self._shop = shop
-        self._open: list[psycopg.Connection] = []
-        self._prepared: list[str] = []
-
-    def begin(self, stamp: str = "now()", savepoint: str = "") -> psycopg.Connection:
-        """Open a transaction that has confirmed one order."""
-        connection = psycopg.connect(self._shop.owner)
-        self._open.append(connection)
-        if savepoint:
-            connection.execute(f"SAVEPOINT {savepoint}".encode())
-        connection.execute(INSERT.format(stamp).encode())
-        return connection
-
-    def prepare(self, connection: psycopg.Connection, name: str) -> None:
-        """Turn an open transaction into a prepared one; its session goes on."""
-        connection.execute(f"PREPARE TRANSACTION '{name}'".encode())
-        connection.rollback()
-        self._prepared.append(name)
-
-    def finish(self, name: str, how: str = "COMMIT") -> None:
-        self._shop.sql(f"{how} PREPARED '{name}'")
-        self._prepared.remove(name)
-
-    def close(self) -> None:
-        for connection in self._open:
-            connection.close()
-        for name in list(self._prepared):
-            self.finish(name, "ROLLBACK")
-
-
-class Capture:
-    """A started feed and its poll, in the test's own process."""
-
-    def __init__(
-        self,
-        shop: Shop,
-        *,
-        lookback: timedelta = LOOKBACK,
-        time_zone: str | None = None,
-        kind: type[Poll] = Poll,
-        size: int = 100,
-        source: type[Source] = Source,
-    ) -> None:
-        self.shop = shop
-        self.database = Database(
-            shop.dsn, application_name="syncd/shop/capture", time_zone=time_zone
-        )
-        self.source = source(self.database, "syncd.confirmed_orders", "syncd.purchases")
-        feed = Feeds(Connections(self.database, self.database), "shop").start(
-            self.source, lookback
-        )
-        self.ledger = Ledger(self.database, feed.feed_id)
-        self._poll = kind(
-            Transactions(self.database),
-            self.source,
-            self.ledger,
-            lookback=lookback,
-            size=size,
-        )
-        vars(self._poll)["_step"] = timedelta(0)  # windows follow each other at once
-        self.database.on_open(self._poll.forget)
-
-    def poll(self) -> int:
-        return self._poll.poll().orders
-
-    def close_window(self) -> datetime:
-        """Poll until the watermark has passed everything stamped before this call."""
-        now = self.source.clock()
-        wait_until(lambda: self.poll() >= 0 and self.ledger.watermark() >= now)
-        return self.ledger.watermark()
-
-    def missed(self) -> list[tuple[object, ...]]:
-        """Orders at or below the watermark that the ledger does not have."""
-        return self.shop.rows(
-            "SELECT o.id FROM orders AS o, syncd.watermark AS w "
-            "WHERE o.confirmed_at <= w.confirmed_at AND NOT EXISTS "
-            "(SELECT FROM syncd.ledger AS l WHERE l.order_key = o.id::text)"
-        )
-
-    def admitted(self) -> object:
-        return self.shop.value("SELECT count(*) FROM syncd.ledger")
-
-    def confirmed(self) -> object:
-        return self.shop.value("SELECT count(*) FROM orders WHERE confirmed_at < 'now'")
 
 
 @pytest.fixture
@@ -400,13 +305,16 @@ def live(capture: Capture, tills: Tills, lives: list[Life]) -> None:
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(st.lists(LIVES, min_size=1, max_size=4))
+@given(st.lists(LIVES, min_size=1, max_size=4), st.sampled_from([1, 2, 10_000]))
 def test_the_watermark_never_passes_an_order_that_is_not_in_the_ledger(
-    shop: Shop, lives: list[Life]
+    shop: Shop, lives: list[Life], page: int
 ) -> None:
-    """Whatever transactions do, what is at or below the watermark is in the ledger."""
+    """Whatever transactions do, what is at or below the watermark is in the ledger.
+
+    However many pages, each with a snapshot of its own, its last scan takes.
+    """
     shop.sql("TRUNCATE orders; DELETE FROM syncd.feed; DELETE FROM syncd.ledger")
-    capture, tills = Capture(shop), Tills(shop)
+    capture, tills = Capture(shop, page=page), Tills(shop)
     try:
         live(capture, tills, lives)
         close(capture)
@@ -622,13 +530,16 @@ def nodes(plan: object) -> list[tuple[str, str]]:
 
 
 def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
-    """100,000 orders at once fill batches in order, and a look stays cheap after."""
+    """100,000 orders at once fill batches, and a look stays cheap after.
+
+    The newest are taken first, then, in order, what is older.
+    """
     capture = Capture(shop, lookback=timedelta(hours=1))
     shop.sql(
         "INSERT INTO orders (confirmed_at) SELECT clock_timestamp() "
         "- random() * interval '59 min' FROM generate_series(1, 100000)"
     )
-    assert capture.poll() == 100_000
+    assert capture.poll_all() == 100_000
     batches = shop.rows(
         "SELECT b.orders, count(*), min(l.confirmed_at), max(l.confirmed_at) "
         "FROM syncd.batch AS b JOIN syncd.ledger AS l USING (batch_id) "
@@ -636,7 +547,8 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
     )
     assert [row[:2] for row in batches] == [(100, 100)] * 1000
     times = cast("list[datetime]", [time for row in batches for time in row[2:]])
-    assert times == sorted(times)
+    newest, older = times[: PAGE_ORDERS // 50], times[PAGE_ORDERS // 50 :]
+    assert [*older, *newest] == sorted(times)
     found = capture.source.between(
         capture.source.clock() - timedelta(seconds=5), "infinity", to_admit=True
     )
@@ -686,7 +598,7 @@ def test_a_window_held_open_for_hours_is_not_read_again_and_again(
         "INSERT INTO orders (confirmed_at) SELECT now() - interval '6 min' "
         "- n * interval '100 ms' FROM generate_series(1, 100000) AS n"
     )
-    assert capture.poll() == 100_000
+    assert capture.poll_all() == 100_000
     Attentive.lowers.clear()
     shop.confirm(3)
     assert sum(capture.poll() for _ in range(20)) == 3

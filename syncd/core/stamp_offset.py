@@ -1,0 +1,77 @@
+"""Whether orders' stamps lie a whole offset away from the moment they appeared.
+
+A time without a zone, read in the wrong one, is wrong by the same amount for every
+order. Each order counts that became visible while somebody looked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+LEAST_ORDERS = 10
+"""Orders that must agree before it is believed."""
+
+LEAST_MOMENTS = 3
+"""Moments at which they must have appeared: an import appears at one."""
+
+QUARTER = timedelta(minutes=15)
+"""Offsets of zones are multiples of it."""
+
+FARTHEST = timedelta(hours=15)
+SPREAD = timedelta(minutes=6)
+"""How far the distances may lie apart: looks, workers and accounts take their time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """When an order was first seen, and the time that it is stamped with."""
+
+    stamp: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What the stamps lie off by; `offset` is negative where they are too old.
+
+    Attributes:
+        orders: That agree.
+        offset: A multiple of a quarter of an hour.
+    """
+
+    orders: int
+    offset: timedelta
+
+
+def find_shift(appearances: Sequence[Appearance]) -> Shift | None:
+    """Return by what the stamps are off; None: they are not, or too few tell.
+
+    No shift is what an import, a nightly job or a transfer days later looks like: those
+    have one time, one moment of appearance, or distances that differ.
+    """
+    if len({a.stamp for a in appearances}) < LEAST_ORDERS:
+        return None
+    if len({a.seen_at for a in appearances}) < LEAST_MOMENTS:
+        return None
+    distances = sorted(a.stamp - a.seen_at for a in appearances)
+    tenth = len(distances) // 10
+    usual = distances[tenth : len(distances) - tenth]
+    median = usual[len(usual) // 2]
+    if usual[-1] - usual[0] > SPREAD or not QUARTER <= abs(median) <= FARTHEST:
+        return None
+    offset = QUARTER * round(median / QUARTER)
+    return Shift(len(usual), offset) if abs(median - offset) <= SPREAD else None
+
+
+def fitting_zones(
+    shift: Shift, read_as: timedelta, zones: Mapping[str, timedelta]
+) -> list[str]:
+    """List the zones in which the stamps would be right, in the order given.
+
+    Args:
+        shift: What they are off by.
+        read_as: Offset from UTC of the zone in which they are read now.
+        zones: Offsets from UTC of zones that may be meant.
+    """
+    written = read_as + shift.offset
+    return [zone for zone, offset in zones.items() if offset == written]

@@ -1,0 +1,143 @@
+"""More orders at once than a look takes: page by page, and live ones beside them."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import cast
+
+import pytest
+from polling import Capture
+from postgres import wait_until
+from shop import Shop
+
+from syncd.capture import poll as poll_module
+from syncd.errors import SlowStatementError
+from syncd.pulse import read_pulse
+
+pytestmark = pytest.mark.db
+
+PAGE = 10
+LOOKBACK = timedelta(minutes=5)
+SAME = "now() - interval '1 min'"
+SPREAD = "now() - interval '4 min' + n * interval '1 ms'"
+AHEAD = "now() + interval '2 hours' + n * interval '1 ms'"
+
+
+@pytest.fixture
+def capture(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Capture]:
+    """A poll of small pages, of which each turn takes one; each look is deep."""
+    monkeypatch.setattr(poll_module, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(poll_module, "DEEP_SECONDS", 0.0)
+    started = Capture(shop, lookback=LOOKBACK, page=PAGE)
+    started.poll_all()
+    yield started
+    started.database.close()
+
+
+def bring(shop: Shop, orders: int, stamp: str) -> None:
+    shop.sql(
+        f"INSERT INTO orders (confirmed_at) SELECT {stamp} "
+        f"FROM generate_series(1, {orders}) AS n"
+    )
+
+
+def turns(capture: Capture) -> list[int]:
+    found = [capture.poll()]
+    while capture.is_behind:
+        found.append(capture.poll())
+    return found
+
+
+@pytest.mark.parametrize("stamp", [SAME, SPREAD, AHEAD])
+def test_no_turn_reads_more_than_its_pages(
+    shop: Shop, capture: Capture, stamp: str
+) -> None:
+    """Also where all have one time, or a time to come; and all are taken once."""
+    bring(shop, 25 * PAGE, stamp)
+    found = turns(capture)
+    assert sum(found) == 25 * PAGE
+    assert max(found) <= 4 * PAGE
+    assert capture.admitted() == 25 * PAGE
+
+
+@pytest.mark.parametrize("stamp", [SAME, SPREAD, AHEAD])
+def test_a_live_order_does_not_wait_for_the_pages_that_are_left(
+    shop: Shop, capture: Capture, stamp: str
+) -> None:
+    """The next look takes it, and its batch is in the lane that is sent first."""
+    bring(shop, 25 * PAGE, stamp)
+    capture.poll()
+    (live,) = shop.confirm()
+    capture.poll()
+    lane = (
+        "SELECT b.lane FROM syncd.ledger JOIN syncd.batch AS b USING (batch_id) "
+        f"WHERE 'W-' || order_key = '{live}'"
+    )
+    assert capture.is_behind
+    assert shop.value(lane) == "live"
+    turns(capture)
+    lanes = shop.rows("SELECT lane, sum(orders) FROM syncd.batch GROUP BY 1 ORDER BY 1")
+    behind, first = (cast("int", orders) for _, orders in lanes)
+    assert behind > 20 * PAGE
+    assert first + behind == 25 * PAGE + 1
+
+
+def test_orders_that_wait_behind_live_ones_are_counted_as_new(
+    shop: Shop, capture: Capture
+) -> None:
+    """They are late, and no backfill: pending, with a lag."""
+    bring(shop, 25 * PAGE, SPREAD)
+    turns(capture)
+    pulse = read_pulse(capture.database, capture.ledger.feed_id)
+    assert pulse.pending == 25 * PAGE
+    assert pulse.pending_backfill == 0
+    assert pulse.lag_seconds > 200
+
+
+def test_a_window_closes_page_by_page(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watermark is as far as the pages read: a crash makes none of them undone."""
+    monkeypatch.setattr(poll_module, "TURN_SECONDS", 0.0)
+    capture = Capture(shop, page=PAGE)
+    start = capture.close_window()
+    bring(shop, 5 * PAGE, "clock_timestamp()")
+    now = capture.source.clock()
+    reached = [start]
+    while reached[-1] < now:
+        capture.poll()
+        assert capture.missed() == []
+        if (watermark := capture.ledger.watermark()) > reached[-1]:
+            reached.append(watermark)
+    assert len(reached) > 2
+    capture.database.close()
+
+
+def test_a_page_that_takes_too_long_is_made_smaller(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next try is another one: the import is captured in the end."""
+    monkeypatch.setattr(poll_module, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(poll_module, "DEEP_SECONDS", 0.0)
+    capture = Capture(shop, lookback=LOOKBACK, page=100)
+    shop.sql(
+        "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
+        "SELECT id AS order_key, confirmed_at FROM orders "
+        "WHERE pg_sleep(0.004) IS NOT NULL"
+    )
+    bring(shop, 200, SPREAD)
+    slow = {"statement_timeout": "300ms", "enable_seqscan": "off"}
+    vars(capture.database)["_session"].update(slow, enable_bitmapscan="off")
+    capture.database.close()
+    failures = 0
+
+    def is_done() -> bool:
+        nonlocal failures
+        try:
+            capture.poll()
+        except SlowStatementError:
+            failures += 1
+        return capture.admitted() == 200
+
+    wait_until(is_done)
+    assert failures > 0
+    capture.database.close()

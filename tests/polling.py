@@ -1,0 +1,119 @@
+from datetime import datetime, timedelta
+
+import psycopg
+from postgres import wait_until
+from shop import Shop
+
+from syncd.capture.poll import PAGE_ORDERS, Poll
+from syncd.connections import Connections
+from syncd.database import Database
+from syncd.feed import Feeds
+from syncd.ledger import Ledger
+from syncd.source import Source
+from syncd.transactions import Transactions
+
+LOOKBACK = timedelta(milliseconds=5)
+INSERT = "INSERT INTO orders (confirmed_at) VALUES ({}) RETURNING id"
+
+
+class Tills:
+    """Sessions of the shop's own, each with a transaction that the test steers."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self._open: list[psycopg.Connection] = []
+        self._prepared: list[str] = []
+
+    def begin(self, stamp: str = "now()", savepoint: str = "") -> psycopg.Connection:
+        """Open a transaction that has confirmed one order."""
+        connection = psycopg.connect(self._shop.owner)
+        self._open.append(connection)
+        if savepoint:
+            connection.execute(f"SAVEPOINT {savepoint}".encode())
+        connection.execute(INSERT.format(stamp).encode())
+        return connection
+
+    def prepare(self, connection: psycopg.Connection, name: str) -> None:
+        """Turn an open transaction into a prepared one; its session goes on."""
+        connection.execute(f"PREPARE TRANSACTION '{name}'".encode())
+        connection.rollback()
+        self._prepared.append(name)
+
+    def finish(self, name: str, how: str = "COMMIT") -> None:
+        self._shop.sql(f"{how} PREPARED '{name}'")
+        self._prepared.remove(name)
+
+    def close(self) -> None:
+        for connection in self._open:
+            connection.close()
+        for name in list(self._prepared):
+            self.finish(name, "ROLLBACK")
+
+
+class Capture:
+    """A started feed and its poll, in the test's own process."""
+
+    def __init__(
+        self,
+        shop: Shop,
+        *,
+        lookback: timedelta = LOOKBACK,
+        time_zone: str | None = None,
+        kind: type[Poll] = Poll,
+        size: int = 100,
+        source: type[Source] = Source,
+        page: int = PAGE_ORDERS,
+    ) -> None:
+        self.shop = shop
+        self.database = Database(
+            shop.dsn, application_name="syncd/shop/capture", time_zone=time_zone
+        )
+        self.source = source(self.database, "syncd.confirmed_orders", "syncd.purchases")
+        feed = Feeds(Connections(self.database, self.database), "shop").start(
+            self.source, lookback
+        )
+        self.ledger = Ledger(self.database, feed.feed_id)
+        self._poll = kind(
+            Transactions(self.database),
+            self.source,
+            self.ledger,
+            lookback=lookback,
+            size=size,
+            page=page,
+        )
+        vars(self._poll)["_step"] = timedelta(0)  # windows follow each other at once
+        self.database.on_open(self._poll.forget)
+
+    def poll(self) -> int:
+        return self._poll.poll().orders
+
+    def poll_all(self) -> int:
+        """Poll until no page is left."""
+        orders = self.poll()
+        while self._poll.is_behind:
+            orders += self.poll()
+        return orders
+
+    @property
+    def is_behind(self) -> bool:
+        return self._poll.is_behind
+
+    def close_window(self) -> datetime:
+        """Poll until the watermark has passed everything stamped before this call."""
+        now = self.source.clock()
+        wait_until(lambda: self.poll() >= 0 and self.ledger.watermark() >= now)
+        return self.ledger.watermark()
+
+    def missed(self) -> list[tuple[object, ...]]:
+        """Orders at or below the watermark that the ledger does not have."""
+        return self.shop.rows(
+            "SELECT o.id FROM orders AS o, syncd.watermark AS w "
+            "WHERE o.confirmed_at <= w.confirmed_at AND NOT EXISTS "
+            "(SELECT FROM syncd.ledger AS l WHERE l.order_key = o.id::text)"
+        )
+
+    def admitted(self) -> object:
+        return self.shop.value("SELECT count(*) FROM syncd.ledger")
+
+    def confirmed(self) -> object:
+        return self.shop.value("SELECT count(*) FROM orders WHERE confirmed_at < 'now'")
