@@ -136,6 +136,66 @@ def test_a_checkout_commits_whatever_was_done_to_syncd(till: Till, name: str) ->
         assert till.faults() == 3
 
 
+MIGRATIONS = {
+    "the key column is renamed": "ALTER TABLE payments RENAME order_id TO number",
+    "the key column is dropped": "ALTER TABLE payments DROP order_id CASCADE",
+    "the key is another type":
+        "ALTER TABLE payments DROP CONSTRAINT payments_order_id_fkey; "
+        "ALTER TABLE payments ALTER order_id TYPE text",
+    "row security": "ALTER TABLE payments ENABLE ROW LEVEL SECURITY; "
+        "CREATE POLICY all_of_it ON payments USING (true)",
+    "a partition is attached":
+        "CREATE TABLE sales_3 (LIKE sales); ALTER TABLE sales ATTACH PARTITION "
+        "sales_3 FOR VALUES FROM ('2026-03-01') TO ('2026-04-01')",
+    "a heard table becomes a partition":
+        "ALTER TABLE sales DETACH PARTITION sales_1; ALTER TABLE sales ATTACH "
+        "PARTITION sales_1 FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')",
+}  # fmt: skip
+SETTINGS = {
+    "tables of the same names": "CREATE TEMP TABLE touched (order_key text); "
+        "CREATE TEMP TABLE outbox (x int)",
+    "a short lock_timeout": "SET lock_timeout = '1ms'",
+    "serializable": "SET default_transaction_isolation = 'serializable'",
+    "strict plpgsql": "SET plpgsql.extra_errors = 'all'",
+    "row_security off": "SET row_security = off",
+    "an odd search path": "SET search_path = public, pg_catalog",
+    "little memory": "SET work_mem = '64kB'",
+    "constraints deferred": "SET CONSTRAINTS ALL DEFERRED",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*MIGRATIONS, *SETTINGS])
+def test_the_shops_statements_go_through_in_all_circumstances(
+    till: Till, name: str
+) -> None:
+    """Its own migrations, settings and temporary tables."""
+    before, setting = MIGRATIONS.get(name), SETTINGS.get(name)
+    with psycopg.connect(till.clerk, autocommit=True) as session:
+        session.execute("INSERT INTO payments (state) VALUES ('before')")
+        if before:
+            till.shop.sql(before)
+        if setting:
+            session.execute(setting.encode())
+        with session.transaction():
+            session.execute("INSERT INTO public.orders DEFAULT VALUES")
+            session.execute("INSERT INTO public.payments (state) VALUES ('x')")
+            session.execute("UPDATE public.payments SET state = 'y'")
+            session.execute(
+                "INSERT INTO public.sales VALUES ('2026-01-05', 11), ('2026-02-05', 12)"
+            )
+            session.execute("UPDATE public.sales SET day = day + 31 WHERE id = 11")
+    assert till.shop.value("SELECT count(*) FROM payments WHERE state = 'y'") == 2
+    assert "1" in till.noted()
+
+
+def test_a_statement_timeout_of_the_shops_is_not_met_by_waiting(till: Till) -> None:
+    """A locked outbox takes 20 ms, not the whole of what a statement may take."""
+    with psycopg.connect(till.shop.owner) as holder:
+        holder.execute("LOCK TABLE syncd.outbox IN ACCESS EXCLUSIVE MODE")
+        till.do("SET statement_timeout = '5s'", ORDER)
+    assert till.shop.value("SELECT count(*) FROM orders") == 1
+
+
 def test_a_locked_outbox_is_waited_for_but_a_moment(till: Till) -> None:
     """ACCESS EXCLUSIVE in another session: the checkout goes on, the fault counts."""
     with psycopg.connect(till.shop.owner) as holder:

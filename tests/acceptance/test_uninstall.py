@@ -1,0 +1,142 @@
+"""`syncd uninstall`: one feed goes, what belongs to others stays."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import syncd
+from postgres import wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def feeds(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> tuple[Path, Path]:
+    """Two feeds that listen, over one ledger; each has sent an order or two."""
+    first = shop.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
+    second = tmp_path / "second" / "syncd.toml"
+    second.parent.mkdir()
+    second.write_text(
+        first.read_text()
+        .replace('feed = "shop"', 'feed = "second"')
+        .replace(f'directory = "{tmp_path}"', f'directory = "{second.parent}"')
+    )
+    for config in (first, second):
+        done = syncd(
+            "install", "--as", shop.owner, "--listen", "orders:id", "--config", config
+        )
+        assert done.returncode == 0, done.stderr
+        assert syncd("run", "--once", "--config", config).returncode == 0
+    shop.confirm(2)
+    for config in (first, second):
+        assert syncd("run", "--once", "--config", config).returncode == 0
+    return first, second
+
+
+def known(shop: Shop) -> list[tuple[object, ...]]:
+    """Count the orders of each feed in the ledger."""
+    return shop.rows(
+        "SELECT f.feed, count(l.order_key) FROM syncd.feed AS f "
+        "LEFT JOIN syncd.ledger AS l USING (feed_id) GROUP BY 1 ORDER BY 1"
+    )
+
+
+def test_a_feed_is_taken_out_and_the_other_goes_on(
+    shop: Shop, feeds: tuple[Path, Path]
+) -> None:
+    """Ledger, triggers and outbox of the other stay, and it sends."""
+    first, second = feeds
+    assert known(shop) == [("second", 2), ("shop", 2)]
+    shop.confirm()
+    gone = syncd("uninstall", "--yes", "--as", shop.owner, "--config", first)
+    assert gone.returncode == 0, gone.stderr
+    assert "feed shop is gone; still there: second (2 orders since" in gone.stdout
+    assert known(shop) == [("second", 2)]
+    triggers = "SELECT tgname FROM pg_trigger WHERE starts_with(tgname, 'syncd_')"
+    assert {str(row[0]) for row in shop.rows(triggers)} == {
+        "syncd_insert_second",
+        "syncd_update_second",
+    }
+    assert shop.rows("SELECT DISTINCT feed FROM syncd.outbox") == [("second",)]
+    assert syncd("run", "--once", "--config", second).returncode == 0
+    assert known(shop) == [("second", 3)]
+    last = syncd("uninstall", "--yes", "--as", shop.owner, "--config", second)
+    assert "the ledger is gone" in last.stdout
+    assert shop.value("SELECT to_regclass('syncd.ledger')") is None
+    assert shop.value("SELECT to_regclass('syncd.outbox')") is None
+
+
+def test_triggers_of_one_feed_go_alone(shop: Shop, feeds: tuple[Path, Path]) -> None:
+    """With --listen; printed as well."""
+    first, second = feeds
+    command = ("uninstall", "--listen", "--as", shop.owner)
+    assert "'shop'" in syncd(*command, "--print", "--config", first).stdout
+    assert syncd(*command, "--config", first).returncode == 0
+    shop.sql("TRUNCATE syncd.outbox")
+    shop.confirm()
+    assert shop.rows("SELECT feed FROM syncd.outbox") == [("second",)]
+    assert syncd(*command, "--config", second).returncode == 0
+    assert shop.value("SELECT to_regclass('syncd.outbox')") is None
+    assert known(shop) == [("second", 2), ("shop", 2)]
+
+
+def test_the_question_says_what_is_forgotten_and_what_stays(
+    shop: Shop, feeds: tuple[Path, Path]
+) -> None:
+    """Feeds and orders; a no changes nothing; --print shows the same choice."""
+    first, _ = feeds
+    command = ["uninstall", "--as", shop.owner, "--config", str(first)]
+    asked = subprocess.run(
+        [sys.executable, "-m", "syncd", *command],
+        input="n\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "feeds that are kept: second (2 orders since" in asked.stdout
+    assert "Forget which orders were sent: shop (2 orders since" in asked.stdout
+    asked = subprocess.run(
+        [sys.executable, "-m", "syncd", *command, "--all-feeds"],
+        input="n\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "kept: none, the ledger goes as a whole" in asked.stdout
+    assert "sent: second (2 orders since" in asked.stdout
+    printed = syncd(*command, "--print").stdout
+    assert "DROP TABLE IF EXISTS\n    syncd" not in printed
+    assert known(shop) == [("second", 2), ("shop", 2)]
+    shop.sql(printed.partition("-- wal")[0])  # as the DBA would
+    assert known(shop) == [("second", 2)]
+
+
+def test_a_feed_whose_daemon_runs_is_not_taken_out(
+    shop: Shop, feeds: tuple[Path, Path]
+) -> None:
+    """Unless somebody says so."""
+    first, second = feeds
+    shop.start(first)
+    running = "SELECT count(*) FROM pg_locks WHERE classid = 1937337955"
+    wait_until(lambda: shop.value(running) == 1, 60)
+    command = ("uninstall", "--yes", "--as", shop.owner)
+    refused = syncd(*command, "--config", first)
+    assert refused.returncode == 78
+    assert "a daemon of feed shop runs: pid" in refused.stderr
+    assert "--while-running" in refused.stderr
+    assert syncd(*command, "--all-feeds", "--config", second).returncode == 78
+    assert known(shop) == [("second", 2), ("shop", 2)]
+    gone = syncd(*command, "--while-running", "--config", first)
+    assert gone.returncode == 0, gone.stderr
+    assert known(shop) == [("second", 2)]
