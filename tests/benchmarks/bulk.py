@@ -35,12 +35,12 @@ _numbers = count(1)
 def prepare(shop: Shop, way: str) -> None:
     if way != "none":
         install_all(shop, "orders:id")
-    if way == "a trigger for each row":
-        shop.sql("ALTER TABLE orders DISABLE TRIGGER USER")
-        shop.sql(ROW)
-    if way == "wal":
+    if way in {"a trigger for each row", "wal"}:
         shop.sql("DROP TRIGGER syncd_insert_shop ON orders")
         shop.sql("DROP TRIGGER syncd_update_shop ON orders")
+    if way == "a trigger for each row":
+        shop.sql(ROW)
+    if way == "wal":
         shop.sql("CREATE PUBLICATION bulk FOR TABLE orders (id)")
         shop.sql("SELECT pg_create_logical_replication_slot('bulk', 'pgoutput')")
 
