@@ -1,0 +1,90 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from desk import Desk
+from shop import Shop
+
+from proof import claims
+from proof.claims import explore
+from syncd import ledger
+from syncd.database import Statement, named
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+
+@pytest.fixture
+def desk(shop: Shop, tmp_path: Path) -> Iterator[Desk]:
+    with Sandbox() as sandbox:
+        opened = Desk(shop, sandbox, tmp_path, batch_size=8)
+        yield opened
+        opened.close()
+
+
+def planted(name: str, old: str, new: str) -> Callable[[str], Statement]:
+    """Find statements as syncd does, but one with a bug."""
+
+    def find(asked: str) -> Statement:
+        text = named(asked).text
+        if asked != name:
+            return named(asked)
+        assert old.encode() in text
+        return Statement(text.replace(old.encode(), new.encode()))
+
+    return find
+
+
+BEGINS: list[tuple[list[str], int]] = [
+    ([], 1),
+    (["crash 2"], 2),
+    (["promotion 2"], 1),
+    (["a hears nothing"], 1),
+]
+BUGS = {
+    "any attempt of that number is proof": (
+        ("deliver", "AND a.claim_token = %(token)s", ""),
+        ["crash 2", "b claims"],
+    ),
+    "a lost claim is not counted": (
+        ("doubt_orders", "uncertain = b.uncertain + 1,", ""),
+        ["crash 2"],
+    ),
+    "a promotion counts nothing": (
+        ("note_promotion", "uncertain = b.uncertain + 1,", ""),
+        ["a hears nothing"],
+    ),
+    "who takes over counts nothing": (
+        ("take_over", "uncertain = b.uncertain + 1,", ""),
+        ["leases end"],
+    ),
+}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("begin", "depth"), BEGINS)
+def test_no_path_of_a_claim_hides_anything(
+    desk: Desk, begin: list[str], depth: int
+) -> None:
+    """Captured, claimed, sent, set aside, taken over, heard of late, lost."""
+    for trail, broken in explore(desk, depth, begin):
+        assert not broken, (broken, begin, trail)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_no_longer_path_of_a_claim_hides_anything(desk: Desk) -> None:
+    """Four moves after the first POST, whichever they are."""
+    for trail, broken in explore(desk, 4):
+        assert not broken, (broken, trail)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_found(desk: Desk, bug: str) -> None:
+    """What the paths would not find, their silence would not mean anything for."""
+    plant, begin = BUGS[bug]
+    find = planted(*plant)
+    with patch.object(ledger, "named", find), patch.object(claims, "named", find):
+        assert any(broken for _, broken in explore(desk, 1, begin))
