@@ -216,6 +216,12 @@ EVENTS: Mapping[str, Event] = {
         "be sent; the last one is named",
         "mend the column in the view purchases; `syncd check` shows the share",
     ),
+    "orders.retried": Event(
+        "info",
+        ("orders",),
+        "rejected orders were changed and could be sent now, so they are tried again, "
+        "each at most ten times",
+    ),
     "orders.withdrawn": Event(
         "info",
         ("batch", "orders", "order_key"),

@@ -20,6 +20,7 @@ from syncd.errors import VIEW_FAULTS, PausedError, RangeThinnedError, SyncdError
 from syncd.source import Found
 
 Lane = Literal["live", "backfill"]
+RejectedBy = Literal["rules", "api", "view"]
 Capture = Literal["poll", "listen", "wal", "reconcile", "backfill"]
 
 _Facts = tuple[int, int, UUID, int, datetime | None, datetime, bool, bool, bool]
@@ -130,12 +131,13 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """An order set aside: `rejected` or `withdrawn`, and why."""
+    """An order set aside: `rejected` (by whom) or `withdrawn`, and why."""
 
     key: str
     state: Literal["rejected", "withdrawn"]
     reason: str
     orderid: str | None
+    rejected_by: RejectedBy | None = "rules"
 
 
 class Ledger:
@@ -383,6 +385,7 @@ class Ledger:
             states=[e.state for e in exemptions],
             reasons=[e.reason for e in exemptions],
             orderids=[e.orderid for e in exemptions],
+            by=[e.rejected_by if e.state == "rejected" else None for e in exemptions],
         )
         return fenced > 0
 

@@ -37,6 +37,9 @@ SWEEP_SECONDS = 2.0
 ROUND_SECONDS = 105.0
 """How often the ledger is asked whether a reconciliation is due."""
 
+MENDED_SECONDS = 2.0
+"""How soon a rejected order that was changed is looked at again."""
+
 JUMP_SECONDS = 1.0
 """A wall clock that is so far from where it should be was set."""
 
@@ -79,7 +82,8 @@ class Life:
         self._instance = Instance(self._ledger, feed.feed_id, holds=holds)
         self.log.identify(self._instance.number)
         self._keeper = Keeper(settings, self._ledger, feed, self._instance, lineage)
-        self._watch = self._parts.watch(feed)
+        self._mended = self._parts.mended(feed)
+        self._watch = self._parts.watch(feed, self._mended.touched)
         self._rounds = self._parts.rounds(feed)
         self._driver = self._parts.driver(feed)
 
@@ -135,6 +139,7 @@ class Life:
         number = self._instance.number
         worker = self._parts.worker(0, self._feed, number)
         capture = partial(self._watch.poll_until_closed, patience_seconds)
+        self._mended.run_pass()
         done = [
             self._is_done(capture),
             self._is_done(partial(worker.drain, self._driver.step_on)),
@@ -207,6 +212,7 @@ class Life:
             ("capture", self._watch.poll, self._poll_seconds()),
             ("keeper", keep, SWEEP_SECONDS),
             ("reconcile", self._rounds.make, ROUND_SECONDS),
+            ("mended", self._mended.run, MENDED_SECONDS),
         ]
         for name, action, seconds in jobs:
             scheduler.add_job(

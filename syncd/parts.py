@@ -4,6 +4,7 @@ Before a connection to the ledger is used, it tells whether a standby took over.
 """
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -20,12 +21,14 @@ from syncd.config import Settings
 from syncd.connections import Connections, connect, source_on, transactions_of
 from syncd.database import Database
 from syncd.delivery.delivery import Delivery, Reads
+from syncd.delivery.rendering import rules_of
 from syncd.delivery.rereading import Rereader
 from syncd.delivery.worker import Pace, Worker
 from syncd.feed import Feed
 from syncd.ledger import Ledger
 from syncd.lineage import Lineage
 from syncd.log import Log
+from syncd.mended import MendedJob, MendedOrders
 from syncd.reaction import Reactions
 from syncd.reconciliation import Reconciliation
 from syncd.rounds import Rounds
@@ -82,10 +85,12 @@ class Parts:
         again = self._rereader.delivered if self._rereader else 0
         return again + sum(worker.delivered for worker in self.workers)
 
-    def watch(self, feed: Feed) -> Watch:
-        """Make what captures."""
+    def watch(self, feed: Feed, touched: Callable[[Sequence[str]], None]) -> Watch:
+        """Make what captures; `touched` is told of changed orders."""
         poll, follower = self._poll(feed), self._follower(feed)
-        return Watch(poll, follower, self.bells.sending, self._reactions, self._log)
+        return Watch(
+            poll, follower, self.bells.sending, self._reactions, self._log, touched
+        )
 
     def rounds(self, feed: Feed) -> Rounds:
         """Make what reconciles by itself."""
@@ -101,6 +106,17 @@ class Parts:
         )
         thinning = Thinning(ledger, self._settings.ledger.keep, self._log, stopping)
         return Rounds(reconciliation, self.bells.sending, self._log, stopping, thinning)
+
+    def mended(self, feed: Feed) -> MendedJob:
+        """Make what tries rejected orders again."""
+        connections = self.connect("mended")
+        orders = MendedOrders(
+            source_on(self._settings, connections),
+            Ledger(connections.ledger, feed.feed_id),
+            rules_of(self._settings),
+            size=self._settings.squeezely.orders_per_batch,
+        )
+        return MendedJob(orders, self.bells.sending, self._log)
 
     def driver(self, feed: Feed) -> Driver:
         """Make what drives backfills."""

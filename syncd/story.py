@@ -15,6 +15,7 @@ _LEFT = {
     "unread": "its row could not be read, so it waited for the view alone",
     "waiting": "not complete, so it waited in a batch of its own",
     "retried": "tried again by hand",
+    "mended": "tried again, since it was changed",
     "resent": "sent again by hand",
     "reset": "to be sent after all, asked for by a backfill",
     "returned": "was to be sent again, but that backfill was cancelled",
@@ -271,6 +272,6 @@ def _read_course(database: Database, feed: Feed, story: Story) -> None:
     story.attempts.extend(Attempt(*row) for row in attempts)  # type: ignore[arg-type]  # the statement's columns
     for batch, left_at, why, reason in database.all(named("departures"), **order):
         told = f"left batch {batch} at {left_at}: {_LEFT[str(why)]}"
-        cause = "it was set aside" if why == "retried" else "reason"
+        cause = "it was set aside" if why in {"retried", "mended"} else "reason"
         told += f" ({cause}: {reason})" if reason else ""
         story.departures.append((cast("datetime", left_at), told))

@@ -284,6 +284,8 @@ ALTER TABLE syncd.batch
 -- are the attempts of unknown outcome that it took part in before it was set aside.
 -- `capture` tells which one found the order. There is no foreign key to the batch: its check would cost each
 -- order more than the insert itself.
+-- rejected_by: syncd's own rules, the API, or the view, whose row could not be read;
+-- `retries` counts how often a rejected order was tried again by itself.
 -- discarded: a person gave it up; it stays, so that nothing captures it again.
 -- released: captured by a backfill that was cancelled before the order was sent; it is
 -- as if the ledger did not have it, so that a later one may take it.
@@ -299,7 +301,10 @@ CREATE TABLE syncd.ledger (
     orderid       text,
     capture       text,
     uncertain     integer,
+    rejected_by   text,
+    retries       smallint,
     CONSTRAINT ledger_order_once PRIMARY KEY (feed_id, order_key),
+    CONSTRAINT ledger_rejected_by_known CHECK (rejected_by IN ('rules', 'api', 'view')),
     CONSTRAINT ledger_capture_known CHECK
         (capture IN ('poll', 'listen', 'wal', 'reconcile', 'backfill')),
     CONSTRAINT ledger_exception_known CHECK (state IN
@@ -328,7 +333,8 @@ CREATE TABLE syncd.departure (
     CONSTRAINT departure_of_batch FOREIGN KEY (batch_id)
         REFERENCES syncd.batch (batch_id) ON DELETE CASCADE,
     CONSTRAINT departure_why_known CHECK
-        (why IN ('split', 'waiting', 'unread', 'retried', 'resent', 'reset', 'returned'))
+        (why IN ('split', 'waiting', 'unread', 'retried', 'mended', 'resent', 'reset',
+                 'returned'))
 );
 
 -- A batch that goes takes its departures along.

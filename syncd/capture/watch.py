@@ -6,6 +6,7 @@ trigger is gone or a table is not followed.
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 from syncd.bell import Bell
 from syncd.capture.follower import Followed, Follower
@@ -34,8 +35,10 @@ class Watch:
         bell: Bell,
         reactions: Reactions,
         log: Log,
+        touched: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
         self._poll = poll
+        self._touched = touched
         self._follower = follower
         self._bell = bell
         self._reactions = reactions
@@ -99,6 +102,8 @@ class Watch:
     def _step(self, follower: Follower, seconds: float) -> Followed:
         followed = follower.step(seconds)
         self._hear(followed)
+        if followed.keys:
+            self._touched(followed.keys)
         if followed.orders:
             self._captured(follower.capture, followed.orders, followed.seconds)
         return followed

@@ -14,9 +14,11 @@ from syncd.cli.shell import changing, configured, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
 from syncd.database import Database, named
-from syncd.errors import UNREADABLE, ExitCode, OrderUnknownError
+from syncd.delivery.rendering import rules_of
+from syncd.errors import UNREADABLE, ExitCode, OrderUnknownError, SyncdError
 from syncd.feed import Feed, Feeds
 from syncd.ledger import Ledger
+from syncd.mended import MendedOrders, Rejected
 from syncd.naming import find_key
 from syncd.source import Source
 from syncd.story import read_story
@@ -52,6 +54,31 @@ class Desk:
         except UNREADABLE:
             return {}
         return {key: str(row["orderid"]) for key, row in rows.items()}
+
+    @property
+    def mended(self) -> MendedOrders:
+        """The rejected orders, and whether they could be sent now."""
+        return MendedOrders(
+            self.source,
+            Ledger(self.ledger, self.feed.feed_id),
+            rules_of(self.settings),
+            size=self.settings.squeezely.orders_per_batch,
+        )
+
+    def now(self, keys: Sequence[str]) -> dict[str, str]:
+        """Say of rejected orders what would become of them now; none if unknown."""
+        orders = self.mended.rejected(keys, len(keys))
+        try:
+            faults = self.mended.faults(orders)
+        except SyncdError:
+            return {}
+        return {o.order_key: _now(o, faults[o.order_key]) for o in orders}
+
+
+def _now(order: Rejected, fault: str | None) -> str:
+    if fault is not None:
+        return f"still refused: {fault}"
+    return "the API refused it" if order.rejected_by == "api" else "could be sent now"
 
 
 @contextmanager
@@ -120,8 +147,10 @@ def rejected_list(
             reason=reason,
             limit=MOST_LISTED,
         )
-    names = ("order_key", "orderid", "state", "reason", "confirmed_at")
-    show(rows, names, as_text=as_text)
+        now = {} if discarded else desk.now([str(row[0]) for row in rows])
+    names = ("order_key", "orderid", "state", "reason", "confirmed_at", "now")
+    told = [(*row, now.get(str(row[0]))) for row in rows]
+    show(told, names, as_text=as_text)
 
 
 @rejected.command("show")
@@ -160,6 +189,7 @@ def rejected_show(settings: Settings, *, order: str, as_text: bool) -> None:
 @orders_argument
 @all_option
 @reason_option
+@click.option("--mended", is_flag=True, help="Those that could be sent now.")
 @as_json_option
 def rejected_retry(
     settings: Settings,
@@ -167,17 +197,26 @@ def rejected_retry(
     orders: tuple[str, ...],
     everything: bool,
     reason: str | None,
+    mended: bool,
     as_text: bool,
 ) -> None:
     """Try orders again, after the data or the view was mended.
 
-    Orders that are named may also be withdrawn or discarded ones.
+    Orders that are named may also be withdrawn or discarded ones. The daemon tries
+    orders that could be sent by itself, at most ten times each.
 
     Example: syncd rejected retry 1042 1043
     """
-    _need_a_choice(orders, everything, reason)
+    _need_a_choice(orders, everything, reason, mended)
     states = ["rejected", *(["withdrawn", "discarded"] if orders else [])]
     with _desk(settings) as desk:
+        if mended:
+            listed = desk.mended.rejected(
+                [*desk.keys(orders)] if orders else None, MOST_LISTED
+            )
+            orders = tuple(desk.mended.sendable(listed))
+            if not orders:
+                _end(0, "are pending again", "rejected", (), as_text=as_text)
         (count,) = desk.ledger.one(
             named("retry_rejected"),
             feed=desk.feed.feed_id,
@@ -186,6 +225,7 @@ def rejected_retry(
             all=not orders,
             reason=reason,
             size=settings.squeezely.orders_per_batch,
+            most_retries=None,
         )
     _end(int(str(count)), "are pending again", "rejected", orders, as_text=as_text)
 

@@ -388,7 +388,7 @@ class Delivery:
     def _reject(self, claim: Claim, receipt: Receipt, key: str) -> None:
         orderid = receipt.orderids[0] if receipt.orderids else None
         reason = receipt.reason or "refused"
-        exemption = Exemption(key, "rejected", reason, orderid)
+        exemption = Exemption(key, "rejected", reason, orderid, "api")
         if self._except(claim, [exemption], receipt):
             self._breaker.count_rejected()
         self._ledger.dissolve(claim, receipt)

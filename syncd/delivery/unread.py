@@ -54,7 +54,8 @@ class Unread:
             self._ledger.dissolve(claim, Receipt("unread", reason=str(reading.fault)))
             return None
         return [
-            Exemption(key, "rejected", str(reading.failed[key]), None) for key in blamed
+            Exemption(key, "rejected", str(reading.failed[key]), None, "view")
+            for key in blamed
         ]
 
     def _blames(self, claim: Claim, fault: SyncdError) -> bool:

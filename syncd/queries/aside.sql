@@ -11,8 +11,21 @@ SELECT order_key, coalesce(orderid, ''), state, reason, confirmed_at
  ORDER BY confirmed_at, order_key
  LIMIT %(limit)s;
 
+-- name: rejected_orders :many
+-- Rejected orders, those that were tried again least often first, the newest first of
+-- these. Relies on ledger_exception, or on ledger_order_once where keys are given.
+SELECT order_key, orderid, reason, confirmed_at, coalesce(rejected_by, 'rules'),
+       coalesce(retries, 0)
+  FROM syncd.ledger
+ WHERE feed_id = %(feed)s
+   AND state = 'rejected'
+   AND (%(keys)s::text[] IS NULL OR order_key = ANY(%(keys)s))
+ ORDER BY coalesce(retries, 0), confirmed_at DESC, order_key
+ LIMIT %(limit)s;
+
 -- name: retry_rejected :one
--- Makes orders that were set aside pending again, in new batches of at most `size`.
+-- Makes orders that were set aside pending again, in new batches of at most `size`; with
+-- `most_retries` by itself, which is counted and bounded, and otherwise by hand.
 -- Those that may have arrived stay apart: they count as possible repeats. So
 -- do those of a backfill, which stay in its lane.
 WITH chosen AS MATERIALIZED (
@@ -30,6 +43,7 @@ WITH chosen AS MATERIALIZED (
        AND (%(all)s OR l.order_key = ANY(%(orders)s))
        AND (%(reason)s::text IS NULL
             OR position(lower(%(reason)s) IN lower(l.reason)) > 0)
+       AND (%(most_retries)s::int IS NULL OR coalesce(l.retries, 0) < %(most_retries)s)
        FOR NO KEY UPDATE OF l
 ), placed AS (
     SELECT c.*,
@@ -53,12 +67,16 @@ WITH chosen AS MATERIALIZED (
       FROM slots
 ), departed AS (
     INSERT INTO syncd.departure (feed_id, order_key, batch_id, why, reason)
-    SELECT %(feed)s, order_key, batch_id, 'retried', reason
+    SELECT %(feed)s, order_key, batch_id,
+           CASE WHEN %(most_retries)s::int IS NULL THEN 'retried' ELSE 'mended' END,
+           reason
       FROM chosen
 ), revived AS (
     UPDATE syncd.ledger AS l
        SET state = NULL, reason = NULL, uncertain = NULL, waiting_since = NULL,
-           batch_id = s.batch_id
+           rejected_by = NULL, batch_id = s.batch_id,
+           retries = CASE WHEN %(most_retries)s::int IS NOT NULL
+                          THEN coalesce(l.retries, 0) + 1 END
       FROM placed AS p
       JOIN slots AS s USING (uncertain, lane, backfill_id, resends, slot)
      WHERE l.feed_id = %(feed)s

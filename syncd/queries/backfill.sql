@@ -307,7 +307,7 @@ WITH unsent AS MATERIALIZED (
                      FROM syncd.departure AS t
                     WHERE t.feed_id = l.feed_id
                       AND t.order_key = l.order_key
-                      AND t.why IN ('split', 'retried')
+                      AND t.why IN ('split', 'retried', 'mended')
                       AND t.left_at > coalesce(d.left_at, '-infinity')) AS tried
       FROM unsent AS u
       JOIN syncd.ledger AS l USING (batch_id)

@@ -190,10 +190,12 @@ WITH fenced AS (
        SET state = x.state,
            reason = x.reason,
            orderid = x.orderid,
+           rejected_by = x.rejected_by,
            uncertain = nullif(fenced.uncertain, 0)
       FROM fenced,
            unnest(%(keys)s::text[], %(states)s::text[], %(reasons)s::text[],
-                  %(orderids)s::text[]) AS x (order_key, state, reason, orderid)
+                  %(orderids)s::text[], %(by)s::text[])
+               AS x (order_key, state, reason, orderid, rejected_by)
      WHERE l.feed_id = %(feed)s
        AND l.order_key = x.order_key
        AND l.batch_id = %(batch)s

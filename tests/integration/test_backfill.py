@@ -216,6 +216,7 @@ def test_a_rejected_past_order_is_retried_as_a_past_one(past: Past) -> None:
         all=True,
         reason=None,
         size=SIZE,
+        most_retries=None,
     )
     assert past.shop.rows(
         "SELECT lane, backfill_id FROM syncd.batch WHERE state = 'pending'"

@@ -71,7 +71,9 @@ class Order:
 
     def _retry(self) -> None:
         states = ["rejected", "withdrawn", "discarded"]
-        self._ask("retry_rejected", states=states, reason=None, size=8)
+        self._ask(
+            "retry_rejected", states=states, reason=None, size=8, most_retries=None
+        )
 
     def withdraw(self) -> None:
         """It is confirmed again, and captured."""
@@ -255,6 +257,7 @@ def test_the_original_may_have_sent_what_was_pending_in_the_copy(
         all=False,
         reason=None,
         size=8,
+        most_retries=None,
     )
     assert uncertain(desk, "1") == ("pending", 1)
 

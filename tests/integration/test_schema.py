@@ -190,7 +190,9 @@ PLANNED: dict[str, dict[str, object]] = {
         "orders": [],
         "all": True,
         "size": 100,
+        "most_retries": 10,
     },
+    "rejected_orders": {"feed": 1, "keys": ["1"], "limit": 10},
     "discard_rejected": {
         "feed": 1,
         "states": ["rejected"],

@@ -1,0 +1,203 @@
+"""Rejected orders that were mended: found by rendering them again, and tried again.
+
+An order that syncd's own rules rejected is pending again once its row would be sent;
+one that the API or the view rejected, once the order is touched. By itself at most
+`MOST_RETRIES` times; what a person discarded stays discarded (ADR-0029).
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from syncd.bell import Bell
+from syncd.core.purchase import Purchase, Rules, render
+from syncd.database import named
+from syncd.errors import UNREADABLE, DatabaseUnavailableError, UnreadableRowError
+from syncd.ledger import Ledger
+from syncd.log import Log
+from syncd.source import Source
+
+MOST_RETRIES = 10
+PAGE_ORDERS = 100
+"""Rejected orders that are read from the view at a time."""
+
+
+MOST_TOUCHED = 10_000
+"""Changed orders that are remembered until the next look."""
+
+PASS_SECONDS = 105.0
+"""How often rejected orders are looked at that nothing is heard of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An order that was set aside.
+
+    Attributes:
+        rejected_by: `rules` (syncd's own), `api` or `view`.
+        retries: How often it was tried again by itself.
+    """
+
+    order_key: str
+    orderid: str | None
+    reason: str
+    confirmed_at: datetime
+    rejected_by: str
+    retries: int
+
+
+class MendedOrders:
+    """Looks for rejected orders of one feed that could be sent now.
+
+    Args:
+        source: The views.
+        ledger: The feed's ledger.
+        rules: Of rendering.
+        size: Orders that a batch may hold.
+    """
+
+    def __init__(
+        self, source: Source, ledger: Ledger, rules: Rules, *, size: int
+    ) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._rules = rules
+        self._size = size
+
+    def rejected(
+        self, keys: Sequence[str] | None = None, limit: int = PAGE_ORDERS
+    ) -> list[Rejected]:
+        """Read rejected orders, those tried least often first; None: any of them."""
+        rows = self._ledger.database.all(
+            named("rejected_orders"),
+            feed=self._ledger.feed_id,
+            keys=None if keys is None else list(keys),
+            limit=limit,
+        )
+        return [
+            Rejected(*cast("tuple[str, str | None, str, datetime, str, int]", row))
+            for row in rows
+        ]
+
+    def faults(self, orders: Sequence[Rejected]) -> dict[str, str | None]:
+        """Return why each order cannot be sent now; None: it could be.
+
+        Of an order that the API refused it is only known that it did.
+        """
+        found: dict[str, str | None] = {}
+        for first in range(0, len(orders), PAGE_ORDERS):
+            found |= self._faults(orders[first : first + PAGE_ORDERS])
+        return found
+
+    def retry(self, keys: Sequence[str]) -> int:
+        """Make those of the orders pending again that may be; return their number."""
+        if not keys:
+            return 0
+        (count,) = self._ledger.database.one(
+            named("retry_rejected"),
+            feed=self._ledger.feed_id,
+            states=["rejected"],
+            orders=list(keys),
+            all=False,
+            reason=None,
+            size=self._size,
+            most_retries=MOST_RETRIES,
+        )
+        return cast("int", count)
+
+    def sendable(self, orders: Sequence[Rejected]) -> list[str]:
+        """Return the keys of those that could be sent now, the API's refusals left out.
+
+        Raises:
+            SyncdError: The database failed.
+        """
+        asked = [order for order in orders if order.rejected_by != "api"]
+        return [key for key, fault in self.faults(asked).items() if fault is None]
+
+    def retry_mended(self, touched: Sequence[str] | None = None) -> int:
+        """Try orders again that could be sent now; return their number.
+
+        Args:
+            touched: Keys that were changed; None: look at those tried least often.
+
+        Raises:
+            SyncdError: The database failed; nothing was changed.
+        """
+        orders = [o for o in self.rejected(touched) if o.retries < MOST_RETRIES]
+        keys = self.sendable(orders)
+        if touched is not None:
+            keys += [o.order_key for o in orders if o.rejected_by == "api"]
+        return self.retry(keys)
+
+    def _faults(self, orders: Sequence[Rejected]) -> dict[str, str | None]:
+        try:
+            rows = self._source.read([order.order_key for order in orders])
+        except DatabaseUnavailableError:
+            raise
+        except UnreadableRowError as error:
+            if len(orders) == 1:
+                return {orders[0].order_key: str(error)}
+            return {k: v for o in orders for k, v in self._faults([o]).items()}
+        except UNREADABLE as error:
+            return dict.fromkeys((o.order_key for o in orders), str(error))
+        now = self._source.clock()
+        return {o.order_key: self._fault(o, rows.get(o.order_key), now) for o in orders}
+
+    def _fault(
+        self, order: Rejected, row: dict[str, object] | None, now: datetime
+    ) -> str | None:
+        if row is None:
+            return "has no row in the purchases view"
+        made = render(row, order.confirmed_at, self._rules, now)
+        return None if isinstance(made, Purchase) else made.reason
+
+
+class MendedJob:
+    """Tries rejected orders again when they were changed, and now and then.
+
+    `touched` may be called from any thread, `run` from one at a time.
+    """
+
+    def __init__(self, orders: MendedOrders, bell: Bell, log: Log) -> None:
+        self._orders = orders
+        self._bell = bell
+        self._log = log
+        self._guard = threading.Lock()
+        self._touched: set[str] = set()
+        self._pass_at = time.monotonic() + PASS_SECONDS
+
+    def touched(self, keys: Iterable[str]) -> None:
+        """Note orders that were changed; of very many, some."""
+        with self._guard:
+            if len(self._touched) < MOST_TOUCHED:
+                self._touched.update(keys)
+
+    def run(self) -> None:
+        """Try orders again that could be sent now.
+
+        Raises:
+            SyncdError: The database failed; the next pass looks again.
+        """
+        with self._guard:
+            touched, self._touched = self._touched, set()
+        if touched:
+            self._retry(sorted(touched))
+        if time.monotonic() >= self._pass_at:
+            self.run_pass()
+
+    def run_pass(self) -> None:
+        """Look at the rejected orders that were tried again least often.
+
+        Raises:
+            SyncdError: The database failed; the next pass looks again.
+        """
+        self._pass_at = time.monotonic() + PASS_SECONDS
+        self._retry(None)
+
+    def _retry(self, touched: Sequence[str] | None) -> None:
+        if orders := self._orders.retry_mended(touched):
+            self._log.emit("orders.retried", orders=orders)
+            self._bell.ring()

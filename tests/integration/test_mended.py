@@ -1,0 +1,158 @@
+"""Rejected orders that were mended are tried again: by the daemon, and by a verb."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import syncd
+from desk import Desk
+from postgres import wait_until
+from shop import Shop
+
+from syncd.connections import Connections
+from syncd.core.purchase import Rules
+from syncd.feed import Feeds
+from syncd.mended import MOST_RETRIES, MendedOrders
+from syncd.sandbox import Sandbox
+from syncd.story import read_story
+
+pytestmark = pytest.mark.db
+
+GOOD = "'mila@example.com'"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
+    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
+    yield opened
+    opened.close()
+
+
+def mended_of(desk: Desk) -> MendedOrders:
+    return MendedOrders(desk.source, desk.ledger, Rules(), size=8)
+
+
+def reject(desk: Desk, count: int = 1) -> list[str]:
+    """Let orders be rejected for their address; return their numbers."""
+    orders = desk.confirm(count, email="'nobody'")
+    desk.deliver_all()
+    assert [desk.set_aside()[order][0] for order in orders] == ["rejected"] * count
+    return orders
+
+
+def test_an_order_that_could_be_sent_now_is_tried_again(desk: Desk) -> None:
+    """The others stay as they are; a story says so."""
+    mended, other = reject(desk, 2)
+    assert mended_of(desk).retry_mended() == 0
+    desk.shop.sql(f"UPDATE orders SET email = {GOOD} WHERE 'W-' || id = '{mended}'")
+    assert mended_of(desk).retry_mended() == 1
+    desk.deliver_all()
+    assert desk.posts([mended, other]) == [1, 0]
+    assert list(desk.set_aside()) == [other]
+    connections = Connections(desk.database, desk.database)
+    feed = Feeds(connections, "shop").get()
+    story = read_story(desk.database, desk.source, feed, mended)
+    assert story is not None
+    assert "tried again, since it was changed" in "\n".join(story.lines())
+
+
+def test_an_order_is_tried_again_a_bounded_number_of_times(desk: Desk) -> None:
+    """One that is mended and broken over and over does not go on for ever."""
+    (order,) = reject(desk)
+    for _ in range(MOST_RETRIES):
+        desk.shop.sql(f"UPDATE orders SET email = {GOOD}")
+        assert mended_of(desk).retry_mended() == 1
+        desk.shop.sql("UPDATE orders SET email = 'nobody'")
+        desk.deliver_all()
+    desk.shop.sql(f"UPDATE orders SET email = {GOOD}")
+    assert mended_of(desk).retry_mended() == 0
+    assert mended_of(desk).retry_mended([order.removeprefix("W-")]) == 0
+
+
+def test_what_the_api_refused_is_tried_again_when_it_was_touched(
+    desk: Desk, sandbox: Sandbox
+) -> None:
+    """Its row could be sent all along, so only a change is a reason."""
+    (bad,) = desk.confirm(1)
+    desk.confirm(3)
+    sandbox.fail("refused", times=None, orderids=(bad,))
+    desk.finish_hurriedly()
+    assert desk.set_aside()[bad][0] == "rejected"
+    assert mended_of(desk).retry_mended() == 0
+    assert mended_of(desk).sendable(mended_of(desk).rejected()) == []
+    sandbox.clear_faults()
+    assert mended_of(desk).retry_mended(["1", "2"]) == 1
+    desk.hurry()
+    desk.deliver_all()
+    assert desk.set_aside() == {}
+
+
+def test_what_a_person_discarded_stays_discarded(desk: Desk) -> None:
+    """Mended or touched: the decision was a person's."""
+    (order,) = reject(desk)
+    desk.shop.sql("UPDATE syncd.ledger SET state = 'discarded'")
+    desk.shop.sql(f"UPDATE orders SET email = {GOOD}")
+    assert mended_of(desk).retry_mended() == 0
+    assert mended_of(desk).retry_mended([order.removeprefix("W-")]) == 0
+
+
+def test_the_list_tells_what_could_be_sent_now(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """And one option tries exactly those again."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    syncd("run", "--once", "--config", config)
+    shop.sql(
+        "INSERT INTO orders (confirmed_at, email) "
+        "SELECT now(), 'nobody' FROM generate_series(1, 2)"
+    )
+    syncd("run", "--once", "--config", config)
+    shop.sql(f"UPDATE orders SET email = {GOOD} WHERE id = 2")
+    listed = json.loads(syncd("rejected", "list", "--json", "--config", config).stdout)
+    assert [row["now"] for row in listed] == [
+        "still refused: email is not an address like name@example.com",
+        "could be sent now",
+    ]
+    done = syncd("rejected", "retry", "--mended", "--config", config)
+    assert (done.returncode, done.stdout) == (0, "1 orders are pending again\n")
+    syncd("run", "--once", "--config", config)
+    assert [sandbox.book.posts(order) for order in ("W-1", "W-2")] == [0, 1]
+    assert syncd("rejected", "retry", "--mended", "--config", config).returncode == 1
+
+
+REJECTED = "SELECT state FROM syncd.ledger"
+
+
+def test_the_daemon_hears_that_a_rejected_order_was_mended(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """No person is needed: the shop adds the email, and the purchase is sent."""
+    shop.listen()
+    config = shop.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
+    shop.start(config)
+    wait_until(lambda: bool(shop.rows("SELECT 1 FROM syncd.instance")))
+    shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), NULL)")
+    wait_until(lambda: shop.rows(REJECTED) == [("rejected",)])
+    shop.sql(f"UPDATE orders SET email = {GOOD}")
+    wait_until(lambda: sandbox.book.posts("W-1") == 1)
+
+
+def test_a_pass_tries_mended_orders_again(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Under poll nothing is heard of a change, so each pass looks."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    syncd("run", "--once", "--config", config)
+    shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nobody')")
+    syncd("run", "--once", "--config", config)
+    assert shop.rows(REJECTED) == [("rejected",)]
+    shop.sql(f"UPDATE orders SET email = {GOOD}")
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert sandbox.book.posts("W-1") == 1
