@@ -255,7 +255,3 @@ class RangeThinnedError(SyncdError):
 
 class BackfillStateError(SyncdError):
     """A backfill is not in the state that was expected, or there is none."""
-
-
-class RangeUnknownError(SyncdError):
-    """A range of which nobody asked syncd to send an order."""

@@ -305,6 +305,13 @@ EVENTS: Mapping[str, Event] = {
         "`syncd explain` that order, then `syncd check`: a larger `source.lookback`, "
         "or a table that is not followed",
     ),
+    "orders.timeless": Event(
+        "warning",
+        ("capture", "orders"),
+        "touched orders are confirmed at no usable time (NULL, infinity), so they are "
+        "not sent; the change that gives them one brings them",
+        "let the view give the time at which they were confirmed",
+    ),
     "reconciliation.finished": Event(
         "info",
         (
@@ -321,8 +328,10 @@ EVENTS: Mapping[str, Event] = {
             "discarded",
             "forgotten",
             "initial",
+            "arriving",
             "missing",
             "unexplained",
+            "timeless",
             "duration_ms",
         ),
         "every confirmed order of a range is accounted for",
@@ -345,6 +354,8 @@ EVENTS: Mapping[str, Event] = {
             "delivered_per_minute",
             "pace",
             "unexplained",
+            "missed",
+            "timeless",
             "reconciled_seconds",
             "rss_mb",
         ),

@@ -124,6 +124,8 @@ class Keeper:
             delivered_per_minute=rate,
             pace=parts.pace.share,
             unexplained=pulse.unexplained,
+            missed=pulse.missed,
+            timeless=pulse.timeless,
             reconciled_seconds=pulse.reconciled_seconds,
             rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )

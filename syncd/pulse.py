@@ -17,6 +17,8 @@ class Pulse:
         oldest_at: Of the live orders not settled.
         unexplained: Orders that the last accounts lacked, and could not capture.
         reconciled_seconds: Age of the newest account; None when there is none.
+        timeless: New orders that are confirmed at no usable time.
+        missed: Orders that account after account had to capture; 0 for one alone.
     """
 
     watermark: datetime
@@ -38,6 +40,8 @@ class Pulse:
     capture_paused_reason: str | None = None
     unexplained: int = 0
     reconciled_seconds: float | None = None
+    timeless: int = 0
+    missed: int = 0
 
     @property
     def pauses(self) -> Sequence[Pause]:

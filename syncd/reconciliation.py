@@ -5,13 +5,14 @@ its own; what the ledger lacks is captured. Progress is persisted with each page
 that an account survives whoever made it.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import cast
 
-from syncd.core.account import Account, account_of, limits, sentence
-from syncd.core.coverage import Span, common, gaps, merged
+from syncd.core.account import Account, account_of, sentence
+from syncd.core.coverage import Span
 from syncd.database import around, named
 from syncd.deadline import Row
 from syncd.ledger import Ledger
@@ -24,7 +25,7 @@ UNTOUCHED = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How far back an account looks (None: all that syncd answers for), how often."""
+    """How far back an account looks (None: at all that the view lists), how often."""
 
     name: str
     span: timedelta | None
@@ -32,30 +33,28 @@ class Depth:
 
 
 HOURS, _, ALL, PROMOTION = DEPTHS = (
-    Depth("hours", timedelta(hours=2), timedelta(minutes=5)),
-    Depth("days", timedelta(days=7), timedelta(hours=1)),
+    Depth("hours", timedelta(hours=16), timedelta(minutes=5)),
+    Depth("days", timedelta(days=35), timedelta(hours=1)),
     Depth("all", None, timedelta(days=7)),
     Depth("promotion", timedelta(days=1), timedelta(minutes=10)),
 )
 ASKED = Depth("asked", None, timedelta(0))
 
+COSTLY_SECONDS = 1.0
+"""What looking for orders without a usable time may cost the accounts of the hours."""
+
+_SHORTEST = timedelta(microseconds=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An account in the making.
-
-    Attributes:
-        more: Says what its range leaves out.
-        spans: What was covered when it was taken up.
-    """
+    """An account in the making, of orders confirmed after `lower` and up to `upper`."""
 
     number: int
     depth: str
     lower: datetime
     upper: datetime
     reached: datetime
-    more: str
-    spans: Sequence[Span]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +68,16 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A whole account with its sentence."""
+    """A whole account with its sentence.
+
+    Attributes:
+        timeless: New orders that are confirmed at no usable time, wherever.
+    """
 
     account: Account
     sentence: str
     seconds: float
+    timeless: int = 0
 
 
 class Reconciliation:
@@ -102,6 +106,7 @@ class Reconciliation:
         self._size = size
         self._wait = wait
         self._page_orders = page
+        self._timeless_seconds = 0.0
 
     # Which range
 
@@ -131,71 +136,46 @@ class Reconciliation:
             patience=UNTOUCHED,
             **ours,
         )
-        spans = self.covered()
         if rows:
-            return self._run(rows[0], None, spans)
-        asked = self._range(depth, spans)
-        return self._start(depth, asked, spans) if asked else None
-
-    def ask(self, lower: datetime | None, upper: datetime | None) -> Run | None:
-        """Start the account of a range; None: nothing of it is covered.
-
-        Args:
-            lower: Excluded; None: from where syncd answers for every order.
-            upper: Included; None: up to the watermark.
-        """
-        spans = self.covered()
-        if not spans:
-            return None
-        lower, upper = lower or spans[0].lower, upper or spans[-1].upper
-        return self._start(ASKED, Span(lower, upper), spans) if lower < upper else None
-
-    def covered(self) -> list[Span]:
-        """List the ranges that syncd answers for: in order, apart, maybe empty.
-
-        They end at the watermark's whole second.
-        """
-        rows = self._ledger.database.all(named("covered"), feed=self._ledger.feed_id)
-        bounds = cast("list[tuple[datetime, datetime]]", rows)
-        spans = merged(Span(lower, upper) for lower, upper in bounds if lower < upper)
-        if not spans:
-            return []
-        end = spans[-1].upper.replace(microsecond=0)
-        return common(spans, Span(spans[0].lower, end)) if end > spans[0].lower else []
-
-    def _range(self, depth: Depth, spans: Sequence[Span]) -> Span | None:
-        if not spans:
-            return None
-        lower, upper = spans[0].lower, spans[-1].upper
+            return _run(rows[0])
+        oldest, newest, now = self._bounds()
+        lower = oldest
         if depth.span is not None:
             # The watermark may be ahead of a clock that was set back.
-            lower = max(lower, min(self._source.clock(), upper) - depth.span)
-        return Span(lower, upper) if lower < upper else None
+            lower = max(oldest, min(now, self._ledger.watermark()) - depth.span)
+        return self._start(depth, lower, newest)
 
-    def _start(self, depth: Depth, asked: Span, covered: Sequence[Span]) -> Run | None:
-        spans = common(covered, asked)
-        if not spans:
-            return None
+    def ask(self, lower: datetime | None, upper: datetime | None) -> Run:
+        """Start the account of a range.
+
+        Args:
+            lower: Excluded; None: from the oldest order on.
+            upper: Included; None: up to now, and to the newest order.
+        """
+        oldest, newest, _ = self._bounds()
+        if lower is None:
+            lower = min(oldest, (upper or newest) - _SHORTEST)
+        upper = upper or max(newest, lower + _SHORTEST)
+        run = self._start(ASKED, lower, upper)
+        assert run is not None  # noqa: S101  # what is asked for is always due
+        return run
+
+    def _bounds(self) -> tuple[datetime, datetime, datetime]:
+        """Tell a time before the oldest order, one not before the newest, and now."""
+        oldest, newest, now = self._source.bounds()
+        newest = max(newest or now, now)
+        return min(oldest or newest, newest) - _SHORTEST, newest, now
+
+    def _start(self, depth: Depth, lower: datetime, upper: datetime) -> Run | None:
         rows = self._ledger.locked(
             named("start_reconciliation"),
             feed=self._ledger.feed_id,
             depth=depth.name,
             period=depth.period,
-            lower=spans[0].lower,
-            upper=spans[-1].upper,
+            lower=lower,
+            upper=upper,
         )
-        return self._run(rows[0], asked, covered) if rows else None
-
-    def _run(self, row: Row, asked: Span | None, spans: Sequence[Span]) -> Run:
-        number, depth, lower, upper, reached = cast(
-            "tuple[int, str, datetime, datetime, datetime]", row
-        )
-        asked = asked or Span(lower, upper)
-        end = max(upper, min(asked.upper, spans[-1].upper))
-        unasked = gaps(spans, Span(asked.lower, end))
-        later = end if asked.upper > end else None
-        more = limits(unasked, later)
-        return Run(number, depth, lower, upper, reached, more, spans)
+        return _run(rows[0]) if rows else None
 
     # Page by page
 
@@ -204,31 +184,27 @@ class Reconciliation:
 
         Ends early when another instance has taken the run over, or when told to end.
         """
-        reached = run.reached
-        for span in common(run.spans, Span(run.lower, run.upper)):
-            lower = max(span.lower, reached)
-            while lower < span.upper:
-                upper = self._source.page_end(lower, span.upper, self._page_orders)
-                made = self._page(run, reached, Span(lower, upper))
-                if made is None:
-                    return
-                page, is_ours = made
-                yield page
-                if not is_ours:
-                    return
-                reached = lower = upper
+        lower = run.reached
+        while lower < run.upper:
+            upper = self._source.page_end(lower, run.upper, self._page_orders)
+            made = self._page(run, Span(lower, upper))
+            if made is None:
+                return
+            page, is_ours = made
+            yield page
+            if not is_ours:
+                return
+            lower = upper
 
-    def _page(
-        self, run: Run, reached: datetime, span: Span
-    ) -> tuple[Page, bool] | None:
+    def _page(self, run: Run, span: Span) -> tuple[Page, bool] | None:
         found = self._source.between(span.lower, span.upper)
         page = self._count(run, span, found)
         if page.account.missing or page.account.withdrawn:
-            return None if self._wait() else self._capture(run, reached, span)
+            return None if self._wait() else self._capture(run, span)
         page = self._with_withdrawn(span, page)
-        return page, self._advance(run, reached, page)
+        return page, self._advance(run, span, page)
 
-    def _capture(self, run: Run, reached: datetime, span: Span) -> tuple[Page, bool]:
+    def _capture(self, run: Run, span: Span) -> tuple[Page, bool]:
         """Take what is missing still; the withdrawn that are confirmed again as well.
 
         Under the lock of admissions: what another capture took meanwhile is no alarm.
@@ -248,7 +224,7 @@ class Reconciliation:
             )
             page = replace(before, account=account)
             page = self._with_withdrawn(span, page)
-            return page, self._advance(run, reached, page)
+            return page, self._advance(run, span, page)
 
     def _count(self, run: Run, span: Span, found: Found) -> Page:
         rows = self._ledger.database.all(
@@ -259,14 +235,25 @@ class Reconciliation:
         standings: dict[str, int] = {}
         moved: dict[str, tuple[str, datetime]] = {}
         first = None
-        for standing, orders, key, keys, times in cast("list[_Counted]", rows):
-            standings[standing] = orders
+        for standing, orders, key, keys, times, unwritten in cast(
+            "list[_Counted]", rows
+        ):
+            standings[standing] = orders - self._listed_before(run, span, unwritten)
             pairs = zip(keys, times, strict=True)
             moved |= {other: (standing, time) for other, time in pairs}
             first = key if standing == "missing" else first
         for key in self._at_home(run, span, {k: t for k, (_, t) in moved.items()}):
             standings[moved[key][0]] += 1
         return Page(span.upper, account_of(standings), first)
+
+    def _listed_before(self, run: Run, span: Span, keys: Sequence[str]) -> int:
+        """Count those of some orders that an earlier page has counted.
+
+        The ledger has no time of theirs by which one page would be their own.
+        """
+        if not keys or span.lower <= run.lower:
+            return 0
+        return self._source.count_listed(keys, run.lower, span.lower)
 
     def _at_home(
         self, run: Run, span: Span, moved: dict[str, datetime]
@@ -278,11 +265,9 @@ class Reconciliation:
         """
         if not moved:
             return
-        covered = common(run.spans, Span(run.lower, run.upper))
         listed: dict[str, list[datetime]] = {}
-        for key, time in self._source.listings([*moved], run.lower, run.upper):
-            if any(part.lower < time <= part.upper for part in covered):
-                listed.setdefault(key, []).append(time)
+        for key, at in self._source.listings([*moved], run.lower, run.upper):
+            listed.setdefault(key, []).append(at)
         for key, times in listed.items():
             home = moved[key] if moved[key] in times else min(times)
             if span.lower < home <= span.upper:
@@ -300,11 +285,11 @@ class Reconciliation:
 
     # What is kept
 
-    def _advance(self, run: Run, reached: datetime, page: Page) -> bool:
+    def _advance(self, run: Run, span: Span, page: Page) -> bool:
         changed = self._ledger.database.run(
             named("advance_reconciliation"),
             reconciliation=run.number,
-            reached=reached,
+            reached=span.lower,
             upper=page.upper,
             confirmed=page.account.confirmed,
             **asdict(page.account),
@@ -318,13 +303,37 @@ class Reconciliation:
             named("reconciliation"), reconciliation=run.number
         )
         account = Account(*cast("list[int]", counts))
-        text = sentence(run.lower, run.upper, account, run.more)
+        timeless = self._count_timeless(run)
+        text = sentence(run.lower, run.upper, account, timeless or 0)
         ended = database.run(
-            named("finish_reconciliation"), reconciliation=run.number, sentence=text
+            named("finish_reconciliation"),
+            reconciliation=run.number,
+            sentence=text,
+            timeless=timeless,
         )
         if run.depth != HOURS.name:
             database.run(named("prune_reconciliations"), feed=self._ledger.feed_id)
-        return Finished(account, text, cast("float", seconds)) if ended else None
+        if not ended:
+            return None
+        return Finished(account, text, cast("float", seconds), timeless or 0)
+
+    def _count_timeless(self, run: Run) -> int | None:
+        """Count new orders that are confirmed at no usable time; None: too costly."""
+        if run.depth == HOURS.name and self._timeless_seconds > COSTLY_SECONDS:
+            return None
+        started = time.monotonic()
+        found = self._source.timeless_orders()
+        (orders,) = self._ledger.database.one(
+            around("count_new", found=found.query),
+            feed=self._ledger.feed_id,
+            **found.params,
+        )
+        self._timeless_seconds = time.monotonic() - started
+        return cast("int", orders)
 
 
-_Counted = tuple[str, int, str, Sequence[str], Sequence[datetime]]
+def _run(row: Row) -> Run:
+    return Run(*cast("tuple[int, str, datetime, datetime, datetime]", row))
+
+
+_Counted = tuple[str, int, str, Sequence[str], Sequence[datetime], Sequence[str]]

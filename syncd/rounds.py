@@ -1,4 +1,4 @@
-"""Reconciliation by itself: the last hours often, the last days hourly, all weekly.
+"""Reconciliation by itself: the last hours often, the last weeks hourly, all weekly.
 
 When an account is due stands in the ledger, so restarts and several daemons change
 nothing about it.
@@ -85,7 +85,9 @@ def report(log: Log, run: Run, finished: Finished) -> None:
         discarded=account.discarded,
         forgotten=account.forgotten,
         initial=account.initial,
+        arriving=account.arriving,
         missing=account.missing,
         unexplained=account.unexplained,
+        timeless=finished.timeless,
         duration_ms=round(finished.seconds * 1000),
     )

@@ -309,6 +309,23 @@ class Source:
         )
         return dict(cast("list[tuple[str, datetime]]", rows))
 
+    def count_listed(
+        self, keys: Sequence[str], lower: datetime, upper: datetime
+    ) -> int:
+        """Count those of some orders that the view lists within a range."""
+        statement = self.views.statement("count_listed")
+        row = self.database.one(statement, keys=list(keys), lower=lower, upper=upper)
+        return cast("int", row[0])
+
+    def bounds(self) -> tuple[datetime | None, datetime | None, datetime]:
+        """Read the oldest and the newest usable time that the view lists, and now."""
+        row = self.database.one(self.views.statement("bounds"))
+        return cast("tuple[datetime | None, datetime | None, datetime]", row)
+
+    def timeless_orders(self) -> Found:
+        """Find the orders that are confirmed at no usable time: keys only."""
+        return self._found(self.views.statement("timeless_orders"), {})
+
     def listings(
         self, keys: Sequence[str], lower: datetime, upper: datetime
     ) -> Iterator[tuple[str, datetime]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
-from syncd.database import Database, named
+from syncd.database import Database, around, named
 from syncd.errors import UNREADABLE, SlowStatementError
 from syncd.feed import Feed
 from syncd.source import Source
@@ -95,6 +95,8 @@ class Story:
         confirmed_at: By the view, when the ledger does not have it.
         watermark: Of the feed.
         started_at: Of the feed.
+        is_listed: Whether the view lists it now; asked when the ledger lacks it.
+        is_initial: Whether the view listed it when the feed was started.
         attempts: Those that it took part in, oldest first.
         departures: When it left which batch, and why, oldest first.
         unread: Why the view's row could not be read just now.
@@ -106,6 +108,8 @@ class Story:
     confirmed_at: datetime | None
     watermark: datetime
     started_at: datetime
+    is_listed: bool = False
+    is_initial: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     departures: list[tuple[datetime, str]] = field(default_factory=list)
     unread: str | None = None
@@ -130,14 +134,23 @@ class Story:
 
     def _absence(self) -> Iterator[str]:
         yield f"order {self.key} is not in the ledger"
-        if self.confirmed_at is None:
+        if self.is_initial:
+            yield (
+                "it was confirmed before the feed started: confirmed_orders listed "
+                f"it at {self.started_at}, so it is not sent"
+            )
+        elif not self.is_listed:
             yield "it is not confirmed: confirmed_orders does not list it"
-        elif self.confirmed_at <= self.started_at:
-            yield f"it was confirmed at {self.confirmed_at}, before the feed started"
+        elif self.confirmed_at is None:
+            yield (
+                "confirmed_orders lists it, but without a usable confirmed_at (NULL, "
+                "infinity): it is not sent until it has one"
+            )
         elif self.confirmed_at <= self.watermark:
             yield (
                 f"it was confirmed at {self.confirmed_at}, below the watermark "
-                f"{self.watermark}: stamped longer before its commit than lookback"
+                f"{self.watermark}: it was stamped longer before its commit than "
+                "lookback, and the next account takes it"
             )
         else:
             yield f"it was confirmed at {self.confirmed_at} and will be captured"
@@ -171,9 +184,7 @@ class Story:
         if standing.state:
             return f"now {standing.state}: {standing.reason}"
         if self.state == "adopted":
-            by_hand = "syncd adopt marked it as delivered by something else"
-            before = "confirmed before the feed started"
-            why = by_hand if standing.backfill else before
+            why = "syncd adopt marked it as delivered by something else"
             return f"now adopted: {why}, so it was not sent"
         if self.state == "held":
             return "now held: the outcome of its last attempt is unknown"
@@ -203,8 +214,7 @@ class Story:
         key = self.key
         past = "syncd watermark reset --to TIME sends it with its neighbours"
         if self.standing is None:
-            late = self.confirmed_at is not None and self.confirmed_at <= self.watermark
-            return past if late else ""
+            return self._absent_step(past)
         held = self.standing.endpoint == "held"
         again = "syncd backfill --resend --reason TEXT sends it with its neighbours"
         steps = {
@@ -213,11 +223,21 @@ class Story:
             "discarded": f"syncd rejected retry {key} sends it after all",
             "held": "look it up in Squeezely; if it is there, syncd uncertain discard "
             f"{key}, else syncd uncertain resend {key}",
-            "adopted": again if self.standing.backfill else past,
+            "adopted": again,
             "released": past,
             "pending": "mend what the reason names, then syncd resume" if held else "",
         }
         return steps.get(self.state, "")
+
+    def _absent_step(self, past: str) -> str:
+        if self.is_initial:
+            return past if self.confirmed_at else ""
+        if not self.is_listed:
+            return ""
+        if self.confirmed_at is None:
+            return "let confirmed_orders give it the time at which it was confirmed"
+        late = self.confirmed_at <= self.watermark
+        return "syncd reconcile takes it at once" if late else ""
 
 
 def read_story(
@@ -249,10 +269,21 @@ def read_story(
         None if standing else source.confirmed_at(key),
         cast("datetime", watermark),
         feed.started_at,
+        *_absence(database, source, feed, None if standing else key),
         unread=unread,
     )
     _read_course(database, feed, story)
     return story
+
+
+def _absence(
+    database: Database, source: Source, feed: Feed, key: str | None
+) -> tuple[bool, bool]:
+    """Tell of an order whether it is listed, and whether it was at the start."""
+    if key is None:
+        return False, False
+    (initial,) = database.one(around("is_initial"), feed=feed.feed_id, key=key)
+    return bool(source.still_confirmed([key])), bool(initial)
 
 
 def _number(source: Source, key: str) -> tuple[str | None, str | None]:

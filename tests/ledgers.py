@@ -104,7 +104,6 @@ class Started:
     ) -> Finished:
         """Make the account of a range, all of it by default."""
         run = self.reconciliation.ask(lower, upper)
-        assert run
         self.pages(run)
         finished = self.reconciliation.finish(run)
         assert finished

@@ -352,7 +352,9 @@ CREATE TABLE syncd.stream (
 
 -- The account of a range: every confirmed order of it, and where it stands. It grows
 -- page by page up to `reached_at`; one that nobody touched for a while may be gone on
--- with by another instance. `captured` counts those of the missing that were taken.
+-- with by another instance. `captured` counts those of the missing that were taken,
+-- `arriving` what the poll has yet to take, `timeless` new orders without a usable time
+-- (unknown in an account that did not look).
 CREATE TABLE syncd.reconciliation (
     reconciliation_id bigint      GENERATED ALWAYS AS IDENTITY,
     feed_id           integer     NOT NULL,
@@ -373,8 +375,10 @@ CREATE TABLE syncd.reconciliation (
     discarded         bigint      NOT NULL DEFAULT 0,
     forgotten         bigint      NOT NULL DEFAULT 0,
     initial           bigint      NOT NULL DEFAULT 0,
+    arriving          bigint      NOT NULL DEFAULT 0,
     missing           bigint      NOT NULL DEFAULT 0,
     captured          bigint      NOT NULL DEFAULT 0,
+    timeless          bigint,
     sentence          text,
     CONSTRAINT reconciliation_identity PRIMARY KEY (reconciliation_id),
     CONSTRAINT reconciliation_of_feed FOREIGN KEY (feed_id)
@@ -385,7 +389,7 @@ CREATE TABLE syncd.reconciliation (
         CHECK (lower_at <= reached_at AND reached_at <= upper_at),
     CONSTRAINT reconciliation_adds_up CHECK (confirmed = delivered + pending
         + adopted + rejected + withdrawn + held + discarded + forgotten + initial
-        + missing),
+        + arriving + missing),
     CONSTRAINT reconciliation_captures_the_missing
         CHECK (captured BETWEEN 0 AND missing),
     CONSTRAINT reconciliation_finished_has_sentence

@@ -7,11 +7,10 @@ from functools import partial
 from typing import Literal, cast
 
 from syncd.backfill.sample import Sample, take_sample
-from syncd.core.coverage import Span, common
+from syncd.core.coverage import Span
 from syncd.core.purchase import Rules
 from syncd.database import around, named
 from syncd.ledger import Ledger
-from syncd.reconciliation import Reconciliation
 from syncd.source import Source
 
 Purpose = Literal["send", "resend", "adopt"]
@@ -21,8 +20,8 @@ COUNTED_ORDERS = 50_000
 
 _TO_SEND = ("new", "withdrawn", "released")
 _TAKEN: Mapping[Purpose, Sequence[str]] = {
-    "send": (*_TO_SEND, "started"),
-    "resend": (*_TO_SEND, "started", "adopted", "delivered"),
+    "send": _TO_SEND,
+    "resend": (*_TO_SEND, "adopted", "delivered"),
     "adopt": _TO_SEND,
 }
 
@@ -48,16 +47,13 @@ class Plan:
 
     Attributes:
         standings: The confirmed orders of the range by where they stand: `new` ones
-            that the ledger lacks, `started` ones that the first start adopted, or the
-            state of their batch or their exception.
+            that the ledger lacks, or the state of their batch or their exception.
         days: Confirmed orders per day, only days with orders.
-        covered: Parts of the range that syncd answered for before, in order.
     """
 
     request: Request
     standings: Mapping[str, int]
     days: Mapping[date, int]
-    covered: Sequence[Span]
     sample: Sample
 
     @property
@@ -96,7 +92,7 @@ class Planner:
     def ceiling(self) -> datetime:
         """Tell up to which time orders are past ones: the watermark, or the start.
 
-        What the first start adopted may lie above its first watermark. Whatever else
+        What the first start listed may lie above its first watermark. Whatever else
         bounds or endangers a range, such as retention, is to be found out here too.
         """
         row = self._ledger.database.one(
@@ -122,7 +118,6 @@ class Planner:
                 if standing in _TAKEN[request.purpose]:
                     to_send[day] = to_send.get(day, 0) + orders
             lower = upper
-        covered = Reconciliation(self._source, self._ledger, size=1).covered()
         sample = Sample()
         if to_send and request.purpose != "adopt":
             sample = take_sample(
@@ -133,7 +128,7 @@ class Planner:
                 whole=request.with_profile,
                 taken=partial(self._taken, _TAKEN[request.purpose]),
             )
-        return Plan(request, standings, days, common(covered, request.span), sample)
+        return Plan(request, standings, days, sample)
 
     def _taken(self, standings: Sequence[str], keys: Sequence[str]) -> list[str]:
         """Choose those of some orders that stand in one of some ways."""

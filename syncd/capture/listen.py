@@ -68,7 +68,7 @@ class Listen:
         self._deaf_seconds = min(deaf_seconds, INSPECTION_SECONDS)
         self._vigil = Vigil()
         self._inspect_at = float("-inf")
-        self._faults = 0
+        self._faults = self._timeless = 0
         self._may_prepare = False
         self._is_hinted = False
         self._is_deaf = False
@@ -132,6 +132,7 @@ class Listen:
     def _look(self) -> Followed:
         started = time.monotonic()
         unread: list[UnreadableRowError] = []
+        self._timeless = 0
         orders, keys = self._take_at_once() or self._take_read(unread)
         now = time.monotonic()
         took = now - started
@@ -142,7 +143,7 @@ class Listen:
             self._vigil.found_nothing(now, took, longest)
         if unread and not keys:
             raise unread[0]
-        return Followed(orders, keys, seconds=took)
+        return Followed(orders, keys, seconds=took, timeless=self._timeless)
 
     def _take_at_once(self) -> tuple[int, Sequence[str]] | None:
         """Take a page unseen: orders, keys. None: not wanted, or not possible.
@@ -159,6 +160,7 @@ class Listen:
             admitted = intake.ledger.admit_touched(found, intake.size)
         except UnreadableRowError:
             return None
+        self._timeless += admitted.timeless
         return admitted.orders, admitted.taken
 
     def _take_read(self, unread: list[UnreadableRowError]) -> tuple[int, Sequence[str]]:
@@ -188,9 +190,11 @@ class Listen:
             taking = self._outbox.taking_rows(page)
             found = intake.source.touched(taking)
             admitted = intake.ledger.admit_touched(found, intake.size)
+            self._timeless += admitted.timeless
             return admitted.orders, admitted.taken
         keys = list({touch.key: None for touch in page})
         found = intake.source.of_keys(keys)
         with intake.ledger.admission():
             admitted = intake.ledger.admit(found, self.capture, size=intake.size)
+        self._timeless += admitted.timeless
         return admitted.orders, keys if self._outbox.discard(page) else ()

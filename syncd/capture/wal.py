@@ -17,7 +17,7 @@ from syncd.core.pgoutput import Begin, Commit, Keepalive, Message, Touched
 from syncd.database import named
 from syncd.errors import PausedError, StreamBrokenError, SyncdError
 from syncd.feed import Feed
-from syncd.ledger import Capture, Ledger
+from syncd.ledger import Admitted, Capture, Ledger
 from syncd.log import Log
 from syncd.source import Source
 
@@ -166,9 +166,11 @@ class Wal:
         started = time.monotonic()
         keys, position = self._take()
         if keys:
-            orders = self._write(keys, position)
+            admitted = self._write(keys, position)
             took = time.monotonic() - started
-            return Followed(orders, keys, self._caught_up, took)
+            return Followed(
+                admitted.orders, keys, self._caught_up, took, admitted.timeless
+            )
         self._note()
         return Followed(is_listening=self._caught_up)
 
@@ -194,7 +196,7 @@ class Wal:
         if now - self._hidden_since > HIDDEN_SECONDS:
             self._guard.hold(transactions, now - self._hidden_since)
 
-    def _write(self, keys: list[str], position: int | None) -> int:
+    def _write(self, keys: list[str], position: int | None) -> Admitted:
         """Write orders, with the position behind them, into the ledger; acknowledge."""
         with self._ledger.admission():
             found = self._source.of_keys(keys)
@@ -203,7 +205,7 @@ class Wal:
                 self._move(position)
         if position:
             self._confirm(position)
-        return admitted.orders
+        return admitted
 
     def _note(self) -> None:
         """Move the position without orders, now and then and when the server asks.

@@ -106,6 +106,13 @@ class Watch:
             self._touched(followed.keys)
         if followed.orders:
             self._captured(follower.capture, followed.orders, followed.seconds)
+        if followed.timeless:
+            self._log.emit_folded(
+                "orders.timeless",
+                "timeless",
+                capture=follower.capture,
+                orders=followed.timeless,
+            )
         return followed
 
     def _hear(self, followed: Followed) -> None:

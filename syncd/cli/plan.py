@@ -22,7 +22,6 @@ _KEPT = {
     "rejected": "rejected before: `syncd rejected list`",
     "discarded": "discarded",
     "forgotten": "forgotten, never sent",
-    "started": "found and not sent at the first start",
 }
 _FLOWS = "Flows in Squeezely may start from past orders: ask Spotler, begin with a few."
 _WITH_PROFILE = (
@@ -58,7 +57,7 @@ def show(plan: Plan, rate: float | None, zone: tzinfo) -> None:
         for bar in _histogram(plan, console):
             console.print(bar, no_wrap=True)
         console.print()
-    for line in _lines(plan, rate, zone):
+    for line in _lines(plan, rate):
         say(console, line)
 
 
@@ -75,9 +74,9 @@ def _histogram(plan: Plan, console: Console) -> Iterator[Text]:
         yield line.append(f" {orders:,}")
 
 
-def _lines(plan: Plan, rate: float | None, zone: tzinfo) -> Iterator[str]:
+def _lines(plan: Plan, rate: float | None) -> Iterator[str]:
     yield f"{plan.confirmed:,} confirmed orders"
-    yield from _known(plan, zone)
+    yield from _known(plan)
     if plan.request.purpose == "adopt":
         yield f"{plan.orders:,} to adopt: they count as delivered and are never sent"
         yield "  unless `syncd backfill --resend` asks for them."
@@ -92,7 +91,7 @@ def _lines(plan: Plan, rate: float | None, zone: tzinfo) -> Iterator[str]:
             yield _AGAIN
 
 
-def _known(plan: Plan, zone: tzinfo) -> Iterator[str]:
+def _known(plan: Plan) -> Iterator[str]:
     again = plan.request.purpose == "resend"
     taken = {"delivered", "adopted"} if again else set()
     for standing, words in _KEPT.items():
@@ -101,9 +100,6 @@ def _known(plan: Plan, zone: tzinfo) -> Iterator[str]:
             yield f"  {orders:,} {words}"
     if plan.resent:
         yield f"  {plan.resent:,} delivered already, to be sent AGAIN"
-    for span in plan.covered:
-        if span.upper - span.lower >= _SHORT:
-            yield f"  covered before: {between(span, zone)}"
 
 
 def _tried(plan: Plan) -> Iterator[str]:

@@ -160,7 +160,6 @@ def _facts(plan: Plan, rate: float | None) -> dict[str, object]:
         "resent": plan.resent,
         "standings": dict(plan.standings),
         "days": {day.isoformat(): n for day, n in sorted(plan.days.items())},
-        "covered": [{"from": s.lower, "to": s.upper} for s in plan.covered],
         "tried": plan.sample.orders,
         "faults": len(plan.sample.faults),
         "examples": [

@@ -15,9 +15,7 @@ from syncd.cli.prose import tell
 from syncd.cli.shell import configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
-from syncd.core.account import moment
-from syncd.core.coverage import Span
-from syncd.errors import ExitCode, RangeUnknownError
+from syncd.errors import ExitCode
 from syncd.feed import Feeds
 from syncd.ledger import Ledger
 from syncd.reconciliation import Finished, Reconciliation, Run
@@ -34,8 +32,8 @@ def reconcile(
 ) -> None:
     """Account for every confirmed order; capture those that are missing.
 
-    Without times: all that syncd answers for, which is from its first start (or what
-    was backfilled) to the watermark. Exit code 1 when orders were missing.
+    Without times: all that the view lists. What it listed at the feed's first start is
+    counted apart, and not sent. Exit code 1 when orders were missing.
 
     Example: syncd reconcile --from "7 days ago"
     """
@@ -53,8 +51,6 @@ def reconcile(
             size=settings.squeezely.orders_per_batch,
         )
         run = reconciliation.ask(first, last)
-        if run is None:
-            raise _nothing(reconciliation.covered())
         finished = _make(settings, reconciliation, run)
     if as_text:
         click.echo(json.dumps(_facts(run, finished), indent=2, default=json_time))
@@ -62,15 +58,6 @@ def reconcile(
         tell(finished.sentence)
     if finished.account.missing:
         raise click.exceptions.Exit(ExitCode.FAILED)
-
-
-def _nothing(covered: list[Span]) -> RangeUnknownError:
-    ranges = [f"{moment(span.lower)} to {moment(span.upper)}" for span in covered]
-    return RangeUnknownError(
-        "syncd answers for no order of that range, only for "
-        f"{', '.join(ranges) or 'those confirmed from now on'}",
-        "Past orders are sent, and then answered for, by `syncd watermark reset`.",
-    )
 
 
 def _make(settings: Settings, reconciliation: Reconciliation, run: Run) -> Finished:
@@ -100,4 +87,5 @@ def _facts(run: Run, finished: Finished) -> dict[str, object]:
         "confirmed": account.confirmed,
         **asdict(account),
         "unexplained": account.unexplained,
+        "timeless": finished.timeless,
     }

@@ -1,10 +1,8 @@
 """The account of confirmed orders: each counted once, and one sentence to sign."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-
-from syncd.core.coverage import Span
 
 _STANDINGS: Mapping[str, str] = {
     "sending": "pending",
@@ -26,6 +24,7 @@ class Account:
         discarded: Given up by a person.
         forgotten: Erased at somebody's wish; not sent, or not any more.
         initial: Listed when the feed was started: not sent, unless a backfill asks.
+        arriving: Above the watermark, so that a capture has yet to take them.
         missing: No capture had taken them.
         captured: Those of the missing that are in the ledger now.
     """
@@ -39,6 +38,7 @@ class Account:
     discarded: int = 0
     forgotten: int = 0
     initial: int = 0
+    arriving: int = 0
     missing: int = 0
     captured: int = 0
 
@@ -55,6 +55,7 @@ class Account:
             + self.discarded
             + self.forgotten
             + self.initial
+            + self.arriving
             + self.missing
         )
 
@@ -72,14 +73,16 @@ def account_of(standings: Mapping[str, int]) -> Account:
     return Account(**counts)
 
 
-def sentence(lower: datetime, upper: datetime, account: Account, more: str = "") -> str:
+def sentence(
+    lower: datetime, upper: datetime, account: Account, timeless: int = 0
+) -> str:
     """Say in one sentence what became of every order confirmed in a range.
 
     Args:
         lower: Excluded.
         upper: Included.
-        account: Of all orders between them that syncd answers for.
-        more: What the range does not hold, from `limits`.
+        account: Of all orders between them.
+        timeless: New orders that lie in no range, since they have no usable time.
     """
     named = [
         (account.pending, "pending"),
@@ -90,6 +93,7 @@ def sentence(lower: datetime, upper: datetime, account: Account, more: str = "")
         (account.discarded, "discarded"),
         (account.forgotten, "forgotten"),
         (account.initial, "from before the start"),
+        (account.arriving, "yet to be captured"),
         (account.missing, "missing"),
     ]
     parts = [f"{account.confirmed:,} confirmed", f"{account.delivered:,} delivered"]
@@ -97,21 +101,10 @@ def sentence(lower: datetime, upper: datetime, account: Account, more: str = "")
     if account.captured:
         parts[-1] += f" ({account.captured:,} captured now)"
     parts.append(f"{account.unexplained:,} unexplained")
-    return f"between {moment(lower)} and {moment(upper)}: {', '.join(parts)}{more}"
-
-
-def limits(unasked: Sequence[Span], later: datetime | None) -> str:
-    """Say which parts of a range the sentence leaves out; empty for none.
-
-    Args:
-        unasked: Parts that nobody asked syncd to send.
-        later: The watermark, where the range asked for goes beyond it.
-    """
-    told = [f"{moment(span.lower)} to {moment(span.upper)}" for span in unasked]
-    more = f"; not asked for: {', '.join(told)}" if told else ""
-    if later is not None:
-        more += f"; after {moment(later)} orders are still being captured"
-    return more
+    told = f"between {moment(lower)} and {moment(upper)}: {', '.join(parts)}"
+    if timeless:
+        told += f"; {timeless:,} confirmed without a usable time, and not sent"
+    return told
 
 
 def moment(time: datetime) -> str:

@@ -114,6 +114,8 @@ class Vitals:
         endpoint_reason: Why, unless open.
         pauses: What a person has paused.
         unread: Orders that wait for the purchases view.
+        missed: Orders that account after account had to capture.
+        timeless: New orders that are confirmed at no usable time.
         source_fault: Why the two views cannot be read.
         slot_fault: Why the replication slot is of no use.
         outbox_fault: Why the outbox is of no use.
@@ -137,6 +139,8 @@ class Vitals:
     rejected: int = 0
     held: int = 0
     unexplained: int = 0
+    missed: int = 0
+    timeless: int = 0
     unread: Sequence[Unread] = ()
     source_fault: str | None = None
     slot_fault: str | None = None
@@ -328,6 +332,18 @@ def _orders_wait_for_a_person(vitals: Vitals) -> Iterable[Reason]:
         yield Reason(Severity.DEGRADED, what, "`syncd reconcile`")
 
 
+def _capture_misses_orders(vitals: Vitals) -> Iterable[Reason]:
+    """An order or two that are late may be; account after account, capture is wrong."""
+    if vitals.missed:
+        what = f"capture misses orders: the last accounts had to take {vitals.missed:,}"
+        next_step = "`syncd check`: their times may be in another zone, or come late"
+        yield Reason(Severity.DEGRADED, what, next_step)
+    if vitals.timeless:
+        what = f"{vitals.timeless:,} confirmed orders have no usable time"
+        next_step = "let confirmed_orders give confirmed_at a time for every order"
+        yield Reason(Severity.DEGRADED, what, next_step)
+
+
 def _watermark_is_held(vitals: Vitals) -> Iterable[Reason]:
     """Without a daemon nothing moves it, which is said above."""
     is_served = any(member.is_alive for member in vitals.members)
@@ -355,6 +371,7 @@ RULES: Sequence[Callable[[Vitals], Iterable[Reason]]] = (
     _endpoint_refuses,
     _orders_lag,
     _orders_wait_for_a_person,
+    _capture_misses_orders,
     _watermark_is_held,
     _details_are_left_out,
     _form_is_unproven,

@@ -13,9 +13,7 @@ WITH told AS MATERIALIZED (
                           LIMIT 1) AS l
         ON true
 ), batches AS (
-    SELECT b.batch_id,
-           CASE WHEN b.state = 'adopted' AND b.backfill_id IS NULL THEN 'started'
-                ELSE b.state END AS state
+    SELECT b.batch_id, b.state
       FROM syncd.batch AS b
      WHERE b.batch_id = ANY(ARRAY(SELECT DISTINCT t.batch_id FROM told AS t))
 )
@@ -28,17 +26,14 @@ SELECT t.day, coalesce(t.state, b.state, 'new') AS standing, count(*)
 -- name: plan_standings :many
 -- Where named orders stand, as plan_counts says it; those that the ledger lacks are not
 -- among them. Relies on ledger_order_once.
-SELECT l.order_key,
-       CASE WHEN l.state IS NOT NULL THEN l.state
-            WHEN b.state = 'adopted' AND b.backfill_id IS NULL THEN 'started'
-            ELSE b.state END
+SELECT l.order_key, coalesce(l.state, b.state)
   FROM syncd.ledger AS l
   JOIN syncd.batch AS b USING (batch_id)
  WHERE l.feed_id = %(feed)s
    AND l.order_key = ANY(%(keys)s::text[]);
 
 -- name: backfill_ceiling :one
--- Up to where orders are past ones: the watermark, or the start, since what was adopted
+-- Up to where orders are past ones: the watermark, or the start, since what was listed
 -- then may be stamped above the first watermark.
 SELECT greatest(w.confirmed_at, f.started_at)
   FROM syncd.feed AS f

@@ -1,7 +1,8 @@
 -- How a feed stands, and what became of an order.
 
 -- name: pulse :one
--- How the feed stands. Relies on batch_due, batch_claimed, batch_held and ledger_exception.
+-- How the feed stands. `missed`: what the last three accounts of a depth had to capture,
+-- if two of them had to. Relies on batch_due, batch_claimed, batch_held and ledger_exception.
 SELECT w.confirmed_at, clock_timestamp(),
        e.state, e.reason, e.since,
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
@@ -29,7 +30,7 @@ SELECT w.confirmed_at, clock_timestamp(),
      + (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
          WHERE b.feed_id = w.feed_id AND b.state = 'held' AND b.uncertain > 0),
        e.paused_at, e.paused_reason, w.paused_at, w.paused_reason,
-       r.unexplained, r.age
+       r.unexplained, r.age, t.timeless, m.missed
   FROM syncd.watermark AS w
   JOIN syncd.endpoint AS e USING (feed_id)
  CROSS JOIN (
@@ -40,7 +41,33 @@ SELECT w.confirmed_at, clock_timestamp(),
                 WHERE l.feed_id = %(feed)s
                   AND l.finished_at IS NOT NULL
                 ORDER BY l.depth, l.started_at DESC) AS a) AS r
+ CROSS JOIN (
+       SELECT coalesce(
+                (SELECT l.timeless
+                   FROM syncd.reconciliation AS l
+                  WHERE l.feed_id = %(feed)s
+                    AND l.timeless IS NOT NULL
+                  ORDER BY l.finished_at DESC
+                  LIMIT 1), 0) AS timeless) AS t
+ CROSS JOIN (
+       SELECT coalesce(sum(d.captured), 0)::bigint AS missed
+         FROM unnest(ARRAY['hours', 'days']) AS n (depth)
+        CROSS JOIN LATERAL (
+              SELECT sum(a.captured) AS captured
+                FROM (SELECT l.captured
+                        FROM syncd.reconciliation AS l
+                       WHERE l.feed_id = %(feed)s
+                         AND l.depth = n.depth
+                         AND l.finished_at IS NOT NULL
+                       ORDER BY l.started_at DESC
+                       LIMIT 3) AS a
+              HAVING count(*) FILTER (WHERE a.captured > 0) >= 2) AS d) AS m
  WHERE w.feed_id = %(feed)s;
+
+-- name: is_initial :one
+-- Whether the view listed an order when the feed was started.
+SELECT ({initial}) IS NOT NULL
+  FROM (SELECT %(key)s::text COLLATE "C" AS order_key) AS o;
 
 -- name: story :many
 -- Where an order stands, with what it waits for: the endpoint, and batches before it.

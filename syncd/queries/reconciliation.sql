@@ -1,27 +1,18 @@
 -- The account of every order.
 
--- name: covered :many
--- Ranges (lower excluded, upper included) of which the ledger has every order: from the
--- floor to the watermark, and below it as far as backfills came.
-SELECT f.floor_at, w.confirmed_at
-  FROM syncd.feed AS f
-  JOIN syncd.watermark AS w USING (feed_id)
- WHERE f.feed_id = %(feed)s
- UNION ALL
-SELECT b.lower_at, least(b.reached_at, w.confirmed_at)
-  FROM syncd.backfill AS b
-  JOIN syncd.watermark AS w USING (feed_id)
- WHERE b.feed_id = %(feed)s;
-
 -- name: account :many
 -- How the orders found stand, counted; apart those whose time in the ledger is another
 -- than the one found: the view may list them in several pages. What the ledger lacks is
--- missing, unless the view listed it at the feed's start. Each order is looked up by
+-- missing, unless the view listed it at the feed's start, or
+-- it lies above the watermark: then the poll has yet to take it. Each order is looked up by
 -- ledger_order_once, whatever the ledger's size: LIMIT keeps it from being read whole for
 -- every page.
 WITH looked AS MATERIALIZED (
     SELECT f.order_key, l.state, l.batch_id, l.confirmed_at,
-           l.confirmed_at <> f.confirmed_at AS moved
+           l.confirmed_at <> f.confirmed_at AS moved,
+           f.confirmed_at > (SELECT w.confirmed_at
+                               FROM syncd.watermark AS w
+                              WHERE w.feed_id = %(feed)s) AS is_above
       FROM ({found}) AS f
       LEFT JOIN LATERAL (SELECT r.state, r.batch_id, r.confirmed_at
                            FROM syncd.ledger AS r
@@ -31,21 +22,40 @@ WITH looked AS MATERIALIZED (
         ON true
 ), told AS MATERIALIZED (
     SELECT o.order_key, o.state, o.batch_id, o.confirmed_at, o.moved,
-           CASE WHEN o.batch_id IS NULL THEN ({initial}) END AS is_initial
+           CASE WHEN o.batch_id IS NOT NULL THEN NULL
+                WHEN ({initial}) THEN 'initial'
+                WHEN o.is_above THEN 'arriving' END AS unwritten
       FROM looked AS o
 ), batches AS (
     SELECT b.batch_id, b.state
       FROM syncd.batch AS b
      WHERE b.batch_id = ANY(ARRAY(SELECT DISTINCT t.batch_id FROM told AS t))
 )
-SELECT coalesce(t.state, b.state, CASE WHEN t.is_initial THEN 'initial' END, 'missing'),
+SELECT coalesce(t.state, b.state, t.unwritten, 'missing'),
        count(*) FILTER (WHERE t.moved IS NOT TRUE),
        min(t.order_key),
        coalesce(array_agg(t.order_key) FILTER (WHERE t.moved), '{{}}'),
-       coalesce(array_agg(t.confirmed_at) FILTER (WHERE t.moved), '{{}}')
+       coalesce(array_agg(t.confirmed_at) FILTER (WHERE t.moved), '{{}}'),
+       coalesce(array_agg(t.order_key) FILTER (WHERE t.unwritten IS NOT NULL), '{{}}')
   FROM told AS t
   LEFT JOIN batches AS b USING (batch_id)
  GROUP BY 1;
+
+-- name: count_new :one
+-- How many of the orders found are new: neither in the ledger, nor listed at the start.
+WITH looked AS MATERIALIZED (
+    SELECT f.order_key,
+           (SELECT true
+              FROM syncd.ledger AS l
+             WHERE l.feed_id = %(feed)s
+               AND l.order_key = f.order_key
+             LIMIT 1) AS known
+      FROM ({found}) AS f
+)
+SELECT count(*)
+  FROM looked AS o
+ WHERE o.known IS NULL
+   AND ({initial}) IS NULL;
 
 -- name: count_withdrawn :one
 -- Orders of a range that stopped being confirmed. Relies on ledger_exception.
@@ -139,6 +149,7 @@ UPDATE syncd.reconciliation
        discarded = discarded + %(discarded)s,
        forgotten = forgotten + %(forgotten)s,
        initial = initial + %(initial)s,
+       arriving = arriving + %(arriving)s,
        missing = missing + %(missing)s,
        captured = captured + %(captured)s
  WHERE reconciliation_id = %(reconciliation)s
@@ -147,7 +158,7 @@ UPDATE syncd.reconciliation
 
 -- name: reconciliation :one
 SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, forgotten,
-       initial, missing, captured,
+       initial, arriving, missing, captured,
        extract(epoch FROM clock_timestamp() - started_at)::float8
   FROM syncd.reconciliation
  WHERE reconciliation_id = %(reconciliation)s;
@@ -156,7 +167,8 @@ SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, forgot
 -- Ends a whole account with its sentence; changes no row when another instance did.
 UPDATE syncd.reconciliation
    SET finished_at = clock_timestamp(),
-       sentence = %(sentence)s
+       sentence = %(sentence)s,
+       timeless = %(timeless)s
  WHERE reconciliation_id = %(reconciliation)s
    AND finished_at IS NULL
    AND reached_at = upper_at;

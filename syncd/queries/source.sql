@@ -56,11 +56,38 @@ SELECT min(c.confirmed_at)::timestamptz
    AND c.confirmed_at < '9999-01-01';
 
 -- name: count_timeless :one
--- Orders confirmed at no time that a clock shows (infinity, long before or after us).
+-- Orders confirmed at no usable time (none, infinity, long before or after us).
 SELECT count(*)
   FROM {confirmed} AS c
- WHERE c.confirmed_at < '0001-01-02'
+ WHERE c.confirmed_at IS NULL
+    OR c.confirmed_at < '0001-01-02'
     OR c.confirmed_at >= '9999-01-01';
+
+-- name: timeless_orders :many
+-- The same orders, each once.
+SELECT DISTINCT c.order_key::text COLLATE "C" AS order_key,
+       NULL::timestamptz AS confirmed_at
+  FROM {confirmed} AS c
+ WHERE (c.confirmed_at IS NULL
+        OR c.confirmed_at < '0001-01-02'
+        OR c.confirmed_at >= '9999-01-01')
+   AND c.order_key IS NOT NULL
+
+-- name: bounds :one
+-- The oldest and the newest usable time, and now. Relies on an index under confirmed_at.
+SELECT (SELECT c.confirmed_at::timestamptz
+          FROM {confirmed} AS c
+         WHERE c.confirmed_at >= '0001-01-02'
+           AND c.confirmed_at < '9999-01-01'
+         ORDER BY c.confirmed_at
+         LIMIT 1),
+       (SELECT c.confirmed_at::timestamptz
+          FROM {confirmed} AS c
+         WHERE c.confirmed_at >= '0001-01-02'
+           AND c.confirmed_at < '9999-01-01'
+         ORDER BY c.confirmed_at DESC
+         LIMIT 1),
+       clock_timestamp();
 
 -- name: confirmed_between :many
 -- Orders of a range (lower excluded, upper included), each once. Times that no clock
@@ -231,6 +258,18 @@ SELECT n.order_key, min(n.confirmed_at)
         LIMIT %(limit)s) AS n
  GROUP BY n.order_key
  ORDER BY 2, 1;
+
+-- name: count_listed :one
+-- How many of some orders the view lists within a range; by key only.
+WITH listed AS MATERIALIZED (
+    SELECT c.order_key::text AS order_key, c.confirmed_at
+      FROM {confirmed} AS c
+     WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[])
+)
+SELECT count(DISTINCT l.order_key)
+  FROM listed AS l
+ WHERE l.confirmed_at > %(lower)s::timestamptz
+   AND l.confirmed_at <= %(upper)s::timestamptz;
 
 -- name: listings :many
 -- Every time at which the view lists some orders within a range, in no order.

@@ -67,6 +67,8 @@ def _orders(facts: Facts) -> dict[str, object]:
         "uncertain_attempts": quick.uncertain_attempts,
         "possible_repeats": quick.possible_repeats,
         "unexplained": pulse.unexplained,
+        "missed": pulse.missed,
+        "timeless": pulse.timeless,
         "recent_refusals": asdict(facts.slow.refusals),
         "left_out": [asdict(detail) for detail in facts.slow.left_out],
         "unread": sum(unread.orders for unread in quick.unread),

@@ -154,6 +154,8 @@ class Facts:
             rejected=pulse.rejected,
             held=pulse.held,
             unexplained=pulse.unexplained,
+            missed=pulse.missed,
+            timeless=pulse.timeless,
             unread=quick.unread,
             source_fault=slow.source_fault,
             slot_fault=slow.stream.lost if slow.stream else None,

@@ -3,7 +3,8 @@
     python tests/benchmarks/reconcile.py [ORDERS]
 
 Seeds a shop and a delivered ledger in a PostgreSQL of its own, once beside each
-other and once in two databases, then makes the account of everything.
+other and once in two databases, then makes the account of everything. Then starts a
+feed over as many old orders, and makes the account of those.
 """
 
 import resource
@@ -19,6 +20,7 @@ from ledgers import Started
 from postgres import Cluster, cluster
 from shop import Shop
 
+from syncd.database import Statement
 from syncd.reconciliation import HOURS, PAGE_ORDERS
 
 ORDERS = """
@@ -57,9 +59,52 @@ def measure(dsn: str, state: str, orders: int) -> None:
     where = "two databases" if state else "one database"
     print(  # a script
         f"{where}: {orders:,} orders in {seconds:.1f} s, peak {peak / 1024:.0f} MB "
-        f"(before: {before / 1024:.0f} MB); the last two hours in {hours * 1000:.0f} ms"
+        f"(before: {before / 1024:.0f} MB); the last 16 hours in {hours * 1000:.0f} ms"
     )
     started.close()
+
+
+def measure_start(dsn: str, state: str, orders: int) -> None:
+    """Start a feed over old orders, then make their account; print a line."""
+    role = str(psycopg.conninfo.conninfo_to_dict(dsn)["user"])
+    begin = time.perf_counter()
+    started = Started(Shop("", role, dsn, state or None), page=PAGE_ORDERS)
+    start = time.perf_counter() - begin
+    begin = time.perf_counter()
+    finished = started.ask()
+    seconds = time.perf_counter() - begin
+    assert finished.account.initial == orders, finished
+    size = started.connections.ledger.one(
+        Statement(b"SELECT pg_total_relation_size('syncd.initial_orders') / 1000")
+    )
+    with started.ledger.admission():
+        keys = [str(n) for n in range(1, 1001)]
+        begin = time.perf_counter()
+        assert not started.ledger.admit(
+            started.source.of_keys(keys), "listen", size=100
+        ).orders
+        looked = time.perf_counter() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    where = "two databases" if state else "one database"
+    print(  # a script
+        f"{where}: a start over {orders:,} old orders in {start:.1f} s, {size[0]} kB; "
+        f"their account in {seconds:.1f} s; 1,000 of them admitted to nothing in "
+        f"{looked * 1000:.0f} ms; peak {peak / 1024:.0f} MB"
+    )
+    started.close()
+
+
+def seed_old(server: Cluster, orders: int, *, apart: bool) -> tuple[str, str]:
+    """Make a shop with old orders and an empty ledger."""
+    name, beside = ("apart0", "state0") if apart else ("beside0", "beside0")
+    server.sql(f"CREATE DATABASE {name}")
+    if apart:
+        server.sql(f"CREATE DATABASE {beside}")
+    shop = Shop.open(server.dsn(name), state=server.dsn(beside) if apart else None)
+    with psycopg.connect(server.dsn(name), autocommit=True) as connection:
+        connection.execute(ORDERS.format(orders=orders).encode())
+        connection.execute("VACUUM (ANALYZE) orders")
+    return shop.dsn, shop.state_dsn or ""
 
 
 def seed(server: Cluster, orders: int, *, apart: bool) -> tuple[str, str]:
@@ -93,12 +138,16 @@ def main() -> None:
     if sys.argv[1:2] == ["--measure"]:
         measure(sys.argv[2], sys.argv[3], int(sys.argv[4]))
         return
+    if sys.argv[1:2] == ["--start"]:
+        measure_start(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        return
     orders = int(sys.argv[1]) if sys.argv[1:] else 2_000_000
     with cluster() as server:
         for apart in (False, True):
-            dsn, state = seed(server, orders, apart=apart)
-            command = [sys.executable, __file__, "--measure", dsn, state, str(orders)]
-            subprocess.run(command, check=True)
+            for what, made in (("--start", seed_old), ("--measure", seed)):
+                dsn, state = made(server, orders, apart=apart)
+                command = [sys.executable, __file__, what, dsn, state, str(orders)]
+                subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What was listed at the first start is old, whatever its time; nothing else is."""
 
 from collections.abc import Iterator
+from itertools import product
 
 import psycopg
 import pytest
@@ -185,3 +186,88 @@ def test_a_start_may_take_longer_than_a_statement(
 def show(database: object) -> str:
     execute = vars(database)["_connection"].execute
     return str(execute("SHOW statement_timeout").fetchone()[0])
+
+
+# Explored: every order of a history table, however it came and whoever looks
+
+HISTORY = """
+CREATE TABLE history (order_id bigint NOT NULL, at timestamptz);
+CREATE INDEX ON history (at);
+CREATE INDEX ON history (order_id);
+CREATE OR REPLACE VIEW syncd.confirmed_orders AS
+SELECT order_id AS order_key, at AS confirmed_at FROM history;
+"""
+SAVED = "INSERT INTO history VALUES ({}, {})"
+TIMES = (
+    "now() - interval '50 days'",
+    "now() - interval '3 hours'",
+    "now()",
+    "now() + interval '3 hours'",
+)
+BEGINNINGS = ("listed", "listed without a time", "on its way", "not there")
+FATES = ("stays", "is saved again", "is stamped anew")
+CASES = list(enumerate(product(BEGINNINGS, TIMES, FATES), 1))
+LOOKS = ("poll", "touch", "account")
+
+
+def look(feed: Started, how: str) -> None:
+    if how == "poll":
+        feed.poll(whole=True)
+    elif how == "touch":
+        touch(feed, *(str(order) for order, _ in CASES))
+    else:
+        feed.account()
+
+
+def orders(*beginnings: str, fate: str | None = None) -> dict[int, str]:
+    """The times of the orders that came in one of some ways, by number."""
+    return {
+        order: time
+        for order, (beginning, time, its_fate) in CASES
+        if beginning in beginnings and fate in {None, its_fate}
+    }
+
+
+def begin_amid(shop: Shop) -> Started:
+    """Start the feed while some are listed and some are on their way."""
+    for order, time in orders("listed").items():
+        shop.sql(SAVED.format(order, time))
+    for order in orders("listed without a time"):
+        shop.sql(SAVED.format(order, "NULL"))
+    with psycopg.connect(shop.owner) as till:
+        for order, time in orders("on its way").items():
+            till.execute(SAVED.format(order, time).encode())
+        feed = Started(shop)
+    feed.began("10 days")
+    for order, time in orders("not there").items():
+        shop.sql(SAVED.format(order, time))
+    return feed
+
+
+@pytest.mark.parametrize("looks", list(product(LOOKS, repeat=2)))
+def test_new_is_what_the_start_did_not_list_and_nothing_else(
+    shop: Shop, looks: tuple[str, str]
+) -> None:
+    """One account later each new order is there, at its first time, and no old one."""
+    shop.sql(HISTORY)
+    feed = begin_amid(shop)
+    look(feed, looks[0])
+    for order in orders(*BEGINNINGS, fate="is saved again"):
+        shop.sql(SAVED.format(order, "now() + interval '4 hours'"))
+    for order in orders(*BEGINNINGS, fate="is stamped anew"):
+        shop.sql(f"UPDATE history SET at = now() WHERE order_id = {order}")
+    look(feed, looks[1])
+    account = feed.account()
+    feed.close()
+    new = orders("on its way", "not there")
+    timeless = orders("listed without a time", fate="stays")
+    assert set(keys(feed)) == {str(order) for order in new}
+    assert account.confirmed == len(CASES) - len(timeless)
+    assert account.initial == account.confirmed - len(new)
+    assert account.unexplained == 0
+    later = shop.rows(
+        "SELECT l.order_key FROM syncd.ledger AS l JOIN history AS h "
+        "ON h.order_id = l.order_key::bigint GROUP BY l.order_key, l.confirmed_at "
+        "HAVING l.confirmed_at > min(h.at) AND min(h.at) <> max(h.at)"
+    )
+    assert later == []

@@ -2,9 +2,11 @@
 
 import io
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -120,7 +122,6 @@ def test_what_another_capture_takes_meanwhile_is_no_alarm(begin: Begin) -> None:
     reconciliation = Reconciliation(feed.source, feed.ledger, size=100, wait=wait)
     confirm(feed, "now() - interval '3 hours'", 2)
     run = reconciliation.ask(None, None)
-    assert run
     (page,) = reconciliation.pages(run)
     assert page.account == Account(pending=2)
     assert feed.captures() == [("poll", 2)]
@@ -219,42 +220,97 @@ def test_an_order_that_is_listed_twice_is_counted_once(
     assert again == Account(delivered=6, pending=1)
 
 
-# What is covered
+def test_old_orders_that_are_listed_again_are_counted_once(
+    shop: Shop, begin: Begin
+) -> None:
+    """In whichever pages: the ledger has no time by which one would be their own."""
+    base = ago(days=1)
+    t = [base + timedelta(minutes=n) for n in range(9)]
+    history(shop, {1: [t[0], t[4]], 2: [t[2]], 3: [t[1], t[2], t[8]]})
+    for page in (1, 2, 3, 1000):
+        feed = begin(page=page)
+        assert feed.account() == Account(initial=3)
 
 
-def test_below_the_floor_only_what_was_backfilled_counts(feed: Started) -> None:
-    """Nobody asked for what lies before; the sentence says from when to when."""
-    for days in (30, 25, 15, 12, 3):
-        confirm(feed, f"now() - interval '{days} days'")
-    capture(feed)
-    (floor,) = feed.shop.rows("SELECT floor_at FROM syncd.feed")[0]
-    assert feed.account() == Account(pending=1)
-    lower, reached = ago(days=26), ago(days=14)
-    feed.state(
-        "INSERT INTO syncd.backfill (feed_id, lower_at, upper_at, reached_at) SELECT "
-        f"feed_id, '{lower.isoformat()}', now(), '{reached.isoformat()}' "
-        "FROM syncd.feed"
-    )
-    finished = feed.ask(ago(days=40))
-    assert finished.account == Account(pending=1, missing=2, captured=2)
-    told = finished.sentence
-    assert told.count(" to ") == 2
-    assert f"{reached.isoformat().replace('+00:00', 'Z')} to " in told
-    assert cast("datetime", floor).astimezone(UTC).isoformat()[:-6] in told
+# Of all that the view lists
 
 
-def test_above_the_watermark_nothing_is_promised_yet(feed: Started) -> None:
-    """An order that the poll is about to take is not missing."""
+def test_old_orders_are_counted_apart_wherever_they_lie(shop: Shop) -> None:
+    """What appeared after the start is missing, however it is stamped."""
+    shop.sql(INSERT.format("now() - generate_series * interval '9 days'", 10))
+    with closing(Started(shop, page=3)) as feed:
+        capture(feed)
+        for days in (50, 30, 3):
+            confirm(feed, f"now() - interval '{days} days'")
+        finished = feed.ask()
+        assert finished.account == Account(initial=10, missing=3, captured=3)
+        assert "13 confirmed, 0 delivered, 10 from before the start, " in (
+            finished.sentence
+        )
+        assert feed.account() == Account(initial=10, pending=3)
+
+
+def test_what_the_poll_is_about_to_take_is_not_missing(feed: Started) -> None:
+    """It lies above the watermark; what was delivered there counts as such."""
     feed.began("10 days", "1 hour")
-    confirm(feed, "now() - interval '30 minutes'")
-    finished = feed.ask(None, datetime.now(UTC))
-    assert finished.account == Account()
-    assert finished.sentence.endswith("orders are still being captured")
+    confirm(feed, "now() - interval '2 minutes'")
+    feed.poll(whole=True)
+    confirm(feed, "now() - interval '1 minute'")
+    finished = feed.ask()
+    assert finished.account == Account(pending=1, arriving=1)
+    assert "1 yet to be captured, 0 unexplained" in finished.sentence
 
 
-def test_nothing_is_covered_before_the_feed_began(feed: Started) -> None:
-    """Such a question has no answer."""
-    assert feed.reconciliation.ask(ago(days=40), ago(days=30)) is None
+def test_a_range_without_orders_is_accounted_for(feed: Started) -> None:
+    """By a sentence that says so; also where nothing was ever sold."""
+    for bounds in ((None, None), (ago(days=40), ago(days=30)), (None, ago(days=9))):
+        assert feed.ask(*bounds).account == Account()
+    confirm(feed, "now()")
+    assert feed.ask(None, ago(days=9)).account == Account()
+
+
+@pytest.mark.parametrize("hours", [1, 2, 5, 10, 15])
+def test_stamps_an_offset_away_are_found_by_the_most_frequent_account(
+    feed: Started, hours: int
+) -> None:
+    """Nothing is unexplained, and what goes on makes the feed degraded."""
+    for number in range(3):
+        confirm(feed, f"now() - interval '{hours} hours'", 2)
+        lines = make_all(feed)
+        assert depths(lines, "orders.missed") == ["hours"]
+        pulse = read_pulse(feed.ledger.database, feed.ledger.feed_id)
+        assert pulse.missed == (0 if number == 0 else 2 * (number + 1))
+        age(feed, "6 minutes")
+    assert feed.captures() == [("reconcile", 6)]
+
+
+NO_TIMES = (
+    "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
+    "SELECT id AS order_key, confirmed_at FROM orders"
+)
+
+
+def test_orders_without_a_usable_time_are_counted_and_named(shop: Shop) -> None:
+    """Those that the start listed are old; a time that comes later brings the rest."""
+    shop.sql(NO_TIMES + "; " + INSERT.format("NULL", 2))
+    with closing(Started(shop)) as feed:
+        feed.began("10 days")
+        for stamp in ("NULL", "'infinity'", "'-infinity'", "'0044-03-15 BC'"):
+            confirm(feed, stamp)
+        finished = feed.ask()
+        assert finished.account == Account()
+        assert finished.timeless == 4
+        assert finished.sentence.endswith(
+            "; 4 confirmed without a usable time, and not sent"
+        )
+        pulse = read_pulse(feed.ledger.database, feed.ledger.feed_id)
+        assert pulse.timeless == 4
+        shop.sql("UPDATE orders SET confirmed_at = now() - interval '3 hours'")
+        again = feed.ask()
+        assert (again.account, again.timeless) == (
+            Account(initial=2, missing=4, captured=4),
+            0,
+        )
 
 
 # By itself
@@ -298,7 +354,7 @@ def test_an_account_is_due_by_what_the_ledger_says(feed: Started) -> None:
 
 def test_each_depth_looks_as_far_back_as_it_says(feed: Started) -> None:
     """And the alarm names an order."""
-    for span in ("90 minutes", "5 hours", "9 days"):
+    for span in ("90 minutes", "5 days", "49 days"):
         confirm(feed, f"now() - interval '{span}'")
     lines = make_all(feed)
     assert depths(lines, "orders.missed") == ["hours", "days", "all"]
@@ -458,7 +514,7 @@ def test_the_database_refuses_an_account_that_is_none(
     feed: Started, change: str, constraint: str
 ) -> None:
     """By a constraint whose name says what it guards."""
-    assert feed.reconciliation.ask(None, None)
+    feed.reconciliation.ask(None, None)
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
         feed.state(f"UPDATE syncd.reconciliation SET {change}")
     assert refused.value.diag.constraint_name == constraint
@@ -490,7 +546,9 @@ def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
         feed=feed.ledger.feed_id,
         **found.params,
     )
-    assert "Seq Scan" not in json.dumps(explained[0])
+    plan = json.dumps(explained[0])
+    scanned = set(re.findall(r'"Seq Scan".*?"Relation Name": "(\w+)"', plan))
+    assert scanned <= {"watermark"}
 
 
 def test_a_promotion_is_accounted_for_once_the_watermark_has_passed_it(

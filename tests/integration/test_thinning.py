@@ -376,8 +376,7 @@ class Trade(RuleBasedStateMachine):
 
     @rule()
     def reconcile(self) -> None:
-        if self.till.reconciliation.covered():
-            self.till.account()
+        self.till.account()
 
     @rule()
     def send(self) -> None:

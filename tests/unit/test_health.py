@@ -58,6 +58,8 @@ DEGRADED: list[tuple[dict[str, object], str, str]] = [
     ),
     ({"held": 2}, "2 orders may have arrived", "syncd uncertain list"),
     ({"unexplained": 1}, "1 order unexplained", "syncd reconcile"),
+    ({"missed": 7}, "the last accounts had to take 7", "syncd check"),
+    ({"timeless": 3}, "3 confirmed orders have no usable time", "confirmed_orders"),
     ({"held_back": minutes(60)}, "watermark is held back for 1 h", "transaction"),
 ]
 NOTICED: list[tuple[dict[str, object], str]] = [
