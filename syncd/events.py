@@ -307,7 +307,7 @@ EVENTS: Mapping[str, Event] = {
     ),
     "orders.timeless": Event(
         "warning",
-        ("capture", "orders"),
+        ("capture", "orders", "suppressed"),
         "touched orders are confirmed at no usable time (NULL, infinity), so they are "
         "not sent; the change that gives them one brings them",
         "let the view give the time at which they were confirmed",
