@@ -171,6 +171,14 @@ class Settings(_Section):
 
 
 FaultKind = Literal["unreadable", "unknown", "invalid", "secret", "key"]
+FAULT_CODES: Mapping[FaultKind, str] = {
+    "unreadable": "config.unreadable",
+    "unknown": "config.unknown",
+    "invalid": "config.invalid",
+    "secret": "secret.missing",
+    "key": "secret.missing",
+}
+"""The findings of `syncd check` that say the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +212,8 @@ def load(
         faults = [fault for fault in faults if fault.kind != "key"]
     if settings is None or faults:
         lines = [f"{path}: {fault.message}" for fault in faults]
-        raise ConfigError("\n".join(lines), faults[0].hint)
+        codes = dict.fromkeys(FAULT_CODES[fault.kind] for fault in faults)
+        raise ConfigError("\n".join(lines), faults[0].hint).of(list(codes))
     return settings
 
 

@@ -13,16 +13,26 @@ from collections.abc import Callable
 
 from syncd import signals
 from syncd.config import Settings
-from syncd.errors import ConfigError, DatabaseUnavailableError, ExitCode, SyncdError
+from syncd.errors import (
+    ConfigError,
+    DatabaseUnavailableError,
+    ExitCode,
+    StartDelayedError,
+    SyncdError,
+)
 from syncd.life import Life
 from syncd.log import configure
 from syncd.progress import moved, places, watched
+from syncd.start_journal import StartJournal
 from syncd.supervisor import Supervisor
 
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the others waiting: an order may have come."""
 
 DRAIN_TICK_SECONDS = 0.05
+
+_STATUS = 200
+"""Characters of a reason that systemd is told."""
 
 
 class Daemon:
@@ -31,14 +41,21 @@ class Daemon:
     Args:
         settings: To begin with.
         reread: Reads the settings again, for SIGHUP; None: they stay as they are.
+        new_feed: Whether a person wants a new feed, whatever is known of others.
     """
 
     def __init__(
-        self, settings: Settings, reread: Callable[[], Settings] | None = None
+        self,
+        settings: Settings,
+        reread: Callable[[], Settings] | None = None,
+        *,
+        new_feed: bool = False,
     ) -> None:
-        self._life = Life(settings)
+        self._life = Life(settings, new_feed=new_feed)
+        self._new_feed = new_feed
         self._reread = reread or (lambda: settings)
         self._supervisor = Supervisor()
+        self._journal = StartJournal(settings)
         self._successor: Life | None = None
         self._is_stopping = False
         self._stalled: set[str] = set()
@@ -57,6 +74,7 @@ class Daemon:
             if not self._wait_for_database():
                 return ExitCode.OK
             self._life.report_start()
+            self._journal.clear()
             self._live()
             return self._end()
 
@@ -72,6 +90,7 @@ class Daemon:
         """
         self._life.open()
         self._life.report_start()
+        self._journal.clear()
         code = self._life.pass_once(patience_seconds)
         self._end()
         return code
@@ -84,13 +103,15 @@ class Daemon:
             moved()
             try:
                 self._life.open()
-            except DatabaseUnavailableError as error:
+            except (DatabaseUnavailableError, StartDelayedError) as error:
                 self._life.reactions.react("start", error)
-                self._supervisor.status("waiting for the database")
+                self._journal.keep("waiting", error)
+                self._supervisor.status(f"waits with its start: {error}"[:_STATUS])
                 self._wait(self._life.reactions.seconds_to_wait("start"))
             else:
                 self._life.reactions.recover("start")
                 return True
+        self._journal.clear()
         return False
 
     def _wait(self, seconds: float) -> None:
@@ -98,7 +119,7 @@ class Daemon:
         received = signals.wait(seconds)
         if received is signal.SIGHUP:
             try:
-                self._life = Life(self._read_again())
+                self._life = Life(self._read_again(), new_feed=self._new_feed)
             except ConfigError as error:
                 self._reject(error)
         elif received is not None:
@@ -172,6 +193,8 @@ class Daemon:
             self._life.retry()
             self._supervisor.ready()
             return False
+        self._journal = StartJournal(successor.settings)
+        self._journal.clear()
         successor.retry()
         self._successor = successor
         return True
@@ -192,6 +215,7 @@ class Daemon:
 
     def _reject(self, error: SyncdError) -> None:
         self._life.log.emit("config.rejected", reason=str(error), hint=error.hint)
+        self._journal.keep("reload", error)
 
     # Stop
 

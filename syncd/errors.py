@@ -43,14 +43,21 @@ class SyncdError(Exception):
 
     Attributes:
         hint: The next step, a sentence.
+        codes: Of the findings of `syncd check` that say the same; perhaps none.
     """
 
     reaction: ClassVar[Reaction] = Reaction.STOP
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+    codes: tuple[str, ...] = ()
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
+
+    def of(self, codes: Sequence[str]) -> Self:
+        """Name the findings that say the same."""
+        self.codes = tuple(codes)
+        return self
 
 
 class ConfigError(SyncdError):
@@ -59,11 +66,39 @@ class ConfigError(SyncdError):
     exit_code = ExitCode.CONFIG
 
 
+class StartRefusedError(SyncdError):
+    """The daemon must not start like this: only a person can mend it."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class StartForbiddenError(StartRefusedError):
+    """The database does not let the daemon's role do what a start needs."""
+
+    exit_code = ExitCode.PERMISSION
+
+
+class StartDelayedError(StartRefusedError):
+    """The daemon waits with its start until a person has mended it."""
+
+    reaction = Reaction.HOLD
+
+
+class StartUnpermittedError(StartDelayedError):
+    """The daemon waits with its start until a right is granted again."""
+
+    exit_code = ExitCode.PERMISSION
+
+
 class SchemaMismatchError(SyncdError):
     """A view or the ledger is missing or not of the form that syncd needs."""
 
     reaction = Reaction.HOLD
     exit_code = ExitCode.CONFIG
+
+
+class ViewMissingError(SchemaMismatchError):
+    """One of the two views is not there, or cannot be seen by the role."""
 
 
 class PermissionDeniedError(SyncdError):

@@ -41,7 +41,7 @@ EVENTS: Mapping[str, Event] = {
     ),
     "daemon.failed": Event(
         "critical",
-        ("reason", "hint", "exit_code"),
+        ("reason", "hint", "codes", "exit_code"),
         "the daemon could not start, or only a person can help",
         "do what the hint says",
     ),

@@ -89,6 +89,19 @@ class Feeds:
             hint += "else start it with `syncd run`."
         raise SchemaMismatchError(f"feed {self._name!r} was never started", hint)
 
+    def others(self, view: str) -> list[str]:
+        """Return the feeds of the same orders: of this view, in this database."""
+        system, database = self.source_identity()
+        rows = self._database.all(
+            named("feeds_of_view"), system=system, database=database, view=view
+        )
+        return [str(row[0]) for row in rows]
+
+    def source_identity(self) -> tuple[int, int]:
+        """Return the cluster and the database of the orders."""
+        row = self._connections.source.one(named("identity"))
+        return cast("tuple[int, int]", tuple(row))
+
     def start(self, source: Source, lookback: timedelta) -> Feed:
         """Start the feed at "now" unless it was started before.
 
@@ -97,6 +110,8 @@ class Feeds:
         """
         self.check_schema()
         if feed := self.find():
+            view = source.views.confirmed
+            self._database.run(named("note_view"), feed=feed.feed_id, view=view)
             return feed
         with self._database.patient_transaction(START_SECONDS):
             self._insert(source, lookback)
@@ -110,6 +125,7 @@ class Feeds:
             feed=self._name,
             started_at=started_at,
             floor=floor,
+            view=source.views.confirmed,
             **self._identity(),
         )
         for (feed_id,) in rows:

@@ -98,6 +98,7 @@ FIELDS: Mapping[str, Field] = {
         "exception.stacktrace",
         "error.stack_trace",
     ),
+    "codes": Field("text", "the findings of `syncd check` that say the same"),
     "exit_code": Field(
         "integer",
         "how the process ends (README, exit codes)",

@@ -46,15 +46,23 @@ class Instance:
         database: A connection of its own.
         feed_id: The feed that it works on.
         holds: Claims that it takes over wait for a person.
+        name: What stands for this host's name; None: its own.
     """
 
     def __init__(
-        self, database: Database, feed_id: int, *, holds: bool = False
+        self,
+        database: Database,
+        feed_id: int,
+        *,
+        holds: bool = False,
+        name: str | None = None,
     ) -> None:
         self._holds = holds
         self._database = database
         self._feed_id = feed_id
         self._host = this_host()
+        if name is not None:
+            self._host = "/".join([name, *self._host.split("/")[1:]])
         self.is_alone = False
         (number,) = database.one(
             named("start_instance"),

@@ -16,9 +16,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from syncd import __version__
 from syncd.capture.poll import UNDERNEATH
+from syncd.check.start import ask
 from syncd.config import Settings
 from syncd.connections import Connections, source_on
-from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.errors import DatabaseUnavailableError, ExitCode, PausedError
 from syncd.feed import Feed, Feeds
 from syncd.instance import Instance
@@ -29,6 +29,7 @@ from syncd.log import Log
 from syncd.parts import Parts
 from syncd.pulse import read_pulse
 from syncd.reaction import Reactions
+from syncd.served import Served
 from syncd.verified import is_proven, known
 
 SWEEP_SECONDS = 2.0
@@ -47,8 +48,9 @@ JUMP_SECONDS = 1.0
 class Life:
     """One feed's parts: `open`, then `begin`, `halt`, `close`; or `pass_once`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, new_feed: bool = False) -> None:
         self.settings = settings
+        self._new_feed = new_feed
         self.log = Log(settings.feed)
         self.reactions = Reactions(self.log)
         self._parts = Parts(settings, self.log, self.reactions)
@@ -63,6 +65,7 @@ class Life:
         Raises:
             SyncdError: It cannot begin like this; everything is closed again.
         """
+        ask(self.settings, new_feed=self._new_feed)
         try:
             self._open()
         except BaseException:
@@ -75,11 +78,20 @@ class Life:
         self._ledger = connections.ledger
         self._feed = feed = self._find_feed(connections)
         memory = Memory.of(settings.state.directory, settings.feed)
-        lineage = Lineage(self._ledger, feed.feed_id, settings.feed, memory, self.log)
+        lineage = Lineage(
+            self._ledger,
+            feed.feed_id,
+            settings.feed,
+            memory,
+            self.log,
+            name=settings.instance,
+        )
         lineage.check()
         self._parts.guard(lineage)
         holds = settings.squeezely.uncertain == "hold"
-        self._instance = Instance(self._ledger, feed.feed_id, holds=holds)
+        self._instance = Instance(
+            self._ledger, feed.feed_id, holds=holds, name=settings.instance
+        )
         self.log.identify(self._instance.number)
         self._keeper = Keeper(settings, self._ledger, feed, self._instance, lineage)
         self._mended = self._parts.mended(feed)
@@ -88,15 +100,14 @@ class Life:
         self._driver = self._parts.driver(feed)
 
     def _find_feed(self, connections: Connections) -> Feed:
-        """Start the feed, once ledger and views are as they must be."""
+        """Start the feed, unless it was started before; note that it is served here."""
         settings = self.settings
         source = source_on(settings, connections)
         feeds = Feeds(connections, settings.feed)
-        feeds.check_schema()
-        source.views.check()
-        columns = [c.name for c in source.views.columns(settings.source.purchases)]
-        refuse_unknown_fields(settings.source.purchases, columns)
-        return feeds.start(source, settings.source.lookback)
+        feed = feeds.start(source, settings.source.lookback)
+        if served := Served.of(settings):
+            served.keep(feeds.source_identity(), settings.source.confirmed)
+        return feed
 
     def report_start(self) -> None:
         """Say which feed begins, and where."""

@@ -25,6 +25,11 @@ _HINTS = {
 }
 
 
+def host_name(name: str | None) -> str:
+    """Return the name under which daemons of this host are known."""
+    return name or this_host().split("/", 1)[0]
+
+
 class Memory:
     """The file in which the daemon remembers a feed's last mark."""
 
@@ -96,6 +101,7 @@ class Lineage:
         feed: Its name.
         memory: What this host remembers; None without a place for it.
         log: Is told of promotions.
+        name: What stands for this host's name; None: its own.
     """
 
     def __init__(
@@ -105,18 +111,33 @@ class Lineage:
         feed: str,
         memory: Memory | None,
         log: Log,
+        *,
+        name: str | None = None,
     ) -> None:
         self._database = database
         self._feed_id = feed_id
         self._feed = feed
         self._memory = memory
         self._log = log
+        self._name = name
 
     def check(self) -> None:
         """Refuse a ledger that is not the one served before; note a promotion.
 
         Raises:
             ClonedDatabaseError: It went back in time, or may be a clone.
+            StateUnavailableError: The daemon's own file cannot be used.
+        """
+        descent, refusal = self.judge()
+        if refusal is not None:
+            raise refusal
+        if descent is Descent.PROMOTED:
+            self.note_promotion(self._database)
+
+    def judge(self) -> tuple[Descent, ClonedDatabaseError | None]:
+        """Return what became of the ledger, and why it must not send; writes nothing.
+
+        Raises:
             StateUnavailableError: The daemon's own file cannot be used.
         """
         # The file first: another daemon that shares it may make a mark in between.
@@ -127,9 +148,8 @@ class Lineage:
         is_known_host = remembered is not None or self._is_known_host()
         descent = descend(remembered, ledger, timeline, is_known_host=is_known_host)
         if descent in _HINTS:
-            raise self._refusal(descent, remembered, ledger)
-        if descent is Descent.PROMOTED:
-            self.note_promotion(self._database)
+            return descent, self._refusal(descent, remembered, ledger)
+        return descent, None
 
     def mark(self) -> None:
         """Make the next mark, in the ledger first and then in the file.
@@ -163,7 +183,7 @@ class Lineage:
         return mark, cast("int", timeline), cast("datetime", superseded_at)
 
     def _is_known_host(self) -> bool:
-        host = this_host().split("/", 1)[0]
+        host = host_name(self._name)
         known = self._database.one(named("knows_host"), feed=self._feed_id, host=host)
         return bool(known[0])
 

@@ -11,7 +11,12 @@ import msgspec
 from psycopg import sql
 
 from syncd.database import Database, Statement, around, composed, identifier, named
-from syncd.errors import OrderAmbiguousError, SchemaMismatchError, UnreadableRowError
+from syncd.errors import (
+    OrderAmbiguousError,
+    SchemaMismatchError,
+    UnreadableRowError,
+    ViewMissingError,
+)
 
 _CONFIRMED = ("order_key", "confirmed_at")
 _PURCHASES = ("order_key", "orderid", "email", "products")
@@ -73,8 +78,10 @@ class Views:
         needed = ((self.confirmed, _CONFIRMED), (self.purchases, _PURCHASES))
         for view, columns in needed:
             present = {column.name for column in self.columns(view)}
+            if not present:
+                raise ViewMissingError(f"the view {view} is missing", _CREATE)
             if missing := [c for c in columns if c not in present]:
-                what = f"lacks the column {missing[0]}" if present else "is missing"
+                what = f"lacks the column {missing[0]}"
                 raise SchemaMismatchError(f"the view {view} {what}", _CREATE)
 
     def statement(self, name: str) -> Statement:

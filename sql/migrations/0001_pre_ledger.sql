@@ -40,6 +40,7 @@ CREATE TABLE syncd.feed (
     thinned_after     bigint      NOT NULL DEFAULT 0,
     thinned_until     timestamptz,
     thinned_at        timestamptz,
+    confirmed_view    text,
     CONSTRAINT feed_identity PRIMARY KEY (feed_id),
     CONSTRAINT feed_name_once UNIQUE (feed),
     CONSTRAINT feed_named CHECK (feed <> ''),
@@ -173,6 +174,20 @@ CREATE TABLE syncd.backfill (
         int4range(feed_id, feed_id, '[]') WITH &&,
         tstzrange(lower_at, upper_at, '(]') WITH &&)
         WHERE (finished_at IS NULL AND cancelled_at IS NULL)
+);
+
+-- Why a daemon did not start on a host; it is over once one did.
+CREATE TABLE syncd.failed_start (
+    feed      text        NOT NULL,
+    host      text        NOT NULL,
+    kind      text        NOT NULL,
+    failed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    codes     text[]      NOT NULL,
+    reason    text        NOT NULL,
+    hint      text        NOT NULL,
+    is_over   boolean     NOT NULL DEFAULT false,
+    CONSTRAINT failed_start_once PRIMARY KEY (feed, host),
+    CONSTRAINT failed_start_kind_known CHECK (kind IN ('start', 'waiting', 'reload'))
 );
 
 -- Orders that are sent together: the unit of claim, lease, attempt and receipt.

@@ -34,8 +34,10 @@ def run_checks(
     rounds = [host_round(path, settings, faults, environment)]
     if settings is not None:
         rounds.append(endpoint_round(settings))
-        rounds += database_rounds(settings)
-    findings = look_around(rounds)
+        rounds += database_rounds(settings, environment)
+    findings = list(look_around(rounds))
+    if any(f.code == "state.none" and f.severity == "warning" for f in findings):
+        findings = [f for f in findings if (f.code, f.severity) != ("state.none", "ok")]
     return sorted(findings, key=lambda finding: SECTIONS.index(finding.section))
 
 
@@ -47,8 +49,9 @@ def as_json(findings: Sequence[Finding]) -> list[Mapping[str, object]]:
 def exit_code(findings: Sequence[Finding], *, is_strict: bool) -> ExitCode:
     """Tell how the command ends: what only a person can mend goes before outages."""
     errors = [finding for finding in findings if finding.severity == "error"]
-    if any(not CODES[finding.code].outage for finding in errors):
-        return ExitCode.CONFIG
+    if mended := [f for f in errors if not CODES[f.code].outage]:
+        refused = all(CODES[finding.code].permission for finding in mended)
+        return ExitCode.PERMISSION if refused else ExitCode.CONFIG
     if errors:
         return ExitCode.UNAVAILABLE
     has_warning = any(finding.severity == "warning" for finding in findings)

@@ -21,6 +21,9 @@ SECTIONS = (
 
 Severity = Literal["ok", "warning", "error"]
 
+Decision = Literal["stops", "waits", "told"]
+"""What an error means for a start: it ends, it waits, or it goes on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
@@ -31,6 +34,9 @@ class Code:
         meaning: For the documentation.
         step: What to do next, where the finding itself does not say it better.
         outage: Whether something did not answer, so that waiting may mend it.
+        permission: Whether the database refuses the role, and no setting is wrong.
+        start: What an error means for the first start of a feed.
+        restart: The same for a feed that was started before; None: no other.
     """
 
     section: str
@@ -38,6 +44,13 @@ class Code:
     meaning: str
     step: str = ""
     outage: bool = False
+    permission: bool = False
+    start: Decision = "told"
+    restart: Decision | None = None
+
+    def decision(self, *, was_started: bool) -> Decision:
+        """Return what it means for a start of a feed, the first or a later one."""
+        return self.restart or self.start if was_started else self.start
 
 
 def _read() -> Mapping[str, Code]:

@@ -10,20 +10,13 @@ from pathlib import Path
 
 from syncd import __version__
 from syncd.check.finding import Finding
-from syncd.config import Fault, FaultKind, Settings, secret_files
+from syncd.config import FAULT_CODES, Fault, Settings, secret_files
 from syncd.dsn import holds_password
 from syncd.lineage import Memory
 
 LEAST_BYTES = 100_000_000
 """Room that is worth a line when there is less of it."""
 
-_KINDS: Mapping[FaultKind, str] = {
-    "unreadable": "config.unreadable",
-    "unknown": "config.unknown",
-    "invalid": "config.invalid",
-    "secret": "secret.missing",
-    "key": "secret.missing",
-}
 _OTHERS = stat.S_IROTH | stat.S_IWOTH
 _GROUP = stat.S_IRGRP | stat.S_IWGRP
 _ODD_KEY = re.compile(r"\s|^['\"]|['\"]$|^\w+\s*=\s*\S")
@@ -35,7 +28,7 @@ def look_at_configuration(
     """Tell what is wrong with the file, and who else may read or write it."""
     for fault in faults:
         step = fault.hint if fault.kind == "unreadable" else ""
-        yield Finding(_KINDS[fault.kind], str(path), fault.message, step)
+        yield Finding(FAULT_CODES[fault.kind], str(path), fault.message, step)
     mode = _mode(path)
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         message = f"others than its owner may write it (mode {mode:o})"
@@ -115,7 +108,10 @@ def look_at_state(
     """
     memory = Memory.of(settings.state.directory, settings.feed, environment)
     if memory is None:
-        message = "none: without it a restore of the ledger is not noticed"
+        message = (
+            "none: without it a restore of the ledger is not noticed, and after a "
+            "failover of the database a start on a new host name ends with 78"
+        )
         yield Finding("state.none", "state directory", message)
         return
     place = memory.place

@@ -46,6 +46,15 @@ def look_at_endpoint(settings: Settings) -> Iterator[Finding]:
     yield from _reach(settings, endpoint, proxy)
 
 
+def look_at_authorities(settings: Settings) -> Iterator[Finding]:
+    """Look whether the file of those whose certificates are trusted holds any."""
+    try:
+        ssl.create_default_context(cafile=authorities(settings))
+    except OSError:
+        message = f"{authorities(settings)} holds no certificates"
+        yield Finding("tls.authorities", "certificate", message)
+
+
 def _proxy(settings: Settings) -> SplitResult | None:
     """Take the proxy apart.
 
@@ -67,9 +76,7 @@ def _reach(
     try:
         trust = ssl.create_default_context(cafile=authorities(settings))
     except OSError:
-        message = f"{authorities(settings)} holds no certificates"
-        yield Finding("tls.authorities", "certificate", message)
-        return
+        return  # told by the look at the authorities
     first = proxy or endpoint
     what = "the proxy " if proxy else ""
     try:

@@ -1,6 +1,7 @@
 """One thing that `syncd check` looked at, and how it is."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from syncd.check.codes import CODES, Severity
 
@@ -20,11 +21,11 @@ class Finding:
     subject: str
     message: str
     next_step: str = ""
-    severity: Severity = field(init=False)
+    severity: Severity | Literal[""] = ""
     section: str = field(init=False)
 
     def __post_init__(self) -> None:
         code = CODES[self.code]
-        object.__setattr__(self, "severity", code.severity)
+        object.__setattr__(self, "severity", self.severity or code.severity)
         object.__setattr__(self, "section", code.section)
         object.__setattr__(self, "next_step", self.next_step or code.step)

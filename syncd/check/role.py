@@ -18,14 +18,17 @@ def look_at_needs(database: Database, settings: Settings) -> Iterator[Finding]:
         named("view_rights"), views=[source.confirmed, source.purchases]
     )
     for view, right in rows:
-        yield Finding("role.missing", "role", f"may not read {view}: it lacks {right}")
+        message = f"may not read {view} (permission denied): it lacks {right}"
+        yield Finding("role.missing", "role", message)
 
 
 def look_at_ledger_rights(database: Database) -> Iterator[Finding]:
     """Look whether the role may keep the ledger."""
     lacking = [f"{right} on {name}" for name, right in named_rights(database)]
     if lacking:
-        message = f"may not keep the ledger: it lacks {listed(lacking)}"
+        message = (
+            f"may not keep the ledger (permission denied): it lacks {listed(lacking)}"
+        )
         yield Finding("role.missing", "role", message)
 
 

@@ -15,9 +15,12 @@ from syncd.errors import (
     ClonedDatabaseError,
     DatabaseUnavailableError,
     PermissionDeniedError,
+    SlowStatementError,
     StateUnavailableError,
     SyncdError,
+    TableBusyError,
     UntrustedServerError,
+    ViewMissingError,
 )
 
 SECONDS = 20.0
@@ -37,12 +40,14 @@ class Look:
     Attributes:
         fault: The code of the finding when it raises, unless the error has its own.
         stops: Whether nothing after it in the round can be seen when it raises.
+        decides: Whether a start of the daemon looks as well.
     """
 
     subject: str
     look: Callable[[], Iterable[Finding]]
     fault: str = "look.failed"
     stops: bool = False
+    decides: bool = False
 
 
 class Round(threading.Thread):
@@ -59,15 +64,20 @@ class Round(threading.Thread):
         self.findings: list[Finding] = []
         self._looks = looks
         self._close = close
-        self._at = looks[0].subject
+        self._at = looks[0].subject if looks else ""
         self._fault: BaseException | None = None
 
     @override
     def run(self) -> None:
         try:
-            self._look()
+            self.look()
         except BaseException as fault:  # noqa: BLE001  # raised again by `wait`
             self._fault = fault
+
+    def look(self) -> None:
+        """Look at one thing after the other in this thread, then close."""
+        try:
+            self._look()
         finally:
             self._close()
 
@@ -113,9 +123,12 @@ def _failed(look: Look, error: SyncdError) -> Finding:
     """Make a finding of an error: by its kind, else by the look that it ended."""
     code = look.fault
     if isinstance(error, DatabaseUnavailableError):
-        code = "server.unreachable" if look.fault == LOGIN else "look.failed"
+        is_slow = isinstance(error, SlowStatementError | TableBusyError)
+        code = "look.late" if is_slow else "server.unreachable"
     elif isinstance(error, PermissionDeniedError):
         code = LOGIN if look.fault == LOGIN else RIGHT
+    elif isinstance(error, ViewMissingError):
+        code = "views.missing"
     elif isinstance(error, UntrustedServerError):
         code = "server.untrusted"
     elif isinstance(error, ClonedDatabaseError):

@@ -195,7 +195,19 @@ def look_at_standby(database: Database, *, has_primary: bool) -> Iterator[Findin
         yield Finding("standby.fed", "source", message)
 
 
-def look_at_primary(database: Database) -> Iterator[Finding]:
-    """Refuse a primary that is none."""
-    if database.one(named("standby_facts"))[0]:
+def look_at_primary(primary: Database, source: Database) -> Iterator[Finding]:
+    """Refuse a primary that is none, or that is not the source's."""
+    if primary.one(named("standby_facts"))[0]:
         yield Finding("primary.standby", "primary", "is a hot standby itself")
+        return
+    cluster, timeline = cast("tuple[int, int]", primary.one(named("lineage_facts")))
+    other, branch = cast("tuple[int, int]", source.one(named("lineage_facts")))
+    if cluster != other:
+        message = f"is cluster {cluster}, and source.dsn is of cluster {other}"
+        yield Finding("primary.elsewhere", "primary", message)
+    elif timeline < branch:
+        message = (
+            f"is on timeline {timeline}, and source.dsn follows timeline {branch}: "
+            "another server was promoted in its place"
+        )
+        yield Finding("primary.elsewhere", "primary", message)

@@ -35,7 +35,7 @@ def look_at_views(source: Source) -> Iterator[Finding]:
     yield Finding("views.there", "views", f"both are there: {', '.join(names)}")
     for name in unknown_fields(names):
         step = f"Rename it to custom_{name}, or take it out of the view."
-        message = "is no field of Squeezely's"
+        message = "is no field of Squeezely's (your own are named custom_<name>)"
         yield Finding("views.field", f"purchases.{name}", message, step)
 
 

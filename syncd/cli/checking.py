@@ -36,7 +36,7 @@ def check(path: Path, *, as_text: bool, strict: bool) -> None:
     \b
     Example: syncd check --strict
     Exit codes: 0 nothing wrong, 1 warnings (--strict), 69 something does not
-                answer, 78 something must be mended
+                answer, 77 a right is missing, 78 something must be mended
     """  # noqa: D301  # click's mark for "do not rewrap"
     findings = run_checks(path)
     if as_text:

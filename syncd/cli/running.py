@@ -14,29 +14,37 @@ from syncd.config import Settings, load
 from syncd.daemon import Daemon, configure_log
 from syncd.errors import ConfigError, ExitCode, SyncdError
 from syncd.feed import Feeds
+from syncd.start_journal import StartJournal
 
 
 @click.command()
 @config_option
 @click.option("--once", is_flag=True, help="Capture, deliver what is due, and exit.")
-def run(path: Path, *, once: bool) -> None:
+@click.option(
+    "--new-feed",
+    is_flag=True,
+    help="Start a feed that is new, though its orders are served already.",
+)
+def run(path: Path, *, once: bool, new_feed: bool) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; SIGHUP makes it read its configuration.
 
     It starts at "now": past orders are sent by `syncd watermark reset` only.
-    With --once the exit code is 75 when something is left to deliver.
+    With --once the exit code is 75 when something is left to deliver. It does not
+    start with what `syncd check` calls an error of ledger, views or settings (78).
 
     \b
     Examples: syncd run
               syncd run --once
     """  # noqa: D301  # click's mark for "do not rewrap"
     log.configure()
-    feed = "-"
+    feed, journal = "-", None
     try:
         settings = load(path)
         feed = settings.feed
         configure_log(settings)
         log.own_crashes(log.Log(feed))
-        daemon = Daemon(settings, partial(load, path))
+        journal = StartJournal(settings)
+        daemon = Daemon(settings, partial(load, path), new_feed=new_feed)
         code = daemon.run_once() if once else daemon.run()
     except SyncdError as error:
         if feed == "-" and sys.stderr.isatty():
@@ -45,8 +53,11 @@ def run(path: Path, *, once: bool) -> None:
             "daemon.failed",
             reason=str(error),
             hint=error.hint,
+            codes=", ".join(error.codes) or None,
             exit_code=int(error.exit_code),
         )
+        if journal is not None:
+            journal.keep("start", error)
         raise click.exceptions.Exit(error.exit_code) from error
     except Exception as error:  # a fault of syncd's own, while the daemon is built
         log.report_crash(log.Log(feed), error)

@@ -98,6 +98,24 @@ class RecentRefusals:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedStart:
+    """Why a daemon did not start on a host; forgotten once one did.
+
+    Attributes:
+        kind: `start`: it was refused; `waiting`: it waits; `reload`: new settings were
+            refused, and the old ones go on.
+        codes: Of the findings of `syncd check` that say the same.
+    """
+
+    kind: str
+    host: str
+    at: datetime
+    codes: Sequence[str]
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """What is judged. Times are aware and of the ledger's clock.
 
@@ -120,6 +138,7 @@ class Vitals:
         slot_fault: Why the replication slot is of no use.
         outbox_fault: Why the outbox is of no use.
         outbox_faults: Changes that the triggers could not note.
+        failed_start: Why the last start failed; None when it did not.
         is_proven: A test has shown that the account takes this form of body.
         refusals: How many of the newest orders were rejected.
         details_left_out: In the last day: field, reason, orders.
@@ -149,6 +168,7 @@ class Vitals:
     is_proven: bool = True
     refusals: RecentRefusals = RecentRefusals()
     details_left_out: Sequence[tuple[str, str, int]] = ()
+    failed_start: FailedStart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +229,8 @@ def _nobody_serves(vitals: Vitals) -> Iterable[Reason]:
     if alive:
         yield from _silence(vitals, max(member.started_at for member in alive))
         return
+    if _newest_failure(vitals) is not None:
+        return  # told by its own rule
     last = max(vitals.members, key=lambda m: m.instance, default=None)
     start = "`systemctl start syncd`, or `syncd run`"
     if last is None:
@@ -222,6 +244,32 @@ def _nobody_serves(vitals: Vitals) -> Iterable[Reason]:
         yield Reason(Severity.DOWN, what, start)
     else:
         yield from _between_passes(vitals)
+
+
+def _start_failed(vitals: Vitals) -> Iterable[Reason]:
+    """What a start or a reload says of itself is worth more than that it is missing."""
+    failed = _newest_failure(vitals)
+    if failed is None:
+        return
+    served = any(member.is_alive for member in vitals.members)
+    severity = Severity.DEGRADED if served else Severity.DOWN
+    ago = span(vitals.now - failed.at)
+    if failed.kind == "reload":
+        what = f"new settings were refused {ago} ago, and the old ones are used"
+    elif failed.kind == "waiting":
+        what = f"a daemon on {failed.host} waits with its start for {ago}"
+    else:
+        what = f"the last start on {failed.host} was refused {ago} ago"
+    yield Reason(severity, f"{what}: {failed.reason}", failed.hint)
+
+
+def _newest_failure(vitals: Vitals) -> FailedStart | None:
+    """Return why the last start failed, unless another host's daemon came after it."""
+    failed = vitals.failed_start
+    if failed is None or any(member.is_alive for member in vitals.members):
+        return failed
+    is_newest = all(member.started_at <= failed.at for member in vitals.members)
+    return failed if is_newest else None
 
 
 def _silence(vitals: Vitals, started_at: datetime) -> Iterable[Reason]:
@@ -363,6 +411,7 @@ def _form_is_unproven(vitals: Vitals) -> Iterable[Reason]:
 
 RULES: Sequence[Callable[[Vitals], Iterable[Reason]]] = (
     _many_are_refused,
+    _start_failed,
     _nobody_serves,
     _views_are_broken,
     _orders_wait_for_the_view,

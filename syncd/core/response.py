@@ -48,10 +48,15 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class NoResponse:
-    """No whole answer came; `taken` is false only if nothing can have been taken."""
+    """No whole answer came; `taken` is false only if nothing can have been taken.
+
+    Attributes:
+        untrusted: The endpoint's certificate was refused: only a person can mend it.
+    """
 
     reason: str
     taken: bool
+    untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ def classify(answer: Response | NoResponse, sent: int, now: datetime) -> Classif
     """
     if isinstance(answer, NoResponse):
         outcome = Outcome.UNCLEAR if answer.taken else Outcome.TRANSIENT
+        outcome = Outcome.CLIENT_REFUSED if answer.untrusted else outcome
         return Classification(
             outcome, answer.reason[:MAX_REASON], maybe_taken=answer.taken
         )

@@ -5,6 +5,7 @@ Requests are made with verified TLS, without following redirects, and within a t
 deadline. What the answer means is decided in `core.response`.
 """
 
+import ssl
 import time
 from http import HTTPStatus
 
@@ -22,6 +23,7 @@ from syncd import __version__
 from syncd.config import Settings
 from syncd.core.response import NoResponse, Response
 from syncd.delivery.transport import Exchange, Transport, exchange
+from syncd.errors import ConfigError
 from syncd.progress import STEP_SECONDS, moved
 
 MAX_ANSWER_BYTES = 256 * 1024
@@ -87,8 +89,14 @@ class Squeezely:
             ) as response:
                 answer = _read(response)
         except (requests.RequestException, HTTPError, OSError) as error:
+            if isinstance(error, ValueError) and not under_way.has_begun:
+                raise _unusable(error) from error
+            if refused := _certificate_fault(error):
+                return NoResponse(refused, taken=False, untrusted=True)
             return NoResponse(_what_failed(error, under_way), taken=under_way.is_sent)
         except Exception as error:
+            if not under_way.has_begun and isinstance(error, ValueError):
+                raise _unusable(error) from error
             if not under_way.has_begun:
                 raise
             reason = f"the answer cannot be read ({type(error).__name__})"
@@ -129,11 +137,30 @@ def _read(response: requests.Response) -> Response | NoResponse:
     return Response(response.status_code, headers, bytes(body))
 
 
+def _unusable(error: Exception) -> ConfigError:
+    """Name what the library refuses to send; its text may hold a secret."""
+    return ConfigError(
+        f"the request to the API cannot be made ({type(error).__name__})",
+        "Mend squeezely.endpoint, squeezely.account, the API key, or HTTPS_PROXY.",
+    )
+
+
+def _certificate_fault(error: BaseException) -> str | None:
+    """Return why the endpoint's certificate was refused; None: it was not."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            why = cause.verify_message.rstrip(".")
+            return f"TLS: the endpoint's certificate is not trusted: {why}"
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
 _UNREACHED: tuple[tuple[type[Exception], str], ...] = (
     (NameResolutionError, "the endpoint's host name is not known"),
     (NewConnectionError, "the connection was refused"),
     (ConnectTimeoutError, "no connection in time"),
-    (requests.exceptions.SSLError, "TLS: the endpoint's certificate is not trusted"),
+    (requests.exceptions.SSLError, "TLS: no handshake with the endpoint"),
     (requests.exceptions.ProxyError, "the proxy refused the connection"),
 )
 

@@ -34,6 +34,12 @@ SELECT pg_is_in_recovery(),
             THEN coalesce(pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn(), 0)::bigint
             END;
 
+-- name: lineage_facts :one
+-- Which cluster it is, and the timeline of its last checkpoint.
+SELECT s.system_identifier, c.timeline_id
+  FROM pg_catalog.pg_control_system() AS s,
+       pg_catalog.pg_control_checkpoint() AS c;
+
 -- name: role_facts :one
 -- What the role may do beyond tables: attributes, memberships, where it may create.
 SELECT r.rolsuper, r.rolbypassrls, r.rolreplication, r.rolcreaterole, r.rolcreatedb,
@@ -82,7 +88,8 @@ SELECT v.view, CASE WHEN has_schema_privilege(n.oid, 'USAGE') THEN 'SELECT'
 SELECT t.name, r.privilege
   FROM (VALUES ('feed'), ('watermark'), ('endpoint'), ('instance'), ('batch'),
                ('attempt'), ('ledger'), ('backfill'), ('stream'), ('reconciliation'),
-               ('departure'), ('verification')) AS t (name)
+               ('departure'), ('verification'),
+               ('failed_start')) AS t (name)
  CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE')) AS r (privilege)
   JOIN pg_catalog.pg_class AS c
     ON c.relnamespace = to_regnamespace('syncd') AND c.relname = t.name

@@ -30,6 +30,28 @@ SELECT f.feed
   FROM syncd.feed AS f
  ORDER BY f.feed;
 
+-- name: feeds_of_view :many
+-- The names of those that were started for the orders of a view in some database.
+SELECT f.feed
+  FROM syncd.feed AS f
+ WHERE f.system_identifier = %(system)s
+   AND f.database_oid = %(database)s::bigint::oid
+   AND f.confirmed_view = %(view)s
+ ORDER BY f.feed;
+
+-- name: note_view :rows
+-- Notes of which view the feed's orders come from now.
+UPDATE syncd.feed
+   SET confirmed_view = %(view)s
+ WHERE feed_id = %(feed)s
+   AND confirmed_view IS DISTINCT FROM %(view)s;
+
+-- name: hosts :many
+-- The hosts from which daemons have served a feed.
+SELECT DISTINCT split_part(i.host, '/', 1)
+  FROM syncd.instance AS i
+ WHERE i.feed_id = %(feed)s;
+
 -- name: accept_copy :rows
 -- Binds the feed to the database that it is in now. The original went on after the copy
 -- was made: what is pending or set aside here it may have sent, and so whatever is
@@ -130,13 +152,40 @@ WITH moved AS (
 SELECT m.timeline, (SELECT coalesce(sum(d.orders), 0) FROM doubted AS d)
   FROM moved AS m;
 
+-- name: keep_failed_start :rows
+-- Keeps why a daemon did not start, one reason for each host.
+INSERT INTO syncd.failed_start AS s (feed, host, kind, codes, reason, hint)
+VALUES (%(feed)s, %(host)s, %(kind)s, %(codes)s, %(reason)s, %(hint)s)
+    ON CONFLICT ON CONSTRAINT failed_start_once DO UPDATE
+   SET kind = excluded.kind,
+       codes = excluded.codes,
+       reason = excluded.reason,
+       hint = excluded.hint,
+       is_over = false,
+       failed_at = CASE WHEN s.reason = excluded.reason AND NOT s.is_over
+                        THEN s.failed_at ELSE clock_timestamp() END;
+
+-- name: clear_failed_start :rows
+UPDATE syncd.failed_start
+   SET is_over = true
+ WHERE feed = %(feed)s
+   AND host = %(host)s
+   AND NOT is_over;
+
+-- name: failed_starts :many
+-- Hosts whose last start failed.
+SELECT kind, host, failed_at, codes, reason, hint
+  FROM syncd.failed_start
+ WHERE feed = %(feed)s
+   AND NOT is_over;
+
 -- name: start_feed :many
 -- Starts a feed at "now"; no row when another instance was first.
 INSERT INTO syncd.feed
        (feed, started_at, floor_at, system_identifier, database_oid,
-        ledger_identifier, ledger_oid, timeline)
+        ledger_identifier, ledger_oid, confirmed_view, timeline)
 VALUES (%(feed)s, %(started_at)s, %(floor)s, %(system)s, %(database)s::bigint::oid,
-        %(ledger_system)s, %(ledger_database)s::bigint::oid,
+        %(ledger_system)s, %(ledger_database)s::bigint::oid, %(view)s,
         ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
                    )::bit(32)::integer)
     ON CONFLICT (feed) DO NOTHING

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from syncd.core.health import LAG_LIMIT, Health, Severity
+from syncd.core.health import LAG_LIMIT, FailedStart, Health, Severity
 from syncd.status.facts import Facts
 
 MARKS: Mapping[Severity, str] = {
@@ -109,7 +109,12 @@ def _background(facts: Facts) -> dict[str, object]:
             "ledger_oid": place.ledger_oid,
             "ledger_database": place.ledger_database,
         },
+        "failed_start": _failed(facts.quick.failed_start),
     }
+
+
+def _failed(failed: FailedStart | None) -> Mapping[str, object] | None:
+    return None if failed is None else asdict(failed)
 
 
 def check_line(health: Health, facts: Facts | None) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -11,11 +12,12 @@ from syncd.capture.poll import HELD_SECONDS, UNDERNEATH
 from syncd.capture.slot import Progress, Slots
 from syncd.config import Settings
 from syncd.connections import Connections, source_on, transactions_of
-from syncd.core.health import Member, RecentRefusals, Unread, Vitals
+from syncd.core.health import FailedStart, Member, RecentRefusals, Unread, Vitals
 from syncd.database import named
 from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.errors import (
     DatabaseUnavailableError,
+    SchemaMismatchError,
     SlowStatementError,
     SyncdError,
     TableBusyError,
@@ -23,6 +25,7 @@ from syncd.errors import (
 from syncd.feed import Feed, Feeds
 from syncd.order_quality import LeftOutCount, left_out, recent_refusals
 from syncd.pulse import Pulse, read_accounts, read_pulse, read_unread
+from syncd.start_journal import StartJournal
 from syncd.verified import is_proven, known
 
 SLOW_SECONDS = 30.0
@@ -100,6 +103,7 @@ class Quick:
     possible_repeats: int
     holders: Sequence[str] | None
     unread: Sequence[Unread] = ()
+    failed_start: FailedStart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,7 @@ class Facts:
             is_proven=slow.form_proven,
             refusals=slow.refusals,
             details_left_out=[(d.field, d.reason, d.orders) for d in slow.left_out],
+            failed_start=quick.failed_start,
         )
 
 
@@ -185,12 +190,28 @@ class Observer:
             SyncdError: There is no ledger, the feed was never started, it is a copy.
         """
         if self._feed is None:
-            self._feed = Feeds(self._connections, self._settings.feed).get()
+            self._feed = self._find()
         if self._slow is None or time.monotonic() - self._slow_at >= SLOW_SECONDS:
             self._slow = self._read_slow(self._feed)
             self._slow_at = time.monotonic()
         quick = self._read_quick(self._feed, self._slow.read_at)
         return Facts(self._settings, self._feed, quick, self._slow)
+
+    def _find(self) -> Feed:
+        """Find the feed; of one that never started, tell why its last start failed."""
+        try:
+            return Feeds(self._connections, self._settings.feed).get()
+        except SchemaMismatchError as error:
+            failed = None
+            with suppress(SyncdError):
+                journal = StartJournal(self._settings)
+                failed = journal.newest(self._connections.ledger)
+            if failed is None:
+                raise
+            raise SchemaMismatchError(
+                f"{error}; the last start on {failed.host} failed: {failed.reason}",
+                failed.hint,
+            ) from error
 
     def forget(self) -> None:
         """Look at everything anew: the databases were away."""
@@ -214,6 +235,7 @@ class Observer:
             cast("int", doubts[1]),
             holders(self._settings, self._connections, pulse),
             read_unread(ledger, key),
+            StartJournal(self._settings).newest(ledger),
         )
 
     def _read_slow(self, feed: Feed) -> Slow:

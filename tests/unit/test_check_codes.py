@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def test_every_code_is_found_somewhere_and_every_found_one_is_in_the_catalogue()
     """A finding of another code cannot be made."""
     used = {
         node.value
-        for file in (ROOT / "syncd" / "check").glob("*.py")
+        for file in (*(ROOT / "syncd" / "check").glob("*.py"), ROOT / "syncd/config.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
@@ -48,6 +49,18 @@ def test_codes_are_in_sections_and_faults_have_a_next_step() -> None:
     assert wrong == set()
 
 
+def test_what_an_error_means_for_a_start_is_declared_for_each() -> None:
+    """And for nothing else: a warning never keeps a daemon from starting."""
+    text = (ROOT / "syncd" / "check" / "codes.toml").read_text()
+    declared = {
+        name for name, values in tomllib.loads(text).items() if "start" in values
+    }
+    assert declared == {name for name, c in CODES.items() if c.severity == "error"}
+    assert {CODES[name].start for name in declared} == {"stops", "waits", "told"}
+    late = {name for name in declared if CODES[name].restart}
+    assert all(CODES[name].start == "stops" for name in late)
+
+
 def test_a_code_is_tested_on_the_real_thing() -> None:
     """Each name stands in some test."""
     tests = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
@@ -64,6 +77,8 @@ def test_a_code_is_tested_on_the_real_thing() -> None:
         (["server.unreachable", "orders.none"], True, ExitCode.UNAVAILABLE),
         (["endpoint.nameless"], False, ExitCode.UNAVAILABLE),
         (["server.unreachable", "config.unknown"], False, ExitCode.CONFIG),
+        (["server.unreachable", "role.missing"], False, ExitCode.PERMISSION),
+        (["server.refused", "views.key"], False, ExitCode.CONFIG),
     ],
 )
 def test_a_check_ends_by_its_gravest_finding(

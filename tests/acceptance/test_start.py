@@ -1,0 +1,282 @@
+"""A start decides as `check` does: same code, same exit; and `status` says why."""
+
+import json
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import syncd
+from postgres import wait_until
+from shop import VIEWS, Shop
+
+from syncd.check.check import exit_code, run_checks
+from syncd.check.codes import CODES
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+ENDS = {"server.unreachable": 69, "server.refused": 77, "role.missing": 77}
+KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
+
+CONFIRMED = (
+    "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS SELECT {} "
+    "FROM orders; GRANT SELECT ON syncd.confirmed_orders TO {role}"
+)
+PURCHASES = (
+    "DROP VIEW syncd.purchases; CREATE VIEW syncd.purchases AS SELECT id AS order_key, "
+    "'W-' || id AS orderid, {} FROM orders; GRANT SELECT ON syncd.purchases TO {role}"
+)
+DROPPED = "DROP VIEW syncd.confirmed_orders, syncd.purchases"
+BARE = CONFIRMED.replace("{}", "id AS order_key, now()::timestamp AS confirmed_at")
+
+BROKEN: list[tuple[str, str, dict[str, object]]] = [
+    ("views.no_time", BARE, {}),
+    (
+        "views.no_time",
+        CONFIRMED.replace("{}", "id AS order_key, now()::date AS confirmed_at"),
+        {"time_zone": "Europe/Amsterdam"},
+    ),
+    (
+        "views.key",
+        CONFIRMED.replace("{}", "id::text AS order_key, now() AS confirmed_at"),
+        {},
+    ),
+    ("views.type", PURCHASES.replace("{}", "email, products::text AS products"), {}),
+    ("views.field", PURCHASES.replace("{}", "email, products, 'x' AS colour"), {}),
+    ("views.column", PURCHASES.replace("{}", "email"), {}),
+    ("views.missing", DROPPED, {}),
+    ("role.missing", "REVOKE SELECT ON syncd.purchases FROM {role}", {}),
+    ("role.missing", "REVOKE UPDATE ON syncd.batch FROM {role}", {}),
+    ("ledger.unusable", "UPDATE syncd.migration SET version = 99", {}),
+    ("outbox.missing", "SELECT 1", {"capture": "listen"}),
+    ("wal.unusable", "SELECT 1", {"capture": "wal"}),
+    ("server.refused", "ALTER ROLE {role} NOLOGIN", {}),
+    ("server.unreachable", "SELECT 1", {"dsn": "host=/nowhere dbname=shop"}),
+    ("config.invalid", "SELECT 1", {"lookback": "0s"}),
+]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+def errors(config: Path) -> tuple[int, set[str]]:
+    """How `check` ends, and with which errors that decide about a start."""
+    findings = run_checks(config, KEY)
+    wrong = {f.code for f in findings if f.severity == "error"}
+    deciding = {code for code in wrong if CODES[code].start != "told"}
+    return int(exit_code(findings, is_strict=False)), deciding
+
+
+def once(config: Path, *options: str) -> tuple[int, Mapping[str, Any]]:
+    """How a pass ends, and its line of failure."""
+    done = syncd("run", "--once", *options, "--config", config)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    failed = [line for line in lines if line["event"] == "daemon.failed"]
+    return done.returncode, failed[0] if failed else {}
+
+
+def events(config: Path, name: str) -> list[dict[str, Any]]:
+    lines = config.with_suffix(".log").read_text().splitlines()
+    return [e for line in lines if (e := json.loads(line))["event"] == name]
+
+
+@pytest.mark.parametrize(
+    ("code", "change", "source"),
+    BROKEN,
+    ids=[f"{number}-{code}" for number, (code, _, _) in enumerate(BROKEN)],
+)
+def test_a_first_start_and_a_check_agree(
+    shop: Shop,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    code: str,
+    change: str,
+    source: dict[str, object],
+) -> None:
+    """The exit code and the codes' names are the same, and nothing was started."""
+    config = shop.configure(tmp_path, sandbox.endpoint, source)
+    shop.sql(change.replace("{role}", shop.role))
+    expected, wrong = errors(config)
+    assert code in wrong
+    ended, failed = once(config)
+    assert ended == expected == ENDS.get(code, 78)
+    assert set(failed["codes"].split(", ")) == wrong
+    assert failed["hint"]
+    assert shop.value("SELECT count(*) FROM syncd.feed") == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (DROPPED, "views.missing"),
+        ("REVOKE SELECT ON syncd.purchases FROM {role}", "role.missing"),
+    ],
+)
+def test_a_feed_that_was_started_waits_for_its_views(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path, change: str, code: str
+) -> None:
+    """The log and `status` say so; it goes on by itself when they are back."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    assert once(config)[0] == 0
+    shop.sql(change.replace("{role}", shop.role))
+    daemon = shop.start(config)
+    wait_until(lambda: events(config, "source.held"), 30)
+    assert daemon.poll() is None
+    done = syncd("status", "--json", "--config", config)
+    told = json.loads(done.stdout)
+    assert done.returncode == 2
+    assert told["failed_start"]["kind"] == "waiting"
+    assert told["failed_start"]["codes"] == [code]
+    assert "waits with its start" in told["reasons"][0]["reason"]
+    orders = shop.confirm(1)
+    shop.recreate_views()
+    wait_until(lambda: all(sandbox.book.posts(order) for order in orders), 40)
+    done = syncd("status", "--json", "--config", config)
+    assert json.loads(done.stdout)["failed_start"] is None
+    daemon.terminate()
+    assert daemon.wait(20) == 0
+
+
+def test_a_restart_refuses_what_check_calls_an_error_and_status_says_why(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Not "systemctl start"; a start that succeeds forgets it."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    assert once(config)[0] == 0
+    shop.sql(BARE.replace("{role}", shop.role))
+    daemon = shop.start(config)
+    assert daemon.wait(30) == 78
+    (failed,) = events(config, "daemon.failed")
+    assert failed["codes"] == "views.no_time"
+    done = syncd("status", "--config", config)
+    assert done.returncode == 2
+    words = " ".join(done.stdout.split())
+    assert "confirmed_at: is timestamp, which has no zone" in words
+    assert "source.time_zone" in words
+    assert "systemctl start" not in words
+    shop.recreate_views()
+    assert once(config)[0] == 0
+    told = json.loads(syncd("status", "--json", "--config", config).stdout)
+    assert told["failed_start"] is None
+
+
+def test_a_reload_refuses_the_same_and_the_old_pipeline_goes_on(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Here the zone was taken out, which a bare time needs."""
+    shop.sql("SET TIME ZONE 'UTC'; " + BARE.replace("{role}", shop.role))
+    config = shop.configure(tmp_path, sandbox.endpoint, {"time_zone": "UTC"})
+    daemon = shop.start(config)
+    wait_until(lambda: events(config, "daemon.started"), 30)
+    shop.configure(tmp_path, sandbox.endpoint)
+    daemon.send_signal(signal.SIGHUP)
+    wait_until(lambda: events(config, "config.rejected"), 30)
+    (rejected,) = events(config, "config.rejected")
+    assert "which has no zone" in rejected["reason"]
+    told = json.loads(syncd("status", "--json", "--config", config).stdout)
+    assert told["failed_start"]["kind"] == "reload"
+    assert told["failed_start"]["codes"] == ["views.no_time"]
+    assert "old ones are used" in str(told["reasons"])
+    assert daemon.poll() is None
+    shop.configure(tmp_path, sandbox.endpoint, {"time_zone": "UTC"})
+    daemon.send_signal(signal.SIGHUP)
+    wait_until(lambda: events(config, "config.reloaded"), 30)
+    told = json.loads(syncd("status", "--json", "--config", config).stdout)
+    assert told["failed_start"] is None
+    daemon.terminate()
+    assert daemon.wait(20) == 0
+
+
+def test_a_first_start_that_was_refused_is_told_by_status(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """There is no feed yet to tell of."""
+    shop.sql(DROPPED)
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    assert once(config)[0] == 78
+    done = syncd("status", "--config", config)
+    assert done.returncode == 78
+    assert "the view syncd.confirmed_orders is missing" in done.stderr
+    shop.sql(shop.views())
+    assert once(config)[0] == 0
+
+
+def rename(config: Path, feed: str) -> None:
+    text = config.read_text()
+    first, rest = text.split("\n", 1)
+    assert first.startswith("feed = ")
+    config.write_text(f'feed = "{feed}"\n{rest}')
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_mistyped_feed_is_refused_until_a_new_one_is_asked_for(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path, *, remembers: bool
+) -> None:
+    """The ledger knows the right one; the flag is enough once."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    if not remembers:
+        lines = config.read_text().splitlines(keepends=True)
+        config.write_text("".join(x for x in lines if not x.startswith("directory")))
+    assert once(config)[0] == 0
+    sandbox.fail("server-error", times=1000, status=503)
+    shop.confirm(1)
+    rename(config, "shopp")
+    assert errors(config) == (78, {"feed.unexpected"})
+    ended, failed = once(config)
+    assert (ended, failed["codes"]) == (78, "feed.unexpected")
+    assert "'shop'" in failed["reason"]
+    assert "--new-feed" in failed["hint"]
+    assert shop.rows("SELECT feed FROM syncd.feed") == [("shop",)]
+    assert once(config, "--new-feed")[0] == 0
+    assert once(config)[0] == 0
+    rename(config, "shop")
+    assert errors(config) == (0, set())
+
+
+def test_feeds_of_other_views_need_no_word(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Two shops in one database: their orders are not the same."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    assert once(config)[0] == 0
+    other = VIEWS.replace("syncd.", "syncd.outlet_")
+    shop.sql(f"{other} GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
+    views = {
+        "confirmed": "syncd.outlet_confirmed_orders",
+        "purchases": "syncd.outlet_purchases",
+    }
+    shop.configure(tmp_path, sandbox.endpoint, views)
+    rename(config, "outlet")
+    assert once(config)[0] == 0
+
+
+def test_a_new_empty_ledger_is_refused_where_the_feed_was_served(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """This host remembers that there was one."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    assert once(config)[0] == 0
+    shop.sql("DELETE FROM syncd.feed")
+    assert errors(config) == (78, {"feed.unexpected"})
+    ended, failed = once(config)
+    assert (ended, failed["codes"]) == (78, "feed.unexpected")
+    assert "has served 'shop' before" in failed["reason"]
+    assert once(config, "--new-feed")[0] == 0
+    assert once(config)[0] == 0
+
+
+def test_a_ca_file_without_certificates_is_refused(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Nothing could ever be sent."""
+    (tmp_path / "ca.pem").write_text("nothing")
+    config = shop.configure(
+        tmp_path, sandbox.endpoint, ca_file=str(tmp_path / "ca.pem")
+    )
+    assert errors(config) == (78, {"tls.authorities"})
+    assert once(config)[0] == 78

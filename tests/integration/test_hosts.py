@@ -1,0 +1,117 @@
+"""Hosts that change their names, promotions, and servers that are another one's."""
+
+import json
+from pathlib import Path
+
+import pytest
+from command import syncd
+from postgres import cluster, standby
+from shop import Shop
+
+from syncd.check.check import exit_code, run_checks
+from syncd.check.finding import Finding
+from syncd.sandbox import Sandbox
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
+
+KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
+
+
+def look(config: Path, host: str) -> tuple[int, dict[str, Finding]]:
+    """How `check` ends on a host, and what it finds by code."""
+    findings = run_checks(config, {**KEY, "SYNCD_INSTANCE": host})
+    return int(exit_code(findings, is_strict=False)), {f.code: f for f in findings}
+
+
+def once(config: Path, host: str) -> tuple[int, str | None]:
+    """How a pass ends on a host, and for which findings."""
+    done = syncd("run", "--once", "--config", config, SYNCD_INSTANCE=host)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    codes = [line.get("codes") for line in lines if line["event"] == "daemon.failed"]
+    return done.returncode, codes[0] if codes else None
+
+
+def without_directory(config: Path) -> Path:
+    lines = config.read_text().splitlines(keepends=True)
+    config.write_text("".join(x for x in lines if not x.startswith("directory")))
+    return config
+
+
+def test_after_a_failover_a_new_host_is_refused_by_check_as_by_a_start(
+    tmp_path: Path,
+) -> None:
+    """It was warned of; a stable name stands for a new host, and so does a person."""
+    with cluster() as primary, Sandbox() as sandbox:
+        primary.sql("CREATE DATABASE shop")
+        shop = Shop.open(primary.dsn("shop"))
+        with standby(primary) as second:
+            config = without_directory(shop.configure(tmp_path, sandbox.endpoint))
+            assert once(config, "pod-1") == (0, None)
+            _, found = look(config, "pod-1")
+            assert found["state.none"].severity == "ok"
+            assert "ends with 78" in found["state.none"].message
+            _, found = look(config, "pod-2")
+            assert found["state.none"].severity == "warning"
+            assert "pod-2 has not served" in found["state.none"].message
+            assert once(config, "pod-3") == (0, None)  # no failover: it goes on
+            _, found = look(config, "pod-1")
+            assert "2 hosts have served" in found["state.none"].message
+            primary.stop("immediate")
+            second.promote()
+            shop.dsn = second.dsn("shop", shop.role)
+            without_directory(shop.configure(tmp_path, sandbox.endpoint))
+            ended, found = look(config, "pod-2")
+            assert ended == 78
+            assert "syncd accept-copy" in found["ledger.promoted"].next_step
+            assert once(config, "pod-2") == (78, "ledger.promoted")
+            assert look(config, "pod-1")[0] != 78
+            assert once(config, "pod-1") == (0, None)
+            done = syncd("accept-copy", "--yes", "--config", config)
+            assert done.returncode == 0
+            assert once(config, "pod-2") == (0, None)
+
+
+def test_a_ledger_that_went_back_is_refused_by_check_as_by_a_start(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """This host remembers a later mark than the ledger has."""
+    with Sandbox() as sandbox:
+        config = shop.configure(tmp_path, sandbox.endpoint)
+        daemon = shop.start(config)
+        remembered = tmp_path / "shop.json"
+        while not remembered.exists():
+            assert daemon.poll() is None
+        daemon.terminate()
+        assert daemon.wait(20) == 0
+        mark = json.loads(remembered.read_text())
+        remembered.write_text(json.dumps({**mark, "number": mark["number"] + 5}))
+        findings = run_checks(config, KEY)
+        assert exit_code(findings, is_strict=False) == 78
+        assert "ledger.rewound" in {f.code for f in findings}
+        done = syncd("run", "--once", "--config", config)
+        assert done.returncode == 78
+        assert '"codes":"ledger.rewound"' in done.stderr.replace(" ", "")
+
+
+def test_servers_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    """A ledger on a standby; a primary that is another cluster's."""
+    with cluster() as primary, cluster() as other, Sandbox() as sandbox:
+        for server in (primary, other):
+            server.sql("CREATE DATABASE shop")
+        shop = Shop.open(primary.dsn("shop"))
+        other.sql(f"CREATE ROLE {shop.role} LOGIN")
+        with standby(primary) as second:
+            own = second.dsn("shop", shop.role)
+            config = shop.configure(tmp_path, sandbox.endpoint, {"dsn": own})
+            ended, found = look(config, "a")
+            assert ended == 78
+            assert "[state] dsn" in found["ledger.standby"].next_step
+            assert once(config, "a") == (78, "ledger.standby")
+            elsewhere = other.dsn("shop", shop.role)
+            reading = {"dsn": own, "primary_dsn": elsewhere}
+            config = shop.configure(tmp_path, sandbox.endpoint, reading)
+            _, found = look(config, "a")
+            assert "source.dsn is of cluster" in found["primary.elsewhere"].message
+            ended, codes = once(config, "a")
+            assert ended == 78
+            assert "primary.elsewhere" in str(codes)

@@ -1,0 +1,104 @@
+"""A certificate of the API's that is not trusted: our fault, not an outage."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import pytest
+from certificates import Certificate, issue
+from desk import KEY, Desk
+from shop import Shop
+
+from syncd.config import load
+from syncd.core.response import Outcome, classify
+from syncd.delivery.squeezely import Squeezely
+from syncd.errors import ConfigError
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+
+@dataclass
+class Endpoint:
+    """Accepts connections and shakes hands; without a certificate it hangs up."""
+
+    endpoint: str
+
+
+@contextmanager
+def answering(certificate: Certificate | None) -> Iterator[Endpoint]:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        thread = threading.Thread(target=accept, args=(door, certificate), daemon=True)
+        thread.start()
+        yield Endpoint(f"https://127.0.0.1:{door.getsockname()[1]}/v1/track")
+        door.shutdown(socket.SHUT_RDWR)
+    thread.join(15)
+
+
+def accept(door: socket.socket, certificate: Certificate | None) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if certificate is not None:
+        context.load_cert_chain(certificate.path, certificate.key)
+    with suppress(OSError):
+        while True:
+            client, _ = door.accept()
+            with suppress(OSError), client:
+                client.settimeout(10)
+                if certificate is not None:
+                    context.wrap_socket(client, server_side=True).recv(1)
+
+
+KINDS = [
+    ({}, False, "unable to get local issuer"),
+    ({"until": "20210101000000Z"}, True, "certificate has expired"),
+    ({"name": "DNS:api.example"}, True, "certificate is not valid for '127.0.0.1'"),
+]
+
+
+@pytest.mark.parametrize(("of", "trusts", "words"), KINDS, ids=[w for *_, w in KINDS])
+def test_a_certificate_that_is_not_trusted_is_held_and_told(
+    shop: Shop, tmp_path: Path, of: dict[str, str], words: str, *, trusts: bool
+) -> None:
+    """Nothing was sent, nothing is doubted; it is tried again slowly."""
+    certificate = issue(tmp_path, **of)  # type: ignore[arg-type]  # texts
+    ca = {"ca_file": str(certificate.authority)} if trusts else {}
+    with answering(certificate) as there:
+        with closing(Desk(shop, cast("Sandbox", there), tmp_path, **ca)) as desk:
+            desk.confirm(1)
+            desk.deliver()
+            assert desk.endpoint() == ("held", 1)
+            assert desk.uncertain() == 0
+        reason = str(shop.value("SELECT reason FROM syncd.endpoint"))
+    assert "certificate is not trusted" in reason
+    assert words in reason
+    wait = "SELECT retry_at - clock_timestamp() > '4 min' FROM syncd.endpoint"
+    assert shop.value(wait) is True
+
+
+def test_a_handshake_that_breaks_is_an_outage(shop: Shop, tmp_path: Path) -> None:
+    """A gateway that restarts: it is tried again soon."""
+    with answering(None) as there:
+        config = shop.configure(tmp_path, there.endpoint)
+        api = Squeezely(load(config, KEY))
+        answer = api.post(b"{}")
+        api.close()
+    assert classify(answer, 1, datetime.now(UTC)).outcome is Outcome.TRANSIENT
+
+
+def test_what_the_library_refuses_to_send_is_a_fault_of_the_configuration(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a proxy that is no address; its login is not told."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter2@[bad")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    api = Squeezely(load(shop.configure(tmp_path, "https://api.example/v1"), KEY))
+    with pytest.raises(ConfigError, match="cannot be made") as caught:
+        api.post(b"{}")
+    assert "hunter2" not in str(caught.value) + caught.value.hint
