@@ -1,0 +1,104 @@
+"""The daemon beside a view that fails for some orders: the others never wait."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from postgres import wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+VIEW = """
+CREATE TABLE catalogue (is_down boolean);
+INSERT INTO catalogue VALUES (true);
+CREATE FUNCTION sku(total numeric) RETURNS numeric LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public AS $$
+BEGIN
+    IF total = 7 AND (SELECT is_down FROM public.catalogue) THEN
+        RAISE EXCEPTION 'away' USING ERRCODE = 'HV00L';
+    ELSIF total = 8 THEN PERFORM pg_sleep(100);
+    END IF;
+    RETURN total;
+END $$;
+CREATE OR REPLACE VIEW syncd.purchases AS
+SELECT id AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
+       sku(total) AS totalvalue, products
+  FROM orders;
+"""
+
+
+def order(shop: Shop, total: int) -> str:
+    key = shop.value(
+        "INSERT INTO orders (confirmed_at, total) "
+        f"VALUES (clock_timestamp(), {total}) RETURNING id"
+    )
+    return f"W-{key}"
+
+
+def status(config: Path) -> dict[str, object]:
+    told = subprocess.run(
+        [sys.executable, "-m", "syncd", "status", "--json", "--config", str(config)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
+    )
+    found: dict[str, object] = json.loads(told.stdout)
+    return found
+
+
+def test_a_catalogue_that_is_away_delays_its_own_orders_alone(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Status tells what waits; when it is back, all arrive soon, each once."""
+    shop.sql(VIEW)
+    with Sandbox() as sandbox:
+        config = shop.configure(tmp_path, sandbox.endpoint)
+        daemon = shop.start(config)
+        log = config.with_suffix(".log")
+        wait_until(lambda: "daemon.started" in log.read_text(), 30)
+        remote, plain = [], []
+        for _ in range(3):
+            remote += [order(shop, 7), order(shop, 7)]
+            plain.append(order(shop, 25))
+            wait_until(lambda: sandbox.book.posts(plain[-1]) == 1, 20)
+        told = status(config)
+        assert (told["verdict"], told["unread"]) == ("degraded", 6)
+        assert "HV00L" in str(told["reasons"])
+        shop.sql("UPDATE catalogue SET is_down = false")
+        wait_until(lambda: all(sandbox.book.posts(one) for one in remote), 60)
+        daemon.terminate()
+        assert daemon.wait(15) == 0
+        assert {sandbox.book.posts(one) for one in remote + plain} == {1}
+    assert "orders.rejected" not in log.read_text()
+    assert "sending.held" not in log.read_text()
+
+
+def test_an_order_that_takes_for_ever_delays_nobody(shop: Shop, tmp_path: Path) -> None:
+    """While its row is read again, with one batch in flight, others arrive at once."""
+    shop.sql(VIEW)
+    with Sandbox() as sandbox:
+        config = shop.configure(tmp_path, sandbox.endpoint)
+        daemon = shop.start(config)
+        log = config.with_suffix(".log")
+        wait_until(lambda: "daemon.started" in log.read_text(), 30)
+        slow = order(shop, 8)
+        reading = (
+            "SELECT count(*) = 1 FROM pg_stat_activity WHERE state = 'active' "
+            "AND application_name = 'syncd/shop/rereading'"
+        )
+        wait_until(lambda: shop.value(reading), 60)
+        for _ in range(3):
+            plain = order(shop, 25)
+            wait_until(lambda one=plain: sandbox.book.posts(one) == 1, 10)
+        assert shop.value(reading)
+        daemon.terminate()
+        assert daemon.wait(60) == 0
+        assert sandbox.book.posts(slow) == 0
+    assert shop.value("SELECT count(*) FROM syncd.ledger WHERE state IS NOT NULL") == 0
