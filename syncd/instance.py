@@ -103,6 +103,10 @@ class Instance:
             return False
         return other.pid == os.getpid() or not _is_running(other.pid)
 
+    def note_trouble(self, trouble: str | None) -> None:
+        """Let `syncd status` know what fails in this daemon; None: nothing does."""
+        self._database.run(named("note_trouble"), instance=self.number, reason=trouble)
+
     def stop(self) -> None:
         """Say that this instance ended in order."""
         self._database.run(named("stop_instance"), instance=self.number)

@@ -44,6 +44,7 @@ class Keeper:
         self._beat_at = self._sweep_at = float("-inf")
         self._counted, self._counted_at = 0, time.monotonic()
         self.standing = "starting"
+        self._trouble: str | None = None
 
     def keep(self, parts: Parts, log: Log) -> None:
         """Sweep; do what SIGHUP asked for; beat when that is due.
@@ -58,6 +59,9 @@ class Keeper:
         if parts.is_to_retry.is_set():
             parts.is_to_retry.clear()
             self._retry(parts, log)
+        if (trouble := parts.trouble()) != self._trouble:
+            self._instance.note_trouble(trouble)
+            self._trouble = trouble
         if time.monotonic() >= self._beat_at:
             self._beat(parts, log)
             self._lineage.mark()

@@ -85,6 +85,10 @@ class Parts:
         again = self._rereader.delivered if self._rereader else 0
         return again + sum(worker.delivered for worker in self.workers)
 
+    def trouble(self) -> str | None:
+        """Return what fails in this daemon again and again; None: nothing does."""
+        return self._reactions.trouble()
+
     def watch(self, feed: Feed, touched: Callable[[Sequence[str]], None]) -> Watch:
         """Make what captures; `touched` is told of changed orders."""
         poll, follower = self._poll(feed), self._follower(feed)

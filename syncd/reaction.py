@@ -24,6 +24,7 @@ class _Outage:
     since: float = 0.0
     not_before: float = float("-inf")
     paused: str | None = None
+    reason: str = ""
 
 
 class Reactions:
@@ -58,6 +59,15 @@ class Reactions:
         """Tell whether a part's last piece of work failed."""
         return part in self._outages
 
+    def trouble(self) -> str | None:
+        """Return what has failed again and again, part by part; None: nothing has."""
+        lasting = {
+            part: outage.reason
+            for part, outage in self._outages.copy().items()
+            if outage.failures > 1
+        }
+        return "; ".join(f"{p}: {lasting[p]}" for p in sorted(lasting)) or None
+
     def attempt(self, part: str, action: Callable[[], object]) -> None:
         """Do a piece of work now, whoever watches over it."""
         try:
@@ -90,6 +100,7 @@ class Reactions:
             self._report_pause(error)
             return
         outage.failures += 1
+        outage.reason = str(error)
         base = timedelta(seconds=0.5)
         wait = backoff.delay(outage.failures, 1.0, base=base, cap=MAX_WAIT)
         outage.not_before = now + wait.total_seconds()

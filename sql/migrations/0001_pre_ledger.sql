@@ -126,6 +126,11 @@ CREATE TABLE syncd.instance (
     started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     stopped_at  timestamptz,
     has_captured boolean    NOT NULL DEFAULT true,
+    -- What fails in it again and again, and since when.
+    trouble       text,
+    trouble_since timestamptz,
+    CONSTRAINT instance_trouble_has_time
+        CHECK ((trouble IS NULL) = (trouble_since IS NULL)),
     CONSTRAINT instance_identity PRIMARY KEY (instance_id),
     CONSTRAINT instance_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE

@@ -68,7 +68,12 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A daemon that serves the feed or did last; `stopped_at`: it ended in order."""
+    """A daemon that serves the feed or did last.
+
+    Attributes:
+        stopped_at: It ended in order.
+        trouble: What fails in it again and again, since `trouble_since`.
+    """
 
     instance: int
     host: str
@@ -76,6 +81,8 @@ class Member:
     started_at: datetime
     stopped_at: datetime | None
     is_alive: bool
+    trouble: str | None = None
+    trouble_since: datetime | None = None
 
     @property
     def machine(self) -> str:
@@ -297,6 +304,15 @@ def _views_are_broken(vitals: Vitals) -> Iterable[Reason]:
         yield Reason(Severity.DEGRADED, what, "`syncd check`")
 
 
+def _a_part_fails(vitals: Vitals) -> Iterable[Reason]:
+    """What a living daemon tries again and again, whatever it is."""
+    for member in vitals.members:
+        if member.is_alive and member.trouble and member.trouble_since:
+            lasts = span(vitals.now - member.trouble_since)
+            what = f"it fails for {lasts}: {member.trouble}"
+            yield Reason(Severity.DEGRADED, what, "see its log, and `syncd check`")
+
+
 def _orders_wait_for_the_view(vitals: Vitals) -> Iterable[Reason]:
     for unread in vitals.unread:
         verb = "waits" if unread.orders == 1 else "wait"
@@ -414,6 +430,7 @@ RULES: Sequence[Callable[[Vitals], Iterable[Reason]]] = (
     _start_failed,
     _nobody_serves,
     _views_are_broken,
+    _a_part_fails,
     _orders_wait_for_the_view,
     _capture_is_broken,
     _is_paused,

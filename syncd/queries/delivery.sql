@@ -584,6 +584,15 @@ INSERT INTO syncd.instance (feed_id, host, pid)
 VALUES (%(feed)s, %(host)s, %(pid)s)
 RETURNING instance_id;
 
+-- name: note_trouble :rows
+-- What fails in a daemon again and again; null: nothing does.
+UPDATE syncd.instance
+   SET trouble = %(reason)s,
+       trouble_since = CASE WHEN %(reason)s::text IS NOT NULL
+                            THEN coalesce(trouble_since, clock_timestamp()) END
+ WHERE instance_id = %(instance)s
+   AND trouble IS DISTINCT FROM %(reason)s;
+
 -- name: stop_instance :rows
 UPDATE syncd.instance AS i
    SET stopped_at = clock_timestamp(),

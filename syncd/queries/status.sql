@@ -19,7 +19,8 @@ WITH locked AS MATERIALIZED (
      LIMIT 1
 )
 SELECT i.instance_id, i.host, i.pid, i.started_at, i.stopped_at,
-       EXISTS (SELECT FROM locked AS l WHERE l.instance_id = i.instance_id)
+       EXISTS (SELECT FROM locked AS l WHERE l.instance_id = i.instance_id),
+       i.trouble, i.trouble_since
   FROM syncd.instance AS i
  WHERE i.instance_id IN (SELECT instance_id FROM locked
                           UNION ALL

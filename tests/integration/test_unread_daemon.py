@@ -80,6 +80,28 @@ def test_a_catalogue_that_is_away_delays_its_own_orders_alone(
     assert "sending.held" not in log.read_text()
 
 
+def test_a_capture_that_fails_shows_in_status(shop: Shop, tmp_path: Path) -> None:
+    """Within seconds, with its reason, whatever `syncd status` itself can read."""
+    with Sandbox() as sandbox:
+        config = shop.configure(tmp_path, sandbox.endpoint)
+        daemon = shop.start(config)
+        log = config.with_suffix(".log")
+        wait_until(lambda: "daemon.started" in log.read_text(), 30)
+        shop.sql(
+            "CREATE FUNCTION away(at timestamptz) RETURNS timestamptz LANGUAGE plpgsql "
+            "AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'HV00L'; END $$; "
+            "CREATE OR REPLACE VIEW syncd.confirmed_orders AS SELECT id AS order_key, "
+            "away(confirmed_at) AS confirmed_at FROM orders"
+        )
+        shop.confirm(1)
+        wait_until(lambda: "HV00L" in str(status(config)["reasons"]), 60)
+        shop.recreate_views()
+        wait_until(lambda: "HV00L" not in str(status(config)["reasons"]), 60)
+        daemon.terminate()
+        assert daemon.wait(30) == 0
+    assert "source.held" in log.read_text()
+
+
 def test_an_order_that_takes_for_ever_delays_nobody(shop: Shop, tmp_path: Path) -> None:
     """While its row is read again, with one batch in flight, others arrive at once."""
     shop.sql(VIEW)
