@@ -106,7 +106,11 @@ class Daemon:
             except (DatabaseUnavailableError, StartDelayedError) as error:
                 self._life.reactions.react("start", error)
                 self._journal.keep("waiting", error)
-                self._supervisor.status(f"waits with its start: {error}"[:_STATUS])
+                is_outage = isinstance(error, DatabaseUnavailableError)
+                told = f"waiting for a person: {error}"[:_STATUS]
+                self._supervisor.status(
+                    "waiting for the database" if is_outage else told
+                )
                 self._wait(self._life.reactions.seconds_to_wait("start"))
             else:
                 self._life.reactions.recover("start")
