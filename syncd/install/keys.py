@@ -21,6 +21,9 @@ from syncd.source import Views
 _SAMPLE = 500
 """Values of a column that are compared."""
 
+_ENOUGH = 3
+"""Values that may all be of orders that the views do not list: fewer say nothing."""
+
 _SHOWN = {"smallint", "integer", "bigint", "uuid"}
 """Types whose values say nothing about a person."""
 
@@ -127,7 +130,7 @@ class _Columns:
     def fault(self, column: str) -> str | None:
         """Return why a column cannot hold the orders' keys; None: it may."""
         chosen = self._compare(column)
-        if chosen.values and not chosen.known and chosen.held == 0:
+        if chosen.values >= _ENOUGH and not chosen.known and chosen.held == 0:
             return chosen.title
         read = self._read()
         if column in read or not chosen.values:
