@@ -74,7 +74,7 @@ def look_at_orders(settings: Settings, source: Source) -> Iterator[Finding]:
 def look_at_times(source: Source) -> Iterator[Finding]:
     """Count the orders that have no time."""
     if orders := source.timeless():
-        message = f"{orders} orders have infinity or a time that no clock shows"
+        message = f"{orders} orders have no usable time (NULL, infinity)"
         yield Finding("orders.timeless", "confirmed_at", f"{message}: never sent")
 
 

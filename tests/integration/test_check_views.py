@@ -188,7 +188,11 @@ def test_the_look_up_of_confirmed_orders_by_key_is_looked_at(
         ),
         ("email = 'mila'", "orders.unfit", "email is not an address"),
         ("confirmed_at = now() + interval '3 hours'", "orders.future", "3.0 h ahead"),
-        ("confirmed_at = 'infinity'", "orders.timeless", "1 orders have infinity"),
+        (
+            "confirmed_at = 'infinity'",
+            "orders.timeless",
+            "1 orders have no usable time",
+        ),
     ],
 )
 def test_an_order_that_is_odd_is_found_with_an_example(

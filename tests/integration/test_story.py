@@ -163,3 +163,30 @@ def test_a_view_that_fails_hides_no_story(desk: Desk) -> None:
     )
     assert "now delivered" in tell(desk, "1")
     assert "the row could not be read in the view" in tell(desk, "W-1")
+
+
+def test_an_order_from_before_the_start_is_told_of_as_such(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """By what the start listed, whatever time the view gives it now."""
+    shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() - interval '1 hour')")
+    with Sandbox() as sandbox:
+        desk = Desk(shop, sandbox, tmp_path)
+        shop.sql("UPDATE orders SET confirmed_at = now() + interval '1 hour'")
+        told = tell(desk, "W-1")
+        desk.close()
+    assert "it was confirmed before the feed started: confirmed_orders listed" in told
+    assert "next: syncd watermark reset --to TIME" in told
+
+
+def test_an_order_without_a_usable_time_is_told_of_as_such(desk: Desk) -> None:
+    """The view lists it, so it is confirmed, and waits for its time."""
+    desk.shop.sql(
+        "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
+        "SELECT id AS order_key, confirmed_at FROM orders; "
+        "INSERT INTO orders (confirmed_at) VALUES (NULL), ('infinity')"
+    )
+    for order in ("W-1", "W-2"):
+        told = tell(desk, order)
+        assert "lists it, but without a usable confirmed_at" in told
+        assert "next: let confirmed_orders give it the time" in told
