@@ -71,6 +71,7 @@ class SourceSettings(_Section):
     poll_interval: Annotated[Span, at_most("1d")] = timedelta(seconds=1)
     lookback: Span = timedelta(minutes=5)
     settle: Span = timedelta(minutes=2)
+    quiet: Annotated[Span, at_most("10m")] | None = None
     time_zone: Zone | None = None
     require_language: bool = False
     require_currency: bool = False

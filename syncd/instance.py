@@ -7,6 +7,7 @@ advisory lock is free *and* its process is gone from this very host.
 import os
 import socket
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -47,6 +48,7 @@ class Instance:
         feed_id: The feed that it works on.
         holds: Claims that it takes over wait for a person.
         name: What stands for this host's name; None: its own.
+        quiet: How long new orders are left alone first; None: not at all.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Instance:
         *,
         holds: bool = False,
         name: str | None = None,
+        quiet: timedelta | None = None,
     ) -> None:
         self._holds = holds
         self._database = database
@@ -70,6 +73,7 @@ class Instance:
             host=self._host,
             pid=os.getpid(),
             holds=holds,
+            quiet=quiet or timedelta(0),
         )
         self.number = cast("int", number)
         database.on_open(self._lock)

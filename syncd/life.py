@@ -90,7 +90,11 @@ class Life:
         self._parts.guard(lineage)
         holds = settings.squeezely.uncertain == "hold"
         self._instance = Instance(
-            self._ledger, feed.feed_id, holds=holds, name=settings.instance
+            self._ledger,
+            feed.feed_id,
+            holds=holds,
+            name=settings.instance,
+            quiet=settings.source.quiet,
         )
         self.log.identify(self._instance.number)
         self._keeper = Keeper(settings, self._ledger, feed, self._instance, lineage)

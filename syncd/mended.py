@@ -117,6 +117,16 @@ class MendedOrders:
         asked = [order for order in orders if order.rejected_by != "api"]
         return [key for key, fault in self.faults(asked).items() if fault is None]
 
+    def defer(self, touched: Sequence[str]) -> int:
+        """Leave changed orders alone for `source.quiet` again; return their batches.
+
+        Raises:
+            SyncdError: The database failed.
+        """
+        return self._ledger.database.run(
+            named("defer_touched"), feed=self._ledger.feed_id, keys=list(touched)
+        )
+
     def retry_mended(self, touched: Sequence[str] | None = None) -> int:
         """Try orders again that could be sent now; return their number.
 
@@ -158,11 +168,15 @@ class MendedOrders:
 class MendedJob:
     """Tries rejected orders again when they were changed, and now and then.
 
-    `touched` may be called from any thread, `run` from one at a time.
+    `touched` may be called from any thread, `run` from one at a time. With `defers`,
+    orders that were not sent yet are left alone for longer when they change.
     """
 
-    def __init__(self, orders: MendedOrders, bell: Bell, log: Log) -> None:
+    def __init__(
+        self, orders: MendedOrders, bell: Bell, log: Log, *, defers: bool = False
+    ) -> None:
         self._orders = orders
+        self._defers = defers
         self._bell = bell
         self._log = log
         self._guard = threading.Lock()
@@ -183,6 +197,8 @@ class MendedJob:
         """
         with self._guard:
             touched, self._touched = self._touched, set()
+        if touched and self._defers:
+            self._orders.defer(sorted(touched))
         if touched:
             self._retry(sorted(touched))
         if time.monotonic() >= self._pass_at:

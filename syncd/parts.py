@@ -120,7 +120,8 @@ class Parts:
             rules_of(self._settings),
             size=self._settings.squeezely.orders_per_batch,
         )
-        return MendedJob(orders, self.bells.sending, self._log)
+        defers = self._settings.source.quiet is not None
+        return MendedJob(orders, self.bells.sending, self._log, defers=defers)
 
     def driver(self, feed: Feed) -> Driver:
         """Make what drives backfills."""

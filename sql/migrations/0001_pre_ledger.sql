@@ -16,7 +16,9 @@ CREATE TABLE syncd.migration (
 -- unless somebody accepted that since. What was recorded between lost_from and lost_until
 -- may be lost (a promotion, a restore): orders of that time that are captured again may
 -- have been sent, and so may older ones that are captured before suspect_until.
--- holds_uncertain: what may have been sent waits for a person. thinned_*: the batch into which the orders of old delivered batches are
+-- holds_uncertain: what may have been sent waits for a person. quiet: how long a live order
+-- is left alone first, since it was captured or last heard of.
+-- thinned_*: the batch into which the orders of old delivered batches are
 -- merged once their receipts go, the last batch that was looked at for that, the newest
 -- confirmed_at among those orders, and when it was done last.
 CREATE TABLE syncd.feed (
@@ -36,6 +38,7 @@ CREATE TABLE syncd.feed (
     lost_until        timestamptz,
     suspect_until     timestamptz,
     holds_uncertain   boolean     NOT NULL DEFAULT false,
+    quiet             interval    NOT NULL DEFAULT '0',
     thinned_batch     bigint,
     thinned_after     bigint      NOT NULL DEFAULT 0,
     thinned_until     timestamptz,

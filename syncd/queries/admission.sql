@@ -187,10 +187,15 @@ WITH taken AS (
       FROM slots AS s
      WHERE s.slot = 0
        AND b.batch_id = s.batch_id
+), rest AS MATERIALIZED (
+    SELECT CASE WHEN f.quiet > interval '0' AND %(lane)s = 'live'
+                THEN clock_timestamp() + f.quiet ELSE '-infinity' END AS due_at
+      FROM syncd.feed AS f
+     WHERE f.feed_id = %(feed)s
 ), cut AS (
     INSERT INTO syncd.batch
            (batch_id, feed_id, lane, state, orders, oldest_at, backfill_id, uncertain,
-            settled_at)
+            due_at, settled_at)
     SELECT s.batch_id, %(feed)s, %(lane)s,
            CASE WHEN s.uncertain > 0
                      AND %(state)s = 'pending'
@@ -200,6 +205,7 @@ WITH taken AS (
                            WHERE f.feed_id = %(feed)s)
                 THEN 'held' ELSE %(state)s END,
            s.orders, s.oldest_at, %(backfill)s, s.uncertain,
+           (SELECT r.due_at FROM rest AS r),
            CASE WHEN %(state)s = 'adopted' THEN clock_timestamp() END
       FROM slots AS s
      WHERE s.slot > 0
@@ -232,6 +238,22 @@ SELECT count(*), coalesce((array_agg(order_key ORDER BY confirmed_at, order_key)
        ARRAY(SELECT t.order_key FROM taken AS t),
        (SELECT count(*) FROM admissible_orders) - count(*)
   FROM placed;
+
+-- name: defer_touched :rows
+-- Leaves orders alone for longer that were changed and never sent: `quiet` once more, at
+-- most ten times since they were captured. Relies on ledger_order_once.
+UPDATE syncd.batch AS b
+   SET due_at = least(clock_timestamp() + f.quiet, b.created_at + 10 * f.quiet)
+  FROM syncd.feed AS f
+ WHERE f.feed_id = %(feed)s
+   AND b.batch_id = ANY(ARRAY(SELECT l.batch_id
+                                FROM syncd.ledger AS l
+                               WHERE l.feed_id = %(feed)s
+                                 AND l.order_key = ANY(%(keys)s::text[])
+                                 AND l.state IS NULL))
+   AND b.state = 'pending'
+   AND b.attempts = 0
+   AND b.due_at > clock_timestamp();
 
 -- name: lateness :one
 -- How many seconds the newest orders took from their stamp to the ledger, and how old

@@ -555,14 +555,15 @@ SELECT i.instance_id, i.host, i.pid,
    AND i.feed_id = %(feed)s;
 
 -- name: start_instance :one
--- Gives the daemon its number, and notes what it does with uncertain orders. Earlier ones
+-- Gives the daemon its number, and notes what it does with uncertain and with new orders. Earlier ones
 -- go that ended in order and captured nothing, or long ago; the last one of each host
 -- stays, by which the host is known.
 WITH noted AS (
     UPDATE syncd.feed
-       SET holds_uncertain = %(holds)s
+       SET holds_uncertain = %(holds)s,
+           quiet = %(quiet)s
      WHERE feed_id = %(feed)s
-       AND holds_uncertain <> %(holds)s
+       AND (holds_uncertain, quiet) IS DISTINCT FROM (%(holds)s, %(quiet)s)
 ), pruned AS (
     DELETE FROM syncd.instance AS i
      WHERE i.feed_id = %(feed)s

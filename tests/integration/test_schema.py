@@ -192,6 +192,7 @@ PLANNED: dict[str, dict[str, object]] = {
         "size": 100,
         "most_retries": 10,
     },
+    "defer_touched": {"feed": 1, "keys": ["1"]},
     "rejected_orders": {"feed": 1, "keys": ["1"], "limit": 10},
     "discard_rejected": {
         "feed": 1,

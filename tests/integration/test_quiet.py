@@ -1,0 +1,79 @@
+"""`source.quiet`: orders are left alone first, for shops that add lines afterwards."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from desk import Desk
+from postgres import wait_until
+from shop import Shop
+
+from syncd.core.purchase import Rules
+from syncd.mended import MendedOrders
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+DUE = """SELECT extract(epoch FROM max(due_at - created_at))::float8
+           FROM syncd.batch WHERE state = 'pending'"""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
+    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
+    opened.shop.sql("UPDATE syncd.feed SET quiet = '5 minutes'")
+    yield opened
+    opened.close()
+
+
+def test_a_new_order_is_left_alone_first(desk: Desk) -> None:
+    """Each admission has a batch of its own, due when it was quiet for long enough."""
+    desk.confirm(2)
+    desk.confirm(1)
+    assert desk.deliver() is None
+    assert desk.shop.value("SELECT count(*) FROM syncd.batch") == 2
+    assert abs(float(str(desk.shop.value(DUE))) - 300) < 5
+    desk.hurry()
+    desk.deliver_all()
+    assert desk.left() == 0
+
+
+def test_a_change_leaves_it_alone_for_longer_but_not_for_ever(desk: Desk) -> None:
+    """Ten times as long at most; what was tried before is not held up."""
+    desk.confirm(1)
+    orders = MendedOrders(desk.source, desk.ledger, Rules(), size=8)
+    desk.shop.sql("UPDATE syncd.batch SET created_at = created_at - interval '4 min'")
+    assert orders.defer(["1", "77"]) == 1
+    assert 535 < float(str(desk.shop.value(DUE))) < 545
+    desk.shop.sql("UPDATE syncd.batch SET created_at = created_at - interval '47 min'")
+    assert orders.defer(["1"]) == 1
+    assert desk.shop.value(DUE) == timedelta(minutes=50).total_seconds()
+    desk.hurry()
+    assert orders.defer(["1"]) == 0
+
+
+def test_lines_that_follow_are_sent_with_their_order(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The real daemon, listening: three statements of the shop's, one purchase."""
+    shop.listen()
+    source = {"capture": "listen", "quiet": "4s"}
+    shop.start(shop.configure(tmp_path, sandbox.endpoint, source))
+    wait_until(lambda: bool(shop.rows("SELECT 1 FROM syncd.instance")))
+    shop.confirm(1)
+    for sku in ("A", "B"):
+        wait_until(lambda: bool(shop.rows("SELECT 1 FROM syncd.ledger")))
+        shop.sql(
+            "UPDATE orders SET products = products || "
+            f"""'[{{"id": "{sku}", "quantity": 1}}]'"""
+        )
+    wait_until(lambda: sandbox.book.posts("W-1") == 1)
+    (purchase,) = sandbox.book.purchases()
+    assert len(purchase.products) == 3
