@@ -61,10 +61,16 @@ WITH chosen AS MATERIALIZED (
              ORDER BY uncertain, slot) AS s
 ), cut AS (
     INSERT INTO syncd.batch
-           (batch_id, feed_id, lane, orders, oldest_at, uncertain, backfill_id, resends)
-    SELECT batch_id, %(feed)s, lane, orders, oldest_at, uncertain,
-           nullif(backfill_id, 0), resends
-      FROM slots
+           (batch_id, feed_id, lane, state, orders, oldest_at, uncertain, backfill_id,
+            resends)
+    SELECT s.batch_id, %(feed)s, s.lane,
+           CASE WHEN s.uncertain > 0
+                     AND %(most_retries)s::int IS NOT NULL
+                     AND f.holds_uncertain
+                THEN 'held' ELSE 'pending' END,
+           s.orders, s.oldest_at, s.uncertain, nullif(s.backfill_id, 0), s.resends
+      FROM slots AS s
+      JOIN syncd.feed AS f ON f.feed_id = %(feed)s
 ), departed AS (
     INSERT INTO syncd.departure (feed_id, order_key, batch_id, why, reason)
     SELECT %(feed)s, order_key, batch_id,

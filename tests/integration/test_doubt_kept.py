@@ -221,6 +221,16 @@ def test_an_order_in_doubt_that_is_confirmed_again_waits_for_a_person(
     assert desk.posts([f"W-{order.key}"]) == [0]
 
 
+def test_an_order_in_doubt_that_was_mended_waits_for_a_person(desk: Desk) -> None:
+    """Nobody has asked for it; who retries it by name has."""
+    cautious(desk)
+    order = Order(desk)
+    order._aside("rejected")  # noqa: SLF001  # half of a move
+    chosen = {"states": ["rejected"], "reason": None, "size": 8, "most_retries": 9}
+    order._ask("retry_rejected", **chosen)  # noqa: SLF001  # as `mended` does
+    assert order.standing() == (None, "held", 1, 1)
+
+
 # A copy in the place of its original
 
 
