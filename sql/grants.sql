@@ -9,7 +9,7 @@ GRANT SELECT, INSERT, UPDATE
    ON syncd.feed, syncd.initial_orders, syncd.watermark, syncd.endpoint, syncd.instance,
       syncd.batch, syncd.attempt, syncd.ledger, syncd.backfill,
       syncd.stream, syncd.reconciliation, syncd.departure,
-      syncd.verification, syncd.fingerprint, syncd.left_out,
+      syncd.verification, syncd.answer, syncd.fingerprint, syncd.left_out,
       syncd.failed_start
    TO {role};
 GRANT DELETE ON syncd.reconciliation, syncd.fingerprint, syncd.batch, syncd.left_out,

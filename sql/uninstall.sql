@@ -3,7 +3,7 @@
 
 DROP TABLE IF EXISTS
     syncd.fingerprint,
-    syncd.verification, syncd.departure, syncd.reconciliation, syncd.stream,
+    syncd.verification, syncd.answer, syncd.departure, syncd.reconciliation, syncd.stream,
     syncd.backfill,
     syncd.attempt, syncd.ledger, syncd.batch, syncd.instance, syncd.endpoint,
     syncd.watermark, syncd.feed, syncd.migration;

@@ -198,8 +198,8 @@ EVENTS: Mapping[str, Event] = {
     "orders.rejected": Event(
         "error",
         ("batch", "attempt", "orders", "order_key", "status", "reason"),
-        "orders cannot be sent and were set aside; the first one is named; with an "
-        "`attempt` it was the API that refused it",
+        "orders cannot be sent and were set aside, for one reason; the first one is "
+        "named; with an `attempt` it was the API that refused it",
         "`syncd rejected list`, mend the data, `syncd rejected retry`",
     ),
     "orders.refused": Event(
@@ -243,9 +243,18 @@ EVENTS: Mapping[str, Event] = {
     "sending.held": Event(
         "error",
         ("status", "reason", "retry_seconds"),
-        "the API refuses us, or too many orders at once: nothing is sent or rejected, "
-        "capture goes on",
-        "mend the credentials, the address or the view, then `syncd resume` or SIGHUP",
+        "the API refuses everything, or gave an answer that nobody has explained: "
+        "nothing is sent but a probe now and then (without `retry_seconds`, not even "
+        "that); capture goes on",
+        "mend the credentials, the address or the view, then `syncd resume` or SIGHUP; "
+        "for an unknown answer, `syncd verify`",
+    ),
+    "rejections.suspended": Event(
+        "error",
+        ("batch", "order_key", "status", "reason"),
+        "too many orders are refused while others are accepted: no more are rejected, "
+        "those that are refused wait, all others are sent",
+        "`syncd rejected list`, mend the view, then `syncd resume`",
     ),
     "sending.retried": Event(
         "info", (), "SIGHUP: the API is tried again at once, whatever it said before"

@@ -23,7 +23,7 @@ Lane = Literal["live", "backfill"]
 RejectedBy = Literal["rules", "api", "view"]
 Capture = Literal["poll", "listen", "wal", "reconcile", "backfill"]
 
-_Facts = tuple[int, int, UUID, int, datetime | None, datetime, bool, bool, bool]
+_Facts = tuple[int, int, UUID, int, int, datetime | None, datetime, bool, bool, bool]
 _Columns = tuple[Sequence[str], Sequence[datetime], Sequence[datetime | None]]
 
 NAMED_ORDERS = 100
@@ -45,6 +45,8 @@ class Claim:
 
     Attributes:
         token: Random; proves to the ledger that a settlement is this claim's.
+        uncertain: Attempts, of it or before, that may have been taken.
+        refusals: Between which others were accepted; the last of all at `refused_at`.
         probes: Nothing else is sent until it is known what the endpoint says to it.
         with_profile: Events carry the customer's fields too, not the order's alone.
         resends: Its orders were delivered before; somebody asked for them again.
@@ -59,6 +61,7 @@ class Claim:
     attempt: int
     token: UUID
     uncertain: int
+    refusals: int
     refused_at: datetime | None
     claimed_at: datetime
     probes: bool
@@ -105,7 +108,11 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was sent and answered; `reason` is empty when accepted."""
+    """What was sent and answered; `reason` is empty when accepted.
+
+    Attributes:
+        shape: Of an answer that nobody has explained.
+    """
 
     outcome: str
     status: int | None = None
@@ -113,6 +120,7 @@ class Receipt:
     sent: int = 0
     sha256: bytes | None = None
     orderids: Sequence[str] = ()
+    shape: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,7 +432,7 @@ class Ledger:
         pieces: Iterable[Sequence[str]],
         receipt: Receipt,
         *,
-        refused: bool,
+        refusals: int | None = None,
         uncertain: bool = False,
     ) -> bool:
         """Replace a claimed batch by smaller ones; False when it is no longer ours.
@@ -433,12 +441,12 @@ class Ledger:
             claim: The batch; ends `dissolved`.
             pieces: Keys of the new batches, in order; together all of the batch's.
             receipt: Of the attempt that led to this.
-            refused: Whether the API refused them together.
+            refusals: Evidence against each when the API refused them together.
             uncertain: Whether some may have been taken all the same.
         """
         with self.database.transaction():
             for keys in pieces:
-                self._move(claim, keys, refused=refused, uncertain=uncertain)
+                self._move(claim, keys, refusals=refusals, uncertain=uncertain)
             return self.dissolve(claim, receipt)
 
     def _move(
@@ -448,7 +456,7 @@ class Ledger:
         *,
         wait: timedelta | None = None,
         waits: bool = False,
-        refused: bool = False,
+        refusals: int | None = None,
         uncertain: bool = False,
     ) -> bool:
         fenced = self.database.run(
@@ -458,7 +466,8 @@ class Ledger:
             keys=list(keys),
             wait=wait,
             waits=waits,
-            refused=refused,
+            refused=refusals is not None,
+            refusals=refusals or 0,
             uncertain=int(uncertain),
         )
         return fenced > 0
@@ -525,7 +534,7 @@ class Ledger:
         receipt: Receipt,
         *,
         wait: timedelta | None = None,
-        refused: bool = False,
+        refusals: int | None = None,
         uncertain: bool = False,
         held: bool = False,
     ) -> bool:
@@ -536,18 +545,20 @@ class Ledger:
             receipt: Of the attempt that led to this; `unread` with its reason: the
                 orders wait for the view.
             wait: How long the batch is not due; None: not at all.
-            refused: Whether the API refused it.
+            refusals: Evidence against it when the API refused it.
             uncertain: Whether some of it may have been taken all the same.
             held: Keep it for a person instead.
         """
         freed = self.database.run(
             named("put_back"),
             wait=wait,
-            refused=refused,
+            refused=refusals is not None,
+            refusals=refusals,
             held=held,
             uncertain=int(uncertain),
             outcome=receipt.outcome,
             reason=receipt.reason,
+            shape=receipt.shape,
             **_fence(claim),
             **_receipt(receipt),
         )

@@ -33,7 +33,7 @@ class Desk:
         self.sandbox = sandbox
         self.folder = folder
         config = shop.configure(folder, sandbox.endpoint, None, **squeezely)
-        settings = load(config, KEY)
+        settings = self.settings = load(config, KEY)
         self.size = settings.squeezely.orders_per_batch
         self.database = Database(shop.dsn, application_name="syncd/shop/delivery-0")
         self.source = Source(self.database, "syncd.confirmed_orders", "syncd.purchases")

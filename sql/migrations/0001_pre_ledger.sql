@@ -89,8 +89,10 @@ CREATE TABLE syncd.watermark (
 
 -- What the endpoint last said: shared by every instance, survives restarts.
 -- recent_*: the share of recent orders that were rejected, as sums that fade with each
--- new order. While `doubted_batch` is set, the contract looks broken: only that batch is
--- tried. A person may pause sending.
+-- new order; since `spike_at` it is too large for any more to be rejected. Held, the
+-- endpoint is probed now and then, for the refusal of `suspect_batch`; while
+-- `unknown_shape` is set, not even that: a person says first what such an answer means.
+-- A person may pause sending.
 CREATE TABLE syncd.endpoint (
     feed_id         integer     NOT NULL,
     state           text        NOT NULL DEFAULT 'open',
@@ -102,7 +104,9 @@ CREATE TABLE syncd.endpoint (
     accepted_at     timestamptz,
     recent_accepted float8      NOT NULL DEFAULT 0,
     recent_rejected float8      NOT NULL DEFAULT 0,
-    doubted_batch   bigint,
+    suspect_batch   bigint,
+    spike_at        timestamptz,
+    unknown_shape   text,
     paused_at       timestamptz,
     paused_reason   text,
     CONSTRAINT endpoint_once PRIMARY KEY (feed_id),
@@ -113,8 +117,10 @@ CREATE TABLE syncd.endpoint (
     CONSTRAINT endpoint_counts_positive CHECK (failures >= 0 AND refusals >= 0),
     CONSTRAINT endpoint_recent_positive
         CHECK (recent_accepted >= 0 AND recent_rejected >= 0),
-    CONSTRAINT endpoint_doubt_holds
-        CHECK (doubted_batch IS NULL OR state = 'held'),
+    CONSTRAINT endpoint_suspicion_holds
+        CHECK (suspect_batch IS NULL OR state = 'held'),
+    CONSTRAINT endpoint_unknown_holds
+        CHECK (unknown_shape IS NULL OR state = 'held'),
     CONSTRAINT endpoint_reason_of_a_pause
         CHECK (paused_reason IS NULL OR paused_at IS NOT NULL)
 ) WITH (fillfactor = 50);
@@ -200,7 +206,9 @@ CREATE TABLE syncd.failed_start (
 
 -- Orders that are sent together: the unit of claim, lease, attempt and receipt.
 -- `orders` counts the ledger rows that share its fate (exceptions are not counted).
--- held: an attempt's outcome is unknown, and a person decides (uncertain = "hold").
+-- held: an attempt's outcome is unknown, and a person decides (uncertain = "hold", or an
+-- answer that nobody has explained).
+-- refusals: those between which others were accepted; the last of all at refused_at.
 -- resends: its orders had been delivered before, and somebody asked for it.
 -- claim_token: random, of the claim that holds the batch, or of the one that delivered it.
 -- A batch is delivered by the accepted attempt of its token only, except the one into
@@ -216,6 +224,7 @@ CREATE TABLE syncd.batch (
     oldest_at    timestamptz NOT NULL,
     due_at       timestamptz NOT NULL DEFAULT '-infinity',
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    refusals     integer     NOT NULL DEFAULT 0,
     refused_at   timestamptz,
     instance_id  integer,
     lease_until  timestamptz,
@@ -239,7 +248,7 @@ CREATE TABLE syncd.batch (
     CONSTRAINT batch_state_known CHECK (state IN
         ('pending', 'sending', 'held', 'delivered', 'dissolved', 'adopted')),
     CONSTRAINT batch_counts_positive
-        CHECK (orders >= 0 AND attempts >= 0 AND uncertain >= 0),
+        CHECK (orders >= 0 AND attempts >= 0 AND uncertain >= 0 AND refusals >= 0),
     CONSTRAINT batch_claim_has_lease
         CHECK ((state = 'sending') = (lease_until IS NOT NULL AND instance_id IS NOT NULL)),
     CONSTRAINT batch_token_proves_the_claim CHECK (
@@ -272,7 +281,8 @@ CREATE INDEX batch_uncertain ON syncd.batch (feed_id) WHERE uncertain > 0;
 
 -- One POST of a batch and its receipt; without an outcome while it is under way. Whoever
 -- settles it knows its token: what else has its numbers by now (another life of the
--- ledger gives them again) is another attempt.
+-- ledger gives them again) is another attempt. An answer
+-- that is not documented has a shape.
 CREATE TABLE syncd.attempt (
     batch_id    bigint      NOT NULL,
     attempt     integer     NOT NULL,
@@ -286,6 +296,7 @@ CREATE TABLE syncd.attempt (
     sent        integer,
     body_sha256 bytea,
     orderids    text[],
+    shape       text,
     CONSTRAINT attempt_identity PRIMARY KEY (batch_id, attempt),
     CONSTRAINT attempt_proof UNIQUE (batch_id, claim_token, outcome),
     CONSTRAINT attempt_of_batch FOREIGN KEY (batch_id)
@@ -438,6 +449,22 @@ CREATE TABLE syncd.verification (
     CONSTRAINT verification_body_known CHECK (body IN ('events', 'single')),
     CONSTRAINT verification_said_by_known CHECK (said_by IN ('answer', 'person')),
     CONSTRAINT verification_of_a_list CHECK (body = 'events' OR takes_lists IS NULL)
+);
+
+-- Answers of an account that no documentation explains, by their shape, and what a person
+-- said that they mean; null until then.
+CREATE TABLE syncd.answer (
+    feed     text        NOT NULL,
+    account  text        NOT NULL,
+    endpoint text        NOT NULL,
+    shape    text        NOT NULL,
+    example  text        NOT NULL,
+    means    text,
+    seen_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    said_at  timestamptz,
+    CONSTRAINT answer_once PRIMARY KEY (feed, account, endpoint, shape),
+    CONSTRAINT answer_means_known CHECK (means IN ('success', 'refusal')),
+    CONSTRAINT answer_said_once CHECK ((means IS NULL) = (said_at IS NULL))
 );
 
 -- What the last events looked like, field by field, without their values. Of the newest

@@ -1,30 +1,43 @@
-"""What an answer of the API means: one outcome for everything that can come back.
+"""What a response of the API means: one outcome for everything that can come back.
 
-A batch counts as sent only when status *and* body say so (ADR-0006).
+Success is a positive statement: a batch counts as sent only when status and body say
+so in words that are documented, or that a person has explained (ADR-0006).
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum
 from http import HTTPStatus
-from typing import cast
 
-import msgspec
+from syncd.core.response_text import (
+    parse_object,
+    quote,
+    quote_whole,
+    retry_after,
+)
 
 MAX_REASON = 300
-"""Characters of an answer's text that are kept."""
+"""Characters of a response's text that are kept."""
 
-MAX_RETRY_AFTER = timedelta(hours=1)
+SUCCESS_STATUSES = frozenset({200, 201})
+SUCCESS_FIELDS = frozenset({"success", "created", "updated", "errors"})
+"""What a success may hold, as far as the API is known; more than that is not."""
 
-_REFUSED = frozenset({400, 413, 422})
-_ADDRESS = re.compile(r"[^\s\"'<>]+@[^\s\"'<>]+")
+_COUNTS = ("created", "updated")
+_ORDER_REFUSED = frozenset({400, 409, 413, 422})
 _TRANSIENT = frozenset({408, 425, 429})
-_BEHIND_A_GATEWAY = frozenset(
-    {500, 502, 504}
-)  # the work may have been done all the same
+_CONCERN_ALL = frozenset({408, 425, 429, 503})
+_REFUSED_BEFORE_WORK = frozenset(
+    {301, 307, 308, 401, 402, 403, 404, 405, 406, 407, 410, 411, 412, 414, 415, 416}
+    | {417, 421, 425, 426, 428, 429, 431, 451}
+)
+"""Statuses with which a server says that it did not begin."""
+
+_KNOWN_ALREADY = re.compile(
+    r"\balready\b|\bduplicate|(?<!not )\bexists\b", re.IGNORECASE
+)
 
 
 class Outcome(Enum):
@@ -32,23 +45,38 @@ class Outcome(Enum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"  # these orders
-    CLIENT_REFUSED = "client_refused"  # us: credentials, address or form
-    TRANSIENT = "transient"  # certainly not taken; later perhaps
+    CLIENT_REFUSED = "client_refused"  # us, or one of the orders: not told
+    TRANSIENT = "transient"  # not now; later perhaps
     UNCLEAR = "unclear"  # perhaps taken
+
+
+class Meaning(Enum):
+    """What a person says that a response means."""
+
+    SUCCESS = "success"  # the events were taken
+    REFUSAL = "refusal"  # none of them was
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer that arrived whole. Header names are lower case."""
+    """An HTTP response that arrived whole. Header names are lower case.
+
+    Attributes:
+        status: Three digits.
+        headers: Bounded by the transport.
+        body: Decoded from its transfer and content encoding.
+        request_was_sent: Whole; False when the answer came before that.
+    """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes = b""
+    request_was_sent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class NoResponse:
-    """No whole answer came; `taken` is false only if nothing can have been taken.
+    """No whole response came; `taken` is false only if nothing can have been taken.
 
     Attributes:
         untrusted: The endpoint's certificate was refused: only a person can mend it.
@@ -69,8 +97,12 @@ class Classification:
         retry_after: Lower bound that the API asked for, at most an hour.
         too_large: The body exceeds what the API takes: send fewer at once.
         throttled: The API asked for a slower pace.
-        maybe_taken: Some of the events may have been taken, whatever the answer says;
-            sending them again is a possible repeat.
+        maybe_taken: Some of the events may have been taken, whatever the response
+            says; sending them again is a possible repeat.
+        is_unknown: A 2xx that nobody has explained; only a person can.
+        concerns_all: The endpoint is away for everybody: the batch is not at fault.
+        is_conflict: The API says that it has something already.
+        known_already: It says so of the event itself.
     """
 
     outcome: Outcome
@@ -79,80 +111,127 @@ class Classification:
     too_large: bool = False
     throttled: bool = False
     maybe_taken: bool = False
+    is_unknown: bool = False
+    concerns_all: bool = False
+    is_conflict: bool = False
+    known_already: bool = False
 
 
-def classify(answer: Response | NoResponse, sent: int, now: datetime) -> Classification:
-    """Decide what an answer to `sent` events means.
+def classify(
+    response: Response | NoResponse, sent: int, now: datetime
+) -> Classification:
+    """Decide what a response to `sent` events means; never raise.
 
     Args:
-        answer: What came back.
+        response: What came back.
         sent: Number of events in the request, at least 1.
         now: Aware; to read a Retry-After that is a date.
     """
-    if isinstance(answer, NoResponse):
-        outcome = Outcome.UNCLEAR if answer.taken else Outcome.TRANSIENT
-        outcome = Outcome.CLIENT_REFUSED if answer.untrusted else outcome
+    if isinstance(response, NoResponse):
+        outcome = Outcome.UNCLEAR if response.taken else Outcome.TRANSIENT
+        outcome = Outcome.CLIENT_REFUSED if response.untrusted else outcome
+        reason = response.reason[:MAX_REASON]
+        general = not response.taken
         return Classification(
-            outcome, answer.reason[:MAX_REASON], maybe_taken=answer.taken
+            outcome, reason, maybe_taken=response.taken, concerns_all=general
         )
-    status = answer.status
-    if status < HTTPStatus.OK:
-        reason = f"HTTP {status} is no final answer"
+    status = response.status
+    if not HTTPStatus.OK <= status < 600:  # noqa: PLR2004  # the last of HTTP's classes
+        reason = _reason(f"HTTP {status} is no final answer", response)
         return Classification(Outcome.UNCLEAR, reason, maybe_taken=True)
     if status < HTTPStatus.MULTIPLE_CHOICES:
-        return _classify_success(answer, sent)
-    reason = _reason(answer)
-    if status in _REFUSED:
-        too_large = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        partial = not too_large and _is_partial(answer, sent)
-        return Classification(
-            Outcome.REFUSED, reason, too_large=too_large, maybe_taken=partial
-        )
+        return _classify_success(response, sent)
+    reason = _reason(f"HTTP {status}", response)
+    if status in _ORDER_REFUSED:
+        return _classify_refusal(response, sent, reason)
     if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _classify_trouble(answer, reason, now)
-    return Classification(Outcome.CLIENT_REFUSED, reason)
+        return _classify_trouble(response, reason, now)
+    began = status not in _REFUSED_BEFORE_WORK
+    return Classification(Outcome.CLIENT_REFUSED, reason, maybe_taken=began)
 
 
-def _classify_trouble(answer: Response, reason: str, now: datetime) -> Classification:
+def explained(
+    classification: Classification, meaning: Meaning | None
+) -> Classification:
+    """Return what an unknown response means, given what a person said of its like."""
+    if meaning is Meaning.SUCCESS:
+        return Classification(Outcome.ACCEPTED)
+    if meaning is Meaning.REFUSAL:
+        return Classification(Outcome.REFUSED, classification.reason)
+    return classification
+
+
+def counted(response: Response) -> int | None:
+    """Return how many events a response counts as taken; None when it does not say."""
+    return _count(parse_object(response.body) or {})
+
+
+def _classify_success(response: Response, sent: int) -> Classification:
+    """Take only what is known to mean success for one."""
+    body = parse_object(response.body)
+    if body is not None and response.status in SUCCESS_STATUSES:
+        if body.get("success") is False or body.get("errors"):
+            reason = _reason(f"HTTP {response.status}", response)
+            partial = _is_partial(body, sent)
+            return Classification(Outcome.REFUSED, reason, maybe_taken=partial)
+        if _says_success(body, sent):
+            return Classification(Outcome.ACCEPTED)
+    words = quote_whole(response.body, MAX_REASON) or "an empty body"
+    reason = f"HTTP {response.status} is not known to mean success: {words}"[
+        :MAX_REASON
+    ]
+    return Classification(Outcome.UNCLEAR, reason, maybe_taken=True, is_unknown=True)
+
+
+def _says_success(body: Mapping[str, object], sent: int) -> bool:
+    """Whether a body says success in documented fields only, and counts all events."""
+    if body.get("success") is not True or not body.keys() <= SUCCESS_FIELDS:
+        return False
+    counts = [body[name] for name in _COUNTS if name in body]
+    whole = [n for n in counts if type(n) is int and n >= 0]
+    return len(whole) == len(counts) and (not counts or sum(whole) == sent)
+
+
+def _classify_refusal(response: Response, sent: int, reason: str) -> Classification:
+    status = response.status
+    too_large = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    conflicts = status == HTTPStatus.CONFLICT
+    partial = not too_large and _is_partial(parse_object(response.body) or {}, sent)
     return Classification(
-        Outcome.TRANSIENT,
+        Outcome.REFUSED,
         reason,
-        _retry_after(answer, now),
-        throttled=answer.status == HTTPStatus.TOO_MANY_REQUESTS,
-        maybe_taken=answer.status in _BEHIND_A_GATEWAY,
+        too_large=too_large,
+        maybe_taken=partial,
+        is_conflict=conflicts,
+        known_already=conflicts and bool(_KNOWN_ALREADY.search(reason)),
     )
 
 
-def _classify_success(answer: Response, sent: int) -> Classification:
-    body = _object(answer.body)
-    if body is None:
-        return Classification(
-            Outcome.UNCLEAR, f"{answer.status} without a JSON object", maybe_taken=True
-        )
-    if body.get("success") in (False, "false") or body.get("errors"):
-        partial = _is_partial(answer, sent)
-        return Classification(Outcome.REFUSED, _reason(answer), maybe_taken=partial)
-    counted = _count(body)
-    if counted is not None and counted < sent:
-        reason = f"{counted} of {sent} events counted as taken"
-        return Classification(Outcome.UNCLEAR, reason, maybe_taken=True)
-    return Classification(Outcome.ACCEPTED)
+def _classify_trouble(response: Response, reason: str, now: datetime) -> Classification:
+    """Wait; whatever a server's own trouble says, it may have taken the events."""
+    status = response.status
+    late = status == HTTPStatus.REQUEST_TIMEOUT and response.request_was_sent
+    return Classification(
+        Outcome.TRANSIENT,
+        reason,
+        retry_after(response.headers.get("retry-after", ""), now),
+        throttled=status == HTTPStatus.TOO_MANY_REQUESTS,
+        maybe_taken=late or status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+        concerns_all=status in _CONCERN_ALL,
+    )
 
 
-def _is_partial(answer: Response, sent: int) -> bool:
+def _is_partial(body: Mapping[str, object], sent: int) -> bool:
     """Whether a refusal may concern only some of the events."""
-    counted = _count(_object(answer.body))
-    return sent > 1 if counted is None else counted > 0
+    taken = _count(body)
+    if taken is None:
+        return sent > 1 or body.get("success") is True
+    return taken > 0
 
 
-def counted(answer: Response) -> int | None:
-    """Tell how many events an answer counts as taken; None when it does not say."""
-    return _count(_object(answer.body))
-
-
-def _count(body: Mapping[str, object] | None) -> int | None:
-    """Add up what the answer says was taken; None when it does not say."""
-    given = [(body or {}).get(name) for name in ("created", "updated")]
+def _count(body: Mapping[str, object]) -> int | None:
+    """Add up what a body says was taken; None when it does not say."""
+    given = [body.get(name) for name in _COUNTS]
     counts = [n for value in given if (n := _whole(value)) is not None]
     return sum(counts) if counts else None
 
@@ -164,47 +243,5 @@ def _whole(value: object) -> int | None:
     return int(max(0, min(value, 1e9))) if isinstance(value, int | float) else None
 
 
-def _object(body: bytes) -> dict[str, object] | None:
-    try:
-        decoded: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return cast("dict[str, object]", decoded) if isinstance(decoded, dict) else None
-
-
-def _reason(answer: Response) -> str:
-    """Name the status and the first error's text, in one line, without addresses."""
-    text = _first_text((_object(answer.body) or {}).get("errors"))
-    text = _ADDRESS.sub("[address]", text)
-    plain = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(f"HTTP {answer.status} {plain}".split())[:MAX_REASON]
-
-
-def _first_text(errors: object) -> str:
-    """Find the first text in errors of any shape."""
-    while isinstance(errors, list | dict) and errors:
-        if isinstance(errors, list):
-            errors = cast("list[object]", errors)[0]
-            continue
-        named = cast("dict[str, object]", errors)
-        if "code" in named or "message" in named:
-            return f"{named.get('code', '')} {named.get('message', '')}"
-        errors = next(iter(named.values()))
-    return str(errors) if isinstance(errors, str | int) else ""
-
-
-def _retry_after(answer: Response, now: datetime) -> timedelta:
-    value = answer.headers.get("retry-after", "").strip()
-    if value.isdecimal():
-        wait = timedelta(seconds=min(int(value[:9]), 3600))
-    else:
-        wait = _until(value, now)
-    return max(timedelta(0), min(wait, MAX_RETRY_AFTER))
-
-
-def _until(date: str, now: datetime) -> timedelta:
-    try:
-        moment = parsedate_to_datetime(date)
-    except ValueError:
-        return timedelta(0)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
+def _reason(said: str, response: Response) -> str:
+    return f"{said} {quote(response.body, MAX_REASON)}".strip()[:MAX_REASON]

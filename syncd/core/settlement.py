@@ -1,15 +1,22 @@
-"""What becomes of a batch after its attempt: the one table of reactions."""
+"""What becomes of a batch after its attempt: the one table of reactions.
+
+One order never holds the others: a feed that is held is probed with the batch that was
+refused longest ago, a batch that is refused again is halved, and an order is blamed
+only when others were accepted between its refusals (ADR-0006).
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from math import ceil, log2
+from typing import Literal
 
 from syncd.core import backoff
 from syncd.core.response import Classification, Outcome
 
+FIRST_PROBE = timedelta(seconds=1)
 HOLD_PROBE = timedelta(minutes=5)
-"""How often one batch is tried while sending is held."""
+"""How often one batch is tried while sending is held: soon at first, then so often."""
 
 STUBBORN_ATTEMPTS = 5
 """Attempts after which a batch lets the ones behind it go first, unless it was never
@@ -19,6 +26,11 @@ UNCLEAR_LIMIT = 5
 """Consecutive failures after which an answer nobody understands holds the feed."""
 
 SUSPECT_CAP = timedelta(minutes=15)
+
+REFUSALS_OF_AN_ORDER = 2
+REFUSALS_OF_ANYBODY = 3
+"""Refusals, with others accepted between each two, after which an order is blamed:
+where the answer speaks of the order, and where it may mean credentials or address."""
 
 RECENT_ORDERS = 50
 """About so many of the last orders tell whether too many are refused."""
@@ -32,11 +44,11 @@ class Action(Enum):
     """What becomes of the batch."""
 
     DELIVERED = "delivered"
-    AGAIN = "again"  # pending; the endpoint is left alone for a while
-    HOLD = "hold"  # pending; nothing is sent until a probe or a person helps
+    AGAIN = "again"  # pending
     SPLIT = "split"
     REJECT = "reject"
-    SUSPECT = "suspect"  # pending, later: refused, but nothing proves the endpoint fine
+    SUSPECT = "suspect"  # pending, behind the others: refused, and nobody blamed yet
+    ASK = "ask"  # held: a person says what the answer means
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +61,15 @@ class EndpointHistory:
         failures: The endpoint's consecutive failures before this one.
         refusals: First-time refusals since the endpoint last accepted something,
             this one included.
-        refused_at: When the batch was refused first, before this attempt.
+        batch_refusals: The batch's own before this one; of refusals without an
+            acceptance of others between them, one counts.
+        refused_at: When the batch, or one that held its orders, was refused last
+            before this attempt.
         accepted_at: When the endpoint last accepted something.
         recent_accepted: Recent orders that the endpoint accepted, older ones fading.
         recent_rejected: Recent orders that were rejected, likewise.
         batch_size: Orders that a batch may hold.
+        is_uncertain: An earlier attempt may have been taken.
         holds_uncertain: What may have been taken is not sent again unasked.
     """
 
@@ -61,12 +77,28 @@ class EndpointHistory:
     attempt: int
     failures: int = 0
     refusals: int = 0
+    batch_refusals: int = 0
     refused_at: datetime | None = None
     accepted_at: datetime | None = None
     recent_accepted: float = 0.0
     recent_rejected: float = 0.0
     batch_size: int = 100
+    is_uncertain: bool = False
     holds_uncertain: bool = False
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the endpoint took others since this batch was refused."""
+        return (
+            self.refused_at is not None
+            and self.accepted_at is not None
+            and self.accepted_at > self.refused_at
+        )
+
+    @property
+    def evidence(self) -> int:
+        """Return how many of its refusals count, this one included."""
+        return self.batch_refusals + (self.is_proven or self.refused_at is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +107,26 @@ class Decision:
 
     Attributes:
         action: What becomes of the batch.
-        endpoint_wait: How long nothing is sent.
+        endpoint: What the feed does then: send, wait and try again, or send nothing
+            but a probe now and then.
+        endpoint_wait: How long nothing is sent, unless open.
         batch_wait: How long the batch waits besides.
         uncertain: Some of its orders may have been taken.
         holds: It is not sent again unless a person says so, whatever the action.
-        suspects_contract: The contract looks broken: nothing is sent until this batch
-            is taken.
+        is_refused: The batch, or each of its halves, is under suspicion now.
+        evidence: Refusals that count against it, or against each of its halves.
+        is_spike: It would be rejected, were there not too many rejected already.
     """
 
     action: Action
+    endpoint: Literal["open", "retrying", "held"] = "open"
     endpoint_wait: timedelta = timedelta(0)
     batch_wait: timedelta | None = None
     uncertain: bool = False
     holds: bool = False
-    suspects_contract: bool = False
+    is_refused: bool = False
+    evidence: int = 0
+    is_spike: bool = False
 
 
 def decide(
@@ -96,7 +134,8 @@ def decide(
 ) -> Decision:
     """Choose what to do; `unit` is a random number, 0 included, 1 excluded."""
     decision = _choose(classification, history, unit)
-    return replace(decision, holds=decision.uncertain and history.holds_uncertain)
+    holds = decision.uncertain and history.holds_uncertain
+    return replace(decision, holds=holds or decision.holds)
 
 
 def _choose(
@@ -104,54 +143,101 @@ def _choose(
 ) -> Decision:
     if classification.outcome is Outcome.ACCEPTED:
         return Decision(Action.DELIVERED)
-    if classification.outcome is Outcome.CLIENT_REFUSED:
-        return Decision(Action.HOLD, HOLD_PROBE)
-    if classification.outcome is Outcome.REFUSED:
-        return _refused(classification, history, unit)
+    if classification.is_unknown:
+        return Decision(Action.ASK, "held", HOLD_PROBE, uncertain=True, holds=True)
+    if classification.outcome is Outcome.CLIENT_REFUSED and classification.concerns_all:
+        return Decision(Action.AGAIN, "held", hold_wait(history.failures))
+    if classification.is_conflict and history.is_uncertain and history.sent == 1:
+        return _conflicting(classification)
+    if classification.outcome in {Outcome.REFUSED, Outcome.CLIENT_REFUSED}:
+        decision = _refused(classification, history, unit)
+        return replace(
+            decision,
+            uncertain=classification.maybe_taken,
+            evidence=_kept(classification, history, decision),
+            is_refused=True,
+        )
     return _later(classification, history, unit)
+
+
+def _kept(
+    classification: Classification, history: EndpointHistory, decision: Decision
+) -> int:
+    """Return the evidence that goes with what becomes of the batch.
+
+    Halves begin anew: half of it speaks of the other one. Where the answer names the
+    order's fault, the refusal of the whole is evidence all the same.
+    """
+    if decision.action is not Action.SPLIT:
+        return history.evidence
+    return int(classification.outcome is Outcome.REFUSED)
+
+
+def _conflicting(classification: Classification) -> Decision:
+    """Take a refused repeat of a doubtful attempt for what that attempt came to."""
+    if classification.known_already:
+        return Decision(Action.DELIVERED)
+    return Decision(Action.AGAIN, holds=True)
 
 
 def _later(
     classification: Classification, history: EndpointHistory, unit: float
 ) -> Decision:
+    """Try again; a batch that fails while others are accepted, in halves."""
     uncertain = classification.maybe_taken
     unclear = classification.outcome is Outcome.UNCLEAR
     holds = unclear and history.failures >= UNCLEAR_LIMIT
     wait = max(backoff.delay(history.failures + 1, unit), classification.retry_after)
     wait = HOLD_PROBE if holds else wait
-    stubborn = uncertain and history.attempt >= STUBBORN_ATTEMPTS
+    is_read = uncertain and not classification.concerns_all
+    stubborn = is_read and history.attempt >= STUBBORN_ATTEMPTS
+    if stubborn and history.failures == 0 and history.sent > 1:
+        return Decision(Action.SPLIT, "retrying", wait, uncertain=uncertain)
     batch_wait = wait + backoff.delay(history.attempt, unit) if stubborn else None
-    action = Action.HOLD if holds else Action.AGAIN
-    return Decision(action, wait, batch_wait, uncertain)
+    endpoint: Literal["held", "retrying"] = "held" if holds else "retrying"
+    return Decision(Action.AGAIN, endpoint, wait, batch_wait, uncertain)
 
 
 def _refused(
     classification: Classification, history: EndpointHistory, unit: float
 ) -> Decision:
     """Find the guilty order; blame one only while the endpoint takes others."""
-    if history.sent > 1 and classification.too_large:
+    if classification.too_large and history.sent > 1:
         return Decision(Action.SPLIT)
-    if history.refusals > probe_budget(history.batch_size):
-        return Decision(Action.HOLD, HOLD_PROBE, uncertain=classification.maybe_taken)
-    if history.sent > 1:
-        return Decision(Action.SPLIT, uncertain=classification.maybe_taken)
-    if _is_proven(history):
-        if is_rejection_spike(history.recent_rejected + 1, history.recent_accepted):
-            return Decision(Action.HOLD, HOLD_PROBE, suspects_contract=True)
-        return Decision(Action.REJECT)
+    decision = _suspected(classification, history, unit)
+    if decision.action is Action.REJECT or decision.is_spike:
+        return decision
+    if classification.outcome is Outcome.CLIENT_REFUSED:
+        wait = hold_wait(history.failures)
+        batch_wait = max(decision.batch_wait or wait, 2 * wait)
+        return replace(
+            decision, endpoint="held", endpoint_wait=wait, batch_wait=batch_wait
+        )
+    if history.refusals > probe_budget(history.batch_size) and not history.is_proven:
+        return replace(decision, endpoint="held", endpoint_wait=HOLD_PROBE)
+    return decision
+
+
+def _suspected(
+    classification: Classification, history: EndpointHistory, unit: float
+) -> Decision:
+    """Choose by the evidence against the batch alone."""
+    is_ambiguous = classification.outcome is Outcome.CLIENT_REFUSED
     wait = backoff.delay(history.attempt + 2, unit, cap=SUSPECT_CAP)
-    return Decision(
-        Action.SUSPECT, batch_wait=wait, uncertain=classification.maybe_taken
-    )
+    if history.sent > 1:
+        is_first = is_ambiguous and history.refused_at is None
+        return Decision(Action.SUSPECT if is_first else Action.SPLIT)
+    needed = REFUSALS_OF_ANYBODY if is_ambiguous else REFUSALS_OF_AN_ORDER
+    if not history.is_proven or history.evidence < needed:
+        return Decision(Action.SUSPECT, batch_wait=wait)
+    if is_rejection_spike(history.recent_rejected + 1, history.recent_accepted):
+        return Decision(Action.SUSPECT, batch_wait=SUSPECT_CAP, is_spike=True)
+    return Decision(Action.REJECT)
 
 
-def _is_proven(history: EndpointHistory) -> bool:
-    """Whether the endpoint took another order since this one was first refused."""
-    return (
-        history.refused_at is not None
-        and history.accepted_at is not None
-        and history.accepted_at > history.refused_at
-    )
+def hold_wait(failures: int) -> timedelta:
+    """Return how long a held feed waits for its next probe: longer each time."""
+    return min(HOLD_PROBE, FIRST_PROBE * (1 << 2 * min(failures, 9)))
 
 
 def is_rejection_spike(rejected: float, accepted: float) -> bool:

@@ -8,9 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-import msgspec
-
 from syncd.core.response import Response
+from syncd.core.response_text import parse_object
 
 MAX_SHAPE = 200
 
@@ -54,13 +53,9 @@ def drift(answer: Response) -> str | None:
 
 def _fields(body: bytes) -> dict[str, str] | None:
     """Name the fields of a JSON object with their kinds; None for anything else."""
-    try:
-        decoded: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    fields = parse_object(body)
+    if fields is None:
         return None
-    if not isinstance(decoded, dict):
-        return None
-    fields = cast("dict[str, object]", decoded)
     return {
         name if _WORD.fullmatch(name) else "?": _kind(value)
         for name, value in fields.items()

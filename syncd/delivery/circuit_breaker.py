@@ -6,23 +6,25 @@ number of instances and workers (see the statement `claim`).
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, cast
+from typing import Literal
 
 from syncd.core.settlement import RECENT_ORDERS
 from syncd.database import Database, named
 
 
 @dataclass(frozen=True, slots=True)
-class Refusals:
+class EndpointRecord:
     """How the endpoint took orders lately.
 
     Attributes:
-        refusals: First-time refusals since it last accepted something.
+        failures: Since it last accepted something.
+        refusals: First-time ones since then.
         accepted_at: When that was.
         recent_accepted: Recent orders that it accepted, older ones fading.
         recent_rejected: Recent orders that were rejected, likewise.
     """
 
+    failures: int
     refusals: int
     accepted_at: datetime | None
     recent_accepted: float
@@ -42,35 +44,56 @@ class CircuitBreaker:
         wait: timedelta,
         reason: str,
         *,
-        doubted: int | None = None,
+        suspect: int | None = None,
     ) -> None:
-        """Leave the endpoint alone for a while; then probe it, with `doubted` only."""
+        """Leave the endpoint alone for a while; then probe it.
+
+        Args:
+            state: Held, it is probed with the batch that was refused longest ago.
+            wait: How long.
+            reason: In the API's words.
+            suspect: Number of the batch whose refusal led to a hold.
+        """
         self._database.run(
             named("endpoint_failed"),
             feed=self._feed_id,
             state=state,
             wait=wait,
             reason=reason,
-            doubted=doubted,
+            suspect=suspect,
         )
 
-    def failures(self) -> int:
-        """Count the endpoint's failures since it last accepted something."""
-        row = self._database.one(named("endpoint_failures"), feed=self._feed_id)
-        return cast("int", row[0])
+    def await_explanation(self, shape: str, reason: str, batch: int) -> None:
+        """Send nothing until a person says what an answer of this shape means."""
+        self._database.run(
+            named("answer_unknown"),
+            feed=self._feed_id,
+            shape=shape,
+            reason=reason,
+            batch=batch,
+        )
 
-    def count_refusals(self, refusals: int) -> Refusals:
-        """Count refusals; tell how the endpoint took orders lately."""
+    def record(self) -> EndpointRecord:
+        """Return how the endpoint took orders lately."""
+        row = self._database.one(named("endpoint_history"), feed=self._feed_id)
+        return EndpointRecord(*row)  # type: ignore[arg-type]  # the statement's columns
+
+    def count_refusals(self, refusals: int) -> EndpointRecord:
+        """Count refusals; return how the endpoint took orders lately."""
         row = self._database.one(
             named("endpoint_refused"), feed=self._feed_id, refusals=refusals
         )
-        return Refusals(*row)  # type: ignore[arg-type]  # the statement's columns
+        return EndpointRecord(*row)  # type: ignore[arg-type]  # the statement's columns
 
     def count_rejected(self) -> None:
         """Count an order that was rejected while others were accepted."""
         self._database.run(
             named("endpoint_blamed"), feed=self._feed_id, recent=RECENT_ORDERS
         )
+
+    def note_spike(self) -> bool:
+        """Note that too many orders were rejected; False when that is known."""
+        return self._database.run(named("rejections_spiked"), feed=self._feed_id) > 0
 
     def end_probe(self) -> None:
         """Let another batch probe the endpoint: this one sent nothing."""

@@ -10,7 +10,7 @@ receipt, as uncertain, whatever ends the exchange (ADR-0023).
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -22,6 +22,7 @@ from syncd.core.response import Classification, NoResponse, Outcome, Response, c
 from syncd.core.settlement import Action, Decision, EndpointHistory, decide
 from syncd.core.unread import ReadHistory
 from syncd.core.veil import Veil
+from syncd.delivery.answers import Answers
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.fingerprints import Fingerprints
 from syncd.delivery.reading import RowReader
@@ -36,7 +37,6 @@ from syncd.order_quality import LeftOutCounter
 from syncd.postgres.errors import STATEMENT_SECONDS
 from syncd.source import Source
 
-REJECTION_SPIKE = "too many orders are refused while others are accepted"
 NO_RECEIPT = "the exchange ended without a receipt"
 UNSENT = "the batch has orders that were not sent"
 
@@ -108,6 +108,7 @@ class Delivery:
         self._rendering = Rendering(source, rules_of(settings), self._settle)
         self._ledger = ledger
         self._breaker = CircuitBreaker(ledger.database, ledger.feed_id)
+        self._answers = Answers(ledger.database, settings)
         self._report = Report(log)
         self._unread = Unread(ledger, self._report, reads.history)
         self._instance = instance
@@ -256,7 +257,7 @@ class Delivery:
         self, claim: Claim, purchases: Sequence[tuple[str, Purchase]]
     ) -> None:
         pieces = [[key] for key, _ in purchases]
-        self._ledger.split(claim, pieces, Receipt("nothing_to_send"), refused=False)
+        self._ledger.split(claim, pieces, Receipt("nothing_to_send"))
 
     # Send and settle
 
@@ -265,12 +266,10 @@ class Delivery:
         started = time.monotonic()
         answer = self._post(sent)
         seconds = time.monotonic() - started
-        classification = classify(answer, len(purchases), datetime.now(UTC))
         veil = Veil((p.event for _, p in purchases), [self._secret])
-        classification = replace(
-            classification, reason=veil.over(classification.reason)
-        )
-        receipt = sent.receipt(answer, classification)
+        read = classify(answer, len(purchases), datetime.now(UTC))
+        classification, shape = self._answers.explain(read, answer, sent, veil)
+        receipt = replace(sent.receipt(answer, classification), shape=shape)
         accepted = classification.outcome is Outcome.ACCEPTED
         self._unfinished = (
             partial(self._deliver, sent, receipt, seconds)
@@ -337,13 +336,14 @@ class Delivery:
         history = self._history(claim, classification, keys)
         jitter = random.random()  # noqa: S311  # spreads retries, guards nothing
         decision = decide(classification, history, jitter)
-        if decision.suspects_contract:
-            receipt = replace(receipt, reason=f"{REJECTION_SPIKE}: {receipt.reason}")
+        self._spare_endpoint(claim, decision, receipt, history)
         is_ours = True
         if decision.action is Action.SPLIT and not decision.holds:
             is_ours = self._split(claim, decision, receipt, keys)
         elif decision.action is Action.REJECT:
             self._reject(claim, receipt, keys[0])
+        elif decision.action is Action.DELIVERED:
+            self._settle_conflict(claim, receipt, keys)
         else:
             is_ours = self._put_back(claim, decision, receipt)
         if decision.uncertain and not is_ours:
@@ -353,23 +353,50 @@ class Delivery:
         self, claim: Claim, classification: Classification, keys: list[str]
     ) -> EndpointHistory:
         """Gather what the decision needs beyond the classification."""
-        known = EndpointHistory(
+        is_first = classification.outcome is Outcome.REFUSED and claim.attempt == 1
+        lately = (
+            self._breaker.count_refusals(int(is_first))
+            if classification.outcome is Outcome.REFUSED
+            else self._breaker.record()
+        )
+        return EndpointHistory(
             sent=len(keys),
             attempt=claim.attempt,
+            batch_refusals=claim.refusals,
             refused_at=claim.refused_at,
             batch_size=self._settings.orders_per_batch,
+            is_uncertain=claim.uncertain > 0,
             holds_uncertain=self._holds,
+            **asdict(lately),
         )
-        if classification.outcome is not Outcome.REFUSED:
-            return replace(known, failures=self._breaker.failures())
-        lately = self._breaker.count_refusals(int(claim.attempt == 1))
-        return replace(
-            known,
-            refusals=lately.refusals,
-            accepted_at=lately.accepted_at,
-            recent_accepted=lately.recent_accepted,
-            recent_rejected=lately.recent_rejected,
-        )
+
+    def _spare_endpoint(
+        self,
+        claim: Claim,
+        decision: Decision,
+        receipt: Receipt,
+        history: EndpointHistory,
+    ) -> None:
+        """Leave the endpoint alone as decided; report a hold that lasts, or a spike."""
+        reason = receipt.reason or "unknown"
+        if decision.action is Action.ASK and receipt.shape is not None:
+            self._answers.note(receipt.shape, reason)
+            self._breaker.await_explanation(receipt.shape, reason, claim.batch_id)
+        elif decision.endpoint != "open":
+            suspect = claim.batch_id if decision.is_refused else None
+            wait = decision.endpoint_wait
+            self._breaker.back_off(decision.endpoint, wait, reason, suspect=suspect)
+        asks = decision.action is Action.ASK
+        if decision.endpoint == "held" and (asks or history.failures > 0):
+            self._report.held(decision, receipt)
+        if decision.is_spike and self._breaker.note_spike():
+            self._report.spiked(claim, receipt)
+
+    def _settle_conflict(self, claim: Claim, receipt: Receipt, keys: list[str]) -> None:
+        """Take what the API has already for delivered: an earlier attempt did it."""
+        delivered = self._ledger.deliver(claim, keys, receipt)
+        late = delivered.orders is None
+        self._report.delivered(claim, receipt, seconds=0.0, size=0, late=late)
 
     def _split(
         self, claim: Claim, decision: Decision, receipt: Receipt, keys: list[str]
@@ -379,7 +406,7 @@ class Delivery:
             claim,
             [keys[:middle], keys[middle:]],
             receipt,
-            refused=True,
+            refusals=decision.evidence if decision.is_refused else None,
             uncertain=decision.uncertain,
         )
         self._report.refused(claim, decision, receipt)
@@ -394,18 +421,11 @@ class Delivery:
         self._ledger.dissolve(claim, receipt)
 
     def _put_back(self, claim: Claim, decision: Decision, receipt: Receipt) -> bool:
-        reason = receipt.reason or "unknown"
-        if decision.action is Action.HOLD:
-            doubted = claim.batch_id if decision.suspects_contract else None
-            wait = decision.endpoint_wait
-            self._breaker.back_off("held", wait, reason, doubted=doubted)
-        elif decision.action is Action.AGAIN:
-            self._breaker.back_off("retrying", decision.endpoint_wait, reason)
         is_ours = self._ledger.put_back(
             claim,
             receipt,
             wait=decision.batch_wait,
-            refused=decision.action is Action.SUSPECT,
+            refusals=decision.evidence if decision.is_refused else None,
             uncertain=decision.uncertain,
             held=decision.holds,
         )

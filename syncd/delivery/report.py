@@ -25,13 +25,15 @@ class Report:
         exemptions: Sequence[Exemption],
         receipt: Receipt | None = None,
     ) -> None:
-        """Say that orders were rejected or withdrawn; the first of each is named.
+        """Report orders that were rejected, by reason, or withdrawn; one key of each.
 
         With a receipt when it was the API that refused one.
         """
-        rejected = [e for e in exemptions if e.state == "rejected"]
-        withdrawn = [e for e in exemptions if e.state == "withdrawn"]
-        if rejected:
+        reasons: dict[str, list[Exemption]] = {}
+        for exemption in exemptions:
+            if exemption.state == "rejected":
+                reasons.setdefault(exemption.reason, []).append(exemption)
+        for reason, rejected in reasons.items():
             self._log.emit(
                 "orders.rejected",
                 batch=claim.batch_id,
@@ -39,8 +41,9 @@ class Report:
                 orders=len(rejected),
                 order_key=rejected[0].key,
                 status=receipt.status if receipt else None,
-                reason=rejected[0].reason,
+                reason=reason,
             )
+        withdrawn = [e for e in exemptions if e.state == "withdrawn"]
         if withdrawn:
             self._log.emit(
                 "orders.withdrawn",
@@ -135,17 +138,31 @@ class Report:
         )
         self._uncertain(claim, decision, receipt)
 
+    def held(self, decision: Decision, receipt: Receipt) -> None:
+        """Report that nothing is sent but a probe now and then, or not even that."""
+        self._trouble = True
+        asks = decision.action is Action.ASK
+        self._log.emit(
+            "sending.held",
+            status=receipt.status,
+            reason=receipt.reason,
+            retry_seconds=None if asks else decision.endpoint_wait.total_seconds(),
+        )
+
+    def spiked(self, claim: Claim, receipt: Receipt) -> None:
+        """Report that too many orders are refused: no more of them are rejected."""
+        self._log.emit(
+            "rejections.suspended",
+            batch=claim.batch_id,
+            order_key=claim.orders[0].key,
+            status=receipt.status,
+            reason=receipt.reason,
+        )
+
     def put_back(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
-        """Say why a batch waits, for how long or for whom."""
+        """Report why a batch waits, for how long or for whom."""
         self._trouble = True
         wait = max(decision.endpoint_wait, decision.batch_wait or timedelta(0))
-        if decision.action is Action.HOLD:
-            self._log.emit(
-                "sending.held",
-                status=receipt.status,
-                reason=receipt.reason,
-                retry_seconds=wait.total_seconds(),
-            )
         self._uncertain(claim, decision, receipt)
         if decision.holds:
             return

@@ -1,8 +1,9 @@
-"""The door to Squeezely's API: one POST, one answer or a silence.
+"""The door to Squeezely's API: one POST, a response or none.
 
-An exception comes out of it only before the first byte of a request was written.
 Requests are made with verified TLS, without following redirects, and within a total
-deadline. What the answer means is decided in `core.response`.
+deadline. From the first byte of a request on, whatever ends it may have been taken,
+and no exception comes out of it.
+What the response means is decided in `core.response`.
 """
 
 import ssl
@@ -40,8 +41,8 @@ class Squeezely:
         self._endpoint = squeezely.endpoint
         self._timeout = squeezely.timeout.total_seconds()
         self._used_at = float("-inf")
-        self._under_way: Exchange | None = None
         self._transport = Transport()
+        self._under_way: Exchange | None = None
         self._verify = str(squeezely.ca_file) if squeezely.ca_file else True
         self._proxies = requests.utils.get_environ_proxies(self._endpoint)
         self._request = requests.Request(
@@ -87,20 +88,17 @@ class Squeezely:
                 proxies=self._proxies,
                 stream=True,
             ) as response:
-                answer = _read(response)
-        except (requests.RequestException, HTTPError, OSError) as error:
-            if isinstance(error, ValueError) and not under_way.has_begun:
-                raise _unusable(error) from error
+                answer = _read(response, under_way)
+        except Exception as error:
+            if under_way.has_begun:
+                return NoResponse(_what_failed(error, under_way), taken=True)
             if refused := _certificate_fault(error):
                 return NoResponse(refused, taken=False, untrusted=True)
-            return NoResponse(_what_failed(error, under_way), taken=under_way.is_sent)
-        except Exception as error:
-            if not under_way.has_begun and isinstance(error, ValueError):
+            if isinstance(error, ValueError):
                 raise _unusable(error) from error
-            if not under_way.has_begun:
-                raise
-            reason = f"the answer cannot be read ({type(error).__name__})"
-            return NoResponse(reason, taken=True)
+            if isinstance(error, requests.RequestException | HTTPError | OSError):
+                return NoResponse(_what_failed(error, under_way), taken=False)
+            raise
         if under_way.is_sent or not _is_success(answer):
             return answer
         return NoResponse("a success before the whole request was sent", taken=True)
@@ -125,7 +123,7 @@ def _is_success(answer: Response | NoResponse) -> bool:
     return isinstance(answer, Response) and answer.status < HTTPStatus.MULTIPLE_CHOICES
 
 
-def _read(response: requests.Response) -> Response | NoResponse:
+def _read(response: requests.Response, under_way: Exchange) -> Response | NoResponse:
     """Read the body, bounded in bytes."""
     body = bytearray()
     # requests' own reading waits for a whole piece, however slowly it drips
@@ -134,7 +132,9 @@ def _read(response: requests.Response) -> Response | NoResponse:
         if len(body) > MAX_ANSWER_BYTES:
             return NoResponse("the answer is too long", taken=True)
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Response(response.status_code, headers, bytes(body))
+    return Response(
+        response.status_code, headers, bytes(body), request_was_sent=under_way.is_sent
+    )
 
 
 def _unusable(error: Exception) -> ConfigError:
@@ -175,6 +175,8 @@ def _what_failed(error: Exception, under_way: Exchange) -> str:
     is_late = isinstance(error, requests.Timeout | ReadTimeoutError | TimeoutError)
     if is_late or under_way.is_over:
         return "no answer in time" if under_way.is_sent else "not sent in time"
+    if not isinstance(error, requests.RequestException | HTTPError | OSError):
+        return f"what came could not be read ({type(error).__name__})"
     if not under_way.is_sent:
         return "the connection broke before the whole request was sent"
     return "the connection broke before the whole answer came"

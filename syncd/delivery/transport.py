@@ -35,11 +35,14 @@ class Exchange:
 
     Attributes:
         ends_at: Monotonic seconds.
-        has_begun: A byte of it may have been written.
-        is_sent: The whole request was handed to the system: the peer may have it.
+        is_requesting: The connection stands, as far as there is one to be made first.
+        has_begun: A byte of the request may have been handed to the system: from here
+            on the peer may have taken it.
+        is_sent: All of it was.
     """
 
     ends_at: float
+    is_requesting: bool = False
     has_begun: bool = False
     is_sent: bool = False
 
@@ -139,15 +142,18 @@ class _Connection(HTTPConnection):
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
+        under_way = _exchange.get()
         if self.sock is not None:
-            self.sock.settimeout(_exchange.get().left())
-            _exchange.get().has_begun = True
+            self.sock.settimeout(under_way.left())
+        under_way.has_begun = under_way.has_begun or under_way.is_requesting
         super().send(data)
 
     @override
     def request(self, *args: Any, **kwargs: Any) -> None:
+        under_way = _exchange.get()
+        under_way.is_requesting = True  # what a proxy is told before is no request
         super().request(*args, **kwargs)
-        _exchange.get().is_sent = True
+        under_way.is_sent = True
 
 
 class _TlsConnection(_Connection, HTTPSConnection):

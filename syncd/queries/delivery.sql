@@ -7,20 +7,33 @@
 -- whatever the server's default: a claim that a crash takes back would leave a POST that
 -- nobody counts. Nothing is claimed of a ledger that was promoted unnoticed. After
 -- trouble one claim at a time, of all instances, probes the endpoint: it moves retry_at
--- to its lease's end, and whoever waited for that row finds it moved. While a batch is
--- doubted, that one is the probe. Past orders are left alone while a live one is due, or
--- their backfill is paused. Relies on batch_due and ledger_batch; the batch being topped
--- up is skipped for that moment. Orders added between the snapshot and the lock are
--- counted, but missing: then `claimed_orders` is asked. Batches that could not be read
--- are given out to whoever asks for them alone, and never as a probe. Relies on
--- batch_unread for them.
+-- to its lease's end, and whoever waited for that row finds it moved. While the endpoint
+-- is held, the probe is the batch of either lane that was refused longest ago, or never.
+-- Past orders are left alone while a live one is due, or their backfill is paused. Relies
+-- on batch_due and ledger_batch; the batch being topped up is skipped for that moment.
+-- Orders added between the snapshot and the lock are counted, but missing: then
+-- `claimed_orders` is asked. Batches that could not be read are given out to
+-- whoever asks for them alone, and never as a probe. Relies on batch_unread for them.
 WITH life AS MATERIALIZED (
     SELECT f.timeline < ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()),
                                        1, 8))::bit(32)::integer IS TRUE AS was_promoted
       FROM syncd.feed AS f
      WHERE f.feed_id = %(feed)s
 ), gate AS MATERIALIZED (
-    SELECT p.state <> 'open' AS probes, d.batch_id AS doubted,
+    SELECT p.state <> 'open' AS probes, p.state = 'held' AS is_held,
+           CASE WHEN p.state = 'held'
+                THEN (SELECT r.batch_id
+                        FROM syncd.batch AS r
+                       WHERE r.feed_id = %(feed)s
+                         AND r.state = 'pending'
+                         AND r.read_failed_at IS NULL
+                         AND r.due_at <= clock_timestamp()
+                         AND NOT EXISTS (SELECT
+                                           FROM syncd.backfill AS f
+                                          WHERE f.backfill_id = r.backfill_id
+                                            AND f.state = 'paused')
+                       ORDER BY r.refused_at NULLS FIRST, r.lane <> 'live', r.batch_id
+                       LIMIT 1) END AS probe,
            %(lane)s = 'live'
            OR (SELECT v.batch_id
                  FROM syncd.batch AS v
@@ -36,14 +49,11 @@ WITH life AS MATERIALIZED (
                   WHERE r.feed_id = %(feed)s
                     AND r.state = 'paused') AS paused
       FROM syncd.endpoint AS p
-      LEFT JOIN syncd.batch AS d
-        ON d.batch_id = p.doubted_batch
-       AND d.state IN ('pending', 'sending')
-       AND d.read_failed_at IS NULL
      WHERE p.feed_id = %(feed)s
        AND p.retry_at <= clock_timestamp()
        AND p.paused_at IS NULL
        AND NOT (SELECT l.was_promoted FROM life AS l)
+       AND p.unknown_shape IS NULL
 ), due AS (
     SELECT b.batch_id, (SELECT g.probes FROM gate AS g) AS probes
       FROM syncd.batch AS b
@@ -56,12 +66,12 @@ WITH life AS MATERIALIZED (
        AND EXISTS (SELECT
                      FROM gate AS g
                     WHERE NOT (g.probes AND %(rereads)s))
-       AND CASE WHEN (SELECT g.doubted FROM gate AS g) IS NULL
-                THEN (SELECT g.is_free FROM gate AS g)
+       AND CASE WHEN (SELECT g.is_held FROM gate AS g)
+                THEN b.batch_id = (SELECT g.probe FROM gate AS g)
+                ELSE (SELECT g.is_free FROM gate AS g)
                      AND (b.backfill_id IS NULL
                           OR b.backfill_id <> ALL ((SELECT g.paused
-                                                      FROM gate AS g)::bigint[]))
-                ELSE b.batch_id = (SELECT g.doubted FROM gate AS g) END
+                                                      FROM gate AS g)::bigint[])) END
      ORDER BY b.batch_id
      LIMIT 1
        FOR NO KEY UPDATE OF b SKIP LOCKED
@@ -83,9 +93,9 @@ WITH life AS MATERIALIZED (
       FROM due
      WHERE b.batch_id = due.batch_id
        AND (NOT due.probes OR EXISTS (SELECT FROM probe))
-    RETURNING b.batch_id, b.attempts, b.claim_token, b.uncertain, b.refused_at,
-              due.probes, b.lane, b.backfill_id, b.resends, b.orders, b.read_failed_at,
-              b.read_reason
+    RETURNING b.batch_id, b.attempts, b.claim_token, b.uncertain, b.refusals,
+              b.refused_at, due.probes, b.lane, b.backfill_id, b.resends, b.orders,
+              b.read_failed_at, b.read_reason
 ), opened AS (
     INSERT INTO syncd.attempt (batch_id, attempt, claim_token, instance_id)
     SELECT batch_id, attempts, claim_token, %(instance)s
@@ -96,7 +106,7 @@ WITH life AS MATERIALIZED (
       JOIN syncd.ledger AS l USING (batch_id)
      WHERE l.state IS NULL
 )
-SELECT c.batch_id, c.attempts, c.claim_token, c.uncertain, c.refused_at,
+SELECT c.batch_id, c.attempts, c.claim_token, c.uncertain, c.refusals, c.refused_at,
        clock_timestamp(), c.probes, coalesce(r.with_profile, true), c.resends,
        c.read_failed_at, c.read_reason,
        c.orders, o.keys, o.times, o.waits, l.was_promoted, p.paused_at, p.paused_reason,
@@ -118,7 +128,7 @@ SELECT c.batch_id, c.attempts, c.claim_token, c.uncertain, c.refused_at,
  WHERE p.feed_id = %(feed)s
  UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL, NULL, e.order_key, e.purchase
+       NULL, NULL, NULL, NULL, NULL, e.order_key, e.purchase
   FROM ({rows}) AS e;
 
 -- name: nothing_read :many
@@ -134,7 +144,7 @@ SELECT l.order_key, l.confirmed_at, l.waiting_since
  ORDER BY l.confirmed_at, l.order_key;
 
 -- name: next_due :one
--- Seconds until something may be claimed, null when nothing waits, or while paused;
+-- Seconds until something may be claimed, null when nothing waits, or for a person;
 -- whether past orders do; whether a backfill wants to be driven, or told of; and whether
 -- some could not be read, which are counted only for who reads them again.
 SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
@@ -150,23 +160,16 @@ SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
                   AND u.state = 'pending'
                   AND u.read_failed_at IS NOT NULL)
   FROM syncd.batch AS b
-  JOIN (SELECT p.feed_id, p.retry_at, p.paused_at,
-               (SELECT d.batch_id
-                  FROM syncd.batch AS d
-                 WHERE d.batch_id = p.doubted_batch
-                   AND d.state IN ('pending', 'sending')
-                   AND d.read_failed_at IS NULL) AS doubted
-          FROM syncd.endpoint AS p) AS e USING (feed_id)
+  JOIN syncd.endpoint AS e USING (feed_id)
  WHERE b.feed_id = %(feed)s
    AND b.state = 'pending'
    AND (b.read_failed_at IS NOT NULL) = %(rereads)s
    AND e.paused_at IS NULL
-   AND (e.doubted = b.batch_id
-        OR e.doubted IS NULL
-           AND NOT EXISTS (SELECT
-                             FROM syncd.backfill AS r
-                            WHERE r.backfill_id = b.backfill_id
-                              AND r.state = 'paused'));
+   AND e.unknown_shape IS NULL
+   AND NOT EXISTS (SELECT
+                     FROM syncd.backfill AS r
+                    WHERE r.backfill_id = b.backfill_id
+                      AND r.state = 'paused');
 
 -- name: renew :rows
 -- Begins the lease anew, unless the claim was taken over.
@@ -218,12 +221,13 @@ WITH fenced AS (
        FOR NO KEY UPDATE
 ), target AS (
     INSERT INTO syncd.batch
-           (feed_id, lane, orders, oldest_at, due_at, uncertain, refused_at,
+           (feed_id, lane, orders, oldest_at, due_at, uncertain, refused_at, refusals,
             backfill_id, resends)
     SELECT f.feed_id, f.lane, count(*), min(l.confirmed_at),
            coalesce(clock_timestamp() + %(wait)s::interval, '-infinity'),
            max(f.uncertain) + %(uncertain)s,
            CASE WHEN %(refused)s THEN clock_timestamp() END,
+           %(refusals)s,
            f.backfill_id, f.resends
       FROM fenced AS f
       JOIN syncd.ledger AS l ON l.batch_id = f.batch_id AND l.state IS NULL
@@ -348,9 +352,9 @@ UPDATE syncd.attempt AS a
 -- name: deliver :one
 -- Settles an accepted attempt, also a late one whose claim was taken over meanwhile, if
 -- the ledger knows the claim and the batch holds no order that was not sent; tells how
--- many orders it delivered, null for none, and whether the claim is known. While a
--- batch is doubted, only its own success proves the endpoint fine. The disk is not waited
--- for: what a crash of the server takes back is found as a claim, and counted.
+-- many orders it delivered, null for none, and whether the claim is known. While an
+-- answer waits to be explained, the endpoint stays held. The disk is not waited for: what
+-- a crash of the server takes back is found as a claim, and counted.
 WITH receipt AS (
     UPDATE syncd.attempt
        SET outcome = 'accepted',
@@ -364,28 +368,24 @@ WITH receipt AS (
        AND attempt = %(attempt)s
        AND claim_token = %(token)s
 ), stood AS MATERIALIZED (
-    SELECT p.feed_id, b.batch_id IS NOT NULL AS doubts,
+    SELECT p.feed_id,
            least(1, %(recent)s / (p.recent_accepted + p.recent_rejected
                                   + %(sent)s)) AS fading
       FROM syncd.endpoint AS p
-      LEFT JOIN syncd.batch AS b
-        ON b.batch_id = p.doubted_batch
-       AND b.batch_id <> %(batch)s
-       AND b.state IN ('pending', 'sending')
      WHERE p.feed_id = %(feed)s
 ), healthy AS (
     UPDATE syncd.endpoint AS e
-       SET since = CASE WHEN e.state = 'open' OR d.doubts THEN e.since
-                        ELSE clock_timestamp() END,
-           state = CASE WHEN d.doubts THEN e.state ELSE 'open' END,
+       SET since = CASE WHEN e.state = 'open' OR e.unknown_shape IS NOT NULL
+                        THEN e.since ELSE clock_timestamp() END,
+           state = CASE WHEN e.unknown_shape IS NULL THEN 'open' ELSE e.state END,
            failures = 0,
            refusals = 0,
-           retry_at = CASE WHEN d.doubts THEN e.retry_at ELSE '-infinity' END,
-           reason = CASE WHEN d.doubts THEN e.reason END,
-           doubted_batch = CASE WHEN d.doubts THEN e.doubted_batch END,
+           retry_at = '-infinity',
+           reason = CASE WHEN e.unknown_shape IS NOT NULL THEN e.reason END,
+           suspect_batch = CASE WHEN e.unknown_shape IS NOT NULL
+                                THEN e.suspect_batch END,
            recent_accepted = d.fading * (e.recent_accepted + %(sent)s),
-           recent_rejected = CASE WHEN e.doubted_batch = %(batch)s THEN 0
-                                  ELSE d.fading * e.recent_rejected END,
+           recent_rejected = d.fading * e.recent_rejected,
            accepted_at = clock_timestamp()
       FROM stood AS d
      WHERE e.feed_id = d.feed_id
@@ -470,8 +470,10 @@ WITH freed AS (
        SET state = CASE WHEN %(held)s THEN 'held' ELSE 'pending' END,
            due_at = coalesce(clock_timestamp() + %(wait)s::interval, '-infinity'),
            uncertain = uncertain + %(uncertain)s,
-           refused_at = coalesce(
-               refused_at, CASE WHEN %(refused)s THEN clock_timestamp() END),
+           refused_at = CASE WHEN %(refused)s THEN clock_timestamp()
+                             ELSE refused_at END,
+           refusals = CASE WHEN %(refused)s THEN %(refusals)s::integer
+                           ELSE refusals END,
            claim_token = NULL,
            read_failed_at = CASE WHEN %(outcome)s = 'unread'
                                   AND %(reason)s::text IS NOT NULL
@@ -491,7 +493,8 @@ UPDATE syncd.attempt AS a
        reason = %(reason)s,
        sent = %(sent)s,
        body_sha256 = %(sha256)s,
-       orderids = %(orderids)s
+       orderids = %(orderids)s,
+       shape = %(shape)s
   FROM freed
  WHERE a.batch_id = freed.batch_id
    AND a.attempt = %(attempt)s;

@@ -53,6 +53,7 @@ class Case:
         form: The body's form, None where it could not be read.
         events: All events in it, good or bad; empty where it could not be read.
         verdict: What a Squeezely in good health makes of it.
+        known: Its orderids that the account has already.
     """
 
     at: datetime
@@ -60,6 +61,7 @@ class Case:
     form: Form | None
     events: tuple[Event, ...]
     verdict: Verdict
+    known: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:

@@ -29,6 +29,8 @@ _TABLE: tuple[Fault, ...] = (
     refusals.credentials,
     refusals.forbidden,
     refusals.refused,
+    refusals.firewall,
+    refusals.duplicates_refused,
     refusals.refused_in_200,
     refusals.timestamp_error,
     refusals.partly_accepted,

@@ -5,7 +5,14 @@ from datetime import timedelta
 from email.utils import format_datetime
 from typing import Literal, TypeAlias
 
-from syncd.sandbox.answers import HTML_PAGE, Answer, Case, Form, Verdict, refusal
+from syncd.sandbox.answers import (
+    HTML_PAGE,
+    Answer,
+    Case,
+    Form,
+    Verdict,
+    refusal,
+)
 
 OrderIds: TypeAlias = tuple[str, ...]
 Style: TypeAlias = Literal["text", "object"]
@@ -25,13 +32,36 @@ def refused(
     case: Case,
     *,
     orderids: OrderIds = (),
+    status: Literal[400, 409, 422] = 400,
     message: str = "orderid is not accepted",
     style: Style = "text",
 ) -> Verdict | None:
     """400 for the whole request if it holds one of `orderids` (none: any request)."""
     if not case.holds(orderids):
         return None
-    return Verdict((), refusal(400, [_error(message, style)]))
+    return Verdict((), refusal(status, [_error(message, style)]))
+
+
+def firewall(
+    case: Case,
+    *,
+    orderids: OrderIds = (),
+    status: Literal[401, 403, 404, 405, 406, 415, 451] = 403,
+    word: str = "<script",
+) -> Verdict | None:
+    """403 with an HTML page for a body that holds one of `orderids`, or `word`."""
+    is_named = bool(orderids) and case.holds(orderids)
+    if not is_named and not (word and word in json.dumps(case.events)):
+        return None
+    page = b"<!doctype html><title>Request blocked</title><h1>Not acceptable</h1>\n"
+    return Verdict((), Answer(status, page, "text/html"))
+
+
+def duplicates_refused(case: Case) -> Verdict | None:
+    """409 for a request with an orderid that the account has already."""
+    if not case.known:
+        return None
+    return Verdict((), refusal(409, [f"orderid {case.known[0]} already exists"]))
 
 
 def refused_in_200(

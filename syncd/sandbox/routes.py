@@ -4,7 +4,7 @@ A request comes in as a value and an `Answer` goes out; no socket is touched her
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TypeAlias
@@ -124,7 +124,10 @@ class Routes:
         post = Post(
             request.account, request.api_key, request.content_type, request.body
         )
-        verdict = self._faults.apply(judge(post, self._terms, at))
+        case = judge(post, self._terms, at)
+        orderids = filter(None, map(orderid_of, case.events))
+        known = tuple(o for o in orderids if self._book.posts(o))
+        verdict = self._faults.apply(replace(case, known=known))
         for event in verdict.taken:
             self._book.receive_backend(event, at)
         return verdict.answer

@@ -26,11 +26,14 @@ def wordy_success(case: Case, *, updated: int = 0) -> Verdict | None:
 def server_error(
     case: Case,
     *,
-    status: Literal[500, 502, 503, 504] = 500,
+    status: Literal[500, 501, 502, 503, 504, 520, 524] = 500,
     body: Literal["empty", "html"] = "empty",
     takes: bool = False,
-) -> Verdict:
-    """500, 502, 503 or 504 with an empty body or an HTML page."""
+    orderids: tuple[str, ...] = (),
+) -> Verdict | None:
+    """500 or another 5xx with an empty body or an HTML page."""
+    if not case.holds(orderids):
+        return None
     page = HTML_PAGE if body == "html" else b""
     return case.taking(Answer(status, page, "text/html"), takes=takes)
 

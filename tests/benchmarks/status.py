@@ -119,6 +119,7 @@ def noting() -> None:
         1,
         UUID(int=0),
         0,
+        0,
         None,
         datetime.now(UTC),
         probes=False,

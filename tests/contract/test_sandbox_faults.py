@@ -36,6 +36,8 @@ DEFAULTS: dict[str, tuple[int | None, list[str]]] = {
     "credentials": (401, []),
     "forbidden": (403, []),
     "refused": (400, []),
+    "firewall": (200, THREE),
+    "duplicates-refused": (200, THREE),
     "refused-in-200": (200, []),
     "timestamp-error": (400, []),
     "partly-accepted": (400, ["W-1", "W-2"]),

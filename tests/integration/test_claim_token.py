@@ -77,7 +77,7 @@ def test_a_late_success_never_settles_the_claim_that_has_its_numbers(
     assert not desk.ledger.postpone(claim, ["1"], LEASE)
     gone = [Exemption("1", "withdrawn", "gone", None)]
     assert not desk.ledger.except_orders(claim, gone)
-    assert not desk.ledger.split(claim, [["1"]], Receipt("refused"), refused=True)
+    assert not desk.ledger.split(claim, [["1"]], Receipt("refused"), refusals=1)
     assert standing(desk) == [("1", "sending", 0)]
     assert desk.accept(again) == 1
 

@@ -11,10 +11,11 @@ from desk import LEASE, Desk
 from postgres import wait_until
 from shop import Shop
 
+from syncd.core.response import Meaning
 from syncd.core.settlement import REJECTION_SPIKE_ORDERS
-from syncd.delivery.delivery import REJECTION_SPIKE, Trip
+from syncd.delivery.answers import Answers
+from syncd.delivery.delivery import Trip
 from syncd.delivery.worker import Pace
-from syncd.ledger import Receipt
 from syncd.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
@@ -150,43 +151,61 @@ def spoil(desk: Desk, orders: list[str]) -> None:
     desk.sandbox.fail("refused", times=None, orderids=tuple(orders))
 
 
-def test_too_many_refused_orders_hold_everything_and_blame_no_more(
+def test_too_many_refused_orders_are_blamed_no_more_and_hold_nobody(
     desk: Desk,
 ) -> None:
     """Three in eight are no accident: the contract or the mapping broke."""
     orders = desk.confirm(40)
     bad = [order for place, order in enumerate(orders) if place % 8 < 3]
+    good = [order for order in orders if order not in bad]
     spoil(desk, bad)
 
-    def is_held() -> bool:
+    def is_spiked() -> bool:
         desk.deliver_all()
-        if desk.endpoint()[0] == "held":
-            return True
         desk.hurry()
-        return False
+        spike = desk.shop.value("SELECT spike_at IS NOT NULL FROM syncd.endpoint")
+        return bool(spike) and desk.posts(good) == [1] * len(good)
 
-    wait_until(is_held)
+    wait_until(is_spiked)
     blamed = desk.set_aside()
     assert REJECTION_SPIKE_ORDERS - 1 <= len(blamed) <= REJECTION_SPIKE_ORDERS + 1
     assert set(blamed) <= set(bad)
-    reason = desk.shop.value("SELECT reason FROM syncd.endpoint")
-    assert str(reason).startswith(REJECTION_SPIKE)
+    assert desk.endpoint()[0] == "open"
     for _ in range(10):
-        before = desk.sandbox.book.totals
+        before = desk.sandbox.book.totals.requests
         desk.hurry()
         desk.deliver_all()
-        after = desk.sandbox.book.totals
-        assert (after.requests - before.requests, after.orderids) == (
-            1,
-            before.orderids,
-        )
-    assert (desk.endpoint()[0], desk.set_aside()) == ("held", blamed)
+        assert desk.sandbox.book.totals.requests - before <= len(bad) - len(blamed)
+    assert desk.set_aside() == blamed
     desk.sandbox.clear_faults()
     desk.finish_hurriedly()
     assert desk.set_aside() == blamed
-    assert desk.endpoint()[0] == "open"
     sent = [order for order in orders if order not in blamed]
     assert desk.posts(sent) == [1] * len(sent)
+
+
+def test_a_person_lets_more_be_rejected(desk: Desk) -> None:
+    """`syncd resume` forgets what looked like too many."""
+    orders = desk.confirm(16)
+    spoil(desk, orders[:8])
+    for _ in range(12):
+        desk.confirm(1)
+        desk.deliver_all()
+        desk.hurry()
+        if desk.shop.value("SELECT spike_at IS NOT NULL FROM syncd.endpoint"):
+            break
+    blamed = len(desk.set_aside())
+    assert blamed < 8
+    assert desk.breaker.release()
+    assert desk.shop.rows("SELECT spike_at, recent_rejected FROM syncd.endpoint") == [
+        (None, 0)
+    ]
+    desk.confirm(1)
+    for _ in range(6):
+        desk.deliver_all()
+        desk.hurry()
+    assert len(desk.set_aside()) > blamed
+    assert desk.posts(orders[8:]) == [1] * 8
 
 
 def test_a_few_bad_orders_among_many_are_rejected_without_a_hold(desk: Desk) -> None:
@@ -201,68 +220,253 @@ def test_a_few_bad_orders_among_many_are_rejected_without_a_hold(desk: Desk) -> 
     assert desk.endpoint()[0] == "open"
 
 
-def doubt(desk: Desk) -> int:
-    """Let the last batch look as if the contract broke."""
-    desk.confirm(1)
-    claim = desk.claim()
-    desk.ledger.put_back(claim, Receipt("refused", 400, "no", 1))
-    desk.breaker.back_off("held", LEASE, "x", doubted=claim.batch_id)
-    return claim.batch_id
+# A hold, and one order in it
 
 
-def test_only_the_doubted_order_is_tried(desk: Desk) -> None:
-    """Not an older one that may well be good."""
-    desk.confirm(1)
-    older = desk.claim()
-    doubted = doubt(desk)
-    desk.ledger.put_back(older, Receipt("unread"))
-    assert desk.ledger.claim(desk.instance.number, "live", LEASE) is None
-    desk.hurry()
-    claim = desk.claim()
-    assert claim.batch_id == doubted
-    let_time_pass(desk)
-    assert desk.ledger.claim(desk.instance.number, "live", LEASE) is None
-    desk.ledger.put_back(claim, Receipt("refused", 400, "no", 1), wait=LEASE)
-    assert cast("float", desk.ledger.next_due().seconds) > 1
+def block(desk: Desk, orders: list[str], **options: object) -> None:
+    """Let a firewall refuse every body that holds one of the orders."""
+    desk.sandbox.fail("firewall", times=None, orderids=tuple(orders), **options)
 
 
-def test_only_the_doubted_order_s_success_ends_the_doubt(desk: Desk) -> None:
-    """Others were accepted before as well; what fails meanwhile changes nothing."""
-    desk.confirm(1)
-    older = desk.claim()
-    doubted = doubt(desk)
-    assert desk.accept(older) == 1
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 406, 415, 451])
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_an_order_that_a_firewall_refuses_holds_nobody(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path, status: int, size: int
+) -> None:
+    """It is set aside with the API's words; all others go, once each."""
+    desk = Desk(shop, sandbox, tmp_path, batch_size=size)
+    orders = desk.confirm(8)
+    block(desk, orders[2:3], status=status)
+    for _ in range(8):
+        orders += desk.confirm(1)
+        desk.hurry()
+        desk.deliver_all()
+    desk.finish_hurriedly()
+    aside, endpoint, posts = desk.set_aside(), desk.endpoint()[0], desk.posts(orders)
+    desk.close()
+    assert list(aside) == orders[2:3]
+    state, reason = aside[orders[2]]
+    assert state == "rejected"
+    assert str(reason).startswith(f"HTTP {status} Request blocked")
+    assert posts == [int(order != orders[2]) for order in orders]
+    assert endpoint == "open"
+
+
+def test_a_hold_is_probed_with_another_batch_each_time(desk: Desk) -> None:
+    """Of either lane and whatever its place; the suspect comes round at last."""
+    desk.confirm(8)
+    desk.confirm(8)
+    desk.confirm(8)
+    desk.sandbox.fail("credentials", times=None)
+    probed = []
+    for _ in range(6):
+        desk.hurry()
+        desk.deliver_all()
+        probed.append(desk.shop.value(
+            "SELECT batch_id FROM syncd.attempt ORDER BY started_at DESC LIMIT 1"
+        ))  # fmt: skip
+    assert len(set(probed[:3])) == 3
     assert desk.endpoint()[0] == "held"
-    desk.breaker.back_off("retrying", LEASE, "down")
-    assert desk.shop.rows(
-        "SELECT state, reason, doubted_batch FROM syncd.endpoint"
-    ) == [("held", "x", doubted)]
-    desk.hurry()
+    assert desk.set_aside() == {}
+
+
+def test_a_wrong_key_blames_nobody_and_ends_when_it_is_right(desk: Desk) -> None:
+    """However long it takes: every order is sent once."""
+    orders = desk.confirm(8)
+    desk.sandbox.fail("credentials", times=None)
+    for _ in range(12):
+        desk.hurry()
+        desk.deliver_all()
+    assert desk.set_aside() == {}
+    assert desk.uncertain() == 0
+    assert desk.endpoint()[0] == "held"
+    desk.sandbox.clear_faults()
+    desk.finish_hurriedly()
+    assert desk.posts(orders) == [1] * 8
+
+
+def test_a_suspect_of_the_live_lane_is_passed_by_a_backfill(
+    desk: Desk,
+) -> None:
+    """In a quiet shop it may be the only live order there is."""
+    (suspect,) = desk.confirm(1)
+    block(desk, [suspect])
     desk.deliver_all()
-    assert desk.endpoint()[0] == "open"
-
-
-def test_a_person_ends_the_doubt(desk: Desk) -> None:
-    """`syncd resume` tries again, and forgets what looked like too many."""
-    doubt(desk)
+    orders = desk.confirm(1)
+    desk.shop.sql(
+        "UPDATE syncd.batch SET lane = 'backfill' WHERE state = 'pending' "
+        "AND attempts = 0"
+    )
+    desk.hurry()
     assert desk.deliver() is None
-    assert desk.breaker.release()
-    assert desk.deliver() == Trip(1, accepted=True)
-    left = "SELECT doubted_batch, recent_rejected FROM syncd.endpoint"
-    assert desk.shop.rows(left) == [(None, 0)]
+    assert desk.delivery.deliver_next("backfill") == Trip(1, accepted=True)
+    assert desk.posts(orders) == [1]
+    assert desk.endpoint()[0] == "open"
 
 
-def test_a_doubted_order_that_is_gone_does_not_hold_for_ever(desk: Desk) -> None:
-    """Then any other batch is the probe."""
-    doubt(desk)
-    desk.shop.sql("UPDATE orders SET email = 'nowhere'")
+def test_a_batch_that_fails_alone_is_sent_in_halves(desk: Desk) -> None:
+    """One order lets the API fail: the seven that share its batch are delivered."""
+    orders = desk.confirm(8)
+    desk.sandbox.fail("server-error", times=None, orderids=tuple(orders[5:6]))
+    for _ in range(40):
+        desk.confirm(1)
+        let_time_pass(desk)
+        desk.deliver_all()
+        desk.hurry()
+        desk.deliver_all()
+        if desk.posts(orders).count(1) == 7:
+            break
+    assert desk.posts(orders) == [1, 1, 1, 1, 1, 0, 1, 1]
+    assert desk.set_aside() == {}
+
+
+# Known already
+
+
+def take_and_drop(desk: Desk) -> list[str]:
+    """Let the API take an order whose answer is lost; it refuses what it knows."""
+    desk.sandbox.fail("accept-then-drop", times=1)
+    orders = desk.confirm(3)
+    desk.deliver_all()
+    desk.sandbox.fail("duplicates-refused", times=None)
+    return orders
+
+
+def test_a_repeat_that_is_refused_as_known_was_delivered(desk: Desk) -> None:
+    """The doubt is over: the first attempt did it; others go on."""
+    orders = take_and_drop(desk)
+    others = desk.confirm(2)
+    desk.finish_hurriedly()
+    assert desk.posts(orders) == [1, 1, 1]
+    assert desk.posts(others) == [1, 1]
+    assert desk.set_aside() == {}
+    assert desk.endpoint()[0] == "open"
+    assert desk.shop.value(
+        "SELECT count(*) FROM syncd.batch WHERE state NOT IN ('delivered', 'dissolved')"
+    ) == 0  # fmt: skip
+
+
+def test_a_repeat_that_is_refused_without_saying_why_waits_for_a_person(
+    desk: Desk,
+) -> None:
+    """It may be the earlier attempt, or something else."""
+    desk.sandbox.fail("accept-then-drop", times=1)
+    (order,) = desk.confirm(1)
+    desk.deliver_all()
+    desk.sandbox.fail("canned", times=None, status=409, body="<h1>Conflict</h1>")
     desk.hurry()
     desk.deliver_all()
-    assert desk.set_aside()["W-1"][0] == "rejected"
-    (good,) = desk.confirm(1)
+    rows = desk.shop.rows("SELECT state, uncertain FROM syncd.batch")
+    assert rows == [("held", 1)]
+    assert desk.posts([order]) == [1]
+
+
+def test_an_order_that_is_in_conflict_at_once_is_rejected(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Nothing of ours can have been there before."""
+    desk = Desk(shop, sandbox, tmp_path, batch_size=1)
+    orders = desk.confirm(3)
+    desk.sandbox.fail("refused", times=None, orderids=(orders[1],), status=409)
+    for _ in range(4):
+        desk.confirm(1)
+        desk.hurry()
+        desk.deliver_all()
+    aside = list(desk.set_aside())
+    desk.close()
+    assert aside == [orders[1]]
+
+
+# An answer that nobody has explained
+
+
+STRANGE = '{"status": "success", "tracked": 3, "invalid": 0}'
+
+
+def answer_strangely(desk: Desk) -> None:
+    desk.sandbox.fail("canned", times=None, status=200, body=STRANGE, takes=True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "options", "words"),
+    [
+        ("canned", {"body": STRANGE, "takes": True}, STRANGE),
+        ("not-json", {}, "OK"),
+        ("html", {}, "Trouble Something went wrong"),
+        ("empty", {}, "an empty body"),
+        ("empty", {"status": 204}, "an empty body"),
+        ("count-short", {"missing": 0}, None),
+        ("count-short", {}, '"created": 2'),
+    ],
+)
+def test_an_unknown_answer_holds_the_feed_at_once(
+    desk: Desk, fault: str, options: dict[str, object], words: str | None
+) -> None:
+    """Nothing is lost, nothing repeated: a person says first what it means."""
+    orders = desk.confirm(3)
+    desk.sandbox.fail(fault, times=None, **options)
     desk.deliver_all()
-    assert desk.posts([good]) == [1]
+    more = desk.confirm(8)
+    for _ in range(3):
+        desk.hurry()
+        desk.deliver_all()
+    if words is None:  # all were counted: that is a success
+        assert desk.posts(orders + more) == [1] * 11
+        return
+    assert desk.sandbox.book.totals.requests == 1
+    assert desk.posts(more) == [0] * 8
+    assert desk.ledger.next_due().seconds is None
+    ((state, reason),) = desk.shop.rows("SELECT state, reason FROM syncd.endpoint")
+    assert state == "held"
+    assert "is not known to mean success: " in str(reason)
+    assert words in str(reason)
+    assert desk.uncertain() == 1
+
+
+@pytest.mark.parametrize("meaning", list(Meaning))
+def test_what_a_person_says_settles_what_waits_and_all_that_comes(
+    desk: Desk, meaning: Meaning
+) -> None:
+    """Delivered, or sent again; not counted as a repeat, since the outcome is known."""
+    takes = meaning is Meaning.SUCCESS
+    orders = desk.confirm(3)
+    desk.sandbox.fail("canned", times=1, status=200, body=STRANGE, takes=takes)
+    desk.deliver_all()
+    answers = Answers(desk.database, desk.settings)
+    ((shape, example, _),) = answers.unexplained()
+    assert STRANGE in example
+    assert answers.say(shape, meaning, desk.ledger.feed_id) == (
+        (3, 0) if takes else (0, 3)
+    )
+    assert desk.uncertain() == 0
     assert desk.endpoint()[0] == "open"
+    more = desk.confirm(3)
+    if takes:
+        answer_strangely(desk)
+    desk.finish_hurriedly()
+    assert desk.posts(orders + more) == [1] * 6
+    assert answers.unexplained() == []
+    assert desk.shop.value(
+        "SELECT sum(orders)::int FROM syncd.batch WHERE state = 'delivered'"
+    ) == 6  # fmt: skip
+
+
+def test_what_was_explained_is_another_thing_when_its_words_change(
+    desk: Desk,
+) -> None:
+    """Success for three of three says nothing of none of three."""
+    desk.confirm(3)
+    answer_strangely(desk)
+    desk.deliver_all()
+    answers = Answers(desk.database, desk.settings)
+    answers.say(answers.unexplained()[0][0], Meaning.SUCCESS, desk.ledger.feed_id)
+    desk.sandbox.clear_faults()
+    lies = '{"status": "success", "tracked": 0, "invalid": 3}'
+    desk.sandbox.fail("canned", times=None, status=200, body=lies)
+    desk.confirm(3)
+    desk.deliver_all()
+    assert desk.endpoint()[0] == "held"
+    assert lies in answers.unexplained()[0][1]
 
 
 # What may have arrived
@@ -270,10 +474,8 @@ def test_a_doubted_order_that_is_gone_does_not_hold_for_ever(desk: Desk) -> None
 
 DOUBTS: list[tuple[str, dict[str, object]]] = [
     ("accept-then-drop", {}),
-    ("not-json", {}),
     ("truncated", {}),
     ("server-error", {"takes": True}),
-    ("count-short", {}),
     ("partly-accepted", {}),
     ("partly-accepted", {"status": 200}),
     ("hang", {"seconds": 9, "takes": True}),
@@ -363,17 +565,16 @@ def test_both_lanes_slow_down_when_the_api_asks_for_it() -> None:
 
 def test_a_new_shape_of_answer_is_told_once(desk: Desk) -> None:
     """By its names and kinds, not by its values, however often it comes."""
-    body = '{"success": true, "queue_id": "mila@example.com"}'
-    desk.sandbox.fail("canned", times=None, body=body, takes=True)
+    body = '{"success": false, "queue_id": "mila@example.com"}'
+    desk.sandbox.fail("canned", times=None, status=400, body=body)
     with structlog.testing.capture_logs() as lines:
         for _ in range(3):
             desk.confirm(1)
             desk.deliver_all()
     told = [line for line in lines if line["event"] == "contract.drifted"]
     assert [line["shape"] for line in told] == [
-        "HTTP 200 {queue_id: str, success: bool}"
+        "HTTP 400 {queue_id: str, success: bool}"
     ]
-    assert desk.left() == 0
 
 
 # The daemon

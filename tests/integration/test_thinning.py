@@ -185,7 +185,7 @@ def test_the_story_of_an_exception_keeps_its_beginning(till: Till) -> None:
     claim = till.claim()
     assert claim
     both = Receipt("refused", 422, orderids=["W-1", "W-2"])
-    till.ledger.split(claim, [["1"], ["2"]], both, refused=True)
+    till.ledger.split(claim, [["1"], ["2"]], both, refusals=1)
     first = till.claim()
     assert first
     till.ledger.except_orders(first, [Exemption("1", "rejected", "refused", "W-1")])
@@ -387,7 +387,7 @@ class Trade(RuleBasedStateMachine):
         claim = self.till.claim()
         if claim:
             pieces = [[order.key] for order in claim.orders]
-            self.till.ledger.split(claim, pieces, Receipt("refused"), refused=True)
+            self.till.ledger.split(claim, pieces, Receipt("refused"), refusals=1)
 
     @rule(sold=st.booleans(), aged=st.booleans())
     def let_time_pass(self, *, sold: bool, aged: bool) -> None:

@@ -24,6 +24,7 @@ CLAIM = Claim(
     1,
     UUID(int=0),
     0,
+    0,
     None,
     datetime(2026, 11, 20, tzinfo=UTC),
     probes=False,

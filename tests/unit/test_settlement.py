@@ -22,89 +22,181 @@ from syncd.core.settlement import (
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EARLIER = NOW - timedelta(minutes=1)
+ACCEPTED = Classification(Outcome.ACCEPTED)
 REFUSED = Classification(Outcome.REFUSED, "HTTP 400 email")
 TRANSIENT = Classification(Outcome.TRANSIENT, "HTTP 503")
 UNCLEAR = Classification(Outcome.UNCLEAR, "no answer in time", maybe_taken=True)
 
+FORBIDDEN = Classification(Outcome.CLIENT_REFUSED, "HTTP 403 blocked")
+UNKNOWN = Classification(Outcome.UNCLEAR, "{}", maybe_taken=True, is_unknown=True)
+CONFLICT = Classification(Outcome.REFUSED, "HTTP 409", is_conflict=True)
+KNOWN = replace(CONFLICT, known_already=True)
+BUSY = Classification(Outcome.TRANSIENT, "HTTP 500", maybe_taken=True)
+PROVEN = EndpointHistory(1, 2, refused_at=EARLIER, accepted_at=NOW, batch_refusals=1)
+SPIKE = replace(PROVEN, recent_rejected=REJECTION_SPIKE_ORDERS, recent_accepted=10)
+TWICE = replace(PROVEN, batch_refusals=2)
+
 CASES = [
+    ("accepted", ACCEPTED, EndpointHistory(100, 1), Action.DELIVERED, "open"),
+    ("nobody explained it", UNKNOWN, EndpointHistory(9, 1), Action.ASK, "held"),
+    ("bad key", FORBIDDEN, EndpointHistory(100, 1), Action.SUSPECT, "held"),
     (
-        "accepted",
-        Classification(Outcome.ACCEPTED),
-        EndpointHistory(100, 1),
-        Action.DELIVERED,
+        "bad key, and nobody else is left",
+        FORBIDDEN,
+        EndpointHistory(100, 2, refused_at=NOW),
+        Action.SPLIT,
+        "held",
+    ),
+    ("refused like a key, twice", FORBIDDEN, PROVEN, Action.SUSPECT, "held"),
+    ("refused like a key, three times", FORBIDDEN, TWICE, Action.REJECT, "open"),
+    (
+        "refused like a key, many of them",
+        FORBIDDEN,
+        replace(SPIKE, batch_refusals=2),
+        Action.SUSPECT,
+        "open",
     ),
     (
-        "bad key",
-        Classification(Outcome.CLIENT_REFUSED),
-        EndpointHistory(100, 1),
-        Action.HOLD,
+        "a certificate that is refused",
+        replace(FORBIDDEN, concerns_all=True),
+        TWICE,
+        Action.AGAIN,
+        "held",
     ),
-    ("server trouble", TRANSIENT, EndpointHistory(100, 1), Action.AGAIN),
-    ("long trouble", TRANSIENT, EndpointHistory(100, 99, failures=99), Action.AGAIN),
-    ("no answer", UNCLEAR, EndpointHistory(100, 1), Action.AGAIN),
+    ("server trouble", TRANSIENT, EndpointHistory(100, 1), Action.AGAIN, "retrying"),
+    (
+        "long trouble",
+        TRANSIENT,
+        EndpointHistory(100, 99, failures=99),
+        Action.AGAIN,
+        "retrying",
+    ),
+    (
+        "trouble with this batch alone",
+        BUSY,
+        EndpointHistory(100, STUBBORN_ATTEMPTS),
+        Action.SPLIT,
+        "retrying",
+    ),
+    (
+        "trouble with this order alone",
+        BUSY,
+        EndpointHistory(1, STUBBORN_ATTEMPTS),
+        Action.AGAIN,
+        "retrying",
+    ),
+    ("no answer", UNCLEAR, EndpointHistory(100, 1), Action.AGAIN, "retrying"),
     (
         "never understood",
         UNCLEAR,
         EndpointHistory(9, 6, failures=UNCLEAR_LIMIT),
-        Action.HOLD,
+        Action.AGAIN,
+        "held",
     ),
-    ("list refused", REFUSED, EndpointHistory(100, 1, refusals=1), Action.SPLIT),
+    (
+        "list refused",
+        REFUSED,
+        EndpointHistory(100, 1, refusals=1),
+        Action.SPLIT,
+        "open",
+    ),
     (
         "one refused, nothing proven",
         REFUSED,
         EndpointHistory(1, 1, refusals=1),
         Action.SUSPECT,
+        "open",
     ),
     (
         "one refused, accepted only before",
         REFUSED,
         EndpointHistory(1, 2, refusals=1, refused_at=NOW, accepted_at=EARLIER),
         Action.SUSPECT,
+        "open",
     ),
-    (
-        "one refused, others accepted since",
-        REFUSED,
-        EndpointHistory(1, 2, refused_at=EARLIER, accepted_at=NOW),
-        Action.REJECT,
-    ),
-    (
-        "one refused, as too many of the recent ones",
-        REFUSED,
-        EndpointHistory(
-            1,
-            2,
-            refused_at=EARLIER,
-            accepted_at=NOW,
-            recent_rejected=REJECTION_SPIKE_ORDERS,
-            recent_accepted=10,
-        ),
-        Action.HOLD,
-    ),
+    ("one refused, others accepted since", REFUSED, PROVEN, Action.REJECT, "open"),
+    ("one refused, as too many", REFUSED, SPIKE, Action.SUSPECT, "open"),
     (
         "everything refused",
         REFUSED,
         EndpointHistory(2, 1, refusals=probe_budget(100) + 1),
-        Action.HOLD,
+        Action.SPLIT,
+        "held",
     ),
     (
         "too large",
         Classification(Outcome.REFUSED, too_large=True),
         EndpointHistory(100, 1, refusals=999),
         Action.SPLIT,
+        "open",
     ),
+    (
+        "known already, after a doubtful attempt",
+        KNOWN,
+        EndpointHistory(1, 2, is_uncertain=True),
+        Action.DELIVERED,
+        "open",
+    ),
+    (
+        "one of a list is known already",
+        KNOWN,
+        EndpointHistory(3, 2, is_uncertain=True),
+        Action.SPLIT,
+        "open",
+    ),
+    (
+        "in conflict, after a doubtful attempt",
+        CONFLICT,
+        EndpointHistory(1, 2, is_uncertain=True),
+        Action.AGAIN,
+        "open",
+    ),
+    ("known already, at first", KNOWN, EndpointHistory(1, 1), Action.SUSPECT, "open"),
+    ("known already, and others are not", KNOWN, PROVEN, Action.REJECT, "open"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("classification", "history", "action"),
+    ("classification", "history", "action", "endpoint"),
     [case[1:] for case in CASES],
     ids=[case[0] for case in CASES],
 )
-def test_each_verdict_has_its_step(
-    classification: Classification, history: EndpointHistory, action: Action
+def test_each_classification_has_its_action(
+    classification: Classification,
+    history: EndpointHistory,
+    action: Action,
+    endpoint: str,
 ) -> None:
     """The table of reactions."""
-    assert decide(classification, history, 0.5).action is action
+    decision = decide(classification, history, 0.5)
+    assert (decision.action, decision.endpoint) == (action, endpoint)
+
+
+def test_too_many_rejections_are_told_apart() -> None:
+    """The order waits, the others go; a person is told."""
+    assert decide(REFUSED, SPIKE, 0.5).is_spike
+    assert decide(FORBIDDEN, replace(SPIKE, batch_refusals=2), 0.5).is_spike
+    assert not decide(REFUSED, PROVEN, 0.5).is_spike
+
+
+def test_what_only_a_person_knows_waits_for_one() -> None:
+    """Whatever is set for what may have been taken."""
+    asked = decide(UNKNOWN, EndpointHistory(3, 1), 0.5)
+    assert (asked.holds, asked.uncertain) == (True, True)
+    conflicting = decide(CONFLICT, EndpointHistory(1, 2, is_uncertain=True), 0.5)
+    assert (conflicting.holds, conflicting.uncertain) == (True, False)
+
+
+def test_evidence_counts_refusals_between_which_others_were_accepted() -> None:
+    """Those in a row count once; a half that is refused begins anew."""
+    alone = EndpointHistory(1, 1)
+    assert decide(FORBIDDEN, alone, 0.5).evidence == 1
+    again = replace(alone, batch_refusals=1, refused_at=NOW)
+    assert decide(FORBIDDEN, again, 0.5).evidence == 1
+    assert decide(FORBIDDEN, PROVEN, 0.5).evidence == 2
+    assert decide(FORBIDDEN, replace(PROVEN, sent=4), 0.5).evidence == 0
+    assert decide(REFUSED, replace(PROVEN, sent=4), 0.5).evidence == 1
+    assert not decide(BUSY, PROVEN, 0.5).is_refused
 
 
 def test_an_attempt_that_may_have_been_taken_is_uncertain_whatever_follows() -> None:
@@ -142,10 +234,16 @@ def test_a_batch_that_was_never_read_keeps_its_place() -> None:
     )
 
 
-def test_a_hold_is_probed_on_a_slow_schedule() -> None:
-    """One batch every five minutes."""
-    held = decide(Classification(Outcome.CLIENT_REFUSED), EndpointHistory(5, 1), 0.5)
-    assert held.endpoint_wait == HOLD_PROBE == timedelta(minutes=5)
+def test_a_hold_is_probed_soon_and_then_on_a_slow_schedule() -> None:
+    """At last one batch every five minutes; the suspect lets others go first."""
+    waits = []
+    for failures in (0, 1, 2, 3, 4, 5, 99):
+        held = decide(FORBIDDEN, EndpointHistory(5, 1, failures), 0.5)
+        assert held.batch_wait is not None
+        assert held.batch_wait > held.endpoint_wait
+        waits.append(held.endpoint_wait.total_seconds())
+    assert waits == [1, 4, 16, 64, 256, 300, 300]
+    assert timedelta(minutes=5) == HOLD_PROBE
 
 
 def test_the_probe_budget_covers_a_bisection() -> None:

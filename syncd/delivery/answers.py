@@ -1,0 +1,96 @@
+"""What answers mean that no documentation explains: a person says it once.
+
+An answer is known by its shape, for one account at one endpoint (`syncd.answer`).
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import cast
+
+from syncd.config import Settings
+from syncd.core.response import (
+    Classification,
+    Meaning,
+    NoResponse,
+    Response,
+    explained,
+)
+from syncd.core.response_shape import shape_of
+from syncd.core.veil import Veil
+from syncd.database import Database, named
+from syncd.delivery.sent import Sent
+
+
+class Answers:
+    """The answers of the configured account."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._account = {
+            "feed": settings.feed,
+            "account": settings.squeezely.account,
+            "endpoint": settings.squeezely.endpoint,
+        }
+
+    def explain(
+        self,
+        read: Classification,
+        answer: Response | NoResponse,
+        sent: Sent,
+        veil: Veil,
+    ) -> tuple[Classification, str | None]:
+        """Return what an answer means, without personal data, by what a person said.
+
+        Returns:
+            The classification, and the shape of an answer that nobody has explained.
+        """
+        read = replace(read, reason=veil.over(read.reason))
+        if not read.is_unknown or not isinstance(answer, Response):
+            return read, None
+        shape = shape_of(answer, len(sent.keys), veil.over)
+        meaning = self.meaning(shape)
+        return explained(read, meaning), None if meaning else shape
+
+    def meaning(self, shape: str) -> Meaning | None:
+        """Return what a person said that a shape means; None when nobody did."""
+        rows = self._database.all(named("answer_means"), shape=shape, **self._account)
+        return Meaning(cast("str", rows[0][0])) if rows else None
+
+    def note(self, shape: str, example: str) -> None:
+        """Keep a shape that nobody has explained, with the API's words."""
+        self._database.run(
+            named("note_answer"), shape=shape, example=example, **self._account
+        )
+
+    def unexplained(self) -> list[tuple[str, str, datetime]]:
+        """Return the shapes that nobody has explained, each with an example."""
+        rows = self._database.all(named("unexplained_answers"), **self._account)
+        return cast("list[tuple[str, str, datetime]]", rows)
+
+    def say(self, shape: str, meaning: Meaning, feed_id: int | None) -> tuple[int, int]:
+        """Keep what a shape means; settle the batches that wait for it.
+
+        Args:
+            shape: One that was noted.
+            meaning: For every answer of this shape, from now on.
+            feed_id: Of the feed, once it is started.
+
+        Returns:
+            Orders that are delivered by that, and orders that are pending again.
+        """
+        with self._database.transaction():
+            self._database.run(
+                named("answer_explained"),
+                shape=shape,
+                means=meaning.value,
+                **self._account,
+            )
+            if feed_id is None:
+                return 0, 0
+            asked = {"feed": feed_id, "shape": shape}
+            taken = meaning is Meaning.SUCCESS
+            statement = "deliver_explained" if taken else "send_explained"
+            (orders,) = self._database.one(named(statement), **asked)
+            self._database.run(named("release_explained"), **asked)
+        count = cast("int", orders)
+        return (count, 0) if taken else (0, count)
