@@ -19,6 +19,10 @@ class Pulse:
         reconciled_seconds: Age of the newest account; None when there is none.
         timeless: New orders that are confirmed at no usable time.
         missed: Orders that account after account had to capture; 0 for one alone.
+        is_unknown: An answer that nobody has explained holds the endpoint.
+        is_spiked: Too many orders were rejected for any more.
+        suspect_key: Of the first of the orders whose refusal led to a hold.
+        suspect_orders: How many these are.
     """
 
     watermark: datetime
@@ -42,6 +46,18 @@ class Pulse:
     reconciled_seconds: float | None = None
     timeless: int = 0
     missed: int = 0
+    is_unknown: bool = False
+    is_spiked: bool = False
+    suspect_key: str | None = None
+    suspect_orders: int = 0
+
+    @property
+    def suspect(self) -> str | None:
+        """The orders whose refusal led to a hold; the first of several is named."""
+        if self.suspect_key is None:
+            return None
+        more = self.suspect_orders - 1
+        return f"order {self.suspect_key}" + (f" and {more} more" if more else "")
 
     @property
     def pauses(self) -> Sequence[Pause]:

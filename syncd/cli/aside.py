@@ -130,20 +130,33 @@ def rejected() -> None:
 @rejected.command("list")
 @configured
 @reason_option
-@click.option("--discarded", is_flag=True, help="Those that were given up instead.")
+@click.option(
+    "--discarded",
+    "which",
+    flag_value="discarded",
+    default="rejected",
+    help="Those that were given up instead.",
+)
+@click.option(
+    "--suspected",
+    "which",
+    flag_value="suspected",
+    help="Those that wait since the API refused them, and are not blamed yet.",
+)
 @as_json_option
 def rejected_list(
-    settings: Settings, *, reason: str | None, discarded: bool, as_text: bool
+    settings: Settings, *, reason: str | None, which: str, as_text: bool
 ) -> None:
     """List the orders that cannot be sent, with their reasons.
 
     Example: syncd rejected list --reason email
     """
+    listed = named("suspected") if which == "suspected" else named("rejected")
     with _desk(settings) as desk:
         rows = desk.ledger.all(
-            named("rejected"),
+            listed,
             feed=desk.feed.feed_id,
-            states=["discarded" if discarded else "rejected"],
+            states=[which],
             reason=reason,
             limit=MOST_LISTED,
         )
@@ -248,20 +261,31 @@ def rejected_discard(
 ) -> None:
     """Give orders up: they stay in the ledger, and nothing sends them any more.
 
+    Orders that are named may also wait, refused or in doubt, as those in a hold do.
+
     Example: syncd rejected discard --reason "email is missing"
     """
     _need_a_choice(orders, everything, reason)
     _ask_to_give_up(yes=yes)
     with _desk(settings) as desk:
+        keys = desk.keys(orders)
         count = desk.ledger.run(
             named("discard_rejected"),
             feed=desk.feed.feed_id,
             states=["rejected"],
-            orders=desk.keys(orders),
+            orders=keys,
             all=not orders,
             reason=reason,
         )
+        count += _discard_waiting(desk, keys)
     _end(count, "were given up", "rejected", orders, as_text=as_text)
+
+
+def _discard_waiting(desk: Desk, keys: list[str]) -> int:
+    """Give orders up that wait after an attempt; return how many those were."""
+    chosen = {"feed": desk.feed.feed_id, "orders": keys}
+    (count,) = desk.ledger.one(named("discard_waiting"), **chosen)
+    return int(str(count))
 
 
 def _ask_to_give_up(*, yes: bool) -> None:
@@ -332,13 +356,17 @@ def uncertain_discard(
 ) -> None:
     """Leave orders be that Squeezely has: nothing sends them any more.
 
+    Orders that are named may also wait to be sent again.
+
     Example: syncd uncertain discard --all
     """
     _need_a_choice(orders, everything)
     _ask_to_give_up(yes=yes)
-    count = _decide(
-        settings, orders, lambda d, o: d.ledger.one(named("discard_held"), **o)
-    )
+    with _desk(settings) as desk:
+        keys = desk.keys(orders)
+        chosen = {"feed": desk.feed.feed_id, "orders": keys, "all": not orders}
+        (held,) = desk.ledger.one(named("discard_held"), **chosen)
+        count = int(str(held)) + _discard_waiting(desk, keys)
     _end(count, "were given up", "uncertain", orders, as_text=as_text)
 
 

@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 
 import click
 
+from syncd.cli.explaining import explain
 from syncd.cli.option import as_json_option
 from syncd.cli.shell import configured_with_key, connected
 from syncd.config import Settings
 from syncd.core.field_value import is_email
+from syncd.core.response import Meaning
+from syncd.delivery.answers import Answers
 from syncd.delivery.squeezely import Squeezely
 from syncd.delivery.verification import AMOUNT, Trial, Verification, conclude
 from syncd.errors import ExitCode
@@ -31,7 +34,15 @@ In Squeezely (Spotler Activate), to see them:
 @click.option("--email", help="The test's customer: an address of your own.")
 @click.option("--product", default="SYNCD-TEST", help="A product's id (SKU).")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--seen", is_flag=True, help="Say that both purchases of a list show.")
+@click.option(
+    "--seen", "said", flag_value="seen", help="Say that both purchases of a list show."
+)
+@click.option(
+    "--means",
+    "said",
+    type=click.Choice([meaning.value for meaning in Meaning]),
+    help="Say what an unknown answer means: all was taken, or nothing.",
+)
 @as_json_option
 def verify(
     settings: Settings,
@@ -39,7 +50,7 @@ def verify(
     email: str | None,
     product: str,
     yes: bool,
-    seen: bool,
+    said: str | None,
     as_text: bool,
 ) -> None:
     """Send test purchases, and find out how the account wants its events.
@@ -47,27 +58,38 @@ def verify(
     One alone, then two in one list; each over 0.01, with an orderid that begins with
     SYNCD-TEST. They stay in the account. What is found is kept for `syncd check`.
 
+    Without --email it shows the answers that nobody has explained yet, and asks what
+    they mean. What you say is kept, and settles the orders that wait for it.
+
     Example: syncd verify --email me@shop.example --product MUG-1
     """
-    if seen:
-        _keep_what_was_seen(settings)
+    if email is None and _is_said(settings, said, as_text=as_text):
         return
     if email is None or not is_email(email):
         raise click.BadParameter("an email address is needed", param_hint="--email")
     if not yes:
         _ask(settings, email)
-    trials = _try(settings, email, product, quiet=as_text)
-    verified = conclude(trials)
-    if verified is not None:
-        with connected(settings) as connections:
-            Feeds(connections, settings.feed).check_schema()
+    with connected(settings) as connections:
+        Feeds(connections, settings.feed).check_schema()
+        answers = Answers(connections.ledger, settings)
+        trials = _try(settings, answers, (email, product), quiet=as_text)
+        verified = conclude(trials)
+        if verified is not None:
             keep(connections.ledger, settings, verified)
     if as_text:
         _print_json(trials, verified)
     else:
-        _print_next(settings, verified)
+        _print_next(settings, verified, trials)
     if verified is None or verified.takes_lists is False:
         raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _is_said(settings: Settings, said: str | None, *, as_text: bool) -> bool:
+    """Keep what a person says; False when there is nothing to be said."""
+    if said == "seen":
+        _keep_what_was_seen(settings)
+        return True
+    return explain(settings, said, as_text=as_text)
 
 
 def _ask(settings: Settings, email: str) -> None:
@@ -77,11 +99,15 @@ def _ask(settings: Settings, email: str) -> None:
     click.confirm("Send them?", abort=True)
 
 
-def _try(settings: Settings, email: str, product: str, *, quiet: bool) -> list[Trial]:
+def _try(
+    settings: Settings, answers: Answers, whom: tuple[str, str], *, quiet: bool
+) -> list[Trial]:
     trials = []
+    email, product = whom
     with closing(Squeezely(settings)) as api:
+        now = datetime.now(UTC)
         verification = Verification(
-            settings, api, customer=email, product=product, now=datetime.now(UTC)
+            settings, api, answers, customer=email, product=product, now=now
         )
         for trial in verification.run():
             trials.append(trial)
@@ -123,7 +149,15 @@ def _print_json(trials: list[Trial], verified: Verified | None) -> None:
     click.echo(json.dumps(told, indent=2))
 
 
-def _print_next(settings: Settings, verified: Verified | None) -> None:
+def _print_next(
+    settings: Settings, verified: Verified | None, trials: list[Trial]
+) -> None:
+    if any(trial.classification.is_unknown for trial in trials):
+        click.echo(CLICKS)
+        click.echo("No documentation explains that answer, so only you can see what it")
+        click.echo("means: when the test purchases show,  syncd verify --means success")
+        click.echo("when none of them does,  syncd verify --means refusal")
+        return
     if verified is None:
         click.echo("Nothing was accepted: mend what the answer names, and verify again")
         return

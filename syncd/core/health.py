@@ -137,6 +137,9 @@ class Vitals:
         held_back: How much further the watermark lies behind than it should.
         endpoint: `open`, `retrying` or `held`.
         endpoint_reason: Why, unless open.
+        suspect: Orders whose refusal led to a hold, in words.
+        is_unknown: An answer that nobody has explained holds the endpoint.
+        is_spiked: Too many orders were rejected for any more.
         pauses: What a person has paused.
         unread: Orders that wait for the purchases view.
         missed: Orders that account after account had to capture.
@@ -161,6 +164,9 @@ class Vitals:
     held_back: timedelta = timedelta(0)
     endpoint: str = "open"
     endpoint_reason: str | None = None
+    suspect: str | None = None
+    is_unknown: bool = False
+    is_spiked: bool = False
     pauses: Sequence[Pause] = ()
     rejected: int = 0
     held: int = 0
@@ -348,9 +354,20 @@ def _is_paused(vitals: Vitals) -> Iterable[Reason]:
 def _endpoint_refuses(vitals: Vitals) -> Iterable[Reason]:
     """After a failure it is known again only by sending; with nothing to send, fine."""
     why = vitals.endpoint_reason
-    if vitals.endpoint == "held":
+    if vitals.is_spiked:
+        what = "too many orders are refused while others are accepted; they wait"
+        next_step = "`syncd rejected list`, mend the view, then `syncd resume`"
+        yield Reason(Severity.DEGRADED, what, next_step)
+    if vitals.is_unknown:
+        what = f"nothing is sent until you say what an answer means: {why}"
+        yield Reason(Severity.DEGRADED, what, "`syncd verify`")
+    elif vitals.endpoint == "held":
         what = f"nothing is sent: {why}"
-        yield Reason(Severity.DEGRADED, what, "mend it, then `syncd resume`")
+        what += f" ({vitals.suspect})" if vitals.suspect else ""
+        next_step = "mend it, then `syncd resume`"
+        if vitals.suspect:
+            next_step += "; an order that is not to be sent: `syncd rejected discard`"
+        yield Reason(Severity.DEGRADED, what, next_step)
     elif vitals.endpoint == "retrying" and vitals.waiting:
         what = f"the last attempt failed, and is repeated: {why}"
         yield Reason(Severity.DEGRADED, what, "nothing, unless it goes on")

@@ -18,7 +18,6 @@ from syncd.core.response import (
 from syncd.core.response_shape import shape_of
 from syncd.core.veil import Veil
 from syncd.database import Database, named
-from syncd.delivery.sent import Sent
 
 
 class Answers:
@@ -36,7 +35,7 @@ class Answers:
         self,
         read: Classification,
         answer: Response | NoResponse,
-        sent: Sent,
+        sent: int,
         veil: Veil,
     ) -> tuple[Classification, str | None]:
         """Return what an answer means, without personal data, by what a person said.
@@ -47,7 +46,7 @@ class Answers:
         read = replace(read, reason=veil.over(read.reason))
         if not read.is_unknown or not isinstance(answer, Response):
             return read, None
-        shape = shape_of(answer, len(sent.keys), veil.over)
+        shape = shape_of(answer, sent, veil.over)
         meaning = self.meaning(shape)
         return explained(read, meaning), None if meaning else shape
 
@@ -89,8 +88,8 @@ class Answers:
                 return 0, 0
             asked = {"feed": feed_id, "shape": shape}
             taken = meaning is Meaning.SUCCESS
-            statement = "deliver_explained" if taken else "send_explained"
-            (orders,) = self._database.one(named(statement), **asked)
+            settle = named("deliver_explained") if taken else named("send_explained")
+            (orders,) = self._database.one(settle, **asked)
             self._database.run(named("release_explained"), **asked)
         count = cast("int", orders)
         return (count, 0) if taken else (0, count)

@@ -268,7 +268,9 @@ class Delivery:
         seconds = time.monotonic() - started
         veil = Veil((p.event for _, p in purchases), [self._secret])
         read = classify(answer, len(purchases), datetime.now(UTC))
-        classification, shape = self._answers.explain(read, answer, sent, veil)
+        classification, shape = self._answers.explain(
+            read, answer, len(purchases), veil
+        )
         receipt = replace(sent.receipt(answer, classification), shape=shape)
         accepted = classification.outcome is Outcome.ACCEPTED
         self._unfinished = (

@@ -11,6 +11,8 @@ from syncd.config import Settings
 from syncd.core.body import encode
 from syncd.core.purchase import Purchase
 from syncd.core.response import Classification, Outcome, Response, classify, counted
+from syncd.core.veil import Veil
+from syncd.delivery.answers import Answers
 from syncd.delivery.squeezely import Squeezely
 from syncd.verified import Body, Verified
 
@@ -46,6 +48,7 @@ class Verification:
     Args:
         settings: Whom to send to, and in which form first.
         api: The connection to it.
+        answers: What its answers mean; those that nobody has explained are noted.
         customer: Email address of the test's customer.
         product: Id of a product, best one that Squeezely knows.
         now: When the test purchases are made; aware.
@@ -55,6 +58,7 @@ class Verification:
         self,
         settings: Settings,
         api: Squeezely,
+        answers: Answers,
         *,
         customer: str,
         product: str,
@@ -62,6 +66,8 @@ class Verification:
     ) -> None:
         self._configured: Body = settings.squeezely.body
         self._api = api
+        self._answers = answers
+        self._secret = settings.api_key.get_secret_value()
         self._customer = customer
         self._product = product
         self._now = now
@@ -81,7 +87,11 @@ class Verification:
     def _send(self, title: str, body: Body, count: int) -> Trial:
         purchases = [Purchase.of(self._event()) for _ in range(count)]
         answer = self._api.post(encode([p.body for p in purchases], body))
-        classification = classify(answer, count, self._now)
+        veil = Veil((p.event for p in purchases), [self._secret])
+        read = classify(answer, count, self._now)
+        classification, shape = self._answers.explain(read, answer, count, veil)
+        if shape is not None:
+            self._answers.note(shape, classification.reason)
         orderids = [purchase.orderid for purchase in purchases]
         answered = answer if isinstance(answer, Response) else None
         return Trial(

@@ -193,3 +193,56 @@ WITH chosen AS MATERIALIZED (
 )
 SELECT count(*)
   FROM chosen;
+
+-- name: suspected :many
+-- Orders that wait since the API refused them, or may have taken them; in the form of
+-- `rejected`. Relies on batch_due.
+SELECT l.order_key, coalesce(l.orderid, ''), 'suspected',
+       coalesce(a.reason, 'refused together with others'), l.confirmed_at
+  FROM syncd.batch AS b
+  JOIN syncd.ledger AS l USING (batch_id)
+  LEFT JOIN syncd.attempt AS a
+    ON a.batch_id = b.batch_id
+   AND a.attempt = b.attempts
+ WHERE b.feed_id = %(feed)s
+   AND b.state = 'pending'
+   AND (b.refused_at IS NOT NULL OR b.uncertain > 0)
+   AND l.state IS NULL
+   AND (%(reason)s::text IS NULL
+        OR position(lower(%(reason)s) IN lower(a.reason)) > 0)
+ ORDER BY l.confirmed_at, l.order_key
+ LIMIT %(limit)s;
+
+-- name: discard_waiting :one
+-- Gives up orders by name that wait after an attempt; none that is being sent.
+WITH chosen AS MATERIALIZED (
+    SELECT l.order_key, l.batch_id, b.uncertain, a.reason
+      FROM syncd.ledger AS l
+      JOIN syncd.batch AS b USING (batch_id)
+      LEFT JOIN syncd.attempt AS a
+        ON a.batch_id = b.batch_id
+       AND a.attempt = b.attempts
+     WHERE l.feed_id = %(feed)s
+       AND l.order_key = ANY(%(orders)s)
+       AND l.state IS NULL
+       AND b.state IN ('pending', 'held')
+       AND (b.attempts > 0 OR b.refused_at IS NOT NULL OR b.uncertain > 0)
+       FOR NO KEY UPDATE OF l, b
+), given_up AS (
+    UPDATE syncd.ledger AS l
+       SET state = 'discarded',
+           reason = 'discarded by hand: ' || coalesce(c.reason, 'it waited'),
+           uncertain = nullif(c.uncertain, 0)
+      FROM chosen AS c
+     WHERE l.feed_id = %(feed)s
+       AND l.order_key = c.order_key
+), emptied AS (
+    UPDATE syncd.batch AS b
+       SET orders = b.orders - s.orders,
+           state = CASE WHEN b.orders = s.orders THEN 'dissolved' ELSE b.state END,
+           settled_at = CASE WHEN b.orders = s.orders THEN clock_timestamp() END
+      FROM (SELECT batch_id, count(*) AS orders FROM chosen GROUP BY batch_id) AS s
+     WHERE b.batch_id = s.batch_id
+)
+SELECT count(*)
+  FROM chosen;

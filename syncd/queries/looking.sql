@@ -30,9 +30,15 @@ SELECT w.confirmed_at, clock_timestamp(),
      + (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
          WHERE b.feed_id = w.feed_id AND b.state = 'held' AND b.uncertain > 0),
        e.paused_at, e.paused_reason, w.paused_at, w.paused_reason,
-       r.unexplained, r.age, t.timeless, m.missed
+       r.unexplained, r.age, t.timeless, m.missed,
+       e.unknown_shape IS NOT NULL, e.spike_at IS NOT NULL, s.order_key, s.orders
   FROM syncd.watermark AS w
   JOIN syncd.endpoint AS e USING (feed_id)
+ CROSS JOIN LATERAL (
+       SELECT min(l.order_key) AS order_key, count(*)::integer AS orders
+         FROM syncd.ledger AS l
+        WHERE l.batch_id = e.suspect_batch
+          AND l.state IS NULL) AS s
  CROSS JOIN (
        SELECT coalesce(sum(a.missing - a.captured), 0)::bigint AS unexplained,
               extract(epoch FROM clock_timestamp() - max(a.finished_at))::float8 AS age

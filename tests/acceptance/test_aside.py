@@ -341,3 +341,31 @@ def within(counter: Counter, *words: str) -> tuple[int, str]:
     command = [*words, "--config", str(counter.config)]
     result = CliRunner().invoke(cli, command, env=key)
     return result.exit_code, f"{result.output}{result.exception or ''}"
+
+
+def test_an_order_that_is_named_in_a_hold_can_be_given_up(
+    counter: Counter, sandbox: Sandbox
+) -> None:
+    """`status` names it and the verb, a list has it, and the feed goes on."""
+    (bad,) = counter.shop.confirm(1)
+    sandbox.fail("firewall", times=None, orderids=(bad,))
+    counter.once()
+    counter.once()
+    key = bad.removeprefix("W-")
+    ((reason, step),) = [
+        (r["reason"], r["next"])
+        for r in json.loads(counter.run("status", "--json").stdout)["reasons"]
+        if "nothing is sent" in r["reason"]
+    ]
+    assert "HTTP 403 Request blocked" in reason
+    assert f"order {key}" in reason
+    assert "syncd rejected discard" in step
+    (listed,) = counter.read("rejected", "list", "--suspected")
+    assert (listed["order_key"], listed["state"]) == (key, "suspected")
+    assert "1 orders were given up" in counter.say("rejected", "discard", "--yes", bad)
+    assert counter.state(int(key)) == "discarded"
+    assert counter.run("rejected", "list", "--suspected").stdout.strip() in {"", "none"}
+    (good,) = counter.shop.confirm(1)
+    counter.once()
+    assert [sandbox.book.posts(o) for o in (bad, good)] == [0, 1]
+    counter.check_counts()

@@ -129,3 +129,46 @@ def test_what_was_learned_holds_for_that_account_only(
     assert is_proven(run)
     shop.configure(tmp_path, sandbox.endpoint, account="SQ-OTHER")
     assert not is_proven(run)
+
+
+STRANGE = '{"status": "success", "tracked": 1, "invalid": 0}'
+
+
+def test_a_person_says_what_an_unknown_answer_means(run: Run, sandbox: Sandbox) -> None:
+    """It is shown, no success until then, and kept for this account."""
+    sandbox.fail("canned", times=None, body=STRANGE, takes=True)
+    result = run("verify", *EMAIL, "--yes")
+    assert result.exit_code == 1
+    assert STRANGE in result.output
+    assert "syncd verify --means success" in result.output
+    shown = run("verify")
+    assert shown.exit_code != 0
+    assert STRANGE in shown.output
+    assert run("verify", "--means", "success").exit_code == 0
+    result = run("verify", *EMAIL, "--yes")
+    assert 'one purchase, as {"events": [...]}: accepted' in result.output
+    assert run("verify", "--means", "success").exit_code != 0
+
+
+def test_what_waits_for_an_answer_is_settled_by_it(
+    run: Run, sandbox: Sandbox, shop: Shop
+) -> None:
+    """The feed is held, `status` names the verb, and one command sets it right."""
+    sandbox.fail("canned", times=None, body=STRANGE, takes=True)
+    run("run", "--once")
+    (order,) = shop.confirm(1)
+    run("run", "--once")
+    assert sandbox.book.posts(order) == 1
+    status = json.loads(run("status", "--json").output)
+    assert STRANGE in status["endpoint_reason"]
+    assert any("syncd verify" in str(r["next"]) for r in status["reasons"])
+    told = json.loads(run("verify", "--means", "success", "--json").output)
+    assert [(t["means"], t["delivered"], t["pending"]) for t in told] == [
+        ("success", 1, 0)
+    ]
+    (more,) = shop.confirm(1)
+    run("run", "--once")
+    assert [sandbox.book.posts(o) for o in (order, more)] == [1, 1]
+    status = json.loads(run("status", "--json").output)
+    assert (status["endpoint"], status["delivered"]) == ("open", 2)
+    assert status["possible_repeats"] == 0

@@ -105,7 +105,7 @@ class Order:
     def split(self) -> None:
         refused = Receipt("refused", 400)
         pieces = [[self.key]]
-        assert self.ledger.split(self.claim(), pieces, refused, refused=True)
+        assert self.ledger.split(self.claim(), pieces, refused, refusals=1)
 
 
 MOVES: list[Callable[[Order], None]] = [
