@@ -152,7 +152,8 @@ def _print_json(trials: list[Trial], verified: Verified | None) -> None:
 def _print_next(
     settings: Settings, verified: Verified | None, trials: list[Trial]
 ) -> None:
-    if any(trial.classification.is_unknown for trial in trials):
+    unknown = any(trial.classification.is_unknown for trial in trials)
+    if verified is None and unknown:
         click.echo(CLICKS)
         click.echo("No documentation explains that answer, so only you can see what it")
         click.echo("means: when the test purchases show,  syncd verify --means success")
