@@ -160,7 +160,8 @@ def rejected_list(
             reason=reason,
             limit=MOST_LISTED,
         )
-        now = {} if discarded else desk.now([str(row[0]) for row in rows])
+        is_open = which == "rejected"
+        now = desk.now([str(row[0]) for row in rows]) if is_open else {}
     names = ("order_key", "orderid", "state", "reason", "confirmed_at", "now")
     told = [(*row, now.get(str(row[0]))) for row in rows]
     show(told, names, as_text=as_text)
