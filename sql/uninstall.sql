@@ -2,6 +2,9 @@
 -- The two views are yours and stay, and with them the schema that they live in.
 
 DROP TABLE IF EXISTS
+    syncd.left_out,
+    syncd.initial_orders,
+    syncd.failed_start,
     syncd.fingerprint,
     syncd.verification, syncd.answer, syncd.departure, syncd.reconciliation, syncd.stream,
     syncd.backfill,

@@ -174,3 +174,13 @@ def test_properties_try_the_same_examples_at_each_run() -> None:
         if file.name != Path(__file__).name and "derandomize" in file.read_text()
     ]
     assert chosen == []
+
+
+def test_an_uninstallation_drops_every_table_that_a_migration_creates() -> None:
+    """Else it fails, or leaves something behind."""
+    migrations = "".join(
+        file.read_text() for file in (ROOT / "sql" / "migrations").glob("*.sql")
+    )
+    made = set(re.findall(r"CREATE TABLE (syncd\.\w+)", migrations))
+    dropped = re.findall(r"syncd\.\w+", (ROOT / "sql" / "uninstall.sql").read_text())
+    assert made == set(dropped)
