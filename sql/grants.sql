@@ -10,10 +10,10 @@ GRANT SELECT, INSERT, UPDATE
       syncd.batch, syncd.attempt, syncd.ledger, syncd.backfill,
       syncd.stream, syncd.reconciliation, syncd.departure,
       syncd.verification, syncd.answer, syncd.fingerprint, syncd.left_out,
-      syncd.failed_start
+      syncd.failed_start, syncd.alarm
    TO {role};
 GRANT DELETE ON syncd.reconciliation, syncd.fingerprint, syncd.batch, syncd.left_out,
-      syncd.instance
+      syncd.instance, syncd.alarm
    TO {role};
 GRANT USAGE ON SEQUENCE syncd.batch_batch_id_seq TO {role};
 GRANT SELECT ON syncd.migration TO {role};

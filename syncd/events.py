@@ -209,6 +209,20 @@ EVENTS: Mapping[str, Event] = {
         "frequent reason; said each minute for as long as it lasts",
         "mend the view purchases, then `syncd rejected retry --all`",
     ),
+    "stamps.shifted": Event(
+        "error",
+        (
+            "reason",
+            "orders",
+            "order_key",
+            "offset_seconds",
+            "time_zone",
+            "suppressed",
+        ),
+        "orders are stamped a whole offset away from the moment when they become "
+        "visible: their times are read in the wrong zone; one is named",
+        "set source.time_zone to the zone in which the shop writes, or mend the view",
+    ),
     "fields.left_out": Event(
         "warning",
         ("field", "reason", "orders", "order_key", "suppressed"),

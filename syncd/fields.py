@@ -123,6 +123,9 @@ FIELDS: Mapping[str, Field] = {
     "lower": Field("time", "begin of the range, excluded"),
     "message": Field("text", "what it said, without its values", "", "Body", "message"),
     "missing": Field("integer", "not in the ledger", "orders"),
+    "offset_seconds": Field(
+        "number", "by how much stamps are off; below 0 where they are too early", "s"
+    ),
     "order_key": Field("text", "primary key of the first order"),
     "orders": Field("integer", "how many orders it is about", "orders"),
     "outcome": Field(
@@ -169,6 +172,7 @@ FIELDS: Mapping[str, Field] = {
     "suppressed": Field("integer", "equal lines left out since the last one", "lines"),
     "table": Field("text", "name of the table", "", "db.collection.name"),
     "timeline": Field("integer", "the new timeline of the cluster"),
+    "time_zone": Field("text", "zone that would fit, where one is known"),
     "transactions": Field("integer", "how many of them", "transactions"),
     "uncertain": Field("integer", "not settled, and may have arrived", "orders"),
     "unexplained": Field("integer", "confirmed, and nowhere in the ledger", "orders"),

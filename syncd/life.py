@@ -41,6 +41,9 @@ ROUND_SECONDS = 105.0
 MENDED_SECONDS = 2.0
 """How soon a rejected order that was changed is looked at again."""
 
+STAMP_SECONDS = 5.0
+"""How often it is asked whether stamps are to be looked at again."""
+
 JUMP_SECONDS = 1.0
 """A wall clock that is so far from where it should be was set."""
 
@@ -101,6 +104,7 @@ class Life:
         self._mended = self._parts.mended(feed)
         self._watch = self._parts.watch(feed, self._mended.touched)
         self._rounds = self._parts.rounds(feed)
+        self._stamps = self._parts.stamps(feed)
         self._driver = self._parts.driver(feed)
 
     def _find_feed(self, connections: Connections) -> Feed:
@@ -228,6 +232,7 @@ class Life:
             ("keeper", keep, SWEEP_SECONDS),
             ("reconcile", self._rounds.make, ROUND_SECONDS),
             ("mended", self._mended.run, MENDED_SECONDS),
+            ("stamps", self._stamps.look, STAMP_SECONDS),
         ]
         for name, action, seconds in jobs:
             scheduler.add_job(

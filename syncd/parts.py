@@ -32,6 +32,7 @@ from syncd.mended import MendedJob, MendedOrders
 from syncd.reaction import Reactions
 from syncd.reconciliation import Reconciliation
 from syncd.rounds import Rounds
+from syncd.stamps import StampWatch
 from syncd.thinning import Thinning
 
 
@@ -122,6 +123,12 @@ class Parts:
         )
         defers = self._settings.source.quiet is not None
         return MendedJob(orders, self.bells.sending, self._log, defers=defers)
+
+    def stamps(self, feed: Feed) -> StampWatch:
+        """Make what compares orders' stamps with the moments when they appear."""
+        connections = self.connect("stamps")
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        return StampWatch(source_on(self._settings, connections), ledger, self._log)
 
     def driver(self, feed: Feed) -> Driver:
         """Make what drives backfills."""

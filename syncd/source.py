@@ -414,6 +414,12 @@ class Source:
         (orders,) = self.database.one(self.views.statement("count_timeless"))
         return cast("int", orders)
 
+    def newest_stamps(self, orders: int) -> list[tuple[str, datetime, datetime]]:
+        """List the orders with the newest times: key, time, as of when it was read."""
+        statement = self.views.statement("newest_stamps")
+        rows = self.database.all(statement, orders=orders)
+        return cast("list[tuple[str, datetime, datetime]]", rows)
+
     def sample(self, lower: datetime, limit: int) -> list[tuple[str, datetime]]:
         """List the orders confirmed last after `lower`, newest first."""
         statement = self.views.statement("sample_keys")

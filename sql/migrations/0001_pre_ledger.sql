@@ -502,3 +502,15 @@ CREATE TABLE syncd.left_out (
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
     CONSTRAINT left_out_counts CHECK (orders > 0)
 );
+
+-- What a daemon found to be wrong with the feed and cannot see at a glance: for `status`.
+CREATE TABLE syncd.alarm (
+    feed_id integer     NOT NULL,
+    alarm   text        NOT NULL,
+    since   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    reason  text        NOT NULL,
+    CONSTRAINT alarm_once PRIMARY KEY (feed_id, alarm),
+    CONSTRAINT alarm_of_feed FOREIGN KEY (feed_id)
+        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
+    CONSTRAINT alarm_known CHECK (alarm IN ('stamps.shifted'))
+);

@@ -151,6 +151,7 @@ class Vitals:
         failed_start: Why the last start failed; None when it did not.
         is_proven: A test has shown that the account takes this form of body.
         refusals: How many of the newest orders were rejected.
+        alarms: What a daemon found to be wrong with the feed, in words.
         details_left_out: In the last day: field, reason, orders.
     """
 
@@ -180,6 +181,7 @@ class Vitals:
     outbox_faults: int = 0
     is_proven: bool = True
     refusals: RecentRefusals = RecentRefusals()
+    alarms: Sequence[str] = ()
     details_left_out: Sequence[tuple[str, str, int]] = ()
     failed_start: FailedStart | None = None
 
@@ -319,6 +321,11 @@ def _a_part_fails(vitals: Vitals) -> Iterable[Reason]:
             yield Reason(Severity.DEGRADED, what, "see its log, and `syncd check`")
 
 
+def _alarms_are_raised(vitals: Vitals) -> Iterable[Reason]:
+    for alarm in vitals.alarms:
+        yield Reason(Severity.DEGRADED, alarm, "`syncd check`")
+
+
 def _orders_wait_for_the_view(vitals: Vitals) -> Iterable[Reason]:
     for unread in vitals.unread:
         verb = "waits" if unread.orders == 1 else "wait"
@@ -448,6 +455,7 @@ RULES: Sequence[Callable[[Vitals], Iterable[Reason]]] = (
     _nobody_serves,
     _views_are_broken,
     _a_part_fails,
+    _alarms_are_raised,
     _orders_wait_for_the_view,
     _capture_is_broken,
     _is_paused,

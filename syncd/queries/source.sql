@@ -327,3 +327,27 @@ SELECT DISTINCT c.order_key::text COLLATE "C" AS order_key,
    AND (%(after)s::text IS NULL OR c.order_key > %(after)s::text::{key_type})
    AND (%(until)s::text IS NULL OR c.order_key <= %(until)s::text::{key_type})
    AND c.order_key IS NOT NULL
+
+-- name: newest_stamps :many
+-- The orders with the newest times, newest first, and the time by which they are shown:
+-- now, or up to when a hot standby has come. Relies on an index under confirmed_at.
+SELECT c.order_key::text, c.confirmed_at::timestamptz,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp()
+            ELSE clock_timestamp() END
+  FROM {confirmed} AS c
+ WHERE c.confirmed_at < '9999-01-01'
+   AND c.order_key IS NOT NULL
+ ORDER BY c.confirmed_at DESC
+ LIMIT %(orders)s;
+
+-- name: zone_offsets :many
+-- The zone in which times without one are read, and the one that the database would use,
+-- with the offsets from UTC, now, of zones that may be meant.
+SELECT z.zone, extract(timezone FROM clock_timestamp())::integer,
+       extract(epoch FROM clock_timestamp() AT TIME ZONE z.zone
+                          - clock_timestamp() AT TIME ZONE 'UTC')::integer
+  FROM unnest(ARRAY['UTC', (SELECT s.reset_val
+                              FROM pg_catalog.pg_settings AS s
+                             WHERE s.name = 'TimeZone')]
+              || %(zones)s::text[]) WITH ORDINALITY AS z (zone, place)
+ ORDER BY z.place;

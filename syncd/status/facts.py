@@ -104,6 +104,7 @@ class Quick:
     holders: Sequence[str] | None
     unread: Sequence[Unread] = ()
     failed_start: FailedStart | None = None
+    alarms: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,7 @@ class Facts:
             missed=pulse.missed,
             timeless=pulse.timeless,
             unread=quick.unread,
+            alarms=quick.alarms,
             source_fault=slow.source_fault,
             slot_fault=slow.stream.lost if slow.stream else None,
             outbox_fault=slow.outbox.fault if slow.outbox else None,
@@ -239,6 +241,7 @@ class Observer:
             holders(self._settings, self._connections, pulse),
             read_unread(ledger, key),
             StartJournal(self._settings).newest(ledger),
+            [str(reason) for _, reason, _ in ledger.all(named("alarms"), feed=key)],
         )
 
     def _read_slow(self, feed: Feed) -> Slow:

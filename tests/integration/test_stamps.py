@@ -1,0 +1,88 @@
+"""A feed whose stamps lie an offset away: said within minutes, with the zone."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from polling import Capture
+from shop import Shop
+
+from syncd.log import Log
+from syncd.stamps import Appearances, StampWatch
+
+pytestmark = pytest.mark.db
+
+WRITTEN = (
+    "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp() + '{}'::interval)"
+)
+ZONES = [("-1 hour", "Europe/Amsterdam", "UTC"), ("5 hours", "America/New_York", "UTC"),
+         ("-6 hours", "Europe/Amsterdam", "America/New_York")]  # fmt: skip
+
+
+@pytest.fixture(params=ZONES)
+def shifted(
+    shop: Shop, request: pytest.FixtureRequest
+) -> Iterator[tuple[Capture, str, str]]:
+    """A feed that reads the shop's stamps in the wrong zone: offset, zone that fits."""
+    offset, read_as, fits = request.param
+    capture = Capture(shop, lookback=timedelta(minutes=5), time_zone=read_as)
+    yield capture, offset, fits
+    capture.database.close()
+
+
+def trade(shop: Shop, watch: StampWatch, offset: str, orders: int = 12) -> None:
+    """Confirm orders one by one, and look after each, as if time had passed."""
+    for _ in range(orders):
+        shop.sql(WRITTEN.format(offset))
+        vars(watch)["_look_at"] = float("-inf")
+        watch.look()
+
+
+def alarms(shop: Shop) -> list[tuple[object, ...]]:
+    return shop.rows("SELECT reason FROM syncd.alarm WHERE alarm = 'stamps.shifted'")
+
+
+def test_an_offset_is_said_with_the_zone_that_would_fit(
+    shop: Shop,
+    shifted: tuple[Capture, str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In both directions, in log and status; it goes once the stamps are right."""
+    capture, offset, fits = shifted
+    shop.confirm(3)
+    shop.sql("UPDATE orders SET confirmed_at = now() - interval '2 days'")
+    watch = StampWatch(capture.source, capture.ledger, Log("shop"))
+    trade(shop, watch, offset)
+    ((reason,),) = alarms(shop)
+    assert str(reason).endswith(f"source.time_zone is probably {fits}")
+    assert "stamps.shifted" in capsys.readouterr().out
+    shop.sql("DELETE FROM orders")
+    trade(shop, watch, "0", 40)
+    assert alarms(shop) == []
+
+
+def test_right_stamps_raise_no_alarm(shop: Shop) -> None:
+    """Nor does an import of an hour's orders."""
+    capture = Capture(shop, lookback=timedelta(minutes=5))
+    with closing(capture.database):
+        watch = StampWatch(capture.source, capture.ledger, Log("shop"))
+        trade(shop, watch, "-2 min")
+        shop.sql(
+            "INSERT INTO orders (confirmed_at) SELECT now() - n * interval '1 s' "
+            "- interval '1 hour' FROM generate_series(1, 50) AS n"
+        )
+        trade(shop, watch, "0")
+    assert alarms(shop) == []
+
+
+def test_an_order_that_moves_up_did_not_appear() -> None:
+    """Where the newest was withdrawn, an old one is listed that was not before."""
+    appearances = Appearances(by_stamp=True)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    orders = [(str(n), start + timedelta(minutes=n), start) for n in range(60)]
+    appearances.look(orders[10:])
+    appearances.look(orders[9:59])
+    assert appearances.count == 0
+    appearances.look(orders[10:])
+    assert appearances.count == 1

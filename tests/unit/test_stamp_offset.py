@@ -1,0 +1,106 @@
+"""Stamps a whole offset away from the moment of appearance, and what only looks so."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from syncd.core.stamp_offset import (
+    LEAST_ORDERS,
+    QUARTER,
+    Appearance,
+    Shift,
+    find_shift,
+    fitting_zones,
+)
+
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+OFFSETS = st.integers(1, 60).flatmap(lambda n: st.sampled_from([n, -n]))
+JITTER = st.floats(0, 300)
+
+
+def appear(
+    stamps: Sequence[float], seen: Sequence[float] | None = None
+) -> list[Appearance]:
+    """Make appearances of minutes from now; without `seen`, as they were stamped."""
+    return [
+        Appearance(NOW + timedelta(minutes=s), NOW + timedelta(minutes=at))
+        for s, at in zip(stamps, seen or stamps, strict=True)
+    ]
+
+
+@given(
+    quarters=OFFSETS,
+    jitter=st.lists(JITTER, min_size=LEAST_ORDERS, max_size=20),
+    apart=st.floats(0.5, 60),
+)
+@example(quarters=-4, jitter=[0.0] * 10, apart=0.5)
+def test_every_offset_is_found_whatever_the_delays(
+    quarters: int, jitter: list[float], apart: float
+) -> None:
+    """From a quarter of an hour to 15 hours, seen up to five minutes late."""
+    offset = quarters * QUARTER
+    found = find_shift(
+        [
+            Appearance(moment + offset, moment + timedelta(seconds=late))
+            for n, late in enumerate(jitter)
+            for moment in [NOW + timedelta(minutes=n * apart)]
+        ]
+    )
+    is_near = abs(quarters) in {1, 60}  # delays move the distance over the border
+    assert found is not None or is_near
+    assert found is None or found.offset == offset
+
+
+@given(st.lists(st.floats(-2, 2), min_size=10, max_size=20), st.floats(0, 5))
+def test_right_stamps_are_no_shift(clock: list[float], late: float) -> None:
+    """The shop's clock two minutes off, and orders seen some minutes later."""
+    times = [float(n) for n in range(len(clock))]
+    stamps = [n + off for n, off in zip(times, clock, strict=True)]
+    assert find_shift(appear(stamps, [n + late for n in times])) is None
+
+
+def transfers() -> list[Appearance]:
+    return appear([-180 - 97 * n for n in range(20)], [5 * n for n in range(20)])
+
+
+def imported() -> list[Appearance]:
+    return appear([-60 - n / 100 for n in range(20)], [0.0] * 20)
+
+
+def nightly() -> list[Appearance]:
+    return appear([-30.0 * n for n in range(20)], [n / 10 for n in range(20)])
+
+
+def dates() -> list[Appearance]:
+    return appear([-120.0] * 20, [n * 0.1 for n in range(20)])
+
+
+def few() -> list[Appearance]:
+    return appear([-60.0 + n for n in range(9)], [1.0 * n for n in range(9)])
+
+
+@pytest.mark.parametrize("case", [transfers, imported, nightly, dates, few])
+def test_what_only_looks_like_it_is_none(case: object) -> None:
+    """Transfers days later, an import, a nightly job, dates, too few orders."""
+    assert callable(case)
+    assert find_shift(case()) is None
+
+
+@pytest.mark.parametrize(
+    ("offset", "read_as", "fits"),
+    [(-1, 1, ["UTC"]), (-6, 1, ["America/New_York"]), (5, -5, ["UTC"]), (3, 1, [])],
+)
+def test_the_zone_that_would_fit_is_named(
+    offset: int, read_as: int, fits: list[str]
+) -> None:
+    """The one whose clock shows what the shop wrote."""
+    zones = {
+        "UTC": timedelta(0),
+        "Europe/Amsterdam": timedelta(hours=1),
+        "America/New_York": timedelta(hours=-5),
+    }
+    shift = Shift(10, timedelta(hours=offset))
+    assert fitting_zones(shift, timedelta(hours=read_as), zones) == fits
