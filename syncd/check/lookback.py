@@ -6,6 +6,7 @@ from syncd.check.finding import Finding
 from syncd.check.lateness import Lateness, measure, recommended, told
 from syncd.config import Settings
 from syncd.connections import Connections
+from syncd.database import named
 from syncd.feed import Feeds
 
 
@@ -13,6 +14,11 @@ def look_at_lookback(settings: Settings, connections: Connections) -> Iterator[F
     """Tell whether `lookback` covers what was seen of late orders."""
     feed = Feeds(connections, settings.feed).find()
     if feed is None:
+        return
+    alarms = connections.ledger.all(named("alarms"), feed=feed.feed_id)
+    shifted = [str(reason) for alarm, reason, _ in alarms if alarm == "stamps.shifted"]
+    if shifted:  # then a longer lookback is no cure
+        yield Finding("orders.shifted", "lookback", shifted[0])
         return
     late = measure(connections.ledger, feed.feed_id)
     lookback = settings.source.lookback

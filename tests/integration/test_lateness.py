@@ -53,6 +53,19 @@ def test_a_lookback_that_covers_what_was_seen_is_fine(
     assert "(99 of 100 within 2" in finding.message
 
 
+def test_stamps_that_a_daemon_found_shifted_are_named(
+    feed: Started, tmp_path: Path
+) -> None:
+    """Instead of a longer lookback, which would be the wrong cure."""
+    feed.state(
+        "INSERT INTO syncd.alarm (feed_id, alarm, reason) "
+        "SELECT feed_id, 'stamps.shifted', 'stamped 60 min before' FROM syncd.feed"
+    )
+    (finding,) = find(feed, tmp_path, "lookback")
+    assert (finding.code, finding.severity) == ("orders.shifted", "warning")
+    assert finding.message == "stamped 60 min before"
+
+
 def test_an_order_that_showed_late_asks_for_more(feed: Started, tmp_path: Path) -> None:
     """The setting that would do is named."""
     feed.state(

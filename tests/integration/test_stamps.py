@@ -44,19 +44,21 @@ def alarms(shop: Shop) -> list[tuple[object, ...]]:
 
 
 def test_an_offset_is_said_with_the_zone_that_would_fit(
-    shop: Shop,
-    shifted: tuple[Capture, str, str],
-    capsys: pytest.CaptureFixture[str],
+    shop: Shop, shifted: tuple[Capture, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In both directions, in log and status; it goes once the stamps are right."""
     capture, offset, fits = shifted
+    said: list[str] = []
+    monkeypatch.setattr(
+        Log, "emit_folded", lambda _, event, *_r, **_f: said.append(event)
+    )
     shop.confirm(3)
     shop.sql("UPDATE orders SET confirmed_at = now() - interval '2 days'")
     watch = StampWatch(capture.source, capture.ledger, Log("shop"))
     trade(shop, watch, offset)
     ((reason,),) = alarms(shop)
     assert str(reason).endswith(f"source.time_zone is probably {fits}")
-    assert "stamps.shifted" in capsys.readouterr().out
+    assert "stamps.shifted" in said
     shop.sql("DELETE FROM orders")
     trade(shop, watch, "0", 40)
     assert alarms(shop) == []

@@ -1,0 +1,86 @@
+"""Millions of orders that become visible at once, and live orders meanwhile.
+
+    python tests/benchmarks/mass.py [--orders 4000000] [--same]
+
+Prints how long the capture of all took, how long live orders waited for theirs, and
+the memory that the capturing process needed at most. With --same all have one time.
+"""
+
+import argparse
+import resource
+import statistics
+import sys
+import time
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from postgres import cluster
+from shop import Shop
+
+from syncd.capture.poll import Poll
+from syncd.capture.watch import REST_SECONDS
+from syncd.connections import Connections
+from syncd.database import Database
+from syncd.feed import Feeds
+from syncd.ledger import Ledger
+from syncd.source import Source
+from syncd.transactions import Transactions
+
+LOOKBACK = timedelta(minutes=5)
+
+
+def capture(shop: Shop, poll: Poll) -> list[float]:
+    """Capture everything; return how long live orders waited, in seconds."""
+    waits = []
+    poll.poll()
+    while poll.is_behind:
+        (live,) = shop.confirm()
+        confirmed = time.perf_counter()
+        time.sleep(REST_SECONDS)
+        poll.poll()
+        known = f"SELECT count(*) FROM syncd.ledger WHERE order_key = '{live[2:]}'"
+        if shop.value(known):
+            waits.append(time.perf_counter() - confirmed)
+        else:
+            waits.append(float("inf"))
+    return waits
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--orders", type=int, default=4_000_000)
+    parser.add_argument("--same", action="store_true")
+    asked = parser.parse_args()
+    step = "0 s" if asked.same else "50 us"
+    with cluster() as server:
+        server.sql("CREATE DATABASE shop")
+        shop = Shop.open(server.dsn("shop"))
+        with closing(Database(shop.dsn)) as database:
+            source = Source(database, "syncd.confirmed_orders", "syncd.purchases")
+            feed = Feeds(Connections(database, database), "shop").start(
+                source, LOOKBACK
+            )
+            ledger = Ledger(database, feed.feed_id)
+            poll = Poll(
+                Transactions(database), source, ledger, lookback=LOOKBACK, size=100
+            )
+            shop.sql(
+                "INSERT INTO orders (confirmed_at) "
+                f"SELECT now() - interval '1 s' - n * interval '{step}' "
+                f"FROM generate_series(1, {asked.orders}) AS n"
+            )
+            started = time.perf_counter()
+            waits = capture(shop, poll)
+            took = time.perf_counter() - started
+        captured = shop.value("SELECT count(*) FROM syncd.ledger")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{captured} captured in {took:.0f} s, at most {peak:.0f} MB")
+    print(f"live orders: median {statistics.median(waits):.2f} s, max {max(waits):.2f}")
+
+
+if __name__ == "__main__":
+    main()
