@@ -28,8 +28,8 @@ DEEP_SECONDS = 30.0
 WHOLE_SECONDS = 600.0
 """How often the whole open window is read, for what was prepared and then committed."""
 
-PAGE_ORDERS = 10_000
-"""Orders that are read at once: as many as a statement's time and memory allow."""
+PAGE_ORDERS = 1_000
+"""Orders that are read at once; a bad plan takes the square of their time."""
 
 TURN_SECONDS = 0.5
 """How long a poll reads pages that were left, before it looks for new orders again."""
@@ -178,13 +178,13 @@ class Poll:
             if self._closing is not None:
                 late, watermark = self._close_page(self._closing, reached)
         if begins > lower:
-            self._leave(lower, begins, is_mass=found.orders > self._pages.orders // 2)
+            self._leave(lower, begins, found.orders)
         return _together(found, late), watermark
 
-    def _leave(self, lower: datetime, upper: datetime, *, is_mass: bool) -> None:
+    def _leave(self, lower: datetime, upper: datetime, orders: int) -> None:
         """Leave a range that was too large for a look to pages of later turns."""
         if self._rest is None:
-            self._rest = Sweep(lower, upper, is_mass=is_mass)
+            self._rest = Sweep(lower, upper, orders)
         else:
             self._rest.extend(lower, upper)
 

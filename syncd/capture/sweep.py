@@ -9,6 +9,9 @@ from datetime import datetime
 from syncd.ledger import Admitted, Ledger
 from syncd.source import Found, Position, Source
 
+MASS_PAGES = 10
+"""New orders of a sweep, in pages, after which others wait behind live ones."""
+
 
 class Pages:
     """Admits pages of the order database's view; the source with the ledger.
@@ -26,6 +29,7 @@ class Pages:
         self.source = source
         self.ledger = ledger
         self.orders = self.most = orders
+        self.mass = MASS_PAGES * orders
         self._size = size
 
     def shrink(self) -> None:
@@ -64,8 +68,8 @@ class Pages:
         """Admit the next page of a sweep; within an admission."""
         after, upper = sweep.position, sweep.upper
         found, end = self.source.oldest_page(after, upper, self.orders)
-        admitted = self._admit(found, is_behind=sweep.is_mass)
-        sweep.passed(end, is_mass=admitted.orders > self.orders // 2)
+        admitted = self._admit(found, is_behind=sweep.orders >= self.mass)
+        sweep.passed(end, admitted.orders)
         return admitted
 
     def _admit(self, found: Found, *, is_behind: bool) -> Admitted:
@@ -78,17 +82,14 @@ class Sweep:
     Attributes:
         began: Monotonic time of its first page.
         position: How far it is.
-        is_mass: Whether most of the last page were new: what follows waits behind
-            live orders.
+        orders: New ones that it has found, with those of the look that left it.
     """
 
-    def __init__(
-        self, lower: datetime, upper: datetime, *, is_mass: bool = False
-    ) -> None:
+    def __init__(self, lower: datetime, upper: datetime, orders: int = 0) -> None:
         self.began = time.monotonic()
         self.position = Position(lower)
         self.upper = upper
-        self.is_mass = is_mass
+        self.orders = orders
         self._again: tuple[datetime, datetime] | None = None
 
     @property
@@ -104,9 +105,10 @@ class Sweep:
             low, high = self._again or (lower, upper)
             self._again = min(low, lower), max(high, upper)
 
-    def passed(self, position: Position, *, is_mass: bool) -> None:
+    def passed(self, position: Position, orders: int) -> None:
         """Go on from there; at the end, begin what was asked for meanwhile."""
-        self.position, self.is_mass = position, is_mass
+        self.position = position
+        self.orders += orders
         if position == Position(self.upper) and self._again is not None:
             (lower, self.upper), self._again = self._again, None
             self.position = Position(lower)
