@@ -5,6 +5,7 @@ DROP TABLE IF EXISTS
     syncd.left_out,
     syncd.initial_orders,
     syncd.failed_start,
+    syncd.alarm,
     syncd.fingerprint,
     syncd.verification, syncd.answer, syncd.departure, syncd.reconciliation, syncd.stream,
     syncd.backfill,
