@@ -209,10 +209,7 @@ def _refused(
         return decision
     if classification.outcome is Outcome.CLIENT_REFUSED:
         wait = hold_wait(history.failures)
-        batch_wait = max(decision.batch_wait or wait, 2 * wait)
-        return replace(
-            decision, endpoint="held", endpoint_wait=wait, batch_wait=batch_wait
-        )
+        return replace(decision, endpoint="held", endpoint_wait=wait, batch_wait=None)
     if history.refusals > probe_budget(history.batch_size) and not history.is_proven:
         return replace(decision, endpoint="held", endpoint_wait=HOLD_PROBE)
     return decision

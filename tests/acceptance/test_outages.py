@@ -122,10 +122,11 @@ def test_a_held_feed_goes_on_at_a_sighup(shop: Shop, tmp_path: Path) -> None:
         log = config.with_suffix(".log")
         daemon = shop.start(config)
         wait_until(lambda: "daemon.started" in log.read_text(), 30)
-        sandbox.fail("credentials", times=1)
+        sandbox.fail("credentials", times=None)
         (order,) = shop.confirm(1)
         wait_until(lambda: "sending.held" in log.read_text())
         assert sandbox.book.posts(order) == 0
+        sandbox.clear_faults()
         daemon.send_signal(signal.SIGHUP)
         wait_until(lambda: sandbox.book.posts(order) == 1)
         assert "sending.retried" in log.read_text()

@@ -150,20 +150,23 @@ def test_a_backfill_tries_an_api_that_nobody_else_tries(past: Past) -> None:
     assert past.posts(orders) == [1] * 4
 
 
-def test_a_doubted_batch_is_tried_whatever_waits(past: Past) -> None:
-    """It is the probe: live orders wait for it, so it must not wait for them."""
+def test_a_hold_is_probed_by_a_backfill_when_every_live_order_was_refused(
+    past: Past,
+) -> None:
+    """The batch that was never refused goes first; not one whose backfill is paused."""
     sell_past(past.shop, 8)
     number = past.ask()
     past.driver.step()
     past.desk.confirm(1)
     past.shop.sql(
-        "UPDATE syncd.endpoint SET state = 'held', reason = 'x', doubted_batch = "
-        "(SELECT min(batch_id) FROM syncd.batch WHERE lane = 'backfill')"
+        "UPDATE syncd.endpoint SET state = 'held', reason = 'x'; "
+        "UPDATE syncd.batch SET refused_at = now(), refusals = 1 WHERE lane = 'live'"
     )
     past.register.pause(number)
-    assert past.deliver()
-    assert past.desk.deliver()
     assert not past.deliver()
+    past.register.resume(number)
+    assert not past.desk.deliver()
+    assert past.deliver()
 
 
 # Its own fields
