@@ -147,6 +147,7 @@ class Plain:
 
     def _check(self, row: OrderRow) -> None:
         row.orderid = _identifier(row.orderid)
+        _refuse_untrimmed(row.email)
         if not is_person(row.email):
             raise NotPlainError
         if type(row.totalvalue) is float:

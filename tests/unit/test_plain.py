@@ -143,6 +143,8 @@ def test_what_most_shops_give_is_plain(given: dict[str, Any]) -> None:
         {"totalvalue": 10**12 + 1},
         {"currency": "eur"},
         {"email": "nobody"},
+        {"email": "\u200bmila@example.com"},
+        {"email": "mila@example.com\u200b"},
         {"orderid": ""},
         {"orderid": "Zoë"},
         {"country": "nl"},
