@@ -35,9 +35,14 @@ _REFUSED_BEFORE_WORK = frozenset(
 )
 """Statuses with which a server says that it did not begin."""
 
+_TAKEN = "exists?|known|received|tracked|processed|recorded|registered|stored|imported"
 _KNOWN_ALREADY = re.compile(
-    r"\balready\b|\bduplicate|(?<!not )\bexists\b", re.IGNORECASE
+    rf"(?<!not[ _])(?<![a-z])already[ _](been[ _])?({_TAKEN}|taken|sent)(?![a-z])"
+    r"|(?<![a-z])duplicate[ _](order|event|purchase|transaction|entry|key)(?![a-z])"
+    r"|(?<!not )\bexists already\b",
+    re.IGNORECASE,
 )
+"""Says of the event that it was taken; `already in progress` does not."""
 
 
 class Outcome(Enum):
@@ -196,7 +201,9 @@ def _classify_refusal(response: Response, sent: int, reason: str) -> Classificat
     status = response.status
     too_large = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     conflicts = status == HTTPStatus.CONFLICT
-    partial = not too_large and _is_partial(parse_object(response.body) or {}, sent)
+    body = parse_object(response.body) or {}
+    none_taken = too_large or (conflicts and _count(body) is None)
+    partial = not none_taken and _is_partial(body, sent)
     return Classification(
         Outcome.REFUSED,
         reason,

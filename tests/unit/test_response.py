@@ -254,8 +254,17 @@ def test_what_is_no_final_answer_is_unclear(status: int) -> None:
     [
         ({"errors": ["order already exists"]}, True),
         ({"errors": [{"code": "DUPLICATE_ORDER"}]}, True),
-        ({"message": "W-1 exists"}, True),
+        ({"errors": [{"code": "ORDER_ALREADY_EXISTS"}]}, True),
+        ({"message": "W-1 has already been received"}, True),
+        ({"message": "W-1 exists already"}, True),
+        ({"message": "duplicate entry 'W-1' for key 'PRIMARY'"}, True),
         ({"errors": ["the profile does not exist"]}, False),
+        ({"errors": ["the order does not exist already"]}, False),
+        ({"errors": ["the order was not already received"]}, False),
+        ({"message": "another request is already in progress"}, False),
+        ({"message": "a request of this key is already being processed"}, False),
+        ({"message": "duplicate requests are locked out"}, False),
+        ({"message": "a lock exists"}, False),
         (b"<html><title>409 Conflict</title></html>", False),
     ],
 )
@@ -266,6 +275,14 @@ def test_409_concerns_the_order(body: bytes | dict[str, Any], *, known: bool) ->
     assert got.known_already is known
     assert not got.maybe_taken
     assert not verdict(400, body, sent=1).known_already
+
+
+def test_a_conflict_of_a_list_is_no_evidence_that_some_were_taken() -> None:
+    """Else each half would pass for one that was sent before; a count is evidence."""
+    assert not verdict(409, {"message": "already in progress"}).maybe_taken
+    assert verdict(409, {"created": 1, "errors": ["W-2"]}).maybe_taken
+    assert not verdict(409, {"created": 0, "errors": ["W-2"]}).maybe_taken
+    assert verdict(400, {"errors": ["W-2"]}).maybe_taken
 
 
 def test_only_429_asks_for_a_slower_pace() -> None:
