@@ -2,22 +2,30 @@
 
 A person says once what a shape means; from then on it means that. So a shape keeps
 every word that could make a difference, and of every number whether it is none, all
-that was sent, or another.
+that was sent, another, or less than none; of a code or status, the number itself.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Sized
 from typing import cast
 
 from syncd.core.response import Response
-from syncd.core.response_text import parse, quote_whole
+from syncd.core.response_text import parse, quote_marked, unescaped
 
 MAX_SHAPE = 500
 """Characters; of a longer one the beginning is kept, and a digest of all."""
 
 _DEEPEST = 12
 _MOST_DIGITS = 18
+_LARGEST = 10**_MOST_DIGITS
 _KEPT_TEXT = 100_000
+_SHORT = 16
+_TELLING = re.compile(
+    r"(code|status|result|error|errno|state|outcome|type|level|severity|kind)$",
+    re.IGNORECASE,
+)
+"""What is named so says how it went: a number or a short text of it is kept."""
 
 
 def shape_of(
@@ -37,55 +45,69 @@ class _Shape:
     def __init__(self, sent: int, hide: Callable[[str], str]) -> None:
         self._sent = sent
         self._hide = hide
+        self._digest = ""
 
     def of(self, response: Response) -> str:
+        self._digest = hashlib.sha256(response.body).hexdigest()
         document = parse(response.body)
         if document is None:
-            told = f"text {self._words(quote_whole(response.body, _KEPT_TEXT))}"
+            told = f"text {self._words(quote_marked(response.body, _KEPT_TEXT))}"
         else:
-            told = self._value(document, 0)
+            told = self._value(document, 0, "")
         whole = f"HTTP {response.status} {told}".strip()
+        whole = whole.encode("ascii", "backslashreplace").decode("ascii")
         if len(whole) <= MAX_SHAPE:
             return whole
-        digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+        digest = hashlib.sha256(whole.encode()).hexdigest()
         return f"{whole[: MAX_SHAPE - 70]} sha256 {digest}"[:MAX_SHAPE]
 
-    def _value(self, value: object, depth: int) -> str:
+    def _value(self, value: object, depth: int, name: str) -> str:
         if depth > _DEEPEST:
-            return f"deeper {hashlib.sha256(repr(value).encode()).hexdigest()}"
+            return f"deeper {self._digest}"
         if isinstance(value, dict):
             named = cast("dict[str, object]", value)
             fields = (
-                f"{self._words(name)}: {self._value(item, depth + 1)}"
-                for name, item in sorted(named.items())
+                f"{self._words(each)}: {self._value(item, depth + 1, each)}"
+                for each, item in sorted(named.items())
             )
             return "{" + ", ".join(fields) + "}"
         if isinstance(value, list):
-            return self._list(cast("list[object]", value), depth)
+            return self._list(cast("list[object]", value), depth, name)
         if isinstance(value, str):
-            return f'"{self._words(value)}"'
-        return self._scalar(value)
+            return f'"{self._words(value, name)}"'
+        return self._scalar(value, name)
 
-    def _list(self, items: list[object], depth: int) -> str:
+    def _list(self, items: list[object], depth: int, name: str) -> str:
         if not items:
             return "[]"
-        kinds = sorted({self._value(item, depth + 1) for item in items})
+        kinds = sorted({self._value(item, depth + 1, name) for item in items})
         return f"[{' | '.join(kinds)}] of {self._size(items)}"
 
-    def _scalar(self, value: object) -> str:
+    def _scalar(self, value: object, name: str) -> str:
         if value is None or isinstance(value, bool):
             return {None: "null", True: "true", False: "false"}[value]
-        return self._number(cast("float", value))
+        number = cast("float", value)
+        tells = _TELLING.search(name) and abs(number) < _LARGEST
+        return str(number) if tells else self._number(number)
 
-    def _words(self, text: str) -> str:
-        return " ".join(map(self._word, self._hide(text).split()))
+    def _words(self, text: str, name: str = "") -> str:
+        """Return the words of a text, of which each may name the next."""
+        shapes: list[str] = []
+        for word in self._hide(unescaped(text)).split():
+            shapes.append(self._word(word, name))
+            name = word.rstrip(":=>\"'").rstrip()
+        return " ".join(shapes)
 
-    def _word(self, word: str) -> str:
+    def _word(self, word: str, name: str) -> str:
         plain = "".join(c if c.isprintable() else "?" for c in word)
         if not any(c.isdigit() for c in plain):
             return plain
+        if _TELLING.search(name) and len(plain) <= _SHORT:
+            return plain
         bare = plain.strip(".,:;!?()")
-        return self._number(int(bare)) if _is_number(bare) else "<id>"
+        if not _is_number(bare.removeprefix("-")):
+            return "<id>"
+        return self._number(int(bare))
 
     def _size(self, items: Sized) -> str:
         return self._number(len(items))
@@ -93,7 +115,9 @@ class _Shape:
     def _number(self, number: float) -> str:
         if number == self._sent:
             return "<all>"
-        return "0" if number == 0 else "<n>"
+        if number == 0:
+            return "0"
+        return "<n>" if number > 0 else "-<n>"
 
 
 def _is_number(text: str) -> bool:

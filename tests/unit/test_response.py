@@ -20,6 +20,7 @@ from syncd.core.response import (
 )
 from syncd.core.response_shape import MAX_SHAPE, shape_of
 from syncd.core.response_text import MAX_RETRY_AFTER
+from syncd.core.veil import Veil
 
 NOW = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
 NO_WAIT = timedelta(0)
@@ -147,7 +148,7 @@ def test_the_reason_of_an_unknown_answer_quotes_all_of_it() -> None:
     got = verdict(200, page)
 
     assert got.reason == (
-        "HTTP 200 is not known to mean success: Taken , [address] {&quot;n&quot;: 3}"
+        'HTTP 200 is not known to mean success: Taken , [address] {"n": 3}'
     )
     assert verdict(200).reason.endswith(": an empty body")
 
@@ -542,6 +543,77 @@ def check_meaning(
     told = shape_of(response, sent)
     assert len(told) <= MAX_SHAPE
     assert told.isprintable()
+
+
+def test_a_deeply_nested_answer_has_a_shape() -> None:
+    """However deep; not even the one that can just be parsed breaks it."""
+    shapes = set[str]()
+    for depth in range(1, 2_001):
+        body = b"[" * depth + b"]" * depth
+        shapes.add(check_shape(body))
+        check_meaning(200, body, 1, None, whole=True)
+    assert len(shapes) == 2_000
+
+
+def check_shape(body: bytes, sent: int = 5) -> str:
+    told = shape_of(Response(200, {}, body), sent)
+    assert told.isascii()
+    assert told.isprintable()
+    assert len(told) <= MAX_SHAPE
+    return told
+
+
+@pytest.mark.parametrize(
+    ("success", "failure"),
+    [
+        ('{"code": 200}', '{"code": 403}'),
+        ('{"code": "200"}', '{"code": "403"}'),
+        ('{"result": 1}', '{"result": -1}'),
+        ('{"taken": 1}', '{"taken": -1}'),
+        ('{"status": "S200"}', '{"status": "E400"}'),
+        ('{"statusCode": 2.0}', '{"statusCode": 4.5}'),
+        ('{"error_code": [1]}', '{"error_code": [2]}'),
+        ("status: 200", "status: 403"),
+        ("<code>200</code>", "<code>403</code>"),
+        ("<taken/>", "<refused/>"),
+        ('{"taken": 5}', '{"taken": 4}'),
+        ('{"said": "gelukt \u20ac"}', '{"said": "gelukt \u0142"}'),
+    ],
+)
+def test_a_shape_tells_success_from_failure(success: str, failure: str) -> None:
+    """What a person says of one of them is never said of the other."""
+    assert check_shape(success.encode()) != check_shape(failure.encode())
+
+
+def test_a_shape_is_the_same_for_other_orders() -> None:
+    """Numbers and texts that are of the orders do not matter."""
+    one = check_shape(b'{"status": "ok", "id": 17, "ref": "W-17", "taken": 5}')
+    two = check_shape(b'{"status": "ok", "id": 99, "ref": "W-99", "taken": 4}', sent=4)
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"field": "Zo\u00eb M\u00fcller", "mail": "zoe@x.nl", "key": "secret\/key"}',
+        rb'{"errors": ["Zo\u00eb\nM\u00fcller zoe@x.nl secret\/key"]}',
+        rb'{"n": 1, "n": 2, "field": "Zo\u00eb\nM\u00fcller zoe@x.nl secret\/key',
+        rb'{"log": "{\"name\": \"Zo\\u00eb\\nM\\u00fcller secret\\/key\"}"}',
+        b"<p>Zo&euml; M&#252;ller zoe&#64;x.nl secret&#x2F;key</p>",
+        b"[" * 980 + rb'"Zo\u00eb M\u00fcller secret\/key"' + b"]" * 980,
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400])
+def test_what_is_escaped_is_hidden_like_anything_else(status: int, body: bytes) -> None:
+    """In reasons and in shapes: the person, the address and the key."""
+    event = {"firstname": "Zoë", "lastname": "Müller", "email": "zoe@x.nl"}
+    veil = Veil([event], ["secret/key"])
+    answer = Response(status, {}, body)
+    reason = veil.over(classify(answer, 1, NOW).reason)
+    for text in (reason, shape_of(answer, 1, veil.over)):
+        plain = text.replace("\\", "").casefold()
+        for word in ("zoë", "u00eb", "xeb", "ller", "zoe", "secret"):
+            assert word not in plain, text
 
 
 def test_a_reason_keeps_no_address_that_the_api_quotes() -> None:
