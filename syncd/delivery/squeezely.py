@@ -146,13 +146,22 @@ def _unusable(error: Exception) -> ConfigError:
 
 
 def _certificate_fault(error: BaseException) -> str | None:
-    """Return why the endpoint's certificate was refused; None: it was not."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            why = cause.verify_message.rstrip(".")
+    """Return why the endpoint's certificate was refused; None: it was not.
+
+    The library wraps the reason as a cause, a context, an argument or an attribute, by
+    the way that it took: straight or through a proxy.
+    """
+    waiting, seen = [error], set[int]()
+    while waiting:
+        fault = waiting.pop()
+        if isinstance(fault, ssl.SSLCertVerificationError):
+            why = fault.verify_message.rstrip(".")
             return f"TLS: the endpoint's certificate is not trusted: {why}"
-        cause = cause.__cause__ or cause.__context__
+        if id(fault) in seen:
+            continue
+        seen.add(id(fault))
+        inner = (fault.__cause__, fault.__context__, getattr(fault, "reason", None))
+        waiting += [e for e in (*inner, *fault.args) if isinstance(e, BaseException)]
     return None
 
 
