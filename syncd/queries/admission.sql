@@ -143,11 +143,15 @@ WITH taken AS (
 ), first_listings AS MATERIALIZED (
     {listings}
 ), found AS MATERIALIZED (
-    SELECT a.order_key, t.confirmed_at, a.known
-      FROM admissible_orders AS a
-      LEFT JOIN first_listings AS l USING (order_key)
-     CROSS JOIN LATERAL (SELECT coalesce(l.confirmed_at, a.confirmed_at)) AS t (confirmed_at)
-     WHERE t.confirmed_at IS NOT NULL
+    SELECT u.order_key, coalesce(min(u.listed_at), min(u.confirmed_at)) AS confirmed_at,
+           max(u.known) AS known
+      FROM (SELECT a.order_key, a.confirmed_at, a.known, NULL::timestamptz AS listed_at
+              FROM admissible_orders AS a
+             UNION ALL
+            SELECT l.order_key, NULL, NULL, l.confirmed_at
+              FROM first_listings AS l) AS u
+     GROUP BY u.order_key
+    HAVING coalesce(min(u.listed_at), min(u.confirmed_at)) IS NOT NULL
 ), ranked AS (
     SELECT f.order_key, f.confirmed_at, f.known, d.uncertain,
            row_number() OVER (PARTITION BY d.uncertain

@@ -144,9 +144,13 @@ WITH admissible_orders AS MATERIALIZED (
 ), first_listings AS MATERIALIZED (
     {listings}
 )
-SELECT a.order_key, coalesce(l.confirmed_at, a.confirmed_at) AS confirmed_at
-  FROM admissible_orders AS a
-  LEFT JOIN first_listings AS l USING (order_key)
+SELECT u.order_key, coalesce(min(u.listed_at), min(u.confirmed_at)) AS confirmed_at
+  FROM (SELECT a.order_key, a.confirmed_at, NULL::timestamptz AS listed_at
+          FROM admissible_orders AS a
+         UNION ALL
+        SELECT l.order_key, NULL, l.confirmed_at
+          FROM first_listings AS l) AS u
+ GROUP BY u.order_key
 
 -- name: confirmed_of :many
 -- Those of some orders that are confirmed, with their first time; NULL: no clock shows

@@ -171,7 +171,12 @@ def test_a_bulk_import_with_one_stamp_is_taken_and_accounted_for(
         confirm(feed, f"'{stamp}'::timestamptz", 100_000)
         assert poll_all(feed) == 100_000
         late.commit()
-    assert poll_all(feed) == 10
+    late_ones = 0
+    for _ in range(500):  # a sweep under way is finished first
+        late_ones += feed.poll(whole=True)
+        if late_ones == 10:
+            break
+    assert late_ones == 10
     feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
     assert feed.account() == Account(pending=100_010)
 
