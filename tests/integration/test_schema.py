@@ -164,14 +164,21 @@ def test_installing_again_changes_nothing(shop: Shop) -> None:
 
 
 PLANNED: dict[str, dict[str, object]] = {
-    "claim": {"feed": 1, "lane": "live", "instance": 1, "lease": "1 min"},
+    "claim": {
+        "feed": 1,
+        "lane": "live",
+        "instance": 1,
+        "lease": "1 min",
+        "rereads": False,
+    },
     "claim of the past": {
         "feed": 1,
         "lane": "backfill",
         "instance": 1,
         "lease": "1 min",
+        "rereads": False,
     },
-    "next_due": {"feed": 1},
+    "next_due": {"feed": 1, "rereads": False},
     "take_over": {"feed": 1, "dead": [1], "holds": False},
     "pulse": {"feed": 1},
     "presence": {"feed": 1},
