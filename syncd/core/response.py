@@ -105,7 +105,8 @@ class Classification:
         maybe_taken: Some of the events may have been taken, whatever the response
             says; sending them again is a possible repeat.
         is_unknown: A 2xx that nobody has explained; only a person can.
-        concerns_all: The endpoint is away for everybody: the batch is not at fault.
+        concerns_all: The endpoint is away for everybody, as far as is told.
+        puts_off: A server answered, and it said "later".
         is_conflict: The API says that it has something already.
         known_already: It says so of the event itself.
     """
@@ -118,6 +119,7 @@ class Classification:
     maybe_taken: bool = False
     is_unknown: bool = False
     concerns_all: bool = False
+    puts_off: bool = False
     is_conflict: bool = False
     known_already: bool = False
 
@@ -225,6 +227,7 @@ def _classify_trouble(response: Response, reason: str, now: datetime) -> Classif
         throttled=status == HTTPStatus.TOO_MANY_REQUESTS,
         maybe_taken=late or status >= HTTPStatus.INTERNAL_SERVER_ERROR,
         concerns_all=status in _CONCERN_ALL,
+        puts_off=True,
     )
 
 

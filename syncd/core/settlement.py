@@ -22,6 +22,10 @@ STUBBORN_ATTEMPTS = 5
 """Attempts after which a batch lets the ones behind it go first, unless it was never
 read: then it cannot be what is at fault, and the order of confirmation is kept."""
 
+AWAY_ATTEMPTS = 20
+"""The same where a server answers that it is away for everybody (429, 503): it may say
+so of one batch alone. What nobody answered is no batch's fault, however often."""
+
 UNCLEAR_LIMIT = 5
 """Consecutive failures after which an answer nobody understands holds the feed."""
 
@@ -190,7 +194,9 @@ def _later(
     wait = max(backoff.delay(history.failures + 1, unit), classification.retry_after)
     wait = HOLD_PROBE if holds else wait
     is_read = uncertain and not classification.concerns_all
-    stubborn = is_read and history.attempt >= STUBBORN_ATTEMPTS
+    limit = STUBBORN_ATTEMPTS if is_read else AWAY_ATTEMPTS
+    is_answered = uncertain or classification.puts_off
+    stubborn = is_answered and history.attempt >= limit
     if stubborn and history.failures == 0 and history.sent > 1:
         return Decision(Action.SPLIT, "retrying", wait, uncertain=uncertain)
     batch_wait = wait + backoff.delay(history.attempt, unit) if stubborn else None

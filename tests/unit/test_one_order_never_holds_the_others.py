@@ -7,7 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.core.response import Classification, Outcome
+from syncd.core.response import (
+    Classification,
+    NoResponse,
+    Outcome,
+    Response,
+    classify,
+)
 from syncd.core.settlement import (
     HOLD_PROBE,
     Action,
@@ -131,7 +137,7 @@ class Feed:
                     orders,
                     batch.attempts if is_whole else 0,
                     self.now + waits,
-                    self.now,
+                    self.now if decision.is_refused else batch.refused_at,
                     decision.evidence,
                 )
             )
@@ -250,6 +256,28 @@ def test_a_key_that_is_wrong_is_probed_slowly_and_blames_nobody() -> None:
         feed.bad = frozenset()
         feed.run(8, timedelta(minutes=15))
         assert feed.delivered >= set(range(8))
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_an_order_that_is_always_put_off_lets_the_others_go(status: int) -> None:
+    """However a server or a gateway says "later"; it is blamed for nothing."""
+    feed = Feed(
+        frozenset({0}), FIREWALL, frozenset(), [Batch(0, (0, 1)), Batch(1, (2,))]
+    )
+    feed.says = classify(Response(status), 1, feed.now)
+    feed.run(3, timedelta(hours=8))
+    youngest = max(order for batch in feed.batches for order in batch.orders)
+    assert {1, 2} <= feed.delivered
+    assert len(feed.delivered) >= youngest - 10
+    assert not feed.set_aside
+
+
+def test_nobody_that_is_unreachable_loses_a_place() -> None:
+    """What nobody answered is no batch's fault, however often."""
+    away = classify(NoResponse("refused", taken=False), 1, Feed.now)
+    for attempt in range(1, 100):
+        decision = decide(away, EndpointHistory(1, attempt), 0.5)
+        assert decision.batch_wait is None
 
 
 def test_one_order_holds_a_busy_feed_for_seconds() -> None:
