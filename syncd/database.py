@@ -60,7 +60,9 @@ each time when twice as old as before.
 The tables may have been empty before, and one transaction may bring many orders.
 """
 
-_TOLD = frozenset({"reason", "reasons", "host", "sentence", "orderids", "said_by"})
+_TOLD = frozenset(
+    {"reason", "reasons", "example", "host", "sentence", "orderids", "said_by"}
+)
 """Parameters that people read: what the server cannot hold of them is replaced."""
 
 _UNFIT = frozenset({"22P05", "22021"})

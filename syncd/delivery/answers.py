@@ -18,6 +18,7 @@ from syncd.core.response import (
 from syncd.core.response_shape import shape_of
 from syncd.core.veil import Veil
 from syncd.database import Database, named
+from syncd.errors import SyncdError
 
 
 class Answers:
@@ -40,6 +41,9 @@ class Answers:
     ) -> tuple[Classification, str | None]:
         """Return what an answer means, without personal data, by what a person said.
 
+        While the ledger cannot be asked, nobody has said anything: the answer was
+        read, and is settled as the unknown one that it is.
+
         Returns:
             The classification, and the shape of an answer that nobody has explained.
         """
@@ -47,13 +51,21 @@ class Answers:
         if not read.is_unknown or not isinstance(answer, Response):
             return read, None
         shape = shape_of(answer, sent, veil.over)
-        meaning = self.meaning(shape)
+        try:
+            meaning = self.meaning(shape)
+        except SyncdError:
+            meaning = None
         return explained(read, meaning), None if meaning else shape
 
     def meaning(self, shape: str) -> Meaning | None:
         """Return what a person said that a shape means; None when nobody did."""
         rows = self._database.all(named("answer_means"), shape=shape, **self._account)
-        return Meaning(cast("str", rows[0][0])) if rows else None
+        return Meaning(cast("str", rows[0][0])) if rows and rows[0][0] else None
+
+    def heed(self, shape: str, feed_id: int) -> None:
+        """Settle what has just begun to wait, if a person said meanwhile what it is."""
+        if meaning := self.meaning(shape):
+            self.say(shape, meaning, feed_id)
 
     def note(self, shape: str, example: str) -> None:
         """Keep a shape that nobody has explained, with the API's words."""

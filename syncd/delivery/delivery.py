@@ -350,6 +350,10 @@ class Delivery:
             is_ours = self._put_back(claim, decision, receipt)
         if decision.uncertain and not is_ours:
             self._doubt(claim, receipt, keys)
+        if decision.action is Action.ASK and receipt.shape is not None:
+            feed_id = self._ledger.feed_id
+            self._unfinished = partial(self._answers.heed, receipt.shape, feed_id)
+            self._unfinished()
 
     def _history(
         self, claim: Claim, classification: Classification, keys: list[str]

@@ -1,13 +1,14 @@
 -- What answers mean that no documentation explains.
 
 -- name: answer_means :many
+-- What was said, once whoever is just saying it has done so.
 SELECT means
   FROM syncd.answer
  WHERE feed = %(feed)s
    AND account = %(account)s
    AND endpoint = %(endpoint)s
    AND shape = %(shape)s
-   AND means IS NOT NULL;
+   FOR SHARE;
 
 -- name: note_answer :rows
 INSERT INTO syncd.answer (feed, account, endpoint, shape, example)

@@ -114,7 +114,7 @@ SELECT r.rolname::text,
 -- name: publications_of_all :many
 -- Publications that take every table with them, syncd's too, and what takes its place.
 SELECT p.pubname::text,
-       format('CREATE PUBLICATION %I FOR %s; on each subscriber ALTER SUBSCRIPTION … '
+       format('CREATE PUBLICATION %I FOR %s; on each subscriber ALTER SUBSCRIPTION ... '
               'SET PUBLICATION %I; then DROP PUBLICATION %I;',
               n.name, n.tables, n.name, p.pubname)
   FROM pg_catalog.pg_publication AS p

@@ -12,6 +12,7 @@ from desk import Desk
 from postgres import Cluster, wait_until
 from shop import Shop
 
+from syncd.delivery.answers import Answers
 from syncd.ledger import Receipt
 from syncd.sandbox import Sandbox
 
@@ -84,6 +85,24 @@ def test_a_reason_that_does_not_fit_is_stored_with_replacements(
             "FROM syncd.attempt"
         )[0]
         assert reason is True
+        desk.close()
+
+
+@pytest.mark.parametrize("encoded", ["LATIN1"], indirect=True)
+def test_an_unknown_answer_that_does_not_fit_is_asked_about_once(
+    encoded: Shop, tmp_path: Path
+) -> None:
+    """It holds the feed as any other, and is not sent again and again."""
+    with Sandbox() as sandbox:
+        desk = Desk(encoded, sandbox, tmp_path)
+        (order,) = desk.confirm(1)
+        body = '{"said": "gelukt, € 5 aan Łukasz"}'
+        sandbox.fail("canned", times=None, status=200, body=body, takes=True)
+        desk.deliver_all()
+        desk.hurry()
+        desk.deliver_all()
+        assert desk.posts([order]) == [1]
+        assert len(Answers(desk.database, desk.settings).unexplained()) == 1
         desk.close()
 
 

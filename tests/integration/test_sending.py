@@ -16,6 +16,7 @@ from syncd.core.settlement import REJECTION_SPIKE_ORDERS
 from syncd.delivery.answers import Answers
 from syncd.delivery.delivery import Trip
 from syncd.delivery.worker import Pace
+from syncd.errors import SyncdError
 from syncd.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
@@ -449,6 +450,45 @@ def test_what_a_person_says_settles_what_waits_and_all_that_comes(
     assert desk.shop.value(
         "SELECT sum(orders)::int FROM syncd.batch WHERE state = 'delivered'"
     ) == 6  # fmt: skip
+
+
+def test_an_unknown_answer_is_kept_while_the_ledger_cannot_be_asked(
+    desk: Desk,
+) -> None:
+    """It is an unknown answer all the same, and not sent again."""
+    orders = desk.confirm(3)
+    answer_strangely(desk)
+    desk.shop.sql("ALTER TABLE syncd.answer RENAME TO away")
+    with pytest.raises(SyncdError):
+        desk.deliver_all()
+    desk.shop.sql("ALTER TABLE syncd.away RENAME TO answer")
+    desk.hurry()
+    desk.deliver_all()
+    assert desk.posts(orders) == [1] * 3
+    assert desk.endpoint()[0] == "held"
+    answers = Answers(desk.database, desk.settings)
+    ((shape, _, _),) = answers.unexplained()
+    assert answers.say(shape, Meaning.SUCCESS, desk.ledger.feed_id) == (3, 0)
+    assert desk.uncertain() == 0
+
+
+def test_what_a_person_says_meanwhile_is_not_lost(desk: Desk) -> None:
+    """Between the look at what an answer means and its settlement."""
+    desk.shop.sql(
+        "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+        "UPDATE syncd.answer SET means = 'success', said_at = now(); RETURN NULL; END$$"
+    )
+    desk.shop.sql(
+        "CREATE TRIGGER say AFTER INSERT ON syncd.answer EXECUTE FUNCTION say()"
+    )
+    orders = desk.confirm(3)
+    answer_strangely(desk)
+    desk.deliver_all()
+    assert desk.posts(orders) == [1] * 3
+    assert desk.endpoint()[0] == "open"
+    assert desk.uncertain() == 0
+    assert desk.left() == 0
+    assert desk.shop.rows("SELECT state FROM syncd.batch") == [("delivered",)]
 
 
 def test_what_was_explained_is_another_thing_when_its_words_change(

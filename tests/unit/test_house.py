@@ -176,6 +176,14 @@ def test_properties_try_the_same_examples_at_each_run() -> None:
     assert chosen == []
 
 
+def test_every_server_can_hold_our_sql() -> None:
+    """Also one whose encoding has neither ellipsis nor euro."""
+    folders = ROOT / "sql", ROOT / "syncd" / "queries"
+    files = [file for folder in folders for file in folder.rglob("*.sql")]
+    assert files
+    assert not [file.name for file in files if not file.read_text().isascii()]
+
+
 def test_an_uninstallation_drops_every_table_that_a_migration_creates() -> None:
     """Else it fails, or leaves something behind."""
     migrations = "".join(
