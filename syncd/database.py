@@ -151,6 +151,11 @@ def around(name: str, **queries: Statement) -> Statement:
     return Statement(made.text, places[0] if places else made.place)
 
 
+def part(name: str, **identifiers: sql.Composable) -> sql.Composed:
+    """Compose the statement `name` as a part of others: it has no end of its own."""
+    return vetted(statements()[name]).format(**identifiers)
+
+
 def composed(name: str, **identifiers: sql.Composable) -> Statement:
     """Compose the statement `name` with quoted identifiers for its braces."""
     text = statements()[name]

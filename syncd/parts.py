@@ -15,6 +15,7 @@ from syncd.capture.hints import Hints
 from syncd.capture.listen import Intake, Listen
 from syncd.capture.outbox import Outbox
 from syncd.capture.poll import Poll
+from syncd.capture.unreadable import UnreadableOrders
 from syncd.capture.wal import follow_wal
 from syncd.capture.watch import PATIENCE_SECONDS, Watch
 from syncd.config import Settings
@@ -226,13 +227,16 @@ class Parts:
     def _poll(self, feed: Feed) -> Poll:
         connections = self.connect("capture")
         transactions = transactions_of(connections)
+        source = source_on(self._settings, connections)
+        ledger = Ledger(connections.ledger, feed.feed_id)
         poll = Poll(
             transactions,
-            source_on(self._settings, connections),
-            Ledger(connections.ledger, feed.feed_id),
+            source,
+            ledger,
             lookback=self._settings.source.lookback,
             size=self._settings.squeezely.orders_per_batch,
         )
+        poll.look_past(UnreadableOrders(source, ledger, self._log))
         for database in (connections.source, connections.primary):
             if database is not None:
                 database.on_open(poll.forget)

@@ -10,7 +10,15 @@ from typing import Literal, cast
 import msgspec
 from psycopg import sql
 
-from syncd.database import Database, Statement, around, composed, identifier, named
+from syncd.database import (
+    Database,
+    Statement,
+    around,
+    composed,
+    identifier,
+    named,
+    part,
+)
 from syncd.errors import (
     OrderAmbiguousError,
     SchemaMismatchError,
@@ -48,6 +56,7 @@ class Views:
         self._database = database
         self._key_type: sql.Identifier | None = None
         self._statements: dict[str, Statement] = {}
+        self.left_out: Sequence[str] = ()
         database.on_doubt(self._forget)
 
     def columns(self, view: str) -> list[Column]:
@@ -64,10 +73,22 @@ class Views:
         if self._key_type is None:
             self._key_type = self._read_key_type()
         return {
-            "confirmed": identifier(self.confirmed),
+            "confirmed": self._confirmed(),
             "purchases": identifier(self.purchases),
             "key_type": self._key_type,
         }
+
+    def leave_out(self, keys: Sequence[str]) -> None:
+        """Read `confirmed_orders` as if these orders had no time; empty: all have."""
+        self.left_out = tuple(keys)
+        self._statements.clear()
+
+    def _confirmed(self) -> sql.Composable:
+        view = identifier(self.confirmed)
+        if not self.left_out:
+            return view
+        keys = sql.Literal([key.encode().hex() for key in self.left_out])
+        return part("confirmed_without", view=view, keys=keys)
 
     def check(self) -> None:
         """Refuse views that are missing or lack the columns that syncd needs.
@@ -332,6 +353,25 @@ class Source:
     def timeless_orders(self) -> Found:
         """Find the orders that are confirmed at no usable time: keys only."""
         return self._found(self.views.statement("timeless_orders"), {})
+
+    def keys_after(self, after: str | None, limit: int) -> list[str]:
+        """Read keys that the view lists, in their own order, without any time.
+
+        Args:
+            after: The last key of the page before; None for the first one.
+            limit: How many; a key that is listed twice counts twice.
+        """
+        statement = self.views.statement("keys_after")
+        rows = self.database.all(statement, after=after, limit=limit)
+        return [str(key) for (key,) in rows]
+
+    def read_times(self, keys: Sequence[str]) -> None:
+        """Read the times of some orders, whatever they are.
+
+        Raises:
+            UnreadableRowError: One of the rows makes the view fail.
+        """
+        self.database.all(self.views.statement("read_times"), keys=list(keys))
 
     def listings(
         self, keys: Sequence[str], lower: datetime, upper: datetime

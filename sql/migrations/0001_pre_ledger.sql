@@ -512,5 +512,5 @@ CREATE TABLE syncd.alarm (
     CONSTRAINT alarm_once PRIMARY KEY (feed_id, alarm),
     CONSTRAINT alarm_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
-    CONSTRAINT alarm_known CHECK (alarm IN ('stamps.shifted'))
+    CONSTRAINT alarm_known CHECK (alarm IN ('stamps.shifted', 'orders.unreadable'))
 );

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from syncd.capture.sweep import Pages, Sweep
+from syncd.capture.unreadable import UnreadableOrders
 from syncd.core.window import Vxid, Window, with_prepared, without_ended
-from syncd.errors import SlowStatementError, SyncdError
+from syncd.errors import SlowStatementError, SyncdError, UnreadableRowError
 from syncd.ledger import Admitted, Ledger
 from syncd.source import Position, Source
 from syncd.transactions import Lsn, Transactions
@@ -64,6 +65,7 @@ class Poll:
         size: int,
         page: int = PAGE_ORDERS,
     ) -> None:
+        self._unreadable: UnreadableOrders | None = None
         self._transactions = transactions
         self._ledger = ledger
         self._lookback = lookback
@@ -71,6 +73,10 @@ class Poll:
         transactions.on_move(self.forget)
         self._step = max(timedelta(seconds=1), min(lookback / 60, timedelta(seconds=5)))
         self.forget()
+
+    def look_past(self, unreadable: UnreadableOrders) -> None:
+        """Leave orders out from now on over whose own row the view fails."""
+        self._unreadable = unreadable
 
     def forget(self) -> None:
         """Start over; for a new connection, since transaction ids may be reused."""
@@ -91,13 +97,28 @@ class Poll:
         Raises:
             SyncdError: The database failed; the next look starts over.
         """
+        if self._unreadable is not None:
+            self._unreadable.read_again()
         try:
-            return self._poll()
+            captured = self._poll()
         except SyncdError as error:
             self.forget()
             if isinstance(error, SlowStatementError):
                 self._pages.shrink()
-            raise
+            if not self._may_leave_out(error):
+                raise
+            captured = self._poll()
+        if self._unreadable is not None:
+            self._unreadable.note_readable()
+        return captured
+
+    def _may_leave_out(self, error: SyncdError) -> bool:
+        """Whether the view can be read without the orders over which it failed."""
+        return (
+            self._unreadable is not None
+            and isinstance(error, UnreadableRowError)
+            and self._unreadable.leave_out(error)
+        )
 
     def _poll(self) -> Captured:
         now = self._transactions.clock()

@@ -355,3 +355,28 @@ SELECT z.zone, extract(timezone FROM clock_timestamp())::integer,
                              WHERE s.name = 'TimeZone')]
               || %(zones)s::text[]) WITH ORDINALITY AS z (zone, place)
  ORDER BY z.place;
+
+-- name: confirmed_without :many
+-- Put in the view's place: some orders have no time, since theirs cannot be read. Their
+-- keys are in hexadecimal digits, so that no character of one means anything.
+(SELECT v.order_key,
+        CASE WHEN encode(convert_to(v.order_key::text, 'UTF8'), 'hex')
+                  = ANY({keys}::text[]) THEN NULL
+             ELSE v.confirmed_at END AS confirmed_at
+   FROM {view} AS v)
+
+-- name: keys_after :many
+-- A page of the keys that the view lists, by key; no time is looked at.
+SELECT c.order_key::text
+  FROM {confirmed} AS c
+ WHERE %(after)s::text IS NULL
+    OR c.order_key > %(after)s::text::{key_type}
+ ORDER BY c.order_key
+ LIMIT %(limit)s;
+
+-- name: read_times :one
+-- Looks at the time of each of these orders.
+SELECT count(c.confirmed_at)
+  FROM {confirmed} AS c
+ WHERE c.order_key = ANY(ARRAY(SELECT k.key
+                                 FROM unnest(%(keys)s::text[]) AS k (key))::{key_type}[]);
