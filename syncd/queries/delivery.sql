@@ -13,7 +13,8 @@
 -- on batch_due and ledger_batch; the batch being topped up is skipped for that moment.
 -- Orders added between the snapshot and the lock are counted, but missing: then
 -- `claimed_orders` is asked. Batches that could not be read are given out to
--- whoever asks for them alone, and never as a probe. Relies on batch_unread for them.
+-- whoever asks for them alone, and as a probe only where no other batch could be one.
+-- Relies on batch_unread for them.
 WITH life AS MATERIALIZED (
     SELECT f.timeline < ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()),
                                        1, 8))::bit(32)::integer IS TRUE AS was_promoted
@@ -44,6 +45,22 @@ WITH life AS MATERIALIZED (
                   AND v.due_at <= clock_timestamp()
                 ORDER BY v.batch_id
                 LIMIT 1) IS NULL AS is_free,
+           CASE WHEN %(rereads)s AND p.state <> 'open'
+                THEN EXISTS (SELECT
+                               FROM syncd.batch AS s
+                              WHERE s.feed_id = %(feed)s
+                                AND s.state = 'sending'
+                                AND s.read_failed_at IS NULL)
+                     OR EXISTS (SELECT
+                                  FROM syncd.batch AS w
+                                 WHERE w.feed_id = %(feed)s
+                                   AND w.state = 'pending'
+                                   AND w.read_failed_at IS NULL
+                                   AND NOT EXISTS (SELECT
+                                                     FROM syncd.backfill AS q
+                                                    WHERE q.backfill_id = w.backfill_id
+                                                      AND q.state = 'paused'))
+                END AS has_readable,
            ARRAY(SELECT r.backfill_id
                    FROM syncd.backfill AS r
                   WHERE r.feed_id = %(feed)s
@@ -65,8 +82,8 @@ WITH life AS MATERIALIZED (
                 ELSE b.read_failed_at IS NULL END
        AND EXISTS (SELECT
                      FROM gate AS g
-                    WHERE NOT (g.probes AND %(rereads)s))
-       AND CASE WHEN (SELECT g.is_held FROM gate AS g)
+                    WHERE NOT (g.probes AND %(rereads)s AND g.has_readable))
+       AND CASE WHEN NOT %(rereads)s AND (SELECT g.is_held FROM gate AS g)
                 THEN b.batch_id = (SELECT g.probe FROM gate AS g)
                 ELSE (SELECT g.is_free FROM gate AS g)
                      AND (b.backfill_id IS NULL

@@ -168,6 +168,29 @@ def test_what_cannot_be_read_is_left_to_who_reads_again(desk: Desk) -> None:
     assert desk.ledger.next_due(rereads=True).seconds == 0
 
 
+@pytest.mark.parametrize("state", ["retrying", "held"])
+def test_what_can_be_read_again_probes_where_nothing_else_waits(
+    desk: Desk, state: str
+) -> None:
+    """Else nobody would ever find out that the endpoint is back."""
+    catalogue(desk, "HV00L")
+    (order,) = desk.confirm(1, total="7")
+    desk.delivery.deliver_next("live")
+    catalogue(desk, "up")
+    (other,) = desk.confirm(1)
+    desk.shop.sql(f"UPDATE syncd.endpoint SET state = '{state}', reason = 'down'")
+    desk.hurry()
+    assert desk.rereading.deliver_next("live") is None
+    desk.delivery.deliver_next("live")
+    assert desk.posts([order, other]) == [0, 1]
+    desk.shop.sql(f"UPDATE syncd.endpoint SET state = '{state}', reason = 'down'")
+    desk.hurry()
+    assert desk.delivery.deliver_next("live") is None
+    desk.rereading.deliver_next("live")
+    assert desk.posts([order, other]) == [1, 1]
+    assert desk.endpoint()[0] == "open"
+
+
 def test_a_row_is_blamed_only_when_it_fails_again(desk: Desk) -> None:
     """Some minutes later, and while others can be read."""
     catalogue(desk, "22012")
