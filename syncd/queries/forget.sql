@@ -120,6 +120,16 @@ WITH batches AS MATERIALIZED (
        SET reason = NULL
      WHERE d.feed_id = %(feed)s
        AND d.order_key = ANY(%(keys)s)
+), answers AS (
+    UPDATE syncd.answer AS w
+       SET example = 'removed: an order of it was forgotten'
+      FROM syncd.feed AS f
+     WHERE f.feed_id = %(feed)s
+       AND w.feed = f.feed
+       AND (NOT %(all_known)s
+            OR EXISTS (SELECT
+                         FROM unnest(%(numbers)s::text[]) AS n (orderid)
+                        WHERE position(n.orderid IN w.example) > 0))
 ), fingerprints AS (
     DELETE FROM syncd.fingerprint AS f
      WHERE f.feed_id = %(feed)s

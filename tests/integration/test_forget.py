@@ -15,6 +15,7 @@ from shop import Shop
 
 from syncd.connections import Connections
 from syncd.core.account import Account
+from syncd.delivery.answers import Answers
 from syncd.errors import OrderUnknownError, SlowStatementError
 from syncd.feed import Feeds
 from syncd.forgetting import Forgetting
@@ -29,7 +30,8 @@ DUMP = (
     "SELECT (SELECT string_agg(a::text, ' ') FROM syncd.attempt AS a) "
     "|| (SELECT coalesce(string_agg(l::text, ' '), '') FROM syncd.ledger AS l) "
     "|| (SELECT coalesce(string_agg(d::text, ' '), '') FROM syncd.departure AS d) "
-    "|| (SELECT coalesce(string_agg(e::text, ' '), '') FROM syncd.endpoint AS e)"
+    "|| (SELECT coalesce(string_agg(e::text, ' '), '') FROM syncd.endpoint AS e) "
+    "|| (SELECT coalesce(string_agg(w::text, ' '), '') FROM syncd.answer AS w)"
 )
 
 
@@ -103,6 +105,8 @@ def test_rejected_and_held_orders_are_forgotten_with_their_reasons(
     desk.shop.sql(
         "UPDATE syncd.endpoint SET state = 'held', reason = 'HTTP 401 for W-2'"
     )
+    answers = Answers(desk.database, desk.settings)
+    answers.note("HTTP 200 text <id>", "HTTP 200 W-2 was put in the queue")
     traces = forgetting(desk).forget(["1", "2"])
     assert [(t.state, t.sent) for t in traces] == [
         ("rejected", "never"),
