@@ -105,8 +105,8 @@ class Feeds:
     def start(self, source: Source, lookback: timedelta) -> Feed:
         """Start the feed at "now" unless it was started before.
 
-        What the view lists then is kept as old, and is not sent (ADR-0021). What is
-        listed later is newly confirmed.
+        What the view lists then, at a usable time, is kept as old, and is not sent
+        (ADR-0021). What is listed later is newly confirmed.
         """
         self.check_schema()
         if feed := self.find():

@@ -248,7 +248,7 @@ class Source:
         return Found(self.views.statement("confirmed_touched"), rows, statement)
 
     def listed(self, seconds: float) -> Generator[Found]:
-        """Find every order that the view lists, at whatever time: keys only.
+        """Find every order that the view lists at a usable time: keys only.
 
         All at once beside the ledger; otherwise page by page, of one snapshot.
 

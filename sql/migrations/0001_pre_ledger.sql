@@ -54,9 +54,9 @@ CREATE TABLE syncd.feed (
         CHECK (thinned_until IS NULL OR thinned_batch IS NOT NULL)
 );
 
--- What confirmed_orders listed when the feed was started, with whatever time: old orders,
--- which only a backfill sends (ADR-0021). 64-bit hashes of their keys, by a part of the
--- hash; a bucket has several parts where the keys came in pages. 12 bytes an order.
+-- What confirmed_orders listed when the feed was started, at whatever usable time: old
+-- orders, which only a backfill sends (ADR-0021). 64-bit hashes of their keys, by a part
+-- of the hash; a bucket has two parts where a page of keys ended in it. 12 bytes an order.
 CREATE TABLE syncd.initial_orders (
     feed_id integer  NOT NULL,
     bucket  integer  NOT NULL,

@@ -74,7 +74,7 @@ SELECT NULL::text AS order_key
 -- writes those of the orders found that are new, or withdrawn and confirmed again, into
 -- the ledger and cuts them into batches, in order of confirmation; the last batch is
 -- topped up if nobody has claimed it. What the view listed at the feed's start is not new,
--- whatever its time; only a backfill takes it, and what another backfill released. An
+-- whatever usable time it had; only a backfill takes it, and what another backfill released. An
 -- order is written with the first time at which the view lists it; without a usable time
 -- it is counted only. Those of a time of which the ledger may have lost what it knew count
 -- as uncertain, and older ones that are captured soon after; so do all that a backfill

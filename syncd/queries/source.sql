@@ -102,17 +102,23 @@ SELECT c.order_key::text COLLATE "C" AS order_key,
  GROUP BY 1
 
 -- name: listed_keys :many
--- Every order that is confirmed, at whatever time.
+-- Every order that is confirmed at a usable time; one without any is not confirmed yet.
 SELECT c.order_key::text COLLATE "C" AS order_key
   FROM {confirmed} AS c
  WHERE c.order_key IS NOT NULL
+   AND c.confirmed_at >= '0001-01-02'
+   AND c.confirmed_at < '9999-01-01'
 
 -- name: declare_listed :none
--- The same for another database: one snapshot, page by page.
+-- The same for another database: one snapshot, page by page. Sorted by the bucket in which
+-- `keep_initial_orders` keeps a key, so that a page fills few buckets and fills them whole.
 DECLARE listed NO SCROLL CURSOR FOR
 SELECT c.order_key::text
   FROM {confirmed} AS c
- WHERE c.order_key IS NOT NULL;
+ WHERE c.order_key IS NOT NULL
+   AND c.confirmed_at >= '0001-01-02'
+   AND c.confirmed_at < '9999-01-01'
+ ORDER BY hashtextextended(c.order_key::text COLLATE "C", 0) >> 49;
 
 -- name: fetch_listed :many
 FETCH FORWARD 100000 FROM listed;
