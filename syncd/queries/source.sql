@@ -274,7 +274,8 @@ SELECT n.order_key, min(n.confirmed_at)
 WITH listed AS MATERIALIZED (
     SELECT c.order_key::text AS order_key, c.confirmed_at
       FROM {confirmed} AS c
-     WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[])
+     WHERE c.order_key = ANY(ARRAY(SELECT k.key FROM unnest(%(keys)s::text[])
+                             AS k (key))::{key_type}[])
 )
 SELECT count(DISTINCT l.order_key)
   FROM listed AS l
@@ -285,7 +286,8 @@ SELECT count(DISTINCT l.order_key)
 -- Every time at which the view lists some orders within a range, in no order.
 SELECT c.order_key::text, c.confirmed_at::timestamptz
   FROM {confirmed} AS c
- WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[])
+ WHERE c.order_key = ANY(ARRAY(SELECT k.key FROM unnest(%(keys)s::text[])
+                         AS k (key))::{key_type}[])
    AND c.confirmed_at > %(lower)s::timestamptz
    AND c.confirmed_at <= %(upper)s::timestamptz
    AND c.confirmed_at < '9999-01-01';
@@ -345,7 +347,8 @@ SELECT c.order_key::text, c.confirmed_at::timestamptz,
        CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp()
             ELSE clock_timestamp() END
   FROM {confirmed} AS c
- WHERE c.confirmed_at < '9999-01-01'
+ WHERE c.confirmed_at >= '0001-01-02'
+   AND c.confirmed_at < '9999-01-01'
    AND c.order_key IS NOT NULL
  ORDER BY c.confirmed_at DESC
  LIMIT %(orders)s;
