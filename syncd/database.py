@@ -25,6 +25,7 @@ from syncd.errors import (
     SchemaMismatchError,
     SyncdError,
     ViewError,
+    ViewFailedError,
 )
 from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS, translate
 from syncd.progress import moved
@@ -72,6 +73,7 @@ _MARGIN = re.compile(r"^\s*(--.*)?\n?", re.MULTILINE)
 _BRACES = {Place.CONFIRMED: "confirmed", Place.PURCHASES: "purchases"}
 _LOCAL = frozenset({"", "localhost", "::1"})
 _UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError)
+_OVERFLOW = "22008"  # a time of the view's that no clock here shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +400,8 @@ class Database:
                 if _is_lost(self._connection):
                     self.close()
             if error.sqlstate is None and not isinstance(error, _UNANSWERED):
+                if isinstance(error, psycopg.DataError) and place.is_view:
+                    raise ViewFailedError(_OVERFLOW, place.value) from error
                 raise
             if error.sqlstate in _UNFIT and not place.is_view:
                 self._codec = ASCII  # whatever it was: the next try holds it

@@ -105,6 +105,13 @@ class StampWatch:
         started = time.monotonic()
         if started < self._look_at:
             return
+        try:
+            self._compare()
+        finally:
+            now = time.monotonic()
+            self._look_at = now + max(LOOK_SECONDS, REST * (now - started)) - 1
+
+    def _compare(self) -> None:
         self._listed.look(self._source.newest_stamps(NEWEST))
         self._admitted.look(self._admissions())
         for appearances in (self._listed, self._admitted):
@@ -113,8 +120,6 @@ class StampWatch:
                 break
         else:
             self._end()
-        now = time.monotonic()
-        self._look_at = now + max(LOOK_SECONDS, REST * (now - started)) - 1
 
     def _admissions(self) -> Iterable[tuple[str, datetime, datetime]]:
         rows = self._ledger.database.all(

@@ -8,6 +8,9 @@ import pytest
 from polling import Capture
 from shop import Shop
 
+from syncd.core.cause import Place
+from syncd.database import Statement
+from syncd.errors import SyncdError, ViewFailedError
 from syncd.log import Log
 from syncd.stamps import Appearances, StampWatch
 
@@ -62,6 +65,37 @@ def test_an_offset_is_said_with_the_zone_that_would_fit(
     shop.sql("DELETE FROM orders")
     trade(shop, watch, "0", 40)
     assert alarms(shop) == []
+
+
+def test_stamps_that_no_clock_shows_are_passed_over(shop: Shop) -> None:
+    """However few orders there are beside them."""
+    capture = Capture(shop, lookback=timedelta(minutes=5))
+    with closing(capture.database):
+        for stamp in ("-infinity", "0044-03-15 BC", "infinity"):
+            shop.sql(f"INSERT INTO orders (confirmed_at) VALUES ('{stamp}')")
+        shop.confirm(2)
+        assert len(capture.source.newest_stamps(50)) == 2
+
+
+def test_a_stamp_that_cannot_be_read_is_the_views_fault(shop: Shop) -> None:
+    """No crash: it is held, and tried again later."""
+    capture = Capture(shop, lookback=timedelta(minutes=5))
+    before = Statement("SELECT '-infinity'::timestamptz", Place.CONFIRMED)
+    with closing(capture.database), pytest.raises(ViewFailedError, match="22008"):
+        capture.database.all(before)
+
+
+def test_a_look_that_fails_rests_like_any_other(
+    shop: Shop,
+) -> None:
+    """The views are not read again at once because they were slow."""
+    capture = Capture(shop, lookback=timedelta(minutes=5))
+    with closing(capture.database):
+        watch = StampWatch(capture.source, capture.ledger, Log("shop"))
+        shop.sql("ALTER VIEW syncd.confirmed_orders RENAME TO away")
+        with pytest.raises(SyncdError):
+            watch.look()
+        watch.look()
 
 
 def test_right_stamps_raise_no_alarm(shop: Shop) -> None:
