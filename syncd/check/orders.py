@@ -75,7 +75,9 @@ def look_at_times(source: Source) -> Iterator[Finding]:
     """Count the orders that have no time."""
     if orders := source.timeless():
         message = f"{orders} orders have no usable time (NULL, infinity)"
-        yield Finding("orders.timeless", "confirmed_at", f"{message}: not sent until they have")
+        yield Finding(
+            "orders.timeless", "confirmed_at", f"{message}: not sent until they have"
+        )
 
 
 def _take(source: Source) -> Sample:

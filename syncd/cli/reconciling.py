@@ -32,8 +32,8 @@ def reconcile(
 ) -> None:
     """Account for every confirmed order; capture those that are missing.
 
-    Without times: all that the view lists. What it listed with a time at the feed's first
-    start is counted apart, and not sent. Exit code 1 when orders were missing.
+    Without times: all that the view lists. What it listed with a time at the feed's
+    first start is counted apart, and not sent. Exit code 1 when orders were missing.
 
     Example: syncd reconcile --from "7 days ago"
     """

@@ -105,7 +105,7 @@ def test_the_first_time_that_the_view_lists_is_recorded(shops: Shop) -> None:
 def test_what_the_start_listed_without_a_time_is_new_once_it_has_one(
     shops: Shop,
 ) -> None:
-    """An open bank transfer was not confirmed; it is old where a time was listed too."""
+    """An open bank transfer was not confirmed; one with a time was."""
     shops.sql(
         "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
         "SELECT id AS order_key, confirmed_at FROM orders; "
