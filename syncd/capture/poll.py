@@ -172,6 +172,7 @@ class Poll:
         self._seen = {v: min(self._seen.get(v, looked_at), now) for v in running}
         if last is None or self._is_due(self._whole_at, WHOLE_SECONDS):
             self._deep_from, self._whole_at = now, time.monotonic()
+            self._rest_seconds = 0.0
             return None
         shallow = min([looked_at, *ended])
         deep = min(shallow, self._deep_from or shallow)
@@ -179,6 +180,7 @@ class Poll:
             self._deep_from = deep
             return shallow - SLACK
         self._deep_from, self._deep_at = now, time.monotonic()
+        self._rest_seconds = 0.0
         return deep - self._lookback - SLACK
 
     def _is_due(self, last: float, period: float) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from time import monotonic
 from typing import cast
 
 import pytest
@@ -45,6 +46,21 @@ def turns(capture: Capture) -> list[int]:
     while capture.is_behind:
         found.append(capture.poll())
     return found
+
+
+def test_a_slow_sweep_puts_off_one_deep_look_and_no_more(shop: Shop) -> None:
+    """The next is due as ever, unless it leaves pages again."""
+    capture = Capture(shop, lookback=LOOKBACK)
+    capture.poll_all()
+    state = vars(vars(capture)["_poll"])
+    state["_rest_seconds"] = 3600.0
+    found = []
+    for seconds in (36_001, 31):
+        bring(shop, 1, "now() - interval '4 min'")
+        state["_deep_at"] = monotonic() - seconds
+        found.append(capture.poll_all())
+    capture.database.close()
+    assert found == [1, 1]
 
 
 @pytest.mark.parametrize("stamp", [SAME, SPREAD, AHEAD])
