@@ -23,7 +23,8 @@ class _Outage:
     failures: int = 0
     since: float = 0.0
     not_before: float = float("-inf")
-    paused: str | None = None
+    paused: str | None = None  # what was, until it recovers
+    is_paused: bool = False
     reason: str = ""
 
 
@@ -64,7 +65,7 @@ class Reactions:
         lasting = {
             part: outage.reason
             for part, outage in self._outages.copy().items()
-            if outage.failures > 1
+            if outage.failures > 1 and not outage.is_paused
         }
         return "; ".join(f"{p}: {lasting[p]}" for p in sorted(lasting)) or None
 
@@ -96,9 +97,10 @@ class Reactions:
         outage = self._outages.setdefault(part, _Outage(since=now))
         if isinstance(error, PausedError):
             outage.not_before = now + PAUSED_SECONDS
-            outage.paused = error.what
+            outage.paused, outage.is_paused = error.what, True
             self._report_pause(error)
             return
+        outage.is_paused = False
         outage.failures += 1
         outage.reason = str(error)
         base = timedelta(seconds=0.5)

@@ -5,11 +5,12 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from syncd import log
-from syncd.errors import DatabaseUnavailableError
+from syncd.errors import DatabaseUnavailableError, PausedError
 from syncd.reaction import Reactions
 
 
@@ -92,6 +93,20 @@ def test_another_trouble_of_the_same_class_speaks_at_once(lines: io.StringIO) ->
         reactions.react("capture", DatabaseUnavailableError(reason, "Wait."))
     told = [str(line["reason"]) for line in read(lines)]
     assert told == ["the line is cut. Wait.", "a standby answers. Wait."]
+
+
+def test_a_part_that_is_paused_has_no_old_trouble(lines: io.StringIO) -> None:
+    """And one that fails after a pause is not paused any more."""
+    reactions = Reactions(log.Log("shop"))
+    for _ in range(2):
+        reactions.react("capture", DatabaseUnavailableError("cut", "Wait."))
+    assert reactions.trouble() == "capture: cut"
+    reactions.react("capture", PausedError("capture", datetime.now(UTC), "a count"))
+    assert reactions.trouble() is None
+    reactions.react("capture", DatabaseUnavailableError("cut", "Wait."))
+    assert reactions.trouble() == "capture: cut"
+    reactions.recover("capture")
+    assert "feed.resumed" in [line["event"] for line in read(lines)]
 
 
 def test_a_line_stays_below_4_kb(lines: io.StringIO) -> None:
