@@ -281,8 +281,8 @@ def _start_failed(vitals: Vitals) -> Iterable[Reason]:
 def _newest_failure(vitals: Vitals) -> FailedStart | None:
     """Return why the last start failed, unless another host's daemon came after it."""
     failed = vitals.failed_start
-    if failed is None or any(member.is_alive for member in vitals.members):
-        return failed
+    if failed is None:
+        return None
     is_newest = all(member.started_at <= failed.at for member in vitals.members)
     return failed if is_newest else None
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from syncd.core.health import (
+    FailedStart,
     Health,
     Member,
     RecentRefusals,
@@ -79,6 +80,18 @@ NOTICED: list[tuple[dict[str, object], str]] = [
 
 def changed(vitals: Vitals, values: dict[str, object]) -> Vitals:
     return replace(vitals, **values)  # type: ignore[arg-type]  # by its fields' names
+
+
+REFUSED = FailedStart("start", "web2", NOW - minutes(300), ["x"], "no key", "set it")
+
+
+def test_a_start_that_was_refused_before_the_living_began_is_over() -> None:
+    """Nobody tries again on that host; one that comes after them all is told."""
+    later = replace(REFUSED, at=NOW - minutes(1))
+    assert assess(replace(WELL, failed_start=REFUSED)).verdict == "healthy"
+    assert assess(replace(WELL, failed_start=later)).verdict == "degraded"
+    alone = replace(WELL, members=[], failed_start=REFUSED)
+    assert assess(alone).verdict == "down"
 
 
 def test_a_feed_without_trouble_is_healthy() -> None:
