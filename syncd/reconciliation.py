@@ -15,6 +15,7 @@ from syncd.core.account import Account, account_of, sentence
 from syncd.core.coverage import Span
 from syncd.database import around, named
 from syncd.deadline import Row
+from syncd.errors import SlowStatementError
 from syncd.ledger import Ledger
 from syncd.source import Found, Source
 
@@ -318,17 +319,21 @@ class Reconciliation:
         return Finished(account, text, cast("float", seconds), timeless or 0)
 
     def _count_timeless(self, run: Run) -> int | None:
-        """Count new orders that are confirmed at no usable time; None: too costly."""
+        """Count new orders that are confirmed at no usable time; None: did not look."""
         if run.depth == HOURS.name and self._timeless_seconds > COSTLY_SECONDS:
             return None
         started = time.monotonic()
-        found = self._source.timeless_orders()
-        (orders,) = self._ledger.database.one(
-            around("count_new", found=found.query),
-            feed=self._ledger.feed_id,
-            **found.params,
-        )
-        self._timeless_seconds = time.monotonic() - started
+        try:
+            found = self._source.timeless_orders()
+            (orders,) = self._ledger.database.one(
+                around("count_new", found=found.query),
+                feed=self._ledger.feed_id,
+                **found.params,
+            )
+        except SlowStatementError:
+            return None
+        finally:
+            self._timeless_seconds = time.monotonic() - started
         return cast("int", orders)
 
 

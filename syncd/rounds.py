@@ -8,6 +8,7 @@ import threading
 
 from syncd.bell import Bell
 from syncd.core.account import moment
+from syncd.errors import SyncdError
 from syncd.log import Log
 from syncd.reconciliation import Finished, Page, Reconciliation, Run
 from syncd.thinning import Thinning
@@ -33,16 +34,24 @@ class Rounds:
     def make(self) -> None:
         """Make every account that is due now; thin the ledger when that is.
 
+        One that fails keeps none of the others from being made.
+
         Raises:
-            SyncdError: The database failed; what was reached is kept.
+            SyncdError: The database failed first; what was reached is kept.
         """
         if self._thinning is not None:
             self._thinning.make()
+        failed: list[SyncdError] = []
         for depth in self._reconciliation.depths_due():
             if self._stopping.is_set():
                 return
-            if run := self._reconciliation.due(depth):
-                self._account(run)
+            try:
+                if run := self._reconciliation.due(depth):
+                    self._account(run)
+            except SyncdError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def _account(self, run: Run) -> None:
         for page in self._reconciliation.pages(run):

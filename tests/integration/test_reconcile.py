@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from time import sleep
 from typing import Any, cast
 
 import psycopg
@@ -20,9 +21,18 @@ from syncd import log
 from syncd.bell import Bell
 from syncd.core.account import Account
 from syncd.database import Statement, around
+from syncd.errors import SlowViewError
 from syncd.pulse import read_pulse
-from syncd.reconciliation import ALL, HOURS, PROMOTION, Reconciliation
+from syncd.reconciliation import (
+    ALL,
+    HOURS,
+    PROMOTION,
+    Depth,
+    Reconciliation,
+    Run,
+)
 from syncd.rounds import Rounds
+from syncd.source import Found, Source
 
 pytestmark = pytest.mark.db
 
@@ -311,6 +321,46 @@ def test_orders_without_a_usable_time_are_counted_and_named(shop: Shop) -> None:
             Account(missing=6, captured=6),
             0,
         )
+
+
+def test_an_account_ends_where_the_timeless_take_too_long(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It did not look for them; the next account of the hours does not try."""
+    feed = begin()
+    confirm(feed, "now() - interval '3 hours'")
+    asked: list[float] = []
+
+    def slow(_: Source) -> Found:
+        asked.append(1.1)
+        sleep(1.1)
+        raise SlowViewError("it is slow", "Wait.")
+
+    monkeypatch.setattr(Source, "timeless_orders", slow)
+    lines = make_all(feed)
+    assert set(depths(lines, "reconciliation.finished")) == {"hours", "days", "all"}
+    age(feed, "6 minutes")
+    before = len(asked)
+    assert depths(make_all(feed), "reconciliation.finished") == ["hours"]
+    assert len(asked) == before
+
+
+def test_an_account_that_fails_holds_up_no_other(
+    feed: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deeper ones are made, and then it is told."""
+    due = Reconciliation.due
+
+    def failing(self: Reconciliation, depth: Depth) -> Run | None:
+        if depth is HOURS:
+            raise SlowViewError("it is slow", "Wait.")
+        return due(self, depth)
+
+    monkeypatch.setattr(Reconciliation, "due", failing)
+    with pytest.raises(SlowViewError):
+        make_all(feed)
+    made = "SELECT depth FROM syncd.reconciliation WHERE finished_at IS NOT NULL"
+    assert {depth for (depth,) in feed.shop.rows(made)} == {"days", "all"}
 
 
 # By itself
