@@ -80,7 +80,7 @@ def test_stamps_that_no_clock_shows_are_passed_over(shop: Shop) -> None:
 def test_a_stamp_that_cannot_be_read_is_the_views_fault(shop: Shop) -> None:
     """No crash: it is held, and tried again later."""
     capture = Capture(shop, lookback=timedelta(minutes=5))
-    before = Statement("SELECT '-infinity'::timestamptz", Place.CONFIRMED)
+    before = Statement(b"SELECT '-infinity'::timestamptz", Place.CONFIRMED)
     with closing(capture.database), pytest.raises(ViewFailedError, match="22008"):
         capture.database.all(before)
 
