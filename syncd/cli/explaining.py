@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Sequence
+from datetime import datetime
 
 import click
 
@@ -31,6 +33,8 @@ def explain(settings: Settings, means: str | None, *, as_text: bool) -> bool:
         unexplained = answers.unexplained()
         if not unexplained:
             return _none(means)
+        if means is not None and len(unexplained) > 1:
+            raise _too_many(unexplained)
         feed = Feeds(connections, settings.feed).find()
         feed_id = feed.feed_id if feed else None
         told = []
@@ -47,6 +51,15 @@ def explain(settings: Settings, means: str | None, *, as_text: bool) -> bool:
     if as_text:
         click.echo(json.dumps(told, indent=2))
     return True
+
+
+def _too_many(unexplained: Sequence[tuple[str, str, datetime]]) -> click.UsageError:
+    """List the answers: one word for all of them could make a failure a success."""
+    listed = "\n".join(f"  {example}" for _, example, _ in unexplained)
+    return click.UsageError(
+        f"{len(unexplained)} answers wait, each may mean something else:\n{listed}\n"
+        "Run `syncd verify` on a terminal: it asks for each."
+    )
 
 
 def _none(means: str | None) -> bool:

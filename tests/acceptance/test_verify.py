@@ -149,6 +149,17 @@ def test_a_person_says_what_an_unknown_answer_means(run: Run, sandbox: Sandbox) 
     assert 'one purchase, as {"events": [...]}: accepted' in result.output
 
 
+def test_one_word_is_not_said_of_several_answers(run: Run, sandbox: Sandbox) -> None:
+    """A login page that waits beside the real answer must not become a success."""
+    for body in (STRANGE, '{"page": "log in"}'):
+        sandbox.fail("canned", times=2, body=body, takes=True)
+        run("verify", *EMAIL, "--yes")
+    result = run("verify", "--means", "success")
+    assert result.exit_code == 64
+    assert "2 answers wait" in result.output
+    assert STRANGE in result.output
+
+
 def test_what_waits_for_an_answer_is_settled_by_it(
     run: Run, sandbox: Sandbox, shop: Shop
 ) -> None:
