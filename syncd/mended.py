@@ -15,7 +15,12 @@ from typing import cast
 from syncd.bell import Bell
 from syncd.core.purchase import Purchase, Rules, render
 from syncd.database import named
-from syncd.errors import UNREADABLE, DatabaseUnavailableError, UnreadableRowError
+from syncd.errors import (
+    UNREADABLE,
+    DatabaseUnavailableError,
+    SyncdError,
+    UnreadableRowError,
+)
 from syncd.ledger import Ledger
 from syncd.log import Log
 from syncd.source import Source
@@ -66,15 +71,28 @@ class MendedOrders:
         self._ledger = ledger
         self._rules = rules
         self._size = size
+        self._after: str | None = None
 
     def rejected(
         self, keys: Sequence[str] | None = None, limit: int = PAGE_ORDERS
     ) -> list[Rejected]:
-        """Read rejected orders, those tried least often first; None: any of them."""
+        """Read rejected orders, by key; None: any of them."""
+        return self._read(limit, keys=None if keys is None else list(keys))
+
+    def _read(
+        self,
+        limit: int,
+        *,
+        keys: list[str] | None = None,
+        after: str | None = None,
+        most_retries: int | None = None,
+    ) -> list[Rejected]:
         rows = self._ledger.database.all(
             named("rejected_orders"),
             feed=self._ledger.feed_id,
-            keys=None if keys is None else list(keys),
+            keys=keys,
+            after=after,
+            most_retries=most_retries,
             limit=limit,
         )
         return [
@@ -131,16 +149,32 @@ class MendedOrders:
         """Try orders again that could be sent now; return their number.
 
         Args:
-            touched: Keys that were changed; None: look at those tried least often.
+            touched: Keys that were changed; None: a page of those that nothing is
+                heard of.
 
         Raises:
             SyncdError: The database failed; nothing was changed.
         """
+        if touched is None:
+            return self.retry(self.sendable(self._next_page()))
+        pages = range(0, len(touched), PAGE_ORDERS)
+        return sum(self._retry_touched(touched[n : n + PAGE_ORDERS]) for n in pages)
+
+    def _retry_touched(self, touched: Sequence[str]) -> int:
         orders = [o for o in self.rejected(touched) if o.retries < MOST_RETRIES]
-        keys = self.sendable(orders)
-        if touched is not None:
-            keys += [o.order_key for o in orders if o.rejected_by == "api"]
-        return self.retry(keys)
+        by_api = [o.order_key for o in orders if o.rejected_by == "api"]
+        return self.retry(self.sendable(orders) + by_api)
+
+    def _next_page(self) -> list[Rejected]:
+        """Read the orders after those of the last pass; from the first at the end.
+
+        They count as looked at before the view is read: rows that cannot be read in
+        time keep no others from being looked at.
+        """
+        orders = self._read(PAGE_ORDERS, after=self._after, most_retries=MOST_RETRIES)
+        is_full = len(orders) == PAGE_ORDERS
+        self._after = orders[-1].order_key if is_full else None
+        return orders
 
     def _faults(self, orders: Sequence[Rejected]) -> dict[str, str | None]:
         try:
@@ -197,15 +231,19 @@ class MendedJob:
         """
         with self._guard:
             touched, self._touched = self._touched, set()
-        if touched and self._defers:
-            self._orders.defer(sorted(touched))
-        if touched:
-            self._retry(sorted(touched))
+        try:
+            if touched and self._defers:
+                self._orders.defer(sorted(touched))
+            if touched:
+                self._retry(sorted(touched))
+        except SyncdError:
+            self.touched(touched)
+            raise
         if time.monotonic() >= self._pass_at:
             self.run_pass()
 
     def run_pass(self) -> None:
-        """Look at the rejected orders that were tried again least often.
+        """Look at the next page of the rejected orders.
 
         Raises:
             SyncdError: The database failed; the next pass looks again.

@@ -22,10 +22,14 @@ SELECT alarm, reason, since
 
 -- name: recent_admissions :many
 -- The newest live orders of the last quarter of an hour: key, stamp, and when the ledger
--- had them. Relies on batch_identity and ledger_batch.
+-- had them. Relies on batch_identity and ledger_batch; looks at the newest batches of
+-- all feeds only, however long nothing came.
 SELECT l.order_key, l.confirmed_at, b.created_at
   FROM (SELECT n.batch_id, n.created_at
-          FROM syncd.batch AS n
+          FROM (SELECT r.batch_id, r.created_at, r.feed_id, r.lane, r.attempts
+                  FROM syncd.batch AS r
+                 ORDER BY r.batch_id DESC
+                 LIMIT 20 * %(orders)s) AS n
          WHERE n.feed_id = %(feed)s
            AND n.lane = 'live'
            AND n.attempts <= 1

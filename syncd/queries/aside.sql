@@ -12,15 +12,20 @@ SELECT order_key, coalesce(orderid, ''), state, reason, confirmed_at
  LIMIT %(limit)s;
 
 -- name: rejected_orders :many
--- Rejected orders, those that were tried again least often first, the newest first of
--- these. Relies on ledger_exception, or on ledger_order_once where keys are given.
+-- A page of rejected orders, by key; with `most_retries` those that may be tried again by
+-- themselves though nobody heard of a change. Relies on ledger_exception, or on
+-- ledger_order_once where keys are given.
 SELECT order_key, orderid, reason, confirmed_at, coalesce(rejected_by, 'rules'),
        coalesce(retries, 0)
   FROM syncd.ledger
  WHERE feed_id = %(feed)s
    AND state = 'rejected'
    AND (%(keys)s::text[] IS NULL OR order_key = ANY(%(keys)s))
- ORDER BY coalesce(retries, 0), confirmed_at DESC, order_key
+   AND (%(after)s::text IS NULL OR order_key > %(after)s)
+   AND (%(most_retries)s::int IS NULL
+        OR coalesce(retries, 0) < %(most_retries)s
+           AND rejected_by IS DISTINCT FROM 'api')
+ ORDER BY order_key
  LIMIT %(limit)s;
 
 -- name: retry_rejected :one

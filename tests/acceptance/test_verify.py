@@ -152,10 +152,10 @@ def test_a_person_says_what_an_unknown_answer_means(run: Run, sandbox: Sandbox) 
 def test_one_word_is_not_said_of_several_answers(run: Run, sandbox: Sandbox) -> None:
     """A login page that waits beside the real answer must not become a success."""
     for body in (STRANGE, '{"page": "log in"}'):
-        sandbox.fail("canned", times=2, body=body, takes=True)
+        sandbox.fail("canned", times=1, body=body, takes=True)
         run("verify", *EMAIL, "--yes")
     result = run("verify", "--means", "success")
-    assert result.exit_code == 64
+    assert result.exit_code != 0
     assert "2 answers wait" in result.output
     assert STRANGE in result.output
 

@@ -76,6 +76,29 @@ def test_an_order_is_tried_again_a_bounded_number_of_times(desk: Desk) -> None:
     assert mended_of(desk).retry_mended([order.removeprefix("W-")]) == 0
 
 
+def test_every_rejected_order_has_its_turn(desk: Desk) -> None:
+    """Pages that cannot be sent keep no mended order behind them."""
+    desk.shop.sql(
+        "INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id, state, "
+        "reason) SELECT 1, '0' || n, now(), 0, 'rejected', 'gone' "
+        "FROM generate_series(100, 349) AS n"
+    )
+    (order,) = reject(desk)
+    desk.shop.sql(f"UPDATE orders SET email = {GOOD}")
+    orders = mended_of(desk)
+    assert [orders.retry_mended() for _ in range(4)].count(1) == 1
+    desk.deliver_all()
+    assert desk.posts([order]) == [1]
+
+
+def test_all_of_many_touched_orders_are_looked_at(desk: Desk) -> None:
+    """However many a statement of the shop's changes."""
+    reject(desk, 130)
+    desk.shop.sql(f"UPDATE orders SET email = {GOOD}")
+    keys = [str(n) for n in range(1, 131)]
+    assert mended_of(desk).retry_mended(keys) == 130
+
+
 def test_what_the_api_refused_is_tried_again_when_it_was_touched(
     desk: Desk, sandbox: Sandbox
 ) -> None:

@@ -205,7 +205,13 @@ PLANNED: dict[str, dict[str, object]] = {
         "most_retries": 10,
     },
     "defer_touched": {"feed": 1, "keys": ["1"]},
-    "rejected_orders": {"feed": 1, "keys": ["1"], "limit": 10},
+    "rejected_orders": {
+        "feed": 1,
+        "keys": ["1"],
+        "after": None,
+        "most_retries": None,
+        "limit": 10,
+    },
     "discard_rejected": {
         "feed": 1,
         "states": ["rejected"],
