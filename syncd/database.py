@@ -429,5 +429,7 @@ def _is_lost(connection: psycopg.Connection[Row]) -> bool:
 
 def _in_recovery(connection: psycopg.Connection[Row]) -> bool | None:
     """Return whether the server is a standby, as it reported; None: it did not."""
+    if connection.closed:
+        return None
     told = connection.info.parameter_status("in_hot_standby")
     return None if told is None else told == "on"

@@ -5,36 +5,24 @@ one that the API or the view rejected, once the order is touched. By itself at m
 `MOST_RETRIES` times; what a person discarded stays discarded (ADR-0029).
 """
 
-import threading
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from syncd.bell import Bell
 from syncd.core.purchase import Purchase, Rules, render
 from syncd.database import named
 from syncd.errors import (
     UNREADABLE,
     DatabaseUnavailableError,
-    SyncdError,
     UnreadableRowError,
 )
 from syncd.ledger import Ledger
-from syncd.log import Log
 from syncd.source import Source
 
 MOST_RETRIES = 10
 PAGE_ORDERS = 100
 """Rejected orders that are read from the view at a time."""
-
-
-MOST_TOUCHED = 10_000
-"""Changed orders that are remembered until the next look."""
-
-PASS_SECONDS = 105.0
-"""How often rejected orders are looked at that nothing is heard of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,61 +185,3 @@ class MendedOrders:
             return "has no row in the purchases view"
         made = render(row, order.confirmed_at, self._rules, now)
         return None if isinstance(made, Purchase) else made.reason
-
-
-class MendedJob:
-    """Tries rejected orders again when they were changed, and now and then.
-
-    `touched` may be called from any thread, `run` from one at a time. With `defers`,
-    orders that were not sent yet are left alone for longer when they change.
-    """
-
-    def __init__(
-        self, orders: MendedOrders, bell: Bell, log: Log, *, defers: bool = False
-    ) -> None:
-        self._orders = orders
-        self._defers = defers
-        self._bell = bell
-        self._log = log
-        self._guard = threading.Lock()
-        self._touched: set[str] = set()
-        self._pass_at = time.monotonic() + PASS_SECONDS
-
-    def touched(self, keys: Iterable[str]) -> None:
-        """Note orders that were changed; of very many, some."""
-        with self._guard:
-            if len(self._touched) < MOST_TOUCHED:
-                self._touched.update(keys)
-
-    def run(self) -> None:
-        """Try orders again that could be sent now.
-
-        Raises:
-            SyncdError: The database failed; the next pass looks again.
-        """
-        with self._guard:
-            touched, self._touched = self._touched, set()
-        try:
-            if touched and self._defers:
-                self._orders.defer(sorted(touched))
-            if touched:
-                self._retry(sorted(touched))
-        except SyncdError:
-            self.touched(touched)
-            raise
-        if time.monotonic() >= self._pass_at:
-            self.run_pass()
-
-    def run_pass(self) -> None:
-        """Look at the next page of the rejected orders.
-
-        Raises:
-            SyncdError: The database failed; the next pass looks again.
-        """
-        self._pass_at = time.monotonic() + PASS_SECONDS
-        self._retry(None)
-
-    def _retry(self, touched: Sequence[str] | None) -> None:
-        if orders := self._orders.retry_mended(touched):
-            self._log.emit("orders.retried", orders=orders)
-            self._bell.ring()

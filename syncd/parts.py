@@ -29,7 +29,8 @@ from syncd.feed import Feed
 from syncd.ledger import Ledger
 from syncd.lineage import Lineage
 from syncd.log import Log
-from syncd.mended import MendedJob, MendedOrders
+from syncd.mended import MendedOrders
+from syncd.mended_job import MendedJob
 from syncd.reaction import Reactions
 from syncd.reconciliation import Reconciliation
 from syncd.rounds import Rounds

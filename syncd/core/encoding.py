@@ -15,7 +15,7 @@ def codec_of(server_encoding: str | None) -> str:
 
     A server of SQL_ASCII takes any bytes, and is given UTF-8.
     """
-    if server_encoding in {"UTF8", "SQL_ASCII", None}:
+    if server_encoding is None or server_encoding in {"UTF8", "SQL_ASCII"}:
         return UTF8
     found = re.fullmatch(r"(?:WIN|LATIN)([0-9]+)", server_encoding)
     if found is None:

@@ -3,7 +3,7 @@
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from postgres import wait_until
 from syncd.check import endpoint as way
 from syncd.check.endpoint import look_at_endpoint
 from syncd.check.finding import Finding
-from syncd.config import load
+from syncd.config import Settings, load
 
 NO_PROXY = {"HTTPS_PROXY": "", "https_proxy": "", "NO_PROXY": "", "no_proxy": ""}
 
@@ -100,7 +100,13 @@ def door() -> Iterator[Opener]:
         each.close()
 
 
-def look(folder: Path, endpoint: str, **squeezely: object) -> dict[str, Finding]:
+def look(
+    folder: Path,
+    endpoint: str,
+    *,
+    look_at: Callable[[Settings], Iterable[Finding]] = look_at_endpoint,
+    **squeezely: object,
+) -> dict[str, Finding]:
     lines = [f'{name} = "{value}"' for name, value in squeezely.items()]
     config = folder / "syncd.toml"
     config.write_text(
@@ -108,7 +114,7 @@ def look(folder: Path, endpoint: str, **squeezely: object) -> dict[str, Finding]
         f'endpoint = "{endpoint}"\n' + "\n".join(lines).replace('"true"', "true")
     )
     settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "k"})
-    return {finding.code: finding for finding in look_at_endpoint(settings)}
+    return {finding.code: finding for finding in look_at(settings)}
 
 
 def test_a_good_way_is_told_and_nothing_is_sent(tmp_path: Path, door: Opener) -> None:
@@ -159,7 +165,9 @@ def test_a_file_without_certificates_is_told(tmp_path: Path) -> None:
     """Before anybody is asked."""
     empty = tmp_path / "ca.pem"
     empty.write_text("none\n")
-    found = look(tmp_path, "https://127.0.0.1:1/", ca_file=empty)
+    found = look(
+        tmp_path, "https://127.0.0.1:1/", look_at=way.look_at_authorities, ca_file=empty
+    )
     assert set(found) == {"tls.authorities"}
 
 

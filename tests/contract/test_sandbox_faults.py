@@ -128,6 +128,8 @@ def test_a_fault_answers_and_takes_as_its_table_says(
     assert taken(sandbox) == orderids
     assert sandbox.book.totals.requests == 1
     assert sandbox.book.totals.events == len(orderids)
+    if fault in {"firewall", "duplicates-refused"}:
+        return  # they wait for a request that they concern
     assert sandbox.queued_faults() == []
     assert post(sandbox, *THREE).json() == {"success": True}
     assert taken(sandbox) == THREE

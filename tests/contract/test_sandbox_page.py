@@ -233,7 +233,12 @@ def test_the_faults_are_listed_and_explained(sandbox: Sandbox) -> None:
     assert [fault["name"] for fault in listed["faults"]] == list(FAULTS)
     assert all(fault["explanation"].endswith(".") for fault in listed["faults"])
     options = {fault["name"]: fault["options"] for fault in listed["faults"]}
-    assert options["server-error"] == {"status": 500, "body": "empty", "takes": False}
+    assert options["server-error"] == {
+        "status": 500,
+        "body": "empty",
+        "takes": False,
+        "orderids": [],
+    }
     assert options["credentials"] == {}
     assert listed["queued"] == []
 

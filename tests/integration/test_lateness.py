@@ -121,7 +121,7 @@ def test_times_that_no_clock_shows_are_counted(feed: Started, tmp_path: Path) ->
         "INSERT INTO orders (confirmed_at) VALUES ('infinity'), ('-infinity')"
     )
     _, finding = find(feed, tmp_path, "confirmed_at")
-    assert finding.message.startswith("2 orders have infinity")
+    assert finding.message.startswith("2 orders have no usable time")
 
 
 @pytest.mark.parametrize("seconds", [-40, 40])
