@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from syncd.capture.sweep import Pages, Sweep
-from syncd.capture.unreadable import UnreadableOrders
 from syncd.core.window import Vxid, Window, with_prepared, without_ended
 from syncd.errors import SlowStatementError, SyncdError, UnreadableRowError
 from syncd.ledger import Admitted, Ledger
@@ -52,6 +51,22 @@ class Captured:
     held_seconds: float = 0.0
 
 
+class Exclusion(Protocol):
+    """Leaves orders out of the view over whose own row it fails."""
+
+    def read_again(self) -> None:
+        """Leave none out any more, once the time for that has come."""
+        ...
+
+    def leave_out(self, error: UnreadableRowError) -> bool:
+        """Find them; whether the view can be read without them."""
+        ...
+
+    def note_readable(self) -> None:
+        """Note that the view was read."""
+        ...
+
+
 class Poll:
     """Finds newly confirmed orders; call `poll` again and again, from one thread."""
 
@@ -65,7 +80,7 @@ class Poll:
         size: int,
         page: int = PAGE_ORDERS,
     ) -> None:
-        self._unreadable: UnreadableOrders | None = None
+        self._unreadable: Exclusion | None = None
         self._transactions = transactions
         self._ledger = ledger
         self._lookback = lookback
@@ -74,7 +89,7 @@ class Poll:
         self._step = max(timedelta(seconds=1), min(lookback / 60, timedelta(seconds=5)))
         self.forget()
 
-    def look_past(self, unreadable: UnreadableOrders) -> None:
+    def look_past(self, unreadable: Exclusion) -> None:
         """Leave orders out from now on over whose own row the view fails."""
         self._unreadable = unreadable
 

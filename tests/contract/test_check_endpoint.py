@@ -143,8 +143,13 @@ def test_a_certificate_that_will_not_do_is_told_apart(
     """Expired, for another name, soon at its end, signed by a stranger."""
     certificate = issue(tmp_path, **kind)  # type: ignore[arg-type]
     server = door(certificate)
-    trusted = {} if code == "tls.untrusted" else {"ca_file": certificate.authority}
-    found = look(tmp_path, f"https://127.0.0.1:{server.port}/", **trusted)
+    trusted = None if code == "tls.untrusted" else certificate.authority
+    endpoint = f"https://127.0.0.1:{server.port}/"
+    found = (
+        look(tmp_path, endpoint, ca_file=trusted)
+        if trusted
+        else look(tmp_path, endpoint)
+    )
     assert code in found
     assert found[code].next_step
     assert b"".join(server.heard) == b""
