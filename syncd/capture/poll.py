@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from syncd.capture.sweep import Pages, Sweep
 from syncd.core.window import Vxid, Window, with_prepared, without_ended
