@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -17,7 +17,9 @@ from syncd.core.lineage import Descent, Mark, descend
 from syncd.database import Database, Statement, named
 from syncd.errors import ClonedDatabaseError, StateUnavailableError
 from syncd.instance import this_host
-from syncd.log import Log
+
+if TYPE_CHECKING:  # the status is read without a log
+    from syncd.log import Log
 
 _HINTS = {
     Descent.WENT_BACK: "orders delivered since may be sent again, and are counted",
@@ -110,7 +112,7 @@ class Lineage:
         feed_id: int,
         feed: str,
         memory: Memory | None,
-        log: Log,
+        log: "Log",
         *,
         name: str | None = None,
     ) -> None:
