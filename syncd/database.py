@@ -144,6 +144,7 @@ def around(name: str, **queries: Statement) -> Statement:
         "rows": named("nothing_read"),
         "listings": named("no_listings"),
         "initial": named("was_listed_initially"),
+        "sealed": named("is_unsealed"),
     }
     made = composed(
         name,

@@ -101,6 +101,23 @@ class ViewMissingError(SchemaMismatchError):
     """One of the two views is not there, or cannot be seen by the role."""
 
 
+class ViewsChangedError(SchemaMismatchError):
+    """The views were changed; their keys were not compared with the ledger's yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the views were changed, and nothing is admitted before their keys were "
+            "compared with the ledger's",
+            "A running daemon does that within seconds; `syncd check` shows more.",
+        )
+
+
+class KeysChangedError(SyncdError):
+    """The views' keys are not those of the ledger: nothing is admitted or sent."""
+
+    exit_code = ExitCode.CONFIG
+
+
 class PermissionDeniedError(SyncdError):
     """The role lacks a right, or may not log in."""
 

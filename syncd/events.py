@@ -298,6 +298,35 @@ EVENTS: Mapping[str, Event] = {
         "mend what the reason names, or `syncd install` to grant; `syncd check` tells "
         "more",
     ),
+    "table.replaced": Event(
+        "error",
+        ("table", "reason", "hint", "suppressed"),
+        "a name belongs to another table now than when the views, triggers or the "
+        "publication were made: they still read or hear the other one, so that new "
+        "orders may not be seen; said once a minute",
+        "do what the hint says; reconciliation then captures what was not seen",
+    ),
+    "keys.changed": Event(
+        "error",
+        ("reason", "suppressed"),
+        "the views were changed, and known orders are not listed under their keys any "
+        "more: nothing is captured or sent, so that none is sent again",
+        "`syncd rebind-keys --dry-run`, then `syncd rebind-keys`; or bring the views "
+        "back as they were",
+    ),
+    "keys.reused": Event(
+        "error",
+        ("orders", "order_key"),
+        "known keys stand for other orders now (a table was emptied, and its numbers "
+        "begin again): so many of them, and one; they are not sent by themselves",
+        "`syncd reused list`, then `syncd reused send` or `syncd reused keep`",
+    ),
+    "views.accepted": Event(
+        "info",
+        ("reason",),
+        "the views were changed, and their keys still stand for the orders that the "
+        "ledger has",
+    ),
     "database.promoted": Event(
         "warning",
         ("timeline", "orders"),

@@ -8,6 +8,7 @@ from typing import cast
 from syncd.connections import Connections
 from syncd.database import named
 from syncd.errors import ClonedDatabaseError, SchemaMismatchError
+from syncd.identity import IdentityGuard
 from syncd.ledger import Ledger
 from syncd.source import Source
 
@@ -132,6 +133,7 @@ class Feeds:
             self._database.run(named("start_watermark"), feed=feed_id, watermark=floor)
             self._database.run(named("start_endpoint"), feed=feed_id)
             ledger = Ledger(self._database, cast("int", feed_id))
+            IdentityGuard(source, self._database, ledger.feed_id, self._name).begin()
             with closing(source.listed(START_SECONDS)) as pages:
                 for part, found in enumerate(pages):
                     ledger.keep_initial(found, part)

@@ -9,14 +9,21 @@ is admitted under the watermark's row lock, in the transaction that moves the wa
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 from uuid import UUID
 
 from syncd.core.settlement import RECENT_ORDERS
 from syncd.database import Database, Statement, around, named
 from syncd.deadline import Row
-from syncd.errors import VIEW_FAULTS, PausedError, RangeThinnedError, SyncdError
+from syncd.errors import (
+    VIEW_FAULTS,
+    PausedError,
+    RangeThinnedError,
+    SyncdError,
+    ViewsChangedError,
+)
+from syncd.identity import IdentityGuard
 from syncd.source import Found
 
 Lane = Literal["live", "backfill"]
@@ -203,7 +210,10 @@ class Ledger:
         )
         if is_behind:
             params = {**params, "lane": "backfill"}
-        return self._admitted(self.database.one(statement, **params))
+        row = self.database.one(statement, **params)
+        if not row[-1] and self._are_accepted(found):
+            row = self.database.one(statement, **params)
+        return self._admitted(row)
 
     def admit_touched(self, found: Found, size: int) -> Admitted:
         """Take orders out of the outbox and admit those that are confirmed.
@@ -216,9 +226,12 @@ class Ledger:
 
         Raises:
             PausedError: Nothing is admitted for now, by nobody, and no row was taken.
+            ViewsChangedError: The views are not those that were accepted; the same.
         """
         statement, params = self._admission(found, "listen", size=size)
         (row,) = self.locked(statement, durable=False, **params)
+        if not row[-1] and self._are_accepted(found):
+            (row,) = self.locked(statement, durable=False, **params)
         return self._admitted(row)
 
     def locked(
@@ -237,8 +250,40 @@ class Ledger:
         _refuse_paused("capture", paused_at, why)
         return rows
 
+    def replace_reused(self, found: Found, keys: Sequence[str], size: int) -> int:
+        """Admit orders whose keys others had, which keep them in a retired form.
+
+        Args:
+            found: Them, as the view lists them.
+            keys: Their keys.
+            size: Orders that a batch may hold.
+
+        Raises:
+            PausedError: Nothing is admitted for now, by nobody.
+        """
+        retired = f" until {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        with self.admission():
+            self.database.run(
+                named("retire_reused"),
+                feed=self.feed_id,
+                keys=list(keys),
+                retired=retired,
+            )
+            return self.admit(found, "reconcile", size=size).orders
+
+    def _are_accepted(self, found: Found) -> bool:
+        """Compare the keys of views that were changed with the ledger's."""
+        if found.source is None:
+            return False
+        return IdentityGuard(found.source, self.database, self.feed_id).compare_views()
+
     def _admitted(self, row: Row) -> Admitted:
-        admitted = Admitted(*cast("tuple[int, list[str], list[str], int]", row))
+        *facts, are_accepted = row
+        if not are_accepted:
+            raise ViewsChangedError
+        admitted = Admitted(
+            *cast("tuple[int, list[str], list[str], int]", tuple(facts))
+        )
         self.database.age_plans(admitted.orders)
         return admitted
 

@@ -19,8 +19,14 @@ from syncd.capture.poll import UNDERNEATH
 from syncd.check.start import ask
 from syncd.config import Settings
 from syncd.connections import Connections, source_on
-from syncd.errors import DatabaseUnavailableError, ExitCode, PausedError
+from syncd.errors import (
+    DatabaseUnavailableError,
+    ExitCode,
+    KeysChangedError,
+    PausedError,
+)
 from syncd.feed import Feed, Feeds
+from syncd.identity import REBIND
 from syncd.instance import Instance
 from syncd.keeper import Keeper
 from syncd.ledger import Ledger
@@ -105,6 +111,7 @@ class Life:
         self._watch = self._parts.watch(feed, self._mended.touched)
         self._rounds = self._parts.rounds(feed)
         self._stamps = self._parts.stamps(feed)
+        self._identity = self._parts.identity(feed)
         self._driver = self._parts.driver(feed)
 
     def _find_feed(self, connections: Connections) -> Feed:
@@ -147,7 +154,8 @@ class Life:
     # Work
 
     def begin(self) -> None:
-        """Capture and deliver from now on, in threads."""
+        """Capture and deliver from now on, in threads; compare the views first."""
+        self.reactions.run("identity", self._identity.compare)
         self._threads = self._watch.start() + self._start_workers()
         self._threads.append(self._start_driver())
         self._scheduler = self._start_schedule()
@@ -155,6 +163,8 @@ class Life:
     def pass_once(self, patience_seconds: float) -> ExitCode:
         """Capture and deliver what is due in this thread; tell if something is left."""
         self._keeper.sweep(self._parts, self.log)
+        if held := self._identity.compare().held:
+            raise KeysChangedError(held, REBIND)
         number = self._instance.number
         worker = self._parts.worker(0, self._feed, number)
         capture = partial(self._watch.poll_until_closed, patience_seconds)
@@ -233,6 +243,7 @@ class Life:
             ("reconcile", self._rounds.make, ROUND_SECONDS),
             ("mended", self._mended.run, MENDED_SECONDS),
             ("stamps", self._stamps.look, STAMP_SECONDS),
+            ("identity", self._identity.run, SWEEP_SECONDS),
         ]
         for name, action, seconds in jobs:
             scheduler.add_job(

@@ -12,6 +12,7 @@ from syncd.backfill.driver import Driver
 from syncd.bell import Bells
 from syncd.capture.follower import Follower
 from syncd.capture.hints import Hints
+from syncd.capture.identity import identity_guard
 from syncd.capture.listen import Intake, Listen
 from syncd.capture.outbox import Outbox
 from syncd.capture.poll import Poll
@@ -26,6 +27,7 @@ from syncd.delivery.rendering import rules_of
 from syncd.delivery.rereading import Rereader
 from syncd.delivery.worker import Pace, Worker
 from syncd.feed import Feed
+from syncd.identity_job import IdentityJob
 from syncd.ledger import Ledger
 from syncd.lineage import Lineage
 from syncd.log import Log
@@ -33,6 +35,7 @@ from syncd.mended import MendedOrders
 from syncd.mended_job import MendedJob
 from syncd.reaction import Reactions
 from syncd.reconciliation import Reconciliation
+from syncd.reuse import ReusedKeys
 from syncd.rounds import Rounds
 from syncd.stamps import StampWatch
 from syncd.thinning import Thinning
@@ -131,6 +134,14 @@ class Parts:
         connections = self.connect("stamps")
         ledger = Ledger(connections.ledger, feed.feed_id)
         return StampWatch(source_on(self._settings, connections), ledger, self._log)
+
+    def identity(self, feed: Feed) -> IdentityJob:
+        """Make what compares the tables behind the views, and the orders' keys."""
+        connections = self.connect("identity")
+        guard = identity_guard(self._settings, connections, feed)
+        source = source_on(self._settings, connections)
+        keys = ReusedKeys(source, connections.ledger, feed.feed_id)
+        return IdentityJob(guard, keys, self._log, self._reactions.views_changed)
 
     def driver(self, feed: Feed) -> Driver:
         """Make what drives backfills."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from syncd.core import backoff
-from syncd.errors import PausedError, Reaction, SyncdError
+from syncd.errors import PausedError, Reaction, SyncdError, ViewsChangedError
 from syncd.log import Log, report_crash
 from syncd.progress import Progress
 
@@ -29,7 +29,11 @@ class _Outage:
 
 
 class Reactions:
-    """Runs pieces of work of the daemon's parts and reacts to their errors."""
+    """Runs pieces of work of the daemon's parts and reacts to their errors.
+
+    Attributes:
+        views_changed: Set when a part met views whose keys were not compared yet.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -38,6 +42,7 @@ class Reactions:
         self._paused: dict[str, datetime] = {}
         self._guard = threading.Lock()
         self.stopping = threading.Event()
+        self.views_changed = threading.Event()
         self.fatal: SyncdError | None = None
         self.crashed = False
 
@@ -101,6 +106,10 @@ class Reactions:
             self._report_pause(error)
             return
         outage.is_paused = False
+        if isinstance(error, ViewsChangedError):
+            outage.not_before = now + PAUSED_SECONDS
+            self.views_changed.set()
+            return
         outage.failures += 1
         outage.reason = str(error)
         base = timedelta(seconds=0.5)

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal, cast
@@ -10,6 +10,7 @@ from typing import Literal, cast
 import msgspec
 from psycopg import sql
 
+from syncd.core.known import ListedOrder
 from syncd.database import (
     Database,
     Statement,
@@ -18,6 +19,7 @@ from syncd.database import (
     identifier,
     named,
     part,
+    vetted,
 )
 from syncd.errors import (
     OrderAmbiguousError,
@@ -57,7 +59,12 @@ class Views:
         self._key_type: sql.Identifier | None = None
         self._statements: dict[str, Statement] = {}
         self.left_out: Sequence[str] = ()
-        database.on_doubt(self._forget)
+        database.on_doubt(self.forget)
+
+    @property
+    def params(self) -> Mapping[str, object]:
+        """The views' names for the statements that look them up in the catalogue."""
+        return {"confirmed_view": self.confirmed, "purchases_view": self.purchases}
 
     def columns(self, view: str) -> list[Column]:
         """List a view's columns in order; empty when there is no such view."""
@@ -76,6 +83,7 @@ class Views:
             "confirmed": self._confirmed(),
             "purchases": identifier(self.purchases),
             "key_type": self._key_type,
+            "seal": vetted(named("seal").text.decode()),
         }
 
     def leave_out(self, keys: Sequence[str]) -> None:
@@ -111,7 +119,7 @@ class Views:
             self._statements[name] = composed(name, **self.names())
         return self._statements[name]
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Read the key's type again: the shop's migration may have changed it."""
         self._key_type = None
         self._statements.clear()
@@ -148,17 +156,27 @@ class Found:
         taking: Takes the keys out of the outbox, in the same statement; None: no need.
         listings: Reads the first times of the orders that are written; None: the query
             has them.
+        sealed: Tells whether they were read under the views that were accepted; None:
+            from no view.
+        source: Where they were found.
     """
 
     query: Statement
     params: Mapping[str, object]
     taking: Statement | None = None
     listings: Statement | None = None
+    sealed: Statement | None = None
+    source: "Source | None" = None
 
     @property
     def braces(self) -> dict[str, Statement]:
         """What fills the braces of a statement that admits the orders."""
-        filled = {"found": self.query, "taken": self.taking, "listings": self.listings}
+        filled = {
+            "found": self.query,
+            "taken": self.taking,
+            "listings": self.listings,
+            "sealed": self.sealed,
+        }
         return {brace: query for brace, query in filled.items() if query}
 
 
@@ -230,7 +248,7 @@ class Source:
     def _to_admit(self, query: Statement, params: Mapping[str, object]) -> Found:
         listings = self.views.statement("first_listings")
         if self._beside_ledger:
-            return Found(query, params, listings=listings)
+            return replace(self._found(query, params), listings=listings)
         query = around("found_with_listings", found=query, listings=listings)
         return self._found(query, params)
 
@@ -245,7 +263,13 @@ class Source:
         Where outbox and ledger are in one database with the views.
         """
         statement, rows = taking
-        return Found(self.views.statement("confirmed_touched"), rows, statement)
+        return Found(
+            self.views.statement("confirmed_touched"),
+            {**rows, **self.views.params},
+            statement,
+            sealed=around("is_sealed", seal=named("seal")),
+            source=self,
+        )
 
     def listed(self, seconds: float) -> Generator[Found]:
         """Find every order that the view lists at a usable time: keys only.
@@ -279,16 +303,12 @@ class Source:
         Equal times stay together, so a page may hold more.
         """
         statement = self.views.statement("page")
-        keys, times, count, end = self.database.one(
-            statement, lower=lower, upper=upper, page=orders
+        keys, times, count, end, seal = self.database.one(
+            statement, lower=lower, upper=upper, page=orders, **self.views.params
         )
-        found = Found(
-            named("given"),
-            {"keys": keys, "times": times},
-            listings=self.views.statement("first_listings")
-            if self._beside_ledger
-            else None,
-        )
+        found = self._given(keys, times, seal)
+        if self._beside_ledger:
+            found = replace(found, listings=self.views.statement("first_listings"))
         return Page(found, cast("int", count), cast("datetime", end))
 
     def newest_page(
@@ -382,10 +402,21 @@ class Source:
         yield from cast("list[tuple[str, datetime]]", rows)
 
     def _found(self, query: Statement, params: Mapping[str, object]) -> Found:
+        params = {**params, **self.views.params}
         if self._beside_ledger:
-            return Found(query, params)
-        keys, times = self.database.one(around("gather", found=query), **params)
-        return Found(named("given"), {"keys": keys, "times": times})
+            sealed = around("is_sealed", seal=named("seal"))
+            return Found(query, params, sealed=sealed, source=self)
+        gather = around("gather", found=query, seal=named("seal"))
+        return self._given(*self.database.one(gather, **params))
+
+    def _given(self, keys: object, times: object, seal: object) -> Found:
+        """Make orders of what was read before, under the views' seal of that moment."""
+        return Found(
+            named("given"),
+            {"keys": keys, "times": times, "seal": seal},
+            sealed=around("is_sealed", seal=named("given_seal")),
+            source=self,
+        )
 
     def read(self, keys: Sequence[str]) -> dict[str, dict[str, object]]:
         """Read rows of `purchases` by key; a key without a row is absent.
@@ -412,6 +443,17 @@ class Source:
         with suppress(SchemaMismatchError):
             return self.views.statement("claimed_purchases")
         return None
+
+    def listed_orders(self, keys: Sequence[str]) -> list[ListedOrder]:
+        """Read orders by key as both views list them; keys of another kind are none."""
+        statement = self.views.statement("listed_orders")
+        try:
+            rows = self.database.all(statement, keys=list(keys))
+        except UnreadableRowError:
+            return []
+        return [
+            ListedOrder(*cast("tuple[str, datetime, str | None]", row)) for row in rows
+        ]
 
     def still_confirmed(self, keys: Sequence[str]) -> set[str]:
         """Tell which of the keys `confirmed_orders` lists now."""

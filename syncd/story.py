@@ -1,13 +1,14 @@
 """An order's whole story from views and ledger: also why not sent, and what to do."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
 from syncd.database import Database, around, named
 from syncd.errors import UNREADABLE, SlowStatementError
 from syncd.feed import Feed
+from syncd.reuse import ReusedKey, ReusedKeys
 from syncd.source import Source
 
 _LEFT = {
@@ -97,6 +98,7 @@ class Story:
         started_at: Of the feed.
         is_listed: Whether the view lists it now; asked when the ledger lacks it.
         is_initial: Whether the view listed it when the feed was started.
+        reused: The order that is listed under its key now, should it be another.
         attempts: Those that it took part in, oldest first.
         departures: When it left which batch, and why, oldest first.
         unread: Why the view's row could not be read just now.
@@ -110,6 +112,7 @@ class Story:
     started_at: datetime
     is_listed: bool = False
     is_initial: bool = False
+    reused: ReusedKey | None = None
     attempts: list[Attempt] = field(default_factory=list)
     departures: list[tuple[datetime, str]] = field(default_factory=list)
     unread: str | None = None
@@ -126,6 +129,8 @@ class Story:
         if self.standing is None:
             yield from self._absence()
         else:
+            if self.reused is not None:
+                yield f"{self.reused.line()}; that one is not sent"
             yield from self._course(self.standing)
         if self.unread:
             yield f"the row could not be read in the view: {self.unread}"
@@ -215,6 +220,8 @@ class Story:
         past = "syncd watermark reset --to TIME sends it with its neighbours"
         if self.standing is None:
             return self._absent_step(past)
+        if self.reused is not None:
+            return f"syncd reused send {key}; or, if it is the same order, reused keep"
         held = self.standing.endpoint == "held"
         again = "syncd backfill --resend --reason TEXT sends it with its neighbours"
         steps = {
@@ -273,6 +280,9 @@ def read_story(
         unread=unread,
     )
     _read_course(database, feed, story)
+    if standing and not broken:
+        found = ReusedKeys(source, database, feed.feed_id).find([story.key])
+        return replace(story, reused=found[0] if found else None)
     return story
 
 

@@ -71,6 +71,25 @@ CREATE TABLE syncd.initial_orders (
 ALTER TABLE syncd.initial_orders ALTER COLUMN hashes SET STORAGE EXTERNAL;
 ALTER TABLE syncd.initial_orders ALTER COLUMN hashes SET STATISTICS 0;
 
+-- What stood behind a feed's views when their keys were last compared with the ledger's,
+-- in JSON: the key's type, the views' queries, the tables by oid and name. Orders are
+-- admitted under the seal of those views alone. `change`: what was changed in them last.
+-- While held, the views' keys are others.
+CREATE TABLE syncd.identity (
+    feed_id     integer     NOT NULL,
+    known       jsonb       NOT NULL,
+    seal        text        NOT NULL,
+    change      text,
+    changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    held_at     timestamptz,
+    held_reason text,
+    CONSTRAINT identity_once PRIMARY KEY (feed_id),
+    CONSTRAINT identity_of_feed FOREIGN KEY (feed_id)
+        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
+    CONSTRAINT identity_held_has_reason
+        CHECK ((held_at IS NULL) = (held_reason IS NULL))
+);
+
 -- Every order whose confirmed_at is at or below the watermark is in the ledger.
 -- Its row is the lock under which orders are admitted, which a person may pause.
 CREATE TABLE syncd.watermark (
@@ -513,4 +532,34 @@ CREATE TABLE syncd.alarm (
     CONSTRAINT alarm_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
     CONSTRAINT alarm_known CHECK (alarm IN ('stamps.shifted', 'orders.unreadable'))
+);
+
+-- What changed views list, while `syncd rebind-keys` matches it with the ledger; empty
+-- otherwise. old_key: the order's key in the ledger, where it is known there.
+CREATE TABLE syncd.relisted (
+    feed_id      integer     NOT NULL,
+    order_key    text        NOT NULL COLLATE "C",
+    confirmed_at timestamptz NOT NULL,
+    orderid      text,
+    old_key      text        COLLATE "C",
+    CONSTRAINT relisted_once PRIMARY KEY (feed_id, order_key),
+    CONSTRAINT relisted_of_feed FOREIGN KEY (feed_id)
+        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
+);
+CREATE INDEX relisted_number ON syncd.relisted (feed_id, orderid);
+CREATE INDEX relisted_time ON syncd.relisted (feed_id, confirmed_at);
+
+-- Keys of the ledger under which the views list another order now: when confirmed, and
+-- with which number, the one was and the other is.
+CREATE TABLE syncd.reused_key (
+    feed_id   integer     NOT NULL,
+    order_key text        NOT NULL COLLATE "C",
+    known_at  timestamptz NOT NULL,
+    known_as  text,
+    listed_at timestamptz NOT NULL,
+    listed_as text,
+    noted_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT reused_key_once PRIMARY KEY (feed_id, order_key),
+    CONSTRAINT reused_key_of_feed FOREIGN KEY (feed_id)
+        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
 );

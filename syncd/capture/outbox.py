@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import cast
 
-from syncd.database import Database, Statement, named
+from syncd.database import Database, Statement, around, named
 from syncd.errors import SchemaMismatchError
 
 NAME_LENGTH = 63
@@ -83,16 +83,23 @@ class Outbox:
 
         Fewer than the limit: all there are.
         """
-        return named("take_outbox"), {"outbox": self._feed, "limit": limit}
+        return around("take_outbox", sealed=_sealed()), {
+            "outbox": self._feed,
+            "limit": limit,
+        }
 
     @staticmethod
     def taking_rows(touches: Sequence[Touch]) -> tuple[Statement, Mapping[str, object]]:
         """Give what does the same with rows that were read and are still there."""
-        return named("take_rows"), _rows(touches)
+        return around("take_rows", sealed=_sealed()), _rows(touches)
 
     def discard(self, touches: Sequence[Touch]) -> int:
         """Delete rows that were read; return how many were still there."""
         return self._writer.run(named("discard_outbox"), **_rows(touches))
+
+    def empty(self) -> int:
+        """Delete every row; return how many there were."""
+        return self._writer.run(named("empty_outbox"), feed=self._feed)
 
     def count(self) -> int:
         """Count the rows that wait."""
@@ -112,6 +119,11 @@ class Outbox:
                 "Run `syncd install --listen TABLE:KEYCOLUMN …`.",
             ) from error
         return Condition(*cast("tuple[int, bool, bool]", row))
+
+
+def _sealed() -> Statement:
+    """Give what tells whether the views beside the outbox are accepted ones."""
+    return around("is_sealed", seal=named("seal"))
 
 
 def _rows(touches: Sequence[Touch]) -> dict[str, object]:

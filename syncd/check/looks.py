@@ -17,6 +17,7 @@ from syncd.check.endpoint import look_at_authorities, look_at_endpoint
 from syncd.check.finding import Finding
 from syncd.check.growth import look_at_growth
 from syncd.check.harm import look_at_dumps, look_at_limits, look_at_replicas
+from syncd.check.identity import look_at_identity
 from syncd.check.ledger import (
     look_at_account,
     look_at_commits,
@@ -218,6 +219,11 @@ def _views(settings: Settings, connections: Connections) -> Iterator[Look]:
     look = partial(look_at_views, source)
     yield Look("views", look, "views.column", stops=True, decides=True)
     yield Look("columns", lambda: look_at_types(settings, source), decides=True)
+    yield Look(
+        "identity",
+        lambda: look_at_identity(settings, connections),
+        "orders.unreadable",
+    )
     yield Look("plans", lambda: look_at_plans(source), "orders.unreadable")
     yield Look("confirmed_at", lambda: look_at_times(source), "orders.unreadable")
     yield Look("orders", lambda: look_at_orders(settings, source), "orders.unreadable")

@@ -139,9 +139,16 @@ cli.put(
     "Orders set aside",
     rejected="syncd.cli.aside:rejected",
     uncertain="syncd.cli.aside:uncertain",
+    reused="syncd.cli.reusing:reused",
     forget="syncd.cli.forgetting:forget",
 )
-cli.put("Emergencies", **{"accept-copy": "syncd.cli.running:accept_copy"})
+cli.put(
+    "Emergencies",
+    **{
+        "accept-copy": "syncd.cli.running:accept_copy",
+        "rebind-keys": "syncd.cli.rebinding:rebind_keys",
+    },
+)
 cli.put(
     "Shell",
     completion="syncd.cli.documents:completion",

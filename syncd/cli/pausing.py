@@ -4,6 +4,7 @@ import json
 
 import click
 
+from syncd.capture.identity import identity_guard
 from syncd.cli.option import as_json_option
 from syncd.cli.prose import tell
 from syncd.cli.shell import changing, configured, json_time
@@ -85,6 +86,7 @@ def resume(settings: Settings, *, what: str, as_text: bool) -> None:
     """
     with changing(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
+        identity_guard(settings, connections, feed).refuse_held()
         facts: dict[str, dict[str, object]] = {
             str(one): _resume(connections, feed.feed_id, one) for one in _chosen(what)
         }

@@ -145,6 +145,9 @@ class Vitals:
         missed: Orders that account after account had to capture.
         timeless: New orders that are confirmed at no usable time.
         source_fault: Why the two views cannot be read.
+        keys_held: Why the views' keys are not those of the ledger.
+        reused: Orders whose keys stood for others before.
+        replaced: Tables that others have the name of now: what, and what to do.
         slot_fault: Why the replication slot is of no use.
         outbox_fault: Why the outbox is of no use.
         outbox_faults: Changes that the triggers could not note.
@@ -176,6 +179,9 @@ class Vitals:
     timeless: int = 0
     unread: Sequence[Unread] = ()
     source_fault: str | None = None
+    keys_held: str | None = None
+    reused: int = 0
+    replaced: Sequence[tuple[str, str]] = ()
     slot_fault: str | None = None
     outbox_fault: str | None = None
     outbox_faults: int = 0
@@ -335,6 +341,15 @@ def _orders_wait_for_the_view(vitals: Vitals) -> Iterable[Reason]:
         yield Reason(Severity.DEGRADED, what, next_step)
 
 
+def _views_are_others(vitals: Vitals) -> Iterable[Reason]:
+    """Nothing new is captured until a person acts."""
+    if vitals.keys_held:
+        what = f"nothing is captured or sent: {vitals.keys_held}"
+        yield Reason(Severity.DOWN, what, "`syncd rebind-keys --dry-run`")
+    for what, next_step in vitals.replaced:
+        yield Reason(Severity.DOWN, what, next_step)
+
+
 def _capture_is_broken(vitals: Vitals) -> Iterable[Reason]:
     if vitals.slot_fault:
         what = f"the replication slot is of no use: {vitals.slot_fault}"
@@ -415,6 +430,9 @@ def _orders_wait_for_a_person(vitals: Vitals) -> Iterable[Reason]:
     if vitals.held:
         what = f"{count(vitals.held)} may have arrived and wait for you"
         yield Reason(Severity.DEGRADED, what, "`syncd uncertain list`")
+    if vitals.reused:
+        what = f"{count(vitals.reused)} under keys that stood for others: not sent"
+        yield Reason(Severity.DEGRADED, what, "`syncd reused list`")
     if vitals.unexplained:
         what = f"{count(vitals.unexplained)} unexplained by the last account"
         yield Reason(Severity.DEGRADED, what, "`syncd reconcile`")
@@ -453,6 +471,7 @@ RULES: Sequence[Callable[[Vitals], Iterable[Reason]]] = (
     _many_are_refused,
     _start_failed,
     _nobody_serves,
+    _views_are_others,
     _views_are_broken,
     _a_part_fails,
     _alarms_are_raised,

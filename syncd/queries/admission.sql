@@ -29,7 +29,8 @@ UPDATE syncd.watermark
 -- name: gather :one
 -- Orders found, as two texts: for another database, without a look at each in between.
 SELECT coalesce(array_agg(f.order_key), '{{}}')::text,
-       coalesce(array_agg(f.confirmed_at), '{{}}')::text
+       coalesce(array_agg(f.confirmed_at), '{{}}')::text,
+       ({seal})
   FROM ({found}) AS f;
 
 -- name: given :many
@@ -80,12 +81,15 @@ SELECT NULL::text AS order_key
 -- as uncertain, and older ones that are captured soon after; so do all that a backfill
 -- finds which was under way then: nobody knows how far it had come. Those that were
 -- withdrawn with a doubt keep it. Uncertain orders are in batches of their own, held for a
--- person where that is asked for. While admissions are paused, nothing
--- is written. Runs under lock_watermark, so that
+-- person where that is asked for. While admissions are paused,
+-- and when the views are others than those that were accepted, nothing is written; that
+-- is told. Runs under lock_watermark, so that
 -- no two admissions of a feed overlap. Relies on ledger_order_once, for each order found:
 -- a subquery of its own, so that the ledger is never read whole. Nothing is left to ON
 -- CONFLICT, which looks a second time.
-WITH taken AS (
+WITH views AS MATERIALIZED (
+    SELECT coalesce(({sealed}), true) AS are_accepted
+), taken AS (
     {taken}
 ), lost AS MATERIALIZED (
     SELECT CASE WHEN clock_timestamp() < f.suspect_until THEN '-infinity'
@@ -133,6 +137,7 @@ WITH taken AS (
                          FROM syncd.watermark AS w
                         WHERE w.feed_id = %(feed)s
                           AND w.paused_at IS NOT NULL)
+       AND (SELECT v.are_accepted FROM views AS v)
 ), admissible_orders AS MATERIALIZED (
     SELECT o.order_key, o.confirmed_at, o.known
       FROM looked AS o
@@ -240,7 +245,8 @@ WITH taken AS (
 SELECT count(*), coalesce((array_agg(order_key ORDER BY confirmed_at, order_key))
                           [1:%(named)s], '{{}}'),
        ARRAY(SELECT t.order_key FROM taken AS t),
-       (SELECT count(*) FROM admissible_orders) - count(*)
+       (SELECT count(*) FROM admissible_orders) - count(*),
+       (SELECT v.are_accepted FROM views AS v)
   FROM placed;
 
 -- name: defer_touched :rows

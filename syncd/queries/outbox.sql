@@ -15,7 +15,8 @@ DELETE FROM syncd.outbox AS o
    AND o.xmin = ANY(%(writers)s::text[]::xid[]);
 
 -- name: take_outbox :many
--- The start of an admission: takes some rows, in no order, unless admissions are paused.
+-- The start of an admission: takes some rows, in no order, unless admissions are paused
+-- or the views are others than were accepted.
 -- A join, since a list of places would be compared with each row that waits.
 DELETE FROM syncd.outbox AS o
  USING syncd.watermark AS w,
@@ -25,6 +26,7 @@ DELETE FROM syncd.outbox AS o
          LIMIT %(limit)s) AS r
  WHERE w.feed_id = %(feed)s
    AND w.paused_at IS NULL
+   AND ({sealed})
    AND o.ctid = r.place
 RETURNING o.order_key
 
@@ -34,9 +36,15 @@ DELETE FROM syncd.outbox AS o
  USING syncd.watermark AS w
  WHERE w.feed_id = %(feed)s
    AND w.paused_at IS NULL
+   AND ({sealed})
    AND o.ctid = ANY(%(places)s::text[]::tid[])
    AND o.xmin = ANY(%(writers)s::text[]::xid[])
 RETURNING o.order_key
+
+-- name: empty_outbox :rows
+-- Deletes all rows of a feed: their keys are of another kind than the views'.
+DELETE FROM syncd.outbox AS o
+ WHERE o.feed = %(feed)s;
 
 -- name: count_outbox :one
 SELECT count(*)

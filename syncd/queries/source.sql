@@ -217,7 +217,8 @@ SELECT coalesce(array_agg(o.order_key), '{{}}')::text,
        coalesce(array_agg(o.confirmed_at), '{{}}')::text,
        count(*),
        CASE WHEN (SELECT count(*) FROM listed) < %(page)s THEN %(upper)s::timestamptz
-            ELSE max(o.last_at) END
+            ELSE max(o.last_at) END,
+       ({seal})
   FROM (SELECT l.order_key, min(l.confirmed_at) AS confirmed_at,
                max(l.confirmed_at) AS last_at
           FROM listed AS l

@@ -66,6 +66,7 @@ def _orders(facts: Facts) -> dict[str, object]:
         "held": pulse.held,
         "uncertain_attempts": quick.uncertain_attempts,
         "possible_repeats": quick.possible_repeats,
+        "reused": facts.slow.reused,
         "unexplained": pulse.unexplained,
         "missed": pulse.missed,
         "timeless": pulse.timeless,
@@ -80,6 +81,8 @@ def _capture(facts: Facts) -> dict[str, object]:
     return {
         "capture": facts.settings.source.capture,
         "source": facts.slow.source_fault or "readable",
+        "keys": facts.slow.looked.held or "known",
+        "replaced": [table.reason for table in facts.slow.looked.replaced],
         "outbox": outbox and outbox.fault,
         "outbox_rows": outbox and outbox.rows,
         "outbox_faults": outbox and outbox.faults,

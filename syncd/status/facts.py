@@ -3,10 +3,11 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
 
+from syncd.capture.identity import identity_guard
 from syncd.capture.outbox import Outbox
 from syncd.capture.poll import HELD_SECONDS, UNDERNEATH
 from syncd.capture.slot import Progress, Slots
@@ -23,6 +24,7 @@ from syncd.errors import (
     TableBusyError,
 )
 from syncd.feed import Feed, Feeds
+from syncd.identity import Looked
 from syncd.order_quality import LeftOutCount, left_out, recent_refusals
 from syncd.pulse import Pulse, read_accounts, read_pulse, read_unread
 from syncd.start_journal import StartJournal
@@ -122,6 +124,8 @@ class Slow:
     left_out: Sequence[LeftOutCount]
     outbox: Box | None
     stream: Stream | None
+    looked: Looked = field(default_factory=Looked)
+    reused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,9 @@ class Facts:
             unread=quick.unread,
             alarms=quick.alarms,
             source_fault=slow.source_fault,
+            keys_held=slow.looked.held,
+            reused=slow.reused,
+            replaced=[(r.reason, r.next_step) for r in slow.looked.replaced],
             slot_fault=slow.stream.lost if slow.stream else None,
             outbox_fault=slow.outbox.fault if slow.outbox else None,
             outbox_faults=(slow.outbox.faults or 0) if slow.outbox else 0,
@@ -261,6 +268,8 @@ class Observer:
             left_out(ledger, key),
             _outbox(settings, connections),
             _stream(settings, feed, connections),
+            _looked(settings, connections, feed),
+            _reused(connections, feed),
         )
 
 
@@ -307,6 +316,21 @@ def _source_fault(settings: Settings, connections: Connections) -> str | None:
     except SyncdError as error:
         return str(error)
     return None
+
+
+def _looked(settings: Settings, connections: Connections, feed: Feed) -> Looked:
+    """Compare what stands behind the views; nothing where they cannot be read."""
+    try:
+        return identity_guard(settings, connections, feed).see()
+    except DatabaseUnavailableError:
+        raise
+    except SyncdError:
+        return Looked()
+
+
+def _reused(connections: Connections, feed: Feed) -> int:
+    (keys, *_) = connections.ledger.one(named("count_reused"), feed=feed.feed_id)
+    return cast("int", keys)
 
 
 def _outbox(settings: Settings, connections: Connections) -> Box | None:

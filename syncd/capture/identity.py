@@ -1,0 +1,21 @@
+"""The guard of a configured feed's views, with what its capture hears of."""
+
+from syncd.capture.slot import slot_name
+from syncd.config import Settings
+from syncd.connections import Connections, source_on
+from syncd.feed import Feed
+from syncd.identity import IdentityGuard
+
+
+def identity_guard(
+    settings: Settings, connections: Connections, feed: Feed
+) -> IdentityGuard:
+    """Make the guard of a feed's views on some connections."""
+    return IdentityGuard(
+        source_on(settings, connections),
+        connections.ledger,
+        feed.feed_id,
+        settings.feed,
+        publication=slot_name(settings.feed),
+        capture=settings.source.capture,
+    )

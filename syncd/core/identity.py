@@ -1,0 +1,208 @@
+"""What stands for an order and for a table, and whether it still does.
+
+A key stands for an order, and a name for a table, only as long as nobody gives either
+to another one. What is compared here was read elsewhere.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from syncd.core.known import KnownOrder, ListedOrder, is_another
+
+NEAR = timedelta(seconds=1)
+"""How far the time of an order may lie from its own, after stamps were rounded."""
+
+HEARD = ("triggers", "publication")
+"""What hears of tables beside the views that read them."""
+
+ALIKE = (
+    {"smallint", "integer", "bigint", "numeric"},
+    {"text", "character varying", "character", "citext"},
+)
+"""Types whose values have the same text, so that a key of one is found as the other."""
+
+_ROLES: Mapping[str, tuple[str, str]] = {
+    "orders": ("the view of confirmed orders reads", "create both views again"),
+    "events": ("the view of purchases reads", "create both views again"),
+    "triggers": ("the triggers are on", "`syncd install --listen {name}:KEYCOLUMN`"),
+    "publication": ("the publication has", "`syncd install --wal {name}:KEYCOLUMN`"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, or a view, that something of the feed depends on.
+
+    Attributes:
+        oid: Stays when it is renamed.
+        name: With its schema, quoted where it must be.
+        behind: `orders`, `events`: a view; `triggers`; `publication`.
+    """
+
+    oid: int
+    name: str
+    behind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A view's query.
+
+    Attributes:
+        digest: Another one when the view was replaced, and the same one when a table
+            that it reads was renamed.
+    """
+
+    oid: int
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What stands behind a feed's views, triggers and publication."""
+
+    key_type: str
+    rules: Sequence[Rule]
+    tables: Sequence[Table]
+
+    def changed(self, now: "Identity") -> str | None:
+        """Return what differs in the views themselves; None when nothing does."""
+        if self.key_type != now.key_type:
+            return f"order_key is {now.key_type} now, and was {self.key_type}"
+        before = {(rule.oid, rule.digest) for rule in self.rules}
+        after = {(rule.oid, rule.digest) for rule in now.rules}
+        if before == after:
+            return None
+        names = [
+            rule.name for rule in now.rules if (rule.oid, rule.digest) not in before
+        ]
+        return f"{' and '.join(names) or 'a view'} was replaced"
+
+    def then(self, now: "Identity") -> "Identity":
+        """Return what to compare with later, once the views of `now` are accepted.
+
+        Names stay as they were met first: those of tables that views read until the
+        views are replaced, those of tables that are heard for ever.
+        """
+        heard = [table for table in self.tables if table.behind in HEARD]
+        had = {(table.oid, table.behind) for table in heard}
+        heard += [
+            table
+            for table in now.tables
+            if table.behind in HEARD and (table.oid, table.behind) not in had
+        ]
+        read = self if self.changed(now) is None else now
+        tables = [table for table in read.tables if table.behind not in HEARD]
+        return Identity(now.key_type, now.rules, [*tables, *heard])
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A name that stands for another table than the one that is read or heard.
+
+    Attributes:
+        table: The name.
+        behind: What still depends on the other one.
+    """
+
+    table: str
+    behind: str
+    reason: str
+    next_step: str
+
+
+def replaced(
+    known: Identity,
+    now: Identity,
+    namesakes: Mapping[str, int],
+    behind: Sequence[str] = ("orders", "events"),
+) -> Iterator[Replacement]:
+    """Find the names that belong to another table now.
+
+    A table that was only renamed is none, nor is one that was rebuilt in place.
+
+    Args:
+        known: As it was when the views were written.
+        now: As it is.
+        namesakes: The oid that each name of `known` has now; absent where it has none.
+        behind: Which dependencies count.
+    """
+    told: set[str] = set()
+    for table in known.tables:
+        used = {t.oid: t for t in now.tables if t.behind == table.behind}
+        other = namesakes.get(table.name)
+        if table.behind not in behind or other is None or table.name in told:
+            continue
+        is_heard = table.behind in HEARD
+        is_lost = is_heard and table.oid not in used
+        if other in used or not (table.oid in used or is_lost):
+            continue
+        told.add(table.name)
+        yield _replacement(table, used.get(table.oid), other)
+
+
+def _replacement(table: Table, used: Table | None, other: int) -> Replacement:
+    verb, step = _ROLES[table.behind]
+    if used is None:
+        what = f"{table.name}: no trigger or publication of syncd's is on it any more"
+    elif used.name == table.name:
+        what = f"{table.name} is another table now"
+    else:
+        what = (
+            f"{table.name} is another table now (oid {other}): {verb} the one that "
+            f"had this name, which is {used.name} now (oid {used.oid})"
+        )
+    return Replacement(table.name, table.behind, what, step.format(name=table.name))
+
+
+class Keys(Enum):
+    """What became of the known orders' keys after the views were changed."""
+
+    SAME = "same"  # known orders are listed under their keys
+    GONE = "gone"  # known orders are not listed at all: what is listed is new
+    OTHER = "other"  # known orders are listed under other keys, or may be
+
+
+def compare_keys(
+    known: Sequence[KnownOrder],
+    listed: Mapping[str, ListedOrder],
+    strangers: Sequence[ListedOrder],
+    *,
+    is_alike: bool,
+) -> Keys:
+    """Decide whether the keys of changed views stand for the same orders as before.
+
+    Args:
+        known: The orders that the ledger has of late.
+        listed: What the views list under their keys.
+        strangers: What the views list, about the time of the known ones or under their
+            numbers, under keys that the ledger does not have.
+        is_alike: Whether keys of the old type and of the new one have the same text.
+    """
+    lost = [
+        order
+        for order in known
+        if order.key not in listed or is_another(order, listed[order.key])
+    ]
+    found = len(known) - len(lost)
+    if not is_alike and found <= len(lost):
+        return Keys.OTHER
+    elsewhere = sum(any(_is_same(order, s) for s in strangers) for order in lost)
+    if lost and 2 * elsewhere >= len(lost):
+        return Keys.OTHER
+    return Keys.SAME if found else Keys.GONE
+
+
+def _is_same(known: KnownOrder, listed: ListedOrder) -> bool:
+    """Whether an order with another key may be the known one."""
+    if known.orderid is not None and known.orderid == listed.orderid:
+        return True
+    return abs(listed.confirmed_at - known.confirmed_at) <= NEAR
+
+
+def are_alike(one: str, other: str) -> bool:
+    """Return whether keys of two types have the same text."""
+    return one == other or any({one, other} <= alike for alike in ALIKE)

@@ -1,0 +1,167 @@
+"""A table swapped under the views, keys of another kind: the installed command."""
+
+import json
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from command import syncd
+from postgres import Cluster, cluster, wait_until
+from shop import Shop
+from tap import WAL_SETTINGS, opened_shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
+
+_numbers = count(1)
+
+SWAP = """
+ALTER TABLE orders RENAME TO orders_old;
+CREATE TABLE orders (LIKE orders_old INCLUDING ALL);
+ALTER TABLE orders ALTER id RESTART WITH 100;
+"""
+TO_UUID = """
+DROP VIEW syncd.confirmed_orders, syncd.purchases;
+ALTER TABLE orders ADD uid uuid DEFAULT gen_random_uuid();
+CREATE VIEW syncd.confirmed_orders AS
+SELECT uid AS order_key, confirmed_at FROM orders WHERE confirmed_at IS NOT NULL;
+CREATE VIEW syncd.purchases AS
+SELECT uid AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
+       total AS totalvalue, products
+  FROM orders;
+GRANT SELECT ON syncd.confirmed_orders, syncd.purchases TO {role};
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    """A server whose slots may keep 1 GB."""
+    with cluster(WAL_SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(server: Cluster) -> Iterator[Shop]:
+    with opened_shop(server, f"i{next(_numbers)}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+def install(shop: Shop, config: Path, capture: str) -> None:
+    """Install again what the capture needs on the table that is `orders` now."""
+    tables = () if capture == "poll" else (f"--{capture}", "orders:id")
+    options = ("--as", shop.owner, "--role", shop.role, "--config", config)
+    done = syncd("install", *tables, *options)
+    assert done.returncode == 0, done.stderr
+
+
+def served(config: Path) -> str:
+    """Serve the feed for a moment; return the log."""
+    return syncd("run", "--once", "--config", config).stderr
+
+
+def delivered(shop: Shop) -> object:
+    query = "SELECT coalesce(sum(orders), 0) FROM syncd.batch WHERE state = 'delivered'"
+    return shop.value(query)
+
+
+def assert_told(config: Path, reason: str, code: str) -> None:
+    """Status is down and says why; check ends with 78 and its code."""
+    status = syncd("status", "--config", config)
+    assert (status.returncode, reason in " ".join(status.stdout.split())) == (2, True)
+    check = syncd("check", "--json", "--config", config)
+    assert check.returncode == 78
+    assert code in {finding["code"] for finding in json.loads(check.stdout)}
+
+
+@pytest.mark.parametrize("capture", ["poll", "listen", "wal"])
+def test_a_swapped_table_is_told_and_the_blind_hours_are_captured(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
+) -> None:
+    """Log, status and check name it; once the views are made anew, all is sent."""
+    config = shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})
+    install(shop, config, capture)
+    served(config)
+    shop.confirm()
+    served(config)
+    assert delivered(shop) == 1
+    shop.sql(SWAP)
+    shop.confirm(5)
+    log = served(config)
+    assert delivered(shop) == 1
+    (line,) = (line for line in log.splitlines() if "table.replaced" in line)
+    assert "public.orders is another table now" in line
+    assert_told(config, "→ create both views again", "tables.replaced")
+    shop.recreate_views()
+    if capture != "poll":
+        again = f"syncd install --{capture} public.orders:KEYCOLUMN"
+        assert again in served(config)
+    install(shop, config, capture)
+    assert "table.replaced" not in served(config)
+    syncd("reconcile", "--config", config)
+    served(config)
+    assert delivered(shop) == 6
+    assert "public.orders" not in syncd("status", "--config", config).stdout
+    found = json.loads(syncd("check", "--json", "--config", config).stdout)
+    assert "keys.same" in {finding["code"] for finding in found}
+
+
+@pytest.fixture
+def changed(
+    request: pytest.FixtureRequest, shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> Path:
+    """A daemon that has sent 201 orders when their keys become uuids."""
+    config = shop.configure(tmp_path, sandbox.endpoint, {"capture": request.param})
+    install(shop, config, request.param)
+    served(config)
+    shop.start(config)
+    shop.confirm(201)
+    wait_until(lambda: delivered(shop) == 201, 60)
+    shop.sql(TO_UUID.format(role=shop.role))
+    shop.sql("UPDATE orders SET total = total")  # heard of by every trigger
+    wait_until(lambda: "keys.changed" in config.with_suffix(".log").read_text(), 60)
+    return config
+
+
+@pytest.mark.parametrize("changed", ["poll", "listen", "wal"], indirect=True)
+def test_keys_of_another_kind_are_held(
+    shop: Shop, sandbox: Sandbox, changed: Path
+) -> None:
+    """Nothing is sent by anybody, and everybody says why."""
+    reason = "order_key is uuid now, and was bigint"
+    assert_told(changed, reason, "keys.changed")
+    for verb in (["run", "--once"], ["resume"]):
+        done = syncd(*verb, "--config", changed)
+        assert (done.returncode, "syncd rebind-keys" in done.stderr) == (78, True)
+    syncd("reconcile", "--config", changed)
+    posts = [sandbox.book.posts(f"W-{n}") for n in range(1, 202)]
+    assert posts == [1] * 201
+    assert shop.value("SELECT count(*) FROM syncd.ledger") == 201
+
+
+@pytest.mark.parametrize("changed", ["poll", "listen"], indirect=True)
+def test_known_orders_stay_known_under_new_keys(
+    shop: Shop, sandbox: Sandbox, changed: Path
+) -> None:
+    """0 of 201 are sent again; the next order is, by the daemon that runs."""
+    config = changed
+    plan = syncd("rebind-keys", "--dry-run", "--config", config).stdout
+    assert "201 known orders have another key, for instance" in plan
+    assert "nothing was changed" in plan
+    assert shop.value("SELECT min(order_key) FROM syncd.ledger") == "1"
+    done = syncd("rebind-keys", "--yes", "--json", "--config", config)
+    facts = json.loads(done.stdout)
+    assert (facts["renamed"], facts["unmatched"], facts["new"]) == (201, 0, 0)
+    (new,) = shop.confirm(1)
+    wait_until(lambda: delivered(shop) == 202, 60)
+    syncd("reconcile", "--config", config)
+    posts = [sandbox.book.posts(f"W-{n}") for n in range(1, 202)]
+    assert (posts, sandbox.book.posts(new)) == ([1] * 201, 1)
+    assert "now delivered" in syncd("explain", "W-17", "--config", config).stdout

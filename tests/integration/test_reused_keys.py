@@ -1,0 +1,136 @@
+"""Known keys under which the shop has other orders now."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import syncd
+from desk import Desk
+from shop import Shop
+
+from syncd.connections import Connections
+from syncd.feed import Feeds
+from syncd.reuse import ReusedKeys
+from syncd.sandbox import Sandbox
+from syncd.story import read_story
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
+
+BEGIN_AGAIN = "TRUNCATE orders RESTART IDENTITY"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
+    """Three test orders were delivered, two days ago by their times."""
+    opened = Desk(shop, sandbox, tmp_path)
+    opened.confirm(3)
+    opened.deliver_all()
+    for table in ("orders", "syncd.ledger"):
+        back = "confirmed_at = confirmed_at - interval '2 days'"
+        shop.sql(f"UPDATE {table} SET {back}")
+    yield opened
+    opened.close()
+
+
+def keys(desk: Desk) -> ReusedKeys:
+    return ReusedKeys(desk.source, desk.ledger.database, desk.ledger.feed_id)
+
+
+def test_reused_keys_are_found_among_the_newest_orders(desk: Desk) -> None:
+    """Three test orders, the table emptied, three real ones; nothing else is named."""
+    keys(desk).compare_newest()
+    assert keys(desk).count().keys == 0
+    desk.shop.sql(BEGIN_AGAIN)
+    desk.shop.confirm(2)
+    keys(desk).compare_newest()
+    assert sorted(r.key for r in keys(desk).noted()) == ["1", "2"]
+    (first,) = keys(desk).noted(["1"])
+    assert (first.known_as, first.listed_as) == ("W-1", "W-1")
+    assert "key 1 was order W-1, confirmed at" in first.line()
+    assert keys(desk).note(["1", "2", "3"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "reused"),
+    [
+        ("confirmed_at = confirmed_at + interval '10 minutes'", False),
+        ("confirmed_at = confirmed_at + interval '2 hours'", False),  # a zone
+        ("confirmed_at = confirmed_at - interval '3 hours 1 second'", True),
+        ("confirmed_at = now()", True),
+        ("email = 'other@example.com'", False),
+    ],
+)
+def test_a_time_that_is_far_from_the_known_one_is_another_order(
+    desk: Desk, change: str, *, reused: bool
+) -> None:
+    """A small move, or a whole offset between zones, is the same order's."""
+    desk.shop.sql(f"UPDATE orders SET {change} WHERE id = 2")
+    keys(desk).compare_newest()
+    assert [r.key for r in keys(desk).noted()] == (["2"] if reused else [])
+
+
+def test_another_number_is_another_order(desk: Desk) -> None:
+    """However near its time is; what is listed with the old number again is known."""
+    desk.shop.sql(
+        "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key,"
+        " CASE WHEN id = 2 THEN 'X-2' ELSE 'W-' || id END AS orderid, email,"
+        " 'EUR' AS currency, total AS totalvalue, products FROM orders"
+    )
+    keys(desk).compare_newest()
+    assert keys(desk).noted() == []  # the same time to the fraction: written anew
+    desk.shop.sql("UPDATE orders SET confirmed_at = confirmed_at + interval '5 s'")
+    keys(desk).compare_newest()
+    (found,) = keys(desk).noted()
+    assert (found.known_as, found.listed_as) == ("W-2", "X-2")
+    desk.shop.recreate_views()
+    keys(desk).compare_newest()
+    assert keys(desk).noted() == []
+
+
+def test_explain_tells_of_both_orders(desk: Desk) -> None:
+    """Also before anything has noted it."""
+    desk.shop.sql(BEGIN_AGAIN)
+    desk.shop.confirm(2)
+    connections = Connections(desk.database, desk.database)
+    feed = Feeds(connections, "shop").get()
+    story = read_story(desk.ledger.database, desk.source, feed, "2")
+    assert story is not None
+    lines = list(story.lines())
+    assert lines[0].startswith("key 2 was order W-2, confirmed at")
+    assert "the views now list order W-2, confirmed at" in lines[0]
+    assert lines[-1].startswith("next: syncd reused send 2")
+
+
+def test_what_is_reused_is_sent_when_somebody_says_so(
+    desk: Desk, sandbox: Sandbox
+) -> None:
+    """Planned first; the old order keeps what is known of it, under a retired key."""
+    shop = desk.shop
+    config = desk.folder / "syncd.toml"
+    shop.sql(BEGIN_AGAIN)
+    shop.confirm(2)
+    keys(desk).compare_newest()
+    listed = syncd("reused", "list", "--json", "--config", config).stdout
+    assert listed.count('"order_key"') == 2
+    status = syncd("status", "--config", config).stdout
+    assert "2 orders under keys that stood for others" in status
+    plan = syncd("reused", "send", "--all", "--dry-run", "--config", config)
+    assert "nothing was changed" in plan.stdout
+    assert keys(desk).count().keys == 2
+    done = syncd("reused", "send", "1", "--yes", "--config", config)
+    assert "1 orders are pending" in done.stdout
+    desk.deliver_all()
+    assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [2, 1, 1]
+    rows = shop.rows("SELECT order_key FROM syncd.ledger ORDER BY order_key")
+    assert [str(key).split(" until ")[0] for (key,) in rows] == ["1", "1", "2", "3"]
+    assert [r.key for r in keys(desk).noted()] == ["2"]
+    kept = syncd("reused", "keep", "--all", "--yes", "--config", config)
+    assert "1 orders are known" in kept.stdout
+    keys(desk).compare_newest()
+    assert keys(desk).noted() == []

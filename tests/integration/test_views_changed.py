@@ -1,0 +1,279 @@
+"""What stands behind the views: which table a name is, which order a key is."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from ledgers import VIEWS, Started
+from shop import Shop
+
+from syncd.capture.slot import slot_name
+from syncd.database import Database
+from syncd.identity import IdentityGuard, Looked
+from syncd.source import Source
+
+pytestmark = pytest.mark.db
+
+SWAP = """
+ALTER TABLE orders RENAME TO orders_old;
+CREATE TABLE orders (LIKE orders_old INCLUDING ALL);
+ALTER TABLE orders ALTER id RESTART WITH 100;
+"""
+TO_UUID = """
+DROP VIEW syncd.confirmed_orders, syncd.purchases;
+ALTER TABLE orders ADD uid uuid DEFAULT gen_random_uuid();
+"""
+UUID_VIEWS = """
+CREATE VIEW syncd.confirmed_orders AS
+SELECT uid AS order_key, confirmed_at FROM orders WHERE confirmed_at IS NOT NULL;
+CREATE VIEW syncd.purchases AS
+SELECT uid AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
+       total AS totalvalue, products
+  FROM orders;
+"""
+
+
+@pytest.fixture
+def started(shop: Shop) -> Iterator[Started]:
+    with closing(Started(shop)) as feed:
+        yield feed
+
+
+def guard(started: Started, capture: str = "poll") -> IdentityGuard:
+    source = Source(started.connections.source, *VIEWS)
+    publication = slot_name("shop")
+    return IdentityGuard(
+        source,
+        started.connections.ledger,
+        started.ledger.feed_id,
+        "shop",
+        publication=publication,
+        capture=capture,
+    )
+
+
+def look(started: Started, capture: str = "poll") -> Looked:
+    return guard(started, capture).look()
+
+
+# Tables
+
+
+def test_a_table_that_took_the_name_of_another_is_named(started: Started) -> None:
+    """The views go on reading the other one: said until the views are made anew."""
+    started.shop.confirm(3)
+    started.poll()
+    assert look(started) == Looked()
+    started.shop.sql(SWAP)
+    (found,) = look(started).replaced
+    assert found.table == "public.orders"
+    assert "is another table now" in found.reason
+    assert "public.orders_old" in found.reason
+    assert found.next_step == "create both views again"
+    assert look(started).replaced == (found,)
+    started.shop.recreate_views()
+    looked = look(started)
+    assert (looked.replaced, looked.held) == ((), None)
+    assert look(started) == Looked()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE orders RENAME TO sales",
+        "ALTER TABLE orders RENAME confirmed_at TO paid_at",
+        "CREATE SCHEMA archive; ALTER TABLE orders SET SCHEMA archive",
+        "VACUUM FULL orders",
+        "TRUNCATE orders; INSERT INTO orders (confirmed_at) VALUES (now())",
+        "CREATE TABLE public.others (LIKE orders)",
+        "ALTER TABLE orders ADD extra text",
+        "ALTER VIEW syncd.purchases SET (security_barrier = true)",
+    ],
+)
+def test_what_leaves_name_and_table_together_is_no_alarm(
+    started: Started, change: str
+) -> None:
+    """A rename alone, a rebuild in place, a new column."""
+    started.shop.confirm(3)
+    started.poll()
+    started.shop.sql(change)
+    looked = look(started)
+    assert (list(looked.replaced), looked.held) == ([], None)
+
+
+def test_a_table_moved_to_another_schema_is_replaced_by_its_namesake(
+    started: Started,
+) -> None:
+    """ALTER TABLE SET SCHEMA, and a new one in its place; later than the move."""
+    started.shop.sql("CREATE SCHEMA archive; ALTER TABLE orders SET SCHEMA archive")
+    assert list(look(started).replaced) == []
+    started.shop.sql("CREATE TABLE public.orders (LIKE archive.orders)")
+    (found,) = look(started).replaced
+    assert "archive.orders" in found.reason
+
+
+def test_a_table_behind_views_behind_the_views_is_seen(shop: Shop) -> None:
+    """Through a view and a materialized view of the shop's own."""
+    shop.sql(
+        "DROP VIEW syncd.confirmed_orders;"
+        "CREATE TABLE paid (id bigint, at timestamptz);"
+        "CREATE MATERIALIZED VIEW paid_copy AS SELECT * FROM paid;"
+        "CREATE VIEW paid_orders AS SELECT * FROM paid_copy;"
+        "CREATE VIEW syncd.confirmed_orders AS"
+        " SELECT id AS order_key, at AS confirmed_at FROM paid_orders;"
+        f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}"
+    )
+    with closing(Started(shop)) as started:
+        shop.sql("ALTER TABLE paid RENAME TO paid_2025; CREATE TABLE paid (id bigint)")
+        (found,) = look(started).replaced
+        assert found.table == "public.paid"
+        shop.sql("ALTER TABLE paid RENAME TO x; ALTER TABLE paid_2025 RENAME TO paid")
+        assert list(look(started).replaced) == []
+
+
+def test_partitions_that_come_and_go_are_no_alarm(shop: Shop) -> None:
+    """Attached, detached, dropped; the parent is what the views read."""
+    shop.sql("DROP TABLE orders CASCADE")
+    shop.sql(
+        "CREATE TABLE orders (id bigint, confirmed_at timestamptz, email text,"
+        " total numeric, products jsonb) PARTITION BY RANGE (confirmed_at);"
+        "CREATE TABLE orders_1 PARTITION OF orders"
+        " FOR VALUES FROM ('2020-01-01') TO ('2026-01-01');"
+    )
+    shop.recreate_views()
+    shop.listen()
+    with closing(Started(shop)) as started:
+        shop.sql(
+            "CREATE TABLE orders_2 PARTITION OF orders"
+            " FOR VALUES FROM ('2026-01-01') TO ('2099-01-01');"
+            "ALTER TABLE orders DETACH PARTITION orders_1; DROP TABLE orders_1;"
+            "CREATE TABLE orders_1 PARTITION OF orders"
+            " FOR VALUES FROM ('2020-01-01') TO ('2026-01-01')"
+        )
+        looked = look(started, "listen")
+        assert (list(looked.replaced), looked.held) == ([], None)
+
+
+def test_triggers_on_a_table_that_lost_its_name_are_named(started: Started) -> None:
+    """The views read the new one, the triggers hear the old one, or are gone."""
+    shop = started.shop
+    shop.listen()
+    assert list(look(started, "listen").replaced) == []
+    shop.sql(SWAP)
+    shop.recreate_views()
+    (found,) = look(started, "listen").replaced
+    assert "the triggers are on the one that had this name" in found.reason
+    assert found.next_step == "`syncd install --listen public.orders:KEYCOLUMN`"
+    assert list(look(started, "poll").replaced) == []
+    shop.sql("DROP TABLE orders_old")
+    (found,) = look(started, "listen").replaced
+    assert "no trigger" in found.reason
+    shop.listen()
+    assert list(look(started, "listen").replaced) == []
+
+
+def test_a_publication_of_a_table_that_lost_its_name_is_named(
+    started: Started,
+) -> None:
+    """It publishes the old one."""
+    shop = started.shop
+    shop.sql(f"CREATE PUBLICATION {slot_name('shop')} FOR TABLE orders")
+    assert list(look(started, "wal").replaced) == []
+    shop.sql(SWAP)
+    shop.recreate_views()
+    (found,) = look(started, "wal").replaced
+    assert "the publication has the one that had this name" in found.reason
+    shop.sql(f"ALTER PUBLICATION {slot_name('shop')} ADD TABLE orders")
+    assert list(look(started, "wal").replaced) == []
+
+
+# Keys
+
+
+def test_views_made_anew_with_the_same_orders_are_accepted(started: Started) -> None:
+    """Also after a restore of the shop's tables, whose oids are others."""
+    started.shop.confirm(3)
+    started.poll()
+    started.shop.recreate_views()
+    looked = look(started)
+    assert (looked.held, looked.compared) == (None, 3)
+    assert looked.accepted is not None
+    assert look(started).accepted is None
+    started.shop.sql(
+        "CREATE TABLE copy AS TABLE orders; DROP TABLE orders CASCADE;"
+        "ALTER TABLE copy RENAME TO orders;"
+    )
+    started.shop.recreate_views()
+    looked = look(started)
+    assert (looked.held, list(looked.replaced)) == (None, [])
+    assert looked.accepted is not None
+
+
+@pytest.mark.parametrize(
+    "views",
+    [
+        UUID_VIEWS,
+        UUID_VIEWS.replace("uid AS", "'A-' || id AS"),
+        UUID_VIEWS.replace("uid AS", "lpad(id::text, 8, '0') AS"),
+        UUID_VIEWS.replace("uid AS", "id + 5000 AS"),
+    ],
+)
+def test_known_orders_under_other_keys_are_held(started: Started, views: str) -> None:
+    """uuid, a prefix, leading zeros, or simply other numbers; then lifted by itself."""
+    shop = started.shop
+    shop.confirm(20)
+    started.poll()
+    shop.sql(TO_UUID + views)
+    shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
+    looked = look(started)
+    assert looked.held is not None
+    assert "not listed under their keys" in looked.held
+    (paused,) = shop.ledger(
+        "SELECT e.paused_at IS NOT NULL, w.paused_at IS NOT NULL"
+        " FROM syncd.endpoint e, syncd.watermark w"
+    )
+    assert paused == (True, True)
+    shop.recreate_views()
+    assert look(started).held is None
+    (paused,) = shop.ledger(
+        "SELECT e.paused_at IS NOT NULL, w.paused_at IS NOT NULL"
+        " FROM syncd.endpoint e, syncd.watermark w"
+    )
+    assert paused == (False, False)
+
+
+def test_a_view_of_new_orders_alone_is_accepted(started: Started) -> None:
+    """Known orders are not in it, under any key: nothing can be sent again."""
+    started.shop.confirm(5)
+    started.poll()
+    started.shop.sql(SWAP)
+    started.shop.recreate_views()
+    started.shop.sql("SELECT pg_sleep(1.1)")
+    started.shop.confirm(5)
+    assert look(started).held is None
+
+
+def test_what_a_person_paused_stays_paused(started: Started) -> None:
+    """A hold that ends lifts its own pauses alone."""
+    shop = started.shop
+    shop.confirm(3)
+    started.poll()
+    started.state("UPDATE syncd.endpoint SET paused_at = now(), paused_reason = 'mine'")
+    shop.sql(TO_UUID + UUID_VIEWS)
+    shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
+    assert look(started).held
+    shop.recreate_views()
+    assert look(started).held is None
+    assert shop.ledger("SELECT paused_reason FROM syncd.endpoint") == [("mine",)]
+    assert shop.ledger("SELECT paused_at FROM syncd.watermark") == [(None,)]
+
+
+def test_a_comparison_costs_little(started: Started) -> None:
+    """A minute's look at nothing new writes nothing, and takes one statement each."""
+    started.shop.confirm(1)
+    started.poll()
+    look(started)
+    with closing(Database(started.shop.owner)):
+        before = started.shop.ledger("SELECT xmin::text FROM syncd.identity")
+        look(started)
+        assert started.shop.ledger("SELECT xmin::text FROM syncd.identity") == before

@@ -1,0 +1,171 @@
+"""Which order a key is, and which table a name is: the rules, case by case."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncd.core.identity import (
+    Identity,
+    Keys,
+    Rule,
+    Table,
+    are_alike,
+    compare_keys,
+    replaced,
+)
+from syncd.core.known import FAR, KnownOrder, ListedOrder, is_another
+
+NOW = datetime(2026, 11, 28, 12, 0, 0, 123456, UTC)
+COARSE = NOW.replace(microsecond=0)
+
+
+def order(key: str, *, number: str | None = None, **later: float) -> KnownOrder:
+    return KnownOrder(key, NOW + timedelta(**later), number)
+
+
+def listing(key: str, *, number: str | None = None, **later: float) -> ListedOrder:
+    return ListedOrder(key, NOW + timedelta(**later), number)
+
+
+@pytest.mark.parametrize(
+    ("known", "listed", "another"),
+    [
+        (order("2"), listing("2"), False),
+        (order("2"), listing("2", minutes=15), False),
+        (order("2"), listing("2", minutes=15, seconds=1), True),
+        (order("2"), listing("2", minutes=-16), True),
+        (order("2"), listing("2", hours=1), False),  # a zone was set right
+        (order("2"), listing("2", hours=-15), False),
+        (order("2"), listing("2", hours=16), True),
+        (order("2"), listing("2", days=1), True),
+        (order("2", number="A"), listing("2", number="A", seconds=3), False),
+        (order("2", number="A"), listing("2", number="B", seconds=3), True),
+        (order("2", number="A"), listing("2", number="B", hours=1), True),
+        (order("2", number="A"), listing("2", number="A", days=3, seconds=1), True),
+        (order("2", number="A"), listing("2", number="B"), False),  # written anew
+        (order("2", number="A"), listing("2", seconds=3), False),
+    ],
+)
+def test_a_key_stands_for_another_order_by_number_or_time(
+    known: KnownOrder, listed: ListedOrder, *, another: bool
+) -> None:
+    """The number proves it; without one, a time that is far and no zone's offset."""
+    assert is_another(known, listed) is another
+
+
+def test_a_time_without_fractions_proves_nothing() -> None:
+    """A date, or whole seconds: two orders may share them, and numbers then differ."""
+    known = KnownOrder("2", COARSE, "A")
+    assert is_another(known, ListedOrder("2", COARSE, "B"))
+    assert not is_another(known, ListedOrder("2", COARSE, "A"))
+
+
+@given(st.timedeltas(min_value=-FAR, max_value=FAR))
+def test_a_small_move_of_a_time_is_the_same_order(moved: timedelta) -> None:
+    """Whatever it is, in both directions."""
+    known = KnownOrder("2", NOW, "A")
+    assert not is_another(known, ListedOrder("2", NOW + moved, "A"))
+
+
+KNOWN = [order(str(n), number=f"W-{n}", seconds=10 * n) for n in range(10)]
+SAME = {k.key: ListedOrder(k.key, k.confirmed_at, k.orderid) for k in KNOWN}
+RENAMED = [ListedOrder(f"u{k.key}", k.confirmed_at) for k in KNOWN]
+
+
+@pytest.mark.parametrize(
+    ("known", "listed", "strangers", "alike", "keys"),
+    [
+        ([], {}, [], True, Keys.GONE),
+        ([], {}, [], False, Keys.OTHER),  # the old orders would all be new
+        (KNOWN, SAME, [], True, Keys.SAME),
+        (KNOWN, SAME, [], False, Keys.SAME),  # a number became a text
+        (KNOWN, {}, RENAMED, True, Keys.OTHER),
+        (KNOWN, {}, [], False, Keys.OTHER),
+        (KNOWN, {}, [], True, Keys.GONE),
+        (KNOWN, dict(list(SAME.items())[:6]), RENAMED[6:], True, Keys.OTHER),
+        (KNOWN, dict(list(SAME.items())[:6]), RENAMED[9:], True, Keys.SAME),
+        (KNOWN, {}, [listing("x", number="W-3", days=9)], True, Keys.GONE),
+        (
+            KNOWN,
+            {},
+            [listing(f"x{n}", number=f"W-{n}", days=9) for n in range(10)],
+            True,
+            Keys.OTHER,
+        ),
+    ],
+)
+def test_changed_views_are_judged_by_the_orders_that_they_list(
+    known: list[KnownOrder],
+    listed: dict[str, ListedOrder],
+    strangers: list[ListedOrder],
+    keys: Keys,
+    *,
+    alike: bool,
+) -> None:
+    """Known orders under their keys, under others, or not at all."""
+    assert compare_keys(known, listed, strangers, is_alike=alike) is keys
+
+
+def test_types_are_alike_whose_values_have_the_same_text() -> None:
+    """Numbers, and texts; never a number and a uuid."""
+    assert are_alike("integer", "bigint")
+    assert are_alike("uuid", "uuid")
+    assert not are_alike("bigint", "uuid")
+    assert not are_alike("bigint", "text")
+
+
+def identity(*tables: Table, digest: str = "a", key: str = "bigint") -> Identity:
+    return Identity(key, [Rule(7, "syncd.purchases", digest)], list(tables))
+
+
+ORDERS = Table(1, "public.orders", "orders")
+
+
+def test_a_name_that_another_table_has_is_replaced_until_it_is_read() -> None:
+    """Renamed alone, read beside it, or not known: none of these."""
+    known = identity(ORDERS)
+    old = Table(1, "public.orders_old", "orders")
+    names = {"public.orders": 2}
+    (found,) = replaced(known, identity(old), names)
+    assert (found.table, found.behind) == ("public.orders", "orders")
+    assert list(replaced(known, identity(old), {})) == []
+    assert list(replaced(known, known, {"public.orders": 1})) == []
+    assert list(replaced(known, identity(old, Table(2, "x", "orders")), names)) == []
+    assert list(replaced(known, identity(), names)) == []
+    (same,) = replaced(known, known, names)
+    assert same.reason == "public.orders is another table now"
+
+
+def test_what_is_heard_is_replaced_also_when_nothing_hears_it() -> None:
+    """A table dropped takes its triggers along; only the capture in use counts."""
+    known = identity(Table(1, "public.orders", "triggers"))
+    names = {"public.orders": 2}
+    both = ("orders", "events", "triggers")
+    (found,) = replaced(known, identity(), names, both)
+    assert "no trigger" in found.reason
+    assert list(replaced(known, identity(), names)) == []
+    heard = identity(Table(2, "public.orders", "triggers"))
+    assert list(replaced(known, heard, names, both)) == []
+
+
+def test_a_change_of_views_is_named() -> None:
+    """The key's type before the views' texts; a view that is gone has no name."""
+    assert identity().changed(identity()) is None
+    assert identity().changed(identity(digest="b")) == "syncd.purchases was replaced"
+    assert identity().changed(Identity("bigint", [], [])) == "a view was replaced"
+    change = identity().changed(identity(key="uuid", digest="b"))
+    assert change == "order_key is uuid now, and was bigint"
+
+
+def test_names_stay_as_they_were_met_until_the_views_are_replaced() -> None:
+    """A table renamed first and followed by another later is found all the same."""
+    heard = Table(3, "public.orders", "triggers")
+    renamed = identity(Table(1, "public.orders_old", "orders"), heard)
+    kept = identity(ORDERS).then(renamed)
+    assert kept.tables == [ORDERS, heard]
+    moved = Table(3, "public.orders_old", "triggers")
+    assert kept.then(identity(ORDERS, moved)).tables == [ORDERS, heard]
+    anew = identity(Table(2, "public.orders", "orders"), digest="b")
+    assert kept.then(anew).tables == [*anew.tables, heard]
