@@ -260,7 +260,16 @@ class IdentityGuard:
         }
         lost = [order for order in orders if order.key not in listed]
         strangers = self._strangers(lost) if lost and is_alike else []
-        return compare_keys(orders, listed, strangers, is_alike=is_alike)
+        keys = compare_keys(orders, listed, strangers, is_alike=is_alike)
+        return Keys.OTHER if keys is Keys.GONE and self._are_old_unknown() else keys
+
+    def _are_old_unknown(self) -> bool:
+        """Return whether orders from before the start would count as new."""
+        (started_at,) = self._ledger.one(named("feed_start"), feed=self._feed_id)
+        statement = self._source.views.statement("listed_before")
+        rows = self._source.database.all(statement, upper=started_at, limit=SAMPLE)
+        unknown = self._unknown([str(key) for (key,) in rows])
+        return bool(rows) and 2 * len(unknown) >= len(rows)
 
     def _strangers(self, lost: Sequence[KnownOrder]) -> list[ListedOrder]:
         """Find orders that may be the lost ones under keys that the ledger lacks."""
@@ -285,7 +294,7 @@ class IdentityGuard:
 
     def _unknown(self, keys: Sequence[str]) -> set[str]:
         rows = self._ledger.all(
-            named("unknown_keys"), feed=self._feed_id, keys=list(keys)
+            around("unknown_keys"), feed=self._feed_id, keys=list(keys)
         )
         return {str(key) for (key,) in rows}
 

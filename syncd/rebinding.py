@@ -75,7 +75,7 @@ class KeyRebinding:
         """
         database = self._ledger.database
         with database.transaction():
-            planned = self._match()
+            planned = self._match(self._held_at())
             database.run(named("forget_relisted"), **self._feed)
         return planned
 
@@ -96,17 +96,24 @@ class KeyRebinding:
         behind = self._guard.read()
         with database.transaction():
             database.one(named("lock_watermark"), durable=True, **self._feed)
-            done = self._match()
+            held_at = self._held_at()
+            done = self._match(held_at)
             if done.unmatched and unmatched is None:
                 raise _undecided(done)
             self._rename()
+            self._keep_initial()
             self._guard.accept(behind)
             if done.unmatched:
-                self._admit_unmatched(sends=unmatched == "send")
+                self._admit_unmatched(held_at, sends=unmatched == "send")
             database.run(named("forget_relisted"), **self._feed)
         return done
 
-    def _match(self) -> Rebinding:
+    def _held_at(self) -> datetime:
+        """Return since when nothing was admitted; now, if it still is."""
+        known = self._guard.known()
+        return known.held_at if known and known.held_at else self._source.clock()
+
+    def _match(self, held_at: datetime) -> Rebinding:
         database = self._ledger.database
         database.one(named("without_time_limit"))
         database.run(named("forget_relisted"), **self._feed)
@@ -116,7 +123,9 @@ class KeyRebinding:
             named("match_keys"), after=after, page=PAGE, **self._feed
         ):
             ((after,),) = rows
-        row = database.one(named("count_relisted"), named=EXAMPLES, **self._feed)
+        row = database.one(
+            named("count_relisted"), named=EXAMPLES, held_at=held_at, **self._feed
+        )
         return Rebinding(*row)  # type: ignore[arg-type]  # the statement's columns
 
     def _relist(self) -> None:
@@ -146,12 +155,19 @@ class KeyRebinding:
         database.run(named("rebind_moves"), **self._feed)
         database.run(named("forget_fingerprints"), **self._feed)
 
-    def _admit_unmatched(self, *, sends: bool) -> None:
-        database = self._ledger.database
-        (newest,) = database.one(named("newest_batch"), **self._feed)
-        found = Found(named("unmatched"), self._feed)
+    def _keep_initial(self) -> None:
+        """Keep old orders old under their new keys."""
+        (part,) = self._ledger.database.one(named("next_initial_part"), **self._feed)
+        found = Found(named("relisted_before"), {})
+        self._ledger.keep_initial(found, cast("int", part))
+
+    def _admit_unmatched(self, held_at: datetime, *, sends: bool) -> None:
+        if sends:
+            self._ledger.database.run(
+                named("doubt_unmatched"), held_at=held_at, **self._feed
+            )
+        found = Found(named("unmatched"), {"held_at": held_at})
         self._ledger.admit(found, "reconcile", size=self._size, adopts=not sends)
-        database.run(named("doubt_newest"), after=cast("int", newest), **self._feed)
 
 
 def _undecided(done: Rebinding) -> UndecidedError:

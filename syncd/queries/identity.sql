@@ -199,13 +199,20 @@ SELECT p.order_key, p.confirmed_at, a.orderids[p.place]
  LIMIT %(limit)s;
 
 -- name: unknown_keys :many
--- Those of some keys that the ledger does not have.
-SELECT k.order_key
-  FROM unnest(%(keys)s::text[]) AS k (order_key)
+-- Those of some keys that the ledger does not have, and that were not listed when the feed
+-- was started.
+SELECT o.order_key
+  FROM unnest(%(keys)s::text[]) AS o (order_key)
  WHERE NOT EXISTS (SELECT
                      FROM syncd.ledger AS l
                     WHERE l.feed_id = %(feed)s
-                      AND l.order_key = k.order_key COLLATE "C");
+                      AND l.order_key = o.order_key COLLATE "C")
+   AND ({initial}) IS NULL;
+
+-- name: feed_start :one
+SELECT f.started_at
+  FROM syncd.feed AS f
+ WHERE f.feed_id = %(feed)s;
 
 -- name: listed_orders :many
 -- Orders by key as both views list them: when confirmed first, and the number.
@@ -226,6 +233,16 @@ SELECT c.order_key::text, c.confirmed_at::timestamptz
   FROM {confirmed} AS c
  WHERE c.confirmed_at >= %(lower)s::timestamptz
    AND c.confirmed_at <= %(upper)s::timestamptz
+ LIMIT %(limit)s;
+
+-- name: listed_before :many
+-- The orders confirmed last before a time, with a time that a clock shows.
+SELECT c.order_key::text
+  FROM {confirmed} AS c
+ WHERE c.confirmed_at <= %(upper)s::timestamptz
+   AND c.confirmed_at >= '0001-01-02'
+   AND c.order_key IS NOT NULL
+ ORDER BY c.confirmed_at DESC
  LIMIT %(limit)s;
 
 -- name: listed_under :many
@@ -331,9 +348,9 @@ SELECT count(*) FILTER (WHERE r.old_key <> r.order_key),
        count(*) FILTER (WHERE r.old_key = r.order_key),
        count(*) FILTER (WHERE r.old_key IS NULL AND r.confirmed_at <= f.started_at),
        count(*) FILTER (WHERE r.old_key IS NULL AND r.confirmed_at > f.started_at
-                          AND r.confirmed_at <= i.held_at),
+                          AND r.confirmed_at <= %(held_at)s::timestamptz),
        count(*) FILTER (WHERE r.old_key IS NULL AND r.confirmed_at > f.started_at
-                          AND r.confirmed_at > i.held_at),
+                          AND r.confirmed_at > %(held_at)s::timestamptz),
        (SELECT count(*)
           FROM syncd.ledger AS l
          WHERE l.feed_id = %(feed)s)
@@ -342,9 +359,8 @@ SELECT count(*) FILTER (WHERE r.old_key <> r.order_key),
         FILTER (WHERE r.old_key <> r.order_key))[1],
        coalesce((array_agg(r.order_key ORDER BY r.confirmed_at DESC)
                  FILTER (WHERE r.old_key IS NULL AND r.confirmed_at > f.started_at
-                           AND r.confirmed_at <= i.held_at))[1:%(named)s], '{{}}')
+                           AND r.confirmed_at <= %(held_at)s::timestamptz))[1:%(named)s], '{{}}')
   FROM syncd.feed AS f
-  JOIN syncd.identity AS i USING (feed_id)
   LEFT JOIN syncd.relisted AS r USING (feed_id)
  WHERE f.feed_id = %(feed)s;
 
@@ -384,30 +400,37 @@ UPDATE syncd.departure AS d
 DELETE FROM syncd.fingerprint
  WHERE feed_id = %(feed)s;
 
+-- name: relisted_before :many
+-- The orders that are known under no key and were confirmed before the feed's start: old
+-- ones, which only a backfill sends.
+SELECT r.order_key
+  FROM syncd.relisted AS r
+  JOIN syncd.feed AS f USING (feed_id)
+ WHERE r.feed_id = %(feed)s
+   AND r.old_key IS NULL
+   AND r.confirmed_at <= f.started_at
+
+-- name: next_initial_part :one
+SELECT coalesce(max(i.part), 0) + 1
+  FROM syncd.initial_orders AS i
+ WHERE i.feed_id = %(feed)s;
+
 -- name: unmatched :many
 -- The orders since the feed's start that are known under no key, and may have been sent.
 SELECT r.order_key COLLATE "C" AS order_key, r.confirmed_at
   FROM syncd.relisted AS r
   JOIN syncd.feed AS f USING (feed_id)
-  JOIN syncd.identity AS i USING (feed_id)
  WHERE r.feed_id = %(feed)s
    AND r.old_key IS NULL
    AND r.confirmed_at > f.started_at
-   AND r.confirmed_at <= i.held_at
+   AND r.confirmed_at <= %(held_at)s::timestamptz
 
--- name: doubt_newest :none
--- Counts the orders of the batches after one as possible repeats.
-UPDATE syncd.batch
-   SET uncertain = uncertain + 1
- WHERE feed_id = %(feed)s
-   AND batch_id > %(after)s
-   AND state = 'pending'
-   AND uncertain = 0;
-
--- name: newest_batch :one
-SELECT coalesce(max(b.batch_id), 0)
-  FROM syncd.batch AS b
- WHERE b.feed_id = %(feed)s;
+-- name: doubt_unmatched :none
+-- Lets orders since the feed's start that are captured from now on count as uncertain.
+UPDATE syncd.feed
+   SET lost_from = least(lost_from, started_at),
+       lost_until = greatest(lost_until, %(held_at)s)
+ WHERE feed_id = %(feed)s;
 
 -- name: known_orders :many
 -- Some orders as the ledger knows them, with the number that the receipt of each has: its

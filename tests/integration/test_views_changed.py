@@ -9,7 +9,9 @@ from shop import Shop
 
 from syncd.capture.slot import slot_name
 from syncd.database import Database
+from syncd.errors import ViewsChangedError
 from syncd.identity import IdentityGuard, Looked
+from syncd.rebinding import KeyRebinding, UndecidedError
 from syncd.source import Source
 
 pytestmark = pytest.mark.db
@@ -277,3 +279,61 @@ def test_a_comparison_costs_little(started: Started) -> None:
         before = started.shop.ledger("SELECT xmin::text FROM syncd.identity")
         look(started)
         assert started.shop.ledger("SELECT xmin::text FROM syncd.identity") == before
+
+
+# Rebound
+
+
+def rebinding(started: Started) -> KeyRebinding:
+    return KeyRebinding(started.source, started.ledger, guard(started), size=100)
+
+
+def test_orders_keep_their_place_under_their_new_keys(shop: Shop) -> None:
+    """Those from before the start stay old, the known stay known, the new are new."""
+    shop.confirm(5)
+    with closing(Started(shop)) as started:
+        shop.confirm(5)
+        assert started.poll() == 5
+        shop.sql(TO_UUID + UUID_VIEWS)
+        shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
+        assert look(started).held
+        shop.confirm(2)
+        plan = rebinding(started).plan()
+        assert (plan.renamed, plan.before, plan.unmatched, plan.new) == (5, 5, 0, 2)
+        assert rebinding(started).rebind(None) == plan
+        assert look(started).held is None
+        assert started.poll(whole=True) == 2
+        started.began("1 hour")
+        account = started.account()
+        assert (account.missing, account.initial) == (0, 5)
+        known = shop.ledger("SELECT count(*), min(length(order_key)) FROM syncd.ledger")
+        assert known == [(7, 36)]
+
+
+def test_old_orders_under_other_keys_are_held_without_a_ledger(shop: Shop) -> None:
+    """Nothing was sent yet, and every old order would count as new."""
+    shop.confirm(5)
+    with closing(Started(shop)) as started:
+        shop.sql(TO_UUID + UUID_VIEWS.replace("uid AS", "id + 5000 AS"))
+        shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
+        with pytest.raises(ViewsChangedError):
+            started.poll()
+        assert look(started).held
+
+
+def test_what_cannot_be_matched_is_decided_by_a_person(started: Started) -> None:
+    """Refused without a word; sent it counts as a possible repeat."""
+    shop = started.shop
+    shop.confirm(3)
+    started.poll()
+    shop.sql(TO_UUID + UUID_VIEWS.replace("'W-' || id", "'N-' || id"))
+    shop.sql("UPDATE orders SET confirmed_at = confirmed_at + interval '3 ms'")
+    shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
+    assert look(started).held
+    with pytest.raises(UndecidedError, match="3 orders may have been sent"):
+        rebinding(started).rebind(None)
+    assert shop.ledger("SELECT min(order_key) FROM syncd.ledger") == [("1",)]
+    assert rebinding(started).rebind("send").unmatched == 3
+    uncertain = "SELECT sum(orders) FROM syncd.batch WHERE uncertain > 0"
+    assert shop.ledger(uncertain) == [(3,)]
+    assert started.poll(whole=True) == 0
