@@ -280,9 +280,9 @@ def read_story(
         unread=unread,
     )
     _read_course(database, feed, story)
-    if standing and not broken:
-        found = ReusedKeys(source, database, feed.feed_id).find([story.key])
-        return replace(story, reused=found[0] if found else None)
+    if standing and unread is None:
+        reused = ReusedKeys(source, database, feed.feed_id).find([story.key])
+        return replace(story, reused=reused[0] if reused else None)
     return story
 
 
