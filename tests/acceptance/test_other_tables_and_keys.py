@@ -54,9 +54,9 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def install(shop: Shop, config: Path, capture: str) -> None:
+def install(shop: Shop, config: Path, capture: str, key: str = "id") -> None:
     """Install again what the capture needs on the table that is `orders` now."""
-    tables = () if capture == "poll" else (f"--{capture}", "orders:id")
+    tables = () if capture == "poll" else (f"--{capture}", f"orders:{key}")
     options = ("--as", shop.owner, "--role", shop.role, "--config", config)
     done = syncd("install", *tables, *options)
     assert done.returncode == 0, done.stderr
@@ -158,6 +158,8 @@ def test_known_orders_stay_known_under_new_keys(
     assert shop.value("SELECT min(order_key) FROM syncd.ledger") == "1"
     done = syncd("rebind-keys", "--yes", "--json", "--config", config)
     facts = json.loads(done.stdout)
+    if "listen" in config.read_text():
+        install(shop, config, "listen", "uid")
     assert (facts["renamed"], facts["unmatched"], facts["new"]) == (201, 0, 0)
     (new,) = shop.confirm(1)
     wait_until(lambda: delivered(shop) == 202, 60)
