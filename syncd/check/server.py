@@ -17,8 +17,8 @@ SKEW = timedelta(seconds=3)
 """Between clocks; from here on it is worth a line."""
 
 _UNVERIFIED = {"disable", "allow", "prefer", "require"}
-# keeper, capture, reconcile, backfill, rereading, mended, identity, a shell's command
-_HELD = 8
+# keeper, capture, reconcile, backfill, rereading, mended, stamps, identity, a command's
+_HELD = 9
 _HELD_BY_CAPTURE = {"poll": 0, "listen": 2, "wal": 2}
 
 
