@@ -134,12 +134,12 @@ def test_a_page_that_takes_too_long_is_made_smaller(
     """The next try is another one: the import is captured in the end."""
     monkeypatch.setattr(poll_module, "TURN_SECONDS", 0.0)
     monkeypatch.setattr(poll_module, "DEEP_SECONDS", 0.0)
-    capture = Capture(shop, lookback=LOOKBACK, page=100)
     shop.sql(
         "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
         "SELECT id AS order_key, confirmed_at FROM orders "
         "WHERE pg_sleep(0.004) IS NOT NULL"
     )
+    capture = Capture(shop, lookback=LOOKBACK, page=100)
     bring(shop, 200, SPREAD)
     slow = {"statement_timeout": "300ms", "enable_seqscan": "off"}
     vars(capture.database)["_session"].update(slow, enable_bitmapscan="off")
