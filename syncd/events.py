@@ -379,6 +379,7 @@ EVENTS: Mapping[str, Event] = {
             "held",
             "discarded",
             "forgotten",
+            "reused",
             "initial",
             "arriving",
             "missing",

@@ -111,6 +111,9 @@ FIELDS: Mapping[str, Field] = {
     "arriving": Field("integer", "stamped lately, yet to be captured", "orders"),
     "missed": Field("integer", "that the last accounts had to capture", "orders"),
     "timeless": Field("integer", "confirmed without a usable time", "orders"),
+    "reused": Field(
+        "integer", "under keys that stood for other orders, not sent", "orders"
+    ),
     "initial": Field("integer", "listed when the feed was started, not sent", "orders"),
     "forgotten": Field("integer", "erased at somebody's wish", "orders"),
     "held": Field("integer", "may have arrived, and wait for a person", "orders"),

@@ -17,6 +17,7 @@ from syncd.database import around, named
 from syncd.deadline import Row
 from syncd.errors import SlowStatementError
 from syncd.ledger import Ledger
+from syncd.reuse import MOST, ReusedKeys
 from syncd.source import Found, Source
 
 PAGE_ORDERS = 20_000
@@ -102,6 +103,7 @@ class Reconciliation:
         wait: Callable[[], bool] = lambda: False,
         page: int = PAGE_ORDERS,
     ) -> None:
+        self._reused = ReusedKeys(source, ledger.database, ledger.feed_id)
         self._source = source
         self._ledger = ledger
         self._size = size
@@ -243,9 +245,21 @@ class Reconciliation:
             pairs = zip(keys, times, strict=True)
             moved |= {other: (standing, time) for other, time in pairs}
             first = key if standing == "missing" else first
+        if self._is_reused([*moved]):
+            return self._count(run, span, found)
         for key in self._at_home(run, span, {k: t for k, (_, t) in moved.items()}):
             standings[moved[key][0]] += 1
         return Page(span.upper, account_of(standings), first)
+
+    def _is_reused(self, keys: Sequence[str]) -> bool:
+        """Note those of some known orders whose keys stand for others; any new?
+
+        Their time in the view is not the one that the ledger has.
+        """
+        noted = 0
+        for first in range(0, len(keys), MOST):
+            noted += self._reused.note(keys[first : first + MOST])
+        return noted > 0
 
     def _listed_before(self, run: Run, span: Span, keys: Sequence[str]) -> int:
         """Count those of some orders that an earlier page has counted.

@@ -93,6 +93,7 @@ def report(log: Log, run: Run, finished: Finished) -> None:
         held=account.held,
         discarded=account.discarded,
         forgotten=account.forgotten,
+        reused=account.reused,
         initial=account.initial,
         arriving=account.arriving,
         missing=account.missing,

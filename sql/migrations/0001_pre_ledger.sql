@@ -427,6 +427,7 @@ CREATE TABLE syncd.reconciliation (
     held              bigint      NOT NULL DEFAULT 0,
     discarded         bigint      NOT NULL DEFAULT 0,
     forgotten         bigint      NOT NULL DEFAULT 0,
+    reused            bigint      NOT NULL DEFAULT 0,
     initial           bigint      NOT NULL DEFAULT 0,
     arriving          bigint      NOT NULL DEFAULT 0,
     missing           bigint      NOT NULL DEFAULT 0,
@@ -441,8 +442,8 @@ CREATE TABLE syncd.reconciliation (
     CONSTRAINT reconciliation_goes_forward
         CHECK (lower_at <= reached_at AND reached_at <= upper_at),
     CONSTRAINT reconciliation_adds_up CHECK (confirmed = delivered + pending
-        + adopted + rejected + withdrawn + held + discarded + forgotten + initial
-        + arriving + missing),
+        + adopted + rejected + withdrawn + held + discarded + forgotten + reused
+        + initial + arriving + missing),
     CONSTRAINT reconciliation_captures_the_missing
         CHECK (captured BETWEEN 0 AND missing),
     CONSTRAINT reconciliation_finished_has_sentence

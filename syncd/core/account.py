@@ -23,6 +23,7 @@ class Account:
         held: May have arrived; a person decides.
         discarded: Given up by a person.
         forgotten: Erased at somebody's wish; not sent, or not any more.
+        reused: Under keys that stood for other orders before; not sent by themselves.
         initial: Listed when the feed was started: not sent, unless a backfill asks.
         arriving: Above the watermark, so that a capture has yet to take them.
         missing: No capture had taken them.
@@ -37,6 +38,7 @@ class Account:
     held: int = 0
     discarded: int = 0
     forgotten: int = 0
+    reused: int = 0
     initial: int = 0
     arriving: int = 0
     missing: int = 0
@@ -54,6 +56,7 @@ class Account:
             + self.held
             + self.discarded
             + self.forgotten
+            + self.reused
             + self.initial
             + self.arriving
             + self.missing
@@ -92,6 +95,7 @@ def sentence(
         (account.held, "held"),
         (account.discarded, "discarded"),
         (account.forgotten, "forgotten"),
+        (account.reused, "under a reused key"),
         (account.initial, "from before the start"),
         (account.arriving, "yet to be captured"),
         (account.missing, "missing"),

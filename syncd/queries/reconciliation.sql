@@ -24,14 +24,18 @@ WITH looked AS MATERIALIZED (
     SELECT o.order_key, o.state, o.batch_id, o.confirmed_at, o.moved,
            CASE WHEN o.batch_id IS NOT NULL THEN NULL
                 WHEN ({initial}) THEN 'initial'
-                WHEN o.is_above THEN 'arriving' END AS unwritten
+                WHEN o.is_above THEN 'arriving' END AS unwritten,
+           CASE WHEN EXISTS (SELECT
+                               FROM syncd.reused_key AS r
+                              WHERE r.feed_id = %(feed)s
+                                AND r.order_key = o.order_key) THEN 'reused' END AS reused
       FROM looked AS o
 ), batches AS (
     SELECT b.batch_id, b.state
       FROM syncd.batch AS b
      WHERE b.batch_id = ANY(ARRAY(SELECT DISTINCT t.batch_id FROM told AS t))
 )
-SELECT coalesce(t.state, b.state, t.unwritten, 'missing'),
+SELECT coalesce(t.reused, t.state, b.state, t.unwritten, 'missing'),
        count(*) FILTER (WHERE t.moved IS NOT TRUE),
        min(t.order_key),
        coalesce(array_agg(t.order_key) FILTER (WHERE t.moved), '{{}}'),
@@ -148,6 +152,7 @@ UPDATE syncd.reconciliation
        held = held + %(held)s,
        discarded = discarded + %(discarded)s,
        forgotten = forgotten + %(forgotten)s,
+       reused = reused + %(reused)s,
        initial = initial + %(initial)s,
        arriving = arriving + %(arriving)s,
        missing = missing + %(missing)s,
@@ -158,7 +163,7 @@ UPDATE syncd.reconciliation
 
 -- name: reconciliation :one
 SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, forgotten,
-       initial, arriving, missing, captured,
+       reused, initial, arriving, missing, captured,
        extract(epoch FROM clock_timestamp() - started_at)::float8
   FROM syncd.reconciliation
  WHERE reconciliation_id = %(reconciliation)s;

@@ -9,7 +9,9 @@ from desk import Desk
 from shop import Shop
 
 from syncd.connections import Connections
+from syncd.core.account import Account
 from syncd.feed import Feeds
+from syncd.reconciliation import Reconciliation
 from syncd.reuse import ReusedKeys
 from syncd.sandbox import Sandbox
 from syncd.story import read_story
@@ -134,3 +136,19 @@ def test_what_is_reused_is_sent_when_somebody_says_so(
     assert "1 orders are known" in kept.stdout
     keys(desk).compare_newest()
     assert keys(desk).noted() == []
+
+
+def test_an_account_never_calls_a_reused_key_delivered(desk: Desk) -> None:
+    """It finds it by itself, whatever was noted before."""
+    desk.shop.sql(BEGIN_AGAIN)
+    desk.shop.confirm(2)
+    reconciliation = Reconciliation(desk.source, desk.ledger, size=100)
+    desk.shop.sql("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
+    run = reconciliation.ask(None, None)
+    assert run is not None
+    list(reconciliation.pages(run))
+    finished = reconciliation.finish(run)
+    assert finished
+    assert finished.account == Account(reused=2)
+    assert "2 confirmed, 0 delivered, 2 under a reused key" in finished.sentence
+    assert keys(desk).count().keys == 2

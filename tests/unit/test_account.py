@@ -27,7 +27,7 @@ def test_an_empty_span_is_none() -> None:
         Span(START, START)
 
 
-@given(st.lists(st.integers(0, 1000), min_size=12, max_size=12))
+@given(st.lists(st.integers(0, 1000), min_size=13, max_size=13))
 def test_accounts_add_up(counts: list[int]) -> None:
     """Each order is in one number; captured ones are among the missing."""
     account = Account(*counts)
@@ -49,10 +49,12 @@ def test_the_sentence_can_be_signed() -> None:
         "1,201 delivered, 2 pending, 1 rejected, 3 missing (3 captured now), "
         "0 unexplained"
     )
-    assert sentence(at(1), at(5), Account(4, initial=1000, arriving=1), 3) == (
-        "between 2026-11-01T01:00:00Z and 2026-11-01T05:00:00Z: 1,005 confirmed, "
-        "4 delivered, 1,000 from before the start, 1 yet to be captured, "
-        "0 unexplained; 3 confirmed without a usable time, and not sent"
+    account = Account(4, reused=3, initial=1000, arriving=1)
+    assert sentence(at(1), at(5), account, 3) == (
+        "between 2026-11-01T01:00:00Z and 2026-11-01T05:00:00Z: 1,008 confirmed, "
+        "4 delivered, 3 under a reused key, 1,000 from before the start, "
+        "1 yet to be captured, 0 unexplained; 3 confirmed without a usable time, "
+        "and not sent"
     )
 
 
