@@ -470,7 +470,8 @@ def test_rows_that_nobody_hinted_at_are_found_by_the_inspection(ear: Ear) -> Non
     vars(vars(ear.listen)["_vigil"])["_look_at"] = float("inf")
     assert ear.listen.step(0).orders == 0
     vars(ear.listen)["_inspect_at"] = float("-inf")
-    assert ear.listen.step(0).orders == 1
+    # once the database has had its rest after the look before
+    wait_until(lambda: ear.listen.step(0).orders == 1)
 
 
 def test_an_idle_ear_asks_the_database_next_to_nothing(hearing: Ear) -> None:
