@@ -88,14 +88,14 @@ def test_an_order_that_commits_after_the_start_is_new(shops: Shop) -> None:
 
 def test_the_first_time_that_the_view_lists_is_recorded(shops: Shop) -> None:
     """Wherever it lies: the window that found the order may hold a later one only."""
-    feed = Started(shops)
     shops.sql(
         "CREATE TABLE history (order_id bigint, at timestamptz); "
         "CREATE INDEX ON history (at); CREATE INDEX ON history (order_id); "
         "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
-        "SELECT order_id AS order_key, at AS confirmed_at FROM history; "
-        "INSERT INTO history VALUES (1, now() - interval '2 days'), (1, now())"
+        "SELECT order_id AS order_key, at AS confirmed_at FROM history"
     )
+    feed = Started(shops)
+    shops.sql("INSERT INTO history VALUES (1, now() - interval '2 days'), (1, now())")
     assert feed.poll(whole=True) == 1
     feed.close()
     first = shops.value("SELECT min(at) FROM history")
@@ -254,7 +254,10 @@ def begin_amid(shop: Shop) -> Started:
 def test_new_is_what_the_start_did_not_list_and_nothing_else(
     shop: Shop, looks: tuple[str, str]
 ) -> None:
-    """One account later each new order is there, at its first time, and no old one."""
+    """A poll and an account later each new order is there, and no old one.
+
+    The poll takes what lies above the watermark, the account whatever lies below.
+    """
     shop.sql(HISTORY)
     feed = begin_amid(shop)
     look(feed, looks[0])
@@ -263,6 +266,7 @@ def test_new_is_what_the_start_did_not_list_and_nothing_else(
     for order in orders(*BEGINNINGS, fate="is stamped anew"):
         shop.sql(f"UPDATE history SET at = now() WHERE order_id = {order}")
     look(feed, looks[1])
+    feed.poll()
     account = feed.account()
     feed.close()
     timeless = orders("listed without a time", fate="stays")

@@ -162,7 +162,7 @@ def test_replicas_of_all_tables_go_on(publisher: Cluster) -> None:
     name = subscription(replica)
     make, switch, drop = refused.value.hint.split(";")[:3]
     shop.sql(make)
-    statement = switch[switch.index("ALTER SUBSCRIPTION") :].replace("…", str(name))
+    statement = switch[switch.index("ALTER SUBSCRIPTION") :].replace("...", str(name))
     replica.sql(statement)
     shop.sql(drop.removeprefix(" then "))
     install_all(shop)
