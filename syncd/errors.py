@@ -277,6 +277,18 @@ class FileUnwritableError(SyncdError):
     exit_code = ExitCode.USAGE
 
 
+class ViewsUnknownError(SyncdError):
+    """No views of that name ship with syncd, and no file is called so."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"there are no views called {name!r}, and no such file",
+            "`syncd views list` shows those that ship with syncd.",
+        )
+
+
 class OrderUnknownError(SyncdError):
     """No such order in the views or the ledger."""
 

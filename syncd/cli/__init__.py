@@ -109,6 +109,7 @@ cli.put(
 cli.put(
     "Set up",
     init="syncd.cli.setup:init",
+    views="syncd.cli.views:views",
     install="syncd.cli.setup:install_command",
     check="syncd.cli.checking:check",
     preview="syncd.cli.looking:preview",

@@ -1,0 +1,64 @@
+"""The shop systems that syncd ships views for: `sql/shops/NAME.toml` and `NAME.sql`."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import msgspec
+
+from syncd.errors import ViewsUnknownError
+from syncd.share import shared
+
+TEMPLATE = "template"
+"""The views of a shop of one's own, to be copied."""
+
+
+class Shop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A shop system that syncd ships views for.
+
+    Attributes:
+        name: Of its files, and on the command line.
+        title: Of the system.
+        tested: Versions that the views were tested on, to the letter.
+        confirmed: When an order counts as confirmed, as the end of "when …".
+    """
+
+    name: str
+    title: str
+    tested: Sequence[str]
+    confirmed: str
+
+
+@cache
+def shops() -> Mapping[str, Shop]:
+    """Return all shop systems by name, in the order of their names."""
+    found = {}
+    for file in (shared("sql") / "shops").iterdir():
+        name, _, extension = file.name.rpartition(".")
+        if extension == "toml":
+            facts = tomllib.loads(file.read_text(encoding="utf-8"))
+            found[name] = msgspec.convert({"name": name, **facts}, Shop)
+    return dict(sorted(found.items()))
+
+
+def shop(name: str) -> Shop:
+    """Return the shop system of a name.
+
+    Raises:
+        ViewsUnknownError: There is none.
+    """
+    if name not in shops():
+        raise ViewsUnknownError(name)
+    return shops()[name]
+
+
+def sql_of(name: str) -> str:
+    """Return the file of a shop system's views, or the template.
+
+    Raises:
+        ViewsUnknownError: There is none of that name.
+    """
+    if name != TEMPLATE:
+        shop(name)
+    file = shared("sql") / "shops" / f"{name}.sql"
+    return file.read_text(encoding="utf-8")
