@@ -85,7 +85,8 @@ class Forgetting:
         )
 
     def _of_order(self, order: str) -> list[str]:
-        if key := find_key(self._source, self._ledger, order):
+        ledger = self._ledger
+        if key := find_key(self._source, ledger.database, ledger.feed_id, order):
             return [key]
         raise OrderUnknownError(
             f"no order is known as {order!r}",

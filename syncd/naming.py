@@ -5,13 +5,14 @@ Every verb that takes ORDER asks here, so that none acts on the first of two.
 
 from contextlib import suppress
 
-from syncd.database import named
+from syncd.database import Database, named
 from syncd.errors import UNREADABLE, OrderAmbiguousError
-from syncd.ledger import Ledger
 from syncd.source import Source
 
 
-def find_key(source: Source, ledger: Ledger, order: str) -> str | None:
+def find_key(
+    source: Source, database: Database, feed_id: int, order: str
+) -> str | None:
     """Find the order that the view or the ledger has by that name; None for none.
 
     A view that cannot be read is passed over: it may be what is mended.
@@ -19,7 +20,7 @@ def find_key(source: Source, ledger: Ledger, order: str) -> str | None:
     Raises:
         OrderAmbiguousError: It is one order's key and another's number.
     """
-    rows = ledger.database.all(named("known_as"), feed=ledger.feed_id, order=order)
+    rows = database.all(named("known_as"), feed=feed_id, order=order)
     keys = {str(key) for (key,) in rows}
     with suppress(*UNREADABLE):
         keys.update(source.matches(order))

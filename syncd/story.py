@@ -8,6 +8,7 @@ from typing import cast
 from syncd.database import Database, around, named
 from syncd.errors import UNREADABLE, SlowStatementError
 from syncd.feed import Feed
+from syncd.naming import find_key
 from syncd.reuse import ReusedKey, ReusedKeys
 from syncd.source import Source
 
@@ -256,16 +257,15 @@ def read_story(
         None when neither the views nor the ledger know the order.
 
     Raises:
-        SyncdError: The views cannot be read, and the ledger knows no such key.
+        OrderAmbiguousError: It is one order's key and another's number.
+        SyncdError: The views cannot be read, and the ledger knows no such order.
     """
     if not (database.holds(order) and source.database.holds(order)):
         return None
-    key, known = order, database.all(named("story"), feed=feed.feed_id, key=order)
-    if not known:
-        found = source.find(order)
-        if found is None:
-            return None
-        key, known = found, database.all(named("story"), feed=feed.feed_id, key=found)
+    key = find_key(source, database, feed.feed_id, order) or source.find(order)
+    if key is None:
+        return None
+    known = database.all(named("story"), feed=feed.feed_id, key=key)
     number, unread = _number(source, key)
     standing = Standing(*known[0]) if known else None  # type: ignore[arg-type]  # the statement's columns
     (watermark, _) = database.one(named("watermark"), feed=feed.feed_id)

@@ -113,10 +113,11 @@ class Hour:
         wait_until(lambda: self.events("orders.withdrawn"), 30)
 
     def credentials(self) -> None:
-        self.sandbox.fail("credentials", times=1)
+        self.sandbox.fail("credentials", times=1_000)
         orders = self.shop.confirm(2)
         wait_until(lambda: self.events("sending.held"), 30)
         wait_until(lambda: self.events("heartbeat")[-1]["circuit"] == "held", 30)
+        self.sandbox.clear_faults()
         self.daemon.send_signal(signal.SIGHUP)
         self.arrive(orders)
 

@@ -44,8 +44,9 @@ class Desk:
         Raises:
             OrderAmbiguousError: One of them means two orders; nothing was done.
         """
-        ledger = Ledger(self.ledger, self.feed.feed_id)
-        return [find_key(self.source, ledger, order) or order for order in orders]
+        feed_id = self.feed.feed_id
+        found = (find_key(self.source, self.ledger, feed_id, o) for o in orders)
+        return [key or order for key, order in zip(found, orders, strict=True)]
 
     def numbers(self, keys: Sequence[str]) -> dict[str, str]:
         """Read the public numbers of orders; none when one of them cannot be read."""

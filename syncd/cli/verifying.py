@@ -34,23 +34,21 @@ In Squeezely (Spotler Activate), to see them:
 @click.option("--email", help="The test's customer: an address of your own.")
 @click.option("--product", default="SYNCD-TEST", help="A product's id (SKU).")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--seen", "said", flag_value="seen", help="Say that both purchases of a list show."
-)
+@click.option("--seen", is_flag=True, help="Say that both purchases of a list show.")
 @click.option(
     "--means",
-    "said",
     type=click.Choice([meaning.value for meaning in Meaning]),
     help="Say what an unknown answer means: all was taken, or nothing.",
 )
 @as_json_option
-def verify(
+def verify(  # noqa: PLR0913  # the command's options
     settings: Settings,
     *,
     email: str | None,
     product: str,
     yes: bool,
-    said: str | None,
+    seen: bool,
+    means: str | None,
     as_text: bool,
 ) -> None:
     """Send test purchases, and find out how the account wants its events.
@@ -63,7 +61,10 @@ def verify(
 
     Example: syncd verify --email me@shop.example --product MUG-1
     """
-    if email is None and _is_said(settings, said, as_text=as_text):
+    if email is None and seen:
+        _keep_what_was_seen(settings)
+        return
+    if email is None and explain(settings, means, as_text=as_text):
         return
     if email is None or not is_email(email):
         raise click.BadParameter("an email address is needed", param_hint="--email")
@@ -82,14 +83,6 @@ def verify(
         _print_next(settings, verified, trials)
     if verified is None or verified.takes_lists is False:
         raise click.exceptions.Exit(ExitCode.FAILED)
-
-
-def _is_said(settings: Settings, said: str | None, *, as_text: bool) -> bool:
-    """Keep what a person says; False when there is nothing to be said."""
-    if said == "seen":
-        _keep_what_was_seen(settings)
-        return True
-    return explain(settings, said, as_text=as_text)
 
 
 def _ask(settings: Settings, email: str) -> None:

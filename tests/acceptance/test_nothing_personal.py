@@ -59,7 +59,8 @@ SELECT clock_timestamp(), total FROM unnest(ARRAY[3, 5, 7, 9]) AS total
 SETTLED = """
 SELECT array_agg(o.total::integer) @> ARRAY[3, 7, 9]
   FROM orders AS o JOIN syncd.ledger AS l ON l.order_key = o.id::text
- WHERE l.state = 'rejected'
+  LEFT JOIN syncd.batch AS b USING (batch_id)
+ WHERE l.state = 'rejected' OR b.read_reason LIKE '%SQLSTATE%'
 """
 
 
@@ -105,18 +106,22 @@ def live(shop: Shop, sandbox: Sandbox, config: Path, log: Path) -> list[str]:
     """Sell, be answered, look with every verb, also without a database."""
     daemon = shop.start(config, log=log)
     wait_until(lambda: "heartbeat" in log.read_text(), 30)
+    said = []
     for status, body, kind in echoes():
         times = 1 if status == 201 else 2
         sandbox.fail("canned", times, status=status, body=body, content_type=kind)
         shop.confirm(3)
         wait_until(lambda: hurry(shop) or not sandbox.queued_faults(), 30)
+        if status == 201:  # nothing is sent until a person says what it means
+            wait_until(lambda: "sending.held" in log.read_text(), 30)
+            said += say(config, "verify --json", "verify --means refusal")
     shop.sql(BROKEN)
     shop.confirm(3)
     wait_until(lambda: hurry(shop) or "source.held" in log.read_text(), 60)
     shop.sql("UPDATE orders SET total = 25 WHERE total = 5")
     wait_until(lambda: hurry(shop) or shop.value(SETTLED), 60)
     text = config.read_text()
-    said = say(config, *LOOKS, f"report --out {config.parent / 'report.html'}")
+    said += say(config, *LOOKS, f"report --out {config.parent / 'report.html'}")
     config.write_text(text.replace(shop.dsn, "host=127.0.0.1 port=1 dbname=x user=y"))
     said += say(config, "status", "check", "run --once")
     config.write_text(text)

@@ -60,7 +60,8 @@ def test_reloads_under_load_lose_and_repeat_nothing(hinting: Shop, post: Post) -
     post.stop(daemon)
     assert {post.sandbox.book.posts(order) for order in orders} == {1}
     assert len(post.events("config.reloaded")) == 4
-    assert post.shop.value("SELECT sum(uncertain) FROM syncd.batch") == 0
+    died = "SELECT count(*) FROM syncd.attempt WHERE outcome = 'uncertain'"
+    assert post.shop.value(died) == 0
 
 
 REFUSED = [
@@ -157,7 +158,8 @@ def test_a_stop_during_an_outage_of_the_api_is_quick(post: Post) -> None:
     daemon = post.run()
     wait_until(post.arrived(orders))
     post.stop(daemon)
-    assert post.shop.value("SELECT sum(uncertain) FROM syncd.batch") == 0
+    died = "SELECT count(*) FROM syncd.attempt WHERE outcome = 'uncertain'"
+    assert post.shop.value(died) == 0
 
 
 def test_a_stop_during_a_hanging_request_waits_and_says_so(post: Post) -> None:

@@ -85,7 +85,7 @@ def test_an_argument_that_is_no_text_is_a_matter_of_usage() -> None:
 BROKEN = (
     "import sys\n"
     "from syncd import life\n"
-    "def fail(*_): raise ZeroDivisionError('a secret')\n"
+    "def fail(*_, **__): raise ZeroDivisionError('a secret')\n"
     "life.{name} = fail\n"
     "from syncd.cli import main\n"
     "sys.argv = ['syncd', 'run', '--config', sys.argv[1], *sys.argv[2:]]\n"

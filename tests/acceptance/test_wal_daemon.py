@@ -111,7 +111,7 @@ def test_run_checked_and_taken_out(
     assert (facts["slot_lost"], facts["slot_wal_status"]) == (None, "reserved")
     assert facts["slot_read_by_pid"]
     out = ("uninstall", "--yes", "--as", shop.owner, "--config", config)
-    assert "Stop the daemon first" in syncd(*out).stderr
+    assert "a daemon of feed shop runs" in syncd(*out).stderr
     daemon.terminate()
     assert daemon.wait(15) == 0
     wait_until(lambda: shop.value(SLOT.format("NOT active")))
