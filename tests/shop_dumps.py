@@ -165,6 +165,48 @@ _GROWTH: dict[str, dict[str, dict[str, LiteralString]]] = {
         "order_line_item": {"id": "r.id || n"},
         "order_line_item_tax_line": {"id": "r.id || n", "item_id": "r.item_id || n"},
     },
+    "pretix": {
+        "pretixbase_order": {
+            "id": "r.id + n * 1000",
+            "code": "r.code || n",
+            "status": "r.status",
+        },
+        "pretixbase_invoiceaddress": {
+            "id": "r.id + n * 1000",
+            "order_id": "r.order_id + n * 1000",
+            "checkout_session_id": "NULL",
+        },
+        "pretixbase_orderposition": {
+            "id": "r.id + n * 1000",
+            "order_id": "r.order_id + n * 1000",
+            "secret": "r.secret || n",
+            "web_secret": "left(md5(r.web_secret || n), 32)",
+            "pseudonymization_id": "r.id || '-' || n",
+        },
+        "pretixbase_logentry": {
+            "id": "r.id + n * 1000",
+            "object_id": "r.object_id + n * 1000",
+            "datetime": "r.datetime - n * interval '10 minutes'",
+        },
+    },
+    "vendure": {
+        "order": {
+            "id": "r.id + n * 1000",
+            "code": "r.code || n",
+            "customerId": 'r."customerId" + n * 1000',
+            "orderPlacedAt": "r.\"orderPlacedAt\" - n * interval '10 minutes'",
+        },
+        "customer": {"id": "r.id + n * 1000", "userId": "NULL"},
+        "order_channels_channel": {"orderId": 'r."orderId" + n * 1000'},
+        "order_line": {
+            "id": "r.id + n * 1000",
+            "orderId": 'r."orderId" + n * 1000',
+        },
+        "payment": {
+            "id": "r.id + n * 1000",
+            "orderId": 'r."orderId" + n * 1000',
+        },
+    },
     "saleor": {
         "order_order": {
             "id": "md5(r.id::text || n)::uuid",

@@ -13,6 +13,13 @@ TEMPLATE = "template"
 """The views of a shop of one's own, to be copied."""
 
 
+class Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A column that a version of a shop system was the first to have."""
+
+    version: str
+    column: str
+
+
 class Shop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A shop system that syncd ships views for.
 
@@ -21,12 +28,24 @@ class Shop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         title: Of the system.
         tested: Versions that the views were tested on, to the letter.
         confirmed: When an order counts as confirmed, as the end of "when …".
+        marks: Columns (`table.column`) that no other system has together.
+        columns: By table, those that the views read.
+        listen: Tables and keys (TABLE:KEYCOLUMN) for `syncd install --listen`.
+        since: Columns by which a version is known, the newest first.
+        index: Statements that make the indexes which the system lacks.
+        time_zone: Of times without one, on most servers; None: they have a zone.
     """
 
     name: str
     title: str
     tested: Sequence[str]
     confirmed: str
+    marks: Sequence[str]
+    columns: Mapping[str, Sequence[str]]
+    listen: Sequence[str]
+    since: Sequence[Since] = ()
+    index: Sequence[str] = ()
+    time_zone: str | None = None
 
 
 @cache

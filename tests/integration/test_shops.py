@@ -8,7 +8,14 @@ import psycopg
 import pytest
 from postgres import wait_until
 from shop import Shop
-from shop_dumps import apply_views, dump_of, exact, expected_of, restore
+from shop_dumps import (
+    advised_indexes,
+    apply_views,
+    dump_of,
+    exact,
+    expected_of,
+    restore,
+)
 
 from syncd.backfill.plan import Planner, Request
 from syncd.backfill.register import Register
@@ -21,14 +28,16 @@ from syncd.install.install import Names, install
 from syncd.ledger import Ledger
 from syncd.sandbox import Sandbox
 from syncd.source import Source
+from syncd.views import shop as shop_of
+from syncd.views import shops
 
-CONFIRMED = {"django-oscar": 28, "medusa": 35, "saleor": 13}
+COUNT = "SELECT count(DISTINCT order_key) FROM syncd.confirmed_orders"
 NAMES = ("syncd.confirmed_orders", "syncd.purchases")
 
 pytestmark = pytest.mark.db
 
 
-@pytest.fixture(params=sorted(CONFIRMED))
+@pytest.fixture(params=sorted(shops()))
 def real_shop(request: pytest.FixtureRequest, database: str) -> Iterator[Shop]:
     """A shop whose tables nobody here designed, with its preset views."""
     name: str = request.param
@@ -55,14 +64,17 @@ def test_the_daemon_delivers_every_confirmed_order_to_the_letter(
     """All past orders by resetting the watermark, as the least privileged role."""
     name = str(request.node.callspec.params["real_shop"])
     with Sandbox() as sandbox:
-        config = real_shop.configure(tmp_path, sandbox.endpoint)
+        zone = shop_of(name).time_zone
+        source = {"time_zone": zone} if zone else {}
+        config = real_shop.configure(tmp_path, sandbox.endpoint, source)
         with config.open("a") as file:
             file.write('\n[backfill]\nrate = "unlimited"\n')
         daemon = real_shop.start(config)
         log = config.with_suffix(".log")
         wait_until(lambda: "daemon.started" in log.read_text(), 30)
         reset(real_shop)
-        expected = CONFIRMED[name]
+        expected = real_shop.value(COUNT)
+        assert isinstance(expected, int)
         wait_until(lambda: settled(real_shop) == expected, 30)
         daemon.terminate()
         assert daemon.wait(15) == 0
@@ -78,6 +90,30 @@ def test_the_daemon_delivers_every_confirmed_order_to_the_letter(
         assert got == event
     text = log.read_text()
     assert not [e["email"] for e in received.values() if e and e["email"] in text]
+
+
+def test_the_facts_of_a_shop_are_those_of_its_views(
+    real_shop: Shop, request: pytest.FixtureRequest
+) -> None:
+    """The columns that they read, and the index that the file asks for."""
+    name = str(request.node.callspec.params["real_shop"])
+    facts = shop_of(name)
+    read = real_shop.rows(
+        """
+        SELECT DISTINCT t.relname::text, a.attname::text
+          FROM pg_rewrite AS r
+          JOIN pg_depend AS d ON d.objid = r.oid AND d.classid = 'pg_rewrite'::regclass
+          JOIN pg_class AS t ON t.oid = d.refobjid AND t.relkind = 'r'
+          JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+         WHERE d.refclassid = 'pg_class'::regclass
+           AND r.ev_class IN ('syncd.confirmed_orders'::regclass,
+                              'syncd.purchases'::regclass)
+        """
+    )
+    told = {(table, one) for table, columns in facts.columns.items() for one in columns}
+    assert told == {*read}
+    advised = [" ".join(each.split()) for each in advised_indexes(name)]
+    assert [f"{index};" for index in facts.index] == advised
 
 
 def reset(shop: Shop) -> None:
