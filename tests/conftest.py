@@ -9,7 +9,9 @@ from shop import Shop
 
 # The same examples at each run, so that no run fails by chance. Other ones are drawn by
 # SYNCD_TEST_EXAMPLES=2000 pytest tests/unit; what they find is kept as an @example.
-settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.register_profile(
+    "same", derandomize=True, deadline=None, database=None, max_examples=50
+)
 settings.load_profile("same")
 if examples := os.environ.get("SYNCD_TEST_EXAMPLES"):
     settings.register_profile("other", derandomize=False, max_examples=int(examples))

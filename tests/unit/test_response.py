@@ -547,12 +547,13 @@ def check_meaning(
 
 def test_a_deeply_nested_answer_has_a_shape() -> None:
     """However deep; not even the one that can just be parsed breaks it."""
+    depths = [*range(1, 100), *range(100, 900, 50), *range(900, 1_100, 5), 2_000]
     shapes = set[str]()
-    for depth in range(1, 2_001):
+    for depth in depths:
         body = b"[" * depth + b"]" * depth
         shapes.add(check_shape(body))
         check_meaning(200, body, 1, None, whole=True)
-    assert len(shapes) == 2_000
+    assert len(shapes) == len(depths)
 
 
 def check_shape(body: bytes, sent: int = 5) -> str:
