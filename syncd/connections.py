@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from syncd.config import Settings
 from syncd.database import Database
-from syncd.source import Source
+from syncd.source import LeftOut, Source
 from syncd.transactions import Transactions
 
 
@@ -83,11 +83,14 @@ def transactions_of(connections: Connections) -> Transactions:
     return Transactions(connections.source, connections.primary)
 
 
-def source_on(settings: Settings, connections: Connections) -> Source:
+def source_on(
+    settings: Settings, connections: Connections, left_out: LeftOut | None = None
+) -> Source:
     """Make the source of the configured views on a part's connections."""
     return Source(
         connections.source,
         settings.source.confirmed,
         settings.source.purchases,
         beside_ledger=connections.is_one,
+        left_out=left_out,
     )

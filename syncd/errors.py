@@ -234,7 +234,11 @@ class ViewError(SyncdError):
 
 
 class UnreadableRowError(ViewError):
-    """A view fails over a row's data, for instance in a cast."""
+    """A view fails over a row's data, for instance in a cast.
+
+    Attributes:
+        view: Which of the two, by the name that syncd has for it.
+    """
 
     def __init__(self, sqlstate: str, view: str = "purchases") -> None:
         super().__init__(
@@ -242,6 +246,7 @@ class UnreadableRowError(ViewError):
             f"the {view} view fails over a row's data with SQLSTATE {sqlstate}",
             "Select the row from the view to see the error, then mend the view.",
         )
+        self.view = view
 
 
 class ViewFailedError(ViewError):

@@ -249,8 +249,8 @@ EVENTS: Mapping[str, Event] = {
     "orders.unreadable": Event(
         "warning",
         ("batch", "orders", "order_key", "reason", "retry_seconds", "suppressed"),
-        "the purchases view could not be read for these orders: they wait for it, all "
-        "others go on, nobody is rejected for it",
+        "a view could not be read for these orders: they wait for it, all others go "
+        "on, nobody is rejected for it; accounts say how many they leave out",
         "read one of them from the view (EXPLAIN ANALYZE): a slow function, a foreign "
         "table that is away, a cast; `syncd status` counts those that wait",
     ),
@@ -385,6 +385,7 @@ EVENTS: Mapping[str, Event] = {
             "missing",
             "unexplained",
             "timeless",
+            "unreadable",
             "duration_ms",
         ),
         "every confirmed order of a range is accounted for",

@@ -111,6 +111,9 @@ FIELDS: Mapping[str, Field] = {
     "arriving": Field("integer", "stamped lately, yet to be captured", "orders"),
     "missed": Field("integer", "that the last accounts had to capture", "orders"),
     "timeless": Field("integer", "confirmed without a usable time", "orders"),
+    "unreadable": Field(
+        "integer", "left out: the view fails over their own rows", "orders"
+    ),
     "reused": Field(
         "integer", "under keys that stood for other orders, not sent", "orders"
     ),

@@ -7,6 +7,7 @@ from datetime import datetime
 from syncd.identity import IdentityGuard, Looked
 from syncd.log import Log
 from syncd.reuse import Reused, ReusedKeys
+from syncd.unreadable import Reading, read_whole
 
 COMPARE_SECONDS = 60.0
 """How often tables and views are compared while nothing seems to have changed."""
@@ -20,6 +21,7 @@ class IdentityJob:
         keys: Compares the keys of single orders.
         log: Where to write what was found.
         changed: Set by whoever met changed views.
+        reading: Reads the views.
     """
 
     def __init__(
@@ -28,7 +30,10 @@ class IdentityJob:
         keys: ReusedKeys,
         log: Log,
         changed: threading.Event,
+        *,
+        reading: Reading = read_whole,
     ) -> None:
+        self._reading = reading
         self._guard = guard
         self._keys = keys
         self._log = log
@@ -54,11 +59,11 @@ class IdentityJob:
             SyncdError: A database failed, or the views cannot be read.
         """
         self._changed.clear()
-        looked = self._guard.look()
+        looked = self._reading(self._guard.look)
         self._compare_at = time.monotonic() + COMPARE_SECONDS
         self._report(looked)
         if looked.held is None:
-            self._keys.compare_newest()
+            self._reading(self._keys.compare_newest)
         self._report_reused(self._keys.count())
         return looked
 

@@ -16,7 +16,6 @@ from syncd.capture.identity import identity_guard
 from syncd.capture.listen import Intake, Listen
 from syncd.capture.outbox import Outbox
 from syncd.capture.poll import Poll
-from syncd.capture.unreadable import UnreadableOrders
 from syncd.capture.wal import follow_wal
 from syncd.capture.watch import PATIENCE_SECONDS, Watch
 from syncd.config import Settings
@@ -37,8 +36,10 @@ from syncd.reaction import Reactions
 from syncd.reconciliation import Reconciliation
 from syncd.reuse import ReusedKeys
 from syncd.rounds import Rounds
+from syncd.source import Source
 from syncd.stamps import StampWatch
 from syncd.thinning import Thinning
+from syncd.unreadable import Exclusion, Reading, UnreadableOrders
 
 
 class Parts:
@@ -61,6 +62,7 @@ class Parts:
         self.workers: list[Worker] = []
         self._rereader: Rereader | None = None
         self._reads = Reads.of(settings)
+        self._exclusion = Exclusion()
         self.is_to_retry = threading.Event()
 
     def connect(self, role: str, *, keeps_plans: bool = False) -> Connections:
@@ -108,11 +110,13 @@ class Parts:
         stopping = self._reactions.stopping
         follows = self._settings.source.capture != "poll"
         ledger = Ledger(connections.ledger, feed.feed_id)
+        source = self._source(connections)
         reconciliation = Reconciliation(
-            source_on(self._settings, connections),
+            source,
             ledger,
             size=self._settings.squeezely.orders_per_batch,
             wait=lambda: follows and stopping.wait(PATIENCE_SECONDS),
+            reading=self._reading(source, ledger),
         )
         thinning = Thinning(ledger, self._settings.ledger.keep, self._log, stopping)
         return Rounds(reconciliation, self.bells.sending, self._log, stopping, thinning)
@@ -133,15 +137,24 @@ class Parts:
         """Make what compares orders' stamps with the moments when they appear."""
         connections = self.connect("stamps")
         ledger = Ledger(connections.ledger, feed.feed_id)
-        return StampWatch(source_on(self._settings, connections), ledger, self._log)
+        source = self._source(connections)
+        reading = self._reading(source, ledger)
+        return StampWatch(source, ledger, self._log, reading=reading)
 
     def identity(self, feed: Feed) -> IdentityJob:
         """Make what compares the tables behind the views, and the orders' keys."""
         connections = self.connect("identity")
-        guard = identity_guard(self._settings, connections, feed)
-        source = source_on(self._settings, connections)
+        source = self._source(connections)
+        guard = identity_guard(self._settings, connections, feed, source)
         keys = ReusedKeys(source, connections.ledger, feed.feed_id)
-        return IdentityJob(guard, keys, self._log, self._reactions.views_changed)
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        return IdentityJob(
+            guard,
+            keys,
+            self._log,
+            self._reactions.views_changed,
+            reading=self._reading(source, ledger),
+        )
 
     def driver(self, feed: Feed) -> Driver:
         """Make what drives backfills."""
@@ -197,6 +210,13 @@ class Parts:
         )
         return self._rereader
 
+    def _source(self, connections: Connections) -> Source:
+        """Make a source that leaves out the orders that the parts found unreadable."""
+        return source_on(self._settings, connections, self._exclusion.left_out)
+
+    def _reading(self, source: Source, ledger: Ledger) -> Reading:
+        return UnreadableOrders(source, ledger, self._log, self._exclusion)
+
     def _watch_over(self, ledger: Database) -> None:
         if self._lineage is not None:
             ledger.on_open(partial(self._lineage.note_promotion, ledger))
@@ -239,7 +259,7 @@ class Parts:
     def _poll(self, feed: Feed) -> Poll:
         connections = self.connect("capture")
         transactions = transactions_of(connections)
-        source = source_on(self._settings, connections)
+        source = self._source(connections)
         ledger = Ledger(connections.ledger, feed.feed_id)
         poll = Poll(
             transactions,
@@ -248,7 +268,7 @@ class Parts:
             lookback=self._settings.source.lookback,
             size=self._settings.squeezely.orders_per_batch,
         )
-        poll.look_past(UnreadableOrders(source, ledger, self._log))
+        poll.reading = self._reading(source, ledger)
         for database in (connections.source, connections.primary):
             if database is not None:
                 database.on_open(poll.forget)

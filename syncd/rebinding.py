@@ -12,7 +12,7 @@ from syncd.database import named
 from syncd.errors import SyncdError
 from syncd.identity import IdentityGuard
 from syncd.ledger import Ledger
-from syncd.source import Found, Source
+from syncd.source import Found, Position, Source
 
 PAGE = 10_000
 """Orders that are read, or matched, at a time."""
@@ -131,14 +131,14 @@ class KeyRebinding:
     def _relist(self) -> None:
         """Read every confirmed order as the views list it."""
         self._source.views.forget()
-        lower = _FIRST
-        while lower < _LAST:
-            page = self._source.page(lower, _LAST, PAGE)
-            lower = page.upper
+        after = Position(_FIRST)
+        while after != Position(_LAST):
+            page = self._source.page(after, _LAST, PAGE)
+            after = page.end
             listed = page.found.params
             self._ledger.database.run(named("relist"), **listed, **self._feed)
             rows = self._source.database.all(
-                self._source.views.statement("keys_of_page"), keys=listed["keys"]
+                self._source.views.statement("orderids"), keys=listed["keys"]
             )
             self._ledger.database.run(
                 named("number_relisted"),

@@ -18,7 +18,8 @@ from syncd.deadline import Row
 from syncd.errors import SlowStatementError
 from syncd.ledger import Ledger
 from syncd.reuse import MOST, ReusedKeys
-from syncd.source import Found, Source
+from syncd.source import Found, Position, Source, Stretch
+from syncd.unreadable import Reading, read_whole
 
 PAGE_ORDERS = 20_000
 UNTOUCHED = timedelta(minutes=2)
@@ -56,14 +57,14 @@ class Run:
     depth: str
     lower: datetime
     upper: datetime
-    reached: datetime
+    reached: Position
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The account of a part of a run, up to `upper`; names the first missing order."""
+    """The account of a part of a run, up to `end`; names the first missing order."""
 
-    upper: datetime
+    end: Position
     account: Account
     missing_key: str | None
 
@@ -74,12 +75,14 @@ class Finished:
 
     Attributes:
         timeless: New orders that are confirmed at no usable time, wherever.
+        unreadable: Orders that were left out, since the view fails over their rows.
     """
 
     account: Account
     sentence: str
     seconds: float
     timeless: int = 0
+    unreadable: int = 0
 
 
 class Reconciliation:
@@ -91,7 +94,9 @@ class Reconciliation:
         size: Orders that a batch may hold.
         wait: Called before an order counts as missing: waits for as long as another
             capture needs to take what has just become visible. True: end instead.
-        page: Orders that are compared at a time.
+        page: Orders that are compared at a time, at most; fewer where that takes longer
+            than a statement may.
+        reading: Reads the views.
     """
 
     def __init__(
@@ -102,13 +107,15 @@ class Reconciliation:
         size: int,
         wait: Callable[[], bool] = lambda: False,
         page: int = PAGE_ORDERS,
+        reading: Reading = read_whole,
     ) -> None:
         self._reused = ReusedKeys(source, ledger.database, ledger.feed_id)
         self._source = source
         self._ledger = ledger
         self._size = size
         self._wait = wait
-        self._page_orders = page
+        self._page_orders = self._most = page
+        self._reading = reading
         self._timeless_seconds = 0.0
 
     # Which range
@@ -165,7 +172,8 @@ class Reconciliation:
 
     def _bounds(self) -> tuple[datetime, datetime, datetime]:
         """Tell a time before the oldest order, one not before the newest, and now."""
-        oldest, newest, now = self._source.bounds()
+        self._page_orders = min(2 * self._page_orders, self._most)
+        oldest, newest, now = self._reading(self._source.bounds)
         newest = max(newest or now, now)
         return min(oldest or newest, newest) - _SHORTEST, newest, now
 
@@ -187,36 +195,50 @@ class Reconciliation:
 
         Ends early when another instance has taken the run over, or when told to end.
         """
-        lower = run.reached
-        while lower < run.upper:
-            upper = self._source.page_end(lower, run.upper, self._page_orders)
-            made = self._page(run, Span(lower, upper))
+        reached = run.reached
+        while reached != Position(run.upper):
+            made = self._next_page(run, reached)
             if made is None:
                 return
             page, is_ours = made
             yield page
             if not is_ours:
                 return
-            lower = upper
+            reached = page.end
 
-    def _page(self, run: Run, span: Span) -> tuple[Page, bool] | None:
-        found = self._source.between(span.lower, span.upper)
-        page = self._count(run, span, found)
+    def _next_page(self, run: Run, reached: Position) -> tuple[Page, bool] | None:
+        """Make the page after a position; a smaller one where the view is too slow.
+
+        Raises:
+            SyncdError: The views cannot be read.
+        """
+        while True:
+            try:
+                return self._reading(lambda: self._page(run, reached))
+            except SlowStatementError:
+                if self._page_orders == 1:
+                    raise
+                self._page_orders //= 2
+
+    def _page(self, run: Run, reached: Position) -> tuple[Page, bool] | None:
+        stretch = self._source.stretch(reached, run.upper, self._page_orders)
+        page = self._count(run, stretch, self._source.within(stretch))
         if page.account.missing or page.account.withdrawn:
-            return None if self._wait() else self._capture(run, span)
-        page = self._with_withdrawn(span, page)
-        return page, self._advance(run, span, page)
+            return None if self._wait() else self._capture(run, reached, stretch)
+        return self._keep(run, reached, page)
 
-    def _capture(self, run: Run, span: Span) -> tuple[Page, bool]:
+    def _capture(
+        self, run: Run, reached: Position, stretch: Stretch
+    ) -> tuple[Page, bool]:
         """Take what is missing still; the withdrawn that are confirmed again as well.
 
         Under the lock of admissions: what another capture took meanwhile is no alarm.
         """
         with self._ledger.admission():
-            found = self._source.between(span.lower, span.upper, to_admit=True)
-            before = self._count(run, span, found)
+            found = self._source.within(stretch, to_admit=True)
+            before = self._count(run, stretch, found)
             self._ledger.admit(found, "reconcile", size=self._size)
-            after = self._count(run, span, found).account
+            after = self._count(run, stretch, found).account
             missing = before.account.missing
             captured = missing - after.missing
             account = replace(
@@ -225,16 +247,15 @@ class Reconciliation:
                 missing=missing,
                 captured=captured,
             )
-            page = replace(before, account=account)
-            page = self._with_withdrawn(span, page)
-            return page, self._advance(run, span, page)
+            return self._keep(run, reached, replace(before, account=account))
 
-    def _count(self, run: Run, span: Span, found: Found) -> Page:
+    def _count(self, run: Run, stretch: Stretch, found: Found) -> Page:
         rows = self._ledger.database.all(
             around("account", found=found.query),
             feed=self._ledger.feed_id,
             **found.params,
         )
+        span = Span(stretch.lower, stretch.end.at)
         standings: dict[str, int] = {}
         moved: dict[str, tuple[str, datetime]] = {}
         first = None
@@ -246,10 +267,10 @@ class Reconciliation:
             moved |= {other: (standing, time) for other, time in pairs}
             first = key if standing == "missing" else first
         if self._is_reused([*moved]):
-            return self._count(run, span, found)
+            return self._count(run, stretch, found)
         for key in self._at_home(run, span, {k: t for k, (_, t) in moved.items()}):
             standings[moved[key][0]] += 1
-        return Page(span.upper, account_of(standings), first)
+        return Page(stretch.end, account_of(standings), first)
 
     def _is_reused(self, keys: Sequence[str]) -> bool:
         """Note those of some known orders whose keys stand for others; any new?
@@ -288,38 +309,40 @@ class Reconciliation:
             if span.lower < home <= span.upper:
                 yield key
 
-    def _with_withdrawn(self, span: Span, page: Page) -> Page:
+    # What is kept
+
+    def _keep(self, run: Run, reached: Position, page: Page) -> tuple[Page, bool]:
+        """Add a page to the account; False: another instance took that over."""
         (withdrawn,) = self._ledger.database.one(
             named("count_withdrawn"),
             feed=self._ledger.feed_id,
-            lower=span.lower,
-            upper=span.upper,
+            lower=reached.passed,
+            upper=page.end.passed,
         )
         account = replace(page.account, withdrawn=cast("int", withdrawn))
-        return replace(page, account=account)
-
-    # What is kept
-
-    def _advance(self, run: Run, span: Span, page: Page) -> bool:
         changed = self._ledger.database.run(
             named("advance_reconciliation"),
             reconciliation=run.number,
-            reached=span.lower,
-            upper=page.upper,
-            confirmed=page.account.confirmed,
-            **asdict(page.account),
+            reached=reached.passed,
+            reached_key=reached.key,
+            upper=page.end.passed,
+            upper_key=page.end.key,
+            unreadable=len(self._source.views.left_out),
+            confirmed=account.confirmed,
+            **asdict(account),
         )
-        return changed > 0
+        return replace(page, account=account), changed > 0
 
     def finish(self, run: Run) -> Finished | None:
         """End an account; None when it is not whole, or another instance ended it."""
         database = self._ledger.database
-        *counts, seconds = database.one(
-            named("reconciliation"), reconciliation=run.number
+        timeless = self._reading(lambda: self._count_timeless(run))
+        *counts, unreadable, seconds = cast(
+            "tuple[int, ...]",
+            database.one(named("reconciliation"), reconciliation=run.number),
         )
-        account = Account(*cast("list[int]", counts))
-        timeless = self._count_timeless(run)
-        text = sentence(run.lower, run.upper, account, timeless or 0)
+        account = Account(*counts)
+        text = sentence(run.lower, run.upper, account, timeless or 0, unreadable)
         ended = database.run(
             named("finish_reconciliation"),
             reconciliation=run.number,
@@ -330,7 +353,7 @@ class Reconciliation:
             database.run(named("prune_reconciliations"), feed=self._ledger.feed_id)
         if not ended:
             return None
-        return Finished(account, text, cast("float", seconds), timeless or 0)
+        return Finished(account, text, seconds, timeless or 0, unreadable)
 
     def _count_timeless(self, run: Run) -> int | None:
         """Count new orders that are confirmed at no usable time; None: did not look."""
@@ -342,6 +365,7 @@ class Reconciliation:
             (orders,) = self._ledger.database.one(
                 around("count_new", found=found.query),
                 feed=self._ledger.feed_id,
+                left_out=list(self._source.views.left_out),
                 **found.params,
             )
         except SlowStatementError:
@@ -352,7 +376,10 @@ class Reconciliation:
 
 
 def _run(row: Row) -> Run:
-    return Run(*cast("tuple[int, str, datetime, datetime, datetime]", row))
+    *facts, reached, key = row
+    number, depth, lower, upper = cast("tuple[int, str, datetime, datetime]", facts)
+    after = Position.after(cast("datetime", reached), cast("str | None", key))
+    return Run(number, depth, lower, upper, after)
 
 
 _Counted = tuple[str, int, str, Sequence[str], Sequence[datetime], Sequence[str]]

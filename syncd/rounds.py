@@ -99,5 +99,6 @@ def report(log: Log, run: Run, finished: Finished) -> None:
         missing=account.missing,
         unexplained=account.unexplained,
         timeless=finished.timeless,
+        unreadable=finished.unreadable,
         duration_ms=round(finished.seconds * 1000),
     )

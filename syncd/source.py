@@ -10,6 +10,7 @@ from typing import Literal, cast
 import msgspec
 from psycopg import sql
 
+from syncd.core.cause import Place
 from syncd.core.known import ListedOrder
 from syncd.database import (
     Database,
@@ -49,16 +50,31 @@ class Column:
     schema: str
 
 
+class LeftOut:
+    """Keys of orders that are read as if they had no time; sources may share them."""
+
+    def __init__(self) -> None:
+        self.keys: tuple[str, ...] = ()
+
+
 class Views:
     """The two views by name, with the key's native type read from the catalogue."""
 
-    def __init__(self, database: Database, confirmed: str, purchases: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        confirmed: str,
+        purchases: str,
+        *,
+        left_out: LeftOut | None = None,
+    ) -> None:
         self.confirmed = confirmed
         self.purchases = purchases
         self._database = database
         self._key_type: sql.Identifier | None = None
         self._statements: dict[str, Statement] = {}
-        self.left_out: Sequence[str] = ()
+        self._left_out = left_out or LeftOut()
+        self._without: tuple[str, ...] = ()
         database.on_doubt(self.forget)
 
     @property
@@ -86,16 +102,16 @@ class Views:
             "seal": vetted(named("seal").text.decode()),
         }
 
-    def leave_out(self, keys: Sequence[str]) -> None:
-        """Read `confirmed_orders` as if these orders had no time; empty: all have."""
-        self.left_out = tuple(keys)
-        self._statements.clear()
+    @property
+    def left_out(self) -> Sequence[str]:
+        """Keys of the orders that are read as if they had no time."""
+        return self._left_out.keys
 
     def _confirmed(self) -> sql.Composable:
         view = identifier(self.confirmed)
-        if not self.left_out:
+        if not self._without:
             return view
-        keys = sql.Literal([key.encode().hex() for key in self.left_out])
+        keys = sql.Literal([key.encode().hex() for key in self._without])
         return part("confirmed_without", view=view, keys=keys)
 
     def check(self) -> None:
@@ -115,6 +131,9 @@ class Views:
 
     def statement(self, name: str) -> Statement:
         """Compose a named statement with the views' identifiers."""
+        if self._without != self._left_out.keys:
+            self._without = self._left_out.keys
+            self._statements.clear()
         if name not in self._statements:
             self._statements[name] = composed(name, **self.names())
         return self._statements[name]
@@ -181,15 +200,6 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Some orders of a range: how many, and up to where they are all that it has."""
-
-    found: Found
-    orders: int
-    upper: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Position:
     """How far a range was read: up to `at`, included.
 
@@ -200,6 +210,42 @@ class Position:
     at: datetime
     key: str | None = None
 
+    @classmethod
+    def after(cls, passed: datetime, key: str | None) -> "Position":
+        """Return the position of which `passed` and `key` are kept."""
+        return cls(passed) if key is None else cls(passed + INSTANT, key)
+
+    @property
+    def passed(self) -> datetime:
+        """Up to when, included, every order was read."""
+        return self.at if self.key is None else self.at - INSTANT
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What a page holds: the orders of a range, or some of those of one instant.
+
+    Attributes:
+        lower: Excluded.
+        end: Included.
+        after: Of the orders of one instant, the last key before them.
+        is_tied: Whether it holds orders of one instant, by key.
+    """
+
+    lower: datetime
+    end: Position
+    after: str | None = None
+    is_tied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some orders of a range that were read: how many, and up to where."""
+
+    found: Found
+    orders: int
+    end: Position
+
 
 class Source:
     """What the daemon reads in the order database; it never writes there.
@@ -209,6 +255,7 @@ class Source:
         confirmed: Name of the view that says which orders are confirmed.
         purchases: Name of the view that says what their events hold.
         beside_ledger: Whether the ledger's statements may read the views themselves.
+        left_out: Orders that are read as if they had no time; None: none are.
     """
 
     def __init__(
@@ -218,9 +265,10 @@ class Source:
         purchases: str,
         *,
         beside_ledger: bool = True,
+        left_out: LeftOut | None = None,
     ) -> None:
         self.database = database
-        self.views = Views(database, confirmed, purchases)
+        self.views = Views(database, confirmed, purchases, left_out=left_out)
         self._beside_ledger = beside_ledger
 
     def clock(self) -> datetime:
@@ -288,29 +336,6 @@ class Source:
                 yield Found(named("given_keys"), {"keys": [key for (key,) in rows]})
             self.database.run(named("close_listed"))
 
-    def page_end(self, lower: datetime, upper: datetime, orders: int) -> datetime:
-        """Tell where a page of about `orders` ends that begins after `lower`.
-
-        Equal times stay together, so a page may hold more.
-        """
-        statement = self.views.statement("page_end")
-        row = self.database.one(statement, lower=lower, upper=upper, page=orders - 1)
-        return cast("datetime", row[0])
-
-    def page(self, lower: datetime, upper: datetime, orders: int) -> Page:
-        """Read the first `orders` of a range (lower excluded, upper included).
-
-        Equal times stay together, so a page may hold more.
-        """
-        statement = self.views.statement("page")
-        keys, times, count, end, seal = self.database.one(
-            statement, lower=lower, upper=upper, page=orders, **self.views.params
-        )
-        found = self._given(keys, times, seal)
-        if self._beside_ledger:
-            found = replace(found, listings=self.views.statement("first_listings"))
-        return Page(found, cast("int", count), cast("datetime", end))
-
     def newest_page(
         self, lower: datetime, upper: datetime | Literal["infinity"], orders: int
     ) -> datetime | None:
@@ -319,33 +344,56 @@ class Source:
         row = self.database.one(statement, lower=lower, upper=upper, orders=orders)
         return cast("datetime | None", row[0])
 
-    def oldest_page(
-        self, after: Position, upper: datetime, orders: int
-    ) -> tuple[Found, Position]:
-        """Find at most `orders` that follow a position, and where they end.
+    def stretch(self, after: Position, upper: datetime, orders: int) -> Stretch:
+        """Find where at most `orders` end that follow a position; they may be fewer.
 
         A page ends between two instants; the orders of one instant that are more than
         a page holds are read by key.
         """
         if after.key is not None:
-            return self._tied_page(after, orders)
+            return self._tied(after.at, after.key, orders)
         statement = self.views.statement("oldest_page")
         first, beyond = cast(
             "tuple[datetime | None, datetime | None]",
             self.database.one(statement, lower=after.at, upper=upper, orders=orders),
         )
         if beyond is not None and beyond == first:
-            return self._tied_page(Position(beyond), orders)
+            return self._tied(beyond, None, orders)
         end = beyond - INSTANT if beyond is not None else upper
-        return self.between(after.at, end, to_admit=True), Position(end)
+        return Stretch(after.at, Position(end))
 
-    def _tied_page(self, after: Position, orders: int) -> tuple[Found, Position]:
-        bounds = {"at": after.at, "after": after.key}
+    def _tied(self, at: datetime, after: str | None, orders: int) -> Stretch:
         statement = self.views.statement("tied_page_end")
-        (until,) = self.database.one(statement, **bounds, orders=orders)
-        query = self.views.statement("confirmed_tied")
-        found = self._to_admit(query, {**bounds, "until": until})
-        return found, Position(after.at, cast("str | None", until))
+        (until,) = self.database.one(statement, at=at, after=after, orders=orders)
+        end = Position(at, cast("str | None", until))
+        return Stretch(at - INSTANT, end, after, is_tied=True)
+
+    def within(self, stretch: Stretch, *, to_admit: bool = False) -> Found:
+        """Find the orders of a stretch; with `to_admit` as `between` does."""
+        query, params = self._within(stretch)
+        if not to_admit:
+            return self._found(query, params)
+        return self._to_admit(query, params)
+
+    def _within(self, stretch: Stretch) -> tuple[Statement, Mapping[str, object]]:
+        end = stretch.end
+        if not stretch.is_tied:
+            bounds = {"lower": stretch.lower, "upper": end.at}
+            return self.views.statement("confirmed_between"), bounds
+        tied = {"at": end.at, "after": stretch.after, "until": end.key}
+        return self.views.statement("confirmed_tied"), tied
+
+    def page(self, after: Position, upper: datetime, orders: int) -> Page:
+        """Read at most `orders` that follow a position, to be admitted."""
+        stretch = self.stretch(after, upper, orders)
+        query, params = self._within(stretch)
+        listings = self.views.statement("first_listings")
+        if not self._beside_ledger:
+            query = around("found_with_listings", found=query, listings=listings)
+        found, count = self._gather(query, {**params, **self.views.params})
+        if self._beside_ledger:
+            found = replace(found, listings=listings)
+        return Page(found, count, stretch.end)
 
     def spread(
         self, starts: Sequence[datetime], upper: datetime, each: int
@@ -406,8 +454,14 @@ class Source:
         if self._beside_ledger:
             sealed = around("is_sealed", seal=named("seal"))
             return Found(query, params, sealed=sealed, source=self)
+        return self._gather(query, params)[0]
+
+    def _gather(
+        self, query: Statement, params: Mapping[str, object]
+    ) -> tuple[Found, int]:
         gather = around("gather", found=query, seal=named("seal"))
-        return self._given(*self.database.one(gather, **params))
+        keys, times, seal, count = self.database.one(gather, **params)
+        return self._given(keys, times, seal), cast("int", count)
 
     def _given(self, keys: object, times: object, seal: object) -> Found:
         """Make orders of what was read before, under the views' seal of that moment."""
@@ -445,15 +499,37 @@ class Source:
         return None
 
     def listed_orders(self, keys: Sequence[str]) -> list[ListedOrder]:
-        """Read orders by key as both views list them; keys of another kind are none."""
-        statement = self.views.statement("listed_orders")
+        """Read orders by key as both views list them; keys of another kind are none.
+
+        One whose row of `purchases` fails has no number.
+
+        Raises:
+            UnreadableRowError: A row of `confirmed_orders` makes that view fail.
+        """
+        are_keys = replace(self.views.statement("are_keys"), place=Place.PURCHASES)
         try:
-            rows = self.database.all(statement, keys=list(keys))
+            with self.database.transaction():
+                self.database.one(are_keys, keys=list(keys))
         except UnreadableRowError:
             return []
-        return [
-            ListedOrder(*cast("tuple[str, datetime, str | None]", row)) for row in rows
-        ]
+        statement = self.views.statement("listed_times")
+        rows = self.database.all(statement, keys=list(keys))
+        times = cast("list[tuple[str, datetime]]", rows)
+        orderids = self._orderids([key for key, _ in times])
+        return [ListedOrder(key, at, orderids.get(key)) for key, at in times]
+
+    def _orderids(self, keys: Sequence[str]) -> dict[str, str]:
+        """Read the numbers of those orders whose rows can be read."""
+        statement = self.views.statement("orderids")
+        try:
+            with self.database.transaction():
+                rows = self.database.all(statement, keys=list(keys))
+        except UnreadableRowError:
+            if len(keys) <= 1:
+                return {}
+            middle = len(keys) // 2
+            return self._orderids(keys[:middle]) | self._orderids(keys[middle:])
+        return dict(cast("list[tuple[str, str]]", rows))
 
     def still_confirmed(self, keys: Sequence[str]) -> set[str]:
         """Tell which of the keys `confirmed_orders` lists now."""

@@ -20,6 +20,7 @@ from syncd.database import named
 from syncd.ledger import Ledger
 from syncd.log import Log
 from syncd.source import Source
+from syncd.unreadable import Reading, read_whole
 
 LOOK_SECONDS = 20.0
 """How often the newest orders are looked at, at most."""
@@ -87,7 +88,15 @@ class Appearances:
 class StampWatch:
     """Compares stamps with appearances; call `look` again, from one thread."""
 
-    def __init__(self, source: Source, ledger: Ledger, log: Log) -> None:
+    def __init__(
+        self,
+        source: Source,
+        ledger: Ledger,
+        log: Log,
+        *,
+        reading: Reading = read_whole,
+    ) -> None:
+        self._reading = reading
         self._source = source
         self._ledger = ledger
         self._log = log
@@ -112,7 +121,8 @@ class StampWatch:
             self._look_at = now + max(LOOK_SECONDS, REST * (now - started)) - 1
 
     def _compare(self) -> None:
-        self._listed.look(self._source.newest_stamps(NEWEST))
+        newest = self._reading(lambda: self._source.newest_stamps(NEWEST))
+        self._listed.look(newest)
         self._admitted.look(self._admissions())
         for appearances in (self._listed, self._admitted):
             if shift := appearances.shift():

@@ -166,14 +166,16 @@ CREATE TABLE syncd.instance (
 
 -- A past range that somebody asked for. `state` follows from the times alone. What has
 -- captured its range runs on until its orders are settled. `told` is the state that a
--- daemon has last written to its log. Two that are unfinished never share a time; those
--- of single orders have an empty range.
+-- daemon has last written to its log. Its range is captured up to `reached_at`, and of
+-- the instant after that up to `reached_key`. Two that are unfinished never share a time;
+-- those of single orders have an empty range.
 CREATE TABLE syncd.backfill (
     backfill_id  bigint      GENERATED ALWAYS AS IDENTITY,
     feed_id      integer     NOT NULL,
     lower_at     timestamptz NOT NULL,
     upper_at     timestamptz NOT NULL,
     reached_at   timestamptz NOT NULL,
+    reached_key  text,
     orders       bigint      NOT NULL DEFAULT 0,
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at  timestamptz,
@@ -404,10 +406,11 @@ CREATE TABLE syncd.stream (
 ) WITH (fillfactor = 50);
 
 -- The account of a range: every confirmed order of it, and where it stands. It grows
--- page by page up to `reached_at`; one that nobody touched for a while may be gone on
--- with by another instance. `captured` counts those of the missing that were taken,
--- `arriving` what the poll has yet to take, `timeless` new orders without a usable time
--- (unknown in an account that did not look).
+-- page by page up to `reached_at`, and of the instant after that up to `reached_key`; one
+-- that nobody touched for a while may be gone on with by another instance. `captured`
+-- counts those of the missing that were taken, `arriving` what the poll has yet to take,
+-- `timeless` new orders without a usable time (unknown in an account that did not look),
+-- `unreadable` orders over whose own row the view failed, the most at any of its pages.
 CREATE TABLE syncd.reconciliation (
     reconciliation_id bigint      GENERATED ALWAYS AS IDENTITY,
     feed_id           integer     NOT NULL,
@@ -415,6 +418,7 @@ CREATE TABLE syncd.reconciliation (
     lower_at          timestamptz NOT NULL,
     upper_at          timestamptz NOT NULL,
     reached_at        timestamptz NOT NULL,
+    reached_key       text,
     started_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     touched_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at       timestamptz,
@@ -433,6 +437,7 @@ CREATE TABLE syncd.reconciliation (
     missing           bigint      NOT NULL DEFAULT 0,
     captured          bigint      NOT NULL DEFAULT 0,
     timeless          bigint,
+    unreadable        bigint      NOT NULL DEFAULT 0,
     sentence          text,
     CONSTRAINT reconciliation_identity PRIMARY KEY (reconciliation_id),
     CONSTRAINT reconciliation_of_feed FOREIGN KEY (feed_id)

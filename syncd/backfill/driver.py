@@ -109,7 +109,7 @@ class Driver:
         return min(max(seconds, SHORTEST_SECONDS), BUSY_SECONDS)
 
     def _take(self, steered: Steered) -> None:
-        page = self._source.page(steered.reached, steered.upper, PAGE_ORDERS)
+        page = self._source.page(steered.position, steered.upper, PAGE_ORDERS)
         if self._register.capture(steered, page, self._size):
             self._bells.sending.ring()
 

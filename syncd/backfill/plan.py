@@ -11,7 +11,7 @@ from syncd.core.coverage import Span
 from syncd.core.purchase import Rules
 from syncd.database import around, named
 from syncd.ledger import Ledger
-from syncd.source import Source
+from syncd.source import Position, Source, Stretch
 
 Purpose = Literal["send", "resend", "adopt"]
 
@@ -109,15 +109,15 @@ class Planner:
         standings: dict[str, int] = {}
         days: dict[date, int] = {}
         to_send: dict[date, int] = {}
-        lower, end = request.span.lower, request.span.upper
-        while lower < end:
-            upper = self._source.page_end(lower, end, COUNTED_ORDERS)
-            for day, standing, orders in self._count(lower, upper):
+        after, upper = Position(request.span.lower), request.span.upper
+        while after != Position(upper):
+            stretch = self._source.stretch(after, upper, COUNTED_ORDERS)
+            after = stretch.end
+            for day, standing, orders in self._count(stretch):
                 standings[standing] = standings.get(standing, 0) + orders
                 days[day] = days.get(day, 0) + orders
                 if standing in _TAKEN[request.purpose]:
                     to_send[day] = to_send.get(day, 0) + orders
-            lower = upper
         sample = Sample()
         if to_send and request.purpose != "adopt":
             sample = take_sample(
@@ -138,8 +138,8 @@ class Planner:
         known = dict(cast("list[tuple[str, str]]", rows))
         return [key for key in keys if known.get(key, "new") in standings]
 
-    def _count(self, lower: datetime, upper: datetime) -> list[tuple[date, str, int]]:
-        found = self._source.between(lower, upper)
+    def _count(self, stretch: Stretch) -> list[tuple[date, str, int]]:
+        found = self._source.within(stretch)
         rows = self._ledger.database.all(
             around("plan_counts", found=found.query),
             feed=self._ledger.feed_id,

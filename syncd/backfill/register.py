@@ -16,7 +16,7 @@ from syncd.core.coverage import Span
 from syncd.database import around, named
 from syncd.errors import BackfillStateError
 from syncd.ledger import Ledger
-from syncd.source import Found, Page
+from syncd.source import Found, Page, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Steered:
         waiting: Orders of it that wait to be sent.
         waits_for: `endpoint` or `live`, when it must not go on now.
         is_news: Its state or its progress is to be told in the log.
+        reached_key: Of the orders of the instant after, those up to this key are.
     """
 
     backfill: int
@@ -40,6 +41,12 @@ class Steered:
     waiting: int = 0
     waits_for: str | None = None
     is_news: bool = False
+    reached_key: str | None = None
+
+    @property
+    def position(self) -> Position:
+        """Where the next page begins."""
+        return Position.after(self.reached, self.reached_key)
 
     @property
     def is_captured(self) -> bool:
@@ -151,7 +158,8 @@ class Register:
         number = {"backfill": steered.backfill}
         with self._ledger.admission(durable=False):
             lock = named("lock_backfill")
-            if not self._database.all(lock, reached=steered.reached, **number):
+            reached = {"reached": steered.reached, "key": steered.reached_key}
+            if not self._database.all(lock, **reached, **number):
                 return None
             adopts = steered.purpose == "adopt"
             new = self._ledger.admit(
@@ -164,7 +172,7 @@ class Register:
             known = resent = 0
             if not adopts and new < page.orders:
                 known, resent = self.take_again(steered, page.found, size)
-            self.advance(steered, page.upper, new + known, resent)
+            self.advance(steered, page.end, new + known, resent)
         return new + known
 
     def take_again(self, steered: Steered, found: Found, size: int) -> tuple[int, int]:
@@ -185,13 +193,14 @@ class Register:
         return cast("tuple[int, int]", row)
 
     def advance(
-        self, steered: Steered, upper: datetime, orders: int, resent: int
+        self, steered: Steered, end: Position, orders: int, resent: int
     ) -> None:
         """Note what was captured; within the transaction that captured it."""
         self._database.run(
             named("advance_backfill"),
             backfill=steered.backfill,
-            reached=upper,
+            reached=end.passed,
+            key=end.key,
             orders=orders,
             resent=resent,
         )

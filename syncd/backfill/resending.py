@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from syncd.backfill.register import Register, Steered
 from syncd.errors import OrderUnknownError
 from syncd.ledger import Ledger
-from syncd.source import Source
+from syncd.source import Position, Source
 
 
 class Resending:
@@ -52,5 +52,5 @@ class Resending:
                     "none of these orders was delivered, so none is sent again",
                     "`syncd explain ORDER` tells where an order stands.",
                 )
-            register.advance(asked, now, orders, resent)
+            register.advance(asked, Position(now), orders, resent)
         return number, orders

@@ -5,14 +5,18 @@ from syncd.config import Settings
 from syncd.connections import Connections, source_on
 from syncd.feed import Feed
 from syncd.identity import IdentityGuard
+from syncd.source import Source
 
 
 def identity_guard(
-    settings: Settings, connections: Connections, feed: Feed
+    settings: Settings,
+    connections: Connections,
+    feed: Feed,
+    source: Source | None = None,
 ) -> IdentityGuard:
-    """Make the guard of a feed's views on some connections."""
+    """Make the guard of a feed's views on some connections; or of a source there."""
     return IdentityGuard(
-        source_on(settings, connections),
+        source or source_on(settings, connections),
         connections.ledger,
         feed.feed_id,
         settings.feed,

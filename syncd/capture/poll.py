@@ -8,14 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from syncd.capture.sweep import Pages, Sweep
 from syncd.core.window import Vxid, Window, with_prepared, without_ended
-from syncd.errors import SlowStatementError, SyncdError, UnreadableRowError
+from syncd.errors import SlowStatementError, SyncdError
 from syncd.ledger import Admitted, Ledger
 from syncd.source import Position, Source
 from syncd.transactions import Lsn, Transactions
+from syncd.unreadable import Reading, read_whole
 
 SLACK = timedelta(seconds=5)
 """How far before the last look an ordinary look begins."""
@@ -52,24 +52,12 @@ class Captured:
     held_seconds: float = 0.0
 
 
-class Exclusion(Protocol):
-    """Leaves orders out of the view over whose own row it fails."""
-
-    def read_again(self) -> None:
-        """Leave none out any more, once the time for that has come."""
-        ...
-
-    def leave_out(self, error: UnreadableRowError) -> bool:
-        """Find them; whether the view can be read without them."""
-        ...
-
-    def note_readable(self) -> None:
-        """Note that the view was read."""
-        ...
-
-
 class Poll:
-    """Finds newly confirmed orders; call `poll` again and again, from one thread."""
+    """Finds newly confirmed orders; call `poll` again and again, from one thread.
+
+    Attributes:
+        reading: Reads the view.
+    """
 
     def __init__(
         self,
@@ -81,7 +69,7 @@ class Poll:
         size: int,
         page: int = PAGE_ORDERS,
     ) -> None:
-        self._unreadable: Exclusion | None = None
+        self.reading: Reading = read_whole
         self._transactions = transactions
         self._ledger = ledger
         self._lookback = lookback
@@ -89,10 +77,6 @@ class Poll:
         transactions.on_move(self.forget)
         self._step = max(timedelta(seconds=1), min(lookback / 60, timedelta(seconds=5)))
         self.forget()
-
-    def look_past(self, unreadable: Exclusion) -> None:
-        """Leave orders out from now on over whose own row the view fails."""
-        self._unreadable = unreadable
 
     def forget(self) -> None:
         """Start over; for a new connection, since transaction ids may be reused."""
@@ -113,28 +97,16 @@ class Poll:
         Raises:
             SyncdError: The database failed; the next look starts over.
         """
-        if self._unreadable is not None:
-            self._unreadable.read_again()
+        return self.reading(self._poll_once)
+
+    def _poll_once(self) -> Captured:
         try:
-            captured = self._poll()
+            return self._poll()
         except SyncdError as error:
             self.forget()
             if isinstance(error, SlowStatementError):
                 self._pages.shrink()
-            if not self._may_leave_out(error):
-                raise
-            captured = self._poll()
-        if self._unreadable is not None:
-            self._unreadable.note_readable()
-        return captured
-
-    def _may_leave_out(self, error: SyncdError) -> bool:
-        """Whether the view can be read without the orders over which it failed."""
-        return (
-            self._unreadable is not None
-            and isinstance(error, UnreadableRowError)
-            and self._unreadable.leave_out(error)
-        )
+            raise
 
     def _poll(self) -> Captured:
         now = self._transactions.clock()

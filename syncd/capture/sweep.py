@@ -67,9 +67,10 @@ class Pages:
     def admit(self, sweep: "Sweep") -> Admitted:
         """Admit the next page of a sweep; within an admission."""
         after, upper = sweep.position, sweep.upper
-        found, end = self.source.oldest_page(after, upper, self.orders)
+        stretch = self.source.stretch(after, upper, self.orders)
+        found = self.source.within(stretch, to_admit=True)
         admitted = self._admit(found, is_behind=sweep.orders >= self.mass)
-        sweep.passed(end, admitted.orders)
+        sweep.passed(stretch.end, admitted.orders)
         return admitted
 
     def _admit(self, found: Found, *, is_behind: bool) -> Admitted:

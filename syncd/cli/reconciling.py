@@ -20,6 +20,7 @@ from syncd.feed import Feeds
 from syncd.ledger import Ledger
 from syncd.reconciliation import Finished, Reconciliation, Run
 from syncd.rounds import report_missing
+from syncd.unreadable import Exclusion, UnreadableOrders
 
 
 @click.command()
@@ -33,7 +34,8 @@ def reconcile(
     """Account for every confirmed order; capture those that are missing.
 
     Without times: all that the view lists. What it listed with a time at the feed's
-    first start is counted apart, and not sent. Exit code 1 when orders were missing.
+    first start is counted apart, and not sent. Exit code 1 when orders were missing, or
+    could not be read.
 
     Example: syncd reconcile --from "7 days ago"
     """
@@ -43,31 +45,35 @@ def reconcile(
         raise click.BadParameter(
             f"{lower} is not before --to {upper}", param_hint="--from"
         )
+    log.configure(level=settings.log.level, style=settings.log.format)
     with connected(settings) as connections:
         feed = Feeds(connections, settings.feed).get()
+        exclusion = Exclusion()
+        source = source_on(settings, connections, exclusion.left_out)
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        lines = log.Log(settings.feed)
         reconciliation = Reconciliation(
-            source_on(settings, connections),
-            Ledger(connections.ledger, feed.feed_id),
+            source,
+            ledger,
             size=settings.squeezely.orders_per_batch,
+            reading=UnreadableOrders(source, ledger, lines, exclusion),
         )
         run = reconciliation.ask(first, last)
-        finished = _make(settings, reconciliation, run)
+        finished = _make(lines, reconciliation, run)
     if as_text:
         click.echo(json.dumps(_facts(run, finished), indent=2, default=json_time))
     else:
         tell(finished.sentence)
-    if finished.account.missing:
+    if finished.account.missing or finished.unreadable:
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def _make(settings: Settings, reconciliation: Reconciliation, run: Run) -> Finished:
-    log.configure(level=settings.log.level, style=settings.log.format)
-    lines = log.Log(settings.feed)
+def _make(lines: log.Log, reconciliation: Reconciliation, run: Run) -> Finished:
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("accounting", total=_seconds(run, run.upper))
         for page in reconciliation.pages(run):
-            progress.update(task, completed=_seconds(run, page.upper))
+            progress.update(task, completed=_seconds(run, page.end.at))
             report_missing(lines, run, page)
     finished = reconciliation.finish(run)
     assert finished is not None  # noqa: S101  # nobody takes over what was asked for
@@ -88,4 +94,5 @@ def _facts(run: Run, finished: Finished) -> dict[str, object]:
         **asdict(account),
         "unexplained": account.unexplained,
         "timeless": finished.timeless,
+        "unreadable": finished.unreadable,
     }

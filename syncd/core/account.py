@@ -77,7 +77,11 @@ def account_of(standings: Mapping[str, int]) -> Account:
 
 
 def sentence(
-    lower: datetime, upper: datetime, account: Account, timeless: int = 0
+    lower: datetime,
+    upper: datetime,
+    account: Account,
+    timeless: int = 0,
+    unreadable: int = 0,
 ) -> str:
     """Say in one sentence what became of every order confirmed in a range.
 
@@ -86,6 +90,8 @@ def sentence(
         upper: Included.
         account: Of all orders between them.
         timeless: New orders that lie in no range, since they have no usable time.
+        unreadable: Orders over whose own row the view fails: no number has them, so
+            that nothing can be said of all.
     """
     named = [
         (account.pending, "pending"),
@@ -104,10 +110,14 @@ def sentence(
     parts += [f"{orders:,} {words}" for orders, words in named if orders]
     if account.captured:
         parts[-1] += f" ({account.captured:,} captured now)"
-    parts.append(f"{account.unexplained:,} unexplained")
+    if account.unexplained or not unreadable:
+        parts.append(f"{account.unexplained:,} unexplained")
     told = f"between {moment(lower)} and {moment(upper)}: {', '.join(parts)}"
     if timeless:
         told += f"; {timeless:,} confirmed without a usable time, and not sent"
+    if unreadable:
+        are = "is" if unreadable == 1 else "are"
+        told += f"; {unreadable:,} cannot be read, and {are} not accounted for"
     return told
 
 

@@ -27,10 +27,12 @@ UPDATE syncd.watermark
    AND confirmed_at < %(upper)s;
 
 -- name: gather :one
--- Orders found, as two texts: for another database, without a look at each in between.
+-- Orders found, as two texts, and how many they are: for another database, without a
+-- look at each in between.
 SELECT coalesce(array_agg(f.order_key), '{{}}')::text,
        coalesce(array_agg(f.confirmed_at), '{{}}')::text,
-       ({seal})
+       ({seal}),
+       count(*)
   FROM ({found}) AS f;
 
 -- name: given :many

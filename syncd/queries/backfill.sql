@@ -62,11 +62,13 @@ SELECT b.backfill_id
  WHERE b.backfill_id = %(backfill)s
    AND b.state = 'running'
    AND b.reached_at = %(reached)s
+   AND b.reached_key IS NOT DISTINCT FROM %(key)s
    FOR NO KEY UPDATE;
 
 -- name: advance_backfill :rows
 UPDATE syncd.backfill
    SET reached_at = %(reached)s,
+       reached_key = %(key)s,
        orders = orders + %(orders)s,
        resent = resent + %(resent)s
  WHERE backfill_id = %(backfill)s;
@@ -176,7 +178,8 @@ SELECT b.backfill_id, b.state, b.purpose, b.reason,
                    LIMIT 1) IS NOT NULL
             THEN 'live' END,
        b.told IS DISTINCT FROM b.state
-       OR b.state = 'running' AND b.told_at < clock_timestamp() - %(period)s
+       OR b.state = 'running' AND b.told_at < clock_timestamp() - %(period)s,
+       b.reached_key
   FROM syncd.backfill AS b
   JOIN syncd.endpoint AS e USING (feed_id)
  WHERE b.feed_id = %(feed)s
@@ -369,7 +372,8 @@ WITH unsent AS MATERIALIZED (
            reached_at = greatest(b.lower_at, least(b.reached_at,
                (SELECT min(c.confirmed_at) - interval '1 microsecond'
                   FROM chosen AS c
-                 WHERE c.origin IS NULL)))
+                 WHERE c.origin IS NULL))),
+           reached_key = NULL
      WHERE b.backfill_id = %(backfill)s
 )
 SELECT count(*),

@@ -214,12 +214,13 @@ SELECT f.started_at
   FROM syncd.feed AS f
  WHERE f.feed_id = %(feed)s;
 
--- name: listed_orders :many
--- Orders by key as both views list them: when confirmed first, and the number.
-SELECT c.order_key::text, min(c.confirmed_at)::timestamptz,
-       (SELECT min(p.orderid::text)
-          FROM {purchases} AS p
-         WHERE p.order_key = c.order_key)
+-- name: are_keys :one
+-- Fails unless all of these texts can be keys of the views.
+SELECT cardinality(%(keys)s::text[]::{key_type}[]);
+
+-- name: listed_times :many
+-- Orders by key as the view lists them, with the first time of each.
+SELECT c.order_key::text, min(c.confirmed_at)::timestamptz
   FROM {confirmed} AS c
  WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[])
    AND c.confirmed_at >= '0001-01-02'
@@ -276,12 +277,13 @@ UPDATE syncd.relisted AS r
  WHERE r.feed_id = %(feed)s
    AND r.order_key = k.order_key;
 
--- name: keys_of_page :many
+-- name: orderids :many
 -- Public numbers by key.
-SELECT p.order_key::text, p.orderid::text
+SELECT p.order_key::text, min(p.orderid::text)
   FROM {purchases} AS p
  WHERE p.order_key = ANY(%(keys)s::text[]::{key_type}[])
-   AND p.orderid IS NOT NULL;
+   AND p.orderid IS NOT NULL
+ GROUP BY 1;
 
 -- name: match_keys :many
 -- Finds a page of the ledger's orders, in the order of their keys, among those listed: by

@@ -46,7 +46,8 @@ SELECT coalesce(t.reused, t.state, b.state, t.unwritten, 'missing'),
  GROUP BY 1;
 
 -- name: count_new :one
--- How many of the orders found are new: neither in the ledger, nor listed at the start.
+-- How many of the orders found are new: neither in the ledger, nor listed at the start;
+-- without those that are left out.
 WITH looked AS MATERIALIZED (
     SELECT f.order_key,
            (SELECT true
@@ -59,6 +60,7 @@ WITH looked AS MATERIALIZED (
 SELECT count(*)
   FROM looked AS o
  WHERE o.known IS NULL
+   AND o.order_key <> ALL(%(left_out)s::text[])
    AND ({initial}) IS NULL;
 
 -- name: count_withdrawn :one
@@ -108,7 +110,7 @@ UPDATE syncd.reconciliation
             ORDER BY r.started_at DESC
             LIMIT 1
               FOR NO KEY UPDATE SKIP LOCKED)
-RETURNING reconciliation_id, depth, lower_at, upper_at, reached_at;
+RETURNING reconciliation_id, depth, lower_at, upper_at, reached_at, reached_key;
 
 -- name: start_reconciliation :many
 -- Starts an account, unless one of its depth was started within the period, or admissions
@@ -136,12 +138,13 @@ SELECT %(feed)s, %(depth)s, %(lower)s, %(upper)s, %(lower)s
                                        WHERE r.feed_id = %(feed)s
                                          AND r.depth = 'promotion'
                                          AND r.finished_at > f.lost_until)))
-RETURNING reconciliation_id, depth, lower_at, upper_at, reached_at;
+RETURNING reconciliation_id, depth, lower_at, upper_at, reached_at, reached_key;
 
 -- name: advance_reconciliation :rows
 -- Adds a page; changes no row when another instance took the account over.
 UPDATE syncd.reconciliation
    SET reached_at = %(upper)s,
+       reached_key = %(upper_key)s,
        touched_at = clock_timestamp(),
        confirmed = confirmed + %(confirmed)s,
        delivered = delivered + %(delivered)s,
@@ -156,14 +159,16 @@ UPDATE syncd.reconciliation
        initial = initial + %(initial)s,
        arriving = arriving + %(arriving)s,
        missing = missing + %(missing)s,
-       captured = captured + %(captured)s
+       captured = captured + %(captured)s,
+       unreadable = greatest(unreadable, %(unreadable)s)
  WHERE reconciliation_id = %(reconciliation)s
    AND finished_at IS NULL
-   AND reached_at = %(reached)s;
+   AND reached_at = %(reached)s
+   AND reached_key IS NOT DISTINCT FROM %(reached_key)s;
 
 -- name: reconciliation :one
 SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, forgotten,
-       reused, initial, arriving, missing, captured,
+       reused, initial, arriving, missing, captured, unreadable,
        extract(epoch FROM clock_timestamp() - started_at)::float8
   FROM syncd.reconciliation
  WHERE reconciliation_id = %(reconciliation)s;

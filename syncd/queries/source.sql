@@ -187,43 +187,6 @@ SELECT l.order_key,
   FROM listed AS l
  GROUP BY l.order_key
 
--- name: page_end :one
--- Where a page of a range ends: at a whole instant, so that equal times stay together.
-SELECT coalesce(
-         (SELECT c.confirmed_at::timestamptz
-            FROM {confirmed} AS c
-           WHERE c.confirmed_at > %(lower)s::timestamptz
-             AND c.confirmed_at <= %(upper)s::timestamptz
-           ORDER BY c.confirmed_at
-          OFFSET %(page)s
-           LIMIT 1),
-         %(upper)s::timestamptz);
-
--- name: page :one
--- The orders of a page, as two texts, and where it ends: at a whole instant, so that
--- equal times stay together. Relies on an index under confirmed_at.
-WITH listed AS MATERIALIZED (
-    SELECT c.order_key::text COLLATE "C" AS order_key,
-           c.confirmed_at::timestamptz AS confirmed_at
-      FROM {confirmed} AS c
-     WHERE c.confirmed_at > %(lower)s::timestamptz
-       AND c.confirmed_at <= %(upper)s::timestamptz
-       AND c.confirmed_at < '9999-01-01'
-       AND c.order_key IS NOT NULL
-     ORDER BY c.confirmed_at
-     FETCH FIRST %(page)s ROWS WITH TIES
-)
-SELECT coalesce(array_agg(o.order_key), '{{}}')::text,
-       coalesce(array_agg(o.confirmed_at), '{{}}')::text,
-       count(*),
-       CASE WHEN (SELECT count(*) FROM listed) < %(page)s THEN %(upper)s::timestamptz
-            ELSE max(o.last_at) END,
-       ({seal})
-  FROM (SELECT l.order_key, min(l.confirmed_at) AS confirmed_at,
-               max(l.confirmed_at) AS last_at
-          FROM listed AS l
-         GROUP BY l.order_key) AS o;
-
 -- name: plan_window :one
 -- How the server would look for newly confirmed orders.
 EXPLAIN (FORMAT JSON)

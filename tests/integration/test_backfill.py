@@ -87,6 +87,26 @@ def test_only_a_few_pages_wait_at_a_time(past: Past) -> None:
     assert past.states() == {"pending": 16, "delivered": 4}
 
 
+def test_orders_of_one_instant_are_captured_page_by_page(past: Past) -> None:
+    """No page holds more than was asked for; another driver goes on by key."""
+    orders = sell_past(past.shop, 35)
+    past.shop.sql(
+        "UPDATE orders SET confirmed_at = (SELECT max(confirmed_at) FROM orders)"
+    )
+    number = past.ask()
+    assert past.plan().confirmed == 35
+    taken = []
+    while past.register.get(number).captured < 35:
+        before = past.register.get(number).captured
+        driver(past.desk.source, past.desk.ledger, size=SIZE).step()
+        taken.append(past.register.get(number).captured - before)
+        while past.deliver():
+            pass
+    assert taken == [10, 10, 10, 5]
+    past.finish()
+    assert past.posts(orders) == [1] * 35
+
+
 @pytest.mark.parametrize(
     ("rate", "orders"), [(None, 30), (0.5, 10), (4.0, 20), (1000.0, 30)]
 )
@@ -108,7 +128,7 @@ def test_a_page_is_taken_by_one_of_two_drivers(past: Past) -> None:
     sell_past(past.shop, 30)
     past.ask()
     (seen,) = past.register.steering(LIVE, LIVE)
-    page = past.desk.source.page(seen.reached, day(5), SIZE)
+    page = past.desk.source.page(seen.position, day(5), SIZE)
     assert past.register.capture(seen, page, SIZE) is not None
     assert past.register.capture(seen, page, SIZE) is None
 
@@ -302,6 +322,7 @@ def test_what_the_feed_answers_for_anyway_is_not_given_back(past: Past) -> None:
     past.finish()
     late = sell_past(past.shop, 1)
     number = past.ask()
+    past.driver.step()
     past.driver.step()
     cancelled = past.register.cancel(number)
     assert (cancelled.released, cancelled.left) == (0, 1)

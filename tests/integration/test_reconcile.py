@@ -20,7 +20,7 @@ from shop import Shop
 from syncd import log
 from syncd.bell import Bell
 from syncd.core.account import Account
-from syncd.database import Statement, around
+from syncd.database import Statement, around, named
 from syncd.errors import SlowViewError
 from syncd.pulse import read_pulse
 from syncd.reconciliation import (
@@ -32,7 +32,7 @@ from syncd.reconciliation import (
     Run,
 )
 from syncd.rounds import Rounds
-from syncd.source import Found, Source
+from syncd.source import Found, Position, Source, Stretch
 
 pytestmark = pytest.mark.db
 
@@ -449,7 +449,7 @@ def test_an_account_that_its_maker_left_is_gone_on_with(begin: Begin) -> None:
     feed.state("UPDATE syncd.reconciliation SET touched_at = now() - interval '3 min'")
     again = other.reconciliation.due(ALL)
     assert again
-    assert (again.number, again.reached > run.reached) == (run.number, True)
+    assert (again.number, again.reached.at > run.reached.at) == (run.number, True)
     assert len(other.pages(again)) == 3
     assert [page.account.confirmed for page in pages] == [10]
     finished = other.reconciliation.finish(again)
@@ -467,13 +467,13 @@ def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin: Begin) -> None
     reconciliation = Reconciliation(feed.source, feed.ledger, size=100, page=10)
     bell, lines = Bell(), log.Log("shop")
     rounds = Rounds(reconciliation, bell, lines, stopping)
-    page_end = feed.source.page_end
+    stretch = feed.source.stretch
 
-    def stop_after(*args: object) -> datetime:
+    def stop_after(*args: object) -> Stretch:
         stopping.set()
-        return page_end(*args)  # type: ignore[arg-type]
+        return stretch(*args)  # type: ignore[arg-type]
 
-    vars(feed.source)["page_end"] = stop_after
+    vars(feed.source)["stretch"] = stop_after
     rounds.make()
     rows = shop.rows("SELECT depth, confirmed, finished_at FROM syncd.reconciliation")
     assert rows == [("hours", 10, None)]
@@ -618,3 +618,86 @@ def test_a_promotion_is_accounted_for_once_the_watermark_has_passed_it(
     assert feed.shop.value("SELECT max(uncertain) FROM syncd.batch") == 1
     feed.state("UPDATE syncd.reconciliation SET started_at = now() - interval '1 day'")
     assert feed.reconciliation.due(PROMOTION) is None
+
+
+TIED = "now() - interval '1 hour'"
+
+
+def test_orders_of_one_instant_are_accounted_for_page_by_page(begin: Begin) -> None:
+    """No page holds more than was asked for, whatever was stamped alike."""
+    feed = begin(page=10)
+    confirm(feed, TIED, 43)
+    confirm(feed, "now() - generate_series * interval '1 minute'", 5)
+    capture(feed)
+    confirm(feed, TIED, 43)
+    feed.state(
+        "UPDATE syncd.ledger SET state = 'withdrawn', reason = 'x' WHERE order_key IN "
+        "('1', '2', '3'); DELETE FROM syncd.reconciliation"
+    )
+    feed.shop.sql("DELETE FROM orders WHERE id IN (1, 2, 3)")
+    run = feed.reconciliation.ask(None, None)
+    sizes = [page.account.confirmed for page in feed.pages(run)]
+    assert max(sizes) <= 10 + 3  # the withdrawn are in the ledger, not in a page
+    finished = feed.reconciliation.finish(run)
+    assert finished
+    assert finished.account == Account(pending=45, withdrawn=3, missing=43, captured=43)
+
+
+def test_an_account_goes_on_within_one_instant(begin: Begin) -> None:
+    """By key, whoever goes on: each order counts once."""
+    feed, other = begin(page=10), begin(page=10)
+    confirm(feed, TIED, 35)
+    capture(feed)
+    run = feed.reconciliation.due(ALL)
+    assert run
+    pages = feed.reconciliation.pages(run)
+    next(pages)
+    next(pages)
+    feed.state("UPDATE syncd.reconciliation SET touched_at = now() - interval '3 min'")
+    again = other.reconciliation.due(ALL)
+    assert again
+    assert again.reached == Position(again.reached.at, "20")
+    other.pages(again)
+    assert next(pages).account.confirmed == 10
+    assert list(pages) == []
+    finished = other.reconciliation.finish(again)
+    assert finished
+    assert finished.account == Account(pending=35)
+
+
+def test_a_page_that_takes_too_long_is_made_smaller(begin: Begin) -> None:
+    """Until the view answers in time; the account is whole all the same."""
+    feed = begin(page=16)
+    confirm(feed, "now() - generate_series * interval '1 minute'", 30)
+    capture(feed)
+    between = feed.source.within
+    tried: list[int] = []
+
+    def slow(stretch: Stretch, *, to_admit: bool = False) -> Found:
+        found = between(stretch, to_admit=to_admit)
+        (orders,) = feed.source.database.one(
+            around("gather", found=found.query, seal=named("seal")), **found.params
+        )[-1:]
+        tried.append(cast("int", orders))
+        if tried[-1] > 5:
+            raise SlowViewError("the view gave no answer", "")
+        return found
+
+    vars(feed.source)["within"] = slow
+    assert feed.account() == Account(pending=30)
+    assert tried[:4] == [16, 8, 4, 4]
+    assert max(tried[2:]) == 4
+
+
+def test_an_order_that_alone_takes_too_long_is_an_error(begin: Begin) -> None:
+    """There is no smaller page."""
+    feed = begin(page=4)
+    confirm(feed, TIED)
+    capture(feed)
+
+    def slow(*_: object) -> Stretch:
+        raise SlowViewError("the view gave no answer", "")
+
+    vars(feed.source)["stretch"] = slow
+    with pytest.raises(SlowViewError):
+        feed.account()
