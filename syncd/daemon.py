@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from syncd import signals
 from syncd.config import Settings
+from syncd.core.progress import moved, watched
 from syncd.errors import (
     ConfigError,
     DatabaseUnavailableError,
@@ -22,9 +23,9 @@ from syncd.errors import (
 )
 from syncd.life import Life
 from syncd.log import configure
-from syncd.progress import moved, places, watched
 from syncd.start_journal import StartJournal
 from syncd.supervisor import Supervisor
+from syncd.watchdog import places
 
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the others waiting: an order may have come."""

@@ -19,6 +19,7 @@ from psycopg.rows import tuple_row
 
 from syncd.core.cause import Place
 from syncd.core.encoding import ASCII, UTF8, codec_of, fits, fitted
+from syncd.core.progress import moved
 from syncd.deadline import PunctualConnection, Row
 from syncd.errors import (
     ReadOnlyNodeError,
@@ -28,7 +29,6 @@ from syncd.errors import (
     ViewFailedError,
 )
 from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS, translate
-from syncd.progress import moved
 
 _CONNECT: dict[str, int | str] = {
     "client_encoding": "UTF8",  # whatever the server's, and PGCLIENTENCODING

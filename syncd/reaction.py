@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from syncd.core import backoff
 from syncd.errors import PausedError, Reaction, SyncdError, ViewsChangedError
 from syncd.log import Log, report_crash
-from syncd.progress import Progress
+from syncd.watchdog import Progress
 
 MAX_WAIT = timedelta(seconds=15)
 """Between two tries of a database that does not answer."""

@@ -8,8 +8,8 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from syncd import progress
 from syncd.config import load
+from syncd.core import progress
 from syncd.daemon import Daemon
 from syncd.deadline import PunctualConnection
 from syncd.delivery import delivery

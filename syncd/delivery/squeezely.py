@@ -22,10 +22,10 @@ from urllib3.exceptions import (
 
 from syncd import __version__
 from syncd.config import Settings
+from syncd.core.progress import STEP_SECONDS, moved
 from syncd.core.response import NoResponse, Response
 from syncd.delivery.transport import Exchange, Transport, exchange
 from syncd.errors import ConfigError
-from syncd.progress import STEP_SECONDS, moved
 
 MAX_ANSWER_BYTES = 256 * 1024
 

@@ -8,12 +8,14 @@ import pytest
 from overseer import overseer
 from postgres import wait_until
 
-from syncd import progress
+from syncd import watchdog
+from syncd.core import progress
+from syncd.core.progress import moved, watched
 from syncd.errors import DatabaseUnavailableError
 from syncd.log import Log
-from syncd.progress import Progress, moved, watched
 from syncd.reaction import Reactions
 from syncd.supervisor import Supervisor
+from syncd.watchdog import Progress
 
 
 def test_what_was_said_is_not_said_again(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_a_part_that_goes_on_step_by_step_is_never_overdue(
             assert made.overdue() == []
         wait_until(made.overdue)
         (stuck,) = made.overdue()
-        assert (stuck.part, "test_supervisor.py" in progress.places(stuck.thread)) == (
+        assert (stuck.part, "test_supervisor.py" in watchdog.places(stuck.thread)) == (
             "reconcile",
             True,
         )

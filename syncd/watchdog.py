@@ -1,44 +1,19 @@
-"""Progress of the daemon's parts: what the watchdog is fed by.
+"""The watchdog: which of the daemon's parts have moved, and which are overdue.
 
-Each piece of work runs as a part's (`Progress.work`). Whoever works calls `moved` at
-each step that may take long, wherever in the code; the part that it belongs to is the
-thread's.
+Each piece of work runs as a part's (`Progress.work`); the part that a step belongs to
+is the thread's (see `core.progress`).
 """
 
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
+from syncd.core import progress
 from syncd.core.overdue import Overdue, Stamp, forgiven, overdue
 
-STEP_SECONDS = 90.0
-"""For one step: twice what PostgreSQL has for an answer, so that hosts can be tried."""
-
 _PLACES = 8
-
-_move: ContextVar[Callable[[float], None]] = ContextVar("move", default=lambda _: None)
-
-
-def moved(within: float | None = None) -> None:
-    """Note that this thread's part has moved; does nothing outside of one.
-
-    Args:
-        within: Seconds that the next step may take; None: as long as any.
-    """
-    _move.get()(STEP_SECONDS if within is None else within)
-
-
-@contextmanager
-def watched(move: Callable[[float], None]) -> Iterator[None]:
-    """Call `move` at each movement of this thread meanwhile."""
-    token = _move.set(move)
-    try:
-        yield
-    finally:
-        _move.reset(token)
 
 
 class Progress:
@@ -58,12 +33,12 @@ class Progress:
         def move(within: float) -> None:
             self._stamp(part, within, thread)
 
-        with watched(move):
-            move(STEP_SECONDS)
+        with progress.watched(move):
+            move(progress.STEP_SECONDS)
             try:
                 yield
             finally:
-                self._rest(part, rest_seconds + STEP_SECONDS)
+                self._rest(part, rest_seconds + progress.STEP_SECONDS)
 
     def halt(self) -> None:
         """Expect nobody any more, those who are at work excepted."""

@@ -1,0 +1,33 @@
+"""Progress of a thread's work: what a watchdog is fed by.
+
+Whoever works calls `moved` at each step that may take long, wherever in the code;
+whoever watches a thread says with `watched` what is to be called.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+STEP_SECONDS = 90.0
+"""For one step: twice what PostgreSQL has for an answer, so that hosts can be tried."""
+
+_move: ContextVar[Callable[[float], None]] = ContextVar("move", default=lambda _: None)
+
+
+def moved(within: float | None = None) -> None:
+    """Note that this thread's part has moved; does nothing outside of one.
+
+    Args:
+        within: Seconds that the next step may take; None: as long as any.
+    """
+    _move.get()(STEP_SECONDS if within is None else within)
+
+
+@contextmanager
+def watched(move: Callable[[float], None]) -> Iterator[None]:
+    """Call `move` at each movement of this thread meanwhile."""
+    token = _move.set(move)
+    try:
+        yield
+    finally:
+        _move.reset(token)
