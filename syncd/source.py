@@ -578,6 +578,12 @@ class Source:
         rows = self.database.all(statement, orders=orders)
         return cast("list[tuple[str, datetime, datetime]]", rows)
 
+    def highest_keys(self, orders: int) -> list[tuple[str, datetime]]:
+        """List the orders of the highest keys with their first times, by key."""
+        statement = self.views.statement("highest_keys")
+        rows = self.database.all(statement, orders=orders)
+        return cast("list[tuple[str, datetime]]", rows)
+
     def sample(self, lower: datetime, limit: int) -> list[tuple[str, datetime]]:
         """List the orders confirmed last after `lower`, newest first."""
         statement = self.views.statement("sample_keys")

@@ -5,7 +5,7 @@ The invariant: a feed whose times lie a whole offset away is not called healthy.
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -16,7 +16,7 @@ from syncd.core.stamp_offset import (
     find_shift,
     fitting_zones,
 )
-from syncd.database import named
+from syncd.database import Database, named
 from syncd.ledger import Ledger
 from syncd.log import Log
 from syncd.source import Source
@@ -49,6 +49,37 @@ ZONES = (
     "Australia/Sydney",
 )
 """Zones that are named where they would fit, beside UTC and the database's own."""
+
+
+def admissions(
+    ledger: Database, feed_id: int
+) -> Sequence[tuple[str, datetime, datetime]]:
+    """List the orders that were admitted last: key, stamp, and when that was."""
+    rows = ledger.all(named("recent_admissions"), feed=feed_id, orders=NEWEST)
+    return cast("list[tuple[str, datetime, datetime]]", rows)
+
+
+def probable_zones(source: Database, shift: Shift | None) -> list[str]:
+    """List the zones in which shifted stamps would be right; the likely ones first."""
+    if shift is None:
+        return []
+    rows = source.all(named("zone_offsets"), zones=list(ZONES))
+    found = cast("list[tuple[str, int, int]]", rows)
+    read_as = timedelta(seconds=found[0][1])
+    offsets = {zone: timedelta(seconds=offset) for zone, _, offset in found}
+    return fitting_zones(shift, read_as, offsets)
+
+
+def describe_shift(shift: Shift, zones: Sequence[str]) -> str:
+    """Return in one line what the stamps are off by, and the zone that would fit."""
+    minutes = int(abs(shift.offset) / timedelta(minutes=1))
+    side = "before" if shift.offset < timedelta(0) else "after"
+    fits = (
+        f"source.time_zone is probably {zones[0]}"
+        if zones
+        else "no zone that is known would fit"
+    )
+    return f"orders are stamped {minutes} min {side} the moment they appear; {fits}"
 
 
 class Appearances:
@@ -123,7 +154,7 @@ class StampWatch:
     def _compare(self) -> None:
         newest = self._reading(lambda: self._source.newest_stamps(NEWEST))
         self._listed.look(newest)
-        self._admitted.look(self._admissions())
+        self._admitted.look(admissions(self._ledger.database, self._ledger.feed_id))
         for appearances in (self._listed, self._admitted):
             if shift := appearances.shift():
                 self._raise(shift, appearances.newest[-1][0])
@@ -131,22 +162,9 @@ class StampWatch:
         else:
             self._end()
 
-    def _admissions(self) -> Iterable[tuple[str, datetime, datetime]]:
-        rows = self._ledger.database.all(
-            named("recent_admissions"), feed=self._ledger.feed_id, orders=NEWEST
-        )
-        return cast("list[tuple[str, datetime, datetime]]", rows)
-
     def _raise(self, shift: Shift, key: str) -> None:
-        zones = self._fitting(shift)
-        minutes = int(abs(shift.offset) / timedelta(minutes=1))
-        side = "before" if shift.offset < timedelta(0) else "after"
-        reason = f"orders are stamped {minutes} min {side} the moment they appear"
-        reason += (
-            f"; source.time_zone is probably {zones[0]}"
-            if zones
-            else "; no zone that is known would fit"
-        )
+        zones = probable_zones(self._source.database, shift)
+        reason = describe_shift(shift, zones)
         self._keep(reason)
         self._raised_at = self._listed.count + self._admitted.count
         self._log.emit_folded(
@@ -158,13 +176,6 @@ class StampWatch:
             offset_seconds=shift.offset.total_seconds(),
             time_zone=zones[0] if zones else None,
         )
-
-    def _fitting(self, shift: Shift) -> list[str]:
-        rows = self._source.database.all(named("zone_offsets"), zones=list(ZONES))
-        found = cast("list[tuple[str, int, int]]", rows)
-        read_as = timedelta(seconds=found[0][1])
-        offsets = {zone: timedelta(seconds=offset) for zone, _, offset in found}
-        return fitting_zones(shift, read_as, offsets)
 
     def _keep(self, reason: str) -> None:
         self._ledger.database.run(

@@ -12,6 +12,7 @@ from typing import cast
 from syncd.database import Database, named
 
 NEWEST_BATCHES = 2_000
+NEWEST_ORDERS = 20_000
 MARGIN = 1.5
 _STEPS = ("10s", "30s", "1m", "2m", "5m", "10m", "30m", "1h", "3h", "6h", "12h")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -38,7 +39,9 @@ class Lateness:
 
 def measure(database: Database, feed_id: int) -> Lateness:
     """Measure the newest orders of the last 30 days."""
-    row = database.one(named("lateness"), feed=feed_id, batches=NEWEST_BATCHES)
+    row = database.one(
+        named("lateness"), feed=feed_id, batches=NEWEST_BATCHES, orders=NEWEST_ORDERS
+    )
     orders, usual, longest, missed, oldest = cast(
         "tuple[int, float, float, int, float]", row
     )

@@ -41,6 +41,7 @@ from syncd.check.server import (
     look_at_writing,
     look_only,
 )
+from syncd.check.stamps import look_at_stamps
 from syncd.check.views import look_at_plans, look_at_types, look_at_views
 from syncd.check.wal import look_at_leftover_slot, wal_findings
 from syncd.config import Fault, Settings
@@ -227,6 +228,7 @@ def _views(settings: Settings, connections: Connections) -> Iterator[Look]:
     yield Look("plans", lambda: look_at_plans(source), "orders.unreadable")
     yield Look("confirmed_at", lambda: look_at_times(source), "orders.unreadable")
     yield Look("orders", lambda: look_at_orders(settings, source), "orders.unreadable")
+    yield Look("orders", lambda: look_at_stamps(settings, connections, source))
     yield Look("lookback", lambda: look_at_lookback(settings, connections))
     yield Look(
         "orders", lambda: look_at_growth(settings, connections), "orders.unreadable"

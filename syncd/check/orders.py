@@ -14,10 +14,12 @@ from syncd.check.server import SKEW
 from syncd.check.views import SAMPLE_SPAN
 from syncd.config import Settings
 from syncd.core.purchase import LeftOut, NotReady, Purchase, render
+from syncd.core.stamp_offset import shift_by
 from syncd.database import composed
 from syncd.delivery.rendering import rules_of
 from syncd.errors import SlowStatementError, ViewError
 from syncd.source import Source
+from syncd.stamps import probable_zones
 
 SAMPLE_ORDERS = 100
 SLOW_ROW_SECONDS = 0.01
@@ -64,7 +66,7 @@ def look_at_orders(settings: Settings, source: Source) -> Iterator[Finding]:
     yield from found
     yield from _left_out(settings, sample)
     yield from _numbers(sample.rows)
-    yield from _future(sample)
+    yield from _future(source, sample)
     yield from _kinds(settings, sample.rows)
     if not found:
         message = f"the last {len(sample.times)} can all be sent"
@@ -181,13 +183,15 @@ def _numbers(rows: Mapping[str, Row]) -> Iterator[Finding]:
         yield Finding("orders.same_number", "orders", message)
 
 
-def _future(sample: Sample) -> Iterator[Finding]:
+def _future(source: Source, sample: Sample) -> Iterator[Finding]:
     ahead = [k for k, at in sample.times.items() if at > sample.now + SKEW]
     if ahead:
         span: timedelta = sample.times[ahead[0]] - sample.now
         hours = span.total_seconds() / 3600
         message = f"{_share(ahead, sample)} are stamped up to {hours:.1f} h ahead"
-        yield Finding("orders.future", "orders", f"{message}, as {ahead[0]}")
+        zones = probable_zones(source.database, shift_by(span, len(ahead)))
+        fits = f"; source.time_zone is probably {zones[0]}" if zones else ""
+        yield Finding("orders.future", "orders", f"{message}, as {ahead[0]}{fits}")
 
 
 def _kinds(settings: Settings, rows: Mapping[str, Row]) -> Iterator[Finding]:

@@ -59,8 +59,15 @@ def find_shift(appearances: Sequence[Appearance]) -> Shift | None:
     median = usual[len(usual) // 2]
     if usual[-1] - usual[0] > SPREAD or not QUARTER <= abs(median) <= FARTHEST:
         return None
-    offset = QUARTER * round(median / QUARTER)
-    return Shift(len(usual), offset) if abs(median - offset) <= SPREAD else None
+    return shift_by(median, len(usual))
+
+
+def shift_by(distance: timedelta, orders: int) -> Shift | None:
+    """Return the shift that a distance of so many orders shows; None: it is none."""
+    offset = QUARTER * round(distance / QUARTER)
+    return (
+        Shift(orders, offset) if offset and abs(distance - offset) <= SPREAD else None
+    )
 
 
 def fitting_zones(

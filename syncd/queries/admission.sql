@@ -270,32 +270,63 @@ UPDATE syncd.batch AS b
 -- name: lateness :one
 -- How many seconds the newest orders took from their stamp to the ledger, and how old
 -- those were that reconciliation found. Left out is who waited for a daemon to start,
--- and what is in a second batch. Relies on batch_identity and ledger_batch.
-WITH newest AS MATERIALIZED (
-    SELECT b.batch_id, b.created_at
+-- and what is in a second batch. What is read is bounded, however much the ledger holds:
+-- the batches delivered last, whatever their lane, and those that wait; and so many orders
+-- of theirs. Relies on batch_settled, batch_due and ledger_batch.
+WITH settled AS MATERIALIZED (
+    SELECT b.batch_id, b.lane, b.refused_at, b.created_at
+      FROM syncd.batch AS b
+     WHERE b.feed_id = %(feed)s
+       AND b.state = 'delivered'
+       AND NOT b.is_thinned
+       AND b.settled_at > statement_timestamp() - interval '30 days'
+     ORDER BY b.settled_at DESC
+     LIMIT 5 * %(batches)s
+), waiting AS MATERIALIZED (
+    SELECT b.batch_id, b.lane, b.refused_at, b.created_at
       FROM syncd.batch AS b
      WHERE b.feed_id = %(feed)s
        AND b.lane = 'live'
-       AND b.state <> 'adopted'
+       AND b.state = 'pending'
+     ORDER BY b.batch_id DESC
+     LIMIT %(batches)s
+), newest AS MATERIALIZED (
+    SELECT b.batch_id, b.created_at
+      FROM (SELECT * FROM settled UNION ALL SELECT * FROM waiting) AS b
+     WHERE b.lane = 'live'
        AND b.refused_at IS NULL
        AND b.created_at > clock_timestamp() - interval '30 days'
      ORDER BY b.batch_id DESC
      LIMIT %(batches)s
-), late AS (
+), begun AS MATERIALIZED (
+    SELECT t.batch_id, t.at AS created_at, max(t.started_at) OVER (ORDER BY t.at)
+           AS started_at
+      FROM (SELECT n.batch_id, n.created_at AS at, NULL::timestamptz AS started_at
+              FROM newest AS n
+             UNION ALL
+            SELECT NULL, i.started_at, i.started_at
+              FROM syncd.instance AS i
+             WHERE i.feed_id = %(feed)s) AS t (batch_id, at, started_at)
+), late AS MATERIALIZED (
     SELECT l.capture = 'reconcile' AS missed,
            extract(epoch FROM b.created_at - l.confirmed_at)::float8 AS seconds
-      FROM newest AS b
-      JOIN syncd.ledger AS l USING (batch_id)
-     WHERE l.confirmed_at < b.created_at
-       AND l.waiting_since IS NULL
-       AND l.orderid IS NULL
-       AND l.capture IN ('poll', 'listen', 'wal', 'reconcile')
-       AND (l.capture = 'reconcile'
-            OR NOT EXISTS (SELECT
-                             FROM syncd.instance AS i
-                            WHERE i.feed_id = l.feed_id
-                              AND i.started_at > l.confirmed_at
-                              AND i.started_at <= b.created_at))
+      FROM (SELECT n.batch_id, n.created_at, n.started_at
+              FROM begun AS n
+             WHERE n.batch_id IS NOT NULL
+             ORDER BY n.batch_id DESC) AS b
+     CROSS JOIN LATERAL (
+           SELECT o.capture, o.confirmed_at
+             FROM syncd.ledger AS o
+            WHERE o.batch_id = b.batch_id
+              AND o.waiting_since IS NULL
+              AND o.orderid IS NULL
+              AND o.capture IN ('poll', 'listen', 'wal', 'reconcile')
+              AND o.confirmed_at < b.created_at
+            LIMIT %(orders)s) AS l
+     WHERE l.capture = 'reconcile'
+        OR b.started_at IS NULL
+        OR b.started_at <= l.confirmed_at
+     LIMIT %(orders)s
 )
 SELECT count(*) FILTER (WHERE NOT missed),
        coalesce(percentile_disc(0.99) WITHIN GROUP (ORDER BY seconds)

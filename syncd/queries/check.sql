@@ -158,6 +158,14 @@ SELECT p.order_key::text, count(*)
 HAVING count(*) > 1
  ORDER BY 1;
 
+-- name: count_starts :one
+-- How many daemons of a feed were started within a time.
+SELECT count(*)
+  FROM syncd.instance AS i
+ WHERE i.feed_id = %(feed)s
+   AND i.started_at > %(after)s
+   AND i.started_at <= %(until)s;
+
 -- name: replica_roles :many
 -- Whose sessions fire no ordinary triggers: a role or a database (null: every one).
 SELECT coalesce(r.rolname::text, 'every role'), coalesce(d.datname::text, 'every database')

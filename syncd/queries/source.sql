@@ -317,6 +317,20 @@ SELECT c.order_key::text, c.confirmed_at::timestamptz,
  ORDER BY c.confirmed_at DESC
  LIMIT %(orders)s;
 
+-- name: highest_keys :many
+-- The orders with the highest keys and their first times, by key. Relies on the orders'
+-- key, by that alone.
+SELECT n.order_key::text, min(n.confirmed_at)::timestamptz
+  FROM (SELECT c.order_key, c.confirmed_at
+          FROM {confirmed} AS c
+         WHERE c.confirmed_at >= '0001-01-02'
+           AND c.confirmed_at < '9999-01-01'
+           AND c.order_key IS NOT NULL
+         ORDER BY c.order_key DESC
+         LIMIT %(orders)s) AS n
+ GROUP BY n.order_key
+ ORDER BY n.order_key;
+
 -- name: zone_offsets :many
 -- The zone in which times without one are read, and the one that the database would use,
 -- with the offsets from UTC, now, of zones that may be meant.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from ledgers import Started
 from shop import Shop
@@ -12,6 +13,7 @@ from syncd.check import server
 from syncd.check.check import run_checks
 from syncd.check.finding import Finding
 from syncd.check.lateness import skew
+from syncd.database import named
 
 pytestmark = pytest.mark.db
 
@@ -148,3 +150,38 @@ def test_a_slow_answer_is_no_skew() -> None:
         return now
 
     assert abs(skew(slow)) <= timedelta(milliseconds=10)
+
+
+OLD = """
+INSERT INTO syncd.batch
+       (feed_id, lane, state, orders, oldest_at, created_at, settled_at, is_thinned)
+SELECT feed_id, 'live', 'delivered', 1, t.at, t.at, t.at, true
+  FROM syncd.feed, (SELECT now() - interval '40 days' - n * interval '1 minute' AS at
+                      FROM generate_series(1, 3000) AS n) AS t;
+ANALYZE syncd.batch
+"""
+
+
+def read_of(node: object, table: str) -> int:
+    """Count the rows of a table that a plan touched."""
+    if isinstance(node, list):
+        return sum(read_of(child, table) for child in node)
+    if not isinstance(node, dict):
+        return 0
+    here = 0
+    if node.get("Relation Name") == table:
+        rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+        here = int(rows * node["Actual Loops"])
+    return here + sum(read_of(node.get(name), table) for name in ("Plan", "Plans"))
+
+
+def test_what_is_read_does_not_grow_with_the_past(feed: Started) -> None:
+    """A quiet feed's ledger is not read back to its beginning."""
+    confirm(feed, "1 s", 5)
+    feed.poll()
+    feed.state(OLD)
+    explained = b"EXPLAIN (ANALYZE, FORMAT JSON) " + named("lateness").text
+    with psycopg.connect(feed.shop.owner) as connection:
+        bounds = {"feed": feed.ledger.feed_id, "batches": 2000, "orders": 20_000}
+        (plan,) = connection.execute(explained, bounds).fetchone() or ((),)
+    assert 0 < read_of(plan, "batch") < 100

@@ -1,0 +1,132 @@
+"""`check` compares orders' times with the order of keys, and with their appearance."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from checks import Inspector
+from ledgers import Started
+from shop import Shop
+
+pytestmark = pytest.mark.db
+
+WRITTEN = "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp() + '{}')"
+STAMPS = {"orders.stale", "orders.shifted", "orders.future", "orders.backdated"}
+
+Begin = Callable[[], Started]
+
+
+@pytest.fixture
+def inspector(shop: Shop, tmp_path: Path) -> Inspector:
+    return Inspector(shop, tmp_path)
+
+
+@pytest.fixture
+def begin(shop: Shop) -> Iterator[Begin]:
+    """Starts the feed; ends it."""
+    started: list[Started] = []
+
+    def make() -> Started:
+        started.append(Started(shop))
+        return started[-1]
+
+    yield make
+    for feed in started:
+        feed.close()
+
+
+def sell(shop: Shop, away: str, orders: int) -> None:
+    """Confirm orders now, one by one, stamped so far away."""
+    for _ in range(orders):
+        shop.sql(WRITTEN.format(away))
+
+
+def test_a_carts_time_is_told_from_a_confirmations(inspector: Inspector) -> None:
+    """An order is not older than all orders that were made just before it."""
+    shop = inspector.shop
+    sell(shop, "0", 12)
+    assert not inspector.codes() & STAMPS
+    sell(shop, "-7 days", 1)
+    sell(shop, "0", 3)
+    found = inspector.one("orders.backdated")
+    assert found.severity == "warning"
+    assert found.message.startswith(
+        "1 of the 16 orders with the highest keys are stamped up to 7 d before all that"
+    )
+    assert ", as 13; lookback is 5 s" in found.message
+
+
+def test_an_order_that_is_paid_days_later_is_no_finding(inspector: Inspector) -> None:
+    """Its time is later than those of orders that were made after it."""
+    shop = inspector.shop
+    shop.sql(
+        "INSERT INTO orders (confirmed_at) SELECT now() - interval '10 days' "
+        "+ n * interval '1 hour' + CASE WHEN n % 3 = 0 THEN interval '2 days' "
+        "ELSE interval '0' END FROM generate_series(1, 150) AS n"
+    )
+    assert "orders.backdated" not in inspector.codes()
+
+
+@pytest.mark.parametrize(
+    ("away", "side", "read_as"),
+    [("-1 hour", "60 min before", "Europe/Amsterdam"),
+     ("5 hours", "300 min after", "America/New_York")],
+)  # fmt: skip
+def test_admitted_orders_show_by_what_they_are_off(
+    shop: Shop, tmp_path: Path, begin: Begin, away: str, side: str, read_as: str
+) -> None:
+    """In both directions, with the zone that fits, whether or not a daemon noticed."""
+    inspector = Inspector(shop, tmp_path, {"time_zone": read_as})
+    feed = begin()
+    for _ in range(12):
+        feed.state("UPDATE syncd.watermark SET confirmed_at = now() - interval '1 day'")
+        sell(shop, away, 1)
+        feed.poll(whole=True)
+        feed.state("UPDATE syncd.batch SET due_at = now()")  # none is topped up
+    found = inspector.one("orders.shifted")
+    assert found.message == (
+        f"orders are stamped {side} the moment they appear; "
+        "source.time_zone is probably UTC"
+    )
+
+
+def test_orders_that_appear_with_stamps_from_before_the_start_are_counted(
+    shop: Shop, tmp_path: Path, begin: Begin
+) -> None:
+    """Though no capture has taken them: the newest stamp is as old as the offset."""
+    inspector = Inspector(shop, tmp_path, {"time_zone": "Europe/Amsterdam"})
+    sell(shop, "-1 day", 3)
+    begin()
+    assert not inspector.codes() & STAMPS
+    sell(shop, "-1 hour", 4)
+    found = inspector.one("orders.stale")
+    assert found.severity == "warning"
+    assert found.message.startswith(
+        "the newest stamp is 1 h old, and 4 orders have appeared since, as 4"
+    )
+    assert found.message.endswith("; source.time_zone is probably UTC")
+
+
+def test_a_shop_that_rests_is_no_finding(inspector: Inspector, begin: Begin) -> None:
+    """Nor is one whose daemon was down when its last orders came."""
+    feed, shop = begin(), inspector.shop
+    sell(shop, "0", 12)
+    feed.poll(whole=True)
+    shop.sql("UPDATE orders SET confirmed_at = confirmed_at - interval '50 min'")
+    feed.state(
+        "UPDATE syncd.ledger SET confirmed_at = confirmed_at - interval '50 min'; "
+        "UPDATE syncd.feed SET started_at = now() - interval '1 day', "
+        "floor_at = now() - interval '1 day'; "
+        "INSERT INTO syncd.instance (feed_id, host, pid, started_at) "
+        "SELECT feed_id, 'here', 1, now() - interval '1 min' FROM syncd.feed"
+    )
+    assert not inspector.codes() & STAMPS
+
+
+def test_orders_stamped_ahead_name_the_zone(shop: Shop, tmp_path: Path) -> None:
+    """The shop's times are read in a zone that is west of it."""
+    inspector = Inspector(shop, tmp_path, {"time_zone": "America/New_York"})
+    sell(shop, "5 hours", 3)
+    found = inspector.one("orders.future")
+    assert "3 of the last 3 (100 %) are stamped up to 5.0 h ahead" in found.message
+    assert found.message.endswith("; source.time_zone is probably UTC")
