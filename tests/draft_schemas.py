@@ -1,0 +1,57 @@
+"""Small schemas after other shop systems, each with the values that are right in it.
+
+`want_orders` and `want_lines` in each file are what somebody would have written by
+hand. The rules of the draft were made with `development`; `held_out` was written before
+they were tried on it, and its first score is in docs/views.md.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import shop_dumps
+
+from syncd.database import Database
+from syncd.views.draft import Draft, draft
+
+Views = tuple[dict[str, Any], dict[str, dict[str, Any]]]
+FOLDER = Path(__file__).parent / "schemas"
+WANTED = """
+SELECT o.order_key::text, o.confirmed_at,
+       (to_jsonb(o) || jsonb_build_object('products', (
+         SELECT json_agg(json_build_object(
+                  'id', i.id, 'quantity', i.quantity, 'price', i.price))
+           FROM want_lines AS i
+          WHERE i.order_key = o.order_key)))::text
+  FROM want_orders AS o
+"""
+
+
+def schemas(kind: str) -> Iterator[Path]:
+    """List the files of `development` or `held_out`."""
+    yield from sorted((FOLDER / kind).glob("*.sql"))
+
+
+def load(conninfo: str, file: Path) -> None:
+    """Create what a file holds."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        shop_dumps.run(connection, file.read_text("utf-8"))
+
+
+def draft_of(conninfo: str) -> Draft | None:
+    """Draft the views of a database, and close the connection."""
+    with closing(Database(conninfo)) as database:
+        return draft(database)
+
+
+def wanted(conninfo: str) -> Views:
+    """Read what is right, and take the views away that say it."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        rows = connection.execute(WANTED).fetchall()
+        connection.execute("DROP VIEW want_orders, want_lines")
+    return (
+        {key: at for key, at, _ in rows},
+        {key: shop_dumps.exact(text) for key, _, text in rows},
+    )

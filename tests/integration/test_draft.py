@@ -1,0 +1,211 @@
+"""`views draft` on schemas of many kinds: what it proposes runs, and is right."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import draft_schemas
+import psycopg
+import pytest
+import shop_dumps
+from benchmarks.draft import MATTER, TABLES, compare, judge, read
+from psycopg import sql
+
+from syncd.views.draft import Draft
+
+SCHEMAS = [*draft_schemas.schemas("development"), *draft_schemas.schemas("held_out")]
+SHOPS = [
+    pytest.param(
+        shop,
+        marks=pytest.mark.skipif(
+            not shop_dumps.dump_of(shop).exists(), reason="its dump is not here"
+        ),
+    )
+    for shop in TABLES
+]
+
+Made = Callable[[str], Draft]
+
+
+@pytest.fixture
+def drafted(database: str) -> Made:
+    """Create a schema and draft its views."""
+
+    def made(script: str) -> Draft:
+        with psycopg.connect(database, autocommit=True) as connection:
+            shop_dumps.run(connection, script)
+        found = draft_schemas.draft_of(database)
+        assert found is not None
+        return found
+
+    return made
+
+
+def applied(database: str, script: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS syncd")
+        shop_dumps.run(connection, script)
+
+
+@pytest.mark.parametrize("file", SCHEMAS, ids=lambda file: file.stem)
+def test_a_schema_of_another_kind_is_understood(database: str, file: Path) -> None:
+    """Its views run as they are, and hold what somebody would have written by hand."""
+    draft_schemas.load(database, file)
+    wanted = draft_schemas.wanted(database)
+    made = draft_schemas.draft_of(database)
+    assert made is not None
+    applied(database, made.sql)
+    with psycopg.connect(database) as connection:
+        ours = read(connection)
+    found = {name: judge(name, wanted, ours, made) for name in MATTER}
+    assert set(found.values()) == {"right"}, found
+
+
+@pytest.mark.parametrize("shop", SHOPS)
+def test_a_real_shop_is_understood(database: str, shop: str) -> None:
+    """Both tables are right; most columns are; nothing is wrong without a mark."""
+    found = compare(database, shop)
+    assert found is not None
+    assert found["orders' table"] == found["lines' table"] == "right"
+    assert "wrong, sure" not in found.values(), found
+    assert sum(found[name] == "right" for name in MATTER) >= 6
+
+
+@pytest.mark.parametrize("file", SCHEMAS, ids=lambda file: file.stem)
+def test_a_schema_without_rows_has_a_draft_that_runs(database: str, file: Path) -> None:
+    """By names alone; and it says that nothing was there to look at."""
+    draft_schemas.load(database, file)
+    draft_schemas.wanted(database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        for schema, name in connection.execute(
+            "SELECT schemaname, tablename FROM pg_tables"
+            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        ).fetchall():
+            connection.execute(
+                sql.SQL("TRUNCATE {} CASCADE").format(sql.Identifier(schema, name))
+            )
+    made = draft_schemas.draft_of(database)
+    assert made is not None
+    assert "There were no orders to look at" in made.sql
+    applied(database, made.sql)
+
+
+def test_no_value_of_a_row_is_in_a_draft(drafted: Made) -> None:
+    """Not in an expression, not in a comment: neither of columns nor of JSON keys."""
+    made = drafted(
+        """
+        CREATE TABLE orders (id int PRIMARY KEY, number text, email text,
+            total numeric, currency text, paid_at timestamptz, status text,
+            type text, address jsonb);
+        CREATE TABLE order_lines (id int PRIMARY KEY, order_id int REFERENCES orders,
+            sku text, quantity int, price numeric, type text);
+        INSERT INTO orders SELECT n, 'W' || n, 'secret' || n || '@example.com', 5,
+            'EUR', now(), 'paid by Secret ' || n, 'order of Secret',
+            jsonb_build_object('billing secret@example.com', 1, 'city', 'Secretville')
+          FROM generate_series(1, 9) n;
+        INSERT INTO order_lines
+        SELECT n, n, 'SECRET-' || n, 1, 5, 'product Secret ' || n
+          FROM generate_series(1, 9) n;
+        """
+    )
+    assert "secret" not in made.sql.lower()
+    assert "secret" not in str(made.as_json()).lower()
+
+
+def test_a_draft_changes_nothing(database: str, drafted: Made) -> None:
+    """Its transaction only reads: a view with a function that writes has no sample."""
+    drafted(
+        """
+        CREATE TABLE written (n int);
+        CREATE FUNCTION writes() RETURNS int LANGUAGE sql VOLATILE
+            AS 'INSERT INTO public.written VALUES (1) RETURNING n';
+        CREATE TABLE orders (id int PRIMARY KEY, number text, email text,
+            total numeric, paid_at timestamptz);
+        CREATE VIEW order_lines AS
+            SELECT id AS order_id, writes() AS quantity, 'x' AS sku, 1 AS price
+              FROM orders;
+        INSERT INTO orders SELECT n, 'W' || n, 'a@example.com', 1, now()
+          FROM generate_series(1, 9) n;
+        """
+    )
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM written").fetchone() == (0,)
+
+
+def test_a_gap_is_marked(database: str, drafted: Made) -> None:
+    """What was not found is a NULL with a comment, and the views run."""
+    made = drafted("CREATE TABLE orders (id int PRIMARY KEY, total numeric)")
+    gaps = {c.column for c in made.choices if c.certainty == "gap"}
+    assert gaps == {"confirmed_at", "email", "currency", "language", "lines"}
+    assert "NULL::text AS email" in made.sql
+    assert "NULL::json AS products  -- GAP" in made.sql
+    applied(database, made.sql)
+
+
+def test_a_database_without_orders_has_no_draft(database: str) -> None:
+    """Rather than one of whatever tables there are."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE measurements (id int PRIMARY KEY, at date)")
+    assert draft_schemas.draft_of(database) is None
+
+
+def test_a_table_that_may_not_be_read_is_named(database: str) -> None:
+    """The draft stands on the others, and says so."""
+    applied(
+        database,
+        """
+        CREATE ROLE draft_reader LOGIN;
+        CREATE TABLE orders (id int PRIMARY KEY, number text, customer_id int,
+            total numeric, paid_at timestamptz);
+        CREATE TABLE customers (id int PRIMARY KEY, email text);
+        GRANT SELECT ON orders TO draft_reader;
+        """,
+    )
+    try:
+        made = draft_schemas.draft_of(f"{database} user=draft_reader")
+    finally:
+        applied(database, "DROP OWNED BY draft_reader; DROP ROLE draft_reader")
+    assert made is not None
+    assert "GAP: your role may not read public.customers" in made.sql
+    assert made.choice("email").certainty == "gap"
+
+
+def test_ten_thousand_tables_are_no_obstacle(database: str) -> None:
+    """The names of all are read, and the columns of those that promise most."""
+    applied(
+        database,
+        """
+        DO $$ BEGIN
+            FOR n IN 1..2000 LOOP
+                EXECUTE format('CREATE TABLE tenant_%s (id int, order_ref int)', n);
+            END LOOP;
+        END $$;
+        CREATE TABLE orders (id int PRIMARY KEY, number text UNIQUE, email text,
+            total numeric, currency text, paid_at timestamptz);
+        CREATE TABLE order_lines (id int PRIMARY KEY, order_id int REFERENCES orders,
+            sku text, quantity int, price numeric);
+        INSERT INTO orders VALUES (1, 'W1', 'a@example.com', 5, 'EUR', now());
+        INSERT INTO order_lines VALUES (1, 1, 'S', 1, 5);
+        """,
+    )
+    made = draft_schemas.draft_of(database)
+    assert made is not None
+    assert made.choice("orders").expression == "public.orders"
+    assert made.choice("lines").expression == "public.order_lines"
+
+
+def test_a_name_with_a_line_end_stays_in_its_comment(
+    database: str, drafted: Made
+) -> None:
+    """A name of somebody else's cannot add a statement to the text."""
+    made = drafted(
+        """
+        CREATE TABLE "orders
+DROP TABLE kept; --" (id int PRIMARY KEY, "number
+DROP TABLE kept; --" text, "paid at
+DROP TABLE kept; --" timestamptz, email text);
+        CREATE TABLE kept (id int);
+        """
+    )
+    applied(database, made.sql)
+    with psycopg.connect(database) as connection:
+        connection.execute("SELECT FROM kept")

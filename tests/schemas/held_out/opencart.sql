@@ -1,0 +1,22 @@
+-- OpenCart-like: no foreign keys, statuses by number with their names in another table.
+CREATE TABLE oc_order (order_id serial PRIMARY KEY, invoice_no int, invoice_prefix varchar(26), store_id int, store_name varchar, customer_id int, firstname varchar(32), lastname varchar(32), email varchar(96), telephone varchar(32), payment_firstname varchar, payment_lastname varchar, payment_city varchar(128), payment_postcode varchar(10), payment_country varchar(128), payment_method varchar, shipping_firstname varchar, shipping_city varchar, shipping_postcode varchar, comment text, total numeric(15,4), order_status_id int, language_id int, currency_id int, currency_code varchar(3), currency_value numeric(15,8), ip varchar(40), user_agent varchar, date_added timestamp, date_modified timestamp);
+CREATE TABLE oc_order_product (order_product_id serial PRIMARY KEY, order_id int, product_id int, name varchar(255), model varchar(64), quantity int, price numeric(15,4), total numeric(15,4), tax numeric(15,4), reward int);
+CREATE TABLE oc_order_total (order_total_id serial PRIMARY KEY, order_id int, code varchar(32), title varchar(255), value numeric(15,4), sort_order int);
+CREATE TABLE oc_order_history (order_history_id serial PRIMARY KEY, order_id int, order_status_id int, notify boolean, comment text, date_added timestamp);
+CREATE TABLE oc_order_status (order_status_id int PRIMARY KEY, language_id int, name varchar(32));
+CREATE TABLE oc_product (product_id serial PRIMARY KEY, model varchar(64), sku varchar(64), quantity int, price numeric(15,4));
+CREATE TABLE oc_language (language_id serial PRIMARY KEY, name varchar, code varchar(5));
+CREATE TABLE oc_currency (currency_id serial PRIMARY KEY, title varchar, code varchar(3));
+CREATE TABLE oc_customer (customer_id serial PRIMARY KEY, firstname varchar, lastname varchar, email varchar(96), telephone varchar);
+CREATE TABLE oc_cart (cart_id serial PRIMARY KEY, customer_id int, product_id int, quantity int, date_added timestamp);
+INSERT INTO oc_order_status VALUES (1, 1, 'Pending'), (2, 1, 'Processing'), (3, 1, 'Shipped'), (5, 1, 'Complete'), (7, 1, 'Canceled');
+INSERT INTO oc_language (name, code) VALUES ('English', 'en-gb'), ('Dutch', 'nl-nl');
+INSERT INTO oc_currency (title, code) VALUES ('Euro', 'EUR');
+INSERT INTO oc_product (model, sku, quantity, price) SELECT 'M' || n, 'OC-' || n, 5, 10 FROM generate_series(1, 5) n;
+INSERT INTO oc_order (store_id, customer_id, firstname, lastname, email, payment_city, payment_postcode, total, order_status_id, language_id, currency_id, currency_code, currency_value, date_added, date_modified) SELECT 0, 0, 'Ann', 'Bo', 'o' || n || '@example.com', 'Delft', '2611', 10 * (1 + n % 3) + 5, CASE WHEN n % 4 = 0 THEN 1 ELSE 5 END, 2, 1, 'EUR', 1, timestamp '2026-05-01' + n * interval '1 hour', now() FROM generate_series(1, 20) n;
+INSERT INTO oc_order_product (order_id, product_id, name, model, quantity, price, total, tax) SELECT n, 1 + n % 5, 'Mug', 'M' || 1 + n % 5, 1 + n % 3, 10, 10 * (1 + n % 3), 0 FROM generate_series(1, 20) n;
+INSERT INTO oc_order_total (order_id, code, title, value) SELECT n, c, c, 10 FROM generate_series(1, 20) n, unnest(ARRAY['sub_total', 'shipping', 'total']) c;
+INSERT INTO oc_order_history (order_id, order_status_id, date_added) SELECT n, 1, timestamp '2026-05-01' + n * interval '1 hour' FROM generate_series(1, 20) n;
+INSERT INTO oc_order_history (order_id, order_status_id, date_added) SELECT n, s, timestamp '2026-05-01' + n * interval '1 hour' + s * interval '10 minutes' FROM generate_series(1, 20) n, unnest(ARRAY[2, 5]) s WHERE n % 4 > 0;
+CREATE VIEW want_orders AS SELECT o.order_id AS order_key, (SELECT min(date_added) FROM oc_order_history h WHERE h.order_id = o.order_id AND order_status_id = 2) AS confirmed_at, o.order_id::text AS orderid, email, currency_code AS currency, total AS totalvalue FROM oc_order o WHERE order_status_id = 5;
+CREATE VIEW want_lines AS SELECT order_id AS order_key, p.sku AS id, i.quantity, i.price FROM oc_order_product i JOIN oc_product p USING (product_id);

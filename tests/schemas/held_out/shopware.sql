@@ -1,0 +1,20 @@
+-- Shopware-like: uuids, versions, amounts, JSON prices, customer row per order, states by id.
+CREATE TABLE state_machine_state (id uuid PRIMARY KEY, technical_name varchar(255));
+CREATE TABLE currency (id uuid PRIMARY KEY, iso_code char(3), factor double precision, symbol varchar);
+CREATE TABLE language (id uuid PRIMARY KEY, name varchar, locale_id uuid);
+CREATE TABLE "order" (id uuid PRIMARY KEY, auto_increment bigserial UNIQUE, order_number varchar(64), state_id uuid REFERENCES state_machine_state(id), currency_id uuid REFERENCES currency(id), language_id uuid REFERENCES language(id), currency_factor double precision, sales_channel_id uuid, order_date_time timestamp(3) NOT NULL, order_date date, price jsonb NOT NULL, amount_total double precision, amount_net double precision, position_price double precision, tax_status varchar, shipping_total double precision, deep_link_code varchar, custom_fields jsonb, created_at timestamp(3), updated_at timestamp(3));
+CREATE TABLE product_stub (id uuid PRIMARY KEY, product_number varchar);
+CREATE TABLE order_customer (id uuid PRIMARY KEY, order_id uuid NOT NULL UNIQUE REFERENCES "order"(id), customer_id uuid, email varchar(254) NOT NULL, first_name varchar, last_name varchar, customer_number varchar);
+CREATE TABLE order_line_item (id uuid PRIMARY KEY, order_id uuid NOT NULL REFERENCES "order"(id), parent_id uuid, identifier varchar, referenced_id varchar, product_id uuid REFERENCES product_stub(id), label varchar, quantity int, unit_price double precision, total_price double precision, type varchar, payload jsonb, position int, created_at timestamp(3));
+CREATE TABLE order_transaction (id uuid PRIMARY KEY, order_id uuid REFERENCES "order"(id), state_id uuid REFERENCES state_machine_state(id), amount jsonb, created_at timestamp(3), updated_at timestamp(3));
+CREATE TABLE order_delivery (id uuid PRIMARY KEY, order_id uuid REFERENCES "order"(id), shipping_date_earliest date, created_at timestamp(3));
+CREATE TABLE order_address (id uuid PRIMARY KEY, order_id uuid REFERENCES "order"(id), first_name varchar, last_name varchar, city varchar, zipcode varchar, phone_number varchar);
+INSERT INTO state_machine_state SELECT md5(s)::uuid, s FROM unnest(ARRAY['open', 'in_progress', 'completed', 'cancelled', 'paid']) s;
+INSERT INTO currency VALUES (md5('EUR')::uuid, 'EUR', 1, 'E');
+INSERT INTO language VALUES (md5('nl')::uuid, 'Nederlands', NULL);
+INSERT INTO product_stub SELECT md5('p' || n)::uuid, 'SW1000' || n FROM generate_series(1, 5) n;
+INSERT INTO "order" (id, order_number, state_id, currency_id, language_id, currency_factor, order_date_time, order_date, price, amount_total, amount_net, position_price, shipping_total, created_at) SELECT md5(n::text)::uuid, (10000 + n)::text, md5(CASE WHEN n % 4 = 0 THEN 'open' ELSE 'in_progress' END)::uuid, md5('EUR')::uuid, md5('nl')::uuid, 1, timestamp '2026-05-01' + n * interval '1 hour', date '2026-05-01', jsonb_build_object('netPrice', 10, 'totalPrice', 12.1 * (1 + n % 3) + 3), 12.1 * (1 + n % 3) + 3, 10, 12.1 * (1 + n % 3), 3, timestamp '2026-05-01 00:00:01' + n * interval '1 hour' FROM generate_series(1, 20) n;
+INSERT INTO order_customer SELECT md5('c' || n)::uuid, md5(n::text)::uuid, NULL, 'sw' || n || '@example.com', 'Ine', 'Vos', n FROM generate_series(1, 20) n;
+INSERT INTO order_line_item (id, order_id, identifier, referenced_id, product_id, label, quantity, unit_price, total_price, type, payload, position) SELECT md5('l' || n)::uuid, md5(n::text)::uuid, 'x', 'x', md5('p' || 1 + n % 5)::uuid, 'Lamp', 1 + n % 3, 12.1, 12.1 * (1 + n % 3), 'product', jsonb_build_object('productNumber', 'SW1000' || 1 + n % 5), 1 FROM generate_series(1, 20) n;
+CREATE VIEW want_orders AS SELECT o.id AS order_key, order_date_time AS confirmed_at, order_number AS orderid, c.email, 'EUR' AS currency, amount_total AS totalvalue FROM "order" o JOIN order_customer c ON c.order_id = o.id WHERE state_id <> md5('open')::uuid;
+CREATE VIEW want_lines AS SELECT order_id AS order_key, payload ->> 'productNumber' AS id, quantity, unit_price AS price FROM order_line_item;
