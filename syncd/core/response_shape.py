@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Sized
 from typing import cast
 
+from syncd.core.echo import unescaped
 from syncd.core.response import Response
-from syncd.core.response_text import parse, quote_marked, unescaped
+from syncd.core.response_text import parse, quote_marked
 
 MAX_SHAPE = 500
 """Characters; of a longer one the beginning is kept, and a digest of all."""

@@ -3,7 +3,6 @@
 Nothing here raises, whatever the bytes are.
 """
 
-import html
 import json
 import math
 import re
@@ -11,6 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import NoReturn, cast
+
+from syncd.core.echo import unescaped
 
 MAX_RETRY_AFTER = timedelta(hours=1)
 
@@ -22,10 +23,6 @@ _UNSEEN = re.compile(
     r"<(script|style|svg)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)", re.DOTALL | re.IGNORECASE
 )
 _TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
-_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|([bfnrt])|([\"\\/]))")
-_NESTED = 3
-"""How often a document may be the text of another, and its escapes be escaped."""
-
 _SECONDS = re.compile(r"(?s)(\d+)(\.\d*)?\s*(,.*)?")
 _SAID_IN = ("errors", "error", "message", "error_description", "detail", "title")
 
@@ -92,28 +89,6 @@ def quote_marked(body: bytes, limit: int) -> str:
     """Return all that a body says, with its tags as words of their own."""
     text = _UNSEEN.sub(" ", body.decode("utf-8-sig", "replace"))
     return _line(_TAG.sub(lambda tag: f" {tag[0]} ", text), limit)
-
-
-def unescaped(text: str) -> str:
-    """Return a text without the escapes of JSON and HTML, which hide what it names."""
-    for _ in range(_NESTED):
-        plain = _whole(html.unescape(_ESCAPE.sub(_character, text)))
-        if plain == text:
-            break
-        text = plain
-    return text
-
-
-def _character(escape: re.Match[str]) -> str:
-    code, control, plain = escape.groups()
-    if code:
-        return chr(int(code, 16))
-    return " " if control else str(plain)
-
-
-def _whole(text: str) -> str:
-    """Join the halves of characters that JSON writes in two."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _line(text: str, limit: int) -> str:

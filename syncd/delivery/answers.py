@@ -50,7 +50,7 @@ class Answers:
         read = replace(read, reason=veil.over(read.reason))
         if not read.is_unknown or not isinstance(answer, Response):
             return read, None
-        shape = shape_of(answer, sent, veil.over)
+        shape = shape_of(answer, sent, veil.over_numbers)
         try:
             meaning = self.meaning(shape)
         except SyncdError:

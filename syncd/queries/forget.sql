@@ -92,6 +92,7 @@ SELECT %(feed)s, k.order_key, clock_timestamp(), m.batch_id, 'forgotten', %(reas
 -- name: scrub :none
 -- Takes the orders' public numbers, and texts that may hold them, out of receipts and
 -- whatever else keeps such. Where a number is not known, the receipt loses all of them.
+-- A shape holds neither number nor name; the others of a held batch wait under it.
 WITH batches AS MATERIALIZED (
     SELECT l.batch_id
       FROM syncd.ledger AS l
@@ -111,10 +112,12 @@ WITH batches AS MATERIALIZED (
                                        WHERE o.orderid <> ALL(%(numbers)s::text[])
                                        ORDER BY o.place) END,
            reason = CASE WHEN a.reason IS NOT NULL
-                         THEN 'removed: an order of it was forgotten' END
+                         THEN 'removed: an order of it was forgotten' END,
+           shape = CASE WHEN s.state = 'held' THEN a.shape END
       FROM batches AS b
+      JOIN syncd.batch AS s USING (batch_id)
      WHERE a.batch_id = b.batch_id
-       AND a.orderids IS NOT NULL
+       AND (a.orderids IS NOT NULL OR a.shape IS NOT NULL)
 ), departures AS (
     UPDATE syncd.departure AS d
        SET reason = NULL

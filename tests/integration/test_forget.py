@@ -118,6 +118,28 @@ def test_rejected_and_held_orders_are_forgotten_with_their_reasons(
     assert "email" not in dump
 
 
+def test_what_an_answer_looked_like_names_no_order(desk: Desk) -> None:
+    """A number without digits, in an answer that nobody has explained."""
+    desk.shop.sql(
+        "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
+        "CASE id WHEN 1 THEN 'kanarie' ELSE 'geelvink' END AS orderid, email, "
+        "'EUR' AS currency, total AS totalvalue, products FROM orders"
+    )
+    body = '{"said": "kanarie and geelvink, K%41NARIE"}'
+    desk.sandbox.fail("canned", 1, status=200, body=body)
+    desk.confirm(2)
+    desk.deliver()
+    shapes = desk.shop.rows("SELECT shape FROM syncd.attempt")
+    assert shapes == desk.shop.rows("SELECT shape FROM syncd.answer")
+    assert "kanarie" not in str(shapes).lower()
+    forgetting(desk).forget(["1"])
+    assert desk.shop.rows("SELECT shape FROM syncd.attempt") == shapes
+    forgetting(desk).forget(["2"])
+    dump = str(desk.shop.value(DUMP)).lower()
+    assert "kanarie" not in dump
+    assert "geelvink" not in dump
+
+
 def test_an_order_that_is_being_sent_is_told_and_scrubbed_afterwards(
     desk: Desk, tmp_path: Path
 ) -> None:
