@@ -219,6 +219,12 @@ class StreamBrokenError(SyncdError):
     exit_code = ExitCode.CONFIG
 
 
+class ServerUnfitError(ConfigError):
+    """The server cannot be followed through its WAL as it is set, or for now."""
+
+    reaction = Reaction.HOLD
+
+
 class ViewError(SyncdError):
     """A view raises an error while it is read.
 

@@ -79,7 +79,8 @@ class Guard:
 
         Raises:
             StreamBrokenError: It has lost its place: orders may be unheard of.
-            ConfigError: Server, slot or publication are not as they must be.
+            ServerUnfitError: The server is not as it must be, for now.
+            ConfigError: Slot or publication are not as they must be.
         """
         self._slots.server().check()
         reached = self._progress.read()

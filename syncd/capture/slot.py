@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from syncd.database import Database, named
-from syncd.errors import ConfigError, StreamBrokenError
+from syncd.errors import ConfigError, ServerUnfitError, StreamBrokenError
 
 PLUGIN = "pgoutput"
 FAILOVER_VERSION = 170_000
@@ -65,21 +65,21 @@ class Server:
         """Refuse a server where a slot cannot be, or would be a danger.
 
         Raises:
-            ConfigError: It names the setting.
+            ServerUnfitError: It names the setting.
         """
         if self.in_recovery:
-            raise ConfigError(
+            raise ServerUnfitError(
                 "the order database is a hot standby, wal needs the primary",
                 'Set capture = "poll", or give the primary as source.dsn.',
             )
         if self.wal_level != "logical":
-            raise ConfigError(
+            raise ServerUnfitError(
                 f"wal_level is {self.wal_level}, wal needs logical",
                 "ALTER SYSTEM SET wal_level = 'logical', then restart PostgreSQL; "
                 'until then capture = "poll".',
             )
         if self.kept_megabytes < 0:
-            raise ConfigError(
+            raise ServerUnfitError(
                 "max_slot_wal_keep_size is unlimited: a stopped syncd could fill the "
                 "server's disk",
                 _LIMIT,

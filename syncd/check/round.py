@@ -15,6 +15,7 @@ from syncd.errors import (
     ClonedDatabaseError,
     DatabaseUnavailableError,
     PermissionDeniedError,
+    ServerUnfitError,
     SlowStatementError,
     StateUnavailableError,
     SyncdError,
@@ -135,5 +136,7 @@ def _failed(look: Look, error: SyncdError) -> Finding:
         code = "ledger.copied"
     elif isinstance(error, StateUnavailableError):
         code = "state.unusable"
+    elif isinstance(error, ServerUnfitError):
+        code = "wal.unfit"
     step = "" if "`syncd check`" in error.hint else error.hint
     return Finding(code, look.subject, str(error), step)

@@ -168,6 +168,7 @@ def test_a_lost_slot_ends_the_daemon_with_one_clear_line(
     ended = syncd("run", "--config", config)
     assert ended.returncode == 78
     assert "the slot syncd_shop is gone: orders may be unheard of" in ended.stderr
+    assert "wal.unusable" in ended.stderr
     assert "syncd reconcile --from" in ended.stderr
     status = syncd("status", "--json", "--config", config)
     assert status.returncode == 2
@@ -175,6 +176,39 @@ def test_a_lost_slot_ends_the_daemon_with_one_clear_line(
     again = install(shop, config, "--recreate-slot")
     assert "syncd reconcile --from" in again.stdout
     assert syncd("run", "--once", "--config", config).returncode == 0
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_server_that_is_unfit_for_a_while_is_waited_for(
+    server: Cluster, shop: Shop, sandbox: Sandbox, tmp_path: Path, *, is_running: bool
+) -> None:
+    """By a start as by a daemon that reads on; `status` names it, then it goes on."""
+    config = configured(shop, tmp_path, sandbox)
+    install(shop, config)
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    wait_until(lambda: shop.value(SLOT.format("NOT active")))
+    log = config.with_suffix(".log")
+    daemon = shop.start(config) if is_running else None
+    if daemon:
+        wait_until(lambda: "stream.opened" in log.read_text())
+    server.set("max_slot_wal_keep_size", "-1")
+    try:
+        if daemon:
+            shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
+        daemon = daemon or shop.start(config)
+        wait_until(lambda: "source.held" in log.read_text(), 30)
+        assert "max_slot_wal_keep_size is unlimited" in log.read_text()
+        told = syncd("status", "--config", config).stdout
+        assert "max_slot_wal_keep_size is unlimited" in " ".join(told.split())
+        assert daemon.poll() is None
+    finally:
+        server.set("max_slot_wal_keep_size", "1GB")
+    opened = log.read_text().count("stream.opened")
+    wait_until(lambda: log.read_text().count("stream.opened") > opened, 60)
+    shop.confirm(3)
+    wait_until(lambda: sandbox.book.totals.orderids == 3)
+    daemon.terminate()
+    assert daemon.wait(15) == 0
 
 
 def test_a_standby_instance_takes_over(

@@ -118,7 +118,7 @@ def test_replication_is_no_excess_for_capture_from_the_wal(
     shop.sql(f"ALTER ROLE {shop.role} REPLICATION")
     inspector = Inspector(shop, tmp_path, {"capture": "wal"})
     assert "role.powerful" not in inspector.codes()
-    assert "max_slot_wal_keep_size" in inspector.one("wal.unusable").message
+    assert "max_slot_wal_keep_size" in inspector.one("wal.unfit").message
 
 
 def test_nothing_is_written_and_nothing_could_be(inspector: Inspector) -> None:
