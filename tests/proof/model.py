@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from proof.stepwise import OrderLostError, Start, Subject
 from proof.till import STATEMENTS
-from proof.world import World
+from proof.world import DISASTERS, World
 
 CAPTURE = {"look": 7, "step": 20, "crash": 1, "drop": 1, "break": 1, "mend": 1}
 SHOP = {"wait": 2, "commit-prepared": 2, "rollback-prepared": 1}
@@ -90,8 +90,10 @@ class Interleaving:
         """
         for move in script:
             self._make(move)
-            own = move.startswith("capture: ")
-            self._judge(shop=not own, capture=own or not self._subject.stands_still)
+            who, _, what = move.partition(": ")
+            own = who == "capture"
+            moved = own or what in DISASTERS or not self._subject.stands_still
+            self._judge(shop=not own, capture=moved)
         self._world.finish()
         self._judge()
         self._world.wait()

@@ -43,6 +43,7 @@ SELECT o.id::text, least(o.confirmed_at, min(p.paid_at))
  GROUP BY o.id
 HAVING least(o.confirmed_at, min(p.paid_at)) IS NOT NULL
 """
+DEAF = "SELECT count(*) = 0 FROM pg_stat_wal_receiver"
 NOBODY = "SELECT current_setting('synchronous_standby_names') = 'nobody'"
 HIDING = SETTINGS | {
     "synchronous_standby_names": "nobody",
@@ -50,6 +51,16 @@ HIDING = SETTINGS | {
     "max_slot_wal_keep_size": "1GB",
 }
 """A server that waits, if a transaction asks it to, for a standby that is not there."""
+
+RELAXED = SETTINGS | {
+    "synchronous_commit": "off",
+    "wal_writer_delay": "10s",
+    "max_slot_wal_keep_size": "1GB",
+}
+"""A server whose crash takes back the commits that nobody has waited for."""
+
+DISASTERS = {"restart-server", "crash-server", "crash-ledger", "promote"}
+"""Moves after which commits may be gone, of the shop and of the ledger."""
 
 TERMINATE = """
 SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
@@ -67,6 +78,14 @@ class World:
     Attributes:
         hides: Whether the server lets commits be late (`HIDING`).
         before_stop: Done before the server is restarted or crashed.
+
+    Args:
+        server: Of the orders, and of the ledger unless `elsewhere` is that.
+        database: Its name.
+        standby: What takes over when the server is lost.
+        elsewhere: Another server, of a ledger that lies apart.
+        lookback: How far a stamp may lie before its transaction.
+        tills: Sessions of the shop.
     """
 
     def __init__(
@@ -75,11 +94,13 @@ class World:
         database: str,
         *,
         standby: Cluster | None = None,
+        elsewhere: Cluster | None = None,
         lookback: timedelta | None = None,
         tills: int = 4,
     ) -> None:
         self._standby = standby
         self._servers = [server, *([standby] if standby else [])]
+        self._elsewhere = elsewhere
         self.lookback = lookback or LOOKBACK
         self.hides = server.holds(NOBODY)
         self.before_stop: Callable[[], None] = lambda: None
@@ -89,9 +110,10 @@ class World:
         self.shop.sql(TABLES.replace("{role}", self.shop.role))
         self.owner = self._everywhere(self.shop.owner)
         self.dsn = self._everywhere(self.shop.dsn)
-        server.sql(f"CREATE DATABASE {database}_state")
-        self.state = Shop.open(server.dsn(f"{database}_state"), views=False)
-        self.ledger_dsn = self._everywhere(self.state.dsn)
+        apart = elsewhere or server
+        apart.sql(f"CREATE DATABASE {database}_state")
+        self.state = Shop.open(apart.dsn(f"{database}_state"), views=False)
+        self.ledger_dsn = self._of_ledger(self.state.dsn)
         margin = self.lookback * 0.8
         self.tills = [Till(self.owner, str(n), margin) for n in range(tills)]
         self.prepared: list[str] = []
@@ -103,6 +125,10 @@ class World:
         return psycopg.conninfo.make_conninfo(
             dsn, host=hosts, target_session_attrs="read-write"
         )
+
+    def _of_ledger(self, dsn: str) -> str:
+        """Return how a ledger that lies apart is reached."""
+        return dsn if self._elsewhere else self._everywhere(dsn)
 
     @property
     def standby_dsn(self) -> str:
@@ -130,8 +156,8 @@ class World:
     def rows(self, query: str, state: bool = False, **params: object) -> Rows:  # noqa: FBT001, FBT002
         """Read in an own session, of the orders or the state apart."""
         if state not in self._own:
-            owner = self.state.owner if state else self.shop.owner
-            self._own[state] = psycopg.connect(self._everywhere(owner), autocommit=True)
+            owner = self._of_ledger(self.state.owner) if state else self.owner
+            self._own[state] = psycopg.connect(owner, autocommit=True)
         cursor = self._own[state].execute(query.encode(), params or None)
         return cursor.fetchall() if cursor.description else []
 
@@ -153,6 +179,9 @@ class World:
                 "rollback-prepared": lambda: self._finish("ROLLBACK"),
                 "restart-server": lambda: self._restart("fast"),
                 "crash-server": lambda: self._restart("immediate"),
+                "crash-ledger": self._crash_ledger,
+                "flush": self._flush,
+                "lag": self._lag,
                 "promote": self._promote,
             }
             moves[what]()
@@ -210,6 +239,26 @@ class World:
         self._leave_all()
         self._servers[0].stop(mode)
         self._servers[0].start()
+
+    def _flush(self) -> None:
+        """Let what is committed by now survive a crash."""
+        for of_ledger in (False, True):
+            self.rows("CHECKPOINT", of_ledger)
+
+    def _crash_ledger(self) -> None:
+        """Crash the server of a ledger that lies apart; without one, nothing."""
+        if self._elsewhere:
+            self._leave_all()
+            self._elsewhere.stop("immediate")
+            self._elsewhere.start()
+
+    def _lag(self) -> None:
+        """Let the standby get no more of the primary, which goes on."""
+        assert self._standby is not None
+        self.await_standby()
+        self._standby.set("primary_conninfo", "")
+        standby = self._standby
+        wait_until(lambda: standby.holds(DEAF), 60)
 
     def _promote(self) -> None:
         """Lose the primary and go on with its standby; without one, nothing."""

@@ -1,0 +1,64 @@
+from collections.abc import Callable
+from contextlib import ExitStack
+from unittest.mock import patch
+
+import pytest
+
+from proof.lost_servers import ALL, LOSSES, STEPS, lose_between_steps
+from syncd import database, ledger
+from syncd.capture import wal
+from syncd.database import Statement, named
+from syncd.errors import StreamBrokenError
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
+
+EACH = [(loss, capture) for loss, captures in LOSSES.items() for capture in captures]
+SOME = [
+    *[("crash-server", capture) for capture in ("poll", "listen", "wal")],
+    *[("crash-ledger", capture) for capture in ("listen-apart", "wal-apart")],
+    ("promote", "listen"),
+]
+"""The others need `-m soak`, as do the steps between."""
+
+
+LATE = range(STEPS - 9, STEPS, 8)
+
+
+def without_waiting(asked: str) -> Statement:
+    """Find statements as syncd does, but none waits for the disk."""
+    return Statement(named(asked).text.replace(b"'local'", b"'off'"))
+
+
+def run(loss: str, capture: str, steps: range) -> None:
+    for number, broken in lose_between_steps(loss, ALL[capture], steps):
+        assert not broken, (number, broken)
+
+
+@pytest.mark.parametrize(("loss", "capture"), SOME)
+def test_a_lost_server_loses_no_order(loss: str, capture: str) -> None:
+    """Commits that nobody waited for are gone, of shop and ledger; some steps."""
+    run(loss, capture, range(12, STEPS, 15 if loss != "promote" else STEPS))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("loss", "capture"), EACH)
+def test_a_server_lost_between_any_two_steps_loses_no_order(
+    loss: str, capture: str
+) -> None:
+    """From before the first statement of a look until after the last."""
+    run(loss, capture, range(STEPS))
+
+
+@pytest.mark.parametrize("capture", ["listen-apart", "wal-apart"])
+def test_a_capture_that_does_not_wait_for_the_disk_is_found(capture: str) -> None:
+    """The outbox is emptied, and the ledger forgets; a slot in front of it stops."""
+    find: Callable[[str], Statement] = without_waiting
+    with ExitStack() as stack:
+        for module in (database, ledger, wal):
+            stack.enter_context(patch.object(module, "named", find))
+        try:
+            losses = [*lose_between_steps("crash-ledger", ALL[capture], LATE)]
+        except StreamBrokenError:
+            return
+        assert any(broken for _, broken in losses)
