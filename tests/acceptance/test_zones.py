@@ -1,0 +1,136 @@
+"""Stamps without a zone: what is read wrongly is noticed, what is right is not."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from command import syncd
+from postgres import wait_until
+from shop import Shop
+
+from syncd.sandbox import Sandbox
+
+pytestmark = pytest.mark.db
+
+LOOK_SECONDS = 0.2
+WATCHFUL = (str(Path(__file__).parents[1] / "run_watchful.py"), str(LOOK_SECONDS))
+BARE = """
+ALTER DATABASE {database} SET timezone = 'Europe/Amsterdam';
+ALTER TABLE orders ADD COLUMN paid_at timestamp
+    DEFAULT (clock_timestamp() AT TIME ZONE 'UTC');
+CREATE INDEX ON orders (paid_at);
+DROP VIEW syncd.confirmed_orders;
+CREATE VIEW syncd.confirmed_orders AS
+SELECT id AS order_key, paid_at AS confirmed_at FROM orders;
+GRANT SELECT ON syncd.confirmed_orders TO {role};
+"""
+AT_ONCE = 4
+"""Orders between two looks."""
+
+ROUNDS = 10
+SOLD = (
+    "INSERT INTO orders (email) "
+    f"SELECT 'mila@example.com' FROM generate_series(1, {AT_ONCE})"
+)
+STAMPS = {"orders.shifted", "orders.stale", "orders.future", "orders.backdated"}
+CAPTURES = pytest.mark.parametrize("capture", ["poll", "listen"])
+
+
+@pytest.fixture
+def bare(shop: Shop) -> Shop:
+    """A shop that writes UTC without a zone; its database is elsewhere."""
+    database = psycopg.conninfo.conninfo_to_dict(shop.owner)["dbname"]
+    shop.sql(BARE.format(database=database, role=shop.role))
+    shop.listen()
+    return shop
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+def alarms(shop: Shop) -> list[str]:
+    rows = shop.rows("SELECT reason FROM syncd.alarm WHERE alarm = 'stamps.shifted'")
+    return [str(reason) for (reason,) in rows]
+
+
+def looks(shop: Shop) -> object:
+    """When the daemon's watch of stamps asked last."""
+    return shop.value(
+        "SELECT max(query_start) FROM pg_stat_activity "
+        "WHERE application_name LIKE 'syncd/shop/stamps%'"
+    )
+
+
+def sell(shop: Shop) -> int:
+    """Sell some orders, and wait until the daemon has looked; return how many."""
+    shop.sql(SOLD)
+    for _ in range(2):
+        before = looks(shop)
+        wait_until(lambda before=before: looks(shop) != before, 20)
+    return AT_ONCE
+
+
+def stamp_findings(config: Path) -> set[str]:
+    done = syncd("check", "--json", "--config", config)
+    return {finding["code"] for finding in json.loads(done.stdout)} & STAMPS
+
+
+@CAPTURES
+def test_without_a_zone_the_daemon_does_not_start(
+    bare: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
+) -> None:
+    """As `check` says; and `status` names the reason."""
+    config = bare.configure(tmp_path, sandbox.endpoint, {"capture": capture})
+    assert syncd("run", "--once", "--config", config).returncode == 78
+    assert syncd("check", "--config", config).returncode == 78
+
+
+@CAPTURES
+@pytest.mark.parametrize(
+    ("read_as", "side"), [("Europe/Amsterdam", "before"), ("America/New_York", "after")]
+)
+def test_a_wrong_zone_is_noticed_with_the_one_that_fits(
+    bare: Shop, sandbox: Sandbox, tmp_path: Path, capture: str, read_as: str, side: str
+) -> None:
+    """By the daemon, `status` and `check`, after a few orders; none of them is lost."""
+    reading = {"capture": capture, "time_zone": read_as}
+    config = bare.configure(tmp_path, sandbox.endpoint, reading)
+    daemon = bare.start(config, program=WATCHFUL)
+    wait_until(lambda: looks(bare) is not None, 30)
+    sold = 0
+    while not alarms(bare) and sold < ROUNDS * AT_ONCE:
+        sold += sell(bare)
+    (reason,) = alarms(bare)
+    told = rf"orders are stamped \d+ min {side} the moment they appear; .* probably UTC"
+    assert re.fullmatch(told, reason)
+    assert syncd("status", "--config", config).returncode == 1
+    assert stamp_findings(config) >= {"orders.shifted"}
+    syncd("reconcile", "--config", config)
+    wait_until(lambda: sandbox.book.totals.orderids == sold, 30)
+    daemon.terminate()
+    assert daemon.wait(15) == 0
+    assert '"stamps.shifted"' in config.with_suffix(".log").read_text()
+
+
+@CAPTURES
+def test_the_right_zone_raises_no_alarm(
+    bare: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
+) -> None:
+    """However long one looks."""
+    reading = {"capture": capture, "time_zone": "UTC"}
+    config = bare.configure(tmp_path, sandbox.endpoint, reading)
+    daemon = bare.start(config, program=WATCHFUL)
+    wait_until(lambda: looks(bare) is not None, 30)
+    sold = sum(sell(bare) for _ in range(ROUNDS))
+    wait_until(lambda: sandbox.book.totals.orderids == sold, 30)
+    assert alarms(bare) == []
+    assert stamp_findings(config) == set()
+    daemon.terminate()
+    assert daemon.wait(15) == 0
+    assert '"stamps.shifted"' not in config.with_suffix(".log").read_text()

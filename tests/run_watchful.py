@@ -1,0 +1,25 @@
+"""Runs the daemon with quick looks at orders' stamps: SECONDS CONFIG."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from syncd import life, stamps
+from syncd.config import load
+from syncd.daemon import Daemon
+from syncd.log import configure
+
+
+def main() -> None:
+    seconds, config = sys.argv[1:]
+    stamps.LOOK_SECONDS = 1 + float(seconds)
+    stamps.REST = 1
+    life.STAMP_SECONDS = float(seconds)
+    read = partial(load, Path(config))
+    settings = read()
+    configure(level=settings.log.level)
+    sys.exit(Daemon(settings, read).run())
+
+
+if __name__ == "__main__":
+    main()
