@@ -20,6 +20,7 @@ from psycopg.rows import tuple_row
 from syncd.core.cause import Place
 from syncd.core.encoding import ASCII, UTF8, codec_of, fits, fitted
 from syncd.core.progress import moved
+from syncd.core.sql_name import SqlName
 from syncd.deadline import PunctualConnection, Row
 from syncd.errors import (
     ReadOnlyNodeError,
@@ -28,7 +29,12 @@ from syncd.errors import (
     ViewError,
     ViewFailedError,
 )
-from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS, translate
+from syncd.postgres.errors import (
+    LOCK_SECONDS,
+    STATEMENT_SECONDS,
+    refusal_of,
+    translate,
+)
 
 _CONNECT: dict[str, int | str] = {
     "client_encoding": "UTF8",  # whatever the server's, and PGCLIENTENCODING
@@ -178,9 +184,10 @@ def quoted(name: str) -> sql.Identifier:
     return sql.Identifier(name)
 
 
-def identifier(dotted: str) -> sql.Identifier:
-    """Quote a name like `syncd.purchases`."""
-    return sql.Identifier(*dotted.split("."))
+def identifier(name: str) -> sql.Identifier:
+    """Quote a name of a table or view as SQL writes it, like `syncd.purchases`."""
+    found = SqlName.parse(name)
+    return sql.Identifier(*(found.parts if found else (name,)))
 
 
 def _to_the_primary(dsn: str) -> dict[str, str]:
@@ -291,14 +298,35 @@ class Database:
             return [notification.payload for notification in came]
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Group statements into one READ COMMITTED transaction, or a part of one."""
+    def transaction(self, *, is_kept: bool = True) -> Iterator[None]:
+        """Group statements into one READ COMMITTED transaction, or a part of one.
+
+        Args:
+            is_kept: False rolls everything back at the end, also what succeeded.
+        """
         with self.translated():
             connection = self._open()
             if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
                 connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-            with connection.transaction():
+            with connection.transaction(force_rollback=not is_kept):
                 yield
+
+    def define(self, text: str) -> None:
+        """Run one statement that an operator wrote, with the session's search path.
+
+        The extended protocol takes one only: what PostgreSQL reads as more than one is
+        refused by itself.
+
+        Raises:
+            StatementRefusedError: PostgreSQL refuses it; in its own words.
+        """
+        with self.translated():
+            try:
+                self._open().execute(text.encode(), binary=True)
+            except psycopg.Error as error:
+                if (refusal := refusal_of(error)) is None:
+                    raise
+                raise refusal from error
 
     @contextmanager
     def patient_transaction(self, seconds: float) -> Iterator[None]:

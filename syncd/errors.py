@@ -300,6 +300,41 @@ class ViewsUnknownError(SyncdError):
         )
 
 
+class ViewFileError(SyncdError):
+    """A file holds something else than the two views, or PostgreSQL refuses them."""
+
+    exit_code = ExitCode.CONFIG
+
+    def __init__(
+        self, title: str, line: int | None, reason: str, hint: str = ""
+    ) -> None:
+        where = title if line is None else f"{title}, line {line}"
+        super().__init__(
+            f"{where}: {reason}; nothing was changed",
+            hint
+            or "A file of views makes both of them, perhaps within BEGIN and COMMIT, "
+            "and has no other statement: `syncd views show template`.",
+        )
+
+
+class StatementRefusedError(SyncdError):
+    """PostgreSQL refuses a statement that an operator wrote.
+
+    Attributes:
+        sqlstate: Its code.
+        reason: The server's words.
+        offset: Of the character in the statement that it refers to, from 0; or None.
+    """
+
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self, sqlstate: str, reason: str, offset: int | None) -> None:
+        super().__init__(reason, "Mend the statement.")
+        self.sqlstate = sqlstate
+        self.reason = reason
+        self.offset = offset
+
+
 class OrderUnknownError(SyncdError):
     """No such order in the views or the ledger."""
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator
 
+from syncd.core.sql_name import SqlName
 from syncd.core.text import (
     BLANKS,
     address_character,
@@ -110,11 +111,14 @@ def _name(value: str) -> str:
 
 
 def _view(value: str) -> str:
-    if not re.fullmatch(r"[a-z_][a-z0-9_$]{0,62}(\.[a-z_][a-z0-9_$]{0,62})?", value):
+    """Take a name as SQL writes it; one that SQL would fold is refused, not guessed."""
+    name = SqlName.parse(value)
+    if name is None or any(part not in value for part in name.parts):
         raise ValueError(
-            "is no view's name: schema.name, in lower case, without quotation marks"
+            "is no view's name: schema.name, in lower case, or as in SQL in double "
+            "quotes"
         )
-    return value
+    return str(name)
 
 
 def _header(value: str) -> str:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from syncd.check.finding import Finding
 from syncd.config import Settings
 from syncd.core.event_text import TEXT_FIELDS
+from syncd.core.missing_index import MissingIndex, missing_indexes
 from syncd.core.plan import is_derived, whole_reads
 from syncd.core.purchase import unknown_fields
 from syncd.database import named
@@ -113,11 +114,15 @@ def _plan(
     large = [read for read in reads if read.cost > _SMALL_COST]
     if not reads:
         return Finding("plan.indexed", subject, "uses indexes")
+    with source.database.transaction(is_kept=False):
+        source.database.one(named("prefer_indexes"))
+        grown = ask()
+    wanted = missing_indexes(grown)
+    missing = [each for each in wanted if not _is_there(source, each)]
     if not large:
-        with source.database.transaction():
-            source.database.one(named("prefer_indexes"))
-            plan = ask()
-        reads = whole_reads(plan)
+        plan, reads = grown, whole_reads(grown)
+        has_all = not missing and len(wanted) >= len(reads) and not is_derived(grown)
+        reads = [] if has_all else reads
     if not reads:
         message = "has indexes for when the tables grow"
         return Finding("plan.indexed", subject, message)
@@ -125,9 +130,19 @@ def _plan(
         tables = ", ".join(read.table for read in reads)
         message = f"the {what} is derived: {tables} is read whole to find it"
         return Finding("plan.derived", subject, message)
+    statements = " ".join(each.statement for each in missing)
+    step = f"{statements} (sql/shops/README.md says why)" if statements else ""
     if large:
         tables = ", ".join(f"{r.table} ({r.how}, cost {r.cost})" for r in large)
-        return Finding("plan.whole", subject, f"reads the whole of {tables}")
+        return Finding("plan.whole", subject, f"reads the whole of {tables}", step)
     tables = ", ".join(read.table for read in reads)
     message = f"no index could serve for {tables}, which is small now"
-    return Finding("plan.small", subject, message)
+    return Finding("plan.small", subject, message, step)
+
+
+def _is_there(source: Source, index: MissingIndex) -> bool:
+    """Return whether a table has such an index: it is too small for it to be used."""
+    (is_there,) = source.database.one(
+        named("has_index"), table=index.table, column=index.column
+    )
+    return bool(is_there)

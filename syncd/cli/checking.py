@@ -53,27 +53,26 @@ def _print(findings: Sequence[Finding]) -> None:
     for section, found in groupby(findings, key=lambda finding: finding.section):
         console.print(Text(section, style="bold"))
         for finding in found:
-            _print_finding(console, finding)
+            print_finding(console, finding)
     counts = Counter[str](finding.severity for finding in findings)
     console.print(Text(_summary(counts), style="bold"))
     for severity in ("error", "warning"):
         first = next((f for f in findings if f.severity == severity), None)
         if first is not None:
-            _print_wrapped(
-                console, "Begin with ", f"{first.subject}: {first.next_step}"
-            )
+            print_wrapped(console, "Begin with ", f"{first.subject}: {first.next_step}")
             return
 
 
-def _print_finding(console: Console, finding: Finding) -> None:
+def print_finding(console: Console, finding: Finding) -> None:
+    """Print a finding with its mark, and what to do next below it."""
     mark, style = _MARKS[finding.severity]
     told = f"{finding.subject}: {finding.message}"
-    _print_wrapped(console, f"  {mark}".ljust(_INDENT), told, style)
+    print_wrapped(console, f"  {mark}".ljust(_INDENT), told, style)
     if finding.next_step:
-        _print_wrapped(console, "      -> ", finding.next_step, style="cyan")
+        print_wrapped(console, "      -> ", finding.next_step, style="cyan")
 
 
-def _print_wrapped(console: Console, mark: str, text: str, style: str = "") -> None:
+def print_wrapped(console: Console, mark: str, text: str, style: str = "") -> None:
     """Print a text beside its mark, each further line below the first."""
     width = max(10, console.width - len(mark))
     for number, line in enumerate(Text(text).wrap(console, width)):

@@ -1,7 +1,6 @@
 """`syncd diff`: which events differ, before and after a view is changed."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from syncd.comparison import Comparer, Comparison
 from syncd.config import Settings
 from syncd.core.difference import Change, Difference
 from syncd.core.health import count
+from syncd.core.sql_name import SqlName
 from syncd.errors import ExitCode
 from syncd.feed import Feeds
 
@@ -30,11 +30,14 @@ _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
 def _view(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(
-        r"[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)?", value
-    ):
-        raise click.BadParameter("write it like syncd.purchases_new")
-    return value
+    if value is None:
+        return None
+    name = SqlName.parse(value)
+    if name is None:
+        raise click.BadParameter(
+            "write it as in SQL, like syncd.purchases_new (capitals want double quotes)"
+        )
+    return str(name)
 
 
 @dataclass(frozen=True, slots=True)

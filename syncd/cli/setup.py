@@ -11,6 +11,7 @@ from syncd.cli.option import DEFAULT_PATH
 from syncd.cli.shell import configured
 from syncd.config import Settings
 from syncd.connections import Connections
+from syncd.core.sql_name import SqlName
 from syncd.core.target import EXAMPLE, Target
 from syncd.database import Database
 from syncd.dsn import dsn_fault
@@ -37,6 +38,10 @@ from syncd.install.session import pinned_both
 from syncd.install.triggers import Triggers
 from syncd.install.wal import Following, follow, prepare, unfollow, unfollowing
 from syncd.source import Views
+from syncd.views import ViewNames
+
+_ROLE = """Write it as in SQL: syncd, or '"My-Role"' (capitals and hyphens want double \
+quotes)."""
 
 
 @click.command()
@@ -255,17 +260,31 @@ def _owners(
     return Connections(source, Database(state, application_name="syncd/install"))
 
 
-def _names(settings: Settings, role: str | None) -> Names:
-    role = role or role_of(settings.source_dsn.get_secret_value())
-    if role is None:
+def role_for(settings: Settings, named: str | None) -> str:
+    """Return the daemon's role: as --role names it, in SQL's way, or of source.dsn.
+
+    Raises:
+        ConfigError: Neither names one.
+    """
+    if named is not None:
+        role = SqlName.parse(named)
+        if role is None or role.schema is not None:
+            raise ConfigError(f"--role {named!r}: is no name of a role", _ROLE)
+        return role.name
+    found = role_of(settings.source_dsn.get_secret_value())
+    if found is None:
         raise ConfigError(
             "source.dsn names no user", "Name the daemon's role with --role."
         )
+    return found
+
+
+def _names(settings: Settings, role: str | None) -> Names:
     state = settings.state_dsn.get_secret_value()
     ledger_role = role_of(state) if state else None
-    views = (settings.source.confirmed, settings.source.purchases)
-    confirmed, purchases = (v if "." in v else f"public.{v}" for v in views)
-    return Names(role, confirmed, purchases, ledger_role)
+    views = ViewNames.parse(settings.source.confirmed, settings.source.purchases)
+    confirmed, purchases = map(str, views.both)
+    return Names(role_for(settings, role), confirmed, purchases, ledger_role)
 
 
 @click.command("uninstall")

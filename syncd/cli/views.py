@@ -1,15 +1,102 @@
 """`syncd views`: the two views of a shop, from somebody else's schema."""
 
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Concatenate, ParamSpec
+
 import click
 from rich.console import Console
 from rich.table import Table
 
-from syncd.views import TEMPLATE, shops, sql_of
+from syncd.cli.checking import print_finding
+from syncd.cli.option import DEFAULT_PATH, as_json_option, config_option
+from syncd.cli.prose import say
+from syncd.cli.setup import role_for
+from syncd.cli.trial_report import document, print_trial
+from syncd.config import Settings, SqueezelySettings, load
+from syncd.database import Database
+from syncd.dsn import dsn_fault
+from syncd.errors import ExitCode
+from syncd.views import (
+    NEWEST_ORDERS,
+    TEMPLATE,
+    Application,
+    Trial,
+    ViewNames,
+    read,
+    shops,
+    sql_of,
+)
+
+P = ParamSpec("P")
+
+_ENDLESS = 1_000_000
 
 
 @click.group()
 def views() -> None:
     """Find, try and apply the two views that say what your shop's orders are."""
+
+
+def connecting(
+    command: Callable[Concatenate[Settings, Database, P], None],
+) -> Callable[P, None]:
+    """Give a command a connection as `--as`, or by `source.dsn`.
+
+    Without a configuration, which is written later, the defaults are taken.
+    """
+
+    @config_option
+    @click.option(
+        "--as",
+        "--dsn",
+        "dsn",
+        metavar="DSN",
+        help="Whom to connect as: who may read the shop's tables [source.dsn].",
+    )
+    @wraps(command)
+    def connected(
+        path: Path, dsn: str | None, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        if dsn and (fault := dsn_fault(dsn)):
+            raise click.BadParameter(fault, param_hint="--as")
+        settings = _settings(path, dsn)
+        with _database(settings, dsn) as database:
+            command(settings, database, *args, **kwargs)
+
+    return connected  # type: ignore[return-value]  # click adds the options
+
+
+def _settings(path: Path, dsn: str | None) -> Settings:
+    if dsn and path == DEFAULT_PATH and not path.exists():
+        return Settings(squeezely=SqueezelySettings(account="-"))
+    return load(path, wants_key=False)
+
+
+@contextmanager
+def _database(settings: Settings, dsn: str | None) -> Iterator[Database]:
+    opened = Database(
+        dsn or settings.source_dsn.get_secret_value(),
+        application_name="syncd/views",
+        time_zone=settings.source.time_zone,
+        writes=True,
+    )
+    with closing(opened) as database:
+        yield database
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _ENDLESS  # whoever searches in it wants whole lines
+    return console
+
+
+def _names(settings: Settings) -> ViewNames:
+    return ViewNames.parse(settings.source.confirmed, settings.source.purchases)
 
 
 @views.command("list")
@@ -38,3 +125,66 @@ def views_show(name: str) -> None:
               syncd views show template > my-shop.sql
     """  # noqa: D301  # click's mark for "do not rewrap"
     click.echo(sql_of(name), nl=False)
+
+
+@views.command("try")
+@click.argument("views", metavar="FILE|NAME")
+@click.option(
+    "--last",
+    "orders",
+    type=click.IntRange(1, 100_000),
+    default=NEWEST_ORDERS,
+    show_default=True,
+    help="How many of the newest orders to read.",
+)
+@as_json_option
+@connecting
+def views_try(
+    settings: Settings, database: Database, /, *, views: str, orders: int, as_text: bool
+) -> None:
+    """Read the newest orders through two views that are not there yet.
+
+    FILE has CREATE VIEW for both; NAME is one of `syncd views list`. They are made for
+    this session alone, in a transaction that is rolled back: nothing is left behind,
+    nothing is sent, and the views in place are not touched. The events that are shown
+    hold personal data.
+
+    \b
+    Examples: syncd views try medusa --as "dbname=shop user=postgres"
+              syncd views try my-shop.sql --last 5000
+    Exit codes: 0 all can be sent, 1 not all, or there are none
+    """  # noqa: D301  # click's mark for "do not rewrap"
+    result = Trial(database, settings).run(read(views, _names(settings)), orders)
+    if as_text:
+        click.echo(json.dumps(document(result), indent=2, ensure_ascii=False))
+    else:
+        print_trial(_console(), settings, result, views)
+    if not result.is_good:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+@views.command("apply")
+@click.argument("views", metavar="FILE|NAME")
+@click.option("--role", help="The daemon's role [default: the user of source.dsn].")
+@connecting
+def views_apply(
+    settings: Settings, database: Database, /, *, views: str, role: str | None
+) -> None:
+    """Put two views in their place, and let the daemon read them.
+
+    FILE has CREATE VIEW for both; NAME is one of `syncd views list`. All of it happens,
+    or nothing. A running daemon goes on with the new views by itself.
+
+    Example: syncd views apply medusa --as "dbname=shop user=postgres" --role syncd
+    """
+    reader = role_for(settings, role)
+    application = Application(database, settings)
+    names = _names(settings)
+    how = application.run(read(views, names), reader)
+    console = _console()
+    say(console, f"{names.confirmed} and {names.purchases}: {how}")
+    say(console, f"grants for {reader}")
+    for finding in application.plans():
+        if finding.code != "plan.indexed":
+            print_finding(console, finding)
+    say(console, "next: `syncd check`, then `syncd run`")

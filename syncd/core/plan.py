@@ -32,8 +32,8 @@ def whole_reads(plan: object) -> list[WholeRead]:
             str(node["Node Type"]),
             cast("float", node["Total Cost"]),
         )
-        for node in _nodes(plan)
-        if "Relation Name" in node and _is_whole(node)
+        for node in nodes(plan)
+        if "Relation Name" in node and is_whole(node)
     }
     return [found[table] for table in sorted(found)]
 
@@ -46,25 +46,26 @@ def is_derived(plan: object) -> bool:
     return any(
         "Filter" in node
         and ("Relation Name" not in node or "SubPlan" in str(node["Filter"]))
-        for node in _nodes(plan)
+        for node in nodes(plan)
     )
 
 
-def _is_whole(node: dict[str, object]) -> bool:
+def is_whole(node: dict[str, object]) -> bool:
+    """Return whether a node of a plan reads its table from end to end."""
     kind = node["Node Type"]
     if kind == "Bitmap Heap Scan":
-        return not any("Index Cond" in part for part in _nodes(node.get("Plans")))
+        return not any("Index Cond" in part for part in nodes(node.get("Plans")))
     return kind in _WHOLE or (kind in _BY_INDEX and "Index Cond" not in node)
 
 
-def _nodes(plan: object) -> Iterator[dict[str, object]]:
+def nodes(plan: object) -> Iterator[dict[str, object]]:
     """Walk through a plan, from the top."""
     if isinstance(plan, list):
         for part in cast("list[object]", plan):
-            yield from _nodes(part)
+            yield from nodes(part)
     elif isinstance(plan, dict):
         node = cast("dict[str, object]", plan)
         if "Node Type" in node:
             yield node
         for name in ("Plan", "Plans"):
-            yield from _nodes(node.get(name))
+            yield from nodes(node.get(name))

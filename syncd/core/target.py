@@ -2,11 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from string import ascii_lowercase, ascii_uppercase
 
-_NAME = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
-_TARGET = re.compile(rf"({_NAME}(?:\.{_NAME})?):({_NAME})")
-_FOLDED = str.maketrans(ascii_uppercase, ascii_lowercase)
+from syncd.core.sql_name import PART, unquoted
+
+_TARGET = re.compile(rf"({PART}(?:\.{PART})?):({PART})")
 
 EXAMPLE = """Write it as in SQL, like orders:id, public.payments:order_id or \
 '"Order":"orderId"' (capitals want double quotes)."""
@@ -33,10 +32,3 @@ class Target:
         """
         found = _TARGET.fullmatch(text)
         return cls(found[1], unquoted(found[2])) if found else None
-
-
-def unquoted(name: str) -> str:
-    """Return the name that an SQL identifier stands for."""
-    if name.startswith('"'):
-        return name[1:-1].replace('""', '"')
-    return name.translate(_FOLDED)

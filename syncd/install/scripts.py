@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from syncd.core.sql_name import SqlName
 from syncd.database import Statement, identifier, statements, vetted
 from syncd.share import shared
 
@@ -67,7 +68,8 @@ def reading_grants(role: str) -> Script:
 
 def view_grants(role: str, confirmed: str, purchases: str) -> Script:
     """Return the grants on the two views for the daemon's role."""
-    schemas = sorted({name.rpartition(".")[0] for name in (confirmed, purchases)})
+    names = [SqlName.parse(name) for name in (confirmed, purchases)]
+    schemas = sorted({name.qualified().schema or "" for name in names if name})
     return script(
         "grants_views.sql",
         role=sql.Identifier(role),

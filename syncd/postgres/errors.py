@@ -20,6 +20,7 @@ from syncd.errors import (
     SettingError,
     SlowStatementError,
     SlowViewError,
+    StatementRefusedError,
     SyncdError,
     TableBusyError,
     UnreadableRowError,
@@ -59,6 +60,31 @@ def translate(
         place = Place.LEDGER
     symptom = Symptom(error.sqlstate, place, severity not in _ENDING, in_recovery)
     return _CLASSES[cause_of(symptom)](error, dsn, place)
+
+
+_REFUSALS = ("0A", "22", "26", "2B", "3D", "3F", "42", "55000", "XX000")
+"""SQLSTATEs, by their beginnings, that a statement itself is to blame for."""
+
+
+_DEPENDED_ON = "2BP01"
+
+
+def refusal_of(error: psycopg.Error) -> SyncdError | None:
+    """Return what the server says of a statement of an operator's; None: other trouble.
+
+    Its words are shown whole: they are about what the operator wrote.
+    """
+    state = error.sqlstate
+    if state is None or not state.startswith(_REFUSALS):
+        return None
+    reason = error.diag.message_primary or "it is refused"
+    if state == _DEPENDED_ON and error.diag.message_detail:
+        reason += f": {error.diag.message_detail.splitlines()[0]}"
+    if state == "42501":
+        return PermissionDeniedError(reason, "Name with --as who may read the tables.")
+    position = error.diag.statement_position
+    offset = int(position) - 1 if position else None
+    return StatementRefusedError(state, reason, offset)
 
 
 def _message(error: psycopg.Error) -> str:

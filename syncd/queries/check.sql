@@ -203,3 +203,12 @@ SELECT coalesce('role ' || r.rolname::text, 'every role'),
                                     WHERE rolname = current_user)
    AND s.setrole <> 0
  ORDER BY 1;
+
+-- name: has_index :one
+-- Whether a table has an index of every row that begins with a column or an expression.
+SELECT EXISTS (
+       SELECT FROM pg_catalog.pg_index AS i
+        WHERE i.indrelid = to_regclass(%(table)s)
+          AND i.indisvalid
+          AND i.indpred IS NULL
+          AND pg_get_indexdef(i.indexrelid, 1, true) = %(column)s);

@@ -189,21 +189,21 @@ SELECT l.order_key,
 
 -- name: plan_window :one
 -- How the server would look for newly confirmed orders.
-EXPLAIN (FORMAT JSON)
+EXPLAIN (VERBOSE, FORMAT JSON)
 SELECT c.order_key, c.confirmed_at
   FROM {confirmed} AS c
  WHERE c.confirmed_at > %(lower)s::timestamptz;
 
 -- name: plan_read :one
 -- How the server would read the events of some orders.
-EXPLAIN (FORMAT JSON)
+EXPLAIN (VERBOSE, FORMAT JSON)
 SELECT to_json(p)::text
   FROM {purchases} AS p
  WHERE p.order_key = ANY(%(keys)s::text[]::{key_type}[]);
 
 -- name: plan_touched :one
 -- How the server would look whether some orders are confirmed.
-EXPLAIN (FORMAT JSON)
+EXPLAIN (VERBOSE, FORMAT JSON)
 SELECT c.order_key, c.confirmed_at
   FROM {confirmed} AS c
  WHERE c.order_key = ANY(%(keys)s::text[]::{key_type}[]);
@@ -367,3 +367,7 @@ SELECT count(c.confirmed_at)
   FROM {confirmed} AS c
  WHERE c.order_key = ANY(ARRAY(SELECT k.key
                                  FROM unnest(%(keys)s::text[]) AS k (key))::{key_type}[]);
+
+-- name: take_no_writes :none
+-- What follows in this transaction changes nothing, whatever the views call.
+SET TRANSACTION READ ONLY;

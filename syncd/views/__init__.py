@@ -3,6 +3,22 @@
 What other packages may import stands here.
 """
 
+from syncd.views.application import Application
+from syncd.views.file import ViewFile, ViewNames, read
 from syncd.views.shop import TEMPLATE, Shop, shop, shops, sql_of
+from syncd.views.trial import NEWEST_ORDERS, Trial, TrialResult
 
-__all__ = ["TEMPLATE", "Shop", "shop", "shops", "sql_of"]
+__all__ = [
+    "NEWEST_ORDERS",
+    "TEMPLATE",
+    "Application",
+    "Shop",
+    "Trial",
+    "TrialResult",
+    "ViewFile",
+    "ViewNames",
+    "read",
+    "shop",
+    "shops",
+    "sql_of",
+]

@@ -51,8 +51,8 @@ class Stepped(Database):
 
     @override
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        with super().transaction():
+    def transaction(self, *, is_kept: bool = True) -> Iterator[None]:
+        with super().transaction(is_kept=is_kept):
             yield
             self._pause()
 

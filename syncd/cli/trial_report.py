@@ -1,0 +1,186 @@
+"""What a trial of two views found, for people and for scripts."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.text import Text
+
+from syncd.check.check import as_json
+from syncd.cli.checking import print_finding
+from syncd.cli.plan import minute
+from syncd.cli.prose import say
+from syncd.config import Settings
+from syncd.core.health import count, span
+from syncd.core.survey import Survey, Tally
+from syncd.delivery.rendering import rules_of
+from syncd.views import TrialResult
+from syncd.views.difference import Difference
+
+EVENTS = 3
+"""Events that are shown as they would go out."""
+
+_REASONS = 10
+
+
+def print_trial(
+    console: Console, settings: Settings, result: TrialResult, where: str
+) -> None:
+    """Print what would become of the orders, and what the views are like."""
+    for line in _summary(settings, result):
+        say(console, line, hang=2)
+    _print_heading(console, "What becomes of them")
+    for line in _outcomes(settings, result.survey):
+        say(console, line)
+    _print_heading(console, "Columns and look-ups")
+    for finding in result.findings:
+        print_finding(console, finding)
+    _print_heading(console, "What is odd")
+    for line in [*_oddities(settings, result)] or ["  nothing"]:
+        say(console, line)
+    _print_heading(console, "As they would go out")
+    for event in list(result.survey.events.values())[:EVENTS]:
+        console.print(as_text(event), markup=False, soft_wrap=True)
+    _print_heading(console, "Beside the views in place")
+    for line in _change(result.change):
+        say(console, line)
+    say(console, f"Nothing was changed. Next: {_next(result, where)}", hang=2)
+
+
+def as_text(event: Mapping[str, object]) -> str:
+    """Write an event as it is sent, its characters as they are."""
+    return json.dumps(event, indent=2, ensure_ascii=False, default=float)
+
+
+def document(result: TrialResult) -> dict[str, object]:
+    """Lay a trial out for scripts; without the events, which are personal data."""
+    survey = result.survey
+    change = result.change
+    return {
+        "views": result.title,
+        "read": len(result.keys),
+        "sent": survey.sent,
+        "waiting": _tallies(survey.waiting),
+        "refused": _tallies(survey.refused),
+        "left_out": _tallies(survey.left_out),
+        "padded": _tallies(survey.padded),
+        "rounded": _tallies(survey.rounded),
+        "without_time": result.timeless,
+        "several_rows": result.repeated[0],
+        "slow": result.slow or None,
+        "findings": as_json(result.findings),
+        "difference": None if change is None else asdict(change),
+    }
+
+
+def _tallies(tallies: Mapping[str, Tally]) -> list[dict[str, object]]:
+    return [
+        {"what": what, "orders": tally.orders, "order_key": tally.key}
+        for what, tally in tallies.items()
+    ]
+
+
+def _print_heading(console: Console, text: str) -> None:
+    console.print(Text(text, style="bold"))
+
+
+def _summary(settings: Settings, result: TrialResult) -> Iterator[str]:
+    times = list(result.listed.values())
+    if not times:
+        yield f"{result.title}: the views list no order"
+        return
+    zone = rules_of(settings).zone
+    ago = result.now - times[0]
+    when = f"{span(ago)} ago" if ago.total_seconds() >= 0 else f"{span(-ago)} ahead"
+    yield (
+        f"{result.title}: the newest {count(len(result.keys))}, confirmed from "
+        f"{minute(times[-1], zone)} to {minute(times[0], zone)} "
+        f"({settings.source.time_zone or 'UTC'}; the newest {when})"
+    )
+    if result.slow:
+        yield f"not all was looked at: {result.slow}"
+
+
+def _outcomes(settings: Settings, survey: Survey) -> Iterator[str]:
+    yield f"  {count(survey.sent)} would be sent"
+    for reason, tally in [*survey.refused.items()][:_REASONS]:
+        yield f"  {count(tally.orders)} refused: {reason}, as {tally.key}"
+    if len(survey.refused) > _REASONS:
+        yield f"  and {len(survey.refused) - _REASONS} more reasons to refuse some"
+    settle = f"{span(settings.source.settle)} (source.settle), then refused"
+    for reason, tally in survey.waiting.items():
+        yield f"  {count(tally.orders)} waited for {settle}: {reason}, as {tally.key}"
+    for detail, tally in [*survey.left_out.items()][:_REASONS]:
+        yield f"  {count(tally.orders)} sent without {detail}, as {tally.key}"
+
+
+def _oddities(settings: Settings, result: TrialResult) -> Iterator[str]:
+    survey = result.survey
+    for name, tally in survey.padded.items():
+        where = f"in {count(tally.orders)}, as {tally.key}"
+        yield f"  {name} has blanks around {where}: they are cut off"
+    for name, tally in survey.rounded.items():
+        where = f"in {count(tally.orders)}, as {tally.key}"
+        yield f"  {name} has more digits than its currency {where}: it is rounded"
+    if ratio := survey.unit():
+        lines = f"{ratio:.3g} times its lines (price times quantity)"
+        yield f"  totalvalue is {lines}: are both in the same unit, or is one in cents?"
+    yield from _odd_times(result)
+    if result.repeated[0]:
+        orders, key = result.repeated
+        what = f"{count(orders)} have several rows in purchases, as {key}"
+        yield f"  {what}: one of them is sent, by chance"
+    yield from _unasked(settings, survey)
+    if any("no products" in reason for reason in survey.waiting):
+        page = '"Lines that come after the confirmation" in sql/shops/README.md'
+        yield f"  late lines: if the shop adds lines later, see {page}"
+
+
+def _odd_times(result: TrialResult) -> Iterator[str]:
+    if result.timeless:
+        yield f"  {count(result.timeless)} have no usable time: not sent until they do"
+    ahead = [key for key, at in result.listed.items() if at > result.now]
+    if ahead:
+        by = span(result.listed[ahead[0]] - result.now)
+        what = f"{count(len(ahead))} up to {by} in the future, as {ahead[0]}"
+        yield f"  confirmed_at: {what}: is source.time_zone right?"
+
+
+def _unasked(settings: Settings, survey: Survey) -> Iterator[str]:
+    """Name what a shop with several currencies or languages had better require."""
+    source = settings.source
+    for name, is_required in (
+        ("currency", source.require_currency),
+        ("language", source.require_language),
+    ):
+        found = {str(event.get(name, "none")) for event in survey.events.values()}
+        if len(found) > 1 and not is_required:
+            several = ", ".join(sorted(found))
+            yield f"  {name} is {several}: set source.require_{name} = true"
+
+
+def _change(change: Difference | None) -> Iterator[str]:
+    if change is None:
+        yield "  there are none that this role may read"
+        return
+    if change.is_none:
+        yield f"  no difference in {count(change.compared)}"
+        return
+    for what, tally in (
+        ("more listed", change.added),
+        ("no longer listed", change.gone),
+        ("confirmed at another time", change.moved),
+        ("with another event", change.changed),
+    ):
+        if tally.orders:
+            yield f"  {count(tally.orders)} {what}, as {tally.key}"
+    most = sorted(change.fields.items(), key=lambda entry: (-entry[1], entry[0]))
+    for name, orders in most[:_REASONS]:
+        yield f"    {name} in {count(orders)}"
+
+
+def _next(result: TrialResult, where: str) -> str:
+    if result.is_good:
+        return f"`syncd views apply {where} --as DSN`"
+    return "mend the views, and try them again"

@@ -1,0 +1,179 @@
+"""Which index a plan lacks: read from the conditions of what it reads whole."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from syncd.core.plan import is_whole, nodes
+from syncd.core.sql_name import SqlName, unquoted
+from syncd.core.sql_text import Token, statements
+
+_CONSTANT_SIGNS = frozenset("()=<>:,.[]!")
+_CONSTANT_WORDS = frozenset({"IS", "NOT", "NULL", "ANY", "TRUE", "FALSE"})
+
+
+@dataclass(frozen=True, slots=True)
+class MissingIndex:
+    """An index that would spare a look-up the reading of a whole table.
+
+    Attributes:
+        table: As SQL writes it.
+        column: A column as SQL writes it, or an expression in parentheses.
+        where: Conditions of a partial index, as SQL; empty: of every row.
+    """
+
+    table: str
+    column: str
+    where: str = ""
+
+    @property
+    def statement(self) -> str:
+        """The statement that makes it without blocking the shop."""
+        where = f" WHERE {self.where}" if self.where else ""
+        return f"CREATE INDEX CONCURRENTLY ON {self.table} ({self.column}){where};"
+
+
+def missing_indexes(plan: object) -> list[MissingIndex]:
+    """Name what would serve the tables that a verbose plan (JSON) reads whole.
+
+    A table is left out where its conditions do not tell.
+    """
+    conditions = [
+        part
+        for node in nodes(plan)
+        for name in ("Filter", "Join Filter", "Hash Cond", "Merge Cond")
+        for part in _conjuncts(str(node.get(name, "")))
+    ]
+    found = []
+    for node in nodes(plan):
+        if "Relation Name" in node and "Schema" in node and is_whole(node):
+            own = _conjuncts(str(node.get("Filter", "")))
+            alias = str(node["Alias"])
+            table = SqlName(str(node["Schema"]), str(node["Relation Name"]))
+            index = _index(str(table), alias, own) or _index(
+                str(table), alias, conditions
+            )
+            if index is not None and index not in found:
+                found.append(index)
+    return found
+
+
+def _index(
+    table: str, alias: str, conditions: Sequence[Sequence[Token]]
+) -> MissingIndex | None:
+    """Choose the condition that is sought by: the last; the view's own go first."""
+    for place in reversed(range(len(conditions))):
+        side = _sought(alias, conditions[place])
+        if side is not None:
+            others = [*conditions[:place], *conditions[place + 1 :]]
+            is_range = any(token.text == ">" for token in conditions[place])
+            kept = [c for c in others if is_range and _is_constant(alias, c)]
+            where = " AND ".join(f"({_written(alias, part)})" for part in kept)
+            return MissingIndex(table, _column(alias, side), where)
+    return None
+
+
+def _sought(alias: str, condition: Sequence[Token]) -> Sequence[Token] | None:
+    """Return the side of a condition that is the table's, if the other is a value."""
+    for place, sign in _outer(condition):
+        if sign.text not in {"=", ">"} or place + 1 == len(condition):
+            continue
+        left, right = condition[:place], condition[place + 1 :]
+        words = {token.keyword for token in right}
+        is_value = sign.text == ">" or "ANY" in words or "$" in {t.text for t in right}
+        for side, other in ((left, right), (right, left)):
+            others = _aliases(other)
+            if _aliases(side) == {alias} != others and (is_value or others):
+                return side
+    return None
+
+
+def _conjuncts(text: str) -> list[Sequence[Token]]:
+    """Take a condition apart at its ANDs, without the parentheses around each."""
+    whole = next(statements(text), None)
+    return list(_parts(whole.tokens)) if whole else []
+
+
+def _parts(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    tokens = _bare(tokens)
+    begin = 0
+    for place, token in _outer(tokens):
+        if token.keyword == "OR":
+            yield tokens
+            return
+        if token.keyword == "AND":
+            yield from _parts(tokens[begin:place])
+            begin = place + 1
+    if begin:
+        yield from _parts(tokens[begin:])
+    else:
+        yield tokens
+
+
+def _bare(tokens: Sequence[Token]) -> Sequence[Token]:
+    """Take off the parentheses that enclose all of it."""
+    while tokens and tokens[0].text == "(" and len(list(_outer(tokens))) == 2:  # noqa: PLR2004  # the two parentheses
+        tokens = tokens[1:-1]
+    return tokens
+
+
+def _outer(tokens: Sequence[Token]) -> Iterator[tuple[int, Token]]:
+    """Yield the tokens that stand in no parentheses, those themselves included."""
+    depth = 0
+    for place, token in enumerate(tokens):
+        depth -= token.text in {")", "]"}
+        if depth == 0:
+            yield place, token
+        depth += token.text in {"(", "["}
+
+
+def _aliases(tokens: Sequence[Token]) -> set[str]:
+    """Return the tables whose columns stand in an expression."""
+    return {
+        unquoted(token.text)
+        for token, after in pairwise(tokens)
+        if token.kind in {"word", "quoted"} and after.text == "."
+    }
+
+
+def _is_constant(alias: str, condition: Sequence[Token]) -> bool:
+    """Return whether a condition is of this table and means the same for ever."""
+    if _aliases(condition) != {alias}:
+        return False
+    for token, after in zip(condition, [*condition[1:], None], strict=True):
+        if token.kind == "sign" and not (
+            token.text in _CONSTANT_SIGNS or token.text.isalnum()
+        ):
+            return False
+        is_call = after is not None and after.text == "("
+        is_name = token.kind in {"word", "quoted"}
+        if is_name and is_call and token.keyword not in _CONSTANT_WORDS:
+            return False
+    return True
+
+
+def _column(alias: str, side: Sequence[Token]) -> str:
+    text = _written(alias, _bare(side))
+    return text if len(_bare(side)) == 3 else f"({text})"  # noqa: PLR2004  # alias.column
+
+
+def _written(alias: str, tokens: Sequence[Token]) -> str:
+    """Write an expression without the table's alias, with the blanks that it had."""
+    parts: list[str] = []
+    end = tokens[0].start
+    place = 0
+    while place < len(tokens):
+        token = tokens[place]
+        parts.append(" " if token.start > end else "")
+        is_alias = (
+            token.kind in {"word", "quoted"}
+            and unquoted(token.text) == alias
+            and place + 1 < len(tokens)
+            and tokens[place + 1].text == "."
+        )
+        if is_alias:
+            place, end = place + 2, tokens[place + 1].end
+            continue
+        parts.append(token.text)
+        place, end = place + 1, token.end
+    return "".join(parts)

@@ -1,0 +1,293 @@
+"""`syncd views try`: what two views would do, and that nothing is left of it."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from shop import Shop
+from shop_dumps import dump_of, restore
+
+from syncd.database import Database
+from syncd.errors import StatementRefusedError
+
+pytestmark = pytest.mark.db
+
+VIEWS = """
+BEGIN;
+CREATE OR REPLACE VIEW syncd.confirmed_orders AS
+SELECT id AS order_key, confirmed_at FROM public.orders WHERE {which};
+-- every order that is in syncd.confirmed_orders
+CREATE VIEW syncd.purchases AS
+SELECT id AS order_key, {columns} products FROM public.orders;
+COMMIT;
+"""
+COLUMNS = "'W-' || id AS orderid, email, total AS totalvalue,"
+STATE = """
+SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_namespace),
+       (SELECT count(*) FROM pg_type), (SELECT max(oid::bigint) FROM pg_rewrite),
+       (SELECT json_agg((n.nspname, c.relname, c.relacl)::text ORDER BY c.oid)::text
+          FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+         WHERE n.nspname = 'syncd')
+"""
+
+Try = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def views(which: str = "confirmed_at IS NOT NULL", columns: str = COLUMNS) -> str:
+    return VIEWS.format(which=which, columns=columns)
+
+
+def syncd(*arguments: str, columns: int = 500) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "syncd", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin", "COLUMNS": str(columns), "LC_ALL": "C.UTF-8"},
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def attempt(shop: Shop, tmp_path: Path) -> Try:
+    """Try a file of views in the small shop, as whoever owns its tables."""
+
+    def run(text: str, *options: str) -> "subprocess.CompletedProcess[str]":
+        file = tmp_path / "my shop.sql"
+        file.write_text(text)
+        config = shop.configure(tmp_path, "http://127.0.0.1:9")
+        where = ["--as", shop.owner, "--config", str(config)]
+        return syncd("views", "try", str(file), *where, *options)
+
+    return run
+
+
+def facts(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_trial_leaves_nothing_behind(shop: Shop, attempt: Try) -> None:
+    """No view, schema, grant or statistics of either; the views in place stay."""
+    shop.confirm(3)
+    before = shop.rows(STATE)
+    done = attempt(views())
+    assert done.returncode == 0, done.stderr
+    assert "3 orders would be sent" in done.stdout
+    assert shop.rows(STATE) == before
+
+
+def test_not_even_a_sequence_moves(shop: Shop, attempt: Try) -> None:
+    """A view that calls nextval() is told from a daemon that reads it."""
+    shop.sql("CREATE SEQUENCE counter")
+    shop.confirm(1)
+    number = "nextval('public.counter')::text || id AS orderid, email,"
+    done = attempt(views(columns=number))
+    assert done.returncode != 0
+    assert shop.value("SELECT is_called FROM counter") is False
+
+
+def test_a_trial_waits_for_nobody_and_nobody_for_it(shop: Shop, attempt: Try) -> None:
+    """Though somebody holds both views that are in place."""
+    shop.confirm(1)
+    with psycopg.connect(shop.owner) as other:
+        other.execute("SELECT FROM syncd.confirmed_orders, syncd.purchases LIMIT 1")
+        done = attempt(views(), "--json")
+    assert facts(done)["sent"] == 1
+
+
+def test_what_becomes_of_the_orders_is_counted_by_reason(
+    shop: Shop, attempt: Try
+) -> None:
+    """With the key of the first of each."""
+    shop.confirm(4)
+    shop.sql("UPDATE orders SET email = 'nobody' WHERE id IN (1, 2)")
+    shop.sql("UPDATE orders SET products = NULL WHERE id = 3")
+    done = attempt(views(), "--json")
+    found = facts(done)
+    assert done.returncode == 1
+    assert found["sent"] == 1
+    assert [(r["orders"], r["order_key"]) for r in found["refused"]] == [(2, "2")]
+    assert found["waiting"][0]["what"] == "there are no products"
+
+
+def test_a_row_that_makes_the_view_fail_is_one_refused_order(
+    shop: Shop, attempt: Try
+) -> None:
+    """The others are read all the same."""
+    shop.confirm(230)
+    broken = "(1 / (id - 117))::text || id AS orderid, email,"
+    found = facts(attempt(views(columns=broken), "--json"))
+    assert found["sent"] == 229
+    (refused,) = found["refused"]
+    assert refused["what"] == "the view fails with SQLSTATE 22012"
+    assert refused["order_key"] == "117"
+
+
+def test_an_index_that_is_missing_is_written_out(shop: Shop, attempt: Try) -> None:
+    """With the condition of the view, to be copied."""
+    shop.confirm(1)
+    shop.sql("DROP INDEX orders_confirmed_at")
+    done = attempt(views())
+    assert (
+        "CREATE INDEX CONCURRENTLY ON public.orders (confirmed_at) "
+        "WHERE (confirmed_at IS NOT NULL);" in done.stdout
+    )
+
+
+def test_the_events_are_shown_as_they_would_go_out(shop: Shop, attempt: Try) -> None:
+    """Three of them, their characters as they are."""
+    shop.confirm(5)
+    shop.sql("""UPDATE orders SET products = '[{"id": "Käse 🧀", "quantity": 1}]'""")
+    done = attempt(views())
+    assert done.stdout.count('"event": "Purchase"') == 3
+    assert done.stdout.count('"Käse 🧀"') == 3
+
+
+def test_what_is_odd_is_told(shop: Shop, attempt: Try) -> None:
+    """Zone, blanks, digits, the unit of the amounts, several rows."""
+    shop.confirm(2)
+    columns = """'W-' || id AS orderid, email, 'EUR' AS currency, ' Gent ' AS city,
+        1999.999 AS totalvalue, '[{"id": "A", "quantity": 1, "price": 20}]'::json AS"""
+    text = views(columns=columns).replace(
+        "id AS order_key, confirmed_at",
+        "id AS order_key, confirmed_at + interval '2 hours' AS confirmed_at",
+    )
+    out = attempt(text).stdout
+    assert "up to 1 h 59 min in the future" in out
+    assert "city has blanks around in 2 orders" in out
+    assert "totalvalue has more digits than its currency in 2 orders" in out
+    assert "totalvalue is 100 times its lines" in out
+
+
+def test_the_difference_to_the_views_in_place_is_told(shop: Shop, attempt: Try) -> None:
+    """Orders that come and go, and the fields that differ."""
+    shop.confirm(4)
+    text = views("id <> 2", COLUMNS.replace("'W-'", "'X-'"))
+    change = facts(attempt(text, "--json"))["difference"]
+    assert change["compared"] == 3
+    assert change["gone"]["key"] == "2"
+    assert change["fields"]["orderid changed"] == 3
+
+
+def test_views_that_name_each_other_are_tried_as_they_are(
+    shop: Shop, attempt: Try
+) -> None:
+    """Not beside the ones in place, which are others."""
+    shop.confirm(2)
+    shop.sql("DROP VIEW syncd.confirmed_orders")
+    joined = views().replace(
+        "products FROM public.orders;",
+        "products FROM public.orders"
+        ' WHERE id IN (SELECT c.order_key FROM "syncd" . Confirmed_Orders AS c);',
+    )
+    assert facts(attempt(joined, "--json"))["sent"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("SELECT 1;" + views(), 1, "makes neither of the two views"),
+        (views() + "DROP TABLE orders", 9, "DROP TABLE orders"),
+        (views() + "GRANT SELECT ON syncd.purchases TO public", 9, "GRANT SELECT ON"),
+        (views() + "ROLLBACK", 9, "ROLLBACK"),
+        (views() + "\\set x 1", 9, "a command of psql's"),
+        (views() + "CREATE TABLE syncd.x ()", 9, "CREATE TABLE syncd"),
+        (views() + "CREATE VIEW public.x AS SELECT 1", 9, "the view public.x is not"),
+        (views() + "CREATE VIEW syncd.purchases AS SELECT 1", 9, "comes again"),
+        (views() + "CREATE TEMP VIEW purchases AS SELECT 1", 9, "CREATE TEMP VIEW"),
+        (views() + "'", 9, "does not end"),
+        ("", None, "makes no syncd.confirmed_orders"),
+        (views().replace("products FROM", "products FORM"), 7, "syntax error"),
+        (views().replace("public.orders;", "public.ordersx;"), 7, "does not exist"),
+    ],
+)
+def test_a_file_with_anything_else_is_refused_in_one_line(
+    shop: Shop, attempt: Try, text: str, line: int | None, reason: str
+) -> None:
+    """Which line, what it is, and that nothing was changed."""
+    before = shop.rows(STATE)
+    done = attempt(text)
+    said = done.stderr.splitlines()
+    assert done.returncode == 78
+    assert reason in said[0]
+    assert (f"line {line}: " in said[0]) == (line is not None)
+    assert said[0].endswith("nothing was changed")
+    assert len(said) == 2
+    assert shop.rows(STATE) == before
+
+
+def test_what_reads_as_two_statements_is_refused_by_the_server(shop: Shop) -> None:
+    """Even if it were taken for one: it is sent as one."""
+    with (
+        closing(Database(shop.owner)) as database,
+        pytest.raises(StatementRefusedError, match="multiple commands"),
+    ):
+        database.define("CREATE VIEW x AS SELECT 1; DROP TABLE orders")
+    assert shop.value("SELECT count(*) FROM orders") == 0
+
+
+def test_names_with_blanks_and_quotes_are_names(shop: Shop, attempt: Try) -> None:
+    """Of tables, columns and schemas."""
+    shop.sql('CREATE SCHEMA "my shop"; ALTER TABLE orders SET SCHEMA "my shop"')
+    shop.sql('ALTER TABLE "my shop".orders RENAME TO "Order ""2"""')
+    shop.sql("""INSERT INTO "my shop"."Order ""2\""" (confirmed_at) VALUES (now())""")
+    text = views().replace("public.orders", '"my shop"."Order ""2"""')
+    done = attempt(text)
+    assert "1 order would be sent" in done.stdout
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_schema_that_the_role_may_not_read_is_told(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """And who may; the daemon's own role reads nothing but the views."""
+    file = tmp_path / "views.sql"
+    file.write_text(views())
+    shop.sql(f"CREATE SCHEMA hidden; REVOKE ALL ON orders FROM {shop.role}")
+    done = syncd("views", "try", str(file), "--as", shop.dsn)
+    assert done.returncode == 77
+    assert "permission denied for table orders" in done.stderr
+    assert "--as" in done.stderr
+    file.write_text(views().replace("public.orders", "hidden.orders"))
+    done = syncd("views", "try", str(file), "--as", shop.dsn)
+    assert done.returncode == 77
+    assert "permission denied for schema hidden" in done.stderr
+
+
+def test_a_database_without_orders_has_nothing_to_send(
+    shop: Shop, attempt: Try
+) -> None:
+    """It is no success."""
+    done = attempt(views())
+    assert done.returncode == 1
+    assert "the views list no order" in done.stdout
+    assert shop.value("SELECT count(*) FROM orders") == 0
+
+
+@pytest.mark.parametrize("name", ["no-such-shop", "/nowhere/x.sql", "", "."])
+def test_what_is_neither_a_name_nor_a_file_is_refused(shop: Shop, name: str) -> None:
+    """In one line; a folder cannot be read."""
+    done = syncd("views", "try", name, "--as", shop.owner)
+    assert done.returncode in {64, 78}
+    assert len(done.stderr.splitlines()) == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["medusa", "vendure", "pretix", "django-oscar"])
+def test_the_views_of_a_shop_system_are_tried_without_a_configuration(
+    database: str, name: str
+) -> None:
+    """By its name, in the first minute, at 80 columns."""
+    restore(database, name)
+    assert dump_of(name).exists()
+    done = syncd("views", "try", name, "--as", database, columns=80)
+    assert re.search(r"[0-9]+ orders would be sent", done.stdout), done.stderr
+    assert "there are none that this role may read" in done.stdout

@@ -1,0 +1,76 @@
+"""Which index a plan lacks."""
+
+import pytest
+
+from syncd.core.missing_index import missing_indexes
+
+
+def scan(condition: str, table: str = "orders", **more: object) -> dict[str, object]:
+    node = {
+        "Node Type": "Seq Scan",
+        "Schema": "public",
+        "Relation Name": table,
+        "Alias": "o",
+        "Filter": condition,
+    }
+    return node | more
+
+
+LATER = "'2026-01-01 00:00:00+00'::timestamp with time zone"
+
+
+@pytest.mark.parametrize(
+    ("condition", "wanted"),
+    [
+        (f"(o.paid_at > {LATER})", "public.orders (paid_at);"),
+        (
+            f'((o."paidAt" IS NOT NULL) AND (NOT o.void) AND (o."paidAt" > {LATER}))',
+            'public.orders ("paidAt") WHERE ("paidAt" IS NOT NULL) AND (NOT void);',
+        ),
+        (
+            f"((o.paid_at AT TIME ZONE 'UTC'::text) > {LATER})",
+            "public.orders ((paid_at AT TIME ZONE 'UTC'::text));",
+        ),
+        (
+            f"(COALESCE(o.a, o.b) > {LATER})",
+            "public.orders ((COALESCE(a, b)));",
+        ),
+        (
+            f"((o.at < now()) AND ((o.s = 'x AND (y'::text) AND (o.at > {LATER})))",
+            "public.orders (at) WHERE (s = 'x AND (y'::text);",
+        ),
+        ("(o.id = ANY ('{1,2}'::bigint[]))", "public.orders (id);"),
+        ("((o.state = 'paid'::text) AND (o.id = $1))", "public.orders (id);"),
+        ("(i.order_id = o.id)", "public.orders (id);"),
+    ],
+)
+def test_the_condition_of_a_whole_read_names_its_index(
+    condition: str, wanted: str
+) -> None:
+    """With the view's own conditions, where they always mean the same."""
+    (index,) = missing_indexes([{"Plan": scan(condition)}])
+    assert index.statement == f"CREATE INDEX CONCURRENTLY ON {wanted}"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["", "(o.state = 'paid'::text)", "((o.a = 1) OR (o.id = $1))", "(o.a = o.b)",
+     "(o.paid IS TRUE)"],
+)  # fmt: skip
+def test_what_does_not_tell_names_none(condition: str) -> None:
+    """Nothing is guessed."""
+    assert missing_indexes([{"Plan": scan(condition)}]) == []
+
+
+def test_a_join_names_the_column_of_the_table_that_is_read_whole() -> None:
+    """Once, although two conditions speak of it."""
+    lines = scan("", "Order Lines", Alias="i", Schema="My Shop")
+    plan = {
+        "Node Type": "Hash Join",
+        "Hash Cond": '(i."orderId" = o.id)',
+        "Plans": [lines, {**lines, "Output": ["i.id"]}],
+    }
+    (index,) = missing_indexes(plan)
+    assert index.statement == (
+        'CREATE INDEX CONCURRENTLY ON "My Shop"."Order Lines" ("orderId");'
+    )

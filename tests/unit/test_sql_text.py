@@ -1,0 +1,73 @@
+"""A file of SQL taken apart, as PostgreSQL would."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncd.core.sql_text import SqlTextError, statements
+
+
+def texts(script: str) -> list[str]:
+    return [statement.text for statement in statements(script)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT ';'",
+        "SELECT 'it''s; so'",
+        r"SELECT E'it\'s; so'",
+        r"SELECT e'\\'",
+        r"SELECT 'a\'",
+        'SELECT "a;b"',
+        'SELECT "a"";b"',
+        "SELECT $$;$$",
+        "SELECT $a$ $$;$b$ $a$",
+        "SELECT a$b$c",
+        "SELECT 1 /* ; /* ; */ ; */ + 1",
+        "SELECT 1 -- ;\n + 1",
+        "SELECT 1.5e3",
+        "SELECT $1",
+    ],
+)
+def test_a_semicolon_ends_a_statement_only_where_it_does(statement: str) -> None:
+    """Not in a text, a quoted name or a comment."""
+    assert texts(f"{statement};SELECT 2") == [statement, "SELECT 2"]
+
+
+@pytest.mark.parametrize("nothing", ["", " \n", ";;", "-- x", "/* x */ ; -- y\n;"])
+def test_what_holds_no_statement_has_none(nothing: str) -> None:
+    """Comments alone are nothing to run."""
+    assert texts(nothing) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [("SELECT 1;\n'", 2), ('\n\n"a', 3), ("/* /* */", 1), ("\n$a$ $b$", 2),
+     ("SELECT 1;\n\\set x 1\n", 2), (r"E'\'", 1)],
+)  # fmt: skip
+def test_what_does_not_end_is_refused_where_it_begins(script: str, line: int) -> None:
+    """And so are commands of psql's."""
+    with pytest.raises(SqlTextError) as refused:
+        texts(script)
+    assert refused.value.line == line
+
+
+def test_a_statement_knows_its_line_and_first_words() -> None:
+    """For the message about it; a comment in between is no word."""
+    first, second = statements("-- head\nBEGIN;\n\nCreate /* or */ view\n x AS 1")
+    assert (first.line, first.keywords) == (2, ["BEGIN"])
+    assert (second.line, second.keywords[:2]) == (4, ["CREATE", "VIEW"])
+    assert second.line_of(second.text.index("x")) == 5
+
+
+@given(st.text())
+def test_any_text_is_taken_apart_or_refused(script: str) -> None:
+    """Every token stands where it says it does."""
+    try:
+        found = list(statements(script))
+    except SqlTextError:
+        return
+    for statement in found:
+        for token in statement.tokens:
+            assert statement.text[token.start : token.end] == token.text
