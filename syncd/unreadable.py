@@ -11,13 +11,15 @@ The invariant: an order is left out only while its own row cannot be read.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from syncd.database import named
 from syncd.errors import UnreadableRowError
 from syncd.ledger import Ledger
-from syncd.log import Log
 from syncd.source import LeftOut, Source
+
+if TYPE_CHECKING:  # the status is read without a log
+    from syncd.log import Log
 
 MOST_LEFT_OUT = 100
 """More than these are the view's fault: then nothing is read until it is mended."""
@@ -73,7 +75,7 @@ class UnreadableOrders:
     """
 
     def __init__(
-        self, source: Source, ledger: Ledger, log: Log, exclusion: Exclusion
+        self, source: Source, ledger: Ledger, log: "Log", exclusion: Exclusion
     ) -> None:
         self._source = source
         self._ledger = ledger
