@@ -1,0 +1,161 @@
+"""Days on which an order may be lost in silence, and whether syncd says so.
+
+The shop reuses keys, swaps a table, changes the zone of its stamps, or confirms orders
+at no time; once or one after the other. What it has sold is known by a number of the
+checker's own: each order was sent, or syncd names the trouble.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import permutations
+from pathlib import Path
+
+from desk import Desk
+from shop import Shop
+
+from syncd.capture.slot import slot_name
+from syncd.identity import IdentityGuard
+from syncd.ledger import Ledger
+from syncd.log import Log
+from syncd.reconciliation import Reconciliation
+from syncd.reuse import ReusedKeys
+from syncd.sandbox import Sandbox
+from syncd.source import Source
+from syncd.stamps import KEPT, StampWatch
+
+VIEWS = """
+DROP VIEW syncd.confirmed_orders;
+ALTER TABLE orders ADD is_paid boolean DEFAULT true;
+CREATE VIEW syncd.confirmed_orders AS
+SELECT id AS order_key, confirmed_at FROM orders WHERE is_paid;
+GRANT SELECT ON syncd.confirmed_orders TO {role};
+"""
+TROUBLES = {
+    "reused keys": "TRUNCATE orders RESTART IDENTITY",
+    "swapped table": "ALTER TABLE orders RENAME TO orders_old; "
+    "CREATE TABLE orders (LIKE orders_old INCLUDING ALL); "
+    "ALTER TABLE orders ALTER id RESTART WITH 1000",
+    "changed zone": "",
+    "NULL times": "",
+}
+STAMPS = {
+    "changed zone": "clock_timestamp() - interval '2 hours'",
+    "NULL times": "NULL",
+}
+OLD = (
+    "UPDATE orders SET confirmed_at = confirmed_at - interval '2 days'; "
+    "UPDATE syncd.ledger SET confirmed_at = confirmed_at - interval '2 days'"
+)
+SELL = "INSERT INTO orders (confirmed_at, total) VALUES ({stamp}, {number})"
+
+
+class SilentLossError(AssertionError):
+    """An order was not sent, and nothing says why."""
+
+
+class Day:
+    """A shop's day with a started feed, and what syncd says of it."""
+
+    def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path) -> None:
+        shop.sql(VIEWS.replace("{role}", shop.role))
+        self._shop = shop
+        self._sandbox = sandbox
+        self._desk = desk = Desk(shop, sandbox, folder)
+        source: Source = desk.source
+        ledger: Ledger = desk.ledger
+        self._guard = IdentityGuard(
+            source,
+            ledger.database,
+            ledger.feed_id,
+            "shop",
+            publication=slot_name("shop"),
+            capture="poll",
+        )
+        self._keys = ReusedKeys(source, ledger.database, ledger.feed_id)
+        self._watch = StampWatch(source, ledger, Log("shop"))
+        self._account = Reconciliation(source, ledger, size=100)
+        self._number = 0
+        self.told: set[str] = set()
+        self._under: dict[int, frozenset[str]] = {}
+        self._stamp = "clock_timestamp()"
+
+    def close(self) -> None:
+        self._desk.close()
+
+    def run(self, troubles: Sequence[str]) -> None:
+        """Sell, let troubles come, sell under each; then judge.
+
+        Raises:
+            SilentLossError: Something is lost, and its trouble is not named.
+        """
+        self._sell()
+        self._shop.sql(OLD)
+        for number, trouble in enumerate(troubles, 1):
+            if statement := TROUBLES[trouble]:
+                self._shop.sql(statement)
+            self._stamp = STAMPS.get(trouble, "clock_timestamp()")
+            self._sell(*troubles[:number])
+        self._judge()
+
+    def _sell(self, *troubles: str) -> None:
+        """Sell as many orders as an offset needs; syncd works meanwhile."""
+        for _ in range(KEPT + 2):
+            self._number += 1
+            self._under[self._number] = frozenset(troubles)
+            values = {"stamp": self._stamp, "number": self._number}
+            self._shop.sql(SELL.format(**values))
+            vars(self._watch)["_look_at"] = float("-inf")
+            self._watch.look()
+        self._desk.admit()
+        self._desk.deliver_all()
+        self._look()
+
+    def _look(self) -> None:
+        """Do what the daemon does by itself within minutes; keep what it says."""
+        if self._guard.look().replaced:
+            self.told.add("swapped table")
+        self._keys.compare_newest()
+        self._shop.sql("UPDATE syncd.watermark SET confirmed_at = clock_timestamp()")
+        run = self._account.ask(None, None)
+        list(self._account.pages(run))
+        finished = self._account.finish(run)
+        assert finished
+        if finished.timeless:
+            self.told.add("NULL times")
+        if self._keys.count().keys:
+            self.told.add("reused keys")
+        if self._shop.rows("SELECT FROM syncd.alarm WHERE alarm = 'stamps.shifted'"):
+            self.told.add("changed zone")
+        self._desk.deliver_all()
+
+    def _judge(self) -> None:
+        sent = {
+            float(str((purchase.body or {}).get("totalvalue")))
+            for purchase in self._sandbox.book.purchases()
+        }
+        for number, troubles in self._under.items():
+            if number not in sent and not troubles & self.told:
+                why = f"order {number} was not sent, and nothing says: {set(troubles)}"
+                raise SilentLossError(why)
+        met = frozenset().union(*self._under.values())
+        if "changed zone" in met - self.told and "swapped table" not in met:
+            raise SilentLossError("the stamps are hours away, and nothing says so")
+
+
+def days() -> Iterator[tuple[str, ...]]:
+    """List each trouble alone, then each after another."""
+    yield from ((trouble,) for trouble in TROUBLES)
+    yield from permutations(TROUBLES, 2)
+
+
+def lose(owner: str, folder: Path, troubles: Sequence[str]) -> str:
+    """Live one day in an empty database; return what was lost in silence."""
+    shop = Shop.open(owner)
+    with Sandbox() as sandbox, closing(Day(shop, sandbox, folder)) as day:
+        try:
+            day.run(troubles)
+        except SilentLossError as loss:
+            return f"{', '.join(troubles)}: {loss}"
+        finally:
+            shop.close()
+    return ""

@@ -1,0 +1,80 @@
+"""Troubles of whole shops: keys, tables, zones and times that change."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from postgres import Cluster
+
+from proof.silence import days, lose
+from syncd import identity, reuse, stamps
+from syncd.core.stamp_offset import Appearance, Shift, find_shift
+from syncd.reconciliation import Reconciliation
+
+pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
+
+ALONE = [troubles for troubles in days() if len(troubles) == 1]
+
+
+def only_late(seen: Sequence[Appearance]) -> Shift | None:
+    shift = find_shift(seen)
+    return shift if shift and shift.offset > timedelta(0) else None
+
+
+BUGS: dict[str, AbstractContextManager[object]] = {
+    "reused keys": patch.object(
+        reuse, "is_another", lambda known, listed: known.orderid != listed.orderid
+    ),
+    "swapped table": patch.object(
+        identity,
+        "replaced",
+        lambda known, _now, names, *_: [t for t in known.tables if t.name not in names],
+    ),
+    "changed zone": patch.object(stamps, "find_shift", only_late),
+    "NULL times": patch.object(Reconciliation, "_count_timeless", lambda *_: 0),
+}
+"""The same number is the same order; a table that has its name is the same; stamps are
+only ever too late; what has no time lies in no range."""
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def empty(server: Cluster) -> Iterator[str]:
+    name = f"silence{next(_numbers)}"
+    server.sql(f"CREATE DATABASE {name}")
+    yield server.dsn(name)
+    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    server.sql(f"DROP ROLE role_{name}")
+
+
+@pytest.mark.parametrize("troubles", ALONE, ids=" then ".join)
+def test_a_trouble_is_named(
+    empty: str, tmp_path: Path, troubles: tuple[str, ...]
+) -> None:
+    """Each order was sent, or the trouble that hid it is told."""
+    loss = lose(empty, tmp_path, troubles)
+    assert not loss, loss
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "troubles", [t for t in days() if t not in ALONE], ids=" then ".join
+)
+def test_two_troubles_are_both_named(
+    empty: str, tmp_path: Path, troubles: tuple[str, ...]
+) -> None:
+    """One after the other, in each order."""
+    loss = lose(empty, tmp_path, troubles)
+    assert not loss, loss
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_found(empty: str, tmp_path: Path, bug: str) -> None:
+    """What would not be found, its silence would not mean anything for."""
+    with BUGS[bug]:
+        assert lose(empty, tmp_path, (bug,))
