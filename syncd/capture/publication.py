@@ -256,3 +256,15 @@ def _quoted(table: Table) -> str:
         name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else f'"{name}"'
         for name in (table.schema, table.name)
     )
+
+
+def ledger_publications(database: Database) -> Iterator[tuple[str, str]]:
+    """Name the publications that take syncd's own tables to their subscribers.
+
+    Yields:
+        Its name, and the statements that leave syncd's tables out.
+    """
+    rows = database.all(named("publications_of_all"))
+    if database.one(named("names_schemas"))[0]:
+        rows += database.all(named("publications_of_schema"))
+    yield from cast("list[tuple[str, str]]", rows)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from syncd.capture.publication import ledger_publications
 from syncd.check.finding import Finding
 from syncd.database import Database, named
-from syncd.install.safety import publications
 
 
 def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:
@@ -19,7 +19,7 @@ def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:
 
 def look_at_replicas(name: str, database: Database) -> Iterator[Finding]:
     """Look for publications that take syncd's own tables along."""
-    for publication, recipe in publications(database):
+    for publication, recipe in ledger_publications(database):
         message = (
             f"the publication {publication} sends syncd's tables to its subscribers, "
             "which stop where they do not have them"

@@ -4,9 +4,7 @@ Somebody else's schema could turn the installer's rights into its own; a publica
 every table would stop the shop's replicas.
 """
 
-from collections.abc import Iterator
-from typing import cast
-
+from syncd.capture.publication import ledger_publications
 from syncd.database import Database, named
 from syncd.errors import ConfigError
 
@@ -35,25 +33,13 @@ def refuse_untrusted(database: Database) -> None:
     )
 
 
-def publications(database: Database) -> Iterator[tuple[str, str]]:
-    """Name the publications that take syncd's own tables to their subscribers.
-
-    Yields:
-        Its name, and the statements that leave syncd's tables out.
-    """
-    rows = database.all(named("publications_of_all"))
-    if database.one(named("names_schemas"))[0]:
-        rows += database.all(named("publications_of_schema"))
-    yield from cast("list[tuple[str, str]]", rows)
-
-
 def refuse_published(database: Database) -> None:
     """Refuse to make tables that replicas would be sent and do not have.
 
     Raises:
         ConfigError: A publication would take them along.
     """
-    for name, recipe in publications(database):
+    for name, recipe in ledger_publications(database):
         raise ConfigError(
             f"the publication {name} would send syncd's tables to its subscribers, "
             "which stop at the first that they do not have; nothing was changed",
