@@ -76,3 +76,11 @@ def describe(dsn: str) -> str:
 def holds_password(dsn: str) -> bool:
     """Tell whether a password stands in a connection string; in a wrong one: no."""
     return dsn_fault(dsn) is None and bool(conninfo_to_dict(dsn).get("password"))
+
+
+def without_password(dsn: str) -> str:
+    """Return a connection string that libpq takes, as it is but for its password."""
+    if not holds_password(dsn):
+        return dsn
+    kept = {k: v for k, v in conninfo_to_dict(dsn).items() if k != "password"}
+    return make_conninfo("", **kept)

@@ -108,7 +108,7 @@ cli.put(
 )
 cli.put(
     "Set up",
-    init="syncd.cli.setup:init",
+    init="syncd.cli.init:init",
     views="syncd.cli.views:views",
     install="syncd.cli.setup:install_command",
     check="syncd.cli.checking:check",

@@ -1,13 +1,10 @@
-"""Setting up: write a configuration, create the ledger, take it out."""
+"""Setting up: create the ledger, take it out."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from importlib.resources import files
-from pathlib import Path
 
 import click
 
-from syncd.cli.option import DEFAULT_PATH
 from syncd.cli.shell import configured
 from syncd.config import Settings
 from syncd.connections import Connections
@@ -42,30 +39,6 @@ from syncd.views import ViewNames
 
 _ROLE = """Write it as in SQL: syncd, or '"My-Role"' (capitals and hyphens want double \
 quotes)."""
-
-
-@click.command()
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=DEFAULT_PATH,
-    show_default=True,
-    help="Where to write it.",
-)
-def init(out: Path) -> None:
-    """Write a commented configuration (never over an existing one).
-
-    Example: syncd init --out ./syncd.toml
-    """
-    text = (files("syncd") / "configuration.toml").read_text(encoding="utf-8")
-    try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise ConfigError(
-            f"{out}: {error.strerror}", "Name another place with --out."
-        ) from error
-    click.echo(f"wrote {out}: set source.dsn and squeezely.account, then syncd install")
 
 
 @click.command("install")

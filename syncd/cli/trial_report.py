@@ -157,7 +157,10 @@ def _unasked(settings: Settings, survey: Survey) -> Iterator[str]:
         found = {str(event.get(name, "none")) for event in survey.events.values()}
         if len(found) > 1 and not is_required:
             several = ", ".join(sorted(found))
-            yield f"  {name} is {several}: set source.require_{name} = true"
+            step = f"set source.require_{name} = true"
+            if "none" in found:
+                step = f"with source.require_{name} those without are refused"
+            yield f"  {name} is {several}: {step}"
 
 
 def _change(change: Difference | None) -> Iterator[str]:

@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from syncd.cli.checking import print_finding
+from syncd.cli.detection_report import detected, print_detection
 from syncd.cli.option import DEFAULT_PATH, as_json_option, config_option
 from syncd.cli.prose import say
 from syncd.cli.setup import role_for
 from syncd.cli.trial_report import document, print_trial
 from syncd.config import Settings, SqueezelySettings, load
+from syncd.core.sql_name import DEFAULT_SCHEMA, SqlName
 from syncd.database import Database
 from syncd.dsn import dsn_fault
 from syncd.errors import ExitCode
@@ -24,6 +26,7 @@ from syncd.views import (
     NEWEST_ORDERS,
     TEMPLATE,
     Application,
+    Detection,
     Trial,
     ViewNames,
     read,
@@ -99,6 +102,14 @@ def _names(settings: Settings) -> ViewNames:
     return ViewNames.parse(settings.source.confirmed, settings.source.purchases)
 
 
+def _schema(_: click.Context, __: click.Parameter, value: str) -> str:
+    """Read a schema's name as SQL writes it."""
+    name = SqlName.parse(value)
+    if name is None or name.schema is not None:
+        raise click.BadParameter('write it as in SQL: shop, or "Shop" in quotes')
+    return name.name
+
+
 @views.command("list")
 def views_list() -> None:
     """List the shop systems that syncd ships views for.
@@ -115,16 +126,26 @@ def views_list() -> None:
     Console(highlight=False).print(table)
 
 
+schema_option = click.option(
+    "--schema",
+    default=DEFAULT_SCHEMA,
+    show_default=True,
+    callback=_schema,
+    help="Where the tables of a shop system (NAME) are.",
+)
+
+
 @views.command("show")
 @click.argument("name")
-def views_show(name: str) -> None:
+@schema_option
+def views_show(name: str, schema: str) -> None:
     """Print the SQL of a shop system's views, or the template.
 
     \b
     Examples: syncd views show medusa
               syncd views show template > my-shop.sql
     """  # noqa: D301  # click's mark for "do not rewrap"
-    click.echo(sql_of(name), nl=False)
+    click.echo(sql_of(name, schema), nl=False)
 
 
 @views.command("try")
@@ -137,10 +158,18 @@ def views_show(name: str) -> None:
     show_default=True,
     help="How many of the newest orders to read.",
 )
+@schema_option
 @as_json_option
 @connecting
-def views_try(
-    settings: Settings, database: Database, /, *, views: str, orders: int, as_text: bool
+def views_try(  # the command's options
+    settings: Settings,
+    database: Database,
+    /,
+    *,
+    views: str,
+    orders: int,
+    schema: str,
+    as_text: bool,
 ) -> None:
     """Read the newest orders through two views that are not there yet.
 
@@ -154,7 +183,8 @@ def views_try(
               syncd views try my-shop.sql --last 5000
     Exit codes: 0 all can be sent, 1 not all, or there are none
     """  # noqa: D301  # click's mark for "do not rewrap"
-    result = Trial(database, settings).run(read(views, _names(settings)), orders)
+    file = read(views, _names(settings), schema)
+    result = Trial(database, settings).run(file, orders)
     if as_text:
         click.echo(json.dumps(document(result), indent=2, ensure_ascii=False))
     else:
@@ -166,9 +196,16 @@ def views_try(
 @views.command("apply")
 @click.argument("views", metavar="FILE|NAME")
 @click.option("--role", help="The daemon's role [default: the user of source.dsn].")
+@schema_option
 @connecting
 def views_apply(
-    settings: Settings, database: Database, /, *, views: str, role: str | None
+    settings: Settings,
+    database: Database,
+    /,
+    *,
+    views: str,
+    role: str | None,
+    schema: str,
 ) -> None:
     """Put two views in their place, and let the daemon read them.
 
@@ -180,7 +217,7 @@ def views_apply(
     reader = role_for(settings, role)
     application = Application(database, settings)
     names = _names(settings)
-    how = application.run(read(views, names), reader)
+    how = application.run(read(views, names, schema), reader)
     console = _console()
     say(console, f"{names.confirmed} and {names.purchases}: {how}")
     say(console, f"grants for {reader}")
@@ -188,3 +225,28 @@ def views_apply(
         if finding.code != "plan.indexed":
             print_finding(console, finding)
     say(console, "next: `syncd check`, then `syncd run`")
+
+
+@views.command("detect")
+@as_json_option
+@connecting
+def views_detect(settings: Settings, database: Database, /, *, as_text: bool) -> None:
+    """Tell which shop system a database is, which views fit, and what to set.
+
+    It reads the catalogue, and tries the views that fit on the newest orders, in a
+    transaction that is rolled back. The role must not be the daemon's own: that one
+    reads nothing but the views.
+
+    \b
+    Example: syncd views detect --dsn "dbname=shop user=postgres"
+    Exit codes: 0 a shop system was found whose views fit, 1 none
+    """  # noqa: D301  # click's mark for "do not rewrap"
+    detection = Detection(database, settings)
+    found = detection.run()
+    if as_text:
+        document = [detected(each) for each in found]
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        print_detection(_console(), found, detection.tables())
+    if not any(each.fits for each in found):
+        raise click.exceptions.Exit(ExitCode.FAILED)

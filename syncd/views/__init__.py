@@ -4,6 +4,7 @@ What other packages may import stands here.
 """
 
 from syncd.views.application import Application
+from syncd.views.detection import Detection, Recognised
 from syncd.views.file import ViewFile, ViewNames, read
 from syncd.views.shop import TEMPLATE, Shop, shop, shops, sql_of
 from syncd.views.trial import NEWEST_ORDERS, Trial, TrialResult
@@ -12,6 +13,8 @@ __all__ = [
     "NEWEST_ORDERS",
     "TEMPLATE",
     "Application",
+    "Detection",
+    "Recognised",
     "Shop",
     "Trial",
     "TrialResult",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from syncd.core.sql_name import SqlName
+from syncd.core.sql_name import DEFAULT_SCHEMA, SqlName
 from syncd.core.sql_text import SqlStatement, SqlTextError, Token, statements
 from syncd.core.text import shown
 from syncd.errors import ViewFileError, ViewsUnknownError
@@ -116,19 +116,20 @@ class ViewFile:
             yield _renamed(statement, renamed)
 
 
-def read(where: str, names: ViewNames) -> ViewFile:
+def read(where: str, names: ViewNames, schema: str = DEFAULT_SCHEMA) -> ViewFile:
     """Read the views of a shop system by its name, or those in a file.
 
     Args:
         where: A name of `syncd views list`, a path, or `-` for standard input.
         names: Of the views that are wanted.
+        schema: Where the shop system's tables are; a file says so itself.
 
     Raises:
         ViewsUnknownError: There is neither.
         ViewFileError: The file holds something else than the two views.
     """
     if where == TEMPLATE or where in shops():
-        return ViewFile.parse(where, sql_of(where), DEFAULT_NAMES)
+        return ViewFile.parse(where, sql_of(where, schema), DEFAULT_NAMES)
     return ViewFile.parse(shown(where), _text_of(where), names)
 
 

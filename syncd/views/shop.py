@@ -6,6 +6,7 @@ from functools import cache
 
 import msgspec
 
+from syncd.core.sql_name import DEFAULT_SCHEMA, quoted
 from syncd.errors import ViewsUnknownError
 from syncd.share import shared
 
@@ -34,6 +35,7 @@ class Shop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         since: Columns by which a version is known, the newest first.
         index: Statements that make the indexes which the system lacks.
         time_zone: Of times without one, on most servers; None: they have a zone.
+        django_app: Whose migrations tell of the version; None: of no Django.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Shop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since: Sequence[Since] = ()
     index: Sequence[str] = ()
     time_zone: str | None = None
+    django_app: str | None = None
 
 
 @cache
@@ -71,8 +74,12 @@ def shop(name: str) -> Shop:
     return shops()[name]
 
 
-def sql_of(name: str) -> str:
+def sql_of(name: str, schema: str = DEFAULT_SCHEMA) -> str:
     """Return the file of a shop system's views, or the template.
+
+    Args:
+        name: Of the shop system.
+        schema: Where its tables are.
 
     Raises:
         ViewsUnknownError: There is none of that name.
@@ -80,4 +87,11 @@ def sql_of(name: str) -> str:
     if name != TEMPLATE:
         shop(name)
     file = shared("sql") / "shops" / f"{name}.sql"
-    return file.read_text(encoding="utf-8")
+    return in_schema(file.read_text(encoding="utf-8"), schema)
+
+
+def in_schema(text: str, schema: str) -> str:
+    """Put another schema in the place of `public`, in what ships with syncd."""
+    if schema == DEFAULT_SCHEMA:
+        return text
+    return text.replace(f"{DEFAULT_SCHEMA}.", f"{quoted(schema)}.")

@@ -1,0 +1,112 @@
+"""`syncd init`: a commented configuration, filled in with what a database tells."""
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import closing
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from syncd.cli.option import DEFAULT_PATH
+from syncd.cli.prose import tell
+from syncd.config import Settings, SqueezelySettings
+from syncd.database import Database
+from syncd.dsn import dsn_fault, holds_password, without_password
+from syncd.errors import ConfigError
+from syncd.views import Detection, Recognised
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_PATH,
+    show_default=True,
+    help="Where to write it.",
+)
+@click.option(
+    "--dsn",
+    metavar="DSN",
+    help="The shop's order database: what it tells is filled in.",
+)
+def init(out: Path, dsn: str | None) -> None:
+    """Write a commented configuration (never over an existing one).
+
+    With --dsn it looks which shop system the database is, as `syncd views detect`
+    does, and sets what that needs. A password is never written: use a passfile.
+
+    \b
+    Examples: syncd init --out ./syncd.toml
+              syncd init --out ./syncd.toml --dsn "dbname=shop user=syncd"
+    """  # noqa: D301  # click's mark for "do not rewrap"
+    text = (files("syncd") / "configuration.toml").read_text(encoding="utf-8")
+    found = None
+    if dsn is not None:
+        if fault := dsn_fault(dsn):
+            raise click.BadParameter(fault, param_hint="--dsn")
+        if out.exists():
+            raise ConfigError(f"{out}: File exists", _ELSEWHERE)
+        found = _detected(dsn)
+        text = filled(text, {"dsn": without_password(dsn)})
+        text = filled(text, found.settings if found else {})
+    _write(out, text)
+    if dsn is None:
+        tell(f"wrote {out}: set source.dsn and squeezely.account, then syncd install")
+        return
+    for line in _told(out, dsn, found):
+        tell(line)
+
+
+_ELSEWHERE = "Name another place with --out."
+
+
+def _write(out: Path, text: str) -> None:
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(f"{out}: {error.strerror}", _ELSEWHERE) from error
+
+
+def filled(text: str, values: Mapping[str, object]) -> str:
+    """Set settings of [source] in a commented configuration.
+
+    Args:
+        text: In which each setting has a line of its own, perhaps commented out.
+        values: Texts and booleans, by the settings' names.
+    """
+    for name, value in values.items():
+        line = f"{name} = {json.dumps(value, ensure_ascii=False)}"
+        pattern = rf"^(?:# )?{re.escape(name)} = (?:\"[^\"]*\"|\S+)"
+        found = re.search(pattern, text, re.MULTILINE)
+        assert found is not None  # noqa: S101  # each setting has its line
+        text = text[: found.start()] + line + text[found.end() :]
+    return text
+
+
+def _detected(dsn: str) -> Recognised | None:
+    settings = Settings(squeezely=SqueezelySettings(account="-"))
+    with closing(Database(dsn, application_name="syncd/init")) as database:
+        found = Detection(database, settings).run()
+    return found[0] if found and found[0].fits else None
+
+
+def _told(out: Path, dsn: str, found: Recognised | None) -> list[str]:
+    lines = [f"wrote {out}"]
+    if holds_password(dsn):
+        lines.append("the password is not in it: use a passfile, or SYNCD_SOURCE_DSN")
+    if found is None:
+        lines.append("no shop system that syncd has views for: `syncd views detect`")
+        views = "FILE"
+    else:
+        views = found.shop.name
+        lines.append(
+            f"{found.shop.title}: {', '.join(found.settings) or 'nothing'} set"
+        )
+    lines.append(
+        "next: set squeezely.account, then syncd install, "
+        f"syncd views apply {views}, syncd check"
+    )
+    return lines
