@@ -6,7 +6,7 @@ from dataclasses import asdict
 import click
 
 from syncd.cli.option import as_json_option
-from syncd.cli.prose import tell
+from syncd.cli.prose import shown_json, tell
 from syncd.cli.shell import configured, connected, json_time
 from syncd.config import Settings
 from syncd.connections import source_on
@@ -47,7 +47,7 @@ def preview(settings: Settings, order: str, *, past: bool) -> None:
     if not isinstance(made, Purchase):
         click.echo(f"syncd: order {key} cannot be sent: {made.reason}", err=True)
         raise click.exceptions.Exit(ExitCode.FAILED)
-    click.echo(json.dumps(json.loads(encode([made.body], "single")), indent=2))
+    click.echo(shown_json(json.loads(encode([made.body], "single"))))
     for detail in made.left_out:
         note = f"note: {detail.field} {detail.reason}, so it is left out"
         click.echo(note, err=True)

@@ -11,16 +11,18 @@ import click
 
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
 from syncd.backfill.register import Register
+from syncd.check.start import ask as ask_start
 from syncd.cli.plan import show
 from syncd.cli.prose import tell
 from syncd.cli.shell import changing, json_time
 from syncd.config import Settings
-from syncd.connections import source_on
+from syncd.connections import Connections, source_on
+from syncd.core.account import moment
 from syncd.core.coverage import Span
 from syncd.core.health import Member
 from syncd.database import named
 from syncd.delivery.rendering import rules_of
-from syncd.feed import Feeds
+from syncd.feed import Feed, Feeds
 from syncd.ledger import Ledger
 
 C = TypeVar("C", bound=Callable[..., object])
@@ -102,31 +104,29 @@ def ask(
         adopts: Mark the orders as delivered instead of sending them.
     """
     with changing(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
-        ledger = Ledger(connections.ledger, feed.feed_id)
-        planner = Planner(source_on(settings, connections), ledger, rules_of(settings))
-        span = bounds(planner.ceiling())
-        if not adopts:
-            ledger.refuse_thinned(span.lower, span.upper)
-        register = Register(ledger)
-        if not wishes.dry_run:
-            register.refuse_overlap(span)
-        request = Request(span, "adopt") if adopts else wishes.request(span)
-        plan = planner.plan(request)
-        rate = settings.backfill.rate
-        if not wishes.as_text:
-            show(plan, rate, rules_of(settings).zone)
+        asking = _Asking(settings, connections, bounds, wishes, adopts=adopts)
+        feeds = Feeds(connections, settings.feed)
+        feeds.check_schema()
+        feed = feeds.find()
+        if feed is None:
+            plan = asking.plan_unstarted(feeds)
+        else:
+            plan = asking.plan(feed)
+            asking.show(plan)
         opened = None
         if plan.orders and not wishes.dry_run:
             _confirm(plan, wishes)
-            opened = Opened(plan, register.open(plan))
-        is_served = any(
+            if feed is None:
+                feed = asking.start(feeds)
+                plan = asking.plan(feed)
+            opened = Opened(plan, asking.register(feed).open(plan))
+        is_served = feed is not None and any(
             Member(*row).is_alive  # type: ignore[arg-type]  # the statement's columns
-            for row in ledger.database.all(named("presence"), feed=feed.feed_id)
+            for row in connections.ledger.all(named("presence"), feed=feed.feed_id)
         )
     number = opened.backfill if opened else None
     if wishes.as_text:
-        facts = _facts(plan, rate) | {"backfill": number}
+        facts = _facts(plan, settings.backfill.rate) | {"backfill": number}
         click.echo(json.dumps(facts, indent=2, default=json_time))
     elif opened:
         when = "a running daemon begins within seconds"
@@ -136,6 +136,70 @@ def ask(
             f"backfill {number}: {when};", f"see it with: syncd backfill watch {number}"
         )
     return opened
+
+
+class _Asking:
+    """One question for past orders; the feed may not have been started yet."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        connections: Connections,
+        bounds: Callable[[datetime], Span],
+        wishes: Wishes,
+        *,
+        adopts: bool,
+    ) -> None:
+        self._settings = settings
+        self._connections = connections
+        self._bounds = bounds
+        self._wishes = wishes
+        self._adopts = adopts
+        self._source = source_on(settings, connections)
+
+    def register(self, feed: Feed) -> Register:
+        """Return the backfills of the feed."""
+        return Register(Ledger(self._connections.ledger, feed.feed_id))
+
+    def plan(self, feed: Feed) -> Plan:
+        """Plan the range; write nothing."""
+        ledger = Ledger(self._connections.ledger, feed.feed_id)
+        planner = Planner(self._source, ledger, rules_of(self._settings))
+        span = self._bounds(planner.ceiling())
+        if not self._adopts:
+            ledger.refuse_thinned(span.lower, span.upper)
+        if not self._wishes.dry_run:
+            self.register(feed).refuse_overlap(span)
+        adopting = Request(span, "adopt")
+        return planner.plan(adopting if self._adopts else self._wishes.request(span))
+
+    def plan_unstarted(self, feeds: Feeds) -> Plan:
+        """Plan and show the range as if the feed were started now; write nothing."""
+        if not self._wishes.dry_run:
+            ask_start(self._settings)
+        with self._connections.ledger.transaction(is_kept=False):
+            plan = self.plan(self._start(feeds))
+        name = self._settings.feed
+        note = f"feed {name!r} was never started: it starts with this, at now"
+        click.echo(f"{note}; what is confirmed from then on is live", err=True)
+        self.show(plan)
+        return plan
+
+    def start(self, feeds: Feeds) -> Feed:
+        """Start the feed at "now"."""
+        feed = self._start(feeds)
+        name, at = self._settings.feed, moment(feed.started_at)
+        click.echo(f"feed {name!r} is started at {at}", err=True)
+        return feed
+
+    def show(self, plan: Plan) -> None:
+        """Show a plan to a person."""
+        if not self._wishes.as_text:
+            zone = rules_of(self._settings).zone
+            show(plan, self._settings.backfill.rate, zone)
+
+    def _start(self, feeds: Feeds) -> Feed:
+        return feeds.start(self._source, self._settings.source.lookback)
 
 
 def _confirm(plan: Plan, wishes: Wishes) -> None:

@@ -1,9 +1,13 @@
 """Lines for people: broken between words on a terminal, whole for other programs."""
 
+import json
 import textwrap
 
 import click
 from rich.console import Console
+
+_SHOWN = frozenset("\n\u200c\u200d")
+"""Beside what is printable: line ends, and what joins letters and emoji."""
 
 
 def say(console: Console, line: str, *, hang: int = 0) -> None:
@@ -19,6 +23,19 @@ def say(console: Console, line: str, *, hang: int = 0) -> None:
     )
     for part in parts:
         console.print(part, markup=False, soft_wrap=True)
+
+
+def shown_json(value: object) -> str:
+    """Write a value as JSON for people: characters as they are.
+
+    Those that nobody sees, or that a terminal obeys, stay escaped.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=float)
+    return "".join(c if _is_shown(c) else json.dumps(c)[1:-1] for c in text)
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or character in _SHOWN
 
 
 def tell(*lines: str) -> None:

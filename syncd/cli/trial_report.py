@@ -1,6 +1,5 @@
 """What a trial of two views found, for people and for scripts."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
@@ -10,7 +9,7 @@ from rich.text import Text
 from syncd.check.check import as_json
 from syncd.cli.checking import print_finding
 from syncd.cli.plan import minute
-from syncd.cli.prose import say
+from syncd.cli.prose import say, shown_json
 from syncd.config import Settings
 from syncd.core.health import count, span
 from syncd.core.survey import Survey, Tally
@@ -41,16 +40,11 @@ def print_trial(
         say(console, line)
     _print_heading(console, "As they would go out")
     for event in list(result.survey.events.values())[:EVENTS]:
-        console.print(as_text(event), markup=False, soft_wrap=True)
+        console.print(shown_json(event), markup=False, soft_wrap=True)
     _print_heading(console, "Beside the views in place")
     for line in _change(result.change):
         say(console, line)
     say(console, f"Nothing was changed. Next: {_next(result, where)}", hang=2)
-
-
-def as_text(event: Mapping[str, object]) -> str:
-    """Write an event as it is sent, its characters as they are."""
-    return json.dumps(event, indent=2, ensure_ascii=False, default=float)
 
 
 def document(result: TrialResult) -> dict[str, object]:

@@ -54,6 +54,57 @@ def test_the_plan_tells_all_before_anything_is_asked(shop: Shop, config: Path) -
     assert rows(shop) == 0
 
 
+@pytest.fixture
+def unstarted(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+    """The configuration of a feed that was never started, with 40 past orders."""
+    sell_past(shop, 40, days=20)
+    return shop.configure(tmp_path, sandbox.endpoint)
+
+
+@pytest.mark.parametrize(
+    "verb", [("backfill", *FROM), ("watermark", "reset", "--to", BEGIN.isoformat())]
+)
+def test_a_feed_that_was_never_started_starts_with_its_backfill(
+    shop: Shop, sandbox: Sandbox, unstarted: Path, verb: tuple[str, ...]
+) -> None:
+    """At now: past orders are the backfill's, and the first run sends them all."""
+    done = syncd(*verb, "--yes", "--config", unstarted)
+    assert done.returncode == 0, done.stderr
+    assert "feed 'shop' was never started: it starts with this" in done.stderr
+    assert "feed 'shop' is started at " in done.stderr
+    assert "40 to send" in done.stdout
+    assert rows(shop) == 1
+    shop.confirm(2)
+    assert syncd("run", "--once", "--config", unstarted).returncode in {0, 75}
+    while syncd("run", "--once", "--config", unstarted).returncode == 75:
+        pass
+    assert len(sandbox.book.purchases()) == 42
+
+
+def test_a_plan_for_a_feed_that_was_never_started_writes_nothing(
+    shop: Shop, unstarted: Path
+) -> None:
+    """Neither a dry run, nor a question that nobody answers, starts it."""
+    done = syncd("backfill", *FROM, "--dry-run", "--config", unstarted)
+    assert done.returncode == 0, done.stderr
+    assert "40 to send" in done.stdout
+    assert syncd("backfill", *FROM, "--config", unstarted).returncode == 64
+    asked = on_terminal(80, "backfill", *FROM, "--config", unstarted, answer="n\n")
+    assert "nothing was changed" in plain(asked)[-1]
+    assert shop.rows("SELECT * FROM syncd.feed") == []
+
+
+def test_a_first_backfill_that_a_start_would_refuse_is_refused(
+    shop: Shop, unstarted: Path
+) -> None:
+    """The conditions of a start are the same, whatever starts it."""
+    shop.sql("DROP VIEW syncd.purchases")
+    done = syncd("backfill", *FROM, "--yes", "--config", unstarted)
+    assert done.returncode == 78
+    assert "syncd.purchases" in done.stderr
+    assert shop.rows("SELECT * FROM syncd.feed") == []
+
+
 def test_the_plan_for_scripts(shop: Shop, config: Path) -> None:
     """The same as JSON; nothing is opened without --yes."""
     arguments = ("backfill", *FROM, "--json", "--config", config)
