@@ -15,7 +15,7 @@ from syncd.database import Database, Statement, composed, named, quoted
 from syncd.errors import SyncdError
 from syncd.views.draft.schema import Catalogue, Column, Kind, Name, Reference, Table
 from syncd.views.draft.sources import Row
-from syncd.views.draft.words import meaning, word_set, words
+from syncd.views.draft.words import said_by, word_set, words
 
 STATEMENT_SECONDS = 5
 MOST_TABLES = 1500
@@ -98,10 +98,7 @@ def read_catalogue(database: Database) -> Catalogue:
 
 
 def _topics(relation: _Relation) -> frozenset[str]:
-    said = (
-        meaning(relation.name.name).concepts | meaning(relation.comment[:60]).concepts
-    )
-    return said & _TOPICS
+    return said_by(relation.name.name, relation.comment).concepts & _TOPICS
 
 
 def _promise(relation: _Relation) -> tuple[bool, bool, float, Name]:

@@ -16,9 +16,9 @@ def statuses(
     """List the status columns of a table, with values and what these are called."""
     found = []
     for column in table.columns:
-        said = meaning(column.name).concepts
+        said = column.said.concepts
         is_event_kind = "history" in said or column.name.lower() in {"type", "action"}
-        is_history = bool(meaning(table.name.name).concepts & {"history", "status"})
+        is_history = bool(table.said.concepts & {"history", "status"})
         if not (
             "status" in said
             or (is_history and (is_event_kind or said & {"group", "history"}))
@@ -48,25 +48,28 @@ def _named_values(
     reference = by_column.get(column.name)
     other = catalogue.get(reference.table) if reference else None
     if other is not None and reference is not None:
-        labels = [
-            c
-            for c in other.columns
-            if c.kind in {Kind.TEXT, Kind.ENUM}
-            and meaning(c.name).concepts & {"name", "code", "status", "slug"}
-        ]
-        pairs = (
-            [
-                (row.get(reference.to) or "", row.get(labels[0].name) or "")
-                for row in samples.rows(other)
-            ]
-            if labels
-            else []
-        )
-        return [p[0] for p in pairs], [p[1] for p in pairs]
+        rows = samples.rows(other)
+        names = list(_names_of(other, rows))
+        return [row.get(reference.to) or "" for row in rows], names
     if column.kind is not Kind.TEXT:
         return (), ()
     values = samples.values(table, column.name)
     return values, values
+
+
+def _names_of(table: Table, rows: Sequence[Row]) -> Iterator[str]:
+    """Name the rows of a table of statuses: by a flag of payment, or by name."""
+    flags = [c for c in table.of_kind(Kind.BOOLEAN) if "paid" in c.said.concepts]
+    labels = [
+        c
+        for c in table.of_kind(Kind.TEXT, Kind.ENUM)
+        if c.said.concepts & {"name", "code", "status", "slug"}
+    ]
+    for row in rows:
+        if flags:
+            yield "paid" if row.get(flags[0].name) == "true" else "unpaid"
+        else:
+            yield (row.get(labels[0].name) or "") if labels else ""
 
 
 def is_one_of(
@@ -85,7 +88,7 @@ def is_one_of(
 def gone(table: Table) -> Iterator[str]:
     """Write the conditions under which a row stands: no soft delete, draft or test."""
     for column in table.columns:
-        said = meaning(column.name).concepts
+        said = column.said.concepts
         if said & {"history", "user", "customer", "email", "number", "status"}:
             continue
         name = f"{{alias}}.{quote(column.name)}"
@@ -103,7 +106,7 @@ def of_lines(
     for condition in gone(table):
         yield condition, "no row that was deleted"
     for column in table.columns:
-        said = meaning(column.name).concepts
+        said = column.said.concepts
         name = f"{{alias}}.{quote(column.name)}"
         if "parent" in said and _are_parts(table, column.name, rows):
             yield f"{name} IS NULL", "no part of another line"
@@ -136,7 +139,7 @@ def _are_parts(table: Table, parent: str, rows: Sequence[Row]) -> bool:
     prices = [
         column.name
         for column in table.of_kind(Kind.NUMBER, Kind.INTEGER, Kind.MONEY)
-        if "price" in meaning(column.name).concepts
+        if "price" in column.said.concepts
     ]
     children = [row for row in rows if row.get(parent) not in {None, "", "0"}]
     priced = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from syncd.views.draft.choice import Certainty, Choice
 from syncd.views.draft.conditions import gone
 from syncd.views.draft.line_rows import lines_of, table_choice
-from syncd.views.draft.lines import Lines
+from syncd.views.draft.lines import COUNTED, Lines
 from syncd.views.draft.moment import Moment, moments
 from syncd.views.draft.orders import Orders
 from syncd.views.draft.profile import profile
@@ -14,7 +14,7 @@ from syncd.views.draft.references import with_guesses
 from syncd.views.draft.schema import Catalogue, Column, Kind, Table, one_line, quote
 from syncd.views.draft.sources import Samples, Source, reach
 from syncd.views.draft.tables import orders_tables
-from syncd.views.draft.words import meaning, words
+from syncd.views.draft.words import words
 from syncd.views.draft.writer import Plan, write
 
 _ORDERS = 120
@@ -72,6 +72,7 @@ def compose(catalogue: Catalogue, samples: Samples) -> Draft | None:
     choices = [table_choice("orders", found), key_choice, moment_choice]
     chosen = about.choices()
     choices += [*chosen, *profile(sources, about.fields), about.language()]
+    tax_join, line_total = None, ""
     lines = lines_of(catalogue, samples, sources[0], key)
     if lines is None:
         choices.append(Choice("lines", Certainty.GAP, why="no table holds the lines"))
@@ -84,9 +85,10 @@ def compose(catalogue: Catalogue, samples: Samples) -> Draft | None:
             if not total.fields or total.fields[0].kind is not Kind.INTEGER
             else (text.endswith("/ 100.0"))
         )
-        choices += Lines(lines.sources, lines.reference).choices(
-            about.totals(total), cents=cents
-        )
+        about_lines = Lines(catalogue, samples, lines.sources, lines.reference)
+        choices += about_lines.choices(about.totals(total), cents=cents)
+        tax_join = about_lines.tax_join
+        choices, line_total = _with_total(choices)
     plan = Plan(
         orders,
         key,
@@ -97,8 +99,32 @@ def compose(catalogue: Catalogue, samples: Samples) -> Draft | None:
         list(gone(orders)),
         sources,
         lines.sources if lines else (),
+        tax_join,
+        line_total,
     )
     return Draft(write(plan), tuple(choices))
+
+
+def _with_total(choices: list[Choice]) -> tuple[list[Choice], str]:
+    """Take the sum of the lines where nothing holds the total; and write that sum."""
+    by_name = {choice.column: choice for choice in choices}
+    total = by_name["totalvalue"]
+    quantity = by_name["products.quantity"].expression
+    price = by_name["products.price"].expression
+    if total.expression or not price or not quantity:
+        return choices, ""
+    made = Choice(
+        "totalvalue",
+        Certainty.DOUBTFUL,
+        "l.total",
+        "the sum of the lines: no column holds the total",
+        ("without shipping, discounts and what else there may be",),
+        total.others,
+    )
+    summed = (
+        "g.quantity * g.price" if quantity == COUNTED else f"({quantity}) * ({price})"
+    )
+    return [made if c is total else c for c in choices], summed
 
 
 def _key(orders: Table, samples: Samples) -> tuple[str, Choice]:
@@ -124,7 +150,7 @@ def _key(orders: Table, samples: Samples) -> tuple[str, Choice]:
 
 
 def _key_rank(orders: Table, samples: Samples, column: Column) -> tuple[bool, ...]:
-    said = meaning(column.name).concepts
+    said = column.said.concepts
     values = [row.get(column.name) for row in samples.rows(orders)]
     repeats = len(set(values)) < len(values)
     refers = any(r.column == column.name and r.is_declared for r in orders.references)

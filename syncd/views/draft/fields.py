@@ -63,9 +63,7 @@ def fields(source: Source) -> Iterator[Field]:
         return
     some = [row for row in source.rows if row]
     for column in source.table.columns:
-        said = meaning(column.name)
-        if not said.concepts and column.comment:
-            said = meaning(column.comment[:60])
+        said = column.said
         values = [row.get(column.name) if row else None for row in source.rows]
         yield Field(
             source,

@@ -1,9 +1,9 @@
 """What the lines of an order hold: product, quantity, price, name."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from syncd.views.draft import amounts
+from syncd.views.draft import amounts, tax
 from syncd.views.draft.choice import (
     Candidate,
     Certainty,
@@ -15,14 +15,16 @@ from syncd.views.draft.choice import (
 )
 from syncd.views.draft.fields import Field, fields
 from syncd.views.draft.roles import PRICE, PRODUCT_ID, QUANTITY, SKU, TITLE, Role
-from syncd.views.draft.schema import Kind
-from syncd.views.draft.sources import Source
+from syncd.views.draft.schema import Catalogue, Kind, one_line
+from syncd.views.draft.sources import Samples, Source
 from syncd.views.draft.values import number
 
 _NAMED = 4.0
 _RIVALS = 3.5
 _FEW = 3
 _HARDLY = 0.2
+_BETTER = 0.15
+_EXACT = 4.0
 _SOLD = frozenset({"line", "product", "variant", "sku"})
 
 
@@ -36,17 +38,30 @@ class Lines:
     Args:
         sources: The lines' table first, then what can be reached from it.
         reference: Column that names the order.
+
+    Attributes:
+        tax_join: What the price needs beside its columns.
     """
 
-    def __init__(self, sources: Sequence[Source], reference: str) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        samples: Samples,
+        sources: Sequence[Source],
+        reference: str,
+    ) -> None:
         self._sources = sources
+        self.tax_join: Mapping[str, object] | None = None
         self._fields = [
             each
             for source in sources
             for each in fields(source)
-            if not (source.hops == 0 and each.column == reference)
+            if not (source.hops == 0 and each.column in {reference, *_key(source)})
         ]
         self._own = [each for each in self._fields if each.source.hops == 0]
+        near = {source.alias for source in self._near}
+        self._flag = tax.flag([f for f in self._fields if f.source.alias in near])
+        self._rates = list(tax.rates(catalogue, samples, sources, self._fields))
         self._keys = [row.get(reference) if row else None for row in sources[0].rows]
 
     def choices(self, totals: dict[str, float], *, cents: bool | None) -> list[Choice]:
@@ -171,37 +186,54 @@ class Lines:
         *,
         cents: bool | None,
     ) -> "_Tried":
+        """Compare a price with the totals: with cents, of a line, with tax added."""
         field = candidate.field
+        in_cents = _is_in_cents(field, cents=cents)
         counted = pieces.values() if pieces else None
-        fit = amounts.compare(self._keys, field.values(), counted, totals)
-        alone = amounts.compare(self._keys, field.values(), None, totals)
-        in_cents = (
-            amounts.looks_like_cents(field)
-            if cents is None
-            else (
-                (cents and field.kind is Kind.INTEGER) or "cents" in field.said.concepts
-            )
-        )
-        if amounts.in_hundredths(fit):
+        values = field.values()
+        if amounts.in_hundredths(amounts.compare(self._keys, values, counted, totals)):
             in_cents = True
-        scaled = 100.0 if in_cents else 1.0
-        fit, alone = (replace(f, ratio=f.ratio / scaled) for f in (fit, alone))
-        if in_cents and fit.orders:
-            values = [_hundredth(v) for v in field.values()]
-            fit = amounts.compare(self._keys, values, counted, totals)
-            alone = amounts.compare(self._keys, values, None, totals)
-        named_total = bool(
-            field.said.concepts & {"total", "subtotal"}
-            and "unit" not in field.said.concepts
-        )
-        is_line = pieces is not None and (
-            named_total or (alone.exact > fit.exact and alone.plausible > fit.plausible)
-        )
-        shown = alone if is_line else fit
-        score = candidate.score + 4.0 * shown.exact
-        if shown.orders >= _FEW:
-            score -= 4.0 * (1 - shown.plausible)
-        return _Tried(field, score, shown, in_cents, is_line)
+        if in_cents:
+            values = [_hundredth(value) for value in values]
+        is_line, fit = self._of_line(field, values, counted, totals)
+        made = _Tried(field, candidate.score, fit, in_cents, is_line)
+        best = made.scored()
+        for rate in (
+            () if "gross" in field.said.concepts and not self._flag else self._rates
+        ):
+            with_tax = tax.taxed(values, rate, self._flag)
+            is_line, fit = self._of_line(field, with_tax, counted, totals)
+            other = replace(made, fit=fit, is_line=is_line, rate=rate).scored()
+            is_told = self._flag is not None or "net" in field.said.concepts
+            if (is_told and not best.rate) or fit.exact > best.fit.exact + _BETTER:
+                best = replace(other, score=max(other.score, best.score))
+        return best
+
+    def _of_line(
+        self,
+        field: Field,
+        values: Sequence[str | None],
+        counted: Sequence[str | None] | None,
+        totals: dict[str, float],
+    ) -> tuple[bool, amounts.Fit]:
+        """Return whether an amount is of a whole line, and how it fits then."""
+        fit = amounts.compare(self._keys, values, counted, totals)
+        if counted is None:
+            return False, fit
+        alone = amounts.compare(self._keys, values, None, totals)
+        said = field.said.concepts
+        is_named = bool(said & {"total", "subtotal"}) and "unit" not in said
+        is_better = alone.exact > fit.exact and alone.plausible > fit.plausible
+        return (True, alone) if is_named or is_better else (False, fit)
+
+    def _used(self, best: "_Tried", pieces: Field | None) -> Iterator[Field]:
+        yield best.field
+        if best.is_line and pieces is not None:
+            yield pieces
+        if best.rate is not None:
+            yield from best.rate.fields
+            if self._flag is not None:
+                yield self._flag
 
     def _priced(
         self, tried: list["_Tried"], found: list[Candidate], pieces: Field | None
@@ -213,6 +245,8 @@ class Lines:
         if doubts and sure is Certainty.SURE:
             sure = Certainty.LIKELY
         text = amounts.numeric(best.field, cents=best.in_cents)
+        if best.rate:
+            text = tax.with_tax(text, best.rate, self._flag)
         if best.is_line and pieces is not None:
             text = f"({text}) / nullif({amounts.counted(pieces)}, 0)"
         why = f"{best.field.where}, by its name"
@@ -221,7 +255,10 @@ class Lines:
                 f"; the sum of the lines is the total in {best.fit.exact:.0%} of "
                 f"{best.fit.orders} orders"
             )
-        used = (best.field, pieces) if best.is_line and pieces else (best.field,)
+        if best.rate:
+            why += f"; with the tax of {one_line(best.rate.where)}"
+            self.tax_join = best.rate.join
+        used = tuple(self._used(best, pieces))
         return Choice(
             "products.price", sure, text, why, tuple(doubts), others(found, used), used
         )
@@ -229,11 +266,27 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class _Tried:
+    """A price as it may be meant."""
+
     field: Field
     score: float
     fit: amounts.Fit
     in_cents: bool
     is_line: bool
+    rate: tax.Rate | None = None
+
+    def scored(self) -> "_Tried":
+        """Return it with the score that its fit gives."""
+        score = self.score + _EXACT * self.fit.exact
+        if self.fit.orders >= _FEW:
+            score -= _EXACT * (1 - self.fit.plausible)
+        return replace(self, score=score)
+
+
+def _is_in_cents(field: Field, *, cents: bool | None) -> bool:
+    if cents is None or "cents" in field.said.concepts:
+        return amounts.looks_like_cents(field)
+    return cents and field.kind is Kind.INTEGER
 
 
 def _price_doubts(best: _Tried, own: Sequence[Field]) -> Iterator[str]:
@@ -248,7 +301,9 @@ def _price_doubts(best: _Tried, own: Sequence[Field]) -> Iterator[str]:
         if (f.kind is Kind.BOOLEAN and f.said.concepts >= {"tax"})
         or (f.kind is Kind.BOOLEAN and f.said.concepts & {"gross"})
     ]
-    if "net" in said or "base" in said:
+    if best.rate:
+        yield f"tax is added, by {one_line(best.rate.where)}"
+    elif "net" in said or "base" in said:
         yield "this may be without tax, or before a change"
     elif flags:
         yield f"{flags[0].where} says whether tax is in it"
@@ -266,3 +321,8 @@ def _text(field: Field) -> str:
         text = f"nullif({field.expression}, '')"
         return f"nullif({text}, '0')" if field.facts.zeros else text
     return f"{field.expression}::text"
+
+
+def _key(source: Source) -> tuple[str, ...]:
+    """Return the lines' own key: it names no product, unless with another column."""
+    return source.table.key if len(source.table.key) == 1 else ()

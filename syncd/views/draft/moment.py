@@ -76,7 +76,7 @@ def _times(table: Table) -> list[Column]:
 
 def _time_score(column: Column) -> tuple[float, bool]:
     """Return how well a time's name fits, and whether it names an event."""
-    said = meaning(column.name)
+    said = column.said
     concepts = said.concepts - {"sale", "shop", "cart"}
     if concepts & _NEVER:
         return 0.0, False
@@ -169,7 +169,7 @@ def _by_status(look: _Look) -> str | None:
 def _related(look: _Look) -> Iterator[Moment]:
     """Histories, payments and one-to-one extensions that refer to the order."""
     for table, reference in look.catalogue.children(look.orders):
-        about = meaning(table.name.name).concepts
+        about = table.said.concepts
         if table.name == look.orders.name or reference.to != look.key:
             continue
         if table.column(reference.column).is_unique:
@@ -215,7 +215,7 @@ def _made(table: Table) -> Column | None:
         (
             (_time_score(c)[0], -i, c)
             for i, c in enumerate(_times(table))
-            if not meaning(c.name).concepts & {"updated", "deleted", "expired"}
+            if not c.said.concepts & {"updated", "deleted", "expired"}
         ),
         key=lambda each: each[:2],
         reverse=True,
@@ -226,7 +226,7 @@ def _made(table: Table) -> Column | None:
 def _in_payments(look: _Look, table: Table, reference: Reference) -> Iterator[Moment]:
     if look.rows and not look.samples.rows(table):
         return
-    about = meaning(table.name.name).concepts
+    about = table.said.concepts
     invoice = 1.5 if "payment" not in about else 0.0
     for column, values, names in statuses(look.catalogue, look.samples, table):
         chosen = [n for n in names if first_confirmed([n])[1] >= Step.CONFIRMED]
@@ -272,7 +272,7 @@ def _logged(look: _Look) -> Iterator[Moment]:
     """Logs of a whole installation: what was done, to the row of which number."""
     key = look.orders.column(look.key)
     for table in look.catalogue.tables:
-        about = meaning(table.name.name).concepts
+        about = table.said.concepts
         if "history" not in about or "order" in about:
             continue
         objects = [
@@ -295,8 +295,7 @@ def _logged(look: _Look) -> Iterator[Moment]:
         actions = [
             c
             for c in table.of_kind(Kind.TEXT)
-            if meaning(c.name).concepts & {"group", "history"}
-            or "action" in c.name.lower()
+            if c.said.concepts & {"group", "history"} or "action" in c.name.lower()
         ]
         time = _made(table)
         for column in actions if objects and time else ():

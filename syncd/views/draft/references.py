@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from syncd.views.draft.schema import Catalogue, Column, Kind, Reference, Table
-from syncd.views.draft.words import meaning, singular, word_set, words
+from syncd.views.draft.words import singular, word_set, words
 
 _ID_WORDS = word_set("""id ids uuid guid fk pk rowid key no""")
 _NUMBER = frozenset({"number", "code"})
@@ -44,7 +44,7 @@ class _Finder:
             own = _words_of(table)
             for word in set(own):
                 self._by_word[word].append(table)
-            for concept in meaning(table.name.name).concepts:
+            for concept in table.said.concepts:
                 self._by_word[f"<{concept}>"].append(table)
             key = _key_of(table)
             if key and not set(words(key.name)) <= _GENERIC_KEYS:
@@ -56,7 +56,7 @@ class _Finder:
         for column in table.columns:
             if column.name in declared or column.kind not in _KEY_KINDS:
                 continue
-            if "parent" in meaning(column.name).concepts:
+            if "parent" in column.said.concepts:
                 continue
             found = [*self._same_key(table, column)]
             if (column.name,) != table.key:
@@ -71,7 +71,7 @@ class _Finder:
             key = _key_of(other)
             if other.name == table.name or key is None or not _fits(column, key):
                 continue
-            named = meaning(other.name.name).concepts & meaning(column.name).concepts
+            named = other.said.concepts & column.said.concepts
             fewer = len(_words_of(other))
             if named:
                 score = 5 + _kinship(table, other) - 0.1 * fewer
@@ -81,18 +81,19 @@ class _Finder:
         """Columns named after another table, with or without an id."""
         own = words(column.name)
         stem = tuple(singular(w) for w in own if w not in _ID_WORDS)
-        said = meaning(column.name).concepts
+        said = column.said.concepts
         has_id = len(stem) < len(own) or "id" in said
         number = bool(said & _NUMBER)
-        if not stem or not (has_id or number or len(own) == 1):
+        if not stem:
             return
+        is_whole = has_id or number or len(own) == 1
         near = {
             id(t): t
             for w in (stem[-1], *(f"<{c}>" for c in said))
             for t in self._by_word.get(w, ())
         }
         for other in near.values():
-            if other.name == table.name:
+            if other.name == table.name or not (is_whole or _words_of(other) == stem):
                 continue
             target = _numbered(other, column) if number else _key_of(other)
             if target is None or not _fits(column, target):
@@ -113,14 +114,14 @@ def _words_of(table: Table) -> tuple[str, ...]:
 
 def _key_of(table: Table) -> Column | None:
     """Return the column that another table would refer to."""
-    own = meaning(table.name.name).concepts
+    own = table.said.concepts
     keys = [c for c in map(table.column, table.key) if c.kind in _KEY_KINDS]
     if keys:
         return min(
             keys,
             key=lambda c: (
                 words(c.name) != ("id",),
-                not own & meaning(c.name).concepts,
+                not own & c.said.concepts,
             ),
         )
     named = [c for c in table.columns if words(c.name) in {("id",), ("rowid",)}]
@@ -129,13 +130,13 @@ def _key_of(table: Table) -> Column | None:
 
 def _numbered(table: Table, column: Column) -> Column | None:
     """Return the column of a table that holds the number which another names."""
-    said = meaning(column.name).concepts
-    own = meaning(table.name.name).concepts
+    said = column.said.concepts
+    own = table.said.concepts
     for candidate in table.columns:
         if candidate.name == column.name:
             return candidate
     for candidate in table.columns:
-        concepts = meaning(candidate.name).concepts
+        concepts = candidate.said.concepts
         if concepts & _NUMBER and concepts | own == said | own and candidate.is_unique:
             return candidate
     return None
@@ -151,9 +152,9 @@ def _likeness(stem: tuple[str, ...], said: frozenset[str], other: Table) -> floa
     extra = max(0, len(own) - len(stem))
     if own[-len(stem) :] == stem:
         return 4 - 0.3 * extra
-    concepts = meaning(other.name.name).concepts
+    concepts = other.said.concepts
     if said and said == concepts:
-        return 3.5 - 0.5 * meaning(other.name.name).unknown
+        return 3.5 - 0.5 * other.said.unknown
     if own[-1:] == stem[-1:]:
         return 2.5 - 0.3 * len(own)
     if said and concepts and concepts <= said:

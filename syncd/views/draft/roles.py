@@ -132,7 +132,7 @@ TOTAL = Role(
         " total+amount+tax+net:4 total+tax+net:4 total+net+amount:4.5 new+total:8"
     ),
     never=_NOT_THIS_MONEY - {"tax"},
-    neutral=_PLAIN | {"currency", "cents"},
+    neutral=_PLAIN | {"cents"},
     kinds=_NUMBERS,
     fit=_money,
 )
@@ -160,10 +160,10 @@ PRICE = Role(
         " price+unit+net:6.5 price+net:6 unit:3 price+unit+tax+net:5.5 price+tax+net:5"
         " price+total:5 total:5 total+amount:5 price+total+gross:5.5 subtotal:4.5"
         " total+gross:5.5 price+total+tax+gross:5.5 subtotal+gross:5 gross:4"
-        " price+base:5"
+        " price+base:5.5 price+unit+base:6 price+unit+amount+base:6"
     ),
-    never=_NOT_THIS_MONEY - {"tax"},
-    neutral=_PLAIN | {"line", "product", "currency", "cents", "placed"},
+    never=_NOT_THIS_MONEY - {"tax", "base"},
+    neutral=_PLAIN | {"line", "product", "cents", "placed"},
     kinds=_NUMBERS,
     fit=_money,
 )
@@ -173,7 +173,8 @@ SKU = Role(
         "sku:10 product+sku:10 variant+sku:10 product+number:9 product+code:9"
         " line+sku:10 line+number+product:8 sku+code:9.5 barcode:4 line+code:7"
         " sku+supplier:9 product+variant+sku:10 supplier+number:3 product+barcode:4"
-        " variant+code:8 variant+number:8 sku+name:8 sku+user:9.5 sku+customer:8"
+        " product+model:6 model:6 variant+code:8 variant+number:8 sku+name:8"
+        " sku+user:9.5 sku+customer:8"
     ),
     within={
         "product": patterns("number:7.5 code:8 sku:9.5 number+code:7.5 slug:2"),

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from typing_extensions import override
 
-from syncd.views.draft.words import word_set
+from syncd.views.draft.words import Meaning, said_by, word_set
 
 _RESERVED_FREE = "abcdefghijklmnopqrstuvwxyz0123456789_"
 
@@ -46,6 +46,11 @@ class Column:
     is_indexed: bool = False
     labels: tuple[str, ...] = ()
     comment: str = ""
+
+    @property
+    def said(self) -> Meaning:
+        """What its name means, or, where that says nothing, its comment."""
+        return said_by(self.name, self.comment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,11 @@ class Table:
     is_view: bool = False
     comment: str = ""
     references: tuple[Reference, ...] = ()
+
+    @property
+    def said(self) -> Meaning:
+        """What its name means, or, where that says nothing, its comment."""
+        return said_by(self.name.name, self.comment)
 
     def column(self, name: str) -> Column:
         """Find a column that is there."""

@@ -34,6 +34,7 @@ _DEEPEST = 2
 _MOST_SOURCES = 40
 _MOST_KEYS = 300
 _FOUND = 0.6
+_KEY_NAMES = {("key",), ("code",), ("attribute",), ("type",), ("class",)}
 
 
 class Samples(Protocol):
@@ -95,8 +96,8 @@ def reach(
     catalogue: Catalogue, samples: Samples, base: Table, alias: str, rows: Sequence[Row]
 ) -> list[Source]:
     """List the sources of a table's rows: itself, and what belongs to each row."""
-    own = Source(alias, base, None, meaning(base.name.name).concepts, 0, rows)
-    found, taken = [own], {alias, "o", "i", "l", "first"}
+    own = Source(alias, base, None, base.said.concepts, 0, rows)
+    found, taken = [own], {alias, "o", "i", "l", "g", "x", "tax"}
     queue = [own]
     while queue and len(found) < _MOST_SOURCES:
         source = queue.pop(0)
@@ -146,7 +147,7 @@ def _to_one(
 
 def _tells_more(table: Table) -> bool:
     """Return whether a table of any other kind has what an order may lack."""
-    return any("currency" in meaning(column.name).concepts for column in table.columns)
+    return any("currency" in column.said.concepts for column in table.columns)
 
 
 def _from_one(
@@ -184,7 +185,7 @@ def _from_one(
 
 
 def _about(table: Table) -> frozenset[str]:
-    about = meaning(table.name.name).concepts
+    about = table.said.concepts
     return about | {"total"} if _has_totals(table, about) else about
 
 
@@ -215,7 +216,7 @@ def _translates(table: Table) -> bool:
 def _billing_first(samples: Samples, table: Table) -> str | None:
     """Write which of several addresses is the one of the bill; None: unknown."""
     for column in table.columns:
-        if "group" not in meaning(column.name).concepts:
+        if "group" not in column.said.concepts:
             continue
         values = column.labels or samples.values(table, column.name)
         billing = [
@@ -228,19 +229,14 @@ def _billing_first(samples: Samples, table: Table) -> str | None:
 
 def _has_totals(table: Table, about: frozenset[str]) -> bool:
     return "total" in about or any(
-        c.kind is Kind.JSON and "total" in meaning(c.name).concepts
-        for c in table.columns
+        c.kind is Kind.JSON and "total" in c.said.concepts for c in table.columns
     )
 
 
 def key_and_value(table: Table) -> tuple[str, str] | None:
     """Find the columns of a table of keys and values: meta_key, meta_value."""
     texts = [c for c in table.columns if c.kind is Kind.TEXT]
-    keys = [
-        c.name
-        for c in texts
-        if words(c.name)[-1:] in {("key",), ("code",), ("attribute",), ("type",)}
-    ]
+    keys = [c.name for c in texts if words(c.name)[-1:] in _KEY_NAMES]
     values = [
         c.name
         for c in table.columns

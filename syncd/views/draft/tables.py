@@ -62,10 +62,10 @@ class Found:
 
 def best_named(role: Role, table: Table) -> float:
     """Return how well the best named column of a table fits a role (0 to 10)."""
-    about = meaning(table.name.name).concepts
+    about = table.said.concepts
     return max(
         (
-            role.named(meaning(column.name), about)
+            role.named(column.said, about)
             for column in table.columns
             if column.kind in role.kinds
         ),
@@ -97,7 +97,7 @@ def _size(table: Table) -> float:
 
 
 def _own_score(table: Table) -> float:
-    said = meaning(table.name.name)
+    said = table.said
     score = _name_score(said.concepts) - 0.8 * max(0, said.unknown - 1)
     if any(word in _OTHER_WORDS for word in words(table.name.name)):
         score -= 4
@@ -108,9 +108,9 @@ def _own_score(table: Table) -> float:
     score += 0.15 * best_named(EMAIL, table)
     score += 1.2 * _refers_to(table, "customer", "user", "contact")
     score += 0.5 * bool(table.of_kind(Kind.TIME, Kind.DATE))
-    score += 0.5 * any("status" in meaning(c.name).concepts for c in table.columns)
+    score += 0.5 * any("status" in c.said.concepts for c in table.columns)
     score -= 3 * (not table.key and not table.is_view)
-    score -= 3 * any("supplier" in meaning(c.name).concepts for c in table.columns)
+    score -= 3 * any("supplier" in c.said.concepts for c in table.columns)
     return score - 5 * _is_junction(table) - 0.5 * table.is_view
 
 
@@ -152,9 +152,9 @@ def lines_tables(catalogue: Catalogue, orders: Table) -> list[Found]:
 def _line_score(
     catalogue: Catalogue, orders: Table, table: Table, reference: Reference
 ) -> float:
-    named = meaning(table.name.name).concepts
+    named = table.said.concepts
     column = meaning(reference.column).concepts
-    own = meaning(orders.name.name).concepts
+    own = orders.said.concepts
     score = 3.0 * ("line" in named) + 1.5 * bool(named & {"product", "variant"})
     score += 1.5 * bool(named & own & {"order", "sale", "purchase", "billing"})
     score -= 3.5 * len((named - own) & _NOT_LINES)
@@ -171,7 +171,7 @@ def _line_score(
         quantity, price, product = (
             max(best, 6.0) for best in (quantity, price, product)
         )
-    behind = [t for t in targets if "line" in meaning(t.name.name).concepts]
+    behind = [t for t in targets if "line" in t.said.concepts]
     product = max([product, *(best_named(SKU, t) for t in behind)])
     score += 0.3 * quantity + 0.25 * price + 0.3 * product
     score += 0.1 * best_named(TITLE, table)

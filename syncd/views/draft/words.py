@@ -16,6 +16,7 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SPLIT = re.compile(r"[^a-z0-9]+")
 _FOREIGN = str.maketrans({"ß": "ss", "æ": "ae", "ø": "o", "œ": "oe"})
 _PLAIN = re.compile(r"[A-Za-z\u00c0-\u017f][A-Za-z0-9\u00c0-\u017f_. :/-]{0,59}")
+_COMMENT = 60
 _SHORTEST = 3  # letters of a word within a compound
 _ENDINGS = ("s", "es", "en", "n", "e")
 
@@ -75,6 +76,12 @@ def meaning(name: str) -> Meaning:
     return Meaning(frozenset(concepts), unknown)
 
 
+def said_by(name: str, comment: str) -> Meaning:
+    """Return what a name means, or its comment where the name says nothing."""
+    said = meaning(name)
+    return said if said.concepts or not comment else meaning(comment[:_COMMENT])
+
+
 def _joined(apart: tuple[str, ...]) -> list[str]:
     """Join words that mean something together: `sub total`, `incl tax`."""
     joined: list[str] = []
@@ -116,7 +123,7 @@ _TAXES = ("tax", "vat", "btw", "mwst", "tva", "taxes")
 _TOGETHER = {
     **{
         (w, tax): "gross"
-        for w in ("with", "incl", "inc", "including")
+        for w in ("with", "incl", "inc", "including", "include", "includes")
         for tax in _TAXES
     },
     **{

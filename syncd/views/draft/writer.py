@@ -1,6 +1,6 @@
 """Writes a draft as SQL: both views, with a comment for each choice."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from textwrap import wrap
@@ -13,7 +13,7 @@ from syncd.views.draft.lines import COUNTED
 from syncd.views.draft.moment import Moment
 from syncd.views.draft.schema import Kind, Table, literal, one_line, quote
 from syncd.views.draft.sources import Source
-from syncd.views.draft.words import meaning, words
+from syncd.views.draft.words import words
 
 _WIDTH = 86
 _TYPES = {
@@ -37,6 +37,8 @@ class Plan:
     order_where: Sequence[str]
     sources: Sequence[Source]
     line_sources: Sequence[Source]
+    tax_join: Mapping[str, object] | None = None
+    line_total: str = ""
 
 
 def write(plan: Plan) -> str:
@@ -74,6 +76,8 @@ def write(plan: Plan) -> str:
         version=lines and lines.version and quote(lines.version),
         joins=list(_joins(plan.sources, columns)),
         line_joins=list(_joins(plan.line_sources, products)),
+        tax=plan.tax_join or {},
+        line_total=plan.line_total,
         order_where=_of(plan.order_where, "o"),
     )
     return text.replace("\n;\n", ";\n")
@@ -182,7 +186,7 @@ def _first_of(source: Source) -> Iterable[str]:
     if source.join is not None and source.join.first:
         yield f"({source.join.first}) DESC"
     for column in source.table.columns:
-        if meaning(column.name).concepts == {"version"} and column.kind is Kind.INTEGER:
+        if column.said.concepts == {"version"} and column.kind is Kind.INTEGER:
             yield f"f.{quote(column.name)}"
     yield from (f"f.{quote(name)}" for name in source.table.key)
 
