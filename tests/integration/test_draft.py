@@ -1,6 +1,8 @@
 """`views draft` on schemas of many kinds: what it proposes runs, and is right."""
 
+import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import draft_schemas
@@ -8,11 +10,14 @@ import psycopg
 import pytest
 import shop_dumps
 from benchmarks.draft import MATTER, TABLES, compare, judge, read
+from click.testing import CliRunner
 from psycopg import sql
 
+from syncd.cli import cli
 from syncd.views.draft import Draft
 
 SCHEMAS = [*draft_schemas.schemas("development"), *draft_schemas.schemas("held_out")]
+SECOND = [*draft_schemas.schemas("second_held_out")]
 SHOPS = [
     pytest.param(
         shop,
@@ -58,6 +63,21 @@ def test_a_schema_of_another_kind_is_understood(database: str, file: Path) -> No
         ours = read(connection)
     found = {name: judge(name, wanted, ours, made) for name in MATTER}
     assert set(found.values()) == {"right"}, found
+
+
+@pytest.mark.parametrize("file", SECOND, ids=lambda file: file.stem)
+def test_what_is_wrong_in_a_draft_has_a_mark(database: str, file: Path) -> None:
+    """In schemas that the rules were not made with, too; both tables are found."""
+    draft_schemas.load(database, file)
+    wanted = draft_schemas.wanted(database)
+    made = draft_schemas.draft_of(database)
+    assert made is not None
+    applied(database, made.sql)
+    with psycopg.connect(database) as connection:
+        ours = read(connection)
+    found = {name: judge(name, wanted, ours, made) for name in MATTER}
+    assert "wrong, sure" not in found.values(), found
+    assert found["order_key"] == found["products.quantity"] == "right"
 
 
 @pytest.mark.parametrize("shop", SHOPS)
@@ -209,3 +229,29 @@ DROP TABLE kept; --" timestamptz, email text);
     applied(database, made.sql)
     with psycopg.connect(database) as connection:
         connection.execute("SELECT FROM kept")
+
+
+def test_the_command_writes_sql_that_try_takes(database: str, tmp_path: Path) -> None:
+    """The text goes to a file, what is to be read is counted beside it."""
+    draft_schemas.load(database, draft_schemas.FOLDER / "development" / "blanks.sql")
+    draft_schemas.wanted(database)
+    run = partial(CliRunner().invoke, cli, prog_name="syncd")
+    drafted = run(["views", "draft", "--as", database])
+    assert drafted.exit_code == 0, drafted.output
+    assert "confirmed_at" in drafted.stdout
+    assert "sure" in drafted.stderr
+    file = tmp_path / "my-shop.sql"
+    file.write_text(drafted.stdout, "utf-8")
+    tried = run(["views", "try", str(file), "--as", database])
+    assert "12 orders would be sent" in tried.output
+    document = run(["views", "draft", "--json", "--as", database])
+    assert json.loads(document.stdout)["sql"] == drafted.stdout
+
+
+def test_the_command_says_that_there_are_no_orders(database: str) -> None:
+    """In one line, with an exit code of its own."""
+    run = partial(CliRunner().invoke, cli, prog_name="syncd")
+    drafted = run(["views", "draft", "--as", database])
+    assert drafted.exit_code == 1
+    assert drafted.stderr.startswith("syncd: no table here looks like one of orders")
+    assert drafted.stderr.count("\n") == 1

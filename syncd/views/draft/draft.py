@@ -1,5 +1,6 @@
 """Drafts the two views of an unknown shop: pure, from catalogue and samples."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,12 @@ class Draft:
     def choice(self, column: str) -> Choice:
         """Find the choice of one column."""
         return next(c for c in self.choices if c.column == column)
+
+    @property
+    def tally(self) -> str:
+        """How many choices there are of each certainty, as a sentence shows it."""
+        counts = Counter(c.certainty for c in self.choices)
+        return ", ".join(f"{counts[c]} {c.value}" for c in Certainty if counts[c])
 
     def as_json(self) -> dict[str, object]:
         """Return it for scripts."""

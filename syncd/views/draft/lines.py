@@ -20,6 +20,7 @@ from syncd.views.draft.sources import Samples, Source
 from syncd.views.draft.values import number
 
 _NAMED = 4.0
+_PRICE = 3.0  # the sums of the lines tell more than the name
 _RIVALS = 3.5
 _FEW = 3
 _HARDLY = 0.2
@@ -162,7 +163,7 @@ class Lines:
         self, quantity: list[Candidate], totals: dict[str, float], *, cents: bool | None
     ) -> Choice:
         found = self._find(PRICE, self._near)
-        if not is_enough(found):
+        if not found or found[0].score < _PRICE:
             return Choice(
                 "products.price",
                 Certainty.GAP,

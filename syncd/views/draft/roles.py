@@ -10,6 +10,7 @@ from syncd.views.draft.words import Meaning, word_set
 Patterns = Mapping[frozenset[str], float]
 
 EXTRA = 3.0  # for a known meaning that does not belong to it
+LONGER = 0.2  # for any other meaning: the plainest name is the likeliest
 UNKNOWN = 1.2  # for a word that says nothing
 _SCALARS = frozenset({Kind.TEXT, Kind.INTEGER, Kind.NUMBER, Kind.UUID, Kind.ENUM})
 _TEXTS = frozenset({Kind.TEXT, Kind.ENUM})
@@ -59,7 +60,9 @@ class Role:
             if topic in about:
                 known.update({k: max(v, known.get(k, 0)) for k, v in more.items()})
         scores = [
-            weight - EXTRA * len(said.concepts - concepts - self.neutral)
+            weight
+            - EXTRA * len(said.concepts - concepts - self.neutral)
+            - LONGER * len(said.concepts - concepts)
             for concepts, weight in known.items()
             if concepts <= said.concepts
         ]
@@ -231,6 +234,10 @@ PROFILE = tuple(
         ("phone", "phone:9 phone+number:10", frozenset({"id", "status"})),
         ("postcode", "postcode:9.5 postcode+code:10", frozenset({"id"})),
         ("city", "city:9.5 city+name:9", frozenset({"id", "code"})),
-        ("country", "country+code:10 country+iso:10 country:8", frozenset({"old"})),
+        (
+            "country",
+            "country+code:10 country+iso:10 country:8 country+id:5",
+            frozenset({"old"}),
+        ),
     )
 )

@@ -1,0 +1,207 @@
+"""The draft's own rules, without a database: names, statuses, values, whole schemas."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from syncd.views.draft.choice import Certainty
+from syncd.views.draft.draft import Draft, compose
+from syncd.views.draft.references import with_guesses
+from syncd.views.draft.schema import Catalogue, Column, Kind, Name, Table, quote
+from syncd.views.draft.sources import Row
+from syncd.views.draft.status import Step, confirmed_now, first_confirmed, step_of
+from syncd.views.draft.values import facts_of
+from syncd.views.draft.words import meaning
+
+KINDS = {
+    "id": Kind.INTEGER,
+    "int": Kind.INTEGER,
+    "text": Kind.TEXT,
+    "money": Kind.NUMBER,
+    "time": Kind.TIME,
+}
+
+
+class Memory:
+    """Samples of tables that are lists."""
+
+    def __init__(self, rows: dict[str, list[dict[str, str | None]]]) -> None:
+        self._rows = rows
+
+    def rows(self, table: Table) -> Sequence[Row]:
+        return self._rows.get(table.name.name, [])
+
+    def matching(self, table: Table, column: str, keys: Sequence[str]) -> Sequence[Row]:
+        return [row for row in self.rows(table) if row.get(column) in keys]
+
+    def values(self, table: Table, column: str) -> Sequence[str]:
+        return sorted({v for row in self.rows(table) if (v := row.get(column))})
+
+
+def table(name: str, columns: str) -> Table:
+    """Make a table of `name:kind` pairs; the one of kind `id` is its key."""
+    pairs = [each.split(":") for each in columns.split()]
+    return Table(
+        Name("public", name),
+        tuple(Column(column, KINDS[kind]) for column, kind in pairs),
+        tuple(column for column, kind in pairs if kind == "id"),
+    )
+
+
+ORDERS = table(
+    "orders",
+    "id:id number:text email:text total:money currency:text created_at:time"
+    " paid_at:time",
+)
+LINES = table("order_items", "id:id order_id:int sku:text quantity:int price:money")
+ORDER_ROWS: list[dict[str, str | None]] = [
+    {
+        "id": str(n),
+        "number": f"W{n}",
+        "email": f"{n}@example.com",
+        "total": f"{n}.50",
+        "currency": "EUR",
+        "created_at": "2026-05-01",
+        "paid_at": "2026-05-01" if n % 2 else None,
+    }
+    for n in range(1, 9)
+]
+LINE_ROWS: list[dict[str, str | None]] = [
+    {
+        "id": str(n),
+        "order_id": str(n),
+        "sku": "S",
+        "quantity": "1",
+        "price": f"{n}.50",
+    }
+    for n in range(1, 9)
+]
+
+
+def drafted(rows: dict[str, list[dict[str, str | None]]], *tables: Table) -> Draft:
+    made = compose(Catalogue(tables), Memory(rows))
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "concepts"),
+    [
+        ("bestellnummer", {"order", "number"}),
+        ("orderNumber", {"order", "number"}),
+        ("numero_commande", {"order", "number"}),
+        ("Auftragspositionen", {"order", "line"}),
+        ("bestelregels", {"order", "line"}),
+        ("total_incl_tax", {"total", "gross"}),
+        ("subTotalWithTax", {"subtotal", "gross"}),
+        ("prix_unitaire_ttc", {"price", "unit", "gross"}),
+        ("E-Mail", {"email"}),
+        ("emailadres", {"email"}),
+        ("Währung", {"currency"}),
+        ("betaald_op", {"paid"}),
+        ("xyzzy", set()),
+    ],
+)
+def test_a_name_means_the_same_in_each_language(name: str, concepts: set[str]) -> None:
+    """Whatever its case, its compounds and its accents."""
+    assert meaning(name).concepts == concepts
+
+
+@pytest.mark.parametrize(
+    ("status", "step"),
+    [
+        ("paid", Step.PAID),
+        ("order_fully_paid", Step.PAID),
+        ("betaald", Step.PAID),
+        ("payée", Step.PAID),
+        ("unpaid", Step.NONE),
+        ("niet betaald", Step.NONE),
+        ("partially_paid", Step.NONE),
+        ("payment_pending", Step.NONE),
+        ("refunded", Step.NONE),
+        ("Being processed", Step.PROCESSING),
+        ("in_progress", Step.PROCESSING),
+        ("shipped", Step.LATER),
+        ("cancelled", Step.NONE),
+        ("Paid by jan@example.com", Step.NONE),
+    ],
+)
+def test_a_status_says_how_far_an_order_is(status: str, step: Step) -> None:
+    """What is not paid yet is not paid, and what may be data is no status."""
+    assert step_of(status) is step
+
+
+def test_where_a_history_says_paid_nothing_else_counts() -> None:
+    """Otherwise the first step of the shop's own, with those that follow it."""
+    assert first_confirmed(["placed", "confirmed", "order_paid"])[0] == ["order_paid"]
+    chosen, _ = first_confirmed(["Pending", "Processing", "Complete", "Cancelled"])
+    assert chosen == ["Complete", "Processing"]
+    assert confirmed_now(["draft", "sent", "sale", "cancel"]) == ["sale"]
+
+
+def test_values_are_described_and_not_kept() -> None:
+    """Shares of what they look like."""
+    facts = facts_of(["a@example.com", "b@example.com", None, ""])
+    assert (facts.filled, facts.emails, facts.distinct) == (0.5, 1.0, 1.0)
+    assert facts_of(["eur", "USD"]).currencies == 1.0
+    assert facts_of([]).filled == 0.0
+
+
+def test_a_column_named_after_a_table_refers_to_it() -> None:
+    """Without a foreign key; if its type is that of the key."""
+    found = with_guesses(Catalogue([ORDERS, LINES])).tables[1].references
+    assert [(r.column, r.table.name, r.to) for r in found] == [
+        ("order_id", "orders", "id")
+    ]
+    text = table("order_items", "id:id order_id:text sku:text quantity:int")
+    assert with_guesses(Catalogue([ORDERS, text])).tables[1].references == ()
+
+
+def test_a_plain_schema_is_sure_but_for_what_is_not_declared() -> None:
+    """The lines' reference is a guess that values confirm; that is said."""
+    made = drafted({"orders": ORDER_ROWS, "order_items": LINE_ROWS}, ORDERS, LINES)
+    degrees = {c.column: c.certainty for c in made.choices}
+    assert degrees.pop("lines") is Certainty.LIKELY
+    assert degrees["orderid"] is Certainty.LIKELY  # no unique index
+    for column in ("confirmed_at", "email", "currency", "totalvalue"):
+        assert degrees[column] is Certainty.SURE
+    assert made.choice("confirmed_at").expression == "c.paid_at"
+    assert "c.paid_at IS NOT NULL" in made.sql
+
+
+def test_a_reference_whose_values_are_not_found_is_none() -> None:
+    """Whatever the names say."""
+    strange = [{**row, "order_id": f"9{row['order_id']}"} for row in LINE_ROWS]
+    made = drafted({"orders": ORDER_ROWS, "order_items": strange}, ORDERS, LINES)
+    assert made.choice("lines").certainty is Certainty.GAP
+
+
+def test_a_price_that_does_not_sum_up_is_not_sure() -> None:
+    """With or without tax cannot be told."""
+    rows = [{**row, "price": "0.10"} for row in LINE_ROWS]
+    made = drafted({"orders": ORDER_ROWS, "order_items": rows}, ORDERS, LINES)
+    assert made.choice("products.price").certainty is not Certainty.SURE
+
+
+def test_two_columns_that_are_as_likely_are_a_doubt() -> None:
+    """Unless they have the same values."""
+    both = table(
+        "orders", "id:id email:text contact_email:text total:money paid_at:time"
+    )
+    same = [{**row, "contact_email": row["email"]} for row in ORDER_ROWS]
+    other = [{**row, "contact_email": f"x{row['email']}"} for row in ORDER_ROWS]
+    assert drafted({"orders": same}, both).choice("email").certainty is Certainty.SURE
+    chosen = drafted({"orders": other}, both).choice("email")
+    assert chosen.certainty is Certainty.LIKELY
+    assert "public.orders.contact_email is as likely" in chosen.doubts
+
+
+def test_names_are_quoted_where_sql_needs_it() -> None:
+    """Capitals, blanks, reserved words, quotes."""
+    assert [quote(n) for n in ("a_b", "Order", "order", 'a"b', "1a")] == [
+        "a_b",
+        '"Order"',
+        '"order"',
+        '"a""b"',
+        '"1a"',
+    ]
