@@ -9,6 +9,7 @@ from syncd.views.draft.fields import Field
 from syncd.views.draft.schema import Kind
 from syncd.views.draft.values import number
 
+_FLOATS = frozenset({"real", "double precision"})
 _CENTS_FROM = 100.0
 _FEW = 3
 _CLOSE = 0.011
@@ -46,7 +47,7 @@ def numeric(field: Field, *, cents: bool) -> str:
     text = field.expression
     if field.kind is Kind.TEXT or (field.kind is Kind.NUMBER and field.path):
         text = guarded(text)
-    elif field.kind is Kind.MONEY or "double" in _type(field) or "real" in _type(field):
+    elif field.kind is Kind.MONEY or _type(field) in _FLOATS:
         text = f"{text}::numeric"
     return f"{text} / 100.0" if cents else text
 
@@ -66,6 +67,13 @@ def _type(field: Field) -> str:
     if field.path or field.source.keys:
         return ""
     return field.source.table.column(field.column).type
+
+
+def is_endless(field: Field) -> bool:
+    """Return whether an amount may have any number of digits after its point."""
+    return field.kind is not Kind.INTEGER and (
+        not _type(field) or _type(field) in {"numeric", "text", *_FLOATS}
+    )
 
 
 def compare(

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from syncd.views.draft.amounts import is_endless
 from syncd.views.draft.choice import Certainty, Choice
 from syncd.views.draft.conditions import gone
 from syncd.views.draft.line_rows import lines_of, table_choice
@@ -96,6 +97,7 @@ def compose(catalogue: Catalogue, samples: Samples) -> Draft | None:
         choices += about_lines.choices(about.totals(total), cents=cents)
         tax_join = about_lines.tax_join
         choices, line_total = _with_total(choices)
+    choices, currency = _rounded(choices, is_taxed=tax_join is not None)
     plan = Plan(
         orders,
         key,
@@ -108,8 +110,27 @@ def compose(catalogue: Catalogue, samples: Samples) -> Draft | None:
         lines.sources if lines else (),
         tax_join,
         line_total,
+        currency,
     )
     return Draft(write(plan), tuple(choices))
+
+
+def _rounded(
+    choices: list[Choice], *, is_taxed: bool
+) -> tuple[list[Choice], str | None]:
+    """Round what has no digits of its own to the currency's; return the currency."""
+    by_name = {choice.column: choice for choice in choices}
+    currency = by_name["currency"].expression
+    total, price = by_name["totalvalue"], by_name.get("products.price")
+    wide = [total] if any(map(is_endless, total.fields)) else []
+    wide += [price] if price is not None and is_taxed else []
+    if currency is None or not wide:
+        return choices, None
+    rounded = {
+        c.column: replace(c, expression=f"round({c.expression}, m.digits)")
+        for c in wide
+    }
+    return [rounded.get(c.column, c) for c in choices], currency
 
 
 def _with_total(choices: list[Choice]) -> tuple[list[Choice], str]:

@@ -97,7 +97,7 @@ def reach(
 ) -> list[Source]:
     """List the sources of a table's rows: itself, and what belongs to each row."""
     own = Source(alias, base, None, base.said.concepts, 0, rows)
-    found, taken = [own], {alias, "o", "i", "l", "g", "x", "tax"}
+    found, taken = [own], {alias, "o", "i", "l", "g", "m", "x", "tax"}
     queue = [own]
     while queue and len(found) < _MOST_SOURCES:
         source = queue.pop(0)

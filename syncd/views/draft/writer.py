@@ -39,6 +39,7 @@ class Plan:
     line_sources: Sequence[Source]
     tax_join: Mapping[str, object] | None = None
     line_total: str = ""
+    currency: str | None = None
 
 
 def write(plan: Plan) -> str:
@@ -78,6 +79,7 @@ def write(plan: Plan) -> str:
         line_joins=list(_joins(plan.line_sources, products)),
         tax=plan.tax_join or {},
         line_total=plan.line_total,
+        currency=plan.currency,
         order_where=_of(plan.order_where, "o"),
     )
     return text.replace("\n;\n", ";\n")
