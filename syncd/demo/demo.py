@@ -121,12 +121,30 @@ def _play(wish: Wish, terminal: TextIO) -> tuple[Tally, dict[str, object]]:
             screen.say("starting an embedded PostgreSQL, the shop and the daemon")
             server = stack.enter_context(embedded_postgres(folder))
             stage = stack.enter_context(_stage(folder, server, sandbox, key))
+            commands = suggestions(stage.daemon.config, sandbox.url)
+            sandbox.suggest(commands)
+            screen.suggest(commands)
             stage.sell(wish, stopping, screen)
             stage.settle(stopping, screen)
         seconds = stage.seconds
         exit_code = stage.daemon.stop()
         result = tally(confirmed_orders(stage.owner), sandbox.book)
         return result, stage.facts(seconds, exit_code)
+
+
+def suggestions(config: Path, url: str) -> list[str]:
+    """List commands for another terminal that are worth typing while it runs."""
+    fault = """'{"fault": "server-error", "times": 5}'"""
+    return [
+        f"export SYNCD_CONFIG={config}",
+        "syncd status",
+        "syncd check",
+        "syncd explain ORDERID       # of an order on the page",
+        'syncd pause --sending --reason "a look at the ledger"',
+        "syncd resume --sending",
+        f"curl {url}/sandbox/faults --json {fault}    # answers 500",
+        'syncd backfill --from "1 hour ago" --resend --reason "a second time"',
+    ]
 
 
 @contextmanager

@@ -41,10 +41,16 @@ feed = {feed}
 dsn = {dsn}
 poll_interval = "200ms"
 lookback = "10s"
+require_language = true
+require_currency = true
+
+[state]
+directory = {state}
 
 [squeezely]
 endpoint = {endpoint}
 account = {account}
+api_key_file = {api_key}
 batch_size = 100
 rate = "unlimited"
 
@@ -107,19 +113,28 @@ class DaemonLog:
 
 
 class DaemonProcess:
-    """`syncd run` on a configuration of its own; killed at the latest on exit."""
+    """`syncd run` on a configuration of its own; killed at the latest on exit.
+
+    Attributes:
+        config: Its configuration; the verbs work with it, too.
+    """
 
     def __init__(self, folder: Path, dsn: str, endpoint: str, account: str) -> None:
-        self._config = folder / "syncd.toml"
+        self.config = folder / "syncd.toml"
         self._stderr = folder / "daemon.log"
+        self._api_key = folder / "api-key"
+        state = folder / "state"
+        state.mkdir()
         values = {
             "feed": FEED,
             "dsn": dsn,
+            "state": str(state),
             "endpoint": endpoint,
             "account": account,
+            "api_key": str(self._api_key),
         }
         quoted = {name: json.dumps(value) for name, value in values.items()}
-        self._config.write_text(_CONFIGURATION.format(**quoted), encoding="utf-8")
+        self.config.write_text(_CONFIGURATION.format(**quoted), encoding="utf-8")
         self._stderr.touch()
         self.log = DaemonLog(self._stderr)
         self._process: subprocess.Popen[bytes] | None = None
@@ -130,10 +145,12 @@ class DaemonProcess:
         Raises:
             DemoUnavailableError: It ended, or took too long.
         """
+        self._api_key.touch(0o600)
+        self._api_key.write_text(api_key, encoding="ascii")
         with self._stderr.open("ab") as stderr:
             self._process = subprocess.Popen(  # noqa: S603  # our own words
-                [sys.executable, "-m", "syncd", "run", "--config", str(self._config)],
-                env=_environment(api_key),
+                [sys.executable, "-m", "syncd", "run", "--config", str(self.config)],
+                env=_environment(),
                 start_new_session=True,  # a Ctrl-C is for the demo alone
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -190,7 +207,7 @@ class DaemonProcess:
         return next(str(words).strip() for words in said if words)
 
 
-def _environment(api_key: str) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Pass on the environment without what belongs to other daemons or databases."""
     inherited = {
         name: value
@@ -202,5 +219,4 @@ def _environment(api_key: str) -> dict[str, str]:
     return inherited | {
         "PYTHONPATH": path,
         "PYTHONSAFEPATH": "1",
-        "SYNCD_SQUEEZELY_API_KEY": api_key,
     }

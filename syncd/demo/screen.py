@@ -1,7 +1,7 @@
 """What the demo shows: a live view on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
@@ -22,7 +22,7 @@ from syncd.sandbox import Totals
 PLAIN_SECONDS = 2.0
 """Between two plain lines."""
 
-_FRAME_ROWS = 13  # rows of the view that are not events
+_FRAME_ROWS = 14  # rows of the view that are not events
 _FIRST_FIELDS = ("reason", "orders", "lag_seconds", "duration_ms")
 _QUIET_FIELDS = frozenset({"timestamp", "level", "event", "feed"})
 
@@ -52,6 +52,7 @@ class Screen:
         self._is_live = self._console.is_terminal
         self._line_at = float("-inf")
         self._said = ""
+        self._last_line = ""
 
     def __enter__(self) -> Self:
         if self._is_live:
@@ -74,11 +75,21 @@ class Screen:
         else:
             self._console.print(doing, markup=False)
 
+    def suggest(self, commands: Sequence[str]) -> None:
+        """Show how to try syncd's commands on the demo: the whole list, or one line."""
+        place = commands[0].removeprefix("export ")
+        self._last_line = f"elsewhere: {place} {commands[1]}"
+        if not self._is_live:
+            self._console.print("from another terminal, for instance:", markup=False)
+            for command in commands:
+                self._console.print(f"  {command}", markup=False, soft_wrap=True)
+
     def show(self, scene: Scene) -> None:
         """Show a scene; plainly, only now and then."""
         if self._is_live:
             room = max(1, self._console.height - _FRAME_ROWS)
-            self._live.update(_view(scene, room), refresh=True)
+            last = Text(f" {self._last_line}", no_wrap=True, style="dim")
+            self._live.update(Group(_view(scene, room), last), refresh=True)
             return
         now = time.monotonic()
         if scene.doing != self._said or now - self._line_at >= PLAIN_SECONDS:

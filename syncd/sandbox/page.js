@@ -165,14 +165,21 @@ function showLife(isLost) {
 
 async function look() {
   const query = new URLSearchParams({ limit: ROWS, offset, q: find("filter").value.trim() });
-  const paths = ["/sandbox/totals", `/sandbox/purchases?${query}`, "/sandbox/faults"];
+  const paths = [
+    "/sandbox/totals",
+    `/sandbox/purchases?${query}`,
+    "/sandbox/faults",
+    "/sandbox/suggestions",
+  ];
   const answers = await Promise.all(paths.map(read));
-  const [totals, page, faults] = await Promise.all(answers.map((answer) => answer.json()));
+  const [totals, page, faults, suggestions] = await Promise.all(answers.map((answer) => answer.json()));
   if (Number(query.get("offset")) !== offset) return;
   showTotals(totals);
   showRows(page.purchases);
   showRange(page.count, page.purchases.length);
   showFaults(faults.queued);
+  find("suggestions").hidden = suggestions.commands.length === 0;
+  write(document.querySelector("#suggestions pre"), suggestions.commands.join("\n"));
   isFirstLook = false;
 }
 

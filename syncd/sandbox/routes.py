@@ -3,7 +3,7 @@
 A request comes in as a value and an `Answer` goes out; no socket is touched here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -65,18 +65,24 @@ Route: TypeAlias = Callable[[Request], Answer]
 
 
 class Routes:
-    """Answers every request from one book, one fault queue and one account's terms."""
+    """Answers every request from one book, one fault queue and one account's terms.
+
+    Attributes:
+        suggestions: Commands that the page shows.
+    """
 
     def __init__(self, book: Book, faults: FaultQueue, terms: Terms) -> None:
         self._book = book
         self._faults = faults
         self._terms = terms
+        self.suggestions: Sequence[str] = ()
         self._table: dict[str, dict[str, Route]] = {
             TRACK: {"POST": self._track},
             "/": {"GET": _page("page.html", "text/html")},
             "/page.css": {"GET": _page("page.css", "text/css")},
             "/page.js": {"GET": _page("page.js", "text/javascript")},
             "/sandbox/totals": {"GET": self._totals},
+            "/sandbox/suggestions": {"GET": self._suggestions},
             "/sandbox/purchases": {"GET": self._purchases},
             "/sandbox/front-end": {"POST": self._front_end},
             "/sandbox/faults": {
@@ -135,6 +141,9 @@ class Routes:
     def _totals(self, _request: Request) -> Answer:
         totals = asdict(self._book.totals)
         return json_answer({"account": self._terms.account, **totals})
+
+    def _suggestions(self, _request: Request) -> Answer:
+        return json_answer({"commands": list(self.suggestions)})
 
     def _purchases(self, request: Request) -> Answer:
         try:

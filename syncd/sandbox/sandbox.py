@@ -1,5 +1,6 @@
 """The sandbox as one object: start it, look into its book, make it fail."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -61,6 +62,10 @@ class Sandbox:
     def endpoint(self) -> str:
         """Address that takes the events."""
         return self.url + TRACK
+
+    def suggest(self, commands: Sequence[str]) -> None:
+        """Show commands on the page that are worth typing."""
+        self._routes.suggestions = tuple(commands)
 
     def start(self) -> None:
         """Open the port and serve; does nothing while it serves already.

@@ -2,15 +2,20 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
+import requests
+
+from syncd.sandbox.faults import FAULTS
 
 KEYS = {
     "confirmed",
@@ -82,6 +87,60 @@ def test_a_request_to_stop_ends_with_the_figures(demo: list[str]) -> None:
         rest = "".join(lines)
         assert running.wait(30) == 0, rest
     assert "every confirmed order was received, and no other" in rest
+
+
+def test_the_verbs_that_the_demo_suggests_work_on_it(demo: list[str]) -> None:
+    """From another terminal, by its configuration; check has nothing against it."""
+    with subprocess.Popen(
+        [*demo, "--rate", "20"], stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        lines = iter(running.stdout)
+        shown = list(takewhile(lambda line: "0 received" not in line, lines))
+        next(line for line in lines if "selling" in line)
+        suggested = [shlex.split(line, comments=True) for line in shown if "  " in line]
+        (export, *commands) = suggested
+        name, _, config = export[1].partition("=")
+        environment = {**os.environ, name: config}
+        place = place_of(commands)
+        page = requests.get(f"{place}/sandbox/suggestions", timeout=5).json()
+        assert config in page["commands"][0]
+        known = requests.get(f"{place}/sandbox/purchases", timeout=5).json()
+        order = known["purchases"][0]["orderid"]
+        for words in commands:
+            if words[0] != "syncd":
+                continue
+            given = [order if word == "ORDERID" else word for word in words[1:]]
+            given += ["--yes"] if "backfill" in words else []
+            done = run_verb(given, environment)
+            assert done.returncode == 0, (words, done.stdout, done.stderr)
+            if "check" in words:
+                assert "0 errors" in done.stdout
+                assert "source.require" not in done.stdout
+        running.send_signal(signal.SIGTERM)
+        rest = "".join(lines)
+        assert running.wait(60) == 0, rest
+    assert "every confirmed order was received, and no other" in rest
+
+
+def place_of(commands: list[list[str]]) -> str:
+    """The stand-in's address, from the line that makes it answer 500."""
+    (curl,) = [words for words in commands if words[0] == "curl"]
+    assert json.loads(curl[3])["fault"] in FAULTS
+    return curl[1].removesuffix("/sandbox/faults")
+
+
+def run_verb(
+    words: list[str], environment: dict[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "syncd", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=environment,
+    )
 
 
 def test_a_port_that_is_taken_is_one_clear_line(demo: list[str]) -> None:
