@@ -31,24 +31,35 @@ from syncd.views import Detection, Recognised
     metavar="DSN",
     help="The shop's order database: what it tells is filled in.",
 )
-def init(out: Path, dsn: str | None) -> None:
+@click.option(
+    "--as",
+    "owner",
+    metavar="DSN",
+    help="Whom to look as: who may read the shop's tables [--dsn].",
+)
+def init(out: Path, dsn: str | None, owner: str | None) -> None:
     """Write a commented configuration (never over an existing one).
 
-    With --dsn it looks which shop system the database is, as `syncd views detect`
-    does, and sets what that needs. A password is never written: use a passfile.
+    With --dsn, which names the daemon's own role, it looks which shop system the
+    database is, as `syncd views detect` does, and sets what that needs. A password is
+    never written: use a passfile.
 
     \b
     Examples: syncd init --out ./syncd.toml
-              syncd init --out ./syncd.toml --dsn "dbname=shop user=syncd"
+              syncd init --dsn "dbname=shop user=syncd"
+                         --as "dbname=shop user=postgres"
     """  # noqa: D301  # click's mark for "do not rewrap"
     text = (files("syncd") / "configuration.toml").read_text(encoding="utf-8")
     found = None
+    if owner is not None and dsn is None:
+        raise click.UsageError("--as belongs to --dsn, which is written.")
     if dsn is not None:
-        if fault := dsn_fault(dsn):
-            raise click.BadParameter(fault, param_hint="--dsn")
+        for option, given in (("--dsn", dsn), ("--as", owner)):
+            if given and (fault := dsn_fault(given)):
+                raise click.BadParameter(fault, param_hint=option)
         if out.exists():
             raise ConfigError(f"{out}: File exists", _ELSEWHERE)
-        found = _detected(dsn)
+        found = _detected(owner or dsn)
         text = filled(text, {"dsn": without_password(dsn)})
         text = filled(text, found.settings if found else {})
     _write(out, text)

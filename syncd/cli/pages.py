@@ -27,7 +27,10 @@ _WORDS = re.compile(r"""(?:"[^"]*"|'[^']*'|\S)+""")
 
 
 def split_examples(text: str) -> tuple[str, Sequence[str]]:
-    """Take a help text apart: what it tells, and its examples, one command each."""
+    """Take a help text apart: what it tells, and its examples, one command each.
+
+    Exit codes may stand below the examples; they are told.
+    """
     told: list[str] = []
     examples: list[str] = []
     for paragraph in re.split(r"\n\s*\n", cleandoc(text)):
@@ -35,7 +38,10 @@ def split_examples(text: str) -> tuple[str, Sequence[str]]:
         if not found:
             told.append(paragraph)
             continue
-        for line in paragraph[found.end() :].splitlines():
+        shown, marker, codes = paragraph[found.end() :].partition("Exit codes:")
+        if marker:
+            told.append(" ".join(f"{marker}{codes}".split()))
+        for line in shown.splitlines():
             if line.strip().startswith("syncd") or not examples:
                 examples.append(line.strip())
             else:

@@ -58,6 +58,14 @@ def test_every_page_begins_with_a_summary() -> None:
     assert {n for n, text in told.items() if not text[0].isupper()} == set()
 
 
+@pytest.mark.parametrize("path", PAGES, ids=named)
+def test_no_example_holds_what_is_told(path: tuple[str, ...]) -> None:
+    """A command can be copied: exit codes below it are no part of it."""
+    told, examples = split_examples(PAGES[path].help or "")
+    assert not [example for example in examples if "Exit codes" in example]
+    assert ("Exit codes" in (PAGES[path].help or "")) == ("Exit codes" in told)
+
+
 @pytest.mark.parametrize("path", VERBS, ids=named)
 def test_every_verb_has_an_example_that_is_true(path: tuple[str, ...]) -> None:
     """It names this verb, and options that there are."""
