@@ -16,6 +16,7 @@ _NUMBER = frozenset({"number", "code"})
 _KEY_KINDS = {Kind.TEXT, Kind.INTEGER, Kind.UUID, Kind.NUMBER}
 _GENERIC_KEYS = frozenset({"id", "uuid", "guid", "pk", "rowid", "entity"})
 _WEAKEST = 1.0
+_NEAREST = 40  # tables of one word that are compared: those of the shortest names
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,9 @@ class _Finder:
     def __init__(self, catalogue: Catalogue) -> None:
         self._by_word: dict[str, list[Table]] = defaultdict(list)
         self._by_key: dict[str, list[Table]] = defaultdict(list)
-        for table in catalogue.tables:
+        for table in sorted(catalogue.tables, key=lambda t: len(_words_of(t))):
             own = _words_of(table)
-            for word in set(own):
+            for word in {*own, " ".join(own)}:
                 self._by_word[word].append(table)
             for concept in table.said.concepts:
                 self._by_word[f"<{concept}>"].append(table)
@@ -87,10 +88,11 @@ class _Finder:
         if not stem:
             return
         is_whole = has_id or number or len(own) == 1
+        keys = (" ".join(stem), stem[-1], *(f"<{concept}>" for concept in said))
         near = {
-            id(t): t
-            for w in (stem[-1], *(f"<{c}>" for c in said))
-            for t in self._by_word.get(w, ())
+            other.name: other
+            for key in keys
+            for other in self._by_word.get(key, ())[:_NEAREST]
         }
         for other in near.values():
             if other.name == table.name or not (is_whole or _words_of(other) == stem):

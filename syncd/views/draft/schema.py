@@ -1,6 +1,6 @@
 """What a database says of its tables: columns, keys, references. Plain data."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -128,21 +128,23 @@ class Catalogue:
     seen: int = 0
     unreadable: Sequence[Name] = ()
     _by_name: dict[Name, Table] = field(default_factory=dict)
+    _children: dict[Name, list[tuple[Table, Reference]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Index the tables by name."""
-        self._by_name.update((table.name, table) for table in self.tables)
+        """Index the tables by name, and by what they refer to."""
+        for table in self.tables:
+            self._by_name[table.name] = table
+            for reference in table.references:
+                pairs = self._children.setdefault(reference.table, [])
+                pairs.append((table, reference))
 
     def get(self, name: Name) -> Table | None:
         """Find a table; None: it is not among those that were read."""
         return self._by_name.get(name)
 
-    def children(self, parent: Table) -> Iterable[tuple[Table, Reference]]:
+    def children(self, parent: Table) -> Sequence[tuple[Table, Reference]]:
         """List the tables that refer to one, each reference once."""
-        for table in self.tables:
-            for reference in table.references:
-                if reference.table == parent.name:
-                    yield table, reference
+        return self._children.get(parent.name, ())
 
 
 def quote(name: str) -> str:
