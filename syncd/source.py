@@ -31,7 +31,10 @@ from syncd.errors import (
 
 _CONFIRMED = ("order_key", "confirmed_at")
 _PURCHASES = ("order_key", "orderid", "email", "products")
-_CREATE = "Create the two views (sql/shops/template.sql), then run `syncd check`."
+_CREATE = (
+    "Create the two views (`syncd views detect`, or sql/shops/template.sql), then run "
+    "`syncd check`."
+)
 INVALID_JSON = "22032"
 """SQLSTATE of JSON that PostgreSQL lets pass (type json) but no reader does."""
 

@@ -143,6 +143,6 @@ def _plan(
 def _is_there(source: Source, index: MissingIndex) -> bool:
     """Return whether a table has such an index: it is too small for it to be used."""
     (is_there,) = source.database.one(
-        named("has_index"), table=index.table, column=index.column
+        named("has_index"), table=index.table, columns=list(index.columns)
     )
     return bool(is_there)

@@ -118,4 +118,4 @@ def _nothing(found: Sequence[Recognised], tables: int) -> Iterator[str]:
         return
     if not found:
         yield f"none of the shop systems that syncd has views for: {known}"
-    yield "next: write the two views yourself, from `syncd views show template`"
+    yield "next: `syncd views draft` proposes the two views for a shop of its own"

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from syncd.cli.checking import print_finding
 from syncd.cli.detection_report import detected, print_detection
-from syncd.cli.option import DEFAULT_PATH, as_json_option, config_option
+from syncd.cli.option import as_json_option, config_option
 from syncd.cli.prose import say
 from syncd.cli.setup import role_for
 from syncd.cli.trial_report import document, print_trial
@@ -74,7 +74,7 @@ def connecting(
 
 
 def _settings(path: Path, dsn: str | None) -> Settings:
-    if dsn and path == DEFAULT_PATH and not path.exists():
+    if dsn and not path.exists():
         return Settings(squeezely=SqueezelySettings(account="-"))
     return load(path, wants_key=False)
 

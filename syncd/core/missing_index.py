@@ -8,6 +8,9 @@ from syncd.core.plan import is_whole, nodes
 from syncd.core.sql_name import SqlName, unquoted
 from syncd.core.sql_text import Token, statements
 
+_COLUMN = 3
+"""Tokens of a column with its table: `o.id`."""
+
 _CONSTANT_SIGNS = frozenset("()=<>:,.[]!")
 _CONSTANT_WORDS = frozenset({"IS", "NOT", "NULL", "ANY", "TRUE", "FALSE"})
 
@@ -20,11 +23,13 @@ class MissingIndex:
         table: As SQL writes it.
         column: A column as SQL writes it, or an expression in parentheses.
         where: Conditions of a partial index, as SQL; empty: of every row.
+        columns: All that are sought by, also `column`: an index on any of them may do.
     """
 
     table: str
     column: str
     where: str = ""
+    columns: tuple[str, ...] = ()
 
     @property
     def statement(self) -> str:
@@ -61,20 +66,35 @@ def missing_indexes(plan: object) -> list[MissingIndex]:
 def _index(
     table: str, alias: str, conditions: Sequence[Sequence[Token]]
 ) -> MissingIndex | None:
-    """Choose the condition that is sought by: the last; the view's own go first."""
-    for place in reversed(range(len(conditions))):
-        side = _sought(alias, conditions[place])
-        if side is not None:
-            others = [*conditions[:place], *conditions[place + 1 :]]
-            is_range = any(token.text == ">" for token in conditions[place])
-            kept = [c for c in others if is_range and _is_constant(alias, c)]
-            where = " AND ".join(f"({_written(alias, part)})" for part in kept)
-            return MissingIndex(table, _column(alias, side), where)
-    return None
+    """Choose the condition to seek by: the last, since the view's own go first.
+
+    One that compares with a column or a value is better than one with an expression.
+    """
+    sought = [
+        (place, *sides)
+        for place, condition in enumerate(conditions)
+        if (sides := _sought(alias, condition)) is not None
+    ]
+    if not sought:
+        return None
+    place, side, _ = max(sought, key=lambda each: (_is_plain(each[2]), each[0]))
+    others = [*conditions[:place], *conditions[place + 1 :]]
+    is_range = any(token.text == ">" for token in conditions[place])
+    kept = [c for c in others if is_range and _is_constant(alias, c)]
+    where = " AND ".join(f"({_written(alias, part)})" for part in kept)
+    columns = tuple(_column(alias, each) for _, each, _ in sought)
+    return MissingIndex(table, _column(alias, side), where, columns)
 
 
-def _sought(alias: str, condition: Sequence[Token]) -> Sequence[Token] | None:
-    """Return the side of a condition that is the table's, if the other is a value."""
+def _is_plain(other: Sequence[Token]) -> bool:
+    """Return whether it is a column, or the keys that are looked for."""
+    return len(_bare(other)) == _COLUMN or other[0].keyword == "ANY"
+
+
+def _sought(
+    alias: str, condition: Sequence[Token]
+) -> tuple[Sequence[Token], Sequence[Token]] | None:
+    """Return the table's side of a condition, and the other, if that is a value."""
     for place, sign in _outer(condition):
         if sign.text not in {"=", ">"} or place + 1 == len(condition):
             continue
@@ -84,7 +104,7 @@ def _sought(alias: str, condition: Sequence[Token]) -> Sequence[Token] | None:
         for side, other in ((left, right), (right, left)):
             others = _aliases(other)
             if _aliases(side) == {alias} != others and (is_value or others):
-                return side
+                return side, other
     return None
 
 
@@ -154,7 +174,7 @@ def _is_constant(alias: str, condition: Sequence[Token]) -> bool:
 
 def _column(alias: str, side: Sequence[Token]) -> str:
     text = _written(alias, _bare(side))
-    return text if len(_bare(side)) == 3 else f"({text})"  # noqa: PLR2004  # alias.column
+    return text if len(_bare(side)) == _COLUMN else f"({text})"
 
 
 def _written(alias: str, tokens: Sequence[Token]) -> str:

@@ -205,10 +205,9 @@ SELECT coalesce('role ' || r.rolname::text, 'every role'),
  ORDER BY 1;
 
 -- name: has_index :one
--- Whether a table has an index of every row that begins with a column or an expression.
+-- Whether a table has an index that begins with one of some columns or expressions.
 SELECT EXISTS (
        SELECT FROM pg_catalog.pg_index AS i
         WHERE i.indrelid = to_regclass(%(table)s)
           AND i.indisvalid
-          AND i.indpred IS NULL
-          AND pg_get_indexdef(i.indexrelid, 1, true) = %(column)s);
+          AND pg_get_indexdef(i.indexrelid, 1, true) = ANY(%(columns)s::text[]));

@@ -62,6 +62,14 @@ def test_what_does_not_tell_names_none(condition: str) -> None:
     assert missing_indexes([{"Plan": scan(condition)}]) == []
 
 
+def test_a_column_is_better_to_seek_by_than_an_expression() -> None:
+    """All of them are told: an index on any of them may do."""
+    condition = "((o.id = i.order_id) AND (o.version = COALESCE(c.version, i.version)))"
+    (index,) = missing_indexes([{"Plan": scan(condition)}])
+    assert index.column == "id"
+    assert index.columns == ("id", "version")
+
+
 def test_a_join_names_the_column_of_the_table_that_is_read_whole() -> None:
     """Once, although two conditions speak of it."""
     lines = scan("", "Order Lines", Alias="i", Schema="My Shop")
