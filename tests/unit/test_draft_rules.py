@@ -196,6 +196,29 @@ def test_two_columns_that_are_as_likely_are_a_doubt() -> None:
     assert "public.orders.contact_email is as likely" in chosen.doubts
 
 
+def test_views_without_keys_are_read_as_tables_are() -> None:
+    """A view has neither a primary key nor foreign keys."""
+    orders = Table(
+        Name("public", "orders"),
+        (Column("order_id", Kind.INTEGER), *ORDERS.columns[1:]),
+        is_view=True,
+    )
+    lines = Table(LINES.name, LINES.columns, is_view=True)
+    rows = [{**row, "order_id": row["id"]} for row in ORDER_ROWS]
+    made = drafted({"orders": rows, "order_items": LINE_ROWS}, orders, lines)
+    assert made.choice("lines").expression == "public.order_items"
+    assert made.choice("order_key").expression == "o.order_id"
+    assert made.choice("order_key").certainty is Certainty.DOUBTFUL
+
+
+def test_a_table_of_the_same_name_elsewhere_is_a_doubt() -> None:
+    """Which tenant's is meant, no catalogue says."""
+    other = Table(Name("tenant", "orders"), ORDERS.columns, ORDERS.key)
+    made = drafted({"orders": ORDER_ROWS}, ORDERS, other)
+    assert made.choice("orders").certainty is Certainty.LIKELY
+    assert "tenant.orders has the same name" in made.choice("orders").doubts
+
+
 def test_names_are_quoted_where_sql_needs_it() -> None:
     """Capitals, blanks, reserved words, quotes."""
     assert [quote(n) for n in ("a_b", "Order", "order", 'a"b', "1a")] == [

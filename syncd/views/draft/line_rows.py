@@ -63,6 +63,10 @@ def table_choice(name: str, found: Sequence[Found]) -> Choice:
     where = one_line(str(best.table.name))
     is_clear = not near or near[0].score < best.score - _CLEAR
     doubts = [] if is_clear else [f"{one_line(str(near[0].table.name))} is as likely"]
+    namesakes = [f for f in found[1:] if f.table.name.name == best.table.name.name]
+    doubts += [
+        f"{one_line(str(f.table.name))} has the same name" for f in namesakes[:1]
+    ]
     if best.table.rows == 0:
         doubts.append("it is empty")
     certainty = Certainty.LIKELY if doubts else Certainty.SURE

@@ -126,8 +126,13 @@ def _key_of(table: Table) -> Column | None:
                 not own & c.said.concepts,
             ),
         )
-    named = [c for c in table.columns if words(c.name) in {("id",), ("rowid",)}]
-    return named[0] if named else None
+    generic = [c for c in table.columns if words(c.name) in {("id",), ("rowid",)}]
+    after_it = [
+        c
+        for c in table.columns
+        if c.kind in _KEY_KINDS and c.said.concepts == {*own, "id"} and own
+    ]
+    return next(iter([*generic, *after_it]), None)
 
 
 def _numbered(table: Table, column: Column) -> Column | None:
