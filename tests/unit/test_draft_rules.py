@@ -27,6 +27,7 @@ class Memory:
 
     def __init__(self, rows: dict[str, list[dict[str, str | None]]]) -> None:
         self._rows = rows
+        self.failed: set[Name] = set()
 
     def rows(self, table: Table) -> Sequence[Row]:
         return self._rows.get(table.name.name, [])

@@ -240,6 +240,11 @@ def _summary(
     ]
     if not rows:
         lines.append("There were no orders to look at: all is by names, and unproved.")
+    if samples.failed:
+        names = ", ".join(one_line(str(n)) for n in sorted(samples.failed)[:5])
+        lines.append(
+            f"GAP: no rows of {names}: they could not be read, or not in time."
+        )
     if catalogue.unreadable:
         names = ", ".join(one_line(str(n)) for n in catalogue.unreadable[:5])
         lines.append(f"GAP: your role may not read {names}.")

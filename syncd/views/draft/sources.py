@@ -38,7 +38,13 @@ _KEY_NAMES = {("key",), ("code",), ("attribute",), ("type",), ("class",)}
 
 
 class Samples(Protocol):
-    """Reads some rows of a table, as text by column name."""
+    """Reads some rows of a table, as text by column name.
+
+    Attributes:
+        failed: Tables that could not be read, or not in time.
+    """
+
+    failed: set[Name]
 
     def rows(self, table: Table) -> Sequence[Row]:
         """Read some of the newest rows; none where it cannot be read."""
