@@ -180,4 +180,6 @@ def _change(change: Difference | None) -> Iterator[str]:
 def _next(result: TrialResult, where: str) -> str:
     if result.is_good:
         return f"`syncd views apply {where} --as DSN`"
+    if any(finding.severity == "error" for finding in result.findings):
+        return "do what the errors above ask for, and try again"
     return "mend the views, and try them again"

@@ -62,6 +62,13 @@ def test_what_does_not_tell_names_none(condition: str) -> None:
     assert missing_indexes([{"Plan": scan(condition)}]) == []
 
 
+def test_conditions_that_an_index_cannot_have_are_left_out() -> None:
+    """Of another table, with an operator of its own, or a function."""
+    condition = f"((o.a = i.b) AND (o.tags @> 'x'::text) AND (o.at > {LATER}))"
+    (index,) = missing_indexes([{"Plan": scan(condition)}])
+    assert (index.column, index.where) in {("at", ""), ("a", "")}
+
+
 def test_a_column_is_better_to_seek_by_than_an_expression() -> None:
     """All of them are told: an index on any of them may do."""
     condition = "((o.id = i.order_id) AND (o.version = COALESCE(c.version, i.version)))"
