@@ -37,7 +37,8 @@ def feeds(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> tuple[Path, Path]:
             "install", "--as", shop.owner, "--listen", "orders:id", "--config", config
         )
         assert done.returncode == 0, done.stderr
-        assert syncd("run", "--once", "--config", config).returncode == 0
+        started = syncd("run", "--once", "--new-feed", "--config", config)
+        assert started.returncode == 0, started.stderr
     shop.confirm(2)
     for config in (first, second):
         assert syncd("run", "--once", "--config", config).returncode == 0
