@@ -5,8 +5,8 @@ from pathlib import Path
 
 from shop import Shop
 
-from syncd.check.check import run_checks
-from syncd.check.finding import Finding
+from syncd.diagnostics.check.check import run_checks
+from syncd.diagnostics.check.finding import Finding
 
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
 NOWHERE = "http://127.0.0.1:1/v1/track"

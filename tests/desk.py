@@ -7,17 +7,17 @@ from pathlib import Path
 from postgres import wait_until
 from shop import Shop
 
-from syncd.config import load
-from syncd.connections import Connections
-from syncd.database import Database
+from syncd.config.settings import load
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.delivery import Delivery, Reads, Trip
-from syncd.feed import Feeds
-from syncd.instance import Instance
-from syncd.ledger import Claim, Ledger, Receipt
-from syncd.log import Log
-from syncd.sandbox import Sandbox
-from syncd.source import Source
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.batches import Claim, Ledger, Receipt
+from syncd.ledger.feed import Feeds
+from syncd.ledger.instance import Instance
+from syncd.log.log import Log
+from syncd.postgres.database import Database
+from syncd.source.connections import Connections
+from syncd.source.views import Source
 
 LEASE = timedelta(seconds=30)
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}

@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 import shop_dumps
 
-from syncd.database import Database
-from syncd.views.draft import Draft, draft
+from syncd.postgres.database import Database
+from syncd.setup.views.draft import Draft, draft
 
 Views = tuple[dict[str, Any], dict[str, dict[str, Any]]]
 FOLDER = Path(__file__).parent / "schemas"

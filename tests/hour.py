@@ -12,7 +12,7 @@ from command import syncd
 from postgres import Cluster, wait_until
 from shop import Shop
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
 PASSED = """

@@ -6,12 +6,12 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from shop import TABLES, Shop, target_of
 
-from syncd.connections import Connections
-from syncd.database import Database
-from syncd.install.install import Capture, Names, carry_out, look
-from syncd.install.session import pinned
-from syncd.install.triggers import Triggers
-from syncd.source import Views
+from syncd.postgres.database import Database
+from syncd.setup.install.install import Capture, Names, carry_out, look
+from syncd.setup.install.session import pinned
+from syncd.setup.install.triggers import Triggers
+from syncd.source.connections import Connections
+from syncd.source.views import Views
 
 VIEW_NAMES = ("syncd.confirmed_orders", "syncd.purchases")
 

@@ -7,23 +7,23 @@ import psycopg
 from shop import Shop
 from typing_extensions import override
 
-from syncd.backfill.driver import Driver
 from syncd.backfill.plan import Plan, Planner, Request
 from syncd.backfill.register import Register
-from syncd.bell import Bells
 from syncd.capture.poll import Poll
-from syncd.connections import Connections
-from syncd.core.account import Account
-from syncd.core.coverage import Span
-from syncd.core.purchase import Rules
-from syncd.database import Database
-from syncd.errors import SyncdError
-from syncd.feed import Feed, Feeds
-from syncd.ledger import Ledger
-from syncd.log import Log
-from syncd.reconciliation import Finished, Page, Reconciliation, Run
-from syncd.source import Source
-from syncd.transactions import Transactions
+from syncd.capture.reconciliation import Finished, Page, Reconciliation, Run
+from syncd.core.errors import SyncdError
+from syncd.core.event import Rules
+from syncd.core.intervals import Span
+from syncd.core.tally import Account
+from syncd.daemon.backfill_loop import Driver
+from syncd.daemon.wakeup import Bells
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feed, Feeds
+from syncd.log.log import Log
+from syncd.postgres.database import Database
+from syncd.source.connections import Connections
+from syncd.source.transactions import Transactions
+from syncd.source.views import Source
 
 VIEWS = ("syncd.confirmed_orders", "syncd.purchases")
 

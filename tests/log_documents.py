@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from syncd.events import EVENTS, Event
-from syncd.fields import FIELDS, FIRST, Field
+from syncd.log.events import EVENTS, Event
+from syncd.log.fields import FIELDS, FIRST, Field
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "log-events.md"
@@ -30,8 +30,8 @@ warning` works. Only the fields of these tables are ever written, each with its 
 `heartbeat` is the alarm. What each of them means for the orders, and what to do:
 [runbook](runbook.md). Metrics, alerts, dashboard, viewers: [monitoring](monitoring.md).
 
-This page is written by `{command}` from `syncd/events.py`
-and `syncd/fields.py`. A new event or field is no breaking change; another name or
+This page is written by `{command}` from `syncd/log/events.py`
+and `syncd/log/fields.py`. A new event or field is no breaking change; another name or
 meaning is.
 
 ## Events

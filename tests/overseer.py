@@ -15,7 +15,7 @@ from pathlib import Path
 import postgres
 from shop import Shop
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 IMPATIENT = (str(Path(__file__).parent / "run_impatient.py"), "5")
 STALE = 10.0  # seconds: what an impatient daemon allows for a step

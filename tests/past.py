@@ -8,13 +8,13 @@ from desk import Desk
 from ledgers import driver
 from shop import Shop
 
-from syncd.backfill.driver import Driver
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
 from syncd.backfill.register import Register
 from syncd.backfill.resending import Resending
-from syncd.core.coverage import Span
-from syncd.core.purchase import Rules
-from syncd.sandbox import Sandbox
+from syncd.core.event import Rules
+from syncd.core.intervals import Span
+from syncd.daemon.backfill_loop import Driver
+from syncd.demo.sandbox import Sandbox
 
 BEGIN = datetime.now(UTC).replace(
     hour=0, minute=0, second=0, microsecond=0

@@ -5,12 +5,12 @@ from postgres import wait_until
 from shop import Shop
 
 from syncd.capture.poll import PAGE_ORDERS, Poll
-from syncd.connections import Connections
-from syncd.database import Database
-from syncd.feed import Feeds
-from syncd.ledger import Ledger
-from syncd.source import Source
-from syncd.transactions import Transactions
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feeds
+from syncd.postgres.database import Database
+from syncd.source.connections import Connections
+from syncd.source.transactions import Transactions
+from syncd.source.views import Source
 
 LOOKBACK = timedelta(milliseconds=5)
 INSERT = "INSERT INTO orders (confirmed_at) VALUES ({}) RETURNING id"

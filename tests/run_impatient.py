@@ -8,12 +8,12 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from syncd.config import load
+from syncd.config.settings import load
 from syncd.core import progress
-from syncd.daemon import Daemon
-from syncd.deadline import PunctualConnection
+from syncd.daemon.process import Daemon
 from syncd.delivery import delivery
-from syncd.log import configure
+from syncd.log.log import configure
+from syncd.postgres.deadline import PunctualConnection
 
 
 def main() -> None:

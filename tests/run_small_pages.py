@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from syncd import log
-from syncd.backfill import driver
-from syncd.config import load
-from syncd.daemon import Daemon
+from syncd.config.settings import load
+from syncd.daemon import backfill_loop as driver
+from syncd.daemon.process import Daemon
+from syncd.log import log
 
 
 def main() -> None:

@@ -4,10 +4,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from syncd import life, stamps
-from syncd.config import load
-from syncd.daemon import Daemon
-from syncd.log import configure
+from syncd.capture import stamps
+from syncd.config.settings import load
+from syncd.daemon import pipeline as life
+from syncd.daemon.process import Daemon
+from syncd.log.log import configure
 
 
 def main() -> None:

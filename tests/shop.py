@@ -10,13 +10,13 @@ from pathlib import Path
 
 import psycopg
 
-from syncd.connections import Connections
 from syncd.core.target import Target
-from syncd.database import Database
-from syncd.install.install import Names, install
-from syncd.install.session import pinned, run
-from syncd.install.triggers import Triggers
-from syncd.source import Views
+from syncd.postgres.database import Database
+from syncd.setup.install.install import Names, install
+from syncd.setup.install.session import pinned, run
+from syncd.setup.install.triggers import Triggers
+from syncd.source.connections import Connections
+from syncd.source.views import Views
 
 TABLES = """
 CREATE TABLE orders (

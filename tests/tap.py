@@ -11,17 +11,17 @@ import psycopg
 from postgres import SETTINGS, Cluster, wait_until
 from shop import Shop, target_of
 
-from syncd import log as logging
 from syncd.capture.follower import Followed
-from syncd.capture.wal import Wal, follow_wal
-from syncd.config import load
-from syncd.connections import Connections, connect, source_on
-from syncd.database import Database
-from syncd.feed import Feeds
-from syncd.install.install import Names, install
-from syncd.install.session import pinned
-from syncd.install.wal import follow, prepare, unfollow
-from syncd.log import Log
+from syncd.capture.wal.capture import Wal, follow_wal
+from syncd.config.settings import load
+from syncd.ledger.feed import Feeds
+from syncd.log import log as logging
+from syncd.log.log import Log
+from syncd.postgres.database import Database
+from syncd.setup.install.install import Names, install
+from syncd.setup.install.session import pinned
+from syncd.setup.install.wal import follow, prepare, unfollow
+from syncd.source.connections import Connections, connect, source_on
 
 WAL_SETTINGS = SETTINGS | {
     "max_slot_wal_keep_size": "1GB",

@@ -7,11 +7,11 @@ from functools import partial
 from typing import Literal, cast
 
 from syncd.backfill.sample import Sample, take_sample
-from syncd.core.coverage import Span
-from syncd.core.purchase import Rules
-from syncd.database import around, named
-from syncd.ledger import Ledger
-from syncd.source import Position, Source, Stretch
+from syncd.core.event import Rules
+from syncd.core.intervals import Span
+from syncd.ledger.batches import Ledger
+from syncd.postgres.database import around, named
+from syncd.source.views import Position, Source, Stretch
 
 Purpose = Literal["send", "resend", "adopt"]
 

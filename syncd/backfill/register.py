@@ -12,11 +12,11 @@ from typing import cast
 
 from syncd.backfill.plan import Plan, Purpose
 from syncd.backfill.progress import Progress
-from syncd.core.coverage import Span
-from syncd.database import around, named
-from syncd.errors import BackfillStateError
-from syncd.ledger import Ledger
-from syncd.source import Found, Page, Position
+from syncd.core.errors import BackfillStateError
+from syncd.core.intervals import Span
+from syncd.ledger.batches import Ledger
+from syncd.postgres.database import around, named
+from syncd.source.views import Found, Page, Position
 
 
 @dataclass(frozen=True, slots=True)

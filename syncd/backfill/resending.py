@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from syncd.backfill.register import Register, Steered
-from syncd.errors import OrderUnknownError
-from syncd.ledger import Ledger
-from syncd.source import Position, Source
+from syncd.core.errors import OrderUnknownError
+from syncd.ledger.batches import Ledger
+from syncd.source.views import Position, Source
 
 
 class Resending:

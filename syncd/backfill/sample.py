@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from syncd.core.coverage import Span
-from syncd.core.days import spread
-from syncd.core.purchase import Purchase, Rules, render, without_profile
-from syncd.errors import ViewError
-from syncd.source import Source
+from syncd.core.errors import ViewError
+from syncd.core.event import Purchase, Rules, render, without_profile
+from syncd.core.histogram import spread
+from syncd.core.intervals import Span
+from syncd.source.views import Source
 
 TIMES = 20
 EACH = 10

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import cast
 
+from syncd.core.errors import ConfigError, SchemaMismatchError
 from syncd.core.target import EXAMPLE, Target
-from syncd.database import Database, named
-from syncd.errors import ConfigError, SchemaMismatchError
+from syncd.postgres.database import Database, named
 
 _ALIKE = (
     {"smallint", "integer", "bigint"},

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from syncd.capture.sweep import Pages, Sweep
+from syncd.capture.unreadable import Reading, read_whole
+from syncd.core.errors import SlowStatementError, SyncdError
 from syncd.core.window import Vxid, Window, with_prepared, without_ended
-from syncd.errors import SlowStatementError, SyncdError
-from syncd.ledger import Admitted, Ledger
-from syncd.source import Position, Source
-from syncd.transactions import Lsn, Transactions
-from syncd.unreadable import Reading, read_whole
+from syncd.ledger.batches import Admitted, Ledger
+from syncd.source.transactions import Lsn, Transactions
+from syncd.source.views import Position, Source
 
 SLACK = timedelta(seconds=5)
 """How far before the last look an ordinary look begins."""

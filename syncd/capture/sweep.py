@@ -6,8 +6,8 @@ The invariant: what lies at or before a sweep's position was read since it began
 import time
 from datetime import datetime
 
-from syncd.ledger import Admitted, Ledger
-from syncd.source import Found, Position, Source
+from syncd.ledger.batches import Admitted, Ledger
+from syncd.source.views import Found, Position, Source
 
 MASS_PAGES = 10
 """New orders of a sweep, in pages, after which others wait behind live ones."""

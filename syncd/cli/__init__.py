@@ -11,7 +11,7 @@ from syncd import __version__
 from syncd.cli import streams
 from syncd.cli.option import config_option_before
 from syncd.cli.pages import Shelves
-from syncd.errors import ExitCode, SyncdError
+from syncd.core.errors import ExitCode, SyncdError
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def _refuse_bytes(arguments: Sequence[str]) -> None:
 
 def _report_bug(error: Exception) -> None:
     """Write its kind and its places; a message or value could be personal."""
-    from syncd.log import places_of  # noqa: PLC0415  # rarely needed
+    from syncd.log.log import places_of  # noqa: PLC0415  # rarely needed
 
     kind, places = type(error).__name__, places_of(error)
     click.echo(f"syncd: a fault of syncd's own: {kind} at {places}", err=True)
@@ -104,50 +104,50 @@ def cli(context: click.Context, path: Path | None) -> None:
 cli.put(
     "Try it",
     demo="syncd.demo.command:demo_command",
-    sandbox="syncd.cli.running:sandbox",
+    sandbox="syncd.cli.run:sandbox",
 )
 cli.put(
     "Set up",
     init="syncd.cli.init:init",
     views="syncd.cli.views:views",
-    install="syncd.cli.setup:install_command",
-    check="syncd.cli.checking:check",
-    preview="syncd.cli.looking:preview",
-    verify="syncd.cli.verifying:verify",
-    uninstall="syncd.cli.setup:uninstall_command",
+    install="syncd.cli.install:install_command",
+    check="syncd.cli.check:check",
+    preview="syncd.cli.explain:preview",
+    verify="syncd.cli.verify:verify",
+    uninstall="syncd.cli.install:uninstall_command",
 )
 cli.put(
     "Run",
-    run="syncd.cli.running:run",
-    pause="syncd.cli.pausing:pause",
-    resume="syncd.cli.pausing:resume",
+    run="syncd.cli.run:run",
+    pause="syncd.cli.pause:pause",
+    resume="syncd.cli.pause:resume",
 )
 cli.put(
     "Look",
-    status="syncd.cli.standing:status",
-    explain="syncd.cli.looking:explain",
-    diff="syncd.cli.comparing:diff",
-    report="syncd.cli.reporting:report",
+    status="syncd.cli.status:status",
+    explain="syncd.cli.explain:explain",
+    diff="syncd.cli.diff:diff",
+    report="syncd.cli.report:report",
 )
 cli.put(
     "Past orders",
-    reconcile="syncd.cli.reconciling:reconcile",
-    watermark="syncd.cli.orders:watermark",
-    backfill="syncd.cli.backfilling:backfill",
-    adopt="syncd.cli.orders:adopt",
+    reconcile="syncd.cli.reconcile:reconcile",
+    watermark="syncd.cli.watermark:watermark",
+    backfill="syncd.cli.backfill:backfill",
+    adopt="syncd.cli.watermark:adopt",
 )
 cli.put(
     "Orders set aside",
-    rejected="syncd.cli.aside:rejected",
-    uncertain="syncd.cli.aside:uncertain",
-    reused="syncd.cli.reusing:reused",
-    forget="syncd.cli.forgetting:forget",
+    rejected="syncd.cli.rejected:rejected",
+    uncertain="syncd.cli.rejected:uncertain",
+    reused="syncd.cli.reused:reused",
+    forget="syncd.cli.erase:forget",
 )
 cli.put(
     "Emergencies",
     **{
-        "accept-copy": "syncd.cli.running:accept_copy",
-        "rebind-keys": "syncd.cli.rebinding:rebind_keys",
+        "accept-copy": "syncd.cli.run:accept_copy",
+        "rebind-keys": "syncd.cli.rebind:rebind_keys",
     },
 )
 cli.put(

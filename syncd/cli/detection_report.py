@@ -8,7 +8,7 @@ from rich.text import Text
 from syncd.cli.prose import say
 from syncd.core.health import count
 from syncd.core.sql_name import quoted
-from syncd.views import Recognised, shops
+from syncd.setup.views import Recognised, shops
 
 _SHOWN = 5
 """Missing columns that are named."""

@@ -11,11 +11,11 @@ import click
 
 from syncd.cli.option import DEFAULT_PATH
 from syncd.cli.prose import tell
-from syncd.config import Settings, SqueezelySettings
-from syncd.database import Database
-from syncd.dsn import dsn_fault, holds_password, without_password
-from syncd.errors import ConfigError
-from syncd.views import Detection, Recognised
+from syncd.config.dsn import dsn_fault, holds_password, without_password
+from syncd.config.settings import Settings, SqueezelySettings
+from syncd.core.errors import ConfigError
+from syncd.postgres.database import Database
+from syncd.setup.views import Detection, Recognised
 
 
 @click.command()

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from syncd.cli.context import json_time
 from syncd.cli.prose import say
-from syncd.cli.shell import json_time
 
 MOST_LISTED = 1000
 TABLE_COLUMNS = 70

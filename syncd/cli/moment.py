@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import click
 
-from syncd.config import Settings
+from syncd.config.settings import Settings
 from syncd.delivery.rendering import rules_of
 
 _AGO = re.compile(r"(\d{1,6}) (second|minute|hour|day|week)s? ago")

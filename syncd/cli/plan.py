@@ -8,8 +8,8 @@ from rich.text import Text
 
 from syncd.backfill.plan import Plan
 from syncd.cli.prose import say
-from syncd.core.coverage import Span
-from syncd.core.days import bars, unit
+from syncd.core.histogram import bars, unit
+from syncd.core.intervals import Span
 
 WIDEST_BAR = 40
 

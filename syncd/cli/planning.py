@@ -11,19 +11,19 @@ import click
 
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
 from syncd.backfill.register import Register
-from syncd.check.start import ask as ask_start
+from syncd.cli.context import changing, json_time
 from syncd.cli.plan import show
 from syncd.cli.prose import tell
-from syncd.cli.shell import changing, json_time
-from syncd.config import Settings
-from syncd.connections import Connections, source_on
-from syncd.core.account import moment
-from syncd.core.coverage import Span
+from syncd.config.settings import Settings
 from syncd.core.health import Member
-from syncd.database import named
+from syncd.core.intervals import Span
+from syncd.core.tally import moment
 from syncd.delivery.rendering import rules_of
-from syncd.feed import Feed, Feeds
-from syncd.ledger import Ledger
+from syncd.diagnostics.check.start import ask as ask_start
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feed, Feeds
+from syncd.postgres.database import named
+from syncd.source.connections import Connections, source_on
 
 C = TypeVar("C", bound=Callable[..., object])
 

@@ -6,16 +6,16 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.text import Text
 
-from syncd.check.check import as_json
-from syncd.cli.checking import print_finding
+from syncd.cli.check import print_finding
 from syncd.cli.plan import minute
 from syncd.cli.prose import say, shown_json
-from syncd.config import Settings
+from syncd.config.settings import Settings
 from syncd.core.health import count, span
 from syncd.core.survey import Survey, Tally
 from syncd.delivery.rendering import rules_of
-from syncd.views import TrialResult
-from syncd.views.difference import Difference
+from syncd.diagnostics.check.check import as_json
+from syncd.setup.views import TrialResult
+from syncd.setup.views.difference import Difference
 
 EVENTS = 3
 """Events that are shown as they would go out."""

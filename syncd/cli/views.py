@@ -11,18 +11,18 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from syncd.cli.checking import print_finding
+from syncd.cli.check import print_finding
 from syncd.cli.detection_report import detected, print_detection
+from syncd.cli.install import role_for
 from syncd.cli.option import as_json_option, config_option
 from syncd.cli.prose import say
-from syncd.cli.setup import role_for
 from syncd.cli.trial_report import document, print_trial
-from syncd.config import Settings, SqueezelySettings, load
+from syncd.config.dsn import dsn_fault
+from syncd.config.settings import Settings, SqueezelySettings, load
+from syncd.core.errors import ExitCode
 from syncd.core.sql_name import DEFAULT_SCHEMA, SqlName
-from syncd.database import Database
-from syncd.dsn import dsn_fault
-from syncd.errors import ExitCode
-from syncd.views import (
+from syncd.postgres.database import Database
+from syncd.setup.views import (
     NEWEST_ORDERS,
     TEMPLATE,
     Application,
@@ -162,7 +162,7 @@ def views_draft(_: Settings, database: Database, /, *, as_text: bool) -> None:
     Example: syncd views draft --as "dbname=shop user=postgres" > my-shop.sql
     Exit codes: 0 drafted, 1 no table looks like one of orders
     """  # noqa: D301  # click's mark for "do not rewrap"
-    from syncd.views.draft import draft  # noqa: PLC0415  # spares other verbs jinja2
+    from syncd.setup.views.draft import draft  # noqa: PLC0415  # spares other verbs jinja2
 
     made = draft(database)
     if made is None:

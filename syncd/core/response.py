@@ -11,12 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from http import HTTPStatus
 
-from syncd.core.response_text import (
-    parse_object,
-    quote,
-    quote_whole,
-    retry_after,
-)
+from syncd.core.response_text import parse_object, quote, quote_whole, retry_after
 
 MAX_REASON = 300
 """Characters of a response's text that are kept."""

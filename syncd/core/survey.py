@@ -8,8 +8,8 @@ from statistics import median
 from typing import cast
 
 from syncd.core.amount import number_of
+from syncd.core.event import NotReady, Purchase, Rules, render
 from syncd.core.event_text import trimmed
-from syncd.core.purchase import NotReady, Purchase, Rules, render
 
 OTHER_UNIT = 20
 """Totals that are so many times their lines, or the reverse, are in another unit."""

@@ -7,18 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
-from syncd.config import Settings
-from syncd.core.response import (
-    Classification,
-    Meaning,
-    NoResponse,
-    Response,
-    explained,
-)
+from syncd.config.settings import Settings
+from syncd.core.errors import SyncdError
+from syncd.core.redaction import Veil
+from syncd.core.response import Classification, Meaning, NoResponse, Response, explained
 from syncd.core.response_shape import shape_of
-from syncd.core.veil import Veil
-from syncd.database import Database, named
-from syncd.errors import SyncdError
+from syncd.postgres.database import Database, named
 
 
 class Answers:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from syncd.core.settlement import RECENT_ORDERS
-from syncd.database import Database, named
+from syncd.postgres.database import Database, named
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,28 +14,28 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from syncd.config import Settings
-from syncd.core.difference import Seal
-from syncd.core.purchase import Purchase
+from syncd.config.settings import Settings
+from syncd.core.event import Purchase
+from syncd.core.event_diff import Seal
 from syncd.core.read_size import ReadSize
+from syncd.core.redaction import Veil
 from syncd.core.response import Classification, NoResponse, Outcome, Response, classify
 from syncd.core.settlement import Action, Decision, EndpointHistory, decide
 from syncd.core.unread import ReadHistory
-from syncd.core.veil import Veil
 from syncd.delivery.answers import Answers
 from syncd.delivery.circuit_breaker import CircuitBreaker
+from syncd.delivery.delivery_log import Report
 from syncd.delivery.fingerprints import Fingerprints
 from syncd.delivery.reading import RowReader
 from syncd.delivery.rendering import Rendered, Rendering, rules_of
-from syncd.delivery.report import Report
 from syncd.delivery.sent import Sent
 from syncd.delivery.squeezely import Squeezely
 from syncd.delivery.unread import Unread
-from syncd.ledger import Claim, Exemption, Lane, Ledger, Receipt
-from syncd.log import Log
-from syncd.order_quality import LeftOutCounter
+from syncd.ledger.batches import Claim, Exemption, Lane, Ledger, Receipt
+from syncd.ledger.order_quality import LeftOutCounter
+from syncd.log.log import Log
 from syncd.postgres.errors import STATEMENT_SECONDS
-from syncd.source import Source
+from syncd.source.views import Source
 
 NO_RECEIPT = "the exchange ended without a receipt"
 UNSENT = "the batch has orders that were not sent"

@@ -16,11 +16,11 @@ from typing import cast
 
 import msgspec
 
-from syncd.core.difference import Seal, pack, places
-from syncd.core.purchase import Purchase
-from syncd.database import Database, named
-from syncd.errors import SyncdError
-from syncd.ledger import Claim, Ledger
+from syncd.core.errors import SyncdError
+from syncd.core.event import Purchase
+from syncd.core.event_diff import Seal, pack, places
+from syncd.ledger.batches import Claim, Ledger
+from syncd.postgres.database import Database, named
 
 KEPT = 1_000
 """Orders of a feed whose fingerprints are kept."""

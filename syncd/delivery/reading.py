@@ -5,8 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from syncd.core.read_size import ReadSize, halves
-from syncd.errors import (
+from syncd.core.errors import (
     VIEW_FAULTS,
     LoginRefusedError,
     PermissionDeniedError,
@@ -14,9 +13,10 @@ from syncd.errors import (
     SlowStatementError,
     SyncdError,
 )
-from syncd.ledger import Claim
+from syncd.core.read_size import ReadSize, halves
+from syncd.ledger.batches import Claim
 from syncd.postgres.errors import STATEMENT_SECONDS
-from syncd.source import Source
+from syncd.source.views import Source
 
 PATIENCE_SECONDS = 10.0
 """How long failing reads are halved at once; then what was read is sent first."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from syncd.config import Settings
-from syncd.core.plain import Plain
-from syncd.core.purchase import (
+from syncd.config.settings import Settings
+from syncd.core.errors import SchemaMismatchError, UnreadableRowError
+from syncd.core.event import (
     Purchase,
     Rejection,
     Rules,
@@ -16,9 +16,9 @@ from syncd.core.purchase import (
     unknown_fields,
     without_profile,
 )
-from syncd.errors import SchemaMismatchError, UnreadableRowError
-from syncd.ledger import Claim, Exemption, Order
-from syncd.source import Source, columns_of
+from syncd.core.fast_event import Plain
+from syncd.ledger.batches import Claim, Exemption, Order
+from syncd.source.views import Source, columns_of
 
 
 @dataclass(slots=True)

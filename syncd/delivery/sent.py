@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from syncd.core.body import encode
-from syncd.core.purchase import Purchase
+from syncd.core.event import Purchase
+from syncd.core.payload import encode
 from syncd.core.response import Classification, NoResponse, Response
-from syncd.ledger import Claim, Receipt
+from syncd.ledger.batches import Claim, Receipt
 
 
 @dataclass(frozen=True, slots=True)

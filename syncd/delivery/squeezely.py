@@ -21,11 +21,11 @@ from urllib3.exceptions import (
 )
 
 from syncd import __version__
-from syncd.config import Settings
+from syncd.config.settings import Settings
+from syncd.core.errors import ConfigError
 from syncd.core.progress import STEP_SECONDS, moved
 from syncd.core.response import NoResponse, Response
 from syncd.delivery.transport import Exchange, Transport, exchange
-from syncd.errors import ConfigError
 
 MAX_ANSWER_BYTES = 256 * 1024
 

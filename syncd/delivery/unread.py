@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from syncd.core.unread import BLAME_AFTER, SHORTEST_WAIT, ReadHistory, wait_of
-from syncd.delivery.reading import Reading
-from syncd.delivery.report import Report
-from syncd.errors import (
+from syncd.core.errors import (
     SlowStatementError,
     SyncdError,
     TableBusyError,
     UnreadableRowError,
 )
-from syncd.ledger import Claim, Exemption, Ledger, Receipt
+from syncd.core.unread import BLAME_AFTER, SHORTEST_WAIT, ReadHistory, wait_of
+from syncd.delivery.delivery_log import Report
+from syncd.delivery.reading import Reading
+from syncd.ledger.batches import Claim, Exemption, Ledger, Receipt
 from syncd.postgres.errors import STATEMENT_SECONDS
 
 

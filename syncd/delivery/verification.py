@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from syncd.config import Settings
-from syncd.core.body import encode
-from syncd.core.purchase import Purchase
+from syncd.config.settings import Settings
+from syncd.core.event import Purchase
+from syncd.core.payload import encode
+from syncd.core.redaction import Veil
 from syncd.core.response import Classification, Outcome, Response, classify, counted
-from syncd.core.veil import Veil
 from syncd.delivery.answers import Answers
 from syncd.delivery.squeezely import Squeezely
-from syncd.verified import Body, Verified
+from syncd.ledger.account import Body, Verified
 
 AMOUNT = 0.01
 _NOT_THE_FORM = frozenset({401, 403, 404, 429})

@@ -14,12 +14,12 @@ from typing import TextIO
 
 import click
 
-from syncd.connections import Connections
-from syncd.database import Database
+from syncd.core.errors import DatabaseUnavailableError, ExitCode
 from syncd.demo.browsers import Browsers
 from syncd.demo.errors import DemoUnavailableError
 from syncd.demo.pace import Pace
 from syncd.demo.process import FEED, DaemonProcess
+from syncd.demo.sandbox import PortUnavailableError, Sandbox
 from syncd.demo.screen import Scene, Screen, print_summary
 from syncd.demo.server import (
     PostgresServer,
@@ -36,10 +36,10 @@ from syncd.demo.shop import (
     open_shop,
 )
 from syncd.demo.tally import Tally, tally
-from syncd.errors import DatabaseUnavailableError, ExitCode
-from syncd.feed import Feeds
-from syncd.pulse import Pulse, read_pulse
-from syncd.sandbox import PortUnavailableError, Sandbox
+from syncd.ledger.feed import Feeds
+from syncd.ledger.stats import Pulse, read_pulse
+from syncd.postgres.database import Database
+from syncd.source.connections import Connections
 
 ACCOUNT = "SQ-DEMO"
 DEFAULT_RATE = 5.0

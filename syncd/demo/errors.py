@@ -1,6 +1,6 @@
 """Why the demo cannot be shown."""
 
-from syncd.errors import ExitCode, SyncdError
+from syncd.core.errors import ExitCode, SyncdError
 
 
 class DemoUnavailableError(SyncdError):

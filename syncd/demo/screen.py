@@ -14,10 +14,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from syncd.demo.sandbox import Totals
 from syncd.demo.shop import Sales
 from syncd.demo.tally import Tally
-from syncd.pulse import Pulse
-from syncd.sandbox import Totals
+from syncd.ledger.stats import Pulse
 
 PLAIN_SECONDS = 2.0
 """Between two plain lines."""

@@ -17,12 +17,12 @@ from importlib.resources import files
 from types import TracebackType
 from typing import Self, cast
 
-from syncd.connections import Connections
-from syncd.database import Database, Statement, vetted
 from syncd.demo.browsers import Browsers
 from syncd.demo.pace import Pace
 from syncd.demo.wares import Order, customers, front_end_purchase, new_order
-from syncd.install.install import Names, install
+from syncd.postgres.database import Database, Statement, vetted
+from syncd.setup.install.install import Names, install
+from syncd.source.connections import Connections
 
 NAMES = Names("syncd", "syncd.confirmed_orders", "syncd.purchases")
 

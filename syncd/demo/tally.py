@@ -8,7 +8,7 @@ from collections.abc import Iterable, MutableSequence, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from syncd.sandbox import Book
+from syncd.demo.sandbox import Book
 
 MISSED_NAMED = 10
 """Missed orders that are named; the others are only counted."""

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from syncd.config.dsn import describe
 from syncd.core.cause import Cause, Place, Symptom, cause_of
 from syncd.core.connection_fault import Cause as Way
 from syncd.core.connection_fault import connection_fault
-from syncd.dsn import describe
-from syncd.errors import (
+from syncd.core.errors import (
     ConfigError,
     DatabaseUnavailableError,
     LedgerFaultError,

@@ -11,7 +11,7 @@ from command import on_terminal, plain, syncd
 from shop import Shop
 
 from syncd.cli import cli
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 

@@ -11,7 +11,7 @@ from command import on_terminal, plain, syncd
 from past import BEGIN, day, sell_past
 from shop import Shop
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 

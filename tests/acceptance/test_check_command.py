@@ -20,8 +20,8 @@ from command import syncd
 from postgres import wait_until
 from shop import Shop
 
-from syncd.check.codes import CODES, SECTIONS
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
+from syncd.diagnostics.check.codes import CODES, SECTIONS
 
 pytestmark = pytest.mark.db
 

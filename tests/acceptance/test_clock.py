@@ -11,10 +11,10 @@ import pytest
 from postgres import wait_until
 from shop import Shop
 
-from syncd import log as logging
-from syncd.config import load
-from syncd.life import Life
-from syncd.sandbox import Sandbox
+from syncd.config.settings import load
+from syncd.daemon.pipeline import Life
+from syncd.demo.sandbox import Sandbox
+from syncd.log import log as logging
 
 pytestmark = pytest.mark.db
 

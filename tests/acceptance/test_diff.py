@@ -8,7 +8,7 @@ import pytest
 from command import syncd
 from shop import Shop
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 

@@ -14,7 +14,7 @@ from postgres import wait_until
 from psycopg.conninfo import make_conninfo
 from shop import TABLES, VIEWS, Shop
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 

@@ -17,7 +17,7 @@ from consumers import MONITORING, Metrics, metrics, tool
 from hour import Lived, live_once
 from postgres import Cluster, wait_until
 
-from syncd.events import EVENTS
+from syncd.log.events import EVENTS
 
 pytestmark = pytest.mark.db
 

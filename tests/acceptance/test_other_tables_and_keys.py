@@ -11,7 +11,7 @@ from postgres import Cluster, cluster, wait_until
 from shop import Shop
 from tap import WAL_SETTINGS, opened_shop
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
 

@@ -11,11 +11,11 @@ from command import syncd
 from postgres import cluster, wait_until
 from shop import Shop
 
-from syncd import log as logging
 from syncd.capture import poll
-from syncd.config import load
-from syncd.daemon import Daemon
-from syncd.sandbox import Sandbox
+from syncd.config.settings import load
+from syncd.daemon.process import Daemon
+from syncd.demo.sandbox import Sandbox
+from syncd.log import log as logging
 
 pytestmark = pytest.mark.db
 

@@ -10,7 +10,7 @@ from command import syncd
 from postgres import wait_until
 from shop import Shop
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 

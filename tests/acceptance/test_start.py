@@ -11,9 +11,9 @@ from command import syncd
 from postgres import wait_until
 from shop import VIEWS, Shop
 
-from syncd.check.check import exit_code, run_checks
-from syncd.check.codes import CODES
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
+from syncd.diagnostics.check.check import exit_code, run_checks
+from syncd.diagnostics.check.codes import CODES
 
 pytestmark = pytest.mark.db
 

@@ -19,7 +19,7 @@ from command import syncd
 from postgres import cluster, wait_until
 from shop import Shop
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 

@@ -16,7 +16,7 @@ from postgres import Cluster, cluster
 from shop import Shop
 from wire import wire
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 

@@ -9,7 +9,7 @@ import pytest
 from command import syncd
 from shop import Shop
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 
@@ -84,7 +84,7 @@ def test_an_argument_that_is_no_text_is_a_matter_of_usage() -> None:
 
 BROKEN = (
     "import sys\n"
-    "from syncd import life\n"
+    "from syncd.daemon import pipeline as life\n"
     "def fail(*_, **__): raise ZeroDivisionError('a secret')\n"
     "life.{name} = fail\n"
     "from syncd.cli import main\n"
@@ -121,7 +121,7 @@ def test_a_fault_of_our_own_in_a_command_is_one_line(
     config = shop.configure(tmp_path, "http://127.0.0.1:1/")
     program = (
         "import sys\n"
-        "from syncd.cli import standing\n"
+        "from syncd.cli import status as standing\n"
         "def fail(*_, **__): raise ZeroDivisionError('a secret')\n"
         "standing.Observer = fail\n"
         "from syncd.cli import main\n"

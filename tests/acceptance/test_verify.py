@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from shop import Shop
 
 from syncd.cli import cli
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 

@@ -22,7 +22,7 @@ from command import syncd
 from postgres import SETTINGS, cluster, wait_until
 from shop import Shop
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 HINTS = {**SETTINGS, "max_prepared_transactions": "0", "shared_buffers": "256MB"}
 ANSWER_SECONDS = 0.03

@@ -29,7 +29,7 @@ from shop import Shop
 
 from benchmarks.sink import sink
 from benchmarks.stage import stage, started
-from syncd.errors import TableBusyError
+from syncd.core.errors import TableBusyError
 
 HINTS = {**SETTINGS, "max_prepared_transactions": "0"}
 DURABLE = {

@@ -16,7 +16,7 @@ import psycopg
 import shop_dumps
 from postgres import cluster
 
-from syncd.views.draft import Draft
+from syncd.setup.views.draft import Draft
 
 SHOPS = ("django-oscar", "medusa", "pretix", "saleor", "vendure")
 TABLES = {

@@ -23,10 +23,10 @@ from postgres import wait_until
 from benchmarks.idle import cpu_seconds, resident
 from benchmarks.sink import Sink, sink
 from benchmarks.stage import Stage, stage, started
-from syncd import config as configuration
-from syncd import log
-from syncd.config import Settings
-from syncd.life import Life
+from syncd.config import settings as configuration
+from syncd.config.settings import Settings
+from syncd.daemon.pipeline import Life
+from syncd.log import log
 
 os.environ.setdefault("SYNCD_SQUEEZELY_API_KEY", "sandbox-key")
 TIMES = 60

@@ -21,13 +21,13 @@ from postgres import cluster
 from shop import Shop
 
 from syncd.capture.poll import Poll
-from syncd.capture.watch import REST_SECONDS
-from syncd.connections import Connections
-from syncd.database import Database
-from syncd.feed import Feeds
-from syncd.ledger import Ledger
-from syncd.source import Source
-from syncd.transactions import Transactions
+from syncd.daemon.capture_loop import REST_SECONDS
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feeds
+from syncd.postgres.database import Database
+from syncd.source.connections import Connections
+from syncd.source.transactions import Transactions
+from syncd.source.views import Source
 
 LOOKBACK = timedelta(minutes=5)
 

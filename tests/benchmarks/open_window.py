@@ -22,12 +22,12 @@ from postgres import cluster
 from shop import Shop
 
 from syncd.capture.poll import Poll
-from syncd.connections import Connections
-from syncd.database import Database
-from syncd.feed import Feeds
-from syncd.ledger import Ledger
-from syncd.source import Source
-from syncd.transactions import Transactions
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feeds
+from syncd.postgres.database import Database
+from syncd.source.connections import Connections
+from syncd.source.transactions import Transactions
+from syncd.source.views import Source
 
 POLLS = 200
 LOOKBACK = timedelta(minutes=5)

@@ -20,8 +20,8 @@ from ledgers import Started
 from postgres import Cluster, cluster
 from shop import Shop
 
-from syncd.database import Statement
-from syncd.reconciliation import HOURS, PAGE_ORDERS
+from syncd.capture.reconciliation import HOURS, PAGE_ORDERS
+from syncd.postgres.database import Statement
 
 ORDERS = """
 INSERT INTO orders (confirmed_at)

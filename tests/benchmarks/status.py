@@ -23,13 +23,13 @@ from ledgers import Started
 from postgres import Cluster, cluster
 from shop import Shop
 
-from syncd.config import load
-from syncd.connections import connect
-from syncd.core.difference import Seal, pack, places
-from syncd.core.purchase import Purchase
+from syncd.config.settings import load
+from syncd.core.event import Purchase
+from syncd.core.event_diff import Seal, pack, places
 from syncd.delivery.fingerprints import Fingerprints
-from syncd.ledger import Claim
-from syncd.status.facts import Observer
+from syncd.diagnostics.status.facts import Observer
+from syncd.ledger.batches import Claim
+from syncd.source.connections import connect
 
 SEED = """
 INSERT INTO syncd.batch

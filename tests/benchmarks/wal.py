@@ -22,7 +22,7 @@ from postgres import cluster, wait_until
 from shop import Shop
 from tap import WAL_SETTINGS, install_wal
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 WRITERS = 8
 HEARD = "syncd.ledger WHERE capture = 'wal'"

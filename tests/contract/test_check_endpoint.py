@@ -11,10 +11,10 @@ import pytest
 from certificates import Certificate, issue
 from postgres import wait_until
 
-from syncd.check import endpoint as way
-from syncd.check.endpoint import look_at_endpoint
-from syncd.check.finding import Finding
-from syncd.config import Settings, load
+from syncd.config.settings import Settings, load
+from syncd.diagnostics.check import endpoint as way
+from syncd.diagnostics.check.endpoint import look_at_endpoint
+from syncd.diagnostics.check.finding import Finding
 
 NO_PROXY = {"HTTPS_PROXY": "", "https_proxy": "", "NO_PROXY": "", "no_proxy": ""}
 

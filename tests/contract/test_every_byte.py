@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from syncd.config import load
-from syncd.core.body import encode
-from syncd.core.purchase import Purchase
+from syncd.config.settings import load
+from syncd.core.event import Purchase
+from syncd.core.payload import encode
 from syncd.core.response import Classification, Outcome, classify
 from syncd.delivery.squeezely import Squeezely
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 import requests
 
-from syncd.sandbox import Sandbox, Totals
+from syncd.demo.sandbox import Sandbox, Totals
 
 HEADERS = {"X-AUTH-ACCOUNT": "SQ-SANDBOX", "X-AUTH-APIKEY": "sandbox-key"}
 MINIMUM = {

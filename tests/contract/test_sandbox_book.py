@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.sandbox import Book, Totals
-from syncd.sandbox.timestamps import TimestampError, shown
+from syncd.demo.sandbox import Book, Totals
+from syncd.demo.sandbox.timestamps import TimestampError, shown
 
 AT = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 

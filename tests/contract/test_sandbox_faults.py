@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from syncd.sandbox import FAULTS, FaultError, Sandbox, Totals
+from syncd.demo.sandbox import FAULTS, FaultError, Sandbox, Totals
 
 HEADERS = {"X-AUTH-ACCOUNT": "SQ-SANDBOX", "X-AUTH-APIKEY": "sandbox-key"}
 THREE = ["W-1", "W-2", "W-3"]

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from syncd.sandbox import FAULTS, Sandbox
+from syncd.demo.sandbox import FAULTS, Sandbox
 
 HEADERS = {"X-AUTH-ACCOUNT": "SQ-SANDBOX", "X-AUTH-APIKEY": "sandbox-key"}
 EVENT: dict[str, Any] = {

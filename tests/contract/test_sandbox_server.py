@@ -9,11 +9,11 @@ from http.client import HTTPConnection
 import pytest
 import requests
 
-from syncd.sandbox import Book, PortUnavailableError, Sandbox, Totals
-from syncd.sandbox.connection import Connection
-from syncd.sandbox.contract import Terms
-from syncd.sandbox.faults import FaultQueue
-from syncd.sandbox.routes import Routes
+from syncd.demo.sandbox import Book, PortUnavailableError, Sandbox, Totals
+from syncd.demo.sandbox.connection import Connection
+from syncd.demo.sandbox.contract import Terms
+from syncd.demo.sandbox.faults import FaultQueue
+from syncd.demo.sandbox.routes import Routes
 
 HEADERS = {"X-AUTH-ACCOUNT": "SQ-SANDBOX", "X-AUTH-APIKEY": "sandbox-key"}
 

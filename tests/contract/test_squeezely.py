@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from syncd.config import Settings, load
-from syncd.core.body import encode
-from syncd.core.purchase import Purchase
+from syncd.config.settings import Settings, load
+from syncd.core.event import Purchase
+from syncd.core.payload import encode
 from syncd.core.response import NoResponse, Response
 from syncd.delivery.squeezely import MAX_ANSWER_BYTES, Squeezely
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 EVENT = {
     "event": "Purchase",

@@ -8,14 +8,14 @@ import pytest
 from overseer import overseer
 from postgres import wait_until
 
-from syncd import watchdog
 from syncd.core import progress
+from syncd.core.errors import DatabaseUnavailableError
 from syncd.core.progress import moved, watched
-from syncd.errors import DatabaseUnavailableError
-from syncd.log import Log
-from syncd.reaction import Reactions
-from syncd.supervisor import Supervisor
-from syncd.watchdog import Progress
+from syncd.daemon import watchdog
+from syncd.daemon.error_policy import Reactions
+from syncd.daemon.systemd import Supervisor
+from syncd.daemon.watchdog import Progress
+from syncd.log.log import Log
 
 
 def test_what_was_said_is_not_said_again(tmp_path: Path) -> None:

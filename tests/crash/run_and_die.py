@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from syncd.config import load
-from syncd.daemon import Daemon
+from syncd.config.settings import load
+from syncd.daemon.process import Daemon
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.rendering import Rendering
 from syncd.delivery.squeezely import Squeezely
-from syncd.ledger import Admitted, Ledger
-from syncd.log import configure
+from syncd.ledger.batches import Admitted, Ledger
+from syncd.log.log import configure
 
 STEPS: dict[str, tuple[type, str]] = {
     "admit": (Ledger, "admit"),

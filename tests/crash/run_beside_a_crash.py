@@ -15,10 +15,10 @@ from pathlib import Path
 
 from run_step_by_step import DOORS
 
-from syncd.config import Settings, load
-from syncd.daemon import Daemon
-from syncd.errors import SyncdError
-from syncd.log import configure
+from syncd.config.settings import Settings, load
+from syncd.core.errors import SyncdError
+from syncd.daemon.process import Daemon
+from syncd.log.log import configure
 
 NOW = b"now\n"
 

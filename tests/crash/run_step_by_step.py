@@ -14,12 +14,12 @@ from collections.abc import Callable
 from multiprocessing import Value
 from pathlib import Path
 
-from syncd.capture.stream import Stream
-from syncd.config import Settings, load
-from syncd.daemon import Daemon
-from syncd.deadline import PunctualConnection
-from syncd.lineage import Memory
-from syncd.log import configure
+from syncd.capture.wal.stream import Stream
+from syncd.config.settings import Settings, load
+from syncd.daemon.process import Daemon
+from syncd.ledger.clone_guard import Memory
+from syncd.log.log import configure
+from syncd.postgres.deadline import PunctualConnection
 
 DOORS: list[tuple[type, str]] = [
     (PunctualConnection, "wait"),

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from run_step_by_step import Steps
 
-from syncd import thinning
-from syncd.config import Settings, load
-from syncd.connections import connect
-from syncd.deadline import PunctualConnection
-from syncd.feed import Feeds
-from syncd.ledger import Ledger
-from syncd.log import Log, configure
-from syncd.thinning import Thinning
+from syncd.config.settings import Settings, load
+from syncd.ledger import retention as thinning
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feeds
+from syncd.ledger.retention import Thinning
+from syncd.log.log import Log, configure
+from syncd.postgres.deadline import PunctualConnection
+from syncd.source.connections import connect
 
 
 def thin(settings: Settings) -> int:

@@ -14,7 +14,7 @@ from shop import Shop
 from tap import WAL_SETTINGS, install_wal, opened_shop
 
 import syncd
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(900)]
 

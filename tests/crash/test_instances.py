@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from shop import Shop
 from wire import wire
 
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 

@@ -15,7 +15,7 @@ from shop import Shop
 from typing_extensions import override
 
 import syncd
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(180)]
 

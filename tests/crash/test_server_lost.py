@@ -19,12 +19,12 @@ from psycopg.conninfo import make_conninfo
 from shop import Shop
 
 import syncd
-from syncd.connections import Connections
-from syncd.database import Database
-from syncd.feed import Feeds
-from syncd.ledger import Ledger
-from syncd.sandbox import Sandbox
-from syncd.source import Source
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feeds
+from syncd.postgres.database import Database
+from syncd.source.connections import Connections
+from syncd.source.views import Source
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(900)]
 

@@ -10,7 +10,7 @@ from postgres import Cluster, cluster, wait_until
 from shop import Shop
 
 from syncd.cli import cli
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 

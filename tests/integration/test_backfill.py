@@ -14,17 +14,17 @@ from past import Past, day, sell_past
 from psycopg import errors
 from shop import Shop
 
-from syncd import log
-from syncd.backfill import driver as driving
 from syncd.backfill import sample as sampling
-from syncd.connections import Connections
-from syncd.database import named
-from syncd.errors import BackfillStateError, OrderUnknownError, PausedError
-from syncd.feed import Feeds
-from syncd.pause import Pauses
-from syncd.reconciliation import Reconciliation
-from syncd.sandbox import Sandbox
-from syncd.story import read_story
+from syncd.capture.reconciliation import Reconciliation
+from syncd.core.errors import BackfillStateError, OrderUnknownError, PausedError
+from syncd.daemon import backfill_loop as driving
+from syncd.demo.sandbox import Sandbox
+from syncd.diagnostics.order_history import read_story
+from syncd.ledger.feed import Feeds
+from syncd.ledger.pauses import Pauses
+from syncd.log import log
+from syncd.postgres.database import named
+from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db
 

@@ -26,10 +26,10 @@ from postgres import Cluster
 from shop import Shop
 from typing_extensions import override
 
-from syncd.backfill import driver as driving
-from syncd.errors import BackfillStateError, OrderUnknownError
-from syncd.ledger import Lane
-from syncd.sandbox import Sandbox
+from syncd.core.errors import BackfillStateError, OrderUnknownError
+from syncd.daemon import backfill_loop as driving
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.batches import Lane
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(3600)]
 

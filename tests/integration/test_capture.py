@@ -15,11 +15,11 @@ from typing_extensions import override
 
 from syncd.capture import poll as poll_module
 from syncd.capture.poll import PAGE_ORDERS, Poll
+from syncd.core.errors import DatabaseUnavailableError
 from syncd.core.window import Vxid, Window, Xid
-from syncd.database import Database, Statement, around
-from syncd.errors import DatabaseUnavailableError
-from syncd.ledger import Ledger
-from syncd.source import Found, Source
+from syncd.ledger.batches import Ledger
+from syncd.postgres.database import Database, Statement, around
+from syncd.source.views import Found, Source
 
 pytestmark = pytest.mark.db
 

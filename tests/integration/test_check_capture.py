@@ -13,8 +13,8 @@ from psycopg.conninfo import conninfo_to_dict
 from shop import Shop
 from tap import WAL_SETTINGS, install_wal, opened_shop
 
-from syncd.capture.slot import Server, Slots
-from syncd.check import wal as look_at
+from syncd.capture.wal.slot import Server, Slots
+from syncd.diagnostics.check import wal as look_at
 
 pytestmark = pytest.mark.db
 

@@ -18,10 +18,10 @@ from postgres import SETTINGS, cluster, standby, wait_until
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from shop import Shop
 
-from syncd.check import round as rounds
-from syncd.check import server as look_at
-from syncd.database import Database, Peer, named
-from syncd.errors import SettingError
+from syncd.core.errors import SettingError
+from syncd.diagnostics.check import round as rounds
+from syncd.diagnostics.check import server as look_at
+from syncd.postgres.database import Database, Peer, named
 
 pytestmark = pytest.mark.db
 

@@ -10,14 +10,14 @@ from desk import LEASE, Desk
 from shop import Shop
 from structlog.testing import capture_logs
 
-from syncd.database import Database, Statement
 from syncd.delivery.delivery import Trip
 from syncd.delivery.squeezely import Squeezely
-from syncd.instance import Instance
-from syncd.ledger import Exemption, Receipt
-from syncd.lineage import Lineage
-from syncd.log import Log
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.batches import Exemption, Receipt
+from syncd.ledger.clone_guard import Lineage
+from syncd.ledger.instance import Instance
+from syncd.log.log import Log
+from syncd.postgres.database import Database, Statement
 
 pytestmark = pytest.mark.db
 

@@ -10,9 +10,9 @@ from pooler import Masked
 from postgres import wait_until
 from shop import Shop
 
-from syncd import database as door
-from syncd.database import Database, Statement
-from syncd.errors import SyncdError
+from syncd.core.errors import SyncdError
+from syncd.postgres import database as door
+from syncd.postgres.database import Database, Statement
 
 pytestmark = pytest.mark.db
 

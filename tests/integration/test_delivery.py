@@ -12,14 +12,14 @@ from postgres import wait_until
 from psycopg.conninfo import make_conninfo
 from shop import Shop
 
-from syncd.database import Database, Statement
+from syncd.core.errors import DatabaseUnavailableError
 from syncd.delivery.delivery import Trip
 from syncd.delivery.rendering import Rendered, Rendering
 from syncd.delivery.squeezely import Squeezely
-from syncd.errors import DatabaseUnavailableError
-from syncd.instance import Instance
-from syncd.ledger import Claim, Exemption, Receipt
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.batches import Claim, Exemption, Receipt
+from syncd.ledger.instance import Instance
+from syncd.postgres.database import Database, Statement
 
 pytestmark = pytest.mark.db
 

@@ -8,12 +8,12 @@ import pytest
 from desk import LEASE, Desk
 from shop import Shop
 
-from syncd.connections import Connections
-from syncd.database import around, named
-from syncd.feed import Feeds
-from syncd.instance import Instance
-from syncd.ledger import Claim, Exemption, Receipt
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.batches import Claim, Exemption, Receipt
+from syncd.ledger.feed import Feeds
+from syncd.ledger.instance import Instance
+from syncd.postgres.database import around, named
+from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db
 

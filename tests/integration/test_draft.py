@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from psycopg import sql
 
 from syncd.cli import cli
-from syncd.views.draft import Draft
+from syncd.setup.views.draft import Draft
 
 SCHEMAS = [*draft_schemas.schemas("development"), *draft_schemas.schemas("held_out")]
 SECOND = [*draft_schemas.schemas("second_held_out")]

@@ -13,8 +13,8 @@ from postgres import Cluster, wait_until
 from shop import Shop
 
 from syncd.delivery.answers import Answers
-from syncd.ledger import Receipt
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.batches import Receipt
 
 pytestmark = pytest.mark.db
 

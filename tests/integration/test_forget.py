@@ -13,15 +13,15 @@ from desk import Desk
 from ledgers import Started
 from shop import Shop
 
-from syncd.connections import Connections
-from syncd.core.account import Account
+from syncd.core.errors import OrderUnknownError, SlowStatementError
+from syncd.core.tally import Account
 from syncd.delivery.answers import Answers
-from syncd.errors import OrderUnknownError, SlowStatementError
-from syncd.feed import Feeds
-from syncd.forgetting import Forgetting
-from syncd.ledger import Receipt
-from syncd.sandbox import Sandbox
-from syncd.story import read_story
+from syncd.demo.sandbox import Sandbox
+from syncd.diagnostics.order_history import read_story
+from syncd.ledger.batches import Receipt
+from syncd.ledger.erasure import Forgetting
+from syncd.ledger.feed import Feeds
+from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db
 

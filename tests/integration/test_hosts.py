@@ -8,9 +8,9 @@ from command import syncd
 from postgres import cluster, standby
 from shop import Shop
 
-from syncd.check.check import exit_code, run_checks
-from syncd.check.finding import Finding
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
+from syncd.diagnostics.check.check import exit_code, run_checks
+from syncd.diagnostics.check.finding import Finding
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
 

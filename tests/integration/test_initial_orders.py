@@ -9,9 +9,9 @@ from ledgers import Started, ago
 from postgres import Cluster
 from shop import Shop
 
-from syncd import database as database_module
-from syncd.errors import PermissionDeniedError
-from syncd.feed import Feeds
+from syncd.core.errors import PermissionDeniedError
+from syncd.ledger.feed import Feeds
+from syncd.postgres import database as database_module
 
 pytestmark = pytest.mark.db
 

@@ -13,7 +13,7 @@ from postgres import Cluster, cluster, program, wait_until
 from psycopg.conninfo import make_conninfo
 from shop import TABLES, VIEWS, Shop
 
-from syncd.errors import ConfigError
+from syncd.core.errors import ConfigError
 
 pytestmark = pytest.mark.db
 

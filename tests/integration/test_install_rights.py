@@ -8,7 +8,7 @@ from installing import as_mallory, bare_shop, became_superuser, install_all
 from postgres import Cluster
 from shop import VIEWS, Shop
 
-from syncd.errors import ConfigError
+from syncd.core.errors import ConfigError
 
 pytestmark = pytest.mark.db
 

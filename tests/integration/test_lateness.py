@@ -9,11 +9,11 @@ import pytest
 from ledgers import Started
 from shop import Shop
 
-from syncd.check import server
-from syncd.check.check import run_checks
-from syncd.check.finding import Finding
-from syncd.check.lateness import skew
-from syncd.database import named
+from syncd.diagnostics.check import server
+from syncd.diagnostics.check.check import run_checks
+from syncd.diagnostics.check.finding import Finding
+from syncd.diagnostics.check.lateness import skew
+from syncd.postgres.database import named
 
 pytestmark = pytest.mark.db
 

@@ -19,15 +19,15 @@ from psycopg.conninfo import make_conninfo
 from shop import Shop
 from typing_extensions import override
 
-from syncd import lineage
-from syncd import log as logging
 from syncd.cli import cli
-from syncd.core.lineage import Mark
-from syncd.database import Database
-from syncd.errors import ClonedDatabaseError, StateUnavailableError
-from syncd.lineage import Lineage, Memory
-from syncd.log import Log
-from syncd.sandbox import Sandbox
+from syncd.core.continuity import Mark
+from syncd.core.errors import ClonedDatabaseError, StateUnavailableError
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger import clone_guard as lineage
+from syncd.ledger.clone_guard import Lineage, Memory
+from syncd.log import log as logging
+from syncd.log.log import Log
+from syncd.postgres.database import Database
 
 pytestmark = pytest.mark.db
 

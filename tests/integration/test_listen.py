@@ -19,23 +19,25 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from shop import Shop
 from typing_extensions import override
 
-from syncd.bell import Bell
-from syncd.capture import hints, listen, watch
-from syncd.capture.hints import Hints
-from syncd.capture.listen import Intake, Listen
-from syncd.capture.outbox import Outbox, Touch
+from syncd.capture.listen import capture as listen
+from syncd.capture.listen import notify as hints
+from syncd.capture.listen.capture import Intake, Listen
+from syncd.capture.listen.notify import Hints
+from syncd.capture.listen.outbox import Outbox, Touch
 from syncd.capture.poll import Poll
-from syncd.capture.watch import Watch
-from syncd.connections import Connections
-from syncd.database import PREPARE_AFTER, Database, Statement
-from syncd.errors import DatabaseUnavailableError, UnreadableRowError
-from syncd.feed import Feeds
-from syncd.ledger import Ledger
-from syncd.log import Log
-from syncd.reaction import Reactions
-from syncd.sandbox import Sandbox
-from syncd.source import Source
-from syncd.transactions import Transactions
+from syncd.core.errors import DatabaseUnavailableError, UnreadableRowError
+from syncd.daemon import capture_loop as watch
+from syncd.daemon.capture_loop import Watch
+from syncd.daemon.error_policy import Reactions
+from syncd.daemon.wakeup import Bell
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feeds
+from syncd.log.log import Log
+from syncd.postgres.database import PREPARE_AFTER, Database, Statement
+from syncd.source.connections import Connections
+from syncd.source.transactions import Transactions
+from syncd.source.views import Source
 
 pytestmark = pytest.mark.db
 

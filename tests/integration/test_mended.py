@@ -10,12 +10,12 @@ from desk import Desk
 from postgres import wait_until
 from shop import Shop
 
-from syncd.connections import Connections
-from syncd.core.purchase import Rules
-from syncd.feed import Feeds
-from syncd.mended import MOST_RETRIES, MendedOrders
-from syncd.sandbox import Sandbox
-from syncd.story import read_story
+from syncd.core.event import Rules
+from syncd.demo.sandbox import Sandbox
+from syncd.diagnostics.order_history import read_story
+from syncd.ledger.feed import Feeds
+from syncd.ledger.mended import MOST_RETRIES, MendedOrders
+from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db
 

@@ -9,8 +9,8 @@ from desk import Desk
 from shop import Shop
 from structlog.testing import capture_logs
 
-from syncd.order_quality import left_out, recent_refusals
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.order_quality import left_out, recent_refusals
 
 pytestmark = pytest.mark.db
 

@@ -16,22 +16,23 @@ from postgres import Cluster, cluster, wait_until
 from shop import Shop
 from tap import WAL_SETTINGS, Tap, opened_shop
 
-from syncd import log as logging
-from syncd.bell import Bell
-from syncd.capture import guard, wal
-from syncd.capture.hints import Hints
-from syncd.capture.listen import Intake, Listen
-from syncd.capture.outbox import Outbox
-from syncd.database import Database
-from syncd.errors import PausedError
-from syncd.ledger import Ledger
-from syncd.log import Log
-from syncd.pause import Pauses
-from syncd.pulse import read_pulse
-from syncd.reaction import Reactions
-from syncd.reconciliation import Reconciliation
-from syncd.rounds import Rounds
-from syncd.sandbox import Sandbox
+from syncd.capture.listen.capture import Intake, Listen
+from syncd.capture.listen.notify import Hints
+from syncd.capture.listen.outbox import Outbox
+from syncd.capture.reconciliation import Reconciliation
+from syncd.capture.wal import capture as wal
+from syncd.capture.wal import monitor as guard
+from syncd.core.errors import PausedError
+from syncd.daemon.error_policy import Reactions
+from syncd.daemon.reconciliation_job import Rounds
+from syncd.daemon.wakeup import Bell
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.batches import Ledger
+from syncd.ledger.pauses import Pauses
+from syncd.ledger.stats import read_pulse
+from syncd.log import log as logging
+from syncd.log.log import Log
+from syncd.postgres.database import Database
 
 pytestmark = pytest.mark.db
 

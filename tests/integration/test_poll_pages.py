@@ -11,8 +11,8 @@ from postgres import wait_until
 from shop import Shop
 
 from syncd.capture import poll as poll_module
-from syncd.errors import SlowStatementError
-from syncd.pulse import read_pulse
+from syncd.core.errors import SlowStatementError
+from syncd.ledger.stats import read_pulse
 
 pytestmark = pytest.mark.db
 

@@ -9,9 +9,9 @@ from desk import Desk
 from postgres import wait_until
 from shop import Shop
 
-from syncd.core.purchase import Rules
-from syncd.mended import MendedOrders
-from syncd.sandbox import Sandbox
+from syncd.core.event import Rules
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.mended import MendedOrders
 
 pytestmark = pytest.mark.db
 

@@ -10,9 +10,9 @@ from postgres import Cluster, cluster, wait_until
 from psycopg.conninfo import make_conninfo
 from shop import Shop
 
-from syncd.database import Database, named
-from syncd.errors import ReadOnlyNodeError, SettingError
-from syncd.sandbox import Sandbox
+from syncd.core.errors import ReadOnlyNodeError, SettingError
+from syncd.demo.sandbox import Sandbox
+from syncd.postgres.database import Database, named
 
 pytestmark = pytest.mark.db
 

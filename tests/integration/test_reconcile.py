@@ -17,13 +17,7 @@ from ledgers import Started, ago
 from postgres import Cluster
 from shop import Shop
 
-from syncd import log
-from syncd.bell import Bell
-from syncd.core.account import Account
-from syncd.database import Statement, around, named
-from syncd.errors import SlowViewError
-from syncd.pulse import read_pulse
-from syncd.reconciliation import (
+from syncd.capture.reconciliation import (
     ALL,
     HOURS,
     PROMOTION,
@@ -31,8 +25,14 @@ from syncd.reconciliation import (
     Reconciliation,
     Run,
 )
-from syncd.rounds import Rounds
-from syncd.source import Found, Position, Source, Stretch
+from syncd.core.errors import SlowViewError
+from syncd.core.tally import Account
+from syncd.daemon.reconciliation_job import Rounds
+from syncd.daemon.wakeup import Bell
+from syncd.ledger.stats import read_pulse
+from syncd.log import log
+from syncd.postgres.database import Statement, around, named
+from syncd.source.views import Found, Position, Source, Stretch
 
 pytestmark = pytest.mark.db
 

@@ -8,9 +8,9 @@ from ledger_rows import Rows
 from shop import Shop
 
 from syncd.core.health import Health
-from syncd.database import Database, Statement, named
-from syncd.report.period import Unit
-from syncd.report.report import STEPS, Asked, Report, read_report
+from syncd.diagnostics.report.period import Unit
+from syncd.diagnostics.report.report import STEPS, Asked, Report, read_report
+from syncd.postgres.database import Database, Statement, named
 
 pytestmark = pytest.mark.db
 

@@ -8,13 +8,13 @@ from command import syncd
 from desk import Desk
 from shop import Shop
 
-from syncd.connections import Connections
-from syncd.core.account import Account
-from syncd.feed import Feeds
-from syncd.reconciliation import Reconciliation
-from syncd.reuse import ReusedKeys
-from syncd.sandbox import Sandbox
-from syncd.story import read_story
+from syncd.capture.reconciliation import Reconciliation
+from syncd.core.tally import Account
+from syncd.demo.sandbox import Sandbox
+from syncd.diagnostics.order_history import read_story
+from syncd.ledger.feed import Feeds
+from syncd.ledger.reused_keys import ReusedKeys
+from syncd.source.connections import Connections
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
 

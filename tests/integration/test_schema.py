@@ -9,11 +9,11 @@ import pytest
 from psycopg import errors
 from shop import Shop
 
-from syncd.connections import Connections
-from syncd.database import Database, around
-from syncd.feed import SCHEMA_VERSION, Feeds
-from syncd.install.install import Names, install, installed
-from syncd.source import Source
+from syncd.ledger.feed import SCHEMA_VERSION, Feeds
+from syncd.postgres.database import Database, around
+from syncd.setup.install.install import Names, install, installed
+from syncd.source.connections import Connections
+from syncd.source.views import Source
 
 pytestmark = pytest.mark.db
 

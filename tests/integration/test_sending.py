@@ -11,13 +11,13 @@ from desk import LEASE, Desk
 from postgres import wait_until
 from shop import Shop
 
+from syncd.core.errors import SyncdError
 from syncd.core.response import Meaning
 from syncd.core.settlement import REJECTION_SPIKE_ORDERS
+from syncd.daemon.delivery_loop import Pace
 from syncd.delivery.answers import Answers
 from syncd.delivery.delivery import Trip
-from syncd.delivery.worker import Pace
-from syncd.errors import SyncdError
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 

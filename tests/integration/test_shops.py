@@ -19,17 +19,17 @@ from shop_dumps import (
 
 from syncd.backfill.plan import Planner, Request
 from syncd.backfill.register import Register
-from syncd.connections import Connections
-from syncd.core.coverage import Span
-from syncd.core.purchase import Rules
-from syncd.database import Database
-from syncd.feed import Feeds
-from syncd.install.install import Names, install
-from syncd.ledger import Ledger
-from syncd.sandbox import Sandbox
-from syncd.source import Source
-from syncd.views import shop as shop_of
-from syncd.views import shops
+from syncd.core.event import Rules
+from syncd.core.intervals import Span
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feeds
+from syncd.postgres.database import Database
+from syncd.setup.install.install import Names, install
+from syncd.setup.views import shop as shop_of
+from syncd.setup.views import shops
+from syncd.source.connections import Connections
+from syncd.source.views import Source
 
 COUNT = "SELECT count(DISTINCT order_key) FROM syncd.confirmed_orders"
 NAMES = ("syncd.confirmed_orders", "syncd.purchases")

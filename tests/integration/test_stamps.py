@@ -8,11 +8,11 @@ import pytest
 from polling import Capture
 from shop import Shop
 
+from syncd.capture.stamps import Appearances, StampWatch
 from syncd.core.cause import Place
-from syncd.database import Statement
-from syncd.errors import SyncdError, ViewFailedError
-from syncd.log import Log
-from syncd.stamps import Appearances, StampWatch
+from syncd.core.errors import SyncdError, ViewFailedError
+from syncd.log.log import Log
+from syncd.postgres.database import Statement
 
 pytestmark = pytest.mark.db
 

@@ -13,14 +13,14 @@ from psycopg.conninfo import make_conninfo
 from shop import Shop
 
 from syncd.capture.poll import Poll
-from syncd.connections import Connections
-from syncd.database import Database, statements
-from syncd.errors import DatabaseUnavailableError
-from syncd.feed import Feeds
-from syncd.ledger import Ledger
-from syncd.sandbox import Sandbox
-from syncd.source import Source
-from syncd.transactions import Transactions
+from syncd.core.errors import DatabaseUnavailableError
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feeds
+from syncd.postgres.database import Database, statements
+from syncd.source.connections import Connections
+from syncd.source.transactions import Transactions
+from syncd.source.views import Source
 
 pytestmark = pytest.mark.db
 

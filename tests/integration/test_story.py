@@ -8,10 +8,10 @@ import pytest
 from desk import Desk
 from shop import Shop
 
-from syncd.connections import Connections
-from syncd.feed import Feeds
-from syncd.sandbox import Sandbox
-from syncd.story import read_story
+from syncd.demo.sandbox import Sandbox
+from syncd.diagnostics.order_history import read_story
+from syncd.ledger.feed import Feeds
+from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db
 

@@ -24,18 +24,18 @@ from postgres import Cluster
 from shop import Shop
 from typing_extensions import override
 
-from syncd import log as logging
-from syncd import thinning
-from syncd.bell import Bell
-from syncd.core.account import Account
-from syncd.database import Database, named
-from syncd.errors import RangeThinnedError
-from syncd.instance import Instance
-from syncd.ledger import Claim, Exemption, Receipt
-from syncd.log import Log
-from syncd.rounds import Rounds
-from syncd.story import read_story
-from syncd.thinning import Thinning
+from syncd.core.errors import RangeThinnedError
+from syncd.core.tally import Account
+from syncd.daemon.reconciliation_job import Rounds
+from syncd.daemon.wakeup import Bell
+from syncd.diagnostics.order_history import read_story
+from syncd.ledger import retention as thinning
+from syncd.ledger.batches import Claim, Exemption, Receipt
+from syncd.ledger.instance import Instance
+from syncd.ledger.retention import Thinning
+from syncd.log import log as logging
+from syncd.log.log import Log
+from syncd.postgres.database import Database, named
 
 pytestmark = pytest.mark.db
 

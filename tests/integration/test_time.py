@@ -9,7 +9,7 @@ import pytest
 from ledgers import Started, ago
 from shop import Shop
 
-from syncd.core.account import Account
+from syncd.core.tally import Account
 
 pytestmark = pytest.mark.db
 

@@ -17,8 +17,8 @@ from postgres import SETTINGS, Cluster, cluster, wait_until
 from psycopg.conninfo import make_conninfo
 from shop import Shop
 
-from syncd.database import Database, named
-from syncd.errors import Reaction, UntrustedServerError
+from syncd.core.errors import Reaction, UntrustedServerError
+from syncd.postgres.database import Database, named
 
 pytestmark = pytest.mark.db
 

@@ -15,11 +15,11 @@ from certificates import Certificate, issue
 from desk import KEY, Desk
 from shop import Shop
 
-from syncd.config import load
+from syncd.config.settings import load
+from syncd.core.errors import ConfigError
 from syncd.core.response import Outcome, classify
 from syncd.delivery.squeezely import Squeezely
-from syncd.errors import ConfigError
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 

@@ -12,8 +12,8 @@ from desk import Desk
 from shop import Shop
 
 from syncd.core.health import Severity, Vitals, assess
-from syncd.pulse import read_pulse, read_unread
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.stats import read_pulse, read_unread
 
 pytestmark = pytest.mark.db
 

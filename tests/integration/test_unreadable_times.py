@@ -8,12 +8,13 @@ import pytest
 from command import syncd
 from shop import Shop
 
-from syncd import parts, unreadable
-from syncd.config import load
-from syncd.feed import Feeds
-from syncd.log import Log
-from syncd.reaction import Reactions
-from syncd.sandbox import Sandbox
+from syncd.capture import unreadable
+from syncd.config.settings import load
+from syncd.daemon import build as parts
+from syncd.daemon.error_policy import Reactions
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.feed import Feeds
+from syncd.log.log import Log
 
 pytestmark = pytest.mark.db
 

@@ -10,8 +10,8 @@ import pytest
 from postgres import wait_until
 from shop import Shop
 
-from syncd.database import Database
-from syncd.source import Source
+from syncd.postgres.database import Database
+from syncd.source.views import Source
 
 pytestmark = pytest.mark.db
 

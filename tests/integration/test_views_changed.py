@@ -7,12 +7,12 @@ import pytest
 from ledgers import VIEWS, Started
 from shop import Shop
 
-from syncd.capture.slot import slot_name
-from syncd.database import Database
-from syncd.errors import ViewsChangedError
-from syncd.identity import IdentityGuard, Looked
-from syncd.rebinding import KeyRebinding, UndecidedError
-from syncd.source import Source
+from syncd.capture.wal.slot import slot_name
+from syncd.core.errors import ViewsChangedError
+from syncd.ledger.identity import IdentityGuard, Looked
+from syncd.ledger.rebinding import KeyRebinding, UndecidedError
+from syncd.postgres.database import Database
+from syncd.source.views import Source
 
 pytestmark = pytest.mark.db
 

@@ -13,8 +13,8 @@ import pytest
 from shop import Shop
 from shop_dumps import REPOSITORY, dump_of, restore
 
-from syncd.config import load
-from syncd.views import shops
+from syncd.config.settings import load
+from syncd.setup.views import shops
 
 pytestmark = pytest.mark.db
 

@@ -14,8 +14,8 @@ import pytest
 from shop import Shop
 from shop_dumps import dump_of, restore
 
-from syncd.database import Database
-from syncd.errors import StatementRefusedError
+from syncd.core.errors import StatementRefusedError
+from syncd.postgres.database import Database
 
 pytestmark = pytest.mark.db
 

@@ -15,12 +15,13 @@ from shop import Shop
 from tap import SLOT, WAL_SETTINGS, Tap, opened_shop
 from typing_extensions import override
 
-from syncd.capture import stream, wal
 from syncd.capture.follower import Followed
-from syncd.capture.stream import FRAMES, Stream
+from syncd.capture.wal import capture as wal
+from syncd.capture.wal import stream
+from syncd.capture.wal.stream import FRAMES, Stream
+from syncd.core.errors import DatabaseUnavailableError
 from syncd.core.pgoutput import Begin, Keepalive, Message
-from syncd.errors import DatabaseUnavailableError
-from syncd.ledger import Admitted, Ledger
+from syncd.ledger.batches import Admitted, Ledger
 
 pytestmark = pytest.mark.db
 

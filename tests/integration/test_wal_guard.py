@@ -13,15 +13,12 @@ from postgres import Cluster, cluster, standby, wait_until
 from shop import Shop
 from tap import SLOT, WAL_SETTINGS, Tap, install_wal, opened_shop, uninstall_wal
 
-from syncd.capture import guard, wal
-from syncd.capture.guard import danger
-from syncd.capture.slot import Server, Slot, Slots, slot_name
-from syncd.check.finding import Finding
-from syncd.check.wal import wal_findings
-from syncd.config import load
-from syncd.connections import connect
-from syncd.database import Database
-from syncd.errors import (
+from syncd.capture.wal import capture as wal
+from syncd.capture.wal import monitor as guard
+from syncd.capture.wal.monitor import danger
+from syncd.capture.wal.slot import Server, Slot, Slots, slot_name
+from syncd.config.settings import load
+from syncd.core.errors import (
     ConfigError,
     DatabaseUnavailableError,
     ExitCode,
@@ -29,6 +26,10 @@ from syncd.errors import (
     StreamBrokenError,
     SyncdError,
 )
+from syncd.diagnostics.check.finding import Finding
+from syncd.diagnostics.check.wal import wal_findings
+from syncd.postgres.database import Database
+from syncd.source.connections import connect
 
 pytestmark = pytest.mark.db
 

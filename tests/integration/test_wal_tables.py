@@ -10,12 +10,13 @@ from postgres import Cluster, cluster, wait_until
 from shop import Shop, target_of
 from tap import SLOT, WAL_SETTINGS, Tap, install_wal, opened_shop, owners, uninstall_wal
 
-from syncd import database
-from syncd.capture import guard, wal
 from syncd.capture.keys import are_alike
-from syncd.capture.publication import Publication
-from syncd.errors import ConfigError, DatabaseUnavailableError, SyncdError
-from syncd.install.session import find_table, pinned
+from syncd.capture.wal import capture as wal
+from syncd.capture.wal import monitor as guard
+from syncd.capture.wal.publication import Publication
+from syncd.core.errors import ConfigError, DatabaseUnavailableError, SyncdError
+from syncd.postgres import database
+from syncd.setup.install.session import find_table, pinned
 
 pytestmark = pytest.mark.db
 

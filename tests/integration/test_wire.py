@@ -10,10 +10,10 @@ from psycopg.conninfo import make_conninfo
 from shop import Shop
 from wire import wire
 
-from syncd.database import Database, named
-from syncd.deadline import ANSWER_SECONDS, PunctualConnection
-from syncd.errors import DatabaseUnavailableError
-from syncd.sandbox import Sandbox
+from syncd.core.errors import DatabaseUnavailableError
+from syncd.demo.sandbox import Sandbox
+from syncd.postgres.database import Database, named
+from syncd.postgres.deadline import ANSWER_SECONDS, PunctualConnection
 
 pytestmark = pytest.mark.db
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from desk import LEASE, Desk
 
-from syncd.database import Statement, named
 from syncd.delivery.sent import Sent
-from syncd.ledger import Claim, Exemption, Receipt
+from syncd.ledger.batches import Claim, Exemption, Receipt
+from syncd.postgres.database import Statement, named
 
 KEYS = ("1", "2")
 MOST_LOST = 3

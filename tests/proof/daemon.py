@@ -14,7 +14,7 @@ from tap import install_wal
 from proof.followers import TABLES
 from proof.stepwise import OrderLostError
 from proof.world import World
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
 
 WAITING = "SELECT 1 FROM syncd.outbox LIMIT 1"
 WRITTEN = "SELECT pg_current_wal_insert_lsn()::text"

@@ -19,24 +19,25 @@ from typing_extensions import override
 from proof.stepwise import Start
 from proof.subjects import Apart, LedgerSubject
 from proof.world import World
-from syncd.capture import listen, wal
-from syncd.capture.guard import Guard
-from syncd.capture.hints import Hints
-from syncd.capture.listen import Intake, Listen
-from syncd.capture.outbox import Outbox
-from syncd.capture.slot import Progress, slot_name
-from syncd.capture.stream import Stream
-from syncd.capture.wal import Wal
-from syncd.connections import Connections
+from syncd.capture.listen import capture as listen
+from syncd.capture.listen.capture import Intake, Listen
+from syncd.capture.listen.notify import Hints
+from syncd.capture.listen.outbox import Outbox
+from syncd.capture.wal import capture as wal
+from syncd.capture.wal.capture import Wal
+from syncd.capture.wal.monitor import Guard
+from syncd.capture.wal.slot import Progress, slot_name
+from syncd.capture.wal.stream import Stream
 from syncd.core.pgoutput import Commit, Keepalive, Message
-from syncd.core.vigil import Vigil
-from syncd.database import Database
-from syncd.install.install import Names, install
-from syncd.install.removal import stop_listening
-from syncd.install.session import pinned
-from syncd.install.wal import follow, prepare, unfollow
-from syncd.ledger import Ledger
-from syncd.log import Log
+from syncd.core.poll_schedule import Vigil
+from syncd.ledger.batches import Ledger
+from syncd.log.log import Log
+from syncd.postgres.database import Database
+from syncd.setup.install.install import Names, install
+from syncd.setup.install.removal import stop_listening
+from syncd.setup.install.session import pinned
+from syncd.setup.install.wal import follow, prepare, unfollow
+from syncd.source.connections import Connections
 
 TABLES = ("orders:id", "payments:order_id")
 FEW = 3

@@ -13,15 +13,15 @@ from pathlib import Path
 from desk import Desk
 from shop import Shop
 
-from syncd.capture.slot import slot_name
-from syncd.identity import IdentityGuard
-from syncd.ledger import Ledger
-from syncd.log import Log
-from syncd.reconciliation import Reconciliation
-from syncd.reuse import ReusedKeys
-from syncd.sandbox import Sandbox
-from syncd.source import Source
-from syncd.stamps import KEPT, StampWatch
+from syncd.capture.reconciliation import Reconciliation
+from syncd.capture.stamps import KEPT, StampWatch
+from syncd.capture.wal.slot import slot_name
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger.batches import Ledger
+from syncd.ledger.identity import IdentityGuard
+from syncd.ledger.reused_keys import ReusedKeys
+from syncd.log.log import Log
+from syncd.source.views import Source
 
 VIEWS = """
 DROP VIEW syncd.confirmed_orders;

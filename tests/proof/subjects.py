@@ -17,13 +17,13 @@ from typing_extensions import override
 from proof.stepwise import Start, Stepwise
 from proof.world import World
 from syncd.capture.poll import Poll
-from syncd.connections import Connections, transactions_of
-from syncd.database import Database
-from syncd.deadline import PunctualConnection
-from syncd.errors import Reaction, SyncdError
-from syncd.feed import Feed, Feeds
-from syncd.ledger import Ledger
-from syncd.source import Source
+from syncd.core.errors import Reaction, SyncdError
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feed, Feeds
+from syncd.postgres.database import Database
+from syncd.postgres.deadline import PunctualConnection
+from syncd.source.connections import Connections, transactions_of
+from syncd.source.views import Source
 
 WATERMARK = """
 SELECT w.confirmed_at

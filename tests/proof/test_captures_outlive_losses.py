@@ -5,10 +5,11 @@ from unittest.mock import patch
 import pytest
 
 from proof.lost_servers import ALL, LOSSES, STEPS, lose_between_steps
-from syncd import database, ledger
-from syncd.capture import wal
-from syncd.database import Statement, named
-from syncd.errors import StreamBrokenError
+from syncd.capture.wal import capture as wal
+from syncd.core.errors import StreamBrokenError
+from syncd.ledger import batches as ledger
+from syncd.postgres import database
+from syncd.postgres.database import Statement, named
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
 

@@ -8,9 +8,9 @@ from shop import Shop
 
 from proof import claims
 from proof.claims import explore
-from syncd import ledger
-from syncd.database import Statement, named
-from syncd.sandbox import Sandbox
+from syncd.demo.sandbox import Sandbox
+from syncd.ledger import batches as ledger
+from syncd.postgres.database import Statement, named
 
 pytestmark = pytest.mark.db
 

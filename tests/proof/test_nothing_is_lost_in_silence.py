@@ -11,9 +11,11 @@ import pytest
 from postgres import Cluster
 
 from proof.silence import days, lose
-from syncd import identity, reuse, stamps
+from syncd.capture import stamps
+from syncd.capture.reconciliation import Reconciliation
 from syncd.core.stamp_offset import Appearance, Shift, find_shift
-from syncd.reconciliation import Reconciliation
+from syncd.ledger import identity
+from syncd.ledger import reused_keys as reuse
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.check.lateness import recommended, told
 from syncd.cli.moment import read_moment
-from syncd.config import Settings, SqueezelySettings
-from syncd.core.account import Account, account_of, sentence
-from syncd.core.coverage import Span
+from syncd.config.settings import Settings, SqueezelySettings
+from syncd.core.intervals import Span
+from syncd.core.tally import Account, account_of, sentence
+from syncd.diagnostics.check.lateness import recommended, told
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 

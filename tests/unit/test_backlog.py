@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.backlog import Backlog, Snapshot, Taken
+from syncd.core.transaction_buffer import Backlog, Snapshot, Taken
 
 ALL = Snapshot(1000, frozenset())
 

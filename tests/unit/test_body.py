@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncd.core.body import encode
+from syncd.core.payload import encode
 
 
 def test_what_is_not_ascii_is_escaped_as_json_does() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.bucket import (
+from syncd.core.rate_limit import (
     COMPLAINT_SECONDS,
     LEAST_SHARE,
     SHARE_STEP,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from log_documents import COMMAND, DOCUMENT, LNAV, document, lnav
 
-from syncd.events import EVENTS
-from syncd.fields import FIELDS, FIRST
+from syncd.log.events import EVENTS
+from syncd.log.fields import FIELDS, FIRST
 
 SYNCD = Path(__file__).parents[2] / "syncd"
 WRITERS = {"emit", "emit_folded", "emit_once"}
@@ -39,20 +39,20 @@ def test_every_field_of_the_catalogue_is_written_and_no_other() -> None:
     for name, fields in emitted():
         written.setdefault(name, set()).update(fields)
     declared = {name: set(event.fields) for name, event in EVENTS.items()}
-    assert written.keys() - declared.keys() == set(), "add these to syncd/events.py"
+    assert written.keys() - declared.keys() == set(), "add these to syncd/log/events.py"
     assert declared.keys() - written.keys() == set(), "nothing emits these events"
     differing = {
         name: written[name] ^ fields
         for name, fields in declared.items()
         if written[name] != fields
     }
-    assert differing == {}, "syncd/events.py and the emitting lines disagree"
+    assert differing == {}, "syncd/log/events.py and the emitting lines disagree"
 
 
 def test_every_field_has_one_meaning_and_type() -> None:
     """Whoever stores the lines needs one column for each."""
     used = {field for event in EVENTS.values() for field in event.fields} | set(FIRST)
-    assert used - FIELDS.keys() == set(), "say what these hold in syncd/fields.py"
+    assert used - FIELDS.keys() == set(), "say what these hold in syncd/log/fields.py"
     assert FIELDS.keys() - used == set(), "no event has these: take them out"
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from syncd.check.check import exit_code
-from syncd.check.codes import CODES, SECTIONS
-from syncd.check.finding import Finding
-from syncd.errors import ExitCode
+from syncd.core.errors import ExitCode
+from syncd.diagnostics.check.check import exit_code
+from syncd.diagnostics.check.codes import CODES, SECTIONS
+from syncd.diagnostics.check.finding import Finding
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +21,10 @@ def test_every_code_is_found_somewhere_and_every_found_one_is_in_the_catalogue()
     """A finding of another code cannot be made."""
     used = {
         node.value
-        for file in (*(ROOT / "syncd" / "check").glob("*.py"), ROOT / "syncd/config.py")
+        for file in (
+            *(ROOT / "syncd" / "diagnostics" / "check").glob("*.py"),
+            ROOT / "syncd/config/settings.py",
+        )
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
@@ -51,7 +54,7 @@ def test_codes_are_in_sections_and_faults_have_a_next_step() -> None:
 
 def test_what_an_error_means_for_a_start_is_declared_for_each() -> None:
     """And for nothing else: a warning never keeps a daemon from starting."""
-    text = (ROOT / "syncd" / "check" / "codes.toml").read_text()
+    text = (ROOT / "syncd" / "diagnostics" / "check" / "codes.toml").read_text()
     declared = {
         name for name, values in tomllib.loads(text).items() if "start" in values
     }

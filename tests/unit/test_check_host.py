@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from syncd.check.configuration import (
+from syncd.config.settings import survey
+from syncd.diagnostics.check.configuration import (
     look_at_configuration,
     look_at_secrets,
     look_at_state,
 )
-from syncd.check.finding import Finding
-from syncd.config import survey
+from syncd.diagnostics.check.finding import Finding
 
 GOOD = """
 [source]

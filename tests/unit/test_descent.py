@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.core.lineage import LOSS_LIMIT, Descent, Mark, descend
+from syncd.core.continuity import LOSS_LIMIT, Descent, Mark, descend
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HERE = (7_000, 16_384)

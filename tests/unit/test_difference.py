@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.difference import (
+from syncd.core.event_diff import (
     Place,
     Seal,
     against_prints,

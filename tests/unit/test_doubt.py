@@ -1,4 +1,4 @@
-from syncd.core.doubt import HEARD_SECONDS, MOST_HEARD, Doubt
+from syncd.core.cross_check import HEARD_SECONDS, MOST_HEARD, Doubt
 
 
 def test_what_only_the_poll_found_is_told_once_the_patience_ends() -> None:

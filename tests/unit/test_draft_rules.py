@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from syncd.views.draft.choice import Certainty
-from syncd.views.draft.draft import Draft, compose
-from syncd.views.draft.references import with_guesses
-from syncd.views.draft.schema import Catalogue, Column, Kind, Name, Table, quote
-from syncd.views.draft.sources import Row
-from syncd.views.draft.status import Step, confirmed_now, first_confirmed, step_of
-from syncd.views.draft.values import facts_of
-from syncd.views.draft.words import meaning
+from syncd.setup.views.draft.choice import Certainty
+from syncd.setup.views.draft.draft import Draft, compose
+from syncd.setup.views.draft.references import with_guesses
+from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Name, Table, quote
+from syncd.setup.views.draft.sources import Row
+from syncd.setup.views.draft.status import Step, confirmed_now, first_confirmed, step_of
+from syncd.setup.views.draft.values import facts_of
+from syncd.setup.views.draft.words import meaning
 
 KINDS = {
     "id": Kind.INTEGER,

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from syncd.core.difference import Seal
-from syncd.core.purchase import Purchase
-from syncd.database import Database, Statement
+from syncd.core.errors import DatabaseUnavailableError
+from syncd.core.event import Purchase
+from syncd.core.event_diff import Seal
 from syncd.delivery.fingerprints import (
     AT_ONCE,
     LATEST_SECONDS,
@@ -16,8 +16,8 @@ from syncd.delivery.fingerprints import (
     WRITTEN,
     Fingerprints,
 )
-from syncd.errors import DatabaseUnavailableError
-from syncd.ledger import Claim, Ledger
+from syncd.ledger.batches import Claim, Ledger
+from syncd.postgres.database import Database, Statement
 
 CLAIM = Claim(
     1,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import settings
 from pydantic import BaseModel
 
-from syncd import config
 from syncd.cli import cli
-from syncd.database import statements
+from syncd.config import settings as config
+from syncd.postgres.database import statements
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted((ROOT / "syncd").rglob("*.py"))
@@ -70,18 +70,18 @@ def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
     """psycopg: the connection, and who composes SQL; requests: API and transport."""
     doors = {
         "psycopg": {
-            "database.py",
-            "deadline.py",
-            "dsn.py",
+            "postgres/database.py",
+            "postgres/deadline.py",
+            "config/dsn.py",
             "postgres/errors.py",
-            "source.py",
-            "capture/stream.py",
-            "install/install.py",
-            "install/keys.py",
-            "install/removal.py",
-            "install/scripts.py",
-            "install/triggers.py",
-            "install/wal.py",
+            "source/views.py",
+            "capture/wal/stream.py",
+            "setup/install/install.py",
+            "setup/install/keys.py",
+            "setup/install/removal.py",
+            "setup/install/scripts.py",
+            "setup/install/triggers.py",
+            "setup/install/wal.py",
         },
         "requests": {"delivery/squeezely.py", "delivery/transport.py"},
         "urllib3": {"delivery/squeezely.py", "delivery/transport.py"},
@@ -124,7 +124,7 @@ def test_the_readme_names_every_setting_and_no_other() -> None:
 
 def test_the_configuration_that_init_writes_names_every_setting() -> None:
     """Commented ones too."""
-    text = (ROOT / "syncd" / "configuration.toml").read_text()
+    text = (ROOT / "syncd" / "config" / "configuration.toml").read_text()
     names = {n.rpartition(".")[2] for n in settings_of(config.Settings)}
     assert {
         n for n in names if not re.search(rf"^(# )?{n} = ", text, re.MULTILINE)

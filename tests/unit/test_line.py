@@ -14,10 +14,10 @@ import structlog
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from syncd import log
-from syncd.events import EVENTS
-from syncd.fields import FIELDS, FIRST
-from syncd.line import run_id
+from syncd.log import log
+from syncd.log.events import EVENTS
+from syncd.log.fields import FIELDS, FIRST
+from syncd.log.render import run_id
 
 HOSTILE = st.one_of(
     st.none(),

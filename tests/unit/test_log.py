@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from syncd import log
-from syncd.errors import DatabaseUnavailableError, PausedError
-from syncd.reaction import Reactions
+from syncd.core.errors import DatabaseUnavailableError, PausedError
+from syncd.daemon.error_policy import Reactions
+from syncd.log import log
 
 
 @pytest.fixture

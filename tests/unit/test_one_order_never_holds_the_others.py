@@ -7,20 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.core.response import (
-    Classification,
-    NoResponse,
-    Outcome,
-    Response,
-    classify,
-)
-from syncd.core.settlement import (
-    HOLD_PROBE,
-    Action,
-    Decision,
-    EndpointHistory,
-    decide,
-)
+from syncd.core.response import Classification, NoResponse, Outcome, Response, classify
+from syncd.core.settlement import HOLD_PROBE, Action, Decision, EndpointHistory, decide
 
 BAD_KEY = Classification(Outcome.CLIENT_REFUSED, "HTTP 401 Invalid credentials")
 FIREWALL = Classification(Outcome.CLIENT_REFUSED, "HTTP 403 Forbidden")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncd.core.overdue import Overdue, Stamp, forgiven, overdue
+from syncd.core.deadlines import Overdue, Stamp, forgiven, overdue
 
 CASES = [
     ("nobody has begun", {}, 100, []),

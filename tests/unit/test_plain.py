@@ -13,9 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.event_text import TEXT_FIELDS
-from syncd.core.plain import Plain
-from syncd.core.purchase import (
+from syncd.core.event import (
     OWN_FIELDS,
     PRODUCT_FIELDS,
     Purchase,
@@ -23,6 +21,8 @@ from syncd.core.purchase import (
     render,
     without_profile,
 )
+from syncd.core.event_text import TEXT_FIELDS
+from syncd.core.fast_event import Plain
 
 CUSTOM = ["custom_gift", "custom_points"]
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -198,8 +198,8 @@ def test_an_order_of_the_past_says_nothing_of_the_customer() -> None:
 AT_ONCE = """
 import sys, threading
 from datetime import UTC, datetime
-from syncd.core.plain import Plain
-from syncd.core.purchase import Rules
+from syncd.core.fast_event import Plain
+from syncd.core.event import Rules
 
 now, made, begin = datetime.now(UTC), [], threading.Barrier(8)
 columns = ["orderid", "email", "products", *sys.argv[1:]]

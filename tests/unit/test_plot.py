@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from syncd.core.health import Health, Severity
 from syncd.core.health import Reason as Need
-from syncd.report.figures import Figures, Finished, Lag, PastRange, Reason
-from syncd.report.page import page
-from syncd.report.period import Period, Unit
-from syncd.report.plot import HEIGHT, Plot, Series, duration, number
-from syncd.report.plots import plots
-from syncd.report.report import Report
+from syncd.diagnostics.report.figures import Figures, Finished, Lag, PastRange, Reason
+from syncd.diagnostics.report.page import page
+from syncd.diagnostics.report.period import Period, Unit
+from syncd.diagnostics.report.plot import HEIGHT, Plot, Series, duration, number
+from syncd.diagnostics.report.plots import plots
+from syncd.diagnostics.report.report import Report
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 ZONES = ["UTC", "Europe/Amsterdam", "America/Santiago", "Asia/Kolkata", "Asia/Beirut"]

@@ -10,8 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syncd.core.amount import MAX_AMOUNT, digits_of
-from syncd.core.event_text import INVISIBLE, MAX_TEXT, TEXT_FIELDS
-from syncd.core.purchase import (
+from syncd.core.event import (
     OWN_FIELDS,
     LeftOut,
     NotReady,
@@ -21,6 +20,7 @@ from syncd.core.purchase import (
     render,
     unknown_fields,
 )
+from syncd.core.event_text import INVISIBLE, MAX_TEXT, TEXT_FIELDS
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 CONFIRMED_AT = datetime(2026, 11, 20, 13, 3, 7, 999_999, tzinfo=UTC)

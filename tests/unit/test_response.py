@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncd.core.redaction import Veil
 from syncd.core.response import (
     MAX_REASON,
     Classification,
@@ -20,7 +21,6 @@ from syncd.core.response import (
 )
 from syncd.core.response_shape import MAX_SHAPE, shape_of
 from syncd.core.response_text import MAX_RETRY_AFTER
-from syncd.core.veil import Veil
 
 NOW = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
 NO_WAIT = timedelta(0)

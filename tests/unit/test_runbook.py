@@ -8,7 +8,7 @@ import click
 import pytest
 
 from syncd.cli import cli
-from syncd.events import EVENTS
+from syncd.log.events import EVENTS
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()

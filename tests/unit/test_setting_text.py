@@ -10,13 +10,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from syncd.capture.outbox import channel_of
-from syncd.capture.slot import slot_name
-from syncd.config import Fault, Settings, survey
+from syncd.capture.listen.outbox import channel_of
+from syncd.capture.wal.slot import slot_name
+from syncd.config.dsn import describe
+from syncd.config.settings import Fault, Settings, survey
 from syncd.core.response import NoResponse
 from syncd.delivery.squeezely import Squeezely
-from syncd.dsn import describe
-from syncd.lineage import Memory
+from syncd.ledger.clone_guard import Memory
 
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "k"}
 WRITTEN: dict[str, dict[str, object]] = {

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.core.response import Response
-from syncd.core.shape import MAX_SHAPE, drift
+from syncd.core.response_drift import MAX_SHAPE, drift
 
 KNOWN = [
     (200, b'{"success": true}'),

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from syncd.cli import cli
-from syncd.errors import ViewsUnknownError
-from syncd.views import TEMPLATE, shops, sql_of
+from syncd.core.errors import ViewsUnknownError
+from syncd.setup.views import TEMPLATE, shops, sql_of
 
 FILES = Path(__file__).parents[2] / "sql" / "shops"
 

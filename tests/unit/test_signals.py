@@ -6,7 +6,7 @@ import time
 
 WAIT = """
 import signal, sys
-from syncd import signals
+from syncd.daemon import signals
 signals.block()
 print("ready", flush=True)
 received = signals.wait(2.0)

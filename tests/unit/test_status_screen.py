@@ -8,14 +8,22 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from syncd.config import Settings
+from syncd.config.settings import Settings
 from syncd.core.health import Health, Member, Reason, RecentRefusals, Severity, assess
-from syncd.feed import Feed
-from syncd.pulse import Pulse
-from syncd.status.document import check_line
-from syncd.status.facts import Box, Facts, PastRange, Place, Quick, Slow, Stream
-from syncd.status.history import History, bars, condense
-from syncd.status.screen import draw
+from syncd.diagnostics.status.document import check_line
+from syncd.diagnostics.status.facts import (
+    Box,
+    Facts,
+    PastRange,
+    Place,
+    Quick,
+    Slow,
+    Stream,
+)
+from syncd.diagnostics.status.history import History, bars, condense
+from syncd.diagnostics.status.screen import draw
+from syncd.ledger.feed import Feed
+from syncd.ledger.stats import Pulse
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 AGO = NOW - timedelta(minutes=5)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from syncd.core.purchase import Rules
+from syncd.core.event import Rules
 from syncd.core.survey import Survey
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

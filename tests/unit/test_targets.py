@@ -1,6 +1,6 @@
 import pytest
 
-from syncd.capture.outbox import NAME_LENGTH, channel_of, short_name
+from syncd.capture.listen.outbox import NAME_LENGTH, channel_of, short_name
 from syncd.core.target import Target
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from syncd.core.veil import HIDDEN, Veil
+from syncd.core.redaction import HIDDEN, Veil
 
 EVENT = {
     "event": "Purchase",

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.vigil import GROWTH, QUICK_SECONDS, REST, SOON_SECONDS, Vigil
+from syncd.core.poll_schedule import GROWTH, QUICK_SECONDS, REST, SOON_SECONDS, Vigil
 
 LONGEST = 5.0
 

@@ -6,13 +6,13 @@ from typing import cast
 from postgres import wait_until
 from typing_extensions import override
 
-from syncd.bell import Bell
 from syncd.capture.follower import Followed
 from syncd.capture.poll import Poll
-from syncd.capture.watch import Watch
-from syncd.ledger import Capture
-from syncd.log import Log
-from syncd.reaction import Reactions
+from syncd.daemon.capture_loop import Watch
+from syncd.daemon.error_policy import Reactions
+from syncd.daemon.wakeup import Bell
+from syncd.ledger.batches import Capture
+from syncd.log.log import Log
 
 
 class Lines(Log):

@@ -9,14 +9,14 @@ import pytest
 from postgres import wait_until
 from typing_extensions import override
 
-from syncd.bell import Bells
-from syncd.delivery import worker
+from syncd.core.errors import PausedError
+from syncd.daemon import delivery_loop as worker
+from syncd.daemon.delivery_loop import Pace, Worker
+from syncd.daemon.error_policy import Reactions
+from syncd.daemon.wakeup import Bells
 from syncd.delivery.delivery import Delivery, Trip
-from syncd.delivery.worker import Pace, Worker
-from syncd.errors import PausedError
-from syncd.ledger import Due, Lane, Ledger
-from syncd.log import Log
-from syncd.reaction import Reactions
+from syncd.ledger.batches import Due, Lane, Ledger
+from syncd.log.log import Log
 
 SINCE = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -105,7 +105,7 @@ def test_a_pause_lasts_until_a_claim_is_answered(
     idle: Idle, monkeypatch: pytest.MonkeyPatch, *, nudged: bool
 ) -> None:
     """What else it asks the database meanwhile tells nothing of it."""
-    monkeypatch.setattr("syncd.reaction.PAUSED_SECONDS", 0.05)
+    monkeypatch.setattr("syncd.daemon.error_policy.PAUSED_SECONDS", 0.05)
     idle.pauses_at, idle.bells = 3, Bells(are_nudged=nudged)
     notes = work(idle, idle.bells, lambda: idle.paused and len(idle.claims) > 12)
     assert notes.said == ["feed.paused"]

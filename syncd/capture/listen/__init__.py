@@ -1,0 +1,1 @@
+"""Capture by triggers: the shop's tables write an outbox, NOTIFY says so."""

@@ -1,0 +1,200 @@
+"""Capture by listening: the shop's own transactions say which orders they touched.
+
+The invariant: a row of the outbox goes only once its order is in the ledger, or is not
+confirmed; the change that confirms it touches it again (ADR-0007).
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from syncd.capture.follower import Followed
+from syncd.capture.listen.notify import Hints
+from syncd.capture.listen.outbox import Outbox, Touch
+from syncd.core.errors import PausedError, SyncdError, UnreadableRowError
+from syncd.core.poll_schedule import Vigil
+from syncd.ledger.batches import Capture, Ledger
+from syncd.log.log import Log
+from syncd.source.views import Source
+
+PAGE = 1000
+"""Rows of the outbox that are taken at once."""
+
+INSPECTION_SECONDS = 60.0
+"""How often it is asked whether rows wait or faults were noted, and hints are heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What touched orders are admitted by.
+
+    Attributes:
+        source: The views, on the outbox's reader.
+        ledger: Where the orders go.
+        size: Orders that a batch may hold.
+        spans_outbox: Whether one transaction holds ledger and outbox.
+    """
+
+    source: Source
+    ledger: Ledger
+    size: int
+    spans_outbox: bool
+
+
+class Listen:
+    """Takes touched orders out of the outbox; a `Follower`.
+
+    Args:
+        outbox: The feed's rows.
+        hints: Says when to look at once.
+        intake: Where to.
+        log: Is told of faults, and once when no hints are heard.
+        deaf_seconds: How often to look at least while no hints are heard.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        hints: Hints,
+        intake: Intake,
+        log: Log,
+        *,
+        deaf_seconds: float,
+    ) -> None:
+        self._outbox = outbox
+        self._hints = hints
+        self._intake = intake
+        self._log = log
+        self._deaf_seconds = min(deaf_seconds, INSPECTION_SECONDS)
+        self._vigil = Vigil()
+        self._inspect_at = float("-inf")
+        self._faults = self._timeless = 0
+        self._may_prepare = False
+        self._is_hinted = False
+        self._is_deaf = False
+
+    @property
+    def capture(self) -> Capture:
+        """Its name in the ledger."""
+        return "listen"
+
+    def step(self, seconds: float) -> Followed:
+        """Wait for a hint or until it is time to look, then take one page.
+
+        Raises:
+            SyncdError: The database failed, or no order of the page can be read; what
+                was not taken is still in the outbox.
+        """
+        try:
+            return self._step(seconds)
+        except PausedError:
+            raise
+        except SyncdError:
+            # So that an outage is noticed before the ear is blamed for it.
+            self._inspect_at = float("-inf")
+            raise
+
+    def close(self) -> None:
+        """Stop listening for hints."""
+        self._hints.close()
+
+    def _step(self, seconds: float) -> Followed:
+        now = time.monotonic()
+        if now >= self._inspect_at:
+            self._inspect()
+            self._inspect_at = now + INSPECTION_SECONDS
+        if self._hints.wait(min(seconds, self._vigil.seconds(now))):
+            self._is_hinted = True
+            self._vigil.hinted()
+        self._say_if_deaf()
+        if self._vigil.seconds(time.monotonic()) > 0:
+            return Followed()
+        return self._look()
+
+    def _inspect(self) -> None:
+        condition = self._outbox.condition()
+        self._may_prepare = condition.may_prepare
+        if condition.waits:
+            self._vigil.found_waiting()
+        if condition.faults > self._faults:
+            self._log.emit("outbox.failed", faults=condition.faults - self._faults)
+        self._faults = condition.faults
+        self._hints.probe()
+
+    def _say_if_deaf(self) -> None:
+        fault = self._hints.fault
+        if self._may_prepare:
+            fault = "max_prepared_transactions is not 0, so the triggers send no hints"
+        if fault and not self._is_deaf:
+            self._log.emit("listen.deaf", reason=fault)
+        self._is_deaf = fault is not None
+
+    def _look(self) -> Followed:
+        started = time.monotonic()
+        unread: list[UnreadableRowError] = []
+        self._timeless = 0
+        orders, keys = self._take_at_once() or self._take_read(unread)
+        now = time.monotonic()
+        took = now - started
+        if keys:
+            self._vigil.found(now, took, is_all=len(keys) < PAGE)
+        else:
+            longest = self._deaf_seconds if self._is_deaf else float("inf")
+            self._vigil.found_nothing(now, took, longest)
+        if unread and not keys:
+            raise unread[0]
+        return Followed(orders, keys, seconds=took, timeless=self._timeless)
+
+    def _take_at_once(self) -> tuple[int, Sequence[str]] | None:
+        """Take a page unseen: orders, keys. None: not wanted, or not possible.
+
+        When something is known to be there, and every order can be read.
+        """
+        intake, is_hinted = self._intake, self._is_hinted
+        self._is_hinted = False
+        if not (is_hinted and intake.spans_outbox):
+            return None
+        taking = self._outbox.taking(PAGE)
+        try:
+            found = intake.source.touched(taking)
+            admitted = intake.ledger.admit_touched(found, intake.size)
+        except UnreadableRowError:
+            return None
+        self._timeless += admitted.timeless
+        return admitted.orders, admitted.taken
+
+    def _take_read(self, unread: list[UnreadableRowError]) -> tuple[int, Sequence[str]]:
+        """Read a page, then take it, orders that cannot be read excepted."""
+        page = self._outbox.read(PAGE)
+        return self._take(page, unread) if page else (0, ())
+
+    def _take(
+        self, page: Sequence[Touch], unread: list[UnreadableRowError]
+    ) -> tuple[int, Sequence[str]]:
+        """Take rows, those of unreadable orders excepted: orders, and keys taken."""
+        try:
+            return self._take_rows(page)
+        except UnreadableRowError as error:
+            if len(page) == 1:
+                unread.append(error)
+                return 0, ()
+        middle = len(page) // 2
+        first = self._take(page[:middle], unread)
+        second = self._take(page[middle:], unread)
+        return first[0] + second[0], [*first[1], *second[1]]
+
+    def _take_rows(self, page: Sequence[Touch]) -> tuple[int, Sequence[str]]:
+        """Take rows in one transaction, or the ledger's first: a crash repeats it."""
+        intake = self._intake
+        if intake.spans_outbox:
+            taking = self._outbox.taking_rows(page)
+            found = intake.source.touched(taking)
+            admitted = intake.ledger.admit_touched(found, intake.size)
+            self._timeless += admitted.timeless
+            return admitted.orders, admitted.taken
+        keys = list({touch.key: None for touch in page})
+        found = intake.source.of_keys(keys)
+        with intake.ledger.admission():
+            admitted = intake.ledger.admit(found, self.capture, size=intake.size)
+        self._timeless += admitted.timeless
+        return admitted.orders, keys if self._outbox.discard(page) else ()

@@ -1,0 +1,114 @@
+"""Hints that the shop has committed something; losing one costs time, never an order.
+
+Poolers and broken connections swallow hints without a word. So the daemon now and then
+sends one to itself, over another connection, and expects to hear it.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+
+from syncd.capture.listen.outbox import channel_of
+from syncd.core.errors import SyncdError
+from syncd.postgres.database import Database, composed, named, quoted
+
+ANSWER_SECONDS = 2.0
+"""Within which a probe has to be heard."""
+
+NUDGE = "look"
+"""What a command sends that has changed the ledger: it is looked at soon."""
+
+SHUT_SECONDS = 1.0
+"""How long the ear is left alone after it failed."""
+
+FAILURES = 3
+"""After so many in a row nothing is to be expected of the ear."""
+
+
+class Hints:
+    """Waits for notifications on a feed's channel.
+
+    Args:
+        ear: A connection for nothing else; not through a transaction pooler.
+        mouth: Another one to the same server.
+        feed: Whose channel.
+        on_nudge: Called when a command has changed the ledger.
+    """
+
+    def __init__(
+        self,
+        ear: Database,
+        mouth: Database,
+        feed: str,
+        on_nudge: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ear = ear
+        self._mouth = mouth
+        self._channel = channel_of(feed)
+        self._on_nudge = on_nudge
+        self._missed = False
+        self._token = ""
+        self._asked_at: float | None = None
+        self._unheard = False
+        self._failures = 0
+        self._shut_until = 0.0
+        ear.on_open(self._listen)
+
+    def _listen(self) -> None:
+        self._ear.run(composed("listen", channel=quoted(self._channel)))
+        self._missed = True
+        self._asked_at = None  # the answer would have gone to the connection before
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a hint; False when the time is over without one."""
+        if time.monotonic() < self._shut_until:
+            time.sleep(seconds)
+            return False
+        try:
+            payloads = self._ear.notified(seconds)
+        except SyncdError:
+            self._failures += 1
+            self._shut_until = time.monotonic() + SHUT_SECONDS
+            return False
+        self._failures = 0
+        if self._token in payloads:
+            self._asked_at = None
+            self._unheard = False
+        if NUDGE in payloads:
+            self._on_nudge()
+        missed, self._missed = self._missed, False
+        return missed or "" in payloads
+
+    def probe(self) -> None:
+        """Send oneself a hint; opens the ear anew if the last one was not heard.
+
+        Raises:
+            SyncdError: The other connection failed.
+        """
+        if self._asked_at is not None:
+            self._ear.close()
+            self._unheard = True
+        self._missed = self.wait(0.0)
+        self._token = secrets.token_hex(8)
+        self._mouth.run(named("notify"), channel=self._channel, payload=self._token)
+        self._asked_at = time.monotonic()
+
+    @property
+    def fault(self) -> str | None:
+        """Why hints cannot be heard; None when they can, as far as is known."""
+        if self._failures >= FAILURES:
+            return "LISTEN fails"
+        asked_at = self._asked_at
+        late = asked_at is not None and time.monotonic() - asked_at > ANSWER_SECONDS
+        if late or self._unheard:
+            return "a notification sent to itself did not arrive: a transaction pooler?"
+        return None
+
+    def close(self) -> None:
+        """Close the ear."""
+        self._ear.close()
+
+
+def nudge(database: Database, feed: str) -> None:
+    """Let the daemons of a feed that listen look at the ledger soon."""
+    database.run(named("notify"), channel=channel_of(feed), payload=NUDGE)

@@ -1,0 +1,133 @@
+"""The outbox beside the orders: keys that the shop's own transactions touched.
+
+Rows are taken, never a position: whoever commits late is still found. Rows go only
+once the ledger has their orders.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import cast
+
+from syncd.core.errors import SchemaMismatchError
+from syncd.postgres.database import Database, Statement, around, named
+
+NAME_LENGTH = 63
+"""Bytes that a name in PostgreSQL may have."""
+
+
+def short_name(text: str) -> str:
+    """Cut a name that PostgreSQL would cut, so that it stays different from others."""
+    if len(text.encode()) <= NAME_LENGTH:
+        return text
+    end = sha256(text.encode()).hexdigest()[:8]
+    return f"{text.encode()[: NAME_LENGTH - 9].decode(errors='ignore')}_{end}"
+
+
+def channel_of(feed: str) -> str:
+    """Name the channel on which the triggers of a feed send hints."""
+    return short_name(f"syncd_{feed}")
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A row of the outbox: an order was touched.
+
+    Attributes:
+        place: Where the row lies.
+        writer: The transaction that wrote it; both together name the row for good.
+    """
+
+    place: str
+    writer: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How the outbox stands.
+
+    Attributes:
+        faults: Changes that the triggers could not note, since they were installed.
+        may_prepare: Whether the server allows prepared transactions: then the
+            triggers send no hints.
+        waits: Whether there are rows.
+    """
+
+    faults: int
+    may_prepare: bool
+    waits: bool
+
+
+class Outbox:
+    """One feed's rows of the outbox.
+
+    Args:
+        reader: Where the views are read. What shows there, its order does too.
+        writer: Where the shop writes: the primary, should the reader be a standby.
+        feed: The feed's name.
+    """
+
+    def __init__(self, reader: Database, writer: Database, feed: str) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._feed = feed
+
+    def read(self, limit: int) -> list[Touch]:
+        """Read some rows, in no order; fewer than the limit: all there are."""
+        rows = self._reader.all(named("read_outbox"), feed=self._feed, limit=limit)
+        return [Touch(*cast("tuple[str, str, str]", row)) for row in rows]
+
+    def taking(self, limit: int) -> tuple[Statement, Mapping[str, object]]:
+        """Give what takes rows in an admission beside the outbox; none: there are none.
+
+        Fewer than the limit: all there are.
+        """
+        return around("take_outbox", sealed=_sealed()), {
+            "outbox": self._feed,
+            "limit": limit,
+        }
+
+    @staticmethod
+    def taking_rows(touches: Sequence[Touch]) -> tuple[Statement, Mapping[str, object]]:
+        """Give what does the same with rows that were read and are still there."""
+        return around("take_rows", sealed=_sealed()), _rows(touches)
+
+    def discard(self, touches: Sequence[Touch]) -> int:
+        """Delete rows that were read; return how many were still there."""
+        return self._writer.run(named("discard_outbox"), **_rows(touches))
+
+    def empty(self) -> int:
+        """Delete every row; return how many there were."""
+        return self._writer.run(named("empty_outbox"), feed=self._feed)
+
+    def count(self) -> int:
+        """Count the rows that wait."""
+        return cast("int", self._reader.one(named("count_outbox"), feed=self._feed)[0])
+
+    def condition(self) -> Condition:
+        """Read how it stands.
+
+        Raises:
+            SchemaMismatchError: There is none.
+        """
+        try:
+            row = self._writer.one(named("outbox_condition"), feed=self._feed)
+        except SchemaMismatchError as error:
+            raise SchemaMismatchError(
+                "the outbox is not there",
+                "Run `syncd install --listen TABLE:KEYCOLUMN …`.",
+            ) from error
+        return Condition(*cast("tuple[int, bool, bool]", row))
+
+
+def _sealed() -> Statement:
+    """Give what tells whether the views beside the outbox are accepted ones."""
+    return around("is_sealed", seal=named("seal"))
+
+
+def _rows(touches: Sequence[Touch]) -> dict[str, object]:
+    return {
+        "places": [touch.place for touch in touches],
+        "writers": [touch.writer for touch in touches],
+    }

@@ -1,0 +1,385 @@
+"""Reconcile: every confirmed order of a range is accounted for, each counted once.
+
+The views and the ledger are compared page by page, each page in a short statement of
+its own; what the ledger lacks is captured. Progress is persisted with each page, so
+that an account survives whoever made it.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import cast
+
+from syncd.capture.unreadable import Reading, read_whole
+from syncd.core.errors import SlowStatementError
+from syncd.core.intervals import Span
+from syncd.core.tally import Account, account_of, sentence
+from syncd.ledger.batches import Ledger
+from syncd.ledger.reused_keys import MOST, ReusedKeys
+from syncd.postgres.database import around, named
+from syncd.postgres.deadline import Row
+from syncd.source.views import Found, Position, Source, Stretch
+
+PAGE_ORDERS = 20_000
+UNTOUCHED = timedelta(minutes=2)
+"""How long nobody touches an account before another instance goes on with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How far back an account looks (None: at all that the view lists), how often."""
+
+    name: str
+    span: timedelta | None
+    period: timedelta
+
+
+HOURS, _, ALL, PROMOTION = DEPTHS = (
+    Depth("hours", timedelta(hours=16), timedelta(minutes=5)),
+    Depth("days", timedelta(days=35), timedelta(hours=1)),
+    Depth("all", None, timedelta(days=7)),
+    Depth("promotion", timedelta(days=1), timedelta(minutes=10)),
+)
+ASKED = Depth("asked", None, timedelta(0))
+
+COSTLY_SECONDS = 1.0
+"""What looking for orders without a usable time may cost the accounts of the hours."""
+
+_SHORTEST = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An account in the making, of orders confirmed after `lower` and up to `upper`."""
+
+    number: int
+    depth: str
+    lower: datetime
+    upper: datetime
+    reached: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The account of a part of a run, up to `end`; names the first missing order."""
+
+    end: Position
+    account: Account
+    missing_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A whole account with its sentence.
+
+    Attributes:
+        timeless: New orders that are confirmed at no usable time, wherever.
+        unreadable: Orders that were left out, since the view fails over their rows.
+    """
+
+    account: Account
+    sentence: str
+    seconds: float
+    timeless: int = 0
+    unreadable: int = 0
+
+
+class Reconciliation:
+    """Makes accounts of a feed's confirmed orders.
+
+    Args:
+        source: The views.
+        ledger: The feed's ledger.
+        size: Orders that a batch may hold.
+        wait: Called before an order counts as missing: waits for as long as another
+            capture needs to take what has just become visible. True: end instead.
+        page: Orders that are compared at a time, at most; fewer where that takes longer
+            than a statement may.
+        reading: Reads the views.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        ledger: Ledger,
+        *,
+        size: int,
+        wait: Callable[[], bool] = lambda: False,
+        page: int = PAGE_ORDERS,
+        reading: Reading = read_whole,
+    ) -> None:
+        self._reused = ReusedKeys(source, ledger.database, ledger.feed_id)
+        self._source = source
+        self._ledger = ledger
+        self._size = size
+        self._wait = wait
+        self._page_orders = self._most = page
+        self._reading = reading
+        self._timeless_seconds = 0.0
+
+    # Which range
+
+    def depths_due(self) -> list[Depth]:
+        """List the depths of which an account may be due now, the shallow first."""
+        rows = self._ledger.database.all(
+            named("reconciliations_due"),
+            feed=self._ledger.feed_id,
+            depths=[depth.name for depth in DEPTHS],
+            periods=[depth.period for depth in DEPTHS],
+            patience=UNTOUCHED,
+        )
+        names = {name for (name,) in rows}
+        return [depth for depth in DEPTHS if depth.name in names]
+
+    def due(self, depth: Depth) -> Run | None:
+        """Take the account of a depth that is due now; None when there is none.
+
+        Due is what the ledger says, whenever this process began: the last one was
+        started a period ago, or its maker has left it.
+        """
+        database, ours = self._ledger.database, {"feed": self._ledger.feed_id}
+        rows = database.all(
+            named("take_reconciliation"),
+            depth=depth.name,
+            period=depth.period,
+            patience=UNTOUCHED,
+            **ours,
+        )
+        if rows:
+            return _run(rows[0])
+        oldest, newest, now = self._bounds()
+        lower = oldest
+        if depth.span is not None:
+            # The watermark may be ahead of a clock that was set back.
+            lower = max(oldest, min(now, self._ledger.watermark()) - depth.span)
+        return self._start(depth, lower, newest)
+
+    def ask(self, lower: datetime | None, upper: datetime | None) -> Run:
+        """Start the account of a range.
+
+        Args:
+            lower: Excluded; None: from the oldest order on.
+            upper: Included; None: up to now, and to the newest order.
+        """
+        oldest, newest, _ = self._bounds()
+        if lower is None:
+            lower = min(oldest, (upper or newest) - _SHORTEST)
+        upper = upper or max(newest, lower + _SHORTEST)
+        run = self._start(ASKED, lower, upper)
+        assert run is not None  # noqa: S101  # what is asked for is always due
+        return run
+
+    def _bounds(self) -> tuple[datetime, datetime, datetime]:
+        """Tell a time before the oldest order, one not before the newest, and now."""
+        self._page_orders = min(2 * self._page_orders, self._most)
+        oldest, newest, now = self._reading(self._source.bounds)
+        newest = max(newest or now, now)
+        return min(oldest or newest, newest) - _SHORTEST, newest, now
+
+    def _start(self, depth: Depth, lower: datetime, upper: datetime) -> Run | None:
+        rows = self._ledger.locked(
+            named("start_reconciliation"),
+            feed=self._ledger.feed_id,
+            depth=depth.name,
+            period=depth.period,
+            lower=lower,
+            upper=upper,
+        )
+        return _run(rows[0]) if rows else None
+
+    # Page by page
+
+    def pages(self, run: Run) -> Iterator[Page]:
+        """Account for a run's orders page by page, and capture those that are missing.
+
+        Ends early when another instance has taken the run over, or when told to end.
+        """
+        reached = run.reached
+        while reached != Position(run.upper):
+            made = self._next_page(run, reached)
+            if made is None:
+                return
+            page, is_ours = made
+            yield page
+            if not is_ours:
+                return
+            reached = page.end
+
+    def _next_page(self, run: Run, reached: Position) -> tuple[Page, bool] | None:
+        """Make the page after a position; a smaller one where the view is too slow.
+
+        Raises:
+            SyncdError: The views cannot be read.
+        """
+        while True:
+            try:
+                return self._reading(lambda: self._page(run, reached))
+            except SlowStatementError:
+                if self._page_orders == 1:
+                    raise
+                self._page_orders //= 2
+
+    def _page(self, run: Run, reached: Position) -> tuple[Page, bool] | None:
+        stretch = self._source.stretch(reached, run.upper, self._page_orders)
+        page = self._count(run, stretch, self._source.within(stretch))
+        if page.account.missing or page.account.withdrawn:
+            return None if self._wait() else self._capture(run, reached, stretch)
+        return self._keep(run, reached, page)
+
+    def _capture(
+        self, run: Run, reached: Position, stretch: Stretch
+    ) -> tuple[Page, bool]:
+        """Take what is missing still; the withdrawn that are confirmed again as well.
+
+        Under the lock of admissions: what another capture took meanwhile is no alarm.
+        """
+        with self._ledger.admission():
+            found = self._source.within(stretch, to_admit=True)
+            before = self._count(run, stretch, found)
+            self._ledger.admit(found, "reconcile", size=self._size)
+            after = self._count(run, stretch, found).account
+            missing = before.account.missing
+            captured = missing - after.missing
+            account = replace(
+                after,
+                pending=after.pending - captured,
+                missing=missing,
+                captured=captured,
+            )
+            return self._keep(run, reached, replace(before, account=account))
+
+    def _count(self, run: Run, stretch: Stretch, found: Found) -> Page:
+        rows = self._ledger.database.all(
+            around("account", found=found.query),
+            feed=self._ledger.feed_id,
+            **found.params,
+        )
+        span = Span(stretch.lower, stretch.end.at)
+        standings: dict[str, int] = {}
+        moved: dict[str, tuple[str, datetime]] = {}
+        first = None
+        for standing, orders, key, keys, times, unwritten in cast(
+            "list[_Counted]", rows
+        ):
+            standings[standing] = orders - self._listed_before(run, span, unwritten)
+            pairs = zip(keys, times, strict=True)
+            moved |= {other: (standing, time) for other, time in pairs}
+            first = key if standing == "missing" else first
+        if self._is_reused([*moved]):
+            return self._count(run, stretch, found)
+        for key in self._at_home(run, span, {k: t for k, (_, t) in moved.items()}):
+            standings[moved[key][0]] += 1
+        return Page(stretch.end, account_of(standings), first)
+
+    def _is_reused(self, keys: Sequence[str]) -> bool:
+        """Note those of some known orders whose keys stand for others; any new?
+
+        Their time in the view is not the one that the ledger has.
+        """
+        noted = 0
+        for first in range(0, len(keys), MOST):
+            noted += self._reused.note(keys[first : first + MOST])
+        return noted > 0
+
+    def _listed_before(self, run: Run, span: Span, keys: Sequence[str]) -> int:
+        """Count those of some orders that an earlier page has counted.
+
+        The ledger has no time of theirs by which one page would be their own.
+        """
+        if not keys or span.lower <= run.lower:
+            return 0
+        return self._source.count_listed(keys, run.lower, span.lower)
+
+    def _at_home(
+        self, run: Run, span: Span, moved: dict[str, datetime]
+    ) -> Iterator[str]:
+        """Name those of the orders that are to be counted in this page.
+
+        The view may list an order in several pages. It counts where the ledger has
+        it, or, when it is not listed there (any more), where it is listed first.
+        """
+        if not moved:
+            return
+        listed: dict[str, list[datetime]] = {}
+        for key, at in self._source.listings([*moved], run.lower, run.upper):
+            listed.setdefault(key, []).append(at)
+        for key, times in listed.items():
+            home = moved[key] if moved[key] in times else min(times)
+            if span.lower < home <= span.upper:
+                yield key
+
+    # What is kept
+
+    def _keep(self, run: Run, reached: Position, page: Page) -> tuple[Page, bool]:
+        """Add a page to the account; False: another instance took that over."""
+        (withdrawn,) = self._ledger.database.one(
+            named("count_withdrawn"),
+            feed=self._ledger.feed_id,
+            lower=reached.passed,
+            upper=page.end.passed,
+        )
+        account = replace(page.account, withdrawn=cast("int", withdrawn))
+        changed = self._ledger.database.run(
+            named("advance_reconciliation"),
+            reconciliation=run.number,
+            reached=reached.passed,
+            reached_key=reached.key,
+            upper=page.end.passed,
+            upper_key=page.end.key,
+            unreadable=len(self._source.views.left_out),
+            confirmed=account.confirmed,
+            **asdict(account),
+        )
+        return replace(page, account=account), changed > 0
+
+    def finish(self, run: Run) -> Finished | None:
+        """End an account; None when it is not whole, or another instance ended it."""
+        database = self._ledger.database
+        timeless = self._reading(lambda: self._count_timeless(run))
+        *counts, unreadable, seconds = cast(
+            "tuple[int, ...]",
+            database.one(named("reconciliation"), reconciliation=run.number),
+        )
+        account = Account(*counts)
+        text = sentence(run.lower, run.upper, account, timeless or 0, unreadable)
+        ended = database.run(
+            named("finish_reconciliation"),
+            reconciliation=run.number,
+            sentence=text,
+            timeless=timeless,
+        )
+        if run.depth != HOURS.name:
+            database.run(named("prune_reconciliations"), feed=self._ledger.feed_id)
+        if not ended:
+            return None
+        return Finished(account, text, seconds, timeless or 0, unreadable)
+
+    def _count_timeless(self, run: Run) -> int | None:
+        """Count new orders that are confirmed at no usable time; None: did not look."""
+        if run.depth == HOURS.name and self._timeless_seconds > COSTLY_SECONDS:
+            return None
+        started = time.monotonic()
+        try:
+            found = self._source.timeless_orders()
+            (orders,) = self._ledger.database.one(
+                around("count_new", found=found.query),
+                feed=self._ledger.feed_id,
+                left_out=list(self._source.views.left_out),
+                **found.params,
+            )
+        except SlowStatementError:
+            return None
+        finally:
+            self._timeless_seconds = time.monotonic() - started
+        return cast("int", orders)
+
+
+def _run(row: Row) -> Run:
+    *facts, reached, key = row
+    number, depth, lower, upper = cast("tuple[int, str, datetime, datetime]", facts)
+    after = Position.after(cast("datetime", reached), cast("str | None", key))
+    return Run(number, depth, lower, upper, after)
+
+
+_Counted = tuple[str, int, str, Sequence[str], Sequence[datetime], Sequence[str]]

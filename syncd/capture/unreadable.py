@@ -1,0 +1,191 @@
+"""Orders of `confirmed_orders` whose own row makes the view fail.
+
+One such row would stop whoever reads the view: capture, accounts, comparisons. They are
+found by key, since no range of times can be read past them; the view is then read as if
+they had no time, so that they are counted and named while all others go on, and each is
+looked at again later.
+
+The invariant: an order is left out only while its own row cannot be read.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from syncd.core.errors import UnreadableRowError
+from syncd.ledger.batches import Ledger
+from syncd.postgres.database import named
+from syncd.source.views import LeftOut, Source
+
+if TYPE_CHECKING:  # the status is read without a log
+    from syncd.log.log import Log
+
+MOST_LEFT_OUT = 100
+"""More than these are the view's fault: then nothing is read until it is mended."""
+
+AGAIN_SECONDS = 300.0
+"""How often the rows that are left out are looked at again."""
+
+PAGE_KEYS = 1_000
+ALARM = "orders.unreadable"
+NAMED = 5
+
+T = TypeVar("T")
+
+
+class Reading(Protocol):
+    """Reads the view, if need be without the orders over whose own row it fails."""
+
+    def __call__(self, read: Callable[[], T]) -> T:
+        """Return what `read` does; it is called again where an order is left out."""
+        ...
+
+
+def read_whole(read: Callable[[], T]) -> T:
+    """Read the view, and leave no order out."""
+    return read()
+
+
+class Exclusion:
+    """The orders that the readers of one process leave out; each may find them.
+
+    Attributes:
+        left_out: What the sources of the process share.
+        guard: Held by the reader that looks for unreadable rows: one does for all.
+        again_at: When they are looked at again.
+        ended_at: When the alarm was ended last.
+    """
+
+    def __init__(self) -> None:
+        self.left_out = LeftOut()
+        self.guard = threading.Lock()
+        self.again_at = float("-inf")
+        self.ended_at = float("-inf")
+
+
+class UnreadableOrders:
+    """Leaves orders out for one reader, on connections of its own.
+
+    Args:
+        source: What it reads; it shares the exclusion's keys.
+        ledger: Where the alarm is kept.
+        log: Where to name the orders.
+        exclusion: Shared with the other readers of the process.
+    """
+
+    def __init__(
+        self, source: Source, ledger: Ledger, log: "Log", exclusion: Exclusion
+    ) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._log = log
+        self._exclusion = exclusion
+        self._left_out = exclusion.left_out
+
+    def __call__(self, read: Callable[[], T]) -> T:
+        """Return what `read` does; call it again where orders had to be left out.
+
+        Raises:
+            SyncdError: It fails for another reason, for too many orders, or not even
+                their keys can be read.
+        """
+        self._look_again()
+        before = self._left_out.keys
+        try:
+            done = read()
+        except UnreadableRowError as error:
+            if not self._leave_out(error, before):
+                raise
+            done = read()
+        self._note_readable()
+        return done
+
+    def _look_again(self) -> None:
+        """Leave out no longer whatever can be read by now, once it is time to look."""
+        exclusion = self._exclusion
+        with exclusion.guard:
+            keys = self._left_out.keys
+            if not keys or time.monotonic() < exclusion.again_at:
+                return
+            self._left_out.keys = ()
+            self._left_out.keys = tuple(self._unreadable(keys))
+            exclusion.again_at = time.monotonic() + AGAIN_SECONDS
+
+    def _leave_out(self, error: UnreadableRowError, before: Sequence[str]) -> bool:
+        """Find the orders that make the view fail; whether it can be read without them.
+
+        Raises:
+            SyncdError: Not even their keys can be read.
+        """
+        if error.view != "confirmed_orders":
+            return False
+        with self._exclusion.guard:
+            known = self._left_out.keys
+            if known != before:  # another reader has found them meanwhile
+                return True
+            found = self._find()
+            keys = (*known, *found)
+            if not found or len(keys) > MOST_LEFT_OUT:
+                return False
+            self._left_out.keys = keys
+            self._exclusion.again_at = time.monotonic() + AGAIN_SECONDS
+        self._report(keys, error.sqlstate)
+        return True
+
+    def _report(self, keys: Sequence[str], sqlstate: str) -> None:
+        some = ", ".join(keys[:NAMED]) + (" …" if len(keys) > NAMED else "")
+        reason = (
+            f"{len(keys)} of confirmed_orders cannot be read "
+            f"(SQLSTATE {sqlstate}): {some}"
+        )
+        self._ledger.database.run(
+            named("raise_alarm"),
+            feed=self._ledger.feed_id,
+            alarm=ALARM,
+            reason=reason,
+        )
+        self._exclusion.ended_at = float("-inf")
+        self._log.emit_folded(
+            "orders.unreadable",
+            reason,
+            orders=len(keys),
+            order_key=keys[0],
+            reason=reason,
+            retry_seconds=AGAIN_SECONDS,
+        )
+
+    def _note_readable(self) -> None:
+        """End the alarm, whoever raised it, where nothing is left out."""
+        now = time.monotonic()
+        if self._left_out.keys or now < self._exclusion.ended_at + AGAIN_SECONDS:
+            return
+        self._ledger.database.run(
+            named("end_alarm"), feed=self._ledger.feed_id, alarm=ALARM
+        )
+        self._exclusion.ended_at = now
+
+    def _find(self) -> list[str]:
+        """Walk the view by key; stop when there are too many."""
+        found: list[str] = []
+        after: str | None = None
+        while len(found) <= MOST_LEFT_OUT:
+            keys = self._source.keys_after(after, PAGE_KEYS)
+            if not keys:
+                break
+            after = keys[-1]
+            found += self._unreadable(list(dict.fromkeys(keys)))
+        return found
+
+    def _unreadable(self, keys: Sequence[str]) -> list[str]:
+        try:
+            self._source.read_times(keys)
+        except UnreadableRowError:
+            if len(keys) == 1:
+                return list(keys)
+            middle = len(keys) // 2
+            return [
+                *self._unreadable(keys[:middle]),
+                *self._unreadable(keys[middle:]),
+            ]
+        return []

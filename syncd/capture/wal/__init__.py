@@ -1,0 +1,1 @@
+"""Capture by logical decoding: a slot, a publication and the stream of changes."""

@@ -1,0 +1,267 @@
+"""Capture from the WAL: orders are taken from the slot once they are visible.
+
+The invariant: nothing is acknowledged before the ledger has it for good. What a crash
+or an error leaves undone, the slot tells again; the ledger's key makes that harmless.
+"""
+
+import time
+
+from syncd.capture.follower import Followed
+from syncd.capture.wal.monitor import Guard
+from syncd.capture.wal.slot import Progress, Reached
+from syncd.capture.wal.stream import Stream, stream_of
+from syncd.config.settings import Settings
+from syncd.core.errors import PausedError, StreamBrokenError, SyncdError
+from syncd.core.pgoutput import Begin, Commit, Keepalive, Message, Touched
+from syncd.core.transaction_buffer import Backlog, Snapshot
+from syncd.ledger.batches import Admitted, Capture, Ledger
+from syncd.ledger.feed import Feed
+from syncd.log.log import Log
+from syncd.postgres.database import named
+from syncd.source.connections import Connections, source_on
+from syncd.source.views import Source
+
+PAGE = 1000
+"""Orders that are admitted in one transaction, at most."""
+
+MOST_KEYS = 100_000
+"""Keys that are held while their transactions are not visible; then reading waits."""
+
+NOTE_SECONDS = 10.0
+"""How often the position is moved while no order comes."""
+
+HIDDEN_SECONDS = 60.0
+"""From when on commits that stay invisible are worth a line."""
+
+_SHORTEST, _LONGEST = 0.002, 0.2
+
+
+class Wal:
+    """Follows tables through a replication slot; `step` again and again.
+
+    Args:
+        stream: The slot's changes.
+        guard: Looks after the slot.
+        source: The views, on a connection to the database of the slot.
+        ledger: Where the orders go.
+        size: Orders that a batch may hold.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        guard: Guard,
+        source: Source,
+        ledger: Ledger,
+        size: int,
+    ) -> None:
+        self._stream = stream
+        self._guard = guard
+        self._source = source
+        self._ledger = ledger
+        self._progress = Progress(ledger.database, ledger.feed_id)
+        self._size = size
+        self._forget()
+
+    @property
+    def capture(self) -> Capture:
+        """Its name in the ledger."""
+        return "wal"
+
+    def step(self, seconds: float) -> Followed:
+        """Wait for changes, at most about `seconds`; write what is new to the ledger.
+
+        Raises:
+            SyncdError: The database failed, or the slot is lost; what the ledger does
+                not have comes again.
+        """
+        try:
+            return self._step(time.monotonic() + seconds)
+        except SyncdError as error:
+            self.close()
+            if isinstance(error, StreamBrokenError):
+                self._guard.explain(error)
+            raise
+
+    def close(self) -> None:
+        """End the connection; what the ledger does not have comes again."""
+        self._stream.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._backlog = Backlog()
+        self._heard = 0  # every commit at or before it was taken out of the backlog
+        self._confirmed = 0
+        self._is_asked = False
+        self._noted_at = float("-inf")
+        self._hidden_since: float | None = None
+        self._pause = _SHORTEST
+        self._caught_up = False
+
+    def _step(self, deadline: float) -> Followed:
+        if not self._stream.is_open and not self._open():
+            time.sleep(max(0.0, deadline - time.monotonic()))
+            return Followed(is_listening=False)
+        self._guard.look()
+        while True:
+            self._gather(deadline - time.monotonic())
+            followed = self._admit()
+            if followed.keys or time.monotonic() >= deadline:
+                return followed
+
+    def _open(self) -> bool:
+        """Begin to listen; False when another instance does."""
+        self._refuse_paused()
+        opening = self._guard.open()
+        if opening.active_pid or not self._stream.open(opening.keys, opening.confirmed):
+            self._guard.wait_for(opening.active_pid)
+            return False
+        self._guard.begin(opening)
+        self._confirmed = opening.confirmed
+        self._reached_at = opening.reached.at
+        self._written, self._written_at = opening.written, time.monotonic()
+        return True
+
+    def _refuse_paused(self) -> None:
+        """Leave the slot alone while capture is paused, but look after it."""
+        try:
+            with self._ledger.admission():
+                pass
+        except PausedError:
+            self._guard.look()
+            raise
+
+    # Hear
+
+    def _gather(self, seconds: float) -> None:
+        """Hear of changes, or wait for those that are not visible yet."""
+        if self._hidden_since is not None:
+            self._pause = min(2 * self._pause, _LONGEST)
+            seconds = min(seconds, self._pause)
+        seconds = max(seconds, 0.0)
+        if len(self._backlog) < (MOST_KEYS if self._hidden_since else PAGE):
+            for message in self._stream.receive(seconds):
+                self._hear(message)
+            return
+        self._stream.keep_alive()
+        if self._hidden_since:
+            time.sleep(seconds)
+
+    def _hear(self, message: Message | Keepalive) -> None:
+        match message:
+            case Begin(xid):
+                self._backlog.begin(xid)
+            case Touched(key):
+                self._backlog.touch(key)
+            case Commit(end):
+                self._backlog.commit(end)
+            case Keepalive(position, wants_reply):
+                self._is_asked |= wants_reply
+                if self._backlog.is_empty:
+                    self._heard = max(self._heard, position)
+
+    # Admit
+
+    def _admit(self) -> Followed:
+        started = time.monotonic()
+        keys, position = self._take()
+        if keys:
+            admitted = self._write(keys, position)
+            took = time.monotonic() - started
+            return Followed(
+                admitted.orders, keys, self._caught_up, took, admitted.timeless
+            )
+        self._note()
+        return Followed(is_listening=self._caught_up)
+
+    def _take(self) -> tuple[list[str], int | None]:
+        """Take out what is visible; a transaction that goes on, by the page."""
+        backlog = self._backlog
+        if backlog.is_empty or (backlog.is_open and len(backlog) < PAGE):
+            return [], None
+        (text,) = self._source.database.one(named("snapshot"))
+        snapshot = Snapshot.parse(str(text))
+        taken = backlog.take(snapshot, PAGE)
+        self._wait_for_hidden(backlog.hidden(snapshot))
+        if taken.position:
+            self._heard = max(self._heard, taken.position)
+        return taken.keys, taken.position
+
+    def _wait_for_hidden(self, transactions: int) -> None:
+        if not transactions:
+            self._hidden_since, self._pause = None, _SHORTEST
+            return
+        now = time.monotonic()
+        self._hidden_since = self._hidden_since or now
+        if now - self._hidden_since > HIDDEN_SECONDS:
+            self._guard.hold(transactions, now - self._hidden_since)
+
+    def _write(self, keys: list[str], position: int | None) -> Admitted:
+        """Write orders, with the position behind them, into the ledger; acknowledge."""
+        with self._ledger.admission():
+            found = self._source.of_keys(keys)
+            admitted = self._ledger.admit(found, "wal", size=self._size)
+            if position:
+                self._move(position)
+        if position:
+            self._confirm(position)
+        return admitted
+
+    def _note(self) -> None:
+        """Move the position without orders, now and then and when the server asks.
+
+        A server that shuts down asks, and waits for the answer; the ledger's own
+        connection is gone by then, and the error that this raises lets it end.
+        """
+        due = time.monotonic() - self._noted_at > NOTE_SECONDS
+        due |= not self._caught_up and self._heard >= self._written.position
+        if self._heard > self._confirmed and (due or self._is_asked):
+            with self._ledger.admission():
+                self._move(self._heard)
+            self._confirm(self._heard)
+        elif self._is_asked:
+            self._confirm(self._confirmed)
+
+    def _move(self, position: int) -> None:
+        """Note the position, within the ledger's transaction."""
+        self._ledger.database.all(named("commit_durably"))
+        self._date(position)
+        self._progress.move(Reached(position, self._reached_at))
+
+    def _confirm(self, position: int) -> None:
+        self._confirmed = position
+        self._is_asked = False
+        self._noted_at = time.monotonic()
+        self._stream.confirm(position)
+
+    def _date(self, position: int) -> None:
+        """Find out as of when all was heard of."""
+        if position >= self._written.position:
+            self._caught_up = True
+            self._reached_at = self._written.at
+            if time.monotonic() - self._written_at > NOTE_SECONDS:
+                self._written = self._guard.written()
+                self._written_at = time.monotonic()
+
+
+def follow_wal(
+    settings: Settings, feed: Feed, connections: Connections, log: Log
+) -> Wal:
+    """Make the follower of a feed's slot; it connects at its first step."""
+    source = connections.source
+    ledger = Ledger(connections.ledger, feed.feed_id)
+    guard = Guard(
+        source,
+        Progress(connections.ledger, feed.feed_id),
+        feed,
+        settings.feed,
+        log,
+        settings.source.lookback,
+    )
+    return Wal(
+        stream_of(settings),
+        guard,
+        source_on(settings, connections),
+        ledger,
+        settings.squeezely.orders_per_batch,
+    )

@@ -1,0 +1,175 @@
+"""Guard rails of capture from the WAL: the server's disk, the shop's writes, our place.
+
+Looked at before a slot is used, and about each minute while it is.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from syncd.capture.wal.publication import Publication
+from syncd.capture.wal.slot import Progress, Reached, Server, Slot, Slots, cure
+from syncd.core.errors import StreamBrokenError
+from syncd.ledger.feed import Feed
+from syncd.log.log import Log
+from syncd.postgres.database import Database
+
+GUARD_SECONDS = 60.0
+"""How often slot, server and publication are looked at while they are used."""
+
+ENDANGERED = 0.5
+"""Share of the WAL that a slot may keep, from which it is worth a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What one needs to begin to listen.
+
+    Attributes:
+        keys: The key column of each table that is followed, by the table's oid.
+        confirmed: Where the slot stands.
+        reached: How far it was read, as the ledger says.
+        written: Up to where the server has written by now.
+        active_pid: Who listens already; None for nobody.
+    """
+
+    keys: Mapping[int, str]
+    confirmed: int
+    reached: Reached
+    written: Reached
+    active_pid: int | None
+
+
+class Guard:
+    """Looks after one feed's slot and publication.
+
+    Args:
+        source: The database of the slot.
+        progress: How far it was read.
+        feed: Whose it is.
+        name: The feed's name.
+        log: Where to tell of dangers.
+        lookback: How far an order's time may lie before its transaction.
+    """
+
+    def __init__(
+        self,
+        source: Database,
+        progress: Progress,
+        feed: Feed,
+        name: str,
+        log: Log,
+        lookback: timedelta,
+    ) -> None:
+        self._slots = Slots(source, name)
+        self._publication = Publication(source, name)
+        self._progress = progress
+        self._feed = feed
+        self._log = log
+        self._lookback = lookback
+        self._looked_at = float("-inf")
+        self._told: object = None
+
+    def open(self) -> Opening:
+        """See whether the slot may be used.
+
+        A promoted standby may lack what the ledger had noted last, while its copy of
+        the slot is past it: that is told, and capture goes on (ADR-0010).
+
+        Raises:
+            StreamBrokenError: It has lost its place: orders may be unheard of.
+            ServerUnfitError: The server is not as it must be, for now.
+            ConfigError: Slot or publication are not as they must be.
+        """
+        self._slots.server().check()
+        reached = self._progress.read()
+        slot = self._slots.get(reached, self._since(reached))
+        if reached and slot.is_past(reached):
+            since = self._since(reached).isoformat()
+            self._log.emit("stream.gapped", slot=self._slots.name, since=since)
+        written = self._slots.written()
+        keys = self._publication.keys()
+        self._looked_at = float("-inf")
+        confirmed = slot.confirmed or 0
+        reached = reached or Reached(confirmed, self._feed.started_at)
+        return Opening(keys, confirmed, reached, written, slot.active_pid)
+
+    def wait_for(self, pid: int | None) -> None:
+        """Say, once, that somebody else reads the slot."""
+        if pid != self._told:
+            self._told = pid
+            self._log.emit("stream.waiting", slot=self._slots.name, pid=pid)
+
+    def begin(self, opening: Opening) -> None:
+        """Say that changes are coming."""
+        self._told = None
+        behind = opening.written.position - opening.confirmed
+        self._log.emit("stream.opened", slot=self._slots.name, behind_bytes=behind)
+
+    def hold(self, transactions: int, seconds: float) -> None:
+        """Say that commits stay invisible."""
+        self._log.emit_folded(
+            "stream.held", "held", transactions=transactions, age_seconds=seconds
+        )
+
+    def written(self) -> Reached:
+        """Read up to where the server has written, and when that was."""
+        return self._slots.written()
+
+    def explain(self, error: StreamBrokenError) -> None:
+        """Say from when on orders may be unheard of, unless the error says so."""
+        error.hint = error.hint or cure(self._since(self._progress.read()))
+
+    def look(self) -> None:
+        """Tell of dangers, about each minute.
+
+        Raises:
+            SyncdError: The publication is gone.
+        """
+        now = time.monotonic()
+        if now - self._looked_at < GUARD_SECONDS:
+            return
+        self._looked_at = now
+        server, slot = self._slots.server(), self._slots.find()
+        if slot and (reason := danger(server, slot)):
+            self._log.emit(
+                "slot.endangered",
+                slot=self._slots.name,
+                reason=reason,
+                wal_status=slot.wal_status,
+                retained_bytes=slot.retained,
+                safe_bytes=slot.safe,
+            )
+        self._look_at_tables()
+
+    def _look_at_tables(self) -> None:
+        for harm in self._publication.harms():
+            self._log.emit(
+                "publication.unfit",
+                table=harm.table,
+                reason=harm.reason,
+                cure=harm.cure,
+            )
+
+    def _since(self, reached: Reached | None) -> datetime:
+        return unheard_since(reached, self._feed.started_at, self._lookback)
+
+
+def unheard_since(
+    reached: Reached | None, started_at: datetime, lookback: timedelta
+) -> datetime:
+    """Tell from when on orders may be unheard of when a slot has lost its place."""
+    return reached.at - lookback if reached else started_at
+
+
+def danger(server: Server, slot: Slot) -> str | None:
+    """Tell what endangers the slot, or the server's disk; None for nothing."""
+    if server.kept_megabytes < 0:
+        return "max_slot_wal_keep_size is unlimited: the disk may fill up"
+    if slot.wal_status == "unreserved":
+        return "it keeps more WAL than it may, and is lost at the next checkpoint"
+    used = slot.used(server)
+    if used >= ENDANGERED:
+        return f"it keeps {used:.0%} of max_slot_wal_keep_size"
+    return None

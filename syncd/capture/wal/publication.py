@@ -1,0 +1,270 @@
+"""A feed's publication: the tables that are followed, and the harm it must never do.
+
+The invariant: the shop's UPDATEs go on working. PostgreSQL refuses them on a published
+table whose rows it cannot name, or whose naming columns do not travel.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import msgspec
+
+from syncd.capture.keys import KeyTable, key_table
+from syncd.capture.wal.slot import slot_name
+from syncd.core.errors import ConfigError, SyncdError
+from syncd.core.target import Target
+from syncd.postgres.database import Database, named
+
+CHOOSE = "Name a table and its key column, as in --wal public.orders:id."
+"""What to do when a table cannot be found."""
+
+AGAIN = "Run `syncd install --wal …` with every table that is to be followed."
+"""What to do when the tables are not those of the installation any more."""
+
+_KEYS = 'Give it a primary key, or choose capture = "poll" or "listen".'
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How PostgreSQL names a table's rows when they are updated.
+
+    Attributes:
+        table: Its name, quoted where it must be; a partition has one of its own.
+        is_partitioned: Whether it holds no rows itself, only its partitions do.
+        kind: d default (the primary key), i an index, f the full row, n nothing.
+        columns: Of the key or the index; empty when there is none.
+    """
+
+    table: str
+    is_partitioned: bool
+    kind: str
+    columns: Sequence[str]
+
+    def harm(self, published: Sequence[str] | None) -> str | None:
+        """Tell why UPDATEs would fail if these columns were published; None: all work.
+
+        Args:
+            published: None for every column.
+        """
+        if self.kind == "n":
+            return "has REPLICA IDENTITY NOTHING"
+        if self.is_partitioned:
+            return None if self.columns else "is partitioned and has no primary key"
+        if self.kind == "f":
+            return "has REPLICA IDENTITY FULL" if published is not None else None
+        if not self.columns:
+            return "has no primary key that names its rows"
+        if published is not None and not set(self.columns) <= set(published):
+            return "is named by other columns than before"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table to follow, as the catalogue knows it.
+
+    Attributes:
+        oid: Stays when it is renamed.
+        key: The column that holds the order's key.
+        columns: Those that travel; None for whole rows.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    key: str
+    columns: Sequence[str] | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether whole rows travel, personal data and all."""
+        return self.columns is None
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """A table on which the shop's UPDATEs fail, or that is not followed any more."""
+
+    table: str
+    reason: str
+    cure: str
+
+
+class Publication:
+    """Looks at a feed's publication, and at what may be published."""
+
+    def __init__(self, database: Database, feed: str) -> None:
+        self._database = database
+        self.name = slot_name(feed)
+
+    # Before
+
+    def choose(
+        self, target: Target, oid: int | None, view: str, *, has_column_lists: bool
+    ) -> tuple[Table, str]:
+        """Find a table that can be followed without harm.
+
+        Args:
+            target: Table and column as they were named.
+            oid: The table's; None: there is none.
+            view: That with the orders' keys.
+            has_column_lists: Whether the server can publish some columns only.
+
+        Returns:
+            The table, and why whole rows travel ("" when they do not).
+
+        Raises:
+            ConfigError: It cannot; the shop's writes would fail, or orders be missed.
+        """
+        table = key_table(self._database, target, oid, view)
+        if fault := _unfit(table):
+            raise ConfigError(f"{target.table} {fault}", CHOOSE)
+        identities = self.identities(table.oid)
+        columns = {target.key}.union(*(i.columns for i in identities))
+        whole = _why_whole(identities, has_column_lists=has_column_lists)
+        chosen = Table(
+            table.oid,
+            table.schema,
+            table.name,
+            target.key,
+            None if whole else sorted(columns),
+        )
+        for identity in identities:
+            if reason := identity.harm(chosen.columns):
+                raise ConfigError(
+                    f"{identity.table} {reason}: PostgreSQL would refuse its UPDATEs "
+                    "once it is published",
+                    _KEYS,
+                )
+        return chosen, whole
+
+    def identities(self, oid: int) -> list[Identity]:
+        """Read how a table's rows are named, and those of its partitions."""
+        rows = self._database.all(named("identities"), table=oid)
+        return [Identity(*row) for row in rows]  # type: ignore[arg-type]
+
+    # After
+
+    def keys(self) -> Mapping[int, str]:
+        """Read the key column of each table that is followed, by the table's oid.
+
+        Raises:
+            SyncdError: The publication is missing, or not of our making.
+        """
+        rows = self._database.all(named("publication"), publication=self.name)
+        if not rows:
+            raise self._unfit("is missing")
+        everything, inserts, updates, via_root, note = rows[0]
+        if everything or not (inserts and updates and via_root):
+            raise self._unfit("is not as syncd made it")
+        return self._noted(note)
+
+    def _noted(self, note: object) -> Mapping[int, str]:
+        try:
+            return msgspec.json.decode(str(note), type=dict[int, str])
+        except msgspec.DecodeError as error:
+            raise self._unfit("has lost its note of the key columns") from error
+
+    def _unfit(self, fault: str) -> SyncdError:
+        return ConfigError(
+            f"the publication {self.name} {fault}",
+            "Run `syncd install --wal …` again; if the daemon ran meanwhile, with "
+            "--recreate-slot, then `syncd reconcile`.",
+        )
+
+    def is_of(self, tables: Sequence[Table]) -> bool:
+        """Return whether it is as syncd makes it, for exactly these tables."""
+        try:
+            found = self.tables()
+        except SyncdError:
+            return False
+        return not any(has_filter for _, has_filter in found) and _as_sets(
+            table for table, _ in found
+        ) == _as_sets(tables)
+
+    def tables(self) -> list[tuple[Table, bool]]:
+        """List the published tables, and whether somebody gave them a row filter."""
+        keys = self.keys()
+        rows = self._database.all(named("published"), publication=self.name)
+        return [
+            (_table(row, keys.get(cast("int", row[0]), "")), bool(row[4]))
+            for row in rows
+        ]
+
+    def harms(self) -> Iterator[Harm]:
+        """Find the tables on which the shop's UPDATEs fail because they are published.
+
+        PostgreSQL lets their owner change them any time; only the cure is ours to tell.
+        Followed tables that are not published any more are named as well.
+        """
+        tables = self.tables()
+        for oid in set(self.keys()) - {table.oid for table, _ in tables}:
+            yield Harm(f"oid {oid}", f"table {oid} is not published any more", AGAIN)
+        for table, has_filter in tables:
+            reasons = [
+                f"{identity.table} {reason}"
+                for identity in self.identities(table.oid)
+                if (reason := identity.harm(table.columns))
+            ]
+            if has_filter:
+                reasons.append(f"{table.title} has a row filter")
+            for reason in reasons:
+                cure = f"ALTER PUBLICATION {self.name} DROP TABLE {_quoted(table)};"
+                yield Harm(table.title, reason, cure)
+
+
+def _table(row: tuple[object, ...], key: str) -> Table:
+    oid, schema, name, columns = row[:4]
+    return Table(
+        cast("int", oid), str(schema), str(name), key, cast("list[str] | None", columns)
+    )
+
+
+def _as_sets(tables: Iterable[Table]) -> set[tuple[int, str, frozenset[str] | None]]:
+    return {
+        (t.oid, t.key, None if t.columns is None else frozenset(t.columns))
+        for t in tables
+    }
+
+
+def _why_whole(identities: Sequence[Identity], *, has_column_lists: bool) -> str:
+    if not has_column_lists:
+        return "PostgreSQL before 15 publishes whole rows"
+    full = [i.table for i in identities if i.kind == "f" and not i.is_partitioned]
+    return f"{full[0]} has REPLICA IDENTITY FULL" if full else ""
+
+
+def _unfit(table: KeyTable) -> str | None:
+    if table.kind not in {"r", "p"}:
+        return "is no table"
+    if table.persistence != "p":
+        return "is temporary or unlogged: its changes are not in the WAL"
+    if table.has_heirs:
+        return "has tables that inherit from it: name each of them instead"
+    return None
+
+
+def _quoted(table: Table) -> str:
+    return ".".join(
+        name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else f'"{name}"'
+        for name in (table.schema, table.name)
+    )
+
+
+def ledger_publications(database: Database) -> Iterator[tuple[str, str]]:
+    """Name the publications that take syncd's own tables to their subscribers.
+
+    Yields:
+        Its name, and the statements that leave syncd's tables out.
+    """
+    rows = database.all(named("publications_of_all"))
+    if database.one(named("names_schemas"))[0]:
+        rows += database.all(named("publications_of_schema"))
+    yield from cast("list[tuple[str, str]]", rows)

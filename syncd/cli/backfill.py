@@ -1,0 +1,278 @@
+"""Backfills: asking for a range, and steering those that are under way."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import tzinfo
+from pathlib import Path
+
+import click
+from rich import progress as bars
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import override
+
+from syncd.backfill.progress import Progress
+from syncd.backfill.register import Register
+from syncd.cli.context import changing, configured, json_time
+from syncd.cli.option import as_json_option, config_option
+from syncd.cli.plan import between, duration, minute
+from syncd.cli.planning import Wishes, ask, sending_options
+from syncd.cli.prose import say, tell
+from syncd.cli.watermark import span_of
+from syncd.config.settings import Settings, load
+from syncd.core.errors import ExitCode
+from syncd.core.intervals import Span
+from syncd.delivery.rendering import rules_of
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feeds
+
+LOOK_SECONDS = 1.0
+LINE_SECONDS = 10.0
+"""How often `watch` looks, and writes a line where there is no terminal."""
+
+BAR_COLUMNS = 60
+"""A narrower terminal gets the figures below the bar."""
+
+number_argument = click.argument("backfill", type=int, required=False, metavar="[ID]")
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+@config_option
+@click.option("--from", "lower", metavar="TIME", help="After this time.")
+@click.option("--to", "upper", metavar="TIME", help="Up to it; else to the watermark.")
+@sending_options
+def backfill(
+    context: click.Context,
+    /,
+    path: Path,
+    *,
+    lower: str | None,
+    upper: str | None,
+    **wishes: object,
+) -> None:
+    """Send the orders confirmed in a past range, behind live ones.
+
+    It shows the plan first, then asks. Times are dates, times, or "90 days ago".
+
+    Example: syncd backfill --from 2026-01-01 --to 2026-02-01
+    """
+    if context.invoked_subcommand:
+        if lower or upper or any(wishes.values()):
+            raise click.UsageError(f"{context.invoked_subcommand} takes no range.")
+        context.obj = path
+        return
+    if lower is None:
+        raise click.UsageError("Name the range: --from TIME, and --to TIME.")
+    settings = load(path, wants_key=False)
+    ask(settings, span_of(settings, lower, upper, "--from"), Wishes(**wishes))  # type: ignore[arg-type]  # click's options
+
+
+@contextmanager
+def _register(settings: Settings) -> Iterator[Register]:
+    with changing(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        yield Register(Ledger(connections.ledger, feed.feed_id))
+
+
+@backfill.command("list")
+@configured
+@as_json_option
+def backfill_list(settings: Settings, *, as_text: bool) -> None:
+    """List all backfills, also adopted ranges, with their progress.
+
+    Example: syncd backfill list
+    """
+    with _register(settings) as register:
+        found = [_paced(one, settings) for one in register.all()]
+    if as_text:
+        click.echo(
+            json.dumps([_facts(one) for one in found], indent=2, default=json_time)
+        )
+        return
+    if not found:
+        click.echo("none")
+        return
+    console, zone = Console(highlight=False), rules_of(settings).zone
+    table = _table(found, zone)
+    unbounded = console.options.update(max_width=1_000)
+    if console.measure(table, options=unbounded).maximum <= console.width:
+        console.print(table)
+        return
+    for one in found:  # too narrow for a table
+        line = f"{one.backfill} {one.state}, {one.purpose}: {_told(one)}"
+        say(console, line, hang=4)
+        say(console, f"  {_range(one, zone)}")
+
+
+def _paced(one: Progress, settings: Settings) -> Progress:
+    """Bound the rate by the configured one: the first minute begins with a burst."""
+    bound = settings.backfill.rate
+    return one if bound is None else replace(one, rate=min(one.rate, bound))
+
+
+def _range(one: Progress, zone: tzinfo) -> str:
+    if one.lower >= one.upper:  # orders that were named
+        return f"orders named at {minute(one.requested_at, zone)}"
+    return between(Span(one.lower, one.upper), zone)
+
+
+def _table(found: Sequence[Progress], zone: tzinfo) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("ID", "state", "settled", "left", "what", "after", "up to"):
+        table.add_column(name, no_wrap=True)
+    for one in found:
+        table.add_row(
+            str(one.backfill),
+            one.state,
+            f"{one.settled:,} of {one.total:,}"
+            + (f", {one.rejected:,} rejected" if one.rejected else ""),
+            _left(one),
+            one.purpose,
+            minute(one.lower, zone),
+            minute(one.upper, zone),
+        )
+    return table
+
+
+def _facts(one: Progress) -> dict[str, object]:
+    more = {"total": one.total, "settled": one.settled, "left": one.seconds_left}
+    return asdict(one) | more
+
+
+def _left(one: Progress) -> str:
+    if one.waits_for:
+        return one.waits_for
+    return "-" if one.seconds_left is None else duration(one.seconds_left)
+
+
+@backfill.command("pause")
+@configured
+@number_argument
+def backfill_pause(settings: Settings, *, backfill: int | None) -> None:
+    """Send nothing more of a backfill until it is resumed.
+
+    Example: syncd backfill pause
+    """
+    with _register(settings) as register:
+        number = backfill or register.unfinished().backfill
+        register.pause(number)
+    click.echo(f"backfill {number} is paused")
+
+
+@backfill.command("resume")
+@configured
+@number_argument
+def backfill_resume(settings: Settings, *, backfill: int | None) -> None:
+    """Go on with a paused backfill.
+
+    Example: syncd backfill resume
+    """
+    with _register(settings) as register:
+        number = backfill or register.unfinished().backfill
+        register.resume(number)
+    click.echo(f"backfill {number} goes on")
+
+
+@backfill.command("cancel")
+@configured
+@number_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def backfill_cancel(settings: Settings, *, backfill: int | None, yes: bool) -> None:
+    """End a backfill; what was not sent yet may be asked for again later.
+
+    Example: syncd backfill cancel 3
+    """
+    with _register(settings) as register:
+        number = backfill or register.unfinished().backfill
+        if not yes and register.get(number).is_unfinished:
+            click.confirm(f"Cancel backfill {number} for good?", abort=True)
+        cancelled = register.cancel(number)
+    tell(f"backfill {number} is cancelled; {cancelled.released:,} orders given back")
+    if cancelled.left:
+        tell(f"{cancelled.left:,} were under way already: they are still sent")
+
+
+@backfill.command("watch")
+@configured
+@number_argument
+def backfill_watch(settings: Settings, *, backfill: int | None) -> None:
+    """Show how a backfill goes until it ends; Ctrl-C ends the watching only.
+
+    Exit code 1 when it was cancelled.
+
+    Example: syncd backfill watch 3
+    """
+    console = Console(highlight=False)
+    with _register(settings) as register:
+        number = backfill or register.unfinished().backfill
+        show = _bar(console) if console.is_terminal else _line()
+        with show as draw:
+            one = register.get(number)
+            draw(_paced(one, settings))
+            while one.is_unfinished:
+                time.sleep(LOOK_SECONDS)
+                one = register.get(number)
+                draw(_paced(one, settings))
+    if one.state == "cancelled":
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+class _NarrowBar(bars.Progress):
+    """A bar with its figures below it."""
+
+    @override
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task in self.tasks:
+            yield self.make_tasks_table([task])
+            yield Text(str(task.fields["told"]))
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
+    columns = [bars.TextColumn("{task.description}"), bars.BarColumn(bar_width=None)]
+    kind: type[bars.Progress] = _NarrowBar
+    if console.width >= BAR_COLUMNS:
+        columns.append(bars.TextColumn("{task.fields[told]}"))
+        kind = bars.Progress
+    with kind(*columns, console=console, expand=True) as bar:
+        task = bar.add_task("", told="")
+
+        def draw(one: Progress) -> None:
+            bar.update(
+                task,
+                description=f"{one.backfill} {one.state}",
+                total=max(1, one.total),
+                completed=one.settled if one.total else 1,
+                told=_told(one),
+            )
+
+        yield draw
+
+
+@contextmanager
+def _line() -> Iterator[Callable[[Progress], None]]:
+    written = ("", float("-inf"))
+
+    def draw(one: Progress) -> None:
+        nonlocal written
+        state, at = written
+        now = time.monotonic()
+        if state != one.state or now - at >= LINE_SECONDS:
+            written = (one.state, now)
+            click.echo(f"backfill {one.backfill} {one.state}: {_told(one)}")
+
+    yield draw
+
+
+def _told(one: Progress) -> str:
+    parts = [f"{one.settled:,}/{one.total:,}"]
+    parts += [f"{one.rejected:,} rejected"] if one.rejected else []
+    if one.is_unfinished:
+        parts += [f"{one.rate:,.0f}/s"] if one.rate else []
+        parts += [_left(one) + (" left" if not one.waits_for else "")]
+    return ", ".join(part for part in parts if not part.startswith("-"))

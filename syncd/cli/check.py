@@ -1,0 +1,89 @@
+"""Checking: what is wrong or will be, with the next step, before it costs an order."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from syncd.cli.option import as_json_option, config_option
+from syncd.diagnostics.check.check import as_json, exit_code, run_checks
+from syncd.diagnostics.check.finding import Finding
+
+_MARKS = {
+    "ok": ("ok", "green"),
+    "warning": ("warn", "yellow"),
+    "error": ("ERROR", "red"),
+}
+_INDENT = 9
+_ENDLESS = 1_000_000
+
+
+@click.command()
+@config_option
+@as_json_option
+@click.option("--strict", is_flag=True, help="Exit 1 when there are warnings.")
+def check(path: Path, *, as_text: bool, strict: bool) -> None:
+    """Look at all that a feed needs; say what is wrong and what to do next.
+
+    It looks at this host, the databases, role, views, newest orders, capture and
+    the way to Squeezely. Nothing is written, nothing is sent.
+
+    \b
+    Example: syncd check --strict
+    Exit codes: 0 nothing wrong, 1 warnings (--strict), 69 something does not
+                answer, 77 a right is missing, 78 something must be mended
+    """  # noqa: D301  # click's mark for "do not rewrap"
+    findings = run_checks(path)
+    if as_text:
+        click.echo(json.dumps(as_json(findings), indent=2))
+    else:
+        _print(findings)
+    raise click.exceptions.Exit(exit_code(findings, is_strict=strict))
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _ENDLESS  # whoever searches in it wants whole lines
+    for section, found in groupby(findings, key=lambda finding: finding.section):
+        console.print(Text(section, style="bold"))
+        for finding in found:
+            print_finding(console, finding)
+    counts = Counter[str](finding.severity for finding in findings)
+    console.print(Text(_summary(counts), style="bold"))
+    for severity in ("error", "warning"):
+        first = next((f for f in findings if f.severity == severity), None)
+        if first is not None:
+            print_wrapped(console, "Begin with ", f"{first.subject}: {first.next_step}")
+            return
+
+
+def print_finding(console: Console, finding: Finding) -> None:
+    """Print a finding with its mark, and what to do next below it."""
+    mark, style = _MARKS[finding.severity]
+    told = f"{finding.subject}: {finding.message}"
+    print_wrapped(console, f"  {mark}".ljust(_INDENT), told, style)
+    if finding.next_step:
+        print_wrapped(console, "      -> ", finding.next_step, style="cyan")
+
+
+def print_wrapped(console: Console, mark: str, text: str, style: str = "") -> None:
+    """Print a text beside its mark, each further line below the first."""
+    width = max(10, console.width - len(mark))
+    for number, line in enumerate(Text(text).wrap(console, width)):
+        before = mark if number == 0 else " " * len(mark)
+        line.rstrip()
+        console.print(Text(before, style=style) + line, no_wrap=True, crop=False)
+
+
+def _summary(counts: Counter[str]) -> str:
+    errors, warnings = counts["error"], counts["warning"]
+    return (
+        f"{errors} error{'' if errors == 1 else 's'}, "
+        f"{warnings} warning{'' if warnings == 1 else 's'}, {counts['ok']} ok"
+    )

@@ -1,0 +1,69 @@
+"""What the verbs share: the configuration, a connection, times in JSON."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from typing import Concatenate, ParamSpec
+
+from syncd.capture.listen.notify import nudge
+from syncd.cli.option import config_option
+from syncd.config.settings import Settings, load
+from syncd.core.errors import SyncdError
+from syncd.source.connections import Connections, connect
+
+P = ParamSpec("P")
+
+
+def configured(
+    command: Callable[Concatenate[Settings, P], None],
+) -> Callable[P, None]:
+    """Give a command the option --config, and the configuration that it names.
+
+    The API key is empty where it may not be read: few verbs need it.
+    """
+    return _configured(command, wants_key=False)
+
+
+def configured_with_key(
+    command: Callable[Concatenate[Settings, P], None],
+) -> Callable[P, None]:
+    """Do the same for a command that needs the API key."""
+    return _configured(command, wants_key=True)
+
+
+def _configured(
+    command: Callable[Concatenate[Settings, P], None], *, wants_key: bool
+) -> Callable[P, None]:
+    @config_option
+    @wraps(command)
+    def with_settings(path: Path, *args: P.args, **kwargs: P.kwargs) -> None:
+        command(load(path, wants_key=wants_key), *args, **kwargs)
+
+    return with_settings  # type: ignore[return-value]  # click adds the option
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[Connections]:
+    """Open the connections for one command."""
+    connections = connect(settings, "cli")
+    try:
+        yield connections
+    finally:
+        connections.close()
+
+
+@contextmanager
+def changing(settings: Settings) -> Iterator[Connections]:
+    """Open the connections for a command that daemons should soon know of."""
+    with connected(settings) as connections:
+        yield connections
+        if settings.source.capture == "listen":
+            with suppress(SyncdError):  # they look by themselves, only later
+                nudge(connections.primary or connections.source, settings.feed)
+
+
+def json_time(value: object) -> str:
+    """Write a time as ISO 8601, anything else as its text; for `json.dumps`."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,99 @@
+"""Forgetting a person's orders."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+import click
+
+from syncd.cli.context import configured, connected
+from syncd.cli.option import as_json_option
+from syncd.cli.prose import tell
+from syncd.config.settings import Settings
+from syncd.core.errors import ExitCode
+from syncd.core.health import count
+from syncd.ledger.batches import Ledger
+from syncd.ledger.erasure import Forgetting, Trace
+from syncd.ledger.feed import Feeds
+from syncd.log import log
+from syncd.source.connections import source_on
+
+
+@click.command()
+@configured
+@click.argument("targets", nargs=-1, metavar="[EMAIL|ORDER|-]...")
+@click.option("--email-stdin", is_flag=True, help="The same as -.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show what is found, change nothing.")
+@as_json_option
+def forget(
+    settings: Settings,
+    *,
+    targets: tuple[str, ...],
+    email_stdin: bool,
+    yes: bool,
+    dry_run: bool,
+    as_text: bool,
+) -> None:
+    """Forget orders: remove what could name a person, and never send them.
+
+    Give the e-mail address before the shop erases it, or the orders. An address on the
+    command line is seen by everybody on this machine (ps): with - or --email-stdin
+    addresses and orders are read from standard input, one a line. Later orders of the
+    person are not concerned. Exit code 75: some are being sent, run it again.
+
+    Example: echo mila@shop.example | syncd forget -
+    """
+    chosen = [one for one in targets if one != "-"]
+    if email_stdin or "-" in targets:
+        chosen += [line.strip() for line in sys.stdin if line.strip()]
+    if not chosen:
+        raise click.UsageError("Name an e-mail address or orders, or give - .")
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        forgetting = Forgetting(source_on(settings, connections), ledger)
+        keys = forgetting.find(chosen)
+        traces = forgetting.traces(keys)
+        if not as_text:
+            _show(traces)
+        if not dry_run:
+            if not yes:
+                click.confirm("Forget them?", abort=True, err=True)
+            traces = forgetting.forget(keys)
+    _end(settings, traces, changed=not dry_run, as_text=as_text)
+
+
+def _show(traces: Sequence[Trace]) -> None:
+    for trace in traces:
+        click.echo(f"order {trace.key}: {trace.state or 'not in the ledger'}")
+
+
+def _end(
+    settings: Settings, traces: Sequence[Trace], *, changed: bool, as_text: bool
+) -> None:
+    """Say what was done, and what a person has to do."""
+    arrived = [trace.key for trace in traces if trace.sent in ("yes", "perhaps", "now")]
+    going = [trace.key for trace in traces if trace.sent == "now"]
+    if as_text:
+        facts = {
+            "orders": [
+                {"order_key": t.key, "was": t.state, "sent": t.sent} for t in traces
+            ],
+            "forgotten": changed,
+            "erase_at_squeezely": arrived,
+            "being_sent": going,
+        }
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        done = "forgotten" if changed else "found, nothing was changed"
+        tell(f"{count(len(traces))} {done}")
+        if arrived:
+            tell(f"Erase at Squeezely by hand: {', '.join(arrived)}")
+        if going and changed:
+            tell(f"Being sent right now: {', '.join(going)}; run this again")
+    if changed:
+        log.configure(level=settings.log.level, style=settings.log.format)
+        log.Log(settings.feed).emit("orders.forgotten", orders=len(traces))
+        if going:
+            raise click.exceptions.Exit(ExitCode.LEFT)

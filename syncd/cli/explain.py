@@ -1,0 +1,81 @@
+"""Looking: what would be sent, what became of it."""
+
+import json
+from dataclasses import asdict
+
+import click
+
+from syncd.cli.context import configured, connected, json_time
+from syncd.cli.option import as_json_option
+from syncd.cli.prose import shown_json, tell
+from syncd.config.settings import Settings
+from syncd.core.errors import ExitCode, OrderUnknownError
+from syncd.core.event import Purchase, render, without_profile
+from syncd.core.payload import encode
+from syncd.delivery.rendering import rules_of
+from syncd.diagnostics.order_history import read_story
+from syncd.ledger.feed import Feeds
+from syncd.source.connections import source_on
+
+VIEW_SECONDS = 4
+"""How long an order's story waits for the view: the ledger knows the rest."""
+
+
+@click.command()
+@configured
+@click.argument("order")
+@click.option("--backfill", "past", is_flag=True, help="As a backfill would send it.")
+def preview(settings: Settings, order: str, *, past: bool) -> None:
+    """Print the exact JSON that would be sent for ORDER (key or public number).
+
+    Example: syncd preview W-1042
+    """
+    with connected(settings) as connections:
+        source = source_on(settings, connections)
+        source.views.check()
+        key = source.find(order)
+        if key is None:
+            raise OrderUnknownError(
+                f"the purchases view has no order {order!r}",
+                "ORDER is the order_key or the orderid of the view.",
+            )
+        now = source.clock()
+        confirmed_at = source.confirmed_at(key)
+        row = source.read([key])[key]
+        row = without_profile(row) if past else row
+        made = render(row, confirmed_at or now, rules_of(settings), now)
+    if not isinstance(made, Purchase):
+        click.echo(f"syncd: order {key} cannot be sent: {made.reason}", err=True)
+        raise click.exceptions.Exit(ExitCode.FAILED)
+    click.echo(shown_json(json.loads(encode([made.body], "single"))))
+    for detail in made.left_out:
+        note = f"note: {detail.field} {detail.reason}, so it is left out"
+        click.echo(note, err=True)
+    if confirmed_at is None:
+        click.echo("note: the order is not confirmed, so it is not sent", err=True)
+
+
+@click.command()
+@configured
+@click.argument("order")
+@as_json_option
+def explain(settings: Settings, order: str, *, as_text: bool) -> None:
+    """Tell the whole story of ORDER, also why it was not sent.
+
+    Example: syncd explain W-1042
+    """
+    with connected(settings) as connections:
+        connections.source.limit(VIEW_SECONDS)
+        feed = Feeds(connections, settings.feed).get()
+        source = source_on(settings, connections)
+        story = read_story(connections.ledger, source, feed, order)
+    if story is None:
+        raise OrderUnknownError(
+            f"neither the views nor the ledger know the order {order!r}",
+            "ORDER is the order_key or the orderid of the purchases view.",
+        )
+    if as_text:
+        told = asdict(story) | {"story": list(story.lines())}
+        click.echo(json.dumps(told, indent=2, default=json_time))
+        return
+    tell(*story.lines())

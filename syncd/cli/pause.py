@@ -1,0 +1,126 @@
+"""Pausing: a person stops sending or capture for a while, and lets it go on."""
+
+import json
+
+import click
+
+from syncd.capture.wal.replica_identity import identity_guard
+from syncd.cli.context import changing, configured, json_time
+from syncd.cli.option import as_json_option
+from syncd.cli.prose import tell
+from syncd.config.settings import Settings
+from syncd.core.health import Pause
+from syncd.delivery.circuit_breaker import CircuitBreaker
+from syncd.ledger.feed import Feeds
+from syncd.ledger.pauses import Pauses, What
+from syncd.ledger.stats import read_pulse
+from syncd.source.connections import Connections
+
+_MEANS = {
+    "sending": "the batch in hand is finished, then nothing is sent; capture goes on",
+    "capture": "no order is taken, none is lost; what the ledger has is sent",
+}
+_WAL = "the replication slot keeps WAL meanwhile: see its size in `syncd status`"
+
+
+def _chosen(what: str) -> list[What]:
+    everything: list[What] = ["sending", "capture"]
+    return [one for one in everything if what in (one, "all")]
+
+
+sending_option = click.option(
+    "--sending", "what", flag_value="sending", default="sending", help="The default."
+)
+capture_option = click.option(
+    "--capture", "what", flag_value="capture", help="Take no orders."
+)
+all_option = click.option("--all", "what", flag_value="all", help="Both.")
+
+
+@click.command()
+@configured
+@sending_option
+@capture_option
+@all_option
+@click.option("--reason", help="Why; shown by `syncd status` and in the log.")
+@as_json_option
+def pause(settings: Settings, *, what: str, reason: str | None, as_text: bool) -> None:
+    """Stop sending, capture or both, on every instance, until `syncd resume`.
+
+    No order is lost: what is confirmed meanwhile is captured and sent afterwards.
+
+    Example: syncd pause --reason "campaign is being changed"
+    """
+    with changing(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        pauses = Pauses(connections.ledger, feed.feed_id)
+        made = [pauses.begin(one, reason) for one in _chosen(what)]
+    if as_text:
+        facts = {p.what: {"since": p.since, "reason": p.why} for p, _ in made}
+        click.echo(json.dumps(facts, indent=2, default=json_time))
+        return
+    for made_pause, is_new in made:
+        tell(_told(made_pause, is_new=is_new))
+    if settings.source.capture == "wal" and what != "sending":
+        tell(_WAL)
+
+
+def _told(made: Pause, *, is_new: bool) -> str:
+    if is_new:
+        return f"{made.what} is paused: {_MEANS[made.what]}"
+    return f"{made.what} was already {made.line()}"
+
+
+@click.command()
+@configured
+@sending_option
+@capture_option
+@all_option
+@as_json_option
+def resume(settings: Settings, *, what: str, as_text: bool) -> None:
+    """Let go on what was paused; try the API again at once if it was held.
+
+    After the credentials or the view were mended, too: a held API is released.
+
+    Example: syncd resume --all
+    """
+    with changing(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        identity_guard(settings, connections, feed).refuse_held()
+        facts: dict[str, dict[str, object]] = {
+            str(one): _resume(connections, feed.feed_id, one) for one in _chosen(what)
+        }
+        still = read_pulse(connections.ledger, feed.feed_id).pauses
+    if as_text:
+        told: dict[str, object] = {**facts, "still_paused": [p.what for p in still]}
+        click.echo(json.dumps(told, indent=2, default=json_time))
+        return
+    for one, fact in facts.items():
+        tell(_went_on(one, fact))
+    for one_pause in still:
+        tell(
+            f"{one_pause.what} is still {one_pause.line()}: "
+            f"`syncd resume --{one_pause.what}` lifts it"
+        )
+
+
+def _resume(connections: Connections, feed_id: int, what: What) -> dict[str, object]:
+    """Lift a pause; with that of sending, release the endpoint as well."""
+    since = Pauses(connections.ledger, feed_id).end(what)
+    if what == "capture":
+        return {"paused_since": since}
+    released = CircuitBreaker(connections.ledger, feed_id).release()
+    return {"paused_since": since, "released": released}
+
+
+def _went_on(what: str, fact: dict[str, object]) -> str:
+    since, released = fact["paused_since"], fact.get("released", False)
+    done = [f"the pause since {since:%Y-%m-%d %H:%M:%S%z} is lifted"] if since else []
+    done += ["the API is tried again at once"] if released else []
+    if done:
+        return f"{what} goes on: {', and '.join(done)}"
+    return (
+        f"{what} was neither paused nor held"
+        if what == "sending"
+        else (f"{what} was not paused")
+    )

@@ -1,0 +1,88 @@
+"""Known orders under new keys: look first, then rebind the ledger."""
+
+import json
+from dataclasses import asdict
+
+import click
+
+from syncd.capture.listen.outbox import Outbox
+from syncd.capture.wal.replica_identity import identity_guard
+from syncd.cli.context import changing, configured
+from syncd.cli.option import as_json_option
+from syncd.config.settings import Settings
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feeds
+from syncd.ledger.rebinding import KeyRebinding, Rebinding, Unmatched
+from syncd.source.connections import source_on
+
+
+@click.command("rebind-keys")
+@configured
+@click.option("--dry-run", is_flag=True, help="Only count; change nothing.")
+@click.option(
+    "--unmatched",
+    type=click.Choice(["send", "keep"]),
+    help="Send orders that cannot be matched (they may repeat), or keep them unsent.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json_option
+def rebind_keys(
+    settings: Settings,
+    *,
+    dry_run: bool,
+    unmatched: Unmatched | None,
+    yes: bool,
+    as_text: bool,
+) -> None:
+    """Bind known orders to the keys that changed views give them.
+
+    For views whose order_key became another one, as after an upgrade of the shop.
+    Orders are matched by their public number, else by their time of confirmation;
+    none is sent again. Nothing is captured or sent until then.
+
+    \b
+    Example: syncd rebind-keys --dry-run
+             syncd rebind-keys
+    """  # noqa: D301  # click's mark for "do not rewrap"
+    with changing(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        rebinding = KeyRebinding(
+            source_on(settings, connections),
+            Ledger(connections.ledger, feed.feed_id),
+            identity_guard(settings, connections, feed),
+            size=settings.squeezely.orders_per_batch,
+        )
+        done = rebinding.plan()
+        if not dry_run:
+            if not (yes or as_text):
+                _show(done)
+                click.confirm("Rebind the ledger to these keys?", abort=True, err=True)
+            done = rebinding.rebind(unmatched)
+            if settings.source.capture == "listen":
+                writer = connections.primary or connections.source
+                Outbox(connections.source, writer, settings.feed).empty()
+    if as_text:
+        click.echo(json.dumps(asdict(done)))
+        return
+    if dry_run or yes:
+        _show(done)
+    click.echo("nothing was changed" if dry_run else "the ledger has the new keys")
+    if settings.source.capture != "poll":
+        option = f"--{settings.source.capture} TABLE:KEYCOLUMN"
+        click.echo(f"next: syncd install {option}, with the column of the new key")
+
+
+def _show(done: Rebinding) -> None:
+    example = f", for instance {done.example}" if done.example else ""
+    click.echo(f"{done.renamed:,} known orders have another key{example}")
+    click.echo(f"{done.same:,} have the same key")
+    if done.absent:
+        click.echo(f"{done.absent:,} known orders are not listed any more")
+    if done.before:
+        click.echo(f"{done.before:,} were confirmed before the feed's start: not sent")
+    if done.unmatched:
+        click.echo(
+            f"{done.unmatched:,} cannot be matched, and may have been sent: "
+            f"{', '.join(done.keys)}"
+        )
+    click.echo(f"{done.new:,} are new, and are captured")

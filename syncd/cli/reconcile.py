@@ -1,0 +1,98 @@
+"""Accounting for every confirmed order of a range, in one sentence to sign."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from syncd.capture.reconciliation import Finished, Reconciliation, Run
+from syncd.capture.unreadable import Exclusion, UnreadableOrders
+from syncd.cli.context import configured, connected, json_time
+from syncd.cli.moment import read_moment
+from syncd.cli.option import as_json_option
+from syncd.cli.prose import tell
+from syncd.config.settings import Settings
+from syncd.core.errors import ExitCode
+from syncd.daemon.reconciliation_job import report_missing
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feeds
+from syncd.log import log
+from syncd.source.connections import source_on
+
+
+@click.command()
+@configured
+@click.option("--from", "lower", metavar="TIME", help="After this time.")
+@click.option("--to", "upper", metavar="TIME", help="Up to this time.")
+@as_json_option
+def reconcile(
+    settings: Settings, *, lower: str | None, upper: str | None, as_text: bool
+) -> None:
+    """Account for every confirmed order; capture those that are missing.
+
+    Without times: all that the view lists. What it listed with a time at the feed's
+    first start is counted apart, and not sent. Exit code 1 when orders were missing, or
+    could not be read.
+
+    Example: syncd reconcile --from "7 days ago"
+    """
+    first = None if lower is None else read_moment(lower, settings, "--from")
+    last = None if upper is None else read_moment(upper, settings, "--to")
+    if first and last and first >= last:
+        raise click.BadParameter(
+            f"{lower} is not before --to {upper}", param_hint="--from"
+        )
+    log.configure(level=settings.log.level, style=settings.log.format)
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        exclusion = Exclusion()
+        source = source_on(settings, connections, exclusion.left_out)
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        lines = log.Log(settings.feed)
+        reconciliation = Reconciliation(
+            source,
+            ledger,
+            size=settings.squeezely.orders_per_batch,
+            reading=UnreadableOrders(source, ledger, lines, exclusion),
+        )
+        run = reconciliation.ask(first, last)
+        finished = _make(lines, reconciliation, run)
+    if as_text:
+        click.echo(json.dumps(_facts(run, finished), indent=2, default=json_time))
+    else:
+        tell(finished.sentence)
+    if finished.account.missing or finished.unreadable:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _make(lines: log.Log, reconciliation: Reconciliation, run: Run) -> Finished:
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("accounting", total=_seconds(run, run.upper))
+        for page in reconciliation.pages(run):
+            progress.update(task, completed=_seconds(run, page.end.at))
+            report_missing(lines, run, page)
+    finished = reconciliation.finish(run)
+    assert finished is not None  # noqa: S101  # nobody takes over what was asked for
+    return finished
+
+
+def _seconds(run: Run, reached: datetime) -> float:
+    return (reached - run.lower).total_seconds()
+
+
+def _facts(run: Run, finished: Finished) -> dict[str, object]:
+    account = finished.account
+    return {
+        "sentence": finished.sentence,
+        "lower": run.lower,
+        "upper": run.upper,
+        "confirmed": account.confirmed,
+        **asdict(account),
+        "unexplained": account.unexplained,
+        "timeless": finished.timeless,
+        "unreadable": finished.unreadable,
+    }

@@ -1,0 +1,90 @@
+"""Reporting: a period as one page for people who would rather look than read."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from syncd.cli.context import configured, connected, json_time
+from syncd.cli.moment import read_moment
+from syncd.cli.option import as_json_option
+from syncd.config.settings import Settings
+from syncd.core.health import assess
+from syncd.delivery.rendering import rules_of
+from syncd.diagnostics.report.file import whole
+from syncd.diagnostics.report.report import STEPS, Asked, Report, read_report
+from syncd.diagnostics.status.facts import Observer
+from syncd.ledger.feed import Feeds
+
+
+@click.command()
+@configured
+@click.option(
+    "--out",
+    metavar="FILE.html",
+    type=click.Path(path_type=Path),
+    help="Where to write the page; what is there is replaced.",
+)
+@click.option(
+    "--from", "lower", metavar="TIME", help="From this time [default: 30 days]."
+)
+@click.option("--to", "upper", metavar="TIME", help="Up to this time [default: now].")
+@as_json_option
+def report(
+    settings: Settings,
+    *,
+    out: Path | None,
+    lower: str | None,
+    upper: str | None,
+    as_text: bool,
+) -> None:
+    """Draw orders, lags, attempts and accounts of a period as one HTML page.
+
+    The page loads nothing and holds no personal data, so it can be mailed. With --json
+    the same figures are printed, also without --out. Hours are shown for up to three
+    days, days for up to 400, months above.
+
+    Example: syncd report --out syncd.html --from "7 days ago"
+    """
+    if out is None and not as_text:
+        raise click.UsageError("Name the page with --out FILE.html, or ask for --json.")
+    asked = _asked(settings, lower, upper)
+    if out is None:
+        made = _read(settings, asked)
+    else:
+        from syncd.diagnostics.report.page import page  # noqa: PLC0415  # spares other verbs jinja2
+
+        with whole(out) as file:
+            made = _read(settings, asked)
+            file.write(page(made))
+    if as_text:
+        click.echo(json.dumps(made.facts(), indent=2, default=json_time))
+    else:
+        click.echo(f"wrote {out}")
+
+
+def _asked(settings: Settings, lower: str | None, upper: str | None) -> Asked:
+    first = None if lower is None else read_moment(lower, settings, "--from")
+    last = None if upper is None else read_moment(upper, settings, "--to")
+    if first and first >= (last or datetime.now(UTC)):
+        raise click.BadParameter(
+            f"{lower} is not before --to {upper or 'now'}", param_hint="--from"
+        )
+    return Asked(first, last, rules_of(settings).zone)
+
+
+def _read(settings: Settings, asked: Asked) -> Report:
+    console = Console(stderr=True)
+    with (
+        connected(settings) as connections,
+        Progress(console=console, disable=not console.is_terminal) as progress,
+    ):
+        feed = settings.feed, Feeds(connections, settings.feed).get().feed_id
+        health = assess(Observer(settings, connections).look().vitals())
+        task = progress.add_task("reading the ledger", total=STEPS)
+        return read_report(
+            connections.ledger, feed, asked, health, lambda: progress.advance(task)
+        )

@@ -1,0 +1,111 @@
+"""Running: the daemon and its stand-in."""
+
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+
+from syncd.cli.context import configured, connected
+from syncd.cli.option import config_option
+from syncd.config.settings import Settings, load
+from syncd.core.errors import ConfigError, ExitCode, SyncdError
+from syncd.daemon import signals
+from syncd.daemon.process import Daemon, configure_log
+from syncd.ledger.feed import Feeds
+from syncd.ledger.start_journal import StartJournal
+from syncd.log import log
+
+
+@click.command()
+@config_option
+@click.option("--once", is_flag=True, help="Capture, deliver what is due, and exit.")
+@click.option(
+    "--new-feed",
+    is_flag=True,
+    help="Start a feed that is new, though its orders are served already.",
+)
+def run(path: Path, *, once: bool, new_feed: bool) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C; SIGHUP makes it read its configuration.
+
+    It starts at "now": past orders are sent by `syncd watermark reset` only.
+    With --once the exit code is 75 when something is left to deliver. It does not
+    start with what `syncd check` calls an error of ledger, views or settings (78).
+
+    \b
+    Examples: syncd run
+              syncd run --once
+    """  # noqa: D301  # click's mark for "do not rewrap"
+    log.configure()
+    feed, journal = "-", None
+    try:
+        settings = load(path)
+        feed = settings.feed
+        configure_log(settings)
+        log.own_crashes(log.Log(feed))
+        journal = StartJournal(settings)
+        daemon = Daemon(settings, partial(load, path), new_feed=new_feed)
+        code = daemon.run_once() if once else daemon.run()
+    except SyncdError as error:
+        if feed == "-" and sys.stderr.isatty():
+            raise
+        log.Log(feed).emit(
+            "daemon.failed",
+            reason=str(error),
+            hint=error.hint,
+            codes=", ".join(error.codes) or None,
+            exit_code=int(error.exit_code),
+        )
+        if journal is not None:
+            journal.keep("start", error)
+        raise click.exceptions.Exit(error.exit_code) from error
+    except Exception as error:  # a fault of syncd's own, while the daemon is built
+        log.report_crash(log.Log(feed), error)
+        raise click.exceptions.Exit(ExitCode.BUG) from error
+    raise click.exceptions.Exit(code)
+
+
+@click.command("accept-copy")
+@configured
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def accept_copy(settings: Settings, *, yes: bool) -> None:
+    """Let a restored or moved database send, in place of the one it was copied from.
+
+    Without it a copy refuses to send, since the original sends the same orders.
+
+    Example: syncd accept-copy
+    """
+    if not yes:
+        click.confirm("Has the original stopped sending for good?", abort=True)
+    with connected(settings) as connections:
+        holds = settings.squeezely.uncertain == "hold"
+        bound = Feeds(connections, settings.feed).accept_copy(holds=holds)
+    click.echo("bound to this database" if bound else "the feed was never started")
+
+
+@click.command()
+@click.option("--port", default=8377, show_default=True, help="Where it listens.")
+@click.option(
+    "--account", default="SQ-SANDBOX", show_default=True, help="The account it has."
+)
+@click.option(
+    "--api-key", default="sandbox-key", show_default=True, help="The key it takes."
+)
+def sandbox(port: int, account: str, api_key: str) -> None:
+    """Run the local stand-in for Squeezely's API, with a page to look at.
+
+    Example: syncd sandbox --port 8377
+    """
+    # Not at the top: the daemon's memory need not hold it.
+    from syncd.demo.sandbox import PortUnavailableError, Sandbox  # noqa: PLC0415
+
+    signals.block()
+    stand_in = Sandbox(port=port, account=account, api_key=api_key)
+    try:
+        stand_in.start()
+    except PortUnavailableError as error:
+        raise ConfigError(str(error), "Name another with --port.") from error
+    click.echo(f"endpoint {stand_in.endpoint}, page {stand_in.url}, Ctrl-C stops")
+    signal.sigwait(signals.STOPPING)
+    stand_in.stop()

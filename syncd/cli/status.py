@@ -1,0 +1,77 @@
+"""`syncd status`: is it healthy, how far behind, what needs me?"""
+
+import json
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+
+from syncd.cli.context import configured, connected, json_time
+from syncd.cli.option import as_json_option
+from syncd.config.settings import Settings
+from syncd.core.errors import DatabaseUnavailableError, SyncdError
+from syncd.core.health import Health, Severity, assess
+from syncd.diagnostics.status.document import check_line, document
+from syncd.diagnostics.status.facts import Facts, Observer
+from syncd.diagnostics.status.screen import draw
+from syncd.diagnostics.status.watch import Watch, unread
+
+UNKNOWN = 3
+"""How a monitoring plugin ends that cannot tell."""
+
+
+@click.command()
+@configured
+@click.option(
+    "--watch",
+    "seconds",
+    type=click.FloatRange(min=0.2),
+    is_flag=False,
+    flag_value=2.0,
+    metavar="[SECONDS]",
+    help="Look again and again; q ends it.",
+)
+@click.option("--check", "as_plugin", is_flag=True, help="One line for a monitor.")
+@as_json_option
+def status(
+    settings: Settings, *, seconds: float | None, as_plugin: bool, as_text: bool
+) -> None:
+    """Is it healthy, how far behind, what needs me?
+
+    Exit codes: 0 healthy, 1 degraded, 2 down or not reachable.
+
+    Example: syncd status --watch
+    """
+    if sum((seconds is not None, as_plugin, as_text)) > 1:
+        raise click.UsageError("Choose one of --watch, --check and --json.")
+    with connected(settings) as connections:
+        observer = Observer(settings, connections)
+        if seconds is not None:
+            watch = Watch(settings.feed, observer, connections, seconds)
+            watch.run(Console(highlight=False))
+            return
+        health, facts = _look(observer, as_plugin=as_plugin)
+    if as_plugin:
+        click.echo(check_line(health, facts))
+    elif as_text:
+        told = document(settings.feed, health, facts)
+        click.echo(json.dumps(told, indent=2, default=json_time))
+    else:
+        at = facts.quick.pulse.now if facts else datetime.now(UTC)
+        Console(highlight=False).print(draw(settings.feed, health, facts, at=at))
+    if health.severity is not Severity.NOTICE:
+        raise click.exceptions.Exit(int(health.severity))
+
+
+def _look(observer: Observer, *, as_plugin: bool) -> tuple[Health, Facts | None]:
+    """Look once; a database that does not answer is a verdict, not an error."""
+    try:
+        facts = observer.look()
+    except DatabaseUnavailableError as error:
+        return unread(error), None
+    except SyncdError as error:
+        if not as_plugin:
+            raise
+        click.echo(f"SYNCD UNKNOWN - {error}")
+        raise click.exceptions.Exit(UNKNOWN) from error
+    return assess(facts.vitals()), facts

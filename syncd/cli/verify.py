@@ -1,0 +1,180 @@
+"""Verifying the account, along the vendor's own check list."""
+
+import json
+from contextlib import closing
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+
+import click
+
+from syncd.cli.context import configured_with_key, connected
+from syncd.cli.option import as_json_option
+from syncd.cli.unknown_answers import explain
+from syncd.config.settings import Settings
+from syncd.core.errors import ExitCode
+from syncd.core.field_value import is_email
+from syncd.core.response import Meaning
+from syncd.delivery.answers import Answers
+from syncd.delivery.squeezely import Squeezely
+from syncd.delivery.verification import AMOUNT, Trial, Verification, conclude
+from syncd.ledger.account import Verified, keep, known
+from syncd.ledger.feed import Feeds
+
+CLICKS = """\
+In Squeezely (Spotler Activate), to see them:
+  1. Audiences -> new audience -> Custom.
+  2. Rules: event = purchase, name = "Test backend purchase", retention = 1. Save.
+  3. Wait until its status is "Live", then Inspect (under the three dots).
+  4. Click on an event's id: "Created at" is the time of the test, and one of
+     "Api inserted" and "Api verified" says yes."""
+
+
+@click.command()
+@configured_with_key
+@click.option("--email", help="The test's customer: an address of your own.")
+@click.option("--product", default="SYNCD-TEST", help="A product's id (SKU).")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--seen", is_flag=True, help="Say that both purchases of a list show.")
+@click.option(
+    "--means",
+    type=click.Choice([meaning.value for meaning in Meaning]),
+    help="Say what an unknown answer means: all was taken, or nothing.",
+)
+@as_json_option
+def verify(  # noqa: PLR0913  # the command's options
+    settings: Settings,
+    *,
+    email: str | None,
+    product: str,
+    yes: bool,
+    seen: bool,
+    means: str | None,
+    as_text: bool,
+) -> None:
+    """Send test purchases, and find out how the account wants its events.
+
+    One alone, then two in one list; each over 0.01, with an orderid that begins with
+    SYNCD-TEST. They stay in the account. What is found is kept for `syncd check`.
+
+    Without --email it shows the answers that nobody has explained yet, and asks what
+    they mean. What you say is kept, and settles the orders that wait for it.
+
+    Example: syncd verify --email me@shop.example --product MUG-1
+    """
+    if email is None and seen:
+        _keep_what_was_seen(settings)
+        return
+    if email is None and explain(settings, means, as_text=as_text):
+        return
+    if email is None or not is_email(email):
+        raise click.BadParameter("an email address is needed", param_hint="--email")
+    if not yes:
+        _ask(settings, email)
+    with connected(settings) as connections:
+        Feeds(connections, settings.feed).check_schema()
+        answers = Answers(connections.ledger, settings)
+        trials = _try(settings, answers, (email, product), quiet=as_text)
+        verified = conclude(trials)
+        if verified is not None:
+            keep(connections.ledger, settings, verified)
+    if as_text:
+        _print_json(trials, verified)
+    else:
+        _print_next(settings, verified, trials)
+    if verified is None or verified.takes_lists is False:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _ask(settings: Settings, email: str) -> None:
+    squeezely = settings.squeezely
+    click.echo(f"Up to 4 test purchases of {AMOUNT} each go to the real account")
+    click.echo(f"{squeezely.account} at {squeezely.endpoint}, for {email}.")
+    click.confirm("Send them?", abort=True)
+
+
+def _try(
+    settings: Settings, answers: Answers, whom: tuple[str, str], *, quiet: bool
+) -> list[Trial]:
+    trials = []
+    email, product = whom
+    with closing(Squeezely(settings)) as api:
+        now = datetime.now(UTC)
+        verification = Verification(
+            settings, api, answers, customer=email, product=product, now=now
+        )
+        for trial in verification.run():
+            trials.append(trial)
+            if not quiet:
+                click.echo(_told(trial))
+    return trials
+
+
+def _told(trial: Trial) -> str:
+    form = '{"events": [...]}' if trial.body == "events" else "a bare object"
+    outcome = trial.classification.outcome.value.replace("_", " ")
+    status = f"HTTP {trial.status}" if trial.status else "no answer"
+    details = [status]
+    if trial.counted is not None:
+        details.append(f"{trial.counted} counted")
+    if reason := trial.classification.reason.removeprefix(status).strip():
+        details.append(reason)
+    first, last = trial.orderids[0], trial.orderids[-1]
+    numbers = first if first == last else f"{first} and {last}"
+    return f"{trial.title}, as {form}: {outcome} ({', '.join(details)})\n  {numbers}"
+
+
+def _print_json(trials: list[Trial], verified: Verified | None) -> None:
+    told = {
+        "trials": [
+            {
+                "title": trial.title,
+                "body": trial.body,
+                "orderids": trial.orderids,
+                "status": trial.status,
+                "outcome": trial.classification.outcome.value,
+                "reason": trial.classification.reason,
+                "counted": trial.counted,
+            }
+            for trial in trials
+        ],
+        "verified": asdict(replace(verified, at=None)) if verified else None,
+    }
+    click.echo(json.dumps(told, indent=2))
+
+
+def _print_next(
+    settings: Settings, verified: Verified | None, trials: list[Trial]
+) -> None:
+    unknown = any(trial.classification.is_unknown for trial in trials)
+    if verified is None and unknown:
+        click.echo(CLICKS)
+        click.echo("No documentation explains that answer, so only you can see what it")
+        click.echo("means: when the test purchases show,  syncd verify --means success")
+        click.echo("when none of them does,  syncd verify --means refusal")
+        return
+    if verified is None:
+        click.echo("Nothing was accepted: mend what the answer names, and verify again")
+        return
+    click.echo(CLICKS)
+    if verified.body != settings.squeezely.body:
+        click.echo(f'Set squeezely.body = "{verified.body}": only that was accepted.')
+    elif verified.takes_lists is False:
+        click.echo('Lists are refused: set squeezely.body = "single".')
+    elif verified.body == "events" and verified.takes_lists is None:
+        click.echo("The answer does not count what was taken, so only you can see it:")
+        click.echo("when both purchases of the list show, run  syncd verify --seen")
+        click.echo('when only one does, set squeezely.body = "single".')
+    else:
+        click.echo("The form is proven; syncd check says so from now on.")
+
+
+def _keep_what_was_seen(settings: Settings) -> None:
+    with connected(settings) as connections:
+        verified = known(connections.ledger, settings)
+        if verified is None or verified.body != "events":
+            raise click.UsageError(
+                "No list was sent to this account yet: syncd verify --email …"
+            )
+        proven = replace(verified, takes_lists=True, said_by="person")
+        keep(connections.ledger, settings, proven)
+    click.echo("kept: the account takes lists whole")

@@ -1,0 +1,152 @@
+"""Past orders: the watermark, and what something else delivered before syncd."""
+
+import json
+from datetime import datetime, timedelta
+
+import click
+
+from syncd.cli.context import configured, connected, json_time
+from syncd.cli.moment import read_moment
+from syncd.cli.option import as_json_option
+from syncd.cli.planning import Wishes, ask, asking_options, sending_options
+from syncd.cli.prose import tell
+from syncd.config.settings import Settings
+from syncd.core.health import span
+from syncd.core.intervals import Span
+from syncd.core.tally import moment
+from syncd.diagnostics.status.facts import holders
+from syncd.ledger.feed import Feeds
+from syncd.ledger.stats import read_pulse
+from syncd.log import log
+
+
+@click.group()
+def watermark() -> None:
+    """Show the watermark, or reset it to send past orders."""
+
+
+@watermark.command("show")
+@configured
+@as_json_option
+def watermark_show(settings: Settings, *, as_text: bool) -> None:
+    """Show the time up to which every order is in the ledger, and what holds it back.
+
+    Example: syncd watermark show
+    """
+    with connected(settings) as connections:
+        feed = Feeds(connections, settings.feed).get()
+        pulse = read_pulse(connections.ledger, feed.feed_id)
+        held_by = holders(settings, connections, pulse)
+    paused = next((p for p in pulse.pauses if p.what == "capture"), None)
+    if as_text:
+        facts = {
+            "watermark": pulse.watermark,
+            "age_seconds": round(pulse.watermark_age_seconds, 1),
+            "held_by": held_by,
+            "paused": paused and paused.since,
+        }
+        click.echo(json.dumps(facts, indent=2, default=json_time))
+        return
+    age, lookback = pulse.watermark_age_seconds, settings.source.lookback
+    click.echo(pulse.watermark.isoformat())
+    tell(f"{span(timedelta(seconds=age))} ago (lookback {span(lookback)})")
+    if paused:
+        tell(f"capture is {paused.line()}: `syncd resume --capture`")
+    elif held_by is not None:
+        for holder in held_by or ["no transaction: `syncd status` tells of the daemon"]:
+            tell(f"held back by {holder}")
+
+
+@watermark.command("reset")
+@configured
+@click.option("--to", "lower", metavar="TIME", required=True, help="From this time on.")
+@sending_options
+def watermark_reset(settings: Settings, /, *, lower: str, **wishes: object) -> None:
+    """Send the orders confirmed between a time and the watermark.
+
+    The live watermark itself stays where it is. Orders that were delivered are not
+    sent again (unless --resend says so), and live orders go first. TIME is a date, a
+    time, or "90 days ago".
+
+    Example: syncd watermark reset --to 2026-01-01
+    """
+    bounds = span_of(settings, lower, None, "--to")
+    opened = ask(settings, bounds, Wishes(**wishes))  # type: ignore[arg-type]  # click's options
+    if opened is None:
+        return
+    span = opened.plan.request.span
+    log.configure(level=settings.log.level, style=settings.log.format)
+    log.Log(settings.feed).emit(
+        "watermark.reset",
+        backfill=opened.backfill,
+        lower=moment(span.lower),
+        upper=moment(span.upper),
+        orders=opened.plan.orders,
+    )
+
+
+@click.command()
+@configured
+@click.option("--from", "lower", metavar="TIME", required=True, help="After this time.")
+@click.option("--to", "upper", metavar="TIME", help="Up to it; else to the watermark.")
+@asking_options
+def adopt(
+    settings: Settings, /, *, lower: str, upper: str | None, **wishes: object
+) -> None:
+    """Mark past orders as delivered by something else, without sending them.
+
+    For a range that an earlier integration has sent. Only `--resend` sends them after
+    that.
+
+    Example: syncd adopt --from 2024-01-01 --to 2026-01-01
+    """
+    bounds = span_of(settings, lower, upper, "--from")
+    ask(settings, bounds, Wishes(**wishes), adopts=True)  # type: ignore[arg-type]  # click's options
+
+
+def span_of(
+    settings: Settings, lower: str, upper: str | None, option: str
+) -> "_Bounds":
+    """Read a range as it was given; `option` is the name of its lower end.
+
+    Raises:
+        click.BadParameter: A time cannot be read, or lies in the future.
+    """
+    first = read_moment(lower, settings, option)
+    last = None if upper is None else read_moment(upper, settings, "--to")
+    return _Bounds(first, last, option, lower)
+
+
+class _Bounds:
+    """A range that ends where orders are past ones, at the latest."""
+
+    def __init__(
+        self, lower: datetime, upper: datetime | None, option: str, typed: str
+    ) -> None:
+        self._lower = lower
+        self._upper = upper
+        self._option = option
+        self._typed = typed
+
+    def __call__(self, ceiling: datetime) -> Span:
+        """Cut the range; say so.
+
+        Raises:
+            click.BadParameter: Nothing is left of it.
+        """
+        upper = self._upper or ceiling
+        if upper > ceiling:
+            click.echo(
+                f"note: only up to the watermark, {moment(ceiling)}: what comes after "
+                "it is captured by itself",
+                err=True,
+            )
+            upper = ceiling
+        if self._lower >= upper:
+            end = "--to" if self._upper and self._upper <= ceiling else "the watermark"
+            raise click.BadParameter(
+                f"{self._typed} is not before {end} ({moment(upper)}), so the range is "
+                "empty",
+                param_hint=self._option,
+            )
+        return Span(self._lower, upper)

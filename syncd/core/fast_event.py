@@ -1,0 +1,248 @@
+"""The event of a plain row, made quickly: read, checked and written as typed values.
+
+A row is plain when each field has the form that most shops give it, and nothing about
+it needs a word. Every other row is left to `core.purchase`, which knows what to say.
+The invariant: what is made here is the event that is made there (ADR-0020).
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Annotated, Any, TypeAlias, cast
+
+import msgspec
+from msgspec import Meta, Struct
+
+from syncd.core.event import Purchase, Rules
+from syncd.core.event_text import (
+    FORMED,
+    INVISIBLE,
+    MAX_TEXT,
+    in_form,
+    is_currency,
+    is_language,
+)
+from syncd.core.field_value import is_person
+from syncd.core.vendor_time import vendor_time
+
+Text: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT)]
+Name: TypeAlias = Text | int  # a number stands for its digits
+MAX_AMOUNT = 10**12
+_PAID = Meta(ge=0, le=MAX_AMOUNT)
+_COUNTED = Meta(ge=1, le=MAX_AMOUNT)
+_ANY = Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
+Amount: TypeAlias = Annotated[int, _PAID] | Annotated[float, _PAID]
+Count: TypeAlias = Annotated[int, _COUNTED] | Annotated[float, _COUNTED]
+Custom: TypeAlias = bool | Annotated[int, _ANY] | Annotated[float, _ANY] | Text | None
+
+_NEEDED = frozenset({"email", "orderid", "id"})
+_NAMES = ("userid", "phone", "postcode", "mobile_advertiser_ID")
+_FREE = ("firstname", "lastname", "city", "sqzly_cookie", *_NAMES)
+"""Fields that hold any text."""
+
+
+class NotPlainError(Exception):
+    """A row needs a longer look; never leaves this module."""
+
+
+class Line(Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """A product of an order."""
+
+    id: Name
+    quantity: Count
+    name: Text | None = None
+    price: Amount | None = None
+    language: Text | None = None
+    category_ids: list[Text] | None = None
+
+
+class OrderRow(
+    Struct, tag_field="event", tag="Purchase", omit_defaults=True, kw_only=True
+):
+    """What a row says of the order alone; other columns are passed over."""
+
+    email: Text
+    orderid: Name
+    timestamp: Text | None = None
+    currency: Text | None = None
+    totalvalue: Amount | None = None
+    products: Annotated[list[Line], Meta(min_length=1)]
+
+
+class ProfileRow(OrderRow, kw_only=True):
+    """What a row says of the customer too; `custom_…` come with the view."""
+
+    language: Text | None = None
+    userid: Name | None = None
+    firstname: Text | None = None
+    lastname: Text | None = None
+    gender: Text | None = None
+    birthdate: Text | None = None
+    phone: Name | None = None
+    postcode: Name | None = None
+    city: Text | None = None
+    country: Text | None = None
+    newsletter: Text | None = None
+    service: Text | None = None
+    marketing: Text | None = None
+    mobile_advertiser_ID: Name | None = None  # noqa: N815  # the vendor's spelling
+    checkin_date: Text | None = None
+    checkout_date: Text | None = None
+    sqzly_cookie: Text | None = None
+
+
+# Here and now, by one thread: a second one that makes a reader of the same type at the
+# same time gets it half made, and the process dies of it (msgspec 0.22).
+_READERS = {kind: msgspec.json.Decoder(kind) for kind in (OrderRow, ProfileRow)}
+
+
+class Plain:
+    """Makes the events of plain rows of one view.
+
+    Args:
+        columns: The view's; those that are no field are passed over.
+        rules: The shop's own demands.
+        with_profile: Whether events hold what describes the customer too.
+    """
+
+    def __init__(
+        self, columns: Collection[str], rules: Rules, *, with_profile: bool
+    ) -> None:
+        self._rules = rules
+        self._customs: list[str] = []
+        self._names: list[str] = []
+        self._free: list[str] = []
+        self._formed: list[str] = []
+        self._reader: msgspec.json.Decoder[Any] = _READERS[OrderRow]
+        if with_profile:
+            self._customs = sorted(c for c in columns if c.startswith("custom_"))
+            self._names = [name for name in _NAMES if name in columns]
+            self._free = [name for name in _FREE if name in columns] + self._customs
+            self._formed = [name for name in FORMED if name in columns]
+            self._reader = _reader_of(self._customs)
+        self._encoder = msgspec.json.Encoder()
+
+    def purchase(
+        self, text: str, confirmed_at: datetime, now: datetime
+    ) -> Purchase | None:
+        """Make the event of a row; None when the row is not plain.
+
+        Args:
+            text: The row as JSON.
+            confirmed_at: As for `core.purchase.render`.
+            now: As there.
+        """
+        try:
+            row = self._reader.decode(text)
+            if '""' in text:
+                _leave_out_empty(row)
+            self._check(row)
+            row.timestamp = vendor_time(
+                confirmed_at if row.timestamp is None else row.timestamp,
+                self._rules.zone,
+                now,
+            )
+        except (msgspec.DecodeError, NotPlainError, ValueError):
+            return None
+        return Purchase(cast("str", row.orderid), self._encoder.encode(row))
+
+    def _check(self, row: OrderRow) -> None:
+        row.orderid = _identifier(row.orderid)
+        _refuse_untrimmed(row.email)
+        if not is_person(row.email):
+            raise NotPlainError
+        if type(row.totalvalue) is float:
+            row.totalvalue = _cents(row.totalvalue)
+        if row.currency is None:
+            if self._rules.require_currency:
+                raise NotPlainError
+        elif not is_currency(row.currency):
+            raise NotPlainError
+        if isinstance(row, ProfileRow):
+            self._check_profile(row)
+        self._check_lines(row.products)
+
+    def _check_profile(self, row: ProfileRow) -> None:
+        if row.language is not None and not is_language(row.language):
+            raise NotPlainError
+        self._check_texts(row)
+        for name in self._customs:
+            value = getattr(row, name)
+            if type(value) is float:
+                setattr(row, name, _cents(value))
+
+    def _check_texts(self, row: ProfileRow) -> None:
+        for name in self._names:
+            value = getattr(row, name)
+            if type(value) is int:
+                setattr(row, name, str(value))
+        for name in self._formed:
+            value = getattr(row, name)
+            if value is not None and in_form(name, value) != value:
+                raise NotPlainError
+        for name in self._free:
+            _refuse_untrimmed(getattr(row, name))
+
+    def _check_lines(self, lines: list[Line]) -> None:
+        needs_language = self._rules.require_language
+        for line in lines:
+            line.id = _identifier(line.id)
+            _refuse_untrimmed(line.name)
+            for category in line.category_ids or ():
+                _refuse_untrimmed(category)
+            if type(line.quantity) is float:
+                line.quantity = _whole(line.quantity)
+            if type(line.price) is float:
+                line.price = _cents(line.price)
+            if line.language is not None:
+                if not is_language(line.language):
+                    raise NotPlainError
+            elif needs_language:
+                raise NotPlainError
+
+
+def _reader_of(names: list[str]) -> msgspec.json.Decoder[Any]:
+    if not names:
+        return _READERS[ProfileRow]
+    fields = [(name, Custom, None) for name in names]
+    options: dict[str, Any] = {"kw_only": True, "tag_field": "event", "tag": "Purchase"}
+    made = msgspec.defstruct("CustomRow", fields, bases=(ProfileRow,), **options)
+    return msgspec.json.Decoder(made)
+
+
+def _leave_out_empty(row: OrderRow) -> None:
+    """Let an empty text be unknown, where a field may be."""
+    for part in (row, *row.products):
+        for name in part.__struct_fields__:
+            if getattr(part, name) == "" and name not in _NEEDED:
+                setattr(part, name, None)
+
+
+def _identifier(value: str | int) -> str:
+    """Take a number's digits, or a text that anybody can read."""
+    text = str(value) if type(value) is int else cast("str", value)
+    if not (text.isascii() and text.isprintable() and text == text.strip() != ""):
+        raise NotPlainError
+    return text
+
+
+def _refuse_untrimmed(value: object) -> None:
+    if type(value) is str and value and {value[0], value[-1]} & INVISIBLE:
+        raise NotPlainError
+
+
+def _cents(value: float) -> float:
+    """Take an amount of whole cents; of whole units as int.
+
+    A float within the bound tells each cent from the next, and is written as it was.
+    """
+    if value.is_integer():
+        return int(value)
+    if round(value, 2) != value:
+        raise NotPlainError
+    return value
+
+
+def _whole(value: float) -> int:
+    if not value.is_integer():
+        raise NotPlainError
+    return int(value)

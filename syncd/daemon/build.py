@@ -1,0 +1,277 @@
+"""The daemon's parts, each on connections of its own.
+
+Before a connection to the ledger is used, it tells whether a standby took over.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from syncd.capture.follower import Follower
+from syncd.capture.listen.capture import Intake, Listen
+from syncd.capture.listen.notify import Hints
+from syncd.capture.listen.outbox import Outbox
+from syncd.capture.poll import Poll
+from syncd.capture.reconciliation import Reconciliation
+from syncd.capture.stamps import StampWatch
+from syncd.capture.unreadable import Exclusion, Reading, UnreadableOrders
+from syncd.capture.wal.capture import follow_wal
+from syncd.capture.wal.replica_identity import identity_guard
+from syncd.config.settings import Settings
+from syncd.daemon.backfill_loop import Driver
+from syncd.daemon.capture_loop import PATIENCE_SECONDS, Watch
+from syncd.daemon.delivery_loop import Pace, Worker
+from syncd.daemon.error_policy import Reactions
+from syncd.daemon.identity_job import IdentityJob
+from syncd.daemon.mended_job import MendedJob
+from syncd.daemon.reconciliation_job import Rounds
+from syncd.daemon.rereading import Rereader
+from syncd.daemon.wakeup import Bells
+from syncd.delivery.delivery import Delivery, Reads
+from syncd.delivery.rendering import rules_of
+from syncd.ledger.batches import Ledger
+from syncd.ledger.clone_guard import Lineage
+from syncd.ledger.feed import Feed
+from syncd.ledger.mended import MendedOrders
+from syncd.ledger.retention import Thinning
+from syncd.ledger.reused_keys import ReusedKeys
+from syncd.log.log import Log
+from syncd.postgres.database import Database
+from syncd.source.connections import Connections, connect, source_on, transactions_of
+from syncd.source.views import Source
+
+
+class Parts:
+    """Makes the parts of one daemon, and closes what they were made on.
+
+    Attributes:
+        bells: What wakes those who wait for work.
+        pace: Shared by all workers.
+        is_to_retry: Set when somebody asked to try the API again at once.
+    """
+
+    def __init__(self, settings: Settings, log: Log, reactions: Reactions) -> None:
+        self._settings = settings
+        self._log = log
+        self._reactions = reactions
+        self._connections: list[Connections] = []
+        self._lineage: Lineage | None = None
+        self.bells = Bells(are_nudged=settings.source.capture == "listen")
+        self.pace = Pace(settings.squeezely.rate, settings.backfill.rate)
+        self.workers: list[Worker] = []
+        self._rereader: Rereader | None = None
+        self._reads = Reads.of(settings)
+        self._exclusion = Exclusion()
+        self.is_to_retry = threading.Event()
+
+    def connect(self, role: str, *, keeps_plans: bool = False) -> Connections:
+        """Make the connections of one part; `role` shows in `pg_stat_activity`.
+
+        With `keeps_plans` for one that looks up by key only.
+        """
+        connections = connect(self._settings, role, keeps_plans=keeps_plans)
+        self._connections.append(connections)
+        self._watch_over(connections.ledger)
+        return connections
+
+    def close(self) -> None:
+        """Close every connection that was made."""
+        for connections in self._connections:
+            connections.close()
+        self._connections.clear()
+        self._lineage = None
+
+    def guard(self, lineage: Lineage) -> None:
+        """Let every connection, also those that were made before, look out."""
+        self._lineage = lineage
+        for connections in self._connections:
+            self._watch_over(connections.ledger)
+
+    def delivered(self) -> int:
+        """Count the events that were accepted since the start."""
+        again = self._rereader.delivered if self._rereader else 0
+        return again + sum(worker.delivered for worker in self.workers)
+
+    def trouble(self) -> str | None:
+        """Return what fails in this daemon again and again; None: nothing does."""
+        return self._reactions.trouble()
+
+    def watch(self, feed: Feed, touched: Callable[[Sequence[str]], None]) -> Watch:
+        """Make what captures; `touched` is told of changed orders."""
+        poll, follower = self._poll(feed), self._follower(feed)
+        return Watch(
+            poll, follower, self.bells.sending, self._reactions, self._log, touched
+        )
+
+    def rounds(self, feed: Feed) -> Rounds:
+        """Make what reconciles by itself."""
+        connections = self.connect("reconcile")
+        stopping = self._reactions.stopping
+        follows = self._settings.source.capture != "poll"
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        source = self._source(connections)
+        reconciliation = Reconciliation(
+            source,
+            ledger,
+            size=self._settings.squeezely.orders_per_batch,
+            wait=lambda: follows and stopping.wait(PATIENCE_SECONDS),
+            reading=self._reading(source, ledger),
+        )
+        thinning = Thinning(ledger, self._settings.ledger.keep, self._log, stopping)
+        return Rounds(reconciliation, self.bells.sending, self._log, stopping, thinning)
+
+    def mended(self, feed: Feed) -> MendedJob:
+        """Make what tries rejected orders again."""
+        connections = self.connect("mended")
+        orders = MendedOrders(
+            source_on(self._settings, connections),
+            Ledger(connections.ledger, feed.feed_id),
+            rules_of(self._settings),
+            size=self._settings.squeezely.orders_per_batch,
+        )
+        defers = self._settings.source.quiet is not None
+        return MendedJob(orders, self.bells.sending, self._log, defers=defers)
+
+    def stamps(self, feed: Feed) -> StampWatch:
+        """Make what compares orders' stamps with the moments when they appear."""
+        connections = self.connect("stamps")
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        source = self._source(connections)
+        reading = self._reading(source, ledger)
+        return StampWatch(source, ledger, self._log, reading=reading)
+
+    def identity(self, feed: Feed) -> IdentityJob:
+        """Make what compares the tables behind the views, and the orders' keys."""
+        connections = self.connect("identity")
+        source = self._source(connections)
+        guard = identity_guard(self._settings, connections, feed, source)
+        keys = ReusedKeys(source, connections.ledger, feed.feed_id)
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        return IdentityJob(
+            guard,
+            keys,
+            self._log,
+            self._reactions.views_changed,
+            reading=self._reading(source, ledger),
+        )
+
+    def driver(self, feed: Feed) -> Driver:
+        """Make what drives backfills."""
+        past = self.connect("backfill")
+        ledger = self.connect("backfill-ledger", keeps_plans=True).ledger
+        return Driver(
+            source_on(self._settings, past),
+            Ledger(ledger, feed.feed_id),
+            self.bells,
+            self._log,
+            size=self._settings.squeezely.orders_per_batch,
+            rate=self._settings.backfill.rate,
+        )
+
+    def worker(self, number: int, feed: Feed, instance: int) -> Worker:
+        """Make what delivers one batch at a time."""
+        connections = self.connect(f"delivery-{number}", keeps_plans=True)
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        source = source_on(self._settings, connections)
+        delivery = Delivery(
+            self._settings,
+            source,
+            ledger,
+            self._log,
+            instance=instance,
+            reads=self._reads,
+        )
+        worker = Worker(
+            number, delivery, ledger, self.pace, self.bells, self._reactions
+        )
+        self.workers.append(worker)
+        return worker
+
+    def rereader(self, feed: Feed, instance: int) -> Rereader:
+        """Make what reads again the orders that could not be read."""
+        connections = self.connect("rereading", keeps_plans=True)
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        delivery = Delivery(
+            self._settings,
+            source_on(self._settings, connections),
+            ledger,
+            self._log,
+            instance=instance,
+            reads=replace(self._reads, again=True),
+        )
+        self._rereader = Rereader(
+            delivery,
+            ledger,
+            self.pace,
+            self.bells,
+            self._reactions,
+            connections.close,
+        )
+        return self._rereader
+
+    def _source(self, connections: Connections) -> Source:
+        """Make a source that leaves out the orders that the parts found unreadable."""
+        return source_on(self._settings, connections, self._exclusion.left_out)
+
+    def _reading(self, source: Source, ledger: Ledger) -> Reading:
+        return UnreadableOrders(source, ledger, self._log, self._exclusion)
+
+    def _watch_over(self, ledger: Database) -> None:
+        if self._lineage is not None:
+            ledger.on_open(partial(self._lineage.note_promotion, ledger))
+
+    def _follower(self, feed: Feed) -> Follower | None:
+        """Make the capture that is configured beside the poll; None for none."""
+        capture = self._settings.source.capture
+        if capture == "listen":
+            return self._listen(feed)
+        if capture == "wal":
+            return follow_wal(self._settings, feed, self.connect("wal"), self._log)
+        return None
+
+    def _listen(self, feed: Feed) -> Listen:
+        settings = self._settings
+        connections, ears = (
+            self.connect("listen", keeps_plans=True),
+            self.connect("hints"),
+        )
+        writer = connections.primary or connections.source
+        intake = Intake(
+            source_on(settings, connections),
+            Ledger(connections.ledger, feed.feed_id),
+            settings.squeezely.orders_per_batch,
+            spans_outbox=writer is connections.ledger,
+        )
+        return Listen(
+            Outbox(connections.source, writer, settings.feed),
+            Hints(
+                ears.primary or ears.source,
+                writer,
+                settings.feed,
+                self.bells.ring,
+            ),
+            intake,
+            self._log,
+            deaf_seconds=settings.source.poll_interval.total_seconds(),
+        )
+
+    def _poll(self, feed: Feed) -> Poll:
+        connections = self.connect("capture")
+        transactions = transactions_of(connections)
+        source = self._source(connections)
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        poll = Poll(
+            transactions,
+            source,
+            ledger,
+            lookback=self._settings.source.lookback,
+            size=self._settings.squeezely.orders_per_batch,
+        )
+        poll.reading = self._reading(source, ledger)
+        for database in (connections.source, connections.primary):
+            if database is not None:
+                database.on_open(poll.forget)
+        if transactions.is_blind:
+            self._log.emit("source.unproven")
+        return poll

@@ -1,0 +1,173 @@
+"""Capture at work: the poll in its turns, and a follower that hears of changes.
+
+The poll goes on underneath a follower, slower. What only the poll finds tells that a
+trigger is gone or a table is not followed.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from syncd.capture.follower import Followed, Follower
+from syncd.capture.poll import Captured, Poll
+from syncd.core.cross_check import Doubt
+from syncd.daemon.error_policy import Reactions
+from syncd.daemon.wakeup import Bell
+from syncd.log.log import Log
+
+PATIENCE_SECONDS = 10.0
+"""How far a follower may lie behind the poll before that is worth a line."""
+
+REST_SECONDS = 0.25
+"""Between two looks while pages are left: they are nobody's whole server."""
+
+STEP_SECONDS = 0.5
+"""How long a follower waits for changes before it looks whether to stop."""
+
+
+class Watch:
+    """Looks for newly confirmed orders, says what it found, wakes the workers."""
+
+    def __init__(
+        self,
+        poll: Poll,
+        follower: Follower | None,
+        bell: Bell,
+        reactions: Reactions,
+        log: Log,
+        touched: Callable[[Sequence[str]], None] = lambda _: None,
+    ) -> None:
+        self._poll = poll
+        self._touched = touched
+        self._follower = follower
+        self._bell = bell
+        self._reactions = reactions
+        self._log = log
+        self._doubt = Doubt(PATIENCE_SECONDS)
+        self._guard = threading.Lock()
+        self._listening_since: float | None = None
+
+    def poll(self) -> None:
+        """Look once; again and again, with rests, while pages are left.
+
+        Raises:
+            SyncdError: The database failed; the next look starts over.
+        """
+        self._poll_once()
+        stopping = self._reactions.stopping
+        while self._poll.is_behind and not stopping.wait(REST_SECONDS):
+            self._poll_once()
+
+    def _poll_once(self) -> None:
+        started = time.monotonic()
+        captured = self._poll.poll()
+        self._report(captured, time.monotonic() - started)
+
+    def poll_until_closed(self, patience_seconds: float) -> None:
+        """Look until a window closed or the patience ends; for `run --once`."""
+        if self._follower is not None:
+            self._catch_up(self._follower, patience_seconds)
+        self._report(self._poll.poll_until_closed(patience_seconds), None)
+
+    def start(self) -> list[threading.Thread]:
+        """Follow in a thread of its own, if there is a follower."""
+        if self._follower is None:
+            return []
+        thread = threading.Thread(
+            target=self._follow, args=(self._follower,), name="follow"
+        )
+        thread.start()
+        return [thread]
+
+    def _follow(self, follower: Follower) -> None:
+        while not self._reactions.stopping.is_set():
+            self._reactions.run("follow", lambda: self._step(follower, STEP_SECONDS))
+            if wait := self._reactions.seconds_to_wait("follow"):
+                with self._guard:
+                    self._listening_since = None
+                self._reactions.stopping.wait(wait)
+        follower.close()
+
+    def _catch_up(self, follower: Follower, patience_seconds: float) -> None:
+        """Follow until nothing more comes, or the patience ends."""
+        deadline = time.monotonic() + patience_seconds
+        while True:
+            seconds = min(STEP_SECONDS, max(0.0, deadline - time.monotonic()))
+            followed = self._step(follower, seconds)
+            quiet = followed.is_listening and not followed.keys
+            if quiet or time.monotonic() >= deadline:
+                break
+        follower.close()
+
+    def _step(self, follower: Follower, seconds: float) -> Followed:
+        followed = follower.step(seconds)
+        self._hear(followed)
+        if followed.keys:
+            self._touched(followed.keys)
+        if followed.orders:
+            self._captured(follower.capture, followed.orders, followed.seconds)
+        if followed.timeless:
+            self._log.emit_folded(
+                "orders.timeless",
+                "timeless",
+                capture=follower.capture,
+                orders=followed.timeless,
+            )
+        return followed
+
+    def _hear(self, followed: Followed) -> None:
+        now = time.monotonic()
+        with self._guard:
+            since = (self._listening_since or now) if followed.is_listening else None
+            self._listening_since = since
+            self._doubt.heard(followed.keys, now)
+
+    def _report(self, captured: Captured, seconds: float | None) -> None:
+        """Say what a poll found; `seconds` is the work's time where that is known."""
+        if captured.orders:
+            self._captured("poll", captured.orders, seconds)
+        if captured.watermark:
+            self._log.emit("window.closed", watermark=captured.watermark.isoformat())
+        if captured.held:
+            self._report_held(captured)
+        if self._follower is not None:
+            self._doubt_follower(self._follower, captured)
+
+    def _captured(self, capture: str, orders: int, seconds: float | None) -> None:
+        self._bell.ring()
+        self._log.emit(
+            "orders.captured",
+            capture=capture,
+            orders=orders,
+            duration_ms=None if seconds is None else round(seconds * 1000),
+        )
+
+    def _report_held(self, captured: Captured) -> None:
+        assert captured.held is not None  # noqa: S101  # narrows the type
+        pid, application, _, query_start = self._poll.holder()
+        self._log.emit_folded(
+            "window.held",
+            "held",
+            age_seconds=captured.held_seconds,
+            transactions=len(captured.held.running),
+            prepared=len(captured.held.prepared or ()),
+            pid=pid,
+            application=application,
+            query_start=query_start,
+        )
+
+    def _doubt_follower(self, follower: Follower, captured: Captured) -> None:
+        """Tell of orders that the follower should have heard of and has not."""
+        now = time.monotonic()
+        with self._guard:
+            since = self._listening_since
+            if since is not None and now - since > PATIENCE_SECONDS:
+                self._doubt.found(captured.keys, now)
+            overdue = self._doubt.overdue(now)
+        if overdue:
+            self._log.emit(
+                "capture.doubted",
+                capture=follower.capture,
+                orders=len(overdue),
+                order_key=overdue[0],
+            )

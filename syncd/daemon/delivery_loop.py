@@ -1,0 +1,185 @@
+"""One batch in flight: a thread that delivers, live orders first, within the rate."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import get_args
+
+from syncd.core.errors import SyncdError
+from syncd.core.rate_limit import Bucket, Throttle
+from syncd.daemon.error_policy import Reactions
+from syncd.daemon.wakeup import Bells
+from syncd.delivery.delivery import Delivery, Trip
+from syncd.ledger.batches import Due, Lane, Ledger
+
+IDLE_SECONDS = 5.0
+QUIET_SECONDS = 90.0
+"""How long a worker sleeps at most without being woken; where commands can wake it."""
+
+SHORTEST_SECONDS = 0.02
+"""How long it sleeps at least when something is due that it did not get."""
+
+
+class Pace:
+    """When a lane may send again; shared by the workers of a feed.
+
+    Both lanes slow down together when the API asks for it.
+    """
+
+    def __init__(self, live: float | None, backfill: float | None) -> None:
+        self._buckets = {"live": Bucket(live), "backfill": Bucket(backfill)}
+        self._not_before = {"live": 0.0, "backfill": 0.0}
+        self._throttle = Throttle()
+        self._guard = threading.Lock()
+
+    @property
+    def share(self) -> float:
+        """The share of the configured rates that is used now."""
+        return self._throttle.share
+
+    def seconds_to_wait(self, lane: Lane) -> float:
+        """Tell how long a lane has to wait; 0.0 when it may send."""
+        return max(0.0, self._not_before[lane] - time.monotonic())
+
+    def pay(self, lane: Lane, trip: Trip) -> None:
+        """Note what a lane has sent, and what the API said to it."""
+        with self._guard:
+            now = time.monotonic()
+            if trip.throttled:
+                self._throttle.slow_down(now)
+            elif trip.accepted:
+                self._throttle.speed_up()
+            wait = self._buckets[lane].take(trip.events, now, self._throttle.share)
+            self._not_before[lane] = now + wait
+
+
+class Worker:
+    """Delivers batch after batch; run it in a thread of its own."""
+
+    def __init__(
+        self,
+        number: int,
+        delivery: Delivery,
+        ledger: Ledger,
+        pace: Pace,
+        bells: Bells,
+        reactions: Reactions,
+    ) -> None:
+        self._part = f"delivery-{number}"
+        self._delivery = delivery
+        self._ledger = ledger
+        self._pace = pace
+        self._bell = bells.sending
+        self._backfill_bell = bells.backfill
+        self._unread_bell = bells.unread
+        self._reactions = reactions
+        self._lanes: list[Lane] = list(get_args(Lane))
+        self._awaits_past = True
+        self._is_nudged = bells.are_nudged
+        self._idle_seconds = QUIET_SECONDS if bells.are_nudged else IDLE_SECONDS
+        self.delivered = 0
+        self._heard = 0
+        self._may_be_due = True
+
+    def run(self) -> None:
+        """Deliver until the daemon stops; the batch in hand is finished first."""
+        while not self._reactions.stopping.is_set():
+            heard, self._heard = self._heard, self._bell.rings
+            if self._may_be_due or self._heard != heard:
+                self._reactions.run(self._part, self._deliver_all)
+            self._reactions.run(self._part, self._sleep)
+            self._bell.wait(self._heard, self._reactions.seconds_to_wait(self._part))
+        self._end()
+
+    def drain(self, more: Callable[[], bool] = lambda: False) -> None:
+        """Deliver until nothing is due, keeping to the rate; errors are raised.
+
+        Args:
+            more: Brings more that is due; False when there is none.
+        """
+        try:
+            while not self._reactions.stopping.is_set():
+                if self._deliver_all() or self._waits_for_the_rate():
+                    continue
+                if not more():
+                    break
+                self._awaits_past = True
+        finally:
+            self._end()
+
+    def _waits_for_the_rate(self) -> bool:
+        """Sleep until a lane may send what is due; False when nothing is."""
+        if self._next_due().seconds != 0:
+            return False
+        paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
+        time.sleep(min(filter(None, paced), default=SHORTEST_SECONDS))
+        return True
+
+    def _end(self) -> None:
+        """Put back what is still in hand: it was claimed, and never sent."""
+        with suppress(SyncdError):
+            self._delivery.finish()
+        self._delivery.close()
+
+    def _deliver_all(self) -> bool:
+        """Deliver while something is due; False when nothing was."""
+        found = False
+        self._may_be_due = True
+        while not self._reactions.stopping.is_set():
+            self._heard = self._bell.rings
+            if not self._deliver_one():
+                break
+            found = True
+        return found
+
+    def _deliver_one(self) -> bool:
+        """Deliver a batch of the lane of the last one, or else of the other.
+
+        Whatever is asked for first: the ledger gives no past order out while a live
+        one is due.
+        """
+        for lane in self._lanes:
+            is_empty = lane == "backfill" and not self._awaits_past
+            if is_empty or self._pace.seconds_to_wait(lane) > 0:
+                continue
+            trip = self._delivery.deliver_next(lane)
+            if trip is not None:
+                self._pace.pay(lane, trip)
+                if trip.unread:
+                    self._unread_bell.ring()
+                self.delivered += trip.events if trip.accepted else 0
+                self._lanes.sort(key=lambda other: other != lane)
+                return True
+        return False
+
+    def _next_due(self) -> Due:
+        due = self._ledger.next_due()
+        self._awaits_past = due.past
+        return due
+
+    def _sleep(self) -> None:
+        """Sleep until something may be due, or the bell rings after the last look."""
+        heard = self._heard
+        aside: float | None = 0.0
+        while aside == 0.0 and self._bell.rings == heard:
+            aside = self._delivery.do_aside()
+        if self._bell.rings != heard:
+            return
+        due = self._next_due()
+        if due.backfill:
+            self._backfill_bell.ring()
+        if due.unread:
+            self._unread_bell.ring()
+        seconds = (
+            self._idle_seconds
+            if due.seconds is None
+            else max(due.seconds, SHORTEST_SECONDS)
+        )
+        paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
+        if due.seconds == 0 and any(paced):
+            seconds = min(filter(None, paced))
+        limits = (seconds, self._idle_seconds, aside)
+        self._bell.wait(heard, min(limit for limit in limits if limit is not None))
+        # Where no command wakes it, it is only by claiming that a pause is noticed.
+        self._may_be_due = due.seconds is not None or not self._is_nudged

@@ -1,0 +1,168 @@
+"""Reacting to errors: try again with growing waits, wait for a person, or stop."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from syncd.core import backoff
+from syncd.core.errors import PausedError, Reaction, SyncdError, ViewsChangedError
+from syncd.daemon.watchdog import Progress
+from syncd.log.log import Log, report_crash
+
+MAX_WAIT = timedelta(seconds=15)
+"""Between two tries of a database that does not answer."""
+
+PAUSED_SECONDS = 0.9
+"""How often a part looks whether its pause was lifted."""
+
+
+@dataclass(slots=True)
+class _Outage:
+    failures: int = 0
+    since: float = 0.0
+    not_before: float = float("-inf")
+    paused: str | None = None  # what was, until it recovers
+    is_paused: bool = False
+    reason: str = ""
+
+
+class Reactions:
+    """Runs pieces of work of the daemon's parts and reacts to their errors.
+
+    Attributes:
+        views_changed: Set when a part met views whose keys were not compared yet.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._outages: dict[str, _Outage] = {}
+        self.progress = Progress()
+        self._paused: dict[str, datetime] = {}
+        self._guard = threading.Lock()
+        self.stopping = threading.Event()
+        self.views_changed = threading.Event()
+        self.fatal: SyncdError | None = None
+        self.crashed = False
+
+    def run(
+        self, part: str, action: Callable[[], object], rest_seconds: float = 0.0
+    ) -> None:
+        """Do one piece of work, unless its part is to be left alone for a while.
+
+        Args:
+            part: Whose work.
+            action: The work.
+            rest_seconds: When the part has its next turn, should that be known to be
+                later than an outage's longest wait.
+        """
+        with self.progress.work(part, rest_seconds):
+            if not self.stopping.is_set() and self.seconds_to_wait(part) <= 0:
+                self.attempt(part, action)
+
+    def is_failing(self, part: str) -> bool:
+        """Tell whether a part's last piece of work failed."""
+        return part in self._outages
+
+    def trouble(self) -> str | None:
+        """Return what has failed again and again, part by part; None: nothing has."""
+        lasting = {
+            part: outage.reason
+            for part, outage in self._outages.copy().items()
+            if outage.failures > 1 and not outage.is_paused
+        }
+        return "; ".join(f"{p}: {lasting[p]}" for p in sorted(lasting)) or None
+
+    def attempt(self, part: str, action: Callable[[], object]) -> None:
+        """Do a piece of work now, whoever watches over it."""
+        try:
+            action()
+        except SyncdError as error:
+            self.react(part, error)
+        except Exception as error:  # noqa: BLE001  # the last resort: say so, and end
+            report_crash(self._log, error)
+            self.crashed = True
+            self.stopping.set()
+        else:
+            self.recover(part)
+
+    def seconds_to_wait(self, part: str) -> float:
+        """Tell how long a part is to be left alone; 0.0 when it is not."""
+        outage = self._outages.get(part)
+        return max(0.0, outage.not_before - time.monotonic()) if outage else 0.0
+
+    def react(self, part: str, error: SyncdError) -> None:
+        """Stop, or leave the part alone for a while."""
+        if error.reaction is Reaction.STOP:
+            self.fatal = error
+            self.stopping.set()
+            return
+        now = time.monotonic()
+        outage = self._outages.setdefault(part, _Outage(since=now))
+        if isinstance(error, PausedError):
+            outage.not_before = now + PAUSED_SECONDS
+            outage.paused, outage.is_paused = error.what, True
+            self._report_pause(error)
+            return
+        outage.is_paused = False
+        if isinstance(error, ViewsChangedError):
+            outage.not_before = now + PAUSED_SECONDS
+            self.views_changed.set()
+            return
+        outage.failures += 1
+        outage.reason = str(error)
+        base = timedelta(seconds=0.5)
+        wait = backoff.delay(outage.failures, 1.0, base=base, cap=MAX_WAIT)
+        outage.not_before = now + wait.total_seconds()
+        self._report(error, wait.total_seconds())
+
+    def _report(self, error: SyncdError, retry_seconds: float) -> None:
+        kind, reason = type(error).__name__, f"{error}. {error.hint}"
+        if error.reaction is Reaction.HOLD:
+            self._log.emit_folded(
+                "source.held",
+                (kind, reason),
+                error_kind=kind,
+                reason=reason,
+                retry_seconds=retry_seconds,
+            )
+            return
+        self._log.emit_folded(
+            "source.failed",
+            (kind, reason),
+            error_kind=kind,
+            reason=reason,
+            retry_seconds=retry_seconds,
+        )
+
+    def recover(self, part: str) -> None:
+        """Note that a part works; say so if it did not before."""
+        outage = self._outages.pop(part, None)
+        if outage is None:
+            return
+        if outage.paused:
+            self._report_resumed(outage.paused)
+        if outage.failures:
+            down = time.monotonic() - outage.since
+            self._log.emit("source.recovered", down_seconds=down)
+
+    def _report_pause(self, pause: PausedError) -> None:
+        """Say it once, whichever of the parts heard of it."""
+        with self._guard:
+            if self._paused.get(pause.what) == pause.since:
+                return
+            self._paused[pause.what] = pause.since
+        self._log.emit(
+            "feed.paused",
+            what=pause.what,
+            since=pause.since.isoformat(),
+            reason=pause.why,
+        )
+
+    def _report_resumed(self, what: str) -> None:
+        with self._guard:
+            since = self._paused.pop(what, None)
+        if since is not None:
+            paused = (datetime.now(UTC) - since).total_seconds()
+            self._log.emit("feed.resumed", what=what, paused_seconds=paused)

@@ -1,0 +1,135 @@
+"""The keeper: looks after claims of the dead, and says how the feed stands.
+
+The heartbeat is the sign of life; its mark in the ledger guards against copies.
+"""
+
+import resource
+import time
+
+from syncd.config.settings import Settings
+from syncd.daemon.build import Parts
+from syncd.delivery.circuit_breaker import CircuitBreaker
+from syncd.ledger.clone_guard import Lineage
+from syncd.ledger.feed import Feed
+from syncd.ledger.instance import Instance
+from syncd.ledger.order_quality import recent_refusals
+from syncd.ledger.stats import read_pulse
+from syncd.log.log import Log
+from syncd.postgres.database import Database
+
+ALONE_SECONDS = 120.0
+"""How long nothing is swept while no other instance lives and nobody holds a claim."""
+
+
+class Keeper:
+    """Periodic work on one connection; call `keep` again and again, from one thread.
+
+    Attributes:
+        standing: How the feed stood at the last beat, in a few words.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Database,
+        feed: Feed,
+        instance: Instance,
+        lineage: Lineage,
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._feed = feed
+        self._instance = instance
+        self._lineage = lineage
+        self._beat_at = self._sweep_at = float("-inf")
+        self._counted, self._counted_at = 0, time.monotonic()
+        self.standing = "starting"
+        self._trouble: str | None = None
+
+    def keep(self, parts: Parts, log: Log) -> None:
+        """Sweep; do what SIGHUP asked for; beat when that is due.
+
+        Raises:
+            SyncdError: The database failed, or the ledger went back in time.
+        """
+        if time.monotonic() >= self._sweep_at:
+            self.sweep(parts, log)
+            rest = ALONE_SECONDS if self._instance.is_alone else 0.0
+            self._sweep_at = time.monotonic() + rest
+        if parts.is_to_retry.is_set():
+            parts.is_to_retry.clear()
+            self._retry(parts, log)
+        if (trouble := parts.trouble()) != self._trouble:
+            self._instance.note_trouble(trouble)
+            self._trouble = trouble
+        if time.monotonic() >= self._beat_at:
+            self._beat(parts, log)
+            self._lineage.mark()
+            beat = self._settings.log.heartbeat.total_seconds()
+            self._beat_at = time.monotonic() + beat - 0.5
+
+    def sweep(self, parts: Parts, log: Log) -> None:
+        """Free the claims whose outcome nobody will settle any more."""
+        for batch, attempt, orders in self._instance.sweep():
+            parts.bells.sending.ring()
+            log.emit(
+                "batch.uncertain",
+                batch=batch,
+                attempt=attempt,
+                orders=orders,
+                outcome="uncertain",
+                reason="the instance ended or its lease passed",
+                is_held=self._settings.squeezely.uncertain == "hold",
+            )
+
+    def _retry(self, parts: Parts, log: Log) -> None:
+        """Try the API again at once, whatever it said before."""
+        CircuitBreaker(self._ledger, self._feed.feed_id).release()
+        parts.bells.sending.ring()
+        log.emit("sending.retried")
+
+    def _report_refusals(self, log: Log) -> None:
+        """Raise the alarm while so many orders are refused that it is the view."""
+        refusals = recent_refusals(self._ledger, self._feed.feed_id)
+        if refusals.are_many:
+            log.emit_folded(
+                "orders.refused",
+                refusals.reason,
+                rejected=refusals.rejected,
+                orders=refusals.orders,
+                reason=refusals.reason,
+            )
+
+    def _beat(self, parts: Parts, log: Log) -> None:
+        delivered, now = parts.delivered(), time.monotonic()
+        minutes = max(now - self._counted_at, 0.001) / 60
+        rate = (delivered - self._counted) / minutes
+        self._counted, self._counted_at = delivered, now
+        self._report_refusals(log)
+        pulse = read_pulse(self._ledger, self._feed.feed_id)
+        self.standing = (
+            f"lag {pulse.lag_seconds:.0f} s, {pulse.pending} pending, "
+            f"endpoint {pulse.endpoint}"
+        )
+        log.emit(
+            "heartbeat",
+            lag_seconds=pulse.lag_seconds,
+            watermark_age_seconds=pulse.watermark_age_seconds,
+            pending=pulse.pending,
+            pending_backfill=pulse.pending_backfill,
+            sending=pulse.sending,
+            rejected=pulse.rejected,
+            withdrawn=pulse.withdrawn,
+            held=pulse.held,
+            uncertain=pulse.uncertain,
+            circuit=pulse.endpoint,
+            paused=" and ".join(pause.what for pause in pulse.pauses) or None,
+            delivered=delivered,
+            delivered_per_minute=rate,
+            pace=parts.pace.share,
+            unexplained=pulse.unexplained,
+            missed=pulse.missed,
+            timeless=pulse.timeless,
+            reconciled_seconds=pulse.reconciled_seconds,
+            rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        )

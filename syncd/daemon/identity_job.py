@@ -1,0 +1,91 @@
+"""The periodic comparison of what stands behind the views, and its log lines."""
+
+import threading
+import time
+from datetime import datetime
+
+from syncd.capture.unreadable import Reading, read_whole
+from syncd.ledger.identity import IdentityGuard, Looked
+from syncd.ledger.reused_keys import Reused, ReusedKeys
+from syncd.log.log import Log
+
+COMPARE_SECONDS = 60.0
+"""How often tables and views are compared while nothing seems to have changed."""
+
+
+class IdentityJob:
+    """Compares when that is due, or when an admission met views that were changed.
+
+    Args:
+        guard: Compares tables and views.
+        keys: Compares the keys of single orders.
+        log: Where to write what was found.
+        changed: Set by whoever met changed views.
+        reading: Reads the views.
+    """
+
+    def __init__(
+        self,
+        guard: IdentityGuard,
+        keys: ReusedKeys,
+        log: Log,
+        changed: threading.Event,
+        *,
+        reading: Reading = read_whole,
+    ) -> None:
+        self._reading = reading
+        self._guard = guard
+        self._keys = keys
+        self._log = log
+        self._changed = changed
+        self._compare_at = float("-inf")
+        self._changed_at: datetime | None = None
+        self._reused_at: datetime | None = None
+
+    def run(self) -> None:
+        """Compare if it is time to.
+
+        Raises:
+            SyncdError: A database failed, or the views cannot be read.
+        """
+        if time.monotonic() < self._compare_at and not self._changed.is_set():
+            return
+        self.compare()
+
+    def compare(self) -> Looked:
+        """Compare now, and log what was found.
+
+        Raises:
+            SyncdError: A database failed, or the views cannot be read.
+        """
+        self._changed.clear()
+        looked = self._reading(self._guard.look)
+        self._compare_at = time.monotonic() + COMPARE_SECONDS
+        self._report(looked)
+        if looked.held is None:
+            self._reading(self._keys.compare_newest)
+        self._report_reused(self._keys.count())
+        return looked
+
+    def _report(self, looked: Looked) -> None:
+        for table in looked.replaced:
+            self._log.emit_folded(
+                "table.replaced",
+                f"{table.behind} {table.table}",
+                table=table.table,
+                reason=table.reason,
+                hint=table.next_step,
+            )
+        if looked.held is not None:
+            self._log.emit_folded("keys.changed", "held", reason=looked.held)
+        known = self._guard.known()
+        if known is not None and known.changed_at != self._changed_at:
+            if self._changed_at is not None:
+                self._log.emit("views.accepted", reason=known.change)
+            self._changed_at = known.changed_at
+
+    def _report_reused(self, reused: Reused) -> None:
+        """Log reused keys when there are more of them, and at the start."""
+        if reused.newest_at is not None and reused.newest_at != self._reused_at:
+            self._log.emit("keys.reused", orders=reused.keys, order_key=reused.example)
+        self._reused_at = reused.newest_at

@@ -1,0 +1,77 @@
+"""Rejected orders that were mended, tried again by the daemon itself.
+
+What listen and wal hear of is looked at within seconds, the rest page by page.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+from syncd.core.errors import SyncdError
+from syncd.daemon.wakeup import Bell
+from syncd.ledger.mended import MendedOrders
+from syncd.log.log import Log
+
+MOST_TOUCHED = 10_000
+"""Changed orders that are remembered until the next look."""
+
+PASS_SECONDS = 105.0
+"""How often rejected orders are looked at that nothing is heard of."""
+
+
+class MendedJob:
+    """Tries rejected orders again when they were changed, and now and then.
+
+    `touched` may be called from any thread, `run` from one at a time. With `defers`,
+    orders that were not sent yet are left alone for longer when they change.
+    """
+
+    def __init__(
+        self, orders: MendedOrders, bell: Bell, log: Log, *, defers: bool = False
+    ) -> None:
+        self._orders = orders
+        self._defers = defers
+        self._bell = bell
+        self._log = log
+        self._guard = threading.Lock()
+        self._touched: set[str] = set()
+        self._pass_at = time.monotonic() + PASS_SECONDS
+
+    def touched(self, keys: Iterable[str]) -> None:
+        """Note orders that were changed; of very many, some."""
+        with self._guard:
+            if len(self._touched) < MOST_TOUCHED:
+                self._touched.update(keys)
+
+    def run(self) -> None:
+        """Try orders again that could be sent now.
+
+        Raises:
+            SyncdError: The database failed; the next pass looks again.
+        """
+        with self._guard:
+            touched, self._touched = self._touched, set()
+        try:
+            if touched and self._defers:
+                self._orders.defer(sorted(touched))
+            if touched:
+                self._retry(sorted(touched))
+        except SyncdError:
+            self.touched(touched)
+            raise
+        if time.monotonic() >= self._pass_at:
+            self.run_pass()
+
+    def run_pass(self) -> None:
+        """Look at the next page of the rejected orders.
+
+        Raises:
+            SyncdError: The database failed; the next pass looks again.
+        """
+        self._pass_at = time.monotonic() + PASS_SECONDS
+        self._retry(None)
+
+    def _retry(self, touched: Sequence[str] | None) -> None:
+        if orders := self._orders.retry_mended(touched):
+            self._log.emit("orders.retried", orders=orders)
+            self._bell.ring()

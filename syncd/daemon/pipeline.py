@@ -1,0 +1,295 @@
+"""One life of the daemon: everything that is made from one configuration.
+
+The scheduler runs what is periodic, each batch in flight has a thread, and so has a
+follower. A life that ends finishes the batches in hand; the next one may be open by
+then, and begins afterwards (ADR-0016).
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from syncd import __version__
+from syncd.capture.poll import UNDERNEATH
+from syncd.config.settings import Settings
+from syncd.core.errors import (
+    DatabaseUnavailableError,
+    ExitCode,
+    KeysChangedError,
+    PausedError,
+)
+from syncd.daemon.build import Parts
+from syncd.daemon.error_policy import Reactions
+from syncd.daemon.housekeeping import Keeper
+from syncd.diagnostics.check.start import ask
+from syncd.ledger.account import is_proven, known
+from syncd.ledger.batches import Ledger
+from syncd.ledger.clone_guard import Lineage, Memory
+from syncd.ledger.feed import Feed, Feeds
+from syncd.ledger.identity import REBIND
+from syncd.ledger.instance import Instance
+from syncd.ledger.state_file import Served
+from syncd.ledger.stats import read_pulse
+from syncd.log.log import Log
+from syncd.source.connections import Connections, source_on
+
+SWEEP_SECONDS = 2.0
+"""How often the keeper works; claims of the dead are looked for more rarely alone."""
+
+ROUND_SECONDS = 105.0
+"""How often the ledger is asked whether a reconciliation is due."""
+
+MENDED_SECONDS = 2.0
+"""How soon a rejected order that was changed is looked at again."""
+
+STAMP_SECONDS = 5.0
+"""How often it is asked whether stamps are to be looked at again."""
+
+JUMP_SECONDS = 1.0
+"""A wall clock that is so far from where it should be was set."""
+
+
+class Life:
+    """One feed's parts: `open`, then `begin`, `halt`, `close`; or `pass_once`."""
+
+    def __init__(self, settings: Settings, *, new_feed: bool = False) -> None:
+        self.settings = settings
+        self._new_feed = new_feed
+        self.log = Log(settings.feed)
+        self.reactions = Reactions(self.log)
+        self._parts = Parts(settings, self.log, self.reactions)
+        self._threads: list[threading.Thread] = []
+        self._clock_offset = _clock_offset()
+
+    # Open
+
+    def open(self) -> None:
+        """Find the feed, or start it, and take a number; nothing works yet.
+
+        Raises:
+            SyncdError: It cannot begin like this; everything is closed again.
+        """
+        ask(self.settings, new_feed=self._new_feed)
+        try:
+            self._open()
+        except BaseException:
+            self._parts.close()
+            raise
+
+    def _open(self) -> None:
+        settings = self.settings
+        connections = self._parts.connect("keeper")
+        self._ledger = connections.ledger
+        self._feed = feed = self._find_feed(connections)
+        memory = Memory.of(settings.state.directory, settings.feed)
+        lineage = Lineage(
+            self._ledger,
+            feed.feed_id,
+            settings.feed,
+            memory,
+            self.log,
+            name=settings.instance,
+        )
+        lineage.check()
+        self._parts.guard(lineage)
+        holds = settings.squeezely.uncertain == "hold"
+        self._instance = Instance(
+            self._ledger,
+            feed.feed_id,
+            holds=holds,
+            name=settings.instance,
+            quiet=settings.source.quiet,
+        )
+        self.log.identify(self._instance.number)
+        self._keeper = Keeper(settings, self._ledger, feed, self._instance, lineage)
+        self._mended = self._parts.mended(feed)
+        self._watch = self._parts.watch(feed, self._mended.touched)
+        self._rounds = self._parts.rounds(feed)
+        self._stamps = self._parts.stamps(feed)
+        self._identity = self._parts.identity(feed)
+        self._driver = self._parts.driver(feed)
+
+    def _find_feed(self, connections: Connections) -> Feed:
+        """Start the feed, unless it was started before; note that it is served here."""
+        settings = self.settings
+        source = source_on(settings, connections)
+        feeds = Feeds(connections, settings.feed)
+        feed = feeds.start(source, settings.source.lookback)
+        if served := Served.of(settings):
+            served.keep(feeds.source_identity(), settings.source.confirmed)
+        return feed
+
+    def report_start(self) -> None:
+        """Say which feed begins, and where."""
+        pulse = read_pulse(self._ledger, self._feed.feed_id)
+        self.log.emit(
+            "daemon.started",
+            version=__version__,
+            instance=self._instance.number,
+            watermark=pulse.watermark.isoformat(),
+            started_at=self._feed.started_at.isoformat(),
+            endpoint=self.settings.squeezely.endpoint,
+        )
+        self._report_unproven()
+
+    def report_reload(self) -> None:
+        """Say that this life took over from one with other settings."""
+        endpoint = self.settings.squeezely.endpoint
+        self.log.emit("config.reloaded", endpoint=endpoint)
+        self._report_unproven()
+
+    def _report_unproven(self) -> None:
+        if not is_proven(self.settings, known(self._ledger, self.settings)):
+            self.log.emit(
+                "account.unproven",
+                body=self.settings.squeezely.body,
+                batch_size=self.settings.squeezely.orders_per_batch,
+            )
+
+    # Work
+
+    def begin(self) -> None:
+        """Capture and deliver from now on, in threads; compare the views first."""
+        self.reactions.run("identity", self._identity.compare)
+        self._threads = self._watch.start() + self._start_workers()
+        self._threads.append(self._start_driver())
+        self._scheduler = self._start_schedule()
+
+    def pass_once(self, patience_seconds: float) -> ExitCode:
+        """Capture and deliver what is due in this thread; tell if something is left."""
+        self._keeper.sweep(self._parts, self.log)
+        if held := self._identity.compare().held:
+            raise KeysChangedError(held, REBIND)
+        number = self._instance.number
+        worker = self._parts.worker(0, self._feed, number)
+        capture = partial(self._watch.poll_until_closed, patience_seconds)
+        self._mended.run_pass()
+        done = [
+            self._is_done(capture),
+            self._is_done(partial(worker.drain, self._driver.step_on)),
+            self._is_done(self._parts.rereader(self._feed, number).drain),
+        ]
+        pulse = read_pulse(self._ledger, self._feed.feed_id)
+        goes_on = Ledger(self._ledger, self._feed.feed_id).next_due().backfill
+        left = pulse.pending + pulse.pending_backfill + pulse.sending + goes_on
+        return ExitCode.LEFT if left or not all(done) else ExitCode.OK
+
+    def _is_done(self, action: Callable[[], object]) -> bool:
+        """Do it; False when a person has paused it, which is said."""
+        try:
+            action()
+        except PausedError as pause:
+            self.reactions.react("once", pause)
+            return False
+        return True
+
+    def retry(self) -> None:
+        """Try the API again at once, whatever it said before."""
+        self._parts.is_to_retry.set()
+
+    @property
+    def standing(self) -> str:
+        """How the feed stands, in a few words without anything personal."""
+        if self.reactions.is_failing("keeper"):
+            return "the database does not answer"
+        return self._keeper.standing
+
+    def mind_the_clock(self) -> None:
+        """Say that the machine's clock was set; let no periodic part wait for that.
+
+        The scheduler counts by it: set back by an hour, it would wait for an hour. Nor
+        is that over once it was told, since it may have read the clock just before.
+        """
+        offset = _clock_offset()
+        jump, self._clock_offset = offset - self._clock_offset, offset
+        if abs(jump) >= JUMP_SECONDS:
+            self.log.emit("clock.jumped", jump_seconds=jump)
+        now = datetime.now(UTC)
+        latest = now + timedelta(seconds=JUMP_SECONDS)
+        for job in self._scheduler.get_jobs():
+            if job.next_run_time > latest + job.trigger.interval:
+                job.modify(next_run_time=now)
+
+    def _start_workers(self) -> list[threading.Thread]:
+        threads = []
+        for number in range(self.settings.squeezely.max_in_flight):
+            worker = self._parts.worker(number, self._feed, self._instance.number)
+            threads.append(threading.Thread(target=worker.run, name=f"send-{number}"))
+        rereader = self._parts.rereader(self._feed, self._instance.number)
+        threads.append(threading.Thread(target=rereader.run, name="reread"))
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _start_driver(self) -> threading.Thread:
+        thread = threading.Thread(
+            target=self._driver.run, args=(self.reactions,), name="backfill"
+        )
+        thread.start()
+        return thread
+
+    def _start_schedule(self) -> BackgroundScheduler:
+        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
+        keep = partial(self._keeper.keep, self._parts, self.log)
+        jobs: list[tuple[str, Callable[[], object], float]] = [
+            ("capture", self._watch.poll, self._poll_seconds()),
+            ("keeper", keep, SWEEP_SECONDS),
+            ("reconcile", self._rounds.make, ROUND_SECONDS),
+            ("mended", self._mended.run, MENDED_SECONDS),
+            ("stamps", self._stamps.look, STAMP_SECONDS),
+            ("identity", self._identity.run, SWEEP_SECONDS),
+        ]
+        for name, action, seconds in jobs:
+            scheduler.add_job(
+                self.reactions.run,
+                "interval",
+                seconds=seconds,
+                args=(name, action, seconds),
+                next_run_time=datetime.now(UTC),
+            )
+        scheduler.start()
+        return scheduler
+
+    def _poll_seconds(self) -> float:
+        interval = self.settings.source.poll_interval
+        if self.settings.source.capture != "poll":
+            interval = max(interval, UNDERNEATH)
+        return interval.total_seconds()
+
+    # End
+
+    def halt(self) -> None:
+        """Begin nothing more; what is in hand is finished while `is_at_work`."""
+        self.reactions.stopping.set()
+        self.reactions.progress.halt()
+        self._parts.bells.ring()
+        ending = threading.Thread(target=self._scheduler.shutdown, name="schedule")
+        ending.start()
+        self._threads.append(ending)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something is in hand still."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def delivered(self) -> int:
+        """Count the events that were accepted in this life."""
+        return self._parts.delivered()
+
+    def close(self, *, in_order: bool = True) -> None:
+        """Close every connection; say first that this instance ended, if in order."""
+        if in_order:
+            # Only a courtesy: its lock is free anyhow, and nothing is in hand.
+            with suppress(DatabaseUnavailableError):
+                self._instance.stop()
+        self._parts.close()
+
+
+def _clock_offset() -> float:
+    return time.time() - time.monotonic()

@@ -1,0 +1,265 @@
+"""The daemon: lives one after the other in one process, and what watches over them.
+
+The main thread waits for signals, feeds the watchdog while every part moves, and lets
+a new life take over when the configuration was read again. A stop finishes the
+batches in hand.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from syncd.config.settings import Settings
+from syncd.core.errors import (
+    ConfigError,
+    DatabaseUnavailableError,
+    ExitCode,
+    StartDelayedError,
+    SyncdError,
+)
+from syncd.core.progress import moved, watched
+from syncd.daemon import signals
+from syncd.daemon.pipeline import Life
+from syncd.daemon.systemd import Supervisor
+from syncd.daemon.watchdog import places
+from syncd.ledger.start_journal import StartJournal
+from syncd.log.log import configure
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the others waiting: an order may have come."""
+
+DRAIN_TICK_SECONDS = 0.05
+
+_STATUS = 200
+"""Characters of a reason that systemd is told."""
+
+
+class Daemon:
+    """One feed's daemon; make it, then `run` or `run_once`, in the main thread.
+
+    Args:
+        settings: To begin with.
+        reread: Reads the settings again, for SIGHUP; None: they stay as they are.
+        new_feed: Whether a person wants a new feed, whatever is known of others.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reread: Callable[[], Settings] | None = None,
+        *,
+        new_feed: bool = False,
+    ) -> None:
+        self._life = Life(settings, new_feed=new_feed)
+        self._new_feed = new_feed
+        self._reread = reread or (lambda: settings)
+        self._supervisor = Supervisor()
+        self._journal = StartJournal(settings)
+        self._successor: Life | None = None
+        self._is_stopping = False
+        self._stalled: set[str] = set()
+        self._delivered = 0
+        self._started = time.monotonic()
+
+    def run(self) -> ExitCode:
+        """Run until SIGTERM or SIGINT; tell how it ended.
+
+        Raises:
+            SyncdError: Only a person can help; nothing is half-done.
+        """
+        signals.block()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        with watched(self._supervisor.moved):
+            if not self._wait_for_database():
+                return ExitCode.OK
+            self._life.report_start()
+            self._journal.clear()
+            self._live()
+            return self._end()
+
+    def run_once(self, patience_seconds: float = 5.0) -> ExitCode:
+        """Capture, deliver what is due, and tell whether something is left.
+
+        Args:
+            patience_seconds: How long to wait for running transactions, so that the
+                watermark can move.
+
+        Raises:
+            SyncdError: The database failed, or only a person can help.
+        """
+        self._life.open()
+        self._life.report_start()
+        self._journal.clear()
+        code = self._life.pass_once(patience_seconds)
+        self._end()
+        return code
+
+    # Start
+
+    def _wait_for_database(self) -> bool:
+        """Open the first life; False when told to stop before that was possible."""
+        while not self._is_stopping:
+            moved()
+            try:
+                self._life.open()
+            except (DatabaseUnavailableError, StartDelayedError) as error:
+                self._life.reactions.react("start", error)
+                self._journal.keep("waiting", error)
+                is_outage = isinstance(error, DatabaseUnavailableError)
+                told = f"waiting for a person: {error}"[:_STATUS]
+                self._supervisor.status(
+                    "waiting for the database" if is_outage else told
+                )
+                self._wait(self._life.reactions.seconds_to_wait("start"))
+            else:
+                self._life.reactions.recover("start")
+                return True
+        self._journal.clear()
+        return False
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for a signal while there is no life yet."""
+        received = signals.wait(seconds)
+        if received is signal.SIGHUP:
+            try:
+                self._life = Life(self._read_again(), new_feed=self._new_feed)
+            except ConfigError as error:
+                self._reject(error)
+        elif received is not None:
+            self._stop(received)
+
+    # Lives
+
+    def _live(self) -> None:
+        """Let lives follow one another until one has ended without a successor."""
+        self._begin()
+        while self._successor is not None and not self._is_stopping:
+            self._life.close()
+            self._delivered += self._life.delivered()
+            self._life, self._successor = self._successor, None
+            configure_log(self._life.settings)
+            self._life.report_reload()
+            self._begin()
+        if self._successor is not None:
+            self._successor.close()
+
+    def _begin(self) -> None:
+        """Let the life begin, and watch over it until nothing of it is in hand."""
+        life = self._life
+        life.begin()
+        self._supervisor.ready()
+        life.reactions.attempt("main", self._attend)
+        self._drain()
+
+    def _attend(self) -> None:
+        """Look after the life until it is to end."""
+        while not self._life.reactions.stopping.is_set():
+            received = signals.wait(self._supervisor.tick_seconds)
+            if received is signal.SIGHUP:
+                if self._reload():
+                    return
+            elif received is not None:
+                self._stop(received)
+                return
+            self._life.mind_the_clock()
+            self._supervisor.status(self._life.standing)
+            if self._is_moving():
+                self._supervisor.ping()
+
+    def _is_moving(self) -> bool:
+        """Tell whether every part moves; say once which one does not, and where."""
+        overdue = self._life.reactions.progress.overdue()
+        for part in overdue:
+            if part.part not in self._stalled:
+                self._life.log.emit(
+                    "daemon.stalled",
+                    part=part.part,
+                    age_seconds=part.seconds,
+                    exception=places(part.thread),
+                )
+        self._stalled = {part.part for part in overdue}
+        return not overdue
+
+    # Reload
+
+    def _reload(self) -> bool:
+        """Open a life with the configuration as it is now; False: the old one goes on.
+
+        Either way the API is tried again at once.
+        """
+        self._supervisor.reloading()
+        try:
+            successor = Life(self._read_again())
+            successor.open()
+        except SyncdError as error:
+            self._reject(error)
+            self._life.retry()
+            self._supervisor.ready()
+            return False
+        self._journal = StartJournal(successor.settings)
+        self._journal.clear()
+        successor.retry()
+        self._successor = successor
+        return True
+
+    def _read_again(self) -> Settings:
+        """Read the configuration; one that makes it another daemon is refused.
+
+        Raises:
+            ConfigError: It cannot be used.
+        """
+        settings, feed = self._reread(), self._life.settings.feed
+        if settings.feed != feed:
+            raise ConfigError(
+                f"feed is {settings.feed!r} now, and this daemon serves {feed!r}",
+                "Another feed needs another daemon: restart, or set it back.",
+            )
+        return settings
+
+    def _reject(self, error: SyncdError) -> None:
+        self._life.log.emit("config.rejected", reason=str(error), hint=error.hint)
+        self._journal.keep("reload", error)
+
+    # Stop
+
+    def _stop(self, received: signal.Signals) -> None:
+        self._is_stopping = True
+        self._supervisor.stopping()
+        self._life.log.emit("daemon.stopping", signal=received.name)
+
+    def _drain(self) -> None:
+        """Wait for the batches in hand; a second signal to stop ends at once."""
+        self._life.halt()
+        while self._life.is_at_work:
+            if self._is_moving():
+                self._supervisor.ping()
+                self._supervisor.extend()
+            received = signals.wait(DRAIN_TICK_SECONDS, signals.STOPPING)
+            if received is None:
+                continue
+            if self._is_stopping:
+                os._exit(128 + received)
+            self._stop(received)
+
+    def _end(self) -> ExitCode:
+        reactions = self._life.reactions
+        fatal = reactions.fatal
+        code = ExitCode.BUG if reactions.crashed else ExitCode.OK
+        self._life.close(in_order=fatal is None and not reactions.crashed)
+        self._life.log.emit(
+            "daemon.stopped",
+            exit_code=int(fatal.exit_code if fatal else code),
+            uptime_seconds=time.monotonic() - self._started,
+            delivered=self._delivered + self._life.delivered(),
+        )
+        if fatal is not None:
+            raise fatal
+        return code
+
+
+def configure_log(settings: Settings) -> None:
+    """Write the log as the settings say."""
+    write = settings.log
+    configure(level=write.level, style=write.format, feed=settings.feed)

@@ -1,0 +1,104 @@
+"""Reconciliation by itself: the last hours often, the last weeks hourly, all weekly.
+
+When an account is due stands in the ledger, so restarts and several daemons change
+nothing about it.
+"""
+
+import threading
+
+from syncd.capture.reconciliation import Finished, Page, Reconciliation, Run
+from syncd.core.errors import SyncdError
+from syncd.core.tally import moment
+from syncd.daemon.wakeup import Bell
+from syncd.ledger.retention import Thinning
+from syncd.log.log import Log
+
+
+class Rounds:
+    """Makes the accounts that are due, until it is told to stop."""
+
+    def __init__(
+        self,
+        reconciliation: Reconciliation,
+        bell: Bell,
+        log: Log,
+        stopping: threading.Event,
+        thinning: Thinning | None = None,
+    ) -> None:
+        self._reconciliation = reconciliation
+        self._thinning = thinning
+        self._bell = bell
+        self._log = log
+        self._stopping = stopping
+
+    def make(self) -> None:
+        """Make every account that is due now; thin the ledger when that is.
+
+        One that fails keeps none of the others from being made.
+
+        Raises:
+            SyncdError: The database failed first; what was reached is kept.
+        """
+        if self._thinning is not None:
+            self._thinning.make()
+        failed: list[SyncdError] = []
+        for depth in self._reconciliation.depths_due():
+            if self._stopping.is_set():
+                return
+            try:
+                if run := self._reconciliation.due(depth):
+                    self._account(run)
+            except SyncdError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def _account(self, run: Run) -> None:
+        for page in self._reconciliation.pages(run):
+            if page.account.captured:
+                self._bell.ring()
+            report_missing(self._log, run, page)
+            if self._stopping.is_set():
+                return
+        if finished := self._reconciliation.finish(run):
+            report(self._log, run, finished)
+
+
+def report_missing(log: Log, run: Run, page: Page) -> None:
+    """Raise the alarm if a page lacked orders: a capture has failed."""
+    if page.account.missing:
+        log.emit(
+            "orders.missed",
+            depth=run.depth,
+            orders=page.account.missing,
+            captured=page.account.captured,
+            order_key=page.missing_key,
+        )
+
+
+def report(log: Log, run: Run, finished: Finished) -> None:
+    """Write the line of a whole account."""
+    account = finished.account
+    log.emit(
+        "reconciliation.finished",
+        depth=run.depth,
+        lower=moment(run.lower),
+        upper=moment(run.upper),
+        confirmed=account.confirmed,
+        delivered=account.delivered,
+        pending=account.pending,
+        adopted=account.adopted,
+        rejected=account.rejected,
+        withdrawn=account.withdrawn,
+        held=account.held,
+        discarded=account.discarded,
+        forgotten=account.forgotten,
+        reused=account.reused,
+        initial=account.initial,
+        arriving=account.arriving,
+        missing=account.missing,
+        unexplained=account.unexplained,
+        timeless=finished.timeless,
+        unreadable=finished.unreadable,
+        duration_ms=round(finished.seconds * 1000),
+    )

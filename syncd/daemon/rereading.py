@@ -1,0 +1,94 @@
+"""The thread that reads again what could not be read; nobody waits for it."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import get_args
+
+from syncd.core.errors import SyncdError
+from syncd.daemon.delivery_loop import Pace
+from syncd.daemon.error_policy import Reactions
+from syncd.daemon.wakeup import Bells
+from syncd.delivery.delivery import Delivery
+from syncd.ledger.batches import Lane, Ledger
+
+PART = "rereading"
+_LOOK_SECONDS = (0.2, 5.0)
+_REST_SECONDS = 3600.0
+
+
+class Rereader:
+    """Delivers batches whose orders could not be read; without any it rests.
+
+    Args:
+        delivery: Of such batches alone.
+        ledger: On the same connection.
+        pace: Shared with the workers.
+        bells: One of them is rung while such batches wait.
+        reactions: To errors.
+        disconnect: Closes its connections, which open again on use.
+    """
+
+    def __init__(  # a thread's wiring
+        self,
+        delivery: Delivery,
+        ledger: Ledger,
+        pace: Pace,
+        bells: Bells,
+        reactions: Reactions,
+        disconnect: Callable[[], None],
+    ) -> None:
+        self._delivery = delivery
+        self._ledger = ledger
+        self._pace = pace
+        self._bell = bells.unread
+        self._reactions = reactions
+        self._disconnect = disconnect
+        self.delivered = 0
+
+    def run(self) -> None:
+        """Read again whenever something waits, until the daemon stops."""
+        heard = 0
+        while not self._reactions.stopping.is_set():
+            failing = self._reactions.is_failing(PART)
+            wait = self._reactions.seconds_to_wait(PART) if failing else _REST_SECONDS
+            self._bell.wait(heard, wait)
+            heard = self._bell.rings
+            self._reactions.run(PART, self._read_all, _REST_SECONDS)
+        self._end()
+
+    def drain(self) -> None:
+        """Read again what is due, once; errors are raised."""
+        try:
+            while self._deliver_one():
+                pass
+        finally:
+            self._end()
+
+    def _read_all(self) -> None:
+        """Stay as long as something waits for the view."""
+        while not self._reactions.stopping.is_set():
+            if self._deliver_one():
+                continue
+            seconds = self._ledger.next_due(rereads=True).seconds
+            if seconds is None:
+                self._disconnect()
+                return
+            least, most = _LOOK_SECONDS
+            self._reactions.stopping.wait(max(least, min(seconds, most)))
+
+    def _deliver_one(self) -> bool:
+        lanes: tuple[Lane, ...] = get_args(Lane)
+        for lane in lanes:
+            if self._reactions.stopping.is_set() or self._pace.seconds_to_wait(lane):
+                continue
+            trip = self._delivery.deliver_next(lane)
+            if trip is not None:
+                self._pace.pay(lane, trip)
+                self.delivered += trip.events if trip.accepted else 0
+                return True
+        return False
+
+    def _end(self) -> None:
+        with suppress(SyncdError):
+            self._delivery.finish()
+        self._delivery.close()

@@ -1,0 +1,176 @@
+"""What `syncd check` finds on the way to Squeezely: name, connection, certificate.
+
+Nothing is sent: after the handshake the connection is closed. What a proxy is asked is
+to connect.
+"""
+
+import base64
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import cast
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from syncd.config.settings import Settings
+from syncd.config.types import is_loopback
+from syncd.delivery.squeezely import authorities, proxy_of
+from syncd.diagnostics.check.finding import Finding
+
+CONNECT_SECONDS = 5.0
+EXPIRES_SOON = timedelta(days=14)
+
+_PORTS = {"https": 443, "http": 80}
+_TIMES = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
+_NAMES = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
+
+
+def look_at_endpoint(settings: Settings) -> Iterator[Finding]:
+    """Connect as a request would, and hang up before there is one."""
+    endpoint = urlsplit(settings.squeezely.endpoint)
+    if endpoint.scheme == "http" and not is_loopback(endpoint.hostname):
+        message = f"http to {endpoint.hostname} is not encrypted"
+        yield Finding("endpoint.plain", "endpoint", message)
+    try:
+        proxy = _proxy(settings)
+    except ValueError:
+        message = "the proxy that the environment names is no address"
+        yield Finding("endpoint.proxy", "endpoint", message)
+        return
+    if proxy is not None and proxy.scheme != "http":
+        message = f"the proxy is {proxy.scheme}://{proxy.hostname}"
+        yield Finding("endpoint.unseen", "endpoint", message)
+        return
+    yield from _reach(settings, endpoint, proxy)
+
+
+def look_at_authorities(settings: Settings) -> Iterator[Finding]:
+    """Look whether the file of those whose certificates are trusted holds any."""
+    try:
+        ssl.create_default_context(cafile=authorities(settings))
+    except OSError:
+        message = f"{authorities(settings)} holds no certificates"
+        yield Finding("tls.authorities", "certificate", message)
+
+
+def _proxy(settings: Settings) -> SplitResult | None:
+    """Take the proxy apart.
+
+    Raises:
+        ValueError: It is no address.
+    """
+    written = proxy_of(settings.squeezely.endpoint)
+    if not written:
+        return None
+    proxy = urlsplit(written if "://" in written else f"http://{written}")
+    if not proxy.hostname or proxy.port == 0:
+        raise ValueError("a proxy without a host")
+    return proxy
+
+
+def _reach(
+    settings: Settings, endpoint: SplitResult, proxy: SplitResult | None
+) -> Iterator[Finding]:
+    try:
+        trust = ssl.create_default_context(cafile=authorities(settings))
+    except OSError:
+        return  # told by the look at the authorities
+    first = proxy or endpoint
+    what = "the proxy " if proxy else ""
+    try:
+        found = socket.getaddrinfo(
+            first.hostname, _port(first), type=socket.SOCK_STREAM
+        )
+    except (OSError, UnicodeError):
+        message = f"{what}{first.hostname} is no known host name"
+        yield Finding("endpoint.nameless", "endpoint", message)
+        return
+    way = f"{_place(endpoint)}{f' by the proxy {_place(proxy)}' if proxy else ''}"
+    try:
+        with closing(_connection(trust, endpoint, proxy)) as connection:
+            connection.connect()
+            yield from _reached(connection, way, len(found))
+    except ssl.SSLCertVerificationError as error:
+        yield _distrusted(error, way)
+    except ssl.SSLError as error:
+        message = f"{way}: no TLS ({error.reason or 'no handshake'})"
+        yield Finding("tls.broken", "certificate", message)
+    except (OSError, HTTPException) as error:
+        yield _unreached(error, way)
+
+
+def _connection(
+    trust: ssl.SSLContext, endpoint: SplitResult, proxy: SplitResult | None
+) -> HTTPConnection:
+    first = proxy or endpoint
+    host, port = str(first.hostname), _port(first)
+    if endpoint.scheme == "http":
+        return HTTPConnection(host, port, timeout=CONNECT_SECONDS)
+    connection = HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=trust)
+    if proxy is not None:
+        connection.set_tunnel(str(endpoint.hostname), _port(endpoint), _login(proxy))
+    return connection
+
+
+def _login(proxy: SplitResult) -> dict[str, str]:
+    if proxy.username is None:
+        return {}
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    token = base64.b64encode(pair.encode()).decode()
+    return {"Proxy-Authorization": f"Basic {token}"}
+
+
+def _reached(connection: HTTPConnection, way: str, addresses: int) -> Iterator[Finding]:
+    told = f"{way} answers ({addresses} address{'es' if addresses > 1 else ''})"
+    if not isinstance(connection.sock, ssl.SSLSocket):
+        message = f"{told}, without TLS; nothing was sent"
+        yield Finding("endpoint.reached", "endpoint", message)
+        return
+    message = f"{told}, {connection.sock.version()}; nothing was sent"
+    yield Finding("endpoint.reached", "endpoint", message)
+    ends = _end(connection.sock)
+    if ends - datetime.now(UTC) < EXPIRES_SOON:
+        message = f"{way}: it expires on {ends:%Y-%m-%d}"
+        yield Finding("tls.expiring", "certificate", message)
+    else:
+        message = f"{way}: trusted, until {ends:%Y-%m-%d}"
+        yield Finding("tls.trusted", "certificate", message)
+
+
+def _end(sock: ssl.SSLSocket) -> datetime:
+    certificate = sock.getpeercert() or {}
+    ends = cast("str", certificate["notAfter"])
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(ends), UTC)
+
+
+def _distrusted(error: ssl.SSLCertVerificationError, way: str) -> Finding:
+    message = f"{way}: {error.verify_message.rstrip('.')}"
+    if error.verify_code in _TIMES:
+        return Finding("tls.expired", "certificate", message)
+    if error.verify_code in _NAMES:
+        return Finding("tls.misnamed", "certificate", message)
+    return Finding("tls.untrusted", "certificate", message)
+
+
+def _unreached(error: Exception, way: str) -> Finding:
+    if str(error).startswith("Tunnel connection failed"):
+        message = f"{way}: {error}"
+        return Finding("endpoint.proxy", "endpoint", message)
+    if isinstance(error, TimeoutError):
+        message = f"{way}: no answer within {CONNECT_SECONDS:.0f} s"
+    elif isinstance(error, ConnectionRefusedError):
+        message = f"{way}: the connection was refused"
+    else:
+        message = f"{way}: no connection ({type(error).__name__})"
+    return Finding("endpoint.unreachable", "endpoint", message)
+
+
+def _port(url: SplitResult) -> int:
+    return url.port or _PORTS[url.scheme]
+
+
+def _place(url: SplitResult) -> str:
+    """Name host and port, without a login."""
+    return f"{url.hostname}:{_port(url)}"

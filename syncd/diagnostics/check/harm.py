@@ -1,0 +1,38 @@
+"""What `syncd check` finds of syncd's own that may harm the shop: dumps, replicas."""
+
+from collections.abc import Iterator
+
+from syncd.capture.wal.publication import ledger_publications
+from syncd.diagnostics.check.finding import Finding
+from syncd.postgres.database import Database, named
+
+
+def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:
+    """Look for whoever could dump the database, were it not for schema syncd."""
+    for role, statements in database.all(named("blocked_dumps"), made=False):
+        message = (
+            f"pg_dump of {role} ends at schema syncd, which that role may not read"
+        )
+        step = f"{statements} or run `syncd install` again."
+        yield Finding("backup.blocked", f"backup of the {name}", message, step)
+
+
+def look_at_replicas(name: str, database: Database) -> Iterator[Finding]:
+    """Look for publications that take syncd's own tables along."""
+    for publication, recipe in ledger_publications(database):
+        message = (
+            f"the publication {publication} sends syncd's tables to its subscribers, "
+            "which stop where they do not have them"
+        )
+        yield Finding("publication.own", f"replicas of the {name}", message, recipe)
+
+
+def look_at_limits(source: Database) -> Iterator[Finding]:
+    """Look for limits that an UPDATE of many rows meets because of the triggers."""
+    for who, limit, statement in source.all(named("temporary_limits")):
+        message = (
+            f"temp_file_limit is {limit} for {who}: the rows that one statement "
+            "changes are kept for the triggers, beyond work_mem in a file, and a "
+            "statement that changes more than fits fails"
+        )
+        yield Finding("trigger.limited", "triggers", message, f"{statement};")

@@ -1,0 +1,34 @@
+"""What `syncd check` finds about the tables behind the views, and the orders' keys."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from syncd.capture.wal.replica_identity import identity_guard
+from syncd.config.settings import Settings
+from syncd.core.errors import SchemaMismatchError
+from syncd.diagnostics.check.finding import Finding
+from syncd.ledger.feed import Feeds
+from syncd.source.connections import Connections
+
+
+def look_at_identity(settings: Settings, connections: Connections) -> Iterator[Finding]:
+    """Compare the tables and keys behind the views with those of the ledger.
+
+    Nothing is found before the feed was started.
+    """
+    feed = None
+    with suppress(SchemaMismatchError):  # without a ledger, which others tell
+        feed = Feeds(connections, settings.feed).find()
+    if feed is None:
+        return
+    looked = identity_guard(settings, connections, feed).see()
+    for table in looked.replaced:
+        yield Finding("tables.replaced", table.table, table.reason, table.next_step)
+    if looked.held is not None:
+        yield Finding("keys.changed", "order_key", looked.held)
+    elif looked.accepted is not None:
+        message = f"{looked.accepted}; the same orders are listed under their keys"
+        yield Finding("keys.same", "order_key", message)
+    elif not looked.replaced:
+        message = "the views read the tables that they were accepted with"
+        yield Finding("keys.same", "order_key", message)

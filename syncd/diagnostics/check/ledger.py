@@ -1,0 +1,145 @@
+"""What `syncd check` finds about the ledger, and what it knows of the account."""
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+from syncd.config.settings import Settings
+from syncd.core.continuity import Descent
+from syncd.diagnostics.check.finding import Finding
+from syncd.ledger.account import is_proven, known
+from syncd.ledger.clone_guard import Lineage, Memory, host_name
+from syncd.ledger.feed import SCHEMA_VERSION, Feed, Feeds
+from syncd.ledger.state_file import Served
+from syncd.log.log import Log
+from syncd.postgres.database import Database, named
+from syncd.source.connections import Connections
+
+_DESCENTS = {
+    Descent.WENT_BACK: "ledger.rewound",
+    Descent.STRANGER: "ledger.promoted",
+}
+
+
+def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Finding]:
+    """Look whether the ledger is there, of this version, and can be written.
+
+    Raises:
+        SyncdError: It is not.
+    """
+    feeds = Feeds(connections, settings.feed)
+    feeds.check_schema()
+    feed = feeds.find()
+    if connections.ledger.one(named("standby_facts"))[0]:
+        message = "its server is a hot standby, which takes no writes"
+        yield Finding("ledger.standby", "ledger", message)
+        return
+    state = f"started {feed.started_at:%Y-%m-%d %H:%M}" if feed else "not started yet"
+    message = f"installed, schema {SCHEMA_VERSION}; feed {settings.feed!r} {state}"
+    yield Finding("ledger.there", "ledger", message)
+
+
+def look_at_commits(ledger: Database) -> Iterator[Finding]:
+    """Check that the server has a commit on its disk before it says so."""
+    (setting,) = ledger.one(named("default_synchronous_commit"))
+    code = "commit.relaxed" if setting == "off" else "commit.durable"
+    yield Finding(code, "commits", f"synchronous_commit is {setting}")
+
+
+def look_at_feed(
+    settings: Settings, connections: Connections, environment: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Look whether this feed may be started, or go on, from this host."""
+    feeds = Feeds(connections, settings.feed)
+    feeds.check_schema()
+    feed = feeds.find()
+    if feed is None:
+        yield from _unexpected(settings, feeds, environment)
+    elif not connections.ledger.one(named("standby_facts"))[0]:
+        yield from _lineage(settings, connections, feed, environment)
+    yield from _forgetful(settings, connections, feed, environment)
+
+
+def _unexpected(
+    settings: Settings,
+    feeds: Feeds,
+    environment: Mapping[str, str],
+) -> Iterator[Finding]:
+    """Look for the feed that is probably meant by one that was never started."""
+    served = Served.of(settings, environment)
+    place = feeds.source_identity()
+    others = feeds.others(settings.source.confirmed)
+    others += served.others(place, settings.source.confirmed) if served else []
+    if others := sorted(set(others) - {settings.feed}):
+        known_as = " and ".join(map(repr, others))
+        message = (
+            f"{settings.feed!r} was never started, and {settings.source.confirmed} of "
+            f"this database is served as {known_as} already"
+        )
+        yield Finding("feed.unexpected", "feed", message)
+    elif served and served.is_known():
+        message = (
+            f"this host has served {settings.feed!r} before, and this ledger does not "
+            "know it: another database, or a new ledger in place of the old one"
+        )
+        yield Finding("feed.unexpected", "feed", message)
+
+
+def _lineage(
+    settings: Settings,
+    connections: Connections,
+    feed: Feed,
+    environment: Mapping[str, str],
+) -> Iterator[Finding]:
+    """Decide as a start does whether the ledger is the one that was served."""
+    memory = Memory.of(settings.state.directory, settings.feed, environment)
+    log = Log(settings.feed)
+    lineage = Lineage(
+        connections.ledger,
+        feed.feed_id,
+        settings.feed,
+        memory,
+        log,
+        name=settings.instance,
+    )
+    descent, refusal = lineage.judge()
+    if refusal is not None:
+        yield Finding(_DESCENTS[descent], "ledger", str(refusal), refusal.hint)
+
+
+def _forgetful(
+    settings: Settings,
+    connections: Connections,
+    feed: Feed | None,
+    environment: Mapping[str, str],
+) -> Iterator[Finding]:
+    """Tell what it costs to remember nothing where hosts change."""
+    if Memory.of(settings.state.directory, settings.feed, environment) is not None:
+        return
+    rows = connections.ledger.all(named("hosts"), feed=feed.feed_id if feed else 0)
+    hosts = [cast("str", host) for (host,) in rows]
+    own = host_name(settings.instance)
+    if hosts == [own]:
+        return
+    what = f"{len(hosts)} hosts have" if own in hosts else f"{own} has not"
+    message = (
+        f"none, and {what} served this ledger before: after a failover of the database "
+        "a start on a new host name ends with 78"
+    )
+    yield Finding("state.none", "state directory", message, severity="warning")
+
+
+def look_at_account(settings: Settings) -> Iterator[Finding]:
+    """Name the account."""
+    squeezely = settings.squeezely
+    message = f"{squeezely.account} at {squeezely.endpoint}"
+    yield Finding("account.named", "account", message)
+
+
+def look_at_proof(settings: Settings, ledger: Database) -> Iterator[Finding]:
+    """Tell whether the account is known to take what is sent."""
+    if is_proven(settings, known(ledger, settings)):
+        message = "test purchases were taken in this form"
+        yield Finding("account.proven", "account", message)
+        return
+    message = "that it takes events in this form and number is not proven"
+    yield Finding("account.unproven", "account", message)

@@ -1,0 +1,117 @@
+"""What `syncd check` finds about `capture = "listen"`: triggers and outbox."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from syncd.capture.listen.outbox import Outbox
+from syncd.diagnostics.check.finding import Finding
+from syncd.postgres.database import Database, named
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A trigger of the feed.
+
+    Attributes:
+        fires: PostgreSQL's `tgenabled`: A always, O not for replicas, D never.
+        is_subscribed: Whether a subscription fills its table.
+    """
+
+    table: str
+    name: str
+    fires: str
+    on_insert: bool
+    on_update: bool
+    is_subscribed: bool
+
+
+def look_at_listening(source: Database, writer: Database, feed: str) -> list[Finding]:
+    """Look whether every change of the followed tables is noted, and can be taken."""
+    is_there, may_take = writer.one(named("outbox_rights"))
+    if not is_there:
+        return [Finding("outbox.missing", "outbox", "is not there")]
+    findings = [*_triggers(source, feed), *_replicas(source)]
+    if may_take:
+        findings += _outbox(Outbox(source, writer, feed))
+    else:
+        message = "this role may not take rows out of it"
+        findings.append(Finding("outbox.missing", "outbox", message))
+    return findings
+
+
+def look_at_leftovers(source: Database, feed: str) -> Iterator[Finding]:
+    """Look for triggers that fill an outbox which nobody empties."""
+    if source.all(named("listening"), feed=feed):
+        message = 'triggers fill it, but capture is not "listen": nobody takes the rows'
+        yield Finding("outbox.abandoned", "outbox", f"{message} out")
+
+
+def _replicas(source: Database) -> Iterator[Finding]:
+    for role, database in source.all(named("replica_roles")):
+        message = f"{role} in {database} has session_replication_role = replica"
+        yield Finding("trigger.replica", "triggers", message)
+
+
+def _triggers(source: Database, feed: str) -> Iterator[Finding]:
+    rows = source.all(named("listening"), feed=feed)
+    triggers = [
+        Trigger(*cast("tuple[str, str, str, bool, bool, bool]", row)) for row in rows
+    ]
+    if not triggers:
+        yield Finding("trigger.missing", "triggers", "there are none for this feed")
+    for table in dict.fromkeys(trigger.table for trigger in triggers):
+        yield from _table([t for t in triggers if t.table == table])
+    for name, is_foreign in source.all(named("escaping"), feed=feed):
+        subject = f"triggers on {name}"
+        if is_foreign:
+            message = "is a foreign table below a followed one: writes to it fail"
+            yield Finding("trigger.foreign", subject, message)
+        else:
+            message = "has no trigger: what is written straight into it is not noted"
+            yield Finding("trigger.escaped", subject, message)
+
+
+def _table(triggers: list[Trigger]) -> Iterator[Finding]:
+    """Look at the triggers of one table."""
+    table = triggers[0].table
+    subject = f"triggers on {table}"
+    disabled = [t for t in triggers if t.fires not in "AO"]
+    for trigger in disabled:
+        message = f"its trigger {trigger.name} is disabled"
+        yield Finding("trigger.disabled", subject, message, _always(trigger))
+    if not any(t.on_insert for t in triggers) or not any(t.on_update for t in triggers):
+        yield Finding("trigger.missing", subject, "one of its two triggers is gone")
+    if triggers[0].is_subscribed:
+        message = "is filled by a subscription, whose changes fire no statement trigger"
+        yield Finding("trigger.subscribed", subject, message)
+    if disabled:
+        return
+    message, origin = "changes are noted", [t for t in triggers if t.fires == "O"]
+    if origin:
+        message += ", but not for session_replication_role = replica"
+        step = "; ".join(_always(t) for t in origin)
+        yield Finding("trigger.origin", subject, message, step)
+    else:
+        yield Finding("trigger.fires", subject, message)
+
+
+def _always(trigger: Trigger) -> str:
+    return f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {trigger.name}"
+
+
+def _outbox(outbox: Outbox) -> Iterator[Finding]:
+    condition, waiting = outbox.condition(), outbox.count()
+    if condition.faults:
+        message = (
+            f"{condition.faults} changes could not be noted since the installation; "
+            "the server's log has the SQLSTATE of the first and of each hundredth"
+        )
+        yield Finding("outbox.faults", "outbox", message)
+    if condition.may_prepare:
+        message = (
+            "the triggers send no hints, since max_prepared_transactions is not 0; it "
+            "is looked at every poll_interval"
+        )
+        yield Finding("outbox.hintless", "outbox", message)
+    yield Finding("outbox.ready", "outbox", f"{waiting} rows wait to be taken")

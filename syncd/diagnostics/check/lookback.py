@@ -1,0 +1,51 @@
+"""What `syncd check` finds about `source.lookback`: whether it covers late orders."""
+
+from collections.abc import Iterator
+
+from syncd.config.settings import Settings
+from syncd.diagnostics.check.finding import Finding
+from syncd.diagnostics.check.lateness import Lateness, measure, recommended, told
+from syncd.ledger.feed import Feeds
+from syncd.postgres.database import named
+from syncd.source.connections import Connections
+
+
+def look_at_lookback(settings: Settings, connections: Connections) -> Iterator[Finding]:
+    """Tell whether `lookback` covers what was seen of late orders."""
+    feed = Feeds(connections, settings.feed).find()
+    if feed is None:
+        return
+    alarms = connections.ledger.all(named("alarms"), feed=feed.feed_id)
+    shifted = [str(reason) for alarm, reason, _ in alarms if alarm == "stamps.shifted"]
+    if shifted:  # then a longer lookback is no cure
+        yield Finding("orders.shifted", "lookback", shifted[0])
+        return
+    late = measure(connections.ledger, feed.feed_id)
+    lookback = settings.source.lookback
+    if late.missed and late.oldest > lookback:
+        yield _too_small(
+            f"{late.missed} orders were stamped up to {told(late.oldest)} before they "
+            f"were found, by reconciliation; lookback is {told(lookback)}",
+            late,
+            "Set",
+        )
+    elif late.longest > lookback:
+        yield _too_small(
+            f"an order showed {told(late.longest)} after its stamp "
+            f"(99 of 100 within {told(late.usual)}); lookback is {told(lookback)}",
+            late,
+            "Unless a long transaction explains it, set",
+        )
+    elif late.orders:
+        yield Finding(
+            "lookback.enough",
+            "lookback",
+            f"{told(lookback)}; the last {late.orders} orders showed within "
+            f"{told(late.longest)} (99 of 100 within {told(late.usual)})",
+        )
+
+
+def _too_small(message: str, late: Lateness, verb: str) -> Finding:
+    enough = recommended(max(late.oldest, late.longest))
+    step = f'{verb} source.lookback to "{enough}".'
+    return Finding("lookback.small", "lookback", message, step)

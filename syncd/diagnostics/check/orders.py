@@ -1,0 +1,229 @@
+"""What `syncd check` finds in the newest orders: what would become of them."""
+
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+
+from syncd.capture.stamps import probable_zones
+from syncd.config.settings import Settings
+from syncd.core.errors import SlowStatementError, ViewError
+from syncd.core.event import LeftOut, NotReady, Purchase, render
+from syncd.core.stamp_offset import shift_by
+from syncd.delivery.rendering import rules_of
+from syncd.diagnostics.check.finding import Finding
+from syncd.diagnostics.check.role import listed
+from syncd.diagnostics.check.server import SKEW
+from syncd.diagnostics.check.views import SAMPLE_SPAN
+from syncd.postgres.database import composed
+from syncd.source.views import Source
+
+SAMPLE_ORDERS = 100
+SLOW_ROW_SECONDS = 0.01
+_FEW = 20  # fewer orders than these cost what a read costs that holds none
+
+_CODE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{2})?")
+
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The orders confirmed last.
+
+    Attributes:
+        times: When each was confirmed, newest first.
+        rows: Of the view purchases; some may have none.
+        broken: Those over whose data the view fails, with the SQLSTATE.
+        read_seconds: How long reading all rows at once took; None: it was cut off.
+    """
+
+    now: datetime
+    times: Mapping[str, datetime]
+    rows: Mapping[str, Row]
+    broken: Mapping[str, str]
+    read_seconds: float | None = 0.0
+
+
+def look_at_orders(settings: Settings, source: Source) -> Iterator[Finding]:
+    """Render the newest orders as delivery would, and count what is odd of them."""
+    sample = _take(source)
+    if not sample.times:
+        yield Finding("orders.none", "orders", "none confirmed in the last 30 days")
+        return
+    yield from _slow(sample)
+    if sample.read_seconds is None:
+        return
+    found = [
+        *_broken(sample),
+        *_rowless(sample),
+        *_multiplied(source, sample),
+        *_unfit(settings, sample),
+    ]
+    yield from found
+    yield from _left_out(settings, sample)
+    yield from _numbers(sample.rows)
+    yield from _future(source, sample)
+    yield from _kinds(settings, sample.rows)
+    if not found:
+        message = f"the last {len(sample.times)} can all be sent"
+        yield Finding("orders.fit", "orders", message)
+
+
+def look_at_times(source: Source) -> Iterator[Finding]:
+    """Count the orders that have no time."""
+    if orders := source.timeless():
+        message = f"{orders} orders have no usable time (NULL, infinity)"
+        yield Finding(
+            "orders.timeless", "confirmed_at", f"{message}: not sent until they have"
+        )
+
+
+def _take(source: Source) -> Sample:
+    now = source.clock()
+    times = dict(source.sample(now - SAMPLE_SPAN, SAMPLE_ORDERS))
+    try:
+        began = time.monotonic()
+        rows = source.read(list(times))
+        return Sample(now, times, rows, {}, time.monotonic() - began)
+    except SlowStatementError:
+        return Sample(now, times, {}, {}, None)
+    except ViewError:
+        pass
+    rows = {}
+    broken: dict[str, str] = {}
+    for key in times:
+        try:
+            rows |= source.read([key])
+        except ViewError as error:
+            broken[key] = error.sqlstate
+    return Sample(now, times, rows, broken)
+
+
+def _slow(sample: Sample) -> Iterator[Finding]:
+    """Tell what a row costs; a read has half a minute for a whole batch."""
+    orders = len(sample.times)
+    if sample.read_seconds is None:
+        message = f"reading the last {orders} takes longer than a check waits"
+        yield Finding("orders.slow", "orders", message)
+    elif sample.read_seconds / max(orders, _FEW) >= SLOW_ROW_SECONDS:
+        each = 1000 * sample.read_seconds / orders
+        message = f"reading the last {orders} took {sample.read_seconds:.1f} s, "
+        yield Finding("orders.slow", "orders", f"{message}{each:.0f} ms each")
+
+
+def _broken(sample: Sample) -> Iterator[Finding]:
+    if sample.broken:
+        key, state = next(iter(sample.broken.items()))
+        message = (
+            f"{_share(sample.broken, sample)} fail with SQLSTATE {state}, as {key}"
+        )
+        yield Finding("orders.unreadable", "orders", message)
+
+
+def _rowless(sample: Sample) -> Iterator[Finding]:
+    absent = [
+        k for k in sample.times if k not in sample.rows and k not in sample.broken
+    ]
+    if absent:
+        message = f"{_share(absent, sample)} have no row in purchases, as {absent[0]}"
+        yield Finding("orders.rowless", "orders", message)
+
+
+def _multiplied(source: Source, sample: Sample) -> Iterator[Finding]:
+    if sample.broken:
+        return
+    statement = composed("repeated_rows", **source.views.names())
+    rows = source.database.all(statement, keys=list(sample.times))
+    if rows:
+        key, count = rows[0]
+        message = f"{_share(rows, sample)} have several rows: {key} has {count}"
+        yield Finding("orders.multiplied", "orders", message)
+
+
+def _unfit(settings: Settings, sample: Sample) -> Iterator[Finding]:
+    """Group the orders that cannot be sent by their reason."""
+    rules = rules_of(settings)
+    reasons: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for key, row in sample.rows.items():
+        made = render(row, sample.times[key], rules, sample.now)
+        if not isinstance(made, Purchase):
+            is_early = isinstance(made, NotReady)
+            code = "orders.incomplete" if is_early else "orders.unfit"
+            reasons[code, made.reason].append(key)
+    for (code, reason), keys in reasons.items():
+        message = f"{_share(keys, sample)}: {reason}, as {keys[0]}"
+        step = f"syncd preview {keys[0]}"
+        yield Finding(code, "orders", message, step)
+
+
+def _left_out(settings: Settings, sample: Sample) -> Iterator[Finding]:
+    """Group the details that orders would be sent without."""
+    rules = rules_of(settings)
+    details: defaultdict[LeftOut, list[str]] = defaultdict(list)
+    for key, row in sample.rows.items():
+        made = render(row, sample.times[key], rules, sample.now)
+        if isinstance(made, Purchase):
+            for detail in dict.fromkeys(made.left_out):
+                details[detail].append(key)
+    for (field, reason), keys in details.items():
+        message = f"{_share(keys, sample)} go without {field}: it {reason}"
+        step = f"`syncd preview {keys[0]}`, then mend the column in the view."
+        yield Finding("orders.left_out", "orders", f"{message}, as {keys[0]}", step)
+
+
+def _numbers(rows: Mapping[str, Row]) -> Iterator[Finding]:
+    numbers = Counter(str(r["orderid"]) for r in rows.values() if r.get("orderid"))
+    same = [number for number, count in numbers.items() if count > 1]
+    if same:
+        message = f"several share one orderid: {listed(same)}"
+        yield Finding("orders.same_number", "orders", message)
+
+
+def _future(source: Source, sample: Sample) -> Iterator[Finding]:
+    ahead = [k for k, at in sample.times.items() if at > sample.now + SKEW]
+    if ahead:
+        span: timedelta = sample.times[ahead[0]] - sample.now
+        hours = span.total_seconds() / 3600
+        message = f"{_share(ahead, sample)} are stamped up to {hours:.1f} h ahead"
+        zones = probable_zones(source.database, shift_by(span, len(ahead)))
+        fits = f"; source.time_zone is probably {zones[0]}" if zones else ""
+        yield Finding("orders.future", "orders", f"{message}, as {ahead[0]}{fits}")
+
+
+def _kinds(settings: Settings, rows: Mapping[str, Row]) -> Iterator[Finding]:
+    """Tell of several currencies or languages where orders without pass."""
+    asked = settings.source
+    currencies = {row.get("currency") or None for row in rows.values()}
+    if len(currencies) > 1 and not asked.require_currency:
+        yield Finding("orders.currencies", "orders", _told(currencies, "currency"))
+    languages = {
+        line.get("language") or None for row in rows.values() for line in _lines(row)
+    }
+    if len(languages) > 1 and not asked.require_language:
+        yield Finding("orders.languages", "orders", _told(languages, "language"))
+
+
+def _lines(row: Row) -> list[dict[str, object]]:
+    products = row.get("products")
+    lines = cast("list[object]", products) if isinstance(products, list) else []
+    return [cast("dict[str, object]", one) for one in lines if isinstance(one, dict)]
+
+
+def _told(values: Iterable[object], what: str) -> str:
+    there = sorted({_harmless(value) for value in values if value is not None})
+    without = " and none" if None in values else ""
+    return f"the {what} is {listed(there)}{without}"
+
+
+def _harmless(value: object) -> str:
+    """Write a code, but nothing else that a view may give in its place."""
+    return value if isinstance(value, str) and _CODE.fullmatch(value) else "no code"
+
+
+def _share(some: Sequence[object] | Mapping[str, object], sample: Sample) -> str:
+    total = len(sample.times)
+    return f"{len(some)} of the last {total} ({100 * len(some) / total:.0f} %)"

@@ -1,0 +1,142 @@
+"""One round of looks, in a thread of its own: what hangs holds up nobody else.
+
+Rounds run side by side and are left when their time is over, with what they found.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from syncd.core.errors import (
+    ClonedDatabaseError,
+    DatabaseUnavailableError,
+    PermissionDeniedError,
+    ServerUnfitError,
+    SlowStatementError,
+    StateUnavailableError,
+    SyncdError,
+    TableBusyError,
+    UntrustedServerError,
+    ViewMissingError,
+)
+from syncd.diagnostics.check.finding import Finding
+
+SECONDS = 20.0
+"""For all rounds together; each wait within one is shorter."""
+
+
+RIGHT = "role.missing"
+
+LOGIN = "server.refused"
+"""The fault of a look that opens a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One thing to look at.
+
+    Attributes:
+        fault: The code of the finding when it raises, unless the error has its own.
+        stops: Whether nothing after it in the round can be seen when it raises.
+        decides: Whether a start of the daemon looks as well.
+    """
+
+    subject: str
+    look: Callable[[], Iterable[Finding]]
+    fault: str = "look.failed"
+    stops: bool = False
+    decides: bool = False
+
+
+class Round(threading.Thread):
+    """Looks at one thing after the other, on connections of its own.
+
+    Attributes:
+        findings: So far.
+    """
+
+    def __init__(
+        self, looks: Sequence[Look], close: Callable[[], None] = lambda: None
+    ) -> None:
+        super().__init__(daemon=True)
+        self.findings: list[Finding] = []
+        self._looks = looks
+        self._close = close
+        self._at = looks[0].subject if looks else ""
+        self._fault: BaseException | None = None
+
+    @override
+    def run(self) -> None:
+        try:
+            self.look()
+        except BaseException as fault:  # noqa: BLE001  # raised again by `wait`
+            self._fault = fault
+
+    def look(self) -> None:
+        """Look at one thing after the other in this thread, then close."""
+        try:
+            self._look()
+        finally:
+            self._close()
+
+    def _look(self) -> None:
+        for look in self._looks:
+            self._at = look.subject
+            try:
+                for finding in look.look():
+                    self.findings.append(finding)  # it may be left
+            except SyncdError as error:
+                self._add(_failed(look, error))
+                if look.stops:
+                    break
+
+    def _add(self, failed: Finding) -> None:
+        """Tell a fault once, however many looks it ends."""
+        told = {(f.code, f.message) for f in self.findings}
+        is_known = failed.code == RIGHT and any(code == RIGHT for code, _ in told)
+        if not is_known and (failed.code, failed.message) not in told:
+            self.findings.append(failed)
+
+    def wait(self, ends_at: float) -> list[Finding]:
+        """Wait until a monotonic time at most; give what was found by then."""
+        self.join(max(0.0, ends_at - time.monotonic()))
+        if self._fault is not None:
+            raise self._fault
+        found = list(self.findings)
+        if self.is_alive():
+            message = f"no end within {SECONDS:.0f} s; the rest was not looked at"
+            found.append(Finding("look.late", self._at, message))
+        return found
+
+
+def look_around(rounds: Sequence[Round]) -> Iterator[Finding]:
+    """Run rounds side by side; give what they found, each finding once."""
+    ends_at = time.monotonic() + SECONDS
+    for each in rounds:
+        each.start()
+    yield from dict.fromkeys(f for each in rounds for f in each.wait(ends_at))
+
+
+def _failed(look: Look, error: SyncdError) -> Finding:
+    """Make a finding of an error: by its kind, else by the look that it ended."""
+    code = look.fault
+    if isinstance(error, DatabaseUnavailableError):
+        is_slow = isinstance(error, SlowStatementError | TableBusyError)
+        code = "look.late" if is_slow else "server.unreachable"
+    elif isinstance(error, PermissionDeniedError):
+        code = LOGIN if look.fault == LOGIN else RIGHT
+    elif isinstance(error, ViewMissingError):
+        code = "views.missing"
+    elif isinstance(error, UntrustedServerError):
+        code = "server.untrusted"
+    elif isinstance(error, ClonedDatabaseError):
+        code = "ledger.copied"
+    elif isinstance(error, StateUnavailableError):
+        code = "state.unusable"
+    elif isinstance(error, ServerUnfitError):
+        code = "wal.unfit"
+    step = "" if "`syncd check`" in error.hint else error.hint
+    return Finding(code, look.subject, str(error), step)

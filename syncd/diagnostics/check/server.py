@@ -1,0 +1,214 @@
+"""What `syncd check` finds about a database server: way, role, limits, clock."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+
+from syncd.config.dsn import describe
+from syncd.config.settings import Settings
+from syncd.diagnostics.check.finding import Finding
+from syncd.diagnostics.check.lateness import skew, told
+from syncd.postgres.database import Database, Peer, named
+from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS
+
+OLDEST, NEWEST = 14, 18
+SKEW = timedelta(seconds=3)
+"""Between clocks; from here on it is worth a line."""
+
+_UNVERIFIED = {"disable", "allow", "prefer", "require"}
+# keeper, capture, reconcile, backfill, rereading, mended, stamps, identity, a command's
+_HELD = 9
+_HELD_BY_CAPTURE = {"poll": 0, "listen": 2, "wal": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the server says of itself."""
+
+    number: int
+    version: str
+    user: str
+    pid: int
+    is_encrypted: bool
+    zone: str
+    own_zone: str
+
+
+def facts_of(database: Database) -> Facts:
+    """Ask the server what it is.
+
+    Raises:
+        SyncdError: It does not answer, or refuses the login.
+    """
+    return Facts(*database.one(named("server_facts")))  # type: ignore[arg-type]  # the statement's columns
+
+
+def look_only(database: Database) -> None:
+    """Let a connection write nothing and wait for nothing long, where that is safe."""
+
+    def quieten() -> None:
+        if database.peer().pid == facts_of(database).pid:
+            database.one(named("look_only"))
+
+    database.on_open(quieten)
+
+
+def look_at_server(name: str, database: Database) -> Iterator[Finding]:
+    """Look at where it is, as whom one is there, and who could listen in."""
+    peer, facts = database.peer(), facts_of(database)
+    where = f"PostgreSQL {facts.version} at {describe(database.dsn)} as {facts.user}"
+    major = facts.number // 10_000
+    if major < OLDEST:
+        yield Finding("server.old", name, f"{where}: older than {OLDEST}")
+    elif major > NEWEST:
+        message = f"{where}: newer than {NEWEST}, the last one tested"
+        yield Finding("server.untested", name, message)
+    else:
+        yield Finding("server.reached", name, where)
+    yield _link(f"way to the {name}", peer, is_encrypted=facts.is_encrypted)
+    yield from look_at_clock(name, database.one)
+    yield _zone(name, facts)
+
+
+def _link(subject: str, peer: Peer, *, is_encrypted: bool) -> Finding:
+    if peer.is_local:
+        return Finding("link.safe", subject, "it does not leave this machine")
+    if not is_encrypted:
+        message = f"to {peer.host} without TLS (sslmode={peer.sslmode})"
+        return Finding("link.open", subject, message)
+    if peer.sslmode in _UNVERIFIED:
+        message = f"TLS to {peer.host}, but sslmode={peer.sslmode} does not verify it"
+        return Finding("link.unverified", subject, message)
+    return Finding("link.safe", subject, f"TLS, sslmode={peer.sslmode}")
+
+
+def look_at_clock(name: str, ask: Callable[..., Sequence[object]]) -> Iterator[Finding]:
+    """Compare the server's clock with this host's."""
+    ahead = skew(lambda: cast("datetime", ask(named("clock"))[0]))
+    if abs(ahead) <= SKEW:
+        message = "this host's and the server's agree"
+        yield Finding("clock.agrees", f"clock of the {name}", message)
+        return
+    way = "ahead of" if ahead > timedelta(0) else "behind"
+    message = f"the server's is {told(abs(ahead))} {way} this host's"
+    yield Finding("clock.differs", f"clock of the {name}", message)
+
+
+def _zone(name: str, facts: Facts) -> Finding:
+    message = f"times without one are read as {facts.zone}"
+    if facts.own_zone != facts.zone:
+        message += f" (the server's own is {facts.own_zone})"
+    return Finding("zone.told", f"time zone of the {name}", message)
+
+
+def look_at_size(database: Database) -> Iterator[Finding]:
+    """Tell what can be seen of the server's disk."""
+    (size,) = database.one(named("database_size"))
+    message = f"the database has {size}; what is free there cannot be seen from here"
+    yield Finding("disk.unseen", "server's disk", message)
+
+
+def look_at_pooler(
+    name: str, database: Database, settings: Settings
+) -> Iterator[Finding]:
+    """Tell whether somebody stands between, and what that means for the capture.
+
+    A pooler gives its clients a number of its own as the server's process.
+    """
+    subject, capture = f"pooler before the {name}", settings.source.capture
+    pids = {facts_of(database).pid for _ in range(3)}
+    if pids == {database.peer().pid}:
+        yield Finding("pooler.none", subject, "none: the server itself answers")
+    elif capture == "wal":
+        message = "one stands between, and no replication passes through it"
+        yield Finding("pooler.deaf", subject, message)
+    else:
+        message = f"one stands between; in transaction mode {_POOLED[capture]}"
+        yield Finding("pooler.found", subject, message)
+
+
+_POOLED = {
+    "poll": "another daemon takes over only when a lease ends",
+    "listen": (
+        "no hint ever comes, so that the outbox is looked at every poll_interval, and "
+        "another daemon takes over only when a lease ends"
+    ),
+}
+
+
+def look_at_connections(
+    name: str, database: Database, settings: Settings
+) -> Iterator[Finding]:
+    """Tell whether the daemon finds room for all its connections."""
+    limits = cast(
+        "tuple[int, ...]",
+        database.one(named("connection_limits"), feed=settings.feed),
+    )
+    own = limits[6]
+    needed = _HELD + settings.squeezely.max_in_flight
+    needed += _HELD_BY_CAPTURE[settings.source.capture]
+    few = False
+    for what, limit, used in zip(
+        ("the role's limit", "the database's limit", "the server"),
+        limits[0:6:2],
+        limits[1:6:2],
+        strict=True,
+    ):
+        if limit >= 0 and limit - (used - own) < needed:
+            few = True
+            left = max(0, limit - (used - own))
+            message = f"{what} leaves {left} of {limit}; the daemon holds {needed}"
+            yield Finding("connections.few", f"connections to the {name}", message)
+    if not few:
+        message = f"room for the {needed} that the daemon holds at most"
+        yield Finding("connections.enough", f"connections to the {name}", message)
+
+
+def look_at_timeouts(name: str) -> Iterator[Finding]:
+    """Tell the limits of a session, whatever the role's own are."""
+    message = f"syncd sets its own: {STATEMENT_SECONDS} s for a statement, "
+    message += f"{LOCK_SECONDS} s for a lock"
+    yield Finding("timeouts.own", f"time-outs of the {name}", message)
+
+
+def look_at_writing(database: Database) -> Iterator[Finding]:
+    """Look for a setting that lets the ledger's sessions begin read-only."""
+    is_read_only, statements = database.one(named("read_only_setting"))
+    if is_read_only:
+        server = "ALTER SYSTEM RESET default_transaction_read_only, then reload it"
+        message = "sessions begin with default_transaction_read_only = on"
+        step = f"{statements or server}."
+        yield Finding("setting.read_only", "ledger", message, step)
+
+
+def look_at_standby(database: Database, *, has_primary: bool) -> Iterator[Finding]:
+    """Tell what a hot standby can prove, and how far it is behind."""
+    is_standby, behind = database.one(named("standby_facts"))
+    if is_standby and not has_primary:
+        message = (
+            "is a hot standby; without its primary nobody can tell which transactions "
+            "run, so one longer than lookback may hide an order until reconciliation"
+        )
+        yield Finding("standby.blind", "source", message)
+    if is_standby:
+        message = f"is a hot standby, {behind} bytes behind what it has received"
+        yield Finding("standby.fed", "source", message)
+
+
+def look_at_primary(primary: Database, source: Database) -> Iterator[Finding]:
+    """Refuse a primary that is none, or that is not the source's."""
+    if primary.one(named("standby_facts"))[0]:
+        yield Finding("primary.standby", "primary", "is a hot standby itself")
+        return
+    cluster, timeline = cast("tuple[int, int]", primary.one(named("lineage_facts")))
+    other, branch = cast("tuple[int, int]", source.one(named("lineage_facts")))
+    if cluster != other:
+        message = f"is cluster {cluster}, and source.dsn is of cluster {other}"
+        yield Finding("primary.elsewhere", "primary", message)
+    elif timeline < branch:
+        message = (
+            f"is on timeline {timeline}, and source.dsn follows timeline {branch}: "
+            "another server was promoted in its place"
+        )
+        yield Finding("primary.elsewhere", "primary", message)

@@ -1,0 +1,105 @@
+"""Whether a daemon may start: the looks of `syncd check` that decide it, and no others.
+
+`run`, `run --once` and a reload ask here before anything is written, so that none of
+them begins with what `check` calls an error (ADR-0026).
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+
+from syncd.config.settings import Settings
+from syncd.core.errors import (
+    DatabaseUnavailableError,
+    ExitCode,
+    StartDelayedError,
+    StartForbiddenError,
+    StartRefusedError,
+    StartUnpermittedError,
+    SyncdError,
+)
+from syncd.diagnostics.check.check import exit_code
+from syncd.diagnostics.check.codes import CODES, Decision
+from syncd.diagnostics.check.finding import Finding
+from syncd.diagnostics.check.registry import database_rounds, start_round
+from syncd.ledger.feed import Feeds
+from syncd.ledger.state_file import Served
+from syncd.source.connections import connect
+
+UNEXPECTED = "feed.unexpected"
+
+
+def ask(
+    settings: Settings,
+    *,
+    new_feed: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Return when a daemon may start with these settings; write nothing.
+
+    Args:
+        settings: Of the daemon.
+        new_feed: Whether a person wants a new feed, whatever is known of others.
+        environment: For the state directory; the process's by default.
+
+    Raises:
+        StartRefusedError: Only a person can mend it (of a right: StartForbiddenError).
+        StartDelayedError: The feed was started before, and waits for a person.
+        DatabaseUnavailableError: Something does not answer.
+    """
+    environment = os.environ if environment is None else environment
+    wrong = [f for f in conditions(settings, environment) if f.severity == "error"]
+    if new_feed:
+        wrong = [finding for finding in wrong if finding.code != UNEXPECTED]
+    if wrong:
+        _decide(wrong, was_started=_was_started(settings, environment))
+
+
+def conditions(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
+    """Look at what decides about a start, one thing after the other."""
+    findings: list[Finding] = []
+    rounds = database_rounds(settings, environment, only_deciding=True)
+    for each in (start_round(settings, environment), *rounds):
+        each.look()
+        findings += each.findings
+    return list(dict.fromkeys(findings))
+
+
+def _decide(wrong: Sequence[Finding], *, was_started: bool) -> None:
+    def of(decision: Decision) -> list[Finding]:
+        return [
+            finding
+            for finding in wrong
+            if CODES[finding.code].decision(was_started=was_started) == decision
+        ]
+
+    if stopping := of("stops"):
+        raise _error(stopping, StartRefusedError, StartForbiddenError)
+    if waiting := of("waits"):
+        raise _error(waiting, StartDelayedError, StartUnpermittedError)
+
+
+def _error(
+    findings: Sequence[Finding],
+    mendable: type[SyncdError],
+    forbidden: type[SyncdError],
+) -> SyncdError:
+    """Make the error that ends as `check` would: all reasons, the first's next step."""
+    message = "; ".join(f"{each.subject}: {each.message}" for each in findings)
+    kinds: Mapping[ExitCode, type[SyncdError]] = {
+        ExitCode.UNAVAILABLE: DatabaseUnavailableError,
+        ExitCode.PERMISSION: forbidden,
+    }
+    kind = kinds.get(exit_code(findings, is_strict=False), mendable)
+    codes = dict.fromkeys(each.code for each in findings)
+    return kind(message, findings[0].next_step).of(list(codes))
+
+
+def _was_started(settings: Settings, environment: Mapping[str, str]) -> bool:
+    """Return whether the feed was started before, as ledger or host know."""
+    try:
+        with closing(connect(settings, "start")) as connections:
+            return Feeds(connections, settings.feed).find() is not None
+    except SyncdError:
+        served = Served.of(settings, environment)
+        return served is not None and served.is_known()

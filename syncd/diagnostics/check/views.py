@@ -1,0 +1,148 @@
+"""What `syncd check` finds about the two views: columns, types, plans."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+
+from syncd.config.settings import Settings
+from syncd.core.event import unknown_fields
+from syncd.core.event_text import TEXT_FIELDS
+from syncd.core.missing_index import MissingIndex, missing_indexes
+from syncd.core.plan import is_derived, whole_reads
+from syncd.diagnostics.check.finding import Finding
+from syncd.postgres.database import named
+from syncd.source.views import Source
+
+SAMPLE_SPAN = timedelta(days=30)
+"""How old an order may be to be an example."""
+
+_SMALL_COST = 100.0  # a table of a few pages may be read whole
+_TIMES = {"timestamptz", "timestamp", "date"}
+_NUMBERS = {"int2", "int4", "int8", "numeric", "float4", "float8"}
+_NO_TEXT = {"bool", "json", "jsonb", "bytea", "xml"}
+_NO_KEY = {"json", "jsonb", "float4", "float8", "bool", "bytea", "money", *_TIMES}
+_TEXTS = TEXT_FIELDS | {"orderid", "email", "currency", "language"}
+_CONSENTS = {"newsletter", "service", "marketing"}
+
+
+def look_at_views(source: Source) -> Iterator[Finding]:
+    """Look whether both are there, with the columns that they must have.
+
+    Raises:
+        SchemaMismatchError: They are not.
+    """
+    views = source.views
+    views.check()
+    names = [column.name for column in views.columns(views.purchases)]
+    yield Finding("views.there", "views", f"both are there: {', '.join(names)}")
+    for name in unknown_fields(names):
+        step = f"Rename it to custom_{name}, or take it out of the view."
+        message = "is no field of Squeezely's (your own are named custom_<name>)"
+        yield Finding("views.field", f"purchases.{name}", message, step)
+
+
+def look_at_types(settings: Settings, source: Source) -> Iterator[Finding]:
+    """Look whether each column has a type that its field can take."""
+    views = source.views
+    confirmed = {c.name: c.type for c in views.columns(views.confirmed)}
+    purchases = {c.name: c.type for c in views.columns(views.purchases)}
+    key, other = confirmed["order_key"], purchases["order_key"]
+    if key != other:
+        message = f"is {key} in {views.confirmed} but {other} in {views.purchases}"
+        yield Finding("views.key", "order_key", message)
+    elif key in _NO_KEY:
+        message = f"is {key}, which does not name an order"
+        yield Finding("views.key", "order_key", message)
+    yield _time(settings, confirmed["confirmed_at"])
+    yield from _fields(purchases)
+    stamp = purchases.get("timestamp")
+    if stamp in _TIMES - {"timestamptz"} and settings.source.time_zone is None:
+        message = f"is {stamp}, which has no zone: read as UTC"
+        yield Finding("views.zoneless", "purchases.timestamp", message)
+
+
+def _time(settings: Settings, kind: str) -> Finding:
+    if kind not in _TIMES:
+        message, step = f"is {kind}, no time", "Cast it, or choose another column."
+    elif kind != "timestamptz" and settings.source.time_zone is None:
+        message = f"is {kind}, which has no zone"
+        step = 'Set source.time_zone, for instance "Europe/Amsterdam".'
+    elif kind == "date" and settings.source.lookback < timedelta(hours=25):
+        message = "is a date, up to a day older than the confirmation"
+        step = 'Set source.lookback to "25h" or more.'
+    else:
+        return Finding("views.time", "confirmed_at", f"is {kind}")
+    return Finding("views.no_time", "confirmed_at", message, step)
+
+
+def _fields(types: Mapping[str, str]) -> Iterator[Finding]:
+    for name, kind in types.items():
+        message, step = "", ""
+        if name == "products" and kind not in {"json", "jsonb"}:
+            message = f"is {kind}, not json"
+            step = "Make it a json array, see sql/shops/template.sql."
+        elif name == "totalvalue" and kind not in _NUMBERS:
+            message = f"is {kind}, not a number"
+            step = "Cast it in the view: totalvalue::numeric"
+        elif name in _TEXTS and (kind in _NO_TEXT or kind.startswith("_")):
+            message = f"is {kind}, not a text"
+            step = "Cast it in the view, for instance to text."
+            if name in _CONSENTS:
+                step = f"CASE WHEN {name} THEN 'yes' ELSE 'no' END AS {name}"
+        if message:
+            yield Finding("views.type", f"purchases.{name}", message, step)
+
+
+def look_at_plans(source: Source) -> Iterator[Finding]:
+    """Read the plans of the look-ups: none may read a large table whole."""
+    recent = source.clock() - timedelta(minutes=5)
+    keys = [key for key, _ in source.sample(source.clock() - SAMPLE_SPAN, 3)]
+    look_ups: tuple[tuple[str, str, Callable[[], object]], ...] = (
+        ("look-up by time", "time", lambda: source.plan("plan_window", lower=recent)),
+        ("look-up by key", "key", lambda: source.plan("plan_read", keys=keys)),
+        ("confirmed by key", "key", lambda: source.plan("plan_touched", keys=keys)),
+    )
+    for subject, what, ask in look_ups:
+        yield _plan(source, subject, what, ask)
+
+
+def _plan(
+    source: Source, subject: str, what: str, ask: Callable[[], object]
+) -> Finding:
+    """Judge a plan as it is, and as it would be were the tables large."""
+    plan = ask()
+    reads = whole_reads(plan)
+    large = [read for read in reads if read.cost > _SMALL_COST]
+    if not reads:
+        return Finding("plan.indexed", subject, "uses indexes")
+    with source.database.transaction(is_kept=False):
+        source.database.one(named("prefer_indexes"))
+        grown = ask()
+    wanted = missing_indexes(grown)
+    missing = [each for each in wanted if not _is_there(source, each)]
+    if not large:
+        plan, reads = grown, whole_reads(grown)
+        has_all = not missing and len(wanted) >= len(reads) and not is_derived(grown)
+        reads = [] if has_all else reads
+    if not reads:
+        message = "has indexes for when the tables grow"
+        return Finding("plan.indexed", subject, message)
+    if is_derived(plan):
+        tables = ", ".join(read.table for read in reads)
+        message = f"the {what} is derived: {tables} is read whole to find it"
+        return Finding("plan.derived", subject, message)
+    statements = " ".join(each.statement for each in missing)
+    step = f"{statements} (sql/shops/README.md says why)" if statements else ""
+    if large:
+        tables = ", ".join(f"{r.table} ({r.how}, cost {r.cost})" for r in large)
+        return Finding("plan.whole", subject, f"reads the whole of {tables}", step)
+    tables = ", ".join(read.table for read in reads)
+    message = f"no index could serve for {tables}, which is small now"
+    return Finding("plan.small", subject, message, step)
+
+
+def _is_there(source: Source, index: MissingIndex) -> bool:
+    """Return whether a table has such an index: it is too small for it to be used."""
+    (is_there,) = source.database.one(
+        named("has_index"), table=index.table, columns=list(index.columns)
+    )
+    return bool(is_there)

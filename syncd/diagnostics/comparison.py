@@ -1,0 +1,235 @@
+"""`syncd diff`: the last delivered orders as a view would send them, beside another.
+
+Nothing is sent or written unasked. The other is a candidate view of the same shape, or
+the fingerprints of what was sent (ADR-0014).
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import cast
+
+from syncd.backfill.resending import Resending
+from syncd.config.settings import Settings
+from syncd.core.errors import OrderUnknownError, PermissionDeniedError, ViewError
+from syncd.core.event import Purchase, render
+from syncd.core.event_diff import (
+    Difference,
+    Place,
+    Seal,
+    against_prints,
+    compare,
+    places,
+    unpack,
+)
+from syncd.delivery.fingerprints import mapping_of
+from syncd.delivery.rendering import refuse_unknown_fields, rules_of
+from syncd.ledger.batches import Ledger
+from syncd.ledger.feed import Feed
+from syncd.postgres.database import named
+from syncd.source.connections import Connections, source_on
+from syncd.source.views import Source
+
+PAGE_ORDERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        keys: Of the orders that were compared.
+        differences: Of those that differ, newest first.
+        foreign: Orders whose fingerprints another API key made.
+        same_mapping: Whether the view's text is the one that all of them were sent
+            with; None for a candidate view.
+    """
+
+    keys: Sequence[str]
+    differences: Sequence[Difference]
+    foreign: int = 0
+    same_mapping: bool | None = None
+
+    @property
+    def compared(self) -> int:
+        """Orders that were compared."""
+        return len(self.keys)
+
+    def only(self, keys: Collection[str]) -> "Comparison":
+        """Leave other orders out.
+
+        Raises:
+            OrderUnknownError: One of them was not compared.
+        """
+        if unknown := sorted({*keys} - {*self.keys}):
+            raise OrderUnknownError(
+                f"not among the orders compared: {', '.join(unknown)}",
+                "Name orders by order_key; a higher --last looks further back.",
+            )
+        return replace(
+            self,
+            keys=[*keys],
+            differences=[d for d in self.differences if d.key in keys],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """An order's event by place, or why there is none."""
+
+    places: Mapping[Place, object] | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An order to render: as it was confirmed, and as of when."""
+
+    key: str
+    confirmed_at: datetime
+    at: datetime
+
+
+class Comparer:
+    """Compares events of one feed."""
+
+    def __init__(
+        self, settings: Settings, connections: Connections, feed: Feed
+    ) -> None:
+        self._settings = settings
+        self._source = source_on(settings, connections)
+        self._ledger = connections.ledger
+        self._feed = feed
+        self._rules = rules_of(settings)
+
+    def with_view(self, view: str, last: int) -> Comparison:
+        """Compare the last delivered orders with what a candidate view makes of them.
+
+        Raises:
+            SchemaMismatchError: The view is missing, or not of the shape.
+            PermissionDeniedError: It may not be read.
+        """
+        candidate = self._candidate(view)
+        rows = self._ledger.all(
+            named("last_delivered"), feed=self._feed.feed_id, last=last
+        )
+        now = self._source.clock()
+        asked = [_Asked(str(k), cast("datetime", at), now) for k, at in rows]
+        before = self._render(self._source, asked)
+        after = self._render(candidate, asked)
+        found = [
+            difference
+            for order, one, other in zip(asked, before, after, strict=True)
+            if (difference := _between(order.key, one, other)) is not None
+        ]
+        return Comparison([order.key for order in asked], found)
+
+    def with_sent(self, last: int) -> Comparison:
+        """Compare the last orders sent live with what the view makes of them today."""
+        seal = Seal.of(self._settings.api_key.get_secret_value())
+        view = self._settings.source.purchases
+        mapping = mapping_of(self._source.database, view)
+        rows = self._ledger.all(
+            named("fingerprints"), feed=self._feed.feed_id, last=last
+        )
+        ours = [row for row in rows if row[2] == seal.key_id]
+        asked = [self._asked(row) for row in ours]
+        found = []
+        for row, order, now in zip(
+            ours, asked, self._render(self._source, asked), strict=True
+        ):
+            sent = unpack(cast("Mapping[str, str]", row[4]))
+            difference = _since(seal, order.key, sent, now)
+            if difference is not None:
+                found.append(replace(difference, same_mapping=row[3] == mapping))
+        same = all(row[3] == mapping for row in ours)
+        keys = [order.key for order in asked]
+        return Comparison(keys, found, len(rows) - len(ours), same)
+
+    def resend(self, keys: Sequence[str], reason: str) -> tuple[int, int]:
+        """Send orders again, whole; tell the backfill's number and their number.
+
+        Raises:
+            OrderUnknownError: None of them was delivered.
+        """
+        ledger = Ledger(self._ledger, self._feed.feed_id)
+        size = self._settings.squeezely.orders_per_batch
+        resending = Resending(self._source, ledger, size=size)
+        return resending.resend(keys, reason, with_profile=True)
+
+    def _asked(self, row: Sequence[object]) -> _Asked:
+        key, sent_at, confirmed_at = str(row[0]), row[1], row[5]
+        confirmed_at = confirmed_at or self._source.confirmed_at(key) or sent_at
+        return _Asked(key, cast("datetime", confirmed_at), cast("datetime", sent_at))
+
+    def _candidate(self, view: str) -> Source:
+        database = self._source.database
+        source = Source(
+            database,
+            self._settings.source.confirmed,
+            view,
+            beside_ledger=database is self._ledger,
+        )
+        try:
+            source.views.check()
+            columns = [column.name for column in source.views.columns(view)]
+            refuse_unknown_fields(view, columns)
+            source.read([])
+        except PermissionDeniedError as error:
+            raise PermissionDeniedError(
+                str(error), f"GRANT SELECT ON {view} to the role of source.dsn."
+            ) from error
+        return source
+
+    def _render(self, source: Source, asked: Sequence[_Asked]) -> Iterator[_Rendered]:
+        """Render orders, in their order."""
+        for first in range(0, len(asked), PAGE_ORDERS):
+            page = asked[first : first + PAGE_ORDERS]
+            rows = _read(source, [order.key for order in page])
+            for order in page:
+                yield self._rendered(order, rows.get(order.key))
+
+    def _rendered(
+        self, order: _Asked, row: Mapping[str, object] | str | None
+    ) -> _Rendered:
+        if row is None or isinstance(row, str):
+            return _Rendered(fault=row)
+        made = render(row, order.confirmed_at, self._rules, order.at)
+        if isinstance(made, Purchase):
+            return _Rendered(places(made.event))
+        return _Rendered(fault=made.reason)
+
+
+def _read(
+    source: Source, keys: Sequence[str]
+) -> Mapping[str, Mapping[str, object] | str]:
+    """Read rows by key; of one that makes the view fail, the reason."""
+    try:
+        return source.read(keys)
+    except ViewError as error:
+        if len(keys) == 1:
+            return {keys[0]: f"the view fails (SQLSTATE {error.sqlstate})"}
+    return {k: row for key in keys for k, row in _read(source, [key]).items()}
+
+
+def _between(key: str, one: _Rendered, other: _Rendered) -> Difference | None:
+    if other.places is None:
+        same = one.places is None and one.fault == other.fault
+        return None if same else _without_event(key, other)
+    if changes := compare(one.places or {}, other.places):
+        return Difference(key, changes)
+    return None
+
+
+def _since(
+    seal: Seal, key: str, sent: Mapping[Place, str], now: _Rendered
+) -> Difference | None:
+    if now.places is None:
+        return _without_event(key, now)
+    if changes := against_prints(seal, key, sent, now.places):
+        return Difference(key, changes)
+    return None
+
+
+def _without_event(key: str, rendered: _Rendered) -> Difference:
+    return Difference(key, fault=rendered.fault, is_gone=rendered.fault is None)

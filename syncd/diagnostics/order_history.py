@@ -1,0 +1,318 @@
+"""An order's whole story from views and ledger: also why not sent, and what to do."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import cast
+
+from syncd.core.errors import UNREADABLE, SlowStatementError
+from syncd.ledger.feed import Feed
+from syncd.ledger.order_lookup import find_key
+from syncd.ledger.reused_keys import ReusedKey, ReusedKeys
+from syncd.postgres.database import Database, around, named
+from syncd.source.views import Source
+
+_LEFT = {
+    "split": "refused together with others, so it went on in a smaller batch",
+    "unread": "its row could not be read, so it waited for the view alone",
+    "waiting": "not complete, so it waited in a batch of its own",
+    "retried": "tried again by hand",
+    "mended": "tried again, since it was changed",
+    "resent": "sent again by hand",
+    "reset": "to be sent after all, asked for by a backfill",
+    "returned": "was to be sent again, but that backfill was cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One POST that an order took part in, with its receipt.
+
+    Attributes:
+        is_settled: It is known which orders were sent; False after a crash.
+        resent: Why somebody had the order sent again; None for an ordinary attempt.
+    """
+
+    batch: int
+    attempt: int
+    started_at: datetime
+    settled_at: datetime | None
+    outcome: str | None
+    status: int | None
+    reason: str | None
+    sent: int | None
+    body_sha256: str | None
+    is_settled: bool
+    resent: str | None
+
+    def line(self) -> str:
+        """Tell it in one line."""
+        told = f"batch {self.batch}, attempt {self.attempt} at {self.started_at}: "
+        told += f"{self.outcome or 'under way'}, {self.sent or 0} events"
+        status = f"HTTP {self.status}" if self.status else ""
+        reason = (self.reason or "").removeprefix(status).strip()
+        receipt = f"body {self.body_sha256[:12]}" if self.body_sha256 else ""
+        doubt = "" if self.is_settled else "which orders it held is not known"
+        again = f"sent again on purpose: {self.resent}" if self.resent else ""
+        parts = (status, reason, receipt, again, doubt)
+        more = ", ".join(part for part in parts if part)
+        return f"{told} ({more})" if more else told
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the ledger knows of an order, its batch and the endpoint."""
+
+    orderid: str | None
+    confirmed_at: datetime
+    capture: str | None
+    state: str | None
+    reason: str | None
+    waiting_since: datetime | None
+    batch: int
+    lane: str
+    batch_state: str
+    created_at: datetime
+    uncertain: int
+    backfill: int | None
+    due_at: datetime | None
+    settled_at: datetime | None
+    endpoint: str
+    endpoint_reason: str | None
+    retry_at: datetime | None
+    before: int
+    is_thinned: bool
+    read_failed_at: datetime | None = None
+    read_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that is known of one order.
+
+    Attributes:
+        key: The order's key.
+        orderid: Its public number, if views or ledger know it.
+        standing: None when the ledger does not have it.
+        confirmed_at: By the view, when the ledger does not have it.
+        watermark: Of the feed.
+        started_at: Of the feed.
+        is_listed: Whether the view lists it now; asked when the ledger lacks it.
+        is_initial: Whether the view listed it when the feed was started.
+        reused: The order that is listed under its key now, should it be another.
+        attempts: Those that it took part in, oldest first.
+        departures: When it left which batch, and why, oldest first.
+        unread: Why the view's row could not be read just now.
+    """
+
+    key: str
+    orderid: str | None
+    standing: Standing | None
+    confirmed_at: datetime | None
+    watermark: datetime
+    started_at: datetime
+    is_listed: bool = False
+    is_initial: bool = False
+    reused: ReusedKey | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    departures: list[tuple[datetime, str]] = field(default_factory=list)
+    unread: str | None = None
+
+    @property
+    def state(self) -> str:
+        """Where the order stands, in one word."""
+        if self.standing is None:
+            return "unknown"
+        return self.standing.state or self.standing.batch_state
+
+    def lines(self) -> Iterator[str]:
+        """Tell the story, a line each."""
+        if self.standing is None:
+            yield from self._absence()
+        else:
+            if self.reused is not None:
+                yield f"{self.reused.line()}; that one is not sent"
+            yield from self._course(self.standing)
+        if self.unread:
+            yield f"the row could not be read in the view: {self.unread}"
+        if step := self.next_step():
+            yield f"next: {step}"
+
+    def _absence(self) -> Iterator[str]:
+        yield f"order {self.key} is not in the ledger"
+        if self.is_initial:
+            yield (
+                "it was confirmed before the feed started: confirmed_orders listed "
+                f"it at {self.started_at}, so it is not sent"
+            )
+        elif not self.is_listed:
+            yield "it is not confirmed: confirmed_orders does not list it"
+        elif self.confirmed_at is None:
+            yield (
+                "confirmed_orders lists it, but without a usable confirmed_at (NULL, "
+                "infinity): it is not sent until it has one"
+            )
+        elif self.confirmed_at <= self.watermark:
+            yield (
+                f"it was confirmed at {self.confirmed_at}, below the watermark "
+                f"{self.watermark}: it was stamped longer before its commit than "
+                "lookback, and the next account takes it"
+            )
+        else:
+            yield f"it was confirmed at {self.confirmed_at} and will be captured"
+
+    def _course(self, standing: Standing) -> Iterator[str]:
+        number = f" ({self.orderid})" if self.orderid else ""
+        yield f"order {self.key}{number} confirmed at {standing.confirmed_at}"
+        if standing.state == "forgotten":
+            yield f"now {standing.reason}; nothing sends it any more"
+            return
+        if standing.is_thinned and not standing.state:
+            yield "now delivered: its receipt is no longer kept (ledger.keep)"
+            return
+        by = f" by {standing.capture}" if standing.capture else ""
+        yield (
+            f"captured{by} into the {standing.lane} lane, "
+            f"now in batch {standing.batch} of {standing.created_at}"
+        )
+        events = [(a.started_at, a.line()) for a in self.attempts] + self.departures
+        yield from (line for _, line in sorted(events))
+        if standing.waiting_since and not standing.state:
+            yield f"not complete since {standing.waiting_since}: looked at again"
+        if standing.uncertain:
+            yield (
+                f"{standing.uncertain} attempts with unknown outcome: "
+                "the order may have repeated"
+            )
+        yield self._now(standing)
+
+    def _now(self, standing: Standing) -> str:
+        if standing.state:
+            return f"now {standing.state}: {standing.reason}"
+        if self.state == "adopted":
+            why = "syncd adopt marked it as delivered by something else"
+            return f"now adopted: {why}, so it was not sent"
+        if self.state == "held":
+            return "now held: the outcome of its last attempt is unknown"
+        if self.state == "pending":
+            return f"now pending: {self._wait(standing)}"
+        at = f" at {standing.settled_at}" if standing.settled_at else ""
+        return f"now {self.state}{at}"
+
+    @staticmethod
+    def _wait(standing: Standing) -> str:
+        if standing.endpoint != "open":
+            return (
+                f"nothing is sent since the API is {standing.endpoint} "
+                f"({standing.endpoint_reason}), tried again at {standing.retry_at}"
+            )
+        if standing.read_reason:
+            return (
+                f"it waits for the view since {standing.read_failed_at}: "
+                f"{standing.read_reason}; read again at {standing.due_at or 'once'}"
+            )
+        if standing.due_at:
+            return f"due at {standing.due_at}"
+        return f"{standing.before} batches go before it"
+
+    def next_step(self) -> str:
+        """Say what a person can do; empty when there is nothing."""
+        key = self.key
+        past = "syncd watermark reset --to TIME sends it with its neighbours"
+        if self.standing is None:
+            return self._absent_step(past)
+        if self.reused is not None:
+            return f"syncd reused send {key}; or, if it is the same order, reused keep"
+        held = self.standing.endpoint == "held"
+        again = "syncd backfill --resend --reason TEXT sends it with its neighbours"
+        steps = {
+            "rejected": f"mend the data or the view, then syncd rejected retry {key}; "
+            f"or give it up: syncd rejected discard {key}",
+            "discarded": f"syncd rejected retry {key} sends it after all",
+            "held": "look it up in Squeezely; if it is there, syncd uncertain discard "
+            f"{key}, else syncd uncertain resend {key}",
+            "adopted": again,
+            "released": past,
+            "pending": "mend what the reason names, then syncd resume" if held else "",
+        }
+        return steps.get(self.state, "")
+
+    def _absent_step(self, past: str) -> str:
+        if self.is_initial:
+            return past if self.confirmed_at else ""
+        if not self.is_listed:
+            return ""
+        if self.confirmed_at is None:
+            return "let confirmed_orders give it the time at which it was confirmed"
+        late = self.confirmed_at <= self.watermark
+        return "syncd reconcile takes it at once" if late else ""
+
+
+def read_story(
+    database: Database, source: Source, feed: Feed, order: str
+) -> Story | None:
+    """Read the story of an order, given by its key or public number.
+
+    Returns:
+        None when neither the views nor the ledger know the order.
+
+    Raises:
+        OrderAmbiguousError: It is one order's key and another's number.
+        SyncdError: The views cannot be read, and the ledger knows no such order.
+    """
+    if not (database.holds(order) and source.database.holds(order)):
+        return None
+    key = find_key(source, database, feed.feed_id, order) or source.find(order)
+    if key is None:
+        return None
+    known = database.all(named("story"), feed=feed.feed_id, key=key)
+    number, unread = _number(source, key)
+    standing = Standing(*known[0]) if known else None  # type: ignore[arg-type]  # the statement's columns
+    (watermark, _) = database.one(named("watermark"), feed=feed.feed_id)
+    story = Story(
+        key,
+        number or (standing.orderid if standing else None),
+        standing,
+        None if standing else source.confirmed_at(key),
+        cast("datetime", watermark),
+        feed.started_at,
+        *_absence(database, source, feed, None if standing else key),
+        unread=unread,
+    )
+    _read_course(database, feed, story)
+    if standing and unread is None:
+        reused = ReusedKeys(source, database, feed.feed_id).find([story.key])
+        return replace(story, reused=reused[0] if reused else None)
+    return story
+
+
+def _absence(
+    database: Database, source: Source, feed: Feed, key: str | None
+) -> tuple[bool, bool]:
+    """Tell of an order whether it is listed, and whether it was at the start."""
+    if key is None:
+        return False, False
+    (initial,) = database.one(around("is_initial"), feed=feed.feed_id, key=key)
+    return bool(source.still_confirmed([key])), bool(initial)
+
+
+def _number(source: Source, key: str) -> tuple[str | None, str | None]:
+    """Read an order's public number; or why its row cannot be read."""
+    try:
+        number = source.read([key]).get(key, {}).get("orderid")
+    except SlowStatementError:
+        return None, "not in time"
+    except UNREADABLE as error:
+        return None, str(error)
+    return None if number is None else str(number), None
+
+
+def _read_course(database: Database, feed: Feed, story: Story) -> None:
+    order = {"feed": feed.feed_id, "key": story.key}
+    attempts = database.all(named("attempts"), **order, orderid=story.orderid)
+    story.attempts.extend(Attempt(*row) for row in attempts)  # type: ignore[arg-type]  # the statement's columns
+    for batch, left_at, why, reason in database.all(named("departures"), **order):
+        told = f"left batch {batch} at {left_at}: {_LEFT[str(why)]}"
+        cause = "it was set aside" if why in {"retried", "mended"} else "reason"
+        told += f" ({cause}: {reason})" if reason else ""
+        story.departures.append((cast("datetime", left_at), told))

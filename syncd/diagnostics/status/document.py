@@ -1,0 +1,142 @@
+"""How a feed stands, for scripts: the fields of docs/status.md, and one line."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from syncd.core.health import LAG_LIMIT, FailedStart, Health, Severity
+from syncd.diagnostics.status.facts import Facts
+
+MARKS: Mapping[Severity, str] = {
+    Severity.NOTICE: "OK",
+    Severity.DEGRADED: "WARNING",
+    Severity.DOWN: "CRITICAL",
+}
+
+
+def document(feed: str, health: Health, facts: Facts | None) -> dict[str, object]:
+    """Lay out everything that is known; only the verdict when nothing could be read."""
+    head: dict[str, object] = {
+        "feed": feed,
+        "verdict": health.verdict,
+        "healthy": health.severity is Severity.NOTICE,
+        "reasons": [
+            {
+                "severity": reason.severity.name.lower(),
+                "reason": reason.text,
+                "next": reason.next_step,
+            }
+            for reason in health.reasons
+        ],
+    }
+    if facts is None:
+        return head
+    return head | _flow(facts) | _orders(facts) | _capture(facts) | _background(facts)
+
+
+def _flow(facts: Facts) -> dict[str, object]:
+    quick, pulse = facts.quick, facts.quick.pulse
+    return {
+        "read_at": pulse.now,
+        "started_at": facts.feed.started_at,
+        "watermark": pulse.watermark,
+        "watermark_age_seconds": round(pulse.watermark_age_seconds, 1),
+        "watermark_held_by": quick.holders,
+        "lag_seconds": round(pulse.lag_seconds, 1),
+        "lag_orders": pulse.pending + pulse.sending,
+        "delivered_per_minute": quick.delivered_per_minute,
+        "last_delivered_at": quick.last_delivered_at,
+        "endpoint": pulse.endpoint,
+        "endpoint_reason": pulse.endpoint_reason,
+        "endpoint_since": pulse.endpoint_since,
+        "paused": {p.what: p.since for p in pulse.pauses},
+        "form_proven": facts.slow.form_proven,
+    }
+
+
+def _orders(facts: Facts) -> dict[str, object]:
+    quick, pulse = facts.quick, facts.quick.pulse
+    return {
+        "pending": pulse.pending,
+        "sending": pulse.sending,
+        "pending_backfill": pulse.pending_backfill,
+        "delivered": facts.delivered,
+        "adopted": facts.slow.adopted,
+        "rejected": pulse.rejected,
+        "withdrawn": pulse.withdrawn,
+        "held": pulse.held,
+        "uncertain_attempts": quick.uncertain_attempts,
+        "possible_repeats": quick.possible_repeats,
+        "reused": facts.slow.reused,
+        "unexplained": pulse.unexplained,
+        "missed": pulse.missed,
+        "timeless": pulse.timeless,
+        "recent_refusals": asdict(facts.slow.refusals),
+        "left_out": [asdict(detail) for detail in facts.slow.left_out],
+        "unread": sum(unread.orders for unread in quick.unread),
+    }
+
+
+def _capture(facts: Facts) -> dict[str, object]:
+    outbox, stream = facts.slow.outbox, facts.slow.stream
+    return {
+        "capture": facts.settings.source.capture,
+        "source": facts.slow.source_fault or "readable",
+        "keys": facts.slow.looked.held or "known",
+        "replaced": [table.reason for table in facts.slow.looked.replaced],
+        "outbox": outbox and outbox.fault,
+        "outbox_rows": outbox and outbox.rows,
+        "outbox_faults": outbox and outbox.faults,
+        "slot_lost": stream and stream.lost,
+        "slot_wal_status": stream and stream.wal_status,
+        "slot_retained_bytes": stream and stream.retained_bytes,
+        "slot_read_by_pid": stream and stream.read_by_pid,
+        "slot_reached_at": stream and stream.reached_at,
+    }
+
+
+def _background(facts: Facts) -> dict[str, object]:
+    place = facts.quick.place
+    return {
+        "heartbeat_at": place.marked_at,
+        "instances": [
+            asdict(member) | {"host": member.machine} for member in facts.quick.members
+        ],
+        "backfills": [asdict(backfill) for backfill in facts.slow.backfills],
+        "reconciled": dict(facts.slow.accounts),
+        "reconciled_seconds": facts.quick.pulse.reconciled_seconds,
+        "identity": {
+            "timeline": place.timeline,
+            "system_identifier": str(place.system_identifier),
+            "database_oid": place.database_oid,
+            "ledger_identifier": str(place.ledger_identifier),
+            "ledger_oid": place.ledger_oid,
+            "ledger_database": place.ledger_database,
+        },
+        "failed_start": _failed(facts.quick.failed_start),
+    }
+
+
+def _failed(failed: FailedStart | None) -> Mapping[str, object] | None:
+    return None if failed is None else asdict(failed)
+
+
+def check_line(health: Health, facts: Facts | None) -> str:
+    """Say it in the one line of a monitoring plugin, with its performance data."""
+    pressing = [r.text for r in health.reasons if r.severity is health.severity]
+    is_well = health.severity is Severity.NOTICE
+    line = f"SYNCD {MARKS[health.severity]} - "
+    line += "" if is_well else "; ".join(pressing).replace("|", "/")
+    if facts is None:
+        return line
+    pulse = facts.quick.pulse
+    waiting = pulse.pending + pulse.sending
+    if is_well:
+        line += f"lag {pulse.lag_seconds:.0f} s, {waiting} orders wait"
+    figures = {
+        "lag": f"{pulse.lag_seconds:.0f}s;{LAG_LIMIT.total_seconds():.0f}",
+        "waiting": waiting,
+        "delivered_per_minute": facts.quick.delivered_per_minute,
+        "rejected": pulse.rejected,
+        "held": pulse.held,
+    }
+    return f"{line} | " + " ".join(f"{name}={value}" for name, value in figures.items())

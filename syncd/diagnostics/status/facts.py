@@ -1,0 +1,359 @@
+"""What `syncd status` reads of a feed: often what is cheap, the rest rarely."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import cast
+
+from syncd.capture.listen.outbox import Outbox
+from syncd.capture.poll import HELD_SECONDS, UNDERNEATH
+from syncd.capture.wal.replica_identity import identity_guard
+from syncd.capture.wal.slot import Progress, Slots
+from syncd.config.settings import Settings
+from syncd.core.errors import (
+    DatabaseUnavailableError,
+    SchemaMismatchError,
+    SlowStatementError,
+    SyncdError,
+    TableBusyError,
+)
+from syncd.core.health import FailedStart, Member, RecentRefusals, Unread, Vitals
+from syncd.delivery.rendering import refuse_unknown_fields
+from syncd.ledger.account import is_proven, known
+from syncd.ledger.feed import Feed, Feeds
+from syncd.ledger.identity import Looked
+from syncd.ledger.order_quality import LeftOutCount, left_out, recent_refusals
+from syncd.ledger.start_journal import StartJournal
+from syncd.ledger.stats import Pulse, read_accounts, read_pulse, read_unread
+from syncd.postgres.database import named
+from syncd.source.connections import Connections, source_on, transactions_of
+
+SLOW_SECONDS = 30.0
+"""How often a watch reads what is not cheap, or changes rarely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the feed lives, and the signs of its daemons."""
+
+    marked_at: datetime | None
+    moved_at: datetime
+    timeline: int | None
+    system_identifier: int
+    database_oid: int
+    ledger_identifier: int
+    ledger_oid: int
+    ledger_database: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastRange:
+    """A backfill: its range, and how far it was captured and settled.
+
+    Attributes:
+        orders: Captured ones.
+        planned: Orders that the plan counted.
+        settled: Captured ones that do not wait to be sent any more.
+    """
+
+    backfill: int
+    lower: datetime
+    upper: datetime
+    reached: datetime
+    orders: int
+    requested_at: datetime
+    finished_at: datetime | None
+    state: str
+    purpose: str
+    planned: int
+    settled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The replication slot; `lost` tells why it is of no use."""
+
+    lost: str | None
+    wal_status: str | None
+    retained_bytes: int | None
+    read_by_pid: int | None
+    reached_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The outbox; `fault` tells why it is of no use, the others are None then."""
+
+    fault: str | None
+    rows: int | None = None
+    faults: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quick:
+    """What is read at every look."""
+
+    pulse: Pulse
+    place: Place
+    members: Sequence[Member]
+    delivered_per_minute: int
+    delivered_since: int
+    last_delivered_at: datetime | None
+    uncertain_attempts: int
+    possible_repeats: int
+    holders: Sequence[str] | None
+    unread: Sequence[Unread] = ()
+    failed_start: FailedStart | None = None
+    alarms: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """What is read at the first look, and seldom after it."""
+
+    delivered: int
+    adopted: int
+    read_at: datetime
+    accounts: Mapping[str, str]
+    backfills: Sequence[PastRange]
+    source_fault: str | None
+    form_proven: bool
+    refusals: RecentRefusals
+    left_out: Sequence[LeftOutCount]
+    outbox: Box | None
+    stream: Stream | None
+    looked: Looked = field(default_factory=Looked)
+    reused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How a feed stands, as it was read."""
+
+    settings: Settings
+    feed: Feed
+    quick: Quick
+    slow: Slow
+
+    @property
+    def delivered(self) -> int:
+        """Count the orders delivered, up to now."""
+        return self.slow.delivered + self.quick.delivered_since
+
+    def vitals(self) -> Vitals:
+        """Take what is judged."""
+        quick, slow = self.quick, self.slow
+        pulse = quick.pulse
+        return Vitals(
+            now=pulse.now,
+            members=quick.members,
+            marked_at=quick.place.marked_at,
+            moved_at=quick.place.moved_at,
+            heartbeat=self.settings.log.heartbeat,
+            waiting=pulse.pending + pulse.sending,
+            lag=timedelta(seconds=pulse.lag_seconds),
+            held_back=timedelta(
+                seconds=pulse.watermark_age_seconds - _expected(self.settings)
+            ),
+            endpoint=pulse.endpoint,
+            endpoint_reason=pulse.endpoint_reason,
+            suspect=pulse.suspect,
+            is_unknown=pulse.is_unknown,
+            is_spiked=pulse.is_spiked,
+            pauses=pulse.pauses,
+            rejected=pulse.rejected,
+            held=pulse.held,
+            unexplained=pulse.unexplained,
+            missed=pulse.missed,
+            timeless=pulse.timeless,
+            unread=quick.unread,
+            alarms=quick.alarms,
+            source_fault=slow.source_fault,
+            keys_held=slow.looked.held,
+            reused=slow.reused,
+            replaced=[(r.reason, r.next_step) for r in slow.looked.replaced],
+            slot_fault=slow.stream.lost if slow.stream else None,
+            outbox_fault=slow.outbox.fault if slow.outbox else None,
+            outbox_faults=(slow.outbox.faults or 0) if slow.outbox else 0,
+            is_proven=slow.form_proven,
+            refusals=slow.refusals,
+            details_left_out=[(d.field, d.reason, d.orders) for d in slow.left_out],
+            failed_start=quick.failed_start,
+        )
+
+
+class Observer:
+    """Looks at one feed, again and again, over one set of connections."""
+
+    def __init__(self, settings: Settings, connections: Connections) -> None:
+        self._settings = settings
+        self._connections = connections
+        self._feed: Feed | None = None
+        self._slow: Slow | None = None
+        self._slow_at = float("-inf")
+
+    def look(self) -> Facts:
+        """Read how the feed stands.
+
+        Raises:
+            DatabaseUnavailableError: One of the databases does not answer.
+            SyncdError: There is no ledger, the feed was never started, it is a copy.
+        """
+        if self._feed is None:
+            self._feed = self._find()
+        if self._slow is None or time.monotonic() - self._slow_at >= SLOW_SECONDS:
+            self._slow = self._read_slow(self._feed)
+            self._slow_at = time.monotonic()
+        quick = self._read_quick(self._feed, self._slow.read_at)
+        return Facts(self._settings, self._feed, quick, self._slow)
+
+    def _find(self) -> Feed:
+        """Find the feed; of one that never started, tell why its last start failed."""
+        try:
+            return Feeds(self._connections, self._settings.feed).get()
+        except SchemaMismatchError as error:
+            failed = None
+            with suppress(SyncdError):
+                journal = StartJournal(self._settings)
+                failed = journal.newest(self._connections.ledger)
+            if failed is None:
+                raise
+            raise SchemaMismatchError(
+                f"{error}; the last start on {failed.host} failed: {failed.reason}",
+                failed.hint,
+            ) from error
+
+    def forget(self) -> None:
+        """Look at everything anew: the databases were away."""
+        self._feed = self._slow = None
+
+    def _read_quick(self, feed: Feed, since: datetime) -> Quick:
+        ledger, key = self._connections.ledger, feed.feed_id
+        pulse = read_pulse(ledger, key)
+        members = ledger.all(named("presence"), feed=key)
+        place = ledger.one(named("place"), feed=key)
+        lately = ledger.one(named("lately"), feed=key, since=since)
+        doubts = ledger.one(named("doubts"), feed=key)
+        return Quick(
+            pulse,
+            Place(*place),  # type: ignore[arg-type]  # the statement's columns
+            [Member(*row) for row in members],  # type: ignore[arg-type]  # the same
+            cast("int", lately[0]),
+            cast("int", lately[1]),
+            cast("datetime | None", lately[2]),
+            cast("int", doubts[0]),
+            cast("int", doubts[1]),
+            holders(self._settings, self._connections, pulse),
+            read_unread(ledger, key),
+            StartJournal(self._settings).newest(ledger),
+            [str(reason) for _, reason, _ in ledger.all(named("alarms"), feed=key)],
+        )
+
+    def _read_slow(self, feed: Feed) -> Slow:
+        settings, connections = self._settings, self._connections
+        ledger, key = connections.ledger, feed.feed_id
+        totals = ledger.one(named("totals"), feed=key)
+        backfills = ledger.all(named("latest_backfills"), feed=key)
+        return Slow(
+            cast("int", totals[0]),
+            cast("int", totals[1]),
+            cast("datetime", totals[2]),
+            read_accounts(ledger, key),
+            [PastRange(*row) for row in backfills],  # type: ignore[arg-type]  # columns
+            _source_fault(settings, connections),
+            is_proven(settings, known(ledger, settings)),
+            recent_refusals(ledger, key),
+            left_out(ledger, key),
+            _outbox(settings, connections),
+            _stream(settings, feed, connections),
+            _looked(settings, connections, feed),
+            _reused(connections, feed),
+        )
+
+
+def holders(
+    settings: Settings, connections: Connections, pulse: Pulse
+) -> list[str] | None:
+    """Name the transactions that hold the watermark back; None when it is not late.
+
+    Application and times are shown to roles with pg_read_all_stats only.
+    """
+    if pulse.watermark_age_seconds < _expected(settings):
+        return None
+    return [
+        (f"pid {pid} " if pid else "")
+        + f"{application or ''} since {started or 'unknown'}"
+        + (f", its query since {query}" if query else "")
+        for pid, application, started, query in transactions_of(connections).holders()
+    ]
+
+
+def _expected(settings: Settings) -> float:
+    """Tell how old a watermark may be that nothing holds back, in seconds.
+
+    A window is opened by one poll and closed by the next; underneath a follower they
+    are rare.
+    """
+    rest = 0 if settings.source.capture == "poll" else 3 * UNDERNEATH.total_seconds()
+    return settings.source.lookback.total_seconds() + HELD_SECONDS + rest
+
+
+def _source_fault(settings: Settings, connections: Connections) -> str | None:
+    """Tell why the two views cannot be read; None when they can."""
+    source = source_on(settings, connections)
+    try:
+        source.views.check()
+        columns = source.views.columns(settings.source.purchases)
+        refuse_unknown_fields(settings.source.purchases, [c.name for c in columns])
+        source.read([])
+        source.still_confirmed([])
+    except (SlowStatementError, TableBusyError) as error:
+        return str(error)
+    except DatabaseUnavailableError:
+        raise
+    except SyncdError as error:
+        return str(error)
+    return None
+
+
+def _looked(settings: Settings, connections: Connections, feed: Feed) -> Looked:
+    """Compare what stands behind the views; nothing where they cannot be read."""
+    try:
+        return identity_guard(settings, connections, feed).see()
+    except DatabaseUnavailableError:
+        raise
+    except SyncdError:
+        return Looked()
+
+
+def _reused(connections: Connections, feed: Feed) -> int:
+    (keys, *_) = connections.ledger.one(named("count_reused"), feed=feed.feed_id)
+    return cast("int", keys)
+
+
+def _outbox(settings: Settings, connections: Connections) -> Box | None:
+    """Tell how the outbox stands; None for another capture."""
+    if settings.source.capture != "listen":
+        return None
+    source = connections.source
+    outbox = Outbox(source, connections.primary or source, settings.feed)
+    try:
+        return Box(None, outbox.count(), outbox.condition().faults)
+    except SyncdError as error:
+        return Box(f"cannot be read: {error}")
+
+
+def _stream(settings: Settings, feed: Feed, connections: Connections) -> Stream | None:
+    """Tell how the replication slot stands; None for another capture."""
+    if settings.source.capture != "wal":
+        return None
+    slot = Slots(connections.source, settings.feed).find()
+    reached = Progress(connections.ledger, feed.feed_id).read()
+    reached_at = reached.at if reached else None
+    if slot is None:
+        return Stream("there is none", None, None, None, reached_at)
+    return Stream(
+        slot.lost, slot.wal_status, slot.retained, slot.active_pid, reached_at
+    )

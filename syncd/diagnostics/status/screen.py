@@ -1,0 +1,229 @@
+"""How a feed stands, on one screen: is it healthy, how far behind, what needs me."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from rich.console import Group, RenderableType
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from syncd.core.health import Health, Severity, count, span
+from syncd.diagnostics.status.facts import Facts, PastRange
+from syncd.diagnostics.status.history import History
+
+_STYLES: Mapping[Severity, str] = {
+    Severity.NOTICE: "green",
+    Severity.DEGRADED: "yellow",
+    Severity.DOWN: "red",
+}
+_MARKS: Mapping[Severity, str] = {
+    Severity.NOTICE: "·",
+    Severity.DEGRADED: "▲",
+    Severity.DOWN: "✖",
+}
+_MOST_REASONS = 6
+_LABEL = 10
+
+Row = tuple[str, str, str]
+"""A label, what stands there, and its style."""
+
+
+def draw(
+    feed: str,
+    health: Health,
+    facts: Facts | None,
+    *,
+    at: datetime,
+    history: History | None = None,
+) -> RenderableType:
+    """Draw the screen.
+
+    Args:
+        feed: Its name.
+        health: The verdict with its reasons.
+        facts: What was read last; None when nothing could be.
+        at: When the verdict was found; aware.
+        history: What a watch has seen; None outside of one.
+    """
+    parts: list[RenderableType] = [_verdict(feed, health, at), *_reasons(health)]
+    if facts is not None:
+        behind = "how far behind"
+        if facts.quick.pulse.now != at:
+            behind += f", as seen last at {facts.quick.pulse.now.astimezone():%H:%M:%S}"
+        parts += [_title(behind), _grid(_behind(facts))]
+        if history is not None:
+            parts.append(_sparks(history))
+        parts += [_title("orders"), _grid(_orders(facts))]
+        parts += [_title("behind the scenes"), _grid(_scenes(facts))]
+    return Group(*parts)
+
+
+def _verdict(feed: str, health: Health, at: datetime) -> RenderableType:
+    line = Table.grid(expand=True, padding=(0, 1))
+    line.add_column(ratio=1)
+    line.add_column(justify="right", no_wrap=True)
+    mark = "●" if health.severity is Severity.NOTICE else _MARKS[health.severity]
+    said = Text(f"{mark} {feed} is {health.verdict}")
+    said.stylize(f"bold {_STYLES[health.severity]}")
+    line.add_row(said, Text(f"{at.astimezone():%Y-%m-%d %H:%M:%S}", style="dim"))
+    return line
+
+
+def _reasons(health: Health) -> Iterable[RenderableType]:
+    if not health.reasons:
+        return
+    table = Table.grid(padding=(0, 1))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for reason in health.reasons[:_MOST_REASONS]:
+        said = Text(reason.text)
+        if reason.next_step:
+            said.append(f" → {reason.next_step}", style="bold")
+        style = "dim" if reason.severity is Severity.NOTICE else ""
+        mark = Text(f" {_MARKS[reason.severity]}", style=_STYLES[reason.severity])
+        table.add_row(mark, said, style=style)
+    if (left := len(health.reasons) - _MOST_REASONS) > 0:
+        table.add_row("", f"and {left} more: --json", style="dim")
+    yield table
+
+
+def _title(text: str) -> RenderableType:
+    return Rule(Text(text, style="bold"), align="left", style="dim", characters="─")
+
+
+def _grid(rows: Sequence[Row]) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True, min_width=_LABEL)
+    table.add_column(overflow="fold")
+    for label, value, style in rows:
+        table.add_row(f" {label}", Text(value, style=style))
+    return table
+
+
+def _behind(facts: Facts) -> list[Row]:
+    quick, pulse = facts.quick, facts.quick.pulse
+    waiting = pulse.pending + pulse.sending
+    rate = f"{quick.delivered_per_minute:,} in the last minute"
+    if quick.last_delivered_at:
+        rate += f", the last {_ago(pulse.now, quick.last_delivered_at)}"
+    rows = [
+        (
+            "lag",
+            f"{span(timedelta(seconds=pulse.lag_seconds))}, {count(waiting)}",
+            "bold",
+        ),
+        ("delivered", rate, ""),
+        ("watermark", _watermark(facts), ""),
+    ]
+    rows += [("held by", holder, "yellow") for holder in quick.holders or ()]
+    endpoint = f"{pulse.endpoint} since {_moment(pulse.endpoint_since)}"
+    if pulse.endpoint_reason:
+        endpoint += f": {pulse.endpoint_reason}"
+    style = "" if pulse.endpoint == "open" else "yellow"
+    return [*rows, ("endpoint", endpoint, style)]
+
+
+def _watermark(facts: Facts) -> str:
+    pulse, lookback = facts.quick.pulse, facts.settings.source.lookback
+    age = span(timedelta(seconds=pulse.watermark_age_seconds))
+    return f"{_moment(pulse.watermark)}, {age} ago (lookback {span(lookback)})"
+
+
+def _orders(facts: Facts) -> list[Row]:
+    quick, slow, pulse = facts.quick, facts.slow, facts.quick.pulse
+    settled = f"{facts.delivered:,} delivered, {pulse.withdrawn:,} withdrawn"
+    settled += f", {slow.adopted:,} adopted"
+    for_you = f"{pulse.rejected:,} rejected, {pulse.held:,} held as uncertain"
+    doubt = count(quick.possible_repeats, "possible repeat")
+    doubt += f", {count(quick.uncertain_attempts, 'uncertain attempt')}"
+    rows = [
+        ("settled", settled, ""),
+        ("for you", for_you, "yellow" if pulse.rejected or pulse.held else ""),
+        ("in doubt", doubt, ""),
+    ]
+    going_on = [_backfill(b) for b in slow.backfills if b.finished_at is None]
+    if going_on or pulse.pending_backfill:
+        pending = f"{count(pulse.pending_backfill)} pending"
+        rows.append(("backfill", "; ".join([pending, *going_on]), ""))
+    return rows
+
+
+def _backfill(backfill: PastRange) -> str:
+    whole = max(backfill.planned, backfill.orders)
+    return f"#{backfill.backfill} {backfill.state}, {backfill.settled:,} of {whole:,}"
+
+
+def _scenes(facts: Facts) -> list[Row]:
+    return [*_accounts(facts), *_capture(facts), *_daemons(facts), _identity(facts)]
+
+
+def _accounts(facts: Facts) -> list[Row]:
+    accounts = facts.slow.accounts
+    if not accounts:
+        return [("accounts", "none yet", "dim")]
+    style = "yellow" if facts.quick.pulse.unexplained else ""
+    return [
+        ("accounts" if n == 0 else "", f"{depth}: {_shortened(sentence)}", style)
+        for n, (depth, sentence) in enumerate(accounts.items())
+    ]
+
+
+def _shortened(sentence: str) -> str:
+    """Leave the range to `--json`."""
+    return sentence.partition(": ")[2] or sentence
+
+
+def _capture(facts: Facts) -> list[Row]:
+    outbox, stream = facts.slow.outbox, facts.slow.stream
+    said: str = facts.settings.source.capture
+    if outbox is not None:
+        said += f", outbox {outbox.fault or f'{outbox.rows:,} rows'}"
+        said += f", {outbox.faults} faults" if outbox.faults else ""
+    if stream is not None and stream.lost:
+        said += f", slot of no use: {stream.lost}"
+    elif stream is not None:
+        kept = (stream.retained_bytes or 0) / 1e6
+        said += f", slot {stream.wal_status}, keeps {kept:,.0f} MB"
+        said += "" if stream.read_by_pid else ", read by nobody"
+    return [("capture", said, "")]
+
+
+def _daemons(facts: Facts) -> list[Row]:
+    now, marked_at = facts.quick.pulse.now, facts.quick.place.marked_at
+    beat = f", heartbeat {_ago(now, marked_at)}" if marked_at else ""
+    alive = [m for m in facts.quick.members if m.is_alive]
+    said = [
+        f"{m.machine}, pid {m.pid}, for {span(now - m.started_at)}{beat}" for m in alive
+    ]
+    for member in [] if alive else facts.quick.members:
+        ended = member.stopped_at
+        how = f"ended {_ago(now, ended)}" if ended else "dead"
+        said.append(f"none; the last, {member.machine} pid {member.pid}: {how}")
+    return [("daemon", text, "") for text in said]
+
+
+def _identity(facts: Facts) -> Row:
+    place = facts.quick.place
+    said = f"cluster {place.ledger_identifier}, database {place.ledger_database}"
+    if place.ledger_identifier != place.system_identifier:
+        said += f", orders in cluster {place.system_identifier}"
+    return ("ledger", f"{said}, timeline {place.timeline or '-'}", "")
+
+
+def _sparks(history: History) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(style="dim", no_wrap=True, min_width=_LABEL)
+    table.add_column(ratio=1, no_wrap=True)
+    table.add_column(justify="right", style="dim", no_wrap=True)
+    for name, unit, trace in history.traces():
+        table.add_row(f" {name}", trace, f"top {trace.top:,.0f}{unit}")
+    return table
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _ago(now: datetime, at: datetime) -> str:
+    return f"{span(now - at)} ago"

@@ -1,0 +1,120 @@
+"""`syncd status --watch`: looks again and again, also while a database is away."""
+
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.live import Live
+
+from syncd.core.errors import DatabaseUnavailableError, SyncdError
+from syncd.core.health import Health, Reason, Severity, assess
+from syncd.diagnostics.status.document import check_line
+from syncd.diagnostics.status.facts import Facts, Observer
+from syncd.diagnostics.status.history import History
+from syncd.diagnostics.status.screen import draw
+from syncd.source.connections import Connections
+
+
+def unread(error: SyncdError) -> Health:
+    """Judge a feed that cannot be read at all."""
+    return Health([Reason(Severity.DOWN, str(error), error.hint)])
+
+
+class Watch:
+    """Shows one feed until somebody ends it: live on a terminal, else line by line."""
+
+    def __init__(
+        self, feed: str, observer: Observer, connections: Connections, seconds: float
+    ) -> None:
+        self._feed = feed
+        self._observer = observer
+        self._connections = connections
+        self._seconds = seconds
+        self._history = History(seconds)
+        self._seen: Facts | None = None
+
+    def run(self, console: Console) -> None:
+        """Look and show until `q` or Ctrl-C.
+
+        Raises:
+            SyncdError: There is nothing to watch: no ledger, or a feed never started.
+        """
+        try:
+            if console.is_terminal:
+                self._run_live(console)
+            else:
+                self._run_plainly(console)
+        except KeyboardInterrupt:
+            return
+
+    def _run_live(self, console: Console) -> None:
+        with (
+            Live(console=console, auto_refresh=False, screen=True) as live,
+            _single_keys(),
+        ):
+            while True:
+                health, facts = self._look()
+                at = facts.quick.pulse.now if facts else datetime.now(UTC)
+                screen = draw(
+                    self._feed, health, self._seen, at=at, history=self._history
+                )
+                live.update(screen, refresh=True)
+                if _is_ended(self._seconds):
+                    return
+
+    def _run_plainly(self, console: Console) -> None:
+        while True:
+            health, facts = self._look()
+            said = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {check_line(health, facts)}"
+            console.print(said, markup=False, soft_wrap=True)
+            time.sleep(self._seconds)
+
+    def _look(self) -> tuple[Health, Facts | None]:
+        """Look once; what was seen last is kept when that fails.
+
+        Raises:
+            SyncdError: At the first look: there is nothing to watch.
+        """
+        try:
+            facts = self._observer.look()
+        except SyncdError as error:
+            if self._seen is None and not isinstance(error, DatabaseUnavailableError):
+                raise
+            self._connections.close()
+            self._observer.forget()
+            return unread(error), None
+        self._seen = facts
+        self._history.add(facts)
+        return assess(facts.vitals()), facts
+
+
+@contextmanager
+def _single_keys() -> Iterator[None]:
+    """Let keys be read one by one and unseen, if there is a keyboard."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _is_ended(seconds: float) -> bool:
+    """Wait; True as soon as somebody asked for the end."""
+    if not sys.stdin.isatty():
+        time.sleep(seconds)
+        return False
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if select.select([sys.stdin], [], [], left)[0] and sys.stdin.read(1) in "qQ":
+            return True
+    return False

@@ -1,0 +1,207 @@
+"""The guard against copies: a ledger that is not the one served before must not send.
+
+What is remembered lies in a file of the daemon's own, outside every database, so that
+a restore cannot take it along.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from syncd.core.continuity import Descent, Mark, descend
+from syncd.core.errors import ClonedDatabaseError, StateUnavailableError
+from syncd.ledger.instance import this_host
+from syncd.postgres.database import Database, Statement, named
+
+if TYPE_CHECKING:  # the status is read without a log
+    from syncd.log.log import Log
+
+_HINTS = {
+    Descent.WENT_BACK: "orders delivered since may be sent again, and are counted",
+    Descent.STRANGER: "if this is a clone, it must not send",
+}
+
+
+def host_name(name: str | None) -> str:
+    """Return the name under which daemons of this host are known."""
+    return name or this_host().split("/", 1)[0]
+
+
+class Memory:
+    """The file in which the daemon remembers a feed's last mark."""
+
+    def __init__(self, directory: Path, feed: str) -> None:
+        self._path = directory / f"{feed}.json"
+
+    @classmethod
+    def of(
+        cls,
+        directory: Path | None,
+        feed: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> "Memory | None":
+        """Find the place: as configured, or systemd's; None when there is neither."""
+        environment = os.environ if environment is None else environment
+        given = environment.get("STATE_DIRECTORY", "").split(":")[0]
+        place = directory or (Path(given) if given else None)
+        return cls(place, feed) if place else None
+
+    @property
+    def place(self) -> Path:
+        """The directory that it lies in."""
+        return self._path.parent
+
+    def read(self) -> Mark | None:
+        """Read the last mark; None before the first.
+
+        Raises:
+            StateUnavailableError: The file is there and cannot be used.
+        """
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Mark)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            raise self._unusable(error) from error
+
+    def write(self, mark: Mark) -> None:
+        """Replace the last mark, whole or not at all.
+
+        Raises:
+            StateUnavailableError: The directory cannot be written.
+        """
+        # Daemons in containers share the directory, and have the same number.
+        fresh = self._path.with_suffix(f".{os.getpid()}.{time.monotonic_ns()}")
+        try:
+            with fresh.open("wb") as file:
+                file.write(msgspec.json.encode(mark))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> StateUnavailableError:
+        cause = error.strerror if isinstance(error, OSError) else "it is damaged"
+        return StateUnavailableError(
+            f"{self._path}: cannot be used ({cause})",
+            "Let syncd's user write there, or name another place as state.directory.",
+        )
+
+
+class Lineage:
+    """A feed's ledger through its life, as seen from this host.
+
+    Args:
+        database: The ledger's, for `check` and `mark`.
+        feed_id: The feed.
+        feed: Its name.
+        memory: What this host remembers; None without a place for it.
+        log: Is told of promotions.
+        name: What stands for this host's name; None: its own.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        feed_id: int,
+        feed: str,
+        memory: Memory | None,
+        log: "Log",
+        *,
+        name: str | None = None,
+    ) -> None:
+        self._database = database
+        self._feed_id = feed_id
+        self._feed = feed
+        self._memory = memory
+        self._log = log
+        self._name = name
+
+    def check(self) -> None:
+        """Refuse a ledger that is not the one served before; note a promotion.
+
+        Raises:
+            ClonedDatabaseError: It went back in time, or may be a clone.
+            StateUnavailableError: The daemon's own file cannot be used.
+        """
+        descent, refusal = self.judge()
+        if refusal is not None:
+            raise refusal
+        if descent is Descent.PROMOTED:
+            self.note_promotion(self._database)
+
+    def judge(self) -> tuple[Descent, ClonedDatabaseError | None]:
+        """Return what became of the ledger, and why it must not send; writes nothing.
+
+        Raises:
+            StateUnavailableError: The daemon's own file cannot be used.
+        """
+        # The file first: another daemon that shares it may make a mark in between.
+        remembered = self._memory.read() if self._memory else None
+        ledger, timeline, superseded_at = self._read(named("lineage"))
+        if remembered is not None and remembered.at <= superseded_at:
+            remembered = None
+        is_known_host = remembered is not None or self._is_known_host()
+        descent = descend(remembered, ledger, timeline, is_known_host=is_known_host)
+        if descent in _HINTS:
+            return descent, self._refusal(descent, remembered, ledger)
+        return descent, None
+
+    def mark(self) -> None:
+        """Make the next mark, in the ledger first and then in the file.
+
+        Raises:
+            ClonedDatabaseError: The ledger went back while the daemon ran.
+        """
+        self.check()
+        mark = self._read(named("mark_feed"))[0]
+        if self._memory is not None:
+            self._memory.write(mark)
+
+    def note_promotion(self, database: Database) -> None:
+        """Note and say, once for all instances, that the ledger's cluster was promoted.
+
+        What was pending may have been sent by claims that were lost; and orders of
+        the last day that have to be captured again may have been, too.
+        """
+        rows = database.all(named("note_promotion"), feed=self._feed_id)
+        for timeline, orders in rows:
+            self._log.emit("database.promoted", timeline=timeline, orders=orders)
+
+    def _read(self, statement: Statement) -> tuple[Mark, int, datetime]:
+        system, oid, number, at, marked, timeline, superseded_at = self._database.one(
+            statement, feed=self._feed_id
+        )
+        place = cast("tuple[int, int]", (system, oid))
+        mark = Mark(
+            place, cast("int", number), cast("datetime", at), cast("int", marked)
+        )
+        return mark, cast("int", timeline), cast("datetime", superseded_at)
+
+    def _is_known_host(self) -> bool:
+        host = host_name(self._name)
+        known = self._database.one(named("knows_host"), feed=self._feed_id, host=host)
+        return bool(known[0])
+
+    def _refusal(
+        self, descent: Descent, remembered: Mark | None, ledger: Mark
+    ) -> ClonedDatabaseError:
+        if descent is Descent.STRANGER:
+            what = (
+                "was promoted, and no daemon of this host has served it before: "
+                "a failover, or a clone"
+            )
+        else:
+            since = f", {remembered.at - ledger.at}" if remembered else ""
+            what = f"went back in time{since}: it was restored, or is a copy"
+        return ClonedDatabaseError(
+            f"the ledger of feed {self._feed!r} {what}",
+            f"If it is to send from now on, run `syncd accept-copy` "
+            f"({_HINTS[descent]}).",
+        )

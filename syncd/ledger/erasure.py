@@ -1,0 +1,174 @@
+"""Forgetting: what could name a person goes, and nothing ever sends the order again.
+
+The order's row stays as the mark that says so, also for an order that the ledger never
+had: captures, reconciliation and backfills pass over it (ADR-0013).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal, cast
+
+from syncd.core.errors import UNREADABLE, OrderUnknownError, SlowStatementError
+from syncd.ledger.batches import Ledger
+from syncd.ledger.order_lookup import find_key
+from syncd.postgres.database import named
+from syncd.source.views import Source
+
+Sent = Literal["never", "perhaps", "now", "yes"]
+
+_TOLD: dict[Sent, str] = {
+    "never": "it was never sent",
+    "perhaps": "it may have been sent",
+    "now": "it was being sent",
+    "yes": "it had been sent",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What syncd has of an order.
+
+    Attributes:
+        state: Where it stands; None: the ledger does not have it.
+        sent: Whether it reached Squeezely.
+        number: Its public number, if an exception keeps it.
+    """
+
+    key: str
+    state: str | None
+    sent: Sent
+    number: str | None
+
+    @property
+    def reason(self) -> str:
+        """What stays in the ledger."""
+        return f"forgotten by hand: {_TOLD[self.sent]}"
+
+
+class Forgetting:
+    """Finds and forgets orders of one feed."""
+
+    def __init__(self, source: Source, ledger: Ledger) -> None:
+        self._source = source
+        self._ledger = ledger
+
+    def find(self, targets: Sequence[str]) -> list[str]:
+        """Find the keys of the orders meant, by key, public number or address; sorted.
+
+        Raises:
+            OrderUnknownError: One of them means no order.
+            OrderAmbiguousError: One of them means more than one.
+            SlowStatementError: The view cannot be searched in the time allowed.
+        """
+        keys: set[str] = set()
+        try:
+            for target in targets:
+                keys.update(
+                    self._of_email(target) if "@" in target else self._of_order(target)
+                )
+        except SlowStatementError as error:
+            raise SlowStatementError(
+                "the purchases view cannot be searched in the time that the role has",
+                "Name the orders by key, or give the shop's table an index for it.",
+            ) from error
+        return sorted(keys)
+
+    def _of_email(self, email: str) -> list[str]:
+        address = email.strip().lower()
+        hashed = sha256(address.encode()).hexdigest()
+        if keys := self._source.of_email([address, hashed]):
+            return keys
+        raise OrderUnknownError(
+            "the purchases view has no order of that address",
+            "If the shop has erased it already, name the orders by key.",
+        )
+
+    def _of_order(self, order: str) -> list[str]:
+        ledger = self._ledger
+        if key := find_key(self._source, ledger.database, ledger.feed_id, order):
+            return [key]
+        raise OrderUnknownError(
+            f"no order is known as {order!r}",
+            "Name it by the order_key of the purchases view, "
+            "or the person by e-mail address.",
+        )
+
+    def traces(self, keys: Sequence[str]) -> list[Trace]:
+        """Tell what the ledger has of some orders, in their order."""
+        rows = self._ledger.database.all(
+            named("standings"), feed=self._ledger.feed_id, keys=list(keys)
+        )
+        return [_trace(*row) for row in rows]
+
+    def forget(self, keys: Sequence[str]) -> list[Trace]:
+        """Forget orders; tell what they were before.
+
+        Nothing is admitted, claimed or settled of them meanwhile, so that one that was
+        not being sent then is never sent.
+        """
+        database, ours = self._ledger.database, {"feed": self._ledger.feed_id}
+        numbers = self._numbers(keys)
+        with database.transaction():
+            database.one(named("lock_watermark"), durable=True, **ours)
+            self._hold_batches(keys)
+            traces = self.traces(keys)
+            numbers |= {t.key: t.number for t in traces if t.number}
+            database.run(
+                named("scrub"),
+                **ours,
+                keys=list(keys),
+                numbers=list(numbers.values()),
+                all_known=len(numbers) == len(keys),
+            )
+            known = [trace for trace in traces if trace.state]
+            database.run(
+                named("forget"),
+                **ours,
+                keys=[trace.key for trace in known],
+                reasons=[trace.reason for trace in known],
+            )
+            unknown = [trace for trace in traces if not trace.state]
+            if unknown:
+                reason = unknown[0].reason
+                new = [trace.key for trace in unknown]
+                database.run(named("forestall"), **ours, keys=new, reason=reason)
+        return traces
+
+    def _hold_batches(self, keys: Sequence[str]) -> None:
+        """Lock the batches of the orders, also those that they move to meanwhile."""
+        held: list[tuple[object, ...]] | None = None
+        while True:
+            locked = self._ledger.database.all(
+                named("lock_batches"), feed=self._ledger.feed_id, keys=list(keys)
+            )
+            if locked == held:
+                return
+            held = locked
+
+    def _numbers(self, keys: Sequence[str]) -> dict[str, str]:
+        """Read the public numbers of orders, as far as the view still has them."""
+        numbers = {}
+        for key in keys:
+            try:
+                row = self._source.read([key]).get(key, {})
+            except UNREADABLE:
+                continue
+            if row.get("orderid") is not None:
+                numbers[key] = str(row["orderid"])
+        return numbers
+
+
+def _trace(*row: object) -> Trace:
+    key, state, batch, uncertain, number, reason = row
+    sent: Sent = "perhaps" if uncertain or state == "held" else "never"
+    if state == "sending":
+        sent = "now"
+    elif state == "delivered":
+        sent = "yes"
+    elif state == "forgotten":
+        told = str(reason).partition(": ")[2]
+        sent = next(s for s, text in _TOLD.items() if text == told)
+        if sent == "now" and batch != "sending":
+            sent = "yes" if batch == "delivered" else "perhaps"
+    return Trace(str(key), cast("str | None", state), sent, cast("str | None", number))

@@ -1,0 +1,306 @@
+"""The guard of what stands behind the views: the same tables, the same keys.
+
+The invariant: orders are admitted under the views whose keys were compared with the
+ledger's; under any others, nothing is admitted until they were compared (ADR-0027).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import cast
+
+import msgspec
+
+from syncd.core.errors import KeysChangedError
+from syncd.core.identity import (
+    HEARD,
+    NEAR,
+    Identity,
+    Keys,
+    Replacement,
+    are_alike,
+    compare_keys,
+    replaced,
+)
+from syncd.core.known import KnownOrder, ListedOrder
+from syncd.postgres.database import Database, around, named
+from syncd.source.views import Source
+
+SAMPLE = 200
+"""Orders that are compared after the views were changed."""
+
+NEIGHBOURS = 10_000
+"""Orders about the time of those that are looked through for keys of another kind."""
+
+REBIND = "`syncd rebind-keys --dry-run` shows which orders are known under new keys."
+"""What to do when the keys are not those of the ledger."""
+
+
+_KnownFacts = tuple[str, datetime | None, str | None, datetime, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was accepted, under which seal; and why the views are held, if they are.
+
+    Attributes:
+        change: What was changed in the views when they were accepted last.
+    """
+
+    identity: Identity
+    seal: str
+    held_at: datetime | None
+    held_reason: str | None
+    changed_at: datetime
+    change: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What stands behind the views now, and the oids of the accepted names."""
+
+    identity: Identity
+    seal: str
+    namesakes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one comparison found.
+
+    Attributes:
+        replaced: Names that stand for other tables than those that are read or heard.
+        held: Why nothing may be admitted or sent; None: it may.
+        accepted: What was changed, although the keys still stand for the same orders.
+        compared: Orders that were compared for that.
+    """
+
+    replaced: Sequence[Replacement] = ()
+    held: str | None = None
+    accepted: str | None = None
+    compared: int = 0
+
+
+class IdentityGuard:
+    """Compares what stands behind one feed's views with what was accepted.
+
+    Args:
+        source: The views; their database is where the shop's tables are.
+        ledger: The ledger's database, where what was accepted is kept.
+        feed_id: The feed.
+        feed: Its name, by which its triggers are found; empty: they do not matter.
+        publication: Its publication's name.
+        capture: The configured one.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        ledger: Database,
+        feed_id: int,
+        feed: str = "",
+        *,
+        publication: str = "",
+        capture: str = "poll",
+    ) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._feed_id = feed_id
+        self._feed = feed
+        self._publication = publication
+        heard = {"listen": ("triggers",), "wal": ("publication",)}.get(capture, ())
+        self._behind = ("orders", "events", *heard)
+
+    def begin(self) -> None:
+        """Accept what stands behind the views now; for a feed that is started."""
+        self.accept(self._read(()))
+
+    def look(self) -> Looked:
+        """Compare; accept what is the same, hold what is not.
+
+        Raises:
+            SyncdError: A database failed, or the views cannot be read.
+        """
+        known = self.known()
+        if known is None:
+            self.begin()
+            return Looked()
+        behind = self._read_beside(known)
+        looked = self._compare(known, behind)
+        if looked.held is not None:
+            self._ledger.run(
+                named("hold_identity"), feed=self._feed_id, reason=looked.held
+            )
+        elif behind.identity.rules and self._is_news(known, behind, looked):
+            then = known.identity.then(behind.identity)
+            self.accept(replace(behind, identity=then), looked.accepted)
+        return looked
+
+    def see(self) -> Looked:
+        """Compare, and write nothing."""
+        known = self.known()
+        if known is None:
+            return Looked()
+        return self._compare(known, self._read_beside(known))
+
+    def read(self) -> Behind:
+        """Read what stands behind the views."""
+        return self._read(())
+
+    def compare_views(self) -> bool:
+        """Accept the views if their keys are still the ledger's; False: they are not.
+
+        It holds nothing: that is for `look`, in a transaction of its own.
+
+        Raises:
+            SyncdError: A database failed, or the views cannot be read.
+        """
+        known = self.known()
+        if known is None:
+            self.begin()
+            return True
+        behind = self._read_beside(known)
+        looked = self._compare(known, behind)
+        if looked.held is None and behind.identity.key_type:
+            then = known.identity.then(behind.identity)
+            self.accept(replace(behind, identity=then), looked.accepted)
+        return looked.held is None
+
+    def accept(self, behind: Behind, change: str | None = None) -> None:
+        """Admit orders from these views from now on, and lift a hold.
+
+        Args:
+            behind: What stands behind them.
+            change: What was changed in the views.
+        """
+        self._ledger.run(
+            named("keep_identity"),
+            feed=self._feed_id,
+            known=msgspec.json.encode(behind.identity).decode(),
+            seal=behind.seal,
+            change=change,
+        )
+
+    @staticmethod
+    def _is_news(known: Known, behind: Behind, looked: Looked) -> bool:
+        if looked.accepted or known.held_at or known.seal != behind.seal:
+            return True
+        return known.identity.then(behind.identity) != known.identity
+
+    def known(self) -> Known | None:
+        """Read what was accepted; None before the feed's start."""
+        rows = self._ledger.all(named("known_identity"), feed=self._feed_id)
+        for text, *facts in rows:
+            identity = msgspec.json.decode(str(text), type=Identity)
+            return Known(identity, *cast("_KnownFacts", tuple(facts)))
+        return None
+
+    def _read_beside(self, known: Known) -> Behind:
+        return self._read([table.name for table in known.identity.tables])
+
+    def _read(self, names: Sequence[str]) -> Behind:
+        views = self._source.views
+        text, seal, namesakes = self._source.database.one(
+            around("behind", seal=named("seal")),
+            **views.params,
+            feed=self._feed,
+            publication=self._publication,
+            names=list(names),
+        )
+        return Behind(
+            msgspec.json.decode(str(text), type=Identity),
+            str(seal),
+            msgspec.json.decode(str(namesakes), type=dict[str, int]),
+        )
+
+    def refuse_held(self) -> None:
+        """Refuse to go on while the views' keys are not those of the ledger.
+
+        Raises:
+            KeysChangedError: They are not.
+        """
+        known = self.known()
+        if known is not None and known.held_reason is not None:
+            raise KeysChangedError(known.held_reason, REBIND)
+
+    # Compare
+
+    def _compare(self, known: Known, behind: Behind) -> Looked:
+        now = behind.identity
+        found = (*replaced(known.identity, now, behind.namesakes, self._behind),)
+        if not now.key_type:  # the views are missing, which others tell
+            return Looked(found)
+        change = known.identity.changed(now)
+        if change is None:
+            return Looked(found)
+        # The views were made anew: what they read is what they are meant to read.
+        heard = (*(r for r in found if r.behind in HEARD),)
+        orders = self._recent()
+        keys = self._compare_keys(known.identity, now, orders)
+        if keys is Keys.OTHER:
+            return Looked(heard, held=_held(change, orders))
+        return Looked(heard, accepted=change, compared=len(orders))
+
+    def _recent(self) -> list[KnownOrder]:
+        rows = self._ledger.all(
+            named("recent_orders"), feed=self._feed_id, limit=SAMPLE
+        )
+        return [
+            KnownOrder(*cast("tuple[str, datetime, str | None]", row)) for row in rows
+        ]
+
+    def _compare_keys(
+        self, known: Identity, now: Identity, orders: Sequence[KnownOrder]
+    ) -> Keys:
+        self._source.views.forget()
+        is_alike = are_alike(known.key_type, now.key_type)
+        listed = {
+            order.key: order
+            for order in self._source.listed_orders([o.key for o in orders])
+        }
+        lost = [order for order in orders if order.key not in listed]
+        strangers = self._strangers(lost) if lost and is_alike else []
+        keys = compare_keys(orders, listed, strangers, is_alike=is_alike)
+        return Keys.OTHER if keys is Keys.GONE and self._are_old_unknown() else keys
+
+    def _are_old_unknown(self) -> bool:
+        """Return whether orders from before the start would count as new."""
+        (started_at,) = self._ledger.one(named("feed_start"), feed=self._feed_id)
+        statement = self._source.views.statement("listed_before")
+        rows = self._source.database.all(statement, upper=started_at, limit=SAMPLE)
+        unknown = self._unknown([str(key) for (key,) in rows])
+        return bool(rows) and 2 * len(unknown) >= len(rows)
+
+    def _strangers(self, lost: Sequence[KnownOrder]) -> list[ListedOrder]:
+        """Find orders that may be the lost ones under keys that the ledger lacks."""
+        views, database = self._source.views, self._source.database
+        times = [order.confirmed_at for order in lost]
+        about = database.all(
+            views.statement("listed_about"),
+            lower=min(times) - NEAR,
+            upper=max(times) + NEAR,
+            limit=NEIGHBOURS,
+        )
+        found = [ListedOrder(str(k), cast("datetime", t)) for k, t in about]
+        numbers = [order.orderid for order in lost if order.orderid is not None]
+        if numbers:
+            under = database.all(views.statement("listed_under"), numbers=numbers)
+            found += [
+                ListedOrder(str(key), lost[0].confirmed_at - 2 * NEAR, str(number))
+                for key, number in under
+            ]
+        unknown = self._unknown([order.key for order in found])
+        return [order for order in found if order.key in unknown]
+
+    def _unknown(self, keys: Sequence[str]) -> set[str]:
+        rows = self._ledger.all(
+            around("unknown_keys"), feed=self._feed_id, keys=list(keys)
+        )
+        return {str(key) for (key,) in rows}
+
+
+def _held(change: str, orders: Sequence[KnownOrder]) -> str:
+    """Explain in one line why nothing is admitted, and what to do."""
+    example = f", like {orders[0].key}" if orders else ""
+    what = f"the {len(orders)} newest orders of the ledger{example}"
+    return f"{change}, and {what} are not listed under their keys any more"

@@ -1,0 +1,135 @@
+"""A running daemon among others: its lock says that it lives, its claims are its own.
+
+A claim is taken over only past its lease, or when its owner is provably dead: its
+advisory lock is free *and* its process is gone from this very host.
+"""
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+from syncd.postgres.database import Database, named
+
+
+def this_host() -> str:
+    """Name this boot of this machine and its process namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    namespace = Path("/proc/self/ns/pid")
+    parts = [socket.gethostname()]
+    if boot.exists():
+        parts.append(boot.read_text(encoding="ascii").strip())
+    if namespace.exists():
+        parts.append(str(namespace.stat().st_ino))
+    return "/".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """An instance that holds its lock (`lives`), or a claim (`claims`), or both."""
+
+    number: int
+    host: str
+    pid: int
+    lives: bool
+    claims: bool
+
+
+class Instance:
+    """This process in the ledger; keeps a connection that holds its lock.
+
+    Attributes:
+        is_alone: At the last sweep no other lived, and nobody held a claim.
+
+    Args:
+        database: A connection of its own.
+        feed_id: The feed that it works on.
+        holds: Claims that it takes over wait for a person.
+        name: What stands for this host's name; None: its own.
+        quiet: How long new orders are left alone first; None: not at all.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        feed_id: int,
+        *,
+        holds: bool = False,
+        name: str | None = None,
+        quiet: timedelta | None = None,
+    ) -> None:
+        self._holds = holds
+        self._database = database
+        self._feed_id = feed_id
+        self._host = this_host()
+        if name is not None:
+            self._host = "/".join([name, *self._host.split("/")[1:]])
+        self.is_alone = False
+        (number,) = database.one(
+            named("start_instance"),
+            feed=feed_id,
+            host=self._host,
+            pid=os.getpid(),
+            holds=holds,
+            quiet=quiet or timedelta(0),
+        )
+        self.number = cast("int", number)
+        database.on_open(self._lock)
+        self._lock()
+
+    def _lock(self) -> None:
+        self._database.one(named("hold_instance_lock"), instance=self.number)
+
+    def sweep(self) -> list[tuple[int, int, int]]:
+        """Free claims whose outcome nobody will settle any more.
+
+        Returns:
+            Batch, attempt and number of orders of each, ordered by batch.
+        """
+        rows = self._database.all(
+            named("claimants"), feed=self._feed_id, own=self.number
+        )
+        found = [Claimant(*cast("tuple[int, str, int, bool, bool]", r)) for r in rows]
+        self.is_alone = not found
+        claimants = [each for each in found if each.claims]
+        if not claimants:
+            return []
+        dead = [each.number for each in claimants if self._is_dead(each)]
+        freed = self._database.all(
+            named("take_over"), feed=self._feed_id, dead=dead, holds=self._holds
+        )
+        return cast("list[tuple[int, int, int]]", freed)
+
+    def _is_dead(self, other: Claimant) -> bool:
+        if other.lives or other.number == self.number or other.host != self._host:
+            return False
+        return other.pid == os.getpid() or not _is_running(other.pid)
+
+    def note_trouble(self, trouble: str | None) -> None:
+        """Let `syncd status` know what fails in this daemon; None: nothing does."""
+        self._database.run(named("note_trouble"), instance=self.number, reason=trouble)
+
+    def stop(self) -> None:
+        """Say that this instance ended in order."""
+        self._database.run(named("stop_instance"), instance=self.number)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Tell whether a process is dead and only not yet collected by its parent."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[:1] == ["Z"]

@@ -1,0 +1,29 @@
+"""Which order a person means: by its key, or by its public number.
+
+Every verb that takes ORDER asks here, so that none acts on the first of two.
+"""
+
+from contextlib import suppress
+
+from syncd.core.errors import UNREADABLE, OrderAmbiguousError
+from syncd.postgres.database import Database, named
+from syncd.source.views import Source
+
+
+def find_key(
+    source: Source, database: Database, feed_id: int, order: str
+) -> str | None:
+    """Find the order that the view or the ledger has by that name; None for none.
+
+    A view that cannot be read is passed over: it may be what is mended.
+
+    Raises:
+        OrderAmbiguousError: It is one order's key and another's number.
+    """
+    rows = database.all(named("known_as"), feed=feed_id, order=order)
+    keys = {str(key) for (key,) in rows}
+    with suppress(*UNREADABLE):
+        keys.update(source.matches(order))
+    if len(keys) > 1:
+        raise OrderAmbiguousError(order, sorted(keys))
+    return next(iter(keys), None)

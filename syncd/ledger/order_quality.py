@@ -1,0 +1,97 @@
+"""How well the view's orders fit an event: details left out, orders refused.
+
+What a shop's developer mends in the view, counted where `status` and `check` see it.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from syncd.core.errors import SyncdError
+from syncd.core.event import LeftOut, Purchase
+from syncd.core.health import RecentRefusals
+from syncd.ledger.batches import Ledger
+from syncd.postgres.database import Database, named
+
+NEWEST_ORDERS = 50
+"""Of so many orders it is told how many are refused."""
+
+MOST_DETAILS = 20
+"""Kinds of details left out that are shown, and noted in one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutCount:
+    """A detail that orders were sent without, since `first_at`; the last one's key."""
+
+    field: str
+    reason: str
+    orders: int
+    order_key: str
+    first_at: datetime
+    last_at: datetime
+
+
+def left_out(database: Database, feed_id: int) -> list[LeftOutCount]:
+    """Read what was left out in the last day, the most frequent first; maybe empty."""
+    rows = database.all(named("left_out"), feed=feed_id, most=MOST_DETAILS)
+    return [
+        LeftOutCount(*cast("tuple[str, str, int, str, datetime, datetime]", row))
+        for row in rows
+    ]
+
+
+def recent_refusals(database: Database, feed_id: int) -> RecentRefusals:
+    """Count how many of the newest settled live orders were rejected, and why most."""
+    row = database.one(named("recent_refusals"), feed=feed_id, newest=NEWEST_ORDERS)
+    return RecentRefusals(*cast("tuple[int, int, str | None]", row))
+
+
+@dataclass(slots=True)
+class _Count:
+    orders: int
+    order_key: str
+
+
+class LeftOutCounter:
+    """Counts what one worker left out; written when nothing waits to be sent.
+
+    A crash loses a few counts, never an order.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._counts: dict[LeftOut, _Count] = {}
+
+    def note(
+        self, purchases: Iterable[tuple[str, Purchase]]
+    ) -> Sequence[tuple[LeftOut, int, str]]:
+        """Note accepted orders by key; return this batch's counts, with a key each."""
+        counts: dict[LeftOut, _Count] = {}
+        for key, purchase in purchases:
+            for detail in dict.fromkeys(purchase.left_out):
+                count = counts.setdefault(detail, _Count(0, key))
+                count.orders += 1
+        for detail, count in counts.items():
+            known = self._counts.setdefault(detail, _Count(0, ""))
+            known.orders += count.orders
+            known.order_key = count.order_key
+        return [(d, c.orders, c.order_key) for d, c in counts.items()]
+
+    def write(self) -> None:
+        """Write what was noted; what fails is written with the next."""
+        counts = dict(list(self._counts.items())[:MOST_DETAILS])
+        if not counts:
+            return
+        with suppress(SyncdError):
+            self._ledger.database.run(
+                named("count_left_out"),
+                feed=self._ledger.feed_id,
+                fields=[detail.field for detail in counts],
+                reasons=[detail.reason for detail in counts],
+                orders=[count.orders for count in counts.values()],
+                keys=[count.order_key for count in counts.values()],
+            )
+            self._counts.clear()

@@ -1,0 +1,180 @@
+"""Known orders under new keys: the ledger is rebound to the views, or nothing changes.
+
+Every order is matched by its public number, which its receipt has, else by its time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, cast
+
+from syncd.core.errors import SyncdError
+from syncd.ledger.batches import Ledger
+from syncd.ledger.identity import IdentityGuard
+from syncd.postgres.database import named
+from syncd.source.views import Found, Position, Source
+
+PAGE = 10_000
+"""Orders that are read, or matched, at a time."""
+
+EXAMPLES = 20
+
+_FIRST = datetime(1, 1, 2, tzinfo=UTC)
+_LAST = datetime(9998, 12, 31, tzinfo=UTC)
+
+Unmatched = Literal["send", "keep"]
+
+
+class UndecidedError(SyncdError):
+    """Orders that may have been sent are known under no key, and nobody decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebinding:
+    """What became, or would become, of the orders.
+
+    Attributes:
+        renamed: Known under another key now.
+        same: Known under the key that they had.
+        before: Listed, unknown, and confirmed before the feed's start.
+        unmatched: Listed, unknown, and confirmed before the views were changed: they
+            may have been sent.
+        new: Listed, unknown, and confirmed since.
+        absent: Known to the ledger, and not listed any more.
+        example: Of the first.
+        keys: Some of the unmatched.
+    """
+
+    renamed: int
+    same: int
+    before: int
+    unmatched: int
+    new: int
+    absent: int
+    example: str | None
+    keys: Sequence[str]
+
+
+class KeyRebinding:
+    """Binds the orders of one feed's ledger to the keys that the views have now."""
+
+    def __init__(
+        self, source: Source, ledger: Ledger, guard: IdentityGuard, *, size: int
+    ) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._guard = guard
+        self._size = size
+        self._feed = {"feed": ledger.feed_id}
+
+    def plan(self) -> Rebinding:
+        """Match every order, and keep nothing of it.
+
+        Raises:
+            SyncdError: A database failed, or the views cannot be read.
+        """
+        database = self._ledger.database
+        with database.transaction():
+            planned = self._match(self._held_at())
+            database.run(named("forget_relisted"), **self._feed)
+        return planned
+
+    def rebind(self, unmatched: Unmatched | None) -> Rebinding:
+        """Give known orders their new keys, accept the views, and lift the hold.
+
+        One transaction: all of it, or nothing.
+
+        Args:
+            unmatched: What becomes of orders that cannot be matched: `send`, counted
+                as possible repeats, or `keep` as delivered.
+
+        Raises:
+            UndecidedError: There are such orders, and nothing was said of them.
+            SyncdError: A database failed, or the views cannot be read.
+        """
+        database = self._ledger.database
+        behind = self._guard.read()
+        with database.transaction():
+            database.one(named("lock_watermark"), durable=True, **self._feed)
+            held_at = self._held_at()
+            done = self._match(held_at)
+            if done.unmatched and unmatched is None:
+                raise _undecided(done)
+            self._rename()
+            self._keep_initial()
+            self._guard.accept(behind)
+            if done.unmatched:
+                self._admit_unmatched(held_at, sends=unmatched == "send")
+            database.run(named("forget_relisted"), **self._feed)
+        return done
+
+    def _held_at(self) -> datetime:
+        """Return since when nothing was admitted; now, if it still is."""
+        known = self._guard.known()
+        return known.held_at if known and known.held_at else self._source.clock()
+
+    def _match(self, held_at: datetime) -> Rebinding:
+        database = self._ledger.database
+        database.one(named("without_time_limit"))
+        database.run(named("forget_relisted"), **self._feed)
+        self._relist()
+        after: object = ""
+        while rows := database.all(
+            named("match_keys"), after=after, page=PAGE, **self._feed
+        ):
+            ((after,),) = rows
+        row = database.one(
+            named("count_relisted"), named=EXAMPLES, held_at=held_at, **self._feed
+        )
+        return Rebinding(*row)  # type: ignore[arg-type]  # the statement's columns
+
+    def _relist(self) -> None:
+        """Read every confirmed order as the views list it."""
+        self._source.views.forget()
+        after = Position(_FIRST)
+        while after != Position(_LAST):
+            page = self._source.page(after, _LAST, PAGE)
+            after = page.end
+            listed = page.found.params
+            self._ledger.database.run(named("relist"), **listed, **self._feed)
+            rows = self._source.database.all(
+                self._source.views.statement("orderids"), keys=listed["keys"]
+            )
+            self._ledger.database.run(
+                named("number_relisted"),
+                keys=[key for key, _ in rows],
+                numbers=[number for _, number in rows],
+                **self._feed,
+            )
+
+    def _rename(self) -> None:
+        retired = f" until {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        database = self._ledger.database
+        database.run(named("retire_keys"), retired=retired, **self._feed)
+        database.run(named("rebind_keys"), retired=retired, **self._feed)
+        database.run(named("rebind_moves"), **self._feed)
+        database.run(named("forget_fingerprints"), **self._feed)
+
+    def _keep_initial(self) -> None:
+        """Keep old orders old under their new keys."""
+        (part,) = self._ledger.database.one(named("next_initial_part"), **self._feed)
+        found = Found(named("relisted_before"), {})
+        self._ledger.keep_initial(found, cast("int", part))
+
+    def _admit_unmatched(self, held_at: datetime, *, sends: bool) -> None:
+        if sends:
+            self._ledger.database.run(
+                named("doubt_unmatched"), held_at=held_at, **self._feed
+            )
+        found = Found(named("unmatched"), {"held_at": held_at})
+        self._ledger.admit(found, "reconcile", size=self._size, adopts=not sends)
+
+
+def _undecided(done: Rebinding) -> UndecidedError:
+    some = ", ".join(done.keys[:5])
+    return UndecidedError(
+        f"{done.unmatched} orders may have been sent, and cannot be matched with the "
+        f"ledger: {some}; nothing was changed",
+        "Say what becomes of them: --unmatched send (each counted as a possible "
+        "repeat), or --unmatched keep (they count as delivered by something else).",
+    )

@@ -1,0 +1,96 @@
+"""Thinning: what the ledger keeps of orders that were delivered long ago.
+
+Receipts and batches go; the order's row stays, so that no capture, reconciliation or
+backfill takes it for a new one, whatever its stamp says by then (ADR-0013).
+"""
+
+import threading
+import time
+from datetime import timedelta
+from typing import cast
+
+from syncd.ledger.batches import Ledger
+from syncd.log.log import Log
+from syncd.postgres.database import named
+
+PERIOD = timedelta(hours=1)
+"""How often the ledger is thinned, whatever the number of daemons."""
+
+BATCHES = 500
+"""Batches that one statement looks at, at most."""
+
+ORDERS = 5_000
+"""Orders after which a statement looks at no further batch."""
+
+STEPS = 200
+"""Statements of one turn; the next turn goes on from there."""
+
+
+class Thinning:
+    """Thins one feed's ledger, in small steps, each whole by itself.
+
+    Args:
+        ledger: The feed's.
+        keep: How long everything is kept; None: for ever.
+        log: Is told what was done.
+        stopping: Ends a turn between two steps.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        keep: timedelta | None,
+        log: Log,
+        stopping: threading.Event,
+    ) -> None:
+        self._ledger = ledger
+        self._keep = keep
+        self._log = log
+        self._stopping = stopping
+        self._due_at = float("-inf")
+
+    def make(self) -> None:
+        """Take a turn if one is due, by this process's clock and by the ledger's.
+
+        Raises:
+            SyncdError: The database failed; the steps that were done are done.
+        """
+        if self._keep is None or time.monotonic() < self._due_at:
+            return
+        self._due_at = time.monotonic() + PERIOD.total_seconds()
+        begun = self._ledger.database.run(
+            named("begin_thinning"),
+            feed=self._ledger.feed_id,
+            period=PERIOD - timedelta(minutes=1),
+        )
+        if begun:
+            self._take_turn(self._keep)
+
+    def _take_turn(self, keep: timedelta) -> None:
+        started = time.monotonic()
+        orders = batches = 0
+        for _ in range(STEPS):
+            began = time.monotonic()
+            passed, merged, gone = self._step(keep)
+            orders += merged
+            batches += gone
+            # As long as it took, the database is left to others.
+            if not passed or self._stopping.wait(time.monotonic() - began):
+                break
+        if orders or batches:
+            self._log.emit(
+                "ledger.thinned",
+                orders=orders,
+                batches=batches,
+                duration_ms=round((time.monotonic() - started) * 1000),
+            )
+
+    def _step(self, keep: timedelta) -> tuple[int, int, int]:
+        row = self._ledger.database.one(
+            named("thin"),
+            feed=self._ledger.feed_id,
+            keep=keep,
+            batches=BATCHES,
+            orders=ORDERS,
+        )
+        return cast("tuple[int, int, int]", row)

@@ -1,0 +1,151 @@
+"""Keys that stand for other orders than they did: found, noted, told apart.
+
+A known key is never taken for a new order by itself, and is never called delivered
+while it stands for another order (ADR-0027).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from syncd.core.known import KnownOrder, ListedOrder, is_another
+from syncd.postgres.database import Database, named
+from syncd.source.views import Source
+
+MOST = 1000
+"""Keys that are compared or listed at a time."""
+
+
+NEWEST = 100
+"""Orders that are compared each time, whether their keys were met or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """How many keys are reused, since when the newest of them is known, and one."""
+
+    keys: int
+    newest_at: datetime | None
+    example: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReusedKey:
+    """A key, the order that the ledger knows by it, and the one that is listed now."""
+
+    key: str
+    known_at: datetime
+    known_as: str | None
+    listed_at: datetime
+    listed_as: str | None
+
+    def line(self) -> str:
+        """Return both orders in one line."""
+        was = f"order {self.known_as}, " if self.known_as else ""
+        now = f"order {self.listed_as}, " if self.listed_as else "an order "
+        return (
+            f"key {self.key} was {was}confirmed at {self.known_at}; the views now list "
+            f"{now}confirmed at {self.listed_at}, under it"
+        )
+
+
+class ReusedKeys:
+    """Compares known keys with what the views list under them.
+
+    Args:
+        source: The views.
+        ledger: The ledger's database.
+        feed_id: The feed.
+    """
+
+    def __init__(self, source: Source, ledger: Database, feed_id: int) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._feed_id = feed_id
+
+    def find(self, keys: Sequence[str]) -> list[ReusedKey]:
+        """Find those of the keys that stand for another order now.
+
+        Raises:
+            SyncdError: A database failed, or the views cannot be read.
+        """
+        rows = self._ledger.all(
+            named("known_orders"), feed=self._feed_id, keys=list(keys)
+        )
+        known = [
+            KnownOrder(*cast("tuple[str, datetime, str | None]", row)) for row in rows
+        ]
+        listed = {o.key: o for o in self._source.listed_orders([k.key for k in known])}
+        return [
+            _reused(order, listed[order.key])
+            for order in known
+            if order.key in listed and is_another(order, listed[order.key])
+        ]
+
+    def note(self, keys: Sequence[str]) -> int:
+        """Note those of the keys that stand for another order; count the new ones.
+
+        Raises:
+            SyncdError: A database failed, or the views cannot be read.
+        """
+        found = self.find(keys[:MOST])
+        (count,) = self._ledger.one(
+            named("note_reused"),
+            feed=self._feed_id,
+            keys=list(keys[:MOST]),
+            reused=[r.key for r in found],
+            known_at=[r.known_at for r in found],
+            known_as=[r.known_as for r in found],
+            listed_at=[r.listed_at for r in found],
+            listed_as=[r.listed_as for r in found],
+        )
+        return cast("int", count)
+
+    def noted(self, orders: Sequence[str] | None = None) -> list[ReusedKey]:
+        """List what was noted of some orders, or of all; at most MOST.
+
+        Args:
+            orders: By key, or by the number that is listed now.
+        """
+        rows = self._ledger.all(
+            named("reused_keys"),
+            feed=self._feed_id,
+            all=orders is None,
+            orders=list(orders or ()),
+            limit=MOST,
+        )
+        return [ReusedKey(*row[:-1]) for row in rows]  # type: ignore[arg-type]  # columns
+
+    def keep(self, keys: Sequence[str]) -> int:
+        """Take over what the views give some keys now; return how many there were."""
+        return self._ledger.run(
+            named("keep_reused"), feed=self._feed_id, keys=list(keys)
+        )
+
+    def compare_newest(self) -> None:
+        """Compare the orders that the ledger has of late, and note what is found.
+
+        Raises:
+            SyncdError: A database failed, or the views cannot be read.
+        """
+        rows = self._ledger.all(
+            named("recent_orders"), feed=self._feed_id, limit=NEWEST
+        )
+        if keys := [str(row[0]) for row in rows]:
+            self.note(keys)
+
+    def count(self) -> Reused:
+        """Count the keys that stand for other orders."""
+        row = self._ledger.one(named("count_reused"), feed=self._feed_id)
+        return Reused(*row)  # type: ignore[arg-type]  # the statement's columns
+
+
+def _reused(known: KnownOrder, listed: ListedOrder) -> ReusedKey:
+    return ReusedKey(
+        known.key,
+        known.confirmed_at,
+        known.orderid,
+        listed.confirmed_at,
+        listed.orderid,
+    )

@@ -1,0 +1,74 @@
+"""Which feeds this host has served: a file for each, beside what a daemon remembers.
+
+A mistyped `feed`, or an empty ledger in place of the right one, is noticed by it.
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from syncd.config.settings import Settings
+from syncd.core.errors import StateUnavailableError
+from syncd.ledger.clone_guard import Memory
+
+_SUFFIX = ".served"
+
+
+@dataclass(frozen=True, slots=True)
+class _Orders:
+    """Where the orders of a feed come from: cluster and database, and the view."""
+
+    source: tuple[int, int]
+    view: str
+
+
+class Served:
+    """The feeds that daemons of this host have started."""
+
+    def __init__(self, folder: Path, feed: str) -> None:
+        self._folder = folder
+        self._path = folder / f"{feed}{_SUFFIX}"
+        self._memory = Memory(folder, feed)
+
+    @classmethod
+    def of(
+        cls, settings: Settings, environment: Mapping[str, str] | None = None
+    ) -> "Served | None":
+        """Return what this host knows; None where it keeps nothing."""
+        environment = os.environ if environment is None else environment
+        memory = Memory.of(settings.state.directory, settings.feed, environment)
+        return cls(memory.place, settings.feed) if memory else None
+
+    def is_known(self) -> bool:
+        """Return whether a daemon of this host has started the feed before."""
+        return self._path.exists() or self._memory.read() is not None
+
+    def others(self, source: tuple[int, int], view: str) -> list[str]:
+        """Return the feeds that were started for the same orders, this one too."""
+        found = []
+        with suppress(OSError):
+            for path in self._folder.glob(f"*{_SUFFIX}"):
+                with suppress(OSError, msgspec.MsgspecError):
+                    orders = msgspec.json.decode(path.read_bytes(), type=_Orders)
+                    if orders == _Orders(source, view):
+                        found.append(path.name.removesuffix(_SUFFIX))
+        return found
+
+    def keep(self, source: tuple[int, int], view: str) -> None:
+        """Note that the feed is served from here.
+
+        Raises:
+            StateUnavailableError: The directory cannot be written.
+        """
+        try:
+            self._path.write_bytes(msgspec.json.encode(_Orders(source, view)))
+        except OSError as error:
+            raise StateUnavailableError(
+                f"{self._path}: cannot be written ({error.strerror})",
+                "Let syncd's user write there, or name another place as "
+                "state.directory.",
+            ) from error

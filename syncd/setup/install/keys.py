@@ -1,0 +1,170 @@
+"""Whether a column holds keys of the orders: by what it holds, not only by its type.
+
+A history table has an id of its own beside that of the order; both are numbers.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from syncd.capture.keys import KeyTable, are_alike, order_key_type
+from syncd.core.errors import ConfigError, SyncdError
+from syncd.core.target import Target
+from syncd.postgres.database import Database, composed, identifier, named
+from syncd.setup.install.install import Names
+from syncd.setup.install.scripts import script, view_grants
+from syncd.setup.install.session import run
+from syncd.source.views import Views
+
+_SAMPLE = 500
+"""Values of a column that are compared."""
+
+_ENOUGH = 3
+"""Values that may all be of orders that the views do not list: fewer say nothing."""
+
+_SHOWN = {"smallint", "integer", "bigint", "uuid"}
+"""Types whose values say nothing about a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A column's values beside the keys of the views.
+
+    Attributes:
+        values: How many were compared.
+        known: How many of them are keys.
+        held: How many of the newest keys the column holds; None: there are none.
+        example: A value that is no key, if it may be shown.
+    """
+
+    column: str
+    values: int
+    known: int
+    held: int | None
+    example: str | None
+
+    @property
+    def share(self) -> float:
+        """The share of the values that are keys."""
+        return self.known / self.values if self.values else 1.0
+
+    @property
+    def title(self) -> str:
+        """What was seen, for people."""
+        example = f" ({self.example} is none)" if self.example else ""
+        return (
+            f"{self.known} of {self.values} values of {self.column} are keys of the "
+            f"views{example}"
+        )
+
+
+class _TakenBackError(Exception):
+    """Ends a transaction that is only for reading."""
+
+
+def refuse_other_keys(
+    database: Database, names: Names, target: Target, table: KeyTable
+) -> None:
+    """Refuse a column whose values are not the keys of the views.
+
+    What cannot be read in time is not compared: `syncd check` reads the views.
+
+    Args:
+        database: In the open transaction.
+        names: The views, and who reads them.
+        target: Table and column as they were named.
+        table: The same in the catalogue.
+
+    Raises:
+        ConfigError: They are others; with an example.
+    """
+    fault: str | None = None
+    with suppress(_TakenBackError, SyncdError), database.transaction():
+        fault = _Columns(database, names, table).fault(target.key)
+        raise _TakenBackError
+    if fault:
+        raise ConfigError(
+            f"{target.table}:{target.key} is not the orders' key: {fault}; nothing was "
+            "changed",
+            "Name the column that holds the same key as the views.",
+        )
+
+
+class _Columns:
+    """The columns of one table, beside the keys of the views."""
+
+    def __init__(self, database: Database, names: Names, table: KeyTable) -> None:
+        self._database = database
+        self._views = [names.confirmed, names.purchases]
+        self._oid = table.oid
+        self._table = sql.Identifier(table.schema, table.name)
+        self._types = {
+            column.name: sql.Identifier(column.schema, column.type)
+            for column in Views(database, *self._views).columns(self._table.as_string())
+        }
+        self._key_type = order_key_type(database, names.confirmed)
+        database.run(named("soon"))
+        self._read_views(names)
+
+    def _read_views(self, names: Names) -> None:
+        (is_super,) = self._database.one(named("is_super"))
+        views = Views(self._database, *self._views)
+        scripts = [
+            script(
+                "capture/keys.sql",
+                confirmed=identifier(names.confirmed),
+                purchases=identifier(names.purchases),
+                key_type=views.names()["key_type"],
+                security=sql.SQL("SECURITY DEFINER" if is_super else ""),
+            )
+        ]
+        if is_super:
+            scripts += [
+                view_grants(names.role, *self._views),
+                script("capture/keys_owner.sql", role=sql.Identifier(names.role)),
+            ]
+        run(self._database, scripts)
+
+    def fault(self, column: str) -> str | None:
+        """Return why a column cannot hold the orders' keys; None: it may."""
+        chosen = self._compare(column)
+        if chosen.values >= _ENOUGH and not chosen.known and chosen.held == 0:
+            return chosen.title
+        read = self._read()
+        if column in read or not chosen.values:
+            return None
+        for other in read:
+            better = self._compare(other)
+            if better.share > chosen.share:
+                return f"{chosen.title}, and {better.title}"
+        return None
+
+    def _read(self) -> Sequence[str]:
+        """List the columns of the table that the views read and that may be keys."""
+        rows = self._database.all(
+            named("read_columns"), table=self._oid, views=self._views
+        )
+        return [
+            str(name) for name, kind in rows if are_alike(str(kind), self._key_type)
+        ]
+
+    def _compare(self, column: str) -> Compared:
+        names: Mapping[str, sql.Composable] = {
+            "table": self._table,
+            "column": sql.Identifier(column),
+        }
+        rows = self._database.all(composed("sample_values", **names), limit=_SAMPLE)
+        values = sorted(str(value) for (value,) in rows)
+        known = {
+            str(key) for (key,) in self._database.all(named("known_keys"), keys=values)
+        }
+        newest = [str(key) for (key,) in self._database.all(named("newest_keys"))]
+        held = None
+        if newest:
+            counted = composed("count_held", **names, type=self._types[column])
+            held = int(str(self._database.one(counted, keys=newest)[0]))
+        strangers = [value for value in values if value not in known]
+        example = strangers[0] if strangers and self._key_type in _SHOWN else None
+        return Compared(column, len(values), len(known), held, example)

@@ -1,0 +1,137 @@
+"""Taking a feed out of databases; what belongs to other feeds stays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from psycopg import sql
+
+from syncd.core.errors import ConfigError, SchemaMismatchError
+from syncd.postgres.database import Database, named
+from syncd.setup.install.install import installed
+from syncd.setup.install.safety import refuse_untrusted
+from syncd.setup.install.scripts import Script, script
+from syncd.setup.install.session import pinned, pinned_both, run
+from syncd.source.connections import Connections
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFeed:
+    """What the ledger knows of a feed.
+
+    Attributes:
+        orders: How many.
+        since: When the feed began; None: it has triggers and never began.
+    """
+
+    feed: str
+    orders: int
+    since: datetime | None
+
+    @property
+    def title(self) -> str:
+        """The feed with what would be forgotten, for people."""
+        if self.since is None:
+            return f"{self.feed} (not started yet)"
+        return f"{self.feed} ({self.orders} orders since {self.since:%Y-%m-%d})"
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What an uninstallation takes out.
+
+    Attributes:
+        gone: Feeds that are forgotten.
+        kept: Feeds that stay: the ledger's tables stay for them.
+    """
+
+    gone: Sequence[KnownFeed]
+    kept: Sequence[KnownFeed]
+    ledger: Sequence[Script]
+    source: Sequence[Script]
+
+
+def removal(connections: Connections, feed: str, *, every: bool = False) -> Removal:
+    """Find what an uninstallation of a feed takes out; in the open transaction.
+
+    Args:
+        connections: As roles that own what is there.
+        feed: The feed's name.
+        every: Whether all feeds are meant, and the ledger as a whole.
+
+    Raises:
+        SchemaMismatchError: There is no ledger.
+    """
+    ledger, source = connections.ledger, connections.source
+    for database in dict.fromkeys((ledger, source)):
+        refuse_untrusted(database)
+    if not installed(ledger):
+        raise SchemaMismatchError("there is no ledger", "There is nothing to drop.")
+    known = _known(ledger, source)
+    gone = [each for each in known if every or each.feed == feed]
+    kept = [each for each in known if each not in gone]
+    dropped = (
+        script("uninstall_feed.sql", feed=sql.Literal(feed))
+        if kept
+        else script("uninstall.sql")
+    )
+    names = dict.fromkeys([*(each.feed for each in gone), feed])
+    return Removal(gone, kept, [dropped], [outbox_removal(each) for each in names])
+
+
+def uninstall(connections: Connections, feed: str, *, every: bool = False) -> Removal:
+    """Drop a feed's triggers and its ledger; the views and their schema stay.
+
+    Returns:
+        What was taken out.
+
+    Raises:
+        SchemaMismatchError: There is no ledger.
+        TableBusyError: The shop holds a lock; nothing was changed.
+    """
+    with pinned_both(connections):
+        found = removal(connections, feed, every=every)
+        run(connections.source, found.source)
+        run(connections.ledger, found.ledger)
+    return found
+
+
+def stop_listening(source: Database, feed: str) -> None:
+    """Drop a feed's triggers, and the outbox if no other feed has any.
+
+    Raises:
+        TableBusyError: The shop holds a lock; nothing was changed.
+    """
+    with pinned(source):
+        refuse_untrusted(source)
+        run(source, [outbox_removal(feed)])
+
+
+def outbox_removal(feed: str) -> Script:
+    """Return the SQL that removes a feed's triggers, and the outbox with the last."""
+    return script("capture/uninstall.sql", feed=sql.Literal(feed))
+
+
+def refuse_running(ledger: Database, feeds: Sequence[str]) -> None:
+    """Refuse to take out what daemons work with; in the open transaction.
+
+    Raises:
+        ConfigError: One of a feed runs.
+    """
+    for feed, host, pid in ledger.all(named("running_daemons")):
+        if feed in feeds:
+            raise ConfigError(
+                f"a daemon of feed {feed} runs: pid {pid} on {host}; nothing was "
+                "changed",
+                "Stop it first (systemctl stop syncd), or say --while-running.",
+            )
+
+
+def _known(ledger: Database, source: Database) -> list[KnownFeed]:
+    """List the feeds that have a ledger, or triggers."""
+    rows = cast("list[tuple[str, int, datetime]]", ledger.all(named("known_feeds")))
+    feeds = {name: KnownFeed(name, orders, since) for name, orders, since in rows}
+    for (name,) in source.all(named("listening_feeds")):
+        feeds.setdefault(str(name), KnownFeed(str(name), 0, None))
+    return list(feeds.values())

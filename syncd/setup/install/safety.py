@@ -1,0 +1,49 @@
+"""What an installation refuses, so that nobody is harmed: before anything is made.
+
+Somebody else's schema could turn the installer's rights into its own; a publication of
+every table would stop the shop's replicas.
+"""
+
+from syncd.capture.wal.publication import ledger_publications
+from syncd.core.errors import ConfigError
+from syncd.postgres.database import Database, named
+
+
+def refuse_untrusted(database: Database) -> None:
+    """Refuse a schema syncd that somebody else could turn against whoever installs.
+
+    Raises:
+        ConfigError: It, or something in it, belongs to another role.
+    """
+    found = database.all(named("untrusted"))
+    if not found:
+        return
+    kind, name, owner = found[0]
+    (me,) = database.one(named("whoever"))
+    what = name if kind == "relation" else f"{kind} {name}"
+    step = f"Install as {owner} (--as)"
+    if kind == "schema":
+        step += f"; or look at what is in it, then ALTER SCHEMA syncd OWNER TO {me};"
+    else:
+        step += "; or drop what is not syncd's, after a look at it."
+    raise ConfigError(
+        f"{what} belongs to {owner}, who could make syncd's triggers run anything as "
+        f"{me}; nothing was changed",
+        step,
+    )
+
+
+def refuse_published(database: Database) -> None:
+    """Refuse to make tables that replicas would be sent and do not have.
+
+    Raises:
+        ConfigError: A publication would take them along.
+    """
+    for name, recipe in ledger_publications(database):
+        raise ConfigError(
+            f"the publication {name} would send syncd's tables to its subscribers, "
+            "which stop at the first that they do not have; nothing was changed",
+            f"{recipe} Or keep the ledger in another database (state.dsn). Or make the "
+            "tables on each subscriber first (syncd install --print), then repeat "
+            "this with --published. See docs/captures.md.",
+        )

@@ -1,0 +1,62 @@
+"""Transactions in which a role with many rights runs nothing but PostgreSQL's own.
+
+The invariant: no function or operator of somebody else's is reached by its name.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import cast
+
+from syncd.core.errors import PermissionDeniedError, TableBusyError
+from syncd.postgres.database import Database, named
+from syncd.setup.install.scripts import Script
+from syncd.source.connections import Connections
+
+
+@contextmanager
+def pinned(*databases: Database) -> Iterator[None]:
+    """Open a transaction in each database, with a search path of ours."""
+    with ExitStack() as transactions:
+        for database in databases:
+            transactions.enter_context(database.transaction())
+            database.run(named("pin_search_path"))
+        yield
+
+
+@contextmanager
+def pinned_both(connections: Connections) -> Iterator[None]:
+    """Do so in both databases of a feed; the order database's commits first."""
+    ledger, source = connections.ledger, connections.source
+    with pinned(*([ledger] if connections.is_one else [ledger, source])):
+        yield
+
+
+def find_table(database: Database, table: str) -> int | None:
+    """Return the oid of a table named as in SQL, by the session's own search path."""
+    database.run(named("default_search_path"))
+    (oid,) = database.one(named("find_oid"), table=table)
+    database.run(named("pin_search_path"))
+    return cast("int | None", oid)
+
+
+def run(database: Database, scripts: Iterable[Script]) -> None:
+    """Run scripts in the open transaction.
+
+    Raises:
+        PermissionDeniedError: A right is missing; nothing was changed.
+        TableBusyError: The shop holds a lock; nothing was changed.
+    """
+    try:
+        for each in scripts:
+            database.run(each.statement)
+    except PermissionDeniedError as error:
+        raise PermissionDeniedError(
+            f"{error}; nothing was changed",
+            "Name with --as who owns tables and views (for --wal, a superuser), or let "
+            "the DBA run what --print shows.",
+        ) from error
+    except TableBusyError as error:
+        raise TableBusyError(
+            "a table is in use by a transaction; nothing was changed",
+            "Run it again, best in a quiet moment; a shop that sells is not held up.",
+        ) from error

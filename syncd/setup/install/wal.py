@@ -1,0 +1,321 @@
+"""Putting publication and slot into the order database, and taking them out.
+
+A slot cannot be made in a transaction that wrote, and a publication must be there
+before the slot is. So: look at everything, then one transaction, then the slot; if
+that fails, the transaction is taken back.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+from psycopg import sql
+
+from syncd.capture.keys import key_table
+from syncd.capture.wal.monitor import unheard_since
+from syncd.capture.wal.publication import CHOOSE, Publication, Table
+from syncd.capture.wal.slot import (
+    Progress,
+    Reached,
+    Server,
+    Slots,
+    account_of,
+    slot_name,
+)
+from syncd.core.errors import (
+    ConfigError,
+    DatabaseUnavailableError,
+    PermissionDeniedError,
+    SyncdError,
+    TableBusyError,
+)
+from syncd.core.target import Target
+from syncd.ledger.feed import Feeds
+from syncd.postgres.database import Database, named
+from syncd.setup.install.install import Capture, Names, installed, may_replicate
+from syncd.setup.install.keys import refuse_other_keys
+from syncd.setup.install.scripts import Script, script
+from syncd.setup.install.session import find_table, pinned
+from syncd.source.connections import Connections
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What an installation is going to do, after everything was looked at.
+
+    Attributes:
+        scripts: In one transaction, with the rest of an installation.
+        undo: Takes them back; a publication that was there before stays.
+        slot: Makes the slot; None when it is there already.
+        drops: Whether a slot is dropped before.
+        unheard_since: From when on orders may be unheard of if a slot is made; None:
+            it is the first.
+        remarks: What the operator should know, a sentence each.
+    """
+
+    name: str
+    scripts: Sequence[Script]
+    undo: Sequence[Script]
+    slot: Script | None
+    drops: bool
+    unheard_since: datetime | None
+    remarks: Sequence[str]
+
+    @property
+    def capture(self) -> Capture:
+        """What is run with the rest of an installation."""
+        return Capture(self.scripts)
+
+    @property
+    def apart(self) -> list[Script]:
+        """What runs after the rest, each in a transaction of its own."""
+        drop = [_slot_drop(self.name)] if self.drops else []
+        return [*drop, *([self.slot] if self.slot else [])]
+
+
+def prepare(
+    connections: Connections,
+    names: Names,
+    feed: str,
+    wanted: Sequence[Target],
+    *,
+    lookback: timedelta,
+    recreate: bool = False,
+) -> Following:
+    """Look at everything that following these tables needs; change nothing.
+
+    Args:
+        connections: As a role that owns the tables and may make a slot.
+        names: The daemon's role and the views.
+        feed: The feed's name.
+        wanted: What to follow.
+        lookback: How far an order's time may lie before its transaction.
+        recreate: Whether to give up the slot's place, if it has one.
+
+    Raises:
+        SyncdError: It cannot be done, or would harm the shop; with the next step.
+    """
+    if not wanted:
+        raise ConfigError("--recreate-slot needs --wal", CHOOSE)
+    source = connections.source
+    slots, publication = Slots(source, feed), Publication(source, feed)
+    server = slots.server()
+    server.check()
+    reached = _reached(connections, feed)
+    since = unheard_since(reached, server.now, lookback)
+    makes_slot = _makes_slot(slots, server, reached, since, recreate=recreate)
+    chosen = [
+        publication.choose(
+            each,
+            find_table(source, each.table),
+            names.confirmed,
+            has_column_lists=server.has_column_lists,
+        )
+        for each in wanted
+    ]
+    _refuse_twice([table for table, _ in chosen])
+    for target, (table, _) in zip(wanted, chosen, strict=True):
+        found = key_table(source, target, table.oid, names.confirmed)
+        refuse_other_keys(source, names, target, found)
+    remarks = [
+        f"{table.title}: whole rows travel, {why}" for table, why in chosen if why
+    ]
+    role = _role(source, names.role)
+    exists = bool(source.all(named("publication"), publication=publication.name))
+    undo = [] if exists else [_publication("wal_undo.sql", publication.name)]
+    tables = [table for table, _ in chosen]
+    stands = exists and publication.is_of(tables)
+    return Following(
+        slots.name,
+        [*role[:1], *([] if stands else [_publishing(publication.name, tables)])],
+        [*role[1:], *undo],
+        _slot(slots.name, server) if makes_slot else None,
+        drops=makes_slot and slots.find() is not None,
+        unheard_since=since if reached else None,
+        remarks=remarks,
+    )
+
+
+def follow(connections: Connections, feed: str, following: Following) -> list[str]:
+    """Make the slot, after `scripts` were run; if that fails, they are taken back.
+
+    Returns:
+        What was done and should be known, a sentence each.
+
+    Raises:
+        SyncdError: It failed.
+    """
+    source = connections.source
+    done = [f"publication {following.name}", *following.remarks]
+    if following.slot is None:
+        return done
+    with _undone(source, following):
+        for each in following.apart:
+            _make_slot(source, each)
+    done.append(f"slot {following.name}")
+    if since := following.unheard_since:
+        _move(connections, feed)
+        done.append(f"orders may be unheard of: start syncd, then {account_of(since)}")
+    return done
+
+
+def unfollow(connections: Connections, feed: str) -> list[str]:
+    """Drop slot and publication, if they are there.
+
+    Returns:
+        What was dropped.
+
+    Raises:
+        ConfigError: The daemon still reads the slot; nothing was changed.
+    """
+    source = connections.source
+    slots, publication = Slots(source, feed), Publication(source, feed)
+    with pinned(source):
+        slot = slots.find()
+        exists = source.all(named("publication"), publication=publication.name)
+    mine = slot if slot and slot.is_here else None
+    if mine and mine.active_pid:
+        raise _busy(slots.name, mine.active_pid)
+    if mine:
+        with pinned(source):
+            source.run(_slot_drop(slots.name).statement)
+    if exists:
+        with pinned(source):
+            source.run(_publication("wal_undo.sql", publication.name).statement)
+    dropped = [f"slot {slots.name}"] if mine else []
+    return [*dropped, f"publication {publication.name}"] if exists else dropped
+
+
+def unfollowing(feed: str) -> list[Script]:
+    """Give the SQL that `unfollow` runs."""
+    name = slot_name(feed)
+    return [_slot_drop(name), _publication("wal_undo.sql", name)]
+
+
+def _makes_slot(
+    slots: Slots,
+    server: Server,
+    reached: Reached | None,
+    since: datetime,
+    *,
+    recreate: bool,
+) -> bool:
+    """Tell whether a slot is to be made; refuse to lose one's place silently."""
+    slot = slots.find()
+    if slot is not None:
+        slots.refuse_foreign(slot)
+    if slot is not None and slot.active_pid and (recreate or slot.lost):
+        raise _busy(slots.name, slot.active_pid)
+    if not recreate and (reached or slot):
+        slots.get(reached, since)  # or refuses: lost, gone, or of another place
+        return False
+    if slot is None and not server.has_room:
+        raise ConfigError(
+            "the server has no room for another slot",
+            "Raise max_replication_slots (needs a restart), or drop an unused slot.",
+        )
+    return True
+
+
+def _busy(name: str, pid: int) -> ConfigError:
+    return ConfigError(
+        f"the slot {name} is being read by pid {pid}",
+        "Stop the daemon first; nothing was changed.",
+    )
+
+
+def _refuse_twice(tables: Sequence[Table]) -> None:
+    for place, table in enumerate(tables):
+        if table.oid in {other.oid for other in tables[:place]}:
+            raise ConfigError(f"{table.title} is named twice", "Name each table once.")
+
+
+def _role(source: Database, role: str) -> list[Script]:
+    """Give the right to read a slot, and how to take it back; nothing if there."""
+    if may_replicate(source, role):
+        return []
+    name = sql.Identifier(role)
+    return [
+        script("capture/wal_role.sql", role=name),
+        script("capture/wal_role_undo.sql", role=name),
+    ]
+
+
+def _publishing(name: str, tables: Sequence[Table]) -> Script:
+    note = msgspec.json.encode({str(table.oid): table.key for table in tables})
+    return script(
+        "capture/wal.sql",
+        publication=sql.Identifier(name),
+        tables=sql.SQL(", ").join(map(_published, tables)),
+        note=sql.Literal(note.decode()),
+    )
+
+
+def _published(table: Table) -> sql.Composable:
+    name = sql.SQL("ONLY ") + sql.Identifier(table.schema, table.name)
+    if table.columns is None:
+        return name
+    columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
+    return sql.SQL("{} ({})").format(name, columns)
+
+
+def _publication(file: str, name: str) -> Script:
+    return script(f"capture/{file}", publication=sql.Identifier(name))
+
+
+def _slot(name: str, server: Server) -> Script:
+    failover = sql.SQL(", false, false, true" if server.has_failover else "")
+    return script("capture/wal_slot.sql", slot=sql.Literal(name), failover=failover)
+
+
+def _slot_drop(name: str) -> Script:
+    return script("capture/wal_slot_drop.sql", slot=sql.Literal(name))
+
+
+def _make_slot(source: Database, slot: Script) -> None:
+    try:
+        with pinned(source):
+            source.run(slot.statement)
+    except DatabaseUnavailableError as error:
+        raise TableBusyError(
+            f"the slot cannot be made: {error}",
+            "It waits for every transaction that is writing, at most 5 s for each: end "
+            "the long ones (pg_stat_activity), then run this again.",
+        ) from error
+    except PermissionDeniedError as error:
+        raise PermissionDeniedError(
+            f"the slot cannot be made: {error}",
+            "Install as a superuser, or as a role that has REPLICATION itself.",
+        ) from error
+
+
+@contextmanager
+def _undone(source: Database, following: Following) -> Iterator[None]:
+    """Take back what was done if what follows fails."""
+    try:
+        yield
+    except SyncdError:
+        with pinned(source):
+            for each in following.undo:
+                source.run(each.statement)
+        raise
+
+
+def _reached(connections: Connections, feed: str) -> Reached | None:
+    """Read how far the feed has read a slot; None before the first time."""
+    if not installed(connections.ledger):
+        return None
+    found = Feeds(connections, feed).find()
+    return Progress(connections.ledger, found.feed_id).read() if found else None
+
+
+def _move(connections: Connections, feed: str) -> None:
+    """Note that the feed reads a new slot, from its beginning."""
+    found, slots = Feeds(connections, feed).find(), Slots(connections.source, feed)
+    slot = slots.find()
+    if found and slot and slot.confirmed:
+        at = slots.server().now
+        progress = Progress(connections.ledger, found.feed_id)
+        progress.move(Reached(slot.confirmed, at))

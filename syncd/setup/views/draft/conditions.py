@@ -1,0 +1,166 @@
+"""Conditions on rows: what a status must be, and that a row was not deleted."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from syncd.setup.views.draft.schema import (
+    Catalogue,
+    Column,
+    Kind,
+    Table,
+    literal,
+    quote,
+)
+from syncd.setup.views.draft.sources import Row, Samples
+from syncd.setup.views.draft.values import number
+from syncd.setup.views.draft.words import is_plain, meaning
+
+_GOODS = frozenset({"product", "variant", "line"})
+
+
+def statuses(
+    catalogue: Catalogue, samples: Samples, table: Table
+) -> list[tuple[Column, Sequence[str], Sequence[str]]]:
+    """List the status columns of a table, with values and what these are called."""
+    found = []
+    for column in table.columns:
+        said = column.said.concepts
+        is_event_kind = "history" in said or column.name.lower() in {"type", "action"}
+        is_history = bool(table.said.concepts & {"history", "status"})
+        if not (
+            "status" in said
+            or (is_history and (is_event_kind or said & {"group", "history"}))
+        ):
+            continue
+        if said & {"old", "shipping", "tax"} or column.kind in {
+            Kind.TIME,
+            Kind.DATE,
+            Kind.JSON,
+            Kind.BOOLEAN,
+        }:
+            continue
+        values, names = _named_values(catalogue, samples, table, column)
+        if names:
+            rank = ("payment" in said) * 2 + ("new" in said) + ("status" in said)
+            found.append((rank, (column, values, names)))
+    return [each for _, each in sorted(found, key=lambda f: -f[0])]
+
+
+def _named_values(
+    catalogue: Catalogue, samples: Samples, table: Table, column: Column
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Read a status's values; where it is a number, the names of another table."""
+    if column.kind is Kind.ENUM:
+        return column.labels, column.labels
+    by_column = {r.column: r for r in table.references}
+    reference = by_column.get(column.name)
+    other = catalogue.get(reference.table) if reference else None
+    if other is not None and reference is not None:
+        rows = samples.rows(other)
+        names = list(_names_of(other, rows))
+        return [row.get(reference.to) or "" for row in rows], names
+    if column.kind is not Kind.TEXT:
+        return (), ()
+    values = samples.values(table, column.name)
+    return values, values
+
+
+def _names_of(table: Table, rows: Sequence[Row]) -> Iterator[str]:
+    """Name the rows of a table of statuses: by a flag of payment, or by name."""
+    flags = [c for c in table.of_kind(Kind.BOOLEAN) if "paid" in c.said.concepts]
+    labels = [
+        c
+        for c in table.of_kind(Kind.TEXT, Kind.ENUM)
+        if c.said.concepts & {"name", "code", "status", "slug"}
+    ]
+    for row in rows:
+        if flags:
+            yield "paid" if row.get(flags[0].name) == "true" else "unpaid"
+        else:
+            yield (row.get(labels[0].name) or "") if labels else ""
+
+
+def is_one_of(
+    column: Column, chosen: Sequence[str], values: Sequence[str], names: Sequence[str]
+) -> str:
+    """Write that a status is one of those that were chosen by name."""
+    wanted = sorted({v for v, n in zip(values, names, strict=True) if n in chosen})
+    numeric = column.kind in {Kind.INTEGER, Kind.NUMBER}
+    texts = [v if numeric else literal(v) for v in wanted]
+    name = f"{{alias}}.{quote(column.name)}"
+    return (
+        f"{name} = {texts[0]}" if len(texts) == 1 else f"{name} IN ({', '.join(texts)})"
+    )
+
+
+def gone(table: Table) -> Iterator[str]:
+    """Write the conditions under which a row stands: no soft delete, draft or test."""
+    for column in table.columns:
+        said = column.said.concepts
+        if said & {"history", "user", "customer", "email", "number", "status"}:
+            continue
+        name = f"{{alias}}.{quote(column.name)}"
+        is_gone = bool("deleted" in said and not said & {"line", "product"})
+        if column.kind in {Kind.TIME, Kind.DATE} and "deleted" in said:
+            yield f"{name} IS NULL"
+        elif column.kind is Kind.BOOLEAN and (is_gone or said & {"draft", "test"}):
+            yield f"NOT {name}" if column.is_required else f"{name} IS NOT TRUE"
+
+
+def of_lines(
+    table: Table, samples: Samples, rows: Sequence[Row]
+) -> Iterator[tuple[str, str]]:
+    """Write which rows are lines of what was bought, each with its reason."""
+    for condition in gone(table):
+        yield condition, "no row that was deleted"
+    for column in table.columns:
+        said = column.said.concepts
+        name = f"{{alias}}.{quote(column.name)}"
+        if "parent" in said and _are_parts(table, column.name, rows):
+            yield f"{name} IS NULL", "no part of another line"
+        elif (
+            "group" in said
+            and "tax" not in said
+            and column.kind in {Kind.TEXT, Kind.ENUM}
+        ):
+            values = column.labels or samples.values(table, column.name)
+            goods = [
+                v
+                for v in values
+                if is_plain(v)
+                and meaning(v).concepts & _GOODS
+                and not meaning(v).concepts & {"discount", "shipping", "tax"}
+            ]
+            if goods and len(goods) < len(values) and _is_mixed(values):
+                listed = ", ".join(map(literal, goods[:9]))
+                yield f"{name} IN ({listed})", "goods only, no shipping or discount"
+
+
+def _is_mixed(values: Iterable[str]) -> bool:
+    return any(
+        meaning(v).concepts & {"discount", "shipping", "tax", "payment"} for v in values
+    )
+
+
+def _are_parts(table: Table, parent: str, rows: Sequence[Row]) -> bool:
+    """Return whether lines that have a parent are parts of it, without a price."""
+    prices = [
+        column.name
+        for column in table.of_kind(Kind.NUMBER, Kind.INTEGER, Kind.MONEY)
+        if "price" in column.said.concepts
+    ]
+    children = [row for row in rows if row.get(parent) not in {None, "", "0"}]
+    priced = [
+        row for row in children if any((number(row.get(p)) or 0) > 0 for p in prices)
+    ]
+    is_part = len(priced) * 2 < len(children) or not children
+    return is_part and _refers_to_itself(table, parent)
+
+
+def _refers_to_itself(table: Table, column: str) -> bool:
+    for reference in table.references:
+        if reference.column == column and reference.is_declared:
+            return reference.table == table.name
+    return "line" in meaning(column).concepts or meaning(column).concepts == {
+        "parent",
+        "id",
+    }

@@ -1,0 +1,162 @@
+"""Fields: columns, and what is in the JSON or the key tables of a reached row."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from syncd.setup.views.draft.schema import Kind, literal, one_line, quote
+from syncd.setup.views.draft.sources import Row, Source
+from syncd.setup.views.draft.values import Facts, facts_of, number
+from syncd.setup.views.draft.words import Meaning, meaning
+
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]{0,40}")
+_DEEPEST = 2
+_ALIKE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value that can be reached: a column, or something in its JSON.
+
+    Attributes:
+        path: Keys within the JSON of the column.
+    """
+
+    source: Source
+    column: str
+    kind: Kind
+    said: Meaning
+    facts: Facts
+    path: tuple[str, ...] = ()
+    is_json_text: bool = False
+    is_unique: bool = False
+
+    @property
+    def expression(self) -> str:
+        """Return it as SQL writes it."""
+        name = f"{quote(self.source.alias)}.{quote(self.column)}"
+        if not self.path:
+            return name
+        if self.is_json_text:
+            name = f"CASE WHEN {name} LIKE '{{%' THEN {name}::jsonb END"
+        *inner, last = map(literal, self.path)
+        return f"({name}{''.join(f' -> {key}' for key in inner)} ->> {last})"
+
+    @property
+    def where(self) -> str:
+        """Return where it comes from, for a person."""
+        keys = "".join(f" -> {key}" for key in self.path)
+        return one_line(f"{self.source.table.name}.{quote(self.column)}{keys}")
+
+    def values(self) -> list[str | None]:
+        """Return its value in each sampled row of the base."""
+        return [_value(row, self) for row in self.source.rows]
+
+
+def fields(source: Source) -> Iterator[Field]:
+    """List what a source's rows hold: columns, keys of JSON, keys of a key table."""
+    if source.keys:
+        yield from _pairs(source)
+        return
+    some = [row for row in source.rows if row]
+    for column in source.table.columns:
+        said = column.said
+        values = [row.get(column.name) if row else None for row in source.rows]
+        yield Field(
+            source,
+            column.name,
+            column.kind,
+            said,
+            facts_of(values),
+            is_unique=column.is_unique or source.table.key == (column.name,),
+        )
+        if column.kind in {Kind.JSON, Kind.TEXT}:
+            texts = [row.get(column.name) for row in some]
+            yield from _in_json(
+                source, column.name, texts, is_text=column.kind is Kind.TEXT
+            )
+
+
+T = TypeVar("T", str, tuple[str, ...])
+
+
+def _usual(names: Iterable[T]) -> list[T]:
+    """List names that several rows have: a name that only one has may be data."""
+    return sorted(name for name, times in Counter(names).items() if times > 1)
+
+
+def _pairs(source: Source) -> Iterator[Field]:
+    for name in _usual(name for row in source.rows if row for name in row):
+        if meaning(name).concepts and _KEY.fullmatch(name):
+            values = [row.get(name) if row else None for row in source.rows]
+            yield Field(source, name, Kind.TEXT, meaning(name), facts_of(values))
+
+
+def _in_json(
+    source: Source, column: str, texts: Sequence[str | None], *, is_text: bool
+) -> Iterator[Field]:
+    """List the scalars in JSON objects, to a depth of two; only keys with a meaning."""
+    found = [p for text in texts if text for p, _ in _scalars(parsed(text))]
+    paths = [p for p in _usual(found) if all(map(_KEY.fullmatch, p))]
+    outer = meaning(column).concepts & {"billing", "shipping", "customer", "currency"}
+    for path in paths:
+        said = meaning(" ".join(path))
+        if not said.concepts:
+            continue
+        whole = Meaning(said.concepts | outer, said.unknown)
+        values = [
+            _at(parsed(row.get(column)), path) if row else None for row in source.rows
+        ]
+        facts = facts_of(values)
+        kind = Kind.NUMBER if facts.numbers == 1 else Kind.TEXT
+        yield Field(source, column, kind, whole, facts, path, is_json_text=is_text)
+
+
+def parsed(text: str | None) -> object:
+    """Read JSON; None: it is none."""
+    if not text or text[0] not in "{[":
+        return None
+    try:
+        return json.loads(text, parse_float=str, parse_int=str)
+    except ValueError:
+        return None
+
+
+def _scalars(
+    value: object, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, dict) and len(path) < _DEEPEST:
+        for key, inner in value.items():
+            yield from _scalars(inner, (*path, str(key)))
+    elif path and isinstance(value, str):
+        yield path, value
+
+
+def _at(value: object, path: Sequence[str]) -> str | None:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def agree(one: Field, other: Field) -> bool:
+    """Return whether two fields have the same values, wherever both have one."""
+    pairs = [
+        (a.strip().lower(), b.strip().lower())
+        for a, b in zip(one.values(), other.values(), strict=True)
+        if a and b
+    ]
+    same = sum(a == b or _same_number(a, b) for a, b in pairs)
+    return bool(pairs) and same >= _ALIKE * len(pairs)
+
+
+def _same_number(one: str, other: str) -> bool:
+    first, second = number(one), number(other)
+    return first is not None and first == second
+
+
+def _value(row: Row | None, at: Field) -> str | None:
+    text = row.get(at.column) if row else None
+    return _at(parsed(text), at.path) if at.path else text

@@ -1,0 +1,179 @@
+"""References between tables: foreign keys, and columns that are named like a table.
+
+Many schemas declare no foreign keys. What a name suggests is a guess, and is verified
+against values before it is used.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Reference, Table
+from syncd.setup.views.draft.words import singular, word_set, words
+
+_ID_WORDS = word_set("""id ids uuid guid fk pk rowid key no""")
+_NUMBER = frozenset({"number", "code"})
+_KEY_KINDS = {Kind.TEXT, Kind.INTEGER, Kind.UUID, Kind.NUMBER}
+_GENERIC_KEYS = frozenset({"id", "uuid", "guid", "pk", "rowid", "entity"})
+_WEAKEST = 1.0
+_NEAREST = 40  # tables of one word that are compared: those of the shortest names
+
+
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    score: float
+    reference: Reference
+
+
+def with_guesses(catalogue: Catalogue) -> Catalogue:
+    """Add the references that names suggest to those that are declared."""
+    finder = _Finder(catalogue)
+    tables = [
+        replace(table, references=(*table.references, *finder.guesses(table)))
+        for table in catalogue.tables
+    ]
+    return Catalogue(tables, catalogue.seen, catalogue.unreadable)
+
+
+class _Finder:
+    """Finds the table that a column names."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._by_word: dict[str, list[Table]] = defaultdict(list)
+        self._by_key: dict[str, list[Table]] = defaultdict(list)
+        for table in sorted(catalogue.tables, key=lambda t: len(_words_of(t))):
+            own = _words_of(table)
+            for word in {*own, " ".join(own)}:
+                self._by_word[word].append(table)
+            for concept in table.said.concepts:
+                self._by_word[f"<{concept}>"].append(table)
+            key = _key_of(table)
+            if key and not set(words(key.name)) <= _GENERIC_KEYS:
+                self._by_key[key.name].append(table)
+
+    def guesses(self, table: Table) -> Iterator[Reference]:
+        """List the references of a table that are not declared."""
+        declared = {reference.column for reference in table.references}
+        for column in table.columns:
+            if column.name in declared or column.kind not in _KEY_KINDS:
+                continue
+            if "parent" in column.said.concepts:
+                continue
+            found = [*self._same_key(table, column)]
+            if (column.name,) != table.key:
+                found += self._named(table, column)
+            best = max(found, key=lambda g: g.score, default=None)
+            if best and best.score > _WEAKEST:
+                yield best.reference
+
+    def _same_key(self, table: Table, column: Column) -> Iterator[_Guess]:
+        """Columns named like the primary key of another table (`order_id`)."""
+        for other in self._by_key.get(column.name, ()):
+            key = _key_of(other)
+            if other.name == table.name or key is None or not _fits(column, key):
+                continue
+            named = other.said.concepts & column.said.concepts
+            fewer = len(_words_of(other))
+            if named:
+                score = 5 + _kinship(table, other) - 0.1 * fewer
+                yield _Guess(score, _reference(column, other, key))
+
+    def _named(self, table: Table, column: Column) -> Iterator[_Guess]:
+        """Columns named after another table, with or without an id."""
+        own = words(column.name)
+        stem = tuple(singular(w) for w in own if w not in _ID_WORDS)
+        said = column.said.concepts
+        has_id = len(stem) < len(own) or "id" in said
+        number = bool(said & _NUMBER)
+        if not stem:
+            return
+        is_whole = has_id or number or len(own) == 1
+        keys = (" ".join(stem), stem[-1], *(f"<{concept}>" for concept in said))
+        near = {
+            other.name: other
+            for key in keys
+            for other in self._by_word.get(key, ())[:_NEAREST]
+        }
+        for other in near.values():
+            if other.name == table.name or not (is_whole or _words_of(other) == stem):
+                continue
+            target = _numbered(other, column) if number else _key_of(other)
+            if target is None or not _fits(column, target):
+                continue
+            score = _likeness(stem, said - {"id", "number", "code"}, other)
+            if score:
+                score += _kinship(table, other) - (0 if has_id else 0.5)
+                yield _Guess(score, _reference(column, other, target))
+
+
+def _reference(column: Column, other: Table, target: Column) -> Reference:
+    return Reference(column.name, other.name, target.name, is_declared=False)
+
+
+def _words_of(table: Table) -> tuple[str, ...]:
+    return tuple(singular(word) for word in words(table.name.name))
+
+
+def _key_of(table: Table) -> Column | None:
+    """Return the column that another table would refer to."""
+    own = table.said.concepts
+    keys = [c for c in map(table.column, table.key) if c.kind in _KEY_KINDS]
+    if keys:
+        return min(
+            keys,
+            key=lambda c: (
+                words(c.name) != ("id",),
+                not own & c.said.concepts,
+            ),
+        )
+    generic = [c for c in table.columns if words(c.name) in {("id",), ("rowid",)}]
+    after_it = [
+        c
+        for c in table.columns
+        if c.kind in _KEY_KINDS and c.said.concepts == {*own, "id"} and own
+    ]
+    return next(iter([*generic, *after_it]), None)
+
+
+def _numbered(table: Table, column: Column) -> Column | None:
+    """Return the column of a table that holds the number which another names."""
+    said = column.said.concepts
+    own = table.said.concepts
+    for candidate in table.columns:
+        if candidate.name == column.name:
+            return candidate
+    for candidate in table.columns:
+        concepts = candidate.said.concepts
+        if concepts & _NUMBER and concepts | own == said | own and candidate.is_unique:
+            return candidate
+    return None
+
+
+def _fits(column: Column, target: Column) -> bool:
+    return column.kind == target.kind
+
+
+def _likeness(stem: tuple[str, ...], said: frozenset[str], other: Table) -> float:
+    """Return how well a column's words name a table; 0: not at all."""
+    own = _words_of(other)
+    extra = max(0, len(own) - len(stem))
+    if own[-len(stem) :] == stem:
+        return 4 - 0.3 * extra
+    concepts = other.said.concepts
+    if said and said == concepts:
+        return 3.5 - 0.5 * other.said.unknown
+    if own[-1:] == stem[-1:]:
+        return 2.5 - 0.3 * len(own)
+    if said and concepts and concepts <= said:
+        return 2.0
+    return 1.8 if said and said <= concepts else 0.0
+
+
+def _kinship(table: Table, other: Table) -> float:
+    """Return how much two tables belong together: schema, first words."""
+    same = 1.0 if table.name.schema == other.name.schema else 0.0
+    for mine, theirs in zip(_words_of(table), _words_of(other), strict=False):
+        if mine != theirs:
+            break
+        same += 0.4
+    return same

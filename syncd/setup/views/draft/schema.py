@@ -1,0 +1,185 @@
+"""What a database says of its tables: columns, keys, references. Plain data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from typing_extensions import override
+
+from syncd.setup.views.draft.words import Meaning, said_by, word_set
+
+_RESERVED_FREE = "abcdefghijklmnopqrstuvwxyz0123456789_"
+
+
+class Kind(StrEnum):
+    """Families of types."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    MONEY = "money"
+    TIME = "time"
+    DATE = "date"
+    BOOLEAN = "boolean"
+    JSON = "json"
+    UUID = "uuid"
+    ENUM = "enum"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        type: As `format_type` writes it.
+        is_unique: A unique index has this column alone.
+        is_indexed: An index begins with it.
+        labels: Of an enum, in its order.
+    """
+
+    name: str
+    kind: Kind
+    type: str = "text"
+    is_required: bool = False
+    is_unique: bool = False
+    is_indexed: bool = False
+    labels: tuple[str, ...] = ()
+    comment: str = ""
+
+    @property
+    def said(self) -> Meaning:
+        """What its name means, or, where that says nothing, its comment."""
+        return said_by(self.name, self.comment)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A column that holds another table's key.
+
+    Attributes:
+        is_declared: By a foreign key; else by names and values.
+    """
+
+    column: str
+    table: "Name"
+    to: str
+    is_declared: bool = True
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Name:
+    """The name of a table or view."""
+
+    schema: str
+    name: str
+
+    @override
+    def __str__(self) -> str:
+        """Return it as SQL writes it."""
+        return f"{quote(self.schema)}.{quote(self.name)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, a partitioned one, or a view.
+
+    Attributes:
+        rows: As the statistics have it; -1: never counted.
+        key: The columns of the primary key.
+    """
+
+    name: Name
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    rows: float = -1
+    is_view: bool = False
+    comment: str = ""
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def said(self) -> Meaning:
+        """What its name means, or, where that says nothing, its comment."""
+        return said_by(self.name.name, self.comment)
+
+    def column(self, name: str) -> Column:
+        """Find a column that is there."""
+        return next(c for c in self.columns if c.name == name)
+
+    def has(self, name: str) -> bool:
+        """Return whether there is such a column."""
+        return any(c.name == name for c in self.columns)
+
+    def of_kind(self, *kinds: Kind) -> list[Column]:
+        """List its columns of some kinds."""
+        return [c for c in self.columns if c.kind in kinds]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The tables of a database that may have to do with orders.
+
+    Attributes:
+        seen: How many tables the database has for this role.
+        unreadable: Names of those that the role may not read.
+    """
+
+    tables: Sequence[Table]
+    seen: int = 0
+    unreadable: Sequence[Name] = ()
+    _by_name: dict[Name, Table] = field(default_factory=dict)
+    _children: dict[Name, list[tuple[Table, Reference]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Index the tables by name, and by what they refer to."""
+        for table in self.tables:
+            self._by_name[table.name] = table
+            for reference in table.references:
+                pairs = self._children.setdefault(reference.table, [])
+                pairs.append((table, reference))
+
+    def get(self, name: Name) -> Table | None:
+        """Find a table; None: it is not among those that were read."""
+        return self._by_name.get(name)
+
+    def children(self, parent: Table) -> Sequence[tuple[Table, Reference]]:
+        """List the tables that refer to one, each reference once."""
+        return self._children.get(parent.name, ())
+
+
+def quote(name: str) -> str:
+    """Quote a name where SQL needs it."""
+    plain = name and not name[0].isdigit() and all(c in _RESERVED_FREE for c in name)
+    if plain and name not in RESERVED:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a text constant."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one_line(text: str) -> str:
+    """Make a name that has line ends safe for a comment."""
+    return " ".join(text.split())
+
+
+RESERVED = word_set(
+    """all analyse analyze and any array as asc asymmetric authorization between
+    binary bigint bit boolean both case cast char character check coalesce
+    collate collation column concurrently constraint create cross
+    current_catalog current_date current_role current_schema current_time
+    current_timestamp current_user dec decimal default deferrable desc distinct
+    do else end except exists extract false fetch float for foreign freeze from
+    full grant greatest group grouping having ilike in initially inner inout int
+    integer intersect interval into is isnull join lateral leading least left
+    like limit localtime localtimestamp natural national nchar none not notnull
+    null nullif numeric offset on only or order out outer overlaps overlay
+    placing position precision primary real references returning right row
+    select session_user setof similar smallint some substring symmetric
+    system_user table tablesample then time timestamp to trailing treat trim
+    true union unique user using values varchar variadic verbose when where
+    window with xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlparse
+    xmlpi xmlroot xmlserialize xmltable year"""
+)

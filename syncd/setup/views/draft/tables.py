@@ -1,0 +1,184 @@
+"""Which tables hold the orders, and which their lines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log10
+
+from syncd.setup.views.draft.roles import (
+    CURRENCY,
+    EMAIL,
+    ORDERID,
+    PRICE,
+    PRODUCT_ID,
+    QUANTITY,
+    SKU,
+    TITLE,
+    TOTAL,
+    Role,
+)
+from syncd.setup.views.draft.schema import Catalogue, Kind, Reference, Table
+from syncd.setup.views.draft.sources import key_and_value
+from syncd.setup.views.draft.words import meaning, word_set, words
+
+_NEUTRAL = frozenset({"sale", "shop", "header", "customer", "user", "product_only"})
+_NOT_ORDERS = word_set(
+    """cart line status history payment address refund shipping tax discount meta
+    edit supplier archive draft test version reserved price product variant
+    currency language email time company number_only key count quantity contact
+    parent confirmed canceled subtotal total amount base deleted group ip weight
+    point code old new phone country gift country_only"""
+)
+_NOT_LINES = word_set(
+    """discount tax refund shipping history status payment address reserved cart
+    meta edit supplier archive draft test price user email time canceled new old
+    group currency confirmed subtotal total deleted base"""
+)
+_OTHER_WORDS = (
+    "log",
+    "queue",
+    "gift",
+    "message",
+    "export",
+    "surcharge",
+    "modification",
+)
+_PLAUSIBLE = 4.0
+_HALF = 0.5
+_LEAST = 3.5
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A table that may be the one that is looked for.
+
+    Attributes:
+        score: Above `_PLAUSIBLE`: it may well be.
+    """
+
+    table: Table
+    score: float
+    reference: Reference | None = None
+
+
+def best_named(role: Role, table: Table) -> float:
+    """Return how well the best named column of a table fits a role (0 to 10)."""
+    about = table.said.concepts
+    return max(
+        (
+            role.named(column.said, about)
+            for column in table.columns
+            if column.kind in role.kinds
+        ),
+        default=0.0,
+    )
+
+
+def orders_tables(catalogue: Catalogue) -> list[Found]:
+    """List the tables that may hold the orders, the likeliest first."""
+    found = [
+        Found(table, score)
+        for table in catalogue.tables
+        if (score := _own_score(table)) > 0
+    ]
+    found.sort(key=lambda f: -f.score)
+    whole = []
+    for each in found[:40]:
+        lines = lines_tables(catalogue, each.table)
+        extra = min(lines[0].score, 9.0) * _HALF if lines else 0.0
+        whole.append(Found(each.table, each.score + extra + _size(each.table)))
+    whole.sort(key=lambda f: (-f.score, f.table.is_view, f.table.name))
+    return [f for f in whole if f.score >= _PLAUSIBLE]
+
+
+def _size(table: Table) -> float:
+    if table.rows < 0:
+        return 0.0
+    return min(log10(table.rows + 1), 5.0) * 0.4 if table.rows else -1.5
+
+
+def _own_score(table: Table) -> float:
+    said = table.said
+    score = _name_score(said.concepts) - 0.8 * max(0, said.unknown - 1)
+    if any(word in _OTHER_WORDS for word in words(table.name.name)):
+        score -= 4
+    score -= 3 * ("archive" in meaning(table.name.schema).concepts)
+    score += 0.25 * best_named(TOTAL, table)
+    score += 0.12 * best_named(ORDERID, table)
+    score += 0.12 * best_named(CURRENCY, table)
+    score += 0.15 * best_named(EMAIL, table)
+    score += 1.2 * _refers_to(table, "customer", "user", "contact")
+    score += 0.5 * bool(table.of_kind(Kind.TIME, Kind.DATE))
+    score += 0.5 * any("status" in c.said.concepts for c in table.columns)
+    score -= 3 * (not table.key and not table.is_view)
+    score -= 3 * any("supplier" in c.said.concepts for c in table.columns)
+    return score - 5 * _is_junction(table) - 0.5 * table.is_view
+
+
+def _is_junction(table: Table) -> bool:
+    """Return whether the primary key is made of references to other tables."""
+    referring = {reference.column for reference in table.references}
+    return len(table.key) > 1 and referring >= set(table.key)
+
+
+def _name_score(concepts: frozenset[str]) -> float:
+    against = len(concepts & _NOT_ORDERS)
+    if {"purchase", "order"} <= concepts:  # what is bought from suppliers, as a rule
+        return 3.0 - 4.0 * against
+    if "order" in concepts:
+        return 6.0 - 4.0 * against
+    if concepts & {"sale", "purchase"}:
+        return 4.0 - 4.0 * against
+    if concepts & {"billing", "placed"}:  # invoices, where nothing is called an order
+        return 1.5 - 4.0 * against
+    return 0.2 - 3.0 * against
+
+
+def _refers_to(table: Table, *topics: str) -> bool:
+    return any(meaning(r.column).concepts & set(topics) for r in table.references)
+
+
+def lines_tables(catalogue: Catalogue, orders: Table) -> list[Found]:
+    """List the tables that may hold the lines of the orders, the likeliest first."""
+    found = [
+        Found(table, score, reference)
+        for table, reference in catalogue.children(orders)
+        if table.name != orders.name
+        and (score := _line_score(catalogue, orders, table, reference)) > _LEAST
+    ]
+    found.sort(key=lambda f: (-f.score, f.table.is_view, f.table.name))
+    return found
+
+
+def _line_score(
+    catalogue: Catalogue, orders: Table, table: Table, reference: Reference
+) -> float:
+    named = table.said.concepts
+    column = meaning(reference.column).concepts
+    own = orders.said.concepts
+    score = 3.0 * ("line" in named) + 1.5 * bool(named & {"product", "variant"})
+    score += 1.5 * bool(named & own & {"order", "sale", "purchase", "billing"})
+    score -= 3.5 * len((named - own) & _NOT_LINES)
+    score -= 2.0 * any(w in _OTHER_WORDS for w in words(table.name.name))
+    score -= 3.0 * bool(column & {"parent", "refund", "old", "new", "cart"})
+    targets = [
+        other
+        for other in (catalogue.get(r.table) for r in table.references)
+        if other is not None and other.name not in {orders.name, table.name}
+    ]
+    quantity, price = best_named(QUANTITY, table), best_named(PRICE, table)
+    product = max(best_named(SKU, table), best_named(PRODUCT_ID, table))
+    if any(key_and_value(child) for child, _ in catalogue.children(table)):
+        quantity, price, product = (
+            max(best, 6.0) for best in (quantity, price, product)
+        )
+    behind = [t for t in targets if "line" in t.said.concepts]
+    product = max([product, *(best_named(SKU, t) for t in behind)])
+    score += 0.3 * quantity + 0.25 * price + 0.3 * product
+    score += 0.1 * best_named(TITLE, table)
+    score += 0.5 * reference.is_declared
+    return score - 2.5 * (not product) - 1.5 * (not quantity) + _size(table) * _HALF
+
+
+def rivals(found: Sequence[Found]) -> list[Found]:
+    """List the next best ones that are not far behind."""
+    return [f for f in found[1:4] if f.score > found[0].score - 3.0]

@@ -1,0 +1,219 @@
+"""Writes a draft as SQL: both views, with a comment for each choice."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from textwrap import wrap
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from syncd.setup.views.draft.choice import Certainty, Choice
+from syncd.setup.views.draft.line_rows import LinesPlan
+from syncd.setup.views.draft.lines import COUNTED
+from syncd.setup.views.draft.moment import Moment
+from syncd.setup.views.draft.schema import Kind, Table, literal, one_line, quote
+from syncd.setup.views.draft.sources import Source
+from syncd.setup.views.draft.words import words
+
+_WIDTH = 86
+_TYPES = {
+    "totalvalue": "numeric",
+    "products.price": "numeric",
+    "products.quantity": "integer",
+}
+_FIRST = ("orderid", "email", "currency", "totalvalue")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that the SQL is written from."""
+
+    orders: Table
+    key: str
+    moment: Moment | None
+    lines: LinesPlan | None
+    choices: Sequence[Choice]
+    summary: Sequence[str]
+    order_where: Sequence[str]
+    sources: Sequence[Source]
+    line_sources: Sequence[Source]
+    tax_join: Mapping[str, object] | None = None
+    line_total: str = ""
+    currency: str | None = None
+
+
+def write(plan: Plan) -> str:
+    """Write the text of both views."""
+    by_name = {choice.column: choice for choice in plan.choices}
+    columns = [
+        c for c in plan.choices if "." not in c.column and c.column not in _NOT_COLUMNS
+    ]
+    products = [c for c in plan.choices if c.column.startswith("products.")]
+    lines, moment = plan.lines, plan.moment
+    text = _template().render(
+        summary=[part for line in plan.summary for part in _wrapped(line, _WIDTH)],
+        moment=moment,
+        moment_comment=comment(by_name["confirmed_at"], _WIDTH),
+        moment_key=quote(moment.key) if moment else "",
+        moment_time=quote(moment.time.name) if moment else "",
+        moment_table=str(moment.table.name) if moment else "",
+        moment_where=_of(moment.where if moment else (), "c"),
+        indexes=list(_indexes(plan)),
+        key=quote(plan.key),
+        orders=str(plan.orders.name),
+        columns=[_written(c, _WIDTH - 7) for c in columns],
+        lines_comment=comment(by_name["lines"], _WIDTH - 7),
+        lines=lines and str(lines.table.name),
+        json_lines=lines and lines.json,
+        products=[_written(c, _WIDTH - 18) for c in products],
+        counted=any(c.expression == COUNTED for c in products),
+        line_order=_line_order(lines) if lines else "",
+        line_reference=quote(lines.reference) if lines else "",
+        line_to=quote(lines.to) if lines else "",
+        line_where=[
+            {"text": t.replace("{alias}", "i"), "why": w}
+            for t, w in (lines.where if lines else ())
+        ],
+        version=lines and lines.version and quote(lines.version),
+        joins=list(_joins(plan.sources, columns)),
+        line_joins=list(_joins(plan.line_sources, products)),
+        tax=plan.tax_join or {},
+        line_total=plan.line_total,
+        currency=plan.currency,
+        order_where=_of(plan.order_where, "o"),
+    )
+    return text.replace("\n;\n", ";\n")
+
+
+_NOT_COLUMNS = frozenset({"orders", "order_key", "confirmed_at", "lines"})
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(  # noqa: S701 - SQL, and names are quoted where they are made
+        loader=PackageLoader("syncd.setup.views.draft", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("views.sql.jinja")
+
+
+def comment(choice: Choice, width: int) -> list[str]:
+    """Write why something was chosen, how sure that is, and what else it could be."""
+    doubts = "; ".join(choice.doubts)
+    mark = "GAP" if choice.certainty is Certainty.GAP else "DOUBT"
+    is_sure = choice.certainty is Certainty.SURE
+    parts = [
+        f"{choice.column}: {choice.certainty.value}. {choice.why}.",
+        ""
+        if is_sure
+        else f"{mark}: {doubts or 'see above'}."
+        if doubts
+        else f"{mark}.",
+        f"Else: {', '.join(choice.others)}." if choice.others else "",
+    ]
+    return _wrapped(" ".join(part for part in parts if part), width)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return wrap(
+        one_line(text), width, break_long_words=False, break_on_hyphens=False
+    ) or [""]
+
+
+def _written(choice: Choice, width: int) -> dict[str, object]:
+    name = choice.column.removeprefix("products.")
+    gap = f"NULL::{_TYPES.get(choice.column, 'text')}"
+    return {
+        "name": name,
+        "expression": choice.expression or gap,
+        "comment": comment(choice, width),
+    }
+
+
+def _of(conditions: Iterable[str], alias: str) -> list[str]:
+    return [each.replace("{alias}", alias) for each in conditions]
+
+
+def _line_order(lines: LinesPlan) -> str:
+    if lines.json:
+        return "i.place"
+    return ", ".join(f"i.{quote(name)}" for name in lines.table.key)
+
+
+def _joins(
+    sources: Sequence[Source], choices: Sequence[Choice]
+) -> Iterable[dict[str, object]]:
+    """List the joins that the chosen fields need, each after those that it needs."""
+    used = [field for choice in choices for field in choice.fields]
+    columns: dict[str, set[str]] = {}
+    for field in used:
+        columns.setdefault(field.source.alias, set()).add(field.column)
+    needed = {field.source.alias: field.source for field in used}
+    for source in list(needed.values()):
+        step: Source | None = source
+        while step is not None and step.join is not None and step.parent is not None:
+            needed[step.alias] = step
+            columns.setdefault(step.parent.alias, set()).add(step.join.on[1])
+            step = step.parent
+    for source in sources:
+        if source.alias in needed and source.join is not None:
+            yield _join(source, sorted(columns.get(source.alias, ())))
+
+
+def _join(source: Source, columns: Sequence[str]) -> dict[str, object]:
+    join = source.join
+    if join is None:
+        raise ValueError("the base has no join")
+    name, value = source.keys or ("", "")
+    return {
+        "alias": quote(source.alias),
+        "table": str(source.table.name),
+        "column": quote(join.on[0]),
+        "equals": f"{quote(join.parent)}.{quote(join.on[1])}",
+        "is_first": join.is_first,
+        "columns": ", ".join(f"f.{quote(column)}" for column in columns),
+        "order": ", ".join(_first_of(source)),
+        "name": quote(name),
+        "value": quote(value),
+        "pairs": [{"key": literal(each), "alias": quote(each)} for each in columns]
+        if source.keys
+        else [],
+    }
+
+
+def _first_of(source: Source) -> Iterable[str]:
+    if source.join is not None and source.join.first:
+        yield f"({source.join.first}) DESC"
+    for column in source.table.columns:
+        if column.said.concepts == {"version"} and column.kind is Kind.INTEGER:
+            yield f"f.{quote(column.name)}"
+    yield from (f"f.{quote(name)}" for name in source.table.key)
+
+
+def _indexes(plan: Plan) -> Iterable[dict[str, str]]:
+    """List the indexes that the look-ups want and that are not there."""
+    moment = plan.moment
+    if moment is None or moment.table.is_view:
+        return
+    table = one_line(str(moment.table.name))
+    if not moment.time.is_indexed:
+        name = "_".join(words(f"syncd {moment.table.name.name} {moment.time.name}"))
+        where = " AND ".join(each.replace("{alias}.", "") for each in moment.where)
+        yield {
+            "why": "Without this index, each poll reads the whole table:",
+            "name": name[:60],
+            "table": table,
+            "column": one_line(quote(moment.time.name)),
+            "where": one_line(where),
+        }
+    if not moment.table.column(moment.key).is_indexed:
+        yield {
+            "why": "Without this index, each order is searched for in the whole table:",
+            "name": "",
+            "table": table,
+            "column": one_line(quote(moment.key)),
+            "where": "",
+        }

@@ -1,0 +1,211 @@
+"""A file of the two views: nothing else may stand in it."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from syncd.core.errors import ViewFileError, ViewsUnknownError
+from syncd.core.sql_name import DEFAULT_SCHEMA, SqlName
+from syncd.core.sql_text import SqlStatement, SqlTextError, Token, statements
+from syncd.core.text import shown
+from syncd.setup.views.shop import TEMPLATE, shops, sql_of
+
+MOST_BYTES = 1_000_000
+"""Of a file; no views are larger."""
+
+_SHOWN_WORDS = 3
+_WRAPPERS = {
+    ("BEGIN",),
+    ("BEGIN", "TRANSACTION"),
+    ("BEGIN", "WORK"),
+    ("START", "TRANSACTION"),
+    ("COMMIT",),
+    ("COMMIT", "TRANSACTION"),
+    ("COMMIT", "WORK"),
+    ("END",),
+}
+"""What a file may hold beside the views; a transaction is made anyway."""
+
+_HEADS = (("CREATE", "VIEW"), ("CREATE", "OR", "REPLACE", "VIEW"))
+
+
+@dataclass(frozen=True, slots=True)
+class ViewNames:
+    """The two views by name, with their schemas."""
+
+    confirmed: SqlName
+    purchases: SqlName
+
+    @classmethod
+    def parse(cls, confirmed: str, purchases: str) -> "ViewNames":
+        """Read the names as the configuration has them."""
+        names = [SqlName.parse(confirmed), SqlName.parse(purchases)]
+        one, other = (name.qualified() for name in names if name is not None)
+        return cls(one, other)
+
+    @property
+    def both(self) -> tuple[SqlName, SqlName]:
+        """Both, `confirmed` first."""
+        return self.confirmed, self.purchases
+
+
+DEFAULT_NAMES = ViewNames.parse("syncd.confirmed_orders", "syncd.purchases")
+TRIAL_NAMES = ViewNames.parse("pg_temp.confirmed_orders", "pg_temp.purchases")
+"""Under these a session has them for itself: nobody waits for a lock, and none stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """The statement that makes one of the views, under some name.
+
+    Attributes:
+        line: Where it begins in its file.
+    """
+
+    view: SqlName
+    text: str
+    line: int
+
+    def line_of(self, offset: int) -> int:
+        """Return the line of the file in which a character of `text` stands."""
+        return self.line + self.text.count("\n", 0, max(0, offset))
+
+
+@dataclass(frozen=True, slots=True)
+class ViewFile:
+    """The statements of a file, each of which makes one of the two views.
+
+    Attributes:
+        title: As the operator named it.
+        names: Of the views in the file.
+        statements: Both, in the file's order.
+    """
+
+    title: str
+    names: ViewNames
+    statements: Sequence[SqlStatement]
+
+    @classmethod
+    def parse(cls, title: str, text: str, names: ViewNames) -> "ViewFile":
+        """Read a file that makes the two views of these names, and nothing else.
+
+        Raises:
+            ViewFileError: It says what else stands in it, and where.
+        """
+        found: dict[SqlName, SqlStatement] = {}
+        try:
+            for statement in statements(text.removeprefix("\ufeff")):
+                if tuple(statement.keywords) in _WRAPPERS:
+                    continue
+                view = _view_of(title, statement, names)
+                if view in found:
+                    raise ViewFileError(title, statement.line, f"{view} comes again")
+                found[view] = statement
+        except SqlTextError as error:
+            raise ViewFileError(title, error.line, str(error)) from error
+        for view in names.both:
+            if view not in found:
+                raise ViewFileError(title, None, f"makes no {view}")
+        return cls(title, names, list(found.values()))
+
+    def definitions(self, names: ViewNames) -> Iterator[Definition]:
+        """Yield the statements with other names of the views, in the file's order."""
+        renamed = dict(zip(self.names.both, names.both, strict=True))
+        for statement in self.statements:
+            yield _renamed(statement, renamed)
+
+
+def read(where: str, names: ViewNames, schema: str = DEFAULT_SCHEMA) -> ViewFile:
+    """Read the views of a shop system by its name, or those in a file.
+
+    Args:
+        where: A name of `syncd views list`, a path, or `-` for standard input.
+        names: Of the views that are wanted.
+        schema: Where the shop system's tables are; a file says so itself.
+
+    Raises:
+        ViewsUnknownError: There is neither.
+        ViewFileError: The file holds something else than the two views.
+    """
+    if where == TEMPLATE or where in shops():
+        return ViewFile.parse(where, sql_of(where, schema), DEFAULT_NAMES)
+    return ViewFile.parse(shown(where), _text_of(where), names)
+
+
+def _text_of(where: str) -> str:
+    try:
+        if where == "-":
+            content = sys.stdin.buffer.read(MOST_BYTES + 1)
+        else:
+            with Path(where).open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+    except (FileNotFoundError, ValueError) as error:
+        raise ViewsUnknownError(shown(where)) from error
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        raise ViewFileError(shown(where), None, reason) from error
+    if len(content) > MOST_BYTES:
+        raise ViewFileError(shown(where), None, "is too large for two views")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ViewFileError(shown(where), line, "is no text in UTF-8") from error
+
+
+def _view_of(title: str, statement: SqlStatement, names: ViewNames) -> SqlName:
+    """Return which of the views a statement makes."""
+    name = _name_of(statement)
+    if name is None:
+        words = " ".join(token.text for token in statement.tokens[:_SHOWN_WORDS])
+        reason = f"{shown(words)} … makes neither of the two views"
+        raise ViewFileError(title, statement.line, reason)
+    if name.qualified() not in names.both:
+        wanted = " or ".join(map(str, names.both))
+        raise ViewFileError(title, statement.line, f"the view {name} is not {wanted}")
+    return name.qualified()
+
+
+def _name_of(statement: SqlStatement) -> SqlName | None:
+    """Return the view that a statement makes; None: it does something else."""
+    for head in _HEADS:
+        if tuple(each.keyword for each in statement.tokens[: len(head)]) == head:
+            return _name_at(statement.tokens, len(head))
+    return None
+
+
+def _name_at(tokens: Sequence[Token], place: int) -> SqlName | None:
+    parts = [token.text for token in tokens[place : place + _length_at(tokens, place)]]
+    return SqlName.parse("".join(parts))
+
+
+def _length_at(tokens: Sequence[Token], place: int) -> int:
+    """Return of how many tokens a name is that begins here: 3 with a schema, or 1."""
+    rest = [token.text for token in tokens[place + 1 : place + 3]]
+    return 3 if len(rest) > 1 and rest[0] == "." else 1
+
+
+def _renamed(statement: SqlStatement, renamed: dict[SqlName, SqlName]) -> Definition:
+    """Put other names in the place of the views', wherever they stand."""
+    tokens = statement.tokens
+    head = next(len(h) for h in _HEADS if tokens[len(h) - 1].keyword == "VIEW")
+    view = _name_at(tokens, head)
+    assert view is not None  # noqa: S101  # found before
+    place = head + _length_at(tokens, head)
+    body = tokens[place - 1].end
+    lines = "\n" * statement.text.count("\n", 0, body)
+    parts = [f"CREATE OR REPLACE VIEW {renamed[view.qualified()]}{lines}"]
+    while place < len(tokens):
+        length = _length_at(tokens, place)
+        name = _name_at(tokens, place) if length > 1 else None
+        end = tokens[place + length - 1].end if name in renamed else tokens[place].end
+        if name in renamed:
+            blank = statement.text[body : tokens[place].start]
+            parts.append(f"{blank}{renamed[name]}")
+            place += length
+        else:
+            parts.append(statement.text[body:end])
+            place += 1
+        body = end
+    return Definition(renamed[view.qualified()], "".join(parts), statement.line)

@@ -1,0 +1,192 @@
+"""Trying two views: made for one session, read as the daemon reads them, rolled back.
+
+The invariant: nothing is left behind, and nobody waits for it. The views are temporary,
+and from the moment that they are there the transaction takes no writes, so that not
+even a sequence moves.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from syncd.config.settings import Settings
+from syncd.core.errors import (
+    PermissionDeniedError,
+    SlowStatementError,
+    SyncdError,
+    ViewError,
+)
+from syncd.core.survey import Row, Survey
+from syncd.delivery.rendering import refuse_unknown_fields, rules_of
+from syncd.diagnostics.check.finding import Finding
+from syncd.diagnostics.check.views import look_at_plans, look_at_types, look_at_views
+from syncd.postgres.database import Database, composed, named
+from syncd.setup.views.definition import define
+from syncd.setup.views.difference import Difference, Listing, difference
+from syncd.setup.views.file import TRIAL_NAMES, ViewFile, ViewNames
+from syncd.source.views import Source
+
+NEWEST_ORDERS = 1_000
+PAGE_ORDERS = 100
+LONGEST_SECONDS = 60.0
+"""How long orders are read, all together."""
+
+
+@dataclass(slots=True)
+class TrialResult:
+    """What views would do.
+
+    Attributes:
+        listed: Key and time of the newest orders, newest first.
+        survey: What would become of those that were read.
+        findings: About the columns, their types, and the plans of the look-ups.
+        timeless: Orders that are confirmed at no usable time; None: not counted.
+        repeated: Orders with several rows in `purchases`, with the key of one.
+        keys: Of the orders that were read.
+        slow: What took too long, so that not all was looked at; most often empty.
+        change: What becomes of the events with the views in place; None: there are
+            none that may be read.
+    """
+
+    title: str
+    now: datetime
+    listed: Mapping[str, datetime]
+    survey: Survey
+    findings: list[Finding] = field(default_factory=list)
+    timeless: int | None = None
+    repeated: tuple[int, str] = (0, "")
+    change: Difference | None = None
+    keys: Sequence[str] = ()
+    slow: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether there are orders, all can be sent, and no finding is an error."""
+        survey = self.survey
+        is_whole = not (survey.refused or survey.waiting or self.repeated[0])
+        errors = [f for f in self.findings if f.severity == "error"]
+        return survey.sent > 0 and is_whole and not errors and not self.slow
+
+
+class Trial:
+    """Tries views in one database; each trial is a transaction of its own.
+
+    Args:
+        database: As a role that may read the shop's tables.
+        settings: Names of the views in place, zone, and the shop's demands.
+    """
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    def run(self, file: ViewFile, orders: int = NEWEST_ORDERS) -> TrialResult:
+        """Read the newest orders through the views of a file.
+
+        Raises:
+            ViewFileError: PostgreSQL refuses one of the statements.
+            SchemaMismatchError: A view lacks a column, or has one too many.
+            PermissionDeniedError: The role may not read a table.
+        """
+        with reading_as(), self._database.transaction(is_kept=False):
+            for definition in file.definitions(TRIAL_NAMES):
+                define(self._database, file, definition)
+            self._database.run(named("take_no_writes"))
+            source = self._source(TRIAL_NAMES)
+            source.views.check()
+            columns = [c.name for c in source.views.columns(source.views.purchases)]
+            refuse_unknown_fields(f"{file.title}: the view", columns)
+            return self._look(file, source, orders)
+
+    def _source(self, names: ViewNames) -> Source:
+        return Source(self._database, str(names.confirmed), str(names.purchases))
+
+    def _look(self, file: ViewFile, source: Source, orders: int) -> TrialResult:
+        now = source.clock()
+        survey = Survey(rules_of(self._settings), now)
+        result = TrialResult(file.title, now, {}, survey)
+        result.findings += look_at_views(source)
+        result.findings += look_at_types(self._settings, source)
+        try:
+            with self._database.transaction():
+                result.listed = _newest(source, orders)
+            result.keys = self._read(source, result)
+            with self._database.transaction():
+                result.findings += look_at_plans(source)
+                result.repeated = _repeated(source, result.keys)
+                result.timeless = source.timeless()
+        except SlowStatementError as error:
+            result.slow = str(error)
+        result.change = self._compare(result, orders)
+        return result
+
+    def _read(self, source: Source, result: TrialResult) -> Sequence[str]:
+        """Survey as many of the listed orders as time allows; return their keys."""
+        keys = list(result.listed)
+        ends_at = time.monotonic() + LONGEST_SECONDS
+        for first in range(0, len(keys), PAGE_ORDERS):
+            if time.monotonic() > ends_at:
+                result.slow = f"reading stopped after {LONGEST_SECONDS:.0f} s"
+                return keys[:first]
+            page = keys[first : first + PAGE_ORDERS]
+            found = self._page(source, page)
+            for key in page:
+                row = found.get(key)
+                if isinstance(row, str):
+                    result.survey.refuse(key, row)
+                else:
+                    result.survey.add(key, result.listed[key], row)
+        return keys
+
+    def _page(self, source: Source, keys: Sequence[str]) -> dict[str, Row | str]:
+        """Read rows by key; of one over which the view fails, why."""
+        try:
+            with self._database.transaction():
+                return dict(source.read(keys))
+        except ViewError as error:
+            if len(keys) == 1:
+                return {keys[0]: f"the view fails with SQLSTATE {error.sqlstate}"}
+        middle = len(keys) // 2
+        return self._page(source, keys[:middle]) | self._page(source, keys[middle:])
+
+    def _compare(self, result: TrialResult, orders: int) -> Difference | None:
+        """Compare the newest orders with what the views in place say of them."""
+        source = self._settings.source
+        before = self._source(ViewNames.parse(source.confirmed, source.purchases))
+        survey = Survey(result.survey.rules, result.now)
+        standing = TrialResult("", result.now, {}, survey)
+        try:
+            with self._database.transaction():
+                before.views.check()
+                standing.listed = _newest(before, orders)
+            self._read(before, standing)
+        except SyncdError:
+            return None
+        one, other = (
+            Listing(each.listed, each.survey.events, len(each.listed) < orders)
+            for each in (standing, result)
+        )
+        return difference(one, other)
+
+
+@contextmanager
+def reading_as() -> Iterator[None]:
+    """Say of a right that is missing who has it: not the daemon's role, on purpose."""
+    try:
+        yield
+    except PermissionDeniedError as error:
+        hint = "Name with --as who may read the shop's tables: their owner, or the DBA."
+        raise PermissionDeniedError(str(error), hint) from error
+
+
+def _newest(source: Source, orders: int) -> dict[str, datetime]:
+    """List the newest orders with their first times among those, newest first."""
+    return {key: at for key, at, _ in source.newest_stamps(orders)}
+
+
+def _repeated(source: Source, keys: Sequence[str]) -> tuple[int, str]:
+    statement = composed("repeated_rows", **source.views.names())
+    rows = source.database.all(statement, keys=list(keys))
+    return (len(rows), str(rows[0][0])) if rows else (0, "")

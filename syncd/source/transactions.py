@@ -1,0 +1,102 @@
+"""Who writes to the shop's orders right now: the clock and the running transactions.
+
+Each is read by a statement of its own, in autocommit: the poll's grace period rests
+on their order (ADR-0003). Where the source is a hot standby, they are read on its
+primary, and the standby is waited for.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NewType, cast
+
+from syncd.core.window import Vxid, Xid
+from syncd.postgres.database import Database, Statement, named
+
+Lsn = NewType("Lsn", str)
+"""A position in the write-ahead log."""
+
+
+class Transactions:
+    """The transactions of the server where the shop writes.
+
+    Args:
+        source: The server whose views are read.
+        primary: Where the shop writes, should the source be a hot standby; None when
+            that cannot be asked: then no transaction is seen, and the clock is the
+            time of what was replayed last.
+    """
+
+    def __init__(self, source: Database, primary: Database | None = None) -> None:
+        self._source = source
+        self._primary = primary
+        self._is_standby: bool | None = None
+        self._prepares = True
+        self._on_move: list[Callable[[], None]] = []
+
+    def on_move(self, action: Callable[[], None]) -> None:
+        """Run `action` when the shop writes elsewhere from now on (a promotion)."""
+        self._on_move.append(action)
+
+    def clock(self) -> datetime:
+        """Read the clock; notices first whether the source is a standby."""
+        own, is_standby, replayed_at, prepares = self._source.one(named("clock"))
+        moved = self._is_standby is not None and is_standby != self._is_standby
+        self._is_standby = bool(is_standby)
+        if moved:
+            for action in self._on_move:
+                action()
+        if is_standby and self._primary is None:
+            return cast("datetime", replayed_at)
+        if is_standby and self._primary is not None:
+            own, _, _, prepares = self._primary.one(named("clock"))
+        self._prepares = bool(prepares)
+        return cast("datetime", own)
+
+    def running(self) -> frozenset[Vxid]:
+        """Read the transactions that run now, one's own excepted."""
+        return frozenset(Vxid(str(v)) for (v,) in self._rows(named("running")))
+
+    def prepared(self) -> frozenset[Xid]:
+        """Read the prepared transactions of now."""
+        if not self._prepares:
+            return frozenset()
+        return frozenset(Xid(str(x)) for (x,) in self._rows(named("prepared")))
+
+    def holders(self) -> list[tuple[object, ...]]:
+        """Name the oldest transactions: pid, application, start, start of the query.
+
+        A prepared one has no session: its name stands for the application.
+        """
+        return self._rows(named("holders"))
+
+    def written(self) -> Lsn | None:
+        """Tell how far the primary has written; None when there is nothing to await."""
+        if not self._is_standby or self._primary is None:
+            return None
+        return cast("Lsn", self._primary.one(named("written"))[0])
+
+    def has_arrived(self, position: Lsn | None) -> bool:
+        """Tell whether the source shows everything up to a position of the primary's.
+
+        False as well when the source is no standby any more: what was seen of the
+        old primary's transactions says nothing then.
+        """
+        if position is None:
+            return True
+        return bool(self._source.one(named("has_replayed"), position=position)[0])
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the source is a standby whose primary cannot be asked."""
+        self.clock()
+        return self._writer is None
+
+    @property
+    def _writer(self) -> Database | None:
+        if self._is_standby is None:
+            self.clock()
+        return self._primary if self._is_standby else self._source
+
+    def _rows(self, statement: Statement) -> list[tuple[object, ...]]:
+        writer = self._writer
+        return [] if writer is None else writer.all(statement)
