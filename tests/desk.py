@@ -9,10 +9,10 @@ from shop import Shop
 
 from syncd.config.settings import load
 from syncd.delivery.circuit_breaker import CircuitBreaker
-from syncd.delivery.delivery import Delivery, Reads, Trip
+from syncd.delivery.delivery import Delivery, DeliveryResult, Reads
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Claim, Ledger, Receipt
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.ledger.instance import Instance
 from syncd.log.log import Log
 from syncd.postgres.database import Database
@@ -38,7 +38,7 @@ class Desk:
         self.database = Database(shop.dsn, application_name="syncd/shop/delivery-0")
         self.source = Source(self.database, "syncd.confirmed_orders", "syncd.purchases")
         lookback = timedelta(milliseconds=1)
-        feed = Feeds(Connections(self.database, self.database), "shop").start(
+        feed = FeedStore(Connections(self.database, self.database), "shop").start(
             self.source, lookback
         )
         self.instance = Instance(Database(shop.dsn), feed.feed_id)
@@ -73,7 +73,7 @@ class Desk:
         self.admit()
         return [f"W-{row[0]}" for row in rows]
 
-    def deliver(self) -> Trip | None:
+    def deliver(self) -> DeliveryResult | None:
         return self.delivery.deliver_next("live") or self.rereading.deliver_next("live")
 
     def deliver_all(self) -> None:

@@ -7,7 +7,7 @@ from psycopg.conninfo import make_conninfo
 from shop import TABLES, Shop, target_of
 
 from syncd.postgres.database import Database
-from syncd.setup.install.install import Capture, Names, carry_out, look
+from syncd.setup.install.install import Capture, Grantees, carry_out, look
 from syncd.setup.install.session import pinned
 from syncd.setup.install.triggers import Triggers
 from syncd.source.connections import Connections
@@ -18,7 +18,7 @@ VIEW_NAMES = ("syncd.confirmed_orders", "syncd.purchases")
 
 def install_all(shop: Shop, *tables: str, published: bool = False) -> None:
     """Install as whoever owns the database, with triggers on tables."""
-    names = Names(shop.role, *VIEW_NAMES)
+    names = Grantees(shop.role, *VIEW_NAMES)
     with closing(Database(shop.owner)) as source, pinned(source):
         capture = Capture()
         if tables:

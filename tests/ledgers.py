@@ -8,17 +8,22 @@ from shop import Shop
 from typing_extensions import override
 
 from syncd.backfill.plan import Plan, Planner, Request
-from syncd.backfill.register import Register
-from syncd.capture.poll import Poll
-from syncd.capture.reconciliation import Finished, Page, Reconciliation, Run
+from syncd.backfill.register import BackfillStore
+from syncd.capture.poll import PollCapture
+from syncd.capture.reconciliation import (
+    Page,
+    Reconciliation,
+    ReconciliationResult,
+    ReconciliationRun,
+)
 from syncd.core.errors import SyncdError
-from syncd.core.event import Rules
-from syncd.core.intervals import Span
-from syncd.core.tally import Account
-from syncd.daemon.backfill_loop import Driver
-from syncd.daemon.wakeup import Bells
+from syncd.core.event import EventRules
+from syncd.core.intervals import Interval
+from syncd.core.tally import ReconciliationTally
+from syncd.daemon.backfill_loop import BackfillLoop
+from syncd.daemon.wakeup import WakeUps
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feed, Feeds
+from syncd.ledger.feed import Feed, FeedStore
 from syncd.log.log import Log
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
@@ -54,7 +59,7 @@ class Started:
         state = Database(shop.state_dsn) if shop.state_dsn else database
         self.connections = Connections(database, state)
         self.source = Source(database, *VIEWS, beside_ledger=self.connections.is_one)
-        self.feeds = Feeds(self.connections, "shop")
+        self.feeds = FeedStore(self.connections, "shop")
         try:
             feed: Feed = self.feeds.start(self.source, lookback)
         except SyncdError:
@@ -62,7 +67,7 @@ class Started:
             raise
         self.ledger = Ledger(self.connections.ledger, feed.feed_id)
         self.transactions = Clocked(database)
-        self._poll = Poll(
+        self._poll = PollCapture(
             self.transactions,
             self.source,
             self.ledger,
@@ -101,7 +106,7 @@ class Started:
 
     def ask(
         self, lower: datetime | None = None, upper: datetime | None = None
-    ) -> Finished:
+    ) -> ReconciliationResult:
         """Make the account of a range, all of it by default."""
         run = self.reconciliation.ask(lower, upper)
         self.pages(run)
@@ -109,10 +114,10 @@ class Started:
         assert finished
         return finished
 
-    def account(self) -> Account:
+    def account(self) -> ReconciliationTally:
         return self.ask().account
 
-    def pages(self, run: Run) -> Sequence[Page]:
+    def pages(self, run: ReconciliationRun) -> Sequence[Page]:
         return list(self.reconciliation.pages(run))
 
     def backfill(self, lower: datetime) -> None:
@@ -129,20 +134,20 @@ class Started:
 
 def driver(
     source: Source, ledger: Ledger, *, size: int = 100, rate: float | None = None
-) -> Driver:
+) -> BackfillLoop:
     """Make a driver, with no bound to its rate by default."""
-    return Driver(source, ledger, Bells(), Log("shop"), size=size, rate=rate)
+    return BackfillLoop(source, ledger, WakeUps(), Log("shop"), size=size, rate=rate)
 
 
 def plan(source: Source, ledger: Ledger, lower: datetime) -> Plan:
     """Plan a backfill from a time up to the watermark."""
-    planner = Planner(source, ledger, Rules())
-    return planner.plan(Request(Span(lower, planner.ceiling())))
+    planner = Planner(source, ledger, EventRules())
+    return planner.plan(Request(Interval(lower, planner.ceiling())))
 
 
 def backfill(source: Source, ledger: Ledger, lower: datetime) -> int:
     """Capture what was confirmed after a time, as `watermark reset` and a daemon do."""
-    number = Register(ledger).open(plan(source, ledger, lower))
+    number = BackfillStore(ledger).open(plan(source, ledger, lower))
     driving = driver(source, ledger)
     while driving.step() == 0:
         pass

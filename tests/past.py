@@ -9,11 +9,11 @@ from ledgers import driver
 from shop import Shop
 
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
-from syncd.backfill.register import Register
+from syncd.backfill.register import BackfillStore
 from syncd.backfill.resending import Resending
-from syncd.core.event import Rules
-from syncd.core.intervals import Span
-from syncd.daemon.backfill_loop import Driver
+from syncd.core.event import EventRules
+from syncd.core.intervals import Interval
+from syncd.daemon.backfill_loop import BackfillLoop
 from syncd.demo.sandbox import Sandbox
 
 BEGIN = datetime.now(UTC).replace(
@@ -57,9 +57,11 @@ class Past:
     def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path, size: int) -> None:
         self.desk = Desk(shop, sandbox, folder, batch_size=size)
         self.shop = shop
-        self.register = Register(self.desk.ledger)
-        self.planner = Planner(self.desk.source, self.desk.ledger, Rules())
-        self.driver: Driver = driver(self.desk.source, self.desk.ledger, size=size)
+        self.register = BackfillStore(self.desk.ledger)
+        self.planner = Planner(self.desk.source, self.desk.ledger, EventRules())
+        self.driver: BackfillLoop = driver(
+            self.desk.source, self.desk.ledger, size=size
+        )
         self.resending = Resending(self.desk.source, self.desk.ledger, size=size)
 
     def plan(
@@ -71,7 +73,7 @@ class Past:
         with_profile: bool = False,
     ) -> Plan:
         reason = "wrong SKUs" if purpose == "resend" else None
-        span = Span(day(lower), day(upper))
+        span = Interval(day(lower), day(upper))
         return self.planner.plan(Request(span, purpose, with_profile, reason))
 
     def ask(

@@ -4,9 +4,9 @@ import psycopg
 from postgres import wait_until
 from shop import Shop
 
-from syncd.capture.poll import PAGE_ORDERS, Poll
+from syncd.capture.poll import PAGE_ORDERS, PollCapture
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
 from syncd.source.transactions import Transactions
@@ -59,7 +59,7 @@ class Capture:
         *,
         lookback: timedelta = LOOKBACK,
         time_zone: str | None = None,
-        kind: type[Poll] = Poll,
+        kind: type[PollCapture] = PollCapture,
         size: int = 100,
         source: type[Source] = Source,
         page: int = PAGE_ORDERS,
@@ -69,7 +69,7 @@ class Capture:
             shop.dsn, application_name="syncd/shop/capture", time_zone=time_zone
         )
         self.source = source(self.database, "syncd.confirmed_orders", "syncd.purchases")
-        feed = Feeds(Connections(self.database, self.database), "shop").start(
+        feed = FeedStore(Connections(self.database, self.database), "shop").start(
             self.source, lookback
         )
         self.ledger = Ledger(self.database, feed.feed_id)

@@ -13,12 +13,12 @@ from syncd.core import progress
 from syncd.daemon.process import Daemon
 from syncd.delivery import delivery
 from syncd.log.log import configure
-from syncd.postgres.deadline import PunctualConnection
+from syncd.postgres.deadline import DeadlineConnection
 
 
 def main() -> None:
     seconds, config = sys.argv[1:]
-    PunctualConnection.answer_seconds = float(seconds)
+    DeadlineConnection.answer_seconds = float(seconds)
     delivery.LEASE_MARGIN = timedelta(seconds=float(seconds))
     progress.STEP_SECONDS = 2 * float(seconds)
     read = partial(load, Path(config))

@@ -12,7 +12,7 @@ import psycopg
 
 from syncd.core.target import Target
 from syncd.postgres.database import Database
-from syncd.setup.install.install import Names, install
+from syncd.setup.install.install import Grantees, install
 from syncd.setup.install.session import pinned, run
 from syncd.setup.install.triggers import Triggers
 from syncd.source.connections import Connections
@@ -64,7 +64,7 @@ class Shop:
         shop.sql(tables.replace("{role}", role))
         source = Database(owner)
         owners = Connections(source, Database(state) if state else source)
-        names = Names(role, "syncd.confirmed_orders", "syncd.purchases")
+        names = Grantees(role, "syncd.confirmed_orders", "syncd.purchases")
         install(owners, names)
         if views:
             shop.sql("CREATE SCHEMA IF NOT EXISTS syncd")
@@ -80,7 +80,7 @@ class Shop:
         with closing(Database(owner or self.owner)) as source:
             views = Views(source, "syncd.confirmed_orders", "syncd.purchases")
             targets = [target_of(table) for table in tables or ["orders:id"]]
-            names = Names(self.role, views.confirmed, views.purchases)
+            names = Grantees(self.role, views.confirmed, views.purchases)
             with pinned(source):
                 missing = Triggers(source, feed, views).missing(targets, names)
                 run(source, [*missing.made, *missing.attached])

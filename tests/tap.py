@@ -11,14 +11,14 @@ import psycopg
 from postgres import SETTINGS, Cluster, wait_until
 from shop import Shop, target_of
 
-from syncd.capture.follower import Followed
-from syncd.capture.wal.capture import Wal, follow_wal
+from syncd.capture.follower import StepResult
+from syncd.capture.wal.capture import WalCapture, follow_wal
 from syncd.config.settings import load
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.log import log as logging
 from syncd.log.log import Log
 from syncd.postgres.database import Database
-from syncd.setup.install.install import Names, install
+from syncd.setup.install.install import Grantees, install
 from syncd.setup.install.session import pinned
 from syncd.setup.install.wal import follow, prepare, unfollow
 from syncd.source.connections import Connections, connect, source_on
@@ -75,7 +75,7 @@ def owners(shop: Shop) -> Iterator[Connections]:
 
 def install_wal(shop: Shop, *tables: str, recreate: bool = False) -> list[str]:
     """What `syncd install --wal` does."""
-    names = Names(shop.role, "syncd.confirmed_orders", "syncd.purchases")
+    names = Grantees(shop.role, "syncd.confirmed_orders", "syncd.purchases")
     with owners(shop) as connections:
         with pinned(connections.source):
             following = prepare(
@@ -112,15 +112,17 @@ class Tap:
         self._connections: list[Connections] = []
         self.wal = self.follower()
 
-    def follower(self) -> Wal:
+    def follower(self) -> WalCapture:
         """Make another follower of the same feed, as another daemon would."""
         connections = connect(self._settings, "wal")
         self._connections.append(connections)
         source = source_on(self._settings, connections)
-        feed = Feeds(connections, "shop").start(source, self._settings.source.lookback)
+        feed = FeedStore(connections, "shop").start(
+            source, self._settings.source.lookback
+        )
         return follow_wal(self._settings, feed, connections, Log("shop"))
 
-    def step(self, seconds: float = 0.2) -> Followed:
+    def step(self, seconds: float = 0.2) -> StepResult:
         return self.wal.step(seconds)
 
     def step_until(

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Literal, cast
 
 from syncd.backfill.sample import Sample, take_sample
-from syncd.core.event import Rules
-from syncd.core.intervals import Span
+from syncd.core.event import EventRules
+from syncd.core.intervals import Interval
 from syncd.ledger.batches import Ledger
-from syncd.postgres.database import around, named
+from syncd.postgres.database import compose, query
 from syncd.source.views import Position, Source, Stretch
 
 Purpose = Literal["send", "resend", "adopt"]
@@ -35,7 +35,7 @@ class Request:
         reason: Why orders are sent that were delivered already.
     """
 
-    span: Span
+    span: Interval
     purpose: Purpose = "send"
     with_profile: bool = False
     reason: str | None = None
@@ -84,7 +84,7 @@ class Plan:
 class Planner:
     """Makes plans; reads only."""
 
-    def __init__(self, source: Source, ledger: Ledger, rules: Rules) -> None:
+    def __init__(self, source: Source, ledger: Ledger, rules: EventRules) -> None:
         self._source = source
         self._ledger = ledger
         self._rules = rules
@@ -96,7 +96,7 @@ class Planner:
         bounds or endangers a range, such as retention, is to be found out here too.
         """
         row = self._ledger.database.one(
-            named("backfill_ceiling"), feed=self._ledger.feed_id
+            query("backfill_ceiling"), feed=self._ledger.feed_id
         )
         return cast("datetime", row[0])
 
@@ -133,7 +133,7 @@ class Planner:
     def _taken(self, standings: Sequence[str], keys: Sequence[str]) -> list[str]:
         """Choose those of some orders that stand in one of some ways."""
         rows = self._ledger.database.all(
-            named("plan_standings"), feed=self._ledger.feed_id, keys=keys
+            query("plan_standings"), feed=self._ledger.feed_id, keys=keys
         )
         known = dict(cast("list[tuple[str, str]]", rows))
         return [key for key in keys if known.get(key, "new") in standings]
@@ -141,7 +141,7 @@ class Planner:
     def _count(self, stretch: Stretch) -> list[tuple[date, str, int]]:
         found = self._source.within(stretch)
         rows = self._ledger.database.all(
-            around("plan_counts", found=found.query),
+            compose("plan_counts", found=found.query),
             feed=self._ledger.feed_id,
             zone=str(self._rules.zone),
             **found.params,

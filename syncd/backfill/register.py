@@ -13,14 +13,14 @@ from typing import cast
 from syncd.backfill.plan import Plan, Purpose
 from syncd.backfill.progress import Progress
 from syncd.core.errors import BackfillStateError
-from syncd.core.intervals import Span
+from syncd.core.intervals import Interval
 from syncd.ledger.batches import Ledger
-from syncd.postgres.database import around, named
-from syncd.source.views import Found, Page, Position
+from syncd.postgres.database import compose, query
+from syncd.source.views import OrderPage, OrderQuery, Position
 
 
 @dataclass(frozen=True, slots=True)
-class Steered:
+class ActiveBackfill:
     """A backfill that a daemon has to drive, or to tell of.
 
     Attributes:
@@ -67,7 +67,7 @@ class Cancelled:
     left: int
 
 
-class Register:
+class BackfillStore:
     """The backfills of one feed."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -99,7 +99,7 @@ class Register:
             )
         return number
 
-    def refuse_overlap(self, span: Span) -> None:
+    def refuse_overlap(self, span: Interval) -> None:
         """Tell early what `open` would refuse.
 
         Raises:
@@ -124,7 +124,7 @@ class Register:
     ) -> int | None:
         """Write a new row, within `admission`; None when it overlaps another."""
         rows = self._database.all(
-            named("open_backfill"),
+            query("open_backfill"),
             lower=bounds[0],
             upper=bounds[1],
             purpose=purpose,
@@ -137,7 +137,7 @@ class Register:
 
     # Drive
 
-    def steering(self, lag: timedelta, period: timedelta) -> list[Steered]:
+    def steering(self, lag: timedelta, period: timedelta) -> list[ActiveBackfill]:
         """List what is to be driven or told of, oldest first.
 
         Args:
@@ -145,11 +145,13 @@ class Register:
             period: How often progress is told.
         """
         rows = self._database.all(
-            named("steering"), lag=lag, period=period, **self._ours
+            query("steering"), lag=lag, period=period, **self._ours
         )
-        return [Steered(*row) for row in rows]  # type: ignore[arg-type]  # the statement's columns
+        return [ActiveBackfill(*row) for row in rows]  # type: ignore[arg-type]  # the statement's columns
 
-    def capture(self, steered: Steered, page: Page, size: int) -> int | None:
+    def capture(
+        self, steered: ActiveBackfill, page: OrderPage, size: int
+    ) -> int | None:
         """Capture a page and note it, in one transaction.
 
         Returns:
@@ -157,7 +159,7 @@ class Register:
         """
         number = {"backfill": steered.backfill}
         with self._ledger.admission(durable=False):
-            lock = named("lock_backfill")
+            lock = query("lock_backfill")
             reached = {"reached": steered.reached, "key": steered.reached_key}
             if not self._database.all(lock, **reached, **number):
                 return None
@@ -175,14 +177,16 @@ class Register:
             self.advance(steered, page.end, new + known, resent)
         return new + known
 
-    def take_again(self, steered: Steered, found: Found, size: int) -> tuple[int, int]:
+    def take_again(
+        self, steered: ActiveBackfill, found: OrderQuery, size: int
+    ) -> tuple[int, int]:
         """Make orders pending again that the ledger has already; within `admission`.
 
         Returns:
             How many, and how many of them had been delivered.
         """
         row = self._database.one(
-            around("take_again", found=found.query),
+            compose("take_again", found=found.query),
             backfill=steered.backfill,
             resends=steered.purpose == "resend",
             reason=steered.reason,
@@ -193,11 +197,11 @@ class Register:
         return cast("tuple[int, int]", row)
 
     def advance(
-        self, steered: Steered, end: Position, orders: int, resent: int
+        self, steered: ActiveBackfill, end: Position, orders: int, resent: int
     ) -> None:
         """Note what was captured; within the transaction that captured it."""
         self._database.run(
-            named("advance_backfill"),
+            query("advance_backfill"),
             backfill=steered.backfill,
             reached=end.passed,
             key=end.key,
@@ -207,7 +211,7 @@ class Register:
 
     def finish(self, number: int) -> bool:
         """End a backfill if nothing of it is left to do; True when that was now."""
-        return self._database.run(named("finish_backfill"), backfill=number) > 0
+        return self._database.run(query("finish_backfill"), backfill=number) > 0
 
     def tell(self, number: int, period: timedelta) -> tuple[str | None, str] | None:
         """Note that a state is told; None when another daemon was first.
@@ -216,7 +220,7 @@ class Register:
             The state that was told before, and that of now.
         """
         rows = self._database.all(
-            named("tell_backfill"), backfill=number, period=period
+            query("tell_backfill"), backfill=number, period=period
         )
         return cast("tuple[str | None, str]", rows[0]) if rows else None
 
@@ -241,7 +245,7 @@ class Register:
 
     def _progress(self, number: int | None) -> list[Progress]:
         rows = self._database.all(
-            named("backfill_progress"), backfill=number, **self._ours
+            query("backfill_progress"), backfill=number, **self._ours
         )
         return [Progress(*row) for row in rows]  # type: ignore[arg-type]  # the statement's columns
 
@@ -274,7 +278,7 @@ class Register:
             BackfillStateError: It is not running, or unknown.
         """
         if not self._database.run(
-            named("pause_backfill"), backfill=number, **self._ours
+            query("pause_backfill"), backfill=number, **self._ours
         ):
             raise self._unfit(number, "paused")
 
@@ -285,7 +289,7 @@ class Register:
             BackfillStateError: It is not paused, or unknown.
         """
         if not self._database.run(
-            named("resume_backfill"), backfill=number, **self._ours
+            query("resume_backfill"), backfill=number, **self._ours
         ):
             raise self._unfit(number, "resumed")
 
@@ -296,11 +300,11 @@ class Register:
             BackfillStateError: It has ended, or is unknown.
         """
         with self._locked():
-            mark = named("cancel_backfill")
+            mark = query("cancel_backfill")
             if not self._database.run(mark, backfill=number, **self._ours):
                 raise self._unfit(number, "cancelled")
             row = self._database.one(
-                around("release_backfill"), backfill=number, **self._ours
+                compose("release_backfill"), backfill=number, **self._ours
             )
         return Cancelled(*cast("tuple[int, int]", row))
 
@@ -308,7 +312,7 @@ class Register:
     def _locked(self) -> Iterator[None]:
         """Keep pages from being taken meanwhile; also while capture is paused."""
         with self._database.transaction():
-            self._database.one(named("lock_watermark"), durable=True, **self._ours)
+            self._database.one(query("lock_watermark"), durable=True, **self._ours)
             yield
 
     def _unfit(self, number: int, what: str) -> BackfillStateError:

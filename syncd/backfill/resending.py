@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from syncd.backfill.register import Register, Steered
+from syncd.backfill.register import ActiveBackfill, BackfillStore
 from syncd.core.errors import OrderUnknownError
 from syncd.ledger.batches import Ledger
 from syncd.source.views import Position, Source
@@ -34,7 +34,7 @@ class Resending:
             OrderUnknownError: None of them was delivered.
         """
         found = self._source.of_keys(keys)
-        register = Register(self._ledger)
+        register = BackfillStore(self._ledger)
         now = self._source.clock()
         with self._ledger.admission():
             number = register.insert(
@@ -45,7 +45,7 @@ class Resending:
                 with_profile=with_profile,
             )
             assert number is not None  # noqa: S101  # an empty range overlaps none
-            asked = Steered(number, "running", "resend", reason, now, now, now)
+            asked = ActiveBackfill(number, "running", "resend", reason, now, now, now)
             orders, resent = register.take_again(asked, found, self._size)
             if not orders:
                 raise OrderUnknownError(

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from syncd.core.errors import ViewError
-from syncd.core.event import Purchase, Rules, render, without_profile
+from syncd.core.event import Event, EventRules, render, without_profile
 from syncd.core.histogram import spread
-from syncd.core.intervals import Span
+from syncd.core.intervals import Interval
 from syncd.source.views import Source
 
 TIMES = 20
@@ -45,9 +45,9 @@ class Sample:
 
 def take_sample(
     source: Source,
-    rules: Rules,
+    rules: EventRules,
     days: Mapping[date, int],
-    span: Span,
+    span: Interval,
     *,
     whole: bool,
     taken: Callable[[Sequence[str]], Sequence[str]],
@@ -77,7 +77,7 @@ def take_sample(
         for key, row in rows.items():
             shown = row if whole else without_profile(row)
             made = render(shown, times[key], rules, span.upper)
-            if not isinstance(made, Purchase):
+            if not isinstance(made, Event):
                 faults.append((key, made.reason))
     return Sample(len(keys), faults)
 

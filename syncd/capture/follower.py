@@ -8,7 +8,7 @@ from syncd.ledger.batches import Capture
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class StepResult:
     """What one step did: orders that were new, and every key that was heard of.
 
     Attributes:
@@ -24,7 +24,7 @@ class Followed:
     timeless: int = 0
 
 
-class Follower(Protocol):
+class ChangeFollower(Protocol):
     """A capture that hears of changed orders in their own transactions.
 
     Used by one thread. What a step leaves undone, the next one finds again: keys are
@@ -36,7 +36,7 @@ class Follower(Protocol):
         """Its name in the ledger."""
         ...
 
-    def step(self, seconds: float) -> Followed:
+    def step(self, seconds: float) -> StepResult:
         """Wait for changes, at most about `seconds`; write what is new to the ledger.
 
         Raises:

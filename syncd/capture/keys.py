@@ -5,7 +5,7 @@ from typing import cast
 
 from syncd.core.errors import ConfigError, SchemaMismatchError
 from syncd.core.target import EXAMPLE, Target
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 _ALIKE = (
     {"smallint", "integer", "bigint"},
@@ -47,7 +47,7 @@ def key_table(
         ConfigError: There is no such table or column, or it holds something else.
         SchemaMismatchError: The view is missing.
     """
-    rows = database.all(named("find_table"), table=oid, column=target.key)
+    rows = database.all(query("find_table"), table=oid, column=target.key)
     if not rows:
         raise ConfigError(f"there is no table {target.table} in this database", EXAMPLE)
     *row, key_type, columns = rows[0]
@@ -71,7 +71,7 @@ def order_key_type(database: Database, view: str) -> str:
     Raises:
         SchemaMismatchError: The view is missing, or has no such column.
     """
-    rows = database.all(named("key_type"), view=view)
+    rows = database.all(query("key_type"), view=view)
     if not rows:
         raise SchemaMismatchError(
             f"the view {view} with a column order_key is missing",

@@ -20,7 +20,7 @@ from syncd.source.views import Position, Source
 SLACK = timedelta(seconds=5)
 """How far before the last look an ordinary look begins."""
 
-UNDERNEATH = timedelta(minutes=3)
+SAFETY_POLL_INTERVAL = timedelta(minutes=3)
 """How often the poll looks, at least, while a follower does the work."""
 
 DEEP_SECONDS = 30.0
@@ -42,7 +42,7 @@ HELD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
+class PollResult:
     """What one poll did; `keys` names the first of the orders."""
 
     orders: int
@@ -52,7 +52,7 @@ class Captured:
     held_seconds: float = 0.0
 
 
-class Poll:
+class PollCapture:
     """Finds newly confirmed orders; call `poll` again and again, from one thread.
 
     Attributes:
@@ -91,7 +91,7 @@ class Poll:
         self._deep_from: datetime | None = None
         self._deep_at = self._whole_at = time.monotonic()
 
-    def poll(self) -> Captured:
+    def poll(self) -> PollResult:
         """Look once, then read of what was left, for a while.
 
         Raises:
@@ -99,7 +99,7 @@ class Poll:
         """
         return self.reading(self._poll_once)
 
-    def _poll_once(self) -> Captured:
+    def _poll_once(self) -> PollResult:
         try:
             return self._poll()
         except SyncdError as error:
@@ -108,7 +108,7 @@ class Poll:
                 self._pages.shrink()
             raise
 
-    def _poll(self) -> Captured:
+    def _poll(self) -> PollResult:
         now = self._transactions.clock()
         running = self._transactions.running()
         lower = self._since(now, running)
@@ -123,9 +123,9 @@ class Poll:
             self._pages.grow()
         age = (now - self._opened_at).total_seconds() if self._opened_at else 0.0
         held = self._window if age > HELD_SECONDS and not self._closing else None
-        return Captured(found.orders, found.keys, watermark, held, age)
+        return PollResult(found.orders, found.keys, watermark, held, age)
 
-    def poll_until_closed(self, patience_seconds: float) -> Captured:
+    def poll_until_closed(self, patience_seconds: float) -> PollResult:
         """Look until a window closed or the patience ends; for `run --once`.
 
         What is left in pages is read however long that takes.

@@ -13,13 +13,13 @@ from typing import cast
 
 from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.errors import SlowStatementError
-from syncd.core.intervals import Span
-from syncd.core.tally import Account, account_of, sentence
+from syncd.core.intervals import Interval
+from syncd.core.tally import ReconciliationTally, sentence, tally_of
 from syncd.ledger.batches import Ledger
 from syncd.ledger.reused_keys import MOST, ReusedKeys
-from syncd.postgres.database import around, named
+from syncd.postgres.database import compose, query
 from syncd.postgres.deadline import Row
-from syncd.source.views import Found, Position, Source, Stretch
+from syncd.source.views import OrderQuery, Position, Source, Stretch
 
 PAGE_ORDERS = 20_000
 UNTOUCHED = timedelta(minutes=2)
@@ -27,7 +27,7 @@ UNTOUCHED = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Depth:
+class Scope:
     """How far back an account looks (None: at all that the view lists), how often."""
 
     name: str
@@ -36,12 +36,12 @@ class Depth:
 
 
 HOURS, _, ALL, PROMOTION = DEPTHS = (
-    Depth("hours", timedelta(hours=16), timedelta(minutes=5)),
-    Depth("days", timedelta(days=35), timedelta(hours=1)),
-    Depth("all", None, timedelta(days=7)),
-    Depth("promotion", timedelta(days=1), timedelta(minutes=10)),
+    Scope("hours", timedelta(hours=16), timedelta(minutes=5)),
+    Scope("days", timedelta(days=35), timedelta(hours=1)),
+    Scope("all", None, timedelta(days=7)),
+    Scope("promotion", timedelta(days=1), timedelta(minutes=10)),
 )
-ASKED = Depth("asked", None, timedelta(0))
+ASKED = Scope("asked", None, timedelta(0))
 
 COSTLY_SECONDS = 1.0
 """What looking for orders without a usable time may cost the accounts of the hours."""
@@ -50,7 +50,7 @@ _SHORTEST = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ReconciliationRun:
     """An account in the making, of orders confirmed after `lower` and up to `upper`."""
 
     number: int
@@ -65,12 +65,12 @@ class Page:
     """The account of a part of a run, up to `end`; names the first missing order."""
 
     end: Position
-    account: Account
+    account: ReconciliationTally
     missing_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class ReconciliationResult:
     """A whole account with its sentence.
 
     Attributes:
@@ -78,7 +78,7 @@ class Finished:
         unreadable: Orders that were left out, since the view fails over their rows.
     """
 
-    account: Account
+    account: ReconciliationTally
     sentence: str
     seconds: float
     timeless: int = 0
@@ -120,10 +120,10 @@ class Reconciliation:
 
     # Which range
 
-    def depths_due(self) -> list[Depth]:
+    def depths_due(self) -> list[Scope]:
         """List the depths of which an account may be due now, the shallow first."""
         rows = self._ledger.database.all(
-            named("reconciliations_due"),
+            query("reconciliations_due"),
             feed=self._ledger.feed_id,
             depths=[depth.name for depth in DEPTHS],
             periods=[depth.period for depth in DEPTHS],
@@ -132,7 +132,7 @@ class Reconciliation:
         names = {name for (name,) in rows}
         return [depth for depth in DEPTHS if depth.name in names]
 
-    def due(self, depth: Depth) -> Run | None:
+    def due(self, depth: Scope) -> ReconciliationRun | None:
         """Take the account of a depth that is due now; None when there is none.
 
         Due is what the ledger says, whenever this process began: the last one was
@@ -140,7 +140,7 @@ class Reconciliation:
         """
         database, ours = self._ledger.database, {"feed": self._ledger.feed_id}
         rows = database.all(
-            named("take_reconciliation"),
+            query("take_reconciliation"),
             depth=depth.name,
             period=depth.period,
             patience=UNTOUCHED,
@@ -155,7 +155,7 @@ class Reconciliation:
             lower = max(oldest, min(now, self._ledger.watermark()) - depth.span)
         return self._start(depth, lower, newest)
 
-    def ask(self, lower: datetime | None, upper: datetime | None) -> Run:
+    def ask(self, lower: datetime | None, upper: datetime | None) -> ReconciliationRun:
         """Start the account of a range.
 
         Args:
@@ -177,9 +177,11 @@ class Reconciliation:
         newest = max(newest or now, now)
         return min(oldest or newest, newest) - _SHORTEST, newest, now
 
-    def _start(self, depth: Depth, lower: datetime, upper: datetime) -> Run | None:
+    def _start(
+        self, depth: Scope, lower: datetime, upper: datetime
+    ) -> ReconciliationRun | None:
         rows = self._ledger.locked(
-            named("start_reconciliation"),
+            query("start_reconciliation"),
             feed=self._ledger.feed_id,
             depth=depth.name,
             period=depth.period,
@@ -190,7 +192,7 @@ class Reconciliation:
 
     # Page by page
 
-    def pages(self, run: Run) -> Iterator[Page]:
+    def pages(self, run: ReconciliationRun) -> Iterator[Page]:
         """Account for a run's orders page by page, and capture those that are missing.
 
         Ends early when another instance has taken the run over, or when told to end.
@@ -206,7 +208,9 @@ class Reconciliation:
                 return
             reached = page.end
 
-    def _next_page(self, run: Run, reached: Position) -> tuple[Page, bool] | None:
+    def _next_page(
+        self, run: ReconciliationRun, reached: Position
+    ) -> tuple[Page, bool] | None:
         """Make the page after a position; a smaller one where the view is too slow.
 
         Raises:
@@ -220,7 +224,9 @@ class Reconciliation:
                     raise
                 self._page_orders //= 2
 
-    def _page(self, run: Run, reached: Position) -> tuple[Page, bool] | None:
+    def _page(
+        self, run: ReconciliationRun, reached: Position
+    ) -> tuple[Page, bool] | None:
         stretch = self._source.stretch(reached, run.upper, self._page_orders)
         page = self._count(run, stretch, self._source.within(stretch))
         if page.account.missing or page.account.withdrawn:
@@ -228,7 +234,7 @@ class Reconciliation:
         return self._keep(run, reached, page)
 
     def _capture(
-        self, run: Run, reached: Position, stretch: Stretch
+        self, run: ReconciliationRun, reached: Position, stretch: Stretch
     ) -> tuple[Page, bool]:
         """Take what is missing still; the withdrawn that are confirmed again as well.
 
@@ -249,13 +255,15 @@ class Reconciliation:
             )
             return self._keep(run, reached, replace(before, account=account))
 
-    def _count(self, run: Run, stretch: Stretch, found: Found) -> Page:
+    def _count(
+        self, run: ReconciliationRun, stretch: Stretch, found: OrderQuery
+    ) -> Page:
         rows = self._ledger.database.all(
-            around("account", found=found.query),
+            compose("account", found=found.query),
             feed=self._ledger.feed_id,
             **found.params,
         )
-        span = Span(stretch.lower, stretch.end.at)
+        span = Interval(stretch.lower, stretch.end.at)
         standings: dict[str, int] = {}
         moved: dict[str, tuple[str, datetime]] = {}
         first = None
@@ -270,7 +278,7 @@ class Reconciliation:
             return self._count(run, stretch, found)
         for key in self._at_home(run, span, {k: t for k, (_, t) in moved.items()}):
             standings[moved[key][0]] += 1
-        return Page(stretch.end, account_of(standings), first)
+        return Page(stretch.end, tally_of(standings), first)
 
     def _is_reused(self, keys: Sequence[str]) -> bool:
         """Note those of some known orders whose keys stand for others; any new?
@@ -282,7 +290,9 @@ class Reconciliation:
             noted += self._reused.note(keys[first : first + MOST])
         return noted > 0
 
-    def _listed_before(self, run: Run, span: Span, keys: Sequence[str]) -> int:
+    def _listed_before(
+        self, run: ReconciliationRun, span: Interval, keys: Sequence[str]
+    ) -> int:
         """Count those of some orders that an earlier page has counted.
 
         The ledger has no time of theirs by which one page would be their own.
@@ -292,7 +302,7 @@ class Reconciliation:
         return self._source.count_listed(keys, run.lower, span.lower)
 
     def _at_home(
-        self, run: Run, span: Span, moved: dict[str, datetime]
+        self, run: ReconciliationRun, span: Interval, moved: dict[str, datetime]
     ) -> Iterator[str]:
         """Name those of the orders that are to be counted in this page.
 
@@ -311,17 +321,19 @@ class Reconciliation:
 
     # What is kept
 
-    def _keep(self, run: Run, reached: Position, page: Page) -> tuple[Page, bool]:
+    def _keep(
+        self, run: ReconciliationRun, reached: Position, page: Page
+    ) -> tuple[Page, bool]:
         """Add a page to the account; False: another instance took that over."""
         (withdrawn,) = self._ledger.database.one(
-            named("count_withdrawn"),
+            query("count_withdrawn"),
             feed=self._ledger.feed_id,
             lower=reached.passed,
             upper=page.end.passed,
         )
         account = replace(page.account, withdrawn=cast("int", withdrawn))
         changed = self._ledger.database.run(
-            named("advance_reconciliation"),
+            query("advance_reconciliation"),
             reconciliation=run.number,
             reached=reached.passed,
             reached_key=reached.key,
@@ -333,29 +345,29 @@ class Reconciliation:
         )
         return replace(page, account=account), changed > 0
 
-    def finish(self, run: Run) -> Finished | None:
+    def finish(self, run: ReconciliationRun) -> ReconciliationResult | None:
         """End an account; None when it is not whole, or another instance ended it."""
         database = self._ledger.database
         timeless = self._reading(lambda: self._count_timeless(run))
         *counts, unreadable, seconds = cast(
             "tuple[int, ...]",
-            database.one(named("reconciliation"), reconciliation=run.number),
+            database.one(query("reconciliation"), reconciliation=run.number),
         )
-        account = Account(*counts)
+        account = ReconciliationTally(*counts)
         text = sentence(run.lower, run.upper, account, timeless or 0, unreadable)
         ended = database.run(
-            named("finish_reconciliation"),
+            query("finish_reconciliation"),
             reconciliation=run.number,
             sentence=text,
             timeless=timeless,
         )
         if run.depth != HOURS.name:
-            database.run(named("prune_reconciliations"), feed=self._ledger.feed_id)
+            database.run(query("prune_reconciliations"), feed=self._ledger.feed_id)
         if not ended:
             return None
-        return Finished(account, text, seconds, timeless or 0, unreadable)
+        return ReconciliationResult(account, text, seconds, timeless or 0, unreadable)
 
-    def _count_timeless(self, run: Run) -> int | None:
+    def _count_timeless(self, run: ReconciliationRun) -> int | None:
         """Count new orders that are confirmed at no usable time; None: did not look."""
         if run.depth == HOURS.name and self._timeless_seconds > COSTLY_SECONDS:
             return None
@@ -363,7 +375,7 @@ class Reconciliation:
         try:
             found = self._source.timeless_orders()
             (orders,) = self._ledger.database.one(
-                around("count_new", found=found.query),
+                compose("count_new", found=found.query),
                 feed=self._ledger.feed_id,
                 left_out=list(self._source.views.left_out),
                 **found.params,
@@ -375,11 +387,11 @@ class Reconciliation:
         return cast("int", orders)
 
 
-def _run(row: Row) -> Run:
+def _run(row: Row) -> ReconciliationRun:
     *facts, reached, key = row
     number, depth, lower, upper = cast("tuple[int, str, datetime, datetime]", facts)
     after = Position.after(cast("datetime", reached), cast("str | None", key))
-    return Run(number, depth, lower, upper, after)
+    return ReconciliationRun(number, depth, lower, upper, after)
 
 
 _Counted = tuple[str, int, str, Sequence[str], Sequence[datetime], Sequence[str]]

@@ -19,7 +19,7 @@ from syncd.core.stamp_offset import (
 )
 from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 from syncd.source.views import Source
 
 LOOK_SECONDS = 20.0
@@ -55,7 +55,7 @@ def admissions(
     ledger: Database, feed_id: int
 ) -> Sequence[tuple[str, datetime, datetime]]:
     """List the orders that were admitted last: key, stamp, and when that was."""
-    rows = ledger.all(named("recent_admissions"), feed=feed_id, orders=NEWEST)
+    rows = ledger.all(query("recent_admissions"), feed=feed_id, orders=NEWEST)
     return cast("list[tuple[str, datetime, datetime]]", rows)
 
 
@@ -63,7 +63,7 @@ def probable_zones(source: Database, shift: Shift | None) -> list[str]:
     """List the zones in which shifted stamps would be right; the likely ones first."""
     if shift is None:
         return []
-    rows = source.all(named("zone_offsets"), zones=list(ZONES))
+    rows = source.all(query("zone_offsets"), zones=list(ZONES))
     found = cast("list[tuple[str, int, int]]", rows)
     read_as = timedelta(seconds=found[0][1])
     offsets = {zone: timedelta(seconds=offset) for zone, _, offset in found}
@@ -179,7 +179,7 @@ class StampWatch:
 
     def _keep(self, reason: str) -> None:
         self._ledger.database.run(
-            named("raise_alarm"),
+            query("raise_alarm"),
             feed=self._ledger.feed_id,
             alarm=ALARM,
             reason=reason,
@@ -190,6 +190,6 @@ class StampWatch:
         appeared = self._listed.count + self._admitted.count
         if appeared - (self._raised_at or 0) >= LEAST_ORDERS:
             self._ledger.database.run(
-                named("end_alarm"), feed=self._ledger.feed_id, alarm=ALARM
+                query("end_alarm"), feed=self._ledger.feed_id, alarm=ALARM
             )
             self._raised_at = appeared

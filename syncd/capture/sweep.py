@@ -7,7 +7,7 @@ import time
 from datetime import datetime
 
 from syncd.ledger.batches import Admitted, Ledger
-from syncd.source.views import Found, Position, Source
+from syncd.source.views import OrderQuery, Position, Source
 
 MASS_PAGES = 10
 """New orders of a sweep, in pages, after which others wait behind live ones."""
@@ -73,7 +73,7 @@ class Pages:
         sweep.passed(stretch.end, admitted.orders)
         return admitted
 
-    def _admit(self, found: Found, *, is_behind: bool) -> Admitted:
+    def _admit(self, found: OrderQuery, *, is_behind: bool) -> Admitted:
         return self.ledger.admit(found, "poll", size=self._size, is_behind=is_behind)
 
 

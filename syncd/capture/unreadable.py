@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from syncd.core.errors import UnreadableRowError
 from syncd.ledger.batches import Ledger
-from syncd.postgres.database import named
+from syncd.postgres.database import query
 from syncd.source.views import LeftOut, Source
 
 if TYPE_CHECKING:  # the status is read without a log
@@ -140,7 +140,7 @@ class UnreadableOrders:
             f"(SQLSTATE {sqlstate}): {some}"
         )
         self._ledger.database.run(
-            named("raise_alarm"),
+            query("raise_alarm"),
             feed=self._ledger.feed_id,
             alarm=ALARM,
             reason=reason,
@@ -161,7 +161,7 @@ class UnreadableOrders:
         if self._left_out.keys or now < self._exclusion.ended_at + AGAIN_SECONDS:
             return
         self._ledger.database.run(
-            named("end_alarm"), feed=self._ledger.feed_id, alarm=ALARM
+            query("end_alarm"), feed=self._ledger.feed_id, alarm=ALARM
         )
         self._exclusion.ended_at = now
 

@@ -10,7 +10,7 @@ from click.exceptions import NoSuchCommand
 from syncd import __version__
 from syncd.cli import streams
 from syncd.cli.option import config_option_before
-from syncd.cli.pages import Shelves
+from syncd.cli.pages import SectionedGroup
 from syncd.core.errors import ExitCode, SyncdError
 
 
@@ -80,7 +80,7 @@ def _said(error: click.ClickException) -> str:
 
 
 @click.group(
-    cls=Shelves,
+    cls=SectionedGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="`syncd VERB --help` explains a verb; `syncd man` prints the manual, with "
     "files, environment and signals. Exit codes: "

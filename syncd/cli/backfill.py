@@ -16,19 +16,19 @@ from rich.text import Text
 from typing_extensions import override
 
 from syncd.backfill.progress import Progress
-from syncd.backfill.register import Register
+from syncd.backfill.register import BackfillStore
 from syncd.cli.context import changing, configured, json_time
 from syncd.cli.option import as_json_option, config_option
 from syncd.cli.plan import between, duration, minute
-from syncd.cli.planning import Wishes, ask, sending_options
+from syncd.cli.planning import BackfillOptions, ask, sending_options
 from syncd.cli.prose import say, tell
 from syncd.cli.watermark import span_of
 from syncd.config.settings import Settings, load
 from syncd.core.errors import ExitCode
-from syncd.core.intervals import Span
+from syncd.core.intervals import Interval
 from syncd.delivery.rendering import rules_of
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 
 LOOK_SECONDS = 1.0
 LINE_SECONDS = 10.0
@@ -69,14 +69,14 @@ def backfill(
     if lower is None:
         raise click.UsageError("Name the range: --from TIME, and --to TIME.")
     settings = load(path, wants_key=False)
-    ask(settings, span_of(settings, lower, upper, "--from"), Wishes(**wishes))  # type: ignore[arg-type]  # click's options
+    ask(settings, span_of(settings, lower, upper, "--from"), BackfillOptions(**wishes))  # type: ignore[arg-type]  # click's options
 
 
 @contextmanager
-def _register(settings: Settings) -> Iterator[Register]:
+def _register(settings: Settings) -> Iterator[BackfillStore]:
     with changing(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
-        yield Register(Ledger(connections.ledger, feed.feed_id))
+        feed = FeedStore(connections, settings.feed).get()
+        yield BackfillStore(Ledger(connections.ledger, feed.feed_id))
 
 
 @backfill.command("list")
@@ -118,7 +118,7 @@ def _paced(one: Progress, settings: Settings) -> Progress:
 def _range(one: Progress, zone: tzinfo) -> str:
     if one.lower >= one.upper:  # orders that were named
         return f"orders named at {minute(one.requested_at, zone)}"
-    return between(Span(one.lower, one.upper), zone)
+    return between(Interval(one.lower, one.upper), zone)
 
 
 def _table(found: Sequence[Progress], zone: tzinfo) -> Table:

@@ -7,7 +7,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec
 
-from syncd.capture.listen.notify import nudge
+from syncd.capture.listen.notify import notify_daemons
 from syncd.cli.option import config_option
 from syncd.config.settings import Settings, load
 from syncd.core.errors import SyncdError
@@ -61,7 +61,7 @@ def changing(settings: Settings) -> Iterator[Connections]:
         yield connections
         if settings.source.capture == "listen":
             with suppress(SyncdError):  # they look by themselves, only later
-                nudge(connections.primary or connections.source, settings.feed)
+                notify_daemons(connections.primary or connections.source, settings.feed)
 
 
 def json_time(value: object) -> str:

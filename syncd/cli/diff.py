@@ -17,8 +17,8 @@ from syncd.core.errors import ExitCode
 from syncd.core.event_diff import Change, Difference
 from syncd.core.health import count
 from syncd.core.sql_name import SqlName
-from syncd.diagnostics.comparison import Comparer, Comparison
-from syncd.ledger.feed import Feeds
+from syncd.diagnostics.comparison import Comparison, EventDiff
+from syncd.ledger.feed import FeedStore
 
 EXAMPLES = 5
 """Orders that are shown of each kind of difference."""
@@ -112,8 +112,8 @@ def diff(
     wishes = _Wishes(**options)  # type: ignore[arg-type]  # click's options
     wishes.check(view)
     with changing(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
-        comparer = Comparer(settings, connections, feed)
+        feed = FeedStore(connections, settings.feed).get()
+        comparer = EventDiff(settings, connections, feed)
         last = wishes.last
         found = comparer.with_view(view, last) if view else comparer.with_sent(last)
         found = found.only(orders) if orders else found
@@ -128,7 +128,7 @@ def diff(
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def _resend(comparer: Comparer, found: Comparison, wishes: _Wishes) -> int:
+def _resend(comparer: EventDiff, found: Comparison, wishes: _Wishes) -> int:
     """Send the orders that differ again; return their number."""
     keys = [difference.key for difference in found.differences if difference.changes]
     if not keys:

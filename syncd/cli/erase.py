@@ -13,8 +13,8 @@ from syncd.config.settings import Settings
 from syncd.core.errors import ExitCode
 from syncd.core.health import count
 from syncd.ledger.batches import Ledger
-from syncd.ledger.erasure import Forgetting, Trace
-from syncd.ledger.feed import Feeds
+from syncd.ledger.erasure import Erasure, OrderTrace
+from syncd.ledger.feed import FeedStore
 from syncd.log import log
 from syncd.source.connections import source_on
 
@@ -50,9 +50,9 @@ def forget(
     if not chosen:
         raise click.UsageError("Name an e-mail address or orders, or give - .")
     with connected(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
+        feed = FeedStore(connections, settings.feed).get()
         ledger = Ledger(connections.ledger, feed.feed_id)
-        forgetting = Forgetting(source_on(settings, connections), ledger)
+        forgetting = Erasure(source_on(settings, connections), ledger)
         keys = forgetting.find(chosen)
         traces = forgetting.traces(keys)
         if not as_text:
@@ -64,13 +64,13 @@ def forget(
     _end(settings, traces, changed=not dry_run, as_text=as_text)
 
 
-def _show(traces: Sequence[Trace]) -> None:
+def _show(traces: Sequence[OrderTrace]) -> None:
     for trace in traces:
         click.echo(f"order {trace.key}: {trace.state or 'not in the ledger'}")
 
 
 def _end(
-    settings: Settings, traces: Sequence[Trace], *, changed: bool, as_text: bool
+    settings: Settings, traces: Sequence[OrderTrace], *, changed: bool, as_text: bool
 ) -> None:
     """Say what was done, and what a person has to do."""
     arrived = [trace.key for trace in traces if trace.sent in ("yes", "perhaps", "now")]

@@ -10,11 +10,11 @@ from syncd.cli.option import as_json_option
 from syncd.cli.prose import shown_json, tell
 from syncd.config.settings import Settings
 from syncd.core.errors import ExitCode, OrderUnknownError
-from syncd.core.event import Purchase, render, without_profile
+from syncd.core.event import Event, render, without_profile
 from syncd.core.payload import encode
 from syncd.delivery.rendering import rules_of
-from syncd.diagnostics.order_history import read_story
-from syncd.ledger.feed import Feeds
+from syncd.diagnostics.order_history import read_history
+from syncd.ledger.feed import FeedStore
 from syncd.source.connections import source_on
 
 VIEW_SECONDS = 4
@@ -44,7 +44,7 @@ def preview(settings: Settings, order: str, *, past: bool) -> None:
         row = source.read([key])[key]
         row = without_profile(row) if past else row
         made = render(row, confirmed_at or now, rules_of(settings), now)
-    if not isinstance(made, Purchase):
+    if not isinstance(made, Event):
         click.echo(f"syncd: order {key} cannot be sent: {made.reason}", err=True)
         raise click.exceptions.Exit(ExitCode.FAILED)
     click.echo(shown_json(json.loads(encode([made.body], "single"))))
@@ -66,9 +66,9 @@ def explain(settings: Settings, order: str, *, as_text: bool) -> None:
     """
     with connected(settings) as connections:
         connections.source.limit(VIEW_SECONDS)
-        feed = Feeds(connections, settings.feed).get()
+        feed = FeedStore(connections, settings.feed).get()
         source = source_on(settings, connections)
-        story = read_story(connections.ledger, source, feed, order)
+        story = read_history(connections.ledger, source, feed, order)
     if story is None:
         raise OrderUnknownError(
             f"neither the views nor the ledger know the order {order!r}",

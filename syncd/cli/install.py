@@ -14,8 +14,8 @@ from syncd.core.target import EXAMPLE, Target
 from syncd.postgres.database import Database
 from syncd.setup.install.install import (
     Capture,
+    Grantees,
     Installation,
-    Names,
     carry_out,
     have_views,
     installed,
@@ -29,7 +29,7 @@ from syncd.setup.install.removal import (
     stop_listening,
     uninstall,
 )
-from syncd.setup.install.scripts import Script, guard, pin
+from syncd.setup.install.scripts import SqlScript, guard, pin
 from syncd.setup.install.session import pinned_both
 from syncd.setup.install.triggers import Triggers
 from syncd.setup.install.wal import Following, follow, prepare, unfollow, unfollowing
@@ -125,7 +125,7 @@ def install_command(  # noqa: PLR0913  # the command's options
     _tell_next(settings, [] if waits else listened, following, waits=waits)
 
 
-def _done(names: Names, found: Installation) -> Iterator[str]:
+def _done(names: Grantees, found: Installation) -> Iterator[str]:
     """Say what was done."""
     yield f"ledger: {', '.join(found.migrations) or 'up to date'}"
     yield f"grants for {names.role}"
@@ -136,7 +136,7 @@ def _done(names: Names, found: Installation) -> Iterator[str]:
 def _following(
     settings: Settings,
     owners: Connections,
-    names: Names,
+    names: Grantees,
     wanted: Sequence[Target],
     recreate: bool,  # noqa: FBT001  # the command's flag
 ) -> Following:
@@ -153,7 +153,7 @@ def _target(option: str, text: str) -> Target:
     return target
 
 
-def _comes_first(owners: Connections, names: Names) -> bool:
+def _comes_first(owners: Connections, names: Grantees) -> bool:
     """Return whether the ledger has to be made before the views can be."""
     return not installed(owners.ledger) and not have_views(owners.source, names)
 
@@ -178,7 +178,7 @@ def _tell_next(
 
 
 def _triggers(
-    settings: Settings, owners: Connections, names: Names, targets: Sequence[Target]
+    settings: Settings, owners: Connections, names: Grantees, targets: Sequence[Target]
 ) -> Capture:
     """Compose the triggers for tables that were found in the order database."""
     views = Views(owners.source, names.confirmed, names.purchases)
@@ -199,7 +199,7 @@ def _print_installation(
         click.echo("-- nothing is missing")
 
 
-def _print_scripts(scripts: Sequence[Script], where: str = "") -> None:
+def _print_scripts(scripts: Sequence[SqlScript], where: str = "") -> None:
     if not scripts:
         return
     if where:
@@ -210,7 +210,7 @@ def _print_scripts(scripts: Sequence[Script], where: str = "") -> None:
     click.echo("COMMIT;")
 
 
-def _print_apart(scripts: Sequence[Script]) -> None:
+def _print_apart(scripts: Sequence[SqlScript]) -> None:
     """Print what cannot run in the same transaction: a slot."""
     for script in scripts:
         click.echo(f"-- {script.title}\n{script.statement.text.decode()}")
@@ -252,12 +252,12 @@ def role_for(settings: Settings, named: str | None) -> str:
     return found
 
 
-def _names(settings: Settings, role: str | None) -> Names:
+def _names(settings: Settings, role: str | None) -> Grantees:
     state = settings.state_dsn.get_secret_value()
     ledger_role = role_of(state) if state else None
     views = ViewNames.parse(settings.source.confirmed, settings.source.purchases)
     confirmed, purchases = map(str, views.both)
-    return Names(role_for(settings, role), confirmed, purchases, ledger_role)
+    return Grantees(role_for(settings, role), confirmed, purchases, ledger_role)
 
 
 @click.command("uninstall")

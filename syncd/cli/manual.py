@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 import click
 
 from syncd import __version__
-from syncd.cli.pages import Shelves, split_examples, summary
+from syncd.cli.pages import SectionedGroup, split_examples, summary
 from syncd.cli.reference import ENVIRONMENT, FILES, SIGNALS
 from syncd.core.errors import ExitCode
 
@@ -33,7 +33,7 @@ def manual(context: click.Context) -> str:
 
 def _page(context: click.Context) -> Iterator[str]:
     root = context.command
-    assert isinstance(root, Shelves)  # noqa: S101  # syncd's root
+    assert isinstance(root, SectionedGroup)  # noqa: S101  # syncd's root
     yield f'.TH SYNCD 1 "{_today()}" "syncd {__version__}" "User Commands"'
     yield from (".nh", ".ad l")
     yield from (".SH NAME", rf"syncd \- {_plain(summary(root))}")

@@ -159,7 +159,7 @@ def wants_colour(environment: Mapping[str, str]) -> bool | None:
     return True if environment.get("FORCE_COLOR") else None
 
 
-class Verbs(UserDict[str, click.Command]):
+class LazyCommands(UserDict[str, click.Command]):
     """Commands by name, each read from its module when it is asked for.
 
     A verb that waits for all the others to be read starts twice as late.
@@ -191,14 +191,14 @@ class Verbs(UserDict[str, click.Command]):
         return len(self.places)
 
 
-class Shelves(click.Group):
+class SectionedGroup(click.Group):
     """The verbs, on shelves by what somebody wants to do."""
 
     context_class = Page
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # click's own
         super().__init__(*args, **kwargs)
-        self._verbs = Verbs()
+        self._verbs = LazyCommands()
         self.commands = self._verbs
         self._shelves: dict[str, list[str]] = {}
 

@@ -11,9 +11,9 @@ from syncd.cli.prose import tell
 from syncd.config.settings import Settings
 from syncd.core.health import Pause
 from syncd.delivery.circuit_breaker import CircuitBreaker
-from syncd.ledger.feed import Feeds
-from syncd.ledger.pauses import Pauses, What
-from syncd.ledger.stats import read_pulse
+from syncd.ledger.feed import FeedStore
+from syncd.ledger.pauses import PauseStore, What
+from syncd.ledger.stats import read_stats
 from syncd.source.connections import Connections
 
 _MEANS = {
@@ -52,8 +52,8 @@ def pause(settings: Settings, *, what: str, reason: str | None, as_text: bool) -
     Example: syncd pause --reason "campaign is being changed"
     """
     with changing(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
-        pauses = Pauses(connections.ledger, feed.feed_id)
+        feed = FeedStore(connections, settings.feed).get()
+        pauses = PauseStore(connections.ledger, feed.feed_id)
         made = [pauses.begin(one, reason) for one in _chosen(what)]
     if as_text:
         facts = {p.what: {"since": p.since, "reason": p.why} for p, _ in made}
@@ -85,12 +85,12 @@ def resume(settings: Settings, *, what: str, as_text: bool) -> None:
     Example: syncd resume --all
     """
     with changing(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
+        feed = FeedStore(connections, settings.feed).get()
         identity_guard(settings, connections, feed).refuse_held()
         facts: dict[str, dict[str, object]] = {
             str(one): _resume(connections, feed.feed_id, one) for one in _chosen(what)
         }
-        still = read_pulse(connections.ledger, feed.feed_id).pauses
+        still = read_stats(connections.ledger, feed.feed_id).pauses
     if as_text:
         told: dict[str, object] = {**facts, "still_paused": [p.what for p in still]}
         click.echo(json.dumps(told, indent=2, default=json_time))
@@ -106,7 +106,7 @@ def resume(settings: Settings, *, what: str, as_text: bool) -> None:
 
 def _resume(connections: Connections, feed_id: int, what: What) -> dict[str, object]:
     """Lift a pause; with that of sending, release the endpoint as well."""
-    since = Pauses(connections.ledger, feed_id).end(what)
+    since = PauseStore(connections.ledger, feed_id).end(what)
     if what == "capture":
         return {"paused_since": since}
     released = CircuitBreaker(connections.ledger, feed_id).release()

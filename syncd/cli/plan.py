@@ -9,7 +9,7 @@ from rich.text import Text
 from syncd.backfill.plan import Plan
 from syncd.cli.prose import say
 from syncd.core.histogram import bars, unit
-from syncd.core.intervals import Span
+from syncd.core.intervals import Interval
 
 WIDEST_BAR = 40
 
@@ -123,7 +123,7 @@ def _time(plan: Plan, rate: float | None) -> str:
     return f"about {duration(seconds)} at {rate:g}/s (backfill.rate)"
 
 
-def between(span: Span, zone: tzinfo) -> str:
+def between(span: Interval, zone: tzinfo) -> str:
     """Write a range for people."""
     return f"after {minute(span.lower, zone)} up to {minute(span.upper, zone)}"
 

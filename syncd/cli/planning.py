@@ -10,26 +10,26 @@ from typing import TypeVar
 import click
 
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
-from syncd.backfill.register import Register
+from syncd.backfill.register import BackfillStore
 from syncd.cli.context import changing, json_time
 from syncd.cli.plan import show
 from syncd.cli.prose import tell
 from syncd.config.settings import Settings
-from syncd.core.health import Member
-from syncd.core.intervals import Span
+from syncd.core.health import InstanceInfo
+from syncd.core.intervals import Interval
 from syncd.core.tally import moment
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.check.start import ask as ask_start
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feed, Feeds
-from syncd.postgres.database import named
+from syncd.ledger.feed import Feed, FeedStore
+from syncd.postgres.database import query
 from syncd.source.connections import Connections, source_on
 
 C = TypeVar("C", bound=Callable[..., object])
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class BackfillOptions:
     """The options that every verb has which asks for past orders."""
 
     yes: bool
@@ -39,7 +39,7 @@ class Wishes:
     resend: bool = False
     reason: str | None = None
 
-    def request(self, span: Span) -> Request:
+    def request(self, span: Interval) -> Request:
         """Make the request for a range.
 
         Raises:
@@ -57,7 +57,7 @@ class Wishes:
 
 
 def asking_options(command: C) -> C:
-    """Give a command the options of `Wishes` that adopting has as well."""
+    """Give a command the options of `BackfillOptions` that adopting has as well."""
     for option in (
         click.option("--json", "as_text", is_flag=True, help="The plan, for scripts."),
         click.option("--dry-run", is_flag=True, help="Show the plan only."),
@@ -68,7 +68,7 @@ def asking_options(command: C) -> C:
 
 
 def sending_options(command: C) -> C:
-    """Give a command all options of `Wishes`."""
+    """Give a command all options of `BackfillOptions`."""
     for option in (
         click.option("--reason", metavar="TEXT", help="Why, for the receipts."),
         click.option("--resend", is_flag=True, help="Delivered orders too."),
@@ -90,8 +90,8 @@ class Opened:
 
 def ask(
     settings: Settings,
-    bounds: Callable[[datetime], Span],
-    wishes: Wishes,
+    bounds: Callable[[datetime], Interval],
+    wishes: BackfillOptions,
     *,
     adopts: bool = False,
 ) -> Opened | None:
@@ -105,7 +105,7 @@ def ask(
     """
     with changing(settings) as connections:
         asking = _Asking(settings, connections, bounds, wishes, adopts=adopts)
-        feeds = Feeds(connections, settings.feed)
+        feeds = FeedStore(connections, settings.feed)
         feeds.check_schema()
         feed = feeds.find()
         if feed is None:
@@ -121,8 +121,8 @@ def ask(
                 plan = asking.plan(feed)
             opened = Opened(plan, asking.register(feed).open(plan))
         is_served = feed is not None and any(
-            Member(*row).is_alive  # type: ignore[arg-type]  # the statement's columns
-            for row in connections.ledger.all(named("presence"), feed=feed.feed_id)
+            InstanceInfo(*row).is_alive  # type: ignore[arg-type]  # the statement's columns
+            for row in connections.ledger.all(query("presence"), feed=feed.feed_id)
         )
     number = opened.backfill if opened else None
     if wishes.as_text:
@@ -145,8 +145,8 @@ class _Asking:
         self,
         settings: Settings,
         connections: Connections,
-        bounds: Callable[[datetime], Span],
-        wishes: Wishes,
+        bounds: Callable[[datetime], Interval],
+        wishes: BackfillOptions,
         *,
         adopts: bool,
     ) -> None:
@@ -157,9 +157,9 @@ class _Asking:
         self._adopts = adopts
         self._source = source_on(settings, connections)
 
-    def register(self, feed: Feed) -> Register:
+    def register(self, feed: Feed) -> BackfillStore:
         """Return the backfills of the feed."""
-        return Register(Ledger(self._connections.ledger, feed.feed_id))
+        return BackfillStore(Ledger(self._connections.ledger, feed.feed_id))
 
     def plan(self, feed: Feed) -> Plan:
         """Plan the range; write nothing."""
@@ -173,7 +173,7 @@ class _Asking:
         adopting = Request(span, "adopt")
         return planner.plan(adopting if self._adopts else self._wishes.request(span))
 
-    def plan_unstarted(self, feeds: Feeds) -> Plan:
+    def plan_unstarted(self, feeds: FeedStore) -> Plan:
         """Plan and show the range as if the feed were started now; write nothing."""
         if not self._wishes.dry_run:
             ask_start(self._settings)
@@ -185,7 +185,7 @@ class _Asking:
         self.show(plan)
         return plan
 
-    def start(self, feeds: Feeds) -> Feed:
+    def start(self, feeds: FeedStore) -> Feed:
         """Start the feed at "now"."""
         feed = self._start(feeds)
         name, at = self._settings.feed, moment(feed.started_at)
@@ -198,11 +198,11 @@ class _Asking:
             zone = rules_of(self._settings).zone
             show(plan, self._settings.backfill.rate, zone)
 
-    def _start(self, feeds: Feeds) -> Feed:
+    def _start(self, feeds: FeedStore) -> Feed:
         return feeds.start(self._source, self._settings.source.lookback)
 
 
-def _confirm(plan: Plan, wishes: Wishes) -> None:
+def _confirm(plan: Plan, wishes: BackfillOptions) -> None:
     if wishes.yes:
         return
     if wishes.as_text or not sys.stdin.isatty():

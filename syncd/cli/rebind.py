@@ -11,7 +11,7 @@ from syncd.cli.context import changing, configured
 from syncd.cli.option import as_json_option
 from syncd.config.settings import Settings
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.ledger.rebinding import KeyRebinding, Rebinding, Unmatched
 from syncd.source.connections import source_on
 
@@ -45,7 +45,7 @@ def rebind_keys(
              syncd rebind-keys
     """  # noqa: D301  # click's mark for "do not rewrap"
     with changing(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
+        feed = FeedStore(connections, settings.feed).get()
         rebinding = KeyRebinding(
             source_on(settings, connections),
             Ledger(connections.ledger, feed.feed_id),

@@ -8,7 +8,11 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from syncd.capture.reconciliation import Finished, Reconciliation, Run
+from syncd.capture.reconciliation import (
+    Reconciliation,
+    ReconciliationResult,
+    ReconciliationRun,
+)
 from syncd.capture.unreadable import Exclusion, UnreadableOrders
 from syncd.cli.context import configured, connected, json_time
 from syncd.cli.moment import read_moment
@@ -18,7 +22,7 @@ from syncd.config.settings import Settings
 from syncd.core.errors import ExitCode
 from syncd.daemon.reconciliation_job import report_missing
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.log import log
 from syncd.source.connections import source_on
 
@@ -47,7 +51,7 @@ def reconcile(
         )
     log.configure(level=settings.log.level, style=settings.log.format)
     with connected(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
+        feed = FeedStore(connections, settings.feed).get()
         exclusion = Exclusion()
         source = source_on(settings, connections, exclusion.left_out)
         ledger = Ledger(connections.ledger, feed.feed_id)
@@ -68,7 +72,9 @@ def reconcile(
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def _make(lines: log.Log, reconciliation: Reconciliation, run: Run) -> Finished:
+def _make(
+    lines: log.Log, reconciliation: Reconciliation, run: ReconciliationRun
+) -> ReconciliationResult:
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("accounting", total=_seconds(run, run.upper))
@@ -80,11 +86,11 @@ def _make(lines: log.Log, reconciliation: Reconciliation, run: Run) -> Finished:
     return finished
 
 
-def _seconds(run: Run, reached: datetime) -> float:
+def _seconds(run: ReconciliationRun, reached: datetime) -> float:
     return (reached - run.lower).total_seconds()
 
 
-def _facts(run: Run, finished: Finished) -> dict[str, object]:
+def _facts(run: ReconciliationRun, finished: ReconciliationResult) -> dict[str, object]:
     account = finished.account
     return {
         "sentence": finished.sentence,

@@ -14,12 +14,12 @@ from syncd.cli.prose import tell
 from syncd.config.settings import Settings
 from syncd.core.errors import UNREADABLE, ExitCode, OrderUnknownError, SyncdError
 from syncd.delivery.rendering import rules_of
-from syncd.diagnostics.order_history import read_story
+from syncd.diagnostics.order_history import read_history
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feed, Feeds
+from syncd.ledger.feed import Feed, FeedStore
 from syncd.ledger.mended import MendedOrders, Rejected
 from syncd.ledger.order_lookup import find_key
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 from syncd.source.connections import source_on
 from syncd.source.views import Source
 
@@ -30,7 +30,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class OrderCommands:
     """What a verb works on."""
 
     settings: Settings
@@ -83,11 +83,11 @@ def _now(order: Rejected, fault: str | None) -> str:
 
 
 @contextmanager
-def _desk(settings: Settings) -> Iterator[Desk]:
+def _desk(settings: Settings) -> Iterator[OrderCommands]:
     with changing(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
+        feed = FeedStore(connections, settings.feed).get()
         source = source_on(settings, connections)
-        yield Desk(settings, connections.ledger, source, feed)
+        yield OrderCommands(settings, connections.ledger, source, feed)
 
 
 def _need_a_choice(*chosen: object) -> None:
@@ -152,7 +152,7 @@ def rejected_list(
 
     Example: syncd rejected list --reason email
     """
-    listed = named("suspected") if which == "suspected" else named("rejected")
+    listed = query("suspected") if which == "suspected" else query("rejected")
     with _desk(settings) as desk:
         rows = desk.ledger.all(
             listed,
@@ -178,7 +178,7 @@ def rejected_show(settings: Settings, *, order: str, as_text: bool) -> None:
     Example: syncd rejected show 1042
     """
     with _desk(settings) as desk:
-        story = read_story(desk.ledger, desk.source, desk.feed, order)
+        story = read_history(desk.ledger, desk.source, desk.feed, order)
     if story is None or story.standing is None or story.standing.state is None:
         raise OrderUnknownError(
             f"the order {order!r} is not set aside",
@@ -233,7 +233,7 @@ def rejected_retry(
             if not orders:
                 _end(0, "are pending again", "rejected", (), as_text=as_text)
         (count,) = desk.ledger.one(
-            named("retry_rejected"),
+            query("retry_rejected"),
             feed=desk.feed.feed_id,
             states=states,
             orders=desk.keys(orders),
@@ -272,7 +272,7 @@ def rejected_discard(
     with _desk(settings) as desk:
         keys = desk.keys(orders)
         count = desk.ledger.run(
-            named("discard_rejected"),
+            query("discard_rejected"),
             feed=desk.feed.feed_id,
             states=["rejected"],
             orders=keys,
@@ -283,10 +283,10 @@ def rejected_discard(
     _end(count, "were given up", "rejected", orders, as_text=as_text)
 
 
-def _discard_waiting(desk: Desk, keys: list[str]) -> int:
+def _discard_waiting(desk: OrderCommands, keys: list[str]) -> int:
     """Give orders up that wait after an attempt; return how many those were."""
     chosen = {"feed": desk.feed.feed_id, "orders": keys}
-    (count,) = desk.ledger.one(named("discard_waiting"), **chosen)
+    (count,) = desk.ledger.one(query("discard_waiting"), **chosen)
     return int(str(count))
 
 
@@ -315,7 +315,7 @@ def uncertain_list(settings: Settings, *, as_text: bool) -> None:
     Example: syncd uncertain list
     """
     with _desk(settings) as desk:
-        rows = desk.ledger.all(named("held"), feed=desk.feed.feed_id, limit=MOST_LISTED)
+        rows = desk.ledger.all(query("held"), feed=desk.feed.feed_id, limit=MOST_LISTED)
         numbers = desk.numbers([str(row[0]) for row in rows])
     names = ("order_key", "orderid", "confirmed_at", "batch", "attempt",
              "attempted_at", "reason")  # fmt: skip
@@ -337,7 +337,7 @@ def uncertain_resend(
     """
     _need_a_choice(orders, everything)
     count = _decide(
-        settings, orders, lambda d, o: d.ledger.one(named("resend_held"), **o)
+        settings, orders, lambda d, o: d.ledger.one(query("resend_held"), **o)
     )
     _end(count, "are pending again", "uncertain", orders, as_text=as_text)
 
@@ -367,7 +367,7 @@ def uncertain_discard(
     with _desk(settings) as desk:
         keys = desk.keys(orders)
         chosen = {"feed": desk.feed.feed_id, "orders": keys, "all": not orders}
-        (held,) = desk.ledger.one(named("discard_held"), **chosen)
+        (held,) = desk.ledger.one(query("discard_held"), **chosen)
         count = int(str(held)) + _discard_waiting(desk, keys)
     _end(count, "were given up", "uncertain", orders, as_text=as_text)
 
@@ -375,7 +375,7 @@ def uncertain_discard(
 def _decide(
     settings: Settings,
     orders: tuple[str, ...],
-    act: Callable[[Desk, dict[str, object]], Row],
+    act: Callable[[OrderCommands, dict[str, object]], Row],
 ) -> int:
     with _desk(settings) as desk:
         chosen = {"orders": desk.keys(orders), "all": not orders}

@@ -16,8 +16,8 @@ from syncd.core.health import assess
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.report.file import whole
 from syncd.diagnostics.report.report import STEPS, Asked, Report, read_report
-from syncd.diagnostics.status.facts import Observer
-from syncd.ledger.feed import Feeds
+from syncd.diagnostics.status.facts import StatusReader
+from syncd.ledger.feed import FeedStore
 
 
 @click.command()
@@ -82,8 +82,8 @@ def _read(settings: Settings, asked: Asked) -> Report:
         connected(settings) as connections,
         Progress(console=console, disable=not console.is_terminal) as progress,
     ):
-        feed = settings.feed, Feeds(connections, settings.feed).get().feed_id
-        health = assess(Observer(settings, connections).look().vitals())
+        feed = settings.feed, FeedStore(connections, settings.feed).get().feed_id
+        health = assess(StatusReader(settings, connections).look().vitals())
         task = progress.add_task("reading the ledger", total=STEPS)
         return read_report(
             connections.ledger, feed, asked, health, lambda: progress.advance(task)

@@ -9,7 +9,7 @@ from syncd.cli.prose import tell
 from syncd.config.settings import Settings
 from syncd.core.errors import OrderUnknownError
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.ledger.reused_keys import ReusedKey, ReusedKeys
 from syncd.source.connections import Connections, source_on
 
@@ -66,7 +66,7 @@ def reused_send(
     with changing(settings) as connections:
         found = _chosen(settings, connections, orders, everything=everything)
         if _is_agreed("Send", found, dry_run=dry_run, yes=yes):
-            feed = Feeds(connections, settings.feed).get()
+            feed = FeedStore(connections, settings.feed).get()
             count = Ledger(connections.ledger, feed.feed_id).replace_reused(
                 source_on(settings, connections).of_keys([r.key for r in found]),
                 [r.key for r in found],
@@ -101,7 +101,7 @@ def reused_keep(
 
 
 def _keys(settings: Settings, connections: Connections) -> ReusedKeys:
-    feed = Feeds(connections, settings.feed).get()
+    feed = FeedStore(connections, settings.feed).get()
     source = source_on(settings, connections)
     return ReusedKeys(source, connections.ledger, feed.feed_id)
 

@@ -13,7 +13,7 @@ from syncd.config.settings import Settings, load
 from syncd.core.errors import ConfigError, ExitCode, SyncdError
 from syncd.daemon import signals
 from syncd.daemon.process import Daemon, configure_log
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.ledger.start_journal import StartJournal
 from syncd.log import log
 
@@ -80,7 +80,7 @@ def accept_copy(settings: Settings, *, yes: bool) -> None:
         click.confirm("Has the original stopped sending for good?", abort=True)
     with connected(settings) as connections:
         holds = settings.squeezely.uncertain == "hold"
-        bound = Feeds(connections, settings.feed).accept_copy(holds=holds)
+        bound = FeedStore(connections, settings.feed).accept_copy(holds=holds)
     click.echo("bound to this database" if bound else "the feed was never started")
 
 

@@ -12,7 +12,7 @@ from syncd.config.settings import Settings
 from syncd.core.errors import DatabaseUnavailableError, SyncdError
 from syncd.core.health import Health, Severity, assess
 from syncd.diagnostics.status.document import check_line, document
-from syncd.diagnostics.status.facts import Facts, Observer
+from syncd.diagnostics.status.facts import FeedStatus, StatusReader
 from syncd.diagnostics.status.screen import draw
 from syncd.diagnostics.status.watch import Watch, unread
 
@@ -45,7 +45,7 @@ def status(
     if sum((seconds is not None, as_plugin, as_text)) > 1:
         raise click.UsageError("Choose one of --watch, --check and --json.")
     with connected(settings) as connections:
-        observer = Observer(settings, connections)
+        observer = StatusReader(settings, connections)
         if seconds is not None:
             watch = Watch(settings.feed, observer, connections, seconds)
             watch.run(Console(highlight=False))
@@ -63,7 +63,9 @@ def status(
         raise click.exceptions.Exit(int(health.severity))
 
 
-def _look(observer: Observer, *, as_plugin: bool) -> tuple[Health, Facts | None]:
+def _look(
+    observer: StatusReader, *, as_plugin: bool
+) -> tuple[Health, FeedStatus | None]:
     """Look once; a database that does not answer is a verdict, not an error."""
     try:
         facts = observer.look()

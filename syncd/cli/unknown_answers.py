@@ -12,7 +12,7 @@ from syncd.config.settings import Settings
 from syncd.core.errors import ExitCode
 from syncd.core.response import Meaning
 from syncd.delivery.answers import Answers
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 
 _QUESTION = "What does it mean: all events were taken (success), or none (refusal)?"
 
@@ -35,7 +35,7 @@ def explain(settings: Settings, means: str | None, *, as_text: bool) -> bool:
             return _none(means)
         if means is not None and len(unexplained) > 1:
             raise _too_many(unexplained)
-        feed = Feeds(connections, settings.feed).find()
+        feed = FeedStore(connections, settings.feed).find()
         feed_id = feed.feed_id if feed else None
         told = []
         for shape, example, seen_at in unexplained:

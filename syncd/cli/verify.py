@@ -16,9 +16,9 @@ from syncd.core.field_value import is_email
 from syncd.core.response import Meaning
 from syncd.delivery.answers import Answers
 from syncd.delivery.squeezely import Squeezely
-from syncd.delivery.verification import AMOUNT, Trial, Verification, conclude
-from syncd.ledger.account import Verified, keep, known
-from syncd.ledger.feed import Feeds
+from syncd.delivery.verification import AMOUNT, TestRequest, Verification, conclude
+from syncd.ledger.account import AccountCapabilities, load, save
+from syncd.ledger.feed import FeedStore
 
 CLICKS = """\
 In Squeezely (Spotler Activate), to see them:
@@ -71,12 +71,12 @@ def verify(  # noqa: PLR0913  # the command's options
     if not yes:
         _ask(settings, email)
     with connected(settings) as connections:
-        Feeds(connections, settings.feed).check_schema()
+        FeedStore(connections, settings.feed).check_schema()
         answers = Answers(connections.ledger, settings)
         trials = _try(settings, answers, (email, product), quiet=as_text)
         verified = conclude(trials)
         if verified is not None:
-            keep(connections.ledger, settings, verified)
+            save(connections.ledger, settings, verified)
     if as_text:
         _print_json(trials, verified)
     else:
@@ -94,7 +94,7 @@ def _ask(settings: Settings, email: str) -> None:
 
 def _try(
     settings: Settings, answers: Answers, whom: tuple[str, str], *, quiet: bool
-) -> list[Trial]:
+) -> list[TestRequest]:
     trials = []
     email, product = whom
     with closing(Squeezely(settings)) as api:
@@ -109,7 +109,7 @@ def _try(
     return trials
 
 
-def _told(trial: Trial) -> str:
+def _told(trial: TestRequest) -> str:
     form = '{"events": [...]}' if trial.body == "events" else "a bare object"
     outcome = trial.classification.outcome.value.replace("_", " ")
     status = f"HTTP {trial.status}" if trial.status else "no answer"
@@ -123,7 +123,9 @@ def _told(trial: Trial) -> str:
     return f"{trial.title}, as {form}: {outcome} ({', '.join(details)})\n  {numbers}"
 
 
-def _print_json(trials: list[Trial], verified: Verified | None) -> None:
+def _print_json(
+    trials: list[TestRequest], verified: AccountCapabilities | None
+) -> None:
     told = {
         "trials": [
             {
@@ -143,7 +145,7 @@ def _print_json(trials: list[Trial], verified: Verified | None) -> None:
 
 
 def _print_next(
-    settings: Settings, verified: Verified | None, trials: list[Trial]
+    settings: Settings, verified: AccountCapabilities | None, trials: list[TestRequest]
 ) -> None:
     unknown = any(trial.classification.is_unknown for trial in trials)
     if verified is None and unknown:
@@ -170,11 +172,11 @@ def _print_next(
 
 def _keep_what_was_seen(settings: Settings) -> None:
     with connected(settings) as connections:
-        verified = known(connections.ledger, settings)
+        verified = load(connections.ledger, settings)
         if verified is None or verified.body != "events":
             raise click.UsageError(
                 "No list was sent to this account yet: syncd verify --email …"
             )
         proven = replace(verified, takes_lists=True, said_by="person")
-        keep(connections.ledger, settings, proven)
+        save(connections.ledger, settings, proven)
     click.echo("kept: the account takes lists whole")

@@ -8,15 +8,15 @@ import click
 from syncd.cli.context import configured, connected, json_time
 from syncd.cli.moment import read_moment
 from syncd.cli.option import as_json_option
-from syncd.cli.planning import Wishes, ask, asking_options, sending_options
+from syncd.cli.planning import BackfillOptions, ask, asking_options, sending_options
 from syncd.cli.prose import tell
 from syncd.config.settings import Settings
 from syncd.core.health import span
-from syncd.core.intervals import Span
+from syncd.core.intervals import Interval
 from syncd.core.tally import moment
 from syncd.diagnostics.status.facts import holders
-from syncd.ledger.feed import Feeds
-from syncd.ledger.stats import read_pulse
+from syncd.ledger.feed import FeedStore
+from syncd.ledger.stats import read_stats
 from syncd.log import log
 
 
@@ -34,8 +34,8 @@ def watermark_show(settings: Settings, *, as_text: bool) -> None:
     Example: syncd watermark show
     """
     with connected(settings) as connections:
-        feed = Feeds(connections, settings.feed).get()
-        pulse = read_pulse(connections.ledger, feed.feed_id)
+        feed = FeedStore(connections, settings.feed).get()
+        pulse = read_stats(connections.ledger, feed.feed_id)
         held_by = holders(settings, connections, pulse)
     paused = next((p for p in pulse.pauses if p.what == "capture"), None)
     if as_text:
@@ -71,7 +71,7 @@ def watermark_reset(settings: Settings, /, *, lower: str, **wishes: object) -> N
     Example: syncd watermark reset --to 2026-01-01
     """
     bounds = span_of(settings, lower, None, "--to")
-    opened = ask(settings, bounds, Wishes(**wishes))  # type: ignore[arg-type]  # click's options
+    opened = ask(settings, bounds, BackfillOptions(**wishes))  # type: ignore[arg-type]  # click's options
     if opened is None:
         return
     span = opened.plan.request.span
@@ -101,7 +101,7 @@ def adopt(
     Example: syncd adopt --from 2024-01-01 --to 2026-01-01
     """
     bounds = span_of(settings, lower, upper, "--from")
-    ask(settings, bounds, Wishes(**wishes), adopts=True)  # type: ignore[arg-type]  # click's options
+    ask(settings, bounds, BackfillOptions(**wishes), adopts=True)  # type: ignore[arg-type]  # click's options
 
 
 def span_of(
@@ -128,7 +128,7 @@ class _Bounds:
         self._option = option
         self._typed = typed
 
-    def __call__(self, ceiling: datetime) -> Span:
+    def __call__(self, ceiling: datetime) -> Interval:
         """Cut the range; say so.
 
         Raises:
@@ -149,4 +149,4 @@ class _Bounds:
                 "empty",
                 param_hint=self._option,
             )
-        return Span(self._lower, upper)
+        return Interval(self._lower, upper)

@@ -12,7 +12,7 @@ LOSS_LIMIT = timedelta(minutes=10)
 """What a promoted standby may lack at most; more is a restore."""
 
 
-class Descent(Enum):
+class Continuity(Enum):
     """What became of a ledger since it was served last."""
 
     SAME = "same"
@@ -38,9 +38,9 @@ class Mark:
     timeline: int
 
 
-def descend(
+def continuity_of(
     remembered: Mark | None, ledger: Mark, timeline: int, *, is_known_host: bool
-) -> Descent:
+) -> Continuity:
     """Compare a ledger with what the daemon remembers of it.
 
     Args:
@@ -51,13 +51,13 @@ def descend(
         is_known_host: Whether a daemon ran on this host for this ledger before.
     """
     promoted = timeline > ledger.timeline
-    later = Descent.PROMOTED if promoted else Descent.SAME
+    later = Continuity.PROMOTED if promoted else Continuity.SAME
     if remembered is None:
-        return Descent.STRANGER if promoted and not is_known_host else later
+        return Continuity.STRANGER if promoted and not is_known_host else later
     if remembered.place != ledger.place or remembered.timeline > timeline:
-        return Descent.WENT_BACK
+        return Continuity.WENT_BACK
     if remembered.number > ledger.number:
         lost = remembered.at - ledger.at
         slight = timeline > remembered.timeline and lost <= LOSS_LIMIT
-        return Descent.PROMOTED if slight else Descent.WENT_BACK
+        return Continuity.PROMOTED if slight else Continuity.WENT_BACK
     return later

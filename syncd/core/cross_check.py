@@ -9,7 +9,7 @@ MOST_HEARD = 20_000
 """How many are, at most; the oldest half is given up."""
 
 
-class Doubt:
+class CrossCheck:
     """Orders that only the poll found, until the follower hears of them too.
 
     Args:

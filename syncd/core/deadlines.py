@@ -12,7 +12,7 @@ PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class Deadline:
     """When a part moved last; times are seconds of any one clock.
 
     Attributes:
@@ -35,7 +35,7 @@ class Overdue:
     thread: int | None
 
 
-def forgiven(stamps: Mapping[str, Stamp], paused: float) -> dict[str, Stamp]:
+def forgiven(stamps: Mapping[str, Deadline], paused: float) -> dict[str, Deadline]:
     """Put off what was due while the process itself was stopped, if it was.
 
     Args:
@@ -47,7 +47,7 @@ def forgiven(stamps: Mapping[str, Stamp], paused: float) -> dict[str, Stamp]:
     return {p: replace(s, until=s.until + paused) for p, s in stamps.items()}
 
 
-def overdue(stamps: Mapping[str, Stamp], now: float) -> list[Overdue]:
+def overdue(stamps: Mapping[str, Deadline], now: float) -> list[Overdue]:
     """List the parts that should have moved, in the order of their stamps."""
     return [
         Overdue(part, now - stamp.moved_at, stamp.thread)

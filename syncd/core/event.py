@@ -40,7 +40,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class EventRules:
     """What a shop asks of its events beyond the minimum.
 
     Attributes:
@@ -68,7 +68,7 @@ class LeftOut(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Purchase:
+class Event:
     """An event that may be sent, as the JSON that is sent of it.
 
     Attributes:
@@ -83,7 +83,7 @@ class Purchase:
     @classmethod
     def of(
         cls, event: Mapping[str, object], left_out: Sequence[LeftOut] = ()
-    ) -> "Purchase":
+    ) -> "Event":
         """Write an event; it holds only what JSON can carry, and an `orderid`."""
         return cls(
             cast("str", event["orderid"]), _ENCODER.encode(event), tuple(left_out)
@@ -104,7 +104,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class NotReady:
+class Incomplete:
     """What the order still lacks and may get from a later transaction."""
 
     reason: str
@@ -131,8 +131,8 @@ def without_profile(row: Mapping[str, object]) -> dict[str, object]:
 
 
 def render(
-    row: Mapping[str, object], confirmed_at: datetime, rules: Rules, now: datetime
-) -> Purchase | Rejection | NotReady:
+    row: Mapping[str, object], confirmed_at: datetime, rules: EventRules, now: datetime
+) -> Event | Rejection | Incomplete:
     """Make the event of an order from its row in `purchases`.
 
     What the vendor needs (`email`, `orderid`, `products` with id and quantity) and what
@@ -155,9 +155,9 @@ def render(
         )
         rendering = _Rendering(rules, now)
         event = rendering.event(orderid, given, confirmed_at)
-        return Purchase.of(event, rendering.left_out)
+        return Event.of(event, rendering.left_out)
     except _MissingError as missing:
-        return NotReady(str(missing), orderid)
+        return Incomplete(str(missing), orderid)
     except _RejectedError as rejected:
         return Rejection(str(rejected), orderid)
 
@@ -181,7 +181,7 @@ def _required(name: str, make: Callable[[object], Value], value: object) -> Valu
 class _Rendering:
     """One order on its way to its event; collects what is left out."""
 
-    rules: Rules
+    rules: EventRules
     now: datetime
     left_out: list[LeftOut] = field(default_factory=list)
 

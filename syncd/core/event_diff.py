@@ -17,7 +17,7 @@ _SELF = frozenset({"event", LINES})
 Kind = Literal["added", "removed", "changed"]
 
 
-class Place(NamedTuple):
+class FieldPath(NamedTuple):
     """A field of an event; with a product's id, of its line. `products` is the line."""
 
     field: str
@@ -28,7 +28,7 @@ class Place(NamedTuple):
 class Change:
     """A place that differs; `before` and `after` are None where there was nothing."""
 
-    place: Place
+    place: FieldPath
     kind: Kind
     before: object = None
     after: object = None
@@ -53,19 +53,19 @@ class Difference:
     same_mapping: bool | None = None
 
 
-def places(event: Mapping[str, object]) -> dict[Place, object]:
+def places(event: Mapping[str, object]) -> dict[FieldPath, object]:
     """Take an event apart; a second line of the same product is `id#2`."""
-    found: dict[Place, object] = {
-        Place(name): value for name, value in event.items() if name not in _SELF
+    found: dict[FieldPath, object] = {
+        FieldPath(name): value for name, value in event.items() if name not in _SELF
     }
     seen: Counter[str] = Counter()
     for line in cast("Sequence[Mapping[str, object]]", event.get(LINES, ())):
         name = str(line["id"])
         seen[name] += 1
         product = name if seen[name] == 1 else f"{name}#{seen[name]}"
-        found[Place(LINES, product)] = name
+        found[FieldPath(LINES, product)] = name
         found |= {
-            Place(f"{LINES}.{part}", product): value
+            FieldPath(f"{LINES}.{part}", product): value
             for part, value in line.items()
             if part != "id"
         }
@@ -73,12 +73,12 @@ def places(event: Mapping[str, object]) -> dict[Place, object]:
 
 
 def compare(
-    before: Mapping[Place, object], after: Mapping[Place, object]
+    before: Mapping[FieldPath, object], after: Mapping[FieldPath, object]
 ) -> list[Change]:
     """List what differs, sorted; of a line that came or went only the line itself."""
     changes = []
     for place in sorted({*before, *after}):
-        line = Place(LINES, place.product)
+        line = FieldPath(LINES, place.product)
         is_part = place.product and place != line
         if is_part and (line in before) != (line in after):
             continue
@@ -99,13 +99,13 @@ def _is_other(before: object, after: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Seal:
+class FingerprintKey:
     """Makes fingerprints that nobody can check a guess against without the API key."""
 
     key: bytes
 
     @classmethod
-    def of(cls, api_key: str) -> "Seal":
+    def of(cls, api_key: str) -> "FingerprintKey":
         """Derive the key; it serves nothing else."""
         return cls(sha256(b"syncd fingerprint\0" + api_key.encode()).digest())
 
@@ -114,7 +114,9 @@ class Seal:
         """Tell one key from another, and nothing else."""
         return bytes.fromhex(self._print("key id"))
 
-    def take(self, order_key: str, found: Mapping[Place, object]) -> dict[Place, str]:
+    def take(
+        self, order_key: str, found: Mapping[FieldPath, object]
+    ) -> dict[FieldPath, str]:
         """Take the fingerprint of each place; a product's id is one itself.
 
         They differ from order to order, so that equal values do not show.
@@ -122,7 +124,7 @@ class Seal:
         products = {place.product for place in found}
         covered = {name: self.cover(order_key, name) for name in products}
         return {
-            Place(field, covered[product]): self._print(
+            FieldPath(field, covered[product]): self._print(
                 order_key, field, product, type(value).__name__, str(value)
             )
             for (field, product), value in found.items()
@@ -137,28 +139,31 @@ class Seal:
         return blake2b(text, key=self.key, digest_size=PRINT_BYTES).hexdigest()
 
 
-def pack(prints: Mapping[Place, str]) -> dict[str, str]:
+def pack(prints: Mapping[FieldPath, str]) -> dict[str, str]:
     """Write places as texts: `field/product`."""
     return {f"{place.field}/{place.product}": text for place, text in prints.items()}
 
 
-def unpack(fields: Mapping[str, str]) -> dict[Place, str]:
+def unpack(fields: Mapping[str, str]) -> dict[FieldPath, str]:
     """Read what `pack` wrote."""
     parts = ((*name.rpartition("/"), text) for name, text in fields.items())
-    return {Place(field, product): text for field, _, product, text in parts}
+    return {FieldPath(field, product): text for field, _, product, text in parts}
 
 
-def against_prints(
-    seal: Seal, order_key: str, sent: Mapping[Place, str], now: Mapping[Place, object]
+def against_fingerprints(
+    seal: FingerprintKey,
+    order_key: str,
+    sent: Mapping[FieldPath, str],
+    now: Mapping[FieldPath, object],
 ) -> list[Change]:
     """List where today's event differs from the fingerprint of the one that was sent.
 
     A change tells today's value only; of a line that went nobody knows the product.
     """
-    names = {Place(f, seal.cover(order_key, p)): Place(f, p) for f, p in now}
+    names = {FieldPath(f, seal.cover(order_key, p)): FieldPath(f, p) for f, p in now}
     found = []
     for change in compare(sent, seal.take(order_key, now)):
-        place = names.get(change.place, Place(change.place.field, "?"))
+        place = names.get(change.place, FieldPath(change.place.field, "?"))
         place = place if change.place.product else change.place
         found.append(Change(place, change.kind, None, now.get(place)))
     return sorted(found, key=lambda change: change.place)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeAlias, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from syncd.core.event import Purchase, Rules
+from syncd.core.event import Event, EventRules
 from syncd.core.event_text import (
     FORMED,
     INVISIBLE,
@@ -40,11 +40,11 @@ _FREE = ("firstname", "lastname", "city", "sqzly_cookie", *_NAMES)
 """Fields that hold any text."""
 
 
-class NotPlainError(Exception):
+class NeedsFullCheckError(Exception):
     """A row needs a longer look; never leaves this module."""
 
 
-class Line(Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+class ProductLine(Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """A product of an order."""
 
     id: Name
@@ -65,7 +65,7 @@ class OrderRow(
     timestamp: Text | None = None
     currency: Text | None = None
     totalvalue: Amount | None = None
-    products: Annotated[list[Line], Meta(min_length=1)]
+    products: Annotated[list[ProductLine], Meta(min_length=1)]
 
 
 class ProfileRow(OrderRow, kw_only=True):
@@ -95,7 +95,7 @@ class ProfileRow(OrderRow, kw_only=True):
 _READERS = {kind: msgspec.json.Decoder(kind) for kind in (OrderRow, ProfileRow)}
 
 
-class Plain:
+class FastRenderer:
     """Makes the events of plain rows of one view.
 
     Args:
@@ -105,7 +105,7 @@ class Plain:
     """
 
     def __init__(
-        self, columns: Collection[str], rules: Rules, *, with_profile: bool
+        self, columns: Collection[str], rules: EventRules, *, with_profile: bool
     ) -> None:
         self._rules = rules
         self._customs: list[str] = []
@@ -123,7 +123,7 @@ class Plain:
 
     def purchase(
         self, text: str, confirmed_at: datetime, now: datetime
-    ) -> Purchase | None:
+    ) -> Event | None:
         """Make the event of a row; None when the row is not plain.
 
         Args:
@@ -141,29 +141,29 @@ class Plain:
                 self._rules.zone,
                 now,
             )
-        except (msgspec.DecodeError, NotPlainError, ValueError):
+        except (msgspec.DecodeError, NeedsFullCheckError, ValueError):
             return None
-        return Purchase(cast("str", row.orderid), self._encoder.encode(row))
+        return Event(cast("str", row.orderid), self._encoder.encode(row))
 
     def _check(self, row: OrderRow) -> None:
         row.orderid = _identifier(row.orderid)
         _refuse_untrimmed(row.email)
         if not is_person(row.email):
-            raise NotPlainError
+            raise NeedsFullCheckError
         if type(row.totalvalue) is float:
             row.totalvalue = _cents(row.totalvalue)
         if row.currency is None:
             if self._rules.require_currency:
-                raise NotPlainError
+                raise NeedsFullCheckError
         elif not is_currency(row.currency):
-            raise NotPlainError
+            raise NeedsFullCheckError
         if isinstance(row, ProfileRow):
             self._check_profile(row)
         self._check_lines(row.products)
 
     def _check_profile(self, row: ProfileRow) -> None:
         if row.language is not None and not is_language(row.language):
-            raise NotPlainError
+            raise NeedsFullCheckError
         self._check_texts(row)
         for name in self._customs:
             value = getattr(row, name)
@@ -178,11 +178,11 @@ class Plain:
         for name in self._formed:
             value = getattr(row, name)
             if value is not None and in_form(name, value) != value:
-                raise NotPlainError
+                raise NeedsFullCheckError
         for name in self._free:
             _refuse_untrimmed(getattr(row, name))
 
-    def _check_lines(self, lines: list[Line]) -> None:
+    def _check_lines(self, lines: list[ProductLine]) -> None:
         needs_language = self._rules.require_language
         for line in lines:
             line.id = _identifier(line.id)
@@ -195,9 +195,9 @@ class Plain:
                 line.price = _cents(line.price)
             if line.language is not None:
                 if not is_language(line.language):
-                    raise NotPlainError
+                    raise NeedsFullCheckError
             elif needs_language:
-                raise NotPlainError
+                raise NeedsFullCheckError
 
 
 def _reader_of(names: list[str]) -> msgspec.json.Decoder[Any]:
@@ -221,13 +221,13 @@ def _identifier(value: str | int) -> str:
     """Take a number's digits, or a text that anybody can read."""
     text = str(value) if type(value) is int else cast("str", value)
     if not (text.isascii() and text.isprintable() and text == text.strip() != ""):
-        raise NotPlainError
+        raise NeedsFullCheckError
     return text
 
 
 def _refuse_untrimmed(value: object) -> None:
     if type(value) is str and value and {value[0], value[-1]} & INVISIBLE:
-        raise NotPlainError
+        raise NeedsFullCheckError
 
 
 def _cents(value: float) -> float:
@@ -238,11 +238,11 @@ def _cents(value: float) -> float:
     if value.is_integer():
         return int(value)
     if round(value, 2) != value:
-        raise NotPlainError
+        raise NeedsFullCheckError
     return value
 
 
 def _whole(value: float) -> int:
     if not value.is_integer():
-        raise NotPlainError
+        raise NeedsFullCheckError
     return int(value)

@@ -34,7 +34,7 @@ class Severity(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class HealthIssue:
     """Something to know: what, in words, and the next command, if there is one."""
 
     severity: Severity
@@ -67,7 +67,7 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class InstanceInfo:
     """A daemon that serves the feed or did last.
 
     Attributes:
@@ -123,7 +123,7 @@ class FailedStart:
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class HealthInputs:
     """What is judged. Times are aware and of the ledger's clock.
 
     Attributes:
@@ -159,7 +159,7 @@ class Vitals:
     """
 
     now: datetime
-    members: Sequence[Member] = ()
+    members: Sequence[InstanceInfo] = ()
     marked_at: datetime | None = None
     moved_at: datetime | None = None
     heartbeat: timedelta = timedelta(minutes=1)
@@ -196,7 +196,7 @@ class Vitals:
 class Health:
     """The verdict: the worst of the reasons, which stand worst first."""
 
-    reasons: Sequence[Reason] = ()
+    reasons: Sequence[HealthIssue] = ()
 
     @property
     def severity(self) -> Severity:
@@ -216,7 +216,7 @@ VERDICTS: Mapping[Severity, str] = {
 }
 
 
-def assess(vitals: Vitals) -> Health:
+def assess(vitals: HealthInputs) -> Health:
     """Judge a feed; reasons of the same severity keep the order of the rules."""
     found = [reason for rule in RULES for reason in rule(vitals)]
     return Health(sorted(found, key=lambda reason: -reason.severity))
@@ -244,7 +244,7 @@ def span(length: timedelta) -> str:
 # The rules
 
 
-def _nobody_serves(vitals: Vitals) -> Iterable[Reason]:
+def _nobody_serves(vitals: HealthInputs) -> Iterable[HealthIssue]:
     """A living daemon beats. Passes of `run --once` leave no mark, and may be apart."""
     alive = [member for member in vitals.members if member.is_alive]
     if alive:
@@ -255,19 +255,19 @@ def _nobody_serves(vitals: Vitals) -> Iterable[Reason]:
     last = max(vitals.members, key=lambda m: m.instance, default=None)
     start = "`systemctl start syncd`, or `syncd run`"
     if last is None:
-        yield Reason(Severity.DOWN, "no daemon has served it yet", start)
+        yield HealthIssue(Severity.DOWN, "no daemon has served it yet", start)
     elif last.stopped_at is None:
         what = f"the last daemon (pid {last.pid}) died, and nothing is captured or sent"
-        yield Reason(Severity.DOWN, what, f"see its log; {start}")
+        yield HealthIssue(Severity.DOWN, what, f"see its log; {start}")
     elif vitals.marked_at is not None and vitals.marked_at >= last.started_at:
         ago = span(vitals.now - last.stopped_at)
         what = f"the daemon was stopped {ago} ago, and nothing is captured or sent"
-        yield Reason(Severity.DOWN, what, start)
+        yield HealthIssue(Severity.DOWN, what, start)
     else:
         yield from _between_passes(vitals)
 
 
-def _start_failed(vitals: Vitals) -> Iterable[Reason]:
+def _start_failed(vitals: HealthInputs) -> Iterable[HealthIssue]:
     """What a start or a reload says of itself is worth more than that it is missing."""
     failed = _newest_failure(vitals)
     if failed is None:
@@ -281,10 +281,10 @@ def _start_failed(vitals: Vitals) -> Iterable[Reason]:
         what = f"a daemon on {failed.host} waits with its start for {ago}"
     else:
         what = f"the last start on {failed.host} was refused {ago} ago"
-    yield Reason(severity, f"{what}: {failed.reason}", failed.hint)
+    yield HealthIssue(severity, f"{what}: {failed.reason}", failed.hint)
 
 
-def _newest_failure(vitals: Vitals) -> FailedStart | None:
+def _newest_failure(vitals: HealthInputs) -> FailedStart | None:
     """Return why the last start failed, unless another host's daemon came after it."""
     failed = vitals.failed_start
     if failed is None:
@@ -293,117 +293,121 @@ def _newest_failure(vitals: Vitals) -> FailedStart | None:
     return failed if is_newest else None
 
 
-def _silence(vitals: Vitals, started_at: datetime) -> Iterable[Reason]:
+def _silence(vitals: HealthInputs, started_at: datetime) -> Iterable[HealthIssue]:
     beaten_at = max(started_at, vitals.marked_at or started_at)
     silent = vitals.now - beaten_at
     if silent > SILENT_BEATS * vitals.heartbeat + timedelta(seconds=30):
         what = f"a daemon lives, but has had no heartbeat for {span(silent)}"
-        yield Reason(Severity.DOWN, what, "see its log, then restart it")
+        yield HealthIssue(Severity.DOWN, what, "see its log, then restart it")
 
 
-def _between_passes(vitals: Vitals) -> Iterable[Reason]:
+def _between_passes(vitals: HealthInputs) -> Iterable[HealthIssue]:
     """Judge a feed that `run --once` serves, now and then."""
     passed = vitals.now - (vitals.moved_at or vitals.now)
     if passed >= LAG_LIMIT or vitals.lag >= LAG_LIMIT:
         what = f"no daemon runs, and the last pass was {span(passed)} ago"
-        yield Reason(Severity.DOWN, what, "`syncd run`, or `syncd run --once`")
+        yield HealthIssue(Severity.DOWN, what, "`syncd run`, or `syncd run --once`")
     elif vitals.waiting:
         what = f"{count(vitals.waiting)} wait for the next pass; no daemon runs"
-        yield Reason(Severity.DEGRADED, what, "`syncd run --once`")
+        yield HealthIssue(Severity.DEGRADED, what, "`syncd run --once`")
 
 
-def _views_are_broken(vitals: Vitals) -> Iterable[Reason]:
+def _views_are_broken(vitals: HealthInputs) -> Iterable[HealthIssue]:
     if vitals.source_fault:
         what = f"the views cannot be read: {vitals.source_fault}"
-        yield Reason(Severity.DEGRADED, what, "`syncd check`")
+        yield HealthIssue(Severity.DEGRADED, what, "`syncd check`")
 
 
-def _a_part_fails(vitals: Vitals) -> Iterable[Reason]:
+def _a_part_fails(vitals: HealthInputs) -> Iterable[HealthIssue]:
     """What a living daemon tries again and again, whatever it is."""
     for member in vitals.members:
         if member.is_alive and member.trouble and member.trouble_since:
             lasts = span(vitals.now - member.trouble_since)
             what = f"it fails for {lasts}: {member.trouble}"
-            yield Reason(Severity.DEGRADED, what, "see its log, and `syncd check`")
+            yield HealthIssue(Severity.DEGRADED, what, "see its log, and `syncd check`")
 
 
-def _alarms_are_raised(vitals: Vitals) -> Iterable[Reason]:
+def _alarms_are_raised(vitals: HealthInputs) -> Iterable[HealthIssue]:
     for alarm in vitals.alarms:
-        yield Reason(Severity.DEGRADED, alarm, "`syncd check`")
+        yield HealthIssue(Severity.DEGRADED, alarm, "`syncd check`")
 
 
-def _orders_wait_for_the_view(vitals: Vitals) -> Iterable[Reason]:
+def _orders_wait_for_the_view(vitals: HealthInputs) -> Iterable[HealthIssue]:
     for unread in vitals.unread:
         verb = "waits" if unread.orders == 1 else "wait"
         lasts = span(vitals.now - unread.since)
         what = f"{count(unread.orders)} {verb} for {lasts}: {unread.why}"
         next_step = f"`syncd explain {unread.key}`; read its row with EXPLAIN ANALYZE"
-        yield Reason(Severity.DEGRADED, what, next_step)
+        yield HealthIssue(Severity.DEGRADED, what, next_step)
 
 
-def _views_are_others(vitals: Vitals) -> Iterable[Reason]:
+def _views_are_others(vitals: HealthInputs) -> Iterable[HealthIssue]:
     """Nothing new is captured until a person acts."""
     if vitals.keys_held:
         what = f"nothing is captured or sent: {vitals.keys_held}"
-        yield Reason(Severity.DOWN, what, "`syncd rebind-keys --dry-run`")
+        yield HealthIssue(Severity.DOWN, what, "`syncd rebind-keys --dry-run`")
     for what, next_step in vitals.replaced:
-        yield Reason(Severity.DOWN, what, next_step)
+        yield HealthIssue(Severity.DOWN, what, next_step)
 
 
-def _capture_is_broken(vitals: Vitals) -> Iterable[Reason]:
+def _capture_is_broken(vitals: HealthInputs) -> Iterable[HealthIssue]:
     if vitals.slot_fault:
         what = f"the replication slot is of no use: {vitals.slot_fault}"
-        yield Reason(Severity.DEGRADED, what, "`syncd check`")
+        yield HealthIssue(Severity.DEGRADED, what, "`syncd check`")
     if vitals.outbox_fault:
         what = f"the outbox is of no use: {vitals.outbox_fault}"
-        yield Reason(Severity.DEGRADED, what, "`syncd install --listen` again")
+        yield HealthIssue(Severity.DEGRADED, what, "`syncd install --listen` again")
     elif vitals.outbox_faults:
         what = f"the triggers could not note {count(vitals.outbox_faults, 'change')}"
         next_step = "`syncd check`, then `syncd install --listen`: it counts from 0"
-        yield Reason(Severity.DEGRADED, what, next_step)
+        yield HealthIssue(Severity.DEGRADED, what, next_step)
 
 
-def _is_paused(vitals: Vitals) -> Iterable[Reason]:
+def _is_paused(vitals: HealthInputs) -> Iterable[HealthIssue]:
     """A pause is a person's own doing; one that lasts may have been forgotten."""
     for pause in vitals.pauses:
         lasts = vitals.now - pause.since
         severity = Severity.DEGRADED if lasts >= PAUSE_LIMIT else Severity.NOTICE
         why = f": {pause.why}" if pause.why else ""
         what = f"{pause.what} was paused {span(lasts)} ago{why}"
-        yield Reason(severity, what, f"`syncd resume --{pause.what}`")
+        yield HealthIssue(severity, what, f"`syncd resume --{pause.what}`")
 
 
-def _endpoint_refuses(vitals: Vitals) -> Iterable[Reason]:
+def _endpoint_refuses(vitals: HealthInputs) -> Iterable[HealthIssue]:
     """After a failure it is known again only by sending; with nothing to send, fine."""
     why = vitals.endpoint_reason
     if vitals.is_spiked:
         what = "too many orders are refused while others are accepted; they wait"
         next_step = "`syncd rejected list`, mend the view, then `syncd resume`"
-        yield Reason(Severity.DEGRADED, what, next_step)
+        yield HealthIssue(Severity.DEGRADED, what, next_step)
     if vitals.is_unknown:
         what = f"nothing is sent until you say what an answer means: {why}"
-        yield Reason(Severity.DEGRADED, what, "`syncd verify`")
+        yield HealthIssue(Severity.DEGRADED, what, "`syncd verify`")
     elif vitals.endpoint == "held":
         what = f"nothing is sent: {why}"
         what += f" ({vitals.suspect})" if vitals.suspect else ""
         next_step = "mend it, then `syncd resume`"
         if vitals.suspect:
             next_step += "; an order that is not to be sent: `syncd rejected discard`"
-        yield Reason(Severity.DEGRADED, what, next_step)
+        yield HealthIssue(Severity.DEGRADED, what, next_step)
     elif vitals.endpoint == "retrying" and vitals.waiting:
         what = f"the last attempt failed, and is repeated: {why}"
-        yield Reason(Severity.DEGRADED, what, "nothing, unless it goes on")
+        yield HealthIssue(Severity.DEGRADED, what, "nothing, unless it goes on")
     elif vitals.endpoint == "retrying":
-        yield Reason(Severity.NOTICE, f"the last attempt failed; nothing waits: {why}")
+        yield HealthIssue(
+            Severity.NOTICE, f"the last attempt failed; nothing waits: {why}"
+        )
 
 
-def _orders_lag(vitals: Vitals) -> Iterable[Reason]:
+def _orders_lag(vitals: HealthInputs) -> Iterable[HealthIssue]:
     if vitals.lag >= LAG_LIMIT:
         what = f"the oldest of {count(vitals.waiting)} waits for {span(vitals.lag)}"
-        yield Reason(Severity.DEGRADED, what, "see the endpoint, and squeezely.rate")
+        yield HealthIssue(
+            Severity.DEGRADED, what, "see the endpoint, and squeezely.rate"
+        )
 
 
-def _many_are_refused(vitals: Vitals) -> Iterable[Reason]:
+def _many_are_refused(vitals: HealthInputs) -> Iterable[HealthIssue]:
     """More than half of them is as bad as sending nothing."""
     refusals = vitals.refusals
     if refusals.are_many:
@@ -411,46 +415,46 @@ def _many_are_refused(vitals: Vitals) -> Iterable[Reason]:
         share = f"{refusals.rejected} of the last {count(refusals.orders)}"
         what = f"{share} are refused: {refusals.reason}"
         severity = Severity.DOWN if is_most else Severity.DEGRADED
-        yield Reason(severity, what, "`syncd rejected list`, mend the view")
+        yield HealthIssue(severity, what, "`syncd rejected list`, mend the view")
 
 
-def _details_are_left_out(vitals: Vitals) -> Iterable[Reason]:
+def _details_are_left_out(vitals: HealthInputs) -> Iterable[HealthIssue]:
     if vitals.details_left_out:
         field, reason, orders = vitals.details_left_out[0]
         more = len(vitals.details_left_out) - 1
         what = f"{count(orders)} went without {field}: it {reason}"
         what += f"; {count(more, 'other detail')} left out" if more else ""
-        yield Reason(Severity.NOTICE, what, "`syncd check`")
+        yield HealthIssue(Severity.NOTICE, what, "`syncd check`")
 
 
-def _orders_wait_for_a_person(vitals: Vitals) -> Iterable[Reason]:
+def _orders_wait_for_a_person(vitals: HealthInputs) -> Iterable[HealthIssue]:
     if vitals.rejected:
         what = f"{count(vitals.rejected)} cannot be sent"
-        yield Reason(Severity.DEGRADED, what, "`syncd rejected list`")
+        yield HealthIssue(Severity.DEGRADED, what, "`syncd rejected list`")
     if vitals.held:
         what = f"{count(vitals.held)} may have arrived and wait for you"
-        yield Reason(Severity.DEGRADED, what, "`syncd uncertain list`")
+        yield HealthIssue(Severity.DEGRADED, what, "`syncd uncertain list`")
     if vitals.reused:
         what = f"{count(vitals.reused)} under keys that stood for others: not sent"
-        yield Reason(Severity.DEGRADED, what, "`syncd reused list`")
+        yield HealthIssue(Severity.DEGRADED, what, "`syncd reused list`")
     if vitals.unexplained:
         what = f"{count(vitals.unexplained)} unexplained by the last account"
-        yield Reason(Severity.DEGRADED, what, "`syncd reconcile`")
+        yield HealthIssue(Severity.DEGRADED, what, "`syncd reconcile`")
 
 
-def _capture_misses_orders(vitals: Vitals) -> Iterable[Reason]:
+def _capture_misses_orders(vitals: HealthInputs) -> Iterable[HealthIssue]:
     """An order or two that are late may be; account after account, capture is wrong."""
     if vitals.missed:
         what = f"capture misses orders: the last accounts had to take {vitals.missed:,}"
         next_step = "`syncd check`: their times may be in another zone, or come late"
-        yield Reason(Severity.DEGRADED, what, next_step)
+        yield HealthIssue(Severity.DEGRADED, what, next_step)
     if vitals.timeless:
         what = f"{vitals.timeless:,} confirmed orders have no usable time"
         next_step = "let confirmed_orders give confirmed_at a time for every order"
-        yield Reason(Severity.DEGRADED, what, next_step)
+        yield HealthIssue(Severity.DEGRADED, what, next_step)
 
 
-def _watermark_is_held(vitals: Vitals) -> Iterable[Reason]:
+def _watermark_is_held(vitals: HealthInputs) -> Iterable[HealthIssue]:
     """Without a daemon nothing moves it, which is said above."""
     is_served = any(member.is_alive for member in vitals.members)
     if not is_served or vitals.held_back <= timedelta(0):
@@ -458,16 +462,16 @@ def _watermark_is_held(vitals: Vitals) -> Iterable[Reason]:
     long = vitals.held_back >= WATERMARK_LIMIT
     severity = Severity.DEGRADED if long else Severity.NOTICE
     what = f"the watermark is held back for {span(vitals.held_back)}"
-    yield Reason(severity, what, "end the transaction that is named below")
+    yield HealthIssue(severity, what, "end the transaction that is named below")
 
 
-def _form_is_unproven(vitals: Vitals) -> Iterable[Reason]:
+def _form_is_unproven(vitals: HealthInputs) -> Iterable[HealthIssue]:
     if not vitals.is_proven:
         what = "no test has shown that the account takes this form of body"
-        yield Reason(Severity.NOTICE, what, "`syncd verify`")
+        yield HealthIssue(Severity.NOTICE, what, "`syncd verify`")
 
 
-RULES: Sequence[Callable[[Vitals], Iterable[Reason]]] = (
+RULES: Sequence[Callable[[HealthInputs], Iterable[HealthIssue]]] = (
     _many_are_refused,
     _start_failed,
     _nobody_serves,

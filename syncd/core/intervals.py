@@ -5,7 +5,7 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Span:
+class Interval:
     """Confirmation times: `lower` excluded, `upper` included; never empty."""
 
     lower: datetime

@@ -45,7 +45,7 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class RowChange:
     """A row with this key was inserted or updated."""
 
     key: str
@@ -58,7 +58,7 @@ class Commit:
     end: int
 
 
-Message = Begin | Touched | Commit
+Message = Begin | RowChange | Commit
 
 
 def read_frame(frame: bytes) -> Keepalive | bytes:
@@ -145,7 +145,7 @@ class Reader:
             raise KeyMissingError(f"{schema}.{table} has no column {key}")
         self._places[oid] = None if key is None else columns.index(key)
 
-    def _touched(self, message: bytes) -> Touched | None:
+    def _touched(self, message: bytes) -> RowChange | None:
         (oid,) = _INT32.unpack_from(message, 1)
         if oid not in self._places:
             raise MalformedError("a row of a table that was not described")
@@ -158,7 +158,7 @@ class Reader:
         if message[at : at + 1] != b"N":
             raise MalformedError("a row without its new values")
         key = _value(message, at + 1, place)
-        return None if key is None else Touched(key)
+        return None if key is None else RowChange(key)
 
 
 def _text(message: bytes, at: int) -> tuple[str, int]:

@@ -11,7 +11,7 @@ QUICK_SECONDS = 0.01
 """After a look that took longer the database has so many times the rest for others."""
 
 
-class Vigil:
+class PollSchedule:
     """The time of the next look; times are seconds of any one clock."""
 
     def __init__(self) -> None:

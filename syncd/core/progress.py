@@ -1,7 +1,7 @@
 """Progress of a thread's work: what a watchdog is fed by.
 
-Whoever works calls `moved` at each step that may take long, wherever in the code;
-whoever watches a thread says with `watched` what is to be called.
+Whoever works calls `report_progress` at each step that may take long, wherever in the
+code; whoever watches a thread says with `watched` what is to be called.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ STEP_SECONDS = 90.0
 _move: ContextVar[Callable[[float], None]] = ContextVar("move", default=lambda _: None)
 
 
-def moved(within: float | None = None) -> None:
+def report_progress(within: float | None = None) -> None:
     """Note that this thread's part has moved; does nothing outside of one.
 
     Args:

@@ -40,7 +40,7 @@ class Bucket:
 
 
 @dataclass(slots=True)
-class Throttle:
+class AdaptiveRate:
     """The share of the configured rate that the API bears.
 
     Halved when the API asks for a slower pace, and raised step by step by what it

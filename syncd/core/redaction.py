@@ -32,7 +32,7 @@ _DEPTH = 2
 """How often a text may be written as another in base64 or hexadecimal digits."""
 
 
-class Veil:
+class Redactor:
     """Hides the personal values of some events, and secrets, in texts about them.
 
     Args:

@@ -31,7 +31,7 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _MEDIA = re.compile(r"[a-z]{1,12}/[a-z0-9.+-]{1,30}")
 
 
-def drift(answer: Response) -> str | None:
+def describe_drift(answer: Response) -> str | None:
     """Describe an answer that the contract does not know; None when it does.
 
     Names and kinds only, at most `MAX_SHAPE` characters: no value of the answer.

@@ -8,7 +8,7 @@ from statistics import median
 from typing import cast
 
 from syncd.core.amount import number_of
-from syncd.core.event import NotReady, Purchase, Rules, render
+from syncd.core.event import Event, EventRules, Incomplete, render
 from syncd.core.event_text import trimmed
 
 OTHER_UNIT = 20
@@ -46,7 +46,7 @@ class Survey:
         rounded: Amounts with more digits than their currency has.
     """
 
-    rules: Rules
+    rules: EventRules
     now: datetime
     events: dict[str, Mapping[str, object]] = field(default_factory=dict)
     waiting: dict[str, Tally] = field(default_factory=dict)
@@ -67,13 +67,13 @@ class Survey:
             self.refuse(key, "is confirmed but has no row in the purchases view")
             return
         made = render(row, confirmed_at, self.rules, self.now)
-        if isinstance(made, Purchase):
+        if isinstance(made, Event):
             event = made.event
             self.events[key] = event
             for detail in dict.fromkeys(made.left_out):
                 _count(self.left_out, f"{detail.field} {detail.reason}", key)
             self._compare(key, row, event)
-        elif isinstance(made, NotReady):
+        elif isinstance(made, Incomplete):
             _count(self.waiting, made.reason, key)
         else:
             self.refuse(key, made.reason)

@@ -14,7 +14,7 @@ _STANDINGS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ReconciliationTally:
     """Confirmed orders by where they stand; each is in one of the numbers.
 
     Attributes:
@@ -68,18 +68,18 @@ class Account:
         return self.missing - self.captured
 
 
-def account_of(standings: Mapping[str, int]) -> Account:
+def tally_of(standings: Mapping[str, int]) -> ReconciliationTally:
     """Count orders by the state of their exception, or else of their batch."""
-    counts = dict.fromkeys((f.name for f in fields(Account)), 0)
+    counts = dict.fromkeys((f.name for f in fields(ReconciliationTally)), 0)
     for standing, orders in standings.items():
         counts[_STANDINGS.get(standing, standing)] += orders
-    return Account(**counts)
+    return ReconciliationTally(**counts)
 
 
 def sentence(
     lower: datetime,
     upper: datetime,
-    account: Account,
+    account: ReconciliationTally,
     timeless: int = 0,
     unreadable: int = 0,
 ) -> str:

@@ -50,7 +50,7 @@ class _Transaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ReadyKeys:
     """Keys for the ledger; with them, all up to `position` has been taken.
 
     Attributes:
@@ -61,7 +61,7 @@ class Taken:
     position: int | None
 
 
-class Backlog:
+class TransactionBuffer:
     """What was heard of, transaction by transaction, in the order of the commits."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Backlog:
         """Count the transactions that are not visible."""
         return sum(not snapshot.shows(t.xid) for t in self._transactions)
 
-    def take(self, snapshot: Snapshot, limit: int) -> Taken:
+    def take(self, snapshot: Snapshot, limit: int) -> ReadyKeys:
         """Take keys of visible transactions, each once, in the order of the commits.
 
         Args:
@@ -118,7 +118,7 @@ class Backlog:
             elif not left:
                 position = transaction.end
         self._transactions = left
-        return Taken(list(keys), position)
+        return ReadyKeys(list(keys), position)
 
     def _move(self, keys: dict[str, None], to: dict[str, None], limit: int) -> None:
         for key in list(islice(keys, limit - len(to))):

@@ -6,10 +6,10 @@ cancellation find short queues. Of several daemons one takes each page.
 
 from datetime import timedelta
 
-from syncd.backfill.register import Register, Steered
+from syncd.backfill.register import ActiveBackfill, BackfillStore
 from syncd.core.tally import moment
-from syncd.daemon.error_policy import Reactions
-from syncd.daemon.wakeup import Bells
+from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.wakeup import WakeUps
 from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
 from syncd.source.views import Source
@@ -36,21 +36,21 @@ SHORTEST_SECONDS = 0.1
 """How long it sleeps, at most and at least, while there is no room for a page."""
 
 
-class Driver:
+class BackfillLoop:
     """Drives the backfills of one feed; run it in a thread of its own."""
 
     def __init__(
         self,
         source: Source,
         ledger: Ledger,
-        bells: Bells,
+        bells: WakeUps,
         log: Log,
         *,
         size: int,
         rate: float | None,
     ) -> None:
         self._source = source
-        self._register = Register(ledger)
+        self._register = BackfillStore(ledger)
         self._bells = bells
         self._log = log
         self._size = size
@@ -61,7 +61,7 @@ class Driver:
         self._told: dict[int, int] = {}
         self._seconds = 0.0
 
-    def run(self, reactions: Reactions) -> None:
+    def run(self, reactions: ErrorPolicy) -> None:
         """Drive until the daemon stops; a ring of the bell asks for a look."""
         bell = self._bells.backfill
         while not reactions.stopping.is_set():
@@ -94,7 +94,7 @@ class Driver:
                 seconds = min(seconds, self._drive(steered))
         return seconds
 
-    def _drive(self, steered: Steered) -> float:
+    def _drive(self, steered: ActiveBackfill) -> float:
         if steered.is_captured and not steered.waiting:
             if self._register.finish(steered.backfill):
                 self._tell(steered.backfill)
@@ -108,7 +108,7 @@ class Driver:
         seconds = (steered.waiting - room) / self._rate if self._rate else 0.0
         return min(max(seconds, SHORTEST_SECONDS), BUSY_SECONDS)
 
-    def _take(self, steered: Steered) -> None:
+    def _take(self, steered: ActiveBackfill) -> None:
         page = self._source.page(steered.position, steered.upper, PAGE_ORDERS)
         if self._register.capture(steered, page, self._size):
             self._bells.sending.ring()

@@ -8,33 +8,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from syncd.capture.follower import Follower
-from syncd.capture.listen.capture import Intake, Listen
-from syncd.capture.listen.notify import Hints
+from syncd.capture.follower import ChangeFollower
+from syncd.capture.listen.capture import AdmissionContext, OutboxCapture
+from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox
-from syncd.capture.poll import Poll
+from syncd.capture.poll import PollCapture
 from syncd.capture.reconciliation import Reconciliation
 from syncd.capture.stamps import StampWatch
 from syncd.capture.unreadable import Exclusion, Reading, UnreadableOrders
 from syncd.capture.wal.capture import follow_wal
 from syncd.capture.wal.replica_identity import identity_guard
 from syncd.config.settings import Settings
-from syncd.daemon.backfill_loop import Driver
-from syncd.daemon.capture_loop import PATIENCE_SECONDS, Watch
-from syncd.daemon.delivery_loop import Pace, Worker
-from syncd.daemon.error_policy import Reactions
+from syncd.daemon.backfill_loop import BackfillLoop
+from syncd.daemon.capture_loop import PATIENCE_SECONDS, CaptureLoop
+from syncd.daemon.delivery_loop import DeliveryLoop, RateLimiter
+from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.identity_job import IdentityJob
 from syncd.daemon.mended_job import MendedJob
-from syncd.daemon.reconciliation_job import Rounds
+from syncd.daemon.reconciliation_job import ReconciliationJob
 from syncd.daemon.rereading import Rereader
-from syncd.daemon.wakeup import Bells
+from syncd.daemon.wakeup import WakeUps
 from syncd.delivery.delivery import Delivery, Reads
 from syncd.delivery.rendering import rules_of
 from syncd.ledger.batches import Ledger
-from syncd.ledger.clone_guard import Lineage
+from syncd.ledger.clone_guard import CloneGuard
 from syncd.ledger.feed import Feed
 from syncd.ledger.mended import MendedOrders
-from syncd.ledger.retention import Thinning
+from syncd.ledger.retention import Retention
 from syncd.ledger.reused_keys import ReusedKeys
 from syncd.log.log import Log
 from syncd.postgres.database import Database
@@ -42,7 +42,7 @@ from syncd.source.connections import Connections, connect, source_on, transactio
 from syncd.source.views import Source
 
 
-class Parts:
+class Components:
     """Makes the parts of one daemon, and closes what they were made on.
 
     Attributes:
@@ -51,15 +51,15 @@ class Parts:
         is_to_retry: Set when somebody asked to try the API again at once.
     """
 
-    def __init__(self, settings: Settings, log: Log, reactions: Reactions) -> None:
+    def __init__(self, settings: Settings, log: Log, reactions: ErrorPolicy) -> None:
         self._settings = settings
         self._log = log
         self._reactions = reactions
         self._connections: list[Connections] = []
-        self._lineage: Lineage | None = None
-        self.bells = Bells(are_nudged=settings.source.capture == "listen")
-        self.pace = Pace(settings.squeezely.rate, settings.backfill.rate)
-        self.workers: list[Worker] = []
+        self._lineage: CloneGuard | None = None
+        self.bells = WakeUps(are_nudged=settings.source.capture == "listen")
+        self.pace = RateLimiter(settings.squeezely.rate, settings.backfill.rate)
+        self.workers: list[DeliveryLoop] = []
         self._rereader: Rereader | None = None
         self._reads = Reads.of(settings)
         self._exclusion = Exclusion()
@@ -82,7 +82,7 @@ class Parts:
         self._connections.clear()
         self._lineage = None
 
-    def guard(self, lineage: Lineage) -> None:
+    def guard(self, lineage: CloneGuard) -> None:
         """Let every connection, also those that were made before, look out."""
         self._lineage = lineage
         for connections in self._connections:
@@ -97,14 +97,16 @@ class Parts:
         """Return what fails in this daemon again and again; None: nothing does."""
         return self._reactions.trouble()
 
-    def watch(self, feed: Feed, touched: Callable[[Sequence[str]], None]) -> Watch:
+    def watch(
+        self, feed: Feed, touched: Callable[[Sequence[str]], None]
+    ) -> CaptureLoop:
         """Make what captures; `touched` is told of changed orders."""
         poll, follower = self._poll(feed), self._follower(feed)
-        return Watch(
+        return CaptureLoop(
             poll, follower, self.bells.sending, self._reactions, self._log, touched
         )
 
-    def rounds(self, feed: Feed) -> Rounds:
+    def rounds(self, feed: Feed) -> ReconciliationJob:
         """Make what reconciles by itself."""
         connections = self.connect("reconcile")
         stopping = self._reactions.stopping
@@ -118,8 +120,10 @@ class Parts:
             wait=lambda: follows and stopping.wait(PATIENCE_SECONDS),
             reading=self._reading(source, ledger),
         )
-        thinning = Thinning(ledger, self._settings.ledger.keep, self._log, stopping)
-        return Rounds(reconciliation, self.bells.sending, self._log, stopping, thinning)
+        thinning = Retention(ledger, self._settings.ledger.keep, self._log, stopping)
+        return ReconciliationJob(
+            reconciliation, self.bells.sending, self._log, stopping, thinning
+        )
 
     def mended(self, feed: Feed) -> MendedJob:
         """Make what tries rejected orders again."""
@@ -156,11 +160,11 @@ class Parts:
             reading=self._reading(source, ledger),
         )
 
-    def driver(self, feed: Feed) -> Driver:
+    def driver(self, feed: Feed) -> BackfillLoop:
         """Make what drives backfills."""
         past = self.connect("backfill")
         ledger = self.connect("backfill-ledger", keeps_plans=True).ledger
-        return Driver(
+        return BackfillLoop(
             source_on(self._settings, past),
             Ledger(ledger, feed.feed_id),
             self.bells,
@@ -169,7 +173,7 @@ class Parts:
             rate=self._settings.backfill.rate,
         )
 
-    def worker(self, number: int, feed: Feed, instance: int) -> Worker:
+    def worker(self, number: int, feed: Feed, instance: int) -> DeliveryLoop:
         """Make what delivers one batch at a time."""
         connections = self.connect(f"delivery-{number}", keeps_plans=True)
         ledger = Ledger(connections.ledger, feed.feed_id)
@@ -182,7 +186,7 @@ class Parts:
             instance=instance,
             reads=self._reads,
         )
-        worker = Worker(
+        worker = DeliveryLoop(
             number, delivery, ledger, self.pace, self.bells, self._reactions
         )
         self.workers.append(worker)
@@ -221,7 +225,7 @@ class Parts:
         if self._lineage is not None:
             ledger.on_open(partial(self._lineage.note_promotion, ledger))
 
-    def _follower(self, feed: Feed) -> Follower | None:
+    def _follower(self, feed: Feed) -> ChangeFollower | None:
         """Make the capture that is configured beside the poll; None for none."""
         capture = self._settings.source.capture
         if capture == "listen":
@@ -230,22 +234,22 @@ class Parts:
             return follow_wal(self._settings, feed, self.connect("wal"), self._log)
         return None
 
-    def _listen(self, feed: Feed) -> Listen:
+    def _listen(self, feed: Feed) -> OutboxCapture:
         settings = self._settings
         connections, ears = (
             self.connect("listen", keeps_plans=True),
             self.connect("hints"),
         )
         writer = connections.primary or connections.source
-        intake = Intake(
+        intake = AdmissionContext(
             source_on(settings, connections),
             Ledger(connections.ledger, feed.feed_id),
             settings.squeezely.orders_per_batch,
             spans_outbox=writer is connections.ledger,
         )
-        return Listen(
+        return OutboxCapture(
             Outbox(connections.source, writer, settings.feed),
-            Hints(
+            NotifyListener(
                 ears.primary or ears.source,
                 writer,
                 settings.feed,
@@ -256,12 +260,12 @@ class Parts:
             deaf_seconds=settings.source.poll_interval.total_seconds(),
         )
 
-    def _poll(self, feed: Feed) -> Poll:
+    def _poll(self, feed: Feed) -> PollCapture:
         connections = self.connect("capture")
         transactions = transactions_of(connections)
         source = self._source(connections)
         ledger = Ledger(connections.ledger, feed.feed_id)
-        poll = Poll(
+        poll = PollCapture(
             transactions,
             source,
             ledger,
@@ -272,6 +276,6 @@ class Parts:
         for database in (connections.source, connections.primary):
             if database is not None:
                 database.on_open(poll.forget)
-        if transactions.is_blind:
+        if transactions.primary_unknown:
             self._log.emit("source.unproven")
         return poll

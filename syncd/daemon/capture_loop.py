@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from syncd.capture.follower import Followed, Follower
-from syncd.capture.poll import Captured, Poll
-from syncd.core.cross_check import Doubt
-from syncd.daemon.error_policy import Reactions
-from syncd.daemon.wakeup import Bell
+from syncd.capture.follower import ChangeFollower, StepResult
+from syncd.capture.poll import PollCapture, PollResult
+from syncd.core.cross_check import CrossCheck
+from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.wakeup import WakeUp
 from syncd.log.log import Log
 
 PATIENCE_SECONDS = 10.0
@@ -25,15 +25,15 @@ STEP_SECONDS = 0.5
 """How long a follower waits for changes before it looks whether to stop."""
 
 
-class Watch:
+class CaptureLoop:
     """Looks for newly confirmed orders, says what it found, wakes the workers."""
 
     def __init__(
         self,
-        poll: Poll,
-        follower: Follower | None,
-        bell: Bell,
-        reactions: Reactions,
+        poll: PollCapture,
+        follower: ChangeFollower | None,
+        bell: WakeUp,
+        reactions: ErrorPolicy,
         log: Log,
         touched: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
@@ -43,7 +43,7 @@ class Watch:
         self._bell = bell
         self._reactions = reactions
         self._log = log
-        self._doubt = Doubt(PATIENCE_SECONDS)
+        self._doubt = CrossCheck(PATIENCE_SECONDS)
         self._guard = threading.Lock()
         self._listening_since: float | None = None
 
@@ -79,7 +79,7 @@ class Watch:
         thread.start()
         return [thread]
 
-    def _follow(self, follower: Follower) -> None:
+    def _follow(self, follower: ChangeFollower) -> None:
         while not self._reactions.stopping.is_set():
             self._reactions.run("follow", lambda: self._step(follower, STEP_SECONDS))
             if wait := self._reactions.seconds_to_wait("follow"):
@@ -88,7 +88,7 @@ class Watch:
                 self._reactions.stopping.wait(wait)
         follower.close()
 
-    def _catch_up(self, follower: Follower, patience_seconds: float) -> None:
+    def _catch_up(self, follower: ChangeFollower, patience_seconds: float) -> None:
         """Follow until nothing more comes, or the patience ends."""
         deadline = time.monotonic() + patience_seconds
         while True:
@@ -99,7 +99,7 @@ class Watch:
                 break
         follower.close()
 
-    def _step(self, follower: Follower, seconds: float) -> Followed:
+    def _step(self, follower: ChangeFollower, seconds: float) -> StepResult:
         followed = follower.step(seconds)
         self._hear(followed)
         if followed.keys:
@@ -115,14 +115,14 @@ class Watch:
             )
         return followed
 
-    def _hear(self, followed: Followed) -> None:
+    def _hear(self, followed: StepResult) -> None:
         now = time.monotonic()
         with self._guard:
             since = (self._listening_since or now) if followed.is_listening else None
             self._listening_since = since
             self._doubt.heard(followed.keys, now)
 
-    def _report(self, captured: Captured, seconds: float | None) -> None:
+    def _report(self, captured: PollResult, seconds: float | None) -> None:
         """Say what a poll found; `seconds` is the work's time where that is known."""
         if captured.orders:
             self._captured("poll", captured.orders, seconds)
@@ -142,7 +142,7 @@ class Watch:
             duration_ms=None if seconds is None else round(seconds * 1000),
         )
 
-    def _report_held(self, captured: Captured) -> None:
+    def _report_held(self, captured: PollResult) -> None:
         assert captured.held is not None  # noqa: S101  # narrows the type
         pid, application, _, query_start = self._poll.holder()
         self._log.emit_folded(
@@ -156,7 +156,7 @@ class Watch:
             query_start=query_start,
         )
 
-    def _doubt_follower(self, follower: Follower, captured: Captured) -> None:
+    def _doubt_follower(self, follower: ChangeFollower, captured: PollResult) -> None:
         """Tell of orders that the follower should have heard of and has not."""
         now = time.monotonic()
         with self._guard:

@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import get_args
 
 from syncd.core.errors import SyncdError
-from syncd.core.rate_limit import Bucket, Throttle
-from syncd.daemon.error_policy import Reactions
-from syncd.daemon.wakeup import Bells
-from syncd.delivery.delivery import Delivery, Trip
-from syncd.ledger.batches import Due, Lane, Ledger
+from syncd.core.rate_limit import AdaptiveRate, Bucket
+from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.wakeup import WakeUps
+from syncd.delivery.delivery import Delivery, DeliveryResult
+from syncd.ledger.batches import Lane, Ledger, NextDue
 
 IDLE_SECONDS = 5.0
 QUIET_SECONDS = 90.0
@@ -21,7 +21,7 @@ SHORTEST_SECONDS = 0.02
 """How long it sleeps at least when something is due that it did not get."""
 
 
-class Pace:
+class RateLimiter:
     """When a lane may send again; shared by the workers of a feed.
 
     Both lanes slow down together when the API asks for it.
@@ -30,7 +30,7 @@ class Pace:
     def __init__(self, live: float | None, backfill: float | None) -> None:
         self._buckets = {"live": Bucket(live), "backfill": Bucket(backfill)}
         self._not_before = {"live": 0.0, "backfill": 0.0}
-        self._throttle = Throttle()
+        self._throttle = AdaptiveRate()
         self._guard = threading.Lock()
 
     @property
@@ -42,7 +42,7 @@ class Pace:
         """Tell how long a lane has to wait; 0.0 when it may send."""
         return max(0.0, self._not_before[lane] - time.monotonic())
 
-    def pay(self, lane: Lane, trip: Trip) -> None:
+    def pay(self, lane: Lane, trip: DeliveryResult) -> None:
         """Note what a lane has sent, and what the API said to it."""
         with self._guard:
             now = time.monotonic()
@@ -54,7 +54,7 @@ class Pace:
             self._not_before[lane] = now + wait
 
 
-class Worker:
+class DeliveryLoop:
     """Delivers batch after batch; run it in a thread of its own."""
 
     def __init__(
@@ -62,9 +62,9 @@ class Worker:
         number: int,
         delivery: Delivery,
         ledger: Ledger,
-        pace: Pace,
-        bells: Bells,
-        reactions: Reactions,
+        pace: RateLimiter,
+        bells: WakeUps,
+        reactions: ErrorPolicy,
     ) -> None:
         self._part = f"delivery-{number}"
         self._delivery = delivery
@@ -153,7 +153,7 @@ class Worker:
                 return True
         return False
 
-    def _next_due(self) -> Due:
+    def _next_due(self) -> NextDue:
         due = self._ledger.next_due()
         self._awaits_past = due.past
         return due
@@ -163,7 +163,7 @@ class Worker:
         heard = self._heard
         aside: float | None = 0.0
         while aside == 0.0 and self._bell.rings == heard:
-            aside = self._delivery.do_aside()
+            aside = self._delivery.run_idle_work()
         if self._bell.rings != heard:
             return
         due = self._next_due()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from syncd.core import backoff
 from syncd.core.errors import PausedError, Reaction, SyncdError, ViewsChangedError
-from syncd.daemon.watchdog import Progress
+from syncd.daemon.watchdog import Watchdog
 from syncd.log.log import Log, report_crash
 
 MAX_WAIT = timedelta(seconds=15)
@@ -28,7 +28,7 @@ class _Outage:
     reason: str = ""
 
 
-class Reactions:
+class ErrorPolicy:
     """Runs pieces of work of the daemon's parts and reacts to their errors.
 
     Attributes:
@@ -38,7 +38,7 @@ class Reactions:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._outages: dict[str, _Outage] = {}
-        self.progress = Progress()
+        self.progress = Watchdog()
         self._paused: dict[str, datetime] = {}
         self._guard = threading.Lock()
         self.stopping = threading.Event()

@@ -7,13 +7,13 @@ import resource
 import time
 
 from syncd.config.settings import Settings
-from syncd.daemon.build import Parts
+from syncd.daemon.build import Components
 from syncd.delivery.circuit_breaker import CircuitBreaker
-from syncd.ledger.clone_guard import Lineage
+from syncd.ledger.clone_guard import CloneGuard
 from syncd.ledger.feed import Feed
 from syncd.ledger.instance import Instance
 from syncd.ledger.order_quality import recent_refusals
-from syncd.ledger.stats import read_pulse
+from syncd.ledger.stats import read_stats
 from syncd.log.log import Log
 from syncd.postgres.database import Database
 
@@ -21,7 +21,7 @@ ALONE_SECONDS = 120.0
 """How long nothing is swept while no other instance lives and nobody holds a claim."""
 
 
-class Keeper:
+class Housekeeping:
     """Periodic work on one connection; call `keep` again and again, from one thread.
 
     Attributes:
@@ -34,7 +34,7 @@ class Keeper:
         ledger: Database,
         feed: Feed,
         instance: Instance,
-        lineage: Lineage,
+        lineage: CloneGuard,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -46,7 +46,7 @@ class Keeper:
         self.standing = "starting"
         self._trouble: str | None = None
 
-    def keep(self, parts: Parts, log: Log) -> None:
+    def keep(self, parts: Components, log: Log) -> None:
         """Sweep; do what SIGHUP asked for; beat when that is due.
 
         Raises:
@@ -68,7 +68,7 @@ class Keeper:
             beat = self._settings.log.heartbeat.total_seconds()
             self._beat_at = time.monotonic() + beat - 0.5
 
-    def sweep(self, parts: Parts, log: Log) -> None:
+    def sweep(self, parts: Components, log: Log) -> None:
         """Free the claims whose outcome nobody will settle any more."""
         for batch, attempt, orders in self._instance.sweep():
             parts.bells.sending.ring()
@@ -82,7 +82,7 @@ class Keeper:
                 is_held=self._settings.squeezely.uncertain == "hold",
             )
 
-    def _retry(self, parts: Parts, log: Log) -> None:
+    def _retry(self, parts: Components, log: Log) -> None:
         """Try the API again at once, whatever it said before."""
         CircuitBreaker(self._ledger, self._feed.feed_id).release()
         parts.bells.sending.ring()
@@ -100,13 +100,13 @@ class Keeper:
                 reason=refusals.reason,
             )
 
-    def _beat(self, parts: Parts, log: Log) -> None:
+    def _beat(self, parts: Components, log: Log) -> None:
         delivered, now = parts.delivered(), time.monotonic()
         minutes = max(now - self._counted_at, 0.001) / 60
         rate = (delivered - self._counted) / minutes
         self._counted, self._counted_at = delivered, now
         self._report_refusals(log)
-        pulse = read_pulse(self._ledger, self._feed.feed_id)
+        pulse = read_stats(self._ledger, self._feed.feed_id)
         self.standing = (
             f"lag {pulse.lag_seconds:.0f} s, {pulse.pending} pending, "
             f"endpoint {pulse.endpoint}"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from syncd.core.errors import SyncdError
-from syncd.daemon.wakeup import Bell
+from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.mended import MendedOrders
 from syncd.log.log import Log
 
@@ -27,7 +27,7 @@ class MendedJob:
     """
 
     def __init__(
-        self, orders: MendedOrders, bell: Bell, log: Log, *, defers: bool = False
+        self, orders: MendedOrders, bell: WakeUp, log: Log, *, defers: bool = False
     ) -> None:
         self._orders = orders
         self._defers = defers

@@ -15,7 +15,7 @@ from functools import partial
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from syncd import __version__
-from syncd.capture.poll import UNDERNEATH
+from syncd.capture.poll import SAFETY_POLL_INTERVAL
 from syncd.config.settings import Settings
 from syncd.core.errors import (
     DatabaseUnavailableError,
@@ -23,18 +23,18 @@ from syncd.core.errors import (
     KeysChangedError,
     PausedError,
 )
-from syncd.daemon.build import Parts
-from syncd.daemon.error_policy import Reactions
-from syncd.daemon.housekeeping import Keeper
+from syncd.daemon.build import Components
+from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.housekeeping import Housekeeping
 from syncd.diagnostics.check.start import ask
-from syncd.ledger.account import is_proven, known
+from syncd.ledger.account import is_proven, load
 from syncd.ledger.batches import Ledger
-from syncd.ledger.clone_guard import Lineage, Memory
-from syncd.ledger.feed import Feed, Feeds
+from syncd.ledger.clone_guard import CloneGuard, StateFile
+from syncd.ledger.feed import Feed, FeedStore
 from syncd.ledger.identity import REBIND
 from syncd.ledger.instance import Instance
 from syncd.ledger.state_file import Served
-from syncd.ledger.stats import read_pulse
+from syncd.ledger.stats import read_stats
 from syncd.log.log import Log
 from syncd.source.connections import Connections, source_on
 
@@ -54,15 +54,15 @@ JUMP_SECONDS = 1.0
 """A wall clock that is so far from where it should be was set."""
 
 
-class Life:
+class Pipeline:
     """One feed's parts: `open`, then `begin`, `halt`, `close`; or `pass_once`."""
 
     def __init__(self, settings: Settings, *, new_feed: bool = False) -> None:
         self.settings = settings
         self._new_feed = new_feed
         self.log = Log(settings.feed)
-        self.reactions = Reactions(self.log)
-        self._parts = Parts(settings, self.log, self.reactions)
+        self.reactions = ErrorPolicy(self.log)
+        self._parts = Components(settings, self.log, self.reactions)
         self._threads: list[threading.Thread] = []
         self._clock_offset = _clock_offset()
 
@@ -86,8 +86,8 @@ class Life:
         connections = self._parts.connect("keeper")
         self._ledger = connections.ledger
         self._feed = feed = self._find_feed(connections)
-        memory = Memory.of(settings.state.directory, settings.feed)
-        lineage = Lineage(
+        memory = StateFile.of(settings.state.directory, settings.feed)
+        lineage = CloneGuard(
             self._ledger,
             feed.feed_id,
             settings.feed,
@@ -106,7 +106,9 @@ class Life:
             quiet=settings.source.quiet,
         )
         self.log.identify(self._instance.number)
-        self._keeper = Keeper(settings, self._ledger, feed, self._instance, lineage)
+        self._keeper = Housekeeping(
+            settings, self._ledger, feed, self._instance, lineage
+        )
         self._mended = self._parts.mended(feed)
         self._watch = self._parts.watch(feed, self._mended.touched)
         self._rounds = self._parts.rounds(feed)
@@ -118,7 +120,7 @@ class Life:
         """Start the feed, unless it was started before; note that it is served here."""
         settings = self.settings
         source = source_on(settings, connections)
-        feeds = Feeds(connections, settings.feed)
+        feeds = FeedStore(connections, settings.feed)
         feed = feeds.start(source, settings.source.lookback)
         if served := Served.of(settings):
             served.keep(feeds.source_identity(), settings.source.confirmed)
@@ -126,7 +128,7 @@ class Life:
 
     def report_start(self) -> None:
         """Say which feed begins, and where."""
-        pulse = read_pulse(self._ledger, self._feed.feed_id)
+        pulse = read_stats(self._ledger, self._feed.feed_id)
         self.log.emit(
             "daemon.started",
             version=__version__,
@@ -144,7 +146,7 @@ class Life:
         self._report_unproven()
 
     def _report_unproven(self) -> None:
-        if not is_proven(self.settings, known(self._ledger, self.settings)):
+        if not is_proven(self.settings, load(self._ledger, self.settings)):
             self.log.emit(
                 "account.unproven",
                 body=self.settings.squeezely.body,
@@ -174,7 +176,7 @@ class Life:
             self._is_done(partial(worker.drain, self._driver.step_on)),
             self._is_done(self._parts.rereader(self._feed, number).drain),
         ]
-        pulse = read_pulse(self._ledger, self._feed.feed_id)
+        pulse = read_stats(self._ledger, self._feed.feed_id)
         goes_on = Ledger(self._ledger, self._feed.feed_id).next_due().backfill
         left = pulse.pending + pulse.pending_backfill + pulse.sending + goes_on
         return ExitCode.LEFT if left or not all(done) else ExitCode.OK
@@ -259,7 +261,7 @@ class Life:
     def _poll_seconds(self) -> float:
         interval = self.settings.source.poll_interval
         if self.settings.source.capture != "poll":
-            interval = max(interval, UNDERNEATH)
+            interval = max(interval, SAFETY_POLL_INTERVAL)
         return interval.total_seconds()
 
     # End

@@ -19,11 +19,11 @@ from syncd.core.errors import (
     StartDelayedError,
     SyncdError,
 )
-from syncd.core.progress import moved, watched
+from syncd.core.progress import report_progress, watched
 from syncd.daemon import signals
-from syncd.daemon.pipeline import Life
-from syncd.daemon.systemd import Supervisor
-from syncd.daemon.watchdog import places
+from syncd.daemon.pipeline import Pipeline
+from syncd.daemon.systemd import Notifier
+from syncd.daemon.watchdog import stack_summary
 from syncd.ledger.start_journal import StartJournal
 from syncd.log.log import configure
 
@@ -52,12 +52,12 @@ class Daemon:
         *,
         new_feed: bool = False,
     ) -> None:
-        self._life = Life(settings, new_feed=new_feed)
+        self._life = Pipeline(settings, new_feed=new_feed)
         self._new_feed = new_feed
         self._reread = reread or (lambda: settings)
-        self._supervisor = Supervisor()
+        self._supervisor = Notifier()
         self._journal = StartJournal(settings)
-        self._successor: Life | None = None
+        self._successor: Pipeline | None = None
         self._is_stopping = False
         self._stalled: set[str] = set()
         self._delivered = 0
@@ -101,7 +101,7 @@ class Daemon:
     def _wait_for_database(self) -> bool:
         """Open the first life; False when told to stop before that was possible."""
         while not self._is_stopping:
-            moved()
+            report_progress()
             try:
                 self._life.open()
             except (DatabaseUnavailableError, StartDelayedError) as error:
@@ -124,7 +124,7 @@ class Daemon:
         received = signals.wait(seconds)
         if received is signal.SIGHUP:
             try:
-                self._life = Life(self._read_again(), new_feed=self._new_feed)
+                self._life = Pipeline(self._read_again(), new_feed=self._new_feed)
             except ConfigError as error:
                 self._reject(error)
         elif received is not None:
@@ -177,7 +177,7 @@ class Daemon:
                     "daemon.stalled",
                     part=part.part,
                     age_seconds=part.seconds,
-                    exception=places(part.thread),
+                    exception=stack_summary(part.thread),
                 )
         self._stalled = {part.part for part in overdue}
         return not overdue
@@ -191,7 +191,7 @@ class Daemon:
         """
         self._supervisor.reloading()
         try:
-            successor = Life(self._read_again())
+            successor = Pipeline(self._read_again())
             successor.open()
         except SyncdError as error:
             self._reject(error)

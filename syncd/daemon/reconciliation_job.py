@@ -6,24 +6,29 @@ nothing about it.
 
 import threading
 
-from syncd.capture.reconciliation import Finished, Page, Reconciliation, Run
+from syncd.capture.reconciliation import (
+    Page,
+    Reconciliation,
+    ReconciliationResult,
+    ReconciliationRun,
+)
 from syncd.core.errors import SyncdError
 from syncd.core.tally import moment
-from syncd.daemon.wakeup import Bell
-from syncd.ledger.retention import Thinning
+from syncd.daemon.wakeup import WakeUp
+from syncd.ledger.retention import Retention
 from syncd.log.log import Log
 
 
-class Rounds:
+class ReconciliationJob:
     """Makes the accounts that are due, until it is told to stop."""
 
     def __init__(
         self,
         reconciliation: Reconciliation,
-        bell: Bell,
+        bell: WakeUp,
         log: Log,
         stopping: threading.Event,
-        thinning: Thinning | None = None,
+        thinning: Retention | None = None,
     ) -> None:
         self._reconciliation = reconciliation
         self._thinning = thinning
@@ -53,7 +58,7 @@ class Rounds:
         if failed:
             raise failed[0]
 
-    def _account(self, run: Run) -> None:
+    def _account(self, run: ReconciliationRun) -> None:
         for page in self._reconciliation.pages(run):
             if page.account.captured:
                 self._bell.ring()
@@ -64,7 +69,7 @@ class Rounds:
             report(self._log, run, finished)
 
 
-def report_missing(log: Log, run: Run, page: Page) -> None:
+def report_missing(log: Log, run: ReconciliationRun, page: Page) -> None:
     """Raise the alarm if a page lacked orders: a capture has failed."""
     if page.account.missing:
         log.emit(
@@ -76,7 +81,7 @@ def report_missing(log: Log, run: Run, page: Page) -> None:
         )
 
 
-def report(log: Log, run: Run, finished: Finished) -> None:
+def report(log: Log, run: ReconciliationRun, finished: ReconciliationResult) -> None:
     """Write the line of a whole account."""
     account = finished.account
     log.emit(

@@ -5,9 +5,9 @@ from contextlib import suppress
 from typing import get_args
 
 from syncd.core.errors import SyncdError
-from syncd.daemon.delivery_loop import Pace
-from syncd.daemon.error_policy import Reactions
-from syncd.daemon.wakeup import Bells
+from syncd.daemon.delivery_loop import RateLimiter
+from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.wakeup import WakeUps
 from syncd.delivery.delivery import Delivery
 from syncd.ledger.batches import Lane, Ledger
 
@@ -32,9 +32,9 @@ class Rereader:
         self,
         delivery: Delivery,
         ledger: Ledger,
-        pace: Pace,
-        bells: Bells,
-        reactions: Reactions,
+        pace: RateLimiter,
+        bells: WakeUps,
+        reactions: ErrorPolicy,
         disconnect: Callable[[], None],
     ) -> None:
         self._delivery = delivery

@@ -16,7 +16,7 @@ EXTENSION_SECONDS = 10.0
 """By how much the time for a drain is put off, each time that it is seen to go on."""
 
 
-class Supervisor:
+class Notifier:
     """The process that started this one, if it asked to be told.
 
     Args:

@@ -8,7 +8,7 @@ YIELD_SECONDS = 0.0002
 """How long who rings lets go of the interpreter: a thread needs that long to wake."""
 
 
-class Bell:
+class WakeUp:
     """Wakes sleeping workers; a ring between two looks is never lost."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Bell:
 
 
 @dataclass(frozen=True, slots=True)
-class Bells:
+class WakeUps:
     """The bells of a daemon.
 
     Attributes:
@@ -40,9 +40,9 @@ class Bells:
     """
 
     are_nudged: bool = False
-    sending: Bell = field(default_factory=Bell)
-    backfill: Bell = field(default_factory=Bell)
-    unread: Bell = field(default_factory=Bell)
+    sending: WakeUp = field(default_factory=WakeUp)
+    backfill: WakeUp = field(default_factory=WakeUp)
+    unread: WakeUp = field(default_factory=WakeUp)
 
     def ring(self) -> None:
         """Wake everybody."""

@@ -1,6 +1,6 @@
 """The watchdog: which of the daemon's parts have moved, and which are overdue.
 
-Each piece of work runs as a part's (`Progress.work`); the part that a step belongs to
+Each piece of work runs as a part's (`Watchdog.work`); the part that a step belongs to
 is the thread's (see `core.progress`).
 """
 
@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from syncd.core import progress
-from syncd.core.deadlines import Overdue, Stamp, forgiven, overdue
+from syncd.core.deadlines import Deadline, Overdue, forgiven, overdue
 
 _PLACES = 8
 
 
-class Progress:
+class Watchdog:
     """The stamps of the parts of one life of the daemon."""
 
     def __init__(self) -> None:
-        self._stamps: dict[str, Stamp] = {}
+        self._stamps: dict[str, Deadline] = {}
         self._guard = threading.Lock()
         self._is_halting = False
         self._looked_at = time.monotonic()
@@ -58,7 +58,7 @@ class Progress:
     def _stamp(self, part: str, within: float, thread: int | None) -> None:
         now = time.monotonic()
         with self._guard:
-            self._stamps[part] = Stamp(now, now + within, thread)
+            self._stamps[part] = Deadline(now, now + within, thread)
 
     def _rest(self, part: str, within: float) -> None:
         with self._guard:
@@ -68,7 +68,7 @@ class Progress:
         self._stamp(part, within, None)
 
 
-def places(thread: int | None) -> str:
+def stack_summary(thread: int | None) -> str:
     """Name the places in the code where a thread is now, the innermost last."""
     frame = sys._current_frames().get(thread or 0)  # noqa: SLF001  # documented
     found: list[str] = []

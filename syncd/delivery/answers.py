@@ -9,10 +9,10 @@ from typing import cast
 
 from syncd.config.settings import Settings
 from syncd.core.errors import SyncdError
-from syncd.core.redaction import Veil
+from syncd.core.redaction import Redactor
 from syncd.core.response import Classification, Meaning, NoResponse, Response, explained
 from syncd.core.response_shape import shape_of
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 
 class Answers:
@@ -31,7 +31,7 @@ class Answers:
         read: Classification,
         answer: Response | NoResponse,
         sent: int,
-        veil: Veil,
+        veil: Redactor,
     ) -> tuple[Classification, str | None]:
         """Return what an answer means, without personal data, by what a person said.
 
@@ -53,7 +53,7 @@ class Answers:
 
     def meaning(self, shape: str) -> Meaning | None:
         """Return what a person said that a shape means; None when nobody did."""
-        rows = self._database.all(named("answer_means"), shape=shape, **self._account)
+        rows = self._database.all(query("answer_means"), shape=shape, **self._account)
         return Meaning(cast("str", rows[0][0])) if rows and rows[0][0] else None
 
     def heed(self, shape: str, feed_id: int) -> None:
@@ -64,12 +64,12 @@ class Answers:
     def note(self, shape: str, example: str) -> None:
         """Keep a shape that nobody has explained, with the API's words."""
         self._database.run(
-            named("note_answer"), shape=shape, example=example, **self._account
+            query("note_answer"), shape=shape, example=example, **self._account
         )
 
     def unexplained(self) -> list[tuple[str, str, datetime]]:
         """Return the shapes that nobody has explained, each with an example."""
-        rows = self._database.all(named("unexplained_answers"), **self._account)
+        rows = self._database.all(query("unexplained_answers"), **self._account)
         return cast("list[tuple[str, str, datetime]]", rows)
 
     def say(self, shape: str, meaning: Meaning, feed_id: int | None) -> tuple[int, int]:
@@ -85,7 +85,7 @@ class Answers:
         """
         with self._database.transaction():
             self._database.run(
-                named("answer_explained"),
+                query("answer_explained"),
                 shape=shape,
                 means=meaning.value,
                 **self._account,
@@ -94,8 +94,8 @@ class Answers:
                 return 0, 0
             asked = {"feed": feed_id, "shape": shape}
             taken = meaning is Meaning.SUCCESS
-            settle = named("deliver_explained") if taken else named("send_explained")
+            settle = query("deliver_explained") if taken else query("send_explained")
             (orders,) = self._database.one(settle, **asked)
-            self._database.run(named("release_explained"), **asked)
+            self._database.run(query("release_explained"), **asked)
         count = cast("int", orders)
         return (count, 0) if taken else (0, count)

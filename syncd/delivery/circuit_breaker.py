@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from syncd.core.settlement import RECENT_ORDERS
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class CircuitBreaker:
             suspect: Number of the batch whose refusal led to a hold.
         """
         self._database.run(
-            named("endpoint_failed"),
+            query("endpoint_failed"),
             feed=self._feed_id,
             state=state,
             wait=wait,
@@ -66,7 +66,7 @@ class CircuitBreaker:
     def await_explanation(self, shape: str, reason: str, batch: int) -> None:
         """Send nothing until a person says what an answer of this shape means."""
         self._database.run(
-            named("answer_unknown"),
+            query("answer_unknown"),
             feed=self._feed_id,
             shape=shape,
             reason=reason,
@@ -75,30 +75,30 @@ class CircuitBreaker:
 
     def record(self) -> EndpointRecord:
         """Return how the endpoint took orders lately."""
-        row = self._database.one(named("endpoint_history"), feed=self._feed_id)
+        row = self._database.one(query("endpoint_history"), feed=self._feed_id)
         return EndpointRecord(*row)  # type: ignore[arg-type]  # the statement's columns
 
     def count_refusals(self, refusals: int) -> EndpointRecord:
         """Count refusals; return how the endpoint took orders lately."""
         row = self._database.one(
-            named("endpoint_refused"), feed=self._feed_id, refusals=refusals
+            query("endpoint_refused"), feed=self._feed_id, refusals=refusals
         )
         return EndpointRecord(*row)  # type: ignore[arg-type]  # the statement's columns
 
     def count_rejected(self) -> None:
         """Count an order that was rejected while others were accepted."""
         self._database.run(
-            named("endpoint_blamed"), feed=self._feed_id, recent=RECENT_ORDERS
+            query("endpoint_blamed"), feed=self._feed_id, recent=RECENT_ORDERS
         )
 
     def note_spike(self) -> bool:
         """Note that too many orders were rejected; False when that is known."""
-        return self._database.run(named("rejections_spiked"), feed=self._feed_id) > 0
+        return self._database.run(query("rejections_spiked"), feed=self._feed_id) > 0
 
     def end_probe(self) -> None:
         """Let another batch probe the endpoint: this one sent nothing."""
-        self._database.run(named("end_probe"), feed=self._feed_id)
+        self._database.run(query("end_probe"), feed=self._feed_id)
 
     def release(self) -> bool:
         """Try the endpoint again at once; False when it was not left alone."""
-        return self._database.run(named("release_endpoint"), feed=self._feed_id) > 0
+        return self._database.run(query("release_endpoint"), feed=self._feed_id) > 0

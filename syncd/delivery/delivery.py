@@ -15,23 +15,23 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from syncd.config.settings import Settings
-from syncd.core.event import Purchase
-from syncd.core.event_diff import Seal
+from syncd.core.event import Event
+from syncd.core.event_diff import FingerprintKey
 from syncd.core.read_size import ReadSize
-from syncd.core.redaction import Veil
+from syncd.core.redaction import Redactor
 from syncd.core.response import Classification, NoResponse, Outcome, Response, classify
 from syncd.core.settlement import Action, Decision, EndpointHistory, decide
 from syncd.core.unread import ReadHistory
 from syncd.delivery.answers import Answers
 from syncd.delivery.circuit_breaker import CircuitBreaker
-from syncd.delivery.delivery_log import Report
+from syncd.delivery.delivery_log import DeliveryLog
 from syncd.delivery.fingerprints import Fingerprints
 from syncd.delivery.reading import RowReader
-from syncd.delivery.rendering import Rendered, Rendering, rules_of
+from syncd.delivery.rendering import Rendered, Renderer, rules_of
 from syncd.delivery.sent import Sent
 from syncd.delivery.squeezely import Squeezely
 from syncd.delivery.unread import Unread
-from syncd.ledger.batches import Claim, Exemption, Lane, Ledger, Receipt
+from syncd.ledger.batches import Claim, ExcludedOrder, Lane, Ledger, Receipt
 from syncd.ledger.order_quality import LeftOutCounter
 from syncd.log.log import Log
 from syncd.postgres.errors import STATEMENT_SECONDS
@@ -70,7 +70,7 @@ class Reads:
 
 
 @dataclass(frozen=True, slots=True)
-class Trip:
+class DeliveryResult:
     """What one claimed batch came to.
 
     Attributes:
@@ -105,11 +105,11 @@ class Delivery:
         reads = reads or Reads.of(settings)
         self._rereads, self._reads = reads.again, reads
         self._reader = RowReader(source, reads.size)
-        self._rendering = Rendering(source, rules_of(settings), self._settle)
+        self._rendering = Renderer(source, rules_of(settings), self._settle)
         self._ledger = ledger
         self._breaker = CircuitBreaker(ledger.database, ledger.feed_id)
         self._answers = Answers(ledger.database, settings)
-        self._report = Report(log)
+        self._report = DeliveryLog(log)
         self._unread = Unread(ledger, self._report, reads.history)
         self._instance = instance
         self._api = Squeezely(settings)
@@ -120,7 +120,7 @@ class Delivery:
             ledger,
             source.database,
             settings.source.purchases,
-            Seal.of(settings.api_key.get_secret_value()),
+            FingerprintKey.of(settings.api_key.get_secret_value()),
         )
         self._left_out = LeftOutCounter(ledger)
         self._unfinished: Callable[[], object] | None = None
@@ -133,7 +133,7 @@ class Delivery:
         self._left_out.write()
         self._api.close()
 
-    def deliver_next(self, lane: Lane) -> Trip | None:
+    def deliver_next(self, lane: Lane) -> DeliveryResult | None:
         """Take the oldest due batch of a lane through to its settlement.
 
         Returns:
@@ -154,7 +154,7 @@ class Delivery:
             return None
         self._lane = lane
         bare = replace(claim, rows=None, read_fault=None)
-        self._unfinished = partial(self._ledger.put_back, bare, Receipt("unread"))
+        self._unfinished = partial(self._ledger.requeue, bare, Receipt("unread"))
         rendered = self._read(claim)
         unread = rendered is None or len(rendered) < len(claim.orders)
         del claim  # and its rows, while the API is waited for
@@ -181,7 +181,7 @@ class Delivery:
         rendered.exemptions.extend(blamed)
         return rendered
 
-    def do_aside(self) -> float | None:
+    def run_idle_work(self) -> float | None:
         """Do a little of what nobody waits for.
 
         Returns:
@@ -196,19 +196,19 @@ class Delivery:
             self._unfinished()
             self._unfinished = None
 
-    def _take_through(self, claim: Claim, rendered: Rendered | None) -> Trip:
+    def _take_through(self, claim: Claim, rendered: Rendered | None) -> DeliveryResult:
         if rendered is not None and self._is_to_send(claim, rendered):
             return self._send(claim, rendered.purchases)
         if claim.probes:
             self._breaker.end_probe()
-        return Trip()
+        return DeliveryResult()
 
     def _is_to_send(self, claim: Claim, rendered: Rendered) -> bool:
         """Set aside what is not to be sent; False when the claim ended with that."""
         if not self._set_aside(claim, rendered):
             return False
         if not rendered.purchases:
-            self._ledger.dissolve(claim, Receipt("nothing_to_send"))
+            self._ledger.close_empty(claim, Receipt("nothing_to_send"))
             return False
         if self._settings.body == "single" and len(rendered.purchases) > 1:
             self._split_into_singles(claim, rendered.purchases)
@@ -244,29 +244,31 @@ class Delivery:
     def _except(
         self,
         claim: Claim,
-        exemptions: Sequence[Exemption],
+        exemptions: Sequence[ExcludedOrder],
         receipt: Receipt | None = None,
     ) -> bool:
         """Set orders aside for good and say so; False when the claim was lost."""
-        if not self._ledger.except_orders(claim, exemptions):
+        if not self._ledger.exclude_orders(claim, exemptions):
             return False
         self._report.set_aside(claim, exemptions, receipt)
         return True
 
     def _split_into_singles(
-        self, claim: Claim, purchases: Sequence[tuple[str, Purchase]]
+        self, claim: Claim, purchases: Sequence[tuple[str, Event]]
     ) -> None:
         pieces = [[key] for key, _ in purchases]
         self._ledger.split(claim, pieces, Receipt("nothing_to_send"))
 
     # Send and settle
 
-    def _send(self, claim: Claim, purchases: Sequence[tuple[str, Purchase]]) -> Trip:
+    def _send(
+        self, claim: Claim, purchases: Sequence[tuple[str, Event]]
+    ) -> DeliveryResult:
         sent = Sent.of(claim, purchases, self._settings.body)
         started = time.monotonic()
         answer = self._post(sent)
         seconds = time.monotonic() - started
-        veil = Veil((p.event for _, p in purchases), [self._secret])
+        veil = Redactor((p.event for _, p in purchases), [self._secret])
         read = classify(answer, len(purchases), datetime.now(UTC))
         classification, shape = self._answers.explain(
             read, answer, len(purchases), veil
@@ -285,7 +287,7 @@ class Delivery:
         is_whole = self._lane == "live" or (claim.resends and claim.with_profile)
         if accepted and is_whole:
             self._fingerprints.note(claim, purchases)
-        return Trip(len(purchases), accepted, classification.throttled)
+        return DeliveryResult(len(purchases), accepted, classification.throttled)
 
     def _post(self, sent: Sent) -> Response | NoResponse:
         """POST a body; from its first byte on, the claim is put back as uncertain."""
@@ -321,7 +323,7 @@ class Delivery:
         read = Classification(Outcome.UNCLEAR, UNSENT, maybe_taken=True)
         receipt = sent.receipt(NoResponse(UNSENT, taken=True), read)
         held = self._holds
-        self._ledger.put_back(sent.claim, receipt, uncertain=True, held=held)
+        self._ledger.requeue(sent.claim, receipt, uncertain=True, held=held)
 
     def _doubt(self, claim: Claim, receipt: Receipt, keys: Sequence[str]) -> None:
         """Count what was sent for a claim that the ledger has lost."""
@@ -421,13 +423,13 @@ class Delivery:
     def _reject(self, claim: Claim, receipt: Receipt, key: str) -> None:
         orderid = receipt.orderids[0] if receipt.orderids else None
         reason = receipt.reason or "refused"
-        exemption = Exemption(key, "rejected", reason, orderid, "api")
+        exemption = ExcludedOrder(key, "rejected", reason, orderid, "api")
         if self._except(claim, [exemption], receipt):
             self._breaker.count_rejected()
-        self._ledger.dissolve(claim, receipt)
+        self._ledger.close_empty(claim, receipt)
 
     def _put_back(self, claim: Claim, decision: Decision, receipt: Receipt) -> bool:
-        is_ours = self._ledger.put_back(
+        is_ours = self._ledger.requeue(
             claim,
             receipt,
             wait=decision.batch_wait,
@@ -435,5 +437,5 @@ class Delivery:
             uncertain=decision.uncertain,
             held=decision.holds,
         )
-        self._report.put_back(claim, decision, receipt)
+        self._report.requeue(claim, decision, receipt)
         return is_ours

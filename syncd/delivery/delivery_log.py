@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from syncd.core.event import LeftOut
-from syncd.core.redaction import Veil
+from syncd.core.redaction import Redactor
 from syncd.core.response import NoResponse, Response
-from syncd.core.response_drift import drift
+from syncd.core.response_drift import describe_drift
 from syncd.core.settlement import Action, Decision
-from syncd.ledger.batches import Claim, Exemption, Receipt
+from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
 from syncd.log.log import Log
 
 
-class Report:
+class DeliveryLog:
     """Says what became of the batches of one worker."""
 
     def __init__(self, log: Log) -> None:
@@ -22,14 +22,14 @@ class Report:
     def set_aside(
         self,
         claim: Claim,
-        exemptions: Sequence[Exemption],
+        exemptions: Sequence[ExcludedOrder],
         receipt: Receipt | None = None,
     ) -> None:
         """Report orders that were rejected, by reason, or withdrawn; one key of each.
 
         With a receipt when it was the API that refused one.
         """
-        reasons: dict[str, list[Exemption]] = {}
+        reasons: dict[str, list[ExcludedOrder]] = {}
         for exemption in exemptions:
             if exemption.state == "rejected":
                 reasons.setdefault(exemption.reason, []).append(exemption)
@@ -89,9 +89,11 @@ class Report:
             retry_seconds=wait.total_seconds(),
         )
 
-    def answered(self, claim: Claim, answer: Response | NoResponse, veil: Veil) -> None:
+    def answered(
+        self, claim: Claim, answer: Response | NoResponse, veil: Redactor
+    ) -> None:
         """Say once in this process that an answer has a shape not known."""
-        shape = drift(answer) if isinstance(answer, Response) else None
+        shape = describe_drift(answer) if isinstance(answer, Response) else None
         if shape:
             shape = veil.over(shape)
             self._log.emit_once(
@@ -159,7 +161,7 @@ class Report:
             reason=receipt.reason,
         )
 
-    def put_back(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
+    def requeue(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
         """Report why a batch waits, for how long or for whom."""
         self._trouble = True
         wait = max(decision.endpoint_wait, decision.batch_wait or timedelta(0))

@@ -17,10 +17,10 @@ from typing import cast
 import msgspec
 
 from syncd.core.errors import SyncdError
-from syncd.core.event import Purchase
-from syncd.core.event_diff import Seal, pack, places
+from syncd.core.event import Event
+from syncd.core.event_diff import FingerprintKey, pack, places
 from syncd.ledger.batches import Claim, Ledger
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 KEPT = 1_000
 """Orders of a feed whose fingerprints are kept."""
@@ -40,7 +40,7 @@ LATEST_SECONDS = 10.0
 class _Sent:
     key: str
     at: datetime
-    purchase: Purchase
+    purchase: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,9 @@ class Fingerprints:
         seal: Makes them.
     """
 
-    def __init__(self, ledger: Ledger, source: Database, view: str, seal: Seal) -> None:
+    def __init__(
+        self, ledger: Ledger, source: Database, view: str, seal: FingerprintKey
+    ) -> None:
         self._ledger = ledger
         self._source = source
         self._view = view
@@ -68,7 +70,7 @@ class Fingerprints:
         self._taken: dict[str, _Taken] = {}
         self._lull_at = self._latest_at = float("-inf")
 
-    def note(self, claim: Claim, purchases: Sequence[tuple[str, Purchase]]) -> None:
+    def note(self, claim: Claim, purchases: Sequence[tuple[str, Event]]) -> None:
         """Note events that were accepted; of very many, the newest.
 
         Not those of a backfill without the customer's fields: they are not the view.
@@ -131,7 +133,7 @@ class Fingerprints:
     def _keep(self, written: Mapping[str, _Taken]) -> None:
         feed = {"feed": self._ledger.feed_id}
         self._ledger.database.run(
-            named("keep_fingerprints"),
+            query("keep_fingerprints"),
             key_id=self._seal.key_id,
             mapping=mapping_of(self._source, self._view),
             keys=list(written),
@@ -139,9 +141,9 @@ class Fingerprints:
             fields=[one.fields for one in written.values()],
             **feed,
         )
-        self._ledger.database.run(named("thin_fingerprints"), kept=KEPT - 1, **feed)
+        self._ledger.database.run(query("thin_fingerprints"), kept=KEPT - 1, **feed)
 
 
 def mapping_of(source: Database, view: str) -> str:
     """Tell a view's text by its hash."""
-    return cast("str", source.one(named("mapping"), view=view)[0])
+    return cast("str", source.one(query("mapping"), view=view)[0])

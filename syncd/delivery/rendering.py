@@ -9,15 +9,15 @@ from zoneinfo import ZoneInfo
 from syncd.config.settings import Settings
 from syncd.core.errors import SchemaMismatchError, UnreadableRowError
 from syncd.core.event import (
-    Purchase,
+    Event,
+    EventRules,
     Rejection,
-    Rules,
     render,
     unknown_fields,
     without_profile,
 )
-from syncd.core.fast_event import Plain
-from syncd.ledger.batches import Claim, Exemption, Order
+from syncd.core.fast_event import FastRenderer
+from syncd.ledger.batches import Claim, ExcludedOrder, Order
 from syncd.source.views import Source, columns_of
 
 
@@ -28,8 +28,8 @@ class Rendered:
     Each list is in the order of the batch.
     """
 
-    purchases: list[tuple[str, Purchase]] = field(default_factory=list)
-    exemptions: list[Exemption] = field(default_factory=list)
+    purchases: list[tuple[str, Event]] = field(default_factory=list)
+    exemptions: list[ExcludedOrder] = field(default_factory=list)
     waiting: list[tuple[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -37,11 +37,11 @@ class Rendered:
         return len(self.purchases) + len(self.exemptions) + len(self.waiting)
 
 
-def rules_of(settings: Settings) -> Rules:
+def rules_of(settings: Settings) -> EventRules:
     """Take the rules of rendering from the configuration."""
     source = settings.source
     zone = ZoneInfo(source.time_zone or "UTC")
-    return Rules(source.require_language, source.require_currency, zone)
+    return EventRules(source.require_language, source.require_currency, zone)
 
 
 def refuse_unknown_fields(view: str, columns: Iterable[str]) -> None:
@@ -58,14 +58,14 @@ def refuse_unknown_fields(view: str, columns: Iterable[str]) -> None:
         )
 
 
-class Rendering:
+class Renderer:
     """Makes the events of batches. An order that is not ready is waited for first."""
 
-    def __init__(self, source: Source, rules: Rules, settle: timedelta) -> None:
+    def __init__(self, source: Source, rules: EventRules, settle: timedelta) -> None:
         self._source = source
         self._rules = rules
         self._settle = settle
-        self._plains: dict[tuple[frozenset[str], bool], Plain] = {}
+        self._plains: dict[tuple[frozenset[str], bool], FastRenderer] = {}
 
     def render(self, claim: Claim, rows: Mapping[str, str]) -> Rendered:
         """Sort the orders of a claim by their rows.
@@ -87,13 +87,13 @@ class Rendering:
         self._sort_absent(rendered, claim, absent)
         return rendered
 
-    def _plain(self, rows: Mapping[str, str], claim: Claim) -> Plain:
+    def _plain(self, rows: Mapping[str, str], claim: Claim) -> FastRenderer:
         """Find what makes plain events of a view with these columns."""
         columns = frozenset(_first(rows))
         kind = (columns, claim.with_profile)
         if kind not in self._plains:
             refuse_unknown_fields(self._source.views.purchases, columns)
-            plain = Plain(columns, self._rules, with_profile=claim.with_profile)
+            plain = FastRenderer(columns, self._rules, with_profile=claim.with_profile)
             self._plains[kind] = plain
         return self._plains[kind]
 
@@ -102,15 +102,17 @@ class Rendering:
             row = columns_of(text)
         except UnreadableRowError as error:
             reason = f"the row is no JSON that can be read (SQLSTATE {error.sqlstate})"
-            rendered.exemptions.append(Exemption(order.key, "rejected", reason, None))
+            rendered.exemptions.append(
+                ExcludedOrder(order.key, "rejected", reason, None)
+            )
             return
         row = row if claim.with_profile else without_profile(row)
         made = render(row, order.confirmed_at, self._rules, claim.claimed_at)
-        if isinstance(made, Purchase):
+        if isinstance(made, Event):
             rendered.purchases.append((order.key, made))
         elif isinstance(made, Rejection) or self._is_settled(claim, order):
             rendered.exemptions.append(
-                Exemption(order.key, "rejected", made.reason, made.orderid)
+                ExcludedOrder(order.key, "rejected", made.reason, made.orderid)
             )
         else:
             rendered.waiting.append((order.key, made.reason))
@@ -127,12 +129,12 @@ class Rendering:
             elif order.key in confirmed:
                 reason = "is confirmed but has no row in the purchases view"
                 rendered.exemptions.append(
-                    Exemption(order.key, "rejected", reason, None)
+                    ExcludedOrder(order.key, "rejected", reason, None)
                 )
             else:
                 reason = "was no longer confirmed when it was to be sent"
                 rendered.exemptions.append(
-                    Exemption(order.key, "withdrawn", reason, None)
+                    ExcludedOrder(order.key, "withdrawn", reason, None)
                 )
 
     def _is_settled(self, claim: Claim, order: Order) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from syncd.core.event import Purchase
+from syncd.core.event import Event
 from syncd.core.payload import encode
 from syncd.core.response import Classification, NoResponse, Response
 from syncd.ledger.batches import Claim, Receipt
@@ -24,7 +24,7 @@ class Sent:
     def of(
         cls,
         claim: Claim,
-        purchases: Sequence[tuple[str, Purchase]],
+        purchases: Sequence[tuple[str, Event]],
         form: Literal["events", "single"],
     ) -> "Sent":
         """Encode the events of a claim's orders as one body."""

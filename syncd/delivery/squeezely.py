@@ -23,9 +23,9 @@ from urllib3.exceptions import (
 from syncd import __version__
 from syncd.config.settings import Settings
 from syncd.core.errors import ConfigError
-from syncd.core.progress import STEP_SECONDS, moved
+from syncd.core.progress import STEP_SECONDS, report_progress
 from syncd.core.response import NoResponse, Response
-from syncd.delivery.transport import Exchange, Transport, exchange
+from syncd.delivery.transport import ExchangeDeadline, Transport, exchange
 
 MAX_ANSWER_BYTES = 256 * 1024
 
@@ -42,7 +42,7 @@ class Squeezely:
         self._timeout = squeezely.timeout.total_seconds()
         self._used_at = float("-inf")
         self._transport = Transport()
-        self._under_way: Exchange | None = None
+        self._under_way: ExchangeDeadline | None = None
         self._verify = str(squeezely.ca_file) if squeezely.ca_file else True
         self._proxies = requests.utils.get_environ_proxies(self._endpoint)
         self._request = requests.Request(
@@ -69,14 +69,16 @@ class Squeezely:
         self._under_way = None
         if time.monotonic() - self._used_at > IDLE_SECONDS:
             self.close()
-        moved(self._timeout + STEP_SECONDS)
+        report_progress(self._timeout + STEP_SECONDS)
         with exchange(self._timeout) as under_way:
             self._under_way = under_way
             answer = self._exchange(body, under_way)
         self._used_at = time.monotonic()
         return answer
 
-    def _exchange(self, body: bytes, under_way: Exchange) -> Response | NoResponse:
+    def _exchange(
+        self, body: bytes, under_way: ExchangeDeadline
+    ) -> Response | NoResponse:
         # The transport itself: a session would look at the environment at each request,
         # add what ~/.netrc has, and follow redirects.
         self._request.prepare_body(body, None)
@@ -123,7 +125,9 @@ def _is_success(answer: Response | NoResponse) -> bool:
     return isinstance(answer, Response) and answer.status < HTTPStatus.MULTIPLE_CHOICES
 
 
-def _read(response: requests.Response, under_way: Exchange) -> Response | NoResponse:
+def _read(
+    response: requests.Response, under_way: ExchangeDeadline
+) -> Response | NoResponse:
     """Read the body, bounded in bytes."""
     body = bytearray()
     # requests' own reading waits for a whole piece, however slowly it drips
@@ -174,7 +178,7 @@ _UNREACHED: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-def _what_failed(error: Exception, under_way: Exchange) -> str:
+def _what_failed(error: Exception, under_way: ExchangeDeadline) -> str:
     """Tell what failed without the exception's text, which may hold the URL."""
     cause = error.args[0] if error.args else None
     reason = cause.reason if isinstance(cause, MaxRetryError) else cause

@@ -30,7 +30,7 @@ CONNECT_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class Exchange:
+class ExchangeDeadline:
     """One request and its answer.
 
     Attributes:
@@ -63,17 +63,17 @@ class Exchange:
         return left
 
 
-_exchange: ContextVar[Exchange] = ContextVar("exchange")
+_exchange: ContextVar[ExchangeDeadline] = ContextVar("exchange")
 
 
 @contextmanager
-def exchange(seconds: float) -> Iterator[Exchange]:
+def exchange(seconds: float) -> Iterator[ExchangeDeadline]:
     """Bound all that this thread does on the transport meanwhile.
 
     Resolving the host's name cannot be interrupted; nothing is sent after it when
     it took too long.
     """
-    begun = Exchange(time.monotonic() + seconds)
+    begun = ExchangeDeadline(time.monotonic() + seconds)
     token = _exchange.set(begun)
     try:
         yield begun

@@ -10,9 +10,9 @@ from syncd.core.errors import (
     UnreadableRowError,
 )
 from syncd.core.unread import BLAME_AFTER, SHORTEST_WAIT, ReadHistory, wait_of
-from syncd.delivery.delivery_log import Report
+from syncd.delivery.delivery_log import DeliveryLog
 from syncd.delivery.reading import Reading
-from syncd.ledger.batches import Claim, Exemption, Ledger, Receipt
+from syncd.ledger.batches import Claim, ExcludedOrder, Ledger, Receipt
 from syncd.postgres.errors import STATEMENT_SECONDS
 
 
@@ -25,12 +25,14 @@ class Unread:
         history: How rows were read lately; shared by the workers.
     """
 
-    def __init__(self, ledger: Ledger, report: Report, history: ReadHistory) -> None:
+    def __init__(
+        self, ledger: Ledger, report: DeliveryLog, history: ReadHistory
+    ) -> None:
         self._ledger = ledger
         self._report = report
         self._history = history
 
-    def settle(self, claim: Claim, reading: Reading) -> list[Exemption] | None:
+    def settle(self, claim: Claim, reading: Reading) -> list[ExcludedOrder] | None:
         """Move away what could not be read; keep in the claim what could.
 
         Returns:
@@ -51,10 +53,12 @@ class Unread:
                 return None
             self._report.unreadable(claim, keys, reason, wait)
         if moved == len(claim.orders):
-            self._ledger.dissolve(claim, Receipt("unread", reason=str(reading.fault)))
+            self._ledger.close_empty(
+                claim, Receipt("unread", reason=str(reading.fault))
+            )
             return None
         return [
-            Exemption(key, "rejected", str(reading.failed[key]), None, "view")
+            ExcludedOrder(key, "rejected", str(reading.failed[key]), None, "view")
             for key in blamed
         ]
 
@@ -86,7 +90,7 @@ class Unread:
     ) -> None:
         """Let the whole batch wait."""
         receipt = Receipt("unread", reason=reason)
-        self._ledger.put_back(claim, receipt, wait=wait)
+        self._ledger.requeue(claim, receipt, wait=wait)
         self._report.unreadable(claim, keys, reason, wait)
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from syncd.config.settings import Settings
-from syncd.core.event import Purchase
+from syncd.core.event import Event
 from syncd.core.payload import encode
-from syncd.core.redaction import Veil
+from syncd.core.redaction import Redactor
 from syncd.core.response import Classification, Outcome, Response, classify, counted
 from syncd.delivery.answers import Answers
 from syncd.delivery.squeezely import Squeezely
-from syncd.ledger.account import Body, Verified
+from syncd.ledger.account import AccountCapabilities, Body
 
 AMOUNT = 0.01
 _NOT_THE_FORM = frozenset({401, 403, 404, 429})
@@ -22,7 +22,7 @@ _NOT_THE_FORM = frozenset({401, 403, 404, 429})
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class TestRequest:
     """One request with test purchases, and what came of it.
 
     Attributes:
@@ -73,7 +73,7 @@ class Verification:
         self._now = now
         self._made = 0
 
-    def run(self) -> Iterator[Trial]:
+    def run(self) -> Iterator[TestRequest]:
         """Send one purchase alone, in the other form if that is refused, then two."""
         other: Body = "single" if self._configured == "events" else "events"
         trial = self._send("one purchase", self._configured, 1)
@@ -84,17 +84,17 @@ class Verification:
         if trial.is_accepted and trial.body == "events":
             yield self._send("two purchases in one list", "events", 2)
 
-    def _send(self, title: str, body: Body, count: int) -> Trial:
-        purchases = [Purchase.of(self._event()) for _ in range(count)]
+    def _send(self, title: str, body: Body, count: int) -> TestRequest:
+        purchases = [Event.of(self._event()) for _ in range(count)]
         answer = self._api.post(encode([p.body for p in purchases], body))
-        veil = Veil((p.event for p in purchases), [self._secret])
+        veil = Redactor((p.event for p in purchases), [self._secret])
         read = classify(answer, count, self._now)
         classification, shape = self._answers.explain(read, answer, count, veil)
         if shape is not None:
             self._answers.note(shape, classification.reason)
         orderids = [purchase.orderid for purchase in purchases]
         answered = answer if isinstance(answer, Response) else None
-        return Trial(
+        return TestRequest(
             title,
             body,
             orderids,
@@ -121,12 +121,12 @@ class Verification:
         }
 
 
-def _may_be_the_form(trial: Trial) -> bool:
+def _may_be_the_form(trial: TestRequest) -> bool:
     refused = trial.classification.outcome in {Outcome.REFUSED, Outcome.CLIENT_REFUSED}
     return refused and trial.status not in _NOT_THE_FORM
 
 
-def conclude(trials: Sequence[Trial]) -> Verified | None:
+def conclude(trials: Sequence[TestRequest]) -> AccountCapabilities | None:
     """Tell what trials have shown; None when no form was accepted."""
     accepted = [trial for trial in trials if trial.is_accepted]
     if not accepted:
@@ -134,9 +134,9 @@ def conclude(trials: Sequence[Trial]) -> Verified | None:
     body = accepted[-1].body
     listed = [trial for trial in trials if len(trial.orderids) > 1]
     if body == "single" or not listed:
-        return Verified(body, None, "answer")
+        return AccountCapabilities(body, None, "answer")
     trial = listed[-1]
     if not trial.is_accepted:
-        return Verified(body, takes_lists=False, said_by="answer")
+        return AccountCapabilities(body, takes_lists=False, said_by="answer")
     whole = True if trial.counted == len(trial.orderids) else None
-    return Verified(body, whole, "answer")
+    return AccountCapabilities(body, whole, "answer")

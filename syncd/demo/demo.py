@@ -36,8 +36,8 @@ from syncd.demo.shop import (
     open_shop,
 )
 from syncd.demo.tally import Tally, tally
-from syncd.ledger.feed import Feeds
-from syncd.ledger.stats import Pulse, read_pulse
+from syncd.ledger.feed import FeedStore
+from syncd.ledger.stats import FeedStats, read_stats
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
 
@@ -190,7 +190,7 @@ def _stage(
         dsn = server.dsn(NAMES.role)
         with DaemonProcess(folder, dsn, sandbox.endpoint, ACCOUNT) as daemon:
             daemon.start(api_key)
-            feed = Feeds(Connections(owner, owner), FEED).get()
+            feed = FeedStore(Connections(owner, owner), FEED).get()
             yield _Stage(server.dsn(), owner, feed.feed_id, daemon, sandbox)
 
 
@@ -265,9 +265,9 @@ class _Stage:
             "daemon_exit_code": exit_code,
         }
 
-    def _show(self, screen: Screen, doing: str) -> Pulse:
+    def _show(self, screen: Screen, doing: str) -> FeedStats:
         self.daemon.log.refresh()
-        pulse = read_pulse(self.owner, self._feed_id)
+        pulse = read_stats(self.owner, self._feed_id)
         scene = Scene(
             doing=doing,
             seconds=self.seconds,

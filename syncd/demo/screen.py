@@ -17,7 +17,7 @@ from rich.text import Text
 from syncd.demo.sandbox import Totals
 from syncd.demo.shop import Sales
 from syncd.demo.tally import Tally
-from syncd.ledger.stats import Pulse
+from syncd.ledger.stats import FeedStats
 
 PLAIN_SECONDS = 2.0
 """Between two plain lines."""
@@ -36,7 +36,7 @@ class Scene:
     doing: str
     seconds: float
     sales: Sales
-    pulse: Pulse
+    pulse: FeedStats
     totals: Totals
     rss_mb: float | None
     url: str

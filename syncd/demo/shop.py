@@ -20,11 +20,11 @@ from typing import Self, cast
 from syncd.demo.browsers import Browsers
 from syncd.demo.pace import Pace
 from syncd.demo.wares import Order, customers, front_end_purchase, new_order
-from syncd.postgres.database import Database, Statement, vetted
-from syncd.setup.install.install import Names, install
+from syncd.postgres.database import Database, Statement, trusted_sql
+from syncd.setup.install.install import Grantees, install
 from syncd.source.connections import Connections
 
-NAMES = Names("syncd", "syncd.confirmed_orders", "syncd.purchases")
+NAMES = Grantees("syncd", "syncd.confirmed_orders", "syncd.purchases")
 
 QUICK_CASHIERS = 4
 SLOW_CASHIERS = 2
@@ -51,7 +51,9 @@ def _statements() -> dict[str, Statement]:
     text = (files("syncd.demo") / "shop.sql").read_text(encoding="utf-8")
     parts = re.split(r"^-- name: (\w+) :\w+$", text, flags=re.MULTILINE)
     named = zip(parts[1::2], parts[2::2], strict=True)
-    return {name: Statement.of(vetted(statement).format()) for name, statement in named}
+    return {
+        name: Statement.of(trusted_sql(statement).format()) for name, statement in named
+    }
 
 
 def open_shop(owner: Database) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, MutableSequence, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from syncd.demo.sandbox import Book
+from syncd.demo.sandbox import ReceivedEvents
 
 MISSED_NAMED = 10
 """Missed orders that are named; the others are only counted."""
@@ -51,7 +51,7 @@ class Tally:
         return not self.missed and not self.unconfirmed
 
 
-def tally(orders: Iterable[tuple[str, datetime | None]], book: Book) -> Tally:
+def tally(orders: Iterable[tuple[str, datetime | None]], book: ReceivedEvents) -> Tally:
     """Compare committed orders, as number and time of commit, with the book."""
     confirmed = missed = 0
     named: list[str] = []

@@ -12,12 +12,12 @@ from typing import cast
 from syncd.backfill.resending import Resending
 from syncd.config.settings import Settings
 from syncd.core.errors import OrderUnknownError, PermissionDeniedError, ViewError
-from syncd.core.event import Purchase, render
+from syncd.core.event import Event, render
 from syncd.core.event_diff import (
     Difference,
-    Place,
-    Seal,
-    against_prints,
+    FieldPath,
+    FingerprintKey,
+    against_fingerprints,
     compare,
     places,
     unpack,
@@ -26,7 +26,7 @@ from syncd.delivery.fingerprints import mapping_of
 from syncd.delivery.rendering import refuse_unknown_fields, rules_of
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed
-from syncd.postgres.database import named
+from syncd.postgres.database import query
 from syncd.source.connections import Connections, source_on
 from syncd.source.views import Source
 
@@ -77,7 +77,7 @@ class Comparison:
 class _Rendered:
     """An order's event by place, or why there is none."""
 
-    places: Mapping[Place, object] | None = None
+    places: Mapping[FieldPath, object] | None = None
     fault: str | None = None
 
 
@@ -90,7 +90,7 @@ class _Asked:
     at: datetime
 
 
-class Comparer:
+class EventDiff:
     """Compares events of one feed."""
 
     def __init__(
@@ -111,7 +111,7 @@ class Comparer:
         """
         candidate = self._candidate(view)
         rows = self._ledger.all(
-            named("last_delivered"), feed=self._feed.feed_id, last=last
+            query("last_delivered"), feed=self._feed.feed_id, last=last
         )
         now = self._source.clock()
         asked = [_Asked(str(k), cast("datetime", at), now) for k, at in rows]
@@ -126,11 +126,11 @@ class Comparer:
 
     def with_sent(self, last: int) -> Comparison:
         """Compare the last orders sent live with what the view makes of them today."""
-        seal = Seal.of(self._settings.api_key.get_secret_value())
+        seal = FingerprintKey.of(self._settings.api_key.get_secret_value())
         view = self._settings.source.purchases
         mapping = mapping_of(self._source.database, view)
         rows = self._ledger.all(
-            named("fingerprints"), feed=self._feed.feed_id, last=last
+            query("fingerprints"), feed=self._feed.feed_id, last=last
         )
         ours = [row for row in rows if row[2] == seal.key_id]
         asked = [self._asked(row) for row in ours]
@@ -195,7 +195,7 @@ class Comparer:
         if row is None or isinstance(row, str):
             return _Rendered(fault=row)
         made = render(row, order.confirmed_at, self._rules, order.at)
-        if isinstance(made, Purchase):
+        if isinstance(made, Event):
             return _Rendered(places(made.event))
         return _Rendered(fault=made.reason)
 
@@ -222,11 +222,11 @@ def _between(key: str, one: _Rendered, other: _Rendered) -> Difference | None:
 
 
 def _since(
-    seal: Seal, key: str, sent: Mapping[Place, str], now: _Rendered
+    seal: FingerprintKey, key: str, sent: Mapping[FieldPath, str], now: _Rendered
 ) -> Difference | None:
     if now.places is None:
         return _without_event(key, now)
-    if changes := against_prints(seal, key, sent, now.places):
+    if changes := against_fingerprints(seal, key, sent, now.places):
         return Difference(key, changes)
     return None
 

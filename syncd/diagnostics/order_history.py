@@ -9,7 +9,7 @@ from syncd.core.errors import UNREADABLE, SlowStatementError
 from syncd.ledger.feed import Feed
 from syncd.ledger.order_lookup import find_key
 from syncd.ledger.reused_keys import ReusedKey, ReusedKeys
-from syncd.postgres.database import Database, around, named
+from syncd.postgres.database import Database, compose, query
 from syncd.source.views import Source
 
 _LEFT = {
@@ -60,7 +60,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LedgerEntry:
     """What the ledger knows of an order, its batch and the endpoint."""
 
     orderid: str | None
@@ -87,7 +87,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class OrderHistory:
     """Everything that is known of one order.
 
     Attributes:
@@ -107,7 +107,7 @@ class Story:
 
     key: str
     orderid: str | None
-    standing: Standing | None
+    standing: LedgerEntry | None
     confirmed_at: datetime | None
     watermark: datetime
     started_at: datetime
@@ -161,7 +161,7 @@ class Story:
         else:
             yield f"it was confirmed at {self.confirmed_at} and will be captured"
 
-    def _course(self, standing: Standing) -> Iterator[str]:
+    def _course(self, standing: LedgerEntry) -> Iterator[str]:
         number = f" ({self.orderid})" if self.orderid else ""
         yield f"order {self.key}{number} confirmed at {standing.confirmed_at}"
         if standing.state == "forgotten":
@@ -186,7 +186,7 @@ class Story:
             )
         yield self._now(standing)
 
-    def _now(self, standing: Standing) -> str:
+    def _now(self, standing: LedgerEntry) -> str:
         if standing.state:
             return f"now {standing.state}: {standing.reason}"
         if self.state == "adopted":
@@ -200,7 +200,7 @@ class Story:
         return f"now {self.state}{at}"
 
     @staticmethod
-    def _wait(standing: Standing) -> str:
+    def _wait(standing: LedgerEntry) -> str:
         if standing.endpoint != "open":
             return (
                 f"nothing is sent since the API is {standing.endpoint} "
@@ -248,9 +248,9 @@ class Story:
         return "syncd reconcile takes it at once" if late else ""
 
 
-def read_story(
+def read_history(
     database: Database, source: Source, feed: Feed, order: str
-) -> Story | None:
+) -> OrderHistory | None:
     """Read the story of an order, given by its key or public number.
 
     Returns:
@@ -265,11 +265,11 @@ def read_story(
     key = find_key(source, database, feed.feed_id, order) or source.find(order)
     if key is None:
         return None
-    known = database.all(named("story"), feed=feed.feed_id, key=key)
+    known = database.all(query("story"), feed=feed.feed_id, key=key)
     number, unread = _number(source, key)
-    standing = Standing(*known[0]) if known else None  # type: ignore[arg-type]  # the statement's columns
-    (watermark, _) = database.one(named("watermark"), feed=feed.feed_id)
-    story = Story(
+    standing = LedgerEntry(*known[0]) if known else None  # type: ignore[arg-type]  # the statement's columns
+    (watermark, _) = database.one(query("watermark"), feed=feed.feed_id)
+    story = OrderHistory(
         key,
         number or (standing.orderid if standing else None),
         standing,
@@ -292,7 +292,7 @@ def _absence(
     """Tell of an order whether it is listed, and whether it was at the start."""
     if key is None:
         return False, False
-    (initial,) = database.one(around("is_initial"), feed=feed.feed_id, key=key)
+    (initial,) = database.one(compose("is_initial"), feed=feed.feed_id, key=key)
     return bool(source.still_confirmed([key])), bool(initial)
 
 
@@ -307,11 +307,11 @@ def _number(source: Source, key: str) -> tuple[str | None, str | None]:
     return None if number is None else str(number), None
 
 
-def _read_course(database: Database, feed: Feed, story: Story) -> None:
+def _read_course(database: Database, feed: Feed, story: OrderHistory) -> None:
     order = {"feed": feed.feed_id, "key": story.key}
-    attempts = database.all(named("attempts"), **order, orderid=story.orderid)
+    attempts = database.all(query("attempts"), **order, orderid=story.orderid)
     story.attempts.extend(Attempt(*row) for row in attempts)  # type: ignore[arg-type]  # the statement's columns
-    for batch, left_at, why, reason in database.all(named("departures"), **order):
+    for batch, left_at, why, reason in database.all(query("departures"), **order):
         told = f"left batch {batch} at {left_at}: {_LEFT[str(why)]}"
         cause = "it was set aside" if why in {"retried", "mended"} else "reason"
         told += f" ({cause}: {reason})" if reason else ""

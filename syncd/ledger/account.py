@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Literal, cast
 
 from syncd.config.settings import Settings
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 Body = Literal["events", "single"]
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class AccountCapabilities:
     """What is known of an account; `takes_lists` is None when only a person can say."""
 
     body: Body
@@ -23,10 +23,10 @@ class Verified:
     at: datetime | None = None
 
 
-def keep(database: Database, settings: Settings, verified: Verified) -> None:
+def save(database: Database, settings: Settings, verified: AccountCapabilities) -> None:
     """Store what was found, in place of what was known before."""
     database.run(
-        named("keep_verification"),
+        query("keep_verification"),
         feed=settings.feed,
         account=settings.squeezely.account,
         endpoint=settings.squeezely.endpoint,
@@ -36,10 +36,10 @@ def keep(database: Database, settings: Settings, verified: Verified) -> None:
     )
 
 
-def known(database: Database, settings: Settings) -> Verified | None:
+def load(database: Database, settings: Settings) -> AccountCapabilities | None:
     """Read what is known of the configured account at the configured endpoint."""
     rows = database.all(
-        named("verification"),
+        query("verification"),
         feed=settings.feed,
         account=settings.squeezely.account,
         endpoint=settings.squeezely.endpoint,
@@ -47,7 +47,7 @@ def known(database: Database, settings: Settings) -> Verified | None:
     if not rows:
         return None
     body, takes_lists, said_by, at = rows[0]
-    return Verified(
+    return AccountCapabilities(
         cast("Body", body),
         cast("bool | None", takes_lists),
         cast("Literal['answer', 'person']", said_by),
@@ -55,7 +55,7 @@ def known(database: Database, settings: Settings) -> Verified | None:
     )
 
 
-def is_proven(settings: Settings, verified: Verified | None) -> bool:
+def is_proven(settings: Settings, verified: AccountCapabilities | None) -> bool:
     """Tell whether the configured form is known to be taken whole."""
     sends_lists = settings.squeezely.orders_per_batch > 1
     if verified is None or verified.body != settings.squeezely.body:

@@ -22,9 +22,9 @@ from syncd.core.errors import (
 )
 from syncd.core.settlement import RECENT_ORDERS
 from syncd.ledger.identity import IdentityGuard
-from syncd.postgres.database import Database, Statement, around, named
+from syncd.postgres.database import Database, Statement, compose, query
 from syncd.postgres.deadline import Row
-from syncd.source.views import Found
+from syncd.source.views import OrderQuery
 
 Lane = Literal["live", "backfill"]
 RejectedBy = Literal["rules", "api", "view"]
@@ -82,7 +82,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class NextDue:
     """When something may be claimed, and whether a backfill is to be looked after.
 
     Attributes:
@@ -145,7 +145,7 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
-class Exemption:
+class ExcludedOrder:
     """An order set aside: `rejected` (by whom) or `withdrawn`, and why."""
 
     key: str
@@ -177,14 +177,14 @@ class Ledger:
         """
         with self.database.transaction():
             watermark, paused_at, why, _ = self.database.one(
-                named("lock_watermark"), feed=self.feed_id, durable=durable
+                query("lock_watermark"), feed=self.feed_id, durable=durable
             )
             _refuse_paused("capture", paused_at, why)
             yield cast("datetime", watermark)
 
     def admit(
         self,
-        found: Found,
+        found: OrderQuery,
         capture: Capture,
         *,
         size: int,
@@ -215,7 +215,7 @@ class Ledger:
             row = self.database.one(statement, **params)
         return self._admitted(row)
 
-    def admit_touched(self, found: Found, size: int) -> Admitted:
+    def admit_touched(self, found: OrderQuery, size: int) -> Admitted:
         """Take orders out of the outbox and admit those that are confirmed.
 
         One transaction like `admission`, sent at once; it does not wait for the disk.
@@ -244,13 +244,13 @@ class Ledger:
         """
         lock = {"feed": self.feed_id, "durable": durable}
         locked, rows = self.database.together(
-            (named("lock_watermark"), lock), (statement, params)
+            (query("lock_watermark"), lock), (statement, params)
         )
         _, paused_at, why, _ = locked[0]
         _refuse_paused("capture", paused_at, why)
         return rows
 
-    def replace_reused(self, found: Found, keys: Sequence[str], size: int) -> int:
+    def replace_reused(self, found: OrderQuery, keys: Sequence[str], size: int) -> int:
         """Admit orders whose keys others had, which keep them in a retired form.
 
         Args:
@@ -264,14 +264,14 @@ class Ledger:
         retired = f" until {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         with self.admission():
             self.database.run(
-                named("retire_reused"),
+                query("retire_reused"),
                 feed=self.feed_id,
                 keys=list(keys),
                 retired=retired,
             )
             return self.admit(found, "reconcile", size=size).orders
 
-    def _are_accepted(self, found: Found) -> bool:
+    def _are_accepted(self, found: OrderQuery) -> bool:
         """Compare the keys of views that were changed with the ledger's."""
         if found.source is None:
             return False
@@ -289,14 +289,14 @@ class Ledger:
 
     def _admission(
         self,
-        found: Found,
+        found: OrderQuery,
         capture: Capture,
         *,
         size: int,
         backfill: int | None = None,
         adopts: bool = False,
     ) -> tuple[Statement, Mapping[str, object]]:
-        return around("admit", **found.braces), {
+        return compose("admit", **found.braces), {
             "feed": self.feed_id,
             "size": size,
             "lane": "backfill" if capture == "backfill" else "live",
@@ -310,19 +310,19 @@ class Ledger:
     def move_watermark(self, upper: datetime) -> bool:
         """Move the watermark forward; False when it is there already."""
         moved = self.database.run(
-            named("move_watermark"), feed=self.feed_id, upper=upper
+            query("move_watermark"), feed=self.feed_id, upper=upper
         )
         return moved > 0
 
     def watermark(self) -> datetime:
         """Read the watermark."""
-        row = self.database.one(named("watermark"), feed=self.feed_id)
+        row = self.database.one(query("watermark"), feed=self.feed_id)
         return cast("datetime", row[0])
 
-    def keep_initial(self, found: Found, part: int) -> None:
+    def keep_initial(self, found: OrderQuery, part: int) -> None:
         """Keep orders as old ones, within the transaction that starts the feed."""
         self.database.run(
-            around("keep_initial_orders", found=found.query),
+            compose("keep_initial_orders", found=found.query),
             feed=self.feed_id,
             part=part,
             **found.params,
@@ -334,7 +334,7 @@ class Ledger:
         Raises:
             RangeThinnedError: It reaches into that of orders without a receipt.
         """
-        for row in self.database.all(named("thinned"), feed=self.feed_id):
+        for row in self.database.all(query("thinned"), feed=self.feed_id):
             oldest, newest = cast("tuple[datetime, datetime]", row)
             if lower < newest and upper >= oldest:
                 raise RangeThinnedError(oldest, newest)
@@ -399,38 +399,38 @@ class Ledger:
         fault = None
         if reading is not None:
             try:
-                return self.database.all(around("claim", rows=reading), **params), None
+                return self.database.all(compose("claim", rows=reading), **params), None
             except VIEW_FAULTS as error:
                 fault = error
-        return self.database.all(around("claim"), **params), fault
+        return self.database.all(compose("claim"), **params), fault
 
     def _claimed_orders(self, batch: int) -> list[Order]:
-        rows = self.database.all(named("claimed_orders"), batch=batch)
+        rows = self.database.all(query("claimed_orders"), batch=batch)
         return [
             Order(*cast("tuple[str, datetime, datetime | None]", row)) for row in rows
         ]
 
-    def next_due(self, *, rereads: bool = False) -> Due:
+    def next_due(self, *, rereads: bool = False) -> NextDue:
         """Tell when something may be claimed, and whether a backfill wants to go on."""
-        row = self.database.one(named("next_due"), feed=self.feed_id, rereads=rereads)
+        row = self.database.one(query("next_due"), feed=self.feed_id, rereads=rereads)
         seconds, past, backfill, unread = cast(
             "tuple[float | None, bool, bool, bool]", row
         )
         # below 0 by the moment between the statement's two looks at the clock
         seconds = None if seconds is None else max(0.0, seconds)
-        return Due(seconds, past, backfill, unread)
+        return NextDue(seconds, past, backfill, unread)
 
     def renew(self, claim: Claim, lease: timedelta) -> bool:
         """Begin the lease anew; False when the claim is no longer ours."""
         renewed = self.database.run(
-            named("renew"), batch=claim.batch_id, token=claim.token, lease=lease
+            query("renew"), batch=claim.batch_id, token=claim.token, lease=lease
         )
         return renewed > 0
 
-    def except_orders(self, claim: Claim, exemptions: Sequence[Exemption]) -> bool:
+    def exclude_orders(self, claim: Claim, exemptions: Sequence[ExcludedOrder]) -> bool:
         """Set orders of a claimed batch aside; False when it is no longer ours."""
         fenced = self.database.run(
-            named("except_orders"),
+            query("except_orders"),
             feed=self.feed_id,
             batch=claim.batch_id,
             token=claim.token,
@@ -459,7 +459,7 @@ class Ledger:
             False when the batch is no longer ours: nothing was moved.
         """
         moved = self.database.run(
-            named("move_unread"),
+            query("move_unread"),
             **_fence(claim),
             keys=list(keys),
             reason=reason,
@@ -469,7 +469,7 @@ class Ledger:
 
     def try_unread(self, reason: str) -> None:
         """Let orders be read again that could not be for a reason that is over."""
-        self.database.run(named("try_unread"), feed=self.feed_id, reason=reason)
+        self.database.run(query("try_unread"), feed=self.feed_id, reason=reason)
 
     def split(
         self,
@@ -492,7 +492,7 @@ class Ledger:
         with self.database.transaction():
             for keys in pieces:
                 self._move(claim, keys, refusals=refusals, uncertain=uncertain)
-            return self.dissolve(claim, receipt)
+            return self.close_empty(claim, receipt)
 
     def _move(
         self,
@@ -505,7 +505,7 @@ class Ledger:
         uncertain: bool = False,
     ) -> bool:
         fenced = self.database.run(
-            named("move_orders"),
+            query("move_orders"),
             batch=claim.batch_id,
             token=claim.token,
             keys=list(keys),
@@ -517,14 +517,14 @@ class Ledger:
         )
         return fenced > 0
 
-    def dissolve(self, claim: Claim, receipt: Receipt) -> bool:
+    def close_empty(self, claim: Claim, receipt: Receipt) -> bool:
         """End a claimed batch whose orders were all set aside or moved.
 
         Returns:
             False when it is no longer ours, or has orders.
         """
         ended = self.database.run(
-            named("dissolve"),
+            query("dissolve"),
             outcome=receipt.outcome,
             reason=receipt.reason,
             **_fence(claim),
@@ -544,7 +544,7 @@ class Ledger:
             receipt: What the API said.
         """
         orders, is_known, _ = self.database.one(
-            named("deliver"),
+            query("deliver"),
             feed=self.feed_id,
             keys=list(keys),
             recent=RECENT_ORDERS,
@@ -565,7 +565,7 @@ class Ledger:
             How many; 0 for a claim that is known: who took it over has counted it.
         """
         (orders,) = self.database.one(
-            named("doubt_orders"),
+            query("doubt_orders"),
             feed=self.feed_id,
             keys=list(keys),
             holds=holds,
@@ -573,7 +573,7 @@ class Ledger:
         )
         return cast("int", orders)
 
-    def put_back(
+    def requeue(
         self,
         claim: Claim,
         receipt: Receipt,
@@ -595,7 +595,7 @@ class Ledger:
             held: Keep it for a person instead.
         """
         freed = self.database.run(
-            named("put_back"),
+            query("put_back"),
             wait=wait,
             refused=refusals is not None,
             refusals=refusals,

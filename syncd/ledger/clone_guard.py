@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from syncd.core.continuity import Descent, Mark, descend
+from syncd.core.continuity import Continuity, Mark, continuity_of
 from syncd.core.errors import ClonedDatabaseError, StateUnavailableError
 from syncd.ledger.instance import this_host
-from syncd.postgres.database import Database, Statement, named
+from syncd.postgres.database import Database, Statement, query
 
 if TYPE_CHECKING:  # the status is read without a log
     from syncd.log.log import Log
 
 _HINTS = {
-    Descent.WENT_BACK: "orders delivered since may be sent again, and are counted",
-    Descent.STRANGER: "if this is a clone, it must not send",
+    Continuity.WENT_BACK: "orders delivered since may be sent again, and are counted",
+    Continuity.STRANGER: "if this is a clone, it must not send",
 }
 
 
@@ -32,7 +32,7 @@ def host_name(name: str | None) -> str:
     return name or this_host().split("/", 1)[0]
 
 
-class Memory:
+class StateFile:
     """The file in which the daemon remembers a feed's last mark."""
 
     def __init__(self, directory: Path, feed: str) -> None:
@@ -44,7 +44,7 @@ class Memory:
         directory: Path | None,
         feed: str,
         environment: Mapping[str, str] | None = None,
-    ) -> "Memory | None":
+    ) -> "StateFile | None":
         """Find the place: as configured, or systemd's; None when there is neither."""
         environment = os.environ if environment is None else environment
         given = environment.get("STATE_DIRECTORY", "").split(":")[0]
@@ -94,7 +94,7 @@ class Memory:
         )
 
 
-class Lineage:
+class CloneGuard:
     """A feed's ledger through its life, as seen from this host.
 
     Args:
@@ -111,7 +111,7 @@ class Lineage:
         database: Database,
         feed_id: int,
         feed: str,
-        memory: Memory | None,
+        memory: StateFile | None,
         log: "Log",
         *,
         name: str | None = None,
@@ -133,10 +133,10 @@ class Lineage:
         descent, refusal = self.judge()
         if refusal is not None:
             raise refusal
-        if descent is Descent.PROMOTED:
+        if descent is Continuity.PROMOTED:
             self.note_promotion(self._database)
 
-    def judge(self) -> tuple[Descent, ClonedDatabaseError | None]:
+    def judge(self) -> tuple[Continuity, ClonedDatabaseError | None]:
         """Return what became of the ledger, and why it must not send; writes nothing.
 
         Raises:
@@ -144,11 +144,13 @@ class Lineage:
         """
         # The file first: another daemon that shares it may make a mark in between.
         remembered = self._memory.read() if self._memory else None
-        ledger, timeline, superseded_at = self._read(named("lineage"))
+        ledger, timeline, superseded_at = self._read(query("lineage"))
         if remembered is not None and remembered.at <= superseded_at:
             remembered = None
         is_known_host = remembered is not None or self._is_known_host()
-        descent = descend(remembered, ledger, timeline, is_known_host=is_known_host)
+        descent = continuity_of(
+            remembered, ledger, timeline, is_known_host=is_known_host
+        )
         if descent in _HINTS:
             return descent, self._refusal(descent, remembered, ledger)
         return descent, None
@@ -160,7 +162,7 @@ class Lineage:
             ClonedDatabaseError: The ledger went back while the daemon ran.
         """
         self.check()
-        mark = self._read(named("mark_feed"))[0]
+        mark = self._read(query("mark_feed"))[0]
         if self._memory is not None:
             self._memory.write(mark)
 
@@ -170,7 +172,7 @@ class Lineage:
         What was pending may have been sent by claims that were lost; and orders of
         the last day that have to be captured again may have been, too.
         """
-        rows = database.all(named("note_promotion"), feed=self._feed_id)
+        rows = database.all(query("note_promotion"), feed=self._feed_id)
         for timeline, orders in rows:
             self._log.emit("database.promoted", timeline=timeline, orders=orders)
 
@@ -186,13 +188,13 @@ class Lineage:
 
     def _is_known_host(self) -> bool:
         host = host_name(self._name)
-        known = self._database.one(named("knows_host"), feed=self._feed_id, host=host)
+        known = self._database.one(query("knows_host"), feed=self._feed_id, host=host)
         return bool(known[0])
 
     def _refusal(
-        self, descent: Descent, remembered: Mark | None, ledger: Mark
+        self, descent: Continuity, remembered: Mark | None, ledger: Mark
     ) -> ClonedDatabaseError:
-        if descent is Descent.STRANGER:
+        if descent is Continuity.STRANGER:
             what = (
                 "was promoted, and no daemon of this host has served it before: "
                 "a failover, or a clone"

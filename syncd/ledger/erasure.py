@@ -12,7 +12,7 @@ from typing import Literal, cast
 from syncd.core.errors import UNREADABLE, OrderUnknownError, SlowStatementError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.order_lookup import find_key
-from syncd.postgres.database import named
+from syncd.postgres.database import query
 from syncd.source.views import Source
 
 Sent = Literal["never", "perhaps", "now", "yes"]
@@ -26,7 +26,7 @@ _TOLD: dict[Sent, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class OrderTrace:
     """What syncd has of an order.
 
     Attributes:
@@ -46,7 +46,7 @@ class Trace:
         return f"forgotten by hand: {_TOLD[self.sent]}"
 
 
-class Forgetting:
+class Erasure:
     """Finds and forgets orders of one feed."""
 
     def __init__(self, source: Source, ledger: Ledger) -> None:
@@ -94,14 +94,14 @@ class Forgetting:
             "or the person by e-mail address.",
         )
 
-    def traces(self, keys: Sequence[str]) -> list[Trace]:
+    def traces(self, keys: Sequence[str]) -> list[OrderTrace]:
         """Tell what the ledger has of some orders, in their order."""
         rows = self._ledger.database.all(
-            named("standings"), feed=self._ledger.feed_id, keys=list(keys)
+            query("standings"), feed=self._ledger.feed_id, keys=list(keys)
         )
         return [_trace(*row) for row in rows]
 
-    def forget(self, keys: Sequence[str]) -> list[Trace]:
+    def forget(self, keys: Sequence[str]) -> list[OrderTrace]:
         """Forget orders; tell what they were before.
 
         Nothing is admitted, claimed or settled of them meanwhile, so that one that was
@@ -110,12 +110,12 @@ class Forgetting:
         database, ours = self._ledger.database, {"feed": self._ledger.feed_id}
         numbers = self._numbers(keys)
         with database.transaction():
-            database.one(named("lock_watermark"), durable=True, **ours)
+            database.one(query("lock_watermark"), durable=True, **ours)
             self._hold_batches(keys)
             traces = self.traces(keys)
             numbers |= {t.key: t.number for t in traces if t.number}
             database.run(
-                named("scrub"),
+                query("scrub"),
                 **ours,
                 keys=list(keys),
                 numbers=list(numbers.values()),
@@ -123,7 +123,7 @@ class Forgetting:
             )
             known = [trace for trace in traces if trace.state]
             database.run(
-                named("forget"),
+                query("forget"),
                 **ours,
                 keys=[trace.key for trace in known],
                 reasons=[trace.reason for trace in known],
@@ -132,7 +132,7 @@ class Forgetting:
             if unknown:
                 reason = unknown[0].reason
                 new = [trace.key for trace in unknown]
-                database.run(named("forestall"), **ours, keys=new, reason=reason)
+                database.run(query("forestall"), **ours, keys=new, reason=reason)
         return traces
 
     def _hold_batches(self, keys: Sequence[str]) -> None:
@@ -140,7 +140,7 @@ class Forgetting:
         held: list[tuple[object, ...]] | None = None
         while True:
             locked = self._ledger.database.all(
-                named("lock_batches"), feed=self._ledger.feed_id, keys=list(keys)
+                query("lock_batches"), feed=self._ledger.feed_id, keys=list(keys)
             )
             if locked == held:
                 return
@@ -159,7 +159,7 @@ class Forgetting:
         return numbers
 
 
-def _trace(*row: object) -> Trace:
+def _trace(*row: object) -> OrderTrace:
     key, state, batch, uncertain, number, reason = row
     sent: Sent = "perhaps" if uncertain or state == "held" else "never"
     if state == "sending":
@@ -171,4 +171,6 @@ def _trace(*row: object) -> Trace:
         sent = next(s for s, text in _TOLD.items() if text == told)
         if sent == "now" and batch != "sending":
             sent = "yes" if batch == "delivered" else "perhaps"
-    return Trace(str(key), cast("str | None", state), sent, cast("str | None", number))
+    return OrderTrace(
+        str(key), cast("str | None", state), sent, cast("str | None", number)
+    )

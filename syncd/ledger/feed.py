@@ -8,7 +8,7 @@ from typing import cast
 from syncd.core.errors import ClonedDatabaseError, SchemaMismatchError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.identity import IdentityGuard
-from syncd.postgres.database import named
+from syncd.postgres.database import query
 from syncd.source.connections import Connections
 from syncd.source.views import Source
 
@@ -27,7 +27,7 @@ class Feed:
     started_at: datetime
 
 
-class Feeds:
+class FeedStore:
     """The feed of a name in the ledger's database."""
 
     def __init__(self, connections: Connections, name: str) -> None:
@@ -43,7 +43,7 @@ class Feeds:
         """
         hint = "Run `syncd install` with a role that may create the schema."
         try:
-            versions = [row[0] for row in self._database.all(named("migrations"))]
+            versions = [row[0] for row in self._database.all(query("migrations"))]
         except SchemaMismatchError as error:
             raise SchemaMismatchError("there is no ledger yet", hint) from error
         if versions != list(range(1, SCHEMA_VERSION + 1)):
@@ -59,7 +59,7 @@ class Feeds:
         Raises:
             ClonedDatabaseError: The ledger was made in another cluster or database.
         """
-        rows = self._database.all(named("find_feed"), feed=self._name)
+        rows = self._database.all(query("find_feed"), feed=self._name)
         if not rows:
             return None
         feed_id, started_at, *stored = rows[0]
@@ -83,7 +83,7 @@ class Feeds:
         if feed := self.find():
             return feed
         hint = "Start it with `syncd run`."
-        if others := [repr(row[0]) for row in self._database.all(named("feeds"))]:
+        if others := [repr(row[0]) for row in self._database.all(query("feeds"))]:
             hint = (
                 f"If `feed` should be {' or '.join(others)}, mend the configuration; "
             )
@@ -94,13 +94,13 @@ class Feeds:
         """Return the feeds of the same orders: of this view, in this database."""
         system, database = self.source_identity()
         rows = self._database.all(
-            named("feeds_of_view"), system=system, database=database, view=view
+            query("feeds_of_view"), system=system, database=database, view=view
         )
         return [str(row[0]) for row in rows]
 
     def source_identity(self) -> tuple[int, int]:
         """Return the cluster and the database of the orders."""
-        row = self._connections.source.one(named("identity"))
+        row = self._connections.source.one(query("identity"))
         return cast("tuple[int, int]", tuple(row))
 
     def start(self, source: Source, lookback: timedelta) -> Feed:
@@ -112,7 +112,7 @@ class Feeds:
         self.check_schema()
         if feed := self.find():
             view = source.views.confirmed
-            self._database.run(named("note_view"), feed=feed.feed_id, view=view)
+            self._database.run(query("note_view"), feed=feed.feed_id, view=view)
             return feed
         with self._database.patient_transaction(START_SECONDS):
             self._insert(source, lookback)
@@ -122,7 +122,7 @@ class Feeds:
         started_at = source.clock()
         floor = started_at - lookback
         rows = self._database.all(
-            named("start_feed"),
+            query("start_feed"),
             feed=self._name,
             started_at=started_at,
             floor=floor,
@@ -130,8 +130,8 @@ class Feeds:
             **self._identity(),
         )
         for (feed_id,) in rows:
-            self._database.run(named("start_watermark"), feed=feed_id, watermark=floor)
-            self._database.run(named("start_endpoint"), feed=feed_id)
+            self._database.run(query("start_watermark"), feed=feed_id, watermark=floor)
+            self._database.run(query("start_endpoint"), feed=feed_id)
             ledger = Ledger(self._database, cast("int", feed_id))
             IdentityGuard(source, self._database, ledger.feed_id, self._name).begin()
             with closing(source.listed(START_SECONDS)) as pages:
@@ -145,14 +145,14 @@ class Feeds:
         a person.
         """
         changed = self._database.run(
-            named("accept_copy"), feed=self._name, holds=holds, **self._identity()
+            query("accept_copy"), feed=self._name, holds=holds, **self._identity()
         )
         return changed > 0
 
     def _identity(self) -> dict[str, object]:
         """Read which clusters and databases these are, in the feed's order."""
-        system, database = self._connections.source.one(named("identity"))
-        ledger = self._connections.ledger.one(named("identity"))
+        system, database = self._connections.source.one(query("identity"))
+        ledger = self._connections.ledger.one(query("identity"))
         return {
             "system": system,
             "database": database,

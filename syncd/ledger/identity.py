@@ -23,7 +23,7 @@ from syncd.core.identity import (
     replaced,
 )
 from syncd.core.known import KnownOrder, ListedOrder
-from syncd.postgres.database import Database, around, named
+from syncd.postgres.database import Database, compose, query
 from syncd.source.views import Source
 
 SAMPLE = 200
@@ -129,7 +129,7 @@ class IdentityGuard:
         looked = self._compare(known, behind)
         if looked.held is not None:
             self._ledger.run(
-                named("hold_identity"), feed=self._feed_id, reason=looked.held
+                query("hold_identity"), feed=self._feed_id, reason=looked.held
             )
         elif behind.identity.rules and self._is_news(known, behind, looked):
             then = known.identity.then(behind.identity)
@@ -174,7 +174,7 @@ class IdentityGuard:
             change: What was changed in the views.
         """
         self._ledger.run(
-            named("keep_identity"),
+            query("keep_identity"),
             feed=self._feed_id,
             known=msgspec.json.encode(behind.identity).decode(),
             seal=behind.seal,
@@ -189,7 +189,7 @@ class IdentityGuard:
 
     def known(self) -> Known | None:
         """Read what was accepted; None before the feed's start."""
-        rows = self._ledger.all(named("known_identity"), feed=self._feed_id)
+        rows = self._ledger.all(query("known_identity"), feed=self._feed_id)
         for text, *facts in rows:
             identity = msgspec.json.decode(str(text), type=Identity)
             return Known(identity, *cast("_KnownFacts", tuple(facts)))
@@ -201,7 +201,7 @@ class IdentityGuard:
     def _read(self, names: Sequence[str]) -> Behind:
         views = self._source.views
         text, seal, namesakes = self._source.database.one(
-            around("behind", seal=named("seal")),
+            compose("behind", seal=query("seal")),
             **views.params,
             feed=self._feed,
             publication=self._publication,
@@ -243,7 +243,7 @@ class IdentityGuard:
 
     def _recent(self) -> list[KnownOrder]:
         rows = self._ledger.all(
-            named("recent_orders"), feed=self._feed_id, limit=SAMPLE
+            query("recent_orders"), feed=self._feed_id, limit=SAMPLE
         )
         return [
             KnownOrder(*cast("tuple[str, datetime, str | None]", row)) for row in rows
@@ -265,7 +265,7 @@ class IdentityGuard:
 
     def _are_old_unknown(self) -> bool:
         """Return whether orders from before the start would count as new."""
-        (started_at,) = self._ledger.one(named("feed_start"), feed=self._feed_id)
+        (started_at,) = self._ledger.one(query("feed_start"), feed=self._feed_id)
         statement = self._source.views.statement("listed_before")
         rows = self._source.database.all(statement, upper=started_at, limit=SAMPLE)
         unknown = self._unknown([str(key) for (key,) in rows])
@@ -294,7 +294,7 @@ class IdentityGuard:
 
     def _unknown(self, keys: Sequence[str]) -> set[str]:
         rows = self._ledger.all(
-            around("unknown_keys"), feed=self._feed_id, keys=list(keys)
+            compose("unknown_keys"), feed=self._feed_id, keys=list(keys)
         )
         return {str(key) for (key,) in rows}
 

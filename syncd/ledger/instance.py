@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 
 def this_host() -> str:
@@ -27,7 +27,7 @@ def this_host() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimant:
+class InstanceState:
     """An instance that holds its lock (`lives`), or a claim (`claims`), or both."""
 
     number: int
@@ -68,7 +68,7 @@ class Instance:
             self._host = "/".join([name, *self._host.split("/")[1:]])
         self.is_alone = False
         (number,) = database.one(
-            named("start_instance"),
+            query("start_instance"),
             feed=feed_id,
             host=self._host,
             pid=os.getpid(),
@@ -80,7 +80,7 @@ class Instance:
         self._lock()
 
     def _lock(self) -> None:
-        self._database.one(named("hold_instance_lock"), instance=self.number)
+        self._database.one(query("hold_instance_lock"), instance=self.number)
 
     def sweep(self) -> list[tuple[int, int, int]]:
         """Free claims whose outcome nobody will settle any more.
@@ -89,31 +89,33 @@ class Instance:
             Batch, attempt and number of orders of each, ordered by batch.
         """
         rows = self._database.all(
-            named("claimants"), feed=self._feed_id, own=self.number
+            query("claimants"), feed=self._feed_id, own=self.number
         )
-        found = [Claimant(*cast("tuple[int, str, int, bool, bool]", r)) for r in rows]
+        found = [
+            InstanceState(*cast("tuple[int, str, int, bool, bool]", r)) for r in rows
+        ]
         self.is_alone = not found
         claimants = [each for each in found if each.claims]
         if not claimants:
             return []
         dead = [each.number for each in claimants if self._is_dead(each)]
         freed = self._database.all(
-            named("take_over"), feed=self._feed_id, dead=dead, holds=self._holds
+            query("take_over"), feed=self._feed_id, dead=dead, holds=self._holds
         )
         return cast("list[tuple[int, int, int]]", freed)
 
-    def _is_dead(self, other: Claimant) -> bool:
+    def _is_dead(self, other: InstanceState) -> bool:
         if other.lives or other.number == self.number or other.host != self._host:
             return False
         return other.pid == os.getpid() or not _is_running(other.pid)
 
     def note_trouble(self, trouble: str | None) -> None:
         """Let `syncd status` know what fails in this daemon; None: nothing does."""
-        self._database.run(named("note_trouble"), instance=self.number, reason=trouble)
+        self._database.run(query("note_trouble"), instance=self.number, reason=trouble)
 
     def stop(self) -> None:
         """Say that this instance ended in order."""
-        self._database.run(named("stop_instance"), instance=self.number)
+        self._database.run(query("stop_instance"), instance=self.number)
 
 
 def _is_running(pid: int) -> bool:

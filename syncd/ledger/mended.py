@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import cast
 
 from syncd.core.errors import UNREADABLE, DatabaseUnavailableError, UnreadableRowError
-from syncd.core.event import Purchase, Rules, render
+from syncd.core.event import Event, EventRules, render
 from syncd.ledger.batches import Ledger
-from syncd.postgres.database import named
+from syncd.postgres.database import query
 from syncd.source.views import Source
 
 MOST_RETRIES = 10
@@ -49,7 +49,7 @@ class MendedOrders:
     """
 
     def __init__(
-        self, source: Source, ledger: Ledger, rules: Rules, *, size: int
+        self, source: Source, ledger: Ledger, rules: EventRules, *, size: int
     ) -> None:
         self._source = source
         self._ledger = ledger
@@ -72,7 +72,7 @@ class MendedOrders:
         most_retries: int | None = None,
     ) -> list[Rejected]:
         rows = self._ledger.database.all(
-            named("rejected_orders"),
+            query("rejected_orders"),
             feed=self._ledger.feed_id,
             keys=keys,
             after=after,
@@ -99,7 +99,7 @@ class MendedOrders:
         if not keys:
             return 0
         (count,) = self._ledger.database.one(
-            named("retry_rejected"),
+            query("retry_rejected"),
             feed=self._ledger.feed_id,
             states=["rejected"],
             orders=list(keys),
@@ -126,7 +126,7 @@ class MendedOrders:
             SyncdError: The database failed.
         """
         return self._ledger.database.run(
-            named("defer_touched"), feed=self._ledger.feed_id, keys=list(touched)
+            query("defer_touched"), feed=self._ledger.feed_id, keys=list(touched)
         )
 
     def retry_mended(self, touched: Sequence[str] | None = None) -> int:
@@ -180,4 +180,4 @@ class MendedOrders:
         if row is None:
             return "has no row in the purchases view"
         made = render(row, order.confirmed_at, self._rules, now)
-        return None if isinstance(made, Purchase) else made.reason
+        return None if isinstance(made, Event) else made.reason

@@ -6,7 +6,7 @@ Every verb that takes ORDER asks here, so that none acts on the first of two.
 from contextlib import suppress
 
 from syncd.core.errors import UNREADABLE, OrderAmbiguousError
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 from syncd.source.views import Source
 
 
@@ -20,7 +20,7 @@ def find_key(
     Raises:
         OrderAmbiguousError: It is one order's key and another's number.
     """
-    rows = database.all(named("known_as"), feed=feed_id, order=order)
+    rows = database.all(query("known_as"), feed=feed_id, order=order)
     keys = {str(key) for (key,) in rows}
     with suppress(*UNREADABLE):
         keys.update(source.matches(order))

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import cast
 
 from syncd.core.errors import SyncdError
-from syncd.core.event import LeftOut, Purchase
+from syncd.core.event import Event, LeftOut
 from syncd.core.health import RecentRefusals
 from syncd.ledger.batches import Ledger
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 NEWEST_ORDERS = 50
 """Of so many orders it is told how many are refused."""
@@ -36,7 +36,7 @@ class LeftOutCount:
 
 def left_out(database: Database, feed_id: int) -> list[LeftOutCount]:
     """Read what was left out in the last day, the most frequent first; maybe empty."""
-    rows = database.all(named("left_out"), feed=feed_id, most=MOST_DETAILS)
+    rows = database.all(query("left_out"), feed=feed_id, most=MOST_DETAILS)
     return [
         LeftOutCount(*cast("tuple[str, str, int, str, datetime, datetime]", row))
         for row in rows
@@ -45,7 +45,7 @@ def left_out(database: Database, feed_id: int) -> list[LeftOutCount]:
 
 def recent_refusals(database: Database, feed_id: int) -> RecentRefusals:
     """Count how many of the newest settled live orders were rejected, and why most."""
-    row = database.one(named("recent_refusals"), feed=feed_id, newest=NEWEST_ORDERS)
+    row = database.one(query("recent_refusals"), feed=feed_id, newest=NEWEST_ORDERS)
     return RecentRefusals(*cast("tuple[int, int, str | None]", row))
 
 
@@ -66,7 +66,7 @@ class LeftOutCounter:
         self._counts: dict[LeftOut, _Count] = {}
 
     def note(
-        self, purchases: Iterable[tuple[str, Purchase]]
+        self, purchases: Iterable[tuple[str, Event]]
     ) -> Sequence[tuple[LeftOut, int, str]]:
         """Note accepted orders by key; return this batch's counts, with a key each."""
         counts: dict[LeftOut, _Count] = {}
@@ -87,7 +87,7 @@ class LeftOutCounter:
             return
         with suppress(SyncdError):
             self._ledger.database.run(
-                named("count_left_out"),
+                query("count_left_out"),
                 feed=self._ledger.feed_id,
                 fields=[detail.field for detail in counts],
                 reasons=[detail.reason for detail in counts],

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Literal, cast
 
 from syncd.core.health import Pause
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 What = Literal["sending", "capture"]
 
 
-class Pauses:
+class PauseStore:
     """The pauses of one feed."""
 
     def __init__(self, database: Database, feed_id: int) -> None:
@@ -29,7 +29,7 @@ class Pauses:
             The pause, and whether it begins only now.
         """
         sending = what == "sending"
-        pausing = named("pause_sending") if sending else named("pause_capture")
+        pausing = query("pause_sending") if sending else query("pause_capture")
         row = self._database.one(pausing, feed=self._feed_id, reason=why)
         since, told, began = row
         pause = Pause(what, cast("datetime", since), cast("str | None", told))
@@ -38,6 +38,6 @@ class Pauses:
     def end(self, what: What) -> datetime | None:
         """Lift a pause; tell since when it was on, None when it was not."""
         sending = what == "sending"
-        lifting = named("resume_sending") if sending else named("resume_capture")
+        lifting = query("resume_sending") if sending else query("resume_capture")
         rows = self._database.all(lifting, feed=self._feed_id)
         return cast("datetime", rows[0][0]) if rows else None

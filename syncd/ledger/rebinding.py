@@ -11,8 +11,8 @@ from typing import Literal, cast
 from syncd.core.errors import SyncdError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.identity import IdentityGuard
-from syncd.postgres.database import named
-from syncd.source.views import Found, Position, Source
+from syncd.postgres.database import query
+from syncd.source.views import OrderQuery, Position, Source
 
 PAGE = 10_000
 """Orders that are read, or matched, at a time."""
@@ -76,7 +76,7 @@ class KeyRebinding:
         database = self._ledger.database
         with database.transaction():
             planned = self._match(self._held_at())
-            database.run(named("forget_relisted"), **self._feed)
+            database.run(query("forget_relisted"), **self._feed)
         return planned
 
     def rebind(self, unmatched: Unmatched | None) -> Rebinding:
@@ -95,7 +95,7 @@ class KeyRebinding:
         database = self._ledger.database
         behind = self._guard.read()
         with database.transaction():
-            database.one(named("lock_watermark"), durable=True, **self._feed)
+            database.one(query("lock_watermark"), durable=True, **self._feed)
             held_at = self._held_at()
             done = self._match(held_at)
             if done.unmatched and unmatched is None:
@@ -105,7 +105,7 @@ class KeyRebinding:
             self._guard.accept(behind)
             if done.unmatched:
                 self._admit_unmatched(held_at, sends=unmatched == "send")
-            database.run(named("forget_relisted"), **self._feed)
+            database.run(query("forget_relisted"), **self._feed)
         return done
 
     def _held_at(self) -> datetime:
@@ -115,16 +115,16 @@ class KeyRebinding:
 
     def _match(self, held_at: datetime) -> Rebinding:
         database = self._ledger.database
-        database.one(named("without_time_limit"))
-        database.run(named("forget_relisted"), **self._feed)
+        database.one(query("without_time_limit"))
+        database.run(query("forget_relisted"), **self._feed)
         self._relist()
         after: object = ""
         while rows := database.all(
-            named("match_keys"), after=after, page=PAGE, **self._feed
+            query("match_keys"), after=after, page=PAGE, **self._feed
         ):
             ((after,),) = rows
         row = database.one(
-            named("count_relisted"), named=EXAMPLES, held_at=held_at, **self._feed
+            query("count_relisted"), named=EXAMPLES, held_at=held_at, **self._feed
         )
         return Rebinding(*row)  # type: ignore[arg-type]  # the statement's columns
 
@@ -136,12 +136,12 @@ class KeyRebinding:
             page = self._source.page(after, _LAST, PAGE)
             after = page.end
             listed = page.found.params
-            self._ledger.database.run(named("relist"), **listed, **self._feed)
+            self._ledger.database.run(query("relist"), **listed, **self._feed)
             rows = self._source.database.all(
                 self._source.views.statement("orderids"), keys=listed["keys"]
             )
             self._ledger.database.run(
-                named("number_relisted"),
+                query("number_relisted"),
                 keys=[key for key, _ in rows],
                 numbers=[number for _, number in rows],
                 **self._feed,
@@ -150,23 +150,23 @@ class KeyRebinding:
     def _rename(self) -> None:
         retired = f" until {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         database = self._ledger.database
-        database.run(named("retire_keys"), retired=retired, **self._feed)
-        database.run(named("rebind_keys"), retired=retired, **self._feed)
-        database.run(named("rebind_moves"), **self._feed)
-        database.run(named("forget_fingerprints"), **self._feed)
+        database.run(query("retire_keys"), retired=retired, **self._feed)
+        database.run(query("rebind_keys"), retired=retired, **self._feed)
+        database.run(query("rebind_moves"), **self._feed)
+        database.run(query("forget_fingerprints"), **self._feed)
 
     def _keep_initial(self) -> None:
         """Keep old orders old under their new keys."""
-        (part,) = self._ledger.database.one(named("next_initial_part"), **self._feed)
-        found = Found(named("relisted_before"), {})
+        (part,) = self._ledger.database.one(query("next_initial_part"), **self._feed)
+        found = OrderQuery(query("relisted_before"), {})
         self._ledger.keep_initial(found, cast("int", part))
 
     def _admit_unmatched(self, held_at: datetime, *, sends: bool) -> None:
         if sends:
             self._ledger.database.run(
-                named("doubt_unmatched"), held_at=held_at, **self._feed
+                query("doubt_unmatched"), held_at=held_at, **self._feed
             )
-        found = Found(named("unmatched"), {"held_at": held_at})
+        found = OrderQuery(query("unmatched"), {"held_at": held_at})
         self._ledger.admit(found, "reconcile", size=self._size, adopts=not sends)
 
 

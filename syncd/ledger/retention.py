@@ -11,7 +11,7 @@ from typing import cast
 
 from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
-from syncd.postgres.database import named
+from syncd.postgres.database import query
 
 PERIOD = timedelta(hours=1)
 """How often the ledger is thinned, whatever the number of daemons."""
@@ -26,7 +26,7 @@ STEPS = 200
 """Statements of one turn; the next turn goes on from there."""
 
 
-class Thinning:
+class Retention:
     """Thins one feed's ledger, in small steps, each whole by itself.
 
     Args:
@@ -59,7 +59,7 @@ class Thinning:
             return
         self._due_at = time.monotonic() + PERIOD.total_seconds()
         begun = self._ledger.database.run(
-            named("begin_thinning"),
+            query("begin_thinning"),
             feed=self._ledger.feed_id,
             period=PERIOD - timedelta(minutes=1),
         )
@@ -87,7 +87,7 @@ class Thinning:
 
     def _step(self, keep: timedelta) -> tuple[int, int, int]:
         row = self._ledger.database.one(
-            named("thin"),
+            query("thin"),
             feed=self._ledger.feed_id,
             keep=keep,
             batches=BATCHES,

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import cast
 
 from syncd.core.known import KnownOrder, ListedOrder, is_another
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 from syncd.source.views import Source
 
 MOST = 1000
@@ -71,7 +71,7 @@ class ReusedKeys:
             SyncdError: A database failed, or the views cannot be read.
         """
         rows = self._ledger.all(
-            named("known_orders"), feed=self._feed_id, keys=list(keys)
+            query("known_orders"), feed=self._feed_id, keys=list(keys)
         )
         known = [
             KnownOrder(*cast("tuple[str, datetime, str | None]", row)) for row in rows
@@ -91,7 +91,7 @@ class ReusedKeys:
         """
         found = self.find(keys[:MOST])
         (count,) = self._ledger.one(
-            named("note_reused"),
+            query("note_reused"),
             feed=self._feed_id,
             keys=list(keys[:MOST]),
             reused=[r.key for r in found],
@@ -109,7 +109,7 @@ class ReusedKeys:
             orders: By key, or by the number that is listed now.
         """
         rows = self._ledger.all(
-            named("reused_keys"),
+            query("reused_keys"),
             feed=self._feed_id,
             all=orders is None,
             orders=list(orders or ()),
@@ -120,7 +120,7 @@ class ReusedKeys:
     def keep(self, keys: Sequence[str]) -> int:
         """Take over what the views give some keys now; return how many there were."""
         return self._ledger.run(
-            named("keep_reused"), feed=self._feed_id, keys=list(keys)
+            query("keep_reused"), feed=self._feed_id, keys=list(keys)
         )
 
     def compare_newest(self) -> None:
@@ -130,14 +130,14 @@ class ReusedKeys:
             SyncdError: A database failed, or the views cannot be read.
         """
         rows = self._ledger.all(
-            named("recent_orders"), feed=self._feed_id, limit=NEWEST
+            query("recent_orders"), feed=self._feed_id, limit=NEWEST
         )
         if keys := [str(row[0]) for row in rows]:
             self.note(keys)
 
     def count(self) -> Reused:
         """Count the keys that stand for other orders."""
-        row = self._ledger.one(named("count_reused"), feed=self._feed_id)
+        row = self._ledger.one(query("count_reused"), feed=self._feed_id)
         return Reused(*row)  # type: ignore[arg-type]  # the statement's columns
 
 

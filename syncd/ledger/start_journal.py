@@ -17,8 +17,8 @@ import msgspec
 from syncd.config.settings import Settings
 from syncd.core.errors import SyncdError
 from syncd.core.health import FailedStart
-from syncd.ledger.clone_guard import Memory, host_name
-from syncd.postgres.database import Database, named
+from syncd.ledger.clone_guard import StateFile, host_name
+from syncd.postgres.database import Database, query
 from syncd.source.connections import connect
 
 _SUFFIX = ".failed"
@@ -42,7 +42,7 @@ class StartJournal:
         environment = os.environ if environment is None else environment
         self._settings = settings
         self._host = host_name(settings.instance)
-        memory = Memory.of(settings.state.directory, settings.feed, environment)
+        memory = StateFile.of(settings.state.directory, settings.feed, environment)
         self._file: Path | None = None
         if memory is not None:
             self._file = memory.place / f"{settings.feed}{_SUFFIX}"
@@ -55,7 +55,7 @@ class StartJournal:
         try:
             with closing(connect(self._settings, "start")) as connections:
                 connections.ledger.run(
-                    named("keep_failed_start"),
+                    query("keep_failed_start"),
                     feed=self._settings.feed,
                     host=self._host,
                     kind=kind,
@@ -75,7 +75,7 @@ class StartJournal:
         """Forget it: a start has succeeded."""
         with suppress(SyncdError), closing(connect(self._settings, "start")) as opened:
             opened.ledger.run(
-                named("clear_failed_start"), feed=self._settings.feed, host=self._host
+                query("clear_failed_start"), feed=self._settings.feed, host=self._host
             )
         if self._file is not None:
             with suppress(OSError):
@@ -89,7 +89,7 @@ class StartJournal:
         """
         found = [
             FailedStart(*cast("tuple[str, str, datetime, list[str], str, str]", row))
-            for row in ledger.all(named("failed_starts"), feed=self._settings.feed)
+            for row in ledger.all(query("failed_starts"), feed=self._settings.feed)
         ]
         if own := self._read():
             found.append(own)

@@ -13,7 +13,7 @@ import msgspec
 
 from syncd.config.settings import Settings
 from syncd.core.errors import StateUnavailableError
-from syncd.ledger.clone_guard import Memory
+from syncd.ledger.clone_guard import StateFile
 
 _SUFFIX = ".served"
 
@@ -32,7 +32,7 @@ class Served:
     def __init__(self, folder: Path, feed: str) -> None:
         self._folder = folder
         self._path = folder / f"{feed}{_SUFFIX}"
-        self._memory = Memory(folder, feed)
+        self._memory = StateFile(folder, feed)
 
     @classmethod
     def of(
@@ -40,7 +40,7 @@ class Served:
     ) -> "Served | None":
         """Return what this host knows; None where it keeps nothing."""
         environment = os.environ if environment is None else environment
-        memory = Memory.of(settings.state.directory, settings.feed, environment)
+        memory = StateFile.of(settings.state.directory, settings.feed, environment)
         return cls(memory.place, settings.feed) if memory else None
 
     def is_known(self) -> bool:

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import cast
 
 from syncd.core.health import Pause, Unread
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class FeedStats:
     """How a feed stands now.
 
     Attributes:
@@ -81,19 +81,19 @@ class Pulse:
         return (self.now - self.watermark).total_seconds()
 
 
-def read_pulse(database: Database, feed_id: int) -> Pulse:
+def read_stats(database: Database, feed_id: int) -> FeedStats:
     """Read how the feed stands; cheap enough for every heartbeat."""
-    row = database.one(named("pulse"), feed=feed_id)
-    return Pulse(*row)  # type: ignore[arg-type]  # the statement's columns, in order
+    row = database.one(query("pulse"), feed=feed_id)
+    return FeedStats(*row)  # type: ignore[arg-type]  # the statement's columns, in order
 
 
 def read_accounts(database: Database, feed_id: int) -> dict[str, str]:
     """Read the sentence of the last finished account of each depth, newest first."""
-    rows = database.all(named("told_accounts"), feed=feed_id)
+    rows = database.all(query("told_accounts"), feed=feed_id)
     return dict(cast("list[tuple[str, str]]", rows))
 
 
 def read_unread(database: Database, feed_id: int) -> list[Unread]:
     """Read which orders wait for the view, and why; most orders first."""
-    rows = database.all(named("unread_orders"), feed=feed_id)
+    rows = database.all(query("unread_orders"), feed=feed_id)
     return [Unread(*row) for row in rows]  # type: ignore[arg-type]  # the columns

@@ -26,9 +26,9 @@ from syncd.core.errors import (
     ViewError,
     ViewFailedError,
 )
-from syncd.core.progress import moved
+from syncd.core.progress import report_progress
 from syncd.core.sql_name import SqlName
-from syncd.postgres.deadline import PunctualConnection, Row
+from syncd.postgres.deadline import DeadlineConnection, Row
 from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS, refusal_of, translate
 
 _CONNECT: dict[str, int | str] = {
@@ -129,27 +129,30 @@ class Statement:
 
 
 @cache
-def named(name: str) -> Statement:
+def query(name: str) -> Statement:
     """Find the statement `name`, one without braces."""
     return composed(name)
 
 
 @lru_cache(256)
-def around(name: str, **queries: Statement) -> Statement:
+def compose(name: str, **queries: Statement) -> Statement:
     """Put queries into the braces of the statement `name`.
 
     Whatever a statement may do without has a query of nothing then.
     """
     spare = {
-        "taken": named("nothing_taken"),
-        "rows": named("nothing_read"),
-        "listings": named("no_listings"),
-        "initial": named("was_listed_initially"),
-        "sealed": named("is_unsealed"),
+        "taken": query("nothing_taken"),
+        "rows": query("nothing_read"),
+        "listings": query("no_listings"),
+        "initial": query("was_listed_initially"),
+        "sealed": query("is_unsealed"),
     }
     made = composed(
         name,
-        **{brace: vetted(q.text.decode()) for brace, q in (spare | queries).items()},
+        **{
+            brace: trusted_sql(q.text.decode())
+            for brace, q in (spare | queries).items()
+        },
     )
     places = [q.place for q in queries.values() if q.place.is_view]
     return Statement(made.text, places[0] if places else made.place)
@@ -157,7 +160,7 @@ def around(name: str, **queries: Statement) -> Statement:
 
 def part(name: str, **identifiers: sql.Composable) -> sql.Composed:
     """Compose the statement `name` as a part of others: it has no end of its own."""
-    return vetted(statements()[name]).format(**identifiers)
+    return trusted_sql(statements()[name]).format(**identifiers)
 
 
 def composed(name: str, **identifiers: sql.Composable) -> Statement:
@@ -165,10 +168,10 @@ def composed(name: str, **identifiers: sql.Composable) -> Statement:
     text = statements()[name]
     read = [place for place in Place if f"{{{_BRACES.get(place)}}}" in text]
     place = read[0] if read else Place.LEDGER
-    return Statement.of(vetted(text).format(**identifiers), place)
+    return Statement.of(trusted_sql(text).format(**identifiers), place)
 
 
-def vetted(text: str) -> sql.SQL:
+def trusted_sql(text: str) -> sql.SQL:
     """Take a statement from a file of the distribution as safe."""
     # basedpyright wants the cast, mypy sees a str in it
     return sql.SQL(cast("LiteralString", text))  # type: ignore[redundant-cast]
@@ -223,7 +226,7 @@ class Database:
         self._age, self._plans_kept = 0, PLANS_KEPT
         if keeps_plans:
             self._session["plan_cache_mode"] = "force_generic_plan"
-        self._connection: PunctualConnection | None = None
+        self._connection: DeadlineConnection | None = None
         self._is_own = False  # the session, and not a pooler's
         self._is_stale = False  # another server is to be asked
         self._step_seconds: float | None = None
@@ -328,7 +331,7 @@ class Database:
         """Group statements into a transaction in which each may take so long."""
         with self.transaction():
             connection = self._open()
-            self.one(named("be_patient"), limit=f"{seconds:.0f}s")
+            self.one(query("be_patient"), limit=f"{seconds:.0f}s")
             usual = connection.answer_seconds
             connection.answer_seconds = self._step_seconds = seconds + usual
             try:
@@ -358,7 +361,7 @@ class Database:
             self._age += 1
             if self._age >= self._plans_kept:
                 self._plans_kept = 2 * self._age
-                connection.execute(named("discard_plans").text)
+                connection.execute(query("discard_plans").text)
         return connection.execute(statement.text, self._fitted(params) or None)
 
     def _fitted(self, params: Mapping[str, object]) -> Mapping[str, object]:
@@ -379,16 +382,16 @@ class Database:
             self._open()
         return fits(text, self._codec)
 
-    def _open(self) -> PunctualConnection:
+    def _open(self) -> DeadlineConnection:
         if self._connection is None or self._connection.broken or self._is_stale:
             self.close()
-            connection = PunctualConnection.connect(
+            connection = DeadlineConnection.connect(
                 self.dsn, autocommit=True, row_factory=tuple_row, prepare_threshold=None
             )
             self._connection = connection
             info = connection.info
             self._codec = codec_of(info.parameter_status("server_encoding"))
-            moved()
+            report_progress()
             self._begin_session(connection)
             for action in self._on_open:
                 action()
@@ -398,7 +401,7 @@ class Database:
         """Set the session up; keep plans, unless a pooler may change the session."""
         names, values = list(self._session), list(self._session.values())
         found = connection.execute(
-            named("begin_session").text, {"names": names, "values": values}
+            query("begin_session").text, {"names": names, "values": values}
         ).fetchone()
         self._is_own = found == (connection.info.backend_pid,)
         if self._keeps_plans and self._is_own:
@@ -414,7 +417,7 @@ class Database:
         Raises:
             SyncdError: One of its kinds (`core/cause.py`).
         """
-        moved(self._step_seconds)
+        report_progress(self._step_seconds)
         try:
             yield
         except psycopg.Error as error:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 Row = tuple[object, ...]
 
 
-class PunctualConnection(psycopg.Connection[Row]):
+class DeadlineConnection(psycopg.Connection[Row]):
     """A connection that closes itself when an answer does not come in time."""
 
     answer_seconds = ANSWER_SECONDS

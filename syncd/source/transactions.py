@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NewType, cast
 
 from syncd.core.window import Vxid, Xid
-from syncd.postgres.database import Database, Statement, named
+from syncd.postgres.database import Database, Statement, query
 
 Lsn = NewType("Lsn", str)
 """A position in the write-ahead log."""
@@ -39,7 +39,7 @@ class Transactions:
 
     def clock(self) -> datetime:
         """Read the clock; notices first whether the source is a standby."""
-        own, is_standby, replayed_at, prepares = self._source.one(named("clock"))
+        own, is_standby, replayed_at, prepares = self._source.one(query("clock"))
         moved = self._is_standby is not None and is_standby != self._is_standby
         self._is_standby = bool(is_standby)
         if moved:
@@ -48,32 +48,32 @@ class Transactions:
         if is_standby and self._primary is None:
             return cast("datetime", replayed_at)
         if is_standby and self._primary is not None:
-            own, _, _, prepares = self._primary.one(named("clock"))
+            own, _, _, prepares = self._primary.one(query("clock"))
         self._prepares = bool(prepares)
         return cast("datetime", own)
 
     def running(self) -> frozenset[Vxid]:
         """Read the transactions that run now, one's own excepted."""
-        return frozenset(Vxid(str(v)) for (v,) in self._rows(named("running")))
+        return frozenset(Vxid(str(v)) for (v,) in self._rows(query("running")))
 
     def prepared(self) -> frozenset[Xid]:
         """Read the prepared transactions of now."""
         if not self._prepares:
             return frozenset()
-        return frozenset(Xid(str(x)) for (x,) in self._rows(named("prepared")))
+        return frozenset(Xid(str(x)) for (x,) in self._rows(query("prepared")))
 
     def holders(self) -> list[tuple[object, ...]]:
         """Name the oldest transactions: pid, application, start, start of the query.
 
         A prepared one has no session: its name stands for the application.
         """
-        return self._rows(named("holders"))
+        return self._rows(query("holders"))
 
     def written(self) -> Lsn | None:
         """Tell how far the primary has written; None when there is nothing to await."""
         if not self._is_standby or self._primary is None:
             return None
-        return cast("Lsn", self._primary.one(named("written"))[0])
+        return cast("Lsn", self._primary.one(query("written"))[0])
 
     def has_arrived(self, position: Lsn | None) -> bool:
         """Tell whether the source shows everything up to a position of the primary's.
@@ -83,10 +83,10 @@ class Transactions:
         """
         if position is None:
             return True
-        return bool(self._source.one(named("has_replayed"), position=position)[0])
+        return bool(self._source.one(query("has_replayed"), position=position)[0])
 
     @property
-    def is_blind(self) -> bool:
+    def primary_unknown(self) -> bool:
         """Whether the source is a standby whose primary cannot be asked."""
         self.clock()
         return self._writer is None

@@ -21,12 +21,12 @@ from syncd.core.known import ListedOrder
 from syncd.postgres.database import (
     Database,
     Statement,
-    around,
+    compose,
     composed,
     identifier,
-    named,
     part,
-    vetted,
+    query,
+    trusted_sql,
 )
 
 _CONFIRMED = ("order_key", "confirmed_at")
@@ -87,7 +87,7 @@ class Views:
 
     def columns(self, view: str) -> list[Column]:
         """List a view's columns in order; empty when there is no such view."""
-        rows = self._database.all(named("columns"), view=view)
+        rows = self._database.all(query("columns"), view=view)
         return [Column(*cast("tuple[str, str, str]", row)) for row in rows]
 
     def names(self) -> Mapping[str, sql.Composable]:
@@ -102,7 +102,7 @@ class Views:
             "confirmed": self._confirmed(),
             "purchases": identifier(self.purchases),
             "key_type": self._key_type,
-            "seal": vetted(named("seal").text.decode()),
+            "seal": trusted_sql(query("seal").text.decode()),
         }
 
     @property
@@ -168,7 +168,7 @@ def columns_of(row: str) -> dict[str, object]:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class OrderQuery:
     """Confirmed orders for the ledger to look at: a query of keys and times.
 
     It reads the view where the ledger is beside it, and otherwise gives the orders
@@ -242,10 +242,10 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class OrderPage:
     """Some orders of a range that were read: how many, and up to where."""
 
-    found: Found
+    found: OrderQuery
     orders: int
     end: Position
 
@@ -276,7 +276,7 @@ class Source:
 
     def clock(self) -> datetime:
         """Read the server's clock."""
-        return cast("datetime", self.database.one(named("clock"))[0])
+        return cast("datetime", self.database.one(query("clock"))[0])
 
     def between(
         self,
@@ -284,7 +284,7 @@ class Source:
         upper: datetime | Literal["infinity"],
         *,
         to_admit: bool = False,
-    ) -> Found:
+    ) -> OrderQuery:
         """Find the orders confirmed in a range (lower excluded, upper included).
 
         With `to_admit`, with the first time at which the view lists each, wherever
@@ -296,33 +296,33 @@ class Source:
             return self._found(query, params)
         return self._to_admit(query, params)
 
-    def _to_admit(self, query: Statement, params: Mapping[str, object]) -> Found:
+    def _to_admit(self, query: Statement, params: Mapping[str, object]) -> OrderQuery:
         listings = self.views.statement("first_listings")
         if self._beside_ledger:
             return replace(self._found(query, params), listings=listings)
-        query = around("found_with_listings", found=query, listings=listings)
+        query = compose("found_with_listings", found=query, listings=listings)
         return self._found(query, params)
 
-    def of_keys(self, keys: Sequence[str]) -> Found:
+    def of_keys(self, keys: Sequence[str]) -> OrderQuery:
         """Find those of the keys that are confirmed, each with its first time."""
         query = self.views.statement("confirmed_of")
         return self._found(query, {"keys": list(keys)})
 
-    def touched(self, taking: tuple[Statement, Mapping[str, object]]) -> Found:
+    def touched(self, taking: tuple[Statement, Mapping[str, object]]) -> OrderQuery:
         """Find those that are confirmed of the orders taken out of the outbox.
 
         Where outbox and ledger are in one database with the views.
         """
         statement, rows = taking
-        return Found(
+        return OrderQuery(
             self.views.statement("confirmed_touched"),
             {**rows, **self.views.params},
             statement,
-            sealed=around("is_sealed", seal=named("seal")),
+            sealed=compose("is_sealed", seal=query("seal")),
             source=self,
         )
 
-    def listed(self, seconds: float) -> Generator[Found]:
+    def listed(self, seconds: float) -> Generator[OrderQuery]:
         """Find every order that the view lists at a usable time: keys only.
 
         All at once beside the ledger; otherwise page by page, of one snapshot.
@@ -331,13 +331,15 @@ class Source:
             seconds: How long a page may take; the ledger's transaction sees to its own.
         """
         if self._beside_ledger:
-            yield Found(self.views.statement("listed_keys"), {})
+            yield OrderQuery(self.views.statement("listed_keys"), {})
             return
         with self.database.patient_transaction(seconds):
             self.database.run(self.views.statement("declare_listed"))
-            while rows := self.database.all(named("fetch_listed")):
-                yield Found(named("given_keys"), {"keys": [key for (key,) in rows]})
-            self.database.run(named("close_listed"))
+            while rows := self.database.all(query("fetch_listed")):
+                yield OrderQuery(
+                    query("given_keys"), {"keys": [key for (key,) in rows]}
+                )
+            self.database.run(query("close_listed"))
 
     def newest_page(
         self, lower: datetime, upper: datetime | Literal["infinity"], orders: int
@@ -371,7 +373,7 @@ class Source:
         end = Position(at, cast("str | None", until))
         return Stretch(at - INSTANT, end, after, is_tied=True)
 
-    def within(self, stretch: Stretch, *, to_admit: bool = False) -> Found:
+    def within(self, stretch: Stretch, *, to_admit: bool = False) -> OrderQuery:
         """Find the orders of a stretch; with `to_admit` as `between` does."""
         query, params = self._within(stretch)
         if not to_admit:
@@ -386,17 +388,17 @@ class Source:
         tied = {"at": end.at, "after": stretch.after, "until": end.key}
         return self.views.statement("confirmed_tied"), tied
 
-    def page(self, after: Position, upper: datetime, orders: int) -> Page:
+    def page(self, after: Position, upper: datetime, orders: int) -> OrderPage:
         """Read at most `orders` that follow a position, to be admitted."""
         stretch = self.stretch(after, upper, orders)
         query, params = self._within(stretch)
         listings = self.views.statement("first_listings")
         if not self._beside_ledger:
-            query = around("found_with_listings", found=query, listings=listings)
+            query = compose("found_with_listings", found=query, listings=listings)
         found, count = self._gather(query, {**params, **self.views.params})
         if self._beside_ledger:
             found = replace(found, listings=listings)
-        return Page(found, count, stretch.end)
+        return OrderPage(found, count, stretch.end)
 
     def spread(
         self, starts: Sequence[datetime], upper: datetime, each: int
@@ -421,7 +423,7 @@ class Source:
         row = self.database.one(self.views.statement("bounds"))
         return cast("tuple[datetime | None, datetime | None, datetime]", row)
 
-    def timeless_orders(self) -> Found:
+    def timeless_orders(self) -> OrderQuery:
         """Find the orders that are confirmed at no usable time: keys only."""
         return self._found(self.views.statement("timeless_orders"), {})
 
@@ -452,26 +454,26 @@ class Source:
         rows = self.database.all(statement, keys=list(keys), lower=lower, upper=upper)
         yield from cast("list[tuple[str, datetime]]", rows)
 
-    def _found(self, query: Statement, params: Mapping[str, object]) -> Found:
+    def _found(self, found: Statement, params: Mapping[str, object]) -> OrderQuery:
         params = {**params, **self.views.params}
         if self._beside_ledger:
-            sealed = around("is_sealed", seal=named("seal"))
-            return Found(query, params, sealed=sealed, source=self)
-        return self._gather(query, params)[0]
+            sealed = compose("is_sealed", seal=query("seal"))
+            return OrderQuery(found, params, sealed=sealed, source=self)
+        return self._gather(found, params)[0]
 
     def _gather(
-        self, query: Statement, params: Mapping[str, object]
-    ) -> tuple[Found, int]:
-        gather = around("gather", found=query, seal=named("seal"))
+        self, found: Statement, params: Mapping[str, object]
+    ) -> tuple[OrderQuery, int]:
+        gather = compose("gather", found=found, seal=query("seal"))
         keys, times, seal, count = self.database.one(gather, **params)
         return self._given(keys, times, seal), cast("int", count)
 
-    def _given(self, keys: object, times: object, seal: object) -> Found:
+    def _given(self, keys: object, times: object, seal: object) -> OrderQuery:
         """Make orders of what was read before, under the views' seal of that moment."""
-        return Found(
-            named("given"),
+        return OrderQuery(
+            query("given"),
             {"keys": keys, "times": times, "seal": seal},
-            sealed=around("is_sealed", seal=named("given_seal")),
+            sealed=compose("is_sealed", seal=query("given_seal")),
             source=self,
         )
 

@@ -12,7 +12,7 @@ from postgres import wait_until
 from shop import Shop
 
 from syncd.config.settings import load
-from syncd.daemon.pipeline import Life
+from syncd.daemon.pipeline import Pipeline
 from syncd.demo.sandbox import Sandbox
 from syncd.log import log as logging
 
@@ -79,7 +79,7 @@ def test_a_clock_that_is_set_back_stops_nothing(
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
     config = shop.configure(tmp_path, sandbox.endpoint)
-    life = Life(load(config, {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}))
+    life = Pipeline(load(config, {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}))
     life.open()
     life.begin()
     try:
@@ -106,17 +106,17 @@ def test_a_clock_that_is_set_back_stops_nothing(
     assert round(float(jumped["jump_seconds"])) == -3600
 
 
-def set_back_by_an_hour(life: Life) -> None:
+def set_back_by_an_hour(life: Pipeline) -> None:
     """What a life sees then: its next turns lie an hour ahead, as does the past."""
     vars(life)["_clock_offset"] += 3600
     plan_an_hour_ahead(life)
 
 
-def plan_an_hour_ahead(life: Life) -> None:
+def plan_an_hour_ahead(life: Pipeline) -> None:
     for job in vars(life)["_scheduler"].get_jobs():
         job.modify(next_run_time=datetime.now(UTC) + timedelta(hours=1))
 
 
-def rests(life: Life) -> bool:
+def rests(life: Pipeline) -> bool:
     """Whether the poll is between two turns."""
     return vars(life.reactions.progress)["_stamps"]["capture"].thread is None

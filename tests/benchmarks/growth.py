@@ -25,7 +25,7 @@ from benchmarks.sink import Sink, sink
 from benchmarks.stage import Stage, stage, started
 from syncd.config import settings as configuration
 from syncd.config.settings import Settings
-from syncd.daemon.pipeline import Life
+from syncd.daemon.pipeline import Pipeline
 from syncd.log import log
 
 os.environ.setdefault("SYNCD_SQUEEZELY_API_KEY", "sandbox-key")
@@ -66,7 +66,7 @@ def median_ms(action: Callable[[], object], times: int = TIMES) -> float:
 
 def looks(shop: Stage, settings: Settings) -> tuple[float, float]:
     """Time an idle poll, and a claim with its settlement; milliseconds."""
-    life = Life(settings)
+    life = Pipeline(settings)
     life.open()
     watch = life._watch  # noqa: SLF001
     watch.poll()
@@ -130,7 +130,7 @@ def main() -> None:
                 place = Path(folder) / str(size)
                 config = shop.configure(place, to.endpoint)
                 settings = configuration.load(config)
-                life = Life(settings)
+                life = Pipeline(settings)
                 life.open()
                 life.close()
                 know(shop)

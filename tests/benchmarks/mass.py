@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from postgres import cluster
 from shop import Shop
 
-from syncd.capture.poll import Poll
+from syncd.capture.poll import PollCapture
 from syncd.daemon.capture_loop import REST_SECONDS
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
 from syncd.source.transactions import Transactions
@@ -32,7 +32,7 @@ from syncd.source.views import Source
 LOOKBACK = timedelta(minutes=5)
 
 
-def capture(shop: Shop, poll: Poll) -> list[float]:
+def capture(shop: Shop, poll: PollCapture) -> list[float]:
     """Capture everything; return how long live orders waited, in seconds."""
     waits = []
     poll.poll()
@@ -61,11 +61,11 @@ def main() -> None:
         shop = Shop.open(server.dsn("shop"))
         with closing(Database(shop.dsn)) as database:
             source = Source(database, "syncd.confirmed_orders", "syncd.purchases")
-            feed = Feeds(Connections(database, database), "shop").start(
+            feed = FeedStore(Connections(database, database), "shop").start(
                 source, LOOKBACK
             )
             ledger = Ledger(database, feed.feed_id)
-            poll = Poll(
+            poll = PollCapture(
                 Transactions(database), source, ledger, lookback=LOOKBACK, size=100
             )
             shop.sql(

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from postgres import cluster
 from shop import Shop
 
-from syncd.capture.poll import Poll
+from syncd.capture.poll import PollCapture
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
 from syncd.source.transactions import Transactions
@@ -33,7 +33,7 @@ POLLS = 200
 LOOKBACK = timedelta(minutes=5)
 
 
-def measure(poll: Poll) -> list[float]:
+def measure(poll: PollCapture) -> list[float]:
     """Time polls, in milliseconds."""
     took = []
     for _ in range(POLLS):
@@ -60,11 +60,11 @@ def main() -> None:
             closing(psycopg.connect(shop.owner)) as till,
         ):
             source = Source(database, "syncd.confirmed_orders", "syncd.purchases")
-            feed = Feeds(Connections(database, database), "shop").start(
+            feed = FeedStore(Connections(database, database), "shop").start(
                 source, LOOKBACK
             )
             ledger = Ledger(database, feed.feed_id)
-            poll = Poll(
+            poll = PollCapture(
                 Transactions(database), source, ledger, lookback=LOOKBACK, size=100
             )
             poll.poll()

@@ -24,10 +24,10 @@ from postgres import Cluster, cluster
 from shop import Shop
 
 from syncd.config.settings import load
-from syncd.core.event import Purchase
-from syncd.core.event_diff import Seal, pack, places
+from syncd.core.event import Event
+from syncd.core.event_diff import FingerprintKey, pack, places
 from syncd.delivery.fingerprints import Fingerprints
-from syncd.diagnostics.status.facts import Observer
+from syncd.diagnostics.status.facts import StatusReader
 from syncd.ledger.batches import Claim
 from syncd.source.connections import connect
 
@@ -85,7 +85,7 @@ def look(server: Cluster, orders: int, size: int) -> None:
     with TemporaryDirectory() as folder:
         settings = load(shop.configure(Path(folder), "http://127.0.0.1:1/"), KEY)
     connections = connect(settings, "benchmark")
-    observer = Observer(settings, connections)
+    observer = StatusReader(settings, connections)
     observer.look()
 
     def whole() -> None:
@@ -101,7 +101,7 @@ def look(server: Cluster, orders: int, size: int) -> None:
 
 def seal() -> None:
     """Print what the fingerprint of an event of 22 fields costs."""
-    seal = Seal.of("key")
+    seal = FingerprintKey.of("key")
     begin = time.process_time()
     for n in range(10_000):
         pack(seal.take(str(n), places(EVENT)))
@@ -112,8 +112,8 @@ def seal() -> None:
 def noting() -> None:
     """Print what delivery itself does for each order: it remembers the event."""
     key = KEY["SYNCD_SQUEEZELY_API_KEY"]
-    noted = Fingerprints(None, None, "", Seal.of(key))  # type: ignore[arg-type]  # unused
-    purchases = [(str(n), Purchase.of(EVENT | {"orderid": str(n)})) for n in range(100)]
+    noted = Fingerprints(None, None, "", FingerprintKey.of(key))  # type: ignore[arg-type]  # unused
+    purchases = [(str(n), Event.of(EVENT | {"orderid": str(n)})) for n in range(100)]
     claim = Claim(
         1,
         1,

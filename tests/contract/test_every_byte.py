@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from syncd.config.settings import load
-from syncd.core.event import Purchase
+from syncd.core.event import Event
 from syncd.core.payload import encode
 from syncd.core.response import Classification, Outcome, classify
 from syncd.delivery.squeezely import Squeezely
@@ -94,7 +94,7 @@ def api(breaker: Breaker, tmp_path: Path) -> Iterator[Squeezely]:
 
 
 def attempt(api: Squeezely) -> Classification:
-    answer = api.post(encode([Purchase.of(event).body for event in EVENTS], "events"))
+    answer = api.post(encode([Event.of(event).body for event in EVENTS], "events"))
     return classify(answer, len(EVENTS), datetime.now(UTC))
 
 

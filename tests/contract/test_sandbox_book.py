@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.demo.sandbox import Book, Totals
+from syncd.demo.sandbox import ReceivedEvents, Totals
 from syncd.demo.sandbox.timestamps import TimestampError, shown
 
 AT = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -25,7 +25,7 @@ def event(orderid: str = "W-1", **fields: object) -> dict[str, Any]:
 
 def test_an_unknown_orderid_was_never_posted() -> None:
     """Absence is answered, not raised."""
-    book = Book()
+    book = ReceivedEvents()
     assert book.posts("W-1") == 0
     assert book.purchase("W-1") is None
     assert book.first_received_at("W-1") is None
@@ -35,7 +35,7 @@ def test_an_unknown_orderid_was_never_posted() -> None:
 
 def test_a_purchase_of_the_api_alone_is_inserted() -> None:
     """Inserted means that no front-end event was there."""
-    book = Book()
+    book = ReceivedEvents()
     book.receive_backend(event(), AT)
     purchase = book.purchase("W-1")
     assert purchase is not None
@@ -50,7 +50,7 @@ def test_a_purchase_of_the_api_alone_is_inserted() -> None:
 
 def test_a_purchase_of_the_front_end_is_verified_by_the_api() -> None:
     """Verified means that the API confirmed what the front end had made."""
-    book = Book()
+    book = ReceivedEvents()
     book.receive_frontend(event(), AT)
     book.receive_backend(event(), AT + timedelta(seconds=5))
     purchase = book.purchase("W-1")
@@ -67,7 +67,7 @@ def test_a_purchase_of_the_front_end_is_verified_by_the_api() -> None:
 
 def test_a_late_front_end_event_merges_and_leaves_it_inserted() -> None:
     """What the API inserted stays inserted, and keeps the API's body."""
-    book = Book()
+    book = ReceivedEvents()
     book.receive_backend(event(timestamp="2026-11-20 14:03:07"), AT)
     book.receive_frontend(event(timestamp=0, email="other@example.com"), AT)
     purchase = book.purchase("W-1")
@@ -82,7 +82,7 @@ def test_a_late_front_end_event_merges_and_leaves_it_inserted() -> None:
 
 def test_a_front_end_purchase_alone_has_no_posts() -> None:
     """The front end is not counted as a back-end post."""
-    book = Book()
+    book = ReceivedEvents()
     book.receive_frontend(event(), AT)
     book.receive_frontend(event(), AT)
     purchase = book.purchase("W-1")
@@ -95,7 +95,7 @@ def test_a_front_end_purchase_alone_has_no_posts() -> None:
 
 def test_repeats_count_up_and_leave_one_purchase() -> None:
     """A repeat is every back-end event beyond the first of its orderid."""
-    book = Book()
+    book = ReceivedEvents()
     for hour in (9, 10, 11):
         book.receive_backend(
             event(timestamp=f"2026-11-20 {hour:02}:00:00"), AT + timedelta(hours=hour)
@@ -112,7 +112,7 @@ def test_repeats_count_up_and_leave_one_purchase() -> None:
 
 def test_purchases_are_in_the_order_of_their_first_receipt() -> None:
     """A repeat does not move a purchase."""
-    book = Book()
+    book = ReceivedEvents()
     for orderid in ("b", "a", "c", "b"):
         book.receive_backend(event(orderid), AT)
     assert [p.orderid for p in book.purchases()] == ["b", "a", "c"]
@@ -123,7 +123,7 @@ def test_purchases_are_in_the_order_of_their_first_receipt() -> None:
 
 def test_newest_finds_part_of_an_orderid_in_any_case() -> None:
     """The count is of all that match, not of the page."""
-    book = Book()
+    book = ReceivedEvents()
     for orderid in ("W-100", "W-101", "X-200"):
         book.receive_backend(event(orderid), AT)
     count, found = book.newest(1, containing="w-1")
@@ -132,7 +132,7 @@ def test_newest_finds_part_of_an_orderid_in_any_case() -> None:
 
 def test_old_bodies_are_dropped_and_counts_kept() -> None:
     """Memory for bodies is bounded; a repeat makes its body young again."""
-    book = Book(keep_bodies=2)
+    book = ReceivedEvents(keep_bodies=2)
     for orderid in ("a", "b", "a", "c"):
         book.receive_backend(event(orderid), AT)
     bodies = {p.orderid: p.body for p in book.purchases()}
@@ -146,14 +146,14 @@ def test_old_bodies_are_dropped_and_counts_kept() -> None:
 
 def test_no_body_is_kept_when_none_is_wanted() -> None:
     """Zero bodies is a possible bound."""
-    book = Book(keep_bodies=0)
+    book = ReceivedEvents(keep_bodies=0)
     book.receive_backend(event(), AT)
     assert book.purchases()[0].body is None
 
 
 def test_without_a_timestamp_the_receipt_is_shown() -> None:
     """Receipt is shown in Amsterdam; a front-end time is replaced by the API's."""
-    book = Book()
+    book = ReceivedEvents()
     book.receive_frontend(event(), AT)
     first = book.purchase("W-1")
     assert first is not None
@@ -166,7 +166,7 @@ def test_without_a_timestamp_the_receipt_is_shown() -> None:
 
 def test_an_unreadable_timestamp_leaves_no_trace() -> None:
     """The totals and the purchases agree, also after a refusal."""
-    book = Book()
+    book = ReceivedEvents()
     with pytest.raises(TimestampError):
         book.receive_backend(event(timestamp="20-11-2026 14:03"), AT)
     assert book.purchases() == []
@@ -228,7 +228,7 @@ def test_the_totals_always_agree_with_the_purchases(
     receipts: list[tuple[str, bool]],
 ) -> None:
     """Whatever comes in whatever order, both views count the same."""
-    book = Book(keep_bodies=2)
+    book = ReceivedEvents(keep_bodies=2)
     for orderid, from_front_end in receipts:
         receive = book.receive_frontend if from_front_end else book.receive_backend
         receive(event(orderid), AT)
@@ -246,7 +246,7 @@ def test_the_totals_always_agree_with_the_purchases(
 
 def test_threads_lose_no_event() -> None:
     """Every thread's every event is counted, under its own orderid."""
-    book = Book(keep_bodies=5)
+    book = ReceivedEvents(keep_bodies=5)
 
     def receive() -> None:
         for number in range(500):
@@ -263,7 +263,7 @@ def test_threads_lose_no_event() -> None:
 
 def test_waiting_ends_with_the_event_that_is_waited_for() -> None:
     """A waiter is woken by receipt, not by polling; False tells of a time-out."""
-    book = Book()
+    book = ReceivedEvents()
     assert not book.wait_until(lambda totals: totals.events == 1, 0.01)
     timer = threading.Timer(0.01, book.receive_backend, (event(), AT))
     timer.start()

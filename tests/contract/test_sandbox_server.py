@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 import pytest
 import requests
 
-from syncd.demo.sandbox import Book, PortUnavailableError, Sandbox, Totals
+from syncd.demo.sandbox import PortUnavailableError, ReceivedEvents, Sandbox, Totals
 from syncd.demo.sandbox.connection import Connection
 from syncd.demo.sandbox.contract import Terms
 from syncd.demo.sandbox.faults import FaultQueue
@@ -95,7 +95,7 @@ def test_a_connection_is_kept_and_answers_at_once(sandbox: Sandbox) -> None:
 
 def test_small_answers_are_not_held_back() -> None:
     """Every connection has TCP_NODELAY."""
-    routes = Routes(Book(), FaultQueue(), Terms("SQ-SANDBOX", "sandbox-key"))
+    routes = Routes(ReceivedEvents(), FaultQueue(), Terms("SQ-SANDBOX", "sandbox-key"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname(), timeout=10)
         accepted, _ = listener.accept()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from syncd.config.settings import Settings, load
-from syncd.core.event import Purchase
+from syncd.core.event import Event
 from syncd.core.payload import encode
 from syncd.core.response import NoResponse, Response
 from syncd.delivery.squeezely import MAX_ANSWER_BYTES, Squeezely
@@ -21,7 +21,7 @@ EVENT = {
     "orderid": "W-1",
     "products": [{"id": "MUG-1", "quantity": 1, "name": "Enamel 🎁 Żółć"}],
 }
-SENT = Purchase.of(EVENT).body
+SENT = Event.of(EVENT).body
 
 
 @pytest.fixture

@@ -10,18 +10,18 @@ from postgres import wait_until
 
 from syncd.core import progress
 from syncd.core.errors import DatabaseUnavailableError
-from syncd.core.progress import moved, watched
+from syncd.core.progress import report_progress, watched
 from syncd.daemon import watchdog
-from syncd.daemon.error_policy import Reactions
-from syncd.daemon.systemd import Supervisor
-from syncd.daemon.watchdog import Progress
+from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.systemd import Notifier
+from syncd.daemon.watchdog import Watchdog
 from syncd.log.log import Log
 
 
 def test_what_was_said_is_not_said_again(tmp_path: Path) -> None:
     """A status goes out when it is new, a ping when one is due."""
     with overseer(tmp_path, watchdog_seconds=60) as listening:
-        supervisor = Supervisor(listening.environment)
+        supervisor = Notifier(listening.environment)
         for _ in range(3):
             supervisor.status("lag 0 s")
             supervisor.ping()
@@ -47,7 +47,7 @@ def test_a_watchdog_that_is_none_of_ours_is_not_fed(
 ) -> None:
     """It is another process's, or there is none."""
     with overseer(tmp_path) as listening:
-        supervisor = Supervisor({**listening.environment, **more})
+        supervisor = Notifier({**listening.environment, **more})
         supervisor.ping()
         supervisor.ready()
         wait_until(lambda: listening.told)
@@ -58,7 +58,7 @@ def test_a_watchdog_of_this_process_is_fed_in_time(tmp_path: Path) -> None:
     """Three times within its time."""
     with overseer(tmp_path, watchdog_seconds=0.3) as listening:
         environment = {**listening.environment, "WATCHDOG_PID": str(os.getpid())}
-        supervisor = Supervisor(environment)
+        supervisor = Notifier(environment)
         assert supervisor.tick_seconds == pytest.approx(0.1)
         supervisor.ping()
         time.sleep(supervisor.tick_seconds)
@@ -69,7 +69,7 @@ def test_a_watchdog_of_this_process_is_fed_in_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["", "vsock:2:99", "/nowhere/notify", "@nobody"])
 def test_a_supervisor_that_is_not_there_stops_nothing(address: str) -> None:
     """Nor one that speaks another language."""
-    supervisor = Supervisor({"NOTIFY_SOCKET": address})
+    supervisor = Notifier({"NOTIFY_SOCKET": address})
     supervisor.ready()
     supervisor.moved(1.0)
 
@@ -79,15 +79,18 @@ def test_a_part_that_goes_on_step_by_step_is_never_overdue(
 ) -> None:
     """As an account of millions of orders does, statement by statement."""
     monkeypatch.setattr(progress, "STEP_SECONDS", 0.2)
-    made = Progress()
+    made = Watchdog()
     with made.work("reconcile"):
         for _ in range(8):
             time.sleep(0.05)
-            moved()
+            report_progress()
             assert made.overdue() == []
         wait_until(made.overdue)
         (stuck,) = made.overdue()
-        assert (stuck.part, "test_supervisor.py" in watchdog.places(stuck.thread)) == (
+        assert (
+            stuck.part,
+            "test_supervisor.py" in watchdog.stack_summary(stuck.thread),
+        ) == (
             "reconcile",
             True,
         )
@@ -98,7 +101,7 @@ def test_who_was_stopped_as_a_whole_gets_his_time_back(
 ) -> None:
     """Nobody looked meanwhile, so nobody is to blame."""
     monkeypatch.setattr(progress, "STEP_SECONDS", 0.05)
-    made = Progress()
+    made = Watchdog()
     with made.work("capture"):
         wait_until(made.overdue)
         vars(made)["_looked_at"] -= 60
@@ -110,7 +113,7 @@ def test_who_has_ended_is_not_expected_any_more(
 ) -> None:
     """While the daemon drains, only those who are at work have to move."""
     monkeypatch.setattr(progress, "STEP_SECONDS", 0.05)
-    made = Progress()
+    made = Watchdog()
     with made.work("capture"):
         pass
     with made.work("delivery-0"):
@@ -122,12 +125,12 @@ def test_who_has_ended_is_not_expected_any_more(
 
 def test_a_part_that_backs_off_moves_at_each_turn() -> None:
     """Nothing is tried, and yet it is not stuck; elsewhere a movement says nothing."""
-    moved()
+    report_progress()
     said: list[float] = []
     with watched(said.append):
-        moved(7.0)
+        report_progress(7.0)
     assert said == [7.0]
-    reactions = Reactions(Log("shop"))
+    reactions = ErrorPolicy(Log("shop"))
     reactions.react("capture", DatabaseUnavailableError("it is gone", "Wait."))
     assert reactions.is_failing("capture")
     reactions.run("capture", lambda: pytest.fail("it was to be left alone"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from syncd.config.settings import load
 from syncd.daemon.process import Daemon
 from syncd.delivery.circuit_breaker import CircuitBreaker
-from syncd.delivery.rendering import Rendering
+from syncd.delivery.rendering import Renderer
 from syncd.delivery.squeezely import Squeezely
 from syncd.ledger.batches import Admitted, Ledger
 from syncd.log.log import configure
@@ -19,7 +19,7 @@ STEPS: dict[str, tuple[type, str]] = {
     "admit": (Ledger, "admit"),
     "move-watermark": (Ledger, "move_watermark"),
     "claim": (Ledger, "claim"),
-    "render": (Rendering, "render"),
+    "render": (Renderer, "render"),
     "except": (Ledger, "except_orders"),
     "postpone": (Ledger, "postpone"),
     "post": (Squeezely, "post"),

@@ -14,19 +14,19 @@ from collections.abc import Callable
 from multiprocessing import Value
 from pathlib import Path
 
-from syncd.capture.wal.stream import Stream
+from syncd.capture.wal.stream import ReplicationStream
 from syncd.config.settings import Settings, load
 from syncd.daemon.process import Daemon
-from syncd.ledger.clone_guard import Memory
+from syncd.ledger.clone_guard import StateFile
 from syncd.log.log import configure
-from syncd.postgres.deadline import PunctualConnection
+from syncd.postgres.deadline import DeadlineConnection
 
 DOORS: list[tuple[type, str]] = [
-    (PunctualConnection, "wait"),
+    (DeadlineConnection, "wait"),
     (http.client.HTTPConnection, "send"),
     (http.client.HTTPConnection, "getresponse"),
-    (Memory, "write"),
-    (Stream, "confirm"),
+    (StateFile, "write"),
+    (ReplicationStream, "confirm"),
 ]
 
 

@@ -15,20 +15,20 @@ from run_step_by_step import Steps
 from syncd.config.settings import Settings, load
 from syncd.ledger import retention as thinning
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feeds
-from syncd.ledger.retention import Thinning
+from syncd.ledger.feed import FeedStore
+from syncd.ledger.retention import Retention
 from syncd.log.log import Log, configure
-from syncd.postgres.deadline import PunctualConnection
+from syncd.postgres.deadline import DeadlineConnection
 from syncd.source.connections import connect
 
 
 def thin(settings: Settings) -> int:
     connections = connect(settings, "thinning")
-    feed = Feeds(connections, settings.feed).get()
+    feed = FeedStore(connections, settings.feed).get()
     ledger = Ledger(connections.ledger, feed.feed_id)
     thinning.BATCHES = 2
     thinning.PERIOD = timedelta(minutes=1)
-    Thinning(ledger, timedelta(days=30), Log("shop"), threading.Event()).make()
+    Retention(ledger, timedelta(days=30), Log("shop"), threading.Event()).make()
     return 0
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     settings = load(Path(sys.argv[1]))
     configure(level="error")
     steps = Steps()
-    steps.watch(PunctualConnection, "wait")
+    steps.watch(DeadlineConnection, "wait")
     for line in sys.stdin:
         steps.passed.value = 0
         child = os.fork()

@@ -21,7 +21,7 @@ from shop import Shop
 import syncd
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
 from syncd.source.views import Source
@@ -148,7 +148,7 @@ class Loss:
         """Another daemon captures an order: it may join a batch that is pending."""
         self.orders += self.shop.confirm(1)
         with closing(Database(self.shop.dsn)) as database:
-            feed = Feeds(Connections(database, database), "shop").get()
+            feed = FeedStore(Connections(database, database), "shop").get()
             ledger = Ledger(database, feed.feed_id)
             source = Source(database, "syncd.confirmed_orders", "syncd.purchases")
             with ledger.admission() as watermark:

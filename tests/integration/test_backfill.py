@@ -19,11 +19,11 @@ from syncd.capture.reconciliation import Reconciliation
 from syncd.core.errors import BackfillStateError, OrderUnknownError, PausedError
 from syncd.daemon import backfill_loop as driving
 from syncd.demo.sandbox import Sandbox
-from syncd.diagnostics.order_history import read_story
-from syncd.ledger.feed import Feeds
-from syncd.ledger.pauses import Pauses
+from syncd.diagnostics.order_history import read_history
+from syncd.ledger.feed import FeedStore
+from syncd.ledger.pauses import PauseStore
 from syncd.log import log
-from syncd.postgres.database import named
+from syncd.postgres.database import query
 from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db
@@ -50,8 +50,8 @@ def past(shop: Shop, tmp_path: Path) -> Iterator[Past]:
 def tell(past: Past, order: str) -> str:
     """Tell an order's story, the lines joined."""
     desk = past.desk
-    feed = Feeds(Connections(desk.database, desk.database), "shop").get()
-    story = read_story(desk.database, desk.source, feed, order)
+    feed = FeedStore(Connections(desk.database, desk.database), "shop").get()
+    story = read_history(desk.database, desk.source, feed, order)
     assert story
     return "\n".join(story.lines())
 
@@ -231,7 +231,7 @@ def test_a_rejected_past_order_is_retried_as_a_past_one(past: Past) -> None:
     past.finish()
     assert past.register.get(number).rejected == 1
     past.desk.database.one(
-        named("retry_rejected"),
+        query("retry_rejected"),
         feed=1,
         states=["rejected"],
         orders=[],
@@ -612,7 +612,7 @@ def test_the_plan_tries_those_that_would_be_sent(past: Past) -> None:
 def test_it_is_asked_for_and_cancelled_while_capture_is_paused(past: Past) -> None:
     """Whoever has stopped everything can clear up; nothing is captured meanwhile."""
     orders = sell_past(past.shop, 20)
-    pauses = Pauses(past.desk.database, past.desk.ledger.feed_id)
+    pauses = PauseStore(past.desk.database, past.desk.ledger.feed_id)
     pauses.begin("capture", "campaign")
     number = past.ask()
     with pytest.raises(PausedError):

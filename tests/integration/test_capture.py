@@ -14,12 +14,12 @@ from shop import Shop
 from typing_extensions import override
 
 from syncd.capture import poll as poll_module
-from syncd.capture.poll import PAGE_ORDERS, Poll
+from syncd.capture.poll import PAGE_ORDERS, PollCapture
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.core.window import Vxid, Window, Xid
 from syncd.ledger.batches import Ledger
-from syncd.postgres.database import Database, Statement, around
-from syncd.source.views import Found, Source
+from syncd.postgres.database import Database, Statement, compose
+from syncd.source.views import OrderQuery, Source
 
 pytestmark = pytest.mark.db
 
@@ -69,7 +69,7 @@ class Cursor:
         return {row[0] for row in self.shop.rows("SELECT id FROM orders")} - self.seen
 
 
-class Blind(Poll):
+class Blind(PollCapture):
     """Closes windows without waiting for anybody."""
 
     @override
@@ -77,7 +77,7 @@ class Blind(Poll):
         super()._advance(now, running & frozenset())
 
 
-class Hasty(Poll):
+class Hasty(PollCapture):
     """Reads the prepared transactions together with the running ones."""
 
     @override
@@ -141,7 +141,7 @@ def close(started: Capture) -> None:
 def test_a_poll_without_the_whole_grace_period_loses_orders(
     shop: Shop,
     tills: Tills,
-    kind: type[Poll],
+    kind: type[PollCapture],
     script: Callable[[Capture, Tills], None],
 ) -> None:
     """Leaving out one step of the grace period loses an order; the check sees it."""
@@ -553,7 +553,7 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
         capture.source.clock() - timedelta(seconds=5), "infinity", to_admit=True
     )
     explained = capture.database.one(
-        Statement(b"EXPLAIN (FORMAT JSON) " + around("admit", **found.braces).text),
+        Statement(b"EXPLAIN (FORMAT JSON) " + compose("admit", **found.braces).text),
         feed=capture.ledger.feed_id,
         size=100,
         lane="live",
@@ -580,7 +580,7 @@ class Attentive(Source):
         upper: datetime | Literal["infinity"],
         *,
         to_admit: bool = False,
-    ) -> Found:
+    ) -> OrderQuery:
         self.lowers.append(lower)
         return super().between(lower, upper, to_admit=to_admit)
 

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from shop import Shop
 from tap import WAL_SETTINGS, install_wal, opened_shop
 
-from syncd.capture.wal.slot import Server, Slots
+from syncd.capture.wal.slot import Server, SlotCatalog
 from syncd.diagnostics.check import wal as look_at
 
 pytestmark = pytest.mark.db
@@ -181,13 +181,13 @@ def test_a_slot_in_danger_is_told(
         shop.sql("SELECT pg_drop_replication_slot('syncd_shop')")
         shop.sql("SELECT pg_create_logical_replication_slot('syncd_shop', 'pgoutput')")
         assert "slot.stays_behind" in followed.codes()
-    server = Slots.server
+    server = SlotCatalog.server
 
-    def impatient(slots: Slots) -> Server:
+    def impatient(slots: SlotCatalog) -> Server:
         return replace(server(slots), idle_seconds=60)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Slots, "server", impatient)
+        patch.setattr(SlotCatalog, "server", impatient)
         assert "after 60 s" in followed.one("slot.dropped_when_idle").message
     with monkeypatch.context() as patch:
         patch.setattr(look_at, "danger", lambda _server, _slot: "it keeps 80 %")

@@ -21,7 +21,7 @@ from shop import Shop
 from syncd.core.errors import SettingError
 from syncd.diagnostics.check import round as rounds
 from syncd.diagnostics.check import server as look_at
-from syncd.postgres.database import Database, Peer, named
+from syncd.postgres.database import Database, Peer, query
 
 pytestmark = pytest.mark.db
 
@@ -133,7 +133,7 @@ def test_nothing_is_written_and_nothing_could_be(inspector: Inspector) -> None:
     with closing(Database(shop.owner)) as database:
         look_at.look_only(database)
         with pytest.raises(SettingError, match="takes no writes"):
-            database.run(named("start_endpoint"), feed=1)
+            database.run(query("start_endpoint"), feed=1)
 
 
 def test_another_server_that_is_down_hides_nothing(shop: Shop, tmp_path: Path) -> None:

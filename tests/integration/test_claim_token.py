@@ -10,11 +10,11 @@ from desk import LEASE, Desk
 from shop import Shop
 from structlog.testing import capture_logs
 
-from syncd.delivery.delivery import Trip
+from syncd.delivery.delivery import DeliveryResult
 from syncd.delivery.squeezely import Squeezely
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.batches import Exemption, Receipt
-from syncd.ledger.clone_guard import Lineage
+from syncd.ledger.batches import ExcludedOrder, Receipt
+from syncd.ledger.clone_guard import CloneGuard
 from syncd.ledger.instance import Instance
 from syncd.log.log import Log
 from syncd.postgres.database import Database, Statement
@@ -72,11 +72,11 @@ def test_a_late_success_never_settles_the_claim_that_has_its_numbers(
     assert (again.batch_id, again.attempt) == (claim.batch_id, claim.attempt)
     assert again.token != claim.token
     assert desk.accept(claim) is None
-    assert not desk.ledger.put_back(claim, Receipt("transient"))
+    assert not desk.ledger.requeue(claim, Receipt("transient"))
     assert not desk.ledger.renew(claim, LEASE)
     assert not desk.ledger.postpone(claim, ["1"], LEASE)
-    gone = [Exemption("1", "withdrawn", "gone", None)]
-    assert not desk.ledger.except_orders(claim, gone)
+    gone = [ExcludedOrder("1", "withdrawn", "gone", None)]
+    assert not desk.ledger.exclude_orders(claim, gone)
     assert not desk.ledger.split(claim, [["1"]], Receipt("refused"), refusals=1)
     assert standing(desk) == [("1", "sending", 0)]
     assert desk.accept(again) == 1
@@ -118,8 +118,8 @@ def test_an_order_in_a_second_batch_is_doubted_there(desk: Desk) -> None:
     claim = desk.claim()
     desk.shop.sql(LOST)
     second = desk.claim()
-    aside = Exemption("1", "withdrawn", "gone", None)
-    desk.ledger.except_orders(second, [aside])
+    aside = ExcludedOrder("1", "withdrawn", "gone", None)
+    desk.ledger.exclude_orders(second, [aside])
     desk.ledger.postpone(second, ["2"], LEASE)
     left = Receipt("accepted", 200, None, 1)
     assert desk.ledger.deliver(second, ["3"], left).orders == 1
@@ -204,9 +204,9 @@ def test_nothing_is_claimed_of_a_ledger_that_was_promoted_unnoticed(desk: Desk) 
     desk.shop.sql("UPDATE syncd.feed SET timeline = 0")
     assert desk.deliver() is None
     assert desk.uncertain() == 0
-    lineage = Lineage(desk.database, desk.ledger.feed_id, "shop", None, Log("shop"))
+    lineage = CloneGuard(desk.database, desk.ledger.feed_id, "shop", None, Log("shop"))
     desk.database.on_open(lambda: lineage.note_promotion(desk.database))
-    assert desk.deliver() == Trip(1, accepted=True)
+    assert desk.deliver() == DeliveryResult(1, accepted=True)
     assert (desk.posts([order]), desk.uncertain()) == ([1], 1)
 
 

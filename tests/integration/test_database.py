@@ -54,7 +54,7 @@ def test_plans_are_made_anew_ever_more_rarely(
 ) -> None:
     """The tables may have been empty when the first were made."""
     renewed: list[int] = []
-    real = door.named
+    real = door.query
 
     def named(name: str) -> Statement:
         renewed.extend([keeping._age] * (name == "discard_plans"))  # noqa: SLF001

@@ -13,11 +13,11 @@ from psycopg.conninfo import make_conninfo
 from shop import Shop
 
 from syncd.core.errors import DatabaseUnavailableError
-from syncd.delivery.delivery import Trip
-from syncd.delivery.rendering import Rendered, Rendering
+from syncd.delivery.delivery import DeliveryResult
+from syncd.delivery.rendering import Rendered, Renderer
 from syncd.delivery.squeezely import Squeezely
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.batches import Claim, Exemption, Receipt
+from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
 from syncd.ledger.instance import Instance
 from syncd.postgres.database import Database, Statement
 
@@ -341,7 +341,7 @@ def test_a_late_failure_is_fenced_off(desk: Desk) -> None:
     desk.let_lease_pass()
     second = desk.claim()
     assert (first.batch_id, second.attempt, second.uncertain) == (second.batch_id, 2, 1)
-    assert not desk.ledger.put_back(first, UNCLEAR)
+    assert not desk.ledger.requeue(first, UNCLEAR)
     assert desk.shop.value("SELECT state FROM syncd.batch") == "sending"
     assert desk.accept(second) == 1
 
@@ -355,7 +355,7 @@ def test_a_late_success_is_accepted(desk: Desk, *, is_claimed_again: bool) -> No
     second = desk.claim() if is_claimed_again else None
     assert desk.accept(first) == 1
     if second:
-        assert not desk.ledger.put_back(second, UNCLEAR)
+        assert not desk.ledger.requeue(second, UNCLEAR)
         assert desk.accept(second) is None
     assert desk.shop.value("SELECT state FROM syncd.batch") == "delivered"
     assert desk.ledger.claim(desk.instance.number, "live", LEASE) is None
@@ -369,17 +369,17 @@ def test_who_lost_a_claim_does_not_settle_orders_that_it_left_out(
     desk.confirm(2)
     email = "NULL" if way == "postpone" else "'nowhere'"
     (unready,) = desk.confirm(email=email)
-    render = Rendering.render
+    render = Renderer.render
 
     def sleep_through_lease(
-        self: Rendering, claim: Claim, rows: Mapping[str, str]
+        self: Renderer, claim: Claim, rows: Mapping[str, str]
     ) -> Rendered:
         rendered = render(self, claim, rows)
         monkeypatch.undo()
         desk.let_lease_pass()
         return rendered
 
-    monkeypatch.setattr(Rendering, "render", sleep_through_lease)
+    monkeypatch.setattr(Renderer, "render", sleep_through_lease)
     desk.deliver()
     desk.shop.sql("UPDATE orders SET email = 'mila@example.com'")
     desk.finish()
@@ -405,7 +405,7 @@ def test_a_claim_is_renewed_before_a_late_post(
     monkeypatch.setattr(desk.ledger, "claim", take_long)
     sent = desk.deliver()
     monkeypatch.undo()
-    assert sent == (Trip() if is_lost else Trip(2, accepted=True))
+    assert sent == (DeliveryResult() if is_lost else DeliveryResult(2, accepted=True))
     desk.finish()
     assert desk.posts(orders) == [1, 1]
 
@@ -416,7 +416,7 @@ def test_a_claim_brings_the_rows_of_its_orders(
     """One exchange with the database, not two."""
     orders = desk.confirm(3)
     monkeypatch.setattr(desk.source, "read_json", None)
-    assert desk.deliver() == Trip(3, accepted=True)
+    assert desk.deliver() == DeliveryResult(3, accepted=True)
     assert desk.posts(orders) == [1] * 3
 
 
@@ -444,13 +444,13 @@ def test_an_exempted_order_is_counted_once(desk: Desk) -> None:
     """Setting an order aside again, or from a lost claim, changes nothing."""
     desk.confirm(2)
     first = desk.claim()
-    exemption = Exemption(first.orders[0].key, "rejected", "bad", "W-1")
-    desk.ledger.except_orders(first, [exemption])
-    desk.ledger.except_orders(first, [exemption])
+    exemption = ExcludedOrder(first.orders[0].key, "rejected", "bad", "W-1")
+    desk.ledger.exclude_orders(first, [exemption])
+    desk.ledger.exclude_orders(first, [exemption])
     assert desk.shop.value("SELECT orders FROM syncd.batch") == 1
     desk.let_lease_pass()
-    other = Exemption(first.orders[1].key, "rejected", "bad", "W-2")
-    desk.ledger.except_orders(first, [other])
+    other = ExcludedOrder(first.orders[1].key, "rejected", "bad", "W-2")
+    desk.ledger.exclude_orders(first, [other])
     assert desk.shop.value("SELECT orders FROM syncd.batch") == 1
 
 

@@ -9,10 +9,10 @@ from desk import LEASE, Desk
 from shop import Shop
 
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.batches import Claim, Exemption, Receipt
-from syncd.ledger.feed import Feeds
+from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
+from syncd.ledger.feed import FeedStore
 from syncd.ledger.instance import Instance
-from syncd.postgres.database import around, named
+from syncd.postgres.database import compose, query
 from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db
@@ -46,7 +46,7 @@ class Order:
         self.desk = desk
         self.key = desk.confirm(1)[0].removeprefix("W-")
         self.ledger = desk.ledger
-        desk.ledger.put_back(self.claim(), SENT, uncertain=True)
+        desk.ledger.requeue(self.claim(), SENT, uncertain=True)
 
     def claim(self) -> Claim:
         self.desk.hurry()
@@ -60,14 +60,14 @@ class Order:
 
     def _aside(self, state: str) -> None:
         claim = self.claim()
-        gone = Exemption(self.key, state, "x", f"W-{self.key}")  # type: ignore[arg-type]  # one of the two
-        assert self.ledger.except_orders(claim, [gone])
-        assert self.ledger.dissolve(claim, LISTED)
+        gone = ExcludedOrder(self.key, state, "x", f"W-{self.key}")  # type: ignore[arg-type]  # one of the two
+        assert self.ledger.exclude_orders(claim, [gone])
+        assert self.ledger.close_empty(claim, LISTED)
 
     def _ask(self, verb: str, **chosen: object) -> None:
         database, feed = self.ledger.database, self.ledger.feed_id
         asked = {"feed": feed, "orders": [self.key], "all": False, **chosen}
-        assert database.one(named(verb), **asked)[0] == 1
+        assert database.one(query(verb), **asked)[0] == 1
 
     def _retry(self) -> None:
         states = ["rejected", "withdrawn", "discarded"]
@@ -89,18 +89,18 @@ class Order:
         self._retry()
 
     def discard(self) -> None:
-        assert self.ledger.put_back(self.claim(), Receipt("transient"), held=True)
+        assert self.ledger.requeue(self.claim(), Receipt("transient"), held=True)
         self._ask("discard_held")
         self._retry()
 
     def resend(self) -> None:
-        assert self.ledger.put_back(self.claim(), Receipt("transient"), held=True)
+        assert self.ledger.requeue(self.claim(), Receipt("transient"), held=True)
         self._ask("resend_held")
 
     def postpone(self) -> None:
         claim = self.claim()
         assert self.ledger.postpone(claim, [self.key], LEASE)
-        assert self.ledger.dissolve(claim, LISTED)
+        assert self.ledger.close_empty(claim, LISTED)
 
     def split(self) -> None:
         refused = Receipt("refused", 400)
@@ -161,9 +161,9 @@ def test_what_was_set_aside_before_an_attempt_is_not_doubted_by_it(desk: Desk) -
     """It was not in that POST."""
     desk.confirm(2)
     claim = desk.claim()
-    gone = [Exemption("1", "withdrawn", "x", None)]
-    desk.ledger.except_orders(claim, gone)
-    desk.ledger.put_back(claim, SENT, uncertain=True)
+    gone = [ExcludedOrder("1", "withdrawn", "x", None)]
+    desk.ledger.exclude_orders(claim, gone)
+    desk.ledger.requeue(claim, SENT, uncertain=True)
     desk.admit()
     assert desk.shop.rows(STANDING.format(1)) == [(None, "pending", 0, 1)]
     assert desk.shop.rows(STANDING.format(2)) == [(None, "pending", 1, 1)]
@@ -179,7 +179,7 @@ def test_an_order_that_is_sent_again_on_purpose_keeps_its_doubt(desk: Desk) -> N
         f"reason) SELECT {feed}, now(), now(), now(), 'resend', 'lost'"
     )
     taken = database.one(
-        around("take_again", found=named("given")),
+        compose("take_again", found=query("given")),
         keys=[order.key],
         times=["now"],
         feed=feed,
@@ -189,7 +189,7 @@ def test_an_order_that_is_sent_again_on_purpose_keeps_its_doubt(desk: Desk) -> N
         reason="lost",
     )
     assert taken == (1, 1)
-    assert database.one(named("doubts"), feed=feed)[1] == 1
+    assert database.one(query("doubts"), feed=feed)[1] == 1
 
 
 # Held, where a person decides
@@ -215,7 +215,7 @@ def test_an_order_in_doubt_that_is_confirmed_again_waits_for_a_person(
     desk.shop.confirm(1)
     assert desk.admit() == 2
     assert order.standing() == (None, "held", 1, 1)
-    held = desk.database.all(named("held"), feed=desk.ledger.feed_id, limit=9)
+    held = desk.database.all(query("held"), feed=desk.ledger.feed_id, limit=9)
     assert [row[0] for row in held] == [order.key]
     assert desk.deliver()
     assert desk.posts([f"W-{order.key}"]) == [0]
@@ -235,7 +235,7 @@ def test_an_order_in_doubt_that_was_mended_waits_for_a_person(desk: Desk) -> Non
 
 
 def accept_copy(desk: Desk, *, holds: bool = False) -> None:
-    feeds = Feeds(Connections(desk.database, desk.database), "shop")
+    feeds = FeedStore(Connections(desk.database, desk.database), "shop")
     assert feeds.accept_copy(holds=holds)
 
 
@@ -253,14 +253,14 @@ def test_the_original_may_have_sent_what_was_pending_in_the_copy(
         cautious(desk)
     desk.confirm(1)
     claim = desk.claim()
-    rejected = Exemption("1", "rejected", "no email", "W-1")
-    desk.ledger.except_orders(claim, [rejected])
-    desk.ledger.dissolve(claim, LISTED)
+    rejected = ExcludedOrder("1", "rejected", "no email", "W-1")
+    desk.ledger.exclude_orders(claim, [rejected])
+    desk.ledger.close_empty(claim, LISTED)
     desk.confirm(2)
     accept_copy(desk, holds=holds)
     assert uncertain(desk, "2") == uncertain(desk, "3") == (left, 1)
     desk.database.one(
-        named("retry_rejected"),
+        query("retry_rejected"),
         feed=desk.ledger.feed_id,
         states=["rejected"],
         orders=["1"],

@@ -78,7 +78,7 @@ def test_a_reason_that_does_not_fit_is_stored_with_replacements(
     with Sandbox() as sandbox:
         desk = Desk(encoded, sandbox, tmp_path)
         desk.confirm(1)
-        assert desk.ledger.put_back(desk.claim(), Receipt("transient", 503, WORDS))
+        assert desk.ledger.requeue(desk.claim(), Receipt("transient", 503, WORDS))
         (reason,) = desk.shop.rows(
             "SELECT convert_from(convert_to(reason, current_setting('server_encoding'))"
             ", 'SQL_ASCII') LIKE 'geweigerd % kost 5 % aan %ukasz??' "

@@ -14,13 +14,13 @@ from ledgers import Started
 from shop import Shop
 
 from syncd.core.errors import OrderUnknownError, SlowStatementError
-from syncd.core.tally import Account
+from syncd.core.tally import ReconciliationTally
 from syncd.delivery.answers import Answers
 from syncd.demo.sandbox import Sandbox
-from syncd.diagnostics.order_history import read_story
+from syncd.diagnostics.order_history import read_history
 from syncd.ledger.batches import Receipt
-from syncd.ledger.erasure import Forgetting
-from syncd.ledger.feed import Feeds
+from syncd.ledger.erasure import Erasure
+from syncd.ledger.feed import FeedStore
 from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db
@@ -43,8 +43,8 @@ def desk(shop: Shop, tmp_path: Path) -> Iterator[Desk]:
         opened.close()
 
 
-def forgetting(desk: Desk) -> Forgetting:
-    return Forgetting(desk.source, desk.ledger)
+def forgetting(desk: Desk) -> Erasure:
+    return Erasure(desk.source, desk.ledger)
 
 
 def run(config: Path, *arguments: str, given: str = "") -> tuple[int, str, str]:
@@ -69,13 +69,13 @@ def test_a_delivered_order_loses_its_number_and_others_keep_theirs(desk: Desk) -
     assert desk.shop.value("SELECT orderids FROM syncd.attempt") == ["W-2"]
     assert desk.shop.rows(STATES) == [("1", "forgotten"), ("2", None)]
     assert desk.shop.value("SELECT orders FROM syncd.batch") == 1
-    feed = Feeds(Connections(desk.database, desk.database), "shop").get()
-    story = read_story(desk.database, desk.source, feed, "1")
+    feed = FeedStore(Connections(desk.database, desk.database), "shop").get()
+    story = read_history(desk.database, desk.source, feed, "1")
     assert story
     assert [line for line in story.lines() if "forgotten" in line] == [
         "now forgotten by hand: it had been sent; nothing sends it any more"
     ]
-    other = read_story(desk.database, desk.source, feed, "2")
+    other = read_history(desk.database, desk.source, feed, "2")
     assert other
     assert "accepted" in " ".join(other.lines())
 
@@ -101,7 +101,7 @@ def test_rejected_and_held_orders_are_forgotten_with_their_reasons(
     desk.confirm(1)
     claim = desk.claim()
     receipt = Receipt("unclear", 502, "HTTP 502 about W-2", 1, b"x", ["W-2"])
-    desk.ledger.put_back(claim, receipt, uncertain=True, held=True)
+    desk.ledger.requeue(claim, receipt, uncertain=True, held=True)
     desk.shop.sql(
         "UPDATE syncd.endpoint SET state = 'held', reason = 'HTTP 401 for W-2'"
     )
@@ -159,7 +159,7 @@ def test_an_order_that_is_being_sent_is_told_and_scrubbed_afterwards(
     desk.confirm(1)
     claim = desk.claim()
     forgetting(desk).forget(["3"])
-    desk.ledger.put_back(claim, Receipt("transient"))
+    desk.ledger.requeue(claim, Receipt("transient"))
     desk.finish()
     assert desk.posts(["W-3"]) == [0]
     assert desk.shop.value("SELECT min(orders) FROM syncd.batch") == 0
@@ -170,14 +170,14 @@ def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
     feed = Started(shop)
     feed.began("10 days")
     keys = [one.removeprefix("W-") for one in shop.confirm(2)]
-    (trace,) = Forgetting(feed.source, feed.ledger).forget(keys[:1])
+    (trace,) = Erasure(feed.source, feed.ledger).forget(keys[:1])
     assert (trace.state, trace.sent) == (None, "never")
     feed.poll(whole=True)
     with feed.ledger.admission():
         found = feed.source.of_keys(keys)
         assert feed.ledger.admit(found, "listen", size=5).orders == 0
     feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
-    assert feed.account() == Account(pending=1, forgotten=1)
+    assert feed.account() == ReconciliationTally(pending=1, forgotten=1)
     shop.sql(f"UPDATE orders SET confirmed_at = now() WHERE id = {keys[0]}")
     feed.poll(whole=True)
     assert feed.captures() == [("poll", 1), (None, 1)]

@@ -10,7 +10,7 @@ from postgres import Cluster
 from shop import Shop
 
 from syncd.core.errors import PermissionDeniedError
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.postgres import database as database_module
 
 pytestmark = pytest.mark.db
@@ -184,7 +184,7 @@ def test_a_start_may_take_longer_than_a_statement(
     feed = Started(shops)
     for database in (feed.connections.source, feed.connections.ledger):
         assert show(database) == "1s"
-    found = Feeds(feed.connections, "shop").find()
+    found = FeedStore(feed.connections, "shop").find()
     feed.close()
     assert found
 

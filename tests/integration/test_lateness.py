@@ -13,7 +13,7 @@ from syncd.diagnostics.check import server
 from syncd.diagnostics.check.check import run_checks
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.lateness import skew
-from syncd.postgres.database import named
+from syncd.postgres.database import query
 
 pytestmark = pytest.mark.db
 
@@ -180,7 +180,7 @@ def test_what_is_read_does_not_grow_with_the_past(feed: Started) -> None:
     confirm(feed, "1 s", 5)
     feed.poll()
     feed.state(OLD)
-    explained = b"EXPLAIN (ANALYZE, FORMAT JSON) " + named("lateness").text
+    explained = b"EXPLAIN (ANALYZE, FORMAT JSON) " + query("lateness").text
     with psycopg.connect(feed.shop.owner) as connection:
         bounds = {"feed": feed.ledger.feed_id, "batches": 2000, "orders": 20_000}
         (plan,) = connection.execute(explained, bounds).fetchone() or ((),)

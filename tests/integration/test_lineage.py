@@ -24,7 +24,7 @@ from syncd.core.continuity import Mark
 from syncd.core.errors import ClonedDatabaseError, StateUnavailableError
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger import clone_guard as lineage
-from syncd.ledger.clone_guard import Lineage, Memory
+from syncd.ledger.clone_guard import CloneGuard, StateFile
 from syncd.log import log as logging
 from syncd.log.log import Log
 from syncd.postgres.database import Database
@@ -259,7 +259,7 @@ def check(shop: Shop) -> list[str]:
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
     with closing(Database(shop.dsn)) as database:
-        Lineage(database, 1, "shop", None, Log("shop")).check()
+        CloneGuard(database, 1, "shop", None, Log("shop")).check()
     return [json.loads(line)["event"] for line in lines.getvalue().splitlines()]
 
 
@@ -285,20 +285,20 @@ def test_a_clone_that_was_promoted_elsewhere_is_a_stranger(
 def test_a_directory_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     """Which file, why, and what to do."""
     (tmp_path / "shop.json").write_text("{")
-    memory = Memory.of(tmp_path, "shop")
+    memory = StateFile.of(tmp_path, "shop")
     assert memory is not None
     with pytest.raises(StateUnavailableError, match=r"shop\.json.*damaged"):
         memory.read()
     with pytest.raises(StateUnavailableError, match="Not a directory"):
-        Memory(tmp_path / "shop.json", "shop").read()
+        StateFile(tmp_path / "shop.json", "shop").read()
 
 
 def test_the_place_is_the_configured_one_or_systemds(tmp_path: Path) -> None:
     """Without either nothing is remembered."""
     environment = {"STATE_DIRECTORY": f"{tmp_path}/a:{tmp_path}/b"}
-    assert Memory.of(None, "shop", {}) is None
-    assert vars(Memory.of(None, "shop", environment))["_path"].parent.name == "a"
-    assert vars(Memory.of(tmp_path, "shop", environment))["_path"].parent == tmp_path
+    assert StateFile.of(None, "shop", {}) is None
+    assert vars(StateFile.of(None, "shop", environment))["_path"].parent.name == "a"
+    assert vars(StateFile.of(tmp_path, "shop", environment))["_path"].parent == tmp_path
 
 
 def test_a_connection_to_a_standby_is_tried_again(scene: Scene) -> None:
@@ -317,10 +317,10 @@ def test_a_connection_to_a_standby_is_tried_again(scene: Scene) -> None:
         daemon.kill()
 
 
-class Shared(Memory):
+class Shared(StateFile):
     """A file that another daemon writes just before it is read."""
 
-    other: Lineage | None = None
+    other: CloneGuard | None = None
 
     @override
     def read(self) -> Mark | None:
@@ -336,7 +336,7 @@ def test_two_daemons_may_share_a_directory(shop: Shop, tmp_path: Path) -> None:
         feed_id = started.ledger.feed_id
         memory = Shared(tmp_path, "shop")
         ours, other = (
-            Lineage(one, feed_id, "shop", memory, Log("shop"))
+            CloneGuard(one, feed_id, "shop", memory, Log("shop"))
             for one in (database, started.connections.ledger)
         )
         for _ in range(3):
@@ -350,8 +350,8 @@ def test_what_is_remembered_can_be_read_by_a_person(tmp_path: Path) -> None:
     shop_file.write_text(
         '{"place":[7,16384],"number":5,"at":"2026-11-23T12:00:00Z","timeline":1}'
     )
-    mark = Memory(tmp_path, "shop").read()
+    mark = StateFile(tmp_path, "shop").read()
     assert mark is not None
     assert (mark.place, mark.number, mark.timeline) == ((7, 16384), 5, 1)
-    Memory(tmp_path, "shop").write(mark)
+    StateFile(tmp_path, "shop").write(mark)
     assert json.loads(shop_file.read_text())["number"] == 5

@@ -21,18 +21,18 @@ from typing_extensions import override
 
 from syncd.capture.listen import capture as listen
 from syncd.capture.listen import notify as hints
-from syncd.capture.listen.capture import Intake, Listen
-from syncd.capture.listen.notify import Hints
-from syncd.capture.listen.outbox import Outbox, Touch
-from syncd.capture.poll import Poll
+from syncd.capture.listen.capture import AdmissionContext, OutboxCapture
+from syncd.capture.listen.notify import NotifyListener
+from syncd.capture.listen.outbox import Outbox, OutboxRow
+from syncd.capture.poll import PollCapture
 from syncd.core.errors import DatabaseUnavailableError, UnreadableRowError
 from syncd.daemon import capture_loop as watch
-from syncd.daemon.capture_loop import Watch
-from syncd.daemon.error_policy import Reactions
-from syncd.daemon.wakeup import Bell
+from syncd.daemon.capture_loop import CaptureLoop
+from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.wakeup import WakeUp
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.log.log import Log
 from syncd.postgres.database import PREPARE_AFTER, Database, Statement
 from syncd.source.connections import Connections
@@ -76,7 +76,7 @@ class Ear:
         self.ear = Database(hear or shop.dsn, application_name="syncd/shop/hints")
         self.connections = Connections(source, ledger)
         self.source = Source(source, *NAMES, beside_ledger=self.connections.is_one)
-        self.feed = Feeds(self.connections, "shop").start(
+        self.feed = FeedStore(self.connections, "shop").start(
             self.source, timedelta(seconds=5)
         )
         self.ledger = Ledger(ledger, self.feed.feed_id)
@@ -84,16 +84,16 @@ class Ear:
         self.outbox = Outbox(source, source, "shop")
         self.listen = self.make(self.outbox)
 
-    def make(self, outbox: Outbox) -> Listen:
-        intake = Intake(
+    def make(self, outbox: Outbox) -> OutboxCapture:
+        intake = AdmissionContext(
             self.source,
             self.ledger,
             100,
             spans_outbox=self.connections.is_one,
         )
-        return Listen(
+        return OutboxCapture(
             outbox,
-            Hints(self.ear, self.connections.source, "shop"),
+            NotifyListener(self.ear, self.connections.source, "shop"),
             intake,
             self.notes,
             deaf_seconds=0.1,
@@ -482,7 +482,7 @@ def test_an_idle_ear_asks_the_database_next_to_nothing(hearing: Ear) -> None:
     looks: list[int] = []
     read = hearing.outbox.read
 
-    def counted(limit: int) -> list[Touch]:
+    def counted(limit: int) -> list[OutboxRow]:
         looks.append(limit)
         return read(limit)
 
@@ -602,15 +602,15 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
     with closing(Ear(hinting)) as ear, closing(Database(hinting.dsn)) as database:
         polled = Connections(database, database)
         source = Source(database, *NAMES)
-        poll = Poll(
+        poll = PollCapture(
             Transactions(database),
             source,
             Ledger(polled.ledger, ear.feed.feed_id),
             lookback=timedelta(seconds=5),
             size=100,
         )
-        reactions = Reactions(ear.notes)
-        watching = Watch(poll, ear.listen, Bell(), reactions, ear.notes)
+        reactions = ErrorPolicy(ear.notes)
+        watching = CaptureLoop(poll, ear.listen, WakeUp(), reactions, ear.notes)
         threads = watching.start()
         try:
             hinting.confirm(2)
@@ -639,16 +639,16 @@ def test_an_order_that_the_poll_took_first_is_no_doubt(
     monkeypatch.setattr(watch, "PATIENCE_SECONDS", 0.2)
     shop = hearing.shop
     with closing(Database(shop.dsn)) as database:
-        poll = Poll(
+        poll = PollCapture(
             Transactions(database),
             Source(database, *NAMES),
             Ledger(database, hearing.feed.feed_id),
             lookback=timedelta(seconds=5),
             size=100,
         )
-        reactions = Reactions(hearing.notes)
-        watching = Watch(poll, hearing.listen, Bell(), reactions, hearing.notes)
-        step = vars(Watch)["_step"]
+        reactions = ErrorPolicy(hearing.notes)
+        watching = CaptureLoop(poll, hearing.listen, WakeUp(), reactions, hearing.notes)
+        step = vars(CaptureLoop)["_step"]
         step(watching, hearing.listen, 0.0)
         time.sleep(0.3)
         shop.confirm(1)

@@ -10,10 +10,10 @@ from desk import Desk
 from postgres import wait_until
 from shop import Shop
 
-from syncd.core.event import Rules
+from syncd.core.event import EventRules
 from syncd.demo.sandbox import Sandbox
-from syncd.diagnostics.order_history import read_story
-from syncd.ledger.feed import Feeds
+from syncd.diagnostics.order_history import read_history
+from syncd.ledger.feed import FeedStore
 from syncd.ledger.mended import MOST_RETRIES, MendedOrders
 from syncd.source.connections import Connections
 
@@ -36,7 +36,7 @@ def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
 
 
 def mended_of(desk: Desk) -> MendedOrders:
-    return MendedOrders(desk.source, desk.ledger, Rules(), size=8)
+    return MendedOrders(desk.source, desk.ledger, EventRules(), size=8)
 
 
 def reject(desk: Desk, count: int = 1) -> list[str]:
@@ -57,8 +57,8 @@ def test_an_order_that_could_be_sent_now_is_tried_again(desk: Desk) -> None:
     assert desk.posts([mended, other]) == [1, 0]
     assert list(desk.set_aside()) == [other]
     connections = Connections(desk.database, desk.database)
-    feed = Feeds(connections, "shop").get()
-    story = read_story(desk.database, desk.source, feed, mended)
+    feed = FeedStore(connections, "shop").get()
+    story = read_history(desk.database, desk.source, feed, mended)
     assert story is not None
     assert "tried again, since it was changed" in "\n".join(story.lines())
 

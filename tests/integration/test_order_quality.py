@@ -35,7 +35,7 @@ def test_an_order_with_a_wrong_detail_is_sent_without_it(desk: Desk) -> None:
     assert desk.posts([*good, *odd]) == [1, 1, 1, 1]
     assert desk.set_aside() == {}
     assert not left_out(desk.database, desk.ledger.feed_id)
-    desk.delivery.do_aside()
+    desk.delivery.run_idle_work()
     (detail,) = left_out(desk.database, desk.ledger.feed_id)
     assert (detail.field, detail.reason) == ("products.price", "is negative")
     assert detail.orders == 3
@@ -49,7 +49,7 @@ def test_what_is_left_out_adds_up(desk: Desk) -> None:
     for _ in range(2):
         desk.confirm(2, products=NEGATIVE)
         desk.deliver_all()
-        desk.delivery.do_aside()
+        desk.delivery.run_idle_work()
     (detail,) = left_out(desk.database, desk.ledger.feed_id)
     assert detail.orders == 4
     assert detail.last_at > detail.first_at

@@ -16,20 +16,20 @@ from postgres import Cluster, cluster, wait_until
 from shop import Shop
 from tap import WAL_SETTINGS, Tap, opened_shop
 
-from syncd.capture.listen.capture import Intake, Listen
-from syncd.capture.listen.notify import Hints
+from syncd.capture.listen.capture import AdmissionContext, OutboxCapture
+from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox
 from syncd.capture.reconciliation import Reconciliation
 from syncd.capture.wal import capture as wal
 from syncd.capture.wal import monitor as guard
 from syncd.core.errors import PausedError
-from syncd.daemon.error_policy import Reactions
-from syncd.daemon.reconciliation_job import Rounds
-from syncd.daemon.wakeup import Bell
+from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.reconciliation_job import ReconciliationJob
+from syncd.daemon.wakeup import WakeUp
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
-from syncd.ledger.pauses import Pauses
-from syncd.ledger.stats import read_pulse
+from syncd.ledger.pauses import PauseStore
+from syncd.ledger.stats import read_stats
 from syncd.log import log as logging
 from syncd.log.log import Log
 from syncd.postgres.database import Database
@@ -40,16 +40,16 @@ INSERT = "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp())"
 _numbers = count(1)
 
 
-def listening(feed: Started) -> tuple[Listen, Outbox]:
+def listening(feed: Started) -> tuple[OutboxCapture, Outbox]:
     source, ear = feed.connections.source, Database(feed.shop.dsn)
     outbox = Outbox(source, source, "shop")
-    intake = Intake(feed.source, feed.ledger, 100, True)  # noqa: FBT003
-    hints = Hints(ear, source, "shop")
-    return Listen(outbox, hints, intake, Log("shop"), deaf_seconds=0.1), outbox
+    intake = AdmissionContext(feed.source, feed.ledger, 100, True)  # noqa: FBT003
+    hints = NotifyListener(ear, source, "shop")
+    return OutboxCapture(outbox, hints, intake, Log("shop"), deaf_seconds=0.1), outbox
 
 
-def pauses(ledger: Ledger) -> Pauses:
-    return Pauses(ledger.database, ledger.feed_id)
+def pauses(ledger: Ledger) -> PauseStore:
+    return PauseStore(ledger.database, ledger.feed_id)
 
 
 @pytest.fixture
@@ -206,8 +206,10 @@ def test_reconciliation_captures_nothing_while_capture_is_paused(
     """Neither by hand nor by itself; the daemon says once why, and when it goes on."""
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
-    reactions = Reactions(Log("shop"))
-    rounds = Rounds(feed.reconciliation, Bell(), Log("shop"), reactions.stopping)
+    reactions = ErrorPolicy(Log("shop"))
+    rounds = ReconciliationJob(
+        feed.reconciliation, WakeUp(), Log("shop"), reactions.stopping
+    )
     shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() - interval '3 hours')")
     pauses(feed.ledger).begin("capture", "the till is counted")
     for _ in range(2):
@@ -330,5 +332,5 @@ def test_the_slot_stays_where_it_is_while_capture_is_paused(
 def test_a_pause_stands_in_the_pulse(feed: Started) -> None:
     """With its reason; that of the feed's other half is apart."""
     pauses(feed.ledger).begin("capture", "stocktaking")
-    pulse = read_pulse(feed.ledger.database, feed.ledger.feed_id)
+    pulse = read_stats(feed.ledger.database, feed.ledger.feed_id)
     assert [(p.what, p.why) for p in pulse.pauses] == [("capture", "stocktaking")]

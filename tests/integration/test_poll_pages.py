@@ -12,7 +12,7 @@ from shop import Shop
 
 from syncd.capture import poll as poll_module
 from syncd.core.errors import SlowStatementError
-from syncd.ledger.stats import read_pulse
+from syncd.ledger.stats import read_stats
 
 pytestmark = pytest.mark.db
 
@@ -103,7 +103,7 @@ def test_orders_that_wait_behind_live_ones_are_counted_as_new(
     """They are late, and no backfill: pending, with a lag."""
     bring(shop, 25 * PAGE, SPREAD)
     turns(capture)
-    pulse = read_pulse(capture.database, capture.ledger.feed_id)
+    pulse = read_stats(capture.database, capture.ledger.feed_id)
     assert pulse.pending == 25 * PAGE
     assert pulse.pending_backfill == 0
     assert pulse.lag_seconds > 200

@@ -9,7 +9,7 @@ from desk import Desk
 from postgres import wait_until
 from shop import Shop
 
-from syncd.core.event import Rules
+from syncd.core.event import EventRules
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.mended import MendedOrders
 
@@ -48,7 +48,7 @@ def test_a_new_order_is_left_alone_first(desk: Desk) -> None:
 def test_a_change_leaves_it_alone_for_longer_but_not_for_ever(desk: Desk) -> None:
     """Ten times as long at most; what was tried before is not held up."""
     desk.confirm(1)
-    orders = MendedOrders(desk.source, desk.ledger, Rules(), size=8)
+    orders = MendedOrders(desk.source, desk.ledger, EventRules(), size=8)
     desk.shop.sql("UPDATE syncd.batch SET created_at = created_at - interval '4 min'")
     assert orders.defer(["1", "77"]) == 1
     assert 535 < float(str(desk.shop.value(DUE))) < 545

@@ -12,7 +12,7 @@ from shop import Shop
 
 from syncd.core.errors import ReadOnlyNodeError, SettingError
 from syncd.demo.sandbox import Sandbox
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 pytestmark = pytest.mark.db
 
@@ -94,7 +94,7 @@ def test_a_connection_to_a_standby_is_not_used_twice(servers: Servers) -> None:
         wait_until(lambda: servers.second.holds("SELECT pg_is_in_recovery()"))
         first = database.peer().pid
         with pytest.raises(ReadOnlyNodeError, match="hot standby"):
-            database.run(named("move_watermark"), feed=1, upper="infinity")
+            database.run(query("move_watermark"), feed=1, upper="infinity")
         assert database.peer().pid != first
 
 
@@ -111,7 +111,7 @@ def test_a_setting_that_forbids_writes_is_not_called_a_standby(
         closing(Database(shop.dsn)) as database,
         pytest.raises(SettingError, match="default_transaction_read_only") as raised,
     ):
-        database.run(named("move_watermark"), feed=1, upper="infinity")
+        database.run(query("move_watermark"), feed=1, upper="infinity")
     assert "ALTER ROLE" in raised.value.hint
 
 
@@ -138,13 +138,13 @@ def test_settings_of_the_role_do_not_reach_syncds_sessions(
     shop.sql(f"ALTER ROLE {shop.role} SET {setting} = '{value}'")
     with closing(Database(shop.dsn)) as database:
         first = database.peer().pid
-        database.all(named("feeds"))
+        database.all(query("feeds"))
         deadline = "SELECT clock_timestamp() > now()"
         wait_until(lambda: shop.value(deadline))
         with database.transaction():
-            database.all(named("feeds"))
+            database.all(query("feeds"))
             shop.sql("SELECT pg_sleep(0.2)")
-            database.all(named("feeds"))
+            database.all(query("feeds"))
         shop.sql("SELECT pg_sleep(0.2)")
-        database.all(named("feeds"))
+        database.all(query("feeds"))
         assert database.peer().pid == first

@@ -21,18 +21,18 @@ from syncd.capture.reconciliation import (
     ALL,
     HOURS,
     PROMOTION,
-    Depth,
     Reconciliation,
-    Run,
+    ReconciliationRun,
+    Scope,
 )
 from syncd.core.errors import SlowViewError
-from syncd.core.tally import Account
-from syncd.daemon.reconciliation_job import Rounds
-from syncd.daemon.wakeup import Bell
-from syncd.ledger.stats import read_pulse
+from syncd.core.tally import ReconciliationTally
+from syncd.daemon.reconciliation_job import ReconciliationJob
+from syncd.daemon.wakeup import WakeUp
+from syncd.ledger.stats import read_stats
 from syncd.log import log
-from syncd.postgres.database import Statement, around, named
-from syncd.source.views import Found, Position, Source, Stretch
+from syncd.postgres.database import Statement, compose, query
+from syncd.source.views import OrderQuery, Position, Source, Stretch
 
 pytestmark = pytest.mark.db
 
@@ -96,7 +96,7 @@ def test_every_order_is_accounted_for_by_where_it_stands(feed: Started) -> None:
             f"WHERE order_key = (SELECT order_key FROM syncd.ledger WHERE batch_id = "
             f"(SELECT min(batch_id) FROM syncd.batch) OFFSET {order} LIMIT 1)"
         )
-    assert feed.account() == Account(
+    assert feed.account() == ReconciliationTally(
         delivered=100, pending=498, adopted=100, rejected=1, held=100, discarded=1
     )
 
@@ -111,11 +111,11 @@ def test_what_no_capture_took_is_captured_and_said(begin: Begin, page: int) -> N
     assert feed.poll(whole=True) == 0
     first = feed.ask()
     again = feed.ask()
-    assert first.account == Account(pending=5, missing=3, captured=3)
+    assert first.account == ReconciliationTally(pending=5, missing=3, captured=3)
     assert "8 confirmed, 0 delivered, 5 pending, 3 missing (3 captured now), " in (
         first.sentence
     )
-    assert again.account == Account(pending=8)
+    assert again.account == ReconciliationTally(pending=8)
     assert again.sentence.endswith("8 confirmed, 0 delivered, 8 pending, 0 unexplained")
     assert feed.captures() == [("poll", 5), ("reconcile", 3)]
 
@@ -133,7 +133,7 @@ def test_what_another_capture_takes_meanwhile_is_no_alarm(begin: Begin) -> None:
     confirm(feed, "now() - interval '3 hours'", 2)
     run = reconciliation.ask(None, None)
     (page,) = reconciliation.pages(run)
-    assert page.account == Account(pending=2)
+    assert page.account == ReconciliationTally(pending=2)
     assert feed.captures() == [("poll", 2)]
 
 
@@ -152,9 +152,9 @@ def test_an_order_whose_batch_is_gone_stays_unexplained(
     capture(feed)
     feed.state(change)
     finished = feed.ask()
-    assert finished.account == Account(missing=2)
+    assert finished.account == ReconciliationTally(missing=2)
     assert finished.sentence.endswith("2 missing, 2 unexplained")
-    pulse = read_pulse(feed.ledger.database, feed.ledger.feed_id)
+    pulse = read_stats(feed.ledger.database, feed.ledger.feed_id)
     assert pulse.unexplained == 2
     assert pulse.reconciled_seconds is not None
 
@@ -171,8 +171,8 @@ def test_a_withdrawn_order_that_is_confirmed_again_becomes_pending(
     )
     feed.state("UPDATE syncd.batch SET orders = orders - 2")
     feed.state("UPDATE orders SET confirmed_at = NULL WHERE id = 2")
-    assert feed.account() == Account(pending=4, withdrawn=1)
-    assert feed.account() == Account(pending=4, withdrawn=1)
+    assert feed.account() == ReconciliationTally(pending=4, withdrawn=1)
+    assert feed.account() == ReconciliationTally(pending=4, withdrawn=1)
 
 
 # Listed more than once
@@ -226,8 +226,8 @@ def test_an_order_that_is_listed_twice_is_counted_once(
     for order, time in entered.items():
         enter(feed, order, time)
     first, again = feed.account(), feed.account()
-    assert first == Account(delivered=5, reused=1, missing=1, captured=1)
-    assert again == Account(delivered=5, reused=1, pending=1)
+    assert first == ReconciliationTally(delivered=5, reused=1, missing=1, captured=1)
+    assert again == ReconciliationTally(delivered=5, reused=1, pending=1)
 
 
 def test_old_orders_that_are_listed_again_are_counted_once(
@@ -239,7 +239,7 @@ def test_old_orders_that_are_listed_again_are_counted_once(
     history(shop, {1: [t[0], t[4]], 2: [t[2]], 3: [t[1], t[2], t[8]]})
     for page in (1, 2, 3, 1000):
         feed = begin(page=page)
-        assert feed.account() == Account(initial=3)
+        assert feed.account() == ReconciliationTally(initial=3)
 
 
 # Of all that the view lists
@@ -253,11 +253,13 @@ def test_old_orders_are_counted_apart_wherever_they_lie(shop: Shop) -> None:
         for days in (50, 30, 3):
             confirm(feed, f"now() - interval '{days} days'")
         finished = feed.ask()
-        assert finished.account == Account(initial=10, missing=3, captured=3)
+        assert finished.account == ReconciliationTally(
+            initial=10, missing=3, captured=3
+        )
         assert "13 confirmed, 0 delivered, 10 from before the start, " in (
             finished.sentence
         )
-        assert feed.account() == Account(initial=10, pending=3)
+        assert feed.account() == ReconciliationTally(initial=10, pending=3)
 
 
 def test_what_the_poll_is_about_to_take_is_not_missing(feed: Started) -> None:
@@ -267,16 +269,16 @@ def test_what_the_poll_is_about_to_take_is_not_missing(feed: Started) -> None:
     feed.poll(whole=True)
     confirm(feed, "now() - interval '1 minute'")
     finished = feed.ask()
-    assert finished.account == Account(pending=1, arriving=1)
+    assert finished.account == ReconciliationTally(pending=1, arriving=1)
     assert "1 yet to be captured, 0 unexplained" in finished.sentence
 
 
 def test_a_range_without_orders_is_accounted_for(feed: Started) -> None:
     """By a sentence that says so; also where nothing was ever sold."""
     for bounds in ((None, None), (ago(days=40), ago(days=30)), (None, ago(days=9))):
-        assert feed.ask(*bounds).account == Account()
+        assert feed.ask(*bounds).account == ReconciliationTally()
     confirm(feed, "now()")
-    assert feed.ask(None, ago(days=9)).account == Account()
+    assert feed.ask(None, ago(days=9)).account == ReconciliationTally()
 
 
 @pytest.mark.parametrize("hours", [1, 2, 5, 10, 15])
@@ -288,7 +290,7 @@ def test_stamps_an_offset_away_are_found_by_the_most_frequent_account(
         confirm(feed, f"now() - interval '{hours} hours'", 2)
         lines = make_all(feed)
         assert depths(lines, "orders.missed") == ["hours"]
-        pulse = read_pulse(feed.ledger.database, feed.ledger.feed_id)
+        pulse = read_stats(feed.ledger.database, feed.ledger.feed_id)
         assert pulse.missed == (0 if number == 0 else 2 * (number + 1))
         age(feed, "6 minutes")
     assert feed.captures() == [("reconcile", 6)]
@@ -308,17 +310,17 @@ def test_orders_without_a_usable_time_are_counted_and_named(shop: Shop) -> None:
         for stamp in ("NULL", "'infinity'", "'-infinity'", "'0044-03-15 BC'"):
             confirm(feed, stamp)
         finished = feed.ask()
-        assert finished.account == Account()
+        assert finished.account == ReconciliationTally()
         assert finished.timeless == 6
         assert finished.sentence.endswith(
             "; 6 confirmed without a usable time, and not sent"
         )
-        pulse = read_pulse(feed.ledger.database, feed.ledger.feed_id)
+        pulse = read_stats(feed.ledger.database, feed.ledger.feed_id)
         assert pulse.timeless == 6
         shop.sql("UPDATE orders SET confirmed_at = now() - interval '3 hours'")
         again = feed.ask()
         assert (again.account, again.timeless) == (
-            Account(missing=6, captured=6),
+            ReconciliationTally(missing=6, captured=6),
             0,
         )
 
@@ -331,7 +333,7 @@ def test_an_account_ends_where_the_timeless_take_too_long(
     confirm(feed, "now() - interval '3 hours'")
     asked: list[float] = []
 
-    def slow(_: Source) -> Found:
+    def slow(_: Source) -> OrderQuery:
         asked.append(1.1)
         sleep(1.1)
         raise SlowViewError("it is slow", "Wait.")
@@ -351,7 +353,7 @@ def test_an_account_that_fails_holds_up_no_other(
     """The deeper ones are made, and then it is told."""
     due = Reconciliation.due
 
-    def failing(self: Reconciliation, depth: Depth) -> Run | None:
+    def failing(self: Reconciliation, depth: Scope) -> ReconciliationRun | None:
         if depth is HOURS:
             raise SlowViewError("it is slow", "Wait.")
         return due(self, depth)
@@ -371,7 +373,7 @@ def make_all(feed: Started, stopping: threading.Event | None = None) -> list[obj
     stream = io.StringIO()
     log.configure(style="json", stream=stream)
     stopping = stopping or threading.Event()
-    Rounds(feed.reconciliation, Bell(), log.Log("shop"), stopping).make()
+    ReconciliationJob(feed.reconciliation, WakeUp(), log.Log("shop"), stopping).make()
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
@@ -455,7 +457,7 @@ def test_an_account_that_its_maker_left_is_gone_on_with(begin: Begin) -> None:
     finished = other.reconciliation.finish(again)
     assert finished
     assert feed.reconciliation.finish(run) is None
-    assert finished.account == Account(pending=35)
+    assert finished.account == ReconciliationTally(pending=35)
 
 
 def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin: Begin) -> None:
@@ -465,8 +467,8 @@ def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin: Begin) -> None
     capture(feed)
     stopping = threading.Event()
     reconciliation = Reconciliation(feed.source, feed.ledger, size=100, page=10)
-    bell, lines = Bell(), log.Log("shop")
-    rounds = Rounds(reconciliation, bell, lines, stopping)
+    bell, lines = WakeUp(), log.Log("shop")
+    rounds = ReconciliationJob(reconciliation, bell, lines, stopping)
     stretch = feed.source.stretch
 
     def stop_after(*args: object) -> Stretch:
@@ -542,8 +544,8 @@ def test_the_ledger_may_lie_in_another_database(database: str, server: Cluster) 
     feed.close()
     stamps = feed.shop.ledger("SELECT confirmed_at FROM syncd.ledger ORDER BY 1")
     server.sql(f"DROP DATABASE {name} WITH (FORCE)")
-    assert first == Account(missing=20, captured=20)
-    assert again == Account(pending=20)
+    assert first == ReconciliationTally(missing=20, captured=20)
+    assert again == ReconciliationTally(pending=20)
     assert stamps == feed.shop.rows(
         "SELECT confirmed_at FROM orders WHERE confirmed_at > '2000-01-01' ORDER BY 1"
     )
@@ -591,7 +593,7 @@ def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
     found = feed.source.between(ago(hours=11), datetime.now(UTC))
     explained = feed.ledger.database.one(
         Statement(
-            b"EXPLAIN (FORMAT JSON) " + around("account", found=found.query).text
+            b"EXPLAIN (FORMAT JSON) " + compose("account", found=found.query).text
         ),
         feed=feed.ledger.feed_id,
         **found.params,
@@ -640,7 +642,9 @@ def test_orders_of_one_instant_are_accounted_for_page_by_page(begin: Begin) -> N
     assert max(sizes) <= 10 + 3  # the withdrawn are in the ledger, not in a page
     finished = feed.reconciliation.finish(run)
     assert finished
-    assert finished.account == Account(pending=45, withdrawn=3, missing=43, captured=43)
+    assert finished.account == ReconciliationTally(
+        pending=45, withdrawn=3, missing=43, captured=43
+    )
 
 
 def test_an_account_goes_on_within_one_instant(begin: Begin) -> None:
@@ -662,7 +666,7 @@ def test_an_account_goes_on_within_one_instant(begin: Begin) -> None:
     assert list(pages) == []
     finished = other.reconciliation.finish(again)
     assert finished
-    assert finished.account == Account(pending=35)
+    assert finished.account == ReconciliationTally(pending=35)
 
 
 def test_a_page_that_takes_too_long_is_made_smaller(begin: Begin) -> None:
@@ -673,10 +677,10 @@ def test_a_page_that_takes_too_long_is_made_smaller(begin: Begin) -> None:
     between = feed.source.within
     tried: list[int] = []
 
-    def slow(stretch: Stretch, *, to_admit: bool = False) -> Found:
+    def slow(stretch: Stretch, *, to_admit: bool = False) -> OrderQuery:
         found = between(stretch, to_admit=to_admit)
         (orders,) = feed.source.database.one(
-            around("gather", found=found.query, seal=named("seal")), **found.params
+            compose("gather", found=found.query, seal=query("seal")), **found.params
         )[-1:]
         tried.append(cast("int", orders))
         if tried[-1] > 5:
@@ -684,7 +688,7 @@ def test_a_page_that_takes_too_long_is_made_smaller(begin: Begin) -> None:
         return found
 
     vars(feed.source)["within"] = slow
-    assert feed.account() == Account(pending=30)
+    assert feed.account() == ReconciliationTally(pending=30)
     assert tried[:4] == [16, 8, 4, 4]
     assert max(tried[2:]) == 4
 

@@ -10,7 +10,7 @@ from shop import Shop
 from syncd.core.health import Health
 from syncd.diagnostics.report.period import Unit
 from syncd.diagnostics.report.report import STEPS, Asked, Report, read_report
-from syncd.postgres.database import Database, Statement, named
+from syncd.postgres.database import Database, Statement, query
 
 pytestmark = pytest.mark.db
 
@@ -164,7 +164,7 @@ def test_the_ledger_is_read_once_for_the_orders(shop: Shop, rows: Rows) -> None:
     assert sum(report.figures.confirmed) > 40_000
     period = report.figures.period
     database = Database(shop.dsn)
-    for statement in (named("report_orders"), named("report_lags")):
+    for statement in (query("report_orders"), query("report_lags")):
         asked = {"feed": 1, "starts": [*period.starts], "lower": period.lower,
                  "upper": period.upper}  # fmt: skip
         explained = database.all(Statement(b"EXPLAIN " + statement.text), **asked)

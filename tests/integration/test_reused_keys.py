@@ -9,10 +9,10 @@ from desk import Desk
 from shop import Shop
 
 from syncd.capture.reconciliation import Reconciliation
-from syncd.core.tally import Account
+from syncd.core.tally import ReconciliationTally
 from syncd.demo.sandbox import Sandbox
-from syncd.diagnostics.order_history import read_story
-from syncd.ledger.feed import Feeds
+from syncd.diagnostics.order_history import read_history
+from syncd.ledger.feed import FeedStore
 from syncd.ledger.reused_keys import ReusedKeys
 from syncd.source.connections import Connections
 
@@ -100,8 +100,8 @@ def test_explain_tells_of_both_orders(desk: Desk) -> None:
     desk.shop.sql(BEGIN_AGAIN)
     desk.shop.confirm(2)
     connections = Connections(desk.database, desk.database)
-    feed = Feeds(connections, "shop").get()
-    story = read_story(desk.ledger.database, desk.source, feed, "2")
+    feed = FeedStore(connections, "shop").get()
+    story = read_history(desk.ledger.database, desk.source, feed, "2")
     assert story is not None
     lines = list(story.lines())
     assert lines[0].startswith("key 2 was order W-2, confirmed at")
@@ -149,6 +149,6 @@ def test_an_account_never_calls_a_reused_key_delivered(desk: Desk) -> None:
     list(reconciliation.pages(run))
     finished = reconciliation.finish(run)
     assert finished
-    assert finished.account == Account(reused=2)
+    assert finished.account == ReconciliationTally(reused=2)
     assert "2 confirmed, 0 delivered, 2 under a reused key" in finished.sentence
     assert keys(desk).count().keys == 2

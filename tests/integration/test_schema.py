@@ -9,9 +9,9 @@ import pytest
 from psycopg import errors
 from shop import Shop
 
-from syncd.ledger.feed import SCHEMA_VERSION, Feeds
-from syncd.postgres.database import Database, around
-from syncd.setup.install.install import Names, install, installed
+from syncd.ledger.feed import SCHEMA_VERSION, FeedStore
+from syncd.postgres.database import Database, compose
+from syncd.setup.install.install import Grantees, install, installed
 from syncd.source.connections import Connections
 from syncd.source.views import Source
 
@@ -24,7 +24,7 @@ NAMES = ("syncd.confirmed_orders", "syncd.purchases")
 def feed_id(shop: Shop) -> int:
     """A started feed with 300,000 delivered orders, a queue and some exceptions."""
     database = Database(shop.dsn)
-    feeds = Feeds(Connections(database, database), "shop")
+    feeds = FeedStore(Connections(database, database), "shop")
     feed = feeds.start(Source(database, *NAMES), timedelta(minutes=5))
     database.close()
     shop.sql(
@@ -111,7 +111,7 @@ def test_the_database_refuses_an_impossible_state(
 ) -> None:
     """By a constraint whose name says what it guards."""
     database = Database(shop.dsn)
-    feed = Feeds(Connections(database, database), "shop").start(
+    feed = FeedStore(Connections(database, database), "shop").start(
         Source(database, *NAMES),
         timedelta(minutes=5),
     )
@@ -158,7 +158,7 @@ def test_the_daemons_role_may_not(shop: Shop, statement: str) -> None:
 def test_installing_again_changes_nothing(shop: Shop) -> None:
     """It finds the migrations done, and grants once more."""
     database = Database(shop.owner)
-    assert install(Connections(database, database), Names(shop.role, *NAMES)) == []
+    assert install(Connections(database, database), Grantees(shop.role, *NAMES)) == []
     assert installed(database) == list(range(1, SCHEMA_VERSION + 1))
     database.close()
 
@@ -276,7 +276,7 @@ def test_a_hot_statement_reads_no_big_table_whole(
 ) -> None:
     """Its cost does not grow with what was delivered."""
     params = PLANNED[name] | {"feed": feed_id}
-    explained = b"EXPLAIN (FORMAT JSON) " + around(name.split(maxsplit=1)[0]).text
+    explained = b"EXPLAIN (FORMAT JSON) " + compose(name.split(maxsplit=1)[0]).text
     with psycopg.connect(shop.owner) as connection:
         (plan,) = connection.execute(explained, params).fetchone() or ((),)
     scanned = set(whole_reads(plan))

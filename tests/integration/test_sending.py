@@ -14,9 +14,9 @@ from shop import Shop
 from syncd.core.errors import SyncdError
 from syncd.core.response import Meaning
 from syncd.core.settlement import REJECTION_SPIKE_ORDERS
-from syncd.daemon.delivery_loop import Pace
+from syncd.daemon.delivery_loop import RateLimiter
 from syncd.delivery.answers import Answers
-from syncd.delivery.delivery import Trip
+from syncd.delivery.delivery import DeliveryResult
 from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
@@ -300,7 +300,7 @@ def test_a_suspect_of_the_live_lane_is_passed_by_a_backfill(
     )
     desk.hurry()
     assert desk.deliver() is None
-    assert desk.delivery.deliver_next("backfill") == Trip(1, accepted=True)
+    assert desk.delivery.deliver_next("backfill") == DeliveryResult(1, accepted=True)
     assert desk.posts(orders) == [1]
     assert desk.endpoint()[0] == "open"
 
@@ -589,14 +589,14 @@ def test_a_claim_that_is_taken_over_waits_for_a_person(cautious: Desk) -> None:
 
 def test_both_lanes_slow_down_when_the_api_asks_for_it() -> None:
     """By half; and come back with what is accepted."""
-    pace = Pace(50, 20)
-    pace.pay("live", Trip(0, throttled=True))
+    pace = RateLimiter(50, 20)
+    pace.pay("live", DeliveryResult(0, throttled=True))
     assert pace.share == 0.5
-    pace.pay("backfill", Trip(31))
+    pace.pay("backfill", DeliveryResult(31))
     assert 2 < pace.seconds_to_wait("backfill") <= 2.1
     assert pace.seconds_to_wait("live") == 0
     for _ in range(16):
-        pace.pay("live", Trip(0, accepted=True))
+        pace.pay("live", DeliveryResult(0, accepted=True))
     assert pace.share == 1.0
 
 

@@ -18,14 +18,14 @@ from shop_dumps import (
 )
 
 from syncd.backfill.plan import Planner, Request
-from syncd.backfill.register import Register
-from syncd.core.event import Rules
-from syncd.core.intervals import Span
+from syncd.backfill.register import BackfillStore
+from syncd.core.event import EventRules
+from syncd.core.intervals import Interval
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
-from syncd.setup.install.install import Names, install
+from syncd.setup.install.install import Grantees, install
 from syncd.setup.views import shop as shop_of
 from syncd.setup.views import shops
 from syncd.source.connections import Connections
@@ -49,10 +49,10 @@ def real_shop(request: pytest.FixtureRequest, database: str) -> Iterator[Shop]:
     shop = Shop(database, role, dsn)
     shop.sql(f"CREATE ROLE {role} LOGIN")
     owner = Database(database)
-    install(Connections(owner, owner), Names(role, *NAMES))
+    install(Connections(owner, owner), Grantees(role, *NAMES))
     with psycopg.connect(database, autocommit=True) as connection:
         apply_views(connection, name)
-    install(Connections(owner, owner), Names(role, *NAMES))
+    install(Connections(owner, owner), Grantees(role, *NAMES))
     owner.close()
     yield shop
     shop.close()
@@ -120,12 +120,12 @@ def reset(shop: Shop) -> None:
     """Ask for everything since long ago."""
     database = Database(shop.dsn)
     source = Source(database, *NAMES)
-    feed = Feeds(Connections(database, database), "shop").get()
+    feed = FeedStore(Connections(database, database), "shop").get()
     long_ago = source.clock().replace(year=2000)
     ledger = Ledger(database, feed.feed_id)
-    planner = Planner(source, ledger, Rules())
-    Register(ledger).open(
-        planner.plan(Request(Span(long_ago, planner.ceiling()), with_profile=True))
+    planner = Planner(source, ledger, EventRules())
+    BackfillStore(ledger).open(
+        planner.plan(Request(Interval(long_ago, planner.ceiling()), with_profile=True))
     )
     database.close()
 

@@ -12,11 +12,11 @@ from postgres import Cluster, cluster, standby, wait_until
 from psycopg.conninfo import make_conninfo
 from shop import Shop
 
-from syncd.capture.poll import Poll
+from syncd.capture.poll import PollCapture
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database, statements
 from syncd.source.connections import Connections
 from syncd.source.transactions import Transactions
@@ -105,12 +105,12 @@ class Reader:
         )
         names = ("syncd.confirmed_orders", "syncd.purchases")
         source = Source(self.connections.source, *names, beside_ledger=False)
-        feed = Feeds(self.connections, "shop").start(source, LOOKBACK)
+        feed = FeedStore(self.connections, "shop").start(source, LOOKBACK)
         self.ledger = Ledger(self.connections.ledger, feed.feed_id)
         self.transactions = Transactions(
             self.connections.source, self.connections.primary
         )
-        self._poll = Poll(
+        self._poll = PollCapture(
             self.transactions, source, self.ledger, lookback=LOOKBACK, size=100
         )
         vars(self._poll)["_step"] = timedelta(0)
@@ -177,7 +177,7 @@ def test_a_transaction_of_the_primary_holds_the_watermark(pair: Pair) -> None:
 def test_without_the_primary_the_watermark_keeps_behind_the_replay(pair: Pair) -> None:
     """It goes by the time of what was replayed last, less the lookback."""
     with polling(pair, with_primary=False) as reader:
-        assert reader.transactions.is_blind
+        assert reader.transactions.primary_unknown
         pair.pause()
         stamp = pair.shop.value("SELECT clock_timestamp()")
         pair.shop.confirm(1)

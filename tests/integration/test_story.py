@@ -9,8 +9,8 @@ from desk import Desk
 from shop import Shop
 
 from syncd.demo.sandbox import Sandbox
-from syncd.diagnostics.order_history import read_story
-from syncd.ledger.feed import Feeds
+from syncd.diagnostics.order_history import read_history
+from syncd.ledger.feed import FeedStore
 from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db
@@ -32,8 +32,8 @@ def desk(shop: Shop, tmp_path: Path) -> Iterator[Desk]:
 
 def tell(desk: Desk, order: str) -> str:
     """Tell the story, the lines joined."""
-    feed = Feeds(Connections(desk.database, desk.database), "shop").get()
-    story = read_story(desk.database, desk.source, feed, order)
+    feed = FeedStore(Connections(desk.database, desk.database), "shop").get()
+    story = read_history(desk.database, desk.source, feed, order)
     return "\n".join(story.lines()) if story else "nothing"
 
 

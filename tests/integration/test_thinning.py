@@ -25,17 +25,17 @@ from shop import Shop
 from typing_extensions import override
 
 from syncd.core.errors import RangeThinnedError
-from syncd.core.tally import Account
-from syncd.daemon.reconciliation_job import Rounds
-from syncd.daemon.wakeup import Bell
-from syncd.diagnostics.order_history import read_story
+from syncd.core.tally import ReconciliationTally
+from syncd.daemon.reconciliation_job import ReconciliationJob
+from syncd.daemon.wakeup import WakeUp
+from syncd.diagnostics.order_history import read_history
 from syncd.ledger import retention as thinning
-from syncd.ledger.batches import Claim, Exemption, Receipt
+from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
 from syncd.ledger.instance import Instance
-from syncd.ledger.retention import Thinning
+from syncd.ledger.retention import Retention
 from syncd.log import log as logging
 from syncd.log.log import Log
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 pytestmark = pytest.mark.db
 
@@ -53,7 +53,7 @@ class Till(Started):
         self._own = Database(shop.dsn)
         self.number = Instance(self._own, self.ledger.feed_id).number
         self.sent = Counter[str]()
-        self.thinning = Thinning(self.ledger, KEEP, Log("shop"), threading.Event())
+        self.thinning = Retention(self.ledger, KEEP, Log("shop"), threading.Event())
 
     def claim(self) -> Claim | None:
         return self.ledger.claim(self.number, "live", timedelta(minutes=1))
@@ -89,10 +89,10 @@ class Till(Started):
             self.ledger.admit(found, "listen", size=3)
 
     def delivered(self) -> object:
-        totals = self.ledger.database.one(named("totals"), feed=self.ledger.feed_id)
+        totals = self.ledger.database.one(query("totals"), feed=self.ledger.feed_id)
         return totals[0]
 
-    def whole_account(self) -> Account:
+    def whole_account(self) -> ReconciliationTally:
         """Make the account of everything; no poll may follow."""
         self.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
         return self.account()
@@ -126,13 +126,13 @@ def test_what_was_delivered_long_ago_has_no_receipt_any_more(till: Till) -> None
         "SELECT b.orders, count(*)::int FROM syncd.batch AS b "
         "JOIN syncd.ledger AS l USING (batch_id) GROUP BY b.batch_id ORDER BY 1"
     ) == [(3, 3), (10, 10)]
-    assert till.whole_account() == Account(delivered=13)
+    assert till.whole_account() == ReconciliationTally(delivered=13)
     feed = till.feeds.get()
-    story = read_story(till.ledger.database, till.source, feed, "1")
+    story = read_history(till.ledger.database, till.source, feed, "1")
     assert story
     assert story.state == "delivered"
     assert "its receipt is no longer kept" in list(story.lines())[1]
-    kept = read_story(till.ledger.database, till.source, feed, young[0])
+    kept = read_history(till.ledger.database, till.source, feed, young[0])
     assert kept
     assert "accepted, 3 events" in " ".join(kept.lines())
 
@@ -148,14 +148,14 @@ def test_whatever_is_not_ordinary_stays(till: Till) -> None:
         claim = till.claim()
         assert claim
         if state == "rejected":
-            refused = Exemption(claim.orders[0].key, "rejected", "no email", "W-3")
-            till.ledger.except_orders(claim, [refused])
+            refused = ExcludedOrder(claim.orders[0].key, "rejected", "no email", "W-3")
+            till.ledger.exclude_orders(claim, [refused])
             left = [claim.orders[1].key]
             till.ledger.deliver(claim, left, Receipt("accepted", sent=1))
         else:
             unclear = Receipt("unclear")
             held = state == "held"
-            till.ledger.put_back(claim, unclear, uncertain=True, held=held)
+            till.ledger.requeue(claim, unclear, uncertain=True, held=held)
             if not held:
                 till.send()
     till.age()
@@ -188,12 +188,14 @@ def test_the_story_of_an_exception_keeps_its_beginning(till: Till) -> None:
     till.ledger.split(claim, [["1"], ["2"]], both, refusals=1)
     first = till.claim()
     assert first
-    till.ledger.except_orders(first, [Exemption("1", "rejected", "refused", "W-1")])
-    till.ledger.dissolve(first, Receipt("refused", 422, orderids=["W-1"]))
+    till.ledger.exclude_orders(
+        first, [ExcludedOrder("1", "rejected", "refused", "W-1")]
+    )
+    till.ledger.close_empty(first, Receipt("refused", 422, orderids=["W-1"]))
     till.send()
     till.age()
     till.thin()
-    story = read_story(till.ledger.database, till.source, till.feeds.get(), "1")
+    story = read_history(till.ledger.database, till.source, till.feeds.get(), "1")
     assert story
     assert [a.status for a in story.attempts] == [422, 422]
     till.state("UPDATE syncd.ledger SET state = NULL, reason = NULL, orderid = NULL")
@@ -231,7 +233,7 @@ def test_it_takes_small_steps_and_one_turn_an_hour(
     till.age()
     till.thin()
     assert till.shop.value(BATCHES) == 4  # four of them have become one
-    other = Thinning(till.ledger, KEEP, Log("shop"), threading.Event())
+    other = Retention(till.ledger, KEEP, Log("shop"), threading.Event())
     other.make()
     till.thinning.make()
     assert till.shop.value(BATCHES) == 4
@@ -261,15 +263,15 @@ def test_nothing_is_thinned_unless_asked_for_or_told_to_stop(till: Till) -> None
     """By default everything is kept; a stop ends a turn after a step."""
     till.sell()
     till.age()
-    Thinning(till.ledger, None, Log("shop"), threading.Event()).make()
+    Retention(till.ledger, None, Log("shop"), threading.Event()).make()
     assert till.shop.value("SELECT thinned_at IS NULL FROM syncd.feed") is True
     stopping = threading.Event()
-    rounds = Rounds(
+    rounds = ReconciliationJob(
         till.reconciliation,
-        Bell(),
+        WakeUp(),
         Log("shop"),
         stopping,
-        Thinning(till.ledger, KEEP, Log("shop"), stopping),
+        Retention(till.ledger, KEEP, Log("shop"), stopping),
     )
     rounds.make()
     assert till.shop.value("SELECT thinned_after > 0 FROM syncd.feed") is True

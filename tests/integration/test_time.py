@@ -9,7 +9,7 @@ import pytest
 from ledgers import Started, ago
 from shop import Shop
 
-from syncd.core.tally import Account
+from syncd.core.tally import ReconciliationTally
 
 pytestmark = pytest.mark.db
 
@@ -81,7 +81,7 @@ def test_a_stamp_beyond_the_lookback_is_found_by_reconciliation(feed: Started) -
     settle(feed)
     confirm(feed, "clock_timestamp() - interval '3 hours'")
     assert settle(feed) + feed.poll(whole=True) == 0
-    assert feed.account() == Account(missing=1, captured=1)
+    assert feed.account() == ReconciliationTally(missing=1, captured=1)
     assert feed.captures() == [("reconcile", 1)]
 
 
@@ -92,7 +92,7 @@ def test_orders_of_the_future_do_not_drag_the_watermark(feed: Started) -> None:
     assert feed.ledger.watermark() < feed.source.clock()
     confirm(feed, "clock_timestamp()")
     assert settle(feed) == 1
-    assert feed.account() == Account(pending=4)
+    assert feed.account() == ReconciliationTally(pending=4)
 
 
 # The server's clock
@@ -178,15 +178,15 @@ def test_a_bulk_import_with_one_stamp_is_taken_and_accounted_for(
             break
     assert late_ones == 10
     feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
-    assert feed.account() == Account(pending=100_010)
+    assert feed.account() == ReconciliationTally(pending=100_010)
 
 
 def test_a_bulk_import_of_the_past_is_found_by_reconciliation(feed: Started) -> None:
     """In pages that keep an instant together."""
     stamp = ago(hours=5).isoformat()
     confirm(feed, f"'{stamp}'::timestamptz", 30_000)
-    assert feed.account() == Account(missing=30_000, captured=30_000)
-    assert feed.account() == Account(pending=30_000)
+    assert feed.account() == ReconciliationTally(missing=30_000, captured=30_000)
+    assert feed.account() == ReconciliationTally(pending=30_000)
 
 
 # Times without a zone
@@ -250,7 +250,7 @@ def test_no_order_is_lost_when_the_clocks_change(
     sold = sell_through(feed, change - timedelta(hours=2), 300)
     feed.transactions.now = change + timedelta(hours=5)
     settle(feed)
-    assert feed.account() == Account(pending=sold)
+    assert feed.account() == ReconciliationTally(pending=sold)
 
 
 def test_an_ambiguous_time_is_never_read_as_earlier_than_it_was(begin: Begin) -> None:
@@ -283,7 +283,7 @@ def test_a_date_is_taken_with_a_lookback_of_a_day_or_by_reconciliation(
     set_clock(feed, noon)
     feed.shop.sql("INSERT INTO orders (at) VALUES ('2026-06-10 21:30')")
     assert settle(feed) == 0
-    assert feed.account() == Account(missing=1, captured=1)
+    assert feed.account() == ReconciliationTally(missing=1, captured=1)
     patient = begin(time_zone=AMSTERDAM, lookback=timedelta(hours=25))
     patient.state("UPDATE syncd.watermark SET confirmed_at = '2026-06-09 19:00+00'")
     patient.transactions.now = noon
@@ -312,7 +312,7 @@ def test_a_time_that_no_clock_shows_harms_nobody(
     feed.shop.sql(f"INSERT INTO orders ({column}) VALUES ('{stamp}'), ({now})")
     assert settle(feed) == 1
     feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '2 hours'")
-    assert feed.account() == Account(pending=1)
+    assert feed.account() == ReconciliationTally(pending=1)
     assert feed.source.confirmed_at("1") is None
     assert len(feed.source.sample(ago(days=20), 10)) == 1
     assert feed.source.timeless() == 1

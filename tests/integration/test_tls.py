@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from shop import Shop
 
 from syncd.core.errors import Reaction, UntrustedServerError
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 pytestmark = pytest.mark.db
 
@@ -115,7 +115,7 @@ def refusal(dsn: str) -> UntrustedServerError:
         closing(Database(dsn)) as database,
         pytest.raises(UntrustedServerError) as caught,
     ):
-        database.one(named("clock"))
+        database.one(query("clock"))
     assert caught.value.reaction is Reaction.HOLD
     assert caught.value.exit_code == 78
     assert caught.value.hint

@@ -11,9 +11,9 @@ import pytest
 from desk import Desk
 from shop import Shop
 
-from syncd.core.health import Severity, Vitals, assess
+from syncd.core.health import HealthInputs, Severity, assess
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.stats import read_pulse, read_unread
+from syncd.ledger.stats import read_stats, read_unread
 
 pytestmark = pytest.mark.db
 
@@ -219,9 +219,9 @@ def test_status_tells_at_once_what_waits_for_the_view(desk: Desk) -> None:
     (waiting,) = read_unread(desk.database, desk.ledger.feed_id)
     assert (waiting.orders, waiting.key) == (2, "1")
     assert "HV00L" in waiting.why
-    pulse = read_pulse(desk.database, desk.ledger.feed_id)
+    pulse = read_stats(desk.database, desk.ledger.feed_id)
     assert (pulse.pending, pulse.lag_seconds > 0) == (2, True)
-    reasons = assess(Vitals(pulse.now, unread=[waiting])).reasons
+    reasons = assess(HealthInputs(pulse.now, unread=[waiting])).reasons
     assert [r.severity for r in reasons if "2 orders wait for" in r.text] == [
         Severity.DEGRADED
     ]

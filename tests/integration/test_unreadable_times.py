@@ -11,9 +11,9 @@ from shop import Shop
 from syncd.capture import unreadable
 from syncd.config.settings import load
 from syncd.daemon import build as parts
-from syncd.daemon.error_policy import Reactions
+from syncd.daemon.error_policy import ErrorPolicy
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.log.log import Log
 
 pytestmark = pytest.mark.db
@@ -72,8 +72,8 @@ class Parts:
     def __init__(self, shop: Shop, config: Path) -> None:
         settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "x"})
         lines = Log("shop")
-        self.parts = parts.Parts(settings, lines, Reactions(lines))
-        feed = Feeds(self.parts.connect("test"), "shop").get()
+        self.parts = parts.Components(settings, lines, ErrorPolicy(lines))
+        feed = FeedStore(self.parts.connect("test"), "shop").get()
         self.rounds = self.parts.rounds(feed)
         self.stamps = self.parts.stamps(feed)
         self.identity = self.parts.identity(feed)

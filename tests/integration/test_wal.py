@@ -15,10 +15,10 @@ from shop import Shop
 from tap import SLOT, WAL_SETTINGS, Tap, opened_shop
 from typing_extensions import override
 
-from syncd.capture.follower import Followed
+from syncd.capture.follower import StepResult
 from syncd.capture.wal import capture as wal
 from syncd.capture.wal import stream
-from syncd.capture.wal.stream import FRAMES, Stream
+from syncd.capture.wal.stream import FRAMES, ReplicationStream
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.core.pgoutput import Begin, Keepalive, Message
 from syncd.ledger.batches import Admitted, Ledger
@@ -196,13 +196,13 @@ def test_a_crash_between_ledger_and_acknowledgement_repeats_nothing(
     tap: Tap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The slot tells the order again, the ledger's key knows it."""
-    confirm_ = Stream.confirm
+    confirm_ = ReplicationStream.confirm
     before = tap.confirmed()
 
     def failing(*_: object) -> None:
         raise DatabaseUnavailableError("the daemon died", "no")
 
-    monkeypatch.setattr(Stream, "confirm", failing)
+    monkeypatch.setattr(ReplicationStream, "confirm", failing)
     tap.shop.confirm(1)
 
     def died_with_it() -> bool:
@@ -212,7 +212,7 @@ def test_a_crash_between_ledger_and_acknowledgement_repeats_nothing(
 
     wait_until(died_with_it)
     assert tap.confirmed() == before
-    monkeypatch.setattr(Stream, "confirm", confirm_)
+    monkeypatch.setattr(ReplicationStream, "confirm", confirm_)
     assert tap.hear() == ["1"]
     tap.until_read()
     assert tap.admitted() == 1
@@ -430,15 +430,15 @@ def test_the_position_never_claims_what_was_not_sent(
     tap: Tap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A keepalive between two transactions lies before every later one."""
-    receive = Stream.receive
+    receive = ReplicationStream.receive
     seen: list[Message | Keepalive] = []
 
-    def noting(self: Stream, seconds: float) -> list[Message | Keepalive]:
+    def noting(self: ReplicationStream, seconds: float) -> list[Message | Keepalive]:
         messages = receive(self, seconds)
         seen.extend(messages)
         return messages
 
-    monkeypatch.setattr(Stream, "receive", noting)
+    monkeypatch.setattr(ReplicationStream, "receive", noting)
     begun = tap.shop.value("SELECT txid_current()")
     for _ in range(30):
         tap.shop.confirm(3)
@@ -488,7 +488,7 @@ def test_another_instance_waits_and_takes_over(tap: Tap) -> None:
     """It says so once, does not claim to listen, and goes on where the first ended."""
     other = tap.follower()
     try:
-        assert other.step(0.05) == other.step(0.05) == Followed(is_listening=False)
+        assert other.step(0.05) == other.step(0.05) == StepResult(is_listening=False)
         assert len(tap.events("stream.waiting")) == 1
         tap.wal.close()
         tap.shop.confirm(1)

@@ -15,8 +15,8 @@ from tap import SLOT, WAL_SETTINGS, Tap, install_wal, opened_shop, uninstall_wal
 
 from syncd.capture.wal import capture as wal
 from syncd.capture.wal import monitor as guard
-from syncd.capture.wal.monitor import danger
-from syncd.capture.wal.slot import Server, Slot, Slots, slot_name
+from syncd.capture.wal.monitor import slot_risk
+from syncd.capture.wal.slot import Server, Slot, SlotCatalog, slot_name
 from syncd.config.settings import load
 from syncd.core.errors import (
     ConfigError,
@@ -329,19 +329,19 @@ KEPT = Slot(
 def test_what_endangers_a_slot() -> None:
     """No limit, beyond the limit, or half of it."""
     over = replace(KEPT, wal_status="unreserved")
-    assert danger(SERVER, KEPT) is None
-    assert danger(SERVER, replace(KEPT, retained=50 << 20)) == (
+    assert slot_risk(SERVER, KEPT) is None
+    assert slot_risk(SERVER, replace(KEPT, retained=50 << 20)) == (
         "it keeps 50% of max_slot_wal_keep_size"
     )
-    assert "next checkpoint" in str(danger(SERVER, over))
-    assert "unlimited" in str(danger(replace(SERVER, kept_megabytes=-1), KEPT))
+    assert "next checkpoint" in str(slot_risk(SERVER, over))
+    assert "unlimited" in str(slot_risk(replace(SERVER, kept_megabytes=-1), KEPT))
 
 
 def test_a_hot_standby_and_a_slot_of_another_plugin_are_refused() -> None:
     """Both with the next step."""
     with pytest.raises(ConfigError, match="hot standby"):
         replace(SERVER, in_recovery=True).check()
-    slots = Slots(Database(""), "shop")
+    slots = SlotCatalog(Database(""), "shop")
     with pytest.raises(ConfigError, match="plugin wal2json"):
         slots.refuse_foreign(replace(KEPT, plugin="wal2json"))
 

@@ -12,8 +12,8 @@ from wire import wire
 
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.demo.sandbox import Sandbox
-from syncd.postgres.database import Database, named
-from syncd.postgres.deadline import ANSWER_SECONDS, PunctualConnection
+from syncd.postgres.database import Database, query
+from syncd.postgres.deadline import ANSWER_SECONDS, DeadlineConnection
 
 pytestmark = pytest.mark.db
 
@@ -24,18 +24,18 @@ def test_a_statement_that_is_never_answered_ends(
     server: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As unavailable, within the deadline; the next one opens another connection."""
-    monkeypatch.setattr(PunctualConnection, "answer_seconds", 1.0)
+    monkeypatch.setattr(DeadlineConnection, "answer_seconds", 1.0)
     with wire(server.folder) as line:
         dsn = make_conninfo(database, host="127.0.0.1", port=line.port)
         client = Database(dsn)
-        client.one(named("clock"))
+        client.one(query("clock"))
         line.freeze()
         started = time.monotonic()
         with pytest.raises(DatabaseUnavailableError):
-            client.one(named("clock"))
+            client.one(query("clock"))
         assert 1.0 <= time.monotonic() - started < 5.0
         line.thaw()
-        assert client.one(named("clock"))
+        assert client.one(query("clock"))
         client.close()
 
 
@@ -44,8 +44,8 @@ def test_a_statement_may_take_its_time(
 ) -> None:
     """Up to the server's own limit, which ends it first and is shorter."""
     assert ANSWER_SECONDS > 30
-    monkeypatch.setattr(PunctualConnection, "answer_seconds", 2.0)
-    with PunctualConnection.connect(database) as connection:
+    monkeypatch.setattr(DeadlineConnection, "answer_seconds", 2.0)
+    with DeadlineConnection.connect(database) as connection:
         assert connection.execute("SELECT pg_sleep(1), 1").fetchone() == ("", 1)
         with pytest.raises(psycopg.OperationalError, match="no answer"):
             connection.execute("SELECT pg_sleep(10)")

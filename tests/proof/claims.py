@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from desk import LEASE, Desk
 
 from syncd.delivery.sent import Sent
-from syncd.ledger.batches import Claim, Exemption, Receipt
-from syncd.postgres.database import Statement, named
+from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
+from syncd.postgres.database import Statement, query
 
 KEYS = ("1", "2")
 MOST_LOST = 3
@@ -109,7 +109,7 @@ class Claims:
             if worker.claim and worker.is_sent:
                 self._hear(worker, is_accepted=True)
             elif worker.claim:
-                self._desk.ledger.put_back(worker.claim, Receipt("unread"))
+                self._desk.ledger.requeue(worker.claim, Receipt("unread"))
         self._end_leases()
         for key in KEYS:
             if self._is_free(self._standing(), key):
@@ -160,11 +160,11 @@ class Claims:
     def _set_aside(self, worker: Worker) -> None:
         """Withdraw the first order; without another, or the claim, nothing is sent."""
         assert worker.claim
-        gone = Exemption(worker.keys[0], "withdrawn", "gone", None)
-        is_ours = self._desk.ledger.except_orders(worker.claim, [gone])
+        gone = ExcludedOrder(worker.keys[0], "withdrawn", "gone", None)
+        is_ours = self._desk.ledger.exclude_orders(worker.claim, [gone])
         worker.keys = worker.keys[1:] if is_ours else []
         if not worker.keys:
-            self._desk.ledger.dissolve(worker.claim, Receipt("nothing_to_send"))
+            self._desk.ledger.close_empty(worker.claim, Receipt("nothing_to_send"))
             worker.claim = None
 
     def _hear(self, worker: Worker, *, is_accepted: bool) -> None:
@@ -183,7 +183,7 @@ class Claims:
     def _end_leases(self) -> None:
         dead = [worker.number for worker in self._workers.values()]
         self._desk.database.all(
-            named("take_over"), feed=self._desk.ledger.feed_id, dead=dead, holds=False
+            query("take_over"), feed=self._desk.ledger.feed_id, dead=dead, holds=False
         )
 
     def _lose(self, moves: int, *, is_noted: bool) -> None:
@@ -194,7 +194,7 @@ class Claims:
         if is_noted:
             self._run(b"UPDATE syncd.feed SET timeline = 0")
             feed = self._desk.ledger.feed_id
-            self._desk.database.all(named("note_promotion"), feed=feed)
+            self._desk.database.all(query("note_promotion"), feed=feed)
 
     def _standing(self) -> dict[str, tuple[str, int]]:
         rows = self._desk.database.all(Statement(STANDING))

@@ -20,20 +20,20 @@ from proof.stepwise import Start
 from proof.subjects import Apart, LedgerSubject
 from proof.world import World
 from syncd.capture.listen import capture as listen
-from syncd.capture.listen.capture import Intake, Listen
-from syncd.capture.listen.notify import Hints
+from syncd.capture.listen.capture import AdmissionContext, OutboxCapture
+from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox
 from syncd.capture.wal import capture as wal
-from syncd.capture.wal.capture import Wal
-from syncd.capture.wal.monitor import Guard
-from syncd.capture.wal.slot import Progress, slot_name
-from syncd.capture.wal.stream import Stream
+from syncd.capture.wal.capture import WalCapture
+from syncd.capture.wal.monitor import SlotMonitor
+from syncd.capture.wal.slot import SlotPositionStore, slot_name
+from syncd.capture.wal.stream import ReplicationStream
 from syncd.core.pgoutput import Commit, Keepalive, Message
-from syncd.core.poll_schedule import Vigil
+from syncd.core.poll_schedule import PollSchedule
 from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
 from syncd.postgres.database import Database
-from syncd.setup.install.install import Names, install
+from syncd.setup.install.install import Grantees, install
 from syncd.setup.install.removal import stop_listening
 from syncd.setup.install.session import pinned
 from syncd.setup.install.wal import follow, prepare, unfollow
@@ -70,7 +70,7 @@ class Silent(Log):
         pass
 
 
-class Restless(Vigil):
+class Restless(PollSchedule):
     """It is always time to look."""
 
     @override
@@ -138,15 +138,15 @@ class ListenSubject(LedgerSubject):
     def begin(self) -> None:
         connections, ears = self.connect("listen"), self.connect("hints")
         feed = self.start_feed(connections)
-        intake = Intake(
+        intake = AdmissionContext(
             self.source_on(connections),
             Ledger(connections.ledger, feed.feed_id),
             FEW,
             spans_outbox=connections.is_one,
         )
-        self.listen = Listen(
+        self.listen = OutboxCapture(
             Outbox(connections.source, connections.source, self.feed),
-            Hints(ears.source, connections.source, self.feed),
+            NotifyListener(ears.source, connections.source, self.feed),
             intake,
             Silent(self.feed),
             deaf_seconds=0.0,
@@ -187,7 +187,7 @@ class ListenOverPoll(OverPoll, ListenSubject):
         )
 
 
-class SteppedStream(Stream):
+class SteppedStream(ReplicationStream):
     """A stream that pauses where syncd speaks to the server, and is never early.
 
     What it gives does not hang on how quick the network is: all that the server had
@@ -252,13 +252,15 @@ def position_of(message: Message | Keepalive) -> int:
 class WalSubject(LedgerSubject):
     """`capture = "wal"`, without the poll."""
 
-    wal: Wal | None = None
+    wal: WalCapture | None = None
 
     @override
     def install(self) -> None:
         self._settings = patch.multiple(wal, PAGE=FEW, NOTE_SECONDS=0.0)
         self._settings.start()
-        names = Names(self.world.shop.role, "syncd.confirmed_orders", "syncd.purchases")
+        names = Grantees(
+            self.world.shop.role, "syncd.confirmed_orders", "syncd.purchases"
+        )
         with owner_of(self.world) as connections:
             with pinned(connections.source):
                 following = prepare(
@@ -285,9 +287,9 @@ class WalSubject(LedgerSubject):
         connections = self.connect("wal")
         feed = self.start_feed(connections)
         ledger = Ledger(connections.ledger, feed.feed_id)
-        guard = Guard(
+        guard = SlotMonitor(
             connections.source,
-            Progress(ledger.database, feed.feed_id),
+            SlotPositionStore(ledger.database, feed.feed_id),
             feed,
             self.feed,
             Silent(self.feed),
@@ -297,7 +299,7 @@ class WalSubject(LedgerSubject):
         name = slot_name(self.feed)
         stream = SteppedStream(dsn, name, self.pause, self._written)
         source = self.source_on(connections)
-        self.wal = Wal(stream, guard, source, ledger, FEW)
+        self.wal = WalCapture(stream, guard, source, ledger, FEW)
 
     @override
     def capture(self) -> None:

@@ -16,12 +16,12 @@ from typing_extensions import override
 
 from proof.stepwise import Start, Stepwise
 from proof.world import World
-from syncd.capture.poll import Poll
+from syncd.capture.poll import PollCapture
 from syncd.core.errors import Reaction, SyncdError
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feed, Feeds
+from syncd.ledger.feed import Feed, FeedStore
 from syncd.postgres.database import Database
-from syncd.postgres.deadline import PunctualConnection
+from syncd.postgres.deadline import DeadlineConnection
 from syncd.source.connections import Connections, transactions_of
 from syncd.source.views import Source
 
@@ -45,7 +45,7 @@ class Stepped(Database):
         self._pause = pause
 
     @override
-    def _open(self) -> PunctualConnection:
+    def _open(self) -> DeadlineConnection:
         self._pause()
         return super()._open()
 
@@ -157,13 +157,13 @@ class LedgerSubject(Stepwise):
         )
 
     def start_feed(self, connections: Connections) -> Feed:
-        feeds = Feeds(connections, self.feed)
+        feeds = FeedStore(connections, self.feed)
         return feeds.start(self.source_on(connections), self.world.lookback)
 
-    def make_poll(self) -> Poll:
+    def make_poll(self) -> PollCapture:
         connections = self.connect("capture")
         feed = self.start_feed(connections)
-        poll = Poll(
+        poll = PollCapture(
             transactions_of(connections),
             self.source_on(connections),
             Ledger(connections.ledger, feed.feed_id),

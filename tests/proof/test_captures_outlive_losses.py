@@ -9,7 +9,7 @@ from syncd.capture.wal import capture as wal
 from syncd.core.errors import StreamBrokenError
 from syncd.ledger import batches as ledger
 from syncd.postgres import database
-from syncd.postgres.database import Statement, named
+from syncd.postgres.database import Statement, query
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
 
@@ -27,7 +27,7 @@ LATE = range(STEPS - 9, STEPS, 8)
 
 def without_waiting(asked: str) -> Statement:
     """Find statements as syncd does, but none waits for the disk."""
-    return Statement(named(asked).text.replace(b"'local'", b"'off'"))
+    return Statement(query(asked).text.replace(b"'local'", b"'off'"))
 
 
 def run(loss: str, capture: str, steps: range) -> None:

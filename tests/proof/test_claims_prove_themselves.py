@@ -10,7 +10,7 @@ from proof import claims
 from proof.claims import explore
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger import batches as ledger
-from syncd.postgres.database import Statement, named
+from syncd.postgres.database import Statement, query
 
 pytestmark = pytest.mark.db
 
@@ -27,9 +27,9 @@ def planted(name: str, old: str, new: str) -> Callable[[str], Statement]:
     """Find statements as syncd does, but one with a bug."""
 
     def find(asked: str) -> Statement:
-        text = named(asked).text
+        text = query(asked).text
         if asked != name:
-            return named(asked)
+            return query(asked)
         assert old.encode() in text
         return Statement(text.replace(old.encode(), new.encode()))
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from syncd.cli.moment import read_moment
 from syncd.config.settings import Settings, SqueezelySettings
-from syncd.core.intervals import Span
-from syncd.core.tally import Account, account_of, sentence
+from syncd.core.intervals import Interval
+from syncd.core.tally import ReconciliationTally, sentence, tally_of
 from syncd.diagnostics.check.lateness import recommended, told
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -24,13 +24,13 @@ def at(hours: float) -> datetime:
 def test_an_empty_span_is_none() -> None:
     """Nothing lies between a time and itself."""
     with pytest.raises(ValueError, match="empty"):
-        Span(START, START)
+        Interval(START, START)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=13, max_size=13))
 def test_accounts_add_up(counts: list[int]) -> None:
     """Each order is in one number; captured ones are among the missing."""
-    account = Account(*counts)
+    account = ReconciliationTally(*counts)
     assert account.confirmed == sum(counts[:-1])
     assert account.unexplained == account.missing - account.captured
 
@@ -38,18 +38,20 @@ def test_accounts_add_up(counts: list[int]) -> None:
 def test_every_standing_has_its_number() -> None:
     """A batch that ended without its order leaves it unexplained."""
     standings = {"sending": 1, "pending": 2, "delivered": 3, "dissolved": 4}
-    assert account_of(standings) == Account(pending=3, delivered=3, missing=4)
+    assert tally_of(standings) == ReconciliationTally(pending=3, delivered=3, missing=4)
 
 
 def test_the_sentence_can_be_signed() -> None:
     """It names the range, each number that is not zero, and what lies in no range."""
-    account = Account(delivered=1201, pending=2, rejected=1, missing=3, captured=3)
+    account = ReconciliationTally(
+        delivered=1201, pending=2, rejected=1, missing=3, captured=3
+    )
     assert sentence(at(0), at(48), account) == (
         "between 2026-11-01T00:00:00Z and 2026-11-03T00:00:00Z: 1,207 confirmed, "
         "1,201 delivered, 2 pending, 1 rejected, 3 missing (3 captured now), "
         "0 unexplained"
     )
-    account = Account(4, reused=3, initial=1000, arriving=1)
+    account = ReconciliationTally(4, reused=3, initial=1000, arriving=1)
     assert sentence(at(1), at(5), account, 3) == (
         "between 2026-11-01T01:00:00Z and 2026-11-01T05:00:00Z: 1,008 confirmed, "
         "4 delivered, 3 under a reused key, 1,000 from before the start, "

@@ -2,14 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.transaction_buffer import Backlog, Snapshot, Taken
+from syncd.core.transaction_buffer import ReadyKeys, Snapshot, TransactionBuffer
 
 ALL = Snapshot(1000, frozenset())
 
 
-def backlog(*transactions: tuple[int, str, int | None]) -> Backlog:
+def backlog(*transactions: tuple[int, str, int | None]) -> TransactionBuffer:
     """Hear of transactions: id, keys (a letter each), end."""
-    made = Backlog()
+    made = TransactionBuffer()
     for xid, keys, end in transactions:
         made.begin(xid)
         for key in keys:
@@ -58,7 +58,7 @@ def test_keys_come_in_the_order_of_the_commits_each_once() -> None:
     """And the position is that behind the last of them."""
     heard = backlog((1, "ba", 10), (2, "ac", 20))
     assert len(heard) == 4
-    assert heard.take(ALL, 10) == Taken(["b", "a", "c"], 20)
+    assert heard.take(ALL, 10) == ReadyKeys(["b", "a", "c"], 20)
     assert heard.is_empty
     assert len(heard) == 0
 
@@ -74,22 +74,22 @@ def test_the_position_waits_for_what_is_not_visible() -> None:
     heard = backlog((1, "a", 10), (2, "b", 20), (3, "c", 30))
     hides_two = Snapshot(1000, frozenset({2}))
     assert heard.hidden(hides_two) == 1
-    assert heard.take(hides_two, 10) == Taken(["a", "c"], 10)
-    assert heard.take(hides_two, 10) == Taken([], None)
+    assert heard.take(hides_two, 10) == ReadyKeys(["a", "c"], 10)
+    assert heard.take(hides_two, 10) == ReadyKeys([], None)
     assert not heard.is_empty
-    assert heard.take(ALL, 10) == Taken(["b"], 20)
+    assert heard.take(ALL, 10) == ReadyKeys(["b"], 20)
 
 
 def test_a_transaction_that_goes_on_is_taken_by_the_page() -> None:
     """The position moves only with its last key."""
     heard = backlog((1, "abc", None))
     assert heard.is_open
-    assert heard.take(ALL, 2) == Taken(["a", "b"], None)
+    assert heard.take(ALL, 2) == ReadyKeys(["a", "b"], None)
     heard.touch("d")
-    assert heard.take(ALL, 2) == Taken(["c", "d"], None)
+    assert heard.take(ALL, 2) == ReadyKeys(["c", "d"], None)
     assert not heard.is_empty
     heard.commit(10)
-    assert heard.take(ALL, 2) == Taken([], 10)
+    assert heard.take(ALL, 2) == ReadyKeys([], 10)
 
 
 def test_a_transaction_is_open_until_its_commit() -> None:
@@ -104,13 +104,13 @@ def test_a_transaction_is_open_until_its_commit() -> None:
 def test_a_page_ends_within_a_transaction() -> None:
     """What is left keeps its place."""
     heard = backlog((1, "a", 10), (2, "bc", 20))
-    assert heard.take(ALL, 2) == Taken(["a", "b"], 10)
-    assert heard.take(ALL, 2) == Taken(["c"], 20)
+    assert heard.take(ALL, 2) == ReadyKeys(["a", "b"], 10)
+    assert heard.take(ALL, 2) == ReadyKeys(["c"], 20)
 
 
 def test_an_empty_transaction_moves_the_position() -> None:
     """As older servers send them for tables that are not published."""
-    assert backlog((1, "", 10)).take(Snapshot(1, frozenset()), 5) == Taken([], 10)
+    assert backlog((1, "", 10)).take(Snapshot(1, frozenset()), 5) == ReadyKeys([], 10)
 
 
 @given(

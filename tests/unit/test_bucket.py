@@ -8,8 +8,8 @@ from syncd.core.rate_limit import (
     COMPLAINT_SECONDS,
     LEAST_SHARE,
     SHARE_STEP,
+    AdaptiveRate,
     Bucket,
-    Throttle,
 )
 
 Events = list[tuple[float, int]]
@@ -126,7 +126,7 @@ def test_a_share_of_the_rate_takes_longer() -> None:
 @given(st.lists(st.none() | st.floats(0, 60)))
 def test_a_share_stays_within_its_bounds(course: list[float | None]) -> None:
     """Whatever the API accepts (none) or complains of (after so many seconds)."""
-    throttle, now = Throttle(), 0.0
+    throttle, now = AdaptiveRate(), 0.0
     for pause in course:
         before = throttle.share
         if pause is None:
@@ -141,7 +141,7 @@ def test_a_share_stays_within_its_bounds(course: list[float | None]) -> None:
 
 def test_complaints_of_one_moment_count_once() -> None:
     """Sixteen requests in flight, all answered 429, halve the pace once."""
-    throttle = Throttle()
+    throttle = AdaptiveRate()
     for _ in range(16):
         throttle.slow_down(5.0)
     assert throttle.share == 0.5
@@ -152,7 +152,7 @@ def test_complaints_of_one_moment_count_once() -> None:
 @given(st.floats(0.05, 1))
 def test_the_pace_finds_what_the_api_bears(capacity: float) -> None:
     """At most a step above it, at least half of it below, most of it in the mean."""
-    throttle, seen = Throttle(), []
+    throttle, seen = AdaptiveRate(), []
     for second in range(1_000):
         if throttle.share > capacity:
             throttle.slow_down(second * COMPLAINT_SECONDS)
@@ -167,7 +167,7 @@ def test_the_pace_finds_what_the_api_bears(capacity: float) -> None:
 
 def test_the_full_pace_comes_back() -> None:
     """From the lowest share, by what is accepted."""
-    throttle = Throttle(LEAST_SHARE)
+    throttle = AdaptiveRate(LEAST_SHARE)
     for _ in range(round(1 / SHARE_STEP)):
         throttle.speed_up()
     assert throttle.share == 1.0

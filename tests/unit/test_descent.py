@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.core.continuity import LOSS_LIMIT, Descent, Mark, descend
+from syncd.core.continuity import LOSS_LIMIT, Continuity, Mark, continuity_of
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HERE = (7_000, 16_384)
@@ -15,50 +15,57 @@ def mark(number: int, seconds: float = 0, timeline: int = 1) -> Mark:
 @pytest.mark.parametrize(
     ("remembered", "ledger", "timeline", "descent"),
     [
-        (mark(5), mark(5), 1, Descent.SAME),
-        (mark(5), mark(9, 60), 1, Descent.SAME),  # another daemon went on
-        (mark(5), mark(5), 2, Descent.PROMOTED),
-        (mark(5), mark(9, 60), 2, Descent.PROMOTED),
-        (mark(6, 60), mark(5), 1, Descent.WENT_BACK),
-        (mark(6, 60), mark(5), 2, Descent.PROMOTED),  # the standby lacked the last one
+        (mark(5), mark(5), 1, Continuity.SAME),
+        (mark(5), mark(9, 60), 1, Continuity.SAME),  # another daemon went on
+        (mark(5), mark(5), 2, Continuity.PROMOTED),
+        (mark(5), mark(9, 60), 2, Continuity.PROMOTED),
+        (mark(6, 60), mark(5), 1, Continuity.WENT_BACK),
+        (
+            mark(6, 60),
+            mark(5),
+            2,
+            Continuity.PROMOTED,
+        ),  # the standby lacked the last one
         (
             mark(99, 601),
             mark(5),
             2,
-            Descent.WENT_BACK,
+            Continuity.WENT_BACK,
         ),  # lacks more than that: a restore
-        (mark(6, 60, 2), mark(6, 60, 2), 1, Descent.WENT_BACK),
-        (mark(6, 60, 2), mark(5, 0, 1), 2, Descent.WENT_BACK),
-        (Mark((7_001, 16_384), 5, NOW, 1), mark(5), 1, Descent.WENT_BACK),
-        (Mark((7_000, 16_385), 5, NOW, 1), mark(5), 1, Descent.WENT_BACK),
-        (None, mark(5), 1, Descent.SAME),
+        (mark(6, 60, 2), mark(6, 60, 2), 1, Continuity.WENT_BACK),
+        (mark(6, 60, 2), mark(5, 0, 1), 2, Continuity.WENT_BACK),
+        (Mark((7_001, 16_384), 5, NOW, 1), mark(5), 1, Continuity.WENT_BACK),
+        (Mark((7_000, 16_385), 5, NOW, 1), mark(5), 1, Continuity.WENT_BACK),
+        (None, mark(5), 1, Continuity.SAME),
     ],
 )
 def test_a_ledger_is_told_from_its_past(
-    remembered: Mark | None, ledger: Mark, timeline: int, descent: Descent
+    remembered: Mark | None, ledger: Mark, timeline: int, descent: Continuity
 ) -> None:
     """By the mark, its time and the timeline."""
-    assert descend(remembered, ledger, timeline, is_known_host=True) is descent
+    assert continuity_of(remembered, ledger, timeline, is_known_host=True) is descent
 
 
 @pytest.mark.parametrize(
     ("timeline", "is_known_host", "descent"),
     [
-        (1, False, Descent.SAME),  # the daemon moved to another machine
-        (2, True, Descent.PROMOTED),
-        (2, False, Descent.STRANGER),
+        (1, False, Continuity.SAME),  # the daemon moved to another machine
+        (2, True, Continuity.PROMOTED),
+        (2, False, Continuity.STRANGER),
     ],
 )
 def test_without_a_memory_a_promotion_on_an_unknown_host_is_no_matter_of_course(
     timeline: int,
     is_known_host: bool,  # noqa: FBT001  # a column of the table
-    descent: Descent,
+    descent: Continuity,
 ) -> None:
     """It may be a failover, or a clone for staging."""
-    assert descend(None, mark(5), timeline, is_known_host=is_known_host) is descent
+    assert (
+        continuity_of(None, mark(5), timeline, is_known_host=is_known_host) is descent
+    )
 
 
 def test_the_limit_is_what_a_standby_may_lack() -> None:
     """Included."""
     late = Mark(HERE, 9, NOW + LOSS_LIMIT, 1)
-    assert descend(late, mark(5), 2, is_known_host=True) is Descent.PROMOTED
+    assert continuity_of(late, mark(5), 2, is_known_host=True) is Continuity.PROMOTED

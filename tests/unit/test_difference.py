@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.core.event_diff import (
-    Place,
-    Seal,
-    against_prints,
+    FieldPath,
+    FingerprintKey,
+    against_fingerprints,
     compare,
     pack,
     places,
@@ -21,7 +21,7 @@ from syncd.core.event_diff import (
 MUG = {"id": "MUG", "quantity": 2, "price": Decimal("12.50")}
 TEA = {"id": "TEA", "quantity": 1}
 EVENT = {"event": "Purchase", "email": "mila@example.com", "products": [MUG, TEA]}
-SEAL = Seal.of("secret")
+SEAL = FingerprintKey.of("secret")
 
 
 def told(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
@@ -64,7 +64,7 @@ def test_a_fingerprint_tells_as_much_without_the_values(
 ) -> None:
     """Only the product of a line that went is not known."""
     sent = unpack(pack(SEAL.take("7", places(EVENT))))
-    changes = against_prints(SEAL, "7", sent, places(after))
+    changes = against_fingerprints(SEAL, "7", sent, places(after))
     found = [f"{c.kind} {c.place.field} {c.place.product}".strip() for c in changes]
     gone = [
         text.replace("removed products MUG", "removed products ?") for text in expected
@@ -83,8 +83,8 @@ def test_a_change_carries_both_values() -> None:
 def test_a_number_is_no_text(one: object, other: object) -> None:
     """Squeezely reads them differently."""
     assert told({"custom_x": one}, {"custom_x": other}) == ["changed custom_x"]
-    sent = SEAL.take("7", {Place("custom_x"): one})
-    assert against_prints(SEAL, "7", sent, {Place("custom_x"): other})
+    sent = SEAL.take("7", {FieldPath("custom_x"): one})
+    assert against_fingerprints(SEAL, "7", sent, {FieldPath("custom_x"): other})
 
 
 def test_a_fingerprint_gives_nothing_away() -> None:
@@ -93,13 +93,13 @@ def test_a_fingerprint_gives_nothing_away() -> None:
     prints = [
         set(pack(SEAL.take("7", found)).values()),
         set(pack(SEAL.take("8", found)).values()),
-        set(pack(Seal.of("rotated").take("7", found)).values()),
+        set(pack(FingerprintKey.of("rotated").take("7", found)).values()),
     ]
     assert not any(one & other for one, other in combinations(prints, 2))
     assert len({len(text) for one in prints for text in one}) == 1
     assert "MUG" not in str(pack(SEAL.take("7", found)))
-    assert SEAL.key_id != Seal.of("rotated").key_id
-    assert SEAL.key_id == Seal.of("secret").key_id
+    assert SEAL.key_id != FingerprintKey.of("rotated").key_id
+    assert SEAL.key_id == FingerprintKey.of("secret").key_id
 
 
 @given(
@@ -109,5 +109,5 @@ def test_a_fingerprint_gives_nothing_away() -> None:
 )
 def test_what_is_packed_comes_out_again(prints: dict[tuple[str, str], str]) -> None:
     """Whatever a custom field is called."""
-    taken = {Place(*place): text for place, text in prints.items()}
+    taken = {FieldPath(*place): text for place, text in prints.items()}
     assert unpack(pack(taken)) == taken

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from syncd.core.errors import DatabaseUnavailableError
-from syncd.core.event import Purchase
-from syncd.core.event_diff import Seal
+from syncd.core.event import Event
+from syncd.core.event_diff import FingerprintKey
 from syncd.delivery.fingerprints import (
     AT_ONCE,
     LATEST_SECONDS,
@@ -64,14 +64,13 @@ def keeping(monkeypatch: pytest.MonkeyPatch) -> Keeping:
 @pytest.fixture
 def noted(keeping: Keeping) -> Fingerprints:
     ledger, database = cast("Ledger", keeping), cast("Database", keeping)
-    return Fingerprints(ledger, database, "syncd.purchases", Seal.of("key"))
+    return Fingerprints(ledger, database, "syncd.purchases", FingerprintKey.of("key"))
 
 
 def send(noted: Fingerprints, keeping: Keeping, *orders: int) -> None:
     """Note orders; then do aside what may be done at once."""
     purchases = [
-        (str(n), Purchase.of({"event": "Purchase", "orderid": f"W-{n}"}))
-        for n in orders
+        (str(n), Event.of({"event": "Purchase", "orderid": f"W-{n}"})) for n in orders
     ]
     noted.note(CLAIM, purchases)
     while noted.go_on() == 0.0 and not keeping.written:
@@ -104,7 +103,7 @@ def test_what_is_taken_at_a_time_is_little(
     noted: Fingerprints, keeping: Keeping
 ) -> None:
     """However much was sent: so is what is taken before something is written."""
-    purchase = Purchase.of({"event": "Purchase", "orderid": "W-1"})
+    purchase = Event.of({"event": "Purchase", "orderid": "W-1"})
     noted.note(CLAIM, [(str(n), purchase) for n in range(900)])
     looks = 1
     while noted.go_on() == 0.0:

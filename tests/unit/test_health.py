@@ -8,19 +8,19 @@ import pytest
 from syncd.core.health import (
     FailedStart,
     Health,
-    Member,
+    HealthInputs,
+    InstanceInfo,
     RecentRefusals,
     Severity,
-    Vitals,
     assess,
     count,
     span,
 )
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-ALIVE = Member(2, "web1/boot/4026", 4711, NOW - timedelta(hours=3), None, True)  # noqa: FBT003
+ALIVE = InstanceInfo(2, "web1/boot/4026", 4711, NOW - timedelta(hours=3), None, True)  # noqa: FBT003
 DEAD = replace(ALIVE, is_alive=False)
-WELL = Vitals(
+WELL = HealthInputs(
     NOW, [ALIVE], NOW - timedelta(seconds=40), moved_at=NOW - timedelta(seconds=1)
 )
 PASSES = replace(
@@ -78,7 +78,7 @@ NOTICED: list[tuple[dict[str, object], str]] = [
 ]
 
 
-def changed(vitals: Vitals, values: dict[str, object]) -> Vitals:
+def changed(vitals: HealthInputs, values: dict[str, object]) -> HealthInputs:
     return replace(vitals, **values)  # type: ignore[arg-type]  # by its fields' names
 
 
@@ -179,7 +179,7 @@ def test_an_outbox_that_cannot_be_read_is_told_once() -> None:
         (replace(PASSES, waiting=1, lag=minutes(11)), "the last pass was 3 min ago"),
     ],
 )
-def test_a_feed_that_nobody_serves_is_down(vitals: Vitals, words: str) -> None:
+def test_a_feed_that_nobody_serves_is_down(vitals: HealthInputs, words: str) -> None:
     """Dead, stopped, silent, or no pass lately."""
     health = assess(vitals)
     assert (health.verdict, int(health.severity)) == ("down", 2)

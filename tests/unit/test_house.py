@@ -45,7 +45,7 @@ def test_every_statement_is_used_and_every_used_one_exists() -> None:
         for call in ast.walk(ast.parse(file.read_text()))
         if isinstance(call, ast.Call)
         and getattr(call.func, "id", getattr(call.func, "attr", ""))
-        in {"named", "around", "composed", "part", "statement", "plan"}
+        in {"query", "compose", "composed", "part", "statement", "plan"}
         and call.args
         and isinstance(call.args[0], ast.Constant)
     }

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from syncd.core.errors import DatabaseUnavailableError, PausedError
-from syncd.daemon.error_policy import Reactions
+from syncd.daemon.error_policy import ErrorPolicy
 from syncd.log import log
 
 
@@ -88,7 +88,7 @@ def test_repeats_are_folded_and_counted(
 
 def test_another_trouble_of_the_same_class_speaks_at_once(lines: io.StringIO) -> None:
     """Only what repeats, word for word, is folded."""
-    reactions = Reactions(log.Log("shop"))
+    reactions = ErrorPolicy(log.Log("shop"))
     for reason in ("the line is cut", "the line is cut", "a standby answers"):
         reactions.react("capture", DatabaseUnavailableError(reason, "Wait."))
     told = [str(line["reason"]) for line in read(lines)]
@@ -97,7 +97,7 @@ def test_another_trouble_of_the_same_class_speaks_at_once(lines: io.StringIO) ->
 
 def test_a_part_that_is_paused_has_no_old_trouble(lines: io.StringIO) -> None:
     """And one that fails after a pause is not paused any more."""
-    reactions = Reactions(log.Log("shop"))
+    reactions = ErrorPolicy(log.Log("shop"))
     for _ in range(2):
         reactions.react("capture", DatabaseUnavailableError("cut", "Wait."))
     assert reactions.trouble() == "capture: cut"

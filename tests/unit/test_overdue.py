@@ -2,24 +2,24 @@
 
 import pytest
 
-from syncd.core.deadlines import Overdue, Stamp, forgiven, overdue
+from syncd.core.deadlines import Deadline, Overdue, forgiven, overdue
 
 CASES = [
     ("nobody has begun", {}, 100, []),
-    ("a step takes its time", {"capture": Stamp(0, 90, 7)}, 90, []),
-    ("a step takes longer", {"capture": Stamp(0, 90, 7)}, 91, ["capture"]),
-    ("a request may take its timeout", {"delivery-0": Stamp(0, 390, 7)}, 300, []),
-    ("it rests for an hour, as told", {"reconcile": Stamp(0, 3690)}, 3600, []),
-    ("its turn did not come", {"keeper": Stamp(0, 92)}, 93, ["keeper"]),
+    ("a step takes its time", {"capture": Deadline(0, 90, 7)}, 90, []),
+    ("a step takes longer", {"capture": Deadline(0, 90, 7)}, 91, ["capture"]),
+    ("a request may take its timeout", {"delivery-0": Deadline(0, 390, 7)}, 300, []),
+    ("it rests for an hour, as told", {"reconcile": Deadline(0, 3690)}, 3600, []),
+    ("its turn did not come", {"keeper": Deadline(0, 92)}, 93, ["keeper"]),
     (
         "one moves, another does not",
-        {"capture": Stamp(199, 289, 7), "keeper": Stamp(0, 92, 8)},
+        {"capture": Deadline(199, 289, 7), "keeper": Deadline(0, 92, 8)},
         200,
         ["keeper"],
     ),
     (
         "two wait for each other",
-        {"capture": Stamp(0, 90, 7), "keeper": Stamp(1, 91, 8)},
+        {"capture": Deadline(0, 90, 7), "keeper": Deadline(1, 91, 8)},
         100,
         ["capture", "keeper"],
     ),
@@ -30,7 +30,7 @@ CASES = [
     ("stamps", "now", "parts"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
 def test_a_part_is_overdue_when_its_time_is_over(
-    stamps: dict[str, Stamp], now: float, parts: list[str]
+    stamps: dict[str, Deadline], now: float, parts: list[str]
 ) -> None:
     """However long that time is: it said so when it last moved."""
     assert [found.part for found in overdue(stamps, now)] == parts
@@ -38,11 +38,13 @@ def test_a_part_is_overdue_when_its_time_is_over(
 
 def test_it_is_told_since_when_and_where() -> None:
     """For the log's line."""
-    (found,) = overdue({"keeper": Stamp(10, 20, 8)}, 25)
+    (found,) = overdue({"keeper": Deadline(10, 20, 8)}, 25)
     assert found == Overdue("keeper", 15, 8)
 
 
 @pytest.mark.parametrize(("paused", "until"), [(1.0, 90.0), (5.0, 90.0), (60.0, 150.0)])
 def test_who_was_stopped_himself_accuses_nobody(paused: float, until: float) -> None:
     """A process that was stopped, or a machine that slept, stood still as a whole."""
-    assert forgiven({"keeper": Stamp(0, 90)}, paused) == {"keeper": Stamp(0, until)}
+    assert forgiven({"keeper": Deadline(0, 90)}, paused) == {
+        "keeper": Deadline(0, until)
+    }

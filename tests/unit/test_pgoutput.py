@@ -12,7 +12,7 @@ from syncd.core.pgoutput import (
     KeyMissingError,
     MalformedError,
     Reader,
-    Touched,
+    RowChange,
     read_frame,
     status,
 )
@@ -82,7 +82,7 @@ def test_what_a_server_sent_is_read() -> None:
         message = read_frame(frame)
         assert isinstance(message, bytes)
         read.append(reader.read(message))
-    assert read == [Begin(755), None, Touched("1"), Commit(0x16F2D98)]
+    assert read == [Begin(755), None, RowChange("1"), Commit(0x16F2D98)]
     assert read_frame(KEEPALIVE) == Keepalive(0x16F3060, wants_reply=False)
 
 
@@ -111,11 +111,11 @@ def test_a_frame_of_another_form_is_refused(frame: bytes) -> None:
 @pytest.mark.parametrize(
     ("message", "read"),
     [
-        (row(b"I", b"N", values("a@b.nl", "7", None)), Touched("7")),
-        (row(b"U", b"N", values(None, "7", "x")), Touched("7")),
-        (row(b"U", b"K", values(None, "6", None), NEW), Touched("7")),
-        (row(b"U", b"O", values("é", "6", "x"), NEW), Touched("7")),
-        (row(b"I", b"N", values("", "é", "")), Touched("é")),
+        (row(b"I", b"N", values("a@b.nl", "7", None)), RowChange("7")),
+        (row(b"U", b"N", values(None, "7", "x")), RowChange("7")),
+        (row(b"U", b"K", values(None, "6", None), NEW), RowChange("7")),
+        (row(b"U", b"O", values("é", "6", "x"), NEW), RowChange("7")),
+        (row(b"I", b"N", values("", "é", "")), RowChange("é")),
         (row(b"U", b"N", b"\0\x03uuu"), None),
         (row(b"I", b"N", values("a", None, "b")), None),
         (row(b"D", b"K", values(None, "7", None)), None),
@@ -141,7 +141,7 @@ def test_a_table_that_is_not_followed_is_passed_over(reader: Reader) -> None:
 def test_a_renamed_table_is_still_followed(reader: Reader) -> None:
     """Its oid stays."""
     assert reader.read(relation("id", "email", table="orders_2")) is None
-    assert reader.read(row(b"I", b"N", values("7", "a@b.nl"))) == Touched("7")
+    assert reader.read(row(b"I", b"N", values("7", "a@b.nl"))) == RowChange("7")
 
 
 def test_a_key_column_that_is_gone_is_told(reader: Reader) -> None:
@@ -197,5 +197,5 @@ def test_every_row_gives_the_value_in_the_keys_place(
     reader = Reader({OID: f"c{place}"})
     reader.read(relation(*(f"c{number}" for number in range(len(row_values)))))
     key = row_values[place]
-    expected = None if key is None else Touched(key)
+    expected = None if key is None else RowChange(key)
     assert reader.read(row(b"I", b"N", values(*row_values))) == expected

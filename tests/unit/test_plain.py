@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from syncd.core.event import (
     OWN_FIELDS,
     PRODUCT_FIELDS,
-    Purchase,
-    Rules,
+    Event,
+    EventRules,
     render,
     without_profile,
 )
 from syncd.core.event_text import TEXT_FIELDS
-from syncd.core.fast_event import Plain
+from syncd.core.fast_event import FastRenderer
 
 CUSTOM = ["custom_gift", "custom_points"]
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -40,12 +40,12 @@ ROW: dict[str, Any] = {
 
 
 def both(
-    text: str, rules: Rules | None = None, *, with_profile: bool = True
-) -> tuple[Purchase | None, object]:
+    text: str, rules: EventRules | None = None, *, with_profile: bool = True
+) -> tuple[Event | None, object]:
     """Make an event the quick way and the long way."""
-    rules = rules or Rules(zone=ZoneInfo("Europe/Amsterdam"))
+    rules = rules or EventRules(zone=ZoneInfo("Europe/Amsterdam"))
     row = DECODER.decode(text)
-    plain = Plain(row.keys(), rules, with_profile=with_profile)
+    plain = FastRenderer(row.keys(), rules, with_profile=with_profile)
     row = row if with_profile else without_profile(row)
     return plain.purchase(text, AT, NOW), render(row, AT, rules, NOW)
 
@@ -87,7 +87,7 @@ rows = st.builds(
     rows,
     st.booleans(),
     st.builds(
-        Rules,
+        EventRules,
         st.booleans(),
         st.booleans(),
         st.just(ZoneInfo("Europe/Amsterdam")),
@@ -96,12 +96,12 @@ rows = st.builds(
 def test_a_plain_row_makes_the_same_event(
     row: dict[str, Any],
     with_profile: bool,  # noqa: FBT001  # Hypothesis draws it
-    rules: Rules,
+    rules: EventRules,
 ) -> None:
     """Whatever the row holds: the same event, to the letter, or it is not plain."""
     quick, long = both(json.dumps(row), rules, with_profile=with_profile)
     if quick is not None:
-        assert isinstance(long, Purchase), (row, long)
+        assert isinstance(long, Event), (row, long)
         assert (quick.orderid, quick.event) == (long.orderid, long.event)
         kinds = [type(value) for value in quick.event.values()]
         assert kinds == [type(long.event[name]) for name in quick.event]
@@ -129,7 +129,7 @@ def test_what_most_shops_give_is_plain(given: dict[str, Any]) -> None:
     """So that it is made quickly."""
     quick, long = both(json.dumps(ROW | given))
     assert quick is not None
-    assert isinstance(long, Purchase)
+    assert isinstance(long, Event)
     assert quick.event == long.event
 
 
@@ -168,18 +168,18 @@ def test_what_needs_a_word_is_not_plain(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("rules", "given"),
     [
-        (Rules(require_language=True), {}),
-        (Rules(require_currency=True), {"currency": None}),
+        (EventRules(require_language=True), {}),
+        (EventRules(require_currency=True), {"currency": None}),
     ],
 )
-def test_a_shops_own_demands_hold(rules: Rules, given: dict[str, Any]) -> None:
+def test_a_shops_own_demands_hold(rules: EventRules, given: dict[str, Any]) -> None:
     """A row that lacks what the shop demands is not plain."""
     assert both(json.dumps(ROW | given), rules)[0] is None
 
 
 def test_a_time_that_is_still_to_come_is_now() -> None:
     """As `core.purchase` has it."""
-    plain = Plain(ROW, Rules(), with_profile=True)
+    plain = FastRenderer(ROW, EventRules(), with_profile=True)
     made = plain.purchase(json.dumps(ROW), NOW + timedelta(hours=1), NOW)
     assert made is not None
     assert made.event["timestamp"] == "2026-11-25T13:00:00+01:00"
@@ -189,7 +189,7 @@ def test_an_order_of_the_past_says_nothing_of_the_customer() -> None:
     """Neither known fields nor the shop's own; wrong ones make no difference."""
     row = ROW | {"firstname": 7, "country": "nowhere", "custom_gift": {}}
     quick, long = both(json.dumps(row), with_profile=False)
-    assert isinstance(long, Purchase)
+    assert isinstance(long, Event)
     assert quick is not None
     assert quick.event == long.event
     assert quick.event.keys() == ROW.keys() - {"order_key"} | {"event", "timestamp"}
@@ -198,8 +198,8 @@ def test_an_order_of_the_past_says_nothing_of_the_customer() -> None:
 AT_ONCE = """
 import sys, threading
 from datetime import UTC, datetime
-from syncd.core.fast_event import Plain
-from syncd.core.event import Rules
+from syncd.core.fast_event import FastRenderer
+from syncd.core.event import EventRules
 
 now, made, begin = datetime.now(UTC), [], threading.Barrier(8)
 columns = ["orderid", "email", "products", *sys.argv[1:]]
@@ -208,7 +208,8 @@ row = f'{{"orderid": "W-1", "email": "a@example.com", "products": {lines}}}'
 
 def work():
     begin.wait()
-    plain = Plain(columns, Rules(False, False, UTC), with_profile=bool(sys.argv[1:]))
+    rules = EventRules(False, False, UTC)
+    plain = FastRenderer(columns, rules, with_profile=bool(sys.argv[1:]))
     made.append(plain.purchase(row, now, now))
 
 sys.setswitchinterval(1e-5)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from syncd.core.amount import MAX_AMOUNT, digits_of
 from syncd.core.event import (
     OWN_FIELDS,
+    Event,
+    EventRules,
+    Incomplete,
     LeftOut,
-    NotReady,
-    Purchase,
     Rejection,
-    Rules,
     render,
     unknown_fields,
 )
@@ -29,22 +29,22 @@ TIME = "2026-11-20T14:03:07+01:00"
 MEGABYTE = "x" * 1_000_000
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 
-Rendered = Purchase | Rejection | NotReady
+Rendered = Event | Rejection | Incomplete
 
 
-def attempt(rules: Rules | None = None, /, **columns: object) -> Rendered:
+def attempt(rules: EventRules | None = None, /, **columns: object) -> Rendered:
     row: dict[str, object] = {
         "order_key": "17",
         "orderid": "W-100417",
         "email": "maud@example.com",
         "products": [{"id": "KAN-0042", "quantity": 2}],
     }
-    return render(row | columns, CONFIRMED_AT, rules or Rules(), NOW)
+    return render(row | columns, CONFIRMED_AT, rules or EventRules(), NOW)
 
 
-def event_of(rules: Rules | None = None, /, **columns: object) -> Any:  # noqa: ANN401  # JSON
+def event_of(rules: EventRules | None = None, /, **columns: object) -> Any:  # noqa: ANN401  # JSON
     rendered = attempt(rules, **columns)
-    assert isinstance(rendered, Purchase), rendered
+    assert isinstance(rendered, Event), rendered
     return rendered.event
 
 
@@ -62,16 +62,16 @@ def product_refused(**keys: object) -> str:
     return rendered.reason
 
 
-def refused(rules: Rules | None = None, /, **columns: object) -> str:
+def refused(rules: EventRules | None = None, /, **columns: object) -> str:
     rendered = attempt(rules, **columns)
     assert isinstance(rendered, Rejection), rendered
     return rendered.reason
 
 
-def left_out(rules: Rules | None = None, /, **columns: object) -> list[LeftOut]:
+def left_out(rules: EventRules | None = None, /, **columns: object) -> list[LeftOut]:
     """Render an order that is sent, without some of its details."""
     rendered = attempt(rules, **columns)
-    assert isinstance(rendered, Purchase), rendered
+    assert isinstance(rendered, Event), rendered
     for name in {detail.field for detail in rendered.left_out}:
         part = rendered.event
         if name.startswith("products."):
@@ -89,7 +89,7 @@ def product_left_out(**keys: object) -> list[LeftOut]:
 
 def test_a_minimal_row_becomes_the_minimal_event() -> None:
     """Event, email, orderid, time and products; the order's key stays at home."""
-    assert attempt() == Purchase.of(
+    assert attempt() == Event.of(
         {
             "event": "Purchase",
             "email": "maud@example.com",
@@ -184,7 +184,7 @@ def test_an_orderid_is_sent_as_text_unchanged(given: object, sent: str) -> None:
     """It must equal the front end's, zeros and all."""
     rendered = attempt(orderid=given)
 
-    assert isinstance(rendered, Purchase)
+    assert isinstance(rendered, Event)
     assert rendered.orderid == rendered.event["orderid"] == sent
 
 
@@ -196,16 +196,16 @@ def test_what_is_missing_may_still_come(column: str, missing: str | None) -> Non
     row[column] = missing  # type: ignore[assignment]  # a column of any type
     if missing == "absent":
         del row[column]
-    rendered = render(row, CONFIRMED_AT, Rules(), NOW)
+    rendered = render(row, CONFIRMED_AT, EventRules(), NOW)
 
-    assert isinstance(rendered, NotReady)
+    assert isinstance(rendered, Incomplete)
     assert column in rendered.reason
     assert rendered.orderid == (None if column == "orderid" else "W-1")
 
 
 def test_an_order_without_lines_may_still_get_them() -> None:
     """An empty list of products is what an aggregate over no lines gives."""
-    assert isinstance(attempt(products=[]), NotReady)
+    assert isinstance(attempt(products=[]), Incomplete)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_blank_identity_is_a_missing_one(column: str, blank: str) -> None:
     """A blank orderid would merge strangers' orders; it may still come."""
     rendered = attempt(**{column: blank})
 
-    assert isinstance(rendered, NotReady)
+    assert isinstance(rendered, Incomplete)
     assert rendered.reason == f"{column} is missing"
 
 
@@ -433,7 +433,7 @@ def test_another_currency_is_left_out_unless_it_is_asked_for(currency: object) -
     """Without one the account's own is meant; a shop with several must know."""
     ((field, _),) = left_out(currency=currency)
     assert field == "currency"
-    assert refused(Rules(require_currency=True), currency=currency) == (
+    assert refused(EventRules(require_currency=True), currency=currency) == (
         "currency is not three letters like EUR"
     )
 
@@ -473,7 +473,7 @@ def test_another_language_is_left_out(language: object) -> None:
 
 def test_a_shop_may_require_a_currency() -> None:
     """With several currencies an order without one would be counted wrongly."""
-    rules = Rules(require_currency=True)
+    rules = EventRules(require_currency=True)
 
     assert "currency" in refused(rules)
     assert "currency" in refused(rules, currency="")
@@ -482,7 +482,7 @@ def test_a_shop_may_require_a_currency() -> None:
 
 def test_a_shop_may_require_a_language_of_each_product() -> None:
     """The documented place is the product; the event's own does not replace it."""
-    rules = Rules(require_language=True)
+    rules = EventRules(require_language=True)
     spoken = {"id": "A", "quantity": 1, "language": "nl-NL"}
     mute = {"id": "B", "quantity": 1}
 
@@ -765,7 +765,7 @@ def test_a_time_without_a_zone_takes_the_rules_zone(
     zone: ZoneInfo, given: object, sent: str
 ) -> None:
     """Also a date, and the hours that summer time repeats or skips."""
-    assert event_of(Rules(zone=zone), timestamp=given)["timestamp"] == sent
+    assert event_of(EventRules(zone=zone), timestamp=given)["timestamp"] == sent
 
 
 @pytest.mark.parametrize(
@@ -789,9 +789,9 @@ def test_a_future_time_in_the_repeated_hour_is_sent_as_now() -> None:
     later = now.replace(minute=30, fold=1)
     row = {"orderid": "1", "email": "a@example.com", "products": [{"id": "1"}]}
     row["products"][0]["quantity"] = 1  # type: ignore[index]  # a JSON object
-    rendered = render(row, later, Rules(), now)
+    rendered = render(row, later, EventRules(), now)
 
-    assert isinstance(rendered, Purchase)
+    assert isinstance(rendered, Event)
     assert rendered.event["timestamp"] == "2026-10-25T02:40:00+02:00"
 
 
@@ -820,7 +820,7 @@ def test_what_is_no_time_gives_way_to_the_time_of_confirmation(given: object) ->
     """The reason shows the form that is expected."""
     rendered = attempt(timestamp=given)
 
-    assert isinstance(rendered, Purchase)
+    assert isinstance(rendered, Event)
     assert rendered.event["timestamp"] == TIME
     assert rendered.left_out == (LeftOut("timestamp", f"is not a time like {TIME}"),)
 
@@ -829,7 +829,7 @@ def test_an_order_of_no_time_that_a_clock_shows_is_refused() -> None:
     """The ledger holds no such time; a caller's mistake is a reason, no exception."""
     row = {"orderid": "1", "email": "a@example.com", "products": [{"id": "1"}]}
     first = datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))
-    rendered = render(row, first, Rules(), NOW)
+    rendered = render(row, first, EventRules(), NOW)
 
     assert rendered == Rejection("confirmed_at is not a usable time", "1")
 
@@ -900,7 +900,7 @@ def numbers_in(body: bytes) -> list[str]:
 
 @given(
     row=ARBITRARY | NEARLY_GOOD | st.builds(dict.__or__, NEARLY_GOOD, ARBITRARY),
-    rules=st.builds(Rules, st.booleans(), st.booleans(), st.just(AMSTERDAM)),
+    rules=st.builds(EventRules, st.booleans(), st.booleans(), st.just(AMSTERDAM)),
 )
 @example(
     row={
@@ -909,7 +909,7 @@ def numbers_in(body: bytes) -> list[str]:
         "products": [{"id": 1, "quantity": 1, "price": Decimal("0.005")}],
         "custom_a": Decimal("-1.005"),
     },
-    rules=Rules(),
+    rules=EventRules(),
 )
 @example(
     row={
@@ -918,14 +918,14 @@ def numbers_in(body: bytes) -> list[str]:
         "products": [{"id": "1", "quantity": 1}],
         "custom_b": Decimal("2.0980"),
     },
-    rules=Rules(),
+    rules=EventRules(),
 )
 def test_any_row_becomes_valid_json_or_a_reason(
-    row: dict[str, object], rules: Rules
+    row: dict[str, object], rules: EventRules
 ) -> None:
     """Never an exception; numbers are written in digits; reasons stay short."""
     rendered = render(row, CONFIRMED_AT, rules, NOW)
-    if not isinstance(rendered, Purchase):
+    if not isinstance(rendered, Event):
         assert 0 < len(rendered.reason) < 200
         assert rendered.reason.isprintable()
         return

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncd.core.redaction import Veil
+from syncd.core.redaction import Redactor
 from syncd.core.response import (
     MAX_REASON,
     Classification,
@@ -608,7 +608,7 @@ def test_a_shape_is_the_same_for_other_orders() -> None:
 def test_what_is_escaped_is_hidden_like_anything_else(status: int, body: bytes) -> None:
     """In reasons and in shapes: the person, the address and the key."""
     event = {"firstname": "Zoë", "lastname": "Müller", "email": "zoe@x.nl"}
-    veil = Veil([event], ["secret/key"])
+    veil = Redactor([event], ["secret/key"])
     answer = Response(status, {}, body)
     reason = veil.over(classify(answer, 1, NOW).reason)
     for text in (reason, shape_of(answer, 1, veil.over)):

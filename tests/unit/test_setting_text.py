@@ -16,7 +16,7 @@ from syncd.config.dsn import describe
 from syncd.config.settings import Fault, Settings, survey
 from syncd.core.response import NoResponse
 from syncd.delivery.squeezely import Squeezely
-from syncd.ledger.clone_guard import Memory
+from syncd.ledger.clone_guard import StateFile
 
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "k"}
 WRITTEN: dict[str, dict[str, object]] = {
@@ -195,7 +195,7 @@ def use(settings: Settings) -> None:
     channel_of(settings.feed).encode("ascii")
     slot_name(settings.feed).encode("ascii")
     settings.model_dump_json()
-    memory = Memory.of(settings.state.directory, settings.feed, {})
+    memory = StateFile.of(settings.state.directory, settings.feed, {})
     assert memory is None or memory.place == settings.state.directory
     longest = max(
         settings.source.lookback,

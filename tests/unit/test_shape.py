@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.core.response import Response
-from syncd.core.response_drift import MAX_SHAPE, drift
+from syncd.core.response_drift import MAX_SHAPE, describe_drift
 
 KNOWN = [
     (200, b'{"success": true}'),
@@ -46,7 +46,7 @@ def answer(
 @pytest.mark.parametrize(("status", "body"), KNOWN)
 def test_what_the_contract_knows_is_no_drift(status: int, body: bytes) -> None:
     """Documented, seen in a client, or what a gateway says."""
-    assert drift(answer(status, body)) is None
+    assert describe_drift(answer(status, body)) is None
 
 
 @pytest.mark.parametrize(("status", "body", "told"), NEW)
@@ -54,7 +54,7 @@ def test_a_new_shape_is_told_without_its_values(
     status: int, body: bytes, told: str
 ) -> None:
     """Names that are words, and kinds: nothing that an order could have put there."""
-    assert drift(answer(status, body)) == told
+    assert describe_drift(answer(status, body)) == told
 
 
 @given(
@@ -68,5 +68,5 @@ def test_a_new_shape_is_told_without_its_values(
 )
 def test_a_shape_is_short_and_printable(status: int, body: bytes, media: str) -> None:
     """Whatever comes; it goes into the log."""
-    told = drift(answer(status, body, media))
+    told = describe_drift(answer(status, body, media))
     assert told is None or (len(told) <= MAX_SHAPE and told.isascii())

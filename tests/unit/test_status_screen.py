@@ -9,13 +9,20 @@ import pytest
 from rich.console import Console
 
 from syncd.config.settings import Settings
-from syncd.core.health import Health, Member, Reason, RecentRefusals, Severity, assess
+from syncd.core.health import (
+    Health,
+    HealthIssue,
+    InstanceInfo,
+    RecentRefusals,
+    Severity,
+    assess,
+)
 from syncd.diagnostics.status.document import check_line
 from syncd.diagnostics.status.facts import (
-    Box,
-    Facts,
+    FeedStatus,
+    LedgerLocation,
+    OutboxState,
     PastRange,
-    Place,
     Quick,
     Slow,
     Stream,
@@ -23,12 +30,12 @@ from syncd.diagnostics.status.facts import (
 from syncd.diagnostics.status.history import History, bars, condense
 from syncd.diagnostics.status.screen import draw
 from syncd.ledger.feed import Feed
-from syncd.ledger.stats import Pulse
+from syncd.ledger.stats import FeedStats
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 AGO = NOW - timedelta(minutes=5)
 SETTINGS = Settings.model_validate({"squeezely": {"account": "A"}})
-PULSE = Pulse(
+PULSE = FeedStats(
     watermark=AGO,
     now=NOW,
     endpoint="open",
@@ -56,10 +63,10 @@ SLOW = Slow(
     outbox=None,
     stream=None,
 )
-ALIVE = Member(3, "web1/boot/1", 4711, AGO, None, True)  # noqa: FBT003
+ALIVE = InstanceInfo(3, "web1/boot/1", 4711, AGO, None, True)  # noqa: FBT003
 QUICK = Quick(
     pulse=PULSE,
-    place=Place(NOW, NOW, 1, 77, 5, 77, 5, "shop"),
+    place=LedgerLocation(NOW, NOW, 1, 77, 5, 77, 5, "shop"),
     members=[ALIVE],
     delivered_per_minute=12,
     delivered_since=2,
@@ -68,7 +75,7 @@ QUICK = Quick(
     possible_repeats=0,
     holders=None,
 )
-WELL = Facts(SETTINGS, Feed(1, AGO), QUICK, SLOW)
+WELL = FeedStatus(SETTINGS, Feed(1, AGO), QUICK, SLOW)
 PAST = PastRange(
     9, AGO - timedelta(days=2), AGO, AGO, 5, AGO, None, "paused", "send", 4, 3
 )
@@ -98,13 +105,15 @@ TROUBLED = replace(
         accounts={},
         source_fault="the view syncd.purchases is missing",
         form_proven=False,
-        outbox=Box(None, 3, 4),
+        outbox=OutboxState(None, 3, 4),
         stream=Stream(None, "reserved", 5_000_000, None, AGO),
     ),
 )
 
 
-def shown(facts: Facts | None, health: Health, width: int = 80, **more: object) -> str:
+def shown(
+    facts: FeedStatus | None, health: Health, width: int = 80, **more: object
+) -> str:
     stream = StringIO()
     history = more.get("history")
     assert history is None or isinstance(history, History)
@@ -120,7 +129,7 @@ def words(text: str) -> str:
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 @pytest.mark.parametrize("facts", [WELL, TROUBLED])
-def test_no_line_is_wider_than_the_terminal(facts: Facts, width: int) -> None:
+def test_no_line_is_wider_than_the_terminal(facts: FeedStatus, width: int) -> None:
     """The verdict comes first, whatever the width."""
     history = History(2.0)
     for _ in range(500):
@@ -152,7 +161,7 @@ def test_all_that_is_wrong_is_told_with_its_command() -> None:
 
 def test_many_reasons_leave_room_for_the_figures() -> None:
     """The worst are shown; the document has them all."""
-    reasons = [Reason(Severity.DEGRADED, f"reason {n}") for n in range(9)]
+    reasons = [HealthIssue(Severity.DEGRADED, f"reason {n}") for n in range(9)]
     told = shown(WELL, Health(reasons))
     assert re.findall(r"reason (\d)", told) == [str(n) for n in range(6)]
     assert "3 more" in told
@@ -169,7 +178,7 @@ def test_many_reasons_leave_room_for_the_figures() -> None:
         ),
     ],
 )
-def test_daemons_are_named(members: list[Member], text: str) -> None:
+def test_daemons_are_named(members: list[InstanceInfo], text: str) -> None:
     """With what became of the last, when none lives."""
     facts = replace(WELL, quick=replace(QUICK, members=members))
     assert text in words(shown(facts, Health([])))
@@ -185,14 +194,14 @@ def test_a_slot_of_no_use_is_told() -> None:
 def test_what_was_seen_last_is_marked_as_old() -> None:
     """While the database is away; without anything seen, only the verdict."""
     old = replace(WELL, quick=replace(QUICK, pulse=replace(PULSE, now=AGO)))
-    down = Health([Reason(Severity.DOWN, "cannot be reached", "start it")])
+    down = Health([HealthIssue(Severity.DOWN, "cannot be reached", "start it")])
     assert "as seen last at" in shown(old, down)
     assert words(shown(None, down)).endswith("✖ cannot be reached → start it")
 
 
 def test_a_reason_cannot_spoil_the_monitors_line() -> None:
     """The bar divides text and figures."""
-    line = check_line(Health([Reason(Severity.DOWN, "a|b")]), None)
+    line = check_line(Health([HealthIssue(Severity.DOWN, "a|b")]), None)
     assert line == "SYNCD CRITICAL - a/b"
 
 

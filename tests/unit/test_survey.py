@@ -4,14 +4,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from syncd.core.event import Rules
+from syncd.core.event import EventRules
 from syncd.core.survey import Survey
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def surveyed(*rows: dict[str, Any] | None) -> Survey:
-    survey = Survey(Rules(), NOW)
+    survey = Survey(EventRules(), NOW)
     for number, row in enumerate(rows, 1):
         survey.add(f"k{number}", NOW, row)
     return survey

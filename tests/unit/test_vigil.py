@@ -2,12 +2,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.poll_schedule import GROWTH, QUICK_SECONDS, REST, SOON_SECONDS, Vigil
+from syncd.core.poll_schedule import (
+    GROWTH,
+    QUICK_SECONDS,
+    REST,
+    SOON_SECONDS,
+    PollSchedule,
+)
 
 LONGEST = 5.0
 
 
-def waits(vigil: Vigil, looks: int, took: float = 0.0) -> list[float]:
+def waits(vigil: PollSchedule, looks: int, took: float = 0.0) -> list[float]:
     """Let looks find nothing; list how long each waits for the next."""
     now, found = 0.0, []
     for _ in range(looks):
@@ -19,12 +25,12 @@ def waits(vigil: Vigil, looks: int, took: float = 0.0) -> list[float]:
 
 def test_the_first_look_is_due_at_once() -> None:
     """After a start, what was touched meanwhile waits."""
-    assert Vigil().seconds(0.0) == 0.0
+    assert PollSchedule().seconds(0.0) == 0.0
 
 
 def test_looks_become_rarer_up_to_a_limit() -> None:
     """Each wait is so much longer, and none longer than allowed."""
-    found = waits(Vigil(), 12)
+    found = waits(PollSchedule(), 12)
     soon = [SOON_SECONDS, SOON_SECONDS * GROWTH, SOON_SECONDS * GROWTH**2]
     assert found[:3] == pytest.approx(soon)
     assert found[-3:] == pytest.approx([LONGEST] * 3)
@@ -32,7 +38,7 @@ def test_looks_become_rarer_up_to_a_limit() -> None:
 
 def test_a_shorter_limit_counts_from_the_next_look_on() -> None:
     """Hints are not heard any more: the waits end sooner."""
-    vigil = Vigil()
+    vigil = PollSchedule()
     waits(vigil, 12)
     vigil.found_nothing(0.0, 0.0, 0.1)
     assert vigil.seconds(0.0) == 0.1
@@ -40,7 +46,7 @@ def test_a_shorter_limit_counts_from_the_next_look_on() -> None:
 
 def test_a_find_and_a_hint_begin_anew() -> None:
     """What was found is looked after soon, what was hinted at is looked for now."""
-    vigil = Vigil()
+    vigil = PollSchedule()
     waits(vigil, 12)
     vigil.found(100.0, 0.0, is_all=True)
     assert vigil.seconds(100.0) == pytest.approx(SOON_SECONDS)
@@ -52,7 +58,7 @@ def test_a_find_and_a_hint_begin_anew() -> None:
 
 def test_a_full_page_is_followed_by_the_next() -> None:
     """Whatever it took."""
-    vigil = Vigil()
+    vigil = PollSchedule()
     vigil.found(7.0, 0.5, is_all=False)
     assert vigil.seconds(7.0) == 0.0
 
@@ -62,7 +68,7 @@ def test_looking_takes_a_share_of_the_databases_time_at_most(
     took: float, looks: int
 ) -> None:
     """Also when every look is hinted at: a bloated outbox does not keep it busy."""
-    vigil, now = Vigil(), 0.0
+    vigil, now = PollSchedule(), 0.0
     for _ in range(looks):
         now += took
         vigil.found_nothing(now, took, LONGEST)

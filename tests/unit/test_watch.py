@@ -6,11 +6,11 @@ from typing import cast
 from postgres import wait_until
 from typing_extensions import override
 
-from syncd.capture.follower import Followed
-from syncd.capture.poll import Poll
-from syncd.daemon.capture_loop import Watch
-from syncd.daemon.error_policy import Reactions
-from syncd.daemon.wakeup import Bell
+from syncd.capture.follower import StepResult
+from syncd.capture.poll import PollCapture
+from syncd.daemon.capture_loop import CaptureLoop
+from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.batches import Capture
 from syncd.log.log import Log
 
@@ -32,8 +32,10 @@ class Hearer:
 
     capture: Capture = "listen"
 
-    def step(self, seconds: float) -> Followed:
-        return Followed(3, ("1", "2", "3"), seconds=0.004) if seconds else Followed()
+    def step(self, seconds: float) -> StepResult:
+        return (
+            StepResult(3, ("1", "2", "3"), seconds=0.004) if seconds else StepResult()
+        )
 
     def close(self) -> None:
         pass
@@ -42,8 +44,8 @@ class Hearer:
 def test_the_line_of_captured_orders_tells_how_long_the_work_took() -> None:
     """Not how long the follower waited for it."""
     lines = Lines()
-    reactions = Reactions(lines)
-    watch = Watch(cast("Poll", None), Hearer(), Bell(), reactions, lines)
+    reactions = ErrorPolicy(lines)
+    watch = CaptureLoop(cast("PollCapture", None), Hearer(), WakeUp(), reactions, lines)
     (thread,) = watch.start()
     wait_until(lambda: lines.kept)
     reactions.stopping.set()

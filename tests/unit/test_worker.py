@@ -11,11 +11,11 @@ from typing_extensions import override
 
 from syncd.core.errors import PausedError
 from syncd.daemon import delivery_loop as worker
-from syncd.daemon.delivery_loop import Pace, Worker
-from syncd.daemon.error_policy import Reactions
-from syncd.daemon.wakeup import Bells
-from syncd.delivery.delivery import Delivery, Trip
-from syncd.ledger.batches import Due, Lane, Ledger
+from syncd.daemon.delivery_loop import DeliveryLoop, RateLimiter
+from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.wakeup import WakeUps
+from syncd.delivery.delivery import Delivery, DeliveryResult
+from syncd.ledger.batches import Lane, Ledger, NextDue
 from syncd.log.log import Log
 
 SINCE = datetime(2026, 11, 20, tzinfo=UTC)
@@ -41,22 +41,22 @@ class Idle:
         self.looks = 0
         self.paused = False
         self.pauses_at = 0
-        self.bells = Bells()
+        self.bells = WakeUps()
 
-    def deliver_next(self, lane: Lane) -> Trip | None:
+    def deliver_next(self, lane: Lane) -> DeliveryResult | None:
         self.claims.append(lane)
         if self.paused:
             raise PausedError("sending", SINCE, None)
         return None
 
-    def next_due(self, **_: object) -> Due:
+    def next_due(self, **_: object) -> NextDue:
         self.looks += 1
         if self.looks == self.pauses_at:
             self.paused = True
             self.bells.sending.ring()
-        return Due(None, past=False, backfill=False, unread=False)
+        return NextDue(None, past=False, backfill=False, unread=False)
 
-    def do_aside(self) -> None: ...
+    def run_idle_work(self) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -70,12 +70,14 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> Idle:
     return Idle()
 
 
-def work(idle: Idle, bells: Bells, until: Callable[[], object]) -> Notes:
+def work(idle: Idle, bells: WakeUps, until: Callable[[], object]) -> Notes:
     """Let a worker run until something holds."""
     notes = Notes()
-    reactions = Reactions(notes)
+    reactions = ErrorPolicy(notes)
     delivery, ledger = cast("Delivery", idle), cast("Ledger", idle)
-    running = Worker(0, delivery, ledger, Pace(None, None), bells, reactions)
+    running = DeliveryLoop(
+        0, delivery, ledger, RateLimiter(None, None), bells, reactions
+    )
     thread = threading.Thread(target=running.run)
     thread.start()
     try:
@@ -89,7 +91,7 @@ def work(idle: Idle, bells: Bells, until: Callable[[], object]) -> Notes:
 
 def test_one_that_commands_wake_asks_once_whether_something_is_due(idle: Idle) -> None:
     """It claims when it begins, and when the bell rings."""
-    bells = Bells(are_nudged=True)
+    bells = WakeUps(are_nudged=True)
     work(idle, bells, lambda: idle.looks > 5)
     assert set(idle.claims) == {"live", "backfill"}
     assert idle.claims.count("live") <= 2  # the ring that ends it
@@ -97,7 +99,7 @@ def test_one_that_commands_wake_asks_once_whether_something_is_due(idle: Idle) -
 
 def test_one_that_nobody_wakes_claims_each_time(idle: Idle) -> None:
     """For it is by claiming that a pause is noticed."""
-    work(idle, Bells(), lambda: idle.claims.count("live") > 5)
+    work(idle, WakeUps(), lambda: idle.claims.count("live") > 5)
 
 
 @pytest.mark.parametrize("nudged", [False, True])
@@ -106,7 +108,7 @@ def test_a_pause_lasts_until_a_claim_is_answered(
 ) -> None:
     """What else it asks the database meanwhile tells nothing of it."""
     monkeypatch.setattr("syncd.daemon.error_policy.PAUSED_SECONDS", 0.05)
-    idle.pauses_at, idle.bells = 3, Bells(are_nudged=nudged)
+    idle.pauses_at, idle.bells = 3, WakeUps(are_nudged=nudged)
     notes = work(idle, idle.bells, lambda: idle.paused and len(idle.claims) > 12)
     assert notes.said == ["feed.paused"]
 
@@ -119,22 +121,26 @@ class Late(Idle):
         self.left = 1
 
     @override
-    def deliver_next(self, lane: Lane) -> Trip | None:
+    def deliver_next(self, lane: Lane) -> DeliveryResult | None:
         super().deliver_next(lane)
         if len(self.claims) <= len(get_args(Lane)) or not self.left:
             return None
         self.left -= 1
-        return Trip(1, accepted=True)
+        return DeliveryResult(1, accepted=True)
 
     @override
-    def next_due(self, **_: object) -> Due:
-        return Due(0.0 if self.left else None, past=True, backfill=False, unread=False)
+    def next_due(self, **_: object) -> NextDue:
+        return NextDue(
+            0.0 if self.left else None, past=True, backfill=False, unread=False
+        )
 
 
 def test_one_pass_ends_only_when_nothing_is_due() -> None:
     """The rate's wait, or another's lock, may end just after it was looked at."""
     late = Late()
     delivery, ledger = cast("Delivery", late), cast("Ledger", late)
-    reactions = Reactions(Notes())
-    Worker(0, delivery, ledger, Pace(None, None), Bells(), reactions).drain()
+    reactions = ErrorPolicy(Notes())
+    DeliveryLoop(
+        0, delivery, ledger, RateLimiter(None, None), WakeUps(), reactions
+    ).drain()
     assert not late.left

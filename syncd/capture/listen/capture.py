@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from syncd.capture.follower import Followed
-from syncd.capture.listen.notify import Hints
-from syncd.capture.listen.outbox import Outbox, Touch
+from syncd.capture.follower import StepResult
+from syncd.capture.listen.notify import NotifyListener
+from syncd.capture.listen.outbox import Outbox, OutboxRow
 from syncd.core.errors import PausedError, SyncdError, UnreadableRowError
-from syncd.core.poll_schedule import Vigil
+from syncd.core.poll_schedule import PollSchedule
 from syncd.ledger.batches import Capture, Ledger
 from syncd.log.log import Log
 from syncd.source.views import Source
@@ -25,7 +25,7 @@ INSPECTION_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class AdmissionContext:
     """What touched orders are admitted by.
 
     Attributes:
@@ -41,7 +41,7 @@ class Intake:
     spans_outbox: bool
 
 
-class Listen:
+class OutboxCapture:
     """Takes touched orders out of the outbox; a `Follower`.
 
     Args:
@@ -55,8 +55,8 @@ class Listen:
     def __init__(
         self,
         outbox: Outbox,
-        hints: Hints,
-        intake: Intake,
+        hints: NotifyListener,
+        intake: AdmissionContext,
         log: Log,
         *,
         deaf_seconds: float,
@@ -66,7 +66,7 @@ class Listen:
         self._intake = intake
         self._log = log
         self._deaf_seconds = min(deaf_seconds, INSPECTION_SECONDS)
-        self._vigil = Vigil()
+        self._vigil = PollSchedule()
         self._inspect_at = float("-inf")
         self._faults = self._timeless = 0
         self._may_prepare = False
@@ -78,7 +78,7 @@ class Listen:
         """Its name in the ledger."""
         return "listen"
 
-    def step(self, seconds: float) -> Followed:
+    def step(self, seconds: float) -> StepResult:
         """Wait for a hint or until it is time to look, then take one page.
 
         Raises:
@@ -98,7 +98,7 @@ class Listen:
         """Stop listening for hints."""
         self._hints.close()
 
-    def _step(self, seconds: float) -> Followed:
+    def _step(self, seconds: float) -> StepResult:
         now = time.monotonic()
         if now >= self._inspect_at:
             self._inspect()
@@ -108,7 +108,7 @@ class Listen:
             self._vigil.hinted()
         self._say_if_deaf()
         if self._vigil.seconds(time.monotonic()) > 0:
-            return Followed()
+            return StepResult()
         return self._look()
 
     def _inspect(self) -> None:
@@ -129,7 +129,7 @@ class Listen:
             self._log.emit("listen.deaf", reason=fault)
         self._is_deaf = fault is not None
 
-    def _look(self) -> Followed:
+    def _look(self) -> StepResult:
         started = time.monotonic()
         unread: list[UnreadableRowError] = []
         self._timeless = 0
@@ -143,7 +143,7 @@ class Listen:
             self._vigil.found_nothing(now, took, longest)
         if unread and not keys:
             raise unread[0]
-        return Followed(orders, keys, seconds=took, timeless=self._timeless)
+        return StepResult(orders, keys, seconds=took, timeless=self._timeless)
 
     def _take_at_once(self) -> tuple[int, Sequence[str]] | None:
         """Take a page unseen: orders, keys. None: not wanted, or not possible.
@@ -169,7 +169,7 @@ class Listen:
         return self._take(page, unread) if page else (0, ())
 
     def _take(
-        self, page: Sequence[Touch], unread: list[UnreadableRowError]
+        self, page: Sequence[OutboxRow], unread: list[UnreadableRowError]
     ) -> tuple[int, Sequence[str]]:
         """Take rows, those of unreadable orders excepted: orders, and keys taken."""
         try:
@@ -183,7 +183,7 @@ class Listen:
         second = self._take(page[middle:], unread)
         return first[0] + second[0], [*first[1], *second[1]]
 
-    def _take_rows(self, page: Sequence[Touch]) -> tuple[int, Sequence[str]]:
+    def _take_rows(self, page: Sequence[OutboxRow]) -> tuple[int, Sequence[str]]:
         """Take rows in one transaction, or the ledger's first: a crash repeats it."""
         intake = self._intake
         if intake.spans_outbox:

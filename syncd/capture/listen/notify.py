@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from syncd.capture.listen.outbox import channel_of
 from syncd.core.errors import SyncdError
-from syncd.postgres.database import Database, composed, named, quoted
+from syncd.postgres.database import Database, composed, query, quoted
 
 ANSWER_SECONDS = 2.0
 """Within which a probe has to be heard."""
@@ -25,7 +25,7 @@ FAILURES = 3
 """After so many in a row nothing is to be expected of the ear."""
 
 
-class Hints:
+class NotifyListener:
     """Waits for notifications on a feed's channel.
 
     Args:
@@ -90,7 +90,7 @@ class Hints:
             self._unheard = True
         self._missed = self.wait(0.0)
         self._token = secrets.token_hex(8)
-        self._mouth.run(named("notify"), channel=self._channel, payload=self._token)
+        self._mouth.run(query("notify"), channel=self._channel, payload=self._token)
         self._asked_at = time.monotonic()
 
     @property
@@ -109,6 +109,6 @@ class Hints:
         self._ear.close()
 
 
-def nudge(database: Database, feed: str) -> None:
+def notify_daemons(database: Database, feed: str) -> None:
     """Let the daemons of a feed that listen look at the ledger soon."""
-    database.run(named("notify"), channel=channel_of(feed), payload=NUDGE)
+    database.run(query("notify"), channel=channel_of(feed), payload=NUDGE)

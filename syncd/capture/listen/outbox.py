@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import cast
 
 from syncd.core.errors import SchemaMismatchError
-from syncd.postgres.database import Database, Statement, around, named
+from syncd.postgres.database import Database, Statement, compose, query
 
 NAME_LENGTH = 63
 """Bytes that a name in PostgreSQL may have."""
@@ -30,7 +30,7 @@ def channel_of(feed: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Touch:
+class OutboxRow:
     """A row of the outbox: an order was touched.
 
     Attributes:
@@ -44,7 +44,7 @@ class Touch:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class OutboxStatus:
     """How the outbox stands.
 
     Attributes:
@@ -73,60 +73,62 @@ class Outbox:
         self._writer = writer
         self._feed = feed
 
-    def read(self, limit: int) -> list[Touch]:
+    def read(self, limit: int) -> list[OutboxRow]:
         """Read some rows, in no order; fewer than the limit: all there are."""
-        rows = self._reader.all(named("read_outbox"), feed=self._feed, limit=limit)
-        return [Touch(*cast("tuple[str, str, str]", row)) for row in rows]
+        rows = self._reader.all(query("read_outbox"), feed=self._feed, limit=limit)
+        return [OutboxRow(*cast("tuple[str, str, str]", row)) for row in rows]
 
     def taking(self, limit: int) -> tuple[Statement, Mapping[str, object]]:
         """Give what takes rows in an admission beside the outbox; none: there are none.
 
         Fewer than the limit: all there are.
         """
-        return around("take_outbox", sealed=_sealed()), {
+        return compose("take_outbox", sealed=_sealed()), {
             "outbox": self._feed,
             "limit": limit,
         }
 
     @staticmethod
-    def taking_rows(touches: Sequence[Touch]) -> tuple[Statement, Mapping[str, object]]:
+    def taking_rows(
+        touches: Sequence[OutboxRow],
+    ) -> tuple[Statement, Mapping[str, object]]:
         """Give what does the same with rows that were read and are still there."""
-        return around("take_rows", sealed=_sealed()), _rows(touches)
+        return compose("take_rows", sealed=_sealed()), _rows(touches)
 
-    def discard(self, touches: Sequence[Touch]) -> int:
+    def discard(self, touches: Sequence[OutboxRow]) -> int:
         """Delete rows that were read; return how many were still there."""
-        return self._writer.run(named("discard_outbox"), **_rows(touches))
+        return self._writer.run(query("discard_outbox"), **_rows(touches))
 
     def empty(self) -> int:
         """Delete every row; return how many there were."""
-        return self._writer.run(named("empty_outbox"), feed=self._feed)
+        return self._writer.run(query("empty_outbox"), feed=self._feed)
 
     def count(self) -> int:
         """Count the rows that wait."""
-        return cast("int", self._reader.one(named("count_outbox"), feed=self._feed)[0])
+        return cast("int", self._reader.one(query("count_outbox"), feed=self._feed)[0])
 
-    def condition(self) -> Condition:
+    def condition(self) -> OutboxStatus:
         """Read how it stands.
 
         Raises:
             SchemaMismatchError: There is none.
         """
         try:
-            row = self._writer.one(named("outbox_condition"), feed=self._feed)
+            row = self._writer.one(query("outbox_condition"), feed=self._feed)
         except SchemaMismatchError as error:
             raise SchemaMismatchError(
                 "the outbox is not there",
                 "Run `syncd install --listen TABLE:KEYCOLUMN …`.",
             ) from error
-        return Condition(*cast("tuple[int, bool, bool]", row))
+        return OutboxStatus(*cast("tuple[int, bool, bool]", row))
 
 
 def _sealed() -> Statement:
     """Give what tells whether the views beside the outbox are accepted ones."""
-    return around("is_sealed", seal=named("seal"))
+    return compose("is_sealed", seal=query("seal"))
 
 
-def _rows(touches: Sequence[Touch]) -> dict[str, object]:
+def _rows(touches: Sequence[OutboxRow]) -> dict[str, object]:
     return {
         "places": [touch.place for touch in touches],
         "writers": [touch.writer for touch in touches],

@@ -6,18 +6,18 @@ or an error leaves undone, the slot tells again; the ledger's key makes that har
 
 import time
 
-from syncd.capture.follower import Followed
-from syncd.capture.wal.monitor import Guard
-from syncd.capture.wal.slot import Progress, Reached
-from syncd.capture.wal.stream import Stream, stream_of
+from syncd.capture.follower import StepResult
+from syncd.capture.wal.monitor import SlotMonitor
+from syncd.capture.wal.slot import SlotPosition, SlotPositionStore
+from syncd.capture.wal.stream import ReplicationStream, stream_of
 from syncd.config.settings import Settings
 from syncd.core.errors import PausedError, StreamBrokenError, SyncdError
-from syncd.core.pgoutput import Begin, Commit, Keepalive, Message, Touched
-from syncd.core.transaction_buffer import Backlog, Snapshot
+from syncd.core.pgoutput import Begin, Commit, Keepalive, Message, RowChange
+from syncd.core.transaction_buffer import Snapshot, TransactionBuffer
 from syncd.ledger.batches import Admitted, Capture, Ledger
 from syncd.ledger.feed import Feed
 from syncd.log.log import Log
-from syncd.postgres.database import named
+from syncd.postgres.database import query
 from syncd.source.connections import Connections, source_on
 from syncd.source.views import Source
 
@@ -36,7 +36,7 @@ HIDDEN_SECONDS = 60.0
 _SHORTEST, _LONGEST = 0.002, 0.2
 
 
-class Wal:
+class WalCapture:
     """Follows tables through a replication slot; `step` again and again.
 
     Args:
@@ -49,8 +49,8 @@ class Wal:
 
     def __init__(
         self,
-        stream: Stream,
-        guard: Guard,
+        stream: ReplicationStream,
+        guard: SlotMonitor,
         source: Source,
         ledger: Ledger,
         size: int,
@@ -59,7 +59,7 @@ class Wal:
         self._guard = guard
         self._source = source
         self._ledger = ledger
-        self._progress = Progress(ledger.database, ledger.feed_id)
+        self._progress = SlotPositionStore(ledger.database, ledger.feed_id)
         self._size = size
         self._forget()
 
@@ -68,7 +68,7 @@ class Wal:
         """Its name in the ledger."""
         return "wal"
 
-    def step(self, seconds: float) -> Followed:
+    def step(self, seconds: float) -> StepResult:
         """Wait for changes, at most about `seconds`; write what is new to the ledger.
 
         Raises:
@@ -89,7 +89,7 @@ class Wal:
         self._forget()
 
     def _forget(self) -> None:
-        self._backlog = Backlog()
+        self._backlog = TransactionBuffer()
         self._heard = 0  # every commit at or before it was taken out of the backlog
         self._confirmed = 0
         self._is_asked = False
@@ -98,10 +98,10 @@ class Wal:
         self._pause = _SHORTEST
         self._caught_up = False
 
-    def _step(self, deadline: float) -> Followed:
+    def _step(self, deadline: float) -> StepResult:
         if not self._stream.is_open and not self._open():
             time.sleep(max(0.0, deadline - time.monotonic()))
-            return Followed(is_listening=False)
+            return StepResult(is_listening=False)
         self._guard.look()
         while True:
             self._gather(deadline - time.monotonic())
@@ -151,7 +151,7 @@ class Wal:
         match message:
             case Begin(xid):
                 self._backlog.begin(xid)
-            case Touched(key):
+            case RowChange(key):
                 self._backlog.touch(key)
             case Commit(end):
                 self._backlog.commit(end)
@@ -162,24 +162,24 @@ class Wal:
 
     # Admit
 
-    def _admit(self) -> Followed:
+    def _admit(self) -> StepResult:
         started = time.monotonic()
         keys, position = self._take()
         if keys:
             admitted = self._write(keys, position)
             took = time.monotonic() - started
-            return Followed(
+            return StepResult(
                 admitted.orders, keys, self._caught_up, took, admitted.timeless
             )
         self._note()
-        return Followed(is_listening=self._caught_up)
+        return StepResult(is_listening=self._caught_up)
 
     def _take(self) -> tuple[list[str], int | None]:
         """Take out what is visible; a transaction that goes on, by the page."""
         backlog = self._backlog
         if backlog.is_empty or (backlog.is_open and len(backlog) < PAGE):
             return [], None
-        (text,) = self._source.database.one(named("snapshot"))
+        (text,) = self._source.database.one(query("snapshot"))
         snapshot = Snapshot.parse(str(text))
         taken = backlog.take(snapshot, PAGE)
         self._wait_for_hidden(backlog.hidden(snapshot))
@@ -224,9 +224,9 @@ class Wal:
 
     def _move(self, position: int) -> None:
         """Note the position, within the ledger's transaction."""
-        self._ledger.database.all(named("commit_durably"))
+        self._ledger.database.all(query("commit_durably"))
         self._date(position)
-        self._progress.move(Reached(position, self._reached_at))
+        self._progress.move(SlotPosition(position, self._reached_at))
 
     def _confirm(self, position: int) -> None:
         self._confirmed = position
@@ -246,19 +246,19 @@ class Wal:
 
 def follow_wal(
     settings: Settings, feed: Feed, connections: Connections, log: Log
-) -> Wal:
+) -> WalCapture:
     """Make the follower of a feed's slot; it connects at its first step."""
     source = connections.source
     ledger = Ledger(connections.ledger, feed.feed_id)
-    guard = Guard(
+    guard = SlotMonitor(
         source,
-        Progress(connections.ledger, feed.feed_id),
+        SlotPositionStore(connections.ledger, feed.feed_id),
         feed,
         settings.feed,
         log,
         settings.source.lookback,
     )
-    return Wal(
+    return WalCapture(
         stream_of(settings),
         guard,
         source_on(settings, connections),

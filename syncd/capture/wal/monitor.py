@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from syncd.capture.wal.publication import Publication
-from syncd.capture.wal.slot import Progress, Reached, Server, Slot, Slots, cure
+from syncd.capture.wal.slot import (
+    Server,
+    Slot,
+    SlotCatalog,
+    SlotPosition,
+    SlotPositionStore,
+    fix_sql,
+)
 from syncd.core.errors import StreamBrokenError
 from syncd.ledger.feed import Feed
 from syncd.log.log import Log
@@ -23,7 +30,7 @@ ENDANGERED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class StreamStart:
     """What one needs to begin to listen.
 
     Attributes:
@@ -36,12 +43,12 @@ class Opening:
 
     keys: Mapping[int, str]
     confirmed: int
-    reached: Reached
-    written: Reached
+    reached: SlotPosition
+    written: SlotPosition
     active_pid: int | None
 
 
-class Guard:
+class SlotMonitor:
     """Looks after one feed's slot and publication.
 
     Args:
@@ -56,13 +63,13 @@ class Guard:
     def __init__(
         self,
         source: Database,
-        progress: Progress,
+        progress: SlotPositionStore,
         feed: Feed,
         name: str,
         log: Log,
         lookback: timedelta,
     ) -> None:
-        self._slots = Slots(source, name)
+        self._slots = SlotCatalog(source, name)
         self._publication = Publication(source, name)
         self._progress = progress
         self._feed = feed
@@ -71,7 +78,7 @@ class Guard:
         self._looked_at = float("-inf")
         self._told: object = None
 
-    def open(self) -> Opening:
+    def open(self) -> StreamStart:
         """See whether the slot may be used.
 
         A promoted standby may lack what the ledger had noted last, while its copy of
@@ -92,8 +99,8 @@ class Guard:
         keys = self._publication.keys()
         self._looked_at = float("-inf")
         confirmed = slot.confirmed or 0
-        reached = reached or Reached(confirmed, self._feed.started_at)
-        return Opening(keys, confirmed, reached, written, slot.active_pid)
+        reached = reached or SlotPosition(confirmed, self._feed.started_at)
+        return StreamStart(keys, confirmed, reached, written, slot.active_pid)
 
     def wait_for(self, pid: int | None) -> None:
         """Say, once, that somebody else reads the slot."""
@@ -101,7 +108,7 @@ class Guard:
             self._told = pid
             self._log.emit("stream.waiting", slot=self._slots.name, pid=pid)
 
-    def begin(self, opening: Opening) -> None:
+    def begin(self, opening: StreamStart) -> None:
         """Say that changes are coming."""
         self._told = None
         behind = opening.written.position - opening.confirmed
@@ -113,13 +120,13 @@ class Guard:
             "stream.held", "held", transactions=transactions, age_seconds=seconds
         )
 
-    def written(self) -> Reached:
+    def written(self) -> SlotPosition:
         """Read up to where the server has written, and when that was."""
         return self._slots.written()
 
     def explain(self, error: StreamBrokenError) -> None:
         """Say from when on orders may be unheard of, unless the error says so."""
-        error.hint = error.hint or cure(self._since(self._progress.read()))
+        error.hint = error.hint or fix_sql(self._since(self._progress.read()))
 
     def look(self) -> None:
         """Tell of dangers, about each minute.
@@ -132,7 +139,7 @@ class Guard:
             return
         self._looked_at = now
         server, slot = self._slots.server(), self._slots.find()
-        if slot and (reason := danger(server, slot)):
+        if slot and (reason := slot_risk(server, slot)):
             self._log.emit(
                 "slot.endangered",
                 slot=self._slots.name,
@@ -149,21 +156,21 @@ class Guard:
                 "publication.unfit",
                 table=harm.table,
                 reason=harm.reason,
-                cure=harm.cure,
+                fix_sql=harm.cure,
             )
 
-    def _since(self, reached: Reached | None) -> datetime:
+    def _since(self, reached: SlotPosition | None) -> datetime:
         return unheard_since(reached, self._feed.started_at, self._lookback)
 
 
 def unheard_since(
-    reached: Reached | None, started_at: datetime, lookback: timedelta
+    reached: SlotPosition | None, started_at: datetime, lookback: timedelta
 ) -> datetime:
     """Tell from when on orders may be unheard of when a slot has lost its place."""
     return reached.at - lookback if reached else started_at
 
 
-def danger(server: Server, slot: Slot) -> str | None:
+def slot_risk(server: Server, slot: Slot) -> str | None:
     """Tell what endangers the slot, or the server's disk; None for nothing."""
     if server.kept_megabytes < 0:
         return "max_slot_wal_keep_size is unlimited: the disk may fill up"

@@ -15,7 +15,7 @@ from syncd.capture.keys import KeyTable, key_table
 from syncd.capture.wal.slot import slot_name
 from syncd.core.errors import ConfigError, SyncdError
 from syncd.core.target import Target
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 CHOOSE = "Name a table and its key column, as in --wal public.orders:id."
 """What to do when a table cannot be found."""
@@ -27,7 +27,7 @@ _KEYS = 'Give it a primary key, or choose capture = "poll" or "listen".'
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ReplicaIdentity:
     """How PostgreSQL names a table's rows when they are updated.
 
     Attributes:
@@ -89,7 +89,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Harm:
+class PublicationProblem:
     """A table on which the shop's UPDATEs fail, or that is not followed any more."""
 
     table: str
@@ -145,10 +145,10 @@ class Publication:
                 )
         return chosen, whole
 
-    def identities(self, oid: int) -> list[Identity]:
+    def identities(self, oid: int) -> list[ReplicaIdentity]:
         """Read how a table's rows are named, and those of its partitions."""
-        rows = self._database.all(named("identities"), table=oid)
-        return [Identity(*row) for row in rows]  # type: ignore[arg-type]
+        rows = self._database.all(query("identities"), table=oid)
+        return [ReplicaIdentity(*row) for row in rows]  # type: ignore[arg-type]
 
     # After
 
@@ -158,7 +158,7 @@ class Publication:
         Raises:
             SyncdError: The publication is missing, or not of our making.
         """
-        rows = self._database.all(named("publication"), publication=self.name)
+        rows = self._database.all(query("publication"), publication=self.name)
         if not rows:
             raise self._unfit("is missing")
         everything, inserts, updates, via_root, note = rows[0]
@@ -192,13 +192,13 @@ class Publication:
     def tables(self) -> list[tuple[Table, bool]]:
         """List the published tables, and whether somebody gave them a row filter."""
         keys = self.keys()
-        rows = self._database.all(named("published"), publication=self.name)
+        rows = self._database.all(query("published"), publication=self.name)
         return [
             (_table(row, keys.get(cast("int", row[0]), "")), bool(row[4]))
             for row in rows
         ]
 
-    def harms(self) -> Iterator[Harm]:
+    def harms(self) -> Iterator[PublicationProblem]:
         """Find the tables on which the shop's UPDATEs fail because they are published.
 
         PostgreSQL lets their owner change them any time; only the cure is ours to tell.
@@ -206,7 +206,9 @@ class Publication:
         """
         tables = self.tables()
         for oid in set(self.keys()) - {table.oid for table, _ in tables}:
-            yield Harm(f"oid {oid}", f"table {oid} is not published any more", AGAIN)
+            yield PublicationProblem(
+                f"oid {oid}", f"table {oid} is not published any more", AGAIN
+            )
         for table, has_filter in tables:
             reasons = [
                 f"{identity.table} {reason}"
@@ -217,7 +219,7 @@ class Publication:
                 reasons.append(f"{table.title} has a row filter")
             for reason in reasons:
                 cure = f"ALTER PUBLICATION {self.name} DROP TABLE {_quoted(table)};"
-                yield Harm(table.title, reason, cure)
+                yield PublicationProblem(table.title, reason, cure)
 
 
 def _table(row: tuple[object, ...], key: str) -> Table:
@@ -234,7 +236,7 @@ def _as_sets(tables: Iterable[Table]) -> set[tuple[int, str, frozenset[str] | No
     }
 
 
-def _why_whole(identities: Sequence[Identity], *, has_column_lists: bool) -> str:
+def _why_whole(identities: Sequence[ReplicaIdentity], *, has_column_lists: bool) -> str:
     if not has_column_lists:
         return "PostgreSQL before 15 publishes whole rows"
     full = [i.table for i in identities if i.kind == "f" and not i.is_partitioned]
@@ -264,7 +266,7 @@ def ledger_publications(database: Database) -> Iterator[tuple[str, str]]:
     Yields:
         Its name, and the statements that leave syncd's tables out.
     """
-    rows = database.all(named("publications_of_all"))
-    if database.one(named("names_schemas"))[0]:
-        rows += database.all(named("publications_of_schema"))
+    rows = database.all(query("publications_of_all"))
+    if database.one(query("names_schemas"))[0]:
+        rows += database.all(query("publications_of_schema"))
     yield from cast("list[tuple[str, str]]", rows)

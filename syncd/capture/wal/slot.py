@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from syncd.core.errors import ConfigError, ServerUnfitError, StreamBrokenError
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 PLUGIN = "pgoutput"
 FAILOVER_VERSION = 170_000
@@ -110,7 +110,7 @@ class Slot:
     failover: bool
     synced: bool
 
-    def is_past(self, reached: "Reached | None") -> bool:
+    def is_past(self, reached: "SlotPosition | None") -> bool:
         """Whether it was acknowledged further than the ledger knows."""
         return reached is not None and (self.confirmed or 0) > reached.position
 
@@ -130,7 +130,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class SlotPosition:
     """How far a feed has read its slot.
 
     Attributes:
@@ -142,7 +142,7 @@ class Reached:
     at: datetime
 
 
-class Slots:
+class SlotCatalog:
     """Looks at a feed's slot and at its server."""
 
     def __init__(self, database: Database, feed: str) -> None:
@@ -151,22 +151,22 @@ class Slots:
 
     def server(self) -> Server:
         """Read what a slot needs of the server."""
-        row = self._database.one(named("server"))
+        row = self._database.one(query("server"))
         return Server(*row)  # type: ignore[arg-type]  # the statement's columns
 
     def find(self) -> Slot | None:
         """Find the feed's slot, in whichever database it is."""
-        rows = self._database.all(named("slot"), slot=self.name)
+        rows = self._database.all(query("slot"), slot=self.name)
         if not rows:
             return None
         return Slot(*rows[0])  # type: ignore[arg-type]  # the statement's columns
 
-    def written(self) -> Reached:
+    def written(self) -> SlotPosition:
         """Read up to where the server has written, and when that was."""
-        at, position = self._database.one(named("clock_and_written"))
-        return Reached(cast("int", position), cast("datetime", at))
+        at, position = self._database.one(query("clock_and_written"))
+        return SlotPosition(cast("int", position), cast("datetime", at))
 
-    def get(self, reached: Reached | None, since: datetime) -> Slot:
+    def get(self, reached: SlotPosition | None, since: datetime) -> Slot:
         """Find the slot, fit to be read on.
 
         Args:
@@ -187,7 +187,8 @@ class Slots:
             self.refuse_foreign(slot)
         if fault := _fault(slot, reached):
             raise StreamBrokenError(
-                f"the slot {self.name} {fault}: orders may be unheard of", cure(since)
+                f"the slot {self.name} {fault}: orders may be unheard of",
+                fix_sql(since),
             )
         assert slot is not None  # noqa: S101  # narrows the type
         return slot
@@ -206,7 +207,7 @@ class Slots:
             )
 
 
-def cure(since: datetime) -> str:
+def fix_sql(since: datetime) -> str:
     """Tell what to do about a slot that has lost its place.
 
     Args:
@@ -214,17 +215,17 @@ def cure(since: datetime) -> str:
     """
     return (
         f"Run `syncd install --wal … --recreate-slot`, start syncd, then "
-        f"{account_of(since)}. "
+        f"{reconcile_hint(since)}. "
         'Until then capture = "poll" goes on sending.'
     )
 
 
-def account_of(since: datetime) -> str:
+def reconcile_hint(since: datetime) -> str:
     """Give the command that accounts for the orders since a time."""
     return f"`syncd reconcile --from {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}`"
 
 
-def _fault(slot: Slot | None, reached: Reached | None) -> str | None:
+def _fault(slot: Slot | None, reached: SlotPosition | None) -> str | None:
     if slot is None:
         return "is gone"
     if slot.lost:
@@ -234,25 +235,25 @@ def _fault(slot: Slot | None, reached: Reached | None) -> str | None:
     return None
 
 
-class Progress:
+class SlotPositionStore:
     """How far a feed has read its slot, in the ledger's database."""
 
     def __init__(self, database: Database, feed_id: int) -> None:
         self._database = database
         self._feed_id = feed_id
 
-    def read(self) -> Reached | None:
+    def read(self) -> SlotPosition | None:
         """Read how far; None before the first time."""
-        rows = self._database.all(named("stream"), feed=self._feed_id)
+        rows = self._database.all(query("stream"), feed=self._feed_id)
         if not rows:
             return None
         position, at = rows[0]
-        return Reached(cast("int", position), cast("datetime", at))
+        return SlotPosition(cast("int", position), cast("datetime", at))
 
-    def move(self, reached: Reached) -> None:
+    def move(self, reached: SlotPosition) -> None:
         """Note how far; within the transaction of the orders that it brought."""
         self._database.run(
-            named("move_stream"),
+            query("move_stream"),
             feed=self._feed_id,
             reached=reached.position,
             reached_at=reached.at,

@@ -33,7 +33,7 @@ from syncd.core.pgoutput import (
     status,
 )
 from syncd.postgres.database import composed
-from syncd.postgres.deadline import PunctualConnection
+from syncd.postgres.deadline import DeadlineConnection
 from syncd.postgres.errors import translate
 from syncd.source.connections import connect
 
@@ -51,7 +51,7 @@ _BROKEN = {"42704", "55000"}  # no such slot or publication; the slot was invali
 _NOT_ALLOWED = re.compile("start (WAL sender|walsender)|REPLICATION attribute")
 
 
-class Stream:
+class ReplicationStream:
     """The changes of one publication, from one slot. For one thread.
 
     Args:
@@ -81,7 +81,7 @@ class Stream:
             SyncdError: The role or the server does not allow it.
         """
         with self._translated():
-            PunctualConnection.connect(self._dsn, autocommit=True).close()
+            DeadlineConnection.connect(self._dsn, autocommit=True).close()
 
     def open(self, keys: Mapping[int, str], position: int) -> bool:
         """Begin to listen; False when somebody else does.
@@ -101,7 +101,7 @@ class Stream:
             publications=sql.Literal(f'"{self._publication}"'),
         )
         with self._translated():
-            connection = PunctualConnection.connect(self._dsn, autocommit=True)
+            connection = DeadlineConnection.connect(self._dsn, autocommit=True)
             try:
                 connection.execute(statement.text)
             except psycopg.Error as error:
@@ -221,7 +221,7 @@ class Stream:
         return translate(error, self._dsn)
 
 
-def stream_of(settings: Settings) -> Stream:
+def stream_of(settings: Settings) -> ReplicationStream:
     """Make the reader of the feed's replication slot; it opens when it is told to."""
     name = slot_name(settings.feed)
-    return Stream(connect(settings, "stream").source.dsn, name, name)
+    return ReplicationStream(connect(settings, "stream").source.dsn, name, name)

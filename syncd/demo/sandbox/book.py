@@ -91,7 +91,7 @@ class _Record:
         return self.from_front_end and self.posts > 0
 
 
-class Book:
+class ReceivedEvents:
     """Everything received, by orderid; safe to use from any thread.
 
     Args:

@@ -17,7 +17,7 @@ from syncd.demo.sandbox.answers import (
     readable_answer,
     refusal,
 )
-from syncd.demo.sandbox.book import Book
+from syncd.demo.sandbox.book import ReceivedEvents
 from syncd.demo.sandbox.contract import (
     Post,
     Terms,
@@ -77,7 +77,7 @@ class Routes:
         suggestions: Commands that the page shows.
     """
 
-    def __init__(self, book: Book, faults: FaultQueue, terms: Terms) -> None:
+    def __init__(self, book: ReceivedEvents, faults: FaultQueue, terms: Terms) -> None:
         self._book = book
         self._faults = faults
         self._terms = terms

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from syncd.demo.sandbox.book import Book
+from syncd.demo.sandbox.book import ReceivedEvents
 from syncd.demo.sandbox.contract import BodyForms, Terms
 from syncd.demo.sandbox.faults import FaultQueue
 from syncd.demo.sandbox.routes import TRACK, Routes
@@ -34,7 +34,7 @@ class Sandbox:
         body: BodyForms = "both",
         keep_bodies: int = 10_000,
     ) -> None:
-        self.book = Book(keep_bodies)
+        self.book = ReceivedEvents(keep_bodies)
         self._faults = FaultQueue()
         terms = Terms(account, api_key, body)
         self._routes = Routes(self.book, self._faults, terms)

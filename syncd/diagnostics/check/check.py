@@ -14,7 +14,7 @@ from syncd.core.errors import ExitCode
 from syncd.diagnostics.check.codes import CODES, SECTIONS
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.registry import database_rounds, endpoint_round, host_round
-from syncd.diagnostics.check.round import look_around
+from syncd.diagnostics.check.round import run_groups
 
 
 def run_checks(
@@ -35,7 +35,7 @@ def run_checks(
     if settings is not None:
         rounds.append(endpoint_round(settings))
         rounds += database_rounds(settings, environment)
-    findings = list(look_around(rounds))
+    findings = list(run_groups(rounds))
     if any(f.code == "state.none" and f.severity == "warning" for f in findings):
         findings = [f for f in findings if (f.code, f.severity) != ("state.none", "ok")]
     return sorted(findings, key=lambda finding: SECTIONS.index(finding.section))

@@ -12,7 +12,7 @@ from syncd import __version__
 from syncd.config.dsn import holds_password
 from syncd.config.settings import FAULT_CODES, Fault, Settings, secret_files
 from syncd.diagnostics.check.finding import Finding
-from syncd.ledger.clone_guard import Memory
+from syncd.ledger.clone_guard import StateFile
 
 LEAST_BYTES = 100_000_000
 """Room that is worth a line when there is less of it."""
@@ -106,7 +106,7 @@ def look_at_state(
     Raises:
         StateUnavailableError: What it remembered cannot be read.
     """
-    memory = Memory.of(settings.state.directory, settings.feed, environment)
+    memory = StateFile.of(settings.state.directory, settings.feed, environment)
     if memory is None:
         message = (
             "none: without it a restore of the ledger is not noticed, and after a "

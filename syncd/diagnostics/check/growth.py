@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from syncd.config.settings import Settings
 from syncd.core.event_diff import LINES, Difference
 from syncd.diagnostics.check.finding import Finding
-from syncd.diagnostics.comparison import Comparer
-from syncd.ledger.feed import Feeds
+from syncd.diagnostics.comparison import EventDiff
+from syncd.ledger.feed import FeedStore
 from syncd.source.connections import Connections
 
 NEWEST_ORDERS = 200
@@ -17,10 +17,10 @@ _GROWN = {(LINES, "added"), (f"{LINES}.quantity", "changed")}
 
 def look_at_growth(settings: Settings, connections: Connections) -> Iterator[Finding]:
     """Compare the newest orders as sent with the view; warn from one in a hundred."""
-    feed = Feeds(connections, settings.feed).find()
+    feed = FeedStore(connections, settings.feed).find()
     if feed is None or not settings.api_key.get_secret_value():
         return
-    comparison = Comparer(settings, connections, feed).with_sent(NEWEST_ORDERS)
+    comparison = EventDiff(settings, connections, feed).with_sent(NEWEST_ORDERS)
     grown = [d.key for d in comparison.differences if d.same_mapping and _has_grown(d)]
     if len(grown) * 100 > comparison.compared:
         message = (

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from syncd.capture.wal.publication import ledger_publications
 from syncd.diagnostics.check.finding import Finding
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 
 def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:
     """Look for whoever could dump the database, were it not for schema syncd."""
-    for role, statements in database.all(named("blocked_dumps"), made=False):
+    for role, statements in database.all(query("blocked_dumps"), made=False):
         message = (
             f"pg_dump of {role} ends at schema syncd, which that role may not read"
         )
@@ -29,7 +29,7 @@ def look_at_replicas(name: str, database: Database) -> Iterator[Finding]:
 
 def look_at_limits(source: Database) -> Iterator[Finding]:
     """Look for limits that an UPDATE of many rows meets because of the triggers."""
-    for who, limit, statement in source.all(named("temporary_limits")):
+    for who, limit, statement in source.all(query("temporary_limits")):
         message = (
             f"temp_file_limit is {limit} for {who}: the rows that one statement "
             "changes are kept for the triggers, beyond work_mem in a file, and a "

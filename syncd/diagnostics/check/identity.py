@@ -7,7 +7,7 @@ from syncd.capture.wal.replica_identity import identity_guard
 from syncd.config.settings import Settings
 from syncd.core.errors import SchemaMismatchError
 from syncd.diagnostics.check.finding import Finding
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.source.connections import Connections
 
 
@@ -18,7 +18,7 @@ def look_at_identity(settings: Settings, connections: Connections) -> Iterator[F
     """
     feed = None
     with suppress(SchemaMismatchError):  # without a ledger, which others tell
-        feed = Feeds(connections, settings.feed).find()
+        feed = FeedStore(connections, settings.feed).find()
     if feed is None:
         return
     looked = identity_guard(settings, connections, feed).see()

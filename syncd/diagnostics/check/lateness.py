@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 NEWEST_BATCHES = 2_000
 NEWEST_ORDERS = 20_000
@@ -40,7 +40,7 @@ class Lateness:
 def measure(database: Database, feed_id: int) -> Lateness:
     """Measure the newest orders of the last 30 days."""
     row = database.one(
-        named("lateness"), feed=feed_id, batches=NEWEST_BATCHES, orders=NEWEST_ORDERS
+        query("lateness"), feed=feed_id, batches=NEWEST_BATCHES, orders=NEWEST_ORDERS
     )
     orders, usual, longest, missed, oldest = cast(
         "tuple[int, float, float, int, float]", row

@@ -4,19 +4,19 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from syncd.config.settings import Settings
-from syncd.core.continuity import Descent
+from syncd.core.continuity import Continuity
 from syncd.diagnostics.check.finding import Finding
-from syncd.ledger.account import is_proven, known
-from syncd.ledger.clone_guard import Lineage, Memory, host_name
-from syncd.ledger.feed import SCHEMA_VERSION, Feed, Feeds
+from syncd.ledger.account import is_proven, load
+from syncd.ledger.clone_guard import CloneGuard, StateFile, host_name
+from syncd.ledger.feed import SCHEMA_VERSION, Feed, FeedStore
 from syncd.ledger.state_file import Served
 from syncd.log.log import Log
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 from syncd.source.connections import Connections
 
 _DESCENTS = {
-    Descent.WENT_BACK: "ledger.rewound",
-    Descent.STRANGER: "ledger.promoted",
+    Continuity.WENT_BACK: "ledger.rewound",
+    Continuity.STRANGER: "ledger.promoted",
 }
 
 
@@ -26,10 +26,10 @@ def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Fin
     Raises:
         SyncdError: It is not.
     """
-    feeds = Feeds(connections, settings.feed)
+    feeds = FeedStore(connections, settings.feed)
     feeds.check_schema()
     feed = feeds.find()
-    if connections.ledger.one(named("standby_facts"))[0]:
+    if connections.ledger.one(query("standby_facts"))[0]:
         message = "its server is a hot standby, which takes no writes"
         yield Finding("ledger.standby", "ledger", message)
         return
@@ -40,7 +40,7 @@ def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Fin
 
 def look_at_commits(ledger: Database) -> Iterator[Finding]:
     """Check that the server has a commit on its disk before it says so."""
-    (setting,) = ledger.one(named("default_synchronous_commit"))
+    (setting,) = ledger.one(query("default_synchronous_commit"))
     code = "commit.relaxed" if setting == "off" else "commit.durable"
     yield Finding(code, "commits", f"synchronous_commit is {setting}")
 
@@ -49,19 +49,19 @@ def look_at_feed(
     settings: Settings, connections: Connections, environment: Mapping[str, str]
 ) -> Iterator[Finding]:
     """Look whether this feed may be started, or go on, from this host."""
-    feeds = Feeds(connections, settings.feed)
+    feeds = FeedStore(connections, settings.feed)
     feeds.check_schema()
     feed = feeds.find()
     if feed is None:
         yield from _unexpected(settings, feeds, environment)
-    elif not connections.ledger.one(named("standby_facts"))[0]:
+    elif not connections.ledger.one(query("standby_facts"))[0]:
         yield from _lineage(settings, connections, feed, environment)
     yield from _forgetful(settings, connections, feed, environment)
 
 
 def _unexpected(
     settings: Settings,
-    feeds: Feeds,
+    feeds: FeedStore,
     environment: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Look for the feed that is probably meant by one that was never started."""
@@ -91,9 +91,9 @@ def _lineage(
     environment: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Decide as a start does whether the ledger is the one that was served."""
-    memory = Memory.of(settings.state.directory, settings.feed, environment)
+    memory = StateFile.of(settings.state.directory, settings.feed, environment)
     log = Log(settings.feed)
-    lineage = Lineage(
+    lineage = CloneGuard(
         connections.ledger,
         feed.feed_id,
         settings.feed,
@@ -113,9 +113,9 @@ def _forgetful(
     environment: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Tell what it costs to remember nothing where hosts change."""
-    if Memory.of(settings.state.directory, settings.feed, environment) is not None:
+    if StateFile.of(settings.state.directory, settings.feed, environment) is not None:
         return
-    rows = connections.ledger.all(named("hosts"), feed=feed.feed_id if feed else 0)
+    rows = connections.ledger.all(query("hosts"), feed=feed.feed_id if feed else 0)
     hosts = [cast("str", host) for (host,) in rows]
     own = host_name(settings.instance)
     if hosts == [own]:
@@ -137,7 +137,7 @@ def look_at_account(settings: Settings) -> Iterator[Finding]:
 
 def look_at_proof(settings: Settings, ledger: Database) -> Iterator[Finding]:
     """Tell whether the account is known to take what is sent."""
-    if is_proven(settings, known(ledger, settings)):
+    if is_proven(settings, load(ledger, settings)):
         message = "test purchases were taken in this form"
         yield Finding("account.proven", "account", message)
         return

@@ -6,7 +6,7 @@ from typing import cast
 
 from syncd.capture.listen.outbox import Outbox
 from syncd.diagnostics.check.finding import Finding
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Trigger:
 
 def look_at_listening(source: Database, writer: Database, feed: str) -> list[Finding]:
     """Look whether every change of the followed tables is noted, and can be taken."""
-    is_there, may_take = writer.one(named("outbox_rights"))
+    is_there, may_take = writer.one(query("outbox_rights"))
     if not is_there:
         return [Finding("outbox.missing", "outbox", "is not there")]
     findings = [*_triggers(source, feed), *_replicas(source)]
@@ -42,19 +42,19 @@ def look_at_listening(source: Database, writer: Database, feed: str) -> list[Fin
 
 def look_at_leftovers(source: Database, feed: str) -> Iterator[Finding]:
     """Look for triggers that fill an outbox which nobody empties."""
-    if source.all(named("listening"), feed=feed):
+    if source.all(query("listening"), feed=feed):
         message = 'triggers fill it, but capture is not "listen": nobody takes the rows'
         yield Finding("outbox.abandoned", "outbox", f"{message} out")
 
 
 def _replicas(source: Database) -> Iterator[Finding]:
-    for role, database in source.all(named("replica_roles")):
+    for role, database in source.all(query("replica_roles")):
         message = f"{role} in {database} has session_replication_role = replica"
         yield Finding("trigger.replica", "triggers", message)
 
 
 def _triggers(source: Database, feed: str) -> Iterator[Finding]:
-    rows = source.all(named("listening"), feed=feed)
+    rows = source.all(query("listening"), feed=feed)
     triggers = [
         Trigger(*cast("tuple[str, str, str, bool, bool, bool]", row)) for row in rows
     ]
@@ -62,7 +62,7 @@ def _triggers(source: Database, feed: str) -> Iterator[Finding]:
         yield Finding("trigger.missing", "triggers", "there are none for this feed")
     for table in dict.fromkeys(trigger.table for trigger in triggers):
         yield from _table([t for t in triggers if t.table == table])
-    for name, is_foreign in source.all(named("escaping"), feed=feed):
+    for name, is_foreign in source.all(query("escaping"), feed=feed):
         subject = f"triggers on {name}"
         if is_foreign:
             message = "is a foreign table below a followed one: writes to it fail"

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.lateness import Lateness, measure, recommended, told
-from syncd.ledger.feed import Feeds
-from syncd.postgres.database import named
+from syncd.ledger.feed import FeedStore
+from syncd.postgres.database import query
 from syncd.source.connections import Connections
 
 
 def look_at_lookback(settings: Settings, connections: Connections) -> Iterator[Finding]:
     """Tell whether `lookback` covers what was seen of late orders."""
-    feed = Feeds(connections, settings.feed).find()
+    feed = FeedStore(connections, settings.feed).find()
     if feed is None:
         return
-    alarms = connections.ledger.all(named("alarms"), feed=feed.feed_id)
+    alarms = connections.ledger.all(query("alarms"), feed=feed.feed_id)
     shifted = [str(reason) for alarm, reason, _ in alarms if alarm == "stamps.shifted"]
     if shifted:  # then a longer lookback is no cure
         yield Finding("orders.shifted", "lookback", shifted[0])

@@ -11,7 +11,7 @@ from typing import cast
 from syncd.capture.stamps import probable_zones
 from syncd.config.settings import Settings
 from syncd.core.errors import SlowStatementError, ViewError
-from syncd.core.event import LeftOut, NotReady, Purchase, render
+from syncd.core.event import Event, Incomplete, LeftOut, render
 from syncd.core.stamp_offset import shift_by
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.check.finding import Finding
@@ -150,8 +150,8 @@ def _unfit(settings: Settings, sample: Sample) -> Iterator[Finding]:
     reasons: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key, row in sample.rows.items():
         made = render(row, sample.times[key], rules, sample.now)
-        if not isinstance(made, Purchase):
-            is_early = isinstance(made, NotReady)
+        if not isinstance(made, Event):
+            is_early = isinstance(made, Incomplete)
             code = "orders.incomplete" if is_early else "orders.unfit"
             reasons[code, made.reason].append(key)
     for (code, reason), keys in reasons.items():
@@ -166,7 +166,7 @@ def _left_out(settings: Settings, sample: Sample) -> Iterator[Finding]:
     details: defaultdict[LeftOut, list[str]] = defaultdict(list)
     for key, row in sample.rows.items():
         made = render(row, sample.times[key], rules, sample.now)
-        if isinstance(made, Purchase):
+        if isinstance(made, Event):
             for detail in dict.fromkeys(made.left_out):
                 details[detail].append(key)
     for (field, reason), keys in details.items():

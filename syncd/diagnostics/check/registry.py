@@ -34,7 +34,7 @@ from syncd.diagnostics.check.role import (
     look_at_ledger_rights,
     look_at_needs,
 )
-from syncd.diagnostics.check.round import LOGIN, Look, Round
+from syncd.diagnostics.check.round import LOGIN, Check, CheckGroup
 from syncd.diagnostics.check.server import (
     look_at_connections,
     look_at_pooler,
@@ -58,36 +58,36 @@ def host_round(
     settings: Settings | None,
     faults: Sequence[Fault],
     environment: Mapping[str, str],
-) -> Round:
+) -> CheckGroup:
     """Look at what lies on this host."""
     looks = [
-        Look("configuration", lambda: look_at_configuration(path, settings, faults))
+        Check("configuration", lambda: look_at_configuration(path, settings, faults))
     ]
     if settings is not None:
         looks += [
-            Look("secrets", lambda: look_at_secrets(settings, environment)),
+            Check("secrets", lambda: look_at_secrets(settings, environment)),
             *_host(settings, environment),
         ]
-    return Round(looks)
+    return CheckGroup(looks)
 
 
-def start_round(settings: Settings, environment: Mapping[str, str]) -> Round:
+def start_round(settings: Settings, environment: Mapping[str, str]) -> CheckGroup:
     """Look at what of this host decides about a start; its settings were read."""
-    return Round(list(_host(settings, environment)))
+    return CheckGroup(list(_host(settings, environment)))
 
 
-def _host(settings: Settings, environment: Mapping[str, str]) -> Iterator[Look]:
-    yield Look("state directory", lambda: look_at_state(settings, environment))
-    yield Look("certificate", lambda: look_at_authorities(settings))
+def _host(settings: Settings, environment: Mapping[str, str]) -> Iterator[Check]:
+    yield Check("state directory", lambda: look_at_state(settings, environment))
+    yield Check("certificate", lambda: look_at_authorities(settings))
 
 
-def endpoint_round(settings: Settings) -> Round:
+def endpoint_round(settings: Settings) -> CheckGroup:
     """Look at the way to Squeezely."""
     looks = [
-        Look("account", lambda: look_at_account(settings)),
-        Look("endpoint", lambda: look_at_endpoint(settings)),
+        Check("account", lambda: look_at_account(settings)),
+        Check("endpoint", lambda: look_at_endpoint(settings)),
     ]
-    return Round(looks)
+    return CheckGroup(looks)
 
 
 def database_rounds(
@@ -95,7 +95,7 @@ def database_rounds(
     environment: Mapping[str, str],
     *,
     only_deciding: bool = False,
-) -> Iterator[Round]:
+) -> Iterator[CheckGroup]:
     """Look at each database that is named.
 
     Args:
@@ -104,9 +104,9 @@ def database_rounds(
         only_deciding: Leave out what decides nothing about a start.
     """
 
-    def make(looks: Iterator[Look], connections: Connections) -> Round:
+    def make(looks: Iterator[Check], connections: Connections) -> CheckGroup:
         kept = [look for look in looks if look.decides or not only_deciding]
-        return Round(kept, connections.close)
+        return CheckGroup(kept, connections.close)
 
     if not settings.source_dsn.get_secret_value():
         return
@@ -131,28 +131,28 @@ def _connections(settings: Settings) -> Connections:
     return connections
 
 
-def _server(name: str, database: Database, settings: Settings) -> Iterator[Look]:
+def _server(name: str, database: Database, settings: Settings) -> Iterator[Check]:
     look = partial(look_at_server, name, database)
-    yield Look(name, look, LOGIN, stops=True, decides=True)
-    yield Look(
+    yield Check(name, look, LOGIN, stops=True, decides=True)
+    yield Check(
         "pooler",
         lambda: look_at_pooler(name, database, settings),
         decides=settings.source.capture == "wal",
     )
-    yield Look("connections", lambda: look_at_connections(name, database, settings))
-    yield Look("time-outs", lambda: look_at_timeouts(name))
+    yield Check("connections", lambda: look_at_connections(name, database, settings))
+    yield Check("time-outs", lambda: look_at_timeouts(name))
 
 
 def _source(
     settings: Settings, connections: Connections, environment: Mapping[str, str]
-) -> Iterator[Look]:
+) -> Iterator[Check]:
     source = connections.source
     has_primary = connections.primary is not None
     yield from _server("order database", source, settings)
-    yield Look("source", lambda: look_at_standby(source, has_primary=has_primary))
-    yield Look("role", lambda: look_at_needs(source, settings), decides=True)
-    yield Look("role", lambda: look_at_excess(source, settings))
-    yield Look("server's disk", lambda: look_at_size(source))
+    yield Check("source", lambda: look_at_standby(source, has_primary=has_primary))
+    yield Check("role", lambda: look_at_needs(source, settings), decides=True)
+    yield Check("role", lambda: look_at_excess(source, settings))
+    yield Check("server's disk", lambda: look_at_size(source))
     yield from _harm("order database", source)
     if connections.is_one:
         yield from _ledger(settings, connections, environment)
@@ -161,79 +161,79 @@ def _source(
 
 def _ledger(
     settings: Settings, connections: Connections, environment: Mapping[str, str]
-) -> Iterator[Look]:
+) -> Iterator[Check]:
     ledger = connections.ledger
     look = partial(look_at_ledger, settings, connections)
-    yield Look("ledger", look, "ledger.unusable", decides=True)
-    yield Look("role", lambda: look_at_ledger_rights(ledger), decides=True)
+    yield Check("ledger", look, "ledger.unusable", decides=True)
+    yield Check("role", lambda: look_at_ledger_rights(ledger), decides=True)
     feed = partial(look_at_feed, settings, connections, environment)
-    yield Look("feed", feed, "ledger.unusable", decides=True)
-    yield Look("account", lambda: look_at_proof(settings, ledger), "ledger.unusable")
-    yield Look("commits", lambda: look_at_commits(ledger))
-    yield Look("ledger", lambda: look_at_writing(ledger), decides=True)
+    yield Check("feed", feed, "ledger.unusable", decides=True)
+    yield Check("account", lambda: look_at_proof(settings, ledger), "ledger.unusable")
+    yield Check("commits", lambda: look_at_commits(ledger))
+    yield Check("ledger", lambda: look_at_writing(ledger), decides=True)
 
 
 def _ledger_apart(
     settings: Settings, connections: Connections, environment: Mapping[str, str]
-) -> Iterator[Look]:
+) -> Iterator[Check]:
     yield from _server("ledger's database", connections.ledger, settings)
     yield from _ledger(settings, connections, environment)
     yield from _harm("ledger's database", connections.ledger)
 
 
-def _harm(name: str, database: Database) -> Iterator[Look]:
+def _harm(name: str, database: Database) -> Iterator[Check]:
     """Look at what syncd's own tables may do to dumps and replicas."""
-    yield Look("backup", lambda: look_at_dumps(name, database))
-    yield Look("replicas", lambda: look_at_replicas(name, database))
+    yield Check("backup", lambda: look_at_dumps(name, database))
+    yield Check("replicas", lambda: look_at_replicas(name, database))
 
 
-def _primary(connections: Connections) -> Iterator[Look]:
+def _primary(connections: Connections) -> Iterator[Check]:
     primary = connections.primary
     assert primary is not None  # noqa: S101  # narrows the type
     name = "primary"
     look = partial(look_at_server, name, primary)
-    yield Look(name, look, LOGIN, stops=True, decides=True)
+    yield Check(name, look, LOGIN, stops=True, decides=True)
     source = connections.source
-    yield Look(name, lambda: look_at_primary(primary, source), decides=True)
+    yield Check(name, lambda: look_at_primary(primary, source), decides=True)
 
 
-def _capture(settings: Settings, connections: Connections) -> Iterator[Look]:
+def _capture(settings: Settings, connections: Connections) -> Iterator[Check]:
     """Look at what the configured capture needs, or an earlier one left."""
     source, feed = connections.source, settings.feed
     capture = settings.source.capture
     if capture == "poll":
         message = f"every {settings.source.poll_interval.total_seconds():g} s"
-        yield Look("capture", lambda: [Finding("capture.poll", "poll", message)])
+        yield Check("capture", lambda: [Finding("capture.poll", "poll", message)])
     if capture == "listen":
         writer = connections.primary or source
         listening = partial(look_at_listening, source, writer, feed)
-        yield Look("triggers", listening, decides=True)
-        yield Look("triggers", lambda: look_at_limits(source))
+        yield Check("triggers", listening, decides=True)
+        yield Check("triggers", lambda: look_at_limits(source))
     else:
-        yield Look("outbox", lambda: look_at_leftovers(source, feed))
+        yield Check("outbox", lambda: look_at_leftovers(source, feed))
     if capture == "wal":
         look = partial(wal_findings, settings, connections)
-        yield Look("slot", look, "wal.unusable", decides=True)
+        yield Check("slot", look, "wal.unusable", decides=True)
     else:
-        yield Look("slot", lambda: look_at_leftover_slot(source, feed))
+        yield Check("slot", lambda: look_at_leftover_slot(source, feed))
 
 
-def _views(settings: Settings, connections: Connections) -> Iterator[Look]:
+def _views(settings: Settings, connections: Connections) -> Iterator[Check]:
     """Look at the views; where they are not there, at nothing of them."""
     source = source_on(settings, connections)
     look = partial(look_at_views, source)
-    yield Look("views", look, "views.column", stops=True, decides=True)
-    yield Look("columns", lambda: look_at_types(settings, source), decides=True)
-    yield Look(
+    yield Check("views", look, "views.column", stops=True, decides=True)
+    yield Check("columns", lambda: look_at_types(settings, source), decides=True)
+    yield Check(
         "identity",
         lambda: look_at_identity(settings, connections),
         "orders.unreadable",
     )
-    yield Look("plans", lambda: look_at_plans(source), "orders.unreadable")
-    yield Look("confirmed_at", lambda: look_at_times(source), "orders.unreadable")
-    yield Look("orders", lambda: look_at_orders(settings, source), "orders.unreadable")
-    yield Look("orders", lambda: look_at_stamps(settings, connections, source))
-    yield Look("lookback", lambda: look_at_lookback(settings, connections))
-    yield Look(
+    yield Check("plans", lambda: look_at_plans(source), "orders.unreadable")
+    yield Check("confirmed_at", lambda: look_at_times(source), "orders.unreadable")
+    yield Check("orders", lambda: look_at_orders(settings, source), "orders.unreadable")
+    yield Check("orders", lambda: look_at_stamps(settings, connections, source))
+    yield Check("lookback", lambda: look_at_lookback(settings, connections))
+    yield Check(
         "orders", lambda: look_at_growth(settings, connections), "orders.unreadable"
     )

@@ -5,7 +5,7 @@ from typing import cast
 
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 SHOWN = 3
 """Names that a line lists before it counts the rest."""
@@ -15,7 +15,7 @@ def look_at_needs(database: Database, settings: Settings) -> Iterator[Finding]:
     """Look whether the role may read both views."""
     source = settings.source
     rows = database.all(
-        named("view_rights"), views=[source.confirmed, source.purchases]
+        query("view_rights"), views=[source.confirmed, source.purchases]
     )
     for view, right in rows:
         message = f"may not read {view} (permission denied): it lacks {right}"
@@ -34,13 +34,13 @@ def look_at_ledger_rights(database: Database) -> Iterator[Finding]:
 
 def named_rights(database: Database) -> Sequence[tuple[object, ...]]:
     """List table and right for each that is missing in the ledger."""
-    return database.all(named("ledger_rights"))
+    return database.all(query("ledger_rights"))
 
 
 def look_at_excess(database: Database, settings: Settings) -> Iterator[Finding]:
     """Look for what the role may do and need not: it is what a thief would get."""
     super_, *attributes, groups, schemas, owns_database = database.one(
-        named("role_facts")
+        query("role_facts")
     )
     if super_:
         yield Finding("role.superuser", "role", "is a superuser")
@@ -79,7 +79,7 @@ def _creation(schemas: Sequence[str]) -> Iterator[Finding]:
 
 
 def _tables(database: Database, *, owns_database: bool) -> Iterator[Finding]:
-    rows = database.all(named("excessive"))
+    rows = database.all(query("excessive"))
     owned = [str(table) for table, is_owner in rows if is_owner]
     written = [str(table) for table, is_owner in rows if not is_owner]
     if owns_database:

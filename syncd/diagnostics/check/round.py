@@ -35,7 +35,7 @@ LOGIN = "server.refused"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Check:
     """One thing to look at.
 
     Attributes:
@@ -51,7 +51,7 @@ class Look:
     decides: bool = False
 
 
-class Round(threading.Thread):
+class CheckGroup(threading.Thread):
     """Looks at one thing after the other, on connections of its own.
 
     Attributes:
@@ -59,7 +59,7 @@ class Round(threading.Thread):
     """
 
     def __init__(
-        self, looks: Sequence[Look], close: Callable[[], None] = lambda: None
+        self, looks: Sequence[Check], close: Callable[[], None] = lambda: None
     ) -> None:
         super().__init__(daemon=True)
         self.findings: list[Finding] = []
@@ -112,7 +112,7 @@ class Round(threading.Thread):
         return found
 
 
-def look_around(rounds: Sequence[Round]) -> Iterator[Finding]:
+def run_groups(rounds: Sequence[CheckGroup]) -> Iterator[Finding]:
     """Run rounds side by side; give what they found, each finding once."""
     ends_at = time.monotonic() + SECONDS
     for each in rounds:
@@ -120,7 +120,7 @@ def look_around(rounds: Sequence[Round]) -> Iterator[Finding]:
     yield from dict.fromkeys(f for each in rounds for f in each.wait(ends_at))
 
 
-def _failed(look: Look, error: SyncdError) -> Finding:
+def _failed(look: Check, error: SyncdError) -> Finding:
     """Make a finding of an error: by its kind, else by the look that it ended."""
     code = look.fault
     if isinstance(error, DatabaseUnavailableError):

@@ -9,7 +9,7 @@ from syncd.config.dsn import describe
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.lateness import skew, told
-from syncd.postgres.database import Database, Peer, named
+from syncd.postgres.database import Database, Peer, query
 from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS
 
 OLDEST, NEWEST = 14, 18
@@ -41,7 +41,7 @@ def facts_of(database: Database) -> Facts:
     Raises:
         SyncdError: It does not answer, or refuses the login.
     """
-    return Facts(*database.one(named("server_facts")))  # type: ignore[arg-type]  # the statement's columns
+    return Facts(*database.one(query("server_facts")))  # type: ignore[arg-type]  # the statement's columns
 
 
 def look_only(database: Database) -> None:
@@ -49,7 +49,7 @@ def look_only(database: Database) -> None:
 
     def quieten() -> None:
         if database.peer().pid == facts_of(database).pid:
-            database.one(named("look_only"))
+            database.one(query("look_only"))
 
     database.on_open(quieten)
 
@@ -85,7 +85,7 @@ def _link(subject: str, peer: Peer, *, is_encrypted: bool) -> Finding:
 
 def look_at_clock(name: str, ask: Callable[..., Sequence[object]]) -> Iterator[Finding]:
     """Compare the server's clock with this host's."""
-    ahead = skew(lambda: cast("datetime", ask(named("clock"))[0]))
+    ahead = skew(lambda: cast("datetime", ask(query("clock"))[0]))
     if abs(ahead) <= SKEW:
         message = "this host's and the server's agree"
         yield Finding("clock.agrees", f"clock of the {name}", message)
@@ -104,7 +104,7 @@ def _zone(name: str, facts: Facts) -> Finding:
 
 def look_at_size(database: Database) -> Iterator[Finding]:
     """Tell what can be seen of the server's disk."""
-    (size,) = database.one(named("database_size"))
+    (size,) = database.one(query("database_size"))
     message = f"the database has {size}; what is free there cannot be seen from here"
     yield Finding("disk.unseen", "server's disk", message)
 
@@ -143,7 +143,7 @@ def look_at_connections(
     """Tell whether the daemon finds room for all its connections."""
     limits = cast(
         "tuple[int, ...]",
-        database.one(named("connection_limits"), feed=settings.feed),
+        database.one(query("connection_limits"), feed=settings.feed),
     )
     own = limits[6]
     needed = _HELD + settings.squeezely.max_in_flight
@@ -174,7 +174,7 @@ def look_at_timeouts(name: str) -> Iterator[Finding]:
 
 def look_at_writing(database: Database) -> Iterator[Finding]:
     """Look for a setting that lets the ledger's sessions begin read-only."""
-    is_read_only, statements = database.one(named("read_only_setting"))
+    is_read_only, statements = database.one(query("read_only_setting"))
     if is_read_only:
         server = "ALTER SYSTEM RESET default_transaction_read_only, then reload it"
         message = "sessions begin with default_transaction_read_only = on"
@@ -184,7 +184,7 @@ def look_at_writing(database: Database) -> Iterator[Finding]:
 
 def look_at_standby(database: Database, *, has_primary: bool) -> Iterator[Finding]:
     """Tell what a hot standby can prove, and how far it is behind."""
-    is_standby, behind = database.one(named("standby_facts"))
+    is_standby, behind = database.one(query("standby_facts"))
     if is_standby and not has_primary:
         message = (
             "is a hot standby; without its primary nobody can tell which transactions "
@@ -198,11 +198,11 @@ def look_at_standby(database: Database, *, has_primary: bool) -> Iterator[Findin
 
 def look_at_primary(primary: Database, source: Database) -> Iterator[Finding]:
     """Refuse a primary that is none, or that is not the source's."""
-    if primary.one(named("standby_facts"))[0]:
+    if primary.one(query("standby_facts"))[0]:
         yield Finding("primary.standby", "primary", "is a hot standby itself")
         return
-    cluster, timeline = cast("tuple[int, int]", primary.one(named("lineage_facts")))
-    other, branch = cast("tuple[int, int]", source.one(named("lineage_facts")))
+    cluster, timeline = cast("tuple[int, int]", primary.one(query("lineage_facts")))
+    other, branch = cast("tuple[int, int]", source.one(query("lineage_facts")))
     if cluster != other:
         message = f"is cluster {cluster}, and source.dsn is of cluster {other}"
         yield Finding("primary.elsewhere", "primary", message)

@@ -17,8 +17,8 @@ from syncd.core.stamp_offset import QUARTER, Appearance, find_shift, shift_by
 from syncd.core.time_order import backdated_orders
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.lateness import told
-from syncd.ledger.feed import Feed, Feeds
-from syncd.postgres.database import Database, around, named
+from syncd.ledger.feed import Feed, FeedStore
+from syncd.postgres.database import Database, compose, query
 from syncd.source.connections import Connections
 from syncd.source.views import Source
 
@@ -42,7 +42,7 @@ def look_at_stamps(
         numbered = _numbered(source)
         feed = None
         with suppress(SchemaMismatchError):  # without a ledger, which others tell
-            feed = Feeds(connections, settings.feed).find()
+            feed = FeedStore(connections, settings.feed).find()
         found = [
             *_backdated(numbered, settings.source.lookback),
             *_apart(source, connections.ledger, feed, numbered),
@@ -117,7 +117,7 @@ class _Known:
     def new(self, orders: dict[str, datetime]) -> list[str]:
         """List those that are in neither the ledger nor the list of the start."""
         rows = self.ledger.all(
-            around("unknown_keys"), feed=self.feed.feed_id, keys=list(orders)
+            compose("unknown_keys"), feed=self.feed.feed_id, keys=list(orders)
         )
         return [str(key) for (key,) in rows]
 
@@ -135,6 +135,6 @@ class _Known:
 
     def _starts(self, after: datetime, until: datetime) -> int:
         row = self.ledger.one(
-            named("count_starts"), feed=self.feed.feed_id, after=after, until=until
+            query("count_starts"), feed=self.feed.feed_id, after=after, until=until
         )
         return cast("int", row[0])

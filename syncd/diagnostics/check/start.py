@@ -22,7 +22,7 @@ from syncd.diagnostics.check.check import exit_code
 from syncd.diagnostics.check.codes import CODES, Decision
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.registry import database_rounds, start_round
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.ledger.state_file import Served
 from syncd.source.connections import connect
 
@@ -99,7 +99,7 @@ def _was_started(settings: Settings, environment: Mapping[str, str]) -> bool:
     """Return whether the feed was started before, as ledger or host know."""
     try:
         with closing(connect(settings, "start")) as connections:
-            return Feeds(connections, settings.feed).find() is not None
+            return FeedStore(connections, settings.feed).find() is not None
     except SyncdError:
         served = Served.of(settings, environment)
         return served is not None and served.is_known()

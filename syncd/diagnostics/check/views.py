@@ -9,7 +9,7 @@ from syncd.core.event_text import TEXT_FIELDS
 from syncd.core.missing_index import MissingIndex, missing_indexes
 from syncd.core.plan import is_derived, whole_reads
 from syncd.diagnostics.check.finding import Finding
-from syncd.postgres.database import named
+from syncd.postgres.database import query
 from syncd.source.views import Source
 
 SAMPLE_SPAN = timedelta(days=30)
@@ -115,7 +115,7 @@ def _plan(
     if not reads:
         return Finding("plan.indexed", subject, "uses indexes")
     with source.database.transaction(is_kept=False):
-        source.database.one(named("prefer_indexes"))
+        source.database.one(query("prefer_indexes"))
         grown = ask()
     wanted = missing_indexes(grown)
     missing = [each for each in wanted if not _is_there(source, each)]
@@ -143,6 +143,6 @@ def _plan(
 def _is_there(source: Source, index: MissingIndex) -> bool:
     """Return whether a table has such an index: it is too small for it to be used."""
     (is_there,) = source.database.one(
-        named("has_index"), table=index.table, columns=list(index.columns)
+        query("has_index"), table=index.table, columns=list(index.columns)
     )
     return bool(is_there)

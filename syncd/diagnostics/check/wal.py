@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from syncd.capture.wal.monitor import danger, unheard_since
+from syncd.capture.wal.monitor import slot_risk, unheard_since
 from syncd.capture.wal.publication import Publication
-from syncd.capture.wal.slot import Progress, Server, Slot, Slots
+from syncd.capture.wal.slot import Server, Slot, SlotCatalog, SlotPositionStore
 from syncd.capture.wal.stream import stream_of
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
-from syncd.ledger.feed import Feeds
+from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
 
@@ -19,12 +19,12 @@ def wal_findings(settings: Settings, connections: Connections) -> Iterator[Findi
     Raises:
         SyncdError: Capture from the WAL is not possible.
     """
-    slots = Slots(connections.source, settings.feed)
+    slots = SlotCatalog(connections.source, settings.feed)
     server = slots.server()
     server.check()
-    feed = Feeds(connections, settings.feed).find()
+    feed = FeedStore(connections, settings.feed).find()
     started_at = feed.started_at if feed else server.now
-    progress = Progress(connections.ledger, feed.feed_id) if feed else None
+    progress = SlotPositionStore(connections.ledger, feed.feed_id) if feed else None
     reached = progress.read() if progress else None
     slot = slots.get(
         reached, unheard_since(reached, started_at, settings.source.lookback)
@@ -38,7 +38,7 @@ def wal_findings(settings: Settings, connections: Connections) -> Iterator[Findi
 
 def look_at_leftover_slot(source: Database, feed: str) -> Iterator[Finding]:
     """Look for a slot that keeps WAL which nobody reads any more."""
-    slot = Slots(source, feed).find()
+    slot = SlotCatalog(source, feed).find()
     if slot and slot.is_here:
         message = f"it keeps {slot.retained} bytes of WAL"
         message += ', but capture is not "wal": nobody reads them'
@@ -46,7 +46,7 @@ def look_at_leftover_slot(source: Database, feed: str) -> Iterator[Finding]:
 
 
 def _slot(server: Server, slot: Slot) -> Iterator[Finding]:
-    if reason := danger(server, slot):
+    if reason := slot_risk(server, slot):
         yield Finding("slot.endangered", "slot", reason)
     if slot.active_pid is None:
         message = f"nobody reads it; it keeps {slot.retained} bytes of WAL"

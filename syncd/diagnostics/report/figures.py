@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from syncd.diagnostics.report.period import Period
-from syncd.postgres.database import Database, Statement, named
+from syncd.postgres.database import Database, Statement, query
 
 Counts = Mapping[str, Sequence[int]]
 """By name, a number for each part of the period, in order."""
@@ -125,13 +125,13 @@ class Reading:
         """
         orders = [
             (part, "pending" if standing in _PENDING else standing, number)
-            for part, standing, number in self._rows(named("report_orders"))
+            for part, standing, number in self._rows(query("report_orders"))
         ]
-        shares = self._rows(named("report_lags"))
+        shares = self._rows(query("report_lags"))
         lags = {part: Lag(*lag) for part, lag in shares if lag}
-        deliveries = self._rows(named("report_deliveries"))
+        deliveries = self._rows(query("report_deliveries"))
         repeats = [(part, "may be", number) for part, _, _, number in deliveries]
-        attempts = self._rows(named("report_attempts"))
+        attempts = self._rows(query("report_attempts"))
         return Figures(
             period=self._period,
             orders=self._counts(STANDINGS, orders),
@@ -140,12 +140,12 @@ class Reading:
             attempts=self._counts(OUTCOMES, attempts),
             lags=[lags.get(part) for part in range(1, len(self._period.starts) + 1)],
             lag=lags.get(None),
-            reasons=[Reason(*row) for row in self._rows(named("report_reasons"))],
+            reasons=[Reason(*row) for row in self._rows(query("report_reasons"))],
             reconciled=[
-                Finished(*row) for row in self._rows(named("report_reconciliations"))
+                Finished(*row) for row in self._rows(query("report_reconciliations"))
             ],
             backfills=[
-                PastRange(*row) for row in self._rows(named("report_backfills"))
+                PastRange(*row) for row in self._rows(query("report_backfills"))
             ],
         )
 

@@ -8,7 +8,7 @@ from typing import cast
 from syncd.core.health import Health
 from syncd.diagnostics.report.figures import Figures, Reading
 from syncd.diagnostics.report.period import Period
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 DEFAULT_SPAN = timedelta(days=30)
 STEPS = Reading.STEPS + 1
@@ -92,7 +92,7 @@ def read_report(
     name, feed_id = feed
     now, beginning = cast(
         "tuple[datetime, datetime]",
-        database.one(named("report_beginning"), feed=feed_id),
+        database.one(query("report_beginning"), feed=feed_id),
     )
     advance()
     period = _period(asked, now, beginning)

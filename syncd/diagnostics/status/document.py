@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from syncd.core.health import LAG_LIMIT, FailedStart, Health, Severity
-from syncd.diagnostics.status.facts import Facts
+from syncd.diagnostics.status.facts import FeedStatus
 
 MARKS: Mapping[Severity, str] = {
     Severity.NOTICE: "OK",
@@ -13,7 +13,7 @@ MARKS: Mapping[Severity, str] = {
 }
 
 
-def document(feed: str, health: Health, facts: Facts | None) -> dict[str, object]:
+def document(feed: str, health: Health, facts: FeedStatus | None) -> dict[str, object]:
     """Lay out everything that is known; only the verdict when nothing could be read."""
     head: dict[str, object] = {
         "feed": feed,
@@ -33,7 +33,7 @@ def document(feed: str, health: Health, facts: Facts | None) -> dict[str, object
     return head | _flow(facts) | _orders(facts) | _capture(facts) | _background(facts)
 
 
-def _flow(facts: Facts) -> dict[str, object]:
+def _flow(facts: FeedStatus) -> dict[str, object]:
     quick, pulse = facts.quick, facts.quick.pulse
     return {
         "read_at": pulse.now,
@@ -53,7 +53,7 @@ def _flow(facts: Facts) -> dict[str, object]:
     }
 
 
-def _orders(facts: Facts) -> dict[str, object]:
+def _orders(facts: FeedStatus) -> dict[str, object]:
     quick, pulse = facts.quick, facts.quick.pulse
     return {
         "pending": pulse.pending,
@@ -76,7 +76,7 @@ def _orders(facts: Facts) -> dict[str, object]:
     }
 
 
-def _capture(facts: Facts) -> dict[str, object]:
+def _capture(facts: FeedStatus) -> dict[str, object]:
     outbox, stream = facts.slow.outbox, facts.slow.stream
     return {
         "capture": facts.settings.source.capture,
@@ -94,7 +94,7 @@ def _capture(facts: Facts) -> dict[str, object]:
     }
 
 
-def _background(facts: Facts) -> dict[str, object]:
+def _background(facts: FeedStatus) -> dict[str, object]:
     place = facts.quick.place
     return {
         "heartbeat_at": place.marked_at,
@@ -120,7 +120,7 @@ def _failed(failed: FailedStart | None) -> Mapping[str, object] | None:
     return None if failed is None else asdict(failed)
 
 
-def check_line(health: Health, facts: Facts | None) -> str:
+def check_line(health: Health, facts: FeedStatus | None) -> str:
     """Say it in the one line of a monitoring plugin, with its performance data."""
     pressing = [r.text for r in health.reasons if r.severity is health.severity]
     is_well = health.severity is Severity.NOTICE

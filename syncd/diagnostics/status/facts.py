@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from syncd.capture.listen.outbox import Outbox
-from syncd.capture.poll import HELD_SECONDS, UNDERNEATH
+from syncd.capture.poll import HELD_SECONDS, SAFETY_POLL_INTERVAL
 from syncd.capture.wal.replica_identity import identity_guard
-from syncd.capture.wal.slot import Progress, Slots
+from syncd.capture.wal.slot import SlotCatalog, SlotPositionStore
 from syncd.config.settings import Settings
 from syncd.core.errors import (
     DatabaseUnavailableError,
@@ -19,15 +19,21 @@ from syncd.core.errors import (
     SyncdError,
     TableBusyError,
 )
-from syncd.core.health import FailedStart, Member, RecentRefusals, Unread, Vitals
+from syncd.core.health import (
+    FailedStart,
+    HealthInputs,
+    InstanceInfo,
+    RecentRefusals,
+    Unread,
+)
 from syncd.delivery.rendering import refuse_unknown_fields
-from syncd.ledger.account import is_proven, known
-from syncd.ledger.feed import Feed, Feeds
+from syncd.ledger.account import is_proven, load
+from syncd.ledger.feed import Feed, FeedStore
 from syncd.ledger.identity import Looked
 from syncd.ledger.order_quality import LeftOutCount, left_out, recent_refusals
 from syncd.ledger.start_journal import StartJournal
-from syncd.ledger.stats import Pulse, read_accounts, read_pulse, read_unread
-from syncd.postgres.database import named
+from syncd.ledger.stats import FeedStats, read_accounts, read_stats, read_unread
+from syncd.postgres.database import query
 from syncd.source.connections import Connections, source_on, transactions_of
 
 SLOW_SECONDS = 30.0
@@ -35,7 +41,7 @@ SLOW_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LedgerLocation:
     """Where the feed lives, and the signs of its daemons."""
 
     marked_at: datetime | None
@@ -83,7 +89,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class OutboxState:
     """The outbox; `fault` tells why it is of no use, the others are None then."""
 
     fault: str | None
@@ -95,9 +101,9 @@ class Box:
 class Quick:
     """What is read at every look."""
 
-    pulse: Pulse
-    place: Place
-    members: Sequence[Member]
+    pulse: FeedStats
+    place: LedgerLocation
+    members: Sequence[InstanceInfo]
     delivered_per_minute: int
     delivered_since: int
     last_delivered_at: datetime | None
@@ -122,14 +128,14 @@ class Slow:
     form_proven: bool
     refusals: RecentRefusals
     left_out: Sequence[LeftOutCount]
-    outbox: Box | None
+    outbox: OutboxState | None
     stream: Stream | None
     looked: Looked = field(default_factory=Looked)
     reused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class FeedStatus:
     """How a feed stands, as it was read."""
 
     settings: Settings
@@ -142,11 +148,11 @@ class Facts:
         """Count the orders delivered, up to now."""
         return self.slow.delivered + self.quick.delivered_since
 
-    def vitals(self) -> Vitals:
+    def vitals(self) -> HealthInputs:
         """Take what is judged."""
         quick, slow = self.quick, self.slow
         pulse = quick.pulse
-        return Vitals(
+        return HealthInputs(
             now=pulse.now,
             members=quick.members,
             marked_at=quick.place.marked_at,
@@ -184,7 +190,7 @@ class Facts:
         )
 
 
-class Observer:
+class StatusReader:
     """Looks at one feed, again and again, over one set of connections."""
 
     def __init__(self, settings: Settings, connections: Connections) -> None:
@@ -194,7 +200,7 @@ class Observer:
         self._slow: Slow | None = None
         self._slow_at = float("-inf")
 
-    def look(self) -> Facts:
+    def look(self) -> FeedStatus:
         """Read how the feed stands.
 
         Raises:
@@ -207,12 +213,12 @@ class Observer:
             self._slow = self._read_slow(self._feed)
             self._slow_at = time.monotonic()
         quick = self._read_quick(self._feed, self._slow.read_at)
-        return Facts(self._settings, self._feed, quick, self._slow)
+        return FeedStatus(self._settings, self._feed, quick, self._slow)
 
     def _find(self) -> Feed:
         """Find the feed; of one that never started, tell why its last start failed."""
         try:
-            return Feeds(self._connections, self._settings.feed).get()
+            return FeedStore(self._connections, self._settings.feed).get()
         except SchemaMismatchError as error:
             failed = None
             with suppress(SyncdError):
@@ -231,15 +237,15 @@ class Observer:
 
     def _read_quick(self, feed: Feed, since: datetime) -> Quick:
         ledger, key = self._connections.ledger, feed.feed_id
-        pulse = read_pulse(ledger, key)
-        members = ledger.all(named("presence"), feed=key)
-        place = ledger.one(named("place"), feed=key)
-        lately = ledger.one(named("lately"), feed=key, since=since)
-        doubts = ledger.one(named("doubts"), feed=key)
+        pulse = read_stats(ledger, key)
+        members = ledger.all(query("presence"), feed=key)
+        place = ledger.one(query("place"), feed=key)
+        lately = ledger.one(query("lately"), feed=key, since=since)
+        doubts = ledger.one(query("doubts"), feed=key)
         return Quick(
             pulse,
-            Place(*place),  # type: ignore[arg-type]  # the statement's columns
-            [Member(*row) for row in members],  # type: ignore[arg-type]  # the same
+            LedgerLocation(*place),  # type: ignore[arg-type]  # the statement's columns
+            [InstanceInfo(*row) for row in members],  # type: ignore[arg-type]  # the same
             cast("int", lately[0]),
             cast("int", lately[1]),
             cast("datetime | None", lately[2]),
@@ -248,14 +254,14 @@ class Observer:
             holders(self._settings, self._connections, pulse),
             read_unread(ledger, key),
             StartJournal(self._settings).newest(ledger),
-            [str(reason) for _, reason, _ in ledger.all(named("alarms"), feed=key)],
+            [str(reason) for _, reason, _ in ledger.all(query("alarms"), feed=key)],
         )
 
     def _read_slow(self, feed: Feed) -> Slow:
         settings, connections = self._settings, self._connections
         ledger, key = connections.ledger, feed.feed_id
-        totals = ledger.one(named("totals"), feed=key)
-        backfills = ledger.all(named("latest_backfills"), feed=key)
+        totals = ledger.one(query("totals"), feed=key)
+        backfills = ledger.all(query("latest_backfills"), feed=key)
         return Slow(
             cast("int", totals[0]),
             cast("int", totals[1]),
@@ -263,7 +269,7 @@ class Observer:
             read_accounts(ledger, key),
             [PastRange(*row) for row in backfills],  # type: ignore[arg-type]  # columns
             _source_fault(settings, connections),
-            is_proven(settings, known(ledger, settings)),
+            is_proven(settings, load(ledger, settings)),
             recent_refusals(ledger, key),
             left_out(ledger, key),
             _outbox(settings, connections),
@@ -274,7 +280,7 @@ class Observer:
 
 
 def holders(
-    settings: Settings, connections: Connections, pulse: Pulse
+    settings: Settings, connections: Connections, pulse: FeedStats
 ) -> list[str] | None:
     """Name the transactions that hold the watermark back; None when it is not late.
 
@@ -296,7 +302,11 @@ def _expected(settings: Settings) -> float:
     A window is opened by one poll and closed by the next; underneath a follower they
     are rare.
     """
-    rest = 0 if settings.source.capture == "poll" else 3 * UNDERNEATH.total_seconds()
+    rest = (
+        0
+        if settings.source.capture == "poll"
+        else 3 * SAFETY_POLL_INTERVAL.total_seconds()
+    )
     return settings.source.lookback.total_seconds() + HELD_SECONDS + rest
 
 
@@ -329,28 +339,28 @@ def _looked(settings: Settings, connections: Connections, feed: Feed) -> Looked:
 
 
 def _reused(connections: Connections, feed: Feed) -> int:
-    (keys, *_) = connections.ledger.one(named("count_reused"), feed=feed.feed_id)
+    (keys, *_) = connections.ledger.one(query("count_reused"), feed=feed.feed_id)
     return cast("int", keys)
 
 
-def _outbox(settings: Settings, connections: Connections) -> Box | None:
+def _outbox(settings: Settings, connections: Connections) -> OutboxState | None:
     """Tell how the outbox stands; None for another capture."""
     if settings.source.capture != "listen":
         return None
     source = connections.source
     outbox = Outbox(source, connections.primary or source, settings.feed)
     try:
-        return Box(None, outbox.count(), outbox.condition().faults)
+        return OutboxState(None, outbox.count(), outbox.condition().faults)
     except SyncdError as error:
-        return Box(f"cannot be read: {error}")
+        return OutboxState(f"cannot be read: {error}")
 
 
 def _stream(settings: Settings, feed: Feed, connections: Connections) -> Stream | None:
     """Tell how the replication slot stands; None for another capture."""
     if settings.source.capture != "wal":
         return None
-    slot = Slots(connections.source, settings.feed).find()
-    reached = Progress(connections.ledger, feed.feed_id).read()
+    slot = SlotCatalog(connections.source, settings.feed).find()
+    reached = SlotPositionStore(connections.ledger, feed.feed_id).read()
     reached_at = reached.at if reached else None
     if slot is None:
         return Stream("there is none", None, None, None, reached_at)

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.text import Text
 
-from syncd.diagnostics.status.facts import Facts
+from syncd.diagnostics.status.facts import FeedStatus
 
 MINUTES = 15
 _BARS = "▁▂▃▄▅▆▇█"
@@ -57,7 +57,7 @@ class History:
         self._waiting: deque[float] = deque(maxlen=kept)
         self._rate: deque[float] = deque(maxlen=kept)
 
-    def add(self, facts: Facts) -> None:
+    def add(self, facts: FeedStatus) -> None:
         """Note a look."""
         pulse = facts.quick.pulse
         self._lag.append(pulse.lag_seconds)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from syncd.core.health import Health, Severity, count, span
-from syncd.diagnostics.status.facts import Facts, PastRange
+from syncd.diagnostics.status.facts import FeedStatus, PastRange
 from syncd.diagnostics.status.history import History
 
 _STYLES: Mapping[Severity, str] = {
@@ -32,7 +32,7 @@ Row = tuple[str, str, str]
 def draw(
     feed: str,
     health: Health,
-    facts: Facts | None,
+    facts: FeedStatus | None,
     *,
     at: datetime,
     history: History | None = None,
@@ -101,7 +101,7 @@ def _grid(rows: Sequence[Row]) -> RenderableType:
     return table
 
 
-def _behind(facts: Facts) -> list[Row]:
+def _behind(facts: FeedStatus) -> list[Row]:
     quick, pulse = facts.quick, facts.quick.pulse
     waiting = pulse.pending + pulse.sending
     rate = f"{quick.delivered_per_minute:,} in the last minute"
@@ -124,13 +124,13 @@ def _behind(facts: Facts) -> list[Row]:
     return [*rows, ("endpoint", endpoint, style)]
 
 
-def _watermark(facts: Facts) -> str:
+def _watermark(facts: FeedStatus) -> str:
     pulse, lookback = facts.quick.pulse, facts.settings.source.lookback
     age = span(timedelta(seconds=pulse.watermark_age_seconds))
     return f"{_moment(pulse.watermark)}, {age} ago (lookback {span(lookback)})"
 
 
-def _orders(facts: Facts) -> list[Row]:
+def _orders(facts: FeedStatus) -> list[Row]:
     quick, slow, pulse = facts.quick, facts.slow, facts.quick.pulse
     settled = f"{facts.delivered:,} delivered, {pulse.withdrawn:,} withdrawn"
     settled += f", {slow.adopted:,} adopted"
@@ -154,11 +154,11 @@ def _backfill(backfill: PastRange) -> str:
     return f"#{backfill.backfill} {backfill.state}, {backfill.settled:,} of {whole:,}"
 
 
-def _scenes(facts: Facts) -> list[Row]:
+def _scenes(facts: FeedStatus) -> list[Row]:
     return [*_accounts(facts), *_capture(facts), *_daemons(facts), _identity(facts)]
 
 
-def _accounts(facts: Facts) -> list[Row]:
+def _accounts(facts: FeedStatus) -> list[Row]:
     accounts = facts.slow.accounts
     if not accounts:
         return [("accounts", "none yet", "dim")]
@@ -174,7 +174,7 @@ def _shortened(sentence: str) -> str:
     return sentence.partition(": ")[2] or sentence
 
 
-def _capture(facts: Facts) -> list[Row]:
+def _capture(facts: FeedStatus) -> list[Row]:
     outbox, stream = facts.slow.outbox, facts.slow.stream
     said: str = facts.settings.source.capture
     if outbox is not None:
@@ -189,7 +189,7 @@ def _capture(facts: Facts) -> list[Row]:
     return [("capture", said, "")]
 
 
-def _daemons(facts: Facts) -> list[Row]:
+def _daemons(facts: FeedStatus) -> list[Row]:
     now, marked_at = facts.quick.pulse.now, facts.quick.place.marked_at
     beat = f", heartbeat {_ago(now, marked_at)}" if marked_at else ""
     alive = [m for m in facts.quick.members if m.is_alive]
@@ -203,7 +203,7 @@ def _daemons(facts: Facts) -> list[Row]:
     return [("daemon", text, "") for text in said]
 
 
-def _identity(facts: Facts) -> Row:
+def _identity(facts: FeedStatus) -> Row:
     place = facts.quick.place
     said = f"cluster {place.ledger_identifier}, database {place.ledger_database}"
     if place.ledger_identifier != place.system_identifier:

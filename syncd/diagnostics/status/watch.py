@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.live import Live
 
 from syncd.core.errors import DatabaseUnavailableError, SyncdError
-from syncd.core.health import Health, Reason, Severity, assess
+from syncd.core.health import Health, HealthIssue, Severity, assess
 from syncd.diagnostics.status.document import check_line
-from syncd.diagnostics.status.facts import Facts, Observer
+from syncd.diagnostics.status.facts import FeedStatus, StatusReader
 from syncd.diagnostics.status.history import History
 from syncd.diagnostics.status.screen import draw
 from syncd.source.connections import Connections
@@ -23,21 +23,25 @@ from syncd.source.connections import Connections
 
 def unread(error: SyncdError) -> Health:
     """Judge a feed that cannot be read at all."""
-    return Health([Reason(Severity.DOWN, str(error), error.hint)])
+    return Health([HealthIssue(Severity.DOWN, str(error), error.hint)])
 
 
 class Watch:
     """Shows one feed until somebody ends it: live on a terminal, else line by line."""
 
     def __init__(
-        self, feed: str, observer: Observer, connections: Connections, seconds: float
+        self,
+        feed: str,
+        observer: StatusReader,
+        connections: Connections,
+        seconds: float,
     ) -> None:
         self._feed = feed
         self._observer = observer
         self._connections = connections
         self._seconds = seconds
         self._history = History(seconds)
-        self._seen: Facts | None = None
+        self._seen: FeedStatus | None = None
 
     def run(self, console: Console) -> None:
         """Look and show until `q` or Ctrl-C.
@@ -75,7 +79,7 @@ class Watch:
             console.print(said, markup=False, soft_wrap=True)
             time.sleep(self._seconds)
 
-    def _look(self) -> tuple[Health, Facts | None]:
+    def _look(self) -> tuple[Health, FeedStatus | None]:
         """Look once; what was seen last is kept when that fails.
 
         Raises:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from psycopg.conninfo import conninfo_to_dict
 
 from syncd.core.errors import ConfigError
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 from syncd.setup.install.safety import refuse_published, refuse_untrusted
 from syncd.setup.install.scripts import (
-    Script,
+    SqlScript,
     ledger_grants,
     migrations,
     reading_grants,
@@ -28,7 +28,7 @@ OUTBOX = "capture/outbox.sql"
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class Grantees:
     """The names in an operator's database: the daemon's role and the two views.
 
     Attributes:
@@ -50,8 +50,8 @@ class Capture:
         attached: Run at the very end, since it locks the shop's tables.
     """
 
-    made: Sequence[Script] = ()
-    attached: Sequence[Script] = ()
+    made: Sequence[SqlScript] = ()
+    attached: Sequence[SqlScript] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Installation:
         readers: Roles that are let read the ledger, so that they can dump it.
     """
 
-    ledger: Sequence[Script]
-    source: Sequence[Script]
+    ledger: Sequence[SqlScript]
+    source: Sequence[SqlScript]
     migrations: Sequence[str]
     readers: Sequence[str]
 
@@ -77,7 +77,7 @@ def role_of(dsn: str) -> str | None:
 
 def look(
     connections: Connections,
-    names: Names,
+    names: Grantees,
     capture: Capture = Capture(),  # immutable
     *,
     published: bool = False,
@@ -118,7 +118,7 @@ def look(
 
 
 def install(
-    connections: Connections, names: Names, capture: Capture = Capture()
+    connections: Connections, names: Grantees, capture: Capture = Capture()
 ) -> list[str]:
     """Bring the ledger up to date and grant what the daemon needs, or change nothing.
 
@@ -143,8 +143,8 @@ def carry_out(connections: Connections, installation: Installation) -> None:
 
 
 def _ledger_rights(
-    ledger: Database, role: str, *, made: Sequence[Script]
-) -> Iterator[Script]:
+    ledger: Database, role: str, *, made: Sequence[SqlScript]
+) -> Iterator[SqlScript]:
     if made:
         yield script("defaults.sql")
     if made or lacks(ledger, "grants.sql", role):
@@ -161,34 +161,34 @@ def lacks(database: Database, title: str, role: str | None) -> list[tuple[str, s
     """
     wanted = list(rights(title))
     rows = database.all(
-        named("lacking_rights"),
+        query("lacking_rights"),
         relations=[relation for relation, _ in wanted],
         privileges=[privilege for _, privilege in wanted],
         role=role,
     )
     missing = [(str(relation), str(privilege)) for relation, privilege in rows]
-    if role is not None and database.one(named("lacks_schema"), role=role)[0]:
+    if role is not None and database.one(query("lacks_schema"), role=role)[0]:
         missing.append(("schema", "USAGE"))
     return missing
 
 
-def _view_rights(source: Database, names: Names) -> Iterator[Script]:
+def _view_rights(source: Database, names: Grantees) -> Iterator[SqlScript]:
     views = [names.confirmed, names.purchases]
     if have_views(source, names):
-        (lacking,) = source.one(named("lacks_views"), views=views, role=names.role)
+        (lacking,) = source.one(query("lacks_views"), views=views, role=names.role)
         if lacking:
             yield view_grants(names.role, *views)
 
 
 def _readers(database: Database, *, made: bool) -> list[str]:
     """List who could dump the database but for syncd, now or once more is made."""
-    return [str(role) for role, _ in database.all(named("blocked_dumps"), made=made)]
+    return [str(role) for role, _ in database.all(query("blocked_dumps"), made=made)]
 
 
-def have_views(source: Database, names: Names) -> bool:
+def have_views(source: Database, names: Grantees) -> bool:
     """Return whether both views exist."""
     views = (names.confirmed, names.purchases)
-    return all(source.all(named("columns"), view=view) for view in views)
+    return all(source.all(query("columns"), view=view) for view in views)
 
 
 def may_replicate(database: Database, role: str) -> bool:
@@ -197,7 +197,7 @@ def may_replicate(database: Database, role: str) -> bool:
     Raises:
         ConfigError: There is no such role.
     """
-    rows = database.all(named("may_replicate"), role=role)
+    rows = database.all(query("may_replicate"), role=role)
     if not rows:
         raise ConfigError(
             f"there is no role {role}", "Create it, or name another with --role."
@@ -207,7 +207,7 @@ def may_replicate(database: Database, role: str) -> bool:
 
 def installed(database: Database) -> list[int]:
     """List the migrations that the database has; empty without a ledger."""
-    exists = database.one(named("has_ledger"))[0]
+    exists = database.one(query("has_ledger"))[0]
     if not exists:
         return []
-    return [int(str(row[0])) for row in database.all(named("migrations"))]
+    return [int(str(row[0])) for row in database.all(query("migrations"))]

@@ -12,8 +12,8 @@ from psycopg import sql
 from syncd.capture.keys import KeyTable, are_alike, order_key_type
 from syncd.core.errors import ConfigError, SyncdError
 from syncd.core.target import Target
-from syncd.postgres.database import Database, composed, identifier, named
-from syncd.setup.install.install import Names
+from syncd.postgres.database import Database, composed, identifier, query
+from syncd.setup.install.install import Grantees
 from syncd.setup.install.scripts import script, view_grants
 from syncd.setup.install.session import run
 from syncd.source.views import Views
@@ -65,7 +65,7 @@ class _TakenBackError(Exception):
 
 
 def refuse_other_keys(
-    database: Database, names: Names, target: Target, table: KeyTable
+    database: Database, names: Grantees, target: Target, table: KeyTable
 ) -> None:
     """Refuse a column whose values are not the keys of the views.
 
@@ -95,7 +95,7 @@ def refuse_other_keys(
 class _Columns:
     """The columns of one table, beside the keys of the views."""
 
-    def __init__(self, database: Database, names: Names, table: KeyTable) -> None:
+    def __init__(self, database: Database, names: Grantees, table: KeyTable) -> None:
         self._database = database
         self._views = [names.confirmed, names.purchases]
         self._oid = table.oid
@@ -105,11 +105,11 @@ class _Columns:
             for column in Views(database, *self._views).columns(self._table.as_string())
         }
         self._key_type = order_key_type(database, names.confirmed)
-        database.run(named("soon"))
+        database.run(query("soon"))
         self._read_views(names)
 
-    def _read_views(self, names: Names) -> None:
-        (is_super,) = self._database.one(named("is_super"))
+    def _read_views(self, names: Grantees) -> None:
+        (is_super,) = self._database.one(query("is_super"))
         views = Views(self._database, *self._views)
         scripts = [
             script(
@@ -144,7 +144,7 @@ class _Columns:
     def _read(self) -> Sequence[str]:
         """List the columns of the table that the views read and that may be keys."""
         rows = self._database.all(
-            named("read_columns"), table=self._oid, views=self._views
+            query("read_columns"), table=self._oid, views=self._views
         )
         return [
             str(name) for name, kind in rows if are_alike(str(kind), self._key_type)
@@ -158,9 +158,9 @@ class _Columns:
         rows = self._database.all(composed("sample_values", **names), limit=_SAMPLE)
         values = sorted(str(value) for (value,) in rows)
         known = {
-            str(key) for (key,) in self._database.all(named("known_keys"), keys=values)
+            str(key) for (key,) in self._database.all(query("known_keys"), keys=values)
         }
-        newest = [str(key) for (key,) in self._database.all(named("newest_keys"))]
+        newest = [str(key) for (key,) in self._database.all(query("newest_keys"))]
         held = None
         if newest:
             counted = composed("count_held", **names, type=self._types[column])

@@ -8,10 +8,10 @@ from typing import cast
 from psycopg import sql
 
 from syncd.core.errors import ConfigError, SchemaMismatchError
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 from syncd.setup.install.install import installed
 from syncd.setup.install.safety import refuse_untrusted
-from syncd.setup.install.scripts import Script, script
+from syncd.setup.install.scripts import SqlScript, script
 from syncd.setup.install.session import pinned, pinned_both, run
 from syncd.source.connections import Connections
 
@@ -48,8 +48,8 @@ class Removal:
 
     gone: Sequence[KnownFeed]
     kept: Sequence[KnownFeed]
-    ledger: Sequence[Script]
-    source: Sequence[Script]
+    ledger: Sequence[SqlScript]
+    source: Sequence[SqlScript]
 
 
 def removal(connections: Connections, feed: str, *, every: bool = False) -> Removal:
@@ -108,7 +108,7 @@ def stop_listening(source: Database, feed: str) -> None:
         run(source, [outbox_removal(feed)])
 
 
-def outbox_removal(feed: str) -> Script:
+def outbox_removal(feed: str) -> SqlScript:
     """Return the SQL that removes a feed's triggers, and the outbox with the last."""
     return script("capture/uninstall.sql", feed=sql.Literal(feed))
 
@@ -119,7 +119,7 @@ def refuse_running(ledger: Database, feeds: Sequence[str]) -> None:
     Raises:
         ConfigError: One of a feed runs.
     """
-    for feed, host, pid in ledger.all(named("running_daemons")):
+    for feed, host, pid in ledger.all(query("running_daemons")):
         if feed in feeds:
             raise ConfigError(
                 f"a daemon of feed {feed} runs: pid {pid} on {host}; nothing was "
@@ -130,8 +130,8 @@ def refuse_running(ledger: Database, feeds: Sequence[str]) -> None:
 
 def _known(ledger: Database, source: Database) -> list[KnownFeed]:
     """List the feeds that have a ledger, or triggers."""
-    rows = cast("list[tuple[str, int, datetime]]", ledger.all(named("known_feeds")))
+    rows = cast("list[tuple[str, int, datetime]]", ledger.all(query("known_feeds")))
     feeds = {name: KnownFeed(name, orders, since) for name, orders, since in rows}
-    for (name,) in source.all(named("listening_feeds")):
+    for (name,) in source.all(query("listening_feeds")):
         feeds.setdefault(str(name), KnownFeed(str(name), 0, None))
     return list(feeds.values())

@@ -6,7 +6,7 @@ every table would stop the shop's replicas.
 
 from syncd.capture.wal.publication import ledger_publications
 from syncd.core.errors import ConfigError
-from syncd.postgres.database import Database, named
+from syncd.postgres.database import Database, query
 
 
 def refuse_untrusted(database: Database) -> None:
@@ -15,11 +15,11 @@ def refuse_untrusted(database: Database) -> None:
     Raises:
         ConfigError: It, or something in it, belongs to another role.
     """
-    found = database.all(named("untrusted"))
+    found = database.all(query("untrusted"))
     if not found:
         return
     kind, name, owner = found[0]
-    (me,) = database.one(named("whoever"))
+    (me,) = database.one(query("whoever"))
     what = name if kind == "relation" else f"{kind} {name}"
     step = f"Install as {owner} (--as)"
     if kind == "schema":

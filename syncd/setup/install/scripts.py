@@ -8,7 +8,7 @@ from psycopg import sql
 
 from syncd.config.share import shared
 from syncd.core.sql_name import SqlName
-from syncd.postgres.database import Statement, identifier, statements, vetted
+from syncd.postgres.database import Statement, identifier, statements, trusted_sql
 
 _NOTE = "INSERT INTO syncd.migration (version, name) VALUES ({version}, {name});"
 _GRANT = re.compile(r"^GRANT\s([A-Z, ]+?)\s+ON (?:SEQUENCE )?(.+?)\s+TO ", re.DOTALL)
@@ -16,19 +16,21 @@ _RELATION = re.compile(r"syncd\.(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class SqlScript:
     """A piece of SQL for a database, with what it is for."""
 
     title: str
     statement: Statement
 
 
-def script(title: str, **identifiers: sql.Composable) -> Script:
+def script(title: str, **identifiers: sql.Composable) -> SqlScript:
     """Take the file `title` of `sql/`, with identifiers for its braces."""
-    return Script(title, Statement.of(vetted(_text(title)).format(**identifiers)))
+    return SqlScript(
+        title, Statement.of(trusted_sql(_text(title)).format(**identifiers))
+    )
 
 
-def migrations(done: Sequence[int] = ()) -> list[Script]:
+def migrations(done: Sequence[int] = ()) -> list[SqlScript]:
     """List the migrations that are not done yet, oldest first."""
     folder = shared("sql") / "migrations"
     scripts = []
@@ -36,37 +38,37 @@ def migrations(done: Sequence[int] = ()) -> list[Script]:
         version = int(file.name[:4])
         if version in done:
             continue
-        note = vetted(_NOTE)
+        note = trusted_sql(_NOTE)
         values = {"version": sql.Literal(version), "name": sql.Literal(file.name)}
-        body = vetted(file.read_text(encoding="utf-8")).format()
+        body = trusted_sql(file.read_text(encoding="utf-8")).format()
         whole = Statement.of(body + note.format(**values))
-        scripts.append(Script(file.name, whole))
+        scripts.append(SqlScript(file.name, whole))
     return scripts
 
 
-def guard() -> Script:
+def guard() -> SqlScript:
     """Return what ends a transaction if somebody else could make it run as its role."""
-    return script("guard.sql", untrusted=vetted(statements()["untrusted"]))
+    return script("guard.sql", untrusted=trusted_sql(statements()["untrusted"]))
 
 
-def pin() -> Script:
+def pin() -> SqlScript:
     """Return what makes every name in a transaction PostgreSQL's own."""
     return script("pin.sql")
 
 
-def ledger_grants(role: str) -> Script:
+def ledger_grants(role: str) -> SqlScript:
     """Return the grants on the ledger for the daemon's role."""
     return script("grants.sql", role=sql.Identifier(role))
 
 
-def reading_grants(role: str) -> Script:
+def reading_grants(role: str) -> SqlScript:
     """Return the grants that let a role dump schema syncd with the rest."""
     return script(
         "grants_readers.sql", role=sql.Identifier(role), name=sql.Literal(role)
     )
 
 
-def view_grants(role: str, confirmed: str, purchases: str) -> Script:
+def view_grants(role: str, confirmed: str, purchases: str) -> SqlScript:
     """Return the grants on the two views for the daemon's role."""
     names = [SqlName.parse(name) for name in (confirmed, purchases)]
     schemas = sorted({name.qualified().schema or "" for name in names if name})

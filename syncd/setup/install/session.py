@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from typing import cast
 
 from syncd.core.errors import PermissionDeniedError, TableBusyError
-from syncd.postgres.database import Database, named
-from syncd.setup.install.scripts import Script
+from syncd.postgres.database import Database, query
+from syncd.setup.install.scripts import SqlScript
 from syncd.source.connections import Connections
 
 
@@ -19,7 +19,7 @@ def pinned(*databases: Database) -> Iterator[None]:
     with ExitStack() as transactions:
         for database in databases:
             transactions.enter_context(database.transaction())
-            database.run(named("pin_search_path"))
+            database.run(query("pin_search_path"))
         yield
 
 
@@ -33,13 +33,13 @@ def pinned_both(connections: Connections) -> Iterator[None]:
 
 def find_table(database: Database, table: str) -> int | None:
     """Return the oid of a table named as in SQL, by the session's own search path."""
-    database.run(named("default_search_path"))
-    (oid,) = database.one(named("find_oid"), table=table)
-    database.run(named("pin_search_path"))
+    database.run(query("default_search_path"))
+    (oid,) = database.one(query("find_oid"), table=table)
+    database.run(query("pin_search_path"))
     return cast("int | None", oid)
 
 
-def run(database: Database, scripts: Iterable[Script]) -> None:
+def run(database: Database, scripts: Iterable[SqlScript]) -> None:
     """Run scripts in the open transaction.
 
     Raises:

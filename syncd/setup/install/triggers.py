@@ -17,10 +17,10 @@ from syncd.capture.keys import key_table
 from syncd.capture.listen.outbox import channel_of, short_name
 from syncd.core.errors import ConfigError, PermissionDeniedError
 from syncd.core.target import EXAMPLE, Target
-from syncd.postgres.database import Database, named
-from syncd.setup.install.install import OUTBOX, Capture, Names, lacks
+from syncd.postgres.database import Database, query
+from syncd.setup.install.install import OUTBOX, Capture, Grantees, lacks
 from syncd.setup.install.keys import refuse_other_keys
-from syncd.setup.install.scripts import Script, script
+from syncd.setup.install.scripts import SqlScript, script
 from syncd.setup.install.session import find_table
 from syncd.source.views import Views
 
@@ -68,7 +68,7 @@ class Triggers:
         self._feed = feed
         self._views = views
 
-    def missing(self, targets: Sequence[Target], names: Names) -> Capture:
+    def missing(self, targets: Sequence[Target], names: Grantees) -> Capture:
         """Find what is missing of the outbox and the triggers; change nothing.
 
         Args:
@@ -81,8 +81,8 @@ class Triggers:
             SchemaMismatchError: The views are missing.
         """
         self._views.check()
-        attached: list[Script] = []
-        functions: list[Script] = []
+        attached: list[SqlScript] = []
+        functions: list[SqlScript] = []
         seen: set[str] = set()
         for target in targets:
             places = self._places(target)
@@ -102,21 +102,21 @@ class Triggers:
         sweep = [script("capture/listen_sweep.sql")] if functions else []
         return Capture([*self._outbox(names.role), *functions], [*attached, *sweep])
 
-    def _outbox(self, role: str) -> Iterator[Script]:
+    def _outbox(self, role: str) -> Iterator[SqlScript]:
         """Find what is missing of the outbox; one whose faults are counted is reset."""
-        (is_there, _) = self._database.one(named("outbox_rights"))
+        (is_there, _) = self._database.one(query("outbox_rights"))
         if not is_there:
             yield script(OUTBOX)
             yield script("defaults.sql")
         if not is_there or lacks(self._database, _GRANTS, role):
             yield script(_GRANTS, role=sql.Identifier(role))
-        if is_there and self._database.one(named("faults"))[0]:
+        if is_there and self._database.one(query("faults"))[0]:
             yield script("capture/outbox_reset.sql")
 
     def _places(self, target: Target) -> list[Place]:
         """Find the table and its partitions."""
         oid = find_table(self._database, target.table)
-        rows = self._database.all(named("tables_of"), table=oid)
+        rows = self._database.all(query("tables_of"), table=oid)
         if not rows:
             raise ConfigError(
                 f"--listen: there is no table {target.table} in this database", EXAMPLE
@@ -128,7 +128,7 @@ class Triggers:
             _check_place(place, target, is_below=place is not places[0])
         return places
 
-    def _called(self, key: str, top: Place) -> tuple[str, Script]:
+    def _called(self, key: str, top: Place) -> tuple[str, SqlScript]:
         """Compose a table's function; its name changes with what it does."""
         values = {
             "feed": sql.Literal(self._feed),
@@ -137,7 +137,7 @@ class Triggers:
             "slot": sql.Literal(2 * (crc32(self._feed.encode()) >> 2)),
         }
 
-        def made(name: str) -> Script:
+        def made(name: str) -> SqlScript:
             function = sql.Identifier("syncd", name)
             return script("capture/listen_function.sql", function=function, **values)
 
@@ -146,15 +146,15 @@ class Triggers:
         name = short_name(f"listen_{digest[:8]}_{top.table}")
         return name, made(name)
 
-    def _function(self, key: str, top: Place) -> Iterator[Script]:
+    def _function(self, key: str, top: Place) -> Iterator[SqlScript]:
         name, made = self._called(key, top)
         body = _BODY.search(made.statement.text.decode())
-        rows = self._database.all(named("standing_functions"))
+        rows = self._database.all(query("standing_functions"))
         standing = dict(cast("list[tuple[str, str]]", rows))
         if body is None or standing.get(name) != body[1]:
             yield made
 
-    def _attached(self, key: str, places: Sequence[Place]) -> Iterator[Script]:
+    def _attached(self, key: str, places: Sequence[Place]) -> Iterator[SqlScript]:
         """Find the triggers that are missing; those that stand are not touched."""
         function, _ = self._called(key, places[0])
         on_insert = short_name(f"syncd_insert_{self._feed}")
@@ -163,7 +163,7 @@ class Triggers:
               "on_update": sql.Identifier(on_update)}  # fmt: skip
         wanted = {(on_insert, function, _ON_INSERT), (on_update, function, _ON_UPDATE)}
         for place in places:
-            rows = self._database.all(named("standing_triggers"), table=place.oid)
+            rows = self._database.all(query("standing_triggers"), table=place.oid)
             standing = {row[:3]: row[3] for row in rows}
             stands = wanted <= set(standing)
             if not stands:

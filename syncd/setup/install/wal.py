@@ -17,11 +17,11 @@ from syncd.capture.keys import key_table
 from syncd.capture.wal.monitor import unheard_since
 from syncd.capture.wal.publication import CHOOSE, Publication, Table
 from syncd.capture.wal.slot import (
-    Progress,
-    Reached,
     Server,
-    Slots,
-    account_of,
+    SlotCatalog,
+    SlotPosition,
+    SlotPositionStore,
+    reconcile_hint,
     slot_name,
 )
 from syncd.core.errors import (
@@ -32,11 +32,11 @@ from syncd.core.errors import (
     TableBusyError,
 )
 from syncd.core.target import Target
-from syncd.ledger.feed import Feeds
-from syncd.postgres.database import Database, named
-from syncd.setup.install.install import Capture, Names, installed, may_replicate
+from syncd.ledger.feed import FeedStore
+from syncd.postgres.database import Database, query
+from syncd.setup.install.install import Capture, Grantees, installed, may_replicate
 from syncd.setup.install.keys import refuse_other_keys
-from syncd.setup.install.scripts import Script, script
+from syncd.setup.install.scripts import SqlScript, script
 from syncd.setup.install.session import find_table, pinned
 from syncd.source.connections import Connections
 
@@ -56,9 +56,9 @@ class Following:
     """
 
     name: str
-    scripts: Sequence[Script]
-    undo: Sequence[Script]
-    slot: Script | None
+    scripts: Sequence[SqlScript]
+    undo: Sequence[SqlScript]
+    slot: SqlScript | None
     drops: bool
     unheard_since: datetime | None
     remarks: Sequence[str]
@@ -69,7 +69,7 @@ class Following:
         return Capture(self.scripts)
 
     @property
-    def apart(self) -> list[Script]:
+    def apart(self) -> list[SqlScript]:
         """What runs after the rest, each in a transaction of its own."""
         drop = [_slot_drop(self.name)] if self.drops else []
         return [*drop, *([self.slot] if self.slot else [])]
@@ -77,7 +77,7 @@ class Following:
 
 def prepare(
     connections: Connections,
-    names: Names,
+    names: Grantees,
     feed: str,
     wanted: Sequence[Target],
     *,
@@ -100,7 +100,7 @@ def prepare(
     if not wanted:
         raise ConfigError("--recreate-slot needs --wal", CHOOSE)
     source = connections.source
-    slots, publication = Slots(source, feed), Publication(source, feed)
+    slots, publication = SlotCatalog(source, feed), Publication(source, feed)
     server = slots.server()
     server.check()
     reached = _reached(connections, feed)
@@ -123,7 +123,7 @@ def prepare(
         f"{table.title}: whole rows travel, {why}" for table, why in chosen if why
     ]
     role = _role(source, names.role)
-    exists = bool(source.all(named("publication"), publication=publication.name))
+    exists = bool(source.all(query("publication"), publication=publication.name))
     undo = [] if exists else [_publication("wal_undo.sql", publication.name)]
     tables = [table for table, _ in chosen]
     stands = exists and publication.is_of(tables)
@@ -157,7 +157,9 @@ def follow(connections: Connections, feed: str, following: Following) -> list[st
     done.append(f"slot {following.name}")
     if since := following.unheard_since:
         _move(connections, feed)
-        done.append(f"orders may be unheard of: start syncd, then {account_of(since)}")
+        done.append(
+            f"orders may be unheard of: start syncd, then {reconcile_hint(since)}"
+        )
     return done
 
 
@@ -171,10 +173,10 @@ def unfollow(connections: Connections, feed: str) -> list[str]:
         ConfigError: The daemon still reads the slot; nothing was changed.
     """
     source = connections.source
-    slots, publication = Slots(source, feed), Publication(source, feed)
+    slots, publication = SlotCatalog(source, feed), Publication(source, feed)
     with pinned(source):
         slot = slots.find()
-        exists = source.all(named("publication"), publication=publication.name)
+        exists = source.all(query("publication"), publication=publication.name)
     mine = slot if slot and slot.is_here else None
     if mine and mine.active_pid:
         raise _busy(slots.name, mine.active_pid)
@@ -188,16 +190,16 @@ def unfollow(connections: Connections, feed: str) -> list[str]:
     return [*dropped, f"publication {publication.name}"] if exists else dropped
 
 
-def unfollowing(feed: str) -> list[Script]:
+def unfollowing(feed: str) -> list[SqlScript]:
     """Give the SQL that `unfollow` runs."""
     name = slot_name(feed)
     return [_slot_drop(name), _publication("wal_undo.sql", name)]
 
 
 def _makes_slot(
-    slots: Slots,
+    slots: SlotCatalog,
     server: Server,
-    reached: Reached | None,
+    reached: SlotPosition | None,
     since: datetime,
     *,
     recreate: bool,
@@ -232,7 +234,7 @@ def _refuse_twice(tables: Sequence[Table]) -> None:
             raise ConfigError(f"{table.title} is named twice", "Name each table once.")
 
 
-def _role(source: Database, role: str) -> list[Script]:
+def _role(source: Database, role: str) -> list[SqlScript]:
     """Give the right to read a slot, and how to take it back; nothing if there."""
     if may_replicate(source, role):
         return []
@@ -243,7 +245,7 @@ def _role(source: Database, role: str) -> list[Script]:
     ]
 
 
-def _publishing(name: str, tables: Sequence[Table]) -> Script:
+def _publishing(name: str, tables: Sequence[Table]) -> SqlScript:
     note = msgspec.json.encode({str(table.oid): table.key for table in tables})
     return script(
         "capture/wal.sql",
@@ -261,20 +263,20 @@ def _published(table: Table) -> sql.Composable:
     return sql.SQL("{} ({})").format(name, columns)
 
 
-def _publication(file: str, name: str) -> Script:
+def _publication(file: str, name: str) -> SqlScript:
     return script(f"capture/{file}", publication=sql.Identifier(name))
 
 
-def _slot(name: str, server: Server) -> Script:
+def _slot(name: str, server: Server) -> SqlScript:
     failover = sql.SQL(", false, false, true" if server.has_failover else "")
     return script("capture/wal_slot.sql", slot=sql.Literal(name), failover=failover)
 
 
-def _slot_drop(name: str) -> Script:
+def _slot_drop(name: str) -> SqlScript:
     return script("capture/wal_slot_drop.sql", slot=sql.Literal(name))
 
 
-def _make_slot(source: Database, slot: Script) -> None:
+def _make_slot(source: Database, slot: SqlScript) -> None:
     try:
         with pinned(source):
             source.run(slot.statement)
@@ -303,19 +305,24 @@ def _undone(source: Database, following: Following) -> Iterator[None]:
         raise
 
 
-def _reached(connections: Connections, feed: str) -> Reached | None:
+def _reached(connections: Connections, feed: str) -> SlotPosition | None:
     """Read how far the feed has read a slot; None before the first time."""
     if not installed(connections.ledger):
         return None
-    found = Feeds(connections, feed).find()
-    return Progress(connections.ledger, found.feed_id).read() if found else None
+    found = FeedStore(connections, feed).find()
+    return (
+        SlotPositionStore(connections.ledger, found.feed_id).read() if found else None
+    )
 
 
 def _move(connections: Connections, feed: str) -> None:
     """Note that the feed reads a new slot, from its beginning."""
-    found, slots = Feeds(connections, feed).find(), Slots(connections.source, feed)
+    found, slots = (
+        FeedStore(connections, feed).find(),
+        SlotCatalog(connections.source, feed),
+    )
     slot = slots.find()
     if found and slot and slot.confirmed:
         at = slots.server().now
-        progress = Progress(connections.ledger, found.feed_id)
-        progress.move(Reached(slot.confirmed, at))
+        progress = SlotPositionStore(connections.ledger, found.feed_id)
+        progress.move(SlotPosition(slot.confirmed, at))

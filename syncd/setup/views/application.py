@@ -18,9 +18,9 @@ from syncd.postgres.database import (
     Database,
     composed,
     identifier,
-    named,
+    query,
     quoted,
-    vetted,
+    trusted_sql,
 )
 from syncd.setup.install.install import may_replicate
 from syncd.setup.install.scripts import view_grants
@@ -81,7 +81,7 @@ class Application:
     def _refuse_schemas(self) -> None:
         for name in self._names.both:
             schema = SqlName(None, name.schema or "")
-            if not self._database.one(named("schema_exists"), schema=str(schema))[0]:
+            if not self._database.one(query("schema_exists"), schema=str(schema))[0]:
                 raise ConfigError(
                     f"there is no schema {schema} here; nothing was changed",
                     "`syncd install --as DSN` makes it, with the ledger.",
@@ -89,7 +89,7 @@ class Application:
 
     def _standing(self) -> Iterator[_Standing]:
         for name in self._names.both:
-            rows = self._database.all(named("standing_view"), view=str(name))
+            rows = self._database.all(query("standing_view"), view=str(name))
             for owner, readers in cast("list[tuple[str, list[str | None]]]", rows):
                 yield _Standing(name, owner, readers)
 
@@ -122,7 +122,7 @@ class Application:
         owner = quoted(standing.owner)
         self._database.run(composed("own_view", view=view, role=owner))
         for reader in standing.readers:
-            role = vetted("PUBLIC") if reader is None else quoted(reader)
+            role = trusted_sql("PUBLIC") if reader is None else quoted(reader)
             self._database.run(composed("let_read", view=view, role=role))
 
     def _check(self, file: ViewFile) -> None:

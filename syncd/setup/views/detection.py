@@ -10,7 +10,7 @@ from typing import cast
 from syncd.config.settings import Settings
 from syncd.core.errors import SyncdError
 from syncd.core.sql_name import SqlName
-from syncd.postgres.database import Database, composed, identifier, named
+from syncd.postgres.database import Database, composed, identifier, query
 from syncd.setup.views.file import DEFAULT_NAMES, ViewFile
 from syncd.setup.views.shop import Shop, in_schema, shops, sql_of
 from syncd.setup.views.trial import Trial, TrialResult
@@ -91,7 +91,7 @@ class Detection:
 
     def tables(self) -> int:
         """Count the tables that could be a shop's, up to ten thousand."""
-        return cast("int", self._database.one(named("count_tables"))[0])
+        return cast("int", self._database.one(query("count_tables"))[0])
 
     def run(self) -> list[Recognised]:
         """Return the shop systems that are here, those that fit first."""
@@ -106,7 +106,7 @@ class Detection:
         """Read the columns by schema, with whether their table may be read."""
         wanted = {mark for shop in shops().values() for mark in _known(shop)}
         rows = self._database.all(
-            named("known_columns"),
+            query("known_columns"),
             tables=sorted({mark.partition(".")[0] for mark in wanted}),
             columns=sorted({mark.partition(".")[2] for mark in wanted}),
             most=MOST_COLUMNS,
@@ -132,13 +132,13 @@ class Detection:
         for statement in found.shop.index:
             name = statement.split()[3]
             index = str(SqlName(found.schema, name))
-            if not self._database.one(named("relation_exists"), name=index)[0]:
+            if not self._database.one(query("relation_exists"), name=index)[0]:
                 yield in_schema(f"{statement};", found.schema)
 
     def _migration(self, found: Recognised) -> str:
         app = found.shop.django_app
         table = str(SqlName(found.schema, "django_migrations"))
-        if not app or not self._database.one(named("may_read"), table=table)[0]:
+        if not app or not self._database.one(query("may_read"), table=table)[0]:
             return ""
         statement = composed("last_migration", table=identifier(table))
         rows = self._database.all(statement, app=app)

@@ -22,7 +22,7 @@ from syncd.core.survey import Row, Survey
 from syncd.delivery.rendering import refuse_unknown_fields, rules_of
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.views import look_at_plans, look_at_types, look_at_views
-from syncd.postgres.database import Database, composed, named
+from syncd.postgres.database import Database, composed, query
 from syncd.setup.views.definition import define
 from syncd.setup.views.difference import Difference, Listing, difference
 from syncd.setup.views.file import TRIAL_NAMES, ViewFile, ViewNames
@@ -93,7 +93,7 @@ class Trial:
         with reading_as(), self._database.transaction(is_kept=False):
             for definition in file.definitions(TRIAL_NAMES):
                 define(self._database, file, definition)
-            self._database.run(named("take_no_writes"))
+            self._database.run(query("take_no_writes"))
             source = self._source(TRIAL_NAMES)
             source.views.check()
             columns = [c.name for c in source.views.columns(source.views.purchases)]

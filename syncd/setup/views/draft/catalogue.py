@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from syncd.core.errors import SyncdError
-from syncd.postgres.database import Database, Statement, composed, named, quoted
+from syncd.postgres.database import Database, Statement, composed, query, quoted
 from syncd.setup.views.draft.schema import (
     Catalogue,
     Column,
@@ -71,7 +71,7 @@ class _Relation:
 def reading(database: Database) -> Iterator[None]:
     """Read only, in one transaction, each statement for a few seconds."""
     with database.transaction():
-        database.one(named("begin_draft"), limit=f"{STATEMENT_SECONDS}s")
+        database.one(query("begin_draft"), limit=f"{STATEMENT_SECONDS}s")
         yield
 
 
@@ -81,7 +81,7 @@ def read_catalogue(database: Database) -> Catalogue:
         _Relation(oid, Name(schema, name), is_view, rows, is_readable, comment)
         for oid, schema, name, is_view, rows, is_readable, comment in cast(
             "list[tuple[int, str, str, bool, float, bool, str]]",
-            database.all(named("draft_tables")),
+            database.all(query("draft_tables")),
         )
     ]
     chosen = sorted((r for r in found if r.is_readable), key=_promise)[:MOST_TABLES]
@@ -118,7 +118,7 @@ def _promise(relation: _Relation) -> tuple[bool, bool, float, Name]:
 
 def _columns(database: Database, tables: Sequence[int]) -> dict[int, list[Column]]:
     columns: dict[int, list[Column]] = defaultdict(list)
-    rows = database.all(named("draft_columns"), tables=tables)
+    rows = database.all(query("draft_columns"), tables=tables)
     for (
         oid,
         name,
@@ -145,7 +145,7 @@ def _keys(
 ) -> tuple[dict[int, tuple[str, ...]], dict[int, list[Reference]]]:
     keys: dict[int, tuple[str, ...]] = {}
     references: dict[int, list[Reference]] = defaultdict(list)
-    rows = database.all(named("draft_keys"), tables=list(names))
+    rows = database.all(query("draft_keys"), tables=list(names))
     for kind, oid, own, other, theirs in cast(
         "list[tuple[str, int, list[str], int, list[str]]]", rows
     ):
