@@ -94,6 +94,6 @@ def _end(
             tell(f"Being sent right now: {', '.join(going)}; run this again")
     if changed:
         log.configure(level=settings.log.level, style=settings.log.format)
-        log.Log(settings.feed).emit("orders.forgotten", orders=len(traces))
+        log.Log(settings.feed).emit("orders.erased", orders=len(traces))
         if going:
             raise click.exceptions.Exit(ExitCode.LEFT)

@@ -277,5 +277,5 @@ class Components:
             if database is not None:
                 database.on_open(poll.forget)
         if transactions.primary_unknown:
-            self._log.emit("source.unproven")
+            self._log.emit("source.unverified")
         return poll

@@ -146,7 +146,7 @@ class CaptureLoop:
         assert captured.held is not None  # noqa: S101  # narrows the type
         pid, application, _, query_start = self._poll.holder()
         self._log.emit_folded(
-            "window.held",
+            "watermark.held_back",
             "held",
             age_seconds=captured.held_seconds,
             transactions=len(captured.held.running),
@@ -166,7 +166,7 @@ class CaptureLoop:
             overdue = self._doubt.overdue(now)
         if overdue:
             self._log.emit(
-                "capture.doubted",
+                "capture.missed_changes",
                 capture=follower.capture,
                 orders=len(overdue),
                 order_key=overdue[0],

@@ -121,7 +121,7 @@ class ErrorPolicy:
         kind, reason = type(error).__name__, f"{error}. {error.hint}"
         if error.reaction is Reaction.HOLD:
             self._log.emit_folded(
-                "source.held",
+                "views.unavailable",
                 (kind, reason),
                 error_kind=kind,
                 reason=reason,
@@ -129,7 +129,7 @@ class ErrorPolicy:
             )
             return
         self._log.emit_folded(
-            "source.failed",
+            "database.unavailable",
             (kind, reason),
             error_kind=kind,
             reason=reason,
@@ -145,7 +145,7 @@ class ErrorPolicy:
             self._report_resumed(outage.paused)
         if outage.failures:
             down = time.monotonic() - outage.since
-            self._log.emit("source.recovered", down_seconds=down)
+            self._log.emit("database.recovered", down_seconds=down)
 
     def _report_pause(self, pause: PausedError) -> None:
         """Say it once, whichever of the parts heard of it."""

@@ -148,7 +148,7 @@ class Pipeline:
     def _report_unproven(self) -> None:
         if not is_proven(self.settings, load(self._ledger, self.settings)):
             self.log.emit(
-                "account.unproven",
+                "account.unverified",
                 body=self.settings.squeezely.body,
                 batch_size=self.settings.squeezely.orders_per_batch,
             )

@@ -97,7 +97,7 @@ class DeliveryLog:
         if shape:
             shape = veil.over(shape)
             self._log.emit_once(
-                "contract.drifted",
+                "api.response_changed",
                 shape,
                 batch=claim.batch_id,
                 attempt=claim.attempt,

@@ -79,7 +79,7 @@ class Retention:
                 break
         if orders or batches:
             self._log.emit(
-                "ledger.thinned",
+                "ledger.pruned",
                 orders=orders,
                 batches=batches,
                 duration_ms=round((time.monotonic() - started) * 1000),

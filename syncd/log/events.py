@@ -80,14 +80,14 @@ EVENTS: Mapping[str, Event] = {
         ("capture", "orders", "duration_ms"),
         "newly confirmed orders were written into the ledger",
     ),
-    "capture.doubted": Event(
+    "capture.missed_changes": Event(
         "error",
         ("capture", "orders", "order_key"),
         "only the poll found these orders: a trigger is missing or disabled, or a "
         "table is not followed; no order was lost",
         "`syncd check`, then `syncd install --listen` or `--wal` again",
     ),
-    "listen.deaf": Event(
+    "listen.notifications_lost": Event(
         "warning",
         ("reason",),
         "no hints are heard, so the outbox is looked at every `poll_interval`; said "
@@ -111,36 +111,36 @@ EVENTS: Mapping[str, Event] = {
         ("slot", "pid"),
         "another instance reads the slot; this one takes over when it ends",
     ),
-    "stream.held": Event(
+    "stream.commits_invisible": Event(
         "warning",
         ("transactions", "age_seconds", "suppressed"),
         "commits are in the WAL but not visible; their orders wait for them",
         "see whether a synchronous standby is missing",
     ),
-    "stream.gapped": Event(
+    "stream.gap_detected": Event(
         "error",
         ("slot", "since"),
         "a promoted standby's slot is past what its ledger knows: orders may be "
         "unheard of; capture goes on",
         "`syncd reconcile --from` that time, unless the daemon does so itself",
     ),
-    "slot.endangered": Event(
+    "slot.at_risk": Event(
         "warning",
         ("slot", "reason", "wal_status", "retained_bytes", "safe_bytes"),
         "the slot keeps much WAL, or may keep too much; it is lost at the limit",
         "see why syncd lags (`syncd status`), or raise `max_slot_wal_keep_size`",
     ),
-    "publication.unfit": Event(
+    "publication.blocks_writes": Event(
         "error",
-        ("table", "reason", "cure"),
+        ("table", "reason", "fix_sql"),
         "a published table was changed: PostgreSQL refuses the shop's UPDATEs of it, "
         "or it is not followed any more",
-        "run the cure at once, then mend the table and `syncd install --wal` again",
+        "run `fix_sql` at once, then mend the table and `syncd install --wal` again",
     ),
     "window.closed": Event(
         "debug", ("watermark",), "the watermark moved; late orders are in"
     ),
-    "window.held": Event(
+    "watermark.held_back": Event(
         "warning",
         (
             "age_seconds",
@@ -188,7 +188,7 @@ EVENTS: Mapping[str, Event] = {
         "nothing: Squeezely merges a repeat by its orderid; when held: "
         "`syncd uncertain list`",
     ),
-    "contract.drifted": Event(
+    "api.response_changed": Event(
         "warning",
         ("batch", "attempt", "shape"),
         "an answer has a shape that the known contract does not; it is judged all the "
@@ -283,13 +283,13 @@ EVENTS: Mapping[str, Event] = {
         "info", ("what", "paused_seconds"), "what was paused goes on"
     ),
     "sending.resumed": Event("info", (), "the API accepts again after trouble"),
-    "source.failed": Event(
+    "database.unavailable": Event(
         "warning",
         ("error_kind", "reason", "retry_seconds", "suppressed"),
         "the database does not answer, or a standby does; syncd connects anew",
         "see `syncd check`",
     ),
-    "source.held": Event(
+    "views.unavailable": Event(
         "error",
         ("error_kind", "reason", "retry_seconds", "suppressed"),
         "a view cannot be read (missing, forbidden, too slow, or what stands behind it "
@@ -335,20 +335,22 @@ EVENTS: Mapping[str, Event] = {
         "count as possible repeats",
         "nothing: the last hours are reconciled",
     ),
-    "account.unproven": Event(
+    "account.unverified": Event(
         "warning",
         ("body", "batch_size"),
         "no test has shown that the account takes events in this form and number",
         "`syncd verify`",
     ),
-    "source.unproven": Event(
+    "source.unverified": Event(
         "warning",
         (),
         "the orders are read on a hot standby whose primary cannot be asked: an order "
         "of a transaction longer than `lookback` is found by reconciliation only",
         "set `source.primary_dsn`",
     ),
-    "source.recovered": Event("info", ("down_seconds",), "the database answers again"),
+    "database.recovered": Event(
+        "info", ("down_seconds",), "the database answers again"
+    ),
     "orders.missed": Event(
         "error",
         ("depth", "orders", "captured", "order_key"),
@@ -415,13 +417,13 @@ EVENTS: Mapping[str, Event] = {
         ),
         "every minute, also when idle; its absence is the alarm",
     ),
-    "orders.forgotten": Event(
+    "orders.erased": Event(
         "warning",
         ("orders",),
         "somebody had orders forgotten: nothing sends them any more",
         "erase at Squeezely what `syncd forget` named",
     ),
-    "ledger.thinned": Event(
+    "ledger.pruned": Event(
         "info",
         ("orders", "batches", "duration_ms"),
         "receipts of orders delivered longer ago than `ledger.keep` were deleted; the "

@@ -74,7 +74,7 @@ FIELDS: Mapping[str, Field] = {
         "what the API said last: `open`, `retrying`, or `held` until a person acts",
     ),
     "confirmed": Field("integer", "confirmed by the view", "orders"),
-    "cure": Field("text", "the SQL that mends it"),
+    "fix_sql": Field("text", "the SQL that mends it"),
     "delivered": Field(
         "integer", "delivered: by this process, or in the range", "orders"
     ),

@@ -117,7 +117,7 @@ def live(shop: Shop, sandbox: Sandbox, config: Path, log: Path) -> list[str]:
             said += say(config, "verify --json", "verify --means refusal")
     shop.sql(BROKEN)
     shop.confirm(3)
-    wait_until(lambda: hurry(shop) or "source.held" in log.read_text(), 60)
+    wait_until(lambda: hurry(shop) or "views.unavailable" in log.read_text(), 60)
     shop.sql("UPDATE orders SET total = 25 WHERE total = 5")
     wait_until(lambda: hurry(shop) or shop.value(SETTLED), 60)
     text = config.read_text()

@@ -33,18 +33,18 @@ def test_a_restart_of_the_server_loses_and_repeats_nothing(tmp_path: Path) -> No
             orders = shop.confirm(30)
             wait_until(lambda: sandbox.book.totals.orderids == 30)
             server.stop()
-            wait_until(lambda: "source.failed" in log.read_text())
+            wait_until(lambda: "database.unavailable" in log.read_text())
             server.start()
             orders += shop.confirm(30)
             wait_until(lambda: sandbox.book.totals.orderids == 60, 40)
-            wait_until(lambda: "source.recovered" in log.read_text())
+            wait_until(lambda: "database.recovered" in log.read_text())
             assert {sandbox.book.posts(order) for order in orders} == {1}
             daemon.terminate()
             assert daemon.wait(15) == 0
         finally:
             shop.close()
     failed = [line for line in map(json.loads, log.read_text().splitlines())
-              if line["event"] == "source.failed"]  # fmt: skip
+              if line["event"] == "database.unavailable"]  # fmt: skip
     assert len(failed) <= 3
     assert "Traceback" not in log.read_text()
 
@@ -59,7 +59,7 @@ def test_a_database_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
         daemon = shop.start(config)
         log = config.with_suffix(".log")
         try:
-            wait_until(lambda: "source.failed" in log.read_text(), 30)
+            wait_until(lambda: "database.unavailable" in log.read_text(), 30)
             server.start()
             wait_until(lambda: "daemon.started" in log.read_text(), 30)
             shop.confirm(1)
@@ -90,7 +90,7 @@ def test_a_long_transaction_holds_the_watermark_and_is_named(
         assert sandbox.book.totals.orderids == 2
     assert shop.value("SELECT confirmed_at FROM syncd.watermark") == before
     events = [json.loads(line) for line in lines.getvalue().splitlines()]
-    held = [event for event in events if event["event"] == "window.held"]
+    held = [event for event in events if event["event"] == "watermark.held_back"]
     assert held[-1]["transactions"] == 1
     assert held[-1]["pid"] == pid
     assert "query_start" in held[-1]  # shown to roles with pg_read_all_stats only

@@ -83,7 +83,7 @@ def test_two_daemons_heed_a_pause_that_outlives_them(
     assert three.wait(15) == 0
     assert [len(events(log, "feed.paused")) for log in logs] == [1, 1, 1]
     assert len(events(logs[2], "feed.resumed")) == 1
-    assert not [e for log in logs for e in events(log, "source.failed")]
+    assert not [e for log in logs for e in events(log, "database.unavailable")]
 
 
 def test_a_pause_while_the_api_hangs_finishes_that_batch_only(
@@ -153,7 +153,7 @@ def test_paused_capture_takes_everything_afterwards(
     wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders), 30)
     second.terminate()
     assert second.wait(15) == 0
-    assert not events(log, "capture.doubted")
+    assert not events(log, "capture.missed_changes")
 
 
 def test_once_respects_a_pause_and_says_so(

@@ -115,18 +115,18 @@ def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
     wait_until(post.arrived(before))
     post.shop.sql(broken.format(role=post.shop.role))
     held = post.shop.confirm(3)
-    wait_until(lambda: post.events("source.held"))
+    wait_until(lambda: post.events("views.unavailable"))
     facts = post.status()
     assert (facts["healthy"], said in str(facts["source"])) == (False, True)
     post.shop.recreate_views()
     held += post.shop.confirm(3)
     wait_until(post.arrived(held), 40)
-    wait_until(lambda: post.events("source.recovered"))
+    wait_until(lambda: post.events("database.recovered"))
     assert post.status()["healthy"] is True
     post.stop()
-    reasons = {str(line["reason"]) for line in post.events("source.held")}
+    reasons = {str(line["reason"]) for line in post.events("views.unavailable")}
     assert all(said in reason for reason in reasons), reasons
-    assert len(post.events("source.held")) == len(reasons)
+    assert len(post.events("views.unavailable")) == len(reasons)
     assert post.shop.value("SELECT count(state) FROM syncd.ledger") == 0
     assert {post.sandbox.book.posts(order) for order in before + held} == {1}
 
@@ -136,7 +136,7 @@ def test_a_daemon_that_stops_over_a_broken_view_leaves_no_doubt(post: Post) -> N
     post.run(uncertain="hold")
     post.shop.sql("DROP VIEW syncd.purchases")
     orders = post.shop.confirm(3)
-    wait_until(lambda: post.events("source.held"))
+    wait_until(lambda: post.events("views.unavailable"))
     post.stop()
     post.shop.recreate_views()
     post.run(uncertain="hold")

@@ -125,7 +125,7 @@ def test_a_feed_that_was_started_waits_for_its_views(
     assert once(config)[0] == 0
     shop.sql(change.replace("{role}", shop.role))
     daemon = shop.start(config)
-    wait_until(lambda: events(config, "source.held"), 30)
+    wait_until(lambda: events(config, "views.unavailable"), 30)
     assert daemon.poll() is None
     done = syncd("status", "--json", "--config", config)
     told = json.loads(done.stdout)

@@ -224,7 +224,7 @@ def test_a_backend_that_stands_still_is_left_and_no_hang(post: Post) -> None:
     assert isinstance(backend, int)
     os.kill(backend, signal.SIGSTOP)
     try:
-        wait_until(lambda: post.events("source.failed"))
+        wait_until(lambda: post.events("database.unavailable"))
         orders = post.shop.confirm(1)
         post.keeps_pinging(STALE + 1)
         wait_until(post.arrived(orders))

@@ -196,7 +196,7 @@ def test_a_server_that_is_unfit_for_a_while_is_waited_for(
         if daemon:
             shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
         daemon = daemon or shop.start(config)
-        wait_until(lambda: "source.held" in log.read_text(), 30)
+        wait_until(lambda: "views.unavailable" in log.read_text(), 30)
         assert "max_slot_wal_keep_size is unlimited" in log.read_text()
         told = syncd("status", "--config", config).stdout
         assert "max_slot_wal_keep_size is unlimited" in " ".join(told.split())
@@ -225,7 +225,7 @@ def test_a_standby_instance_takes_over(
     wait_until(lambda: "stream.opened" in (tmp_path / "second.log").read_text())
     shop.confirm(5)
     wait_until(lambda: sandbox.book.totals.orderids == 5)
-    assert "capture.doubted" not in (tmp_path / "second.log").read_text()
+    assert "capture.missed_changes" not in (tmp_path / "second.log").read_text()
 
 
 def test_a_daemon_killed_again_and_again_loses_nothing(
@@ -274,7 +274,7 @@ def test_the_ledger_may_lie_elsewhere(
             wait_until(lambda: sandbox.book.totals.orderids == 20)
             elsewhere.stop()
             apart.confirm(20)
-            wait_until(lambda: "source.failed" in log.read_text())
+            wait_until(lambda: "database.unavailable" in log.read_text())
             elsewhere.start()
             wait_until(lambda: sandbox.book.totals.orderids == 40, 45)
             daemon.terminate()

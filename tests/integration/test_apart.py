@@ -72,7 +72,7 @@ def test_either_server_may_go_away(tmp_path: Path, away: str) -> None:
             wait_until(lambda: sandbox.book.totals.orderids == 30)
             server = orders if away == "orders" else ledger
             server.stop()
-            wait_until(lambda: "source.failed" in log.read_text())
+            wait_until(lambda: "database.unavailable" in log.read_text())
             if away == "ledger":
                 confirmed += shop.confirm(15)
             server.start()

@@ -191,7 +191,7 @@ def test_a_slot_in_danger_is_told(
         assert "after 60 s" in followed.one("slot.dropped_when_idle").message
     with monkeypatch.context() as patch:
         patch.setattr(look_at, "danger", lambda _server, _slot: "it keeps 80 %")
-        assert "80 %" in followed.one("slot.endangered").message
+        assert "80 %" in followed.one("slot.at_risk").message
 
 
 def test_a_slot_that_was_left_behind_is_told(

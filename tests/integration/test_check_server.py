@@ -51,7 +51,7 @@ def test_a_role_as_install_makes_it_has_enough_and_no_more(
         "commit.durable",
         "capture.poll",
         "account.named",
-        "account.unproven",
+        "account.unverified",
     }
 
 

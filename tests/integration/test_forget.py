@@ -212,7 +212,7 @@ def test_a_persons_orders_are_found_by_address(
     code, told, said = run(config, "-", "--yes", "--json", given=f"{given}\n")
     facts = json.loads(told)
     assert (code, facts["erase_at_squeezely"]) == (0, ["1", "2", "3"])
-    assert "orders.forgotten" in said
+    assert "orders.erased" in said
     assert "mila" not in (told + said).lower()
     code, again, _ = run(config, "--email-stdin", "--yes", given=f"{given}\n")
     assert code == 0

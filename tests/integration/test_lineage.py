@@ -160,7 +160,7 @@ def test_a_restore_under_the_running_daemon_stops_it(scene: Scene) -> None:
     scene.server.stop()
     backup = copy_of(scene.server)
     scene.server.start()
-    wait_until(lambda: scene.events("source.recovered"), 30)
+    wait_until(lambda: scene.events("database.recovered"), 30)
     scene.deliver(1)
     scene.marked()
     scene.marked()
@@ -311,8 +311,8 @@ def test_a_connection_to_a_standby_is_tried_again(scene: Scene) -> None:
             {"dsn": second.dsn("shop", "postgres")},
         )
         daemon = scene.shop.start(config)
-        wait_until(lambda: scene.events("source.held"), 30)
-        (held, *_) = scene.events("source.held")
+        wait_until(lambda: scene.events("views.unavailable"), 30)
+        (held, *_) = scene.events("views.unavailable")
         assert "hot standby" in str(held["reason"])
         daemon.kill()
 

@@ -437,7 +437,7 @@ def test_a_commit_wakes_it(hearing: Ear) -> None:
         hearing.shop.confirm(1)
         assert step.result().orders == 1
         assert time.monotonic() - started < SOON
-    assert hearing.notes.of("listen.deaf") == []
+    assert hearing.notes.of("listen.notifications_lost") == []
 
 
 def test_the_work_is_measured_without_the_wait(hearing: Ear) -> None:
@@ -534,11 +534,11 @@ def test_behind_a_transaction_pooler_it_says_so_once_and_goes_on(
         closing(Pooler(hinting.dsn)) as pooler,
         closing(Ear(hinting, hear=pooler.dsn)) as ear,
     ):
-        ear.until(lambda: ear.notes.of("listen.deaf"))
+        ear.until(lambda: ear.notes.of("listen.notifications_lost"))
         for _ in range(4):
             hinting.confirm(1)
             assert ear.take(1) < SOON
-        (said,) = ear.notes.of("listen.deaf")
+        (said,) = ear.notes.of("listen.notifications_lost")
         assert "pooler" in str(said["reason"])
 
 
@@ -549,10 +549,10 @@ def test_without_listen_at_all_it_says_so_once_and_goes_on(
     monkeypatch.setattr(hints, "SHUT_SECONDS", 0.05)
     hinting.listen("orders:id")
     with closing(Ear(hinting, hear=make_conninfo(hinting.dsn, host="/nowhere"))) as ear:
-        ear.until(lambda: ear.notes.of("listen.deaf"))
+        ear.until(lambda: ear.notes.of("listen.notifications_lost"))
         hinting.confirm(2)
         assert ear.take(2) < SOON
-        assert len(ear.notes.of("listen.deaf")) == 1
+        assert len(ear.notes.of("listen.notifications_lost")) == 1
 
 
 def test_where_transactions_may_be_prepared_it_looks_often(ear: Ear) -> None:
@@ -563,7 +563,7 @@ def test_where_transactions_may_be_prepared_it_looks_often(ear: Ear) -> None:
     for _ in range(3):
         ear.shop.confirm(1)
         assert ear.take(1) < SOON
-    (said,) = ear.notes.of("listen.deaf")
+    (said,) = ear.notes.of("listen.notifications_lost")
     assert "max_prepared_transactions" in str(said["reason"])
 
 
@@ -617,13 +617,13 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
             wait_until(lambda: len(ear.taken()) == 2)
             time.sleep(0.4)
             watching.poll()
-            assert ear.notes.of("capture.doubted") == []
+            assert ear.notes.of("capture.missed_changes") == []
             hinting.sql(break_it)
             hinting.confirm(2)
             watching.poll()
             time.sleep(0.4)
             watching.poll()
-            (doubted,) = ear.notes.of("capture.doubted")
+            (doubted,) = ear.notes.of("capture.missed_changes")
             assert doubted == {"capture": "listen", "orders": 2, "order_key": "3"}
         finally:
             reactions.stopping.set()
@@ -659,7 +659,7 @@ def test_an_order_that_the_poll_took_first_is_no_doubt(
         time.sleep(0.3)
         watching.poll()
     assert shop.rows("SELECT capture FROM syncd.ledger") == [("poll",)]
-    assert hearing.notes.of("capture.doubted") == []
+    assert hearing.notes.of("capture.missed_changes") == []
 
 
 # The daemon
@@ -682,8 +682,8 @@ def test_the_daemon_sends_what_it_heard_of(hinting: Shop, tmp_path: Path) -> Non
         assert daemon.wait(15) == 0
         assert {sandbox.book.posts(order) for order in orders} == {1}
     text = log.read_text()
-    assert "listen.deaf" not in text
-    assert "capture.doubted" not in text
+    assert "listen.notifications_lost" not in text
+    assert "capture.missed_changes" not in text
     assert len(hinting.rows("SELECT FROM syncd.ledger WHERE capture = 'listen'")) >= 50
 
 

@@ -319,7 +319,7 @@ def test_the_slot_stays_where_it_is_while_capture_is_paused(
             tap.step()
     assert tap.confirmed() == stood
     assert (tap.admitted(), len(tap.events("stream.opened"))) == (0, 1)
-    assert tap.events("slot.endangered")
+    assert tap.events("slot.at_risk")
     pauses(ledger).end("capture")
     tap.until(4)
     tap.until_read()

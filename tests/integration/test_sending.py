@@ -611,7 +611,7 @@ def test_a_new_shape_of_answer_is_told_once(desk: Desk) -> None:
         for _ in range(3):
             desk.confirm(1)
             desk.deliver_all()
-    told = [line for line in lines if line["event"] == "contract.drifted"]
+    told = [line for line in lines if line["event"] == "api.response_changed"]
     assert [line["shape"] for line in told] == [
         "HTTP 400 {queue_id: str, success: bool}"
     ]

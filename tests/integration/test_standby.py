@@ -258,7 +258,7 @@ def test_the_daemon_reads_a_standby_and_stays_through_its_promotion(
         daemon.terminate()
         assert daemon.wait(15) == 0
         assert {sandbox.book.posts(order) for order in orders} == {1}
-    assert "source.unproven" not in log.read_text()
+    assert "source.unverified" not in log.read_text()
 
 
 def test_the_daemon_listens_through_the_primary_and_reads_the_standby(

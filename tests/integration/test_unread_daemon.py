@@ -99,7 +99,7 @@ def test_a_capture_that_fails_shows_in_status(shop: Shop, tmp_path: Path) -> Non
         wait_until(lambda: "HV00L" not in str(status(config)["reasons"]), 60)
         daemon.terminate()
         assert daemon.wait(30) == 0
-    assert "source.held" in log.read_text()
+    assert "views.unavailable" in log.read_text()
 
 
 def test_an_order_that_takes_for_ever_delays_nobody(shop: Shop, tmp_path: Path) -> None:

@@ -324,7 +324,7 @@ def test_a_commit_that_is_not_visible_yet_is_waited_for(
     monkeypatch.setattr(wal, "HIDDEN_SECONDS", 0.1)
     with standby_missing(server, tap):
         waiting = Waiting(tap)
-        tap.step_until(lambda: tap.events("stream.held"), 0.1)
+        tap.step_until(lambda: tap.events("stream.commits_invisible"), 0.1)
         before = tap.confirmed()
         tap.shop.confirm(2)
         tap.until(2)
@@ -351,7 +351,7 @@ def test_a_large_commit_that_is_not_visible_is_not_all_held(
         assert tap.admitted() == 0
     waiting.join(10)
     tap.until(30_000)
-    assert not tap.events("source.failed")
+    assert not tap.events("database.unavailable")
 
 
 def test_an_invisible_commit_survives_a_new_connection(

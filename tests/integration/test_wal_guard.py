@@ -263,7 +263,7 @@ def test_capture_refuses_to_start_without_a_limit(
             )
         )
         tap.step()
-        assert "unlimited" in str(tap.events("slot.endangered"))
+        assert "unlimited" in str(tap.events("slot.at_risk"))
         tap.wal.close()
         with pytest.raises(ConfigError, match="unlimited"):
             tap.step()
@@ -283,12 +283,12 @@ def test_a_slot_that_keeps_much_is_told(
         shop = stack.enter_context(opened_shop(server, "shop"))
         tap = Tap(shop, tmp_path)
         tap.step()
-        assert not tap.events("slot.endangered")
+        assert not tap.events("slot.at_risk")
         tap.wal.close()
         shop.sql("CREATE TABLE filler (text text)")
         wait_until(lambda: keeps_more(shop) > 40_000_000)
         tap.step(0.0)
-        (line, *_) = tap.events("slot.endangered")
+        (line, *_) = tap.events("slot.at_risk")
         assert "of max_slot_wal_keep_size" in str(line["reason"])
         assert line["wal_status"] in {"reserved", "extended"}
         tap.close()
@@ -485,12 +485,12 @@ def test_a_failover_takes_the_slot_along(
             other.promote()
             moved = Tap(Shop.at(other.dsn("shop")), tmp_path, tables=())
             moved.until(2)
-            assert not moved.events("stream.gapped")
+            assert not moved.events("stream.gap_detected")
             moved.close()
             moved.shop.sql("UPDATE syncd.stream SET reached = '0/1'")
             moved.shop.confirm(1)
             moved.until(3)
-            assert moved.events("stream.gapped")
+            assert moved.events("stream.gap_detected")
             moved.close()
 
 

@@ -146,26 +146,28 @@ def test_a_table_whose_updates_would_fail_is_refused(shop: Shop, kind: str) -> N
 def test_a_table_that_was_changed_afterwards_is_told_with_the_cure(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    """We cannot prevent it; the line's cure gives the shop its UPDATEs back at once."""
+    """We cannot prevent it; the line's statement gives the shop its UPDATEs back at once."""
     monkeypatch.setattr(guard, "GUARD_SECONDS", 0.0)
     shop.sql(KINDS["primary key"])
     tap = Tap(shop, tmp_path, tables=["t:id", "orders:id"])
     try:
         tap.step()
-        assert not tap.events("publication.unfit")
+        assert not tap.events("publication.blocks_writes")
         shop.sql(AFTER[change])
         with pytest.raises(psycopg.errors.DatabaseError):
             use(shop)
         tap.step()
-        (line, *_) = tap.events("publication.unfit")
+        (line, *_) = tap.events("publication.blocks_writes")
         assert line["table"] == "public.t"
         shop.sql("TRUNCATE t")
-        shop.sql(str(line["cure"]))
+        shop.sql(str(line["fix_sql"]))
         use(shop)
         shop.confirm(1)
         tap.until(1)
         tap.step()
-        assert "not published any more" in str(tap.events("publication.unfit")[-1])
+        assert "not published any more" in str(
+            tap.events("publication.blocks_writes")[-1]
+        )
     finally:
         tap.close()
 
@@ -181,7 +183,7 @@ def test_a_row_filter_that_somebody_added_is_told(shop: Shop) -> None:
     with pytest.raises(psycopg.errors.DatabaseError):
         use(shop)
     shop.sql("TRUNCATE t")
-    shop.sql(harms[0].cure)
+    shop.sql(harms[0].fix_sql)
     use(shop)
 
 

@@ -66,7 +66,7 @@ def test_the_daemon_outlives_a_line_that_hangs(
         wait_until(lambda: sandbox.book.totals.orderids == 5)
         line.freeze()
         orders += shop.confirm(5)
-        wait_until(lambda: "source.failed" in log.read_text(), 30)
+        wait_until(lambda: "database.unavailable" in log.read_text(), 30)
         line.thaw()
         wait_until(lambda: sandbox.book.totals.orderids == 10, 40)
         daemon.terminate()

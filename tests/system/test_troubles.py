@@ -99,7 +99,7 @@ def small(box: Machine) -> Iterator[Machine]:
 
 def faults(machine: Machine, kind: str) -> list[dict[str, object]]:
     """The journal is the session's: other tests had their faults."""
-    failed = machine.events(UNIT, "source.failed")
+    failed = machine.events(UNIT, "database.unavailable")
     return [line for line in failed if line["error_kind"] == kind]
 
 
@@ -116,7 +116,7 @@ def test_a_full_state_directory_stops_no_order(small: Machine) -> None:
         orders = small.confirm(3)
         wait_until(small.arrived(orders))
         small.run("rm", f"{STATE}/filler")
-        wait_until(lambda: small.events(UNIT, "source.recovered"), 40)
+        wait_until(lambda: small.events(UNIT, "database.recovered"), 40)
     finally:
         small.systemctl("stop", UNIT)
         small.run("umount", STATE)
@@ -133,10 +133,10 @@ def test_a_full_disk_of_the_database_is_waited_for(small: Machine) -> None:
     try:
         small.run("sh", "-c", FILL.format("/small"))
         orders = 0
-        while not small.events("syncd@full", "source.failed"):
+        while not small.events("syncd@full", "database.unavailable"):
             orders += len(small.confirm(1_000, "full"))
             assert orders < 30_000
-        (failed, *_) = small.events("syncd@full", "source.failed")
+        (failed, *_) = small.events("syncd@full", "database.unavailable")
         assert failed["error_kind"] == "DatabaseUnavailableError"
         assert "No space left on device" in str(failed["reason"])
         assert small.is_active("syncd@full")

@@ -96,7 +96,7 @@ def test_any_value_of_any_field_leaves_a_good_line(
 
 
 @given(st.dictionaries(st.text(min_size=1), HOSTILE), st.text())
-@example({}, "source.held")
+@example({}, "views.unavailable")
 def test_what_goes_past_the_catalogue_does_not_reach_the_line(
     fields: dict[str, object], event: str
 ) -> None:

@@ -80,9 +80,9 @@ def test_repeats_are_folded_and_counted(
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     writer = log.Log("shop")
     for _ in range(1000):
-        writer.emit_folded("source.failed", "Down", reason="x")
+        writer.emit_folded("database.unavailable", "Down", reason="x")
     clock[0] = 61.0
-    writer.emit_folded("source.failed", "Down", reason="x")
+    writer.emit_folded("database.unavailable", "Down", reason="x")
     assert [line["suppressed"] for line in read(lines)] == [0, 999]
 
 

@@ -126,7 +126,7 @@ class OutboxCapture:
         if self._may_prepare:
             fault = "max_prepared_transactions is not 0, so the triggers send no hints"
         if fault and not self._is_deaf:
-            self._log.emit("listen.deaf", reason=fault)
+            self._log.emit("listen.notifications_lost", reason=fault)
         self._is_deaf = fault is not None
 
     def _look(self) -> StepResult:

@@ -94,7 +94,7 @@ class SlotMonitor:
         slot = self._slots.get(reached, self._since(reached))
         if reached and slot.is_past(reached):
             since = self._since(reached).isoformat()
-            self._log.emit("stream.gapped", slot=self._slots.name, since=since)
+            self._log.emit("stream.gap_detected", slot=self._slots.name, since=since)
         written = self._slots.written()
         keys = self._publication.keys()
         self._looked_at = float("-inf")
@@ -117,7 +117,10 @@ class SlotMonitor:
     def hold(self, transactions: int, seconds: float) -> None:
         """Say that commits stay invisible."""
         self._log.emit_folded(
-            "stream.held", "held", transactions=transactions, age_seconds=seconds
+            "stream.commits_invisible",
+            "held",
+            transactions=transactions,
+            age_seconds=seconds,
         )
 
     def written(self) -> SlotPosition:
@@ -141,7 +144,7 @@ class SlotMonitor:
         server, slot = self._slots.server(), self._slots.find()
         if slot and (reason := slot_risk(server, slot)):
             self._log.emit(
-                "slot.endangered",
+                "slot.at_risk",
                 slot=self._slots.name,
                 reason=reason,
                 wal_status=slot.wal_status,
@@ -153,10 +156,10 @@ class SlotMonitor:
     def _look_at_tables(self) -> None:
         for harm in self._publication.harms():
             self._log.emit(
-                "publication.unfit",
+                "publication.blocks_writes",
                 table=harm.table,
                 reason=harm.reason,
-                fix_sql=harm.cure,
+                fix_sql=harm.fix_sql,
             )
 
     def _since(self, reached: SlotPosition | None) -> datetime:

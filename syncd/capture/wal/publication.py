@@ -94,7 +94,7 @@ class PublicationProblem:
 
     table: str
     reason: str
-    cure: str
+    fix_sql: str
 
 
 class Publication:

@@ -142,4 +142,4 @@ def look_at_proof(settings: Settings, ledger: Database) -> Iterator[Finding]:
         yield Finding("account.proven", "account", message)
         return
     message = "that it takes events in this form and number is not proven"
-    yield Finding("account.unproven", "account", message)
+    yield Finding("account.unverified", "account", message)

@@ -47,7 +47,7 @@ def look_at_leftover_slot(source: Database, feed: str) -> Iterator[Finding]:
 
 def _slot(server: Server, slot: Slot) -> Iterator[Finding]:
     if reason := slot_risk(server, slot):
-        yield Finding("slot.endangered", "slot", reason)
+        yield Finding("slot.at_risk", "slot", reason)
     if slot.active_pid is None:
         message = f"nobody reads it; it keeps {slot.retained} bytes of WAL"
         yield Finding("slot.unread", "slot", message)
@@ -62,7 +62,7 @@ def _slot(server: Server, slot: Slot) -> Iterator[Finding]:
 def _publication(publication: Publication) -> Iterator[Finding]:
     tables = [table for table, _ in publication.tables()]
     for harm in publication.harms():
-        yield Finding("publication.harmful", "publication", harm.reason, harm.cure)
+        yield Finding("publication.harmful", "publication", harm.reason, harm.fix_sql)
     for table in tables:
         if not table.key:
             message = (
