@@ -8,7 +8,7 @@ DROP TABLE IF EXISTS
     syncd.failed_start,
     syncd.alarm,
     syncd.fingerprint,
-    syncd.verification, syncd.answer, syncd.departure, syncd.reconciliation, syncd.stream,
+    syncd.verification, syncd.answer, syncd.order_move, syncd.reconciliation, syncd.stream,
     syncd.backfill,
     syncd.attempt, syncd.ledger, syncd.batch, syncd.instance, syncd.endpoint,
     syncd.watermark, syncd.feed, syncd.migration;

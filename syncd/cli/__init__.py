@@ -141,7 +141,7 @@ cli.put(
     rejected="syncd.cli.rejected:rejected",
     uncertain="syncd.cli.rejected:uncertain",
     reused="syncd.cli.reused:reused",
-    forget="syncd.cli.erase:forget",
+    erase="syncd.cli.erase:erase",
 )
 cli.put(
     "Emergencies",

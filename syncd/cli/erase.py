@@ -26,7 +26,7 @@ from syncd.source.connections import source_on
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show what is found, change nothing.")
 @as_json_option
-def forget(
+def erase(
     settings: Settings,
     *,
     targets: tuple[str, ...],
@@ -42,7 +42,7 @@ def forget(
     addresses and orders are read from standard input, one a line. Later orders of the
     person are not concerned. Exit code 75: some are being sent, run it again.
 
-    Example: echo mila@shop.example | syncd forget -
+    Example: echo mila@shop.example | syncd erase -
     """
     chosen = [one for one in targets if one != "-"]
     if email_stdin or "-" in targets:
@@ -80,13 +80,13 @@ def _end(
             "orders": [
                 {"order_key": t.key, "was": t.state, "sent": t.sent} for t in traces
             ],
-            "forgotten": changed,
+            "erased": changed,
             "erase_at_squeezely": arrived,
             "being_sent": going,
         }
         click.echo(json.dumps(facts, indent=2))
     else:
-        done = "forgotten" if changed else "found, nothing was changed"
+        done = "erased" if changed else "found, nothing was changed"
         tell(f"{count(len(traces))} {done}")
         if arrived:
             tell(f"Erase at Squeezely by hand: {', '.join(arrived)}")

@@ -330,7 +330,7 @@ def _gone(owners: Connections, feed: str, *, every: bool, everything: bool) -> s
 def _ask(
     owners: Connections, feed: str, *, every: bool, yes: bool, running: bool
 ) -> None:
-    """Say what would be forgotten, and ask."""
+    """Say what would be erased, and ask."""
     with pinned_both(owners):
         found = removal(owners, feed, every=every)
         gone = [each.feed for each in found.gone]

@@ -21,7 +21,7 @@ _KEPT = {
     "held": "held, a person decides",
     "rejected": "rejected before: `syncd rejected list`",
     "discarded": "discarded",
-    "forgotten": "forgotten, never sent",
+    "erased": "erased, never sent",
 }
 _FLOWS = "Flows in Squeezely may start from past orders: ask Spotler, begin with a few."
 _WITH_PROFILE = (

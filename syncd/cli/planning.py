@@ -167,7 +167,7 @@ class _Asking:
         planner = Planner(self._source, ledger, rules_of(self._settings))
         span = self._bounds(planner.ceiling())
         if not self._adopts:
-            ledger.refuse_thinned(span.lower, span.upper)
+            ledger.refuse_pruned(span.lower, span.upper)
         if not self._wishes.dry_run:
             self.register(feed).refuse_overlap(span)
         adopting = Request(span, "adopt")

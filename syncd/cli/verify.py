@@ -81,7 +81,7 @@ def verify(  # noqa: PLR0913  # the command's options
         _print_json(trials, verified)
     else:
         _print_next(settings, verified, trials)
-    if verified is None or verified.takes_lists is False:
+    if verified is None or verified.accepts_lists is False:
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
@@ -160,9 +160,9 @@ def _print_next(
     click.echo(CLICKS)
     if verified.body != settings.squeezely.body:
         click.echo(f'Set squeezely.body = "{verified.body}": only that was accepted.')
-    elif verified.takes_lists is False:
+    elif verified.accepts_lists is False:
         click.echo('Lists are refused: set squeezely.body = "single".')
-    elif verified.body == "events" and verified.takes_lists is None:
+    elif verified.body == "events" and verified.accepts_lists is None:
         click.echo("The answer does not count what was taken, so only you can see it:")
         click.echo("when both purchases of the list show, run  syncd verify --seen")
         click.echo('when only one does, set squeezely.body = "single".')
@@ -177,6 +177,6 @@ def _keep_what_was_seen(settings: Settings) -> None:
             raise click.UsageError(
                 "No list was sent to this account yet: syncd verify --email …"
             )
-        proven = replace(verified, takes_lists=True, said_by="person")
+        proven = replace(verified, accepts_lists=True, said_by="person")
         save(connections.ledger, settings, proven)
     click.echo("kept: the account takes lists whole")

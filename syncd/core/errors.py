@@ -351,7 +351,7 @@ class OrderAmbiguousError(SyncdError):
         )
 
 
-class RangeThinnedError(SyncdError):
+class RangePrunedError(SyncdError):
     """A range whose orders have no receipts any more."""
 
     def __init__(self, oldest: datetime, newest: datetime) -> None:

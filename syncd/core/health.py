@@ -106,7 +106,7 @@ class RecentRefusals:
 
 @dataclass(frozen=True, slots=True)
 class FailedStart:
-    """Why a daemon did not start on a host; forgotten once one did.
+    """Why a daemon did not start on a host; erased once one did.
 
     Attributes:
         kind: `start`: it was refused; `waiting`: it waits; `reload`: new settings were

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 _STANDINGS: Mapping[str, str] = {
     "sending": "pending",
     # The batch ended without the order: it would never be sent, and nobody says why.
-    "dissolved": "missing",
+    "emptied": "missing",
     # A cancelled backfill gave it back: as if the ledger had never had it.
     "released": "initial",
 }
@@ -22,7 +22,7 @@ class ReconciliationTally:
         withdrawn: Stopped being confirmed before they were sent.
         held: May have arrived; a person decides.
         discarded: Given up by a person.
-        forgotten: Erased at somebody's wish; not sent, or not any more.
+        erased: Erased at somebody's wish; not sent, or not any more.
         reused: Under keys that stood for other orders before; not sent by themselves.
         initial: Listed when the feed was started: not sent, unless a backfill asks.
         arriving: Above the watermark, so that a capture has yet to take them.
@@ -37,7 +37,7 @@ class ReconciliationTally:
     withdrawn: int = 0
     held: int = 0
     discarded: int = 0
-    forgotten: int = 0
+    erased: int = 0
     reused: int = 0
     initial: int = 0
     arriving: int = 0
@@ -55,7 +55,7 @@ class ReconciliationTally:
             + self.withdrawn
             + self.held
             + self.discarded
-            + self.forgotten
+            + self.erased
             + self.reused
             + self.initial
             + self.arriving
@@ -100,7 +100,7 @@ def sentence(
         (account.withdrawn, "withdrawn"),
         (account.held, "held"),
         (account.discarded, "discarded"),
-        (account.forgotten, "forgotten"),
+        (account.erased, "erased"),
         (account.reused, "under a reused key"),
         (account.initial, "from before the start"),
         (account.arriving, "yet to be captured"),

@@ -28,10 +28,10 @@ class ReconciliationJob:
         bell: WakeUp,
         log: Log,
         stopping: threading.Event,
-        thinning: Retention | None = None,
+        pruning: Retention | None = None,
     ) -> None:
         self._reconciliation = reconciliation
-        self._thinning = thinning
+        self._pruning = pruning
         self._bell = bell
         self._log = log
         self._stopping = stopping
@@ -44,8 +44,8 @@ class ReconciliationJob:
         Raises:
             SyncdError: The database failed first; what was reached is kept.
         """
-        if self._thinning is not None:
-            self._thinning.make()
+        if self._pruning is not None:
+            self._pruning.make()
         failed: list[SyncdError] = []
         for depth in self._reconciliation.depths_due():
             if self._stopping.is_set():
@@ -97,7 +97,7 @@ def report(log: Log, run: ReconciliationRun, finished: ReconciliationResult) -> 
         withdrawn=account.withdrawn,
         held=account.held,
         discarded=account.discarded,
-        forgotten=account.forgotten,
+        erased=account.erased,
         reused=account.reused,
         initial=account.initial,
         arriving=account.arriving,

@@ -30,7 +30,7 @@ from syncd.delivery.transport import ExchangeDeadline, Transport, exchange
 MAX_ANSWER_BYTES = 256 * 1024
 
 IDLE_SECONDS = 30.0
-"""An idle connection older than this may be forgotten by a gateway: take a new one."""
+"""An idle connection older than this may be erased by a gateway: take a new one."""
 
 
 class Squeezely:

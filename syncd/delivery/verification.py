@@ -137,6 +137,6 @@ def conclude(trials: Sequence[TestRequest]) -> AccountCapabilities | None:
         return AccountCapabilities(body, None, "answer")
     trial = listed[-1]
     if not trial.is_accepted:
-        return AccountCapabilities(body, takes_lists=False, said_by="answer")
+        return AccountCapabilities(body, accepts_lists=False, said_by="answer")
     whole = True if trial.counted == len(trial.orderids) else None
     return AccountCapabilities(body, whole, "answer")

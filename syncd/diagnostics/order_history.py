@@ -81,7 +81,7 @@ class LedgerEntry:
     endpoint_reason: str | None
     retry_at: datetime | None
     before: int
-    is_thinned: bool
+    is_pruned: bool
     read_failed_at: datetime | None = None
     read_reason: str | None = None
 
@@ -101,7 +101,7 @@ class OrderHistory:
         is_initial: Whether the view listed it when the feed was started.
         reused: The order that is listed under its key now, should it be another.
         attempts: Those that it took part in, oldest first.
-        departures: When it left which batch, and why, oldest first.
+        order_moves: When it left which batch, and why, oldest first.
         unread: Why the view's row could not be read just now.
     """
 
@@ -115,7 +115,7 @@ class OrderHistory:
     is_initial: bool = False
     reused: ReusedKey | None = None
     attempts: list[Attempt] = field(default_factory=list)
-    departures: list[tuple[datetime, str]] = field(default_factory=list)
+    order_moves: list[tuple[datetime, str]] = field(default_factory=list)
     unread: str | None = None
 
     @property
@@ -164,10 +164,10 @@ class OrderHistory:
     def _course(self, standing: LedgerEntry) -> Iterator[str]:
         number = f" ({self.orderid})" if self.orderid else ""
         yield f"order {self.key}{number} confirmed at {standing.confirmed_at}"
-        if standing.state == "forgotten":
+        if standing.state == "erased":
             yield f"now {standing.reason}; nothing sends it any more"
             return
-        if standing.is_thinned and not standing.state:
+        if standing.is_pruned and not standing.state:
             yield "now delivered: its receipt is no longer kept (ledger.keep)"
             return
         by = f" by {standing.capture}" if standing.capture else ""
@@ -175,7 +175,7 @@ class OrderHistory:
             f"captured{by} into the {standing.lane} lane, "
             f"now in batch {standing.batch} of {standing.created_at}"
         )
-        events = [(a.started_at, a.line()) for a in self.attempts] + self.departures
+        events = [(a.started_at, a.line()) for a in self.attempts] + self.order_moves
         yield from (line for _, line in sorted(events))
         if standing.waiting_since and not standing.state:
             yield f"not complete since {standing.waiting_since}: looked at again"
@@ -311,8 +311,8 @@ def _read_course(database: Database, feed: Feed, story: OrderHistory) -> None:
     order = {"feed": feed.feed_id, "key": story.key}
     attempts = database.all(query("attempts"), **order, orderid=story.orderid)
     story.attempts.extend(Attempt(*row) for row in attempts)  # type: ignore[arg-type]  # the statement's columns
-    for batch, left_at, why, reason in database.all(query("departures"), **order):
+    for batch, left_at, why, reason in database.all(query("order_moves"), **order):
         told = f"left batch {batch} at {left_at}: {_LEFT[str(why)]}"
         cause = "it was set aside" if why in {"retried", "mended"} else "reason"
         told += f" ({cause}: {reason})" if reason else ""
-        story.departures.append((cast("datetime", left_at), told))
+        story.order_moves.append((cast("datetime", left_at), told))

@@ -15,10 +15,10 @@ Body = Literal["events", "single"]
 
 @dataclass(frozen=True, slots=True)
 class AccountCapabilities:
-    """What is known of an account; `takes_lists` is None when only a person can say."""
+    """What is known of an account; without `accepts_lists` only a person can say."""
 
     body: Body
-    takes_lists: bool | None
+    accepts_lists: bool | None
     said_by: Literal["answer", "person"]
     at: datetime | None = None
 
@@ -31,7 +31,7 @@ def save(database: Database, settings: Settings, verified: AccountCapabilities) 
         account=settings.squeezely.account,
         endpoint=settings.squeezely.endpoint,
         body=verified.body,
-        takes_lists=verified.takes_lists,
+        accepts_lists=verified.accepts_lists,
         said_by=verified.said_by,
     )
 
@@ -46,10 +46,10 @@ def load(database: Database, settings: Settings) -> AccountCapabilities | None:
     )
     if not rows:
         return None
-    body, takes_lists, said_by, at = rows[0]
+    body, accepts_lists, said_by, at = rows[0]
     return AccountCapabilities(
         cast("Body", body),
-        cast("bool | None", takes_lists),
+        cast("bool | None", accepts_lists),
         cast("Literal['answer', 'person']", said_by),
         cast("datetime", at),
     )
@@ -60,4 +60,4 @@ def is_proven(settings: Settings, verified: AccountCapabilities | None) -> bool:
     sends_lists = settings.squeezely.orders_per_batch > 1
     if verified is None or verified.body != settings.squeezely.body:
         return False
-    return not sends_lists or verified.takes_lists is True
+    return not sends_lists or verified.accepts_lists is True

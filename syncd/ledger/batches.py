@@ -16,7 +16,7 @@ from uuid import UUID
 from syncd.core.errors import (
     VIEW_FAULTS,
     PausedError,
-    RangeThinnedError,
+    RangePrunedError,
     SyncdError,
     ViewsChangedError,
 )
@@ -328,16 +328,16 @@ class Ledger:
             **found.params,
         )
 
-    def refuse_thinned(self, lower: datetime, upper: datetime) -> None:
+    def refuse_pruned(self, lower: datetime, upper: datetime) -> None:
         """Refuse a range (lower excluded) where receipts are no longer kept.
 
         Raises:
-            RangeThinnedError: It reaches into that of orders without a receipt.
+            RangePrunedError: It reaches into that of orders without a receipt.
         """
-        for row in self.database.all(query("thinned"), feed=self.feed_id):
+        for row in self.database.all(query("pruned"), feed=self.feed_id):
             oldest, newest = cast("tuple[datetime, datetime]", row)
             if lower < newest and upper >= oldest:
-                raise RangeThinnedError(oldest, newest)
+                raise RangePrunedError(oldest, newest)
 
     # Delivery
 
@@ -430,7 +430,7 @@ class Ledger:
     def exclude_orders(self, claim: Claim, exemptions: Sequence[ExcludedOrder]) -> bool:
         """Set orders of a claimed batch aside; False when it is no longer ours."""
         fenced = self.database.run(
-            query("except_orders"),
+            query("exclude_orders"),
             feed=self.feed_id,
             batch=claim.batch_id,
             token=claim.token,
@@ -483,7 +483,7 @@ class Ledger:
         """Replace a claimed batch by smaller ones; False when it is no longer ours.
 
         Args:
-            claim: The batch; ends `dissolved`.
+            claim: The batch; ends `emptied`.
             pieces: Keys of the new batches, in order; together all of the batch's.
             receipt: Of the attempt that led to this.
             refusals: Evidence against each when the API refused them together.
@@ -524,7 +524,7 @@ class Ledger:
             False when it is no longer ours, or has orders.
         """
         ended = self.database.run(
-            query("dissolve"),
+            query("close_empty"),
             outcome=receipt.outcome,
             reason=receipt.reason,
             **_fence(claim),
@@ -595,7 +595,7 @@ class Ledger:
             held: Keep it for a person instead.
         """
         freed = self.database.run(
-            query("put_back"),
+            query("requeue"),
             wait=wait,
             refused=refusals is not None,
             refusals=refusals,

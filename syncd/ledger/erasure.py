@@ -43,7 +43,7 @@ class OrderTrace:
     @property
     def reason(self) -> str:
         """What stays in the ledger."""
-        return f"forgotten by hand: {_TOLD[self.sent]}"
+        return f"erased by hand: {_TOLD[self.sent]}"
 
 
 class Erasure:
@@ -123,7 +123,7 @@ class Erasure:
             )
             known = [trace for trace in traces if trace.state]
             database.run(
-                query("forget"),
+                query("erase"),
                 **ours,
                 keys=[trace.key for trace in known],
                 reasons=[trace.reason for trace in known],
@@ -132,7 +132,9 @@ class Erasure:
             if unknown:
                 reason = unknown[0].reason
                 new = [trace.key for trace in unknown]
-                database.run(query("forestall"), **ours, keys=new, reason=reason)
+                database.run(
+                    query("insert_tombstones"), **ours, keys=new, reason=reason
+                )
         return traces
 
     def _hold_batches(self, keys: Sequence[str]) -> None:
@@ -166,7 +168,7 @@ def _trace(*row: object) -> OrderTrace:
         sent = "now"
     elif state == "delivered":
         sent = "yes"
-    elif state == "forgotten":
+    elif state == "erased":
         told = str(reason).partition(": ")[2]
         sent = next(s for s, text in _TOLD.items() if text == told)
         if sent == "now" and batch != "sending":

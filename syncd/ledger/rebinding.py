@@ -76,7 +76,7 @@ class KeyRebinding:
         database = self._ledger.database
         with database.transaction():
             planned = self._match(self._held_at())
-            database.run(query("forget_relisted"), **self._feed)
+            database.run(query("erase_relisted"), **self._feed)
         return planned
 
     def rebind(self, unmatched: Unmatched | None) -> Rebinding:
@@ -105,7 +105,7 @@ class KeyRebinding:
             self._guard.accept(behind)
             if done.unmatched:
                 self._admit_unmatched(held_at, sends=unmatched == "send")
-            database.run(query("forget_relisted"), **self._feed)
+            database.run(query("erase_relisted"), **self._feed)
         return done
 
     def _held_at(self) -> datetime:
@@ -116,7 +116,7 @@ class KeyRebinding:
     def _match(self, held_at: datetime) -> Rebinding:
         database = self._ledger.database
         database.one(query("without_time_limit"))
-        database.run(query("forget_relisted"), **self._feed)
+        database.run(query("erase_relisted"), **self._feed)
         self._relist()
         after: object = ""
         while rows := database.all(
@@ -153,7 +153,7 @@ class KeyRebinding:
         database.run(query("retire_keys"), retired=retired, **self._feed)
         database.run(query("rebind_keys"), retired=retired, **self._feed)
         database.run(query("rebind_moves"), **self._feed)
-        database.run(query("forget_fingerprints"), **self._feed)
+        database.run(query("erase_fingerprints"), **self._feed)
 
     def _keep_initial(self) -> None:
         """Keep old orders old under their new keys."""

@@ -14,7 +14,7 @@ from syncd.log.log import Log
 from syncd.postgres.database import query
 
 PERIOD = timedelta(hours=1)
-"""How often the ledger is thinned, whatever the number of daemons."""
+"""How often the ledger is pruned, whatever the number of daemons."""
 
 BATCHES = 500
 """Batches that one statement looks at, at most."""
@@ -59,7 +59,7 @@ class Retention:
             return
         self._due_at = time.monotonic() + PERIOD.total_seconds()
         begun = self._ledger.database.run(
-            query("begin_thinning"),
+            query("begin_pruning"),
             feed=self._ledger.feed_id,
             period=PERIOD - timedelta(minutes=1),
         )

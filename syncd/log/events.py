@@ -380,7 +380,7 @@ EVENTS: Mapping[str, Event] = {
             "withdrawn",
             "held",
             "discarded",
-            "forgotten",
+            "erased",
             "reused",
             "initial",
             "arriving",
@@ -420,8 +420,8 @@ EVENTS: Mapping[str, Event] = {
     "orders.erased": Event(
         "warning",
         ("orders",),
-        "somebody had orders forgotten: nothing sends them any more",
-        "erase at Squeezely what `syncd forget` named",
+        "somebody had orders erased: nothing sends them any more",
+        "erase at Squeezely what `syncd erase` named",
     ),
     "ledger.pruned": Event(
         "info",

@@ -118,7 +118,7 @@ FIELDS: Mapping[str, Field] = {
         "integer", "under keys that stood for other orders, not sent", "orders"
     ),
     "initial": Field("integer", "listed when the feed was started, not sent", "orders"),
-    "forgotten": Field("integer", "erased at somebody's wish", "orders"),
+    "erased": Field("integer", "erased at somebody's wish", "orders"),
     "held": Field("integer", "may have arrived, and wait for a person", "orders"),
     "hint": Field("text", "what to do"),
     "is_held": Field("flag", "whether they wait for a person"),

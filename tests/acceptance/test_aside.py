@@ -327,7 +327,7 @@ def test_a_name_that_two_orders_have_is_refused_by_every_verb(
         "uncertain discard 1 --yes",
         "explain 1",
         "preview 1",
-        "forget 1 --yes",
+        "erase 1 --yes",
     ):
         code, said = within(counter, *verb.split())
         assert (code, "order_key 1, order_key 2" in said) == (1, True), (verb, said)

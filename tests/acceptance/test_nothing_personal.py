@@ -87,11 +87,11 @@ LOOKS = (
     "status", "status --json", "check --json", "explain W-25", "explain W-1 --json",
     "rejected list", "rejected show W-28", "uncertain list", "watermark show",
     "reconcile", "watermark reset --to 2020-01-01 --dry-run", "pause --all",
-    "resume --all", "rejected retry W-26", "forget W-1 --dry-run", "diff",
+    "resume --all", "rejected retry W-26", "erase W-1 --dry-run", "diff",
     "backfill --from 2020-01-01 --dry-run", "backfill list --json", "report --json",
     "adopt --from 2020-01-01 --dry-run --json", "watermark show --json",
-    "forget kanarie.geel@canary-mail.example --dry-run",
-    "forget kanarie@nowhere.example --yes",
+    "erase kanarie.geel@canary-mail.example --dry-run",
+    "erase kanarie@nowhere.example --yes",
 )  # fmt: skip
 """Verbs that show; `preview` and `verify` print an event on purpose."""
 

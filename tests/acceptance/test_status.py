@@ -211,7 +211,7 @@ def test_a_retrying_endpoint_is_no_fault_while_nothing_waits(
     assert (waiting["endpoint"], waiting["verdict"]) == ("retrying", "degraded")
     shop.sql(
         "UPDATE syncd.batch SET state = 'delivered', settled_at = now(), "
-        "is_thinned = true WHERE state = 'pending'"
+        "is_pruned = true WHERE state = 'pending'"
     )
     done = syncd("status", "--config", config)
     assert done.returncode == 0

@@ -84,9 +84,9 @@ def test_an_argument_that_is_no_text_is_a_matter_of_usage() -> None:
 
 BROKEN = (
     "import sys\n"
-    "from syncd.daemon import pipeline as life\n"
+    "from syncd.daemon import pipeline\n"
     "def fail(*_, **__): raise ZeroDivisionError('a secret')\n"
-    "life.{name} = fail\n"
+    "pipeline.{name} = fail\n"
     "from syncd.cli import main\n"
     "sys.argv = ['syncd', 'run', '--config', sys.argv[1], *sys.argv[2:]]\n"
     "main()\n"
@@ -96,9 +96,9 @@ BROKEN = (
 @pytest.mark.parametrize(
     ("name", "once"),
     [
-        ("Life.__init__", ["--once"]),
-        ("Life.open", []),
-        ("Life.report_start", []),
+        ("Pipeline.__init__", ["--once"]),
+        ("Pipeline.open", []),
+        ("Pipeline.report_start", []),
     ],
 )
 def test_a_fault_of_our_own_while_the_daemon_is_built_is_a_bug(

@@ -92,7 +92,7 @@ def test_triggers_of_one_feed_go_alone(shop: Shop, feeds: tuple[Path, Path]) -> 
     assert known(shop) == [("second", 2), ("shop", 2)]
 
 
-def test_the_question_says_what_is_forgotten_and_what_stays(
+def test_the_question_says_what_is_erased_and_what_stays(
     shop: Shop, feeds: tuple[Path, Path]
 ) -> None:
     """Feeds and orders; a no changes nothing; --print shows the same choice."""

@@ -49,7 +49,7 @@ def test_an_answer_that_counts_proves_the_list(run: Run, sandbox: Sandbox) -> No
     assert result.exit_code == 0, result.output
     told = json.loads(result.output)
     assert [len(trial["orderids"]) for trial in told["trials"]] == [1, 2]
-    assert told["verified"]["takes_lists"] is True
+    assert told["verified"]["accepts_lists"] is True
     posted = [order for trial in told["trials"] for order in trial["orderids"]]
     assert [sandbox.book.posts(order) for order in posted] == [1, 1, 1]
     assert all(order.startswith("SYNCD-TEST-") for order in posted)

@@ -32,7 +32,7 @@ os.environ.setdefault("SYNCD_SQUEEZELY_API_KEY", "sandbox-key")
 TIMES = 60
 KNOWN = """
 INSERT INTO syncd.batch
-       (feed_id, lane, state, orders, oldest_at, settled_at, is_thinned)
+       (feed_id, lane, state, orders, oldest_at, settled_at, is_pruned)
 SELECT 1, 'live', 'delivered', 100, now() - interval '2 years', clock_timestamp(), true
   FROM generate_series(1, %(batches)s::bigint);
 """

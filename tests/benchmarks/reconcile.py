@@ -29,7 +29,7 @@ SELECT now() - n * interval '15 s' FROM generate_series(1, {orders}) AS n
 """
 BATCHES = """
 INSERT INTO syncd.batch
-       (feed_id, lane, state, orders, oldest_at, settled_at, is_thinned)
+       (feed_id, lane, state, orders, oldest_at, settled_at, is_pruned)
 SELECT feed_id, 'live', 'delivered', 100, now(), now(), true
   FROM syncd.feed, generate_series(1, {orders} / 100)
 """

@@ -21,7 +21,7 @@ from shop import Shop
 
 BATCHES = """
 INSERT INTO syncd.batch
-       (feed_id, lane, state, orders, oldest_at, settled_at, is_thinned)
+       (feed_id, lane, state, orders, oldest_at, settled_at, is_pruned)
 SELECT 1, 'live', 'delivered', 100, at, at + random() ^ 4 * interval '1 minute',
        true
   FROM (SELECT now() - (n * 100) * interval '30 days' / {orders} AS at

@@ -122,7 +122,7 @@ class Stage:
         """Make the ledger as new."""
         self.shop.sql(
             "TRUNCATE syncd.feed, syncd.ledger, syncd.batch, syncd.attempt, "
-            "syncd.departure, syncd.fingerprint RESTART IDENTITY CASCADE"
+            "syncd.order_move, syncd.fingerprint RESTART IDENTITY CASCADE"
         )
         self.shop.sql("VACUUM ANALYZE")
         self.shop.sql("CHECKPOINT")

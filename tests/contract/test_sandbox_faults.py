@@ -109,7 +109,7 @@ def raw(sandbox: Sandbox) -> bytes:
 
 
 def test_every_fault_has_its_expectation() -> None:
-    """A new fault cannot be forgotten here."""
+    """A new fault cannot be erased here."""
     assert set(DEFAULTS) == set(FAULTS)
 
 

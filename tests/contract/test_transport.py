@@ -298,7 +298,7 @@ def test_a_host_that_is_not_known_has_taken_nothing(tmp_path: Path) -> None:
 def test_a_connection_is_kept_until_it_was_idle_for_long(
     tmp_path: Path, authority: Path, echo: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A gateway may have forgotten it, and would let the next order wait in vain."""
+    """A gateway may have erased it, and would let the next order wait in vain."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "another"))
     api = api_of(tmp_path, f"https://127.0.0.1:{echo.port}/", authority)
     assert isinstance(api.post(SMALL), Response)

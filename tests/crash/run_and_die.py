@@ -20,15 +20,15 @@ STEPS: dict[str, tuple[type, str]] = {
     "move-watermark": (Ledger, "move_watermark"),
     "claim": (Ledger, "claim"),
     "render": (Renderer, "render"),
-    "except": (Ledger, "except_orders"),
+    "except": (Ledger, "exclude_orders"),
     "postpone": (Ledger, "postpone"),
     "post": (Squeezely, "post"),
     "deliver": (Ledger, "deliver"),
     "endpoint-failed": (CircuitBreaker, "back_off"),
-    "put-back": (Ledger, "put_back"),
+    "put-back": (Ledger, "requeue"),
     "split": (Ledger, "split"),
     "split-piece": (Ledger, "_move"),
-    "dissolve": (Ledger, "dissolve"),
+    "close_empty": (Ledger, "close_empty"),
 }
 MEANS_NOTHING = frozenset({"admit", "claim"})
 """Steps that are also done when there is nothing to do: they count with a result."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from run_step_by_step import Steps
 
 from syncd.config.settings import Settings, load
-from syncd.ledger import retention as thinning
+from syncd.ledger import retention as pruning
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.retention import Retention
@@ -23,11 +23,11 @@ from syncd.source.connections import connect
 
 
 def thin(settings: Settings) -> int:
-    connections = connect(settings, "thinning")
+    connections = connect(settings, "pruning")
     feed = FeedStore(connections, settings.feed).get()
     ledger = Ledger(connections.ledger, feed.feed_id)
-    thinning.BATCHES = 2
-    thinning.PERIOD = timedelta(minutes=1)
+    pruning.BATCHES = 2
+    pruning.PERIOD = timedelta(minutes=1)
     Retention(ledger, timedelta(days=30), Log("shop"), threading.Event()).make()
     return 0
 

@@ -38,7 +38,7 @@ SENDING = [
     ("before-deliver", 2),
     ("after-deliver", 2),
 ]
-HALVING = ["before-split", "after-split-piece", "before-dissolve", "after-split"]
+HALVING = ["before-split", "after-split-piece", "before-close_empty", "after-split"]
 FAILING = ["after-endpoint-failed", "before-put-back", "after-put-back"]
 
 

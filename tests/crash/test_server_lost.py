@@ -1,7 +1,7 @@
 """The server is lost between two steps of a daemon that lives on, with what it owed.
 
 It crashes where commits need not be on its disk (`synchronous_commit = off`), or its
-standby, which lies behind, takes over. Whatever is forgotten: no order is lost, none
+standby, which lies behind, takes over. Whatever is erased: no order is lost, none
 is delivered that was not sent, and each repeat is counted.
 """
 

@@ -1,4 +1,4 @@
-"""Killed in the middle of thinning: every step is whole, and the next turn goes on."""
+"""Killed in the middle of pruning: every step is whole, and the next turn goes on."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ import syncd
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(180)]
 
-RUN = Path(__file__).with_name("run_thinning.py")
+RUN = Path(__file__).with_name("run_pruning.py")
 BATCHES = 7
 SUMS = """
 SELECT (SELECT sum(orders)::int FROM syncd.batch WHERE state = 'delivered'),
@@ -26,7 +26,7 @@ SEED = f"""
 WITH made AS (
     INSERT INTO syncd.batch
            (feed_id, lane, state, orders, oldest_at, settled_at, created_at,
-            is_thinned)
+            is_pruned)
     SELECT feed_id, 'live', 'delivered', 2, now(), now(), now() - interval '60 days',
            true
       FROM syncd.feed, generate_series(1, {BATCHES})
@@ -41,7 +41,7 @@ SELECT m.feed_id, m.batch_id || '-' || n, now(), m.batch_id
 def test_a_kill_at_any_step_of_thinning_loses_nothing(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """After each one the sums are right; what is left is thinned later."""
+    """After each one the sums are right; what is left is pruned later."""
     feed = Started(shop)
     config = shop.configure(tmp_path, "http://127.0.0.1:9/x")
     process = subprocess.Popen(
@@ -62,7 +62,7 @@ def test_a_kill_at_any_step_of_thinning_loses_nothing(
     def thin(fatal: int) -> tuple[int, int]:
         assert process.stdin
         assert process.stdout
-        feed.state("UPDATE syncd.feed SET thinned_at = NULL")
+        feed.state("UPDATE syncd.feed SET pruned_at = NULL")
         process.stdin.write(f"{fatal}\n")
         process.stdin.flush()
         code, steps = process.stdout.readline().split()

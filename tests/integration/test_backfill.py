@@ -596,7 +596,7 @@ def test_the_daemons_role_may_steer_but_not_delete(past: Past) -> None:
 
 
 def test_the_plan_tries_those_that_would_be_sent(past: Past) -> None:
-    """What was delivered, rejected or forgotten is not among them."""
+    """What was delivered, rejected or erased is not among them."""
     sell_past(past.shop, 50)
     past.shop.sql("UPDATE orders SET email = 'nowhere' WHERE id IN (3, 40)")
     assert len(past.plan().sample.faults) == 2

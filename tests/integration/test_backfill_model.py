@@ -154,7 +154,7 @@ class Backfills(RuleBasedStateMachine):
         rows = self.shop.rows(
             "SELECT 'W-' || l.order_key, sum(b.uncertain) FROM syncd.ledger AS l "
             "JOIN syncd.batch AS b ON b.batch_id = l.batch_id OR b.batch_id IN "
-            "(SELECT d.batch_id FROM syncd.departure AS d "
+            "(SELECT d.batch_id FROM syncd.order_move AS d "
             "  WHERE d.order_key = l.order_key) GROUP BY 1"
         )
         uncertain = {str(order): int(str(number)) for order, number in rows}

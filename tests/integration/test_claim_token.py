@@ -153,8 +153,8 @@ def broken(*_: object, **__: object) -> object:
     "place",
     [
         "delivery.classify",
-        "delivery.Veil",
-        "delivery.Report.answered",
+        "delivery.Redactor",
+        "delivery.DeliveryLog.answered",
         "squeezely._read",
     ],
 )
@@ -169,9 +169,9 @@ def test_whatever_ends_an_exchange_is_uncertain(
         desk.deliver()
     assert desk.posts(orders) == [1, 1]
     desk.delivery.finish()
-    assert desk.uncertain() == int(place != "delivery.Report.answered")
+    assert desk.uncertain() == int(place != "delivery.DeliveryLog.answered")
     left = "held" if uncertain == "hold" else "pending"
-    if place == "delivery.Report.answered":
+    if place == "delivery.DeliveryLog.answered":
         left = "delivered"  # what it said is known by then
     assert desk.shop.value("SELECT state FROM syncd.batch") == left
     desk.close()

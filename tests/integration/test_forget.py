@@ -29,7 +29,7 @@ STATES = "SELECT order_key, state FROM syncd.ledger ORDER BY order_key::bigint"
 DUMP = (
     "SELECT (SELECT string_agg(a::text, ' ') FROM syncd.attempt AS a) "
     "|| (SELECT coalesce(string_agg(l::text, ' '), '') FROM syncd.ledger AS l) "
-    "|| (SELECT coalesce(string_agg(d::text, ' '), '') FROM syncd.departure AS d) "
+    "|| (SELECT coalesce(string_agg(d::text, ' '), '') FROM syncd.order_move AS d) "
     "|| (SELECT coalesce(string_agg(e::text, ' '), '') FROM syncd.endpoint AS e) "
     "|| (SELECT coalesce(string_agg(w::text, ' '), '') FROM syncd.answer AS w)"
 )
@@ -49,7 +49,7 @@ def forgetting(desk: Desk) -> Erasure:
 
 def run(config: Path, *arguments: str, given: str = "") -> tuple[int, str, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "syncd", "forget", *arguments, "--config", str(config)],
+        [sys.executable, "-m", "syncd", "erase", *arguments, "--config", str(config)],
         check=False,
         input=given,
         capture_output=True,
@@ -61,19 +61,19 @@ def run(config: Path, *arguments: str, given: str = "") -> tuple[int, str, str]:
 
 
 def test_a_delivered_order_loses_its_number_and_others_keep_theirs(desk: Desk) -> None:
-    """Its receipts, its departures; the account says that it is forgotten."""
+    """Its receipts, its order_moves; the account says that it is erased."""
     desk.confirm(2)
     desk.finish()
     (trace,) = forgetting(desk).forget(["1"])
     assert (trace.state, trace.sent) == ("delivered", "yes")
     assert desk.shop.value("SELECT orderids FROM syncd.attempt") == ["W-2"]
-    assert desk.shop.rows(STATES) == [("1", "forgotten"), ("2", None)]
+    assert desk.shop.rows(STATES) == [("1", "erased"), ("2", None)]
     assert desk.shop.value("SELECT orders FROM syncd.batch") == 1
     feed = FeedStore(Connections(desk.database, desk.database), "shop").get()
     story = read_history(desk.database, desk.source, feed, "1")
     assert story
-    assert [line for line in story.lines() if "forgotten" in line] == [
-        "now forgotten by hand: it had been sent; nothing sends it any more"
+    assert [line for line in story.lines() if "erased" in line] == [
+        "now erased by hand: it had been sent; nothing sends it any more"
     ]
     other = read_history(desk.database, desk.source, feed, "2")
     assert other
@@ -92,7 +92,7 @@ def test_an_order_that_waits_is_never_sent(desk: Desk) -> None:
     assert desk.posts(orders) == [0, 0, 0]
 
 
-def test_rejected_and_held_orders_are_forgotten_with_their_reasons(
+def test_rejected_and_held_orders_are_erased_with_their_reasons(
     desk: Desk,
 ) -> None:
     """What may have arrived is told from what was never sent."""
@@ -177,14 +177,14 @@ def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
         found = feed.source.of_keys(keys)
         assert feed.ledger.admit(found, "listen", size=5).orders == 0
     feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
-    assert feed.account() == ReconciliationTally(pending=1, forgotten=1)
+    assert feed.account() == ReconciliationTally(pending=1, erased=1)
     shop.sql(f"UPDATE orders SET confirmed_at = now() WHERE id = {keys[0]}")
     feed.poll(whole=True)
     assert feed.captures() == [("poll", 1), (None, 1)]
     feed.close()
 
 
-def test_while_it_is_forgotten_nobody_claims_its_batch(desk: Desk) -> None:
+def test_while_it_is_erased_nobody_claims_its_batch(desk: Desk) -> None:
     """Two at once: whoever comes second sees what the first has done."""
     desk.confirm(1)
     with desk.database.transaction():
@@ -216,7 +216,7 @@ def test_a_persons_orders_are_found_by_address(
     assert "mila" not in (told + said).lower()
     code, again, _ = run(config, "--email-stdin", "--yes", given=f"{given}\n")
     assert code == 0
-    assert "order 1: forgotten" in again
+    assert "order 1: erased" in again
     assert "Erase at Squeezely by hand: 1, 2, 3" in again
     assert desk.shop.rows(STATES)[3] == ("4", None)
 
@@ -264,7 +264,7 @@ def test_a_search_that_takes_too_long_is_told(desk: Desk) -> None:
         forgetting(desk).find(["W-77"])
 
 
-def test_what_is_forgotten_stays_so(desk: Desk, tmp_path: Path) -> None:
+def test_what_is_erased_stays_so(desk: Desk, tmp_path: Path) -> None:
     """No verb for rejected orders brings it back."""
     config = tmp_path / "syncd.toml"
     desk.confirm(1, email="'nowhere'")
@@ -272,5 +272,5 @@ def test_what_is_forgotten_stays_so(desk: Desk, tmp_path: Path) -> None:
     forgetting(desk).forget(["1"])
     desk.shop.sql("UPDATE orders SET email = 'mila@shop.example'")
     assert syncd("rejected", "retry", "1", "--config", config).returncode == 1
-    assert "forgotten by hand" in syncd("explain", "1", "--config", config).stdout
-    assert desk.shop.rows(STATES) == [("1", "forgotten")]
+    assert "erased by hand" in syncd("explain", "1", "--config", config).stdout
+    assert desk.shop.rows(STATES) == [("1", "erased")]

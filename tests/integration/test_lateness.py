@@ -154,7 +154,7 @@ def test_a_slow_answer_is_no_skew() -> None:
 
 OLD = """
 INSERT INTO syncd.batch
-       (feed_id, lane, state, orders, oldest_at, created_at, settled_at, is_thinned)
+       (feed_id, lane, state, orders, oldest_at, created_at, settled_at, is_pruned)
 SELECT feed_id, 'live', 'delivered', 1, t.at, t.at, t.at, true
   FROM syncd.feed, (SELECT now() - interval '40 days' - n * interval '1 minute' AS at
                       FROM generate_series(1, 3000) AS n) AS t;

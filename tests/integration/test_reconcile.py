@@ -79,7 +79,7 @@ def test_every_order_is_accounted_for_by_where_it_stands(feed: Started) -> None:
     confirm(feed, "now() - interval '3 hours'", 800)
     capture(feed)
     states = {
-        "delivered": "state = 'delivered', settled_at = now(), is_thinned = true",
+        "delivered": "state = 'delivered', settled_at = now(), is_pruned = true",
         "sending": "state = 'sending', lease_until = now(), instance_id = 1, "
         "claim_token = gen_random_uuid()",
         "adopted": "state = 'adopted', settled_at = now()",
@@ -141,7 +141,7 @@ def test_what_another_capture_takes_meanwhile_is_no_alarm(begin: Begin) -> None:
     "change",
     [
         "DELETE FROM syncd.batch",
-        "UPDATE syncd.batch SET orders = 0, state = 'dissolved', settled_at = now()",
+        "UPDATE syncd.batch SET orders = 0, state = 'emptied', settled_at = now()",
     ],
 )
 def test_an_order_whose_batch_is_gone_stays_unexplained(
@@ -196,7 +196,7 @@ def enter(feed: Started, order: int, time: datetime) -> None:
     """Have an order in the ledger, delivered, as confirmed at a time."""
     feed.state(
         "WITH b AS (INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, "
-        "settled_at, is_thinned) "
+        "settled_at, is_pruned) "
         "SELECT feed_id, 'live', 'delivered', 1, now(), now(), true "
         "FROM syncd.feed RETURNING feed_id, batch_id) INSERT INTO syncd.ledger "
         f"(feed_id, order_key, confirmed_at, batch_id) SELECT feed_id, '{order}', "
@@ -509,7 +509,7 @@ def test_a_view_that_cannot_be_read_leaves_the_account_for_later(
     assert depths(make_all(feed), "reconciliation.finished") == ["hours", "days", "all"]
 
 
-def test_frequent_accounts_are_forgotten_unless_they_found_something(
+def test_frequent_accounts_are_erased_unless_they_found_something(
     feed: Started,
 ) -> None:
     """By the daemon's own role, which may delete nothing else."""
@@ -577,7 +577,7 @@ def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
     feed.shop.sql(INSERT.format("now() - generate_series * interval '2 s'", 200_000))
     feed.state(
         "INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at, "
-        "is_thinned) SELECT feed_id, 'live', 'delivered', 100, now(), now(), true "
+        "is_pruned) SELECT feed_id, 'live', 'delivered', 100, now(), now(), true "
         "FROM syncd.feed, generate_series(1, 2000)"
     )
     feed.state(

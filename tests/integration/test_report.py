@@ -65,7 +65,7 @@ def test_orders_are_counted_where_they_stand_now(shop: Shop, rows: Rows) -> None
     figures = read(shop).figures
     assert {name: sum(values) for name, values in figures.orders.items()} == {
         "delivered": 5, "pending": 6, "held": 1, "rejected": 3, "discarded": 2,
-        "withdrawn": 1, "forgotten": 0, "adopted": 9,
+        "withdrawn": 1, "erased": 0, "adopted": 9,
     }  # fmt: skip
     assert [(r.state, r.reason, r.orders) for r in figures.reasons] == [
         ("rejected", "email is missing", 3),
@@ -153,7 +153,7 @@ def test_the_ledger_is_read_once_for_the_orders(shop: Shop, rows: Rows) -> None:
     """One pass and one hash of the batches, whatever the planner thinks of indexes."""
     rows.shop.sql(
         "INSERT INTO syncd.batch (batch_id, feed_id, lane, state, orders, oldest_at, "
-        "settled_at, is_thinned) "
+        "settled_at, is_pruned) "
         "SELECT 1000 + n, 1, 'live', 'delivered', 100, now(), now(), true "
         "FROM generate_series(1, 500) n; "
         "INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id) "

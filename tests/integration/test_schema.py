@@ -30,7 +30,7 @@ def feed_id(shop: Shop) -> int:
     shop.sql(
         f"""
 INSERT INTO syncd.batch
-       (feed_id, lane, state, orders, oldest_at, settled_at, is_thinned)
+       (feed_id, lane, state, orders, oldest_at, settled_at, is_pruned)
 SELECT {feed.feed_id}, 'live', 'delivered', 100, now(), now() - n * interval '1 min',
        true
   FROM generate_series(1, 3000) AS n;
@@ -60,8 +60,8 @@ ANALYZE syncd.attempt, syncd.batch, syncd.ledger, syncd.endpoint, syncd.watermar
         ("UPDATE syncd.batch SET state = 'delivered'", "batch_settled_once"),
         ("UPDATE syncd.batch SET state = 'lost'", "batch_state_known"),
         ("UPDATE syncd.batch SET orders = -1", "batch_counts_positive"),
-        ("UPDATE syncd.batch SET state = 'dissolved', settled_at = now()",
-         "batch_dissolved_is_empty"),
+        ("UPDATE syncd.batch SET state = 'emptied', settled_at = now()",
+         "batch_emptied_is_empty"),
         ("UPDATE syncd.ledger SET state = 'rejected'", "ledger_exception_has_reason"),
         ("UPDATE syncd.ledger SET state = 'gone', reason = 'x'",
          "ledger_exception_known"),
@@ -76,8 +76,8 @@ ANALYZE syncd.attempt, syncd.batch, syncd.ledger, syncd.endpoint, syncd.watermar
         ("INSERT INTO syncd.answer VALUES ('a', 'b', 'c', 'd', 'e', 'success')",
          "answer_said_once"),
         ("UPDATE syncd.endpoint SET recent_rejected = -1", "endpoint_recent_positive"),
-        ("INSERT INTO syncd.departure SELECT 1, '1', 1, now(), '' FROM syncd.batch",
-         "departure_why_known"),
+        ("INSERT INTO syncd.order_move SELECT 1, '1', 1, now(), '' FROM syncd.batch",
+         "order_move_why_known"),
         ("INSERT INTO syncd.ledger SELECT * FROM syncd.ledger", "ledger_order_once"),
         ("UPDATE syncd.batch SET resends = true", "batch_resends_for_a_backfill"),
         ("UPDATE syncd.batch SET backfill_id = 9", "batch_of_backfill"),
@@ -93,7 +93,7 @@ ANALYZE syncd.attempt, syncd.batch, syncd.ledger, syncd.endpoint, syncd.watermar
          "batch_token_proves_the_claim"),
         (("UPDATE syncd.batch SET state = 'sending', instance_id = 1, "
          "lease_until = now()"), "batch_token_proves_the_claim"),
-        ("UPDATE syncd.batch SET is_thinned = true", "batch_thinned_is_delivered"),
+        ("UPDATE syncd.batch SET is_pruned = true", "batch_pruned_is_delivered"),
         (("UPDATE syncd.batch AS b SET state = 'delivered', settled_at = now(), "
          "claim_token = gen_random_uuid()"), "batch_delivered_by_its_attempt"),
         (("UPDATE syncd.batch AS b SET state = 'delivered', settled_at = now(), "
@@ -227,7 +227,7 @@ PLANNED: dict[str, dict[str, object]] = {
     },
     "finish_backfill": {"backfill": 1},
     "held": {"feed": 1, "limit": 10},
-    "put_back": {
+    "requeue": {
         "batch": 5,
         "attempt": 1,
         "token": UUID(int=0),

@@ -343,7 +343,7 @@ def test_a_repeat_that_is_refused_as_known_was_delivered(desk: Desk) -> None:
     assert desk.set_aside() == {}
     assert desk.endpoint()[0] == "open"
     assert desk.shop.value(
-        "SELECT count(*) FROM syncd.batch WHERE state NOT IN ('delivered', 'dissolved')"
+        "SELECT count(*) FROM syncd.batch WHERE state NOT IN ('delivered', 'emptied')"
     ) == 0  # fmt: skip
 
 

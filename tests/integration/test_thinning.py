@@ -24,12 +24,12 @@ from postgres import Cluster
 from shop import Shop
 from typing_extensions import override
 
-from syncd.core.errors import RangeThinnedError
+from syncd.core.errors import RangePrunedError
 from syncd.core.tally import ReconciliationTally
 from syncd.daemon.reconciliation_job import ReconciliationJob
 from syncd.daemon.wakeup import WakeUp
 from syncd.diagnostics.order_history import read_history
-from syncd.ledger import retention as thinning
+from syncd.ledger import retention as pruning
 from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
 from syncd.ledger.instance import Instance
 from syncd.ledger.retention import Retention
@@ -53,7 +53,7 @@ class Till(Started):
         self._own = Database(shop.dsn)
         self.number = Instance(self._own, self.ledger.feed_id).number
         self.sent = Counter[str]()
-        self.thinning = Retention(self.ledger, KEEP, Log("shop"), threading.Event())
+        self.pruning = Retention(self.ledger, KEEP, Log("shop"), threading.Event())
 
     def claim(self) -> Claim | None:
         return self.ledger.claim(self.number, "live", timedelta(minutes=1))
@@ -78,9 +78,9 @@ class Till(Started):
         self.state(f"UPDATE syncd.batch SET {OLD}")
 
     def thin(self) -> None:
-        self.state("UPDATE syncd.feed SET thinned_at = NULL")
-        vars(self.thinning)["_due_at"] = float("-inf")
-        self.thinning.make()
+        self.state("UPDATE syncd.feed SET pruned_at = NULL")
+        vars(self.pruning)["_due_at"] = float("-inf")
+        self.pruning.make()
 
     def touch(self, keys: list[str]) -> None:
         """Capture by key, as `listen` and `wal` do."""
@@ -199,9 +199,9 @@ def test_the_story_of_an_exception_keeps_its_beginning(till: Till) -> None:
     assert story
     assert [a.status for a in story.attempts] == [422, 422]
     till.state("UPDATE syncd.ledger SET state = NULL, reason = NULL, orderid = NULL")
-    till.state("UPDATE syncd.feed SET thinned_after = 0")
+    till.state("UPDATE syncd.feed SET pruned_after = 0")
     till.thin()
-    assert till.shop.value("SELECT count(*) FROM syncd.departure") == 0
+    assert till.shop.value("SELECT count(*) FROM syncd.order_move") == 0
 
 
 def test_an_order_that_is_touched_or_stamped_anew_is_not_sent_again(
@@ -223,11 +223,11 @@ def test_it_takes_small_steps_and_one_turn_an_hour(
     till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A turn is bounded, the next one goes on; other daemons leave it to the first."""
-    monkeypatch.setattr(thinning, "BATCHES", 2)
-    monkeypatch.setattr(thinning, "STEPS", 2)
+    monkeypatch.setattr(pruning, "BATCHES", 2)
+    monkeypatch.setattr(pruning, "STEPS", 2)
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
-    vars(till.thinning)["_log"] = Log("shop")
+    vars(till.pruning)["_log"] = Log("shop")
     for _ in range(7):
         till.sell()
     till.age()
@@ -235,7 +235,7 @@ def test_it_takes_small_steps_and_one_turn_an_hour(
     assert till.shop.value(BATCHES) == 4  # four of them have become one
     other = Retention(till.ledger, KEEP, Log("shop"), threading.Event())
     other.make()
-    till.thinning.make()
+    till.pruning.make()
     assert till.shop.value(BATCHES) == 4
     till.thin()
     assert till.shop.value(BATCHES) == 1
@@ -247,8 +247,8 @@ def test_a_step_ends_after_so_many_orders(
     till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And always passes at least one batch, however large."""
-    monkeypatch.setattr(thinning, "ORDERS", 3)
-    monkeypatch.setattr(thinning, "STEPS", 1)
+    monkeypatch.setattr(pruning, "ORDERS", 3)
+    monkeypatch.setattr(pruning, "STEPS", 1)
     for orders in (5, 2, 2):
         till.sell(orders)
     till.age()
@@ -259,12 +259,12 @@ def test_a_step_ends_after_so_many_orders(
     assert counts == [5, 9, 9]
 
 
-def test_nothing_is_thinned_unless_asked_for_or_told_to_stop(till: Till) -> None:
+def test_nothing_is_pruned_unless_asked_for_or_told_to_stop(till: Till) -> None:
     """By default everything is kept; a stop ends a turn after a step."""
     till.sell()
     till.age()
     Retention(till.ledger, None, Log("shop"), threading.Event()).make()
-    assert till.shop.value("SELECT thinned_at IS NULL FROM syncd.feed") is True
+    assert till.shop.value("SELECT pruned_at IS NULL FROM syncd.feed") is True
     stopping = threading.Event()
     rounds = ReconciliationJob(
         till.reconciliation,
@@ -274,7 +274,7 @@ def test_nothing_is_thinned_unless_asked_for_or_told_to_stop(till: Till) -> None
         Retention(till.ledger, KEEP, Log("shop"), stopping),
     )
     rounds.make()
-    assert till.shop.value("SELECT thinned_after > 0 FROM syncd.feed") is True
+    assert till.shop.value("SELECT pruned_after > 0 FROM syncd.feed") is True
 
 
 def test_orders_of_another_feed_are_left_alone(till: Till) -> None:
@@ -287,7 +287,7 @@ def test_orders_of_another_feed_are_left_alone(till: Till) -> None:
     second.age()
     second.thin()
     assert till.shop.rows(
-        "SELECT feed, thinned_batch IS NULL FROM syncd.feed ORDER BY feed"
+        "SELECT feed, pruned_batch IS NULL FROM syncd.feed ORDER BY feed"
     ) == [("other", True), ("shop", False)]
     second.close()
 
@@ -297,10 +297,10 @@ def test_a_reset_that_reaches_beyond_is_refused(till: Till, tmp_path: Path) -> N
     till.sell(2)
     till.age()
     till.thin()
-    with pytest.raises(RangeThinnedError):
-        till.ledger.refuse_thinned(ago(days=1), ago(days=0))
-    till.ledger.refuse_thinned(ago(days=9), ago(days=8))
-    till.ledger.refuse_thinned(ago(days=0), ago(days=-1))
+    with pytest.raises(RangePrunedError):
+        till.ledger.refuse_pruned(ago(days=1), ago(days=0))
+    till.ledger.refuse_pruned(ago(days=9), ago(days=8))
+    till.ledger.refuse_pruned(ago(days=0), ago(days=-1))
     till.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
     config = till.shop.configure(tmp_path, "http://127.0.0.1:9/x")
     reset = ("watermark", "reset", "--yes", "--config", config)
@@ -330,7 +330,7 @@ def test_what_is_to_be_kept_is_long(till: Till, tmp_path: Path) -> None:
 
 
 class Trade(RuleBasedStateMachine):
-    """A shop, a feed and its ledger, which is thinned at any moment."""
+    """A shop, a feed and its ledger, which is pruned at any moment."""
 
     server: Cluster
     numbers = 0
@@ -423,7 +423,7 @@ class Trade(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-def test_no_order_is_sent_twice_or_missed_however_it_is_thinned(
+def test_no_order_is_sent_twice_or_missed_however_it_is_pruned(
     server: Cluster,
 ) -> None:
     """With late commits, captures by key, new stamps and accounts in between."""

@@ -314,7 +314,7 @@ def test_what_is_rolled_back_is_not_noted(till: Till) -> None:
 
 
 def test_each_transaction_of_a_session_is_noted(till: Till) -> None:
-    """That one has noted the order is forgotten with its end, and in a rollback."""
+    """That one has noted the order is erased with its end, and in a rollback."""
     touch = b"UPDATE orders SET total = total + 1 WHERE id = 1"
     with psycopg.connect(till.clerk, autocommit=True) as session:
         session.execute("INSERT INTO orders DEFAULT VALUES")

@@ -146,7 +146,7 @@ def test_a_table_whose_updates_would_fail_is_refused(shop: Shop, kind: str) -> N
 def test_a_table_that_was_changed_afterwards_is_told_with_the_cure(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    """We cannot prevent it; the line's statement gives the shop its UPDATEs back at once."""
+    """We cannot prevent it; the line's SQL gives the shop its UPDATEs back at once."""
     monkeypatch.setattr(guard, "GUARD_SECONDS", 0.0)
     shop.sql(KINDS["primary key"])
     tap = Tap(shop, tmp_path, tables=["t:id", "orders:id"])

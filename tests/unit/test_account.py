@@ -37,7 +37,7 @@ def test_accounts_add_up(counts: list[int]) -> None:
 
 def test_every_standing_has_its_number() -> None:
     """A batch that ended without its order leaves it unexplained."""
-    standings = {"sending": 1, "pending": 2, "delivered": 3, "dissolved": 4}
+    standings = {"sending": 1, "pending": 2, "delivered": 3, "emptied": 4}
     assert tally_of(standings) == ReconciliationTally(pending=3, delivered=3, missing=4)
 
 

@@ -142,7 +142,7 @@ def figures(orders: int = 3, reason: str = "email is missing") -> Figures:
         period=parts,
         orders={"delivered": [orders, 0], "pending": none, "held": none,
                 "rejected": [0, orders], "discarded": none, "withdrawn": none,
-                "forgotten": none, "adopted": none},
+                "erased": none, "adopted": none},
         delivered={"live": [orders, 0], "backfill": none},
         repeats=none,
         attempts={"accepted": [orders, 0], "refused": none, "client_refused": none,

@@ -12,12 +12,12 @@ Counts = Mapping[str, Sequence[int]]
 """By name, a number for each part of the period, in order."""
 
 STANDINGS = ("delivered", "pending", "held", "rejected", "discarded", "withdrawn",
-             "forgotten", "adopted")  # fmt: skip
+             "erased", "adopted")  # fmt: skip
 LANES = ("live", "backfill")
 OUTCOMES = ("accepted", "refused", "client_refused", "transient", "unread", "unclear",
             "uncertain")  # fmt: skip
 
-_PENDING = {"sending", "dissolved"}
+_PENDING = {"sending", "emptied"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ class _Part:
 _ORDERS = (
     _Part("delivered", "good", ("delivered",)),
     _Part("waiting", "wait", ("pending", "held")),
-    _Part("set aside", "bad", ("rejected", "discarded", "withdrawn", "forgotten")),
+    _Part("set aside", "bad", ("rejected", "discarded", "withdrawn", "erased")),
     _Part("before the first start", "past", ("adopted",)),
 )
 _DELIVERED = (
@@ -29,7 +29,7 @@ _DELIVERED = (
 )
 _SET_ASIDE = (
     _Part("rejected", "bad", ("rejected",)),
-    _Part("given up", "past", ("discarded", "forgotten")),
+    _Part("given up", "past", ("discarded", "erased")),
     _Part("withdrawn", "wait", ("withdrawn",)),
 )
 _ACCEPTED = (_Part("accepted", "good", ("accepted",)),)

@@ -278,7 +278,7 @@ WITH settled AS MATERIALIZED (
       FROM syncd.batch AS b
      WHERE b.feed_id = %(feed)s
        AND b.state = 'delivered'
-       AND NOT b.is_thinned
+       AND NOT b.is_pruned
        AND b.settled_at > statement_timestamp() - interval '30 days'
      ORDER BY b.settled_at DESC
      LIMIT 5 * %(batches)s

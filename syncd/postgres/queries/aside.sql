@@ -77,7 +77,7 @@ WITH chosen AS MATERIALIZED (
       FROM slots AS s
       JOIN syncd.feed AS f ON f.feed_id = %(feed)s
 ), departed AS (
-    INSERT INTO syncd.departure (feed_id, order_key, batch_id, why, reason)
+    INSERT INTO syncd.order_move (feed_id, order_key, batch_id, why, reason)
     SELECT %(feed)s, order_key, batch_id,
            CASE WHEN %(most_retries)s::int IS NULL THEN 'retried' ELSE 'mended' END,
            reason
@@ -148,7 +148,7 @@ WITH chosen AS MATERIALIZED (
       FROM sources AS s
       JOIN syncd.batch AS b USING (batch_id)
 ), departed AS (
-    INSERT INTO syncd.departure (feed_id, order_key, batch_id, why)
+    INSERT INTO syncd.order_move (feed_id, order_key, batch_id, why)
     SELECT %(feed)s, order_key, batch_id, 'resent'
       FROM chosen
 ), moved AS (
@@ -161,7 +161,7 @@ WITH chosen AS MATERIALIZED (
 ), emptied AS (
     UPDATE syncd.batch AS b
        SET orders = b.orders - s.orders,
-           state = CASE WHEN b.orders = s.orders THEN 'dissolved' ELSE b.state END,
+           state = CASE WHEN b.orders = s.orders THEN 'emptied' ELSE b.state END,
            settled_at = CASE WHEN b.orders = s.orders THEN clock_timestamp() END
       FROM sources AS s
      WHERE b.batch_id = s.batch_id
@@ -191,7 +191,7 @@ WITH chosen AS MATERIALIZED (
 ), emptied AS (
     UPDATE syncd.batch AS b
        SET orders = b.orders - s.orders,
-           state = CASE WHEN b.orders = s.orders THEN 'dissolved' ELSE b.state END,
+           state = CASE WHEN b.orders = s.orders THEN 'emptied' ELSE b.state END,
            settled_at = CASE WHEN b.orders = s.orders THEN clock_timestamp() END
       FROM (SELECT batch_id, count(*) AS orders FROM chosen GROUP BY batch_id) AS s
      WHERE b.batch_id = s.batch_id
@@ -244,7 +244,7 @@ WITH chosen AS MATERIALIZED (
 ), emptied AS (
     UPDATE syncd.batch AS b
        SET orders = b.orders - s.orders,
-           state = CASE WHEN b.orders = s.orders THEN 'dissolved' ELSE b.state END,
+           state = CASE WHEN b.orders = s.orders THEN 'emptied' ELSE b.state END,
            settled_at = CASE WHEN b.orders = s.orders THEN clock_timestamp() END
       FROM (SELECT batch_id, count(*) AS orders FROM chosen GROUP BY batch_id) AS s
      WHERE b.batch_id = s.batch_id

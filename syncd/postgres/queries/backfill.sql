@@ -118,11 +118,11 @@ WITH known AS MATERIALIZED (
            uncertain
       FROM slots
 ), departed AS (
-    INSERT INTO syncd.departure (feed_id, order_key, batch_id, why, reason)
+    INSERT INTO syncd.order_move (feed_id, order_key, batch_id, why, reason)
     SELECT %(feed)s, c.order_key, c.batch_id,
            CASE WHEN c.resends THEN 'resent' ELSE 'reset' END, %(reason)s
       FROM chosen AS c
-        ON CONFLICT ON CONSTRAINT departure_once DO UPDATE
+        ON CONFLICT ON CONSTRAINT order_move_once DO UPDATE
        SET left_at = excluded.left_at,
            why = excluded.why,
            reason = excluded.reason
@@ -302,7 +302,7 @@ WITH unsent AS MATERIALIZED (
 ), orders AS MATERIALIZED (
     SELECT l.order_key, l.confirmed_at, l.batch_id, u.resends, d.batch_id AS origin,
            EXISTS (SELECT
-                     FROM syncd.departure AS t
+                     FROM syncd.order_move AS t
                     WHERE t.feed_id = l.feed_id
                       AND t.order_key = l.order_key
                       AND t.why IN ('split', 'retried', 'mended')
@@ -310,7 +310,7 @@ WITH unsent AS MATERIALIZED (
       FROM unsent AS u
       JOIN syncd.ledger AS l USING (batch_id)
       LEFT JOIN LATERAL (SELECT r.batch_id, r.left_at
-                           FROM syncd.departure AS r
+                           FROM syncd.order_move AS r
                           WHERE r.feed_id = l.feed_id
                             AND r.order_key = l.order_key
                             AND r.why IN ('resent', 'reset')
@@ -344,7 +344,7 @@ WITH unsent AS MATERIALIZED (
      WHERE l.feed_id = %(feed)s
        AND l.order_key = c.order_key
 ), returned AS (
-    UPDATE syncd.departure AS d
+    UPDATE syncd.order_move AS d
        SET why = 'returned'
       FROM chosen AS c
      WHERE d.feed_id = %(feed)s
@@ -361,7 +361,7 @@ WITH unsent AS MATERIALIZED (
     UPDATE syncd.batch AS b
        SET orders = b.orders + c.orders,
            state = CASE WHEN b.orders + c.orders = 0 AND b.state = 'pending'
-                        THEN 'dissolved' ELSE b.state END,
+                        THEN 'emptied' ELSE b.state END,
            settled_at = CASE WHEN b.orders + c.orders = 0 AND b.state = 'pending'
                              THEN clock_timestamp() ELSE b.settled_at END
       FROM changes AS c

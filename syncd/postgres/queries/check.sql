@@ -88,7 +88,7 @@ SELECT v.view, CASE WHEN has_schema_privilege(n.oid, 'USAGE') THEN 'SELECT'
 SELECT t.name, r.privilege
   FROM (VALUES ('feed'), ('watermark'), ('endpoint'), ('instance'), ('batch'),
                ('attempt'), ('ledger'), ('backfill'), ('stream'), ('reconciliation'),
-               ('departure'), ('verification'), ('answer'),
+               ('order_move'), ('verification'), ('answer'),
                ('failed_start')) AS t (name)
  CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE')) AS r (privilege)
   JOIN pg_catalog.pg_class AS c

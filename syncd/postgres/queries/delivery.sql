@@ -196,7 +196,7 @@ UPDATE syncd.batch
    AND state = 'sending'
    AND claim_token = %(token)s;
 
--- name: except_orders :rows
+-- name: exclude_orders :rows
 -- Sets orders of a claimed batch aside with their reason.
 WITH fenced AS (
     SELECT b.batch_id, b.uncertain
@@ -262,7 +262,7 @@ WITH fenced AS (
        AND l.order_key = ANY(%(keys)s)
     RETURNING l.order_key
 ), departed AS (
-    INSERT INTO syncd.departure (feed_id, order_key, batch_id, why)
+    INSERT INTO syncd.order_move (feed_id, order_key, batch_id, why)
     SELECT f.feed_id, m.order_key, f.batch_id,
            CASE WHEN %(waits)s THEN 'waiting' ELSE 'split' END
       FROM fenced AS f, moved AS m
@@ -305,7 +305,7 @@ WITH fenced AS (
        AND l.order_key = ANY(%(keys)s)
     RETURNING l.order_key
 ), departed AS (
-    INSERT INTO syncd.departure (feed_id, order_key, batch_id, why, reason)
+    INSERT INTO syncd.order_move (feed_id, order_key, batch_id, why, reason)
     SELECT f.feed_id, m.order_key, f.batch_id, 'unread', %(reason)s
       FROM fenced AS f, moved AS m
 )
@@ -339,11 +339,11 @@ SELECT sum(b.orders)::bigint, b.read_reason, min(b.read_failed_at),
  ORDER BY 1 DESC, 2
  LIMIT 5;
 
--- name: dissolve :rows
+-- name: close_empty :rows
 -- Ends a claimed batch that no order shares any more.
 WITH ended AS (
     UPDATE syncd.batch
-       SET state = 'dissolved',
+       SET state = 'emptied',
            settled_at = clock_timestamp(),
            claim_token = NULL,
            instance_id = NULL,
@@ -479,7 +479,7 @@ WITH sent AS MATERIALIZED (
 SELECT count(*)
   FROM sent;
 
--- name: put_back :rows
+-- name: requeue :rows
 -- Makes a claimed batch pending again after an attempt that did not succeed, or holds
 -- it for a person.
 WITH freed AS (

@@ -201,19 +201,19 @@ VALUES (%(feed)s);
 
 -- name: keep_verification :rows
 INSERT INTO syncd.verification
-       (feed, account, endpoint, body, takes_lists, said_by)
-VALUES (%(feed)s, %(account)s, %(endpoint)s, %(body)s, %(takes_lists)s, %(said_by)s)
+       (feed, account, endpoint, body, accepts_lists, said_by)
+VALUES (%(feed)s, %(account)s, %(endpoint)s, %(body)s, %(accepts_lists)s, %(said_by)s)
     ON CONFLICT ON CONSTRAINT verification_once DO UPDATE
    SET account = excluded.account,
        endpoint = excluded.endpoint,
        body = excluded.body,
-       takes_lists = excluded.takes_lists,
+       accepts_lists = excluded.accepts_lists,
        said_by = excluded.said_by,
        verified_at = clock_timestamp();
 
 -- name: verification :many
 -- What is known of an account at an endpoint.
-SELECT body, takes_lists, said_by, verified_at
+SELECT body, accepts_lists, said_by, verified_at
   FROM syncd.verification
  WHERE feed = %(feed)s
    AND account = %(account)s

@@ -1,4 +1,4 @@
--- Orders that somebody wants to be forgotten.
+-- Orders that somebody wants to be erased.
 
 -- name: standings :many
 -- Where some orders stand; null for one that the ledger does not have.
@@ -6,7 +6,7 @@ SELECT k.order_key, coalesce(l.state, b.state), b.state,
        b.uncertain > 0
            OR l.uncertain > 0
            OR EXISTS (SELECT
-                        FROM syncd.departure AS d
+                        FROM syncd.order_move AS d
                         JOIN syncd.batch AS e USING (batch_id)
                        WHERE d.feed_id = l.feed_id
                          AND d.order_key = l.order_key
@@ -43,7 +43,7 @@ SELECT b.batch_id
  ORDER BY b.batch_id
    FOR UPDATE;
 
--- name: forget :rows
+-- name: erase :rows
 -- Sets orders of the ledger aside for good, without anything that could name a person.
 WITH chosen AS MATERIALIZED (
     SELECT l.order_key, l.batch_id, l.state IS NULL AS is_ordinary, k.reason
@@ -55,7 +55,7 @@ WITH chosen AS MATERIALIZED (
 ), emptied AS (
     UPDATE syncd.batch AS b
        SET orders = b.orders - c.orders,
-           state = CASE WHEN e.is_over THEN 'dissolved' ELSE b.state END,
+           state = CASE WHEN e.is_over THEN 'emptied' ELSE b.state END,
            settled_at = CASE WHEN e.is_over THEN clock_timestamp()
                              ELSE b.settled_at END
       FROM (SELECT batch_id, count(*) AS orders
@@ -69,7 +69,7 @@ WITH chosen AS MATERIALIZED (
      WHERE b.batch_id = c.batch_id
 )
 UPDATE syncd.ledger AS l
-   SET state = 'forgotten',
+   SET state = 'erased',
        reason = c.reason,
        orderid = NULL,
        waiting_since = NULL
@@ -77,15 +77,15 @@ UPDATE syncd.ledger AS l
  WHERE l.feed_id = %(feed)s
    AND l.order_key = c.order_key;
 
--- name: forestall :rows
+-- name: insert_tombstones :rows
 -- Enters orders that the ledger does not have, so that nothing ever captures them.
 WITH made AS (
     INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at)
-    VALUES (%(feed)s, 'live', 'dissolved', 0, clock_timestamp(), clock_timestamp())
+    VALUES (%(feed)s, 'live', 'emptied', 0, clock_timestamp(), clock_timestamp())
     RETURNING batch_id
 )
 INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id, state, reason)
-SELECT %(feed)s, k.order_key, clock_timestamp(), m.batch_id, 'forgotten', %(reason)s
+SELECT %(feed)s, k.order_key, clock_timestamp(), m.batch_id, 'erased', %(reason)s
   FROM unnest(%(keys)s::text[]) AS k (order_key), made AS m
     ON CONFLICT ON CONSTRAINT ledger_order_once DO NOTHING;
 
@@ -100,7 +100,7 @@ WITH batches AS MATERIALIZED (
        AND l.order_key = ANY(%(keys)s)
      UNION
     SELECT d.batch_id
-      FROM syncd.departure AS d
+      FROM syncd.order_move AS d
      WHERE d.feed_id = %(feed)s
        AND d.order_key = ANY(%(keys)s)
 ), receipts AS (
@@ -112,20 +112,20 @@ WITH batches AS MATERIALIZED (
                                        WHERE o.orderid <> ALL(%(numbers)s::text[])
                                        ORDER BY o.place) END,
            reason = CASE WHEN a.reason IS NOT NULL
-                         THEN 'removed: an order of it was forgotten' END,
+                         THEN 'removed: an order of it was erased' END,
            shape = CASE WHEN s.state = 'held' THEN a.shape END
       FROM batches AS b
       JOIN syncd.batch AS s USING (batch_id)
      WHERE a.batch_id = b.batch_id
        AND (a.orderids IS NOT NULL OR a.shape IS NOT NULL)
-), departures AS (
-    UPDATE syncd.departure AS d
+), order_moves AS (
+    UPDATE syncd.order_move AS d
        SET reason = NULL
      WHERE d.feed_id = %(feed)s
        AND d.order_key = ANY(%(keys)s)
 ), answers AS (
     UPDATE syncd.answer AS w
-       SET example = 'removed: an order of it was forgotten'
+       SET example = 'removed: an order of it was erased'
       FROM syncd.feed AS f
      WHERE f.feed_id = %(feed)s
        AND w.feed = f.feed
@@ -139,7 +139,7 @@ WITH batches AS MATERIALIZED (
        AND f.order_key = ANY(%(keys)s)
 )
 UPDATE syncd.endpoint AS e
-   SET reason = 'removed: it named an order that was forgotten'
+   SET reason = 'removed: it named an order that was erased'
  WHERE e.feed_id = %(feed)s
    AND EXISTS (SELECT
                  FROM unnest(%(numbers)s::text[]) AS n (orderid)

@@ -174,7 +174,7 @@ WITH newest AS MATERIALIZED (
       FROM syncd.batch AS b
      WHERE b.feed_id = %(feed)s
        AND b.lane = 'live'
-       AND b.state NOT IN ('adopted', 'dissolved')
+       AND b.state NOT IN ('adopted', 'emptied')
      ORDER BY b.batch_id DESC
      LIMIT %(limit)s
 ), placed AS (
@@ -256,7 +256,7 @@ SELECT p.order_key::text, p.orderid::text
 -- Lets the statements of this transaction take as long as they need.
 SELECT set_config('statement_timeout', '0', true);
 
--- name: forget_relisted :none
+-- name: erase_relisted :none
 DELETE FROM syncd.relisted
  WHERE feed_id = %(feed)s;
 
@@ -389,7 +389,7 @@ UPDATE syncd.ledger AS l
 
 -- name: rebind_moves :none
 -- The same for the batches that they were in before.
-UPDATE syncd.departure AS d
+UPDATE syncd.order_move AS d
    SET order_key = r.order_key
   FROM syncd.relisted AS r
  WHERE r.feed_id = %(feed)s
@@ -397,7 +397,7 @@ UPDATE syncd.departure AS d
    AND d.feed_id = r.feed_id
    AND d.order_key = r.old_key;
 
--- name: forget_fingerprints :none
+-- name: erase_fingerprints :none
 -- Fingerprints are keyed by the order's key, and only of the newest: they come again.
 DELETE FROM syncd.fingerprint
  WHERE feed_id = %(feed)s;
@@ -476,7 +476,7 @@ WITH noted AS (
        SET listed_at = excluded.listed_at,
            listed_as = excluded.listed_as
     RETURNING xmax = 0 AS is_new
-), forgotten AS (
+), erased AS (
     DELETE FROM syncd.reused_key AS r
      WHERE r.feed_id = %(feed)s
        AND r.order_key = ANY(%(keys)s)
@@ -507,7 +507,7 @@ WITH retired AS (
        AND r.order_key = ANY(%(keys)s)
     RETURNING r.order_key
 ), moves AS (
-    UPDATE syncd.departure AS d
+    UPDATE syncd.order_move AS d
        SET order_key = d.order_key || %(retired)s
       FROM retired AS r
      WHERE d.feed_id = %(feed)s

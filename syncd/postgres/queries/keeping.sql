@@ -1,24 +1,24 @@
 -- What of old orders is kept.
 
--- name: begin_thinning :rows
+-- name: begin_pruning :rows
 -- Takes the turn to thin the ledger, if the last one is a period ago.
 UPDATE syncd.feed
-   SET thinned_at = clock_timestamp()
+   SET pruned_at = clock_timestamp()
  WHERE feed_id = %(feed)s
-   AND (thinned_at IS NULL OR thinned_at < clock_timestamp() - %(period)s);
+   AND (pruned_at IS NULL OR pruned_at < clock_timestamp() - %(period)s);
 
 -- name: thin :one
 -- Goes on, from where it came, through batches older than `keep`: merges the ordinary
 -- orders of delivered ones into one batch, and deletes batches that nothing needs any
 -- more, with their receipts. Whatever is uncertain or excepted stays, with the batches
 -- that it was in. Every order keeps its row, so nothing can capture it again. Relies on
--- batch_identity, ledger_batch and departure_batch; reads no more than it may change.
+-- batch_identity, ledger_batch and order_move_batch; reads no more than it may change.
 WITH page AS MATERIALIZED (
     SELECT b.batch_id, b.feed_id, b.state, b.uncertain, b.created_at,
            sum(b.orders) OVER (ORDER BY b.batch_id) - b.orders AS before
       FROM (SELECT p.batch_id, p.feed_id, p.state, p.uncertain, p.created_at, p.orders
               FROM syncd.batch AS p
-             WHERE p.batch_id > (SELECT f.thinned_after
+             WHERE p.batch_id > (SELECT f.pruned_after
                                    FROM syncd.feed AS f
                                   WHERE f.feed_id = %(feed)s)
              ORDER BY p.batch_id
@@ -26,20 +26,20 @@ WITH page AS MATERIALIZED (
 ), passed AS MATERIALIZED (
     SELECT p.batch_id,
            p.feed_id = %(feed)s AND p.uncertain = 0
-               AND p.state IN ('delivered', 'dissolved') AS is_old
+               AND p.state IN ('delivered', 'emptied') AS is_old
       FROM page AS p
      WHERE p.before < %(orders)s
        AND p.created_at < clock_timestamp() - %(keep)s
 ), target AS MATERIALIZED (
-    SELECT coalesce(f.thinned_batch, nextval('syncd.batch_batch_id_seq')) AS batch_id,
-           f.thinned_batch IS NULL AS is_new
+    SELECT coalesce(f.pruned_batch, nextval('syncd.batch_batch_id_seq')) AS batch_id,
+           f.pruned_batch IS NULL AS is_new
       FROM syncd.feed AS f
      WHERE f.feed_id = %(feed)s
 ), ended AS MATERIALIZED (
     SELECT b.batch_id, b.state, b.settled_at, b.oldest_at
       FROM syncd.batch AS b
      WHERE b.batch_id = ANY(ARRAY(SELECT p.batch_id FROM passed AS p WHERE p.is_old))
-       AND b.state IN ('delivered', 'dissolved')
+       AND b.state IN ('delivered', 'emptied')
        AND b.uncertain = 0
        AND b.batch_id <> (SELECT t.batch_id FROM target AS t)
        FOR UPDATE
@@ -50,7 +50,7 @@ WITH page AS MATERIALIZED (
        AND l.state IS NOT NULL
      UNION
     SELECT d.batch_id
-      FROM syncd.departure AS d
+      FROM syncd.order_move AS d
       JOIN syncd.ledger AS l USING (feed_id, order_key)
      WHERE d.batch_id = ANY(ARRAY(SELECT o.batch_id FROM ended AS o))
        AND l.state IS NOT NULL
@@ -74,7 +74,7 @@ WITH page AS MATERIALIZED (
       FROM merged AS m
 ), begun AS (
     INSERT INTO syncd.batch
-           (batch_id, feed_id, lane, state, orders, oldest_at, settled_at, is_thinned)
+           (batch_id, feed_id, lane, state, orders, oldest_at, settled_at, is_pruned)
     SELECT t.batch_id, %(feed)s, 'live', 'delivered', s.orders, s.oldest_at,
            s.settled_at, true
       FROM target AS t, sums AS s
@@ -104,10 +104,10 @@ WITH page AS MATERIALIZED (
     RETURNING b.batch_id
 ), noted AS (
     UPDATE syncd.feed AS f
-       SET thinned_after = greatest(f.thinned_after,
+       SET pruned_after = greatest(f.pruned_after,
                                     (SELECT max(p.batch_id) FROM passed AS p)),
-           thinned_batch = coalesce(f.thinned_batch, (SELECT n.batch_id FROM begun AS n)),
-           thinned_until = greatest(f.thinned_until, s.newest_at)
+           pruned_batch = coalesce(f.pruned_batch, (SELECT n.batch_id FROM begun AS n)),
+           pruned_until = greatest(f.pruned_until, s.newest_at)
       FROM sums AS s
      WHERE f.feed_id = %(feed)s
        AND EXISTS (SELECT FROM passed)
@@ -115,10 +115,10 @@ WITH page AS MATERIALIZED (
 SELECT (SELECT count(*) FROM passed), s.orders, (SELECT count(*) FROM gone)
   FROM sums AS s;
 
--- name: thinned :many
+-- name: pruned :many
 -- Between which stamps delivered orders have no receipt any more; no row without any.
-SELECT b.oldest_at, f.thinned_until
+SELECT b.oldest_at, f.pruned_until
   FROM syncd.feed AS f
-  JOIN syncd.batch AS b ON b.batch_id = f.thinned_batch
+  JOIN syncd.batch AS b ON b.batch_id = f.pruned_batch
  WHERE f.feed_id = %(feed)s
-   AND f.thinned_until IS NOT NULL;
+   AND f.pruned_until IS NOT NULL;

@@ -89,7 +89,7 @@ SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
            AND p.lane = b.lane
            AND p.state = 'pending'
            AND p.batch_id < b.batch_id),
-       b.batch_id IS NOT DISTINCT FROM f.thinned_batch,
+       b.batch_id IS NOT DISTINCT FROM f.pruned_batch,
        b.read_failed_at, b.read_reason
   FROM syncd.ledger AS l
   JOIN syncd.feed AS f USING (feed_id)
@@ -105,7 +105,7 @@ SELECT a.batch_id, a.attempt, a.started_at, a.settled_at, a.outcome, a.status, a
        a.sent, encode(a.body_sha256, 'hex'), a.orderids IS NOT NULL,
        CASE WHEN b.resends THEN r.reason END
   FROM (SELECT d.batch_id, d.left_at
-          FROM syncd.departure AS d
+          FROM syncd.order_move AS d
          WHERE d.feed_id = %(feed)s
            AND d.order_key = %(key)s
            AND d.why <> 'returned'
@@ -125,10 +125,10 @@ SELECT a.batch_id, a.attempt, a.started_at, a.settled_at, a.outcome, a.status, a
         OR coalesce(%(orderid)s = ANY(a.orderids), true))
  ORDER BY a.started_at;
 
--- name: departures :many
+-- name: order_moves :many
 -- The batches that an order has left, and why.
 SELECT d.batch_id, d.left_at, d.why, d.reason
-  FROM syncd.departure AS d
+  FROM syncd.order_move AS d
  WHERE d.feed_id = %(feed)s
    AND d.order_key = %(key)s
  ORDER BY d.left_at;

@@ -35,7 +35,7 @@ WITH batches AS MATERIALIZED (
       FROM syncd.batch AS b
      WHERE b.feed_id = %(feed)s
        AND b.lane = 'live'
-       AND b.state IN ('delivered', 'dissolved')
+       AND b.state IN ('delivered', 'emptied')
      ORDER BY b.batch_id DESC
      LIMIT %(newest)s
 ), orders AS MATERIALIZED (

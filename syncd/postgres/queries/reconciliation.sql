@@ -154,7 +154,7 @@ UPDATE syncd.reconciliation
        withdrawn = withdrawn + %(withdrawn)s,
        held = held + %(held)s,
        discarded = discarded + %(discarded)s,
-       forgotten = forgotten + %(forgotten)s,
+       erased = erased + %(erased)s,
        reused = reused + %(reused)s,
        initial = initial + %(initial)s,
        arriving = arriving + %(arriving)s,
@@ -167,7 +167,7 @@ UPDATE syncd.reconciliation
    AND reached_key IS NOT DISTINCT FROM %(reached_key)s;
 
 -- name: reconciliation :one
-SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, forgotten,
+SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, erased,
        reused, initial, arriving, missing, captured, unreadable,
        extract(epoch FROM clock_timestamp() - started_at)::float8
   FROM syncd.reconciliation

@@ -31,7 +31,7 @@ class KnownFeed:
 
     @property
     def title(self) -> str:
-        """The feed with what would be forgotten, for people."""
+        """The feed with what would be erased, for people."""
         if self.since is None:
             return f"{self.feed} (not started yet)"
         return f"{self.feed} ({self.orders} orders since {self.since:%Y-%m-%d})"
@@ -42,7 +42,7 @@ class Removal:
     """What an uninstallation takes out.
 
     Attributes:
-        gone: Feeds that are forgotten.
+        gone: Feeds that are erased.
         kept: Feeds that stay: the ledger's tables stay for them.
     """
 

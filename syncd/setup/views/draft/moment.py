@@ -318,6 +318,6 @@ def _logged(look: _Look) -> Iterator[Moment]:
                     8.2,
                     f"the installation's log, by {quote(column.name)}",
                     (is_one_of(column, chosen, values, values),),
-                    ("the log is large, and may be thinned",),
+                    ("the log is large, and may be pruned",),
                 )
                 break
