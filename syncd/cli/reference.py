@@ -31,6 +31,6 @@ ENVIRONMENT: Mapping[str, str] = {
 SIGNALS: Mapping[str, str] = {
     "SIGTERM, SIGINT": "the daemon delivers what it has in hand and ends; what it has "
     "not begun stays in the ledger",
-    "SIGHUP": "the daemon tries the API again at once, after the credentials, the "
-    "address or a view was mended",
+    "SIGHUP": "the daemon reads its configuration again and applies it, or refuses it "
+    "and keeps the old settings; either way it tries the API again at once",
 }

@@ -101,7 +101,7 @@ FIELDS: Mapping[str, Field] = {
     "codes": Field("text", "the findings of `syncd check` that say the same"),
     "exit_code": Field(
         "integer",
-        "how the process ends (README, exit codes)",
+        "how the process ends (docs/operations.md, exit codes)",
         "",
         "process.exit.code",
         "process.exit_code",

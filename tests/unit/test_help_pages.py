@@ -118,13 +118,13 @@ def test_every_verb_is_on_one_shelf_of_the_first_page() -> None:
     assert [f"\n{shelf}:\n" in told for shelf in cli.shelves] == [True] * 8
 
 
-def test_the_first_page_lists_exit_codes_as_the_readme_does() -> None:
+def test_the_first_page_lists_exit_codes_as_the_page_of_operations_does() -> None:
     """Both say what the code says."""
     told = " ".join(page((), 80).split())
-    readme = " ".join((ROOT / "README.md").read_text().split())
+    operations = " ".join((ROOT / "docs" / "operations.md").read_text().split())
     for code in ExitCode:
         assert f"{int(code)} {code.meaning}" in told
-        assert f"{int(code)} {code.meaning}" in readme
+        assert f"{int(code)} {code.meaning}" in operations
 
 
 def test_an_example_is_broken_where_a_shell_goes_on() -> None:

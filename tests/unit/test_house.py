@@ -16,6 +16,11 @@ from syncd.postgres.database import statements
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted((ROOT / "syncd").rglob("*.py"))
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "sql").rglob("*.md")),
+]
 
 
 def strings(file: Path) -> list[str]:
@@ -38,7 +43,7 @@ def strings(file: Path) -> list[str]:
 
 
 def test_every_statement_is_used_and_every_used_one_exists() -> None:
-    """`queries/` holds what the code names, nothing else."""
+    """`postgres/queries/` holds what the code names, nothing else."""
     used = {
         call.args[0].value
         for file in CODE
@@ -114,10 +119,10 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> set[str]:
     return names
 
 
-def test_the_readme_names_every_setting_and_no_other() -> None:
+def test_the_page_of_settings_names_every_one_and_no_other() -> None:
     """Its table is the configuration."""
-    table = (ROOT / "README.md").read_text().split("## Settings")[1].split("##")[0]
-    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    page = (ROOT / "docs" / "settings.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
     named = {n for row in rows for n in re.findall(r"`([a-z_.]+)`", row.split("|")[1])}
     assert named == settings_of(config.Settings)
 
@@ -142,20 +147,50 @@ def verbs(group: click.Group, prefix: str = "syncd") -> set[str]:
     return names
 
 
-def test_the_readme_names_every_command() -> None:
+def test_the_page_of_operations_names_every_command() -> None:
     """A verb that nobody can find does not exist."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert {verb for verb in verbs(cli) if verb not in page} == set()
+
+
+def test_the_readme_links_to_every_page() -> None:
+    """A page that nobody can find does not exist."""
     readme = (ROOT / "README.md").read_text()
-    assert {verb for verb in verbs(cli) if verb not in readme} == set()
+    pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+    assert {page for page in pages if f"({page})" not in readme} == set()
+
+
+def headings(page: Path) -> set[str]:
+    """List the anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(p.relative_to(ROOT)) for p in PAGES])
+def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+    """To a file or folder that is there, and to a heading of it."""
+    links = re.findall(r"\]\((?!https?://|mailto:)([^)\s]+)\)", page.read_text())
+    broken = []
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in headings(target)):
+            broken.append(link)
+    assert broken == []
 
 
 def test_the_first_screen_of_the_readme_says_what_one_needs() -> None:
-    """What, guarantee, path, the two commands, state, health: within 40 lines."""
-    screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:40])
+    """What, guarantee, path, demo, the two commands, state, health: in 40 lines."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert [line for line in lines if len(line) > 100] == []
+    screen = "\n".join(lines[:40])
     for words in (
         "The guarantee",
         "capture → ledger → delivery",
         "pip install '.[demo]' && syncd demo",
         "pip install -e '.[test]' && pytest -n 4",
+        "every confirmed order was received, and no other",
         "**State**",
         "**Healthy**",
     ):
@@ -178,9 +213,9 @@ def test_properties_try_the_same_examples_at_each_run() -> None:
 
 def test_every_server_can_hold_our_sql() -> None:
     """Also one whose encoding has neither ellipsis nor euro."""
-    folders = ROOT / "sql", ROOT / "syncd" / "queries"
+    folders = ROOT / "sql", ROOT / "syncd" / "postgres" / "queries"
     files = [file for folder in folders for file in folder.rglob("*.sql")]
-    assert files
+    assert {folder for folder in folders if not any(folder.rglob("*.sql"))} == set()
     assert not [file.name for file in files if not file.read_text().isascii()]
 
 

@@ -1,0 +1,142 @@
+"""The glossary: its words exist in the code, and those that it refuses do not."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from syncd.cli import cli
+from syncd.config.settings import Settings
+from syncd.log.events import EVENTS
+from syncd.log.fields import FIELDS
+
+ROOT = Path(__file__).parents[2]
+CODE = sorted((ROOT / "syncd").rglob("*.py"))
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
+USED, REFUSED = GLOSSARY.split("## Words that we do not use")
+
+REMAINING = {
+    ("class", "Looked"),
+    ("class", "Pace"),
+    ("class", "ServerUnfitError"),
+    ("class", "Wish"),
+    ("class", "_Look"),
+    ("class", "_Part"),
+    ("class", "_Wishes"),
+    ("column", "answer.said_at"),
+    ("column", "backfill.told"),
+    ("column", "backfill.told_at"),
+    ("column", "initial_orders.part"),
+    ("column", "reconciliation.depth"),
+    ("column", "verification.said_by"),
+    ("field", "circuit"),
+    ("field", "depth"),
+    ("field", "pace"),
+    ("field", "part"),
+    ("module", "syncd/backfill/register"),
+    ("module", "syncd/demo/pace"),
+    ("module", "syncd/demo/sandbox/book"),
+    ("module", "syncd/demo/wares"),
+    ("module", "syncd/diagnostics/check/harm"),
+    ("module", "syncd/diagnostics/check/round"),
+}
+"""(kind, name) of what still has a refused word: it may only shrink."""
+
+
+def classes() -> set[str]:
+    """List the classes of the package."""
+    trees = [ast.parse(file.read_text()) for file in CODE]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    return {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+
+
+def settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """List the settings and their sections, dotted."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from settings(kind, f"{prefix}{name}.")
+
+
+def tables() -> Iterator[tuple[str, str]]:
+    """List the tables and columns of the migrations, by their kind."""
+    folder = ROOT / "sql" / "migrations"
+    sql = "".join(file.read_text() for file in folder.glob("*.sql"))
+    for table, body in re.findall(
+        r"CREATE TABLE syncd\.(\w+) \((.*?)\n\)", sql, re.DOTALL
+    ):
+        yield "table", table
+        for column in re.findall(r"^    ([a-z]\w*) ", body, re.MULTILINE):
+            yield "column", f"{table}.{column}"
+
+
+def names() -> set[tuple[str, str]]:
+    """List what has a name that others read: (kind, name)."""
+    modules = [str(file.relative_to(ROOT).with_suffix("")) for file in CODE]
+    fields = {field for event in EVENTS.values() for field in event.fields}
+    return {
+        *(("module", name) for name in modules),
+        *(("class", name) for name in classes()),
+        *(("event", name) for name in EVENTS),
+        *(("field", name) for name in fields | set(FIELDS)),
+        *(("setting", name) for name in settings(Settings)),
+        *tables(),
+    }
+
+
+def words(kind: str, name: str) -> set[str]:
+    """Split a name into its words; a module's and a column's home is another name."""
+    name = name.removesuffix("/__init__")
+    own = re.split(r"[/.]", name)[-1] if kind in {"module", "column"} else name
+    return {w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", own)}
+
+
+def refused() -> dict[str, str]:
+    """Read the refused words, with the kind of name that they are refused in."""
+    rows = [r.split("|")[1] for r in REFUSED.splitlines() if r.startswith("| `")]
+    found = re.findall(r"`(\w+)`(?: \((\w+)\))?", "\n".join(rows))
+    return {str(word): str(kind) for word, kind in found}
+
+
+def test_no_name_has_a_word_that_the_glossary_refuses() -> None:
+    """What is new keeps to it; what is left is listed, and the list only shrinks."""
+    kinds = refused()
+    found = {
+        (kind, name)
+        for kind, name in names()
+        for word in words(kind, name) & set(kinds)
+        if kinds[word] in {"", kind}
+    }
+    assert found - REMAINING == set(), "see docs/glossary.md for other words"
+    assert REMAINING - found == set(), "take it out of REMAINING: it is gone"
+
+
+def test_names_of_every_kind_are_found() -> None:
+    """A list that is empty by mistake would refuse nothing."""
+    assert {kind for kind, _ in names()} == {
+        "module", "class", "event", "field", "setting", "table", "column"
+    }  # fmt: skip
+    assert len(refused()) > 30
+    assert words("class", "LCDPulse") == {"lcd", "pulse"}
+    assert words("column", "pulse.lag_seconds") == {"lag", "seconds"}
+
+
+def test_what_the_glossary_names_in_the_code_is_there() -> None:
+    """Classes, modules, tables, columns, settings, events, commands."""
+    known = {name for _, name in names()} | classes()
+    known |= {f"syncd.{name}" for kind, name in names() if kind == "table"}
+    known |= {f"syncd {verb}" for verb in cli.commands}
+    rows = [row.split("|")[4] for row in USED.splitlines() if row.count("|") == 5]
+    cited = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    missing = {
+        name
+        for name in cited
+        if name not in known
+        and " ".join(name.split()[:2]) not in known
+        and not (ROOT / "syncd" / name).is_file()
+    }
+    assert len(cited) > 40
+    assert missing == {"syncd.outbox", "classify"}  # a script's table, a function
