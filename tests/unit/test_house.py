@@ -180,6 +180,19 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_every_path_that_a_page_names_is_there() -> None:
+    """A module that was moved is named where it is; NAME stands for any."""
+    path = re.compile(r"(?<![\w/.-])(?:syncd|tests|sql|docs)/[\w./-]*\w")
+    missing = {
+        (page.name, named)
+        for page in PAGES
+        if page.parent.name != "adr"  # they say what was decided then
+        for named in path.findall(page.read_text())
+        if "NAME" not in named and not (ROOT / named).exists()
+    }
+    assert missing == set()
+
+
 def test_the_first_screen_of_the_readme_says_what_one_needs() -> None:
     """What, guarantee, path, demo, the two commands, state, health: in 40 lines."""
     lines = (ROOT / "README.md").read_text().splitlines()
