@@ -190,7 +190,7 @@ def test_a_slot_in_danger_is_told(
         patch.setattr(SlotCatalog, "server", impatient)
         assert "after 60 s" in followed.one("slot.dropped_when_idle").message
     with monkeypatch.context() as patch:
-        patch.setattr(look_at, "danger", lambda _server, _slot: "it keeps 80 %")
+        patch.setattr(look_at, "slot_risk", lambda _server, _slot: "it keeps 80 %")
         assert "80 %" in followed.one("slot.at_risk").message
 
 

@@ -60,7 +60,7 @@ def test_plans_are_made_anew_ever_more_rarely(
         renewed.extend([keeping._age] * (name == "discard_plans"))  # noqa: SLF001
         return real(name)
 
-    monkeypatch.setattr(door, "named", named)
+    monkeypatch.setattr(door, "query", named)
     prepared(keeping, looks=900)
     assert renewed == [100, 200, 400, 800]
     keeping.age_plans(5_000)

@@ -57,7 +57,7 @@ def test_a_capture_that_does_not_wait_for_the_disk_is_found(capture: str) -> Non
     find: Callable[[str], Statement] = without_waiting
     with ExitStack() as stack:
         for module in (database, ledger, wal):
-            stack.enter_context(patch.object(module, "named", find))
+            stack.enter_context(patch.object(module, "query", find))
         try:
             losses = [*lose_between_steps("crash-ledger", ALL[capture], LATE)]
         except StreamBrokenError:

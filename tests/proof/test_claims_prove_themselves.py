@@ -86,5 +86,5 @@ def test_a_planted_bug_is_found(desk: Desk, bug: str) -> None:
     """What the paths would not find, their silence would not mean anything for."""
     plant, begin = BUGS[bug]
     find = planted(*plant)
-    with patch.object(ledger, "named", find), patch.object(claims, "named", find):
+    with patch.object(ledger, "query", find), patch.object(claims, "query", find):
         assert any(broken for _, broken in explore(desk, 1, begin))
