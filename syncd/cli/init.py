@@ -49,7 +49,7 @@ def init(out: Path, dsn: str | None, owner: str | None) -> None:
               syncd init --dsn "dbname=shop user=syncd"
                          --as "dbname=shop user=postgres"
     """  # noqa: D301  # click's mark for "do not rewrap"
-    text = (files("syncd") / "configuration.toml").read_text(encoding="utf-8")
+    text = (files("syncd.config") / "configuration.toml").read_text(encoding="utf-8")
     found = None
     if owner is not None and dsn is None:
         raise click.UsageError("--as belongs to --dsn, which is written.")

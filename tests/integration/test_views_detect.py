@@ -190,7 +190,11 @@ def test_init_of_an_unknown_shop_sets_the_dsn_and_says_what_is_next(
     done = syncd("init", "--out", str(out), "--dsn", shop.owner)
     assert done.returncode == 0, done.stderr
     assert "no shop system that syncd has views for" in done.stdout
-    plain = (REPOSITORY / "syncd" / "configuration.toml").read_text().splitlines()
+    plain = (
+        (REPOSITORY / "syncd" / "config" / "configuration.toml")
+        .read_text()
+        .splitlines()
+    )
     changed = [
         line
         for line, was in zip(out.read_text().splitlines(), plain, strict=True)
