@@ -204,7 +204,6 @@ PLANNED: dict[str, dict[str, object]] = {
         "size": 100,
         "most_retries": 10,
     },
-    "lateness": {"feed": 1, "batches": 2000, "orders": 20_000},
     "defer_touched": {"feed": 1, "keys": ["1"]},
     "rejected_orders": {
         "feed": 1,
