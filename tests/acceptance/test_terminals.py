@@ -121,9 +121,9 @@ def test_a_fault_of_our_own_in_a_command_is_one_line(
     config = shop.configure(tmp_path, "http://127.0.0.1:1/")
     program = (
         "import sys\n"
-        "from syncd.cli import status as standing\n"
+        "from syncd.cli import status\n"
         "def fail(*_, **__): raise ZeroDivisionError('a secret')\n"
-        "standing.Observer = fail\n"
+        "status.StatusReader = fail\n"
         "from syncd.cli import main\n"
         "sys.argv = ['syncd', 'status', '--config', sys.argv[1]]\n"
         "main()\n"
