@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from syncd.core.plan import is_whole, nodes
 from syncd.core.sql_name import SqlName, unquoted
@@ -11,7 +11,10 @@ from syncd.core.sql_text import Token, statements
 _COLUMN = 3
 """Tokens of a column with its table: `o.id`."""
 
-_CONSTANT_SIGNS = frozenset("()=<>:,.[]!")
+_CONSTANT_SIGNS = frozenset("()=:,.[]")
+"""Without comparisons: a bound may be the look-up's own, and change with each."""
+
+_OPERATOR = frozenset("<>=!~@#|&?*+/%^-")
 _CONSTANT_WORDS = frozenset({"IS", "NOT", "NULL", "ANY", "TRUE", "FALSE"})
 
 
@@ -95,17 +98,26 @@ def _sought(
     alias: str, condition: Sequence[Token]
 ) -> tuple[Sequence[Token], Sequence[Token]] | None:
     """Return the table's side of a condition, and the other, if that is a value."""
-    for place, sign in _outer(condition):
-        if sign.text not in {"=", ">"} or place + 1 == len(condition):
+    for place, _ in _outer(condition):
+        operator = _operator(condition, place)
+        if operator not in {"=", ">", ">="}:
             continue
-        left, right = condition[:place], condition[place + 1 :]
+        left, right = condition[:place], condition[place + len(operator) :]
         words = {token.keyword for token in right}
-        is_value = sign.text == ">" or "ANY" in words or "$" in {t.text for t in right}
+        is_value = operator != "=" or "ANY" in words or "$" in {t.text for t in right}
         for side, other in ((left, right), (right, left)):
             others = _aliases(other)
             if _aliases(side) == {alias} != others and (is_value or others):
                 return side, other
     return None
+
+
+def _operator(condition: Sequence[Token], place: int) -> str:
+    """Return the whole operator that begins at a token; empty where none does."""
+    if place and condition[place - 1].text in _OPERATOR:
+        return ""
+    signs = takewhile(lambda token: token.text in _OPERATOR, condition[place:])
+    return "".join(token.text for token in signs)
 
 
 def _conjuncts(text: str) -> list[Sequence[Token]]:
