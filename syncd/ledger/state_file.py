@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 
 from syncd.config.settings import Settings
-from syncd.core.errors import StateUnavailableError
 from syncd.ledger.clone_guard import StateFile
 
 _SUFFIX = ".served"
@@ -59,16 +58,11 @@ class Served:
         return found
 
     def keep(self, source: tuple[int, int], view: str) -> None:
-        """Note that the feed is served from here.
+        """Note that the feed is served from here, where that can be written.
 
-        Raises:
-            StateUnavailableError: The directory cannot be written.
+        Where not, the daemon's mark beside it cannot either, which says so.
         """
-        try:
-            self._path.write_bytes(msgspec.json.encode(_Orders(source, view)))
-        except OSError as error:
-            raise StateUnavailableError(
-                f"{self._path}: cannot be written ({error.strerror})",
-                "Let syncd's user write there, or name another place as "
-                "state.directory.",
-            ) from error
+        served = msgspec.json.encode(_Orders(source, view))
+        with suppress(OSError):
+            if not self._path.exists() or self._path.read_bytes() != served:
+                self._path.write_bytes(served)

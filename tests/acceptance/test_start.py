@@ -280,3 +280,20 @@ def test_a_ca_file_without_certificates_is_refused(
     )
     assert errors(config) == (78, {"tls.authorities"})
     assert once(config)[0] == 78
+
+
+def test_a_note_that_cannot_be_written_stops_no_start(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """As on a full disk: that this host serves the feed is a note, orders go on."""
+    with Sandbox() as sandbox:
+        config = shop.configure(tmp_path, sandbox.endpoint)
+        assert syncd("run", "--once", "--config", config).returncode == 0
+        (tmp_path / "shop.served").unlink()
+        (tmp_path / "shop.served").mkdir()
+        daemon = shop.start(config)
+        wait_until(lambda: "daemon.started" in config.with_suffix(".log").read_text())
+        orders = shop.confirm(2)
+        wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
+        daemon.terminate()
+        assert daemon.wait(30) == 0
