@@ -41,6 +41,28 @@ def test_every_standing_has_its_number() -> None:
     assert tally_of(standings) == ReconciliationTally(pending=3, delivered=3, missing=4)
 
 
+@pytest.mark.parametrize(
+    ("unreadable", "words"),
+    [
+        (1, "1 cannot be read, and is not accounted for"),
+        (1_200, "1,200 cannot be read, and are not accounted for"),
+    ],
+)
+def test_what_cannot_be_read_takes_back_that_nothing_is_unexplained(
+    unreadable: int, words: str
+) -> None:
+    """Of an order that no number has, nobody knows whether it is explained."""
+    lower, upper = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
+    said = sentence(lower, upper, ReconciliationTally(delivered=3), 0, unreadable)
+    assert (words in said, "unexplained" in said) == (True, False)
+
+
+def test_an_interval_is_not_empty() -> None:
+    """The lower end is excluded."""
+    lower, upper = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
+    assert Interval(lower, upper).upper == upper
+
+
 def test_the_sentence_can_be_signed() -> None:
     """It names the range, each number that is not zero, and what lies in no range."""
     account = ReconciliationTally(

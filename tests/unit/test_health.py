@@ -10,8 +10,10 @@ from syncd.core.health import (
     Health,
     HealthInputs,
     InstanceInfo,
+    Pause,
     RecentRefusals,
     Severity,
+    Unread,
     assess,
     count,
     span,
@@ -29,6 +31,10 @@ PASSES = replace(
     marked_at=None,
     moved_at=NOW - timedelta(minutes=3),
 )
+
+
+HOUR = timedelta(hours=1)
+HOUR_AGO = NOW - HOUR
 
 
 def minutes(number: float) -> timedelta:
@@ -62,11 +68,29 @@ DEGRADED: list[tuple[dict[str, object], str, str]] = [
     ({"missed": 7}, "the last accounts had to take 7", "syncd check"),
     ({"timeless": 3}, "3 confirmed orders have no usable time", "confirmed_orders"),
     ({"held_back": minutes(60)}, "watermark is held back for 1 h", "transaction"),
+    (
+        {"members": [replace(ALIVE, trouble="no right", trouble_since=NOW - HOUR)]},
+        "it fails for 1 h: no right",
+        "syncd check",
+    ),
+    ({"alarms": ["the zone was changed"]}, "the zone was changed", "syncd check"),
+    ({"unread": [Unread(1, "slow", HOUR_AGO, "17")]}, "1 order waits", "explain 17"),
+    ({"unread": [Unread(2, "slow", HOUR_AGO, "17")]}, "2 orders wait for 1 h", ""),
+    ({"is_spiked": True}, "too many orders are refused", "syncd resume"),
+    ({"is_unknown": True, "endpoint_reason": "HTTP 207"}, "HTTP 207", "syncd verify"),
+    (
+        {"endpoint": "held", "endpoint_reason": "HTTP 400", "suspect": "order 9"},
+        "nothing is sent: HTTP 400 (order 9)",
+        "syncd rejected discard",
+    ),
+    ({"pauses": [Pause("sending", NOW - 30 * HOUR)]}, "paused 1 d", "resume --sending"),
+    ({"reused": 3}, "3 orders under keys that stood for others", "syncd reused list"),
 ]
 NOTICED: list[tuple[dict[str, object], str]] = [
     ({"endpoint": "retrying", "endpoint_reason": "HTTP 503"}, "nothing waits"),
     ({"held_back": minutes(1)}, "the watermark is held back for 1 min"),
     ({"is_proven": False}, "no test has shown"),
+    ({"pauses": [Pause("capture", NOW - minutes(3), "sale")]}, "3 min ago: sale"),
     (
         {"details_left_out": [("country", "is not two letters like NL", 7)]},
         "7 orders went without country: it is not two letters like NL",
@@ -92,6 +116,40 @@ def test_a_start_that_was_refused_before_the_living_began_is_over() -> None:
     assert assess(replace(WELL, failed_start=later)).verdict == "degraded"
     alone = replace(WELL, members=[], failed_start=REFUSED)
     assert assess(alone).verdict == "down"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("start", "the last start on web2 was refused 1 h ago"),
+        ("waiting", "a daemon on web2 waits with its start for 1 h"),
+        ("reload", "new settings were refused 1 h ago, and the old ones are used"),
+    ],
+)
+def test_a_start_that_failed_says_which_and_why(kind: str, words: str) -> None:
+    """With the reason that it gave, and its hint."""
+    failed = FailedStart(kind, "web2", HOUR_AGO, ["x"], "no key", "set it")
+    (reason, *_) = assess(replace(WELL, members=[], failed_start=failed)).reasons
+    assert reason.text == f"{words}: no key"
+    assert reason.next_step == "set it"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"keys_held": "its keys are others"},
+        {"replaced": [("orders is another table", "install again")]},
+    ],
+)
+def test_views_over_other_keys_or_tables_are_down(values: dict[str, object]) -> None:
+    """Nothing new is captured until a person acts."""
+    assert assess(changed(WELL, values)).verdict == "down"
+
+
+def test_a_pause_says_since_when_and_why() -> None:
+    """Why, when a reason was given."""
+    assert Pause("sending", HOUR_AGO).line() == "paused since 2026-11-20 11:00:00+0000"
+    assert Pause("sending", HOUR_AGO, "sale").line().endswith("+0000 (sale)")
 
 
 def test_a_feed_without_trouble_is_healthy() -> None:

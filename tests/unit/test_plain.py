@@ -112,6 +112,7 @@ def test_a_plain_row_makes_the_same_event(
     [
         {},
         {"totalvalue": 12.5},
+        {"totalvalue": 25.0},
         {"totalvalue": None, "currency": None},
         {"orderid": 17, "userid": 4, "phone": 31612345678},
         {"userid": "m-17", "phone": None, "postcode": "1012 AB"},

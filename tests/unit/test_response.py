@@ -17,6 +17,7 @@ from syncd.core.response import (
     Outcome,
     Response,
     classify,
+    counted,
     explained,
 )
 from syncd.core.response_shape import MAX_SHAPE, shape_of
@@ -545,6 +546,24 @@ def check_meaning(
     assert told.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("body", "taken"),
+    [
+        ({"created": 2, "updated": 1}, 3),
+        ({"created": "2"}, 2),
+        ({"created": 2.0, "updated": -1}, 2),
+        ({"created": 10**30}, 10**9),
+        ({"created": "two", "updated": None}, None),
+        ({"success": True}, None),
+    ],
+)
+def test_a_response_counts_what_was_taken(
+    body: dict[str, Any], taken: int | None
+) -> None:
+    """As numbers or as text; nothing when it does not say."""
+    assert counted(Response(200, {}, msgspec.json.encode(body))) == taken
+
+
 def test_a_deeply_nested_answer_has_a_shape() -> None:
     """However deep; not even the one that can just be parsed breaks it."""
     depths = [*range(1, 100), *range(100, 900, 50), *range(900, 1_100, 5), 2_000]
@@ -578,6 +597,7 @@ def check_shape(body: bytes, sent: int = 5) -> str:
         ("<code>200</code>", "<code>403</code>"),
         ("<taken/>", "<refused/>"),
         ('{"taken": 5}', '{"taken": 4}'),
+        ('{"left": 0}', '{"left": 2}'),
         ('{"said": "gelukt \u20ac"}', '{"said": "gelukt \u0142"}'),
     ],
 )
