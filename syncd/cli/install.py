@@ -1,5 +1,6 @@
 """Setting up: create the ledger, take it out."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
@@ -22,7 +23,9 @@ from syncd.setup.install.install import (
     look,
     role_of,
 )
+from syncd.setup.install.leftovers import file_names, remove_leftovers
 from syncd.setup.install.removal import (
+    Removal,
     outbox_removal,
     refuse_running,
     removal,
@@ -313,14 +316,31 @@ def uninstall_command(  # noqa: PLR0913  # the command's options
         if only_listen:
             stop_listening(owners.source, feed)
             click.echo(f"the triggers of feed {feed} are gone")
-        click.echo(_gone(owners, feed, every=all_feeds, everything=everything))
+        if not everything:
+            click.echo("the ledger is still there")
+            return
+        gone = uninstall(owners, feed, every=all_feeds)
+        click.echo(_gone(gone, feed))
+    _clear_state(settings, [feed, *(each.feed for each in gone.gone)])
 
 
-def _gone(owners: Connections, feed: str, *, every: bool, everything: bool) -> str:
-    """Take the ledger out, if that is wanted; say what is gone."""
-    if not everything:
-        return "the ledger is still there"
-    gone = uninstall(owners, feed, every=every)
+def _clear_state(settings: Settings, feeds: Sequence[str]) -> None:
+    """Remove what this host remembers of the feeds; name what it cannot remove."""
+    found = remove_leftovers(settings, [*dict.fromkeys(feeds)], os.environ)
+    if found is None:
+        names = ", ".join(n for feed in dict.fromkeys(feeds) for n in file_names(feed))
+        click.echo(
+            f"in the daemon's state directory (systemd: /var/lib/syncd) remove: {names}"
+        )
+        return
+    if found.gone:
+        click.echo(f"removed: {', '.join(map(str, found.gone))}")
+    if found.left:
+        click.echo(f"remove by hand: {', '.join(map(str, found.left))}")
+
+
+def _gone(gone: Removal, feed: str) -> str:
+    """Return what is gone, for people."""
     if not gone.kept:
         return "the ledger is gone; the views are still there"
     kept = ", ".join(each.title for each in gone.kept)

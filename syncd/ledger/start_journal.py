@@ -21,7 +21,7 @@ from syncd.ledger.clone_guard import StateFile, host_name
 from syncd.postgres.database import Database, query
 from syncd.source.connections import connect
 
-_SUFFIX = ".failed"
+FAILED_SUFFIX = ".failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class StartJournal:
         memory = StateFile.of(settings.state.directory, settings.feed, environment)
         self._file: Path | None = None
         if memory is not None:
-            self._file = memory.place / f"{settings.feed}{_SUFFIX}"
+            self._file = memory.place / f"{settings.feed}{FAILED_SUFFIX}"
 
     def keep(
         self, kind: Literal["start", "waiting", "reload"], error: SyncdError

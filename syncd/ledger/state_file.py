@@ -14,7 +14,7 @@ import msgspec
 from syncd.config.settings import Settings
 from syncd.ledger.clone_guard import StateFile
 
-_SUFFIX = ".served"
+SERVED_SUFFIX = ".served"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Served:
 
     def __init__(self, folder: Path, feed: str) -> None:
         self._folder = folder
-        self._path = folder / f"{feed}{_SUFFIX}"
+        self._path = folder / f"{feed}{SERVED_SUFFIX}"
         self._memory = StateFile(folder, feed)
 
     @classmethod
@@ -50,11 +50,11 @@ class Served:
         """Return the feeds that were started for the same orders, this one too."""
         found = []
         with suppress(OSError):
-            for path in self._folder.glob(f"*{_SUFFIX}"):
+            for path in self._folder.glob(f"*{SERVED_SUFFIX}"):
                 with suppress(OSError, msgspec.MsgspecError):
                     orders = msgspec.json.decode(path.read_bytes(), type=_Orders)
                     if orders == _Orders(source, view):
-                        found.append(path.name.removesuffix(_SUFFIX))
+                        found.append(path.name.removesuffix(SERVED_SUFFIX))
         return found
 
     def keep(self, source: tuple[int, int], view: str) -> None:

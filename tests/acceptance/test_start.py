@@ -111,6 +111,42 @@ def test_a_first_start_and_a_check_agree(
 
 
 @pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://",
+        "http//proxy:3128",
+        "http:/proxy:3128",
+        "proxy:port",
+        "proxy:99999",
+        "proxy:0",
+        "http://me:p#ss@proxy:1",
+        "http://me:1/p#ss@proxy:1",
+        "my proxy:1",
+        "pr\u00f6xy:1",
+        "ftp://proxy:21",
+        "http://[::1:3128",
+    ],
+)
+def test_a_proxy_that_is_no_address_is_refused_at_once(
+    shop: Shop,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    proxy: str,
+) -> None:
+    """Not at the first order; by its code, and without the login in it."""
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, proxy)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    assert errors(config) == (78, {"proxy.invalid"})
+    ended, failed = once(config)
+    assert (ended, failed["codes"]) == (78, "proxy.invalid")
+    assert "p#ss" not in str(failed)
+
+
+@pytest.mark.parametrize(
     ("change", "code"),
     [
         (DROPPED, "views.missing"),

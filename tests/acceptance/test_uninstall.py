@@ -78,6 +78,54 @@ def test_a_feed_is_taken_out_and_the_other_goes_on(
     assert shop.value("SELECT to_regclass('syncd.outbox')") is None
 
 
+def test_nothing_on_this_host_refuses_the_feed_afterwards(
+    shop: Shop, feeds: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """What it remembered of the ledger goes with it; what cannot go is named."""
+    first, second = feeds
+    kept = {"shop.json", "shop.served", "second.served"}
+
+    def files() -> set[str]:
+        return {path.name for path in tmp_path.rglob("*") if path.name in kept}
+
+    daemon = shop.start(first)
+    wait_until(lambda: files() == kept, 60)
+    daemon.terminate()
+    assert daemon.wait(30) == 0
+    unfinished = tmp_path / "shop.4711.12345"
+    unfinished.touch()
+    out = ("uninstall", "--yes", "--as", shop.owner, "--config")
+    gone = syncd(*out, first)
+    assert f"{tmp_path / 'shop.served'}" in gone.stdout
+    assert files() == {"second.served"}
+    assert not unfinished.exists()
+    assert first.exists()
+    stubborn = second.parent / "second.served"
+    stubborn.unlink()
+    stubborn.mkdir()  # as where a file may not be removed
+    gone = syncd(*out, second)
+    assert gone.returncode == 0, gone.stderr
+    assert f"remove by hand: {stubborn}" in gone.stdout
+    install = ("install", "--as", shop.owner, "--listen", "orders:id", "--config")
+    assert syncd(*install, first).returncode == 0
+    done = syncd("run", "--once", "--config", first)
+    assert done.returncode == 0, done.stderr
+    assert known(shop) == [("shop", 0)]
+
+
+def test_where_the_state_lies_elsewhere_its_files_are_named(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """As for an administrator, who has not the unit's environment."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    kept = f'directory = "{tmp_path}"'
+    assert kept in config.read_text()
+    config.write_text(config.read_text().replace(kept, ""))
+    gone = syncd("uninstall", "--yes", "--as", shop.owner, "--config", config)
+    assert gone.returncode == 0, gone.stderr
+    assert "remove: shop.json, shop.served, shop.failed" in gone.stdout
+
+
 def test_triggers_of_one_feed_go_alone(shop: Shop, feeds: tuple[Path, Path]) -> None:
     """With --listen; printed as well."""
     first, second = feeds

@@ -13,7 +13,7 @@ from postgres import wait_until
 
 from syncd.config.settings import Settings, load
 from syncd.diagnostics.check import endpoint as way
-from syncd.diagnostics.check.endpoint import look_at_endpoint
+from syncd.diagnostics.check.endpoint import look_at_endpoint, look_at_proxy
 from syncd.diagnostics.check.finding import Finding
 
 NO_PROXY = {"HTTPS_PROXY": "", "https_proxy": "", "NO_PROXY": "", "no_proxy": ""}
@@ -230,11 +230,11 @@ def test_a_proxy_that_refuses_or_cannot_be_looked_through_is_told(
     monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
     found = look(tmp_path, "https://127.0.0.1:1/")
     assert "407" in found["endpoint.proxy"].message
-    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setenv("HTTPS_PROXY", "https://127.0.0.1:1")
     assert set(look(tmp_path, "https://127.0.0.1:1/")) == {"endpoint.unseen"}
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:999999")
-    assert (
-        "no address" in look(tmp_path, "https://127.0.0.1:1/")["endpoint.proxy"].message
-    )
+    assert look(tmp_path, "https://127.0.0.1:1/") == {}
+    invalid = look(tmp_path, "https://127.0.0.1:1/", look_at=look_at_proxy)
+    assert "no address" in invalid["proxy.invalid"].message
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert set(look(tmp_path, "https://127.0.0.1:1/")) == {"endpoint.unreachable"}

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from importlib.util import find_spec
 from typing import cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -23,6 +24,9 @@ CONNECT_SECONDS = 5.0
 EXPIRES_SOON = timedelta(days=14)
 
 _PORTS = {"https": 443, "http": 80}
+_PROXY_SCHEMES = {"http", "https"} | (
+    {"socks4", "socks4a", "socks5", "socks5h"} if find_spec("socks") else set()
+)
 _TIMES = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
 _NAMES = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
 
@@ -36,14 +40,21 @@ def look_at_endpoint(settings: Settings) -> Iterator[Finding]:
     try:
         proxy = _proxy(settings)
     except ValueError:
-        message = "the proxy that the environment names is no address"
-        yield Finding("endpoint.proxy", "endpoint", message)
-        return
+        return  # told by the look at the proxy
     if proxy is not None and proxy.scheme != "http":
         message = f"the proxy is {proxy.scheme}://{proxy.hostname}"
         yield Finding("endpoint.unseen", "endpoint", message)
         return
     yield from _reach(settings, endpoint, proxy)
+
+
+def look_at_proxy(settings: Settings) -> Iterator[Finding]:
+    """Look whether the proxy that the environment names is an address."""
+    try:
+        _proxy(settings)
+    except ValueError as error:
+        message = f"the proxy that the environment names is no address: {error}"
+        yield Finding("proxy.invalid", "proxy", message)
 
 
 def look_at_authorities(settings: Settings) -> Iterator[Finding]:
@@ -59,14 +70,24 @@ def _proxy(settings: Settings) -> SplitResult | None:
     """Take the proxy apart.
 
     Raises:
-        ValueError: It is no address.
+        ValueError: It is no address; the message quotes nothing of it.
     """
     written = proxy_of(settings.squeezely.endpoint)
     if not written:
         return None
-    proxy = urlsplit(written if "://" in written else f"http://{written}")
-    if not proxy.hostname or proxy.port == 0:
-        raise ValueError("a proxy without a host")
+    if not (written.isascii() and written.isprintable()) or " " in written:
+        raise ValueError("it has a blank, or a character that is not ASCII")
+    try:
+        proxy = urlsplit(written if "://" in written else f"http://{written}")
+        has_port = proxy.port != 0
+    except ValueError:
+        raise ValueError("its host or its port is not valid") from None
+    if not (proxy.hostname and has_port):
+        raise ValueError("it has no host, or its port is 0")
+    if proxy.path not in {"", "/"} or proxy.query or proxy.fragment:
+        raise ValueError("more than a host and a port stand in it")
+    if proxy.scheme not in _PROXY_SCHEMES:
+        raise ValueError(f"its scheme is none of {', '.join(sorted(_PROXY_SCHEMES))}")
     return proxy
 
 

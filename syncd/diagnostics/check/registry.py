@@ -14,7 +14,11 @@ from syncd.diagnostics.check.configuration import (
     look_at_secrets,
     look_at_state,
 )
-from syncd.diagnostics.check.endpoint import look_at_authorities, look_at_endpoint
+from syncd.diagnostics.check.endpoint import (
+    look_at_authorities,
+    look_at_endpoint,
+    look_at_proxy,
+)
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.growth import look_at_growth
 from syncd.diagnostics.check.harm import look_at_dumps, look_at_limits, look_at_replicas
@@ -79,6 +83,7 @@ def start_round(settings: Settings, environment: Mapping[str, str]) -> CheckGrou
 def _host(settings: Settings, environment: Mapping[str, str]) -> Iterator[Check]:
     yield Check("state directory", lambda: look_at_state(settings, environment))
     yield Check("certificate", lambda: look_at_authorities(settings))
+    yield Check("proxy", lambda: look_at_proxy(settings))
 
 
 def endpoint_round(settings: Settings) -> CheckGroup:
