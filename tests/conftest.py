@@ -36,12 +36,25 @@ def database(server: Cluster) -> Iterator[str]:
     server.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def installed(server: Cluster) -> str:
+    """A database with a small shop, which each test gets a copy of."""
+    server.sql("CREATE DATABASE installed")
+    opened = Shop.open(server.dsn("installed"))
+    opened.disown()
+    opened.close()
+    return "installed"
+
+
 @pytest.fixture
-def shop(database: str) -> Iterator[Shop]:
+def shop(server: Cluster, installed: str) -> Iterator[Shop]:
     """A small shop with the ledger and the two views."""
-    opened = Shop.open(database)
+    name = f"t{next(_numbers)}"
+    server.sql(f"CREATE DATABASE {name} TEMPLATE {installed}")
+    opened = Shop.clone(server.dsn(name))
     yield opened
     opened.close()
+    server.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,20 @@ class Shop:
         owners.close()
         return shop
 
+    @classmethod
+    def clone(cls, owner: str) -> "Shop":
+        """Open a shop in a database that is a copy of another's, of no role."""
+        shop = cls.at(owner)
+        shop.sql(f"CREATE ROLE {shop.role} LOGIN")
+        with closing(Database(owner)) as source:
+            names = Grantees(shop.role, "syncd.confirmed_orders", "syncd.purchases")
+            install(Connections(source, source), names)
+        return shop
+
+    def disown(self) -> None:
+        """Take the role away; what it was granted goes with it."""
+        self.sql(f"DROP OWNED BY {self.role}; DROP ROLE {self.role}")
+
     def listen(
         self, *tables: str, owner: str | None = None, feed: str = "shop"
     ) -> None:
