@@ -8,7 +8,7 @@ GRANT USAGE ON SCHEMA syncd TO {role};
 GRANT SELECT, INSERT, UPDATE
    ON syncd.feed, syncd.initial_orders, syncd.watermark, syncd.endpoint, syncd.instance,
       syncd.batch, syncd.attempt, syncd.ledger, syncd.backfill,
-      syncd.stream, syncd.reconciliation, syncd.order_move,
+      syncd.replication_position, syncd.reconciliation, syncd.order_move,
       syncd.verification, syncd.answer, syncd.fingerprint, syncd.left_out,
       syncd.failed_start, syncd.alarm, syncd.identity, syncd.relisted,
       syncd.reused_key

@@ -8,7 +8,8 @@ DROP TABLE IF EXISTS
     syncd.failed_start,
     syncd.alarm,
     syncd.fingerprint,
-    syncd.verification, syncd.answer, syncd.order_move, syncd.reconciliation, syncd.stream,
+    syncd.verification, syncd.answer, syncd.order_move, syncd.reconciliation,
+    syncd.replication_position,
     syncd.backfill,
     syncd.attempt, syncd.ledger, syncd.batch, syncd.instance, syncd.endpoint,
     syncd.watermark, syncd.feed, syncd.migration;

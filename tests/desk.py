@@ -150,7 +150,7 @@ class Desk:
         return state, failures
 
     def uncertain(self) -> object:
-        return self.shop.value("SELECT sum(uncertain)::int FROM syncd.batch")
+        return self.shop.value("SELECT sum(uncertain_attempts)::int FROM syncd.batch")
 
     def claim(self) -> Claim:
         claim = self.ledger.claim(self.instance.number, "live", LEASE)

@@ -25,7 +25,8 @@ SELECT jsonb_build_object(
     'rejected', (SELECT count(*) FROM syncd.ledger WHERE state = 'rejected'),
     'withdrawn', (SELECT count(*) FROM syncd.ledger WHERE state = 'withdrawn'),
     'delivered', sum(orders) FILTER (WHERE state = 'delivered'),
-    'repeated', sum(orders) FILTER (WHERE state = 'delivered' AND uncertain > 0),
+    'repeated', sum(orders) FILTER (WHERE state = 'delivered'
+                                    AND uncertain_attempts > 0),
     'held', sum(orders) FILTER (WHERE state = 'held'),
     'attempts', (SELECT jsonb_object_agg(outcome, attempts)
                    FROM (SELECT outcome, count(*) AS attempts

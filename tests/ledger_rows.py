@@ -5,7 +5,7 @@ from shop import Shop
 
 BATCH = """
 INSERT INTO syncd.batch (batch_id, feed_id, lane, state, orders, oldest_at, settled_at,
-                         uncertain, is_pruned)
+                         uncertain_attempts, is_pruned)
 VALUES ({batch}, 1, '{lane}', '{state}', {orders}, '{at}',
         CASE WHEN '{state}' IN ('delivered', 'adopted')
              THEN '{at}'::timestamptz + interval '{lag}' END,

@@ -22,7 +22,7 @@ BEGIN = datetime.now(UTC).replace(
 
 
 LISTED = """
-INSERT INTO syncd.initial_orders (feed_id, bucket, part, hashes)
+INSERT INTO syncd.initial_orders (feed_id, bucket, chunk, hashes)
 SELECT f.feed_id, (h.hash >> 49)::integer,
        (SELECT count(*) FROM syncd.initial_orders), array_agg(h.hash)
   FROM syncd.feed AS f,

@@ -164,7 +164,9 @@ class Tap:
         return found
 
     def reached(self) -> object:
-        return self.value("SELECT (reached - '0/0')::bigint FROM syncd.stream")
+        return self.value(
+            "SELECT (reached - '0/0')::bigint FROM syncd.replication_position"
+        )
 
     def admitted(self) -> object:
         return self.value("SELECT count(*) FROM syncd.ledger WHERE capture = 'wal'")

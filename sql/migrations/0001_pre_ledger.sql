@@ -11,8 +11,8 @@ CREATE TABLE syncd.migration (
 
 -- One shop's confirmed orders on their way to one Squeezely account. `floor_at` is where
 -- its watermark began. The ledger's own cluster
--- and database differ from the source's with [state] dsn. `mark` grows while a daemon
--- runs; a daemon that remembers a higher one looks at a ledger that went back in time,
+-- and database differ from the source's with [state] dsn. `heartbeat_seq` grows while a
+-- daemon runs; a daemon that remembers a higher one looks at a ledger that went back in time,
 -- unless somebody accepted that since. What was recorded between lost_from and lost_until
 -- may be lost (a promotion, a restore): orders of that time that are captured again may
 -- have been sent, and so may older ones that are captured before suspect_until.
@@ -31,38 +31,39 @@ CREATE TABLE syncd.feed (
     ledger_identifier bigint      NOT NULL,
     ledger_oid        oid         NOT NULL,
     timeline          integer,
-    mark              bigint      NOT NULL DEFAULT 0,
-    marked_at         timestamptz,
+    heartbeat_seq     bigint      NOT NULL DEFAULT 0,
+    heartbeat_at      timestamptz,
     accepted_at       timestamptz,
     lost_from         timestamptz,
     lost_until        timestamptz,
     suspect_until     timestamptz,
     holds_uncertain   boolean     NOT NULL DEFAULT false,
     quiet             interval    NOT NULL DEFAULT '0',
-    pruned_batch     bigint,
-    pruned_after     bigint      NOT NULL DEFAULT 0,
-    pruned_until     timestamptz,
-    pruned_at        timestamptz,
+    pruned_batch      bigint,
+    pruned_after      bigint      NOT NULL DEFAULT 0,
+    pruned_until      timestamptz,
+    pruned_at         timestamptz,
     confirmed_view    text,
     CONSTRAINT feed_identity PRIMARY KEY (feed_id),
     CONSTRAINT feed_name_once UNIQUE (feed),
     CONSTRAINT feed_named CHECK (feed <> ''),
     CONSTRAINT feed_floor_before_start CHECK (floor_at <= started_at),
-    CONSTRAINT feed_mark_has_time CHECK ((mark > 0) = (marked_at IS NOT NULL)),
+    CONSTRAINT feed_heartbeat_has_time
+        CHECK ((heartbeat_seq > 0) = (heartbeat_at IS NOT NULL)),
     CONSTRAINT feed_lost_goes_forward CHECK (lost_from <= lost_until),
     CONSTRAINT feed_pruned_has_batch
         CHECK (pruned_until IS NULL OR pruned_batch IS NOT NULL)
 );
 
 -- What confirmed_orders listed when the feed was started, at whatever usable time: old
--- orders, which only a backfill sends (ADR-0021). 64-bit hashes of their keys, by a part
--- of the hash; a bucket has two parts where a page of keys ended in it. 12 bytes an order.
+-- orders, which only a backfill sends (ADR-0021). 64-bit hashes of their keys, by bits
+-- of the hash; a bucket has two chunks where a page of keys ended in it. 12 bytes an order.
 CREATE TABLE syncd.initial_orders (
     feed_id integer  NOT NULL,
     bucket  integer  NOT NULL,
-    part    integer  NOT NULL,
+    chunk   integer  NOT NULL,
     hashes  bigint[] NOT NULL,
-    CONSTRAINT initial_orders_once PRIMARY KEY (feed_id, bucket, part),
+    CONSTRAINT initial_orders_once PRIMARY KEY (feed_id, bucket, chunk),
     CONSTRAINT initial_orders_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
 );
@@ -147,13 +148,13 @@ CREATE TABLE syncd.endpoint (
 -- A running daemon. It holds the advisory lock (1937337955, instance_id) while it lives.
 -- has_captured: it cut a batch, so its start explains how late an order was found.
 CREATE TABLE syncd.instance (
-    instance_id integer     GENERATED ALWAYS AS IDENTITY,
-    feed_id     integer     NOT NULL,
-    host        text        NOT NULL,
-    pid         integer     NOT NULL,
-    started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    stopped_at  timestamptz,
-    has_captured boolean    NOT NULL DEFAULT true,
+    instance_id  integer     GENERATED ALWAYS AS IDENTITY,
+    feed_id      integer     NOT NULL,
+    host         text        NOT NULL,
+    pid          integer     NOT NULL,
+    started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    stopped_at   timestamptz,
+    has_captured boolean     NOT NULL DEFAULT true,
     -- What fails in it again and again, and since when.
     trouble       text,
     trouble_since timestamptz,
@@ -165,8 +166,8 @@ CREATE TABLE syncd.instance (
 );
 
 -- A past range that somebody asked for. `state` follows from the times alone. What has
--- captured its range runs on until its orders are settled. `told` is the state that a
--- daemon has last written to its log. Its range is captured up to `reached_at`, and of
+-- captured its range runs on until its orders are settled. `logged_state` is the state
+-- that a daemon has last written to its log. Its range is captured up to `reached_at`, and of
 -- the instant after that up to `reached_key`. Two that are unfinished never share a time;
 -- those of single orders have an empty range.
 CREATE TABLE syncd.backfill (
@@ -187,8 +188,8 @@ CREATE TABLE syncd.backfill (
     released     bigint      NOT NULL DEFAULT 0,
     paused_at    timestamptz,
     cancelled_at timestamptz,
-    told         text,
-    told_at      timestamptz,
+    logged_state text,
+    logged_at    timestamptz,
     state        text        NOT NULL GENERATED ALWAYS AS (
         CASE WHEN finished_at IS NOT NULL THEN 'finished'
              WHEN cancelled_at IS NOT NULL THEN 'cancelled'
@@ -230,31 +231,31 @@ CREATE TABLE syncd.failed_start (
 -- held: an attempt's outcome is unknown, and a person decides (uncertain = "hold", or an
 -- answer that nobody has explained).
 -- refusals: those between which others were accepted; the last of all at refused_at.
--- resends: its orders had been delivered before, and somebody asked for it.
+-- is_resend: its orders had been delivered before, and somebody asked for it.
 -- claim_token: random, of the claim that holds the batch, or of the one that delivered it.
 -- A batch is delivered by the accepted attempt of its token only, except the one into
 -- which old ones are merged (is_pruned), whose attempts are no longer kept.
 CREATE TABLE syncd.batch (
-    batch_id     bigint      GENERATED BY DEFAULT AS IDENTITY,
-    feed_id      integer     NOT NULL,
-    lane         text        NOT NULL,
-    state        text        NOT NULL DEFAULT 'pending',
-    orders       integer     NOT NULL,
-    attempts     integer     NOT NULL DEFAULT 0,
-    uncertain    integer     NOT NULL DEFAULT 0,
-    oldest_at    timestamptz NOT NULL,
-    due_at       timestamptz NOT NULL DEFAULT '-infinity',
-    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    refusals     integer     NOT NULL DEFAULT 0,
-    refused_at   timestamptz,
-    instance_id  integer,
-    lease_until  timestamptz,
-    settled_at   timestamptz,
-    backfill_id  bigint,
-    resends      boolean     NOT NULL DEFAULT false,
-    claim_token  uuid,
-    is_pruned   boolean     NOT NULL DEFAULT false,
-    proof        text        GENERATED ALWAYS AS (
+    batch_id           bigint      GENERATED BY DEFAULT AS IDENTITY,
+    feed_id            integer     NOT NULL,
+    lane               text        NOT NULL,
+    state              text        NOT NULL DEFAULT 'pending',
+    orders             integer     NOT NULL,
+    attempts           integer     NOT NULL DEFAULT 0,
+    uncertain_attempts integer     NOT NULL DEFAULT 0,
+    oldest_at          timestamptz NOT NULL,
+    due_at             timestamptz NOT NULL DEFAULT '-infinity',
+    created_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    refusals           integer     NOT NULL DEFAULT 0,
+    refused_at         timestamptz,
+    instance_id        integer,
+    lease_until        timestamptz,
+    settled_at         timestamptz,
+    backfill_id        bigint,
+    is_resend          boolean     NOT NULL DEFAULT false,
+    claim_token        uuid,
+    is_pruned          boolean     NOT NULL DEFAULT false,
+    proof              text        GENERATED ALWAYS AS (
         CASE WHEN state = 'delivered' THEN 'accepted' END) STORED,
     -- Since when, and why, its orders cannot be read; they wait for the view, not for
     -- the endpoint, and hold up nobody else.
@@ -269,7 +270,7 @@ CREATE TABLE syncd.batch (
     CONSTRAINT batch_state_known CHECK (state IN
         ('pending', 'sending', 'held', 'delivered', 'emptied', 'adopted')),
     CONSTRAINT batch_counts_positive
-        CHECK (orders >= 0 AND attempts >= 0 AND uncertain >= 0 AND refusals >= 0),
+        CHECK (orders >= 0 AND attempts >= 0 AND uncertain_attempts >= 0 AND refusals >= 0),
     CONSTRAINT batch_claim_has_lease
         CHECK ((state = 'sending') = (lease_until IS NOT NULL AND instance_id IS NOT NULL)),
     CONSTRAINT batch_token_proves_the_claim CHECK (
@@ -280,8 +281,8 @@ CREATE TABLE syncd.batch (
     CONSTRAINT batch_settled_once
         CHECK ((state IN ('delivered', 'emptied', 'adopted')) = (settled_at IS NOT NULL)),
     CONSTRAINT batch_emptied_is_empty CHECK (state <> 'emptied' OR orders = 0),
-    CONSTRAINT batch_resends_for_a_backfill
-        CHECK (NOT resends OR backfill_id IS NOT NULL),
+    CONSTRAINT batch_resend_for_a_backfill
+        CHECK (NOT is_resend OR backfill_id IS NOT NULL),
     CONSTRAINT batch_unread_has_reason
         CHECK ((read_failed_at IS NULL) = (read_reason IS NULL))
 ) WITH (fillfactor = 80);
@@ -298,7 +299,7 @@ CREATE INDEX batch_backfilled
 -- How many orders were delivered lately, and which may have been twice.
 CREATE INDEX batch_settled
     ON syncd.batch (feed_id, settled_at) WHERE state = 'delivered';
-CREATE INDEX batch_uncertain ON syncd.batch (feed_id) WHERE uncertain > 0;
+CREATE INDEX batch_uncertain ON syncd.batch (feed_id) WHERE uncertain_attempts > 0;
 
 -- One POST of a batch and its receipt; without an outcome while it is under way. Whoever
 -- settles it knows its token: what else has its numbers by now (another life of the
@@ -335,8 +336,8 @@ ALTER TABLE syncd.batch
         REFERENCES syncd.attempt (batch_id, claim_token, outcome);
 
 -- One row per order and feed. No personal data. Ordinary orders are written once;
--- state, reason, waiting_since, orderid and uncertain are for exceptions only: the last
--- are the attempts of unknown outcome that it took part in before it was set aside.
+-- state, reason, waiting_since, orderid and uncertain_attempts are for exceptions only: the
+-- last are the attempts of unknown outcome that it took part in before it was set aside.
 -- `capture` tells which one found the order. There is no foreign key to the batch: its check would cost each
 -- order more than the insert itself.
 -- rejected_by: syncd's own rules, the API, or the view, whose row could not be read;
@@ -346,18 +347,18 @@ ALTER TABLE syncd.batch
 -- as if the ledger did not have it, so that a later one may take it.
 -- erased: somebody asked for erasure; the row stays, so that nothing sends it.
 CREATE TABLE syncd.ledger (
-    feed_id       integer     NOT NULL,
-    order_key     text        NOT NULL COLLATE "C",
-    confirmed_at  timestamptz NOT NULL,
-    batch_id      bigint      NOT NULL,
-    waiting_since timestamptz,
-    state         text,
-    reason        text,
-    orderid       text,
-    capture       text,
-    uncertain     integer,
-    rejected_by   text,
-    retries       smallint,
+    feed_id            integer     NOT NULL,
+    order_key          text        NOT NULL COLLATE "C",
+    confirmed_at       timestamptz NOT NULL,
+    batch_id           bigint      NOT NULL,
+    waiting_since      timestamptz,
+    state              text,
+    reason             text,
+    orderid            text,
+    capture            text,
+    uncertain_attempts integer,
+    rejected_by        text,
+    retries            smallint,
     CONSTRAINT ledger_order_once PRIMARY KEY (feed_id, order_key),
     CONSTRAINT ledger_rejected_by_known CHECK (rejected_by IN ('rules', 'api', 'view')),
     CONSTRAINT ledger_capture_known CHECK
@@ -366,7 +367,7 @@ CREATE TABLE syncd.ledger (
         ('rejected', 'withdrawn', 'discarded', 'released', 'erased')),
     CONSTRAINT ledger_exception_has_reason CHECK ((state IS NULL) = (reason IS NULL)),
     CONSTRAINT ledger_exception_is_uncertain
-        CHECK (uncertain IS NULL OR uncertain > 0 AND state IS NOT NULL),
+        CHECK (uncertain_attempts IS NULL OR uncertain_attempts > 0 AND state IS NOT NULL),
     CONSTRAINT ledger_erased_has_no_number
         CHECK (state IS DISTINCT FROM 'erased' OR orderid IS NULL)
 );
@@ -396,12 +397,12 @@ CREATE TABLE syncd.order_move (
 CREATE INDEX order_move_batch ON syncd.order_move (batch_id);
 
 -- How far a feed has read its replication slot; moves with the orders it brought.
-CREATE TABLE syncd.stream (
+CREATE TABLE syncd.replication_position (
     feed_id    integer     NOT NULL,
     reached    pg_lsn      NOT NULL,
     reached_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT stream_once PRIMARY KEY (feed_id),
-    CONSTRAINT stream_of_feed FOREIGN KEY (feed_id)
+    CONSTRAINT replication_position_once PRIMARY KEY (feed_id),
+    CONSTRAINT replication_position_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
 ) WITH (fillfactor = 50);
 
@@ -409,12 +410,12 @@ CREATE TABLE syncd.stream (
 -- page by page up to `reached_at`, and of the instant after that up to `reached_key`; one
 -- that nobody touched for a while may be gone on with by another instance. `captured`
 -- counts those of the missing that were taken, `arriving` what the poll has yet to take,
--- `timeless` new orders without a usable time (unknown in an account that did not look),
+-- `without_time` new orders without a usable time (unknown in an account that did not look),
 -- `unreadable` orders over whose own row the view failed, the most at any of its pages.
 CREATE TABLE syncd.reconciliation (
     reconciliation_id bigint      GENERATED ALWAYS AS IDENTITY,
     feed_id           integer     NOT NULL,
-    depth             text        NOT NULL,
+    scope             text        NOT NULL,
     lower_at          timestamptz NOT NULL,
     upper_at          timestamptz NOT NULL,
     reached_at        timestamptz NOT NULL,
@@ -430,20 +431,20 @@ CREATE TABLE syncd.reconciliation (
     withdrawn         bigint      NOT NULL DEFAULT 0,
     held              bigint      NOT NULL DEFAULT 0,
     discarded         bigint      NOT NULL DEFAULT 0,
-    erased         bigint      NOT NULL DEFAULT 0,
+    erased            bigint      NOT NULL DEFAULT 0,
     reused            bigint      NOT NULL DEFAULT 0,
     initial           bigint      NOT NULL DEFAULT 0,
     arriving          bigint      NOT NULL DEFAULT 0,
     missing           bigint      NOT NULL DEFAULT 0,
     captured          bigint      NOT NULL DEFAULT 0,
-    timeless          bigint,
+    without_time      bigint,
     unreadable        bigint      NOT NULL DEFAULT 0,
     sentence          text,
     CONSTRAINT reconciliation_identity PRIMARY KEY (reconciliation_id),
     CONSTRAINT reconciliation_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
-    CONSTRAINT reconciliation_depth_known
-        CHECK (depth IN ('hours', 'days', 'all', 'asked', 'promotion')),
+    CONSTRAINT reconciliation_scope_known
+        CHECK (scope IN ('hours', 'days', 'all', 'asked', 'promotion')),
     CONSTRAINT reconciliation_goes_forward
         CHECK (lower_at <= reached_at AND reached_at <= upper_at),
     CONSTRAINT reconciliation_adds_up CHECK (confirmed = delivered + pending
@@ -458,38 +459,38 @@ CREATE TABLE syncd.reconciliation (
 );
 
 CREATE INDEX reconciliation_latest
-    ON syncd.reconciliation (feed_id, depth, started_at);
+    ON syncd.reconciliation (feed_id, scope, started_at);
 
 -- What `syncd verify` learned of an account; by the feed's name, since an account may be
 -- tried before the feed is started.
 CREATE TABLE syncd.verification (
-    feed        text        NOT NULL,
-    account     text        NOT NULL,
-    endpoint    text        NOT NULL,
-    body        text        NOT NULL,
+    feed          text        NOT NULL,
+    account       text        NOT NULL,
+    endpoint      text        NOT NULL,
+    payload       text        NOT NULL,
     accepts_lists boolean,
-    said_by     text        NOT NULL,
-    verified_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    evidence      text        NOT NULL,
+    verified_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT verification_once PRIMARY KEY (feed),
-    CONSTRAINT verification_body_known CHECK (body IN ('events', 'single')),
-    CONSTRAINT verification_said_by_known CHECK (said_by IN ('answer', 'person')),
-    CONSTRAINT verification_of_a_list CHECK (body = 'events' OR accepts_lists IS NULL)
+    CONSTRAINT verification_payload_known CHECK (payload IN ('events', 'single')),
+    CONSTRAINT verification_evidence_known CHECK (evidence IN ('answer', 'person')),
+    CONSTRAINT verification_of_a_list CHECK (payload = 'events' OR accepts_lists IS NULL)
 );
 
 -- Answers of an account that no documentation explains, by their shape, and what a person
 -- said that they mean; null until then.
 CREATE TABLE syncd.answer (
-    feed     text        NOT NULL,
-    account  text        NOT NULL,
-    endpoint text        NOT NULL,
-    shape    text        NOT NULL,
-    example  text        NOT NULL,
-    means    text,
-    seen_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    said_at  timestamptz,
+    feed          text        NOT NULL,
+    account       text        NOT NULL,
+    endpoint      text        NOT NULL,
+    shape         text        NOT NULL,
+    example       text        NOT NULL,
+    means         text,
+    seen_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    classified_at timestamptz,
     CONSTRAINT answer_once PRIMARY KEY (feed, account, endpoint, shape),
     CONSTRAINT answer_means_known CHECK (means IN ('success', 'refusal')),
-    CONSTRAINT answer_said_once CHECK ((means IS NULL) = (said_at IS NULL))
+    CONSTRAINT answer_classified_once CHECK ((means IS NULL) = (classified_at IS NULL))
 );
 
 -- What the last events looked like, field by field, without their values. Of the newest

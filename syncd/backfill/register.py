@@ -188,7 +188,7 @@ class BackfillStore:
         row = self._database.one(
             compose("take_again", found=found.query),
             backfill=steered.backfill,
-            resends=steered.purpose == "resend",
+            is_resend=steered.purpose == "resend",
             reason=steered.reason,
             size=size,
             **self._ours,

@@ -14,14 +14,14 @@ class StepResult:
     Attributes:
         is_listening: Whether it has caught up, so that it should hear of every order.
         seconds: How long the work took, without the wait for changes.
-        timeless: Orders that would be new, but are confirmed at no usable time.
+        without_time: Orders that would be new, but are confirmed at no usable time.
     """
 
     orders: int = 0
     keys: Sequence[str] = ()
     is_listening: bool = True
     seconds: float = 0.0
-    timeless: int = 0
+    without_time: int = 0
 
 
 class ChangeFollower(Protocol):

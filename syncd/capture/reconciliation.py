@@ -35,7 +35,7 @@ class Scope:
     period: timedelta
 
 
-HOURS, _, ALL, PROMOTION = DEPTHS = (
+HOURS, _, ALL, PROMOTION = SCOPES = (
     Scope("hours", timedelta(hours=16), timedelta(minutes=5)),
     Scope("days", timedelta(days=35), timedelta(hours=1)),
     Scope("all", None, timedelta(days=7)),
@@ -54,7 +54,7 @@ class ReconciliationRun:
     """An account in the making, of orders confirmed after `lower` and up to `upper`."""
 
     number: int
-    depth: str
+    scope: str
     lower: datetime
     upper: datetime
     reached: Position
@@ -74,14 +74,14 @@ class ReconciliationResult:
     """A whole account with its sentence.
 
     Attributes:
-        timeless: New orders that are confirmed at no usable time, wherever.
+        without_time: New orders that are confirmed at no usable time, wherever.
         unreadable: Orders that were left out, since the view fails over their rows.
     """
 
     account: ReconciliationTally
     sentence: str
     seconds: float
-    timeless: int = 0
+    without_time: int = 0
     unreadable: int = 0
 
 
@@ -116,24 +116,24 @@ class Reconciliation:
         self._wait = wait
         self._page_orders = self._most = page
         self._reading = reading
-        self._timeless_seconds = 0.0
+        self._without_time_seconds = 0.0
 
     # Which range
 
-    def depths_due(self) -> list[Scope]:
-        """List the depths of which an account may be due now, the shallow first."""
+    def scopes_due(self) -> list[Scope]:
+        """List the scopes of which an account may be due now, the shallow first."""
         rows = self._ledger.database.all(
             query("reconciliations_due"),
             feed=self._ledger.feed_id,
-            depths=[depth.name for depth in DEPTHS],
-            periods=[depth.period for depth in DEPTHS],
+            scopes=[scope.name for scope in SCOPES],
+            periods=[scope.period for scope in SCOPES],
             patience=UNTOUCHED,
         )
         names = {name for (name,) in rows}
-        return [depth for depth in DEPTHS if depth.name in names]
+        return [scope for scope in SCOPES if scope.name in names]
 
-    def due(self, depth: Scope) -> ReconciliationRun | None:
-        """Take the account of a depth that is due now; None when there is none.
+    def due(self, scope: Scope) -> ReconciliationRun | None:
+        """Take the account of a scope that is due now; None when there is none.
 
         Due is what the ledger says, whenever this process began: the last one was
         started a period ago, or its maker has left it.
@@ -141,8 +141,8 @@ class Reconciliation:
         database, ours = self._ledger.database, {"feed": self._ledger.feed_id}
         rows = database.all(
             query("take_reconciliation"),
-            depth=depth.name,
-            period=depth.period,
+            scope=scope.name,
+            period=scope.period,
             patience=UNTOUCHED,
             **ours,
         )
@@ -150,10 +150,10 @@ class Reconciliation:
             return _run(rows[0])
         oldest, newest, now = self._bounds()
         lower = oldest
-        if depth.span is not None:
+        if scope.span is not None:
             # The watermark may be ahead of a clock that was set back.
-            lower = max(oldest, min(now, self._ledger.watermark()) - depth.span)
-        return self._start(depth, lower, newest)
+            lower = max(oldest, min(now, self._ledger.watermark()) - scope.span)
+        return self._start(scope, lower, newest)
 
     def ask(self, lower: datetime | None, upper: datetime | None) -> ReconciliationRun:
         """Start the account of a range.
@@ -178,13 +178,13 @@ class Reconciliation:
         return min(oldest or newest, newest) - _SHORTEST, newest, now
 
     def _start(
-        self, depth: Scope, lower: datetime, upper: datetime
+        self, scope: Scope, lower: datetime, upper: datetime
     ) -> ReconciliationRun | None:
         rows = self._ledger.locked(
             query("start_reconciliation"),
             feed=self._ledger.feed_id,
-            depth=depth.name,
-            period=depth.period,
+            scope=scope.name,
+            period=scope.period,
             lower=lower,
             upper=upper,
         )
@@ -348,32 +348,34 @@ class Reconciliation:
     def finish(self, run: ReconciliationRun) -> ReconciliationResult | None:
         """End an account; None when it is not whole, or another instance ended it."""
         database = self._ledger.database
-        timeless = self._reading(lambda: self._count_timeless(run))
+        without_time = self._reading(lambda: self._count_without_time(run))
         *counts, unreadable, seconds = cast(
             "tuple[int, ...]",
             database.one(query("reconciliation"), reconciliation=run.number),
         )
         account = ReconciliationTally(*counts)
-        text = sentence(run.lower, run.upper, account, timeless or 0, unreadable)
+        text = sentence(run.lower, run.upper, account, without_time or 0, unreadable)
         ended = database.run(
             query("finish_reconciliation"),
             reconciliation=run.number,
             sentence=text,
-            timeless=timeless,
+            without_time=without_time,
         )
-        if run.depth != HOURS.name:
+        if run.scope != HOURS.name:
             database.run(query("prune_reconciliations"), feed=self._ledger.feed_id)
         if not ended:
             return None
-        return ReconciliationResult(account, text, seconds, timeless or 0, unreadable)
+        return ReconciliationResult(
+            account, text, seconds, without_time or 0, unreadable
+        )
 
-    def _count_timeless(self, run: ReconciliationRun) -> int | None:
+    def _count_without_time(self, run: ReconciliationRun) -> int | None:
         """Count new orders that are confirmed at no usable time; None: did not look."""
-        if run.depth == HOURS.name and self._timeless_seconds > COSTLY_SECONDS:
+        if run.scope == HOURS.name and self._without_time_seconds > COSTLY_SECONDS:
             return None
         started = time.monotonic()
         try:
-            found = self._source.timeless_orders()
+            found = self._source.orders_without_time()
             (orders,) = self._ledger.database.one(
                 compose("count_new", found=found.query),
                 feed=self._ledger.feed_id,
@@ -383,15 +385,15 @@ class Reconciliation:
         except SlowStatementError:
             return None
         finally:
-            self._timeless_seconds = time.monotonic() - started
+            self._without_time_seconds = time.monotonic() - started
         return cast("int", orders)
 
 
 def _run(row: Row) -> ReconciliationRun:
     *facts, reached, key = row
-    number, depth, lower, upper = cast("tuple[int, str, datetime, datetime]", facts)
+    number, scope, lower, upper = cast("tuple[int, str, datetime, datetime]", facts)
     after = Position.after(cast("datetime", reached), cast("str | None", key))
-    return ReconciliationRun(number, depth, lower, upper, after)
+    return ReconciliationRun(number, scope, lower, upper, after)
 
 
 _Counted = tuple[str, int, str, Sequence[str], Sequence[datetime], Sequence[str]]

@@ -99,6 +99,6 @@ def _facts(run: ReconciliationRun, finished: ReconciliationResult) -> dict[str, 
         "confirmed": account.confirmed,
         **asdict(account),
         "unexplained": account.unexplained,
-        "timeless": finished.timeless,
+        "without_time": finished.without_time,
         "unreadable": finished.unreadable,
     }

@@ -60,7 +60,7 @@ def document(result: TrialResult) -> dict[str, object]:
         "left_out": _tallies(survey.left_out),
         "padded": _tallies(survey.padded),
         "rounded": _tallies(survey.rounded),
-        "without_time": result.timeless,
+        "without_time": result.without_time,
         "several_rows": result.repeated[0],
         "slow": result.slow or None,
         "findings": as_json(result.findings),
@@ -132,8 +132,9 @@ def _oddities(settings: Settings, result: TrialResult) -> Iterator[str]:
 
 
 def _odd_times(result: TrialResult) -> Iterator[str]:
-    if result.timeless:
-        yield f"  {count(result.timeless)} have no usable time: not sent until they do"
+    if result.without_time:
+        told = count(result.without_time)
+        yield f"  {told} have no usable time: not sent until they do"
     ahead = [key for key, at in result.listed.items() if at > result.now]
     if ahead:
         by = span(result.listed[ahead[0]] - result.now)

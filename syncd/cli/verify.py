@@ -110,7 +110,7 @@ def _try(
 
 
 def _told(trial: TestRequest) -> str:
-    form = '{"events": [...]}' if trial.body == "events" else "a bare object"
+    form = '{"events": [...]}' if trial.payload == "events" else "a bare object"
     outcome = trial.classification.outcome.value.replace("_", " ")
     status = f"HTTP {trial.status}" if trial.status else "no answer"
     details = [status]
@@ -130,7 +130,7 @@ def _print_json(
         "trials": [
             {
                 "title": trial.title,
-                "body": trial.body,
+                "payload": trial.payload,
                 "orderids": trial.orderids,
                 "status": trial.status,
                 "outcome": trial.classification.outcome.value,
@@ -158,14 +158,16 @@ def _print_next(
         click.echo("Nothing was accepted: mend what the answer names, and verify again")
         return
     click.echo(CLICKS)
-    if verified.body != settings.squeezely.body:
-        click.echo(f'Set squeezely.body = "{verified.body}": only that was accepted.')
+    if verified.payload != settings.squeezely.payload:
+        click.echo(
+            f'Set squeezely.payload = "{verified.payload}": only that was accepted.'
+        )
     elif verified.accepts_lists is False:
-        click.echo('Lists are refused: set squeezely.body = "single".')
-    elif verified.body == "events" and verified.accepts_lists is None:
+        click.echo('Lists are refused: set squeezely.payload = "single".')
+    elif verified.payload == "events" and verified.accepts_lists is None:
         click.echo("The answer does not count what was taken, so only you can see it:")
         click.echo("when both purchases of the list show, run  syncd verify --seen")
-        click.echo('when only one does, set squeezely.body = "single".')
+        click.echo('when only one does, set squeezely.payload = "single".')
     else:
         click.echo("The form is proven; syncd check says so from now on.")
 
@@ -173,10 +175,10 @@ def _print_next(
 def _keep_what_was_seen(settings: Settings) -> None:
     with connected(settings) as connections:
         verified = load(connections.ledger, settings)
-        if verified is None or verified.body != "events":
+        if verified is None or verified.payload != "events":
             raise click.UsageError(
                 "No list was sent to this account yet: syncd verify --email …"
             )
-        proven = replace(verified, accepts_lists=True, said_by="person")
+        proven = replace(verified, accepts_lists=True, evidence="person")
         save(connections.ledger, settings, proven)
     click.echo("kept: the account takes lists whole")

@@ -92,7 +92,7 @@ class SqueezelySettings(_Section):
     allow_http: bool = False
     account: HeaderText
     api_key_file: File | None = None
-    body: Literal["events", "single"] = "events"
+    payload: Literal["events", "single"] = "events"
     batch_size: int = Field(default=100, ge=1, le=1000)
     max_in_flight: int = Field(default=1, ge=1, le=16)
     rate: Rate = 50.0
@@ -122,7 +122,7 @@ class SqueezelySettings(_Section):
     @property
     def orders_per_batch(self) -> int:
         """Orders that are sent together: one, when the body is a single event."""
-        return 1 if self.body == "single" else self.batch_size
+        return 1 if self.payload == "single" else self.batch_size
 
 
 class BackfillSettings(_Section):

@@ -129,7 +129,7 @@ class HealthInputs:
     Attributes:
         now: When it was read.
         members: Those alive, and the one started last; empty before the first start.
-        marked_at: The last heartbeat's mark; None before the first.
+        heartbeat_at: The last heartbeat's mark; None before the first.
         moved_at: When the watermark moved last.
         heartbeat: How often a daemon marks.
         waiting: Live orders captured and not settled.
@@ -143,7 +143,7 @@ class HealthInputs:
         pauses: What a person has paused.
         unread: Orders that wait for the purchases view.
         missed: Orders that account after account had to capture.
-        timeless: New orders that are confirmed at no usable time.
+        without_time: New orders that are confirmed at no usable time.
         source_fault: Why the two views cannot be read.
         keys_held: Why the views' keys are not those of the ledger.
         reused: Orders whose keys stood for others before.
@@ -160,7 +160,7 @@ class HealthInputs:
 
     now: datetime
     members: Sequence[InstanceInfo] = ()
-    marked_at: datetime | None = None
+    heartbeat_at: datetime | None = None
     moved_at: datetime | None = None
     heartbeat: timedelta = timedelta(minutes=1)
     waiting: int = 0
@@ -176,7 +176,7 @@ class HealthInputs:
     held: int = 0
     unexplained: int = 0
     missed: int = 0
-    timeless: int = 0
+    without_time: int = 0
     unread: Sequence[Unread] = ()
     source_fault: str | None = None
     keys_held: str | None = None
@@ -259,7 +259,7 @@ def _nobody_serves(vitals: HealthInputs) -> Iterable[HealthIssue]:
     elif last.stopped_at is None:
         what = f"the last daemon (pid {last.pid}) died, and nothing is captured or sent"
         yield HealthIssue(Severity.DOWN, what, f"see its log; {start}")
-    elif vitals.marked_at is not None and vitals.marked_at >= last.started_at:
+    elif vitals.heartbeat_at is not None and vitals.heartbeat_at >= last.started_at:
         ago = span(vitals.now - last.stopped_at)
         what = f"the daemon was stopped {ago} ago, and nothing is captured or sent"
         yield HealthIssue(Severity.DOWN, what, start)
@@ -294,7 +294,7 @@ def _newest_failure(vitals: HealthInputs) -> FailedStart | None:
 
 
 def _silence(vitals: HealthInputs, started_at: datetime) -> Iterable[HealthIssue]:
-    beaten_at = max(started_at, vitals.marked_at or started_at)
+    beaten_at = max(started_at, vitals.heartbeat_at or started_at)
     silent = vitals.now - beaten_at
     if silent > SILENT_BEATS * vitals.heartbeat + timedelta(seconds=30):
         what = f"a daemon lives, but has had no heartbeat for {span(silent)}"
@@ -448,8 +448,8 @@ def _capture_misses_orders(vitals: HealthInputs) -> Iterable[HealthIssue]:
         what = f"capture misses orders: the last accounts had to take {vitals.missed:,}"
         next_step = "`syncd check`: their times may be in another zone, or come late"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
-    if vitals.timeless:
-        what = f"{vitals.timeless:,} confirmed orders have no usable time"
+    if vitals.without_time:
+        what = f"{vitals.without_time:,} confirmed orders have no usable time"
         next_step = "let confirmed_orders give confirmed_at a time for every order"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
 

@@ -80,7 +80,7 @@ def sentence(
     lower: datetime,
     upper: datetime,
     account: ReconciliationTally,
-    timeless: int = 0,
+    without_time: int = 0,
     unreadable: int = 0,
 ) -> str:
     """Say in one sentence what became of every order confirmed in a range.
@@ -89,7 +89,7 @@ def sentence(
         lower: Excluded.
         upper: Included.
         account: Of all orders between them.
-        timeless: New orders that lie in no range, since they have no usable time.
+        without_time: New orders that lie in no range, since they have no usable time.
         unreadable: Orders over whose own row the view fails: no number has them, so
             that nothing can be said of all.
     """
@@ -113,8 +113,8 @@ def sentence(
     if account.unexplained or not unreadable:
         parts.append(f"{account.unexplained:,} unexplained")
     told = f"between {moment(lower)} and {moment(upper)}: {', '.join(parts)}"
-    if timeless:
-        told += f"; {timeless:,} confirmed without a usable time, and not sent"
+    if without_time:
+        told += f"; {without_time:,} confirmed without a usable time, and not sent"
     if unreadable:
         are = "is" if unreadable == 1 else "are"
         told += f"; {unreadable:,} cannot be read, and {are} not accounted for"

@@ -106,12 +106,12 @@ class CaptureLoop:
             self._touched(followed.keys)
         if followed.orders:
             self._captured(follower.capture, followed.orders, followed.seconds)
-        if followed.timeless:
+        if followed.without_time:
             self._log.emit_folded(
-                "orders.timeless",
-                "timeless",
+                "orders.without_time",
+                "without_time",
                 capture=follower.capture,
-                orders=followed.timeless,
+                orders=followed.without_time,
             )
         return followed
 

@@ -129,7 +129,7 @@ class Housekeeping:
             pace=parts.pace.share,
             unexplained=pulse.unexplained,
             missed=pulse.missed,
-            timeless=pulse.timeless,
+            without_time=pulse.without_time,
             reconciled_seconds=pulse.reconciled_seconds,
             rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )

@@ -149,7 +149,7 @@ class Pipeline:
         if not is_proven(self.settings, load(self._ledger, self.settings)):
             self.log.emit(
                 "account.unverified",
-                body=self.settings.squeezely.body,
+                payload=self.settings.squeezely.payload,
                 batch_size=self.settings.squeezely.orders_per_batch,
             )
 

@@ -47,11 +47,11 @@ class ReconciliationJob:
         if self._pruning is not None:
             self._pruning.make()
         failed: list[SyncdError] = []
-        for depth in self._reconciliation.depths_due():
+        for scope in self._reconciliation.scopes_due():
             if self._stopping.is_set():
                 return
             try:
-                if run := self._reconciliation.due(depth):
+                if run := self._reconciliation.due(scope):
                     self._account(run)
             except SyncdError as error:
                 failed.append(error)
@@ -74,7 +74,7 @@ def report_missing(log: Log, run: ReconciliationRun, page: Page) -> None:
     if page.account.missing:
         log.emit(
             "orders.missed",
-            depth=run.depth,
+            scope=run.scope,
             orders=page.account.missing,
             captured=page.account.captured,
             order_key=page.missing_key,
@@ -86,7 +86,7 @@ def report(log: Log, run: ReconciliationRun, finished: ReconciliationResult) -> 
     account = finished.account
     log.emit(
         "reconciliation.finished",
-        depth=run.depth,
+        scope=run.scope,
         lower=moment(run.lower),
         upper=moment(run.upper),
         confirmed=account.confirmed,
@@ -103,7 +103,7 @@ def report(log: Log, run: ReconciliationRun, finished: ReconciliationResult) -> 
         arriving=account.arriving,
         missing=account.missing,
         unexplained=account.unexplained,
-        timeless=finished.timeless,
+        without_time=finished.without_time,
         unreadable=finished.unreadable,
         duration_ms=round(finished.seconds * 1000),
     )

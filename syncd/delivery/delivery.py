@@ -210,7 +210,7 @@ class Delivery:
         if not rendered.purchases:
             self._ledger.close_empty(claim, Receipt("nothing_to_send"))
             return False
-        if self._settings.body == "single" and len(rendered.purchases) > 1:
+        if self._settings.payload == "single" and len(rendered.purchases) > 1:
             self._split_into_singles(claim, rendered.purchases)
             return False
         return self._is_still_ours(claim)
@@ -264,7 +264,7 @@ class Delivery:
     def _send(
         self, claim: Claim, purchases: Sequence[tuple[str, Event]]
     ) -> DeliveryResult:
-        sent = Sent.of(claim, purchases, self._settings.body)
+        sent = Sent.of(claim, purchases, self._settings.payload)
         started = time.monotonic()
         answer = self._post(sent)
         seconds = time.monotonic() - started
@@ -284,7 +284,7 @@ class Delivery:
         self.finish()
         if accepted:
             self._report.left_out(self._left_out.note(purchases))
-        is_whole = self._lane == "live" or (claim.resends and claim.with_profile)
+        is_whole = self._lane == "live" or (claim.is_resend and claim.with_profile)
         if accepted and is_whole:
             self._fingerprints.note(claim, purchases)
         return DeliveryResult(len(purchases), accepted, classification.throttled)

@@ -119,7 +119,7 @@ class DeliveryLog:
             bytes=size,
             lag_seconds=max(0.0, lag),
             repeat=claim.uncertain > 0,
-            resends=claim.resends,
+            is_resend=claim.is_resend,
             late=late,
         )
         if self._trouble:

@@ -14,7 +14,7 @@ from syncd.core.redaction import Redactor
 from syncd.core.response import Classification, Outcome, Response, classify, counted
 from syncd.delivery.answers import Answers
 from syncd.delivery.squeezely import Squeezely
-from syncd.ledger.account import AccountCapabilities, Body
+from syncd.ledger.account import AccountCapabilities, Payload
 
 AMOUNT = 0.01
 _NOT_THE_FORM = frozenset({401, 403, 404, 429})
@@ -30,7 +30,7 @@ class TestRequest:
     """
 
     title: str
-    body: Body
+    payload: Payload
     orderids: Sequence[str]
     status: int | None
     classification: Classification
@@ -64,7 +64,7 @@ class Verification:
         product: str,
         now: datetime,
     ) -> None:
-        self._configured: Body = settings.squeezely.body
+        self._configured: Payload = settings.squeezely.payload
         self._api = api
         self._answers = answers
         self._secret = settings.api_key.get_secret_value()
@@ -75,18 +75,18 @@ class Verification:
 
     def run(self) -> Iterator[TestRequest]:
         """Send one purchase alone, in the other form if that is refused, then two."""
-        other: Body = "single" if self._configured == "events" else "events"
+        other: Payload = "single" if self._configured == "events" else "events"
         trial = self._send("one purchase", self._configured, 1)
         yield trial
         if not trial.is_accepted and _may_be_the_form(trial):
             trial = self._send("one purchase in the other form", other, 1)
             yield trial
-        if trial.is_accepted and trial.body == "events":
+        if trial.is_accepted and trial.payload == "events":
             yield self._send("two purchases in one list", "events", 2)
 
-    def _send(self, title: str, body: Body, count: int) -> TestRequest:
+    def _send(self, title: str, payload: Payload, count: int) -> TestRequest:
         purchases = [Event.of(self._event()) for _ in range(count)]
-        answer = self._api.post(encode([p.body for p in purchases], body))
+        answer = self._api.post(encode([p.body for p in purchases], payload))
         veil = Redactor((p.event for p in purchases), [self._secret])
         read = classify(answer, count, self._now)
         classification, shape = self._answers.explain(read, answer, count, veil)
@@ -96,7 +96,7 @@ class Verification:
         answered = answer if isinstance(answer, Response) else None
         return TestRequest(
             title,
-            body,
+            payload,
             orderids,
             answered.status if answered else None,
             classification,
@@ -131,12 +131,12 @@ def conclude(trials: Sequence[TestRequest]) -> AccountCapabilities | None:
     accepted = [trial for trial in trials if trial.is_accepted]
     if not accepted:
         return None
-    body = accepted[-1].body
+    payload = accepted[-1].payload
     listed = [trial for trial in trials if len(trial.orderids) > 1]
-    if body == "single" or not listed:
-        return AccountCapabilities(body, None, "answer")
+    if payload == "single" or not listed:
+        return AccountCapabilities(payload, None, "answer")
     trial = listed[-1]
     if not trial.is_accepted:
-        return AccountCapabilities(body, accepts_lists=False, said_by="answer")
+        return AccountCapabilities(payload, accepts_lists=False, evidence="answer")
     whole = True if trial.counted == len(trial.orderids) else None
-    return AccountCapabilities(body, whole, "answer")
+    return AccountCapabilities(payload, whole, "answer")

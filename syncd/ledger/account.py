@@ -1,4 +1,4 @@
-"""What is known of an account: which form of body it takes, and whether lists.
+"""What is known of an account: which payload it accepts, and whether lists.
 
 It is kept for the feed, as long as account and endpoint stay the same.
 """
@@ -10,16 +10,16 @@ from typing import Literal, cast
 from syncd.config.settings import Settings
 from syncd.postgres.database import Database, query
 
-Body = Literal["events", "single"]
+Payload = Literal["events", "single"]
 
 
 @dataclass(frozen=True, slots=True)
 class AccountCapabilities:
     """What is known of an account; without `accepts_lists` only a person can say."""
 
-    body: Body
+    payload: Payload
     accepts_lists: bool | None
-    said_by: Literal["answer", "person"]
+    evidence: Literal["answer", "person"]
     at: datetime | None = None
 
 
@@ -30,9 +30,9 @@ def save(database: Database, settings: Settings, verified: AccountCapabilities) 
         feed=settings.feed,
         account=settings.squeezely.account,
         endpoint=settings.squeezely.endpoint,
-        body=verified.body,
+        payload=verified.payload,
         accepts_lists=verified.accepts_lists,
-        said_by=verified.said_by,
+        evidence=verified.evidence,
     )
 
 
@@ -46,11 +46,11 @@ def load(database: Database, settings: Settings) -> AccountCapabilities | None:
     )
     if not rows:
         return None
-    body, accepts_lists, said_by, at = rows[0]
+    payload, accepts_lists, evidence, at = rows[0]
     return AccountCapabilities(
-        cast("Body", body),
+        cast("Payload", payload),
         cast("bool | None", accepts_lists),
-        cast("Literal['answer', 'person']", said_by),
+        cast("Literal['answer', 'person']", evidence),
         cast("datetime", at),
     )
 
@@ -58,6 +58,6 @@ def load(database: Database, settings: Settings) -> AccountCapabilities | None:
 def is_proven(settings: Settings, verified: AccountCapabilities | None) -> bool:
     """Tell whether the configured form is known to be taken whole."""
     sends_lists = settings.squeezely.orders_per_batch > 1
-    if verified is None or verified.body != settings.squeezely.body:
+    if verified is None or verified.payload != settings.squeezely.payload:
         return False
     return not sends_lists or verified.accepts_lists is True

@@ -56,7 +56,7 @@ class Claim:
         refusals: Between which others were accepted; the last of all at `refused_at`.
         probes: Nothing else is sent until it is known what the endpoint says to it.
         with_profile: Events carry the customer's fields too, not the order's alone.
-        resends: Its orders were delivered before; somebody asked for them again.
+        is_resend: Its orders were delivered before; somebody asked for them again.
         rows: Of the orders in `purchases`, as JSON by key, where they came with the
             claim; a key without a row is absent.
         read_fault: Why they could not come with it.
@@ -73,7 +73,7 @@ class Claim:
     claimed_at: datetime
     probes: bool
     with_profile: bool
-    resends: bool
+    is_resend: bool
     orders: Sequence[Order]
     rows: Mapping[str, str] | None = None
     read_fault: SyncdError | None = None
@@ -104,13 +104,13 @@ class Admitted:
 
     Attributes:
         taken: Keys that it took out of the outbox, in no order.
-        timeless: Orders that would be new, but are confirmed at no usable time.
+        without_time: Orders that would be new, but are confirmed at no usable time.
     """
 
     orders: int
     keys: Sequence[str]
     taken: Sequence[str] = ()
-    timeless: int = 0
+    without_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,12 +319,12 @@ class Ledger:
         row = self.database.one(query("watermark"), feed=self.feed_id)
         return cast("datetime", row[0])
 
-    def keep_initial(self, found: OrderQuery, part: int) -> None:
+    def keep_initial(self, found: OrderQuery, chunk: int) -> None:
         """Keep orders as old ones, within the transaction that starts the feed."""
         self.database.run(
             compose("keep_initial_orders", found=found.query),
             feed=self.feed_id,
-            part=part,
+            chunk=chunk,
             **found.params,
         )
 

@@ -17,7 +17,7 @@ class FeedStats:
         oldest_at: Of the live orders not settled.
         unexplained: Orders that the last accounts lacked, and could not capture.
         reconciled_seconds: Age of the newest account; None when there is none.
-        timeless: New orders that are confirmed at no usable time.
+        without_time: New orders that are confirmed at no usable time.
         missed: Orders that account after account had to capture; 0 for one alone.
         is_unknown: An answer that nobody has explained holds the endpoint.
         is_spiked: Too many orders were rejected for any more.
@@ -44,7 +44,7 @@ class FeedStats:
     capture_paused_reason: str | None = None
     unexplained: int = 0
     reconciled_seconds: float | None = None
-    timeless: int = 0
+    without_time: int = 0
     missed: int = 0
     is_unknown: bool = False
     is_spiked: bool = False
@@ -88,7 +88,7 @@ def read_stats(database: Database, feed_id: int) -> FeedStats:
 
 
 def read_accounts(database: Database, feed_id: int) -> dict[str, str]:
-    """Read the sentence of the last finished account of each depth, newest first."""
+    """Read the sentence of the last finished account of each scope, newest first."""
     rows = database.all(query("told_accounts"), feed=feed_id)
     return dict(cast("list[tuple[str, str]]", rows))
 

@@ -164,7 +164,7 @@ EVENTS: Mapping[str, Event] = {
             "bytes",
             "lag_seconds",
             "repeat",
-            "resends",
+            "is_resend",
             "late",
         ),
         "the API accepted a batch",
@@ -337,7 +337,7 @@ EVENTS: Mapping[str, Event] = {
     ),
     "account.unverified": Event(
         "warning",
-        ("body", "batch_size"),
+        ("payload", "batch_size"),
         "no test has shown that the account takes events in this form and number",
         "`syncd verify`",
     ),
@@ -353,13 +353,13 @@ EVENTS: Mapping[str, Event] = {
     ),
     "orders.missed": Event(
         "error",
-        ("depth", "orders", "captured", "order_key"),
+        ("scope", "orders", "captured", "order_key"),
         "reconciliation found confirmed orders that no capture had taken; they are "
         "captured now; the first one is named",
         "`syncd explain` that order, then `syncd check`: a larger `source.lookback`, "
         "or a table that is not followed",
     ),
-    "orders.timeless": Event(
+    "orders.without_time": Event(
         "warning",
         ("capture", "orders", "suppressed"),
         "touched orders are confirmed at no usable time (NULL, infinity), so they are "
@@ -369,7 +369,7 @@ EVENTS: Mapping[str, Event] = {
     "reconciliation.finished": Event(
         "info",
         (
-            "depth",
+            "scope",
             "lower",
             "upper",
             "confirmed",
@@ -386,7 +386,7 @@ EVENTS: Mapping[str, Event] = {
             "arriving",
             "missing",
             "unexplained",
-            "timeless",
+            "without_time",
             "unreadable",
             "duration_ms",
         ),
@@ -411,7 +411,7 @@ EVENTS: Mapping[str, Event] = {
             "pace",
             "unexplained",
             "missed",
-            "timeless",
+            "without_time",
             "reconciled_seconds",
             "rss_mb",
         ),

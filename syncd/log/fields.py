@@ -59,7 +59,7 @@ FIELDS: Mapping[str, Field] = {
     "batch_size": Field("integer", "most orders in a request", "orders"),
     "batches": Field("integer", "how many batches it is about", "batches"),
     "behind_bytes": Field("integer", "how far the slot lies behind", "B"),
-    "body": Field("text", "form of the requests: `events` or `single`"),
+    "payload": Field("text", "form of the requests: `events` or `single`"),
     "bytes": Field(
         "integer",
         "size of the request's body",
@@ -81,7 +81,7 @@ FIELDS: Mapping[str, Field] = {
     "delivered_per_minute": Field(
         "number", "delivered by this process since the last heartbeat", "orders/min"
     ),
-    "depth": Field(
+    "scope": Field(
         "text", "which account: `hours`, `days`, `all`, `promotion`, `asked`"
     ),
     "discarded": Field("integer", "given up by a person", "orders"),
@@ -110,7 +110,7 @@ FIELDS: Mapping[str, Field] = {
     "field": Field("text", "name of an event's field"),
     "arriving": Field("integer", "stamped lately, yet to be captured", "orders"),
     "missed": Field("integer", "that the last accounts had to capture", "orders"),
-    "timeless": Field("integer", "confirmed without a usable time", "orders"),
+    "without_time": Field("integer", "confirmed without a usable time", "orders"),
     "unreadable": Field(
         "integer", "left out: the view fails over their own rows", "orders"
     ),
@@ -155,7 +155,7 @@ FIELDS: Mapping[str, Field] = {
     "rejected": Field("integer", "set aside; a person has to mend them", "orders"),
     "released": Field("integer", "given back by a cancelled backfill", "orders"),
     "repeat": Field("flag", "whether an earlier attempt may have arrived"),
-    "resends": Field("flag", "whether somebody asked to send them again"),
+    "is_resend": Field("flag", "whether somebody asked to send them again"),
     "resent": Field("integer", "delivered before, sent again on purpose", "orders"),
     "retained_bytes": Field("integer", "WAL that the slot keeps", "B"),
     "retry_seconds": Field("number", "until the next try", "s"),

@@ -63,7 +63,7 @@ The tables may have been empty before, and one transaction may bring many orders
 """
 
 _TOLD = frozenset(
-    {"reason", "reasons", "example", "host", "sentence", "orderids", "said_by"}
+    {"reason", "reasons", "example", "host", "sentence", "orderids", "evidence"}
 )
 """Parameters that people read: what the server cannot hold of them is replaced."""
 

@@ -423,9 +423,9 @@ class Source:
         row = self.database.one(self.views.statement("bounds"))
         return cast("tuple[datetime | None, datetime | None, datetime]", row)
 
-    def timeless_orders(self) -> OrderQuery:
+    def orders_without_time(self) -> OrderQuery:
         """Find the orders that are confirmed at no usable time: keys only."""
-        return self._found(self.views.statement("timeless_orders"), {})
+        return self._found(self.views.statement("orders_without_time"), {})
 
     def keys_after(self, after: str | None, limit: int) -> list[str]:
         """Read keys that the view lists, in their own order, without any time.
@@ -572,9 +572,9 @@ class Source:
         (moment,) = self.database.one(self.views.statement("confirmed_at"), key=key)
         return cast("datetime | None", moment)
 
-    def timeless(self) -> int:
+    def without_time(self) -> int:
         """Count the confirmed orders whose time no clock shows; they are never sent."""
-        (orders,) = self.database.one(self.views.statement("count_timeless"))
+        (orders,) = self.database.one(self.views.statement("count_without_time"))
         return cast("int", orders)
 
     def newest_stamps(self, orders: int) -> list[tuple[str, datetime, datetime]]:

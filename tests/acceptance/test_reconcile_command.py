@@ -149,4 +149,4 @@ def test_the_daemon_finds_and_sends_what_capture_missed(
     daemon.terminate()
     assert daemon.wait(15) == 0
     last = events(log, "reconciliation.finished")[-1]
-    assert (last["depth"], last["delivered"], last["missing"]) == ("hours", 4, 0)
+    assert (last["scope"], last["delivered"], last["missing"]) == ("hours", 4, 0)

@@ -93,7 +93,7 @@ def test_several_in_flight_send_everything_once(post: Post) -> None:
     wait_until(post.arrived(orders), 60)
     post.stop()
     assert {post.sandbox.book.posts(order) for order in orders} == {1}
-    assert post.shop.value("SELECT sum(uncertain) FROM syncd.batch") == 0
+    assert post.shop.value("SELECT sum(uncertain_attempts) FROM syncd.batch") == 0
 
 
 BROKEN = [
@@ -143,7 +143,7 @@ def test_a_daemon_that_stops_over_a_broken_view_leaves_no_doubt(post: Post) -> N
     wait_until(post.arrived(orders))
     post.stop()
     assert post.events("batch.uncertain") == []
-    assert post.shop.value("SELECT sum(uncertain) FROM syncd.batch") == 0
+    assert post.shop.value("SELECT sum(uncertain_attempts) FROM syncd.batch") == 0
 
 
 def test_a_single_pass_over_a_broken_view_leaves_no_doubt(post: Post) -> None:
@@ -166,7 +166,9 @@ def test_a_single_pass_over_a_broken_view_leaves_no_doubt(post: Post) -> None:
     post.shop.recreate_views()
     assert syncd("run", "--once", "--config", config).returncode == 0
     assert [post.sandbox.book.posts(number) for number in ("W-1", order)] == [2, 1]
-    uncertain = "SELECT orders FROM syncd.batch WHERE uncertain > 0 AND orders > 0"
+    uncertain = (
+        "SELECT orders FROM syncd.batch WHERE uncertain_attempts > 0 AND orders > 0"
+    )
     assert post.shop.rows(uncertain) == [(1,)]
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.db
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "status.md"
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
-MARKED = "SELECT max(marked_at) IS NOT NULL FROM syncd.feed"
+MARKED = "SELECT max(heartbeat_at) IS NOT NULL FROM syncd.feed"
 
 
 @pytest.fixture
@@ -187,10 +187,15 @@ def test_a_daemon_that_died_or_was_stopped_makes_the_feed_down(
     done = syncd("status", "--config", config)
     assert done.returncode == 2
     assert f"the last daemon (pid {daemon.pid}) died" in done.stdout
-    shop.sql("UPDATE syncd.feed SET marked_at = now() - interval '1 h' WHERE mark > 0")
+    shop.sql(
+        "UPDATE syncd.feed SET heartbeat_at = now() - interval '1 h' "
+        "WHERE heartbeat_seq > 0"
+    )
     daemon = shop.start(config)
     wait_until(
-        lambda: shop.value("SELECT now() - max(marked_at) < '1 min' FROM syncd.feed"),
+        lambda: shop.value(
+            "SELECT now() - max(heartbeat_at) < '1 min' FROM syncd.feed"
+        ),
         30,
     )
     daemon.terminate()

@@ -136,7 +136,7 @@ def test_a_part_that_hangs_is_named_and_the_watchdog_starves(post: Post) -> None
 
 def test_a_log_that_nobody_takes_starves_the_watchdog(post: Post) -> None:
     """Whoever writes to it stands still; once it is read, all goes on."""
-    config = post.configure(body="single")
+    config = post.configure(payload="single")
     read, write = os.pipe()
     fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
     with subprocess.Popen(

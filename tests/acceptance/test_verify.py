@@ -73,7 +73,7 @@ def test_the_other_form_is_tried_when_one_is_refused(
     """And the setting to change is named."""
     sandbox.fail("body-form-refused", times=1)
     result = run("verify", *EMAIL, "--yes")
-    assert 'squeezely.body = "single"' in result.output
+    assert 'squeezely.payload = "single"' in result.output
     assert sandbox.book.totals.orderids == 1
     assert not is_proven(run)
 
@@ -86,7 +86,7 @@ def test_a_list_that_is_not_taken_whole_is_no_success(
     sandbox.fail("count-short", times=1)
     result = run("verify", *EMAIL, "--yes")
     assert result.exit_code == 1
-    assert 'set squeezely.body = "single"' in result.output
+    assert 'set squeezely.payload = "single"' in result.output
     assert not is_proven(run)
 
 

@@ -282,4 +282,6 @@ def test_the_ledger_may_lie_elsewhere(
             kinds = apart.ledger("SELECT DISTINCT capture FROM syncd.ledger")
             assert ("wal",) in kinds
             assert sandbox.book.totals.repeats == 0
-            assert apart.ledger("SELECT count(*) FROM syncd.stream") == [(1,)]
+            assert apart.ledger("SELECT count(*) FROM syncd.replication_position") == [
+                (1,)
+            ]

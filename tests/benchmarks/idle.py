@@ -41,7 +41,7 @@ def measure(shop: Stage, folder: Path, capture: str, seconds: float) -> None:
     config = shop.configure(folder, "http://127.0.0.1:9/v1/track", {"capture": capture})
     started(shop, config)
     process = shop.shop.processes[-1]
-    # As if it had begun an hour ago: its first accounts, of all depths, are made now.
+    # As if it had begun an hour ago: its first accounts, of all scopes, are made now.
     shop.shop.sql("UPDATE syncd.feed SET floor_at = floor_at - interval '1 hour'")
     time.sleep(150)
     log = shop.server.data / "server.log"

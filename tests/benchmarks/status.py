@@ -33,7 +33,8 @@ from syncd.source.connections import connect
 
 SEED = """
 INSERT INTO syncd.batch
-       (feed_id, lane, state, orders, oldest_at, settled_at, uncertain, is_pruned)
+       (feed_id, lane, state, orders, oldest_at, settled_at, uncertain_attempts,
+        is_pruned)
 SELECT feed_id, 'live', 'delivered', {size}, at, at, (n % 1000 = 0)::int, true
   FROM syncd.feed,
        (SELECT n, now() - ({orders} / {size} - n) * interval '{size} s' / 50 AS at
@@ -124,7 +125,7 @@ def noting() -> None:
         datetime.now(UTC),
         probes=False,
         with_profile=True,
-        resends=False,
+        is_resend=False,
         orders=[],
     )
     begin = time.process_time()

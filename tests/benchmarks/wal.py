@@ -109,7 +109,7 @@ def intake(orders: int) -> None:
         with opened_shop() as (shop, sandbox, config):
             sandbox.fail("server-error", None, status=503)  # capture alone
             start(shop, config)
-            wait_until(lambda: count(shop, "syncd.stream") == 1)
+            wait_until(lambda: count(shop, "syncd.replication_position") == 1)
             stop(shop)
             if kind == "one transaction":
                 shop.confirm(orders)

@@ -76,7 +76,7 @@ def test_a_backfill_survives_kills_and_sends_each_order(
     inside = wanted[:240]
     assert [order for order in wanted if posts[order]] == inside
     rows = shop.rows(
-        "SELECT 'W-' || l.order_key, b.uncertain FROM syncd.ledger AS l "
+        "SELECT 'W-' || l.order_key, b.uncertain_attempts FROM syncd.ledger AS l "
         "JOIN syncd.batch AS b USING (batch_id)"
     )
     counted = {str(order): int(str(number)) for order, number in rows}

@@ -116,7 +116,7 @@ class Stepper:
         posts = {order: self.sandbox.book.posts(order) for order in self.orders}
         assert [order for order, number in posts.items() if number == 0] == []
         rows = self.shop.rows(
-            "SELECT 'W-' || l.order_key, b.uncertain FROM syncd.ledger AS l "
+            "SELECT 'W-' || l.order_key, b.uncertain_attempts FROM syncd.ledger AS l "
             "JOIN syncd.batch AS b USING (batch_id)"
         )
         counted = {str(order): number for order, number in rows}

@@ -34,7 +34,7 @@ def events(log: Path, name: str) -> list[dict[str, object]]:
 
 
 def uncertain(shop: Shop) -> object:
-    return shop.value("SELECT coalesce(sum(uncertain), 0) FROM syncd.batch")
+    return shop.value("SELECT coalesce(sum(uncertain_attempts), 0) FROM syncd.batch")
 
 
 def stuck_in_a_post(shop: Shop, sandbox: Sandbox) -> None:
@@ -129,7 +129,9 @@ def test_a_daemon_that_was_stopped_cannot_settle_what_is_no_longer_its_own(
         second = shop.start(config, log=logs[1], program=IMPATIENT)
         wait_until(lambda: sandbox.book.totals.orderids == 10, 40)
         wait_until(lambda: events(logs[1], "batch.delivered"))
-        settled = "SELECT state, attempts, uncertain, settled_at FROM syncd.batch"
+        settled = (
+            "SELECT state, attempts, uncertain_attempts, settled_at FROM syncd.batch"
+        )
         before = shop.rows(settled)
     finally:
         os.kill(first.pid, signal.SIGCONT)

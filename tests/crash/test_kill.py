@@ -114,7 +114,7 @@ class Crash:
             Number of repeated events.
         """
         rows = self.shop.rows(
-            "SELECT 'W-' || l.order_key, b.uncertain "
+            "SELECT 'W-' || l.order_key, b.uncertain_attempts "
             "FROM syncd.ledger AS l JOIN syncd.batch AS b USING (batch_id)"
         )
         counted = {str(order): int(str(uncertain)) for order, uncertain in rows}

@@ -33,7 +33,7 @@ LEFT = 75
 RELAXED = {**SETTINGS, "synchronous_commit": "off", "wal_writer_delay": "10s"}
 DURABLY = "-c synchronous_commit=on"
 STANDING = """
-SELECT 'W-' || l.order_key, b.state, b.uncertain
+SELECT 'W-' || l.order_key, b.state, b.uncertain_attempts
   FROM syncd.ledger AS l JOIN syncd.batch AS b USING (batch_id)
  WHERE l.state IS NULL
 """

@@ -390,7 +390,7 @@ def test_each_state_is_told_once(past: Past) -> None:
             steer(number)
         past.driver.step()
         other.driver.step()
-    past.shop.sql("UPDATE syncd.backfill SET told_at = now() - interval '1 min'")
+    past.shop.sql("UPDATE syncd.backfill SET logged_at = now() - interval '1 min'")
     past.deliver()
     past.driver.step()
     other.driver.step()

@@ -152,7 +152,8 @@ class Backfills(RuleBasedStateMachine):
     @invariant()
     def no_order_repeats_uncounted(self) -> None:
         rows = self.shop.rows(
-            "SELECT 'W-' || l.order_key, sum(b.uncertain) FROM syncd.ledger AS l "
+            "SELECT 'W-' || l.order_key, sum(b.uncertain_attempts) "
+            "FROM syncd.ledger AS l "
             "JOIN syncd.batch AS b ON b.batch_id = l.batch_id OR b.batch_id IN "
             "(SELECT d.batch_id FROM syncd.order_move AS d "
             "  WHERE d.order_key = l.order_key) GROUP BY 1"

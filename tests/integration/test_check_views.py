@@ -190,7 +190,7 @@ def test_the_look_up_of_confirmed_orders_by_key_is_looked_at(
         ("confirmed_at = now() + interval '3 hours'", "orders.future", "3.0 h ahead"),
         (
             "confirmed_at = 'infinity'",
-            "orders.timeless",
+            "orders.without_time",
             "1 orders have no usable time",
         ),
     ],
@@ -206,7 +206,7 @@ def test_an_order_that_is_odd_is_found_with_an_example(
     found = inspector.one(code)
     assert words in found.message
     assert "mila" not in found.message
-    assert "2" in found.message or code == "orders.timeless"
+    assert "2" in found.message or code == "orders.without_time"
 
 
 def test_no_order_at_all_is_worth_a_line(inspector: Inspector) -> None:

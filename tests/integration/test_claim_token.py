@@ -46,7 +46,8 @@ def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
 
 def standing(desk: Desk) -> list[tuple[object, ...]]:
     return desk.shop.rows(
-        "SELECT l.order_key, b.state, b.uncertain FROM syncd.ledger AS l "
+        "SELECT l.order_key, b.state, b.uncertain_attempts "
+        "FROM syncd.ledger AS l "
         "JOIN syncd.batch AS b USING (batch_id) ORDER BY 1"
     )
 
@@ -126,7 +127,8 @@ def test_an_order_in_a_second_batch_is_doubted_there(desk: Desk) -> None:
     assert desk.ledger.deliver(second, ["3"], left).orders == 1
     assert desk.ledger.doubt(claim, ["1", "2", "3"], holds=True) == 3
     assert desk.shop.rows(
-        "SELECT l.order_key, l.uncertain, b.state, b.uncertain FROM syncd.ledger AS l "
+        "SELECT l.order_key, l.uncertain_attempts, b.state, b.uncertain_attempts "
+        "FROM syncd.ledger AS l "
         "JOIN syncd.batch AS b USING (batch_id) ORDER BY 1"
     ) == [("1", 1, "delivered", 1), ("2", None, "held", 1), ("3", None, "delivered", 1)]
 

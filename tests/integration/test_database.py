@@ -19,7 +19,7 @@ pytestmark = pytest.mark.db
 LOOK = Statement(b"SELECT confirmed_at FROM syncd.watermark WHERE feed_id = %(feed)s")
 PREPARED = Statement(b"SELECT count(*) FROM pg_prepared_statements")
 NOTE = Statement(
-    b"INSERT INTO syncd.verification (feed, account, endpoint, body, said_by) "
+    b"INSERT INTO syncd.verification (feed, account, endpoint, payload, evidence) "
     b"VALUES (%(feed)s, 'a', 'e', 'single', 'person')"
 )
 NOTED = Statement(b"SELECT count(*) FROM syncd.verification")

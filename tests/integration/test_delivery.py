@@ -192,8 +192,8 @@ def test_a_confirmed_order_without_a_row_is_rejected_not_withdrawn(desk: Desk) -
 def test_single_events_are_sent_one_by_one(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """With `body = "single"` each order is a POST of its own, in order."""
-    desk = Desk(shop, sandbox, tmp_path, body="single")
+    """With `payload = "single"` each order is a POST of its own, in order."""
+    desk = Desk(shop, sandbox, tmp_path, payload="single")
     orders = desk.confirm(3)
     shop.confirm(4)
     desk.admit(size=100)  # a batch cut before the setting was changed
@@ -546,7 +546,8 @@ def test_two_daemons_send_no_order_twice_and_tell_no_secret(
         daemon.terminate()
     assert [daemon.wait(20) for daemon in daemons] == [0, 0]
     assert sandbox.book.totals.repeats <= cast(
-        "int", shop.value("SELECT sum(uncertain * orders)::int FROM syncd.batch")
+        "int",
+        shop.value("SELECT sum(uncertain_attempts * orders)::int FROM syncd.batch"),
     )
     text = "".join(log.read_text() for log in logs)
     assert "batch.delivered" in text

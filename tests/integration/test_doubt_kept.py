@@ -20,7 +20,7 @@ pytestmark = pytest.mark.db
 SENT = Receipt("unclear", None, "no answer in time", 1)
 LISTED = Receipt("nothing_to_send")
 STANDING = """
-SELECT l.state, b.state, b.uncertain, b.orders
+SELECT l.state, b.state, b.uncertain_attempts, b.orders
   FROM syncd.ledger AS l JOIN syncd.batch AS b USING (batch_id)
  WHERE l.order_key = '{}'
 """
@@ -152,7 +152,8 @@ def test_an_order_that_is_new_stays_apart_from_one_in_doubt(desk: Desk) -> None:
     desk.shop.confirm(2)
     assert desk.admit() == 3
     rows = desk.shop.rows(
-        "SELECT uncertain, orders FROM syncd.batch WHERE state = 'pending' ORDER BY 1"
+        "SELECT uncertain_attempts, orders FROM syncd.batch "
+        "WHERE state = 'pending' ORDER BY 1"
     )
     assert rows == [(0, 2), (1, 1)]
 
@@ -184,7 +185,7 @@ def test_an_order_that_is_sent_again_on_purpose_keeps_its_doubt(desk: Desk) -> N
         times=["now"],
         feed=feed,
         backfill=1,
-        resends=True,
+        is_resend=True,
         size=8,
         reason="lost",
     )

@@ -118,7 +118,7 @@ def test_what_the_start_listed_without_a_time_is_new_once_it_has_one(
     shops.sql("UPDATE orders SET confirmed_at = now()")
     taken = touch(feed, "1", "2") + feed.poll(whole=True)
     feed.close()
-    assert (before.timeless, before.account.initial, taken) == (3, 1, 3)
+    assert (before.without_time, before.account.initial, taken) == (3, 1, 3)
 
 
 def test_a_backfill_takes_what_the_start_listed(shops: Shop) -> None:
@@ -269,11 +269,11 @@ def test_new_is_what_the_start_did_not_list_and_nothing_else(
     feed.poll()
     account = feed.account()
     feed.close()
-    timeless = orders("listed without a time", fate="stays")
+    without_time = orders("listed without a time", fate="stays")
     new = set(orders("on its way", "not there", "listed without a time"))
-    new -= set(timeless)
+    new -= set(without_time)
     assert set(keys(feed)) == {str(order) for order in new}
-    assert account.confirmed == len(CASES) - len(timeless)
+    assert account.confirmed == len(CASES) - len(without_time)
     assert account.initial == account.confirmed - len(new)
     assert account.unexplained == 0
     later = shop.rows(

@@ -89,8 +89,10 @@ class Scene:
 
     def marked(self) -> None:
         """Wait until the daemon has remembered what it did so far."""
-        before = self.shop.value("SELECT mark FROM syncd.feed")
-        wait_until(lambda: self.shop.value("SELECT mark FROM syncd.feed") != before)
+        before = self.shop.value("SELECT heartbeat_seq FROM syncd.feed")
+        wait_until(
+            lambda: self.shop.value("SELECT heartbeat_seq FROM syncd.feed") != before
+        )
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def test_whatever_is_not_ordinary_stays(till: Till) -> None:
     assert till.whole_account() == before
     assert till.delivered() == 5
     states = till.shop.rows(
-        "SELECT l.state, b.state, b.orders, b.uncertain, count(*)::int "
+        "SELECT l.state, b.state, b.orders, b.uncertain_attempts, count(*)::int "
         "FROM syncd.batch AS b JOIN syncd.ledger AS l USING (batch_id) "
         "GROUP BY 1, b.batch_id ORDER BY b.batch_id"
     )

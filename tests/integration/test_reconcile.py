@@ -289,7 +289,7 @@ def test_stamps_an_offset_away_are_found_by_the_most_frequent_account(
     for number in range(3):
         confirm(feed, f"now() - interval '{hours} hours'", 2)
         lines = make_all(feed)
-        assert depths(lines, "orders.missed") == ["hours"]
+        assert scopes(lines, "orders.missed") == ["hours"]
         pulse = read_stats(feed.ledger.database, feed.ledger.feed_id)
         assert pulse.missed == (0 if number == 0 else 2 * (number + 1))
         age(feed, "6 minutes")
@@ -311,21 +311,21 @@ def test_orders_without_a_usable_time_are_counted_and_named(shop: Shop) -> None:
             confirm(feed, stamp)
         finished = feed.ask()
         assert finished.account == ReconciliationTally()
-        assert finished.timeless == 6
+        assert finished.without_time == 6
         assert finished.sentence.endswith(
             "; 6 confirmed without a usable time, and not sent"
         )
         pulse = read_stats(feed.ledger.database, feed.ledger.feed_id)
-        assert pulse.timeless == 6
+        assert pulse.without_time == 6
         shop.sql("UPDATE orders SET confirmed_at = now() - interval '3 hours'")
         again = feed.ask()
-        assert (again.account, again.timeless) == (
+        assert (again.account, again.without_time) == (
             ReconciliationTally(missing=6, captured=6),
             0,
         )
 
 
-def test_an_account_ends_where_the_timeless_take_too_long(
+def test_an_account_ends_where_the_without_time_take_too_long(
     begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It did not look for them; the next account of the hours does not try."""
@@ -338,12 +338,12 @@ def test_an_account_ends_where_the_timeless_take_too_long(
         sleep(1.1)
         raise SlowViewError("it is slow", "Wait.")
 
-    monkeypatch.setattr(Source, "timeless_orders", slow)
+    monkeypatch.setattr(Source, "orders_without_time", slow)
     lines = make_all(feed)
-    assert set(depths(lines, "reconciliation.finished")) == {"hours", "days", "all"}
+    assert set(scopes(lines, "reconciliation.finished")) == {"hours", "days", "all"}
     age(feed, "6 minutes")
     before = len(asked)
-    assert depths(make_all(feed), "reconciliation.finished") == ["hours"]
+    assert scopes(make_all(feed), "reconciliation.finished") == ["hours"]
     assert len(asked) == before
 
 
@@ -353,16 +353,16 @@ def test_an_account_that_fails_holds_up_no_other(
     """The deeper ones are made, and then it is told."""
     due = Reconciliation.due
 
-    def failing(self: Reconciliation, depth: Scope) -> ReconciliationRun | None:
-        if depth is HOURS:
+    def failing(self: Reconciliation, scope: Scope) -> ReconciliationRun | None:
+        if scope is HOURS:
             raise SlowViewError("it is slow", "Wait.")
-        return due(self, depth)
+        return due(self, scope)
 
     monkeypatch.setattr(Reconciliation, "due", failing)
     with pytest.raises(SlowViewError):
         make_all(feed)
-    made = "SELECT depth FROM syncd.reconciliation WHERE finished_at IS NOT NULL"
-    assert {depth for (depth,) in feed.shop.rows(made)} == {"days", "all"}
+    made = "SELECT scope FROM syncd.reconciliation WHERE finished_at IS NOT NULL"
+    assert {scope for (scope,) in feed.shop.rows(made)} == {"days", "all"}
 
 
 # By itself
@@ -377,9 +377,9 @@ def make_all(feed: Started, stopping: threading.Event | None = None) -> list[obj
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def depths(lines: list[object], event: str) -> list[str]:
+def scopes(lines: list[object], event: str) -> list[str]:
     told = cast("list[dict[str, str]]", lines)
-    return [line["depth"] for line in told if line["event"] == event]
+    return [line["scope"] for line in told if line["event"] == event]
 
 
 def age(feed: Started, span: str) -> None:
@@ -392,16 +392,16 @@ def age(feed: Started, span: str) -> None:
 
 
 def test_an_account_is_due_by_what_the_ledger_says(feed: Started) -> None:
-    """However often the daemon starts, each depth keeps its own pace."""
+    """However often the daemon starts, each scope keeps its own pace."""
     finished = "reconciliation.finished"
-    assert depths(make_all(feed), finished) == ["hours", "days", "all"]
-    assert depths(make_all(feed), finished) == []
+    assert scopes(make_all(feed), finished) == ["hours", "days", "all"]
+    assert scopes(make_all(feed), finished) == []
     age(feed, "6 minutes")
-    assert depths(make_all(feed), finished) == ["hours"]
+    assert scopes(make_all(feed), finished) == ["hours"]
     age(feed, "55 minutes")
-    assert depths(make_all(feed), finished) == ["hours", "days"]
+    assert scopes(make_all(feed), finished) == ["hours", "days"]
     age(feed, "7 days")
-    assert depths(make_all(feed), finished) == ["hours", "days", "all"]
+    assert scopes(make_all(feed), finished) == ["hours", "days", "all"]
 
 
 def test_each_depth_looks_as_far_back_as_it_says(feed: Started) -> None:
@@ -409,7 +409,7 @@ def test_each_depth_looks_as_far_back_as_it_says(feed: Started) -> None:
     for span in ("90 minutes", "5 days", "49 days"):
         confirm(feed, f"now() - interval '{span}'")
     lines = make_all(feed)
-    assert depths(lines, "orders.missed") == ["hours", "days", "all"]
+    assert scopes(lines, "orders.missed") == ["hours", "days", "all"]
     missed = [line for line in lines if '"orders.missed"' in json.dumps(line)]
     assert [cast("dict[str, str]", m)["order_key"] for m in missed] == ["1", "2", "3"]
 
@@ -418,7 +418,7 @@ def test_the_hours_are_those_of_the_clock_where_it_is_behind(feed: Started) -> N
     """A clock that was ahead for a moment has dragged the watermark along."""
     feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '3 years'")
     confirm(feed, "now() - interval '90 minutes'")
-    assert depths(make_all(feed), "orders.missed") == ["hours"]
+    assert scopes(make_all(feed), "orders.missed") == ["hours"]
 
 
 SLOWLY = """
@@ -477,7 +477,7 @@ def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin: Begin) -> None
 
     vars(feed.source)["stretch"] = stop_after
     rounds.make()
-    rows = shop.rows("SELECT depth, confirmed, finished_at FROM syncd.reconciliation")
+    rows = shop.rows("SELECT scope, confirmed, finished_at FROM syncd.reconciliation")
     assert rows == [("hours", 10, None)]
 
 
@@ -506,7 +506,7 @@ def test_a_view_that_cannot_be_read_leaves_the_account_for_later(
         feed.pages(run)
     feed.shop.sql("ALTER VIEW syncd.away RENAME TO confirmed_orders")
     age(feed, "3 minutes")
-    assert depths(make_all(feed), "reconciliation.finished") == ["hours", "days", "all"]
+    assert scopes(make_all(feed), "reconciliation.finished") == ["hours", "days", "all"]
 
 
 def test_frequent_accounts_are_erased_unless_they_found_something(
@@ -521,7 +521,7 @@ def test_frequent_accounts_are_erased_unless_they_found_something(
     age(feed, "2 days")
     make_all(feed)
     kept = feed.shop.rows(
-        "SELECT depth, count(*), sum(missing) FROM syncd.reconciliation "
+        "SELECT scope, count(*), sum(missing) FROM syncd.reconciliation "
         "GROUP BY 1 ORDER BY 1"
     )
     assert kept == [("all", 2, 0), ("days", 1, 0), ("hours", 2, 1)]
@@ -559,7 +559,7 @@ def test_the_ledger_may_lie_in_another_database(database: str, server: Cluster) 
         ("finished_at = now()", "reconciliation_finished_has_sentence"),
         ("finished_at = now(), sentence = ''", "reconciliation_finished_is_whole"),
         ("reached_at = upper_at + interval '1 s'", "reconciliation_goes_forward"),
-        ("depth = 'deep'", "reconciliation_depth_known"),
+        ("scope = 'deep'", "reconciliation_depth_known"),
     ],
 )
 def test_the_database_refuses_an_account_that_is_none(
@@ -617,7 +617,7 @@ def test_a_promotion_is_accounted_for_once_the_watermark_has_passed_it(
     assert run
     assert [page.account.captured for page in feed.reconciliation.pages(run)] == [1]
     assert feed.reconciliation.finish(run)
-    assert feed.shop.value("SELECT max(uncertain) FROM syncd.batch") == 1
+    assert feed.shop.value("SELECT max(uncertain_attempts) FROM syncd.batch") == 1
     feed.state("UPDATE syncd.reconciliation SET started_at = now() - interval '1 day'")
     assert feed.reconciliation.due(PROMOTION) is None
 

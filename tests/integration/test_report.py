@@ -133,15 +133,15 @@ def test_accounts_are_the_last_of_each_kind_and_all_with_a_finding(
     shop: Shop, rows: Rows
 ) -> None:
     """However often the frequent ones were made."""
-    for day, depth, missing in (
+    for day, scope, missing in (
         (25, "hours", 0), (25, "hours", 1), (26, "hours", 0), (27, "hours", 0),
         (27, "all", 0), (30, "days", 0),
     ):  # fmt: skip
         rows.shop.sql(
-            "INSERT INTO syncd.reconciliation (feed_id, depth, lower_at, upper_at, "
+            "INSERT INTO syncd.reconciliation (feed_id, scope, lower_at, upper_at, "
             "reached_at, finished_at, sentence, confirmed, missing, captured) VALUES "
-            f"(1, '{depth}', '2026-10-01', '2026-10-02', '2026-10-02', "
-            f"'2026-10-{day} 12:00', '{depth} {day}', {missing}, {missing}, {missing})"
+            f"(1, '{scope}', '2026-10-01', '2026-10-02', '2026-10-02', "
+            f"'2026-10-{day} 12:00', '{scope} {day}', {missing}, {missing}, {missing})"
         )
     accounts = read(shop).figures.reconciled
     assert sorted((a.sentence, a.missing) for a in accounts) == [

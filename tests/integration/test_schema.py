@@ -74,12 +74,12 @@ ANALYZE syncd.attempt, syncd.batch, syncd.ledger, syncd.endpoint, syncd.watermar
         ("INSERT INTO syncd.answer VALUES ('a', 'b', 'c', 'd', 'e', 'perhaps')",
          "answer_means_known"),
         ("INSERT INTO syncd.answer VALUES ('a', 'b', 'c', 'd', 'e', 'success')",
-         "answer_said_once"),
+         "answer_classified_once"),
         ("UPDATE syncd.endpoint SET recent_rejected = -1", "endpoint_recent_positive"),
         ("INSERT INTO syncd.order_move SELECT 1, '1', 1, now(), '' FROM syncd.batch",
          "order_move_why_known"),
         ("INSERT INTO syncd.ledger SELECT * FROM syncd.ledger", "ledger_order_once"),
-        ("UPDATE syncd.batch SET resends = true", "batch_resends_for_a_backfill"),
+        ("UPDATE syncd.batch SET is_resend = true", "batch_resend_for_a_backfill"),
         ("UPDATE syncd.batch SET backfill_id = 9", "batch_of_backfill"),
         ("UPDATE syncd.backfill SET purpose = 'x'", "backfill_purpose_known"),
         ("UPDATE syncd.backfill SET purpose = 'resend'", "backfill_resend_has_reason"),
@@ -103,7 +103,8 @@ ANALYZE syncd.attempt, syncd.batch, syncd.ledger, syncd.endpoint, syncd.watermar
          "UPDATE syncd.batch AS b SET state = 'delivered', settled_at = now(), "
          "claim_token = a.claim_token FROM syncd.attempt AS a"),
          "batch_delivered_by_its_attempt"),
-        ("UPDATE syncd.ledger SET uncertain = 1", "ledger_exception_is_uncertain"),
+        ("UPDATE syncd.ledger SET uncertain_attempts = 1",
+         "ledger_exception_is_uncertain"),
     ],
 )  # fmt: skip
 def test_the_database_refuses_an_impossible_state(
@@ -190,7 +191,7 @@ PLANNED: dict[str, dict[str, object]] = {
     "claimants": {"feed": 1, "own": 1},
     "reconciliations_due": {
         "feed": 1,
-        "depths": ["hours", "promotion"],
+        "scopes": ["hours", "promotion"],
         "periods": ["5 min", "10 min"],
         "patience": "1 min",
     },

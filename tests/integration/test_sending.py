@@ -357,7 +357,7 @@ def test_a_repeat_that_is_refused_without_saying_why_waits_for_a_person(
     desk.sandbox.fail("canned", times=None, status=409, body="<h1>Conflict</h1>")
     desk.hurry()
     desk.deliver_all()
-    rows = desk.shop.rows("SELECT state, uncertain FROM syncd.batch")
+    rows = desk.shop.rows("SELECT state, uncertain_attempts FROM syncd.batch")
     assert rows == [("held", 1)]
     assert desk.posts([order]) == [1]
 
@@ -476,7 +476,8 @@ def test_what_a_person_says_meanwhile_is_not_lost(desk: Desk) -> None:
     """Between the look at what an answer means and its settlement."""
     desk.shop.sql(
         "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
-        "UPDATE syncd.answer SET means = 'success', said_at = now(); RETURN NULL; END$$"
+        "UPDATE syncd.answer SET means = 'success', classified_at = now(); "
+        "RETURN NULL; END$$"
     )
     desk.shop.sql(
         "CREATE TRIGGER say AFTER INSERT ON syncd.answer EXECUTE FUNCTION say()"
@@ -538,7 +539,7 @@ def test_what_may_have_arrived_waits_for_a_person(
     desk.hurry()
     others = desk.confirm(2)
     desk.deliver_all()
-    held = desk.shop.rows("SELECT orders, uncertain FROM syncd.batch "
+    held = desk.shop.rows("SELECT orders, uncertain_attempts FROM syncd.batch "
                           "WHERE state = 'held'")  # fmt: skip
     desk.close()
     assert held == [(3, 1)]
@@ -576,7 +577,7 @@ def test_a_claim_that_is_taken_over_waits_for_a_person(cautious: Desk) -> None:
     vars(cautious.instance)["_holds"] = True
     cautious.let_lease_pass()
     assert cautious.deliver() is None
-    assert cautious.shop.rows("SELECT state, uncertain FROM syncd.batch") == [
+    assert cautious.shop.rows("SELECT state, uncertain_attempts FROM syncd.batch") == [
         ("held", 1)
     ]
     assert cautious.accept(first) == 2

@@ -315,4 +315,4 @@ def test_a_time_that_no_clock_shows_harms_nobody(
     assert feed.account() == ReconciliationTally(pending=1)
     assert feed.source.confirmed_at("1") is None
     assert len(feed.source.sample(ago(days=20), 10)) == 1
-    assert feed.source.timeless() == 1
+    assert feed.source.without_time() == 1

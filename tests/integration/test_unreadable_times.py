@@ -80,14 +80,14 @@ class Parts:
         self._shop = shop
 
     def due(self) -> None:
-        """Let an account of each depth be due."""
+        """Let an account of each scope be due."""
         self._shop.sql("UPDATE syncd.reconciliation SET started_at = '-infinity'")
 
-    def sentence(self, depth: str) -> object:
-        """The newest account of a depth."""
+    def sentence(self, scope: str) -> object:
+        """The newest account of a scope."""
         return self._shop.value(
             "SELECT sentence FROM syncd.reconciliation WHERE finished_at IS NOT NULL "
-            f"AND depth = '{depth}' ORDER BY reconciliation_id DESC LIMIT 1"
+            f"AND scope = '{scope}' ORDER BY reconciliation_id DESC LIMIT 1"
         )
 
 
@@ -119,8 +119,8 @@ def test_accounts_go_on_beside_an_unreadable_row(
 ) -> None:
     """What is missing beside it is captured; the sentence names what it leaves out."""
     comparing.rounds.make()
-    for depth in ("hours", "days", "all"):
-        told = str(comparing.sentence(depth))
+    for scope in ("hours", "days", "all"):
+        told = str(comparing.sentence(scope))
         assert "3 confirmed, 2 delivered" in told
         assert told.endswith("; 1 cannot be read, and is not accounted for")
         assert "unexplained" not in told

@@ -334,6 +334,6 @@ def test_what_cannot_be_matched_is_decided_by_a_person(started: Started) -> None
         rebinding(started).rebind(None)
     assert shop.ledger("SELECT min(order_key) FROM syncd.ledger") == [("1",)]
     assert rebinding(started).rebind("send").unmatched == 3
-    uncertain = "SELECT sum(orders) FROM syncd.batch WHERE uncertain > 0"
+    uncertain = "SELECT sum(orders) FROM syncd.batch WHERE uncertain_attempts > 0"
     assert shop.ledger(uncertain) == [(3,)]
     assert started.poll(whole=True) == 0

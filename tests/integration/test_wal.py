@@ -456,7 +456,7 @@ def test_the_position_never_claims_what_was_not_sent(
 
 def test_the_time_of_the_position_is_one_at_which_all_had_been_heard(tap: Tap) -> None:
     """It moves on, and every order of the ledger's commits before it is there."""
-    reached_at = "SELECT reached_at FROM syncd.stream"
+    reached_at = "SELECT reached_at FROM syncd.replication_position"
     before = tap.value(reached_at)
     tap.wal.close()
     tap.shop.confirm(1)
@@ -477,7 +477,7 @@ def test_the_time_of_the_position_waits_for_what_was_not_heard_of(
     between = tap.value("SELECT clock_timestamp()")
     tap.shop.confirm(1)
     tap.until(1)
-    reached_at = "SELECT reached_at FROM syncd.stream"
+    reached_at = "SELECT reached_at FROM syncd.replication_position"
     assert tap.value(reached_at) < between  # type: ignore[operator]
     tap.until(2)
     tap.until_read()

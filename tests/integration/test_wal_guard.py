@@ -112,7 +112,9 @@ def test_a_lost_slot_stops_capture_with_the_range_to_reconcile(
         tap = Tap(shop, tmp_path)
         try:
             tap.until_read()
-            ((reached_at,),) = shop.rows("SELECT reached_at FROM syncd.stream")
+            ((reached_at,),) = shop.rows(
+                "SELECT reached_at FROM syncd.replication_position"
+            )
             assert isinstance(reached_at, datetime)
             tap.wal.close()
             lose(server, shop)
@@ -487,7 +489,7 @@ def test_a_failover_takes_the_slot_along(
             moved.until(2)
             assert not moved.events("stream.gap_detected")
             moved.close()
-            moved.shop.sql("UPDATE syncd.stream SET reached = '0/1'")
+            moved.shop.sql("UPDATE syncd.replication_position SET reached = '0/1'")
             moved.shop.confirm(1)
             moved.until(3)
             assert moved.events("stream.gap_detected")

@@ -22,7 +22,8 @@ MOST_LOST = 3
 
 STANDING = b"""
 SELECT l.order_key, coalesce(l.state, b.state),
-       CASE WHEN l.state IS NULL THEN b.uncertain ELSE coalesce(l.uncertain, 0) END
+       CASE WHEN l.state IS NULL THEN b.uncertain_attempts
+            ELSE coalesce(l.uncertain_attempts, 0) END
   FROM syncd.ledger AS l JOIN syncd.batch AS b USING (batch_id)
 """
 OPEN = b"""

@@ -19,7 +19,9 @@ from syncd.demo.sandbox import Sandbox
 WAITING = "SELECT 1 FROM syncd.outbox LIMIT 1"
 WRITTEN = "SELECT pg_current_wal_insert_lsn()::text"
 MARK = "INSERT INTO orders (confirmed_at) VALUES (NULL)"
-REACHED = "SELECT 1 FROM syncd.stream WHERE reached >= %(position)s::pg_lsn"
+REACHED = (
+    "SELECT 1 FROM syncd.replication_position WHERE reached >= %(position)s::pg_lsn"
+)
 WATERMARK = "SELECT confirmed_at FROM syncd.watermark"
 TAKEN = "SELECT order_key FROM syncd.ledger"
 UNSETTLED = "SELECT 1 FROM syncd.batch WHERE state IN ('pending', 'sending')"

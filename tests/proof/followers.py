@@ -53,7 +53,7 @@ WRITTEN = "SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint"
 WAITING = "SELECT 1 FROM syncd.outbox WHERE feed = %(feed)s LIMIT 1"
 ACTIVE = "SELECT 1 FROM pg_replication_slots WHERE slot_name = %(slot)s AND active"
 REACHED = """
-SELECT 1 FROM syncd.stream JOIN syncd.feed AS f USING (feed_id)
+SELECT 1 FROM syncd.replication_position JOIN syncd.feed AS f USING (feed_id)
  WHERE f.feed = %(feed)s AND (reached - '0/0')::bigint >= %(position)s
 """
 

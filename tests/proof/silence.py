@@ -120,7 +120,7 @@ class Day:
         list(self._account.pages(run))
         finished = self._account.finish(run)
         assert finished
-        if finished.timeless:
+        if finished.without_time:
             self.told.add("NULL times")
         if self._keys.count().keys:
             self.told.add("reused keys")

@@ -48,15 +48,15 @@ BUGS = {
         ["crash 2", "b claims"],
     ),
     "a lost claim is not counted": (
-        ("doubt_orders", "uncertain = b.uncertain + 1,", ""),
+        ("doubt_orders", "uncertain_attempts = b.uncertain_attempts + 1,", ""),
         ["crash 2"],
     ),
     "a promotion counts nothing": (
-        ("note_promotion", "uncertain = b.uncertain + 1,", ""),
+        ("note_promotion", "uncertain_attempts = b.uncertain_attempts + 1,", ""),
         ["a hears nothing"],
     ),
     "who takes over counts nothing": (
-        ("take_over", "uncertain = b.uncertain + 1,", ""),
+        ("take_over", "uncertain_attempts = b.uncertain_attempts + 1,", ""),
         ["leases end"],
     ),
 }

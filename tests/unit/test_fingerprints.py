@@ -29,7 +29,7 @@ CLAIM = Claim(
     datetime(2026, 11, 20, tzinfo=UTC),
     probes=False,
     with_profile=True,
-    resends=False,
+    is_resend=False,
     orders=[],
 )
 

@@ -28,7 +28,7 @@ WELL = HealthInputs(
 PASSES = replace(
     WELL,
     members=[replace(DEAD, stopped_at=NOW - timedelta(minutes=3))],
-    marked_at=None,
+    heartbeat_at=None,
     moved_at=NOW - timedelta(minutes=3),
 )
 
@@ -66,7 +66,7 @@ DEGRADED: list[tuple[dict[str, object], str, str]] = [
     ({"held": 2}, "2 orders may have arrived", "syncd uncertain list"),
     ({"unexplained": 1}, "1 order unexplained", "syncd reconcile"),
     ({"missed": 7}, "the last accounts had to take 7", "syncd check"),
-    ({"timeless": 3}, "3 confirmed orders have no usable time", "confirmed_orders"),
+    ({"without_time": 3}, "3 confirmed orders have no usable time", "confirmed_orders"),
     ({"held_back": minutes(60)}, "watermark is held back for 1 h", "transaction"),
     (
         {"members": [replace(ALIVE, trouble="no right", trouble_since=NOW - HOUR)]},
@@ -223,11 +223,11 @@ def test_an_outbox_that_cannot_be_read_is_told_once() -> None:
             "the daemon was stopped 5 min ago",
         ),
         (
-            replace(WELL, marked_at=NOW - minutes(3.6)),
+            replace(WELL, heartbeat_at=NOW - minutes(3.6)),
             "no heartbeat for 3 min 36 s",
         ),
         (
-            replace(WELL, marked_at=None, heartbeat=minutes(30)),
+            replace(WELL, heartbeat_at=None, heartbeat=minutes(30)),
             "no heartbeat for 3 h",
         ),
         (
@@ -258,7 +258,7 @@ def test_a_second_daemon_makes_up_for_a_dead_one() -> None:
     """One that lives and beats is enough; a new one has time for its first beat."""
     assert assess(replace(WELL, members=[DEAD, ALIVE])).verdict == "healthy"
     started = replace(ALIVE, started_at=NOW - minutes(1))
-    late = replace(WELL, members=[started], marked_at=NOW - timedelta(days=2))
+    late = replace(WELL, members=[started], heartbeat_at=NOW - timedelta(days=2))
     assert assess(late).verdict == "healthy"
 
 

@@ -68,7 +68,7 @@ class OutboxCapture:
         self._deaf_seconds = min(deaf_seconds, INSPECTION_SECONDS)
         self._vigil = PollSchedule()
         self._inspect_at = float("-inf")
-        self._faults = self._timeless = 0
+        self._faults = self._without_time = 0
         self._may_prepare = False
         self._is_hinted = False
         self._is_deaf = False
@@ -132,7 +132,7 @@ class OutboxCapture:
     def _look(self) -> StepResult:
         started = time.monotonic()
         unread: list[UnreadableRowError] = []
-        self._timeless = 0
+        self._without_time = 0
         orders, keys = self._take_at_once() or self._take_read(unread)
         now = time.monotonic()
         took = now - started
@@ -143,7 +143,7 @@ class OutboxCapture:
             self._vigil.found_nothing(now, took, longest)
         if unread and not keys:
             raise unread[0]
-        return StepResult(orders, keys, seconds=took, timeless=self._timeless)
+        return StepResult(orders, keys, seconds=took, without_time=self._without_time)
 
     def _take_at_once(self) -> tuple[int, Sequence[str]] | None:
         """Take a page unseen: orders, keys. None: not wanted, or not possible.
@@ -160,7 +160,7 @@ class OutboxCapture:
             admitted = intake.ledger.admit_touched(found, intake.size)
         except UnreadableRowError:
             return None
-        self._timeless += admitted.timeless
+        self._without_time += admitted.without_time
         return admitted.orders, admitted.taken
 
     def _take_read(self, unread: list[UnreadableRowError]) -> tuple[int, Sequence[str]]:
@@ -190,11 +190,11 @@ class OutboxCapture:
             taking = self._outbox.taking_rows(page)
             found = intake.source.touched(taking)
             admitted = intake.ledger.admit_touched(found, intake.size)
-            self._timeless += admitted.timeless
+            self._without_time += admitted.without_time
             return admitted.orders, admitted.taken
         keys = list({touch.key: None for touch in page})
         found = intake.source.of_keys(keys)
         with intake.ledger.admission():
             admitted = intake.ledger.admit(found, self.capture, size=intake.size)
-        self._timeless += admitted.timeless
+        self._without_time += admitted.without_time
         return admitted.orders, keys if self._outbox.discard(page) else ()

@@ -169,7 +169,7 @@ class WalCapture:
             admitted = self._write(keys, position)
             took = time.monotonic() - started
             return StepResult(
-                admitted.orders, keys, self._caught_up, took, admitted.timeless
+                admitted.orders, keys, self._caught_up, took, admitted.without_time
             )
         self._note()
         return StepResult(is_listening=self._caught_up)

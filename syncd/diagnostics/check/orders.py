@@ -75,10 +75,12 @@ def look_at_orders(settings: Settings, source: Source) -> Iterator[Finding]:
 
 def look_at_times(source: Source) -> Iterator[Finding]:
     """Count the orders that have no time."""
-    if orders := source.timeless():
+    if orders := source.without_time():
         message = f"{orders} orders have no usable time (NULL, infinity)"
         yield Finding(
-            "orders.timeless", "confirmed_at", f"{message}: not sent until they have"
+            "orders.without_time",
+            "confirmed_at",
+            f"{message}: not sent until they have",
         )
 
 

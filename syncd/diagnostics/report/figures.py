@@ -43,7 +43,7 @@ class Finished:
     """An account; `unexplained` of its missing orders are not captured."""
 
     finished_at: datetime
-    depth: str
+    scope: str
     missing: int
     unexplained: int
     sentence: str

@@ -69,7 +69,7 @@ def _orders(facts: FeedStatus) -> dict[str, object]:
         "reused": facts.slow.reused,
         "unexplained": pulse.unexplained,
         "missed": pulse.missed,
-        "timeless": pulse.timeless,
+        "without_time": pulse.without_time,
         "recent_refusals": asdict(facts.slow.refusals),
         "left_out": [asdict(detail) for detail in facts.slow.left_out],
         "unread": sum(unread.orders for unread in quick.unread),
@@ -97,7 +97,7 @@ def _capture(facts: FeedStatus) -> dict[str, object]:
 def _background(facts: FeedStatus) -> dict[str, object]:
     place = facts.quick.place
     return {
-        "heartbeat_at": place.marked_at,
+        "heartbeat_at": place.heartbeat_at,
         "instances": [
             asdict(member) | {"host": member.machine} for member in facts.quick.members
         ],

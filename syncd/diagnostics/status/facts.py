@@ -44,7 +44,7 @@ SLOW_SECONDS = 30.0
 class LedgerLocation:
     """Where the feed lives, and the signs of its daemons."""
 
-    marked_at: datetime | None
+    heartbeat_at: datetime | None
     moved_at: datetime
     timeline: int | None
     system_identifier: int
@@ -155,7 +155,7 @@ class FeedStatus:
         return HealthInputs(
             now=pulse.now,
             members=quick.members,
-            marked_at=quick.place.marked_at,
+            heartbeat_at=quick.place.heartbeat_at,
             moved_at=quick.place.moved_at,
             heartbeat=self.settings.log.heartbeat,
             waiting=pulse.pending + pulse.sending,
@@ -173,7 +173,7 @@ class FeedStatus:
             held=pulse.held,
             unexplained=pulse.unexplained,
             missed=pulse.missed,
-            timeless=pulse.timeless,
+            without_time=pulse.without_time,
             unread=quick.unread,
             alarms=quick.alarms,
             source_fault=slow.source_fault,

@@ -164,8 +164,8 @@ def _accounts(facts: FeedStatus) -> list[Row]:
         return [("accounts", "none yet", "dim")]
     style = "yellow" if facts.quick.pulse.unexplained else ""
     return [
-        ("accounts" if n == 0 else "", f"{depth}: {_shortened(sentence)}", style)
-        for n, (depth, sentence) in enumerate(accounts.items())
+        ("accounts" if n == 0 else "", f"{scope}: {_shortened(sentence)}", style)
+        for n, (scope, sentence) in enumerate(accounts.items())
     ]
 
 
@@ -190,8 +190,8 @@ def _capture(facts: FeedStatus) -> list[Row]:
 
 
 def _daemons(facts: FeedStatus) -> list[Row]:
-    now, marked_at = facts.quick.pulse.now, facts.quick.place.marked_at
-    beat = f", heartbeat {_ago(now, marked_at)}" if marked_at else ""
+    now, heartbeat_at = facts.quick.pulse.now, facts.quick.place.heartbeat_at
+    beat = f", heartbeat {_ago(now, heartbeat_at)}" if heartbeat_at else ""
     alive = [m for m in facts.quick.members if m.is_alive]
     said = [
         f"{m.machine}, pid {m.pid}, for {span(now - m.started_at)}{beat}" for m in alive

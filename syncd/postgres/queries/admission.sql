@@ -43,8 +43,8 @@ SELECT g.order_key COLLATE "C" AS order_key, g.confirmed_at
 
 -- name: keep_initial_orders :rows
 -- Keeps what the view lists at the feed's start; a page of it, or all at once.
-INSERT INTO syncd.initial_orders (feed_id, bucket, part, hashes)
-SELECT %(feed)s, (h.hash >> 49)::integer, %(part)s, array_agg(h.hash)
+INSERT INTO syncd.initial_orders (feed_id, bucket, chunk, hashes)
+SELECT %(feed)s, (h.hash >> 49)::integer, %(chunk)s, array_agg(h.hash)
   FROM (SELECT DISTINCT hashtextextended(f.order_key, 0) AS hash
           FROM ({found}) AS f) AS h
  GROUP BY (h.hash >> 49)::integer;
@@ -122,9 +122,9 @@ WITH views AS MATERIALIZED (
        AND b.due_at = '-infinity'
        AND b.refused_at IS NULL
        AND b.read_failed_at IS NULL
-       AND b.uncertain = 0
+       AND b.uncertain_attempts = 0
        AND b.backfill_id IS NOT DISTINCT FROM %(backfill)s
-       AND NOT b.resends
+       AND NOT b.is_resend
        AND b.orders < %(size)s
        FOR NO KEY UPDATE SKIP LOCKED
 ), looked AS MATERIALIZED (
@@ -160,8 +160,8 @@ WITH views AS MATERIALIZED (
      GROUP BY u.order_key
     HAVING coalesce(min(u.listed_at), min(u.confirmed_at)) IS NOT NULL
 ), ranked AS (
-    SELECT f.order_key, f.confirmed_at, f.known, d.uncertain,
-           row_number() OVER (PARTITION BY d.uncertain
+    SELECT f.order_key, f.confirmed_at, f.known, d.uncertain_attempts,
+           row_number() OVER (PARTITION BY d.uncertain_attempts
                               ORDER BY f.confirmed_at, f.order_key) - 1 AS place
       FROM found AS f
      CROSS JOIN LATERAL (
@@ -170,27 +170,27 @@ WITH views AS MATERIALIZED (
                     WHERE f.confirmed_at > o.lost_from
                       AND f.confirmed_at <= o.lost_until)
                 + CASE WHEN f.known IS NULL THEN 0
-                       ELSE coalesce((SELECT r.uncertain
+                       ELSE coalesce((SELECT r.uncertain_attempts
                                         FROM syncd.ledger AS r
                                        WHERE r.feed_id = %(feed)s
                                          AND r.order_key = f.order_key
-                                       LIMIT 1), 0) END) AS d (uncertain)
+                                       LIMIT 1), 0) END) AS d (uncertain_attempts)
 ), placed AS (
-    SELECT r.order_key, r.confirmed_at, r.known, r.uncertain,
-           CASE WHEN r.uncertain > 0 THEN 1 + r.place / %(size)s
+    SELECT r.order_key, r.confirmed_at, r.known, r.uncertain_attempts,
+           CASE WHEN r.uncertain_attempts > 0 THEN 1 + r.place / %(size)s
                 WHEN r.place < t.room THEN 0
                 ELSE 1 + (r.place - t.room) / %(size)s END AS slot
       FROM ranked AS r,
            (SELECT coalesce(max(room), 0) AS room FROM tail) AS t
 ), slots AS MATERIALIZED (
-    SELECT s.uncertain, s.slot, s.orders, s.oldest_at,
+    SELECT s.uncertain_attempts, s.slot, s.orders, s.oldest_at,
            CASE WHEN s.slot = 0 THEN (SELECT batch_id FROM tail)
                 ELSE nextval('syncd.batch_batch_id_seq') END AS batch_id
-      FROM (SELECT uncertain, slot, count(*) AS orders,
+      FROM (SELECT uncertain_attempts, slot, count(*) AS orders,
                    min(confirmed_at) AS oldest_at
               FROM placed
-             GROUP BY uncertain, slot
-             ORDER BY slot, uncertain) AS s
+             GROUP BY uncertain_attempts, slot
+             ORDER BY slot, uncertain_attempts) AS s
 ), topped AS (
     UPDATE syncd.batch AS b
        SET orders = b.orders + s.orders,
@@ -205,17 +205,17 @@ WITH views AS MATERIALIZED (
      WHERE f.feed_id = %(feed)s
 ), cut AS (
     INSERT INTO syncd.batch
-           (batch_id, feed_id, lane, state, orders, oldest_at, backfill_id, uncertain,
+           (batch_id, feed_id, lane, state, orders, oldest_at, backfill_id, uncertain_attempts,
             due_at, settled_at)
     SELECT s.batch_id, %(feed)s, %(lane)s,
-           CASE WHEN s.uncertain > 0
+           CASE WHEN s.uncertain_attempts > 0
                      AND %(state)s = 'pending'
                      AND %(backfill)s::bigint IS NULL
                      AND (SELECT f.holds_uncertain
                             FROM syncd.feed AS f
                            WHERE f.feed_id = %(feed)s)
                 THEN 'held' ELSE %(state)s END,
-           s.orders, s.oldest_at, %(backfill)s, s.uncertain,
+           s.orders, s.oldest_at, %(backfill)s, s.uncertain_attempts,
            (SELECT r.due_at FROM rest AS r),
            CASE WHEN %(state)s = 'adopted' THEN clock_timestamp() END
       FROM slots AS s
@@ -225,7 +225,7 @@ WITH views AS MATERIALIZED (
            (feed_id, order_key, confirmed_at, batch_id, capture)
     SELECT %(feed)s, p.order_key, p.confirmed_at, s.batch_id, %(capture)s
       FROM placed AS p
-      JOIN slots AS s USING (uncertain, slot)
+      JOIN slots AS s USING (uncertain_attempts, slot)
      WHERE p.known IS NULL
      ORDER BY p.confirmed_at, p.order_key
 ), returned AS (
@@ -235,10 +235,10 @@ WITH views AS MATERIALIZED (
            capture = %(capture)s,
            state = NULL,
            reason = NULL,
-           uncertain = NULL,
+           uncertain_attempts = NULL,
            waiting_since = NULL
       FROM placed AS p
-      JOIN slots AS s USING (uncertain, slot)
+      JOIN slots AS s USING (uncertain_attempts, slot)
      WHERE p.known IS NOT NULL
        AND l.feed_id = %(feed)s
        AND l.order_key = p.order_key

@@ -28,7 +28,7 @@ SELECT shape, example, seen_at
 -- name: answer_explained :rows
 UPDATE syncd.answer
    SET means = %(means)s,
-       said_at = clock_timestamp()
+       classified_at = clock_timestamp()
  WHERE feed = %(feed)s
    AND account = %(account)s
    AND endpoint = %(endpoint)s
@@ -59,7 +59,7 @@ WITH explained AS MATERIALIZED (
        SET state = 'delivered',
            settled_at = clock_timestamp(),
            claim_token = e.claim_token,
-           uncertain = greatest(b.uncertain - 1, 0)
+           uncertain_attempts = greatest(b.uncertain_attempts - 1, 0)
       FROM explained AS e
      WHERE b.batch_id = e.batch_id
 )
@@ -89,7 +89,7 @@ WITH explained AS MATERIALIZED (
     UPDATE syncd.batch AS b
        SET state = 'pending',
            due_at = '-infinity',
-           uncertain = greatest(b.uncertain - 1, 0)
+           uncertain_attempts = greatest(b.uncertain_attempts - 1, 0)
       FROM explained AS e
      WHERE b.batch_id = e.batch_id
 )

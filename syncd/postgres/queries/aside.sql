@@ -35,11 +35,12 @@ SELECT order_key, orderid, reason, confirmed_at, coalesce(rejected_by, 'rules'),
 -- do those of a backfill, which stay in its lane.
 WITH chosen AS MATERIALIZED (
     SELECT l.order_key, l.confirmed_at, l.batch_id, l.reason,
-           coalesce(l.uncertain, 0) AS uncertain, b.lane, b.backfill_id, b.resends
+           coalesce(l.uncertain_attempts, 0) AS uncertain_attempts, b.lane,
+           b.backfill_id, b.is_resend
       FROM syncd.ledger AS l
      CROSS JOIN LATERAL (
            SELECT a.lane,
-                  coalesce(a.backfill_id, 0) AS backfill_id, a.resends
+                  coalesce(a.backfill_id, 0) AS backfill_id, a.is_resend
              FROM syncd.batch AS a
             WHERE a.batch_id = l.batch_id
             LIMIT 1) AS b
@@ -52,28 +53,28 @@ WITH chosen AS MATERIALIZED (
        FOR NO KEY UPDATE OF l
 ), placed AS (
     SELECT c.*,
-           (row_number() OVER (PARTITION BY c.uncertain, c.lane, c.backfill_id,
-                                            c.resends
+           (row_number() OVER (PARTITION BY c.uncertain_attempts, c.lane, c.backfill_id,
+                                            c.is_resend
                                ORDER BY c.confirmed_at, c.order_key) - 1)
                / %(size)s AS slot
       FROM chosen AS c
 ), slots AS MATERIALIZED (
     SELECT s.*, nextval('syncd.batch_batch_id_seq') AS batch_id
-      FROM (SELECT uncertain, lane, backfill_id, resends, slot, count(*) AS orders,
+      FROM (SELECT uncertain_attempts, lane, backfill_id, is_resend, slot, count(*) AS orders,
                    min(confirmed_at) AS oldest_at
               FROM placed
-             GROUP BY uncertain, lane, backfill_id, resends, slot
-             ORDER BY uncertain, slot) AS s
+             GROUP BY uncertain_attempts, lane, backfill_id, is_resend, slot
+             ORDER BY uncertain_attempts, slot) AS s
 ), cut AS (
     INSERT INTO syncd.batch
-           (batch_id, feed_id, lane, state, orders, oldest_at, uncertain, backfill_id,
-            resends)
+           (batch_id, feed_id, lane, state, orders, oldest_at, uncertain_attempts, backfill_id,
+            is_resend)
     SELECT s.batch_id, %(feed)s, s.lane,
-           CASE WHEN s.uncertain > 0
+           CASE WHEN s.uncertain_attempts > 0
                      AND %(most_retries)s::int IS NOT NULL
                      AND f.holds_uncertain
                 THEN 'held' ELSE 'pending' END,
-           s.orders, s.oldest_at, s.uncertain, nullif(s.backfill_id, 0), s.resends
+           s.orders, s.oldest_at, s.uncertain_attempts, nullif(s.backfill_id, 0), s.is_resend
       FROM slots AS s
       JOIN syncd.feed AS f ON f.feed_id = %(feed)s
 ), departed AS (
@@ -84,12 +85,12 @@ WITH chosen AS MATERIALIZED (
       FROM chosen
 ), revived AS (
     UPDATE syncd.ledger AS l
-       SET state = NULL, reason = NULL, uncertain = NULL, waiting_since = NULL,
+       SET state = NULL, reason = NULL, uncertain_attempts = NULL, waiting_since = NULL,
            rejected_by = NULL, batch_id = s.batch_id,
            retries = CASE WHEN %(most_retries)s::int IS NOT NULL
                           THEN coalesce(l.retries, 0) + 1 END
       FROM placed AS p
-      JOIN slots AS s USING (uncertain, lane, backfill_id, resends, slot)
+      JOIN slots AS s USING (uncertain_attempts, lane, backfill_id, is_resend, slot)
      WHERE l.feed_id = %(feed)s
        AND l.order_key = p.order_key
 )
@@ -142,9 +143,9 @@ WITH chosen AS MATERIALIZED (
              ORDER BY batch_id) AS c
 ), cut AS (
     INSERT INTO syncd.batch
-           (batch_id, feed_id, lane, orders, oldest_at, uncertain, backfill_id, resends)
-    SELECT s.target, b.feed_id, b.lane, s.orders, s.oldest_at, b.uncertain,
-           b.backfill_id, b.resends
+           (batch_id, feed_id, lane, orders, oldest_at, uncertain_attempts, backfill_id, is_resend)
+    SELECT s.target, b.feed_id, b.lane, s.orders, s.oldest_at, b.uncertain_attempts,
+           b.backfill_id, b.is_resend
       FROM sources AS s
       JOIN syncd.batch AS b USING (batch_id)
 ), departed AS (
@@ -172,7 +173,7 @@ SELECT count(*)
 -- name: discard_held :one
 -- Gives held orders up; they stay, so that nothing captures them again.
 WITH chosen AS MATERIALIZED (
-    SELECT l.order_key, l.batch_id, b.uncertain
+    SELECT l.order_key, l.batch_id, b.uncertain_attempts
       FROM syncd.batch AS b
       JOIN syncd.ledger AS l USING (batch_id)
      WHERE b.feed_id = %(feed)s
@@ -184,7 +185,7 @@ WITH chosen AS MATERIALIZED (
     UPDATE syncd.ledger AS l
        SET state = 'discarded',
            reason = 'discarded by hand: an attempt''s outcome is unknown',
-           uncertain = nullif(c.uncertain, 0)
+           uncertain_attempts = nullif(c.uncertain_attempts, 0)
       FROM chosen AS c
      WHERE l.feed_id = %(feed)s
        AND l.order_key = c.order_key
@@ -211,7 +212,7 @@ SELECT l.order_key, coalesce(l.orderid, ''), 'suspected',
    AND a.attempt = b.attempts
  WHERE b.feed_id = %(feed)s
    AND b.state = 'pending'
-   AND (b.refused_at IS NOT NULL OR b.uncertain > 0)
+   AND (b.refused_at IS NOT NULL OR b.uncertain_attempts > 0)
    AND l.state IS NULL
    AND (%(reason)s::text IS NULL
         OR position(lower(%(reason)s) IN lower(a.reason)) > 0)
@@ -221,7 +222,7 @@ SELECT l.order_key, coalesce(l.orderid, ''), 'suspected',
 -- name: discard_waiting :one
 -- Gives up orders by name that wait after an attempt; none that is being sent.
 WITH chosen AS MATERIALIZED (
-    SELECT l.order_key, l.batch_id, b.uncertain, a.reason
+    SELECT l.order_key, l.batch_id, b.uncertain_attempts, a.reason
       FROM syncd.ledger AS l
       JOIN syncd.batch AS b USING (batch_id)
       LEFT JOIN syncd.attempt AS a
@@ -231,13 +232,13 @@ WITH chosen AS MATERIALIZED (
        AND l.order_key = ANY(%(orders)s)
        AND l.state IS NULL
        AND b.state IN ('pending', 'held')
-       AND (b.attempts > 0 OR b.refused_at IS NOT NULL OR b.uncertain > 0)
+       AND (b.attempts > 0 OR b.refused_at IS NOT NULL OR b.uncertain_attempts > 0)
        FOR NO KEY UPDATE OF l, b
 ), given_up AS (
     UPDATE syncd.ledger AS l
        SET state = 'discarded',
            reason = 'discarded by hand: ' || coalesce(c.reason, 'it waited'),
-           uncertain = nullif(c.uncertain, 0)
+           uncertain_attempts = nullif(c.uncertain_attempts, 0)
       FROM chosen AS c
      WHERE l.feed_id = %(feed)s
        AND l.order_key = c.order_key

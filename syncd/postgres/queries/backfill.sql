@@ -88,39 +88,39 @@ WITH known AS MATERIALIZED (
                        AND r.state IS NULL
                      LIMIT 1) AS l
 ), sources AS MATERIALIZED (
-    SELECT b.batch_id, b.uncertain,
-           b.state = 'delivered' OR b.backfill_id IS NOT NULL AS resends
+    SELECT b.batch_id, b.uncertain_attempts,
+           b.state = 'delivered' OR b.backfill_id IS NOT NULL AS is_resend
       FROM syncd.batch AS b
      WHERE b.batch_id = ANY(ARRAY(SELECT DISTINCT k.batch_id FROM known AS k))
        AND b.backfill_id IS DISTINCT FROM %(backfill)s
        AND (b.state = 'adopted' AND b.backfill_id IS NULL
-            OR %(resends)s AND b.state IN ('adopted', 'delivered'))
+            OR %(is_resend)s AND b.state IN ('adopted', 'delivered'))
        FOR NO KEY UPDATE
 ), chosen AS MATERIALIZED (
-    SELECT k.order_key, k.confirmed_at, k.batch_id, s.resends, s.uncertain,
-           (row_number() OVER (PARTITION BY s.resends, s.uncertain
+    SELECT k.order_key, k.confirmed_at, k.batch_id, s.is_resend, s.uncertain_attempts,
+           (row_number() OVER (PARTITION BY s.is_resend, s.uncertain_attempts
                                ORDER BY k.confirmed_at, k.order_key) - 1)
                / %(size)s AS slot
       FROM known AS k
       JOIN sources AS s USING (batch_id)
 ), slots AS MATERIALIZED (
-    SELECT s.resends, s.uncertain, s.slot, s.orders, s.oldest_at,
+    SELECT s.is_resend, s.uncertain_attempts, s.slot, s.orders, s.oldest_at,
            nextval('syncd.batch_batch_id_seq') AS batch_id
-      FROM (SELECT resends, uncertain, slot, count(*) AS orders,
+      FROM (SELECT is_resend, uncertain_attempts, slot, count(*) AS orders,
                    min(confirmed_at) AS oldest_at
               FROM chosen
-             GROUP BY resends, uncertain, slot
-             ORDER BY slot, resends, uncertain) AS s
+             GROUP BY is_resend, uncertain_attempts, slot
+             ORDER BY slot, is_resend, uncertain_attempts) AS s
 ), cut AS (
     INSERT INTO syncd.batch
-           (batch_id, feed_id, lane, orders, oldest_at, backfill_id, resends, uncertain)
-    SELECT batch_id, %(feed)s, 'backfill', orders, oldest_at, %(backfill)s, resends,
-           uncertain
+           (batch_id, feed_id, lane, orders, oldest_at, backfill_id, is_resend, uncertain_attempts)
+    SELECT batch_id, %(feed)s, 'backfill', orders, oldest_at, %(backfill)s, is_resend,
+           uncertain_attempts
       FROM slots
 ), departed AS (
     INSERT INTO syncd.order_move (feed_id, order_key, batch_id, why, reason)
     SELECT %(feed)s, c.order_key, c.batch_id,
-           CASE WHEN c.resends THEN 'resent' ELSE 'reset' END, %(reason)s
+           CASE WHEN c.is_resend THEN 'resent' ELSE 'reset' END, %(reason)s
       FROM chosen AS c
         ON CONFLICT ON CONSTRAINT order_move_once DO UPDATE
        SET left_at = excluded.left_at,
@@ -131,7 +131,7 @@ WITH known AS MATERIALIZED (
        SET batch_id = s.batch_id,
            waiting_since = NULL
       FROM chosen AS c
-      JOIN slots AS s USING (resends, uncertain, slot)
+      JOIN slots AS s USING (is_resend, uncertain_attempts, slot)
      WHERE l.feed_id = %(feed)s
        AND l.order_key = c.order_key
 ), emptied AS (
@@ -140,7 +140,7 @@ WITH known AS MATERIALIZED (
       FROM (SELECT batch_id, count(*) AS orders FROM chosen GROUP BY batch_id) AS c
      WHERE b.batch_id = c.batch_id
 )
-SELECT count(*), count(*) FILTER (WHERE resends)
+SELECT count(*), count(*) FILTER (WHERE is_resend)
   FROM chosen;
 
 -- name: finish_backfill :rows
@@ -177,29 +177,29 @@ SELECT b.backfill_id, b.state, b.purpose, b.reason,
                    ORDER BY v.batch_id
                    LIMIT 1) IS NOT NULL
             THEN 'live' END,
-       b.told IS DISTINCT FROM b.state
-       OR b.state = 'running' AND b.told_at < clock_timestamp() - %(period)s,
+       b.logged_state IS DISTINCT FROM b.state
+       OR b.state = 'running' AND b.logged_at < clock_timestamp() - %(period)s,
        b.reached_key
   FROM syncd.backfill AS b
   JOIN syncd.endpoint AS e USING (feed_id)
  WHERE b.feed_id = %(feed)s
-   AND (b.state = 'running' OR b.told IS DISTINCT FROM b.state)
+   AND (b.state = 'running' OR b.logged_state IS DISTINCT FROM b.state)
  ORDER BY b.backfill_id;
 
 -- name: tell_backfill :many
 -- Notes that a backfill's state is told, and gives what was told before; no row when
 -- another instance was first.
 UPDATE syncd.backfill AS b
-   SET told = b.state,
-       told_at = clock_timestamp()
-  FROM (SELECT o.backfill_id, o.told
+   SET logged_state = b.state,
+       logged_at = clock_timestamp()
+  FROM (SELECT o.backfill_id, o.logged_state
           FROM syncd.backfill AS o
          WHERE o.backfill_id = %(backfill)s
-           AND (o.told IS DISTINCT FROM o.state
-                OR o.told_at < clock_timestamp() - %(period)s)
+           AND (o.logged_state IS DISTINCT FROM o.state
+                OR o.logged_at < clock_timestamp() - %(period)s)
            FOR NO KEY UPDATE SKIP LOCKED) AS old
  WHERE b.backfill_id = old.backfill_id
-RETURNING old.told, b.state;
+RETURNING old.logged_state, b.state;
 
 -- name: backfill_progress :many
 -- Backfills with their progress, oldest first, and what they wait for, as the driver
@@ -288,11 +288,11 @@ UPDATE syncd.backfill
 -- the feed answers for anyway stay. `reached_at` goes back to before the first one
 -- released, so that the rest of the range no longer counts as covered.
 WITH unsent AS MATERIALIZED (
-    SELECT b.batch_id, b.resends
+    SELECT b.batch_id, b.is_resend
       FROM syncd.batch AS b
      WHERE b.backfill_id = %(backfill)s
        AND b.state = 'pending'
-       AND (b.uncertain = 0 OR b.resends)
+       AND (b.uncertain_attempts = 0 OR b.is_resend)
        AND b.refused_at IS NULL
        AND NOT EXISTS (SELECT
                          FROM syncd.attempt AS a
@@ -300,7 +300,7 @@ WITH unsent AS MATERIALIZED (
                           AND a.outcome IS DISTINCT FROM 'unread')
        FOR NO KEY UPDATE OF b
 ), orders AS MATERIALIZED (
-    SELECT l.order_key, l.confirmed_at, l.batch_id, u.resends, d.batch_id AS origin,
+    SELECT l.order_key, l.confirmed_at, l.batch_id, u.is_resend, d.batch_id AS origin,
            EXISTS (SELECT
                      FROM syncd.order_move AS t
                     WHERE t.feed_id = l.feed_id
@@ -326,7 +326,7 @@ WITH unsent AS MATERIALIZED (
       FROM orders AS o
      WHERE NOT o.tried
        AND (o.origin IS NOT NULL
-            OR NOT o.resends
+            OR NOT o.is_resend
                AND ({initial})
                AND NOT EXISTS (SELECT
                                  FROM syncd.backfill AS p

@@ -110,8 +110,8 @@ WITH life AS MATERIALIZED (
       FROM due
      WHERE b.batch_id = due.batch_id
        AND (NOT due.probes OR EXISTS (SELECT FROM probe))
-    RETURNING b.batch_id, b.attempts, b.claim_token, b.uncertain, b.refusals,
-              b.refused_at, due.probes, b.lane, b.backfill_id, b.resends, b.orders,
+    RETURNING b.batch_id, b.attempts, b.claim_token, b.uncertain_attempts, b.refusals,
+              b.refused_at, due.probes, b.lane, b.backfill_id, b.is_resend, b.orders,
               b.read_failed_at, b.read_reason
 ), opened AS (
     INSERT INTO syncd.attempt (batch_id, attempt, claim_token, instance_id)
@@ -123,8 +123,8 @@ WITH life AS MATERIALIZED (
       JOIN syncd.ledger AS l USING (batch_id)
      WHERE l.state IS NULL
 )
-SELECT c.batch_id, c.attempts, c.claim_token, c.uncertain, c.refusals, c.refused_at,
-       clock_timestamp(), c.probes, coalesce(r.with_profile, true), c.resends,
+SELECT c.batch_id, c.attempts, c.claim_token, c.uncertain_attempts, c.refusals, c.refused_at,
+       clock_timestamp(), c.probes, coalesce(r.with_profile, true), c.is_resend,
        c.read_failed_at, c.read_reason,
        c.orders, o.keys, o.times, o.waits, l.was_promoted, p.paused_at, p.paused_reason,
        NULL::text,
@@ -170,7 +170,7 @@ SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
        EXISTS (SELECT
                  FROM syncd.backfill AS r
                 WHERE r.feed_id = %(feed)s
-                  AND (r.state = 'running' OR r.told IS DISTINCT FROM r.state)),
+                  AND (r.state = 'running' OR r.logged_state IS DISTINCT FROM r.state)),
        EXISTS (SELECT
                  FROM syncd.batch AS u
                 WHERE u.feed_id = %(feed)s
@@ -199,7 +199,7 @@ UPDATE syncd.batch
 -- name: exclude_orders :rows
 -- Sets orders of a claimed batch aside with their reason.
 WITH fenced AS (
-    SELECT b.batch_id, b.uncertain
+    SELECT b.batch_id, b.uncertain_attempts
       FROM syncd.batch AS b
      WHERE b.batch_id = %(batch)s
        AND b.state = 'sending'
@@ -211,7 +211,7 @@ WITH fenced AS (
            reason = x.reason,
            orderid = x.orderid,
            rejected_by = x.rejected_by,
-           uncertain = nullif(fenced.uncertain, 0)
+           uncertain_attempts = nullif(fenced.uncertain_attempts, 0)
       FROM fenced,
            unnest(%(keys)s::text[], %(states)s::text[], %(reasons)s::text[],
                   %(orderids)s::text[], %(by)s::text[])
@@ -230,7 +230,7 @@ UPDATE syncd.batch AS b
 -- name: move_orders :rows
 -- Moves orders of a claimed batch into a new one: later (not ready), or now (split).
 WITH fenced AS (
-    SELECT b.batch_id, b.feed_id, b.lane, b.uncertain, b.backfill_id, b.resends
+    SELECT b.batch_id, b.feed_id, b.lane, b.uncertain_attempts, b.backfill_id, b.is_resend
       FROM syncd.batch AS b
      WHERE b.batch_id = %(batch)s
        AND b.state = 'sending'
@@ -238,18 +238,18 @@ WITH fenced AS (
        FOR NO KEY UPDATE
 ), target AS (
     INSERT INTO syncd.batch
-           (feed_id, lane, orders, oldest_at, due_at, uncertain, refused_at, refusals,
-            backfill_id, resends)
+           (feed_id, lane, orders, oldest_at, due_at, uncertain_attempts, refused_at, refusals,
+            backfill_id, is_resend)
     SELECT f.feed_id, f.lane, count(*), min(l.confirmed_at),
            coalesce(clock_timestamp() + %(wait)s::interval, '-infinity'),
-           max(f.uncertain) + %(uncertain)s,
+           max(f.uncertain_attempts) + %(uncertain)s,
            CASE WHEN %(refused)s THEN clock_timestamp() END,
            %(refusals)s,
-           f.backfill_id, f.resends
+           f.backfill_id, f.is_resend
       FROM fenced AS f
       JOIN syncd.ledger AS l ON l.batch_id = f.batch_id AND l.state IS NULL
      WHERE l.order_key = ANY(%(keys)s)
-     GROUP BY f.feed_id, f.lane, f.backfill_id, f.resends
+     GROUP BY f.feed_id, f.lane, f.backfill_id, f.is_resend
     RETURNING batch_id
 ), moved AS (
     UPDATE syncd.ledger AS l
@@ -276,7 +276,7 @@ UPDATE syncd.batch AS b
 -- Moves orders of a claimed batch that could not be read into one that waits for the
 -- view; when they failed first is kept.
 WITH fenced AS (
-    SELECT b.batch_id, b.feed_id, b.lane, b.uncertain, b.backfill_id, b.resends,
+    SELECT b.batch_id, b.feed_id, b.lane, b.uncertain_attempts, b.backfill_id, b.is_resend,
            b.refused_at, b.read_failed_at
       FROM syncd.batch AS b
      WHERE b.batch_id = %(batch)s
@@ -285,16 +285,16 @@ WITH fenced AS (
        FOR NO KEY UPDATE
 ), target AS (
     INSERT INTO syncd.batch
-           (feed_id, lane, orders, oldest_at, due_at, uncertain, refused_at,
-            backfill_id, resends, read_failed_at, read_reason)
+           (feed_id, lane, orders, oldest_at, due_at, uncertain_attempts, refused_at,
+            backfill_id, is_resend, read_failed_at, read_reason)
     SELECT f.feed_id, f.lane, count(*), min(l.confirmed_at),
-           clock_timestamp() + %(wait)s::interval, max(f.uncertain),
-           max(f.refused_at), f.backfill_id, f.resends,
+           clock_timestamp() + %(wait)s::interval, max(f.uncertain_attempts),
+           max(f.refused_at), f.backfill_id, f.is_resend,
            coalesce(max(f.read_failed_at), clock_timestamp()), %(reason)s
       FROM fenced AS f
       JOIN syncd.ledger AS l ON l.batch_id = f.batch_id AND l.state IS NULL
      WHERE l.order_key = ANY(%(keys)s)
-     GROUP BY f.feed_id, f.lane, f.backfill_id, f.resends
+     GROUP BY f.feed_id, f.lane, f.backfill_id, f.is_resend
     RETURNING batch_id
 ), moved AS (
     UPDATE syncd.ledger AS l
@@ -455,14 +455,14 @@ WITH sent AS MATERIALIZED (
                           AND a.claim_token = %(token)s)
 ), aside AS (
     UPDATE syncd.ledger AS l
-       SET uncertain = coalesce(l.uncertain, 0) + 1
+       SET uncertain_attempts = coalesce(l.uncertain_attempts, 0) + 1
       FROM sent AS s
      WHERE s.is_aside
        AND l.feed_id = %(feed)s
        AND l.order_key = s.order_key
 ), doubted AS (
     UPDATE syncd.batch AS b
-       SET uncertain = b.uncertain + 1,
+       SET uncertain_attempts = b.uncertain_attempts + 1,
            state = CASE WHEN %(holds)s AND b.state = 'pending' THEN 'held'
                         ELSE b.state END
      WHERE b.batch_id IN (SELECT s.batch_id FROM sent AS s WHERE NOT s.is_aside)
@@ -486,7 +486,7 @@ WITH freed AS (
     UPDATE syncd.batch
        SET state = CASE WHEN %(held)s THEN 'held' ELSE 'pending' END,
            due_at = coalesce(clock_timestamp() + %(wait)s::interval, '-infinity'),
-           uncertain = uncertain + %(uncertain)s,
+           uncertain_attempts = uncertain_attempts + %(uncertain)s,
            refused_at = CASE WHEN %(refused)s THEN clock_timestamp()
                              ELSE refused_at END,
            refusals = CASE WHEN %(refused)s THEN %(refusals)s::integer
@@ -522,7 +522,7 @@ UPDATE syncd.attempt AS a
 WITH freed AS (
     UPDATE syncd.batch AS b
        SET state = CASE WHEN %(holds)s THEN 'held' ELSE 'pending' END,
-           uncertain = b.uncertain + 1,
+           uncertain_attempts = b.uncertain_attempts + 1,
            claim_token = NULL,
            instance_id = NULL,
            lease_until = NULL

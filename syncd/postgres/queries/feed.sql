@@ -62,14 +62,14 @@ WITH copied AS (
      WHERE f.feed = %(feed)s
 ), doubted AS (
     UPDATE syncd.batch AS b
-       SET uncertain = b.uncertain + 1,
+       SET uncertain_attempts = b.uncertain_attempts + 1,
            state = CASE WHEN %(holds)s THEN 'held' ELSE b.state END
       FROM copied AS c
      WHERE b.feed_id = c.feed_id
        AND b.state = 'pending'
 ), aside AS (
     UPDATE syncd.ledger AS l
-       SET uncertain = coalesce(l.uncertain, 0) + 1
+       SET uncertain_attempts = coalesce(l.uncertain_attempts, 0) + 1
       FROM copied AS c
      WHERE l.feed_id = c.feed_id
        AND l.state IN ('rejected', 'withdrawn', 'discarded', 'released')
@@ -82,7 +82,7 @@ UPDATE syncd.feed
        timeline = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
                    )::bit(32)::integer,
        accepted_at = clock_timestamp(),
-       lost_from = least(marked_at, clock_timestamp()) - interval '1 hour',
+       lost_from = least(heartbeat_at, clock_timestamp()) - interval '1 hour',
        lost_until = clock_timestamp(),
        suspect_until = clock_timestamp() + interval '7 days'
  WHERE feed = %(feed)s;
@@ -90,8 +90,8 @@ UPDATE syncd.feed
 -- name: lineage :one
 -- A ledger's last mark, its cluster's timeline at that time and now, and since when what
 -- a daemon remembers counts; fails on a hot standby.
-SELECT s.system_identifier, f.ledger_oid::bigint, f.mark,
-       coalesce(f.marked_at, f.started_at), coalesce(f.timeline, t.timeline),
+SELECT s.system_identifier, f.ledger_oid::bigint, f.heartbeat_seq,
+       coalesce(f.heartbeat_at, f.started_at), coalesce(f.timeline, t.timeline),
        t.timeline, greatest(f.started_at, f.accepted_at)
   FROM syncd.feed AS f,
        pg_catalog.pg_control_system() AS s,
@@ -109,14 +109,14 @@ SELECT EXISTS (SELECT
 -- name: mark_feed :one
 -- Makes the next mark; gives what `lineage` does then.
 UPDATE syncd.feed AS f
-   SET mark = f.mark + 1,
-       marked_at = clock_timestamp(),
+   SET heartbeat_seq = f.heartbeat_seq + 1,
+       heartbeat_at = clock_timestamp(),
        timeline = t.timeline
   FROM pg_catalog.pg_control_system() AS s,
        (SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
                )::bit(32)::integer AS timeline) AS t
  WHERE f.feed_id = %(feed)s
-RETURNING s.system_identifier, f.ledger_oid::bigint, f.mark, f.marked_at, f.timeline,
+RETURNING s.system_identifier, f.ledger_oid::bigint, f.heartbeat_seq, f.heartbeat_at, f.timeline,
           t.timeline, greatest(f.started_at, f.accepted_at);
 
 -- name: note_promotion :many
@@ -136,7 +136,7 @@ WITH moved AS (
     RETURNING f.feed_id, f.timeline, f.holds_uncertain
 ), doubted AS (
     UPDATE syncd.batch AS b
-       SET uncertain = b.uncertain + 1,
+       SET uncertain_attempts = b.uncertain_attempts + 1,
            state = CASE WHEN m.holds_uncertain THEN 'held' ELSE b.state END
       FROM moved AS m
      WHERE b.feed_id = m.feed_id
@@ -144,7 +144,7 @@ WITH moved AS (
     RETURNING b.orders
 ), aside AS (
     UPDATE syncd.ledger AS l
-       SET uncertain = coalesce(l.uncertain, 0) + 1
+       SET uncertain_attempts = coalesce(l.uncertain_attempts, 0) + 1
       FROM moved AS m
      WHERE l.feed_id = m.feed_id
        AND l.state IN ('rejected', 'withdrawn', 'discarded', 'released')
@@ -201,19 +201,19 @@ VALUES (%(feed)s);
 
 -- name: keep_verification :rows
 INSERT INTO syncd.verification
-       (feed, account, endpoint, body, accepts_lists, said_by)
-VALUES (%(feed)s, %(account)s, %(endpoint)s, %(body)s, %(accepts_lists)s, %(said_by)s)
+       (feed, account, endpoint, payload, accepts_lists, evidence)
+VALUES (%(feed)s, %(account)s, %(endpoint)s, %(payload)s, %(accepts_lists)s, %(evidence)s)
     ON CONFLICT ON CONSTRAINT verification_once DO UPDATE
    SET account = excluded.account,
        endpoint = excluded.endpoint,
-       body = excluded.body,
+       payload = excluded.payload,
        accepts_lists = excluded.accepts_lists,
-       said_by = excluded.said_by,
+       evidence = excluded.evidence,
        verified_at = clock_timestamp();
 
 -- name: verification :many
 -- What is known of an account at an endpoint.
-SELECT body, accepts_lists, said_by, verified_at
+SELECT payload, accepts_lists, evidence, verified_at
   FROM syncd.verification
  WHERE feed = %(feed)s
    AND account = %(account)s

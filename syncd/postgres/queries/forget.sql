@@ -3,14 +3,14 @@
 -- name: standings :many
 -- Where some orders stand; null for one that the ledger does not have.
 SELECT k.order_key, coalesce(l.state, b.state), b.state,
-       b.uncertain > 0
-           OR l.uncertain > 0
+       b.uncertain_attempts > 0
+           OR l.uncertain_attempts > 0
            OR EXISTS (SELECT
                         FROM syncd.order_move AS d
                         JOIN syncd.batch AS e USING (batch_id)
                        WHERE d.feed_id = l.feed_id
                          AND d.order_key = l.order_key
-                         AND e.uncertain > 0),
+                         AND e.uncertain_attempts > 0),
        l.orderid, l.reason
   FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS k (order_key, place)
   LEFT JOIN syncd.ledger AS l

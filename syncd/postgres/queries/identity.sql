@@ -413,7 +413,7 @@ SELECT r.order_key
    AND r.confirmed_at <= f.started_at
 
 -- name: next_initial_part :one
-SELECT coalesce(max(i.part), 0) + 1
+SELECT coalesce(max(i.chunk), 0) + 1
   FROM syncd.initial_orders AS i
  WHERE i.feed_id = %(feed)s;
 

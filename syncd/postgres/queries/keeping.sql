@@ -14,9 +14,9 @@ UPDATE syncd.feed
 -- that it was in. Every order keeps its row, so nothing can capture it again. Relies on
 -- batch_identity, ledger_batch and order_move_batch; reads no more than it may change.
 WITH page AS MATERIALIZED (
-    SELECT b.batch_id, b.feed_id, b.state, b.uncertain, b.created_at,
+    SELECT b.batch_id, b.feed_id, b.state, b.uncertain_attempts, b.created_at,
            sum(b.orders) OVER (ORDER BY b.batch_id) - b.orders AS before
-      FROM (SELECT p.batch_id, p.feed_id, p.state, p.uncertain, p.created_at, p.orders
+      FROM (SELECT p.batch_id, p.feed_id, p.state, p.uncertain_attempts, p.created_at, p.orders
               FROM syncd.batch AS p
              WHERE p.batch_id > (SELECT f.pruned_after
                                    FROM syncd.feed AS f
@@ -25,7 +25,7 @@ WITH page AS MATERIALIZED (
              LIMIT %(batches)s) AS b
 ), passed AS MATERIALIZED (
     SELECT p.batch_id,
-           p.feed_id = %(feed)s AND p.uncertain = 0
+           p.feed_id = %(feed)s AND p.uncertain_attempts = 0
                AND p.state IN ('delivered', 'emptied') AS is_old
       FROM page AS p
      WHERE p.before < %(orders)s
@@ -40,7 +40,7 @@ WITH page AS MATERIALIZED (
       FROM syncd.batch AS b
      WHERE b.batch_id = ANY(ARRAY(SELECT p.batch_id FROM passed AS p WHERE p.is_old))
        AND b.state IN ('delivered', 'emptied')
-       AND b.uncertain = 0
+       AND b.uncertain_attempts = 0
        AND b.batch_id <> (SELECT t.batch_id FROM target AS t)
        FOR UPDATE
 ), needed AS MATERIALIZED (

@@ -1,7 +1,7 @@
 -- How a feed stands, and what became of an order.
 
 -- name: pulse :one
--- How the feed stands. `missed`: what the last three accounts of a depth had to capture,
+-- How the feed stands. `missed`: what the last three accounts of a scope had to capture,
 -- if two of them had to. Relies on batch_due, batch_claimed, batch_held and ledger_exception.
 SELECT w.confirmed_at, clock_timestamp(),
        e.state, e.reason, e.since,
@@ -26,11 +26,11 @@ SELECT w.confirmed_at, clock_timestamp(),
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
          WHERE b.feed_id = w.feed_id AND b.state = 'held'),
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
-         WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.uncertain > 0)
+         WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.uncertain_attempts > 0)
      + (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
-         WHERE b.feed_id = w.feed_id AND b.state = 'held' AND b.uncertain > 0),
+         WHERE b.feed_id = w.feed_id AND b.state = 'held' AND b.uncertain_attempts > 0),
        e.paused_at, e.paused_reason, w.paused_at, w.paused_reason,
-       r.unexplained, r.age, t.timeless, m.missed,
+       r.unexplained, r.age, t.without_time, m.missed,
        e.unknown_shape IS NOT NULL, e.spike_at IS NOT NULL, s.order_key, s.orders
   FROM syncd.watermark AS w
   JOIN syncd.endpoint AS e USING (feed_id)
@@ -42,28 +42,28 @@ SELECT w.confirmed_at, clock_timestamp(),
  CROSS JOIN (
        SELECT coalesce(sum(a.missing - a.captured), 0)::bigint AS unexplained,
               extract(epoch FROM clock_timestamp() - max(a.finished_at))::float8 AS age
-         FROM (SELECT DISTINCT ON (l.depth) l.finished_at, l.missing, l.captured
+         FROM (SELECT DISTINCT ON (l.scope) l.finished_at, l.missing, l.captured
                  FROM syncd.reconciliation AS l
                 WHERE l.feed_id = %(feed)s
                   AND l.finished_at IS NOT NULL
-                ORDER BY l.depth, l.started_at DESC) AS a) AS r
+                ORDER BY l.scope, l.started_at DESC) AS a) AS r
  CROSS JOIN (
        SELECT coalesce(
-                (SELECT l.timeless
+                (SELECT l.without_time
                    FROM syncd.reconciliation AS l
                   WHERE l.feed_id = %(feed)s
-                    AND l.timeless IS NOT NULL
+                    AND l.without_time IS NOT NULL
                   ORDER BY l.finished_at DESC
-                  LIMIT 1), 0) AS timeless) AS t
+                  LIMIT 1), 0) AS without_time) AS t
  CROSS JOIN (
        SELECT coalesce(sum(d.captured), 0)::bigint AS missed
-         FROM unnest(ARRAY['hours', 'days']) AS n (depth)
+         FROM unnest(ARRAY['hours', 'days']) AS n (scope)
         CROSS JOIN LATERAL (
               SELECT sum(a.captured) AS captured
                 FROM (SELECT l.captured
                         FROM syncd.reconciliation AS l
                        WHERE l.feed_id = %(feed)s
-                         AND l.depth = n.depth
+                         AND l.scope = n.scope
                          AND l.finished_at IS NOT NULL
                        ORDER BY l.started_at DESC
                        LIMIT 3) AS a
@@ -79,7 +79,8 @@ SELECT ({initial}) IS NOT NULL
 -- Where an order stands, with what it waits for: the endpoint, and batches before it.
 SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
        b.batch_id, b.lane, b.state, b.created_at,
-       CASE WHEN l.state IS NULL THEN b.uncertain ELSE coalesce(l.uncertain, 0) END,
+       CASE WHEN l.state IS NULL THEN b.uncertain_attempts
+            ELSE coalesce(l.uncertain_attempts, 0) END,
        b.backfill_id,
        CASE WHEN b.due_at > clock_timestamp() THEN b.due_at END, b.settled_at,
        e.state, e.reason, CASE WHEN isfinite(e.retry_at) THEN e.retry_at END,
@@ -103,7 +104,7 @@ SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
 -- attempt that was never settled it is not known which orders were sent.
 SELECT a.batch_id, a.attempt, a.started_at, a.settled_at, a.outcome, a.status, a.reason,
        a.sent, encode(a.body_sha256, 'hex'), a.orderids IS NOT NULL,
-       CASE WHEN b.resends THEN r.reason END
+       CASE WHEN b.is_resend THEN r.reason END
   FROM (SELECT d.batch_id, d.left_at
           FROM syncd.order_move AS d
          WHERE d.feed_id = %(feed)s

@@ -73,18 +73,18 @@ SELECT count(*)
    AND confirmed_at <= %(upper)s;
 
 -- name: reconciliations_due :many
--- The depths of which an account may be due: none was started within the period, or one
+-- The scopes of which an account may be due: none was started within the period, or one
 -- is left. Who makes it looks again. Relies on reconciliation_latest.
-SELECT d.depth
-  FROM unnest(%(depths)s::text[], %(periods)s::interval[]) AS d (depth, period)
+SELECT d.scope
+  FROM unnest(%(scopes)s::text[], %(periods)s::interval[]) AS d (scope, period)
  WHERE NOT EXISTS (SELECT
                      FROM syncd.reconciliation AS r
                     WHERE r.feed_id = %(feed)s
-                      AND r.depth = d.depth
+                      AND r.scope = d.scope
                       AND r.started_at > clock_timestamp() - d.period
                       AND (r.finished_at IS NOT NULL
                            OR r.touched_at > clock_timestamp() - %(patience)s::interval))
-   AND (d.depth <> 'promotion'
+   AND (d.scope <> 'promotion'
         OR EXISTS (SELECT
                      FROM syncd.feed AS f
                     WHERE f.feed_id = %(feed)s
@@ -92,7 +92,7 @@ SELECT d.depth
                       AND NOT EXISTS (SELECT
                                         FROM syncd.reconciliation AS r
                                        WHERE r.feed_id = %(feed)s
-                                         AND r.depth = 'promotion'
+                                         AND r.scope = 'promotion'
                                          AND r.finished_at > f.lost_until)));
 
 -- name: take_reconciliation :many
@@ -103,31 +103,31 @@ UPDATE syncd.reconciliation
            SELECT r.reconciliation_id
              FROM syncd.reconciliation AS r
             WHERE r.feed_id = %(feed)s
-              AND r.depth = %(depth)s
+              AND r.scope = %(scope)s
               AND r.finished_at IS NULL
               AND r.started_at > clock_timestamp() - %(period)s
               AND r.touched_at < clock_timestamp() - %(patience)s
             ORDER BY r.started_at DESC
             LIMIT 1
               FOR NO KEY UPDATE SKIP LOCKED)
-RETURNING reconciliation_id, depth, lower_at, upper_at, reached_at, reached_key;
+RETURNING reconciliation_id, scope, lower_at, upper_at, reached_at, reached_key;
 
 -- name: start_reconciliation :many
--- Starts an account, unless one of its depth was started within the period, or admissions
+-- Starts an account, unless one of its scope was started within the period, or admissions
 -- are paused; that of a promotion or a restore once the watermark has passed it. Runs under lock_watermark, so
 -- that of several instances one starts it.
-INSERT INTO syncd.reconciliation (feed_id, depth, lower_at, upper_at, reached_at)
-SELECT %(feed)s, %(depth)s, %(lower)s, %(upper)s, %(lower)s
+INSERT INTO syncd.reconciliation (feed_id, scope, lower_at, upper_at, reached_at)
+SELECT %(feed)s, %(scope)s, %(lower)s, %(upper)s, %(lower)s
  WHERE NOT EXISTS (SELECT
                      FROM syncd.reconciliation AS r
                     WHERE r.feed_id = %(feed)s
-                      AND r.depth = %(depth)s
+                      AND r.scope = %(scope)s
                       AND r.started_at > clock_timestamp() - %(period)s)
    AND NOT EXISTS (SELECT
                      FROM syncd.watermark AS p
                     WHERE p.feed_id = %(feed)s
                       AND p.paused_at IS NOT NULL)
-   AND (%(depth)s <> 'promotion'
+   AND (%(scope)s <> 'promotion'
         OR EXISTS (SELECT
                      FROM syncd.feed AS f
                      JOIN syncd.watermark AS w USING (feed_id)
@@ -136,9 +136,9 @@ SELECT %(feed)s, %(depth)s, %(lower)s, %(upper)s, %(lower)s
                       AND NOT EXISTS (SELECT
                                         FROM syncd.reconciliation AS r
                                        WHERE r.feed_id = %(feed)s
-                                         AND r.depth = 'promotion'
+                                         AND r.scope = 'promotion'
                                          AND r.finished_at > f.lost_until)))
-RETURNING reconciliation_id, depth, lower_at, upper_at, reached_at, reached_key;
+RETURNING reconciliation_id, scope, lower_at, upper_at, reached_at, reached_key;
 
 -- name: advance_reconciliation :rows
 -- Adds a page; changes no row when another instance took the account over.
@@ -178,30 +178,30 @@ SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, erased
 UPDATE syncd.reconciliation
    SET finished_at = clock_timestamp(),
        sentence = %(sentence)s,
-       timeless = %(timeless)s
+       without_time = %(without_time)s
  WHERE reconciliation_id = %(reconciliation)s
    AND finished_at IS NULL
    AND reached_at = upper_at;
 
 -- name: told_accounts :many
--- The last finished account of each depth, newest first.
-SELECT r.depth, r.sentence
-  FROM (SELECT DISTINCT ON (depth) depth, finished_at, sentence
+-- The last finished account of each scope, newest first.
+SELECT r.scope, r.sentence
+  FROM (SELECT DISTINCT ON (scope) scope, finished_at, sentence
           FROM syncd.reconciliation
          WHERE feed_id = %(feed)s
            AND finished_at IS NOT NULL
-         ORDER BY depth, started_at DESC) AS r
+         ORDER BY scope, started_at DESC) AS r
  ORDER BY r.finished_at DESC;
 
 -- name: prune_reconciliations :rows
 -- Forgets the frequent accounts of more than a day ago that found nothing.
 DELETE FROM syncd.reconciliation
  WHERE feed_id = %(feed)s
-   AND depth IN ('hours', 'days')
+   AND scope IN ('hours', 'days')
    AND missing = 0
    AND started_at < clock_timestamp() - interval '1 day'
    AND started_at < (SELECT max(r.started_at)
                        FROM syncd.reconciliation AS r
                       WHERE r.feed_id = %(feed)s
-                        AND r.depth = syncd.reconciliation.depth
+                        AND r.scope = syncd.reconciliation.scope
                         AND r.finished_at IS NOT NULL);

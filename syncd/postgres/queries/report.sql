@@ -43,7 +43,7 @@ SELECT width_bucket(l.confirmed_at, %(starts)s::timestamptz[]),
 -- may have been sent twice.
 SELECT width_bucket(b.settled_at, %(starts)s::timestamptz[]),
        b.lane, sum(b.orders)::bigint,
-       coalesce(sum(b.orders) FILTER (WHERE b.uncertain > 0), 0)::bigint
+       coalesce(sum(b.orders) FILTER (WHERE b.uncertain_attempts > 0), 0)::bigint
   FROM syncd.batch AS b
  WHERE b.feed_id = %(feed)s
    AND b.state = 'delivered'
@@ -77,10 +77,10 @@ SELECT l.state, l.reason, count(*)
 
 -- name: report_reconciliations :many
 -- Finished accounts that were made in the period: all that found orders missing, and of
--- the others the last of each depth.
-SELECT r.finished_at, r.depth, r.missing, r.missing - r.captured, r.sentence
-  FROM (SELECT a.finished_at, a.depth, a.missing, a.captured, a.sentence,
-               row_number() OVER (PARTITION BY a.depth
+-- the others the last of each scope.
+SELECT r.finished_at, r.scope, r.missing, r.missing - r.captured, r.sentence
+  FROM (SELECT a.finished_at, a.scope, a.missing, a.captured, a.sentence,
+               row_number() OVER (PARTITION BY a.scope
                                       ORDER BY a.finished_at DESC) AS place
           FROM syncd.reconciliation AS a
          WHERE a.feed_id = %(feed)s

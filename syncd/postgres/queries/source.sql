@@ -55,7 +55,7 @@ SELECT min(c.confirmed_at)::timestamptz
    AND c.confirmed_at >= '0001-01-02'
    AND c.confirmed_at < '9999-01-01';
 
--- name: count_timeless :one
+-- name: count_without_time :one
 -- Orders confirmed at no usable time (none, infinity, long before or after us).
 SELECT count(*)
   FROM {confirmed} AS c
@@ -63,7 +63,7 @@ SELECT count(*)
     OR c.confirmed_at < '0001-01-02'
     OR c.confirmed_at >= '9999-01-01';
 
--- name: timeless_orders :many
+-- name: orders_without_time :many
 -- The same orders, each once.
 SELECT DISTINCT c.order_key::text COLLATE "C" AS order_key,
        NULL::timestamptz AS confirmed_at

@@ -30,7 +30,7 @@ SELECT i.instance_id, i.host, i.pid, i.started_at, i.stopped_at,
 
 -- name: place :one
 -- Where the feed lives, its last mark, and when its watermark moved.
-SELECT f.marked_at, w.moved_at, f.timeline,
+SELECT f.heartbeat_at, w.moved_at, f.timeline,
        f.system_identifier, f.database_oid::bigint,
        f.ledger_identifier, f.ledger_oid::bigint, current_database()
   FROM syncd.feed AS f
@@ -58,10 +58,10 @@ SELECT (SELECT coalesce(sum(b.orders), 0)
 -- name: doubts :one
 -- Attempts of unknown outcome, and the orders that may have been taken more than once.
 -- Relies on batch_uncertain.
-SELECT coalesce(sum(uncertain), 0), coalesce(sum(orders), 0)
+SELECT coalesce(sum(uncertain_attempts), 0), coalesce(sum(orders), 0)
   FROM syncd.batch
  WHERE feed_id = %(feed)s
-   AND uncertain > 0;
+   AND uncertain_attempts > 0;
 
 -- name: totals :one
 -- Sums over all batches; not for every second.

@@ -38,14 +38,14 @@ SELECT pg_current_snapshot()::text;
 -- name: stream :many
 -- How far a feed has read its slot, in bytes since 0/0, and since when that is true.
 SELECT (reached - '0/0')::bigint, reached_at
-  FROM syncd.stream
+  FROM syncd.replication_position
  WHERE feed_id = %(feed)s;
 
 -- name: move_stream :none
 -- Notes how far the slot was read; in the transaction of the orders that it brought.
-INSERT INTO syncd.stream AS s (feed_id, reached, reached_at)
+INSERT INTO syncd.replication_position AS s (feed_id, reached, reached_at)
 VALUES (%(feed)s, '0/0'::pg_lsn + %(reached)s::numeric, %(reached_at)s)
-    ON CONFLICT ON CONSTRAINT stream_once DO UPDATE
+    ON CONFLICT ON CONSTRAINT replication_position_once DO UPDATE
    SET reached = excluded.reached,
        reached_at = greatest(s.reached_at, excluded.reached_at);
 

@@ -42,7 +42,7 @@ class TrialResult:
         listed: Key and time of the newest orders, newest first.
         survey: What would become of those that were read.
         findings: About the columns, their types, and the plans of the look-ups.
-        timeless: Orders that are confirmed at no usable time; None: not counted.
+        without_time: Orders that are confirmed at no usable time; None: not counted.
         repeated: Orders with several rows in `purchases`, with the key of one.
         keys: Of the orders that were read.
         slow: What took too long, so that not all was looked at; most often empty.
@@ -55,7 +55,7 @@ class TrialResult:
     listed: Mapping[str, datetime]
     survey: Survey
     findings: list[Finding] = field(default_factory=list)
-    timeless: int | None = None
+    without_time: int | None = None
     repeated: tuple[int, str] = (0, "")
     change: Difference | None = None
     keys: Sequence[str] = ()
@@ -116,7 +116,7 @@ class Trial:
             with self._database.transaction():
                 result.findings += look_at_plans(source)
                 result.repeated = _repeated(source, result.keys)
-                result.timeless = source.timeless()
+                result.without_time = source.without_time()
         except SlowStatementError as error:
             result.slow = str(error)
         result.change = self._compare(result, orders)
