@@ -490,7 +490,7 @@ CREATE TABLE syncd.answer (
     classified_at timestamptz,
     CONSTRAINT answer_once PRIMARY KEY (feed, account, endpoint, shape),
     CONSTRAINT answer_means_known CHECK (means IN ('success', 'refusal')),
-    CONSTRAINT answer_classified_once CHECK ((means IS NULL) = (classified_at IS NULL))
+    CONSTRAINT answer_when_classified CHECK ((means IS NULL) = (classified_at IS NULL))
 );
 
 -- What the last events looked like, field by field, without their values. Of the newest

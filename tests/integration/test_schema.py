@@ -74,7 +74,7 @@ ANALYZE syncd.attempt, syncd.batch, syncd.ledger, syncd.endpoint, syncd.watermar
         ("INSERT INTO syncd.answer VALUES ('a', 'b', 'c', 'd', 'e', 'perhaps')",
          "answer_means_known"),
         ("INSERT INTO syncd.answer VALUES ('a', 'b', 'c', 'd', 'e', 'success')",
-         "answer_classified_once"),
+         "answer_when_classified"),
         ("UPDATE syncd.endpoint SET recent_rejected = -1", "endpoint_recent_positive"),
         ("INSERT INTO syncd.order_move SELECT 1, '1', 1, now(), '' FROM syncd.batch",
          "order_move_why_known"),
