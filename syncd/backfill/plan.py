@@ -10,7 +10,7 @@ from syncd.backfill.sample import Sample, take_sample
 from syncd.core.event import EventRules
 from syncd.core.intervals import Interval
 from syncd.ledger.batches import Ledger
-from syncd.postgres.database import compose, query
+from syncd.postgres.statements import compose, query
 from syncd.source.views import Position, Source, Stretch
 
 Purpose = Literal["send", "resend", "adopt"]

@@ -15,7 +15,7 @@ from syncd.backfill.progress import Progress
 from syncd.core.errors import BackfillStateError
 from syncd.core.intervals import Interval
 from syncd.ledger.batches import Ledger
-from syncd.postgres.database import compose, query
+from syncd.postgres.statements import compose, query
 from syncd.source.views import OrderPage, OrderQuery, Position
 
 

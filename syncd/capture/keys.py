@@ -5,7 +5,8 @@ from typing import cast
 
 from syncd.core.errors import ConfigError, SchemaMismatchError
 from syncd.core.target import EXAMPLE, Target
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 _ALIKE = (
     {"smallint", "integer", "bigint"},

@@ -17,8 +17,8 @@ from syncd.core.intervals import Interval
 from syncd.core.tally import ReconciliationTally, sentence, tally_of
 from syncd.ledger.batches import Ledger
 from syncd.ledger.reused_keys import MOST, ReusedKeys
-from syncd.postgres.database import compose, query
 from syncd.postgres.deadline import Row
+from syncd.postgres.statements import compose, query
 from syncd.source.views import OrderQuery, Position, Source, Stretch
 
 PAGE_ORDERS = 20_000

@@ -19,7 +19,8 @@ from syncd.core.stamp_offset import (
 )
 from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 from syncd.source.views import Source
 
 LOOK_SECONDS = 20.0

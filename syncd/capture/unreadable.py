@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from syncd.core.errors import UnreadableRowError
 from syncd.ledger.batches import Ledger
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 from syncd.source.views import LeftOut, Source
 
 if TYPE_CHECKING:  # the status is read without a log

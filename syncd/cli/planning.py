@@ -22,7 +22,7 @@ from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.check.start import ask as ask_start
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed, FeedStore
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 from syncd.source.connections import Connections, source_on
 
 C = TypeVar("C", bound=Callable[..., object])

@@ -19,7 +19,8 @@ from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed, FeedStore
 from syncd.ledger.mended import MendedOrders, Rejected
 from syncd.ledger.order_lookup import find_key
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 from syncd.source.connections import source_on
 from syncd.source.views import Source
 

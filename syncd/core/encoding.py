@@ -37,3 +37,10 @@ def fitted(text: str, codec: str) -> str:
     """Return a text with a question mark for what a server cannot hold."""
     plain = text.replace("\0", "?")
     return plain.encode(codec, "replace").decode(codec)
+
+
+def fitted_all(value: object, codec: str) -> object:
+    """Make the text fit, of a value or of each in a list; else return it as it is."""
+    if isinstance(value, list | tuple):
+        return [fitted_all(each, codec) for each in value]
+    return fitted(value, codec) if isinstance(value, str) else value

@@ -12,7 +12,8 @@ from syncd.core.errors import SyncdError
 from syncd.core.redaction import Redactor
 from syncd.core.response import Classification, Meaning, NoResponse, Response, explained
 from syncd.core.response_shape import shape_of
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 
 class Answers:

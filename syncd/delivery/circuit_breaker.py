@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from syncd.core.settlement import RECENT_ORDERS
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from syncd.core.errors import SyncdError
 from syncd.core.event import Event
 from syncd.core.event_diff import FingerprintKey, pack, places
 from syncd.ledger.batches import Claim, Ledger
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 KEPT = 1_000
 """Orders of a feed whose fingerprints are kept."""

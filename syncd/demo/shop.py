@@ -20,7 +20,8 @@ from typing import Self, cast
 from syncd.demo.browsers import Browsers
 from syncd.demo.pace import Pace
 from syncd.demo.wares import Order, customers, front_end_purchase, new_order
-from syncd.postgres.database import Database, Statement, trusted_sql
+from syncd.postgres.database import Database
+from syncd.postgres.statements import Statement, trusted_sql
 from syncd.setup.install.install import Grantees, install
 from syncd.source.connections import Connections
 

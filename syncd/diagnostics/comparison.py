@@ -26,7 +26,7 @@ from syncd.delivery.fingerprints import mapping_of
 from syncd.delivery.rendering import refuse_unknown_fields, rules_of
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 from syncd.source.connections import Connections, source_on
 from syncd.source.views import Source
 

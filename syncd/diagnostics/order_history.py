@@ -9,7 +9,8 @@ from syncd.core.errors import UNREADABLE, SlowStatementError
 from syncd.ledger.feed import Feed
 from syncd.ledger.order_lookup import find_key
 from syncd.ledger.reused_keys import ReusedKey, ReusedKeys
-from syncd.postgres.database import Database, compose, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import compose, query
 from syncd.source.views import Source
 
 _LEFT = {

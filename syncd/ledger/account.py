@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Literal, cast
 
 from syncd.config.settings import Settings
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 Payload = Literal["events", "single"]
 

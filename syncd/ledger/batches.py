@@ -22,8 +22,9 @@ from syncd.core.errors import (
 )
 from syncd.core.settlement import RECENT_ORDERS
 from syncd.ledger.identity import IdentityGuard
-from syncd.postgres.database import Database, Statement, compose, query
+from syncd.postgres.database import Database
 from syncd.postgres.deadline import Row
+from syncd.postgres.statements import Statement, compose, query
 from syncd.source.views import OrderQuery
 
 Lane = Literal["live", "backfill"]

@@ -16,7 +16,8 @@ import msgspec
 from syncd.core.continuity import Continuity, Mark, continuity_of
 from syncd.core.errors import ClonedDatabaseError, StateUnavailableError
 from syncd.ledger.instance import this_host
-from syncd.postgres.database import Database, Statement, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import Statement, query
 
 if TYPE_CHECKING:  # the status is read without a log
     from syncd.log.log import Log

@@ -12,7 +12,7 @@ from typing import Literal, cast
 from syncd.core.errors import UNREADABLE, OrderUnknownError, SlowStatementError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.order_lookup import find_key
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 from syncd.source.views import Source
 
 Sent = Literal["never", "perhaps", "now", "yes"]

@@ -8,7 +8,7 @@ from typing import cast
 from syncd.core.errors import ClonedDatabaseError, SchemaMismatchError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.identity import IdentityGuard
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 from syncd.source.connections import Connections
 from syncd.source.views import Source
 

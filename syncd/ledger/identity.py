@@ -23,7 +23,8 @@ from syncd.core.identity import (
     replaced,
 )
 from syncd.core.known import KnownOrder, ListedOrder
-from syncd.postgres.database import Database, compose, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import compose, query
 from syncd.source.views import Source
 
 SAMPLE = 200

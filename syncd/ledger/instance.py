@@ -11,7 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 
 def this_host() -> str:

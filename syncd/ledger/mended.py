@@ -13,7 +13,7 @@ from typing import cast
 from syncd.core.errors import UNREADABLE, DatabaseUnavailableError, UnreadableRowError
 from syncd.core.event import Event, EventRules, render
 from syncd.ledger.batches import Ledger
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 from syncd.source.views import Source
 
 MOST_RETRIES = 10

@@ -13,7 +13,8 @@ from syncd.core.errors import SyncdError
 from syncd.core.event import Event, LeftOut
 from syncd.core.health import RecentRefusals
 from syncd.ledger.batches import Ledger
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 NEWEST_ORDERS = 50
 """Of so many orders it is told how many are refused."""

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Literal, cast
 
 from syncd.core.health import Pause
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 What = Literal["sending", "capture"]
 

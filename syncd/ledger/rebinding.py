@@ -11,7 +11,7 @@ from typing import Literal, cast
 from syncd.core.errors import SyncdError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.identity import IdentityGuard
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 from syncd.source.views import OrderQuery, Position, Source
 
 PAGE = 10_000

@@ -11,7 +11,7 @@ from typing import cast
 
 from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 
 PERIOD = timedelta(hours=1)
 """How often the ledger is pruned, whatever the number of daemons."""

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import cast
 
 from syncd.core.known import KnownOrder, ListedOrder, is_another
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 from syncd.source.views import Source
 
 MOST = 1000

@@ -18,7 +18,8 @@ from syncd.config.settings import Settings
 from syncd.core.errors import SyncdError
 from syncd.core.health import FailedStart
 from syncd.ledger.clone_guard import StateFile, host_name
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 from syncd.source.connections import connect
 
 FAILED_SUFFIX = ".failed"

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import cast
 
 from syncd.core.health import Pause, Unread
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,21 +4,16 @@ Drivers' errors are translated here, once; psycopg's connections are used in
 `ledger`, `source` and `install` only, always through `Database`.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from importlib.resources import files
-from typing import LiteralString, cast
+from typing import TypeVar
 
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import tuple_row
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import RowFactory, class_row, scalar_row, tuple_row
 
 from syncd.core.cause import Place
-from syncd.core.encoding import ASCII, UTF8, codec_of, fits, fitted
+from syncd.core.encoding import ASCII, UTF8, codec_of, fits, fitted_all
 from syncd.core.errors import (
     ReadOnlyNodeError,
     SchemaMismatchError,
@@ -27,31 +22,13 @@ from syncd.core.errors import (
     ViewFailedError,
 )
 from syncd.core.progress import report_progress
-from syncd.core.sql_name import SqlName
 from syncd.postgres.deadline import DeadlineConnection, Row
-from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS, refusal_of, translate
+from syncd.postgres.errors import refusal_of, translate
+from syncd.postgres.session import CONNECT, SESSION, Peer, to_the_primary
+from syncd.postgres.statements import Statement, query
 
-_CONNECT: dict[str, int | str] = {
-    "client_encoding": "UTF8",  # whatever the server's, and PGCLIENTENCODING
-    "connect_timeout": 5,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
-}
-_SESSION = {
-    "statement_timeout": f"{STATEMENT_SECONDS}s",
-    "lock_timeout": f"{LOCK_SECONDS}s",
-    "idle_in_transaction_session_timeout": "60s",
-    "idle_session_timeout": "0",
-    "transaction_timeout": "0",
-    "default_transaction_isolation": "read committed",
-    "default_transaction_deferrable": "off",
-    "row_security": "on",
-    "plan_cache_mode": "force_custom_plan",  # a window is small, a generic plan not
-    "jit": "off",
-    "DateStyle": "ISO",  # times that go from one database to the other as text
-}
+T = TypeVar("T")
+
 PREPARE_AFTER = 2
 """A statement is prepared when it is run for the third time."""
 
@@ -70,130 +47,8 @@ _TOLD = frozenset(
 _UNFIT = frozenset({"22P05", "22021"})
 """The server's encoding lacks a character, or forbids a byte."""
 
-_MARGIN = re.compile(r"^\s*(--.*)?\n?", re.MULTILINE)
-_BRACES = {Place.CONFIRMED: "confirmed", Place.PURCHASES: "purchases"}
-_LOCAL = frozenset({"", "localhost", "::1"})
 _UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError)
 _OVERFLOW = "22008"  # a time of the view's that no clock here shows
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The other end of a connection, as libpq sees it.
-
-    Attributes:
-        host: A name, an address, or the folder of a local socket.
-        pid: Of the server's process; a pooler gives another number.
-        sslmode: How far TLS is asked for and verified.
-    """
-
-    host: str
-    pid: int
-    sslmode: str
-
-    @property
-    def is_local(self) -> bool:
-        """Whether no network lies between."""
-        return self.host.startswith(("/", "@", "127.")) or self.host in _LOCAL
-
-
-@cache
-def statements() -> Mapping[str, str]:
-    """The statements of `queries/` by name; `:one`, `:many` … say what comes back.
-
-    Braces are identifiers that the code fills in, or another of the statements. Without
-    comments and margins: psycopg keeps what it made of texts up to 4 kB only.
-    """
-    found: dict[str, str] = {}
-    for file in (files("syncd.postgres") / "queries").iterdir():
-        text = file.read_text(encoding="utf-8")
-        parts = re.split(r"^-- name: (\w+) :\w+$", text, flags=re.MULTILINE)
-        for name, statement in zip(parts[1::2], parts[2::2], strict=True):
-            bare = _MARGIN.sub("", statement)
-            if found.setdefault(name, bare) is not bare:
-                raise ValueError(f"two statements are named {name}")
-    return found
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Statement:
-    """SQL that may be run; made of files of the distribution and quoted names only."""
-
-    text: bytes
-    place: Place = Place.LEDGER
-
-    @classmethod
-    def of(cls, composed: sql.Composable, place: Place = Place.LEDGER) -> "Statement":
-        """Take what was composed of vetted pieces; `place` is what it reads."""
-        return cls(composed.as_bytes(), place)
-
-
-@cache
-def query(name: str) -> Statement:
-    """Find the statement `name`, one without braces."""
-    return composed(name)
-
-
-@lru_cache(256)
-def compose(name: str, **queries: Statement) -> Statement:
-    """Put queries into the braces of the statement `name`.
-
-    Whatever a statement may do without has a query of nothing then.
-    """
-    spare = {
-        "taken": query("nothing_taken"),
-        "rows": query("nothing_read"),
-        "listings": query("no_listings"),
-        "initial": query("was_listed_initially"),
-        "sealed": query("is_unsealed"),
-    }
-    made = composed(
-        name,
-        **{
-            brace: trusted_sql(q.text.decode())
-            for brace, q in (spare | queries).items()
-        },
-    )
-    places = [q.place for q in queries.values() if q.place.is_view]
-    return Statement(made.text, places[0] if places else made.place)
-
-
-def part(name: str, **identifiers: sql.Composable) -> sql.Composed:
-    """Compose the statement `name` as a part of others: it has no end of its own."""
-    return trusted_sql(statements()[name]).format(**identifiers)
-
-
-def composed(name: str, **identifiers: sql.Composable) -> Statement:
-    """Compose the statement `name` with quoted identifiers for its braces."""
-    text = statements()[name]
-    read = [place for place in Place if f"{{{_BRACES.get(place)}}}" in text]
-    place = read[0] if read else Place.LEDGER
-    return Statement.of(trusted_sql(text).format(**identifiers), place)
-
-
-def trusted_sql(text: str) -> sql.SQL:
-    """Take a statement from a file of the distribution as safe."""
-    # basedpyright wants the cast, mypy sees a str in it
-    return sql.SQL(cast("LiteralString", text))  # type: ignore[redundant-cast]
-
-
-def quoted(name: str) -> sql.Identifier:
-    """Quote one name, whatever is in it."""
-    return sql.Identifier(name)
-
-
-def identifier(name: str) -> sql.Identifier:
-    """Quote a name of a table or view as SQL writes it, like `syncd.purchases`."""
-    found = SqlName.parse(name)
-    return sql.Identifier(*(found.parts if found else (name,)))
-
-
-def _to_the_primary(dsn: str) -> dict[str, str]:
-    """Return what lets libpq choose the primary among several hosts."""
-    parts = conninfo_to_dict(dsn)
-    hosts = f"{parts.get('host') or ''}{parts.get('hostaddr') or ''}"
-    is_said = "target_session_attrs" in parts or "," not in hosts
-    return {} if is_said else {"target_session_attrs": "primary"}
 
 
 class Database:
@@ -219,9 +74,9 @@ class Database:
         keeps_plans: bool = False,
         writes: bool = False,
     ) -> None:
-        way = _CONNECT | (_to_the_primary(dsn) if writes else {})
+        way = CONNECT | (to_the_primary(dsn) if writes else {})
         self.dsn = make_conninfo(dsn, application_name=application_name, **way)
-        self._session = _SESSION | ({"TimeZone": time_zone} if time_zone else {})
+        self._session = SESSION | ({"TimeZone": time_zone} if time_zone else {})
         self._keeps_plans = keeps_plans
         self._age, self._plans_kept = 0, PLANS_KEPT
         if keeps_plans:
@@ -249,17 +104,49 @@ class Database:
     def all(self, statement: Statement, **params: object) -> list[Row]:
         """Run a statement and return its rows, in the statement's order."""
         with self.translated(statement.place):
-            return _rows(self._execute(statement, params))
+            return _rows(self._execute(statement, params, tuple_row))
 
     def one(self, statement: Statement, **params: object) -> Row:
         """Run a statement that returns exactly one row."""
         (row,) = self.all(statement, **params)
         return row
 
+    def rows(self, kind: type[T], statement: Statement, /, **params: object) -> list[T]:
+        """Return a statement's rows as `kind`, whose fields are named as its columns.
+
+        They come in the statement's order.
+        """
+        with self.translated(statement.place):
+            return _rows(self._execute(statement, params, class_row(kind)))
+
+    def row(self, kind: type[T], statement: Statement, /, **params: object) -> T:
+        """Return the one row of a statement as `kind`."""
+        (row,) = self.rows(kind, statement, **params)
+        return row
+
+    def find(
+        self, kind: type[T], statement: Statement, /, **params: object
+    ) -> T | None:
+        """Return the row of a statement as `kind`; None when there is none."""
+        return next(iter(self.rows(kind, statement, **params)), None)
+
+    def values(
+        self, kind: type[T], statement: Statement, /, **params: object
+    ) -> list[T]:
+        """Return a statement's first column, each value of the type `kind`."""
+        del kind  # for the type checker
+        with self.translated(statement.place):
+            return _rows(self._execute(statement, params, scalar_row))
+
+    def value(self, kind: type[T], statement: Statement, /, **params: object) -> T:
+        """Return the value of a statement with one row."""
+        (value,) = self.values(kind, statement, **params)
+        return value
+
     def run(self, statement: Statement, **params: object) -> int:
         """Run a statement; return the number of rows that it touched."""
         with self.translated(statement.place):
-            return self._execute(statement, params).rowcount
+            return self._execute(statement, params, tuple_row).rowcount
 
     def together(
         self, *steps: tuple[Statement, Mapping[str, object]]
@@ -278,7 +165,7 @@ class Database:
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             whole = nullcontext() if self._is_own else connection.transaction()
             with connection.pipeline(), whole:
-                cursors = [self._execute(*step) for step in steps]
+                cursors = [self._execute(*step, tuple_row) for step in steps]
             return [_rows(cursor) for cursor in cursors]
 
     def age_plans(self, orders: int) -> None:
@@ -354,27 +241,20 @@ class Database:
             connection.close()
 
     def _execute(
-        self, statement: Statement, params: Mapping[str, object]
-    ) -> psycopg.Cursor[Row]:
+        self,
+        statement: Statement,
+        params: Mapping[str, object],
+        row_factory: RowFactory[T],
+    ) -> psycopg.Cursor[T]:
         connection = self._open()
         if connection.prepare_threshold is not None:
             self._age += 1
             if self._age >= self._plans_kept:
                 self._plans_kept = 2 * self._age
                 connection.execute(query("discard_plans").text)
-        return connection.execute(statement.text, self._fitted(params) or None)
-
-    def _fitted(self, params: Mapping[str, object]) -> Mapping[str, object]:
-        """Make text fit the server's encoding where it is only told."""
-        told = _TOLD & params.keys()
-        return {**params, **{name: self._fit(params[name]) for name in told}}
-
-    def _fit(self, value: object) -> object:
-        if isinstance(value, str):
-            return fitted(value, self._codec)
-        if isinstance(value, list):
-            return [self._fit(each) for each in cast("list[object]", value)]
-        return value
+        fit = {p: fitted_all(params[p], self._codec) for p in _TOLD & params.keys()}
+        cursor = connection.cursor(row_factory=row_factory)
+        return cursor.execute(statement.text, {**params, **fit} or None)
 
     def holds(self, text: str) -> bool:
         """Return whether the server can hold a text: no key is one that it cannot."""
@@ -423,8 +303,8 @@ class Database:
         except psycopg.Error as error:
             in_recovery = None
             if self._connection is not None:
-                in_recovery = _in_recovery(self._connection)
-                if _is_lost(self._connection):
+                in_recovery = self._connection.in_recovery
+                if self._connection.is_lost:
                     self.close()
             if error.sqlstate is None and not isinstance(error, _UNANSWERED):
                 if isinstance(error, psycopg.DataError) and place.is_view:
@@ -443,20 +323,7 @@ class Database:
         return error
 
 
-def _rows(cursor: psycopg.Cursor[Row]) -> list[Row]:
+def _rows(cursor: psycopg.Cursor[T]) -> list[T]:
     """Fetch what came; a command without rows gives none."""
     result = cursor.pgresult
     return cursor.fetchall() if result is not None and result.nfields else []
-
-
-def _is_lost(connection: psycopg.Connection[Row]) -> bool:
-    """Whether a connection that failed is of no more use: one may not know it yet."""
-    return connection.broken or bool(connection.pgconn.pipeline_status)
-
-
-def _in_recovery(connection: psycopg.Connection[Row]) -> bool | None:
-    """Return whether the server is a standby, as it reported; None: it did not."""
-    if connection.closed:
-        return None
-    told = connection.info.parameter_status("in_hot_standby")
-    return None if told is None else told == "on"

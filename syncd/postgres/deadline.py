@@ -23,6 +23,19 @@ class DeadlineConnection(psycopg.Connection[Row]):
 
     answer_seconds = ANSWER_SECONDS
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is of no more use after it failed: it may not know that yet."""
+        return self.broken or bool(self.pgconn.pipeline_status)
+
+    @property
+    def in_recovery(self) -> bool | None:
+        """Whether the server is a standby, as it reported; None: it did not."""
+        if self.closed:
+            return None
+        told = self.info.parameter_status("in_hot_standby")
+        return None if told is None else told == "on"
+
     @override
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         """Wait for an answer as psycopg does, until the deadline.

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import NewType, cast
 
 from syncd.core.window import Vxid, Xid
-from syncd.postgres.database import Database, Statement, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import Statement, query
 
 Lsn = NewType("Lsn", str)
 """A position in the write-ahead log."""

@@ -18,8 +18,8 @@ from syncd.core.errors import (
     ViewMissingError,
 )
 from syncd.core.known import ListedOrder
-from syncd.postgres.database import (
-    Database,
+from syncd.postgres.database import Database
+from syncd.postgres.statements import (
     Statement,
     compose,
     composed,

@@ -21,7 +21,7 @@ from postgres import Cluster, cluster
 from shop import Shop
 
 from syncd.capture.reconciliation import HOURS, PAGE_ORDERS
-from syncd.postgres.database import Statement
+from syncd.postgres.statements import Statement
 
 ORDERS = """
 INSERT INTO orders (confirmed_at)

@@ -23,7 +23,7 @@ from syncd.diagnostics.order_history import read_history
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.pauses import PauseStore
 from syncd.log import log
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db

@@ -18,7 +18,8 @@ from syncd.capture.poll import PAGE_ORDERS, PollCapture
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.core.window import Vxid, Window, Xid
 from syncd.ledger.batches import Ledger
-from syncd.postgres.database import Database, Statement, compose
+from syncd.postgres.database import Database
+from syncd.postgres.statements import Statement, compose
 from syncd.source.views import OrderQuery, Source
 
 pytestmark = pytest.mark.db

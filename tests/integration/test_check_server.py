@@ -21,7 +21,9 @@ from shop import Shop
 from syncd.core.errors import SettingError
 from syncd.diagnostics.check import round as rounds
 from syncd.diagnostics.check import server as look_at
-from syncd.postgres.database import Database, Peer, query
+from syncd.postgres.database import Database
+from syncd.postgres.session import Peer
+from syncd.postgres.statements import query
 
 pytestmark = pytest.mark.db
 

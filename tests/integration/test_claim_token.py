@@ -18,7 +18,8 @@ from syncd.ledger.batches import ExcludedOrder, Receipt
 from syncd.ledger.clone_guard import CloneGuard
 from syncd.ledger.instance import Instance
 from syncd.log.log import Log
-from syncd.postgres.database import Database, Statement
+from syncd.postgres.database import Database
+from syncd.postgres.statements import Statement
 
 pytestmark = pytest.mark.db
 

@@ -12,7 +12,8 @@ from shop import Shop
 
 from syncd.core.errors import SyncdError
 from syncd.postgres import database as door
-from syncd.postgres.database import Database, Statement
+from syncd.postgres.database import Database
+from syncd.postgres.statements import Statement, query
 
 pytestmark = pytest.mark.db
 
@@ -54,7 +55,7 @@ def test_plans_are_made_anew_ever_more_rarely(
 ) -> None:
     """The tables may have been empty when the first were made."""
     renewed: list[int] = []
-    real = door.query
+    real = query
 
     def named(name: str) -> Statement:
         renewed.extend([keeping._age] * (name == "discard_plans"))  # noqa: SLF001

@@ -19,7 +19,8 @@ from syncd.delivery.squeezely import Squeezely
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
 from syncd.ledger.instance import Instance
-from syncd.postgres.database import Database, Statement
+from syncd.postgres.database import Database
+from syncd.postgres.statements import Statement
 
 pytestmark = pytest.mark.db
 

@@ -12,7 +12,7 @@ from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.instance import Instance
-from syncd.postgres.database import compose, query
+from syncd.postgres.statements import compose, query
 from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db

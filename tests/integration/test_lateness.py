@@ -13,7 +13,7 @@ from syncd.diagnostics.check import server
 from syncd.diagnostics.check.check import run_checks
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.lateness import skew
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 
 pytestmark = pytest.mark.db
 

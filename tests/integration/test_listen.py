@@ -34,7 +34,8 @@ from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 from syncd.log.log import Log
-from syncd.postgres.database import PREPARE_AFTER, Database, Statement
+from syncd.postgres.database import PREPARE_AFTER, Database
+from syncd.postgres.statements import Statement
 from syncd.source.connections import Connections
 from syncd.source.transactions import Transactions
 from syncd.source.views import Source

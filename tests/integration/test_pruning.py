@@ -35,7 +35,8 @@ from syncd.ledger.instance import Instance
 from syncd.ledger.retention import Retention
 from syncd.log import log as logging
 from syncd.log.log import Log
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 pytestmark = pytest.mark.db
 

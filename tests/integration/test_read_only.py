@@ -12,7 +12,8 @@ from shop import Shop
 
 from syncd.core.errors import ReadOnlyNodeError, SettingError
 from syncd.demo.sandbox import Sandbox
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 pytestmark = pytest.mark.db
 

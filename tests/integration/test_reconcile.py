@@ -31,7 +31,7 @@ from syncd.daemon.reconciliation_job import ReconciliationJob
 from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.stats import read_stats
 from syncd.log import log
-from syncd.postgres.database import Statement, compose, query
+from syncd.postgres.statements import Statement, compose, query
 from syncd.source.views import OrderQuery, Position, Source, Stretch
 
 pytestmark = pytest.mark.db

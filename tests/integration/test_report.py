@@ -10,7 +10,8 @@ from shop import Shop
 from syncd.core.health import Health
 from syncd.diagnostics.report.period import Unit
 from syncd.diagnostics.report.report import STEPS, Asked, Report, read_report
-from syncd.postgres.database import Database, Statement, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import Statement, query
 
 pytestmark = pytest.mark.db
 

@@ -10,7 +10,8 @@ from psycopg import errors
 from shop import Shop
 
 from syncd.ledger.feed import SCHEMA_VERSION, FeedStore
-from syncd.postgres.database import Database, compose
+from syncd.postgres.database import Database
+from syncd.postgres.statements import compose
 from syncd.setup.install.install import Grantees, install, installed
 from syncd.source.connections import Connections
 from syncd.source.views import Source

@@ -12,7 +12,7 @@ from syncd.capture.stamps import Appearances, StampWatch
 from syncd.core.cause import Place
 from syncd.core.errors import SyncdError, ViewFailedError
 from syncd.log.log import Log
-from syncd.postgres.database import Statement
+from syncd.postgres.statements import Statement
 
 pytestmark = pytest.mark.db
 

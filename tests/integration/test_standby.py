@@ -17,7 +17,8 @@ from syncd.core.errors import DatabaseUnavailableError
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
-from syncd.postgres.database import Database, statements
+from syncd.postgres.database import Database
+from syncd.postgres.statements import statements
 from syncd.source.connections import Connections
 from syncd.source.transactions import Transactions
 from syncd.source.views import Source

@@ -18,7 +18,8 @@ from psycopg.conninfo import make_conninfo
 from shop import Shop
 
 from syncd.core.errors import Reaction, UntrustedServerError
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 pytestmark = pytest.mark.db
 

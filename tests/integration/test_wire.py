@@ -12,8 +12,9 @@ from wire import wire
 
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.demo.sandbox import Sandbox
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
 from syncd.postgres.deadline import ANSWER_SECONDS, DeadlineConnection
+from syncd.postgres.statements import query
 
 pytestmark = pytest.mark.db
 

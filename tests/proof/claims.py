@@ -14,7 +14,7 @@ from desk import LEASE, Desk
 
 from syncd.delivery.sent import Sent
 from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
-from syncd.postgres.database import Statement, query
+from syncd.postgres.statements import Statement, query
 
 KEYS = ("1", "2")
 MOST_LOST = 3

@@ -9,7 +9,7 @@ from syncd.capture.wal import capture as wal
 from syncd.core.errors import StreamBrokenError
 from syncd.ledger import batches as ledger
 from syncd.postgres import database
-from syncd.postgres.database import Statement, query
+from syncd.postgres.statements import Statement, query
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
 

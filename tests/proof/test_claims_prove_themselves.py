@@ -10,7 +10,7 @@ from proof import claims
 from proof.claims import explore
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger import batches as ledger
-from syncd.postgres.database import Statement, query
+from syncd.postgres.statements import Statement, query
 
 pytestmark = pytest.mark.db
 

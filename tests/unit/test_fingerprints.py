@@ -17,7 +17,8 @@ from syncd.delivery.fingerprints import (
     Fingerprints,
 )
 from syncd.ledger.batches import Claim, Ledger
-from syncd.postgres.database import Database, Statement
+from syncd.postgres.database import Database
+from syncd.postgres.statements import Statement
 
 CLAIM = Claim(
     1,

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from syncd.cli import cli
 from syncd.config import settings as config
-from syncd.postgres.database import statements
+from syncd.postgres.statements import statements
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted((ROOT / "syncd").rglob("*.py"))
@@ -76,6 +76,8 @@ def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
     doors = {
         "psycopg": {
             "postgres/database.py",
+            "postgres/session.py",
+            "postgres/statements.py",
             "postgres/deadline.py",
             "config/dsn.py",
             "postgres/errors.py",

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from syncd.capture.listen.outbox import channel_of
 from syncd.core.errors import SyncdError
-from syncd.postgres.database import Database, composed, query, quoted
+from syncd.postgres.database import Database
+from syncd.postgres.statements import composed, query, quoted
 
 ANSWER_SECONDS = 2.0
 """Within which a probe has to be heard."""

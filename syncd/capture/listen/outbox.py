@@ -10,7 +10,8 @@ from hashlib import sha256
 from typing import cast
 
 from syncd.core.errors import SchemaMismatchError
-from syncd.postgres.database import Database, Statement, compose, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import Statement, compose, query
 
 NAME_LENGTH = 63
 """Bytes that a name in PostgreSQL may have."""

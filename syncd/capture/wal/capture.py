@@ -17,7 +17,7 @@ from syncd.core.transaction_buffer import Snapshot, TransactionBuffer
 from syncd.ledger.batches import Admitted, Capture, Ledger
 from syncd.ledger.feed import Feed
 from syncd.log.log import Log
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 from syncd.source.connections import Connections, source_on
 from syncd.source.views import Source
 

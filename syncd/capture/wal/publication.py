@@ -15,7 +15,8 @@ from syncd.capture.keys import KeyTable, key_table
 from syncd.capture.wal.slot import slot_name
 from syncd.core.errors import ConfigError, SyncdError
 from syncd.core.target import Target
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 CHOOSE = "Name a table and its key column, as in --wal public.orders:id."
 """What to do when a table cannot be found."""

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import cast
 
 from syncd.core.errors import ConfigError, ServerUnfitError, StreamBrokenError
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 PLUGIN = "pgoutput"
 FAILOVER_VERSION = 170_000

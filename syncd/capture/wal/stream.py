@@ -32,9 +32,9 @@ from syncd.core.pgoutput import (
     read_frame,
     status,
 )
-from syncd.postgres.database import composed
 from syncd.postgres.deadline import DeadlineConnection
 from syncd.postgres.errors import translate
+from syncd.postgres.statements import composed
 from syncd.source.connections import connect
 
 FRAMES = 3000

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from syncd.capture.wal.publication import ledger_publications
 from syncd.diagnostics.check.finding import Finding
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 
 def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:

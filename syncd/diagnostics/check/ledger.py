@@ -11,7 +11,8 @@ from syncd.ledger.clone_guard import CloneGuard, StateFile, host_name
 from syncd.ledger.feed import SCHEMA_VERSION, Feed, FeedStore
 from syncd.ledger.state_file import Served
 from syncd.log.log import Log
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 from syncd.source.connections import Connections
 
 _DESCENTS = {

@@ -6,7 +6,8 @@ from typing import cast
 
 from syncd.capture.listen.outbox import Outbox
 from syncd.diagnostics.check.finding import Finding
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.lateness import Lateness, measure, recommended, told
 from syncd.ledger.feed import FeedStore
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 from syncd.source.connections import Connections
 
 

@@ -18,7 +18,7 @@ from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.role import listed
 from syncd.diagnostics.check.server import SKEW
 from syncd.diagnostics.check.views import SAMPLE_SPAN
-from syncd.postgres.database import composed
+from syncd.postgres.statements import composed
 from syncd.source.views import Source
 
 SAMPLE_ORDERS = 100

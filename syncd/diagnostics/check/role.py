@@ -5,7 +5,8 @@ from typing import cast
 
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 SHOWN = 3
 """Names that a line lists before it counts the rest."""

@@ -9,8 +9,10 @@ from syncd.config.dsn import describe
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.lateness import skew, told
-from syncd.postgres.database import Database, Peer, query
+from syncd.postgres.database import Database
 from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS
+from syncd.postgres.session import Peer
+from syncd.postgres.statements import query
 
 OLDEST, NEWEST = 14, 18
 SKEW = timedelta(seconds=3)

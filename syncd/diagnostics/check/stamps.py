@@ -18,7 +18,8 @@ from syncd.core.time_order import backdated_orders
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.lateness import told
 from syncd.ledger.feed import Feed, FeedStore
-from syncd.postgres.database import Database, compose, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import compose, query
 from syncd.source.connections import Connections
 from syncd.source.views import Source
 

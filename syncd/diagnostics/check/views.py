@@ -9,7 +9,7 @@ from syncd.core.event_text import TEXT_FIELDS
 from syncd.core.missing_index import MissingIndex, missing_indexes
 from syncd.core.plan import is_derived, whole_reads
 from syncd.diagnostics.check.finding import Finding
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 from syncd.source.views import Source
 
 SAMPLE_SPAN = timedelta(days=30)

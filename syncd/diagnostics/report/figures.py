@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, cast
 
 from syncd.diagnostics.report.period import Period
-from syncd.postgres.database import Database, Statement, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import Statement, query
 
 Counts = Mapping[str, Sequence[int]]
 """By name, a number for each part of the period, in order."""

@@ -8,7 +8,8 @@ from typing import cast
 from syncd.core.health import Health
 from syncd.diagnostics.report.figures import Figures, Reading
 from syncd.diagnostics.report.period import Period
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 DEFAULT_SPAN = timedelta(days=30)
 STEPS = Reading.STEPS + 1

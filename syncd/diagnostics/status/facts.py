@@ -33,7 +33,7 @@ from syncd.ledger.identity import Looked
 from syncd.ledger.order_quality import LeftOutCount, left_out, recent_refusals
 from syncd.ledger.start_journal import StartJournal
 from syncd.ledger.stats import FeedStats, read_accounts, read_stats, read_unread
-from syncd.postgres.database import query
+from syncd.postgres.statements import query
 from syncd.source.connections import Connections, source_on, transactions_of
 
 SLOW_SECONDS = 30.0

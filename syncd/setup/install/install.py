@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from psycopg.conninfo import conninfo_to_dict
 
 from syncd.core.errors import ConfigError
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 from syncd.setup.install.safety import refuse_published, refuse_untrusted
 from syncd.setup.install.scripts import (
     SqlScript,

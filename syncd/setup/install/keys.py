@@ -12,7 +12,8 @@ from psycopg import sql
 from syncd.capture.keys import KeyTable, are_alike, order_key_type
 from syncd.core.errors import ConfigError, SyncdError
 from syncd.core.target import Target
-from syncd.postgres.database import Database, composed, identifier, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import composed, identifier, query
 from syncd.setup.install.install import Grantees
 from syncd.setup.install.scripts import script, view_grants
 from syncd.setup.install.session import run

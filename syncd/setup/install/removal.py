@@ -8,7 +8,8 @@ from typing import cast
 from psycopg import sql
 
 from syncd.core.errors import ConfigError, SchemaMismatchError
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 from syncd.setup.install.install import installed
 from syncd.setup.install.safety import refuse_untrusted
 from syncd.setup.install.scripts import SqlScript, script

@@ -6,7 +6,8 @@ every table would stop the shop's replicas.
 
 from syncd.capture.wal.publication import ledger_publications
 from syncd.core.errors import ConfigError
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 
 
 def refuse_untrusted(database: Database) -> None:

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from syncd.config.share import shared
 from syncd.core.sql_name import SqlName
-from syncd.postgres.database import Statement, identifier, statements, trusted_sql
+from syncd.postgres.statements import Statement, identifier, statements, trusted_sql
 
 _NOTE = "INSERT INTO syncd.migration (version, name) VALUES ({version}, {name});"
 _GRANT = re.compile(r"^GRANT\s([A-Z, ]+?)\s+ON (?:SEQUENCE )?(.+?)\s+TO ", re.DOTALL)

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from typing import cast
 
 from syncd.core.errors import PermissionDeniedError, TableBusyError
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 from syncd.setup.install.scripts import SqlScript
 from syncd.source.connections import Connections
 

@@ -17,7 +17,8 @@ from syncd.capture.keys import key_table
 from syncd.capture.listen.outbox import channel_of, short_name
 from syncd.core.errors import ConfigError, PermissionDeniedError
 from syncd.core.target import EXAMPLE, Target
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 from syncd.setup.install.install import OUTBOX, Capture, Grantees, lacks
 from syncd.setup.install.keys import refuse_other_keys
 from syncd.setup.install.scripts import SqlScript, script

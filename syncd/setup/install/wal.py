@@ -33,7 +33,8 @@ from syncd.core.errors import (
 )
 from syncd.core.target import Target
 from syncd.ledger.feed import FeedStore
-from syncd.postgres.database import Database, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import query
 from syncd.setup.install.install import Capture, Grantees, installed, may_replicate
 from syncd.setup.install.keys import refuse_other_keys
 from syncd.setup.install.scripts import SqlScript, script

@@ -14,14 +14,8 @@ from syncd.core.sql_name import SqlName
 from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.views import look_at_plans, look_at_types
-from syncd.postgres.database import (
-    Database,
-    composed,
-    identifier,
-    query,
-    quoted,
-    trusted_sql,
-)
+from syncd.postgres.database import Database
+from syncd.postgres.statements import composed, identifier, query, quoted, trusted_sql
 from syncd.setup.install.install import may_replicate
 from syncd.setup.install.scripts import view_grants
 from syncd.setup.install.session import run

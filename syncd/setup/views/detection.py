@@ -10,7 +10,8 @@ from typing import cast
 from syncd.config.settings import Settings
 from syncd.core.errors import SyncdError
 from syncd.core.sql_name import SqlName
-from syncd.postgres.database import Database, composed, identifier, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import composed, identifier, query
 from syncd.setup.views.file import DEFAULT_NAMES, ViewFile
 from syncd.setup.views.shop import Shop, in_schema, shops, sql_of
 from syncd.setup.views.trial import Trial, TrialResult

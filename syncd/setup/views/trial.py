@@ -22,7 +22,8 @@ from syncd.core.survey import Row, Survey
 from syncd.delivery.rendering import refuse_unknown_fields, rules_of
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.views import look_at_plans, look_at_types, look_at_views
-from syncd.postgres.database import Database, composed, query
+from syncd.postgres.database import Database
+from syncd.postgres.statements import composed, query
 from syncd.setup.views.definition import define
 from syncd.setup.views.difference import Difference, Listing, difference
 from syncd.setup.views.file import TRIAL_NAMES, ViewFile, ViewNames

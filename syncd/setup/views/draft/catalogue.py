@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from syncd.core.errors import SyncdError
-from syncd.postgres.database import Database, Statement, composed, query, quoted
+from syncd.postgres.database import Database
+from syncd.postgres.statements import Statement, composed, query, quoted
 from syncd.setup.views.draft.schema import (
     Catalogue,
     Column,
