@@ -1,24 +1,59 @@
 """The command line, run as a process of its own, on a terminal or without one."""
 
+import multiprocessing
 import os
+import pkgutil
 import pty
 import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import syncd as package
+from syncd.cli import main
+
+_SECONDS = 50
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(
+    [
+        module.name
+        for module in pkgutil.walk_packages(package.__path__, "syncd.")
+        if not module.name.endswith("__main__")
+    ]
+)
+"""Processes that begin with everything imported, which takes longer than most verbs."""
 
 
 def syncd(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command; nothing may ever print a traceback."""
-    done = subprocess.run(
-        [sys.executable, "-m", "syncd", *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key", **environment},
-    )
+    given = [str(argument) for argument in arguments]
+    values = os.environ | {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"} | environment
+    with TemporaryDirectory() as folder:
+        shown = [Path(folder, name) for name in ("stdout", "stderr")]
+        process = _PROCESSES.Process(target=_main, args=(given, values, shown))
+        process.start()
+        process.join(_SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(given, _SECONDS)
+        stdout, stderr = (path.read_text() for path in shown)
+    done = subprocess.CompletedProcess(given, process.exitcode, stdout, stderr)
     assert "Traceback" not in done.stderr + done.stdout
     return done
+
+
+def _main(
+    arguments: Sequence[str], environment: Mapping[str, str], shown: Sequence[Path]
+) -> None:
+    """Be the command, in a process that was forked for it."""
+    for target, path in enumerate(shown, 1):
+        os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND), target)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["syncd", *arguments]
+    main()
 
 
 def on_terminal(columns: int, *arguments: object, answer: str = "") -> str:
