@@ -4,8 +4,8 @@ from itertools import count
 
 import pytest
 from hypothesis import settings
-from postgres import SETTINGS, Cluster, cluster
-from shop import Shop
+from support.postgres import SETTINGS, Cluster, cluster
+from support.shop import Shop
 
 # The same examples at each run, so that no run fails by chance. Other ones are drawn by
 # SYNCD_TEST_EXAMPLES=2000 pytest tests/unit; what they find is kept as an @example.

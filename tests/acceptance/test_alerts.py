@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from consumers import MONITORING, made_by_mtail, promtool
+from support.consumers import MONITORING, made_by_mtail, promtool
 
 ALERTS = yaml.safe_load((MONITORING / "alerts.yml").read_text())
 RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from command import on_terminal, plain, syncd
-from shop import Shop
+from support.command import on_terminal, plain, syncd
+from support.shop import Shop
 
 from syncd.cli import cli
 from syncd.demo.sandbox import Sandbox

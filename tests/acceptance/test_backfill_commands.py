@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from command import on_terminal, plain, syncd
-from past import BEGIN, day, sell_past
-from shop import Shop
+from support.command import on_terminal, plain, syncd
+from support.past import BEGIN, day, sell_past
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 

@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from command import syncd
-from postgres import wait_until
-from shop import Shop
+from support.command import syncd
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.check.codes import CODES, SECTIONS

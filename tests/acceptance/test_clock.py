@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from postgres import wait_until
-from shop import Shop
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.config.settings import load
 from syncd.daemon.pipeline import Pipeline

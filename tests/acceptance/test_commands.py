@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import syncd
-from postgres import wait_until
-from shop import Shop
+from support.command import syncd
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import Cluster, wait_until
-from shop_dumps import REPOSITORY, restore
+from support.postgres import Cluster, wait_until
+from support.shop_dumps import REPOSITORY, restore
 
 PAGE = REPOSITORY / "docs" / "getting-started.md"
 PORT = "8377"

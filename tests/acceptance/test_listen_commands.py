@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from command import syncd as command_line
-from postgres import wait_until
 from psycopg.conninfo import make_conninfo
-from shop import TABLES, VIEWS, Shop
+from support.command import syncd as command_line
+from support.postgres import wait_until
+from support.shop import TABLES, VIEWS, Shop
 
 from syncd.demo.sandbox import Sandbox
 

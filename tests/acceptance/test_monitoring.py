@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from consumers import MONITORING, Metrics, metrics, tool
-from hour import Lived, live_once
-from postgres import Cluster, wait_until
+from support.consumers import MONITORING, Metrics, metrics, tool
+from support.hour import Lived, live_once
+from support.postgres import Cluster, wait_until
 
 from syncd.log.events import EVENTS
 

@@ -6,10 +6,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from command import syncd
-from postgres import Cluster, cluster, wait_until
-from shop import Shop
-from tap import WAL_SETTINGS, opened_shop
+from support.command import syncd
+from support.postgres import Cluster, cluster, wait_until
+from support.shop import Shop
+from support.tap import WAL_SETTINGS, opened_shop
 
 from syncd.demo.sandbox import Sandbox
 

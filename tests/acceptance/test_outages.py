@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from command import syncd
-from postgres import cluster, wait_until
-from shop import Shop
+from support.command import syncd
+from support.postgres import cluster, wait_until
+from support.shop import Shop
 
 from syncd.capture import poll
 from syncd.config.settings import load

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from overseer import Post, overseer, wait_until
-from shop import Shop
+from support.overseer import Post, overseer, wait_until
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 

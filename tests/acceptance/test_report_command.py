@@ -6,9 +6,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from command import syncd
-from ledger_rows import Rows
-from shop import Shop
+from support.command import syncd
+from support.ledger_rows import Rows
+from support.shop import Shop
 
 pytestmark = pytest.mark.db
 

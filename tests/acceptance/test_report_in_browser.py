@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from browser import DESKTOP, PHONE, PROGRAM, Tab, browser
-from command import syncd
-from ledger_rows import Rows
-from postgres import Cluster
-from shop import Shop
+from support.browser import DESKTOP, PHONE, PROGRAM, Tab, browser
+from support.command import syncd
+from support.ledger_rows import Rows
+from support.postgres import Cluster
+from support.shop import Shop
 
 pytestmark = [
     pytest.mark.db,

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command import syncd
+from support.command import syncd
 
 
 @pytest.fixture

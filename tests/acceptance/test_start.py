@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import syncd
-from postgres import wait_until
-from shop import VIEWS, Shop
+from support.command import syncd
+from support.postgres import wait_until
+from support.shop import VIEWS, Shop
 
 from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.check.check import exit_code, run_checks

@@ -15,9 +15,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from command import syncd
-from postgres import cluster, wait_until
-from shop import Shop
+from support.command import syncd
+from support.postgres import cluster, wait_until
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 

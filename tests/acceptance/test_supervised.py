@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from overseer import IMPATIENT, STALE, Post, overseer, wait_until
-from postgres import Cluster, cluster
-from shop import Shop
-from wire import wire
+from support.overseer import IMPATIENT, STALE, Post, overseer, wait_until
+from support.postgres import Cluster, cluster
+from support.shop import Shop
+from support.wire import wire
 
 from syncd.demo.sandbox import Sandbox
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from shop import Shop
+from support.shop import Shop
 
 from syncd.cli import cli
 from syncd.demo.sandbox import Sandbox

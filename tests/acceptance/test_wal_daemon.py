@@ -7,11 +7,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from command import syncd
-from postgres import Cluster, cluster, wait_until
 from psycopg.conninfo import make_conninfo
-from shop import Shop
-from tap import SLOT, WAL_SETTINGS, opened_shop
+from support.command import syncd
+from support.postgres import Cluster, cluster, wait_until
+from support.shop import Shop
+from support.tap import SLOT, WAL_SETTINGS, opened_shop
 
 from syncd.demo.sandbox import Sandbox
 

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from command import syncd
-from postgres import wait_until
-from shop import Shop
+from support.command import syncd
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 
 LOOK_SECONDS = 0.2
-WATCHFUL = (str(Path(__file__).parents[1] / "run_watchful.py"), str(LOOK_SECONDS))
+WATCHFUL = (
+    str(Path(__file__).parents[1] / "support" / "run_watchful.py"),
+    str(LOOK_SECONDS),
+)
 BARE = """
 ALTER DATABASE {database} SET timezone = 'Europe/Amsterdam';
 ALTER TABLE orders ADD COLUMN paid_at timestamp

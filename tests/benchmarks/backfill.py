@@ -16,7 +16,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from postgres import wait_until
+from support.postgres import wait_until
 
 from benchmarks import floors
 from benchmarks.sink import Sink, sink

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
-from command import syncd
-from postgres import SETTINGS, cluster, wait_until
-from shop import Shop
+from support.command import syncd
+from support.postgres import SETTINGS, cluster, wait_until
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 

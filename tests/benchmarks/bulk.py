@@ -11,9 +11,9 @@ import time
 from itertools import count
 
 import psycopg
-from installing import install_all
-from postgres import cluster
-from shop import Shop
+from support.installing import install_all
+from support.postgres import cluster
+from support.shop import Shop
 
 BULK = "UPDATE orders SET total = total + 1"
 ROW = """

@@ -23,9 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from postgres import SETTINGS, Cluster, _binaries, cluster, wait_until
 from psycopg.sql import SQL
-from shop import Shop
+from support.postgres import SETTINGS, Cluster, _binaries, cluster, wait_until
+from support.shop import Shop
 
 from benchmarks.sink import sink
 from benchmarks.stage import stage, started

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-import draft_schemas
 import psycopg
-import shop_dumps
-from postgres import cluster
+from support import draft_schemas, shop_dumps
+from support.postgres import cluster
 
 from syncd.setup.views.draft import Draft
 

@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import psycopg
-from postgres import wait_until
+from support.postgres import wait_until
 
 from benchmarks.idle import cpu_seconds, resident
 from benchmarks.sink import Sink, sink

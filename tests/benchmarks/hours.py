@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from postgres import wait_until
+from support.postgres import wait_until
 
 from benchmarks.idle import cpu_seconds, resident
 from benchmarks.live import till

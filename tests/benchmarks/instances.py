@@ -10,7 +10,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from postgres import wait_until
+from support.postgres import wait_until
 
 from benchmarks.sink import Sink, sink
 from benchmarks.stage import Stage, stage, started

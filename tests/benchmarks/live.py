@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from postgres import wait_until
+from support.postgres import wait_until
 
 from benchmarks import floors
 from benchmarks.sink import Sink, sink

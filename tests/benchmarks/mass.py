@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from postgres import cluster
-from shop import Shop
+from support.postgres import cluster
+from support.shop import Shop
 
 from syncd.capture.poll import PollCapture
 from syncd.daemon.capture_loop import REST_SECONDS

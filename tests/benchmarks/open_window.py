@@ -18,8 +18,8 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from postgres import cluster
-from shop import Shop
+from support.postgres import cluster
+from support.shop import Shop
 
 from syncd.capture.poll import PollCapture
 from syncd.ledger.batches import Ledger

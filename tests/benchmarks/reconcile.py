@@ -16,9 +16,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psycopg
-from ledgers import Started
-from postgres import Cluster, cluster
-from shop import Shop
+from support.ledgers import Started
+from support.postgres import Cluster, cluster
+from support.shop import Shop
 
 from syncd.capture.reconciliation import HOURS, PAGE_ORDERS
 from syncd.postgres.statements import Statement

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 import psycopg
-from ledgers import Started
-from postgres import cluster
-from shop import Shop
+from support.ledgers import Started
+from support.postgres import cluster
+from support.shop import Shop
 
 BATCHES = """
 INSERT INTO syncd.batch

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from postgres import wait_until
+from support.postgres import wait_until
 from system.machine import API, Machine, machine, package
 
 UNIT = "syncd@idle"

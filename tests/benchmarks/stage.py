@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from command import syncd
-from postgres import SETTINGS, Cluster, cluster, wait_until
-from shop import Shop
+from support.command import syncd
+from support.postgres import SETTINGS, Cluster, cluster, wait_until
+from support.shop import Shop
 
 os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # as systemd/syncd.service has it
 DURABLE = {

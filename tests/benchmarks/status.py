@@ -18,10 +18,10 @@ from uuid import UUID
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from desk import KEY
-from ledgers import Started
-from postgres import Cluster, cluster
-from shop import Shop
+from support.desk import KEY
+from support.ledgers import Started
+from support.postgres import Cluster, cluster
+from support.shop import Shop
 
 from syncd.config.settings import load
 from syncd.core.event import Event

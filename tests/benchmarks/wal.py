@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from postgres import cluster, wait_until
-from shop import Shop
-from tap import WAL_SETTINGS, install_wal
+from support.postgres import cluster, wait_until
+from support.shop import Shop
+from support.tap import WAL_SETTINGS, install_wal
 
 from syncd.demo.sandbox import Sandbox
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from certificates import Certificate, issue
-from postgres import wait_until
+from support.certificates import Certificate, issue
+from support.postgres import wait_until
 
 from syncd.config.settings import Settings, load
 from syncd.diagnostics.check import endpoint as way

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from overseer import overseer
-from postgres import wait_until
+from support.overseer import overseer
+from support.postgres import wait_until
 
 from syncd.core import progress
 from syncd.core.errors import DatabaseUnavailableError

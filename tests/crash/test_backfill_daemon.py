@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import syncd
-from past import BEGIN, day, sell_past
-from postgres import wait_until
-from shop import Shop
+from support.command import syncd
+from support.past import BEGIN, day, sell_past
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(180)]
 
-SMALL_PAGES = (str(Path(__file__).parents[1] / "run_small_pages.py"), "20")
+SMALL_PAGES = (str(Path(__file__).parents[1] / "support" / "run_small_pages.py"), "20")
 FROM = ("--from", BEGIN.isoformat())
 
 

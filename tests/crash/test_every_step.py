@@ -9,9 +9,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from postgres import Cluster, cluster
-from shop import Shop
-from tap import WAL_SETTINGS, install_wal, opened_shop
+from support.postgres import Cluster, cluster
+from support.shop import Shop
+from support.tap import WAL_SETTINGS, install_wal, opened_shop
 
 import syncd
 from syncd.demo.sandbox import Sandbox

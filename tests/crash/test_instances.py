@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgres import Cluster, wait_until
 from psycopg.conninfo import make_conninfo
-from shop import Shop
-from wire import wire
+from support.postgres import Cluster, wait_until
+from support.shop import Shop
+from support.wire import wire
 
 from syncd.demo.sandbox import Sandbox
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.db
 
 
 ELSEWHERE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-IMPATIENT = (str(Path(__file__).parents[1] / "run_impatient.py"), "3")
+IMPATIENT = (str(Path(__file__).parents[1] / "support" / "run_impatient.py"), "3")
 
 
 @pytest.fixture

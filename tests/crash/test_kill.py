@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import wait_until
-from shop import Shop
+from support.postgres import wait_until
+from support.shop import Shop
 from typing_extensions import override
 
 import syncd

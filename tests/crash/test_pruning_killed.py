@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ledgers import Started
-from shop import Shop
+from support.ledgers import Started
+from support.shop import Shop
 
 import syncd
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO, cast
 
 import pytest
-from postgres import SETTINGS, Cluster, cluster, wait_until
 from psycopg.conninfo import make_conninfo
-from shop import Shop
+from support.postgres import SETTINGS, Cluster, cluster, wait_until
+from support.shop import Shop
 
 import syncd
 from syncd.demo.sandbox import Sandbox

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from postgres import Cluster, cluster, wait_until
-from shop import Shop
+from support.postgres import Cluster, cluster, wait_until
+from support.shop import Shop
 
 from syncd.cli import cli
 from syncd.demo.sandbox import Sandbox

@@ -9,10 +9,10 @@ from typing import cast
 
 import psycopg
 import pytest
-from ledgers import driver
-from past import Past, day, sell_past
 from psycopg import errors
-from shop import Shop
+from support.ledgers import driver
+from support.past import Past, day, sell_past
+from support.shop import Shop
 
 from syncd.backfill import sample as sampling
 from syncd.capture.reconciliation import Reconciliation

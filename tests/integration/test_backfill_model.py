@@ -21,9 +21,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from past import Past, sell_past
-from postgres import Cluster
-from shop import Shop
+from support.past import Past, sell_past
+from support.postgres import Cluster
+from support.shop import Shop
 from typing_extensions import override
 
 from syncd.core.errors import BackfillStateError, OrderUnknownError

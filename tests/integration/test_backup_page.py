@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import syncd
-from installing import install_all
-from postgres import Cluster, cluster, program
-from shop import VIEWS, Shop
+from support.command import syncd
+from support.installing import install_all
+from support.postgres import Cluster, cluster, program
+from support.shop import VIEWS, Shop
 
 pytestmark = pytest.mark.db
 

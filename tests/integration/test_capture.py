@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from polling import INSERT, LOOKBACK, Capture, Tills
-from postgres import Cluster, wait_until
-from shop import Shop
+from support.polling import INSERT, LOOKBACK, Capture, Tills
+from support.postgres import Cluster, wait_until
+from support.shop import Shop
 from typing_extensions import override
 
 from syncd.capture import poll as poll_module

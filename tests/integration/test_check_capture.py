@@ -7,11 +7,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from checks import Inspector
-from postgres import Cluster, cluster
 from psycopg.conninfo import conninfo_to_dict
-from shop import Shop
-from tap import WAL_SETTINGS, install_wal, opened_shop
+from support.checks import Inspector
+from support.postgres import Cluster, cluster
+from support.shop import Shop
+from support.tap import WAL_SETTINGS, install_wal, opened_shop
 
 from syncd.capture.wal.slot import Server, SlotCatalog
 from syncd.diagnostics.check import wal as look_at

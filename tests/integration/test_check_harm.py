@@ -4,9 +4,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from checks import Inspector
 from psycopg.conninfo import make_conninfo
-from shop import Shop
+from support.checks import Inspector
+from support.shop import Shop
 
 pytestmark = pytest.mark.db
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from certificates import issue
-from checks import Inspector
-from pooler import Masked
-from postgres import SETTINGS, cluster, standby, wait_until
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from shop import Shop
+from support.certificates import issue
+from support.checks import Inspector
+from support.pooler import Masked
+from support.postgres import SETTINGS, cluster, standby, wait_until
+from support.shop import Shop
 
 from syncd.core.errors import SettingError
 from syncd.diagnostics.check import round as rounds

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from checks import Inspector
-from ledgers import Started
-from shop import Shop
+from support.checks import Inspector
+from support.ledgers import Started
+from support.shop import Shop
 
 pytestmark = pytest.mark.db
 

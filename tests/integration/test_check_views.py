@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from checks import Inspector
-from shop import Shop
+from support.checks import Inspector
+from support.shop import Shop
 
 pytestmark = pytest.mark.db
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from desk import LEASE, Desk
-from postgres import wait_until
-from shop import Shop
 from structlog.testing import capture_logs
+from support.desk import LEASE, Desk
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.delivery.delivery import DeliveryResult
 from syncd.delivery.squeezely import Squeezely

@@ -6,9 +6,9 @@ from contextlib import closing
 
 import psycopg
 import pytest
-from pooler import Masked
-from postgres import wait_until
-from shop import Shop
+from support.pooler import Masked
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.core.errors import SyncdError
 from syncd.postgres import database as door

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import psycopg
 import pytest
-from desk import Desk
-from postgres import wait_until
 from psycopg.conninfo import make_conninfo
-from shop import Shop
+from support.desk import Desk
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.delivery.delivery import DeliveryResult

@@ -5,8 +5,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from desk import LEASE, Desk
-from shop import Shop
+from support.desk import LEASE, Desk
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Claim, ExcludedOrder, Receipt

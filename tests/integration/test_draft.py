@@ -5,13 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import draft_schemas
 import psycopg
 import pytest
-import shop_dumps
 from benchmarks.draft import MATTER, TABLES, compare, judge, read
 from click.testing import CliRunner
 from psycopg import sql
+from support import draft_schemas, shop_dumps
 
 from syncd.cli import cli
 from syncd.setup.views.draft import Draft

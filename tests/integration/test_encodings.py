@@ -8,9 +8,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from desk import Desk
-from postgres import Cluster, wait_until
-from shop import Shop
+from support.desk import Desk
+from support.postgres import Cluster, wait_until
+from support.shop import Shop
 
 from syncd.delivery.answers import Answers
 from syncd.demo.sandbox import Sandbox

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import syncd
-from desk import Desk
-from ledgers import Started
-from shop import Shop
+from support.command import syncd
+from support.desk import Desk
+from support.ledgers import Started
+from support.shop import Shop
 
 from syncd.core.errors import OrderUnknownError, SlowStatementError
 from syncd.core.tally import ReconciliationTally

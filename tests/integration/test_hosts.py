@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from command import syncd
-from postgres import cluster, standby
-from shop import Shop
+from support.command import syncd
+from support.postgres import cluster, standby
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.check.check import exit_code, run_checks

@@ -5,9 +5,9 @@ from itertools import product
 
 import psycopg
 import pytest
-from ledgers import Started, ago
-from postgres import Cluster
-from shop import Shop
+from support.ledgers import Started, ago
+from support.postgres import Cluster
+from support.shop import Shop
 
 from syncd.core.errors import PermissionDeniedError
 from syncd.ledger.feed import FeedStore

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from installing import bare_shop, install_all
-from postgres import Cluster, cluster, program, wait_until
 from psycopg.conninfo import make_conninfo
-from shop import TABLES, VIEWS, Shop
+from support.installing import bare_shop, install_all
+from support.postgres import Cluster, cluster, program, wait_until
+from support.shop import TABLES, VIEWS, Shop
 
 from syncd.core.errors import ConfigError
 

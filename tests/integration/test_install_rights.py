@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from installing import as_mallory, bare_shop, became_superuser, install_all
-from postgres import Cluster
-from shop import VIEWS, Shop
+from support.installing import as_mallory, bare_shop, became_superuser, install_all
+from support.postgres import Cluster
+from support.shop import VIEWS, Shop
 
 from syncd.core.errors import ConfigError
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from ledgers import Started
-from shop import Shop
+from support.ledgers import Started
+from support.shop import Shop
 
 from syncd.diagnostics.check import server
 from syncd.diagnostics.check.check import run_checks

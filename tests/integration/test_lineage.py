@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from ledgers import Started
-from postgres import Cluster, cluster, standby, wait_until
 from psycopg.conninfo import make_conninfo
-from shop import Shop
+from support.ledgers import Started
+from support.postgres import Cluster, cluster, standby, wait_until
+from support.shop import Shop
 from typing_extensions import override
 
 from syncd.cli import cli

@@ -13,10 +13,10 @@ from typing import cast
 
 import psycopg
 import pytest
-from pooler import Pooler
-from postgres import Cluster, cluster, wait_until
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from shop import Shop
+from support.pooler import Pooler
+from support.postgres import Cluster, cluster, wait_until
+from support.shop import Shop
 from typing_extensions import override
 
 from syncd.capture.listen import capture as listen

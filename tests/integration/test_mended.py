@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import syncd
-from desk import Desk
-from postgres import wait_until
-from shop import Shop
+from support.command import syncd
+from support.desk import Desk
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.core.event import EventRules
 from syncd.demo.sandbox import Sandbox

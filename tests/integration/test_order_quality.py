@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checks import Inspector
-from desk import Desk
-from shop import Shop
 from structlog.testing import capture_logs
+from support.checks import Inspector
+from support.desk import Desk
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.order_quality import left_out, recent_refusals

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from desk import Desk
-from ledgers import Started
-from postgres import Cluster, cluster, wait_until
-from shop import Shop
-from tap import WAL_SETTINGS, Tap, opened_shop
+from support.desk import Desk
+from support.ledgers import Started
+from support.postgres import Cluster, cluster, wait_until
+from support.shop import Shop
+from support.tap import WAL_SETTINGS, Tap, opened_shop
 
 from syncd.capture.listen.capture import AdmissionContext, OutboxCapture
 from syncd.capture.listen.notify import NotifyListener

@@ -6,9 +6,9 @@ from time import monotonic
 from typing import cast
 
 import pytest
-from polling import Capture
-from postgres import wait_until
-from shop import Shop
+from support.polling import Capture
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.capture import poll as poll_module
 from syncd.core.errors import SlowStatementError

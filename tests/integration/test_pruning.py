@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from command import syncd
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -19,9 +18,10 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from ledgers import Started, ago
-from postgres import Cluster
-from shop import Shop
+from support.command import syncd
+from support.ledgers import Started, ago
+from support.postgres import Cluster
+from support.shop import Shop
 from typing_extensions import override
 
 from syncd.core.errors import RangePrunedError

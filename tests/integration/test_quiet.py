@@ -5,9 +5,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from desk import Desk
-from postgres import wait_until
-from shop import Shop
+from support.desk import Desk
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.core.event import EventRules
 from syncd.demo.sandbox import Sandbox

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from postgres import Cluster, cluster, wait_until
 from psycopg.conninfo import make_conninfo
-from shop import Shop
+from support.postgres import Cluster, cluster, wait_until
+from support.shop import Shop
 
 from syncd.core.errors import ReadOnlyNodeError, SettingError
 from syncd.demo.sandbox import Sandbox

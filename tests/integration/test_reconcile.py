@@ -13,9 +13,9 @@ from typing import Any, cast
 
 import psycopg
 import pytest
-from ledgers import Started, ago
-from postgres import Cluster
-from shop import Shop
+from support.ledgers import Started, ago
+from support.postgres import Cluster
+from support.shop import Shop
 
 from syncd.capture.reconciliation import (
     ALL,

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from ledger_rows import Rows
-from shop import Shop
+from support.ledger_rows import Rows
+from support.shop import Shop
 
 from syncd.core.health import Health
 from syncd.diagnostics.report.period import Unit

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import syncd
-from desk import Desk
-from shop import Shop
+from support.command import syncd
+from support.desk import Desk
+from support.shop import Shop
 
 from syncd.capture.reconciliation import Reconciliation
 from syncd.core.tally import ReconciliationTally

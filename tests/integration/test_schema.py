@@ -7,7 +7,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg import errors
-from shop import Shop
+from support.shop import Shop
 
 from syncd.ledger.feed import SCHEMA_VERSION, FeedStore
 from syncd.postgres.database import Database

@@ -7,9 +7,9 @@ from typing import cast
 
 import pytest
 import structlog
-from desk import LEASE, Desk
-from postgres import wait_until
-from shop import Shop
+from support.desk import LEASE, Desk
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.core.errors import SyncdError
 from syncd.core.response import Meaning

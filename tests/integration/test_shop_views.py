@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import psycopg
 import pytest
 from psycopg import sql
-from shop_dumps import (
+from support.shop_dumps import (
     VIEWS,
     advised_indexes,
     apply_views,
@@ -27,7 +27,7 @@ from shop_dumps import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shop_dumps import Connection
+    from support.shop_dumps import Connection
 
 pytestmark = pytest.mark.db
 

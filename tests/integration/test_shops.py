@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import wait_until
-from shop import Shop
-from shop_dumps import (
+from support.postgres import wait_until
+from support.shop import Shop
+from support.shop_dumps import (
     advised_indexes,
     apply_views,
     dump_of,

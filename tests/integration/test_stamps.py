@@ -5,8 +5,8 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from polling import Capture
-from shop import Shop
+from support.polling import Capture
+from support.shop import Shop
 
 from syncd.capture.stamps import Appearances, StampWatch
 from syncd.core.cause import Place

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import Cluster, cluster, standby, wait_until
 from psycopg.conninfo import make_conninfo
-from shop import Shop
+from support.postgres import Cluster, cluster, standby, wait_until
+from support.shop import Shop
 
 from syncd.capture.poll import PollCapture
 from syncd.core.errors import DatabaseUnavailableError

@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from desk import Desk
-from shop import Shop
+from support.desk import Desk
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.order_history import read_history

@@ -6,8 +6,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from ledgers import Started, ago
-from shop import Shop
+from support.ledgers import Started, ago
+from support.shop import Shop
 
 from syncd.core.tally import ReconciliationTally
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from certificates import Certificate, issue
-from checks import Inspector
-from command import syncd
-from postgres import SETTINGS, Cluster, cluster, wait_until
 from psycopg.conninfo import make_conninfo
-from shop import Shop
+from support.certificates import Certificate, issue
+from support.checks import Inspector
+from support.command import syncd
+from support.postgres import SETTINGS, Cluster, cluster, wait_until
+from support.shop import Shop
 
 from syncd.core.errors import Reaction, UntrustedServerError
 from syncd.postgres.database import Database

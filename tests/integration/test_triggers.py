@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg import errors
 from psycopg.conninfo import make_conninfo
-from shop import Shop
+from support.shop import Shop
 
 pytestmark = pytest.mark.db
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from certificates import Certificate, issue
-from desk import KEY, Desk
-from shop import Shop
+from support.certificates import Certificate, issue
+from support.desk import KEY, Desk
+from support.shop import Shop
 
 from syncd.config.settings import load
 from syncd.core.errors import ConfigError

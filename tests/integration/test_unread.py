@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from desk import Desk
-from shop import Shop
+from support.desk import Desk
+from support.shop import Shop
 
 from syncd.core.health import HealthInputs, Severity, assess
 from syncd.demo.sandbox import Sandbox

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from postgres import wait_until
-from shop import Shop
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import syncd
-from shop import Shop
+from support.command import syncd
+from support.shop import Shop
 
 from syncd.capture import unreadable
 from syncd.config.settings import load

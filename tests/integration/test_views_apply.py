@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import wait_until
-from shop import Shop
+from support.postgres import wait_until
+from support.shop import Shop
 
 from syncd.postgres.database import Database
 from syncd.source.views import Source

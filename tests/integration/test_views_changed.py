@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from ledgers import VIEWS, Started
-from shop import Shop
+from support.ledgers import VIEWS, Started
+from support.shop import Shop
 
 from syncd.capture.wal.slot import slot_name
 from syncd.core.errors import ViewsChangedError

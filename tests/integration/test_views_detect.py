@@ -10,8 +10,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from shop import Shop
-from shop_dumps import REPOSITORY, dump_of, restore
+from support.shop import Shop
+from support.shop_dumps import REPOSITORY, dump_of, restore
 
 from syncd.config.settings import load
 from syncd.setup.views import shops

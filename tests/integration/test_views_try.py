@@ -11,8 +11,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from shop import Shop
-from shop_dumps import dump_of, restore
+from support.shop import Shop
+from support.shop_dumps import dump_of, restore
 
 from syncd.core.errors import StatementRefusedError
 from syncd.postgres.database import Database

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import Cluster, cluster, wait_until
-from shop import Shop
-from tap import SLOT, WAL_SETTINGS, Tap, opened_shop
+from support.postgres import Cluster, cluster, wait_until
+from support.shop import Shop
+from support.tap import SLOT, WAL_SETTINGS, Tap, opened_shop
 from typing_extensions import override
 
 from syncd.capture.follower import StepResult

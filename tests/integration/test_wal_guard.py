@@ -9,9 +9,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from postgres import Cluster, cluster, standby, wait_until
-from shop import Shop
-from tap import SLOT, WAL_SETTINGS, Tap, install_wal, opened_shop, uninstall_wal
+from support.postgres import Cluster, cluster, standby, wait_until
+from support.shop import Shop
+from support.tap import SLOT, WAL_SETTINGS, Tap, install_wal, opened_shop, uninstall_wal
 
 from syncd.capture.wal import capture as wal
 from syncd.capture.wal import monitor as guard

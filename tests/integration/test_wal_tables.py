@@ -6,9 +6,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import Cluster, cluster, wait_until
-from shop import Shop, target_of
-from tap import SLOT, WAL_SETTINGS, Tap, install_wal, opened_shop, owners, uninstall_wal
+from support.postgres import Cluster, cluster, wait_until
+from support.shop import Shop, target_of
+from support.tap import (
+    SLOT,
+    WAL_SETTINGS,
+    Tap,
+    install_wal,
+    opened_shop,
+    owners,
+    uninstall_wal,
+)
 
 from syncd.capture.keys import are_alike
 from syncd.capture.wal import capture as wal

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import Cluster, wait_until
 from psycopg.conninfo import make_conninfo
-from shop import Shop
-from wire import wire
+from support.postgres import Cluster, wait_until
+from support.shop import Shop
+from support.wire import wire
 
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.demo.sandbox import Sandbox
@@ -18,7 +18,7 @@ from syncd.postgres.statements import query
 
 pytestmark = pytest.mark.db
 
-IMPATIENT = Path(__file__).parents[1] / "run_impatient.py"
+IMPATIENT = Path(__file__).parents[1] / "support" / "run_impatient.py"
 
 
 def test_a_statement_that_is_never_answered_ends(

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from desk import LEASE, Desk
+from support.desk import LEASE, Desk
 
 from syncd.delivery.sent import Sent
 from syncd.ledger.batches import Claim, ExcludedOrder, Receipt

@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
-from postgres import Cluster, cluster, standby
+from support.postgres import Cluster, cluster, standby
 
 from proof.world import HIDING, World
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
-from postgres import wait_until
-from tap import install_wal
+from support.postgres import wait_until
+from support.tap import install_wal
 
 from proof.followers import TABLES
 from proof.stepwise import OrderLostError

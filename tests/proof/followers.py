@@ -13,7 +13,7 @@ from typing import cast
 from unittest.mock import patch
 
 import psycopg
-from shop import target_of
+from support.shop import target_of
 from typing_extensions import override
 
 from proof.stepwise import Start

@@ -7,7 +7,7 @@ standby that lies behind. A ledger apart may lose what the shop's server still k
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from postgres import cluster
+from support.postgres import cluster
 
 from proof.followers import LISTEN, WAL
 from proof.model import loses

@@ -10,8 +10,8 @@ from contextlib import closing
 from itertools import permutations
 from pathlib import Path
 
-from desk import Desk
-from shop import Shop
+from support.desk import Desk
+from support.shop import Shop
 
 from syncd.capture.reconciliation import Reconciliation
 from syncd.capture.stamps import KEPT, StampWatch

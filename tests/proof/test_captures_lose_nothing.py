@@ -56,5 +56,5 @@ def test_a_capture_on_a_standby_loses_nothing(
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("capture", ALL)
 def test_a_capture_loses_nothing_in_a_thousand(world: World, capture: str) -> None:
-    """The same, for minutes; `python tests/prove.py` goes on for as long as asked."""
+    """The same, for minutes; `tests/proof/prove.py` goes on for as long as asked."""
     refuse_a_loss(search(world, ALL[capture], examples=1000, seed=SEED + 1))

@@ -3,8 +3,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from desk import Desk
-from shop import Shop
+from support.desk import Desk
+from support.shop import Shop
 
 from proof import claims
 from proof.claims import explore

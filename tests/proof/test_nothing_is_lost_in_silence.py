@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from postgres import Cluster
+from support.postgres import Cluster
 
 from proof.silence import days, lose
 from syncd.capture import stamps

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import cast
 
 import psycopg
-from postgres import SETTINGS, Cluster, wait_until
-from shop import Shop
+from support.postgres import SETTINGS, Cluster, wait_until
+from support.shop import Shop
 
 from proof.till import Till
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from postgres import wait_until
-from shop import TABLES, VIEWS
+from support.postgres import wait_until
+from support.shop import TABLES, VIEWS
 
 ROOT = Path(__file__).parents[2]
 BOX = Path(__file__).with_name("box")

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from consumers import MONITORING, tool
-from postgres import wait_until
+from support.consumers import MONITORING, tool
+from support.postgres import wait_until
 
 from system.machine import Machine
 

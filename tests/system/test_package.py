@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgres import wait_until
+from support.postgres import wait_until
 
 from syncd import __version__
 from system.machine import API, ROOT, Machine, renumbered

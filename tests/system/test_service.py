@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from postgres import wait_until
+from support.postgres import wait_until
 
 from system.machine import Machine
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from postgres import wait_until
+from support.postgres import wait_until
 
 from system.machine import API, Machine
 

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from log_documents import COMMAND, DOCUMENT, LNAV, document, lnav
+from support.log_documents import COMMAND, DOCUMENT, LNAV, document, lnav
 
 from syncd.log.events import EVENTS
 from syncd.log.fields import FIELDS, FIRST

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import cast
 
-from postgres import wait_until
+from support.postgres import wait_until
 from typing_extensions import override
 
 from syncd.capture.follower import StepResult

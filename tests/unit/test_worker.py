@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import cast, get_args
 
 import pytest
-from postgres import wait_until
+from support.postgres import wait_until
 from typing_extensions import override
 
 from syncd.core.errors import PausedError

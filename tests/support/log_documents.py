@@ -1,6 +1,6 @@
 """Writes what follows from the catalogue of log events: its document, lnav's format.
 
-python tests/log_documents.py
+python tests/support/log_documents.py
 """
 
 import json
@@ -10,10 +10,10 @@ from pathlib import Path
 from syncd.log.events import EVENTS, Event
 from syncd.log.fields import FIELDS, FIRST, Field
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "log-events.md"
 LNAV = ROOT / "systemd" / "monitoring" / "syncd.lnav.json"
-COMMAND = "python tests/log_documents.py"
+COMMAND = "python tests/support/log_documents.py"
 
 HEAD = """\
 # Log events

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import shop_dumps
 
+from support import shop_dumps
 from syncd.postgres.database import Database
 from syncd.setup.views.draft import Draft, draft
 
 Views = tuple[dict[str, Any], dict[str, dict[str, Any]]]
-FOLDER = Path(__file__).parent / "schemas"
+FOLDER = Path(__file__).parents[1] / "schemas"
 WANTED = """
 SELECT o.order_key::text, o.confirmed_at,
        (to_jsonb(o) || jsonb_build_object('products', (

@@ -12,7 +12,7 @@ from psycopg import sql
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 VIEWS = REPOSITORY / "sql" / "shops"
 _OURS = REPOSITORY / "tests" / "shops"
 _SHARED = REPOSITORY.parent / "shared" / "shops"

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from shop import Shop
-
+from support.shop import Shop
 from syncd.diagnostics.check.check import run_checks
 from syncd.diagnostics.check.finding import Finding
 

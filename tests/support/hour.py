@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from command import syncd
-from postgres import Cluster, wait_until
-from shop import Shop
-
+from support.command import syncd
+from support.postgres import Cluster, wait_until
+from support.shop import Shop
 from syncd.demo.sandbox import Sandbox
 
 CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"

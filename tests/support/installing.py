@@ -4,8 +4,8 @@ from contextlib import closing
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from shop import TABLES, Shop, target_of
 
+from support.shop import TABLES, Shop, target_of
 from syncd.postgres.database import Database
 from syncd.setup.install.install import Capture, Grantees, carry_out, look
 from syncd.setup.install.session import pinned

@@ -1,6 +1,6 @@
 """Look for interleavings in which a capture loses an order, for as long as you like.
 
-    python tests/prove.py --minutes 60 --capture poll --seed 7
+    PYTHONPATH=tests python tests/proof/prove.py --minutes 60 --capture poll --seed 7
 
 Exit code 0: none found; 1: one was, and it is printed, shortened, for `--replay`.
 """
@@ -17,7 +17,9 @@ from itertools import count
 from pathlib import Path
 
 import click
-from postgres import cluster, standby
+from support.postgres import cluster, standby
+from typing_extensions import override
+
 from proof.daemon import Daemon
 from proof.followers import LISTEN, WAL
 from proof.model import HIDDEN, LENGTH, Search, loses, search, shorten
@@ -26,7 +28,6 @@ from proof.naive_followers import OUTBOX_BUGS, WAL_BUGS
 from proof.stepwise import Start
 from proof.subjects import CAPTURES, ON_STANDBY
 from proof.world import HIDING, World
-from typing_extensions import override
 
 ROUND_SECONDS = 60.0
 """How long a server and its standby are used: only one promotion fits in."""

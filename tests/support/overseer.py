@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import postgres
-from shop import Shop
-
+from support import postgres
+from support.shop import Shop
 from syncd.demo.sandbox import Sandbox
 
 IMPATIENT = (str(Path(__file__).parent / "run_impatient.py"), "5")

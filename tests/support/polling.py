@@ -1,9 +1,9 @@
 from datetime import datetime, timedelta
 
 import psycopg
-from postgres import wait_until
-from shop import Shop
 
+from support.postgres import wait_until
+from support.shop import Shop
 from syncd.capture.poll import PAGE_ORDERS, PollCapture
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import psycopg
-from shop import Shop
 from typing_extensions import override
 
+from support.shop import Shop
 from syncd.backfill.plan import Plan, Planner, Request
 from syncd.backfill.register import BackfillStore
 from syncd.capture.poll import PollCapture

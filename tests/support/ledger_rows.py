@@ -1,7 +1,7 @@
 """A ledger as it is after a while, written row by row for what only reads it."""
 
-from ledgers import Started
-from shop import Shop
+from support.ledgers import Started
+from support.shop import Shop
 
 BATCH = """
 INSERT INTO syncd.batch (batch_id, feed_id, lane, state, orders, oldest_at, settled_at,

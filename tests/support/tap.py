@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import psycopg
-from postgres import SETTINGS, Cluster, wait_until
-from shop import Shop, target_of
 
+from support.postgres import SETTINGS, Cluster, wait_until
+from support.shop import Shop, target_of
 from syncd.capture.follower import StepResult
 from syncd.capture.wal.capture import WalCapture, follow_wal
 from syncd.config.settings import load

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from desk import Desk
-from ledgers import driver
-from shop import Shop
-
+from support.desk import Desk
+from support.ledgers import driver
+from support.shop import Shop
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
 from syncd.backfill.register import BackfillStore
 from syncd.backfill.resending import Resending

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-MONITORING = Path(__file__).parents[1] / "systemd" / "monitoring"
+MONITORING = Path(__file__).parents[2] / "systemd" / "monitoring"
 PACKAGES = {
     "mtail": "mtail",
     "promtool": "prometheus",

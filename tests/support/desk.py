@@ -4,9 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from postgres import wait_until
-from shop import Shop
-
+from support.postgres import wait_until
+from support.shop import Shop
 from syncd.config.settings import load
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.delivery import Delivery, DeliveryResult, Reads

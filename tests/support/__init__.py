@@ -1,0 +1,1 @@
+"""What the tests are made with: servers, a shop, the API, commands, readers."""
