@@ -57,7 +57,7 @@ def on_terminal(config: Path, columns: int, **environment: str) -> str:
     with suppress(OSError):  # the other end is closed
         while piece := os.read(own, 65536):
             shown += piece
-    process.wait(50)
+    process.wait(60)
     os.close(own)
     return shown.decode().replace("\r\n", "\n")
 

@@ -85,7 +85,7 @@ def test_a_request_to_stop_ends_with_the_figures(demo: list[str]) -> None:
         ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as under nohup
         running.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
         rest = "".join(lines)
-        assert running.wait(30) == 0, rest
+        assert running.wait(60) == 0, rest
     assert "every confirmed order was received, and no other" in rest
 
 

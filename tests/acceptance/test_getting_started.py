@@ -130,7 +130,7 @@ def follower(server: Cluster, tmp_path: Path) -> Iterator[Follower]:
     yield found
     for process in found.background:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
     for database in ("shop", "webshop"):
         server.sql(f"DROP DATABASE {database} WITH (FORCE)")
     server.sql("DROP ROLE IF EXISTS syncd")

@@ -105,28 +105,28 @@ def say(config: Path, *lines: str) -> list[str]:
 def live(shop: Shop, sandbox: Sandbox, config: Path, log: Path) -> list[str]:
     """Sell, be answered, look with every verb, also without a database."""
     daemon = shop.start(config, log=log)
-    wait_until(lambda: "heartbeat" in log.read_text(), 30)
+    wait_until(lambda: "heartbeat" in log.read_text())
     said = []
     for status, body, kind in echoes():
         times = 1 if status == 201 else 2
         sandbox.fail("canned", times, status=status, body=body, content_type=kind)
         shop.confirm(3)
-        wait_until(lambda: hurry(shop) or not sandbox.queued_faults(), 30)
+        wait_until(lambda: hurry(shop) or not sandbox.queued_faults())
         if status == 201:  # nothing is sent until a person says what it means
-            wait_until(lambda: "sending.held" in log.read_text(), 30)
+            wait_until(lambda: "sending.held" in log.read_text())
             said += say(config, "verify --json", "verify --means refusal")
     shop.sql(BROKEN)
     shop.confirm(3)
-    wait_until(lambda: hurry(shop) or "views.unavailable" in log.read_text(), 60)
+    wait_until(lambda: hurry(shop) or "views.unavailable" in log.read_text())
     shop.sql("UPDATE orders SET total = 25 WHERE total = 5")
-    wait_until(lambda: hurry(shop) or shop.value(SETTLED), 60)
+    wait_until(lambda: hurry(shop) or shop.value(SETTLED))
     text = config.read_text()
     said += say(config, *LOOKS, f"report --out {config.parent / 'report.html'}")
     config.write_text(text.replace(shop.dsn, "host=127.0.0.1 port=1 dbname=x user=y"))
     said += say(config, "status", "check", "run --once")
     config.write_text(text)
     daemon.terminate()
-    assert daemon.wait(30) == 0
+    assert daemon.wait(60) == 0
     return said
 
 

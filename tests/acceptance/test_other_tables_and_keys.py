@@ -123,10 +123,10 @@ def changed(
     served(config)
     shop.start(config)
     shop.confirm(201)
-    wait_until(lambda: delivered(shop) == 201, 60)
+    wait_until(lambda: delivered(shop) == 201)
     shop.sql(TO_UUID.format(role=shop.role))
     shop.sql("UPDATE orders SET total = total")  # heard of by every trigger
-    wait_until(lambda: "keys.changed" in config.with_suffix(".log").read_text(), 60)
+    wait_until(lambda: "keys.changed" in config.with_suffix(".log").read_text())
     return config
 
 
@@ -162,7 +162,7 @@ def test_known_orders_stay_known_under_new_keys(
         install(shop, config, "listen", "uid")
     assert (facts["renamed"], facts["unmatched"], facts["new"]) == (201, 0, 0)
     (new,) = shop.confirm(1)
-    wait_until(lambda: delivered(shop) == 202, 60)
+    wait_until(lambda: delivered(shop) == 202)
     syncd("reconcile", "--config", config)
     posts = [sandbox.book.posts(f"W-{n}") for n in range(1, 202)]
     assert (posts, sandbox.book.posts(new)) == ([1] * 201, 1)

@@ -130,12 +130,12 @@ def test_the_daemon_finds_and_sends_what_capture_missed(
     forget_to_send(shop, "90 minutes")
     log = config.with_suffix(".log")
     daemon = shop.start(config)
-    wait_until(lambda: sandbox.book.totals.orderids == 4, 30)
+    wait_until(lambda: sandbox.book.totals.orderids == 4)
     wait_until(lambda: len(events(log, "reconciliation.finished")) == 3)
     beats = len(events(log, "heartbeat"))
     wait_until(lambda: len(events(log, "heartbeat")) > beats)
     daemon.terminate()
-    assert daemon.wait(15) == 0
+    assert daemon.wait(60) == 0
     (missed,) = events(log, "orders.missed")
     assert (missed["orders"], missed["order_key"]) == (1, "4")
     beat = events(log, "heartbeat")[-1]
@@ -147,6 +147,6 @@ def test_the_daemon_finds_and_sends_what_capture_missed(
     daemon = shop.start(config)
     wait_until(lambda: len(events(log, "reconciliation.finished")) == 4)
     daemon.terminate()
-    assert daemon.wait(15) == 0
+    assert daemon.wait(60) == 0
     last = events(log, "reconciliation.finished")[-1]
     assert (last["scope"], last["delivered"], last["missing"]) == ("hours", 4, 0)

@@ -31,7 +31,7 @@ class Post:
         config = self.shop.configure(self.folder, endpoint, None, **squeezely)
         self._log = config.with_suffix(".log")
         self._daemon = self.shop.start(config)
-        wait_until(lambda: self.events("heartbeat"), 30)
+        wait_until(lambda: self.events("heartbeat"))
 
     def events(self, name: str) -> list[dict[str, object]]:
         lines = self._log.read_text().splitlines(keepends=True)
@@ -52,7 +52,7 @@ class Post:
 
     def stop(self) -> None:
         self._daemon.terminate()
-        assert self._daemon.wait(20) == 0
+        assert self._daemon.wait(60) == 0
         assert "Traceback" not in self._log.read_text()
 
 
@@ -75,7 +75,7 @@ def test_orders_are_sent_strictly_in_the_order_of_confirmation(
     post.run(batch_size=5)
     post.sandbox.fail(name, times=3, **options)
     orders = [order for _ in range(20) for order in post.shop.confirm(3)]
-    wait_until(post.arrived(orders), 40)
+    wait_until(post.arrived(orders))
     post.stop()
     assert post.received() == orders
     assert len(post.events("batch.deferred")) == 3
@@ -87,10 +87,10 @@ def test_several_in_flight_send_everything_once(post: Post) -> None:
     post.sandbox.fail("latency", times=1_000, seconds=0.3)
     orders = post.shop.confirm(100)
     wait_until(lambda: post.shop.value(CLAIMED) == 4)
-    wait_until(post.arrived(orders), 30)
+    wait_until(post.arrived(orders))
     post.sandbox.fail("server-error", times=3, status=503)
     orders += [order for _ in range(20) for order in post.shop.confirm(5)]
-    wait_until(post.arrived(orders), 60)
+    wait_until(post.arrived(orders))
     post.stop()
     assert {post.sandbox.book.posts(order) for order in orders} == {1}
     assert post.shop.value("SELECT sum(uncertain_attempts) FROM syncd.batch") == 0
@@ -120,7 +120,7 @@ def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
     assert (facts["healthy"], said in str(facts["source"])) == (False, True)
     post.shop.recreate_views()
     held += post.shop.confirm(3)
-    wait_until(post.arrived(held), 40)
+    wait_until(post.arrived(held))
     wait_until(lambda: post.events("database.recovered"))
     assert post.status()["healthy"] is True
     post.stop()
@@ -185,7 +185,7 @@ def test_a_migration_may_change_the_type_of_the_key(post: Post) -> None:
              "ALTER TABLE orders ALTER id TYPE bigint, ALTER id RESTART 3000000000; "
              + shop.views())  # fmt: skip
     orders += [order for _ in range(3) for order in shop.confirm(1)]
-    wait_until(post.arrived(orders), 40)
+    wait_until(post.arrived(orders))
     post.stop()
     assert shop.value("SELECT count(state) FROM syncd.ledger") == 0
 

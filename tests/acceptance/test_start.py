@@ -161,7 +161,7 @@ def test_a_feed_that_was_started_waits_for_its_views(
     assert once(config)[0] == 0
     shop.sql(change.replace("{role}", shop.role))
     daemon = shop.start(config)
-    wait_until(lambda: events(config, "views.unavailable"), 30)
+    wait_until(lambda: events(config, "views.unavailable"))
     assert daemon.poll() is None
     done = syncd("status", "--json", "--config", config)
     told = json.loads(done.stdout)
@@ -171,11 +171,11 @@ def test_a_feed_that_was_started_waits_for_its_views(
     assert "waits with its start" in told["reasons"][0]["reason"]
     orders = shop.confirm(1)
     shop.recreate_views()
-    wait_until(lambda: all(sandbox.book.posts(order) for order in orders), 40)
+    wait_until(lambda: all(sandbox.book.posts(order) for order in orders))
     done = syncd("status", "--json", "--config", config)
     assert json.loads(done.stdout)["failed_start"] is None
     daemon.terminate()
-    assert daemon.wait(20) == 0
+    assert daemon.wait(60) == 0
 
 
 def test_a_restart_refuses_what_check_calls_an_error_and_status_says_why(
@@ -186,7 +186,7 @@ def test_a_restart_refuses_what_check_calls_an_error_and_status_says_why(
     assert once(config)[0] == 0
     shop.sql(BARE.replace("{role}", shop.role))
     daemon = shop.start(config)
-    assert daemon.wait(30) == 78
+    assert daemon.wait(60) == 78
     (failed,) = events(config, "daemon.failed")
     assert failed["codes"] == "views.no_time"
     done = syncd("status", "--config", config)
@@ -208,10 +208,10 @@ def test_a_reload_refuses_the_same_and_the_old_pipeline_goes_on(
     shop.sql("SET TIME ZONE 'UTC'; " + BARE.replace("{role}", shop.role))
     config = shop.configure(tmp_path, sandbox.endpoint, {"time_zone": "UTC"})
     daemon = shop.start(config)
-    wait_until(lambda: events(config, "daemon.started"), 30)
+    wait_until(lambda: events(config, "daemon.started"))
     shop.configure(tmp_path, sandbox.endpoint)
     daemon.send_signal(signal.SIGHUP)
-    wait_until(lambda: events(config, "config.rejected"), 30)
+    wait_until(lambda: events(config, "config.rejected"))
     (rejected,) = events(config, "config.rejected")
     assert "which has no zone" in rejected["reason"]
     told = json.loads(syncd("status", "--json", "--config", config).stdout)
@@ -221,11 +221,11 @@ def test_a_reload_refuses_the_same_and_the_old_pipeline_goes_on(
     assert daemon.poll() is None
     shop.configure(tmp_path, sandbox.endpoint, {"time_zone": "UTC"})
     daemon.send_signal(signal.SIGHUP)
-    wait_until(lambda: events(config, "config.reloaded"), 30)
+    wait_until(lambda: events(config, "config.reloaded"))
     told = json.loads(syncd("status", "--json", "--config", config).stdout)
     assert told["failed_start"] is None
     daemon.terminate()
-    assert daemon.wait(20) == 0
+    assert daemon.wait(60) == 0
 
 
 def test_a_first_start_that_was_refused_is_told_by_status(
@@ -332,4 +332,4 @@ def test_a_note_that_cannot_be_written_stops_no_start(
         orders = shop.confirm(2)
         wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
         daemon.terminate()
-        assert daemon.wait(30) == 0
+        assert daemon.wait(60) == 0

@@ -175,7 +175,7 @@ def test_a_daemon_that_died_or_was_stopped_makes_the_feed_down(
 ) -> None:
     """Told apart, and told of at once; while it lives the feed is healthy."""
     daemon = shop.start(config)
-    wait_until(lambda: shop.value(MARKED), 30)
+    wait_until(lambda: shop.value(MARKED))
     facts = json.loads(syncd("status", "--json", "--config", config).stdout)
     assert facts["verdict"] == "healthy"
     (living,) = facts["instances"]
@@ -199,7 +199,7 @@ def test_a_daemon_that_died_or_was_stopped_makes_the_feed_down(
         30,
     )
     daemon.terminate()
-    daemon.wait(20)
+    daemon.wait(60)
     done = syncd("status", "--config", config)
     assert done.returncode == 2
     assert "the daemon was stopped" in done.stdout
@@ -282,7 +282,7 @@ def test_a_watch_on_a_terminal_ends_with_q(config: Path) -> None:
         seen += os.read(ours, 65_536)
     assert b"shop is healthy" in seen
     os.write(ours, b"q")
-    assert looking.wait(20) == 0
+    assert looking.wait(60) == 0
     assert termios.tcgetattr(theirs) == before
     os.close(theirs)
     os.close(ours)

@@ -107,7 +107,7 @@ def test_a_fault_of_our_own_while_the_daemon_is_built_is_a_bug(
     """70, and one line with its kind and place; no message, which may be personal."""
     config = shop.configure(tmp_path, "http://127.0.0.1:1/")
     process = shop.start(config, *once, program=("-c", BROKEN.format(name=name)))
-    assert process.wait(30) == 70
+    assert process.wait(60) == 70
     line = config.with_suffix(".log").read_text()
     assert "daemon.crashed" in line
     assert "ZeroDivisionError" in line

@@ -89,9 +89,9 @@ def test_nothing_on_this_host_refuses_the_feed_afterwards(
         return {path.name for path in tmp_path.rglob("*") if path.name in kept}
 
     daemon = shop.start(first)
-    wait_until(lambda: files() == kept, 60)
+    wait_until(lambda: files() == kept)
     daemon.terminate()
-    assert daemon.wait(30) == 0
+    assert daemon.wait(60) == 0
     unfinished = tmp_path / "shop.4711.12345"
     unfinished.touch()
     out = ("uninstall", "--yes", "--as", shop.owner, "--config")
@@ -178,7 +178,7 @@ def test_a_feed_whose_daemon_runs_is_not_taken_out(
     first, second = feeds
     shop.start(first)
     running = "SELECT count(*) FROM pg_locks WHERE classid = 1937337955"
-    wait_until(lambda: shop.value(running) == 1, 60)
+    wait_until(lambda: shop.value(running) == 1)
     command = ("uninstall", "--yes", "--as", shop.owner)
     refused = syncd(*command, "--config", first)
     assert refused.returncode == 78

@@ -75,7 +75,7 @@ def sell(shop: Shop) -> int:
     shop.sql(SOLD)
     for _ in range(2):
         before = looks(shop)
-        wait_until(lambda before=before: looks(shop) != before, 20)
+        wait_until(lambda before=before: looks(shop) != before)
     return AT_ONCE
 
 
@@ -105,7 +105,7 @@ def test_a_wrong_zone_is_noticed_with_the_one_that_fits(
     reading = {"capture": capture, "time_zone": read_as}
     config = bare.configure(tmp_path, sandbox.endpoint, reading)
     daemon = bare.start(config, program=WATCHFUL)
-    wait_until(lambda: looks(bare) is not None, 30)
+    wait_until(lambda: looks(bare) is not None)
     sold = 0
     while not alarms(bare) and sold < ROUNDS * AT_ONCE:
         sold += sell(bare)
@@ -115,9 +115,9 @@ def test_a_wrong_zone_is_noticed_with_the_one_that_fits(
     assert syncd("status", "--config", config).returncode == 1
     assert stamp_findings(config) >= {"orders.shifted"}
     syncd("reconcile", "--config", config)
-    wait_until(lambda: sandbox.book.totals.orderids == sold, 30)
+    wait_until(lambda: sandbox.book.totals.orderids == sold)
     daemon.terminate()
-    assert daemon.wait(15) == 0
+    assert daemon.wait(60) == 0
     assert '"stamps.shifted"' in config.with_suffix(".log").read_text()
 
 
@@ -129,11 +129,11 @@ def test_the_right_zone_raises_no_alarm(
     reading = {"capture": capture, "time_zone": "UTC"}
     config = bare.configure(tmp_path, sandbox.endpoint, reading)
     daemon = bare.start(config, program=WATCHFUL)
-    wait_until(lambda: looks(bare) is not None, 30)
+    wait_until(lambda: looks(bare) is not None)
     sold = sum(sell(bare) for _ in range(ROUNDS))
-    wait_until(lambda: sandbox.book.totals.orderids == sold, 30)
+    wait_until(lambda: sandbox.book.totals.orderids == sold)
     assert alarms(bare) == []
     assert stamp_findings(config) == set()
     daemon.terminate()
-    assert daemon.wait(15) == 0
+    assert daemon.wait(60) == 0
     assert '"stamps.shifted"' not in config.with_suffix(".log").read_text()

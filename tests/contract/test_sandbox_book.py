@@ -267,5 +267,5 @@ def test_waiting_ends_with_the_event_that_is_waited_for() -> None:
     assert not book.wait_until(lambda totals: totals.events == 1, 0.01)
     timer = threading.Timer(0.01, book.receive_backend, (event(), AT))
     timer.start()
-    assert book.wait_until(lambda totals: totals.events == 1, 10)
+    assert book.wait_until(lambda totals: totals.events == 1, 60)
     timer.join()

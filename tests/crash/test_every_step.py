@@ -61,7 +61,7 @@ class Stepper:
         for stream in (self._process.stdin, self._process.stdout):
             assert stream
             stream.close()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def run(self, fatal: int = 0) -> tuple[int, int]:
         """Run one pass; tell how it ended and how many steps it took."""

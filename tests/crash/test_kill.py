@@ -239,7 +239,7 @@ class Sales(threading.Thread):
 
 
 def wait_for_requests(sandbox: Sandbox, number: int) -> None:
-    assert sandbox.book.wait_until(lambda totals: totals.requests >= number, 30)
+    assert sandbox.book.wait_until(lambda totals: totals.requests >= number, 60)
 
 
 def kill_at_random(crash: Crash, kills: int, seed: int) -> tuple[int, int]:

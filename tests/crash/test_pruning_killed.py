@@ -82,6 +82,6 @@ def test_a_kill_at_any_step_of_thinning_loses_nothing(
     assert thin(0)[0] == 0
     assert shop.value("SELECT count(*) FROM syncd.batch") == 1
     process.stdin.close()
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     process.stdout.close()
     feed.close()

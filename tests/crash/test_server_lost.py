@@ -139,10 +139,10 @@ class Loss:
     def _fall_behind(self, second: Cluster) -> None:
         position = self.shop.value("SELECT pg_current_wal_flush_lsn()::text")
         reached = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
-        wait_until(lambda: second.holds(reached), 60)
+        wait_until(lambda: second.holds(reached))
         second.set("primary_conninfo", "")
         gone = "SELECT count(*) = 0 FROM pg_stat_wal_receiver"
-        wait_until(lambda: second.holds(gone), 60)
+        wait_until(lambda: second.holds(gone))
 
     def _meanwhile(self) -> None:
         """Another daemon captures an order: it may join a batch that is pending."""

@@ -542,10 +542,10 @@ def test_two_daemons_send_no_order_twice_and_tell_no_secret(
     )
     terminate(shop)
     orders += shop.confirm(10)
-    wait_until(lambda: all(sandbox.book.posts(order) for order in orders), 30)
+    wait_until(lambda: all(sandbox.book.posts(order) for order in orders))
     for daemon in daemons:
         daemon.terminate()
-    assert [daemon.wait(20) for daemon in daemons] == [0, 0]
+    assert [daemon.wait(60) for daemon in daemons] == [0, 0]
     assert sandbox.book.totals.repeats <= cast(
         "int",
         shop.value("SELECT sum(uncertain_attempts * orders)::int FROM syncd.batch"),

@@ -54,9 +54,9 @@ def test_a_shop_of_any_encoding_is_served(encoded: Shop, tmp_path: Path) -> None
         config = encoded.configure(tmp_path, sandbox.endpoint)
         daemon = encoded.start(config)
         log = config.with_suffix(".log")
-        wait_until(lambda: "daemon.started" in log.read_text(), 30)
+        wait_until(lambda: "daemon.started" in log.read_text())
         (order,) = encoded.confirm(1)
-        wait_until(lambda: sandbox.book.totals.orderids == 1, 30)
+        wait_until(lambda: sandbox.book.totals.orderids == 1)
         said = run(config, "check")
         assert "UnicodeEncodeError" not in said.stderr
         assert "Traceback" not in said.stderr
@@ -67,7 +67,7 @@ def test_a_shop_of_any_encoding_is_served(encoded: Shop, tmp_path: Path) -> None
         unknown = run(config, "explain", "W-€")
         assert (unknown.returncode, "Traceback" in unknown.stderr) == (1, False)
         daemon.terminate()
-        assert daemon.wait(15) == 0
+        assert daemon.wait(60) == 0
 
 
 @pytest.mark.parametrize("encoded", ENCODINGS, indirect=True)

@@ -82,7 +82,7 @@ def test_a_ledger_that_went_back_is_refused_by_check_as_by_a_start(
         while not remembered.exists():
             assert daemon.poll() is None
         daemon.terminate()
-        assert daemon.wait(20) == 0
+        assert daemon.wait(60) == 0
         mark = json.loads(remembered.read_text())
         remembered.write_text(json.dumps({**mark, "number": mark["number"] + 5}))
         findings = run_checks(config, KEY)

@@ -69,7 +69,7 @@ def test_one_batch_probes_however_many_workers_there_are(
     claims: list[object] = []
 
     def claim(desk: Desk) -> None:
-        start.wait(10)
+        start.wait(60)
         number = desk.instance.number
         claims.append(desk.ledger.claim(number, "live", LEASE))
 
@@ -633,7 +633,7 @@ def test_the_daemon_slows_down_and_holds_what_it_took_over(
     (lost,) = shop.confirm(1)
     wait_until(lambda: sandbox.book.posts(lost) == 1)
     first.kill()
-    first.wait(10)
+    first.wait(60)
 
     sandbox.fail("too-many-requests", retry_after_seconds=0)
     second = shop.start(config)
@@ -643,5 +643,5 @@ def test_the_daemon_slows_down_and_holds_what_it_took_over(
     wait_until(lambda: '"held":1,' in log.read_text())
     wait_until(lambda: '"pace":0.531' in log.read_text())
     second.terminate()
-    assert second.wait(20) == 0
+    assert second.wait(60) == 0
     assert sandbox.book.posts(lost) == 1

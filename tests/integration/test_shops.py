@@ -71,13 +71,13 @@ def test_the_daemon_delivers_every_confirmed_order_to_the_letter(
             file.write('\n[backfill]\nrate = "unlimited"\n')
         daemon = real_shop.start(config)
         log = config.with_suffix(".log")
-        wait_until(lambda: "daemon.started" in log.read_text(), 30)
+        wait_until(lambda: "daemon.started" in log.read_text())
         reset(real_shop)
         expected = real_shop.value(COUNT)
         assert isinstance(expected, int)
-        wait_until(lambda: settled(real_shop) == expected, 30)
+        wait_until(lambda: settled(real_shop) == expected)
         daemon.terminate()
-        assert daemon.wait(15) == 0
+        assert daemon.wait(60) == 0
         received = {p.orderid: p.body for p in sandbox.book.purchases()}
         assert sandbox.book.totals.repeats == 0
     rejected = real_shop.rows(

@@ -79,7 +79,7 @@ def lose(server: Cluster, shop: Shop) -> None:
         shop.sql("CHECKPOINT")
         return shop.value(SLOT.format("wal_status")) == "lost"
 
-    wait_until(written, 30)
+    wait_until(written)
 
 
 def stopping(step: Callable[[], object]) -> SyncdError:

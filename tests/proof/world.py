@@ -258,7 +258,7 @@ class World:
         self.await_standby()
         self._standby.set("primary_conninfo", "")
         standby = self._standby
-        wait_until(lambda: standby.holds(DEAF), 60)
+        wait_until(lambda: standby.holds(DEAF))
 
     def _promote(self) -> None:
         """Lose the primary and go on with its standby; without one, nothing."""

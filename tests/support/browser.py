@@ -160,7 +160,7 @@ def browser(folder: Path) -> Iterator[Tab]:
     finally:
         os.close(sending)  # it ends by itself then, with its children
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import syncd as package
 from syncd.cli import main
 
-_SECONDS = 50
+_SECONDS = 120
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
     [
@@ -83,7 +83,7 @@ def on_terminal(columns: int, *arguments: object, answer: str = "") -> str:
         if not piece:
             break
         shown += piece
-    process.wait(30)
+    process.wait(60)
     os.close(ours)
     return shown.decode()
 

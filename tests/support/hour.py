@@ -150,7 +150,7 @@ class Hour:
         wait_until(lambda: not self.sandbox.queued_faults(), 30)
         assert self.shop.value(CLAIMED) == 1
         self.daemon.send_signal(signal.SIGKILL)
-        self.daemon.wait(20)
+        self.daemon.wait(60)
 
     def kept_for_a_person(self) -> None:
         self.sandbox.fail("accept-then-drop", times=1)
@@ -159,7 +159,7 @@ class Hour:
 
     def stop(self) -> None:
         self.daemon.terminate()
-        assert self.daemon.wait(30) == 0
+        assert self.daemon.wait(60) == 0
 
     def facts(self) -> dict[str, object]:
         """Tell what ledger and sandbox know, whatever the log says."""

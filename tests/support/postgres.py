@@ -180,7 +180,7 @@ def standby(primary: Cluster) -> Iterator[Cluster]:
                 primary.set("synchronous_standby_names", "")
 
 
-def wait_until(condition: object, seconds: float = 15.0) -> None:
+def wait_until(condition: object, seconds: float = 60.0) -> None:
     """Poll `condition` until it holds; fail when the time is over."""
     assert callable(condition)
     deadline = time.monotonic() + seconds
