@@ -1,11 +1,15 @@
 import os
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from support.desk import Desk
 from support.postgres import SETTINGS, Cluster, cluster
 from support.shop import Shop
+
+from syncd.demo.sandbox import Sandbox
 
 # The same examples at each run, so that no run fails by chance. Other ones are drawn by
 # SYNCD_TEST_EXAMPLES=2000 pytest tests/unit; what they find is kept as an @example.
@@ -55,6 +59,21 @@ def shop(server: Cluster, installed: str) -> Iterator[Shop]:
     yield opened
     opened.close()
     server.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A fake of the API on a port of its own."""
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
+    """Delivery in batches of 8, from the shop to the fake API, in this process."""
+    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")

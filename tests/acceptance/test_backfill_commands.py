@@ -1,7 +1,6 @@
 """The verbs for past orders, run as processes: plan, question, steering, bad input."""
 
 import json
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -16,12 +15,6 @@ from syncd.demo.sandbox import Sandbox
 pytestmark = pytest.mark.db
 
 FROM = ("--from", BEGIN.isoformat())
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,12 +16,6 @@ from syncd.demo.sandbox import Sandbox
 from syncd.log import log as logging
 
 pytestmark = pytest.mark.db
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The command line, as somebody would use it."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,6 @@ from support.shop import Shop
 from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 def test_orders_confirmed_after_the_start_arrive_and_earlier_ones_do_not(

@@ -1,7 +1,6 @@
 """`syncd diff`: what a changed view would send, beside today's or what was sent."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,6 @@ SELECT id AS order_key, 'W-' || id AS orderid,
   FROM orders WHERE id <> 3;
 GRANT SELECT ON syncd.purchases_new TO {role}
 """
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 @pytest.fixture

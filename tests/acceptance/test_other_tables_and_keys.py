@@ -48,12 +48,6 @@ def shop(server: Cluster) -> Iterator[Shop]:
         yield opened
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
 def install(shop: Shop, config: Path, capture: str, key: str = "id") -> None:
     """Install again what the capture needs on the table that is `orders` now."""
     tables = () if capture == "poll" else (f"--{capture}", f"orders:{key}")

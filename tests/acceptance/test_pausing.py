@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,6 @@ pytestmark = pytest.mark.db
 
 CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
 LEDGER = "SELECT count(*) FROM syncd.ledger"
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 def events(log: Path, name: str) -> list[dict[str, object]]:

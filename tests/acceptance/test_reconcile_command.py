@@ -1,7 +1,6 @@
 """`syncd reconcile`, and the daemon that does it by itself."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,6 @@ from support.shop import Shop
 from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 @pytest.fixture

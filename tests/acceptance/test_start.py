@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,6 @@ BROKEN: list[tuple[str, str, dict[str, object]]] = [
     ("server.unreachable", "SELECT 1", {"dsn": "host=/nowhere dbname=shop"}),
     ("config.invalid", "SELECT 1", {"lookback": "0s"}),
 ]
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 def errors(config: Path) -> tuple[int, set[str]]:

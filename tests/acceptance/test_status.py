@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -26,12 +26,6 @@ pytestmark = pytest.mark.db
 DOCUMENT = Path(__file__).parents[2] / "docs" / "status.md"
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
 MARKED = "SELECT max(heartbeat_at) IS NOT NULL FROM syncd.feed"
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """`syncd verify` against accounts that answer in their own ways."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,12 +15,6 @@ pytestmark = pytest.mark.db
 
 EMAIL = ("--email", "me@shop.example")
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 @pytest.fixture

@@ -33,12 +33,6 @@ def shop(server: Cluster) -> Iterator[Shop]:
         yield opened
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
 def configured(shop: Shop, folder: Path, sandbox: Sandbox) -> Path:
     return shop.configure(folder, sandbox.endpoint, {"capture": "wal"})
 

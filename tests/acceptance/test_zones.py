@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -49,12 +48,6 @@ def bare(shop: Shop) -> Shop:
     shop.sql(BARE.format(database=database, role=shop.role))
     shop.listen()
     return shop
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 def alarms(shop: Shop) -> list[str]:

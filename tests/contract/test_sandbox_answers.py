@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
@@ -14,12 +13,6 @@ MINIMUM = {
     "orderid": "W-1",
     "products": [{"id": "X1", "quantity": 1}],
 }
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
 
 
 def post(sandbox: Sandbox, document: object) -> requests.Response:

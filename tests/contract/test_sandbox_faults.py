@@ -1,7 +1,6 @@
 import json
 import socket
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -56,12 +55,6 @@ QUICKER: dict[str, dict[str, float]] = {
     "slow-drip": {"bytes_per_second": 1000},
     "too-large": {"limit_bytes": 100},
 }
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
 
 
 def event(orderid: str = "W-1") -> dict[str, Any]:

@@ -1,5 +1,4 @@
 import re
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -22,12 +21,6 @@ EVENT: dict[str, Any] = {
     ],
 }
 HOSTILE = "<script>alert(1)</script>"
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
 
 
 def send(sandbox: Sandbox, **fields: object) -> None:

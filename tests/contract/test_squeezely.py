@@ -25,12 +25,6 @@ SENT = Event.of(EVENT).body
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
 def settings(sandbox: Sandbox, tmp_path: Path) -> Settings:
     path = tmp_path / "syncd.toml"
     path.write_text(

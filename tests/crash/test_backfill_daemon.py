@@ -1,7 +1,6 @@
 """A backfill under real daemons: killed, steered from another shell, shared by two."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,6 @@ pytestmark = [pytest.mark.db, pytest.mark.timeout(180)]
 
 SMALL_PAGES = (str(Path(__file__).parents[1] / "support" / "run_small_pages.py"), "20")
 FROM = ("--from", BEGIN.isoformat())
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ pytestmark = pytest.mark.db
 
 ELSEWHERE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 IMPATIENT = (str(Path(__file__).parents[1] / "support" / "run_impatient.py"), "3")
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 def events(log: Path, name: str) -> list[dict[str, object]]:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -40,12 +39,6 @@ SENDING = [
 ]
 HALVING = ["before-split", "after-split-piece", "before-close_empty", "after-split"]
 FAILING = ["after-endpoint-failed", "before-put-back", "after-put-back"]
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 class Crash:

@@ -1,6 +1,5 @@
 """A settlement proves its claim: what is late, lost or taken over changes nothing."""
 
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from unittest.mock import patch
@@ -30,19 +29,6 @@ UPDATE syncd.batch
 DELETE FROM syncd.attempt;
 """
 """What a crash of the server makes of a claim whose commit it had not written."""
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
-    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
-    yield opened
-    opened.close()
 
 
 def standing(desk: Desk) -> list[tuple[object, ...]]:

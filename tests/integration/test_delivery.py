@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -27,19 +27,6 @@ pytestmark = pytest.mark.db
 LEASE = timedelta(seconds=30)
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
 UNCLEAR = Receipt("unclear", None, "no answer in time", 1)
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
-    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
-    yield opened
-    opened.close()
 
 
 # What is sent

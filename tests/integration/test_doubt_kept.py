@@ -1,14 +1,11 @@
 """What may have been sent stays counted, whatever becomes of the order afterwards."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
-from pathlib import Path
 
 import pytest
 from support.desk import LEASE, Desk
-from support.shop import Shop
 
-from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.instance import Instance
@@ -24,19 +21,6 @@ SELECT l.state, b.state, b.uncertain_attempts, b.orders
   FROM syncd.ledger AS l JOIN syncd.batch AS b USING (batch_id)
  WHERE l.order_key = '{}'
 """
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
-    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
-    yield opened
-    opened.close()
 
 
 class Order:

@@ -1,7 +1,6 @@
 """Rejected orders that were mended are tried again: by the daemon, and by a verb."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,19 +19,6 @@ from syncd.source.connections import Connections
 pytestmark = pytest.mark.db
 
 GOOD = "'mila@example.com'"
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
-    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
-    yield opened
-    opened.close()
 
 
 def mended_of(desk: Desk) -> MendedOrders:

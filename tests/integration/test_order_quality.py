@@ -1,29 +1,18 @@
 """Details left out and orders refused, as the daemon's own code counts them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 from support.checks import Inspector
 from support.desk import Desk
-from support.shop import Shop
 
-from syncd.demo.sandbox import Sandbox
 from syncd.ledger.order_quality import left_out, recent_refusals
 
 pytestmark = pytest.mark.db
 
 NEGATIVE = """'[{"id": "A", "quantity": 1}, {"id": "B", "quantity": 1, "price": -5}]'"""
 FRACTION = """'[{"id": "A", "quantity": 0.75}]'"""
-
-
-@pytest.fixture
-def desk(shop: Shop, tmp_path: Path) -> Iterator[Desk]:
-    with Sandbox() as sandbox:
-        opened = Desk(shop, sandbox, tmp_path, batch_size=8)
-        yield opened
-        opened.close()
 
 
 def test_an_order_with_a_wrong_detail_is_sent_without_it(desk: Desk) -> None:

@@ -20,12 +20,6 @@ DUE = """SELECT extract(epoch FROM max(due_at - created_at))::float8
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
 def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
     opened = Desk(shop, sandbox, tmp_path, batch_size=8)
     opened.shop.sql("UPDATE syncd.feed SET quiet = '5 minutes'")

@@ -22,12 +22,6 @@ BEGIN_AGAIN = "TRUNCATE orders RESTART IDENTITY"
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
 def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
     """Three test orders were delivered, two days ago by their times."""
     opened = Desk(shop, sandbox, tmp_path)

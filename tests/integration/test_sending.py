@@ -29,19 +29,6 @@ def _steady_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
-    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def cautious(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
     """It holds what may have arrived."""
     opened = Desk(shop, sandbox, tmp_path, batch_size=8, uncertain="hold")

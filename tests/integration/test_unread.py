@@ -39,12 +39,6 @@ SELECT id AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
 def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
     """Orders of 7.00 need the catalogue."""
     shop.sql(CATALOGUE + "INSERT INTO catalogue VALUES ('up')")

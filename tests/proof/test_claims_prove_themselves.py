@@ -1,26 +1,15 @@
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from unittest.mock import patch
 
 import pytest
 from support.desk import Desk
-from support.shop import Shop
 
 from proof import claims
 from proof.claims import explore
-from syncd.demo.sandbox import Sandbox
 from syncd.ledger import batches as ledger
 from syncd.postgres.statements import Statement, query
 
 pytestmark = pytest.mark.db
-
-
-@pytest.fixture
-def desk(shop: Shop, tmp_path: Path) -> Iterator[Desk]:
-    with Sandbox() as sandbox:
-        opened = Desk(shop, sandbox, tmp_path, batch_size=8)
-        yield opened
-        opened.close()
 
 
 def planted(name: str, old: str, new: str) -> Callable[[str], Statement]:
