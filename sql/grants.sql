@@ -1,7 +1,7 @@
 -- What the daemon's role may do: read the two views, write the ledger, nothing else.
 -- `syncd install` runs this with the names of your configuration.
 -- It deletes nothing but old accounts of `reconcile`, old fingerprints, daemons that ended,
--- and batches that were delivered long ago (`ledger.keep`), never an order; it owns nothing,
+-- and batches that were delivered long ago (`ledger.retention`), never an order; it owns nothing,
 -- and reads no table of the shop.
 
 GRANT USAGE ON SCHEMA syncd TO {role};

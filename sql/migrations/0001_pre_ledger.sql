@@ -11,7 +11,7 @@ CREATE TABLE syncd.migration (
 
 -- One shop's confirmed orders on their way to one Squeezely account. `floor_at` is where
 -- its watermark began. The ledger's own cluster
--- and database differ from the source's with [state] dsn. `heartbeat_seq` grows while a
+-- and database differ from the source's with [ledger] dsn. `heartbeat_seq` grows while a
 -- daemon runs; a daemon that remembers a higher one looks at a ledger that went back in time,
 -- unless somebody accepted that since. What was recorded between lost_from and lost_until
 -- may be lost (a promotion, a restore): orders of that time that are captured again may
@@ -115,7 +115,7 @@ CREATE TABLE syncd.watermark (
 -- A person may pause sending.
 CREATE TABLE syncd.endpoint (
     feed_id         integer     NOT NULL,
-    state           text        NOT NULL DEFAULT 'open',
+    state           text        NOT NULL DEFAULT 'available',
     failures        integer     NOT NULL DEFAULT 0,
     refusals        integer     NOT NULL DEFAULT 0,
     retry_at        timestamptz NOT NULL DEFAULT '-infinity',
@@ -132,8 +132,8 @@ CREATE TABLE syncd.endpoint (
     CONSTRAINT endpoint_once PRIMARY KEY (feed_id),
     CONSTRAINT endpoint_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
-    CONSTRAINT endpoint_state_known CHECK (state IN ('open', 'retrying', 'held')),
-    CONSTRAINT endpoint_trouble_has_reason CHECK ((state = 'open') = (reason IS NULL)),
+    CONSTRAINT endpoint_state_known CHECK (state IN ('available', 'backing_off', 'held')),
+    CONSTRAINT endpoint_trouble_has_reason CHECK ((state = 'available') = (reason IS NULL)),
     CONSTRAINT endpoint_counts_positive CHECK (failures >= 0 AND refusals >= 0),
     CONSTRAINT endpoint_recent_positive
         CHECK (recent_accepted >= 0 AND recent_rejected >= 0),
@@ -228,8 +228,8 @@ CREATE TABLE syncd.failed_start (
 
 -- Orders that are sent together: the unit of claim, lease, attempt and receipt.
 -- `orders` counts the ledger rows that share its fate (exceptions are not counted).
--- held: an attempt's outcome is unknown, and a person decides (uncertain = "hold", or an
--- answer that nobody has explained).
+-- held: an attempt's outcome is unknown, and a person decides (on_uncertain = "hold", or
+-- an answer that nobody has explained).
 -- refusals: those between which others were accepted; the last of all at refused_at.
 -- is_resend: its orders had been delivered before, and somebody asked for it.
 -- claim_token: random, of the claim that holds the batch, or of the one that delivered it.

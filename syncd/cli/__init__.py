@@ -134,7 +134,7 @@ cli.put(
     reconcile="syncd.cli.reconcile:reconcile",
     watermark="syncd.cli.watermark:watermark",
     backfill="syncd.cli.backfill:backfill",
-    adopt="syncd.cli.watermark:adopt",
+    **{"mark-delivered": "syncd.cli.watermark:mark_delivered"},
 )
 cli.put(
     "Orders set aside",
@@ -146,7 +146,7 @@ cli.put(
 cli.put(
     "Emergencies",
     **{
-        "accept-copy": "syncd.cli.run:accept_copy",
+        "confirm-move": "syncd.cli.run:confirm_move",
         "rebind-keys": "syncd.cli.rebind:rebind_keys",
     },
 )

@@ -54,7 +54,7 @@ quotes)."""
     help="Whom to install as; without a password (use a passfile).",
 )
 @click.option(
-    "--state-as", "state_owner", metavar="DSN", help="The same, for [state] dsn."
+    "--ledger-as", "ledger_owner", metavar="DSN", help="The same, for [ledger] dsn."
 )
 @click.option("--role", help="The daemon's role [default: the user of source.dsn].")
 @click.option(
@@ -84,7 +84,7 @@ def install_command(  # noqa: PLR0913  # the command's options
     *,
     only_print: bool,
     owner: str | None,
-    state_owner: str | None,
+    ledger_owner: str | None,
     role: str | None,
     tables: tuple[str, ...],
     followed: Sequence[str],
@@ -107,7 +107,7 @@ def install_command(  # noqa: PLR0913  # the command's options
     names = _names(settings, role)
     listened = [_target("--listen", table) for table in tables]
     wanted = [_target("--wal", table) for table in followed]
-    with closing(_owners(settings, owner, state_owner)) as owners:
+    with closing(_owners(settings, owner, ledger_owner)) as owners:
         with pinned_both(owners):
             waits = bool(listened or wanted) and _comes_first(owners, names)
             following, capture = None, Capture()
@@ -220,19 +220,19 @@ def _print_apart(scripts: Sequence[SqlScript]) -> None:
 
 
 def _owners(
-    settings: Settings, owner: str | None, state_owner: str | None
+    settings: Settings, owner: str | None, ledger_owner: str | None
 ) -> Connections:
     """Connect as those who may create and grant."""
-    for option, dsn in (("--as", owner), ("--state-as", state_owner)):
+    for option, dsn in (("--as", owner), ("--ledger-as", ledger_owner)):
         if dsn and (fault := dsn_fault(dsn)):
             raise click.BadParameter(fault, param_hint=option)
     source = Database(
         owner or settings.source_dsn.get_secret_value(),
         application_name="syncd/install",
     )
-    if not settings.state_dsn.get_secret_value():
+    if not settings.ledger_dsn.get_secret_value():
         return Connections(source, source)
-    state = state_owner or settings.state_dsn.get_secret_value()
+    state = ledger_owner or settings.ledger_dsn.get_secret_value()
     return Connections(source, Database(state, application_name="syncd/install"))
 
 
@@ -256,9 +256,11 @@ def role_for(settings: Settings, named: str | None) -> str:
 
 
 def _names(settings: Settings, role: str | None) -> Grantees:
-    state = settings.state_dsn.get_secret_value()
+    state = settings.ledger_dsn.get_secret_value()
     ledger_role = role_of(state) if state else None
-    views = ViewNames.parse(settings.source.confirmed, settings.source.purchases)
+    views = ViewNames.parse(
+        settings.source.confirmed_view, settings.source.purchases_view
+    )
     confirmed, purchases = map(str, views.both)
     return Grantees(role_for(settings, role), confirmed, purchases, ledger_role)
 
@@ -268,7 +270,7 @@ def _names(settings: Settings, role: str | None) -> Grantees:
 @click.option("--print", "only_print", is_flag=True, help="Show the SQL, for the DBA.")
 @click.option("--as", "owner", metavar="DSN", help="Whom to uninstall as.")
 @click.option(
-    "--state-as", "state_owner", metavar="DSN", help="The same, for [state] dsn."
+    "--ledger-as", "ledger_owner", metavar="DSN", help="The same, for [ledger] dsn."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--all-feeds", is_flag=True, help="Every feed, not only this one.")
@@ -286,7 +288,7 @@ def uninstall_command(  # noqa: PLR0913  # the command's options
     *,
     only_print: bool,
     owner: str | None,
-    state_owner: str | None,
+    ledger_owner: str | None,
     yes: bool,
     all_feeds: bool,
     while_running: bool,
@@ -301,7 +303,7 @@ def uninstall_command(  # noqa: PLR0913  # the command's options
     """
     everything = not (only_listen or only_wal)
     feed = settings.feed
-    with closing(_owners(settings, owner, state_owner)) as owners:
+    with closing(_owners(settings, owner, ledger_owner)) as owners:
         if only_print:
             _print_removal(
                 owners, feed, every=all_feeds, listen=only_listen, wal=only_wal

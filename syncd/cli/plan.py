@@ -78,7 +78,7 @@ def _lines(plan: Plan, rate: float | None) -> Iterator[str]:
     yield f"{plan.confirmed:,} confirmed orders"
     yield from _known(plan)
     if plan.request.purpose == "adopt":
-        yield f"{plan.orders:,} to adopt: they count as delivered and are never sent"
+        yield f"{plan.orders:,} to mark as delivered: they are never sent"
         yield "  unless `syncd backfill --resend` asks for them."
     elif plan.orders:
         yield f"{plan.orders:,} to send, {_time(plan, rate)}"

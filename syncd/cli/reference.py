@@ -8,7 +8,7 @@ FILES: Mapping[str, str] = {
     "/etc/syncd/api-key": "the API key, where squeezely.api_key_file says so; readable "
     "by syncd's user only",
     "/var/lib/syncd/": "what the daemon remembers of the ledger it served, to notice a "
-    "copy or a restore; state.directory, or systemd's StateDirectory",
+    "copy or a restore; ledger.state_directory, or systemd's StateDirectory",
 }
 
 ENVIRONMENT: Mapping[str, str] = {
@@ -16,10 +16,10 @@ ENVIRONMENT: Mapping[str, str] = {
     "SYNCD_SQUEEZELY_API_KEY": "the API key, if no credential and no file holds it",
     "SYNCD_SOURCE_DSN": "the order database, in the same way",
     "SYNCD_PRIMARY_DSN": "where the shop writes, in the same way",
-    "SYNCD_STATE_DSN": "the ledger's database, in the same way",
+    "SYNCD_LEDGER_DSN": "the ledger's database, in the same way",
     "SYNCD_INSTANCE": "a name that stands for this host's, where hosts change theirs",
     "CREDENTIALS_DIRECTORY": "systemd's credentials: squeezely-api-key, source-dsn, "
-    "primary-dsn, state-dsn; they come first",
+    "primary-dsn, ledger-dsn; they come first",
     "STATE_DIRECTORY": "systemd's StateDirectory",
     "HTTPS_PROXY": "the proxy to the API; NO_PROXY names hosts to reach without it",
     "PGPASSFILE": "and libpq's other variables, wherever the DSN leaves something open",

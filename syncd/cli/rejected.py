@@ -303,7 +303,7 @@ def _ask_to_give_up(*, yes: bool) -> None:
 def uncertain() -> None:
     """List orders that may have arrived and wait for a decision, and decide.
 
-    They wait with `uncertain = "hold"` in the settings; else they are sent again.
+    They wait with `on_uncertain = "hold"` in the settings; else they are sent again.
     """
 
 

@@ -66,21 +66,21 @@ def run(path: Path, *, once: bool, new_feed: bool) -> None:
     raise click.exceptions.Exit(code)
 
 
-@click.command("accept-copy")
+@click.command("confirm-move")
 @configured
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def accept_copy(settings: Settings, *, yes: bool) -> None:
+def confirm_move(settings: Settings, *, yes: bool) -> None:
     """Let a restored or moved database send, in place of the one it was copied from.
 
     Without it a copy refuses to send, since the original sends the same orders.
 
-    Example: syncd accept-copy
+    Example: syncd confirm-move
     """
     if not yes:
         click.confirm("Has the original stopped sending for good?", abort=True)
     with connected(settings) as connections:
-        holds = settings.squeezely.uncertain == "hold"
-        bound = FeedStore(connections, settings.feed).accept_copy(holds=holds)
+        holds = settings.squeezely.on_uncertain == "hold"
+        bound = FeedStore(connections, settings.feed).confirm_move(holds=holds)
     click.echo("bound to this database" if bound else "the feed was never started")
 
 

@@ -1,4 +1,4 @@
-"""`syncd status`: is it healthy, how far behind, what needs me?"""
+"""`syncd status`: health, lag, and what needs attention."""
 
 import json
 from datetime import UTC, datetime
@@ -29,21 +29,21 @@ UNKNOWN = 3
     is_flag=False,
     flag_value=2.0,
     metavar="[SECONDS]",
-    help="Look again and again; q ends it.",
+    help="Refresh until you press q.",
 )
-@click.option("--check", "as_plugin", is_flag=True, help="One line for a monitor.")
+@click.option("--nagios", "as_plugin", is_flag=True, help="Answer as a Nagios plugin.")
 @as_json_option
 def status(
     settings: Settings, *, seconds: float | None, as_plugin: bool, as_text: bool
 ) -> None:
-    """Is it healthy, how far behind, what needs me?
+    """Show health, lag, and what needs attention.
 
     Exit codes: 0 healthy, 1 degraded, 2 down or not reachable.
 
     Example: syncd status --watch
     """
     if sum((seconds is not None, as_plugin, as_text)) > 1:
-        raise click.UsageError("Choose one of --watch, --check and --json.")
+        raise click.UsageError("Choose one of --watch, --nagios and --json.")
     with connected(settings) as connections:
         observer = StatusReader(settings, connections)
         if seconds is not None:

@@ -102,9 +102,10 @@ def _outcomes(settings: Settings, survey: Survey) -> Iterator[str]:
         yield f"  {count(tally.orders)} refused: {reason}, as {tally.key}"
     if len(survey.refused) > _REASONS:
         yield f"  and {len(survey.refused) - _REASONS} more reasons to refuse some"
-    settle = f"{span(settings.source.settle)} (source.settle), then refused"
+    timeout = span(settings.source.completeness_timeout)
+    until = f"{timeout} (source.completeness_timeout), then refused"
     for reason, tally in survey.waiting.items():
-        yield f"  {count(tally.orders)} waited for {settle}: {reason}, as {tally.key}"
+        yield f"  {count(tally.orders)} waited for {until}: {reason}, as {tally.key}"
     for detail, tally in [*survey.left_out.items()][:_REASONS]:
         yield f"  {count(tally.orders)} sent without {detail}, as {tally.key}"
 

@@ -99,7 +99,9 @@ def _console() -> Console:
 
 
 def _names(settings: Settings) -> ViewNames:
-    return ViewNames.parse(settings.source.confirmed, settings.source.purchases)
+    return ViewNames.parse(
+        settings.source.confirmed_view, settings.source.purchases_view
+    )
 
 
 def _schema(_: click.Context, __: click.Parameter, value: str) -> str:

@@ -85,12 +85,12 @@ def watermark_reset(settings: Settings, /, *, lower: str, **wishes: object) -> N
     )
 
 
-@click.command()
+@click.command("mark-delivered")
 @configured
 @click.option("--from", "lower", metavar="TIME", required=True, help="After this time.")
 @click.option("--to", "upper", metavar="TIME", help="Up to it; else to the watermark.")
 @asking_options
-def adopt(
+def mark_delivered(
     settings: Settings, /, *, lower: str, upper: str | None, **wishes: object
 ) -> None:
     """Mark past orders as delivered by something else, without sending them.
@@ -98,7 +98,7 @@ def adopt(
     For a range that an earlier integration has sent. Only `--resend` sends them after
     that.
 
-    Example: syncd adopt --from 2024-01-01 --to 2026-01-01
+    Example: syncd mark-delivered --from 2024-01-01 --to 2026-01-01
     """
     bounds = span_of(settings, lower, upper, "--from")
     ask(settings, bounds, BackfillOptions(**wishes), adopts=True)  # type: ignore[arg-type]  # click's options

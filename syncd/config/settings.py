@@ -50,7 +50,7 @@ SHORTEST_KEEP = timedelta(days=7)
 _DSNS = {
     "source_dsn": "source.dsn",
     "primary_dsn": "source.primary_dsn",
-    "state_dsn": "state.dsn",
+    "ledger_dsn": "ledger.dsn",
 }
 
 
@@ -63,26 +63,18 @@ class SourceSettings(_Section):
 
     dsn: Dsn | None = None
     dsn_file: File | None = None
-    confirmed: ViewName = "syncd.confirmed_orders"
-    purchases: ViewName = "syncd.purchases"
+    confirmed_view: ViewName = "syncd.confirmed_orders"
+    purchases_view: ViewName = "syncd.purchases"
     primary_dsn: Dsn | None = None
     primary_dsn_file: File | None = None
     capture: Literal["poll", "listen", "wal"] = "poll"
     poll_interval: Annotated[Span, at_most("1d")] = timedelta(seconds=1)
     lookback: Span = timedelta(minutes=5)
-    settle: Span = timedelta(minutes=2)
+    completeness_timeout: Span = timedelta(minutes=2)
     quiet: Annotated[Span, at_most("10m")] | None = None
     time_zone: Zone | None = None
     require_language: bool = False
     require_currency: bool = False
-
-
-class StateSettings(_Section):
-    """Where the ledger is, unless beside the orders."""
-
-    dsn: Dsn | None = None
-    dsn_file: File | None = None
-    directory: File | None = None
 
 
 class SqueezelySettings(_Section):
@@ -97,7 +89,7 @@ class SqueezelySettings(_Section):
     max_in_flight: int = Field(default=1, ge=1, le=16)
     rate: Rate = 50.0
     timeout: Annotated[Span, at_most("1h")] = timedelta(seconds=30)
-    uncertain: Literal["resend", "hold"] = "resend"
+    on_uncertain: Literal["resend", "hold"] = "resend"
     ca_file: File | None = None
 
     @field_validator("ca_file")
@@ -132,9 +124,12 @@ class BackfillSettings(_Section):
 
 
 class LedgerSettings(_Section):
-    """What of the ledger is kept, and how long; None: everything, for ever."""
+    """Where the ledger is, unless beside the orders, and how long receipts are kept."""
 
-    keep: Duration | None = None
+    dsn: Dsn | None = None
+    dsn_file: File | None = None
+    state_directory: File | None = None
+    retention: Duration | None = None
 
 
 class LogSettings(_Section):
@@ -151,22 +146,21 @@ class Settings(_Section):
     feed: Name = "shop"
     instance: Name | None = None
     source: SourceSettings = SourceSettings()
-    state: StateSettings = StateSettings()
     squeezely: SqueezelySettings
     backfill: BackfillSettings = BackfillSettings()
     ledger: LedgerSettings = LedgerSettings()
     log: LogSettings = LogSettings()
     source_dsn: SecretStr = SecretStr("")
     primary_dsn: SecretStr = SecretStr("")
-    state_dsn: SecretStr = SecretStr("")
+    ledger_dsn: SecretStr = SecretStr("")
     api_key: SecretStr = SecretStr("")
 
     @model_validator(mode="after")
     def _keeps_long_enough(self) -> "Settings":
-        keep, lookback = self.ledger.keep, self.source.lookback
+        keep, lookback = self.ledger.retention, self.source.lookback
         if keep is not None and keep < max(SHORTEST_KEEP, 10 * lookback):
             raise ValueError(
-                "ledger.keep must be at least 7d, and ten times source.lookback"
+                "ledger.retention must be at least 7d, and ten times source.lookback"
             )
         return self
 
@@ -312,7 +306,7 @@ def secret_files(
     files = {
         "source_dsn": source.dsn_file,
         "primary_dsn": source.primary_dsn_file,
-        "state_dsn": settings.state.dsn_file,
+        "ledger_dsn": settings.ledger.dsn_file,
         "squeezely_api_key": settings.squeezely.api_key_file,
     }
     return {name: place_of(name, file, environment) for name, file in files.items()}
@@ -324,7 +318,7 @@ def _with_secrets(
     written = {
         "source_dsn": settings.source.dsn,
         "primary_dsn": settings.source.primary_dsn,
-        "state_dsn": settings.state.dsn,
+        "ledger_dsn": settings.ledger.dsn,
     }
     hint = (
         "A secret comes from a systemd credential, from the environment, or from a "

@@ -357,7 +357,7 @@ class RangePrunedError(SyncdError):
     def __init__(self, oldest: datetime, newest: datetime) -> None:
         super().__init__(
             f"orders confirmed from {oldest:%Y-%m-%d} to {newest:%Y-%m-%d} were "
-            "delivered, but their receipts are no longer kept (ledger.keep)",
+            "delivered, but their receipts are no longer kept (ledger.retention)",
             f"End before them (`syncd backfill --to {oldest:%Y-%m-%d}`), or begin "
             f"later, at the earliest {newest.isoformat()}.",
         )

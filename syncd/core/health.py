@@ -135,7 +135,7 @@ class HealthInputs:
         waiting: Live orders captured and not settled.
         lag: Age of the oldest of them.
         held_back: How much further the watermark lies behind than it should.
-        endpoint: `open`, `retrying` or `held`.
+        endpoint: `available`, `backing_off` or `held`.
         endpoint_reason: Why, unless open.
         suspect: Orders whose refusal led to a hold, in words.
         is_unknown: An answer that nobody has explained holds the endpoint.
@@ -166,7 +166,7 @@ class HealthInputs:
     waiting: int = 0
     lag: timedelta = timedelta(0)
     held_back: timedelta = timedelta(0)
-    endpoint: str = "open"
+    endpoint: str = "available"
     endpoint_reason: str | None = None
     suspect: str | None = None
     is_unknown: bool = False
@@ -390,10 +390,10 @@ def _endpoint_refuses(vitals: HealthInputs) -> Iterable[HealthIssue]:
         if vitals.suspect:
             next_step += "; an order that is not to be sent: `syncd rejected discard`"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
-    elif vitals.endpoint == "retrying" and vitals.waiting:
+    elif vitals.endpoint == "backing_off" and vitals.waiting:
         what = f"the last attempt failed, and is repeated: {why}"
         yield HealthIssue(Severity.DEGRADED, what, "nothing, unless it goes on")
-    elif vitals.endpoint == "retrying":
+    elif vitals.endpoint == "backing_off":
         yield HealthIssue(
             Severity.NOTICE, f"the last attempt failed; nothing waits: {why}"
         )

@@ -123,7 +123,7 @@ class Decision:
     """
 
     action: Action
-    endpoint: Literal["open", "retrying", "held"] = "open"
+    endpoint: Literal["available", "backing_off", "held"] = "available"
     endpoint_wait: timedelta = timedelta(0)
     batch_wait: timedelta | None = None
     uncertain: bool = False
@@ -198,9 +198,9 @@ def _later(
     is_answered = uncertain or classification.puts_off
     stubborn = is_answered and history.attempt >= limit
     if stubborn and history.failures == 0 and history.sent > 1:
-        return Decision(Action.SPLIT, "retrying", wait, uncertain=uncertain)
+        return Decision(Action.SPLIT, "backing_off", wait, uncertain=uncertain)
     batch_wait = wait + backoff.delay(history.attempt, unit) if stubborn else None
-    endpoint: Literal["held", "retrying"] = "held" if holds else "retrying"
+    endpoint: Literal["held", "backing_off"] = "held" if holds else "backing_off"
     return Decision(Action.AGAIN, endpoint, wait, batch_wait, uncertain)
 
 

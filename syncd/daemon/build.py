@@ -120,7 +120,9 @@ class Components:
             wait=lambda: follows and stopping.wait(PATIENCE_SECONDS),
             reading=self._reading(source, ledger),
         )
-        pruning = Retention(ledger, self._settings.ledger.keep, self._log, stopping)
+        pruning = Retention(
+            ledger, self._settings.ledger.retention, self._log, stopping
+        )
         return ReconciliationJob(
             reconciliation, self.bells.sending, self._log, stopping, pruning
         )

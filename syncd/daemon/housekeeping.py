@@ -79,7 +79,7 @@ class Housekeeping:
                 orders=orders,
                 outcome="uncertain",
                 reason="the instance ended or its lease passed",
-                is_held=self._settings.squeezely.uncertain == "hold",
+                is_held=self._settings.squeezely.on_uncertain == "hold",
             )
 
     def _retry(self, parts: Components, log: Log) -> None:
@@ -122,11 +122,11 @@ class Housekeeping:
             withdrawn=pulse.withdrawn,
             held=pulse.held,
             uncertain=pulse.uncertain,
-            circuit=pulse.endpoint,
+            endpoint_state=pulse.endpoint,
             paused=" and ".join(pause.what for pause in pulse.pauses) or None,
             delivered=delivered,
             delivered_per_minute=rate,
-            pace=parts.pace.share,
+            rate_factor=parts.pace.share,
             unexplained=pulse.unexplained,
             missed=pulse.missed,
             without_time=pulse.without_time,

@@ -86,7 +86,7 @@ class Pipeline:
         connections = self._parts.connect("keeper")
         self._ledger = connections.ledger
         self._feed = feed = self._find_feed(connections)
-        memory = StateFile.of(settings.state.directory, settings.feed)
+        memory = StateFile.of(settings.ledger.state_directory, settings.feed)
         lineage = CloneGuard(
             self._ledger,
             feed.feed_id,
@@ -97,7 +97,7 @@ class Pipeline:
         )
         lineage.check()
         self._parts.guard(lineage)
-        holds = settings.squeezely.uncertain == "hold"
+        holds = settings.squeezely.on_uncertain == "hold"
         self._instance = Instance(
             self._ledger,
             feed.feed_id,
@@ -123,7 +123,7 @@ class Pipeline:
         feeds = FeedStore(connections, settings.feed)
         feed = feeds.start(source, settings.source.lookback)
         if served := Served.of(settings):
-            served.keep(feeds.source_identity(), settings.source.confirmed)
+            served.keep(feeds.source_identity(), settings.source.confirmed_view)
         return feed
 
     def report_start(self) -> None:

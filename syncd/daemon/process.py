@@ -175,7 +175,7 @@ class Daemon:
             if part.part not in self._stalled:
                 self._life.log.emit(
                     "daemon.stalled",
-                    part=part.part,
+                    component=part.part,
                     age_seconds=part.seconds,
                     exception=stack_summary(part.thread),
                 )

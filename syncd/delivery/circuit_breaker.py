@@ -41,7 +41,7 @@ class CircuitBreaker:
 
     def back_off(
         self,
-        state: Literal["retrying", "held"],
+        state: Literal["backing_off", "held"],
         wait: timedelta,
         reason: str,
         *,

@@ -100,7 +100,7 @@ class Delivery:
         reads: Reads | None = None,
     ) -> None:
         self._settings = settings.squeezely
-        self._settle = settings.source.settle
+        self._settle = settings.source.completeness_timeout
         self._source = source
         reads = reads or Reads.of(settings)
         self._rereads, self._reads = reads.again, reads
@@ -113,13 +113,13 @@ class Delivery:
         self._unread = Unread(ledger, self._report, reads.history)
         self._instance = instance
         self._api = Squeezely(settings)
-        self._holds = self._settings.uncertain == "hold"
+        self._holds = self._settings.on_uncertain == "hold"
         self._secret = settings.api_key.get_secret_value()
         self._lease = max(self._settings.timeout, READ_LIMIT) + LEASE_MARGIN
         self._fingerprints = Fingerprints(
             ledger,
             source.database,
-            settings.source.purchases,
+            settings.source.purchases_view,
             FingerprintKey.of(settings.api_key.get_secret_value()),
         )
         self._left_out = LeftOutCounter(ledger)
@@ -390,7 +390,7 @@ class Delivery:
         if decision.action is Action.ASK and receipt.shape is not None:
             self._answers.note(receipt.shape, reason)
             self._breaker.await_explanation(receipt.shape, reason, claim.batch_id)
-        elif decision.endpoint != "open":
+        elif decision.endpoint != "available":
             suspect = claim.batch_id if decision.is_refused else None
             wait = decision.endpoint_wait
             self._breaker.back_off(decision.endpoint, wait, reason, suspect=suspect)

@@ -44,8 +44,8 @@ lookback = "10s"
 require_language = true
 require_currency = true
 
-[state]
-directory = {state}
+[ledger]
+state_directory = {state}
 
 [squeezely]
 endpoint = {endpoint}

@@ -127,7 +127,7 @@ class EventDiff:
     def with_sent(self, last: int) -> Comparison:
         """Compare the last orders sent live with what the view makes of them today."""
         seal = FingerprintKey.of(self._settings.api_key.get_secret_value())
-        view = self._settings.source.purchases
+        view = self._settings.source.purchases_view
         mapping = mapping_of(self._source.database, view)
         rows = self._ledger.all(
             query("fingerprints"), feed=self._feed.feed_id, last=last
@@ -166,7 +166,7 @@ class EventDiff:
         database = self._source.database
         source = Source(
             database,
-            self._settings.source.confirmed,
+            self._settings.source.confirmed_view,
             view,
             beside_ledger=database is self._ledger,
         )

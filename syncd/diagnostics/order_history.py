@@ -169,7 +169,7 @@ class OrderHistory:
             yield f"now {standing.reason}; nothing sends it any more"
             return
         if standing.is_pruned and not standing.state:
-            yield "now delivered: its receipt is no longer kept (ledger.keep)"
+            yield "now delivered: its receipt is no longer kept (ledger.retention)"
             return
         by = f" by {standing.capture}" if standing.capture else ""
         yield (
@@ -191,7 +191,7 @@ class OrderHistory:
         if standing.state:
             return f"now {standing.state}: {standing.reason}"
         if self.state == "adopted":
-            why = "syncd adopt marked it as delivered by something else"
+            why = "syncd mark-delivered marked it as delivered by something else"
             return f"now adopted: {why}, so it was not sent"
         if self.state == "held":
             return "now held: the outcome of its last attempt is unknown"
@@ -202,9 +202,9 @@ class OrderHistory:
 
     @staticmethod
     def _wait(standing: LedgerEntry) -> str:
-        if standing.endpoint != "open":
+        if standing.endpoint != "available":
             return (
-                f"nothing is sent since the API is {standing.endpoint} "
+                f"nothing is sent: sending is {standing.endpoint.replace('_', ' ')} "
                 f"({standing.endpoint_reason}), tried again at {standing.retry_at}"
             )
         if standing.read_reason:

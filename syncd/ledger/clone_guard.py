@@ -91,7 +91,7 @@ class StateFile:
         cause = error.strerror if isinstance(error, OSError) else "it is damaged"
         return StateUnavailableError(
             f"{self._path}: cannot be used ({cause})",
-            "Let syncd's user write there, or name another place as state.directory.",
+            "Let syncd's user write there, or set ledger.state_directory.",
         )
 
 
@@ -205,6 +205,6 @@ class CloneGuard:
             what = f"went back in time{since}: it was restored, or is a copy"
         return ClonedDatabaseError(
             f"the ledger of feed {self._feed!r} {what}",
-            f"If it is to send from now on, run `syncd accept-copy` "
+            f"If it is to send from now on, run `syncd confirm-move` "
             f"({_HINTS[descent]}).",
         )

@@ -68,7 +68,7 @@ class FeedStore:
                 f"the ledger of feed {self._name!r} was made in another database: "
                 "this one is a copy or was restored",
                 "A copy must not send. If this database took the other's place, "
-                "run `syncd accept-copy`.",
+                "run `syncd confirm-move`.",
             )
         return Feed(cast("int", feed_id), cast("datetime", started_at))
 
@@ -138,14 +138,14 @@ class FeedStore:
                 for part, found in enumerate(pages):
                     ledger.keep_initial(found, part)
 
-    def accept_copy(self, *, holds: bool) -> bool:
+    def confirm_move(self, *, holds: bool) -> bool:
         """Bind the feed to the database that it is in now; False without a feed.
 
         What the original may have sent since counts as uncertain; `holds`: it waits for
         a person.
         """
         changed = self._database.run(
-            query("accept_copy"), feed=self._name, holds=holds, **self._identity()
+            query("confirm_move"), feed=self._name, holds=holds, **self._identity()
         )
         return changed > 0
 

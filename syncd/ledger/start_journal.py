@@ -43,7 +43,9 @@ class StartJournal:
         environment = os.environ if environment is None else environment
         self._settings = settings
         self._host = host_name(settings.instance)
-        memory = StateFile.of(settings.state.directory, settings.feed, environment)
+        memory = StateFile.of(
+            settings.ledger.state_directory, settings.feed, environment
+        )
         self._file: Path | None = None
         if memory is not None:
             self._file = memory.place / f"{settings.feed}{FAILED_SUFFIX}"

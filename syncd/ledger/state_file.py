@@ -39,7 +39,9 @@ class Served:
     ) -> "Served | None":
         """Return what this host knows; None where it keeps nothing."""
         environment = os.environ if environment is None else environment
-        memory = StateFile.of(settings.state.directory, settings.feed, environment)
+        memory = StateFile.of(
+            settings.ledger.state_directory, settings.feed, environment
+        )
         return cls(memory.place, settings.feed) if memory else None
 
     def is_known(self) -> bool:

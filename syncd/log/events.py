@@ -53,8 +53,9 @@ EVENTS: Mapping[str, Event] = {
     ),
     "daemon.stalled": Event(
         "error",
-        ("part", "age_seconds", "exception"),
-        "a part of the daemon has not moved for longer than it may, and where it is; "
+        ("component", "age_seconds", "exception"),
+        "a component of the daemon has made no progress for longer than it may, and "
+        "where it is; "
         "the watchdog is not fed any more, so systemd restarts the daemon",
         "report it with the line",
     ),
@@ -96,7 +97,7 @@ EVENTS: Mapping[str, Event] = {
     ),
     "outbox.failed": Event(
         "error",
-        ("faults",),
+        ("missed_changes",),
         "the triggers could not note changes (counted since they were installed, or "
         "since the last such line); the shop went on, the poll finds its orders",
         "`syncd check`, then `syncd install --listen` again, which counts from 0",
@@ -184,7 +185,7 @@ EVENTS: Mapping[str, Event] = {
         "warning",
         ("batch", "attempt", "orders", "outcome", "status", "reason", "is_held"),
         "an attempt's outcome is unknown; its orders are sent again and may repeat, "
-        'or wait for a person (`is_held`, with `uncertain = "hold"`)',
+        'or wait for a person (`is_held`, with `on_uncertain = "hold"`)',
         "nothing: Squeezely merges a repeat by its orderid; when held: "
         "`syncd uncertain list`",
     ),
@@ -404,11 +405,11 @@ EVENTS: Mapping[str, Event] = {
             "withdrawn",
             "held",
             "uncertain",
-            "circuit",
+            "endpoint_state",
             "paused",
             "delivered",
             "delivered_per_minute",
-            "pace",
+            "rate_factor",
             "unexplained",
             "missed",
             "without_time",
@@ -426,8 +427,8 @@ EVENTS: Mapping[str, Event] = {
     "ledger.pruned": Event(
         "info",
         ("orders", "batches", "duration_ms"),
-        "receipts of orders delivered longer ago than `ledger.keep` were deleted; the "
-        "orders stay known, so none is sent again",
+        "receipts of orders delivered longer ago than `ledger.retention` were deleted; "
+        "the orders stay known, so none is sent again",
     ),
     "watermark.reset": Event(
         "warning",

@@ -69,9 +69,9 @@ FIELDS: Mapping[str, Field] = {
     ),
     "capture": Field("text", "which capture: `poll`, `listen`, `wal`"),
     "captured": Field("integer", "captured now, or so far", "orders"),
-    "circuit": Field(
+    "endpoint_state": Field(
         "text",
-        "what the API said last: `open`, `retrying`, or `held` until a person acts",
+        "`available`, `backing_off` after a failure, or `held` until a person acts",
     ),
     "confirmed": Field("integer", "confirmed by the view", "orders"),
     "fix_sql": Field("text", "the SQL that mends it"),
@@ -106,7 +106,9 @@ FIELDS: Mapping[str, Field] = {
         "process.exit.code",
         "process.exit_code",
     ),
-    "faults": Field("integer", "changes that a trigger could not note", "changes"),
+    "missed_changes": Field(
+        "integer", "changes that a trigger could not note", "changes"
+    ),
     "field": Field("text", "name of an event's field"),
     "arriving": Field("integer", "stamped lately, yet to be captured", "orders"),
     "missed": Field("integer", "that the last accounts had to capture", "orders"),
@@ -139,8 +141,8 @@ FIELDS: Mapping[str, Field] = {
         "`refused`, `client_refused`, `transient`, `unclear`; `uncertain` when nobody "
         "saw the answer; `unread` when the view failed",
     ),
-    "pace": Field("number", "share of the configured rate that is used, 0 to 1"),
-    "part": Field("text", "of the daemon: `capture`, `keeper`, `reconcile` …"),
+    "rate_factor": Field("number", "share of the configured rate that is used, 0 to 1"),
+    "component": Field("text", "of the daemon: `capture`, `keeper`, `reconcile` …"),
     "paused": Field("text", "what a person has paused: `sending`, `capture`, or both"),
     "paused_seconds": Field("number", "how long it was paused", "s"),
     "pending": Field("integer", "captured and not sent yet", "orders"),
@@ -192,6 +194,6 @@ FIELDS: Mapping[str, Field] = {
     "wal_status": Field("text", "as in `pg_replication_slots`"),
     "watermark": Field("time", "at or below it every order is in the ledger"),
     "watermark_age_seconds": Field("number", "how far it lies behind the clock", "s"),
-    "what": Field("text", "which part of the path: `sending` or `capture`"),
+    "what": Field("text", "what was paused: `sending` or `capture`"),
     "withdrawn": Field("integer", "not confirmed any more", "orders"),
 }

@@ -127,7 +127,7 @@ def _read_only_node(where: str) -> SyncdError:
     return ReadOnlyNodeError(
         f"{where} is a hot standby and takes no writes",
         "syncd connects anew until a primary answers. Where none is to come, name "
-        "it, or set [state] dsn to a database that may be written.",
+        "it, or set [ledger] dsn to a database that may be written.",
     )
 
 

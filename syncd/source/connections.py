@@ -1,6 +1,6 @@
 """The connections of one part of syncd: to the shop's order database and the ledger's.
 
-They are one and the same unless `[state] dsn` names another database.
+They are one and the same unless `[ledger] dsn` names another database.
 """
 
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def connect(settings: Settings, role: str, *, keeps_plans: bool = False) -> Conn
             writes=writes,
         )
 
-    state = settings.state_dsn.get_secret_value()
+    state = settings.ledger_dsn.get_secret_value()
     source = open_on(settings.source_dsn.get_secret_value(), writes=not state)
     primary = settings.primary_dsn.get_secret_value()
     return Connections(
@@ -89,8 +89,8 @@ def source_on(
     """Make the source of the configured views on a part's connections."""
     return Source(
         connections.source,
-        settings.source.confirmed,
-        settings.source.purchases,
+        settings.source.confirmed_view,
+        settings.source.purchases_view,
         beside_ledger=connections.is_one,
         left_out=left_out,
     )

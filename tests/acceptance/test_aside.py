@@ -70,7 +70,7 @@ def counter(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Counter:
 def cautious(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Counter:
     """It holds what may have arrived."""
     config = shop.configure(
-        tmp_path, sandbox.endpoint, batch_size=3, uncertain="hold", timeout="2s"
+        tmp_path, sandbox.endpoint, batch_size=3, on_uncertain="hold", timeout="2s"
     )
     return Counter(shop, config)
 

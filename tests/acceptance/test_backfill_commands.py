@@ -205,8 +205,8 @@ def test_an_adopted_range_is_never_sent_unless_resent(
 ) -> None:
     """And then with its reason."""
     until = ("--to", day(10).isoformat())
-    adopted = syncd("adopt", *FROM, *until, "--yes", "--config", config)
-    assert "20 to adopt" in adopted.stdout
+    adopted = syncd("mark-delivered", *FROM, *until, "--yes", "--config", config)
+    assert "20 to mark as delivered" in adopted.stdout
     assert syncd("run", "--once", "--config", config).returncode == 0
     again = syncd("backfill", *FROM, "--dry-run", "--config", config).stdout
     assert "20 adopted: delivered by something else" in again
@@ -247,7 +247,7 @@ def test_preview_shows_an_event_as_a_backfill_sends_it(
         (("backfill", "--from", "now"), 64, "now is not before the watermark"),
         (("watermark", "reset", "--to", "now"), 64, "is not before the watermark"),
         (("watermark", "reset"), 64, "--to"),
-        (("adopt",), 64, "--from"),
+        (("mark-delivered",), 64, "--from"),
         (("backfill", *FROM, "--resend"), 64, "Say why"),
         (("backfill", *FROM, "--resend", "--reason", " "), 64, "Say why"),
         (("backfill", *FROM, "--reason", "x"), 64, "belongs to --resend"),

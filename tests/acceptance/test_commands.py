@@ -197,7 +197,7 @@ def test_explain_says_also_why_an_order_was_not_sent(
             ["valuta", "custom_<name>"],
             78,
         ),
-        (("UPDATE syncd.feed SET system_identifier = 1",), ["accept-copy"], 78),
+        (("UPDATE syncd.feed SET system_identifier = 1",), ["confirm-move"], 78),
         (("ALTER ROLE {role} NOLOGIN",), ["not permitted to log in"], 77),
     ],
 )
@@ -335,7 +335,7 @@ def test_check_tells_what_to_do_next(
     ("arguments", "words", "code"),
     [
         (["--as", "secret"], "--as: is not a libpq connection string", 64),
-        (["--state-as", "secret"], "--state-as: is not a libpq", 64),
+        (["--ledger-as", "secret"], "--ledger-as: is not a libpq", 64),
         (["--as", "{owner}", "--role", "nobody"], "there is no role nobody", 78),
         (["--listen", "orders:id", "--wal", "orders:id"], "choose one", 64),
     ],

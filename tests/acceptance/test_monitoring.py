@@ -83,14 +83,14 @@ def test_the_gauges_say_what_the_last_heartbeat_said(
         "syncd_watermark_age_seconds": "watermark_age_seconds",
         "syncd_reconciliation_age_seconds": "reconciled_seconds",
         "syncd_delivered_per_minute": "delivered_per_minute",
-        "syncd_pace_ratio": "pace",
+        "syncd_rate_factor": "rate_factor",
         "syncd_resident_memory_max_mebibytes": "rss_mb",
     }.items():
         assert seen.value(metric) == pytest.approx(beat[said]), metric
     pending = {"live": "pending", "backfill": "pending_backfill"}
     for lane, said in pending.items():
         assert seen.value("syncd_pending_orders", lane=lane) == beat[said]
-    assert seen.by("syncd_circuit", "state") == {str(beat["circuit"]): 1}
+    assert seen.by("syncd_endpoint_state", "state") == {str(beat["endpoint_state"]): 1}
 
 
 def test_a_pause_is_a_gauge_of_its_own(

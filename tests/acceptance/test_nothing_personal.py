@@ -89,7 +89,7 @@ LOOKS = (
     "reconcile", "watermark reset --to 2020-01-01 --dry-run", "pause --all",
     "resume --all", "rejected retry W-26", "erase W-1 --dry-run", "diff",
     "backfill --from 2020-01-01 --dry-run", "backfill list --json", "report --json",
-    "adopt --from 2020-01-01 --dry-run --json", "watermark show --json",
+    "mark-delivered --from 2020-01-01 --dry-run --json", "watermark show --json",
     "erase kanarie.geel@canary-mail.example --dry-run",
     "erase kanarie@nowhere.example --yes",
 )  # fmt: skip

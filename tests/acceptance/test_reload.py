@@ -69,7 +69,7 @@ REFUSED = [
     ("syntax error", "at line"),
     ('feed = "another"', "another"),
     ('dsn = "host=127.0.0.1 port=1 dbname=shop"', "cannot be reached"),
-    ('purchases = "no_such_view"', "no_such_view"),
+    ('purchases_view = "no_such_view"', "no_such_view"),
 ]
 
 
@@ -83,7 +83,7 @@ def test_settings_that_cannot_work_are_refused_and_the_old_ones_go_on(
     daemon = post.run()
     name = line.partition(" =")[0]
     bad, count = re.subn(rf"^{name} = .*$", line, good, flags=re.MULTILINE)
-    section = "[source]" if name == "purchases" else "[squeezely]"
+    section = "[source]" if name == "purchases_view" else "[squeezely]"
     config.write_text(bad if count else good.replace(section, f"{section}\n{line}"))
     post.reload(daemon)
     (rejected,) = post.events("config.rejected")

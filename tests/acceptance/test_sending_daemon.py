@@ -133,13 +133,13 @@ def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
 
 def test_a_daemon_that_stops_over_a_broken_view_leaves_no_doubt(post: Post) -> None:
     """What it had claimed was never sent, so it is no possible repeat."""
-    post.run(uncertain="hold")
+    post.run(on_uncertain="hold")
     post.shop.sql("DROP VIEW syncd.purchases")
     orders = post.shop.confirm(3)
     wait_until(lambda: post.events("views.unavailable"))
     post.stop()
     post.shop.recreate_views()
-    post.run(uncertain="hold")
+    post.run(on_uncertain="hold")
     wait_until(post.arrived(orders))
     post.stop()
     assert post.events("batch.uncertain") == []
@@ -148,7 +148,9 @@ def test_a_daemon_that_stops_over_a_broken_view_leaves_no_doubt(post: Post) -> N
 
 def test_a_single_pass_over_a_broken_view_leaves_no_doubt(post: Post) -> None:
     """As from cron; and what waits for a person can be decided meanwhile."""
-    config = post.shop.configure(post.folder, post.sandbox.endpoint, uncertain="hold")
+    config = post.shop.configure(
+        post.folder, post.sandbox.endpoint, on_uncertain="hold"
+    )
     assert syncd("run", "--once", "--config", config).returncode == 0
     post.sandbox.fail("accept-then-drop", times=1)
     post.shop.confirm(1)

@@ -251,7 +251,9 @@ def test_a_mistyped_feed_is_refused_until_a_new_one_is_asked_for(
     config = shop.configure(tmp_path, sandbox.endpoint)
     if not remembers:
         lines = config.read_text().splitlines(keepends=True)
-        config.write_text("".join(x for x in lines if not x.startswith("directory")))
+        config.write_text(
+            "".join(x for x in lines if not x.startswith("state_directory"))
+        )
     assert once(config)[0] == 0
     sandbox.fail("server-error", times=1000, status=503)
     shop.confirm(1)
@@ -277,8 +279,8 @@ def test_feeds_of_other_views_need_no_word(
     other = VIEWS.replace("syncd.", "syncd.outlet_")
     shop.sql(f"{other} GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
     views = {
-        "confirmed": "syncd.outlet_confirmed_orders",
-        "purchases": "syncd.outlet_purchases",
+        "confirmed_view": "syncd.outlet_confirmed_orders",
+        "purchases_view": "syncd.outlet_purchases",
     }
     shop.configure(tmp_path, sandbox.endpoint, views)
     rename(config, "outlet")

@@ -122,12 +122,12 @@ def test_one_order_of_questions_for_every_reason(shop: Shop, config: Path) -> No
 
 def test_a_monitor_gets_one_line(shop: Shop, config: Path) -> None:
     """OK, WARNING or CRITICAL as its plugins say them, with figures."""
-    done = syncd("status", "--check", "--config", config)
+    done = syncd("status", "--nagios", "--config", config)
     assert (done.returncode, done.stdout.count("\n")) == (0, 1)
     assert done.stdout.startswith("SYNCD OK - lag 0 s, 0 orders wait | lag=0s;600 ")
     shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nobody')")
     syncd("run", "--once", "--config", config)
-    done = syncd("status", "--check", "--config", config)
+    done = syncd("status", "--nagios", "--config", config)
     assert done.returncode == 1
     assert "SYNCD WARNING - 1 order cannot be sent | lag=0s;600" in done.stdout
 
@@ -146,7 +146,7 @@ def test_a_database_that_does_not_answer_is_down(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert list(facts) == list(documented())[:4]
     assert (facts["verdict"], facts["healthy"]) == ("down", False)
-    done = syncd("status", "--check", "--config", config)
+    done = syncd("status", "--nagios", "--config", config)
     assert done.returncode == 2
     assert done.stdout.startswith("SYNCD CRITICAL - PostgreSQL at /nowhere/shop cannot")
     assert syncd("explain", "1", "--config", config).returncode == 69
@@ -157,11 +157,11 @@ def test_a_feed_that_was_never_started_is_unknown_to_a_monitor(
 ) -> None:
     """Exit 3 there, 78 elsewhere."""
     config = shop.configure(tmp_path, "http://127.0.0.1:1/track")
-    done = syncd("status", "--check", "--config", config)
+    done = syncd("status", "--nagios", "--config", config)
     assert (done.returncode, done.stderr) == (3, "")
     assert done.stdout == "SYNCD UNKNOWN - feed 'shop' was never started\n"
     assert syncd("status", "--json", "--config", config).returncode == 78
-    assert syncd("status", "--json", "--check", "--config", config).returncode == 64
+    assert syncd("status", "--json", "--nagios", "--config", config).returncode == 64
 
 
 def test_a_daemon_that_died_or_was_stopped_makes_the_feed_down(
@@ -207,7 +207,7 @@ def test_a_retrying_endpoint_is_no_fault_while_nothing_waits(
     shop.confirm(1)
     syncd("run", "--once", "--config", config)
     waiting = json.loads(syncd("status", "--json", "--config", config).stdout)
-    assert (waiting["endpoint"], waiting["verdict"]) == ("retrying", "degraded")
+    assert (waiting["endpoint"], waiting["verdict"]) == ("backing_off", "degraded")
     shop.sql(
         "UPDATE syncd.batch SET state = 'delivered', settled_at = now(), "
         "is_pruned = true WHERE state = 'pending'"

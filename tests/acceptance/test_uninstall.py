@@ -23,7 +23,9 @@ def feeds(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> tuple[Path, Path]:
     second.write_text(
         first.read_text()
         .replace('feed = "shop"', 'feed = "second"')
-        .replace(f'directory = "{tmp_path}"', f'directory = "{second.parent}"')
+        .replace(
+            f'state_directory = "{tmp_path}"', f'state_directory = "{second.parent}"'
+        )
     )
     for config in (first, second):
         done = syncd(
@@ -111,7 +113,7 @@ def test_where_the_state_lies_elsewhere_its_files_are_named(
 ) -> None:
     """As for an administrator, who has not the unit's environment."""
     config = shop.configure(tmp_path, sandbox.endpoint)
-    kept = f'directory = "{tmp_path}"'
+    kept = f'state_directory = "{tmp_path}"'
     assert kept in config.read_text()
     config.write_text(config.read_text().replace(kept, ""))
     gone = syncd("uninstall", "--yes", "--as", shop.owner, "--config", config)

@@ -174,5 +174,5 @@ def test_what_waits_for_an_answer_is_settled_by_it(
     run("run", "--once")
     assert [sandbox.book.posts(o) for o in (order, more)] == [1, 1]
     status = json.loads(run("status", "--json").output)
-    assert (status["endpoint"], status["delivered"]) == ("open", 2)
+    assert (status["endpoint"], status["delivered"]) == ("available", 2)
     assert status["possible_repeats"] == 0

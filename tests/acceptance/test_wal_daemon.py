@@ -259,7 +259,7 @@ def test_the_ledger_may_lie_elsewhere(
         elsewhere.sql(f"CREATE ROLE role_{name} LOGIN")
         with opened_shop(server, name, state=elsewhere.dsn(name)) as apart:
             config = configured(apart, tmp_path, sandbox)
-            done = install(apart, config, "--state-as", elsewhere.dsn(name))
+            done = install(apart, config, "--ledger-as", elsewhere.dsn(name))
             assert done.returncode == 0, done.stderr
             daemon = apart.start(config)
             log = config.with_suffix(".log")

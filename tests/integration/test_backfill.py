@@ -153,18 +153,18 @@ def test_nothing_is_captured_while_live_orders_wait(past: Past) -> None:
     assert past.driver.step() > 0
     past.desk.deliver_all()
     assert past.driver.step() == 0
-    past.shop.sql("UPDATE syncd.endpoint SET state = 'retrying', reason = 'x'")
+    past.shop.sql("UPDATE syncd.endpoint SET state = 'backing_off', reason = 'x'")
     past.shop.sql("UPDATE syncd.batch SET orders = 1 WHERE state = 'pending'")
     assert past.driver.step() > 0
-    assert past.register.unfinished().waits_for == "the API is retrying"
-    past.shop.sql("UPDATE syncd.endpoint SET state = 'open', reason = NULL")
+    assert past.register.unfinished().waits_for == "sending is backing off"
+    past.shop.sql("UPDATE syncd.endpoint SET state = 'available', reason = NULL")
     assert past.driver.step() == 0
 
 
 def test_a_backfill_tries_an_api_that_nobody_else_tries(past: Past) -> None:
     """In a quiet shop no live order would find out that it is back."""
     orders = sell_past(past.shop, 4)
-    past.shop.sql("UPDATE syncd.endpoint SET state = 'retrying', reason = 'x'")
+    past.shop.sql("UPDATE syncd.endpoint SET state = 'backing_off', reason = 'x'")
     past.ask()
     past.finish()
     assert past.posts(orders) == [1] * 4

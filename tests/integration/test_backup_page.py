@@ -124,4 +124,4 @@ def test_a_restored_ledger_is_a_copy_that_does_not_send(
     config = restored.configure(tmp_path / "two", "http://127.0.0.1:1/track")
     refused = syncd("run", "--once", "--config", config)
     assert refused.returncode == 78
-    assert "syncd accept-copy" in refused.stderr
+    assert "syncd confirm-move" in refused.stderr

@@ -214,4 +214,4 @@ def test_a_ledger_of_another_database_is_a_copy(shop: Shop, tmp_path: Path) -> N
             "database_oid, ledger_identifier, ledger_oid) "
             "VALUES ('shop', now(), now(), 1, 1, 1, 1)"
         )
-    assert "syncd accept-copy" in inspector.one("ledger.copied").next_step
+    assert "syncd confirm-move" in inspector.one("ledger.copied").next_step

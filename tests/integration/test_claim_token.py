@@ -153,7 +153,7 @@ def test_whatever_ends_an_exchange_is_uncertain(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, place: str, uncertain: str
 ) -> None:
     """A fault of syncd's own, too: in reading an answer, judging it, telling of it."""
-    desk = Desk(shop, sandbox, tmp_path, batch_size=8, uncertain=uncertain)
+    desk = Desk(shop, sandbox, tmp_path, batch_size=8, on_uncertain=uncertain)
     orders = desk.confirm(2)
     with suppress(OverflowError), patch(f"syncd.delivery.{place}", broken):
         desk.deliver()

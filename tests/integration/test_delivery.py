@@ -210,7 +210,7 @@ def test_a_refusal_of_us_holds_everything(desk: Desk, fault: str) -> None:
     assert sorted(desk.received()) == sorted(orders)
     assert desk.posts(orders) == [1] * 20
     assert desk.set_aside() == {}
-    assert (desk.endpoint()[0], desk.uncertain()) == ("open", 0)
+    assert (desk.endpoint()[0], desk.uncertain()) == ("available", 0)
 
 
 def test_a_server_error_is_tried_again(desk: Desk) -> None:
@@ -220,7 +220,7 @@ def test_a_server_error_is_tried_again(desk: Desk) -> None:
     desk.finish()
     assert desk.posts(orders) == [1] * 3
     assert desk.uncertain() == 2
-    assert desk.endpoint() == ("open", 0)
+    assert desk.endpoint() == ("available", 0)
 
 
 @pytest.mark.parametrize("status", [501, 502, 503, 504, 520, 524])

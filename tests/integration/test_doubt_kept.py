@@ -219,9 +219,9 @@ def test_an_order_in_doubt_that_was_mended_waits_for_a_person(desk: Desk) -> Non
 # A copy in the place of its original
 
 
-def accept_copy(desk: Desk, *, holds: bool = False) -> None:
+def confirm_move(desk: Desk, *, holds: bool = False) -> None:
     feeds = FeedStore(Connections(desk.database, desk.database), "shop")
-    assert feeds.accept_copy(holds=holds)
+    assert feeds.confirm_move(holds=holds)
 
 
 def uncertain(desk: Desk, key: str) -> object:
@@ -242,7 +242,7 @@ def test_the_original_may_have_sent_what_was_pending_in_the_copy(
     desk.ledger.exclude_orders(claim, [rejected])
     desk.ledger.close_empty(claim, LISTED)
     desk.confirm(2)
-    accept_copy(desk, holds=holds)
+    confirm_move(desk, holds=holds)
     assert uncertain(desk, "2") == uncertain(desk, "3") == (left, 1)
     desk.database.one(
         query("retry_rejected"),
@@ -267,7 +267,7 @@ def test_the_original_may_have_sent_what_the_copy_captures_soon(
     )
     desk.shop.sql("UPDATE syncd.feed SET floor_at = '2000-01-01'")
     desk.shop.sql("UPDATE syncd.watermark SET confirmed_at = '2000-01-01'")
-    accept_copy(desk)
+    confirm_move(desk)
     desk.shop.confirm(1)
     assert desk.admit() == 2
     assert uncertain(desk, "1") == ("pending", 1)
@@ -276,7 +276,7 @@ def test_the_original_may_have_sent_what_the_copy_captures_soon(
 
 def test_what_is_captured_much_later_is_judged_by_its_stamp(desk: Desk) -> None:
     """The original was stopped a week ago: an old order that appears now is new."""
-    accept_copy(desk)
+    confirm_move(desk)
     desk.shop.sql(
         "UPDATE syncd.feed SET suspect_until = now(), floor_at = '2000-01-01';"
         "UPDATE syncd.watermark SET confirmed_at = '2000-01-01';"

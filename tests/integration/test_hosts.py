@@ -33,7 +33,7 @@ def once(config: Path, host: str) -> tuple[int, str | None]:
 
 def without_directory(config: Path) -> Path:
     lines = config.read_text().splitlines(keepends=True)
-    config.write_text("".join(x for x in lines if not x.startswith("directory")))
+    config.write_text("".join(x for x in lines if not x.startswith("state_directory")))
     return config
 
 
@@ -62,11 +62,11 @@ def test_after_a_failover_a_new_host_is_refused_by_check_as_by_a_start(
             without_directory(shop.configure(tmp_path, sandbox.endpoint))
             ended, found = look(config, "pod-2")
             assert ended == 78
-            assert "syncd accept-copy" in found["ledger.promoted"].next_step
+            assert "syncd confirm-move" in found["ledger.promoted"].next_step
             assert once(config, "pod-2") == (78, "ledger.promoted")
             assert look(config, "pod-1")[0] != 78
             assert once(config, "pod-1") == (0, None)
-            done = syncd("accept-copy", "--yes", "--config", config)
+            done = syncd("confirm-move", "--yes", "--config", config)
             assert done.returncode == 0
             assert once(config, "pod-2") == (0, None)
 
@@ -105,7 +105,7 @@ def test_servers_that_do_not_belong_together_are_refused(tmp_path: Path) -> None
             config = shop.configure(tmp_path, sandbox.endpoint, {"dsn": own})
             ended, found = look(config, "a")
             assert ended == 78
-            assert "[state] dsn" in found["ledger.standby"].next_step
+            assert "[ledger] dsn" in found["ledger.standby"].next_step
             assert once(config, "a") == (78, "ledger.standby")
             elsewhere = other.dsn("shop", shop.role)
             reading = {"dsn": own, "primary_dsn": elsewhere}

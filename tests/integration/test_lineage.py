@@ -139,13 +139,13 @@ def test_a_restore_of_the_same_cluster_is_not_sent_from_until_told(
     assert daemon.wait(60) == 78
     (failed,) = scene.events("daemon.failed")
     assert "went back in time" in str(failed["reason"])
-    assert "syncd accept-copy" in str(failed["hint"])
+    assert "syncd confirm-move" in str(failed["hint"])
     assert {scene.sandbox.book.posts(order) for order in since} == {1}
 
     scene.shop.sql("INSERT INTO orders (id, confirmed_at) OVERRIDING SYSTEM VALUE "
                    f"SELECT right(n, -2)::bigint, now() FROM unnest(ARRAY{since}) AS n "
                    "ON CONFLICT DO NOTHING")  # fmt: skip
-    scene.syncd("accept-copy", "--yes")
+    scene.syncd("confirm-move", "--yes")
     daemon = scene.run()
     wait_until(lambda: {scene.sandbox.book.posts(order) for order in since} == {2})
     scene.stop(daemon)

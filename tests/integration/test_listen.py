@@ -583,7 +583,10 @@ def test_faults_are_told_with_their_number(
     ear.listen.step(0)
     ear.shop.confirm(1)
     ear.listen.step(0)
-    assert ear.notes.of("outbox.failed") == [{"faults": 2}, {"faults": 1}]
+    assert ear.notes.of("outbox.failed") == [
+        {"missed_changes": 2},
+        {"missed_changes": 1},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -319,11 +319,13 @@ def test_what_is_to_be_kept_is_long(till: Till, tmp_path: Path) -> None:
     text = config.read_text()
     for keep, source in (("6d", ""), ("9d", 'lookback = "1d"\n')):
         changed = text.replace('lookback = "5s"\n', source or 'lookback = "5s"\n')
-        config.write_text(f'{changed}\n[ledger]\nkeep = "{keep}"\n')
+        config.write_text(
+            changed.replace("[ledger]", f'[ledger]\nretention = "{keep}"')
+        )
         refused = syncd("status", "--config", config)
         assert refused.returncode == 78
-        assert "ledger.keep must be at least 7d, and ten times" in refused.stderr
-    config.write_text(f'{text}\n[ledger]\nkeep = "7d"\n')
+        assert "ledger.retention must be at least 7d, and ten times" in refused.stderr
+    config.write_text(text.replace("[ledger]", '[ledger]\nretention = "7d"'))
     assert syncd("status", "--config", config).returncode == 0
 
 

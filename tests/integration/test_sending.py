@@ -31,7 +31,7 @@ def _steady_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cautious(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
     """It holds what may have arrived."""
-    opened = Desk(shop, sandbox, tmp_path, batch_size=8, uncertain="hold")
+    opened = Desk(shop, sandbox, tmp_path, batch_size=8, on_uncertain="hold")
     yield opened
     opened.close()
 
@@ -43,7 +43,7 @@ def let_time_pass(desk: Desk) -> None:
     desk.shop.sql("UPDATE syncd.endpoint SET retry_at = now() - interval '1 s'")
 
 
-@pytest.mark.parametrize("state", ["retrying", "held"])
+@pytest.mark.parametrize("state", ["backing_off", "held"])
 def test_one_batch_probes_however_many_workers_there_are(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, state: str
 ) -> None:
@@ -90,11 +90,11 @@ def test_after_a_good_probe_everything_goes_at_once(desk: Desk) -> None:
     orders = desk.confirm(20)
     desk.sandbox.fail("server-error", status=503)
     desk.deliver_all()
-    assert desk.endpoint() == ("retrying", 1)
+    assert desk.endpoint() == ("backing_off", 1)
     let_time_pass(desk)
     desk.deliver_all()
     assert desk.posts(orders) == [1] * 20
-    assert desk.endpoint() == ("open", 0)
+    assert desk.endpoint() == ("available", 0)
 
 
 def test_a_bad_probe_is_the_only_request(desk: Desk) -> None:
@@ -116,7 +116,7 @@ def test_a_probe_that_sends_nothing_gives_its_turn_back(desk: Desk) -> None:
     desk.shop.sql("UPDATE syncd.batch SET attempts = 1")
     orders += desk.confirm(3)
     desk.shop.sql("DELETE FROM orders WHERE id = 2")
-    desk.shop.sql("UPDATE syncd.endpoint SET state = 'retrying', reason = 'down'")
+    desk.shop.sql("UPDATE syncd.endpoint SET state = 'backing_off', reason = 'down'")
     desk.deliver_all()
     assert desk.posts(orders) == [0, 1, 1, 1]
 
@@ -158,7 +158,7 @@ def test_too_many_refused_orders_are_blamed_no_more_and_hold_nobody(
     blamed = desk.set_aside()
     assert REJECTION_SPIKE_ORDERS - 1 <= len(blamed) <= REJECTION_SPIKE_ORDERS + 1
     assert set(blamed) <= set(bad)
-    assert desk.endpoint()[0] == "open"
+    assert desk.endpoint()[0] == "available"
     for _ in range(10):
         before = desk.sandbox.book.totals.requests
         desk.hurry()
@@ -205,7 +205,7 @@ def test_a_few_bad_orders_among_many_are_rejected_without_a_hold(desk: Desk) -> 
     assert sorted(desk.set_aside()) == sorted(bad)
     good = [order for order in orders if order not in bad]
     assert desk.posts(good) == [1] * len(good)
-    assert desk.endpoint()[0] == "open"
+    assert desk.endpoint()[0] == "available"
 
 
 # A hold, and one order in it
@@ -237,7 +237,7 @@ def test_an_order_that_a_firewall_refuses_holds_nobody(
     assert state == "rejected"
     assert str(reason).startswith(f"HTTP {status} Request blocked")
     assert posts == [int(order != orders[2]) for order in orders]
-    assert endpoint == "open"
+    assert endpoint == "available"
 
 
 def test_a_hold_is_probed_with_another_batch_each_time(desk: Desk) -> None:
@@ -289,7 +289,7 @@ def test_a_suspect_of_the_live_lane_is_passed_by_a_backfill(
     assert desk.deliver() is None
     assert desk.delivery.deliver_next("backfill") == DeliveryResult(1, accepted=True)
     assert desk.posts(orders) == [1]
-    assert desk.endpoint()[0] == "open"
+    assert desk.endpoint()[0] == "available"
 
 
 def test_a_batch_that_fails_alone_is_sent_in_halves(desk: Desk) -> None:
@@ -328,7 +328,7 @@ def test_a_repeat_that_is_refused_as_known_was_delivered(desk: Desk) -> None:
     assert desk.posts(orders) == [1, 1, 1]
     assert desk.posts(others) == [1, 1]
     assert desk.set_aside() == {}
-    assert desk.endpoint()[0] == "open"
+    assert desk.endpoint()[0] == "available"
     assert desk.shop.value(
         "SELECT count(*) FROM syncd.batch WHERE state NOT IN ('delivered', 'emptied')"
     ) == 0  # fmt: skip
@@ -427,7 +427,7 @@ def test_what_a_person_says_settles_what_waits_and_all_that_comes(
         (3, 0) if takes else (0, 3)
     )
     assert desk.uncertain() == 0
-    assert desk.endpoint()[0] == "open"
+    assert desk.endpoint()[0] == "available"
     more = desk.confirm(3)
     if takes:
         answer_strangely(desk)
@@ -473,7 +473,7 @@ def test_what_a_person_says_meanwhile_is_not_lost(desk: Desk) -> None:
     answer_strangely(desk)
     desk.deliver_all()
     assert desk.posts(orders) == [1] * 3
-    assert desk.endpoint()[0] == "open"
+    assert desk.endpoint()[0] == "available"
     assert desk.uncertain() == 0
     assert desk.left() == 0
     assert desk.shop.rows("SELECT state FROM syncd.batch") == [("delivered",)]
@@ -519,7 +519,9 @@ def test_what_may_have_arrived_waits_for_a_person(
     options: dict[str, object],
 ) -> None:
     """It is counted, and nothing of it is sent again; other orders go."""
-    desk = Desk(shop, sandbox, tmp_path, batch_size=8, uncertain="hold", timeout="1s")
+    desk = Desk(
+        shop, sandbox, tmp_path, batch_size=8, on_uncertain="hold", timeout="1s"
+    )
     sandbox.fail(fault, times=1, **options)
     orders = desk.confirm(3)
     desk.deliver_all()
@@ -612,7 +614,9 @@ def test_the_daemon_slows_down_and_holds_what_it_took_over(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """As its heartbeat and its lines say."""
-    config = shop.configure(tmp_path, sandbox.endpoint, uncertain="hold", rate="50/s")
+    config = shop.configure(
+        tmp_path, sandbox.endpoint, on_uncertain="hold", rate="50/s"
+    )
     log = config.with_suffix(".log")
     sandbox.fail("hang", seconds=30, takes=True)
     first = shop.start(config)
@@ -628,7 +632,7 @@ def test_the_daemon_slows_down_and_holds_what_it_took_over(
     (order,) = shop.confirm(1)
     wait_until(lambda: sandbox.book.posts(order) == 1)
     wait_until(lambda: '"held":1,' in log.read_text())
-    wait_until(lambda: '"pace":0.531' in log.read_text())
+    wait_until(lambda: '"rate_factor":0.531' in log.read_text())
     second.terminate()
     assert second.wait(60) == 0
     assert sandbox.book.posts(lost) == 1

@@ -64,9 +64,9 @@ def test_a_pending_order_tells_what_it_waits_for(desk: Desk) -> None:
     (order,) = desk.confirm(1)
     assert "now pending: 1 batches go before it" in tell(desk, order)
 
-    desk.breaker.back_off("retrying", timedelta(hours=1), "HTTP 503")
+    desk.breaker.back_off("backing_off", timedelta(hours=1), "HTTP 503")
     told = tell(desk, order)
-    assert "since the API is retrying (HTTP 503), tried again at" in told
+    assert "sending is backing off (HTTP 503), tried again at" in told
     assert "next:" not in told
 
     desk.breaker.back_off("held", timedelta(hours=1), "HTTP 401")

@@ -71,7 +71,7 @@ def test_trouble_behind_the_view_rejects_nobody(desk: Desk, state: str) -> None:
     waiting = desk.waiting()
     assert waiting.keys() == set(remote)
     assert all(state in str(reason) for reason, _ in waiting.values())
-    assert desk.endpoint() == ("open", 0)
+    assert desk.endpoint() == ("available", 0)
     catalogue(desk, "up")
     desk.finish_hurriedly()
     assert desk.posts(plain + remote) == [1] * 7
@@ -162,7 +162,7 @@ def test_what_cannot_be_read_is_left_to_who_reads_again(desk: Desk) -> None:
     assert desk.ledger.next_due(rereads=True).seconds == 0
 
 
-@pytest.mark.parametrize("state", ["retrying", "held"])
+@pytest.mark.parametrize("state", ["backing_off", "held"])
 def test_what_can_be_read_again_probes_where_nothing_else_waits(
     desk: Desk, state: str
 ) -> None:
@@ -182,7 +182,7 @@ def test_what_can_be_read_again_probes_where_nothing_else_waits(
     assert desk.delivery.deliver_next("live") is None
     desk.rereading.deliver_next("live")
     assert desk.posts([order, other]) == [1, 1]
-    assert desk.endpoint()[0] == "open"
+    assert desk.endpoint()[0] == "available"
 
 
 def test_a_row_is_blamed_only_when_it_fails_again(desk: Desk) -> None:
@@ -199,7 +199,7 @@ def test_a_row_is_blamed_only_when_it_fails_again(desk: Desk) -> None:
     desk.deliver_all()
     state, reason = desk.set_aside()[bad]
     assert (state, "22012" in str(reason)) == ("rejected", True)
-    assert desk.endpoint() == ("open", 0)
+    assert desk.endpoint() == ("available", 0)
     recent = "SELECT recent_rejected, refusals FROM syncd.endpoint"
     assert desk.shop.rows(recent) == [(0.0, 0)]
 

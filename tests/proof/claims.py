@@ -29,7 +29,8 @@ SELECT l.order_key, coalesce(l.state, b.state),
 OPEN = b"""
 WITH open AS (
     UPDATE syncd.endpoint
-       SET state = 'open', reason = NULL, retry_at = '-infinity', suspect_batch = NULL
+       SET state = 'available', reason = NULL, retry_at = '-infinity',
+           suspect_batch = NULL
 )
 UPDATE syncd.batch SET due_at = '-infinity' WHERE state = 'pending'
 """

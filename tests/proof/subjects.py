@@ -190,7 +190,7 @@ class PollSubject(LedgerSubject):
 
 
 class Apart(LedgerSubject):
-    """`[state] dsn`: the ledger is in another database."""
+    """`[ledger] dsn`: the ledger is in another database."""
 
     apart = True
 

@@ -160,13 +160,13 @@ class Shop:
             "rate": "unlimited",
         } | squeezely
         lines = [f"{name} = {_toml(value)}" for name, value in sending.items()]
-        lines += ["[state]", f'directory = "{folder}"']
+        lines += ["[ledger]", f'state_directory = "{folder}"']
         lines += [f'dsn = "{self.state_dsn}"'] if self.state_dsn else []
         reading = {
             "dsn": self.dsn,
             "poll_interval": "100ms",
             "lookback": "5s",
-            "settle": "1s",
+            "completeness_timeout": "1s",
         } | dict(source or {})
         read = "\n".join(f"{name} = {_toml(value)}" for name, value in reading.items())
         path = folder / "syncd.toml"

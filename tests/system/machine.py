@@ -28,7 +28,7 @@ feed = "{feed}"
 dsn = "{dsn}"
 poll_interval = "100ms"
 lookback = "5s"
-settle = "1s"
+completeness_timeout = "1s"
 [squeezely]
 account = "SQ-SANDBOX"
 endpoint = "{api}/v1/track"

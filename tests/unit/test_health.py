@@ -52,7 +52,7 @@ DEGRADED: list[tuple[dict[str, object], str, str]] = [
         "syncd resume",
     ),
     (
-        {"endpoint": "retrying", "endpoint_reason": "HTTP 503", "waiting": 3},
+        {"endpoint": "backing_off", "endpoint_reason": "HTTP 503", "waiting": 3},
         "the last attempt failed, and is repeated: HTTP 503",
         "unless it goes on",
     ),
@@ -87,7 +87,7 @@ DEGRADED: list[tuple[dict[str, object], str, str]] = [
     ({"reused": 3}, "3 orders under keys that stood for others", "syncd reused list"),
 ]
 NOTICED: list[tuple[dict[str, object], str]] = [
-    ({"endpoint": "retrying", "endpoint_reason": "HTTP 503"}, "nothing waits"),
+    ({"endpoint": "backing_off", "endpoint_reason": "HTTP 503"}, "nothing waits"),
     ({"held_back": minutes(1)}, "the watermark is held back for 1 min"),
     ({"is_proven": False}, "no test has shown"),
     ({"pauses": [Pause("capture", NOW - minutes(3), "sale")]}, "3 min ago: sale"),
@@ -275,7 +275,7 @@ def test_the_worst_reason_stands_first_and_gives_the_verdict() -> None:
     assert health.severity is Severity.DOWN
     assert [int(reason.severity) for reason in health.reasons] == [2, 1, 1, 0]
     assert "cannot be sent" in health.reasons[1].text
-    noted = assess(replace(WELL, endpoint="retrying", rejected=1))
+    noted = assess(replace(WELL, endpoint="backing_off", rejected=1))
     assert [int(reason.severity) for reason in noted.reasons] == [1, 0]
 
 

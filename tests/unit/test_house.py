@@ -112,7 +112,7 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> set[str]:
         elif not prefix and name in {
             "source_dsn",
             "primary_dsn",
-            "state_dsn",
+            "ledger_dsn",
             "api_key",
         }:
             continue  # secrets, wherever they came from

@@ -180,8 +180,8 @@ def test_a_text_loses_addresses_passwords_and_line_ends(said: str, kept: str) ->
 def test_a_number_has_a_point_and_a_count_has_none() -> None:
     """Whoever reads lines by pattern relies on it."""
     with written() as stream:
-        log.Log("shop").emit("heartbeat", lag_seconds=0, pending=3, pace=1)
-    assert '"lag_seconds":0.0,"pending":3,"pace":1.0' in stream.getvalue()
+        log.Log("shop").emit("heartbeat", lag_seconds=0, pending=3, rate_factor=1)
+    assert '"lag_seconds":0.0,"pending":3,"rate_factor":1.0' in stream.getvalue()
 
 
 def test_the_repeats_of_a_library_are_folded() -> None:

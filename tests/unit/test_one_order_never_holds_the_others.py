@@ -43,7 +43,7 @@ class Feed:
     bad: frozenset[int]
     batches: list[Batch]
     now: datetime = datetime(2026, 11, 28, tzinfo=UTC)
-    state: str = "open"
+    state: str = "available"
     retry_at: datetime = LONG_AGO
     failures: int = 0
     refusals: int = 0
@@ -85,7 +85,7 @@ class Feed:
 
     def _accept(self, batch: Batch) -> None:
         self.delivered.update(batch.orders)
-        self.state, self.failures, self.refusals = "open", 0, 0
+        self.state, self.failures, self.refusals = "available", 0, 0
         self.accepted_at, self.retry_at = self.now, self.now
         self.accepted += len(batch.orders)
 
@@ -104,7 +104,7 @@ class Feed:
         )
 
     def _settle(self, batch: Batch, decision: Decision) -> None:
-        if decision.endpoint != "open":
+        if decision.endpoint != "available":
             self.state = decision.endpoint
             self.retry_at = self.now + decision.endpoint_wait
             self.failures += 1

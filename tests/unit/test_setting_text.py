@@ -30,14 +30,14 @@ TEXTS = [
     ("source", "dsn"),
     ("source", "primary_dsn"),
     ("source", "dsn_file"),
-    ("source", "confirmed"),
-    ("source", "purchases"),
+    ("source", "confirmed_view"),
+    ("source", "purchases_view"),
     ("source", "time_zone"),
     ("source", "poll_interval"),
     ("source", "lookback"),
-    ("source", "settle"),
-    ("state", "dsn"),
-    ("state", "directory"),
+    ("source", "completeness_timeout"),
+    ("ledger", "dsn"),
+    ("ledger", "state_directory"),
     ("squeezely", "account"),
     ("squeezely", "endpoint"),
     ("squeezely", "api_key_file"),
@@ -45,7 +45,7 @@ TEXTS = [
     ("squeezely", "rate"),
     ("squeezely", "timeout"),
     ("backfill", "rate"),
-    ("ledger", "keep"),
+    ("ledger", "retention"),
     ("log", "heartbeat"),
     ("log", "level"),
 ]
@@ -105,14 +105,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("", "feed", "a/b", "other characters"),
         ("", "feed", "f" * 41, "has 41 characters"),
         ("", "instance", "shop/1", "other characters"),
-        ("source", "confirmed", "Shop.Orders", "in lower case"),
+        ("source", "confirmed_view", "Shop.Orders", "in lower case"),
         ("source", "dsn", "host=a\u0000b", "character 7 is U+0000"),
         ("source", "dsn", "host=a..b", "no host name"),
         ("source", "dsn", "host=a sslmode=hunter2", "sslmode has a value"),
         ("source", "dsn", "host=a port=70000", "port that is no number"),
         ("source", "dsn", "host=a sslrootcert=system sslmode=require", "weak sslmode"),
         ("source", "time_zone", "Europe/Amsterdam\u200b", "character 17 is U+200B"),
-        ("state", "directory", "/var/lib/syncd\u200b", "character 15 is U+200B"),
+        ("ledger", "state_directory", "/var/lib/syncd\u200b", "character 15 is U+200B"),
         ("squeezely", "ca_file", "/nowhere/ca.pem", "is no file"),
     ],
 )
@@ -174,7 +174,7 @@ LIKELY = st.one_of(
 @example(spot=("squeezely", "timeout"), text="999999999999d")
 @example(spot=("squeezely", "endpoint"), text="https://xn--a/")
 @example(spot=("source", "dsn"), text="host=.")
-@example(spot=("ledger", "keep"), text="999999999d")
+@example(spot=("ledger", "retention"), text="999999999d")
 @example(spot=("", "feed"), text="..")
 def test_any_text_is_refused_in_one_line_or_good_wherever_it_goes(
     place: Path, spot: tuple[str, str], text: str
@@ -195,16 +195,16 @@ def use(settings: Settings) -> None:
     channel_of(settings.feed).encode("ascii")
     slot_name(settings.feed).encode("ascii")
     settings.model_dump_json()
-    memory = StateFile.of(settings.state.directory, settings.feed, {})
-    assert memory is None or memory.place == settings.state.directory
+    memory = StateFile.of(settings.ledger.state_directory, settings.feed, {})
+    assert memory is None or memory.place == settings.ledger.state_directory
     longest = max(
         settings.source.lookback,
-        settings.source.settle,
+        settings.source.completeness_timeout,
         settings.squeezely.timeout,
-        settings.ledger.keep or settings.log.heartbeat,
+        settings.ledger.retention or settings.log.heartbeat,
     )
     assert (datetime.now(UTC) - longest).tzinfo is UTC
-    for dsn in (settings.source_dsn, settings.primary_dsn, settings.state_dsn):
+    for dsn in (settings.source_dsn, settings.primary_dsn, settings.ledger_dsn):
         assert not dsn.get_secret_value() or describe(dsn.get_secret_value())
     post(Squeezely(settings))
 

@@ -117,7 +117,9 @@ class OutboxCapture:
         if condition.waits:
             self._vigil.found_waiting()
         if condition.faults > self._faults:
-            self._log.emit("outbox.failed", faults=condition.faults - self._faults)
+            self._log.emit(
+                "outbox.failed", missed_changes=condition.faults - self._faults
+            )
         self._faults = condition.faults
         self._hints.probe()
 

@@ -62,10 +62,10 @@ def _mode(path: Path) -> int:
 
 
 def _has_password(settings: Settings) -> bool:
-    source, state = settings.source, settings.state
+    source, ledger = settings.source, settings.ledger
     return any(
         holds_password(dsn)
-        for dsn in (source.dsn, source.primary_dsn, state.dsn)
+        for dsn in (source.dsn, source.primary_dsn, ledger.dsn)
         if dsn is not None
     )
 
@@ -106,7 +106,7 @@ def look_at_state(
     Raises:
         StateUnavailableError: What it remembered cannot be read.
     """
-    memory = StateFile.of(settings.state.directory, settings.feed, environment)
+    memory = StateFile.of(settings.ledger.state_directory, settings.feed, environment)
     if memory is None:
         message = (
             "none: without it a restore of the ledger is not noticed, and after a "

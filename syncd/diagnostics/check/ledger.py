@@ -68,13 +68,14 @@ def _unexpected(
     """Look for the feed that is probably meant by one that was never started."""
     served = Served.of(settings, environment)
     place = feeds.source_identity()
-    others = feeds.others(settings.source.confirmed)
-    others += served.others(place, settings.source.confirmed) if served else []
+    others = feeds.others(settings.source.confirmed_view)
+    others += served.others(place, settings.source.confirmed_view) if served else []
     if others := sorted(set(others) - {settings.feed}):
         known_as = " and ".join(map(repr, others))
         message = (
-            f"{settings.feed!r} was never started, and {settings.source.confirmed} of "
-            f"this database is served as {known_as} already"
+            f"{settings.feed!r} was never started, and "
+            f"{settings.source.confirmed_view} of this database is served as "
+            f"{known_as} already"
         )
         yield Finding("feed.unexpected", "feed", message)
     elif served and served.is_known():
@@ -92,7 +93,7 @@ def _lineage(
     environment: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Decide as a start does whether the ledger is the one that was served."""
-    memory = StateFile.of(settings.state.directory, settings.feed, environment)
+    memory = StateFile.of(settings.ledger.state_directory, settings.feed, environment)
     log = Log(settings.feed)
     lineage = CloneGuard(
         connections.ledger,
@@ -114,7 +115,10 @@ def _forgetful(
     environment: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Tell what it costs to remember nothing where hosts change."""
-    if StateFile.of(settings.state.directory, settings.feed, environment) is not None:
+    if (
+        StateFile.of(settings.ledger.state_directory, settings.feed, environment)
+        is not None
+    ):
         return
     rows = connections.ledger.all(query("hosts"), feed=feed.feed_id if feed else 0)
     hosts = [cast("str", host) for (host,) in rows]

@@ -16,7 +16,7 @@ def look_at_needs(database: Database, settings: Settings) -> Iterator[Finding]:
     """Look whether the role may read both views."""
     source = settings.source
     rows = database.all(
-        query("view_rights"), views=[source.confirmed, source.purchases]
+        query("view_rights"), views=[source.confirmed_view, source.purchases_view]
     )
     for view, right in rows:
         message = f"may not read {view} (permission denied): it lacks {right}"

@@ -315,8 +315,8 @@ def _source_fault(settings: Settings, connections: Connections) -> str | None:
     source = source_on(settings, connections)
     try:
         source.views.check()
-        columns = source.views.columns(settings.source.purchases)
-        refuse_unknown_fields(settings.source.purchases, [c.name for c in columns])
+        columns = source.views.columns(settings.source.purchases_view)
+        refuse_unknown_fields(settings.source.purchases_view, [c.name for c in columns])
         source.read([])
         source.still_confirmed([])
     except (SlowStatementError, TableBusyError) as error:

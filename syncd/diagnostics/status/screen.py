@@ -120,7 +120,7 @@ def _behind(facts: FeedStatus) -> list[Row]:
     endpoint = f"{pulse.endpoint} since {_moment(pulse.endpoint_since)}"
     if pulse.endpoint_reason:
         endpoint += f": {pulse.endpoint_reason}"
-    style = "" if pulse.endpoint == "open" else "yellow"
+    style = "" if pulse.endpoint == "available" else "yellow"
     return [*rows, ("endpoint", endpoint, style)]
 
 

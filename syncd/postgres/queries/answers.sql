@@ -99,7 +99,7 @@ SELECT coalesce(sum(orders), 0)::bigint
 -- name: release_explained :rows
 -- The endpoint waits for this explanation no more.
 UPDATE syncd.endpoint
-   SET state = 'open',
+   SET state = 'available',
        failures = 0,
        refusals = 0,
        retry_at = '-infinity',

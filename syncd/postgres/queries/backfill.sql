@@ -166,7 +166,7 @@ SELECT b.backfill_id, b.state, b.purpose, b.reason,
           FROM syncd.batch AS p
          WHERE p.backfill_id = b.backfill_id
            AND p.state IN ('pending', 'sending')),
-       CASE WHEN e.state <> 'open' AND b.purpose <> 'adopt' THEN 'endpoint'
+       CASE WHEN e.state <> 'available' AND b.purpose <> 'adopt' THEN 'endpoint'
             WHEN (SELECT v.batch_id
                     FROM syncd.batch AS v
                    WHERE v.feed_id = %(feed)s
@@ -218,8 +218,8 @@ SELECT b.backfill_id, b.state, b.purpose, b.with_profile, b.reason,
             THEN 'sending is paused'
             WHEN w.paused_at IS NOT NULL AND b.reached_at < b.upper_at
             THEN 'capture is paused'
-            WHEN e.state <> 'open' AND b.purpose <> 'adopt'
-            THEN 'the API is ' || e.state
+            WHEN e.state <> 'available' AND b.purpose <> 'adopt'
+            THEN 'sending is ' || replace(e.state, '_', ' ')
             WHEN (SELECT v.batch_id
                     FROM syncd.batch AS v
                    WHERE v.feed_id = %(feed)s

@@ -21,7 +21,7 @@ WITH life AS MATERIALIZED (
       FROM syncd.feed AS f
      WHERE f.feed_id = %(feed)s
 ), gate AS MATERIALIZED (
-    SELECT p.state <> 'open' AS probes, p.state = 'held' AS is_held,
+    SELECT p.state <> 'available' AS probes, p.state = 'held' AS is_held,
            CASE WHEN p.state = 'held'
                 THEN (SELECT r.batch_id
                         FROM syncd.batch AS r
@@ -45,7 +45,7 @@ WITH life AS MATERIALIZED (
                   AND v.due_at <= clock_timestamp()
                 ORDER BY v.batch_id
                 LIMIT 1) IS NULL AS is_free,
-           CASE WHEN %(rereads)s AND p.state <> 'open'
+           CASE WHEN %(rereads)s AND p.state <> 'available'
                 THEN EXISTS (SELECT
                                FROM syncd.batch AS s
                               WHERE s.feed_id = %(feed)s
@@ -97,7 +97,7 @@ WITH life AS MATERIALIZED (
        SET retry_at = clock_timestamp() + %(lease)s
       FROM due
      WHERE e.feed_id = %(feed)s
-       AND e.state <> 'open'
+       AND e.state <> 'available'
        AND e.retry_at <= clock_timestamp()
     RETURNING e.feed_id
 ), claimed AS (
@@ -392,9 +392,9 @@ WITH receipt AS (
      WHERE p.feed_id = %(feed)s
 ), healthy AS (
     UPDATE syncd.endpoint AS e
-       SET since = CASE WHEN e.state = 'open' OR e.unknown_shape IS NOT NULL
+       SET since = CASE WHEN e.state = 'available' OR e.unknown_shape IS NOT NULL
                         THEN e.since ELSE clock_timestamp() END,
-           state = CASE WHEN e.unknown_shape IS NULL THEN 'open' ELSE e.state END,
+           state = CASE WHEN e.unknown_shape IS NULL THEN 'available' ELSE e.state END,
            failures = 0,
            refusals = 0,
            retry_at = '-infinity',

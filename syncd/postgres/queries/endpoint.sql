@@ -22,7 +22,7 @@ UPDATE syncd.endpoint
 -- Counts a refusal by an endpoint that answers; what follows from it need not wait.
 UPDATE syncd.endpoint
    SET refusals = refusals + %(refusals)s,
-       retry_at = CASE WHEN state = 'open' THEN retry_at ELSE clock_timestamp() END
+       retry_at = CASE WHEN state = 'available' THEN retry_at ELSE clock_timestamp() END
  WHERE feed_id = %(feed)s
 RETURNING failures, refusals, accepted_at, recent_accepted, recent_rejected;
 
@@ -60,13 +60,13 @@ UPDATE syncd.endpoint
 UPDATE syncd.endpoint
    SET retry_at = clock_timestamp()
  WHERE feed_id = %(feed)s
-   AND state <> 'open'
+   AND state <> 'available'
    AND retry_at > clock_timestamp();
 
 -- name: release_endpoint :rows
 -- Tries again at once, whatever the endpoint said before.
 UPDATE syncd.endpoint
-   SET state = 'open',
+   SET state = 'available',
        failures = 0,
        refusals = 0,
        retry_at = '-infinity',
@@ -78,4 +78,4 @@ UPDATE syncd.endpoint
        recent_rejected = 0,
        since = clock_timestamp()
  WHERE feed_id = %(feed)s
-   AND (state <> 'open' OR spike_at IS NOT NULL);
+   AND (state <> 'available' OR spike_at IS NOT NULL);

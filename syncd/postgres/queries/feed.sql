@@ -52,7 +52,7 @@ SELECT DISTINCT split_part(i.host, '/', 1)
   FROM syncd.instance AS i
  WHERE i.feed_id = %(feed)s;
 
--- name: accept_copy :rows
+-- name: confirm_move :rows
 -- Binds the feed to the database that it is in now. The original went on after the copy
 -- was made: what is pending or set aside here it may have sent, and so whatever is
 -- captured within a week from now that was confirmed before.

@@ -36,7 +36,7 @@ def remove_leftovers(
     Returns:
         None where the directory is not known, as outside the daemon's unit.
     """
-    memory = StateFile.of(settings.state.directory, settings.feed, environment)
+    memory = StateFile.of(settings.ledger.state_directory, settings.feed, environment)
     if memory is None:
         return None
     gone: list[Path] = []

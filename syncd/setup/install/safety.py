@@ -44,7 +44,7 @@ def refuse_published(database: Database) -> None:
         raise ConfigError(
             f"the publication {name} would send syncd's tables to its subscribers, "
             "which stop at the first that they do not have; nothing was changed",
-            f"{recipe} Or keep the ledger in another database (state.dsn). Or make the "
-            "tables on each subscriber first (syncd install --print), then repeat "
+            f"{recipe} Or keep the ledger in another database (ledger.dsn). Or make "
+            "the tables on each subscriber first (syncd install --print), then repeat "
             "this with --published. See docs/captures.md.",
         )

@@ -42,7 +42,7 @@ class Application:
         self._database = database
         self._settings = settings
         source = settings.source
-        self._names = ViewNames.parse(source.confirmed, source.purchases)
+        self._names = ViewNames.parse(source.confirmed_view, source.purchases_view)
 
     def run(self, file: ViewFile, role: str) -> How:
         """Create or replace both views, and let the daemon's role read them.

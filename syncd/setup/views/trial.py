@@ -155,7 +155,9 @@ class Trial:
     def _compare(self, result: TrialResult, orders: int) -> Difference | None:
         """Compare the newest orders with what the views in place say of them."""
         source = self._settings.source
-        before = self._source(ViewNames.parse(source.confirmed, source.purchases))
+        before = self._source(
+            ViewNames.parse(source.confirmed_view, source.purchases_view)
+        )
         survey = Survey(result.survey.rules, result.now)
         standing = TrialResult("", result.now, {}, survey)
         try:
