@@ -3,7 +3,8 @@
 One such row would stop whoever reads the view: capture, accounts, comparisons. They are
 found by key, since no range of times can be read past them; the view is then read as if
 they had no time, so that they are counted and named while all others go on, and each is
-looked at again later.
+looked at again later. A row whose key cannot be read stops them all, and so do too
+many: then the alarm says so.
 
 The invariant: an order is left out only while its own row cannot be read.
 """
@@ -13,9 +14,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from syncd.core.errors import UnreadableRowError
+from syncd.core.errors import UnreadableRowError, UnreadableViewError
 from syncd.ledger.batches import Ledger
 from syncd.postgres.statements import query
+from syncd.source.unreadable_rows import RowFinder
 from syncd.source.views import LeftOut, Source
 
 if TYPE_CHECKING:  # the status is read without a log
@@ -27,7 +29,9 @@ MOST_LEFT_OUT = 100
 AGAIN_SECONDS = 300.0
 """How often the rows that are left out are looked at again."""
 
-PAGE_KEYS = 1_000
+BLOCKED_SECONDS = 30.0
+"""How often a row is looked for that cannot be left out."""
+
 ALARM = "orders.unreadable"
 NAMED = 5
 
@@ -54,14 +58,18 @@ class Exclusion:
         left_out: What the sources of the process share.
         guard: Held by the reader that looks for unreadable rows: one does for all.
         again_at: When they are looked at again.
-        ended_at: When the alarm was ended last.
+        blocked: Why orders cannot be left out, as it was found last.
+        blocked_until: When that is looked at again.
+        end_at: When to look whether the alarm may end.
     """
 
     def __init__(self) -> None:
         self.left_out = LeftOut()
         self.guard = threading.Lock()
         self.again_at = float("-inf")
-        self.ended_at = float("-inf")
+        self.blocked: UnreadableViewError | None = None
+        self.blocked_until = float("-inf")
+        self.end_at = float("-inf")
 
 
 class UnreadableOrders:
@@ -69,15 +77,15 @@ class UnreadableOrders:
 
     Args:
         source: What it reads; it shares the exclusion's keys.
-        ledger: Where the alarm is kept.
+        ledger: Where the alarm is kept; None: nowhere, before the feed's first start.
         log: Where to name the orders.
         exclusion: Shared with the other readers of the process.
     """
 
     def __init__(
-        self, source: Source, ledger: Ledger, log: "Log", exclusion: Exclusion
+        self, source: Source, ledger: Ledger | None, log: "Log", exclusion: Exclusion
     ) -> None:
-        self._source = source
+        self._rows = RowFinder(source)
         self._ledger = ledger
         self._log = log
         self._exclusion = exclusion
@@ -109,14 +117,14 @@ class UnreadableOrders:
             if not keys or time.monotonic() < exclusion.again_at:
                 return
             self._left_out.keys = ()
-            self._left_out.keys = tuple(self._unreadable(keys))
+            self._left_out.keys = tuple(self._rows.of(keys))
             exclusion.again_at = time.monotonic() + AGAIN_SECONDS
 
     def _leave_out(self, error: UnreadableRowError, before: Sequence[str]) -> bool:
         """Find the orders that make the view fail; whether it can be read without them.
 
         Raises:
-            SyncdError: Not even their keys can be read.
+            UnreadableViewError: Not even their keys can be read.
         """
         if error.view != "confirmed_orders":
             return False
@@ -124,14 +132,32 @@ class UnreadableOrders:
             known = self._left_out.keys
             if known != before:  # another reader has found them meanwhile
                 return True
-            found = self._find()
+            found = self._found(error.sqlstate)
             keys = (*known, *found)
-            if not found or len(keys) > MOST_LEFT_OUT:
+            if not found:
                 return False
             self._left_out.keys = keys
             self._exclusion.again_at = time.monotonic() + AGAIN_SECONDS
         self._report(keys, error.sqlstate)
         return True
+
+    def _found(self, sqlstate: str) -> list[str]:
+        """Find them; what hides them is looked for once in a while only.
+
+        Raises:
+            UnreadableViewError: They cannot be left out.
+        """
+        exclusion, now = self._exclusion, time.monotonic()
+        if exclusion.blocked is None or now >= exclusion.blocked_until:
+            try:
+                exclusion.blocked = None
+                most = MOST_LEFT_OUT - len(self._left_out.keys)
+                return self._rows.find(most, sqlstate)
+            except UnreadableViewError as error:
+                exclusion.blocked = error
+                exclusion.blocked_until = time.monotonic() + BLOCKED_SECONDS
+        self._raise_alarm(str(exclusion.blocked))
+        raise exclusion.blocked.with_traceback(None)
 
     def _report(self, keys: Sequence[str], sqlstate: str) -> None:
         some = ", ".join(keys[:NAMED]) + (" …" if len(keys) > NAMED else "")
@@ -139,13 +165,7 @@ class UnreadableOrders:
             f"{len(keys)} of confirmed_orders cannot be read "
             f"(SQLSTATE {sqlstate}): {some}"
         )
-        self._ledger.database.run(
-            query("raise_alarm"),
-            feed=self._ledger.feed_id,
-            alarm=ALARM,
-            reason=reason,
-        )
-        self._exclusion.ended_at = float("-inf")
+        self._raise_alarm(reason)
         self._log.emit_folded(
             "orders.unreadable",
             reason,
@@ -155,37 +175,35 @@ class UnreadableOrders:
             retry_seconds=AGAIN_SECONDS,
         )
 
+    def _raise_alarm(self, reason: str) -> None:
+        if self._ledger is not None:
+            self._ledger.database.run(
+                query("raise_alarm"),
+                feed=self._ledger.feed_id,
+                alarm=ALARM,
+                reason=reason,
+            )
+        wait = min(BLOCKED_SECONDS, AGAIN_SECONDS)
+        self._exclusion.end_at = time.monotonic() + wait
+
     def _note_readable(self) -> None:
-        """End the alarm, whoever raised it, where nothing is left out."""
-        now = time.monotonic()
-        if self._left_out.keys or now < self._exclusion.ended_at + AGAIN_SECONDS:
+        """End the alarm, whoever raised it, once the whole view can be read."""
+        exclusion, now = self._exclusion, time.monotonic()
+        if self._ledger is None or self._left_out.keys or now < exclusion.end_at:
             return
-        self._ledger.database.run(
-            query("end_alarm"), feed=self._ledger.feed_id, alarm=ALARM
-        )
-        self._exclusion.ended_at = now
+        exclusion.end_at = now + AGAIN_SECONDS
+        ours = {"feed": self._ledger.feed_id}
+        alarms = self._ledger.database.all(query("alarms"), **ours)
+        if not any(name == ALARM for name, *_ in alarms):
+            return
+        if self._is_unreadable():
+            exclusion.end_at = now + BLOCKED_SECONDS
+        else:
+            self._ledger.database.run(query("end_alarm"), alarm=ALARM, **ours)
 
-    def _find(self) -> list[str]:
-        """Walk the view by key; stop when there are too many."""
-        found: list[str] = []
-        after: str | None = None
-        while len(found) <= MOST_LEFT_OUT:
-            keys = self._source.keys_after(after, PAGE_KEYS)
-            if not keys:
-                break
-            after = keys[-1]
-            found += self._unreadable(list(dict.fromkeys(keys)))
-        return found
-
-    def _unreadable(self, keys: Sequence[str]) -> list[str]:
+    def _is_unreadable(self) -> bool:
+        """Return whether the view fails over a row, wherever that is."""
         try:
-            self._source.read_times(keys)
+            return bool(self._rows.find(MOST_LEFT_OUT, ""))
         except UnreadableRowError:
-            if len(keys) == 1:
-                return list(keys)
-            middle = len(keys) // 2
-            return [
-                *self._unreadable(keys[:middle]),
-                *self._unreadable(keys[middle:]),
-            ]
-        return []
+            return True

@@ -11,6 +11,7 @@ import click
 
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
 from syncd.backfill.register import BackfillStore
+from syncd.capture.unreadable import Exclusion, UnreadableOrders
 from syncd.cli.context import changing, json_time
 from syncd.cli.plan import show
 from syncd.cli.prose import tell
@@ -22,6 +23,7 @@ from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.check.start import ask as ask_start
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed, FeedStore
+from syncd.log import log
 from syncd.postgres.statements import query
 from syncd.source.connections import Connections, source_on
 
@@ -155,7 +157,10 @@ class _Asking:
         self._bounds = bounds
         self._wishes = wishes
         self._adopts = adopts
-        self._source = source_on(settings, connections)
+        exclusion = Exclusion()
+        self._source = source_on(settings, connections, exclusion.left_out)
+        lines = log.Log(settings.feed)
+        self._reading = UnreadableOrders(self._source, None, lines, exclusion)
 
     def register(self, feed: Feed) -> BackfillStore:
         """Return the backfills of the feed."""
@@ -163,6 +168,9 @@ class _Asking:
 
     def plan(self, feed: Feed) -> Plan:
         """Plan the range; write nothing."""
+        return self._reading(lambda: self._plan(feed))
+
+    def _plan(self, feed: Feed) -> Plan:
         ledger = Ledger(self._connections.ledger, feed.feed_id)
         planner = Planner(self._source, ledger, rules_of(self._settings))
         span = self._bounds(planner.ceiling())
@@ -177,23 +185,33 @@ class _Asking:
         """Plan and show the range as if the feed were started now; write nothing."""
         if not self._wishes.dry_run:
             ask_start(self._settings)
-        with self._connections.ledger.transaction(is_kept=False):
-            plan = self.plan(self._start(feeds))
+        plan = self._reading(lambda: self._plan_unstarted(feeds))
         name = self._settings.feed
         note = f"feed {name!r} was never started: it starts with this, at now"
         click.echo(f"{note}; what is confirmed from then on is live", err=True)
         self.show(plan)
         return plan
 
+    def _plan_unstarted(self, feeds: FeedStore) -> Plan:
+        with self._connections.ledger.transaction(is_kept=False):
+            return self._plan(self._start(feeds))
+
     def start(self, feeds: FeedStore) -> Feed:
         """Start the feed at "now"."""
-        feed = self._start(feeds)
+        feed = self._reading(lambda: self._start(feeds))
         name, at = self._settings.feed, moment(feed.started_at)
         click.echo(f"feed {name!r} is started at {at}", err=True)
         return feed
 
     def show(self, plan: Plan) -> None:
-        """Show a plan to a person."""
+        """Show a plan to a person, and what is not in it."""
+        if left := len(self._source.views.left_out):
+            view = self._settings.source.confirmed_view
+            click.echo(
+                f"{left} orders of {view} cannot be read: "
+                "they are not in the plan, and are not sent (see syncd check)",
+                err=True,
+            )
         if not self._wishes.as_text:
             zone = rules_of(self._settings).zone
             show(plan, self._settings.backfill.rate, zone)

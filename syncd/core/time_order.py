@@ -1,8 +1,10 @@
 """Whether orders' times contradict the order in which the orders were made.
 
 An order may be confirmed long after it was made, so that its time lies after those of
-later orders. A time that lies before those of all orders made just before it is no
-confirmation's: it is older than the order, a cart's for instance.
+later orders. A time that lies before those of all orders made just before it may be
+older than the order, a cart's for instance. It is not where orders are often confirmed
+in another order than they were made in: where most are paid days later, one that is
+paid at once looks like that.
 """
 
 from collections.abc import Sequence
@@ -34,10 +36,24 @@ def backdated_orders(
         tolerance: How far a time may lie behind.
         is_all: Whether no order was made before the first of them.
     """
+    first = LEAST_NEIGHBOURS if is_all else NEIGHBOURS
     found = []
-    for place in range(LEAST_NEIGHBOURS if is_all else NEIGHBOURS, len(orders)):
+    for place in range(first, len(orders)):
         key, at = orders[place]
         earliest = min(at for _, at in orders[max(0, place - NEIGHBOURS) : place])
         if earliest - at > tolerance:
             found.append(BackdatedOrder(key, earliest - at))
-    return found
+    keys = {order.key for order in found}
+    usual = _disorder([at for key, at in orders if key not in keys])
+    return [order for order in found if order.behind > usual]
+
+
+def _disorder(times: Sequence[datetime]) -> timedelta:
+    """Return how far a time lies behind that of an order made just before, at most."""
+    return max(
+        (
+            max(times[max(0, place - NEIGHBOURS) : place]) - times[place]
+            for place in range(1, len(times))
+        ),
+        default=timedelta(0),
+    )

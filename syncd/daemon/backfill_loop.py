@@ -7,6 +7,7 @@ cancellation find short queues. Of several daemons one takes each page.
 from datetime import timedelta
 
 from syncd.backfill.register import ActiveBackfill, BackfillStore
+from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.tally import moment
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUps
@@ -37,7 +38,11 @@ SHORTEST_SECONDS = 0.1
 
 
 class BackfillLoop:
-    """Drives the backfills of one feed; run it in a thread of its own."""
+    """Drives the backfills of one feed; run it in a thread of its own.
+
+    Attributes:
+        reading: Reads the view.
+    """
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class BackfillLoop:
         size: int,
         rate: float | None,
     ) -> None:
+        self.reading: Reading = read_whole
         self._source = source
         self._register = BackfillStore(ledger)
         self._bells = bells
@@ -103,7 +109,7 @@ class BackfillLoop:
             return BUSY_SECONDS  # without anything to send nobody would try the API
         room = 0 if steered.is_captured else self._room
         if steered.waiting < room:
-            self._take(steered)
+            self.reading(lambda: self._take(steered))
             return 0.0
         seconds = (steered.waiting - room) / self._rate if self._rate else 0.0
         return min(max(seconds, SHORTEST_SECONDS), BUSY_SECONDS)

@@ -164,16 +164,19 @@ class Components:
 
     def driver(self, feed: Feed) -> BackfillLoop:
         """Make what drives backfills."""
-        past = self.connect("backfill")
-        ledger = self.connect("backfill-ledger", keeps_plans=True).ledger
-        return BackfillLoop(
-            source_on(self._settings, past),
-            Ledger(ledger, feed.feed_id),
+        source = self._source(self.connect("backfill"))
+        connections = self.connect("backfill-ledger", keeps_plans=True)
+        ledger = Ledger(connections.ledger, feed.feed_id)
+        driver = BackfillLoop(
+            source,
+            ledger,
             self.bells,
             self._log,
             size=self._settings.squeezely.orders_per_batch,
             rate=self._settings.backfill.rate,
         )
+        driver.reading = self._reading(source, ledger)
+        return driver
 
     def worker(self, number: int, feed: Feed, instance: int) -> DeliveryLoop:
         """Make what delivers one batch at a time."""
@@ -215,6 +218,12 @@ class Components:
             connections.close,
         )
         return self._rereader
+
+    def starting(self, connections: Connections) -> tuple[Source, Reading]:
+        """Make what reads the views for the first start of the feed."""
+        exclusion = Exclusion()  # its own, so that capture raises the alarm
+        source = source_on(self._settings, connections, exclusion.left_out)
+        return source, UnreadableOrders(source, None, self._log, exclusion)
 
     def _source(self, connections: Connections) -> Source:
         """Make a source that leaves out the orders that the parts found unreadable."""

@@ -36,7 +36,7 @@ from syncd.ledger.instance import Instance
 from syncd.ledger.state_file import Served
 from syncd.ledger.stats import read_stats
 from syncd.log.log import Log
-from syncd.source.connections import Connections, source_on
+from syncd.source.connections import Connections
 
 SWEEP_SECONDS = 2.0
 """How often the keeper works; claims of the dead are looked for more rarely alone."""
@@ -119,9 +119,9 @@ class Pipeline:
     def _find_feed(self, connections: Connections) -> Feed:
         """Start the feed, unless it was started before; note that it is served here."""
         settings = self.settings
-        source = source_on(settings, connections)
+        source, reading = self._parts.starting(connections)
         feeds = FeedStore(connections, settings.feed)
-        feed = feeds.start(source, settings.source.lookback)
+        feed = reading(lambda: feeds.start(source, settings.source.lookback))
         if served := Served.of(settings):
             served.keep(feeds.source_identity(), settings.source.confirmed_view)
         return feed

@@ -11,7 +11,7 @@ from typing import cast
 
 from syncd.core.known import KnownOrder, ListedOrder, is_another
 from syncd.postgres.database import Database
-from syncd.postgres.statements import query
+from syncd.postgres.statements import Statement, query
 from syncd.source.views import Source
 
 MOST = 1000
@@ -41,6 +41,12 @@ class ReusedKey:
     listed_at: datetime
     listed_as: str | None
 
+    @property
+    def is_only_later(self) -> bool:
+        """Whether nothing but a later time tells the two orders apart."""
+        numbers = {self.known_as, self.listed_as} - {None}
+        return len(numbers) <= 1 and self.listed_at > self.known_at
+
     def line(self) -> str:
         """Return both orders in one line."""
         was = f"order {self.known_as}, " if self.known_as else ""
@@ -49,6 +55,15 @@ class ReusedKey:
             f"key {self.key} was {was}confirmed at {self.known_at}; the views now list "
             f"{now}confirmed at {self.listed_at}, under it"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """How many orders are known, how many are listed as such, and the others."""
+
+    known: int
+    same: int
+    reused: list[ReusedKey]
 
 
 class ReusedKeys:
@@ -71,18 +86,46 @@ class ReusedKeys:
         Raises:
             SyncdError: A database failed, or the views cannot be read.
         """
-        rows = self._ledger.all(
-            query("known_orders"), feed=self._feed_id, keys=list(keys)
-        )
+        found = self._compare(query("known_orders"), keys=list(keys)).reused
+        moved = [each for each in found if each.is_only_later]
+        same = self._compared_before(moved) if moved else set()
+        if same and self._has_newest():
+            found = [each for each in found if each.key not in same]
+        return found
+
+    def _compare(self, statement: Statement, **which: object) -> "_Compared":
+        """Compare orders of the ledger with what is listed under their keys."""
+        rows = self._ledger.all(statement, feed=self._feed_id, **which)
         known = [
             KnownOrder(*cast("tuple[str, datetime, str | None]", row)) for row in rows
         ]
         listed = {o.key: o for o in self._source.listed_orders([k.key for k in known])}
-        return [
+        there = [order for order in known if order.key in listed]
+        reused = [
             _reused(order, listed[order.key])
-            for order in known
-            if order.key in listed and is_another(order, listed[order.key])
+            for order in there
+            if is_another(order, listed[order.key])
         ]
+        return _Compared(len(known), len(there) - len(reused), reused)
+
+    def _compared_before(self, moved: Sequence[ReusedKey]) -> set[str]:
+        """Return those that an account compared when their time was another one.
+
+        The order that has this time now would have been there already, so that only
+        the time was changed: a shop that prunes the history of old orders does that.
+        """
+        rows = self._ledger.all(
+            query("compared_before"),
+            feed=self._feed_id,
+            keys=[each.key for each in moved],
+            times=[each.listed_at for each in moved],
+        )
+        return {str(key) for (key,) in rows}
+
+    def _has_newest(self) -> bool:
+        """Return whether most of the newest orders are listed as they were."""
+        newest = self._compare(query("recent_orders"), limit=NEWEST)
+        return 2 * newest.same > newest.known
 
     def note(self, keys: Sequence[str]) -> int:
         """Note those of the keys that stand for another order; count the new ones.

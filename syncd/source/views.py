@@ -110,6 +110,10 @@ class Views:
         """Keys of the orders that are read as if they had no time."""
         return self._left_out.keys
 
+    def leave_out(self, keys: Sequence[str]) -> None:
+        """Read orders from now on as if they had no time."""
+        self._left_out.keys = tuple(keys)
+
     def _confirmed(self) -> sql.Composable:
         view = identifier(self.confirmed)
         if not self._without:
@@ -274,6 +278,10 @@ class Source:
         self.views = Views(database, confirmed, purchases, left_out=left_out)
         self._beside_ledger = beside_ledger
 
+    def leave_out(self, keys: Sequence[str]) -> None:
+        """Read orders from now on as if they had no time."""
+        self.views.leave_out(keys)
+
     def clock(self) -> datetime:
         """Read the server's clock."""
         return cast("datetime", self.database.one(query("clock"))[0])
@@ -334,8 +342,9 @@ class Source:
             yield OrderQuery(self.views.statement("listed_keys"), {})
             return
         with self.database.patient_transaction(seconds):
+            fetch = replace(query("fetch_listed"), place=Place.CONFIRMED)
             self.database.run(self.views.statement("declare_listed"))
-            while rows := self.database.all(query("fetch_listed")):
+            while rows := self.database.all(fetch):
                 yield OrderQuery(
                     query("given_keys"), {"keys": [key for (key,) in rows]}
                 )
@@ -445,6 +454,15 @@ class Source:
             UnreadableRowError: One of the rows makes the view fail.
         """
         self.database.all(self.views.statement("read_times"), keys=list(keys))
+
+    def read_span(self, lower: datetime, upper: datetime) -> None:
+        """Read keys and times of the orders of a range (lower excluded).
+
+        Raises:
+            UnreadableRowError: One of the rows makes the view fail.
+        """
+        statement = self.views.statement("read_span")
+        self.database.one(statement, lower=lower, upper=upper)
 
     def listings(
         self, keys: Sequence[str], lower: datetime, upper: datetime

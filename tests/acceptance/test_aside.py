@@ -363,3 +363,23 @@ def test_an_order_that_is_named_in_a_hold_can_be_given_up(
     counter.once()
     assert [sandbox.book.posts(o) for o in (bad, good)] == [0, 1]
     counter.check_counts()
+
+
+def test_an_order_that_waits_in_doubt_can_be_given_up(
+    counter: Counter, sandbox: Sandbox
+) -> None:
+    """Where it would be sent again by itself; its doubt is kept, and it is not sent."""
+    counter.shop.confirm(1)
+    sandbox.fail("accept-then-drop", times=1)
+    counter.once()
+    assert counter.state(1) == "pending"
+    assert counter.read("uncertain", "list") == []
+    said = counter.say("uncertain", "discard", "--yes", "W-1")
+    assert "1 orders were given up" in said
+    assert counter.state(1) == "discarded"
+    counter.shop.confirm(1)
+    counter.once()
+    assert [sandbox.book.posts(f"W-{n}") for n in (1, 2)] == [1, 1]
+    kept = "SELECT uncertain_attempts FROM syncd.ledger WHERE order_key = '1'"
+    assert counter.shop.value(kept) == 1
+    counter.check_counts()

@@ -14,6 +14,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from support.certificates import issue
 from support.checks import Inspector
+from support.ledgers import Started
 from support.pooler import Masked
 from support.postgres import SETTINGS, cluster, standby, wait_until
 from support.shop import Shop
@@ -352,3 +353,17 @@ def test_a_password_that_is_wrong_is_a_refused_login(
     refused = inspector.one("server.refused")
     assert "does not exist" in refused.message
     assert "hunter2" not in str(inspector.findings())
+
+
+def test_a_look_that_fails_for_what_nobody_expected_is_named(
+    inspector: Inspector,
+) -> None:
+    """With the server's words, and the others go on."""
+    with closing(Started(inspector.shop)):
+        inspector.shop.sql("ALTER TABLE syncd.batch RENAME created_at TO made_at")
+        found = inspector.findings()
+    failed = {f.subject: f for f in found if f.code == "look.failed"}
+    assert failed["lookback"].severity == "error"
+    assert "created_at" in failed["lookback"].message
+    assert failed["lookback"].next_step
+    assert {"views.there", "endpoint.unreachable"} <= {f.code for f in found}

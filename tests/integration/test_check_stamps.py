@@ -67,6 +67,43 @@ def test_an_order_that_is_paid_days_later_is_no_finding(inspector: Inspector) ->
     assert "orders.backdated" not in inspector.codes()
 
 
+def test_orders_that_are_paid_at_once_among_later_ones_are_no_finding(
+    inspector: Inspector,
+) -> None:
+    """Nearly all are paid one to seven days after they were made."""
+    inspector.shop.sql(
+        "INSERT INTO orders (confirmed_at) SELECT now() - interval '30 days' "
+        "+ n * interval '1 hour' + CASE WHEN n % 20 = 0 THEN interval '0' "
+        "ELSE interval '1 day' * (1 + (n * 7919 % 97) / 16.0) END "
+        "FROM generate_series(1, 300) AS n"
+    )
+    assert "orders.backdated" not in inspector.codes()
+
+
+def test_an_order_that_came_with_its_time_is_no_finding(
+    inspector: Inspector, begin: Begin
+) -> None:
+    """It is right, whatever others are stamped; a cart's time is found beside it."""
+    feed, shop = begin(), inspector.shop
+    shop.sql(
+        "INSERT INTO orders (confirmed_at) SELECT NULL FROM generate_series(1, 15)"
+    )
+    sell(shop, "0", 1)
+    feed.poll(whole=True)
+    for table, column in (
+        ("orders", "confirmed_at"),
+        ("syncd.ledger", "confirmed_at"),
+        ("syncd.batch", "created_at"),
+    ):
+        feed.state(f"UPDATE {table} SET {column} = {column} - interval '2 days'")
+    shop.sql("UPDATE orders SET confirmed_at = now() WHERE confirmed_at IS NULL")
+    feed.poll(whole=True)
+    assert "orders.backdated" not in inspector.codes()
+    sell(shop, "-7 days", 1)
+    feed.poll(whole=True)
+    assert ", as 17;" in inspector.one("orders.backdated").message
+
+
 @pytest.mark.parametrize(
     ("away", "side", "read_as"),
     [("-1 hour", "60 min before", "Europe/Amsterdam"),

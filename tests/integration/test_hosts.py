@@ -115,3 +115,25 @@ def test_servers_that_do_not_belong_together_are_refused(tmp_path: Path) -> None
             ended, codes = once(config, "a")
             assert ended == 78
             assert "primary.elsewhere" in str(codes)
+
+
+def test_a_primary_of_an_older_timeline_is_refused(tmp_path: Path) -> None:
+    """It was left behind: the source follows another server that was promoted."""
+    with cluster() as left, Sandbox() as sandbox:
+        left.sql("CREATE DATABASE shop")
+        shop = Shop.open(left.dsn("shop"))
+        old = left.dsn("shop", shop.role)
+        with standby(left) as promoted:
+            promoted.promote()
+            own = promoted.dsn("shop", shop.role)
+            reading = {"dsn": own, "primary_dsn": old}
+            config = shop.configure(tmp_path, sandbox.endpoint, reading)
+            ended, found = look(config, "a")
+            assert ended == 78
+            told = found["primary.elsewhere"].message
+            assert told.startswith(
+                "is on timeline 1, and source.dsn follows timeline 2"
+            )
+            ended, codes = once(config, "a")
+            assert ended == 78
+            assert "primary.elsewhere" in str(codes)

@@ -132,6 +132,80 @@ def test_what_is_reused_is_sent_when_somebody_says_so(
     assert keys(desk).noted() == []
 
 
+HISTORY = """
+CREATE TABLE history (order_id bigint, at timestamptz);
+INSERT INTO history SELECT id, confirmed_at FROM orders;
+INSERT INTO history SELECT id, confirmed_at + interval '20 hours' FROM orders;
+DROP VIEW syncd.confirmed_orders;
+CREATE VIEW syncd.confirmed_orders AS
+SELECT order_id AS order_key, min(at) AS confirmed_at FROM history GROUP BY order_id;
+GRANT SELECT ON syncd.confirmed_orders TO {};
+"""
+
+
+def account(desk: Desk) -> ReconciliationTally:
+    """Account for all that is listed."""
+    desk.shop.sql("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
+    reconciliation = Reconciliation(desk.source, desk.ledger, size=100)
+    run = reconciliation.ask(None, None)
+    list(reconciliation.pages(run))
+    finished = reconciliation.finish(run)
+    assert finished
+    return finished.account
+
+
+def sold(desk: Desk, orders: int) -> None:
+    """Orders of now, beside the three of two days ago."""
+    desk.confirm(orders)
+    desk.deliver_all()
+
+
+def test_a_shop_that_deletes_delivered_orders_reuses_no_key(desk: Desk) -> None:
+    """Old ones go, new ones come with higher keys; nothing is alarmed."""
+    sold(desk, 3)
+    desk.shop.sql("DELETE FROM orders WHERE confirmed_at < now() - interval '1 day'")
+    sold(desk, 2)
+    keys(desk).compare_newest()
+    assert account(desk) == ReconciliationTally(delivered=5)
+    assert keys(desk).noted() == []
+
+
+def test_a_shop_that_prunes_the_history_of_orders_reuses_no_key(desk: Desk) -> None:
+    """Their times are those of what is left; accounts go on to call them delivered."""
+    sold(desk, 4)
+    desk.shop.sql(HISTORY.format(desk.shop.role))
+    assert account(desk) == ReconciliationTally(delivered=7)
+    desk.shop.sql("DELETE FROM history WHERE at < now() - interval '36 hours'")
+    keys(desk).compare_newest()
+    assert keys(desk).noted() == []
+    assert account(desk) == ReconciliationTally(delivered=7)
+    assert keys(desk).noted() == []
+
+
+def test_keys_that_begin_again_stay_noted_though_accounts_follow(desk: Desk) -> None:
+    """As long as nobody decided; also where the accounts are many."""
+    assert account(desk) == ReconciliationTally(delivered=3)
+    desk.shop.sql(BEGIN_AGAIN)
+    desk.shop.confirm(2)
+    assert account(desk) == ReconciliationTally(reused=2)
+    later = "started_at = started_at + interval '2 hours', scope = 'hours'"
+    desk.shop.sql(f"UPDATE syncd.reconciliation SET {later}")
+    assert account(desk) == ReconciliationTally(reused=2)
+    assert sorted(r.key for r in keys(desk).noted()) == ["1", "2"]
+
+
+def test_keys_of_another_table_are_reused_whatever_their_times(desk: Desk) -> None:
+    """Its orders are old, and were accounted for by nobody: the newest are gone."""
+    sold(desk, 2)
+    assert account(desk) == ReconciliationTally(delivered=5)
+    desk.shop.sql(BEGIN_AGAIN)
+    desk.shop.sql(
+        "INSERT INTO orders (confirmed_at) "
+        "SELECT now() - interval '30 hours' FROM generate_series(1, 3)"
+    )
+    assert account(desk) == ReconciliationTally(reused=3)
+
+
 def test_an_account_never_calls_a_reused_key_delivered(desk: Desk) -> None:
     """It finds it by itself, whatever was noted before."""
     desk.shop.sql(BEGIN_AGAIN)

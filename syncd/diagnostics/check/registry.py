@@ -51,7 +51,12 @@ from syncd.diagnostics.check.server import (
     look_only,
 )
 from syncd.diagnostics.check.stamps import look_at_stamps
-from syncd.diagnostics.check.views import look_at_plans, look_at_types, look_at_views
+from syncd.diagnostics.check.views import (
+    look_at_plans,
+    look_at_rows,
+    look_at_types,
+    look_at_views,
+)
 from syncd.diagnostics.check.wal import look_at_leftover_slot, wal_findings
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections, connect, source_on
@@ -229,6 +234,7 @@ def _views(settings: Settings, connections: Connections) -> Iterator[Check]:
     look = partial(look_at_views, source)
     yield Check("views", look, "views.column", stops=True, decides=True)
     yield Check("columns", lambda: look_at_types(settings, source), decides=True)
+    yield Check("rows", lambda: look_at_rows(source), "orders.unreadable", stops=True)
     yield Check(
         "identity",
         lambda: look_at_identity(settings, connections),

@@ -45,7 +45,7 @@ def look_at_stamps(
         with suppress(SchemaMismatchError):  # without a ledger, which others tell
             feed = FeedStore(connections, settings.feed).find()
         found = [
-            *_backdated(numbered, settings.source.lookback),
+            *_backdated(numbered, settings.source.lookback, connections.ledger, feed),
             *_apart(source, connections.ledger, feed, numbered),
         ]
         yield from found
@@ -59,8 +59,20 @@ def _numbered(source: Source) -> Sequence[Stamped]:
     return source.highest_keys(SAMPLE_KEYS)
 
 
-def _backdated(orders: Sequence[Stamped], lookback: timedelta) -> Iterator[Finding]:
+def _backdated(
+    orders: Sequence[Stamped], lookback: timedelta, ledger: Database, feed: Feed | None
+) -> Iterator[Finding]:
+    """Find times older than their orders; none of those that came with their time."""
     found = backdated_orders(orders, lookback, is_all=len(orders) < SAMPLE_KEYS)
+    if found and feed:
+        rows = ledger.all(
+            query("came_with_their_time"),
+            feed=feed.feed_id,
+            keys=[order.key for order in found],
+            within=QUARTER,
+        )
+        prompt = {key for (key,) in rows}
+        found = [order for order in found if order.key not in prompt]
     if found:
         farthest = max(found, key=lambda order: order.behind)
         yield Finding(

@@ -1,15 +1,19 @@
 """What `syncd check` finds about the two views: columns, types, plans."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 
+from syncd.capture.unreadable import MOST_LEFT_OUT
 from syncd.config.settings import Settings
+from syncd.core.errors import SlowStatementError, UnreadableRowError
 from syncd.core.event import unknown_fields
 from syncd.core.event_text import TEXT_FIELDS
 from syncd.core.missing_index import MissingIndex, missing_indexes
 from syncd.core.plan import is_derived, whole_reads
 from syncd.diagnostics.check.finding import Finding
 from syncd.postgres.statements import query
+from syncd.source.unreadable_rows import RowFinder
 from syncd.source.views import Source
 
 SAMPLE_SPAN = timedelta(days=30)
@@ -90,6 +94,26 @@ def _fields(types: Mapping[str, str]) -> Iterator[Finding]:
                 step = f"CASE WHEN {name} THEN 'yes' ELSE 'no' END AS {name}"
         if message:
             yield Finding("views.type", f"purchases.{name}", message, step)
+
+
+def look_at_rows(source: Source) -> Iterator[Finding]:
+    """Look whether the newest orders can be read; leave out those that cannot.
+
+    Raises:
+        UnreadableViewError: They cannot be left out, so that nothing else can be seen.
+    """
+    try:
+        with suppress(SlowStatementError):  # the looks that need it tell
+            source.sample(source.clock() - SAMPLE_SPAN, 3)
+    except UnreadableRowError as error:
+        keys = RowFinder(source).find(MOST_LEFT_OUT, error.sqlstate)
+        source.leave_out(keys)
+        yield Finding(
+            "orders.unreadable",
+            "confirmed_at",
+            f"{len(keys)} orders fail with SQLSTATE {error.sqlstate}, as {keys[0]}: "
+            "they are not sent",
+        )
 
 
 def look_at_plans(source: Source) -> Iterator[Finding]:

@@ -158,6 +158,15 @@ SELECT p.order_key::text, count(*)
 HAVING count(*) > 1
  ORDER BY 1;
 
+-- name: came_with_their_time :many
+-- Those of some orders that were captured soon after the time at which they were confirmed.
+SELECT l.order_key
+  FROM syncd.ledger AS l
+  JOIN syncd.batch AS b USING (batch_id)
+ WHERE l.feed_id = %(feed)s
+   AND l.order_key = ANY(%(keys)s)
+   AND b.created_at < l.confirmed_at + %(within)s::interval;
+
 -- name: count_starts :one
 -- How many daemons of a feed were started within a time.
 SELECT count(*)

@@ -462,6 +462,24 @@ SELECT l.order_key, l.confirmed_at,
    AND coalesce(l.state, '') NOT IN ('withdrawn', 'released')
    AND (l.state IS NOT NULL OR b.attempts > 0 OR b.state <> 'pending');
 
+-- name: compared_before :many
+-- Those of some keys, not noted as reused, whose times of now lie where an account has
+-- compared every order, well after an order of that time would have been visible.
+SELECT u.order_key
+  FROM unnest(%(keys)s::text[], %(times)s::timestamptz[]) AS u (order_key, listed_at)
+ WHERE NOT EXISTS (SELECT
+                     FROM syncd.reused_key AS k
+                    WHERE k.feed_id = %(feed)s
+                      AND k.order_key = u.order_key)
+   AND EXISTS (SELECT
+                 FROM syncd.reconciliation AS r
+                WHERE r.feed_id = %(feed)s
+                  AND r.finished_at IS NOT NULL
+                  AND r.unreadable = 0
+                  AND r.lower_at < u.listed_at
+                  AND r.upper_at >= u.listed_at
+                  AND r.started_at > u.listed_at + interval '1 hour');
+
 -- name: note_reused :one
 -- Notes keys that stand for other orders now; forgets those of the keys that do not. Gives
 -- how many were not noted before.

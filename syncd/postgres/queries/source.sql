@@ -368,6 +368,13 @@ SELECT count(c.confirmed_at)
  WHERE c.order_key = ANY(ARRAY(SELECT k.key
                                  FROM unnest(%(keys)s::text[]) AS k (key))::{key_type}[]);
 
+-- name: read_span :one
+-- Looks at key and time of each order of a range.
+SELECT count(c.order_key), count(c.confirmed_at)
+  FROM {confirmed} AS c
+ WHERE c.confirmed_at > %(lower)s::timestamptz
+   AND c.confirmed_at <= %(upper)s::timestamptz;
+
 -- name: take_no_writes :none
 -- What follows in this transaction changes nothing, whatever the views call.
 SET TRANSACTION READ ONLY;
