@@ -90,7 +90,7 @@ class Planner:
         self._rules = rules
 
     def ceiling(self) -> datetime:
-        """Tell up to which time orders are past ones: the watermark, or the start.
+        """Return up to which time orders are past ones: the watermark, or the start.
 
         What the first start listed may lie above its first watermark. Whatever else
         bounds or endangers a range, such as retention, is to be found out here too.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from syncd.backfill.register import ActiveBackfill, BackfillStore
+from syncd.backfill.store import ActiveBackfill, BackfillStore
 from syncd.core.errors import OrderUnknownError
 from syncd.ledger.batches import Ledger
 from syncd.source.views import Position, Source

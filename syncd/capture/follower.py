@@ -45,5 +45,5 @@ class ChangeFollower(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         ...

@@ -92,7 +92,7 @@ class PollCapture:
         self._deep_at = self._whole_at = time.monotonic()
 
     def poll(self) -> PollResult:
-        """Look once, then read of what was left, for a while.
+        """Poll once, then read of what was left, for a while.
 
         Raises:
             SyncdError: The database failed; the next look starts over.
@@ -126,7 +126,7 @@ class PollCapture:
         return PollResult(found.orders, found.keys, watermark, held, age)
 
     def poll_until_closed(self, patience_seconds: float) -> PollResult:
-        """Look until a window closed or the patience ends; for `run --once`.
+        """Poll until a window closed or the patience ends; for `run --once`.
 
         What is left in pages is read however long that takes.
         """
@@ -147,7 +147,7 @@ class PollCapture:
         return holders[0] if holders else (None, None, None, None)
 
     def _since(self, now: datetime, running: frozenset[Vxid]) -> datetime | None:
-        """Tell from when on an order may have become visible; None: read it all.
+        """Return from when on an order may have become visible; None: read it all.
 
         A transaction that ended since the last look may have stamped its orders when
         it was first seen, or shortly before; now and then, up to `lookback` before.
@@ -247,7 +247,7 @@ class PollCapture:
         return self._closing is not None or self._rest is not None
 
     def _start(self, now: datetime, watermark: datetime) -> datetime:
-        """Tell where a whole look begins: at the watermark.
+        """Return where a whole look begins: at the watermark.
 
         Unless a clock that was ahead has taken it into the future: then `lookback` ago.
         """
@@ -266,7 +266,7 @@ class PollCapture:
             self._window = with_prepared(window, self._transactions.prepared())
 
     def _may_close(self, window: Window) -> bool:
-        """Tell whether all that could add to the window has ended, and shows here.
+        """Return whether all that could add to the window has ended, and shows here.
 
         On a hot standby a position of the primary's is awaited that was read after
         they had ended, so that it lies behind their commits.

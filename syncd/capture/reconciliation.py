@@ -171,7 +171,7 @@ class Reconciliation:
         return run
 
     def _bounds(self) -> tuple[datetime, datetime, datetime]:
-        """Tell a time before the oldest order, one not before the newest, and now."""
+        """Return a time before the oldest order, one not before the newest, and now."""
         self._page_orders = min(2 * self._page_orders, self._most)
         oldest, newest, now = self._reading(self._source.bounds)
         newest = max(newest or now, now)

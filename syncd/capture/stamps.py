@@ -138,7 +138,7 @@ class StampWatch:
         self._raised_at: int | None = None
 
     def look(self) -> None:
-        """Look, when it is time to.
+        """Check, when it is due.
 
         Raises:
             SyncdError: The database failed.

@@ -65,7 +65,7 @@ def _report_bug(error: Exception) -> None:
 
 
 def _tell(error: click.ClickException) -> None:
-    """Say what is wrong with the command as typed, and where its page is."""
+    """Report what is wrong with the command as typed, and where its page is."""
     click.echo(f"syncd: {_said(error)}", err=True)
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "syncd"
@@ -73,7 +73,7 @@ def _tell(error: click.ClickException) -> None:
 
 
 def _said(error: click.ClickException) -> str:
-    """Give click's words; of the words that may have been meant, the closest alone."""
+    """Return click's message, with the closest of its suggestions alone."""
     if isinstance(error, NoSuchCommand | click.NoSuchOption) and error.possibilities:
         return f"{error.message} Did you mean {error.possibilities[0]!r}?"
     return error.format_message()
@@ -123,7 +123,7 @@ cli.put(
     resume="syncd.cli.pause:resume",
 )
 cli.put(
-    "Look",
+    "Inspect",
     status="syncd.cli.status:status",
     explain="syncd.cli.explain:explain",
     diff="syncd.cli.diff:diff",

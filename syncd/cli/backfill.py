@@ -16,7 +16,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from syncd.backfill.progress import Progress
-from syncd.backfill.register import BackfillStore
+from syncd.backfill.store import BackfillStore
 from syncd.cli.context import changing, configured, json_time
 from syncd.cli.option import as_json_option, config_option
 from syncd.cli.plan import between, duration, minute

@@ -28,7 +28,7 @@ _ENDLESS = 1_000_000
 @as_json_option
 @click.option("--strict", is_flag=True, help="Exit 1 when there are warnings.")
 def check(path: Path, *, as_text: bool, strict: bool) -> None:
-    """Look at all that a feed needs; say what is wrong and what to do next.
+    """Check all that a feed needs; report faults with the next step.
 
     It looks at this host, the databases, role, views, newest orders, capture and
     the way to Squeezely. Nothing is written, nothing is sent.

@@ -19,7 +19,7 @@ P = ParamSpec("P")
 def configured(
     command: Callable[Concatenate[Settings, P], None],
 ) -> Callable[P, None]:
-    """Give a command the option --config, and the configuration that it names.
+    """Add to a command the option --config, and the configuration that it names.
 
     The API key is empty where it may not be read: few verbs need it.
     """

@@ -41,7 +41,7 @@ def _view(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
 
 
 @dataclass(frozen=True, slots=True)
-class _Wishes:
+class _DiffOptions:
     """The options of `diff` besides the view."""
 
     last: int
@@ -109,7 +109,7 @@ def diff(
 
     Example: syncd diff --with syncd.purchases_new --last 500
     """
-    wishes = _Wishes(**options)  # type: ignore[arg-type]  # click's options
+    wishes = _DiffOptions(**options)  # type: ignore[arg-type]  # click's options
     wishes.check(view)
     with changing(settings) as connections:
         feed = FeedStore(connections, settings.feed).get()
@@ -128,7 +128,7 @@ def diff(
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def _resend(comparer: EventDiff, found: Comparison, wishes: _Wishes) -> int:
+def _resend(comparer: EventDiff, found: Comparison, wishes: _DiffOptions) -> int:
     """Send the orders that differ again; return their number."""
     keys = [difference.key for difference in found.differences if difference.changes]
     if not keys:
@@ -193,7 +193,7 @@ class _Teller:
         return sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))
 
     def print(self, console: Console) -> None:
-        """Tell it to a person."""
+        """Print it for a person."""
         for line in (self._summary(), *self._notes()):
             console.print(line, markup=False)
         if fields := self._fields():
@@ -269,7 +269,7 @@ class _Teller:
         return said
 
     def _values(self, change: Change) -> str:
-        """Tell before and after; what was sent is known by its fingerprint only."""
+        """Return before and after; what was sent is known by its fingerprint only."""
         show = _plain if self.shows_values else _masked
         if change.kind == "added" or self.view is None:
             return "" if change.kind == "removed" else f"now {show(change.after)}"

@@ -72,7 +72,7 @@ def _show(traces: Sequence[OrderTrace]) -> None:
 def _end(
     settings: Settings, traces: Sequence[OrderTrace], *, changed: bool, as_text: bool
 ) -> None:
-    """Say what was done, and what a person has to do."""
+    """Report what was done, and what a person has to do."""
     arrived = [trace.key for trace in traces if trace.sent in ("yes", "perhaps", "now")]
     going = [trace.key for trace in traces if trace.sent == "now"]
     if as_text:

@@ -60,7 +60,7 @@ def preview(settings: Settings, order: str, *, past: bool) -> None:
 @click.argument("order")
 @as_json_option
 def explain(settings: Settings, order: str, *, as_text: bool) -> None:
-    """Tell the whole story of ORDER, also why it was not sent.
+    """Show the history of ORDER, and why it was not sent.
 
     Example: syncd explain W-1042
     """

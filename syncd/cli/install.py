@@ -129,7 +129,7 @@ def install_command(  # noqa: PLR0913  # the command's options
 
 
 def _done(names: Grantees, found: Installation) -> Iterator[str]:
-    """Say what was done."""
+    """Print what was done."""
     yield f"ledger: {', '.join(found.migrations) or 'up to date'}"
     yield f"grants for {names.role}"
     if found.readers:
@@ -352,7 +352,7 @@ def _gone(gone: Removal, feed: str) -> str:
 def _ask(
     owners: Connections, feed: str, *, every: bool, yes: bool, running: bool
 ) -> None:
-    """Say what would be erased, and ask."""
+    """Print what would be erased, and ask."""
     with pinned_both(owners):
         found = removal(owners, feed, every=every)
         gone = [each.feed for each in found.gone]

@@ -63,7 +63,7 @@ def _page(context: click.Context) -> Iterator[str]:
 
 
 def _today() -> date:
-    """Give the page's date; that of the sources where a build says so."""
+    """Return the page's date; that of the sources where a build says so."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     return (
         datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)

@@ -50,7 +50,7 @@ def split_examples(text: str) -> tuple[str, Sequence[str]]:
 
 
 def summary(command: click.Command) -> str:
-    """Give the first sentence of a command's help, in one line."""
+    """Return the first sentence of a command's help, in one line."""
     first = split_examples(command.help or "")[0].partition("\n\n")[0]
     return " ".join(first.split()).partition(". ")[0].rstrip(".")
 
@@ -153,7 +153,7 @@ class Page(click.Context):
 
 
 def wants_colour(environment: Mapping[str, str]) -> bool | None:
-    """Tell whether colours are wanted; None: where there is a terminal."""
+    """Return whether colours are wanted; None: where there is a terminal."""
     if environment.get("NO_COLOR"):
         return False
     return True if environment.get("FORCE_COLOR") else None

@@ -78,7 +78,7 @@ def _told(made: Pause, *, is_new: bool) -> str:
 @all_option
 @as_json_option
 def resume(settings: Settings, *, what: str, as_text: bool) -> None:
-    """Let go on what was paused; try the API again at once if it was held.
+    """Resume what was paused; try the API again at once if it was held.
 
     After the credentials or the view were mended, too: a held API is released.
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import click
 
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
-from syncd.backfill.register import BackfillStore
+from syncd.backfill.store import BackfillStore
 from syncd.capture.unreadable import Exclusion, UnreadableOrders
 from syncd.cli.context import changing, json_time
 from syncd.cli.plan import show
@@ -59,7 +59,7 @@ class BackfillOptions:
 
 
 def asking_options(command: C) -> C:
-    """Give a command the options of `BackfillOptions` that adopting has as well."""
+    """Add to a command the options of `BackfillOptions` that adopting has as well."""
     for option in (
         click.option("--json", "as_text", is_flag=True, help="The plan, for scripts."),
         click.option("--dry-run", is_flag=True, help="Show the plan only."),
@@ -70,7 +70,7 @@ def asking_options(command: C) -> C:
 
 
 def sending_options(command: C) -> C:
-    """Give a command all options of `BackfillOptions`."""
+    """Add to a command all options of `BackfillOptions`."""
     for option in (
         click.option("--reason", metavar="TEXT", help="Why, for the receipts."),
         click.option("--resend", is_flag=True, help="Delivered orders too."),

@@ -68,7 +68,7 @@ class OrderCommands:
         )
 
     def now(self, keys: Sequence[str]) -> dict[str, str]:
-        """Say of rejected orders what would become of them now; none if unknown."""
+        """Return of rejected orders what would become of them now; none if unknown."""
         orders = self.mended.rejected(keys, len(keys))
         try:
             faults = self.mended.faults(orders)
@@ -99,7 +99,7 @@ def _need_a_choice(*chosen: object) -> None:
 def _end(
     count: int, told: str, group: str, named_ones: Sequence[str], *, as_text: bool
 ) -> None:
-    """Say how many orders it was; exit 1 when it was none.
+    """Print how many orders it was; exit 1 when it was none.
 
     Raises:
         OrderUnknownError: Orders were named, and none of them is set aside.
@@ -262,7 +262,7 @@ def rejected_discard(
     yes: bool,
     as_text: bool,
 ) -> None:
-    """Give orders up: they stay in the ledger, and nothing sends them any more.
+    """Discard orders: they stay in the ledger, and nothing sends them any more.
 
     Orders that are named may also wait, refused or in doubt, as those in a hold do.
 
@@ -285,7 +285,7 @@ def rejected_discard(
 
 
 def _discard_waiting(desk: OrderCommands, keys: list[str]) -> int:
-    """Give orders up that wait after an attempt; return how many those were."""
+    """Discard orders that wait after an attempt; return how many those were."""
     chosen = {"feed": desk.feed.feed_id, "orders": keys}
     (count,) = desk.ledger.one(query("discard_waiting"), **chosen)
     return int(str(count))

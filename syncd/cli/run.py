@@ -1,4 +1,4 @@
-"""Running: the daemon and its stand-in."""
+"""Running: the daemon and its fake API."""
 
 import signal
 import sys
@@ -70,7 +70,7 @@ def run(path: Path, *, once: bool, new_feed: bool) -> None:
 @configured
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def confirm_move(settings: Settings, *, yes: bool) -> None:
-    """Let a restored or moved database send, in place of the one it was copied from.
+    """Allow a restored or moved database to send in place of the original.
 
     Without it a copy refuses to send, since the original sends the same orders.
 
@@ -93,7 +93,7 @@ def confirm_move(settings: Settings, *, yes: bool) -> None:
     "--api-key", default="sandbox-key", show_default=True, help="The key it takes."
 )
 def sandbox(port: int, account: str, api_key: str) -> None:
-    """Run the local stand-in for Squeezely's API, with a page to look at.
+    """Run a local fake Squeezely API, with a page to look at.
 
     Example: syncd sandbox --port 8377
     """

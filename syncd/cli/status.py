@@ -66,7 +66,7 @@ def status(
 def _look(
     observer: StatusReader, *, as_plugin: bool
 ) -> tuple[Health, FeedStatus | None]:
-    """Look once; a database that does not answer is a verdict, not an error."""
+    """Read once; a database that does not answer is a verdict, not an error."""
     try:
         facts = observer.look()
     except DatabaseUnavailableError as error:

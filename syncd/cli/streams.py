@@ -36,7 +36,7 @@ class _Output(io.FileIO):
 
 
 def prepare() -> None:
-    """Let standard output and error replace what their encoding does not have."""
+    """Make standard output and error replace what their encoding does not have."""
     output, errors = sys.stdout, sys.stderr
     if isinstance(errors, io.TextIOWrapper):
         errors.reconfigure(errors="backslashreplace")

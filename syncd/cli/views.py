@@ -47,7 +47,7 @@ def views() -> None:
 def connecting(
     command: Callable[Concatenate[Settings, Database, P], None],
 ) -> Callable[P, None]:
-    """Give a command a connection as `--as`, or by `source.dsn`.
+    """Add to a command a connection as `--as`, or by `source.dsn`.
 
     Without a configuration, which is written later, the defaults are taken.
     """
@@ -263,7 +263,7 @@ def views_apply(
 @as_json_option
 @connecting
 def views_detect(settings: Settings, database: Database, /, *, as_text: bool) -> None:
-    """Tell which shop system a database is, which views fit, and what to set.
+    """Return which shop system a database is, which views fit, and what to set.
 
     It reads the catalogue, and tries the views that fit on the newest orders, in a
     transaction that is rolled back. The role must not be the daemon's own: that one

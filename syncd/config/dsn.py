@@ -38,7 +38,7 @@ def _host_fault(hosts: str) -> str | None:
 
 
 def _value_fault(parts: Mapping[str, object]) -> str | None:
-    """Let libpq read the values; a server is not looked for."""
+    """Parse the values with libpq; no server is contacted."""
     ports = str(parts.get("port") or "").split(",")
     if not all(map(_is_port, ports)):
         return "has a port that is no number from 1 to 65535"
@@ -74,7 +74,7 @@ def describe(dsn: str) -> str:
 
 
 def holds_password(dsn: str) -> bool:
-    """Tell whether a password stands in a connection string; in a wrong one: no."""
+    """Return whether a password stands in a connection string; in a wrong one: no."""
     return dsn_fault(dsn) is None and bool(conninfo_to_dict(dsn).get("password"))
 
 

@@ -36,7 +36,7 @@ def read_secret(file: Path) -> tuple[str, str | None]:
 
 
 def _is_given(credential: Path) -> bool:
-    """Tell whether it holds something: for absent ones the units make up empty ones."""
+    """Return whether it holds something: the units make absent ones empty files."""
     try:
         return bool(credential.read_bytes().strip())
     except FileNotFoundError:

@@ -339,7 +339,7 @@ def _with_secrets(
 
 
 def _secret_fault(name: str, value: str) -> str | None:
-    """Tell what is wrong with a secret, without quoting it."""
+    """Return what is wrong with a secret, without quoting it."""
     if name != "squeezely_api_key":
         place = _DSNS[name]
         if not value:

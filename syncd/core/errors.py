@@ -28,12 +28,12 @@ class ExitCode(IntEnum):
         return member
 
     OK = 0, "done"
-    FAILED = 1, "not as asked"
+    FAILED = 1, "completed with findings"
     DOWN = 2, "down (status)"
     USAGE = 64, "usage"
     UNAVAILABLE = 69, "database unreachable"
-    BUG = 70, "a bug"
-    LEFT = 75, "something is left"
+    BUG = 70, "internal error"
+    LEFT = 75, "work remaining"
     PERMISSION = 77, "no permission"
     CONFIG = 78, "configuration"
 
@@ -219,7 +219,7 @@ class StreamBrokenError(SyncdError):
     exit_code = ExitCode.CONFIG
 
 
-class ServerUnfitError(ConfigError):
+class ServerMisconfiguredError(ConfigError):
     """The server cannot be followed through its WAL as it is set, or for now."""
 
     reaction = Reaction.HOLD

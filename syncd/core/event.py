@@ -120,7 +120,7 @@ class _MissingError(_RejectedError):
 
 
 def unknown_fields(columns: Iterable[str]) -> list[str]:
-    """Tell which columns of `purchases` are no field of Squeezely's, sorted."""
+    """Return which columns of `purchases` are no field of Squeezely's, sorted."""
     known = OWN_FIELDS | TEXT_FIELDS | {"order_key"}
     return sorted(c for c in columns if c not in known and not c.startswith("custom_"))
 

@@ -111,7 +111,7 @@ class FingerprintKey:
 
     @property
     def key_id(self) -> bytes:
-        """Tell one key from another, and nothing else."""
+        """Distinguish keys, and nothing else."""
         return bytes.fromhex(self._print("key id"))
 
     def take(

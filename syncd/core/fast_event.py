@@ -210,7 +210,7 @@ def _reader_of(names: list[str]) -> msgspec.json.Decoder[Any]:
 
 
 def _leave_out_empty(row: OrderRow) -> None:
-    """Let an empty text be unknown, where a field may be."""
+    """Treat an empty text as unknown, where a field may be."""
     for part in (row, *row.products):
         for name in part.__struct_fields__:
             if getattr(part, name) == "" and name not in _NEEDED:

@@ -51,7 +51,7 @@ class Pause:
     why: str | None = None
 
     def line(self) -> str:
-        """Tell since when and why."""
+        """Return since when and why."""
         since = f"paused since {self.since:%Y-%m-%d %H:%M:%S%z}"
         return f"{since} ({self.why})" if self.why else since
 
@@ -223,12 +223,12 @@ def assess(vitals: HealthInputs) -> Health:
 
 
 def count(number: int, noun: str = "order") -> str:
-    """Say how many, with the noun's plural where it is due."""
+    """Return the number, with the noun's plural where it is due."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def span(length: timedelta) -> str:
-    """Say a length of time in its two largest units, like "3 h 20 min"."""
+    """Return a length of time in its two largest units, like "3 h 20 min"."""
     seconds = max(0, int(length.total_seconds()))
     for unit, name, smaller, less in (
         (86_400, "d", 3_600, "h"),

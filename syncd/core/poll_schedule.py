@@ -19,7 +19,7 @@ class PollSchedule:
         self._rested_at = self._look_at = float("-inf")
 
     def seconds(self, now: float) -> float:
-        """Tell how long to wait before the next look; 0.0 when it is due."""
+        """Return how long to wait before the next look; 0.0 when it is due."""
         return max(0.0, self._look_at - now)
 
     def hinted(self) -> None:

@@ -91,7 +91,7 @@ class Survey:
         return ratio if is_other else None
 
     def _compare(self, key: str, row: Row, event: Row) -> None:
-        """Look at what the event says otherwise than the row."""
+        """Compare the event with the row."""
         self._compare_part("", key, row, event)
         for before, after in zip(_lines(row), _lines(event), strict=True):
             self._compare_part("products.", key, before, after)

@@ -83,7 +83,7 @@ def sentence(
     without_time: int = 0,
     unreadable: int = 0,
 ) -> str:
-    """Say in one sentence what became of every order confirmed in a range.
+    """Return one sentence: what became of every order confirmed in a range.
 
     Args:
         lower: Excluded.

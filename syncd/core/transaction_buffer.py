@@ -33,7 +33,7 @@ class Snapshot:
         )
 
     def shows(self, xid: int) -> bool:
-        """Tell whether a committed transaction's rows are visible.
+        """Return whether a committed transaction's rows are visible.
 
         Args:
             xid: Its id as streams tell it, without the epoch: one within 2^31 of now.

@@ -6,7 +6,7 @@ cancellation find short queues. Of several daemons one takes each page.
 
 from datetime import timedelta
 
-from syncd.backfill.register import ActiveBackfill, BackfillStore
+from syncd.backfill.store import ActiveBackfill, BackfillStore
 from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.tally import moment
 from syncd.daemon.error_policy import ErrorPolicy

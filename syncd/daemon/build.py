@@ -83,7 +83,7 @@ class Components:
         self._lineage = None
 
     def guard(self, lineage: CloneGuard) -> None:
-        """Let every connection, also those that were made before, look out."""
+        """Make every connection, also existing ones, check."""
         self._lineage = lineage
         for connections in self._connections:
             self._watch_over(connections.ledger)

@@ -48,7 +48,7 @@ class CaptureLoop:
         self._listening_since: float | None = None
 
     def poll(self) -> None:
-        """Look once; again and again, with rests, while pages are left.
+        """Poll once; repeat, with pauses, while pages are left.
 
         Raises:
             SyncdError: The database failed; the next look starts over.
@@ -64,7 +64,7 @@ class CaptureLoop:
         self._report(captured, time.monotonic() - started)
 
     def poll_until_closed(self, patience_seconds: float) -> None:
-        """Look until a window closed or the patience ends; for `run --once`."""
+        """Poll until a window closed or the patience ends; for `run --once`."""
         if self._follower is not None:
             self._catch_up(self._follower, patience_seconds)
         self._report(self._poll.poll_until_closed(patience_seconds), None)
@@ -123,7 +123,7 @@ class CaptureLoop:
             self._doubt.heard(followed.keys, now)
 
     def _report(self, captured: PollResult, seconds: float | None) -> None:
-        """Say what a poll found; `seconds` is the work's time where that is known."""
+        """Log what a poll found; `seconds` is the work's time where that is known."""
         if captured.orders:
             self._captured("poll", captured.orders, seconds)
         if captured.watermark:
@@ -157,7 +157,7 @@ class CaptureLoop:
         )
 
     def _doubt_follower(self, follower: ChangeFollower, captured: PollResult) -> None:
-        """Tell of orders that the follower should have heard of and has not."""
+        """Log orders that the follower should have heard of and has not."""
         now = time.monotonic()
         with self._guard:
             since = self._listening_since

@@ -39,7 +39,7 @@ class RateLimiter:
         return self._throttle.share
 
     def seconds_to_wait(self, lane: Lane) -> float:
-        """Tell how long a lane has to wait; 0.0 when it may send."""
+        """Return how long a lane has to wait; 0.0 when it may send."""
         return max(0.0, self._not_before[lane] - time.monotonic())
 
     def pay(self, lane: Lane, trip: DeliveryResult) -> None:

@@ -62,7 +62,7 @@ class ErrorPolicy:
                 self.attempt(part, action)
 
     def is_failing(self, part: str) -> bool:
-        """Tell whether a part's last piece of work failed."""
+        """Return whether a part's last piece of work failed."""
         return part in self._outages
 
     def trouble(self) -> str | None:
@@ -88,7 +88,7 @@ class ErrorPolicy:
             self.recover(part)
 
     def seconds_to_wait(self, part: str) -> float:
-        """Tell how long a part is to be left alone; 0.0 when it is not."""
+        """Return how long a part is to be left alone; 0.0 when it is not."""
         outage = self._outages.get(part)
         return max(0.0, outage.not_before - time.monotonic()) if outage else 0.0
 
@@ -148,7 +148,7 @@ class ErrorPolicy:
             self._log.emit("database.recovered", down_seconds=down)
 
     def _report_pause(self, pause: PausedError) -> None:
-        """Say it once, whichever of the parts heard of it."""
+        """Log it once, whichever of the parts heard of it."""
         with self._guard:
             if self._paused.get(pause.what) == pause.since:
                 return

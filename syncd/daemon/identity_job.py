@@ -5,7 +5,7 @@ import time
 from datetime import datetime
 
 from syncd.capture.unreadable import Reading, read_whole
-from syncd.ledger.identity import IdentityGuard, Looked
+from syncd.ledger.identity import IdentityCheck, IdentityGuard
 from syncd.ledger.reused_keys import Reused, ReusedKeys
 from syncd.log.log import Log
 
@@ -52,7 +52,7 @@ class IdentityJob:
             return
         self.compare()
 
-    def compare(self) -> Looked:
+    def compare(self) -> IdentityCheck:
         """Compare now, and log what was found.
 
         Raises:
@@ -67,7 +67,7 @@ class IdentityJob:
         self._report_reused(self._keys.count())
         return looked
 
-    def _report(self, looked: Looked) -> None:
+    def _report(self, looked: IdentityCheck) -> None:
         for table in looked.replaced:
             self._log.emit_folded(
                 "table.replaced",

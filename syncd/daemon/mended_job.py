@@ -63,7 +63,7 @@ class MendedJob:
             self.run_pass()
 
     def run_pass(self) -> None:
-        """Look at the next page of the rejected orders.
+        """Check the next page of the rejected orders.
 
         Raises:
             SyncdError: The database failed; the next pass looks again.

@@ -127,7 +127,7 @@ class Pipeline:
         return feed
 
     def report_start(self) -> None:
-        """Say which feed begins, and where."""
+        """Log which feed begins, and where."""
         pulse = read_stats(self._ledger, self._feed.feed_id)
         self.log.emit(
             "daemon.started",
@@ -140,7 +140,7 @@ class Pipeline:
         self._report_unproven()
 
     def report_reload(self) -> None:
-        """Say that this life took over from one with other settings."""
+        """Log that this life took over from one with other settings."""
         endpoint = self.settings.squeezely.endpoint
         self.log.emit("config.reloaded", endpoint=endpoint)
         self._report_unproven()
@@ -202,7 +202,7 @@ class Pipeline:
         return self._keeper.standing
 
     def mind_the_clock(self) -> None:
-        """Say that the machine's clock was set; let no periodic part wait for that.
+        """Log that the machine's clock was set; let no periodic part wait for that.
 
         The scheduler counts by it: set back by an hour, it would wait for an hour. Nor
         is that over once it was told, since it may have read the clock just before.

@@ -133,7 +133,7 @@ class Daemon:
     # Lives
 
     def _live(self) -> None:
-        """Let lives follow one another until one has ended without a successor."""
+        """Run one pipeline after another until one has ended without a successor."""
         self._begin()
         while self._successor is not None and not self._is_stopping:
             self._life.close()
@@ -146,7 +146,7 @@ class Daemon:
             self._successor.close()
 
     def _begin(self) -> None:
-        """Let the life begin, and watch over it until nothing of it is in hand."""
+        """Start the pipeline, and supervise it until nothing of it is in hand."""
         life = self._life
         life.begin()
         self._supervisor.ready()
@@ -154,7 +154,7 @@ class Daemon:
         self._drain()
 
     def _attend(self) -> None:
-        """Look after the life until it is to end."""
+        """Supervise the pipeline until it is to end."""
         while not self._life.reactions.stopping.is_set():
             received = signals.wait(self._supervisor.tick_seconds)
             if received is signal.SIGHUP:
@@ -169,7 +169,7 @@ class Daemon:
                 self._supervisor.ping()
 
     def _is_moving(self) -> bool:
-        """Tell whether every part moves; say once which one does not, and where."""
+        """Return whether every part moves; say once which one does not, and where."""
         overdue = self._life.reactions.progress.overdue()
         for part in overdue:
             if part.part not in self._stalled:

@@ -36,20 +36,20 @@ class Notifier:
         return min(TICK_SECONDS, self._interval or TICK_SECONDS)
 
     def ready(self) -> None:
-        """Say that everything works; also at the end of a reload."""
+        """Notify systemd that everything works; also at the end of a reload."""
         self._tell("READY=1")
 
     def reloading(self) -> None:
-        """Say that the configuration is being read again."""
+        """Notify systemd that the configuration is being read again."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._tell("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     def stopping(self) -> None:
-        """Say that the end has begun."""
+        """Notify systemd that the end has begun."""
         self._tell("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """Say in one line how things stand; only what is new is sent."""
+        """Notify systemd in one line how things stand; only what is new is sent."""
         if text != self._status:
             self._status = text
             self._tell(f"STATUS={text}")
@@ -94,7 +94,7 @@ def _address(given: str) -> str | None:
 
 
 def _interval(environment: Mapping[str, str]) -> float | None:
-    """Tell how often to ping, in seconds; None: no watchdog, or not of this process."""
+    """Return the seconds between pings; None: no watchdog of this process."""
     wanted = environment.get("WATCHDOG_USEC", "")
     pid = environment.get("WATCHDOG_PID") or str(os.getpid())
     if not wanted.isdecimal() or int(wanted) == 0 or pid != str(os.getpid()):

@@ -97,7 +97,7 @@ class CircuitBreaker:
         return self._database.run(query("rejections_spiked"), feed=self._feed_id) > 0
 
     def end_probe(self) -> None:
-        """Let another batch probe the endpoint: this one sent nothing."""
+        """Make another batch probe the endpoint: this one sent nothing."""
         self._database.run(query("end_probe"), feed=self._feed_id)
 
     def release(self) -> bool:

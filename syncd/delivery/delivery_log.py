@@ -53,7 +53,7 @@ class DeliveryLog:
             )
 
     def left_out(self, details: Sequence[tuple[LeftOut, int, str]]) -> None:
-        """Say which details orders went without; each kind once a minute."""
+        """Log which details orders went without; each kind once a minute."""
         for detail, orders, key in details:
             self._log.emit_folded(
                 "fields.left_out",
@@ -65,7 +65,7 @@ class DeliveryLog:
             )
 
     def waiting(self, claim: Claim, waiting: Sequence[tuple[str, str]]) -> None:
-        """Say that orders are not complete yet; the first one is named."""
+        """Log that orders are not complete yet; the first one is named."""
         key, reason = waiting[0]
         self._log.emit(
             "orders.waiting",
@@ -78,7 +78,7 @@ class DeliveryLog:
     def unreadable(
         self, claim: Claim, keys: Sequence[str], reason: str, wait: timedelta
     ) -> None:
-        """Say that orders wait for the view; the first one is named."""
+        """Log that orders wait for the view; the first one is named."""
         self._log.emit_folded(
             "orders.unreadable",
             (reason, len(keys)),
@@ -92,7 +92,7 @@ class DeliveryLog:
     def answered(
         self, claim: Claim, answer: Response | NoResponse, veil: Redactor
     ) -> None:
-        """Say once in this process that an answer has a shape not known."""
+        """Log once in this process that an answer has a shape not known."""
         shape = describe_drift(answer) if isinstance(answer, Response) else None
         if shape:
             shape = veil.over(shape)
@@ -107,7 +107,7 @@ class DeliveryLog:
     def delivered(
         self, claim: Claim, receipt: Receipt, *, seconds: float, size: int, late: bool
     ) -> None:
-        """Say that a batch was accepted, and that sending works again if it did not."""
+        """Log that a batch was accepted, and that sending works again if it did not."""
         oldest = min(order.confirmed_at for order in claim.orders)
         lag = (datetime.now(UTC) - oldest).total_seconds()
         self._log.emit(
@@ -127,7 +127,7 @@ class DeliveryLog:
             self._log.emit("sending.resumed")
 
     def refused(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
-        """Say that a batch was halved."""
+        """Log that a batch was halved."""
         self._trouble = True
         self._log.emit(
             "batch.split",
@@ -182,7 +182,7 @@ class DeliveryLog:
     def lost(
         self, claim: Claim, receipt: Receipt, orders: int, *, is_held: bool
     ) -> None:
-        """Say that a claim is not in the ledger any more, whose orders were sent."""
+        """Log that a claim is not in the ledger any more, whose orders were sent."""
         self._log.emit(
             "batch.uncertain",
             batch=claim.batch_id,

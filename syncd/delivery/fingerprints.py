@@ -146,5 +146,5 @@ class Fingerprints:
 
 
 def mapping_of(source: Database, view: str) -> str:
-    """Tell a view's text by its hash."""
+    """Return a view's text by its hash."""
     return cast("str", source.one(query("mapping"), view=view)[0])

@@ -111,7 +111,7 @@ class Squeezely:
 
 
 def proxy_of(endpoint: str) -> str | None:
-    """Tell which proxy the environment names for the endpoint; None for none."""
+    """Return which proxy the environment names for the endpoint; None for none."""
     proxies = requests.utils.get_environ_proxies(endpoint)
     return requests.utils.select_proxy(endpoint, proxies)
 
@@ -179,7 +179,7 @@ _UNREACHED: tuple[tuple[type[Exception], str], ...] = (
 
 
 def _what_failed(error: Exception, under_way: ExchangeDeadline) -> str:
-    """Tell what failed without the exception's text, which may hold the URL."""
+    """Return what failed without the exception's text, which may hold the URL."""
     cause = error.args[0] if error.args else None
     reason = cause.reason if isinstance(cause, MaxRetryError) else cause
     for kind, text in _UNREACHED:

@@ -52,7 +52,7 @@ class ExchangeDeadline:
         return time.monotonic() >= self.ends_at
 
     def left(self) -> float:
-        """Tell how many seconds are left, more than 0.
+        """Return how many seconds are left, more than 0.
 
         Raises:
             TimeoutError: None.

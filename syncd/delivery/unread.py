@@ -88,7 +88,7 @@ class Unread:
     def _put_back(
         self, claim: Claim, keys: Sequence[str], reason: str, wait: timedelta
     ) -> None:
-        """Let the whole batch wait."""
+        """Postpone the whole batch."""
         receipt = Receipt("unread", reason=reason)
         self._ledger.requeue(claim, receipt, wait=wait)
         self._report.unreadable(claim, keys, reason, wait)

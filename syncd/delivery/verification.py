@@ -127,7 +127,7 @@ def _may_be_the_form(trial: TestRequest) -> bool:
 
 
 def conclude(trials: Sequence[TestRequest]) -> AccountCapabilities | None:
-    """Tell what trials have shown; None when no form was accepted."""
+    """Return what trials have shown; None when no form was accepted."""
     accepted = [trial for trial in trials if trial.is_accepted]
     if not accepted:
         return None

@@ -15,7 +15,7 @@ _MOST_WAITING = 500
 
 
 class Browsers:
-    """Posts front-end purchases to the stand-in, at once or a little later.
+    """Posts front-end purchases to the fake API, at once or a little later.
 
     Pages that are too many to load, or fail, are lost; that is what they are like.
     """

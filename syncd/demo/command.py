@@ -28,7 +28,7 @@ import click
     "--port",
     type=click.IntRange(0, 65_535),
     default=0,
-    help="Port of the stand-in's page  [default: a free one]",
+    help="Port of the fake API's page  [default: a free one]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def demo_command(
@@ -39,11 +39,11 @@ def demo_command(
     port: int,
     as_json: bool,
 ) -> None:
-    """Watch syncd work: a small shop, the real daemon, a local stand-in for Squeezely.
+    """Watch syncd work: a small shop, the real daemon, a fake Squeezely API.
 
     Starts a PostgreSQL of its own in a temporary folder, sells until Ctrl-C, --orders
     or --seconds, waits for the last delivery, and compares every order that the shop
-    committed with what the stand-in received. Nothing leaves this machine, and nothing
+    committed with what the fake API received. Nothing leaves this machine, and nothing
     is left on it.
 
     \b
@@ -54,8 +54,8 @@ def demo_command(
     Examples: syncd demo
               syncd demo --orders 10000 --json
     """  # noqa: D301  # click's mark for "do not rewrap"
-    from syncd.demo.demo import Wish, run_demo  # noqa: PLC0415  # spares the daemon
+    from syncd.demo.demo import DemoOptions, run_demo  # noqa: PLC0415  # spares the daemon
 
     terminal = sys.stderr if as_json else sys.stdout
-    code = run_demo(Wish(orders, seconds, rate, port), terminal, as_json=as_json)
+    code = run_demo(DemoOptions(orders, seconds, rate, port), terminal, as_json=as_json)
     raise click.exceptions.Exit(code)

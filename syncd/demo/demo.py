@@ -15,9 +15,9 @@ from typing import TextIO
 import click
 
 from syncd.core.errors import DatabaseUnavailableError, ExitCode
+from syncd.demo.arrivals import Arrivals
 from syncd.demo.browsers import Browsers
 from syncd.demo.errors import DemoUnavailableError
-from syncd.demo.pace import Pace
 from syncd.demo.process import FEED, DaemonProcess
 from syncd.demo.sandbox import PortUnavailableError, Sandbox
 from syncd.demo.screen import Scene, Screen, print_summary
@@ -52,14 +52,14 @@ _BODIES_KEPT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DemoOptions:
     """What somebody wants to see; None leaves it open.
 
     Attributes:
         orders: Orders to confirm in all.
         seconds: Selling time; with `orders`, what they are spread over.
         rate: Orders per second.
-        port: Port of the stand-in's page; 0 takes a free one.
+        port: Port of the fake API's page; 0 takes a free one.
     """
 
     orders: int | None = None
@@ -68,12 +68,12 @@ class Wish:
     port: int = 0
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> Arrivals:
         """How fast the shop is to sell."""
         if self.rate is None and self.orders is not None:
             spread = self.orders / self.seconds if self.seconds else None
-            return Pace(spread, self.orders)
-        return Pace(self.rate or DEFAULT_RATE, self.orders)
+            return Arrivals(spread, self.orders)
+        return Arrivals(self.rate or DEFAULT_RATE, self.orders)
 
     @property
     def closes_after(self) -> float:
@@ -83,11 +83,13 @@ class Wish:
         return self.seconds
 
 
-def run_demo(wish: Wish, terminal: TextIO, *, as_json: bool = False) -> ExitCode:
+def run_demo(
+    options: DemoOptions, terminal: TextIO, *, as_json: bool = False
+) -> ExitCode:
     """Run the demo in the main thread; print its figures to stdout.
 
     Args:
-        wish: What to show.
+        options: What to show.
         terminal: Where the view, or plain lines, are shown meanwhile.
         as_json: Print the figures as JSON, and nothing else to stdout.
 
@@ -100,7 +102,7 @@ def run_demo(wish: Wish, terminal: TextIO, *, as_json: bool = False) -> ExitCode
     """
     programs()
     try:
-        result, facts = _play(wish, terminal)
+        result, facts = _play(options, terminal)
     except DatabaseUnavailableError as error:
         raise DemoUnavailableError(
             f"the embedded PostgreSQL ended: {error}",
@@ -111,11 +113,11 @@ def run_demo(wish: Wish, terminal: TextIO, *, as_json: bool = False) -> ExitCode
     return ExitCode.OK if is_clean else ExitCode.FAILED
 
 
-def _play(wish: Wish, terminal: TextIO) -> tuple[Tally, dict[str, object]]:
+def _play(options: DemoOptions, terminal: TextIO) -> tuple[Tally, dict[str, object]]:
     key = secrets.token_hex(16)
     with ExitStack() as stack:
         stopping = stack.enter_context(_interruptible())
-        sandbox = stack.enter_context(_stand_in(wish.port, key))
+        sandbox = stack.enter_context(_stand_in(options.port, key))
         folder = stack.enter_context(temporary_folder())
         with Screen(terminal) as screen:
             screen.say("starting an embedded PostgreSQL, the shop and the daemon")
@@ -124,7 +126,7 @@ def _play(wish: Wish, terminal: TextIO) -> tuple[Tally, dict[str, object]]:
             commands = suggestions(stage.daemon.config, sandbox.url)
             sandbox.suggest(commands)
             screen.suggest(commands)
-            stage.sell(wish, stopping, screen)
+            stage.sell(options, stopping, screen)
             stage.settle(stopping, screen)
         seconds = stage.seconds
         exit_code = stage.daemon.stop()
@@ -218,14 +220,16 @@ class _Stage:
         """Time since the shop opened."""
         return time.monotonic() - self._started
 
-    def sell(self, wish: Wish, stopping: threading.Event, screen: Screen) -> None:
-        """Sell until the wish is fulfilled, somebody stops it or the daemon ends."""
+    def sell(
+        self, options: DemoOptions, stopping: threading.Event, screen: Screen
+    ) -> None:
+        """Sell until the options is fulfilled, somebody stops it or the daemon ends."""
         with (
             Browsers(self._sandbox.url) as browsers,
-            Shop(self._owner_dsn, wish.pace, browsers) as shop,
+            Shop(self._owner_dsn, options.pace, browsers) as shop,
         ):
             while shop.is_selling:
-                is_over = stopping.is_set() or self.seconds >= wish.closes_after
+                is_over = stopping.is_set() or self.seconds >= options.closes_after
                 if is_over or not self.daemon.is_running:
                     shop.close()
                 self._sales = shop.sales

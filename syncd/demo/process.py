@@ -182,11 +182,11 @@ class DaemonProcess:
 
     @property
     def is_running(self) -> bool:
-        """Tell whether the process has not ended yet."""
+        """Return whether the process has not ended yet."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> int:
-        """Let the daemon drain (SIGTERM), and return its exit code."""
+        """Drain the daemon (SIGTERM), and return its exit code."""
         if self._process is None:
             return 0
         if self._process.poll() is None:

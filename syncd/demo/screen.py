@@ -69,7 +69,7 @@ class Screen:
             self._live.stop()
 
     def say(self, doing: str) -> None:
-        """Say what is being done, before there is anything to show."""
+        """Report what is being done, before there is anything to show."""
         if self._is_live:
             self._live.update(Text(f" {doing} …", style="dim"), refresh=True)
         else:
@@ -107,7 +107,7 @@ def print_summary(stream: TextIO, result: Tally, facts: Mapping[str, object]) ->
     lags = result.lags
     rows: list[tuple[str, object, str]] = [
         ("confirmed", result.confirmed, "orders that the shop committed as confirmed"),
-        ("delivered", result.delivered, "of them received by the stand-in"),
+        ("delivered", result.delivered, "of them received by the fake API"),
         ("missed", result.missed, ", ".join(result.missed_orderids)),
         ("repeated", result.repeated, "events beyond the first of an order"),
         ("lag p50", _milliseconds(lags.p50), "from commit to receipt"),
@@ -245,7 +245,7 @@ def _footer(scene: Scene) -> Table:
     footer.add_column(no_wrap=True)
     footer.add_column(justify="right", no_wrap=True)
     footer.add_row(
-        Text.assemble(" Squeezely's stand-in: ", (scene.url, "bold underline")),
+        Text.assemble(" the fake Squeezely API: ", (scene.url, "bold underline")),
         Text("Ctrl-C to stop ", style="bold"),
     )
     return footer

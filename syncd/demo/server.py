@@ -157,7 +157,7 @@ def runnable(folder: Path, scratch: Path) -> Path:
 
 
 def _is_open_to_all(folder: Path) -> bool:
-    """Tell whether any user may run what is in `folder`."""
+    """Return whether any user may run what is in `folder`."""
     parents = all(p.stat().st_mode & stat.S_IXOTH for p in (folder, *folder.parents))
     return parents and all(f.stat().st_mode & stat.S_IXOTH for f in folder.iterdir())
 

@@ -17,9 +17,9 @@ from importlib.resources import files
 from types import TracebackType
 from typing import Self, cast
 
+from syncd.demo.arrivals import Arrivals
 from syncd.demo.browsers import Browsers
-from syncd.demo.pace import Pace
-from syncd.demo.wares import Order, customers, front_end_purchase, new_order
+from syncd.demo.products import Order, customers, front_end_purchase, new_order
 from syncd.postgres.database import Database
 from syncd.postgres.statements import Statement, trusted_sql
 from syncd.setup.install.install import Grantees, install
@@ -89,7 +89,7 @@ class Shop:
         browsers: Who look at the thank-you pages.
     """
 
-    def __init__(self, dsn: str, pace: Pace, browsers: Browsers) -> None:
+    def __init__(self, dsn: str, pace: Arrivals, browsers: Browsers) -> None:
         self._dsn = dsn
         self._pace = pace
         self._browsers = browsers
@@ -125,7 +125,7 @@ class Shop:
 
     @property
     def is_selling(self) -> bool:
-        """Tell whether a cashier is still at work.
+        """Return whether a cashier is still at work.
 
         Raises:
             SyncdError: A cashier's database failed.
@@ -135,7 +135,7 @@ class Shop:
         return any(cashier.is_alive() for cashier in self._cashiers)
 
     def close(self) -> None:
-        """Let the cashiers finish the transactions in hand, without waiting for it."""
+        """Make the cashiers finish the transactions in hand, without waiting for it."""
         self._closing.set()
 
     def _serve(self, number: int) -> None:

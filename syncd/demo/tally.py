@@ -1,4 +1,4 @@
-"""The reckoning: the shop's committed orders against the stand-in's book.
+"""The reckoning: the shop's committed orders against the fake API's book.
 
 The ledger is not asked: what it believes is part of what is being tried.
 """
@@ -30,7 +30,7 @@ class Tally:
 
     Attributes:
         confirmed: Orders that the shop committed as confirmed.
-        delivered: Those of them that the stand-in received.
+        delivered: Those of them that the fake API received.
         missed: Those that it did not.
         repeated: Events beyond the first of their order.
         unconfirmed: Received orders that the shop never committed as confirmed.
@@ -47,7 +47,7 @@ class Tally:
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether each confirmed order arrived, and no other."""
+        """Return whether each confirmed order arrived, and no other."""
         return not self.missed and not self.unconfirmed
 
 

@@ -47,7 +47,7 @@ class Attempt:
     resent: str | None
 
     def line(self) -> str:
-        """Tell it in one line."""
+        """Return it in one line."""
         told = f"batch {self.batch}, attempt {self.attempt} at {self.started_at}: "
         told += f"{self.outcome or 'under way'}, {self.sent or 0} events"
         status = f"HTTP {self.status}" if self.status else ""
@@ -127,7 +127,7 @@ class OrderHistory:
         return self.standing.state or self.standing.batch_state
 
     def lines(self) -> Iterator[str]:
-        """Tell the story, a line each."""
+        """Yield the history, a line each."""
         if self.standing is None:
             yield from self._absence()
         else:
@@ -217,7 +217,7 @@ class OrderHistory:
         return f"{standing.before} batches go before it"
 
     def next_step(self) -> str:
-        """Say what a person can do; empty when there is nothing."""
+        """Return what a person can do; empty when there is nothing."""
         key = self.key
         past = "syncd watermark reset --to TIME sends it with its neighbours"
         if self.standing is None:
@@ -290,7 +290,7 @@ def read_history(
 def _absence(
     database: Database, source: Source, feed: Feed, key: str | None
 ) -> tuple[bool, bool]:
-    """Tell of an order whether it is listed, and whether it was at the start."""
+    """Return of an order whether it is listed, and whether it was at the start."""
     if key is None:
         return False, False
     (initial,) = database.one(compose("is_initial"), feed=feed.feed_id, key=key)

@@ -57,7 +57,7 @@ def load(database: Database, settings: Settings) -> AccountCapabilities | None:
 
 
 def is_proven(settings: Settings, verified: AccountCapabilities | None) -> bool:
-    """Tell whether the configured form is known to be taken whole."""
+    """Return whether the configured form is known to be taken whole."""
     sends_lists = settings.squeezely.orders_per_batch > 1
     if verified is None or verified.payload != settings.squeezely.payload:
         return False

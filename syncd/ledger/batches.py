@@ -412,7 +412,7 @@ class Ledger:
         ]
 
     def next_due(self, *, rereads: bool = False) -> NextDue:
-        """Tell when something may be claimed, and whether a backfill wants to go on."""
+        """Return the seconds until a batch is due, and whether a backfill is active."""
         row = self.database.one(query("next_due"), feed=self.feed_id, rereads=rereads)
         seconds, past, backfill, unread = cast(
             "tuple[float | None, bool, bool, bool]", row
@@ -469,7 +469,7 @@ class Ledger:
         return moved > 0
 
     def try_unread(self, reason: str) -> None:
-        """Let orders be read again that could not be for a reason that is over."""
+        """Allow orders to be read again that could not be for a reason that is over."""
         self.database.run(query("try_unread"), feed=self.feed_id, reason=reason)
 
     def split(

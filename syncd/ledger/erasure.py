@@ -95,7 +95,7 @@ class Erasure:
         )
 
     def traces(self, keys: Sequence[str]) -> list[OrderTrace]:
-        """Tell what the ledger has of some orders, in their order."""
+        """Return what the ledger has of some orders, in their order."""
         rows = self._ledger.database.all(
             query("standings"), feed=self._ledger.feed_id, keys=list(keys)
         )

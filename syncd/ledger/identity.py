@@ -66,7 +66,7 @@ class Behind:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class IdentityCheck:
     """What one comparison found.
 
     Attributes:
@@ -116,7 +116,7 @@ class IdentityGuard:
         """Accept what stands behind the views now; for a feed that is started."""
         self.accept(self._read(()))
 
-    def look(self) -> Looked:
+    def look(self) -> IdentityCheck:
         """Compare; accept what is the same, hold what is not.
 
         Raises:
@@ -125,7 +125,7 @@ class IdentityGuard:
         known = self.known()
         if known is None:
             self.begin()
-            return Looked()
+            return IdentityCheck()
         behind = self._read_beside(known)
         looked = self._compare(known, behind)
         if looked.held is not None:
@@ -137,11 +137,11 @@ class IdentityGuard:
             self.accept(replace(behind, identity=then), looked.accepted)
         return looked
 
-    def see(self) -> Looked:
+    def see(self) -> IdentityCheck:
         """Compare, and write nothing."""
         known = self.known()
         if known is None:
-            return Looked()
+            return IdentityCheck()
         return self._compare(known, self._read_beside(known))
 
     def read(self) -> Behind:
@@ -183,7 +183,7 @@ class IdentityGuard:
         )
 
     @staticmethod
-    def _is_news(known: Known, behind: Behind, looked: Looked) -> bool:
+    def _is_news(known: Known, behind: Behind, looked: IdentityCheck) -> bool:
         if looked.accepted or known.held_at or known.seal != behind.seal:
             return True
         return known.identity.then(behind.identity) != known.identity
@@ -226,21 +226,21 @@ class IdentityGuard:
 
     # Compare
 
-    def _compare(self, known: Known, behind: Behind) -> Looked:
+    def _compare(self, known: Known, behind: Behind) -> IdentityCheck:
         now = behind.identity
         found = (*replaced(known.identity, now, behind.namesakes, self._behind),)
         if not now.key_type:  # the views are missing, which others tell
-            return Looked(found)
+            return IdentityCheck(found)
         change = known.identity.changed(now)
         if change is None:
-            return Looked(found)
+            return IdentityCheck(found)
         # The views were made anew: what they read is what they are meant to read.
         heard = (*(r for r in found if r.behind in HEARD),)
         orders = self._recent()
         keys = self._compare_keys(known.identity, now, orders)
         if keys is Keys.OTHER:
-            return Looked(heard, held=_held(change, orders))
-        return Looked(heard, accepted=change, compared=len(orders))
+            return IdentityCheck(heard, held=_held(change, orders))
+        return IdentityCheck(heard, accepted=change, compared=len(orders))
 
     def _recent(self) -> list[KnownOrder]:
         rows = self._ledger.all(

@@ -111,11 +111,11 @@ class Instance:
         return other.pid == os.getpid() or not _is_running(other.pid)
 
     def note_trouble(self, trouble: str | None) -> None:
-        """Let `syncd status` know what fails in this daemon; None: nothing does."""
+        """Record for `syncd status` what fails in this daemon; None: nothing does."""
         self._database.run(query("note_trouble"), instance=self.number, reason=trouble)
 
     def stop(self) -> None:
-        """Say that this instance ended in order."""
+        """Report that this instance ended in order."""
         self._database.run(query("stop_instance"), instance=self.number)
 
 
@@ -130,7 +130,7 @@ def _is_running(pid: int) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Tell whether a process is dead and only not yet collected by its parent."""
+    """Return whether a process is dead and only not yet collected by its parent."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -80,7 +80,7 @@ class KeyRebinding:
         return planned
 
     def rebind(self, unmatched: Unmatched | None) -> Rebinding:
-        """Give known orders their new keys, accept the views, and lift the hold.
+        """Set the new keys of known orders, accept the views, and lift the hold.
 
         One transaction: all of it, or nothing.
 

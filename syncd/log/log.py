@@ -36,7 +36,7 @@ class _Folds:
         self._guard = threading.Lock()
 
     def passes(self, kind: object) -> int | None:
-        """Tell how many were held back since the last one; None: hold this one back."""
+        """Return the number suppressed since the last one; None: suppress this one."""
         now = time.monotonic()
         with self._guard:
             since, count = self._folded.get(kind, (float("-inf"), 0))
@@ -64,7 +64,7 @@ class Log:
         self._guard = threading.Lock()
 
     def identify(self, instance: int) -> None:
-        """Let every line from now on name this instance."""
+        """Make every line from now on name this instance."""
         self._logger = self._logger.bind(instance=instance)
 
     def emit(self, event: str, **fields: object) -> None:
@@ -162,7 +162,7 @@ def places_of(error: BaseException) -> str:
 
 
 def own_crashes(log: Log) -> None:
-    """Let what nothing catches, and what Python warns of, be lines as well."""
+    """Log what nothing catches, and what Python warns of, be lines as well."""
 
     def crashed(_: object, error: BaseException, __: object) -> None:
         report_crash(log, error)

@@ -97,7 +97,7 @@ def _of_library(line: EventDict) -> EventDict:
 
 
 def _value(name: str, value: object) -> object:
-    """Give a value its field's type; None where it has another."""
+    """Convert a value to its field's type; None where it has another."""
     match FIELDS[name].kind:
         case "integer":
             return _integer(value)

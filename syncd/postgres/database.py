@@ -94,7 +94,7 @@ class Database:
         self._on_open.append(action)
 
     def limit(self, seconds: int) -> None:
-        """Let each statement take so long at most, once a connection is opened."""
+        """Limit each statement to take so long at most, once a connection is opened."""
         self._session["statement_timeout"] = f"{seconds}s"
 
     def on_doubt(self, action: Callable[[], None]) -> None:
@@ -227,7 +227,7 @@ class Database:
                 connection.answer_seconds, self._step_seconds = usual, None
 
     def peer(self) -> Peer:
-        """Tell who is at the other end."""
+        """Return who is at the other end."""
         with self.translated():
             info = self._open().info
             sslmode = info.get_parameters().get("sslmode", "prefer")

@@ -71,13 +71,13 @@ class Transactions:
         return self._rows(query("holders"))
 
     def written(self) -> Lsn | None:
-        """Tell how far the primary has written; None when there is nothing to await."""
+        """Return the primary's position; None when there is nothing to await."""
         if not self._is_standby or self._primary is None:
             return None
         return cast("Lsn", self._primary.one(query("written"))[0])
 
     def has_arrived(self, position: Lsn | None) -> bool:
-        """Tell whether the source shows everything up to a position of the primary's.
+        """Return whether the source shows everything up to a position of the primary's.
 
         False as well when the source is no standby any more: what was seen of the
         old primary's transactions says nothing then.

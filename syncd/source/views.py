@@ -514,7 +514,7 @@ class Source:
         return dict(cast("list[tuple[str, str]]", rows))
 
     def reading_claimed(self) -> Statement | None:
-        """Give what reads the rows of a claim's orders with it; None: not possible."""
+        """Return what reads a claim's rows with the claim; None: not possible."""
         if not self._beside_ledger:
             return None
         with suppress(SchemaMismatchError):
@@ -555,7 +555,7 @@ class Source:
         return dict(cast("list[tuple[str, str]]", rows))
 
     def still_confirmed(self, keys: Sequence[str]) -> set[str]:
-        """Tell which of the keys `confirmed_orders` lists now."""
+        """Return which of the keys `confirmed_orders` lists now."""
         statement = self.views.statement("still_confirmed")
         return {str(key) for (key,) in self.database.all(statement, keys=list(keys))}
 
@@ -586,7 +586,7 @@ class Source:
         return [str(key) for (key,) in rows]
 
     def confirmed_at(self, key: str) -> datetime | None:
-        """Tell when an order was confirmed first; None: not, or at no clock's time."""
+        """Return when an order was confirmed first; None: not at a usable time."""
         (moment,) = self.database.one(self.views.statement("confirmed_at"), key=key)
         return cast("datetime | None", moment)
 

@@ -124,7 +124,7 @@ def test_the_verbs_that_the_demo_suggests_work_on_it(demo: list[str]) -> None:
 
 
 def place_of(commands: list[list[str]]) -> str:
-    """The stand-in's address, from the line that makes it answer 500."""
+    """The fake API's address, from the line that makes it answer 500."""
     (curl,) = [words for words in commands if words[0] == "curl"]
     assert json.loads(curl[3])["fault"] in FAULTS
     return curl[1].removesuffix("/sandbox/faults")

@@ -19,7 +19,7 @@ CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
 
 @dataclass
 class Post:
-    """A shop, its daemon, and a stand-in of the API."""
+    """A shop, its daemon, and a fake of the API."""
 
     shop: Shop
     sandbox: Sandbox

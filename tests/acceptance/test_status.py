@@ -113,7 +113,7 @@ def test_one_order_of_questions_for_every_reason(shop: Shop, config: Path) -> No
             "shop is degraded",
             "the view syncd.purchases is missing → `syncd check`",
             "1 order cannot be sent → `syncd rejected list`",
-            "how far behind",
+            "progress",
             "1 rejected",
         )
     ]

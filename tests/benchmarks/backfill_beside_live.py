@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests python tests/benchmarks/backfill_beside_live.py
 
-A shop with a million past orders, `capture = "listen"`, a stand-in of the API that
+A shop with a million past orders, `capture = "listen"`, a fake of the API that
 takes 30 ms for each request. At the default rate and without a bound to it, the same
 backfill is resumed and paused in turns, so that idle and busy are measured side by
 side: from the commit of a live order to its arrival at the API, and to its settlement,

@@ -46,7 +46,7 @@ def test_the_page_says_what_it_is(sandbox: Sandbox) -> None:
     answer = requests.get(sandbox.url, timeout=10)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert "local stand-in, not Squeezely" in answer.text
+    assert "fake Squeezely API on this machine" in answer.text
 
 
 def test_the_page_needs_nothing_from_elsewhere(sandbox: Sandbox) -> None:

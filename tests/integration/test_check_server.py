@@ -20,7 +20,7 @@ from support.postgres import SETTINGS, cluster, standby, wait_until
 from support.shop import Shop
 
 from syncd.core.errors import SettingError
-from syncd.diagnostics.check import round as rounds
+from syncd.diagnostics.check import group
 from syncd.diagnostics.check import server as look_at
 from syncd.postgres.database import Database
 from syncd.postgres.session import Peer
@@ -155,7 +155,7 @@ def test_a_server_that_swallows_every_packet_is_left_in_time(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest is told; what was not looked at is named."""
-    monkeypatch.setattr(rounds, "SECONDS", 2.0)
+    monkeypatch.setattr(group, "SECONDS", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as hole:
         dsn = f"host=127.0.0.1 port={hole.getsockname()[1]} dbname=shop user=x"
         inspector = Inspector(shop, tmp_path, {"dsn": dsn})

@@ -52,7 +52,7 @@ def test_a_lookback_that_covers_what_was_seen_is_fine(
     (finding,) = find(feed, tmp_path, "lookback")
     assert (finding.code, finding.severity) == ("lookback.enough", "ok")
     assert "5 m; the last 100 orders showed within 1.6" in finding.message
-    assert "(99 of 100 within 2" in finding.message
+    assert "(p99 2" in finding.message
 
 
 def test_stamps_that_a_daemon_found_shifted_are_named(

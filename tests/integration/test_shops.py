@@ -18,7 +18,7 @@ from support.shop_dumps import (
 )
 
 from syncd.backfill.plan import Planner, Request
-from syncd.backfill.register import BackfillStore
+from syncd.backfill.store import BackfillStore
 from syncd.core.event import EventRules
 from syncd.core.intervals import Interval
 from syncd.demo.sandbox import Sandbox

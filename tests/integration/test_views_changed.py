@@ -9,7 +9,7 @@ from support.shop import Shop
 
 from syncd.capture.wal.slot import slot_name
 from syncd.core.errors import ViewsChangedError
-from syncd.ledger.identity import IdentityGuard, Looked
+from syncd.ledger.identity import IdentityCheck, IdentityGuard
 from syncd.ledger.rebinding import KeyRebinding, UndecidedError
 from syncd.postgres.database import Database
 from syncd.source.views import Source
@@ -54,7 +54,7 @@ def guard(started: Started, capture: str = "poll") -> IdentityGuard:
     )
 
 
-def look(started: Started, capture: str = "poll") -> Looked:
+def look(started: Started, capture: str = "poll") -> IdentityCheck:
     return guard(started, capture).look()
 
 
@@ -65,7 +65,7 @@ def test_a_table_that_took_the_name_of_another_is_named(started: Started) -> Non
     """The views go on reading the other one: said until the views are made anew."""
     started.shop.confirm(3)
     started.poll()
-    assert look(started) == Looked()
+    assert look(started) == IdentityCheck()
     started.shop.sql(SWAP)
     (found,) = look(started).replaced
     assert found.table == "public.orders"
@@ -76,7 +76,7 @@ def test_a_table_that_took_the_name_of_another_is_named(started: Started) -> Non
     started.shop.recreate_views()
     looked = look(started)
     assert (looked.replaced, looked.held) == ((), None)
-    assert look(started) == Looked()
+    assert look(started) == IdentityCheck()
 
 
 @pytest.mark.parametrize(

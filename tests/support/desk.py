@@ -1,4 +1,4 @@
-"""One worker's delivery over a shop and a stand-in of the API, in this process."""
+"""One worker's delivery over a shop and a fake of the API, in this process."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -23,7 +23,7 @@ KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
 
 
 class Desk:
-    """One worker's delivery over a shop and a stand-in of the API, in this process."""
+    """One worker's delivery over a shop and a fake of the API, in this process."""
 
     def __init__(
         self, shop: Shop, sandbox: Sandbox, folder: Path, **squeezely: object

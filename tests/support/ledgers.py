@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from support.shop import Shop
 from syncd.backfill.plan import Plan, Planner, Request
-from syncd.backfill.register import BackfillStore
+from syncd.backfill.store import BackfillStore
 from syncd.capture.poll import PollCapture
 from syncd.capture.reconciliation import (
     Page,

@@ -83,7 +83,7 @@ def overseer(
 
 @dataclass
 class Post:
-    """A shop, its daemon under a supervisor, and a stand-in of the API."""
+    """A shop, its daemon under a supervisor, and a fake of the API."""
 
     shop: Shop
     sandbox: Sandbox

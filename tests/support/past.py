@@ -8,8 +8,8 @@ from support.desk import Desk
 from support.ledgers import driver
 from support.shop import Shop
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
-from syncd.backfill.register import BackfillStore
 from syncd.backfill.resending import Resending
+from syncd.backfill.store import BackfillStore
 from syncd.core.event import EventRules
 from syncd.core.intervals import Interval
 from syncd.daemon.backfill_loop import BackfillLoop

@@ -20,7 +20,7 @@ def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def box(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A real systemd with PostgreSQL, the stand-in API and syncd installed."""
+    """A real systemd with PostgreSQL, the fake API and syncd installed."""
     made = machine(tmp_path_factory.mktemp("machine"), deb)
     yield made
     made.down()

@@ -1,4 +1,4 @@
-"""A throw-away machine with a real systemd, PostgreSQL, the stand-in API, and syncd."""
+"""A throw-away machine with a real systemd, PostgreSQL, the fake API, and syncd."""
 
 import json
 import os
@@ -173,7 +173,7 @@ class Machine:
         self.apt("install", f"/root/{package.name}")
 
     def serve(self) -> None:
-        """Start PostgreSQL and the stand-in of the API."""
+        """Start PostgreSQL and the fake of the API."""
         version = max(Path("/usr/lib/postgresql").iterdir()).name
         self.run("pg_createcluster", version, "box", "--port", "5432")
         self.postgresql = f"postgresql@{version}-box"

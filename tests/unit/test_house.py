@@ -70,6 +70,13 @@ def test_sql_stands_in_files_only() -> None:
     assert [name for name, _ in found] == ["scripts.py"], found
 
 
+def test_docstrings_name_what_a_function_does_for_its_caller() -> None:
+    """Return, claim, wait; no function tells, says or looks."""
+    spoken = re.compile(r'^\s*"""(Tell|Say|Give|Look|Let) (?!up )\b', re.MULTILINE)
+    found = [f.name for f in CODE for _ in spoken.finditer(f.read_text())]
+    assert found == []
+
+
 @pytest.mark.parametrize("driver", ["psycopg", "requests", "urllib3"])
 def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
     """psycopg: the connection, and who composes SQL; requests: API and transport."""

@@ -20,7 +20,7 @@ ALERTS = re.findall(
     (ROOT / "systemd" / "monitoring" / "alerts.yml").read_text(),
     re.MULTILINE,
 )
-ANSWERS = ("Orders at risk", "Look", "Next", "Wake")
+ANSWERS = ("Orders at risk", "Check", "Next", "Wake")
 URGENT = sorted(
     n for n, e in EVENTS.items() if e.level in {"warning", "error", "critical"}
 )

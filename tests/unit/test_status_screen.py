@@ -152,7 +152,7 @@ def test_all_that_is_wrong_is_told_with_its_command() -> None:
         "7 rejected, 2 held as uncertain",
         "1 possible repeat, 2 uncertain attempts",
         "4 orders pending; #9 paused, 3 of 5",
-        "accounts none yet",
+        "reconciled none yet",
         "poll, outbox 3 rows, 4 faults, slot reserved, keeps 5 MB, read by nobody",
         "orders in cluster 78",
     ):
@@ -188,14 +188,14 @@ def test_a_slot_of_no_use_is_told() -> None:
     """In place of its size."""
     lost = Stream("there is none", None, None, None, None)
     facts = replace(WELL, slow=replace(SLOW, stream=lost))
-    assert "slot of no use: there is none" in words(shown(facts, Health([])))
+    assert "slot unusable: there is none" in words(shown(facts, Health([])))
 
 
 def test_what_was_seen_last_is_marked_as_old() -> None:
     """While the database is away; without anything seen, only the verdict."""
     old = replace(WELL, quick=replace(QUICK, pulse=replace(PULSE, now=AGO)))
     down = Health([HealthIssue(Severity.DOWN, "cannot be reached", "start it")])
-    assert "as seen last at" in shown(old, down)
+    assert "last read at" in shown(old, down)
     assert words(shown(None, down)).endswith("✖ cannot be reached → start it")
 
 

@@ -111,5 +111,5 @@ class NotifyListener:
 
 
 def notify_daemons(database: Database, feed: str) -> None:
-    """Let the daemons of a feed that listen look at the ledger soon."""
+    """Wake the daemons of a feed that listen."""
     database.run(query("notify"), channel=channel_of(feed), payload=NUDGE)

@@ -80,7 +80,7 @@ class Outbox:
         return [OutboxRow(*cast("tuple[str, str, str]", row)) for row in rows]
 
     def taking(self, limit: int) -> tuple[Statement, Mapping[str, object]]:
-        """Give what takes rows in an admission beside the outbox; none: there are none.
+        """Return what takes rows beside the outbox; none: there are none.
 
         Fewer than the limit: all there are.
         """
@@ -93,7 +93,7 @@ class Outbox:
     def taking_rows(
         touches: Sequence[OutboxRow],
     ) -> tuple[Statement, Mapping[str, object]]:
-        """Give what does the same with rows that were read and are still there."""
+        """Return what does the same with rows that were read and are still there."""
         return compose("take_rows", sealed=_sealed()), _rows(touches)
 
     def discard(self, touches: Sequence[OutboxRow]) -> int:
@@ -125,7 +125,7 @@ class Outbox:
 
 
 def _sealed() -> Statement:
-    """Give what tells whether the views beside the outbox are accepted ones."""
+    """Return what tells whether the views beside the outbox are accepted ones."""
     return compose("is_sealed", seal=query("seal"))
 
 

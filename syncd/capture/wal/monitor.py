@@ -86,7 +86,7 @@ class SlotMonitor:
 
         Raises:
             StreamBrokenError: It has lost its place: orders may be unheard of.
-            ServerUnfitError: The server is not as it must be, for now.
+            ServerMisconfiguredError: The server is not as it must be, for now.
             ConfigError: Slot or publication are not as they must be.
         """
         self._slots.server().check()
@@ -109,13 +109,13 @@ class SlotMonitor:
             self._log.emit("stream.waiting", slot=self._slots.name, pid=pid)
 
     def begin(self, opening: StreamStart) -> None:
-        """Say that changes are coming."""
+        """Log that changes are coming."""
         self._told = None
         behind = opening.written.position - opening.confirmed
         self._log.emit("stream.opened", slot=self._slots.name, behind_bytes=behind)
 
     def hold(self, transactions: int, seconds: float) -> None:
-        """Say that commits stay invisible."""
+        """Log that commits stay invisible."""
         self._log.emit_folded(
             "stream.commits_invisible",
             "held",
@@ -128,11 +128,11 @@ class SlotMonitor:
         return self._slots.written()
 
     def explain(self, error: StreamBrokenError) -> None:
-        """Say from when on orders may be unheard of, unless the error says so."""
+        """Log from when on orders may be unheard of, unless the error says so."""
         error.hint = error.hint or fix_sql(self._since(self._progress.read()))
 
     def look(self) -> None:
-        """Tell of dangers, about each minute.
+        """Log risks, about each minute.
 
         Raises:
             SyncdError: The publication is gone.
@@ -169,12 +169,12 @@ class SlotMonitor:
 def unheard_since(
     reached: SlotPosition | None, started_at: datetime, lookback: timedelta
 ) -> datetime:
-    """Tell from when on orders may be unheard of when a slot has lost its place."""
+    """Return from when on orders may be unheard of when a slot has lost its place."""
     return reached.at - lookback if reached else started_at
 
 
 def slot_risk(server: Server, slot: Slot) -> str | None:
-    """Tell what endangers the slot, or the server's disk; None for nothing."""
+    """Return what puts at risk the slot, or the server's disk; None for nothing."""
     if server.kept_megabytes < 0:
         return "max_slot_wal_keep_size is unlimited: the disk may fill up"
     if slot.wal_status == "unreserved":

@@ -44,7 +44,7 @@ class ReplicaIdentity:
     columns: Sequence[str]
 
     def harm(self, published: Sequence[str] | None) -> str | None:
-        """Tell why UPDATEs would fail if these columns were published; None: all work.
+        """Return why UPDATEs would fail with these columns published, or None.
 
         Args:
             published: None for every column.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
-from syncd.core.errors import ConfigError, ServerUnfitError, StreamBrokenError
+from syncd.core.errors import ConfigError, ServerMisconfiguredError, StreamBrokenError
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 
@@ -66,21 +66,21 @@ class Server:
         """Refuse a server where a slot cannot be, or would be a danger.
 
         Raises:
-            ServerUnfitError: It names the setting.
+            ServerMisconfiguredError: It names the setting.
         """
         if self.in_recovery:
-            raise ServerUnfitError(
+            raise ServerMisconfiguredError(
                 "the order database is a hot standby, wal needs the primary",
                 'Set capture = "poll", or give the primary as source.dsn.',
             )
         if self.wal_level != "logical":
-            raise ServerUnfitError(
+            raise ServerMisconfiguredError(
                 f"wal_level is {self.wal_level}, wal needs logical",
                 "ALTER SYSTEM SET wal_level = 'logical', then restart PostgreSQL; "
                 'until then capture = "poll".',
             )
         if self.kept_megabytes < 0:
-            raise ServerUnfitError(
+            raise ServerMisconfiguredError(
                 "max_slot_wal_keep_size is unlimited: a stopped syncd could fill the "
                 "server's disk",
                 _LIMIT,
@@ -123,7 +123,7 @@ class Slot:
         return "wal_status is lost" if self.wal_status == "lost" else None
 
     def used(self, server: Server) -> float:
-        """Tell which share of what it may keep it keeps; at least 1.0 when exceeded."""
+        """Return the share that it keeps of what it may; at least 1.0 when exceeded."""
         if self.wal_status == "unreserved":
             return 1.0
         limit = server.kept_megabytes * _MEGABYTE
@@ -209,7 +209,7 @@ class SlotCatalog:
 
 
 def fix_sql(since: datetime) -> str:
-    """Tell what to do about a slot that has lost its place.
+    """Return what to do about a slot that has lost its place.
 
     Args:
         since: From when on orders may be unheard of.
@@ -222,7 +222,7 @@ def fix_sql(since: datetime) -> str:
 
 
 def reconcile_hint(since: datetime) -> str:
-    """Give the command that accounts for the orders since a time."""
+    """Return the command that accounts for the orders since a time."""
     return f"`syncd reconcile --from {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}`"
 
 

@@ -137,7 +137,7 @@ class ReplicationStream:
         return messages
 
     def keep_alive(self, *, heard: bool = False) -> None:
-        """Say that we live, now and then; notice when the server does not."""
+        """Send keep-alives, now and then; notice when the server does not."""
         now = time.monotonic()
         if heard:
             self._heard_at = now
@@ -188,7 +188,7 @@ class ReplicationStream:
                 yield message
 
     def _end(self, wire: psycopg.pq.abc.PGconn) -> psycopg.Error:
-        """Tell why the server ended the stream."""
+        """Return why the server ended the stream."""
         result = wire.get_result()
         if result is None or result.status != ExecStatus.FATAL_ERROR:
             return psycopg.OperationalError("the server ended the stream")

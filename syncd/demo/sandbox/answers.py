@@ -65,11 +65,11 @@ class Case:
 
     @property
     def is_good(self) -> bool:
-        """Tell whether every event of it was found good."""
+        """Return whether every event of it was found good."""
         return self.verdict.answer is SUCCESS
 
     def holds(self, orderids: Collection[str]) -> bool:
-        """Tell whether it holds one of `orderids`; none names them all."""
+        """Return whether it holds one of `orderids`; none names them all."""
         return not orderids or any(orderid_of(e) in orderids for e in self.events)
 
     def taking(self, answer: Answer, *, takes: bool = True) -> Verdict:

@@ -124,7 +124,7 @@ class FaultQueue:
             ]
 
     def apply(self, case: Case) -> Verdict:
-        """Let the first fault that the case concerns decide; else the contract."""
+        """Apply the first fault that the case concerns decide; else the contract."""
         with self._lock:
             for item in self._queued:
                 if (verdict := item.verdict(case)) is not None:

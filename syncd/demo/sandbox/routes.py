@@ -17,7 +17,6 @@ from syncd.demo.sandbox.answers import (
     readable_answer,
     refusal,
 )
-from syncd.demo.sandbox.book import ReceivedEvents
 from syncd.demo.sandbox.contract import (
     Post,
     Terms,
@@ -26,6 +25,7 @@ from syncd.demo.sandbox.contract import (
     read_json,
 )
 from syncd.demo.sandbox.faults import FaultError, FaultQueue, described
+from syncd.demo.sandbox.received_events import ReceivedEvents
 from syncd.demo.sandbox.screen import row, whole
 from syncd.demo.sandbox.timestamps import TimestampError
 
@@ -105,7 +105,7 @@ class Routes:
         order data by giving its own name this address.
         """
         if request.host.partition(":")[0].lower() not in _OWN_HOSTS:
-            return refusal(421, ["this is a local stand-in"])
+            return refusal(421, ["this is a fake Squeezely API"])
         methods = self._methods(request.path)
         if not methods:
             return refusal(404, ["not found"])

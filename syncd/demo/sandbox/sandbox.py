@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from syncd.demo.sandbox.book import ReceivedEvents
 from syncd.demo.sandbox.contract import BodyForms, Terms
 from syncd.demo.sandbox.faults import FaultQueue
+from syncd.demo.sandbox.received_events import ReceivedEvents
 from syncd.demo.sandbox.routes import TRACK, Routes
 from syncd.demo.sandbox.server import HOST, Server
 
 
 class Sandbox:
-    """A local stand-in for Squeezely's track endpoint, with a page to look at.
+    """A local fake of Squeezely's track endpoint, with a page to look at.
 
     A context manager. It may be stopped and started again, on the same port and
     with the same book, as an API that was down and came back.

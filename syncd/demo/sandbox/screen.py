@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from syncd.demo.sandbox.book import Purchase
+from syncd.demo.sandbox.received_events import Purchase
 from syncd.demo.sandbox.timestamps import AMSTERDAM
 
 

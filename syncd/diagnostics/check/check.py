@@ -13,14 +13,14 @@ from syncd.config.settings import survey
 from syncd.core.errors import ExitCode
 from syncd.diagnostics.check.codes import CODES, SECTIONS
 from syncd.diagnostics.check.finding import Finding
+from syncd.diagnostics.check.group import run_groups
 from syncd.diagnostics.check.registry import database_rounds, endpoint_round, host_round
-from syncd.diagnostics.check.round import run_groups
 
 
 def run_checks(
     path: Path, environment: Mapping[str, str] | None = None
 ) -> list[Finding]:
-    """Look at everything that a feed needs, within half a minute.
+    """Check everything that a feed needs, within half a minute.
 
     Args:
         path: The configuration; what is good of it is used.
@@ -42,12 +42,12 @@ def run_checks(
 
 
 def as_json(findings: Sequence[Finding]) -> list[Mapping[str, object]]:
-    """Give the findings as plain objects."""
+    """Return the findings as plain objects."""
     return [asdict(finding) for finding in findings]
 
 
 def exit_code(findings: Sequence[Finding], *, is_strict: bool) -> ExitCode:
-    """Tell how the command ends: what only a person can mend goes before outages."""
+    """Report how the command ends: what only a person can mend goes before outages."""
     errors = [finding for finding in findings if finding.severity == "error"]
     if mended := [f for f in errors if not CODES[f.code].outage]:
         refused = all(CODES[finding.code].permission for finding in mended)

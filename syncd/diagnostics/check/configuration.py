@@ -25,7 +25,7 @@ _ODD_KEY = re.compile(r"\s|^['\"]|['\"]$|^\w+\s*=\s*\S")
 def look_at_configuration(
     path: Path, settings: Settings | None, faults: Sequence[Fault]
 ) -> Iterator[Finding]:
-    """Tell what is wrong with the file, and who else may read or write it."""
+    """Report what is wrong with the file, and who else may read or write it."""
     for fault in faults:
         step = fault.hint if fault.kind == "unreadable" else ""
         yield Finding(FAULT_CODES[fault.kind], str(path), fault.message, step)
@@ -44,7 +44,7 @@ def look_at_configuration(
 
 
 def _exposed(path: Path, mode: int) -> Iterator[Finding]:
-    """Look who may read a password in the file."""
+    """Check who may read a password in the file."""
     step = f"chmod 600 {path}, or take the password out: a passfile, or dsn_file."
     if mode & _OTHERS:
         message = f"a password stands in it, which every user may read (mode {mode:o})"
@@ -73,7 +73,7 @@ def _has_password(settings: Settings) -> bool:
 def look_at_secrets(
     settings: Settings, environment: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Look who else may read the files of secrets, and whether the key looks like one.
+    """Check who else may read the files of secrets, and whether the key looks like one.
 
     What cannot be read at all is a fault of the configuration.
     """
@@ -101,7 +101,7 @@ def _readers(subject: str, file: Path, mode: int) -> Finding:
 def look_at_state(
     settings: Settings, environment: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Look whether the daemon can remember which ledger it served.
+    """Check whether the daemon can remember which ledger it served.
 
     Raises:
         StateUnavailableError: What it remembered cannot be read.

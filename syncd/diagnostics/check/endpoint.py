@@ -49,7 +49,7 @@ def look_at_endpoint(settings: Settings) -> Iterator[Finding]:
 
 
 def look_at_proxy(settings: Settings) -> Iterator[Finding]:
-    """Look whether the proxy that the environment names is an address."""
+    """Check whether the proxy that the environment names is an address."""
     try:
         _proxy(settings)
     except ValueError as error:
@@ -58,7 +58,7 @@ def look_at_proxy(settings: Settings) -> Iterator[Finding]:
 
 
 def look_at_authorities(settings: Settings) -> Iterator[Finding]:
-    """Look whether the file of those whose certificates are trusted holds any."""
+    """Check whether the file of those whose certificates are trusted holds any."""
     try:
         ssl.create_default_context(cafile=authorities(settings))
     except OSError:

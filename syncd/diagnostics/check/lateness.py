@@ -73,7 +73,7 @@ def told(span: timedelta) -> str:
 
 
 def skew(database: Callable[[], datetime]) -> timedelta:
-    """Tell how far a database's clock is ahead of this host's; what is certain of it.
+    """Report how far a database's clock is ahead of this host's; what is certain of it.
 
     Half of the time that the question took may be on either way.
     """

@@ -22,7 +22,7 @@ _DESCENTS = {
 
 
 def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Finding]:
-    """Look whether the ledger is there, of this version, and can be written.
+    """Check whether the ledger is there, of this version, and can be written.
 
     Raises:
         SyncdError: It is not.
@@ -49,7 +49,7 @@ def look_at_commits(ledger: Database) -> Iterator[Finding]:
 def look_at_feed(
     settings: Settings, connections: Connections, environment: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Look whether this feed may be started, or go on, from this host."""
+    """Check whether this feed may be started, or go on, from this host."""
     feeds = FeedStore(connections, settings.feed)
     feeds.check_schema()
     feed = feeds.find()
@@ -65,7 +65,7 @@ def _unexpected(
     feeds: FeedStore,
     environment: Mapping[str, str],
 ) -> Iterator[Finding]:
-    """Look for the feed that is probably meant by one that was never started."""
+    """Check for the feed that is probably meant by one that was never started."""
     served = Served.of(settings, environment)
     place = feeds.source_identity()
     others = feeds.others(settings.source.confirmed_view)
@@ -114,7 +114,7 @@ def _forgetful(
     feed: Feed | None,
     environment: Mapping[str, str],
 ) -> Iterator[Finding]:
-    """Tell what it costs to remember nothing where hosts change."""
+    """Report what it costs to remember nothing where hosts change."""
     if (
         StateFile.of(settings.ledger.state_directory, settings.feed, environment)
         is not None
@@ -141,7 +141,7 @@ def look_at_account(settings: Settings) -> Iterator[Finding]:
 
 
 def look_at_proof(settings: Settings, ledger: Database) -> Iterator[Finding]:
-    """Tell whether the account is known to take what is sent."""
+    """Return whether the account is known to take what is sent."""
     if is_proven(settings, load(ledger, settings)):
         message = "test purchases were taken in this form"
         yield Finding("account.proven", "account", message)

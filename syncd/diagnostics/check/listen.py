@@ -28,7 +28,7 @@ class Trigger:
 
 
 def look_at_listening(source: Database, writer: Database, feed: str) -> list[Finding]:
-    """Look whether every change of the followed tables is noted, and can be taken."""
+    """Check whether every change of the followed tables is noted, and can be taken."""
     is_there, may_take = writer.one(query("outbox_rights"))
     if not is_there:
         return [Finding("outbox.missing", "outbox", "is not there")]
@@ -42,7 +42,7 @@ def look_at_listening(source: Database, writer: Database, feed: str) -> list[Fin
 
 
 def look_at_leftovers(source: Database, feed: str) -> Iterator[Finding]:
-    """Look for triggers that fill an outbox which nobody empties."""
+    """Check for triggers that fill an outbox which nobody empties."""
     if source.all(query("listening"), feed=feed):
         message = 'triggers fill it, but capture is not "listen": nobody takes the rows'
         yield Finding("outbox.abandoned", "outbox", f"{message} out")
@@ -74,7 +74,7 @@ def _triggers(source: Database, feed: str) -> Iterator[Finding]:
 
 
 def _table(triggers: list[Trigger]) -> Iterator[Finding]:
-    """Look at the triggers of one table."""
+    """Check the triggers of one table."""
     table = triggers[0].table
     subject = f"triggers on {table}"
     disabled = [t for t in triggers if t.fires not in "AO"]

@@ -11,7 +11,7 @@ from syncd.source.connections import Connections
 
 
 def look_at_lookback(settings: Settings, connections: Connections) -> Iterator[Finding]:
-    """Tell whether `lookback` covers what was seen of late orders."""
+    """Return whether `lookback` covers what was seen of late orders."""
     feed = FeedStore(connections, settings.feed).find()
     if feed is None:
         return
@@ -32,7 +32,7 @@ def look_at_lookback(settings: Settings, connections: Connections) -> Iterator[F
     elif late.longest > lookback:
         yield _too_small(
             f"an order showed {told(late.longest)} after its stamp "
-            f"(99 of 100 within {told(late.usual)}); lookback is {told(lookback)}",
+            f"(p99 {told(late.usual)}); lookback is {told(lookback)}",
             late,
             "Unless a long transaction explains it, set",
         )
@@ -41,7 +41,7 @@ def look_at_lookback(settings: Settings, connections: Connections) -> Iterator[F
             "lookback.enough",
             "lookback",
             f"{told(lookback)}; the last {late.orders} orders showed within "
-            f"{told(late.longest)} (99 of 100 within {told(late.usual)})",
+            f"{told(late.longest)} (p99 {told(late.usual)})",
         )
 
 

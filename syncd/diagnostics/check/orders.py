@@ -106,7 +106,7 @@ def _take(source: Source) -> Sample:
 
 
 def _slow(sample: Sample) -> Iterator[Finding]:
-    """Tell what a row costs; a read has half a minute for a whole batch."""
+    """Report what a row costs; a read has half a minute for a whole batch."""
     orders = len(sample.times)
     if sample.read_seconds is None:
         message = f"reading the last {orders} takes longer than a check waits"
@@ -197,7 +197,7 @@ def _future(source: Source, sample: Sample) -> Iterator[Finding]:
 
 
 def _kinds(settings: Settings, rows: Mapping[str, Row]) -> Iterator[Finding]:
-    """Tell of several currencies or languages where orders without pass."""
+    """Report several currencies or languages where orders without pass."""
     asked = settings.source
     currencies = {row.get("currency") or None for row in rows.values()}
     if len(currencies) > 1 and not asked.require_currency:

@@ -20,8 +20,8 @@ from syncd.diagnostics.check.endpoint import (
     look_at_proxy,
 )
 from syncd.diagnostics.check.finding import Finding
+from syncd.diagnostics.check.group import LOGIN, Check, CheckGroup
 from syncd.diagnostics.check.growth import look_at_growth
-from syncd.diagnostics.check.harm import look_at_dumps, look_at_limits, look_at_replicas
 from syncd.diagnostics.check.identity import look_at_identity
 from syncd.diagnostics.check.ledger import (
     look_at_account,
@@ -38,7 +38,6 @@ from syncd.diagnostics.check.role import (
     look_at_ledger_rights,
     look_at_needs,
 )
-from syncd.diagnostics.check.round import LOGIN, Check, CheckGroup
 from syncd.diagnostics.check.server import (
     look_at_connections,
     look_at_pooler,
@@ -49,6 +48,11 @@ from syncd.diagnostics.check.server import (
     look_at_timeouts,
     look_at_writing,
     look_only,
+)
+from syncd.diagnostics.check.side_effects import (
+    look_at_dumps,
+    look_at_limits,
+    look_at_replicas,
 )
 from syncd.diagnostics.check.stamps import look_at_stamps
 from syncd.diagnostics.check.views import (
@@ -68,7 +72,7 @@ def host_round(
     faults: Sequence[Fault],
     environment: Mapping[str, str],
 ) -> CheckGroup:
-    """Look at what lies on this host."""
+    """Check what lies on this host."""
     looks = [
         Check("configuration", lambda: look_at_configuration(path, settings, faults))
     ]
@@ -81,7 +85,7 @@ def host_round(
 
 
 def start_round(settings: Settings, environment: Mapping[str, str]) -> CheckGroup:
-    """Look at what of this host decides about a start; its settings were read."""
+    """Check what of this host decides about a start; its settings were read."""
     return CheckGroup(list(_host(settings, environment)))
 
 
@@ -92,7 +96,7 @@ def _host(settings: Settings, environment: Mapping[str, str]) -> Iterator[Check]
 
 
 def endpoint_round(settings: Settings) -> CheckGroup:
-    """Look at the way to Squeezely."""
+    """Check the way to Squeezely."""
     looks = [
         Check("account", lambda: look_at_account(settings)),
         Check("endpoint", lambda: look_at_endpoint(settings)),
@@ -106,7 +110,7 @@ def database_rounds(
     *,
     only_deciding: bool = False,
 ) -> Iterator[CheckGroup]:
-    """Look at each database that is named.
+    """Check each database that is named.
 
     Args:
         settings: Where to look.
@@ -192,7 +196,7 @@ def _ledger_apart(
 
 
 def _harm(name: str, database: Database) -> Iterator[Check]:
-    """Look at what syncd's own tables may do to dumps and replicas."""
+    """Check what syncd's own tables may do to dumps and replicas."""
     yield Check("backup", lambda: look_at_dumps(name, database))
     yield Check("replicas", lambda: look_at_replicas(name, database))
 
@@ -208,7 +212,7 @@ def _primary(connections: Connections) -> Iterator[Check]:
 
 
 def _capture(settings: Settings, connections: Connections) -> Iterator[Check]:
-    """Look at what the configured capture needs, or an earlier one left."""
+    """Check what the configured capture needs, or an earlier one left."""
     source, feed = connections.source, settings.feed
     capture = settings.source.capture
     if capture == "poll":
@@ -229,7 +233,7 @@ def _capture(settings: Settings, connections: Connections) -> Iterator[Check]:
 
 
 def _views(settings: Settings, connections: Connections) -> Iterator[Check]:
-    """Look at the views; where they are not there, at nothing of them."""
+    """Check the views; where they are not there, at nothing of them."""
     source = source_on(settings, connections)
     look = partial(look_at_views, source)
     yield Check("views", look, "views.column", stops=True, decides=True)

@@ -13,7 +13,7 @@ SHOWN = 3
 
 
 def look_at_needs(database: Database, settings: Settings) -> Iterator[Finding]:
-    """Look whether the role may read both views."""
+    """Check whether the role may read both views."""
     source = settings.source
     rows = database.all(
         query("view_rights"), views=[source.confirmed_view, source.purchases_view]
@@ -24,7 +24,7 @@ def look_at_needs(database: Database, settings: Settings) -> Iterator[Finding]:
 
 
 def look_at_ledger_rights(database: Database) -> Iterator[Finding]:
-    """Look whether the role may keep the ledger."""
+    """Check whether the role may keep the ledger."""
     lacking = [f"{right} on {name}" for name, right in named_rights(database)]
     if lacking:
         message = (
@@ -39,7 +39,7 @@ def named_rights(database: Database) -> Sequence[tuple[object, ...]]:
 
 
 def look_at_excess(database: Database, settings: Settings) -> Iterator[Finding]:
-    """Look for what the role may do and need not: it is what a thief would get."""
+    """Check for what the role may do and need not: it is what a thief would get."""
     super_, *attributes, groups, schemas, owns_database = database.one(
         query("role_facts")
     )

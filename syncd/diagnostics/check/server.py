@@ -47,7 +47,7 @@ def facts_of(database: Database) -> Facts:
 
 
 def look_only(database: Database) -> None:
-    """Let a connection write nothing and wait for nothing long, where that is safe."""
+    """Make a connection read-only and impatient, where that is safe."""
 
     def quieten() -> None:
         if database.peer().pid == facts_of(database).pid:
@@ -57,7 +57,7 @@ def look_only(database: Database) -> None:
 
 
 def look_at_server(name: str, database: Database) -> Iterator[Finding]:
-    """Look at where it is, as whom one is there, and who could listen in."""
+    """Check where it is, as whom one is there, and who could listen in."""
     peer, facts = database.peer(), facts_of(database)
     where = f"PostgreSQL {facts.version} at {describe(database.dsn)} as {facts.user}"
     major = facts.number // 10_000
@@ -105,7 +105,7 @@ def _zone(name: str, facts: Facts) -> Finding:
 
 
 def look_at_size(database: Database) -> Iterator[Finding]:
-    """Tell what can be seen of the server's disk."""
+    """Report what can be seen of the server's disk."""
     (size,) = database.one(query("database_size"))
     message = f"the database has {size}; what is free there cannot be seen from here"
     yield Finding("disk.unseen", "server's disk", message)
@@ -114,7 +114,7 @@ def look_at_size(database: Database) -> Iterator[Finding]:
 def look_at_pooler(
     name: str, database: Database, settings: Settings
 ) -> Iterator[Finding]:
-    """Tell whether somebody stands between, and what that means for the capture.
+    """Return whether somebody stands between, and what that means for the capture.
 
     A pooler gives its clients a number of its own as the server's process.
     """
@@ -142,7 +142,7 @@ _POOLED = {
 def look_at_connections(
     name: str, database: Database, settings: Settings
 ) -> Iterator[Finding]:
-    """Tell whether the daemon finds room for all its connections."""
+    """Return whether the daemon finds room for all its connections."""
     limits = cast(
         "tuple[int, ...]",
         database.one(query("connection_limits"), feed=settings.feed),
@@ -168,14 +168,14 @@ def look_at_connections(
 
 
 def look_at_timeouts(name: str) -> Iterator[Finding]:
-    """Tell the limits of a session, whatever the role's own are."""
+    """Report the limits of a session, whatever the role's own are."""
     message = f"syncd sets its own: {STATEMENT_SECONDS} s for a statement, "
     message += f"{LOCK_SECONDS} s for a lock"
     yield Finding("timeouts.own", f"time-outs of the {name}", message)
 
 
 def look_at_writing(database: Database) -> Iterator[Finding]:
-    """Look for a setting that lets the ledger's sessions begin read-only."""
+    """Check for a setting that lets the ledger's sessions begin read-only."""
     is_read_only, statements = database.one(query("read_only_setting"))
     if is_read_only:
         server = "ALTER SYSTEM RESET default_transaction_read_only, then reload it"
@@ -185,7 +185,7 @@ def look_at_writing(database: Database) -> Iterator[Finding]:
 
 
 def look_at_standby(database: Database, *, has_primary: bool) -> Iterator[Finding]:
-    """Tell what a hot standby can prove, and how far it is behind."""
+    """Report what a hot standby can prove, and how far it is behind."""
     is_standby, behind = database.one(query("standby_facts"))
     if is_standby and not has_primary:
         message = (

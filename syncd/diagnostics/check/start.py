@@ -56,7 +56,7 @@ def ask(
 
 
 def conditions(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
-    """Look at what decides about a start, one thing after the other."""
+    """Check what decides about a start, one thing after the other."""
     findings: list[Finding] = []
     rounds = database_rounds(settings, environment, only_deciding=True)
     for each in (start_round(settings, environment), *rounds):

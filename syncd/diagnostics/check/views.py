@@ -29,7 +29,7 @@ _CONSENTS = {"newsletter", "service", "marketing"}
 
 
 def look_at_views(source: Source) -> Iterator[Finding]:
-    """Look whether both are there, with the columns that they must have.
+    """Check whether both are there, with the columns that they must have.
 
     Raises:
         SchemaMismatchError: They are not.
@@ -45,7 +45,7 @@ def look_at_views(source: Source) -> Iterator[Finding]:
 
 
 def look_at_types(settings: Settings, source: Source) -> Iterator[Finding]:
-    """Look whether each column has a type that its field can take."""
+    """Check whether each column has a type that its field can take."""
     views = source.views
     confirmed = {c.name: c.type for c in views.columns(views.confirmed)}
     purchases = {c.name: c.type for c in views.columns(views.purchases)}
@@ -97,7 +97,7 @@ def _fields(types: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def look_at_rows(source: Source) -> Iterator[Finding]:
-    """Look whether the newest orders can be read; leave out those that cannot.
+    """Check whether the newest orders can be read; leave out those that cannot.
 
     Raises:
         UnreadableViewError: They cannot be left out, so that nothing else can be seen.

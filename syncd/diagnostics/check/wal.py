@@ -14,7 +14,7 @@ from syncd.source.connections import Connections
 
 
 def wal_findings(settings: Settings, connections: Connections) -> Iterator[Finding]:
-    """Look at server, slot, role and publication.
+    """Check server, slot, role and publication.
 
     Raises:
         SyncdError: Capture from the WAL is not possible.
@@ -37,7 +37,7 @@ def wal_findings(settings: Settings, connections: Connections) -> Iterator[Findi
 
 
 def look_at_leftover_slot(source: Database, feed: str) -> Iterator[Finding]:
-    """Look for a slot that keeps WAL which nobody reads any more."""
+    """Check for a slot that keeps WAL which nobody reads any more."""
     slot = SlotCatalog(source, feed).find()
     if slot and slot.is_here:
         message = f"it keeps {slot.retained} bytes of WAL"

@@ -82,6 +82,6 @@ def _totals(figures: Figures) -> Mapping[str, str]:
         "of them delivered": number(orders["delivered"]),
         "waiting": number(orders["pending"] + orders["held"]),
         "rejected": number(orders["rejected"]),
-        "half took at most": duration(lag.p50) if lag else NOTHING,
-        "99 of 100 took at most": duration(lag.p99) if lag else NOTHING,
+        "median lag": duration(lag.p50) if lag else NOTHING,
+        "p99 lag": duration(lag.p99) if lag else NOTHING,
     }

@@ -149,7 +149,7 @@ class Plot:
 
     @property
     def tips(self) -> Iterator[tuple[float, str]]:
-        """Say what each part holds; with the percentage at which the part begins."""
+        """Return what each part holds; with the percentage at which the part begins."""
         for place in range(len(self.period.starts)):
             told = [f"{s.name} {self._told(s.values[place])}" for s in self.series]
             tip = f"{self.period.name(place)}: {', '.join(told)}"
@@ -157,7 +157,7 @@ class Plot:
 
     @property
     def rows(self) -> Iterator[tuple[str, list[str]]]:
-        """Give the table: each part's name with its values."""
+        """Return the table: each part's name with its values."""
         for place in range(len(self.period.starts)):
             values = [self._told(series.values[place]) for series in self.series]
             yield self.period.name(place), values
@@ -198,7 +198,7 @@ class Plot:
 
 
 def _steps_to(highest: float) -> list[float]:
-    """Give 0 and up to four round values, the last at or below the highest."""
+    """Return 0 and up to four round values, the last at or below the highest."""
     tens = 10.0 ** math.floor(math.log10(max(highest, 1)))
     steps = [share * tens for share in (0.1, 0.2, 0.5, 1, 2)]
     step = next(s for s in steps if s >= 1 and highest // s < _TICKS)
@@ -206,7 +206,7 @@ def _steps_to(highest: float) -> list[float]:
 
 
 def _seconds_around(values: Sequence[float]) -> list[float]:
-    """Give round durations from below the least value to above the highest."""
+    """Return round durations from below the least value to above the highest."""
     low = max((s for s in _SECONDS[:-1] if s <= min(values)), default=_SECONDS[0])
     high = min((s for s in _SECONDS[1:] if s > max(values)), default=_SECONDS[-1])
     ticks = [s for s in _SECONDS if low <= s <= high]

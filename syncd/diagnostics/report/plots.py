@@ -9,7 +9,7 @@ from syncd.diagnostics.report.plot import Plot, Series, duration, number
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _Category:
     """A colour of stacked bars, and the counts that are added up in it."""
 
     name: str
@@ -18,25 +18,25 @@ class _Part:
 
 
 _ORDERS = (
-    _Part("delivered", "good", ("delivered",)),
-    _Part("waiting", "wait", ("pending", "held")),
-    _Part("set aside", "bad", ("rejected", "discarded", "withdrawn", "erased")),
-    _Part("before the first start", "past", ("adopted",)),
+    _Category("delivered", "good", ("delivered",)),
+    _Category("waiting", "wait", ("pending", "held")),
+    _Category("set aside", "bad", ("rejected", "discarded", "withdrawn", "erased")),
+    _Category("before the first start", "past", ("adopted",)),
 )
 _DELIVERED = (
-    _Part("live", "good", ("live",)),
-    _Part("backfill", "past", ("backfill",)),
+    _Category("live", "good", ("live",)),
+    _Category("backfill", "past", ("backfill",)),
 )
 _SET_ASIDE = (
-    _Part("rejected", "bad", ("rejected",)),
-    _Part("given up", "past", ("discarded", "erased")),
-    _Part("withdrawn", "wait", ("withdrawn",)),
+    _Category("rejected", "bad", ("rejected",)),
+    _Category("given up", "past", ("discarded", "erased")),
+    _Category("withdrawn", "wait", ("withdrawn",)),
 )
-_ACCEPTED = (_Part("accepted", "good", ("accepted",)),)
+_ACCEPTED = (_Category("accepted", "good", ("accepted",)),)
 _TROUBLED = (
-    _Part("refused", "bad", ("refused", "client_refused")),
-    _Part("tried again", "wait", ("transient", "unread")),
-    _Part("unclear", "past", ("unclear", "uncertain")),
+    _Category("refused", "bad", ("refused", "client_refused")),
+    _Category("tried again", "wait", ("transient", "unread")),
+    _Category("unclear", "past", ("unclear", "uncertain")),
 )
 
 
@@ -58,21 +58,23 @@ def plots(figures: Figures) -> Sequence[Plot]:
 class _Maker:
     figures: Figures
 
-    def bars(self, title: str, counts: Counts, parts: Sequence[_Part]) -> Plot:
+    def bars(self, title: str, counts: Counts, parts: Sequence[_Category]) -> Plot:
         series = [
             Series(part.name, part.kind, values)
             for part in parts
             if any(values := _added_up(counts, part))
         ]
-        totals = _added_up(counts, _Part("", "", sum((p.counts for p in parts), ())))
+        totals = _added_up(
+            counts, _Category("", "", sum((p.counts for p in parts), ()))
+        )
         return Plot(title, self._most(totals), series, self.figures.period, number)
 
     def lags(self, title: str) -> Plot:
         figures = self.figures
         shares: Mapping[str, Callable[[Lag], float]] = {
-            "99 of 100": lambda lag: lag.p99,
-            "95 of 100": lambda lag: lag.p95,
-            "half": lambda lag: lag.p50,
+            "p99": lambda lag: lag.p99,
+            "p95": lambda lag: lag.p95,
+            "median": lambda lag: lag.p50,
         }
         kinds = ("p99", "p95", "p50")
         series = [
@@ -93,7 +95,7 @@ class _Maker:
         return f"{number(total)} in all; most {when}: {number(most)}."
 
 
-def _added_up(counts: Counts, part: _Part) -> list[int]:
+def _added_up(counts: Counts, part: _Category) -> list[int]:
     rows = zip(*(counts[name] for name in part.counts), strict=True)
     return [sum(row) for row in rows]
 
@@ -102,6 +104,6 @@ def _told(lag: Lag | None) -> str:
     if lag is None:
         return "No live order was delivered."
     return (
-        f"Half of the live orders took at most {duration(lag.p50)}, "
-        f"95 of 100 {duration(lag.p95)}, 99 of 100 {duration(lag.p99)}."
+        f"Lag of live orders: median {duration(lag.p50)}, "
+        f"p95 {duration(lag.p95)}, p99 {duration(lag.p99)}."
     )

@@ -39,7 +39,7 @@ class Report:
     health: Health
 
     def facts(self) -> Mapping[str, object]:
-        """Give the same for scripts: times aware, parts in order."""
+        """Return the same for scripts: times aware, parts in order."""
         figures, period = self.figures, self.figures.period
         return {
             "feed": self.feed,

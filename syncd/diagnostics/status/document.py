@@ -121,7 +121,7 @@ def _failed(failed: FailedStart | None) -> Mapping[str, object] | None:
 
 
 def check_line(health: Health, facts: FeedStatus | None) -> str:
-    """Say it in the one line of a monitoring plugin, with its performance data."""
+    """Return it as the one line of a monitoring plugin, with its performance data."""
     pressing = [r.text for r in health.reasons if r.severity is health.severity]
     is_well = health.severity is Severity.NOTICE
     line = f"SYNCD {MARKS[health.severity]} - "

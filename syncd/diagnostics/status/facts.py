@@ -29,7 +29,7 @@ from syncd.core.health import (
 from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.ledger.account import is_proven, load
 from syncd.ledger.feed import Feed, FeedStore
-from syncd.ledger.identity import Looked
+from syncd.ledger.identity import IdentityCheck
 from syncd.ledger.order_quality import LeftOutCount, left_out, recent_refusals
 from syncd.ledger.start_journal import StartJournal
 from syncd.ledger.stats import FeedStats, read_accounts, read_stats, read_unread
@@ -130,7 +130,7 @@ class Slow:
     left_out: Sequence[LeftOutCount]
     outbox: OutboxState | None
     stream: Stream | None
-    looked: Looked = field(default_factory=Looked)
+    looked: IdentityCheck = field(default_factory=IdentityCheck)
     reused: int = 0
 
 
@@ -232,7 +232,7 @@ class StatusReader:
             ) from error
 
     def forget(self) -> None:
-        """Look at everything anew: the databases were away."""
+        """Check everything anew: the databases were away."""
         self._feed = self._slow = None
 
     def _read_quick(self, feed: Feed, since: datetime) -> Quick:
@@ -297,7 +297,7 @@ def holders(
 
 
 def _expected(settings: Settings) -> float:
-    """Tell how old a watermark may be that nothing holds back, in seconds.
+    """Return how old a watermark may be that nothing holds back, in seconds.
 
     A window is opened by one poll and closed by the next; underneath a follower they
     are rare.
@@ -311,7 +311,7 @@ def _expected(settings: Settings) -> float:
 
 
 def _source_fault(settings: Settings, connections: Connections) -> str | None:
-    """Tell why the two views cannot be read; None when they can."""
+    """Return why the two views cannot be read; None when they can."""
     source = source_on(settings, connections)
     try:
         source.views.check()
@@ -328,14 +328,14 @@ def _source_fault(settings: Settings, connections: Connections) -> str | None:
     return None
 
 
-def _looked(settings: Settings, connections: Connections, feed: Feed) -> Looked:
+def _looked(settings: Settings, connections: Connections, feed: Feed) -> IdentityCheck:
     """Compare what stands behind the views; nothing where they cannot be read."""
     try:
         return identity_guard(settings, connections, feed).see()
     except DatabaseUnavailableError:
         raise
     except SyncdError:
-        return Looked()
+        return IdentityCheck()
 
 
 def _reused(connections: Connections, feed: Feed) -> int:
@@ -344,7 +344,7 @@ def _reused(connections: Connections, feed: Feed) -> int:
 
 
 def _outbox(settings: Settings, connections: Connections) -> OutboxState | None:
-    """Tell how the outbox stands; None for another capture."""
+    """Return how the outbox stands; None for another capture."""
     if settings.source.capture != "listen":
         return None
     source = connections.source
@@ -356,7 +356,7 @@ def _outbox(settings: Settings, connections: Connections) -> OutboxState | None:
 
 
 def _stream(settings: Settings, feed: Feed, connections: Connections) -> Stream | None:
-    """Tell how the replication slot stands; None for another capture."""
+    """Return how the replication slot stands; None for another capture."""
     if settings.source.capture != "wal":
         return None
     slot = SlotCatalog(connections.source, settings.feed).find()

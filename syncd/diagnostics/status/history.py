@@ -65,7 +65,7 @@ class History:
         self._rate.append(facts.quick.delivered_per_minute)
 
     def traces(self) -> Iterator[tuple[str, str, Trace]]:
-        """Give each figure's name, unit and course."""
+        """Return each figure's name, unit and course."""
         yield "lag", " s", Trace(tuple(self._lag))
         yield "waiting", "", Trace(tuple(self._waiting))
         yield "a minute", "", Trace(tuple(self._rate))

@@ -1,4 +1,4 @@
-"""How a feed stands, on one screen: is it healthy, how far behind, what needs me."""
+"""A feed on one screen: health, progress, and what needs attention."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -48,14 +48,14 @@ def draw(
     """
     parts: list[RenderableType] = [_verdict(feed, health, at), *_reasons(health)]
     if facts is not None:
-        behind = "how far behind"
+        behind = "progress"
         if facts.quick.pulse.now != at:
-            behind += f", as seen last at {facts.quick.pulse.now.astimezone():%H:%M:%S}"
+            behind += f", last read at {facts.quick.pulse.now.astimezone():%H:%M:%S}"
         parts += [_title(behind), _grid(_behind(facts))]
         if history is not None:
             parts.append(_sparks(history))
         parts += [_title("orders"), _grid(_orders(facts))]
-        parts += [_title("behind the scenes"), _grid(_scenes(facts))]
+        parts += [_title("internals"), _grid(_scenes(facts))]
     return Group(*parts)
 
 
@@ -134,13 +134,13 @@ def _orders(facts: FeedStatus) -> list[Row]:
     quick, slow, pulse = facts.quick, facts.slow, facts.quick.pulse
     settled = f"{facts.delivered:,} delivered, {pulse.withdrawn:,} withdrawn"
     settled += f", {slow.adopted:,} adopted"
-    for_you = f"{pulse.rejected:,} rejected, {pulse.held:,} held as uncertain"
+    attention = f"{pulse.rejected:,} rejected, {pulse.held:,} held as uncertain"
     doubt = count(quick.possible_repeats, "possible repeat")
     doubt += f", {count(quick.uncertain_attempts, 'uncertain attempt')}"
     rows = [
         ("settled", settled, ""),
-        ("for you", for_you, "yellow" if pulse.rejected or pulse.held else ""),
-        ("in doubt", doubt, ""),
+        ("attention", attention, "yellow" if pulse.rejected or pulse.held else ""),
+        ("uncertain", doubt, ""),
     ]
     going_on = [_backfill(b) for b in slow.backfills if b.finished_at is None]
     if going_on or pulse.pending_backfill:
@@ -161,10 +161,10 @@ def _scenes(facts: FeedStatus) -> list[Row]:
 def _accounts(facts: FeedStatus) -> list[Row]:
     accounts = facts.slow.accounts
     if not accounts:
-        return [("accounts", "none yet", "dim")]
+        return [("reconciled", "none yet", "dim")]
     style = "yellow" if facts.quick.pulse.unexplained else ""
     return [
-        ("accounts" if n == 0 else "", f"{scope}: {_shortened(sentence)}", style)
+        ("reconciled" if n == 0 else "", f"{scope}: {_shortened(sentence)}", style)
         for n, (scope, sentence) in enumerate(accounts.items())
     ]
 
@@ -181,7 +181,7 @@ def _capture(facts: FeedStatus) -> list[Row]:
         said += f", outbox {outbox.fault or f'{outbox.rows:,} rows'}"
         said += f", {outbox.faults} faults" if outbox.faults else ""
     if stream is not None and stream.lost:
-        said += f", slot of no use: {stream.lost}"
+        said += f", slot unusable: {stream.lost}"
     elif stream is not None:
         kept = (stream.retained_bytes or 0) / 1e6
         said += f", slot {stream.wal_status}, keeps {kept:,.0f} MB"

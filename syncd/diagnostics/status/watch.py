@@ -44,7 +44,7 @@ class Watch:
         self._seen: FeedStatus | None = None
 
     def run(self, console: Console) -> None:
-        """Look and show until `q` or Ctrl-C.
+        """Refresh the screen until `q` or Ctrl-C.
 
         Raises:
             SyncdError: There is nothing to watch: no ledger, or a feed never started.
@@ -80,7 +80,7 @@ class Watch:
             time.sleep(self._seconds)
 
     def _look(self) -> tuple[Health, FeedStatus | None]:
-        """Look once; what was seen last is kept when that fails.
+        """Read once; what was seen last is kept when that fails.
 
         Raises:
             SyncdError: At the first look: there is nothing to watch.
@@ -100,7 +100,7 @@ class Watch:
 
 @contextmanager
 def _single_keys() -> Iterator[None]:
-    """Let keys be read one by one and unseen, if there is a keyboard."""
+    """Read keys one by one and unseen, if there is a keyboard."""
     if not sys.stdin.isatty():
         yield
         return

@@ -85,7 +85,7 @@ def prepare(
     lookback: timedelta,
     recreate: bool = False,
 ) -> Following:
-    """Look at everything that following these tables needs; change nothing.
+    """Check everything that following these tables needs; change nothing.
 
     Args:
         connections: As a role that owns the tables and may make a slot.
@@ -192,7 +192,7 @@ def unfollow(connections: Connections, feed: str) -> list[str]:
 
 
 def unfollowing(feed: str) -> list[SqlScript]:
-    """Give the SQL that `unfollow` runs."""
+    """Return the SQL that `unfollow` runs."""
     name = slot_name(feed)
     return [_slot_drop(name), _publication("wal_undo.sql", name)]
 
@@ -205,7 +205,7 @@ def _makes_slot(
     *,
     recreate: bool,
 ) -> bool:
-    """Tell whether a slot is to be made; refuse to lose one's place silently."""
+    """Return whether a slot is to be made; refuse to lose one's place silently."""
     slot = slots.find()
     if slot is not None:
         slots.refuse_foreign(slot)
@@ -236,7 +236,7 @@ def _refuse_twice(tables: Sequence[Table]) -> None:
 
 
 def _role(source: Database, role: str) -> list[SqlScript]:
-    """Give the right to read a slot, and how to take it back; nothing if there."""
+    """Return the right to read a slot, and how to take it back; nothing if there."""
     if may_replicate(source, role):
         return []
     name = sql.Identifier(role)

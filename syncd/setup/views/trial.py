@@ -176,7 +176,7 @@ class Trial:
 
 @contextmanager
 def reading_as() -> Iterator[None]:
-    """Say of a right that is missing who has it: not the daemon's role, on purpose."""
+    """Report missing rights as the reading role's, not the daemon's."""
     try:
         yield
     except PermissionDeniedError as error:

@@ -237,7 +237,7 @@ def _moment(
 def _summary(
     catalogue: Catalogue, orders: Table, samples: Samples, moment: Moment | None
 ) -> Sequence[str]:
-    """Say what it was made from."""
+    """Report what it was made from."""
     rows = len(samples.rows(orders))
     lines = [
         (

@@ -122,7 +122,7 @@ def lines_of(
 def _rekeyed(
     sources: list[Source], own: Source, column: str, to: str, key: str
 ) -> list[Source]:
-    """Give each line the key of its order, which it names by another column."""
+    """Add to each line the key of its order, which it names by another column."""
     keys = {row.get(to): row.get(key) for row in own.rows if row}
     base = sources[0]
     rows = [

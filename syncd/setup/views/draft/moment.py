@@ -56,7 +56,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Search:
     catalogue: Catalogue
     samples: Samples
     orders: Table
@@ -68,7 +68,7 @@ def moments(
     catalogue: Catalogue, samples: Samples, own: Source, key: str
 ) -> list[Moment]:
     """List the ways, the best first."""
-    look = _Look(catalogue, samples, own.table, key, [r for r in own.rows if r])
+    look = _Search(catalogue, samples, own.table, key, [r for r in own.rows if r])
     found = [
         *_own_times(look, own.table, key, look.rows),
         *_related(look),
@@ -102,7 +102,7 @@ def _time_score(column: Column) -> tuple[float, bool]:
 
 
 def _own_times(
-    look: _Look, table: Table, key: str, rows: Sequence[Row]
+    look: _Search, table: Table, key: str, rows: Sequence[Row]
 ) -> Iterator[Moment]:
     for column in _times(table):
         score, is_event = _time_score(column)
@@ -115,7 +115,7 @@ def _own_times(
 
 
 def _own_time(  # noqa: PLR0913 - one time column and what is known of it
-    look: _Look,
+    look: _Search,
     table: Table,
     key: str,
     column: Column,
@@ -153,14 +153,14 @@ def _own_time(  # noqa: PLR0913 - one time column and what is known of it
     return Moment(table, key, column, score, why, tuple(where), tuple(doubts))
 
 
-def _waits(look: _Look) -> bool:
+def _waits(look: _Search) -> bool:
     return any(
         waits(values)
         for _, values, _ in statuses(look.catalogue, look.samples, look.orders)
     )
 
 
-def _by_status(look: _Look) -> str | None:
+def _by_status(look: _Search) -> str | None:
     """Write the condition that the present status sets; None: no status says it."""
     for column, values, names in statuses(look.catalogue, look.samples, look.orders):
         chosen = confirmed_now(names)
@@ -173,7 +173,7 @@ def _by_status(look: _Look) -> str | None:
     return None
 
 
-def _related(look: _Look) -> Iterator[Moment]:
+def _related(look: _Search) -> Iterator[Moment]:
     """Histories, payments and one-to-one extensions that refer to the order."""
     for table, reference in look.catalogue.children(look.orders):
         about = table.said.concepts
@@ -191,7 +191,7 @@ def _related(look: _Look) -> Iterator[Moment]:
             yield from _in_payments(look, table, reference)
 
 
-def _in_history(look: _Look, table: Table, reference: Reference) -> Iterator[Moment]:
+def _in_history(look: _Search, table: Table, reference: Reference) -> Iterator[Moment]:
     time = _made(table)
     for column, values, names in statuses(look.catalogue, look.samples, table):
         chosen, step = first_confirmed(names)
@@ -230,7 +230,7 @@ def _made(table: Table) -> Column | None:
     return ranked[0][2] if ranked else None
 
 
-def _in_payments(look: _Look, table: Table, reference: Reference) -> Iterator[Moment]:
+def _in_payments(look: _Search, table: Table, reference: Reference) -> Iterator[Moment]:
     if look.rows and not look.samples.rows(table):
         return
     about = table.said.concepts
@@ -275,7 +275,7 @@ def _paid_time(table: Table) -> Column | None:
     return max(scored, key=lambda each: each[0][0], default=((0, False), None))[1]
 
 
-def _logged(look: _Look) -> Iterator[Moment]:
+def _logged(look: _Search) -> Iterator[Moment]:
     """Logs of a whole installation: what was done, to the row of which number."""
     key = look.orders.column(look.key)
     for table in look.catalogue.tables:

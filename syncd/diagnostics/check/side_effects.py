@@ -9,7 +9,7 @@ from syncd.postgres.statements import query
 
 
 def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:
-    """Look for whoever could dump the database, were it not for schema syncd."""
+    """Check for whoever could dump the database, were it not for schema syncd."""
     for role, statements in database.all(query("blocked_dumps"), made=False):
         message = (
             f"pg_dump of {role} ends at schema syncd, which that role may not read"
@@ -19,7 +19,7 @@ def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:
 
 
 def look_at_replicas(name: str, database: Database) -> Iterator[Finding]:
-    """Look for publications that take syncd's own tables along."""
+    """Check for publications that take syncd's own tables along."""
     for publication, recipe in ledger_publications(database):
         message = (
             f"the publication {publication} sends syncd's tables to its subscribers, "
@@ -29,7 +29,7 @@ def look_at_replicas(name: str, database: Database) -> Iterator[Finding]:
 
 
 def look_at_limits(source: Database) -> Iterator[Finding]:
-    """Look for limits that an UPDATE of many rows meets because of the triggers."""
+    """Check for limits that an UPDATE of many rows meets because of the triggers."""
     for who, limit, statement in source.all(query("temporary_limits")):
         message = (
             f"temp_file_limit is {limit} for {who}: the rows that one statement "

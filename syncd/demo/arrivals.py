@@ -10,7 +10,7 @@ FULL_GROUP = 100
 _GROUPS_PER_SECOND = 20
 
 
-class Pace:
+class Arrivals:
     """Hands out orders to be sold, in groups that share a transaction.
 
     Args:

@@ -185,7 +185,7 @@ class ReceivedEvents:
             return record.posts if record else 0
 
     def first_received_at(self, orderid: str) -> datetime | None:
-        """Tell when the first back-end event for `orderid` was taken, if any was."""
+        """Return when the first back-end event for `orderid` was taken, if any was."""
         with self._changed:
             record = self._records.get(orderid)
             return record.posted_at if record else None

@@ -14,7 +14,7 @@ from syncd.core.errors import (
     ClonedDatabaseError,
     DatabaseUnavailableError,
     PermissionDeniedError,
-    ServerUnfitError,
+    ServerMisconfiguredError,
     SlowStatementError,
     StateUnavailableError,
     SyncdError,
@@ -76,7 +76,7 @@ class CheckGroup(threading.Thread):
             self._fault = fault
 
     def look(self) -> None:
-        """Look at one thing after the other in this thread, then close."""
+        """Check one thing after the other in this thread, then close."""
         try:
             self._look()
         finally:
@@ -94,7 +94,7 @@ class CheckGroup(threading.Thread):
                     break
 
     def _add(self, failed: Finding) -> None:
-        """Tell a fault once, however many looks it ends."""
+        """Report a fault once, however many looks it ends."""
         told = {(f.code, f.message) for f in self.findings}
         is_known = failed.code == RIGHT and any(code == RIGHT for code, _ in told)
         if not is_known and (failed.code, failed.message) not in told:
@@ -136,7 +136,7 @@ def _failed(look: Check, error: SyncdError) -> Finding:
         code = "ledger.copied"
     elif isinstance(error, StateUnavailableError):
         code = "state.unusable"
-    elif isinstance(error, ServerUnfitError):
+    elif isinstance(error, ServerMisconfiguredError):
         code = "wal.unfit"
     step = "" if "`syncd check`" in error.hint else error.hint
     return Finding(code, look.subject, str(error), step)

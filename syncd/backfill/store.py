@@ -100,7 +100,7 @@ class BackfillStore:
         return number
 
     def refuse_overlap(self, span: Interval) -> None:
-        """Tell early what `open` would refuse.
+        """Report early what `open` would refuse.
 
         Raises:
             BackfillStateError: A part of the range is in one that is not finished.
