@@ -102,7 +102,7 @@ def diff(
 
     With VIEW: today's `purchases` beside that view, before it takes its place. Without:
     today's events beside fingerprints of the last ones sent live. ORDERS (keys) are the
-    only ones that are told of, and sent again with --resend, as the backfill lane sends
+    only ones that are shown, and sent again with --resend, as the backfill lane sends
     them: behind live ones, the customer's fields too.
 
     Exit codes: 0 no difference, 1 differences, or nothing to compare.

@@ -35,7 +35,7 @@ def erase(
     dry_run: bool,
     as_text: bool,
 ) -> None:
-    """Forget orders: remove what could name a person, and never send them.
+    """Erase orders: remove what identifies a person, and never send them.
 
     Give the e-mail address before the shop erases it, or the orders. An address on the
     command line is seen by everybody on this machine (ps): with - or --email-stdin

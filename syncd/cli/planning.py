@@ -225,7 +225,7 @@ def _confirm(plan: Plan, wishes: BackfillOptions) -> None:
         return
     if wishes.as_text or not sys.stdin.isatty():
         raise click.UsageError(
-            "Nobody is here to be asked: add --yes, or --dry-run to see the plan only."
+            "Not a terminal: pass --yes, or --dry-run to see the plan only."
         )
     adopts = plan.request.purpose == "adopt"
     click.confirm("Mark them as delivered?" if adopts else "Send them?", abort=True)

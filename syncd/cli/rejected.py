@@ -357,7 +357,7 @@ def uncertain_discard(
     yes: bool,
     as_text: bool,
 ) -> None:
-    """Leave orders be that Squeezely has: nothing sends them any more.
+    """Discard orders that Squeezely has: syncd never sends them again.
 
     Orders that are named may also wait to be sent again.
 

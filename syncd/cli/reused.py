@@ -89,7 +89,7 @@ def reused_keep(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Report that they are the same orders, whose time or number was changed.
+    """Keep them as the same orders, whose time or number was changed.
 
     Example: syncd reused keep 1042
     """

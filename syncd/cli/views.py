@@ -263,7 +263,7 @@ def views_apply(
 @as_json_option
 @connecting
 def views_detect(settings: Settings, database: Database, /, *, as_text: bool) -> None:
-    """Return which shop system a database is, which views fit, and what to set.
+    """Detect the shop system of a database, the views that fit, and what to set.
 
     It reads the catalogue, and tries the views that fit on the newest orders, in a
     transaction that is rolled back. The role must not be the daemon's own: that one

@@ -55,7 +55,7 @@ def _duration(value: object) -> object:
         r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(ms|s|m|h|d)", str(value).strip(BLANKS)
     )
     if not found:
-        raise ValueError('is no duration; write it like "1s", "5m" or "2h"')
+        raise ValueError('is not a valid duration, e.g. "1s", "5m" or "2h"')
     seconds = float(found[1]) * _UNITS[found[2]]
     if seconds > LONGEST.total_seconds():
         raise ValueError(f"is longer than {LONGEST.days}d")

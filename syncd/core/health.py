@@ -352,10 +352,10 @@ def _views_are_others(vitals: HealthInputs) -> Iterable[HealthIssue]:
 
 def _capture_is_broken(vitals: HealthInputs) -> Iterable[HealthIssue]:
     if vitals.slot_fault:
-        what = f"the replication slot is of no use: {vitals.slot_fault}"
+        what = f"the replication slot is unusable: {vitals.slot_fault}"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd check`")
     if vitals.outbox_fault:
-        what = f"the outbox is of no use: {vitals.outbox_fault}"
+        what = f"the outbox is unusable: {vitals.outbox_fault}"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd install --listen` again")
     elif vitals.outbox_faults:
         what = f"the triggers could not note {count(vitals.outbox_faults, 'change')}"

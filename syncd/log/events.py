@@ -1,4 +1,4 @@
-"""The catalogue of log events: what the daemon may say, when, and what to do then."""
+"""The catalogue of log events: level, fields, meaning and what to do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,43 +31,42 @@ EVENTS: Mapping[str, Event] = {
     "daemon.started": Event(
         "info",
         ("version", "instance", "watermark", "started_at", "endpoint"),
-        "the daemon has reached database and ledger and begins",
+        "the daemon is connected to database and ledger, and starts",
     ),
     "daemon.stopping": Event(
-        "info", ("signal",), "a signal asked for the end; the batch in hand is finished"
+        "info", ("signal",), "a signal requested a stop; the batch in hand is finished"
     ),
     "daemon.stopped": Event(
-        "info", ("exit_code", "uptime_seconds", "delivered"), "the daemon has ended"
+        "info", ("exit_code", "uptime_seconds", "delivered"), "the daemon has stopped"
     ),
     "daemon.failed": Event(
         "critical",
         ("reason", "hint", "codes", "exit_code"),
-        "the daemon could not start, or only a person can help",
+        "the daemon could not start, or cannot go on by itself",
         "do what the hint says",
     ),
     "daemon.crashed": Event(
         "critical",
         ("error_kind", "exception"),
-        "a fault of syncd's own; systemd starts it again, no order is lost",
+        "a bug in syncd; systemd restarts it, no order is lost",
         "report it with the line",
     ),
     "daemon.stalled": Event(
         "error",
         ("component", "age_seconds", "exception"),
-        "a component of the daemon has made no progress for longer than it may, and "
-        "where it is; "
-        "the watchdog is not fed any more, so systemd restarts the daemon",
+        "a component has made no progress for longer than allowed, and where it is; "
+        "the watchdog is no longer notified, so systemd restarts the daemon",
         "report it with the line",
     ),
     "config.reloaded": Event(
         "info",
         ("endpoint",),
-        "SIGHUP: the configuration was read again and is used from now on",
+        "SIGHUP: the configuration was reloaded and is in use",
     ),
     "config.rejected": Event(
         "error",
         ("reason", "hint"),
-        "SIGHUP: the configuration cannot be used; the daemon goes on with the old one",
+        "SIGHUP: the configuration is invalid; the daemon keeps the old one",
         "do what the hint says, then `systemctl reload` again; a restart would fail",
     ),
     "clock.jumped": Event(
@@ -91,9 +90,9 @@ EVENTS: Mapping[str, Event] = {
     "listen.notifications_lost": Event(
         "warning",
         ("reason",),
-        "no hints are heard, so the outbox is looked at every `poll_interval`; said "
-        "once, until hints are heard again",
-        "nothing, or let source.dsn reach PostgreSQL without a transaction pooler",
+        "NOTIFY is not arriving, so syncd polls the outbox every `poll_interval`; "
+        "logged once until notifications arrive again",
+        "nothing, or connect source.dsn to PostgreSQL without a transaction pooler",
     ),
     "outbox.failed": Event(
         "error",
@@ -105,7 +104,7 @@ EVENTS: Mapping[str, Event] = {
     "stream.opened": Event(
         "info",
         ("slot", "behind_bytes"),
-        "changes come from the replication slot; so far behind it begins",
+        "syncd reads the replication slot, starting so many bytes behind",
     ),
     "stream.waiting": Event(
         "info",
@@ -121,8 +120,8 @@ EVENTS: Mapping[str, Event] = {
     "stream.gap_detected": Event(
         "error",
         ("slot", "since"),
-        "a promoted standby's slot is past what its ledger knows: orders may be "
-        "unheard of; capture goes on",
+        "a promoted standby's slot is past what its ledger knows: orders may have "
+        "been missed; capture goes on",
         "`syncd reconcile --from` that time, unless the daemon does so itself",
     ),
     "slot.at_risk": Event(
@@ -192,8 +191,8 @@ EVENTS: Mapping[str, Event] = {
     "api.response_changed": Event(
         "warning",
         ("batch", "attempt", "shape"),
-        "an answer has a shape that the known contract does not; it is judged all the "
-        "same; told once for each shape while the daemon runs",
+        "a response has a shape that the known contract lacks; it is classified all "
+        "the same; logged once for each shape while the daemon runs",
         "compare it with docs/squeezely.md, and look for a newer syncd",
     ),
     "orders.rejected": Event(
@@ -207,7 +206,7 @@ EVENTS: Mapping[str, Event] = {
         "error",
         ("rejected", "orders", "reason", "suppressed"),
         "more than a fifth of the newest orders, at least 5, are rejected; the most "
-        "frequent reason; said each minute for as long as it lasts",
+        "frequent reason; logged each minute while it lasts",
         "mend the view purchases, then `syncd rejected retry --all`",
     ),
     "stamps.shifted": Event(
@@ -245,7 +244,7 @@ EVENTS: Mapping[str, Event] = {
     "orders.waiting": Event(
         "info",
         ("batch", "orders", "order_key", "reason"),
-        "orders are not complete yet; they are looked at again shortly",
+        "orders are incomplete; syncd reads them again shortly",
     ),
     "orders.unreadable": Event(
         "warning",
@@ -277,12 +276,10 @@ EVENTS: Mapping[str, Event] = {
     "feed.paused": Event(
         "warning",
         ("what", "since", "reason"),
-        "a person has paused sending or capture, for every instance; nothing is lost",
+        "sending or capture is paused for every instance; nothing is lost",
         "`syncd resume` when it may go on",
     ),
-    "feed.resumed": Event(
-        "info", ("what", "paused_seconds"), "what was paused goes on"
-    ),
+    "feed.resumed": Event("info", ("what", "paused_seconds"), "a pause has ended"),
     "sending.resumed": Event("info", (), "the API accepts again after trouble"),
     "database.unavailable": Event(
         "warning",
@@ -304,7 +301,7 @@ EVENTS: Mapping[str, Event] = {
         ("table", "reason", "hint", "suppressed"),
         "a name belongs to another table now than when the views, triggers or the "
         "publication were made: they still read or hear the other one, so that new "
-        "orders may not be seen; said once a minute",
+        "orders may not be seen; logged once a minute",
         "do what the hint says; reconciliation then captures what was not seen",
     ),
     "keys.changed": Event(
@@ -421,7 +418,7 @@ EVENTS: Mapping[str, Event] = {
     "orders.erased": Event(
         "warning",
         ("orders",),
-        "somebody had orders erased: nothing sends them any more",
+        "orders were erased on request; syncd never sends them",
         "erase at Squeezely what `syncd erase` named",
     ),
     "ledger.pruned": Event(
@@ -433,25 +430,25 @@ EVENTS: Mapping[str, Event] = {
     "watermark.reset": Event(
         "warning",
         ("backfill", "lower", "upper", "orders"),
-        "somebody asked for past orders; the daemon captures them page by page",
+        "past orders were requested; the daemon captures them page by page",
     ),
     "backfill.started": Event(
         "info",
         _BACKFILL,
-        "a daemon begins with past orders that somebody asked for",
+        "a daemon starts a requested backfill",
     ),
     "backfill.progressed": Event(
         "info",
         _BACKFILL,
-        "how far a backfill has come; every 30 s at most, and only while it moves",
+        "progress of a backfill; at most every 30 s, only while it makes progress",
     ),
     "backfill.paused": Event(
         "info",
         _BACKFILL,
-        "somebody paused a backfill: nothing of it is sent",
-        "`syncd backfill resume` goes on with it",
+        "a backfill was paused: none of its orders is sent",
+        "`syncd backfill resume` continues it",
     ),
-    "backfill.resumed": Event("info", _BACKFILL, "somebody resumed a backfill"),
+    "backfill.resumed": Event("info", _BACKFILL, "a backfill was resumed"),
     "backfill.finished": Event(
         "info",
         _BACKFILL,
@@ -461,9 +458,11 @@ EVENTS: Mapping[str, Event] = {
     "backfill.cancelled": Event(
         "info",
         _BACKFILL,
-        "somebody cancelled a backfill; what was never in a request was `released`",
+        "a backfill was cancelled; orders that were never in a request are `released`",
     ),
     "library.log": Event(
-        "warning", ("logger", "message", "suppressed"), "a library spoke"
+        "warning",
+        ("logger", "message", "suppressed"),
+        "a third-party library logged a warning",
     ),
 }

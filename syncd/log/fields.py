@@ -120,7 +120,7 @@ FIELDS: Mapping[str, Field] = {
         "integer", "under keys that stood for other orders, not sent", "orders"
     ),
     "initial": Field("integer", "listed when the feed was started, not sent", "orders"),
-    "erased": Field("integer", "erased at somebody's wish", "orders"),
+    "erased": Field("integer", "erased on request", "orders"),
     "held": Field("integer", "may have arrived, and wait for a person", "orders"),
     "hint": Field("text", "what to do"),
     "is_held": Field("flag", "whether they wait for a person"),
@@ -157,7 +157,7 @@ FIELDS: Mapping[str, Field] = {
     "rejected": Field("integer", "set aside; a person has to mend them", "orders"),
     "released": Field("integer", "given back by a cancelled backfill", "orders"),
     "repeat": Field("flag", "whether an earlier attempt may have arrived"),
-    "is_resend": Field("flag", "whether somebody asked to send them again"),
+    "is_resend": Field("flag", "whether it is sent again on request"),
     "resent": Field("integer", "delivered before, sent again on purpose", "orders"),
     "retained_bytes": Field("integer", "WAL that the slot keeps", "B"),
     "retry_seconds": Field("number", "until the next try", "s"),

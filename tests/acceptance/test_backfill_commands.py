@@ -251,7 +251,7 @@ def test_preview_shows_an_event_as_a_backfill_sends_it(
         (("backfill", *FROM, "--resend"), 64, "Say why"),
         (("backfill", *FROM, "--resend", "--reason", " "), 64, "Say why"),
         (("backfill", *FROM, "--reason", "x"), 64, "belongs to --resend"),
-        (("backfill", *FROM), 64, "Nobody is here to be asked"),
+        (("backfill", *FROM), 64, "Not a terminal"),
         (("backfill", *FROM, "list"), 64, "takes no range"),
         (("backfill", "pause"), 1, "no backfill is under way"),
         (("backfill", "cancel", "9", "--yes"), 1, "no backfill 9"),

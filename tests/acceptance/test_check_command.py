@@ -146,7 +146,7 @@ def test_it_ends_though_everything_swallows_its_packets(
         taken = time.monotonic() - started
     assert done.returncode == 69, done.stdout
     found = {f["code"] for f in json.loads(done.stdout)}
-    assert found & {"server.unreachable", "look.late"}
+    assert found & {"server.unreachable", "check.timeout"}
     assert "endpoint.unreachable" in found
     assert taken < 30
 

@@ -51,7 +51,7 @@ BROKEN: list[tuple[str, str, dict[str, object]]] = [
     ("role.missing", "REVOKE UPDATE ON syncd.batch FROM {role}", {}),
     ("ledger.unusable", "UPDATE syncd.migration SET version = 99", {}),
     ("outbox.missing", "SELECT 1", {"capture": "listen"}),
-    ("wal.unfit", "SELECT 1", {"capture": "wal"}),
+    ("wal.misconfigured", "SELECT 1", {"capture": "wal"}),
     ("server.refused", "ALTER ROLE {role} NOLOGIN", {}),
     ("server.unreachable", "SELECT 1", {"dsn": "host=/nowhere dbname=shop"}),
     ("config.invalid", "SELECT 1", {"lookback": "0s"}),

@@ -161,7 +161,7 @@ def test_a_lost_slot_ends_the_daemon_with_one_clear_line(
     shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
     ended = syncd("run", "--config", config)
     assert ended.returncode == 78
-    assert "the slot syncd_shop is gone: orders may be unheard of" in ended.stderr
+    assert "the slot syncd_shop is gone: orders may have been missed" in ended.stderr
     assert "wal.unusable" in ended.stderr
     assert "syncd reconcile --from" in ended.stderr
     status = syncd("status", "--json", "--config", config)

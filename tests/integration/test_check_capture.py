@@ -128,7 +128,7 @@ def test_hints_that_are_not_sent_and_an_outbox_left_behind_are_told(
 ) -> None:
     """Prepared transactions are allowed here; later the capture was changed."""
     shop.listen("orders:id")
-    assert "outbox.hintless" in Inspector(shop, tmp_path, LISTEN).codes()
+    assert "outbox.no_notifications" in Inspector(shop, tmp_path, LISTEN).codes()
     assert "outbox.abandoned" in Inspector(shop, tmp_path).codes()
 
 

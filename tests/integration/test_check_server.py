@@ -48,7 +48,7 @@ def test_a_role_as_install_makes_it_has_enough_and_no_more(
         "timeouts.own",
         "pooler.none",
         "clock.agrees",
-        "zone.told",
+        "zone.shown",
         "disk.unseen",
         "ledger.there",
         "commit.durable",
@@ -121,7 +121,7 @@ def test_replication_is_no_excess_for_capture_from_the_wal(
     shop.sql(f"ALTER ROLE {shop.role} REPLICATION")
     inspector = Inspector(shop, tmp_path, {"capture": "wal"})
     assert "role.powerful" not in inspector.codes()
-    assert "max_slot_wal_keep_size" in inspector.one("wal.unfit").message
+    assert "max_slot_wal_keep_size" in inspector.one("wal.misconfigured").message
 
 
 def test_nothing_is_written_and_nothing_could_be(inspector: Inspector) -> None:
@@ -160,7 +160,7 @@ def test_a_server_that_swallows_every_packet_is_left_in_time(
         dsn = f"host=127.0.0.1 port={hole.getsockname()[1]} dbname=shop user=x"
         inspector = Inspector(shop, tmp_path, {"dsn": dsn})
         started = time.monotonic()
-        late = inspector.one("look.late")
+        late = inspector.one("check.timeout")
         assert time.monotonic() - started < 30
     assert late.subject == "order database"
     assert "not looked at" in late.message
@@ -168,13 +168,13 @@ def test_a_server_that_swallows_every_packet_is_left_in_time(
 
 def test_a_look_that_hangs_on_the_server_ends(inspector: Inspector) -> None:
     """The server itself ends a statement; the next look goes on."""
-    assert {"look.failed", "look.late"}.isdisjoint(inspector.codes())
+    assert {"check.failed", "check.timeout"}.isdisjoint(inspector.codes())
     with psycopg.connect(inspector.shop.owner) as holder:
         holder.execute("LOCK TABLE syncd.migration IN ACCESS EXCLUSIVE MODE")
         found = inspector.findings()
-    (failed,) = [f for f in found if f.code == "look.late"]
+    (failed,) = [f for f in found if f.code == "check.timeout"]
     assert "views.there" in {f.code for f in found}
-    assert "look.failed" not in {f.code for f in found}
+    assert "check.failed" not in {f.code for f in found}
     assert failed.subject == "ledger"
     assert "timeout" in failed.message
 
@@ -187,7 +187,7 @@ def test_a_look_that_hangs_on_the_server_ends(inspector: Inspector) -> None:
     [
         ("poll", "pooler.found", "another daemon takes over only when"),
         ("listen", "pooler.found", "no hint ever comes"),
-        ("wal", "pooler.deaf", "no replication passes"),
+        ("wal", "pooler.no_replication", "no replication passes"),
     ],
 )
 def test_a_pooler_is_told_with_what_it_means(
@@ -362,7 +362,7 @@ def test_a_look_that_fails_for_what_nobody_expected_is_named(
     with closing(Started(inspector.shop)):
         inspector.shop.sql("ALTER TABLE syncd.batch RENAME created_at TO made_at")
         found = inspector.findings()
-    failed = {f.subject: f for f in found if f.code == "look.failed"}
+    failed = {f.subject: f for f in found if f.code == "check.failed"}
     assert failed["lookback"].severity == "error"
     assert "created_at" in failed["lookback"].message
     assert failed["lookback"].next_step

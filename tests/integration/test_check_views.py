@@ -180,13 +180,13 @@ def test_the_look_up_of_confirmed_orders_by_key_is_looked_at(
     [
         ("email = NULL", "orders.incomplete", "1 of the last 4 (25 %): email is"),
         ("products = '[]'", "orders.incomplete", "there are no products"),
-        ('products = \'[{"id": "", "quantity": 1}]\'', "orders.unfit", "the SKU"),
+        ('products = \'[{"id": "", "quantity": 1}]\'', "orders.invalid", "the SKU"),
         (
             'products = products || \'[{"id": "A", "quantity": 1, "price": -5}]\'',
             "orders.left_out",
             "1 of the last 4 (25 %) go without products.price: it is negative",
         ),
-        ("email = 'mila'", "orders.unfit", "email is not an address"),
+        ("email = 'mila'", "orders.invalid", "email is not an address"),
         ("confirmed_at = now() + interval '3 hours'", "orders.future", "3.0 h ahead"),
         (
             "confirmed_at = 'infinity'",
@@ -259,7 +259,7 @@ def test_several_currencies_and_languages_want_to_be_demanded(
     asked = {"require_currency": True, "require_language": True}
     codes = Inspector(shop, tmp_path, asked).codes()
     assert not codes & {"orders.currencies", "orders.languages"}
-    assert "orders.unfit" in codes
+    assert "orders.invalid" in codes
 
 
 def test_a_view_that_takes_long_for_a_row_is_named(inspector: Inspector) -> None:

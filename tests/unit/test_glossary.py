@@ -9,12 +9,16 @@ from pydantic import BaseModel
 
 from syncd.cli import cli
 from syncd.config.settings import Settings
+from syncd.diagnostics.check.codes import CODES
 from syncd.log.events import EVENTS
 from syncd.log.fields import FIELDS
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted((ROOT / "syncd").rglob("*.py"))
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
+ALERTS = re.findall(
+    r"alert: (\w+)", (ROOT / "systemd" / "monitoring" / "alerts.yml").read_text()
+)
 USED, REFUSED = GLOSSARY.split("## Words that we do not use")
 
 
@@ -56,6 +60,8 @@ def names() -> set[tuple[str, str]]:
         *(("event", name) for name in EVENTS),
         *(("field", name) for name in fields | set(FIELDS)),
         *(("setting", name) for name in settings(Settings)),
+        *(("finding", name) for name in CODES),
+        *(("alert", name) for name in ALERTS),
         *tables(),
     }
 
@@ -75,7 +81,7 @@ def refused() -> dict[str, str]:
 
 
 def test_no_name_has_a_word_that_the_glossary_refuses() -> None:
-    """Modules, classes, events, fields, settings, tables, columns."""
+    """Modules, classes, events, fields, settings, findings, alerts, columns."""
     kinds = refused()
     found = {
         (kind, name)
@@ -89,7 +95,8 @@ def test_no_name_has_a_word_that_the_glossary_refuses() -> None:
 def test_names_of_every_kind_are_found() -> None:
     """A list that is empty by mistake would refuse nothing."""
     assert {kind for kind, _ in names()} == {
-        "module", "class", "event", "field", "setting", "table", "column"
+        "module", "class", "event", "field", "setting", "finding", "alert", "table",
+        "column",
     }  # fmt: skip
     assert len(refused()) > 30
     assert words("class", "LCDPulse") == {"lcd", "pulse"}

@@ -43,8 +43,8 @@ def minutes(number: float) -> timedelta:
 
 DEGRADED: list[tuple[dict[str, object], str, str]] = [
     ({"source_fault": "it is missing"}, "views cannot be read: it is", "syncd check"),
-    ({"slot_fault": "there is none"}, "slot is of no use: there is", "syncd check"),
-    ({"outbox_fault": "cannot be read"}, "outbox is of no use", "install --listen"),
+    ({"slot_fault": "there is none"}, "slot is unusable: there is", "syncd check"),
+    ({"outbox_fault": "cannot be read"}, "outbox is unusable", "install --listen"),
     ({"outbox_faults": 1}, "could not note 1 change", "install --listen"),
     (
         {"endpoint": "held", "endpoint_reason": "HTTP 401"},

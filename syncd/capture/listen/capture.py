@@ -126,7 +126,7 @@ class OutboxCapture:
     def _say_if_deaf(self) -> None:
         fault = self._hints.fault
         if self._may_prepare:
-            fault = "max_prepared_transactions is not 0, so the triggers send no hints"
+            fault = "max_prepared_transactions is not 0: triggers send no notifications"
         if fault and not self._is_deaf:
             self._log.emit("listen.notifications_lost", reason=fault)
         self._is_deaf = fault is not None

@@ -188,7 +188,7 @@ class SlotCatalog:
             self.refuse_foreign(slot)
         if fault := _fault(slot, reached):
             raise StreamBrokenError(
-                f"the slot {self.name} {fault}: orders may be unheard of",
+                f"the slot {self.name} {fault}: orders may have been missed",
                 fix_sql(since),
             )
         assert slot is not None  # noqa: S101  # narrows the type

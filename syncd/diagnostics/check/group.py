@@ -46,7 +46,7 @@ class Check:
 
     subject: str
     look: Callable[[], Iterable[Finding]]
-    fault: str = "look.failed"
+    fault: str = "check.failed"
     stops: bool = False
     decides: bool = False
 
@@ -107,8 +107,8 @@ class CheckGroup(threading.Thread):
             raise self._fault
         found = list(self.findings)
         if self.is_alive():
-            message = f"no end within {SECONDS:.0f} s; the rest was not looked at"
-            found.append(Finding("look.late", self._at, message))
+            message = f"no end within {SECONDS:.0f} s; the rest was not checked"
+            found.append(Finding("check.timeout", self._at, message))
         return found
 
 
@@ -125,7 +125,7 @@ def _failed(look: Check, error: SyncdError) -> Finding:
     code = look.fault
     if isinstance(error, DatabaseUnavailableError):
         is_slow = isinstance(error, SlowStatementError | TableBusyError)
-        code = "look.late" if is_slow else "server.unreachable"
+        code = "check.timeout" if is_slow else "server.unreachable"
     elif isinstance(error, PermissionDeniedError):
         code = LOGIN if look.fault == LOGIN else RIGHT
     elif isinstance(error, ViewMissingError):
@@ -137,6 +137,6 @@ def _failed(look: Check, error: SyncdError) -> Finding:
     elif isinstance(error, StateUnavailableError):
         code = "state.unusable"
     elif isinstance(error, ServerMisconfiguredError):
-        code = "wal.unfit"
+        code = "wal.misconfigured"
     step = "" if "`syncd check`" in error.hint else error.hint
     return Finding(code, look.subject, str(error), step)

@@ -111,8 +111,8 @@ def _outbox(outbox: Outbox) -> Iterator[Finding]:
         yield Finding("outbox.faults", "outbox", message)
     if condition.may_prepare:
         message = (
-            "the triggers send no hints, since max_prepared_transactions is not 0; it "
-            "is looked at every poll_interval"
+            "the triggers send no notifications, since max_prepared_transactions is "
+            "not 0; syncd polls it every poll_interval"
         )
-        yield Finding("outbox.hintless", "outbox", message)
+        yield Finding("outbox.no_notifications", "outbox", message)
     yield Finding("outbox.ready", "outbox", f"{waiting} rows wait to be taken")

@@ -154,7 +154,7 @@ def _unfit(settings: Settings, sample: Sample) -> Iterator[Finding]:
         made = render(row, sample.times[key], rules, sample.now)
         if not isinstance(made, Event):
             is_early = isinstance(made, Incomplete)
-            code = "orders.incomplete" if is_early else "orders.unfit"
+            code = "orders.incomplete" if is_early else "orders.invalid"
             reasons[code, made.reason].append(key)
     for (code, reason), keys in reasons.items():
         message = f"{_share(keys, sample)}: {reason}, as {keys[0]}"

@@ -101,7 +101,7 @@ def _zone(name: str, facts: Facts) -> Finding:
     message = f"times without one are read as {facts.zone}"
     if facts.own_zone != facts.zone:
         message += f" (the server's own is {facts.own_zone})"
-    return Finding("zone.told", f"time zone of the {name}", message)
+    return Finding("zone.shown", f"time zone of the {name}", message)
 
 
 def look_at_size(database: Database) -> Iterator[Finding]:
@@ -124,7 +124,7 @@ def look_at_pooler(
         yield Finding("pooler.none", subject, "none: the server itself answers")
     elif capture == "wal":
         message = "one stands between, and no replication passes through it"
-        yield Finding("pooler.deaf", subject, message)
+        yield Finding("pooler.no_replication", subject, message)
     else:
         message = f"one stands between; in transaction mode {_POOLED[capture]}"
         yield Finding("pooler.found", subject, message)
@@ -133,7 +133,7 @@ def look_at_pooler(
 _POOLED = {
     "poll": "another daemon takes over only when a lease ends",
     "listen": (
-        "no hint ever comes, so that the outbox is looked at every poll_interval, and "
+        "no notification arrives, so syncd polls the outbox every poll_interval, and "
         "another daemon takes over only when a lease ends"
     ),
 }

@@ -159,7 +159,7 @@ def follow(connections: Connections, feed: str, following: Following) -> list[st
     if since := following.unheard_since:
         _move(connections, feed)
         done.append(
-            f"orders may be unheard of: start syncd, then {reconcile_hint(since)}"
+            f"orders may have been missed: start syncd, then {reconcile_hint(since)}"
         )
     return done
 
