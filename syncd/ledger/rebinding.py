@@ -153,6 +153,7 @@ class KeyRebinding:
         database.run(query("retire_keys"), retired=retired, **self._feed)
         database.run(query("rebind_keys"), retired=retired, **self._feed)
         database.run(query("rebind_moves"), **self._feed)
+        database.run(query("forget_reached_keys"), **self._feed)
         database.run(query("erase_fingerprints"), **self._feed)
 
     def _keep_initial(self) -> None:

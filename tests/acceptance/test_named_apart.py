@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.command import syncd
+from support.postgres import wait_until
 from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
@@ -22,6 +23,12 @@ SELECT id AS order_key, 'W-' || id AS orderid,
             THEN jsonb_set(products, '{0,quantity}', '1.5') ELSE products END
            AS products
   FROM orders
+"""
+TIMELESS = """
+DROP VIEW syncd.confirmed_orders;
+CREATE VIEW syncd.confirmed_orders AS
+SELECT id AS order_key, confirmed_at FROM orders;
+GRANT SELECT ON syncd.confirmed_orders TO {};
 """
 
 
@@ -55,3 +62,25 @@ def test_rejected_orders_of_a_batch_have_a_line_for_each_reason(
     assert "quantity" in reasons["1"]
     assert "email" in reasons["3"]
     assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3, 4)] == [0, 0, 0, 1]
+
+
+def test_touched_orders_without_a_time_are_told_under_listen(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """NULL and infinity; each is sent once it has a time."""
+    shop.sql(TIMELESS.format(shop.role))
+    config = shop.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
+    install = ("install", "--as", shop.owner, "--listen", "orders:id", "--config")
+    assert syncd(*install, config).returncode == 0
+    daemon = shop.start(config)
+    log = config.with_suffix(".log")
+    wait_until(lambda: "daemon.started" in log.read_text(), 60)
+    shop.sql("INSERT INTO orders (confirmed_at) VALUES (NULL), ('infinity')")
+    wait_until(lambda: events(log.read_text(), "orders.without_time"), 30)
+    (told,) = events(log.read_text(), "orders.without_time")
+    assert (told["level"], told["capture"], told["orders"]) == ("warning", "listen", 2)
+    assert sandbox.book.totals.orderids == 0
+    shop.sql("UPDATE orders SET confirmed_at = now()")
+    wait_until(lambda: sandbox.book.totals.orderids == 2, 30)
+    daemon.terminate()
+    assert daemon.wait(20) == 0

@@ -2,10 +2,12 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from support.command import syncd
@@ -203,6 +205,128 @@ def test_a_server_that_is_unfit_for_a_while_is_waited_for(
     wait_until(lambda: sandbox.book.totals.orderids == 3)
     daemon.terminate()
     assert daemon.wait(60) == 0
+
+
+@contextmanager
+def no_sender_is_free(shop: Shop) -> Iterator[None]:
+    """Whoever else replicates takes every WAL sender that there is."""
+    senders = int(str(shop.value("SHOW max_wal_senders")))
+    dsn = make_conninfo(shop.owner, replication="true")
+    with ExitStack() as others:
+        for _ in range(senders):
+            with suppress(psycopg.OperationalError):
+                others.enter_context(psycopg.connect(dsn, autocommit=True))
+        yield
+
+
+@contextmanager
+def no_right(shop: Shop) -> Iterator[None]:
+    """The role may not replicate."""
+    shop.sql(f"ALTER ROLE {shop.role} NOREPLICATION")
+    try:
+        yield
+    finally:
+        shop.sql(f"ALTER ROLE {shop.role} REPLICATION")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [(no_sender_is_free, "max_wal_senders"), (no_right, "REPLICATION")],
+    ids=["senders", "right"],
+)
+def test_a_feed_that_cannot_replicate_for_a_while_waits(
+    shop: Shop,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    trouble: Callable[[Shop], AbstractContextManager[None]],
+    words: str,
+) -> None:
+    """It says so, and follows again by itself once it can."""
+    config = configured(shop, tmp_path, sandbox)
+    install(shop, config)
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    wait_until(lambda: shop.value(SLOT.format("NOT active")))
+    log = config.with_suffix(".log")
+    with trouble(shop):
+        daemon = shop.start(config)
+        wait_until(lambda: words.lower() in log.read_text().lower(), 60)
+        told = syncd("status", "--config", config)
+        assert told.returncode != 0
+        assert daemon.poll() is None
+    opened = log.read_text().count("stream.opened")
+    wait_until(lambda: log.read_text().count("stream.opened") > opened, 60)
+    shop.confirm(3)
+    wait_until(lambda: sandbox.book.totals.orderids == 3)
+    daemon.terminate()
+    assert daemon.wait(15) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"wal_level": "replica"}, "wal_level is replica"),
+        ({"max_slot_wal_keep_size": "-1"}, "max_slot_wal_keep_size is unlimited"),
+    ],
+    ids=["level", "limit"],
+)
+def test_a_first_start_on_an_unfit_server_is_refused(
+    tmp_path: Path, sandbox: Sandbox, settings: dict[str, str], words: str
+) -> None:
+    """By check as by the daemon, with the setting and what to set."""
+    with cluster({**WAL_SETTINGS, **settings}) as unfit:
+        unfit.sql("CREATE DATABASE shop")
+        shop = Shop.open(unfit.dsn("shop"))
+        config = configured(shop, tmp_path, sandbox)
+        checked = syncd("check", "--config", config)
+        assert checked.returncode == 78
+        assert words in " ".join(checked.stdout.split())
+        refused = syncd("run", "--config", config)
+        assert refused.returncode == 78
+        assert words in refused.stderr
+        assert "wal.unfit" in refused.stderr
+        installed = install(shop, config)
+        assert installed.returncode == 78
+        assert words in installed.stderr
+
+
+def test_no_slot_is_made_where_none_is_free(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The limit is named, and nothing was made."""
+    with cluster({**WAL_SETTINGS, "max_replication_slots": "1"}) as full:
+        full.sql("CREATE DATABASE shop")
+        full.sql("SELECT pg_create_physical_replication_slot('others')")
+        shop = Shop.open(full.dsn("shop"))
+        config = configured(shop, tmp_path, sandbox)
+        installed = install(shop, config)
+        assert installed.returncode != 0
+        assert "max_replication_slots" in installed.stderr
+        assert syncd("run", "--config", config).returncode == 78
+        assert shop.value("SELECT count(*) FROM pg_publication") == 0
+
+
+def test_touched_orders_without_a_time_are_told(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """NULL and infinity; each is sent once it has a time."""
+    shop.sql(
+        "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
+        "SELECT id AS order_key, confirmed_at FROM orders; "
+        f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}"
+    )
+    config = configured(shop, tmp_path, sandbox)
+    assert install(shop, config).returncode == 0
+    daemon = shop.start(config)
+    log = config.with_suffix(".log")
+    wait_until(lambda: "stream.opened" in log.read_text(), 60)
+    shop.sql("INSERT INTO orders (confirmed_at) VALUES (NULL), ('infinity')")
+    wait_until(lambda: "orders.without_time" in log.read_text(), 30)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    (told,) = [line for line in lines if line["event"] == "orders.without_time"]
+    assert (told["capture"], told["orders"]) == ("wal", 2)
+    assert sandbox.book.totals.orderids == 0
+    shop.sql("UPDATE orders SET confirmed_at = now()")
+    wait_until(lambda: sandbox.book.totals.orderids == 2, 30)
+    daemon.terminate()
+    assert daemon.wait(20) == 0
 
 
 def test_a_standby_instance_takes_over(

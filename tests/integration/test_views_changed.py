@@ -25,6 +25,12 @@ TO_UUID = """
 DROP VIEW syncd.confirmed_orders, syncd.purchases;
 ALTER TABLE orders ADD uid uuid DEFAULT gen_random_uuid();
 """
+HALFWAY = """
+INSERT INTO syncd.reconciliation
+       (feed_id, scope, lower_at, upper_at, reached_at, reached_key)
+SELECT feed_id, 'hours', now() - interval '1 hour', now(), now() - interval '1 min', '7'
+  FROM syncd.feed
+"""
 UUID_VIEWS = """
 CREATE VIEW syncd.confirmed_orders AS
 SELECT uid AS order_key, confirmed_at FROM orders WHERE confirmed_at IS NOT NULL;
@@ -298,9 +304,13 @@ def test_orders_keep_their_place_under_their_new_keys(shop: Shop) -> None:
         shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
         assert look(started).held
         shop.confirm(2)
+        shop.sql(HALFWAY)
         plan = rebinding(started).plan()
         assert (plan.renamed, plan.before, plan.unmatched, plan.new) == (5, 5, 0, 2)
         assert rebinding(started).rebind(None) == plan
+        kept = "SELECT count(reached_at), count(reached_key) FROM syncd.reconciliation"
+        assert shop.ledger(kept) == [(1, 0)]
+        shop.sql("DELETE FROM syncd.reconciliation")
         assert look(started).held is None
         assert started.poll(whole=True) == 2
         started.began("1 hour")

@@ -397,6 +397,20 @@ UPDATE syncd.order_move AS d
    AND d.feed_id = r.feed_id
    AND d.order_key = r.old_key;
 
+-- name: forget_reached_keys :none
+-- Backfills and accounts that stand within one instant read it again from its beginning:
+-- the key that they had reached is of the old kind.
+WITH accounts AS (
+    UPDATE syncd.reconciliation AS r
+       SET reached_key = NULL
+     WHERE r.feed_id = %(feed)s
+       AND r.reached_key IS NOT NULL
+)
+UPDATE syncd.backfill AS b
+   SET reached_key = NULL
+ WHERE b.feed_id = %(feed)s
+   AND b.reached_key IS NOT NULL;
+
 -- name: erase_fingerprints :none
 -- Fingerprints are keyed by the order's key, and only of the newest: they come again.
 DELETE FROM syncd.fingerprint
