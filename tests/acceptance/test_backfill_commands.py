@@ -107,7 +107,7 @@ def test_the_plan_for_scripts(shop: Shop, config: Path) -> None:
     assert facts["examples"][0]["order_key"] == "7"
     refused = syncd(*arguments)
     assert refused.returncode == 64
-    assert "add --yes" in refused.stderr
+    assert "pass --yes" in refused.stderr
     assert rows(shop) == 0
     assert json.loads(syncd(*arguments, "--yes").stdout)["backfill"] == 1
 

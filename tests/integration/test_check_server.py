@@ -154,7 +154,7 @@ def test_another_server_that_is_down_hides_nothing(shop: Shop, tmp_path: Path) -
 def test_a_server_that_swallows_every_packet_is_left_in_time(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rest is told; what was not looked at is named."""
+    """The rest is told; what was not checked is named."""
     monkeypatch.setattr(group, "SECONDS", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as hole:
         dsn = f"host=127.0.0.1 port={hole.getsockname()[1]} dbname=shop user=x"
@@ -163,7 +163,7 @@ def test_a_server_that_swallows_every_packet_is_left_in_time(
         late = inspector.one("check.timeout")
         assert time.monotonic() - started < 30
     assert late.subject == "order database"
-    assert "not looked at" in late.message
+    assert "not checked" in late.message
 
 
 def test_a_look_that_hangs_on_the_server_ends(inspector: Inspector) -> None:
@@ -186,7 +186,7 @@ def test_a_look_that_hangs_on_the_server_ends(inspector: Inspector) -> None:
     ("capture", "code", "words"),
     [
         ("poll", "pooler.found", "another daemon takes over only when"),
-        ("listen", "pooler.found", "no hint ever comes"),
+        ("listen", "pooler.found", "no notification arrives"),
         ("wal", "pooler.no_replication", "no replication passes"),
     ],
 )
