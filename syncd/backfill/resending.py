@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from syncd.backfill.store import ActiveBackfill, BackfillStore
-from syncd.core.errors import OrderUnknownError
+from syncd.core.command_errors import OrderUnknownError
 from syncd.ledger.batches import Ledger
 from syncd.source.views import Position, Source
 

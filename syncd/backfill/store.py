@@ -12,7 +12,7 @@ from typing import cast
 
 from syncd.backfill.plan import Plan, Purpose
 from syncd.backfill.progress import Progress
-from syncd.core.errors import BackfillStateError
+from syncd.core.command_errors import BackfillStateError
 from syncd.core.intervals import Interval
 from syncd.ledger.batches import Ledger
 from syncd.postgres.statements import compose, query

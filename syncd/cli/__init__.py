@@ -11,7 +11,8 @@ from syncd import __version__
 from syncd.cli import streams
 from syncd.cli.option import config_option_before
 from syncd.cli.pages import SectionedGroup
-from syncd.core.errors import ExitCode, SyncdError
+from syncd.core.errors import SyncdError
+from syncd.core.exit_code import ExitCode
 
 
 def main() -> None:
@@ -114,7 +115,7 @@ cli.put(
     check="syncd.cli.check:check",
     preview="syncd.cli.explain:preview",
     verify="syncd.cli.verify:verify",
-    uninstall="syncd.cli.install:uninstall_command",
+    uninstall="syncd.cli.uninstall:uninstall_command",
 )
 cli.put(
     "Run",
@@ -139,7 +140,7 @@ cli.put(
 cli.put(
     "Orders set aside",
     rejected="syncd.cli.rejected:rejected",
-    uncertain="syncd.cli.rejected:uncertain",
+    uncertain="syncd.cli.uncertain:uncertain",
     reused="syncd.cli.reused:reused",
     erase="syncd.cli.erase:erase",
 )

@@ -23,8 +23,9 @@ from syncd.cli.plan import between, duration, minute
 from syncd.cli.planning import BackfillOptions, ask, sending_options
 from syncd.cli.prose import say, tell
 from syncd.cli.watermark import span_of
-from syncd.config.settings import Settings, load
-from syncd.core.errors import ExitCode
+from syncd.config.configuration import load
+from syncd.config.settings import Settings
+from syncd.core.exit_code import ExitCode
 from syncd.core.intervals import Interval
 from syncd.delivery.rendering import rules_of
 from syncd.ledger.batches import Ledger

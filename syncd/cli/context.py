@@ -9,7 +9,8 @@ from typing import Concatenate, ParamSpec
 
 from syncd.capture.listen.notify import notify_daemons
 from syncd.cli.option import config_option
-from syncd.config.settings import Settings, load
+from syncd.config.configuration import load
+from syncd.config.settings import Settings
 from syncd.core.errors import SyncdError
 from syncd.source.connections import Connections, connect
 

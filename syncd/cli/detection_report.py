@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.text import Text
 
 from syncd.cli.prose import say
-from syncd.core.health import count
 from syncd.core.sql_name import quoted
+from syncd.core.wording import count
 from syncd.setup.views import Recognised, shops
 
 _SHOWN = 5

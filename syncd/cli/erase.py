@@ -10,8 +10,8 @@ from syncd.cli.context import configured, connected
 from syncd.cli.option import as_json_option
 from syncd.cli.prose import tell
 from syncd.config.settings import Settings
-from syncd.core.errors import ExitCode
-from syncd.core.health import count
+from syncd.core.exit_code import ExitCode
+from syncd.core.wording import count
 from syncd.ledger.batches import Ledger
 from syncd.ledger.erasure import Erasure, OrderTrace
 from syncd.ledger.feed import FeedStore

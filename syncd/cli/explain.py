@@ -9,8 +9,9 @@ from syncd.cli.context import configured, connected, json_time
 from syncd.cli.option import as_json_option
 from syncd.cli.prose import shown_json, tell
 from syncd.config.settings import Settings
-from syncd.core.errors import ExitCode, OrderUnknownError
+from syncd.core.command_errors import OrderUnknownError
 from syncd.core.event import Event, render, without_profile
+from syncd.core.exit_code import ExitCode
 from syncd.core.payload import encode
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.order_history import read_history

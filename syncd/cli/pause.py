@@ -9,7 +9,7 @@ from syncd.cli.context import changing, configured, json_time
 from syncd.cli.option import as_json_option
 from syncd.cli.prose import tell
 from syncd.config.settings import Settings
-from syncd.core.health import Pause
+from syncd.core.health_inputs import Pause
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.pauses import PauseStore, What

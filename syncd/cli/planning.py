@@ -16,7 +16,7 @@ from syncd.cli.context import changing, json_time
 from syncd.cli.plan import show
 from syncd.cli.prose import tell
 from syncd.config.settings import Settings
-from syncd.core.health import InstanceInfo
+from syncd.core.health_inputs import InstanceInfo
 from syncd.core.intervals import Interval
 from syncd.core.tally import moment
 from syncd.delivery.rendering import rules_of

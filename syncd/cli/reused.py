@@ -7,7 +7,7 @@ from syncd.cli.listing import show
 from syncd.cli.option import as_json_option
 from syncd.cli.prose import tell
 from syncd.config.settings import Settings
-from syncd.core.errors import OrderUnknownError
+from syncd.core.command_errors import OrderUnknownError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.reused_keys import ReusedKey, ReusedKeys

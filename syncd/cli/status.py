@@ -10,7 +10,8 @@ from syncd.cli.context import configured, connected, json_time
 from syncd.cli.option import as_json_option
 from syncd.config.settings import Settings
 from syncd.core.errors import DatabaseUnavailableError, SyncdError
-from syncd.core.health import Health, Severity, assess
+from syncd.core.health import assess
+from syncd.core.verdict import Health, Severity
 from syncd.diagnostics.status.document import check_line, document
 from syncd.diagnostics.status.facts import FeedStatus, StatusReader
 from syncd.diagnostics.status.screen import draw

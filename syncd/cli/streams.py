@@ -9,7 +9,7 @@ import sys
 
 from typing_extensions import Buffer, override
 
-from syncd.core.errors import FileUnwritableError
+from syncd.core.command_errors import FileUnwritableError
 
 
 class _Output(io.FileIO):

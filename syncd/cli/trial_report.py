@@ -10,8 +10,8 @@ from syncd.cli.check import print_finding
 from syncd.cli.plan import minute
 from syncd.cli.prose import say, shown_json
 from syncd.config.settings import Settings
-from syncd.core.health import count, span
 from syncd.core.survey import Survey, Tally
+from syncd.core.wording import count, span
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.check.check import as_json
 from syncd.setup.views import TrialResult

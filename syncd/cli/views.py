@@ -17,9 +17,10 @@ from syncd.cli.install import role_for
 from syncd.cli.option import as_json_option, config_option
 from syncd.cli.prose import say
 from syncd.cli.trial_report import document, print_trial
+from syncd.config.configuration import load
 from syncd.config.dsn import dsn_fault
-from syncd.config.settings import Settings, SqueezelySettings, load
-from syncd.core.errors import ExitCode
+from syncd.config.settings import Settings, SqueezelySettings
+from syncd.core.exit_code import ExitCode
 from syncd.core.sql_name import DEFAULT_SCHEMA, SqlName
 from syncd.postgres.database import Database
 from syncd.setup.views import (

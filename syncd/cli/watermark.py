@@ -11,9 +11,9 @@ from syncd.cli.option import as_json_option
 from syncd.cli.planning import BackfillOptions, ask, asking_options, sending_options
 from syncd.cli.prose import tell
 from syncd.config.settings import Settings
-from syncd.core.health import span
 from syncd.core.intervals import Interval
 from syncd.core.tally import moment
+from syncd.core.wording import span
 from syncd.diagnostics.status.facts import holders
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.stats import read_stats

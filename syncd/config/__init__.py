@@ -1,4 +1,4 @@
 """The configuration: what a feed is, read once and validated where it is read.
 
-`settings.load` reads the file and the secrets; nothing else reads the environment.
+`configuration.load` reads the file and the secrets; nothing else reads the environment.
 """

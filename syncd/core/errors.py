@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import ClassVar, Self
+
+from syncd.core.exit_code import ExitCode
 
 
 class Reaction(Enum):
@@ -13,29 +15,6 @@ class Reaction(Enum):
     HOLD = "hold"  # a person has to mend it: raise the alarm, try again until then
     PAUSE = "pause"  # somebody paused this: say it once, look again each second
     STOP = "stop"  # only a person can fix it: log the hint and exit
-
-
-class ExitCode(IntEnum):
-    """How a command ends (sysexits where one fits)."""
-
-    meaning: str
-
-    def __new__(cls, code: int, meaning: str = "") -> Self:
-        """Make a code that knows what it means, for the pages that list them."""
-        member = int.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        return member
-
-    OK = 0, "done"
-    FAILED = 1, "completed with findings"
-    DOWN = 2, "down (status)"
-    USAGE = 64, "usage"
-    UNAVAILABLE = 69, "database unreachable"
-    BUG = 70, "internal error"
-    LEFT = 75, "work remaining"
-    PERMISSION = 77, "no permission"
-    CONFIG = 78, "configuration"
 
 
 class SyncdError(Exception):
@@ -317,88 +296,3 @@ VIEW_FAULTS = (
 
 UNREADABLE = VIEW_FAULTS
 """What a view raises while it is being mended, or what stands behind it is away."""
-
-
-class FileUnwritableError(SyncdError):
-    """A file that a command was asked for cannot be written."""
-
-    exit_code = ExitCode.USAGE
-
-
-class ViewsUnknownError(SyncdError):
-    """No views of that name ship with syncd, and no file is called so."""
-
-    exit_code = ExitCode.USAGE
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"there are no views called {name!r}, and no such file",
-            "`syncd views list` shows those that ship with syncd.",
-        )
-
-
-class ViewFileError(SyncdError):
-    """A file holds something else than the two views, or PostgreSQL refuses them."""
-
-    exit_code = ExitCode.CONFIG
-
-    def __init__(
-        self, title: str, line: int | None, reason: str, hint: str = ""
-    ) -> None:
-        where = title if line is None else f"{title}, line {line}"
-        super().__init__(
-            f"{where}: {reason}; nothing was changed",
-            hint
-            or "A file of views makes both of them, perhaps within BEGIN and COMMIT, "
-            "and has no other statement: `syncd views show template`.",
-        )
-
-
-class StatementRefusedError(SyncdError):
-    """PostgreSQL refuses a statement that an operator wrote.
-
-    Attributes:
-        sqlstate: Its code.
-        reason: The server's words.
-        offset: Of the character in the statement that it refers to, from 0; or None.
-    """
-
-    exit_code = ExitCode.CONFIG
-
-    def __init__(self, sqlstate: str, reason: str, offset: int | None) -> None:
-        super().__init__(reason, "Mend the statement.")
-        self.sqlstate = sqlstate
-        self.reason = reason
-        self.offset = offset
-
-
-class OrderUnknownError(SyncdError):
-    """No such order in the views or the ledger."""
-
-
-class OrderAmbiguousError(SyncdError):
-    """A name that several orders have: one by its key, another by its number."""
-
-    def __init__(self, order: str, keys: Sequence[str]) -> None:
-        listed = ", ".join(f"order_key {key}" for key in keys)
-        super().__init__(
-            f"several orders may be meant by {order!r}: {listed}",
-            "Name the one that is meant by its other name, key or number, "
-            "as `syncd preview` shows it.",
-        )
-
-
-class RangePrunedError(SyncdError):
-    """A range whose orders have no receipts any more."""
-
-    def __init__(self, oldest: datetime, newest: datetime) -> None:
-        super().__init__(
-            f"orders confirmed from {oldest:%Y-%m-%d} to {newest:%Y-%m-%d} were "
-            "delivered, but their receipts are no longer kept (ledger.retention)",
-            f"End before them (`syncd backfill --to {oldest:%Y-%m-%d}`), or begin "
-            f"later, at the earliest {newest.isoformat()}.",
-        )
-
-
-class BackfillStateError(SyncdError):
-    """A backfill is not in the state that was expected, or there is none."""

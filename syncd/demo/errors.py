@@ -1,6 +1,7 @@
 """Why the demo cannot be shown."""
 
-from syncd.core.errors import ExitCode, SyncdError
+from syncd.core.errors import SyncdError
+from syncd.core.exit_code import ExitCode
 
 
 class DemoUnavailableError(SyncdError):

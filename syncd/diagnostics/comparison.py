@@ -11,7 +11,8 @@ from typing import cast
 
 from syncd.backfill.resending import Resending
 from syncd.config.settings import Settings
-from syncd.core.errors import OrderUnknownError, PermissionDeniedError, ViewError
+from syncd.core.command_errors import OrderUnknownError
+from syncd.core.errors import PermissionDeniedError, ViewError
 from syncd.core.event import Event, render
 from syncd.core.event_diff import (
     Difference,

@@ -13,13 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 from uuid import UUID
 
-from syncd.core.errors import (
-    VIEW_FAULTS,
-    PausedError,
-    RangePrunedError,
-    SyncdError,
-    ViewsChangedError,
-)
+from syncd.core.command_errors import RangePrunedError
+from syncd.core.errors import VIEW_FAULTS, PausedError, SyncdError, ViewsChangedError
 from syncd.core.settlement import RECENT_ORDERS
 from syncd.ledger.identity import IdentityGuard
 from syncd.postgres.database import Database

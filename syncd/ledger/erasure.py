@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal, cast
 
-from syncd.core.errors import UNREADABLE, OrderUnknownError, SlowStatementError
+from syncd.core.command_errors import OrderUnknownError
+from syncd.core.errors import UNREADABLE, SlowStatementError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.order_lookup import find_key
 from syncd.postgres.statements import query

@@ -5,7 +5,8 @@ Every verb that takes ORDER asks here, so that none acts on the first of two.
 
 from contextlib import suppress
 
-from syncd.core.errors import UNREADABLE, OrderAmbiguousError
+from syncd.core.command_errors import OrderAmbiguousError
+from syncd.core.errors import UNREADABLE
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 from syncd.source.views import Source

@@ -11,7 +11,7 @@ from typing import cast
 
 from syncd.core.errors import SyncdError
 from syncd.core.event import Event, LeftOut
-from syncd.core.health import RecentRefusals
+from syncd.core.health_inputs import RecentRefusals
 from syncd.ledger.batches import Ledger
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query

@@ -7,7 +7,7 @@ against them, and nobody asks the database once more because of them.
 from datetime import datetime
 from typing import Literal, cast
 
-from syncd.core.health import Pause
+from syncd.core.health_inputs import Pause
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 

@@ -16,7 +16,7 @@ import msgspec
 
 from syncd.config.settings import Settings
 from syncd.core.errors import SyncdError
-from syncd.core.health import FailedStart
+from syncd.core.health_inputs import FailedStart
 from syncd.ledger.clone_guard import StateFile, host_name
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from syncd.core.health import Pause, Unread
+from syncd.core.health_inputs import Pause, Unread
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 

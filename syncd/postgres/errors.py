@@ -7,6 +7,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from syncd.config.dsn import describe
 from syncd.core.cause import Cause, Place, Symptom, cause_of
+from syncd.core.command_errors import StatementRefusedError
 from syncd.core.connection_fault import Cause as Way
 from syncd.core.connection_fault import connection_fault
 from syncd.core.errors import (
@@ -20,7 +21,6 @@ from syncd.core.errors import (
     SettingError,
     SlowStatementError,
     SlowViewError,
-    StatementRefusedError,
     SyncdError,
     TableBusyError,
     UnreadableRowError,

@@ -11,12 +11,8 @@ import msgspec
 from psycopg import sql
 
 from syncd.core.cause import Place
-from syncd.core.errors import (
-    OrderAmbiguousError,
-    SchemaMismatchError,
-    UnreadableRowError,
-    ViewMissingError,
-)
+from syncd.core.command_errors import OrderAmbiguousError
+from syncd.core.errors import SchemaMismatchError, UnreadableRowError, ViewMissingError
 from syncd.core.known import ListedOrder
 from syncd.postgres.database import Database
 from syncd.postgres.statements import (

@@ -10,7 +10,7 @@ import pytest
 from support.postgres import wait_until
 from support.shop import Shop
 
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.daemon.pipeline import Pipeline
 from syncd.demo.sandbox import Sandbox
 from syncd.log import log as logging

@@ -12,7 +12,7 @@ from support.postgres import cluster, wait_until
 from support.shop import Shop
 
 from syncd.capture import poll
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.daemon.process import Daemon
 from syncd.demo.sandbox import Sandbox
 from syncd.log import log as logging

@@ -23,7 +23,7 @@ from support.postgres import wait_until
 from benchmarks.idle import cpu_seconds, resident
 from benchmarks.sink import Sink, sink
 from benchmarks.stage import Stage, stage, started
-from syncd.config import settings as configuration
+from syncd.config import configuration
 from syncd.config.settings import Settings
 from syncd.daemon.pipeline import Pipeline
 from syncd.log import log

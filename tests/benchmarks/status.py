@@ -23,7 +23,7 @@ from support.ledgers import Started
 from support.postgres import Cluster, cluster
 from support.shop import Shop
 
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.core.event import Event
 from syncd.core.event_diff import FingerprintKey, pack, places
 from syncd.delivery.fingerprints import Fingerprints

@@ -11,7 +11,8 @@ import pytest
 from support.certificates import Certificate, issue
 from support.postgres import wait_until
 
-from syncd.config.settings import Settings, load
+from syncd.config.configuration import load
+from syncd.config.settings import Settings
 from syncd.diagnostics.check import endpoint as way
 from syncd.diagnostics.check.endpoint import look_at_endpoint, look_at_proxy
 from syncd.diagnostics.check.finding import Finding

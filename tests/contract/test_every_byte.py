@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.core.event import Event
 from syncd.core.payload import encode
 from syncd.core.response import Classification, Outcome, classify

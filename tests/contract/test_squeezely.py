@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from syncd.config.settings import Settings, load
+from syncd.config.configuration import load
+from syncd.config.settings import Settings
 from syncd.core.event import Event
 from syncd.core.payload import encode
 from syncd.core.response import NoResponse, Response

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from syncd.config.settings import Settings, load
+from syncd.config.configuration import load
+from syncd.config.settings import Settings
 from syncd.core.response import NoResponse, Response, classify
 from syncd.delivery.squeezely import MAX_ANSWER_BYTES, Squeezely
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.daemon.process import Daemon
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.rendering import Renderer

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from run_step_by_step import DOORS
 
-from syncd.config.settings import Settings, load
+from syncd.config.configuration import load
+from syncd.config.settings import Settings
 from syncd.core.errors import SyncdError
 from syncd.daemon.process import Daemon
 from syncd.log.log import configure

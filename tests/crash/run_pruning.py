@@ -12,7 +12,8 @@ from pathlib import Path
 
 from run_step_by_step import Steps
 
-from syncd.config.settings import Settings, load
+from syncd.config.configuration import load
+from syncd.config.settings import Settings
 from syncd.ledger import retention as pruning
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore

@@ -15,7 +15,8 @@ from multiprocessing import Value
 from pathlib import Path
 
 from syncd.capture.wal.stream import ReplicationStream
-from syncd.config.settings import Settings, load
+from syncd.config.configuration import load
+from syncd.config.settings import Settings
 from syncd.daemon.process import Daemon
 from syncd.ledger.clone_guard import StateFile
 from syncd.log.log import configure

@@ -16,7 +16,8 @@ from support.shop import Shop
 
 from syncd.backfill import sample as sampling
 from syncd.capture.reconciliation import Reconciliation
-from syncd.core.errors import BackfillStateError, OrderUnknownError, PausedError
+from syncd.core.command_errors import BackfillStateError, OrderUnknownError
+from syncd.core.errors import PausedError
 from syncd.daemon import backfill_loop as driving
 from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.order_history import read_history

@@ -26,7 +26,7 @@ from support.postgres import Cluster
 from support.shop import Shop
 from typing_extensions import override
 
-from syncd.core.errors import BackfillStateError, OrderUnknownError
+from syncd.core.command_errors import BackfillStateError, OrderUnknownError
 from syncd.daemon import backfill_loop as driving
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Lane

@@ -13,7 +13,8 @@ from support.desk import Desk
 from support.ledgers import Started
 from support.shop import Shop
 
-from syncd.core.errors import OrderUnknownError, SlowStatementError
+from syncd.core.command_errors import OrderUnknownError
+from syncd.core.errors import SlowStatementError
 from syncd.core.tally import ReconciliationTally
 from syncd.delivery.answers import Answers
 from syncd.demo.sandbox import Sandbox

@@ -24,7 +24,7 @@ from support.postgres import Cluster
 from support.shop import Shop
 from typing_extensions import override
 
-from syncd.core.errors import RangePrunedError
+from syncd.core.command_errors import RangePrunedError
 from syncd.core.tally import ReconciliationTally
 from syncd.daemon.reconciliation_job import ReconciliationJob
 from syncd.daemon.wakeup import WakeUp

@@ -7,7 +7,7 @@ import pytest
 from support.ledger_rows import Rows
 from support.shop import Shop
 
-from syncd.core.health import Health
+from syncd.core.verdict import Health
 from syncd.diagnostics.report.period import Unit
 from syncd.diagnostics.report.report import STEPS, Asked, Report, read_report
 from syncd.postgres.database import Database

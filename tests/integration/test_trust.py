@@ -15,7 +15,7 @@ from support.certificates import Certificate, issue
 from support.desk import KEY, Desk
 from support.shop import Shop
 
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.core.errors import ConfigError
 from syncd.core.response import Outcome, classify
 from syncd.delivery.squeezely import Squeezely

@@ -11,7 +11,9 @@ import pytest
 from support.desk import Desk
 from support.shop import Shop
 
-from syncd.core.health import HealthInputs, Severity, assess
+from syncd.core.health import assess
+from syncd.core.health_inputs import HealthInputs
+from syncd.core.verdict import Severity
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.stats import read_stats, read_unread
 

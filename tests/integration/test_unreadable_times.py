@@ -9,7 +9,7 @@ from support.command import syncd
 from support.shop import Shop
 
 from syncd.capture import unreadable
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.daemon import build as parts
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.demo.sandbox import Sandbox

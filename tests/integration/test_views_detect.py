@@ -13,7 +13,7 @@ import pytest
 from support.shop import Shop
 from support.shop_dumps import REPOSITORY, dump_of, restore
 
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.setup.views import shops
 
 pytestmark = pytest.mark.db

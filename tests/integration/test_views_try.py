@@ -14,7 +14,7 @@ import pytest
 from support.shop import Shop
 from support.shop_dumps import dump_of, restore
 
-from syncd.core.errors import StatementRefusedError
+from syncd.core.command_errors import StatementRefusedError
 from syncd.postgres.database import Database
 
 pytestmark = pytest.mark.db

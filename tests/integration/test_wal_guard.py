@@ -17,15 +17,15 @@ from syncd.capture.wal import capture as wal
 from syncd.capture.wal import monitor as guard
 from syncd.capture.wal.monitor import slot_risk
 from syncd.capture.wal.slot import Server, Slot, SlotCatalog, slot_name
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.core.errors import (
     ConfigError,
     DatabaseUnavailableError,
-    ExitCode,
     PermissionDeniedError,
     StreamBrokenError,
     SyncdError,
 )
+from syncd.core.exit_code import ExitCode
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.wal import wal_findings
 from syncd.postgres.database import Database

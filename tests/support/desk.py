@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.postgres import wait_until
 from support.shop import Shop
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.delivery import Delivery, DeliveryResult, Reads
 from syncd.demo.sandbox import Sandbox

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.core import progress
 from syncd.daemon.process import Daemon
 from syncd.delivery import delivery

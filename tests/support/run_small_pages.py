@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.daemon import backfill_loop as driver
 from syncd.daemon.process import Daemon
 from syncd.log import log

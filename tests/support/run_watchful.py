@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from syncd.capture import stamps
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.daemon import pipeline as life
 from syncd.daemon.process import Daemon
 from syncd.log.log import configure

@@ -13,7 +13,7 @@ from support.postgres import SETTINGS, Cluster, wait_until
 from support.shop import Shop, target_of
 from syncd.capture.follower import StepResult
 from syncd.capture.wal.capture import WalCapture, follow_wal
-from syncd.config.settings import load
+from syncd.config.configuration import load
 from syncd.ledger.feed import FeedStore
 from syncd.log import log as logging
 from syncd.log.log import Log

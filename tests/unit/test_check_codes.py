@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.core.errors import ExitCode
+from syncd.core.exit_code import ExitCode
 from syncd.diagnostics.check.check import exit_code
 from syncd.diagnostics.check.codes import CODES, SECTIONS
 from syncd.diagnostics.check.finding import Finding
@@ -23,7 +23,7 @@ def test_every_code_is_found_somewhere_and_every_found_one_is_in_the_catalogue()
         node.value
         for file in (
             *(ROOT / "syncd" / "diagnostics" / "check").glob("*.py"),
-            ROOT / "syncd/config/settings.py",
+            ROOT / "syncd/config/configuration.py",
         )
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)

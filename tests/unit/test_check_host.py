@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from syncd.config.settings import survey
+from syncd.config.configuration import survey
 from syncd.diagnostics.check.configuration import (
     look_at_configuration,
     look_at_secrets,

@@ -7,8 +7,8 @@ import pytest
 from syncd.setup.views.draft.choice import Certainty
 from syncd.setup.views.draft.draft import Draft, compose
 from syncd.setup.views.draft.references import with_guesses
+from syncd.setup.views.draft.samples import Row
 from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Name, Table, quote
-from syncd.setup.views.draft.sources import Row
 from syncd.setup.views.draft.status import Step, confirmed_now, first_confirmed, step_of
 from syncd.setup.views.draft.values import facts_of
 from syncd.setup.views.draft.words import meaning

@@ -4,16 +4,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from syncd.core.errors import (
+from syncd.core.command_errors import (
     OrderAmbiguousError,
     RangePrunedError,
     StatementRefusedError,
+    ViewFileError,
+    ViewsUnknownError,
+)
+from syncd.core.errors import (
     SyncdError,
     UnreadableRowError,
     ViewFailedError,
-    ViewFileError,
     ViewsChangedError,
-    ViewsUnknownError,
 )
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)

@@ -5,19 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.core.health import (
+from syncd.core.health import assess
+from syncd.core.health_inputs import (
     FailedStart,
-    Health,
     HealthInputs,
     InstanceInfo,
     Pause,
     RecentRefusals,
-    Severity,
     Unread,
-    assess,
-    count,
-    span,
 )
+from syncd.core.verdict import Health, Severity
+from syncd.core.wording import count, span
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ALIVE = InstanceInfo(2, "web1/boot/4026", 4711, NOW - timedelta(hours=3), None, True)  # noqa: FBT003

@@ -20,8 +20,9 @@ from syncd.cli.documents import SHELLS
 from syncd.cli.manual import manual
 from syncd.cli.pages import NARROWEST, continued, split_examples, summary
 from syncd.cli.reference import ENVIRONMENT
-from syncd.config.settings import load
-from syncd.core.errors import ConfigError, ExitCode
+from syncd.config.configuration import load
+from syncd.core.errors import ConfigError
+from syncd.core.exit_code import ExitCode
 
 ROOT = Path(__file__).parents[2]
 OURS = re.compile(r'"(SYNCD_[A-Z_]+|[A-Z]+_DIRECTORY)"')

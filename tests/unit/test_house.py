@@ -96,6 +96,7 @@ def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
             "setup/install/scripts.py",
             "setup/install/triggers.py",
             "setup/install/wal.py",
+            "setup/install/wal_scripts.py",
         },
         "requests": {"delivery/squeezely.py", "delivery/transport.py"},
         "urllib3": {"delivery/squeezely.py", "delivery/transport.py"},

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from syncd.core.health import Health, Severity
-from syncd.core.health import HealthIssue as Need
+from syncd.core.verdict import Health, Severity
+from syncd.core.verdict import HealthIssue as Need
 from syncd.diagnostics.report.figures import Figures, Finished, Lag, PastRange, Reason
 from syncd.diagnostics.report.page import page
 from syncd.diagnostics.report.period import Period, Unit

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from syncd.capture.listen.outbox import channel_of
 from syncd.capture.wal.slot import slot_name
+from syncd.config.configuration import Fault, survey
 from syncd.config.dsn import describe
-from syncd.config.settings import Fault, Settings, survey
+from syncd.config.settings import Settings
 from syncd.core.response import NoResponse
 from syncd.delivery.squeezely import Squeezely
 from syncd.ledger.clone_guard import StateFile

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from syncd.cli import cli
-from syncd.core.errors import ViewsUnknownError
+from syncd.core.command_errors import ViewsUnknownError
 from syncd.setup.views import TEMPLATE, shops, sql_of
 
 FILES = Path(__file__).parents[2] / "sql" / "shops"

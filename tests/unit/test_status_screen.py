@@ -9,14 +9,9 @@ import pytest
 from rich.console import Console
 
 from syncd.config.settings import Settings
-from syncd.core.health import (
-    Health,
-    HealthIssue,
-    InstanceInfo,
-    RecentRefusals,
-    Severity,
-    assess,
-)
+from syncd.core.health import assess
+from syncd.core.health_inputs import InstanceInfo, RecentRefusals
+from syncd.core.verdict import Health, HealthIssue, Severity
 from syncd.diagnostics.status.document import check_line
 from syncd.diagnostics.status.facts import (
     FeedStatus,

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from syncd import __version__
+from syncd.config.configuration import FAULT_CODES, Fault, secret_files
 from syncd.config.dsn import holds_password
-from syncd.config.settings import FAULT_CODES, Fault, Settings, secret_files
+from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
 from syncd.ledger.clone_guard import StateFile
 

@@ -8,7 +8,8 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from syncd.config.settings import Fault, Settings
+from syncd.config.configuration import Fault
+from syncd.config.settings import Settings
 from syncd.diagnostics.check.configuration import (
     look_at_configuration,
     look_at_secrets,

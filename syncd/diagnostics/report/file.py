@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from syncd.core.errors import FileUnwritableError
+from syncd.core.command_errors import FileUnwritableError
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, time, timedelta, tzinfo
 from typing import cast
 
-from syncd.core.health import Health
+from syncd.core.verdict import Health
 from syncd.diagnostics.report.figures import Figures, Reading
 from syncd.diagnostics.report.period import Period
 from syncd.postgres.database import Database

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from syncd.core.health import LAG_LIMIT, FailedStart, Health, Severity
+from syncd.core.health import LAG_LIMIT
+from syncd.core.health_inputs import FailedStart
+from syncd.core.verdict import Health, Severity
 from syncd.diagnostics.status.facts import FeedStatus
 
 MARKS: Mapping[Severity, str] = {

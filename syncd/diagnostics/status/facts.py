@@ -19,7 +19,7 @@ from syncd.core.errors import (
     SyncdError,
     TableBusyError,
 )
-from syncd.core.health import (
+from syncd.core.health_inputs import (
     FailedStart,
     HealthInputs,
     InstanceInfo,

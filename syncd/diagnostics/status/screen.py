@@ -8,7 +8,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from syncd.core.health import Health, Severity, count, span
+from syncd.core.verdict import Health, Severity
+from syncd.core.wording import count, span
 from syncd.diagnostics.status.facts import FeedStatus, PastRange
 from syncd.diagnostics.status.history import History
 

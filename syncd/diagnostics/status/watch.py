@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.live import Live
 
 from syncd.core.errors import DatabaseUnavailableError, SyncdError
-from syncd.core.health import Health, HealthIssue, Severity, assess
+from syncd.core.health import assess
+from syncd.core.verdict import Health, HealthIssue, Severity
 from syncd.diagnostics.status.document import check_line
 from syncd.diagnostics.status.facts import FeedStatus, StatusReader
 from syncd.diagnostics.status.history import History

@@ -10,9 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import msgspec
-from psycopg import sql
-
 from syncd.capture.keys import key_table
 from syncd.capture.wal.monitor import unheard_since
 from syncd.capture.wal.publication import CHOOSE, Publication, Table
@@ -35,10 +32,17 @@ from syncd.core.target import Target
 from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
-from syncd.setup.install.install import Capture, Grantees, installed, may_replicate
+from syncd.setup.install.install import Capture, Grantees, installed
 from syncd.setup.install.keys import refuse_other_keys
-from syncd.setup.install.scripts import SqlScript, script
+from syncd.setup.install.scripts import SqlScript
 from syncd.setup.install.session import find_table, pinned
+from syncd.setup.install.wal_scripts import (
+    publication_script,
+    publishing,
+    role_scripts,
+    slot_drop,
+    slot_script,
+)
 from syncd.source.connections import Connections
 
 
@@ -72,7 +76,7 @@ class Following:
     @property
     def apart(self) -> list[SqlScript]:
         """What runs after the rest, each in a transaction of its own."""
-        drop = [_slot_drop(self.name)] if self.drops else []
+        drop = [slot_drop(self.name)] if self.drops else []
         return [*drop, *([self.slot] if self.slot else [])]
 
 
@@ -123,16 +127,16 @@ def prepare(
     remarks = [
         f"{table.title}: whole rows travel, {why}" for table, why in chosen if why
     ]
-    role = _role(source, names.role)
+    role = role_scripts(source, names.role)
     exists = bool(source.all(query("publication"), publication=publication.name))
-    undo = [] if exists else [_publication("wal_undo.sql", publication.name)]
+    undo = [] if exists else [publication_script("wal_undo.sql", publication.name)]
     tables = [table for table, _ in chosen]
     stands = exists and publication.is_of(tables)
     return Following(
         slots.name,
-        [*role[:1], *([] if stands else [_publishing(publication.name, tables)])],
+        [*role[:1], *([] if stands else [publishing(publication.name, tables)])],
         [*role[1:], *undo],
-        _slot(slots.name, server) if makes_slot else None,
+        slot_script(slots.name, server) if makes_slot else None,
         drops=makes_slot and slots.find() is not None,
         unheard_since=since if reached else None,
         remarks=remarks,
@@ -183,10 +187,10 @@ def unfollow(connections: Connections, feed: str) -> list[str]:
         raise _busy(slots.name, mine.active_pid)
     if mine:
         with pinned(source):
-            source.run(_slot_drop(slots.name).statement)
+            source.run(slot_drop(slots.name).statement)
     if exists:
         with pinned(source):
-            source.run(_publication("wal_undo.sql", publication.name).statement)
+            source.run(publication_script("wal_undo.sql", publication.name).statement)
     dropped = [f"slot {slots.name}"] if mine else []
     return [*dropped, f"publication {publication.name}"] if exists else dropped
 
@@ -194,7 +198,7 @@ def unfollow(connections: Connections, feed: str) -> list[str]:
 def unfollowing(feed: str) -> list[SqlScript]:
     """Return the SQL that `unfollow` runs."""
     name = slot_name(feed)
-    return [_slot_drop(name), _publication("wal_undo.sql", name)]
+    return [slot_drop(name), publication_script("wal_undo.sql", name)]
 
 
 def _makes_slot(
@@ -233,48 +237,6 @@ def _refuse_twice(tables: Sequence[Table]) -> None:
     for place, table in enumerate(tables):
         if table.oid in {other.oid for other in tables[:place]}:
             raise ConfigError(f"{table.title} is named twice", "Name each table once.")
-
-
-def _role(source: Database, role: str) -> list[SqlScript]:
-    """Return the right to read a slot, and how to take it back; nothing if there."""
-    if may_replicate(source, role):
-        return []
-    name = sql.Identifier(role)
-    return [
-        script("capture/wal_role.sql", role=name),
-        script("capture/wal_role_undo.sql", role=name),
-    ]
-
-
-def _publishing(name: str, tables: Sequence[Table]) -> SqlScript:
-    note = msgspec.json.encode({str(table.oid): table.key for table in tables})
-    return script(
-        "capture/wal.sql",
-        publication=sql.Identifier(name),
-        tables=sql.SQL(", ").join(map(_published, tables)),
-        note=sql.Literal(note.decode()),
-    )
-
-
-def _published(table: Table) -> sql.Composable:
-    name = sql.SQL("ONLY ") + sql.Identifier(table.schema, table.name)
-    if table.columns is None:
-        return name
-    columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
-    return sql.SQL("{} ({})").format(name, columns)
-
-
-def _publication(file: str, name: str) -> SqlScript:
-    return script(f"capture/{file}", publication=sql.Identifier(name))
-
-
-def _slot(name: str, server: Server) -> SqlScript:
-    failover = sql.SQL(", false, false, true" if server.has_failover else "")
-    return script("capture/wal_slot.sql", slot=sql.Literal(name), failover=failover)
-
-
-def _slot_drop(name: str) -> SqlScript:
-    return script("capture/wal_slot_drop.sql", slot=sql.Literal(name))
 
 
 def _make_slot(source: Database, slot: SqlScript) -> None:

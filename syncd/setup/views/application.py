@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from syncd.config.settings import Settings
-from syncd.core.errors import ConfigError, SlowStatementError, ViewFileError
+from syncd.core.command_errors import ViewFileError
+from syncd.core.errors import ConfigError, SlowStatementError
 from syncd.core.sql_name import SqlName
 from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.diagnostics.check.finding import Finding

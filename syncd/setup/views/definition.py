@@ -1,6 +1,6 @@
 """Making the views of a file, one statement at a time, with the server's own words."""
 
-from syncd.core.errors import StatementRefusedError, ViewFileError
+from syncd.core.command_errors import StatementRefusedError, ViewFileError
 from syncd.postgres.database import Database
 from syncd.setup.views.file import Definition, ViewFile
 

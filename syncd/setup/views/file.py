@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from syncd.core.errors import ViewFileError, ViewsUnknownError
+from syncd.core.command_errors import ViewFileError, ViewsUnknownError
 from syncd.core.sql_name import DEFAULT_SCHEMA, SqlName
 from syncd.core.sql_text import SqlStatement, SqlTextError, Token, statements
 from syncd.core.text import shown

@@ -7,7 +7,7 @@ from functools import cache
 import msgspec
 
 from syncd.config.share import shared
-from syncd.core.errors import ViewsUnknownError
+from syncd.core.command_errors import ViewsUnknownError
 from syncd.core.sql_name import DEFAULT_SCHEMA, quoted
 
 TEMPLATE = "template"

@@ -14,6 +14,7 @@ from typing import cast
 from syncd.core.errors import SyncdError
 from syncd.postgres.database import Database
 from syncd.postgres.statements import Statement, composed, query, quoted
+from syncd.setup.views.draft.samples import Row
 from syncd.setup.views.draft.schema import (
     Catalogue,
     Column,
@@ -22,7 +23,6 @@ from syncd.setup.views.draft.schema import (
     Reference,
     Table,
 )
-from syncd.setup.views.draft.sources import Row
 from syncd.setup.views.draft.words import said_by, word_set, words
 
 STATEMENT_SECONDS = 5

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from syncd.setup.views.draft.samples import Row, Samples
 from syncd.setup.views.draft.schema import (
     Catalogue,
     Column,
@@ -10,7 +11,6 @@ from syncd.setup.views.draft.schema import (
     literal,
     quote,
 )
-from syncd.setup.views.draft.sources import Row, Samples
 from syncd.setup.views.draft.values import number
 from syncd.setup.views.draft.words import is_plain, meaning
 

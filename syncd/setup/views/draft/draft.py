@@ -13,6 +13,7 @@ from syncd.setup.views.draft.moment import Moment, moments
 from syncd.setup.views.draft.orders import Orders
 from syncd.setup.views.draft.profile import profile
 from syncd.setup.views.draft.references import with_guesses
+from syncd.setup.views.draft.samples import Samples
 from syncd.setup.views.draft.schema import (
     Catalogue,
     Column,
@@ -21,7 +22,7 @@ from syncd.setup.views.draft.schema import (
     one_line,
     quote,
 )
-from syncd.setup.views.draft.sources import Samples, Source, reach
+from syncd.setup.views.draft.sources import Source, reach
 from syncd.setup.views.draft.tables import orders_tables
 from syncd.setup.views.draft.words import words
 from syncd.setup.views.draft.writer import Plan, write

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from syncd.setup.views.draft.samples import Row
 from syncd.setup.views.draft.schema import Kind, literal, one_line, quote
-from syncd.setup.views.draft.sources import Row, Source
+from syncd.setup.views.draft.sources import Source
 from syncd.setup.views.draft.values import Facts, facts_of, number
 from syncd.setup.views.draft.words import Meaning, meaning
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from syncd.setup.views.draft.choice import Certainty, Choice
 from syncd.setup.views.draft.conditions import of_lines
 from syncd.setup.views.draft.fields import parsed
+from syncd.setup.views.draft.samples import Row, Samples
 from syncd.setup.views.draft.schema import (
     Catalogue,
     Column,
@@ -16,7 +17,7 @@ from syncd.setup.views.draft.schema import (
     one_line,
     quote,
 )
-from syncd.setup.views.draft.sources import Row, Samples, Source, reach
+from syncd.setup.views.draft.sources import Source, reach
 from syncd.setup.views.draft.tables import Found, lines_tables, rivals
 from syncd.setup.views.draft.words import meaning, words
 

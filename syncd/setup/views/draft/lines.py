@@ -15,8 +15,9 @@ from syncd.setup.views.draft.choice import (
 )
 from syncd.setup.views.draft.fields import Field, fields
 from syncd.setup.views.draft.roles import PRICE, PRODUCT_ID, QUANTITY, SKU, TITLE, Role
+from syncd.setup.views.draft.samples import Samples
 from syncd.setup.views.draft.schema import Catalogue, Kind, one_line
-from syncd.setup.views.draft.sources import Samples, Source
+from syncd.setup.views.draft.sources import Source
 from syncd.setup.views.draft.values import number
 
 _NAMED = 4.0

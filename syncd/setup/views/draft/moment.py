@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.setup.views.draft.conditions import gone, is_one_of, statuses
+from syncd.setup.views.draft.samples import Row, Samples
 from syncd.setup.views.draft.schema import (
     Catalogue,
     Column,
@@ -12,17 +13,12 @@ from syncd.setup.views.draft.schema import (
     Table,
     quote,
 )
-from syncd.setup.views.draft.sources import Row, Samples, Source
+from syncd.setup.views.draft.sources import Source
 from syncd.setup.views.draft.status import Step, confirmed_now, first_confirmed, waits
+from syncd.setup.views.draft.times import paid_time, time_score, times_of, written_time
 from syncd.setup.views.draft.values import Facts, facts_of
-from syncd.setup.views.draft.words import meaning, word_set
+from syncd.setup.views.draft.words import meaning
 
-_EVENTS = {"paid": 10.0, "placed": 9.0, "confirmed": 9.0, "completed": 8.0}
-_NEVER = word_set(
-    """updated shipping deleted canceled expired refund email history test old
-    parent billing address product line customer user supplier phone language
-    draft archive first discount price tax status meta"""
-)
 _BY_STEP = {
     Step.PAID: 9.5,
     Step.PROCESSING: 8.0,
@@ -77,35 +73,11 @@ def moments(
     return sorted(found, key=lambda m: (-m.score, m.time.name))
 
 
-def _times(table: Table) -> list[Column]:
-    return table.of_kind(Kind.TIME, Kind.DATE)
-
-
-def _time_score(column: Column) -> tuple[float, bool]:
-    """Return how well a time's name fits, and whether it names an event."""
-    said = column.said
-    concepts = said.concepts - {"sale", "shop", "cart"}
-    if concepts & _NEVER:
-        return 0.0, False
-    extra = 1.5 * len(concepts - {*_EVENTS, "order", "time", "created", "payment"})
-    extra += 1.0 * said.unknown
-    events = [score for concept, score in _EVENTS.items() if concept in concepts]
-    if events:
-        return max(events) - extra, True
-    if "payment" in concepts:
-        return 8.5 - extra, True
-    if "order" in concepts:
-        return 5.5 - extra, False
-    if "created" in concepts:
-        return 5.2 - extra, False
-    return (4.5 - extra if concepts & {"time"} else 0.0), False
-
-
 def _own_times(
     look: _Search, table: Table, key: str, rows: Sequence[Row]
 ) -> Iterator[Moment]:
-    for column in _times(table):
-        score, is_event = _time_score(column)
+    for column in times_of(table):
+        score, is_event = time_score(column)
         if score <= 0:
             continue
         facts = facts_of(row.get(column.name) for row in rows)
@@ -192,7 +164,7 @@ def _related(look: _Search) -> Iterator[Moment]:
 
 
 def _in_history(look: _Search, table: Table, reference: Reference) -> Iterator[Moment]:
-    time = _made(table)
+    time = written_time(table)
     for column, values, names in statuses(look.catalogue, look.samples, table):
         chosen, step = first_confirmed(names)
         if not chosen or time is None:
@@ -216,20 +188,6 @@ def _in_history(look: _Search, table: Table, reference: Reference) -> Iterator[M
         return
 
 
-def _made(table: Table) -> Column | None:
-    """Find the time at which a row of a history was written."""
-    ranked = sorted(
-        (
-            (_time_score(c)[0], -i, c)
-            for i, c in enumerate(_times(table))
-            if not c.said.concepts & {"updated", "deleted", "expired"}
-        ),
-        key=lambda each: each[:2],
-        reverse=True,
-    )
-    return ranked[0][2] if ranked else None
-
-
 def _in_payments(look: _Search, table: Table, reference: Reference) -> Iterator[Moment]:
     if look.rows and not look.samples.rows(table):
         return
@@ -237,12 +195,12 @@ def _in_payments(look: _Search, table: Table, reference: Reference) -> Iterator[
     invoice = 1.5 if "payment" not in about else 0.0
     for column, values, names in statuses(look.catalogue, look.samples, table):
         chosen = [n for n in names if first_confirmed([n])[1] >= Step.CONFIRMED]
-        time = _paid_time(table)
+        time = paid_time(table)
         if chosen and time:
             where = (is_one_of(column, chosen, values, names), *gone(table))
             if not time.is_required:
                 where += (f"{{alias}}.{quote(time.name)} IS NOT NULL",)
-            score = 7.0 if _time_score(time)[1] else 6.2
+            score = 7.0 if time_score(time)[1] else 6.2
             yield Moment(
                 table,
                 reference.column,
@@ -254,8 +212,8 @@ def _in_payments(look: _Search, table: Table, reference: Reference) -> Iterator[
                 reference,
             )
             return
-    time = _paid_time(table)
-    if time and (_time_score(time)[1] or invoice) and not time.is_required:
+    time = paid_time(table)
+    if time and (time_score(time)[1] or invoice) and not time.is_required:
         where = (f"{{alias}}.{quote(time.name)} IS NOT NULL", *gone(table))
         yield Moment(
             table,
@@ -267,12 +225,6 @@ def _in_payments(look: _Search, table: Table, reference: Reference) -> Iterator[
             ("a part of the amount may be paid first",),
             reference,
         )
-
-
-def _paid_time(table: Table) -> Column | None:
-    scored = [(_time_score(c), c) for c in _times(table)]
-    scored = [each for each in scored if each[0][0] > 0]
-    return max(scored, key=lambda each: each[0][0], default=((0, False), None))[1]
 
 
 def _logged(look: _Search) -> Iterator[Moment]:
@@ -304,7 +256,7 @@ def _logged(look: _Search) -> Iterator[Moment]:
             for c in table.of_kind(Kind.TEXT)
             if c.said.concepts & {"group", "history"} or "action" in c.name.lower()
         ]
-        time = _made(table)
+        time = written_time(table)
         for column in actions if objects and time else ():
             values = look.samples.values(table, column.name)
             chosen, step = first_confirmed(

@@ -4,10 +4,10 @@ Rows are sampled together: each source holds, for each row that was sampled of t
 the row that belongs to it. So it is known how often there is one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from syncd.setup.views.draft.samples import Row, Samples, aligned, pivoted
 from syncd.setup.views.draft.schema import (
     RESERVED,
     Catalogue,
@@ -20,8 +20,6 @@ from syncd.setup.views.draft.schema import (
 )
 from syncd.setup.views.draft.words import is_plain, meaning, singular, word_set, words
 
-Row = Mapping[str, str | None]
-
 _USEFUL = word_set(
     """customer user contact address currency language shop billing shipping
     product variant line country company group"""
@@ -32,31 +30,7 @@ _LEADS_ON = word_set(
 _ONE_OF = frozenset({"address", "customer", "contact", "billing", "user"})
 _DEEPEST = 2
 _MOST_SOURCES = 40
-_MOST_KEYS = 300
-_FOUND = 0.6
 _KEY_NAMES = {("key",), ("code",), ("attribute",), ("type",), ("class",)}
-
-
-class Samples(Protocol):
-    """Reads some rows of a table, as text by column name.
-
-    Attributes:
-        failed: Tables that could not be read, or not in time.
-    """
-
-    failed: set[Name]
-
-    def rows(self, table: Table) -> Sequence[Row]:
-        """Read some of the newest rows; none where it cannot be read."""
-        ...
-
-    def matching(self, table: Table, column: str, keys: Sequence[str]) -> Sequence[Row]:
-        """Read rows that have one of these values in a column; bounded."""
-        ...
-
-    def values(self, table: Table, column: str) -> Sequence[str]:
-        """Read the different values of a column in many rows; bounded."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +107,7 @@ def _to_one(
         if _is_above(source, table.name):
             continue
         keys = [row.get(reference.column) if row else None for row in source.rows]
-        rows, is_found = _aligned(samples, table, reference.to, keys)
+        rows, is_found = aligned(samples, table, reference.to, keys)
         if not reference.is_declared and not is_found:
             continue
         stem = [w for w in words(reference.column) if w not in {"id", "fk", "uuid"}]
@@ -167,9 +141,9 @@ def _from_one(
         is_only = table.column(reference.column).is_unique
         pair = None if is_only else key_and_value(table)
         if pair:
-            rows, is_found = _pivoted(samples, table, reference, keys, pair)
+            rows, is_found = pivoted(samples, table, reference, keys, pair)
         else:
-            rows, is_found = _aligned(samples, table, reference.column, keys)
+            rows, is_found = aligned(samples, table, reference.column, keys)
         if not is_found and (pair or not reference.is_declared):
             continue
         yield Source(
@@ -258,37 +232,6 @@ def _is_above(source: Source | None, name: Name) -> bool:
             return True
         source = source.parent
     return False
-
-
-def _aligned(
-    samples: Samples, table: Table, column: str, keys: Sequence[str | None]
-) -> tuple[list[Row | None], bool]:
-    """Find the row of each key; and whether there are rows for most of them."""
-    wanted = list(dict.fromkeys(k for k in keys if k is not None))[:_MOST_KEYS]
-    if not wanted:
-        return [None] * len(keys), True
-    by_key: dict[str | None, Row] = {}
-    for row in samples.matching(table, column, wanted):
-        by_key.setdefault(row.get(column), row)
-    is_found = sum(k in by_key for k in wanted) >= _FOUND * len(wanted)
-    return [by_key.get(k) if k is not None else None for k in keys], is_found
-
-
-def _pivoted(
-    samples: Samples,
-    table: Table,
-    reference: Reference,
-    keys: Sequence[str | None],
-    pair: tuple[str, str],
-) -> tuple[list[Row | None], bool]:
-    """Make one row of the keys and values of each key."""
-    wanted = list(dict.fromkeys(k for k in keys if k is not None))[:_MOST_KEYS]
-    rows: dict[str | None, dict[str, str | None]] = {}
-    for row in samples.matching(table, reference.column, wanted) if wanted else ():
-        name = row.get(pair[0])
-        if name:
-            rows.setdefault(row.get(reference.column), {})[name] = row.get(pair[1])
-    return [rows.get(k) if k is not None else None for k in keys], bool(rows)
 
 
 def _alias(stem: list[str], taken: set[str]) -> str:

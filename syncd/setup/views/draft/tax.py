@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from syncd.setup.views.draft.conditions import gone
 from syncd.setup.views.draft.fields import Field, parsed
+from syncd.setup.views.draft.samples import Samples
 from syncd.setup.views.draft.schema import Catalogue, Kind, literal, quote
-from syncd.setup.views.draft.sources import Samples, Source
+from syncd.setup.views.draft.sources import Source
 from syncd.setup.views.draft.values import number
 from syncd.setup.views.draft.words import meaning
 

@@ -1,0 +1,107 @@
+"""Orders that may have arrived, and wait for a person's decision."""
+
+from collections.abc import Callable
+
+import click
+
+from syncd.cli.context import configured
+from syncd.cli.listing import MOST_LISTED, Row, show
+from syncd.cli.option import as_json_option
+from syncd.cli.order_commands import (
+    OrderCommands,
+    all_option,
+    ask_to_give_up,
+    discard_waiting,
+    end,
+    need_a_choice,
+    order_commands,
+    orders_argument,
+    yes_option,
+)
+from syncd.config.settings import Settings
+from syncd.postgres.statements import query
+
+
+@click.group()
+def uncertain() -> None:
+    """List orders that may have arrived and wait for a decision, and decide.
+
+    They wait with `on_uncertain = "hold"` in the settings; else they are sent again.
+    """
+
+
+@uncertain.command("list")
+@configured
+@as_json_option
+def uncertain_list(settings: Settings, *, as_text: bool) -> None:
+    """List the orders that wait, with the attempt whose outcome is unknown.
+
+    Example: syncd uncertain list
+    """
+    with order_commands(settings) as desk:
+        rows = desk.ledger.all(query("held"), feed=desk.feed.feed_id, limit=MOST_LISTED)
+        numbers = desk.numbers([str(row[0]) for row in rows])
+    names = ("order_key", "orderid", "confirmed_at", "batch", "attempt",
+             "attempted_at", "reason")  # fmt: skip
+    told = [(row[0], numbers.get(str(row[0])), *row[1:]) for row in rows]
+    show(told, names, as_text=as_text)
+
+
+@uncertain.command("resend")
+@configured
+@orders_argument
+@all_option
+@as_json_option
+def uncertain_resend(
+    settings: Settings, *, orders: tuple[str, ...], everything: bool, as_text: bool
+) -> None:
+    """Send orders again that Squeezely does not have, or that may repeat.
+
+    Example: syncd uncertain resend 1042
+    """
+    need_a_choice(orders, everything)
+    count = _decide(
+        settings, orders, lambda d, o: d.ledger.one(query("resend_held"), **o)
+    )
+    end(count, "are pending again", "uncertain", orders, as_text=as_text)
+
+
+@uncertain.command("discard")
+@configured
+@orders_argument
+@all_option
+@yes_option
+@as_json_option
+def uncertain_discard(
+    settings: Settings,
+    *,
+    orders: tuple[str, ...],
+    everything: bool,
+    yes: bool,
+    as_text: bool,
+) -> None:
+    """Discard orders that Squeezely has: syncd never sends them again.
+
+    Orders that are named may also wait to be sent again.
+
+    Example: syncd uncertain discard --all
+    """
+    need_a_choice(orders, everything)
+    ask_to_give_up(yes=yes)
+    with order_commands(settings) as desk:
+        keys = desk.keys(orders)
+        chosen = {"feed": desk.feed.feed_id, "orders": keys, "all": not orders}
+        (held,) = desk.ledger.one(query("discard_held"), **chosen)
+        count = int(str(held)) + discard_waiting(desk, keys)
+    end(count, "were given up", "uncertain", orders, as_text=as_text)
+
+
+def _decide(
+    settings: Settings,
+    orders: tuple[str, ...],
+    act: Callable[[OrderCommands, dict[str, object]], Row],
+) -> int:
+    with order_commands(settings) as desk:
+        chosen = {"orders": desk.keys(orders), "all": not orders}
+        (count,) = act(desk, {"feed": desk.feed.feed_id, **chosen})
+    return int(str(count))
