@@ -22,6 +22,8 @@ ALTER TABLE orders RENAME TO orders_old;
 CREATE TABLE orders (LIKE orders_old INCLUDING ALL);
 ALTER TABLE orders ALTER id RESTART WITH 100;
 """
+APART = "SELECT max(confirmed_at) < clock_timestamp() - interval '2 s' FROM orders"
+"""Whatever is confirmed now is no known order with a rounded time."""
 TO_UUID = """
 DROP VIEW syncd.confirmed_orders, syncd.purchases;
 ALTER TABLE orders ADD uid uuid DEFAULT gen_random_uuid();
@@ -86,6 +88,7 @@ def test_a_swapped_table_is_told_and_the_blind_hours_are_captured(
     shop.confirm()
     served(config)
     assert delivered(shop) == 1
+    wait_until(lambda: shop.value(APART))
     shop.sql(SWAP)
     shop.confirm(5)
     log = served(config)

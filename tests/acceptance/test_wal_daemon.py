@@ -194,8 +194,7 @@ def test_a_server_that_is_unfit_for_a_while_is_waited_for(
         daemon = daemon or shop.start(config)
         wait_until(lambda: "views.unavailable" in log.read_text())
         assert "max_slot_wal_keep_size is unlimited" in log.read_text()
-        told = syncd("status", "--config", config).stdout
-        assert "max_slot_wal_keep_size is unlimited" in " ".join(told.split())
+        wait_until(lambda: "max_slot_wal_keep_size is unlimited" in status(config))
         assert daemon.poll() is None
     finally:
         server.set("max_slot_wal_keep_size", "1GB")
@@ -205,6 +204,11 @@ def test_a_server_that_is_unfit_for_a_while_is_waited_for(
     wait_until(lambda: sandbox.book.totals.orderids == 3)
     daemon.terminate()
     assert daemon.wait(60) == 0
+
+
+def status(config: Path) -> str:
+    """Return what `status` shows, in one line."""
+    return " ".join(syncd("status", "--config", config).stdout.split())
 
 
 @contextmanager
@@ -283,7 +287,7 @@ def test_a_first_start_on_an_unfit_server_is_refused(
         refused = syncd("run", "--config", config)
         assert refused.returncode == 78
         assert words in refused.stderr
-        assert "wal.unfit" in refused.stderr
+        assert "wal.misconfigured" in refused.stderr
         installed = install(shop, config)
         assert installed.returncode == 78
         assert words in installed.stderr

@@ -15,6 +15,7 @@ import syncd as package
 from syncd.cli import main
 
 _SECONDS = 120
+_KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
     [
@@ -26,10 +27,22 @@ _PROCESSES.set_forkserver_preload(
 """Processes that begin with everything imported, which takes longer than most verbs."""
 
 
+def started(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a new interpreter, for what that reads when it starts."""
+    return subprocess.run(
+        [sys.executable, "-m", "syncd", *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        env=os.environ | _KEY | environment,
+    )
+
+
 def syncd(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command; nothing may ever print a traceback."""
     given = [str(argument) for argument in arguments]
-    values = os.environ | {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"} | environment
+    values = os.environ | _KEY | environment
     with TemporaryDirectory() as folder:
         shown = [Path(folder, name) for name in ("stdout", "stderr")]
         process = _PROCESSES.Process(target=_main, args=(given, values, shown))
