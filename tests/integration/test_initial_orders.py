@@ -11,7 +11,7 @@ from support.shop import Shop
 
 from syncd.core.errors import PermissionDeniedError
 from syncd.ledger.feed import FeedStore
-from syncd.postgres import database as database_module
+from syncd.postgres.session import SESSION
 
 pytestmark = pytest.mark.db
 
@@ -180,7 +180,7 @@ def test_a_start_may_take_longer_than_a_statement(
         "SELECT slow(id) AS order_key, confirmed_at FROM orders; "
         + INSERT.format("now()", 3)
     )
-    monkeypatch.setitem(vars(database_module)["_SESSION"], "statement_timeout", "1s")
+    monkeypatch.setitem(SESSION, "statement_timeout", "1s")
     feed = Started(shops)
     for database in (feed.connections.source, feed.connections.ledger):
         assert show(database) == "1s"

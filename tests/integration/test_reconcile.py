@@ -559,7 +559,7 @@ def test_the_ledger_may_lie_in_another_database(database: str, server: Cluster) 
         ("finished_at = now()", "reconciliation_finished_has_sentence"),
         ("finished_at = now(), sentence = ''", "reconciliation_finished_is_whole"),
         ("reached_at = upper_at + interval '1 s'", "reconciliation_goes_forward"),
-        ("scope = 'deep'", "reconciliation_depth_known"),
+        ("scope = 'deep'", "reconciliation_scope_known"),
     ],
 )
 def test_the_database_refuses_an_account_that_is_none(

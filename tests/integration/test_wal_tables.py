@@ -23,7 +23,7 @@ from syncd.capture.wal import capture as wal
 from syncd.capture.wal import monitor as guard
 from syncd.capture.wal.publication import Publication
 from syncd.core.errors import ConfigError, DatabaseUnavailableError, SyncdError
-from syncd.postgres import database
+from syncd.postgres.session import SESSION
 from syncd.setup.install.session import find_table, pinned
 
 pytestmark = pytest.mark.db
@@ -310,7 +310,7 @@ def test_a_slot_that_cannot_be_made_leaves_nothing(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for whoever writes; publication and right are taken back."""
-    monkeypatch.setitem(vars(database)["_SESSION"], "statement_timeout", "300ms")
+    monkeypatch.setitem(SESSION, "statement_timeout", "300ms")
     with psycopg.connect(shop.owner) as writer:
         writer.execute("INSERT INTO orders DEFAULT VALUES")
         with pytest.raises(DatabaseUnavailableError, match="cannot be made") as raised:
@@ -328,7 +328,7 @@ def test_a_failure_keeps_a_publication_that_was_there(
     """And the right that the role had."""
     install_wal(shop, "orders:id")
     shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
-    monkeypatch.setitem(vars(database)["_SESSION"], "statement_timeout", "300ms")
+    monkeypatch.setitem(SESSION, "statement_timeout", "300ms")
     with psycopg.connect(shop.owner) as writer:
         writer.execute("INSERT INTO orders DEFAULT VALUES")
         with pytest.raises(DatabaseUnavailableError):
