@@ -192,7 +192,7 @@ def _station(title: str, counts: Iterable[tuple[int, str, str]]) -> Panel:
 
 def _health(scene: Scene) -> Table:
     pulse = scene.pulse
-    is_open = pulse.endpoint == "open"
+    is_open = pulse.endpoint == "available"
     lag = f"{pulse.lag_seconds:.1f} s"
     grid = Table.grid(padding=(0, 1))
     for width in (10, 7, None):

@@ -40,7 +40,7 @@ def test_a_start_ends_when_the_daemon_is_ready(shop: Machine) -> None:
     orders = shop.confirm(5)
     wait_until(shop.arrived(orders))
     wait_until(lambda: shop.show(UNIT, "StatusText") ==
-               ["lag 0 s, 0 pending, endpoint open"])  # fmt: skip
+               ["lag 0 s, 0 pending, endpoint available"])  # fmt: skip
 
 
 def test_the_journal_has_priorities_and_json(shop: Machine) -> None:
