@@ -51,8 +51,6 @@ def test_a_life_is_told_from_ready_to_stopping(post: Post) -> None:
     wait_until(lambda: len(post.overseer.heard("WATCHDOG=1")) > 2)
     well = "STATUS=lag 0 s, 0 pending, endpoint available"
     assert well in post.overseer.heard("STATUS=")
-        "STATUS="
-    )
     post.stop(daemon)
 
 
