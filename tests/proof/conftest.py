@@ -7,21 +7,21 @@ from proof.world import HIDING, World
 
 
 @pytest.fixture(scope="package")
-def server() -> Iterator[Cluster]:
+def hiding_server() -> Iterator[Cluster]:
     """A server with room for slots, whose commits may be late."""
     with cluster(HIDING) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def world(server: Cluster) -> Iterator[World]:
+def world(hiding_server: Cluster) -> Iterator[World]:
     """A shop for the interleavings of one module; each finds it empty."""
-    opened = World(server, "proof")
+    opened = World(hiding_server, "proof")
     yield opened
     opened.close()
     for name in ("proof", "proof_state"):
-        server.sql(f"DROP DATABASE {name} WITH (FORCE)")
-        server.sql(f"DROP ROLE role_{name}")
+        hiding_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+        hiding_server.sql(f"DROP ROLE role_{name}")
 
 
 @pytest.fixture
