@@ -97,6 +97,13 @@ def small(box: Machine) -> Iterator[Machine]:
     box.run("umount", "-l", "/small")
 
 
+def out_of_space(machine: Machine) -> list[str]:
+    """Return the reasons: a statement that reads a view may be what ran out of it."""
+    events = ("database.unavailable", "views.unavailable")
+    found = [line for event in events for line in machine.events("syncd@full", event)]
+    return [str(line["reason"]) for line in found]
+
+
 def faults(machine: Machine, kind: str) -> list[dict[str, object]]:
     """The journal is the session's: other tests had their faults."""
     failed = machine.events(UNIT, "database.unavailable")
@@ -133,13 +140,11 @@ def test_a_full_disk_of_the_database_is_waited_for(small: Machine) -> None:
     try:
         small.run("sh", "-c", FILL.format("/small"))
         orders = 0
-        while not small.events("syncd@full", "database.unavailable"):
+        while not (failed := out_of_space(small)):
             if orders < 30_000:  # which is more than there is room for
                 orders += len(small.confirm(1_000, "full"))
             assert small.is_active("syncd@full")
-        (failed, *_) = small.events("syncd@full", "database.unavailable")
-        assert failed["error_kind"] == "DatabaseUnavailableError"
-        assert "No space left on device" in str(failed["reason"])
+        assert "No space left on device" in failed[0] or "53100" in failed[0]
         assert small.is_active("syncd@full")
         small.run("rm", "/small/filler")
         sent = before["orderids"] + orders
