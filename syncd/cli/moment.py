@@ -23,7 +23,7 @@ def read_moment(text: str, settings: Settings, option: str) -> datetime:
     moment = _read(text.strip(), now.astimezone(rules_of(settings).zone))
     if moment is None:
         raise click.BadParameter(
-            f"{text!r} is no time; write it like {_EXAMPLES}", param_hint=option
+            f"{text!r} is not a valid time, e.g. {_EXAMPLES}", param_hint=option
         )
     if moment > now:
         raise click.BadParameter(f"{text} is in the future", param_hint=option)

@@ -88,7 +88,7 @@ def _rate(value: object) -> object:
         r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*/\s*(s|m|h)", str(value).strip(BLANKS)
     )
     if not found or float(found[1]) == 0:
-        raise ValueError('is no rate; write it like "50/s" or "unlimited"')
+        raise ValueError('is not a valid rate, e.g. "50/s" or "unlimited"')
     rate = float(found[1]) / _UNITS[found[2]]
     if rate < 1 / _UNITS["h"]:
         raise ValueError("is less than 1/h; `syncd pause` stops sending")
@@ -133,7 +133,7 @@ def _zone(value: str) -> str:
     try:
         ZoneInfo(value or "-")
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError('is no time zone; write it like "Europe/Amsterdam"') from None
+        raise ValueError('is not a valid time zone, e.g. "Europe/Amsterdam"') from None
     return value
 
 

@@ -70,8 +70,9 @@ def test_an_unexplained_order_makes_the_feed_degraded(shop: Shop, config: Path) 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--from", "soon"], 64, "'soon' is no time"),
-        (["--from", ""], 64, "'' is no time"),  # an unset variable is not "all"
+        (["--from", "soon"], 64, "'soon' is not a valid time"),
+        # An unset variable is not "all".
+        (["--from", ""], 64, "'' is not a valid time"),
         (["--from", "now", "--to", "2 hours ago"], 64, "is not before --to"),
         (["--to", "2999-01-01"], 64, "is in the future"),
     ],

@@ -75,7 +75,7 @@ def test_scripts_read_the_same_figures(config: Path, tmp_path: Path) -> None:
         (("--out", "{folder}/nowhere/a.html"), "no such file or directory", 64),
         (("--out", "{folder}"), "is a folder", 64),
         (("--out", "/proc/a.html"), "/proc/a.html: ", 64),
-        (("--out", "{folder}/a.html", "--from", "tomorrow"), "is no time", 64),
+        (("--out", "{folder}/a.html", "--from", "tomorrow"), "is not a valid time", 64),
         (("--out", "{folder}/a.html", "--from", "2999-01-01"), "in the future", 64),
         (
             ("--out", "{folder}/a.html", "--from", "2026-02-01", "--to", "2026-01-01"),

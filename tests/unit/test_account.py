@@ -142,7 +142,7 @@ def test_yesterday_began_at_its_midnight() -> None:
 )
 def test_what_is_no_past_time_is_one_clear_line(text: str) -> None:
     """It quotes the text and names the option."""
-    with pytest.raises(click.BadParameter, match=r"is no time|is in the future"):
+    with pytest.raises(click.BadParameter, match=r"is not a valid time|in the future"):
         read_moment(text, SETTINGS, "--to")
 
 
