@@ -122,7 +122,7 @@ def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
     held += post.shop.confirm(3)
     wait_until(post.arrived(held))
     wait_until(lambda: post.events("database.recovered"))
-    assert post.status()["healthy"] is True
+    wait_until(lambda: post.status()["healthy"])
     post.stop()
     reasons = {str(line["reason"]) for line in post.events("views.unavailable")}
     assert all(said in reason for reason in reasons), reasons
