@@ -1,9 +1,13 @@
 """Known orders under new keys: look first, then rebind the ledger."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import click
+from rich.console import Console
+from rich.progress import Progress, TaskID, TextColumn
 
 from syncd.capture.listen.outbox import Outbox
 from syncd.capture.wal.replica_identity import identity_guard
@@ -12,8 +16,8 @@ from syncd.cli.option import as_json_option
 from syncd.config.settings import Settings
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
-from syncd.ledger.rebinding import KeyRebinding, Rebinding, Unmatched
-from syncd.source.connections import source_on
+from syncd.ledger.rebinding import KeyRebinding, OnProgress, Rebinding, Unmatched
+from syncd.source.connections import Connections, source_on
 
 
 @click.command("rebind-keys")
@@ -52,15 +56,17 @@ def rebind_keys(
             identity_guard(settings, connections, feed),
             size=settings.squeezely.orders_per_batch,
         )
-        done = rebinding.plan()
-        if not dry_run:
-            if not (yes or as_text):
-                _show(done)
-                click.confirm("Rebind the ledger to these keys?", abort=True, err=True)
-            done = rebinding.rebind(unmatched)
-            if settings.source.capture == "listen":
-                writer = connections.primary or connections.source
-                Outbox(connections.source, writer, settings.feed).empty()
+        if not (dry_run or yes or as_text):
+            with _progress() as on_progress:
+                planned = rebinding.plan(on_progress)
+            _show(planned)
+            click.confirm("Rebind the ledger to these keys?", abort=True, err=True)
+        with _progress() as on_progress:
+            if dry_run:
+                done = rebinding.plan(on_progress)
+            else:
+                done = rebinding.rebind(unmatched, on_progress)
+                _empty_outbox(settings, connections)
     if as_text:
         click.echo(json.dumps(asdict(done)))
         return
@@ -70,6 +76,30 @@ def rebind_keys(
     if settings.source.capture != "poll":
         option = f"--{settings.source.capture} TABLE:KEYCOLUMN"
         click.echo(f"next: syncd install {option}, with the column of the new key")
+
+
+def _empty_outbox(settings: Settings, connections: Connections) -> None:
+    """Drop the rows under old keys: what they are about is found by the poll."""
+    if settings.source.capture == "listen":
+        writer = connections.primary or connections.source
+        Outbox(connections.source, writer, settings.feed).empty()
+
+
+@contextmanager
+def _progress() -> Iterator[OnProgress]:
+    """Show, on a terminal, how many orders were read and matched."""
+    columns = TextColumn("{task.completed:,} orders {task.description}")
+    console = Console(stderr=True)
+    bars = Progress(columns, console=console, disable=not console.is_terminal)
+    tasks: dict[str, TaskID] = {}
+
+    def advance(stage: str, orders: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=None)
+        bars.advance(tasks[stage], orders)
+
+    with bars:
+        yield advance
 
 
 def _show(done: Rebinding) -> None:

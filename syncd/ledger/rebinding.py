@@ -3,7 +3,7 @@
 Every order is matched by its public number, which its receipt has, else by its time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
@@ -23,6 +23,13 @@ _FIRST = datetime(1, 1, 2, tzinfo=UTC)
 _LAST = datetime(9998, 12, 31, tzinfo=UTC)
 
 Unmatched = Literal["send", "keep"]
+
+OnProgress = Callable[[Literal["read", "matched"], int], None]
+"""Called with how many more orders of the views were read, or of the ledger matched."""
+
+
+def _unseen(_: str, __: int) -> None:
+    """Show no progress."""
 
 
 class UndecidedError(SyncdError):
@@ -67,7 +74,7 @@ class KeyRebinding:
         self._size = size
         self._feed = {"feed": ledger.feed_id}
 
-    def plan(self) -> Rebinding:
+    def plan(self, on_progress: OnProgress = _unseen) -> Rebinding:
         """Match every order, and keep nothing of it.
 
         Raises:
@@ -75,11 +82,13 @@ class KeyRebinding:
         """
         database = self._ledger.database
         with database.transaction():
-            planned = self._match(self._held_at())
+            planned = self._match(self._held_at(), on_progress)
             database.run(query("erase_relisted"), **self._feed)
         return planned
 
-    def rebind(self, unmatched: Unmatched | None) -> Rebinding:
+    def rebind(
+        self, unmatched: Unmatched | None, on_progress: OnProgress = _unseen
+    ) -> Rebinding:
         """Set the new keys of known orders, accept the views, and lift the hold.
 
         One transaction: all of it, or nothing.
@@ -87,6 +96,7 @@ class KeyRebinding:
         Args:
             unmatched: What becomes of orders that cannot be matched: `send`, counted
                 as possible repeats, or `keep` as delivered.
+            on_progress: Called after each page.
 
         Raises:
             UndecidedError: There are such orders, and nothing was said of them.
@@ -97,7 +107,7 @@ class KeyRebinding:
         with database.transaction():
             database.one(query("lock_watermark"), durable=True, **self._feed)
             held_at = self._held_at()
-            done = self._match(held_at)
+            done = self._match(held_at, on_progress)
             if done.unmatched and unmatched is None:
                 raise _undecided(done)
             self._rename()
@@ -113,39 +123,42 @@ class KeyRebinding:
         known = self._guard.known()
         return known.held_at if known and known.held_at else self._source.clock()
 
-    def _match(self, held_at: datetime) -> Rebinding:
+    def _match(self, held_at: datetime, on_progress: OnProgress) -> Rebinding:
         database = self._ledger.database
         database.one(query("without_time_limit"))
         database.run(query("erase_relisted"), **self._feed)
-        self._relist()
+        self._relist(on_progress)
         after: object = ""
         while rows := database.all(
             query("match_keys"), after=after, page=PAGE, **self._feed
         ):
-            ((after,),) = rows
+            ((after, orders),) = rows
+            on_progress("matched", cast("int", orders))
         row = database.one(
             query("count_relisted"), named=EXAMPLES, held_at=held_at, **self._feed
         )
         return Rebinding(*row)  # type: ignore[arg-type]  # the statement's columns
 
-    def _relist(self) -> None:
+    def _relist(self, on_progress: OnProgress) -> None:
         """Read every confirmed order as the views list it."""
+        database = self._ledger.database
         self._source.views.forget()
         after = Position(_FIRST)
         while after != Position(_LAST):
             page = self._source.page(after, _LAST, PAGE)
             after = page.end
             listed = page.found.params
-            self._ledger.database.run(query("relist"), **listed, **self._feed)
-            rows = self._source.database.all(
-                self._source.views.statement("orderids"), keys=listed["keys"]
-            )
-            self._ledger.database.run(
-                query("number_relisted"),
-                keys=[key for key, _ in rows],
-                numbers=[number for _, number in rows],
+            given = database.all(query("given_keys"), keys=listed["keys"])
+            numbers = self._source.orderids([str(key) for (key,) in given])
+            database.run(
+                query("relist"),
+                keys=listed["keys"],
+                times=listed["times"],
+                numbered=list(numbers),
+                orderids=list(numbers.values()),
                 **self._feed,
             )
+            on_progress("read", len(given))
 
     def _rename(self) -> None:
         retired = f" until {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -534,11 +534,11 @@ class Source:
         statement = self.views.statement("listed_times")
         rows = self.database.all(statement, keys=list(keys))
         times = cast("list[tuple[str, datetime]]", rows)
-        orderids = self._orderids([key for key, _ in times])
+        orderids = self.orderids([key for key, _ in times])
         return [ListedOrder(key, at, orderids.get(key)) for key, at in times]
 
-    def _orderids(self, keys: Sequence[str]) -> dict[str, str]:
-        """Read the numbers of those orders whose rows can be read."""
+    def orderids(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return, by key, the numbers of those orders whose rows can be read."""
         statement = self.views.statement("orderids")
         try:
             with self.database.transaction():
@@ -547,7 +547,7 @@ class Source:
             if len(keys) <= 1:
                 return {}
             middle = len(keys) // 2
-            return self._orderids(keys[:middle]) | self._orderids(keys[middle:])
+            return self.orderids(keys[:middle]) | self.orderids(keys[middle:])
         return dict(cast("list[tuple[str, str]]", rows))
 
     def still_confirmed(self, keys: Sequence[str]) -> set[str]:

@@ -320,6 +320,24 @@ def test_orders_keep_their_place_under_their_new_keys(shop: Shop) -> None:
         assert known == [(7, 36)]
 
 
+def test_a_row_that_cannot_be_read_has_its_time_to_be_matched_by(
+    started: Started,
+) -> None:
+    """Its number is unknown, as is that of nobody else; each page is reported."""
+    shop = started.shop
+    shop.confirm(20)
+    shop.sql("UPDATE orders SET confirmed_at = confirmed_at - id * interval '1 ms'")
+    started.poll()
+    number = "CASE id WHEN 7 THEN 1 / (id - 7) ELSE id END"
+    shop.sql(TO_UUID + UUID_VIEWS.replace("'W-' || id", f"'W-' || {number}"))
+    shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
+    assert look(started).held
+    seen: list[tuple[str, int]] = []
+    done = rebinding(started).rebind(None, lambda *more: seen.append(more))
+    assert (done.renamed, done.unmatched) == (20, 0)
+    assert seen == [("read", 20), ("matched", 20)]
+
+
 def test_old_orders_under_other_keys_are_held_without_a_ledger(shop: Shop) -> None:
     """Nothing was sent yet, and every old order would count as new."""
     shop.confirm(5)

@@ -261,21 +261,15 @@ DELETE FROM syncd.relisted
  WHERE feed_id = %(feed)s;
 
 -- name: relist :none
--- Notes orders as the views list them; the first time of an order counts.
-INSERT INTO syncd.relisted AS r (feed_id, order_key, confirmed_at)
-SELECT %(feed)s, k.order_key, k.confirmed_at
-  FROM unnest(%(keys)s::text[], %(times)s::timestamptz[])
-       AS k (order_key, confirmed_at)
+-- Notes orders as the views list them, with the numbers of those whose row can be read; the
+-- first time of an order counts.
+INSERT INTO syncd.relisted AS r (feed_id, order_key, confirmed_at, orderid)
+SELECT %(feed)s, k.order_key, k.confirmed_at, n.orderid
+  FROM unnest(%(keys)s::text[], %(times)s::timestamptz[]) AS k (order_key, confirmed_at)
+  LEFT JOIN unnest(%(numbered)s::text[], %(orderids)s::text[]) AS n (order_key, orderid)
+ USING (order_key)
     ON CONFLICT ON CONSTRAINT relisted_once DO UPDATE
    SET confirmed_at = least(r.confirmed_at, excluded.confirmed_at);
-
--- name: number_relisted :none
--- Notes the public numbers of orders that were listed.
-UPDATE syncd.relisted AS r
-   SET orderid = k.orderid
-  FROM unnest(%(keys)s::text[], %(numbers)s::text[]) AS k (order_key, orderid)
- WHERE r.feed_id = %(feed)s
-   AND r.order_key = k.order_key;
 
 -- name: orderids :many
 -- Public numbers by key.
@@ -288,7 +282,7 @@ SELECT p.order_key::text, min(p.orderid::text)
 -- name: match_keys :many
 -- Finds a page of the ledger's orders, in the order of their keys, among those listed: by
 -- the number that their receipt has, else by their time, which must be one order's alone.
--- Gives the page's last key, no row when there is no more. Relies on ledger_order_once,
+-- Gives the page's last key and its size, no row when there is no more. Relies on ledger_order_once,
 -- relisted_number and relisted_time.
 WITH page AS MATERIALIZED (
     SELECT l.order_key, l.confirmed_at, l.batch_id, l.orderid, l.state
@@ -339,7 +333,7 @@ WITH page AS MATERIALIZED (
        AND r.order_key = m.order_key
        AND r.old_key IS NULL
 )
-SELECT max(p.order_key)
+SELECT max(p.order_key), count(*)
   FROM page AS p
 HAVING count(*) > 0;
 
