@@ -11,7 +11,8 @@ from syncd.core.event import EventRules
 from syncd.core.intervals import Interval
 from syncd.ledger.batches import Ledger
 from syncd.postgres.statements import compose, query
-from syncd.source.views import Position, Source, Stretch
+from syncd.source.orders import Source
+from syncd.source.position import Position, Stretch
 
 Purpose = Literal["send", "resend", "adopt"]
 

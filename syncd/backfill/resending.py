@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from syncd.backfill.store import ActiveBackfill, BackfillStore
 from syncd.core.command_errors import OrderUnknownError
 from syncd.ledger.batches import Ledger
-from syncd.source.views import Position, Source
+from syncd.source.orders import Source
+from syncd.source.position import Position
 
 
 class Resending:

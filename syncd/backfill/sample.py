@@ -8,7 +8,7 @@ from syncd.core.errors import ViewError
 from syncd.core.event import Event, EventRules, render, without_profile
 from syncd.core.histogram import spread
 from syncd.core.intervals import Interval
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 TIMES = 20
 EACH = 10

@@ -16,7 +16,8 @@ from syncd.core.command_errors import BackfillStateError
 from syncd.core.intervals import Interval
 from syncd.ledger.batches import Ledger
 from syncd.postgres.statements import compose, query
-from syncd.source.views import OrderPage, OrderQuery, Position
+from syncd.source.orders import OrderPage, OrderQuery
+from syncd.source.position import Position
 
 
 @dataclass(frozen=True, slots=True)

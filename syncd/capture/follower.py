@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from syncd.ledger.batches import Capture
+from syncd.ledger.admission import Capture
 
 
 @dataclass(frozen=True, slots=True)

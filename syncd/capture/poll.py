@@ -13,9 +13,11 @@ from syncd.capture.sweep import Pages, Sweep
 from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.errors import SlowStatementError, SyncdError
 from syncd.core.window import Vxid, Window, with_prepared, without_ended
-from syncd.ledger.batches import Admitted, Ledger
+from syncd.ledger.admission import Admitted
+from syncd.ledger.batches import Ledger
+from syncd.source.orders import Source
+from syncd.source.position import Position
 from syncd.source.transactions import Lsn, Transactions
-from syncd.source.views import Position, Source
 
 SLACK = timedelta(seconds=5)
 """How far before the last look an ordinary look begins."""

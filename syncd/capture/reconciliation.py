@@ -17,9 +17,9 @@ from syncd.core.intervals import Interval
 from syncd.core.tally import ReconciliationTally, sentence, tally_of
 from syncd.ledger.batches import Ledger
 from syncd.ledger.reused_keys import MOST, ReusedKeys
-from syncd.postgres.deadline import Row
 from syncd.postgres.statements import compose, query
-from syncd.source.views import OrderQuery, Position, Source, Stretch
+from syncd.source.orders import OrderQuery, Source
+from syncd.source.position import Position, Stretch
 
 PAGE_ORDERS = 20_000
 UNTOUCHED = timedelta(minutes=2)
@@ -139,15 +139,16 @@ class Reconciliation:
         started a period ago, or its maker has left it.
         """
         database, ours = self._ledger.database, {"feed": self._ledger.feed_id}
-        rows = database.all(
+        taken = database.find(
+            _Run,
             query("take_reconciliation"),
             scope=scope.name,
             period=scope.period,
             patience=UNTOUCHED,
             **ours,
         )
-        if rows:
-            return _run(rows[0])
+        if taken:
+            return taken.run
         oldest, newest, now = self._bounds()
         lower = oldest
         if scope.span is not None:
@@ -181,6 +182,7 @@ class Reconciliation:
         self, scope: Scope, lower: datetime, upper: datetime
     ) -> ReconciliationRun | None:
         rows = self._ledger.locked(
+            _Run,
             query("start_reconciliation"),
             feed=self._ledger.feed_id,
             scope=scope.name,
@@ -188,7 +190,7 @@ class Reconciliation:
             lower=lower,
             upper=upper,
         )
-        return _run(rows[0]) if rows else None
+        return rows[0].run if rows else None
 
     # Page by page
 
@@ -389,11 +391,21 @@ class Reconciliation:
         return cast("int", orders)
 
 
-def _run(row: Row) -> ReconciliationRun:
-    *facts, reached, key = row
-    number, scope, lower, upper = cast("tuple[int, str, datetime, datetime]", facts)
-    after = Position.after(cast("datetime", reached), cast("str | None", key))
-    return ReconciliationRun(number, scope, lower, upper, after)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    reconciliation_id: int
+    scope: str
+    lower_at: datetime
+    upper_at: datetime
+    reached_at: datetime
+    reached_key: str | None
+
+    @property
+    def run(self) -> ReconciliationRun:
+        after = Position.after(self.reached_at, self.reached_key)
+        return ReconciliationRun(
+            self.reconciliation_id, self.scope, self.lower_at, self.upper_at, after
+        )
 
 
 _Counted = tuple[str, int, str, Sequence[str], Sequence[datetime], Sequence[str]]

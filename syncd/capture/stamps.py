@@ -21,7 +21,7 @@ from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 LOOK_SECONDS = 20.0
 """How often the newest orders are looked at, at most."""

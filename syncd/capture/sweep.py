@@ -6,8 +6,10 @@ The invariant: what lies at or before a sweep's position was read since it began
 import time
 from datetime import datetime
 
-from syncd.ledger.batches import Admitted, Ledger
-from syncd.source.views import OrderQuery, Position, Source
+from syncd.ledger.admission import Admitted
+from syncd.ledger.batches import Ledger
+from syncd.source.orders import OrderQuery, Source
+from syncd.source.position import Position
 
 MASS_PAGES = 10
 """New orders of a sweep, in pages, after which others wait behind live ones."""

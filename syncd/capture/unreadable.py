@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from syncd.core.errors import UnreadableRowError, UnreadableViewError
 from syncd.ledger.batches import Ledger
 from syncd.postgres.statements import query
+from syncd.source.orders import Source
 from syncd.source.unreadable_rows import RowFinder
-from syncd.source.views import LeftOut, Source
+from syncd.source.views import LeftOut
 
 if TYPE_CHECKING:  # the status is read without a log
     from syncd.log.log import Log

@@ -20,7 +20,7 @@ from syncd.ledger.order_lookup import find_key
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 from syncd.source.connections import source_on
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 orders_argument = click.argument("orders", nargs=-1)
 

@@ -13,7 +13,7 @@ from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUps
 from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 PAGE_ORDERS = 1_000
 """Orders that are captured at a time; live ones are admitted between two pages."""

@@ -39,7 +39,7 @@ from syncd.ledger.reused_keys import ReusedKeys
 from syncd.log.log import Log
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections, connect, source_on, transactions_of
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 
 class Components:

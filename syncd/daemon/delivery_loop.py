@@ -11,7 +11,8 @@ from syncd.core.rate_limit import AdaptiveRate, Bucket
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUps
 from syncd.delivery.delivery import Delivery, DeliveryResult
-from syncd.ledger.batches import Lane, Ledger, NextDue
+from syncd.ledger.batches import Ledger
+from syncd.ledger.claim import Lane, NextDue
 
 IDLE_SECONDS = 5.0
 QUIET_SECONDS = 90.0

@@ -9,7 +9,8 @@ from syncd.daemon.delivery_loop import RateLimiter
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUps
 from syncd.delivery.delivery import Delivery
-from syncd.ledger.batches import Lane, Ledger
+from syncd.ledger.batches import Ledger
+from syncd.ledger.claim import Lane
 
 PART = "rereading"
 _LOOK_SECONDS = (0.2, 5.0)

@@ -31,11 +31,12 @@ from syncd.delivery.rendering import Rendered, Renderer, rules_of
 from syncd.delivery.sent import Sent
 from syncd.delivery.squeezely import Squeezely
 from syncd.delivery.unread import Unread
-from syncd.ledger.batches import Claim, ExcludedOrder, Lane, Ledger, Receipt
+from syncd.ledger.batches import Ledger
+from syncd.ledger.claim import Claim, ExcludedOrder, Lane, Receipt
 from syncd.ledger.order_quality import LeftOutCounter
 from syncd.log.log import Log
 from syncd.postgres.errors import STATEMENT_SECONDS
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 NO_RECEIPT = "the exchange ended without a receipt"
 UNSENT = "the batch has orders that were not sent"

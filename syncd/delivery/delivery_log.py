@@ -8,7 +8,7 @@ from syncd.core.redaction import Redactor
 from syncd.core.response import NoResponse, Response
 from syncd.core.response_drift import describe_drift
 from syncd.core.settlement import Action, Decision
-from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
+from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
 from syncd.log.log import Log
 
 

@@ -19,7 +19,8 @@ import msgspec
 from syncd.core.errors import SyncdError
 from syncd.core.event import Event
 from syncd.core.event_diff import FingerprintKey, pack, places
-from syncd.ledger.batches import Claim, Ledger
+from syncd.ledger.batches import Ledger
+from syncd.ledger.claim import Claim
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 

@@ -14,9 +14,9 @@ from syncd.core.errors import (
     SyncdError,
 )
 from syncd.core.read_size import ReadSize, halves
-from syncd.ledger.batches import Claim
+from syncd.ledger.claim import Claim
 from syncd.postgres.errors import STATEMENT_SECONDS
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 PATIENCE_SECONDS = 10.0
 """How long failing reads are halved at once; then what was read is sent first."""

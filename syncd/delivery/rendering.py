@@ -17,8 +17,9 @@ from syncd.core.event import (
     without_profile,
 )
 from syncd.core.fast_event import FastRenderer
-from syncd.ledger.batches import Claim, ExcludedOrder, Order
-from syncd.source.views import Source, columns_of
+from syncd.ledger.claim import Claim, ExcludedOrder, Order
+from syncd.source.orders import Source
+from syncd.source.views import columns_of
 
 
 @dataclass(slots=True)

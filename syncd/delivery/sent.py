@@ -8,7 +8,7 @@ from typing import Literal
 from syncd.core.event import Event
 from syncd.core.payload import encode
 from syncd.core.response import Classification, NoResponse, Response
-from syncd.ledger.batches import Claim, Receipt
+from syncd.ledger.claim import Claim, Receipt
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from syncd.core.errors import (
 from syncd.core.unread import BLAME_AFTER, SHORTEST_WAIT, ReadHistory, wait_of
 from syncd.delivery.delivery_log import DeliveryLog
 from syncd.delivery.reading import Reading
-from syncd.ledger.batches import Claim, ExcludedOrder, Ledger, Receipt
+from syncd.ledger.batches import Ledger
+from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
 from syncd.postgres.errors import STATEMENT_SECONDS
 
 

@@ -29,7 +29,7 @@ from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed
 from syncd.postgres.statements import query
 from syncd.source.connections import Connections, source_on
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 PAGE_ORDERS = 100
 

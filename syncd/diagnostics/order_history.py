@@ -11,7 +11,7 @@ from syncd.ledger.order_lookup import find_key
 from syncd.ledger.reused_keys import ReusedKey, ReusedKeys
 from syncd.postgres.database import Database
 from syncd.postgres.statements import compose, query
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 _LEFT = {
     "split": "refused together with others, so it went on in a smaller batch",
@@ -269,13 +269,13 @@ def read_history(
     known = database.all(query("story"), feed=feed.feed_id, key=key)
     number, unread = _number(source, key)
     standing = LedgerEntry(*known[0]) if known else None  # type: ignore[arg-type]  # the statement's columns
-    (watermark, _) = database.one(query("watermark"), feed=feed.feed_id)
+    watermark = database.value(datetime, query("watermark"), feed=feed.feed_id)
     story = OrderHistory(
         key,
         number or (standing.orderid if standing else None),
         standing,
         None if standing else source.confirmed_at(key),
-        cast("datetime", watermark),
+        watermark,
         feed.started_at,
         *_absence(database, source, feed, None if standing else key),
         unread=unread,

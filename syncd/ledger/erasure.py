@@ -14,7 +14,7 @@ from syncd.core.errors import UNREADABLE, SlowStatementError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.order_lookup import find_key
 from syncd.postgres.statements import query
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 Sent = Literal["never", "perhaps", "now", "yes"]
 

@@ -10,7 +10,7 @@ from syncd.ledger.batches import Ledger
 from syncd.ledger.identity import IdentityGuard
 from syncd.postgres.statements import query
 from syncd.source.connections import Connections
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 START_SECONDS = 600.0
 """How long the view may take to list all its orders, or a page of them."""

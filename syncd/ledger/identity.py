@@ -25,7 +25,7 @@ from syncd.core.identity import (
 from syncd.core.known import KnownOrder, ListedOrder
 from syncd.postgres.database import Database
 from syncd.postgres.statements import compose, query
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 SAMPLE = 200
 """Orders that are compared after the views were changed."""

@@ -14,7 +14,7 @@ from syncd.core.errors import UNREADABLE, DatabaseUnavailableError, UnreadableRo
 from syncd.core.event import Event, EventRules, render
 from syncd.ledger.batches import Ledger
 from syncd.postgres.statements import query
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 MOST_RETRIES = 10
 PAGE_ORDERS = 100

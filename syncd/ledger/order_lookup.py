@@ -9,7 +9,7 @@ from syncd.core.command_errors import OrderAmbiguousError
 from syncd.core.errors import UNREADABLE
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 
 def find_key(

@@ -7,6 +7,7 @@ against them, and nobody asks the database once more because of them.
 from datetime import datetime
 from typing import Literal, cast
 
+from syncd.core.errors import PausedError
 from syncd.core.health_inputs import Pause
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
@@ -42,3 +43,13 @@ class PauseStore:
         lifting = query("resume_sending") if sending else query("resume_capture")
         rows = self._database.all(lifting, feed=self._feed_id)
         return cast("datetime", rows[0][0]) if rows else None
+
+
+def refuse_paused(what: str, since: datetime | None, why: str | None) -> None:
+    """Refuse what is paused.
+
+    Raises:
+        PausedError: It is, since then.
+    """
+    if since is not None:
+        raise PausedError(what, since, why)

@@ -12,7 +12,8 @@ from syncd.core.errors import SyncdError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.identity import IdentityGuard
 from syncd.postgres.statements import query
-from syncd.source.views import OrderQuery, Position, Source
+from syncd.source.orders import OrderQuery, Source
+from syncd.source.position import Position
 
 PAGE = 10_000
 """Orders that are read, or matched, at a time."""

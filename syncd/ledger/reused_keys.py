@@ -12,7 +12,7 @@ from typing import cast
 from syncd.core.known import KnownOrder, ListedOrder, is_another
 from syncd.postgres.database import Database
 from syncd.postgres.statements import Statement, query
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 MOST = 1000
 """Keys that are compared or listed at a time."""

@@ -1,4 +1,4 @@
 """The shop's order database: its two views, and its transactions in progress.
 
-`views.Source` reads orders, `connections` opens what a part of syncd needs.
+`orders.Source` reads orders, `connections` opens what a part of syncd needs.
 """

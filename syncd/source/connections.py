@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from syncd.config.settings import Settings
 from syncd.postgres.database import Database
+from syncd.source.orders import Source
 from syncd.source.transactions import Transactions
-from syncd.source.views import LeftOut, Source
+from syncd.source.views import LeftOut
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from syncd.core.errors import UnreadableRowError, UnreadableViewError
-from syncd.source.views import INSTANT, Source
+from syncd.source.orders import Source
+from syncd.source.position import INSTANT
 
 PAGE_KEYS = 1_000
 

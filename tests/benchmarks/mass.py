@@ -26,8 +26,8 @@ from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
+from syncd.source.orders import Source
 from syncd.source.transactions import Transactions
-from syncd.source.views import Source
 
 LOOKBACK = timedelta(minutes=5)
 

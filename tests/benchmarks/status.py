@@ -28,7 +28,7 @@ from syncd.core.event import Event
 from syncd.core.event_diff import FingerprintKey, pack, places
 from syncd.delivery.fingerprints import Fingerprints
 from syncd.diagnostics.status.facts import StatusReader
-from syncd.ledger.batches import Claim
+from syncd.ledger.claim import Claim
 from syncd.source.connections import connect
 
 SEED = """

@@ -12,7 +12,8 @@ from syncd.daemon.process import Daemon
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.rendering import Renderer
 from syncd.delivery.squeezely import Squeezely
-from syncd.ledger.batches import Admitted, Ledger
+from syncd.ledger.admission import Admitted
+from syncd.ledger.batches import Ledger
 from syncd.log.log import configure
 
 STEPS: dict[str, tuple[type, str]] = {

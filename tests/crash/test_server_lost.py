@@ -24,7 +24,7 @@ from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(900)]
 

@@ -29,7 +29,7 @@ from typing_extensions import override
 from syncd.core.command_errors import BackfillStateError, OrderUnknownError
 from syncd.daemon import backfill_loop as driving
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.batches import Lane
+from syncd.ledger.claim import Lane
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(3600)]
 

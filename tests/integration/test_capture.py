@@ -20,7 +20,7 @@ from syncd.core.window import Vxid, Window, Xid
 from syncd.ledger.batches import Ledger
 from syncd.postgres.database import Database
 from syncd.postgres.statements import Statement, compose
-from syncd.source.views import OrderQuery, Source
+from syncd.source.orders import OrderQuery, Source
 
 pytestmark = pytest.mark.db
 

@@ -13,7 +13,7 @@ from support.shop import Shop
 from syncd.delivery.delivery import DeliveryResult
 from syncd.delivery.squeezely import Squeezely
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.batches import ExcludedOrder, Receipt
+from syncd.ledger.claim import ExcludedOrder, Receipt
 from syncd.ledger.clone_guard import CloneGuard
 from syncd.ledger.instance import Instance
 from syncd.log.log import Log

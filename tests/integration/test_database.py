@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import NamedTuple
 
 import psycopg
 import pytest
@@ -12,7 +13,7 @@ from support.shop import Shop
 
 from syncd.core.errors import SyncdError
 from syncd.postgres import database as door
-from syncd.postgres.database import Database
+from syncd.postgres.database import Database, Step
 from syncd.postgres.statements import Statement, query
 
 pytestmark = pytest.mark.db
@@ -23,17 +24,21 @@ NOTE = Statement(
     b"INSERT INTO syncd.verification (feed, account, endpoint, payload, evidence) "
     b"VALUES (%(feed)s, 'a', 'e', 'single', 'person')"
 )
-NOTED = Statement(b"SELECT count(*) FROM syncd.verification")
+NOTED = Statement(b"SELECT count(*) AS noted FROM syncd.verification")
 WRONG = Statement(b"SELECT 1 / %(zero)s::integer")
+
+
+class Noted(NamedTuple):
+    """How many are noted."""
+
+    noted: int
 
 
 def prepared(database: Database, looks: int = 5) -> int:
     """Look often; tell how many statements the server keeps a plan of."""
     for _ in range(looks):
-        database.all(LOOK, feed=1)
-    (count,) = database.one(PREPARED)
-    assert isinstance(count, int)
-    return count
+        database.run(LOOK, feed=1)
+    return database.value(int, PREPARED)
 
 
 @pytest.fixture
@@ -81,18 +86,22 @@ def test_nothing_is_prepared_behind_a_pooler(shop: Shop) -> None:
 
 def test_statements_sent_together_are_one_transaction(keeping: Database) -> None:
     """Each gives its rows; all hold, or none."""
-    _, counted = keeping.together((NOTE, {"feed": "one"}), (NOTED, {}))
-    assert counted == [(1,)]
+    first = Step(Noted, NOTE, {"feed": "one"})
+    assert keeping.together(first, Step(Noted, NOTED, {})) == ([], [Noted(1)])
     with pytest.raises(SyncdError):
-        keeping.together((NOTE, {"feed": "two"}), (WRONG, {"zero": 0}))
-    assert keeping.one(NOTED) == (1,)
+        keeping.together(
+            Step(Noted, NOTE, {"feed": "two"}), Step(Noted, WRONG, {"zero": 0})
+        )
+    assert keeping.value(int, NOTED) == 1
 
 
 def test_statements_sent_together_see_what_is_committed_between_them(
     shop: Shop, keeping: Database
 ) -> None:
     """Each has a snapshot of its own: the admission needs one behind the lock."""
-    lock = Statement(b"SELECT pg_advisory_lock(7), count(*) FROM syncd.verification")
+    lock = Statement(
+        b"SELECT count(*) AS noted FROM pg_advisory_lock(7), syncd.verification"
+    )
     waiting = (
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     )
@@ -101,9 +110,10 @@ def test_statements_sent_together_see_what_is_committed_between_them(
         ThreadPoolExecutor() as pool,
     ):
         holder.execute("SELECT pg_advisory_lock(7)")
-        both = pool.submit(keeping.together, (lock, {}), (NOTED, {}))
+        both = pool.submit(
+            lambda: keeping.together(Step(Noted, lock, {}), Step(Noted, NOTED, {}))
+        )
         wait_until(lambda: shop.value(waiting) == 1)
         shop.sql(NOTE.text.decode() % {"feed": "'other'"})
         holder.execute("SELECT pg_advisory_unlock(7)")
-        first, second = both.result(30)
-    assert (first[0][1], second[0][0]) == (0, 1)
+        assert both.result(30) == ([Noted(0)], [Noted(1)])

@@ -17,7 +17,7 @@ from syncd.delivery.delivery import DeliveryResult
 from syncd.delivery.rendering import Rendered, Renderer
 from syncd.delivery.squeezely import Squeezely
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
+from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
 from syncd.ledger.instance import Instance
 from syncd.postgres.database import Database
 from syncd.postgres.statements import Statement

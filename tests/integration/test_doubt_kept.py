@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 from support.desk import LEASE, Desk
 
-from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
+from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.instance import Instance
 from syncd.postgres.statements import compose, query

@@ -14,7 +14,7 @@ from support.shop import Shop
 
 from syncd.delivery.answers import Answers
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.batches import Receipt
+from syncd.ledger.claim import Receipt
 
 pytestmark = pytest.mark.db
 

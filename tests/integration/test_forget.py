@@ -19,7 +19,7 @@ from syncd.core.tally import ReconciliationTally
 from syncd.delivery.answers import Answers
 from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.order_history import read_history
-from syncd.ledger.batches import Receipt
+from syncd.ledger.claim import Receipt
 from syncd.ledger.erasure import Erasure
 from syncd.ledger.feed import FeedStore
 from syncd.source.connections import Connections

@@ -37,8 +37,8 @@ from syncd.log.log import Log
 from syncd.postgres.database import PREPARE_AFTER, Database
 from syncd.postgres.statements import Statement
 from syncd.source.connections import Connections
+from syncd.source.orders import Source
 from syncd.source.transactions import Transactions
-from syncd.source.views import Source
 
 pytestmark = pytest.mark.db
 

@@ -30,7 +30,7 @@ from syncd.daemon.reconciliation_job import ReconciliationJob
 from syncd.daemon.wakeup import WakeUp
 from syncd.diagnostics.order_history import read_history
 from syncd.ledger import retention as pruning
-from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
+from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
 from syncd.ledger.instance import Instance
 from syncd.ledger.retention import Retention
 from syncd.log import log as logging

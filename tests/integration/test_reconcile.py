@@ -32,7 +32,8 @@ from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.stats import read_stats
 from syncd.log import log
 from syncd.postgres.statements import Statement, compose, query
-from syncd.source.views import OrderQuery, Position, Source, Stretch
+from syncd.source.orders import OrderQuery, Source
+from syncd.source.position import Position, Stretch
 
 pytestmark = pytest.mark.db
 

@@ -14,7 +14,7 @@ from syncd.postgres.database import Database
 from syncd.postgres.statements import compose
 from syncd.setup.install.install import Grantees, install, installed
 from syncd.source.connections import Connections
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 pytestmark = pytest.mark.db
 

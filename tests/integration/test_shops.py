@@ -29,7 +29,7 @@ from syncd.setup.install.install import Grantees, install
 from syncd.setup.views import shop as shop_of
 from syncd.setup.views import shops
 from syncd.source.connections import Connections
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 COUNT = "SELECT count(DISTINCT order_key) FROM syncd.confirmed_orders"
 NAMES = ("syncd.confirmed_orders", "syncd.purchases")

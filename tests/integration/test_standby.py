@@ -20,8 +20,8 @@ from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.postgres.statements import statements
 from syncd.source.connections import Connections
+from syncd.source.orders import Source
 from syncd.source.transactions import Transactions
-from syncd.source.views import Source
 
 pytestmark = pytest.mark.db
 

@@ -11,7 +11,7 @@ from support.postgres import wait_until
 from support.shop import Shop
 
 from syncd.postgres.database import Database
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 pytestmark = pytest.mark.db
 

@@ -12,7 +12,7 @@ from syncd.core.errors import ViewsChangedError
 from syncd.ledger.identity import IdentityCheck, IdentityGuard
 from syncd.ledger.rebinding import KeyRebinding, UndecidedError
 from syncd.postgres.database import Database
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 pytestmark = pytest.mark.db
 

@@ -21,7 +21,8 @@ from syncd.capture.wal import stream
 from syncd.capture.wal.stream import FRAMES, ReplicationStream
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.core.pgoutput import Begin, Keepalive, Message
-from syncd.ledger.batches import Admitted, Ledger
+from syncd.ledger.admission import Admitted
+from syncd.ledger.batches import Ledger
 
 pytestmark = pytest.mark.db
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from support.desk import LEASE, Desk
 
 from syncd.delivery.sent import Sent
-from syncd.ledger.batches import Claim, ExcludedOrder, Receipt
+from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
 from syncd.postgres.statements import Statement, query
 
 KEYS = ("1", "2")

@@ -21,7 +21,7 @@ from syncd.ledger.batches import Ledger
 from syncd.ledger.identity import IdentityGuard
 from syncd.ledger.reused_keys import ReusedKeys
 from syncd.log.log import Log
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 VIEWS = """
 DROP VIEW syncd.confirmed_orders;

@@ -23,7 +23,7 @@ from syncd.ledger.feed import Feed, FeedStore
 from syncd.postgres.database import Database
 from syncd.postgres.deadline import DeadlineConnection
 from syncd.source.connections import Connections, transactions_of
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 WATERMARK = """
 SELECT w.confirmed_at

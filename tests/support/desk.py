@@ -10,13 +10,14 @@ from syncd.config.configuration import load
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.delivery import Delivery, DeliveryResult, Reads
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.batches import Claim, Ledger, Receipt
+from syncd.ledger.batches import Ledger
+from syncd.ledger.claim import Claim, Receipt
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.instance import Instance
 from syncd.log.log import Log
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 LEASE = timedelta(seconds=30)
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}

@@ -27,8 +27,8 @@ from syncd.ledger.feed import Feed, FeedStore
 from syncd.log.log import Log
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
+from syncd.source.orders import Source
 from syncd.source.transactions import Transactions
-from syncd.source.views import Source
 
 VIEWS = ("syncd.confirmed_orders", "syncd.purchases")
 

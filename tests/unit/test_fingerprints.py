@@ -16,7 +16,8 @@ from syncd.delivery.fingerprints import (
     WRITTEN,
     Fingerprints,
 )
-from syncd.ledger.batches import Claim, Ledger
+from syncd.ledger.batches import Ledger
+from syncd.ledger.claim import Claim
 from syncd.postgres.database import Database
 from syncd.postgres.statements import Statement
 

@@ -11,7 +11,7 @@ from syncd.capture.poll import PollCapture
 from syncd.daemon.capture_loop import CaptureLoop
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUp
-from syncd.ledger.batches import Capture
+from syncd.ledger.admission import Capture
 from syncd.log.log import Log
 
 

@@ -15,7 +15,8 @@ from syncd.daemon.delivery_loop import DeliveryLoop, RateLimiter
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUps
 from syncd.delivery.delivery import Delivery, DeliveryResult
-from syncd.ledger.batches import Lane, Ledger, NextDue
+from syncd.ledger.batches import Ledger
+from syncd.ledger.claim import Lane, NextDue
 from syncd.log.log import Log
 
 SINCE = datetime(2026, 11, 20, tzinfo=UTC)

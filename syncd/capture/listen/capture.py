@@ -13,9 +13,10 @@ from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox, OutboxRow
 from syncd.core.errors import PausedError, SyncdError, UnreadableRowError
 from syncd.core.poll_schedule import PollSchedule
-from syncd.ledger.batches import Capture, Ledger
+from syncd.ledger.admission import Capture
+from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 PAGE = 1000
 """Rows of the outbox that are taken at once."""

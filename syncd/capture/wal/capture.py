@@ -14,12 +14,13 @@ from syncd.config.settings import Settings
 from syncd.core.errors import PausedError, StreamBrokenError, SyncdError
 from syncd.core.pgoutput import Begin, Commit, Keepalive, Message, RowChange
 from syncd.core.transaction_buffer import Snapshot, TransactionBuffer
-from syncd.ledger.batches import Admitted, Capture, Ledger
+from syncd.ledger.admission import Admitted, Capture
+from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed
 from syncd.log.log import Log
 from syncd.postgres.statements import query
 from syncd.source.connections import Connections, source_on
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 PAGE = 1000
 """Orders that are admitted in one transaction, at most."""

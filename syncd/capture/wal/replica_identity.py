@@ -5,7 +5,7 @@ from syncd.config.settings import Settings
 from syncd.ledger.feed import Feed
 from syncd.ledger.identity import IdentityGuard
 from syncd.source.connections import Connections, source_on
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 
 def identity_guard(

@@ -19,7 +19,7 @@ from syncd.diagnostics.check.role import listed
 from syncd.diagnostics.check.server import SKEW
 from syncd.diagnostics.check.views import SAMPLE_SPAN
 from syncd.postgres.statements import composed
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 SAMPLE_ORDERS = 100
 SLOW_ROW_SECONDS = 0.01

@@ -21,7 +21,7 @@ from syncd.ledger.feed import Feed, FeedStore
 from syncd.postgres.database import Database
 from syncd.postgres.statements import compose, query
 from syncd.source.connections import Connections
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 SAMPLE_KEYS = 200
 """Orders whose times are compared with the order of their keys."""

@@ -13,8 +13,8 @@ from syncd.core.missing_index import MissingIndex, missing_indexes
 from syncd.core.plan import is_derived, whole_reads
 from syncd.diagnostics.check.finding import Finding
 from syncd.postgres.statements import query
+from syncd.source.orders import Source
 from syncd.source.unreadable_rows import RowFinder
-from syncd.source.views import Source
 
 SAMPLE_SPAN = timedelta(days=30)
 """How old an order may be to be an example."""

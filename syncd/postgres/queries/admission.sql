@@ -1,7 +1,7 @@
 -- From confirmed orders to the ledger, under the watermark.
 
 -- name: watermark :one
-SELECT confirmed_at, moved_at
+SELECT confirmed_at
   FROM syncd.watermark
  WHERE feed_id = %(feed)s;
 
@@ -9,14 +9,15 @@ SELECT confirmed_at, moved_at
 -- Takes the lock under which orders are admitted, for the rest of the transaction, and
 -- tells since when and why admissions are paused. Unless it is to be durable, the
 -- transaction's end does not wait for the disk.
-SELECT confirmed_at, paused_at, paused_reason,
-       set_config('synchronous_commit',
-                  CASE WHEN NOT %(durable)s THEN 'off'
-                       WHEN current_setting('synchronous_commit') = 'off' THEN 'local'
-                       ELSE current_setting('synchronous_commit') END, true)
-  FROM syncd.watermark
- WHERE feed_id = %(feed)s
-   FOR NO KEY UPDATE;
+SELECT w.confirmed_at, w.paused_at, w.paused_reason
+  FROM syncd.watermark AS w
+ CROSS JOIN set_config('synchronous_commit',
+                       CASE WHEN NOT %(durable)s THEN 'off'
+                            WHEN current_setting('synchronous_commit') = 'off'
+                            THEN 'local'
+                            ELSE current_setting('synchronous_commit') END, true)
+ WHERE w.feed_id = %(feed)s
+   FOR NO KEY UPDATE OF w;
 
 -- name: move_watermark :rows
 -- Moves the watermark forward; changes no row when that would go backwards.
@@ -244,11 +245,12 @@ WITH views AS MATERIALIZED (
        AND l.order_key = p.order_key
        AND l.state IN ('withdrawn', 'released')
 )
-SELECT count(*), coalesce((array_agg(order_key ORDER BY confirmed_at, order_key))
-                          [1:%(named)s], '{{}}'),
-       ARRAY(SELECT t.order_key FROM taken AS t),
-       (SELECT count(*) FROM admissible_orders) - count(*),
-       (SELECT v.are_accepted FROM views AS v)
+SELECT count(*) AS orders,
+       coalesce((array_agg(order_key ORDER BY confirmed_at, order_key))
+                [1:%(named)s], '{{}}') AS keys,
+       ARRAY(SELECT t.order_key FROM taken AS t) AS taken,
+       (SELECT count(*) FROM admissible_orders) - count(*) AS without_time,
+       (SELECT v.are_accepted FROM views AS v) AS are_accepted
   FROM placed;
 
 -- name: defer_touched :rows

@@ -123,14 +123,16 @@ WITH life AS MATERIALIZED (
       JOIN syncd.ledger AS l USING (batch_id)
      WHERE l.state IS NULL
 )
-SELECT c.batch_id, c.attempts, c.claim_token, c.uncertain_attempts, c.refusals, c.refused_at,
-       clock_timestamp(), c.probes, coalesce(r.with_profile, true), c.is_resend,
-       c.read_failed_at, c.read_reason,
-       c.orders, o.keys, o.times, o.waits, l.was_promoted, p.paused_at, p.paused_reason,
-       NULL::text,
+SELECT c.batch_id, c.attempts AS attempt, c.claim_token AS token,
+       c.uncertain_attempts AS uncertain, c.refusals, c.refused_at,
+       clock_timestamp() AS claimed_at, c.probes,
+       coalesce(r.with_profile, true) AS with_profile, c.is_resend,
+       c.read_failed_at, c.read_reason, c.orders, o.keys, o.times, o.waits,
+       l.was_promoted, p.paused_at, p.paused_reason,
+       NULL::text AS order_key,
        set_config('synchronous_commit',
                   CASE current_setting('synchronous_commit') WHEN 'off' THEN 'local'
-                       ELSE current_setting('synchronous_commit') END, true)
+                       ELSE current_setting('synchronous_commit') END, true) AS purchase
   FROM syncd.endpoint AS p
  CROSS JOIN life AS l
   LEFT JOIN claimed AS c
@@ -154,7 +156,7 @@ SELECT NULL::text AS order_key, NULL::text AS purchase
 
 -- name: claimed_orders :many
 -- Orders of a claimed batch as confirmed.
-SELECT l.order_key, l.confirmed_at, l.waiting_since
+SELECT l.order_key AS key, l.confirmed_at, l.waiting_since
   FROM syncd.ledger AS l
  WHERE l.batch_id = %(batch)s
    AND l.state IS NULL
@@ -165,17 +167,18 @@ SELECT l.order_key, l.confirmed_at, l.waiting_since
 -- whether past orders do; whether a backfill wants to be driven, or told of; and whether
 -- some could not be read, which are counted only for who reads them again.
 SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
-                          - clock_timestamp())::float8,
-       coalesce(bool_or(b.lane = 'backfill'), false),
+                          - clock_timestamp())::float8 AS seconds,
+       coalesce(bool_or(b.lane = 'backfill'), false) AS past,
        EXISTS (SELECT
                  FROM syncd.backfill AS r
                 WHERE r.feed_id = %(feed)s
-                  AND (r.state = 'running' OR r.logged_state IS DISTINCT FROM r.state)),
+                  AND (r.state = 'running' OR r.logged_state IS DISTINCT FROM r.state))
+           AS backfill,
        EXISTS (SELECT
                  FROM syncd.batch AS u
                 WHERE u.feed_id = %(feed)s
                   AND u.state = 'pending'
-                  AND u.read_failed_at IS NOT NULL)
+                  AND u.read_failed_at IS NOT NULL) AS unread
   FROM syncd.batch AS b
   JOIN syncd.endpoint AS e USING (feed_id)
  WHERE b.feed_id = %(feed)s
@@ -429,13 +432,13 @@ WITH receipt AS (
                          FROM unnest(%(keys)s::text[]) AS k (order_key))
     RETURNING orders
 )
-SELECT (SELECT s.orders FROM settled AS s),
+SELECT (SELECT s.orders FROM settled AS s) AS orders,
        EXISTS (SELECT
                  FROM syncd.attempt AS a
                 WHERE a.batch_id = %(batch)s
                   AND a.attempt = %(attempt)s
-                  AND a.claim_token = %(token)s),
-       set_config('synchronous_commit', 'off', true);
+                  AND a.claim_token = %(token)s) AS is_known
+  FROM set_config('synchronous_commit', 'off', true);
 
 -- name: doubt_orders :one
 -- Counts the orders of a claim that the ledger has lost as uncertain, wherever they are

@@ -22,7 +22,7 @@ from syncd.setup.install.scripts import view_grants
 from syncd.setup.install.session import run
 from syncd.setup.views.definition import define, is_of_other_columns
 from syncd.setup.views.file import ViewFile, ViewNames
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 How = Literal["created", "replaced", "made anew, since their columns changed"]
 

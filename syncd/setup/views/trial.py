@@ -27,7 +27,7 @@ from syncd.postgres.statements import composed, query
 from syncd.setup.views.definition import define
 from syncd.setup.views.difference import Difference, Listing, difference
 from syncd.setup.views.file import TRIAL_NAMES, ViewFile, ViewNames
-from syncd.source.views import Source
+from syncd.source.orders import Source
 
 NEWEST_ORDERS = 1_000
 PAGE_ORDERS = 100
