@@ -163,11 +163,20 @@ _RULES = (
         "Raise max_connections, or the limit of the role or the database.",
     ),
     _rule(
+        r"number of requested standby connections exceeds \"max_wal_senders\"[^\n]*",
+        Cause.FULL,
+        "Raise max_wal_senders, or end what replicates besides syncd.",
+    ),
+    _rule(
         r"server is in hot standby mode|session is read-only",
         Cause.NODE,
         "",
     ),
 )
+
+
+_OPENING = re.compile(r"^.* failed: (FATAL: *)?")
+"""What the driver says before the reason: where it tried to connect."""
 
 
 def connection_fault(message: str) -> ConnectionFault:
@@ -180,7 +189,7 @@ def connection_fault(message: str) -> ConnectionFault:
     for rule in _RULES:
         if found := rule.pattern.search(message):
             return ConnectionFault(rule.cause, rule.tell(found), rule.hint)
-    first = message.strip().splitlines()[:1] or ["no answer"]
-    hint = "Check source.dsn and that the server runs "
-    hint += f"(the driver says: {first[0]})."
-    return ConnectionFault(Cause.OUTAGE, first[0], hint)
+    lines = message.strip().splitlines() or ["no answer"]
+    tries = [line for line in lines if line.startswith("- ")] or lines[:1]
+    what = "; ".join(dict.fromkeys(_OPENING.sub("", line) for line in tries))
+    return ConnectionFault(Cause.OUTAGE, what, "Check source.dsn, and that it runs.")

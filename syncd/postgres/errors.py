@@ -100,7 +100,7 @@ def _of_connecting(message: str, dsn: str) -> SyncdError:
     where = f"PostgreSQL at {describe(dsn)}"
     fault = connection_fault(message)
     if fault.cause is Way.FULL:
-        return _full(where, fault.what)
+        return _full(where, fault.what, fault.hint)
     if fault.cause is Way.NODE:
         return _read_only_node(where)
     kind, words = _WAYS[fault.cause]
@@ -112,15 +112,17 @@ _WAYS: dict[Way, tuple[type[SyncdError], str]] = {
     Way.TRUST: (UntrustedServerError, "no TLS with {where}: {what}"),
     Way.SETTING: (ConfigError, "{where} cannot be asked: {what}"),
     Way.SESSION: (SettingError, "{where} cannot begin a session: {what}"),
-    Way.OUTAGE: (DatabaseUnavailableError, "{where} cannot be reached"),
+    Way.OUTAGE: (DatabaseUnavailableError, "{where} cannot be reached: {what}"),
 }
 
 
-def _full(where: str, told: str) -> SyncdError:
-    return DatabaseUnavailableError(
-        f"{where} has no connection left: {told}",
-        "Raise max_connections, or the limit of the role or the database; " + _AGAIN,
-    )
+def _full(
+    where: str,
+    told: str,
+    hint: str = "Raise max_connections, or the limit of the role or the database.",
+) -> SyncdError:
+    message = f"{where} has no connection left: {told}"
+    return DatabaseUnavailableError(message, f"{hint} {_AGAIN}")
 
 
 def _read_only_node(where: str) -> SyncdError:

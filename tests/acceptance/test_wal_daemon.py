@@ -233,6 +233,7 @@ def no_right(shop: Shop) -> Iterator[None]:
         shop.sql(f"ALTER ROLE {shop.role} REPLICATION")
 
 
+@pytest.mark.parametrize("is_running", [True, False])
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [(no_sender_is_free, "max_wal_senders"), (no_right, "REPLICATION")],
@@ -244,25 +245,35 @@ def test_a_feed_that_cannot_replicate_for_a_while_waits(
     tmp_path: Path,
     trouble: Callable[[Shop], AbstractContextManager[None]],
     words: str,
+    *,
+    is_running: bool,
 ) -> None:
-    """It says so, and follows again by itself once it can."""
+    """A start as a daemon that read on: `status` says so, then it follows again."""
     config = configured(shop, tmp_path, sandbox)
     install(shop, config)
     assert syncd("run", "--once", "--config", config).returncode == 0
     wait_until(lambda: shop.value(SLOT.format("NOT active")))
     log = config.with_suffix(".log")
-    with trouble(shop):
-        daemon = shop.start(config)
-        wait_until(lambda: words.lower() in log.read_text().lower(), 60)
-        told = syncd("status", "--config", config)
-        assert told.returncode != 0
+    daemon = shop.start(config) if is_running else None
+    if daemon:
+        wait_until(lambda: "stream.opened" in log.read_text())
+    with ExitStack() as lasting:
+        if daemon and trouble is no_sender_is_free:
+            shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
+        lasting.enter_context(trouble(shop))
+        if daemon:
+            shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
+        daemon = daemon or shop.start(config)
+        wait_until(lambda: words.lower() in log.read_text().lower())
+        wait_until(lambda: words.lower() in status(config).lower())
+        assert syncd("status", "--config", config).returncode != 0
         assert daemon.poll() is None
     opened = log.read_text().count("stream.opened")
-    wait_until(lambda: log.read_text().count("stream.opened") > opened, 60)
+    wait_until(lambda: log.read_text().count("stream.opened") > opened)
     shop.confirm(3)
     wait_until(lambda: sandbox.book.totals.orderids == 3)
     daemon.terminate()
-    assert daemon.wait(15) == 0
+    assert daemon.wait(60) == 0
 
 
 @pytest.mark.parametrize(

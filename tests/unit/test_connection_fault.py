@@ -97,6 +97,11 @@ SAID = [
     ),
     (Cause.LOGIN, 'FATAL:  database "shp" does not exist', 'database "shp" does not'),
     (Cause.OUTAGE, "Connection refused\n\tIs the server running", "refused"),
+    (
+        Cause.FULL,
+        'FATAL:  number of requested standby connections exceeds "max_wal_senders"',
+        '"max_wal_senders"',
+    ),
     (Cause.OUTAGE, "SSL SYSCALL error: EOF detected", "EOF"),
     (Cause.OUTAGE, "server closed the connection unexpectedly", "unexpectedly"),
     (Cause.OUTAGE, "FATAL:  the database system is starting up", "starting up"),
@@ -116,6 +121,30 @@ def test_libpqs_words_tell_whose_fault_it_is(
     assert "\n" not in fault.what
     assert fault.hint
     assert "secret" not in fault.what
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        (f"{BEGIN}Connection refused\n\tIs the server running?", "Connection refused"),
+        (
+            f"{BEGIN}FATAL:  the database system is shutting down",
+            "the database system is shutting down",
+        ),
+        (
+            "Multiple connection attempts failed. All failures were:\n"
+            f"- host: 'a', port: None: {BEGIN}Connection refused\n"
+            f"\tIs the server running?\n"
+            f"- host: 'b', port: None: {BEGIN}timeout expired",
+            "Connection refused; timeout expired",
+        ),
+        ("connection is closed", "connection is closed"),
+        ("", "no answer"),
+    ],
+)
+def test_an_outage_is_named_by_its_reason_alone(said: str, what: str) -> None:
+    """Where it happened is said by whoever reports it."""
+    assert connection_fault(said).what == what
 
 
 def test_of_several_hosts_what_only_a_person_can_mend_comes_first() -> None:
