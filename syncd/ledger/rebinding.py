@@ -20,6 +20,9 @@ PAGE = 10_000
 
 EXAMPLES = 20
 
+STATEMENT_SECONDS = 3600
+"""How long a statement may take: some write every order of the ledger."""
+
 _FIRST = datetime(1, 1, 2, tzinfo=UTC)
 _LAST = datetime(9998, 12, 31, tzinfo=UTC)
 
@@ -82,7 +85,7 @@ class KeyRebinding:
             SyncdError: A database failed, or the views cannot be read.
         """
         database = self._ledger.database
-        with database.transaction():
+        with database.patient_transaction(STATEMENT_SECONDS):
             planned = self._match(self._held_at(), on_progress)
             database.run(query("erase_relisted"), **self._feed)
         return planned
@@ -105,7 +108,7 @@ class KeyRebinding:
         """
         database = self._ledger.database
         behind = self._guard.read()
-        with database.transaction():
+        with database.patient_transaction(STATEMENT_SECONDS):
             database.one(query("lock_watermark"), durable=True, **self._feed)
             held_at = self._held_at()
             done = self._match(held_at, on_progress)
@@ -126,7 +129,7 @@ class KeyRebinding:
 
     def _match(self, held_at: datetime, on_progress: OnProgress) -> Rebinding:
         database = self._ledger.database
-        database.one(query("without_time_limit"))
+        database.one(query("prefer_indexes"))
         database.run(query("erase_relisted"), **self._feed)
         self._relist(on_progress)
         after: object = ""

@@ -132,10 +132,12 @@ def test_libpqs_words_tell_whose_fault_it_is(
             "the database system is shutting down",
         ),
         (
-            "Multiple connection attempts failed. All failures were:\n"
-            f"- host: 'a', port: None: {BEGIN}Connection refused\n"
-            f"\tIs the server running?\n"
-            f"- host: 'b', port: None: {BEGIN}timeout expired",
+            (
+                "Multiple connection attempts failed. All failures were:\n"
+                f"- host: 'a', port: None: {BEGIN}Connection refused\n"
+                "\tIs the server running?\n"
+                f"- host: 'b', port: None: {BEGIN}timeout expired"
+            ),
             "Connection refused; timeout expired",
         ),
         ("connection is closed", "connection is closed"),
