@@ -252,11 +252,6 @@ SELECT p.order_key::text, p.orderid::text
   FROM {purchases} AS p
  WHERE p.orderid::text = ANY(%(numbers)s);
 
--- name: prefer_indexes :one
--- Lets the plans of this transaction use indexes: what it wrote was never analysed, and
--- statistics may be of the time when syncd.relisted was empty.
-SELECT set_config('enable_seqscan', 'off', true);
-
 -- name: erase_relisted :none
 DELETE FROM syncd.relisted
  WHERE feed_id = %(feed)s;
