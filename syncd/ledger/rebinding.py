@@ -129,10 +129,10 @@ class KeyRebinding:
 
     def _match(self, held_at: datetime, on_progress: OnProgress) -> Rebinding:
         database = self._ledger.database
-        # Nobody analyses syncd.relisted: statistics may be of when it was empty.
-        database.one(query("prefer_indexes"))
         database.run(query("erase_relisted"), **self._feed)
         self._relist(on_progress)
+        # Nobody analyses syncd.relisted: statistics may be of when it was empty.
+        database.one(query("prefer_indexes"))
         after: object = ""
         while rows := database.all(
             query("match_keys"), after=after, page=PAGE, **self._feed
