@@ -10,11 +10,11 @@ GRANT SELECT, INSERT, UPDATE
       syncd.batch, syncd.attempt, syncd.ledger, syncd.backfill,
       syncd.replication_position, syncd.reconciliation, syncd.order_move,
       syncd.verification, syncd.answer, syncd.fingerprint, syncd.left_out,
-      syncd.failed_start, syncd.alarm, syncd.identity, syncd.relisted,
+      syncd.failed_start, syncd.alarm, syncd.identity,
       syncd.reused_key
    TO {role};
 GRANT DELETE ON syncd.reconciliation, syncd.fingerprint, syncd.batch, syncd.left_out,
-      syncd.instance, syncd.alarm, syncd.relisted, syncd.reused_key
+      syncd.instance, syncd.alarm, syncd.reused_key
    TO {role};
 GRANT USAGE ON SEQUENCE syncd.batch_batch_id_seq TO {role};
 GRANT SELECT ON syncd.migration TO {role};

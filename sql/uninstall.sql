@@ -2,7 +2,7 @@
 -- The two views are yours and stay, and with them the schema that they live in.
 
 DROP TABLE IF EXISTS
-    syncd.identity, syncd.relisted, syncd.reused_key,
+    syncd.identity, syncd.reused_key,
     syncd.left_out,
     syncd.initial_orders,
     syncd.failed_start,

@@ -543,21 +543,6 @@ CREATE TABLE syncd.alarm (
     CONSTRAINT alarm_known CHECK (alarm IN ('stamps.shifted', 'orders.unreadable'))
 );
 
--- What changed views list, while `syncd rebind-keys` matches it with the ledger; empty
--- otherwise. old_key: the order's key in the ledger, where it is known there.
-CREATE TABLE syncd.relisted (
-    feed_id      integer     NOT NULL,
-    order_key    text        NOT NULL COLLATE "C",
-    confirmed_at timestamptz NOT NULL,
-    orderid      text,
-    old_key      text        COLLATE "C",
-    CONSTRAINT relisted_once PRIMARY KEY (feed_id, order_key),
-    CONSTRAINT relisted_of_feed FOREIGN KEY (feed_id)
-        REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
-);
-CREATE INDEX relisted_number ON syncd.relisted (feed_id, orderid);
-CREATE INDEX relisted_time ON syncd.relisted (feed_id, confirmed_at);
-
 -- Keys of the ledger under which the views list another order now: when confirmed, and
 -- with which number, the one was and the other is.
 CREATE TABLE syncd.reused_key (

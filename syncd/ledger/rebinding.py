@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
 
-from syncd.core.errors import SyncdError
+from syncd.core.errors import PermissionDeniedError, SyncdError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.identity import IdentityGuard
 from syncd.postgres.statements import query
@@ -86,9 +86,7 @@ class KeyRebinding:
         """
         database = self._ledger.database
         with database.patient_transaction(STATEMENT_SECONDS):
-            planned = self._match(self._held_at(), on_progress)
-            database.run(query("erase_relisted"), **self._feed)
-        return planned
+            return self._match(self._held_at(), on_progress)
 
     def rebind(
         self, unmatched: Unmatched | None, on_progress: OnProgress = _unseen
@@ -119,7 +117,6 @@ class KeyRebinding:
             self._guard.accept(behind)
             if done.unmatched:
                 self._admit_unmatched(held_at, sends=unmatched == "send")
-            database.run(query("erase_relisted"), **self._feed)
         return done
 
     def _held_at(self) -> datetime:
@@ -129,10 +126,7 @@ class KeyRebinding:
 
     def _match(self, held_at: datetime, on_progress: OnProgress) -> Rebinding:
         database = self._ledger.database
-        database.run(query("erase_relisted"), **self._feed)
         self._relist(on_progress)
-        # Nobody analyses syncd.relisted: statistics may be of when it was empty.
-        database.one(query("prefer_indexes"))
         after: object = ""
         while rows := database.all(
             query("match_keys"), after=after, page=PAGE, **self._feed
@@ -147,6 +141,7 @@ class KeyRebinding:
     def _relist(self, on_progress: OnProgress) -> None:
         """Read every confirmed order as the views list it."""
         database = self._ledger.database
+        self._create_relisted()
         self._source.views.forget()
         after = Position(_FIRST)
         while after != Position(_LAST):
@@ -161,9 +156,16 @@ class KeyRebinding:
                 times=listed["times"],
                 numbered=list(numbers),
                 orderids=list(numbers.values()),
-                **self._feed,
             )
             on_progress("read", len(given))
+        database.run(query("index_relisted"))
+
+    def _create_relisted(self) -> None:
+        try:
+            self._ledger.database.run(query("create_relisted"))
+        except PermissionDeniedError as error:
+            hint = "Grant TEMPORARY on the database to the daemon's role; it is its default."
+            raise PermissionDeniedError(str(error), hint) from error
 
     def _rename(self) -> None:
         retired = f" until {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

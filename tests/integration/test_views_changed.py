@@ -8,7 +8,7 @@ from support.ledgers import VIEWS, Started
 from support.shop import Shop
 
 from syncd.capture.wal.slot import slot_name
-from syncd.core.errors import ViewsChangedError
+from syncd.core.errors import PermissionDeniedError, ViewsChangedError
 from syncd.ledger.identity import IdentityCheck, IdentityGuard
 from syncd.ledger.rebinding import KeyRebinding, UndecidedError
 from syncd.postgres.database import Database
@@ -336,6 +336,20 @@ def test_a_row_that_cannot_be_read_has_its_time_to_be_matched_by(
     done = rebinding(started).rebind(None, lambda *more: seen.append(more))
     assert (done.renamed, done.unmatched) == (20, 0)
     assert seen == [("read", 20), ("matched", 20)]
+
+
+def test_a_role_that_may_make_no_temporary_table_is_told_what_to_grant(
+    started: Started,
+) -> None:
+    """PUBLIC may, unless somebody took it; nothing was changed."""
+    shop = started.shop
+    name = shop.value("SELECT current_database()")
+    shop.sql(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
+    with pytest.raises(PermissionDeniedError) as refused:
+        rebinding(started).plan()
+    assert "Grant TEMPORARY on the database" in refused.value.hint
+    shop.sql(f"GRANT TEMPORARY ON DATABASE {name} TO {shop.role}")
+    assert rebinding(started).plan().renamed == 0
 
 
 def test_old_orders_under_other_keys_are_held_without_a_ledger(shop: Shop) -> None:

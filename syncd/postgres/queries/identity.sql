@@ -252,20 +252,32 @@ SELECT p.order_key::text, p.orderid::text
   FROM {purchases} AS p
  WHERE p.orderid::text = ANY(%(numbers)s);
 
--- name: erase_relisted :none
-DELETE FROM syncd.relisted
- WHERE feed_id = %(feed)s;
+-- name: create_relisted :none
+-- A table for what changed views list while it is matched with the ledger. Of this
+-- transaction alone: it leaves nothing to vacuum, and its owner may analyse it.
+CREATE TEMPORARY TABLE relisted (
+    order_key    text        NOT NULL COLLATE "C",
+    confirmed_at timestamptz NOT NULL,
+    orderid      text,
+    old_key      text        COLLATE "C", -- in the ledger, where the order is known there
+    CONSTRAINT relisted_once PRIMARY KEY (order_key)
+) ON COMMIT DROP;
 
 -- name: relist :none
 -- Notes orders as the views list them, with the numbers of those whose row can be read; the
 -- first time of an order counts.
-INSERT INTO syncd.relisted AS r (feed_id, order_key, confirmed_at, orderid)
-SELECT %(feed)s, k.order_key, k.confirmed_at, n.orderid
+INSERT INTO pg_temp.relisted AS r (order_key, confirmed_at, orderid)
+SELECT k.order_key, k.confirmed_at, n.orderid
   FROM unnest(%(keys)s::text[], %(times)s::timestamptz[]) AS k (order_key, confirmed_at)
   LEFT JOIN unnest(%(numbered)s::text[], %(orderids)s::text[]) AS n (order_key, orderid)
  USING (order_key)
     ON CONFLICT ON CONSTRAINT relisted_once DO UPDATE
    SET confirmed_at = least(r.confirmed_at, excluded.confirmed_at);
+
+-- name: index_relisted :none
+CREATE INDEX relisted_number ON pg_temp.relisted (orderid);
+CREATE INDEX relisted_time ON pg_temp.relisted (confirmed_at);
+ANALYZE pg_temp.relisted;
 
 -- name: orderids :many
 -- Public numbers by key.
@@ -311,22 +323,19 @@ WITH page AS MATERIALIZED (
     SELECT n.order_key AS old_key, coalesce(s.order_key, t.order_key) AS order_key
       FROM numbered AS n
      CROSS JOIN LATERAL (SELECT CASE WHEN count(*) = 1 THEN min(r.order_key) END
-                           FROM syncd.relisted AS r
-                          WHERE r.feed_id = %(feed)s
-                            AND r.orderid = n.orderid) AS s (order_key)
+                           FROM pg_temp.relisted AS r
+                          WHERE r.orderid = n.orderid) AS s (order_key)
      CROSS JOIN LATERAL (SELECT CASE WHEN count(*) = 1 THEN min(r.order_key) END
-                           FROM syncd.relisted AS r
-                          WHERE r.feed_id = %(feed)s
-                            AND r.confirmed_at = n.confirmed_at) AS t (order_key)
+                           FROM pg_temp.relisted AS r
+                          WHERE r.confirmed_at = n.confirmed_at) AS t (order_key)
 ), noted AS (
-    UPDATE syncd.relisted AS r
+    UPDATE pg_temp.relisted AS r
        SET old_key = m.old_key
       FROM (SELECT DISTINCT ON (c.order_key) c.order_key, c.old_key
               FROM matched AS c
              WHERE c.order_key IS NOT NULL
              ORDER BY c.order_key, c.old_key) AS m
-     WHERE r.feed_id = %(feed)s
-       AND r.order_key = m.order_key
+     WHERE r.order_key = m.order_key
        AND r.old_key IS NULL
 )
 SELECT max(p.order_key), count(*)
@@ -353,7 +362,8 @@ SELECT count(*) FILTER (WHERE r.old_key <> r.order_key),
                  FILTER (WHERE r.old_key IS NULL AND r.confirmed_at > f.started_at
                            AND r.confirmed_at <= %(held_at)s::timestamptz))[1:%(named)s], '{{}}')
   FROM syncd.feed AS f
-  LEFT JOIN syncd.relisted AS r USING (feed_id)
+  LEFT JOIN pg_temp.relisted AS r
+    ON true
  WHERE f.feed_id = %(feed)s;
 
 -- name: retire_keys :rows
@@ -361,30 +371,31 @@ SELECT count(*) FILTER (WHERE r.old_key <> r.order_key),
 -- those that another order has, become keys that no view gives.
 UPDATE syncd.ledger AS l
    SET order_key = l.order_key || %(retired)s
-  FROM syncd.relisted AS r
  WHERE l.feed_id = %(feed)s
-   AND r.feed_id = l.feed_id
-   AND (r.old_key = l.order_key AND r.old_key <> r.order_key
-        OR r.order_key = l.order_key AND r.old_key IS DISTINCT FROM r.order_key);
+   AND l.order_key IN (SELECT r.old_key
+                         FROM pg_temp.relisted AS r
+                        WHERE r.old_key <> r.order_key
+                        UNION
+                       SELECT r.order_key
+                         FROM pg_temp.relisted AS r
+                        WHERE r.old_key IS DISTINCT FROM r.order_key);
 
 -- name: rebind_keys :rows
 -- Gives the orders of the ledger their new keys.
 UPDATE syncd.ledger AS l
    SET order_key = r.order_key
-  FROM syncd.relisted AS r
- WHERE r.feed_id = %(feed)s
-   AND r.old_key <> r.order_key
-   AND l.feed_id = r.feed_id
+  FROM pg_temp.relisted AS r
+ WHERE r.old_key <> r.order_key
+   AND l.feed_id = %(feed)s
    AND l.order_key = r.old_key || %(retired)s;
 
 -- name: rebind_moves :none
 -- The same for the batches that they were in before.
 UPDATE syncd.order_move AS d
    SET order_key = r.order_key
-  FROM syncd.relisted AS r
- WHERE r.feed_id = %(feed)s
-   AND r.old_key <> r.order_key
-   AND d.feed_id = r.feed_id
+  FROM pg_temp.relisted AS r
+ WHERE r.old_key <> r.order_key
+   AND d.feed_id = %(feed)s
    AND d.order_key = r.old_key;
 
 -- name: forget_reached_keys :none
@@ -410,10 +421,10 @@ DELETE FROM syncd.fingerprint
 -- The orders that are known under no key and were confirmed before the feed's start: old
 -- ones, which only a backfill sends.
 SELECT r.order_key
-  FROM syncd.relisted AS r
-  JOIN syncd.feed AS f USING (feed_id)
- WHERE r.feed_id = %(feed)s
-   AND r.old_key IS NULL
+  FROM pg_temp.relisted AS r
+  JOIN syncd.feed AS f
+    ON f.feed_id = %(feed)s
+ WHERE r.old_key IS NULL
    AND r.confirmed_at <= f.started_at
 
 -- name: next_initial_part :one
@@ -424,10 +435,10 @@ SELECT coalesce(max(i.chunk), 0) + 1
 -- name: unmatched :many
 -- The orders since the feed's start that are known under no key, and may have been sent.
 SELECT r.order_key COLLATE "C" AS order_key, r.confirmed_at
-  FROM syncd.relisted AS r
-  JOIN syncd.feed AS f USING (feed_id)
- WHERE r.feed_id = %(feed)s
-   AND r.old_key IS NULL
+  FROM pg_temp.relisted AS r
+  JOIN syncd.feed AS f
+    ON f.feed_id = %(feed)s
+ WHERE r.old_key IS NULL
    AND r.confirmed_at > f.started_at
    AND r.confirmed_at <= %(held_at)s::timestamptz
 
