@@ -164,7 +164,7 @@ class KeyRebinding:
         try:
             self._ledger.database.run(query("create_relisted"))
         except PermissionDeniedError as error:
-            hint = "Grant TEMPORARY on the database to the daemon's role; it is its default."
+            hint = "Grant TEMPORARY on the database to the daemon's role."
             raise PermissionDeniedError(str(error), hint) from error
 
     def _rename(self) -> None:
