@@ -34,7 +34,9 @@ EVENTS: Mapping[str, Event] = {
         "the daemon is connected to database and ledger, and starts",
     ),
     "daemon.stopping": Event(
-        "info", ("signal",), "a signal requested a stop; the batch in hand is finished"
+        "info",
+        ("signal",),
+        "a signal requested a stop; syncd finishes the batch in flight",
     ),
     "daemon.stopped": Event(
         "info", ("exit_code", "uptime_seconds", "delivered"), "the daemon has stopped"
@@ -42,7 +44,7 @@ EVENTS: Mapping[str, Event] = {
     "daemon.failed": Event(
         "critical",
         ("reason", "hint", "codes", "exit_code"),
-        "the daemon could not start, or cannot go on by itself",
+        "the daemon could not start, or cannot continue by itself",
         "do what the hint says",
     ),
     "daemon.crashed": Event(
@@ -54,8 +56,8 @@ EVENTS: Mapping[str, Event] = {
     "daemon.stalled": Event(
         "error",
         ("component", "age_seconds", "exception"),
-        "a component has made no progress for longer than allowed, and where it is; "
-        "the watchdog is no longer notified, so systemd restarts the daemon",
+        "a component has made no progress for longer than allowed, with its place in "
+        "the code; syncd no longer notifies the watchdog, so systemd restarts it",
         "report it with the line",
     ),
     "config.reloaded": Event(
@@ -72,8 +74,8 @@ EVENTS: Mapping[str, Event] = {
     "clock.jumped": Event(
         "warning",
         ("jump_seconds",),
-        "the machine's clock was set by so much, or it slept; no order is lost",
-        "nothing, or see to the machine's time synchronisation",
+        "the machine's clock was set, or the machine slept; no order is lost",
+        "nothing; if it happens again, check the machine's time synchronisation",
     ),
     "orders.captured": Event(
         "info",
@@ -97,14 +99,15 @@ EVENTS: Mapping[str, Event] = {
     "outbox.failed": Event(
         "error",
         ("missed_changes",),
-        "the triggers could not note changes (counted since they were installed, or "
-        "since the last such line); the shop went on, the poll finds its orders",
-        "`syncd check`, then `syncd install --listen` again, which counts from 0",
+        "the triggers could not record changes (counted since they were installed, or "
+        "since the last such line); the shop was not affected, the poll finds its "
+        "orders",
+        "`syncd check`, then `syncd install --listen` again, which resets the count",
     ),
     "stream.opened": Event(
         "info",
         ("slot", "behind_bytes"),
-        "syncd reads the replication slot, starting so many bytes behind",
+        "syncd starts to read the replication slot, `behind_bytes` behind",
     ),
     "stream.waiting": Event(
         "info",
@@ -114,31 +117,31 @@ EVENTS: Mapping[str, Event] = {
     "stream.commits_invisible": Event(
         "warning",
         ("transactions", "age_seconds", "suppressed"),
-        "commits are in the WAL but not visible; their orders wait for them",
-        "see whether a synchronous standby is missing",
+        "commits are in the WAL but not visible yet; their orders wait",
+        "check whether a synchronous standby is missing",
     ),
     "stream.gap_detected": Event(
         "error",
         ("slot", "since"),
-        "a promoted standby's slot is past what its ledger knows: orders may have "
-        "been missed; capture goes on",
+        "a promoted standby's slot is ahead of the position in its ledger: orders may "
+        "have been missed; capture continues",
         "`syncd reconcile --from` that time, unless the daemon does so itself",
     ),
     "slot.at_risk": Event(
         "warning",
         ("slot", "reason", "wal_status", "retained_bytes", "safe_bytes"),
-        "the slot keeps much WAL, or may keep too much; it is lost at the limit",
-        "see why syncd lags (`syncd status`), or raise `max_slot_wal_keep_size`",
+        "the slot retains much WAL, or may retain too much; it is lost at the limit",
+        "find out why syncd lags (`syncd status`), or raise `max_slot_wal_keep_size`",
     ),
     "publication.blocks_writes": Event(
         "error",
         ("table", "reason", "fix_sql"),
-        "a published table was changed: PostgreSQL refuses the shop's UPDATEs of it, "
-        "or it is not followed any more",
-        "run `fix_sql` at once, then mend the table and `syncd install --wal` again",
+        "a published table was changed: PostgreSQL refuses the shop's UPDATEs on it, "
+        "or syncd no longer follows it",
+        "run `fix_sql` at once, then repair the table and `syncd install --wal` again",
     ),
     "window.closed": Event(
-        "debug", ("watermark",), "the watermark moved; late orders are in"
+        "debug", ("watermark",), "the watermark moved; late orders are captured"
     ),
     "watermark.held_back": Event(
         "warning",
@@ -152,7 +155,7 @@ EVENTS: Mapping[str, Event] = {
             "suppressed",
         ),
         "a long transaction holds the watermark back; visible orders are sent anyway",
-        "end the transaction if nobody needs it",
+        "end the transaction if it is not needed",
     ),
     "batch.delivered": Event(
         "info",
@@ -173,41 +176,41 @@ EVENTS: Mapping[str, Event] = {
         "warning",
         ("batch", "attempt", "orders", "outcome", "status", "reason", "retry_seconds"),
         "an attempt did not succeed; the batch is sent again later",
-        "nothing, unless it goes on: then see `syncd status`",
+        "nothing; if it continues, see `syncd status`",
     ),
     "batch.split": Event(
         "warning",
         ("batch", "attempt", "orders", "outcome", "status", "reason"),
-        "a batch was refused as a whole; its halves are tried one by one",
+        "the API refused a batch as a whole; syncd tries its halves one by one",
     ),
     "batch.uncertain": Event(
         "warning",
         ("batch", "attempt", "orders", "outcome", "status", "reason", "is_held"),
         "an attempt's outcome is unknown; its orders are sent again and may repeat, "
-        'or wait for a person (`is_held`, with `on_uncertain = "hold"`)',
+        'or wait for your decision (`is_held`, with `on_uncertain = "hold"`)',
         "nothing: Squeezely merges a repeat by its orderid; when held: "
         "`syncd uncertain list`",
     ),
     "api.response_changed": Event(
         "warning",
         ("batch", "attempt", "shape"),
-        "a response has a shape that the known contract lacks; it is classified all "
-        "the same; logged once for each shape while the daemon runs",
-        "compare it with docs/squeezely.md, and look for a newer syncd",
+        "a response has a shape that syncd does not know; it is classified all the "
+        "same; logged once for each shape while the daemon runs",
+        "compare it with docs/squeezely.md, and look for a newer version of syncd",
     ),
     "orders.rejected": Event(
         "error",
         ("batch", "attempt", "orders", "order_key", "status", "reason"),
-        "orders cannot be sent and were set aside, for one reason; the first one is "
-        "named; with an `attempt` it was the API that refused it",
-        "`syncd rejected list`, mend the data, `syncd rejected retry`",
+        "orders cannot be sent and were set aside, all for one reason; the first one "
+        "is named; with an `attempt`, the API refused it",
+        "`syncd rejected list`, correct the data, `syncd rejected retry`",
     ),
     "orders.refused": Event(
         "error",
         ("rejected", "orders", "reason", "suppressed"),
-        "more than a fifth of the newest orders, at least 5, are rejected; the most "
-        "frequent reason; logged each minute while it lasts",
-        "mend the view purchases, then `syncd rejected retry --all`",
+        "more than a fifth of the newest orders, at least 5, are rejected; with the "
+        "most frequent reason; logged each minute while it lasts",
+        "correct the view purchases, then `syncd rejected retry --all`",
     ),
     "stamps.shifted": Event(
         "error",
@@ -219,22 +222,23 @@ EVENTS: Mapping[str, Event] = {
             "time_zone",
             "suppressed",
         ),
-        "orders are stamped a whole offset away from the moment when they become "
-        "visible: their times are read in the wrong zone; one is named",
-        "set source.time_zone to the zone in which the shop writes, or mend the view",
+        "the orders' time stamps are off by a zone from the time when they become "
+        "visible: syncd reads them in the wrong zone; one order is named",
+        "set source.time_zone to the zone in which the shop writes, or correct the "
+        "view",
     ),
     "fields.left_out": Event(
         "warning",
         ("field", "reason", "orders", "order_key", "suppressed"),
-        "orders were sent without a detail that the view gives in a form that cannot "
-        "be sent; the last one is named",
-        "mend the column in the view purchases; `syncd check` shows the share",
+        "orders were sent without a detail, because the view returns it in a form that "
+        "cannot be sent; the last one is named",
+        "correct the column in the view purchases; `syncd check` shows the share",
     ),
     "orders.retried": Event(
         "info",
         ("orders",),
-        "rejected orders were changed and could be sent now, so they are tried again, "
-        "each at most ten times",
+        "rejected orders were corrected and can be sent now, so syncd tries them "
+        "again, each at most ten times",
     ),
     "orders.withdrawn": Event(
         "info",
@@ -249,101 +253,102 @@ EVENTS: Mapping[str, Event] = {
     "orders.unreadable": Event(
         "warning",
         ("batch", "orders", "order_key", "reason", "retry_seconds", "suppressed"),
-        "a view could not be read for these orders: they wait for it, all others go "
-        "on, nobody is rejected for it; accounts say how many they leave out",
-        "read one of them from the view (EXPLAIN ANALYZE): a slow function, a foreign "
-        "table that is away, a cast; `syncd status` counts those that wait",
+        "a view could not be read for these orders: they wait, all others go on, none "
+        "is rejected for it; accounts state how many they leave out",
+        "read one of them from the view (EXPLAIN ANALYZE): a slow function, an "
+        "unavailable foreign table, a cast; `syncd status` counts those that wait",
     ),
     "sending.held": Event(
         "error",
         ("status", "reason", "retry_seconds"),
-        "the API refuses everything, or gave an answer that nobody has explained: "
-        "nothing is sent but a probe now and then (without `retry_seconds`, not even "
-        "that); capture goes on",
-        "mend the credentials, the address or the view, then `syncd resume` or SIGHUP; "
-        "for an unknown answer, `syncd verify`",
+        "the API refuses everything, or gave an answer of unknown meaning: syncd only "
+        "sends a probe now and then (without `retry_seconds`, nothing); capture "
+        "continues",
+        "correct the credentials, the address or the view, then `syncd resume` or "
+        "SIGHUP; for an unknown answer, `syncd verify`",
     ),
     "rejections.suspended": Event(
         "error",
         ("batch", "order_key", "status", "reason"),
-        "too many orders are refused while others are accepted: no more are rejected, "
-        "those that are refused wait, all others are sent",
-        "`syncd rejected list`, mend the view, then `syncd resume`",
+        "the API refuses too many orders while it accepts others: no more are "
+        "rejected, the refused ones wait, all others are sent",
+        "`syncd rejected list`, correct the view, then `syncd resume`",
     ),
     "sending.retried": Event(
-        "info", (), "SIGHUP: the API is tried again at once, whatever it said before"
+        "info",
+        (),
+        "SIGHUP: syncd tries the API again at once, whatever its last answer",
     ),
     "feed.paused": Event(
         "warning",
         ("what", "since", "reason"),
         "sending or capture is paused for every instance; nothing is lost",
-        "`syncd resume` when it may go on",
+        "`syncd resume` to continue",
     ),
     "feed.resumed": Event("info", ("what", "paused_seconds"), "a pause has ended"),
-    "sending.resumed": Event("info", (), "the API accepts again after trouble"),
+    "sending.resumed": Event("info", (), "the API accepts events again"),
     "database.unavailable": Event(
         "warning",
         ("error_kind", "reason", "retry_seconds", "suppressed"),
-        "the database does not answer, or a standby does; syncd connects anew",
+        "the database does not answer, or a standby does; syncd connects again",
         "see `syncd check`",
     ),
     "views.unavailable": Event(
         "error",
         ("error_kind", "reason", "retry_seconds", "suppressed"),
-        "a view cannot be read (missing, forbidden, too slow, or what stands behind it "
-        "fails), or a setting of the role or database forbids the work: orders wait, "
-        "none is lost or blamed; syncd goes on by itself when it is mended",
-        "mend what the reason names, or `syncd install` to grant; `syncd check` tells "
-        "more",
+        "a view cannot be read (missing, forbidden, too slow, or something that it "
+        "reads fails), or a setting of the role or database forbids the work: orders "
+        "wait, none is lost or rejected; syncd continues by itself once it is fixed",
+        "fix what the reason names, or `syncd install` to grant; `syncd check` has "
+        "details",
     ),
     "table.replaced": Event(
         "error",
         ("table", "reason", "hint", "suppressed"),
-        "a name belongs to another table now than when the views, triggers or the "
-        "publication were made: they still read or hear the other one, so that new "
-        "orders may not be seen; logged once a minute",
-        "do what the hint says; reconciliation then captures what was not seen",
+        "a table's name now belongs to another table; the views, triggers or the "
+        "publication still use the table that had it before, so that new orders may "
+        "be missed; logged once a minute",
+        "do what the hint says; reconciliation then captures what was missed",
     ),
     "keys.changed": Event(
         "error",
         ("reason", "suppressed"),
-        "the views were changed, and known orders are not listed under their keys any "
-        "more: nothing is captured or sent, so that none is sent again",
-        "`syncd rebind-keys --dry-run`, then `syncd rebind-keys`; or bring the views "
-        "back as they were",
+        "the views were changed and no longer list known orders under their keys: "
+        "nothing is captured or sent, so that none is sent again",
+        "`syncd rebind-keys --dry-run`, then `syncd rebind-keys`; or restore the views",
     ),
     "keys.reused": Event(
         "error",
         ("orders", "order_key"),
-        "known keys stand for other orders now (a table was emptied, and its numbers "
-        "begin again): so many of them, and one; they are not sent by themselves",
+        "known keys now belong to other orders (a table was emptied, and its numbers "
+        "start again): how many, and one of them; they are not sent until you decide",
         "`syncd reused list`, then `syncd reused send` or `syncd reused keep`",
     ),
     "views.accepted": Event(
         "info",
         ("reason",),
-        "the views were changed, and their keys still stand for the orders that the "
-        "ledger has",
+        "the views were changed, and their keys still identify the orders in the "
+        "ledger",
     ),
     "database.promoted": Event(
         "warning",
         ("timeline", "orders"),
-        "a standby took over from the ledger's database and may lack its last moments: "
-        "the pending orders, and those of the last day that have to be captured again, "
-        "count as possible repeats",
-        "nothing: the last hours are reconciled",
+        "a standby took over from the ledger's database and may lack its last "
+        "transactions: the pending orders, and those of the last day that have to be "
+        "captured again, count as possible repeats",
+        "nothing: syncd reconciles the last hours",
     ),
     "account.unverified": Event(
         "warning",
         ("payload", "batch_size"),
-        "no test has shown that the account takes events in this form and number",
+        "no test has shown that the account accepts this payload and batch size",
         "`syncd verify`",
     ),
     "source.unverified": Event(
         "warning",
         (),
-        "the orders are read on a hot standby whose primary cannot be asked: an order "
-        "of a transaction longer than `lookback` is found by reconciliation only",
+        "orders are read on a hot standby, and syncd cannot query its primary: only "
+        "reconciliation finds an order of a transaction longer than `lookback`",
         "set `source.primary_dsn`",
     ),
     "database.recovered": Event(
@@ -352,17 +357,17 @@ EVENTS: Mapping[str, Event] = {
     "orders.missed": Event(
         "error",
         ("scope", "orders", "captured", "order_key"),
-        "reconciliation found confirmed orders that no capture had taken; they are "
-        "captured now; the first one is named",
+        "reconciliation found confirmed orders that no capture had found, and captured "
+        "them; the first one is named",
         "`syncd explain` that order, then `syncd check`: a larger `source.lookback`, "
         "or a table that is not followed",
     ),
     "orders.without_time": Event(
         "warning",
         ("capture", "orders", "suppressed"),
-        "touched orders are confirmed at no usable time (NULL, infinity), so they are "
-        "not sent; the change that gives them one brings them",
-        "let the view give the time at which they were confirmed",
+        "changed orders have no usable confirmation time (NULL, infinity), so they are "
+        "not sent; the change that gives them a time brings them",
+        "let the view return the time at which they were confirmed",
     ),
     "reconciliation.finished": Event(
         "info",
@@ -413,7 +418,7 @@ EVENTS: Mapping[str, Event] = {
             "reconciled_seconds",
             "rss_mb",
         ),
-        "every minute, also when idle; its absence is the alarm",
+        "written every minute, also when idle; its absence is the alarm",
     ),
     "orders.erased": Event(
         "warning",
@@ -425,7 +430,7 @@ EVENTS: Mapping[str, Event] = {
         "info",
         ("orders", "batches", "duration_ms"),
         "receipts of orders delivered longer ago than `ledger.retention` were deleted; "
-        "the orders stay known, so none is sent again",
+        "the orders' own rows stay, so none is sent again",
     ),
     "watermark.reset": Event(
         "warning",
@@ -452,13 +457,13 @@ EVENTS: Mapping[str, Event] = {
     "backfill.finished": Event(
         "info",
         _BACKFILL,
-        "all orders of a backfill are settled; `rejected` ones wait for a person",
+        "all orders of a backfill are settled; `rejected` ones wait for you",
         "`syncd rejected list` when some were rejected",
     ),
     "backfill.cancelled": Event(
         "info",
         _BACKFILL,
-        "a backfill was cancelled; orders that were never in a request are `released`",
+        "a backfill was cancelled; orders never in a request are `released`",
     ),
     "library.log": Event(
         "warning",

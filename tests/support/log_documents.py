@@ -20,19 +20,20 @@ HEAD = """\
 
 JSON lines on stderr, one object each, below 4 kB. Every line begins with `timestamp`
 (UTC), `level`, `event`, `feed`, in this order, then `run` and, once the daemon has its
-number, `instance`; under journald a priority stands before it, so `journalctl -p
-warning` works. Only the fields of these tables are ever written, each with its type or
-`null`: no address, name, body or secret. Repeats of one fault are folded for a minute;
-`suppressed` counts them. A text longer than 500 characters is cut.
+number, `instance`; under journald a priority precedes it, so `journalctl -p
+warning` works. syncd writes only the fields of these tables, each with its type or
+`null`: no address, name, body or secret. It suppresses repeats of one fault for a
+minute; `suppressed` counts them. Texts are cut at 500 characters.
 
-`error` and `critical` mean that a person has to act or that data is set aside;
-`warning` is handled, but worth a look; `info` is one line per unit of work. A missing
-`heartbeat` is the alarm. What each of them means for the orders, and what to do:
-[runbook](runbook.md). Metrics, alerts, dashboard, viewers: [monitoring](monitoring.md).
+`error` and `critical` mean that you have to act or that orders are set aside;
+`warning` is handled, but needs attention; `info` is one line per unit of work. A
+missing `heartbeat` is the alarm. For what each event means for the orders, and what to
+do, see the [runbook](runbook.md); for metrics, alerts, dashboard and viewers,
+[monitoring](monitoring.md).
 
-This page is written by `{command}` from `syncd/log/events.py`
-and `syncd/log/fields.py`. A new event or field is no breaking change; another name or
-meaning is.
+`{command}` writes this page from `syncd/log/events.py`
+and `syncd/log/fields.py`. A new event or field is not a breaking change; a changed name
+or meaning is.
 
 ## Events
 
@@ -43,11 +44,11 @@ meaning is.
 FIELDS_HEAD = """
 ## Fields
 
-What ties lines together: `run` (one run of the process; systemd's INVOCATION_ID, so
+These fields connect lines: `run` (one run of the process; systemd's INVOCATION_ID, so
 `journalctl _SYSTEMD_INVOCATION_ID=…` finds the same lines), `instance`, `batch` with
 `attempt`, and `order_key`. The last two columns name the field in OpenTelemetry's
-conventions and in the Elastic Common Schema; where they have none, `syncd.<field>` is
-meant. A level is OpenTelemetry's severity DEBUG 5, INFO 9, WARN 13, ERROR 17, FATAL 21;
+conventions and in the Elastic Common Schema; if they are empty, use `syncd.<field>`.
+The levels are OpenTelemetry's severities DEBUG 5, INFO 9, WARN 13, ERROR 17, FATAL 21;
 the resource is `service.name` = `syncd`.
 
 | field | type | unit | meaning | OpenTelemetry | ECS |
