@@ -30,13 +30,13 @@ _ENDLESS = 1_000_000
 def check(path: Path, *, as_text: bool, strict: bool) -> None:
     """Check all that a feed needs; report faults with the next step.
 
-    It looks at this host, the databases, role, views, newest orders, capture and
-    the way to Squeezely. Nothing is written, nothing is sent.
+    It checks this host, the databases, role, views, newest orders, capture and
+    the connection to Squeezely. It writes nothing and sends nothing.
 
     \b
     Example: syncd check --strict
     Exit codes: 0 nothing wrong, 1 warnings (--strict), 69 something does not
-                answer, 77 a right is missing, 78 something must be mended
+                answer, 77 a privilege is missing, 78 something needs correction
     """  # noqa: D301  # click's mark for "do not rewrap"
     findings = run_checks(path)
     if as_text:

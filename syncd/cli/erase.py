@@ -37,10 +37,10 @@ def erase(
 ) -> None:
     """Erase orders: remove what identifies a person, and never send them.
 
-    Give the e-mail address before the shop erases it, or the orders. An address on the
-    command line is seen by everybody on this machine (ps): with - or --email-stdin
-    addresses and orders are read from standard input, one a line. Later orders of the
-    person are not concerned. Exit code 75: some are being sent, run it again.
+    Name the e-mail address, before the shop erases it, or the orders. Every user of
+    this machine can see an address on the command line (ps): with - or --email-stdin,
+    syncd reads addresses and orders from standard input, one per line. Later orders of
+    the person are not affected. Exit code 75: some are being sent, run it again.
 
     Example: echo mila@shop.example | syncd erase -
     """

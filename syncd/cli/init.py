@@ -24,25 +24,25 @@ from syncd.setup.views import Detection, Recognised
     type=click.Path(path_type=Path, dir_okay=False),
     default=DEFAULT_PATH,
     show_default=True,
-    help="Where to write it.",
+    help="The file to write.",
 )
 @click.option(
     "--dsn",
     metavar="DSN",
-    help="The shop's order database: what it tells is filled in.",
+    help="The shop's order database, to detect settings from.",
 )
 @click.option(
     "--as",
     "owner",
     metavar="DSN",
-    help="Whom to look as: who may read the shop's tables [--dsn].",
+    help="A role that may read the shop's tables [default: --dsn].",
 )
 def init(out: Path, dsn: str | None, owner: str | None) -> None:
     """Write a commented configuration (never over an existing one).
 
-    With --dsn, which names the daemon's own role, it looks which shop system the
-    database is, as `syncd views detect` does, and sets what that needs. A password is
-    never written: use a passfile.
+    With --dsn, which names the daemon's own role, it detects the shop system of the
+    database, as `syncd views detect` does, and writes the settings that it needs. It
+    never writes a password: use a passfile.
 
     \b
     Examples: syncd init --out ./syncd.toml

@@ -28,7 +28,7 @@ from syncd.setup.views import ViewNames
 from syncd.source.connections import Connections
 from syncd.source.views import Views
 
-_ROLE = """Write it as in SQL: syncd, or '"My-Role"' (capitals and hyphens want double \
+_ROLE = """Write it as in SQL: syncd, or '"My-Role"' (capitals and hyphens need double \
 quotes)."""
 
 
@@ -39,7 +39,7 @@ quotes)."""
     "--as",
     "owner",
     metavar="DSN",
-    help="Whom to install as; without a password (use a passfile).",
+    help="The role that installs; without a password (use a passfile).",
 )
 @click.option(
     "--ledger-as", "ledger_owner", metavar="DSN", help="The same, for [ledger] dsn."
@@ -50,7 +50,7 @@ quotes)."""
     "tables",
     metavar="TABLE:KEYCOLUMN",
     multiple=True,
-    help="Note changes of this table by triggers; may be repeated.",
+    help="Record changes of this table with triggers; may be repeated.",
 )
 @click.option(
     "--wal",
@@ -62,10 +62,10 @@ quotes)."""
 @click.option(
     "--published",
     is_flag=True,
-    help="Replicas of a publication of all tables have syncd's tables.",
+    help="The subscribers of such a publication have syncd's tables.",
 )
 @click.option(
-    "--recreate-slot", is_flag=True, help="With --wal: give up a slot's place."
+    "--recreate-slot", is_flag=True, help="With --wal: start a new slot from now."
 )
 def install_command(  # noqa: PLR0913  # the command's options
     settings: Settings,

@@ -26,7 +26,7 @@ orders_argument = click.argument("orders", nargs=-1)
 
 all_option = click.option("--all", "everything", is_flag=True, help="All of them.")
 
-reason_option = click.option("--reason", help="Those whose reason holds this text.")
+reason_option = click.option("--reason", help="Orders whose reason contains this text.")
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 

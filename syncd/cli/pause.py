@@ -29,10 +29,14 @@ def _chosen(what: str) -> list[What]:
 
 
 sending_option = click.option(
-    "--sending", "what", flag_value="sending", default="sending", help="The default."
+    "--sending",
+    "what",
+    flag_value="sending",
+    default="sending",
+    help="Sending (the default).",
 )
 capture_option = click.option(
-    "--capture", "what", flag_value="capture", help="Take no orders."
+    "--capture", "what", flag_value="capture", help="Capture."
 )
 all_option = click.option("--all", "what", flag_value="all", help="Both.")
 
@@ -80,7 +84,7 @@ def _told(made: Pause, *, is_new: bool) -> str:
 def resume(settings: Settings, *, what: str, as_text: bool) -> None:
     """Resume what was paused; try the API again at once if it was held.
 
-    After the credentials or the view were mended, too: a held API is released.
+    Also use it after you corrected the credentials or the view: it releases a held API.
 
     Example: syncd resume --all
     """

@@ -39,13 +39,13 @@ def rejected() -> None:
     "which",
     flag_value="discarded",
     default="rejected",
-    help="Those that were given up instead.",
+    help="List discarded orders instead.",
 )
 @click.option(
     "--suspected",
     "which",
     flag_value="suspected",
-    help="Those that wait since the API refused them, and are not blamed yet.",
+    help="List orders that the API refused and that are not rejected yet.",
 )
 @as_json_option
 def rejected_list(

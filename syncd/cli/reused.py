@@ -25,8 +25,8 @@ dry_run_option = click.option(
 def reused() -> None:
     """List known keys that other orders have now, and decide on these.
 
-    It happens when a table was emptied and its numbers begin again. Such an order is
-    not sent by itself: its key says that it was.
+    This happens when a table was emptied and its numbers start again. syncd does not
+    send such an order by itself, because an order with its key was sent before.
     """
 
 
@@ -59,7 +59,7 @@ def reused_send(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Send the orders that are listed now; what is known of the old ones is kept.
+    """Send the orders that are listed now; the old ones' records are kept.
 
     Example: syncd reused send --all --dry-run
     """

@@ -26,14 +26,14 @@ from syncd.log import log
 @click.option(
     "--new-feed",
     is_flag=True,
-    help="Start a feed that is new, though its orders are served already.",
+    help="Start a new feed, even if another one serves its orders.",
 )
 def run(path: Path, *, once: bool, new_feed: bool) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; SIGHUP makes it read its configuration.
 
-    It starts at "now": past orders are sent by `syncd watermark reset` only.
-    With --once the exit code is 75 when something is left to deliver. It does not
-    start with what `syncd check` calls an error of ledger, views or settings (78).
+    It starts at "now": only `syncd watermark reset` sends past orders. With --once
+    the exit code is 75 if orders remain to be delivered. With an error of
+    `syncd check` in ledger, views or settings it does not start (78).
 
     \b
     Examples: syncd run
@@ -74,7 +74,7 @@ def run(path: Path, *, once: bool, new_feed: bool) -> None:
 def confirm_move(settings: Settings, *, yes: bool) -> None:
     """Allow a restored or moved database to send in place of the original.
 
-    Without it a copy refuses to send, since the original sends the same orders.
+    Without it a copy refuses to send, because the original sends the same orders.
 
     Example: syncd confirm-move
     """
@@ -87,12 +87,12 @@ def confirm_move(settings: Settings, *, yes: bool) -> None:
 
 
 @click.command()
-@click.option("--port", default=8377, show_default=True, help="Where it listens.")
+@click.option("--port", default=8377, show_default=True, help="The port to listen on.")
 @click.option(
-    "--account", default="SQ-SANDBOX", show_default=True, help="The account it has."
+    "--account", default="SQ-SANDBOX", show_default=True, help="The account to serve."
 )
 @click.option(
-    "--api-key", default="sandbox-key", show_default=True, help="The key it takes."
+    "--api-key", default="sandbox-key", show_default=True, help="The key to accept."
 )
 def sandbox(port: int, account: str, api_key: str) -> None:
     """Run a local fake Squeezely API, with a page to look at.

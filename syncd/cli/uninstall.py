@@ -26,14 +26,14 @@ from syncd.source.connections import Connections
 @click.command("uninstall")
 @configured
 @click.option("--print", "only_print", is_flag=True, help="Show the SQL, for the DBA.")
-@click.option("--as", "owner", metavar="DSN", help="Whom to uninstall as.")
+@click.option("--as", "owner", metavar="DSN", help="The role that uninstalls.")
 @click.option(
     "--ledger-as", "ledger_owner", metavar="DSN", help="The same, for [ledger] dsn."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--all-feeds", is_flag=True, help="Every feed, not only this one.")
 @click.option(
-    "--while-running", is_flag=True, help="Although a daemon of the feed runs."
+    "--while-running", is_flag=True, help="Even if a daemon of the feed runs."
 )
 @click.option(
     "--listen", "only_listen", is_flag=True, help="Only this feed's triggers."

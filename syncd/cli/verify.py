@@ -34,11 +34,11 @@ In Squeezely (Spotler Activate), to see them:
 @click.option("--email", help="The test's customer: an address of your own.")
 @click.option("--product", default="SYNCD-TEST", help="A product's id (SKU).")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--seen", is_flag=True, help="Say that both purchases of a list show.")
+@click.option("--seen", is_flag=True, help="Both purchases of the list arrived.")
 @click.option(
     "--means",
     type=click.Choice([meaning.value for meaning in Meaning]),
-    help="Say what an unknown answer means: all was taken, or nothing.",
+    help="What an unknown answer means: all accepted, or nothing.",
 )
 @as_json_option
 def verify(  # noqa: PLR0913  # the command's options
@@ -51,13 +51,14 @@ def verify(  # noqa: PLR0913  # the command's options
     means: str | None,
     as_text: bool,
 ) -> None:
-    """Send test purchases, and find out how the account wants its events.
+    """Send test purchases, and find out which payload the account accepts.
 
-    One alone, then two in one list; each over 0.01, with an orderid that begins with
-    SYNCD-TEST. They stay in the account. What is found is kept for `syncd check`.
+    It sends one purchase alone, then two in one list; each of 0.01, with an orderid
+    that begins with SYNCD-TEST. They stay in the account. `syncd check` shows the
+    result.
 
-    Without --email it shows the answers that nobody has explained yet, and asks what
-    they mean. What you say is kept, and settles the orders that wait for it.
+    Without --email it shows the answers whose meaning is unknown, and asks what they
+    mean. syncd keeps your answer, and settles the orders that wait for it.
 
     Example: syncd verify --email me@shop.example --product MUG-1
     """

@@ -87,7 +87,7 @@ def _silence(vitals: HealthInputs, started_at: datetime) -> Iterable[HealthIssue
     beaten_at = max(started_at, vitals.heartbeat_at or started_at)
     silent = vitals.now - beaten_at
     if silent > SILENT_BEATS * vitals.heartbeat + timedelta(seconds=30):
-        what = f"a daemon lives, but has had no heartbeat for {span(silent)}"
+        what = f"a daemon runs, but has had no heartbeat for {span(silent)}"
         yield HealthIssue(Severity.DOWN, what, "see its log, then restart it")
 
 
@@ -113,7 +113,7 @@ def _a_part_fails(vitals: HealthInputs) -> Iterable[HealthIssue]:
     for member in vitals.members:
         if member.is_alive and member.trouble and member.trouble_since:
             lasts = span(vitals.now - member.trouble_since)
-            what = f"it fails for {lasts}: {member.trouble}"
+            what = f"it has failed for {lasts}: {member.trouble}"
             yield HealthIssue(Severity.DEGRADED, what, "see its log, and `syncd check`")
 
 
@@ -148,8 +148,8 @@ def _capture_is_broken(vitals: HealthInputs) -> Iterable[HealthIssue]:
         what = f"the outbox is unusable: {vitals.outbox_fault}"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd install --listen` again")
     elif vitals.outbox_faults:
-        what = f"the triggers could not note {count(vitals.outbox_faults, 'change')}"
-        next_step = "`syncd check`, then `syncd install --listen`: it counts from 0"
+        what = f"the triggers missed {count(vitals.outbox_faults, 'change')}"
+        next_step = "`syncd check`, then `syncd install --listen`: resets the count"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
 
 
@@ -176,13 +176,13 @@ def _endpoint_refuses(vitals: HealthInputs) -> Iterable[HealthIssue]:
     elif vitals.endpoint == "held":
         what = f"nothing is sent: {why}"
         what += f" ({vitals.suspect})" if vitals.suspect else ""
-        next_step = "mend it, then `syncd resume`"
+        next_step = "fix it, then `syncd resume`"
         if vitals.suspect:
-            next_step += "; an order that is not to be sent: `syncd rejected discard`"
+            next_step += "; to never send that order: `syncd rejected discard`"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
     elif vitals.endpoint == "backing_off" and vitals.waiting:
-        what = f"the last attempt failed, and is repeated: {why}"
-        yield HealthIssue(Severity.DEGRADED, what, "nothing, unless it goes on")
+        what = f"the last attempt failed, syncd tries again: {why}"
+        yield HealthIssue(Severity.DEGRADED, what, "nothing, unless it continues")
     elif vitals.endpoint == "backing_off":
         yield HealthIssue(
             Severity.NOTICE, f"the last attempt failed; nothing waits: {why}"
@@ -191,9 +191,9 @@ def _endpoint_refuses(vitals: HealthInputs) -> Iterable[HealthIssue]:
 
 def _orders_lag(vitals: HealthInputs) -> Iterable[HealthIssue]:
     if vitals.lag >= LAG_LIMIT:
-        what = f"the oldest of {count(vitals.waiting)} waits for {span(vitals.lag)}"
+        what = f"the oldest of {count(vitals.waiting)} has waited {span(vitals.lag)}"
         yield HealthIssue(
-            Severity.DEGRADED, what, "see the endpoint, and squeezely.rate"
+            Severity.DEGRADED, what, "check the endpoint, and squeezely.rate"
         )
 
 
@@ -225,7 +225,7 @@ def _orders_wait_for_a_person(vitals: HealthInputs) -> Iterable[HealthIssue]:
         what = f"{count(vitals.held)} may have arrived and wait for you"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd uncertain list`")
     if vitals.reused:
-        what = f"{count(vitals.reused)} under keys that stood for others: not sent"
+        what = f"{count(vitals.reused)} not sent: their keys belonged to others"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd reused list`")
     if vitals.unexplained:
         what = f"{count(vitals.unexplained)} unexplained by the last account"
@@ -235,12 +235,12 @@ def _orders_wait_for_a_person(vitals: HealthInputs) -> Iterable[HealthIssue]:
 def _capture_misses_orders(vitals: HealthInputs) -> Iterable[HealthIssue]:
     """An order or two that are late may be; account after account, capture is wrong."""
     if vitals.missed:
-        what = f"capture misses orders: the last accounts had to take {vitals.missed:,}"
-        next_step = "`syncd check`: their times may be in another zone, or come late"
+        what = f"capture misses orders: reconciliation captured {vitals.missed:,}"
+        next_step = "`syncd check`: their times may be in another zone, or late"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
     if vitals.without_time:
         what = f"{vitals.without_time:,} confirmed orders have no usable time"
-        next_step = "let confirmed_orders give confirmed_at a time for every order"
+        next_step = "let confirmed_orders return confirmed_at for every order"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
 
 
@@ -251,13 +251,13 @@ def _watermark_is_held(vitals: HealthInputs) -> Iterable[HealthIssue]:
         return
     long = vitals.held_back >= WATERMARK_LIMIT
     severity = Severity.DEGRADED if long else Severity.NOTICE
-    what = f"the watermark is held back for {span(vitals.held_back)}"
-    yield HealthIssue(severity, what, "end the transaction that is named below")
+    what = f"the watermark has been held back for {span(vitals.held_back)}"
+    yield HealthIssue(severity, what, "end the transaction named below")
 
 
 def _form_is_unproven(vitals: HealthInputs) -> Iterable[HealthIssue]:
     if not vitals.is_proven:
-        what = "no test has shown that the account takes this form of body"
+        what = "no test has shown that the account accepts this payload"
         yield HealthIssue(Severity.NOTICE, what, "`syncd verify`")
 
 

@@ -115,7 +115,7 @@ def test_what_is_reused_is_sent_when_somebody_says_so(
     listed = syncd("reused", "list", "--json", "--config", config).stdout
     assert listed.count('"order_key"') == 2
     status = syncd("status", "--config", config).stdout
-    assert "2 orders under keys that stood for others" in status
+    assert "2 orders not sent: their keys belonged to others" in status
     plan = syncd("reused", "send", "--all", "--dry-run", "--config", config)
     assert "nothing was changed" in plan.stdout
     assert keys(desk).count().keys == 2

@@ -43,7 +43,7 @@ DEGRADED: list[tuple[dict[str, object], str, str]] = [
     ({"source_fault": "it is missing"}, "views cannot be read: it is", "syncd check"),
     ({"slot_fault": "there is none"}, "slot is unusable: there is", "syncd check"),
     ({"outbox_fault": "cannot be read"}, "outbox is unusable", "install --listen"),
-    ({"outbox_faults": 1}, "could not note 1 change", "install --listen"),
+    ({"outbox_faults": 1}, "triggers missed 1 change", "install --listen"),
     (
         {"endpoint": "held", "endpoint_reason": "HTTP 401"},
         "nothing is sent: HTTP 401",
@@ -51,10 +51,10 @@ DEGRADED: list[tuple[dict[str, object], str, str]] = [
     ),
     (
         {"endpoint": "backing_off", "endpoint_reason": "HTTP 503", "waiting": 3},
-        "the last attempt failed, and is repeated: HTTP 503",
-        "unless it goes on",
+        "the last attempt failed, syncd tries again: HTTP 503",
+        "unless it continues",
     ),
-    ({"lag": minutes(10), "waiting": 1}, "oldest of 1 order waits for 10 min", ""),
+    ({"lag": minutes(10), "waiting": 1}, "oldest of 1 order has waited 10 min", ""),
     ({"rejected": 1_200}, "1,200 orders cannot be sent", "syncd rejected list"),
     (
         {"refusals": RecentRefusals(25, 6, "email is missing")},
@@ -63,12 +63,12 @@ DEGRADED: list[tuple[dict[str, object], str, str]] = [
     ),
     ({"held": 2}, "2 orders may have arrived", "syncd uncertain list"),
     ({"unexplained": 1}, "1 order unexplained", "syncd reconcile"),
-    ({"missed": 7}, "the last accounts had to take 7", "syncd check"),
+    ({"missed": 7}, "reconciliation captured 7", "syncd check"),
     ({"without_time": 3}, "3 confirmed orders have no usable time", "confirmed_orders"),
-    ({"held_back": minutes(60)}, "watermark is held back for 1 h", "transaction"),
+    ({"held_back": HOUR}, "watermark has been held back for 1 h", "transaction"),
     (
         {"members": [replace(ALIVE, trouble="no right", trouble_since=NOW - HOUR)]},
-        "it fails for 1 h: no right",
+        "it has failed for 1 h: no right",
         "syncd check",
     ),
     ({"alarms": ["the zone was changed"]}, "the zone was changed", "syncd check"),
@@ -82,11 +82,15 @@ DEGRADED: list[tuple[dict[str, object], str, str]] = [
         "syncd rejected discard",
     ),
     ({"pauses": [Pause("sending", NOW - 30 * HOUR)]}, "paused 1 d", "resume --sending"),
-    ({"reused": 3}, "3 orders under keys that stood for others", "syncd reused list"),
+    (
+        {"reused": 3},
+        "3 orders not sent: their keys belonged to others",
+        "syncd reused list",
+    ),
 ]
 NOTICED: list[tuple[dict[str, object], str]] = [
     ({"endpoint": "backing_off", "endpoint_reason": "HTTP 503"}, "nothing waits"),
-    ({"held_back": minutes(1)}, "the watermark is held back for 1 min"),
+    ({"held_back": minutes(1)}, "the watermark has been held back for 1 min"),
     ({"is_proven": False}, "no test has shown"),
     ({"pauses": [Pause("capture", NOW - minutes(3), "sale")]}, "3 min ago: sale"),
     (

@@ -140,7 +140,7 @@ def test_all_that_is_wrong_is_told_with_its_command() -> None:
     told = words(shown(TROUBLED, assess(TROUBLED.vitals()), 200))
     for text in (
         "▲ shop is degraded",
-        "nothing is sent: HTTP 401 Invalid credentials → mend it, then `syncd resume`",
+        "nothing is sent: HTTP 401 Invalid credentials → fix it, then `syncd resume`",
         "7 orders cannot be sent → `syncd rejected list`",
         "lag 5 min, 12,000 orders",
         "held by pid 4711 billing since 2026-11-20 09:00:00+00",
