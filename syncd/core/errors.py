@@ -76,6 +76,12 @@ class SchemaMismatchError(SyncdError):
     exit_code = ExitCode.CONFIG
 
 
+class ServerTooOldError(SyncdError):
+    """The server is of a version that syncd is not tested on any more."""
+
+    exit_code = ExitCode.CONFIG
+
+
 class ViewMissingError(SchemaMismatchError):
     """One of the two views is not there, or cannot be seen by the role."""
 

@@ -12,7 +12,7 @@ from support.shop import Shop
 from syncd.cli import cli
 from syncd.demo.sandbox import Sandbox
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

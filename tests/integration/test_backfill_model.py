@@ -31,7 +31,7 @@ from syncd.daemon import backfill_loop as driving
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.claim import Lane
 
-pytestmark = [pytest.mark.db, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.db, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SIZE = 3
 DAYS = 12

@@ -26,7 +26,7 @@ from syncd.postgres.database import Database
 from syncd.postgres.session import Peer
 from syncd.postgres.statements import query
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 BOUNCER = "/usr/sbin/pgbouncer"
 
@@ -331,12 +331,12 @@ def test_a_standby_says_what_it_cannot_prove(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(130_011, "server.old"), (190_000, "server.untested")]
+    ("number", "code"), [(140_023, "server.old"), (190_000, "server.untested")]
 )
 def test_a_version_that_was_not_tested_is_told(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, number: int, code: str
 ) -> None:
-    """Older than 14 is an error, newer than 18 a warning."""
+    """Older than 15 is an error, newer than 18 a warning."""
     with closing(Database(shop.dsn)) as database:
         facts = replace(look_at.facts_of(database), number=number)
         monkeypatch.setattr(look_at, "facts_of", lambda _database: facts)

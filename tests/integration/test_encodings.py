@@ -16,7 +16,7 @@ from syncd.delivery.answers import Answers
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.claim import Receipt
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 ENCODINGS = ["SQL_ASCII", "LATIN1", "LATIN9", "WIN1252", "EUC_JP"]
 WORDS = "geweigerd ł kost 5 € aan Łukasz\0\udce9"

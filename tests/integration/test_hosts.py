@@ -12,7 +12,7 @@ from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.check.check import exit_code, run_checks
 from syncd.diagnostics.check.finding import Finding
 
-pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.db, pytest.mark.slow, pytest.mark.timeout(300)]
 
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
 

@@ -29,7 +29,7 @@ from syncd.log import log as logging
 from syncd.log.log import Log
 from syncd.postgres.database import Database
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 
 @dataclass

@@ -38,7 +38,7 @@ from syncd.log.log import Log
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 KEEP = timedelta(days=30)
 OLD = "created_at = created_at - interval '40 days'"

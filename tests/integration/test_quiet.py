@@ -13,7 +13,7 @@ from syncd.core.event import EventRules
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.mended import MendedOrders
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 DUE = """SELECT extract(epoch FROM max(due_at - created_at))::float8
            FROM syncd.batch WHERE state = 'pending'"""

@@ -15,7 +15,7 @@ from syncd.demo.sandbox import Sandbox
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 
 @dataclass

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from support.shop_dumps import Connection
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 CONFIRMED = {
     "django-oscar": 28,

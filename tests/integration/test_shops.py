@@ -34,7 +34,7 @@ from syncd.source.orders import Source
 COUNT = "SELECT count(DISTINCT order_key) FROM syncd.confirmed_orders"
 NAMES = ("syncd.confirmed_orders", "syncd.purchases")
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 
 @pytest.fixture(params=sorted(shops()))

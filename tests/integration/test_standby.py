@@ -23,7 +23,7 @@ from syncd.source.connections import Connections
 from syncd.source.orders import Source
 from syncd.source.transactions import Transactions
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 LOOKBACK = timedelta(milliseconds=50)
 

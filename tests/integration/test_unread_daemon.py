@@ -12,7 +12,7 @@ from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 VIEW = """
 CREATE TABLE catalogue (is_down boolean);

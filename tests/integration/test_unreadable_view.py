@@ -13,7 +13,7 @@ from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 
-pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.db, pytest.mark.slow, pytest.mark.timeout(300)]
 
 SHOWN = """
 ALTER TABLE orders ADD COLUMN IF NOT EXISTS data text;

@@ -16,7 +16,7 @@ from support.shop_dumps import REPOSITORY, dump_of, restore
 from syncd.config.configuration import load
 from syncd.setup.views import shops
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 VERSIONS = {
     "django-oscar": "4.2 or later",

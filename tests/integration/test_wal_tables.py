@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from support.postgres import Cluster, cluster, wait_until
-from support.shop import Shop, target_of
+from support.shop import Shop
 from support.tap import (
     SLOT,
     WAL_SETTINGS,
@@ -22,9 +22,15 @@ from syncd.capture.keys import are_alike
 from syncd.capture.wal import capture as wal
 from syncd.capture.wal import monitor as guard
 from syncd.capture.wal.publication import Publication
-from syncd.core.errors import ConfigError, DatabaseUnavailableError, SyncdError
+from syncd.core.errors import (
+    ConfigError,
+    DatabaseUnavailableError,
+    ServerTooOldError,
+    SyncdError,
+)
 from syncd.postgres.session import SESSION
-from syncd.setup.install.session import find_table, pinned
+from syncd.setup.install import session
+from syncd.setup.install.session import pinned
 
 pytestmark = pytest.mark.db
 
@@ -214,20 +220,17 @@ def test_only_the_key_and_what_names_a_row_travels(shop: Shop) -> None:
     assert shop.rows(columns) == [("{id,at,note}",)]
 
 
-def test_before_postgresql_15_whole_rows_travel(shop: Shop) -> None:
-    """It has no column lists; what would fail is refused all the same."""
-    shop.sql(KINDS["two columns"])
-    with owners(shop) as connections:
-        publication = Publication(connections.source, "shop")
-        target, view = target_of("t:id"), "syncd.confirmed_orders"
-        with pinned(connections.source):
-            oid = find_table(connections.source, "t")
-        table, why = publication.choose(target, oid, view, has_column_lists=False)
-        assert table.is_whole
-        assert "before 15" in why
-        shop.sql("ALTER TABLE t REPLICA IDENTITY NOTHING")
-        with pytest.raises(ConfigError):
-            publication.choose(target, oid, view, has_column_lists=False)
+def test_a_server_that_is_too_old_gets_one_line(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is installed, before anything is made."""
+    monkeypatch.setattr(session, "OLDEST_SERVER", 99)
+    with (
+        owners(shop) as connections,
+        pytest.raises(ServerTooOldError, match=r"syncd needs 99; nothing was changed"),
+        pinned(connections.source),
+    ):
+        pass
 
 
 # Bad input

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from syncd.demo.server import programs, runnable
 
@@ -33,8 +34,14 @@ def _binaries() -> Path:
 
 
 def program(name: str) -> Path:
-    """One of the server's own programs, like pg_dump."""
-    return _binaries() / name
+    """One of the server's own programs, like pg_dump; skips the test without it."""
+    return _existing(_binaries() / name)
+
+
+def _existing(program: Path) -> Path:
+    if not program.exists():
+        pytest.skip(f"this PostgreSQL comes without {program.name}")
+    return program
 
 
 class Cluster:
@@ -87,9 +94,9 @@ class Cluster:
             "--no-sync",
         )
 
-    def _pg(self, program: str, *arguments: str) -> None:
+    def _pg(self, name: str, *arguments: str) -> None:
         subprocess.run(
-            [str(self._bin / program), *arguments],
+            [str(_existing(self._bin / name)), *arguments],
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

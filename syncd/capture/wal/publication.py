@@ -107,16 +107,13 @@ class Publication:
 
     # Before
 
-    def choose(
-        self, target: Target, oid: int | None, view: str, *, has_column_lists: bool
-    ) -> tuple[Table, str]:
+    def choose(self, target: Target, oid: int | None, view: str) -> tuple[Table, str]:
         """Find a table that can be followed without harm.
 
         Args:
             target: Table and column as they were named.
             oid: The table's; None: there is none.
             view: That with the orders' keys.
-            has_column_lists: Whether the server can publish some columns only.
 
         Returns:
             The table, and why whole rows travel ("" when they do not).
@@ -129,7 +126,7 @@ class Publication:
             raise ConfigError(f"{target.table} {fault}", CHOOSE)
         identities = self.identities(table.oid)
         columns = {target.key}.union(*(i.columns for i in identities))
-        whole = _why_whole(identities, has_column_lists=has_column_lists)
+        whole = _why_whole(identities)
         chosen = Table(
             table.oid,
             table.schema,
@@ -237,9 +234,7 @@ def _as_sets(tables: Iterable[Table]) -> set[tuple[int, str, frozenset[str] | No
     }
 
 
-def _why_whole(identities: Sequence[ReplicaIdentity], *, has_column_lists: bool) -> str:
-    if not has_column_lists:
-        return "PostgreSQL before 15 publishes whole rows"
+def _why_whole(identities: Sequence[ReplicaIdentity]) -> str:
     full = [i.table for i in identities if i.kind == "f" and not i.is_partitioned]
     return f"{full[0]} has REPLICA IDENTITY FULL" if full else ""
 
@@ -267,7 +262,5 @@ def ledger_publications(database: Database) -> Iterator[tuple[str, str]]:
     Yields:
         Its name, and the statements that leave syncd's tables out.
     """
-    rows = database.all(query("publications_of_all"))
-    if database.one(query("names_schemas"))[0]:
-        rows += database.all(query("publications_of_schema"))
-    yield from cast("list[tuple[str, str]]", rows)
+    for statement in (query("publications_of_all"), query("publications_of_schema")):
+        yield from cast("list[tuple[str, str]]", database.all(statement))

@@ -16,7 +16,6 @@ from syncd.postgres.statements import query
 
 PLUGIN = "pgoutput"
 FAILOVER_VERSION = 170_000
-COLUMNS_VERSION = 150_000
 _MEGABYTE = 1 << 20
 _LONGEST = 63
 _LIMIT = (
@@ -51,11 +50,6 @@ class Server:
     idle_seconds: int
     has_room: bool
     now: datetime
-
-    @property
-    def has_column_lists(self) -> bool:
-        """Whether a publication may leave columns out (PostgreSQL 15)."""
-        return self.version >= COLUMNS_VERSION
 
     @property
     def has_failover(self) -> bool:

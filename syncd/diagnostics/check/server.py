@@ -11,10 +11,10 @@ from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.lateness import skew, told
 from syncd.postgres.database import Database
 from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS
+from syncd.postgres.servers import NEWEST_SERVER, OLDEST_SERVER
 from syncd.postgres.session import Peer
 from syncd.postgres.statements import query
 
-OLDEST, NEWEST = 14, 18
 SKEW = timedelta(seconds=3)
 """Between clocks; from here on it is worth a line."""
 
@@ -61,10 +61,10 @@ def look_at_server(name: str, database: Database) -> Iterator[Finding]:
     peer, facts = database.peer(), facts_of(database)
     where = f"PostgreSQL {facts.version} at {describe(database.dsn)} as {facts.user}"
     major = facts.number // 10_000
-    if major < OLDEST:
-        yield Finding("server.old", name, f"{where}: older than {OLDEST}")
-    elif major > NEWEST:
-        message = f"{where}: newer than {NEWEST}, the last one tested"
+    if major < OLDEST_SERVER:
+        yield Finding("server.old", name, f"{where}: older than {OLDEST_SERVER}")
+    elif major > NEWEST_SERVER:
+        message = f"{where}: newer than {NEWEST_SERVER}, the last one tested"
         yield Finding("server.untested", name, message)
     else:
         yield Finding("server.reached", name, where)

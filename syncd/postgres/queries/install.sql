@@ -120,11 +120,8 @@ SELECT p.pubname::text,
   FROM pg_catalog.pg_publication AS p
  CROSS JOIN LATERAL (
        SELECT p.pubname || '_shop' AS name,
-              CASE WHEN current_setting('server_version_num')::integer < 150000
-                   THEN 'TABLE ' || string_agg(c.oid::regclass::text, ', ')
-                   ELSE 'TABLES IN SCHEMA '
-                        || string_agg(DISTINCT quote_ident(s.nspname::text), ', ')
-                   END AS tables
+              'TABLES IN SCHEMA '
+              || string_agg(DISTINCT quote_ident(s.nspname::text), ', ') AS tables
          FROM pg_catalog.pg_class AS c
          JOIN pg_catalog.pg_namespace AS s ON s.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p')
@@ -135,8 +132,7 @@ SELECT p.pubname::text,
  ORDER BY 1;
 
 -- name: publications_of_schema :many
--- Publications of schema syncd as a whole, and what takes it out (PostgreSQL 15 and
--- later).
+-- Publications of schema syncd as a whole, and what takes it out.
 SELECT p.pubname::text,
        format('ALTER PUBLICATION %I DROP TABLES IN SCHEMA syncd;', p.pubname)
   FROM pg_catalog.pg_publication AS p
@@ -144,9 +140,8 @@ SELECT p.pubname::text,
  WHERE n.pnnspid = to_regnamespace('syncd')
  ORDER BY 1;
 
--- name: names_schemas :one
--- Whether a publication can name whole schemas here.
-SELECT current_setting('server_version_num')::integer >= 150000;
+-- name: server_version :one
+SELECT current_setting('server_version_num')::integer;
 
 -- name: standing_functions :many
 -- The functions of syncd's triggers that are as they should be but for their text.

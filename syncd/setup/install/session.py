@@ -7,8 +7,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import cast
 
-from syncd.core.errors import PermissionDeniedError, TableBusyError
+from syncd.config.dsn import describe
+from syncd.core.errors import (
+    PermissionDeniedError,
+    ServerTooOldError,
+    TableBusyError,
+)
 from syncd.postgres.database import Database
+from syncd.postgres.servers import OLDEST_SERVER
 from syncd.postgres.statements import query
 from syncd.setup.install.scripts import SqlScript
 from syncd.source.connections import Connections
@@ -16,12 +22,28 @@ from syncd.source.connections import Connections
 
 @contextmanager
 def pinned(*databases: Database) -> Iterator[None]:
-    """Open a transaction in each database, with a search path of ours."""
+    """Open a transaction in each database, with a search path of ours.
+
+    Raises:
+        ServerTooOldError: A server is older than syncd supports.
+    """
     with ExitStack() as transactions:
         for database in databases:
             transactions.enter_context(database.transaction())
+            _refuse_old(database)
             database.run(query("pin_search_path"))
         yield
+
+
+def _refuse_old(database: Database) -> None:
+    (number,) = database.one(query("server_version"))
+    major = cast("int", number) // 10_000
+    if major < OLDEST_SERVER:
+        raise ServerTooOldError(
+            f"PostgreSQL at {describe(database.dsn)} is of version {major}, and syncd "
+            f"needs {OLDEST_SERVER}; nothing was changed",
+            "Upgrade the server.",
+        )
 
 
 @contextmanager

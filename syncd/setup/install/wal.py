@@ -116,7 +116,6 @@ def prepare(
             each,
             find_table(source, each.table),
             names.confirmed,
-            has_column_lists=server.has_column_lists,
         )
         for each in wanted
     ]
