@@ -5,7 +5,7 @@ It is kept for the feed, as long as account and endpoint stay the same.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
+from typing import Literal
 
 from syncd.config.settings import Settings
 from syncd.postgres.database import Database
@@ -39,20 +39,12 @@ def save(database: Database, settings: Settings, verified: AccountCapabilities) 
 
 def load(database: Database, settings: Settings) -> AccountCapabilities | None:
     """Read what is known of the configured account at the configured endpoint."""
-    rows = database.all(
+    return database.find(
+        AccountCapabilities,
         query("verification"),
         feed=settings.feed,
         account=settings.squeezely.account,
         endpoint=settings.squeezely.endpoint,
-    )
-    if not rows:
-        return None
-    payload, accepts_lists, evidence, at = rows[0]
-    return AccountCapabilities(
-        cast("Payload", payload),
-        cast("bool | None", accepts_lists),
-        cast("Literal['answer', 'person']", evidence),
-        cast("datetime", at),
     )
 
 

@@ -7,9 +7,10 @@ a restore cannot take it along.
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -95,6 +96,29 @@ class StateFile:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Lineage:
+    """A ledger's last mark, its timeline now, and since when memory counts."""
+
+    system: int
+    database: int
+    number: int
+    at: datetime
+    marked: int
+    timeline: int
+    superseded_at: datetime
+
+    @property
+    def mark(self) -> Mark:
+        return Mark((self.system, self.database), self.number, self.at, self.marked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Promotion:
+    timeline: int
+    orders: int
+
+
 class CloneGuard:
     """A feed's ledger through its life, as seen from this host.
 
@@ -145,12 +169,13 @@ class CloneGuard:
         """
         # The file first: another daemon that shares it may make a mark in between.
         remembered = self._memory.read() if self._memory else None
-        ledger, timeline, superseded_at = self._read(query("lineage"))
-        if remembered is not None and remembered.at <= superseded_at:
+        lineage = self._read(query("lineage"))
+        ledger = lineage.mark
+        if remembered is not None and remembered.at <= lineage.superseded_at:
             remembered = None
         is_known_host = remembered is not None or self._is_known_host()
         descent = continuity_of(
-            remembered, ledger, timeline, is_known_host=is_known_host
+            remembered, ledger, lineage.timeline, is_known_host=is_known_host
         )
         if descent in _HINTS:
             return descent, self._refusal(descent, remembered, ledger)
@@ -163,7 +188,7 @@ class CloneGuard:
             ClonedDatabaseError: The ledger went back while the daemon ran.
         """
         self.check()
-        mark = self._read(query("mark_feed"))[0]
+        mark = self._read(query("mark_feed")).mark
         if self._memory is not None:
             self._memory.write(mark)
 
@@ -173,24 +198,24 @@ class CloneGuard:
         What was pending may have been sent by claims that were lost; and orders of
         the last day that have to be captured again may have been, too.
         """
-        rows = database.all(query("note_promotion"), feed=self._feed_id)
-        for timeline, orders in rows:
-            self._log.emit("database.promoted", timeline=timeline, orders=orders)
+        promoted = database.find(
+            _Promotion, query("note_promotion"), feed=self._feed_id
+        )
+        if promoted:
+            self._log.emit(
+                "database.promoted",
+                timeline=promoted.timeline,
+                orders=promoted.orders,
+            )
 
-    def _read(self, statement: Statement) -> tuple[Mark, int, datetime]:
-        system, oid, number, at, marked, timeline, superseded_at = self._database.one(
-            statement, feed=self._feed_id
-        )
-        place = cast("tuple[int, int]", (system, oid))
-        mark = Mark(
-            place, cast("int", number), cast("datetime", at), cast("int", marked)
-        )
-        return mark, cast("int", timeline), cast("datetime", superseded_at)
+    def _read(self, statement: Statement) -> "_Lineage":
+        return self._database.row(_Lineage, statement, feed=self._feed_id)
 
     def _is_known_host(self) -> bool:
         host = host_name(self._name)
-        known = self._database.one(query("knows_host"), feed=self._feed_id, host=host)
-        return bool(known[0])
+        return self._database.value(
+            bool, query("knows_host"), feed=self._feed_id, host=host
+        )
 
     def _refusal(
         self, descent: Continuity, remembered: Mark | None, ledger: Mark

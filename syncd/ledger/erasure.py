@@ -7,7 +7,7 @@ had: captures, reconciliation and backfills pass over it (ADR-0013).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal, cast
+from typing import Literal
 
 from syncd.core.command_errors import OrderUnknownError
 from syncd.core.errors import UNREADABLE, SlowStatementError
@@ -97,10 +97,10 @@ class Erasure:
 
     def traces(self, keys: Sequence[str]) -> list[OrderTrace]:
         """Return what the ledger has of some orders, in their order."""
-        rows = self._ledger.database.all(
-            query("standings"), feed=self._ledger.feed_id, keys=list(keys)
+        standings = self._ledger.database.rows(
+            _Standing, query("standings"), feed=self._ledger.feed_id, keys=list(keys)
         )
-        return [_trace(*row) for row in rows]
+        return [standing.trace() for standing in standings]
 
     def forget(self, keys: Sequence[str]) -> list[OrderTrace]:
         """Forget orders; tell what they were before.
@@ -111,7 +111,7 @@ class Erasure:
         database, ours = self._ledger.database, {"feed": self._ledger.feed_id}
         numbers = self._numbers(keys)
         with database.transaction():
-            database.one(query("lock_watermark"), durable=True, **ours)
+            database.run(query("lock_watermark"), durable=True, **ours)
             self._hold_batches(keys)
             traces = self.traces(keys)
             numbers |= {t.key: t.number for t in traces if t.number}
@@ -140,10 +140,10 @@ class Erasure:
 
     def _hold_batches(self, keys: Sequence[str]) -> None:
         """Lock the batches of the orders, also those that they move to meanwhile."""
-        held: list[tuple[object, ...]] | None = None
+        held: list[int] | None = None
         while True:
-            locked = self._ledger.database.all(
-                query("lock_batches"), feed=self._ledger.feed_id, keys=list(keys)
+            locked = self._ledger.database.values(
+                int, query("lock_batches"), feed=self._ledger.feed_id, keys=list(keys)
             )
             if locked == held:
                 return
@@ -162,18 +162,29 @@ class Erasure:
         return numbers
 
 
-def _trace(*row: object) -> OrderTrace:
-    key, state, batch, uncertain, number, reason = row
-    sent: Sent = "perhaps" if uncertain or state == "held" else "never"
-    if state == "sending":
-        sent = "now"
-    elif state == "delivered":
-        sent = "yes"
-    elif state == "erased":
-        told = str(reason).partition(": ")[2]
-        sent = next(s for s, text in _TOLD.items() if text == told)
-        if sent == "now" and batch != "sending":
-            sent = "yes" if batch == "delivered" else "perhaps"
-    return OrderTrace(
-        str(key), cast("str | None", state), sent, cast("str | None", number)
-    )
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Where an order stands, and its batch; None: the ledger does not have it."""
+
+    order_key: str
+    state: str | None
+    batch: str | None
+    is_uncertain: bool | None
+    number: str | None
+    reason: str | None
+
+    def trace(self) -> OrderTrace:
+        return OrderTrace(self.order_key, self.state, self._sent(), self.number)
+
+    def _sent(self) -> Sent:
+        if self.state == "sending":
+            return "now"
+        if self.state == "delivered":
+            return "yes"
+        if self.state != "erased":
+            return "perhaps" if self.is_uncertain or self.state == "held" else "never"
+        told = str(self.reason).partition(": ")[2]
+        sent: Sent = next(s for s, text in _TOLD.items() if text == told)
+        if sent == "now" and self.batch != "sending":
+            return "yes" if self.batch == "delivered" else "perhaps"
+        return sent

@@ -3,7 +3,7 @@
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import NamedTuple
 
 from syncd.core.errors import ClonedDatabaseError, SchemaMismatchError
 from syncd.ledger.batches import Ledger
@@ -27,6 +27,32 @@ class Feed:
     started_at: datetime
 
 
+class DatabaseIdentity(NamedTuple):
+    """A database: its cluster's identifier, and its oid."""
+
+    system: int
+    database: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    feed_id: int
+    started_at: datetime
+    system: int
+    database: int
+    ledger_system: int
+    ledger_database: int
+
+    @property
+    def identity(self) -> dict[str, int]:
+        return {
+            "system": self.system,
+            "database": self.database,
+            "ledger_system": self.ledger_system,
+            "ledger_database": self.ledger_database,
+        }
+
+
 class FeedStore:
     """The feed of a name in the ledger's database."""
 
@@ -43,7 +69,7 @@ class FeedStore:
         """
         hint = "Run `syncd install` with a role that may create the schema."
         try:
-            versions = [row[0] for row in self._database.all(query("migrations"))]
+            versions = self._database.values(int, query("migrations"))
         except SchemaMismatchError as error:
             raise SchemaMismatchError("there is no ledger yet", hint) from error
         if versions != list(range(1, SCHEMA_VERSION + 1)):
@@ -59,18 +85,17 @@ class FeedStore:
         Raises:
             ClonedDatabaseError: The ledger was made in another cluster or database.
         """
-        rows = self._database.all(query("find_feed"), feed=self._name)
-        if not rows:
+        found = self._database.find(_Found, query("find_feed"), feed=self._name)
+        if found is None:
             return None
-        feed_id, started_at, *stored = rows[0]
-        if list(self._identity().values()) != stored:
+        if self._identity() != found.identity:
             raise ClonedDatabaseError(
                 f"the ledger of feed {self._name!r} was made in another database: "
                 "this one is a copy or was restored",
                 "A copy must not send. If this database took the other's place, "
                 "run `syncd confirm-move`.",
             )
-        return Feed(cast("int", feed_id), cast("datetime", started_at))
+        return Feed(found.feed_id, found.started_at)
 
     def get(self) -> Feed:
         """Find the feed.
@@ -83,7 +108,7 @@ class FeedStore:
         if feed := self.find():
             return feed
         hint = "Start it with `syncd run`."
-        if others := [repr(row[0]) for row in self._database.all(query("feeds"))]:
+        if others := list(map(repr, self._database.values(str, query("feeds")))):
             hint = (
                 f"If `feed` should be {' or '.join(others)}, mend the configuration; "
             )
@@ -93,15 +118,13 @@ class FeedStore:
     def others(self, view: str) -> list[str]:
         """Return the feeds of the same orders: of this view, in this database."""
         system, database = self.source_identity()
-        rows = self._database.all(
-            query("feeds_of_view"), system=system, database=database, view=view
+        return self._database.values(
+            str, query("feeds_of_view"), system=system, database=database, view=view
         )
-        return [str(row[0]) for row in rows]
 
-    def source_identity(self) -> tuple[int, int]:
+    def source_identity(self) -> DatabaseIdentity:
         """Return the cluster and the database of the orders."""
-        row = self._connections.source.one(query("identity"))
-        return cast("tuple[int, int]", tuple(row))
+        return self._connections.source.row(DatabaseIdentity, query("identity"))
 
     def start(self, source: Source, lookback: timedelta) -> Feed:
         """Start the feed at "now" unless it was started before.
@@ -121,7 +144,8 @@ class FeedStore:
     def _insert(self, source: Source, lookback: timedelta) -> None:
         started_at = source.clock()
         floor = started_at - lookback
-        rows = self._database.all(
+        feed_id = self._database.find_value(
+            int,
             query("start_feed"),
             feed=self._name,
             started_at=started_at,
@@ -129,10 +153,10 @@ class FeedStore:
             view=source.views.confirmed,
             **self._identity(),
         )
-        for (feed_id,) in rows:
+        if feed_id is not None:
             self._database.run(query("start_watermark"), feed=feed_id, watermark=floor)
             self._database.run(query("start_endpoint"), feed=feed_id)
-            ledger = Ledger(self._database, cast("int", feed_id))
+            ledger = Ledger(self._database, feed_id)
             IdentityGuard(source, self._database, ledger.feed_id, self._name).begin()
             with closing(source.listed(START_SECONDS)) as pages:
                 for part, found in enumerate(pages):
@@ -149,13 +173,13 @@ class FeedStore:
         )
         return changed > 0
 
-    def _identity(self) -> dict[str, object]:
-        """Read which clusters and databases these are, in the feed's order."""
-        system, database = self._connections.source.one(query("identity"))
-        ledger = self._connections.ledger.one(query("identity"))
+    def _identity(self) -> dict[str, int]:
+        """Read which clusters and databases these are."""
+        source = self.source_identity()
+        ledger = self._connections.ledger.row(DatabaseIdentity, query("identity"))
         return {
-            "system": system,
-            "database": database,
-            "ledger_system": ledger[0],
-            "ledger_database": ledger[1],
+            "system": source.system,
+            "database": source.database,
+            "ledger_system": ledger.system,
+            "ledger_database": ledger.database,
         }

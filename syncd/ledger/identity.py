@@ -7,7 +7,6 @@ ledger's; under any others, nothing is admitted until they were compared (ADR-00
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import cast
 
 import msgspec
 
@@ -37,9 +36,6 @@ REBIND = "`syncd rebind-keys --dry-run` shows which orders are known under new k
 """What to do when the keys are not those of the ledger."""
 
 
-_KnownFacts = tuple[str, datetime | None, str | None, datetime, str | None]
-
-
 @dataclass(frozen=True, slots=True)
 class Known:
     """What was accepted, under which seal; and why the views are held, if they are.
@@ -54,6 +50,34 @@ class Known:
     held_reason: str | None
     changed_at: datetime
     change: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    identity: str
+    seal: str
+    held_at: datetime | None
+    held_reason: str | None
+    changed_at: datetime
+    change: str | None
+
+    @property
+    def known(self) -> Known:
+        return Known(
+            msgspec.json.decode(self.identity, type=Identity),
+            self.seal,
+            self.held_at,
+            self.held_reason,
+            self.changed_at,
+            self.change,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    identity: str
+    seal: str
+    namesakes: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,18 +214,16 @@ class IdentityGuard:
 
     def known(self) -> Known | None:
         """Read what was accepted; None before the feed's start."""
-        rows = self._ledger.all(query("known_identity"), feed=self._feed_id)
-        for text, *facts in rows:
-            identity = msgspec.json.decode(str(text), type=Identity)
-            return Known(identity, *cast("_KnownFacts", tuple(facts)))
-        return None
+        kept = self._ledger.find(_Kept, query("known_identity"), feed=self._feed_id)
+        return kept.known if kept else None
 
     def _read_beside(self, known: Known) -> Behind:
         return self._read([table.name for table in known.identity.tables])
 
     def _read(self, names: Sequence[str]) -> Behind:
         views = self._source.views
-        text, seal, namesakes = self._source.database.one(
+        behind = self._source.database.row(
+            _Behind,
             compose("behind", seal=query("seal")),
             **views.params,
             feed=self._feed,
@@ -209,9 +231,9 @@ class IdentityGuard:
             names=list(names),
         )
         return Behind(
-            msgspec.json.decode(str(text), type=Identity),
-            str(seal),
-            msgspec.json.decode(str(namesakes), type=dict[str, int]),
+            msgspec.json.decode(behind.identity, type=Identity),
+            behind.seal,
+            msgspec.json.decode(behind.namesakes, type=dict[str, int]),
         )
 
     def refuse_held(self) -> None:
@@ -243,12 +265,9 @@ class IdentityGuard:
         return IdentityCheck(heard, accepted=change, compared=len(orders))
 
     def _recent(self) -> list[KnownOrder]:
-        rows = self._ledger.all(
-            query("recent_orders"), feed=self._feed_id, limit=SAMPLE
+        return self._ledger.rows(
+            KnownOrder, query("recent_orders"), feed=self._feed_id, limit=SAMPLE
         )
-        return [
-            KnownOrder(*cast("tuple[str, datetime, str | None]", row)) for row in rows
-        ]
 
     def _compare_keys(
         self, known: Identity, now: Identity, orders: Sequence[KnownOrder]
@@ -266,38 +285,43 @@ class IdentityGuard:
 
     def _are_old_unknown(self) -> bool:
         """Return whether orders from before the start would count as new."""
-        (started_at,) = self._ledger.one(query("feed_start"), feed=self._feed_id)
+        started_at = self._ledger.value(
+            datetime, query("feed_start"), feed=self._feed_id
+        )
         statement = self._source.views.statement("listed_before")
-        rows = self._source.database.all(statement, upper=started_at, limit=SAMPLE)
-        unknown = self._unknown([str(key) for (key,) in rows])
-        return bool(rows) and 2 * len(unknown) >= len(rows)
+        old = self._source.database.values(
+            str, statement, upper=started_at, limit=SAMPLE
+        )
+        return bool(old) and 2 * len(self._unknown(old)) >= len(old)
 
     def _strangers(self, lost: Sequence[KnownOrder]) -> list[ListedOrder]:
         """Find orders that may be the lost ones under keys that the ledger lacks."""
         views, database = self._source.views, self._source.database
         times = [order.confirmed_at for order in lost]
-        about = database.all(
+        found = database.rows(
+            ListedOrder,
             views.statement("listed_about"),
             lower=min(times) - NEAR,
             upper=max(times) + NEAR,
             limit=NEIGHBOURS,
         )
-        found = [ListedOrder(str(k), cast("datetime", t)) for k, t in about]
         numbers = [order.orderid for order in lost if order.orderid is not None]
         if numbers:
-            under = database.all(views.statement("listed_under"), numbers=numbers)
+            under = database.mapping(
+                str, str, views.statement("listed_under"), numbers=numbers
+            )
             found += [
-                ListedOrder(str(key), lost[0].confirmed_at - 2 * NEAR, str(number))
-                for key, number in under
+                ListedOrder(key, lost[0].confirmed_at - 2 * NEAR, number)
+                for key, number in under.items()
             ]
         unknown = self._unknown([order.key for order in found])
         return [order for order in found if order.key in unknown]
 
     def _unknown(self, keys: Sequence[str]) -> set[str]:
-        rows = self._ledger.all(
-            compose("unknown_keys"), feed=self._feed_id, keys=list(keys)
+        unknown = self._ledger.values(
+            str, compose("unknown_keys"), feed=self._feed_id, keys=list(keys)
         )
-        return {str(key) for (key,) in rows}
+        return set(unknown)
 
 
 def _held(change: str, orders: Sequence[KnownOrder]) -> str:

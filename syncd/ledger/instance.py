@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple
 
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
@@ -36,6 +36,14 @@ class InstanceState:
     pid: int
     lives: bool
     claims: bool
+
+
+class FreedClaim(NamedTuple):
+    """A claim that was taken from whom it belonged to."""
+
+    batch_id: int
+    attempt: int
+    orders: int
 
 
 class Instance:
@@ -68,7 +76,8 @@ class Instance:
         if name is not None:
             self._host = "/".join([name, *self._host.split("/")[1:]])
         self.is_alone = False
-        (number,) = database.one(
+        self.number = database.value(
+            int,
             query("start_instance"),
             feed=feed_id,
             host=self._host,
@@ -76,34 +85,29 @@ class Instance:
             holds=holds,
             quiet=quiet or timedelta(0),
         )
-        self.number = cast("int", number)
         database.on_open(self._lock)
         self._lock()
 
     def _lock(self) -> None:
-        self._database.one(query("hold_instance_lock"), instance=self.number)
+        self._database.run(query("hold_instance_lock"), instance=self.number)
 
-    def sweep(self) -> list[tuple[int, int, int]]:
-        """Free claims whose outcome nobody will settle any more.
-
-        Returns:
-            Batch, attempt and number of orders of each, ordered by batch.
-        """
-        rows = self._database.all(
-            query("claimants"), feed=self._feed_id, own=self.number
+    def sweep(self) -> list[FreedClaim]:
+        """Free claims whose outcome nobody will settle any more; ordered by batch."""
+        found = self._database.rows(
+            InstanceState, query("claimants"), feed=self._feed_id, own=self.number
         )
-        found = [
-            InstanceState(*cast("tuple[int, str, int, bool, bool]", r)) for r in rows
-        ]
         self.is_alone = not found
         claimants = [each for each in found if each.claims]
         if not claimants:
             return []
         dead = [each.number for each in claimants if self._is_dead(each)]
-        freed = self._database.all(
-            query("take_over"), feed=self._feed_id, dead=dead, holds=self._holds
+        return self._database.rows(
+            FreedClaim,
+            query("take_over"),
+            feed=self._feed_id,
+            dead=dead,
+            holds=self._holds,
         )
-        return cast("list[tuple[int, int, int]]", freed)
 
     def _is_dead(self, other: InstanceState) -> bool:
         if other.lives or other.number == self.number or other.host != self._host:

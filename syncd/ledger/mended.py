@@ -8,7 +8,6 @@ one that the API or the view rejected, once the order is touched. By itself at m
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from syncd.core.errors import UNREADABLE, DatabaseUnavailableError, UnreadableRowError
 from syncd.core.event import Event, EventRules, render
@@ -71,7 +70,8 @@ class MendedOrders:
         after: str | None = None,
         most_retries: int | None = None,
     ) -> list[Rejected]:
-        rows = self._ledger.database.all(
+        return self._ledger.database.rows(
+            Rejected,
             query("rejected_orders"),
             feed=self._ledger.feed_id,
             keys=keys,
@@ -79,10 +79,6 @@ class MendedOrders:
             most_retries=most_retries,
             limit=limit,
         )
-        return [
-            Rejected(*cast("tuple[str, str | None, str, datetime, str, int]", row))
-            for row in rows
-        ]
 
     def faults(self, orders: Sequence[Rejected]) -> dict[str, str | None]:
         """Return why each order cannot be sent now; None: it could be.
@@ -98,7 +94,8 @@ class MendedOrders:
         """Make those of the orders pending again that may be; return their number."""
         if not keys:
             return 0
-        (count,) = self._ledger.database.one(
+        return self._ledger.database.value(
+            int,
             query("retry_rejected"),
             feed=self._ledger.feed_id,
             states=["rejected"],
@@ -108,7 +105,6 @@ class MendedOrders:
             size=self._size,
             most_retries=MOST_RETRIES,
         )
-        return cast("int", count)
 
     def sendable(self, orders: Sequence[Rejected]) -> list[str]:
         """Return the keys of those that could be sent now, the API's refusals left out.

@@ -22,8 +22,7 @@ def find_key(
     Raises:
         OrderAmbiguousError: It is one order's key and another's number.
     """
-    rows = database.all(query("known_as"), feed=feed_id, order=order)
-    keys = {str(key) for (key,) in rows}
+    keys = set(database.values(str, query("known_as"), feed=feed_id, order=order))
     with suppress(*UNREADABLE):
         keys.update(source.matches(order))
     if len(keys) > 1:

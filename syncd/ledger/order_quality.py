@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from syncd.core.errors import SyncdError
 from syncd.core.event import Event, LeftOut
@@ -37,17 +36,16 @@ class LeftOutCount:
 
 def left_out(database: Database, feed_id: int) -> list[LeftOutCount]:
     """Read what was left out in the last day, the most frequent first; maybe empty."""
-    rows = database.all(query("left_out"), feed=feed_id, most=MOST_DETAILS)
-    return [
-        LeftOutCount(*cast("tuple[str, str, int, str, datetime, datetime]", row))
-        for row in rows
-    ]
+    return database.rows(
+        LeftOutCount, query("left_out"), feed=feed_id, most=MOST_DETAILS
+    )
 
 
 def recent_refusals(database: Database, feed_id: int) -> RecentRefusals:
     """Count how many of the newest settled live orders were rejected, and why most."""
-    row = database.one(query("recent_refusals"), feed=feed_id, newest=NEWEST_ORDERS)
-    return RecentRefusals(*cast("tuple[int, int, str | None]", row))
+    return database.row(
+        RecentRefusals, query("recent_refusals"), feed=feed_id, newest=NEWEST_ORDERS
+    )
 
 
 @dataclass(slots=True)

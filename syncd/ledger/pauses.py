@@ -4,8 +4,9 @@ They stand where claims and admissions look anyway, so nobody can send or captur
 against them, and nobody asks the database once more because of them.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
+from typing import Literal
 
 from syncd.core.errors import PausedError
 from syncd.core.health_inputs import Pause
@@ -13,6 +14,13 @@ from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 
 What = Literal["sending", "capture"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Paused:
+    paused_at: datetime
+    paused_reason: str | None
+    begins: bool
 
 
 class PauseStore:
@@ -32,17 +40,14 @@ class PauseStore:
         """
         sending = what == "sending"
         pausing = query("pause_sending") if sending else query("pause_capture")
-        row = self._database.one(pausing, feed=self._feed_id, reason=why)
-        since, told, began = row
-        pause = Pause(what, cast("datetime", since), cast("str | None", told))
-        return pause, cast("bool", began)
+        paused = self._database.row(_Paused, pausing, feed=self._feed_id, reason=why)
+        return Pause(what, paused.paused_at, paused.paused_reason), paused.begins
 
     def end(self, what: What) -> datetime | None:
         """Lift a pause; tell since when it was on, None when it was not."""
         sending = what == "sending"
         lifting = query("resume_sending") if sending else query("resume_capture")
-        rows = self._database.all(lifting, feed=self._feed_id)
-        return cast("datetime", rows[0][0]) if rows else None
+        return self._database.find_value(datetime, lifting, feed=self._feed_id)
 
 
 def refuse_paused(what: str, since: datetime | None, why: str | None) -> None:

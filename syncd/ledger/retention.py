@@ -6,8 +6,8 @@ backfill takes it for a new one, whatever its stamp says by then (ADR-0013).
 
 import threading
 import time
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
 
 from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
@@ -24,6 +24,15 @@ ORDERS = 5_000
 
 STEPS = 200
 """Statements of one turn; the next turn goes on from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pruned:
+    """Batches that a step passed, orders that it merged, batches that it deleted."""
+
+    passed: int
+    orders: int
+    gone: int
 
 
 class Retention:
@@ -71,11 +80,11 @@ class Retention:
         orders = batches = 0
         for _ in range(STEPS):
             began = time.monotonic()
-            passed, merged, gone = self._step(keep)
-            orders += merged
-            batches += gone
+            step = self._step(keep)
+            orders += step.orders
+            batches += step.gone
             # As long as it took, the database is left to others.
-            if not passed or self._stopping.wait(time.monotonic() - began):
+            if not step.passed or self._stopping.wait(time.monotonic() - began):
                 break
         if orders or batches:
             self._log.emit(
@@ -85,12 +94,12 @@ class Retention:
                 duration_ms=round((time.monotonic() - started) * 1000),
             )
 
-    def _step(self, keep: timedelta) -> tuple[int, int, int]:
-        row = self._ledger.database.one(
+    def _step(self, keep: timedelta) -> _Pruned:
+        return self._ledger.database.row(
+            _Pruned,
             query("thin"),
             feed=self._ledger.feed_id,
             keep=keep,
             batches=BATCHES,
             orders=ORDERS,
         )
-        return cast("tuple[int, int, int]", row)

@@ -7,7 +7,6 @@ while it stands for another order (ADR-0027).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from syncd.core.known import KnownOrder, ListedOrder, is_another
 from syncd.postgres.database import Database
@@ -95,10 +94,7 @@ class ReusedKeys:
 
     def _compare(self, statement: Statement, **which: object) -> "_Compared":
         """Compare orders of the ledger with what is listed under their keys."""
-        rows = self._ledger.all(statement, feed=self._feed_id, **which)
-        known = [
-            KnownOrder(*cast("tuple[str, datetime, str | None]", row)) for row in rows
-        ]
+        known = self._ledger.rows(KnownOrder, statement, feed=self._feed_id, **which)
         listed = {o.key: o for o in self._source.listed_orders([k.key for k in known])}
         there = [order for order in known if order.key in listed]
         reused = [
@@ -114,13 +110,14 @@ class ReusedKeys:
         The order that has this time now would have been there already, so that only
         the time was changed: a shop that prunes the history of old orders does that.
         """
-        rows = self._ledger.all(
+        compared = self._ledger.values(
+            str,
             query("compared_before"),
             feed=self._feed_id,
             keys=[each.key for each in moved],
             times=[each.listed_at for each in moved],
         )
-        return {str(key) for (key,) in rows}
+        return set(compared)
 
     def _has_newest(self) -> bool:
         """Return whether most of the newest orders are listed as they were."""
@@ -134,7 +131,8 @@ class ReusedKeys:
             SyncdError: A database failed, or the views cannot be read.
         """
         found = self.find(keys[:MOST])
-        (count,) = self._ledger.one(
+        return self._ledger.value(
+            int,
             query("note_reused"),
             feed=self._feed_id,
             keys=list(keys[:MOST]),
@@ -144,7 +142,6 @@ class ReusedKeys:
             listed_at=[r.listed_at for r in found],
             listed_as=[r.listed_as for r in found],
         )
-        return cast("int", count)
 
     def noted(self, orders: Sequence[str] | None = None) -> list[ReusedKey]:
         """List what was noted of some orders, or of all; at most MOST.
@@ -152,14 +149,14 @@ class ReusedKeys:
         Args:
             orders: By key, or by the number that is listed now.
         """
-        rows = self._ledger.all(
+        return self._ledger.rows(
+            ReusedKey,
             query("reused_keys"),
             feed=self._feed_id,
             all=orders is None,
             orders=list(orders or ()),
             limit=MOST,
         )
-        return [ReusedKey(*row[:-1]) for row in rows]  # type: ignore[arg-type]  # columns
 
     def keep(self, keys: Sequence[str]) -> int:
         """Take over what the views give some keys now; return how many there were."""
@@ -173,16 +170,15 @@ class ReusedKeys:
         Raises:
             SyncdError: A database failed, or the views cannot be read.
         """
-        rows = self._ledger.all(
-            query("recent_orders"), feed=self._feed_id, limit=NEWEST
+        newest = self._ledger.values(
+            str, query("recent_orders"), feed=self._feed_id, limit=NEWEST
         )
-        if keys := [str(row[0]) for row in rows]:
-            self.note(keys)
+        if newest:
+            self.note(newest)
 
     def count(self) -> Reused:
         """Count the keys that stand for other orders."""
-        row = self._ledger.one(query("count_reused"), feed=self._feed_id)
-        return Reused(*row)  # type: ignore[arg-type]  # the statement's columns
+        return self._ledger.row(Reused, query("count_reused"), feed=self._feed_id)
 
 
 def _reused(known: KnownOrder, listed: ListedOrder) -> ReusedKey:

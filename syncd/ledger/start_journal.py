@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 
@@ -90,10 +90,9 @@ class StartJournal:
         Raises:
             SyncdError: The ledger cannot be read.
         """
-        found = [
-            FailedStart(*cast("tuple[str, str, datetime, list[str], str, str]", row))
-            for row in ledger.all(query("failed_starts"), feed=self._settings.feed)
-        ]
+        found = ledger.rows(
+            FailedStart, query("failed_starts"), feed=self._settings.feed
+        )
         if own := self._read():
             found.append(own)
         return max(found, key=lambda failed: failed.at, default=None)

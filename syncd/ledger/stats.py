@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from syncd.core.health_inputs import Pause, Unread
 from syncd.postgres.database import Database
@@ -84,17 +83,14 @@ class FeedStats:
 
 def read_stats(database: Database, feed_id: int) -> FeedStats:
     """Read how the feed stands; cheap enough for every heartbeat."""
-    row = database.one(query("pulse"), feed=feed_id)
-    return FeedStats(*row)  # type: ignore[arg-type]  # the statement's columns, in order
+    return database.row(FeedStats, query("pulse"), feed=feed_id)
 
 
 def read_accounts(database: Database, feed_id: int) -> dict[str, str]:
     """Read the sentence of the last finished account of each scope, newest first."""
-    rows = database.all(query("told_accounts"), feed=feed_id)
-    return dict(cast("list[tuple[str, str]]", rows))
+    return database.mapping(str, str, query("told_accounts"), feed=feed_id)
 
 
 def read_unread(database: Database, feed_id: int) -> list[Unread]:
     """Read which orders wait for the view, and why; most orders first."""
-    rows = database.all(query("unread_orders"), feed=feed_id)
-    return [Unread(*row) for row in rows]  # type: ignore[arg-type]  # the columns
+    return database.rows(Unread, query("unread_orders"), feed=feed_id)

@@ -1,9 +1,9 @@
 """What the views say of orders: by key, number, address or time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal, cast
+from typing import Literal, NamedTuple
 
 from syncd.core.cause import Place
 from syncd.core.command_errors import OrderAmbiguousError
@@ -12,6 +12,29 @@ from syncd.core.known import ListedOrder
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 from syncd.source.views import Views, columns_of
+
+
+class Listing(NamedTuple):
+    """An order, and a time at which the view lists it."""
+
+    order_key: str
+    confirmed_at: datetime
+
+
+class Stamp(NamedTuple):
+    """An order's time, and when the server showed it."""
+
+    order_key: str
+    confirmed_at: datetime
+    seen_at: datetime
+
+
+class Bounds(NamedTuple):
+    """The times of the oldest and the newest order with a usable one, and now."""
+
+    oldest: datetime | None
+    newest: datetime | None
+    now: datetime
 
 
 class OrderLookup:
@@ -28,38 +51,38 @@ class OrderLookup:
 
     def clock(self) -> datetime:
         """Read the server's clock."""
-        return cast("datetime", self.database.one(query("clock"))[0])
+        return self.database.value(datetime, query("clock"))
 
     def newest_page(
         self, lower: datetime, upper: datetime | Literal["infinity"], orders: int
     ) -> datetime | None:
         """Return after which time at most `orders` of a range lie; None: all do."""
         statement = self.views.statement("newest_page")
-        row = self.database.one(statement, lower=lower, upper=upper, orders=orders)
-        return cast("datetime | None", row[0])
+        return self.database.find_value(
+            datetime, statement, lower=lower, upper=upper, orders=orders
+        )
 
     def spread(
         self, starts: Sequence[datetime], upper: datetime, each: int
     ) -> dict[str, datetime]:
         """Pick some orders after each of some times; by key, oldest first."""
         statement = self.views.statement("spread_keys")
-        rows = self.database.all(
-            statement, starts=list(starts), upper=upper, limit=each
+        return self.database.mapping(
+            str, datetime, statement, starts=list(starts), upper=upper, limit=each
         )
-        return dict(cast("list[tuple[str, datetime]]", rows))
 
     def count_listed(
         self, keys: Sequence[str], lower: datetime, upper: datetime
     ) -> int:
         """Count those of some orders that the view lists within a range."""
         statement = self.views.statement("count_listed")
-        row = self.database.one(statement, keys=list(keys), lower=lower, upper=upper)
-        return cast("int", row[0])
+        return self.database.value(
+            int, statement, keys=list(keys), lower=lower, upper=upper
+        )
 
-    def bounds(self) -> tuple[datetime | None, datetime | None, datetime]:
+    def bounds(self) -> Bounds:
         """Read the oldest and the newest usable time that the view lists, and now."""
-        row = self.database.one(self.views.statement("bounds"))
-        return cast("tuple[datetime | None, datetime | None, datetime]", row)
+        return self.database.row(Bounds, self.views.statement("bounds"))
 
     def keys_after(self, after: str | None, limit: int) -> list[str]:
         """Read keys that the view lists, in their own order, without any time.
@@ -69,8 +92,7 @@ class OrderLookup:
             limit: How many; a key that is listed twice counts twice.
         """
         statement = self.views.statement("keys_after")
-        rows = self.database.all(statement, after=after, limit=limit)
-        return [str(key) for (key,) in rows]
+        return self.database.values(str, statement, after=after, limit=limit)
 
     def read_times(self, keys: Sequence[str]) -> None:
         """Read the times of some orders, whatever they are.
@@ -78,7 +100,7 @@ class OrderLookup:
         Raises:
             UnreadableRowError: One of the rows makes the view fail.
         """
-        self.database.all(self.views.statement("read_times"), keys=list(keys))
+        self.database.run(self.views.statement("read_times"), keys=list(keys))
 
     def read_span(self, lower: datetime, upper: datetime) -> None:
         """Read keys and times of the orders of a range (lower excluded).
@@ -87,15 +109,16 @@ class OrderLookup:
             UnreadableRowError: One of the rows makes the view fail.
         """
         statement = self.views.statement("read_span")
-        self.database.one(statement, lower=lower, upper=upper)
+        self.database.run(statement, lower=lower, upper=upper)
 
     def listings(
         self, keys: Sequence[str], lower: datetime, upper: datetime
-    ) -> Iterator[tuple[str, datetime]]:
+    ) -> list[Listing]:
         """Read every time in a range at which the view lists these orders."""
         statement = self.views.statement("listings")
-        rows = self.database.all(statement, keys=list(keys), lower=lower, upper=upper)
-        yield from cast("list[tuple[str, datetime]]", rows)
+        return self.database.rows(
+            Listing, statement, keys=list(keys), lower=lower, upper=upper
+        )
 
     def read(self, keys: Sequence[str]) -> dict[str, dict[str, object]]:
         """Read rows of `purchases` by key; a key without a row is absent.
@@ -112,8 +135,7 @@ class OrderLookup:
             UnreadableRowError: One of the rows makes the view fail.
         """
         statement = self.views.statement("read_purchases")
-        rows = self.database.all(statement, keys=list(keys))
-        return dict(cast("list[tuple[str, str]]", rows))
+        return self.database.mapping(str, str, statement, keys=list(keys))
 
     def listed_orders(self, keys: Sequence[str]) -> list[ListedOrder]:
         """Read orders by key as both views list them; keys of another kind are none.
@@ -126,32 +148,30 @@ class OrderLookup:
         are_keys = replace(self.views.statement("are_keys"), place=Place.PURCHASES)
         try:
             with self.database.transaction():
-                self.database.one(are_keys, keys=list(keys))
+                self.database.run(are_keys, keys=list(keys))
         except UnreadableRowError:
             return []
         statement = self.views.statement("listed_times")
-        rows = self.database.all(statement, keys=list(keys))
-        times = cast("list[tuple[str, datetime]]", rows)
-        orderids = self.orderids([key for key, _ in times])
-        return [ListedOrder(key, at, orderids.get(key)) for key, at in times]
+        times = self.database.mapping(str, datetime, statement, keys=list(keys))
+        orderids = self.orderids(list(times))
+        return [ListedOrder(key, at, orderids.get(key)) for key, at in times.items()]
 
     def orderids(self, keys: Sequence[str]) -> dict[str, str]:
         """Return, by key, the numbers of those orders whose rows can be read."""
         statement = self.views.statement("orderids")
         try:
             with self.database.transaction():
-                rows = self.database.all(statement, keys=list(keys))
+                return self.database.mapping(str, str, statement, keys=list(keys))
         except UnreadableRowError:
             if len(keys) <= 1:
                 return {}
             middle = len(keys) // 2
             return self.orderids(keys[:middle]) | self.orderids(keys[middle:])
-        return dict(cast("list[tuple[str, str]]", rows))
 
     def still_confirmed(self, keys: Sequence[str]) -> set[str]:
         """Return which of the keys `confirmed_orders` lists now."""
         statement = self.views.statement("still_confirmed")
-        return {str(key) for (key,) in self.database.all(statement, keys=list(keys))}
+        return set(self.database.values(str, statement, keys=list(keys)))
 
     def find(self, order: str) -> str | None:
         """Find the key of an order by key or public number; None when unknown.
@@ -166,8 +186,8 @@ class OrderLookup:
 
     def matches(self, order: str) -> list[str]:
         """Find the keys that a key or public number may mean; at most two."""
-        rows = self.database.all(self.views.statement("find_order"), order=order)
-        return [str(key) for (key,) in rows]
+        statement = self.views.statement("find_order")
+        return self.database.values(str, statement, order=order)
 
     def of_email(self, emails: Sequence[str]) -> list[str]:
         """Find the keys of the orders of any of these addresses, in lower case.
@@ -176,37 +196,32 @@ class OrderLookup:
             SlowStatementError: The view has no index for that, and many orders.
         """
         statement = self.views.statement("find_by_email")
-        rows = self.database.all(statement, emails=list(emails))
-        return [str(key) for (key,) in rows]
+        return self.database.values(str, statement, emails=list(emails))
 
     def confirmed_at(self, key: str) -> datetime | None:
         """Return when an order was confirmed first; None: not at a usable time."""
-        (moment,) = self.database.one(self.views.statement("confirmed_at"), key=key)
-        return cast("datetime | None", moment)
+        statement = self.views.statement("confirmed_at")
+        return self.database.find_value(datetime, statement, key=key)
 
     def without_time(self) -> int:
         """Count the confirmed orders whose time no clock shows; they are never sent."""
-        (orders,) = self.database.one(self.views.statement("count_without_time"))
-        return cast("int", orders)
+        return self.database.value(int, self.views.statement("count_without_time"))
 
-    def newest_stamps(self, orders: int) -> list[tuple[str, datetime, datetime]]:
-        """List the orders with the newest times: key, time, as of when it was read."""
+    def newest_stamps(self, orders: int) -> list[Stamp]:
+        """List the orders with the newest times, and as of when they were read."""
         statement = self.views.statement("newest_stamps")
-        rows = self.database.all(statement, orders=orders)
-        return cast("list[tuple[str, datetime, datetime]]", rows)
+        return self.database.rows(Stamp, statement, orders=orders)
 
-    def highest_keys(self, orders: int) -> list[tuple[str, datetime]]:
+    def highest_keys(self, orders: int) -> list[Listing]:
         """List the orders of the highest keys with their first times, by key."""
         statement = self.views.statement("highest_keys")
-        rows = self.database.all(statement, orders=orders)
-        return cast("list[tuple[str, datetime]]", rows)
+        return self.database.rows(Listing, statement, orders=orders)
 
-    def sample(self, lower: datetime, limit: int) -> list[tuple[str, datetime]]:
+    def sample(self, lower: datetime, limit: int) -> list[Listing]:
         """List the orders confirmed last after `lower`, newest first."""
         statement = self.views.statement("sample_keys")
-        rows = self.database.all(statement, lower=lower, limit=limit)
-        return cast("list[tuple[str, datetime]]", rows)
+        return self.database.rows(Listing, statement, lower=lower, limit=limit)
 
     def plan(self, name: str, **params: object) -> object:
         """Ask for the plan of a look-up (`plan_window` or `plan_read`) as JSON."""
-        return self.database.one(self.views.statement(name), **params)[0]
+        return self.database.value(object, self.views.statement(name), **params)

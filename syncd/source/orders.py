@@ -4,7 +4,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal, cast
+from typing import Literal
 
 from syncd.core.cause import Place
 from syncd.core.errors import SchemaMismatchError
@@ -48,6 +48,24 @@ class OrderQuery:
             "sealed": self.sealed,
         }
         return {brace: query for brace, query in filled.items() if query}
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """Orders that were read, as texts, and the views' seal of that moment."""
+
+    keys: str
+    times: str
+    seal: object
+    orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class _OldestPage:
+    """The first time of a page, and the first one beyond it; None: there is none."""
+
+    first: datetime | None
+    beyond: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +163,8 @@ class Source(OrderLookup):
         with self.database.patient_transaction(seconds):
             fetch = replace(query("fetch_listed"), place=Place.CONFIRMED)
             self.database.run(self.views.statement("declare_listed"))
-            while rows := self.database.all(fetch):
-                yield OrderQuery(
-                    query("given_keys"), {"keys": [key for (key,) in rows]}
-                )
+            while keys := self.database.values(str, fetch):
+                yield OrderQuery(query("given_keys"), {"keys": keys})
             self.database.run(query("close_listed"))
 
     def stretch(self, after: Position, upper: datetime, orders: int) -> Stretch:
@@ -160,20 +176,20 @@ class Source(OrderLookup):
         if after.key is not None:
             return self._tied(after.at, after.key, orders)
         statement = self.views.statement("oldest_page")
-        first, beyond = cast(
-            "tuple[datetime | None, datetime | None]",
-            self.database.one(statement, lower=after.at, upper=upper, orders=orders),
+        page = self.database.row(
+            _OldestPage, statement, lower=after.at, upper=upper, orders=orders
         )
-        if beyond is not None and beyond == first:
-            return self._tied(beyond, None, orders)
-        end = beyond - INSTANT if beyond is not None else upper
+        if page.beyond is not None and page.beyond == page.first:
+            return self._tied(page.beyond, None, orders)
+        end = page.beyond - INSTANT if page.beyond is not None else upper
         return Stretch(after.at, Position(end))
 
     def _tied(self, at: datetime, after: str | None, orders: int) -> Stretch:
         statement = self.views.statement("tied_page_end")
-        (until,) = self.database.one(statement, at=at, after=after, orders=orders)
-        end = Position(at, cast("str | None", until))
-        return Stretch(at - INSTANT, end, after, is_tied=True)
+        until = self.database.find_value(
+            str, statement, at=at, after=after, orders=orders
+        )
+        return Stretch(at - INSTANT, Position(at, until), after, is_tied=True)
 
     def within(self, stretch: Stretch, *, to_admit: bool = False) -> OrderQuery:
         """Find the orders of a stretch; with `to_admit` as `between` does."""
@@ -217,17 +233,14 @@ class Source(OrderLookup):
         self, found: Statement, params: Mapping[str, object]
     ) -> tuple[OrderQuery, int]:
         gather = compose("gather", found=found, seal=query("seal"))
-        keys, times, seal, count = self.database.one(gather, **params)
-        return self._given(keys, times, seal), cast("int", count)
-
-    def _given(self, keys: object, times: object, seal: object) -> OrderQuery:
-        """Make orders of what was read before, under the views' seal of that moment."""
-        return OrderQuery(
+        gathered = self.database.row(_Gathered, gather, **params)
+        given = OrderQuery(
             query("given"),
-            {"keys": keys, "times": times, "seal": seal},
+            {"keys": gathered.keys, "times": gathered.times, "seal": gathered.seal},
             sealed=compose("is_sealed", seal=query("given_seal")),
             source=self,
         )
+        return given, gathered.orders
 
     def reading_claimed(self) -> Statement | None:
         """Return what reads a claim's rows with the claim; None: not possible."""

@@ -6,8 +6,9 @@ primary, and the standby is waited for.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NewType, cast
+from typing import NamedTuple, NewType
 
 from syncd.core.window import Vxid, Xid
 from syncd.postgres.database import Database
@@ -15,6 +16,26 @@ from syncd.postgres.statements import Statement, query
 
 Lsn = NewType("Lsn", str)
 """A position in the write-ahead log."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    now: datetime
+    is_standby: bool
+    replayed_at: datetime
+    prepares: bool
+
+
+class Holder(NamedTuple):
+    """A transaction; a prepared one has no session: its name is the application's.
+
+    What only `pg_read_all_stats` may see is None.
+    """
+
+    pid: int | None
+    application_name: str | None
+    xact_start: datetime | None
+    query_start: datetime | None
 
 
 class Transactions:
@@ -40,41 +61,39 @@ class Transactions:
 
     def clock(self) -> datetime:
         """Read the clock; notices first whether the source is a standby."""
-        own, is_standby, replayed_at, prepares = self._source.one(query("clock"))
-        moved = self._is_standby is not None and is_standby != self._is_standby
-        self._is_standby = bool(is_standby)
+        clock = self._source.row(_Clock, query("clock"))
+        moved = self._is_standby is not None and clock.is_standby != self._is_standby
+        self._is_standby = clock.is_standby
         if moved:
             for action in self._on_move:
                 action()
-        if is_standby and self._primary is None:
-            return cast("datetime", replayed_at)
-        if is_standby and self._primary is not None:
-            own, _, _, prepares = self._primary.one(query("clock"))
-        self._prepares = bool(prepares)
-        return cast("datetime", own)
+        if clock.is_standby and self._primary is None:
+            return clock.replayed_at
+        if clock.is_standby and self._primary is not None:
+            clock = self._primary.row(_Clock, query("clock"))
+        self._prepares = clock.prepares
+        return clock.now
 
     def running(self) -> frozenset[Vxid]:
         """Read the transactions that run now, one's own excepted."""
-        return frozenset(Vxid(str(v)) for (v,) in self._rows(query("running")))
+        return frozenset(map(Vxid, self._values(query("running"))))
 
     def prepared(self) -> frozenset[Xid]:
         """Read the prepared transactions of now."""
         if not self._prepares:
             return frozenset()
-        return frozenset(Xid(str(x)) for (x,) in self._rows(query("prepared")))
+        return frozenset(map(Xid, self._values(query("prepared"))))
 
-    def holders(self) -> list[tuple[object, ...]]:
-        """Name the oldest transactions: pid, application, start, start of the query.
-
-        A prepared one has no session: its name stands for the application.
-        """
-        return self._rows(query("holders"))
+    def holders(self) -> list[Holder]:
+        """Name the oldest transactions."""
+        writer = self._writer
+        return [] if writer is None else writer.rows(Holder, query("holders"))
 
     def written(self) -> Lsn | None:
         """Return the primary's position; None when there is nothing to await."""
         if not self._is_standby or self._primary is None:
             return None
-        return cast("Lsn", self._primary.one(query("written"))[0])
+        return Lsn(self._primary.value(str, query("written")))
 
     def has_arrived(self, position: Lsn | None) -> bool:
         """Return whether the source shows everything up to a position of the primary's.
@@ -84,7 +103,9 @@ class Transactions:
         """
         if position is None:
             return True
-        return bool(self._source.one(query("has_replayed"), position=position)[0])
+        return bool(
+            self._source.find_value(bool, query("has_replayed"), position=position)
+        )
 
     @property
     def primary_unknown(self) -> bool:
@@ -98,6 +119,6 @@ class Transactions:
             self.clock()
         return self._primary if self._is_standby else self._source
 
-    def _rows(self, statement: Statement) -> list[tuple[object, ...]]:
+    def _values(self, statement: Statement) -> list[str]:
         writer = self._writer
-        return [] if writer is None else writer.all(statement)
+        return [] if writer is None else writer.values(str, statement)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import cast
 
 import msgspec
 from psycopg import sql
@@ -74,8 +73,7 @@ class Views:
 
     def columns(self, view: str) -> list[Column]:
         """List a view's columns in order; empty when there is no such view."""
-        rows = self._database.all(query("columns"), view=view)
-        return [Column(*cast("tuple[str, str, str]", row)) for row in rows]
+        return self._database.rows(Column, query("columns"), view=view)
 
     def names(self) -> Mapping[str, sql.Composable]:
         """Identifiers for the statements that read the views.

@@ -30,10 +30,10 @@ UPDATE syncd.watermark
 -- name: gather :one
 -- Orders found, as two texts, and how many they are: for another database, without a
 -- look at each in between.
-SELECT coalesce(array_agg(f.order_key), '{{}}')::text,
-       coalesce(array_agg(f.confirmed_at), '{{}}')::text,
-       ({seal}),
-       count(*)
+SELECT coalesce(array_agg(f.order_key), '{{}}')::text AS keys,
+       coalesce(array_agg(f.confirmed_at), '{{}}')::text AS times,
+       ({seal}) AS seal,
+       count(*) AS orders
   FROM ({found}) AS f;
 
 -- name: given :many

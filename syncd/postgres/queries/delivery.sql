@@ -329,11 +329,12 @@ UPDATE syncd.batch
 -- name: unread_orders :many
 -- Orders that wait for the view: how many, why, since when, and one of them. Relies on
 -- batch_unread and ledger_batch.
-SELECT sum(b.orders)::bigint, b.read_reason, min(b.read_failed_at),
+SELECT sum(b.orders)::bigint AS orders, b.read_reason AS why,
+       min(b.read_failed_at) AS since,
        min((SELECT min(l.order_key)
               FROM syncd.ledger AS l
              WHERE l.batch_id = b.batch_id
-               AND l.state IS NULL))
+               AND l.state IS NULL)) AS key
   FROM syncd.batch AS b
  WHERE b.feed_id = %(feed)s
    AND b.state = 'pending'
@@ -543,7 +544,7 @@ WITH freed AS (
        AND a.attempt = f.attempts
        AND a.settled_at IS NULL
 )
-SELECT batch_id, attempts, orders
+SELECT batch_id, attempts AS attempt, orders
   FROM freed
  ORDER BY batch_id;
 
@@ -565,9 +566,11 @@ WITH locked AS MATERIALIZED (
      WHERE b.feed_id = %(feed)s
        AND b.state = 'sending'
 )
-SELECT i.instance_id, i.host, i.pid,
-       EXISTS (SELECT FROM locked AS l WHERE l.instance_id = i.instance_id),
+SELECT i.instance_id AS number, i.host, i.pid,
+       EXISTS (SELECT FROM locked AS l WHERE l.instance_id = i.instance_id)
+           AS lives,
        EXISTS (SELECT FROM claiming AS c WHERE c.instance_id = i.instance_id)
+           AS claims
   FROM syncd.instance AS i
  WHERE i.instance_id IN (SELECT c.instance_id
                            FROM claiming AS c

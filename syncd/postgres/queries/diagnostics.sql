@@ -3,35 +3,38 @@
 -- name: pulse :one
 -- How the feed stands. `missed`: what the last three accounts of a scope had to capture,
 -- if two of them had to. Relies on batch_due, batch_claimed, batch_held and ledger_exception.
-SELECT w.confirmed_at, clock_timestamp(),
-       e.state, e.reason, e.since,
+SELECT w.confirmed_at AS watermark, clock_timestamp() AS now, e.state AS endpoint,
+       e.reason AS endpoint_reason, e.since AS endpoint_since,
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
          WHERE b.feed_id = w.feed_id AND b.state = 'pending'
-           AND b.backfill_id IS NULL),
+           AND b.backfill_id IS NULL) AS pending,
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
          WHERE b.feed_id = w.feed_id AND b.state = 'pending'
-           AND b.backfill_id IS NOT NULL),
+           AND b.backfill_id IS NOT NULL) AS pending_backfill,
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
-         WHERE b.feed_id = w.feed_id AND b.state = 'sending'),
+         WHERE b.feed_id = w.feed_id AND b.state = 'sending') AS sending,
        least((SELECT min(b.oldest_at) FROM syncd.batch AS b
                WHERE b.feed_id = w.feed_id AND b.state = 'pending'
                  AND b.backfill_id IS NULL),
              (SELECT min(b.oldest_at) FROM syncd.batch AS b
                WHERE b.feed_id = w.feed_id AND b.state = 'sending'
-                 AND b.backfill_id IS NULL)),
+                 AND b.backfill_id IS NULL)) AS oldest_at,
        (SELECT count(*) FROM syncd.ledger AS l
-         WHERE l.feed_id = w.feed_id AND l.state = 'rejected'),
+         WHERE l.feed_id = w.feed_id AND l.state = 'rejected') AS rejected,
        (SELECT count(*) FROM syncd.ledger AS l
-         WHERE l.feed_id = w.feed_id AND l.state = 'withdrawn'),
+         WHERE l.feed_id = w.feed_id AND l.state = 'withdrawn') AS withdrawn,
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
-         WHERE b.feed_id = w.feed_id AND b.state = 'held'),
+         WHERE b.feed_id = w.feed_id AND b.state = 'held') AS held,
        (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
          WHERE b.feed_id = w.feed_id AND b.state = 'pending' AND b.uncertain_attempts > 0)
      + (SELECT coalesce(sum(b.orders), 0) FROM syncd.batch AS b
-         WHERE b.feed_id = w.feed_id AND b.state = 'held' AND b.uncertain_attempts > 0),
-       e.paused_at, e.paused_reason, w.paused_at, w.paused_reason,
-       r.unexplained, r.age, t.without_time, m.missed,
-       e.unknown_shape IS NOT NULL, e.spike_at IS NOT NULL, s.order_key, s.orders
+         WHERE b.feed_id = w.feed_id AND b.state = 'held' AND b.uncertain_attempts > 0)
+           AS uncertain,
+       e.paused_at AS sending_paused_at, e.paused_reason AS sending_paused_reason,
+       w.paused_at AS capture_paused_at, w.paused_reason AS capture_paused_reason,
+       r.unexplained, r.age AS reconciled_seconds, t.without_time, m.missed,
+       e.unknown_shape IS NOT NULL AS is_unknown, e.spike_at IS NOT NULL AS is_spiked,
+       s.order_key AS suspect_key, s.orders AS suspect_orders
   FROM syncd.watermark AS w
   JOIN syncd.endpoint AS e USING (feed_id)
  CROSS JOIN LATERAL (

@@ -2,7 +2,7 @@
 
 -- name: standings :many
 -- Where some orders stand; null for one that the ledger does not have.
-SELECT k.order_key, coalesce(l.state, b.state), b.state,
+SELECT k.order_key, coalesce(l.state, b.state) AS state, b.state AS batch,
        b.uncertain_attempts > 0
            OR l.uncertain_attempts > 0
            OR EXISTS (SELECT
@@ -10,8 +10,8 @@ SELECT k.order_key, coalesce(l.state, b.state), b.state,
                         JOIN syncd.batch AS e USING (batch_id)
                        WHERE d.feed_id = l.feed_id
                          AND d.order_key = l.order_key
-                         AND e.uncertain_attempts > 0),
-       l.orderid, l.reason
+                         AND e.uncertain_attempts > 0) AS is_uncertain,
+       l.orderid AS number, l.reason
   FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS k (order_key, place)
   LEFT JOIN syncd.ledger AS l
     ON l.feed_id = %(feed)s

@@ -2,7 +2,7 @@
 
 -- name: identity :one
 -- Which cluster and database this is.
-SELECT s.system_identifier, d.oid::bigint
+SELECT s.system_identifier AS system, d.oid::bigint AS database
   FROM pg_catalog.pg_control_system() AS s,
        pg_catalog.pg_database AS d
  WHERE d.datname = current_database();
@@ -19,8 +19,8 @@ SELECT version
 -- name: find_feed :many
 -- The feed, if it was started.
 SELECT f.feed_id, f.started_at,
-       f.system_identifier, f.database_oid::bigint,
-       f.ledger_identifier, f.ledger_oid::bigint
+       f.system_identifier AS system, f.database_oid::bigint AS database,
+       f.ledger_identifier AS ledger_system, f.ledger_oid::bigint AS ledger_database
   FROM syncd.feed AS f
  WHERE f.feed = %(feed)s;
 
@@ -90,9 +90,10 @@ UPDATE syncd.feed
 -- name: lineage :one
 -- A ledger's last mark, its cluster's timeline at that time and now, and since when what
 -- a daemon remembers counts; fails on a hot standby.
-SELECT s.system_identifier, f.ledger_oid::bigint, f.heartbeat_seq,
-       coalesce(f.heartbeat_at, f.started_at), coalesce(f.timeline, t.timeline),
-       t.timeline, greatest(f.started_at, f.accepted_at)
+SELECT s.system_identifier AS system, f.ledger_oid::bigint AS database,
+       f.heartbeat_seq AS number, coalesce(f.heartbeat_at, f.started_at) AS at,
+       coalesce(f.timeline, t.timeline) AS marked, t.timeline,
+       greatest(f.started_at, f.accepted_at) AS superseded_at
   FROM syncd.feed AS f,
        pg_catalog.pg_control_system() AS s,
        (SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
@@ -116,8 +117,9 @@ UPDATE syncd.feed AS f
        (SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
                )::bit(32)::integer AS timeline) AS t
  WHERE f.feed_id = %(feed)s
-RETURNING s.system_identifier, f.ledger_oid::bigint, f.heartbeat_seq, f.heartbeat_at, f.timeline,
-          t.timeline, greatest(f.started_at, f.accepted_at);
+RETURNING s.system_identifier AS system, f.ledger_oid::bigint AS database,
+          f.heartbeat_seq AS number, f.heartbeat_at AS at, f.timeline AS marked,
+          t.timeline, greatest(f.started_at, f.accepted_at) AS superseded_at;
 
 -- name: note_promotion :many
 -- Notes, once, that the cluster has a newer timeline than the feed: what is pending or set
@@ -149,7 +151,7 @@ WITH moved AS (
      WHERE l.feed_id = m.feed_id
        AND l.state IN ('rejected', 'withdrawn', 'discarded', 'released')
 )
-SELECT m.timeline, (SELECT coalesce(sum(d.orders), 0) FROM doubted AS d)
+SELECT m.timeline, (SELECT coalesce(sum(d.orders), 0) FROM doubted AS d) AS orders
   FROM moved AS m;
 
 -- name: keep_failed_start :rows
@@ -174,7 +176,7 @@ UPDATE syncd.failed_start
 
 -- name: failed_starts :many
 -- Hosts whose last start failed.
-SELECT kind, host, failed_at, codes, reason, hint
+SELECT kind, host, failed_at AS at, codes, reason, hint
   FROM syncd.failed_start
  WHERE feed = %(feed)s
    AND NOT is_over;
@@ -213,7 +215,7 @@ VALUES (%(feed)s, %(account)s, %(endpoint)s, %(payload)s, %(accepts_lists)s, %(e
 
 -- name: verification :many
 -- What is known of an account at an endpoint.
-SELECT payload, accepts_lists, evidence, verified_at
+SELECT payload, accepts_lists, evidence, verified_at AS at
   FROM syncd.verification
  WHERE feed = %(feed)s
    AND account = %(account)s

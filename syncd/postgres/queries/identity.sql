@@ -75,12 +75,13 @@ SELECT jsonb_build_object(
                                                        'name', t.name,
                                                        'behind', t.behind)
                                     ORDER BY t.behind, t.name)
-                     FROM told AS t), '[]'))::text,
-       ({seal}),
+                     FROM told AS t), '[]'))::text AS identity,
+       ({seal}) AS seal,
        (SELECT coalesce(jsonb_object_agg(n.name, to_regclass(n.name)::oid::bigint)
                         FILTER (WHERE to_regclass(n.name) IS NOT NULL), '{{}}')::text
           FROM (SELECT DISTINCT u.name
-                  FROM unnest(%(names)s::text[]) AS u (name)) AS n);
+                  FROM unnest(%(names)s::text[]) AS u (name)) AS n)
+           AS namesakes;
 
 -- name: seal :one
 -- The two views' queries as rows of the catalogue: another text when one of the views was
@@ -106,7 +107,7 @@ SELECT true
 
 -- name: known_identity :many
 -- What stood behind the views, under which seal, and why their keys are held.
-SELECT i.known::text, i.seal, i.held_at, i.held_reason, i.changed_at, i.change
+SELECT i.known::text AS identity, i.seal, i.held_at, i.held_reason, i.changed_at, i.change
   FROM syncd.identity AS i
  WHERE i.feed_id = %(feed)s;
 
@@ -185,7 +186,7 @@ WITH newest AS MATERIALIZED (
       JOIN syncd.ledger AS l USING (batch_id)
      WHERE l.state IS NULL
 )
-SELECT p.order_key, p.confirmed_at, a.orderids[p.place]
+SELECT p.order_key AS key, p.confirmed_at, a.orderids[p.place] AS orderid
   FROM placed AS p
   LEFT JOIN LATERAL (SELECT t.orderids
                        FROM syncd.attempt AS t
@@ -230,7 +231,7 @@ SELECT c.order_key::text, min(c.confirmed_at)::timestamptz
 -- name: listed_about :many
 -- The orders confirmed within a range, both ends included. Relies on an index under
 -- confirmed_at.
-SELECT c.order_key::text, c.confirmed_at::timestamptz
+SELECT c.order_key::text AS key, c.confirmed_at::timestamptz AS confirmed_at
   FROM {confirmed} AS c
  WHERE c.confirmed_at >= %(lower)s::timestamptz
    AND c.confirmed_at <= %(upper)s::timestamptz
@@ -520,7 +521,7 @@ SELECT count(*) FILTER (WHERE n.is_new)
 
 -- name: reused_keys :many
 -- The keys that stand for other orders now, the newest first: of some orders, or all.
-SELECT r.order_key, r.known_at, r.known_as, r.listed_at, r.listed_as, r.noted_at
+SELECT r.order_key AS key, r.known_at, r.known_as, r.listed_at, r.listed_as
   FROM syncd.reused_key AS r
  WHERE r.feed_id = %(feed)s
    AND (%(all)s OR r.order_key = ANY(%(orders)s) OR r.listed_as = ANY(%(orders)s))
@@ -528,7 +529,7 @@ SELECT r.order_key, r.known_at, r.known_as, r.listed_at, r.listed_as, r.noted_at
  LIMIT %(limit)s;
 
 -- name: count_reused :one
-SELECT count(*), max(r.noted_at), min(r.order_key)
+SELECT count(*) AS keys, max(r.noted_at) AS newest_at, min(r.order_key) AS example
   FROM syncd.reused_key AS r
  WHERE r.feed_id = %(feed)s;
 

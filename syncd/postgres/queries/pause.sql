@@ -10,7 +10,7 @@ UPDATE syncd.endpoint AS e
          WHERE p.feed_id = %(feed)s
            FOR NO KEY UPDATE) AS before
  WHERE e.feed_id = before.feed_id
-RETURNING e.paused_at, e.paused_reason, before.paused_at IS NULL;
+RETURNING e.paused_at, e.paused_reason, before.paused_at IS NULL AS begins;
 
 -- name: pause_capture :one
 -- Nothing is admitted any more. Waits for lock_watermark.
@@ -22,7 +22,7 @@ UPDATE syncd.watermark AS w
          WHERE p.feed_id = %(feed)s
            FOR NO KEY UPDATE) AS before
  WHERE w.feed_id = before.feed_id
-RETURNING w.paused_at, w.paused_reason, before.paused_at IS NULL;
+RETURNING w.paused_at, w.paused_reason, before.paused_at IS NULL AS begins;
 
 -- name: resume_sending :many
 -- Since when it was paused; no row when it was not.

@@ -112,7 +112,8 @@ WITH page AS MATERIALIZED (
      WHERE f.feed_id = %(feed)s
        AND EXISTS (SELECT FROM passed)
 )
-SELECT (SELECT count(*) FROM passed), s.orders, (SELECT count(*) FROM gone)
+SELECT (SELECT count(*) FROM passed) AS passed, s.orders,
+       (SELECT count(*) FROM gone) AS gone
   FROM sums AS s;
 
 -- name: pruned :many

@@ -15,8 +15,8 @@ SELECT order_key, coalesce(orderid, ''), state, reason, confirmed_at
 -- A page of rejected orders, by key; with `most_retries` those that may be tried again by
 -- themselves though nobody heard of a change. Relies on ledger_exception, or on
 -- ledger_order_once where keys are given.
-SELECT order_key, orderid, reason, confirmed_at, coalesce(rejected_by, 'rules'),
-       coalesce(retries, 0)
+SELECT order_key, orderid, reason, confirmed_at, coalesce(rejected_by, 'rules') AS rejected_by,
+       coalesce(retries, 0) AS retries
   FROM syncd.ledger
  WHERE feed_id = %(feed)s
    AND state = 'rejected'

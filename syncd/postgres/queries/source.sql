@@ -2,7 +2,7 @@
 
 -- name: columns :many
 -- Columns of a view with their types; no row when the view is missing.
-SELECT a.attname, t.typname, n.nspname
+SELECT a.attname AS name, t.typname AS type, n.nspname AS schema
   FROM pg_catalog.pg_attribute AS a
   JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
@@ -80,14 +80,14 @@ SELECT (SELECT c.confirmed_at::timestamptz
          WHERE c.confirmed_at >= '0001-01-02'
            AND c.confirmed_at < '9999-01-01'
          ORDER BY c.confirmed_at
-         LIMIT 1),
+         LIMIT 1) AS oldest,
        (SELECT c.confirmed_at::timestamptz
           FROM {confirmed} AS c
          WHERE c.confirmed_at >= '0001-01-02'
            AND c.confirmed_at < '9999-01-01'
          ORDER BY c.confirmed_at DESC
-         LIMIT 1),
-       clock_timestamp();
+         LIMIT 1) AS newest,
+       clock_timestamp() AS now;
 
 -- name: confirmed_between :many
 -- Orders of a range (lower excluded, upper included), each once. Times that no clock
@@ -210,7 +210,7 @@ SELECT c.order_key, c.confirmed_at
 
 -- name: sample_keys :many
 -- The orders confirmed last.
-SELECT c.order_key::text, c.confirmed_at::timestamptz
+SELECT c.order_key::text AS order_key, c.confirmed_at::timestamptz AS confirmed_at
   FROM {confirmed} AS c
  WHERE c.confirmed_at > %(lower)s::timestamptz
    AND c.confirmed_at < '9999-01-01'
@@ -248,7 +248,7 @@ SELECT count(DISTINCT l.order_key)
 
 -- name: listings :many
 -- Every time at which the view lists some orders within a range, in no order.
-SELECT c.order_key::text, c.confirmed_at::timestamptz
+SELECT c.order_key::text AS order_key, c.confirmed_at::timestamptz AS confirmed_at
   FROM {confirmed} AS c
  WHERE c.order_key = ANY(ARRAY(SELECT k.key FROM unnest(%(keys)s::text[])
                          AS k (key))::{key_type}[])
@@ -272,8 +272,8 @@ SELECT (SELECT c.confirmed_at::timestamptz
 -- name: oldest_page :one
 -- The first time of a range, and the first one that a page of its oldest orders has no
 -- room for; null: it holds them all. Relies on an index under confirmed_at.
-SELECT min(n.confirmed_at)::timestamptz,
-       CASE WHEN count(*) > %(orders)s THEN max(n.confirmed_at)::timestamptz END
+SELECT min(n.confirmed_at)::timestamptz AS first,
+       CASE WHEN count(*) > %(orders)s THEN max(n.confirmed_at)::timestamptz END AS beyond
   FROM (SELECT c.confirmed_at
           FROM {confirmed} AS c
          WHERE c.confirmed_at > %(lower)s::timestamptz
@@ -307,9 +307,9 @@ SELECT DISTINCT c.order_key::text COLLATE "C" AS order_key,
 -- name: newest_stamps :many
 -- The orders with the newest times, newest first, and the time by which they are shown:
 -- now, or up to when a hot standby has come. Relies on an index under confirmed_at.
-SELECT c.order_key::text, c.confirmed_at::timestamptz,
+SELECT c.order_key::text AS order_key, c.confirmed_at::timestamptz AS confirmed_at,
        CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp()
-            ELSE clock_timestamp() END
+            ELSE clock_timestamp() END AS seen_at
   FROM {confirmed} AS c
  WHERE c.confirmed_at >= '0001-01-02'
    AND c.confirmed_at < '9999-01-01'
@@ -320,7 +320,8 @@ SELECT c.order_key::text, c.confirmed_at::timestamptz,
 -- name: highest_keys :many
 -- The orders with the highest keys and their first times, by key. Relies on the orders'
 -- key, by that alone.
-SELECT n.order_key::text, min(n.confirmed_at)::timestamptz
+SELECT n.order_key::text AS order_key,
+       min(n.confirmed_at)::timestamptz AS confirmed_at
   FROM (SELECT c.order_key, c.confirmed_at
           FROM {confirmed} AS c
          WHERE c.confirmed_at >= '0001-01-02'
@@ -334,9 +335,9 @@ SELECT n.order_key::text, min(n.confirmed_at)::timestamptz
 -- name: zone_offsets :many
 -- The zone in which times without one are read, and the one that the database would use,
 -- with the offsets from UTC, now, of zones that may be meant.
-SELECT z.zone, extract(timezone FROM clock_timestamp())::integer,
+SELECT z.zone, extract(timezone FROM clock_timestamp())::integer AS own,
        extract(epoch FROM clock_timestamp() AT TIME ZONE z.zone
-                          - clock_timestamp() AT TIME ZONE 'UTC')::integer
+                          - clock_timestamp() AT TIME ZONE 'UTC')::integer AS "offset"
   FROM unnest(ARRAY['UTC', (SELECT s.reset_val
                               FROM pg_catalog.pg_settings AS s
                              WHERE s.name = 'TimeZone')]

@@ -4,10 +4,10 @@
 -- The upper end of a window, before `running` is read; on a hot standby also the time of
 -- what was replayed last; and whether the server knows prepared transactions (it does not
 -- start without while there are any).
-SELECT clock_timestamp(), pg_is_in_recovery(),
+SELECT clock_timestamp() AS now, pg_is_in_recovery() AS is_standby,
        CASE WHEN pg_is_in_recovery()
-            THEN coalesce(pg_last_xact_replay_timestamp(), 'epoch') END,
-       current_setting('max_prepared_transactions') <> '0';
+            THEN coalesce(pg_last_xact_replay_timestamp(), 'epoch') END AS replayed_at,
+       current_setting('max_prepared_transactions') <> '0' AS prepares;
 
 -- name: written :one
 -- How far the primary has written. Asked after transactions have ended, it lies behind
