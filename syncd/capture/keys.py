@@ -1,7 +1,6 @@
 """Whether a column of the shop's holds the keys of the orders that the views list."""
 
 from dataclasses import dataclass
-from typing import cast
 
 from syncd.core.errors import ConfigError, SchemaMismatchError
 from syncd.core.target import EXAMPLE, Target
@@ -23,6 +22,8 @@ class KeyTable:
         kind: PostgreSQL's `relkind`.
         persistence: PostgreSQL's `relpersistence`.
         has_heirs: Whether other tables inherit from it.
+        key_type: Of the column that was named with it; None: it has no such column.
+        columns: The names of all, for people.
     """
 
     oid: int
@@ -31,6 +32,8 @@ class KeyTable:
     kind: str
     persistence: str
     has_heirs: bool
+    key_type: str | None
+    columns: str | None
 
 
 def key_table(
@@ -48,22 +51,22 @@ def key_table(
         ConfigError: There is no such table or column, or it holds something else.
         SchemaMismatchError: The view is missing.
     """
-    rows = database.all(query("find_table"), table=oid, column=target.key)
-    if not rows:
+    table = database.find(KeyTable, query("find_table"), table=oid, column=target.key)
+    if table is None:
         raise ConfigError(f"there is no table {target.table} in this database", EXAMPLE)
-    *row, key_type, columns = rows[0]
-    if key_type is None:
+    if table.key_type is None:
         raise ConfigError(
-            f"{target.table} has no column {target.key}", f"It has {columns}. {EXAMPLE}"
+            f"{target.table} has no column {target.key}",
+            f"It has {table.columns}. {EXAMPLE}",
         )
     wanted = order_key_type(database, view)
-    if not are_alike(str(key_type), wanted):
+    if not are_alike(table.key_type, wanted):
         raise ConfigError(
-            f"{target.table}.{target.key} is {key_type}, but the order_key of {view} "
-            f"is {wanted}",
+            f"{target.table}.{target.key} is {table.key_type}, but the order_key of "
+            f"{view} is {wanted}",
             "Name the column that holds the same key as the views.",
         )
-    return KeyTable(*cast("tuple[int, str, str, str, str, bool]", row))
+    return table
 
 
 def order_key_type(database: Database, view: str) -> str:
@@ -72,13 +75,13 @@ def order_key_type(database: Database, view: str) -> str:
     Raises:
         SchemaMismatchError: The view is missing, or has no such column.
     """
-    rows = database.all(query("key_type"), view=view)
-    if not rows:
+    key_type = database.find_value(str, query("key_type"), view=view)
+    if key_type is None:
         raise SchemaMismatchError(
             f"the view {view} with a column order_key is missing",
             "Create the two views (sql/shops/template.sql) first.",
         )
-    return str(rows[0][0])
+    return key_type
 
 
 def are_alike(one: str, other: str) -> bool:

@@ -7,9 +7,8 @@ that an account survives whoever made it.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import cast
 
 from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.errors import SlowStatementError
@@ -122,14 +121,14 @@ class Reconciliation:
 
     def scopes_due(self) -> list[Scope]:
         """List the scopes of which an account may be due now, the shallow first."""
-        rows = self._ledger.database.all(
+        names = self._ledger.database.values(
+            str,
             query("reconciliations_due"),
             feed=self._ledger.feed_id,
             scopes=[scope.name for scope in SCOPES],
             periods=[scope.period for scope in SCOPES],
             patience=UNTOUCHED,
         )
-        names = {name for (name,) in rows}
         return [scope for scope in SCOPES if scope.name in names]
 
     def due(self, scope: Scope) -> ReconciliationRun | None:
@@ -260,7 +259,8 @@ class Reconciliation:
     def _count(
         self, run: ReconciliationRun, stretch: Stretch, found: OrderQuery
     ) -> Page:
-        rows = self._ledger.database.all(
+        rows = self._ledger.database.rows(
+            _Counted,
             compose("account", found=found.query),
             feed=self._ledger.feed_id,
             **found.params,
@@ -269,13 +269,12 @@ class Reconciliation:
         standings: dict[str, int] = {}
         moved: dict[str, tuple[str, datetime]] = {}
         first = None
-        for standing, orders, key, keys, times, unwritten in cast(
-            "list[_Counted]", rows
-        ):
-            standings[standing] = orders - self._listed_before(run, span, unwritten)
-            pairs = zip(keys, times, strict=True)
-            moved |= {other: (standing, time) for other, time in pairs}
-            first = key if standing == "missing" else first
+        for row in rows:
+            before = self._listed_before(run, span, row.unwritten)
+            standings[row.standing] = row.orders - before
+            pairs = zip(row.moved, row.moved_to, strict=True)
+            moved |= {key: (row.standing, time) for key, time in pairs}
+            first = row.first_key if row.standing == "missing" else first
         if self._is_reused([*moved]):
             return self._count(run, stretch, found)
         for key in self._at_home(run, span, {k: t for k, (_, t) in moved.items()}):
@@ -327,13 +326,14 @@ class Reconciliation:
         self, run: ReconciliationRun, reached: Position, page: Page
     ) -> tuple[Page, bool]:
         """Add a page to the account; False: another instance took that over."""
-        (withdrawn,) = self._ledger.database.one(
+        withdrawn = self._ledger.database.value(
+            int,
             query("count_withdrawn"),
             feed=self._ledger.feed_id,
             lower=reached.passed,
             upper=page.end.passed,
         )
-        account = replace(page.account, withdrawn=cast("int", withdrawn))
+        account = replace(page.account, withdrawn=withdrawn)
         changed = self._ledger.database.run(
             query("advance_reconciliation"),
             reconciliation=run.number,
@@ -351,12 +351,10 @@ class Reconciliation:
         """End an account; None when it is not whole, or another instance ended it."""
         database = self._ledger.database
         without_time = self._reading(lambda: self._count_without_time(run))
-        *counts, unreadable, seconds = cast(
-            "tuple[int, ...]",
-            database.one(query("reconciliation"), reconciliation=run.number),
+        kept = database.row(_Kept, query("reconciliation"), reconciliation=run.number)
+        text = sentence(
+            run.lower, run.upper, kept.tally, without_time or 0, kept.unreadable
         )
-        account = ReconciliationTally(*counts)
-        text = sentence(run.lower, run.upper, account, without_time or 0, unreadable)
         ended = database.run(
             query("finish_reconciliation"),
             reconciliation=run.number,
@@ -368,7 +366,7 @@ class Reconciliation:
         if not ended:
             return None
         return ReconciliationResult(
-            account, text, seconds, without_time or 0, unreadable
+            kept.tally, text, kept.seconds, without_time or 0, kept.unreadable
         )
 
     def _count_without_time(self, run: ReconciliationRun) -> int | None:
@@ -378,7 +376,8 @@ class Reconciliation:
         started = time.monotonic()
         try:
             found = self._source.orders_without_time()
-            (orders,) = self._ledger.database.one(
+            return self._ledger.database.value(
+                int,
                 compose("count_new", found=found.query),
                 feed=self._ledger.feed_id,
                 left_out=list(self._source.views.left_out),
@@ -388,7 +387,6 @@ class Reconciliation:
             return None
         finally:
             self._without_time_seconds = time.monotonic() - started
-        return cast("int", orders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,4 +406,24 @@ class _Run:
         )
 
 
-_Counted = tuple[str, int, str, Sequence[str], Sequence[datetime], Sequence[str]]
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Orders that stand alike; those of them with another time in the ledger, apart."""
+
+    standing: str
+    orders: int
+    first_key: str
+    moved: Sequence[str]
+    moved_to: Sequence[datetime]
+    unwritten: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(ReconciliationTally):
+    unreadable: int = 0
+    seconds: float = 0.0
+
+    @property
+    def tally(self) -> ReconciliationTally:
+        names = [each.name for each in fields(ReconciliationTally)]
+        return ReconciliationTally(**{name: getattr(self, name) for name in names})

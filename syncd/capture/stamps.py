@@ -6,8 +6,8 @@ The invariant: a feed whose times lie a whole offset away is not called healthy.
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
 
 from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.stamp_offset import (
@@ -21,6 +21,7 @@ from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
+from syncd.source.lookup import Stamp
 from syncd.source.orders import Source
 
 LOOK_SECONDS = 20.0
@@ -52,22 +53,27 @@ ZONES = (
 """Zones that are named where they would fit, beside UTC and the database's own."""
 
 
-def admissions(
-    ledger: Database, feed_id: int
-) -> Sequence[tuple[str, datetime, datetime]]:
-    """List the orders that were admitted last: key, stamp, and when that was."""
-    rows = ledger.all(query("recent_admissions"), feed=feed_id, orders=NEWEST)
-    return cast("list[tuple[str, datetime, datetime]]", rows)
+@dataclass(frozen=True, slots=True)
+class _Zone:
+    """A zone's offset from UTC, and that of the zone in which times are read."""
+
+    zone: str
+    own: int
+    offset: int
+
+
+def admissions(ledger: Database, feed_id: int) -> Sequence[Stamp]:
+    """List the orders that were admitted last, and when that was."""
+    return ledger.rows(Stamp, query("recent_admissions"), feed=feed_id, orders=NEWEST)
 
 
 def probable_zones(source: Database, shift: Shift | None) -> list[str]:
     """List the zones in which shifted stamps would be right; the likely ones first."""
     if shift is None:
         return []
-    rows = source.all(query("zone_offsets"), zones=list(ZONES))
-    found = cast("list[tuple[str, int, int]]", rows)
-    read_as = timedelta(seconds=found[0][1])
-    offsets = {zone: timedelta(seconds=offset) for zone, _, offset in found}
+    zones = source.rows(_Zone, query("zone_offsets"), zones=list(ZONES))
+    read_as = timedelta(seconds=zones[0].own)
+    offsets = {each.zone: timedelta(seconds=each.offset) for each in zones}
     return fitting_zones(shift, read_as, offsets)
 
 

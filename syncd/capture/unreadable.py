@@ -194,8 +194,7 @@ class UnreadableOrders:
             return
         exclusion.end_at = now + AGAIN_SECONDS
         ours = {"feed": self._ledger.feed_id}
-        alarms = self._ledger.database.all(query("alarms"), **ours)
-        if not any(name == ALARM for name, *_ in alarms):
+        if ALARM not in self._ledger.database.values(str, query("alarms"), **ours):
             return
         if self._is_unreadable():
             exclusion.end_at = now + BLOCKED_SECONDS

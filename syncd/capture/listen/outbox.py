@@ -7,7 +7,6 @@ once the ledger has their orders.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import cast
 
 from syncd.core.errors import SchemaMismatchError
 from syncd.postgres.database import Database
@@ -76,8 +75,9 @@ class Outbox:
 
     def read(self, limit: int) -> list[OutboxRow]:
         """Read some rows, in no order; fewer than the limit: all there are."""
-        rows = self._reader.all(query("read_outbox"), feed=self._feed, limit=limit)
-        return [OutboxRow(*cast("tuple[str, str, str]", row)) for row in rows]
+        return self._reader.rows(
+            OutboxRow, query("read_outbox"), feed=self._feed, limit=limit
+        )
 
     def taking(self, limit: int) -> tuple[Statement, Mapping[str, object]]:
         """Return what takes rows beside the outbox; none: there are none.
@@ -106,7 +106,7 @@ class Outbox:
 
     def count(self) -> int:
         """Count the rows that wait."""
-        return cast("int", self._reader.one(query("count_outbox"), feed=self._feed)[0])
+        return self._reader.value(int, query("count_outbox"), feed=self._feed)
 
     def condition(self) -> OutboxStatus:
         """Read how it stands.
@@ -115,13 +115,14 @@ class Outbox:
             SchemaMismatchError: There is none.
         """
         try:
-            row = self._writer.one(query("outbox_condition"), feed=self._feed)
+            return self._writer.row(
+                OutboxStatus, query("outbox_condition"), feed=self._feed
+            )
         except SchemaMismatchError as error:
             raise SchemaMismatchError(
                 "the outbox is not there",
                 "Run `syncd install --listen TABLE:KEYCOLUMN …`.",
             ) from error
-        return OutboxStatus(*cast("tuple[int, bool, bool]", row))
 
 
 def _sealed() -> Statement:

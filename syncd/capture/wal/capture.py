@@ -180,8 +180,7 @@ class WalCapture:
         backlog = self._backlog
         if backlog.is_empty or (backlog.is_open and len(backlog) < PAGE):
             return [], None
-        (text,) = self._source.database.one(query("snapshot"))
-        snapshot = Snapshot.parse(str(text))
+        snapshot = Snapshot.parse(self._source.database.value(str, query("snapshot")))
         taken = backlog.take(snapshot, PAGE)
         self._wait_for_hidden(backlog.hidden(snapshot))
         if taken.position:
@@ -225,7 +224,7 @@ class WalCapture:
 
     def _move(self, position: int) -> None:
         """Note the position, within the ledger's transaction."""
-        self._ledger.database.all(query("commit_durably"))
+        self._ledger.database.run(query("commit_durably"))
         self._date(position)
         self._progress.move(SlotPosition(position, self._reached_at))
 

@@ -7,7 +7,6 @@ table whose rows it cannot name, or whose naming columns do not travel.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import msgspec
 
@@ -145,8 +144,7 @@ class Publication:
 
     def identities(self, oid: int) -> list[ReplicaIdentity]:
         """Read how a table's rows are named, and those of its partitions."""
-        rows = self._database.all(query("identities"), table=oid)
-        return [ReplicaIdentity(*row) for row in rows]  # type: ignore[arg-type]
+        return self._database.rows(ReplicaIdentity, query("identities"), table=oid)
 
     # After
 
@@ -156,15 +154,14 @@ class Publication:
         Raises:
             SyncdError: The publication is missing, or not of our making.
         """
-        rows = self._database.all(query("publication"), publication=self.name)
-        if not rows:
+        found = self._database.find(_Found, query("publication"), publication=self.name)
+        if found is None:
             raise self._unfit("is missing")
-        everything, inserts, updates, via_root, note = rows[0]
-        if everything or not (inserts and updates and via_root):
+        if not found.is_ours:
             raise self._unfit("is not as syncd made it")
-        return self._noted(note)
+        return self._noted(found.note)
 
-    def _noted(self, note: object) -> Mapping[int, str]:
+    def _noted(self, note: str | None) -> Mapping[int, str]:
         try:
             return msgspec.json.decode(str(note), type=dict[int, str])
         except msgspec.DecodeError as error:
@@ -190,10 +187,11 @@ class Publication:
     def tables(self) -> list[tuple[Table, bool]]:
         """List the published tables, and whether somebody gave them a row filter."""
         keys = self.keys()
-        rows = self._database.all(query("published"), publication=self.name)
+        published = self._database.rows(
+            _Published, query("published"), publication=self.name
+        )
         return [
-            (_table(row, keys.get(cast("int", row[0]), "")), bool(row[4]))
-            for row in rows
+            (each.table(keys.get(each.oid, "")), each.has_filter) for each in published
         ]
 
     def harms(self) -> Iterator[PublicationProblem]:
@@ -220,11 +218,22 @@ class Publication:
                 yield PublicationProblem(table.title, reason, cure)
 
 
-def _table(row: tuple[object, ...], key: str) -> Table:
-    oid, schema, name, columns = row[:4]
-    return Table(
-        cast("int", oid), str(schema), str(name), key, cast("list[str] | None", columns)
-    )
+@dataclass(frozen=True, slots=True)
+class _Found:
+    is_ours: bool
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    oid: int
+    schema: str
+    name: str
+    columns: Sequence[str] | None
+    has_filter: bool
+
+    def table(self, key: str) -> Table:
+        return Table(self.oid, self.schema, self.name, key, self.columns)
 
 
 def _as_sets(tables: Iterable[Table]) -> set[tuple[int, str, frozenset[str] | None]]:
@@ -256,11 +265,11 @@ def _quoted(table: Table) -> str:
     )
 
 
-def ledger_publications(database: Database) -> Iterator[tuple[str, str]]:
+def ledger_publications(database: Database) -> Mapping[str, str]:
     """Name the publications that take syncd's own tables to their subscribers.
 
-    Yields:
-        Its name, and the statements that leave syncd's tables out.
+    Returns:
+        By name, the statements that leave syncd's tables out.
     """
-    for statement in (query("publications_of_all"), query("publications_of_schema")):
-        yield from cast("list[tuple[str, str]]", database.all(statement))
+    found = database.mapping(str, str, query("publications_of_all"))
+    return found | database.mapping(str, str, query("publications_of_schema"))

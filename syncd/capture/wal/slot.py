@@ -8,7 +8,6 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
 
 from syncd.core.errors import ConfigError, ServerMisconfiguredError, StreamBrokenError
 from syncd.postgres.database import Database
@@ -146,20 +145,15 @@ class SlotCatalog:
 
     def server(self) -> Server:
         """Read what a slot needs of the server."""
-        row = self._database.one(query("server"))
-        return Server(*row)  # type: ignore[arg-type]  # the statement's columns
+        return self._database.row(Server, query("server"))
 
     def find(self) -> Slot | None:
         """Find the feed's slot, in whichever database it is."""
-        rows = self._database.all(query("slot"), slot=self.name)
-        if not rows:
-            return None
-        return Slot(*rows[0])  # type: ignore[arg-type]  # the statement's columns
+        return self._database.find(Slot, query("slot"), slot=self.name)
 
     def written(self) -> SlotPosition:
         """Read up to where the server has written, and when that was."""
-        at, position = self._database.one(query("clock_and_written"))
-        return SlotPosition(cast("int", position), cast("datetime", at))
+        return self._database.row(SlotPosition, query("clock_and_written"))
 
     def get(self, reached: SlotPosition | None, since: datetime) -> Slot:
         """Find the slot, fit to be read on.
@@ -239,11 +233,7 @@ class SlotPositionStore:
 
     def read(self) -> SlotPosition | None:
         """Read how far; None before the first time."""
-        rows = self._database.all(query("stream"), feed=self._feed_id)
-        if not rows:
-            return None
-        position, at = rows[0]
-        return SlotPosition(cast("int", position), cast("datetime", at))
+        return self._database.find(SlotPosition, query("stream"), feed=self._feed_id)
 
     def move(self, reached: SlotPosition) -> None:
         """Note how far; within the transaction of the orders that it brought."""

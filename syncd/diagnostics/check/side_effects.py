@@ -20,7 +20,7 @@ def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:
 
 def look_at_replicas(name: str, database: Database) -> Iterator[Finding]:
     """Check for publications that take syncd's own tables along."""
-    for publication, recipe in ledger_publications(database):
+    for publication, recipe in ledger_publications(database).items():
         message = (
             f"the publication {publication} sends syncd's tables to its subscribers, "
             "which stop where they do not have them"

@@ -3,7 +3,7 @@
 -- name: read_outbox :many
 -- Some touched orders, in no order. Reads the table whole: it has no index, so that
 -- the shop's writers pay for none.
-SELECT o.ctid::text, o.xmin::text, o.order_key
+SELECT o.ctid::text AS place, o.xmin::text AS writer, o.order_key AS key
   FROM syncd.outbox AS o
  WHERE o.feed = %(feed)s
  LIMIT %(limit)s;
@@ -54,9 +54,9 @@ SELECT count(*)
 -- name: outbox_condition :one
 -- Changes that the triggers could not note, whether PREPARE TRANSACTION is allowed, and
 -- whether rows wait.
-SELECT CASE WHEN f.is_called THEN f.last_value ELSE 0 END,
-       current_setting('max_prepared_transactions') <> '0',
-       EXISTS (SELECT FROM syncd.outbox AS o WHERE o.feed = %(feed)s)
+SELECT CASE WHEN f.is_called THEN f.last_value ELSE 0 END AS faults,
+       current_setting('max_prepared_transactions') <> '0' AS may_prepare,
+       EXISTS (SELECT FROM syncd.outbox AS o WHERE o.feed = %(feed)s) AS waits
   FROM syncd.outbox_fault AS f;
 
 -- name: listen :none

@@ -35,12 +35,13 @@ WITH looked AS MATERIALIZED (
       FROM syncd.batch AS b
      WHERE b.batch_id = ANY(ARRAY(SELECT DISTINCT t.batch_id FROM told AS t))
 )
-SELECT coalesce(t.reused, t.state, b.state, t.unwritten, 'missing'),
-       count(*) FILTER (WHERE t.moved IS NOT TRUE),
-       min(t.order_key),
-       coalesce(array_agg(t.order_key) FILTER (WHERE t.moved), '{{}}'),
-       coalesce(array_agg(t.confirmed_at) FILTER (WHERE t.moved), '{{}}'),
+SELECT coalesce(t.reused, t.state, b.state, t.unwritten, 'missing') AS standing,
+       count(*) FILTER (WHERE t.moved IS NOT TRUE) AS orders,
+       min(t.order_key) AS first_key,
+       coalesce(array_agg(t.order_key) FILTER (WHERE t.moved), '{{}}') AS moved,
+       coalesce(array_agg(t.confirmed_at) FILTER (WHERE t.moved), '{{}}') AS moved_to,
        coalesce(array_agg(t.order_key) FILTER (WHERE t.unwritten IS NOT NULL), '{{}}')
+           AS unwritten
   FROM told AS t
   LEFT JOIN batches AS b USING (batch_id)
  GROUP BY 1;
@@ -169,7 +170,7 @@ UPDATE syncd.reconciliation
 -- name: reconciliation :one
 SELECT delivered, pending, adopted, rejected, withdrawn, held, discarded, erased,
        reused, initial, arriving, missing, captured, unreadable,
-       extract(epoch FROM clock_timestamp() - started_at)::float8
+       extract(epoch FROM clock_timestamp() - started_at)::float8 AS seconds
   FROM syncd.reconciliation
  WHERE reconciliation_id = %(reconciliation)s;
 

@@ -40,7 +40,7 @@ def refuse_published(database: Database) -> None:
     Raises:
         ConfigError: A publication would take them along.
     """
-    for name, recipe in ledger_publications(database):
+    for name, recipe in ledger_publications(database).items():
         raise ConfigError(
             f"the publication {name} would send syncd's tables to its subscribers, "
             "which stop at the first that they do not have; nothing was changed",
