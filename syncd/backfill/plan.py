@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
-from typing import Literal, cast
+from typing import Literal, NamedTuple
 
 from syncd.backfill.sample import Sample, take_sample
 from syncd.core.event import EventRules
@@ -96,10 +96,9 @@ class Planner:
         What the first start listed may lie above its first watermark. Whatever else
         bounds or endangers a range, such as retention, is to be found out here too.
         """
-        row = self._ledger.database.one(
-            query("backfill_ceiling"), feed=self._ledger.feed_id
+        return self._ledger.database.value(
+            datetime, query("backfill_ceiling"), feed=self._ledger.feed_id
         )
-        return cast("datetime", row[0])
 
     def plan(self, request: Request) -> Plan:
         """Count the orders of a range and try some of them.
@@ -133,18 +132,25 @@ class Planner:
 
     def _taken(self, standings: Sequence[str], keys: Sequence[str]) -> list[str]:
         """Choose those of some orders that stand in one of some ways."""
-        rows = self._ledger.database.all(
-            query("plan_standings"), feed=self._ledger.feed_id, keys=keys
+        known = self._ledger.database.mapping(
+            str, str, query("plan_standings"), feed=self._ledger.feed_id, keys=keys
         )
-        known = dict(cast("list[tuple[str, str]]", rows))
         return [key for key in keys if known.get(key, "new") in standings]
 
-    def _count(self, stretch: Stretch) -> list[tuple[date, str, int]]:
+    def _count(self, stretch: Stretch) -> list["_Counted"]:
         found = self._source.within(stretch)
-        rows = self._ledger.database.all(
+        return self._ledger.database.rows(
+            _Counted,
             compose("plan_counts", found=found.query),
             feed=self._ledger.feed_id,
             zone=str(self._rules.zone),
             **found.params,
         )
-        return cast("list[tuple[date, str, int]]", rows)
+
+
+class _Counted(NamedTuple):
+    """Orders of a day that stand alike."""
+
+    day: date
+    standing: str
+    orders: int

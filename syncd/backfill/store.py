@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import NamedTuple
 
 from syncd.backfill.plan import Plan, Purpose
 from syncd.backfill.progress import Progress
@@ -68,6 +68,20 @@ class Cancelled:
     left: int
 
 
+class TakenAgain(NamedTuple):
+    """Known orders that are pending again, those among them that were delivered."""
+
+    orders: int
+    resent: int
+
+
+class LoggedState(NamedTuple):
+    """The state that the log told before, and that of now."""
+
+    before: str | None
+    now: str
+
+
 class BackfillStore:
     """The backfills of one feed."""
 
@@ -124,7 +138,8 @@ class BackfillStore:
         with_profile: bool,
     ) -> int | None:
         """Write a new row, within `admission`; None when it overlaps another."""
-        rows = self._database.all(
+        return self._database.find_value(
+            int,
             query("open_backfill"),
             lower=bounds[0],
             upper=bounds[1],
@@ -134,7 +149,6 @@ class BackfillStore:
             with_profile=with_profile,
             **self._ours,
         )
-        return cast("int", rows[0][0]) if rows else None
 
     # Drive
 
@@ -145,10 +159,9 @@ class BackfillStore:
             lag: How long a live order may wait before past ones stand back.
             period: How often progress is told.
         """
-        rows = self._database.all(
-            query("steering"), lag=lag, period=period, **self._ours
+        return self._database.rows(
+            ActiveBackfill, query("steering"), lag=lag, period=period, **self._ours
         )
-        return [ActiveBackfill(*row) for row in rows]  # type: ignore[arg-type]  # the statement's columns
 
     def capture(
         self, steered: ActiveBackfill, page: OrderPage, size: int
@@ -162,7 +175,7 @@ class BackfillStore:
         with self._ledger.admission(durable=False):
             lock = query("lock_backfill")
             reached = {"reached": steered.reached, "key": steered.reached_key}
-            if not self._database.all(lock, **reached, **number):
+            if not self._database.run(lock, **reached, **number):
                 return None
             adopts = steered.purpose == "adopt"
             new = self._ledger.admit(
@@ -180,13 +193,14 @@ class BackfillStore:
 
     def take_again(
         self, steered: ActiveBackfill, found: OrderQuery, size: int
-    ) -> tuple[int, int]:
+    ) -> TakenAgain:
         """Make orders pending again that the ledger has already; within `admission`.
 
         Returns:
             How many, and how many of them had been delivered.
         """
-        row = self._database.one(
+        return self._database.row(
+            TakenAgain,
             compose("take_again", found=found.query),
             backfill=steered.backfill,
             is_resend=steered.purpose == "resend",
@@ -195,7 +209,6 @@ class BackfillStore:
             **self._ours,
             **found.params,
         )
-        return cast("tuple[int, int]", row)
 
     def advance(
         self, steered: ActiveBackfill, end: Position, orders: int, resent: int
@@ -214,16 +227,11 @@ class BackfillStore:
         """End a backfill if nothing of it is left to do; True when that was now."""
         return self._database.run(query("finish_backfill"), backfill=number) > 0
 
-    def tell(self, number: int, period: timedelta) -> tuple[str | None, str] | None:
-        """Note that a state is told; None when another daemon was first.
-
-        Returns:
-            The state that was told before, and that of now.
-        """
-        rows = self._database.all(
-            query("tell_backfill"), backfill=number, period=period
+    def tell(self, number: int, period: timedelta) -> LoggedState | None:
+        """Note that a state is told; None when another daemon was first."""
+        return self._database.find(
+            LoggedState, query("tell_backfill"), backfill=number, period=period
         )
-        return cast("tuple[str | None, str]", rows[0]) if rows else None
 
     # Look
 
@@ -245,10 +253,9 @@ class BackfillStore:
         )
 
     def _progress(self, number: int | None) -> list[Progress]:
-        rows = self._database.all(
-            query("backfill_progress"), backfill=number, **self._ours
+        return self._database.rows(
+            Progress, query("backfill_progress"), backfill=number, **self._ours
         )
-        return [Progress(*row) for row in rows]  # type: ignore[arg-type]  # the statement's columns
 
     def unfinished(self) -> Progress:
         """Find the one that is not finished, for who names none.
@@ -304,16 +311,15 @@ class BackfillStore:
             mark = query("cancel_backfill")
             if not self._database.run(mark, backfill=number, **self._ours):
                 raise self._unfit(number, "cancelled")
-            row = self._database.one(
-                compose("release_backfill"), backfill=number, **self._ours
+            return self._database.row(
+                Cancelled, compose("release_backfill"), backfill=number, **self._ours
             )
-        return Cancelled(*cast("tuple[int, int]", row))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep pages from being taken meanwhile; also while capture is paused."""
         with self._database.transaction():
-            self._database.one(query("lock_watermark"), durable=True, **self._ours)
+            self._database.run(query("lock_watermark"), durable=True, **self._ours)
             yield
 
     def _unfit(self, number: int, what: str) -> BackfillStateError:

@@ -5,7 +5,7 @@ An answer is known by its shape, for one account at one endpoint (`syncd.answer`
 
 from dataclasses import replace
 from datetime import datetime
-from typing import cast
+from typing import NamedTuple
 
 from syncd.config.settings import Settings
 from syncd.core.errors import SyncdError
@@ -14,6 +14,14 @@ from syncd.core.response import Classification, Meaning, NoResponse, Response, e
 from syncd.core.response_shape import shape_of
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
+
+
+class UnexplainedAnswer(NamedTuple):
+    """The shape of answers that nobody has explained, and one of them."""
+
+    shape: str
+    example: str
+    seen_at: datetime
 
 
 class Answers:
@@ -54,8 +62,10 @@ class Answers:
 
     def meaning(self, shape: str) -> Meaning | None:
         """Return what a person said that a shape means; None when nobody did."""
-        rows = self._database.all(query("answer_means"), shape=shape, **self._account)
-        return Meaning(cast("str", rows[0][0])) if rows and rows[0][0] else None
+        means = self._database.find_value(
+            str, query("answer_means"), shape=shape, **self._account
+        )
+        return Meaning(means) if means else None
 
     def heed(self, shape: str, feed_id: int) -> None:
         """Settle what has just begun to wait, if a person said meanwhile what it is."""
@@ -68,10 +78,11 @@ class Answers:
             query("note_answer"), shape=shape, example=example, **self._account
         )
 
-    def unexplained(self) -> list[tuple[str, str, datetime]]:
+    def unexplained(self) -> list[UnexplainedAnswer]:
         """Return the shapes that nobody has explained, each with an example."""
-        rows = self._database.all(query("unexplained_answers"), **self._account)
-        return cast("list[tuple[str, str, datetime]]", rows)
+        return self._database.rows(
+            UnexplainedAnswer, query("unexplained_answers"), **self._account
+        )
 
     def say(self, shape: str, meaning: Meaning, feed_id: int | None) -> tuple[int, int]:
         """Keep what a shape means; settle the batches that wait for it.
@@ -96,7 +107,6 @@ class Answers:
             asked = {"feed": feed_id, "shape": shape}
             taken = meaning is Meaning.SUCCESS
             settle = query("deliver_explained") if taken else query("send_explained")
-            (orders,) = self._database.one(settle, **asked)
+            orders = self._database.value(int, settle, **asked)
             self._database.run(query("release_explained"), **asked)
-        count = cast("int", orders)
-        return (count, 0) if taken else (0, count)
+        return (orders, 0) if taken else (0, orders)

@@ -76,15 +76,18 @@ class CircuitBreaker:
 
     def record(self) -> EndpointRecord:
         """Return how the endpoint took orders lately."""
-        row = self._database.one(query("endpoint_history"), feed=self._feed_id)
-        return EndpointRecord(*row)  # type: ignore[arg-type]  # the statement's columns
+        return self._database.row(
+            EndpointRecord, query("endpoint_history"), feed=self._feed_id
+        )
 
     def count_refusals(self, refusals: int) -> EndpointRecord:
         """Count refusals; return how the endpoint took orders lately."""
-        row = self._database.one(
-            query("endpoint_refused"), feed=self._feed_id, refusals=refusals
+        return self._database.row(
+            EndpointRecord,
+            query("endpoint_refused"),
+            feed=self._feed_id,
+            refusals=refusals,
         )
-        return EndpointRecord(*row)  # type: ignore[arg-type]  # the statement's columns
 
     def count_rejected(self) -> None:
         """Count an order that was rejected while others were accepted."""

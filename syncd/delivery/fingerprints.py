@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import cast
 
 import msgspec
 
@@ -148,4 +147,4 @@ class Fingerprints:
 
 def mapping_of(source: Database, view: str) -> str:
     """Return a view's text by its hash."""
-    return cast("str", source.one(query("mapping"), view=view)[0])
+    return source.value(str, query("mapping"), view=view)

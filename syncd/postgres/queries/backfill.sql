@@ -17,7 +17,7 @@ WITH told AS MATERIALIZED (
       FROM syncd.batch AS b
      WHERE b.batch_id = ANY(ARRAY(SELECT DISTINCT t.batch_id FROM told AS t))
 )
-SELECT t.day, coalesce(t.state, b.state, 'new') AS standing, count(*)
+SELECT t.day, coalesce(t.state, b.state, 'new') AS standing, count(*) AS orders
   FROM told AS t
   LEFT JOIN batches AS b USING (batch_id)
  GROUP BY 1, 2
@@ -140,7 +140,7 @@ WITH known AS MATERIALIZED (
       FROM (SELECT batch_id, count(*) AS orders FROM chosen GROUP BY batch_id) AS c
      WHERE b.batch_id = c.batch_id
 )
-SELECT count(*), count(*) FILTER (WHERE is_resend)
+SELECT count(*) AS orders, count(*) FILTER (WHERE is_resend) AS resent
   FROM chosen;
 
 -- name: finish_backfill :rows
@@ -160,12 +160,12 @@ UPDATE syncd.backfill AS b
 -- The backfills that a daemon has to drive or to tell of, oldest first, with the orders
 -- of each that wait to be sent, and what else keeps it. Relies on batch_backfilled and
 -- batch_due.
-SELECT b.backfill_id, b.state, b.purpose, b.reason,
-       b.lower_at, b.upper_at, b.reached_at,
+SELECT b.backfill_id AS backfill, b.state, b.purpose, b.reason, b.lower_at AS lower,
+       b.upper_at AS upper, b.reached_at AS reached,
        (SELECT coalesce(sum(p.orders), 0)
           FROM syncd.batch AS p
          WHERE p.backfill_id = b.backfill_id
-           AND p.state IN ('pending', 'sending')),
+           AND p.state IN ('pending', 'sending')) AS waiting,
        CASE WHEN e.state <> 'available' AND b.purpose <> 'adopt' THEN 'endpoint'
             WHEN (SELECT v.batch_id
                     FROM syncd.batch AS v
@@ -176,9 +176,9 @@ SELECT b.backfill_id, b.state, b.purpose, b.reason,
                      AND v.created_at < clock_timestamp() - %(lag)s
                    ORDER BY v.batch_id
                    LIMIT 1) IS NOT NULL
-            THEN 'live' END,
+            THEN 'live' END AS waits_for,
        b.logged_state IS DISTINCT FROM b.state
-       OR b.state = 'running' AND b.logged_at < clock_timestamp() - %(period)s,
+       OR b.state = 'running' AND b.logged_at < clock_timestamp() - %(period)s AS is_news,
        b.reached_key
   FROM syncd.backfill AS b
   JOIN syncd.endpoint AS e USING (feed_id)
@@ -199,20 +199,21 @@ UPDATE syncd.backfill AS b
                 OR o.logged_at < clock_timestamp() - %(period)s)
            FOR NO KEY UPDATE SKIP LOCKED) AS old
  WHERE b.backfill_id = old.backfill_id
-RETURNING old.logged_state, b.state;
+RETURNING old.logged_state AS before, b.state AS now;
 
 -- name: backfill_progress :many
 -- Backfills with their progress, oldest first, and what they wait for, as the driver
 -- sees it. Relies on batch_backfilled, batch_due and ledger_exception. Orders that were
 -- set aside are not counted by their batch.
-SELECT b.backfill_id, b.state, b.purpose, b.with_profile, b.reason,
-       b.lower_at, b.upper_at, b.reached_at, b.planned, b.orders, b.resent, b.released,
+SELECT b.backfill_id AS backfill, b.state, b.purpose, b.with_profile, b.reason,
+       b.lower_at AS lower, b.upper_at AS upper, b.reached_at AS reached, b.planned,
+       b.orders AS captured, b.resent, b.released,
        p.delivered, p.adopted, p.pending, p.sending, p.held,
-       coalesce(x.rejected, 0), coalesce(x.withdrawn, 0),
+       coalesce(x.rejected, 0) AS rejected, coalesce(x.withdrawn, 0) AS withdrawn,
        p.lately / greatest(1, extract(epoch FROM
            least(interval '1 minute',
-                 clock_timestamp() - coalesce(p.first_at, clock_timestamp()))))::float8,
-       b.requested_at, coalesce(b.finished_at, b.cancelled_at),
+                 clock_timestamp() - coalesce(p.first_at, clock_timestamp()))))::float8 AS rate,
+       b.requested_at, coalesce(b.finished_at, b.cancelled_at) AS ended_at,
        CASE WHEN b.state <> 'running' THEN NULL
             WHEN e.paused_at IS NOT NULL AND b.purpose <> 'adopt'
             THEN 'sending is paused'
@@ -229,7 +230,7 @@ SELECT b.backfill_id, b.state, b.purpose, b.with_profile, b.reason,
                      AND v.created_at < clock_timestamp() - interval '2 s'
                    ORDER BY v.batch_id
                    LIMIT 1) IS NOT NULL
-            THEN 'live orders go first' END
+            THEN 'live orders go first' END AS waits_for
   FROM syncd.backfill AS b
   JOIN syncd.endpoint AS e USING (feed_id)
   JOIN syncd.watermark AS w USING (feed_id)
@@ -376,9 +377,9 @@ WITH unsent AS MATERIALIZED (
            reached_key = NULL
      WHERE b.backfill_id = %(backfill)s
 )
-SELECT count(*),
+SELECT count(*) AS released,
        (SELECT coalesce(sum(b.orders), 0)
           FROM syncd.batch AS b
          WHERE b.backfill_id = %(backfill)s
-           AND b.state IN ('pending', 'sending')) - count(*)
+           AND b.state IN ('pending', 'sending')) - count(*) AS left
   FROM chosen;
