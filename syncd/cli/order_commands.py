@@ -127,8 +127,7 @@ def end(
 def discard_waiting(desk: OrderCommands, keys: list[str]) -> int:
     """Discard orders that wait after an attempt; return how many those were."""
     chosen = {"feed": desk.feed.feed_id, "orders": keys}
-    (count,) = desk.ledger.one(query("discard_waiting"), **chosen)
-    return int(str(count))
+    return desk.ledger.value(int, query("discard_waiting"), **chosen)
 
 
 def ask_to_give_up(*, yes: bool) -> None:

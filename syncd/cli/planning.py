@@ -123,8 +123,10 @@ def ask(
                 plan = asking.plan(feed)
             opened = Opened(plan, asking.register(feed).open(plan))
         is_served = feed is not None and any(
-            InstanceInfo(*row).is_alive  # type: ignore[arg-type]  # the statement's columns
-            for row in connections.ledger.all(query("presence"), feed=feed.feed_id)
+            daemon.is_alive
+            for daemon in connections.ledger.rows(
+                InstanceInfo, query("presence"), feed=feed.feed_id
+            )
         )
     number = opened.backfill if opened else None
     if wishes.as_text:

@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import asdict
+from datetime import datetime
+from typing import NamedTuple
 
 import click
 
@@ -57,7 +59,8 @@ def rejected_list(
     """
     listed = query("suspected") if which == "suspected" else query("rejected")
     with order_commands(settings) as desk:
-        rows = desk.ledger.all(
+        rows = desk.ledger.rows(
+            _SetAside,
             listed,
             feed=desk.feed.feed_id,
             states=[which],
@@ -65,10 +68,19 @@ def rejected_list(
             limit=MOST_LISTED,
         )
         is_open = which == "rejected"
-        now = desk.now([str(row[0]) for row in rows]) if is_open else {}
-    names = ("order_key", "orderid", "state", "reason", "confirmed_at", "now")
-    told = [(*row, now.get(str(row[0]))) for row in rows]
-    show(told, names, as_text=as_text)
+        now = desk.now([row.order_key for row in rows]) if is_open else {}
+    told = [(*row, now.get(row.order_key)) for row in rows]
+    show(told, (*_SetAside._fields, "now"), as_text=as_text)
+
+
+class _SetAside(NamedTuple):
+    """An order that was set aside, or may be; as it is listed."""
+
+    order_key: str
+    orderid: str
+    state: str
+    reason: str
+    confirmed_at: datetime
 
 
 @rejected.command("show")
@@ -135,7 +147,8 @@ def rejected_retry(
             orders = tuple(desk.mended.sendable(listed))
             if not orders:
                 end(0, "are pending again", "rejected", (), as_text=as_text)
-        (count,) = desk.ledger.one(
+        count = desk.ledger.value(
+            int,
             query("retry_rejected"),
             feed=desk.feed.feed_id,
             states=states,
@@ -145,7 +158,7 @@ def rejected_retry(
             size=settings.squeezely.orders_per_batch,
             most_retries=None,
         )
-    end(int(str(count)), "are pending again", "rejected", orders, as_text=as_text)
+    end(count, "are pending again", "rejected", orders, as_text=as_text)
 
 
 @rejected.command("discard")

@@ -1,6 +1,8 @@
 """Orders that may have arrived, and wait for a person's decision."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 
 import click
 
@@ -39,12 +41,30 @@ def uncertain_list(settings: Settings, *, as_text: bool) -> None:
     Example: syncd uncertain list
     """
     with order_commands(settings) as desk:
-        rows = desk.ledger.all(query("held"), feed=desk.feed.feed_id, limit=MOST_LISTED)
-        numbers = desk.numbers([str(row[0]) for row in rows])
+        held = desk.ledger.rows(
+            _Held, query("held"), feed=desk.feed.feed_id, limit=MOST_LISTED
+        )
+        numbers = desk.numbers([order.order_key for order in held])
+    told = [order.with_number(numbers.get(order.order_key)) for order in held]
     names = ("order_key", "orderid", "confirmed_at", "batch", "attempt",
              "attempted_at", "reason")  # fmt: skip
-    told = [(row[0], numbers.get(str(row[0])), *row[1:]) for row in rows]
     show(told, names, as_text=as_text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An order that waits for a person, with the attempt that it waits for."""
+
+    order_key: str
+    confirmed_at: datetime
+    batch: int
+    attempt: int | None
+    attempted_at: datetime | None
+    reason: str | None
+
+    def with_number(self, orderid: str | None) -> Row:
+        return (self.order_key, orderid, self.confirmed_at, self.batch, self.attempt,
+                self.attempted_at, self.reason)  # fmt: skip
 
 
 @uncertain.command("resend")
@@ -61,7 +81,7 @@ def uncertain_resend(
     """
     need_a_choice(orders, everything)
     count = _decide(
-        settings, orders, lambda d, o: d.ledger.one(query("resend_held"), **o)
+        settings, orders, lambda d, o: d.ledger.value(int, query("resend_held"), **o)
     )
     end(count, "are pending again", "uncertain", orders, as_text=as_text)
 
@@ -91,17 +111,16 @@ def uncertain_discard(
     with order_commands(settings) as desk:
         keys = desk.keys(orders)
         chosen = {"feed": desk.feed.feed_id, "orders": keys, "all": not orders}
-        (held,) = desk.ledger.one(query("discard_held"), **chosen)
-        count = int(str(held)) + discard_waiting(desk, keys)
+        count = desk.ledger.value(int, query("discard_held"), **chosen)
+        count += discard_waiting(desk, keys)
     end(count, "were given up", "uncertain", orders, as_text=as_text)
 
 
 def _decide(
     settings: Settings,
     orders: tuple[str, ...],
-    act: Callable[[OrderCommands, dict[str, object]], Row],
+    act: Callable[[OrderCommands, dict[str, object]], int],
 ) -> int:
     with order_commands(settings) as desk:
         chosen = {"orders": desk.keys(orders), "all": not orders}
-        (count,) = act(desk, {"feed": desk.feed.feed_id, **chosen})
-    return int(str(count))
+        return act(desk, {"feed": desk.feed.feed_id, **chosen})

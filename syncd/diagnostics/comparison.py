@@ -7,7 +7,6 @@ the fingerprints of what was sent (ADR-0014).
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import cast
 
 from syncd.backfill.resending import Resending
 from syncd.config.settings import Settings
@@ -29,6 +28,7 @@ from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed
 from syncd.postgres.statements import query
 from syncd.source.connections import Connections, source_on
+from syncd.source.lookup import Listing
 from syncd.source.orders import Source
 
 PAGE_ORDERS = 100
@@ -91,6 +91,18 @@ class _Asked:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Fingerprint:
+    """What was sent of an order, field by field; and its time in the ledger."""
+
+    order_key: str
+    sent_at: datetime
+    key_id: bytes
+    mapping: str
+    fields: Mapping[str, str]
+    confirmed_at: datetime | None
+
+
 class EventDiff:
     """Compares events of one feed."""
 
@@ -111,11 +123,11 @@ class EventDiff:
             PermissionDeniedError: It may not be read.
         """
         candidate = self._candidate(view)
-        rows = self._ledger.all(
-            query("last_delivered"), feed=self._feed.feed_id, last=last
+        delivered = self._ledger.rows(
+            Listing, query("last_delivered"), feed=self._feed.feed_id, last=last
         )
         now = self._source.clock()
-        asked = [_Asked(str(k), cast("datetime", at), now) for k, at in rows]
+        asked = [_Asked(key, at, now) for key, at in delivered]
         before = self._render(self._source, asked)
         after = self._render(candidate, asked)
         found = [
@@ -130,22 +142,20 @@ class EventDiff:
         seal = FingerprintKey.of(self._settings.api_key.get_secret_value())
         view = self._settings.source.purchases_view
         mapping = mapping_of(self._source.database, view)
-        rows = self._ledger.all(
-            query("fingerprints"), feed=self._feed.feed_id, last=last
+        kept = self._ledger.rows(
+            _Fingerprint, query("fingerprints"), feed=self._feed.feed_id, last=last
         )
-        ours = [row for row in rows if row[2] == seal.key_id]
-        asked = [self._asked(row) for row in ours]
+        ours = [each for each in kept if each.key_id == seal.key_id]
+        asked = [self._asked(each) for each in ours]
         found = []
-        for row, order, now in zip(
-            ours, asked, self._render(self._source, asked), strict=True
-        ):
-            sent = unpack(cast("Mapping[str, str]", row[4]))
-            difference = _since(seal, order.key, sent, now)
+        for each, now in zip(ours, self._render(self._source, asked), strict=True):
+            difference = _since(seal, each.order_key, unpack(each.fields), now)
             if difference is not None:
-                found.append(replace(difference, same_mapping=row[3] == mapping))
-        same = all(row[3] == mapping for row in ours)
+                is_same = each.mapping == mapping
+                found.append(replace(difference, same_mapping=is_same))
+        same = all(each.mapping == mapping for each in ours)
         keys = [order.key for order in asked]
-        return Comparison(keys, found, len(rows) - len(ours), same)
+        return Comparison(keys, found, len(kept) - len(ours), same)
 
     def resend(self, keys: Sequence[str], reason: str) -> tuple[int, int]:
         """Send orders again, whole; tell the backfill's number and their number.
@@ -158,10 +168,10 @@ class EventDiff:
         resending = Resending(self._source, ledger, size=size)
         return resending.resend(keys, reason, with_profile=True)
 
-    def _asked(self, row: Sequence[object]) -> _Asked:
-        key, sent_at, confirmed_at = str(row[0]), row[1], row[5]
-        confirmed_at = confirmed_at or self._source.confirmed_at(key) or sent_at
-        return _Asked(key, cast("datetime", confirmed_at), cast("datetime", sent_at))
+    def _asked(self, kept: _Fingerprint) -> _Asked:
+        key, confirmed_at = kept.order_key, kept.confirmed_at
+        confirmed_at = confirmed_at or self._source.confirmed_at(key) or kept.sent_at
+        return _Asked(key, confirmed_at, kept.sent_at)
 
     def _candidate(self, view: str) -> Source:
         database = self._source.database

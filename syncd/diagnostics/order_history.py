@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import cast
 
 from syncd.core.errors import UNREADABLE, SlowStatementError
 from syncd.ledger.feed import Feed
@@ -266,9 +265,8 @@ def read_history(
     key = find_key(source, database, feed.feed_id, order) or source.find(order)
     if key is None:
         return None
-    known = database.all(query("story"), feed=feed.feed_id, key=key)
+    standing = database.find(LedgerEntry, query("story"), feed=feed.feed_id, key=key)
     number, unread = _number(source, key)
-    standing = LedgerEntry(*known[0]) if known else None  # type: ignore[arg-type]  # the statement's columns
     watermark = database.value(datetime, query("watermark"), feed=feed.feed_id)
     story = OrderHistory(
         key,
@@ -293,8 +291,8 @@ def _absence(
     """Return of an order whether it is listed, and whether it was at the start."""
     if key is None:
         return False, False
-    (initial,) = database.one(compose("is_initial"), feed=feed.feed_id, key=key)
-    return bool(source.still_confirmed([key])), bool(initial)
+    initial = database.value(bool, compose("is_initial"), feed=feed.feed_id, key=key)
+    return bool(source.still_confirmed([key])), initial
 
 
 def _number(source: Source, key: str) -> tuple[str | None, str | None]:
@@ -310,10 +308,19 @@ def _number(source: Source, key: str) -> tuple[str | None, str | None]:
 
 def _read_course(database: Database, feed: Feed, story: OrderHistory) -> None:
     order = {"feed": feed.feed_id, "key": story.key}
-    attempts = database.all(query("attempts"), **order, orderid=story.orderid)
-    story.attempts.extend(Attempt(*row) for row in attempts)  # type: ignore[arg-type]  # the statement's columns
-    for batch, left_at, why, reason in database.all(query("order_moves"), **order):
-        told = f"left batch {batch} at {left_at}: {_LEFT[str(why)]}"
-        cause = "it was set aside" if why in {"retried", "mended"} else "reason"
-        told += f" ({cause}: {reason})" if reason else ""
-        story.order_moves.append((cast("datetime", left_at), told))
+    story.attempts.extend(
+        database.rows(Attempt, query("attempts"), **order, orderid=story.orderid)
+    )
+    for move in database.rows(_Move, query("order_moves"), **order):
+        told = f"left batch {move.batch_id} at {move.left_at}: {_LEFT[move.why]}"
+        cause = "it was set aside" if move.why in {"retried", "mended"} else "reason"
+        told += f" ({cause}: {move.reason})" if move.reason else ""
+        story.order_moves.append((move.left_at, told))
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    batch_id: int
+    left_at: datetime
+    why: str
+    reason: str | None

@@ -7,7 +7,6 @@ that waited for a daemon to start say nothing and are left out.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
@@ -40,19 +39,29 @@ class Lateness:
 
 def measure(database: Database, feed_id: int) -> Lateness:
     """Measure the newest orders of the last 30 days."""
-    row = database.one(
-        query("lateness"), feed=feed_id, batches=NEWEST_BATCHES, orders=NEWEST_ORDERS
-    )
-    orders, usual, longest, missed, oldest = cast(
-        "tuple[int, float, float, int, float]", row
+    measured = database.row(
+        _Seconds,
+        query("lateness"),
+        feed=feed_id,
+        batches=NEWEST_BATCHES,
+        orders=NEWEST_ORDERS,
     )
     return Lateness(
-        orders,
-        timedelta(seconds=usual),
-        timedelta(seconds=longest),
-        missed,
-        timedelta(seconds=oldest),
+        measured.orders,
+        timedelta(seconds=measured.usual),
+        timedelta(seconds=measured.longest),
+        measured.missed,
+        timedelta(seconds=measured.oldest),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seconds:
+    orders: int
+    usual: float
+    longest: float
+    missed: int
+    oldest: float
 
 
 def recommended(delay: timedelta) -> str:

@@ -1,11 +1,11 @@
 """What `syncd check` finds about the ledger, and what it knows of the account."""
 
 from collections.abc import Iterator, Mapping
-from typing import cast
 
 from syncd.config.settings import Settings
 from syncd.core.continuity import Continuity
 from syncd.diagnostics.check.finding import Finding
+from syncd.diagnostics.check.server import StandbyFacts
 from syncd.ledger.account import is_proven, load
 from syncd.ledger.clone_guard import CloneGuard, StateFile, host_name
 from syncd.ledger.feed import SCHEMA_VERSION, Feed, FeedStore
@@ -30,7 +30,7 @@ def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Fin
     feeds = FeedStore(connections, settings.feed)
     feeds.check_schema()
     feed = feeds.find()
-    if connections.ledger.one(query("standby_facts"))[0]:
+    if connections.ledger.row(StandbyFacts, query("standby_facts")).is_standby:
         message = "its server is a hot standby, which takes no writes"
         yield Finding("ledger.standby", "ledger", message)
         return
@@ -41,7 +41,7 @@ def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Fin
 
 def look_at_commits(ledger: Database) -> Iterator[Finding]:
     """Check that the server has a commit on its disk before it says so."""
-    (setting,) = ledger.one(query("default_synchronous_commit"))
+    setting = ledger.value(str, query("default_synchronous_commit"))
     code = "commit.relaxed" if setting == "off" else "commit.durable"
     yield Finding(code, "commits", f"synchronous_commit is {setting}")
 
@@ -55,7 +55,7 @@ def look_at_feed(
     feed = feeds.find()
     if feed is None:
         yield from _unexpected(settings, feeds, environment)
-    elif not connections.ledger.one(query("standby_facts"))[0]:
+    elif not connections.ledger.row(StandbyFacts, query("standby_facts")).is_standby:
         yield from _lineage(settings, connections, feed, environment)
     yield from _forgetful(settings, connections, feed, environment)
 
@@ -120,8 +120,8 @@ def _forgetful(
         is not None
     ):
         return
-    rows = connections.ledger.all(query("hosts"), feed=feed.feed_id if feed else 0)
-    hosts = [cast("str", host) for (host,) in rows]
+    feed_id = feed.feed_id if feed else 0
+    hosts = connections.ledger.values(str, query("hosts"), feed=feed_id)
     own = host_name(settings.instance)
     if hosts == [own]:
         return

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple
 
 from syncd.capture.listen.outbox import Outbox
 from syncd.diagnostics.check.finding import Finding
@@ -27,13 +27,27 @@ class Trigger:
     is_subscribed: bool
 
 
+class _Rights(NamedTuple):
+    """Whether the outbox is there, and the role may take rows out of it."""
+
+    is_there: bool
+    may_take: bool
+
+
+class _ReplicaRole(NamedTuple):
+    """Whose sessions fire no ordinary triggers, and where."""
+
+    role: str
+    database: str
+
+
 def look_at_listening(source: Database, writer: Database, feed: str) -> list[Finding]:
     """Check whether every change of the followed tables is noted, and can be taken."""
-    is_there, may_take = writer.one(query("outbox_rights"))
-    if not is_there:
+    rights = writer.row(_Rights, query("outbox_rights"))
+    if not rights.is_there:
         return [Finding("outbox.missing", "outbox", "is not there")]
     findings = [*_triggers(source, feed), *_replicas(source)]
-    if may_take:
+    if rights.may_take:
         findings += _outbox(Outbox(source, writer, feed))
     else:
         message = "this role may not take rows out of it"
@@ -43,27 +57,25 @@ def look_at_listening(source: Database, writer: Database, feed: str) -> list[Fin
 
 def look_at_leftovers(source: Database, feed: str) -> Iterator[Finding]:
     """Check for triggers that fill an outbox which nobody empties."""
-    if source.all(query("listening"), feed=feed):
+    if source.rows(Trigger, query("listening"), feed=feed):
         message = 'triggers fill it, but capture is not "listen": nobody takes the rows'
         yield Finding("outbox.abandoned", "outbox", f"{message} out")
 
 
 def _replicas(source: Database) -> Iterator[Finding]:
-    for role, database in source.all(query("replica_roles")):
+    for role, database in source.rows(_ReplicaRole, query("replica_roles")):
         message = f"{role} in {database} has session_replication_role = replica"
         yield Finding("trigger.replica", "triggers", message)
 
 
 def _triggers(source: Database, feed: str) -> Iterator[Finding]:
-    rows = source.all(query("listening"), feed=feed)
-    triggers = [
-        Trigger(*cast("tuple[str, str, str, bool, bool, bool]", row)) for row in rows
-    ]
+    triggers = source.rows(Trigger, query("listening"), feed=feed)
     if not triggers:
         yield Finding("trigger.missing", "triggers", "there are none for this feed")
     for table in dict.fromkeys(trigger.table for trigger in triggers):
         yield from _table([t for t in triggers if t.table == table])
-    for name, is_foreign in source.all(query("escaping"), feed=feed):
+    escaping = source.mapping(str, bool, query("escaping"), feed=feed)
+    for name, is_foreign in escaping.items():
         subject = f"triggers on {name}"
         if is_foreign:
             message = "is a foreign table below a followed one: writes to it fail"

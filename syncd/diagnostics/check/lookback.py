@@ -15,10 +15,9 @@ def look_at_lookback(settings: Settings, connections: Connections) -> Iterator[F
     feed = FeedStore(connections, settings.feed).find()
     if feed is None:
         return
-    alarms = connections.ledger.all(query("alarms"), feed=feed.feed_id)
-    shifted = [str(reason) for alarm, reason, _ in alarms if alarm == "stamps.shifted"]
-    if shifted:  # then a longer lookback is no cure
-        yield Finding("orders.shifted", "lookback", shifted[0])
+    alarms = connections.ledger.mapping(str, str, query("alarms"), feed=feed.feed_id)
+    if shifted := alarms.get("stamps.shifted"):  # then a longer lookback is no cure
+        yield Finding("orders.shifted", "lookback", shifted)
         return
     late = measure(connections.ledger, feed.feed_id)
     lookback = settings.source.lookback

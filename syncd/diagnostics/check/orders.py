@@ -139,10 +139,9 @@ def _multiplied(source: Source, sample: Sample) -> Iterator[Finding]:
     if sample.broken:
         return
     statement = composed("repeated_rows", **source.views.names())
-    rows = source.database.all(statement, keys=list(sample.times))
-    if rows:
-        key, count = rows[0]
-        message = f"{_share(rows, sample)} have several rows: {key} has {count}"
+    repeated = source.database.mapping(str, int, statement, keys=list(sample.times))
+    for key, count in [*repeated.items()][:1]:
+        message = f"{_share(repeated, sample)} have several rows: {key} has {count}"
         yield Finding("orders.multiplied", "orders", message)
 
 

@@ -1,7 +1,8 @@
 """What `syncd check` finds about the daemon's role: enough rights, and no more."""
 
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
@@ -15,10 +16,9 @@ SHOWN = 3
 def look_at_needs(database: Database, settings: Settings) -> Iterator[Finding]:
     """Check whether the role may read both views."""
     source = settings.source
-    rows = database.all(
-        query("view_rights"), views=[source.confirmed_view, source.purchases_view]
-    )
-    for view, right in rows:
+    views = [source.confirmed_view, source.purchases_view]
+    lacking = database.mapping(str, str, query("view_rights"), views=views)
+    for view, right in lacking.items():
         message = f"may not read {view} (permission denied): it lacks {right}"
         yield Finding("role.missing", "role", message)
 
@@ -33,24 +33,53 @@ def look_at_ledger_rights(database: Database) -> Iterator[Finding]:
         yield Finding("role.missing", "role", message)
 
 
-def named_rights(database: Database) -> Sequence[tuple[object, ...]]:
+class LackingRight(NamedTuple):
+    """A table of the ledger, and what the role may not do with it."""
+
+    name: str
+    privilege: str
+
+
+def named_rights(database: Database) -> Sequence[LackingRight]:
     """List table and right for each that is missing in the ledger."""
-    return database.all(query("ledger_rights"))
+    return database.rows(LackingRight, query("ledger_rights"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """What the role may do beyond tables."""
+
+    is_superuser: bool
+    bypasses_rls: bool
+    replicates: bool
+    creates_roles: bool
+    creates_databases: bool
+    groups: Sequence[str]
+    schemas: Sequence[str]
+    owns_database: bool
+
+    @property
+    def attributes(self) -> Mapping[str, bool]:
+        """By its name, whether the role has an attribute."""
+        return {
+            "BYPASSRLS": self.bypasses_rls,
+            "REPLICATION": self.replicates,
+            "CREATEROLE": self.creates_roles,
+            "CREATEDB": self.creates_databases,
+        }
 
 
 def look_at_excess(database: Database, settings: Settings) -> Iterator[Finding]:
     """Check for what the role may do and need not: it is what a thief would get."""
-    super_, *attributes, groups, schemas, owns_database = database.one(
-        query("role_facts")
-    )
-    if super_:
+    role = database.row(_Role, query("role_facts"))
+    if role.is_superuser:
         yield Finding("role.superuser", "role", "is a superuser")
         return
     found = [
-        *_attributes(cast("list[bool]", attributes), settings),
-        *_groups(cast("list[str]", groups)),
-        *_creation(cast("list[str]", schemas)),
-        *_tables(database, owns_database=bool(owns_database)),
+        *_attributes(role, settings),
+        *_groups(role.groups),
+        *_creation(role.schemas),
+        *_tables(database, owns_database=role.owns_database),
     ]
     yield from found
     if not found:
@@ -58,9 +87,8 @@ def look_at_excess(database: Database, settings: Settings) -> Iterator[Finding]:
         yield Finding("role.least", "role", message)
 
 
-def _attributes(held: Sequence[bool], settings: Settings) -> Iterator[Finding]:
-    names = ("BYPASSRLS", "REPLICATION", "CREATEROLE", "CREATEDB")
-    for name, has in zip(names, held, strict=True):
+def _attributes(role: _Role, settings: Settings) -> Iterator[Finding]:
+    for name, has in role.attributes.items():
         if has and not (name == "REPLICATION" and settings.source.capture == "wal"):
             step = f"ALTER ROLE … NO{name};"
             yield Finding("role.powerful", "role", f"has {name}, unneeded", step)
@@ -80,9 +108,9 @@ def _creation(schemas: Sequence[str]) -> Iterator[Finding]:
 
 
 def _tables(database: Database, *, owns_database: bool) -> Iterator[Finding]:
-    rows = database.all(query("excessive"))
-    owned = [str(table) for table, is_owner in rows if is_owner]
-    written = [str(table) for table, is_owner in rows if not is_owner]
+    excessive = database.mapping(str, bool, query("excessive"))
+    owned = [table for table, is_owner in excessive.items() if is_owner]
+    written = [table for table, is_owner in excessive.items() if not is_owner]
     if owns_database:
         yield Finding("role.owner", "role", "owns this database")
     if owned:

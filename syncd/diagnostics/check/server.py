@@ -1,9 +1,9 @@
 """What `syncd check` finds about a database server: way, role, limits, clock."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import NamedTuple
 
 from syncd.config.dsn import describe
 from syncd.config.settings import Settings
@@ -37,13 +37,49 @@ class Facts:
     own_zone: str
 
 
+@dataclass(frozen=True, slots=True)
+class StandbyFacts:
+    """Whether a server is a hot standby, and how many bytes it has yet to replay."""
+
+    is_standby: bool
+    behind: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Limits on connections, -1: none; and how many there are, with syncd's own."""
+
+    role_limit: int
+    role_used: int
+    database_limit: int
+    database_used: int
+    server_limit: int
+    server_used: int
+    own: int
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadOnly:
+    """Whether sessions begin read-only, and the statements that take that back."""
+
+    is_read_only: bool
+    statements: str
+
+
+class _Lineage(NamedTuple):
+    """Which cluster it is, and the timeline of its last checkpoint."""
+
+    cluster: int
+    timeline: int
+
+
 def facts_of(database: Database) -> Facts:
     """Ask the server what it is.
 
     Raises:
         SyncdError: It does not answer, or refuses the login.
     """
-    return Facts(*database.one(query("server_facts")))  # type: ignore[arg-type]  # the statement's columns
+    return database.row(Facts, query("server_facts"))
 
 
 def look_only(database: Database) -> None:
@@ -51,7 +87,7 @@ def look_only(database: Database) -> None:
 
     def quieten() -> None:
         if database.peer().pid == facts_of(database).pid:
-            database.one(query("look_only"))
+            database.run(query("look_only"))
 
     database.on_open(quieten)
 
@@ -69,7 +105,7 @@ def look_at_server(name: str, database: Database) -> Iterator[Finding]:
     else:
         yield Finding("server.reached", name, where)
     yield _link(f"way to the {name}", peer, is_encrypted=facts.is_encrypted)
-    yield from look_at_clock(name, database.one)
+    yield from look_at_clock(name, database)
     yield _zone(name, facts)
 
 
@@ -85,9 +121,9 @@ def _link(subject: str, peer: Peer, *, is_encrypted: bool) -> Finding:
     return Finding("link.safe", subject, f"TLS, sslmode={peer.sslmode}")
 
 
-def look_at_clock(name: str, ask: Callable[..., Sequence[object]]) -> Iterator[Finding]:
+def look_at_clock(name: str, database: Database) -> Iterator[Finding]:
     """Compare the server's clock with this host's."""
-    ahead = skew(lambda: cast("datetime", ask(query("clock"))[0]))
+    ahead = skew(lambda: database.value(datetime, query("clock")))
     if abs(ahead) <= SKEW:
         message = "this host's and the server's agree"
         yield Finding("clock.agrees", f"clock of the {name}", message)
@@ -106,7 +142,7 @@ def _zone(name: str, facts: Facts) -> Finding:
 
 def look_at_size(database: Database) -> Iterator[Finding]:
     """Report what can be seen of the server's disk."""
-    (size,) = database.one(query("database_size"))
+    size = database.value(str, query("database_size"))
     message = f"the database has {size}; what is free there cannot be seen from here"
     yield Finding("disk.unseen", "server's disk", message)
 
@@ -143,19 +179,15 @@ def look_at_connections(
     name: str, database: Database, settings: Settings
 ) -> Iterator[Finding]:
     """Return whether the daemon finds room for all its connections."""
-    limits = cast(
-        "tuple[int, ...]",
-        database.one(query("connection_limits"), feed=settings.feed),
-    )
-    own = limits[6]
+    limits = database.row(_Limits, query("connection_limits"), feed=settings.feed)
+    own = limits.own
     needed = _HELD + settings.squeezely.max_in_flight
     needed += _HELD_BY_CAPTURE[settings.source.capture]
     few = False
-    for what, limit, used in zip(
-        ("the role's limit", "the database's limit", "the server"),
-        limits[0:6:2],
-        limits[1:6:2],
-        strict=True,
+    for what, limit, used in (
+        ("the role's limit", limits.role_limit, limits.role_used),
+        ("the database's limit", limits.database_limit, limits.database_used),
+        ("the server", limits.server_limit, limits.server_used),
     ):
         if limit >= 0 and limit - (used - own) < needed:
             few = True
@@ -176,35 +208,35 @@ def look_at_timeouts(name: str) -> Iterator[Finding]:
 
 def look_at_writing(database: Database) -> Iterator[Finding]:
     """Check for a setting that lets the ledger's sessions begin read-only."""
-    is_read_only, statements = database.one(query("read_only_setting"))
-    if is_read_only:
+    setting = database.row(_ReadOnly, query("read_only_setting"))
+    if setting.is_read_only:
         server = "ALTER SYSTEM RESET default_transaction_read_only, then reload it"
         message = "sessions begin with default_transaction_read_only = on"
-        step = f"{statements or server}."
+        step = f"{setting.statements or server}."
         yield Finding("setting.read_only", "ledger", message, step)
 
 
 def look_at_standby(database: Database, *, has_primary: bool) -> Iterator[Finding]:
     """Report what a hot standby can prove, and how far it is behind."""
-    is_standby, behind = database.one(query("standby_facts"))
-    if is_standby and not has_primary:
+    standby = database.row(StandbyFacts, query("standby_facts"))
+    if standby.is_standby and not has_primary:
         message = (
             "is a hot standby; without its primary nobody can tell which transactions "
             "run, so one longer than lookback may hide an order until reconciliation"
         )
         yield Finding("standby.blind", "source", message)
-    if is_standby:
-        message = f"is a hot standby, {behind} bytes behind what it has received"
-        yield Finding("standby.fed", "source", message)
+    if standby.is_standby:
+        behind = f"{standby.behind} bytes behind what it has received"
+        yield Finding("standby.fed", "source", f"is a hot standby, {behind}")
 
 
 def look_at_primary(primary: Database, source: Database) -> Iterator[Finding]:
     """Refuse a primary that is none, or that is not the source's."""
-    if primary.one(query("standby_facts"))[0]:
+    if primary.row(StandbyFacts, query("standby_facts")).is_standby:
         yield Finding("primary.standby", "primary", "is a hot standby itself")
         return
-    cluster, timeline = cast("tuple[int, int]", primary.one(query("lineage_facts")))
-    other, branch = cast("tuple[int, int]", source.one(query("lineage_facts")))
+    cluster, timeline = primary.row(_Lineage, query("lineage_facts"))
+    other, branch = source.row(_Lineage, query("lineage_facts"))
     if cluster != other:
         message = f"is cluster {cluster}, and source.dsn is of cluster {other}"
         yield Finding("primary.elsewhere", "primary", message)

@@ -1,6 +1,7 @@
 """What `syncd check` finds of syncd's own that may harm the shop: dumps, replicas."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from syncd.capture.wal.publication import ledger_publications
 from syncd.diagnostics.check.finding import Finding
@@ -8,9 +9,18 @@ from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 
 
+class _Limit(NamedTuple):
+    """Whose sessions may write how much to files, and what lifts that."""
+
+    who: str
+    temp_file_limit: str
+    statement: str
+
+
 def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:
     """Check for whoever could dump the database, were it not for schema syncd."""
-    for role, statements in database.all(query("blocked_dumps"), made=False):
+    blocked = database.mapping(str, str, query("blocked_dumps"), made=False)
+    for role, statements in blocked.items():
         message = (
             f"pg_dump of {role} ends at schema syncd, which that role may not read"
         )
@@ -30,7 +40,7 @@ def look_at_replicas(name: str, database: Database) -> Iterator[Finding]:
 
 def look_at_limits(source: Database) -> Iterator[Finding]:
     """Check for limits that an UPDATE of many rows meets because of the triggers."""
-    for who, limit, statement in source.all(query("temporary_limits")):
+    for who, limit, statement in source.rows(_Limit, query("temporary_limits")):
         message = (
             f"temp_file_limit is {limit} for {who}: the rows that one statement "
             "changes are kept for the triggers, beyond work_mem in a file, and a "

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
 
 from syncd.capture.stamps import NEWEST, admissions, describe_shift, probable_zones
 from syncd.config.settings import Settings
@@ -65,13 +64,13 @@ def _backdated(
     """Find times older than their orders; none of those that came with their time."""
     found = backdated_orders(orders, lookback, is_all=len(orders) < SAMPLE_KEYS)
     if found and feed:
-        rows = ledger.all(
+        prompt = ledger.values(
+            str,
             query("came_with_their_time"),
             feed=feed.feed_id,
             keys=[order.key for order in found],
             within=QUARTER,
         )
-        prompt = {key for (key,) in rows}
         found = [order for order in found if order.key not in prompt]
     if found:
         farthest = max(found, key=lambda order: order.behind)
@@ -129,10 +128,9 @@ class _Known:
 
     def new(self, orders: dict[str, datetime]) -> list[str]:
         """List those that are in neither the ledger nor the list of the start."""
-        rows = self.ledger.all(
-            compose("unknown_keys"), feed=self.feed.feed_id, keys=list(orders)
+        return self.ledger.values(
+            str, compose("unknown_keys"), feed=self.feed.feed_id, keys=list(orders)
         )
-        return [str(key) for (key,) in rows]
 
     def was_seen_late(
         self, stamp: datetime, seen_at: datetime, newest: datetime
@@ -147,7 +145,10 @@ class _Known:
         return self.predates(stamp) or not self._starts(stamp, seen_at)
 
     def _starts(self, after: datetime, until: datetime) -> int:
-        row = self.ledger.one(
-            query("count_starts"), feed=self.feed.feed_id, after=after, until=until
+        return self.ledger.value(
+            int,
+            query("count_starts"),
+            feed=self.feed.feed_id,
+            after=after,
+            until=until,
         )
-        return cast("int", row[0])

@@ -139,7 +139,7 @@ def _plan(
     if not reads:
         return Finding("plan.indexed", subject, "uses indexes")
     with source.database.transaction(is_kept=False):
-        source.database.one(query("prefer_indexes"))
+        source.database.run(query("prefer_indexes"))
         grown = ask()
     wanted = missing_indexes(grown)
     missing = [each for each in wanted if not _is_there(source, each)]
@@ -166,7 +166,6 @@ def _plan(
 
 def _is_there(source: Source, index: MissingIndex) -> bool:
     """Return whether a table has such an index: it is too small for it to be used."""
-    (is_there,) = source.database.one(
-        query("has_index"), table=index.table, columns=list(index.columns)
+    return source.database.value(
+        bool, query("has_index"), table=index.table, columns=list(index.columns)
     )
-    return bool(is_there)

@@ -1,13 +1,15 @@
 """What a report tells: read from the ledger, part by part, bounded by their number."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import TypeVar
 
 from syncd.diagnostics.report.period import Period
 from syncd.postgres.database import Database
 from syncd.postgres.statements import Statement, query
+
+T = TypeVar("T")
 
 Counts = Mapping[str, Sequence[int]]
 """By name, a number for each part of the period, in order."""
@@ -125,41 +127,59 @@ class Reading:
             SyncdError: The database cannot be read.
         """
         orders = [
-            (part, "pending" if standing in _PENDING else standing, number)
-            for part, standing, number in self._rows(query("report_orders"))
+            replace(each, name="pending") if each.name in _PENDING else each
+            for each in self._rows(_Counted, query("report_orders"))
         ]
-        shares = self._rows(query("report_lags"))
-        lags = {part: Lag(*lag) for part, lag in shares if lag}
-        deliveries = self._rows(query("report_deliveries"))
-        repeats = [(part, "may be", number) for part, _, _, number in deliveries]
-        attempts = self._rows(query("report_attempts"))
+        shares = self._rows(_Share, query("report_lags"))
+        lags = {share.part: Lag(*share.seconds) for share in shares if share.seconds}
+        deliveries = self._rows(_Delivered, query("report_deliveries"))
+        repeats = [_Counted(each.part, "may be", each.repeats) for each in deliveries]
+        attempts = self._rows(_Counted, query("report_attempts"))
         return Figures(
             period=self._period,
             orders=self._counts(STANDINGS, orders),
-            delivered=self._counts(LANES, [row[:3] for row in deliveries]),
+            delivered=self._counts(LANES, deliveries),
             repeats=self._counts(["may be"], repeats)["may be"],
             attempts=self._counts(OUTCOMES, attempts),
             lags=[lags.get(part) for part in range(1, len(self._period.starts) + 1)],
             lag=lags.get(None),
-            reasons=[Reason(*row) for row in self._rows(query("report_reasons"))],
-            reconciled=[
-                Finished(*row) for row in self._rows(query("report_reconciliations"))
-            ],
-            backfills=[
-                PastRange(*row) for row in self._rows(query("report_backfills"))
-            ],
+            reasons=self._rows(Reason, query("report_reasons")),
+            reconciled=self._rows(Finished, query("report_reconciliations")),
+            backfills=self._rows(PastRange, query("report_backfills")),
         )
 
-    def _rows(self, statement: Statement) -> list[tuple[Any, ...]]:
-        rows = self._database.all(statement, **self._asked)
+    def _rows(self, kind: type[T], statement: Statement) -> list[T]:
+        rows = self._database.rows(kind, statement, **self._asked)
         self._advance()
-        return cast("list[tuple[Any, ...]]", rows)
+        return rows
 
     def _counts(
-        self, names: Iterable[str], rows: Iterable[tuple[Any, ...]]
+        self, names: Iterable[str], counted: Iterable["_Counted"]
     ) -> dict[str, list[int]]:
         """Put counted parts in their places; a name that comes twice is added up."""
         counts = {name: [0] * len(self._period.starts) for name in names}
-        for part, name, number in rows:
-            counts[name][part - 1] += number
+        for each in counted:
+            counts[each.name][each.part - 1] += each.orders
         return counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Orders of a part of the period."""
+
+    part: int
+    name: str
+    orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivered(_Counted):
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """Of a part of the period, or None of all, what shares of the orders took."""
+
+    part: int | None
+    seconds: Sequence[float] | None

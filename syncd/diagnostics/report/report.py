@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, time, timedelta, tzinfo
-from typing import cast
 
 from syncd.core.verdict import Health
 from syncd.diagnostics.report.figures import Figures, Reading
@@ -91,22 +90,27 @@ def read_report(
         SyncdError: The ledger cannot be read.
     """
     name, feed_id = feed
-    now, beginning = cast(
-        "tuple[datetime, datetime]",
-        database.one(query("report_beginning"), feed=feed_id),
-    )
+    beginning = database.row(_Beginning, query("report_beginning"), feed=feed_id)
     advance()
-    period = _period(asked, now, beginning)
+    period = _period(asked, beginning)
     figures = Reading(database, feed_id, period, advance).read()
-    return Report(name, now.astimezone(asked.zone), figures, health)
+    return Report(name, beginning.now.astimezone(asked.zone), figures, health)
 
 
-def _period(asked: Asked, now: datetime, beginning: datetime) -> Period:
-    upper = asked.upper or now
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """From when on the ledger may hold orders, and the time now."""
+
+    now: datetime
+    beginning: datetime
+
+
+def _period(asked: Asked, ledger: _Beginning) -> Period:
+    upper = asked.upper or ledger.now
     lower = asked.lower
     if lower is None:
         midnight = datetime.combine(
             (upper - DEFAULT_SPAN).astimezone(asked.zone).date(), time(), asked.zone
         )
-        lower = max(midnight, min(beginning, upper - timedelta(hours=1)))
+        lower = max(midnight, min(ledger.beginning, upper - timedelta(hours=1)))
     return Period.of(lower, upper, asked.zone)

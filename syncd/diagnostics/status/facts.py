@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import cast
 
 from syncd.capture.listen.outbox import Outbox
 from syncd.capture.poll import HELD_SECONDS, SAFETY_POLL_INTERVAL
@@ -31,6 +30,7 @@ from syncd.ledger.account import is_proven, load
 from syncd.ledger.feed import Feed, FeedStore
 from syncd.ledger.identity import IdentityCheck
 from syncd.ledger.order_quality import LeftOutCount, left_out, recent_refusals
+from syncd.ledger.reused_keys import Reused
 from syncd.ledger.start_journal import StartJournal
 from syncd.ledger.stats import FeedStats, read_accounts, read_stats, read_unread
 from syncd.postgres.statements import query
@@ -113,6 +113,30 @@ class Quick:
     unread: Sequence[Unread] = ()
     failed_start: FailedStart | None = None
     alarms: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Lately:
+    """Orders delivered of late, and when the last was."""
+
+    per_minute: int
+    since: int
+    last_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubts:
+    """Attempts of unknown outcome, and their orders."""
+
+    attempts: int
+    orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    delivered: int
+    adopted: int
+    read_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,36 +262,33 @@ class StatusReader:
     def _read_quick(self, feed: Feed, since: datetime) -> Quick:
         ledger, key = self._connections.ledger, feed.feed_id
         pulse = read_stats(ledger, key)
-        members = ledger.all(query("presence"), feed=key)
-        place = ledger.one(query("place"), feed=key)
-        lately = ledger.one(query("lately"), feed=key, since=since)
-        doubts = ledger.one(query("doubts"), feed=key)
+        lately = ledger.row(_Lately, query("lately"), feed=key, since=since)
+        doubts = ledger.row(_Doubts, query("doubts"), feed=key)
         return Quick(
             pulse,
-            LedgerLocation(*place),  # type: ignore[arg-type]  # the statement's columns
-            [InstanceInfo(*row) for row in members],  # type: ignore[arg-type]  # the same
-            cast("int", lately[0]),
-            cast("int", lately[1]),
-            cast("datetime | None", lately[2]),
-            cast("int", doubts[0]),
-            cast("int", doubts[1]),
+            ledger.row(LedgerLocation, query("place"), feed=key),
+            ledger.rows(InstanceInfo, query("presence"), feed=key),
+            lately.per_minute,
+            lately.since,
+            lately.last_at,
+            doubts.attempts,
+            doubts.orders,
             holders(self._settings, self._connections, pulse),
             read_unread(ledger, key),
             StartJournal(self._settings).newest(ledger),
-            [str(reason) for _, reason, _ in ledger.all(query("alarms"), feed=key)],
+            [*ledger.mapping(str, str, query("alarms"), feed=key).values()],
         )
 
     def _read_slow(self, feed: Feed) -> Slow:
         settings, connections = self._settings, self._connections
         ledger, key = connections.ledger, feed.feed_id
-        totals = ledger.one(query("totals"), feed=key)
-        backfills = ledger.all(query("latest_backfills"), feed=key)
+        totals = ledger.row(_Totals, query("totals"), feed=key)
         return Slow(
-            cast("int", totals[0]),
-            cast("int", totals[1]),
-            cast("datetime", totals[2]),
+            totals.delivered,
+            totals.adopted,
+            totals.read_at,
             read_accounts(ledger, key),
-            [PastRange(*row) for row in backfills],  # type: ignore[arg-type]  # columns
+            ledger.rows(PastRange, query("latest_backfills"), feed=key),
             _source_fault(settings, connections),
             is_proven(settings, load(ledger, settings)),
             recent_refusals(ledger, key),
@@ -339,8 +360,8 @@ def _looked(settings: Settings, connections: Connections, feed: Feed) -> Identit
 
 
 def _reused(connections: Connections, feed: Feed) -> int:
-    (keys, *_) = connections.ledger.one(query("count_reused"), feed=feed.feed_id)
-    return cast("int", keys)
+    ledger = connections.ledger
+    return ledger.row(Reused, query("count_reused"), feed=feed.feed_id).keys
 
 
 def _outbox(settings: Settings, connections: Connections) -> OutboxState | None:

@@ -330,10 +330,10 @@ WITH settled AS MATERIALIZED (
         OR b.started_at <= l.confirmed_at
      LIMIT %(orders)s
 )
-SELECT count(*) FILTER (WHERE NOT missed),
+SELECT count(*) FILTER (WHERE NOT missed) AS orders,
        coalesce(percentile_disc(0.99) WITHIN GROUP (ORDER BY seconds)
-                FILTER (WHERE NOT missed), 0),
-       coalesce(max(seconds) FILTER (WHERE NOT missed), 0),
-       count(*) FILTER (WHERE missed),
-       coalesce(max(seconds) FILTER (WHERE missed), 0)
+                FILTER (WHERE NOT missed), 0) AS usual,
+       coalesce(max(seconds) FILTER (WHERE NOT missed), 0) AS longest,
+       count(*) FILTER (WHERE missed) AS missed,
+       coalesce(max(seconds) FILTER (WHERE missed), 0) AS oldest
   FROM late;

@@ -15,7 +15,7 @@ DELETE FROM syncd.alarm
 
 -- name: alarms :many
 -- What is wrong now, the oldest first.
-SELECT alarm, reason, since
+SELECT alarm, reason
   FROM syncd.alarm
  WHERE feed_id = %(feed)s
  ORDER BY since;

@@ -8,15 +8,15 @@ SELECT set_config('default_transaction_read_only', 'on', false),
 
 -- name: server_facts :one
 -- Version, whom it is, its process, TLS, zone of the session and of the server.
-SELECT current_setting('server_version_num')::integer,
-       current_setting('server_version'),
-       session_user::text,
-       pg_backend_pid(),
+SELECT current_setting('server_version_num')::integer AS number,
+       current_setting('server_version') AS version,
+       session_user::text AS user,
+       pg_backend_pid() AS pid,
        coalesce((SELECT s.ssl FROM pg_catalog.pg_stat_ssl AS s
-                  WHERE s.pid = pg_backend_pid()), false),
-       current_setting('TimeZone'),
+                  WHERE s.pid = pg_backend_pid()), false) AS is_encrypted,
+       current_setting('TimeZone') AS zone,
        (SELECT s.reset_val FROM pg_catalog.pg_settings AS s
-         WHERE s.name = 'TimeZone');
+         WHERE s.name = 'TimeZone') AS own_zone;
 
 -- name: default_synchronous_commit :one
 -- What a session has that does not set it; syncd's own do.
@@ -29,32 +29,34 @@ SELECT pg_size_pretty(pg_database_size(current_database()));
 
 -- name: standby_facts :one
 -- Whether it is a hot standby, and how many bytes it has received and not yet replayed.
-SELECT pg_is_in_recovery(),
+SELECT pg_is_in_recovery() AS is_standby,
        CASE WHEN pg_is_in_recovery()
             THEN coalesce(pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn(), 0)::bigint
-            END;
+            END AS behind;
 
 -- name: lineage_facts :one
 -- Which cluster it is, and the timeline of its last checkpoint.
-SELECT s.system_identifier, c.timeline_id
+SELECT s.system_identifier AS cluster, c.timeline_id AS timeline
   FROM pg_catalog.pg_control_system() AS s,
        pg_catalog.pg_control_checkpoint() AS c;
 
 -- name: role_facts :one
 -- What the role may do beyond tables: attributes, memberships, where it may create.
-SELECT r.rolsuper, r.rolbypassrls, r.rolreplication, r.rolcreaterole, r.rolcreatedb,
+SELECT r.rolsuper AS is_superuser, r.rolbypassrls AS bypasses_rls,
+       r.rolreplication AS replicates, r.rolcreaterole AS creates_roles,
+       r.rolcreatedb AS creates_databases,
        (SELECT coalesce(array_agg(g.rolname::text ORDER BY g.rolname), '{{}}')
           FROM pg_catalog.pg_roles AS g
          WHERE g.rolname IN ('pg_read_all_data', 'pg_write_all_data',
                              'pg_read_server_files', 'pg_write_server_files',
                              'pg_execute_server_program')
-           AND pg_has_role(r.oid, g.oid, 'USAGE')),
+           AND pg_has_role(r.oid, g.oid, 'USAGE')) AS groups,
        (SELECT coalesce(array_agg(n.nspname::text ORDER BY n.nspname), '{{}}')
           FROM pg_catalog.pg_namespace AS n
          WHERE NOT starts_with(n.nspname, 'pg_')
            AND n.nspname <> 'information_schema'
-           AND has_schema_privilege(n.oid, 'CREATE')),
-       pg_has_role(d.datdba, 'USAGE')
+           AND has_schema_privilege(n.oid, 'CREATE')) AS schemas,
+       pg_has_role(d.datdba, 'USAGE') AS owns_database
   FROM pg_catalog.pg_roles AS r,
        pg_catalog.pg_database AS d
  WHERE r.rolname = current_user
@@ -62,7 +64,7 @@ SELECT r.rolsuper, r.rolbypassrls, r.rolreplication, r.rolcreaterole, r.rolcreat
 
 -- name: excessive :many
 -- Tables of the shop that the role owns, or may change.
-SELECT c.oid::regclass::text, pg_has_role(c.relowner, 'USAGE')
+SELECT c.oid::regclass::text AS table, pg_has_role(c.relowner, 'USAGE') AS is_owner
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p')
@@ -75,8 +77,9 @@ SELECT c.oid::regclass::text, pg_has_role(c.relowner, 'USAGE')
 
 -- name: view_rights :many
 -- The views that the role may not read, with the right that is missing.
-SELECT v.view, CASE WHEN has_schema_privilege(n.oid, 'USAGE') THEN 'SELECT'
-                    ELSE 'USAGE on its schema' END
+SELECT v.view,
+       CASE WHEN has_schema_privilege(n.oid, 'USAGE') THEN 'SELECT'
+                    ELSE 'USAGE on its schema' END AS lacking
   FROM unnest(%(views)s::text[]) AS v (view)
   JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass(v.view)
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -99,18 +102,20 @@ SELECT t.name, r.privilege
 -- name: connection_limits :one
 -- Limits on the role's connections and on all, with how many there are: -1 is no limit.
 -- One's own is counted.
-SELECT r.rolconnlimit,
+SELECT r.rolconnlimit AS role_limit,
        (SELECT count(*) FROM pg_catalog.pg_stat_activity AS a
-         WHERE a.usesysid = r.oid),
-       d.datconnlimit,
-       (SELECT count(*) FROM pg_catalog.pg_stat_activity AS a WHERE a.datid = d.oid),
+         WHERE a.usesysid = r.oid) AS role_used,
+       d.datconnlimit AS database_limit,
+       (SELECT count(*) FROM pg_catalog.pg_stat_activity AS a WHERE a.datid = d.oid)
+           AS database_used,
        current_setting('max_connections')::integer
          - current_setting('superuser_reserved_connections')::integer
-         - coalesce(current_setting('reserved_connections', true)::integer, 0),
+         - coalesce(current_setting('reserved_connections', true)::integer, 0)
+           AS server_limit,
        (SELECT count(*) FROM pg_catalog.pg_stat_activity AS a
-         WHERE a.datid IS NOT NULL),
+         WHERE a.datid IS NOT NULL) AS server_used,
        (SELECT count(*) FROM pg_catalog.pg_stat_activity AS a
-         WHERE a.application_name LIKE 'syncd/' || %(feed)s || '/%%')
+         WHERE a.application_name LIKE 'syncd/' || %(feed)s || '/%%') AS own
   FROM pg_catalog.pg_roles AS r,
        pg_catalog.pg_database AS d
  WHERE r.rolname = current_user
@@ -119,7 +124,7 @@ SELECT r.rolconnlimit,
 -- name: read_only_setting :one
 -- Whether sessions of this role begin read-only here, by the setting that they begin
 -- with; and the statements that take that back, empty for the server's own file.
-SELECT s.reset_val = 'on' AND NOT pg_is_in_recovery(),
+SELECT s.reset_val = 'on' AND NOT pg_is_in_recovery() AS is_read_only,
        coalesce((SELECT string_agg(
                             CASE WHEN r.setrole = 0
                                  THEN format('ALTER DATABASE %%I', d.datname)
@@ -136,7 +141,7 @@ SELECT s.reset_val = 'on' AND NOT pg_is_in_recovery(),
                     AND EXISTS (SELECT
                                   FROM unnest(r.setconfig) AS c (setting)
                                  WHERE c.setting LIKE 'default_transaction_read_only=%%')),
-                '')
+                '') AS statements
   FROM pg_catalog.pg_settings AS s
  WHERE s.name = 'default_transaction_read_only';
 
@@ -177,7 +182,8 @@ SELECT count(*)
 
 -- name: replica_roles :many
 -- Whose sessions fire no ordinary triggers: a role or a database (null: every one).
-SELECT coalesce(r.rolname::text, 'every role'), coalesce(d.datname::text, 'every database')
+SELECT coalesce(r.rolname::text, 'every role') AS role,
+       coalesce(d.datname::text, 'every database') AS database
   FROM pg_catalog.pg_db_role_setting AS s
   LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole
   LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
@@ -187,8 +193,10 @@ SELECT coalesce(r.rolname::text, 'every role'), coalesce(d.datname::text, 'every
 
 -- name: temporary_limits :many
 -- Whose sessions may write how much to temporary files, and the statement that lifts it.
-SELECT 'every session' AS who, pg_size_pretty(s.setting::bigint * 1024),
+SELECT 'every session' AS who,
+       pg_size_pretty(s.setting::bigint * 1024) AS temp_file_limit,
        format('ALTER DATABASE %I SET temp_file_limit = -1', current_database())
+           AS statement
   FROM pg_catalog.pg_settings AS s
  WHERE s.name = 'temp_file_limit'
    AND s.setting <> '-1'

@@ -81,19 +81,20 @@ SELECT ({initial}) IS NOT NULL
 -- name: story :many
 -- Where an order stands, with what it waits for: the endpoint, and batches before it.
 SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
-       b.batch_id, b.lane, b.state, b.created_at,
+       b.batch_id AS batch, b.lane, b.state AS batch_state, b.created_at,
        CASE WHEN l.state IS NULL THEN b.uncertain_attempts
-            ELSE coalesce(l.uncertain_attempts, 0) END,
-       b.backfill_id,
-       CASE WHEN b.due_at > clock_timestamp() THEN b.due_at END, b.settled_at,
-       e.state, e.reason, CASE WHEN isfinite(e.retry_at) THEN e.retry_at END,
+            ELSE coalesce(l.uncertain_attempts, 0) END AS uncertain,
+       b.backfill_id AS backfill,
+       CASE WHEN b.due_at > clock_timestamp() THEN b.due_at END AS due_at, b.settled_at,
+       e.state AS endpoint, e.reason AS endpoint_reason,
+       CASE WHEN isfinite(e.retry_at) THEN e.retry_at END AS retry_at,
        (SELECT count(*)
           FROM syncd.batch AS p
          WHERE p.feed_id = l.feed_id
            AND p.lane = b.lane
            AND p.state = 'pending'
-           AND p.batch_id < b.batch_id),
-       b.batch_id IS NOT DISTINCT FROM f.pruned_batch,
+           AND p.batch_id < b.batch_id) AS before,
+       b.batch_id IS NOT DISTINCT FROM f.pruned_batch AS is_pruned,
        b.read_failed_at, b.read_reason
   FROM syncd.ledger AS l
   JOIN syncd.feed AS f USING (feed_id)
@@ -105,9 +106,10 @@ SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
 -- name: attempts :many
 -- Every attempt that an order took part in, also in batches that it has left. Of an
 -- attempt that was never settled it is not known which orders were sent.
-SELECT a.batch_id, a.attempt, a.started_at, a.settled_at, a.outcome, a.status, a.reason,
-       a.sent, encode(a.body_sha256, 'hex'), a.orderids IS NOT NULL,
-       CASE WHEN b.is_resend THEN r.reason END
+SELECT a.batch_id AS batch, a.attempt, a.started_at, a.settled_at, a.outcome, a.status, a.reason,
+       a.sent, encode(a.body_sha256, 'hex') AS body_sha256,
+       a.orderids IS NOT NULL AS is_settled,
+       CASE WHEN b.is_resend THEN r.reason END AS resent
   FROM (SELECT d.batch_id, d.left_at
           FROM syncd.order_move AS d
          WHERE d.feed_id = %(feed)s

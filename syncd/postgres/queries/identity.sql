@@ -454,7 +454,7 @@ UPDATE syncd.feed
 -- Some orders as the ledger knows them, with the number that the receipt of each has: its
 -- events are in the order of the batch. Left out is what is still to be sent, whatever it
 -- is by then, and what may be captured again. Relies on ledger_order_once.
-SELECT l.order_key, l.confirmed_at,
+SELECT l.order_key AS key, l.confirmed_at,
        coalesce(l.orderid,
                 a.orderids[1 + (SELECT count(*)
                                   FROM syncd.ledger AS o
@@ -462,6 +462,7 @@ SELECT l.order_key, l.confirmed_at,
                                    AND o.state IS NULL
                                    AND (o.confirmed_at, o.order_key)
                                        < (l.confirmed_at, l.order_key))])
+           AS orderid
   FROM syncd.ledger AS l
   JOIN syncd.batch AS b USING (batch_id)
   LEFT JOIN LATERAL (SELECT t.orderids

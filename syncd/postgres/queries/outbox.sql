@@ -85,10 +85,11 @@ SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text,
 -- name: listening :many
 -- The triggers of a feed: table, name, when it fires, its events, and whether the table
 -- is filled by a subscription (whose changes fire no statement trigger).
-SELECT c.oid::regclass::text, quote_ident(t.tgname), t.tgenabled::text,
-       t.tgtype & 4 <> 0, t.tgtype & 16 <> 0,
+SELECT c.oid::regclass::text AS table, quote_ident(t.tgname) AS name,
+       t.tgenabled::text AS fires, t.tgtype & 4 <> 0 AS on_insert,
+       t.tgtype & 16 <> 0 AS on_update,
        EXISTS (SELECT FROM pg_catalog.pg_subscription_rel AS s
-                WHERE s.srrelid = c.oid)
+                WHERE s.srrelid = c.oid) AS is_subscribed
   FROM pg_catalog.pg_trigger AS t
   JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
   JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
@@ -115,7 +116,7 @@ WITH RECURSIVE noted AS (
       FROM below AS b
       JOIN pg_catalog.pg_inherits AS i ON i.inhparent = b.oid
 )
-SELECT c.oid::regclass::text, c.relkind = 'f'
+SELECT c.oid::regclass::text AS name, c.relkind = 'f' AS is_foreign
   FROM below AS b
   JOIN pg_catalog.pg_class AS c USING (oid)
  WHERE c.oid NOT IN (SELECT oid FROM noted)
@@ -123,9 +124,10 @@ SELECT c.oid::regclass::text, c.relkind = 'f'
 
 -- name: outbox_rights :one
 -- Whether the outbox is there, and whether this role may take rows out of it.
-SELECT r.outbox IS NOT NULL,
+SELECT r.outbox IS NOT NULL AS is_there,
        coalesce(has_table_privilege(r.outbox, 'SELECT')
                 AND has_table_privilege(r.outbox, 'DELETE')
                 AND has_sequence_privilege(r.fault, 'SELECT'), false)
+           AS may_take
   FROM (SELECT to_regclass('syncd.outbox')::oid AS outbox,
                to_regclass('syncd.outbox_fault')::oid AS fault) AS r;

@@ -2,18 +2,18 @@
 
 -- name: report_beginning :one
 -- The time now, and from when on the ledger may hold orders.
-SELECT clock_timestamp(),
+SELECT clock_timestamp() AS now,
        least(f.floor_at, (SELECT min(b.lower_at)
                             FROM syncd.backfill AS b
-                           WHERE b.feed_id = f.feed_id))
+                           WHERE b.feed_id = f.feed_id)) AS beginning
   FROM syncd.feed AS f
  WHERE f.feed_id = %(feed)s;
 
 -- name: report_orders :many
 -- Orders by the part in which they were confirmed and where they stand now. Reads the
 -- ledger once, whatever the period: it has no index by time, which each order would pay.
-SELECT width_bucket(l.confirmed_at, %(starts)s::timestamptz[]),
-       coalesce(l.state, b.state), count(*)
+SELECT width_bucket(l.confirmed_at, %(starts)s::timestamptz[]) AS part,
+       coalesce(l.state, b.state) AS name, count(*) AS orders
   FROM syncd.ledger AS l
   JOIN syncd.batch AS b USING (batch_id)
  WHERE l.feed_id = %(feed)s
@@ -25,9 +25,10 @@ SELECT width_bucket(l.confirmed_at, %(starts)s::timestamptz[]),
 -- name: report_lags :many
 -- Seconds from confirmation to delivery that half, 95 and 99 of 100 live orders took, by
 -- the part in which they were confirmed; with no part: of the whole period.
-SELECT width_bucket(l.confirmed_at, %(starts)s::timestamptz[]),
+SELECT width_bucket(l.confirmed_at, %(starts)s::timestamptz[]) AS part,
        percentile_disc(ARRAY[0.5, 0.95, 0.99])
            WITHIN GROUP (ORDER BY extract(epoch FROM b.settled_at - l.confirmed_at)::float4)
+           AS seconds
   FROM syncd.ledger AS l
   JOIN syncd.batch AS b USING (batch_id)
  WHERE l.feed_id = %(feed)s
@@ -41,9 +42,10 @@ SELECT width_bucket(l.confirmed_at, %(starts)s::timestamptz[]),
 -- name: report_deliveries :many
 -- Orders by the part in which they were delivered and their lane, and how many of them
 -- may have been sent twice.
-SELECT width_bucket(b.settled_at, %(starts)s::timestamptz[]),
-       b.lane, sum(b.orders)::bigint,
+SELECT width_bucket(b.settled_at, %(starts)s::timestamptz[]) AS part,
+       b.lane AS name, sum(b.orders)::bigint AS orders,
        coalesce(sum(b.orders) FILTER (WHERE b.uncertain_attempts > 0), 0)::bigint
+           AS repeats
   FROM syncd.batch AS b
  WHERE b.feed_id = %(feed)s
    AND b.state = 'delivered'
@@ -53,7 +55,8 @@ SELECT width_bucket(b.settled_at, %(starts)s::timestamptz[]),
 
 -- name: report_attempts :many
 -- Settled attempts by the part in which they began, and their outcome.
-SELECT width_bucket(a.started_at, %(starts)s::timestamptz[]), a.outcome, count(*)
+SELECT width_bucket(a.started_at, %(starts)s::timestamptz[]) AS part,
+       a.outcome AS name, count(*) AS orders
   FROM syncd.attempt AS a
   JOIN syncd.batch AS b USING (batch_id)
  WHERE b.feed_id = %(feed)s
@@ -65,7 +68,7 @@ SELECT width_bucket(a.started_at, %(starts)s::timestamptz[]), a.outcome, count(*
 -- name: report_reasons :many
 -- Why orders of the period were set aside, the most frequent first. Relies on
 -- ledger_exception.
-SELECT l.state, l.reason, count(*)
+SELECT l.state, l.reason, count(*) AS orders
   FROM syncd.ledger AS l
  WHERE l.feed_id = %(feed)s
    AND l.state <> 'released'
@@ -78,7 +81,8 @@ SELECT l.state, l.reason, count(*)
 -- name: report_reconciliations :many
 -- Finished accounts that were made in the period: all that found orders missing, and of
 -- the others the last of each scope.
-SELECT r.finished_at, r.scope, r.missing, r.missing - r.captured, r.sentence
+SELECT r.finished_at, r.scope, r.missing, r.missing - r.captured AS unexplained,
+       r.sentence
   FROM (SELECT a.finished_at, a.scope, a.missing, a.captured, a.sentence,
                row_number() OVER (PARTITION BY a.scope
                                       ORDER BY a.finished_at DESC) AS place

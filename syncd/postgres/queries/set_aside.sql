@@ -2,7 +2,7 @@
 
 -- name: rejected :many
 -- Orders set aside whose reason holds a text, newest confirmation last.
-SELECT order_key, coalesce(orderid, ''), state, reason, confirmed_at
+SELECT order_key, coalesce(orderid, '') AS orderid, state, reason, confirmed_at
   FROM syncd.ledger
  WHERE feed_id = %(feed)s
    AND state = ANY(%(states)s)
@@ -111,7 +111,8 @@ UPDATE syncd.ledger AS l
 -- name: held :many
 -- Orders that wait for a person, because an attempt's outcome is unknown. Relies on
 -- batch_held.
-SELECT l.order_key, l.confirmed_at, b.batch_id, a.attempt, a.started_at, a.reason
+SELECT l.order_key, l.confirmed_at, b.batch_id AS batch, a.attempt,
+       a.started_at AS attempted_at, a.reason
   FROM syncd.batch AS b
   JOIN syncd.ledger AS l USING (batch_id)
   LEFT JOIN syncd.attempt AS a
@@ -203,8 +204,8 @@ SELECT count(*)
 -- name: suspected :many
 -- Orders that wait since the API refused them, or may have taken them; in the form of
 -- `rejected`. Relies on batch_due.
-SELECT l.order_key, coalesce(l.orderid, ''), 'suspected',
-       coalesce(a.reason, 'refused together with others'), l.confirmed_at
+SELECT l.order_key, coalesce(l.orderid, '') AS orderid, 'suspected' AS state,
+       coalesce(a.reason, 'refused together with others') AS reason, l.confirmed_at
   FROM syncd.batch AS b
   JOIN syncd.ledger AS l USING (batch_id)
   LEFT JOIN syncd.attempt AS a
