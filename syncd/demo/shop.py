@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from syncd.demo.arrivals import Arrivals
 from syncd.demo.browsers import Browsers
@@ -67,17 +67,24 @@ def open_shop(owner: Database) -> None:
     install(Connections(owner, owner), NAMES)
 
 
+@dataclass(frozen=True, slots=True)
+class _Confirmed:
+    id: int
+    orderid: str
+    committed_at: datetime | None
+
+
 def count_confirmed(owner: Database) -> int:
     """Count the confirmed orders that the shop has committed."""
-    return cast("int", owner.one(_statements()["count_confirmed"])[0])
+    return owner.value(int, _statements()["count_confirmed"])
 
 
 def confirmed_orders(owner: Database) -> Iterator[tuple[str, datetime | None]]:
     """Read every confirmed order's public number and time of commit, page by page."""
-    after: object = 0
-    while rows := owner.all(_statements()["confirmed_page"], after=after):
-        yield from ((cast("str", r[1]), cast("datetime | None", r[2])) for r in rows)
-        after = rows[-1][0]
+    after, statement = 0, _statements()["confirmed_page"]
+    while page := owner.rows(_Confirmed, statement, after=after):
+        yield from ((order.orderid, order.committed_at) for order in page)
+        after = page[-1].id
 
 
 class Shop:
@@ -233,7 +240,7 @@ class _Cashier:
 
     def _place(self, group: int, *, confirmed: bool) -> dict[str, Order]:
         orders = [new_order(self._choice) for _ in range(group)]
-        rows = self._database.all(
-            _statements()["place"], orders=json.dumps(orders), confirmed=confirmed
+        numbers = self._database.values(
+            int, _statements()["place"], orders=json.dumps(orders), confirmed=confirmed
         )
-        return {f"DEMO-{r[0]}": o for r, o in zip(rows, orders, strict=True)}
+        return {f"DEMO-{n}": o for n, o in zip(numbers, orders, strict=True)}

@@ -120,7 +120,8 @@ SELECT count(*)
 
 -- name: confirmed_page :many
 -- Confirmed orders with the time at which the transaction that confirmed them committed.
-SELECT o.id, 'DEMO-' || o.id, pg_xact_commit_timestamp(o.xmin)
+SELECT o.id, 'DEMO-' || o.id AS orderid,
+       pg_xact_commit_timestamp(o.xmin) AS committed_at
   FROM orders AS o
  WHERE o.id > %(after)s
    AND o.confirmed_at IS NOT NULL

@@ -9,11 +9,11 @@ SELECT set_config('transaction_read_only', 'on', true),
 
 -- name: draft_tables :many
 -- Tables and views of the database, without those of extensions and partitions.
-SELECT c.oid::bigint, n.nspname::text, c.relname::text,
-       c.relkind IN ('v', 'm') AS is_view, c.reltuples::float8,
+SELECT c.oid::bigint, n.nspname::text AS schema, c.relname::text AS table,
+       c.relkind IN ('v', 'm') AS is_view, c.reltuples::float8 AS rows,
        has_schema_privilege(n.oid, 'USAGE')
        AND has_table_privilege(c.oid, 'SELECT') AS is_readable,
-       coalesce(obj_description(c.oid, 'pg_class'), '')
+       coalesce(obj_description(c.oid, 'pg_class'), '') AS comment
   FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -28,13 +28,15 @@ SELECT c.oid::bigint, n.nspname::text, c.relname::text,
 
 -- name: draft_columns :many
 -- Columns of some tables. A domain counts as the type that it is made of.
-SELECT a.attrelid::bigint, a.attname::text, b.typcategory::text, b.typname::text,
-       format_type(a.atttypid, a.atttypmod), a.attnotnull,
-       coalesce(x.is_unique, false), coalesce(x.is_first, false),
+SELECT a.attrelid::bigint AS oid, a.attname::text AS name,
+       b.typcategory::text AS category, b.typname::text AS base,
+       format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS is_required,
+       coalesce(x.is_unique, false) AS is_unique,
+       coalesce(x.is_first, false) AS is_indexed,
        coalesce((SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
                    FROM pg_enum AS e
                   WHERE e.enumtypid = b.oid), ARRAY[]::text[]) AS labels,
-       coalesce(col_description(a.attrelid, a.attnum), '')
+       coalesce(col_description(a.attrelid, a.attnum), '') AS comment
   FROM pg_attribute AS a
   JOIN pg_type AS t ON t.oid = a.atttypid
   JOIN pg_type AS b ON b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
@@ -54,18 +56,18 @@ SELECT a.attrelid::bigint, a.attname::text, b.typcategory::text, b.typname::text
 -- name: draft_keys :many
 -- Primary keys and foreign keys of some tables: 'p' or 'f', the table, its columns, and
 -- what a foreign key refers to.
-SELECT k.contype::text, k.conrelid::bigint,
+SELECT k.contype::text AS kind, k.conrelid::bigint AS table,
        ARRAY(SELECT a.attname::text
                FROM unnest(k.conkey) WITH ORDINALITY AS u (attnum, place)
                JOIN pg_attribute AS a
                  ON a.attrelid = k.conrelid AND a.attnum = u.attnum
-              ORDER BY u.place),
-       k.confrelid::bigint,
+              ORDER BY u.place) AS columns,
+       k.confrelid::bigint AS referred,
        ARRAY(SELECT a.attname::text
                FROM unnest(k.confkey) WITH ORDINALITY AS u (attnum, place)
                JOIN pg_attribute AS a
                  ON a.attrelid = k.confrelid AND a.attnum = u.attnum
-              ORDER BY u.place)
+              ORDER BY u.place) AS referred_columns
   FROM pg_constraint AS k
  WHERE k.contype IN ('p', 'f')
    AND k.conparentid = 0

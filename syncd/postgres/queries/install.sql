@@ -158,7 +158,8 @@ SELECT p.proname::text, p.prosrc
 -- name: standing_triggers :many
 -- The triggers of a table with what they call, what they fire for (4: INSERT, 16: UPDATE,
 -- of a statement), and when (A: always, O: not for replicas, D: never).
-SELECT t.tgname::text, p.proname::text, t.tgtype::integer, t.tgenabled::text
+SELECT t.tgname::text AS name, p.proname::text AS function, t.tgtype::integer AS type,
+       t.tgenabled::text AS fires
   FROM pg_trigger AS t
   JOIN pg_proc AS p ON p.oid = t.tgfoid
  WHERE t.tgrelid = %(table)s::oid
@@ -176,8 +177,9 @@ SELECT CASE WHEN has_sequence_privilege('syncd.outbox_fault', 'SELECT')
 
 -- name: known_feeds :many
 -- Every feed of the ledger: how many orders of which it knows, and since when it runs.
-SELECT f.feed, (SELECT count(*) FROM syncd.ledger AS l WHERE l.feed_id = f.feed_id),
-       f.started_at
+SELECT f.feed,
+       (SELECT count(*) FROM syncd.ledger AS l WHERE l.feed_id = f.feed_id) AS orders,
+       f.started_at AS since
   FROM syncd.feed AS f
  ORDER BY f.feed;
 

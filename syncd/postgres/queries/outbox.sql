@@ -74,9 +74,10 @@ WITH RECURSIVE tree AS (
       FROM tree AS t
       JOIN pg_catalog.pg_inherits AS i ON i.inhparent = t.oid
 )
-SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text,
-       c.relpersistence::text,
-       has_table_privilege(c.oid, 'TRIGGER'), pg_has_role(c.relowner, 'USAGE')
+SELECT c.oid::bigint, n.nspname::text AS schema, c.relname::text AS table,
+       c.relkind::text AS kind, c.relpersistence::text AS persistence,
+       has_table_privilege(c.oid, 'TRIGGER') AS may_trigger,
+       pg_has_role(c.relowner, 'USAGE') AS is_owned
   FROM tree AS t
   JOIN pg_catalog.pg_class AS c USING (oid)
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

@@ -5,12 +5,12 @@ SELECT to_regnamespace(%(schema)s) IS NOT NULL;
 
 -- name: standing_view :many
 -- The owner of a view, and who else may read it (as a role's name; null: everybody).
-SELECT pg_get_userbyid(c.relowner)::text,
+SELECT pg_get_userbyid(c.relowner)::text AS owner,
        coalesce((SELECT array_agg(DISTINCT r.rolname::text)
                    FROM aclexplode(c.relacl) AS a
                    LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = a.grantee
                   WHERE a.privilege_type = 'SELECT'
-                    AND a.grantee <> c.relowner), '{{}}')
+                    AND a.grantee <> c.relowner), '{{}}') AS readers
   FROM pg_catalog.pg_class AS c
  WHERE c.oid = to_regclass(%(view)s);
 
@@ -27,8 +27,9 @@ GRANT SELECT ON {view} TO {role};
 -- name: known_columns :many
 -- Columns of some names, of tables of some names, by schema: the catalogue is asked by the
 -- tables' names. Whether this role may read the table comes with each.
-SELECT n.nspname::text, c.relname || '.' || a.attname,
+SELECT n.nspname::text AS schema, c.relname || '.' || a.attname AS column,
        has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+           AS is_readable
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid

@@ -5,6 +5,7 @@ The invariant: what already stands as it should is neither locked nor made again
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -152,6 +153,13 @@ def _ledger_rights(
         yield ledger_grants(role)
 
 
+class LackingRight(NamedTuple):
+    """What a role may not do with a relation of schema syncd."""
+
+    relation: str
+    privilege: str
+
+
 def lacks(database: Database, title: str, role: str | None) -> list[tuple[str, str]]:
     """List relation and right for each that a role lacks of a file of grants.
 
@@ -161,35 +169,35 @@ def lacks(database: Database, title: str, role: str | None) -> list[tuple[str, s
         role: None for one's own.
     """
     wanted = list(rights(title))
-    rows = database.all(
+    missing: list[tuple[str, str]] = []
+    missing += database.rows(
+        LackingRight,
         query("lacking_rights"),
         relations=[relation for relation, _ in wanted],
         privileges=[privilege for _, privilege in wanted],
         role=role,
     )
-    missing = [(str(relation), str(privilege)) for relation, privilege in rows]
-    if role is not None and database.one(query("lacks_schema"), role=role)[0]:
+    if role is not None and database.value(bool, query("lacks_schema"), role=role):
         missing.append(("schema", "USAGE"))
     return missing
 
 
 def _view_rights(source: Database, names: Grantees) -> Iterator[SqlScript]:
     views = [names.confirmed, names.purchases]
-    if have_views(source, names):
-        (lacking,) = source.one(query("lacks_views"), views=views, role=names.role)
-        if lacking:
-            yield view_grants(names.role, *views)
+    asked = {"views": views, "role": names.role}
+    if have_views(source, names) and source.value(bool, query("lacks_views"), **asked):
+        yield view_grants(names.role, *views)
 
 
 def _readers(database: Database, *, made: bool) -> list[str]:
     """List who could dump the database but for syncd, now or once more is made."""
-    return [str(role) for role, _ in database.all(query("blocked_dumps"), made=made)]
+    return database.values(str, query("blocked_dumps"), made=made)
 
 
 def have_views(source: Database, names: Grantees) -> bool:
     """Return whether both views exist."""
     views = (names.confirmed, names.purchases)
-    return all(source.all(query("columns"), view=view) for view in views)
+    return all(source.run(query("columns"), view=view) for view in views)
 
 
 def may_replicate(database: Database, role: str) -> bool:
@@ -198,17 +206,16 @@ def may_replicate(database: Database, role: str) -> bool:
     Raises:
         ConfigError: There is no such role.
     """
-    rows = database.all(query("may_replicate"), role=role)
-    if not rows:
+    may = database.find_value(bool, query("may_replicate"), role=role)
+    if may is None:
         raise ConfigError(
             f"there is no role {role}", "Create it, or name another with --role."
         )
-    return bool(rows[0][0])
+    return may
 
 
 def installed(database: Database) -> list[int]:
     """List the migrations that the database has; empty without a ledger."""
-    exists = database.one(query("has_ledger"))[0]
-    if not exists:
+    if not database.value(bool, query("has_ledger")):
         return []
-    return [int(str(row[0])) for row in database.all(query("migrations"))]
+    return database.values(int, query("migrations"))

@@ -110,7 +110,7 @@ class _Columns:
         self._read_views(names)
 
     def _read_views(self, names: Grantees) -> None:
-        (is_super,) = self._database.one(query("is_super"))
+        is_super = self._database.value(bool, query("is_super"))
         views = Views(self._database, *self._views)
         scripts = [
             script(
@@ -144,11 +144,11 @@ class _Columns:
 
     def _read(self) -> Sequence[str]:
         """List the columns of the table that the views read and that may be keys."""
-        rows = self._database.all(
-            query("read_columns"), table=self._oid, views=self._views
+        columns = self._database.mapping(
+            str, str, query("read_columns"), table=self._oid, views=self._views
         )
         return [
-            str(name) for name, kind in rows if are_alike(str(kind), self._key_type)
+            name for name, kind in columns.items() if are_alike(kind, self._key_type)
         ]
 
     def _compare(self, column: str) -> Compared:
@@ -156,16 +156,15 @@ class _Columns:
             "table": self._table,
             "column": sql.Identifier(column),
         }
-        rows = self._database.all(composed("sample_values", **names), limit=_SAMPLE)
-        values = sorted(str(value) for (value,) in rows)
-        known = {
-            str(key) for (key,) in self._database.all(query("known_keys"), keys=values)
-        }
-        newest = [str(key) for (key,) in self._database.all(query("newest_keys"))]
+        database = self._database
+        sample = composed("sample_values", **names)
+        values = sorted(database.values(str, sample, limit=_SAMPLE))
+        known = set(database.values(str, query("known_keys"), keys=values))
+        newest = database.values(str, query("newest_keys"))
         held = None
         if newest:
             counted = composed("count_held", **names, type=self._types[column])
-            held = int(str(self._database.one(counted, keys=newest)[0]))
+            held = database.value(int, counted, keys=newest)
         strangers = [value for value in values if value not in known]
         example = strangers[0] if strangers and self._key_type in _SHOWN else None
         return Compared(column, len(values), len(known), held, example)

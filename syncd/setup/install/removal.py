@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import NamedTuple
 
 from psycopg import sql
 
@@ -114,13 +114,21 @@ def outbox_removal(feed: str) -> SqlScript:
     return script("capture/uninstall.sql", feed=sql.Literal(feed))
 
 
+class _Daemon(NamedTuple):
+    """A daemon that lives."""
+
+    feed: str
+    host: str
+    pid: int
+
+
 def refuse_running(ledger: Database, feeds: Sequence[str]) -> None:
     """Refuse to take out what daemons work with; in the open transaction.
 
     Raises:
         ConfigError: One of a feed runs.
     """
-    for feed, host, pid in ledger.all(query("running_daemons")):
+    for feed, host, pid in ledger.rows(_Daemon, query("running_daemons")):
         if feed in feeds:
             raise ConfigError(
                 f"a daemon of feed {feed} runs: pid {pid} on {host}; nothing was "
@@ -131,8 +139,8 @@ def refuse_running(ledger: Database, feeds: Sequence[str]) -> None:
 
 def _known(ledger: Database, source: Database) -> list[KnownFeed]:
     """List the feeds that have a ledger, or triggers."""
-    rows = cast("list[tuple[str, int, datetime]]", ledger.all(query("known_feeds")))
-    feeds = {name: KnownFeed(name, orders, since) for name, orders, since in rows}
-    for (name,) in source.all(query("listening_feeds")):
-        feeds.setdefault(str(name), KnownFeed(str(name), 0, None))
+    known = ledger.rows(KnownFeed, query("known_feeds"))
+    feeds = {each.feed: each for each in known}
+    for name in source.values(str, query("listening_feeds")):
+        feeds.setdefault(name, KnownFeed(name, 0, None))
     return list(feeds.values())

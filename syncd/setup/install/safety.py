@@ -4,10 +4,20 @@ Somebody else's schema could turn the installer's rights into its own; a publica
 every table would stop the shop's replicas.
 """
 
+from typing import NamedTuple
+
 from syncd.capture.wal.publication import ledger_publications
 from syncd.core.errors import ConfigError
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
+
+
+class _Untrusted(NamedTuple):
+    """What belongs to another role than it should."""
+
+    kind: str
+    name: str
+    owner: str
 
 
 def refuse_untrusted(database: Database) -> None:
@@ -16,11 +26,11 @@ def refuse_untrusted(database: Database) -> None:
     Raises:
         ConfigError: It, or something in it, belongs to another role.
     """
-    found = database.all(query("untrusted"))
+    found = database.rows(_Untrusted, query("untrusted"))
     if not found:
         return
     kind, name, owner = found[0]
-    (me,) = database.one(query("whoever"))
+    me = database.value(str, query("whoever"))
     what = name if kind == "relation" else f"{kind} {name}"
     step = f"Install as {owner} (--as)"
     if kind == "schema":

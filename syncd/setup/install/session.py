@@ -5,7 +5,6 @@ The invariant: no function or operator of somebody else's is reached by its name
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import cast
 
 from syncd.config.dsn import describe
 from syncd.core.errors import (
@@ -57,9 +56,9 @@ def pinned_both(connections: Connections) -> Iterator[None]:
 def find_table(database: Database, table: str) -> int | None:
     """Return the oid of a table named as in SQL, by the session's own search path."""
     database.run(query("default_search_path"))
-    (oid,) = database.one(query("find_oid"), table=table)
+    oid = database.find_value(int, query("find_oid"), table=table)
     database.run(query("pin_search_path"))
-    return cast("int | None", oid)
+    return oid
 
 
 def run(database: Database, scripts: Iterable[SqlScript]) -> None:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import cast
 from zlib import crc32
 
 from psycopg import sql
@@ -34,6 +33,16 @@ _GRANTS = "capture/outbox_grants.sql"
 _BODY = re.compile(r"\$listen\$(.*)\$listen\$", re.DOTALL)
 _ON_INSERT, _ON_UPDATE = 4, 16
 """PostgreSQL's `tgtype` of a statement trigger after INSERT, and after UPDATE."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A trigger: what it calls, the statements that it fires for, and when."""
+
+    name: str
+    function: str
+    type: int
+    fires: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +114,23 @@ class Triggers:
 
     def _outbox(self, role: str) -> Iterator[SqlScript]:
         """Find what is missing of the outbox; one whose faults are counted is reset."""
-        (is_there, _) = self._database.one(query("outbox_rights"))
+        is_there = self._database.value(bool, query("outbox_rights"))
         if not is_there:
             yield script(OUTBOX)
             yield script("defaults.sql")
         if not is_there or lacks(self._database, _GRANTS, role):
             yield script(_GRANTS, role=sql.Identifier(role))
-        if is_there and self._database.one(query("faults"))[0]:
+        if is_there and self._database.value(int, query("faults")):
             yield script("capture/outbox_reset.sql")
 
     def _places(self, target: Target) -> list[Place]:
         """Find the table and its partitions."""
         oid = find_table(self._database, target.table)
-        rows = self._database.all(query("tables_of"), table=oid)
-        if not rows:
+        places = self._database.rows(Place, query("tables_of"), table=oid)
+        if not places:
             raise ConfigError(
                 f"--listen: there is no table {target.table} in this database", EXAMPLE
             )
-        places = [
-            Place(*cast("tuple[int, str, str, str, str, bool, bool]", r)) for r in rows
-        ]
         for place in places:
             _check_place(place, target, is_below=place is not places[0])
         return places
@@ -150,8 +156,7 @@ class Triggers:
     def _function(self, key: str, top: Place) -> Iterator[SqlScript]:
         name, made = self._called(key, top)
         body = _BODY.search(made.statement.text.decode())
-        rows = self._database.all(query("standing_functions"))
-        standing = dict(cast("list[tuple[str, str]]", rows))
+        standing = self._database.mapping(str, str, query("standing_functions"))
         if body is None or standing.get(name) != body[1]:
             yield made
 
@@ -164,8 +169,10 @@ class Triggers:
               "on_update": sql.Identifier(on_update)}  # fmt: skip
         wanted = {(on_insert, function, _ON_INSERT), (on_update, function, _ON_UPDATE)}
         for place in places:
-            rows = self._database.all(query("standing_triggers"), table=place.oid)
-            standing = {row[:3]: row[3] for row in rows}
+            triggers = self._database.rows(
+                _Standing, query("standing_triggers"), table=place.oid
+            )
+            standing = {(t.name, t.function, t.type): t.fires for t in triggers}
             stands = wanted <= set(standing)
             if not stands:
                 yield script(

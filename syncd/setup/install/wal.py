@@ -127,7 +127,7 @@ def prepare(
         f"{table.title}: whole rows travel, {why}" for table, why in chosen if why
     ]
     role = role_scripts(source, names.role)
-    exists = bool(source.all(query("publication"), publication=publication.name))
+    exists = source.run(query("publication"), publication=publication.name) > 0
     undo = [] if exists else [publication_script("wal_undo.sql", publication.name)]
     tables = [table for table, _ in chosen]
     stands = exists and publication.is_of(tables)
@@ -180,7 +180,7 @@ def unfollow(connections: Connections, feed: str) -> list[str]:
     slots, publication = SlotCatalog(source, feed), Publication(source, feed)
     with pinned(source):
         slot = slots.find()
-        exists = source.all(query("publication"), publication=publication.name)
+        exists = source.run(query("publication"), publication=publication.name) > 0
     mine = slot if slot and slot.is_here else None
     if mine and mine.active_pid:
         raise _busy(slots.name, mine.active_pid)

@@ -6,7 +6,7 @@ the same transaction, for the same owner and the same readers.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from syncd.config.settings import Settings
 from syncd.core.command_errors import ViewFileError
@@ -32,6 +32,12 @@ class _Standing:
     """A view that is there: its owner, and who else may read it (None: everybody)."""
 
     view: SqlName
+    owner: str
+    readers: Sequence[str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Owned:
     owner: str
     readers: Sequence[str | None]
 
@@ -76,7 +82,9 @@ class Application:
     def _refuse_schemas(self) -> None:
         for name in self._names.both:
             schema = SqlName(None, name.schema or "")
-            if not self._database.one(query("schema_exists"), schema=str(schema))[0]:
+            if not self._database.value(
+                bool, query("schema_exists"), schema=str(schema)
+            ):
                 raise ConfigError(
                     f"there is no schema {schema} here; nothing was changed",
                     "`syncd install --as DSN` makes it, with the ledger.",
@@ -84,9 +92,9 @@ class Application:
 
     def _standing(self) -> Iterator[_Standing]:
         for name in self._names.both:
-            rows = self._database.all(query("standing_view"), view=str(name))
-            for owner, readers in cast("list[tuple[str, list[str | None]]]", rows):
-                yield _Standing(name, owner, readers)
+            found = self._database.find(_Owned, query("standing_view"), view=str(name))
+            if found:
+                yield _Standing(name, found.owner, found.readers)
 
     def _make(self, file: ViewFile, standing: Sequence[_Standing]) -> How:
         try:

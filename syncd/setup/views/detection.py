@@ -5,7 +5,7 @@ The catalogue is asked by name, so that ten thousand tables cost no more than te
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import NamedTuple
 
 from syncd.config.settings import Settings
 from syncd.core.errors import SyncdError
@@ -92,7 +92,7 @@ class Detection:
 
     def tables(self) -> int:
         """Count the tables that could be a shop's, up to ten thousand."""
-        return cast("int", self._database.one(query("count_tables"))[0])
+        return self._database.value(int, query("count_tables"))
 
     def run(self) -> list[Recognised]:
         """Return the shop systems that are here, those that fit first."""
@@ -106,14 +106,15 @@ class Detection:
     def _columns(self) -> Mapping[str, Mapping[str, bool]]:
         """Read the columns by schema, with whether their table may be read."""
         wanted = {mark for shop in shops().values() for mark in _known(shop)}
-        rows = self._database.all(
+        columns = self._database.rows(
+            _KnownColumn,
             query("known_columns"),
             tables=sorted({mark.partition(".")[0] for mark in wanted}),
             columns=sorted({mark.partition(".")[2] for mark in wanted}),
             most=MOST_COLUMNS,
         )
         found: dict[str, dict[str, bool]] = {}
-        for schema, column, is_readable in cast("list[tuple[str, str, bool]]", rows):
+        for schema, column, is_readable in columns:
             found.setdefault(schema, {})[column] = is_readable
         return found
 
@@ -133,17 +134,16 @@ class Detection:
         for statement in found.shop.index:
             name = statement.split()[3]
             index = str(SqlName(found.schema, name))
-            if not self._database.one(query("relation_exists"), name=index)[0]:
+            if not self._database.value(bool, query("relation_exists"), name=index):
                 yield in_schema(f"{statement};", found.schema)
 
     def _migration(self, found: Recognised) -> str:
         app = found.shop.django_app
         table = str(SqlName(found.schema, "django_migrations"))
-        if not app or not self._database.one(query("may_read"), table=table)[0]:
+        if not app or not self._database.value(bool, query("may_read"), table=table):
             return ""
         statement = composed("last_migration", table=identifier(table))
-        rows = self._database.all(statement, app=app)
-        return str(rows[0][0]) if rows else ""
+        return self._database.find_value(str, statement, app=app) or ""
 
     def _try(self, found: Recognised) -> TrialResult:
         text = sql_of(found.shop.name, found.schema)
@@ -152,6 +152,14 @@ class Detection:
         source = self._settings.source.model_copy(update={"time_zone": zone})
         settings = self._settings.model_copy(update={"source": source})
         return Trial(self._database, settings).run(file, TRIED_ORDERS)
+
+
+class _KnownColumn(NamedTuple):
+    """A column with its table's name, and whether the table may be read."""
+
+    schema: str
+    column: str
+    is_readable: bool
 
 
 def _recognised(schema: str, columns: Mapping[str, bool]) -> Iterator[Recognised]:

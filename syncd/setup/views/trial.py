@@ -191,5 +191,5 @@ def _newest(source: Source, orders: int) -> dict[str, datetime]:
 
 def _repeated(source: Source, keys: Sequence[str]) -> tuple[int, str]:
     statement = composed("repeated_rows", **source.views.names())
-    rows = source.database.all(statement, keys=list(keys))
-    return (len(rows), str(rows[0][0])) if rows else (0, "")
+    repeated = source.database.values(str, statement, keys=list(keys))
+    return len(repeated), next(iter(repeated), "")

@@ -61,30 +61,69 @@ _TOPICS = word_set(
 @dataclass(frozen=True, slots=True)
 class _Relation:
     oid: int
-    name: Name
+    schema: str
+    table: str
     is_view: bool
     rows: float
     is_readable: bool
     comment: str
+
+    @property
+    def name(self) -> Name:
+        return Name(self.schema, self.table)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column; `base` is its type's name, under any domain."""
+
+    oid: int
+    name: str
+    category: str
+    base: str
+    type: str
+    is_required: bool
+    is_unique: bool
+    is_indexed: bool
+    labels: Sequence[str]
+    comment: str
+
+    @property
+    def column(self) -> Column:
+        return Column(
+            self.name,
+            _TYPES.get(self.base) or _CATEGORIES.get(self.category, Kind.OTHER),
+            self.type,
+            self.is_required,
+            self.is_unique,
+            self.is_indexed,
+            tuple(self.labels),
+            self.comment,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A primary key (p), or a foreign one (f) and what it refers to."""
+
+    kind: str
+    table: int
+    columns: Sequence[str]
+    referred: int
+    referred_columns: Sequence[str]
 
 
 @contextmanager
 def reading(database: Database) -> Iterator[None]:
     """Read only, in one transaction, each statement for a few seconds."""
     with database.transaction():
-        database.one(query("begin_draft"), limit=f"{STATEMENT_SECONDS}s")
+        database.run(query("begin_draft"), limit=f"{STATEMENT_SECONDS}s")
         yield
 
 
 def read_catalogue(database: Database) -> Catalogue:
     """Read the tables that may have to do with orders."""
-    found = [
-        _Relation(oid, Name(schema, name), is_view, rows, is_readable, comment)
-        for oid, schema, name, is_view, rows, is_readable, comment in cast(
-            "list[tuple[int, str, str, bool, float, bool, str]]",
-            database.all(query("draft_tables")),
-        )
-    ]
+    found = database.rows(_Relation, query("draft_tables"))
     chosen = sorted((r for r in found if r.is_readable), key=_promise)[:MOST_TABLES]
     names = {relation.oid: relation.name for relation in chosen}
     columns = _columns(database, list(names))
@@ -119,25 +158,8 @@ def _promise(relation: _Relation) -> tuple[bool, bool, float, Name]:
 
 def _columns(database: Database, tables: Sequence[int]) -> dict[int, list[Column]]:
     columns: dict[int, list[Column]] = defaultdict(list)
-    rows = database.all(query("draft_columns"), tables=tables)
-    for (
-        oid,
-        name,
-        category,
-        base,
-        kind,
-        required,
-        unique,
-        first,
-        labels,
-        comment,
-    ) in cast(
-        "list[tuple[int, str, str, str, str, bool, bool, bool, list[str], str]]", rows
-    ):
-        found = _TYPES.get(base) or _CATEGORIES.get(category, Kind.OTHER)
-        columns[oid].append(
-            Column(name, found, kind, required, unique, first, tuple(labels), comment)
-        )
+    for each in database.rows(_Column, query("draft_columns"), tables=tables):
+        columns[each.oid].append(each.column)
     return columns
 
 
@@ -146,17 +168,15 @@ def _keys(
 ) -> tuple[dict[int, tuple[str, ...]], dict[int, list[Reference]]]:
     keys: dict[int, tuple[str, ...]] = {}
     references: dict[int, list[Reference]] = defaultdict(list)
-    rows = database.all(query("draft_keys"), tables=list(names))
-    for kind, oid, own, other, theirs in cast(
-        "list[tuple[str, int, list[str], int, list[str]]]", rows
-    ):
-        if kind == "p":
-            keys[oid] = tuple(own)
-        elif other in names:
-            pairs = list(zip(own, theirs, strict=True))
+    for key in database.rows(_Key, query("draft_keys"), tables=list(names)):
+        if key.kind == "p":
+            keys[key.table] = tuple(key.columns)
+        elif key.referred in names:
+            pairs = list(zip(key.columns, key.referred_columns, strict=True))
             telling = [p for p in pairs if p[0] != p[1]] if len(pairs) > 1 else pairs
-            references[oid] += [
-                Reference(mine, names[other], their) for mine, their in telling[:1]
+            references[key.table] += [
+                Reference(mine, names[key.referred], their)
+                for mine, their in telling[:1]
             ]
     return keys, references
 
@@ -213,21 +233,20 @@ class DatabaseSamples:
             table=quoted(table.name.name),
             column=quoted(column),
         )
-        rows = self._all(table, statement, rows=STATUS_ROWS, most=MOST_VALUES)
-        values = [str(value) for (value,) in rows]
+        found = self._all(table, statement, rows=STATUS_ROWS, most=MOST_VALUES)
+        values = list(map(str, found))
         return values if len(values) < MOST_VALUES else []
 
     def _read(self, table: Table, statement: Statement, **params: object) -> list[Row]:
-        rows = self._all(table, statement, **params)
-        return [_row(row) for (row,) in rows if row]
+        return [_row(row) for row in self._all(table, statement, **params) if row]
 
     def _all(
         self, table: Table, statement: Statement, **params: object
-    ) -> list[tuple[object, ...]]:
+    ) -> list[object]:
         """Run a statement within a savepoint: one that fails harms no other."""
         try:
             with self._database.transaction():
-                return self._database.all(statement, **params)
+                return self._database.values(object, statement, **params)
         except SyncdError:
             self.failed.add(table.name)
             return []
