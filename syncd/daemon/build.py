@@ -28,7 +28,8 @@ from syncd.daemon.mended_job import MendedJob
 from syncd.daemon.reconciliation_job import ReconciliationJob
 from syncd.daemon.rereading import Rereader
 from syncd.daemon.wakeup import WakeUps
-from syncd.delivery.delivery import Delivery, Reads
+from syncd.delivery.components import DeliveryComponents, Reads
+from syncd.delivery.delivery import Delivery
 from syncd.delivery.rendering import rules_of
 from syncd.ledger.batches import Ledger
 from syncd.ledger.clone_guard import CloneGuard
@@ -183,32 +184,29 @@ class Components:
         connections = self.connect(f"delivery-{number}", keeps_plans=True)
         ledger = Ledger(connections.ledger, feed.feed_id)
         source = source_on(self._settings, connections)
-        delivery = Delivery(
-            self._settings,
-            source,
-            ledger,
-            self._log,
-            instance=instance,
-            reads=self._reads,
-        )
+        delivery = self._delivery(source, ledger, instance, self._reads)
         worker = DeliveryLoop(
             number, delivery, ledger, self.pace, self.bells, self._reactions
         )
         self.workers.append(worker)
         return worker
 
+    def _delivery(
+        self, source: Source, ledger: Ledger, instance: int, reads: Reads
+    ) -> Delivery:
+        settings = self._settings
+        components = DeliveryComponents.of(settings, source, ledger, self._log, reads)
+        return Delivery(
+            settings, source, ledger, components, instance=instance, reads=reads
+        )
+
     def rereader(self, feed: Feed, instance: int) -> Rereader:
         """Make what reads again the orders that could not be read."""
         connections = self.connect("rereading", keeps_plans=True)
         ledger = Ledger(connections.ledger, feed.feed_id)
-        delivery = Delivery(
-            self._settings,
-            source_on(self._settings, connections),
-            ledger,
-            self._log,
-            instance=instance,
-            reads=replace(self._reads, again=True),
-        )
+        source = source_on(self._settings, connections)
+        reads = replace(self._reads, again=True)
+        delivery = self._delivery(source, ledger, instance, reads)
         self._rereader = Rereader(
             delivery,
             ledger,

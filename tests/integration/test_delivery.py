@@ -57,7 +57,7 @@ def test_a_batch_that_is_never_answered_does_not_block_the_others(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even after it alone has made the feed hold."""
-    monkeypatch.setattr("syncd.delivery.delivery.random.random", lambda: 0.9)
+    monkeypatch.setattr("syncd.delivery.settlement.random.random", lambda: 0.9)
     poison = desk.confirm(1)
     desk.sandbox.fail("drop-before-reading", times=7)
     for _ in range(7):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.db
 @pytest.fixture(autouse=True)
 def _steady_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """No wait is drawn as nothing."""
-    monkeypatch.setattr("syncd.delivery.delivery.random.random", lambda: 0.9)
+    monkeypatch.setattr("syncd.delivery.settlement.random.random", lambda: 0.9)
 
 
 @pytest.fixture

@@ -173,12 +173,12 @@ class Claims:
         """Let the delivery itself settle, as it does with an answer or without."""
         assert worker.claim
         sent = Sent(worker.claim, worker.keys, [f"W-{k}" for k in worker.keys], b"{}")
-        delivery = self._desk.delivery
+        settlement = self._desk.settlement
         if is_accepted:
             receipt = Receipt("accepted", 200, None, len(worker.keys))
-            delivery._deliver(sent, receipt, 0.0)  # noqa: SLF001  # after its POST
+            settlement.accepted(sent, receipt, 0.0)
         else:
-            delivery._leave_in_doubt(sent, "no answer")  # noqa: SLF001  # likewise
+            settlement.unanswered(sent, "no answer")
         worker.claim = None
         self._sealed = max(self._sealed, worker.claimed_at)
 

@@ -8,7 +8,9 @@ from support.postgres import wait_until
 from support.shop import Shop
 from syncd.config.configuration import load
 from syncd.delivery.circuit_breaker import CircuitBreaker
-from syncd.delivery.delivery import Delivery, DeliveryResult, Reads
+from syncd.delivery.components import DeliveryComponents, Reads
+from syncd.delivery.delivery import Delivery, DeliveryResult
+from syncd.delivery.settlement import Settlement
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
 from syncd.ledger.claim import Claim, Receipt
@@ -45,17 +47,15 @@ class Desk:
         self.ledger = Ledger(self.database, feed.feed_id)
         self.breaker = CircuitBreaker(self.database, feed.feed_id)
         self.reads = Reads.of(settings)
-        self.delivery, self.rereading = (
-            Delivery(
-                settings,
-                self.source,
-                self.ledger,
-                Log("shop"),
-                instance=self.instance.number,
-                reads=reads,
-            )
-            for reads in (self.reads, replace(self.reads, again=True))
-        )
+        self.delivery, self.settlement = self._delivery(self.reads)
+        self.rereading, _ = self._delivery(replace(self.reads, again=True))
+
+    def _delivery(self, reads: Reads) -> tuple[Delivery, Settlement]:
+        asked = self.settings, self.source, self.ledger
+        components = DeliveryComponents.of(*asked, Log("shop"), reads)
+        number = self.instance.number
+        delivery = Delivery(*asked, components, instance=number, reads=reads)
+        return delivery, components.settlement
 
     def admit(self, size: int | None = None) -> int:
         with self.ledger.admission() as watermark:
