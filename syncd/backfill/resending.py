@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from syncd.backfill.store import ActiveBackfill, BackfillStore
+from syncd.backfill.active import ActiveBackfill
+from syncd.backfill.store import BackfillStore
 from syncd.core.command_errors import OrderUnknownError
 from syncd.ledger.batches import Ledger
 from syncd.source.orders import Source

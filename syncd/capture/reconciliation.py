@@ -7,13 +7,27 @@ that an account survives whoever made it.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
+from syncd.capture.reconciliation_run import (
+    ASKED,
+    COSTLY_SECONDS,
+    HOURS,
+    SCOPES,
+    SHORTEST,
+    Counted,
+    KeptRun,
+    KeptTally,
+    Page,
+    ReconciliationResult,
+    ReconciliationRun,
+    Scope,
+)
 from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.errors import SlowStatementError
 from syncd.core.intervals import Interval
-from syncd.core.tally import ReconciliationTally, sentence, tally_of
+from syncd.core.tally import sentence, tally_of
 from syncd.ledger.batches import Ledger
 from syncd.ledger.reused_keys import MOST, ReusedKeys
 from syncd.postgres.statements import compose, query
@@ -23,65 +37,6 @@ from syncd.source.position import Position, Stretch
 PAGE_ORDERS = 20_000
 UNTOUCHED = timedelta(minutes=2)
 """How long nobody touches an account before another instance goes on with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """How far back an account looks (None: at all that the view lists), how often."""
-
-    name: str
-    span: timedelta | None
-    period: timedelta
-
-
-HOURS, _, ALL, PROMOTION = SCOPES = (
-    Scope("hours", timedelta(hours=16), timedelta(minutes=5)),
-    Scope("days", timedelta(days=35), timedelta(hours=1)),
-    Scope("all", None, timedelta(days=7)),
-    Scope("promotion", timedelta(days=1), timedelta(minutes=10)),
-)
-ASKED = Scope("asked", None, timedelta(0))
-
-COSTLY_SECONDS = 1.0
-"""What looking for orders without a usable time may cost the accounts of the hours."""
-
-_SHORTEST = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class ReconciliationRun:
-    """An account in the making, of orders confirmed after `lower` and up to `upper`."""
-
-    number: int
-    scope: str
-    lower: datetime
-    upper: datetime
-    reached: Position
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The account of a part of a run, up to `end`; names the first missing order."""
-
-    end: Position
-    account: ReconciliationTally
-    missing_key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ReconciliationResult:
-    """A whole account with its sentence.
-
-    Attributes:
-        without_time: New orders that are confirmed at no usable time, wherever.
-        unreadable: Orders that were left out, since the view fails over their rows.
-    """
-
-    account: ReconciliationTally
-    sentence: str
-    seconds: float
-    without_time: int = 0
-    unreadable: int = 0
 
 
 class Reconciliation:
@@ -139,7 +94,7 @@ class Reconciliation:
         """
         database, ours = self._ledger.database, {"feed": self._ledger.feed_id}
         taken = database.find(
-            _Run,
+            KeptRun,
             query("take_reconciliation"),
             scope=scope.name,
             period=scope.period,
@@ -164,8 +119,8 @@ class Reconciliation:
         """
         oldest, newest, _ = self._bounds()
         if lower is None:
-            lower = min(oldest, (upper or newest) - _SHORTEST)
-        upper = upper or max(newest, lower + _SHORTEST)
+            lower = min(oldest, (upper or newest) - SHORTEST)
+        upper = upper or max(newest, lower + SHORTEST)
         run = self._start(ASKED, lower, upper)
         assert run is not None  # noqa: S101  # what is asked for is always due
         return run
@@ -175,13 +130,13 @@ class Reconciliation:
         self._page_orders = min(2 * self._page_orders, self._most)
         oldest, newest, now = self._reading(self._source.bounds)
         newest = max(newest or now, now)
-        return min(oldest or newest, newest) - _SHORTEST, newest, now
+        return min(oldest or newest, newest) - SHORTEST, newest, now
 
     def _start(
         self, scope: Scope, lower: datetime, upper: datetime
     ) -> ReconciliationRun | None:
         rows = self._ledger.locked(
-            _Run,
+            KeptRun,
             query("start_reconciliation"),
             feed=self._ledger.feed_id,
             scope=scope.name,
@@ -260,7 +215,7 @@ class Reconciliation:
         self, run: ReconciliationRun, stretch: Stretch, found: OrderQuery
     ) -> Page:
         rows = self._ledger.database.rows(
-            _Counted,
+            Counted,
             compose("account", found=found.query),
             feed=self._ledger.feed_id,
             **found.params,
@@ -351,7 +306,9 @@ class Reconciliation:
         """End an account; None when it is not whole, or another instance ended it."""
         database = self._ledger.database
         without_time = self._reading(lambda: self._count_without_time(run))
-        kept = database.row(_Kept, query("reconciliation"), reconciliation=run.number)
+        kept = database.row(
+            KeptTally, query("reconciliation"), reconciliation=run.number
+        )
         text = sentence(
             run.lower, run.upper, kept.tally, without_time or 0, kept.unreadable
         )
@@ -387,43 +344,3 @@ class Reconciliation:
             return None
         finally:
             self._without_time_seconds = time.monotonic() - started
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    reconciliation_id: int
-    scope: str
-    lower_at: datetime
-    upper_at: datetime
-    reached_at: datetime
-    reached_key: str | None
-
-    @property
-    def run(self) -> ReconciliationRun:
-        after = Position.after(self.reached_at, self.reached_key)
-        return ReconciliationRun(
-            self.reconciliation_id, self.scope, self.lower_at, self.upper_at, after
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """Orders that stand alike; those of them with another time in the ledger, apart."""
-
-    standing: str
-    orders: int
-    first_key: str
-    moved: Sequence[str]
-    moved_to: Sequence[datetime]
-    unwritten: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept(ReconciliationTally):
-    unreadable: int = 0
-    seconds: float = 0.0
-
-    @property
-    def tally(self) -> ReconciliationTally:
-        names = [each.name for each in fields(ReconciliationTally)]
-        return ReconciliationTally(**{name: getattr(self, name) for name in names})

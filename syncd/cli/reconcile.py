@@ -8,11 +8,8 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from syncd.capture.reconciliation import (
-    Reconciliation,
-    ReconciliationResult,
-    ReconciliationRun,
-)
+from syncd.capture.reconciliation import Reconciliation
+from syncd.capture.reconciliation_run import ReconciliationResult, ReconciliationRun
 from syncd.capture.unreadable import Exclusion, UnreadableOrders
 from syncd.cli.context import configured, connected, json_time
 from syncd.cli.moment import read_moment

@@ -6,7 +6,8 @@ cancellation find short queues. Of several daemons one takes each page.
 
 from datetime import timedelta
 
-from syncd.backfill.store import ActiveBackfill, BackfillStore
+from syncd.backfill.active import ActiveBackfill
+from syncd.backfill.store import BackfillStore
 from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.tally import moment
 from syncd.daemon.error_policy import ErrorPolicy

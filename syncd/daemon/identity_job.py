@@ -5,7 +5,8 @@ import time
 from datetime import datetime
 
 from syncd.capture.unreadable import Reading, read_whole
-from syncd.ledger.identity import IdentityCheck, IdentityGuard
+from syncd.ledger.identity import IdentityGuard
+from syncd.ledger.known_identity import IdentityCheck
 from syncd.ledger.reused_keys import Reused, ReusedKeys
 from syncd.log.log import Log
 

@@ -6,9 +6,9 @@ nothing about it.
 
 import threading
 
-from syncd.capture.reconciliation import (
+from syncd.capture.reconciliation import Reconciliation
+from syncd.capture.reconciliation_run import (
     Page,
-    Reconciliation,
     ReconciliationResult,
     ReconciliationRun,
 )

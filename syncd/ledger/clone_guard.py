@@ -97,7 +97,7 @@ class StateFile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Lineage:
+class _LastMark:
     """A ledger's last mark, its timeline now, and since when memory counts."""
 
     system: int
@@ -208,8 +208,8 @@ class CloneGuard:
                 orders=promoted.orders,
             )
 
-    def _read(self, statement: Statement) -> "_Lineage":
-        return self._database.row(_Lineage, statement, feed=self._feed_id)
+    def _read(self, statement: Statement) -> "_LastMark":
+        return self._database.row(_LastMark, statement, feed=self._feed_id)
 
     def _is_known_host(self) -> bool:
         host = host_name(self._name)

@@ -5,7 +5,7 @@ ledger's; under any others, nothing is admitted until they were compared (ADR-00
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -16,12 +16,18 @@ from syncd.core.identity import (
     NEAR,
     Identity,
     Keys,
-    Replacement,
     are_alike,
     compare_keys,
     replaced,
 )
 from syncd.core.known import KnownOrder, ListedOrder
+from syncd.ledger.known_identity import (
+    Behind,
+    BehindAsText,
+    IdentityCheck,
+    KeptIdentity,
+    Known,
+)
 from syncd.postgres.database import Database
 from syncd.postgres.statements import compose, query
 from syncd.source.orders import Source
@@ -34,76 +40,6 @@ NEIGHBOURS = 10_000
 
 REBIND = "`syncd rebind-keys --dry-run` shows which orders are known under new keys."
 """What to do when the keys are not those of the ledger."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What was accepted, under which seal; and why the views are held, if they are.
-
-    Attributes:
-        change: What was changed in the views when they were accepted last.
-    """
-
-    identity: Identity
-    seal: str
-    held_at: datetime | None
-    held_reason: str | None
-    changed_at: datetime
-    change: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    identity: str
-    seal: str
-    held_at: datetime | None
-    held_reason: str | None
-    changed_at: datetime
-    change: str | None
-
-    @property
-    def known(self) -> Known:
-        return Known(
-            msgspec.json.decode(self.identity, type=Identity),
-            self.seal,
-            self.held_at,
-            self.held_reason,
-            self.changed_at,
-            self.change,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Behind:
-    identity: str
-    seal: str
-    namesakes: str
-
-
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """What stands behind the views now, and the oids of the accepted names."""
-
-    identity: Identity
-    seal: str
-    namesakes: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class IdentityCheck:
-    """What one comparison found.
-
-    Attributes:
-        replaced: Names that stand for other tables than those that are read or heard.
-        held: Why nothing may be admitted or sent; None: it may.
-        accepted: What was changed, although the keys still stand for the same orders.
-        compared: Orders that were compared for that.
-    """
-
-    replaced: Sequence[Replacement] = ()
-    held: str | None = None
-    accepted: str | None = None
-    compared: int = 0
 
 
 class IdentityGuard:
@@ -214,7 +150,9 @@ class IdentityGuard:
 
     def known(self) -> Known | None:
         """Read what was accepted; None before the feed's start."""
-        kept = self._ledger.find(_Kept, query("known_identity"), feed=self._feed_id)
+        kept = self._ledger.find(
+            KeptIdentity, query("known_identity"), feed=self._feed_id
+        )
         return kept.known if kept else None
 
     def _read_beside(self, known: Known) -> Behind:
@@ -223,7 +161,7 @@ class IdentityGuard:
     def _read(self, names: Sequence[str]) -> Behind:
         views = self._source.views
         behind = self._source.database.row(
-            _Behind,
+            BehindAsText,
             compose("behind", seal=query("seal")),
             **views.params,
             feed=self._feed,

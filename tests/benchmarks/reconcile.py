@@ -20,7 +20,8 @@ from support.ledgers import Started
 from support.postgres import Cluster, cluster
 from support.shop import Shop
 
-from syncd.capture.reconciliation import HOURS, PAGE_ORDERS
+from syncd.capture.reconciliation import PAGE_ORDERS
+from syncd.capture.reconciliation_run import HOURS
 from syncd.postgres.statements import Statement
 
 ORDERS = """

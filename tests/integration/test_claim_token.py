@@ -144,7 +144,7 @@ def broken(*_: object, **__: object) -> object:
     [
         "delivery.classify",
         "delivery.Redactor",
-        "delivery.DeliveryLog.answered",
+        "delivery_log.DeliveryLog.answered",
         "squeezely._read",
     ],
 )
@@ -159,9 +159,9 @@ def test_whatever_ends_an_exchange_is_uncertain(
         desk.deliver()
     assert desk.posts(orders) == [1, 1]
     desk.delivery.finish()
-    assert desk.uncertain() == int(place != "delivery.DeliveryLog.answered")
+    assert desk.uncertain() == int(place != "delivery_log.DeliveryLog.answered")
     left = "held" if uncertain == "hold" else "pending"
-    if place == "delivery.DeliveryLog.answered":
+    if place == "delivery_log.DeliveryLog.answered":
         left = "delivered"  # what it said is known by then
     assert desk.shop.value("SELECT state FROM syncd.batch") == left
     desk.close()

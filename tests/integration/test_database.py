@@ -12,7 +12,7 @@ from support.postgres import wait_until
 from support.shop import Shop
 
 from syncd.core.errors import SyncdError
-from syncd.postgres import database as door
+from syncd.postgres import connection as door
 from syncd.postgres.database import Database, Step
 from syncd.postgres.statements import Statement, query
 

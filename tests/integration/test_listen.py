@@ -34,7 +34,8 @@ from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 from syncd.log.log import Log
-from syncd.postgres.database import PREPARE_AFTER, Database
+from syncd.postgres.connection import PREPARE_AFTER
+from syncd.postgres.database import Database
 from syncd.postgres.statements import Statement
 from syncd.source.connections import Connections
 from syncd.source.orders import Source

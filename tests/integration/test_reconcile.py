@@ -17,11 +17,11 @@ from support.ledgers import Started, ago
 from support.postgres import Cluster
 from support.shop import Shop
 
-from syncd.capture.reconciliation import (
+from syncd.capture.reconciliation import Reconciliation
+from syncd.capture.reconciliation_run import (
     ALL,
     HOURS,
     PROMOTION,
-    Reconciliation,
     ReconciliationRun,
     Scope,
 )

@@ -9,7 +9,8 @@ from support.shop import Shop
 
 from syncd.capture.wal.slot import slot_name
 from syncd.core.errors import PermissionDeniedError, ViewsChangedError
-from syncd.ledger.identity import IdentityCheck, IdentityGuard
+from syncd.ledger.identity import IdentityGuard
+from syncd.ledger.known_identity import IdentityCheck
 from syncd.ledger.rebinding import KeyRebinding, UndecidedError
 from syncd.postgres.database import Database
 from syncd.source.orders import Source

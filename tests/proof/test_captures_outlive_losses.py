@@ -7,8 +7,8 @@ import pytest
 from proof.lost_servers import ALL, LOSSES, STEPS, lose_between_steps
 from syncd.capture.wal import capture as wal
 from syncd.core.errors import StreamBrokenError
-from syncd.ledger import batches as ledger
-from syncd.postgres import database
+from syncd.ledger import admission, batches
+from syncd.postgres import connection
 from syncd.postgres.statements import Statement, query
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
@@ -56,7 +56,7 @@ def test_a_capture_that_does_not_wait_for_the_disk_is_found(capture: str) -> Non
     """The outbox is emptied, and the ledger forgets; a slot in front of it stops."""
     find: Callable[[str], Statement] = without_waiting
     with ExitStack() as stack:
-        for module in (database, ledger, wal):
+        for module in (connection, admission, batches, wal):
             stack.enter_context(patch.object(module, "query", find))
         try:
             losses = [*lose_between_steps("crash-ledger", ALL[capture], LATE)]

@@ -10,9 +10,9 @@ from support.shop import Shop
 from syncd.backfill.plan import Plan, Planner, Request
 from syncd.backfill.store import BackfillStore
 from syncd.capture.poll import PollCapture
-from syncd.capture.reconciliation import (
+from syncd.capture.reconciliation import Reconciliation
+from syncd.capture.reconciliation_run import (
     Page,
-    Reconciliation,
     ReconciliationResult,
     ReconciliationRun,
 )

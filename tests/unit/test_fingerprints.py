@@ -46,8 +46,8 @@ class Keeping:
         self.feed_id = 1
         self.database = self
 
-    def one(self, _: Statement, **__: object) -> tuple[str]:
-        return ("the view",)
+    def value(self, _: type[str], __: Statement, **___: object) -> str:
+        return "the view"
 
     def run(self, _: Statement, **params: object) -> int:
         if self.is_down:

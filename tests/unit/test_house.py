@@ -82,6 +82,7 @@ def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
     """psycopg: the connection, and who composes SQL; requests: API and transport."""
     doors = {
         "psycopg": {
+            "postgres/connection.py",
             "postgres/database.py",
             "postgres/session.py",
             "postgres/statements.py",
@@ -250,3 +251,60 @@ def test_an_uninstallation_drops_every_table_that_a_migration_creates() -> None:
     made = set(re.findall(r"CREATE TABLE (syncd\.\w+)", migrations))
     dropped = re.findall(r"syncd\.\w+", (ROOT / "sql" / "uninstall.sql").read_text())
     assert made == set(dropped)
+
+
+LONG_FILES = {
+    "capture/reconciliation.py",
+    "log/events.py",
+    "setup/views/draft/lines.py",
+}
+LONG_FUNCTIONS = 13
+CASTS = 31
+IGNORES = 14
+
+
+def calls() -> list[ast.Call]:
+    """List every call in the code."""
+    trees = [ast.parse(file.read_text()) for file in CODE]
+    return [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Call)]
+
+
+def test_a_file_fits_300_lines() -> None:
+    """Those that are longer may be split, and are never more."""
+    long = {
+        str(file.relative_to(ROOT / "syncd"))
+        for file in CODE
+        if len(file.read_text().splitlines()) > 300
+    }
+    assert long <= LONG_FILES
+
+
+def test_a_function_fits_40_lines() -> None:
+    """Those that are longer are never more."""
+    long = [
+        f"{file.name}: {node.name}"
+        for file in CODE
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= 40
+    ]
+    assert len(long) <= LONG_FUNCTIONS, long
+
+
+def test_types_are_known_without_being_told() -> None:
+    """Casts and ignored findings are never more."""
+    casts = [c for c in calls() if getattr(c.func, "id", "") == "cast"]
+    ignored = re.compile(r"#.*(type|pyright): ignore")
+    ignores = [line for f in CODE for line in ignored.findall(f.read_text())]
+    assert (len(casts) <= CASTS, len(ignores) <= IGNORES) == (True, True)
+
+
+def test_rows_come_by_the_names_of_their_columns() -> None:
+    """None is spread over a class, but for one that is changed elsewhere."""
+    starred = [
+        call
+        for call in calls()
+        for each in call.args
+        if isinstance(each, ast.Starred) and "row" in getattr(each.value, "id", "")
+    ]
+    assert len(starred) <= 1

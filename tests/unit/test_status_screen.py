@@ -13,8 +13,9 @@ from syncd.core.health import assess
 from syncd.core.health_inputs import InstanceInfo, RecentRefusals
 from syncd.core.verdict import Health, HealthIssue, Severity
 from syncd.diagnostics.status.document import check_line
-from syncd.diagnostics.status.facts import (
-    FeedStatus,
+from syncd.diagnostics.status.facts import FeedStatus
+from syncd.diagnostics.status.history import History, bars, condense
+from syncd.diagnostics.status.rows import (
     LedgerLocation,
     OutboxState,
     PastRange,
@@ -22,7 +23,6 @@ from syncd.diagnostics.status.facts import (
     Slow,
     Stream,
 )
-from syncd.diagnostics.status.history import History, bars, condense
 from syncd.diagnostics.status.screen import draw
 from syncd.ledger.feed import Feed
 from syncd.ledger.stats import FeedStats

@@ -1,9 +1,8 @@
 """What `syncd status` reads of a feed: often what is cheap, the rest rarely."""
 
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from syncd.capture.listen.outbox import Outbox
@@ -19,17 +18,25 @@ from syncd.core.errors import (
     TableBusyError,
 )
 from syncd.core.health_inputs import (
-    FailedStart,
     HealthInputs,
     InstanceInfo,
-    RecentRefusals,
-    Unread,
 )
 from syncd.delivery.rendering import refuse_unknown_fields
+from syncd.diagnostics.status.rows import (
+    Doubts,
+    Lately,
+    LedgerLocation,
+    OutboxState,
+    PastRange,
+    Quick,
+    Slow,
+    Stream,
+    Totals,
+)
 from syncd.ledger.account import is_proven, load
 from syncd.ledger.feed import Feed, FeedStore
-from syncd.ledger.identity import IdentityCheck
-from syncd.ledger.order_quality import LeftOutCount, left_out, recent_refusals
+from syncd.ledger.known_identity import IdentityCheck
+from syncd.ledger.order_quality import left_out, recent_refusals
 from syncd.ledger.reused_keys import Reused
 from syncd.ledger.start_journal import StartJournal
 from syncd.ledger.stats import FeedStats, read_accounts, read_stats, read_unread
@@ -38,124 +45,6 @@ from syncd.source.connections import Connections, source_on, transactions_of
 
 SLOW_SECONDS = 30.0
 """How often a watch reads what is not cheap, or changes rarely."""
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerLocation:
-    """Where the feed lives, and the signs of its daemons."""
-
-    heartbeat_at: datetime | None
-    moved_at: datetime
-    timeline: int | None
-    system_identifier: int
-    database_oid: int
-    ledger_identifier: int
-    ledger_oid: int
-    ledger_database: str
-
-
-@dataclass(frozen=True, slots=True)
-class PastRange:
-    """A backfill: its range, and how far it was captured and settled.
-
-    Attributes:
-        orders: Captured ones.
-        planned: Orders that the plan counted.
-        settled: Captured ones that do not wait to be sent any more.
-    """
-
-    backfill: int
-    lower: datetime
-    upper: datetime
-    reached: datetime
-    orders: int
-    requested_at: datetime
-    finished_at: datetime | None
-    state: str
-    purpose: str
-    planned: int
-    settled: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """The replication slot; `lost` tells why it is of no use."""
-
-    lost: str | None
-    wal_status: str | None
-    retained_bytes: int | None
-    read_by_pid: int | None
-    reached_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxState:
-    """The outbox; `fault` tells why it is of no use, the others are None then."""
-
-    fault: str | None
-    rows: int | None = None
-    faults: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Quick:
-    """What is read at every look."""
-
-    pulse: FeedStats
-    place: LedgerLocation
-    members: Sequence[InstanceInfo]
-    delivered_per_minute: int
-    delivered_since: int
-    last_delivered_at: datetime | None
-    uncertain_attempts: int
-    possible_repeats: int
-    holders: Sequence[str] | None
-    unread: Sequence[Unread] = ()
-    failed_start: FailedStart | None = None
-    alarms: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Lately:
-    """Orders delivered of late, and when the last was."""
-
-    per_minute: int
-    since: int
-    last_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubts:
-    """Attempts of unknown outcome, and their orders."""
-
-    attempts: int
-    orders: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Totals:
-    delivered: int
-    adopted: int
-    read_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Slow:
-    """What is read at the first look, and seldom after it."""
-
-    delivered: int
-    adopted: int
-    read_at: datetime
-    accounts: Mapping[str, str]
-    backfills: Sequence[PastRange]
-    source_fault: str | None
-    form_proven: bool
-    refusals: RecentRefusals
-    left_out: Sequence[LeftOutCount]
-    outbox: OutboxState | None
-    stream: Stream | None
-    looked: IdentityCheck = field(default_factory=IdentityCheck)
-    reused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +151,8 @@ class StatusReader:
     def _read_quick(self, feed: Feed, since: datetime) -> Quick:
         ledger, key = self._connections.ledger, feed.feed_id
         pulse = read_stats(ledger, key)
-        lately = ledger.row(_Lately, query("lately"), feed=key, since=since)
-        doubts = ledger.row(_Doubts, query("doubts"), feed=key)
+        lately = ledger.row(Lately, query("lately"), feed=key, since=since)
+        doubts = ledger.row(Doubts, query("doubts"), feed=key)
         return Quick(
             pulse,
             ledger.row(LedgerLocation, query("place"), feed=key),
@@ -282,7 +171,7 @@ class StatusReader:
     def _read_slow(self, feed: Feed) -> Slow:
         settings, connections = self._settings, self._connections
         ledger, key = connections.ledger, feed.feed_id
-        totals = ledger.row(_Totals, query("totals"), feed=key)
+        totals = ledger.row(Totals, query("totals"), feed=key)
         return Slow(
             totals.delivered,
             totals.adopted,

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from syncd.core.verdict import Health, Severity
 from syncd.core.wording import count, span
-from syncd.diagnostics.status.facts import FeedStatus, PastRange
+from syncd.diagnostics.status.facts import FeedStatus
 from syncd.diagnostics.status.history import History
+from syncd.diagnostics.status.rows import PastRange
 
 _STYLES: Mapping[Severity, str] = {
     Severity.NOTICE: "green",
