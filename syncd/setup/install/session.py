@@ -35,8 +35,7 @@ def pinned(*databases: Database) -> Iterator[None]:
 
 
 def _refuse_old(database: Database) -> None:
-    (number,) = database.one(query("server_version"))
-    major = cast("int", number) // 10_000
+    major = database.value(int, query("server_version")) // 10_000
     if major < OLDEST_SERVER:
         raise ServerTooOldError(
             f"PostgreSQL at {describe(database.dsn)} is of version {major}, and syncd "
