@@ -642,3 +642,48 @@ def test_a_reason_keeps_no_address_that_the_api_quotes() -> None:
     body = b'{"success": false, "errors": ["email jan.de.vries@example.nl is odd"]}'
     verdict = classify(Response(400, {}, body), 1, datetime.now(UTC))
     assert verdict.reason == "HTTP 400 email [address] is odd"
+
+
+BEFORE = "outcome=CLIENT_REFUSED"
+"""A server that says so did not begin."""
+AFTER = f"{BEFORE} maybe_taken"
+LATER = "outcome=TRANSIENT puts_off"
+WORKED = f"{LATER} maybe_taken"
+
+STATUSES = {
+    **dict.fromkeys(range(300, 600), AFTER),
+    **dict.fromkeys(range(401, 418), BEFORE),
+    **dict.fromkeys((301, 307, 308, 421, 426, 428, 431, 451), BEFORE),
+    **dict.fromkeys((400, 422), "outcome=REFUSED maybe_taken"),
+    409: "outcome=REFUSED is_conflict",
+    413: "outcome=REFUSED too_large",
+    408: f"{WORKED} concerns_all",
+    425: f"{LATER} concerns_all",
+    429: f"{LATER} concerns_all throttled",
+    **dict.fromkeys(range(500, 600), WORKED),
+    503: f"{WORKED} concerns_all",
+}
+
+
+def told(got: Classification) -> str:
+    """Name the outcome and the flags that are set."""
+    flags = (
+        ("puts_off", got.puts_off),
+        ("maybe_taken", got.maybe_taken),
+        ("concerns_all", got.concerns_all),
+        ("throttled", got.throttled),
+        ("is_conflict", got.is_conflict),
+        ("too_large", got.too_large),
+        ("is_unknown", got.is_unknown),
+        ("known_already", got.known_already),
+    )
+    names = " ".join(name for name, is_set in flags if is_set)
+    return f"outcome={got.outcome.name} {names}".strip()
+
+
+@pytest.mark.parametrize(("status", "means"), STATUSES.items())
+def test_each_status_without_a_word_has_its_meaning(status: int, means: str) -> None:
+    """Every status from 300 to 599: a status that changes its table is noticed."""
+    got = verdict(status)
+    assert told(got) == means
+    assert got.reason == f"HTTP {status}"

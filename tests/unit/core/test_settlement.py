@@ -14,6 +14,7 @@ from syncd.core.settlement import (
     STUBBORN_ATTEMPTS,
     UNCLEAR_LIMIT,
     Action,
+    Decision,
     EndpointHistory,
     decide,
     is_rejection_spike,
@@ -111,6 +112,13 @@ CASES = [
         "one refused, accepted only before",
         REFUSED,
         EndpointHistory(1, 2, refusals=1, refused_at=NOW, accepted_at=EARLIER),
+        Action.SUSPECT,
+        "available",
+    ),
+    (
+        "one refused, accepted at the moment of its refusal",
+        REFUSED,
+        replace(PROVEN, refused_at=NOW),
         Action.SUSPECT,
         "available",
     ),
@@ -313,3 +321,208 @@ def test_what_may_have_been_taken_waits_for_a_person_if_so_configured(
         classification, replace(history, holds_uncertain=False), 0.5
     ).holds
     assert not decide(replace(classification, maybe_taken=False), history, 0.5).holds
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+AWAY = Classification(Outcome.TRANSIENT, concerns_all=True, puts_off=True)
+MAYBE_AWAY = replace(AWAY, maybe_taken=True)
+LARGE = Classification(Outcome.REFUSED, too_large=True)
+BUDGET = probe_budget(100)
+
+WHOLE = {
+    "accepted": (ACCEPTED, EndpointHistory(3, 1), Decision(Action.DELIVERED)),
+    "nobody explained it": (
+        UNKNOWN,
+        EndpointHistory(3, 1),
+        Decision(Action.ASK, "held", HOLD_PROBE, uncertain=True, holds=True),
+    ),
+    "a certificate, again": (
+        replace(FORBIDDEN, concerns_all=True),
+        EndpointHistory(3, 1, 2),
+        Decision(Action.AGAIN, "held", seconds(16)),
+    ),
+    "taken already": (
+        KNOWN,
+        EndpointHistory(1, 2, is_uncertain=True),
+        Decision(Action.DELIVERED),
+    ),
+    "perhaps taken already": (
+        CONFLICT,
+        EndpointHistory(1, 2, is_uncertain=True),
+        Decision(Action.AGAIN, holds=True),
+    ),
+    "busy": (
+        BUSY,
+        EndpointHistory(5, 1),
+        Decision(Action.AGAIN, "backing_off", seconds(0.5), uncertain=True),
+    ),
+    "busy, one attempt before it is stubborn": (
+        BUSY,
+        EndpointHistory(5, 4),
+        Decision(Action.AGAIN, "backing_off", seconds(0.5), uncertain=True),
+    ),
+    "busy for a pair alone": (
+        BUSY,
+        EndpointHistory(2, 5),
+        Decision(Action.SPLIT, "backing_off", seconds(0.5), uncertain=True),
+    ),
+    "busy for an order alone": (
+        BUSY,
+        EndpointHistory(1, 5),
+        Decision(
+            Action.AGAIN, "backing_off", seconds(0.5), seconds(8.5), uncertain=True
+        ),
+    ),
+    "busy for others too": (
+        BUSY,
+        EndpointHistory(2, 5, 1),
+        Decision(Action.AGAIN, "backing_off", seconds(1), seconds(9), uncertain=True),
+    ),
+    "away, and not for this batch": (
+        AWAY,
+        EndpointHistory(5, 19),
+        Decision(Action.AGAIN, "backing_off", seconds(0.5)),
+    ),
+    "away for this batch": (
+        AWAY,
+        EndpointHistory(5, 20),
+        Decision(Action.SPLIT, "backing_off", seconds(0.5)),
+    ),
+    "away for this order": (
+        AWAY,
+        EndpointHistory(1, 20),
+        Decision(Action.AGAIN, "backing_off", seconds(0.5), seconds(150.5)),
+    ),
+    "perhaps taken by one that is away": (
+        MAYBE_AWAY,
+        EndpointHistory(5, 19),
+        Decision(Action.AGAIN, "backing_off", seconds(0.5), uncertain=True),
+    ),
+    "nobody answers": (
+        TRANSIENT,
+        EndpointHistory(5, 99),
+        Decision(Action.AGAIN, "backing_off", seconds(0.5)),
+    ),
+    "asked to wait longer than drawn": (
+        replace(AWAY, retry_after=seconds(7)),
+        EndpointHistory(5, 1),
+        Decision(Action.AGAIN, "backing_off", seconds(7)),
+    ),
+    "asked to wait less than drawn": (
+        replace(AWAY, retry_after=seconds(7)),
+        EndpointHistory(5, 1, 4),
+        Decision(Action.AGAIN, "backing_off", seconds(8)),
+    ),
+    "unclear, not often enough to hold": (
+        UNCLEAR,
+        EndpointHistory(5, 1, 4),
+        Decision(Action.AGAIN, "backing_off", seconds(8), uncertain=True),
+    ),
+    "unclear, too often": (
+        UNCLEAR,
+        EndpointHistory(5, 1, 5),
+        Decision(Action.AGAIN, "held", HOLD_PROBE, uncertain=True),
+    ),
+    "busy, however often": (
+        BUSY,
+        EndpointHistory(5, 1, 99),
+        Decision(Action.AGAIN, "backing_off", seconds(150), uncertain=True),
+    ),
+    "a pair is too large": (
+        LARGE,
+        EndpointHistory(2, 1, refusals=BUDGET + 1),
+        Decision(Action.SPLIT, is_refused=True, evidence=1),
+    ),
+    "an order is too large": (
+        LARGE,
+        EndpointHistory(1, 1),
+        Decision(Action.SUSPECT, batch_wait=seconds(2), is_refused=True, evidence=1),
+    ),
+    "a list is refused": (
+        REFUSED,
+        EndpointHistory(2, 1),
+        Decision(Action.SPLIT, is_refused=True, evidence=1),
+    ),
+    "refused with the last probe of the budget": (
+        REFUSED,
+        EndpointHistory(1, 2, refusals=BUDGET),
+        Decision(Action.SUSPECT, batch_wait=seconds(4), is_refused=True, evidence=1),
+    ),
+    "refused beyond the budget": (
+        REFUSED,
+        EndpointHistory(1, 2, refusals=BUDGET + 1),
+        Decision(
+            Action.SUSPECT,
+            "held",
+            HOLD_PROBE,
+            seconds(4),
+            is_refused=True,
+            evidence=1,
+        ),
+    ),
+    "refused beyond the budget, others accepted since": (
+        REFUSED,
+        replace(PROVEN, batch_refusals=0, refusals=BUDGET + 1),
+        Decision(Action.SUSPECT, batch_wait=seconds(4), is_refused=True, evidence=1),
+    ),
+    "a suspect waits a quarter of an hour at most": (
+        REFUSED,
+        EndpointHistory(1, 30),
+        Decision(Action.SUSPECT, batch_wait=seconds(450), is_refused=True, evidence=1),
+    ),
+    "rejected": (
+        REFUSED,
+        PROVEN,
+        Decision(Action.REJECT, is_refused=True, evidence=2),
+    ),
+    "rejected, as the fourth of the recent": (
+        REFUSED,
+        replace(SPIKE, recent_rejected=3),
+        Decision(Action.REJECT, is_refused=True, evidence=2),
+    ),
+    "one of too many": (
+        REFUSED,
+        replace(SPIKE, recent_rejected=4),
+        Decision(
+            Action.SUSPECT,
+            batch_wait=seconds(900),
+            is_refused=True,
+            evidence=2,
+            is_spike=True,
+        ),
+    ),
+    "one of too many, beyond the budget": (
+        REFUSED,
+        replace(SPIKE, refusals=BUDGET + 1),
+        Decision(
+            Action.SUSPECT,
+            batch_wait=seconds(900),
+            is_refused=True,
+            evidence=2,
+            is_spike=True,
+        ),
+    ),
+    "refused as by a wrong key": (
+        FORBIDDEN,
+        EndpointHistory(2, 1),
+        Decision(Action.SUSPECT, "held", seconds(1), is_refused=True, evidence=1),
+    ),
+    "refused as by a wrong key, again": (
+        FORBIDDEN,
+        EndpointHistory(2, 2, 1, refused_at=EARLIER, batch_refusals=1),
+        Decision(Action.SPLIT, "held", seconds(4), is_refused=True),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("classification", "history", "decision"), WHOLE.values(), ids=WHOLE
+)
+def test_a_decision_is_whole(
+    classification: Classification, history: EndpointHistory, decision: Decision
+) -> None:
+    """Not the action alone: how long who waits, what counts against it, and why."""
+    assert decide(classification, history, 0.5) == decision
