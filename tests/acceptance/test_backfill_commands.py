@@ -330,11 +330,11 @@ def test_what_a_backfill_waits_for_is_told(shop: Shop, config: Path) -> None:
 def test_the_watermark_is_shown_with_what_keeps_it(shop: Shop, config: Path) -> None:
     """Its time in the first line, for scripts all of it as JSON."""
     show = ("watermark", "show", "--config", config)
-    shop.sql("UPDATE syncd.watermark SET confirmed_at = now() - interval '5 s'")
+    shop.set_watermark("now() - interval '5 s'")
     first, second = syncd(*show).stdout.splitlines()
     assert datetime.fromisoformat(first).tzinfo
     assert second.endswith("s ago (lookback 5 s)")
-    shop.sql("UPDATE syncd.watermark SET confirmed_at = now() - interval '1 h'")
+    shop.set_watermark("now() - interval '1 h'")
     with psycopg.connect(shop.owner) as holding:
         holding.execute("SELECT pg_current_xact_id()")
         facts = json.loads(syncd(*show, "--json").stdout)

@@ -76,7 +76,7 @@ def test_resetting_the_watermark_sends_past_orders_once(
     shown = syncd(*show).stdout.splitlines()[0]
     arguments = ("watermark", "reset", "--to", "2020-01-01", "--config", config)
     assert "120 to send" in syncd(*arguments, "--dry-run").stdout
-    assert shop.value("SELECT count(*) FROM syncd.batch") == 0
+    assert shop.batches() == 0
     assert syncd(*arguments, "--yes").returncode == 0
     assert syncd(*show).stdout.splitlines()[0] == shown
     assert syncd("run", "--once", "--config", config).returncode == 0

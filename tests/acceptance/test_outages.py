@@ -84,11 +84,11 @@ def test_a_long_transaction_holds_the_watermark_and_is_named(
         with psycopg.connect(shop.owner) as report:
             report.execute("SELECT count(*) FROM orders")
             shop.confirm(2)
-            before = shop.value("SELECT confirmed_at FROM syncd.watermark")
+            before = shop.watermark()
             Daemon(settings).run_once(patience_seconds=0.2)
             pid = report.info.backend_pid
         assert sandbox.book.totals.orderids == 2
-    assert shop.value("SELECT confirmed_at FROM syncd.watermark") == before
+    assert shop.watermark() == before
     events = [json.loads(line) for line in lines.getvalue().splitlines()]
     held = [event for event in events if event["event"] == "watermark.held_back"]
     assert held[-1]["transactions"] == 1
@@ -106,7 +106,7 @@ def test_a_prepared_transaction_that_holds_the_watermark_is_named(
         till.execute("BEGIN; SELECT 1")
         till.execute("INSERT INTO orders DEFAULT VALUES")
         till.execute(f"PREPARE TRANSACTION '{shop.role}'")
-    shop.sql("UPDATE syncd.watermark SET confirmed_at = now() - interval '1 hour'")
+    shop.set_watermark("now() - interval '1 hour'")
     try:
         facts = json.loads(syncd("status", "--json", "--config", config).stdout)
     finally:

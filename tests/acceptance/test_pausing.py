@@ -14,9 +14,6 @@ from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 
-CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
-LEDGER = "SELECT count(*) FROM syncd.ledger"
-
 
 def events(log: Path, name: str) -> list[dict[str, object]]:
     lines = log.read_text().splitlines(keepends=True)
@@ -60,7 +57,7 @@ def test_two_daemons_heed_a_pause_that_outlives_them(
         wait_until(said(log, "feed.paused"))
         wait_until(lambda log=log: events(log, "heartbeat")[-1]["paused"] == "sending")
     orders = shop.confirm(5)
-    wait_until(lambda: shop.value(LEDGER) == 5)
+    wait_until(lambda: shop.captured() == 5)
     one.send_signal(signal.SIGKILL)
     two.terminate()
     assert two.wait(60) == 0
@@ -90,13 +87,13 @@ def test_a_pause_while_the_api_hangs_finishes_that_batch_only(
     wait_until(said(log, "heartbeat"))
     sandbox.fail("hang", times=1)
     orders = shop.confirm(3)
-    wait_until(lambda: shop.value(CLAIMED) == 1)
+    wait_until(lambda: shop.batches("sending") == 1)
     assert syncd("pause", "--config", config).returncode == 0
-    assert shop.value(CLAIMED) == 1
+    assert shop.batches("sending") == 1
     sandbox.stop()
     sandbox.start()
     wait_until(said(log, "feed.paused"))
-    assert shop.value(CLAIMED) == 0
+    assert shop.batches("sending") == 0
     assert sandbox.book.totals.orderids == 0
     assert syncd("resume", "--config", config).returncode == 0
     wait_until(lambda: all(sandbox.book.posts(order) for order in orders))
@@ -142,7 +139,7 @@ def test_paused_capture_takes_everything_afterwards(
     first.wait()
     second = shop.start(config)
     wait_until(said(log, "feed.paused", 2))
-    assert shop.value(LEDGER) == 0
+    assert shop.captured() == 0
     assert syncd("resume", "--capture", "--config", config).returncode == 0
     wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
     second.terminate()
@@ -161,7 +158,7 @@ def test_once_respects_a_pause_and_says_so(
     first = shop.confirm(2)
     done = syncd(*once)
     assert (done.returncode, "feed.paused" in done.stderr) == (75, True)
-    assert (shop.value(LEDGER), sandbox.book.totals.requests) == (2, 0)
+    assert (shop.captured(), sandbox.book.totals.requests) == (2, 0)
     syncd("resume", "--config", config)
     syncd("pause", "--capture", "--config", config)
     second = shop.confirm(1)
@@ -198,7 +195,7 @@ def test_what_is_said_of_pauses(shop: Shop, sandbox: Sandbox, tmp_path: Path) ->
         2,
     )
     assert say("resume", "--all")[1].startswith("capture goes on: the pause since ")
-    shop.sql("UPDATE syncd.endpoint SET state = 'held', reason = 'HTTP 401'")
+    shop.set_endpoint("held", "HTTP 401")
     assert say("resume") == ["sending goes on: the API is tried again at once"]
     config.write_text(config.read_text().replace('feed = "shop"', 'feed = "other"'))
     refused = syncd("pause", "--config", config)

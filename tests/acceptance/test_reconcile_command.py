@@ -21,7 +21,7 @@ def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     shop.sql("UPDATE syncd.feed SET floor_at = floor_at - interval '2 days'")
     shop.confirm(3)
     assert syncd("run", "--once", "--config", path).returncode == 0
-    shop.sql("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
+    shop.set_watermark("now() + interval '1 s'")
     return path
 
 
@@ -107,7 +107,7 @@ def test_a_range_may_be_named(shop: Shop, config: Path) -> None:
 
 def test_what_was_just_delivered_is_accounted_for(shop: Shop, config: Path) -> None:
     """Also above the watermark, which lies behind by the lookback and more."""
-    shop.sql("UPDATE syncd.watermark SET confirmed_at = now() - interval '1 hour'")
+    shop.set_watermark("now() - interval '1 hour'")
     done = syncd("reconcile", "--from", "1 hour ago", "--config", config)
     assert done.stdout.endswith("3 confirmed, 3 delivered, 0 unexplained\n")
 

@@ -60,8 +60,7 @@ def test_reloads_under_load_lose_and_repeat_nothing(hinting: Shop, post: Post) -
     post.stop(daemon)
     assert {post.sandbox.book.posts(order) for order in orders} == {1}
     assert len(post.events("config.reloaded")) == 4
-    died = "SELECT count(*) FROM syncd.attempt WHERE outcome = 'uncertain'"
-    assert post.shop.value(died) == 0
+    assert post.shop.attempts("uncertain") == 0
 
 
 REFUSED = [
@@ -118,8 +117,7 @@ def test_a_reload_waits_for_the_request_under_way(post: Post) -> None:
     daemon = post.run()
     post.sandbox.fail("latency", times=1, seconds=3)
     orders = post.shop.confirm(1)
-    wait_until(lambda: post.shop.value(
-        "SELECT count(*) FROM syncd.batch WHERE state = 'sending'") == 1)  # fmt: skip
+    wait_until(lambda: post.shop.batches("sending") == 1)  # fmt: skip
     post.reload(daemon)
     delivered, reloaded = post.events("batch.delivered"), post.events("config.reloaded")
     assert str(delivered[0]["timestamp"]) < str(reloaded[0]["timestamp"])
@@ -133,8 +131,7 @@ def test_a_stop_during_a_reload_ends_in_order(post: Post) -> None:
     daemon = post.run()
     post.sandbox.fail("latency", times=1, seconds=3)
     orders = post.shop.confirm(1)
-    wait_until(lambda: post.shop.value(
-        "SELECT count(*) FROM syncd.batch WHERE state = 'sending'") == 1)  # fmt: skip
+    wait_until(lambda: post.shop.batches("sending") == 1)  # fmt: skip
     daemon.send_signal(signal.SIGHUP)
     wait_until(lambda: post.overseer.heard("RELOADING=1"))
     wait_until(lambda: post.overseer.heard("EXTEND_TIMEOUT_USEC="))
@@ -158,8 +155,7 @@ def test_a_stop_during_an_outage_of_the_api_is_quick(post: Post) -> None:
     daemon = post.run()
     wait_until(post.arrived(orders))
     post.stop(daemon)
-    died = "SELECT count(*) FROM syncd.attempt WHERE outcome = 'uncertain'"
-    assert post.shop.value(died) == 0
+    assert post.shop.attempts("uncertain") == 0
 
 
 def test_a_stop_during_a_hanging_request_waits_and_says_so(post: Post) -> None:
@@ -168,8 +164,7 @@ def test_a_stop_during_a_hanging_request_waits_and_says_so(post: Post) -> None:
     daemon = post.run()
     post.sandbox.fail("latency", times=1, seconds=60)
     orders = post.shop.confirm(1)
-    wait_until(lambda: post.shop.value(
-        "SELECT count(*) FROM syncd.batch WHERE state = 'sending'") == 1)  # fmt: skip
+    wait_until(lambda: post.shop.batches("sending") == 1)  # fmt: skip
     before = len(post.overseer.heard("EXTEND_TIMEOUT_USEC="))
     post.stop(daemon)
     assert len(post.overseer.heard("EXTEND_TIMEOUT_USEC=")) > before
@@ -187,8 +182,7 @@ def test_a_second_signal_to_stop_ends_at_once(post: Post) -> None:
     daemon = post.run()
     post.sandbox.fail("latency", times=1, seconds=60)
     post.shop.confirm(1)
-    wait_until(lambda: post.shop.value(
-        "SELECT count(*) FROM syncd.batch WHERE state = 'sending'") == 1)  # fmt: skip
+    wait_until(lambda: post.shop.batches("sending") == 1)  # fmt: skip
     daemon.terminate()
     wait_until(lambda: post.overseer.heard("STOPPING=1"))
     daemon.terminate()

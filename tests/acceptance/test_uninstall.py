@@ -127,7 +127,7 @@ def test_triggers_of_one_feed_go_alone(shop: Shop, feeds: tuple[Path, Path]) -> 
     command = ("uninstall", "--listen", "--as", shop.owner)
     assert "'shop'" in syncd(*command, "--print", "--config", first).stdout
     assert syncd(*command, "--config", first).returncode == 0
-    shop.sql("TRUNCATE syncd.outbox")
+    shop.empty_outbox()
     shop.confirm()
     assert shop.rows("SELECT feed FROM syncd.outbox") == [("second",)]
     assert syncd(*command, "--config", second).returncode == 0

@@ -233,7 +233,7 @@ def fill(shop: Shop, variant: str) -> None:
     """Begin each turn with the same table."""
     put_on(shop, "none")
     shop.sql("TRUNCATE orders RESTART IDENTITY; TRUNCATE payments, history")
-    shop.sql("TRUNCATE syncd.outbox")
+    shop.empty_outbox()
     shop.sql(f"INSERT INTO orders (total) SELECT 1 FROM generate_series(1, {ORDERS})")
     put_on(shop, variant)
     shop.sql("VACUUM ANALYZE orders")

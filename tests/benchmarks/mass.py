@@ -76,7 +76,7 @@ def main() -> None:
             started = time.perf_counter()
             waits = capture(shop, poll)
             took = time.perf_counter() - started
-        captured = shop.value("SELECT count(*) FROM syncd.ledger")
+        captured = shop.captured()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{captured} captured in {took:.0f} s, at most {peak:.0f} MB")
     print(f"live orders: median {statistics.median(waits):.2f} s, max {max(waits):.2f}")

@@ -70,9 +70,7 @@ def main() -> None:
             poll.poll()
             idle = measure(poll)
             till.execute("SELECT now()")
-            shop.sql(
-                "UPDATE syncd.watermark SET confirmed_at = now() - interval '4 hours'"
-            )
+            shop.set_watermark("now() - interval '4 hours'")
             shop.sql(
                 "INSERT INTO orders (confirmed_at) SELECT now() - interval '10 min' - "
                 f"n * interval '0.1 s' FROM generate_series(1, {orders}) AS n"

@@ -115,7 +115,7 @@ def intake(orders: int) -> None:
                 shop.confirm(orders)
             else:
                 confirm_singly(shop, orders)
-            shop.sql("UPDATE syncd.watermark SET confirmed_at = now() + '1 hour'")
+            shop.set_watermark("now() + '1 hour'")
             began = time.monotonic()
             start(shop, config)
             while count(shop, HEARD) != orders:

@@ -27,14 +27,13 @@ def events(log: Path, name: str) -> list[dict[str, object]]:
 
 
 def uncertain(shop: Shop) -> object:
-    return shop.value("SELECT coalesce(sum(uncertain_attempts), 0) FROM syncd.batch")
+    return shop.uncertain_attempts()
 
 
 def stuck_in_a_post(shop: Shop, sandbox: Sandbox) -> None:
     """Wait until a batch is claimed and the API has its request."""
     wait_until(lambda: sandbox.book.totals.requests == 1)
-    claimed = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
-    wait_until(lambda: shop.value(claimed) == 1)
+    wait_until(lambda: shop.batches("sending") == 1)
 
 
 def test_two_daemons_share_the_work_and_repeat_nothing(

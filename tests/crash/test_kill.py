@@ -89,9 +89,7 @@ class Crash:
         return [order for order in self.orders if not self.sandbox.book.posts(order)]
 
     def unsettled(self) -> object:
-        return self.shop.value(
-            "SELECT count(*) FROM syncd.batch WHERE state IN ('pending', 'sending')"
-        )
+        return self.shop.unsettled()
 
     def wait_for_all(self, seconds: float = 20.0) -> None:
         deadline = time.monotonic() + seconds
@@ -136,14 +134,14 @@ def crash(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Crash:
 
 def die(crash: Crash, step: str, number: int = 1) -> None:
     """Let a daemon recover from the last kill and be killed at `step`."""
-    crash.shop.sql("UPDATE syncd.endpoint SET retry_at = '-infinity'")
+    crash.shop.end_back_off()
     crash.confirm_until_dead(crash.start_to_die(step, number))
     crash.sandbox.clear_faults()
     assert crash.miscounted() == [], step
 
 
 def survive(crash: Crash) -> None:
-    crash.shop.sql("UPDATE syncd.endpoint SET retry_at = '-infinity'")
+    crash.shop.end_back_off()
     crash.start_again()
     crash.wait_for_all()
     crash.check()

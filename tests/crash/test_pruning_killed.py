@@ -80,7 +80,7 @@ def test_a_kill_at_any_step_of_thinning_loses_nothing(
         assert shop.rows(SUMS) == [(orders, orders, orders)], fatal
     assert killed > 10
     assert thin(0)[0] == 0
-    assert shop.value("SELECT count(*) FROM syncd.batch") == 1
+    assert shop.batches() == 1
     process.stdin.close()
     assert process.wait(60) == 0
     process.stdout.close()

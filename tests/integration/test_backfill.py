@@ -154,18 +154,18 @@ def test_nothing_is_captured_while_live_orders_wait(past: Past) -> None:
     assert past.driver.step() > 0
     past.desk.deliver_all()
     assert past.driver.step() == 0
-    past.shop.sql("UPDATE syncd.endpoint SET state = 'backing_off', reason = 'x'")
+    past.shop.set_endpoint("backing_off", "x")
     past.shop.sql("UPDATE syncd.batch SET orders = 1 WHERE state = 'pending'")
     assert past.driver.step() > 0
     assert past.register.unfinished().waits_for == "sending is backing off"
-    past.shop.sql("UPDATE syncd.endpoint SET state = 'available', reason = NULL")
+    past.shop.set_endpoint("available", None)
     assert past.driver.step() == 0
 
 
 def test_a_backfill_tries_an_api_that_nobody_else_tries(past: Past) -> None:
     """In a quiet shop no live order would find out that it is back."""
     orders = sell_past(past.shop, 4)
-    past.shop.sql("UPDATE syncd.endpoint SET state = 'backing_off', reason = 'x'")
+    past.shop.set_endpoint("backing_off", "x")
     past.ask()
     past.finish()
     assert past.posts(orders) == [1] * 4
@@ -302,7 +302,7 @@ def test_what_may_have_arrived_is_not_given_back(past: Past) -> None:
 def test_reconciliation_leaves_cancelled_orders_alone(past: Past) -> None:
     """Nobody asks for them any more; what was delivered is still accounted for."""
     orders = sell_past(past.shop, 30)
-    past.shop.sql("UPDATE syncd.watermark SET confirmed_at = now()")
+    past.shop.set_watermark("now()")
     number = past.ask()
     past.driver.step()
     past.deliver()
@@ -501,7 +501,7 @@ def test_what_the_first_start_listed_goes_back_when_cancelled(
     with Sandbox() as sandbox:
         shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() + interval '1 h')")
         past = Past(shop, sandbox, tmp_path, SIZE)
-        shop.sql("UPDATE syncd.watermark SET confirmed_at = now() + interval '2 h'")
+        shop.set_watermark("now() + interval '2 h'")
         number = past.ask(upper=120)
         past.driver.step()
         assert past.states() == {"pending": 1}
@@ -521,7 +521,7 @@ def test_the_plan_counts_without_writing(past: Past) -> None:
     sell_past(past.shop, 50)
     past.ask(lower=10, upper=20)
     past.finish()
-    past.shop.sql("UPDATE syncd.watermark SET confirmed_at = now()")
+    past.shop.set_watermark("now()")
     before = past.shop.rows(
         "SELECT f::text, b::text FROM syncd.backfill AS f, syncd.batch AS b"
     )

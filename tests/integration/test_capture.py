@@ -422,7 +422,7 @@ def test_two_polls_at_once_take_an_order_once(shop: Shop, tills: Tills) -> None:
         capture.close_window()
         capture.database.close()
     assert taken == captures[0].admitted() == 121
-    assert shop.value("SELECT sum(orders) FROM syncd.batch") == 121
+    assert shop.batch_orders() == 121
 
 
 def terminate(shop: Shop) -> None:
@@ -594,7 +594,7 @@ def test_a_window_held_open_for_hours_is_not_read_again_and_again(
     monkeypatch.setattr(poll_module, "DEEP_SECONDS", deep_seconds)
     capture = Capture(shop, lookback=timedelta(minutes=5), source=Attentive)
     tills.begin()
-    shop.sql("UPDATE syncd.watermark SET confirmed_at = now() - interval '3 hours'")
+    shop.set_watermark("now() - interval '3 hours'")
     shop.sql(
         "INSERT INTO orders (confirmed_at) SELECT now() - interval '6 min' "
         "- n * interval '100 ms' FROM generate_series(1, 100000) AS n"

@@ -116,7 +116,7 @@ def test_admitted_orders_show_by_what_they_are_off(
     inspector = Inspector(shop, tmp_path, {"time_zone": read_as})
     feed = begin()
     for _ in range(12):
-        feed.state("UPDATE syncd.watermark SET confirmed_at = now() - interval '1 day'")
+        feed.shop.set_watermark("now() - interval '1 day'")
         sell(shop, away, 1)
         feed.poll(whole=True)
         feed.state("UPDATE syncd.batch SET due_at = now()")  # none is topped up

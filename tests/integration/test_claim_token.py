@@ -163,7 +163,7 @@ def test_whatever_ends_an_exchange_is_uncertain(
     left = "held" if uncertain == "hold" else "pending"
     if place == "delivery_log.DeliveryLog.answered":
         left = "delivered"  # what it said is known by then
-    assert desk.shop.value("SELECT state FROM syncd.batch") == left
+    assert desk.shop.of_batch("state") == left
     desk.close()
 
 

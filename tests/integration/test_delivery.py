@@ -47,7 +47,7 @@ def test_a_long_outage_changes_nothing_about_the_order(desk: Desk) -> None:
     desk.sandbox.fail("server-error", times=12, status=503)
     for _ in range(12):
         desk.deliver()
-        desk.shop.sql("UPDATE syncd.endpoint SET retry_at = '-infinity'")
+        desk.shop.end_back_off()
     desk.deliver_all()
     assert desk.received() == orders
     assert desk.left() == 0
@@ -67,7 +67,7 @@ def test_a_batch_that_is_never_answered_does_not_block_the_others(
     desk.sandbox.fail("drop-before-reading", times=1)
     desk.deliver()
     others = desk.confirm(3)
-    desk.shop.sql("UPDATE syncd.endpoint SET retry_at = '-infinity'")
+    desk.shop.end_back_off()
     desk.deliver_all()
     assert desk.posts(others) == [1, 1, 1]
     assert desk.posts(poison) == [0]
@@ -330,7 +330,7 @@ def test_a_late_failure_is_fenced_off(desk: Desk) -> None:
     second = desk.claim()
     assert (first.batch_id, second.attempt, second.uncertain) == (second.batch_id, 2, 1)
     assert not desk.ledger.requeue(first, UNCLEAR)
-    assert desk.shop.value("SELECT state FROM syncd.batch") == "sending"
+    assert desk.shop.of_batch("state") == "sending"
     assert desk.accept(second) == 1
 
 
@@ -345,7 +345,7 @@ def test_a_late_success_is_accepted(desk: Desk, *, is_claimed_again: bool) -> No
     if second:
         assert not desk.ledger.requeue(second, UNCLEAR)
         assert desk.accept(second) is None
-    assert desk.shop.value("SELECT state FROM syncd.batch") == "delivered"
+    assert desk.shop.of_batch("state") == "delivered"
     assert desk.ledger.claim(desk.instance.number, "live", LEASE) is None
 
 
@@ -435,11 +435,11 @@ def test_an_exempted_order_is_counted_once(desk: Desk) -> None:
     exemption = ExcludedOrder(first.orders[0].key, "rejected", "bad", "W-1")
     desk.ledger.exclude_orders(first, [exemption])
     desk.ledger.exclude_orders(first, [exemption])
-    assert desk.shop.value("SELECT orders FROM syncd.batch") == 1
+    assert desk.shop.of_batch("orders") == 1
     desk.let_lease_pass()
     other = ExcludedOrder(first.orders[1].key, "rejected", "bad", "W-2")
     desk.ledger.exclude_orders(first, [other])
-    assert desk.shop.value("SELECT orders FROM syncd.batch") == 1
+    assert desk.shop.of_batch("orders") == 1
 
 
 def test_two_workers_share_the_batches(

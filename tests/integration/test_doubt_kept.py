@@ -266,7 +266,7 @@ def test_the_original_may_have_sent_what_the_copy_captures_soon(
         f"INSERT INTO orders (confirmed_at) VALUES (now() - interval '{age}')"
     )
     desk.shop.sql("UPDATE syncd.feed SET floor_at = '2000-01-01'")
-    desk.shop.sql("UPDATE syncd.watermark SET confirmed_at = '2000-01-01'")
+    desk.shop.set_watermark("'2000-01-01'")
     confirm_move(desk)
     desk.shop.confirm(1)
     assert desk.admit() == 2

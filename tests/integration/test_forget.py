@@ -69,7 +69,7 @@ def test_a_delivered_order_loses_its_number_and_others_keep_theirs(desk: Desk) -
     assert (trace.state, trace.sent) == ("delivered", "yes")
     assert desk.shop.value("SELECT orderids FROM syncd.attempt") == ["W-2"]
     assert desk.shop.rows(STATES) == [("1", "erased"), ("2", None)]
-    assert desk.shop.value("SELECT orders FROM syncd.batch") == 1
+    assert desk.shop.of_batch("orders") == 1
     feed = FeedStore(Connections(desk.database, desk.database), "shop").get()
     story = read_history(desk.database, desk.source, feed, "1")
     assert story
@@ -103,9 +103,7 @@ def test_rejected_and_held_orders_are_erased_with_their_reasons(
     claim = desk.claim()
     receipt = Receipt("unclear", 502, "HTTP 502 about W-2", 1, b"x", ["W-2"])
     desk.ledger.requeue(claim, receipt, uncertain=True, held=True)
-    desk.shop.sql(
-        "UPDATE syncd.endpoint SET state = 'held', reason = 'HTTP 401 for W-2'"
-    )
+    desk.shop.set_endpoint("held", "HTTP 401 for W-2")
     answers = Answers(desk.database, desk.settings)
     answers.note("HTTP 200 text <id>", "HTTP 200 W-2 was put in the queue")
     traces = forgetting(desk).forget(["1", "2"])
@@ -177,7 +175,7 @@ def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
     with feed.ledger.admission():
         found = feed.source.of_keys(keys)
         assert feed.ledger.admit(found, "listen", size=5).orders == 0
-    feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
+    feed.shop.set_watermark("now() + interval '1 s'")
     assert feed.account() == ReconciliationTally(pending=1, erased=1)
     shop.sql(f"UPDATE orders SET confirmed_at = now() WHERE id = {keys[0]}")
     feed.poll(whole=True)

@@ -236,8 +236,7 @@ def test_a_failover_while_sending_loses_and_repeats_nothing(scene: Scene) -> Non
         orders = scene.deliver(3)
         scene.sandbox.fail("latency", times=1_000, seconds=0.5)
         orders += scene.shop.confirm(6)
-        claimed = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
-        wait_until(lambda: scene.shop.value(claimed) == 1)
+        wait_until(lambda: scene.shop.batches("sending") == 1)
         scene.server.stop("immediate")
         second.promote()
         promoted = time.monotonic()
@@ -248,8 +247,7 @@ def test_a_failover_while_sending_loses_and_repeats_nothing(scene: Scene) -> Non
         assert time.monotonic() - promoted < 20
         scene.marked()
         scene.stop(daemon)
-        left = "SELECT count(*) FROM syncd.batch WHERE state IN ('pending', 'sending')"
-        assert scene.shop.value(left) == 0
+        assert scene.shop.unsettled() == 0
         assert {scene.sandbox.book.posts(o) for o in orders} == {1}
         status = scene.status()
         assert status["possible_repeats"] >= 2

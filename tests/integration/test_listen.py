@@ -168,7 +168,7 @@ def test_what_the_shop_confirms_is_taken_and_the_outbox_is_empty(ear: Ear) -> No
     assert len(ear.taken()) == 250
     ear.shop.sql("UPDATE orders SET total = 4")
     ear.settle()
-    assert ear.shop.value("SELECT sum(orders) FROM syncd.batch") == 250
+    assert ear.shop.batch_orders() == 250
 
 
 def test_more_than_a_page_is_taken(ear: Ear) -> None:
@@ -393,7 +393,7 @@ def test_two_daemons_take_each_order_once(ear: Ear) -> None:
         stop.set()
         assert sum(each.result() for each in follows) == 300
     assert len(ear.taken()) == 300
-    assert ear.shop.value("SELECT sum(orders) FROM syncd.batch") == 300
+    assert ear.shop.batch_orders() == 300
 
 
 def test_a_row_that_took_anothers_place_is_not_discarded(ear: Ear) -> None:
@@ -634,7 +634,7 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
             reactions.stopping.set()
             for thread in threads:
                 thread.join()
-    assert len(hinting.rows("SELECT FROM syncd.ledger WHERE capture = 'poll'")) == 2
+    assert hinting.captured("poll") == 2
 
 
 def test_an_order_that_the_poll_took_first_is_no_doubt(
@@ -689,7 +689,7 @@ def test_the_daemon_sends_what_it_heard_of(hinting: Shop, tmp_path: Path) -> Non
     text = log.read_text()
     assert "listen.notifications_lost" not in text
     assert "capture.missed_changes" not in text
-    assert len(hinting.rows("SELECT FROM syncd.ledger WHERE capture = 'listen'")) >= 50
+    assert hinting.captured("listen") >= 50
 
 
 def test_one_pass_takes_what_is_in_the_outbox(hinting: Shop, tmp_path: Path) -> None:
@@ -701,6 +701,6 @@ def test_one_pass_takes_what_is_in_the_outbox(hinting: Shop, tmp_path: Path) -> 
         hinting.confirm(3)
         assert hinting.start(config, "--once").wait(60) == 0
         assert sandbox.book.totals.orderids == 3
-    assert hinting.value("SELECT count(*) FROM syncd.outbox") == 0
+    assert hinting.in_outbox() == 0
     rows = hinting.rows("SELECT FROM syncd.ledger WHERE capture = 'listen'")
     assert len(rows) == 3

@@ -146,7 +146,7 @@ def test_the_daemon_hears_that_a_rejected_order_was_mended(
     shop.listen()
     config = shop.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
     shop.start(config)
-    wait_until(lambda: bool(shop.rows("SELECT 1 FROM syncd.instance")))
+    wait_until(shop.has_instance)
     shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), NULL)")
     wait_until(lambda: shop.rows(REJECTED) == [("rejected",)])
     shop.sql(f"UPDATE orders SET email = {GOOD}")

@@ -95,7 +95,7 @@ class Till(Started):
 
     def whole_account(self) -> ReconciliationTally:
         """Make the account of everything; no poll may follow."""
-        self.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
+        self.shop.set_watermark("now() + interval '1 s'")
         return self.account()
 
     @override
@@ -120,9 +120,9 @@ def test_what_was_delivered_long_ago_has_no_receipt_any_more(till: Till) -> None
     before = till.delivered()
     till.thin()
     assert till.shop.value(BATCHES) == 2
-    assert till.shop.value("SELECT count(*) FROM syncd.attempt") == 1
+    assert till.shop.attempts() == 1
     assert till.delivered() == before == 13
-    assert till.shop.value("SELECT count(*) FROM syncd.ledger") == 13
+    assert till.shop.captured() == 13
     assert till.shop.rows(
         "SELECT b.orders, count(*)::int FROM syncd.batch AS b "
         "JOIN syncd.ledger AS l USING (batch_id) GROUP BY b.batch_id ORDER BY 1"
@@ -176,7 +176,7 @@ def test_whatever_is_not_ordinary_stays(till: Till) -> None:
         (None, "pending", 2, 0, 2),
         (None, "delivered", 3, 0, 3),
     ]
-    assert till.shop.value("SELECT count(*) FROM syncd.attempt") == 4
+    assert till.shop.attempts() == 4
 
 
 def test_the_story_of_an_exception_keeps_its_beginning(till: Till) -> None:
@@ -302,7 +302,7 @@ def test_a_reset_that_reaches_beyond_is_refused(till: Till, tmp_path: Path) -> N
         till.ledger.refuse_pruned(ago(days=1), ago(days=0))
     till.ledger.refuse_pruned(ago(days=9), ago(days=8))
     till.ledger.refuse_pruned(ago(days=0), ago(days=-1))
-    till.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
+    till.shop.set_watermark("now() + interval '1 s'")
     config = till.shop.configure(tmp_path, "http://127.0.0.1:9/x")
     reset = ("watermark", "reset", "--yes", "--config", config)
     refused = syncd(*reset, "--to", "2020-01-01")

@@ -32,7 +32,7 @@ def test_a_new_order_is_left_alone_first(desk: Desk) -> None:
     desk.confirm(2)
     desk.confirm(1)
     assert desk.deliver() is None
-    assert desk.shop.value("SELECT count(*) FROM syncd.batch") == 2
+    assert desk.shop.batches() == 2
     assert abs(float(str(desk.shop.value(DUE))) - 300) < 5
     desk.hurry()
     desk.deliver_all()
@@ -60,10 +60,10 @@ def test_lines_that_follow_are_sent_with_their_order(
     shop.listen()
     source = {"capture": "listen", "quiet": "4s"}
     shop.start(shop.configure(tmp_path, sandbox.endpoint, source))
-    wait_until(lambda: bool(shop.rows("SELECT 1 FROM syncd.instance")))
+    wait_until(shop.has_instance)
     shop.confirm(1)
     for sku in ("A", "B"):
-        wait_until(lambda: bool(shop.rows("SELECT 1 FROM syncd.ledger")))
+        wait_until(lambda: shop.captured() > 0)
         shop.sql(
             "UPDATE orders SET products = products || "
             f"""'[{{"id": "{sku}", "quantity": 1}}]'"""

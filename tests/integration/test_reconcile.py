@@ -70,9 +70,9 @@ def confirm(feed: Started, stamp: str, orders: int = 1) -> None:
 
 def capture(feed: Started) -> None:
     """Let the poll take whatever is there, from the floor on."""
-    feed.state("UPDATE syncd.watermark SET confirmed_at = now() - interval '10 days'")
+    feed.shop.set_watermark("now() - interval '10 days'")
     feed.poll(whole=True)
-    feed.state("UPDATE syncd.watermark SET confirmed_at = now()")
+    feed.shop.set_watermark("now()")
 
 
 def test_every_order_is_accounted_for_by_where_it_stands(feed: Started) -> None:
@@ -417,7 +417,7 @@ def test_each_depth_looks_as_far_back_as_it_says(feed: Started) -> None:
 
 def test_the_hours_are_those_of_the_clock_where_it_is_behind(feed: Started) -> None:
     """A clock that was ahead for a moment has dragged the watermark along."""
-    feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '3 years'")
+    feed.shop.set_watermark("now() + interval '3 years'")
     confirm(feed, "now() - interval '90 minutes'")
     assert scopes(make_all(feed), "orders.missed") == ["hours"]
 
@@ -612,7 +612,7 @@ def test_a_promotion_is_accounted_for_once_the_watermark_has_passed_it(
     assert feed.reconciliation.due(PROMOTION) is None
     feed.state(lost.format("now()"))
     assert feed.reconciliation.due(PROMOTION) is None
-    feed.state("UPDATE syncd.watermark SET confirmed_at = now() + interval '1 s'")
+    feed.shop.set_watermark("now() + interval '1 s'")
     confirm(feed, "now() - interval '1 hour'")
     run = feed.reconciliation.due(PROMOTION)
     assert run

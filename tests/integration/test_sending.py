@@ -50,7 +50,7 @@ def test_one_batch_probes_however_many_workers_there_are(
     """The others wait for what the endpoint says to it, those of other daemons too."""
     desks = [Desk(shop, sandbox, tmp_path, batch_size=1) for _ in range(6)]
     desks[0].confirm(30)
-    shop.sql(f"UPDATE syncd.endpoint SET state = '{state}', reason = 'down'")
+    shop.set_endpoint(state, "down")
     let_time_pass(desks[0])
     start = threading.Barrier(len(desks))
     claims: list[object] = []
@@ -68,13 +68,13 @@ def test_one_batch_probes_however_many_workers_there_are(
     for desk in desks:
         desk.close()
     assert len([c for c in claims if c]) == 1
-    assert shop.value("SELECT count(*) FROM syncd.batch WHERE state = 'sending'") == 1
+    assert shop.batches("sending") == 1
 
 
 def test_a_probe_that_is_never_settled_does_not_block_for_ever(desk: Desk) -> None:
     """After its lease another one is tried."""
     desk.confirm(1)
-    desk.shop.sql("UPDATE syncd.endpoint SET state = 'held', reason = 'down'")
+    desk.shop.set_endpoint("held", "down")
     assert desk.claim().probes
     wait = cast("float", desk.shop.value(
         "SELECT extract(epoch FROM retry_at - now())::float8 FROM syncd.endpoint"
@@ -116,7 +116,7 @@ def test_a_probe_that_sends_nothing_gives_its_turn_back(desk: Desk) -> None:
     desk.shop.sql("UPDATE syncd.batch SET attempts = 1")
     orders += desk.confirm(3)
     desk.shop.sql("DELETE FROM orders WHERE id = 2")
-    desk.shop.sql("UPDATE syncd.endpoint SET state = 'backing_off', reason = 'down'")
+    desk.shop.set_endpoint("backing_off", "down")
     desk.deliver_all()
     assert desk.posts(orders) == [0, 1, 1, 1]
 
@@ -570,7 +570,7 @@ def test_a_claim_that_is_taken_over_waits_for_a_person(cautious: Desk) -> None:
         ("held", 1)
     ]
     assert cautious.accept(first) == 2
-    assert cautious.shop.value("SELECT state FROM syncd.batch") == "delivered"
+    assert cautious.shop.of_batch("state") == "delivered"
     assert cautious.posts(orders) == [0, 0]
 
 

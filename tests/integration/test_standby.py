@@ -282,8 +282,7 @@ def test_the_daemon_listens_through_the_primary_and_reads_the_standby(
         wait_until(lambda: sandbox.book.totals.orderids == 1)
         orders = pair.shop.confirm(30)
         wait_until(lambda: sandbox.book.totals.orderids == 31)
-        empty = "SELECT count(*) FROM syncd.outbox"
-        wait_until(lambda: pair.shop.value(empty) == 0)
+        wait_until(lambda: pair.shop.in_outbox() == 0)
         daemon.terminate()
         assert daemon.wait(60) == 0
         assert {sandbox.book.posts(order) for order in orders} == {1}

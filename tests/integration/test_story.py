@@ -76,7 +76,7 @@ def test_a_pending_order_tells_what_it_waits_for(desk: Desk) -> None:
     desk.shop.sql("UPDATE syncd.batch SET due_at = now() + interval '1 h'")
     assert "now pending: due at" in tell(desk, order)
 
-    desk.shop.sql("UPDATE syncd.batch SET due_at = '-infinity'")
+    desk.shop.make_batches_due()
     desk.claim()
     assert "now sending" in tell(desk, "W-1")
     assert "under way" in tell(desk, "W-1")

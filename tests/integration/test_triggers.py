@@ -267,7 +267,7 @@ def test_rows_of_all_kinds_of_statements_are_noted(till: Till) -> None:
     )
     till.do("UPDATE orders SET total = 1 WHERE id = 99", upsert)
     assert sorted(till.noted()) == ["1", "2", "2", "3", "50"]
-    shop.sql("TRUNCATE syncd.outbox")
+    shop.empty_outbox()
     till.do("INSERT INTO payments (order_id, state) VALUES (2, 'paid'), (2, 'more')")
     assert till.noted() == ["2"]
     till.do("INSERT INTO payments (state) VALUES ('of nothing')")
@@ -292,7 +292,7 @@ def test_a_changed_key_is_noted_under_its_new_name(till: Till) -> None:
     """For the order itself, and for what follows it by a foreign key."""
     till.do("INSERT INTO orders DEFAULT VALUES", "INSERT INTO payments (order_id) "
             "VALUES (1)")  # fmt: skip
-    till.shop.sql("TRUNCATE syncd.outbox")
+    till.shop.empty_outbox()
     till.do("UPDATE orders SET id = DEFAULT WHERE id = 1")
     assert set(till.noted()) == {"2"}
 
@@ -300,7 +300,7 @@ def test_a_changed_key_is_noted_under_its_new_name(till: Till) -> None:
 def test_what_is_rolled_back_is_not_noted(till: Till) -> None:
     """Savepoints too; what is done again afterwards is noted again."""
     till.do("INSERT INTO orders DEFAULT VALUES", "INSERT INTO orders DEFAULT VALUES")
-    till.shop.sql("TRUNCATE syncd.outbox")
+    till.shop.empty_outbox()
     touch = "UPDATE orders SET total = total + 1 WHERE id = {}"
     till.do("SAVEPOINT a", touch.format(1), "ROLLBACK TO a", touch.format(1))
     assert till.noted() == ["1"]
@@ -389,7 +389,7 @@ def test_many_updates_burn_a_handful_of_transaction_ids(
     The server's own housekeeping may draw some meanwhile.
     """
     till.do("INSERT INTO orders (total) SELECT 1 FROM generate_series(1, 50000)")
-    till.shop.sql("TRUNCATE syncd.outbox")
+    till.shop.empty_outbox()
     before = xid(till.shop)
     till.do(statement)
     assert xid(till.shop) - before < 100

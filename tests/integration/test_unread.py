@@ -174,12 +174,12 @@ def test_what_can_be_read_again_probes_where_nothing_else_waits(
     desk.delivery.deliver_next("live")
     catalogue(desk, "up")
     (other,) = desk.confirm(1)
-    desk.shop.sql(f"UPDATE syncd.endpoint SET state = '{state}', reason = 'down'")
+    desk.shop.set_endpoint(state, "down")
     desk.hurry()
     assert desk.rereading.deliver_next("live") is None
     desk.delivery.deliver_next("live")
     assert desk.posts([order, other]) == [0, 1]
-    desk.shop.sql(f"UPDATE syncd.endpoint SET state = '{state}', reason = 'down'")
+    desk.shop.set_endpoint(state, "down")
     desk.hurry()
     assert desk.delivery.deliver_next("live") is None
     desk.rereading.deliver_next("live")
@@ -193,7 +193,7 @@ def test_a_row_is_blamed_only_when_it_fails_again(desk: Desk) -> None:
     desk.confirm(3)
     (bad,) = desk.confirm(1, total="7")
     desk.deliver_all()
-    desk.shop.sql("UPDATE syncd.batch SET due_at = '-infinity' WHERE state = 'pending'")
+    desk.shop.make_batches_due()
     desk.confirm(3)
     desk.deliver_all()
     assert desk.set_aside() == {}

@@ -102,7 +102,7 @@ def divided(shop: Shop, tmp_path: Path) -> Iterator[tuple[Shop, Path]]:
         assert syncd("run", "--once", "--config", config).returncode == 0
         shop.confirm(2)
         shop.sql("UPDATE orders SET rate = 0 WHERE id = 3")
-        shop.sql("UPDATE syncd.watermark SET confirmed_at = clock_timestamp()")
+        shop.set_watermark("clock_timestamp()")
         yield shop, config
 
 

@@ -217,7 +217,7 @@ def test_a_crash_between_ledger_and_acknowledgement_repeats_nothing(
     assert tap.hear() == ["1"]
     tap.until_read()
     assert tap.admitted() == 1
-    assert tap.value("SELECT sum(orders) FROM syncd.batch") == 1
+    assert tap.shop.batch_orders() == 1
 
 
 def test_a_terminated_connection_is_made_again(tap: Tap) -> None:

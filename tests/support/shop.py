@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+from typing_extensions import override
 
+from support.questions import Questions
 from syncd.core.target import Target
 from syncd.postgres.database import Database
 from syncd.setup.install.install import Grantees, install
@@ -40,7 +42,7 @@ SELECT id AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
 
 
 @dataclass
-class Shop:
+class Shop(Questions):
     """A shop in an empty database: `owner` may do anything, the daemon little."""
 
     owner: str
@@ -113,11 +115,18 @@ class Shop:
             return None
         return psycopg.conninfo.make_conninfo(self.state, user=self.role)
 
+    @override
     def ledger(self, query: str) -> list[tuple[object, ...]]:
         """Ask the ledger's database, wherever that is."""
         with psycopg.connect(self.state or self.owner, autocommit=True) as connection:
             return connection.execute(query.encode()).fetchall()
 
+    @override
+    def alter(self, statement: str) -> None:
+        with psycopg.connect(self.state or self.owner, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    @override
     def sql(self, statement: str) -> None:
         with psycopg.connect(self.owner, autocommit=True) as connection:
             connection.execute(statement)
@@ -126,6 +135,7 @@ class Shop:
         with psycopg.connect(self.owner, autocommit=True) as connection:
             return connection.execute(query).fetchall()
 
+    @override
     def value(self, query: str) -> object:
         return self.rows(query)[0][0]
 

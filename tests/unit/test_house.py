@@ -309,3 +309,28 @@ def test_rows_come_by_the_names_of_their_columns() -> None:
         if isinstance(each, ast.Starred) and "row" in getattr(each.value, "id", "")
     ]
     assert len(starred) <= 1
+
+
+@pytest.mark.parametrize(
+    ("found", "most"),
+    [
+        (r"^(?!\s*(from|import) ).*\bsyncd\.(TABLES)\b(?!\.\w|\()", 435),
+        (r"\bsetattr\(\s*[\w.]+,\s*\"[A-Z_]+\"", 55),
+        (r"\bsetattr\(\s*\"[\w.]+\.[A-Z_]+\"", 4),
+        (r"\bvars\(\w[\w.()\[\]\"]*\)\[\"", 29),
+    ],
+    ids=["SQL of the ledger", "constants", "constants by path", "attributes"],
+)
+def test_tests_reach_into_the_product_less_and_less(found: str, most: int) -> None:
+    """Questions by name in tests/support; the numbers left may only fall."""
+    migrations = "".join(
+        file.read_text() for file in (ROOT / "sql" / "migrations").glob("*.sql")
+    )
+    tables = "|".join(re.findall(r"CREATE TABLE syncd\.(\w+)", migrations))
+    pattern = re.compile(found.replace("TABLES", tables), re.MULTILINE)
+    outside = [
+        file
+        for file in (ROOT / "tests").rglob("*.py")
+        if file.parent.name != "support" and file != Path(__file__)
+    ]
+    assert sum(len(pattern.findall(file.read_text())) for file in outside) <= most
