@@ -58,7 +58,7 @@ def status(
         told = document(settings.feed, health, facts)
         click.echo(json.dumps(told, indent=2, default=json_time))
     else:
-        at = facts.quick.pulse.now if facts else datetime.now(UTC)
+        at = facts.quick.stats.now if facts else datetime.now(UTC)
         Console(highlight=False).print(draw(settings.feed, health, facts, at=at))
     if health.severity is not Severity.NOTICE:
         raise click.exceptions.Exit(int(health.severity))

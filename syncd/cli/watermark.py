@@ -35,20 +35,20 @@ def watermark_show(settings: Settings, *, as_text: bool) -> None:
     """
     with connected(settings) as connections:
         feed = FeedStore(connections, settings.feed).get()
-        pulse = read_stats(connections.ledger, feed.feed_id)
-        held_by = holders(settings, connections, pulse)
-    paused = next((p for p in pulse.pauses if p.what == "capture"), None)
+        stats = read_stats(connections.ledger, feed.feed_id)
+        held_by = holders(settings, connections, stats)
+    paused = next((p for p in stats.pauses if p.what == "capture"), None)
     if as_text:
         facts = {
-            "watermark": pulse.watermark,
-            "age_seconds": round(pulse.watermark_age_seconds, 1),
+            "watermark": stats.watermark,
+            "age_seconds": round(stats.watermark_age_seconds, 1),
             "held_by": held_by,
             "paused": paused and paused.since,
         }
         click.echo(json.dumps(facts, indent=2, default=json_time))
         return
-    age, lookback = pulse.watermark_age_seconds, settings.source.lookback
-    click.echo(pulse.watermark.isoformat())
+    age, lookback = stats.watermark_age_seconds, settings.source.lookback
+    click.echo(stats.watermark.isoformat())
     tell(f"{span(timedelta(seconds=age))} ago (lookback {span(lookback)})")
     if paused:
         tell(f"capture is {paused.line()}: `syncd resume --capture`")

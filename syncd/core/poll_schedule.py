@@ -1,7 +1,7 @@
-"""When to look at the outbox: at a hint, soon after it again, ever more rarely then."""
+"""When to read the outbox: at a notification, soon after it, then ever more rarely."""
 
 SOON_SECONDS = 0.01
-"""After something was found: who commits just after it may have sent no hint."""
+"""After something was found: a commit just after it may have sent no notification."""
 
 GROWTH = 2.5
 """Each look that finds nothing makes the wait for the next one so much longer."""
@@ -22,8 +22,8 @@ class PollSchedule:
         """Return how long to wait before the next look; 0.0 when it is due."""
         return max(0.0, self._look_at - now)
 
-    def hinted(self) -> None:
-        """Note a hint: something has just been written."""
+    def notified(self) -> None:
+        """Note a notification: something has just been written."""
         self._wait = SOON_SECONDS
         self.found_waiting()
 

@@ -66,7 +66,7 @@ class Redactor:
     def _long(self) -> list[str]:
         return [word for word in self._words if len(word) >= _WITHIN]
 
-    def over(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Replace every word that is of the events, in part, in capitals or encoded."""
         return self._over(text, _DEPTH)
 
@@ -76,7 +76,7 @@ class Redactor:
         numbers = {number for number in numbers if not number.isdecimal()}
         for number in sorted(numbers, key=len, reverse=True):
             text = re.sub(rf"(?<!\w){re.escape(number)}(?!\w)", NUMBER, text)
-        return self.over(text)
+        return self.redact(text)
 
     def _over(self, text: str, depth: int) -> str:
         text = self._without_secrets(text)

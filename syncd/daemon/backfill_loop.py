@@ -30,8 +30,8 @@ TOLD_EVERY = timedelta(seconds=30)
 
 IDLE_SECONDS = 60.0
 QUIET_SECONDS = 600.0
-"""How long the driver sleeps without a backfill, unless the bell rings; where commands
-ring it."""
+"""How long the driver sleeps without a backfill, unless it is woken; where commands
+wake it."""
 
 BUSY_SECONDS = 5.0
 SHORTEST_SECONDS = 0.1
@@ -49,7 +49,7 @@ class BackfillLoop:
         self,
         source: Source,
         ledger: Ledger,
-        bells: WakeUps,
+        wake_ups: WakeUps,
         log: Log,
         *,
         size: int,
@@ -58,24 +58,26 @@ class BackfillLoop:
         self.reading: Reading = read_whole
         self._source = source
         self._register = BackfillStore(ledger)
-        self._bells = bells
+        self._wake_ups = wake_ups
         self._log = log
         self._size = size
         self._rate = rate
         stock = STOCK_ORDERS if rate is None else rate * STOCK_SECONDS
         self._room = max(PAGE_ORDERS, min(round(stock), STOCK_ORDERS))
-        self._idle_seconds = QUIET_SECONDS if bells.are_nudged else IDLE_SECONDS
+        self._idle_seconds = QUIET_SECONDS if wake_ups.are_notified else IDLE_SECONDS
         self._told: dict[int, int] = {}
         self._seconds = 0.0
 
     def run(self, reactions: ErrorPolicy) -> None:
-        """Drive until the daemon stops; a ring of the bell asks for a look."""
-        bell = self._bells.backfill
+        """Drive until the daemon stops, at once after each wake-up."""
+        wake_up = self._wake_ups.backfill
         while not reactions.stopping.is_set():
-            heard = bell.rings
+            heard = wake_up.count
             reactions.run("backfill", self._look, self._idle_seconds)
             reactions.stopping.wait(min(self._seconds, SHORTEST_SECONDS))
-            bell.wait(heard, max(self._seconds, reactions.seconds_to_wait("backfill")))
+            wake_up.wait(
+                heard, max(self._seconds, reactions.seconds_to_wait("backfill"))
+            )
 
     def _look(self) -> None:
         self._seconds = self.step()
@@ -118,7 +120,7 @@ class BackfillLoop:
     def _take(self, steered: ActiveBackfill) -> None:
         page = self._source.page(steered.position, steered.upper, PAGE_ORDERS)
         if self._register.capture(steered, page, self._size):
-            self._bells.sending.ring()
+            self._wake_ups.sending.notify()
 
     def _tell(self, number: int) -> None:
         """Write the line of a new state, or of progress, unless another daemon did."""

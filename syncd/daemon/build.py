@@ -47,7 +47,7 @@ class Components:
     """Makes the parts of one daemon, and closes what they were made on.
 
     Attributes:
-        bells: What wakes those who wait for work.
+        wake_ups: What wakes those who wait for work.
         pace: Shared by all workers.
         is_to_retry: Set when somebody asked to try the API again at once.
     """
@@ -57,8 +57,8 @@ class Components:
         self._log = log
         self._reactions = reactions
         self._connections: list[Connections] = []
-        self._lineage: CloneGuard | None = None
-        self.bells = WakeUps(are_nudged=settings.source.capture == "listen")
+        self._clone_guard: CloneGuard | None = None
+        self.wake_ups = WakeUps(are_notified=settings.source.capture == "listen")
         self.pace = RateLimiter(settings.squeezely.rate, settings.backfill.rate)
         self.workers: list[DeliveryLoop] = []
         self._rereader: Rereader | None = None
@@ -81,11 +81,11 @@ class Components:
         for connections in self._connections:
             connections.close()
         self._connections.clear()
-        self._lineage = None
+        self._clone_guard = None
 
-    def guard(self, lineage: CloneGuard) -> None:
+    def guard(self, clone_guard: CloneGuard) -> None:
         """Make every connection, also existing ones, check."""
-        self._lineage = lineage
+        self._clone_guard = clone_guard
         for connections in self._connections:
             self._watch_over(connections.ledger)
 
@@ -104,7 +104,7 @@ class Components:
         """Make what captures; `touched` is told of changed orders."""
         poll, follower = self._poll(feed), self._follower(feed)
         return CaptureLoop(
-            poll, follower, self.bells.sending, self._reactions, self._log, touched
+            poll, follower, self.wake_ups.sending, self._reactions, self._log, touched
         )
 
     def rounds(self, feed: Feed) -> ReconciliationJob:
@@ -125,7 +125,7 @@ class Components:
             ledger, self._settings.ledger.retention, self._log, stopping
         )
         return ReconciliationJob(
-            reconciliation, self.bells.sending, self._log, stopping, pruning
+            reconciliation, self.wake_ups.sending, self._log, stopping, pruning
         )
 
     def mended(self, feed: Feed) -> MendedJob:
@@ -138,7 +138,7 @@ class Components:
             size=self._settings.squeezely.orders_per_batch,
         )
         defers = self._settings.source.quiet is not None
-        return MendedJob(orders, self.bells.sending, self._log, defers=defers)
+        return MendedJob(orders, self.wake_ups.sending, self._log, defers=defers)
 
     def stamps(self, feed: Feed) -> StampWatch:
         """Make what compares orders' stamps with the moments when they appear."""
@@ -171,7 +171,7 @@ class Components:
         driver = BackfillLoop(
             source,
             ledger,
-            self.bells,
+            self.wake_ups,
             self._log,
             size=self._settings.squeezely.orders_per_batch,
             rate=self._settings.backfill.rate,
@@ -186,7 +186,7 @@ class Components:
         source = source_on(self._settings, connections)
         delivery = self._delivery(source, ledger, instance, self._reads)
         worker = DeliveryLoop(
-            number, delivery, ledger, self.pace, self.bells, self._reactions
+            number, delivery, ledger, self.pace, self.wake_ups, self._reactions
         )
         self.workers.append(worker)
         return worker
@@ -211,7 +211,7 @@ class Components:
             delivery,
             ledger,
             self.pace,
-            self.bells,
+            self.wake_ups,
             self._reactions,
             connections.close,
         )
@@ -231,8 +231,8 @@ class Components:
         return UnreadableOrders(source, ledger, self._log, self._exclusion)
 
     def _watch_over(self, ledger: Database) -> None:
-        if self._lineage is not None:
-            ledger.on_open(partial(self._lineage.note_promotion, ledger))
+        if self._clone_guard is not None:
+            ledger.on_open(partial(self._clone_guard.note_promotion, ledger))
 
     def _follower(self, feed: Feed) -> ChangeFollower | None:
         """Make the capture that is configured beside the poll; None for none."""
@@ -247,7 +247,7 @@ class Components:
         settings = self._settings
         connections, ears = (
             self.connect("listen", keeps_plans=True),
-            self.connect("hints"),
+            self.connect("notifications"),
         )
         writer = connections.primary or connections.source
         intake = AdmissionContext(
@@ -262,11 +262,11 @@ class Components:
                 ears.primary or ears.source,
                 writer,
                 settings.feed,
-                self.bells.ring,
+                self.wake_ups.notify,
             ),
             intake,
             self._log,
-            deaf_seconds=settings.source.poll_interval.total_seconds(),
+            fallback_seconds=settings.source.poll_interval.total_seconds(),
         )
 
     def _poll(self, feed: Feed) -> PollCapture:

@@ -32,7 +32,7 @@ class CaptureLoop:
         self,
         poll: PollCapture,
         follower: ChangeFollower | None,
-        bell: WakeUp,
+        wake_up: WakeUp,
         reactions: ErrorPolicy,
         log: Log,
         touched: Callable[[Sequence[str]], None] = lambda _: None,
@@ -40,7 +40,7 @@ class CaptureLoop:
         self._poll = poll
         self._touched = touched
         self._follower = follower
-        self._bell = bell
+        self._wake_up = wake_up
         self._reactions = reactions
         self._log = log
         self._doubt = CrossCheck(PATIENCE_SECONDS)
@@ -134,7 +134,7 @@ class CaptureLoop:
             self._doubt_follower(self._follower, captured)
 
     def _captured(self, capture: str, orders: int, seconds: float | None) -> None:
-        self._bell.ring()
+        self._wake_up.notify()
         self._log.emit(
             "orders.captured",
             capture=capture,

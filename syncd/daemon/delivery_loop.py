@@ -64,21 +64,21 @@ class DeliveryLoop:
         delivery: Delivery,
         ledger: Ledger,
         pace: RateLimiter,
-        bells: WakeUps,
+        wake_ups: WakeUps,
         reactions: ErrorPolicy,
     ) -> None:
         self._part = f"delivery-{number}"
         self._delivery = delivery
         self._ledger = ledger
         self._pace = pace
-        self._bell = bells.sending
-        self._backfill_bell = bells.backfill
-        self._unread_bell = bells.unread
+        self._wake_up = wake_ups.sending
+        self._backfill_wake_up = wake_ups.backfill
+        self._unread_wake_up = wake_ups.unread
         self._reactions = reactions
         self._lanes: list[Lane] = list(get_args(Lane))
         self._awaits_past = True
-        self._is_nudged = bells.are_nudged
-        self._idle_seconds = QUIET_SECONDS if bells.are_nudged else IDLE_SECONDS
+        self._is_notified = wake_ups.are_notified
+        self._idle_seconds = QUIET_SECONDS if wake_ups.are_notified else IDLE_SECONDS
         self.delivered = 0
         self._heard = 0
         self._may_be_due = True
@@ -86,11 +86,11 @@ class DeliveryLoop:
     def run(self) -> None:
         """Deliver until the daemon stops; the batch in hand is finished first."""
         while not self._reactions.stopping.is_set():
-            heard, self._heard = self._heard, self._bell.rings
+            heard, self._heard = self._heard, self._wake_up.count
             if self._may_be_due or self._heard != heard:
                 self._reactions.run(self._part, self._deliver_all)
             self._reactions.run(self._part, self._sleep)
-            self._bell.wait(self._heard, self._reactions.seconds_to_wait(self._part))
+            self._wake_up.wait(self._heard, self._reactions.seconds_to_wait(self._part))
         self._end()
 
     def drain(self, more: Callable[[], bool] = lambda: False) -> None:
@@ -128,7 +128,7 @@ class DeliveryLoop:
         found = False
         self._may_be_due = True
         while not self._reactions.stopping.is_set():
-            self._heard = self._bell.rings
+            self._heard = self._wake_up.count
             if not self._deliver_one():
                 break
             found = True
@@ -148,7 +148,7 @@ class DeliveryLoop:
             if trip is not None:
                 self._pace.pay(lane, trip)
                 if trip.unread:
-                    self._unread_bell.ring()
+                    self._unread_wake_up.notify()
                 self.delivered += trip.events if trip.accepted else 0
                 self._lanes.sort(key=lambda other: other != lane)
                 return True
@@ -160,18 +160,18 @@ class DeliveryLoop:
         return due
 
     def _sleep(self) -> None:
-        """Sleep until something may be due, or the bell rings after the last look."""
+        """Sleep until something may be due, or a wake-up comes after the last look."""
         heard = self._heard
         aside: float | None = 0.0
-        while aside == 0.0 and self._bell.rings == heard:
+        while aside == 0.0 and self._wake_up.count == heard:
             aside = self._delivery.run_idle_work()
-        if self._bell.rings != heard:
+        if self._wake_up.count != heard:
             return
         due = self._next_due()
         if due.backfill:
-            self._backfill_bell.ring()
+            self._backfill_wake_up.notify()
         if due.unread:
-            self._unread_bell.ring()
+            self._unread_wake_up.notify()
         seconds = (
             self._idle_seconds
             if due.seconds is None
@@ -181,6 +181,6 @@ class DeliveryLoop:
         if due.seconds == 0 and any(paced):
             seconds = min(filter(None, paced))
         limits = (seconds, self._idle_seconds, aside)
-        self._bell.wait(heard, min(limit for limit in limits if limit is not None))
+        self._wake_up.wait(heard, min(limit for limit in limits if limit is not None))
         # Where no command wakes it, it is only by claiming that a pause is noticed.
-        self._may_be_due = due.seconds is not None or not self._is_nudged
+        self._may_be_due = due.seconds is not None or not self._is_notified

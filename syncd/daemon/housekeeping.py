@@ -34,13 +34,13 @@ class Housekeeping:
         ledger: Database,
         feed: Feed,
         instance: Instance,
-        lineage: CloneGuard,
+        clone_guard: CloneGuard,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._feed = feed
         self._instance = instance
-        self._lineage = lineage
+        self._clone_guard = clone_guard
         self._beat_at = self._sweep_at = float("-inf")
         self._counted, self._counted_at = 0, time.monotonic()
         self.standing = "starting"
@@ -64,14 +64,14 @@ class Housekeeping:
             self._trouble = trouble
         if time.monotonic() >= self._beat_at:
             self._beat(parts, log)
-            self._lineage.mark()
+            self._clone_guard.mark()
             beat = self._settings.log.heartbeat.total_seconds()
             self._beat_at = time.monotonic() + beat - 0.5
 
     def sweep(self, parts: Components, log: Log) -> None:
         """Free the claims whose outcome nobody will settle any more."""
         for batch, attempt, orders in self._instance.sweep():
-            parts.bells.sending.ring()
+            parts.wake_ups.sending.notify()
             log.emit(
                 "batch.uncertain",
                 batch=batch,
@@ -85,7 +85,7 @@ class Housekeeping:
     def _retry(self, parts: Components, log: Log) -> None:
         """Try the API again at once, whatever it said before."""
         CircuitBreaker(self._ledger, self._feed.feed_id).release()
-        parts.bells.sending.ring()
+        parts.wake_ups.sending.notify()
         log.emit("sending.retried")
 
     def _report_refusals(self, log: Log) -> None:
@@ -106,30 +106,30 @@ class Housekeeping:
         rate = (delivered - self._counted) / minutes
         self._counted, self._counted_at = delivered, now
         self._report_refusals(log)
-        pulse = read_stats(self._ledger, self._feed.feed_id)
+        stats = read_stats(self._ledger, self._feed.feed_id)
         self.standing = (
-            f"lag {pulse.lag_seconds:.0f} s, {pulse.pending} pending, "
-            f"endpoint {pulse.endpoint}"
+            f"lag {stats.lag_seconds:.0f} s, {stats.pending} pending, "
+            f"endpoint {stats.endpoint}"
         )
         log.emit(
             "heartbeat",
-            lag_seconds=pulse.lag_seconds,
-            watermark_age_seconds=pulse.watermark_age_seconds,
-            pending=pulse.pending,
-            pending_backfill=pulse.pending_backfill,
-            sending=pulse.sending,
-            rejected=pulse.rejected,
-            withdrawn=pulse.withdrawn,
-            held=pulse.held,
-            uncertain=pulse.uncertain,
-            endpoint_state=pulse.endpoint,
-            paused=" and ".join(pause.what for pause in pulse.pauses) or None,
+            lag_seconds=stats.lag_seconds,
+            watermark_age_seconds=stats.watermark_age_seconds,
+            pending=stats.pending,
+            pending_backfill=stats.pending_backfill,
+            sending=stats.sending,
+            rejected=stats.rejected,
+            withdrawn=stats.withdrawn,
+            held=stats.held,
+            uncertain=stats.uncertain,
+            endpoint_state=stats.endpoint,
+            paused=" and ".join(pause.what for pause in stats.pauses) or None,
             delivered=delivered,
             delivered_per_minute=rate,
             rate_factor=parts.pace.share,
-            unexplained=pulse.unexplained,
-            missed=pulse.missed,
-            without_time=pulse.without_time,
-            reconciled_seconds=pulse.reconciled_seconds,
+            unexplained=stats.unexplained,
+            missed=stats.missed,
+            without_time=stats.without_time,
+            reconciled_seconds=stats.reconciled_seconds,
             rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )

@@ -27,11 +27,11 @@ class MendedJob:
     """
 
     def __init__(
-        self, orders: MendedOrders, bell: WakeUp, log: Log, *, defers: bool = False
+        self, orders: MendedOrders, wake_up: WakeUp, log: Log, *, defers: bool = False
     ) -> None:
         self._orders = orders
         self._defers = defers
-        self._bell = bell
+        self._wake_up = wake_up
         self._log = log
         self._guard = threading.Lock()
         self._touched: set[str] = set()
@@ -74,4 +74,4 @@ class MendedJob:
     def _retry(self, touched: Sequence[str] | None) -> None:
         if orders := self._orders.retry_mended(touched):
             self._log.emit("orders.retried", orders=orders)
-            self._bell.ring()
+            self._wake_up.notify()

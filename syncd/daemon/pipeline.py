@@ -83,7 +83,7 @@ class Pipeline:
         self._ledger = connections.ledger
         self._feed = feed = self._find_feed(connections)
         memory = StateFile.of(settings.ledger.state_directory, settings.feed)
-        lineage = CloneGuard(
+        clone_guard = CloneGuard(
             self._ledger,
             feed.feed_id,
             settings.feed,
@@ -91,8 +91,8 @@ class Pipeline:
             self.log,
             name=settings.instance,
         )
-        lineage.check()
-        self._parts.guard(lineage)
+        clone_guard.check()
+        self._parts.guard(clone_guard)
         holds = settings.squeezely.on_uncertain == "hold"
         self._instance = Instance(
             self._ledger,
@@ -103,7 +103,7 @@ class Pipeline:
         )
         self.log.identify(self._instance.number)
         self._keeper = Housekeeping(
-            settings, self._ledger, feed, self._instance, lineage
+            settings, self._ledger, feed, self._instance, clone_guard
         )
         self._mended = self._parts.mended(feed)
         self._watch = self._parts.watch(feed, self._mended.touched)
@@ -124,12 +124,12 @@ class Pipeline:
 
     def report_start(self) -> None:
         """Log which feed begins, and where."""
-        pulse = read_stats(self._ledger, self._feed.feed_id)
+        stats = read_stats(self._ledger, self._feed.feed_id)
         self.log.emit(
             "daemon.started",
             version=__version__,
             instance=self._instance.number,
-            watermark=pulse.watermark.isoformat(),
+            watermark=stats.watermark.isoformat(),
             started_at=self._feed.started_at.isoformat(),
             endpoint=self.settings.squeezely.endpoint,
         )
@@ -172,9 +172,9 @@ class Pipeline:
             self._is_done(partial(worker.drain, self._driver.step_on)),
             self._is_done(self._parts.rereader(self._feed, number).drain),
         ]
-        pulse = read_stats(self._ledger, self._feed.feed_id)
+        stats = read_stats(self._ledger, self._feed.feed_id)
         goes_on = Ledger(self._ledger, self._feed.feed_id).next_due().backfill
-        left = pulse.pending + pulse.pending_backfill + pulse.sending + goes_on
+        left = stats.pending + stats.pending_backfill + stats.sending + goes_on
         return ExitCode.LEFT if left or not all(done) else ExitCode.OK
 
     def _is_done(self, action: Callable[[], object]) -> bool:
@@ -266,7 +266,7 @@ class Pipeline:
         """Begin nothing more; what is in hand is finished while `is_at_work`."""
         self.reactions.stopping.set()
         self.reactions.progress.halt()
-        self._parts.bells.ring()
+        self._parts.wake_ups.notify()
         ending = threading.Thread(target=self._scheduler.shutdown, name="schedule")
         ending.start()
         self._threads.append(ending)

@@ -25,14 +25,14 @@ class ReconciliationJob:
     def __init__(
         self,
         reconciliation: Reconciliation,
-        bell: WakeUp,
+        wake_up: WakeUp,
         log: Log,
         stopping: threading.Event,
         pruning: Retention | None = None,
     ) -> None:
         self._reconciliation = reconciliation
         self._pruning = pruning
-        self._bell = bell
+        self._wake_up = wake_up
         self._log = log
         self._stopping = stopping
 
@@ -61,7 +61,7 @@ class ReconciliationJob:
     def _account(self, run: ReconciliationRun) -> None:
         for page in self._reconciliation.pages(run):
             if page.account.captured:
-                self._bell.ring()
+                self._wake_up.notify()
             report_missing(self._log, run, page)
             if self._stopping.is_set():
                 return

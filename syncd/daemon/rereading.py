@@ -24,7 +24,7 @@ class Rereader:
         delivery: Of such batches alone.
         ledger: On the same connection.
         pace: Shared with the workers.
-        bells: One of them is rung while such batches wait.
+        wake_ups: One of them comes while such batches wait.
         reactions: To errors.
         disconnect: Closes its connections, which open again on use.
     """
@@ -34,14 +34,14 @@ class Rereader:
         delivery: Delivery,
         ledger: Ledger,
         pace: RateLimiter,
-        bells: WakeUps,
+        wake_ups: WakeUps,
         reactions: ErrorPolicy,
         disconnect: Callable[[], None],
     ) -> None:
         self._delivery = delivery
         self._ledger = ledger
         self._pace = pace
-        self._bell = bells.unread
+        self._wake_up = wake_ups.unread
         self._reactions = reactions
         self._disconnect = disconnect
         self.delivered = 0
@@ -52,8 +52,8 @@ class Rereader:
         while not self._reactions.stopping.is_set():
             failing = self._reactions.is_failing(PART)
             wait = self._reactions.seconds_to_wait(PART) if failing else _REST_SECONDS
-            self._bell.wait(heard, wait)
-            heard = self._bell.rings
+            self._wake_up.wait(heard, wait)
+            heard = self._wake_up.count
             self._reactions.run(PART, self._read_all, _REST_SECONDS)
         self._end()
 

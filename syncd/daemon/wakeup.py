@@ -5,47 +5,47 @@ from dataclasses import dataclass, field
 from select import select
 
 YIELD_SECONDS = 0.0002
-"""How long who rings lets go of the interpreter: a thread needs that long to wake."""
+"""How long `notify` lets go of the interpreter: a thread needs that long to wake."""
 
 
 class WakeUp:
-    """Wakes sleeping workers; a ring between two looks is never lost."""
+    """Wakes sleeping workers; one that comes between two looks is not lost."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self.rings = 0
+        self.count = 0
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake everybody."""
         with self._condition:
-            self.rings += 1
+            self.count += 1
             self._condition.notify_all()
         select((), (), (), YIELD_SECONDS)  # who was woken goes first
 
     def wait(self, heard: int, seconds: float) -> None:
-        """Sleep until a ring after the `heard`th, or for `seconds`."""
+        """Sleep until there were more wake-ups than `heard`, or for `seconds`."""
         with self._condition:
-            self._condition.wait_for(lambda: self.rings != heard, seconds)
+            self._condition.wait_for(lambda: self.count != heard, seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class WakeUps:
-    """The bells of a daemon.
+    """The wake-ups of a daemon.
 
     Attributes:
-        are_nudged: Whether commands that change the ledger ring them too.
-        sending: Rung when there may be something to send.
-        backfill: Rung when a backfill may want to go on, or is to be told of.
-        unread: Rung while orders that could not be read wait for the view.
+        are_notified: Whether commands that change the ledger cause them too.
+        sending: When there may be something to send.
+        backfill: When a backfill may go on, or has to be reported.
+        unread: While orders that could not be read wait for the view.
     """
 
-    are_nudged: bool = False
+    are_notified: bool = False
     sending: WakeUp = field(default_factory=WakeUp)
     backfill: WakeUp = field(default_factory=WakeUp)
     unread: WakeUp = field(default_factory=WakeUp)
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake everybody."""
-        self.sending.ring()
-        self.backfill.ring()
-        self.unread.ring()
+        self.sending.notify()
+        self.backfill.notify()
+        self.unread.notify()

@@ -40,7 +40,7 @@ class Answers:
         read: Classification,
         answer: Response | NoResponse,
         sent: int,
-        veil: Redactor,
+        redactor: Redactor,
     ) -> tuple[Classification, str | None]:
         """Return what an answer means, without personal data, by what a person said.
 
@@ -50,10 +50,10 @@ class Answers:
         Returns:
             The classification, and the shape of an answer that nobody has explained.
         """
-        read = replace(read, reason=veil.over(read.reason))
+        read = replace(read, reason=redactor.redact(read.reason))
         if not read.is_unknown or not isinstance(answer, Response):
             return read, None
-        shape = shape_of(answer, sent, veil.over_numbers)
+        shape = shape_of(answer, sent, redactor.over_numbers)
         try:
             meaning = self.meaning(shape)
         except SyncdError:

@@ -90,12 +90,12 @@ class DeliveryLog:
         )
 
     def answered(
-        self, claim: Claim, answer: Response | NoResponse, veil: Redactor
+        self, claim: Claim, answer: Response | NoResponse, redactor: Redactor
     ) -> None:
         """Log once in this process that an answer has a shape not known."""
         shape = describe_drift(answer) if isinstance(answer, Response) else None
         if shape:
-            shape = veil.over(shape)
+            shape = redactor.redact(shape)
             self._log.emit_once(
                 "api.response_changed",
                 shape,

@@ -87,9 +87,9 @@ class Verification:
     def _send(self, title: str, payload: Payload, count: int) -> TestRequest:
         purchases = [Event.of(self._event()) for _ in range(count)]
         answer = self._api.post(encode([p.body for p in purchases], payload))
-        veil = Redactor((p.event for p in purchases), [self._secret])
+        redactor = Redactor((p.event for p in purchases), [self._secret])
         read = classify(answer, count, self._now)
-        classification, shape = self._answers.explain(read, answer, count, veil)
+        classification, shape = self._answers.explain(read, answer, count, redactor)
         if shape is not None:
             self._answers.note(shape, classification.reason)
         orderids = [purchase.orderid for purchase in purchases]

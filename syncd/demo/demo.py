@@ -247,9 +247,9 @@ class _Stage:
         confirmed = count_confirmed(self.owner)
         deadline = time.monotonic() + SETTLE_SECONDS
         while self.daemon.is_running and not stopping.is_set():
-            pulse = self._show(screen, "waiting for the last orders")
+            stats = self._show(screen, "waiting for the last orders")
             has_arrived = self._sandbox.book.totals.orderids >= confirmed
-            is_settled = has_arrived and not pulse.pending + pulse.sending
+            is_settled = has_arrived and not stats.pending + stats.sending
             if is_settled or time.monotonic() > deadline:
                 return
             time.sleep(_TICK_SECONDS / 5)
@@ -272,19 +272,19 @@ class _Stage:
 
     def _show(self, screen: Screen, doing: str) -> FeedStats:
         self.daemon.log.refresh()
-        pulse = read_stats(self.owner, self._feed_id)
+        stats = read_stats(self.owner, self._feed_id)
         scene = Scene(
             doing=doing,
             seconds=self.seconds,
             sales=self._sales,
-            pulse=pulse,
+            stats=stats,
             totals=self._sandbox.book.totals,
             rss_mb=self.daemon.log.rss_mb,
             url=self._sandbox.url,
             events=self.daemon.log.events,
         )
         screen.show(scene)
-        return pulse
+        return stats
 
 
 def _print(result: Tally, facts: dict[str, object], *, as_json: bool) -> None:

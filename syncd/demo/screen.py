@@ -36,7 +36,7 @@ class Scene:
     doing: str
     seconds: float
     sales: Sales
-    pulse: FeedStats
+    stats: FeedStats
     totals: Totals
     rss_mb: float | None
     url: str
@@ -148,7 +148,7 @@ def _view(scene: Scene, room: int) -> Group:
 
 def _path(scene: Scene) -> Table:
     """The path of an order, left to right."""
-    sales, pulse, totals = scene.sales, scene.pulse, scene.totals
+    sales, stats, totals = scene.sales, scene.stats, scene.totals
     shop = (
         (sales.confirmed, "confirmed", "bold green"),
         (sales.open, "not yet", ""),
@@ -156,10 +156,10 @@ def _path(scene: Scene) -> Table:
         (round(sales.confirmed / max(scene.seconds, 1)), "per second", "dim"),
     )
     ledger = (
-        (pulse.pending, "pending", "bold yellow" if pulse.pending else "bold"),
-        (pulse.sending, "sending", ""),
-        (pulse.rejected, "rejected", "bold red" if pulse.rejected else "dim"),
-        (pulse.withdrawn, "withdrawn", "dim"),
+        (stats.pending, "pending", "bold yellow" if stats.pending else "bold"),
+        (stats.sending, "sending", ""),
+        (stats.rejected, "rejected", "bold red" if stats.rejected else "dim"),
+        (stats.withdrawn, "withdrawn", "dim"),
     )
     squeezely = (
         (totals.orderids, "received", "bold green"),
@@ -191,9 +191,9 @@ def _station(title: str, counts: Iterable[tuple[int, str, str]]) -> Panel:
 
 
 def _health(scene: Scene) -> Table:
-    pulse = scene.pulse
-    is_open = pulse.endpoint == "available"
-    lag = f"{pulse.lag_seconds:.1f} s"
+    stats = scene.stats
+    is_open = stats.endpoint == "available"
+    lag = f"{stats.lag_seconds:.1f} s"
     grid = Table.grid(padding=(0, 1))
     for width in (10, 7, None):
         grid.add_column(no_wrap=True, overflow="ellipsis", min_width=width)
@@ -202,7 +202,7 @@ def _health(scene: Scene) -> Table:
     )
     grid.add_row(
         " watermark",
-        Text(f"{pulse.watermark_age_seconds:.1f} s", style="bold"),
+        Text(f"{stats.watermark_age_seconds:.1f} s", style="bold"),
         _dim("behind now (10 s by design): all up to it is in the ledger"),
     )
     grid.add_row(
@@ -210,7 +210,7 @@ def _health(scene: Scene) -> Table:
         Text(_megabytes(scene.rss_mb), style="bold"),
         Text("delivers", style="green")
         if is_open
-        else Text(f"{pulse.endpoint}: {pulse.endpoint_reason}", style="bold red"),
+        else Text(f"{stats.endpoint}: {stats.endpoint_reason}", style="bold red"),
     )
     return grid
 
@@ -255,9 +255,9 @@ def _line(scene: Scene) -> str:
     return (
         f"{_clock(scene.seconds)} {scene.doing}: "
         f"{scene.sales.confirmed} confirmed -> "
-        f"{scene.pulse.pending + scene.pulse.sending} in the ledger -> "
-        f"{scene.totals.orderids} received, lag {scene.pulse.lag_seconds:.1f} s, "
-        f"watermark {scene.pulse.watermark_age_seconds:.1f} s behind"
+        f"{scene.stats.pending + scene.stats.sending} in the ledger -> "
+        f"{scene.totals.orderids} received, lag {scene.stats.lag_seconds:.1f} s, "
+        f"watermark {scene.stats.watermark_age_seconds:.1f} s behind"
     )
 
 

@@ -169,13 +169,13 @@ class CloneGuard:
         """
         # The file first: another daemon that shares it may make a mark in between.
         remembered = self._memory.read() if self._memory else None
-        lineage = self._read(query("lineage"))
-        ledger = lineage.mark
-        if remembered is not None and remembered.at <= lineage.superseded_at:
+        clone_guard = self._read(query("clone_guard"))
+        ledger = clone_guard.mark
+        if remembered is not None and remembered.at <= clone_guard.superseded_at:
             remembered = None
         is_known_host = remembered is not None or self._is_known_host()
         descent = continuity_of(
-            remembered, ledger, lineage.timeline, is_known_host=is_known_host
+            remembered, ledger, clone_guard.timeline, is_known_host=is_known_host
         )
         if descent in _HINTS:
             return descent, self._refusal(descent, remembered, ledger)

@@ -83,7 +83,7 @@ class FeedStats:
 
 def read_stats(database: Database, feed_id: int) -> FeedStats:
     """Read how the feed stands; cheap enough for every heartbeat."""
-    return database.row(FeedStats, query("pulse"), feed=feed_id)
+    return database.row(FeedStats, query("stats"), feed=feed_id)
 
 
 def read_accounts(database: Database, feed_id: int) -> dict[str, str]:

@@ -4,7 +4,7 @@
 
 One session that waits for nothing; then pgbench with 16 writers that saturate the
 machine, on a server with fsync. In turns: no trigger; one that does nothing; one that
-only inserts a row; the trigger without hints, as it is, and with a NOTIFY in every
+only inserts a row; the trigger without notifications, as it is, and with one in every
 transaction. Then how long `install --listen` locks the shop's table beside those
 writers, and syncd's longest transaction while it polls, listens and sends a backfill.
 Compare within one run only.
@@ -63,7 +63,14 @@ COMMIT;
 """,
 }
 BUSY = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'pgbench'"
-VARIANTS = ("none", "nothing", "only a row", "no hints", "as it is", "plain NOTIFY")
+VARIANTS = (
+    "none",
+    "nothing",
+    "only a row",
+    "no notifications",
+    "as it is",
+    "plain NOTIFY",
+)
 BARE = """
 CREATE OR REPLACE FUNCTION syncd.{name}() RETURNS trigger LANGUAGE plpgsql AS $bare$
 BEGIN
@@ -117,7 +124,7 @@ def put_on(shop: Shop, variant: str) -> None:
         "WHERE starts_with(proname, 'listen_')"
     )
     guard = re.compile(r"IF current_setting\('max_prepared.*?THEN", re.DOTALL)
-    condition = {"no hints": "IF false THEN", "plain NOTIFY": "IF true THEN"}
+    condition = {"no notifications": "IF false THEN", "plain NOTIFY": "IF true THEN"}
     if variant in condition:
         changed, count = guard.subn(condition[variant], str(text))
         assert count == 1, name

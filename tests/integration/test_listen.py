@@ -20,7 +20,7 @@ from support.shop import Shop
 from typing_extensions import override
 
 from syncd.capture.listen import capture as listen
-from syncd.capture.listen import notify as hints
+from syncd.capture.listen import notify as notifications
 from syncd.capture.listen.capture import AdmissionContext, OutboxCapture
 from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox, OutboxRow
@@ -75,7 +75,9 @@ class Ear:
             shop.dsn, application_name="syncd/shop/listen", keeps_plans=True
         )
         ledger = Database(shop.state_dsn) if shop.state_dsn else source
-        self.ear = Database(hear or shop.dsn, application_name="syncd/shop/hints")
+        self.ear = Database(
+            hear or shop.dsn, application_name="syncd/shop/notifications"
+        )
         self.connections = Connections(source, ledger)
         self.source = Source(source, *NAMES, beside_ledger=self.connections.is_one)
         self.feed = FeedStore(self.connections, "shop").start(
@@ -98,7 +100,7 @@ class Ear:
             NotifyListener(self.ear, self.connections.source, "shop"),
             intake,
             self.notes,
-            deaf_seconds=0.1,
+            fallback_seconds=0.1,
         )
 
     def until(self, condition: Callable[[], object]) -> None:
@@ -125,7 +127,7 @@ class Ear:
         self.until(lambda: self.next_look_seconds() > 2.5)
 
     def next_look_seconds(self) -> float:
-        return float(vars(self.listen)["_vigil"].seconds(time.monotonic()))
+        return float(vars(self.listen)["_schedule"].seconds(time.monotonic()))
 
     def taken(self) -> list[str]:
         rows = self.shop.ledger(
@@ -142,7 +144,7 @@ class Ear:
 
 @pytest.fixture
 def ear(shop: Shop) -> Iterator[Ear]:
-    """On a server that may prepare transactions, so without hints."""
+    """On a server that may prepare transactions, so without notifications."""
     shop.listen("orders:id")
     made = Ear(shop)
     yield made
@@ -426,7 +428,7 @@ def test_rows_are_deleted_although_all_tables_are_published(ear: Ear) -> None:
     assert ear.taken() == ["1"]
 
 
-# Hints
+# Notifications
 
 
 def test_a_commit_wakes_it(hearing: Ear) -> None:
@@ -455,7 +457,7 @@ def test_the_work_is_measured_without_the_wait(hearing: Ear) -> None:
 
 
 def test_a_commit_without_a_hint_is_found_soon_after_one_with(hearing: Ear) -> None:
-    """Two open transactions have the hints; a third one's order comes all the same."""
+    """Two open transactions hold theirs back; the third order comes all the same."""
     hearing.calm()
     with (
         psycopg.connect(hearing.shop.owner) as first,
@@ -471,7 +473,7 @@ def test_rows_that_nobody_hinted_at_are_found_by_the_inspection(ear: Ear) -> Non
     """However far away the next look is by then."""
     ear.settle()
     ear.shop.confirm(1)
-    vars(vars(ear.listen)["_vigil"])["_look_at"] = float("inf")
+    vars(vars(ear.listen)["_schedule"])["_look_at"] = float("inf")
     assert ear.listen.step(0).orders == 0
     vars(ear.listen)["_inspect_at"] = float("-inf")
     # once the database has had its rest after the look before
@@ -504,11 +506,11 @@ def cut(ear: Ear, application: str) -> None:
 
 
 def test_a_lost_ear_is_replaced_and_looks_at_once(hearing: Ear) -> None:
-    """Hints sent meanwhile are gone; their orders are not."""
+    """Notifications sent meanwhile are gone; their orders are not."""
     hearing.calm()
-    cut(hearing, "hints")
+    cut(hearing, "notifications")
     hearing.shop.confirm(1)
-    assert hearing.take(1) < hints.SHUT_SECONDS + SOON
+    assert hearing.take(1) < notifications.SHUT_SECONDS + SOON
     hearing.calm()
     hearing.shop.confirm(1)
     assert hearing.take(1) < SOON
@@ -530,7 +532,7 @@ def test_behind_a_transaction_pooler_it_says_so_once_and_goes_on(
 ) -> None:
     """The probe is not heard; the outbox is looked at every poll_interval."""
     monkeypatch.setattr(listen, "INSPECTION_SECONDS", 0.3)
-    monkeypatch.setattr(hints, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(notifications, "ANSWER_SECONDS", 0.1)
     hinting.listen("orders:id")
     with (
         closing(Pooler(hinting.dsn)) as pooler,
@@ -548,7 +550,7 @@ def test_without_listen_at_all_it_says_so_once_and_goes_on(
     hinting: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No connection to be had for the ear."""
-    monkeypatch.setattr(hints, "SHUT_SECONDS", 0.05)
+    monkeypatch.setattr(notifications, "SHUT_SECONDS", 0.05)
     hinting.listen("orders:id")
     with closing(Ear(hinting, hear=make_conninfo(hinting.dsn, host="/nowhere"))) as ear:
         ear.until(lambda: ear.notes.of("listen.notifications_lost"))

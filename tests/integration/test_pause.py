@@ -44,8 +44,10 @@ def listening(feed: Started) -> tuple[OutboxCapture, Outbox]:
     source, ear = feed.connections.source, Database(feed.shop.dsn)
     outbox = Outbox(source, source, "shop")
     intake = AdmissionContext(feed.source, feed.ledger, 100, True)  # noqa: FBT003
-    hints = NotifyListener(ear, source, "shop")
-    return OutboxCapture(outbox, hints, intake, Log("shop"), deaf_seconds=0.1), outbox
+    notifications = NotifyListener(ear, source, "shop")
+    return OutboxCapture(
+        outbox, notifications, intake, Log("shop"), fallback_seconds=0.1
+    ), outbox
 
 
 def pauses(ledger: Ledger) -> PauseStore:
@@ -332,5 +334,5 @@ def test_the_slot_stays_where_it_is_while_capture_is_paused(
 def test_a_pause_stands_in_the_pulse(feed: Started) -> None:
     """With its reason; that of the feed's other half is apart."""
     pauses(feed.ledger).begin("capture", "stocktaking")
-    pulse = read_stats(feed.ledger.database, feed.ledger.feed_id)
-    assert [(p.what, p.why) for p in pulse.pauses] == [("capture", "stocktaking")]
+    stats = read_stats(feed.ledger.database, feed.ledger.feed_id)
+    assert [(p.what, p.why) for p in stats.pauses] == [("capture", "stocktaking")]

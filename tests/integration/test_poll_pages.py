@@ -103,10 +103,10 @@ def test_orders_that_wait_behind_live_ones_are_counted_as_new(
     """They are late, and no backfill: pending, with a lag."""
     bring(shop, 25 * PAGE, SPREAD)
     turns(capture)
-    pulse = read_stats(capture.database, capture.ledger.feed_id)
-    assert pulse.pending == 25 * PAGE
-    assert pulse.pending_backfill == 0
-    assert pulse.lag_seconds > 200
+    stats = read_stats(capture.database, capture.ledger.feed_id)
+    assert stats.pending == 25 * PAGE
+    assert stats.pending_backfill == 0
+    assert stats.lag_seconds > 200
 
 
 def test_a_window_closes_page_by_page(

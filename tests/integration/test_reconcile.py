@@ -155,9 +155,9 @@ def test_an_order_whose_batch_is_gone_stays_unexplained(
     finished = feed.ask()
     assert finished.account == ReconciliationTally(missing=2)
     assert finished.sentence.endswith("2 missing, 2 unexplained")
-    pulse = read_stats(feed.ledger.database, feed.ledger.feed_id)
-    assert pulse.unexplained == 2
-    assert pulse.reconciled_seconds is not None
+    stats = read_stats(feed.ledger.database, feed.ledger.feed_id)
+    assert stats.unexplained == 2
+    assert stats.reconciled_seconds is not None
 
 
 def test_a_withdrawn_order_that_is_confirmed_again_becomes_pending(
@@ -291,8 +291,8 @@ def test_stamps_an_offset_away_are_found_by_the_most_frequent_account(
         confirm(feed, f"now() - interval '{hours} hours'", 2)
         lines = make_all(feed)
         assert scopes(lines, "orders.missed") == ["hours"]
-        pulse = read_stats(feed.ledger.database, feed.ledger.feed_id)
-        assert pulse.missed == (0 if number == 0 else 2 * (number + 1))
+        stats = read_stats(feed.ledger.database, feed.ledger.feed_id)
+        assert stats.missed == (0 if number == 0 else 2 * (number + 1))
         age(feed, "6 minutes")
     assert feed.captures() == [("reconcile", 6)]
 
@@ -316,8 +316,8 @@ def test_orders_without_a_usable_time_are_counted_and_named(shop: Shop) -> None:
         assert finished.sentence.endswith(
             "; 6 confirmed without a usable time, and not sent"
         )
-        pulse = read_stats(feed.ledger.database, feed.ledger.feed_id)
-        assert pulse.without_time == 6
+        stats = read_stats(feed.ledger.database, feed.ledger.feed_id)
+        assert stats.without_time == 6
         shop.sql("UPDATE orders SET confirmed_at = now() - interval '3 hours'")
         again = feed.ask()
         assert (again.account, again.without_time) == (
@@ -468,8 +468,8 @@ def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin: Begin) -> None
     capture(feed)
     stopping = threading.Event()
     reconciliation = Reconciliation(feed.source, feed.ledger, size=100, page=10)
-    bell, lines = WakeUp(), log.Log("shop")
-    rounds = ReconciliationJob(reconciliation, bell, lines, stopping)
+    wake_up, lines = WakeUp(), log.Log("shop")
+    rounds = ReconciliationJob(reconciliation, wake_up, lines, stopping)
     stretch = feed.source.stretch
 
     def stop_after(*args: object) -> Stretch:

@@ -182,7 +182,7 @@ PLANNED: dict[str, dict[str, object]] = {
     },
     "next_due": {"feed": 1, "rereads": False},
     "take_over": {"feed": 1, "dead": [1], "holds": False},
-    "pulse": {"feed": 1},
+    "stats": {"feed": 1},
     "presence": {"feed": 1},
     "place": {"feed": 1},
     "lately": {"feed": 1, "since": "2100-01-01"},

@@ -407,7 +407,7 @@ def test_a_big_statement_does_not_slow_its_session_down(till: Till) -> None:
         assert time.monotonic() - started < PROMPT_SECONDS
 
 
-# Hints
+# Notifications
 
 
 @pytest.fixture

@@ -215,9 +215,9 @@ def test_status_tells_at_once_what_waits_for_the_view(desk: Desk) -> None:
     (waiting,) = read_unread(desk.database, desk.ledger.feed_id)
     assert (waiting.orders, waiting.key) == (2, "1")
     assert "HV00L" in waiting.why
-    pulse = read_stats(desk.database, desk.ledger.feed_id)
-    assert (pulse.pending, pulse.lag_seconds > 0) == (2, True)
-    reasons = assess(HealthInputs(pulse.now, unread=[waiting])).reasons
+    stats = read_stats(desk.database, desk.ledger.feed_id)
+    assert (stats.pending, stats.lag_seconds > 0) == (2, True)
+    reasons = assess(HealthInputs(stats.now, unread=[waiting])).reasons
     assert [r.severity for r in reasons if "2 orders wait for" in r.text] == [
         Severity.DEGRADED
     ]

@@ -136,7 +136,7 @@ class ListenSubject(LedgerSubject):
 
     @override
     def begin(self) -> None:
-        connections, ears = self.connect("listen"), self.connect("hints")
+        connections, ears = self.connect("listen"), self.connect("notifications")
         feed = self.start_feed(connections)
         intake = AdmissionContext(
             self.source_on(connections),
@@ -149,9 +149,9 @@ class ListenSubject(LedgerSubject):
             NotifyListener(ears.source, connections.source, self.feed),
             intake,
             Silent(self.feed),
-            deaf_seconds=0.0,
+            fallback_seconds=0.0,
         )
-        vars(self.listen)["_vigil"] = Restless()
+        vars(self.listen)["_schedule"] = Restless()
 
     @override
     def capture(self) -> None:

@@ -60,7 +60,7 @@ SLOW = Slow(
 )
 ALIVE = InstanceInfo(3, "web1/boot/1", 4711, AGO, None, True)  # noqa: FBT003
 QUICK = Quick(
-    pulse=PULSE,
+    stats=PULSE,
     place=LedgerLocation(NOW, NOW, 1, 77, 5, 77, 5, "shop"),
     members=[ALIVE],
     delivered_per_minute=12,
@@ -78,7 +78,7 @@ TROUBLED = replace(
     WELL,
     quick=replace(
         QUICK,
-        pulse=replace(
+        stats=replace(
             PULSE,
             endpoint="held",
             endpoint_reason="HTTP 401 Invalid credentials",
@@ -188,7 +188,7 @@ def test_a_slot_of_no_use_is_told() -> None:
 
 def test_what_was_seen_last_is_marked_as_old() -> None:
     """While the database is away; without anything seen, only the verdict."""
-    old = replace(WELL, quick=replace(QUICK, pulse=replace(PULSE, now=AGO)))
+    old = replace(WELL, quick=replace(QUICK, stats=replace(PULSE, now=AGO)))
     down = Health([HealthIssue(Severity.DOWN, "cannot be reached", "start it")])
     assert "last read at" in shown(old, down)
     assert words(shown(None, down)).endswith("✖ cannot be reached → start it")

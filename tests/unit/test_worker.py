@@ -42,7 +42,7 @@ class Idle:
         self.looks = 0
         self.paused = False
         self.pauses_at = 0
-        self.bells = WakeUps()
+        self.wake_ups = WakeUps()
 
     def deliver_next(self, lane: Lane) -> DeliveryResult | None:
         self.claims.append(lane)
@@ -54,7 +54,7 @@ class Idle:
         self.looks += 1
         if self.looks == self.pauses_at:
             self.paused = True
-            self.bells.sending.ring()
+            self.wake_ups.sending.notify()
         return NextDue(None, past=False, backfill=False, unread=False)
 
     def run_idle_work(self) -> None: ...
@@ -71,13 +71,13 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> Idle:
     return Idle()
 
 
-def work(idle: Idle, bells: WakeUps, until: Callable[[], object]) -> Notes:
+def work(idle: Idle, wake_ups: WakeUps, until: Callable[[], object]) -> Notes:
     """Let a worker run until something holds."""
     notes = Notes()
     reactions = ErrorPolicy(notes)
     delivery, ledger = cast("Delivery", idle), cast("Ledger", idle)
     running = DeliveryLoop(
-        0, delivery, ledger, RateLimiter(None, None), bells, reactions
+        0, delivery, ledger, RateLimiter(None, None), wake_ups, reactions
     )
     thread = threading.Thread(target=running.run)
     thread.start()
@@ -85,17 +85,17 @@ def work(idle: Idle, bells: WakeUps, until: Callable[[], object]) -> Notes:
         wait_until(until)
     finally:
         reactions.stopping.set()
-        bells.ring()
+        wake_ups.notify()
         thread.join()
     return notes
 
 
 def test_one_that_commands_wake_asks_once_whether_something_is_due(idle: Idle) -> None:
-    """It claims when it begins, and when the bell rings."""
-    bells = WakeUps(are_nudged=True)
-    work(idle, bells, lambda: idle.looks > 5)
+    """It claims when it begins, and when a wake-up comes."""
+    wake_ups = WakeUps(are_notified=True)
+    work(idle, wake_ups, lambda: idle.looks > 5)
     assert set(idle.claims) == {"live", "backfill"}
-    assert idle.claims.count("live") <= 2  # the ring that ends it
+    assert idle.claims.count("live") <= 2  # the notify that ends it
 
 
 def test_one_that_nobody_wakes_claims_each_time(idle: Idle) -> None:
@@ -109,8 +109,8 @@ def test_a_pause_lasts_until_a_claim_is_answered(
 ) -> None:
     """What else it asks the database meanwhile tells nothing of it."""
     monkeypatch.setattr("syncd.daemon.error_policy.PAUSED_SECONDS", 0.05)
-    idle.pauses_at, idle.bells = 3, WakeUps(are_nudged=nudged)
-    notes = work(idle, idle.bells, lambda: idle.paused and len(idle.claims) > 12)
+    idle.pauses_at, idle.wake_ups = 3, WakeUps(are_notified=nudged)
+    notes = work(idle, idle.wake_ups, lambda: idle.paused and len(idle.claims) > 12)
     assert notes.said == ["feed.paused"]
 
 

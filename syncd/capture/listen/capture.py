@@ -22,7 +22,7 @@ PAGE = 1000
 """Rows of the outbox that are taken at once."""
 
 INSPECTION_SECONDS = 60.0
-"""How often it is asked whether rows wait or faults were noted, and hints are heard."""
+"""How often to ask whether rows wait, faults were noted and notifications arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +47,32 @@ class OutboxCapture:
 
     Args:
         outbox: The feed's rows.
-        hints: Says when to look at once.
+        notifications: Says when to look at once.
         intake: Where to.
-        log: Is told of faults, and once when no hints are heard.
-        deaf_seconds: How often to look at least while no hints are heard.
+        log: Is told of faults, and once when no notifications are heard.
+        fallback_seconds: How often to look at least while no notifications are heard.
     """
 
     def __init__(
         self,
         outbox: Outbox,
-        hints: NotifyListener,
+        notifications: NotifyListener,
         intake: AdmissionContext,
         log: Log,
         *,
-        deaf_seconds: float,
+        fallback_seconds: float,
     ) -> None:
         self._outbox = outbox
-        self._hints = hints
+        self._notifications = notifications
         self._intake = intake
         self._log = log
-        self._deaf_seconds = min(deaf_seconds, INSPECTION_SECONDS)
-        self._vigil = PollSchedule()
+        self._fallback_seconds = min(fallback_seconds, INSPECTION_SECONDS)
+        self._schedule = PollSchedule()
         self._inspect_at = float("-inf")
         self._faults = self._without_time = 0
         self._may_prepare = False
-        self._is_hinted = False
-        self._is_deaf = False
+        self._is_notified = False
+        self._is_unheard = False
 
     @property
     def capture(self) -> Capture:
@@ -80,7 +80,7 @@ class OutboxCapture:
         return "listen"
 
     def step(self, seconds: float) -> StepResult:
-        """Wait for a hint or until it is time to look, then take one page.
+        """Wait for a notification or until it is time to look, then take one page.
 
         Raises:
             SyncdError: The database failed, or no order of the page can be read; what
@@ -96,19 +96,19 @@ class OutboxCapture:
             raise
 
     def close(self) -> None:
-        """Stop listening for hints."""
-        self._hints.close()
+        """Stop listening for notifications."""
+        self._notifications.close()
 
     def _step(self, seconds: float) -> StepResult:
         now = time.monotonic()
         if now >= self._inspect_at:
             self._inspect()
             self._inspect_at = now + INSPECTION_SECONDS
-        if self._hints.wait(min(seconds, self._vigil.seconds(now))):
-            self._is_hinted = True
-            self._vigil.hinted()
-        self._say_if_deaf()
-        if self._vigil.seconds(time.monotonic()) > 0:
+        if self._notifications.wait(min(seconds, self._schedule.seconds(now))):
+            self._is_notified = True
+            self._schedule.notified()
+        self._report_lost_notifications()
+        if self._schedule.seconds(time.monotonic()) > 0:
             return StepResult()
         return self._look()
 
@@ -116,21 +116,21 @@ class OutboxCapture:
         condition = self._outbox.condition()
         self._may_prepare = condition.may_prepare
         if condition.waits:
-            self._vigil.found_waiting()
+            self._schedule.found_waiting()
         if condition.faults > self._faults:
             self._log.emit(
                 "outbox.failed", missed_changes=condition.faults - self._faults
             )
         self._faults = condition.faults
-        self._hints.probe()
+        self._notifications.probe()
 
-    def _say_if_deaf(self) -> None:
-        fault = self._hints.fault
+    def _report_lost_notifications(self) -> None:
+        fault = self._notifications.fault
         if self._may_prepare:
             fault = "max_prepared_transactions is not 0: triggers send no notifications"
-        if fault and not self._is_deaf:
+        if fault and not self._is_unheard:
             self._log.emit("listen.notifications_lost", reason=fault)
-        self._is_deaf = fault is not None
+        self._is_unheard = fault is not None
 
     def _look(self) -> StepResult:
         started = time.monotonic()
@@ -140,10 +140,10 @@ class OutboxCapture:
         now = time.monotonic()
         took = now - started
         if keys:
-            self._vigil.found(now, took, is_all=len(keys) < PAGE)
+            self._schedule.found(now, took, is_all=len(keys) < PAGE)
         else:
-            longest = self._deaf_seconds if self._is_deaf else float("inf")
-            self._vigil.found_nothing(now, took, longest)
+            longest = self._fallback_seconds if self._is_unheard else float("inf")
+            self._schedule.found_nothing(now, took, longest)
         if unread and not keys:
             raise unread[0]
         return StepResult(orders, keys, seconds=took, without_time=self._without_time)
@@ -153,9 +153,9 @@ class OutboxCapture:
 
         When something is known to be there, and every order can be read.
         """
-        intake, is_hinted = self._intake, self._is_hinted
-        self._is_hinted = False
-        if not (is_hinted and intake.spans_outbox):
+        intake, is_notified = self._intake, self._is_notified
+        self._is_notified = False
+        if not (is_notified and intake.spans_outbox):
             return None
         taking = self._outbox.taking(PAGE)
         try:

@@ -1,7 +1,7 @@
-"""Hints that the shop has committed something; losing one costs time, never an order.
+"""Notifications that the shop committed something; a lost one costs time, not an order.
 
-Poolers and broken connections swallow hints without a word. So the daemon now and then
-sends one to itself, over another connection, and expects to hear it.
+Poolers and broken connections drop notifications silently. So the daemon now and then
+sends one to itself, over another connection, and expects to receive it.
 """
 
 import secrets
@@ -16,57 +16,57 @@ from syncd.postgres.statements import composed, query, quoted
 ANSWER_SECONDS = 2.0
 """Within which a probe has to be heard."""
 
-NUDGE = "look"
+LEDGER_CHANGED = "look"
 """What a command sends that has changed the ledger: it is looked at soon."""
 
 SHUT_SECONDS = 1.0
-"""How long the ear is left alone after it failed."""
+"""How long the listener is left alone after it failed."""
 
 FAILURES = 3
-"""After so many in a row nothing is to be expected of the ear."""
+"""After so many in a row nothing is to be expected of the listener."""
 
 
 class NotifyListener:
     """Waits for notifications on a feed's channel.
 
     Args:
-        ear: A connection for nothing else; not through a transaction pooler.
-        mouth: Another one to the same server.
+        listener: A connection for nothing else; not through a transaction pooler.
+        sender: Another one to the same server.
         feed: Whose channel.
-        on_nudge: Called when a command has changed the ledger.
+        on_notify: Called when a command has changed the ledger.
     """
 
     def __init__(
         self,
-        ear: Database,
-        mouth: Database,
+        listener: Database,
+        sender: Database,
         feed: str,
-        on_nudge: Callable[[], None] = lambda: None,
+        on_notify: Callable[[], None] = lambda: None,
     ) -> None:
-        self._ear = ear
-        self._mouth = mouth
+        self._listener = listener
+        self._sender = sender
         self._channel = channel_of(feed)
-        self._on_nudge = on_nudge
+        self._on_notify = on_notify
         self._missed = False
         self._token = ""
         self._asked_at: float | None = None
         self._unheard = False
         self._failures = 0
         self._shut_until = 0.0
-        ear.on_open(self._listen)
+        listener.on_open(self._listen)
 
     def _listen(self) -> None:
-        self._ear.run(composed("listen", channel=quoted(self._channel)))
+        self._listener.run(composed("listen", channel=quoted(self._channel)))
         self._missed = True
         self._asked_at = None  # the answer would have gone to the connection before
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a hint; False when the time is over without one."""
+        """Wait for a notification; False when the time is over without one."""
         if time.monotonic() < self._shut_until:
             time.sleep(seconds)
             return False
         try:
-            payloads = self._ear.notified(seconds)
+            payloads = self._listener.notified(seconds)
         except SyncdError:
             self._failures += 1
             self._shut_until = time.monotonic() + SHUT_SECONDS
@@ -75,28 +75,28 @@ class NotifyListener:
         if self._token in payloads:
             self._asked_at = None
             self._unheard = False
-        if NUDGE in payloads:
-            self._on_nudge()
+        if LEDGER_CHANGED in payloads:
+            self._on_notify()
         missed, self._missed = self._missed, False
         return missed or "" in payloads
 
     def probe(self) -> None:
-        """Send oneself a hint; opens the ear anew if the last one was not heard.
+        """Send oneself a notification; reopen the listener if the last one was lost.
 
         Raises:
             SyncdError: The other connection failed.
         """
         if self._asked_at is not None:
-            self._ear.close()
+            self._listener.close()
             self._unheard = True
         self._missed = self.wait(0.0)
         self._token = secrets.token_hex(8)
-        self._mouth.run(query("notify"), channel=self._channel, payload=self._token)
+        self._sender.run(query("notify"), channel=self._channel, payload=self._token)
         self._asked_at = time.monotonic()
 
     @property
     def fault(self) -> str | None:
-        """Why hints cannot be heard; None when they can, as far as is known."""
+        """Why notifications cannot be heard; None when they can, as far as is known."""
         if self._failures >= FAILURES:
             return "LISTEN fails"
         asked_at = self._asked_at
@@ -106,10 +106,10 @@ class NotifyListener:
         return None
 
     def close(self) -> None:
-        """Close the ear."""
-        self._ear.close()
+        """Close the listener."""
+        self._listener.close()
 
 
 def notify_daemons(database: Database, feed: str) -> None:
     """Wake the daemons of a feed that listen."""
-    database.run(query("notify"), channel=channel_of(feed), payload=NUDGE)
+    database.run(query("notify"), channel=channel_of(feed), payload=LEDGER_CHANGED)

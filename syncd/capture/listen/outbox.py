@@ -25,7 +25,7 @@ def short_name(text: str) -> str:
 
 
 def channel_of(feed: str) -> str:
-    """Name the channel on which the triggers of a feed send hints."""
+    """Name the channel on which the triggers of a feed send notifications."""
     return short_name(f"syncd_{feed}")
 
 
@@ -50,7 +50,7 @@ class OutboxStatus:
     Attributes:
         faults: Changes that the triggers could not note, since they were installed.
         may_prepare: Whether the server allows prepared transactions: then the
-            triggers send no hints.
+            triggers send no notifications.
         waits: Whether there are rows.
     """
 

@@ -56,7 +56,7 @@ def look_at_feed(
     if feed is None:
         yield from _unexpected(settings, feeds, environment)
     elif not connections.ledger.row(StandbyFacts, query("standby_facts")).is_standby:
-        yield from _lineage(settings, connections, feed, environment)
+        yield from _clone_guard(settings, connections, feed, environment)
     yield from _forgetful(settings, connections, feed, environment)
 
 
@@ -86,7 +86,7 @@ def _unexpected(
         yield Finding("feed.unexpected", "feed", message)
 
 
-def _lineage(
+def _clone_guard(
     settings: Settings,
     connections: Connections,
     feed: Feed,
@@ -95,7 +95,7 @@ def _lineage(
     """Decide as a start does whether the ledger is the one that was served."""
     memory = StateFile.of(settings.ledger.state_directory, settings.feed, environment)
     log = Log(settings.feed)
-    lineage = CloneGuard(
+    clone_guard = CloneGuard(
         connections.ledger,
         feed.feed_id,
         settings.feed,
@@ -103,7 +103,7 @@ def _lineage(
         log,
         name=settings.instance,
     )
-    descent, refusal = lineage.judge()
+    descent, refusal = clone_guard.judge()
     if refusal is not None:
         yield Finding(_DESCENTS[descent], "ledger", str(refusal), refusal.hint)
 

@@ -235,8 +235,8 @@ def look_at_primary(primary: Database, source: Database) -> Iterator[Finding]:
     if primary.row(StandbyFacts, query("standby_facts")).is_standby:
         yield Finding("primary.standby", "primary", "is a hot standby itself")
         return
-    cluster, timeline = primary.row(_Timeline, query("lineage_facts"))
-    other, branch = source.row(_Timeline, query("lineage_facts"))
+    cluster, timeline = primary.row(_Timeline, query("continuity_facts"))
+    other, branch = source.row(_Timeline, query("continuity_facts"))
     if cluster != other:
         message = f"is cluster {cluster}, and source.dsn is of cluster {other}"
         yield Finding("primary.elsewhere", "primary", message)

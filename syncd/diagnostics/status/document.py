@@ -36,42 +36,42 @@ def document(feed: str, health: Health, facts: FeedStatus | None) -> dict[str, o
 
 
 def _flow(facts: FeedStatus) -> dict[str, object]:
-    quick, pulse = facts.quick, facts.quick.pulse
+    quick, stats = facts.quick, facts.quick.stats
     return {
-        "read_at": pulse.now,
+        "read_at": stats.now,
         "started_at": facts.feed.started_at,
-        "watermark": pulse.watermark,
-        "watermark_age_seconds": round(pulse.watermark_age_seconds, 1),
+        "watermark": stats.watermark,
+        "watermark_age_seconds": round(stats.watermark_age_seconds, 1),
         "watermark_held_by": quick.holders,
-        "lag_seconds": round(pulse.lag_seconds, 1),
-        "lag_orders": pulse.pending + pulse.sending,
+        "lag_seconds": round(stats.lag_seconds, 1),
+        "lag_orders": stats.pending + stats.sending,
         "delivered_per_minute": quick.delivered_per_minute,
         "last_delivered_at": quick.last_delivered_at,
-        "endpoint": pulse.endpoint,
-        "endpoint_reason": pulse.endpoint_reason,
-        "endpoint_since": pulse.endpoint_since,
-        "paused": {p.what: p.since for p in pulse.pauses},
+        "endpoint": stats.endpoint,
+        "endpoint_reason": stats.endpoint_reason,
+        "endpoint_since": stats.endpoint_since,
+        "paused": {p.what: p.since for p in stats.pauses},
         "form_proven": facts.slow.form_proven,
     }
 
 
 def _orders(facts: FeedStatus) -> dict[str, object]:
-    quick, pulse = facts.quick, facts.quick.pulse
+    quick, stats = facts.quick, facts.quick.stats
     return {
-        "pending": pulse.pending,
-        "sending": pulse.sending,
-        "pending_backfill": pulse.pending_backfill,
+        "pending": stats.pending,
+        "sending": stats.sending,
+        "pending_backfill": stats.pending_backfill,
         "delivered": facts.delivered,
         "adopted": facts.slow.adopted,
-        "rejected": pulse.rejected,
-        "withdrawn": pulse.withdrawn,
-        "held": pulse.held,
+        "rejected": stats.rejected,
+        "withdrawn": stats.withdrawn,
+        "held": stats.held,
         "uncertain_attempts": quick.uncertain_attempts,
         "possible_repeats": quick.possible_repeats,
         "reused": facts.slow.reused,
-        "unexplained": pulse.unexplained,
-        "missed": pulse.missed,
-        "without_time": pulse.without_time,
+        "unexplained": stats.unexplained,
+        "missed": stats.missed,
+        "without_time": stats.without_time,
         "recent_refusals": asdict(facts.slow.refusals),
         "left_out": [asdict(detail) for detail in facts.slow.left_out],
         "unread": sum(unread.orders for unread in quick.unread),
@@ -105,7 +105,7 @@ def _background(facts: FeedStatus) -> dict[str, object]:
         ],
         "backfills": [asdict(backfill) for backfill in facts.slow.backfills],
         "reconciled": dict(facts.slow.accounts),
-        "reconciled_seconds": facts.quick.pulse.reconciled_seconds,
+        "reconciled_seconds": facts.quick.stats.reconciled_seconds,
         "identity": {
             "timeline": place.timeline,
             "system_identifier": str(place.system_identifier),
@@ -130,15 +130,15 @@ def check_line(health: Health, facts: FeedStatus | None) -> str:
     line += "" if is_well else "; ".join(pressing).replace("|", "/")
     if facts is None:
         return line
-    pulse = facts.quick.pulse
-    waiting = pulse.pending + pulse.sending
+    stats = facts.quick.stats
+    waiting = stats.pending + stats.sending
     if is_well:
-        line += f"lag {pulse.lag_seconds:.0f} s, {waiting} orders wait"
+        line += f"lag {stats.lag_seconds:.0f} s, {waiting} orders wait"
     figures = {
-        "lag": f"{pulse.lag_seconds:.0f}s;{LAG_LIMIT.total_seconds():.0f}",
+        "lag": f"{stats.lag_seconds:.0f}s;{LAG_LIMIT.total_seconds():.0f}",
         "waiting": waiting,
         "delivered_per_minute": facts.quick.delivered_per_minute,
-        "rejected": pulse.rejected,
-        "held": pulse.held,
+        "rejected": stats.rejected,
+        "held": stats.held,
     }
     return f"{line} | " + " ".join(f"{name}={value}" for name, value in figures.items())

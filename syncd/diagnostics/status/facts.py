@@ -64,29 +64,29 @@ class FeedStatus:
     def vitals(self) -> HealthInputs:
         """Take what is judged."""
         quick, slow = self.quick, self.slow
-        pulse = quick.pulse
+        stats = quick.stats
         return HealthInputs(
-            now=pulse.now,
+            now=stats.now,
             members=quick.members,
             heartbeat_at=quick.place.heartbeat_at,
             moved_at=quick.place.moved_at,
             heartbeat=self.settings.log.heartbeat,
-            waiting=pulse.pending + pulse.sending,
-            lag=timedelta(seconds=pulse.lag_seconds),
+            waiting=stats.pending + stats.sending,
+            lag=timedelta(seconds=stats.lag_seconds),
             held_back=timedelta(
-                seconds=pulse.watermark_age_seconds - _expected(self.settings)
+                seconds=stats.watermark_age_seconds - _expected(self.settings)
             ),
-            endpoint=pulse.endpoint,
-            endpoint_reason=pulse.endpoint_reason,
-            suspect=pulse.suspect,
-            is_unknown=pulse.is_unknown,
-            is_spiked=pulse.is_spiked,
-            pauses=pulse.pauses,
-            rejected=pulse.rejected,
-            held=pulse.held,
-            unexplained=pulse.unexplained,
-            missed=pulse.missed,
-            without_time=pulse.without_time,
+            endpoint=stats.endpoint,
+            endpoint_reason=stats.endpoint_reason,
+            suspect=stats.suspect,
+            is_unknown=stats.is_unknown,
+            is_spiked=stats.is_spiked,
+            pauses=stats.pauses,
+            rejected=stats.rejected,
+            held=stats.held,
+            unexplained=stats.unexplained,
+            missed=stats.missed,
+            without_time=stats.without_time,
             unread=quick.unread,
             alarms=quick.alarms,
             source_fault=slow.source_fault,
@@ -150,11 +150,11 @@ class StatusReader:
 
     def _read_quick(self, feed: Feed, since: datetime) -> Quick:
         ledger, key = self._connections.ledger, feed.feed_id
-        pulse = read_stats(ledger, key)
+        stats = read_stats(ledger, key)
         lately = ledger.row(Lately, query("lately"), feed=key, since=since)
         doubts = ledger.row(Doubts, query("doubts"), feed=key)
         return Quick(
-            pulse,
+            stats,
             ledger.row(LedgerLocation, query("place"), feed=key),
             ledger.rows(InstanceInfo, query("presence"), feed=key),
             lately.per_minute,
@@ -162,7 +162,7 @@ class StatusReader:
             lately.last_at,
             doubts.attempts,
             doubts.orders,
-            holders(self._settings, self._connections, pulse),
+            holders(self._settings, self._connections, stats),
             read_unread(ledger, key),
             StartJournal(self._settings).newest(ledger),
             [*ledger.mapping(str, str, query("alarms"), feed=key).values()],
@@ -190,13 +190,13 @@ class StatusReader:
 
 
 def holders(
-    settings: Settings, connections: Connections, pulse: FeedStats
+    settings: Settings, connections: Connections, stats: FeedStats
 ) -> list[str] | None:
     """Name the transactions that hold the watermark back; None when it is not late.
 
     Application and times are shown to roles with pg_read_all_stats only.
     """
-    if pulse.watermark_age_seconds < _expected(settings):
+    if stats.watermark_age_seconds < _expected(settings):
         return None
     return [
         (f"pid {pid} " if pid else "")

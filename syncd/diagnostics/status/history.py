@@ -59,9 +59,9 @@ class History:
 
     def add(self, facts: FeedStatus) -> None:
         """Note a look."""
-        pulse = facts.quick.pulse
-        self._lag.append(pulse.lag_seconds)
-        self._waiting.append(pulse.pending + pulse.sending)
+        stats = facts.quick.stats
+        self._lag.append(stats.lag_seconds)
+        self._waiting.append(stats.pending + stats.sending)
         self._rate.append(facts.quick.delivered_per_minute)
 
     def traces(self) -> Iterator[tuple[str, str, Trace]]:

@@ -102,7 +102,7 @@ class Totals:
 class Quick:
     """What is read at every look."""
 
-    pulse: FeedStats
+    stats: FeedStats
     place: LedgerLocation
     members: Sequence[InstanceInfo]
     delivered_per_minute: int

@@ -51,8 +51,8 @@ def draw(
     parts: list[RenderableType] = [_verdict(feed, health, at), *_reasons(health)]
     if facts is not None:
         behind = "progress"
-        if facts.quick.pulse.now != at:
-            behind += f", last read at {facts.quick.pulse.now.astimezone():%H:%M:%S}"
+        if facts.quick.stats.now != at:
+            behind += f", last read at {facts.quick.stats.now.astimezone():%H:%M:%S}"
         parts += [_title(behind), _grid(_behind(facts))]
         if history is not None:
             parts.append(_sparks(history))
@@ -104,49 +104,49 @@ def _grid(rows: Sequence[Row]) -> RenderableType:
 
 
 def _behind(facts: FeedStatus) -> list[Row]:
-    quick, pulse = facts.quick, facts.quick.pulse
-    waiting = pulse.pending + pulse.sending
+    quick, stats = facts.quick, facts.quick.stats
+    waiting = stats.pending + stats.sending
     rate = f"{quick.delivered_per_minute:,} in the last minute"
     if quick.last_delivered_at:
-        rate += f", the last {_ago(pulse.now, quick.last_delivered_at)}"
+        rate += f", the last {_ago(stats.now, quick.last_delivered_at)}"
     rows = [
         (
             "lag",
-            f"{span(timedelta(seconds=pulse.lag_seconds))}, {count(waiting)}",
+            f"{span(timedelta(seconds=stats.lag_seconds))}, {count(waiting)}",
             "bold",
         ),
         ("delivered", rate, ""),
         ("watermark", _watermark(facts), ""),
     ]
     rows += [("held by", holder, "yellow") for holder in quick.holders or ()]
-    endpoint = f"{pulse.endpoint} since {_moment(pulse.endpoint_since)}"
-    if pulse.endpoint_reason:
-        endpoint += f": {pulse.endpoint_reason}"
-    style = "" if pulse.endpoint == "available" else "yellow"
+    endpoint = f"{stats.endpoint} since {_moment(stats.endpoint_since)}"
+    if stats.endpoint_reason:
+        endpoint += f": {stats.endpoint_reason}"
+    style = "" if stats.endpoint == "available" else "yellow"
     return [*rows, ("endpoint", endpoint, style)]
 
 
 def _watermark(facts: FeedStatus) -> str:
-    pulse, lookback = facts.quick.pulse, facts.settings.source.lookback
-    age = span(timedelta(seconds=pulse.watermark_age_seconds))
-    return f"{_moment(pulse.watermark)}, {age} ago (lookback {span(lookback)})"
+    stats, lookback = facts.quick.stats, facts.settings.source.lookback
+    age = span(timedelta(seconds=stats.watermark_age_seconds))
+    return f"{_moment(stats.watermark)}, {age} ago (lookback {span(lookback)})"
 
 
 def _orders(facts: FeedStatus) -> list[Row]:
-    quick, slow, pulse = facts.quick, facts.slow, facts.quick.pulse
-    settled = f"{facts.delivered:,} delivered, {pulse.withdrawn:,} withdrawn"
+    quick, slow, stats = facts.quick, facts.slow, facts.quick.stats
+    settled = f"{facts.delivered:,} delivered, {stats.withdrawn:,} withdrawn"
     settled += f", {slow.adopted:,} adopted"
-    attention = f"{pulse.rejected:,} rejected, {pulse.held:,} held as uncertain"
+    attention = f"{stats.rejected:,} rejected, {stats.held:,} held as uncertain"
     doubt = count(quick.possible_repeats, "possible repeat")
     doubt += f", {count(quick.uncertain_attempts, 'uncertain attempt')}"
     rows = [
         ("settled", settled, ""),
-        ("attention", attention, "yellow" if pulse.rejected or pulse.held else ""),
+        ("attention", attention, "yellow" if stats.rejected or stats.held else ""),
         ("uncertain", doubt, ""),
     ]
     going_on = [_backfill(b) for b in slow.backfills if b.finished_at is None]
-    if going_on or pulse.pending_backfill:
-        pending = f"{count(pulse.pending_backfill)} pending"
+    if going_on or stats.pending_backfill:
+        pending = f"{count(stats.pending_backfill)} pending"
         rows.append(("backfill", "; ".join([pending, *going_on]), ""))
     return rows
 
@@ -164,7 +164,7 @@ def _accounts(facts: FeedStatus) -> list[Row]:
     accounts = facts.slow.accounts
     if not accounts:
         return [("reconciled", "none yet", "dim")]
-    style = "yellow" if facts.quick.pulse.unexplained else ""
+    style = "yellow" if facts.quick.stats.unexplained else ""
     return [
         ("reconciled" if n == 0 else "", f"{scope}: {_shortened(sentence)}", style)
         for n, (scope, sentence) in enumerate(accounts.items())
@@ -192,7 +192,7 @@ def _capture(facts: FeedStatus) -> list[Row]:
 
 
 def _daemons(facts: FeedStatus) -> list[Row]:
-    now, heartbeat_at = facts.quick.pulse.now, facts.quick.place.heartbeat_at
+    now, heartbeat_at = facts.quick.stats.now, facts.quick.place.heartbeat_at
     beat = f", heartbeat {_ago(now, heartbeat_at)}" if heartbeat_at else ""
     alive = [m for m in facts.quick.members if m.is_alive]
     said = [

@@ -65,7 +65,7 @@ class Watch:
         ):
             while True:
                 health, facts = self._look()
-                at = facts.quick.pulse.now if facts else datetime.now(UTC)
+                at = facts.quick.stats.now if facts else datetime.now(UTC)
                 screen = draw(
                     self._feed, health, self._seen, at=at, history=self._history
                 )

@@ -34,7 +34,7 @@ SELECT pg_is_in_recovery() AS is_standby,
             THEN coalesce(pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn(), 0)::bigint
             END AS behind;
 
--- name: lineage_facts :one
+-- name: continuity_facts :one
 -- Which cluster it is, and the timeline of its last checkpoint.
 SELECT s.system_identifier AS cluster, c.timeline_id AS timeline
   FROM pg_catalog.pg_control_system() AS s,

@@ -1,6 +1,6 @@
 -- How a feed stands, and what became of an order.
 
--- name: pulse :one
+-- name: stats :one
 -- How the feed stands. `missed`: what the last three accounts of a scope had to capture,
 -- if two of them had to. Relies on batch_due, batch_claimed, batch_held and ledger_exception.
 SELECT w.confirmed_at AS watermark, clock_timestamp() AS now, e.state AS endpoint,

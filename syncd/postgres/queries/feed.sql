@@ -87,7 +87,7 @@ UPDATE syncd.feed
        suspect_until = clock_timestamp() + interval '7 days'
  WHERE feed = %(feed)s;
 
--- name: lineage :one
+-- name: clone_guard :one
 -- A ledger's last mark, its cluster's timeline at that time and now, and since when what
 -- a daemon remembers counts; fails on a hot standby.
 SELECT s.system_identifier AS system, f.ledger_oid::bigint AS database,
@@ -108,7 +108,7 @@ SELECT EXISTS (SELECT
                   AND split_part(i.host, '/', 1) = %(host)s);
 
 -- name: mark_feed :one
--- Makes the next mark; gives what `lineage` does then.
+-- Makes the next mark; gives what `clone_guard` does then.
 UPDATE syncd.feed AS f
    SET heartbeat_seq = f.heartbeat_seq + 1,
        heartbeat_at = clock_timestamp(),

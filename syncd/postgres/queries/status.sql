@@ -1,4 +1,4 @@
--- What `syncd status` shows beyond the pulse.
+-- What `syncd status` shows beyond the stats.
 
 -- name: presence :many
 -- Daemons that live, and the one started last, newest first. Relies on

@@ -628,10 +628,10 @@ def test_a_shape_is_the_same_for_other_orders() -> None:
 def test_what_is_escaped_is_hidden_like_anything_else(status: int, body: bytes) -> None:
     """In reasons and in shapes: the person, the address and the key."""
     event = {"firstname": "Zoë", "lastname": "Müller", "email": "zoe@x.nl"}
-    veil = Redactor([event], ["secret/key"])
+    redactor = Redactor([event], ["secret/key"])
     answer = Response(status, {}, body)
-    reason = veil.over(classify(answer, 1, NOW).reason)
-    for text in (reason, shape_of(answer, 1, veil.over)):
+    reason = redactor.redact(classify(answer, 1, NOW).reason)
+    for text in (reason, shape_of(answer, 1, redactor.redact)):
         plain = text.replace("\\", "").casefold()
         for word in ("zoë", "u00eb", "xeb", "ller", "zoe", "secret"):
             assert word not in plain, text

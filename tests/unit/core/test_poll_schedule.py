@@ -13,12 +13,12 @@ from syncd.core.poll_schedule import (
 LONGEST = 5.0
 
 
-def waits(vigil: PollSchedule, looks: int, took: float = 0.0) -> list[float]:
+def waits(schedule: PollSchedule, looks: int, took: float = 0.0) -> list[float]:
     """Let looks find nothing; list how long each waits for the next."""
     now, found = 0.0, []
     for _ in range(looks):
-        vigil.found_nothing(now, took, LONGEST)
-        found.append(vigil.seconds(now))
+        schedule.found_nothing(now, took, LONGEST)
+        found.append(schedule.seconds(now))
         now += found[-1]
     return found
 
@@ -37,42 +37,42 @@ def test_looks_become_rarer_up_to_a_limit() -> None:
 
 
 def test_a_shorter_limit_counts_from_the_next_look_on() -> None:
-    """Hints are not heard any more: the waits end sooner."""
-    vigil = PollSchedule()
-    waits(vigil, 12)
-    vigil.found_nothing(0.0, 0.0, 0.1)
-    assert vigil.seconds(0.0) == 0.1
+    """Notifications are lost: the waits end sooner."""
+    schedule = PollSchedule()
+    waits(schedule, 12)
+    schedule.found_nothing(0.0, 0.0, 0.1)
+    assert schedule.seconds(0.0) == 0.1
 
 
-def test_a_find_and_a_hint_begin_anew() -> None:
-    """What was found is looked after soon, what was hinted at is looked for now."""
-    vigil = PollSchedule()
-    waits(vigil, 12)
-    vigil.found(100.0, 0.0, is_all=True)
-    assert vigil.seconds(100.0) == pytest.approx(SOON_SECONDS)
-    vigil.hinted()
-    assert vigil.seconds(100.0) == 0.0
-    vigil.found_nothing(100.0, 0.0, LONGEST)
-    assert vigil.seconds(100.0) == pytest.approx(SOON_SECONDS)
+def test_a_find_and_a_notification_begin_anew() -> None:
+    """What was found is looked after soon, what was notified of now."""
+    schedule = PollSchedule()
+    waits(schedule, 12)
+    schedule.found(100.0, 0.0, is_all=True)
+    assert schedule.seconds(100.0) == pytest.approx(SOON_SECONDS)
+    schedule.notified()
+    assert schedule.seconds(100.0) == 0.0
+    schedule.found_nothing(100.0, 0.0, LONGEST)
+    assert schedule.seconds(100.0) == pytest.approx(SOON_SECONDS)
 
 
 def test_a_full_page_is_followed_by_the_next() -> None:
     """Whatever it took."""
-    vigil = PollSchedule()
-    vigil.found(7.0, 0.5, is_all=False)
-    assert vigil.seconds(7.0) == 0.0
+    schedule = PollSchedule()
+    schedule.found(7.0, 0.5, is_all=False)
+    assert schedule.seconds(7.0) == 0.0
 
 
 @given(st.floats(0.0, 1.0), st.integers(1, 20))
 def test_looking_takes_a_share_of_the_databases_time_at_most(
     took: float, looks: int
 ) -> None:
-    """Also when every look is hinted at: a bloated outbox does not keep it busy."""
-    vigil, now = PollSchedule(), 0.0
+    """Also when every look is notified at: a bloated outbox does not keep it busy."""
+    schedule, now = PollSchedule(), 0.0
     for _ in range(looks):
         now += took
-        vigil.found_nothing(now, took, LONGEST)
-        vigil.hinted()
+        schedule.found_nothing(now, took, LONGEST)
+        schedule.notified()
         rest = max(0.0, took - QUICK_SECONDS) * REST
-        assert abs(vigil.seconds(now) - rest) < 1e-9
-        now += vigil.seconds(now)
+        assert abs(schedule.seconds(now) - rest) < 1e-9
+        now += schedule.seconds(now)

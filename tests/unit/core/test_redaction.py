@@ -114,7 +114,7 @@ FEW = settings(max_examples=max(8, settings().max_examples // 12))
 )
 def test_what_was_sent_is_hidden_and_the_rest_is_told(said: str, kept: str) -> None:
     """Whole words, in any case, also cut off; secrets wherever they stand."""
-    assert Redactor([EVENT], ["s3cr-et!", ""]).over(said) == kept
+    assert Redactor([EVENT], ["s3cr-et!", ""]).redact(said) == kept
 
 
 @pytest.mark.parametrize("way", ECHOES)
@@ -127,11 +127,11 @@ def test_no_way_of_giving_it_back_keeps_a_person(
 ) -> None:
     """Name, number and address, each alone and between other words."""
     sent = {"firstname": name, "phone": f"{number}", "email": f"{name}@x{number}.test"}
-    veil = Redactor([sent])
+    redactor = Redactor([sent])
     for value in sent.values():
         echo = ECHOES[way](value)
         for said in (echo, f"field {echo} is bad", f"email={echo}&n=1", f'"{echo}",'):
-            told = veil.over(said)
+            told = redactor.redact(said)
             assert HIDDEN in told, (said, told)
             assert echo not in told
             assert name not in told.casefold()
@@ -142,15 +142,15 @@ def test_no_way_of_giving_it_back_keeps_a_person(
 def test_a_digest_of_an_address_is_hidden(digest: str) -> None:
     """Anybody who has a list of addresses can read it."""
     told = DIGESTS[digest](b"mila.jansen@shop.example")
-    assert Redactor([EVENT]).over(f"{told} is unknown") == f"{HIDDEN} is unknown"
+    assert Redactor([EVENT]).redact(f"{told} is unknown") == f"{HIDDEN} is unknown"
 
 
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda b: b.decode("latin-1")))
 @example("%zz \\u12 &#xD800; &#99999999; =Z= \\xq \\ud83d %u")
 def test_any_text_may_be_told_of_nobody(said: str) -> None:
     """Nothing raises, and what is of no event stays as it is."""
-    assert Redactor([{"email": None}]).over(said) == said
-    assert isinstance(Redactor([EVENT], ["s3cret"]).over(said), str)
+    assert Redactor([{"email": None}]).redact(said) == said
+    assert isinstance(Redactor([EVENT], ["s3cret"]).redact(said), str)
 
 
 def test_numbers_are_hidden_where_a_text_is_to_fit_every_order() -> None:
