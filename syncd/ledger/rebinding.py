@@ -6,7 +6,7 @@ Every order is matched by its public number, which its receipt has, else by its 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, cast
+from typing import Literal
 
 from syncd.core.errors import PermissionDeniedError, SyncdError
 from syncd.ledger.batches import Ledger
@@ -66,6 +66,12 @@ class Rebinding:
     keys: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    last_key: str
+    orders: int
+
+
 class KeyRebinding:
     """Binds the orders of one feed's ledger to the keys that the views have now."""
 
@@ -107,7 +113,7 @@ class KeyRebinding:
         database = self._ledger.database
         behind = self._guard.read()
         with database.patient_transaction(STATEMENT_SECONDS):
-            database.one(query("lock_watermark"), durable=True, **self._feed)
+            database.run(query("lock_watermark"), durable=True, **self._feed)
             held_at = self._held_at()
             done = self._match(held_at, on_progress)
             if done.unmatched and unmatched is None:
@@ -127,16 +133,19 @@ class KeyRebinding:
     def _match(self, held_at: datetime, on_progress: OnProgress) -> Rebinding:
         database = self._ledger.database
         self._relist(on_progress)
-        after: object = ""
-        while rows := database.all(
-            query("match_keys"), after=after, page=PAGE, **self._feed
+        after = ""
+        while page := database.find(
+            _Page, query("match_keys"), after=after, page=PAGE, **self._feed
         ):
-            ((after, orders),) = rows
-            on_progress("matched", cast("int", orders))
-        row = database.one(
-            query("count_relisted"), named=EXAMPLES, held_at=held_at, **self._feed
+            after = page.last_key
+            on_progress("matched", page.orders)
+        return database.row(
+            Rebinding,
+            query("count_relisted"),
+            named=EXAMPLES,
+            held_at=held_at,
+            **self._feed,
         )
-        return Rebinding(*row)  # type: ignore[arg-type]  # the statement's columns
 
     def _relist(self, on_progress: OnProgress) -> None:
         """Read every confirmed order as the views list it."""
@@ -148,8 +157,8 @@ class KeyRebinding:
             page = self._source.page(after, _LAST, PAGE)
             after = page.end
             listed = page.found.params
-            given = database.all(query("given_keys"), keys=listed["keys"])
-            numbers = self._source.orderids([str(key) for (key,) in given])
+            given = database.values(str, query("given_keys"), keys=listed["keys"])
+            numbers = self._source.orderids(given)
             database.run(
                 query("relist"),
                 keys=listed["keys"],
@@ -178,9 +187,11 @@ class KeyRebinding:
 
     def _keep_initial(self) -> None:
         """Keep old orders old under their new keys."""
-        (part,) = self._ledger.database.one(query("next_initial_part"), **self._feed)
+        part = self._ledger.database.value(
+            int, query("next_initial_part"), **self._feed
+        )
         found = OrderQuery(query("relisted_before"), {})
-        self._ledger.keep_initial(found, cast("int", part))
+        self._ledger.keep_initial(found, part)
 
     def _admit_unmatched(self, held_at: datetime, *, sends: bool) -> None:
         if sends:

@@ -339,29 +339,30 @@ WITH page AS MATERIALIZED (
      WHERE r.order_key = m.order_key
        AND r.old_key IS NULL
 )
-SELECT max(p.order_key), count(*)
+SELECT max(p.order_key) AS last_key, count(*) AS orders
   FROM page AS p
 HAVING count(*) > 0;
 
 -- name: count_relisted :one
 -- How many orders are known under another key, under the same, and under none: those
 -- confirmed before the feed's start, and since; and an example of each but the second.
-SELECT count(*) FILTER (WHERE r.old_key <> r.order_key),
-       count(*) FILTER (WHERE r.old_key = r.order_key),
-       count(*) FILTER (WHERE r.old_key IS NULL AND r.confirmed_at <= f.started_at),
+SELECT count(*) FILTER (WHERE r.old_key <> r.order_key) AS renamed,
+       count(*) FILTER (WHERE r.old_key = r.order_key) AS same,
+       count(*) FILTER (WHERE r.old_key IS NULL
+                          AND r.confirmed_at <= f.started_at) AS before,
        count(*) FILTER (WHERE r.old_key IS NULL AND r.confirmed_at > f.started_at
-                          AND r.confirmed_at <= %(held_at)s::timestamptz),
+                          AND r.confirmed_at <= %(held_at)s::timestamptz) AS unmatched,
        count(*) FILTER (WHERE r.old_key IS NULL AND r.confirmed_at > f.started_at
-                          AND r.confirmed_at > %(held_at)s::timestamptz),
+                          AND r.confirmed_at > %(held_at)s::timestamptz) AS new,
        (SELECT count(*)
           FROM syncd.ledger AS l
          WHERE l.feed_id = %(feed)s)
-       - count(r.old_key),
+       - count(r.old_key) AS absent,
        (array_agg(r.old_key || ' is ' || r.order_key ORDER BY r.confirmed_at DESC)
-        FILTER (WHERE r.old_key <> r.order_key))[1],
+        FILTER (WHERE r.old_key <> r.order_key))[1] AS example,
        coalesce((array_agg(r.order_key ORDER BY r.confirmed_at DESC)
                  FILTER (WHERE r.old_key IS NULL AND r.confirmed_at > f.started_at
-                           AND r.confirmed_at <= %(held_at)s::timestamptz))[1:%(named)s], '{{}}')
+                           AND r.confirmed_at <= %(held_at)s::timestamptz))[1:%(named)s], '{{}}') AS keys
   FROM syncd.feed AS f
   LEFT JOIN pg_temp.relisted AS r
     ON true
