@@ -201,6 +201,14 @@ def test_what_only_a_person_knows_waits_for_one() -> None:
     assert (conflicting.holds, conflicting.uncertain) == (True, False)
 
 
+def test_a_single_order_refused_like_a_wrong_key_waits_for_the_hold_alone() -> None:
+    """It goes out again with the probe, not some time after it."""
+    decision = decide(FORBIDDEN, EndpointHistory(1, 1), 0.5)
+    assert (decision.action, decision.endpoint) == (Action.SUSPECT, "held")
+    assert decision.batch_wait is None
+    assert decision.endpoint_wait is not None
+
+
 def test_evidence_counts_refusals_between_which_others_were_accepted() -> None:
     """Those in a row count once; a half that is refused begins anew."""
     alone = EndpointHistory(1, 1)
