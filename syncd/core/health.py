@@ -255,7 +255,7 @@ def _watermark_is_held(vitals: HealthInputs) -> Iterable[HealthIssue]:
     yield HealthIssue(severity, what, "end the transaction named below")
 
 
-def _form_is_unproven(vitals: HealthInputs) -> Iterable[HealthIssue]:
+def _payload_is_unverified(vitals: HealthInputs) -> Iterable[HealthIssue]:
     if not vitals.is_proven:
         what = "no test has shown that the account accepts this payload"
         yield HealthIssue(Severity.NOTICE, what, "`syncd verify`")
@@ -278,5 +278,5 @@ RULES: Sequence[Callable[[HealthInputs], Iterable[HealthIssue]]] = (
     _capture_misses_orders,
     _watermark_is_held,
     _details_are_left_out,
-    _form_is_unproven,
+    _payload_is_unverified,
 )

@@ -1,4 +1,4 @@
-"""The keeper: looks after claims of the dead, and says how the feed stands.
+"""Housekeeping: releases the claims of dead instances, and reports the feed's state.
 
 The heartbeat is the sign of life; its mark in the ledger guards against copies.
 """

@@ -35,7 +35,7 @@ from syncd.log.log import Log
 from syncd.source.connections import Connections
 
 SWEEP_SECONDS = 2.0
-"""How often the keeper works; claims of the dead are looked for more rarely alone."""
+"""How often housekeeping runs; claims of the dead are looked for more rarely alone."""
 
 ROUND_SECONDS = 105.0
 """How often the ledger is asked whether a reconciliation is due."""
@@ -79,7 +79,7 @@ class Pipeline:
 
     def _open(self) -> None:
         settings = self.settings
-        connections = self._parts.connect("keeper")
+        connections = self._parts.connect("housekeeping")
         self._ledger = connections.ledger
         self._feed = feed = self._find_feed(connections)
         memory = StateFile.of(settings.ledger.state_directory, settings.feed)
@@ -102,7 +102,7 @@ class Pipeline:
             quiet=settings.source.quiet,
         )
         self.log.identify(self._instance.number)
-        self._keeper = Housekeeping(
+        self._housekeeping = Housekeeping(
             settings, self._ledger, feed, self._instance, clone_guard
         )
         self._mended = self._parts.mended(feed)
@@ -133,15 +133,15 @@ class Pipeline:
             started_at=self._feed.started_at.isoformat(),
             endpoint=self.settings.squeezely.endpoint,
         )
-        self._report_unproven()
+        self._report_unverified()
 
     def report_reload(self) -> None:
         """Log that this life took over from one with other settings."""
         endpoint = self.settings.squeezely.endpoint
         self.log.emit("config.reloaded", endpoint=endpoint)
-        self._report_unproven()
+        self._report_unverified()
 
-    def _report_unproven(self) -> None:
+    def _report_unverified(self) -> None:
         if not is_proven(self.settings, load(self._ledger, self.settings)):
             self.log.emit(
                 "account.unverified",
@@ -160,7 +160,7 @@ class Pipeline:
 
     def pass_once(self, patience_seconds: float) -> ExitCode:
         """Capture and deliver what is due in this thread; tell if something is left."""
-        self._keeper.sweep(self._parts, self.log)
+        self._housekeeping.sweep(self._parts, self.log)
         if held := self._identity.compare().held:
             raise KeysChangedError(held, REBIND)
         number = self._instance.number
@@ -193,9 +193,9 @@ class Pipeline:
     @property
     def standing(self) -> str:
         """How the feed stands, in a few words without anything personal."""
-        if self.reactions.is_failing("keeper"):
+        if self.reactions.is_failing("housekeeping"):
             return "the database does not answer"
-        return self._keeper.standing
+        return self._housekeeping.standing
 
     def mind_the_clock(self) -> None:
         """Log that the machine's clock was set; let no periodic part wait for that.
@@ -234,10 +234,10 @@ class Pipeline:
     def _start_schedule(self) -> BackgroundScheduler:
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
-        keep = partial(self._keeper.keep, self._parts, self.log)
+        keep = partial(self._housekeeping.keep, self._parts, self.log)
         jobs: list[tuple[str, Callable[[], object], float]] = [
             ("capture", self._watch.poll, self._poll_seconds()),
-            ("keeper", keep, SWEEP_SECONDS),
+            ("housekeeping", keep, SWEEP_SECONDS),
             ("reconcile", self._rounds.make, ROUND_SECONDS),
             ("mended", self._mended.run, MENDED_SECONDS),
             ("stamps", self._stamps.look, STAMP_SECONDS),

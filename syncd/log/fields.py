@@ -142,7 +142,9 @@ FIELDS: Mapping[str, Field] = {
         "attempt without an answer; `unread` if the view failed",
     ),
     "rate_factor": Field("number", "share of the configured rate that is used, 0 to 1"),
-    "component": Field("text", "of the daemon: `capture`, `keeper`, `reconcile` …"),
+    "component": Field(
+        "text", "of the daemon: `capture`, `housekeeping`, `reconcile` …"
+    ),
     "paused": Field("text", "what a person has paused: `sending`, `capture`, or both"),
     "paused_seconds": Field("number", "how long it was paused", "s"),
     "pending": Field("integer", "captured and not sent yet", "orders"),

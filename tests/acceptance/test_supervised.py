@@ -128,7 +128,7 @@ def test_a_part_that_hangs_is_named_and_the_watchdog_starves(post: Post) -> None
     (post.folder / "pipe").rename(memory)
     wait_until(lambda: post.overseer.silent_seconds > STALE / 2)
     (stalled,) = post.events("daemon.stalled")
-    assert stalled["component"] == "keeper"
+    assert stalled["component"] == "housekeeping"
     assert "clone_guard.py" in str(stalled["exception"])
     orders = post.shop.confirm(1)
     wait_until(post.arrived(orders))

@@ -56,7 +56,7 @@ def test_a_statement_may_take_its_time(
 def test_the_daemon_outlives_a_line_that_hangs(
     shop: Shop, server: Cluster, tmp_path: Path
 ) -> None:
-    """Capture, delivery and keeper alike: orders confirmed meanwhile arrive, once."""
+    """Capture, delivery, housekeeping alike: orders confirmed meanwhile arrive once."""
     with wire(server.folder) as line, Sandbox() as sandbox:
         through = {"dsn": make_conninfo(shop.dsn, host="127.0.0.1", port=line.port)}
         config = shop.configure(tmp_path, sandbox.endpoint, through)

@@ -19,7 +19,8 @@ SKEW = timedelta(seconds=3)
 """Between clocks; from here on it is worth a line."""
 
 _UNVERIFIED = {"disable", "allow", "prefer", "require"}
-# keeper, capture, reconcile, backfill, rereading, mended, stamps, identity, a command's
+# housekeeping, capture, reconcile, backfill, rereading, mended, stamps, identity, a
+# command's
 _HELD = 9
 _HELD_BY_CAPTURE = {"poll": 0, "listen": 2, "wal": 2}
 

@@ -51,7 +51,7 @@ def _flow(facts: FeedStatus) -> dict[str, object]:
         "endpoint_reason": stats.endpoint_reason,
         "endpoint_since": stats.endpoint_since,
         "paused": {p.what: p.since for p in stats.pauses},
-        "form_proven": facts.slow.form_proven,
+        "payload_verified": facts.slow.payload_verified,
     }
 
 

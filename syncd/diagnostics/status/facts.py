@@ -96,7 +96,7 @@ class FeedStatus:
             slot_fault=slow.stream.lost if slow.stream else None,
             outbox_fault=slow.outbox.fault if slow.outbox else None,
             outbox_faults=(slow.outbox.faults or 0) if slow.outbox else 0,
-            is_proven=slow.form_proven,
+            is_proven=slow.payload_verified,
             refusals=slow.refusals,
             details_left_out=[(d.field, d.reason, d.orders) for d in slow.left_out],
             failed_start=quick.failed_start,

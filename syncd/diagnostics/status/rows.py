@@ -126,7 +126,7 @@ class Slow:
     accounts: Mapping[str, str]
     backfills: Sequence[PastRange]
     source_fault: str | None
-    form_proven: bool
+    payload_verified: bool
     refusals: RecentRefusals
     left_out: Sequence[LeftOutCount]
     outbox: OutboxState | None

@@ -29,8 +29,8 @@ def pinned(*databases: Database) -> Iterator[None]:
     with ExitStack() as transactions:
         for database in databases:
             transactions.enter_context(database.transaction())
-            _refuse_old(database)
             database.run(query("pin_search_path"))
+            _refuse_old(database)
         yield
 
 

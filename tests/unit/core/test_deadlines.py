@@ -10,18 +10,18 @@ CASES = [
     ("a step takes longer", {"capture": Deadline(0, 90, 7)}, 91, ["capture"]),
     ("a request may take its timeout", {"delivery-0": Deadline(0, 390, 7)}, 300, []),
     ("it rests for an hour, as told", {"reconcile": Deadline(0, 3690)}, 3600, []),
-    ("its turn did not come", {"keeper": Deadline(0, 92)}, 93, ["keeper"]),
+    ("its turn did not come", {"housekeeping": Deadline(0, 92)}, 93, ["housekeeping"]),
     (
         "one moves, another does not",
-        {"capture": Deadline(199, 289, 7), "keeper": Deadline(0, 92, 8)},
+        {"capture": Deadline(199, 289, 7), "housekeeping": Deadline(0, 92, 8)},
         200,
-        ["keeper"],
+        ["housekeeping"],
     ),
     (
         "two wait for each other",
-        {"capture": Deadline(0, 90, 7), "keeper": Deadline(1, 91, 8)},
+        {"capture": Deadline(0, 90, 7), "housekeeping": Deadline(1, 91, 8)},
         100,
-        ["capture", "keeper"],
+        ["capture", "housekeeping"],
     ),
 ]
 
@@ -38,13 +38,13 @@ def test_a_part_is_overdue_when_its_time_is_over(
 
 def test_it_is_told_since_when_and_where() -> None:
     """For the log's line."""
-    (found,) = overdue({"keeper": Deadline(10, 20, 8)}, 25)
-    assert found == Overdue("keeper", 15, 8)
+    (found,) = overdue({"housekeeping": Deadline(10, 20, 8)}, 25)
+    assert found == Overdue("housekeeping", 15, 8)
 
 
 @pytest.mark.parametrize(("paused", "until"), [(1.0, 90.0), (5.0, 90.0), (60.0, 150.0)])
 def test_who_was_stopped_himself_accuses_nobody(paused: float, until: float) -> None:
     """A process that was stopped, or a machine that slept, stood still as a whole."""
-    assert forgiven({"keeper": Deadline(0, 90)}, paused) == {
-        "keeper": Deadline(0, until)
+    assert forgiven({"housekeeping": Deadline(0, 90)}, paused) == {
+        "housekeeping": Deadline(0, until)
     }
