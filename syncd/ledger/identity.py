@@ -211,6 +211,8 @@ class IdentityGuard:
         self, known: Identity, now: Identity, orders: Sequence[KnownOrder]
     ) -> Keys:
         self._source.views.forget()
+        unreadable = set(self._source.views.left_out)  # not known to be elsewhere
+        orders = [order for order in orders if order.key not in unreadable]
         is_alike = are_alike(known.key_type, now.key_type)
         listed = {
             order.key: order
