@@ -26,7 +26,7 @@ def reused() -> None:
     """List known keys that other orders have now, and decide on these.
 
     This happens when a table was emptied and its numbers start again. syncd does not
-    send such an order by itself, because an order with its key was sent before.
+    send such an order by itself, because its key was known before.
     """
 
 
