@@ -192,4 +192,6 @@ def connection_fault(message: str) -> ConnectionFault:
     lines = message.strip().splitlines() or ["no answer"]
     tries = [line for line in lines if line.startswith("- ")] or lines[:1]
     what = "; ".join(dict.fromkeys(_OPENING.sub("", line) for line in tries))
-    return ConnectionFault(Cause.OUTAGE, what, "Check the DSN and that the server runs.")
+    return ConnectionFault(
+        Cause.OUTAGE, what, "Check the DSN and that the server runs."
+    )
