@@ -20,7 +20,7 @@ from syncd.config.settings import Settings
 from syncd.core.response import NoResponse, Response, classify
 from syncd.delivery.squeezely import MAX_ANSWER_BYTES, Squeezely
 
-SECONDS = 0.6
+SECONDS = 1.5
 SMALL = b'{"events": []}'
 LARGE = b"x" * 20_000_000
 GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"success":true}'
@@ -143,22 +143,27 @@ SLOW: list[tuple[Peer, bytes, bool]] = [
 ]
 
 
-def api_of(folder: Path, endpoint: str, authority: Path | None = None) -> Squeezely:
+def api_of(
+    folder: Path,
+    endpoint: str,
+    authority: Path | None = None,
+    seconds: float = 20,
+) -> Squeezely:
     path = folder / "syncd.toml"
     ca_file = f'ca_file = "{authority}"\n' if authority else ""
     path.write_text(
         '[source]\ndsn = "dbname=none"\n[squeezely]\naccount = "SQ-SANDBOX"\n'
-        f'endpoint = "{endpoint}"\ntimeout = "{SECONDS}s"\n{ca_file}'
+        f'endpoint = "{endpoint}"\ntimeout = "{seconds}s"\n{ca_file}'
     )
     settings: Settings = load(path, {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"})
     return Squeezely(settings)
 
 
 def post_in_time(api: Squeezely, body: bytes) -> Response | NoResponse:
-    """POST; the whole exchange ends at its deadline."""
+    """POST; the exchange ends at its deadline, not with what the peer drips (10 s)."""
     started = time.monotonic()
     answer = api.post(body)
-    assert time.monotonic() - started < SECONDS + 1
+    assert time.monotonic() - started < SECONDS + 5
     return answer
 
 
@@ -199,7 +204,8 @@ def test_a_peer_that_drags_its_feet_is_left_at_the_deadline(
     """Whichever part it drags out; once a byte is written it may have been taken."""
     stage = Stage(play, tls if is_secret else None)
     scheme = "https" if is_secret else "http"
-    api = api_of(tmp_path, f"{scheme}://127.0.0.1:{stage.port}/", authority)
+    endpoint = f"{scheme}://127.0.0.1:{stage.port}/"
+    api = api_of(tmp_path, endpoint, authority, seconds=SECONDS)
     try:
         silence = post_in_time(api, body)
     finally:
@@ -221,7 +227,7 @@ def test_a_handshake_that_drags_is_left_and_has_taken_nothing(
 ) -> None:
     """No byte of the request leaves before the handshake is done."""
     stage = Stage(play)
-    api = api_of(tmp_path, f"https://127.0.0.1:{stage.port}/")
+    api = api_of(tmp_path, f"https://127.0.0.1:{stage.port}/", seconds=SECONDS)
     try:
         silence = post_in_time(api, SMALL)
     finally:
@@ -249,7 +255,7 @@ def test_addresses_that_do_not_answer_share_the_deadline(
 
     last: tuple[str, int] | None = None
     monkeypatch.setattr(socket, "getaddrinfo", four)
-    api = api_of(tmp_path, f"http://127.0.0.1:{port}/")
+    api = api_of(tmp_path, f"http://127.0.0.1:{port}/", seconds=SECONDS)
     try:
         assert post_in_time(api, SMALL) == NoResponse(
             "no connection in time", taken=False
@@ -441,7 +447,7 @@ def test_a_proxy_that_drags_its_feet_is_left_at_the_deadline(
 
     stage = Stage(drip)
     environment.setenv("HTTPS_PROXY", f"http://127.0.0.1:{stage.port}")
-    api = api_of(tmp_path, "https://api.squeezely.invalid/")
+    api = api_of(tmp_path, "https://api.squeezely.invalid/", seconds=SECONDS)
     silence = post_in_time(api, SMALL)
     api.close()
     stage.close()
@@ -597,7 +603,7 @@ def test_no_bytes_of_a_peer_end_the_daemon(tmp_path: Path) -> None:
             at = draw.randrange(len(mutated))
             mutated[at : at + draw.randrange(4)] = draw.randbytes(draw.randrange(4))
         answers.put(bytes(mutated))
-        answer = post_in_time(api, SMALL)
+        answer = api.post(SMALL)
         api.close()
         assert isinstance(answer, Response) or answer.taken, mutated
         classified = classify(answer, 1, datetime.now(UTC))
