@@ -31,7 +31,7 @@ missing `heartbeat` is the alarm. For what each event means for the orders, and 
 do, see the [runbook](runbook.md); for metrics, alerts, dashboard and viewers,
 [monitoring](monitoring.md).
 
-`{command}` writes this page from `syncd/log/events.py`
+`{command}` writes this page from `syncd/log/events/`
 and `syncd/log/fields.py`. A new event or field is not a breaking change; a changed name
 or meaning is.
 

@@ -39,14 +39,14 @@ def test_every_field_of_the_catalogue_is_written_and_no_other() -> None:
     for name, fields in emitted():
         written.setdefault(name, set()).update(fields)
     declared = {name: set(event.fields) for name, event in EVENTS.items()}
-    assert written.keys() - declared.keys() == set(), "add these to syncd/log/events.py"
+    assert written.keys() - declared.keys() == set(), "add these to syncd/log/events/"
     assert declared.keys() - written.keys() == set(), "nothing emits these events"
     differing = {
         name: written[name] ^ fields
         for name, fields in declared.items()
         if written[name] != fields
     }
-    assert differing == {}, "syncd/log/events.py and the emitting lines disagree"
+    assert differing == {}, "syncd/log/events/ and the emitting lines disagree"
 
 
 def test_every_field_has_one_meaning_and_type() -> None:
