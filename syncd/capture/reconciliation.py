@@ -5,18 +5,16 @@ its own; what the ledger lacks is captured. Progress is persisted with each page
 that an account survives whoever made it.
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
+from syncd.capture.reconciliation_count import OrderCount
 from syncd.capture.reconciliation_run import (
     ASKED,
-    COSTLY_SECONDS,
     HOURS,
     SCOPES,
     SHORTEST,
-    Counted,
     KeptRun,
     KeptTally,
     Page,
@@ -26,12 +24,10 @@ from syncd.capture.reconciliation_run import (
 )
 from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.errors import SlowStatementError
-from syncd.core.intervals import Interval
-from syncd.core.tally import sentence, tally_of
+from syncd.core.tally import sentence
 from syncd.ledger.batches import Ledger
-from syncd.ledger.reused_keys import MOST, ReusedKeys
-from syncd.postgres.statements import compose, query
-from syncd.source.orders import OrderQuery, Source
+from syncd.postgres.statements import query
+from syncd.source.orders import Source
 from syncd.source.position import Position, Stretch
 
 PAGE_ORDERS = 20_000
@@ -63,14 +59,13 @@ class Reconciliation:
         page: int = PAGE_ORDERS,
         reading: Reading = read_whole,
     ) -> None:
-        self._reused = ReusedKeys(source, ledger.database, ledger.feed_id)
         self._source = source
         self._ledger = ledger
         self._size = size
         self._wait = wait
         self._page_orders = self._most = page
         self._reading = reading
-        self._without_time_seconds = 0.0
+        self._orders = OrderCount(source, ledger)
 
     # Which range
 
@@ -184,7 +179,7 @@ class Reconciliation:
         self, run: ReconciliationRun, reached: Position
     ) -> tuple[Page, bool] | None:
         stretch = self._source.stretch(reached, run.upper, self._page_orders)
-        page = self._count(run, stretch, self._source.within(stretch))
+        page = self._orders.count(run, stretch, self._source.within(stretch))
         if page.account.missing or page.account.withdrawn:
             return None if self._wait() else self._capture(run, reached, stretch)
         return self._keep(run, reached, page)
@@ -198,9 +193,9 @@ class Reconciliation:
         """
         with self._ledger.admission():
             found = self._source.within(stretch, to_admit=True)
-            before = self._count(run, stretch, found)
+            before = self._orders.count(run, stretch, found)
             self._ledger.admit(found, "reconcile", size=self._size)
-            after = self._count(run, stretch, found).account
+            after = self._orders.count(run, stretch, found).account
             missing = before.account.missing
             captured = missing - after.missing
             account = replace(
@@ -210,70 +205,6 @@ class Reconciliation:
                 captured=captured,
             )
             return self._keep(run, reached, replace(before, account=account))
-
-    def _count(
-        self, run: ReconciliationRun, stretch: Stretch, found: OrderQuery
-    ) -> Page:
-        rows = self._ledger.database.rows(
-            Counted,
-            compose("account", found=found.query),
-            feed=self._ledger.feed_id,
-            **found.params,
-        )
-        span = Interval(stretch.lower, stretch.end.at)
-        standings: dict[str, int] = {}
-        moved: dict[str, tuple[str, datetime]] = {}
-        first = None
-        for row in rows:
-            before = self._listed_before(run, span, row.unwritten)
-            standings[row.standing] = row.orders - before
-            pairs = zip(row.moved, row.moved_to, strict=True)
-            moved |= {key: (row.standing, time) for key, time in pairs}
-            first = row.first_key if row.standing == "missing" else first
-        if self._is_reused([*moved]):
-            return self._count(run, stretch, found)
-        for key in self._at_home(run, span, {k: t for k, (_, t) in moved.items()}):
-            standings[moved[key][0]] += 1
-        return Page(stretch.end, tally_of(standings), first)
-
-    def _is_reused(self, keys: Sequence[str]) -> bool:
-        """Note those of some known orders whose keys stand for others; any new?
-
-        Their time in the view is not the one that the ledger has.
-        """
-        noted = 0
-        for first in range(0, len(keys), MOST):
-            noted += self._reused.note(keys[first : first + MOST])
-        return noted > 0
-
-    def _listed_before(
-        self, run: ReconciliationRun, span: Interval, keys: Sequence[str]
-    ) -> int:
-        """Count those of some orders that an earlier page has counted.
-
-        The ledger has no time of theirs by which one page would be their own.
-        """
-        if not keys or span.lower <= run.lower:
-            return 0
-        return self._source.count_listed(keys, run.lower, span.lower)
-
-    def _at_home(
-        self, run: ReconciliationRun, span: Interval, moved: dict[str, datetime]
-    ) -> Iterator[str]:
-        """Name those of the orders that are to be counted in this page.
-
-        The view may list an order in several pages. It counts where the ledger has
-        it, or, when it is not listed there (any more), where it is listed first.
-        """
-        if not moved:
-            return
-        listed: dict[str, list[datetime]] = {}
-        for key, at in self._source.listings([*moved], run.lower, run.upper):
-            listed.setdefault(key, []).append(at)
-        for key, times in listed.items():
-            home = moved[key] if moved[key] in times else min(times)
-            if span.lower < home <= span.upper:
-                yield key
 
     # What is kept
 
@@ -305,7 +236,7 @@ class Reconciliation:
     def finish(self, run: ReconciliationRun) -> ReconciliationResult | None:
         """End an account; None when it is not whole, or another instance ended it."""
         database = self._ledger.database
-        without_time = self._reading(lambda: self._count_without_time(run))
+        without_time = self._reading(lambda: self._orders.count_without_time(run))
         kept = database.row(
             KeptTally, query("reconciliation"), reconciliation=run.number
         )
@@ -325,22 +256,3 @@ class Reconciliation:
         return ReconciliationResult(
             kept.tally, text, kept.seconds, without_time or 0, kept.unreadable
         )
-
-    def _count_without_time(self, run: ReconciliationRun) -> int | None:
-        """Count new orders that are confirmed at no usable time; None: did not look."""
-        if run.scope == HOURS.name and self._without_time_seconds > COSTLY_SECONDS:
-            return None
-        started = time.monotonic()
-        try:
-            found = self._source.orders_without_time()
-            return self._ledger.database.value(
-                int,
-                compose("count_new", found=found.query),
-                feed=self._ledger.feed_id,
-                left_out=list(self._source.views.left_out),
-                **found.params,
-            )
-        except SlowStatementError:
-            return None
-        finally:
-            self._without_time_seconds = time.monotonic() - started

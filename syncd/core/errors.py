@@ -248,34 +248,6 @@ class UnreadableViewError(UnreadableRowError):
         self.args = (f"orders are not captured: {what}",)
         self.hint = hint
 
-    @classmethod
-    def of_row(cls, sqlstate: str, where: str, name: str) -> Self:
-        """Return the error of a row whose key is not known.
-
-        Args:
-            sqlstate: The code of the view's error.
-            where: The times at which the row lies.
-            name: The view, as it is configured.
-        """
-        return cls(
-            sqlstate,
-            f"{name} fails with SQLSTATE {sqlstate} over a row confirmed {where}, in "
-            "its key or in the view's condition, so that it cannot be left out",
-            "Read the rows of that time from the view to see the server's own error; "
-            "mend the row, or let the view leave such rows out. Nothing is lost.",
-        )
-
-    @classmethod
-    def of_many(cls, sqlstate: str, key: str, name: str) -> Self:
-        """Return the error of more rows than are left out; `key` names one."""
-        return cls(
-            sqlstate,
-            f"{name} fails with SQLSTATE {sqlstate} over the times of too many "
-            f"orders to leave them out, like {key}",
-            "Read that order from the view to see the server's own error; mend the "
-            "view. Nothing is lost.",
-        )
-
 
 class ViewFailedError(ViewError):
     """A view fails for what stands behind it: a function, a foreign table."""

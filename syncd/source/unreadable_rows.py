@@ -46,7 +46,7 @@ class RowFinder:
                 found += self.of(list(dict.fromkeys(keys)))
                 if len(found) > most:
                     name = self._source.views.confirmed
-                    raise UnreadableViewError.of_many(sqlstate, found[0], name)
+                    raise _too_many(sqlstate, found[0], name)
         except UnreadableViewError:
             raise
         except UnreadableRowError as error:
@@ -68,12 +68,12 @@ class RowFinder:
         view = self._source.views.confirmed
         span = self._locate()
         if span is None:
-            return UnreadableViewError.of_row(error.sqlstate, "at any time", view)
+            return _unnamed(error.sqlstate, "at any time", view)
         lower, upper = span
         if upper - lower <= INSTANT:
-            return UnreadableViewError.of_row(error.sqlstate, f"at {upper}", view)
+            return _unnamed(error.sqlstate, f"at {upper}", view)
         where = f"after {lower} and up to {upper}"
-        return UnreadableViewError.of_row(error.sqlstate, where, view)
+        return _unnamed(error.sqlstate, where, view)
 
     def _locate(self) -> tuple[datetime, datetime] | None:
         """Halve the span in which the view fails; None: it fails over an empty one."""
@@ -95,3 +95,31 @@ class RowFinder:
         except UnreadableRowError:
             return True
         return False
+
+
+def _unnamed(sqlstate: str, where: str, name: str) -> UnreadableViewError:
+    """Return the error of a row whose key is not known.
+
+    Args:
+        sqlstate: The code of the view's error.
+        where: The times at which the row lies.
+        name: The view, as it is configured.
+    """
+    return UnreadableViewError(
+        sqlstate,
+        f"{name} fails with SQLSTATE {sqlstate} over a row confirmed {where}, in "
+        "its key or in the view's condition, so that it cannot be left out",
+        "Read the rows of that time from the view to see the server's own error; "
+        "mend the row, or let the view leave such rows out. Nothing is lost.",
+    )
+
+
+def _too_many(sqlstate: str, key: str, name: str) -> UnreadableViewError:
+    """Return the error of more rows than are left out; `key` names one."""
+    return UnreadableViewError(
+        sqlstate,
+        f"{name} fails with SQLSTATE {sqlstate} over the times of too many "
+        f"orders to leave them out, like {key}",
+        "Read that order from the view to see the server's own error; mend the "
+        "view. Nothing is lost.",
+    )
