@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from syncd.ledger.admission import Capture
+from syncd.ledger.admission import Admitted, Capture
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,16 @@ class StepResult:
     is_listening: bool = True
     seconds: float = 0.0
     without_time: int = 0
+
+    @classmethod
+    def of(cls, admitted: Admitted, seconds: float) -> "StepResult":
+        """Return what taking orders out of the outbox came to."""
+        return cls(
+            admitted.orders,
+            admitted.taken,
+            seconds=seconds,
+            without_time=admitted.without_time,
+        )
 
 
 class ChangeFollower(Protocol):

@@ -3,6 +3,9 @@
 SOON_SECONDS = 0.01
 """After something was found: a commit just after it may have sent no notification."""
 
+OFFERED_SECONDS = 0.05
+"""After a notification that a worker was woken for: by then it has looked itself."""
+
 GROWTH = 2.5
 """Each look that finds nothing makes the wait for the next one so much longer."""
 
@@ -26,6 +29,12 @@ class PollSchedule:
         """Note a notification: something has just been written."""
         self._wait = SOON_SECONDS
         self.found_waiting()
+
+    def offered(self, now: float) -> None:
+        """Note a notification that a worker was woken for: look a little later."""
+        self._wait = OFFERED_SECONDS
+        look_at = max(now + OFFERED_SECONDS, self._rested_at)
+        self._look_at = min(self._look_at, look_at)
 
     def found_waiting(self) -> None:
         """Note that something waits: look as soon as the database had its rest."""

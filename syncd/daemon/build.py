@@ -25,6 +25,7 @@ from syncd.daemon.delivery_loop import DeliveryLoop, RateLimiter
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.identity_job import IdentityJob
 from syncd.daemon.mended_job import MendedJob
+from syncd.daemon.offer import Offer
 from syncd.daemon.reconciliation_job import ReconciliationJob
 from syncd.daemon.rereading import Rereader
 from syncd.daemon.wakeup import WakeUps
@@ -59,6 +60,7 @@ class Components:
         self._connections: list[Connections] = []
         self._clone_guard: CloneGuard | None = None
         self.wake_ups = WakeUps(are_notified=settings.source.capture == "listen")
+        self.offer = Offer(settings, self.wake_ups.sending)
         self.pace = RateLimiter(settings.squeezely.rate, settings.backfill.rate)
         self.workers: list[DeliveryLoop] = []
         self._rereader: Rereader | None = None
@@ -103,9 +105,10 @@ class Components:
     ) -> CaptureLoop:
         """Make what captures; `touched` is told of changed orders."""
         poll, follower = self._poll(feed), self._follower(feed)
-        return CaptureLoop(
+        self._capture = CaptureLoop(
             poll, follower, self.wake_ups.sending, self._reactions, self._log, touched
         )
+        return self._capture
 
     def rounds(self, feed: Feed) -> ReconciliationJob:
         """Make what reconciles by itself."""
@@ -183,32 +186,20 @@ class Components:
         """Make what delivers one batch at a time."""
         connections = self.connect(f"delivery-{number}", keeps_plans=True)
         ledger = Ledger(connections.ledger, feed.feed_id)
-        source = source_on(self._settings, connections)
-        delivery = self._delivery(source, ledger, instance, self._reads)
+        delivery = self._delivery(connections, ledger, instance, self._reads)
         worker = DeliveryLoop(
             number, delivery, ledger, self.pace, self.wake_ups, self._reactions
         )
         self.workers.append(worker)
         return worker
 
-    def _delivery(
-        self, source: Source, ledger: Ledger, instance: int, reads: Reads
-    ) -> Delivery:
-        settings = self._settings
-        components = DeliveryComponents.of(settings, source, ledger, self._log, reads)
-        return Delivery(
-            settings, source, ledger, components, instance=instance, reads=reads
-        )
-
     def rereader(self, feed: Feed, instance: int) -> Rereader:
         """Make what reads again the orders that could not be read."""
         connections = self.connect("rereading", keeps_plans=True)
         ledger = Ledger(connections.ledger, feed.feed_id)
-        source = source_on(self._settings, connections)
         reads = replace(self._reads, again=True)
-        delivery = self._delivery(source, ledger, instance, reads)
         self._rereader = Rereader(
-            delivery,
+            self._delivery(connections, ledger, instance, reads),
             ledger,
             self.pace,
             self.wake_ups,
@@ -216,6 +207,22 @@ class Components:
             connections.close,
         )
         return self._rereader
+
+    def _delivery(
+        self, connections: Connections, ledger: Ledger, instance: int, reads: Reads
+    ) -> Delivery:
+        settings = self._settings
+        source = source_on(settings, connections)
+        components = DeliveryComponents.of(settings, source, ledger, self._log, reads)
+        touched = partial(self.offer.take, source, self._capture.note)
+        return Delivery(
+            settings,
+            source,
+            ledger,
+            replace(components, touched=touched),
+            instance=instance,
+            reads=reads,
+        )
 
     def starting(self, connections: Connections) -> tuple[Source, Reading]:
         """Make what reads the views for the first start of the feed."""
@@ -254,7 +261,7 @@ class Components:
             source_on(settings, connections),
             Ledger(connections.ledger, feed.feed_id),
             settings.squeezely.orders_per_batch,
-            spans_outbox=writer is connections.ledger,
+            spans_outbox=connections.span_outbox,
         )
         return OutboxCapture(
             Outbox(connections.source, writer, settings.feed),
@@ -267,6 +274,7 @@ class Components:
             intake,
             self._log,
             fallback_seconds=settings.source.poll_interval.total_seconds(),
+            offer=self.offer.make if connections.span_outbox else lambda: False,
         )
 
     def _poll(self, feed: Feed) -> PollCapture:

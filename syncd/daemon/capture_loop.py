@@ -13,6 +13,7 @@ from syncd.capture.poll import PollCapture, PollResult
 from syncd.core.cross_check import CrossCheck
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUp
+from syncd.ledger.admission import Capture
 from syncd.log.log import Log
 
 PATIENCE_SECONDS = 10.0
@@ -101,19 +102,25 @@ class CaptureLoop:
 
     def _step(self, follower: ChangeFollower, seconds: float) -> StepResult:
         followed = follower.step(seconds)
+        self.note(follower.capture, followed)
+        if followed.orders:
+            self._wake_up.notify()
+        return followed
+
+    def note(self, capture: Capture, followed: StepResult) -> None:
+        """Note and log what a follower, or a worker in its place, has captured."""
         self._hear(followed)
         if followed.keys:
             self._touched(followed.keys)
         if followed.orders:
-            self._captured(follower.capture, followed.orders, followed.seconds)
+            self._captured(capture, followed.orders, followed.seconds)
         if followed.without_time:
             self._log.emit_folded(
                 "orders.without_time",
                 "without_time",
-                capture=follower.capture,
+                capture=capture,
                 orders=followed.without_time,
             )
-        return followed
 
     def _hear(self, followed: StepResult) -> None:
         now = time.monotonic()
@@ -125,6 +132,7 @@ class CaptureLoop:
     def _report(self, captured: PollResult, seconds: float | None) -> None:
         """Log what a poll found; `seconds` is the work's time where that is known."""
         if captured.orders:
+            self._wake_up.notify()
             self._captured("poll", captured.orders, seconds)
         if captured.watermark:
             self._log.emit("window.closed", watermark=captured.watermark.isoformat())
@@ -133,8 +141,7 @@ class CaptureLoop:
         if self._follower is not None:
             self._doubt_follower(self._follower, captured)
 
-    def _captured(self, capture: str, orders: int, seconds: float | None) -> None:
-        self._wake_up.notify()
+    def _captured(self, capture: Capture, orders: int, seconds: float | None) -> None:
         self._log.emit(
             "orders.captured",
             capture=capture,

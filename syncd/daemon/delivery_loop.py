@@ -82,6 +82,7 @@ class DeliveryLoop:
         self.delivered = 0
         self._heard = 0
         self._may_be_due = True
+        self._was_full = self._is_empty = False
 
     def run(self) -> None:
         """Deliver until the daemon stops; the batch in hand is finished first."""
@@ -129,9 +130,10 @@ class DeliveryLoop:
         self._may_be_due = True
         while not self._reactions.stopping.is_set():
             self._heard = self._wake_up.count
-            if not self._deliver_one():
-                break
-            found = True
+            self._is_empty = not self._deliver_one()
+            found = found or not self._is_empty
+            if self._is_empty or not self._was_full:
+                break  # not full: the last, as a rule; to ask costs less than a claim
         return found
 
     def _deliver_one(self) -> bool:
@@ -147,6 +149,7 @@ class DeliveryLoop:
             trip = self._delivery.deliver_next(lane)
             if trip is not None:
                 self._pace.pay(lane, trip)
+                self._was_full = trip.full
                 if trip.unread:
                     self._unread_wake_up.notify()
                 self.delivered += trip.events if trip.accepted else 0
@@ -180,6 +183,8 @@ class DeliveryLoop:
         paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
         if due.seconds == 0 and any(paced):
             seconds = min(filter(None, paced))
+        elif due.seconds == 0 and not self._is_empty:
+            return
         limits = (seconds, self._idle_seconds, aside)
         self._wake_up.wait(heard, min(limit for limit in limits if limit is not None))
         # Where no command wakes it, it is only by claiming that a pause is noticed.

@@ -222,6 +222,7 @@ class Pipeline:
         threads.append(threading.Thread(target=rereader.run, name="reread"))
         for thread in threads:
             thread.start()
+        self._parts.offer.is_open = True
         return threads
 
     def _start_driver(self) -> threading.Thread:

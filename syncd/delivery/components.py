@@ -1,5 +1,6 @@
 """What a delivery is made of, for one worker."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from syncd.config.settings import Settings
@@ -16,6 +17,7 @@ from syncd.delivery.settlement import Settlement
 from syncd.delivery.squeezely import Squeezely
 from syncd.delivery.unread import Unread
 from syncd.ledger.batches import Ledger
+from syncd.ledger.claiming import Touched
 from syncd.ledger.order_quality import LeftOutCounter
 from syncd.log.log import Log
 from syncd.source.orders import Source
@@ -51,6 +53,7 @@ class DeliveryComponents:
         unread: Settles what could not be read.
         left_out: Counts details that did not fit into events.
         fingerprints: Keeps what events looked like.
+        touched: Brings orders that were touched and are to be admitted with a claim.
     """
 
     reader: RowReader
@@ -60,6 +63,7 @@ class DeliveryComponents:
     unread: Unread
     left_out: LeftOutCounter
     fingerprints: Fingerprints
+    touched: Callable[[], Touched | None] = lambda: None
 
     @classmethod
     def of(

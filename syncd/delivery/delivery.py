@@ -43,12 +43,14 @@ class DeliveryResult:
         accepted: They were taken.
         throttled: The API asked for a slower pace.
         unread: Orders of it could not be read.
+        full: It had as many orders as a batch may have.
     """
 
     events: int = 0
     accepted: bool = False
     throttled: bool = False
     unread: bool = False
+    full: bool = False
 
 
 class Delivery:
@@ -78,6 +80,7 @@ class Delivery:
         self._fingerprints = components.fingerprints
         self._instance = instance
         self._reads = reads
+        self._touched = components.touched
         self._lease = max(self._settings.timeout, READ_LIMIT) + LEASE_MARGIN
         self._unfinished: Step | None = None
         self._claimed_at = 0.0
@@ -101,6 +104,7 @@ class Delivery:
         self._unfinished = partial(self._put_unread_back, bare)
         rendered = self._render(claim)
         unread = rendered is None or len(rendered) < len(claim.orders)
+        full = len(claim.orders) >= self._settings.orders_per_batch
         del claim  # and its rows, while the API is waited for
         result = DeliveryResult()
         if rendered is not None and self._is_to_send(bare, rendered):
@@ -108,7 +112,7 @@ class Delivery:
         elif bare.probes:
             self._settlement.breaker.end_probe()
         self._unfinished = None
-        return replace(result, unread=unread)
+        return replace(result, unread=unread, full=full)
 
     def finish(self) -> None:
         """Settle what a failing database kept from being settled."""
@@ -123,7 +127,12 @@ class Delivery:
         at_once = self._reader.takes_all and not self._reads.again
         query = self._source.reading_claimed() if at_once else None
         return self._ledger.claim(
-            self._instance, lane, self._lease, query, rereads=self._reads.again
+            self._instance,
+            lane,
+            self._lease,
+            query,
+            rereads=self._reads.again,
+            touched=self._touched() if query and lane == "live" else None,
         )
 
     def _is_still_ours(self, claim: Claim) -> bool:

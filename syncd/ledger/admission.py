@@ -14,7 +14,7 @@ from syncd.core.command_errors import RangePrunedError
 from syncd.core.errors import ViewsChangedError
 from syncd.ledger.identity import IdentityGuard
 from syncd.ledger.pauses import refuse_paused
-from syncd.postgres.database import Database, Step
+from syncd.postgres.database import Database, Step, rows_of
 from syncd.postgres.statements import Statement, compose, query
 from syncd.source.orders import OrderQuery
 
@@ -146,13 +146,30 @@ class Admission:
         Raises:
             PausedError: Nothing is admitted for now; the statement ran all the same.
         """
-        lock = {"feed": self.feed_id, "durable": durable}
         (watermark,), rows = self.database.together(
-            Step(_Watermark, query("lock_watermark"), lock),
-            Step(kind, statement, params),
+            self._lock(durable=durable), Step(rows_of(kind), statement, params)
         )
         refuse_paused("capture", watermark.paused_at, watermark.paused_reason)
         return rows
+
+    def admit_touched_with(
+        self, found: OrderQuery, size: int, then: Step[T]
+    ) -> tuple[Admitted, T]:
+        """Admit touched orders and run `then` in the same durable transaction.
+
+        While admissions are paused, or the views are not the accepted ones, no row is
+        taken: `admit_touched` says so.
+        """
+        statement, params = self._admission(found, "listen", size=size)
+        _, (admitted,), rest = self.database.together(
+            self._lock(durable=True), Step(rows_of(Admitted), statement, params), then
+        )
+        self.database.age_plans(admitted.orders)
+        return admitted, rest
+
+    def _lock(self, *, durable: bool) -> Step[list[_Watermark]]:
+        params = {"feed": self.feed_id, "durable": durable}
+        return Step(rows_of(_Watermark), query("lock_watermark"), params)
 
     def replace_reused(self, found: OrderQuery, keys: Sequence[str], size: int) -> int:
         """Admit orders whose keys others had, which keep them in a retired form.

@@ -4,97 +4,17 @@ Each transition is one statement, fenced by the claim's random token: what was s
 or taken over meanwhile, or lost and claimed again, is not touched (ADR-0023).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from syncd.core.errors import VIEW_FAULTS, SyncdError
 from syncd.core.settlement import RECENT_ORDERS
-from syncd.ledger.admission import Admission
-from syncd.ledger.claim import (
-    Claim,
-    ClaimedBatch,
-    Delivered,
-    ExcludedOrder,
-    Lane,
-    NextDue,
-    Order,
-    Receipt,
-)
-from syncd.ledger.pauses import refuse_paused
-from syncd.postgres.statements import Statement, compose, query
+from syncd.ledger.claim import Claim, Delivered, ExcludedOrder, Receipt
+from syncd.ledger.claiming import Claiming
+from syncd.postgres.statements import query
 
 
-class Ledger(Admission):
+class Ledger(Claiming):
     """Every state of every order of one started feed."""
-
-    def claim(
-        self,
-        instance: int,
-        lane: Lane,
-        lease: timedelta,
-        reading: Statement | None = None,
-        *,
-        rereads: bool = False,
-    ) -> Claim | None:
-        """Take the oldest due batch of a lane; None when there is none.
-
-        None also when the ledger's server was promoted and nobody has noted it, as may
-        be behind a pooler: what is pending may have been sent.
-
-        Args:
-            instance: Whose it becomes.
-            lane: Which.
-            lease: For how long.
-            reading: Reads the rows of its orders with it. Where that fails the batch is
-                claimed without them: reading them by key tells what is wrong.
-            rereads: One of those that could not be read.
-
-        Raises:
-            PausedError: Nothing is sent for now, by nobody.
-        """
-        params = {"feed": self.feed_id, "lane": lane, "instance": instance}
-        found, fault = self._claimed(reading, lease=lease, rereads=rereads, **params)
-        claimed, rows = found
-        if claimed.was_promoted:
-            self.database.close()  # whoever opens it notes the promotion first
-            return None
-        refuse_paused("sending", claimed.paused_at, claimed.paused_reason)
-        if claimed.batch_id is None:
-            return None
-        claim = claimed.claim(claimed.batch_id)
-        claim = replace(claim, rows=rows or None, read_fault=fault)
-        self.database.age_plans(len(claim.orders))
-        if len(claim.orders) != claimed.orders:
-            orders = self.database.rows(
-                Order, query("claimed_orders"), batch=claim.batch_id
-            )
-            return replace(claim, orders=orders, rows=None)
-        return claim
-
-    def _claimed(
-        self, reading: Statement | None, **params: object
-    ) -> tuple[tuple[ClaimedBatch, Mapping[str, str] | None], SyncdError | None]:
-        """Claim a batch with its rows, or without them: why they cannot be read."""
-        fault, database = None, self.database
-        if reading is not None:
-            try:
-                statement = compose("claim", rows=reading)
-                return database.row_and_pairs(ClaimedBatch, statement, **params), None
-            except VIEW_FAULTS as error:
-                fault = error
-        claimed, _ = database.row_and_pairs(ClaimedBatch, compose("claim"), **params)
-        return (claimed, None), fault
-
-    def next_due(self, *, rereads: bool = False) -> NextDue:
-        """Return the seconds until a batch is due, and whether a backfill is active."""
-        due = self.database.row(
-            NextDue, query("next_due"), feed=self.feed_id, rereads=rereads
-        )
-        if due.seconds is None:
-            return due
-        # below 0 by the moment between the statement's two looks at the clock
-        return replace(due, seconds=max(0.0, due.seconds))
 
     def renew(self, claim: Claim, lease: timedelta) -> bool:
         """Begin the lease anew; False when the claim is no longer ours."""

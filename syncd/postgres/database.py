@@ -4,13 +4,13 @@ psycopg's connections are used in `ledger`, `source` and `install` only, always 
 `Database`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, overload
 
 import psycopg
-from psycopg.rows import RowFactory, class_row, scalar_row, tuple_row
+from psycopg.rows import scalar_row, tuple_row
 
 from syncd.core.cause import Place
 from syncd.postgres.connection import Connection
@@ -18,22 +18,46 @@ from syncd.postgres.deadline import Row
 from syncd.postgres.errors import refusal_of
 from syncd.postgres.statements import Statement, query
 
+J = TypeVar("J")
 K = TypeVar("K")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[T]):
-    """A statement to be run with another; its rows are `kind`."""
+    """A statement to be run with others, and what reads its rows."""
 
-    kind: type[T]
+    read: Callable[[psycopg.Cursor[Row]], T]
     statement: Statement
     params: Mapping[str, object]
 
-    @property
-    def by_name(self) -> RowFactory[T]:
-        """What makes rows of it."""
-        return class_row(self.kind)
+
+def rows_of(kind: type[T]) -> Callable[[psycopg.Cursor[Row]], list[T]]:
+    """Read rows as `kind`, whose fields are named as their columns."""
+
+    def read(cursor: psycopg.Cursor[Row]) -> list[T]:
+        names = [column.name for column in cursor.description or ()]
+        return [kind(**dict(zip(names, row, strict=True))) for row in _rows(cursor)]
+
+    return read
+
+
+def row_and_pairs_of(
+    kind: type[T],
+) -> Callable[[psycopg.Cursor[Row]], tuple[T, dict[str, str]]]:
+    """Read the first row as `kind`, and two texts of each of the others.
+
+    The fields of `kind` are named as the columns of the first row, without the last
+    two; by which each of the other rows is a key and a value: tuples, as in `mapping`.
+    """
+
+    def read(cursor: psycopg.Cursor[Row]) -> tuple[T, dict[str, str]]:
+        first, *others = _rows(cursor)
+        names = [column.name for column in cursor.description or ()]
+        row = kind(**dict(zip(names[:-2], first[:-2], strict=True)))
+        return row, dict(cast("list[tuple[str, str]]", [o[-2:] for o in others]))
+
+    return read
 
 
 class Database(Connection):
@@ -55,7 +79,7 @@ class Database(Connection):
         They come in the statement's order.
         """
         with self.translated(statement.place):
-            return _rows(self._execute(statement, params, class_row(kind)))
+            return rows_of(kind)(self._execute(statement, params, tuple_row))
 
     def row(self, kind: type[T], statement: Statement, /, **params: object) -> T:
         """Return the one row of a statement as `kind`."""
@@ -105,46 +129,45 @@ class Database(Connection):
     def row_and_pairs(
         self, kind: type[T], statement: Statement, /, **params: object
     ) -> tuple[T, dict[str, str]]:
-        """Return the first row of a statement, and two texts of each of the others.
-
-        Args:
-            kind: Its fields are named as the columns of the first row, without the last
-                two; by which each of the other rows is a key and a value: tuples, as in
-                `mapping`.
-            statement: It returns at least one row.
-            params: Its parameters.
-        """
+        """Return the first row of a statement, and the others as `row_and_pairs_of`."""
         with self.translated(statement.place):
-            cursor = self._execute(statement, params, tuple_row)
-            first, *others = _rows(cursor)
-            names = [column.name for column in cursor.description or ()]
-        row = kind(**dict(zip(names[:-2], first[:-2], strict=True)))
-        pairs = cast("list[tuple[str, str]]", [other[-2:] for other in others])
-        return row, dict(pairs)
+            return row_and_pairs_of(kind)(self._execute(statement, params, tuple_row))
 
     def run(self, statement: Statement, **params: object) -> int:
         """Run a statement; return the number of rows that it touched."""
         with self.translated(statement.place):
             return self._execute(statement, params, tuple_row).rowcount
 
-    def together(self, first: "Step[K]", then: "Step[T]") -> tuple[list[K], list[T]]:
-        """Run two statements as one READ COMMITTED transaction, both sent at once.
+    @overload
+    def together(self, one: Step[J], two: Step[K], /) -> tuple[J, K]: ...
 
-        Each has a snapshot of its own, as if it had waited for the one before. What a
+    @overload
+    def together(
+        self, one: Step[J], two: Step[K], three: Step[T], /
+    ) -> tuple[J, K, T]: ...
+
+    def together(self, *steps: Step[Any]) -> tuple[Any, ...]:
+        """Run statements as one READ COMMITTED transaction, all of them sent at once.
+
+        Each has a snapshot of its own, as if it had waited for those before. What a
         session of our own gets at once is one transaction without being told.
 
         Returns:
-            The rows of each; a command's without rows are empty.
+            What each reads.
         """
-        places = first.statement.place, then.statement.place
+        places = [step.statement.place for step in steps]
         with self.translated(next((p for p in places if p.is_view), Place.LEDGER)):
             connection = self._open()
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             whole = nullcontext() if self._is_own else connection.transaction()
             with connection.pipeline(), whole:
-                one = self._execute(first.statement, first.params, first.by_name)
-                two = self._execute(then.statement, then.params, then.by_name)
-            return _rows(one), _rows(two)
+                cursors = [
+                    self._execute(step.statement, step.params, tuple_row)
+                    for step in steps
+                ]
+            return tuple(
+                step.read(cursor) for step, cursor in zip(steps, cursors, strict=True)
+            )
 
     def notified(self, seconds: float) -> list[str]:
         """Wait for notifications, if it listens; give their payloads.

@@ -31,6 +31,11 @@ class Connections:
         """Whether both are one connection, so that one transaction spans them."""
         return self.source is self.ledger
 
+    @property
+    def span_outbox(self) -> bool:
+        """Whether one transaction spans ledger and outbox."""
+        return (self.primary or self.source) is self.ledger
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Open a transaction in each database, one where they are one.

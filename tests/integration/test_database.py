@@ -13,7 +13,7 @@ from support.shop import Shop
 
 from syncd.core.errors import SyncdError
 from syncd.postgres import connection as door
-from syncd.postgres.database import Database, Step
+from syncd.postgres.database import Database, Step, rows_of
 from syncd.postgres.statements import Statement, query
 
 pytestmark = pytest.mark.db
@@ -86,11 +86,12 @@ def test_nothing_is_prepared_behind_a_pooler(shop: Shop) -> None:
 
 def test_statements_sent_together_are_one_transaction(keeping: Database) -> None:
     """Each gives its rows; all hold, or none."""
-    first = Step(Noted, NOTE, {"feed": "one"})
-    assert keeping.together(first, Step(Noted, NOTED, {})) == ([], [Noted(1)])
+    first = Step(rows_of(Noted), NOTE, {"feed": "one"})
+    assert keeping.together(first, Step(rows_of(Noted), NOTED, {})) == ([], [Noted(1)])
     with pytest.raises(SyncdError):
         keeping.together(
-            Step(Noted, NOTE, {"feed": "two"}), Step(Noted, WRONG, {"zero": 0})
+            Step(rows_of(Noted), NOTE, {"feed": "two"}),
+            Step(rows_of(Noted), WRONG, {"zero": 0}),
         )
     assert keeping.value(int, NOTED) == 1
 
@@ -111,7 +112,9 @@ def test_statements_sent_together_see_what_is_committed_between_them(
     ):
         holder.execute("SELECT pg_advisory_lock(7)")
         both = pool.submit(
-            lambda: keeping.together(Step(Noted, lock, {}), Step(Noted, NOTED, {}))
+            lambda: keeping.together(
+                Step(rows_of(Noted), lock, {}), Step(rows_of(Noted), NOTED, {})
+            )
         )
         wait_until(lambda: shop.value(waiting) == 1)
         shop.sql(NOTE.text.decode() % {"feed": "'other'"})

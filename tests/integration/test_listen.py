@@ -249,7 +249,7 @@ def test_a_touched_order_is_looked_up_by_its_key(ear: Ear) -> None:
     )
     ear.until(lambda: len(ear.taken()) == 20_000)
     ear.shop.sql("VACUUM ANALYZE")
-    take = partial(ear.source.touched, ear.outbox.taking(100))
+    take = partial(ear.source.touched, Outbox.taking("shop", 100))
     for _ in range(PREPARE_AFTER + 1):
         ear.ledger.admit_touched(take(), 100)
     before = rows_read(ear, "orders", "ledger")
@@ -264,7 +264,7 @@ def test_a_page_costs_the_same_however_much_waits(ear: Ear, way: str) -> None:
 
     def take(rows: int) -> int:
         outbox = ear.outbox
-        taking = outbox.taking(rows)
+        taking = Outbox.taking("shop", rows)
         if way == "as read":
             taking = outbox.taking_rows(outbox.read(rows))
         found = ear.source.touched(taking)
@@ -287,7 +287,7 @@ def test_a_burst_is_not_looked_up_with_the_plan_of_a_small_ledger(ear: Ear) -> N
     ear.shop.confirm(150)
     ear.until(lambda: len(ear.taken()) == 150)
     ear.shop.sql("VACUUM ANALYZE")
-    take = partial(ear.source.touched, ear.outbox.taking(1000))
+    take = partial(ear.source.touched, Outbox.taking("shop", 1000))
     for _ in range(200):
         ear.ledger.admit_touched(take(), 100)
     ear.shop.sql(

@@ -14,6 +14,7 @@ from syncd.delivery.settlement import Settlement
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
 from syncd.ledger.claim import Claim, Receipt
+from syncd.ledger.claiming import Touched
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.instance import Instance
 from syncd.log.log import Log
@@ -53,9 +54,14 @@ class Desk:
     def _delivery(self, reads: Reads) -> tuple[Delivery, Settlement]:
         asked = self.settings, self.source, self.ledger
         components = DeliveryComponents.of(*asked, Log("shop"), reads)
+        components = replace(components, touched=self.touched)
         number = self.instance.number
         delivery = Delivery(*asked, components, instance=number, reads=reads)
         return delivery, components.settlement
+
+    def touched(self) -> Touched | None:
+        """Bring what is to be admitted with a claim."""
+        return None
 
     def admit(self, size: int | None = None) -> int:
         with self.ledger.admission() as watermark:
@@ -152,8 +158,10 @@ class Desk:
     def uncertain(self) -> object:
         return self.shop.value("SELECT sum(uncertain_attempts)::int FROM syncd.batch")
 
-    def claim(self) -> Claim:
-        claim = self.ledger.claim(self.instance.number, "live", LEASE)
+    def claim(self, touched: Touched | None = None) -> Claim:
+        reading = self.source.reading_claimed() if touched else None
+        number = self.instance.number
+        claim = self.ledger.claim(number, "live", LEASE, reading, touched=touched)
         assert claim is not None
         return claim
 

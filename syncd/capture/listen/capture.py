@@ -5,7 +5,7 @@ confirmed; the change that confirms it touches it again (ADR-0007).
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from syncd.capture.follower import StepResult
@@ -51,6 +51,7 @@ class OutboxCapture:
         intake: Where to.
         log: Is told of faults, and once when no notifications are heard.
         fallback_seconds: How often to look at least while no notifications are heard.
+        offer: Leaves what a notification announced to a worker; False: there is none.
     """
 
     def __init__(
@@ -61,17 +62,18 @@ class OutboxCapture:
         log: Log,
         *,
         fallback_seconds: float,
+        offer: Callable[[], bool] = lambda: False,
     ) -> None:
         self._outbox = outbox
         self._notifications = notifications
         self._intake = intake
         self._log = log
+        self._offer = offer
         self._fallback_seconds = min(fallback_seconds, INSPECTION_SECONDS)
         self._schedule = PollSchedule()
         self._inspect_at = float("-inf")
         self._faults = self._without_time = 0
         self._may_prepare = False
-        self._is_notified = False
         self._is_unheard = False
 
     @property
@@ -105,8 +107,10 @@ class OutboxCapture:
             self._inspect()
             self._inspect_at = now + INSPECTION_SECONDS
         if self._notifications.wait(min(seconds, self._schedule.seconds(now))):
-            self._is_notified = True
-            self._schedule.notified()
+            if self._offer():
+                self._schedule.offered(now)
+            else:
+                self._schedule.notified()
         self._report_lost_notifications()
         if self._schedule.seconds(time.monotonic()) > 0:
             return StepResult()
@@ -136,7 +140,8 @@ class OutboxCapture:
         started = time.monotonic()
         unread: list[UnreadableRowError] = []
         self._without_time = 0
-        orders, keys = self._take_at_once() or self._take_read(unread)
+        page = self._outbox.read(PAGE)
+        orders, keys = self._take(page, unread) if page else (0, ())
         now = time.monotonic()
         took = now - started
         if keys:
@@ -147,29 +152,6 @@ class OutboxCapture:
         if unread and not keys:
             raise unread[0]
         return StepResult(orders, keys, seconds=took, without_time=self._without_time)
-
-    def _take_at_once(self) -> tuple[int, Sequence[str]] | None:
-        """Take a page unseen: orders, keys. None: not wanted, or not possible.
-
-        When something is known to be there, and every order can be read.
-        """
-        intake, is_notified = self._intake, self._is_notified
-        self._is_notified = False
-        if not (is_notified and intake.spans_outbox):
-            return None
-        taking = self._outbox.taking(PAGE)
-        try:
-            found = intake.source.touched(taking)
-            admitted = intake.ledger.admit_touched(found, intake.size)
-        except UnreadableRowError:
-            return None
-        self._without_time += admitted.without_time
-        return admitted.orders, admitted.taken
-
-    def _take_read(self, unread: list[UnreadableRowError]) -> tuple[int, Sequence[str]]:
-        """Read a page, then take it, orders that cannot be read excepted."""
-        page = self._outbox.read(PAGE)
-        return self._take(page, unread) if page else (0, ())
 
     def _take(
         self, page: Sequence[OutboxRow], unread: list[UnreadableRowError]

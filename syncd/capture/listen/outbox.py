@@ -79,15 +79,14 @@ class Outbox:
             OutboxRow, query("read_outbox"), feed=self._feed, limit=limit
         )
 
-    def taking(self, limit: int) -> tuple[Statement, Mapping[str, object]]:
-        """Return what takes rows beside the outbox; none: there are none.
+    @staticmethod
+    def taking(feed: str, limit: int) -> tuple[Statement, Mapping[str, object]]:
+        """Return what takes rows of a feed beside the outbox; none: there are none.
 
         Fewer than the limit: all there are.
         """
-        return compose("take_outbox", sealed=_sealed()), {
-            "outbox": self._feed,
-            "limit": limit,
-        }
+        taking = compose("take_outbox", sealed=_sealed())
+        return taking, {"outbox": feed, "limit": limit}
 
     @staticmethod
     def taking_rows(
