@@ -70,7 +70,7 @@ def backfill(
     if lower is None:
         raise click.UsageError("Name the range: --from TIME, and --to TIME.")
     settings = load(path, wants_key=False)
-    ask(settings, span_of(settings, lower, upper, "--from"), BackfillOptions(**wishes))  # type: ignore[arg-type]  # click's options
+    ask(settings, span_of(settings, lower, upper, "--from"), BackfillOptions.of(wishes))
 
 
 @contextmanager

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from typing import Self
 
 import click
 
+from syncd.capture.wal.publication import CHOOSE
 from syncd.cli.context import configured
 from syncd.cli.sql_scripts import connect_owners, print_apart, print_scripts
 from syncd.config.settings import Settings
@@ -90,20 +93,13 @@ def install_command(  # noqa: PLR0913  # the command's options
              syncd install --as … --listen orders:id --listen payments:order_id
              syncd install --as … --wal orders:id --wal payments:order_id
     """  # noqa: D301  # click's mark for "do not rewrap"
-    if tables and (followed or recreate_slot):
-        raise click.UsageError("--listen and --wal are two captures: choose one")
+    wanted = _Wanted.parse(tables, followed, recreate=recreate_slot)
     names = _names(settings, role)
-    listened = [_target("--listen", table) for table in tables]
-    wanted = [_target("--wal", table) for table in followed]
     with closing(connect_owners(settings, owner, ledger_owner)) as owners:
         with pinned_both(owners):
-            waits = bool(listened or wanted) and _comes_first(owners, names)
-            following, capture = None, Capture()
-            if listened and not waits:
-                capture = _triggers(settings, owners, names, listened)
-            elif (wanted or recreate_slot) and not waits:
-                following = _following(settings, owners, names, wanted, recreate_slot)
-                capture = following.capture
+            waits = wanted.has_tables and _comes_first(owners, names)
+            wanted = _Wanted() if waits else wanted
+            capture, following = _prepared(settings, owners, names, wanted)
             found = look(owners, names, capture, published=published)
             if only_print:
                 _print_installation(owners, found, following)
@@ -113,7 +109,41 @@ def install_command(  # noqa: PLR0913  # the command's options
             click.echo(line)
         for line in follow(owners, settings.feed, following) if following else []:
             click.echo(line)
-    _tell_next(settings, [] if waits else listened, following, waits=waits)
+    _print_next(settings, wanted, following, waits=waits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The capture that is asked for: tables with triggers, or tables in the WAL."""
+
+    listened: Sequence[Target] = ()
+    followed: Sequence[Target] = ()
+    recreate: bool = False
+
+    @classmethod
+    def parse(
+        cls, listened: Sequence[str], followed: Sequence[str], *, recreate: bool
+    ) -> Self:
+        """Read the options.
+
+        Raises:
+            click.UsageError: They name two captures.
+            ConfigError: A table is not written as TABLE:KEYCOLUMN, or none is named.
+        """
+        if listened and (followed or recreate):
+            raise click.UsageError("--listen and --wal are two captures: choose one")
+        if recreate and not followed:
+            raise ConfigError("--recreate-slot needs --wal", CHOOSE)
+        return cls(
+            [_target("--listen", table) for table in listened],
+            [_target("--wal", table) for table in followed],
+            recreate,
+        )
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether any table is named."""
+        return bool(self.listened or self.followed)
 
 
 def _done(names: Grantees, found: Installation) -> Iterator[str]:
@@ -124,16 +154,28 @@ def _done(names: Grantees, found: Installation) -> Iterator[str]:
         yield f"pg_dump goes on for {', '.join(found.readers)}: they may read syncd"
 
 
+def _prepared(
+    settings: Settings, owners: Connections, names: Grantees, wanted: _Wanted
+) -> tuple[Capture, Following | None]:
+    """Return what the capture needs in the database, and how it follows the WAL."""
+    following = _following(settings, owners, names, wanted)
+    if following:
+        return following.capture, following
+    return _triggers(settings, owners, names, wanted), None
+
+
 def _following(
-    settings: Settings,
-    owners: Connections,
-    names: Grantees,
-    wanted: Sequence[Target],
-    recreate: bool,  # noqa: FBT001  # the command's flag
-) -> Following:
-    lookback = settings.source.lookback
+    settings: Settings, owners: Connections, names: Grantees, wanted: _Wanted
+) -> Following | None:
+    if not wanted.followed:
+        return None
     return prepare(
-        owners, names, settings.feed, wanted, lookback=lookback, recreate=recreate
+        owners,
+        names,
+        settings.feed,
+        wanted.followed,
+        lookback=settings.source.lookback,
+        recreate=wanted.recreate,
     )
 
 
@@ -149,9 +191,9 @@ def _comes_first(owners: Connections, names: Grantees) -> bool:
     return not installed(owners.ledger) and not have_views(owners.source, names)
 
 
-def _tell_next(
+def _print_next(
     settings: Settings,
-    listened: Sequence[Target],
+    wanted: _Wanted,
     following: Following | None,
     *,
     waits: bool,
@@ -161,19 +203,21 @@ def _tell_next(
             "next: create the two views (sql/shops/template.sql), then run the same "
             "command again: nothing is listened to or followed yet"
         )
-    for target in listened:
+    for target in wanted.listened:
         click.echo(f"listening to {target.table}, by its column {target.key}")
-    capture = "listen" if listened else "wal" if following else "poll"
+    capture = "listen" if wanted.listened else "wal" if following else "poll"
     if capture not in {"poll", settings.source.capture}:
         click.echo(f'next: set source.capture = "{capture}", then syncd check')
 
 
 def _triggers(
-    settings: Settings, owners: Connections, names: Grantees, targets: Sequence[Target]
+    settings: Settings, owners: Connections, names: Grantees, wanted: _Wanted
 ) -> Capture:
     """Compose the triggers for tables that were found in the order database."""
+    if not wanted.listened:
+        return Capture()
     views = Views(owners.source, names.confirmed, names.purchases)
-    return Triggers(owners.source, settings.feed, views).missing(targets, names)
+    return Triggers(owners.source, settings.feed, views).missing(wanted.listened, names)
 
 
 def _print_installation(

@@ -2,10 +2,10 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import click
 
@@ -40,6 +40,19 @@ class BackfillOptions:
     with_profile: bool = False
     resend: bool = False
     reason: str | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, object]) -> Self:
+        """Take them from what click read; adopting has fewer of them."""
+        reason = options.get("reason")
+        return cls(
+            yes=bool(options["yes"]),
+            dry_run=bool(options["dry_run"]),
+            as_text=bool(options["as_text"]),
+            with_profile=bool(options.get("with_profile")),
+            resend=bool(options.get("resend")),
+            reason=None if reason is None else str(reason),
+        )
 
     def request(self, span: Interval) -> Request:
         """Make the request for a range.
@@ -122,24 +135,32 @@ def ask(
                 feed = asking.start(feeds)
                 plan = asking.plan(feed)
             opened = Opened(plan, asking.register(feed).open(plan))
-        is_served = feed is not None and any(
-            daemon.is_alive
-            for daemon in connections.ledger.rows(
-                InstanceInfo, query("presence"), feed=feed.feed_id
-            )
-        )
-    number = opened.backfill if opened else None
+        is_served = feed is not None and _is_served(connections, feed)
     if wishes.as_text:
-        facts = _facts(plan, settings.backfill.rate) | {"backfill": number}
-        click.echo(json.dumps(facts, indent=2, default=json_time))
+        _print_json(plan, opened, settings.backfill.rate)
     elif opened:
-        when = "a running daemon begins within seconds"
-        if not is_served:
-            when = "no daemon runs now, `syncd run` begins with it"
-        tell(
-            f"backfill {number}: {when};", f"see it with: syncd backfill watch {number}"
-        )
+        _print_opened(opened.backfill, is_served=is_served)
     return opened
+
+
+def _is_served(connections: Connections, feed: Feed) -> bool:
+    """Return whether a daemon of the feed runs."""
+    daemons = connections.ledger.rows(
+        InstanceInfo, query("presence"), feed=feed.feed_id
+    )
+    return any(daemon.is_alive for daemon in daemons)
+
+
+def _print_json(plan: Plan, opened: Opened | None, rate: float | None) -> None:
+    facts = _facts(plan, rate) | {"backfill": opened.backfill if opened else None}
+    click.echo(json.dumps(facts, indent=2, default=json_time))
+
+
+def _print_opened(number: int, *, is_served: bool) -> None:
+    when = "a running daemon begins within seconds"
+    if not is_served:
+        when = "no daemon runs now, `syncd run` begins with it"
+    tell(f"backfill {number}: {when};", f"see it with: syncd backfill watch {number}")
 
 
 class _Asking:

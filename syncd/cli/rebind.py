@@ -15,7 +15,7 @@ from syncd.cli.context import changing, configured
 from syncd.cli.option import as_json_option
 from syncd.config.settings import Settings
 from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import FeedStore
+from syncd.ledger.feed import Feed, FeedStore
 from syncd.ledger.rebinding import KeyRebinding, OnProgress, Rebinding, Unmatched
 from syncd.source.connections import Connections, source_on
 
@@ -50,12 +50,7 @@ def rebind_keys(
     """  # noqa: D301  # click's mark for "do not rewrap"
     with changing(settings) as connections:
         feed = FeedStore(connections, settings.feed).get()
-        rebinding = KeyRebinding(
-            source_on(settings, connections),
-            Ledger(connections.ledger, feed.feed_id),
-            identity_guard(settings, connections, feed),
-            size=settings.squeezely.orders_per_batch,
-        )
+        rebinding = _rebinding(settings, connections, feed)
         if not (dry_run or yes or as_text):
             with _progress() as on_progress:
                 planned = rebinding.plan(on_progress)
@@ -73,9 +68,25 @@ def rebind_keys(
     if dry_run or yes:
         _show(done)
     click.echo("nothing was changed" if dry_run else "the ledger has the new keys")
+    _print_next(settings)
+
+
+def _print_next(settings: Settings) -> None:
+    """Print what the capture needs after its keys were changed."""
     if settings.source.capture != "poll":
         option = f"--{settings.source.capture} TABLE:KEYCOLUMN"
         click.echo(f"next: syncd install {option}, with the column of the new key")
+
+
+def _rebinding(
+    settings: Settings, connections: Connections, feed: Feed
+) -> KeyRebinding:
+    return KeyRebinding(
+        source_on(settings, connections),
+        Ledger(connections.ledger, feed.feed_id),
+        identity_guard(settings, connections, feed),
+        size=settings.squeezely.orders_per_batch,
+    )
 
 
 def _empty_outbox(settings: Settings, connections: Connections) -> None:

@@ -70,9 +70,7 @@ def uninstall_command(  # noqa: PLR0913  # the command's options
         if everything:
             _ask(owners, feed, every=all_feeds, yes=yes, running=while_running)
         if not only_listen:
-            dropped = unfollow(owners, feed)
-            if dropped or only_wal:
-                click.echo(f"dropped: {', '.join(dropped) or 'nothing, there is none'}")
+            _drop_following(owners, feed, is_all=only_wal)
         if only_listen:
             stop_listening(owners.source, feed)
             click.echo(f"the triggers of feed {feed} are gone")
@@ -82,6 +80,13 @@ def uninstall_command(  # noqa: PLR0913  # the command's options
         gone = uninstall(owners, feed, every=all_feeds)
         click.echo(_gone(gone, feed))
     _clear_state(settings, [feed, *(each.feed for each in gone.gone)])
+
+
+def _drop_following(owners: Connections, feed: str, *, is_all: bool) -> None:
+    """Drop slot and publication; print that there are none if that is all there is."""
+    dropped = unfollow(owners, feed)
+    if dropped or is_all:
+        click.echo(f"dropped: {', '.join(dropped) or 'nothing, there is none'}")
 
 
 def _clear_state(settings: Settings, feeds: Sequence[str]) -> None:

@@ -71,13 +71,7 @@ def verify(  # noqa: PLR0913  # the command's options
         raise click.BadParameter("an email address is needed", param_hint="--email")
     if not yes:
         _ask(settings, email)
-    with connected(settings) as connections:
-        FeedStore(connections, settings.feed).check_schema()
-        answers = Answers(connections.ledger, settings)
-        trials = _try(settings, answers, (email, product), quiet=as_text)
-        verified = conclude(trials)
-        if verified is not None:
-            save(connections.ledger, settings, verified)
+    trials, verified = _verified(settings, email, product, quiet=as_text)
     if as_text:
         _print_json(trials, verified)
     else:
@@ -93,7 +87,21 @@ def _ask(settings: Settings, email: str) -> None:
     click.confirm("Send them?", abort=True)
 
 
-def _try(
+def _verified(
+    settings: Settings, email: str, product: str, *, quiet: bool
+) -> tuple[list[TestRequest], AccountCapabilities | None]:
+    """Send the test purchases, and keep what they show; None: nothing was accepted."""
+    with connected(settings) as connections:
+        FeedStore(connections, settings.feed).check_schema()
+        answers = Answers(connections.ledger, settings)
+        trials = _trials(settings, answers, (email, product), quiet=quiet)
+        verified = conclude(trials)
+        if verified is not None:
+            save(connections.ledger, settings, verified)
+    return trials, verified
+
+
+def _trials(
     settings: Settings, answers: Answers, whom: tuple[str, str], *, quiet: bool
 ) -> list[TestRequest]:
     trials = []

@@ -71,7 +71,7 @@ def watermark_reset(settings: Settings, /, *, lower: str, **wishes: object) -> N
     Example: syncd watermark reset --to 2026-01-01
     """
     bounds = span_of(settings, lower, None, "--to")
-    opened = ask(settings, bounds, BackfillOptions(**wishes))  # type: ignore[arg-type]  # click's options
+    opened = ask(settings, bounds, BackfillOptions.of(wishes))
     if opened is None:
         return
     span = opened.plan.request.span
@@ -101,7 +101,7 @@ def mark_delivered(
     Example: syncd mark-delivered --from 2024-01-01 --to 2026-01-01
     """
     bounds = span_of(settings, lower, upper, "--from")
-    ask(settings, bounds, BackfillOptions(**wishes), adopts=True)  # type: ignore[arg-type]  # click's options
+    ask(settings, bounds, BackfillOptions.of(wishes), adopts=True)
 
 
 def span_of(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from pydantic import (
     SecretStr,
@@ -22,6 +22,7 @@ from syncd.config.dsn import dsn_fault
 from syncd.config.secrets import place_of, read_secret
 from syncd.config.settings import Settings, _Section
 from syncd.core.errors import ConfigError
+from syncd.core.json_value import is_object
 from syncd.core.text import BLANKS, header_character, shown
 
 _DSNS = {
@@ -126,9 +127,9 @@ def _settings_of(written: dict[str, object]) -> tuple[Settings | None, list[Faul
 def _leave_out(written: dict[str, object], place: tuple[int | str, ...]) -> None:
     section: object = written
     for part in place[:-1]:
-        section = cast("dict[str, object]", section).get(str(part))
-    if place and isinstance(section, dict):
-        cast("dict[str, object]", section).pop(str(place[-1]), None)
+        section = section.get(str(part)) if is_object(section) else None
+    if place and is_object(section):
+        section.pop(str(place[-1]), None)
 
 
 def _fault(detail: ErrorDetails) -> Fault:

@@ -46,14 +46,12 @@ def _value_fault(parts: Mapping[str, object]) -> str | None:
     if len(ports) not in {1, len(hosts)}:
         return f"has {len(ports)} ports for {len(hosts)} hosts"
     kept = {
-        name: value
+        name: str(value)
         for name, value in parts.items()
         if name not in {"host", "hostaddr", "port", "connect_timeout", "service"}
     }
     with suppress(psycopg.Error):
-        tried = PGconn.connect_start(
-            make_conninfo("", **kept, host=_NOWHERE).encode()  # type: ignore[arg-type]  # texts
-        )
+        tried = PGconn.connect_start(make_conninfo("", **kept, host=_NOWHERE).encode())
         fault = connection_fault(tried.get_error_message())
         tried.finish()
         if fault.cause is Cause.SETTING:

@@ -18,6 +18,7 @@ from syncd.core import field_value
 from syncd.core.amount import digits_of
 from syncd.core.event_text import TEXT_FIELDS, trimmed
 from syncd.core.field_value import InvalidError
+from syncd.core.json_value import is_array, is_object
 from syncd.core.vendor_time import vendor_time
 
 OWN_FIELDS = frozenset(
@@ -85,9 +86,7 @@ class Event:
         cls, event: Mapping[str, object], left_out: Sequence[LeftOut] = ()
     ) -> "Event":
         """Write an event; it holds only what JSON can carry, and an `orderid`."""
-        return cls(
-            cast("str", event["orderid"]), _ENCODER.encode(event), tuple(left_out)
-        )
+        return cls(str(event["orderid"]), _ENCODER.encode(event), tuple(left_out))
 
     @property
     def event(self) -> dict[str, object]:
@@ -250,18 +249,17 @@ class _Rendering:
     def _products(self, value: object, digits: int) -> list[dict[str, object]]:
         if value is None or value == []:
             raise _MissingError("there are no products")
-        if not isinstance(value, list):
+        if not is_array(value):
             raise _RejectedError("products is not a JSON array")
-        lines = cast("list[object]", value)
         return [
             self._product(f"products[{n}]", line, digits)
-            for n, line in enumerate(lines)
+            for n, line in enumerate(value)
         ]
 
     def _product(self, where: str, value: object, digits: int) -> dict[str, object]:
-        if not isinstance(value, dict):
+        if not is_object(value):
             raise _RejectedError(f"{where} is not a JSON object")
-        given = _known(cast("dict[str, object]", value))
+        given = _known(value)
         if "id" not in given:
             raise _RejectedError(f"{where} has no id (the SKU)")
         if "quantity" not in given:

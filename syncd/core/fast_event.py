@@ -7,7 +7,7 @@ The invariant: what is made here is the event that is made there (ADR-0020).
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Annotated, Any, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -143,7 +143,7 @@ class FastRenderer:
             )
         except (msgspec.DecodeError, NeedsFullCheckError, ValueError):
             return None
-        return Event(cast("str", row.orderid), self._encoder.encode(row))
+        return Event(str(row.orderid), self._encoder.encode(row))
 
     def _check(self, row: OrderRow) -> None:
         row.orderid = _identifier(row.orderid)
@@ -219,7 +219,7 @@ def _leave_out_empty(row: OrderRow) -> None:
 
 def _identifier(value: str | int) -> str:
     """Take a number's digits, or a text that anybody can read."""
-    text = str(value) if type(value) is int else cast("str", value)
+    text = str(value)
     if not (text.isascii() and text.isprintable() and text == text.strip() != ""):
         raise NeedsFullCheckError
     return text

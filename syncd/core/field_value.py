@@ -7,9 +7,9 @@ Every rule takes what a view may give, trimmed, and returns what is sent. Raises
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import cast
 
 from syncd.core import amount, event_text
+from syncd.core.json_value import is_array
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -129,7 +129,6 @@ def as_custom(value: object) -> object:
 
 def as_categories(value: object) -> list[str]:
     """Return a list of texts, in the order given."""
-    if not isinstance(value, list):
+    if not is_array(value):
         raise InvalidError("is not a JSON array")
-    ids = cast("list[object]", value)
-    return [event_text.trimmed(as_text(one)) for one in ids]
+    return [event_text.trimmed(as_text(one)) for one in value]

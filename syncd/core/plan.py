@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
+from syncd.core.json_value import is_array, is_object
+
 _BY_INDEX = {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}
 _WHOLE = {"Seq Scan", "Sample Scan"}
 
@@ -60,12 +62,11 @@ def is_whole(node: dict[str, object]) -> bool:
 
 def nodes(plan: object) -> Iterator[dict[str, object]]:
     """Walk through a plan, from the top."""
-    if isinstance(plan, list):
-        for part in cast("list[object]", plan):
+    if is_array(plan):
+        for part in plan:
             yield from nodes(part)
-    elif isinstance(plan, dict):
-        node = cast("dict[str, object]", plan)
-        if "Node Type" in node:
-            yield node
+    elif is_object(plan):
+        if "Node Type" in plan:
+            yield plan
         for name in ("Plan", "Plans"):
-            yield from nodes(node.get(name))
+            yield from nodes(plan.get(name))

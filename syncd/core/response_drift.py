@@ -6,8 +6,8 @@ of a new shape. It is judged all the same (`core.response`); a person should kno
 
 import re
 from collections.abc import Mapping
-from typing import cast
 
+from syncd.core.json_value import is_array
 from syncd.core.response import Response
 from syncd.core.response_text import parse_object
 
@@ -63,8 +63,8 @@ def _fields(body: bytes) -> dict[str, str] | None:
 
 
 def _kind(value: object) -> str:
-    if isinstance(value, list):
-        return f"[{_kind(cast('list[object]', value)[0])}]" if value else "[]"
+    if is_array(value):
+        return f"[{_kind(value[0])}]" if value else "[]"
     names = {"NoneType": "null", "dict": "object"}
     return names.get(type(value).__name__, type(value).__name__)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sized
 from typing import cast
 
 from syncd.core.echo import unescaped
+from syncd.core.json_value import is_array, is_object
 from syncd.core.response import Response
 from syncd.core.response_text import parse, quote_marked
 
@@ -65,15 +66,14 @@ class _Shape:
     def _value(self, value: object, depth: int, name: str) -> str:
         if depth > _DEEPEST:
             return f"deeper {self._digest}"
-        if isinstance(value, dict):
-            named = cast("dict[str, object]", value)
+        if is_object(value):
             fields = (
                 f"{self._words(each)}: {self._value(item, depth + 1, each)}"
-                for each, item in sorted(named.items())
+                for each, item in sorted(value.items())
             )
             return "{" + ", ".join(fields) + "}"
-        if isinstance(value, list):
-            return self._list(cast("list[object]", value), depth, name)
+        if is_array(value):
+            return self._list(value, depth, name)
         if isinstance(value, str):
             return f'"{self._words(value, name)}"'
         return self._scalar(value, name)

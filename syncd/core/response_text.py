@@ -9,9 +9,10 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from syncd.core.echo import unescaped
+from syncd.core.json_value import is_array, is_object
 
 MAX_RETRY_AFTER = timedelta(hours=1)
 
@@ -51,7 +52,7 @@ def parse(body: bytes) -> object:
 def parse_object(body: bytes) -> dict[str, object] | None:
     """Return the JSON object that a body is; None for anything else."""
     decoded = parse(body)
-    return cast("dict[str, object]", decoded) if isinstance(decoded, dict) else None
+    return decoded if is_object(decoded) else None
 
 
 def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
@@ -110,15 +111,16 @@ def _first_text(body: dict[str, object] | None) -> str:
 
 def _first(errors: object) -> str:
     """Find the first text in errors of any shape."""
-    while isinstance(errors, list | dict) and errors:
-        if isinstance(errors, list):
-            errors = cast("list[object]", errors)[0]
-            continue
-        named = cast("dict[str, object]", errors)
-        if "code" in named or "message" in named:
-            parts = (named.get("code", ""), named.get("message", ""))
+    while errors:
+        if is_array(errors):
+            errors = errors[0]
+        elif not is_object(errors):
+            break
+        elif "code" in errors or "message" in errors:
+            parts = (errors.get("code", ""), errors.get("message", ""))
             return " ".join(str(part)[:_LOOKED_AT] for part in parts if part)
-        errors = next(iter(named.values()))
+        else:
+            errors = next(iter(errors.values()))
     if isinstance(errors, bool) or not isinstance(errors, str | int):
         return ""
     return errors if isinstance(errors, str) else f"{min(errors, 10**18)}"

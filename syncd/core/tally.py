@@ -1,6 +1,6 @@
 """The account of confirmed orders: each counted once, and one sentence to sign."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
@@ -93,21 +93,8 @@ def sentence(
         unreadable: Orders over whose own row the view fails: no number has them, so
             that nothing can be said of all.
     """
-    named = [
-        (account.pending, "pending"),
-        (account.adopted, "adopted"),
-        (account.rejected, "rejected"),
-        (account.withdrawn, "withdrawn"),
-        (account.held, "held"),
-        (account.discarded, "discarded"),
-        (account.erased, "erased"),
-        (account.reused, "under a reused key"),
-        (account.initial, "from before the start"),
-        (account.arriving, "yet to be captured"),
-        (account.missing, "missing"),
-    ]
     parts = [f"{account.confirmed:,} confirmed", f"{account.delivered:,} delivered"]
-    parts += [f"{orders:,} {words}" for orders, words in named if orders]
+    parts += [f"{orders:,} {words}" for orders, words in _others(account) if orders]
     if account.captured:
         parts[-1] += f" ({account.captured:,} captured now)"
     if account.unexplained or not unreadable:
@@ -119,6 +106,23 @@ def sentence(
         are = "is" if unreadable == 1 else "are"
         told += f"; {unreadable:,} cannot be read, and {are} not accounted for"
     return told
+
+
+def _others(account: ReconciliationTally) -> Sequence[tuple[int, str]]:
+    """List the orders that are not delivered, with the words for them."""
+    return (
+        (account.pending, "pending"),
+        (account.adopted, "adopted"),
+        (account.rejected, "rejected"),
+        (account.withdrawn, "withdrawn"),
+        (account.held, "held"),
+        (account.discarded, "discarded"),
+        (account.erased, "erased"),
+        (account.reused, "under a reused key"),
+        (account.initial, "from before the start"),
+        (account.arriving, "yet to be captured"),
+        (account.missing, "missing"),
+    )
 
 
 def moment(time: datetime) -> str:

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TextIO
 
@@ -22,6 +22,12 @@ _FOLD_SECONDS = 60.0
 _MAX_FOLDED = 500
 _MAX_KINDS = 20
 _MAX_PLACES = 8
+_SHARED: Sequence[structlog.typing.Processor] = (
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+"""What every line passes: syncd's own, and those of libraries."""
 
 
 class UndeclaredFieldError(Exception):
@@ -111,36 +117,36 @@ def configure(
         feed: Whose daemon it is; the lines of libraries name it.
     """
     console = style == "console" or (style is None and stream.isatty())
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *shared,
+            *_SHARED,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
-    handler.addFilter(_from_libraries(_Folds(), feed))
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[only_declared, *_looks(console=console, stream=stream)],
-            use_get_message=False,
-        )
-    )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_handler(stream, feed, console=console)]
     root.setLevel(logging.WARNING)
     logging.getLogger("syncd").setLevel(level.upper())
     # Its warnings name hosts we already report; the text of a URL could hold a secret.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def _handler(stream: TextIO, feed: str, *, console: bool) -> logging.Handler:
+    """Return what writes the lines, those of libraries as well."""
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(_from_libraries(_Folds(), feed))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_SHARED,
+            processors=[only_declared, *_looks(console=console, stream=stream)],
+            use_get_message=False,
+        )
+    )
+    return handler
 
 
 def report_crash(log: Log, error: BaseException) -> None:

@@ -174,6 +174,18 @@ def test_a_lost_slot_ends_the_daemon_with_one_clear_line(
     assert syncd("run", "--once", "--config", config).returncode == 0
 
 
+def test_a_slot_is_not_recreated_without_its_tables(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It would have to guess what to publish."""
+    config = configured(shop, tmp_path, sandbox)
+    refused = syncd(
+        "install", "--as", shop.owner, "--recreate-slot", "--config", config
+    )
+    assert refused.returncode == 78
+    assert "--recreate-slot needs --wal" in refused.stderr
+
+
 @pytest.mark.parametrize("is_running", [True, False])
 def test_a_server_that_is_unfit_for_a_while_is_waited_for(
     server: Cluster, shop: Shop, sandbox: Sandbox, tmp_path: Path, *, is_running: bool

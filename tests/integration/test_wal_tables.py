@@ -239,7 +239,6 @@ def test_a_server_that_is_too_old_gets_one_line(
 @pytest.mark.parametrize(
     ("tables", "says"),
     [
-        ([], "--recreate-slot needs --wal"),
         (["nowhere:id"], "there is no table nowhere"),
         (["other.orders:id"], "there is no table other.orders"),
         (["orders:number"], "orders has no column number"),

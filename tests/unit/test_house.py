@@ -253,9 +253,9 @@ def test_an_uninstallation_drops_every_table_that_a_migration_creates() -> None:
     assert made == set(dropped)
 
 
-LONG_FUNCTIONS = 13
-CASTS = 29
-IGNORES = 13
+LONG_FUNCTIONS = {"batches.py: claim"}
+CASTS = 10
+IGNORES = 9
 
 
 def calls() -> list[ast.Call]:
@@ -271,14 +271,14 @@ def test_a_file_fits_300_lines() -> None:
 
 def test_a_function_fits_40_lines() -> None:
     """Those that are longer are never more."""
-    long = [
+    long = {
         f"{file.name}: {node.name}"
         for file in CODE
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.FunctionDef)
         and (node.end_lineno or 0) - node.lineno >= 40
-    ]
-    assert len(long) <= LONG_FUNCTIONS, long
+    }
+    assert long <= LONG_FUNCTIONS
 
 
 def test_types_are_known_without_being_told() -> None:

@@ -12,7 +12,6 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.util import find_spec
-from typing import cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from syncd.config.settings import Settings
@@ -162,8 +161,8 @@ def _reached(connection: HTTPConnection, way: str, addresses: int) -> Iterator[F
 
 def _end(sock: ssl.SSLSocket) -> datetime:
     certificate = sock.getpeercert() or {}
-    ends = cast("str", certificate["notAfter"])
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(ends), UTC)
+    ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    return datetime.fromtimestamp(ends, UTC)
 
 
 def _distrusted(error: ssl.SSLCertVerificationError, way: str) -> Finding:

@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
 
 from syncd.capture.stamps import probable_zones
 from syncd.config.settings import Settings
 from syncd.core.errors import SlowStatementError, ViewError
 from syncd.core.event import Event, Incomplete, LeftOut, render
+from syncd.core.json_value import is_array, is_object
 from syncd.core.stamp_offset import shift_by
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.check.finding import Finding
@@ -210,8 +210,7 @@ def _kinds(settings: Settings, rows: Mapping[str, Row]) -> Iterator[Finding]:
 
 def _lines(row: Row) -> list[dict[str, object]]:
     products = row.get("products")
-    lines = cast("list[object]", products) if isinstance(products, list) else []
-    return [cast("dict[str, object]", one) for one in lines if isinstance(one, dict)]
+    return [one for one in products if is_object(one)] if is_array(products) else []
 
 
 def _told(values: Iterable[object], what: str) -> str:

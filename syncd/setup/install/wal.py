@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from syncd.capture.keys import key_table
 from syncd.capture.wal.monitor import unheard_since
-from syncd.capture.wal.publication import CHOOSE, Publication, Table
+from syncd.capture.wal.publication import Publication
 from syncd.capture.wal.slot import (
     Server,
     SlotCatalog,
@@ -33,16 +32,14 @@ from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 from syncd.setup.install.install import Capture, Grantees, installed
-from syncd.setup.install.keys import refuse_other_keys
 from syncd.setup.install.scripts import SqlScript
-from syncd.setup.install.session import find_table, pinned
+from syncd.setup.install.session import pinned
 from syncd.setup.install.wal_scripts import (
     publication_script,
-    publishing,
-    role_scripts,
     slot_drop,
     slot_script,
 )
+from syncd.setup.install.wal_tables import Publishing
 from syncd.source.connections import Connections
 
 
@@ -95,15 +92,13 @@ def prepare(
         connections: As a role that owns the tables and may make a slot.
         names: The daemon's role and the views.
         feed: The feed's name.
-        wanted: What to follow.
+        wanted: What to follow; not empty.
         lookback: How far an order's time may lie before its transaction.
         recreate: Whether to give up the slot's place, if it has one.
 
     Raises:
         SyncdError: It cannot be done, or would harm the shop; with the next step.
     """
-    if not wanted:
-        raise ConfigError("--recreate-slot needs --wal", CHOOSE)
     source = connections.source
     slots, publication = SlotCatalog(source, feed), Publication(source, feed)
     server = slots.server()
@@ -111,34 +106,15 @@ def prepare(
     reached = _reached(connections, feed)
     since = unheard_since(reached, server.now, lookback)
     makes_slot = _makes_slot(slots, server, reached, since, recreate=recreate)
-    chosen = [
-        publication.choose(
-            each,
-            find_table(source, each.table),
-            names.confirmed,
-        )
-        for each in wanted
-    ]
-    _refuse_twice([table for table, _ in chosen])
-    for target, (table, _) in zip(wanted, chosen, strict=True):
-        found = key_table(source, target, table.oid, names.confirmed)
-        refuse_other_keys(source, names, target, found)
-    remarks = [
-        f"{table.title}: whole rows travel, {why}" for table, why in chosen if why
-    ]
-    role = role_scripts(source, names.role)
-    exists = source.run(query("publication"), publication=publication.name) > 0
-    undo = [] if exists else [publication_script("wal_undo.sql", publication.name)]
-    tables = [table for table, _ in chosen]
-    stands = exists and publication.is_of(tables)
+    publishing = Publishing.of(source, publication, names, wanted)
     return Following(
         slots.name,
-        [*role[:1], *([] if stands else [publishing(publication.name, tables)])],
-        [*role[1:], *undo],
+        publishing.scripts,
+        publishing.undo,
         slot_script(slots.name, server) if makes_slot else None,
         drops=makes_slot and slots.find() is not None,
         unheard_since=since if reached else None,
-        remarks=remarks,
+        remarks=publishing.remarks,
     )
 
 
@@ -230,12 +206,6 @@ def _busy(name: str, pid: int) -> ConfigError:
         f"the slot {name} is being read by pid {pid}",
         "Stop the daemon first; nothing was changed.",
     )
-
-
-def _refuse_twice(tables: Sequence[Table]) -> None:
-    for place, table in enumerate(tables):
-        if table.oid in {other.oid for other in tables[:place]}:
-            raise ConfigError(f"{table.title} is named twice", "Name each table once.")
 
 
 def _make_slot(source: Database, slot: SqlScript) -> None:

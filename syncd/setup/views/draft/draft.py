@@ -28,10 +28,6 @@ from syncd.setup.views.draft.words import words
 from syncd.setup.views.draft.writer import Plan, write
 
 _ORDERS = 120
-_LINES = 300
-_CLEAR = 2.0
-_MOST_TABLES = 6
-_KEY = "\0key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +81,17 @@ def compose(catalogue: Catalogue, samples: Samples) -> Draft | None:
     sources = reach(catalogue, samples, orders, "o", samples.rows(orders)[:_ORDERS])
     moment, moment_choice = _moment(catalogue, samples, sources[0], key)
     about = Orders(sources, key)
-    choices = [table_choice("orders", found), key_choice, moment_choice]
     chosen = about.choices()
-    choices += [*chosen, *profile(sources, about.fields), about.language()]
+    choices = [table_choice("orders", found), key_choice, moment_choice, *chosen]
+    choices += [*profile(sources, about.fields), about.language()]
     tax_join, line_total = None, ""
     lines = lines_of(catalogue, samples, sources[0], key)
     if lines is None:
         choices.append(Choice("lines", Certainty.GAP, why="no table holds the lines"))
     else:
-        choices.append(lines.choice)
-        total = chosen[-1]
-        text = total.expression or ""
-        cents = (
-            None
-            if not total.fields or total.fields[0].kind is not Kind.INTEGER
-            else (text.endswith("/ 100.0"))
-        )
         about_lines = Lines(catalogue, samples, lines.sources, lines.reference)
-        choices += about_lines.choices(about.totals(total), cents=cents)
+        totals, cents = about.totals(chosen[-1]), _in_cents(chosen[-1])
+        choices += [lines.choice, *about_lines.choices(totals, cents=cents)]
         tax_join = about_lines.tax_join
         choices, line_total = _with_total(choices)
     choices, currency = _rounded(choices, is_taxed=tax_join is not None)
@@ -121,6 +110,13 @@ def compose(catalogue: Catalogue, samples: Samples) -> Draft | None:
         currency,
     )
     return Draft(write(plan), tuple(choices))
+
+
+def _in_cents(total: Choice) -> bool | None:
+    """Return whether a total is in hundredths; None: it is no whole number."""
+    if not total.fields or total.fields[0].kind is not Kind.INTEGER:
+        return None
+    return (total.expression or "").endswith("/ 100.0")
 
 
 def _rounded(

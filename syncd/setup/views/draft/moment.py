@@ -227,6 +227,22 @@ def _in_payments(look: _Search, table: Table, reference: Reference) -> Iterator[
         )
 
 
+_OBJECTS = frozenset(
+    {
+        "object_id",
+        "objectid",
+        "subject_id",
+        "auditable_id",
+        "entity_id",
+        "record_id",
+        "item_id",
+        "loggable_id",
+        "res_id",
+    }
+)
+"""The number of the row that a log is about, as frameworks name its column."""
+
+
 def _logged(look: _Search) -> Iterator[Moment]:
     """Logs of a whole installation: what was done, to the row of which number."""
     key = look.orders.column(look.key)
@@ -237,19 +253,7 @@ def _logged(look: _Search) -> Iterator[Moment]:
         objects = [
             c
             for c in table.columns
-            if c.kind == key.kind
-            and c.name.lower()
-            in {
-                "object_id",
-                "objectid",
-                "subject_id",
-                "auditable_id",
-                "entity_id",
-                "record_id",
-                "item_id",
-                "loggable_id",
-                "res_id",
-            }
+            if c.kind == key.kind and c.name.lower() in _OBJECTS
         ]
         actions = [
             c

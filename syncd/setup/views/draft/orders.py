@@ -198,8 +198,8 @@ class Orders:
             (field,),
         )
 
-    def _sum_of_parts(self) -> Choice | None:
-        """Add goods and shipping, where no column holds the whole."""
+    def _parts(self) -> list[Field]:
+        """List the goods and the shipping of an order; empty: no column has them."""
         own = [
             f
             for f in self.fields
@@ -216,18 +216,21 @@ class Orders:
         ]
         gross = sorted(goods, key=lambda f: ("gross" not in f.said.concepts, f.column))
         if not gross:
+            return []
+        costs.sort(
+            key=lambda f: (
+                ("gross" in f.said.concepts) != ("gross" in gross[0].said.concepts),
+                len(f.column),
+            )
+        )
+        return [gross[0], *costs[:1]]
+
+    def _sum_of_parts(self) -> Choice | None:
+        """Add goods and shipping, where no column holds the whole."""
+        parts = self._parts()
+        if not parts:
             return None
-        parts = [
-            gross[0],
-            *sorted(
-                costs,
-                key=lambda f: (
-                    ("gross" in f.said.concepts) != ("gross" in gross[0].said.concepts),
-                    len(f.column),
-                ),
-            )[:1],
-        ]
-        cents = amounts.looks_like_cents(gross[0])
+        cents = amounts.looks_like_cents(parts[0])
         text = " + ".join(f.expression for f in parts)
         text = f"({text}) / 100.0" if cents else text
         doubts = [

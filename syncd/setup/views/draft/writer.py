@@ -70,10 +70,7 @@ def write(plan: Plan) -> str:
         line_order=_line_order(lines) if lines else "",
         line_reference=quote(lines.reference) if lines else "",
         line_to=quote(lines.to) if lines else "",
-        line_where=[
-            {"text": t.replace("{alias}", "i"), "why": w}
-            for t, w in (lines.where if lines else ())
-        ],
+        line_where=_line_conditions(lines),
         version=lines and lines.version and quote(lines.version),
         joins=list(_joins(plan.sources, columns)),
         line_joins=list(_joins(plan.line_sources, products)),
@@ -135,6 +132,13 @@ def _written(choice: Choice, width: int) -> dict[str, object]:
 
 def _of(conditions: Iterable[str], alias: str) -> list[str]:
     return [each.replace("{alias}", alias) for each in conditions]
+
+
+def _line_conditions(lines: LinesPlan | None) -> list[dict[str, str]]:
+    return [
+        {"text": text.replace("{alias}", "i"), "why": why}
+        for text, why in (lines.where if lines else ())
+    ]
 
 
 def _line_order(lines: LinesPlan) -> str:
