@@ -108,7 +108,7 @@ class OutboxCapture:
             self._inspect_at = now + INSPECTION_SECONDS
         if self._notifications.wait(min(seconds, self._schedule.seconds(now))):
             if self._offer():
-                self._schedule.offered(now)
+                self._schedule.offered(time.monotonic())
             else:
                 self._schedule.notified()
         self._report_lost_notifications()

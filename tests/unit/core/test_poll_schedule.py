@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from syncd.core.poll_schedule import (
     GROWTH,
+    OFFERED_SECONDS,
     QUICK_SECONDS,
     REST,
     SOON_SECONDS,
@@ -54,6 +55,19 @@ def test_a_find_and_a_notification_begin_anew() -> None:
     assert schedule.seconds(100.0) == 0.0
     schedule.found_nothing(100.0, 0.0, LONGEST)
     assert schedule.seconds(100.0) == pytest.approx(SOON_SECONDS)
+
+
+def test_what_is_offered_is_looked_for_a_little_later() -> None:
+    """However often it is offered meanwhile; then ever more rarely."""
+    schedule = PollSchedule()
+    waits(schedule, 12)
+    schedule.found_nothing(100.0, 0.0, LONGEST)
+    schedule.offered(100.0)
+    assert schedule.seconds(100.0) == pytest.approx(OFFERED_SECONDS)
+    schedule.offered(100.03)
+    assert schedule.seconds(100.03) == pytest.approx(OFFERED_SECONDS - 0.03)
+    schedule.found_nothing(100.05, 0.0, LONGEST)
+    assert schedule.seconds(100.05) == pytest.approx(OFFERED_SECONDS)
 
 
 def test_a_full_page_is_followed_by_the_next() -> None:
