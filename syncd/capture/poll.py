@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from syncd.capture.sweep import Pages, Sweep
+from syncd.capture.tuning import USUAL, PollTuning
 from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.errors import SlowStatementError, SyncdError
 from syncd.core.window import Vxid, Window, with_prepared, without_ended
@@ -25,22 +26,7 @@ SLACK = timedelta(seconds=5)
 SAFETY_POLL_INTERVAL = timedelta(minutes=3)
 """How often the poll looks, at least, while a follower does the work."""
 
-DEEP_SECONDS = 30.0
-"""How often a look begins `lookback` earlier, for stamps older than `SLACK`."""
-
-WHOLE_SECONDS = 600.0
-"""How often the whole open window is read, for what was prepared and then committed."""
-
-PAGE_ORDERS = 1_000
-"""Orders that are read at once; a bad plan takes the square of their time."""
-
-TURN_SECONDS = 0.5
-"""How long a poll reads pages that were left, before it looks for new orders again."""
-
 BEGINNING = datetime.min.replace(tzinfo=UTC)
-
-HELD_SECONDS = 60.0
-"""Age from which a window that cannot be closed is worth a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +55,17 @@ class PollCapture:
         *,
         lookback: timedelta,
         size: int,
-        page: int = PAGE_ORDERS,
+        tuning: PollTuning = USUAL,
     ) -> None:
         self.reading: Reading = read_whole
+        self._tuning = tuning
+        self._clock = tuning.clock
         self._transactions = transactions
         self._ledger = ledger
         self._lookback = lookback
-        self._pages = Pages(source, ledger, size=size, orders=page)
+        self._pages = Pages(source, ledger, size=size, orders=tuning.page)
         transactions.on_move(self.forget)
-        self._step = max(timedelta(seconds=1), min(lookback / 60, timedelta(seconds=5)))
+        self._step = tuning.step_of(lookback)
         self.forget()
 
     def forget(self) -> None:
@@ -85,13 +73,13 @@ class PollCapture:
         self._window: Window | None = None
         self._closing: Sweep | None = None
         self._rest: Sweep | None = None
-        self._rest_seconds = 0.0
+        self._rest_seconds = self._rest_since = 0.0
         self._awaited: Lsn | None = None
         self._opened_at: datetime | None = None
         self._seen: dict[Vxid, datetime] = {}
         self._looked_at: datetime | None = None
         self._deep_from: datetime | None = None
-        self._deep_at = self._whole_at = time.monotonic()
+        self._deep_at = self._whole_at = self._clock()
 
     def poll(self) -> PollResult:
         """Poll once, then read of what was left, for a while.
@@ -124,7 +112,8 @@ class PollCapture:
         if not self.is_behind:
             self._pages.grow()
         age = (now - self._opened_at).total_seconds() if self._opened_at else 0.0
-        held = self._window if age > HELD_SECONDS and not self._closing else None
+        is_held = age > self._tuning.held_seconds and not self._closing
+        held = self._window if is_held else None
         return PollResult(found.orders, found.keys, watermark, held, age)
 
     def poll_until_closed(self, patience_seconds: float) -> PollResult:
@@ -160,23 +149,24 @@ class PollCapture:
         last, self._looked_at = self._looked_at, now
         looked_at = min(last or now, now)
         self._seen = {v: min(self._seen.get(v, looked_at), now) for v in running}
-        if last is None or self._is_due(self._whole_at, WHOLE_SECONDS):
-            self._deep_from, self._whole_at = now, time.monotonic()
+        if last is None or self._is_due(self._whole_at, self._tuning.whole_seconds):
+            self._deep_from, self._whole_at = now, self._clock()
             self._rest_seconds = 0.0
             return None
         shallow = min([looked_at, *ended])
         deep = min(shallow, self._deep_from or shallow)
-        if now >= last and not self._is_due(self._deep_at, DEEP_SECONDS):
+        deep_seconds = self._tuning.deep_seconds
+        if now >= last and not self._is_due(self._deep_at, deep_seconds):
             self._deep_from = deep
             return shallow - SLACK
-        self._deep_from, self._deep_at = now, time.monotonic()
+        self._deep_from, self._deep_at = now, self._clock()
         self._rest_seconds = 0.0
         return deep - self._lookback - SLACK
 
     def _is_due(self, last: float, period: float) -> bool:
         """Whether to look far back again; a tenth of the time, where it takes long."""
         period = max(period, 10 * self._rest_seconds)
-        return self._rest is None and time.monotonic() - last >= period
+        return self._rest is None and self._clock() - last >= period
 
     def _look(
         self, now: datetime, lower: datetime | None
@@ -197,7 +187,7 @@ class PollCapture:
     def _leave(self, lower: datetime, upper: datetime, orders: int) -> None:
         """Leave a range that was too large for a look to pages of later turns."""
         if self._rest is None:
-            self._rest = Sweep(lower, upper, orders)
+            self._rest, self._rest_since = Sweep(lower, upper, orders), self._clock()
         else:
             self._rest.extend(lower, upper)
 
@@ -223,7 +213,7 @@ class PollCapture:
 
     def _work_off(self) -> tuple[Admitted, datetime | None]:
         """Read pages that were left, each in a transaction of its own, for a while."""
-        ends = time.monotonic() + TURN_SECONDS
+        ends = time.monotonic() + self._tuning.turn_seconds
         found, moved = Admitted(0, ()), None
         while self.is_behind:
             with self._ledger.admission(durable=False) as reached:
@@ -240,7 +230,7 @@ class PollCapture:
         admitted = self._pages.admit(rest)
         if rest.is_over:
             self._rest = None
-            self._rest_seconds = time.monotonic() - rest.began
+            self._rest_seconds = self._clock() - self._rest_since
         return admitted
 
     @property

@@ -5,7 +5,7 @@ The invariant: a feed whose times lie a whole offset away is not called healthy.
 
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -133,8 +133,10 @@ class StampWatch:
         log: Log,
         *,
         reading: Reading = read_whole,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reading = reading
+        self._clock = clock
         self._source = source
         self._ledger = ledger
         self._log = log
@@ -149,13 +151,13 @@ class StampWatch:
         Raises:
             SyncdError: The database failed.
         """
-        started = time.monotonic()
+        started = self._clock()
         if started < self._look_at:
             return
         try:
             self._compare()
         finally:
-            now = time.monotonic()
+            now = self._clock()
             self._look_at = now + max(LOOK_SECONDS, REST * (now - started)) - 1
 
     def _compare(self) -> None:

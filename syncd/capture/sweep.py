@@ -3,7 +3,6 @@
 The invariant: what lies at or before a sweep's position was read since it began.
 """
 
-import time
 from datetime import datetime
 
 from syncd.ledger.admission import Admitted
@@ -83,13 +82,11 @@ class Sweep:
     """A pass over a range (lower excluded, upper included), oldest first.
 
     Attributes:
-        began: Monotonic time of its first page.
         position: How far it is.
         orders: New ones that it has found, with those of the look that left it.
     """
 
     def __init__(self, lower: datetime, upper: datetime, orders: int = 0) -> None:
-        self.began = time.monotonic()
         self.position = Position(lower)
         self.upper = upper
         self.orders = orders

@@ -56,6 +56,7 @@ class Exclusion:
     """The orders that the readers of one process leave out; each may find them.
 
     Attributes:
+        again_seconds: How often the rows that are left out are looked at again.
         left_out: What the sources of the process share.
         guard: Held by the reader that looks for unreadable rows: one does for all.
         again_at: When they are looked at again.
@@ -64,7 +65,8 @@ class Exclusion:
         end_at: When to look whether the alarm may end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, again_seconds: float = AGAIN_SECONDS) -> None:
+        self.again_seconds = again_seconds
         self.left_out = LeftOut()
         self.guard = threading.Lock()
         self.again_at = float("-inf")
@@ -119,7 +121,7 @@ class UnreadableOrders:
                 return
             self._left_out.keys = ()
             self._left_out.keys = tuple(self._rows.of(keys))
-            exclusion.again_at = time.monotonic() + AGAIN_SECONDS
+            exclusion.again_at = time.monotonic() + exclusion.again_seconds
 
     def _leave_out(self, error: UnreadableRowError, before: Sequence[str]) -> bool:
         """Find the orders that make the view fail; whether it can be read without them.
@@ -138,7 +140,8 @@ class UnreadableOrders:
             if not found:
                 return False
             self._left_out.keys = keys
-            self._exclusion.again_at = time.monotonic() + AGAIN_SECONDS
+            again_seconds = self._exclusion.again_seconds
+            self._exclusion.again_at = time.monotonic() + again_seconds
         self._report(keys, error.sqlstate)
         return True
 
@@ -173,7 +176,7 @@ class UnreadableOrders:
             orders=len(keys),
             order_key=keys[0],
             reason=reason,
-            retry_seconds=AGAIN_SECONDS,
+            retry_seconds=self._exclusion.again_seconds,
         )
 
     def _raise_alarm(self, reason: str) -> None:
@@ -184,7 +187,7 @@ class UnreadableOrders:
                 alarm=ALARM,
                 reason=reason,
             )
-        wait = min(BLOCKED_SECONDS, AGAIN_SECONDS)
+        wait = min(BLOCKED_SECONDS, self._exclusion.again_seconds)
         self._exclusion.end_at = time.monotonic() + wait
 
     def _note_readable(self) -> None:
@@ -192,7 +195,7 @@ class UnreadableOrders:
         exclusion, now = self._exclusion, time.monotonic()
         if self._ledger is None or self._left_out.keys or now < exclusion.end_at:
             return
-        exclusion.end_at = now + AGAIN_SECONDS
+        exclusion.end_at = now + exclusion.again_seconds
         ours = {"feed": self._ledger.feed_id}
         if ALARM not in self._ledger.database.values(str, query("alarms"), **ours):
             return

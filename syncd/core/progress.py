@@ -11,7 +11,9 @@ from contextvars import ContextVar
 STEP_SECONDS = 90.0
 """For one step: twice what PostgreSQL has for an answer, so that hosts can be tried."""
 
-_move: ContextVar[Callable[[float], None]] = ContextVar("move", default=lambda _: None)
+_move: ContextVar[Callable[[float | None], None]] = ContextVar(
+    "move", default=lambda _: None
+)
 
 
 def report_progress(within: float | None = None) -> None:
@@ -20,13 +22,20 @@ def report_progress(within: float | None = None) -> None:
     Args:
         within: Seconds that the next step may take; None: as long as any.
     """
-    _move.get()(STEP_SECONDS if within is None else within)
+    _move.get()(within)
 
 
 @contextmanager
-def watched(move: Callable[[float], None]) -> Iterator[None]:
-    """Call `move` at each movement of this thread meanwhile."""
-    token = _move.set(move)
+def watched(
+    move: Callable[[float], None], step_seconds: float = STEP_SECONDS
+) -> Iterator[None]:
+    """Call `move` at each movement of this thread meanwhile.
+
+    Args:
+        move: Is told how many seconds the next step may take.
+        step_seconds: So many, unless the step says more.
+    """
+    token = _move.set(lambda within: move(step_seconds if within is None else within))
     try:
         yield
     finally:

@@ -43,6 +43,8 @@ class BackfillLoop:
 
     Attributes:
         reading: Reads the view.
+        page: Orders that are captured at a time.
+        most_waiting: Orders that may wait in the ledger, at most.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class BackfillLoop:
         size: int,
         rate: float | None,
     ) -> None:
+        self.page, self.most_waiting = PAGE_ORDERS, STOCK_ORDERS
         self.reading: Reading = read_whole
         self._source = source
         self._register = BackfillStore(ledger)
@@ -62,8 +65,6 @@ class BackfillLoop:
         self._log = log
         self._size = size
         self._rate = rate
-        stock = STOCK_ORDERS if rate is None else rate * STOCK_SECONDS
-        self._room = max(PAGE_ORDERS, min(round(stock), STOCK_ORDERS))
         self._idle_seconds = QUIET_SECONDS if wake_ups.are_notified else IDLE_SECONDS
         self._told: dict[int, int] = {}
         self._seconds = 0.0
@@ -81,6 +82,12 @@ class BackfillLoop:
 
     def _look(self) -> None:
         self._seconds = self.step()
+
+    def _room(self) -> int:
+        """Return how many orders may wait: what the rate sends in a while."""
+        most = self.most_waiting
+        stock = most if self._rate is None else self._rate * STOCK_SECONDS
+        return max(self.page, min(round(stock), most))
 
     def step_on(self) -> bool:
         """Do what is to be done now; False when no page was taken."""
@@ -110,7 +117,7 @@ class BackfillLoop:
             return BUSY_SECONDS
         if steered.waits_for == "live" or (steered.waits_for and steered.waiting):
             return BUSY_SECONDS  # without anything to send nobody would try the API
-        room = 0 if steered.is_captured else self._room
+        room = 0 if steered.is_captured else self._room()
         if steered.waiting < room:
             self.reading(lambda: self._take(steered))
             return 0.0
@@ -118,7 +125,7 @@ class BackfillLoop:
         return min(max(seconds, SHORTEST_SECONDS), BUSY_SECONDS)
 
     def _take(self, steered: ActiveBackfill) -> None:
-        page = self._source.page(steered.position, steered.upper, PAGE_ORDERS)
+        page = self._source.page(steered.position, steered.upper, self.page)
         if self._register.capture(steered, page, self._size):
             self._wake_ups.sending.notify()
 

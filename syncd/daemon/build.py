@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from syncd.capture.follower import ChangeFollower
-from syncd.capture.listen.capture import AdmissionContext, OutboxCapture
+from syncd.capture.listen.capture import AdmissionContext, OutboxCapture, OutboxTuning
 from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox
 from syncd.capture.poll import PollCapture
@@ -28,6 +28,7 @@ from syncd.daemon.mended_job import MendedJob
 from syncd.daemon.offer import Offer
 from syncd.daemon.reconciliation_job import ReconciliationJob
 from syncd.daemon.rereading import Rereader
+from syncd.daemon.tuning import USUAL, Tuning
 from syncd.daemon.wakeup import WakeUps
 from syncd.delivery.components import DeliveryComponents, Reads
 from syncd.delivery.delivery import Delivery
@@ -53,8 +54,15 @@ class Components:
         is_to_retry: Set when somebody asked to try the API again at once.
     """
 
-    def __init__(self, settings: Settings, log: Log, reactions: ErrorPolicy) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log: Log,
+        reactions: ErrorPolicy,
+        tuning: Tuning = USUAL,
+    ) -> None:
         self._settings = settings
+        self._tuning = tuning
         self._log = log
         self._reactions = reactions
         self._connections: list[Connections] = []
@@ -65,7 +73,7 @@ class Components:
         self.workers: list[DeliveryLoop] = []
         self._rereader: Rereader | None = None
         self._reads = Reads.of(settings)
-        self._exclusion = Exclusion()
+        self._exclusion = Exclusion(tuning.unreadable_seconds)
         self.is_to_retry = threading.Event()
 
     def connect(self, role: str, *, keeps_plans: bool = False) -> Connections:
@@ -106,8 +114,9 @@ class Components:
         """Make what captures; `touched` is told of changed orders."""
         poll, follower = self._poll(feed), self._follower(feed)
         self._capture = CaptureLoop(
-            poll, follower, self.wake_ups.sending, self._reactions, self._log, touched
+            poll, follower, self.wake_ups.sending, self._reactions, self._log
         )
+        self._capture.touched = touched
         return self._capture
 
     def rounds(self, feed: Feed) -> ReconciliationJob:
@@ -149,7 +158,9 @@ class Components:
         ledger = Ledger(connections.ledger, feed.feed_id)
         source = self._source(connections)
         reading = self._reading(source, ledger)
-        return StampWatch(source, ledger, self._log, reading=reading)
+        return StampWatch(
+            source, ledger, self._log, reading=reading, clock=self._tuning.clock
+        )
 
     def identity(self, feed: Feed) -> IdentityJob:
         """Make what compares the tables behind the views, and the orders' keys."""
@@ -158,28 +169,21 @@ class Components:
         guard = identity_guard(self._settings, connections, feed, source)
         keys = ReusedKeys(source, connections.ledger, feed.feed_id)
         ledger = Ledger(connections.ledger, feed.feed_id)
-        return IdentityJob(
-            guard,
-            keys,
-            self._log,
-            self._reactions.views_changed,
-            reading=self._reading(source, ledger),
-        )
+        changed, reading = self._reactions.views_changed, self._reading(source, ledger)
+        return IdentityJob(guard, keys, self._log, changed, reading=reading)
 
     def driver(self, feed: Feed) -> BackfillLoop:
         """Make what drives backfills."""
         source = self._source(self.connect("backfill"))
         connections = self.connect("backfill-ledger", keeps_plans=True)
         ledger = Ledger(connections.ledger, feed.feed_id)
+        size = self._settings.squeezely.orders_per_batch
+        rate = self._settings.backfill.rate
         driver = BackfillLoop(
-            source,
-            ledger,
-            self.wake_ups,
-            self._log,
-            size=self._settings.squeezely.orders_per_batch,
-            rate=self._settings.backfill.rate,
+            source, ledger, self.wake_ups, self._log, size=size, rate=rate
         )
         driver.reading = self._reading(source, ledger)
+        driver.page = self._tuning.backfill_page
         return driver
 
     def worker(self, number: int, feed: Feed, instance: int) -> DeliveryLoop:
@@ -247,16 +251,17 @@ class Components:
         if capture == "listen":
             return self._listen(feed)
         if capture == "wal":
-            return follow_wal(self._settings, feed, self.connect("wal"), self._log)
+            connections, tuning = self.connect("wal"), self._tuning.wal
+            return follow_wal(self._settings, feed, connections, self._log, tuning)
         return None
 
     def _listen(self, feed: Feed) -> OutboxCapture:
         settings = self._settings
-        connections, ears = (
-            self.connect("listen", keeps_plans=True),
-            self.connect("notifications"),
-        )
+        connections = self.connect("listen", keeps_plans=True)
+        ears = self.connect("notifications")
         writer = connections.primary or connections.source
+        listener = ears.primary or ears.source
+        seconds = settings.source.poll_interval.total_seconds()
         intake = AdmissionContext(
             source_on(settings, connections),
             Ledger(connections.ledger, feed.feed_id),
@@ -265,15 +270,10 @@ class Components:
         )
         return OutboxCapture(
             Outbox(connections.source, writer, settings.feed),
-            NotifyListener(
-                ears.primary or ears.source,
-                writer,
-                settings.feed,
-                self.wake_ups.notify,
-            ),
+            NotifyListener(listener, writer, settings.feed, self.wake_ups.notify),
             intake,
             self._log,
-            fallback_seconds=settings.source.poll_interval.total_seconds(),
+            tuning=OutboxTuning(fallback_seconds=seconds),
             offer=self.offer.make if connections.span_outbox else lambda: False,
         )
 
@@ -288,6 +288,7 @@ class Components:
             ledger,
             lookback=self._settings.source.lookback,
             size=self._settings.squeezely.orders_per_batch,
+            tuning=self._tuning.poll,
         )
         poll.reading = self._reading(source, ledger)
         for database in (connections.source, connections.primary):

@@ -27,7 +27,11 @@ STEP_SECONDS = 0.5
 
 
 class CaptureLoop:
-    """Looks for newly confirmed orders, says what it found, wakes the workers."""
+    """Looks for newly confirmed orders, says what it found, wakes the workers.
+
+    Attributes:
+        touched: Called with the keys of orders that were changed.
+    """
 
     def __init__(
         self,
@@ -36,15 +40,16 @@ class CaptureLoop:
         wake_up: WakeUp,
         reactions: ErrorPolicy,
         log: Log,
-        touched: Callable[[Sequence[str]], None] = lambda _: None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
+        self.touched: Callable[[Sequence[str]], None] = lambda _: None
+        self._patience_seconds = patience_seconds
         self._poll = poll
-        self._touched = touched
         self._follower = follower
         self._wake_up = wake_up
         self._reactions = reactions
         self._log = log
-        self._doubt = CrossCheck(PATIENCE_SECONDS)
+        self._doubt = CrossCheck(patience_seconds)
         self._guard = threading.Lock()
         self._listening_since: float | None = None
 
@@ -82,7 +87,7 @@ class CaptureLoop:
 
     def _follow(self, follower: ChangeFollower) -> None:
         while not self._reactions.stopping.is_set():
-            self._reactions.run("follow", lambda: self._step(follower, STEP_SECONDS))
+            self._reactions.run("follow", lambda: self.step(follower, STEP_SECONDS))
             if wait := self._reactions.seconds_to_wait("follow"):
                 with self._guard:
                     self._listening_since = None
@@ -94,13 +99,14 @@ class CaptureLoop:
         deadline = time.monotonic() + patience_seconds
         while True:
             seconds = min(STEP_SECONDS, max(0.0, deadline - time.monotonic()))
-            followed = self._step(follower, seconds)
+            followed = self.step(follower, seconds)
             quiet = followed.is_listening and not followed.keys
             if quiet or time.monotonic() >= deadline:
                 break
         follower.close()
 
-    def _step(self, follower: ChangeFollower, seconds: float) -> StepResult:
+    def step(self, follower: ChangeFollower, seconds: float) -> StepResult:
+        """Take one step of a follower, and log what came of it."""
         followed = follower.step(seconds)
         self.note(follower.capture, followed)
         if followed.orders:
@@ -111,7 +117,7 @@ class CaptureLoop:
         """Note and log what a follower, or a worker in its place, has captured."""
         self._hear(followed)
         if followed.keys:
-            self._touched(followed.keys)
+            self.touched(followed.keys)
         if followed.orders:
             self._captured(capture, followed.orders, followed.seconds)
         if followed.without_time:
@@ -168,7 +174,7 @@ class CaptureLoop:
         now = time.monotonic()
         with self._guard:
             since = self._listening_since
-            if since is not None and now - since > PATIENCE_SECONDS:
+            if since is not None and now - since > self._patience_seconds:
                 self._doubt.found(captured.keys, now)
             overdue = self._doubt.overdue(now)
         if overdue:

@@ -56,7 +56,11 @@ class RateLimiter:
 
 
 class DeliveryLoop:
-    """Delivers batch after batch; run it in a thread of its own."""
+    """Delivers batch after batch; run it in a thread of its own.
+
+    Attributes:
+        idle_seconds: How long it sleeps at most without being woken.
+    """
 
     def __init__(
         self,
@@ -78,7 +82,7 @@ class DeliveryLoop:
         self._lanes: list[Lane] = list(get_args(Lane))
         self._awaits_past = True
         self._is_notified = wake_ups.are_notified
-        self._idle_seconds = QUIET_SECONDS if wake_ups.are_notified else IDLE_SECONDS
+        self.idle_seconds = QUIET_SECONDS if wake_ups.are_notified else IDLE_SECONDS
         self.delivered = 0
         self._heard = 0
         self._may_be_due = True
@@ -176,7 +180,7 @@ class DeliveryLoop:
         if due.unread:
             self._unread_wake_up.notify()
         seconds = (
-            self._idle_seconds
+            self.idle_seconds
             if due.seconds is None
             else max(due.seconds, SHORTEST_SECONDS)
         )
@@ -185,7 +189,7 @@ class DeliveryLoop:
             seconds = min(filter(None, paced))
         elif due.seconds == 0 and not self._is_empty:
             return
-        limits = (seconds, self._idle_seconds, aside)
+        limits = (seconds, self.idle_seconds, aside)
         self._wake_up.wait(heard, min(limit for limit in limits if limit is not None))
         # Where no command wakes it, it is only by claiming that a pause is noticed.
         self._may_be_due = due.seconds is not None or not self._is_notified

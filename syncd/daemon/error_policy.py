@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from syncd.core import backoff
 from syncd.core.errors import PausedError, Reaction, SyncdError, ViewsChangedError
+from syncd.core.progress import STEP_SECONDS
 from syncd.daemon.watchdog import Watchdog
 from syncd.log.log import Log, report_crash
 
@@ -35,10 +36,17 @@ class ErrorPolicy:
         views_changed: Set when a part met views whose keys were not compared yet.
     """
 
-    def __init__(self, log: Log) -> None:
+    def __init__(
+        self,
+        log: Log,
+        *,
+        paused_seconds: float = PAUSED_SECONDS,
+        step_seconds: float = STEP_SECONDS,
+    ) -> None:
         self._log = log
+        self._paused_seconds = paused_seconds
         self._outages: dict[str, _Outage] = {}
-        self.progress = Watchdog()
+        self.progress = Watchdog(step_seconds=step_seconds)
         self._paused: dict[str, datetime] = {}
         self._guard = threading.Lock()
         self.stopping = threading.Event()
@@ -101,13 +109,13 @@ class ErrorPolicy:
         now = time.monotonic()
         outage = self._outages.setdefault(part, _Outage(since=now))
         if isinstance(error, PausedError):
-            outage.not_before = now + PAUSED_SECONDS
+            outage.not_before = now + self._paused_seconds
             outage.paused, outage.is_paused = error.what, True
             self._report_pause(error)
             return
         outage.is_paused = False
         if isinstance(error, ViewsChangedError):
-            outage.not_before = now + PAUSED_SECONDS
+            outage.not_before = now + self._paused_seconds
             self.views_changed.set()
             return
         outage.failures += 1

@@ -22,6 +22,7 @@ from syncd.core.exit_code import ExitCode
 from syncd.daemon.build import Components
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.housekeeping import Housekeeping
+from syncd.daemon.tuning import USUAL, Tuning
 from syncd.diagnostics.check.start import ask
 from syncd.ledger.account import is_proven, load
 from syncd.ledger.batches import Ledger
@@ -51,16 +52,29 @@ JUMP_SECONDS = 1.0
 
 
 class Pipeline:
-    """One feed's parts: `open`, then `begin`, `halt`, `close`; or `pass_once`."""
+    """One feed's parts: `open`, then `begin`, `halt`, `close`; or `pass_once`.
 
-    def __init__(self, settings: Settings, *, new_feed: bool = False) -> None:
+    Attributes:
+        schedule: Runs what is periodic.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        new_feed: bool = False,
+        tuning: Tuning = USUAL,
+    ) -> None:
         self.settings = settings
+        self._clock = tuning.wall_clock
+        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        self.schedule = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
         self._new_feed = new_feed
         self.log = Log(settings.feed)
-        self.reactions = ErrorPolicy(self.log)
-        self._parts = Components(settings, self.log, self.reactions)
+        self.reactions = ErrorPolicy(self.log, step_seconds=tuning.step_seconds)
+        self._parts = Components(settings, self.log, self.reactions, tuning)
         self._threads: list[threading.Thread] = []
-        self._clock_offset = _clock_offset()
+        self._clock_offset = self._clock() - time.monotonic()
 
     # Open
 
@@ -154,9 +168,9 @@ class Pipeline:
     def begin(self) -> None:
         """Capture and deliver from now on, in threads; compare the views first."""
         self.reactions.run("identity", self._identity.compare)
-        self._threads = self._watch.start() + self._start_workers()
-        self._threads.append(self._start_driver())
-        self._scheduler = self._start_schedule()
+        workers = self._start_workers()
+        self._threads = [*self._watch.start(), *workers, self._start_driver()]
+        self._start_schedule()
 
     def pass_once(self, patience_seconds: float) -> ExitCode:
         """Capture and deliver what is due in this thread; tell if something is left."""
@@ -203,13 +217,13 @@ class Pipeline:
         The scheduler counts by it: set back by an hour, it would wait for an hour. Nor
         is that over once it was told, since it may have read the clock just before.
         """
-        offset = _clock_offset()
+        offset = self._clock() - time.monotonic()
         jump, self._clock_offset = offset - self._clock_offset, offset
         if abs(jump) >= JUMP_SECONDS:
             self.log.emit("clock.jumped", jump_seconds=jump)
         now = datetime.now(UTC)
         latest = now + timedelta(seconds=JUMP_SECONDS)
-        for job in self._scheduler.get_jobs():
+        for job in self.schedule.get_jobs():
             if job.next_run_time > latest + job.trigger.interval:
                 job.modify(next_run_time=now)
 
@@ -226,15 +240,12 @@ class Pipeline:
         return threads
 
     def _start_driver(self) -> threading.Thread:
-        thread = threading.Thread(
-            target=self._driver.run, args=(self.reactions,), name="backfill"
-        )
+        drive = partial(self._driver.run, self.reactions)
+        thread = threading.Thread(target=drive, name="backfill")
         thread.start()
         return thread
 
-    def _start_schedule(self) -> BackgroundScheduler:
-        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
+    def _start_schedule(self) -> None:
         keep = partial(self._housekeeping.keep, self._parts, self.log)
         jobs: list[tuple[str, Callable[[], object], float]] = [
             ("capture", self._watch.poll, self._poll_seconds()),
@@ -245,15 +256,14 @@ class Pipeline:
             ("identity", self._identity.run, SWEEP_SECONDS),
         ]
         for name, action, seconds in jobs:
-            scheduler.add_job(
+            self.schedule.add_job(
                 self.reactions.run,
                 "interval",
                 seconds=seconds,
                 args=(name, action, seconds),
                 next_run_time=datetime.now(UTC),
             )
-        scheduler.start()
-        return scheduler
+        self.schedule.start()
 
     def _poll_seconds(self) -> float:
         interval = self.settings.source.poll_interval
@@ -268,7 +278,7 @@ class Pipeline:
         self.reactions.stopping.set()
         self.reactions.progress.halt()
         self._parts.wake_ups.notify()
-        ending = threading.Thread(target=self._scheduler.shutdown, name="schedule")
+        ending = threading.Thread(target=self.schedule.shutdown, name="schedule")
         ending.start()
         self._threads.append(ending)
 
@@ -288,7 +298,3 @@ class Pipeline:
             with suppress(DatabaseUnavailableError):
                 self._instance.stop()
         self._parts.close()
-
-
-def _clock_offset() -> float:
-    return time.time() - time.monotonic()

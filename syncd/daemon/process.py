@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from syncd.config.settings import Settings
 from syncd.core.errors import (
@@ -23,6 +24,7 @@ from syncd.core.progress import report_progress, watched
 from syncd.daemon import signals
 from syncd.daemon.pipeline import Pipeline
 from syncd.daemon.systemd import Notifier
+from syncd.daemon.tuning import USUAL, Tuning
 from syncd.daemon.watchdog import stack_summary
 from syncd.ledger.start_journal import StartJournal
 from syncd.log.log import configure
@@ -43,6 +45,7 @@ class Daemon:
         settings: To begin with.
         reread: Reads the settings again, for SIGHUP; None: they stay as they are.
         new_feed: Whether a person wants a new feed, whatever is known of others.
+        tuning: How its parts are made.
     """
 
     def __init__(
@@ -51,8 +54,10 @@ class Daemon:
         reread: Callable[[], Settings] | None = None,
         *,
         new_feed: bool = False,
+        tuning: Tuning = USUAL,
     ) -> None:
-        self._life = Pipeline(settings, new_feed=new_feed)
+        self._pipeline = partial(Pipeline, tuning=tuning)
+        self._life = self._pipeline(settings, new_feed=new_feed)
         self._new_feed = new_feed
         self._reread = reread or (lambda: settings)
         self._supervisor = Notifier()
@@ -124,7 +129,8 @@ class Daemon:
         received = signals.wait(seconds)
         if received is signal.SIGHUP:
             try:
-                self._life = Pipeline(self._read_again(), new_feed=self._new_feed)
+                settings = self._read_again()
+                self._life = self._pipeline(settings, new_feed=self._new_feed)
             except ConfigError as error:
                 self._reject(error)
         elif received is not None:
@@ -191,7 +197,7 @@ class Daemon:
         """
         self._supervisor.reloading()
         try:
-            successor = Pipeline(self._read_again())
+            successor = self._pipeline(self._read_again())
             successor.open()
         except SyncdError as error:
             self._reject(error)

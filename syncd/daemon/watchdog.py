@@ -7,7 +7,7 @@ is the thread's (see `core.progress`).
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from syncd.core import progress
@@ -17,13 +17,25 @@ _PLACES = 8
 
 
 class Watchdog:
-    """The stamps of the parts of one life of the daemon."""
+    """The stamps of the parts of one life of the daemon.
 
-    def __init__(self) -> None:
+    Args:
+        step_seconds: What a step may take that does not say more.
+        clock: Of any beginning.
+    """
+
+    def __init__(
+        self,
+        *,
+        step_seconds: float = progress.STEP_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._step_seconds = step_seconds
+        self._clock = clock
         self._stamps: dict[str, Deadline] = {}
         self._guard = threading.Lock()
         self._is_halting = False
-        self._looked_at = time.monotonic()
+        self._looked_at = clock()
 
     @contextmanager
     def work(self, part: str, rest_seconds: float = 0.0) -> Iterator[None]:
@@ -33,30 +45,37 @@ class Watchdog:
         def move(within: float) -> None:
             self._stamp(part, within, thread)
 
-        with progress.watched(move):
-            move(progress.STEP_SECONDS)
+        with progress.watched(move, self._step_seconds):
+            move(self._step_seconds)
             try:
                 yield
             finally:
-                self._rest(part, rest_seconds + progress.STEP_SECONDS)
+                self._rest(part, rest_seconds + self._step_seconds)
 
     def halt(self) -> None:
         """Expect nobody any more, those who are at work excepted."""
         with self._guard:
             self._is_halting = True
-            working = self._stamps.items()
-            self._stamps = {p: s for p, s in working if s.thread is not None}
+            self._stamps = self._working()
+
+    def working(self) -> set[str]:
+        """Name the parts that are at work just now."""
+        with self._guard:
+            return set(self._working())
+
+    def _working(self) -> dict[str, Deadline]:
+        return {p: s for p, s in self._stamps.items() if s.thread is not None}
 
     def overdue(self) -> list[Overdue]:
         """List the parts that should have moved; look again and again."""
-        now = time.monotonic()
+        now = self._clock()
         with self._guard:
             paused, self._looked_at = now - self._looked_at, now
             self._stamps = forgiven(self._stamps, paused)
             return overdue(self._stamps, now)
 
     def _stamp(self, part: str, within: float, thread: int | None) -> None:
-        now = time.monotonic()
+        now = self._clock()
         with self._guard:
             self._stamps[part] = Deadline(now, now + within, thread)
 

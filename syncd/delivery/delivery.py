@@ -25,7 +25,6 @@ from syncd.postgres.errors import STATEMENT_SECONDS
 from syncd.source.orders import Source
 
 FRESH_SECONDS = 5.0
-"""A claim older than this is renewed before its POST."""
 
 LEASE_MARGIN = timedelta(seconds=15)
 """Added to the POST's timeout: reading, rendering and settling."""
@@ -54,7 +53,11 @@ class DeliveryResult:
 
 
 class Delivery:
-    """Sends batches of one feed; one thread, one connection to the API."""
+    """Sends batches of one feed; one thread, one connection to the API.
+
+    Attributes:
+        fresh_seconds: A claim older than this is renewed before its POST.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Delivery:
         instance: int,
         reads: Reads,
     ) -> None:
+        self.fresh_seconds = FRESH_SECONDS
         self._settings = settings.squeezely
         self._secret = settings.api_key.get_secret_value()
         self._patience = settings.source.completeness_timeout
@@ -138,7 +142,7 @@ class Delivery:
     def _is_still_ours(self, claim: Claim) -> bool:
         """Make sure, after a slow reading or a sleep, that nobody else sends it."""
         now = time.monotonic()
-        if now - self._claimed_at < FRESH_SECONDS:
+        if now - self._claimed_at < self.fresh_seconds:
             return True
         self._claimed_at = now
         return self._ledger.renew(claim, self._lease)

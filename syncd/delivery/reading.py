@@ -54,9 +54,17 @@ class RowReader:
     Args:
         source: Where from.
         size: How many at a time; shared by those who read the same view.
+        statement_seconds: How long one may take.
     """
 
-    def __init__(self, source: Source, size: ReadSize) -> None:
+    def __init__(
+        self,
+        source: Source,
+        size: ReadSize,
+        *,
+        statement_seconds: float = STATEMENT_SECONDS,
+    ) -> None:
+        self._statement_seconds = statement_seconds
         self._source = source
         self._size = size
 
@@ -100,7 +108,7 @@ class RowReader:
             self._note(reading, pieces, piece, fault)
             return
         reading.rows |= rows
-        share = (time.monotonic() - started) / STATEMENT_SECONDS
+        share = (time.monotonic() - started) / self._statement_seconds
         self._size.worked(len(piece), share)
 
     def _note(

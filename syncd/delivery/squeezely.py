@@ -30,13 +30,18 @@ from syncd.delivery.transport import ExchangeDeadline, Transport, exchange
 MAX_ANSWER_BYTES = 256 * 1024
 
 IDLE_SECONDS = 30.0
-"""An idle connection older than this may be erased by a gateway: take a new one."""
 
 
 class Squeezely:
-    """A connection to the account; not for use by two threads at once."""
+    """A connection to the account; not for use by two threads at once.
+
+    Attributes:
+        request: What is sent, but for the body.
+        idle_seconds: A gateway may have erased a connection that was idle for longer.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        self.idle_seconds = IDLE_SECONDS
         squeezely = settings.squeezely
         self._endpoint = squeezely.endpoint
         self._timeout = squeezely.timeout.total_seconds()
@@ -45,7 +50,7 @@ class Squeezely:
         self._under_way: ExchangeDeadline | None = None
         self._verify = str(squeezely.ca_file) if squeezely.ca_file else True
         self._proxies = requests.utils.get_environ_proxies(self._endpoint)
-        self._request = requests.Request(
+        self.request = requests.Request(
             "POST",
             self._endpoint,
             {
@@ -67,7 +72,7 @@ class Squeezely:
     def post(self, body: bytes) -> Response | NoResponse:
         """POST a body; return what came back within the timeout, of it all."""
         self._under_way = None
-        if time.monotonic() - self._used_at > IDLE_SECONDS:
+        if time.monotonic() - self._used_at > self.idle_seconds:
             self.close()
         report_progress(self._timeout + STEP_SECONDS)
         with exchange(self._timeout) as under_way:
@@ -81,10 +86,10 @@ class Squeezely:
     ) -> Response | NoResponse:
         # The transport itself: a session would look at the environment at each request,
         # add what ~/.netrc has, and follow redirects.
-        self._request.prepare_body(body, None)
+        self.request.prepare_body(body, None)
         try:
             with self._transport.send(
-                self._request,
+                self.request,
                 timeout=self._timeout,
                 verify=self._verify,
                 proxies=self._proxies,

@@ -6,6 +6,7 @@ backfill takes it for a new one, whatever its stamp says by then (ADR-0013).
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,14 +17,20 @@ from syncd.postgres.statements import query
 PERIOD = timedelta(hours=1)
 """How often the ledger is pruned, whatever the number of daemons."""
 
-BATCHES = 500
-"""Batches that one statement looks at, at most."""
 
-ORDERS = 5_000
-"""Orders after which a statement looks at no further batch."""
+@dataclass(frozen=True, slots=True)
+class PruningSteps:
+    """How much is done at a time.
 
-STEPS = 200
-"""Statements of one turn; the next turn goes on from there."""
+    Attributes:
+        batches: One statement looks at so many, at most.
+        orders: After so many a statement looks at no further batch.
+        steps: Statements of one turn; the next turn goes on from there.
+    """
+
+    batches: int = 500
+    orders: int = 5_000
+    steps: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,8 @@ class Retention:
         keep: How long everything is kept; None: for ever.
         log: Is told what was done.
         stopping: Ends a turn between two steps.
+        steps: How much is done at a time.
+        clock: By which a turn is due.
     """
 
     def __init__(
@@ -51,11 +60,16 @@ class Retention:
         keep: timedelta | None,
         log: Log,
         stopping: threading.Event,
+        *,
+        steps: PruningSteps = PruningSteps(),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
         self._keep = keep
         self._log = log
         self._stopping = stopping
+        self._steps = steps
+        self._clock = clock
         self._due_at = float("-inf")
 
     def make(self) -> None:
@@ -64,9 +78,9 @@ class Retention:
         Raises:
             SyncdError: The database failed; the steps that were done are done.
         """
-        if self._keep is None or time.monotonic() < self._due_at:
+        if self._keep is None or self._clock() < self._due_at:
             return
-        self._due_at = time.monotonic() + PERIOD.total_seconds()
+        self._due_at = self._clock() + PERIOD.total_seconds()
         begun = self._ledger.database.run(
             query("begin_pruning"),
             feed=self._ledger.feed_id,
@@ -78,7 +92,7 @@ class Retention:
     def _take_turn(self, keep: timedelta) -> None:
         started = time.monotonic()
         orders = batches = 0
-        for _ in range(STEPS):
+        for _ in range(self._steps.steps):
             began = time.monotonic()
             step = self._step(keep)
             orders += step.orders
@@ -100,6 +114,6 @@ class Retention:
             query("thin"),
             feed=self._ledger.feed_id,
             keep=keep,
-            batches=BATCHES,
-            orders=ORDERS,
+            batches=self._steps.batches,
+            orders=self._steps.orders,
         )

@@ -93,9 +93,9 @@ class Connection:
         """Run `action` each time that a connection has been opened."""
         self._on_open.append(action)
 
-    def limit(self, seconds: int) -> None:
+    def limit(self, seconds: float) -> None:
         """Limit each statement to take so long at most, once a connection is opened."""
-        self._session["statement_timeout"] = f"{seconds}s"
+        self._session["statement_timeout"] = f"{round(seconds * 1000)}ms"
 
     def on_doubt(self, action: Callable[[], None]) -> None:
         """Run `action` when a statement fails as if the views had been changed."""

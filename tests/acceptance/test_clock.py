@@ -3,15 +3,18 @@
 import io
 import json
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.clock import Clock
 from support.postgres import wait_until
 from support.shop import Shop
 
 from syncd.config.configuration import load
 from syncd.daemon.pipeline import Pipeline
+from syncd.daemon.tuning import Tuning
 from syncd.demo.sandbox import Sandbox
 from syncd.log import log as logging
 
@@ -72,7 +75,9 @@ def test_a_clock_that_is_set_back_stops_nothing(
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
     config = shop.configure(tmp_path, sandbox.endpoint)
-    life = Pipeline(load(config, {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}))
+    settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"})
+    wall_clock = Clock(time.time)
+    life = Pipeline(settings, tuning=Tuning(wall_clock=wall_clock))
     life.open()
     life.begin()
     try:
@@ -80,16 +85,13 @@ def test_a_clock_that_is_set_back_stops_nothing(
         life.mind_the_clock()
         assert "clock.jumped" not in lines.getvalue()
         wait_until(lambda: "orders.captured" in lines.getvalue())
-        set_back_by_an_hour(life)
+        wall_clock.advance(-3600)
+        plan_an_hour_ahead(life)
         wait_until(lambda: rests(life))
-        orders = shop.confirm(3)
-        life.mind_the_clock()
-        wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
+        sell(life, shop, sandbox)
         wait_until(lambda: rests(life))
         plan_an_hour_ahead(life)
-        orders = shop.confirm(3)
-        life.mind_the_clock()
-        wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
+        sell(life, shop, sandbox)
     finally:
         life.halt()
         wait_until(lambda: not life.is_at_work)
@@ -99,17 +101,19 @@ def test_a_clock_that_is_set_back_stops_nothing(
     assert round(float(jumped["jump_seconds"])) == -3600
 
 
-def set_back_by_an_hour(life: Pipeline) -> None:
-    """What a life sees then: its next turns lie an hour ahead, as does the past."""
-    vars(life)["_clock_offset"] += 3600
-    plan_an_hour_ahead(life)
+def sell(life: Pipeline, shop: Shop, sandbox: Sandbox) -> None:
+    """Confirm orders; they are sent once the life has minded its clock."""
+    orders = shop.confirm(3)
+    life.mind_the_clock()
+    wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
 
 
 def plan_an_hour_ahead(life: Pipeline) -> None:
-    for job in vars(life)["_scheduler"].get_jobs():
+    """Let its next turns lie an hour ahead."""
+    for job in life.schedule.get_jobs():
         job.modify(next_run_time=datetime.now(UTC) + timedelta(hours=1))
 
 
 def rests(life: Pipeline) -> bool:
     """Whether the poll is between two turns."""
-    return vars(life.reactions.progress)["_stamps"]["capture"].thread is None
+    return "capture" not in life.reactions.progress.working()

@@ -11,9 +11,10 @@ from support.command import syncd
 from support.postgres import cluster, wait_until
 from support.shop import Shop
 
-from syncd.capture import poll
+from syncd.capture.tuning import PollTuning
 from syncd.config.configuration import load
 from syncd.daemon.process import Daemon
+from syncd.daemon.tuning import Tuning
 from syncd.demo.sandbox import Sandbox
 from syncd.log import log as logging
 
@@ -71,21 +72,21 @@ def test_a_database_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_long_transaction_holds_the_watermark_and_is_named(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, tmp_path: Path
 ) -> None:
     """Not the orders: those that are visible are sent."""
-    monkeypatch.setattr(poll, "HELD_SECONDS", -1.0)
+    tuning = Tuning(poll=PollTuning(held_seconds=-1))
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
     with Sandbox() as sandbox:
         config = shop.configure(tmp_path, sandbox.endpoint)
         settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"})
-        Daemon(settings).run_once()
+        Daemon(settings, tuning=tuning).run_once()
         with psycopg.connect(shop.owner) as report:
             report.execute("SELECT count(*) FROM orders")
             shop.confirm(2)
             before = shop.watermark()
-            Daemon(settings).run_once(patience_seconds=0.2)
+            Daemon(settings, tuning=tuning).run_once(patience_seconds=0.2)
             pid = report.info.backend_pid
         assert sandbox.book.totals.orderids == 2
     assert shop.watermark() == before

@@ -5,6 +5,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -183,14 +184,12 @@ def test_a_server_that_speaks_no_tls_is_told(tmp_path: Path, door: Opener) -> No
     assert set(look(tmp_path, f"https://127.0.0.1:{server.port}/")) == {"tls.broken"}
 
 
-def test_nobody_there_and_nobody_answering_are_outages(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_there_and_nobody_answering_are_outages(tmp_path: Path) -> None:
     """Refused at once; silent during the handshake, left in time; no such name."""
-    monkeypatch.setattr(way, "CONNECT_SECONDS", 0.3)
+    hasty = partial(look_at_endpoint, connect_seconds=0.3)
     with socket.create_server(("127.0.0.1", 0)) as hole:
         port = hole.getsockname()[1]
-        silent = look(tmp_path, f"https://127.0.0.1:{port}/")
+        silent = look(tmp_path, f"https://127.0.0.1:{port}/", look_at=hasty)
     assert "no answer within" in silent["endpoint.unreachable"].message
     refused = look(tmp_path, f"https://127.0.0.1:{port}/")
     assert "refused" in refused["endpoint.unreachable"].message

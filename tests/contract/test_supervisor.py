@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
+from support.clock import Clock
 from support.overseer import overseer
 from support.postgres import wait_until
 
-from syncd.core import progress
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.core.progress import report_progress, watched
 from syncd.daemon import watchdog
@@ -74,12 +74,9 @@ def test_a_supervisor_that_is_not_there_stops_nothing(address: str) -> None:
     supervisor.moved(1.0)
 
 
-def test_a_part_that_goes_on_step_by_step_is_never_overdue(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_part_that_goes_on_step_by_step_is_never_overdue() -> None:
     """As an account of millions of orders does, statement by statement."""
-    monkeypatch.setattr(progress, "STEP_SECONDS", 0.2)
-    made = Watchdog()
+    made = Watchdog(step_seconds=0.2)
     with made.work("reconcile"):
         for _ in range(8):
             time.sleep(0.05)
@@ -96,24 +93,22 @@ def test_a_part_that_goes_on_step_by_step_is_never_overdue(
         )
 
 
-def test_who_was_stopped_as_a_whole_gets_his_time_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_who_was_stopped_as_a_whole_gets_his_time_back() -> None:
     """Nobody looked meanwhile, so nobody is to blame."""
-    monkeypatch.setattr(progress, "STEP_SECONDS", 0.05)
-    made = Watchdog()
+    clock = Clock()
+    made = Watchdog(step_seconds=30, clock=clock)
     with made.work("capture"):
-        wait_until(made.overdue)
-        vars(made)["_looked_at"] -= 60
+        clock.advance(60)
         assert made.overdue() == []
+        for _ in range(31):
+            clock.advance(1)
+            made.overdue()
+        assert [stuck.part for stuck in made.overdue()] == ["capture"]
 
 
-def test_who_has_ended_is_not_expected_any_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_who_has_ended_is_not_expected_any_more() -> None:
     """While the daemon drains, only those who are at work have to move."""
-    monkeypatch.setattr(progress, "STEP_SECONDS", 0.05)
-    made = Watchdog()
+    made = Watchdog(step_seconds=0.05)
     with made.work("capture"):
         pass
     with made.work("delivery-0"):

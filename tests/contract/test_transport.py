@@ -311,7 +311,7 @@ def test_a_connection_is_kept_until_it_was_idle_for_long(
     assert isinstance(api.post(SMALL), Response)
     assert isinstance(api.post(SMALL), Response)
     assert echo.connections == 1
-    monkeypatch.setattr("syncd.delivery.squeezely.IDLE_SECONDS", 0.0)
+    api.idle_seconds = 0
     assert isinstance(api.post(SMALL), Response)
     api.close()
     assert echo.connections == 2

@@ -17,7 +17,7 @@ from syncd.config.settings import Settings
 from syncd.ledger import retention as pruning
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
-from syncd.ledger.retention import Retention
+from syncd.ledger.retention import PruningSteps, Retention
 from syncd.log.log import Log, configure
 from syncd.postgres.deadline import DeadlineConnection
 from syncd.source.connections import connect
@@ -27,9 +27,9 @@ def thin(settings: Settings) -> int:
     connections = connect(settings, "pruning")
     feed = FeedStore(connections, settings.feed).get()
     ledger = Ledger(connections.ledger, feed.feed_id)
-    pruning.BATCHES = 2
     pruning.PERIOD = timedelta(minutes=1)
-    Retention(ledger, timedelta(days=30), Log("shop"), threading.Event()).make()
+    keep, steps = timedelta(days=30), PruningSteps(batches=2)
+    Retention(ledger, keep, Log("shop"), threading.Event(), steps=steps).make()
     return 0
 
 

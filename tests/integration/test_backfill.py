@@ -10,7 +10,6 @@ from typing import cast
 import psycopg
 import pytest
 from psycopg import errors
-from support.ledgers import driver
 from support.past import Past, day, sell_past
 from support.shop import Shop
 
@@ -18,7 +17,6 @@ from syncd.backfill import sample as sampling
 from syncd.capture.reconciliation import Reconciliation
 from syncd.core.command_errors import BackfillStateError, OrderUnknownError
 from syncd.core.errors import PausedError
-from syncd.daemon import backfill_loop as driving
 from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.order_history import read_history
 from syncd.ledger.feed import FeedStore
@@ -32,12 +30,6 @@ pytestmark = pytest.mark.db
 SIZE = 4
 LIVE = timedelta(days=1)
 EVERYTHING = "SELECT f::text, b::text FROM syncd.backfill AS f, syncd.batch AS b"
-
-
-@pytest.fixture(autouse=True)
-def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driving, "PAGE_ORDERS", 10)
-    monkeypatch.setattr(driving, "STOCK_ORDERS", 10)
 
 
 @pytest.fixture
@@ -99,7 +91,7 @@ def test_orders_of_one_instant_are_captured_page_by_page(past: Past) -> None:
     taken = []
     while past.register.get(number).captured < 35:
         before = past.register.get(number).captured
-        driver(past.desk.source, past.desk.ledger, size=SIZE).step()
+        past.make_driver().step()
         taken.append(past.register.get(number).captured - before)
         while past.deliver():
             pass
@@ -112,13 +104,12 @@ def test_orders_of_one_instant_are_captured_page_by_page(past: Past) -> None:
     ("rate", "orders"), [(None, 30), (0.5, 10), (4.0, 20), (1000.0, 30)]
 )
 def test_what_waits_is_sent_within_seconds(
-    past: Past, monkeypatch: pytest.MonkeyPatch, rate: float | None, orders: int
+    past: Past, rate: float | None, orders: int
 ) -> None:
     """At least a page, what the rate sends in a few seconds, and not without end."""
-    monkeypatch.setattr(driving, "STOCK_ORDERS", 30)
     sell_past(past.shop, 50)
     past.ask()
-    quick = driver(past.desk.source, past.desk.ledger, size=SIZE, rate=rate)
+    quick = past.make_driver(rate, most=30)
     while quick.step() == 0:
         pass
     assert past.states() == {"pending": orders}
@@ -382,7 +373,7 @@ def test_each_state_is_told_once(past: Past) -> None:
     """Whichever daemon looks first."""
     lines = StringIO()
     log.configure(style="json", stream=lines)
-    past.driver = driver(past.desk.source, past.desk.ledger, size=SIZE)
+    past.driver = past.make_driver()
     sell_past(past.shop, 15)
     number = past.ask()
     other = Past(past.shop, past.desk.sandbox, past.desk.folder, SIZE)

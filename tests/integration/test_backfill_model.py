@@ -27,7 +27,7 @@ from support.shop import Shop
 from typing_extensions import override
 
 from syncd.core.command_errors import BackfillStateError, OrderUnknownError
-from syncd.daemon import backfill_loop as driving
+from syncd.daemon.backfill_loop import LIVE_LAG, STOCK_ORDERS
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.claim import Lane
 
@@ -40,11 +40,6 @@ _numbers = count(1)
 spans = st.tuples(st.integers(0, DAYS - 1), st.integers(1, DAYS)).map(
     lambda drawn: (drawn[0], min(DAYS, drawn[0] + drawn[1]))
 )
-
-
-@pytest.fixture(autouse=True)
-def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driving, "PAGE_ORDERS", 5)
 
 
 class Backfills(RuleBasedStateMachine):
@@ -60,7 +55,7 @@ class Backfills(RuleBasedStateMachine):
         self.shop = Shop.open(self.server.dsn(self.name))
         self.sandbox = Sandbox()
         self.sandbox.start()
-        self.past = Past(self.shop, self.sandbox, self.folder, SIZE)
+        self.past = Past(self.shop, self.sandbox, self.folder, SIZE, 5, STOCK_ORDERS)
         self.orders = sell_past(self.shop, 24, days=DAYS)
         self.asked: set[str] = set()  # that each of them arrives
         self.again: Counter[str] = Counter()  # how often it was sent on purpose
@@ -125,7 +120,7 @@ class Backfills(RuleBasedStateMachine):
     def crash_with_a_claim(self) -> None:
         """An instance dies between its claim and its POST."""
         claim = self.past.desk.ledger.claim(
-            self.past.desk.instance.number, "backfill", driving.LIVE_LAG
+            self.past.desk.instance.number, "backfill", LIVE_LAG
         )
         if claim:
             self.past.desk.let_lease_pass()

@@ -13,8 +13,8 @@ from support.postgres import Cluster, wait_until
 from support.shop import Shop
 from typing_extensions import override
 
-from syncd.capture import poll as poll_module
-from syncd.capture.poll import PAGE_ORDERS, PollCapture
+from syncd.capture.poll import PollCapture
+from syncd.capture.tuning import PollTuning
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.core.window import Vxid, Window, Xid
 from syncd.ledger.batches import Ledger
@@ -315,7 +315,7 @@ def test_the_watermark_never_passes_an_order_that_is_not_in_the_ledger(
     However many pages, each with a snapshot of its own, its last scan takes.
     """
     shop.sql("TRUNCATE orders; DELETE FROM syncd.feed; DELETE FROM syncd.ledger")
-    capture, tills = Capture(shop, page=page), Tills(shop)
+    capture, tills = Capture(shop, tuning=PollTuning(page=page)), Tills(shop)
     try:
         live(capture, tills, lives)
         close(capture)
@@ -362,7 +362,7 @@ def test_what_is_visible_at_the_first_start_is_old(shop: Shop, tills: Tills) -> 
     capture.poll()
     late.commit()
     shop.confirm(2)
-    vars(capture._poll)["_whole_at"] = float("-inf")  # noqa: SLF001  # 30 s later
+    capture.clock.advance(PollTuning().whole_seconds)
     capture.poll()
     capture.database.close()
     batches = shop.rows(
@@ -548,7 +548,8 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
     )
     assert [row[:2] for row in batches] == [(100, 100)] * 1000
     times = cast("list[datetime]", [time for row in batches for time in row[2:]])
-    newest, older = times[: PAGE_ORDERS // 50], times[PAGE_ORDERS // 50 :]
+    few = PollTuning().page // 50
+    newest, older = times[:few], times[few:]
     assert [*older, *newest] == sorted(times)
     found = capture.source.between(
         capture.source.clock() - timedelta(seconds=5), "infinity", to_admit=True
@@ -588,11 +589,15 @@ class Attentive(Source):
 
 @pytest.mark.parametrize("deep_seconds", [0.0, 30.0])
 def test_a_window_held_open_for_hours_is_not_read_again_and_again(
-    shop: Shop, tills: Tills, monkeypatch: pytest.MonkeyPatch, deep_seconds: float
+    shop: Shop, tills: Tills, deep_seconds: float
 ) -> None:
     """Nor is it now and then, beyond the lookback."""
-    monkeypatch.setattr(poll_module, "DEEP_SECONDS", deep_seconds)
-    capture = Capture(shop, lookback=timedelta(minutes=5), source=Attentive)
+    capture = Capture(
+        shop,
+        lookback=timedelta(minutes=5),
+        source=Attentive,
+        tuning=PollTuning(deep_seconds=deep_seconds),
+    )
     tills.begin()
     shop.set_watermark("now() - interval '3 hours'")
     shop.sql(
@@ -610,7 +615,7 @@ def test_a_window_held_open_for_hours_is_not_read_again_and_again(
 
 
 def test_a_stamp_as_old_as_the_lookback_is_taken_now_and_then(
-    shop: Shop, tills: Tills, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, tills: Tills
 ) -> None:
     """While something holds the window: an ordinary look begins later than that."""
     capture = Capture(shop, lookback=timedelta(minutes=5))
@@ -620,6 +625,6 @@ def test_a_stamp_as_old_as_the_lookback_is_taken_now_and_then(
     capture.poll()
     late.commit()
     assert sum(capture.poll() for _ in range(5)) == 0
-    monkeypatch.setattr(poll_module, "DEEP_SECONDS", 0.0)
+    capture.clock.advance(PollTuning().deep_seconds)
     assert capture.poll() == 1
     capture.database.close()

@@ -389,7 +389,7 @@ def test_a_claim_is_renewed_before_a_late_post(
             desk.let_lease_pass()
         return claim
 
-    monkeypatch.setattr("syncd.delivery.delivery.FRESH_SECONDS", 0.0)
+    desk.delivery.fresh_seconds = 0
     monkeypatch.setattr(desk.ledger, "claim", take_long)
     sent = desk.deliver()
     monkeypatch.undo()
@@ -548,7 +548,7 @@ def test_a_lock_in_another_database_is_no_sign_of_life(desk: Desk) -> None:
     desk.confirm(2)
     desk.claim()
     desk.shop.sql("UPDATE syncd.instance SET pid = 2147483647")
-    vars(desk.instance)["_database"].close()
+    desk.let_die()
     elsewhere = make_conninfo(desk.shop.owner, dbname="postgres")
     with (
         psycopg.connect(elsewhere, autocommit=True) as other,

@@ -255,8 +255,7 @@ def test_a_search_that_takes_too_long_is_told(desk: Desk) -> None:
         "'W-' || id AS orderid, email || pg_sleep(1) AS email, 'EUR' AS currency, "
         "total AS totalvalue, products FROM orders"
     )
-    vars(desk.database)["_session"]["statement_timeout"] = "50ms"
-    desk.database.close()
+    desk.limit_reads(50)
     with pytest.raises(SlowStatementError, match="cannot be searched in the time"):
         forgetting(desk).find(["mila@shop.example"])
     with pytest.raises((SlowStatementError, OrderUnknownError)):

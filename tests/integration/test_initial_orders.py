@@ -9,9 +9,12 @@ from support.ledgers import Started, ago
 from support.postgres import Cluster
 from support.shop import Shop
 
+from syncd.core.cause import Place
 from syncd.core.errors import PermissionDeniedError
 from syncd.ledger.feed import FeedStore
+from syncd.postgres.database import Database
 from syncd.postgres.session import SESSION
+from syncd.postgres.statements import Statement
 
 pytestmark = pytest.mark.db
 
@@ -189,9 +192,8 @@ def test_a_start_may_take_longer_than_a_statement(
     assert found
 
 
-def show(database: object) -> str:
-    execute = vars(database)["_connection"].execute
-    return str(execute("SHOW statement_timeout").fetchone()[0])
+def show(database: Database) -> str:
+    return database.value(str, Statement(b"SHOW statement_timeout", Place.LEDGER))
 
 
 # Explored: every order of a history table, however it came and whoever looks

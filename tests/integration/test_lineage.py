@@ -297,8 +297,12 @@ def test_the_place_is_the_configured_one_or_systemds(tmp_path: Path) -> None:
     """Without either nothing is remembered."""
     environment = {"STATE_DIRECTORY": f"{tmp_path}/a:{tmp_path}/b"}
     assert StateFile.of(None, "shop", {}) is None
-    assert vars(StateFile.of(None, "shop", environment))["_path"].parent.name == "a"
-    assert vars(StateFile.of(tmp_path, "shop", environment))["_path"].parent == tmp_path
+    memory = StateFile.of(None, "shop", environment)
+    assert memory is not None
+    assert memory.place.name == "a"
+    memory = StateFile.of(tmp_path, "shop", environment)
+    assert memory is not None
+    assert memory.place == tmp_path
 
 
 def test_a_connection_to_a_standby_is_tried_again(scene: Scene) -> None:

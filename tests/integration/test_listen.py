@@ -14,6 +14,7 @@ from typing import cast
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from support.clock import Clock
 from support.pooler import Pooler
 from support.postgres import Cluster, cluster, wait_until
 from support.shop import Shop
@@ -21,12 +22,16 @@ from typing_extensions import override
 
 from syncd.capture.listen import capture as listen
 from syncd.capture.listen import notify as notifications
-from syncd.capture.listen.capture import AdmissionContext, OutboxCapture
+from syncd.capture.listen.capture import (
+    AdmissionContext,
+    OutboxCapture,
+    OutboxTuning,
+)
 from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox, OutboxRow
 from syncd.capture.poll import PollCapture
 from syncd.core.errors import DatabaseUnavailableError, UnreadableRowError
-from syncd.daemon import capture_loop as watch
+from syncd.core.poll_schedule import PollSchedule
 from syncd.daemon.capture_loop import CaptureLoop
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUp
@@ -66,11 +71,34 @@ class Notes(Log):
         return [fields for name, fields in self.lines if name == event]
 
 
+class CountingOutbox(Outbox):
+    """Counts how often it was read."""
+
+    looks = 0
+
+    @override
+    def read(self, limit: int) -> list[OutboxRow]:
+        self.looks += 1
+        return super().read(limit)
+
+
 class Ear:
     """A started feed that listens, in the test's own process."""
 
-    def __init__(self, shop: Shop, *, hear: str | None = None) -> None:
+    def __init__(
+        self,
+        shop: Shop,
+        *,
+        hear: str | None = None,
+        inspection_seconds: float = listen.INSPECTION_SECONDS,
+        answer_seconds: float = notifications.ANSWER_SECONDS,
+        shut_seconds: float = notifications.SHUT_SECONDS,
+    ) -> None:
         self.shop = shop
+        self.clock = Clock()
+        self.schedule = PollSchedule()
+        self._inspection_seconds = inspection_seconds
+        self._answer_seconds, self._shut_seconds = answer_seconds, shut_seconds
         source = Database(
             shop.dsn, application_name="syncd/shop/listen", keeps_plans=True
         )
@@ -85,7 +113,7 @@ class Ear:
         )
         self.ledger = Ledger(ledger, self.feed.feed_id)
         self.notes = Notes()
-        self.outbox = Outbox(source, source, "shop")
+        self.outbox = CountingOutbox(source, source, "shop")
         self.listen = self.make(self.outbox)
 
     def make(self, outbox: Outbox) -> OutboxCapture:
@@ -97,10 +125,21 @@ class Ear:
         )
         return OutboxCapture(
             outbox,
-            NotifyListener(self.ear, self.connections.source, "shop"),
+            NotifyListener(
+                self.ear,
+                self.connections.source,
+                "shop",
+                answer_seconds=self._answer_seconds,
+                shut_seconds=self._shut_seconds,
+            ),
             intake,
             self.notes,
-            fallback_seconds=0.1,
+            tuning=OutboxTuning(
+                fallback_seconds=0.1,
+                inspection_seconds=self._inspection_seconds,
+                schedule=lambda: self.schedule,
+                clock=self.clock,
+            ),
         )
 
     def until(self, condition: Callable[[], object]) -> None:
@@ -123,11 +162,17 @@ class Ear:
         self.until(lambda: not self.outbox.count())
 
     def calm(self) -> None:
-        """Step until the next look is far away."""
-        self.until(lambda: self.next_look_seconds() > 2.5)
+        """Step until the next look is far away, as if many had found nothing."""
+        self.settle()
+        self.put_off_next_look()
 
     def next_look_seconds(self) -> float:
-        return float(vars(self.listen)["_schedule"].seconds(time.monotonic()))
+        return self.schedule.seconds(self.clock())
+
+    def put_off_next_look(self) -> None:
+        """Do what looks that find nothing do: the next one is 6 s away."""
+        for _ in range(8):
+            self.schedule.found_nothing(self.clock(), 0.0, float("inf"))
 
     def taken(self) -> list[str]:
         rows = self.shop.ledger(
@@ -473,9 +518,9 @@ def test_rows_that_nobody_hinted_at_are_found_by_the_inspection(ear: Ear) -> Non
     """However far away the next look is by then."""
     ear.settle()
     ear.shop.confirm(1)
-    vars(vars(ear.listen)["_schedule"])["_look_at"] = float("inf")
+    ear.put_off_next_look()
     assert ear.listen.step(0).orders == 0
-    vars(ear.listen)["_inspect_at"] = float("-inf")
+    ear.clock.advance(listen.INSPECTION_SECONDS)
     # once the database has had its rest after the look before
     wait_until(lambda: ear.listen.step(0).orders == 1)
 
@@ -483,18 +528,11 @@ def test_rows_that_nobody_hinted_at_are_found_by_the_inspection(ear: Ear) -> Non
 def test_an_idle_ear_asks_the_database_next_to_nothing(hearing: Ear) -> None:
     """In two seconds of waiting, nothing at all."""
     hearing.calm()
-    looks: list[int] = []
-    read = hearing.outbox.read
-
-    def counted(limit: int) -> list[OutboxRow]:
-        looks.append(limit)
-        return read(limit)
-
-    vars(hearing.outbox)["read"] = counted
+    before = hearing.outbox.looks
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline:
         hearing.listen.step(0.5)
-    assert len(looks) == 0
+    assert hearing.outbox.looks == before
 
 
 def cut(ear: Ear, application: str) -> None:
@@ -528,15 +566,14 @@ def test_a_lost_database_loses_nothing(hearing: Ear) -> None:
 
 
 def test_behind_a_transaction_pooler_it_says_so_once_and_goes_on(
-    hinting: Shop, monkeypatch: pytest.MonkeyPatch
+    hinting: Shop,
 ) -> None:
     """The probe is not heard; the outbox is looked at every poll_interval."""
-    monkeypatch.setattr(listen, "INSPECTION_SECONDS", 0.3)
-    monkeypatch.setattr(notifications, "ANSWER_SECONDS", 0.1)
+    soon = {"inspection_seconds": 0.3, "answer_seconds": 0.1}
     hinting.listen("orders:id")
     with (
         closing(Pooler(hinting.dsn)) as pooler,
-        closing(Ear(hinting, hear=pooler.dsn)) as ear,
+        closing(Ear(hinting, hear=pooler.dsn, **soon)) as ear,
     ):
         ear.until(lambda: ear.notes.of("listen.notifications_lost"))
         for _ in range(4):
@@ -547,12 +584,12 @@ def test_behind_a_transaction_pooler_it_says_so_once_and_goes_on(
 
 
 def test_without_listen_at_all_it_says_so_once_and_goes_on(
-    hinting: Shop, monkeypatch: pytest.MonkeyPatch
+    hinting: Shop,
 ) -> None:
     """No connection to be had for the ear."""
-    monkeypatch.setattr(notifications, "SHUT_SECONDS", 0.05)
     hinting.listen("orders:id")
-    with closing(Ear(hinting, hear=make_conninfo(hinting.dsn, host="/nowhere"))) as ear:
+    nowhere = make_conninfo(hinting.dsn, host="/nowhere")
+    with closing(Ear(hinting, hear=nowhere, shut_seconds=0.05)) as ear:
         ear.until(lambda: ear.notes.of("listen.notifications_lost"))
         hinting.confirm(2)
         assert ear.take(2) < SOON
@@ -574,18 +611,16 @@ def test_where_transactions_may_be_prepared_it_looks_often(ear: Ear) -> None:
 # Faults are seen
 
 
-def test_faults_are_told_with_their_number(
-    ear: Ear, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faults_are_told_with_their_number(ear: Ear) -> None:
     """Also those from before the start; then each rise."""
-    monkeypatch.setattr(listen, "INSPECTION_SECONDS", 0.0)
     ear.shop.sql("ALTER TABLE syncd.outbox ADD CHECK (order_key = '') NOT VALID")
     ear.shop.confirm(1)
     ear.shop.confirm(1)
-    ear.listen.step(0)
-    ear.listen.step(0)
-    ear.shop.confirm(1)
-    ear.listen.step(0)
+    for orders in (0, 0, 1):
+        if orders:
+            ear.shop.confirm(orders)
+        ear.clock.advance(listen.INSPECTION_SECONDS)
+        ear.listen.step(0)
     assert ear.notes.of("outbox.failed") == [
         {"missed_changes": 2},
         {"missed_changes": 1},
@@ -601,10 +636,9 @@ def test_faults_are_told_with_their_number(
     ids=["disabled", "faulty"],
 )
 def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
-    hinting: Shop, monkeypatch: pytest.MonkeyPatch, break_it: str
+    hinting: Shop, break_it: str
 ) -> None:
     """Two captures over one ledger: the second notices that the first is gone."""
-    monkeypatch.setattr(watch, "PATIENCE_SECONDS", 0.3)
     hinting.listen("orders:id")
     with closing(Ear(hinting)) as ear, closing(Database(hinting.dsn)) as database:
         polled = Connections(database, database)
@@ -617,7 +651,9 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
             size=100,
         )
         reactions = ErrorPolicy(ear.notes)
-        watching = CaptureLoop(poll, ear.listen, WakeUp(), reactions, ear.notes)
+        watching = CaptureLoop(
+            poll, ear.listen, WakeUp(), reactions, ear.notes, patience_seconds=0.3
+        )
         threads = watching.start()
         try:
             hinting.confirm(2)
@@ -625,6 +661,7 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
             time.sleep(0.4)
             watching.poll()
             assert ear.notes.of("capture.missed_changes") == []
+            ear.put_off_next_look()  # or what is faulty may be met before the poll
             hinting.sql(break_it)
             hinting.confirm(2)
             watching.poll()
@@ -639,11 +676,8 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
     assert hinting.captured("poll") == 2
 
 
-def test_an_order_that_the_poll_took_first_is_no_doubt(
-    hearing: Ear, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_order_that_the_poll_took_first_is_no_doubt(hearing: Ear) -> None:
     """It was heard of, only later."""
-    monkeypatch.setattr(watch, "PATIENCE_SECONDS", 0.2)
     shop = hearing.shop
     with closing(Database(shop.dsn)) as database:
         poll = PollCapture(
@@ -654,15 +688,24 @@ def test_an_order_that_the_poll_took_first_is_no_doubt(
             size=100,
         )
         reactions = ErrorPolicy(hearing.notes)
-        watching = CaptureLoop(poll, hearing.listen, WakeUp(), reactions, hearing.notes)
-        step = vars(CaptureLoop)["_step"]
-        step(watching, hearing.listen, 0.0)
+        watching = CaptureLoop(
+            poll,
+            hearing.listen,
+            WakeUp(),
+            reactions,
+            hearing.notes,
+            patience_seconds=0.2,
+        )
+        watching.step(hearing.listen, 0.0)
         time.sleep(0.3)
         shop.confirm(1)
         watching.poll()
-        wait_until(
-            lambda: step(watching, hearing.listen, 0.1) or not hearing.outbox.count()
-        )
+
+        def is_emptied() -> bool:
+            watching.step(hearing.listen, 0.1)
+            return not hearing.outbox.count()
+
+        wait_until(is_emptied)
         time.sleep(0.3)
         watching.poll()
     assert shop.rows("SELECT capture FROM syncd.ledger") == [("poll",)]

@@ -12,7 +12,7 @@ from support.shop import Shop
 from typing_extensions import override
 
 from syncd.capture.follower import StepResult
-from syncd.capture.listen.capture import AdmissionContext, OutboxCapture
+from syncd.capture.listen.capture import AdmissionContext, OutboxCapture, OutboxTuning
 from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox
 from syncd.core.errors import PausedError
@@ -70,7 +70,7 @@ class OfferDesk(Desk):
             NotifyListener(self.ear, self.database, "shop"),
             intake,
             Log("shop"),
-            fallback_seconds=5,
+            tuning=OutboxTuning(fallback_seconds=5),
             offer=self.offer.make,
         )
 

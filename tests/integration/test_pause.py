@@ -4,6 +4,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -14,14 +15,12 @@ from support.desk import Desk
 from support.ledgers import Started
 from support.postgres import Cluster, cluster, wait_until
 from support.shop import Shop
-from support.tap import WAL_SETTINGS, Tap, opened_shop
+from support.tap import QUICK, WAL_SETTINGS, Tap, opened_shop
 
-from syncd.capture.listen.capture import AdmissionContext, OutboxCapture
+from syncd.capture.listen.capture import AdmissionContext, OutboxCapture, OutboxTuning
 from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox
 from syncd.capture.reconciliation import Reconciliation
-from syncd.capture.wal import capture as wal
-from syncd.capture.wal import monitor as guard
 from syncd.core.errors import PausedError
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.reconciliation_job import ReconciliationJob
@@ -46,7 +45,11 @@ def listening(feed: Started) -> tuple[OutboxCapture, Outbox]:
     intake = AdmissionContext(feed.source, feed.ledger, 100, True)  # noqa: FBT003
     notifications = NotifyListener(ear, source, "shop")
     return OutboxCapture(
-        outbox, notifications, intake, Log("shop"), fallback_seconds=0.1
+        outbox,
+        notifications,
+        intake,
+        Log("shop"),
+        tuning=OutboxTuning(fallback_seconds=0.1),
     ), outbox
 
 
@@ -288,24 +291,18 @@ def server_with_slots() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def tap(
-    server_with_slots: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Tap]:
+def tap(server_with_slots: Cluster, tmp_path: Path) -> Iterator[Tap]:
     """The shop's orders, followed and caught up; its position is noted at once."""
-    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
-    monkeypatch.setattr(guard, "GUARD_SECONDS", 0.0)
     with opened_shop(server_with_slots, f"p{next(_numbers)}") as opened:
-        started = Tap(opened, tmp_path)
+        started = Tap(opened, tmp_path, tuning=replace(QUICK, guard_seconds=0))
         started.until_read()
         yield started
         started.close()
 
 
-def test_the_slot_stays_where_it_is_while_capture_is_paused(
-    tap: Tap, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_slot_stays_where_it_is_while_capture_is_paused(tap: Tap) -> None:
     """Its growing is warned of; after the pause every order comes, also late ones."""
-    ledger = Ledger(tap.wal._ledger.database, tap.wal._ledger.feed_id)  # noqa: SLF001
+    ledger = tap.ledger
     with tap.session() as late:
         late.execute(INSERT)
         pauses(ledger).begin("capture", None)
@@ -315,7 +312,7 @@ def test_the_slot_stays_where_it_is_while_capture_is_paused(
             tap.hear()
         late.commit()
     tap.shop.confirm(1)
-    monkeypatch.setattr(guard, "ENDANGERED", 0.0)
+    tap.retune(endangered=0)
     for _ in range(3):
         with pytest.raises(PausedError):
             tap.step()

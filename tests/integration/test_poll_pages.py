@@ -1,8 +1,8 @@
 """More orders at once than a look takes: page by page, and live ones beside them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
-from time import monotonic
 from typing import cast
 
 import pytest
@@ -10,7 +10,7 @@ from support.polling import Capture
 from support.postgres import wait_until
 from support.shop import Shop
 
-from syncd.capture import poll as poll_module
+from syncd.capture.tuning import PollTuning
 from syncd.core.errors import SlowStatementError
 from syncd.ledger.stats import read_stats
 
@@ -18,17 +18,18 @@ pytestmark = pytest.mark.db
 
 PAGE = 10
 LOOKBACK = timedelta(minutes=5)
+TURNS = PollTuning(page=PAGE, turn_seconds=0)
+"""A page at each turn."""
+
 SAME = "now() - interval '1 min'"
 SPREAD = "now() - interval '4 min' + n * interval '1 ms'"
 AHEAD = "now() + interval '2 hours' + n * interval '1 ms'"
 
 
 @pytest.fixture
-def capture(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Capture]:
+def capture(shop: Shop) -> Iterator[Capture]:
     """A poll of small pages, of which each turn takes one; each look is deep."""
-    monkeypatch.setattr(poll_module, "TURN_SECONDS", 0.0)
-    monkeypatch.setattr(poll_module, "DEEP_SECONDS", 0.0)
-    started = Capture(shop, lookback=LOOKBACK, page=PAGE)
+    started = Capture(shop, lookback=LOOKBACK, tuning=replace(TURNS, deep_seconds=0))
     started.poll_all()
     yield started
     started.database.close()
@@ -50,17 +51,21 @@ def turns(capture: Capture) -> list[int]:
 
 def test_a_slow_sweep_puts_off_one_deep_look_and_no_more(shop: Shop) -> None:
     """The next is due as ever, unless it leaves pages again."""
-    capture = Capture(shop, lookback=LOOKBACK)
+    never_whole = replace(TURNS, whole_seconds=float("inf"))
+    capture = Capture(shop, lookback=LOOKBACK, tuning=never_whole)
     capture.poll_all()
-    state = vars(vars(capture)["_poll"])
-    state["_rest_seconds"] = 3600.0
+    bring(shop, 5 * PAGE, SPREAD)
+    capture.clock.advance(31)
+    capture.poll()
+    capture.clock.advance(3600)  # so long the pages take that the deep look left
+    capture.poll_all()
     found = []
-    for seconds in (36_001, 31):
+    for seconds in (32_000, 1000, 31):
         bring(shop, 1, "now() - interval '4 min'")
-        state["_deep_at"] = monotonic() - seconds
+        capture.clock.advance(seconds)
         found.append(capture.poll_all())
     capture.database.close()
-    assert found == [1, 1]
+    assert found == [0, 2, 1]
 
 
 @pytest.mark.parametrize("stamp", [SAME, SPREAD, AHEAD])
@@ -109,12 +114,9 @@ def test_orders_that_wait_behind_live_ones_are_counted_as_new(
     assert stats.lag_seconds > 200
 
 
-def test_a_window_closes_page_by_page(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_window_closes_page_by_page(shop: Shop) -> None:
     """The watermark is as far as the pages read: a crash makes none of them undone."""
-    monkeypatch.setattr(poll_module, "TURN_SECONDS", 0.0)
-    capture = Capture(shop, page=PAGE)
+    capture = Capture(shop, tuning=TURNS)
     start = capture.close_window()
     bring(shop, 5 * PAGE, "clock_timestamp()")
     now = capture.source.clock()
@@ -128,21 +130,19 @@ def test_a_window_closes_page_by_page(
     capture.database.close()
 
 
-def test_a_page_that_takes_too_long_is_made_smaller(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_that_takes_too_long_is_made_smaller(shop: Shop) -> None:
     """The next try is another one: the import is captured in the end."""
-    monkeypatch.setattr(poll_module, "TURN_SECONDS", 0.0)
-    monkeypatch.setattr(poll_module, "DEEP_SECONDS", 0.0)
+    for plan in ("seqscan", "bitmapscan"):
+        shop.sql(f"ALTER ROLE {shop.role} SET enable_{plan} = off")
     shop.sql(
         "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
         "SELECT id AS order_key, confirmed_at FROM orders "
         "WHERE pg_sleep(0.004) IS NOT NULL"
     )
-    capture = Capture(shop, lookback=LOOKBACK, page=100)
+    tuning = PollTuning(page=100, turn_seconds=0, deep_seconds=0)
+    capture = Capture(shop, lookback=LOOKBACK, tuning=tuning)
     bring(shop, 200, SPREAD)
-    slow = {"statement_timeout": "300ms", "enable_seqscan": "off"}
-    vars(capture.database)["_session"].update(slow, enable_bitmapscan="off")
+    capture.database.limit(0.3)
     capture.database.close()
     failures = 0
 

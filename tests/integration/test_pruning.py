@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.clock import Clock
 from support.command import syncd
 from support.ledgers import Started, ago
 from support.postgres import Cluster
@@ -29,10 +30,9 @@ from syncd.core.tally import ReconciliationTally
 from syncd.daemon.reconciliation_job import ReconciliationJob
 from syncd.daemon.wakeup import WakeUp
 from syncd.diagnostics.order_history import read_history
-from syncd.ledger import retention as pruning
 from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
 from syncd.ledger.instance import Instance
-from syncd.ledger.retention import Retention
+from syncd.ledger.retention import PruningSteps, Retention
 from syncd.log import log as logging
 from syncd.log.log import Log
 from syncd.postgres.database import Database
@@ -54,7 +54,19 @@ class Till(Started):
         self._own = Database(shop.dsn)
         self.number = Instance(self._own, self.ledger.feed_id).number
         self.sent = Counter[str]()
-        self.pruning = Retention(self.ledger, KEEP, Log("shop"), threading.Event())
+        self.clock = Clock()
+        self.pruning = self.retention()
+
+    def retention(self, **steps: int) -> Retention:
+        """Make what thins; in steps of some size."""
+        return Retention(
+            self.ledger,
+            KEEP,
+            Log("shop"),
+            threading.Event(),
+            steps=PruningSteps(**steps),
+            clock=self.clock,
+        )
 
     def claim(self) -> Claim | None:
         return self.ledger.claim(self.number, "live", timedelta(minutes=1))
@@ -80,7 +92,7 @@ class Till(Started):
 
     def thin(self) -> None:
         self.state("UPDATE syncd.feed SET pruned_at = NULL")
-        vars(self.pruning)["_due_at"] = float("-inf")
+        self.clock.advance(3600)
         self.pruning.make()
 
     def touch(self, keys: list[str]) -> None:
@@ -220,22 +232,17 @@ def test_an_order_that_is_touched_or_stamped_anew_is_not_sent_again(
     assert set(till.sent.values()) == {1}
 
 
-def test_it_takes_small_steps_and_one_turn_an_hour(
-    till: Till, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_takes_small_steps_and_one_turn_an_hour(till: Till) -> None:
     """A turn is bounded, the next one goes on; other daemons leave it to the first."""
-    monkeypatch.setattr(pruning, "BATCHES", 2)
-    monkeypatch.setattr(pruning, "STEPS", 2)
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
-    vars(till.pruning)["_log"] = Log("shop")
+    till.pruning = till.retention(batches=2, steps=2)
     for _ in range(7):
         till.sell()
     till.age()
     till.thin()
     assert till.shop.value(BATCHES) == 4  # four of them have become one
-    other = Retention(till.ledger, KEEP, Log("shop"), threading.Event())
-    other.make()
+    till.retention(batches=2, steps=2).make()
     till.pruning.make()
     assert till.shop.value(BATCHES) == 4
     till.thin()
@@ -244,12 +251,9 @@ def test_it_takes_small_steps_and_one_turn_an_hour(
     assert [(t["orders"], t["batches"]) for t in told] == [(4, 4), (3, 3)]
 
 
-def test_a_step_ends_after_so_many_orders(
-    till: Till, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_ends_after_so_many_orders(till: Till) -> None:
     """And always passes at least one batch, however large."""
-    monkeypatch.setattr(pruning, "ORDERS", 3)
-    monkeypatch.setattr(pruning, "STEPS", 1)
+    till.pruning = till.retention(orders=3, steps=1)
     for orders in (5, 2, 2):
         till.sell(orders)
     till.age()

@@ -16,6 +16,7 @@ import pytest
 from support.ledgers import Started, ago
 from support.postgres import Cluster
 from support.shop import Shop
+from typing_extensions import override
 
 from syncd.capture.reconciliation import Reconciliation
 from syncd.capture.reconciliation_run import (
@@ -463,20 +464,21 @@ def test_an_account_that_its_maker_left_is_gone_on_with(begin: Begin) -> None:
 
 def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin: Begin) -> None:
     """What was reached is kept; the rest is done after the next start."""
-    feed = begin(page=10)
+    stopping = threading.Event()
+
+    class Stopping(Source):
+        @override
+        def stretch(self, lower: Position, upper: datetime, orders: int) -> Stretch:
+            stopping.set()
+            return super().stretch(lower, upper, orders)
+
+    feed = begin()
     confirm(feed, "now() - generate_series * interval '1 minute'", 35)
     capture(feed)
-    stopping = threading.Event()
+    feed = begin(source=Stopping)
     reconciliation = Reconciliation(feed.source, feed.ledger, size=100, page=10)
     wake_up, lines = WakeUp(), log.Log("shop")
     rounds = ReconciliationJob(reconciliation, wake_up, lines, stopping)
-    stretch = feed.source.stretch
-
-    def stop_after(*args: object) -> Stretch:
-        stopping.set()
-        return stretch(*args)  # type: ignore[arg-type]
-
-    vars(feed.source)["stretch"] = stop_after
     rounds.make()
     rows = shop.rows("SELECT scope, confirmed, finished_at FROM syncd.reconciliation")
     assert rows == [("hours", 10, None)]
@@ -672,37 +674,37 @@ def test_an_account_goes_on_within_one_instant(begin: Begin) -> None:
 
 def test_a_page_that_takes_too_long_is_made_smaller(begin: Begin) -> None:
     """Until the view answers in time; the account is whole all the same."""
-    feed = begin(page=16)
-    confirm(feed, "now() - generate_series * interval '1 minute'", 30)
-    capture(feed)
-    between = feed.source.within
     tried: list[int] = []
 
-    def slow(stretch: Stretch, *, to_admit: bool = False) -> OrderQuery:
-        found = between(stretch, to_admit=to_admit)
-        (orders,) = feed.source.database.one(
-            compose("gather", found=found.query, seal=query("seal")), **found.params
-        )[-1:]
-        tried.append(cast("int", orders))
-        if tried[-1] > 5:
-            raise SlowViewError("the view gave no answer", "")
-        return found
+    class Slow(Source):
+        @override
+        def within(self, stretch: Stretch, *, to_admit: bool = False) -> OrderQuery:
+            found = super().within(stretch, to_admit=to_admit)
+            gather = compose("gather", found=found.query, seal=query("seal"))
+            *_, orders = self.database.one(gather, **found.params)
+            tried.append(cast("int", orders))
+            if tried[-1] > 5:
+                raise SlowViewError("the view gave no answer", "")
+            return found
 
-    vars(feed.source)["within"] = slow
-    assert feed.account() == ReconciliationTally(pending=30)
+    feed = begin()
+    confirm(feed, "now() - generate_series * interval '1 minute'", 30)
+    capture(feed)
+    assert begin(page=16, source=Slow).account() == ReconciliationTally(pending=30)
     assert tried[:4] == [16, 8, 4, 4]
     assert max(tried[2:]) == 4
 
 
 def test_an_order_that_alone_takes_too_long_is_an_error(begin: Begin) -> None:
     """There is no smaller page."""
-    feed = begin(page=4)
+
+    class Slow(Source):
+        @override
+        def stretch(self, *_: object, **_named: object) -> Stretch:
+            raise SlowViewError("the view gave no answer", "")
+
+    feed = begin()
     confirm(feed, TIED)
     capture(feed)
-
-    def slow(*_: object) -> Stretch:
-        raise SlowViewError("the view gave no answer", "")
-
-    vars(feed.source)["stretch"] = slow
     with pytest.raises(SlowViewError):
-        feed.account()
+        begin(page=4, source=Slow).account()

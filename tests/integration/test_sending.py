@@ -563,7 +563,6 @@ def test_a_claim_that_is_taken_over_waits_for_a_person(cautious: Desk) -> None:
     """Nobody knows what became of it; its late success is believed all the same."""
     orders = cautious.confirm(2)
     first = cautious.claim()
-    vars(cautious.instance)["_holds"] = True
     cautious.let_lease_pass()
     assert cautious.deliver() is None
     assert cautious.shop.rows("SELECT state, uncertain_attempts FROM syncd.batch") == [

@@ -5,6 +5,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from support.clock import Clock
 from support.polling import Capture
 from support.shop import Shop
 
@@ -34,11 +35,19 @@ def shifted(
     capture.database.close()
 
 
-def trade(shop: Shop, watch: StampWatch, offset: str, orders: int = 12) -> None:
+class Watch(StampWatch):
+    """A watch over a feed's stamps, with a clock that the test moves."""
+
+    def __init__(self, capture: Capture) -> None:
+        self.clock = Clock()
+        super().__init__(capture.source, capture.ledger, Log("shop"), clock=self.clock)
+
+
+def trade(shop: Shop, watch: Watch, offset: str, orders: int = 12) -> None:
     """Confirm orders one by one, and look after each, as if time had passed."""
     for _ in range(orders):
         shop.sql(WRITTEN.format(offset))
-        vars(watch)["_look_at"] = float("-inf")
+        watch.clock.advance(3600)
         watch.look()
 
 
@@ -57,7 +66,7 @@ def test_an_offset_is_said_with_the_zone_that_would_fit(
     )
     shop.confirm(3)
     shop.sql("UPDATE orders SET confirmed_at = now() - interval '2 days'")
-    watch = StampWatch(capture.source, capture.ledger, Log("shop"))
+    watch = Watch(capture)
     trade(shop, watch, offset)
     ((reason,),) = alarms(shop)
     assert str(reason).endswith(f"source.time_zone is probably {fits}")
@@ -91,7 +100,7 @@ def test_a_look_that_fails_rests_like_any_other(
     """The views are not read again at once because they were slow."""
     capture = Capture(shop, lookback=timedelta(minutes=5))
     with closing(capture.database):
-        watch = StampWatch(capture.source, capture.ledger, Log("shop"))
+        watch = Watch(capture)
         shop.sql("ALTER VIEW syncd.confirmed_orders RENAME TO away")
         with pytest.raises(SyncdError):
             watch.look()
@@ -102,7 +111,7 @@ def test_right_stamps_raise_no_alarm(shop: Shop) -> None:
     """Nor does an import of an hour's orders."""
     capture = Capture(shop, lookback=timedelta(minutes=5))
     with closing(capture.database):
-        watch = StampWatch(capture.source, capture.ledger, Log("shop"))
+        watch = Watch(capture)
         trade(shop, watch, "-2 min")
         shop.sql(
             "INSERT INTO orders (confirmed_at) SELECT now() - n * interval '1 s' "

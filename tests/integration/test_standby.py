@@ -13,6 +13,7 @@ from support.postgres import Cluster, cluster, standby, wait_until
 from support.shop import Shop
 
 from syncd.capture.poll import PollCapture
+from syncd.capture.tuning import PollTuning
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
@@ -112,9 +113,13 @@ class Reader:
             self.connections.source, self.connections.primary
         )
         self._poll = PollCapture(
-            self.transactions, source, self.ledger, lookback=LOOKBACK, size=100
+            self.transactions,
+            source,
+            self.ledger,
+            lookback=LOOKBACK,
+            size=100,
+            tuning=PollTuning(step=timedelta(0)),
         )
-        vars(self._poll)["_step"] = timedelta(0)
         self.connections.source.on_open(self._poll.forget)
 
     def poll(self, times: int = 1) -> int:

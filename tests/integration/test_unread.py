@@ -110,11 +110,8 @@ def test_when_one_can_be_read_again_all_are_tried(desk: Desk) -> None:
     assert desk.posts(orders) == [1] * 3
 
 
-def test_a_slow_view_is_read_in_smaller_pieces(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_view_is_read_in_smaller_pieces(desk: Desk) -> None:
     """The size that worked is kept: later batches are not too slow again."""
-    monkeypatch.setattr("syncd.delivery.reading.STATEMENT_SECONDS", 0.2)
     desk.limit_reads(200)
     catalogue(desk, "each")
     orders = desk.confirm(16)

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.clock import Clock
 from support.command import syncd
 from support.shop import Shop
 
-from syncd.capture import unreadable
+from syncd.capture.stamps import LOOK_SECONDS
 from syncd.config.configuration import load
-from syncd.daemon import build as parts
+from syncd.daemon.build import Components
 from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.tuning import Tuning
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.feed import FeedStore
 from syncd.log.log import Log
@@ -72,7 +74,9 @@ class Parts:
     def __init__(self, shop: Shop, config: Path) -> None:
         settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "x"})
         lines = Log("shop")
-        self.parts = parts.Components(settings, lines, ErrorPolicy(lines))
+        self.clock = Clock()
+        tuning = Tuning(unreadable_seconds=0, clock=self.clock)
+        self.parts = Components(settings, lines, ErrorPolicy(lines), tuning)
         feed = FeedStore(self.parts.connect("test"), "shop").get()
         self.rounds = self.parts.rounds(feed)
         self.stamps = self.parts.stamps(feed)
@@ -134,10 +138,9 @@ def test_accounts_go_on_beside_an_unreadable_row(
 
 
 def test_an_account_is_whole_again_once_the_row_is_mended(
-    comparing: Parts, divided: tuple[Shop, Path], monkeypatch: pytest.MonkeyPatch
+    comparing: Parts, divided: tuple[Shop, Path]
 ) -> None:
     """And the alarm ends."""
-    monkeypatch.setattr(unreadable, "AGAIN_SECONDS", 0.0)
     comparing.rounds.make()
     shop, _ = divided
     shop.sql("UPDATE orders SET rate = 1")
@@ -171,7 +174,7 @@ def test_the_stamps_are_watched_beside_an_unreadable_row(
     shop, _ = divided
     for _ in range(12):
         shop.sql("INSERT INTO orders (confirmed_at) SELECT clock_timestamp() + '1 h'")
-        vars(comparing.stamps)["_look_at"] = float("-inf")
+        comparing.clock.advance(LOOK_SECONDS)
         comparing.stamps.look()
     assert any("60 min after" in str(reason) for (reason,) in shop.rows(ALARMS))
 

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -12,13 +13,12 @@ import psycopg
 import pytest
 from support.postgres import Cluster, cluster, wait_until
 from support.shop import Shop
-from support.tap import SLOT, WAL_SETTINGS, Tap, opened_shop
+from support.tap import QUICK, SLOT, WAL_SETTINGS, Tap, opened_shop
 from typing_extensions import override
 
 from syncd.capture.follower import StepResult
-from syncd.capture.wal import capture as wal
-from syncd.capture.wal import stream
 from syncd.capture.wal.stream import FRAMES, ReplicationStream
+from syncd.capture.wal.tuning import WalTuning
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.core.pgoutput import Begin, Keepalive, Message
 from syncd.ledger.admission import Admitted
@@ -45,10 +45,9 @@ def shop(server: Cluster) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def tap(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tap]:
+def tap(shop: Shop, tmp_path: Path) -> Iterator[Tap]:
     """The shop's orders, followed and caught up; its position is noted at once."""
-    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
-    started = Tap(shop, tmp_path)
+    started = Tap(shop, tmp_path, tuning=QUICK)
     started.until_read()
     yield started
     started.close()
@@ -150,7 +149,7 @@ def test_a_large_transaction_is_admitted_by_the_page(
     tap: Tap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No more than a page and a reading is held; the position moves with its end."""
-    monkeypatch.setattr(wal, "PAGE", 100)
+    tap.retune(page=100)
     held, sizes = [], []
     admit = Ledger.admit
 
@@ -261,15 +260,12 @@ def test_what_was_acknowledged_survives_a_crash_of_the_server(tmp_path: Path) ->
         tap.close()
 
 
-def test_the_server_shuts_down_without_waiting_for_us(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_server_shuts_down_without_waiting_for_us(tmp_path: Path) -> None:
     """It waits until every reader has acknowledged; an idle one must not hold it."""
     with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
-        tap = Tap(shop, tmp_path)
+        tap = Tap(shop, tmp_path, tuning=WalTuning(note_seconds=1000))
         tap.step(1)
         tap.step(1)
-        monkeypatch.setattr(wal, "NOTE_SECONDS", 1000.0)
         shop.sql("CREATE TABLE other ()")
         tap.step(0.3)
         stopped = threading.Thread(target=server.stop)
@@ -319,10 +315,10 @@ class Waiting(threading.Thread):
 
 
 def test_a_commit_that_is_not_visible_yet_is_waited_for(
-    server: Cluster, tap: Tap, monkeypatch: pytest.MonkeyPatch
+    server: Cluster, tap: Tap
 ) -> None:
     """Steps end in time, later orders go on, the position stays; then it is taken."""
-    monkeypatch.setattr(wal, "HIDDEN_SECONDS", 0.1)
+    tap.retune(hidden_seconds=0.1)
     with standby_missing(server, tap):
         waiting = Waiting(tap)
         tap.step_until(lambda: tap.events("stream.commits_invisible"), 0.1)
@@ -339,10 +335,10 @@ def test_a_commit_that_is_not_visible_yet_is_waited_for(
 
 
 def test_a_large_commit_that_is_not_visible_is_not_all_held(
-    server: Cluster, tap: Tap, monkeypatch: pytest.MonkeyPatch
+    server: Cluster, tap: Tap
 ) -> None:
     """Reading waits, the server keeps the rest; the connection stays alive."""
-    monkeypatch.setattr(wal, "MOST_KEYS", 2000)
+    tap.retune(most_keys=2000)
     with standby_missing(server, tap):
         waiting = Waiting(tap, 30_000)
         tap.step_until(lambda: tap.held() >= 2000, 0.05)
@@ -395,11 +391,9 @@ def test_transaction_ids_that_begin_anew_are_told_apart(
 # The slot's place
 
 
-def test_an_idle_slot_advances_while_others_write(
-    tap: Tap, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_idle_slot_advances_while_others_write(tap: Tap) -> None:
     """The followed tables rest; WAL of other tables is not kept for them."""
-    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.0)
+    tap.retune(note_seconds=0)
     restart = SLOT.format("(restart_lsn - '0/0')::bigint")
     before = tap.value(restart)
     tap.shop.sql("CREATE TABLE other (filler text)")
@@ -468,12 +462,9 @@ def test_the_time_of_the_position_is_one_at_which_all_had_been_heard(tap: Tap) -
     assert before < now <= after  # type: ignore[operator]
 
 
-def test_the_time_of_the_position_waits_for_what_was_not_heard_of(
-    tap: Tap, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_time_of_the_position_waits_for_what_was_not_heard_of(tap: Tap) -> None:
     """Read at the opening, it holds only once all that was written by then is in."""
-    monkeypatch.setattr(wal, "PAGE", 1)
-    tap.wal.close()
+    tap.retune(page=1)
     tap.shop.confirm(1)
     between = tap.value("SELECT clock_timestamp()")
     tap.shop.confirm(1)
@@ -500,12 +491,9 @@ def test_another_instance_waits_and_takes_over(tap: Tap) -> None:
         other.close()
 
 
-def test_it_listens_only_once_it_has_caught_up(
-    tap: Tap, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_listens_only_once_it_has_caught_up(tap: Tap) -> None:
     """What the poll finds before that casts no doubt on it."""
-    monkeypatch.setattr(wal, "PAGE", 500)
-    tap.wal.close()
+    tap.retune(page=500)
     tap.shop.confirm(3000)
     steps = [tap.step(5) for _ in range(4)]
     assert [step.is_listening for step in steps] == [False] * 4
@@ -513,15 +501,13 @@ def test_it_listens_only_once_it_has_caught_up(
 
 
 def test_the_server_hears_from_us_while_there_is_nothing_to_say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """Or it would end the connection of whoever waits for a commit to be visible."""
-    monkeypatch.setattr(stream, "STATUS_SECONDS", 0.2)
-    monkeypatch.setattr(wal, "MOST_KEYS", 0)
-    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
+    tuning = replace(QUICK, status_seconds=0.2, most_keys=0)
     settings = WAL_SETTINGS | {"wal_sender_timeout": "1s"}
     with cluster(settings) as server, opened_shop(server, "shop") as shop:
-        tap = Tap(shop, tmp_path)
+        tap = Tap(shop, tmp_path, tuning=tuning)
         with standby_missing(server, tap):
             waiting = Waiting(tap)
             tap.step_until(lambda: tap.held() == 1, 0.1)
@@ -534,12 +520,10 @@ def test_the_server_hears_from_us_while_there_is_nothing_to_say(
         tap.close()
 
 
-def test_a_server_that_is_silent_for_too_long_is_given_up(
-    tap: Tap, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_is_silent_for_too_long_is_given_up(tap: Tap) -> None:
     """A connection may be dead without a word; the next one goes on."""
-    monkeypatch.setattr(stream, "STATUS_SECONDS", 0.1)
-    monkeypatch.setattr(stream, "SILENCE_SECONDS", 0.5)
+    tap.retune(status_seconds=0.1, silence_seconds=0.5)
+    tap.step_until(lambda: tap.wal.is_open)
     (pid,) = tap.shop.rows(SLOT.format("active_pid"))[0]
     assert isinstance(pid, int)
     os.kill(pid, signal.SIGSTOP)

@@ -11,12 +11,19 @@ from pathlib import Path
 import pytest
 from support.postgres import Cluster, cluster, standby, wait_until
 from support.shop import Shop
-from support.tap import SLOT, WAL_SETTINGS, Tap, install_wal, opened_shop, uninstall_wal
+from support.tap import (
+    QUICK,
+    SLOT,
+    WAL_SETTINGS,
+    Tap,
+    install_wal,
+    opened_shop,
+    uninstall_wal,
+)
 
-from syncd.capture.wal import capture as wal
-from syncd.capture.wal import monitor as guard
 from syncd.capture.wal.monitor import slot_risk
 from syncd.capture.wal.slot import Server, Slot, SlotCatalog, slot_name
+from syncd.capture.wal.tuning import WalTuning
 from syncd.config.configuration import load
 from syncd.core.errors import (
     ConfigError,
@@ -59,10 +66,9 @@ def shop(server: Cluster) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def tap(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tap]:
+def tap(shop: Shop, tmp_path: Path) -> Iterator[Tap]:
     """The shop's orders, followed and caught up; its position is noted at once."""
-    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
-    started = Tap(shop, tmp_path)
+    started = Tap(shop, tmp_path, tuning=QUICK)
     started.until_read()
     yield started
     started.close()
@@ -104,12 +110,11 @@ def stopping(step: Callable[[], object]) -> SyncdError:
 
 
 def test_a_lost_slot_stops_capture_with_the_range_to_reconcile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """Never made anew silently: it is asked for, and says from when on to look."""
-    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
     with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
-        tap = Tap(shop, tmp_path)
+        tap = Tap(shop, tmp_path, tuning=QUICK)
         try:
             tap.until_read()
             ((reached_at,),) = shop.rows(
@@ -137,13 +142,10 @@ def test_a_lost_slot_stops_capture_with_the_range_to_reconcile(
             tap.close()
 
 
-def test_a_slot_that_is_lost_while_it_is_read_stops_capture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slot_that_is_lost_while_it_is_read_stops_capture(tmp_path: Path) -> None:
     """The server ends the connection; the next look at the slot says why."""
-    monkeypatch.setattr(wal, "NOTE_SECONDS", 1000.0)
     with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
-        tap = Tap(shop, tmp_path)
+        tap = Tap(shop, tmp_path, tuning=WalTuning(note_seconds=1000))
         try:
             tap.step(1)
             lose(server, shop)
@@ -178,13 +180,12 @@ def test_a_slot_that_somebody_made_anew_stops_capture(tap: Tap) -> None:
     assert tap.admitted() == 0
 
 
-def test_a_missing_publication_stops_capture(
-    tap: Tap, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_publication_stops_capture(tap: Tap) -> None:
     """Also while it is read; the shop's writes go on."""
+    tap.retune(guard_seconds=0)
+    tap.step_until(lambda: tap.wal.is_open)
     tap.shop.sql("DROP PUBLICATION syncd_shop")
     tap.shop.confirm(1)
-    monkeypatch.setattr(guard, "GUARD_SECONDS", 0.0)
     error = stopping(lambda: tap.step(0.5))
     assert "publication" in str(error)
     assert "--recreate-slot" in error.hint
@@ -252,11 +253,10 @@ def test_an_unfit_server_is_refused_and_nothing_is_left(
             assert says in str(findings(shop, tmp_path)[-1])
 
 
-def test_capture_refuses_to_start_without_a_limit(
-    server: Cluster, tap: Tap, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_capture_refuses_to_start_without_a_limit(server: Cluster, tap: Tap) -> None:
     """It goes on when the limit goes away meanwhile, and says so."""
-    monkeypatch.setattr(guard, "GUARD_SECONDS", 0.0)
+    tap.retune(guard_seconds=0)
+    tap.step_until(lambda: tap.wal.is_open)
     server.set("max_slot_wal_keep_size", "-1")
     try:
         wait_until(
@@ -273,17 +273,14 @@ def test_capture_refuses_to_start_without_a_limit(
         server.set("max_slot_wal_keep_size", "1GB")
 
 
-def test_a_slot_that_keeps_much_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slot_that_keeps_much_is_told(tmp_path: Path) -> None:
     """From half of what it may keep."""
-    monkeypatch.setattr(guard, "GUARD_SECONDS", 0.0)
     with ExitStack() as stack:
         server = stack.enter_context(
             cluster(WAL_SETTINGS | {"max_slot_wal_keep_size": "64MB"})
         )
         shop = stack.enter_context(opened_shop(server, "shop"))
-        tap = Tap(shop, tmp_path)
+        tap = Tap(shop, tmp_path, tuning=WalTuning(guard_seconds=0))
         tap.step()
         assert not tap.events("slot.at_risk")
         tap.wal.close()
@@ -467,16 +464,13 @@ def take_over_slot(primary: Cluster, other: Cluster, tap: Tap) -> None:
     wait_until(is_there)
 
 
-def test_a_failover_takes_the_slot_along(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failover_takes_the_slot_along(tmp_path: Path) -> None:
     """Capture goes on at the promoted standby; what its ledger lacks is told."""
-    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
     with cluster(WAL_SETTINGS) as primary:
         if not primary.holds(SEVENTEEN):
             pytest.skip("no failover slots before PostgreSQL 17")
         primary.sql("CREATE DATABASE shop")
-        tap = Tap(Shop.open(primary.dsn("shop")), tmp_path)
+        tap = Tap(Shop.open(primary.dsn("shop")), tmp_path, tuning=QUICK)
         with standby_with_slots(primary, primary.dsn("shop")) as other:
             tap.shop.confirm(1)
             tap.until(1)
@@ -485,7 +479,8 @@ def test_a_failover_takes_the_slot_along(
             tap.close()
             primary.stop("immediate")
             other.promote()
-            moved = Tap(Shop.at(other.dsn("shop")), tmp_path, tables=())
+            there = Shop.at(other.dsn("shop"))
+            moved = Tap(there, tmp_path, tables=(), tuning=QUICK)
             moved.until(2)
             assert not moved.events("stream.gap_detected")
             moved.close()

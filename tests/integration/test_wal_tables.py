@@ -9,6 +9,7 @@ import pytest
 from support.postgres import Cluster, cluster, wait_until
 from support.shop import Shop
 from support.tap import (
+    QUICK,
     SLOT,
     WAL_SETTINGS,
     Tap,
@@ -19,9 +20,8 @@ from support.tap import (
 )
 
 from syncd.capture.keys import are_alike
-from syncd.capture.wal import capture as wal
-from syncd.capture.wal import monitor as guard
 from syncd.capture.wal.publication import Publication
+from syncd.capture.wal.tuning import WalTuning
 from syncd.core.errors import (
     ConfigError,
     DatabaseUnavailableError,
@@ -29,7 +29,6 @@ from syncd.core.errors import (
     SyncdError,
 )
 from syncd.postgres.session import SESSION
-from syncd.setup.install import session
 from syncd.setup.install.session import pinned
 
 pytestmark = pytest.mark.db
@@ -158,12 +157,12 @@ def test_a_table_whose_updates_would_fail_is_refused(shop: Shop, kind: str) -> N
 
 @pytest.mark.parametrize("change", AFTER)
 def test_a_table_that_was_changed_afterwards_is_told_with_the_cure(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+    shop: Shop, tmp_path: Path, change: str
 ) -> None:
     """We cannot prevent it; the line's SQL gives the shop its UPDATEs back at once."""
-    monkeypatch.setattr(guard, "GUARD_SECONDS", 0.0)
     shop.sql(KINDS["primary key"])
-    tap = Tap(shop, tmp_path, tables=["t:id", "orders:id"])
+    tuning = WalTuning(guard_seconds=0)
+    tap = Tap(shop, tmp_path, tables=["t:id", "orders:id"], tuning=tuning)
     try:
         tap.step()
         assert not tap.events("publication.blocks_writes")
@@ -220,15 +219,12 @@ def test_only_the_key_and_what_names_a_row_travels(shop: Shop) -> None:
     assert shop.rows(columns) == [("{id,at,note}",)]
 
 
-def test_a_server_that_is_too_old_gets_one_line(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_is_too_old_gets_one_line(shop: Shop) -> None:
     """Whatever is installed, before anything is made."""
-    monkeypatch.setattr(session, "OLDEST_SERVER", 99)
     with (
         owners(shop) as connections,
         pytest.raises(ServerTooOldError, match=r"syncd needs 99; nothing was changed"),
-        pinned(connections.source),
+        pinned(connections.source, oldest=99),
     ):
         pass
 
@@ -360,11 +356,10 @@ def test_installing_again_changes_the_tables_and_keeps_the_place(
 
 
 def test_uninstalling_drops_both_but_not_under_a_reader(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, tmp_path: Path
 ) -> None:
     """Nothing is dropped while the daemon reads; the second time there is nothing."""
-    monkeypatch.setattr(wal, "NOTE_SECONDS", 0.05)
-    tap = Tap(shop, tmp_path)
+    tap = Tap(shop, tmp_path, tuning=QUICK)
     tap.step()
     with pytest.raises(ConfigError, match="is being read by pid"):
         uninstall_wal(shop)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import cast
-from unittest.mock import patch
 
 import psycopg
 from support.shop import target_of
@@ -19,15 +18,14 @@ from typing_extensions import override
 from proof.stepwise import Start
 from proof.subjects import Apart, LedgerSubject
 from proof.world import World
-from syncd.capture.listen import capture as listen
-from syncd.capture.listen.capture import AdmissionContext, OutboxCapture
+from syncd.capture.listen.capture import AdmissionContext, OutboxCapture, OutboxTuning
 from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox
-from syncd.capture.wal import capture as wal
 from syncd.capture.wal.capture import WalCapture
 from syncd.capture.wal.monitor import SlotMonitor
 from syncd.capture.wal.slot import SlotPositionStore, slot_name
 from syncd.capture.wal.stream import ReplicationStream
+from syncd.capture.wal.tuning import WalTuning
 from syncd.core.pgoutput import Commit, Keepalive, Message
 from syncd.core.poll_schedule import PollSchedule
 from syncd.ledger.batches import Ledger
@@ -124,13 +122,10 @@ class ListenSubject(LedgerSubject):
 
     @override
     def install(self) -> None:
-        self._page = patch.object(listen, "PAGE", FEW)
-        self._page.start()
         self.world.shop.listen(*TABLES, owner=self.world.owner, feed=self.feed)
 
     @override
     def uninstall(self) -> None:
-        self._page.stop()
         with owner_of(self.world) as connections:
             stop_listening(connections.source, self.feed)
 
@@ -149,9 +144,8 @@ class ListenSubject(LedgerSubject):
             NotifyListener(ears.source, connections.source, self.feed),
             intake,
             Silent(self.feed),
-            fallback_seconds=0.0,
+            tuning=OutboxTuning(fallback_seconds=0, page=FEW, schedule=Restless),
         )
-        vars(self.listen)["_schedule"] = Restless()
 
     @override
     def capture(self) -> None:
@@ -256,8 +250,6 @@ class WalSubject(LedgerSubject):
 
     @override
     def install(self) -> None:
-        self._settings = patch.multiple(wal, PAGE=FEW, NOTE_SECONDS=0.0)
-        self._settings.start()
         names = Grantees(
             self.world.shop.role, "syncd.confirmed_orders", "syncd.purchases"
         )
@@ -278,7 +270,6 @@ class WalSubject(LedgerSubject):
     @override
     def uninstall(self) -> None:
         self.world.before_stop = lambda: None
-        self._settings.stop()
         with owner_of(self.world) as connections:
             unfollow(connections, self.feed)
 
@@ -299,7 +290,9 @@ class WalSubject(LedgerSubject):
         name = slot_name(self.feed)
         stream = SteppedStream(dsn, name, self.pause, self._written)
         source = self.source_on(connections)
-        self.wal = WalCapture(stream, guard, source, ledger, FEW)
+        self.wal = WalCapture(
+            stream, guard, source, ledger, FEW, WalTuning(page=FEW, note_seconds=0)
+        )
 
     @override
     def capture(self) -> None:

@@ -10,6 +10,7 @@ from contextlib import closing
 from itertools import permutations
 from pathlib import Path
 
+from support.clock import Clock
 from support.desk import Desk
 from support.shop import Shop
 
@@ -72,7 +73,8 @@ class Day:
             capture="poll",
         )
         self._keys = ReusedKeys(source, ledger.database, ledger.feed_id)
-        self._watch = StampWatch(source, ledger, Log("shop"))
+        self._clock = Clock()
+        self._watch = StampWatch(source, ledger, Log("shop"), clock=self._clock)
         self._account = Reconciliation(source, ledger, size=100)
         self._number = 0
         self.told: set[str] = set()
@@ -104,7 +106,7 @@ class Day:
             self._under[self._number] = frozenset(troubles)
             values = {"stamp": self._stamp, "number": self._number}
             self._shop.sql(SELL.format(**values))
-            vars(self._watch)["_look_at"] = float("-inf")
+            self._clock.advance(3600)
             self._watch.look()
         self._desk.admit()
         self._desk.deliver_all()

@@ -17,6 +17,7 @@ from typing_extensions import override
 from proof.stepwise import Start, Stepwise
 from proof.world import World
 from syncd.capture.poll import PollCapture
+from syncd.capture.tuning import PollTuning
 from syncd.core.errors import Reaction, SyncdError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed, FeedStore
@@ -169,8 +170,8 @@ class LedgerSubject(Stepwise):
             Ledger(connections.ledger, feed.feed_id),
             lookback=self.world.lookback,
             size=3,
+            tuning=PollTuning(step=timedelta(0)),  # windows follow each other at once
         )
-        vars(poll)["_step"] = timedelta(0)  # windows follow each other at once
         for database in (connections.source, connections.primary):
             if database is not None:
                 database.on_open(poll.forget)

@@ -10,6 +10,7 @@ from syncd.config.configuration import load
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.components import DeliveryComponents, Reads
 from syncd.delivery.delivery import Delivery, DeliveryResult
+from syncd.delivery.reading import RowReader
 from syncd.delivery.settlement import Settlement
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
@@ -19,6 +20,7 @@ from syncd.ledger.feed import FeedStore
 from syncd.ledger.instance import Instance
 from syncd.log.log import Log
 from syncd.postgres.database import Database
+from syncd.postgres.errors import STATEMENT_SECONDS
 from syncd.source.connections import Connections
 from syncd.source.orders import Source
 
@@ -44,17 +46,25 @@ class Desk:
         feed = FeedStore(Connections(self.database, self.database), "shop").start(
             self.source, lookback
         )
-        self.instance = Instance(Database(shop.dsn), feed.feed_id)
+        self._alive = Database(shop.dsn)
+        holds = settings.squeezely.on_uncertain == "hold"
+        self.instance = Instance(self._alive, feed.feed_id, holds=holds)
         self.ledger = Ledger(self.database, feed.feed_id)
         self.breaker = CircuitBreaker(self.database, feed.feed_id)
         self.reads = Reads.of(settings)
+        self._statement_seconds: float = STATEMENT_SECONDS
+        self._begin()
+
+    def _begin(self) -> None:
         self.delivery, self.settlement = self._delivery(self.reads)
         self.rereading, _ = self._delivery(replace(self.reads, again=True))
 
     def _delivery(self, reads: Reads) -> tuple[Delivery, Settlement]:
         asked = self.settings, self.source, self.ledger
         components = DeliveryComponents.of(*asked, Log("shop"), reads)
-        components = replace(components, touched=self.touched)
+        seconds = self._statement_seconds
+        reader = RowReader(self.source, reads.size, statement_seconds=seconds)
+        components = replace(components, reader=reader, touched=self.touched)
         number = self.instance.number
         delivery = Delivery(*asked, components, instance=number, reads=reads)
         return delivery, components.settlement
@@ -122,7 +132,11 @@ class Desk:
 
     def limit_reads(self, milliseconds: int) -> None:
         """Let a statement take so long at most, instead of half a minute."""
-        vars(self.database)["_session"]["statement_timeout"] = f"{milliseconds}ms"
+        self._statement_seconds = milliseconds / 1000
+        self.database.limit(self._statement_seconds)
+        self.delivery.close()
+        self.rereading.close()
+        self._begin()
         self.database.close()
 
     def waiting(self) -> dict[str, tuple[object, object]]:
@@ -177,8 +191,12 @@ class Desk:
         )
         assert self.instance.sweep()
 
+    def let_die(self) -> None:
+        """End the session whose lock says that this process lives."""
+        self._alive.close()
+
     def close(self) -> None:
         self.delivery.close()
         self.rereading.close()
         self.database.close()
-        vars(self.instance)["_database"].close()
+        self.let_die()

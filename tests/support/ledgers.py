@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 from typing_extensions import override
 
+from support.clock import Clock
 from support.shop import Shop
 from syncd.backfill.plan import Plan, Planner, Request
 from syncd.backfill.store import BackfillStore
@@ -16,11 +17,12 @@ from syncd.capture.reconciliation_run import (
     ReconciliationResult,
     ReconciliationRun,
 )
+from syncd.capture.tuning import PollTuning
 from syncd.core.errors import SyncdError
 from syncd.core.event import EventRules
 from syncd.core.intervals import Interval
 from syncd.core.tally import ReconciliationTally
-from syncd.daemon.backfill_loop import BackfillLoop
+from syncd.daemon.backfill_loop import PAGE_ORDERS, STOCK_ORDERS, BackfillLoop
 from syncd.daemon.wakeup import WakeUps
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed, FeedStore
@@ -53,12 +55,14 @@ class Started:
         lookback: timedelta = timedelta(minutes=5),
         time_zone: str | None = None,
         page: int = 1000,
+        source: type[Source] = Source,
     ) -> None:
         self.shop = shop
+        self._clock = Clock()
         database = Database(shop.dsn, time_zone=time_zone)
         state = Database(shop.state_dsn) if shop.state_dsn else database
         self.connections = Connections(database, state)
-        self.source = Source(database, *VIEWS, beside_ledger=self.connections.is_one)
+        self.source = source(database, *VIEWS, beside_ledger=self.connections.is_one)
         self.feeds = FeedStore(self.connections, "shop")
         try:
             feed: Feed = self.feeds.start(self.source, lookback)
@@ -73,8 +77,8 @@ class Started:
             self.ledger,
             lookback=lookback,
             size=100,
+            tuning=PollTuning(step=timedelta(0), clock=self._clock),
         )
-        vars(self._poll)["_step"] = timedelta(0)  # windows follow each other at once
         self.reconciliation = Reconciliation(
             self.source, self.ledger, size=100, page=page
         )
@@ -82,9 +86,9 @@ class Started:
     def poll(self, *, deep: bool = False, whole: bool = False) -> int:
         """Look once; `deep`, `whole`: as it is done some time after the last such."""
         if deep:
-            vars(self._poll)["_deep_at"] = float("-inf")
+            self._clock.advance(PollTuning().deep_seconds)
         if whole:
-            vars(self._poll)["_whole_at"] = float("-inf")
+            self._clock.advance(PollTuning().whole_seconds)
         return self._poll.poll().orders
 
     def began(self, ago: str, watermark_ago: str = "0 s") -> None:
@@ -133,10 +137,18 @@ class Started:
 
 
 def driver(
-    source: Source, ledger: Ledger, *, size: int = 100, rate: float | None = None
+    source: Source,
+    ledger: Ledger,
+    *,
+    size: int = 100,
+    rate: float | None = None,
+    page: int = PAGE_ORDERS,
+    most_waiting: int = STOCK_ORDERS,
 ) -> BackfillLoop:
     """Make a driver, with no bound to its rate by default."""
-    return BackfillLoop(source, ledger, WakeUps(), Log("shop"), size=size, rate=rate)
+    loop = BackfillLoop(source, ledger, WakeUps(), Log("shop"), size=size, rate=rate)
+    loop.page, loop.most_waiting = page, most_waiting
+    return loop
 
 
 def plan(source: Source, ledger: Ledger, lower: datetime) -> Plan:

@@ -53,15 +53,35 @@ def sell_past(shop: Shop, orders: int, *, days: int = 50) -> list[str]:
 class Past:
     """A desk with a register, a planner and a driver of pages as small as asked."""
 
-    def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path, size: int) -> None:
+    def __init__(
+        self,
+        shop: Shop,
+        sandbox: Sandbox,
+        folder: Path,
+        size: int,
+        page: int = 10,
+        most: int = 10,
+    ) -> None:
+        self.page, self.most = page, most
         self.desk = Desk(shop, sandbox, folder, batch_size=size)
         self.shop = shop
         self.register = BackfillStore(self.desk.ledger)
         self.planner = Planner(self.desk.source, self.desk.ledger, EventRules())
-        self.driver: BackfillLoop = driver(
-            self.desk.source, self.desk.ledger, size=size
-        )
+        self.driver = self.make_driver()
         self.resending = Resending(self.desk.source, self.desk.ledger, size=size)
+
+    def make_driver(
+        self, rate: float | None = None, most: int | None = None
+    ) -> BackfillLoop:
+        """Make another driver, as another daemon would."""
+        return driver(
+            self.desk.source,
+            self.desk.ledger,
+            size=self.desk.size,
+            rate=rate,
+            page=self.page,
+            most_waiting=most or self.most,
+        )
 
     def plan(
         self,

@@ -1,10 +1,13 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import psycopg
 
+from support.clock import Clock
 from support.postgres import wait_until
 from support.shop import Shop
-from syncd.capture.poll import PAGE_ORDERS, PollCapture
+from syncd.capture.poll import PollCapture
+from syncd.capture.tuning import USUAL, PollTuning
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
@@ -51,7 +54,10 @@ class Tills:
 
 
 class Capture:
-    """A started feed and its poll, in the test's own process."""
+    """A started feed and its poll, in the test's own process.
+
+    Its windows follow each other at once.
+    """
 
     def __init__(
         self,
@@ -62,9 +68,10 @@ class Capture:
         kind: type[PollCapture] = PollCapture,
         size: int = 100,
         source: type[Source] = Source,
-        page: int = PAGE_ORDERS,
+        tuning: PollTuning = USUAL,
     ) -> None:
         self.shop = shop
+        self.clock = Clock()
         self.database = Database(
             shop.dsn, application_name="syncd/shop/capture", time_zone=time_zone
         )
@@ -79,9 +86,8 @@ class Capture:
             self.ledger,
             lookback=lookback,
             size=size,
-            page=page,
+            tuning=replace(tuning, step=timedelta(0), clock=self.clock),
         )
-        vars(self._poll)["_step"] = timedelta(0)  # windows follow each other at once
         self.database.on_open(self._poll.forget)
 
     def poll(self) -> int:

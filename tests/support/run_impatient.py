@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from syncd.config.configuration import load
-from syncd.core import progress
 from syncd.daemon.process import Daemon
+from syncd.daemon.tuning import Tuning
 from syncd.delivery import delivery
 from syncd.log.log import configure
 from syncd.postgres.deadline import DeadlineConnection
@@ -20,11 +20,11 @@ def main() -> None:
     seconds, config = sys.argv[1:]
     DeadlineConnection.answer_seconds = float(seconds)
     delivery.LEASE_MARGIN = timedelta(seconds=float(seconds))
-    progress.STEP_SECONDS = 2 * float(seconds)
+    tuning = Tuning(step_seconds=2 * float(seconds))
     read = partial(load, Path(config))
     settings = read()
     configure(level=settings.log.level)
-    sys.exit(Daemon(settings, read).run())
+    sys.exit(Daemon(settings, read, tuning=tuning).run())
 
 
 if __name__ == "__main__":

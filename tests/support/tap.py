@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from support.postgres import SETTINGS, Cluster, wait_until
 from support.shop import Shop, target_of
 from syncd.capture.follower import StepResult
 from syncd.capture.wal.capture import WalCapture, follow_wal
+from syncd.capture.wal.tuning import USUAL, WalTuning
 from syncd.config.configuration import load
+from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 from syncd.log import log as logging
 from syncd.log.log import Log
@@ -28,6 +31,9 @@ WAL_SETTINGS = SETTINGS | {
     "synchronous_commit": "on",
     "autovacuum": "off",
 }
+QUICK = WalTuning(note_seconds=0.05)
+"""The position is noted at once."""
+
 SLOT = "SELECT {} FROM pg_replication_slots WHERE slot_name = 'syncd_shop'"
 FREE = """
 SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots
@@ -100,9 +106,15 @@ class Tap:
     """A started feed and its follower."""
 
     def __init__(
-        self, shop: Shop, folder: Path, *, tables: Sequence[str] = ("orders:id",)
+        self,
+        shop: Shop,
+        folder: Path,
+        *,
+        tables: Sequence[str] = ("orders:id",),
+        tuning: WalTuning = USUAL,
     ) -> None:
         self.shop = shop
+        self._tuning = tuning
         self.lines = io.StringIO()
         logging.configure(style="json", stream=self.lines)
         config = shop.configure(folder, "http://127.0.0.1:9/x", {"capture": "wal"})
@@ -120,7 +132,14 @@ class Tap:
         feed = FeedStore(connections, "shop").start(
             source, self._settings.source.lookback
         )
-        return follow_wal(self._settings, feed, connections, Log("shop"))
+        self.ledger = Ledger(connections.ledger, feed.feed_id)
+        return follow_wal(self._settings, feed, connections, Log("shop"), self._tuning)
+
+    def retune(self, **changes: float) -> None:
+        """Go on with another follower of the feed, of other tuning."""
+        self.wal.close()
+        self._tuning = replace(self._tuning, **changes)  # type: ignore[arg-type]
+        self.wal = self.follower()
 
     def step(self, seconds: float = 0.2) -> StepResult:
         return self.wal.step(seconds)
@@ -193,7 +212,7 @@ class Tap:
 
     def held(self) -> int:
         """How many keys were heard of and are not in the ledger."""
-        return len(vars(self.wal)["_backlog"])
+        return self.wal.held
 
     def close(self) -> None:
         self.wal.close()

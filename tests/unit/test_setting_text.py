@@ -212,7 +212,7 @@ def use(settings: Settings) -> None:
 
 def post(api: Squeezely) -> None:
     """Write the request as the library does; no name is looked up, nothing is sent."""
-    request = vars(api)["_request"]
+    request = api.request
     connection = HTTPConnection("127.0.0.1")
     connection.putrequest("POST", request.path_url)
     for name, value in request.headers.items():

@@ -10,7 +10,6 @@ from support.postgres import wait_until
 from typing_extensions import override
 
 from syncd.core.errors import PausedError
-from syncd.daemon import delivery_loop as worker
 from syncd.daemon.delivery_loop import DeliveryLoop, RateLimiter
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUps
@@ -65,20 +64,19 @@ class Idle:
 
 
 @pytest.fixture
-def idle(monkeypatch: pytest.MonkeyPatch) -> Idle:
-    monkeypatch.setattr(worker, "QUIET_SECONDS", 0.02)
-    monkeypatch.setattr(worker, "IDLE_SECONDS", 0.02)
+def idle() -> Idle:
     return Idle()
 
 
 def work(idle: Idle, wake_ups: WakeUps, until: Callable[[], object]) -> Notes:
     """Let a worker run until something holds."""
     notes = Notes()
-    reactions = ErrorPolicy(notes)
+    reactions = ErrorPolicy(notes, paused_seconds=0.05)
     delivery, ledger = cast("Delivery", idle), cast("Ledger", idle)
     running = DeliveryLoop(
         0, delivery, ledger, RateLimiter(None, None), wake_ups, reactions
     )
+    running.idle_seconds = 0.02
     thread = threading.Thread(target=running.run)
     thread.start()
     try:
@@ -104,11 +102,8 @@ def test_one_that_nobody_wakes_claims_each_time(idle: Idle) -> None:
 
 
 @pytest.mark.parametrize("nudged", [False, True])
-def test_a_pause_lasts_until_a_claim_is_answered(
-    idle: Idle, monkeypatch: pytest.MonkeyPatch, *, nudged: bool
-) -> None:
+def test_a_pause_lasts_until_a_claim_is_answered(idle: Idle, *, nudged: bool) -> None:
     """What else it asks the database meanwhile tells nothing of it."""
-    monkeypatch.setattr("syncd.daemon.error_policy.PAUSED_SECONDS", 0.05)
     idle.pauses_at, idle.wake_ups = 3, WakeUps(are_notified=nudged)
     notes = work(idle, idle.wake_ups, lambda: idle.paused and len(idle.claims) > 12)
     assert notes.said == ["feed.paused"]

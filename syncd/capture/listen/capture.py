@@ -26,6 +26,28 @@ INSPECTION_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxTuning:
+    """What no setting says of the capture by triggers.
+
+    Attributes:
+        page: Rows of the outbox that are taken at once.
+        fallback_seconds: How often to look at least while no notifications are heard.
+        inspection_seconds: How often to inspect.
+        schedule: Makes what says when to look; by `clock`.
+        clock: Of any beginning.
+    """
+
+    page: int = PAGE
+    fallback_seconds: float = INSPECTION_SECONDS
+    inspection_seconds: float = INSPECTION_SECONDS
+    schedule: Callable[[], PollSchedule] = PollSchedule
+    clock: Callable[[], float] = time.monotonic
+
+
+USUAL = OutboxTuning()
+
+
+@dataclass(frozen=True, slots=True)
 class AdmissionContext:
     """What touched orders are admitted by.
 
@@ -50,7 +72,6 @@ class OutboxCapture:
         notifications: Says when to look at once.
         intake: Where to.
         log: Is told of faults, and once when no notifications are heard.
-        fallback_seconds: How often to look at least while no notifications are heard.
         offer: Leaves what a notification announced to a worker; False: there is none.
     """
 
@@ -61,16 +82,19 @@ class OutboxCapture:
         intake: AdmissionContext,
         log: Log,
         *,
-        fallback_seconds: float,
         offer: Callable[[], bool] = lambda: False,
+        tuning: OutboxTuning = USUAL,
     ) -> None:
         self._outbox = outbox
         self._notifications = notifications
         self._intake = intake
         self._log = log
         self._offer = offer
-        self._fallback_seconds = min(fallback_seconds, INSPECTION_SECONDS)
-        self._schedule = PollSchedule()
+        self._inspection_seconds = tuning.inspection_seconds
+        self._fallback_seconds = min(tuning.fallback_seconds, tuning.inspection_seconds)
+        self._schedule = tuning.schedule()
+        self._page = tuning.page
+        self._clock = tuning.clock
         self._inspect_at = float("-inf")
         self._faults = self._without_time = 0
         self._may_prepare = False
@@ -102,17 +126,17 @@ class OutboxCapture:
         self._notifications.close()
 
     def _step(self, seconds: float) -> StepResult:
-        now = time.monotonic()
+        now = self._clock()
         if now >= self._inspect_at:
             self._inspect()
-            self._inspect_at = now + INSPECTION_SECONDS
+            self._inspect_at = now + self._inspection_seconds
         if self._notifications.wait(min(seconds, self._schedule.seconds(now))):
             if self._offer():
                 self._schedule.offered(time.monotonic())
             else:
                 self._schedule.notified()
         self._report_lost_notifications()
-        if self._schedule.seconds(time.monotonic()) > 0:
+        if self._schedule.seconds(self._clock()) > 0:
             return StepResult()
         return self._look()
 
@@ -137,15 +161,15 @@ class OutboxCapture:
         self._is_unheard = fault is not None
 
     def _look(self) -> StepResult:
-        started = time.monotonic()
+        started = self._clock()
         unread: list[UnreadableRowError] = []
         self._without_time = 0
-        page = self._outbox.read(PAGE)
+        page = self._outbox.read(self._page)
         orders, keys = self._take(page, unread) if page else (0, ())
-        now = time.monotonic()
+        now = self._clock()
         took = now - started
         if keys:
-            self._schedule.found(now, took, is_all=len(keys) < PAGE)
+            self._schedule.found(now, took, is_all=len(keys) < self._page)
         else:
             longest = self._fallback_seconds if self._is_unheard else float("inf")
             self._schedule.found_nothing(now, took, longest)

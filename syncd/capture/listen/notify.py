@@ -34,6 +34,8 @@ class NotifyListener:
         sender: Another one to the same server.
         feed: Whose channel.
         on_notify: Called when a command has changed the ledger.
+        answer_seconds: Within which a probe has to be heard.
+        shut_seconds: How long the listener is left alone after it failed.
     """
 
     def __init__(
@@ -42,11 +44,16 @@ class NotifyListener:
         sender: Database,
         feed: str,
         on_notify: Callable[[], None] = lambda: None,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
+        shut_seconds: float = SHUT_SECONDS,
     ) -> None:
         self._listener = listener
         self._sender = sender
         self._channel = channel_of(feed)
         self._on_notify = on_notify
+        self._answer_seconds = answer_seconds
+        self._shut_seconds = shut_seconds
         self._missed = False
         self._token = ""
         self._asked_at: float | None = None
@@ -69,7 +76,7 @@ class NotifyListener:
             payloads = self._listener.notified(seconds)
         except SyncdError:
             self._failures += 1
-            self._shut_until = time.monotonic() + SHUT_SECONDS
+            self._shut_until = time.monotonic() + self._shut_seconds
             return False
         self._failures = 0
         if self._token in payloads:
@@ -100,8 +107,8 @@ class NotifyListener:
         if self._failures >= FAILURES:
             return "LISTEN fails"
         asked_at = self._asked_at
-        late = asked_at is not None and time.monotonic() - asked_at > ANSWER_SECONDS
-        if late or self._unheard:
+        waited = 0.0 if asked_at is None else time.monotonic() - asked_at
+        if waited > self._answer_seconds or self._unheard:
             return "a notification sent to itself did not arrive: a transaction pooler?"
         return None
 

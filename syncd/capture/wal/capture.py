@@ -10,6 +10,7 @@ from syncd.capture.follower import StepResult
 from syncd.capture.wal.monitor import SlotMonitor
 from syncd.capture.wal.slot import SlotPosition, SlotPositionStore
 from syncd.capture.wal.stream import ReplicationStream, stream_of
+from syncd.capture.wal.tuning import USUAL, WalTuning
 from syncd.config.settings import Settings
 from syncd.core.errors import PausedError, StreamBrokenError, SyncdError
 from syncd.core.pgoutput import Begin, Commit, Keepalive, Message, RowChange
@@ -21,18 +22,6 @@ from syncd.log.log import Log
 from syncd.postgres.statements import query
 from syncd.source.connections import Connections, source_on
 from syncd.source.orders import Source
-
-PAGE = 1000
-"""Orders that are admitted in one transaction, at most."""
-
-MOST_KEYS = 100_000
-"""Keys that are held while their transactions are not visible; then reading waits."""
-
-NOTE_SECONDS = 10.0
-"""How often the position is moved while no order comes."""
-
-HIDDEN_SECONDS = 60.0
-"""From when on commits that stay invisible are worth a line."""
 
 _SHORTEST, _LONGEST = 0.002, 0.2
 
@@ -46,6 +35,7 @@ class WalCapture:
         source: The views, on a connection to the database of the slot.
         ledger: Where the orders go.
         size: Orders that a batch may hold.
+        tuning: How much is taken and held, and how often what is done.
     """
 
     def __init__(
@@ -55,7 +45,9 @@ class WalCapture:
         source: Source,
         ledger: Ledger,
         size: int,
+        tuning: WalTuning = USUAL,
     ) -> None:
+        self._tuning = tuning
         self._stream = stream
         self._guard = guard
         self._source = source
@@ -68,6 +60,16 @@ class WalCapture:
     def capture(self) -> Capture:
         """Its name in the ledger."""
         return "wal"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether changes are coming."""
+        return self._stream.is_open
+
+    @property
+    def held(self) -> int:
+        """How many keys it has heard of that the ledger does not have yet."""
+        return len(self._backlog)
 
     def step(self, seconds: float) -> StepResult:
         """Wait for changes, at most about `seconds`; write what is new to the ledger.
@@ -103,7 +105,7 @@ class WalCapture:
         if not self._stream.is_open and not self._open():
             time.sleep(max(0.0, deadline - time.monotonic()))
             return StepResult(is_listening=False)
-        self._guard.look()
+        self._guard.look(self._tuning)
         while True:
             self._gather(deadline - time.monotonic())
             followed = self._admit()
@@ -129,7 +131,7 @@ class WalCapture:
             with self._ledger.admission():
                 pass
         except PausedError:
-            self._guard.look()
+            self._guard.look(self._tuning)
             raise
 
     # Hear
@@ -140,7 +142,8 @@ class WalCapture:
             self._pause = min(2 * self._pause, _LONGEST)
             seconds = min(seconds, self._pause)
         seconds = max(seconds, 0.0)
-        if len(self._backlog) < (MOST_KEYS if self._hidden_since else PAGE):
+        tuning = self._tuning
+        if self.held < (tuning.most_keys if self._hidden_since else tuning.page):
             for message in self._stream.receive(seconds):
                 self._hear(message)
             return
@@ -178,10 +181,10 @@ class WalCapture:
     def _take(self) -> tuple[list[str], int | None]:
         """Take out what is visible; a transaction that goes on, by the page."""
         backlog = self._backlog
-        if backlog.is_empty or (backlog.is_open and len(backlog) < PAGE):
+        if backlog.is_empty or (backlog.is_open and len(backlog) < self._tuning.page):
             return [], None
         snapshot = Snapshot.parse(self._source.database.value(str, query("snapshot")))
-        taken = backlog.take(snapshot, PAGE)
+        taken = backlog.take(snapshot, self._tuning.page)
         self._wait_for_hidden(backlog.hidden(snapshot))
         if taken.position:
             self._heard = max(self._heard, taken.position)
@@ -193,7 +196,7 @@ class WalCapture:
             return
         now = time.monotonic()
         self._hidden_since = self._hidden_since or now
-        if now - self._hidden_since > HIDDEN_SECONDS:
+        if now - self._hidden_since > self._tuning.hidden_seconds:
             self._guard.hold(transactions, now - self._hidden_since)
 
     def _write(self, keys: list[str], position: int | None) -> Admitted:
@@ -213,7 +216,7 @@ class WalCapture:
         A server that shuts down asks, and waits for the answer; the ledger's own
         connection is gone by then, and the error that this raises lets it end.
         """
-        due = time.monotonic() - self._noted_at > NOTE_SECONDS
+        due = time.monotonic() - self._noted_at > self._tuning.note_seconds
         due |= not self._caught_up and self._heard >= self._written.position
         if self._heard > self._confirmed and (due or self._is_asked):
             with self._ledger.admission():
@@ -239,13 +242,17 @@ class WalCapture:
         if position >= self._written.position:
             self._caught_up = True
             self._reached_at = self._written.at
-            if time.monotonic() - self._written_at > NOTE_SECONDS:
+            if time.monotonic() - self._written_at > self._tuning.note_seconds:
                 self._written = self._guard.written()
                 self._written_at = time.monotonic()
 
 
 def follow_wal(
-    settings: Settings, feed: Feed, connections: Connections, log: Log
+    settings: Settings,
+    feed: Feed,
+    connections: Connections,
+    log: Log,
+    tuning: WalTuning = USUAL,
 ) -> WalCapture:
     """Make the follower of a feed's slot; it connects at its first step."""
     source = connections.source
@@ -259,9 +266,10 @@ def follow_wal(
         settings.source.lookback,
     )
     return WalCapture(
-        stream_of(settings),
+        stream_of(settings, tuning),
         guard,
         source_on(settings, connections),
         ledger,
         settings.squeezely.orders_per_batch,
+        tuning,
     )

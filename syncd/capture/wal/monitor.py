@@ -17,16 +17,11 @@ from syncd.capture.wal.slot import (
     SlotPositionStore,
     fix_sql,
 )
+from syncd.capture.wal.tuning import USUAL, WalTuning
 from syncd.core.errors import StreamBrokenError
 from syncd.ledger.feed import Feed
 from syncd.log.log import Log
 from syncd.postgres.database import Database
-
-GUARD_SECONDS = 60.0
-"""How often slot, server and publication are looked at while they are used."""
-
-ENDANGERED = 0.5
-"""Share of the WAL that a slot may keep, from which it is worth a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +126,18 @@ class SlotMonitor:
         """Log from when on orders may be unheard of, unless the error says so."""
         error.hint = error.hint or fix_sql(self._since(self._progress.read()))
 
-    def look(self) -> None:
+    def look(self, tuning: WalTuning = USUAL) -> None:
         """Log risks, about each minute.
 
         Raises:
             SyncdError: The publication is gone.
         """
         now = time.monotonic()
-        if now - self._looked_at < GUARD_SECONDS:
+        if now - self._looked_at < tuning.guard_seconds:
             return
         self._looked_at = now
         server, slot = self._slots.server(), self._slots.find()
-        if slot and (reason := slot_risk(server, slot)):
+        if slot and (reason := slot_risk(server, slot, tuning)):
             self._log.emit(
                 "slot.at_risk",
                 slot=self._slots.name,
@@ -173,13 +168,13 @@ def unheard_since(
     return reached.at - lookback if reached else started_at
 
 
-def slot_risk(server: Server, slot: Slot) -> str | None:
+def slot_risk(server: Server, slot: Slot, tuning: WalTuning = USUAL) -> str | None:
     """Return what puts at risk the slot, or the server's disk; None for nothing."""
     if server.kept_megabytes < 0:
         return "max_slot_wal_keep_size is unlimited: the disk may fill up"
     if slot.wal_status == "unreserved":
         return "it keeps more WAL than it may, and is lost at the next checkpoint"
     used = slot.used(server)
-    if used >= ENDANGERED:
+    if used >= tuning.endangered:
         return f"it keeps {used:.0%} of max_slot_wal_keep_size"
     return None

@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import ExecStatus
 
 from syncd.capture.wal.slot import slot_name
+from syncd.capture.wal.tuning import USUAL, WalTuning
 from syncd.config.settings import Settings
 from syncd.core.errors import (
     DatabaseUnavailableError,
@@ -40,12 +41,6 @@ from syncd.source.connections import connect
 FRAMES = 3000
 """How many frames are read at a time, at most."""
 
-STATUS_SECONDS = 10.0
-"""How often the server hears from us, and we from it, when there is nothing to say."""
-
-SILENCE_SECONDS = 300.0
-"""How long the server may be silent before the connection counts as dead."""
-
 _BUSY = "55006"
 _BROKEN = {"42704", "55000"}  # no such slot or publication; the slot was invalidated
 _NOT_ALLOWED = re.compile("start (WAL sender|walsender)|REPLICATION attribute")
@@ -58,11 +53,15 @@ class ReplicationStream:
         dsn: The order database, as a role with REPLICATION.
         slot: Whose changes.
         publication: Of which tables.
+        tuning: How long it, or the server, may be silent.
     """
 
-    def __init__(self, dsn: str, slot: str, publication: str) -> None:
+    def __init__(
+        self, dsn: str, slot: str, publication: str, tuning: WalTuning = USUAL
+    ) -> None:
         self._dsn = make_conninfo(dsn, replication="database", client_encoding="UTF8")
         self._slot = slot
+        self._tuning = tuning
         self._publication = publication
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
         self._confirmed = 0
@@ -141,11 +140,12 @@ class ReplicationStream:
         now = time.monotonic()
         if heard:
             self._heard_at = now
-        if now - self._told_at < STATUS_SECONDS:
+        if now - self._told_at < self._tuning.status_seconds:
             return
-        if now - self._heard_at > SILENCE_SECONDS:
+        longest = self._tuning.silence_seconds
+        if now - self._heard_at > longest:
             raise DatabaseUnavailableError(
-                f"the slot {self._slot} has been silent for {SILENCE_SECONDS:.0f} s",
+                f"the slot {self._slot} has been silent for {longest:.0f} s",
                 "syncd connects again by itself.",
             )
         self._tell(ask=True)
@@ -221,7 +221,8 @@ class ReplicationStream:
         return translate(error, self._dsn)
 
 
-def stream_of(settings: Settings) -> ReplicationStream:
+def stream_of(settings: Settings, tuning: WalTuning = USUAL) -> ReplicationStream:
     """Make the reader of the feed's replication slot; it opens when it is told to."""
     name = slot_name(settings.feed)
-    return ReplicationStream(connect(settings, "stream").source.dsn, name, name)
+    dsn = connect(settings, "stream").source.dsn
+    return ReplicationStream(dsn, name, name, tuning)

@@ -13,18 +13,22 @@ from syncd.config.configuration import survey
 from syncd.core.exit_code import ExitCode
 from syncd.diagnostics.check.codes import CODES, SECTIONS
 from syncd.diagnostics.check.finding import Finding
-from syncd.diagnostics.check.group import run_groups
+from syncd.diagnostics.check.group import SECONDS, run_groups
 from syncd.diagnostics.check.registry import database_rounds, endpoint_round, host_round
 
 
 def run_checks(
-    path: Path, environment: Mapping[str, str] | None = None
+    path: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    seconds: float = SECONDS,
 ) -> list[Finding]:
     """Check everything that a feed needs, within half a minute.
 
     Args:
         path: The configuration; what is good of it is used.
         environment: For secrets and the state directory; the process's by default.
+        seconds: What does not answer within them is left.
 
     Returns:
         By section, in the order of `SECTIONS`.
@@ -35,7 +39,7 @@ def run_checks(
     if settings is not None:
         rounds.append(endpoint_round(settings))
         rounds += database_rounds(settings, environment)
-    findings = list(run_groups(rounds))
+    findings = list(run_groups(rounds, seconds))
     if any(f.code == "state.none" and f.severity == "warning" for f in findings):
         findings = [f for f in findings if (f.code, f.severity) != ("state.none", "ok")]
     return sorted(findings, key=lambda finding: SECTIONS.index(finding.section))

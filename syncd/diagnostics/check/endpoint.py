@@ -30,7 +30,9 @@ _TIMES = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
 _NAMES = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
 
 
-def look_at_endpoint(settings: Settings) -> Iterator[Finding]:
+def look_at_endpoint(
+    settings: Settings, connect_seconds: float = CONNECT_SECONDS
+) -> Iterator[Finding]:
     """Connect as a request would, and hang up before there is one."""
     endpoint = urlsplit(settings.squeezely.endpoint)
     if endpoint.scheme == "http" and not is_loopback(endpoint.hostname):
@@ -44,7 +46,7 @@ def look_at_endpoint(settings: Settings) -> Iterator[Finding]:
         message = f"the proxy is {proxy.scheme}://{proxy.hostname}"
         yield Finding("endpoint.unseen", "endpoint", message)
         return
-    yield from _reach(settings, endpoint, proxy)
+    yield from _reach(settings, endpoint, proxy, connect_seconds)
 
 
 def look_at_proxy(settings: Settings) -> Iterator[Finding]:
@@ -91,7 +93,10 @@ def _proxy(settings: Settings) -> SplitResult | None:
 
 
 def _reach(
-    settings: Settings, endpoint: SplitResult, proxy: SplitResult | None
+    settings: Settings,
+    endpoint: SplitResult,
+    proxy: SplitResult | None,
+    seconds: float,
 ) -> Iterator[Finding]:
     try:
         trust = ssl.create_default_context(cafile=authorities(settings))
@@ -109,7 +114,7 @@ def _reach(
         return
     way = f"{_place(endpoint)}{f' by the proxy {_place(proxy)}' if proxy else ''}"
     try:
-        with closing(_connection(trust, endpoint, proxy)) as connection:
+        with closing(_connection(trust, endpoint, proxy, seconds)) as connection:
             connection.connect()
             yield from _reached(connection, way, len(found))
     except ssl.SSLCertVerificationError as error:
@@ -118,17 +123,20 @@ def _reach(
         message = f"{way}: no TLS ({error.reason or 'no handshake'})"
         yield Finding("tls.broken", "certificate", message)
     except (OSError, HTTPException) as error:
-        yield _unreached(error, way)
+        yield _unreached(error, way, seconds)
 
 
 def _connection(
-    trust: ssl.SSLContext, endpoint: SplitResult, proxy: SplitResult | None
+    trust: ssl.SSLContext,
+    endpoint: SplitResult,
+    proxy: SplitResult | None,
+    seconds: float,
 ) -> HTTPConnection:
     first = proxy or endpoint
     host, port = str(first.hostname), _port(first)
     if endpoint.scheme == "http":
-        return HTTPConnection(host, port, timeout=CONNECT_SECONDS)
-    connection = HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=trust)
+        return HTTPConnection(host, port, timeout=seconds)
+    connection = HTTPSConnection(host, port, timeout=seconds, context=trust)
     if proxy is not None:
         connection.set_tunnel(str(endpoint.hostname), _port(endpoint), _login(proxy))
     return connection
@@ -174,12 +182,12 @@ def _distrusted(error: ssl.SSLCertVerificationError, way: str) -> Finding:
     return Finding("tls.untrusted", "certificate", message)
 
 
-def _unreached(error: Exception, way: str) -> Finding:
+def _unreached(error: Exception, way: str, seconds: float) -> Finding:
     if str(error).startswith("Tunnel connection failed"):
         message = f"{way}: {error}"
         return Finding("endpoint.proxy", "endpoint", message)
     if isinstance(error, TimeoutError):
-        message = f"{way}: no answer within {CONNECT_SECONDS:.0f} s"
+        message = f"{way}: no answer within {seconds:.0f} s"
     elif isinstance(error, ConnectionRefusedError):
         message = f"{way}: the connection was refused"
     else:

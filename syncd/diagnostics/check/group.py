@@ -100,24 +100,26 @@ class CheckGroup(threading.Thread):
         if not is_known and (failed.code, failed.message) not in told:
             self.findings.append(failed)
 
-    def wait(self, ends_at: float) -> list[Finding]:
-        """Wait until a monotonic time at most; give what was found by then."""
+    def wait(self, ends_at: float, seconds: float) -> list[Finding]:
+        """Wait until a time, `seconds` after the start; give the findings."""
         self.join(max(0.0, ends_at - time.monotonic()))
         if self._fault is not None:
             raise self._fault
         found = list(self.findings)
         if self.is_alive():
-            message = f"no end within {SECONDS:.0f} s; the rest was not checked"
+            message = f"no end within {seconds:.0f} s; the rest was not checked"
             found.append(Finding("check.timeout", self._at, message))
         return found
 
 
-def run_groups(rounds: Sequence[CheckGroup]) -> Iterator[Finding]:
+def run_groups(
+    rounds: Sequence[CheckGroup], seconds: float = SECONDS
+) -> Iterator[Finding]:
     """Run rounds side by side; give what they found, each finding once."""
-    ends_at = time.monotonic() + SECONDS
+    ends_at = time.monotonic() + seconds
     for each in rounds:
         each.start()
-    yield from dict.fromkeys(f for each in rounds for f in each.wait(ends_at))
+    yield from dict.fromkeys(f for each in rounds for f in each.wait(ends_at, seconds))
 
 
 def _failed(look: Check, error: SyncdError) -> Finding:

@@ -105,12 +105,13 @@ def look_at_server(name: str, database: Database) -> Iterator[Finding]:
         yield Finding("server.untested", name, message)
     else:
         yield Finding("server.reached", name, where)
-    yield _link(f"way to the {name}", peer, is_encrypted=facts.is_encrypted)
+    yield look_at_link(f"way to the {name}", peer, is_encrypted=facts.is_encrypted)
     yield from look_at_clock(name, database)
     yield _zone(name, facts)
 
 
-def _link(subject: str, peer: Peer, *, is_encrypted: bool) -> Finding:
+def look_at_link(subject: str, peer: Peer, *, is_encrypted: bool) -> Finding:
+    """Check whether somebody between could listen in, or pose as the server."""
     if peer.is_local:
         return Finding("link.safe", subject, "it does not leave this machine")
     if not is_encrypted:

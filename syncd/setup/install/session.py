@@ -20,7 +20,7 @@ from syncd.source.connections import Connections
 
 
 @contextmanager
-def pinned(*databases: Database) -> Iterator[None]:
+def pinned(*databases: Database, oldest: int = OLDEST_SERVER) -> Iterator[None]:
     """Open a transaction in each database, with a search path of ours.
 
     Raises:
@@ -30,16 +30,16 @@ def pinned(*databases: Database) -> Iterator[None]:
         for database in databases:
             transactions.enter_context(database.transaction())
             database.run(query("pin_search_path"))
-            _refuse_old(database)
+            _refuse_old(database, oldest)
         yield
 
 
-def _refuse_old(database: Database) -> None:
+def _refuse_old(database: Database, oldest: int) -> None:
     major = database.value(int, query("server_version")) // 10_000
-    if major < OLDEST_SERVER:
+    if major < oldest:
         raise ServerTooOldError(
             f"PostgreSQL at {describe(database.dsn)} is of version {major}, and syncd "
-            f"needs {OLDEST_SERVER}; nothing was changed",
+            f"needs {oldest}; nothing was changed",
             "Upgrade the server.",
         )
 

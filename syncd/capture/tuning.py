@@ -1,0 +1,42 @@
+"""What no setting says of a poll: how often it does what, and how much at a time."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+HELD_SECONDS = 60.0
+"""Age from which a window that cannot be closed is worth a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollTuning:
+    """What no setting says of a poll.
+
+    Attributes:
+        page: Orders that are read at once; a bad plan takes the square of their time.
+        deep_seconds: A look begins `lookback` earlier, for older stamps.
+        whole_seconds: The whole open window is read, for what was prepared and then
+            committed.
+        turn_seconds: Pages that were left are read for so long, before the poll looks
+            for new orders again.
+        held_seconds: From this age on, a window that cannot be closed is worth a line.
+        step: Between two windows; None: as `lookback` asks for.
+        clock: Of any beginning.
+    """
+
+    page: int = 1_000
+    deep_seconds: float = 30.0
+    whole_seconds: float = 600.0
+    turn_seconds: float = 0.5
+    held_seconds: float = HELD_SECONDS
+    step: timedelta | None = None
+    clock: Callable[[], float] = time.monotonic
+
+    def step_of(self, lookback: timedelta) -> timedelta:
+        """Return how long after a window the next one is opened."""
+        usual = max(timedelta(seconds=1), min(lookback / 60, timedelta(seconds=5)))
+        return usual if self.step is None else self.step
+
+
+USUAL = PollTuning()

@@ -1,0 +1,37 @@
+"""What no setting says of a daemon's parts: the builder makes them by it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from syncd.capture import unreadable
+from syncd.capture.tuning import PollTuning
+from syncd.capture.wal.tuning import WalTuning
+from syncd.core import progress
+from syncd.daemon import backfill_loop
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How often a daemon does what, and how much at a time.
+
+    Attributes:
+        poll: For the poll.
+        wal: For the capture from the WAL.
+        unreadable_seconds: How often unreadable rows are looked at again.
+        backfill_page: Orders of a backfill that are captured at a time.
+        step_seconds: What a part's step may take that does not say more.
+        clock: By which the stamps are compared again.
+        wall_clock: The machine's, which may be set.
+    """
+
+    poll: PollTuning = field(default_factory=PollTuning)
+    wal: WalTuning = field(default_factory=WalTuning)
+    unreadable_seconds: float = unreadable.AGAIN_SECONDS
+    backfill_page: int = backfill_loop.PAGE_ORDERS
+    step_seconds: float = progress.STEP_SECONDS
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+
+
+USUAL = Tuning()
