@@ -22,7 +22,7 @@ DUE = """SELECT extract(epoch FROM max(due_at - created_at))::float8
 @pytest.fixture
 def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
     opened = Desk(shop, sandbox, tmp_path, batch_size=8)
-    opened.shop.sql("UPDATE syncd.feed SET quiet = '5 minutes'")
+    opened.shop.set_feed(quiet="'5 minutes'")
     yield opened
     opened.close()
 
@@ -43,10 +43,10 @@ def test_a_change_leaves_it_alone_for_longer_but_not_for_ever(desk: Desk) -> Non
     """Ten times as long at most; what was tried before is not held up."""
     desk.confirm(1)
     orders = MendedOrders(desk.source, desk.ledger, EventRules(), size=8)
-    desk.shop.sql("UPDATE syncd.batch SET created_at = created_at - interval '4 min'")
+    desk.shop.set_batches(created_at="created_at - interval '4 min'")
     assert orders.defer(["1", "77"]) == 1
     assert 535 < float(str(desk.shop.value(DUE))) < 545
-    desk.shop.sql("UPDATE syncd.batch SET created_at = created_at - interval '47 min'")
+    desk.shop.set_batches(created_at="created_at - interval '47 min'")
     assert orders.defer(["1"]) == 1
     assert desk.shop.value(DUE) == timedelta(minutes=50).total_seconds()
     desk.hurry()

@@ -40,7 +40,7 @@ def cautious(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
 
 
 def let_time_pass(desk: Desk) -> None:
-    desk.shop.sql("UPDATE syncd.endpoint SET retry_at = now() - interval '1 s'")
+    desk.shop.change_endpoint(retry_at="now() - interval '1 s'")
 
 
 @pytest.mark.parametrize("state", ["backing_off", "held"])
@@ -113,7 +113,7 @@ def test_a_probe_that_sends_nothing_gives_its_turn_back(desk: Desk) -> None:
     """An order that is not ready does not keep the others waiting for a lease."""
     desk.confirm(1, products="'[]'")
     orders = desk.confirm(1)
-    desk.shop.sql("UPDATE syncd.batch SET attempts = 1")
+    desk.shop.set_batches(attempts="1")
     orders += desk.confirm(3)
     desk.shop.sql("DELETE FROM orders WHERE id = 2")
     desk.shop.set_endpoint("backing_off", "down")
@@ -151,7 +151,7 @@ def test_too_many_refused_orders_are_blamed_no_more_and_hold_nobody(
     def is_spiked() -> bool:
         desk.deliver_all()
         desk.hurry()
-        spike = desk.shop.value("SELECT spike_at IS NOT NULL FROM syncd.endpoint")
+        spike = desk.shop.of_endpoint("spike_at IS NOT NULL")[0]
         return bool(spike) and desk.posts(good) == [1] * len(good)
 
     wait_until(is_spiked)
@@ -180,14 +180,12 @@ def test_a_person_lets_more_be_rejected(desk: Desk) -> None:
         desk.confirm(1)
         desk.deliver_all()
         desk.hurry()
-        if desk.shop.value("SELECT spike_at IS NOT NULL FROM syncd.endpoint"):
+        if desk.shop.of_endpoint("spike_at IS NOT NULL")[0]:
             break
     blamed = len(desk.set_aside())
     assert blamed < 8
     assert desk.breaker.release()
-    assert desk.shop.rows("SELECT spike_at, recent_rejected FROM syncd.endpoint") == [
-        (None, 0)
-    ]
+    assert desk.shop.of_endpoint("spike_at", "recent_rejected") == (None, 0)
     desk.confirm(1)
     for _ in range(6):
         desk.deliver_all()
@@ -281,10 +279,7 @@ def test_a_suspect_of_the_live_lane_is_passed_by_a_backfill(
     block(desk, [suspect])
     desk.deliver_all()
     orders = desk.confirm(1)
-    desk.shop.sql(
-        "UPDATE syncd.batch SET lane = 'backfill' WHERE state = 'pending' "
-        "AND attempts = 0"
-    )
+    desk.shop.set_batches("state = 'pending' AND attempts = 0", lane="'backfill'")
     desk.hurry()
     assert desk.deliver() is None
     assert desk.delivery.deliver_next("backfill") == DeliveryResult(1, accepted=True)
@@ -329,9 +324,7 @@ def test_a_repeat_that_is_refused_as_known_was_delivered(desk: Desk) -> None:
     assert desk.posts(others) == [1, 1]
     assert desk.set_aside() == {}
     assert desk.endpoint()[0] == "available"
-    assert desk.shop.value(
-        "SELECT count(*) FROM syncd.batch WHERE state NOT IN ('delivered', 'emptied')"
-    ) == 0  # fmt: skip
+    assert desk.shop.count("batch", "state NOT IN ('delivered', 'emptied')") == 0
 
 
 def test_a_repeat_that_is_refused_without_saying_why_waits_for_a_person(
@@ -344,7 +337,7 @@ def test_a_repeat_that_is_refused_without_saying_why_waits_for_a_person(
     desk.sandbox.fail("canned", times=None, status=409, body="<h1>Conflict</h1>")
     desk.hurry()
     desk.deliver_all()
-    rows = desk.shop.rows("SELECT state, uncertain_attempts FROM syncd.batch")
+    rows = desk.shop.of_batches("state", "uncertain_attempts")
     assert rows == [("held", 1)]
     assert desk.posts([order]) == [1]
 
@@ -404,7 +397,7 @@ def test_an_unknown_answer_holds_the_feed_at_once(
     assert desk.sandbox.book.totals.requests == 1
     assert desk.posts(more) == [0] * 8
     assert desk.ledger.next_due().seconds is None
-    ((state, reason),) = desk.shop.rows("SELECT state, reason FROM syncd.endpoint")
+    state, reason = desk.shop.of_endpoint("state", "reason")
     assert state == "held"
     assert "is not known to mean success: " in str(reason)
     assert words in str(reason)
@@ -476,7 +469,7 @@ def test_what_a_person_says_meanwhile_is_not_lost(desk: Desk) -> None:
     assert desk.endpoint()[0] == "available"
     assert desk.uncertain() == 0
     assert desk.left() == 0
-    assert desk.shop.rows("SELECT state FROM syncd.batch") == [("delivered",)]
+    assert desk.shop.of_batches("state") == [("delivered",)]
 
 
 def test_what_was_explained_is_another_thing_when_its_words_change(
@@ -565,9 +558,7 @@ def test_a_claim_that_is_taken_over_waits_for_a_person(cautious: Desk) -> None:
     first = cautious.claim()
     cautious.let_lease_pass()
     assert cautious.deliver() is None
-    assert cautious.shop.rows("SELECT state, uncertain_attempts FROM syncd.batch") == [
-        ("held", 1)
-    ]
+    assert cautious.shop.of_batches("state", "uncertain_attempts") == [("held", 1)]
     assert cautious.accept(first) == 2
     assert cautious.shop.of_batch("state") == "delivered"
     assert cautious.posts(orders) == [0, 0]

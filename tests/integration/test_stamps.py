@@ -51,10 +51,6 @@ def trade(shop: Shop, watch: Watch, offset: str, orders: int = 12) -> None:
         watch.look()
 
 
-def alarms(shop: Shop) -> list[tuple[object, ...]]:
-    return shop.rows("SELECT reason FROM syncd.alarm WHERE alarm = 'stamps.shifted'")
-
-
 def test_an_offset_is_said_with_the_zone_that_would_fit(
     shop: Shop, shifted: tuple[Capture, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,12 +64,12 @@ def test_an_offset_is_said_with_the_zone_that_would_fit(
     shop.sql("UPDATE orders SET confirmed_at = now() - interval '2 days'")
     watch = Watch(capture)
     trade(shop, watch, offset)
-    ((reason,),) = alarms(shop)
-    assert str(reason).endswith(f"source.time_zone is probably {fits}")
+    (reason,) = shop.alarms("stamps.shifted")
+    assert reason.endswith(f"source.time_zone is probably {fits}")
     assert "stamps.shifted" in said
     shop.sql("DELETE FROM orders")
     trade(shop, watch, "0", 40)
-    assert alarms(shop) == []
+    assert shop.alarms("stamps.shifted") == []
 
 
 def test_stamps_that_no_clock_shows_are_passed_over(shop: Shop) -> None:
@@ -118,7 +114,7 @@ def test_right_stamps_raise_no_alarm(shop: Shop) -> None:
             "- interval '1 hour' FROM generate_series(1, 50) AS n"
         )
         trade(shop, watch, "0")
-    assert alarms(shop) == []
+    assert shop.alarms("stamps.shifted") == []
 
 
 def test_an_order_that_moves_up_did_not_appear() -> None:

@@ -1,6 +1,7 @@
 """What the tests ask of a ledger, and how they move its clocks, by name."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 
 class Questions(ABC):
@@ -68,6 +69,42 @@ class Questions(ABC):
         """How many attempts are recorded: all, or those of one outcome."""
         only = f" WHERE outcome = '{outcome}'" if outcome else ""
         return self._number(f"SELECT count(*) FROM syncd.attempt{only}")
+
+    def count(self, table: str, where: str = "true") -> int:
+        """How many rows one of the ledger's tables has."""
+        return self._number(f"SELECT count(*) FROM syncd.{table} WHERE {where}")
+
+    def alarms(self, alarm: str | None = None) -> list[str]:
+        """Why there is alarm: for all reasons, or of one kind."""
+        only = f" WHERE alarm = '{alarm}'" if alarm else ""
+        rows = self.ledger(f"SELECT reason FROM syncd.alarm{only}")
+        return [str(reason) for (reason,) in rows]
+
+    def of_endpoint(self, *columns: str) -> tuple[object, ...]:
+        """Some columns of the endpoint's state."""
+        (row,) = self.ledger(f"SELECT {', '.join(columns)} FROM syncd.endpoint")
+        return row
+
+    def of_batches(self, *columns: str) -> list[tuple[object, ...]]:
+        """Some columns of every batch, the oldest first."""
+        chosen = ", ".join(columns)
+        return self.ledger(f"SELECT {chosen} FROM syncd.batch ORDER BY batch_id")
+
+    def set_batches(self, where: str = "true", **columns: str) -> None:
+        """Change batches; the values are SQL expressions."""
+        self._change("batch", where, columns)
+
+    def set_feed(self, where: str = "true", **columns: str) -> None:
+        """Change the feed; the values are SQL expressions."""
+        self._change("feed", where, columns)
+
+    def change_endpoint(self, **columns: str) -> None:
+        """Change the endpoint's state; the values are SQL expressions."""
+        self._change("endpoint", "true", columns)
+
+    def _change(self, table: str, where: str, columns: Mapping[str, str]) -> None:
+        changes = ", ".join(f"{name} = {value}" for name, value in columns.items())
+        self.alter(f"UPDATE syncd.{table} SET {changes} WHERE {where}")
 
     def has_instance(self) -> bool:
         """Whether a daemon has registered."""
