@@ -5,13 +5,17 @@
 Orders are sold steadily by four sessions, 50 and 500 a second; from the return of each
 commit to the arrival of its event at a sink that answers at once. The floor sends the
 event itself in a NOTIFY of the shop's transaction, and a script POSTs it: nothing is
-kept, and what is sent while nobody listens is lost. Compare within one run only.
+kept, and what is sent while nobody listens is lost. The peer is a queue that keeps a
+row per order (`--pgqueuer PYTHON`, one that has pgqueuer and asyncpg): the shop's
+transaction enqueues the event. Compare within one run only.
 """
 
 import argparse
 import multiprocessing
 import random
+import re
 import statistics
+import subprocess
 import tempfile
 import time
 from collections import defaultdict
@@ -27,15 +31,24 @@ from benchmarks.sink import Sink, sink
 from benchmarks.stage import SELL, Stage, stage, started
 
 TILLS = 4
-NOTIFY = """
-SELECT pg_notify('floor', json_build_object('events', json_build_array(
+EVENT = """
+json_build_object('events', json_build_array(
          json_build_object('event', 'Purchase', 'orderid', o.number, 'email', o.email,
            'currency', o.currency, 'totalvalue', o.total, 'products',
            (SELECT json_agg(json_build_object('id', i.sku, 'name', i.title,
                               'quantity', i.quantity, 'price', i.unit_price))
-              FROM order_lines AS i WHERE i.order_id = o.id))))::text)
-  FROM orders AS o
- WHERE o.number = %(number)s
+              FROM order_lines AS i WHERE i.order_id = o.id))))::text
+"""
+OF_ORDER = "FROM orders AS o WHERE o.number = %(number)s"
+NOTIFY = f"SELECT pg_notify('floor', {EVENT}) {OF_ORDER}"
+ENQUEUE = (
+    "INSERT INTO pgqueuer (priority, entrypoint, payload, execute_after, status) "
+    f"SELECT 0, 'order', convert_to({EVENT}, 'UTF8'), now(), 'queued' {OF_ORDER}"
+)
+FORGET_QUEUE = """
+DROP TABLE pgqueuer, pgqueuer_log, pgqueuer_statistics, pgqueuer_schedules CASCADE;
+DROP TYPE pgqueuer_status CASCADE;
+DROP FUNCTION fn_pgqueuer_changed CASCADE;
 """
 INDEX = "CREATE INDEX IF NOT EXISTS orders_number ON orders (number)"
 
@@ -102,6 +115,36 @@ def hearing(dsn: str, endpoint: str) -> Iterator[None]:
 
 
 @contextmanager
+def queueing(dsn: str, endpoint: str, python: str) -> Iterator[None]:
+    """Run the peer's worker, over an empty queue."""
+    worker = Path(__file__).with_name("pgqueuer_worker.py")
+    info = psycopg.conninfo.conninfo_to_dict(dsn)
+    names = {
+        "host": "PGHOST",
+        "port": "PGPORT",
+        "user": "PGUSER",
+        "dbname": "PGDATABASE",
+    }
+    with subprocess.Popen(
+        [python, str(worker), endpoint],
+        env={
+            variable: str(info[name])
+            for name, variable in names.items()
+            if name in info
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(1)
+        yield
+        process.terminate()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(FORGET_QUEUE)
+
+
+@contextmanager
 def daemon(
     shop: Stage, folder: Path, endpoint: str, capture: str, interval: str
 ) -> Iterator[None]:
@@ -125,6 +168,9 @@ def turn(
     if what == "floor":
         with hearing(dsn, to.endpoint):
             return delays(to, sell(dsn, rate, seconds, NOTIFY))
+    if what.startswith("queue"):
+        with queueing(dsn, to.endpoint, what.removeprefix("queue ")):
+            return delays(to, sell(dsn, rate, seconds, ENQUEUE))
     capture, _, interval = what.partition(" ")
     with daemon(shop, folder, to.endpoint, capture, interval or "1s"):
         return delays(to, sell(dsn, rate, seconds))
@@ -143,7 +189,10 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=["floor", "listen", "poll 1s", "poll 200ms"]
     )
+    parser.add_argument("--pgqueuer", metavar="PYTHON", help="measure it as a peer")
     options = parser.parse_args()
+    if options.pgqueuer:
+        options.only.append(f"queue {options.pgqueuer}")
     with (
         stage(options.orders) as shop,
         sink(each=True) as to,
@@ -155,7 +204,8 @@ def main() -> None:
             for number in range(options.rounds):
                 for what in options.only:
                     put_triggers(shop, what)
-                    place = Path(folder) / f"{rate}-{number}-{what.replace(' ', '-')}"
+                    name = re.sub(r"\W", "-", what)
+                    place = Path(folder) / f"{rate}-{number}-{name}"
                     seen[what].append(
                         turn(shop, to, what, place, rate, options.seconds)
                     )
@@ -184,7 +234,9 @@ def report(rate: int, seen: dict[str, list[list[float]]]) -> None:
             ratio = f"   p99 {statistics.median(ratios):.1f} x the floor's"
         p50 = statistics.median(quantile(one, 0.5) for one in rounds)
         p99 = " ".join(f"{quantile(one, 0.99):7.1f}" for one in rounds)
-        print(f"  {what:10s} p50 {p50:6.1f}  p99 {p99}{ratio}", flush=True)
+        print(
+            f"  {what.split('/')[0]:10s} p50 {p50:6.1f}  p99 {p99}{ratio}", flush=True
+        )
 
 
 if __name__ == "__main__":

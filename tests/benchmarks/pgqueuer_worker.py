@@ -1,0 +1,63 @@
+"""The worker of a queue that keeps a row per order: the peer in `live.py`.
+
+    PGHOST=… PGDATABASE=… PYTHON tests/benchmarks/pgqueuer_worker.py ENDPOINT
+
+PYTHON is any that has pgqueuer and asyncpg; the project needs neither. It installs the
+queue, says `ready`, and POSTs each job's event until it is told to end.
+"""
+
+# pyright: reportMissingImports=false
+
+import asyncio
+import signal
+import sys
+from urllib.parse import urlsplit
+
+import asyncpg
+from pgqueuer import AsyncpgDriver, Job, Queries, QueueManager
+
+AT_ONCE = 10
+"""Jobs that are taken at once, as by default."""
+
+
+class Api:
+    """Connections that are kept alive; each carries one request at a time."""
+
+    def __init__(self, endpoint: str) -> None:
+        parts = urlsplit(endpoint)
+        self._host, self._port, self._path = parts.hostname, parts.port, parts.path
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def post(self, body: bytes) -> None:
+        """POST a body; the answer has to be a good one."""
+        if self._idle:
+            reader, writer = self._idle.pop()
+        else:
+            reader, writer = await asyncio.open_connection(self._host, self._port)
+        head = f"POST {self._path} HTTP/1.1\r\nHost: api\r\nContent-Length: {len(body)}"
+        writer.write(head.encode() + b"\r\n\r\n" + body)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert b" 200 " in answer
+        length = answer.lower().split(b"content-length:")[1].split(b"\r\n")[0]
+        await reader.readexactly(int(length))
+        self._idle.append((reader, writer))
+
+
+async def work(endpoint: str) -> None:
+    """Install the queue, and work it off until the process is to end."""
+    connection = await asyncpg.connect()
+    queries, api = Queries(AsyncpgDriver(connection)), Api(endpoint)
+    await queries.install()
+    manager = QueueManager(queries)
+
+    async def send(job: Job) -> None:
+        await api.post(job.payload)
+
+    manager.entrypoint("order")(send)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, manager.shutdown.set)
+    print("ready", flush=True)
+    await manager.run(batch_size=AT_ONCE)
+
+
+if __name__ == "__main__":
+    asyncio.run(work(sys.argv[1]))
