@@ -42,7 +42,7 @@ def _run() -> int:
         error.show()
         return ExitCode.USAGE
     except click.ClickException as error:
-        _tell(error)
+        _print_error(error)
         return ExitCode.USAGE
     return code if isinstance(code, int) else ExitCode.OK
 
@@ -65,15 +65,15 @@ def _report_bug(error: Exception) -> None:
     click.echo("  Report it with this line.", err=True)
 
 
-def _tell(error: click.ClickException) -> None:
+def _print_error(error: click.ClickException) -> None:
     """Report what is wrong with the command as typed, and where its page is."""
-    click.echo(f"syncd: {_said(error)}", err=True)
+    click.echo(f"syncd: {_message(error)}", err=True)
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "syncd"
     click.echo(f"  `{path} --help` shows how it is used.", err=True)
 
 
-def _said(error: click.ClickException) -> str:
+def _message(error: click.ClickException) -> str:
     """Return click's message, with the closest of its suggestions alone."""
     if isinstance(error, NoSuchCommand | click.NoSuchOption) and error.possibilities:
         return f"{error.message} Did you mean {error.possibilities[0]!r}?"

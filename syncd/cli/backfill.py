@@ -21,7 +21,7 @@ from syncd.cli.context import changing, configured, json_time
 from syncd.cli.option import as_json_option, config_option
 from syncd.cli.plan import between, duration, minute
 from syncd.cli.planning import BackfillOptions, ask, sending_options
-from syncd.cli.prose import say, tell
+from syncd.cli.prose import print_line, print_lines
 from syncd.cli.watermark import span_of
 from syncd.config.configuration import load
 from syncd.config.settings import Settings
@@ -105,9 +105,9 @@ def backfill_list(settings: Settings, *, as_text: bool) -> None:
         console.print(table)
         return
     for one in found:  # too narrow for a table
-        line = f"{one.backfill} {one.state}, {one.purpose}: {_told(one)}"
-        say(console, line, hang=4)
-        say(console, f"  {_range(one, zone)}")
+        line = f"{one.backfill} {one.state}, {one.purpose}: {_progress_line(one)}"
+        print_line(console, line, hang=4)
+        print_line(console, f"  {_range(one, zone)}")
 
 
 def _paced(one: Progress, settings: Settings) -> Progress:
@@ -193,9 +193,11 @@ def backfill_cancel(settings: Settings, *, backfill: int | None, yes: bool) -> N
         if not yes and register.get(number).is_unfinished:
             click.confirm(f"Cancel backfill {number} for good?", abort=True)
         cancelled = register.cancel(number)
-    tell(f"backfill {number} is cancelled; {cancelled.released:,} orders given back")
+    print_lines(
+        f"backfill {number} is cancelled; {cancelled.released:,} orders given back"
+    )
     if cancelled.left:
-        tell(f"{cancelled.left:,} were under way already: they are still sent")
+        print_lines(f"{cancelled.left:,} were under way already: they are still sent")
 
 
 @backfill.command("watch")
@@ -230,7 +232,7 @@ class _NarrowBar(bars.Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         for task in self.tasks:
             yield self.make_tasks_table([task])
-            yield Text(str(task.fields["told"]))
+            yield Text(str(task.fields["progress"]))
 
 
 @contextmanager
@@ -238,10 +240,10 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
     columns = [bars.TextColumn("{task.description}"), bars.BarColumn(bar_width=None)]
     kind: type[bars.Progress] = _NarrowBar
     if console.width >= BAR_COLUMNS:
-        columns.append(bars.TextColumn("{task.fields[told]}"))
+        columns.append(bars.TextColumn("{task.fields[progress]}"))
         kind = bars.Progress
     with kind(*columns, console=console, expand=True) as bar:
-        task = bar.add_task("", told="")
+        task = bar.add_task("", progress="")
 
         def draw(one: Progress) -> None:
             bar.update(
@@ -249,7 +251,7 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
                 description=f"{one.backfill} {one.state}",
                 total=max(1, one.total),
                 completed=one.settled if one.total else 1,
-                told=_told(one),
+                progress=_progress_line(one),
             )
 
         yield draw
@@ -265,12 +267,12 @@ def _line() -> Iterator[Callable[[Progress], None]]:
         now = time.monotonic()
         if state != one.state or now - at >= LINE_SECONDS:
             written = (one.state, now)
-            click.echo(f"backfill {one.backfill} {one.state}: {_told(one)}")
+            click.echo(f"backfill {one.backfill} {one.state}: {_progress_line(one)}")
 
     yield draw
 
 
-def _told(one: Progress) -> str:
+def _progress_line(one: Progress) -> str:
     parts = [f"{one.settled:,}/{one.total:,}"]
     parts += [f"{one.rejected:,} rejected"] if one.rejected else []
     if one.is_unfinished:

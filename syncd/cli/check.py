@@ -66,8 +66,8 @@ def _print(findings: Sequence[Finding]) -> None:
 def print_finding(console: Console, finding: Finding) -> None:
     """Print a finding with its mark, and what to do next below it."""
     mark, style = _MARKS[finding.severity]
-    told = f"{finding.subject}: {finding.message}"
-    print_wrapped(console, f"  {mark}".ljust(_INDENT), told, style)
+    text = f"{finding.subject}: {finding.message}"
+    print_wrapped(console, f"  {mark}".ljust(_INDENT), text, style)
     if finding.next_step:
         print_wrapped(console, "      -> ", finding.next_step, style="cyan")
 

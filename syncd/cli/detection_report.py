@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from syncd.cli.prose import say
+from syncd.cli.prose import print_line
 from syncd.core.sql_name import quoted
 from syncd.core.wording import count
 from syncd.setup.views import Recognised, shops
@@ -19,14 +19,16 @@ def print_detection(console: Console, found: Sequence[Recognised], tables: int) 
     for each in found:
         console.print(Text(_title(each), style="bold"), soft_wrap=True)
         for line in _lines(each):
-            say(console, line)
+            print_line(console, line)
     fitting = next((each for each in found if each.fits), None)
     if fitting is not None:
         name = views_of(fitting)
-        say(console, f"next: `syncd views try {name}`, then `syncd views apply {name}`")
+        print_line(
+            console, f"next: `syncd views try {name}`, then `syncd views apply {name}`"
+        )
         return
     for line in _nothing(found, tables):
-        say(console, line, hang=2)
+        print_line(console, line, hang=2)
 
 
 def views_of(found: Recognised) -> str:

@@ -117,13 +117,13 @@ def diff(
         last = wishes.last
         found = comparer.with_view(view, last) if view else comparer.with_sent(last)
         found = found.only(orders) if orders else found
-        teller = _Teller(view, found, shows_values=wishes.shows)
+        printer = _Printer(view, found, shows_values=wishes.shows)
         if not wishes.as_text:
-            teller.print(Console(highlight=False))
+            printer.print(Console(highlight=False))
         resent = _resend(comparer, found, wishes) if wishes.resend else None
     if wishes.as_text:
         more = {} if resent is None else {"resent": resent}
-        click.echo(json.dumps(teller.document() | more, indent=2))
+        click.echo(json.dumps(printer.document() | more, indent=2))
     if found.differences or not found.compared:
         raise click.exceptions.Exit(ExitCode.FAILED)
 
@@ -144,7 +144,7 @@ def _resend(comparer: EventDiff, found: Comparison, wishes: _DiffOptions) -> int
 
 
 @dataclass(frozen=True, slots=True)
-class _Teller:
+class _Printer:
     """Tells what a comparison found."""
 
     view: str | None
@@ -178,14 +178,14 @@ class _Teller:
         }
 
     def _change(self, change: Change) -> dict[str, object]:
-        told: dict[str, object] = {
+        shown: dict[str, object] = {
             "field": change.place.field,
             "product": change.place.product or None,
             "kind": change.kind,
         }
         if self.shows_values:
-            told |= {"before": _plain(change.before), "after": _plain(change.after)}
-        return told
+            shown |= {"before": _plain(change.before), "after": _plain(change.after)}
+        return shown
 
     def _fields(self) -> Sequence[tuple[Pair, int]]:
         """Count the orders for each field and kind, most first."""
@@ -210,17 +210,17 @@ class _Teller:
 
     def _summary(self) -> str:
         against = f"with {self.view}" if self.view else "with what was sent"
-        said = f"{count(self.found.compared)} compared {against}: "
+        text = f"{count(self.found.compared)} compared {against}: "
         differences = self.found.differences
         if not self.found.compared:
             return f"nothing to compare {against}"
         if not differences:
-            return said + "no difference"
+            return text + "no difference"
         gone = sum(d.is_gone for d in differences)
         faulty = sum(d.fault is not None for d in differences)
-        said += f"{len(differences)} differ"
-        said += f", of which {faulty} cannot be sent" if faulty else ""
-        return said + (f", {gone} are gone from the view" if gone else "")
+        text += f"{len(differences)} differ"
+        text += f", of which {faulty} cannot be sent" if faulty else ""
+        return text + (f", {gone} are gone from the view" if gone else "")
 
     def _notes(self) -> Iterable[str]:
         if self.found.foreign:
@@ -252,21 +252,21 @@ class _Teller:
     def _example(self, alike: Sequence[Difference]) -> Text:
         """Show the first of a group, and name some of the others."""
         first, others = alike[0], [difference.key for difference in alike[1:]]
-        said = Text(f"order {first.key}", style="bold")
+        text = Text(f"order {first.key}", style="bold")
         if first.is_gone:
-            said.append(" has no row in the view any more", "yellow")
+            text.append(" has no row in the view any more", "yellow")
         if first.fault:
-            said.append(f" cannot be sent: {first.fault}", "yellow")
+            text.append(f" cannot be sent: {first.fault}", "yellow")
         if others:
             named = ", ".join(others[:EXAMPLES])
             more = ", …" if len(others) > EXAMPLES else ""
-            said.append(f" and {len(others):,} like it: {named}{more}", "not bold")
+            text.append(f" and {len(others):,} like it: {named}{more}", "not bold")
         for change in first.changes:
             product = f" [{change.place.product}]" if change.place.product else ""
             place = f"\n  {_SIGNS[change.kind]} {change.place.field}{product}"
-            said.append(place, "not bold")
-            said.append(f"  {self._values(change)}", "not bold dim")
-        return said
+            text.append(place, "not bold")
+            text.append(f"  {self._values(change)}", "not bold dim")
+        return text
 
     def _values(self, change: Change) -> str:
         """Return before and after; what was sent is known by its fingerprint only."""

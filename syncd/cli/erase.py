@@ -8,7 +8,7 @@ import click
 
 from syncd.cli.context import configured, connected
 from syncd.cli.option import as_json_option
-from syncd.cli.prose import tell
+from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
 from syncd.core.exit_code import ExitCode
 from syncd.core.wording import count
@@ -87,11 +87,11 @@ def _end(
         click.echo(json.dumps(facts, indent=2))
     else:
         done = "erased" if changed else "found, nothing was changed"
-        tell(f"{count(len(traces))} {done}")
+        print_lines(f"{count(len(traces))} {done}")
         if arrived:
-            tell(f"Erase at Squeezely by hand: {', '.join(arrived)}")
+            print_lines(f"Erase at Squeezely by hand: {', '.join(arrived)}")
         if going and changed:
-            tell(f"Being sent right now: {', '.join(going)}; run this again")
+            print_lines(f"Being sent right now: {', '.join(going)}; run this again")
     if changed:
         log.configure(level=settings.log.level, style=settings.log.format)
         log.Log(settings.feed).emit("orders.erased", orders=len(traces))

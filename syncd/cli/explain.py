@@ -7,7 +7,7 @@ import click
 
 from syncd.cli.context import configured, connected, json_time
 from syncd.cli.option import as_json_option
-from syncd.cli.prose import shown_json, tell
+from syncd.cli.prose import print_lines, shown_json
 from syncd.config.settings import Settings
 from syncd.core.command_errors import OrderUnknownError
 from syncd.core.event import Event, render, without_profile
@@ -76,7 +76,7 @@ def explain(settings: Settings, order: str, *, as_text: bool) -> None:
             "ORDER is the order_key or the orderid of the purchases view.",
         )
     if as_text:
-        told = asdict(story) | {"story": list(story.lines())}
-        click.echo(json.dumps(told, indent=2, default=json_time))
+        document = asdict(story) | {"story": list(story.lines())}
+        click.echo(json.dumps(document, indent=2, default=json_time))
         return
-    tell(*story.lines())
+    print_lines(*story.lines())

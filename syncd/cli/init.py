@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from syncd.cli.option import DEFAULT_PATH
-from syncd.cli.prose import tell
+from syncd.cli.prose import print_lines
 from syncd.config.dsn import dsn_fault, holds_password, without_password
 from syncd.config.settings import Settings, SqueezelySettings
 from syncd.core.errors import ConfigError
@@ -64,10 +64,12 @@ def init(out: Path, dsn: str | None, owner: str | None) -> None:
         text = filled(text, found.settings if found else {})
     _write(out, text)
     if dsn is None:
-        tell(f"wrote {out}: set source.dsn and squeezely.account, then syncd install")
+        print_lines(
+            f"wrote {out}: set source.dsn and squeezely.account, then syncd install"
+        )
         return
-    for line in _told(out, dsn, found):
-        tell(line)
+    for line in _result_lines(out, dsn, found):
+        print_lines(line)
 
 
 _ELSEWHERE = "Name another place with --out."
@@ -104,7 +106,7 @@ def _detected(dsn: str) -> Recognised | None:
     return found[0] if found and found[0].fits else None
 
 
-def _told(out: Path, dsn: str, found: Recognised | None) -> list[str]:
+def _result_lines(out: Path, dsn: str, found: Recognised | None) -> list[str]:
     lines = [f"wrote {out}"]
     if holds_password(dsn):
         lines.append("the password is not in it: use a passfile, or SYNCD_SOURCE_DSN")

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from syncd.cli.context import json_time
-from syncd.cli.prose import say
+from syncd.cli.prose import print_line
 
 MOST_LISTED = 1000
 TABLE_COLUMNS = 70
@@ -44,7 +44,7 @@ def _draw(console: Console, rows: Sequence[Row], names: Sequence[str]) -> None:
     for row in rows:
         for name, value in zip(names, row, strict=True):
             indent = "" if name == names[0] else "  "
-            say(console, f"{indent}{name.replace('_', ' ')}: {_plain(value)}")
+            print_line(console, f"{indent}{name.replace('_', ' ')}: {_plain(value)}")
 
 
 def _table(rows: Sequence[Row], names: Sequence[str]) -> Table:

@@ -77,10 +77,10 @@ def _verb(command: click.Command, parent: click.Context) -> Iterator[str]:
         for each in command.commands.values():
             yield from _verb(each, context)
         return
-    told, examples = split_examples(command.help or "")
+    description, examples = split_examples(command.help or "")
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield from (".TP", rf".B {_plain(usage)}")
-    for number, paragraph in enumerate(told.split("\n\n")):
+    for number, paragraph in enumerate(description.split("\n\n")):
         yield ".IP" if number else ""
         yield from _lines(paragraph)
     for number, example in enumerate(examples):

@@ -100,7 +100,7 @@ def need_a_choice(*chosen: object) -> None:
 
 
 def end(
-    count: int, told: str, group: str, named_ones: Sequence[str], *, as_text: bool
+    count: int, outcome: str, group: str, named_ones: Sequence[str], *, as_text: bool
 ) -> None:
     """Print how many orders it was; exit 1 when it was none.
 
@@ -110,7 +110,7 @@ def end(
     if as_text:
         click.echo(json.dumps({"orders": count}))
     elif count or not named_ones:
-        click.echo(f"{count} orders {told}")
+        click.echo(f"{count} orders {outcome}")
     if named_ones and not count:
         only = len(named_ones) == 1
         which = f"the order {named_ones[0]!r}" if only else "none of these orders"

@@ -31,22 +31,22 @@ def split_examples(text: str) -> tuple[str, Sequence[str]]:
 
     Exit codes may stand below the examples; they are told.
     """
-    told: list[str] = []
+    kept: list[str] = []
     examples: list[str] = []
     for paragraph in re.split(r"\n\s*\n", cleandoc(text)):
         found = _EXAMPLES.match(paragraph)
         if not found:
-            told.append(paragraph)
+            kept.append(paragraph)
             continue
         shown, marker, codes = paragraph[found.end() :].partition("Exit codes:")
         if marker:
-            told.append(" ".join(f"{marker}{codes}".split()))
+            kept.append(" ".join(f"{marker}{codes}".split()))
         for line in shown.splitlines():
             if line.strip().startswith("syncd") or not examples:
                 examples.append(line.strip())
             else:
                 examples[-1] += f" {line.strip()}"
-    return "\n\n".join(told), examples
+    return "\n\n".join(kept), examples
 
 
 def summary(command: click.Command) -> str:
@@ -86,9 +86,9 @@ class Formatter(click.HelpFormatter):
 
     @override
     def write_text(self, text: str) -> None:
-        told, examples = split_examples(text)
-        if told:
-            super().write_text(self._narrowed(told))
+        kept, examples = split_examples(text)
+        if kept:
+            super().write_text(self._narrowed(kept))
         if examples:
             self.dedent()
             with self.section("Examples" if len(examples) > 1 else "Example"):

@@ -1,4 +1,4 @@
-"""Pausing: a person stops sending or capture for a while, and lets it go on."""
+"""Pause sending or capture on every instance, and resume it."""
 
 import json
 
@@ -7,7 +7,7 @@ import click
 from syncd.capture.wal.replica_identity import identity_guard
 from syncd.cli.context import changing, configured, json_time
 from syncd.cli.option import as_json_option
-from syncd.cli.prose import tell
+from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
 from syncd.core.health_inputs import Pause
 from syncd.delivery.circuit_breaker import CircuitBreaker
@@ -17,10 +17,10 @@ from syncd.ledger.stats import read_stats
 from syncd.source.connections import Connections
 
 _MEANS = {
-    "sending": "the batch in hand is finished, then nothing is sent; capture goes on",
-    "capture": "no order is taken, none is lost; what the ledger has is sent",
+    "sending": "batches in flight are finished, then none is sent; capture continues",
+    "capture": "nothing is captured, nothing is lost; orders in the ledger are sent",
 }
-_WAL = "the replication slot keeps WAL meanwhile: see its size in `syncd status`"
+_WAL = "the replication slot retains WAL meanwhile: `syncd status` shows how much"
 
 
 def _chosen(what: str) -> list[What]:
@@ -64,12 +64,12 @@ def pause(settings: Settings, *, what: str, reason: str | None, as_text: bool) -
         click.echo(json.dumps(facts, indent=2, default=json_time))
         return
     for made_pause, is_new in made:
-        tell(_told(made_pause, is_new=is_new))
+        print_lines(_paused_line(made_pause, is_new=is_new))
     if settings.source.capture == "wal" and what != "sending":
-        tell(_WAL)
+        print_lines(_WAL)
 
 
-def _told(made: Pause, *, is_new: bool) -> str:
+def _paused_line(made: Pause, *, is_new: bool) -> str:
     if is_new:
         return f"{made.what} is paused: {_MEANS[made.what]}"
     return f"{made.what} was already {made.line()}"
@@ -96,15 +96,15 @@ def resume(settings: Settings, *, what: str, as_text: bool) -> None:
         }
         still = read_stats(connections.ledger, feed.feed_id).pauses
     if as_text:
-        told: dict[str, object] = {**facts, "still_paused": [p.what for p in still]}
-        click.echo(json.dumps(told, indent=2, default=json_time))
+        shown: dict[str, object] = {**facts, "still_paused": [p.what for p in still]}
+        click.echo(json.dumps(shown, indent=2, default=json_time))
         return
     for one, fact in facts.items():
-        tell(_went_on(one, fact))
+        print_lines(_resumed_line(one, fact))
     for one_pause in still:
-        tell(
+        print_lines(
             f"{one_pause.what} is still {one_pause.line()}: "
-            f"`syncd resume --{one_pause.what}` lifts it"
+            f"`syncd resume --{one_pause.what}` ends the pause"
         )
 
 
@@ -117,12 +117,12 @@ def _resume(connections: Connections, feed_id: int, what: What) -> dict[str, obj
     return {"paused_since": since, "released": released}
 
 
-def _went_on(what: str, fact: dict[str, object]) -> str:
+def _resumed_line(what: str, fact: dict[str, object]) -> str:
     since, released = fact["paused_since"], fact.get("released", False)
-    done = [f"the pause since {since:%Y-%m-%d %H:%M:%S%z} is lifted"] if since else []
-    done += ["the API is tried again at once"] if released else []
+    done = [f"the pause since {since:%Y-%m-%d %H:%M:%S%z} has ended"] if since else []
+    done += ["syncd tries the API again at once"] if released else []
     if done:
-        return f"{what} goes on: {', and '.join(done)}"
+        return f"{what} continues: {', and '.join(done)}"
     return (
         f"{what} was neither paused nor held"
         if what == "sending"

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from syncd.backfill.plan import Plan
-from syncd.cli.prose import say
+from syncd.cli.prose import print_line
 from syncd.core.histogram import bars, unit
 from syncd.core.intervals import Interval
 
@@ -51,14 +51,14 @@ def show(plan: Plan, rate: float | None, zone: tzinfo) -> None:
         zone: Of all times and days.
     """
     console = Console(highlight=False)
-    say(console, f"Orders confirmed {between(plan.request.span, zone)} ({zone})")
+    print_line(console, f"Orders confirmed {between(plan.request.span, zone)} ({zone})")
     if plan.days:
         console.print(f"\n{_UNITS[unit(plan.days)]}", style="dim")
         for bar in _histogram(plan, console):
             console.print(bar, no_wrap=True)
         console.print()
     for line in _lines(plan, rate):
-        say(console, line)
+        print_line(console, line)
 
 
 def _histogram(plan: Plan, console: Console) -> Iterator[Text]:

@@ -14,7 +14,7 @@ from syncd.backfill.store import BackfillStore
 from syncd.capture.unreadable import Exclusion, UnreadableOrders
 from syncd.cli.context import changing, json_time
 from syncd.cli.plan import show
-from syncd.cli.prose import tell
+from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
 from syncd.core.health_inputs import InstanceInfo
 from syncd.core.intervals import Interval
@@ -160,7 +160,9 @@ def _print_opened(number: int, *, is_served: bool) -> None:
     when = "a running daemon begins within seconds"
     if not is_served:
         when = "no daemon runs now, `syncd run` begins with it"
-    tell(f"backfill {number}: {when};", f"see it with: syncd backfill watch {number}")
+    print_lines(
+        f"backfill {number}: {when};", f"see it with: syncd backfill watch {number}"
+    )
 
 
 class _Asking:

@@ -10,7 +10,7 @@ _SHOWN = frozenset("\n\u200c\u200d")
 """Beside what is printable: line ends, and what joins letters and emoji."""
 
 
-def say(console: Console, line: str, *, hang: int = 0) -> None:
+def print_line(console: Console, line: str, *, hang: int = 0) -> None:
     """Print a line in the console's width; of an indented one, the rest below it."""
     depth = len(line) - len(line.lstrip())
     indent = " " * (depth + 2 if depth else hang)
@@ -38,11 +38,11 @@ def _is_shown(character: str) -> bool:
     return character.isprintable() or character in _SHOWN
 
 
-def tell(*lines: str) -> None:
+def print_lines(*lines: str) -> None:
     """Print lines; whoever searches in them elsewhere finds them whole."""
     console = Console(highlight=False)
     for line in lines:
         if console.is_terminal:
-            say(console, line, hang=2)
+            print_line(console, line, hang=2)
         else:
             click.echo(line)

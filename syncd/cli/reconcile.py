@@ -14,7 +14,7 @@ from syncd.capture.unreadable import Exclusion, UnreadableOrders
 from syncd.cli.context import configured, connected, json_time
 from syncd.cli.moment import read_moment
 from syncd.cli.option import as_json_option
-from syncd.cli.prose import tell
+from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
 from syncd.core.exit_code import ExitCode
 from syncd.daemon.reconciliation_job import report_missing
@@ -64,7 +64,7 @@ def reconcile(
     if as_text:
         click.echo(json.dumps(_facts(run, finished), indent=2, default=json_time))
     else:
-        tell(finished.sentence)
+        print_lines(finished.sentence)
     if finished.account.missing or finished.unreadable:
         raise click.exceptions.Exit(ExitCode.FAILED)
 

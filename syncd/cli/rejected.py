@@ -21,7 +21,7 @@ from syncd.cli.order_commands import (
     reason_option,
     yes_option,
 )
-from syncd.cli.prose import tell
+from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
 from syncd.core.command_errors import OrderUnknownError
 from syncd.diagnostics.order_history import read_history
@@ -69,8 +69,8 @@ def rejected_list(
         )
         is_open = which == "rejected"
         now = desk.now([row.order_key for row in rows]) if is_open else {}
-    told = [(*row, now.get(row.order_key)) for row in rows]
-    show(told, (*_SetAside._fields, "now"), as_text=as_text)
+    shown = [(*row, now.get(row.order_key)) for row in rows]
+    show(shown, (*_SetAside._fields, "now"), as_text=as_text)
 
 
 class _SetAside(NamedTuple):
@@ -100,7 +100,7 @@ def rejected_show(settings: Settings, *, order: str, as_text: bool) -> None:
             "`syncd rejected list` lists those that are; `syncd explain` tells of any.",
         )
     if not as_text:
-        tell(*story.lines())
+        print_lines(*story.lines())
         return
     facts = {
         "order_key": story.key,

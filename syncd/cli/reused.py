@@ -5,7 +5,7 @@ import click
 from syncd.cli.context import changing, configured
 from syncd.cli.listing import show
 from syncd.cli.option import as_json_option
-from syncd.cli.prose import tell
+from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
 from syncd.core.command_errors import OrderUnknownError
 from syncd.ledger.batches import Ledger
@@ -126,7 +126,7 @@ def _chosen(
 
 
 def _is_agreed(verb: str, found: list[ReusedKey], *, dry_run: bool, yes: bool) -> bool:
-    tell(*(reused_key.line() for reused_key in found))
+    print_lines(*(reused_key.line() for reused_key in found))
     if dry_run:
         click.echo("nothing was changed")
         return False

@@ -55,8 +55,8 @@ def status(
     if as_plugin:
         click.echo(check_line(health, facts))
     elif as_text:
-        told = document(settings.feed, health, facts)
-        click.echo(json.dumps(told, indent=2, default=json_time))
+        shown = document(settings.feed, health, facts)
+        click.echo(json.dumps(shown, indent=2, default=json_time))
     else:
         at = facts.quick.stats.now if facts else datetime.now(UTC)
         Console(highlight=False).print(draw(settings.feed, health, facts, at=at))

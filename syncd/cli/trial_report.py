@@ -1,4 +1,4 @@
-"""What a trial of two views found, for people and for scripts."""
+"""The report of a trial of two views, for people and for scripts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from rich.text import Text
 
 from syncd.cli.check import print_finding
 from syncd.cli.plan import minute
-from syncd.cli.prose import say, shown_json
+from syncd.cli.prose import print_line, shown_json
 from syncd.config.settings import Settings
 from syncd.core.survey import Survey, Tally
 from syncd.core.wording import count, span
@@ -18,7 +18,7 @@ from syncd.setup.views import TrialResult
 from syncd.setup.views.difference import Difference
 
 EVENTS = 3
-"""Events that are shown as they would go out."""
+"""Events that are shown as they would be sent."""
 
 _REASONS = 10
 
@@ -26,25 +26,25 @@ _REASONS = 10
 def print_trial(
     console: Console, settings: Settings, result: TrialResult, where: str
 ) -> None:
-    """Print what would become of the orders, and what the views are like."""
+    """Print the outcome for the orders, and what the views are like."""
     for line in _summary(settings, result):
-        say(console, line, hang=2)
-    _print_heading(console, "What becomes of them")
+        print_line(console, line, hang=2)
+    _print_heading(console, "Outcome of the orders")
     for line in _outcomes(settings, result.survey):
-        say(console, line)
+        print_line(console, line)
     _print_heading(console, "Columns and look-ups")
     for finding in result.findings:
         print_finding(console, finding)
-    _print_heading(console, "What is odd")
+    _print_heading(console, "Worth checking")
     for line in [*_oddities(settings, result)] or ["  nothing"]:
-        say(console, line)
-    _print_heading(console, "As they would go out")
+        print_line(console, line)
+    _print_heading(console, "Events as they would be sent")
     for event in list(result.survey.events.values())[:EVENTS]:
         console.print(shown_json(event), markup=False, soft_wrap=True)
-    _print_heading(console, "Beside the views in place")
+    _print_heading(console, "Compared with the current views")
     for line in _change(result.change):
-        say(console, line)
-    say(console, f"Nothing was changed. Next: {_next(result, where)}", hang=2)
+        print_line(console, line)
+    print_line(console, f"Nothing was changed. Next: {_next(result, where)}", hang=2)
 
 
 def document(result: TrialResult) -> dict[str, object]:
@@ -93,30 +93,31 @@ def _summary(settings: Settings, result: TrialResult) -> Iterator[str]:
         f"({settings.source.time_zone or 'UTC'}; the newest {when})"
     )
     if result.slow:
-        yield f"not all was looked at: {result.slow}"
+        yield f"not everything was checked: {result.slow}"
 
 
 def _outcomes(settings: Settings, survey: Survey) -> Iterator[str]:
     yield f"  {count(survey.sent)} would be sent"
     for reason, tally in [*survey.refused.items()][:_REASONS]:
-        yield f"  {count(tally.orders)} refused: {reason}, as {tally.key}"
+        yield f"  {count(tally.orders)} refused: {reason}, for example {tally.key}"
     if len(survey.refused) > _REASONS:
         yield f"  and {len(survey.refused) - _REASONS} more reasons to refuse some"
     timeout = span(settings.source.completeness_timeout)
     until = f"{timeout} (source.completeness_timeout), then refused"
     for reason, tally in survey.waiting.items():
-        yield f"  {count(tally.orders)} waited for {until}: {reason}, as {tally.key}"
+        why = f"{reason}, for example {tally.key}"
+        yield f"  {count(tally.orders)} waited for {until}: {why}"
     for detail, tally in [*survey.left_out.items()][:_REASONS]:
-        yield f"  {count(tally.orders)} sent without {detail}, as {tally.key}"
+        yield f"  {count(tally.orders)} sent without {detail}, for example {tally.key}"
 
 
 def _oddities(settings: Settings, result: TrialResult) -> Iterator[str]:
     survey = result.survey
     for name, tally in survey.padded.items():
-        where = f"in {count(tally.orders)}, as {tally.key}"
-        yield f"  {name} has blanks around {where}: they are cut off"
+        where = f"in {count(tally.orders)}, for example {tally.key}"
+        yield f"  {name} has blanks around {where}: they are removed"
     for name, tally in survey.rounded.items():
-        where = f"in {count(tally.orders)}, as {tally.key}"
+        where = f"in {count(tally.orders)}, for example {tally.key}"
         yield f"  {name} has more digits than its currency {where}: it is rounded"
     if ratio := survey.unit():
         lines = f"{ratio:.3g} times its lines (price times quantity)"
@@ -124,8 +125,8 @@ def _oddities(settings: Settings, result: TrialResult) -> Iterator[str]:
     yield from _odd_times(result)
     if result.repeated[0]:
         orders, key = result.repeated
-        what = f"{count(orders)} have several rows in purchases, as {key}"
-        yield f"  {what}: one of them is sent, by chance"
+        what = f"{count(orders)} have several rows in purchases, for example {key}"
+        yield f"  {what}: syncd sends an arbitrary one"
     yield from _unasked(settings, survey)
     if any("no products" in reason for reason in survey.waiting):
         page = '"Lines that come after the confirmation" in sql/shops/README.md'
@@ -134,17 +135,17 @@ def _oddities(settings: Settings, result: TrialResult) -> Iterator[str]:
 
 def _odd_times(result: TrialResult) -> Iterator[str]:
     if result.without_time:
-        told = count(result.without_time)
-        yield f"  {told} have no usable time: not sent until they do"
+        orders = count(result.without_time)
+        yield f"  {orders} have no usable time: not sent until they do"
     ahead = [key for key, at in result.listed.items() if at > result.now]
     if ahead:
         by = span(result.listed[ahead[0]] - result.now)
-        what = f"{count(len(ahead))} up to {by} in the future, as {ahead[0]}"
+        what = f"{count(len(ahead))} up to {by} in the future, for example {ahead[0]}"
         yield f"  confirmed_at: {what}: is source.time_zone right?"
 
 
 def _unasked(settings: Settings, survey: Survey) -> Iterator[str]:
-    """Name what a shop with several currencies or languages had better require."""
+    """List what a shop with several currencies or languages should require."""
     source = settings.source
     for name, is_required in (
         ("currency", source.require_currency),
@@ -161,7 +162,7 @@ def _unasked(settings: Settings, survey: Survey) -> Iterator[str]:
 
 def _change(change: Difference | None) -> Iterator[str]:
     if change is None:
-        yield "  there are none that this role may read"
+        yield "  this role can read no current views"
         return
     if change.is_none:
         yield f"  no difference in {count(change.compared)}"
@@ -173,7 +174,7 @@ def _change(change: Difference | None) -> Iterator[str]:
         ("with another event", change.changed),
     ):
         if tally.orders:
-            yield f"  {count(tally.orders)} {what}, as {tally.key}"
+            yield f"  {count(tally.orders)} {what}, for example {tally.key}"
     most = sorted(change.fields.items(), key=lambda entry: (-entry[1], entry[0]))
     for name, orders in most[:_REASONS]:
         yield f"    {name} in {count(orders)}"
@@ -183,5 +184,5 @@ def _next(result: TrialResult, where: str) -> str:
     if result.is_good:
         return f"`syncd views apply {where} --as DSN`"
     if any(finding.severity == "error" for finding in result.findings):
-        return "do what the errors above ask for, and try again"
-    return "mend the views, and try them again"
+        return "fix the errors above, and try again"
+    return "correct the views, and try them again"

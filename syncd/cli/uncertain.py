@@ -45,10 +45,10 @@ def uncertain_list(settings: Settings, *, as_text: bool) -> None:
             _Held, query("held"), feed=desk.feed.feed_id, limit=MOST_LISTED
         )
         numbers = desk.numbers([order.order_key for order in held])
-    told = [order.with_number(numbers.get(order.order_key)) for order in held]
+    listed = [order.with_number(numbers.get(order.order_key)) for order in held]
     names = ("order_key", "orderid", "confirmed_at", "batch", "attempt",
              "attempted_at", "reason")  # fmt: skip
-    show(told, names, as_text=as_text)
+    show(listed, names, as_text=as_text)
 
 
 @dataclass(frozen=True, slots=True)

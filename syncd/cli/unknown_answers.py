@@ -37,19 +37,19 @@ def explain(settings: Settings, means: str | None, *, as_text: bool) -> bool:
             raise _too_many(unexplained)
         feed = FeedStore(connections, settings.feed).find()
         feed_id = feed.feed_id if feed else None
-        told = []
+        explained = []
         for shape, example, seen_at in unexplained:
             if not as_text:
                 click.echo(f"seen first at {seen_at}: {example}\n  its shape: {shape}")
-            said = means or _ask(as_text=as_text)
-            delivered, pending = answers.say(shape, Meaning(said), feed_id)
-            told.append({"shape": shape, "answer": example, "means": said,
+            meaning = means or _ask(as_text=as_text)
+            delivered, pending = answers.say(shape, Meaning(meaning), feed_id)
+            explained.append({"shape": shape, "answer": example, "means": meaning,
                          "delivered": delivered, "pending": pending})  # fmt: skip
             if not as_text:
-                click.echo(f"kept: such an answer means {said}")
+                click.echo(f"kept: such an answer means {meaning}")
                 click.echo(f"{delivered} orders are delivered, {pending} pending again")
     if as_text:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(explained, indent=2))
     return True
 
 

@@ -114,11 +114,11 @@ def _trials(
         for trial in verification.run():
             trials.append(trial)
             if not quiet:
-                click.echo(_told(trial))
+                click.echo(_trial_line(trial))
     return trials
 
 
-def _told(trial: TestRequest) -> str:
+def _trial_line(trial: TestRequest) -> str:
     form = '{"events": [...]}' if trial.payload == "events" else "a bare object"
     outcome = trial.classification.outcome.value.replace("_", " ")
     status = f"HTTP {trial.status}" if trial.status else "no answer"
@@ -135,7 +135,7 @@ def _told(trial: TestRequest) -> str:
 def _print_json(
     trials: list[TestRequest], verified: AccountCapabilities | None
 ) -> None:
-    told = {
+    document = {
         "trials": [
             {
                 "title": trial.title,
@@ -150,7 +150,7 @@ def _print_json(
         ],
         "verified": asdict(replace(verified, at=None)) if verified else None,
     }
-    click.echo(json.dumps(told, indent=2))
+    click.echo(json.dumps(document, indent=2))
 
 
 def _print_next(

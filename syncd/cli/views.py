@@ -15,7 +15,7 @@ from syncd.cli.check import print_finding
 from syncd.cli.detection_report import detected, print_detection
 from syncd.cli.install import role_for
 from syncd.cli.option import as_json_option, config_option
-from syncd.cli.prose import say
+from syncd.cli.prose import print_line
 from syncd.cli.trial_report import document, print_trial
 from syncd.config.configuration import load
 from syncd.config.dsn import dsn_fault
@@ -252,12 +252,12 @@ def views_apply(
     names = _names(settings)
     how = application.run(read(views, names, schema), reader)
     console = _console()
-    say(console, f"{names.confirmed} and {names.purchases}: {how}")
-    say(console, f"grants for {reader}")
+    print_line(console, f"{names.confirmed} and {names.purchases}: {how}")
+    print_line(console, f"grants for {reader}")
     for finding in application.plans():
         if finding.code != "plan.indexed":
             print_finding(console, finding)
-    say(console, "next: `syncd check`, then `syncd run`")
+    print_line(console, "next: `syncd check`, then `syncd run`")
 
 
 @views.command("detect")

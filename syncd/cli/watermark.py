@@ -9,7 +9,7 @@ from syncd.cli.context import configured, connected, json_time
 from syncd.cli.moment import read_moment
 from syncd.cli.option import as_json_option
 from syncd.cli.planning import BackfillOptions, ask, asking_options, sending_options
-from syncd.cli.prose import tell
+from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
 from syncd.core.intervals import Interval
 from syncd.core.tally import moment
@@ -49,12 +49,12 @@ def watermark_show(settings: Settings, *, as_text: bool) -> None:
         return
     age, lookback = stats.watermark_age_seconds, settings.source.lookback
     click.echo(stats.watermark.isoformat())
-    tell(f"{span(timedelta(seconds=age))} ago (lookback {span(lookback)})")
+    print_lines(f"{span(timedelta(seconds=age))} ago (lookback {span(lookback)})")
     if paused:
-        tell(f"capture is {paused.line()}: `syncd resume --capture`")
+        print_lines(f"capture is {paused.line()}: `syncd resume --capture`")
     elif held_by is not None:
         for holder in held_by or ["no transaction: `syncd status` tells of the daemon"]:
-            tell(f"held back by {holder}")
+            print_lines(f"held back by {holder}")
 
 
 @watermark.command("reset")

@@ -104,8 +104,10 @@ def survey(
     if settings is None:
         return None, faults
     settings, missing = _with_secrets(settings, environment)
-    told = {fault.message.partition(":")[0] for fault in faults}
-    new = [fault for fault in missing if fault.message.partition(" ")[0] not in told]
+    reported = {fault.message.partition(":")[0] for fault in faults}
+    new = [
+        fault for fault in missing if fault.message.partition(" ")[0] not in reported
+    ]
     return settings, faults + new
 
 

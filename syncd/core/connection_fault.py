@@ -44,7 +44,7 @@ class _Rule:
     pattern: re.Pattern[str]
     cause: Cause
     hint: str
-    tell: Callable[[re.Match[str]], str] = lambda found: found.group().strip()
+    describe: Callable[[re.Match[str]], str] = lambda found: found.group().strip()
 
 
 def _rule(pattern: str, cause: Cause, hint: str, words: str | None = None) -> _Rule:
@@ -188,7 +188,7 @@ def connection_fault(message: str) -> ConnectionFault:
     """
     for rule in _RULES:
         if found := rule.pattern.search(message):
-            return ConnectionFault(rule.cause, rule.tell(found), rule.hint)
+            return ConnectionFault(rule.cause, rule.describe(found), rule.hint)
     lines = message.strip().splitlines() or ["no answer"]
     tries = [line for line in lines if line.startswith("- ")] or lines[:1]
     what = "; ".join(dict.fromkeys(_OPENING.sub("", line) for line in tries))

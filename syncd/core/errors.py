@@ -1,4 +1,4 @@
-"""Errors that tell the daemon how to react and the operator what to do next."""
+"""Errors: how the daemon reacts to each, and what the operator does next."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,8 +12,8 @@ class Reaction(Enum):
     """What the daemon does when an error reaches it."""
 
     RETRY = "retry"  # transient: keep the watermark, back off, try again
-    HOLD = "hold"  # a person has to mend it: raise the alarm, try again until then
-    PAUSE = "pause"  # somebody paused this: say it once, look again each second
+    HOLD = "hold"  # a person has to fix it: raise the alarm, try again until then
+    PAUSE = "pause"  # paused by a person: log it once, check again each second
     STOP = "stop"  # only a person can fix it: log the hint and exit
 
 
@@ -22,7 +22,7 @@ class SyncdError(Exception):
 
     Attributes:
         hint: The next step, a sentence.
-        codes: Of the findings of `syncd check` that say the same; perhaps none.
+        codes: Of the findings of `syncd check` that mean the same; may be empty.
     """
 
     reaction: ClassVar[Reaction] = Reaction.STOP
@@ -34,7 +34,7 @@ class SyncdError(Exception):
         self.hint = hint
 
     def of(self, codes: Sequence[str]) -> Self:
-        """Name the findings that say the same."""
+        """Add the codes of the findings that mean the same."""
         self.codes = tuple(codes)
         return self
 
@@ -91,7 +91,7 @@ class ViewsChangedError(SchemaMismatchError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the views were changed, and nothing is admitted before their keys were "
+            "the views were changed: nothing is captured until their keys have been "
             "compared with the ledger's",
             "A running daemon does that within seconds; `syncd check` shows more.",
         )
@@ -181,17 +181,17 @@ class PausedError(SyncdError):
     Attributes:
         what: `sending` or `capture`.
         since: When.
-        why: What the person said; None for nothing.
+        why: The reason that was given; None for none.
     """
 
     reaction = Reaction.PAUSE
     exit_code = ExitCode.LEFT
 
     def __init__(self, what: str, since: datetime, why: str | None) -> None:
-        told = f" ({why})" if why else ""
+        reason = f" ({why})" if why else ""
         super().__init__(
-            f"{what} is paused since {since:%Y-%m-%d %H:%M:%S%z}{told}",
-            f"`syncd resume --{what}` lifts it.",
+            f"{what} is paused since {since:%Y-%m-%d %H:%M:%S%z}{reason}",
+            f"`syncd resume --{what}` ends the pause.",
         )
         self.what = what
         self.since = since
@@ -199,7 +199,7 @@ class PausedError(SyncdError):
 
 
 class StreamBrokenError(SyncdError):
-    """A replication slot is lost, or its publication: orders may be unheard of."""
+    """A replication slot is lost, or its publication: orders may have been missed."""
 
     exit_code = ExitCode.CONFIG
 
@@ -225,7 +225,7 @@ class ViewError(SyncdError):
 
 
 class UnreadableRowError(ViewError):
-    """A view fails over a row's data, for instance in a cast.
+    """A view fails on a row's data, for instance in a cast.
 
     Attributes:
         view: Which of the two, by the name that syncd has for it.
@@ -234,8 +234,8 @@ class UnreadableRowError(ViewError):
     def __init__(self, sqlstate: str, view: str = "purchases") -> None:
         super().__init__(
             sqlstate,
-            f"the {view} view fails over a row's data with SQLSTATE {sqlstate}",
-            "Select the row from the view to see the error, then mend the view.",
+            f"the {view} view fails on a row's data with SQLSTATE {sqlstate}",
+            "Select the row from the view to see the error, then correct the view.",
         )
         self.view = view
 
@@ -258,8 +258,8 @@ class ViewFailedError(ViewError):
         super().__init__(
             sqlstate,
             f"the {view} view fails with SQLSTATE {sqlstate}",
-            "Something behind the view raises it (a function, a foreign table, the "
-            "server); no order is to blame, and syncd tries again by itself.",
+            "Something that the view reads raises it (a function, a foreign table, "
+            "the server); no order is the cause, and syncd tries again by itself.",
         )
 
 

@@ -163,8 +163,8 @@ def render(
 
 def _known(given: Mapping[str, object]) -> dict[str, object]:
     """Trim texts; leave away what is unknown."""
-    told = {k: trimmed(v) if isinstance(v, str) else v for k, v in given.items()}
-    return {k: v for k, v in told.items() if v is not None and v != ""}
+    named = {k: trimmed(v) if isinstance(v, str) else v for k, v in given.items()}
+    return {k: v for k, v in named.items() if v is not None and v != ""}
 
 
 def _required(name: str, make: Callable[[object], Value], value: object) -> Value:
@@ -288,5 +288,5 @@ class _Rendering:
 
     def _note_unknown(self, given: Mapping[str, object]) -> None:
         for name in sorted(given.keys() - PRODUCT_FIELDS):
-            told = name if _NAME.fullmatch(name) else "(another key)"
-            self.left_out.append(LeftOut(_LINE + told, "is no field of a product"))
+            named = name if _NAME.fullmatch(name) else "(another key)"
+            self.left_out.append(LeftOut(_LINE + named, "is no field of a product"))

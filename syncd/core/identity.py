@@ -130,17 +130,17 @@ def replaced(
         namesakes: The oid that each name of `known` has now; absent where it has none.
         behind: Which dependencies count.
     """
-    told: set[str] = set()
+    reported: set[str] = set()
     for table in known.tables:
         used = {t.oid: t for t in now.tables if t.behind == table.behind}
         other = namesakes.get(table.name)
-        if table.behind not in behind or other is None or table.name in told:
+        if table.behind not in behind or other is None or table.name in reported:
             continue
         is_heard = table.behind in HEARD
         is_lost = is_heard and table.oid not in used
         if other in used or not (table.oid in used or is_lost):
             continue
-        told.add(table.name)
+        reported.add(table.name)
         yield _replacement(table, used.get(table.oid), other)
 
 

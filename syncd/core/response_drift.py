@@ -47,8 +47,8 @@ def describe_drift(answer: Response) -> str | None:
     known = all(kind in _KINDS.get(name, ()) for name, kind in fields.items())
     if known and answer.status in _SPOKEN | _BRIEF:
         return None
-    told = ", ".join(sorted(f"{name}: {kind}" for name, kind in fields.items()))
-    return f"HTTP {answer.status} {{{told}}}"[:MAX_SHAPE]
+    listed = ", ".join(sorted(f"{name}: {kind}" for name, kind in fields.items()))
+    return f"HTTP {answer.status} {{{listed}}}"[:MAX_SHAPE]
 
 
 def _fields(body: bytes) -> dict[str, str] | None:

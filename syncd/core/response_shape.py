@@ -53,10 +53,10 @@ class _Shape:
         self._digest = hashlib.sha256(response.body).hexdigest()
         document = parse(response.body)
         if document is None:
-            told = f"text {self._words(quote_marked(response.body, _KEPT_TEXT))}"
+            shape = f"text {self._words(quote_marked(response.body, _KEPT_TEXT))}"
         else:
-            told = self._value(document, 0, "")
-        whole = f"HTTP {response.status} {told}".strip()
+            shape = self._value(document, 0, "")
+        whole = f"HTTP {response.status} {shape}".strip()
         whole = whole.encode("ascii", "backslashreplace").decode("ascii")
         if len(whole) <= MAX_SHAPE:
             return whole

@@ -99,13 +99,13 @@ def sentence(
         parts[-1] += f" ({account.captured:,} captured now)"
     if account.unexplained or not unreadable:
         parts.append(f"{account.unexplained:,} unexplained")
-    told = f"between {moment(lower)} and {moment(upper)}: {', '.join(parts)}"
+    text = f"between {moment(lower)} and {moment(upper)}: {', '.join(parts)}"
     if without_time:
-        told += f"; {without_time:,} confirmed without a usable time, and not sent"
+        text += f"; {without_time:,} confirmed without a usable time, and not sent"
     if unreadable:
         are = "is" if unreadable == 1 else "are"
-        told += f"; {unreadable:,} cannot be read, and {are} not accounted for"
-    return told
+        text += f"; {unreadable:,} cannot be read, and {are} not accounted for"
+    return text
 
 
 def _others(account: ReconciliationTally) -> Sequence[tuple[int, str]]:

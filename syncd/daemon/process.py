@@ -113,9 +113,9 @@ class Daemon:
                 self._life.reactions.react("start", error)
                 self._journal.keep("waiting", error)
                 is_outage = isinstance(error, DatabaseUnavailableError)
-                told = f"waiting for a person: {error}"[:_STATUS]
+                status = f"waiting for a person: {error}"[:_STATUS]
                 self._supervisor.status(
-                    "waiting for the database" if is_outage else told
+                    "waiting for the database" if is_outage else status
                 )
                 self._wait(self._life.reactions.seconds_to_wait("start"))
             else:

@@ -37,43 +37,43 @@ class Notifier:
 
     def ready(self) -> None:
         """Notify systemd that everything works; also at the end of a reload."""
-        self._tell("READY=1")
+        self._notify("READY=1")
 
     def reloading(self) -> None:
         """Notify systemd that the configuration is being read again."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={now}")
+        self._notify("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     def stopping(self) -> None:
         """Notify systemd that the end has begun."""
-        self._tell("STOPPING=1")
+        self._notify("STOPPING=1")
 
     def status(self, text: str) -> None:
         """Notify systemd in one line how things stand; only what is new is sent."""
         if text != self._status:
             self._status = text
-            self._tell(f"STATUS={text}")
+            self._notify(f"STATUS={text}")
 
     def ping(self) -> None:
         """Feed the watchdog, if there is one and it is hungry."""
         now = time.monotonic()
         if self._interval and now - self._pinged_at >= self._interval * 0.9:
             self._pinged_at = now
-            self._tell("WATCHDOG=1")
+            self._notify("WATCHDOG=1")
 
     def extend(self, seconds: float = EXTENSION_SECONDS) -> None:
         """Ask for more time to start or to stop, counted from now."""
         now = time.monotonic()
         if now - self._extended_at >= TICK_SECONDS:
             self._extended_at = now
-            self._tell(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+            self._notify(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
     def moved(self, within: float) -> None:
         """Note that the main thread itself moves; its next step may take so long."""
         self.ping()
         self.extend(within)
 
-    def _tell(self, *lines: str) -> None:
+    def _notify(self, *lines: str) -> None:
         if self._address is None:
             return
         kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC

@@ -203,8 +203,8 @@ class DaemonProcess:
         if not self.log.events:
             return "it says nothing"
         last = self.log.events[-1]
-        said = (last.get(key) for key in ("message", "reason", "exception", "event"))
-        return next(str(words).strip() for words in said if words)
+        texts = (last.get(key) for key in ("message", "reason", "exception", "event"))
+        return next(str(words).strip() for words in texts if words)
 
 
 def _environment() -> dict[str, str]:

@@ -51,7 +51,7 @@ class Screen:
         self._live = Live(console=self._console, auto_refresh=False, screen=True)
         self._is_live = self._console.is_terminal
         self._line_at = float("-inf")
-        self._said = ""
+        self._last_line = ""
         self._last_line = ""
 
     def __enter__(self) -> Self:
@@ -92,8 +92,8 @@ class Screen:
             self._live.update(Group(_view(scene, room), last), refresh=True)
             return
         now = time.monotonic()
-        if scene.doing != self._said or now - self._line_at >= PLAIN_SECONDS:
-            self._line_at, self._said = now, scene.doing
+        if scene.doing != self._last_line or now - self._line_at >= PLAIN_SECONDS:
+            self._line_at, self._last_line = now, scene.doing
             self._console.print(_line(scene), markup=False, soft_wrap=True)
 
 
@@ -263,14 +263,14 @@ def _line(scene: Scene) -> str:
 
 def _details(event: Event) -> str:
     """Write the fields of a log line as `name=value`, the telling ones first."""
-    told = {
+    fields = {
         name: value
         for name, value in event.items()
         if name not in _QUIET_FIELDS and value is not None and value is not False
     }
-    first = [name for name in _FIRST_FIELDS if name in told]
-    names = first + [name for name in told if name not in first]
-    return " ".join(f"{name}={told[name]}" for name in names).replace("\n", " ")
+    first = [name for name in _FIRST_FIELDS if name in fields]
+    names = first + [name for name in fields if name not in first]
+    return " ".join(f"{name}={fields[name]}" for name in names).replace("\n", " ")
 
 
 def _time(stamp: object) -> str:

@@ -27,8 +27,8 @@ class Attempt:
 
     def line(self) -> str:
         """Return it in one line."""
-        told = f"batch {self.batch}, attempt {self.attempt} at {self.started_at}: "
-        told += f"{self.outcome or 'under way'}, {self.sent or 0} events"
+        text = f"batch {self.batch}, attempt {self.attempt} at {self.started_at}: "
+        text += f"{self.outcome or 'under way'}, {self.sent or 0} events"
         status = f"HTTP {self.status}" if self.status else ""
         reason = (self.reason or "").removeprefix(status).strip()
         receipt = f"body {self.body_sha256[:12]}" if self.body_sha256 else ""
@@ -36,7 +36,7 @@ class Attempt:
         again = f"sent again on purpose: {self.resent}" if self.resent else ""
         parts = (status, reason, receipt, again, doubt)
         more = ", ".join(part for part in parts if part)
-        return f"{told} ({more})" if more else told
+        return f"{text} ({more})" if more else text
 
 
 @dataclass(frozen=True, slots=True)

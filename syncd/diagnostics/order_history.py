@@ -251,10 +251,10 @@ def _read_course(database: Database, feed: Feed, story: OrderHistory) -> None:
         database.rows(Attempt, query("attempts"), **order, orderid=story.orderid)
     )
     for move in database.rows(_Move, query("order_moves"), **order):
-        told = f"left batch {move.batch_id} at {move.left_at}: {_LEFT[move.why]}"
+        text = f"left batch {move.batch_id} at {move.left_at}: {_LEFT[move.why]}"
         cause = "it was set aside" if move.why in {"retried", "mended"} else "reason"
-        told += f" ({cause}: {move.reason})" if move.reason else ""
-        story.order_moves.append((move.left_at, told))
+        text += f" ({cause}: {move.reason})" if move.reason else ""
+        story.order_moves.append((move.left_at, text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class Log:
     def __init__(self, feed: str) -> None:
         self._logger = structlog.get_logger("syncd").bind(feed=feed)
         self._folds = _Folds()
-        self._told: dict[str, set[str]] = {}
+        self._seen: dict[str, set[str]] = {}
         self._guard = threading.Lock()
 
     def identify(self, instance: int) -> None:
@@ -94,10 +94,10 @@ class Log:
     def emit_once(self, event: str, kind: str, **fields: object) -> None:
         """Write the first of a kind while the process runs; at most `_MAX_KINDS`."""
         with self._guard:
-            told = self._told.setdefault(event, set())
-            if kind in told or len(told) >= _MAX_KINDS:
+            seen = self._seen.setdefault(event, set())
+            if kind in seen or len(seen) >= _MAX_KINDS:
                 return
-            told.add(kind)
+            seen.add(kind)
         self.emit(event, **fields)
 
 

@@ -38,7 +38,7 @@ each time when twice as old as before.
 The tables may have been empty before, and one transaction may bring many orders.
 """
 
-_TOLD = frozenset(
+_TEXTS = frozenset(
     {"reason", "reasons", "example", "host", "sentence", "orderids", "evidence"}
 )
 """Parameters that people read: what the server cannot hold of them is replaced."""
@@ -211,6 +211,6 @@ class Connection:
             if self._age >= self._plans_kept:
                 self._plans_kept = 2 * self._age
                 connection.execute(query("discard_plans").text)
-        fit = {p: fitted_all(params[p], self._codec) for p in _TOLD & params.keys()}
+        fit = {p: fitted_all(params[p], self._codec) for p in _TEXTS & params.keys()}
         cursor = connection.cursor(row_factory=row_factory)
         return cursor.execute(statement.text, {**params, **fit} or None)

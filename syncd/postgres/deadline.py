@@ -33,8 +33,8 @@ class DeadlineConnection(psycopg.Connection[Row]):
         """Whether the server is a standby, as it reported; None: it did not."""
         if self.closed:
             return None
-        told = self.info.parameter_status("in_hot_standby")
-        return None if told is None else told == "on"
+        status = self.info.parameter_status("in_hot_standby")
+        return None if status is None else status == "on"
 
     @override
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:

@@ -70,7 +70,7 @@ _DEPENDED_ON = "2BP01"
 
 
 def refusal_of(error: psycopg.Error) -> SyncdError | None:
-    """Return what the server says of a statement of an operator's; None: other trouble.
+    """Return why the server refuses an operator's statement; None: another failure.
 
     Its words are shown whole: they are about what the operator wrote.
     """
@@ -81,7 +81,9 @@ def refusal_of(error: psycopg.Error) -> SyncdError | None:
     if state == _DEPENDED_ON and error.diag.message_detail:
         reason += f": {error.diag.message_detail.splitlines()[0]}"
     if state == "42501":
-        return PermissionDeniedError(reason, "Name with --as who may read the tables.")
+        return PermissionDeniedError(
+            reason, "With --as, name a role that may read the tables."
+        )
     position = error.diag.statement_position
     offset = int(position) - 1 if position else None
     return StatementRefusedError(state, reason, offset)
@@ -110,7 +112,7 @@ def _of_connecting(message: str, dsn: str) -> SyncdError:
 _WAYS: dict[Way, tuple[type[SyncdError], str]] = {
     Way.LOGIN: (LoginRefusedError, "{where} refuses the login: {what}"),
     Way.TRUST: (UntrustedServerError, "no TLS with {where}: {what}"),
-    Way.SETTING: (ConfigError, "{where} cannot be asked: {what}"),
+    Way.SETTING: (ConfigError, "{where} cannot be used: {what}"),
     Way.SESSION: (SettingError, "{where} cannot begin a session: {what}"),
     Way.OUTAGE: (DatabaseUnavailableError, "{where} cannot be reached: {what}"),
 }
@@ -118,42 +120,42 @@ _WAYS: dict[Way, tuple[type[SyncdError], str]] = {
 
 def _full(
     where: str,
-    told: str,
+    reason: str,
     hint: str = "Raise max_connections, or the limit of the role or the database.",
 ) -> SyncdError:
-    message = f"{where} has no connection left: {told}"
+    message = f"{where} has no connection left: {reason}"
     return DatabaseUnavailableError(message, f"{hint} {_AGAIN}")
 
 
 def _read_only_node(where: str) -> SyncdError:
     return ReadOnlyNodeError(
-        f"{where} is a hot standby and takes no writes",
-        "syncd connects anew until a primary answers. Where none is to come, name "
-        "it, or set [ledger] dsn to a database that may be written.",
+        f"{where} is a hot standby, which is read-only",
+        "syncd reconnects until a primary answers. If none will, name the primary, or "
+        "set [ledger] dsn to a writable database.",
     )
 
 
 def _read_only_setting(_: psycopg.Error, dsn: str, __: Place) -> SyncdError:
     user = conninfo_to_dict(dsn).get("user") or "the role"
     return SettingError(
-        f"PostgreSQL at {describe(dsn)} is no standby, but takes no writes: the role "
+        f"PostgreSQL at {describe(dsn)} is not a standby, but read-only: the role "
         "or the database has default_transaction_read_only = on",
         f"ALTER ROLE {user} RESET default_transaction_read_only (or ALTER DATABASE …, "
-        "or ALTER SYSTEM …); `syncd check` says which.",
+        "or ALTER SYSTEM …); `syncd check` shows which.",
     )
 
 
 def _slow_view(_: psycopg.Error, __: str, place: Place) -> SyncdError:
     return SlowViewError(
-        f"the {place.value} view gave no answer within {STATEMENT_SECONDS} s",
-        "Look with EXPLAIN (ANALYZE) what a read of it takes long for; syncd tries "
-        "again by itself, with fewer orders.",
+        f"reading the {place.value} view took longer than {STATEMENT_SECONDS} s",
+        "Find the cause with EXPLAIN (ANALYZE); syncd tries again by itself, with "
+        "fewer orders.",
     )
 
 
 def _locked_view(_: psycopg.Error, __: str, place: Place) -> SyncdError:
     return TableBusyError(
-        f"somebody holds a lock on what the {place.value} view reads for longer than "
+        f"a lock on what the {place.value} view reads was not released within "
         f"{LOCK_SECONDS} s",
         _AGAIN,
     )
@@ -161,17 +163,17 @@ def _locked_view(_: psycopg.Error, __: str, place: Place) -> SyncdError:
 
 def _refused(error: psycopg.Error, _: str, __: Place) -> SyncdError:
     constraint = error.diag.constraint_name
-    told = f", constraint {constraint}" if constraint else ""
+    named = f", constraint {constraint}" if constraint else ""
     return LedgerFaultError(
-        f"the ledger refuses a statement: SQLSTATE {error.sqlstate}{told}",
+        f"the ledger refuses a statement: SQLSTATE {error.sqlstate}{named}",
         "Nothing is lost, and syncd tries again; please report it, with this line.",
     )
 
 
-def _said(
+def _quoted(
     kind: type[SyncdError], hint: str
 ) -> Callable[[psycopg.Error, str, Place], SyncdError]:
-    """Make errors whose words are the server's own."""
+    """Return a maker of errors with the server's own message."""
     return lambda error, _, __: kind(_message(error), hint)
 
 
@@ -184,16 +186,16 @@ _CLASSES: dict[Cause, Callable[[psycopg.Error, str, Place], SyncdError]] = {
     Cause.VIEW_FAILS: lambda e, _, place: ViewFailedError(
         e.sqlstate or "", place.value
     ),
-    Cause.OBJECT_MISSING: _said(
+    Cause.OBJECT_MISSING: _quoted(
         SchemaMismatchError, "Run `syncd check` to see what is missing."
     ),
-    Cause.RIGHT_MISSING: _said(
+    Cause.RIGHT_MISSING: _quoted(
         PermissionDeniedError, "Run `syncd install` as the views' owner."
     ),
-    Cause.LOGIN_REFUSED: _said(
+    Cause.LOGIN_REFUSED: _quoted(
         LoginRefusedError, "Check source.dsn: user, password and database name."
     ),
-    Cause.DATABASE_MISSING: _said(
+    Cause.DATABASE_MISSING: _quoted(
         LoginRefusedError, "Check source.dsn: the database's name."
     ),
     Cause.READ_ONLY_SETTING: _read_only_setting,
@@ -203,9 +205,9 @@ _CLASSES: dict[Cause, Callable[[psycopg.Error, str, Place], SyncdError]] = {
     Cause.CONNECTIONS_FULL: lambda e, dsn, _: _full(
         f"PostgreSQL at {describe(dsn)}", _message(e)
     ),
-    Cause.CONNECTION_LOST: _said(DatabaseUnavailableError, _AGAIN),
-    Cause.SERVER_TROUBLE: _said(DatabaseUnavailableError, _AGAIN),
-    Cause.STATEMENT_SLOW: _said(SlowStatementError, _AGAIN),
-    Cause.TABLE_LOCKED: _said(TableBusyError, _AGAIN),
+    Cause.CONNECTION_LOST: _quoted(DatabaseUnavailableError, _AGAIN),
+    Cause.SERVER_TROUBLE: _quoted(DatabaseUnavailableError, _AGAIN),
+    Cause.STATEMENT_SLOW: _quoted(SlowStatementError, _AGAIN),
+    Cause.TABLE_LOCKED: _quoted(TableBusyError, _AGAIN),
     Cause.LEDGER_REFUSES: _refused,
 }

@@ -107,10 +107,10 @@ def _unnamed(sqlstate: str, where: str, name: str) -> UnreadableViewError:
     """
     return UnreadableViewError(
         sqlstate,
-        f"{name} fails with SQLSTATE {sqlstate} over a row confirmed {where}, in "
+        f"{name} fails with SQLSTATE {sqlstate} on a row confirmed {where}, in "
         "its key or in the view's condition, so that it cannot be left out",
         "Read the rows of that time from the view to see the server's own error; "
-        "mend the row, or let the view leave such rows out. Nothing is lost.",
+        "correct the row, or let the view leave such rows out. Nothing is lost.",
     )
 
 
@@ -118,8 +118,8 @@ def _too_many(sqlstate: str, key: str, name: str) -> UnreadableViewError:
     """Return the error of more rows than are left out; `key` names one."""
     return UnreadableViewError(
         sqlstate,
-        f"{name} fails with SQLSTATE {sqlstate} over the times of too many "
-        f"orders to leave them out, like {key}",
-        "Read that order from the view to see the server's own error; mend the "
+        f"{name} fails with SQLSTATE {sqlstate} on the times of too many "
+        f"orders to leave them out, for example {key}",
+        "Read that order from the view to see the server's own error; correct the "
         "view. Nothing is lost.",
     )

@@ -168,6 +168,6 @@ def test_the_daemon_holds_no_more_connections_than_it_says(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'syncd/%'"
     )
     told = syncd("check", "--config", config).stdout
-    found = re.search(r"room for the (\d+) that", told)
+    found = re.search(r"enough for the (\d+) that", told)
     assert found
     assert int(str(held)) <= int(found[1])

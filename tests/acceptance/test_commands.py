@@ -327,7 +327,7 @@ def test_check_tells_what_to_do_next(
         "FROM generate_series(1, 20000) n; ANALYZE orders"
     )
     told = syncd("check", "--config", config).stdout
-    assert "reads the whole of orders (Seq Scan, cost " in told
+    assert "reads all of orders (Seq Scan, cost " in told
     assert "email is missing" in told
 
 

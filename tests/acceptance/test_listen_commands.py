@@ -244,15 +244,15 @@ def found(syncd: Syncd, subject: str) -> list[tuple[str, str, str]]:
 
 def test_check_sees_what_the_triggers_miss(shop: Shop, syncd: Syncd) -> None:
     """Not there, disabled, halved, escaped from, without rights, in the wrong mode."""
-    assert found(syncd, "outbox")[0][:2] == ("error", "is not there")
+    assert found(syncd, "outbox")[0][:2] == ("error", "does not exist")
     shop.sql(
         "CREATE TABLE sales (id bigint) PARTITION BY LIST (id); "
         "CREATE TABLE sales_1 PARTITION OF sales FOR VALUES IN (1)"
     )
     shop.listen("orders:id", "sales:id")
-    assert found(syncd, "triggers on orders") == [("ok", "changes are noted", "")]
-    assert found(syncd, "triggers on sales_1") == [("ok", "changes are noted", "")]
-    assert found(syncd, "outbox")[-1][1] == "0 rows wait to be taken"
+    assert found(syncd, "triggers on orders") == [("ok", "changes are recorded", "")]
+    assert found(syncd, "triggers on sales_1") == [("ok", "changes are recorded", "")]
+    assert found(syncd, "outbox")[-1][1] == "0 rows wait to be read"
     shop.sql("CREATE TABLE sales_2 PARTITION OF sales FOR VALUES IN (2)")
     assert found(syncd, "triggers on sales_2")[0][0] == "warning"
     shop.sql("ALTER TABLE orders ENABLE TRIGGER USER")
@@ -262,17 +262,17 @@ def test_check_sees_what_the_triggers_miss(shop: Shop, syncd: Syncd) -> None:
     )
     shop.sql("ALTER TABLE orders DISABLE TRIGGER syncd_update_shop")
     severity, message, step = found(syncd, "triggers on orders")[0]
-    assert (severity, message) == ("error", "its trigger syncd_update_shop is disabled")
+    assert (severity, message) == ("error", "trigger syncd_update_shop is disabled")
     shop.sql(step)
     shop.sql(found(syncd, "triggers on orders")[0][2])
     assert found(syncd, "triggers on orders")[0][0] == "ok"
     shop.sql("DROP TRIGGER syncd_insert_shop ON orders")
     assert found(syncd, "triggers on orders")[0][:2] == (
         "error",
-        "one of its two triggers is gone",
+        "one of its two triggers is missing",
     )
     shop.sql(f"REVOKE DELETE ON syncd.outbox FROM {shop.role}")
-    assert ("error", "this role may not take rows out of it") in [
+    assert ("error", "this role may not delete rows from it") in [
         f[:2] for f in found(syncd, "outbox")
     ]
 

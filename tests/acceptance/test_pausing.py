@@ -50,8 +50,8 @@ def test_two_daemons_heed_a_pause_that_outlives_them(
         wait_until(said(log, "heartbeat"))
     done = syncd("pause", "--reason", "the campaign changes", "--config", config)
     assert done.stdout == (
-        "sending is paused: the batch in hand is finished, then nothing is sent; "
-        "capture goes on\n"
+        "sending is paused: batches in flight are finished, then none is sent; "
+        "capture continues\n"
     )
     for log in logs[:2]:
         wait_until(said(log, "feed.paused"))
@@ -67,7 +67,7 @@ def test_two_daemons_heed_a_pause_that_outlives_them(
     assert ": the campaign changes" in str(facts(config)["reasons"])
     assert sandbox.book.totals.requests == 0
     done = syncd("resume", "--config", config)
-    assert done.stdout.startswith("sending goes on: the pause since ")
+    assert done.stdout.startswith("sending continues: the pause since ")
     wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
     wait_until(said(logs[2], "feed.resumed"))
     three.terminate()
@@ -194,9 +194,9 @@ def test_what_is_said_of_pauses(shop: Shop, sandbox: Sandbox, tmp_path: Path) ->
         1,
         2,
     )
-    assert say("resume", "--all")[1].startswith("capture goes on: the pause since ")
+    assert say("resume", "--all")[1].startswith("capture continues: the pause since ")
     shop.set_endpoint("held", "HTTP 401")
-    assert say("resume") == ["sending goes on: the API is tried again at once"]
+    assert say("resume") == ["sending continues: syncd tries the API again at once"]
     config.write_text(config.read_text().replace('feed = "shop"', 'feed = "other"'))
     refused = syncd("pause", "--config", config)
     assert "feed 'other' was never started" in refused.stderr

@@ -101,7 +101,7 @@ def test_run_checked_and_taken_out(
     assert sandbox.book.totals.repeats == 0
     assert shop.captures() == {"wal"}
     checked = syncd("check", "--config", config).stdout
-    assert "slot: syncd_shop is there, reserved" in checked
+    assert "slot: syncd_shop: reserved" in checked
     assert "public.orders, key column id" in checked
     facts = json.loads(syncd("status", "--json", "--config", config).stdout)
     assert (facts["slot_lost"], facts["slot_wal_status"]) == (None, "reserved")
@@ -126,13 +126,13 @@ def test_a_slot_that_nobody_reads_is_noticed_and_let_go(
     assert syncd("run", "--once", "--config", config).returncode == 0
     config.write_text(config.read_text().replace('"wal"', f'"{capture}"'))
     checked = syncd("check", "--config", config).stdout
-    assert 'capture is not "wal": nobody reads them' in checked
+    assert 'capture is not "wal": nothing reads it' in checked
     assert "syncd uninstall --wal" in checked
     out = ("uninstall", "--wal", "--as", shop.owner, "--config", config)
     assert "pg_drop_replication_slot" in syncd(*out, "--print").stdout
     assert "dropped: slot syncd_shop" in syncd(*out).stdout
     assert shop.value("SELECT count(*) FROM pg_publication") == 0
-    assert "nobody reads them" not in syncd("check", "--config", config).stdout
+    assert "nothing reads it" not in syncd("check", "--config", config).stdout
     assert shop.value("SELECT count(*) FROM syncd.feed") == 1
 
 

@@ -214,7 +214,7 @@ def test_a_proxy_is_asked_to_connect_and_no_more(
     endpoint = f"https://127.0.0.1:{server.port}/v1/track"
     found = look(tmp_path, endpoint, ca_file=certificate.authority)
     assert set(found) == {"endpoint.reached", "tls.trusted"}
-    assert f"by the proxy 127.0.0.1:{proxy.port}" in found["tls.trusted"].message
+    assert f"through the proxy 127.0.0.1:{proxy.port}" in found["tls.trusted"].message
     assert "hunter2" not in str(found)
     (asked,) = proxy.heard
     assert asked.startswith(f"CONNECT 127.0.0.1:{server.port} ".encode())
@@ -235,6 +235,6 @@ def test_a_proxy_that_refuses_or_cannot_be_looked_through_is_told(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:999999")
     assert look(tmp_path, "https://127.0.0.1:1/") == {}
     invalid = look(tmp_path, "https://127.0.0.1:1/", look_at=look_at_proxy)
-    assert "no address" in invalid["proxy.invalid"].message
+    assert "not a valid address" in invalid["proxy.invalid"].message
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert set(look(tmp_path, "https://127.0.0.1:1/")) == {"endpoint.unreachable"}

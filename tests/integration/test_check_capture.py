@@ -52,7 +52,7 @@ def test_triggers_without_a_fault_are_said_to_fire(
         (
             "DROP TRIGGER syncd_insert_shop ON orders",
             "trigger.missing",
-            "one of its two triggers is gone",
+            "one of its two triggers is missing",
         ),
         (
             (
@@ -65,7 +65,7 @@ def test_triggers_without_a_fault_are_said_to_fire(
         (
             "CREATE TABLE heir () INHERITS (orders)",
             "trigger.escaped",
-            "written straight into it",
+            "written directly into it",
         ),
         (
             (
@@ -89,7 +89,11 @@ def test_triggers_without_a_fault_are_said_to_fire(
             "outbox.faults",
             "1 changes could not be noted",
         ),
-        ("REVOKE DELETE ON syncd.outbox FROM {role}", "outbox.missing", "may not take"),
+        (
+            "REVOKE DELETE ON syncd.outbox FROM {role}",
+            "outbox.missing",
+            "may not delete",
+        ),
     ],
 )
 def test_what_keeps_a_change_from_being_noted_is_found(

@@ -25,7 +25,7 @@ def test_a_role_whose_dump_is_blocked_is_named_until_it_may_read(
     assert "backup.blocked" not in inspector.codes()
     shop.sql(f"CREATE ROLE {keeper} LOGIN; ALTER TABLE orders OWNER TO {keeper}")
     found = inspector.one("backup.blocked")
-    assert f"pg_dump of {keeper} ends" in found.message
+    assert f"pg_dump as {keeper} fails" in found.message
     shop.sql(found.next_step.partition(" or run")[0])
     assert "backup.blocked" not in inspector.codes()
     shop.sql("CREATE TABLE syncd.newer (id int)")

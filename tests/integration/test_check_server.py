@@ -135,7 +135,7 @@ def test_nothing_is_written_and_nothing_could_be(inspector: Inspector) -> None:
     assert after == before
     with closing(Database(shop.owner)) as database:
         look_at.look_only(database)
-        with pytest.raises(SettingError, match="takes no writes"):
+        with pytest.raises(SettingError, match="read-only"):
             database.run(query("start_endpoint"), feed=1)
 
 
@@ -186,8 +186,8 @@ def test_a_look_that_hangs_on_the_server_ends(inspector: Inspector) -> None:
     ("capture", "code", "words"),
     [
         ("poll", "pooler.found", "another daemon takes over only when"),
-        ("listen", "pooler.found", "no notification arrives"),
-        ("wal", "pooler.no_replication", "no replication passes"),
+        ("listen", "pooler.found", "notifications do not arrive"),
+        ("wal", "pooler.no_replication", "does not support replication"),
     ],
 )
 def test_a_pooler_is_told_with_what_it_means(

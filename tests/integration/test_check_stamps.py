@@ -53,7 +53,7 @@ def test_a_carts_time_is_told_from_a_confirmations(inspector: Inspector) -> None
     assert found.message.startswith(
         "1 of the 16 orders with the highest keys are stamped up to 7 d before all that"
     )
-    assert ", as 13; lookback is 5 s" in found.message
+    assert ", for example 13; lookback is 5 s" in found.message
 
 
 def test_an_order_that_is_paid_days_later_is_no_finding(inspector: Inspector) -> None:
@@ -101,7 +101,7 @@ def test_an_order_that_came_with_its_time_is_no_finding(
     assert "orders.backdated" not in inspector.codes()
     sell(shop, "-7 days", 1)
     feed.poll(whole=True)
-    assert ", as 17;" in inspector.one("orders.backdated").message
+    assert ", for example 17;" in inspector.one("orders.backdated").message
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_orders_that_appear_with_stamps_from_before_the_start_are_counted(
     found = inspector.one("orders.stale")
     assert found.severity == "warning"
     assert found.message.startswith(
-        "the newest stamp is 1 h old, and 4 orders have appeared since, as 4"
+        "the newest stamp is 1 h old, and 4 orders have appeared since, for example 4"
     )
     assert found.message.endswith("; source.time_zone is probably UTC")
 

@@ -49,7 +49,7 @@ def test_after_a_failover_a_new_host_is_refused_by_check_as_by_a_start(
             assert once(config, "pod-1") == (0, None)
             _, found = look(config, "pod-1")
             assert found["state.none"].severity == "ok"
-            assert "ends with 78" in found["state.none"].message
+            assert "exits with 78" in found["state.none"].message
             _, found = look(config, "pod-2")
             assert found["state.none"].severity == "warning"
             assert "pod-2 has not served" in found["state.none"].message

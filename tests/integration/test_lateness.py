@@ -51,7 +51,7 @@ def test_a_lookback_that_covers_what_was_seen_is_fine(
     assert feed.poll() == 100
     (finding,) = find(feed, tmp_path, "lookback")
     assert (finding.code, finding.severity) == ("lookback.enough", "ok")
-    assert "5 m; the last 100 orders showed within 1.6" in finding.message
+    assert "5 m; the last 100 orders became visible within 1.6" in finding.message
     assert "(p99 2" in finding.message
 
 
@@ -137,7 +137,7 @@ def test_clocks_that_disagree_are_named(
     (finding,) = find(feed, tmp_path, subject)
     way = "ahead of" if seconds > 0 else "behind"
     assert (finding.code, finding.severity) == ("clock.differs", "warning")
-    assert finding.message == f"the server's is 40 s {way} this host's"
+    assert finding.message == f"is 40 s {way} this host's clock"
 
 
 def test_a_slow_answer_is_no_skew() -> None:

@@ -73,4 +73,7 @@ def test_lines_that_came_after_an_order_was_sent_are_found(
             WHERE id = 1"""
     )
     found = Inspector(desk.shop, tmp_path).one("orders.grew")
-    assert found.message == "1 of the last 4 orders sent have gained lines since, as 1"
+    assert (
+        found.message
+        == "1 of the last 4 orders sent have gained lines since, for example 1"
+    )

@@ -67,7 +67,7 @@ def test_a_row_that_hides_its_key_is_loud(
     told = f"{BLOCKED}: syncd.confirmed_orders fails with SQLSTATE {sqlstate}"
     assert_told_everywhere(shop, config, told)
     at = shop.value("SELECT confirmed_at FROM orders WHERE id = 2")
-    assert f"over a row confirmed at {at}, in its key" in str(shop.value(ALARMS))
+    assert f"on a row confirmed at {at}, in its key" in str(shop.value(ALARMS))
     by_key = (hidden, capture) == ("condition", "listen")  # beside the bad row
     assert sandbox.book.totals.orderids == (2 if by_key else 1)
     shop.sql("UPDATE orders SET data = NULL WHERE id = 2")
@@ -116,7 +116,7 @@ def test_too_many_unreadable_times_are_loud(
     syncd("run", "--once", "--config", config)
     ((reason,),) = shop.rows(ALARMS)
     assert BLOCKED in str(reason)
-    assert "too many orders to leave them out, like 1" in str(reason)
+    assert "too many orders to leave them out, for example 1" in str(reason)
     assert "too many" in Inspector(shop, tmp_path).one("orders.unreadable").message
 
 

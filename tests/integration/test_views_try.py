@@ -290,4 +290,4 @@ def test_the_views_of_a_shop_system_are_tried_without_a_configuration(
     assert dump_of(name).exists()
     done = syncd("views", "try", name, "--as", database, columns=80)
     assert re.search(r"[0-9]+ orders would be sent", done.stdout), done.stderr
-    assert "there are none that this role may read" in done.stdout
+    assert "this role can read no current views" in done.stdout

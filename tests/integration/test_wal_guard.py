@@ -399,7 +399,7 @@ def test_check_says_what_is_followed_and_what_is_not_right(
     """Slot, reader, tables, harm with its cure."""
     tap.shop.sql("CREATE TABLE t (id bigint PRIMARY KEY)")
     said = json.dumps([str(f) for f in findings(tap.shop, tmp_path)])
-    assert "syncd_shop is there, reserved" in said
+    assert "syncd_shop: reserved" in said
     assert "public.orders, key column id" in said
     assert "warning" not in said
     tap.shop.sql("ALTER PUBLICATION syncd_shop ADD TABLE t")
@@ -410,7 +410,7 @@ def test_check_says_what_is_followed_and_what_is_not_right(
     assert "orders has REPLICA IDENTITY NOTHING" in said
     assert "ALTER PUBLICATION syncd_shop DROP TABLE public.orders;" in said
     assert "public.t is published, but syncd does not know its key" in said
-    assert "nobody reads it" in said
+    assert "no process reads it" in said
 
 
 def test_check_says_when_there_is_no_slot_or_no_right(
@@ -437,7 +437,7 @@ def test_a_slot_follows_a_failover_where_the_server_can(
     assert shop.value(SLOT.format("failover")) is True
     shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
     shop.sql("SELECT pg_create_logical_replication_slot('syncd_shop', 'pgoutput')")
-    assert "does not follow a failover" in str(findings(shop, tmp_path))
+    assert "does not survive a failover" in str(findings(shop, tmp_path))
 
 
 @contextmanager

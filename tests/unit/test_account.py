@@ -12,7 +12,7 @@ from syncd.cli.moment import read_moment
 from syncd.config.settings import Settings, SqueezelySettings
 from syncd.core.intervals import Interval
 from syncd.core.tally import ReconciliationTally, sentence, tally_of
-from syncd.diagnostics.check.lateness import recommended, told
+from syncd.diagnostics.check.lateness import recommended, short_span
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -168,4 +168,4 @@ def test_a_recommended_lookback_has_a_margin(delay: float, setting: str) -> None
 )
 def test_a_span_is_told_in_its_largest_unit(seconds: float, text: str) -> None:
     """With three digits."""
-    assert told(timedelta(seconds=seconds)) == text
+    assert short_span(timedelta(seconds=seconds)) == text

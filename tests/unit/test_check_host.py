@@ -163,9 +163,9 @@ def test_a_state_directory_is_looked_at_without_writing(
     """There or not, to be written or not, full, damaged, remembered."""
     place = tmp_path / "state"
     config = write(tmp_path, f'{GOOD}[ledger]\nstate_directory = "{place}"\n')
-    assert "is not there" in look(config)["state.unusable"].message
+    assert "does not exist" in look(config)["state.unusable"].message
     place.mkdir()
-    assert "nothing is remembered yet" in look(config)["state.kept"].message
+    assert "it records no ledger yet" in look(config)["state.kept"].message
     assert list(place.iterdir()) == []
     systemd = {**KEY, "STATE_DIRECTORY": str(place)}
     assert "state.kept" in look(write(tmp_path), systemd)

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from syncd.cli.plan import duration
-from syncd.cli.prose import say
+from syncd.cli.prose import print_line
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_what_is_left_of_a_line_stands_below_it(
 ) -> None:
     """Indented like its beginning and more; brackets are text."""
     shown = StringIO()
-    say(Console(file=shown, width=15 if hang == 0 else 12), line, hang=hang)
+    print_line(Console(file=shown, width=15 if hang == 0 else 12), line, hang=hang)
     assert shown.getvalue().splitlines() == said
 
 

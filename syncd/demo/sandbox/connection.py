@@ -21,7 +21,7 @@ _LENGTH = re.compile(r"\d{1,15}", re.ASCII)
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-def _say_nothing(*_: object, **__: object) -> None:
+def _log_nothing(*_: object, **__: object) -> None:
     """Log no requests: the book is the record."""
 
 
@@ -39,7 +39,7 @@ class Connection(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    log_message = _say_nothing
+    log_message = _log_nothing
 
     def __init__(
         self, connection: socket.socket, routes: Routes, stopping: threading.Event

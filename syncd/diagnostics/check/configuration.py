@@ -32,7 +32,7 @@ def look_at_configuration(
         yield Finding(FAULT_CODES[fault.kind], str(path), fault.message, step)
     mode = _mode(path)
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        message = f"others than its owner may write it (mode {mode:o})"
+        message = f"users other than its owner may write it (mode {mode:o})"
         step = f"chmod go-w {path}"
         yield Finding("config.writable", str(path), message, step)
     if settings and _has_password(settings):
@@ -46,12 +46,12 @@ def look_at_configuration(
 
 def _exposed(path: Path, mode: int) -> Iterator[Finding]:
     """Check who may read a password in the file."""
-    step = f"chmod 600 {path}, or take the password out: a passfile, or dsn_file."
+    step = f"chmod 600 {path}, or remove the password: use a passfile, or dsn_file."
     if mode & _OTHERS:
-        message = f"a password stands in it, which every user may read (mode {mode:o})"
+        message = f"it contains a password; every user may read it (mode {mode:o})"
         yield Finding("config.exposed", str(path), message, step)
     elif mode & _GROUP:
-        message = f"a password stands in it, which a group may read (mode {mode:o})"
+        message = f"it contains a password; a group may read it (mode {mode:o})"
         yield Finding("config.shared", str(path), message, step)
 
 
@@ -83,7 +83,7 @@ def look_at_secrets(
             yield _readers(name.replace("_", " "), file, mode)
     key = settings.api_key.get_secret_value()
     if key.isprintable() and _ODD_KEY.search(key):
-        message = "it has blanks within, quotation marks, or a name before it"
+        message = "it contains blanks or quotation marks, or has a name before it"
         yield Finding("secret.odd", "squeezely api key", message)
 
 
@@ -96,7 +96,7 @@ def _readers(subject: str, file: Path, mode: int) -> Finding:
         message = f"a whole group may read or write {file} (mode {mode:o})"
         step += ", unless the group is syncd's own"
         return Finding("secret.shared", subject, message, step)
-    return Finding("secret.read", subject, f"{file} is its owner's alone")
+    return Finding("secret.read", subject, f"only its owner may read {file}")
 
 
 def look_at_state(
@@ -110,21 +110,21 @@ def look_at_state(
     memory = StateFile.of(settings.ledger.state_directory, settings.feed, environment)
     if memory is None:
         message = (
-            "none: without it a restore of the ledger is not noticed, and after a "
-            "failover of the database a start on a new host name ends with 78"
+            "none: without it a restore of the ledger is not detected, and after a "
+            "failover of the database a start on a new host name exits with 78"
         )
         yield Finding("state.none", "state directory", message)
         return
     place = memory.place
     if not place.is_dir() or not os.access(place, os.R_OK | os.W_OK | os.X_OK):
-        what = "may not be written" if place.is_dir() else "is not there"
+        what = "may not be written" if place.is_dir() else "does not exist"
         yield Finding("state.unusable", "state directory", f"{place} {what}")
         return
     mark = memory.read()
     free = shutil.disk_usage(place).free
-    told = f"{place}, {free / 1e9:.1f} GB free"
+    place_text = f"{place}, {free / 1e9:.1f} GB free"
     if free < LEAST_BYTES:
-        yield Finding("state.full", "state directory", told)
+        yield Finding("state.full", "state directory", place_text)
         return
-    known = "the ledger is remembered" if mark else "nothing is remembered yet"
-    yield Finding("state.kept", "state directory", f"{told}; {known}")
+    known = "it records the ledger" if mark else "it records no ledger yet"
+    yield Finding("state.kept", "state directory", f"{place_text}; {known}")

@@ -54,7 +54,7 @@ def look_at_proxy(settings: Settings) -> Iterator[Finding]:
     try:
         _proxy(settings)
     except ValueError as error:
-        message = f"the proxy that the environment names is no address: {error}"
+        message = f"the proxy in the environment is not a valid address: {error}"
         yield Finding("proxy.invalid", "proxy", message)
 
 
@@ -63,7 +63,7 @@ def look_at_authorities(settings: Settings) -> Iterator[Finding]:
     try:
         ssl.create_default_context(cafile=authorities(settings))
     except OSError:
-        message = f"{authorities(settings)} holds no certificates"
+        message = f"{authorities(settings)} contains no certificates"
         yield Finding("tls.authorities", "certificate", message)
 
 
@@ -86,7 +86,7 @@ def _proxy(settings: Settings) -> SplitResult | None:
     if not (proxy.hostname and has_port):
         raise ValueError("it has no host, or its port is 0")
     if proxy.path not in {"", "/"} or proxy.query or proxy.fragment:
-        raise ValueError("more than a host and a port stand in it")
+        raise ValueError("it has more than a host and a port")
     if proxy.scheme not in _PROXY_SCHEMES:
         raise ValueError(f"its scheme is none of {', '.join(sorted(_PROXY_SCHEMES))}")
     return proxy
@@ -109,10 +109,10 @@ def _reach(
             first.hostname, _port(first), type=socket.SOCK_STREAM
         )
     except (OSError, UnicodeError):
-        message = f"{what}{first.hostname} is no known host name"
+        message = f"{what}{first.hostname} cannot be resolved"
         yield Finding("endpoint.nameless", "endpoint", message)
         return
-    way = f"{_place(endpoint)}{f' by the proxy {_place(proxy)}' if proxy else ''}"
+    way = f"{_place(endpoint)}{f' through the proxy {_place(proxy)}' if proxy else ''}"
     try:
         with closing(_connection(trust, endpoint, proxy, seconds)) as connection:
             connection.connect()
@@ -151,12 +151,12 @@ def _login(proxy: SplitResult) -> dict[str, str]:
 
 
 def _reached(connection: HTTPConnection, way: str, addresses: int) -> Iterator[Finding]:
-    told = f"{way} answers ({addresses} address{'es' if addresses > 1 else ''})"
+    answered = f"{way} answers ({addresses} address{'es' if addresses > 1 else ''})"
     if not isinstance(connection.sock, ssl.SSLSocket):
-        message = f"{told}, without TLS; nothing was sent"
+        message = f"{answered}, without TLS; nothing was sent"
         yield Finding("endpoint.reached", "endpoint", message)
         return
-    message = f"{told}, {connection.sock.version()}; nothing was sent"
+    message = f"{answered}, {connection.sock.version()}; nothing was sent"
     yield Finding("endpoint.reached", "endpoint", message)
     ends = _end(connection.sock)
     if ends - datetime.now(UTC) < EXPIRES_SOON:

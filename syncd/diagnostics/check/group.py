@@ -95,9 +95,9 @@ class CheckGroup(threading.Thread):
 
     def _add(self, failed: Finding) -> None:
         """Report a fault once, however many looks it ends."""
-        told = {(f.code, f.message) for f in self.findings}
-        is_known = failed.code == RIGHT and any(code == RIGHT for code, _ in told)
-        if not is_known and (failed.code, failed.message) not in told:
+        known = {(f.code, f.message) for f in self.findings}
+        is_known = failed.code == RIGHT and any(code == RIGHT for code, _ in known)
+        if not is_known and (failed.code, failed.message) not in known:
             self.findings.append(failed)
 
     def wait(self, ends_at: float, seconds: float) -> list[Finding]:
@@ -107,7 +107,7 @@ class CheckGroup(threading.Thread):
             raise self._fault
         found = list(self.findings)
         if self.is_alive():
-            message = f"no end within {seconds:.0f} s; the rest was not checked"
+            message = f"not finished within {seconds:.0f} s; the rest was not checked"
             found.append(Finding("check.timeout", self._at, message))
         return found
 

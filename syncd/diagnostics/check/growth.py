@@ -25,7 +25,7 @@ def look_at_growth(settings: Settings, connections: Connections) -> Iterator[Fin
     if len(grown) * 100 > comparison.compared:
         message = (
             f"{len(grown)} of the last {comparison.compared} orders sent have gained "
-            f"lines since, as {grown[0]}"
+            f"lines since, for example {grown[0]}"
         )
         yield Finding("orders.grew", "orders", message)
 

@@ -73,7 +73,7 @@ def recommended(delay: timedelta) -> str:
     return f"{int(-(-needed // _UNITS['d']))}d"
 
 
-def told(span: timedelta) -> str:
+def short_span(span: timedelta) -> str:
     """Write a span for people, in its largest unit."""
     seconds = span.total_seconds()
     fitting = [unit for unit, size in _UNITS.items() if seconds >= size]

@@ -31,7 +31,7 @@ def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Fin
     feeds.check_schema()
     feed = feeds.find()
     if connections.ledger.row(StandbyFacts, query("standby_facts")).is_standby:
-        message = "its server is a hot standby, which takes no writes"
+        message = "its server is a hot standby, which is read-only"
         yield Finding("ledger.standby", "ledger", message)
         return
     state = f"started {feed.started_at:%Y-%m-%d %H:%M}" if feed else "not started yet"
@@ -74,8 +74,8 @@ def _unexpected(
         known_as = " and ".join(map(repr, others))
         message = (
             f"{settings.feed!r} was never started, and "
-            f"{settings.source.confirmed_view} of this database is served as "
-            f"{known_as} already"
+            f"{settings.source.confirmed_view} of this database is already "
+            f"served as {known_as}"
         )
         yield Finding("feed.unexpected", "feed", message)
     elif served and served.is_known():
@@ -128,7 +128,7 @@ def _forgetful(
     what = f"{len(hosts)} hosts have" if own in hosts else f"{own} has not"
     message = (
         f"none, and {what} served this ledger before: after a failover of the database "
-        "a start on a new host name ends with 78"
+        "a start on a new host name exits with 78"
     )
     yield Finding("state.none", "state directory", message, severity="warning")
 
@@ -143,8 +143,8 @@ def look_at_account(settings: Settings) -> Iterator[Finding]:
 def look_at_proof(settings: Settings, ledger: Database) -> Iterator[Finding]:
     """Return whether the account is known to take what is sent."""
     if is_proven(settings, load(ledger, settings)):
-        message = "test purchases were taken in this form"
+        message = "test purchases were accepted with this payload"
         yield Finding("account.proven", "account", message)
         return
-    message = "that it takes events in this form and number is not proven"
+    message = "no test has shown that it accepts this payload and batch size"
     yield Finding("account.unverified", "account", message)

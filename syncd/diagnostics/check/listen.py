@@ -45,12 +45,12 @@ def look_at_listening(source: Database, writer: Database, feed: str) -> list[Fin
     """Check whether every change of the followed tables is noted, and can be taken."""
     rights = writer.row(_Rights, query("outbox_rights"))
     if not rights.is_there:
-        return [Finding("outbox.missing", "outbox", "is not there")]
+        return [Finding("outbox.missing", "outbox", "does not exist")]
     findings = [*_triggers(source, feed), *_replicas(source)]
     if rights.may_take:
         findings += _outbox(Outbox(source, writer, feed))
     else:
-        message = "this role may not take rows out of it"
+        message = "this role may not delete rows from it"
         findings.append(Finding("outbox.missing", "outbox", message))
     return findings
 
@@ -58,8 +58,8 @@ def look_at_listening(source: Database, writer: Database, feed: str) -> list[Fin
 def look_at_leftovers(source: Database, feed: str) -> Iterator[Finding]:
     """Check for triggers that fill an outbox which nobody empties."""
     if source.rows(Trigger, query("listening"), feed=feed):
-        message = 'triggers fill it, but capture is not "listen": nobody takes the rows'
-        yield Finding("outbox.abandoned", "outbox", f"{message} out")
+        message = 'triggers fill it, but capture is not "listen": nothing empties it'
+        yield Finding("outbox.abandoned", "outbox", message)
 
 
 def _replicas(source: Database) -> Iterator[Finding]:
@@ -71,17 +71,17 @@ def _replicas(source: Database) -> Iterator[Finding]:
 def _triggers(source: Database, feed: str) -> Iterator[Finding]:
     triggers = source.rows(Trigger, query("listening"), feed=feed)
     if not triggers:
-        yield Finding("trigger.missing", "triggers", "there are none for this feed")
+        yield Finding("trigger.missing", "triggers", "this feed has none")
     for table in dict.fromkeys(trigger.table for trigger in triggers):
         yield from _table([t for t in triggers if t.table == table])
     escaping = source.mapping(str, bool, query("escaping"), feed=feed)
     for name, is_foreign in escaping.items():
         subject = f"triggers on {name}"
         if is_foreign:
-            message = "is a foreign table below a followed one: writes to it fail"
+            message = "is a foreign table below a followed table: writes to it fail"
             yield Finding("trigger.foreign", subject, message)
         else:
-            message = "has no trigger: what is written straight into it is not noted"
+            message = "has no trigger: rows written directly into it are not recorded"
             yield Finding("trigger.escaped", subject, message)
 
 
@@ -91,16 +91,16 @@ def _table(triggers: list[Trigger]) -> Iterator[Finding]:
     subject = f"triggers on {table}"
     disabled = [t for t in triggers if t.fires not in "AO"]
     for trigger in disabled:
-        message = f"its trigger {trigger.name} is disabled"
+        message = f"trigger {trigger.name} is disabled"
         yield Finding("trigger.disabled", subject, message, _always(trigger))
     if not any(t.on_insert for t in triggers) or not any(t.on_update for t in triggers):
-        yield Finding("trigger.missing", subject, "one of its two triggers is gone")
+        yield Finding("trigger.missing", subject, "one of its two triggers is missing")
     if triggers[0].is_subscribed:
         message = "is filled by a subscription, whose changes fire no statement trigger"
         yield Finding("trigger.subscribed", subject, message)
     if disabled:
         return
-    message, origin = "changes are noted", [t for t in triggers if t.fires == "O"]
+    message, origin = "changes are recorded", [t for t in triggers if t.fires == "O"]
     if origin:
         message += ", but not for session_replication_role = replica"
         step = "; ".join(_always(t) for t in origin)
@@ -117,14 +117,14 @@ def _outbox(outbox: Outbox) -> Iterator[Finding]:
     condition, waiting = outbox.condition(), outbox.count()
     if condition.faults:
         message = (
-            f"{condition.faults} changes could not be noted since the installation; "
+            f"{condition.faults} changes could not be recorded since the installation; "
             "the server's log has the SQLSTATE of the first and of each hundredth"
         )
         yield Finding("outbox.faults", "outbox", message)
     if condition.may_prepare:
         message = (
             "the triggers send no notifications, since max_prepared_transactions is "
-            "not 0; syncd polls it every poll_interval"
+            "not 0; syncd polls the outbox every poll_interval"
         )
         yield Finding("outbox.no_notifications", "outbox", message)
-    yield Finding("outbox.ready", "outbox", f"{waiting} rows wait to be taken")
+    yield Finding("outbox.ready", "outbox", f"{waiting} rows wait to be read")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
-from syncd.diagnostics.check.lateness import Lateness, measure, recommended, told
+from syncd.diagnostics.check.lateness import Lateness, measure, recommended, short_span
 from syncd.ledger.feed import FeedStore
 from syncd.postgres.statements import query
 from syncd.source.connections import Connections
@@ -23,15 +23,15 @@ def look_at_lookback(settings: Settings, connections: Connections) -> Iterator[F
     lookback = settings.source.lookback
     if late.missed and late.oldest > lookback:
         yield _too_small(
-            f"{late.missed} orders were stamped up to {told(late.oldest)} before they "
-            f"were found, by reconciliation; lookback is {told(lookback)}",
+            f"{late.missed} orders were stamped up to {short_span(late.oldest)} before "
+            f"they were found, by reconciliation; lookback is {short_span(lookback)}",
             late,
             "Set",
         )
     elif late.longest > lookback:
         yield _too_small(
-            f"an order showed {told(late.longest)} after its stamp "
-            f"(p99 {told(late.usual)}); lookback is {told(lookback)}",
+            f"an order became visible {short_span(late.longest)} after its stamp "
+            f"(p99 {short_span(late.usual)}); lookback is {short_span(lookback)}",
             late,
             "Unless a long transaction explains it, set",
         )
@@ -39,8 +39,8 @@ def look_at_lookback(settings: Settings, connections: Connections) -> Iterator[F
         yield Finding(
             "lookback.enough",
             "lookback",
-            f"{told(lookback)}; the last {late.orders} orders showed within "
-            f"{told(late.longest)} (p99 {told(late.usual)})",
+            f"{short_span(lookback)}; the last {late.orders} orders became visible "
+            f"within {short_span(late.longest)} (p99 {short_span(late.usual)})",
         )
 
 

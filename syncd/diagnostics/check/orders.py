@@ -120,9 +120,8 @@ def _slow(sample: Sample) -> Iterator[Finding]:
 def _broken(sample: Sample) -> Iterator[Finding]:
     if sample.broken:
         key, state = next(iter(sample.broken.items()))
-        message = (
-            f"{_share(sample.broken, sample)} fail with SQLSTATE {state}, as {key}"
-        )
+        failing = f"{_share(sample.broken, sample)} fail with SQLSTATE {state}"
+        message = f"{failing}, for example {key}"
         yield Finding("orders.unreadable", "orders", message)
 
 
@@ -131,7 +130,8 @@ def _rowless(sample: Sample) -> Iterator[Finding]:
         k for k in sample.times if k not in sample.rows and k not in sample.broken
     ]
     if absent:
-        message = f"{_share(absent, sample)} have no row in purchases, as {absent[0]}"
+        message = f"{_share(absent, sample)} have no row in purchases"
+        message += f", for example {absent[0]}"
         yield Finding("orders.rowless", "orders", message)
 
 
@@ -156,7 +156,7 @@ def _unfit(settings: Settings, sample: Sample) -> Iterator[Finding]:
             code = "orders.incomplete" if is_early else "orders.invalid"
             reasons[code, made.reason].append(key)
     for (code, reason), keys in reasons.items():
-        message = f"{_share(keys, sample)}: {reason}, as {keys[0]}"
+        message = f"{_share(keys, sample)}: {reason}, for example {keys[0]}"
         step = f"syncd preview {keys[0]}"
         yield Finding(code, "orders", message, step)
 
@@ -171,16 +171,18 @@ def _left_out(settings: Settings, sample: Sample) -> Iterator[Finding]:
             for detail in dict.fromkeys(made.left_out):
                 details[detail].append(key)
     for (field, reason), keys in details.items():
-        message = f"{_share(keys, sample)} go without {field}: it {reason}"
+        message = f"{_share(keys, sample)} are sent without {field}: it {reason}"
         step = f"`syncd preview {keys[0]}`, then mend the column in the view."
-        yield Finding("orders.left_out", "orders", f"{message}, as {keys[0]}", step)
+        yield Finding(
+            "orders.left_out", "orders", f"{message}, for example {keys[0]}", step
+        )
 
 
 def _numbers(rows: Mapping[str, Row]) -> Iterator[Finding]:
     numbers = Counter(str(r["orderid"]) for r in rows.values() if r.get("orderid"))
     same = [number for number, count in numbers.items() if count > 1]
     if same:
-        message = f"several share one orderid: {listed(same)}"
+        message = f"several orders share an orderid: {listed(same)}"
         yield Finding("orders.same_number", "orders", message)
 
 
@@ -192,7 +194,9 @@ def _future(source: Source, sample: Sample) -> Iterator[Finding]:
         message = f"{_share(ahead, sample)} are stamped up to {hours:.1f} h ahead"
         zones = probable_zones(source.database, shift_by(span, len(ahead)))
         fits = f"; source.time_zone is probably {zones[0]}" if zones else ""
-        yield Finding("orders.future", "orders", f"{message}, as {ahead[0]}{fits}")
+        yield Finding(
+            "orders.future", "orders", f"{message}, for example {ahead[0]}{fits}"
+        )
 
 
 def _kinds(settings: Settings, rows: Mapping[str, Row]) -> Iterator[Finding]:
@@ -200,12 +204,12 @@ def _kinds(settings: Settings, rows: Mapping[str, Row]) -> Iterator[Finding]:
     asked = settings.source
     currencies = {row.get("currency") or None for row in rows.values()}
     if len(currencies) > 1 and not asked.require_currency:
-        yield Finding("orders.currencies", "orders", _told(currencies, "currency"))
+        yield Finding("orders.currencies", "orders", _listed(currencies, "currency"))
     languages = {
         line.get("language") or None for row in rows.values() for line in _lines(row)
     }
     if len(languages) > 1 and not asked.require_language:
-        yield Finding("orders.languages", "orders", _told(languages, "language"))
+        yield Finding("orders.languages", "orders", _listed(languages, "language"))
 
 
 def _lines(row: Row) -> list[dict[str, object]]:
@@ -213,7 +217,7 @@ def _lines(row: Row) -> list[dict[str, object]]:
     return [one for one in products if is_object(one)] if is_array(products) else []
 
 
-def _told(values: Iterable[object], what: str) -> str:
+def _listed(values: Iterable[object], what: str) -> str:
     there = sorted({_harmless(value) for value in values if value is not None})
     without = " and none" if None in values else ""
     return f"the {what} is {listed(there)}{without}"

@@ -28,7 +28,7 @@ def look_at_ledger_rights(database: Database) -> Iterator[Finding]:
     lacking = [f"{right} on {name}" for name, right in named_rights(database)]
     if lacking:
         message = (
-            f"may not keep the ledger (permission denied): it lacks {listed(lacking)}"
+            f"may not write the ledger (permission denied): it lacks {listed(lacking)}"
         )
         yield Finding("role.missing", "role", message)
 
@@ -83,7 +83,7 @@ def look_at_excess(database: Database, settings: Settings) -> Iterator[Finding]:
     ]
     yield from found
     if not found:
-        message = "may do nothing that syncd does not need"
+        message = "has no privileges that syncd does not need"
         yield Finding("role.least", "role", message)
 
 
@@ -91,7 +91,9 @@ def _attributes(role: _Role, settings: Settings) -> Iterator[Finding]:
     for name, has in role.attributes.items():
         if has and not (name == "REPLICATION" and settings.source.capture == "wal"):
             step = f"ALTER ROLE … NO{name};"
-            yield Finding("role.powerful", "role", f"has {name}, unneeded", step)
+            yield Finding(
+                "role.powerful", "role", f"has {name}, which syncd does not need", step
+            )
 
 
 def _groups(groups: Sequence[str]) -> Iterator[Finding]:
@@ -102,7 +104,7 @@ def _groups(groups: Sequence[str]) -> Iterator[Finding]:
 
 def _creation(schemas: Sequence[str]) -> Iterator[Finding]:
     if schemas:
-        message = f"may create in schema {listed(schemas)}"
+        message = f"may create objects in schema {listed(schemas)}"
         step = f"REVOKE CREATE ON SCHEMA {listed(schemas)} FROM PUBLIC, and the role;"
         yield Finding("role.creates", "role", message, step)
 

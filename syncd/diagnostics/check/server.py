@@ -8,7 +8,7 @@ from typing import NamedTuple
 from syncd.config.dsn import describe
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
-from syncd.diagnostics.check.lateness import skew, told
+from syncd.diagnostics.check.lateness import short_span, skew
 from syncd.postgres.database import Database
 from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS
 from syncd.postgres.servers import NEWEST_SERVER, OLDEST_SERVER
@@ -113,7 +113,7 @@ def look_at_server(name: str, database: Database) -> Iterator[Finding]:
 def look_at_link(subject: str, peer: Peer, *, is_encrypted: bool) -> Finding:
     """Check whether somebody between could listen in, or pose as the server."""
     if peer.is_local:
-        return Finding("link.safe", subject, "it does not leave this machine")
+        return Finding("link.safe", subject, "the connection stays on this host")
     if not is_encrypted:
         message = f"to {peer.host} without TLS (sslmode={peer.sslmode})"
         return Finding("link.open", subject, message)
@@ -127,25 +127,25 @@ def look_at_clock(name: str, database: Database) -> Iterator[Finding]:
     """Compare the server's clock with this host's."""
     ahead = skew(lambda: database.value(datetime, query("clock")))
     if abs(ahead) <= SKEW:
-        message = "this host's and the server's agree"
+        message = "agrees with this host's clock"
         yield Finding("clock.agrees", f"clock of the {name}", message)
         return
     way = "ahead of" if ahead > timedelta(0) else "behind"
-    message = f"the server's is {told(abs(ahead))} {way} this host's"
+    message = f"is {short_span(abs(ahead))} {way} this host's clock"
     yield Finding("clock.differs", f"clock of the {name}", message)
 
 
 def _zone(name: str, facts: Facts) -> Finding:
-    message = f"times without one are read as {facts.zone}"
+    message = f"times without a zone are read as {facts.zone}"
     if facts.own_zone != facts.zone:
-        message += f" (the server's own is {facts.own_zone})"
+        message += f" (the server's own zone is {facts.own_zone})"
     return Finding("zone.shown", f"time zone of the {name}", message)
 
 
 def look_at_size(database: Database) -> Iterator[Finding]:
     """Report what can be seen of the server's disk."""
     size = database.value(str, query("database_size"))
-    message = f"the database has {size}; what is free there cannot be seen from here"
+    message = f"the database takes {size}; its free disk space cannot be seen from here"
     yield Finding("disk.unseen", "server's disk", message)
 
 
@@ -159,20 +159,20 @@ def look_at_pooler(
     subject, capture = f"pooler before the {name}", settings.source.capture
     pids = {facts_of(database).pid for _ in range(3)}
     if pids == {database.peer().pid}:
-        yield Finding("pooler.none", subject, "none: the server itself answers")
+        yield Finding("pooler.none", subject, "none: connected to the server directly")
     elif capture == "wal":
-        message = "one stands between, and no replication passes through it"
+        message = "the connection passes one, which does not support replication"
         yield Finding("pooler.no_replication", subject, message)
     else:
-        message = f"one stands between; in transaction mode {_POOLED[capture]}"
+        message = f"the connection passes one; in transaction mode {_POOLED[capture]}"
         yield Finding("pooler.found", subject, message)
 
 
 _POOLED = {
     "poll": "another daemon takes over only when a lease ends",
     "listen": (
-        "no notification arrives, so syncd polls the outbox every poll_interval, and "
-        "another daemon takes over only when a lease ends"
+        "notifications do not arrive, so syncd polls the outbox every poll_interval, "
+        "and another daemon takes over only when a lease ends"
     ),
 }
 
@@ -197,7 +197,7 @@ def look_at_connections(
             message = f"{what} leaves {left} of {limit}; the daemon holds {needed}"
             yield Finding("connections.few", f"connections to the {name}", message)
     if not few:
-        message = f"room for the {needed} that the daemon holds at most"
+        message = f"enough for the {needed} that the daemon holds at most"
         yield Finding("connections.enough", f"connections to the {name}", message)
 
 
@@ -223,8 +223,9 @@ def look_at_standby(database: Database, *, has_primary: bool) -> Iterator[Findin
     standby = database.row(StandbyFacts, query("standby_facts"))
     if standby.is_standby and not has_primary:
         message = (
-            "is a hot standby; without its primary nobody can tell which transactions "
-            "run, so one longer than lookback may hide an order until reconciliation"
+            "is a hot standby; without its primary syncd cannot see running "
+            "transactions, so one longer than lookback may hide an order until "
+            "reconciliation"
         )
         yield Finding("standby.blind", "source", message)
     if standby.is_standby:

@@ -22,7 +22,7 @@ def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:
     blocked = database.mapping(str, str, query("blocked_dumps"), made=False)
     for role, statements in blocked.items():
         message = (
-            f"pg_dump of {role} ends at schema syncd, which that role may not read"
+            f"pg_dump as {role} fails at schema syncd, which that role may not read"
         )
         step = f"{statements} or run `syncd install` again."
         yield Finding("backup.blocked", f"backup of the {name}", message, step)
@@ -33,7 +33,7 @@ def look_at_replicas(name: str, database: Database) -> Iterator[Finding]:
     for publication, recipe in ledger_publications(database).items():
         message = (
             f"the publication {publication} sends syncd's tables to its subscribers, "
-            "which stop where they do not have them"
+            "which stop if they do not have them"
         )
         yield Finding("publication.own", f"replicas of the {name}", message, recipe)
 
@@ -42,8 +42,8 @@ def look_at_limits(source: Database) -> Iterator[Finding]:
     """Check for limits that an UPDATE of many rows meets because of the triggers."""
     for who, limit, statement in source.rows(_Limit, query("temporary_limits")):
         message = (
-            f"temp_file_limit is {limit} for {who}: the rows that one statement "
-            "changes are kept for the triggers, beyond work_mem in a file, and a "
-            "statement that changes more than fits fails"
+            f"temp_file_limit is {limit} for {who}: PostgreSQL keeps the rows "
+            "that a statement changes for the triggers, beyond work_mem in a file, so "
+            "that a statement that changes more than fits fails"
         )
         yield Finding("trigger.limited", "triggers", message, f"{statement};")

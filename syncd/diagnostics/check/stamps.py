@@ -15,7 +15,7 @@ from syncd.core.errors import (
 from syncd.core.stamp_offset import QUARTER, Appearance, find_shift, shift_by
 from syncd.core.time_order import backdated_orders
 from syncd.diagnostics.check.finding import Finding
-from syncd.diagnostics.check.lateness import told
+from syncd.diagnostics.check.lateness import short_span
 from syncd.ledger.feed import Feed, FeedStore
 from syncd.postgres.database import Database
 from syncd.postgres.statements import compose, query
@@ -78,8 +78,9 @@ def _backdated(
             "orders.backdated",
             "confirmed_at",
             f"{len(found)} of the {len(orders)} orders with the highest keys are "
-            f"stamped up to {told(farthest.behind)} before all that were made just "
-            f"before them, as {farthest.key}; lookback is {told(lookback)}",
+            f"stamped up to {short_span(farthest.behind)} before all orders created "
+            f"just before them, for example {farthest.key}; lookback is "
+            f"{short_span(lookback)}",
         )
 
 
@@ -110,8 +111,8 @@ def _apart(
         yield Finding(
             "orders.stale",
             "confirmed_at",
-            f"the newest stamp is {told(age)} old, and {len(late)} orders have "
-            f"appeared since, as {min(late)}{fits}",
+            f"the newest stamp is {short_span(age)} old, and {len(late)} orders have "
+            f"appeared since, for example {min(late)}{fits}",
         )
 
 

@@ -37,10 +37,10 @@ def look_at_views(source: Source) -> Iterator[Finding]:
     views = source.views
     views.check()
     names = [column.name for column in views.columns(views.purchases)]
-    yield Finding("views.there", "views", f"both are there: {', '.join(names)}")
+    yield Finding("views.there", "views", f"both exist: {', '.join(names)}")
     for name in unknown_fields(names):
-        step = f"Rename it to custom_{name}, or take it out of the view."
-        message = "is no field of Squeezely's (your own are named custom_<name>)"
+        step = f"Rename it to custom_{name}, or remove it from the view."
+        message = "is not a field of Squeezely (name your own custom_<name>)"
         yield Finding("views.field", f"purchases.{name}", message, step)
 
 
@@ -54,7 +54,7 @@ def look_at_types(settings: Settings, source: Source) -> Iterator[Finding]:
         message = f"is {key} in {views.confirmed} but {other} in {views.purchases}"
         yield Finding("views.key", "order_key", message)
     elif key in _NO_KEY:
-        message = f"is {key}, which does not name an order"
+        message = f"is {key}, which cannot identify an order"
         yield Finding("views.key", "order_key", message)
     yield _time(settings, confirmed["confirmed_at"])
     yield from _fields(purchases)
@@ -66,7 +66,7 @@ def look_at_types(settings: Settings, source: Source) -> Iterator[Finding]:
 
 def _time(settings: Settings, kind: str) -> Finding:
     if kind not in _TIMES:
-        message, step = f"is {kind}, no time", "Cast it, or choose another column."
+        message, step = f"is {kind}, not a time", "Cast it, or choose another column."
     elif kind != "timestamptz" and settings.source.time_zone is None:
         message = f"is {kind}, which has no zone"
         step = 'Set source.time_zone, for instance "Europe/Amsterdam".'
@@ -88,7 +88,7 @@ def _fields(types: Mapping[str, str]) -> Iterator[Finding]:
             message = f"is {kind}, not a number"
             step = "Cast it in the view: totalvalue::numeric"
         elif name in _TEXTS and (kind in _NO_TEXT or kind.startswith("_")):
-            message = f"is {kind}, not a text"
+            message = f"is {kind}, not text"
             step = "Cast it in the view, for instance to text."
             if name in _CONSENTS:
                 step = f"CASE WHEN {name} THEN 'yes' ELSE 'no' END AS {name}"
@@ -111,8 +111,8 @@ def look_at_rows(source: Source) -> Iterator[Finding]:
         yield Finding(
             "orders.unreadable",
             "confirmed_at",
-            f"{len(keys)} orders fail with SQLSTATE {error.sqlstate}, as {keys[0]}: "
-            "they are not sent",
+            f"{len(keys)} orders fail with SQLSTATE {error.sqlstate}, for example "
+            f"{keys[0]}: they are not sent",
         )
 
 
@@ -148,19 +148,19 @@ def _plan(
         has_all = not missing and len(wanted) >= len(reads) and not is_derived(grown)
         reads = [] if has_all else reads
     if not reads:
-        message = "has indexes for when the tables grow"
+        message = "can use indexes once the tables grow"
         return Finding("plan.indexed", subject, message)
     if is_derived(plan):
         tables = ", ".join(read.table for read in reads)
-        message = f"the {what} is derived: {tables} is read whole to find it"
+        message = f"the {what} is computed by the view: it reads all of {tables}"
         return Finding("plan.derived", subject, message)
     statements = " ".join(each.statement for each in missing)
     step = f"{statements} (sql/shops/README.md says why)" if statements else ""
     if large:
         tables = ", ".join(f"{r.table} ({r.how}, cost {r.cost})" for r in large)
-        return Finding("plan.whole", subject, f"reads the whole of {tables}", step)
+        return Finding("plan.whole", subject, f"reads all of {tables}", step)
     tables = ", ".join(read.table for read in reads)
-    message = f"no index could serve for {tables}, which is small now"
+    message = f"has no index to use on {tables}, which is small now"
     return Finding("plan.small", subject, message, step)
 
 

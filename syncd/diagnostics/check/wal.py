@@ -30,7 +30,7 @@ def wal_findings(settings: Settings, connections: Connections) -> Iterator[Findi
         reached, unheard_since(reached, started_at, settings.source.lookback)
     )
     stream_of(settings).try_login()
-    message = f"{slots.name} is there, {slot.wal_status}, keeps {slot.retained} bytes"
+    message = f"{slots.name}: {slot.wal_status}, retains {slot.retained} bytes"
     yield Finding("slot.reserved", "slot", f"{message} of WAL")
     yield from _slot(server, slot)
     yield from _publication(Publication(connections.source, settings.feed))
@@ -40,8 +40,8 @@ def look_at_leftover_slot(source: Database, feed: str) -> Iterator[Finding]:
     """Check for a slot that keeps WAL which nobody reads any more."""
     slot = SlotCatalog(source, feed).find()
     if slot and slot.is_here:
-        message = f"it keeps {slot.retained} bytes of WAL"
-        message += ', but capture is not "wal": nobody reads them'
+        message = f"it retains {slot.retained} bytes of WAL"
+        message += ', but capture is not "wal": nothing reads it'
         yield Finding("slot.abandoned", "slot", message)
 
 
@@ -49,13 +49,13 @@ def _slot(server: Server, slot: Slot) -> Iterator[Finding]:
     if reason := slot_risk(server, slot):
         yield Finding("slot.at_risk", "slot", reason)
     if slot.active_pid is None:
-        message = f"nobody reads it; it keeps {slot.retained} bytes of WAL"
+        message = f"no process reads it; it retains {slot.retained} bytes of WAL"
         yield Finding("slot.unread", "slot", message)
     if server.idle_seconds:
         message = f"PostgreSQL drops it after {server.idle_seconds} s without syncd"
         yield Finding("slot.dropped_when_idle", "slot", message)
     if server.has_failover and not slot.failover:
-        message = "it does not follow a failover to a standby"
+        message = "it does not survive a failover to a standby"
         yield Finding("slot.stays_behind", "slot", message)
 
 
@@ -70,7 +70,7 @@ def _publication(publication: Publication) -> Iterator[Finding]:
             )
             yield Finding("publication.keyless", "publication", message)
         elif table.is_whole:
-            message = f"{table.title}: whole rows travel, not only the key"
+            message = f"{table.title}: whole rows are published, not only the key"
             yield Finding("publication.whole", "publication", message)
         else:
             message = f"{table.title}, key column {table.key}"

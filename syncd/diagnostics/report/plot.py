@@ -151,15 +151,17 @@ class Plot:
     def tips(self) -> Iterator[tuple[float, str]]:
         """Return what each part holds; with the percentage at which the part begins."""
         for place in range(len(self.period.starts)):
-            told = [f"{s.name} {self._told(s.values[place])}" for s in self.series]
-            tip = f"{self.period.name(place)}: {', '.join(told)}"
+            values = [
+                f"{s.name} {self._formatted(s.values[place])}" for s in self.series
+            ]
+            tip = f"{self.period.name(place)}: {', '.join(values)}"
             yield place * self.width, tip
 
     @property
     def rows(self) -> Iterator[tuple[str, list[str]]]:
         """Return the table: each part's name with its values."""
         for place in range(len(self.period.starts)):
-            values = [self._told(series.values[place]) for series in self.series]
+            values = [self._formatted(series.values[place]) for series in self.series]
             yield self.period.name(place), values
 
     @property
@@ -167,7 +169,7 @@ class Plot:
         """Percent of the width that one part takes."""
         return 100 / len(self.period.starts)
 
-    def _told(self, value: float | None) -> str:
+    def _formatted(self, value: float | None) -> str:
         return NOTHING if value is None else self.shown(value)
 
     @staticmethod

@@ -82,8 +82,8 @@ class _Maker:
             for kind, (name, share) in zip(kinds, shares.items(), strict=True)
         ]
         series = series if figures.lag else []
-        told = _told(figures.lag)
-        return Plot(title, told, series, figures.period, duration, is_line=True)
+        summary = _lag_summary(figures.lag)
+        return Plot(title, summary, series, figures.period, duration, is_line=True)
 
     def _most(self, totals: Sequence[int]) -> str:
         total, most = sum(totals), max(totals)
@@ -100,7 +100,7 @@ def _added_up(counts: Counts, part: _Category) -> list[int]:
     return [sum(row) for row in rows]
 
 
-def _told(lag: Lag | None) -> str:
+def _lag_summary(lag: Lag | None) -> str:
     if lag is None:
         return "No live order was delivered."
     return (

@@ -76,8 +76,8 @@ class Watch:
     def _run_plainly(self, console: Console) -> None:
         while True:
             health, facts = self._look()
-            said = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {check_line(health, facts)}"
-            console.print(said, markup=False, soft_wrap=True)
+            line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {check_line(health, facts)}"
+            console.print(line, markup=False, soft_wrap=True)
             time.sleep(self._seconds)
 
     def _look(self) -> tuple[Health, FeedStatus | None]:

@@ -25,8 +25,12 @@ DAY = datetime(2026, 11, 20, tzinfo=UTC)
     ("error", "words", "step"),
     [
         (ViewsChangedError(), "the views were changed", "check"),
-        (UnreadableRowError("22P02"), "purchases view fails over a row", "Select"),
-        (ViewFailedError("HV000", "purchases"), "SQLSTATE HV000", "behind the view"),
+        (UnreadableRowError("22P02"), "purchases view fails on a row", "Select"),
+        (
+            ViewFailedError("HV000", "purchases"),
+            "SQLSTATE HV000",
+            "that the view reads",
+        ),
         (ViewsUnknownError("magenta"), "called 'magenta'", "views list"),
         (ViewFileError("a.sql", 7, "no"), "a.sql, line 7: no; nothing", "template"),
         (ViewFileError("a.sql", None, "no", "Mend it."), "a.sql: no;", "Mend it."),

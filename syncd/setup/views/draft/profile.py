@@ -17,8 +17,8 @@ def profile(sources: Sequence[Source], fields: Sequence[Field]) -> Iterator[Choi
         s for s in sources if s.hops == 0 or (s.hops == 1 and "address" in s.about)
     ]
     people = [s for s in sources if s.hops == 1 and s.about & _PEOPLE]
-    told = [list(_of(source, fields)) for source in (*addresses, *people)]
-    yield from max(told, key=lambda choices: sum(map(_worth, choices)), default=[])
+    groups = [list(_of(source, fields)) for source in (*addresses, *people)]
+    yield from max(groups, key=lambda choices: sum(map(_worth, choices)), default=[])
 
 
 def _of(source: Source, fields: Sequence[Field]) -> Iterator[Choice]:
