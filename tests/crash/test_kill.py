@@ -37,6 +37,7 @@ SENDING = [
     ("before-deliver", 2),
     ("after-deliver", 2),
 ]
+MOST_WAITING = 120
 HALVING = ["before-split", "after-split-piece", "before-close_empty", "after-split"]
 FAILING = ["after-endpoint-failed", "before-put-back", "after-put-back"]
 
@@ -69,10 +70,15 @@ class Crash:
         return self.shop.value("SELECT count(*) FROM syncd.feed") == 1
 
     def confirm_until_dead(self, process: subprocess.Popen[str]) -> None:
-        """Keep selling while the daemon lives; it has to die by SIGKILL."""
+        """Keep selling while the daemon lives; it has to die by SIGKILL.
+
+        A machine that is slow to start it is not to leave thousands of orders for the
+        end.
+        """
 
         def is_dead() -> bool:
-            if process.poll() is None and self.has_started():
+            is_alive = process.poll() is None and self.has_started()
+            if is_alive and len(self.lost()) < MOST_WAITING:
                 self.orders += self.shop.confirm(3)
             return process.poll() is not None
 
@@ -91,7 +97,7 @@ class Crash:
     def unsettled(self) -> object:
         return self.shop.unsettled()
 
-    def wait_for_all(self, seconds: float = 20.0) -> None:
+    def wait_for_all(self, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while (self.lost() or self.unsettled()) and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -132,7 +132,7 @@ class OutboxCapture:
             self._inspect_at = now + self._inspection_seconds
         if self._notifications.wait(min(seconds, self._schedule.seconds(now))):
             if self._offer():
-                self._schedule.offered(time.monotonic())
+                self._schedule.offered(self._clock())
             else:
                 self._schedule.notified()
         self._report_lost_notifications()
