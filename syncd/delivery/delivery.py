@@ -136,7 +136,7 @@ class Delivery:
             self._lease,
             query,
             rereads=self._reads.again,
-            touched=self._touched() if query and lane == "live" else None,
+            touched=self._touched() if query else None,
         )
 
     def _is_still_ours(self, claim: Claim) -> bool:

@@ -106,6 +106,22 @@ def test_what_is_offered_is_admitted_and_sent_by_one_claim(desk: OfferDesk) -> N
     assert desk.outbox.count() == 1
 
 
+def test_what_is_offered_goes_before_past_orders(desk: OfferDesk) -> None:
+    """Also when a past one is asked for: a live one is due then."""
+    (past,) = desk.shop.confirm()
+    desk.outbox.empty()
+    with desk.ledger.admission() as watermark:
+        found = desk.source.between(watermark, "infinity")
+        desk.ledger.admit(found, "poll", size=5, is_behind=True)
+    (live,) = desk.shop.confirm()
+    desk.offer.make()
+    assert desk.delivery.deliver_next("backfill") is None
+    assert desk.deliver() is not None
+    assert desk.posts([past, live]) == [0, 1]
+    assert desk.delivery.deliver_next("backfill") is not None
+    assert desk.posts([past, live]) == [1, 1]
+
+
 def test_a_full_batch_says_that_there_may_be_more(desk: OfferDesk) -> None:
     """All touched orders are admitted; a claim takes one batch of them."""
     desk.sell(7)
