@@ -1,6 +1,6 @@
 """How a batch is claimed: the oldest due one, perhaps with what was just admitted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -53,41 +53,43 @@ class Claiming(Admission):
             instance: Whose it becomes.
             lane: Which.
             lease: For how long.
-            reading: Reads the rows of its orders with it. Where that fails the batch is
+            reading: Reads its orders' rows with it. Where that fails the batch is
                 claimed without them: reading them by key tells what is wrong.
             rereads: One of those that could not be read.
-            touched: Admitted first, if `reading` can be done; where a view fails they
-                stay where they are, for the capture.
+            touched: Admitted first; where a view fails they stay for the capture.
 
         Raises:
             PausedError: Nothing is sent for now, by nobody.
         """
-        params = {"feed": self.feed_id, "lane": lane, "instance": instance}
-        found, fault = self._claimed(
-            reading, touched, lease=lease, rereads=rereads, **params
+        params = {"lane": lane, "instance": instance, "lease": lease}
+        (claimed, rows), fault = self._claimed(
+            reading, touched, rereads=rereads, **params
         )
-        claimed, rows = found
+        if (batch_id := self._batch_of(claimed)) is None:
+            return None
+        claim = claimed.claim(batch_id)
+        self.database.age_plans(len(claim.orders))
+        if len(claim.orders) == claimed.orders:
+            return replace(claim, rows=rows or None, read_fault=fault)
+        return replace(claim, orders=self._orders_of(claim), read_fault=fault)
+
+    def _batch_of(self, claimed: ClaimedBatch) -> int | None:
         if claimed.was_promoted:
             self.database.close()  # whoever opens it notes the promotion first
             return None
         refuse_paused("sending", claimed.paused_at, claimed.paused_reason)
-        if claimed.batch_id is None:
-            return None
-        claim = claimed.claim(claimed.batch_id)
-        claim = replace(claim, rows=rows or None, read_fault=fault)
-        self.database.age_plans(len(claim.orders))
-        if len(claim.orders) != claimed.orders:
-            orders = self.database.rows(
-                Order, query("claimed_orders"), batch=claim.batch_id
-            )
-            return replace(claim, orders=orders, rows=None)
-        return claim
+        return claimed.batch_id
+
+    def _orders_of(self, claim: Claim) -> Sequence[Order]:
+        """Read them again: some came between the claim's snapshot and its lock."""
+        return self.database.rows(Order, query("claimed_orders"), batch=claim.batch_id)
 
     def _claimed(
         self, reading: Statement | None, touched: Touched | None, **params: object
     ) -> tuple[_Found, SyncdError | None]:
         """Claim a batch with its rows, or without them: why they cannot be read."""
         fault, database = None, self.database
+        params["feed"] = self.feed_id
         if reading is not None:
             statement = compose("claim", rows=reading)
             if touched is not None:
