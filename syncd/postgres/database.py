@@ -63,16 +63,6 @@ def row_and_pairs_of(
 class Database(Connection):
     """A connection, and its statements' rows by the names of their columns."""
 
-    def all(self, statement: Statement, **params: object) -> list[Row]:
-        """Run a statement and return its rows, in the statement's order."""
-        with self.translated(statement.place):
-            return _rows(self._execute(statement, params, tuple_row))
-
-    def one(self, statement: Statement, **params: object) -> Row:
-        """Run a statement that returns exactly one row."""
-        (row,) = self.all(statement, **params)
-        return row
-
     def rows(self, kind: type[T], statement: Statement, /, **params: object) -> list[T]:
         """Return a statement's rows as `kind`, whose fields are named as its columns.
 

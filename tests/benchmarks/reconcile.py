@@ -75,8 +75,8 @@ def measure_start(dsn: str, state: str, orders: int) -> None:
     finished = started.ask()
     seconds = time.perf_counter() - begin
     assert finished.account.initial == orders, finished
-    size = started.connections.ledger.one(
-        Statement(b"SELECT pg_total_relation_size('syncd.initial_orders') / 1000")
+    size = started.connections.ledger.value(
+        int, Statement(b"SELECT pg_total_relation_size('syncd.initial_orders') / 1000")
     )
     with started.ledger.admission():
         keys = [str(n) for n in range(1, 1001)]
@@ -88,7 +88,7 @@ def measure_start(dsn: str, state: str, orders: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     where = "two databases" if state else "one database"
     print(  # a script
-        f"{where}: a start over {orders:,} old orders in {start:.1f} s, {size[0]} kB; "
+        f"{where}: a start over {orders:,} old orders in {start:.1f} s, {size} kB; "
         f"their account in {seconds:.1f} s; 1,000 of them admitted to nothing in "
         f"{looked * 1000:.0f} ms; peak {peak / 1024:.0f} MB"
     )

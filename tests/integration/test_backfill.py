@@ -222,7 +222,7 @@ def test_a_rejected_past_order_is_retried_as_a_past_one(past: Past) -> None:
     number = past.ask()
     past.finish()
     assert past.register.get(number).rejected == 1
-    past.desk.database.one(
+    past.desk.database.run(
         query("retry_rejected"),
         feed=1,
         states=["rejected"],

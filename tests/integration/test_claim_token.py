@@ -22,6 +22,8 @@ from syncd.postgres.statements import Statement
 
 pytestmark = pytest.mark.db
 
+SHOW_DURABLE = Statement(b"SHOW synchronous_commit")
+
 LOST = """
 UPDATE syncd.batch
    SET state = 'pending', attempts = 0, claim_token = NULL, instance_id = NULL,
@@ -213,11 +215,11 @@ def test_a_claim_waits_for_the_disk_whatever_the_default(
     desk.confirm(1)
     desk.database.run(Statement(b"BEGIN"))
     desk.claim()
-    assert desk.database.one(Statement(b"SHOW synchronous_commit")) == (kept,)
+    assert desk.database.value(str, SHOW_DURABLE) == kept
     desk.database.run(Statement(b"ROLLBACK"))
     desk.shop.sql(f"ALTER ROLE {desk.shop.role} SET synchronous_commit = {default}")
     desk.database.close()
-    assert desk.database.one(Statement(b"SHOW synchronous_commit")) == (kept,)
+    assert desk.database.value(str, SHOW_DURABLE) == kept
 
 
 def test_instances_that_captured_nothing_do_not_pile_up(desk: Desk) -> None:

@@ -51,7 +51,7 @@ class Order:
     def _ask(self, verb: str, **chosen: object) -> None:
         database, feed = self.ledger.database, self.ledger.feed_id
         asked = {"feed": feed, "orders": [self.key], "all": False, **chosen}
-        assert database.one(query(verb), **asked)[0] == 1
+        assert database.value(int, query(verb), **asked) == 1
 
     def _retry(self) -> None:
         states = ["rejected", "withdrawn", "discarded"]
@@ -163,7 +163,8 @@ def test_an_order_that_is_sent_again_on_purpose_keeps_its_doubt(desk: Desk) -> N
         "INSERT INTO syncd.backfill (feed_id, lower_at, reached_at, upper_at, purpose, "
         f"reason) SELECT {feed}, now(), now(), now(), 'resend', 'lost'"
     )
-    taken = database.one(
+    taken = database.row(
+        dict,
         compose("take_again", found=query("given")),
         keys=[order.key],
         times=["now"],
@@ -173,8 +174,8 @@ def test_an_order_that_is_sent_again_on_purpose_keeps_its_doubt(desk: Desk) -> N
         size=8,
         reason="lost",
     )
-    assert taken == (1, 1)
-    assert database.one(query("doubts"), feed=feed)[1] == 1
+    assert [*taken.values()] == [1, 1]
+    assert database.row(dict, query("doubts"), feed=feed)["orders"] == 1
 
 
 # Held, where a person decides
@@ -200,8 +201,8 @@ def test_an_order_in_doubt_that_is_confirmed_again_waits_for_a_person(
     desk.shop.confirm(1)
     assert desk.admit() == 2
     assert order.standing() == (None, "held", 1, 1)
-    held = desk.database.all(query("held"), feed=desk.ledger.feed_id, limit=9)
-    assert [row[0] for row in held] == [order.key]
+    held = desk.database.values(str, query("held"), feed=desk.ledger.feed_id, limit=9)
+    assert held == [order.key]
     assert desk.deliver()
     assert desk.posts([f"W-{order.key}"]) == [0]
 
@@ -244,7 +245,7 @@ def test_the_original_may_have_sent_what_was_pending_in_the_copy(
     desk.confirm(2)
     confirm_move(desk, holds=holds)
     assert uncertain(desk, "2") == uncertain(desk, "3") == (left, 1)
-    desk.database.one(
+    desk.database.run(
         query("retry_rejected"),
         feed=desk.ledger.feed_id,
         states=["rejected"],

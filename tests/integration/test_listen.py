@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import psycopg
 import pytest
@@ -350,15 +349,15 @@ def test_a_burst_is_not_looked_up_with_the_plan_of_a_small_ledger(ear: Ear) -> N
 
 def rows_read(ear: Ear, *tables: str) -> int:
     """Count what was read of tables so far, by index or not."""
-    ear.connections.source.all(Statement(b"SELECT pg_stat_force_next_flush()"))
-    ((read,),) = ear.connections.source.all(
+    ear.connections.source.run(Statement(b"SELECT pg_stat_force_next_flush()"))
+    return ear.connections.source.value(
+        int,
         Statement(
             b"SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint "
             b"FROM pg_stat_user_tables WHERE relname = ANY(%(tables)s)"
         ),
         tables=list(tables),
     )
-    return cast("int", read)
 
 
 # Crashes, and others at the same time

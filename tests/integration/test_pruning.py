@@ -102,8 +102,8 @@ class Till(Started):
             self.ledger.admit(found, "listen", size=3)
 
     def delivered(self) -> object:
-        totals = self.ledger.database.one(query("totals"), feed=self.ledger.feed_id)
-        return totals[0]
+        feed = self.ledger.feed_id
+        return self.ledger.database.row(dict, query("totals"), feed=feed)["delivered"]
 
     def whole_account(self) -> ReconciliationTally:
         """Make the account of everything; no poll may follow."""

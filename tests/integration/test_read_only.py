@@ -139,13 +139,13 @@ def test_settings_of_the_role_do_not_reach_syncds_sessions(
     shop.sql(f"ALTER ROLE {shop.role} SET {setting} = '{value}'")
     with closing(Database(shop.dsn)) as database:
         first = database.peer().pid
-        database.all(query("feeds"))
+        database.run(query("feeds"))
         deadline = "SELECT clock_timestamp() > now()"
         wait_until(lambda: shop.value(deadline))
         with database.transaction():
-            database.all(query("feeds"))
+            database.run(query("feeds"))
             shop.sql("SELECT pg_sleep(0.2)")
-            database.all(query("feeds"))
+            database.run(query("feeds"))
         shop.sql("SELECT pg_sleep(0.2)")
-        database.all(query("feeds"))
+        database.run(query("feeds"))
         assert database.peer().pid == first

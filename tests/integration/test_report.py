@@ -168,8 +168,8 @@ def test_the_ledger_is_read_once_for_the_orders(shop: Shop, rows: Rows) -> None:
     for statement in (query("report_orders"), query("report_lags")):
         asked = {"feed": 1, "starts": [*period.starts], "lower": period.lower,
                  "upper": period.upper}  # fmt: skip
-        explained = database.all(Statement(b"EXPLAIN " + statement.text), **asked)
-        plan = "\n".join(str(line) for (line,) in explained)
+        explain = Statement(b"EXPLAIN " + statement.text)
+        plan = "\n".join(database.values(str, explain, **asked))
         assert plan.count("on ledger") == 1
         assert "Nested Loop" not in plan
     database.close()

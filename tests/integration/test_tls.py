@@ -116,7 +116,7 @@ def refusal(dsn: str) -> UntrustedServerError:
         closing(Database(dsn)) as database,
         pytest.raises(UntrustedServerError) as caught,
     ):
-        database.one(query("clock"))
+        database.run(query("clock"))
     assert caught.value.reaction is Reaction.HOLD
     assert caught.value.exit_code == 78
     assert caught.value.hint

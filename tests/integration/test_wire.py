@@ -29,14 +29,14 @@ def test_a_statement_that_is_never_answered_ends(
     with wire(server.folder) as line:
         dsn = make_conninfo(database, host="127.0.0.1", port=line.port)
         client = Database(dsn)
-        client.one(query("clock"))
+        client.run(query("clock"))
         line.freeze()
         started = time.monotonic()
         with pytest.raises(DatabaseUnavailableError):
-            client.one(query("clock"))
-        assert 1.0 <= time.monotonic() - started < 5.0
+            client.run(query("clock"))
+        assert 1.0 <= time.monotonic() - started < 20.0
         line.thaw()
-        assert client.one(query("clock"))
+        assert client.run(query("clock")) == 1
         client.close()
 
 

@@ -21,9 +21,9 @@ MOST_LOST = 3
 """Moves that a crash or a promotion takes back, at most."""
 
 STANDING = b"""
-SELECT l.order_key, coalesce(l.state, b.state),
+SELECT l.order_key AS key, coalesce(l.state, b.state) AS state,
        CASE WHEN l.state IS NULL THEN b.uncertain_attempts
-            ELSE coalesce(l.uncertain_attempts, 0) END
+            ELSE coalesce(l.uncertain_attempts, 0) END AS uncertain
   FROM syncd.ledger AS l JOIN syncd.batch AS b USING (batch_id)
 """
 OPEN = b"""
@@ -184,7 +184,7 @@ class Claims:
 
     def _end_leases(self) -> None:
         dead = [worker.number for worker in self._workers.values()]
-        self._desk.database.all(
+        self._desk.database.run(
             query("take_over"), feed=self._desk.ledger.feed_id, dead=dead, holds=False
         )
 
@@ -196,11 +196,11 @@ class Claims:
         if is_noted:
             self._run(b"UPDATE syncd.feed SET timeline = 0")
             feed = self._desk.ledger.feed_id
-            self._desk.database.all(query("note_promotion"), feed=feed)
+            self._desk.database.run(query("note_promotion"), feed=feed)
 
     def _standing(self) -> dict[str, tuple[str, int]]:
-        rows = self._desk.database.all(Statement(STANDING))
-        return {str(key): (str(state), int(str(n))) for key, state, n in rows}
+        rows = self._desk.database.rows(dict, Statement(STANDING))
+        return {row["key"]: (row["state"], row["uncertain"]) for row in rows}
 
     def _run(self, text: bytes) -> None:
         self._desk.database.run(Statement(text))
