@@ -288,7 +288,7 @@ def test_faults_and_what_waits_are_shown(shop: Shop, syncd: Syncd) -> None:
     shop.sql("ALTER TABLE syncd.outbox DROP CONSTRAINT outbox_order_key_check")
     facts = json.loads(syncd("status", "--json").stdout)
     assert (facts["outbox_rows"], facts["outbox_faults"]) == (1, 1)
-    assert "1 changes could not be noted" in found(syncd, "outbox")[0][1]
+    assert "1 changes could not be recorded" in found(syncd, "outbox")[0][1]
     shop.listen("orders:id")
     assert json.loads(syncd("status", "--json").stdout)["outbox_faults"] == 0
     let_go = syncd("uninstall", "--listen", "--as", shop.owner)

@@ -60,7 +60,7 @@ def test_triggers_without_a_fault_are_said_to_fire(
                 "DROP TRIGGER syncd_update_shop ON orders"
             ),
             "trigger.missing",
-            "there are none",
+            "this feed has none",
         ),
         (
             "CREATE TABLE heir () INHERITS (orders)",
@@ -87,7 +87,7 @@ def test_triggers_without_a_fault_are_said_to_fire(
                 "INSERT INTO orders (confirmed_at) VALUES (now())"
             ),
             "outbox.faults",
-            "1 changes could not be noted",
+            "1 changes could not be recorded",
         ),
         (
             "REVOKE DELETE ON syncd.outbox FROM {role}",

@@ -51,7 +51,7 @@ def test_a_carts_time_is_told_from_a_confirmations(inspector: Inspector) -> None
     found = inspector.one("orders.backdated")
     assert found.severity == "warning"
     assert found.message.startswith(
-        "1 of the 16 orders with the highest keys are stamped up to 7 d before all that"
+        "1 of the 16 orders with the highest keys are stamped up to 7 d before all"
     )
     assert ", for example 13; lookback is 5 s" in found.message
 

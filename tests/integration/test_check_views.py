@@ -61,7 +61,7 @@ def test_an_empty_schema_leads_to_the_next_step(database: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("columns", "code", "words"),
     [
-        ({"colour": "'red'"}, "views.field", "no field"),
+        ({"colour": "'red'"}, "views.field", "not a field"),
         ({"totalvalue": "total::text"}, "views.type", "is text, not a number"),
         ({"products": "products::text"}, "views.type", "is text, not json"),
         ({"newsletter": "true"}, "views.type", "is bool, not text"),
@@ -84,7 +84,7 @@ def test_a_column_of_the_wrong_kind_is_found(
 @pytest.mark.parametrize(
     ("kind", "source", "words"),
     [
-        ("'x'::text", {}, "no time"),
+        ("'x'::text", {}, "not a time"),
         ("now()::timestamp", {}, "no zone"),
         ("now()::date", {"time_zone": "Europe/Amsterdam"}, "up to a day older"),
     ],
@@ -122,7 +122,7 @@ def test_the_plans_tell_when_no_index_can_serve(inspector: Inspector) -> None:
     shop.confirm(20_000)
     shop.sql("ANALYZE orders")
     (whole,) = inspector.of("plan.whole")
-    assert "whole of orders (Seq Scan, cost" in whole.message
+    assert "all of orders (Seq Scan, cost" in whole.message
     assert whole.subject == "look-up by time"
 
 
@@ -152,7 +152,7 @@ def test_a_derived_time_is_told_while_the_tables_are_small(
     shop.confirm(3)
     shop.sql(HISTORY + CONFIRMED.format(DERIVED[subject]).format(role=shop.role))
     found = {f.subject: f for f in inspector.of("plan.derived")}
-    assert "history is read whole" in found[subject].message
+    assert "it reads all of history" in found[subject].message
     assert "Change the view" in found[subject].next_step
 
 

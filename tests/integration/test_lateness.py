@@ -78,7 +78,7 @@ def test_an_order_that_showed_late_asks_for_more(feed: Started, tmp_path: Path) 
     feed.poll()
     (finding,) = find(feed, tmp_path, "lookback")
     assert (finding.code, finding.severity) == ("lookback.small", "warning")
-    assert "showed 19 m after its stamp" in finding.message
+    assert "became visible 19 m after its stamp" in finding.message
     assert finding.next_step.endswith('set source.lookback to "30m".')
 
 

@@ -45,11 +45,11 @@ def test_a_statement_may_take_its_time(
 ) -> None:
     """Up to the server's own limit, which ends it first and is shorter."""
     assert ANSWER_SECONDS > 30
-    monkeypatch.setattr(DeadlineConnection, "answer_seconds", 2.0)
+    monkeypatch.setattr(DeadlineConnection, "answer_seconds", 5.0)
     with DeadlineConnection.connect(database) as connection:
         assert connection.execute("SELECT pg_sleep(1), 1").fetchone() == ("", 1)
         with pytest.raises(psycopg.OperationalError, match="no answer"):
-            connection.execute("SELECT pg_sleep(10)")
+            connection.execute("SELECT pg_sleep(20)")
         assert connection.closed
 
 
