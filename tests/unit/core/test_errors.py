@@ -14,6 +14,7 @@ from syncd.core.command_errors import (
 from syncd.core.errors import (
     SyncdError,
     UnreadableRowError,
+    UnreadableViewError,
     ViewFailedError,
     ViewsChangedError,
 )
@@ -30,6 +31,11 @@ DAY = datetime(2026, 11, 20, tzinfo=UTC)
             ViewFailedError("HV000", "purchases"),
             "SQLSTATE HV000",
             "that the view reads",
+        ),
+        (
+            UnreadableViewError("22007", "1 cannot be read", "Correct it."),
+            "orders are not captured: 1 cannot be read",
+            "Correct it.",
         ),
         (ViewsUnknownError("magenta"), "called 'magenta'", "views list"),
         (ViewFileError("a.sql", 7, "no"), "a.sql, line 7: no; nothing", "template"),
