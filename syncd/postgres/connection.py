@@ -149,9 +149,13 @@ class Connection:
             info = connection.info
             self._codec = codec_of(info.parameter_status("server_encoding"))
             report_progress()
-            self._begin_session(connection)
-            for action in self._on_open:
-                action()
+            try:
+                self._begin_session(connection)
+                for action in self._on_open:
+                    action()
+            except BaseException:
+                self._is_stale = True  # the next use opens another, and begins anew
+                raise
         return self._connection
 
     def _begin_session(self, connection: psycopg.Connection[Row]) -> None:
@@ -190,7 +194,7 @@ class Connection:
             if error.sqlstate in _UNFIT and not place.is_view:
                 self._codec = ASCII  # whatever it was: the next try holds it
             fault = translate(error, self.dsn, place, in_recovery=in_recovery)
-            self._is_stale = isinstance(fault, ReadOnlyNodeError)
+            self._is_stale = self._is_stale or isinstance(fault, ReadOnlyNodeError)
             raise self._doubted(fault) from error
 
     def _doubted(self, error: SyncdError) -> SyncdError:

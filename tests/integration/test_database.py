@@ -11,7 +11,7 @@ from support.pooler import Masked
 from support.postgres import wait_until
 from support.shop import Shop
 
-from syncd.core.errors import SyncdError
+from syncd.core.errors import DatabaseUnavailableError, SyncdError
 from syncd.postgres import connection as door
 from syncd.postgres.database import Database, Step, rows_of
 from syncd.postgres.statements import Statement, query
@@ -120,3 +120,22 @@ def test_statements_sent_together_see_what_is_committed_between_them(
         shop.sql(NOTE.text.decode() % {"feed": "'other'"})
         holder.execute("SELECT pg_advisory_unlock(7)")
         assert both.result(30) == ([Noted(0)], [Noted(1)])
+
+
+def test_a_connection_that_was_opened_by_half_is_not_used(shop: Shop) -> None:
+    """What has to be done at its beginning failed: the next use opens another."""
+    begun: list[int] = []
+
+    def begin() -> None:
+        begun.append(database.peer().pid)
+        if len(begun) == 1:
+            raise DatabaseUnavailableError("nothing was noted", "Wait.")
+
+    with closing(Database(shop.dsn)) as database:
+        database.on_open(begin)
+        with pytest.raises(DatabaseUnavailableError):
+            database.run(NOTED)
+        database.run(NOTED)
+        database.run(NOTED)
+        assert len(begun) == 2
+        assert begun[0] != begun[1] == database.peer().pid

@@ -13,7 +13,7 @@ from support.shop import Shop
 from syncd.core.errors import ReadOnlyNodeError, SettingError
 from syncd.demo.sandbox import Sandbox
 from syncd.postgres.database import Database
-from syncd.postgres.statements import query
+from syncd.postgres.statements import Statement, query
 
 pytestmark = [pytest.mark.db, pytest.mark.slow]
 
@@ -119,11 +119,11 @@ def test_a_setting_that_forbids_writes_is_not_called_a_standby(
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("statement_timeout", "5ms"),
+        ("statement_timeout", "100ms"),
         ("lock_timeout", "1ms"),
         ("idle_session_timeout", "100ms"),
         ("idle_in_transaction_session_timeout", "50ms"),
-        ("transaction_timeout", "5ms"),
+        ("transaction_timeout", "100ms"),
         ("default_transaction_isolation", "serializable"),
         ("row_security", "off"),
         ("search_path", "nowhere"),
@@ -142,6 +142,7 @@ def test_settings_of_the_role_do_not_reach_syncds_sessions(
         database.run(query("feeds"))
         deadline = "SELECT clock_timestamp() > now()"
         wait_until(lambda: shop.value(deadline))
+        database.run(Statement(b"SELECT pg_catalog.pg_sleep(0.2)"))
         with database.transaction():
             database.run(query("feeds"))
             shop.sql("SELECT pg_sleep(0.2)")
