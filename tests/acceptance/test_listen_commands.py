@@ -310,7 +310,7 @@ def test_an_outbox_that_nobody_empties_is_noticed(
     config.write_text(config.read_text().replace('"listen"', '"poll"'))
     severity, message, step = found(syncd, "outbox")[0]
     assert severity == "warning"
-    assert "nobody takes the rows out" in message
+    assert "nothing empties it" in message
     assert "syncd uninstall --listen" in step
 
 
