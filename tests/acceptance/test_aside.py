@@ -111,7 +111,10 @@ def test_a_terminal_shows_lists_and_stories_in_its_width(
         if words != ("rejected", "list"):  # there a reason has a narrow column
             assert "products[0] is odd, is odd" in " ".join(" ".join(lines).split())
         assert "is odd, " * 9 in counter.say(*words)
-    assert on_terminal(columns, "pause", "--config", counter.config).split()[-1] == "continues"
+    assert (
+        on_terminal(columns, "pause", "--config", counter.config).split()[-1]
+        == "continues"
+    )
 
 
 def reject(counter: Counter, *emails: str) -> None:

@@ -12,7 +12,7 @@ from support.postgres import Cluster
 
 from proof.silence import days, lose
 from syncd.capture import stamps
-from syncd.capture.reconciliation import Reconciliation
+from syncd.capture.reconciliation_count import OrderCount
 from syncd.core.stamp_offset import Appearance, Shift, find_shift
 from syncd.ledger import identity
 from syncd.ledger import reused_keys as reuse
@@ -37,7 +37,7 @@ BUGS: dict[str, AbstractContextManager[object]] = {
         lambda known, _now, names, *_: [t for t in known.tables if t.name not in names],
     ),
     "changed zone": patch.object(stamps, "find_shift", only_late),
-    "NULL times": patch.object(Reconciliation, "_count_without_time", lambda *_: 0),
+    "NULL times": patch.object(OrderCount, "count_without_time", lambda *_: 0),
 }
 """The same number is the same order; a table that has its name is the same; stamps are
 only ever too late; what has no time lies in no range."""
