@@ -129,11 +129,11 @@ class _Connection(HTTPConnection):
                 sock.settimeout(min(CONNECT_SECONDS, left))
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.connect(address)
+                sock.settimeout(_exchange.get().left())
             except OSError as error:
                 sock.close()
                 failure = error
             else:
-                sock.settimeout(_exchange.get().left())
                 return sock
         kinds = (ConnectTimeoutError, NewConnectionError)
         raise kinds[not isinstance(failure, TimeoutError)](self, "no connection")
