@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from syncd.capture.sweep import Pages, Sweep
-from syncd.capture.tuning import USUAL, PollTuning
+from syncd.capture.tuning import DEFAULTS, PollTuning
 from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.errors import SlowStatementError, SyncdError
 from syncd.core.window import Vxid, Window, with_prepared, without_ended
@@ -55,7 +55,7 @@ class PollCapture:
         *,
         lookback: timedelta,
         size: int,
-        tuning: PollTuning = USUAL,
+        tuning: PollTuning = DEFAULTS,
     ) -> None:
         self.reading: Reading = read_whole
         self._tuning = tuning

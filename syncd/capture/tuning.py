@@ -1,4 +1,4 @@
-"""What no setting says of a poll: how often it does what, and how much at a time."""
+"""Constants of a poll that are no settings: intervals and sizes."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ HELD_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class PollTuning:
-    """What no setting says of a poll.
+    """Constants of a poll that are no settings.
 
     Attributes:
         page: Orders that are read at once; a bad plan takes the square of their time.
@@ -39,4 +39,4 @@ class PollTuning:
         return usual if self.step is None else self.step
 
 
-USUAL = PollTuning()
+DEFAULTS = PollTuning()

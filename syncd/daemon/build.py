@@ -28,7 +28,7 @@ from syncd.daemon.mended_job import MendedJob
 from syncd.daemon.offer import Offer
 from syncd.daemon.reconciliation_job import ReconciliationJob
 from syncd.daemon.rereading import Rereader
-from syncd.daemon.tuning import USUAL, Tuning
+from syncd.daemon.tuning import DEFAULTS, Tuning
 from syncd.daemon.wakeup import WakeUps
 from syncd.delivery.components import DeliveryComponents, Reads
 from syncd.delivery.delivery import Delivery
@@ -59,7 +59,7 @@ class Components:
         settings: Settings,
         log: Log,
         reactions: ErrorPolicy,
-        tuning: Tuning = USUAL,
+        tuning: Tuning = DEFAULTS,
     ) -> None:
         self._settings = settings
         self._tuning = tuning

@@ -22,7 +22,7 @@ from syncd.core.exit_code import ExitCode
 from syncd.daemon.build import Components
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.housekeeping import Housekeeping
-from syncd.daemon.tuning import USUAL, Tuning
+from syncd.daemon.tuning import DEFAULTS, Tuning
 from syncd.diagnostics.check.start import ask
 from syncd.ledger.account import is_proven, load
 from syncd.ledger.batches import Ledger
@@ -63,7 +63,7 @@ class Pipeline:
         settings: Settings,
         *,
         new_feed: bool = False,
-        tuning: Tuning = USUAL,
+        tuning: Tuning = DEFAULTS,
     ) -> None:
         self.settings = settings
         self._clock = tuning.wall_clock

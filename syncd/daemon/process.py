@@ -24,7 +24,7 @@ from syncd.core.progress import report_progress, watched
 from syncd.daemon import signals
 from syncd.daemon.pipeline import Pipeline
 from syncd.daemon.systemd import Notifier
-from syncd.daemon.tuning import USUAL, Tuning
+from syncd.daemon.tuning import DEFAULTS, Tuning
 from syncd.daemon.watchdog import stack_summary
 from syncd.ledger.start_journal import StartJournal
 from syncd.log.log import configure
@@ -54,7 +54,7 @@ class Daemon:
         reread: Callable[[], Settings] | None = None,
         *,
         new_feed: bool = False,
-        tuning: Tuning = USUAL,
+        tuning: Tuning = DEFAULTS,
     ) -> None:
         self._pipeline = partial(Pipeline, tuning=tuning)
         self._life = self._pipeline(settings, new_feed=new_feed)

@@ -1,4 +1,4 @@
-"""What no setting says of a daemon's parts: the builder makes them by it."""
+"""Constants of a daemon that are no settings; the builder passes them to its parts."""
 
 import time
 from collections.abc import Callable
@@ -34,4 +34,4 @@ class Tuning:
     wall_clock: Callable[[], float] = time.time
 
 
-USUAL = Tuning()
+DEFAULTS = Tuning()

@@ -7,7 +7,7 @@ from support.clock import Clock
 from support.postgres import wait_until
 from support.shop import Shop
 from syncd.capture.poll import PollCapture
-from syncd.capture.tuning import USUAL, PollTuning
+from syncd.capture.tuning import DEFAULTS, PollTuning
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
@@ -68,7 +68,7 @@ class Capture:
         kind: type[PollCapture] = PollCapture,
         size: int = 100,
         source: type[Source] = Source,
-        tuning: PollTuning = USUAL,
+        tuning: PollTuning = DEFAULTS,
     ) -> None:
         self.shop = shop
         self.clock = Clock()

@@ -14,7 +14,7 @@ from support.postgres import SETTINGS, Cluster, wait_until
 from support.shop import Shop, target_of
 from syncd.capture.follower import StepResult
 from syncd.capture.wal.capture import WalCapture, follow_wal
-from syncd.capture.wal.tuning import USUAL, WalTuning
+from syncd.capture.wal.tuning import DEFAULTS, WalTuning
 from syncd.config.configuration import load
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
@@ -111,7 +111,7 @@ class Tap:
         folder: Path,
         *,
         tables: Sequence[str] = ("orders:id",),
-        tuning: WalTuning = USUAL,
+        tuning: WalTuning = DEFAULTS,
     ) -> None:
         self.shop = shop
         self._tuning = tuning

@@ -27,7 +27,7 @@ INSPECTION_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class OutboxTuning:
-    """What no setting says of the capture by triggers.
+    """Constants of the capture by triggers that are no settings.
 
     Attributes:
         page: Rows of the outbox that are taken at once.
@@ -44,7 +44,7 @@ class OutboxTuning:
     clock: Callable[[], float] = time.monotonic
 
 
-USUAL = OutboxTuning()
+DEFAULTS = OutboxTuning()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class OutboxCapture:
         log: Log,
         *,
         offer: Callable[[], bool] = lambda: False,
-        tuning: OutboxTuning = USUAL,
+        tuning: OutboxTuning = DEFAULTS,
     ) -> None:
         self._outbox = outbox
         self._notifications = notifications

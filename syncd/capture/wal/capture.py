@@ -10,7 +10,7 @@ from syncd.capture.follower import StepResult
 from syncd.capture.wal.monitor import SlotMonitor
 from syncd.capture.wal.slot import SlotPosition, SlotPositionStore
 from syncd.capture.wal.stream import ReplicationStream, stream_of
-from syncd.capture.wal.tuning import USUAL, WalTuning
+from syncd.capture.wal.tuning import DEFAULTS, WalTuning
 from syncd.config.settings import Settings
 from syncd.core.errors import PausedError, StreamBrokenError, SyncdError
 from syncd.core.pgoutput import Begin, Commit, Keepalive, Message, RowChange
@@ -45,7 +45,7 @@ class WalCapture:
         source: Source,
         ledger: Ledger,
         size: int,
-        tuning: WalTuning = USUAL,
+        tuning: WalTuning = DEFAULTS,
     ) -> None:
         self._tuning = tuning
         self._stream = stream
@@ -252,7 +252,7 @@ def follow_wal(
     feed: Feed,
     connections: Connections,
     log: Log,
-    tuning: WalTuning = USUAL,
+    tuning: WalTuning = DEFAULTS,
 ) -> WalCapture:
     """Make the follower of a feed's slot; it connects at its first step."""
     source = connections.source

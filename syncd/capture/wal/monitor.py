@@ -17,7 +17,7 @@ from syncd.capture.wal.slot import (
     SlotPositionStore,
     fix_sql,
 )
-from syncd.capture.wal.tuning import USUAL, WalTuning
+from syncd.capture.wal.tuning import DEFAULTS, WalTuning
 from syncd.core.errors import StreamBrokenError
 from syncd.ledger.feed import Feed
 from syncd.log.log import Log
@@ -126,7 +126,7 @@ class SlotMonitor:
         """Log from when on orders may be unheard of, unless the error says so."""
         error.hint = error.hint or fix_sql(self._since(self._progress.read()))
 
-    def look(self, tuning: WalTuning = USUAL) -> None:
+    def look(self, tuning: WalTuning = DEFAULTS) -> None:
         """Log risks, about each minute.
 
         Raises:
@@ -168,7 +168,7 @@ def unheard_since(
     return reached.at - lookback if reached else started_at
 
 
-def slot_risk(server: Server, slot: Slot, tuning: WalTuning = USUAL) -> str | None:
+def slot_risk(server: Server, slot: Slot, tuning: WalTuning = DEFAULTS) -> str | None:
     """Return what puts at risk the slot, or the server's disk; None for nothing."""
     if server.kept_megabytes < 0:
         return "max_slot_wal_keep_size is unlimited: the disk may fill up"

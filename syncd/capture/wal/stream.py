@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import ExecStatus
 
 from syncd.capture.wal.slot import slot_name
-from syncd.capture.wal.tuning import USUAL, WalTuning
+from syncd.capture.wal.tuning import DEFAULTS, WalTuning
 from syncd.config.settings import Settings
 from syncd.core.errors import (
     DatabaseUnavailableError,
@@ -57,7 +57,7 @@ class ReplicationStream:
     """
 
     def __init__(
-        self, dsn: str, slot: str, publication: str, tuning: WalTuning = USUAL
+        self, dsn: str, slot: str, publication: str, tuning: WalTuning = DEFAULTS
     ) -> None:
         self._dsn = make_conninfo(dsn, replication="database", client_encoding="UTF8")
         self._slot = slot
@@ -221,7 +221,7 @@ class ReplicationStream:
         return translate(error, self._dsn)
 
 
-def stream_of(settings: Settings, tuning: WalTuning = USUAL) -> ReplicationStream:
+def stream_of(settings: Settings, tuning: WalTuning = DEFAULTS) -> ReplicationStream:
     """Make the reader of the feed's replication slot; it opens when it is told to."""
     name = slot_name(settings.feed)
     dsn = connect(settings, "stream").source.dsn

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WalTuning:
-    """What no setting says of a follower.
+    """Constants of the capture from the WAL that are no settings.
 
     Attributes:
         page: Orders that are admitted in one transaction, at most.
@@ -33,4 +33,4 @@ class WalTuning:
     silence_seconds: float = 300.0
 
 
-USUAL = WalTuning()
+DEFAULTS = WalTuning()
