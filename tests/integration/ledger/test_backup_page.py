@@ -14,7 +14,7 @@ from support.shop import VIEWS, Shop
 
 pytestmark = pytest.mark.db
 
-PAGE = Path(__file__).parents[2] / "docs" / "backup.md"
+PAGE = Path(__file__).parents[3] / "docs" / "backup.md"
 SECTIONS = {
     title: "\n".join(line.strip() for line in text.splitlines() if line[:4] == "    ")
     for title, text in re.findall(

@@ -24,7 +24,7 @@ from syncd.config.configuration import load
 from syncd.core.errors import ConfigError
 from syncd.core.exit_code import ExitCode
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OURS = re.compile(r'"(SYNCD_[A-Z_]+|[A-Z]+_DIRECTORY)"')
 
 

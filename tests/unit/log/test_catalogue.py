@@ -9,7 +9,7 @@ from support.log_documents import COMMAND, DOCUMENT, LNAV, document, lnav
 from syncd.log.events import EVENTS
 from syncd.log.fields import FIELDS, FIRST
 
-SYNCD = Path(__file__).parents[2] / "syncd"
+SYNCD = Path(__file__).parents[3] / "syncd"
 WRITERS = {"emit", "emit_folded", "emit_once"}
 BY_ITSELF = {"library.log": {"logger", "message", "suppressed"}}
 

@@ -12,7 +12,7 @@ from syncd.diagnostics.check.check import exit_code
 from syncd.diagnostics.check.codes import CODES, SECTIONS
 from syncd.diagnostics.check.finding import Finding
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_every_code_is_found_somewhere_and_every_found_one_is_in_the_catalogue() -> (

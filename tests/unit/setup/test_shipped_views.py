@@ -9,7 +9,7 @@ from syncd.cli import cli
 from syncd.core.command_errors import ViewsUnknownError
 from syncd.setup.views import TEMPLATE, shops, sql_of
 
-FILES = Path(__file__).parents[2] / "sql" / "shops"
+FILES = Path(__file__).parents[3] / "sql" / "shops"
 
 
 def run(*arguments: str) -> str:

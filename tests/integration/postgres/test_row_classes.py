@@ -16,7 +16,7 @@ from syncd.postgres.statements import compose, statements, trusted_sql
 
 pytestmark = pytest.mark.db
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SPANS = {b"lag", b"lease", b"period", b"wait", b"keep", b"patience", b"within"}
 VIEWS = {
     "confirmed": sql.Identifier("syncd", "confirmed_orders"),

@@ -18,7 +18,7 @@ from syncd.postgres.statements import query
 
 pytestmark = pytest.mark.db
 
-IMPATIENT = Path(__file__).parents[1] / "support" / "run_impatient.py"
+IMPATIENT = Path(__file__).parents[2] / "support" / "run_impatient.py"
 
 
 def test_a_statement_that_is_never_answered_ends(
