@@ -21,8 +21,8 @@ SECTIONS = (
 
 Severity = Literal["ok", "warning", "error"]
 
-Decision = Literal["stops", "waits", "told"]
-"""What an error means for a start: it ends, it waits, or it goes on."""
+Decision = Literal["stops", "waits", "continues"]
+"""What an error means for a start: it stops, it waits, or it continues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Code:
     step: str = ""
     outage: bool = False
     permission: bool = False
-    start: Decision = "told"
+    start: Decision = "continues"
     restart: Decision | None = None
 
     def decision(self, *, was_started: bool) -> Decision:

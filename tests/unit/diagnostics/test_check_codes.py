@@ -59,7 +59,7 @@ def test_what_an_error_means_for_a_start_is_declared_for_each() -> None:
         name for name, values in tomllib.loads(text).items() if "start" in values
     }
     assert declared == {name for name, c in CODES.items() if c.severity == "error"}
-    assert {CODES[name].start for name in declared} == {"stops", "waits", "told"}
+    assert {CODES[name].start for name in declared} == {"stops", "waits", "continues"}
     late = {name for name in declared if CODES[name].restart}
     assert all(CODES[name].start == "stops" for name in late)
 
