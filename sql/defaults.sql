@@ -1,6 +1,6 @@
--- Takes back what default privileges of the role that runs this gave on syncd's tables: a
--- right to put triggers on them is a right to run things as whoever writes there. Reading
--- stays as it is.
+-- Revokes what default privileges of the installing role granted on syncd's tables: a
+-- right to create triggers on them allows running code as any role that writes there.
+-- SELECT stays.
 
 DO $defaults$
 DECLARE

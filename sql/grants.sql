@@ -1,8 +1,8 @@
 -- What the daemon's role may do: read the two views, write the ledger, nothing else.
 -- `syncd install` runs this with the names of your configuration.
--- It deletes nothing but old accounts of `reconcile`, old fingerprints, daemons that ended,
--- and batches that were delivered long ago (`ledger.retention`), never an order; it owns nothing,
--- and reads no table of the shop.
+-- It may delete bookkeeping rows (old results of `reconcile`, fingerprints, ended
+-- daemons, batches beyond `ledger.retention` and the like), never an order; it owns
+-- nothing, and reads no table of the shop.
 
 GRANT USAGE ON SCHEMA syncd TO {role};
 GRANT SELECT, INSERT, UPDATE

@@ -1,5 +1,5 @@
--- Lets a role that dumps the database (`pg_dump`) read schema syncd as well: without it
--- the dump ends there. No personal data is in it.
+-- Lets a role that dumps the database (`pg_dump`) read schema syncd as well; without it
+-- the dump fails. The schema has no personal data.
 
 GRANT USAGE ON SCHEMA syncd TO {role};
 DO $readers$

@@ -1,5 +1,5 @@
--- Ends here if something in schema syncd belongs to another role than the one that runs
--- this, or a superuser: its owner could make the triggers run anything as that role.
+-- Fails if an object in schema syncd belongs neither to the installing role nor to a
+-- superuser: its owner could make the triggers run anything as the installing role.
 
 DO $guard$
 DECLARE

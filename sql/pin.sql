@@ -1,4 +1,4 @@
--- In this transaction each name without a schema is PostgreSQL's own, whatever somebody
--- else made under that name, and whatever search path the database has.
+-- In this transaction each name without a schema is PostgreSQL's own, whatever other
+-- objects have that name, and whatever the database's search path.
 
 SET LOCAL search_path = pg_catalog, pg_temp;

@@ -1,5 +1,5 @@
--- Removes the ledger with all it knows: which orders were sent, which were refused.
--- The two views are yours and stay, and with them the schema that they live in.
+-- Removes the ledger with all its records: which orders were sent, which were refused.
+-- The two views are yours and stay, and with them their schema.
 
 DROP TABLE IF EXISTS
     syncd.identity, syncd.reused_key,

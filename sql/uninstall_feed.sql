@@ -1,4 +1,4 @@
--- Removes what the ledger knows of one feed: which of its orders were sent, which were
+-- Removes the ledger's records of one feed: which of its orders were sent, which were
 -- refused. Other feeds keep theirs.
 
 SET LOCAL statement_timeout = 0;

@@ -1,5 +1,5 @@
--- Reads the keys of the two views, to compare them with a table's; taken back at once. A
--- superuser reads them as the daemon's role does: views run functions as who reads them.
+-- Reads the keys of the two views, to compare them with a table's; dropped at once. A
+-- superuser reads them as the daemon's role: views run functions as their reader.
 
 CREATE FUNCTION pg_temp.syncd_known_keys(keys text[]) RETURNS SETOF text
 LANGUAGE sql STABLE {security}

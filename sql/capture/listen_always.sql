@@ -1,4 +1,5 @@
--- Sessions with session_replication_role = replica fire them too; needs the table's owner.
+-- Sessions with session_replication_role = replica fire the triggers too; needs the
+-- table's owner.
 
 ALTER TABLE {table} ENABLE ALWAYS TRIGGER {on_insert};
 ALTER TABLE {table} ENABLE ALWAYS TRIGGER {on_update};

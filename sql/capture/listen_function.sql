@@ -1,7 +1,7 @@
--- Notes which orders a statement touched. It can neither break nor block the statement:
--- whatever fails here is counted and passed over, after 20 ms at most for each lock.
--- Fixed SQL, so that each session plans it once; format() takes a key's text from its
--- type, never from a cast that somebody else may define and this role would run.
+-- Records which orders a statement touched. It can neither break nor block the
+-- statement: a failure here is counted and ignored, after 20 ms at most for each lock.
+-- Fixed SQL, so that each session plans it once; format() uses the output function of a
+-- key's type, never a user-defined cast that would run as this role.
 
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql
@@ -13,9 +13,9 @@ DECLARE
     lowest  text;
     highest text;
 BEGIN
-    -- Of later statements of a transaction, those that touch the one order that was noted
-    -- last are passed over: no row, and no transaction id, which the block that catches
-    -- errors takes as soon as it writes.
+    -- Later statements of a transaction on the order that was recorded last are
+    -- skipped: no row, and no transaction id, which the exception block takes as soon
+    -- as it writes.
     SELECT min(t.order_key), max(t.order_key)
       INTO lowest, highest
       FROM (SELECT format('%s', n.{key}) COLLATE "C" AS order_key
@@ -36,9 +36,9 @@ BEGIN
          WHERE n.{key} IS NOT NULL;
         PERFORM set_config('syncd.touched', 'some', true);
     END IF;
-    -- A hint for the daemon, from at most two transactions at a time: commits with a
-    -- NOTIFY wait for each other. PREPARE TRANSACTION would fail after one, and COMMIT
-    -- when the server's queue of them is full.
+    -- Notify the daemon, from at most two transactions at a time: commits with a NOTIFY
+    -- wait for each other. After one, PREPARE TRANSACTION would fail, and COMMIT if the
+    -- server's notification queue is full.
     IF current_setting('max_prepared_transactions') = '0'
        AND pg_notification_queue_usage() < 0.5
        AND (pg_try_advisory_xact_lock(1937337956, {slot})

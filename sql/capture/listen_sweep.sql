@@ -1,4 +1,4 @@
--- Drops functions that no trigger calls any more.
+-- Drops functions that no trigger calls.
 
 DO $sweep$
 DECLARE

@@ -1,5 +1,6 @@
--- Statement triggers on one table: a bulk update runs each of them once. A busy table is
--- not waited for; below deadlock_timeout, so that no session of the shop's is the victim.
+-- Statement triggers on one table: a bulk update runs each of them once. The lock
+-- timeout is below deadlock_timeout, so that no session of the shop is the victim of a
+-- deadlock.
 
 SET LOCAL lock_timeout = '500ms';
 CREATE OR REPLACE TRIGGER {on_insert}

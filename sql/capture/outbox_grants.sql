@@ -1,4 +1,4 @@
--- Lets the daemon's role take rows out of the outbox.
+-- Lets the daemon's role take rows from the outbox.
 
 GRANT USAGE ON SCHEMA syncd TO {role};
 GRANT SELECT, DELETE ON syncd.outbox TO {role};

@@ -1,5 +1,5 @@
--- Removes the triggers of one feed from the shop's tables, with what it left in the
--- outbox; the outbox itself goes with the last feed that has triggers.
+-- Removes the triggers of one feed from the shop's tables, and its rows from the
+-- outbox; the outbox itself is dropped with the last feed that has triggers.
 
 SET LOCAL lock_timeout = '500ms';
 DO $uninstall$

@@ -1,3 +1,3 @@
--- Takes back the right to read a replication slot.
+-- Revokes the right to read a replication slot.
 
 ALTER ROLE {role} NOREPLICATION;

@@ -1,4 +1,4 @@
--- The ledger of syncd: one schema, created by whoever runs `syncd install`.
+-- The ledger of syncd: one schema, created by the role that runs `syncd install`.
 
 CREATE SCHEMA IF NOT EXISTS syncd;
 
@@ -10,17 +10,16 @@ CREATE TABLE syncd.migration (
 );
 
 -- One shop's confirmed orders on their way to one Squeezely account. `floor_at` is where
--- its watermark began. The ledger's own cluster
--- and database differ from the source's with [ledger] dsn. `heartbeat_seq` grows while a
--- daemon runs; a daemon that remembers a higher one looks at a ledger that went back in time,
--- unless somebody accepted that since. What was recorded between lost_from and lost_until
--- may be lost (a promotion, a restore): orders of that time that are captured again may
--- have been sent, and so may older ones that are captured before suspect_until.
--- holds_uncertain: what may have been sent waits for a person. quiet: how long a live order
--- is left alone first, since it was captured or last heard of.
--- pruned_*: the batch into which the orders of old delivered batches are
--- merged once their receipts go, the last batch that was looked at for that, the newest
--- confirmed_at among those orders, and when it was done last.
+-- its watermark began. The ledger's own cluster and database differ from the source's
+-- with [ledger] dsn. `heartbeat_seq` grows while a daemon runs; if the state file has a
+-- higher one, the ledger went back in time, unless that was accepted since. What was
+-- recorded between lost_from and lost_until may be lost (a promotion, a restore):
+-- orders of that time that are captured again may have been sent, and so may older ones
+-- that are captured before suspect_until. holds_uncertain: what may have been sent is
+-- held. quiet: how long a live order waits first, since it was captured or last
+-- changed. pruned_*: the batch into which the orders of old delivered batches are
+-- merged once their receipts go, the last batch examined, the newest confirmed_at among
+-- those orders, and the time of the last run.
 CREATE TABLE syncd.feed (
     feed_id           integer     GENERATED ALWAYS AS IDENTITY,
     feed              text        NOT NULL,
@@ -55,9 +54,10 @@ CREATE TABLE syncd.feed (
         CHECK (pruned_until IS NULL OR pruned_batch IS NOT NULL)
 );
 
--- What confirmed_orders listed when the feed was started, at whatever usable time: old
+-- What confirmed_orders listed when the feed was started, with a usable time: old
 -- orders, which only a backfill sends (ADR-0021). 64-bit hashes of their keys, by bits
--- of the hash; a bucket has two chunks where a page of keys ended in it. 12 bytes an order.
+-- of the hash; a bucket has two chunks where a page of keys ended in it. 12 bytes an
+-- order.
 CREATE TABLE syncd.initial_orders (
     feed_id integer  NOT NULL,
     bucket  integer  NOT NULL,
@@ -68,14 +68,14 @@ CREATE TABLE syncd.initial_orders (
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
 );
 
--- Hashes cannot be compressed, and nothing is learned of them by counting.
+-- Hashes do not compress, and statistics on them are useless.
 ALTER TABLE syncd.initial_orders ALTER COLUMN hashes SET STORAGE EXTERNAL;
 ALTER TABLE syncd.initial_orders ALTER COLUMN hashes SET STATISTICS 0;
 
--- What stood behind a feed's views when their keys were last compared with the ledger's,
+-- What a feed's views read when their keys were last compared with the ledger's,
 -- in JSON: the key's type, the views' queries, the tables by oid and name. Orders are
--- admitted under the seal of those views alone. `change`: what was changed in them last.
--- While held, the views' keys are others.
+-- admitted only under the seal of those views. `change`: their last change. While held,
+-- the views have other keys.
 CREATE TABLE syncd.identity (
     feed_id     integer     NOT NULL,
     known       jsonb       NOT NULL,
@@ -92,7 +92,7 @@ CREATE TABLE syncd.identity (
 );
 
 -- Every order whose confirmed_at is at or below the watermark is in the ledger.
--- Its row is the lock under which orders are admitted, which a person may pause.
+-- Its row is the lock under which orders are admitted; `syncd pause` is stored here.
 CREATE TABLE syncd.watermark (
     feed_id       integer     NOT NULL,
     confirmed_at  timestamptz NOT NULL,
@@ -107,12 +107,12 @@ CREATE TABLE syncd.watermark (
         CHECK (paused_reason IS NULL OR paused_at IS NOT NULL)
 ) WITH (fillfactor = 50);
 
--- What the endpoint last said: shared by every instance, survives restarts.
--- recent_*: the share of recent orders that were rejected, as sums that fade with each
+-- The endpoint's last state: shared by every instance, survives restarts.
+-- recent_*: the share of recent orders that were rejected, as sums that decay with each
 -- new order; since `spike_at` it is too large for any more to be rejected. Held, the
--- endpoint is probed now and then, for the refusal of `suspect_batch`; while
--- `unknown_shape` is set, not even that: a person says first what such an answer means.
--- A person may pause sending.
+-- endpoint is probed at intervals, for the refusal of `suspect_batch`; not while
+-- `unknown_shape` is set, until an operator explains that answer. `syncd pause` of
+-- sending is stored here.
 CREATE TABLE syncd.endpoint (
     feed_id         integer     NOT NULL,
     state           text        NOT NULL DEFAULT 'available',
@@ -145,7 +145,7 @@ CREATE TABLE syncd.endpoint (
         CHECK (paused_reason IS NULL OR paused_at IS NOT NULL)
 ) WITH (fillfactor = 50);
 
--- A running daemon. It holds the advisory lock (1937337955, instance_id) while it lives.
+-- A running daemon. It holds the advisory lock (1937337955, instance_id) while it runs.
 -- has_captured: it cut a batch, so its start explains how late an order was found.
 -- Read by feed without an index: of 100,000 rows a start takes 70 ms, a count of starts
 -- within a time, which only a check asks, 30 ms; the status goes by instance_identity.
@@ -167,11 +167,11 @@ CREATE TABLE syncd.instance (
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
 );
 
--- A past range that somebody asked for. `state` follows from the times alone. What has
--- captured its range runs on until its orders are settled. `logged_state` is the state
--- that a daemon has last written to its log. Its range is captured up to `reached_at`, and of
--- the instant after that up to `reached_key`. Two that are unfinished never share a time;
--- those of single orders have an empty range.
+-- A requested past range. `state` follows from the times alone. A backfill that has
+-- captured its range runs until its orders are settled. `logged_state` is the state
+-- that a daemon has last written to its log. Its range is captured up to `reached_at`,
+-- and of the instant after that up to `reached_key`. Unfinished ranges never overlap;
+-- those of single orders are empty.
 CREATE TABLE syncd.backfill (
     backfill_id  bigint      GENERATED ALWAYS AS IDENTITY,
     feed_id      integer     NOT NULL,
@@ -214,7 +214,7 @@ CREATE TABLE syncd.backfill (
         WHERE (finished_at IS NULL AND cancelled_at IS NULL)
 );
 
--- Why a daemon did not start on a host; it is over once one did.
+-- Why a daemon did not start on a host, until one did.
 CREATE TABLE syncd.failed_start (
     feed      text        NOT NULL,
     host      text        NOT NULL,
@@ -229,14 +229,14 @@ CREATE TABLE syncd.failed_start (
 );
 
 -- Orders that are sent together: the unit of claim, lease, attempt and receipt.
--- `orders` counts the ledger rows that share its fate (exceptions are not counted).
--- held: an attempt's outcome is unknown, and a person decides (on_uncertain = "hold", or
--- an answer that nobody has explained).
--- refusals: those between which others were accepted; the last of all at refused_at.
--- is_resend: its orders had been delivered before, and somebody asked for it.
--- claim_token: random, of the claim that holds the batch, or of the one that delivered it.
--- A batch is delivered by the accepted attempt of its token only, except the one into
--- which old ones are merged (is_pruned), whose attempts are no longer kept.
+-- `orders` counts the ledger rows that have its state (exceptions are not counted).
+-- held: an attempt's outcome is unknown, and an operator decides (on_uncertain =
+-- "hold", or an unknown answer). refusals: those between which others were accepted;
+-- the last of all at refused_at. is_resend: its orders had been delivered before, and
+-- were requested again. claim_token: random, of the claim that holds the batch, or of
+-- the one that delivered it. A batch is delivered by the accepted attempt of its token
+-- only, except the one into which old ones are merged (is_pruned), whose attempts are
+-- no longer kept.
 CREATE TABLE syncd.batch (
     batch_id           bigint      GENERATED BY DEFAULT AS IDENTITY,
     feed_id            integer     NOT NULL,
@@ -260,7 +260,7 @@ CREATE TABLE syncd.batch (
     proof              text        GENERATED ALWAYS AS (
         CASE WHEN state = 'delivered' THEN 'accepted' END) STORED,
     -- Since when, and why, its orders cannot be read; they wait for the view, not for
-    -- the endpoint, and hold up nobody else.
+    -- the endpoint, and block no others.
     read_failed_at timestamptz,
     read_reason    text,
     CONSTRAINT batch_identity PRIMARY KEY (batch_id),
@@ -298,15 +298,14 @@ CREATE INDEX batch_unread
 CREATE INDEX batch_held ON syncd.batch (feed_id) WHERE state = 'held';
 CREATE INDEX batch_backfilled
     ON syncd.batch (backfill_id, state) WHERE backfill_id IS NOT NULL;
--- How many orders were delivered lately, and which may have been twice.
+-- How many orders were delivered recently, and which may have been twice.
 CREATE INDEX batch_settled
     ON syncd.batch (feed_id, settled_at) WHERE state = 'delivered';
 CREATE INDEX batch_uncertain ON syncd.batch (feed_id) WHERE uncertain_attempts > 0;
 
--- One POST of a batch and its receipt; without an outcome while it is under way. Whoever
--- settles it knows its token: what else has its numbers by now (another life of the
--- ledger gives them again) is another attempt. An answer
--- that is not documented has a shape.
+-- One POST of a batch and its receipt; without an outcome while it is in flight. A
+-- settlement must have its token: another attempt may have the same numbers by now (a
+-- restored or promoted server assigns them again). An undocumented answer has a shape.
 CREATE TABLE syncd.attempt (
     batch_id    bigint      NOT NULL,
     attempt     integer     NOT NULL,
@@ -338,16 +337,15 @@ ALTER TABLE syncd.batch
         REFERENCES syncd.attempt (batch_id, claim_token, outcome);
 
 -- One row per order and feed. No personal data. Ordinary orders are written once;
--- state, reason, waiting_since, orderid and uncertain_attempts are for exceptions only: the
--- last are the attempts of unknown outcome that it took part in before it was set aside.
--- `capture` tells which one found the order. There is no foreign key to the batch: its check would cost each
--- order more than the insert itself.
--- rejected_by: syncd's own rules, the API, or the view, whose row could not be read;
--- `retries` counts how often a rejected order was tried again by itself.
--- discarded: a person gave it up; it stays, so that nothing captures it again.
--- released: captured by a backfill that was cancelled before the order was sent; it is
--- as if the ledger did not have it, so that a later one may take it.
--- erased: somebody asked for erasure; the row stays, so that nothing sends it.
+-- state, reason, waiting_since, orderid and uncertain_attempts are for exceptions only:
+-- the last counts the attempts of unknown outcome before it was set aside. `capture` is
+-- the one that found the order. There is no foreign key to the batch: its check would
+-- cost each order more than the insert itself. rejected_by: syncd's own rules, the API,
+-- or the view, whose row could not be read; `retries` counts the automatic retries of a
+-- rejected order. discarded by an operator; it stays, so that nothing captures it
+-- again. released: captured by a backfill that was cancelled before the order was sent;
+-- it counts as not in the ledger, so that a later one may capture it. erased on
+-- request; the row stays, so that nothing sends it.
 CREATE TABLE syncd.ledger (
     feed_id            integer     NOT NULL,
     order_key          text        NOT NULL COLLATE "C",
@@ -377,9 +375,9 @@ CREATE TABLE syncd.ledger (
 CREATE INDEX ledger_batch ON syncd.ledger (batch_id);
 CREATE INDEX ledger_exception ON syncd.ledger (feed_id, state) WHERE state IS NOT NULL;
 
--- A batch that an order was in before, and why it left. Ordinary orders leave none.
--- reset: adopted, and asked for after all. returned: back in that batch, since what
--- asked for it was cancelled.
+-- A batch that an order was in before, and why it left. Ordinary orders have none.
+-- reset: adopted, and requested after all. returned: back in that batch, since that
+-- request was cancelled.
 CREATE TABLE syncd.order_move (
     feed_id   integer     NOT NULL,
     order_key text        NOT NULL COLLATE "C",
@@ -395,10 +393,10 @@ CREATE TABLE syncd.order_move (
                  'returned'))
 );
 
--- A batch that goes takes its order_moves along.
+-- Deleting a batch deletes its order_moves.
 CREATE INDEX order_move_batch ON syncd.order_move (batch_id);
 
--- How far a feed has read its replication slot; moves with the orders it brought.
+-- How far a feed has read its replication slot; moves with the orders read from it.
 CREATE TABLE syncd.replication_position (
     feed_id    integer     NOT NULL,
     reached    pg_lsn      NOT NULL,
@@ -408,12 +406,12 @@ CREATE TABLE syncd.replication_position (
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE
 ) WITH (fillfactor = 50);
 
--- The account of a range: every confirmed order of it, and where it stands. It grows
--- page by page up to `reached_at`, and of the instant after that up to `reached_key`; one
--- that nobody touched for a while may be gone on with by another instance. `captured`
--- counts those of the missing that were taken, `arriving` what the poll has yet to take,
--- `without_time` new orders without a usable time (unknown in an account that did not look),
--- `unreadable` orders over whose own row the view failed, the most at any of its pages.
+-- A reconciliation of a range: every confirmed order in it, by state. It grows page by
+-- page up to `reached_at`, and of the instant after that up to `reached_key`; without
+-- progress for a while, another instance may resume it. `captured` counts the missing
+-- ones that were captured, `arriving` what the poll has yet to capture, `without_time`
+-- new orders without a usable time (null if not counted), `unreadable` orders whose row
+-- the view cannot read, the maximum over its pages.
 CREATE TABLE syncd.reconciliation (
     reconciliation_id bigint      GENERATED ALWAYS AS IDENTITY,
     feed_id           integer     NOT NULL,
@@ -463,8 +461,8 @@ CREATE TABLE syncd.reconciliation (
 CREATE INDEX reconciliation_latest
     ON syncd.reconciliation (feed_id, scope, started_at);
 
--- What `syncd verify` learned of an account; by the feed's name, since an account may be
--- tried before the feed is started.
+-- What `syncd verify` found out about an account; by the feed's name, since an account
+-- may be verified before the feed is started.
 CREATE TABLE syncd.verification (
     feed          text        NOT NULL,
     account       text        NOT NULL,
@@ -479,8 +477,8 @@ CREATE TABLE syncd.verification (
     CONSTRAINT verification_of_a_list CHECK (payload = 'events' OR accepts_lists IS NULL)
 );
 
--- Answers of an account that no documentation explains, by their shape, and what a person
--- said that they mean; null until then.
+-- Undocumented answers of an account, by their shape, with the meaning that an operator
+-- gave; null until then.
 CREATE TABLE syncd.answer (
     feed          text        NOT NULL,
     account       text        NOT NULL,
@@ -495,11 +493,11 @@ CREATE TABLE syncd.answer (
     CONSTRAINT answer_when_classified CHECK ((means IS NULL) = (classified_at IS NULL))
 );
 
--- What the last events looked like, field by field, without their values. Of the newest
+-- Fingerprints of the last events, field by field, without their values. Of the newest
 -- orders that were sent live, a few bytes for each field of their event: a keyed hash
 -- over order, field and value, whose key is derived from the API key and is in no
--- database. `key_id` tells whether that key is still the same, `mapping` whether the view
--- is. Which fields an event has is all that can be read here.
+-- database. `key_id` identifies that key, `mapping` the view. The row reveals only
+-- which fields an event has.
 CREATE TABLE syncd.fingerprint (
     feed_id   integer     NOT NULL,
     order_key text        NOT NULL COLLATE "C",
@@ -515,8 +513,8 @@ CREATE TABLE syncd.fingerprint (
 
 CREATE INDEX fingerprint_newest ON syncd.fingerprint (feed_id, sent_at);
 
--- Details that the view gave in a form that cannot be sent: their orders went without
--- them. One row a field and reason, with the last order it happened to.
+-- Fields whose values cannot be sent: their orders were sent without them. One row per
+-- field and reason, with the last order concerned.
 CREATE TABLE syncd.left_out (
     feed_id   integer     NOT NULL,
     field     text        NOT NULL,
@@ -531,7 +529,7 @@ CREATE TABLE syncd.left_out (
     CONSTRAINT left_out_counts CHECK (orders > 0)
 );
 
--- What a daemon found to be wrong with the feed and cannot see at a glance: for `status`.
+-- Problems of the feed that a daemon found and `status` cannot detect itself.
 CREATE TABLE syncd.alarm (
     feed_id integer     NOT NULL,
     alarm   text        NOT NULL,
@@ -543,8 +541,8 @@ CREATE TABLE syncd.alarm (
     CONSTRAINT alarm_known CHECK (alarm IN ('stamps.shifted', 'orders.unreadable'))
 );
 
--- Keys of the ledger under which the views list another order now: when confirmed, and
--- with which number, the one was and the other is.
+-- Keys of the ledger under which the views list another order now: the time and number
+-- of both.
 CREATE TABLE syncd.reused_key (
     feed_id   integer     NOT NULL,
     order_key text        NOT NULL COLLATE "C",

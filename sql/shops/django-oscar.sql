@@ -1,7 +1,7 @@
 -- django-oscar 4.2: an order is confirmed when its status became 'Being processed'.
 --
--- The history is asked, not the order: an order can go on to 'Complete' or 'Cancelled'
--- between two looks, and it was bought all the same.
+-- It reads the history, not the order: an order can become 'Complete' or 'Cancelled'
+-- between two polls, and is still a purchase.
 --
 -- YOURS TO CHANGE: the status (Oscar ships no pipeline, its name is your setting) and
 -- the language 'nl' (Oscar stores none).

@@ -8,9 +8,9 @@ BEGIN;
 --   CREATE INDEX CONCURRENTLY syncd_order_created_at ON public."order" (created_at)
 --    WHERE deleted_at IS NULL AND NOT is_draft_order;
 --
--- Why: Medusa indexes no time on "order", and its key tells no order of arrival, so every
--- poll would read the whole table. Partial: it is as small as it can be, and the view's
--- condition is word for word the index's, without which the server cannot use it.
+-- Why: Medusa indexes no time on "order", and its key is not ascending, so every poll
+-- would read the whole table. The index is partial, to be small; the view has the same
+-- condition word for word, without which the server cannot use it.
 --
 -- confirmed_at is the application's clock in milliseconds, taken before the insert.
 -- By key: order_pkey.
@@ -22,7 +22,7 @@ SELECT o.id         AS order_key,
    AND NOT o.is_draft_order;
 
 -- DRAFTS: Medusa turns a draft into an order by an UPDATE that records no time, so its
--- confirmed_at is the draft's birth, perhaps days ago. `poll` finds such an order at
+-- confirmed_at is the draft's creation, perhaps days ago. `poll` finds such an order at
 -- reconciliation only. If your staff place orders as drafts, use
 -- `capture = "listen"` with `syncd install --listen 'public."order":id'`.
 

@@ -1,14 +1,15 @@
 -- pretix 2026.8: an order is confirmed when it was paid; a free one when it was placed.
 --
--- The log is asked, not the order: an order can be cancelled between two looks, and then
--- its status is no longer `p`. The entry commits with the status, and is never moved.
+-- It reads the log, not the order: an order can be cancelled between two polls, and
+-- then its status is no longer `p`. The entry commits with the status, and is never
+-- moved.
 
 BEGIN;
 
 -- confirmed_at is the application's clock, taken in the transaction that writes the entry.
 -- Index: the shop's own, on pretixbase_logentry (datetime, id); nothing to add.
 -- By key: the shop's own, on pretixbase_logentry (object_id), and the order's primary key.
--- Orders of the test mode are nobody's; deleting one takes it out of both views.
+-- Orders of the test mode are left out; deleting one removes it from both views.
 CREATE OR REPLACE VIEW syncd.confirmed_orders AS
 SELECT e.object_id AS order_key,
        e.datetime  AS confirmed_at
@@ -31,8 +32,8 @@ SELECT o.id                                                       AS order_key,
        nullif(o.email, '')                                        AS email,
        upper(v.currency)                                          AS currency,
        round(o.total, 2)                                          AS totalvalue,
-       -- A name has parts, by the organizer's scheme; one in a piece is cut at its first
-       -- blank.
+       -- A name has parts, by the organizer's scheme; a single one is split at its
+       -- first blank.
        coalesce(nullif(a.name_parts ->> 'given_name', ''),
                 nullif(split_part(n.name, ' ', 1), ''))           AS firstname,
        coalesce(nullif(a.name_parts ->> 'family_name', ''),
@@ -57,7 +58,7 @@ SELECT o.id                                                       AS order_key,
                                     a.name_parts ->> '_legacy'))
               END AS name
        ) AS n
-  -- `de-informal` is a way of writing German.
+  -- `de-informal` is German.
  CROSS JOIN LATERAL (
        SELECT nullif(regexp_replace(o.locale, '-(informal|formal|hans|hant)$', ''), '')
               AS language

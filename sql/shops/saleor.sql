@@ -1,19 +1,19 @@
 -- Saleor 3.24: an order is confirmed when it is fully charged.
 --
--- Two event types say so: `order_fully_paid` (a gateway or app charged it) and
+-- Two event types record it: `order_fully_paid` (a gateway or app charged it) and
 -- `order_marked_as_paid` (staff did). Not `confirmed`: that one depends on the channel's
--- settings, comes twice, and comes for orders that nobody paid.
+-- settings, can occur twice, and occurs for unpaid orders.
 
 BEGIN;
 
--- Why the event and not the order: `charge_status` says that it is paid, never since
--- when; `updated_at` is every save (and a bulk update forgets it); a refund sets
--- charge_status back to partial or none, and the order was bought all the same.
--- An order can be listed twice (charged in parts, overcharged): the first counts.
--- Staff's event commits with the charge; a gateway's may follow it in a transaction of
--- its own, so the order is found a moment after it was charged.
--- Index: the shop's own, order_orderevent_date_idx (date); nothing to add.
--- By key: the shop's own, on order_orderevent (order_id).
+-- Why the event and not the order: `charge_status` shows that it is paid, not since
+-- when; `updated_at` changes with every save (but not with a bulk update); a refund
+-- resets charge_status to partial or none, and the order is still a purchase. An order
+-- can be listed twice (charged in parts, overcharged): the first counts. Staff's event
+-- commits with the charge; a gateway's may follow it in a transaction of its own, so
+-- the order is found a moment after it was charged. Index: the shop's own,
+-- order_orderevent_date_idx (date); nothing to add. By key: the shop's own, on
+-- order_orderevent (order_id).
 CREATE OR REPLACE VIEW syncd.confirmed_orders AS
 SELECT e.order_id AS order_key,
        e.date     AS confirmed_at
@@ -65,8 +65,8 @@ SELECT o.id                                                       AS order_key,
   LEFT JOIN LATERAL (
        SELECT json_agg(
                 json_strip_nulls(json_build_object(
-                  -- Without a SKU: the global id, which is the one that a storefront
-                  -- knows and that stays when the variant is deleted.
+                  -- Without a SKU: the global id, which storefronts use and which stays
+                  -- when the variant is deleted.
                   'id',       coalesce(nullif(i.product_sku, ''),
                                        nullif(i.product_variant_id, ''),
                                        i.variant_id::text),

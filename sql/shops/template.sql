@@ -1,6 +1,6 @@
 -- The two views for a shop of your own: copy, change the names, apply as a role that may
 -- read the tables:  psql -v ON_ERROR_STOP=1 -f my-shop.sql
--- It stands on two invented tables:
+-- It uses two example tables:
 --
 --   orders      (id bigint, number text, email text, paid_at timestamptz, currency text,
 --                total numeric, first_name text, last_name text, phone text,
@@ -14,9 +14,10 @@ BEGIN;
 --
 -- confirmed_at must be set once, when the order becomes confirmed, in the transaction that
 -- confirms it; a column that every save moves (updated_at) is not it, nor is the creation
--- of an order that is confirmed later. If only a history table knows, list its rows: an
--- order may come twice, the first counts. Do not filter on what changes afterwards (a
--- status that goes on to "shipped" or "cancelled"): the order would be gone between looks.
+-- of an order that is confirmed later. If only a history table has it, list its rows:
+-- an order may be listed twice, the first counts. Do not filter on what changes
+-- afterwards (a status that becomes "shipped" or "cancelled"): the order would be gone
+-- between polls.
 --
 -- Bare columns: `confirmed_at > X` has to reach an index, and a function, a cast, DISTINCT,
 -- GROUP BY or a window hides the column from it. A timestamp WITHOUT time zone needs
@@ -32,15 +33,15 @@ SELECT o.id      AS order_key,     -- the primary key in its own type: never cas
   FROM public.orders AS o
  WHERE o.paid_at IS NOT NULL;
 
--- 2. WHAT the event of an order holds. Read by key, when it is sent. One row per order;
--- the column names are Squeezely's labels; NULL means: leave it out.
+-- 2. WHAT the event of an order contains. Read by key, when it is sent. One row per
+-- order; the column names are Squeezely's labels; NULL means: leave it out.
 CREATE OR REPLACE VIEW syncd.purchases AS
 SELECT o.id                            AS order_key,
        o.number                        AS orderid,      -- as the front end sends it
        nullif(o.email, '')             AS email,        -- NULL is rejected, and seen
        upper(o.currency)               AS currency,     -- ISO 4217
        round(o.total, 2)               AS totalvalue,   -- gross, with shipping
-       -- Profile fields: each one sent replaces what Squeezely knows of the customer.
+       -- Profile fields: each one sent replaces the customer's value at Squeezely.
        -- Delete the lines that you do not want; the names are fixed.
        nullif(o.first_name, '')        AS firstname,
        nullif(o.last_name, '')         AS lastname,
@@ -50,7 +51,7 @@ SELECT o.id                            AS order_key,
        nullif(upper(o.country), '')    AS country,      -- ISO 3166-1: NL
        nullif(o.locale, '')            AS language,     -- nl-NL; a shop of one: 'nl-NL'
        -- Lines that may come after the confirmation: NULL means "not yet". Instead of the
-       -- next line, where the order declares how many lines it has, or its total:
+       -- next line, where the order has a number of lines, or a total:
        --   CASE WHEN l.lines = o.line_count THEN l.products END AS products,
        --   CASE WHEN abs(l.sum + o.shipping - o.total) < 0.01 THEN l.products END AS products,
        l.products,

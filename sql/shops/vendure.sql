@@ -1,17 +1,17 @@
 -- Vendure 3.7: an order is confirmed when it was placed, paid or only authorised.
 --
 -- A cart is a row of "order" from its first item on; placing it sets "orderPlacedAt" once.
--- Nothing else moves forward: ids are as old as the cart, "updatedAt" goes back.
+-- Nothing else only increases: ids are as old as the cart, "updatedAt" can go back.
 --
 -- YOURS TO CHANGE: the custom field of the gift note, in `purchases`.
 
 BEGIN;
 
--- confirmed_at is the clock of Vendure's own process, in ITS time zone and without saying
--- which: set source.time_zone to the TZ that the process runs with (most servers: "UTC").
--- Index: the shop's own, on "order" ("orderPlacedAt"); nothing to add.
--- By key: the primary key of "order".
--- Of an order that was split among sellers, only the whole one is an order of a customer.
+-- confirmed_at is the clock of Vendure's own process, in ITS time zone, without an
+-- offset: set source.time_zone to the TZ that the process runs with (most servers:
+-- "UTC"). Index: the shop's own, on "order" ("orderPlacedAt"); nothing to add. By key:
+-- the primary key of "order". Of an order that was split among sellers, only the whole
+-- one is an order of a customer.
 CREATE OR REPLACE VIEW syncd.confirmed_orders AS
 SELECT o.id              AS order_key,
        o."orderPlacedAt" AS confirmed_at
@@ -58,7 +58,7 @@ SELECT o.id                                                       AS order_key,
               END AS address
        ) AS a
  CROSS JOIN LATERAL (SELECT btrim(a.address ->> 'fullName') AS name) AS n
-  -- The order says no language: its channel does. Each is in the default channel as well.
+  -- The order has no language; its channel has. Each is in the default channel as well.
   LEFT JOIN LATERAL (
        SELECT nullif(k."defaultLanguageCode", '') AS language
          FROM public.order_channels_channel AS j

@@ -100,7 +100,7 @@ def lnav() -> str:
         "$schema": "https://lnav.org/schemas/format-v1.schema.json",
         "syncd_log": {
             "title": "syncd",
-            "description": "Lines of syncd; docs/log-events.md says what they mean",
+            "description": "Lines of syncd; docs/log-events.md explains them",
             "json": True,
             "hide-extra": True,
             "file-pattern": "syncd",
