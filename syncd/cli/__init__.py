@@ -1,4 +1,4 @@
-"""The command line: each verb reads the configuration, does one thing, and says so."""
+"""The command line: each command reads the configuration and does one thing."""
 
 import sys
 from collections.abc import Sequence
@@ -48,12 +48,12 @@ def _run() -> int:
 
 
 def _refuse_bytes(arguments: Sequence[str]) -> None:
-    """Refuse an argument that is no text: nothing could look for it."""
+    """Refuse an argument that is not valid text."""
     for place, argument in enumerate(arguments, 1):
         if not argument.isascii() and argument != argument.encode(
             errors="replace"
         ).decode(errors="replace"):
-            raise click.UsageError(f"Argument {place} is no text in UTF-8.")
+            raise click.UsageError(f"Argument {place} is not valid UTF-8.")
 
 
 def _report_bug(error: Exception) -> None:
@@ -61,8 +61,8 @@ def _report_bug(error: Exception) -> None:
     from syncd.log.log import places_of  # noqa: PLC0415  # rarely needed
 
     kind, places = type(error).__name__, places_of(error)
-    click.echo(f"syncd: a fault of syncd's own: {kind} at {places}", err=True)
-    click.echo("  Report it with this line.", err=True)
+    click.echo(f"syncd: internal error: {kind} at {places}", err=True)
+    click.echo("  Please report it with this line.", err=True)
 
 
 def _print_error(error: click.ClickException) -> None:
@@ -70,7 +70,7 @@ def _print_error(error: click.ClickException) -> None:
     click.echo(f"syncd: {_message(error)}", err=True)
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "syncd"
-    click.echo(f"  `{path} --help` shows how it is used.", err=True)
+    click.echo(f"  `{path} --help` shows its usage.", err=True)
 
 
 def _message(error: click.ClickException) -> str:
@@ -83,8 +83,8 @@ def _message(error: click.ClickException) -> str:
 @click.group(
     cls=SectionedGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="`syncd VERB --help` explains a verb; `syncd man` prints the manual, with "
-    "files, environment and signals. Exit codes: "
+    epilog="`syncd COMMAND --help` explains a command; `syncd man` prints the manual, "
+    "with files, environment and signals. Exit codes: "
     + ", ".join(f"{int(code)} {code.meaning}" for code in ExitCode),
 )
 @config_option_before

@@ -33,7 +33,7 @@ from syncd.ledger.feed import FeedStore
 
 LOOK_SECONDS = 1.0
 LINE_SECONDS = 10.0
-"""How often `watch` looks, and writes a line where there is no terminal."""
+"""How often `watch` refreshes, and writes a line without a terminal."""
 
 BAR_COLUMNS = 60
 """A narrower terminal gets the figures below the bar."""
@@ -45,7 +45,9 @@ number_argument = click.argument("backfill", type=int, required=False, metavar="
 @click.pass_context
 @config_option
 @click.option("--from", "lower", metavar="TIME", help="After this time.")
-@click.option("--to", "upper", metavar="TIME", help="Up to it; else to the watermark.")
+@click.option(
+    "--to", "upper", metavar="TIME", help="Up to this time [default: the watermark]."
+)
 @sending_options
 def backfill(
     context: click.Context,
@@ -84,7 +86,7 @@ def _register(settings: Settings) -> Iterator[BackfillStore]:
 @configured
 @as_json_option
 def backfill_list(settings: Settings, *, as_text: bool) -> None:
-    """List all backfills, also adopted ranges, with their progress.
+    """List all backfills and adopted ranges, with their progress.
 
     Example: syncd backfill list
     """
@@ -169,14 +171,14 @@ def backfill_pause(settings: Settings, *, backfill: int | None) -> None:
 @configured
 @number_argument
 def backfill_resume(settings: Settings, *, backfill: int | None) -> None:
-    """Go on with a paused backfill.
+    """Resume a paused backfill.
 
     Example: syncd backfill resume
     """
     with _register(settings) as register:
         number = backfill or register.unfinished().backfill
         register.resume(number)
-    click.echo(f"backfill {number} goes on")
+    click.echo(f"backfill {number} is resumed")
 
 
 @backfill.command("cancel")
@@ -184,7 +186,7 @@ def backfill_resume(settings: Settings, *, backfill: int | None) -> None:
 @number_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def backfill_cancel(settings: Settings, *, backfill: int | None, yes: bool) -> None:
-    """End a backfill; what was not sent yet may be asked for again later.
+    """Cancel a backfill; its unsent orders may be sent by a later one.
 
     Example: syncd backfill cancel 3
     """
@@ -204,7 +206,7 @@ def backfill_cancel(settings: Settings, *, backfill: int | None, yes: bool) -> N
 @configured
 @number_argument
 def backfill_watch(settings: Settings, *, backfill: int | None) -> None:
-    """Show how a backfill goes until it ends; Ctrl-C ends the watching only.
+    """Show a backfill's progress until it ends; Ctrl-C does not end it.
 
     Exit code 1 when it was cancelled.
 

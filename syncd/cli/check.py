@@ -28,7 +28,7 @@ _ENDLESS = 1_000_000
 @as_json_option
 @click.option("--strict", is_flag=True, help="Exit 1 when there are warnings.")
 def check(path: Path, *, as_text: bool, strict: bool) -> None:
-    """Check all that a feed needs; report faults with the next step.
+    """Check all that a feed needs; report problems with the next step.
 
     It checks this host, the databases, role, views, newest orders, capture and
     the connection to Squeezely. It writes nothing and sends nothing.
@@ -49,7 +49,7 @@ def check(path: Path, *, as_text: bool, strict: bool) -> None:
 def _print(findings: Sequence[Finding]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = _ENDLESS  # whoever searches in it wants whole lines
+        console.width = _ENDLESS  # whole lines, for grep
     for section, found in groupby(findings, key=lambda finding: finding.section):
         console.print(Text(section, style="bold"))
         for finding in found:
@@ -73,7 +73,7 @@ def print_finding(console: Console, finding: Finding) -> None:
 
 
 def print_wrapped(console: Console, mark: str, text: str, style: str = "") -> None:
-    """Print a text beside its mark, each further line below the first."""
+    """Print a text after its mark, with hanging indent."""
     width = max(10, console.width - len(mark))
     for number, line in enumerate(Text(text).wrap(console, width)):
         before = mark if number == 0 else " " * len(mark)

@@ -57,11 +57,11 @@ def connected(settings: Settings) -> Iterator[Connections]:
 
 @contextmanager
 def changing(settings: Settings) -> Iterator[Connections]:
-    """Open the connections for a command that daemons should soon know of."""
+    """Open the connections for a command, and notify the daemons afterwards."""
     with connected(settings) as connections:
         yield connections
         if settings.source.capture == "listen":
-            with suppress(SyncdError):  # they look by themselves, only later
+            with suppress(SyncdError):  # they poll anyway, only later
                 notify_daemons(connections.primary or connections.source, settings.feed)
 
 

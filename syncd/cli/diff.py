@@ -60,33 +60,33 @@ class _DiffOptions:
         reason = (self.reason or "").strip()
         if self.resend and view:
             raise click.UsageError(
-                "--resend is for after the change; --with tries a view before it."
+                "--resend cannot be used with --with: apply the view first."
             )
         if self.resend and not reason:
             raise click.UsageError(
-                'Say why orders are sent again: --resend --reason "wrong SKUs".'
+                'Give the reason for sending again: --resend --reason "wrong SKUs".'
             )
         if reason and not self.resend:
-            raise click.UsageError("--reason belongs to --resend.")
+            raise click.UsageError("--reason needs --resend.")
 
 
 @click.command()
 @configured_with_key
 @click.argument("orders", nargs=-1)
 @click.option(
-    "--with", "view", callback=_view, metavar="VIEW", help="A view to try instead."
+    "--with", "view", callback=_view, metavar="VIEW", help="The view to compare with."
 )
 @click.option(
     "--last",
     type=click.IntRange(1, 10_000),
     default=100,
     show_default=True,
-    help="How many of the orders delivered last.",
+    help="How many orders, from the last one delivered.",
 )
 @click.option(
-    "--show-values", "shows", is_flag=True, help="Show values: personal data."
+    "--show-values", "shows", is_flag=True, help="Show values (personal data)."
 )
-@click.option("--resend", is_flag=True, help="Send those that differ again, whole.")
+@click.option("--resend", is_flag=True, help="Send orders that differ again.")
 @click.option("--reason", metavar="TEXT", help="Why, for the receipts.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json_option
@@ -98,12 +98,12 @@ def diff(
     view: str | None,
     **options: object,
 ) -> None:
-    """Show which events a view would make different; nothing is sent unasked.
+    """Show which events a changed view would send differently.
 
-    With VIEW: today's `purchases` beside that view, before it takes its place. Without:
-    today's events beside fingerprints of the last ones sent live. ORDERS (keys) are the
-    only ones that are shown, and sent again with --resend, as the backfill lane sends
-    them: behind live ones, the customer's fields too.
+    With VIEW, compare `purchases` with that view, before it replaces it. Without,
+    compare today's events with fingerprints of the last ones sent live. ORDERS (keys)
+    limit what is shown, and sent again with --resend: in the backfill lane, with all
+    fields.
 
     Exit codes: 0 no difference, 1 differences, or nothing to compare.
 
@@ -145,7 +145,7 @@ def _resend(comparer: EventDiff, found: Comparison, wishes: _DiffOptions) -> int
 
 @dataclass(frozen=True, slots=True)
 class _Printer:
-    """Tells what a comparison found."""
+    """Prints the result of a comparison."""
 
     view: str | None
     found: Comparison

@@ -7,16 +7,17 @@ from syncd.cli.manual import manual
 
 SHELLS = ("bash", "zsh", "fish")
 _COMPLETE_VARIABLE = "_SYNCD_COMPLETE"
-"""What click looks for when the program is called syncd."""
+"""The variable that click reads when the program is called syncd."""
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, *, shell: str) -> None:
-    """Print the script that completes syncd's verbs and options in a shell.
+    """Print a shell's completion script for syncd's commands and options.
 
-    Source it where the shell starts, or put it where the shell looks for such scripts.
+    Source it in the shell's start-up file, or save it in the shell's completion
+    directory.
 
     \b
     Examples: source <(syncd completion bash)

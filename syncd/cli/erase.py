@@ -24,7 +24,7 @@ from syncd.source.connections import source_on
 @click.argument("targets", nargs=-1, metavar="[EMAIL|ORDER|-]...")
 @click.option("--email-stdin", is_flag=True, help="The same as -.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Show what is found, change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what is found; change nothing.")
 @as_json_option
 def erase(
     settings: Settings,

@@ -19,7 +19,7 @@ from syncd.ledger.feed import FeedStore
 from syncd.source.connections import source_on
 
 VIEW_SECONDS = 4
-"""How long an order's story waits for the view: the ledger knows the rest."""
+"""How long an order's history waits for the view: the ledger has the rest."""
 
 
 @click.command()
@@ -72,7 +72,7 @@ def explain(settings: Settings, order: str, *, as_text: bool) -> None:
         story = read_history(connections.ledger, source, feed, order)
     if story is None:
         raise OrderUnknownError(
-            f"neither the views nor the ledger know the order {order!r}",
+            f"neither the views nor the ledger have the order {order!r}",
             "ORDER is the order_key or the orderid of the purchases view.",
         )
     if as_text:

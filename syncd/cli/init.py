@@ -1,4 +1,4 @@
-"""`syncd init`: a commented configuration, filled in with what a database tells."""
+"""`syncd init`: a commented configuration, filled in from a database."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def init(out: Path, dsn: str | None, owner: str | None) -> None:
     text = (files("syncd.config") / "configuration.toml").read_text(encoding="utf-8")
     found = None
     if owner is not None and dsn is None:
-        raise click.UsageError("--as belongs to --dsn, which is written.")
+        raise click.UsageError("--as needs --dsn, which is written.")
     if dsn is not None:
         for option, given in (("--dsn", dsn), ("--as", owner)):
             if given and (fault := dsn_fault(given)):

@@ -65,7 +65,7 @@ quotes)."""
 @click.option(
     "--published",
     is_flag=True,
-    help="The subscribers of such a publication have syncd's tables.",
+    help="Subscribers of a publication of all tables have syncd's too.",
 )
 @click.option(
     "--recreate-slot", is_flag=True, help="With --wal: start a new slot from now."
@@ -85,8 +85,8 @@ def install_command(  # noqa: PLR0913  # the command's options
     """Create or upgrade the ledger, and grant the daemon what it needs.
 
     Run it again after the views were created: it grants SELECT on them. For
-    capture = "listen", name each table whose changes can confirm an order. What
-    already stands as it should is not touched.
+    capture = "listen", name each table whose changes can confirm an order. Existing
+    correct objects are not touched.
 
     \b
     Example: syncd install --as "postgresql://postgres@/shop" --role syncd
@@ -114,7 +114,7 @@ def install_command(  # noqa: PLR0913  # the command's options
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """The capture that is asked for: tables with triggers, or tables in the WAL."""
+    """The requested capture: tables with triggers, or tables in the WAL."""
 
     listened: Sequence[Target] = ()
     followed: Sequence[Target] = ()
@@ -131,7 +131,7 @@ class _Wanted:
             ConfigError: A table is not written as TABLE:KEYCOLUMN, or none is named.
         """
         if listened and (followed or recreate):
-            raise click.UsageError("--listen and --wal are two captures: choose one")
+            raise click.UsageError("--listen and --wal exclude each other")
         if recreate and not followed:
             raise ConfigError("--recreate-slot needs --wal", CHOOSE)
         return cls(
@@ -151,7 +151,7 @@ def _done(names: Grantees, found: Installation) -> Iterator[str]:
     yield f"ledger: {', '.join(found.migrations) or 'up to date'}"
     yield f"grants for {names.role}"
     if found.readers:
-        yield f"pg_dump goes on for {', '.join(found.readers)}: they may read syncd"
+        yield f"for pg_dump, schema syncd is readable by {', '.join(found.readers)}"
 
 
 def _prepared(
@@ -201,7 +201,7 @@ def _print_next(
     if waits:
         click.echo(
             "next: create the two views (sql/shops/template.sql), then run the same "
-            "command again: nothing is listened to or followed yet"
+            "command again: no table is followed yet"
         )
     for target in wanted.listened:
         click.echo(f"listening to {target.table}, by its column {target.key}")

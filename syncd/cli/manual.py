@@ -44,7 +44,7 @@ def _page(context: click.Context) -> Iterator[str]:
     )
     yield from (".SH DESCRIPTION", _plain(DESCRIPTION), ".SH OPTIONS")
     yield from _options(context)
-    yield ".SH VERBS"
+    yield ".SH COMMANDS"
     for shelf, commands in root.shelves.items():
         yield f".SS {_plain(shelf)}"
         for command in commands:
@@ -63,7 +63,7 @@ def _page(context: click.Context) -> Iterator[str]:
 
 
 def _today() -> date:
-    """Return the page's date; that of the sources where a build says so."""
+    """Return the page's date; that of the sources where a build sets it."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     return (
         datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
@@ -71,7 +71,7 @@ def _today() -> date:
 
 
 def _verb(command: click.Command, parent: click.Context) -> Iterator[str]:
-    """Write a verb; of a group, its verbs."""
+    """Write a command; of a group, its commands."""
     context = command.context_class(command, info_name=command.name, parent=parent)
     if isinstance(command, click.Group):
         for each in command.commands.values():
@@ -101,7 +101,7 @@ def _lines(paragraph: str) -> Iterator[str]:
 
 
 def _options(context: click.Context) -> Iterator[str]:
-    """Write a command's options; those that every verb has are told of once."""
+    """Write a command's options; those that every command has appear once."""
     known = _flags(context.parent) if context.parent else frozenset({"--help"})
     for option in context.command.get_params(context):
         record = option.get_help_record(context)

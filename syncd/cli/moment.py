@@ -17,7 +17,7 @@ def read_moment(text: str, settings: Settings, option: str) -> datetime:
     """Read a time; one without a zone is in the configured one.
 
     Raises:
-        click.BadParameter: It is no time, lies in the future, or before any shop.
+        click.BadParameter: It is not a time, in the future, or before 1970.
     """
     now = datetime.now(UTC)
     moment = _read(text.strip(), now.astimezone(rules_of(settings).zone))

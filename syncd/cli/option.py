@@ -1,4 +1,4 @@
-"""Options that the verbs share; light, since the root has one of them too."""
+"""Options that the commands share; light, since the root has one of them too."""
 
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ DEFAULT_PATH = Path("/etc/syncd/syncd.toml")
 
 
 def _chosen(context: click.Context, _: click.Parameter, path: Path | None) -> Path:
-    """Take the file named after the verb, before it, in SYNCD_CONFIG, or the usual."""
+    """Take the file after or before the command, in SYNCD_CONFIG, or the default."""
     return path or context.find_object(Path) or DEFAULT_PATH
 
 
@@ -19,12 +19,12 @@ _config_option = partial(
     "path",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=f"The configuration, before or after the verb [default: {DEFAULT_PATH}].",
+    help=f"Configuration, before or after the command [default: {DEFAULT_PATH}].",
 )
 config_option = _config_option(callback=_chosen)
-"""Gives a verb the path of its configuration."""
+"""Gives a command the path of its configuration."""
 config_option_before = _config_option(envvar="SYNCD_CONFIG")
-"""The same before the verb; None when it is not named."""
+"""The same before the command; None when it is not given."""
 
 
 as_json_option = click.option(

@@ -1,4 +1,4 @@
-"""What the verbs share that list orders which wait for a person, and decide on them."""
+"""What the commands share that list orders waiting for a decision, and decide."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 @dataclass(frozen=True, slots=True)
 class OrderCommands:
-    """What a verb works on."""
+    """What a command works on."""
 
     settings: Settings
     ledger: Database
@@ -116,7 +116,7 @@ def end(
         which = f"the order {named_ones[0]!r}" if only else "none of these orders"
         raise OrderUnknownError(
             f"{which} is {'not ' if only else ''}set aside",
-            f"`syncd {group} list` lists those that are; `syncd explain` tells of any.",
+            f"`syncd {group} list` lists those that are; `syncd explain` shows any.",
         )
     if not count:
         raise click.exceptions.Exit(ExitCode.FAILED)

@@ -1,6 +1,6 @@
-"""Help pages: for people, from 40 columns, with an example of every verb.
+"""Help pages: from 40 columns, with an example of every command.
 
-A verb's docstring holds a summary, what one should know, and a last paragraph that
+A command's docstring has a summary, what one should know, and a last paragraph that
 begins with "Example:" or "Examples:", with one command a line.
 """
 
@@ -27,9 +27,9 @@ _WORDS = re.compile(r"""(?:"[^"]*"|'[^']*'|\S)+""")
 
 
 def split_examples(text: str) -> tuple[str, Sequence[str]]:
-    """Take a help text apart: what it tells, and its examples, one command each.
+    """Split a help text into its text and its examples, one command each.
 
-    Exit codes may stand below the examples; they are told.
+    Exit codes may follow the examples; they belong to the text.
     """
     kept: list[str] = []
     examples: list[str] = []
@@ -160,9 +160,9 @@ def wants_colour(environment: Mapping[str, str]) -> bool | None:
 
 
 class LazyCommands(UserDict[str, click.Command]):
-    """Commands by name, each read from its module when it is asked for.
+    """Commands by name, each imported from its module on use.
 
-    A verb that waits for all the others to be read starts twice as late.
+    A command that imports all the others starts twice as late.
     """
 
     def __init__(self) -> None:
@@ -192,7 +192,7 @@ class LazyCommands(UserDict[str, click.Command]):
 
 
 class SectionedGroup(click.Group):
-    """The verbs, on shelves by what somebody wants to do."""
+    """The commands, in sections by purpose."""
 
     context_class = Page
 
@@ -203,18 +203,18 @@ class SectionedGroup(click.Group):
         self._shelves: dict[str, list[str]] = {}
 
     def put(self, shelf: str, **places: str) -> None:
-        """Add verbs, and show them on this shelf in this order.
+        """Add commands, and show them in this section in this order.
 
         Args:
             shelf: Its heading.
-            places: By the verb's name, `module:attribute` of its command.
+            places: By the command's name, its `module:attribute`.
         """
         self._shelves[shelf] = list(places)
         self._verbs.places |= places
 
     @property
     def shelves(self) -> dict[str, list[click.Command]]:
-        """The commands by shelf, all of them read."""
+        """The commands by section, all of them imported."""
         return {
             shelf: [self.commands[name] for name in names]
             for shelf, names in self._shelves.items()

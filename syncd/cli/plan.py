@@ -129,7 +129,7 @@ def between(span: Interval, zone: tzinfo) -> str:
 
 
 def minute(time: datetime, zone: tzinfo) -> str:
-    """Write a time for people, to the minute; its zone is told once."""
+    """Write a time for people, to the minute; its zone is printed once."""
     return time.astimezone(zone).isoformat(" ", "minutes")[:16]
 
 

@@ -32,7 +32,7 @@ C = TypeVar("C", bound=Callable[..., object])
 
 @dataclass(frozen=True, slots=True)
 class BackfillOptions:
-    """The options that every verb has which asks for past orders."""
+    """The options of every command that requests past orders."""
 
     yes: bool
     dry_run: bool
@@ -63,10 +63,10 @@ class BackfillOptions:
         reason = (self.reason or "").strip()
         if self.resend and not reason:
             raise click.UsageError(
-                'Say why orders are sent again: --resend --reason "wrong SKUs".'
+                'Give the reason for sending again: --resend --reason "wrong SKUs".'
             )
         if reason and not self.resend:
-            raise click.UsageError("--reason belongs to --resend.")
+            raise click.UsageError("--reason needs --resend.")
         purpose: Purpose = "resend" if self.resend else "send"
         return Request(span, purpose, self.with_profile, reason or None)
 
@@ -97,7 +97,7 @@ def sending_options(command: C) -> C:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What was asked for: the plan, and the number of its backfill."""
+    """The request: the plan, and the number of its backfill."""
 
     plan: Plan
     backfill: int

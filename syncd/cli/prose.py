@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 _SHOWN = frozenset("\n\u200c\u200d")
-"""Beside what is printable: line ends, and what joins letters and emoji."""
+"""Besides what is printable: line ends, and what joins letters and emoji."""
 
 
 def print_line(console: Console, line: str, *, hang: int = 0) -> None:
@@ -28,7 +28,7 @@ def print_line(console: Console, line: str, *, hang: int = 0) -> None:
 def shown_json(value: object) -> str:
     """Write a value as JSON for people: characters as they are.
 
-    Those that nobody sees, or that a terminal obeys, stay escaped.
+    Invisible ones, and those that control a terminal, stay escaped.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, default=float)
     return "".join(c if _is_shown(c) else json.dumps(c)[1:-1] for c in text)
@@ -39,7 +39,7 @@ def _is_shown(character: str) -> bool:
 
 
 def print_lines(*lines: str) -> None:
-    """Print lines; whoever searches in them elsewhere finds them whole."""
+    """Print lines; without a terminal they are not wrapped."""
     console = Console(highlight=False)
     for line in lines:
         if console.is_terminal:

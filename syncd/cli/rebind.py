@@ -1,4 +1,4 @@
-"""Known orders under new keys: look first, then rebind the ledger."""
+"""Known orders under new keys: match first, then rebind the ledger."""
 
 import json
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def rebind_keys(
 ) -> None:
     """Bind known orders to the keys that changed views give them.
 
-    For views whose order_key became another one, as after an upgrade of the shop.
+    For views with another order_key, as after an upgrade of the shop.
     Orders are matched by their public number, else by their time of confirmation;
     none is sent again. Nothing is captured or sent until then.
 

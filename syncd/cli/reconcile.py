@@ -79,7 +79,7 @@ def _make(
             progress.update(task, completed=_seconds(run, page.end.at))
             report_missing(lines, run, page)
     finished = reconciliation.finish(run)
-    assert finished is not None  # noqa: S101  # nobody takes over what was asked for
+    assert finished is not None  # noqa: S101  # no other takes over a requested run
     return finished
 
 

@@ -97,7 +97,7 @@ def rejected_show(settings: Settings, *, order: str, as_text: bool) -> None:
     if story is None or story.standing is None or story.standing.state is None:
         raise OrderUnknownError(
             f"the order {order!r} is not set aside",
-            "`syncd rejected list` lists those that are; `syncd explain` tells of any.",
+            "`syncd rejected list` lists those that are; `syncd explain` shows any.",
         )
     if not as_text:
         print_lines(*story.lines())
@@ -130,10 +130,10 @@ def rejected_retry(
     mended: bool,
     as_text: bool,
 ) -> None:
-    """Try orders again, after the data or the view was mended.
+    """Retry orders, after the data or the view was corrected.
 
-    Orders that are named may also be withdrawn or discarded ones. The daemon tries
-    orders that could be sent by itself, at most ten times each.
+    ORDERS may also be withdrawn or discarded ones. The daemon itself retries orders
+    that can be sent, at most ten times each.
 
     Example: syncd rejected retry 1042 1043
     """
@@ -177,9 +177,9 @@ def rejected_discard(
     yes: bool,
     as_text: bool,
 ) -> None:
-    """Discard orders: they stay in the ledger, and nothing sends them any more.
+    """Discard orders: they stay in the ledger, and are never sent.
 
-    Orders that are named may also wait, refused or in doubt, as those in a hold do.
+    ORDERS may also be refused or uncertain ones that wait, as in a hold.
 
     Example: syncd rejected discard --reason "email is missing"
     """

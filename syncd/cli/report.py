@@ -1,4 +1,4 @@
-"""Reporting: a period as one page for people who would rather look than read."""
+"""The report: a period as one HTML page."""
 
 import json
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from syncd.ledger.feed import FeedStore
     "--out",
     metavar="FILE.html",
     type=click.Path(path_type=Path),
-    help="Where to write the page; what is there is replaced.",
+    help="Where to write the page; an existing file is replaced.",
 )
 @click.option(
     "--from", "lower", metavar="TIME", help="From this time [default: 30 days]."
@@ -41,16 +41,16 @@ def report(
     upper: str | None,
     as_text: bool,
 ) -> None:
-    """Draw orders, lags, attempts and accounts of a period as one HTML page.
+    """Draw orders, lags, attempts and reconciliations of a period as one HTML page.
 
-    The page loads nothing and holds no personal data, so it can be mailed. With --json
+    The page loads nothing and has no personal data, so it can be mailed. With --json
     the same figures are printed, also without --out. Hours are shown for up to three
     days, days for up to 400, months above.
 
     Example: syncd report --out syncd.html --from "7 days ago"
     """
     if out is None and not as_text:
-        raise click.UsageError("Name the page with --out FILE.html, or ask for --json.")
+        raise click.UsageError("Name the page with --out FILE.html, or use --json.")
     asked = _asked(settings, lower, upper)
     if out is None:
         made = _read(settings, asked)

@@ -23,10 +23,10 @@ dry_run_option = click.option(
 
 @click.group()
 def reused() -> None:
-    """List known keys that other orders have now, and decide on these.
+    """List known keys that now belong to other orders, and decide on them.
 
     This happens when a table was emptied and its numbers start again. syncd does not
-    send such an order by itself, because its key was known before.
+    send such an order automatically, because its key is known.
     """
 
 
@@ -34,7 +34,7 @@ def reused() -> None:
 @configured
 @as_json_option
 def reused_list(settings: Settings, *, as_text: bool) -> None:
-    """List them, with the order that was known and the one that is listed now.
+    """List them, with the known order and the one that the view lists now.
 
     Example: syncd reused list
     """
@@ -59,7 +59,7 @@ def reused_send(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Send the orders that are listed now; the old ones' records are kept.
+    """Send the orders that the view lists now; the old orders' records stay.
 
     Example: syncd reused send --all --dry-run
     """
@@ -89,7 +89,7 @@ def reused_keep(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Keep them as the same orders, whose time or number was changed.
+    """Keep them as the same orders, with a changed time or number.
 
     Example: syncd reused keep 1042
     """
@@ -120,7 +120,7 @@ def _chosen(
     if not found:
         raise OrderUnknownError(
             "no such key is known to have been reused",
-            "`syncd reused list` lists those that are; `syncd explain` tells of any.",
+            "`syncd reused list` lists those that are; `syncd explain` shows any.",
         )
     return found
 

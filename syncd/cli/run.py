@@ -29,7 +29,7 @@ from syncd.log import log
     help="Start a new feed, even if another one serves its orders.",
 )
 def run(path: Path, *, once: bool, new_feed: bool) -> None:
-    """Run the daemon until SIGTERM or Ctrl-C; SIGHUP makes it read its configuration.
+    """Run the daemon until SIGTERM or Ctrl-C; SIGHUP reloads its configuration.
 
     It starts at "now": only `syncd watermark reset` sends past orders. With --once
     the exit code is 75 if orders remain to be delivered. With an error of
@@ -95,7 +95,7 @@ def confirm_move(settings: Settings, *, yes: bool) -> None:
     "--api-key", default="sandbox-key", show_default=True, help="The key to accept."
 )
 def sandbox(port: int, account: str, api_key: str) -> None:
-    """Run a local fake Squeezely API, with a page to look at.
+    """Run a local fake Squeezely API, with a page that shows its events.
 
     Example: syncd sandbox --port 8377
     """

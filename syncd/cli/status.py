@@ -18,7 +18,7 @@ from syncd.diagnostics.status.screen import draw
 from syncd.diagnostics.status.watch import Watch, unread
 
 UNKNOWN = 3
-"""How a monitoring plugin ends that cannot tell."""
+"""The exit code of a monitoring plugin with unknown state."""
 
 
 @click.command()
@@ -32,7 +32,7 @@ UNKNOWN = 3
     metavar="[SECONDS]",
     help="Refresh until you press q.",
 )
-@click.option("--nagios", "as_plugin", is_flag=True, help="Answer as a Nagios plugin.")
+@click.option("--nagios", "as_plugin", is_flag=True, help="Behave as a Nagios plugin.")
 @as_json_option
 def status(
     settings: Settings, *, seconds: float | None, as_plugin: bool, as_text: bool
@@ -67,7 +67,7 @@ def status(
 def _look(
     observer: StatusReader, *, as_plugin: bool
 ) -> tuple[Health, FeedStatus | None]:
-    """Read once; a database that does not answer is a verdict, not an error."""
+    """Read once; a database that does not respond is a verdict, not an error."""
     try:
         facts = observer.look()
     except DatabaseUnavailableError as error:

@@ -1,7 +1,7 @@
-"""Standard output and error: what a terminal cannot show never ends a command.
+"""Standard output and error: unprintable characters never end a command.
 
-Whoever stops reading (`| head`) has what they want: the rest is discarded, and the exit
-code stays the command's own.
+When the reader stops (`| head`) the rest is discarded, and the exit code stays the
+command's own.
 """
 
 import io
@@ -13,7 +13,7 @@ from syncd.core.command_errors import FileUnwritableError
 
 
 class _Output(io.FileIO):
-    """A descriptor that is written to as long as somebody reads."""
+    """A descriptor that is written to as long as it is read."""
 
     is_lost = False
 

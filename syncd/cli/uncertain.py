@@ -28,7 +28,7 @@ from syncd.postgres.statements import query
 def uncertain() -> None:
     """List orders that may have arrived and wait for a decision, and decide.
 
-    They wait with `on_uncertain = "hold"` in the settings; else they are sent again.
+    They wait with `on_uncertain = "hold"`; otherwise they are sent again.
     """
 
 
@@ -102,7 +102,7 @@ def uncertain_discard(
 ) -> None:
     """Discard orders that Squeezely has: syncd never sends them again.
 
-    Orders that are named may also wait to be sent again.
+    ORDERS may also be ones that wait to be sent again.
 
     Example: syncd uncertain discard --all
     """

@@ -18,11 +18,11 @@ _QUESTION = "What does it mean: all events were taken (success), or none (refusa
 
 
 def explain(settings: Settings, means: str | None, *, as_text: bool) -> bool:
-    """Show the answers that nobody has explained, and keep what a person says of them.
+    """Show the unknown answers, and store what the operator says they mean.
 
     Args:
         settings: Whose account.
-        means: What was said already; asked for on a terminal when it was not.
+        means: The meaning if given; otherwise asked for on a terminal.
         as_text: Print JSON.
 
     Returns:
@@ -54,7 +54,7 @@ def explain(settings: Settings, means: str | None, *, as_text: bool) -> bool:
 
 
 def _too_many(unexplained: Sequence[tuple[str, str, datetime]]) -> click.UsageError:
-    """List the answers: one word for all of them could make a failure a success."""
+    """List the answers: one meaning for all of them could make a failure a success."""
     listed = "\n".join(f"  {example}" for _, example, _ in unexplained)
     return click.UsageError(
         f"{len(unexplained)} answers wait, each may mean something else:\n{listed}\n"
@@ -71,7 +71,7 @@ def _none(means: str | None) -> bool:
 
 def _ask(*, as_text: bool) -> str:
     if as_text or not sys.stdin.isatty():
-        click.echo("Say it with --means success or --means refusal.", err=True)
+        click.echo("Give it with --means success or --means refusal.", err=True)
         raise click.exceptions.Exit(ExitCode.FAILED)
     choice = click.Choice([meaning.value for meaning in Meaning])
     return str(click.prompt(_QUESTION, type=choice))

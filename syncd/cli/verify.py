@@ -159,12 +159,16 @@ def _print_next(
     unknown = any(trial.classification.is_unknown for trial in trials)
     if verified is None and unknown:
         click.echo(CLICKS)
-        click.echo("No documentation explains that answer, so only you can see what it")
-        click.echo("means: when the test purchases show,  syncd verify --means success")
-        click.echo("when none of them does,  syncd verify --means refusal")
+        click.echo("That answer is not documented, so only you can find out what it")
+        click.echo(
+            "means: if the test purchases arrived,  syncd verify --means success"
+        )
+        click.echo("if none of them did,  syncd verify --means refusal")
         return
     if verified is None:
-        click.echo("Nothing was accepted: mend what the answer names, and verify again")
+        click.echo(
+            "Nothing was accepted: correct what the answer names, and verify again"
+        )
         return
     click.echo(CLICKS)
     if verified.payload != settings.squeezely.payload:
@@ -174,11 +178,13 @@ def _print_next(
     elif verified.accepts_lists is False:
         click.echo('Lists are refused: set squeezely.payload = "single".')
     elif verified.payload == "events" and verified.accepts_lists is None:
-        click.echo("The answer does not count what was taken, so only you can see it:")
-        click.echo("when both purchases of the list show, run  syncd verify --seen")
-        click.echo('when only one does, set squeezely.payload = "single".')
+        click.echo(
+            "The answer does not count what was accepted, so only you can check:"
+        )
+        click.echo("if both purchases of the list arrived, run  syncd verify --seen")
+        click.echo('if only one did, set squeezely.payload = "single".')
     else:
-        click.echo("The form is proven; syncd check says so from now on.")
+        click.echo("The payload is verified; syncd check shows it from now on.")
 
 
 def _keep_what_was_seen(settings: Settings) -> None:
@@ -190,4 +196,4 @@ def _keep_what_was_seen(settings: Settings) -> None:
             )
         proven = replace(verified, accepts_lists=True, evidence="person")
         save(connections.ledger, settings, proven)
-    click.echo("kept: the account takes lists whole")
+    click.echo("kept: the account accepts whole lists")

@@ -1,4 +1,4 @@
-"""`syncd views`: the two views of a shop, from somebody else's schema."""
+"""`syncd views`: the two views over a shop's schema."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ _ENDLESS = 1_000_000
 
 @click.group()
 def views() -> None:
-    """Find, try and apply the two views that say what your shop's orders are."""
+    """Find, try and apply the two views that define your shop's orders."""
 
 
 def connecting(
@@ -59,7 +59,7 @@ def connecting(
         "--dsn",
         "dsn",
         metavar="DSN",
-        help="Whom to connect as: who may read the shop's tables [source.dsn].",
+        help="Connect as a role that may read the shop's tables [source.dsn].",
     )
     @wraps(command)
     def connected(
@@ -95,7 +95,7 @@ def _database(settings: Settings, dsn: str | None) -> Iterator[Database]:
 def _console() -> Console:
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = _ENDLESS  # whoever searches in it wants whole lines
+        console.width = _ENDLESS  # whole lines, for grep
     return console
 
 
@@ -134,7 +134,7 @@ schema_option = click.option(
     default=DEFAULT_SCHEMA,
     show_default=True,
     callback=_schema,
-    help="Where the tables of a shop system (NAME) are.",
+    help="The schema of the shop system's tables (for NAME).",
 )
 
 
@@ -155,7 +155,7 @@ def views_show(name: str, schema: str) -> None:
 @as_json_option
 @connecting
 def views_draft(_: Settings, database: Database, /, *, as_text: bool) -> None:
-    """Draft the two views for a shop system that syncd has none for.
+    """Draft the two views for an unknown shop system.
 
     From the catalogue and some rows it proposes tables, times and columns. Each has a
     comment: why, how sure, and what else it could be; DOUBT marks what may be wrong,
@@ -163,14 +163,14 @@ def views_draft(_: Settings, database: Database, /, *, as_text: bool) -> None:
 
     \b
     Example: syncd views draft --as "dbname=shop user=postgres" > my-shop.sql
-    Exit codes: 0 drafted, 1 no table looks like one of orders
+    Exit codes: 0 drafted, 1 no table of orders was found
     """  # noqa: D301  # click's mark for "do not rewrap"
     from syncd.setup.views.draft import draft  # noqa: PLC0415  # spares other verbs jinja2
 
     made = draft(database)
     if made is None:
         click.echo(
-            "syncd: no table here looks like one of orders (that this role may read)",
+            "syncd: no table of orders was found (that this role may read)",
             err=True,
         )
         raise click.exceptions.Exit(ExitCode.FAILED)
@@ -204,7 +204,7 @@ def views_try(  # the command's options
     schema: str,
     as_text: bool,
 ) -> None:
-    """Read the newest orders through two views that are not there yet.
+    """Read the newest orders through two views without creating them.
 
     FILE has CREATE VIEW for both; NAME is one of `syncd views list`. They are made for
     this session alone, in a transaction that is rolled back: nothing is left behind,
@@ -240,10 +240,10 @@ def views_apply(
     role: str | None,
     schema: str,
 ) -> None:
-    """Put two views in their place, and let the daemon read them.
+    """Create or replace the two views, and let the daemon read them.
 
     FILE has CREATE VIEW for both; NAME is one of `syncd views list`. All of it happens,
-    or nothing. A running daemon goes on with the new views by itself.
+    or nothing. A running daemon continues with the new views.
 
     Example: syncd views apply medusa --as "dbname=shop user=postgres" --role syncd
     """
@@ -264,7 +264,7 @@ def views_apply(
 @as_json_option
 @connecting
 def views_detect(settings: Settings, database: Database, /, *, as_text: bool) -> None:
-    """Detect the shop system of a database, the views that fit, and what to set.
+    """Detect a database's shop system, its views and its settings.
 
     It reads the catalogue, and tries the views that fit on the newest orders, in a
     transaction that is rolled back. The role must not be the daemon's own: that one

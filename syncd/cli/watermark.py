@@ -53,7 +53,7 @@ def watermark_show(settings: Settings, *, as_text: bool) -> None:
     if paused:
         print_lines(f"capture is {paused.line()}: `syncd resume --capture`")
     elif held_by is not None:
-        for holder in held_by or ["no transaction: `syncd status` tells of the daemon"]:
+        for holder in held_by or ["no transaction: `syncd status` shows the daemon"]:
             print_lines(f"held back by {holder}")
 
 
@@ -65,7 +65,7 @@ def watermark_reset(settings: Settings, /, *, lower: str, **wishes: object) -> N
     """Send the orders confirmed between a time and the watermark.
 
     The live watermark itself stays where it is. Orders that were delivered are not
-    sent again (unless --resend says so), and live orders go first. TIME is a date, a
+    sent again (except with --resend), and live orders are sent first. TIME is a date, a
     time, or "90 days ago".
 
     Example: syncd watermark reset --to 2026-01-01
@@ -88,7 +88,9 @@ def watermark_reset(settings: Settings, /, *, lower: str, **wishes: object) -> N
 @click.command("mark-delivered")
 @configured
 @click.option("--from", "lower", metavar="TIME", required=True, help="After this time.")
-@click.option("--to", "upper", metavar="TIME", help="Up to it; else to the watermark.")
+@click.option(
+    "--to", "upper", metavar="TIME", help="Up to this time [default: the watermark]."
+)
 @asking_options
 def mark_delivered(
     settings: Settings, /, *, lower: str, upper: str | None, **wishes: object
@@ -110,7 +112,7 @@ def span_of(
     """Read a range as it was given; `option` is the name of its lower end.
 
     Raises:
-        click.BadParameter: A time cannot be read, or lies in the future.
+        click.BadParameter: A time cannot be read, or is in the future.
     """
     first = read_moment(lower, settings, option)
     last = None if upper is None else read_moment(upper, settings, "--to")
@@ -129,7 +131,7 @@ class _Bounds:
         self._typed = typed
 
     def __call__(self, ceiling: datetime) -> Interval:
-        """Cut the range; say so.
+        """Cut the range, with a note.
 
         Raises:
             click.BadParameter: Nothing is left of it.
@@ -138,7 +140,7 @@ class _Bounds:
         if upper > ceiling:
             click.echo(
                 f"note: only up to the watermark, {moment(ceiling)}: what comes after "
-                "it is captured by itself",
+                "it is captured anyway",
                 err=True,
             )
             upper = ceiling

@@ -203,9 +203,9 @@ def test_orders_that_differ_are_sent_again(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--resend",), 64, "Say why"),
-        (("--reason", "x"), 64, "--reason belongs to --resend"),
-        (("--resend", "--reason", "x", "--with", "syncd.v"), 64, "before it"),
+        (("--resend",), 64, "Give the reason"),
+        (("--reason", "x"), 64, "--reason needs --resend"),
+        (("--resend", "--reason", "x", "--with", "syncd.v"), 64, "apply the view first"),
         (("--resend", "--reason", "x"), 1, "nothing was changed"),
         (("1", "404", "--resend", "--reason", "x"), 1, "orders compared: 404"),
     ],

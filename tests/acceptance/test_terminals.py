@@ -79,7 +79,7 @@ def test_an_argument_that_is_no_text_is_a_matter_of_usage() -> None:
     """Bytes that are no UTF-8 name no order."""
     done = syncd("explain", os.fsdecode(b"\xff\xfe"))
     assert done.returncode == 64
-    assert "no text in UTF-8" in done.stderr
+    assert "not valid UTF-8" in done.stderr
 
 
 BROKEN = (

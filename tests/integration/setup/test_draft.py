@@ -253,5 +253,5 @@ def test_the_command_says_that_there_are_no_orders(database: str) -> None:
     run = partial(CliRunner().invoke, cli, prog_name="syncd")
     drafted = run(["views", "draft", "--as", database])
     assert drafted.exit_code == 1
-    assert drafted.stderr.startswith("syncd: no table here looks like one of orders")
+    assert drafted.stderr.startswith("syncd: no table of orders was found")
     assert drafted.stderr.count("\n") == 1
