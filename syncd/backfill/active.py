@@ -10,13 +10,13 @@ from syncd.source.position import Position
 
 @dataclass(frozen=True, slots=True)
 class ActiveBackfill:
-    """A backfill that a daemon has to drive, or to tell of.
+    """A backfill that a daemon has to run, or to log.
 
     Attributes:
         reached: Up to there its range is captured.
         waiting: Orders of it that wait to be sent.
-        waits_for: `endpoint` or `live`, when it must not go on now.
-        is_news: Its state or its progress is to be told in the log.
+        waits_for: `endpoint` or `live`, when it must not continue now.
+        is_news: Its state or its progress has to be logged.
         reached_key: Of the orders of the instant after, those up to this key are.
     """
 
@@ -64,7 +64,7 @@ class TakenAgain(NamedTuple):
 
 
 class LoggedState(NamedTuple):
-    """The state that the log told before, and that of now."""
+    """The state that was logged before, and the current one."""
 
     before: str | None
     now: str

@@ -29,7 +29,7 @@ _TAKEN: Mapping[Purpose, Sequence[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What somebody asks for: a range, lower excluded, upper included.
+    """A request: a range, lower excluded, upper included.
 
     Attributes:
         with_profile: Events carry the customer's fields too, not the order's alone.

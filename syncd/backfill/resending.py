@@ -1,4 +1,4 @@
-"""Sending single orders again that were delivered, because somebody asked for it."""
+"""Sending single delivered orders again, on request."""
 
 from collections.abc import Sequence
 
@@ -52,7 +52,7 @@ class Resending:
             if not orders:
                 raise OrderUnknownError(
                     "none of these orders was delivered, so none is sent again",
-                    "`syncd explain ORDER` tells where an order stands.",
+                    "`syncd explain ORDER` shows an order's state.",
                 )
             register.advance(asked, Position(now), orders, resent)
         return number, orders

@@ -60,7 +60,7 @@ def take_sample(
         days: Orders that would be sent per day of the range, not empty.
         span: The range.
         whole: With the customer's fields.
-        taken: Tells which of some orders would be sent.
+        taken: Returns which of some orders would be sent.
 
     Raises:
         SyncdError: The views cannot be read at all.

@@ -1,6 +1,6 @@
 """The register: every backfill that was asked for, and how it is steered.
 
-A row of the ledger is the only control: whoever changes it, from any shell, changes
+A row of the ledger is the only control: changing it, from any shell, changes
 what every daemon does. A page is captured in the transaction that notes it.
 """
 
@@ -90,11 +90,11 @@ class BackfillStore:
     # Drive
 
     def steering(self, lag: timedelta, period: timedelta) -> list[ActiveBackfill]:
-        """List what is to be driven or told of, oldest first.
+        """List what has to be run or logged, oldest first.
 
         Args:
             lag: How long a live order may wait before past ones stand back.
-            period: How often progress is told.
+            period: How often progress is logged.
         """
         return self._database.rows(
             ActiveBackfill, query("steering"), lag=lag, period=period, **self._ours
@@ -165,7 +165,7 @@ class BackfillStore:
         return self._database.run(query("finish_backfill"), backfill=number) > 0
 
     def tell(self, number: int, period: timedelta) -> LoggedState | None:
-        """Note that a state is told; None when another daemon was first."""
+        """Record that a state is logged; None when another daemon was first."""
         return self._database.find(
             LoggedState, query("tell_backfill"), backfill=number, period=period
         )
@@ -195,7 +195,7 @@ class BackfillStore:
         )
 
     def unfinished(self) -> Progress:
-        """Find the one that is not finished, for who names none.
+        """Find the unfinished one, when none is named.
 
         Raises:
             BackfillStateError: There is none, or more than one.
@@ -228,7 +228,7 @@ class BackfillStore:
             raise self._unfit(number, "paused")
 
     def resume(self, number: int) -> None:
-        """Go on with a paused one.
+        """Resume a paused one.
 
         Raises:
             BackfillStateError: It is not paused, or unknown.

@@ -1,4 +1,4 @@
-"""What the captures that are told of changes have in common: `listen` and `wal`."""
+"""What the captures that follow changes have in common: `listen` and `wal`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

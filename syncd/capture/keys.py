@@ -16,7 +16,7 @@ _ALIKE = (
 
 @dataclass(frozen=True, slots=True)
 class KeyTable:
-    """A table that an operator named, as the catalogue knows it.
+    """A table that an operator named, as in the catalogue.
 
     Attributes:
         kind: PostgreSQL's `relkind`.

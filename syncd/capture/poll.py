@@ -24,7 +24,7 @@ SLACK = timedelta(seconds=5)
 """How far before the last look an ordinary look begins."""
 
 SAFETY_POLL_INTERVAL = timedelta(minutes=3)
-"""How often the poll looks, at least, while a follower does the work."""
+"""How often the poll runs, at least, while a follower does the work."""
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -164,7 +164,7 @@ class PollCapture:
         return deep - self._lookback - SLACK
 
     def _is_due(self, last: float, period: float) -> bool:
-        """Whether to look far back again; a tenth of the time, where it takes long."""
+        """Whether to poll far back again; a tenth of the time, where it takes long."""
         period = max(period, 10 * self._rest_seconds)
         return self._rest is None and self._clock() - last >= period
 
@@ -235,7 +235,7 @@ class PollCapture:
 
     @property
     def is_behind(self) -> bool:
-        """Whether pages are left that nobody has read."""
+        """Whether pages are left to read."""
         return self._closing is not None or self._rest is not None
 
     def _start(self, now: datetime, watermark: datetime) -> datetime:
@@ -261,7 +261,7 @@ class PollCapture:
         """Return whether all that could add to the window has ended, and shows here.
 
         On a hot standby a position of the primary's is awaited that was read after
-        they had ended, so that it lies behind their commits.
+        they had ended, so that it is after their commits.
         """
         if not window.is_closable:
             return False

@@ -2,7 +2,7 @@
 
 The views and the ledger are compared page by page, each page in a short statement of
 its own; what the ledger lacks is captured. Progress is persisted with each page, so
-that an account survives whoever made it.
+that a run survives the process that began it.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ from syncd.source.position import Position, Stretch
 
 PAGE_ORDERS = 20_000
 UNTOUCHED = timedelta(minutes=2)
-"""How long nobody touches an account before another instance goes on with it."""
+"""How long a run is without progress before another instance resumes it."""
 
 
 class Reconciliation:
@@ -84,7 +84,7 @@ class Reconciliation:
     def due(self, scope: Scope) -> ReconciliationRun | None:
         """Take the account of a scope that is due now; None when there is none.
 
-        Due is what the ledger says, whenever this process began: the last one was
+        The ledger decides what is due, whenever this process began: the last one was
         started a period ago, or its maker has left it.
         """
         database, ours = self._ledger.database, {"feed": self._ledger.feed_id}
@@ -146,7 +146,7 @@ class Reconciliation:
     def pages(self, run: ReconciliationRun) -> Iterator[Page]:
         """Account for a run's orders page by page, and capture those that are missing.
 
-        Ends early when another instance has taken the run over, or when told to end.
+        Ends early when another instance has taken the run over, or at a stop.
         """
         reached = run.reached
         while reached != Position(run.upper):

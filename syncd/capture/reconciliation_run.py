@@ -10,7 +10,7 @@ from syncd.source.position import Position
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """How far back an account looks (None: at all that the view lists), how often."""
+    """How far back a run reaches (None: all that the view lists), and how often."""
 
     name: str
     span: timedelta | None

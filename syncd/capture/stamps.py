@@ -25,7 +25,7 @@ from syncd.source.lookup import Stamp
 from syncd.source.orders import Source
 
 LOOK_SECONDS = 20.0
-"""How often the newest orders are looked at, at most."""
+"""How often the newest orders are compared, at most."""
 
 REST = 50
 """After a look that took longer, so many times as long passes before the next."""
@@ -90,7 +90,7 @@ def describe_shift(shift: Shift, zones: Sequence[str]) -> str:
 
 
 class Appearances:
-    """Orders that became visible while somebody looked; the newest `KEPT` of them.
+    """Orders that became visible while a daemon polled; the newest `KEPT` of them.
 
     Args:
         by_stamp: A look lists those of the newest stamps, not those that appeared last.

@@ -1,6 +1,6 @@
 """A range with more orders than one look takes: read in order, page by page.
 
-The invariant: what lies at or before a sweep's position was read since it began.
+The invariant: everything up to a sweep's position was read since it began.
 """
 
 from datetime import datetime
@@ -106,7 +106,7 @@ class Sweep:
             self._again = min(low, lower), max(high, upper)
 
     def passed(self, position: Position, orders: int) -> None:
-        """Go on from there; at the end, begin what was asked for meanwhile."""
+        """Continue from there; at the end, begin what was requested meanwhile."""
         self.position = position
         self.orders += orders
         if position == Position(self.upper) and self._again is not None:

@@ -18,10 +18,10 @@ class PollTuning:
         deep_seconds: A look begins `lookback` earlier, for older stamps.
         whole_seconds: The whole open window is read, for what was prepared and then
             committed.
-        turn_seconds: Pages that were left are read for so long, before the poll looks
+        turn_seconds: Remaining pages are read for so long, before the poll reads
             for new orders again.
         held_seconds: From this age on, a window that cannot be closed is worth a line.
-        step: Between two windows; None: as `lookback` asks for.
+        step: Between two windows; None: derived from `lookback`.
         clock: Of any beginning.
     """
 

@@ -1,10 +1,10 @@
 """Orders of `confirmed_orders` whose own row makes the view fail.
 
-One such row would stop whoever reads the view: capture, accounts, comparisons. They are
-found by key, since no range of times can be read past them; the view is then read as if
-they had no time, so that they are counted and named while all others go on, and each is
-looked at again later. A row whose key cannot be read stops them all, and so do too
-many: then the alarm says so.
+One such row would stop all that read the view: capture, reconciliation, comparisons.
+They are found by key, since no range of times can be read past them; the view is then
+read as if they had no time, so that they are counted and named while all others
+continue, and each is read again later. A row whose key cannot be read stops them all,
+as do too many: then the alarm reports it.
 
 The invariant: an order is left out only while its own row cannot be read.
 """
@@ -25,13 +25,13 @@ if TYPE_CHECKING:  # the status is read without a log
     from syncd.log.log import Log
 
 MOST_LEFT_OUT = 100
-"""More than these are the view's fault: then nothing is read until it is mended."""
+"""More than these are the view's fault: nothing is read until it is corrected."""
 
 AGAIN_SECONDS = 300.0
-"""How often the rows that are left out are looked at again."""
+"""How often the rows that are left out are read again."""
 
 BLOCKED_SECONDS = 30.0
-"""How often a row is looked for that cannot be left out."""
+"""How often a row that cannot be left out is searched for."""
 
 ALARM = "orders.unreadable"
 NAMED = 5
@@ -56,12 +56,12 @@ class Exclusion:
     """The orders that the readers of one process leave out; each may find them.
 
     Attributes:
-        again_seconds: How often the rows that are left out are looked at again.
+        again_seconds: How often the rows that are left out are read again.
         left_out: What the sources of the process share.
-        guard: Held by the reader that looks for unreadable rows: one does for all.
-        again_at: When they are looked at again.
+        guard: Held by the reader that searches for unreadable rows for all.
+        again_at: When they are read again.
         blocked: Why orders cannot be left out, as it was found last.
-        blocked_until: When that is looked at again.
+        blocked_until: When that is read again.
         end_at: When to look whether the alarm may end.
     """
 
@@ -146,7 +146,7 @@ class UnreadableOrders:
         return True
 
     def _found(self, sqlstate: str) -> list[str]:
-        """Find them; what hides them is looked for once in a while only.
+        """Find them; a row that hides them is searched for at intervals only.
 
         Raises:
             UnreadableViewError: They cannot be left out.
@@ -191,7 +191,7 @@ class UnreadableOrders:
         self._exclusion.end_at = time.monotonic() + wait
 
     def _note_readable(self) -> None:
-        """End the alarm, whoever raised it, once the whole view can be read."""
+        """End the alarm, of any instance, once the whole view can be read."""
         exclusion, now = self._exclusion, time.monotonic()
         if self._ledger is None or self._left_out.keys or now < exclusion.end_at:
             return

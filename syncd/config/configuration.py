@@ -40,7 +40,7 @@ FAULT_CODES: Mapping[FaultKind, str] = {
     "secret": "secret.missing",
     "key": "secret.missing",
 }
-"""The findings of `syncd check` that say the same."""
+"""The findings of `syncd check` for the same."""
 
 
 @dataclass(frozen=True, slots=True)

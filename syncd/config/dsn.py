@@ -1,4 +1,4 @@
-"""Connection strings: what is wrong with one, and what of it may be told."""
+"""Connection strings: what is wrong with one, and what of it may be shown."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from syncd.core.text import odd_character
 
 _LAST_PORT = 65535
 _NOWHERE = "/nonexistent/syncd"
-"""A folder without a server: libpq reads the whole string, and reaches nobody."""
+"""A folder without a server: libpq reads the whole string, and reaches no server."""
 
 
 def dsn_fault(dsn: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Where a secret lies: a systemd credential, a file, or the environment, in this order.
+"""Where a secret is: a systemd credential, a file, or the environment, in this order.
 
 Never on the command line, never in a log.
 """
@@ -42,4 +42,4 @@ def _is_given(credential: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError:
-        return True  # whoever reads it says why it cannot be read
+        return True  # reading it reports why it cannot be read

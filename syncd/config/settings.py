@@ -30,7 +30,7 @@ from syncd.config.types import (
 )
 
 SHORTEST_KEEP = timedelta(days=7)
-"""What reconciliation looks back daily; receipts are worth keeping for longer."""
+"""The shortest `ledger.retention`."""
 
 
 class _Section(BaseModel):
@@ -74,7 +74,7 @@ class SqueezelySettings(_Section):
     @field_validator("ca_file")
     @classmethod
     def _holds_certificates(cls, value: Path | None) -> Path | None:
-        """Refuse a file that is not there; what is in it is looked at by `check`."""
+        """Refuse a missing file; `check` reads what is in it."""
         if value is not None and not value.is_file():
             raise ValueError("is no file")
         return value
@@ -112,7 +112,7 @@ class LedgerSettings(_Section):
 
 
 class LogSettings(_Section):
-    """How the log looks; None chooses by whether stderr is a terminal."""
+    """The log's format; None chooses by whether stderr is a terminal."""
 
     format: Literal["json", "console"] | None = None
     level: Literal["debug", "info", "warning", "error"] = "info"

@@ -26,7 +26,7 @@ from syncd.core.text import (
 )
 
 LONGEST = timedelta(days=36_500)
-"""No setting is longer, so that no time of it lies before the calendar begins."""
+"""No setting is longer, so that no time of it is before the calendar begins."""
 
 LONGEST_NAME = 40
 """Characters of a feed's name: `application_name` has 63, the part's name included."""
@@ -41,7 +41,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def _text(value: object) -> object:
-    """Cut the blanks off around a text; refuse one with a character nobody sees."""
+    """Cut the blanks off around a text; refuse invisible characters in it."""
     if not isinstance(value, str):
         return value
     text = value.strip(BLANKS)

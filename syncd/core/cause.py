@@ -1,7 +1,7 @@
 """Whose fault a database's error is: the one table of causes.
 
-An error is a row's only where its SQLSTATE speaks of data. What is not known is not
-the row's: nobody is rejected for it (ADR-0028).
+An error is a row's only where its SQLSTATE is about data. An unknown error is never the
+row's: no order is rejected for it (ADR-0028).
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Cause(Enum):
     fault: Fault
 
     def __new__(cls, value: str, fault: Fault) -> Self:
-        """Make a cause that knows whose fault it is."""
+        """Make a cause with the component at fault."""
         member = object.__new__(cls)
         member._value_ = value
         member.fault = fault
@@ -73,8 +73,8 @@ class Symptom:
     Attributes:
         sqlstate: As the server gave it.
         place: What was being done.
-        is_alive: The session goes on; False where the error ended it.
-        in_recovery: The server is a standby; None where it does not say.
+        is_alive: The session still works; False where the error ended it.
+        in_recovery: The server is a standby; None where that is unknown.
     """
 
     sqlstate: str

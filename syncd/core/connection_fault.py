@@ -1,4 +1,4 @@
-"""Why a connection to PostgreSQL failed, from what libpq says: whose fault it is.
+"""Why a connection to PostgreSQL failed, from libpq's message: what is at fault.
 
 libpq gives no SQLSTATE for a connection that did not come about, only its words.
 """
@@ -10,11 +10,11 @@ from enum import Enum
 
 
 class Cause(Enum):
-    """Who has to do something about a connection that failed."""
+    """What has to be corrected after a failed connection."""
 
     LOGIN = "login"  # the server refuses user, password or database
     TRUST = "trust"  # TLS: one of both sides does not accept the other
-    SETTING = "setting"  # the connection string asks for what libpq does not have
+    SETTING = "setting"  # the connection string needs what libpq does not have
     SESSION = "session"  # a setting of the role, the database or the server
     FULL = "full"  # no connection is left
     NODE = "node"  # a hot standby answers where the primary is meant
@@ -176,11 +176,11 @@ _RULES = (
 
 
 _OPENING = re.compile(r"^.* failed: (FATAL: *)?")
-"""What the driver says before the reason: where it tried to connect."""
+"""The driver's text before the reason: where it tried to connect."""
 
 
 def connection_fault(message: str) -> ConnectionFault:
-    """Return the cause of a failed connection; what nobody knows is an outage.
+    """Return the cause of a failed connection; an unknown one is an outage.
 
     Args:
         message: The driver's; with several hosts, of all of them: what only a person

@@ -1,23 +1,23 @@
-"""Whether the daemon's parts move: a part says how long it may stand still.
+"""Whether the daemon's components make progress, each within its own deadline.
 
-A watchdog that is fed by a part's movements restarts what is stuck, and only that: a
-long wait that was announced is none.
+A watchdog that is notified of progress restarts only what is stuck: an announced long
+wait is no hang.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 PAUSE_SECONDS = 5.0
-"""Who has not looked for longer was stopped, and everybody else with him."""
+"""A longer gap between two checks means that the whole process was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When a part moved last; times are seconds of any one clock.
+    """When a component last made progress; times are seconds of any one clock.
 
     Attributes:
         moved_at: When.
-        until: As of when it is overdue, unless it moves before.
+        until: From when it is overdue, unless it makes progress before.
         thread: Where it is at work; None while it rests until its next turn.
     """
 
@@ -28,7 +28,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A part that should have moved: since when it has not, and where it is stuck."""
+    """A component without progress: for how long, and where it is stuck."""
 
     part: str
     seconds: float
@@ -36,11 +36,11 @@ class Overdue:
 
 
 def forgiven(stamps: Mapping[str, Deadline], paused: float) -> dict[str, Deadline]:
-    """Put off what was due while the process itself was stopped, if it was.
+    """Extend the deadlines by the time for which the process was stopped, if it was.
 
     Args:
-        stamps: Of each part.
-        paused: Seconds since somebody looked who looks all the time.
+        stamps: Of each component.
+        paused: Seconds since the last check, which is made all the time.
     """
     if paused <= PAUSE_SECONDS:
         return dict(stamps)
@@ -48,7 +48,7 @@ def forgiven(stamps: Mapping[str, Deadline], paused: float) -> dict[str, Deadlin
 
 
 def overdue(stamps: Mapping[str, Deadline], now: float) -> list[Overdue]:
-    """List the parts that should have moved, in the order of their stamps."""
+    """List the components without progress, in the order of their stamps."""
     return [
         Overdue(part, now - stamp.moved_at, stamp.thread)
         for part, stamp in stamps.items()

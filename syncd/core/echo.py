@@ -129,7 +129,7 @@ def _domains(value: str) -> Iterator[str]:
 
 
 def hidden_texts(text: str) -> Iterator[tuple[str, str]]:
-    """Find what may be written in base64 or hexadecimal digits, with what that says.
+    """Find what may be base64 or hexadecimal digits, with the decoded text.
 
     A word may stand before it, or a part of it be missing.
     """
@@ -150,6 +150,6 @@ def _text_of_base64(digits: str) -> str:
 
 
 def _legible(data: bytes) -> str:
-    """Return what bytes say, with blanks for what cannot be shown."""
+    """Return bytes as text, with blanks for what is not printable."""
     text = data.decode("utf-8", "replace")
     return "".join(c if c.isprintable() else " " for c in text)

@@ -1,4 +1,4 @@
-"""What a server's encoding can hold: text that is only told is made to fit.
+"""What a server's encoding can represent: informational text is converted.
 
 Keys are never changed: a key comes out of the database, so that it fits.
 """

@@ -58,7 +58,7 @@ class StartForbiddenError(StartRefusedError):
 
 
 class StartDelayedError(StartRefusedError):
-    """The daemon waits with its start until a person has mended it."""
+    """The daemon delays its start until the problem is corrected."""
 
     reaction = Reaction.HOLD
 
@@ -142,7 +142,7 @@ class UntrustedServerError(SyncdError):
 
 
 class ReadOnlyNodeError(DatabaseUnavailableError):
-    """The server that answers is a hot standby; the next try connects anew."""
+    """The server is a hot standby; the next attempt connects again."""
 
 
 class SettingError(SyncdError):
@@ -170,7 +170,7 @@ class SlowViewError(SlowStatementError):
 
 
 class TableBusyError(DatabaseUnavailableError):
-    """Somebody else holds a lock for longer than syncd waits."""
+    """Another session holds a lock for longer than syncd waits."""
 
     exit_code = ExitCode.LEFT
 

@@ -25,7 +25,7 @@ OWN_FIELDS = frozenset(
     {"orderid", "email", "currency", "totalvalue", "language", "products", "timestamp"}
 )
 ORDER_FIELDS = OWN_FIELDS - {"language"}
-"""What an old order may say without changing what the profile says today (ADR-0012)."""
+"""Fields of an old order that do not change today's profile (ADR-0012)."""
 
 PRODUCT_FIELDS = frozenset(
     {"id", "name", "price", "quantity", "language", "category_ids"}

@@ -40,7 +40,7 @@ class Difference:
 
     Attributes:
         key: The order's key.
-        changes: Sorted by place; empty when `fault` tells why there is no event.
+        changes: Sorted by place; empty when `fault` is why there is no event.
         is_gone: It has no row any more.
         same_mapping: The view's text is the one that the event was made with; None
             when that does not apply.
@@ -100,7 +100,7 @@ def _is_other(before: object, after: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FingerprintKey:
-    """Makes fingerprints that nobody can check a guess against without the API key."""
+    """Makes fingerprints against which a guess can be checked only with the API key."""
 
     key: bytes
 
@@ -158,7 +158,7 @@ def against_fingerprints(
 ) -> list[Change]:
     """List where today's event differs from the fingerprint of the one that was sent.
 
-    A change tells today's value only; of a line that went nobody knows the product.
+    A change shows today's value only; the product of a removed line is unknown.
     """
     names = {FieldPath(f, seal.cover(order_key, p)): FieldPath(f, p) for f, p in now}
     found = []

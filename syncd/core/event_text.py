@@ -1,6 +1,6 @@
 """Texts of an event in the vendor's forms: trimmed, codes as they are documented.
 
-Source: docs/squeezely.md names the forms; ADR-0029 says what is written differently
+Source: docs/squeezely.md names the forms; ADR-0029 has what is written differently
 and what is left out.
 """
 
@@ -45,7 +45,7 @@ BLANKS = (
     + "".join(map(chr, range(0x2060, 0x2070)))
     + "\u2800\u3000\u3164\ufeff\uffa0\ufff9\ufffa\ufffb"
 )
-"""Characters that nobody sees: blanks, controls, joiners, fillers, direction marks."""
+"""Invisible characters: blanks, controls, joiners, fillers, direction marks."""
 
 INVISIBLE = frozenset(BLANKS)
 

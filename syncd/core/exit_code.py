@@ -1,4 +1,4 @@
-"""What the end of a command means to whoever started it."""
+"""Exit codes and their meaning."""
 
 from enum import IntEnum
 from typing import Self
@@ -10,7 +10,7 @@ class ExitCode(IntEnum):
     meaning: str
 
     def __new__(cls, code: int, meaning: str = "") -> Self:
-        """Make a code that knows what it means, for the pages that list them."""
+        """Make a code with its meaning, for the pages that list them."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.meaning = meaning

@@ -58,7 +58,7 @@ class ProductLine(Struct, omit_defaults=True, forbid_unknown_fields=True, gc=Fal
 class OrderRow(
     Struct, tag_field="event", tag="Purchase", omit_defaults=True, kw_only=True
 ):
-    """What a row says of the order alone; other columns are passed over."""
+    """A row's columns about the order itself; other columns are ignored."""
 
     email: Text
     orderid: Name
@@ -69,7 +69,7 @@ class OrderRow(
 
 
 class ProfileRow(OrderRow, kw_only=True):
-    """What a row says of the customer too; `custom_…` come with the view."""
+    """A row's columns about the customer too; `custom_…` come with the view."""
 
     language: Text | None = None
     userid: Name | None = None
@@ -233,7 +233,7 @@ def _refuse_untrimmed(value: object) -> None:
 def _cents(value: float) -> float:
     """Take an amount of whole cents; of whole units as int.
 
-    A float within the bound tells each cent from the next, and is written as it was.
+    A float within the bound distinguishes each cent, and is written as it was.
     """
     if value.is_integer():
         return int(value)

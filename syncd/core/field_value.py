@@ -1,7 +1,7 @@
 """Values of an event's fields: each in the vendor's form, or refused with the reason.
 
 Every rule takes what a view may give, trimmed, and returns what is sent. Raises
-`InvalidError` with a phrase that begins with a verb; the caller knows the field's name.
+`InvalidError` with a phrase that begins with a verb; the caller has the field's name.
 """
 
 import re

@@ -12,7 +12,7 @@ from syncd.core.verdict import Health, HealthIssue, Severity
 from syncd.core.wording import count, span
 
 LAG_LIMIT = timedelta(minutes=10)
-"""Lag from which a feed is degraded, and from which one that nobody serves is down."""
+"""Lag from which a feed is degraded, and from which one without a daemon is down."""
 
 WATERMARK_LIMIT = timedelta(hours=1)
 """How long something may hold the watermark back: a nightly dump should pass."""
@@ -41,7 +41,7 @@ def _nobody_serves(vitals: HealthInputs) -> Iterable[HealthIssue]:
         yield from _silence(vitals, max(member.started_at for member in alive))
         return
     if _newest_failure(vitals) is not None:
-        return  # told by its own rule
+        return  # has its own rule
     last = max(vitals.members, key=lambda m: m.instance, default=None)
     start = "`systemctl start syncd`, or `syncd run`"
     if last is None:
@@ -58,7 +58,7 @@ def _nobody_serves(vitals: HealthInputs) -> Iterable[HealthIssue]:
 
 
 def _start_failed(vitals: HealthInputs) -> Iterable[HealthIssue]:
-    """What a start or a reload says of itself is worth more than that it is missing."""
+    """The reason of a failed start or reload replaces the missing daemon."""
     failed = _newest_failure(vitals)
     if failed is None:
         return
@@ -245,7 +245,7 @@ def _capture_misses_orders(vitals: HealthInputs) -> Iterable[HealthIssue]:
 
 
 def _watermark_is_held(vitals: HealthInputs) -> Iterable[HealthIssue]:
-    """Without a daemon nothing moves it, which is said above."""
+    """Without a daemon nothing moves it, which has its own rule."""
     is_served = any(member.is_alive for member in vitals.members)
     if not is_served or vitals.held_back <= timedelta(0):
         return

@@ -76,8 +76,8 @@ class FailedStart:
 
     Attributes:
         kind: `start`: it was refused; `waiting`: it waits; `reload`: new settings were
-            refused, and the old ones go on.
-        codes: Of the findings of `syncd check` that say the same.
+            refused, and the old ones stay.
+        codes: Of the findings of `syncd check` for the same.
     """
 
     kind: str
@@ -100,11 +100,11 @@ class HealthInputs:
         heartbeat: How often a daemon marks.
         waiting: Live orders captured and not settled.
         lag: Age of the oldest of them.
-        held_back: How much further the watermark lies behind than it should.
+        held_back: How much further behind the watermark is than it should be.
         endpoint: `available`, `backing_off` or `held`.
         endpoint_reason: Why, unless open.
         suspect: Orders whose refusal led to a hold, in words.
-        is_unknown: An answer that nobody has explained holds the endpoint.
+        is_unknown: An unknown answer holds the endpoint.
         is_spiked: Too many orders were rejected for any more.
         pauses: What a person has paused.
         unread: Orders that wait for the purchases view.

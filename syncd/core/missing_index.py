@@ -44,7 +44,7 @@ class MissingIndex:
 def missing_indexes(plan: object) -> list[MissingIndex]:
     """Name what would serve the tables that a verbose plan (JSON) reads whole.
 
-    A table is left out where its conditions do not tell.
+    A table is left out where its conditions do not show it.
     """
     conditions = [
         part
@@ -90,7 +90,7 @@ def _index(
 
 
 def _is_plain(other: Sequence[Token]) -> bool:
-    """Return whether it is a column, or the keys that are looked for."""
+    """Return whether it is a column, or the keys that are looked up."""
     return len(_bare(other)) == _COLUMN or other[0].keyword == "ANY"
 
 

@@ -2,7 +2,7 @@
 
 Protocol version 1, text format, no streaming of unfinished transactions: a Begin comes
 only once its transaction has committed, so nothing that is read here was rolled back.
-Of a row only the key is looked at; the rest of it never leaves the bytes.
+Of a row only the key is decoded; the rest stays bytes.
 """
 
 import struct
@@ -22,7 +22,7 @@ _INT32 = struct.Struct("!I")
 
 
 class MalformedError(ValueError):
-    """A message is not of the form that the protocol says."""
+    """A message does not follow the protocol."""
 
 
 class KeyMissingError(ValueError):
@@ -106,7 +106,7 @@ class Reader:
 
         Raises:
             MalformedError: It breaks off, or is not of the protocol.
-            KeyMissingError: It tells of a table whose key column is gone.
+            KeyMissingError: The key column of its table is gone.
         """
         try:
             return self._read(message)

@@ -1,7 +1,7 @@
 """Progress of a thread's work: what a watchdog is fed by.
 
-Whoever works calls `report_progress` at each step that may take long, wherever in the
-code; whoever watches a thread says with `watched` what is to be called.
+Work calls `report_progress` at each step that may take long, anywhere in the code;
+`watched` sets what that calls for a thread.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,8 +32,8 @@ def watched(
     """Call `move` at each movement of this thread meanwhile.
 
     Args:
-        move: Is told how many seconds the next step may take.
-        step_seconds: So many, unless the step says more.
+        move: Called with the seconds that the next step may take.
+        step_seconds: The default of these seconds.
     """
     token = _move.set(lambda within: move(step_seconds if within is None else within))
     try:

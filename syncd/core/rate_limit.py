@@ -43,7 +43,7 @@ class Bucket:
 class AdaptiveRate:
     """The share of the configured rate that the API bears.
 
-    Halved when the API asks for a slower pace, and raised step by step by what it
+    Halved when the API asks for a lower rate, and raised step by step by what it
     accepts (additive increase, multiplicative decrease): so several senders that know
     nothing of each other share what there is.
 

@@ -1,4 +1,4 @@
-"""Keeping what was sent out of what is told: an answer may quote it.
+"""Keeping what was sent out of logs and errors: an answer may quote it.
 
 What an API says of a request is worth keeping; the person in the request is not. What
 was sent is known, so it is looked for word by word, in each form in which a gateway may
@@ -20,7 +20,7 @@ _IMPERSONAL = frozenset(
 _CHUNK = re.compile(r"\S+")
 _WORD = re.compile(r"[^\W_]+")
 _SHORTEST = 2
-"""Characters of a word that may name somebody; an initial alone does not."""
+"""Characters of a word that may identify a person; an initial alone does not."""
 
 _CUT = 4
 """Characters from which a word that was cut off is still recognised."""
@@ -36,7 +36,7 @@ class Redactor:
     """Hides the personal values of some events, and secrets, in texts about them.
 
     Args:
-        events: As they were sent; read when something is to be told.
+        events: As they were sent; read when something is to be logged.
         secrets: Texts that are hidden wherever they stand.
     """
 
@@ -88,7 +88,7 @@ class Redactor:
         return text
 
     def _chunk(self, chunk: str, depth: int) -> str:
-        """Return what may be told of a text without blanks: it, if it tells nothing."""
+        """Return a text without blanks redacted: unchanged if it reveals nothing."""
         for plain in readings(chunk):
             seen = self._without_secrets(self._without_encoded(plain, depth))
             seen = _WORD.sub(lambda found: self._word(found[0]), seen)

@@ -28,7 +28,7 @@ _REFUSED_BEFORE_WORK = frozenset(
     {301, 307, 308, 401, 402, 403, 404, 405, 406, 407, 410, 411, 412, 414, 415, 416}
     | {417, 421, 425, 426, 428, 429, 431, 451}
 )
-"""Statuses with which a server says that it did not begin."""
+"""Statuses that mean that the server did not begin."""
 
 _TAKEN = "exists?|known|received|tracked|processed|recorded|registered|stored|imported"
 _KNOWN_ALREADY = re.compile(
@@ -37,7 +37,7 @@ _KNOWN_ALREADY = re.compile(
     r"|(?<!not )\bexists already\b",
     re.IGNORECASE,
 )
-"""Says of the event that it was taken; `already in progress` does not."""
+"""Means that the event was accepted; `already in progress` does not."""
 
 
 class Outcome(Enum):
@@ -45,13 +45,13 @@ class Outcome(Enum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"  # these orders
-    CLIENT_REFUSED = "client_refused"  # us, or one of the orders: not told
+    CLIENT_REFUSED = "client_refused"  # syncd, or one of the orders: unknown which
     TRANSIENT = "transient"  # not now; later perhaps
     UNCLEAR = "unclear"  # perhaps taken
 
 
 class Meaning(Enum):
-    """What a person says that a response means."""
+    """The meaning that an operator gave a response."""
 
     SUCCESS = "success"  # the events were taken
     REFUSAL = "refusal"  # none of them was
@@ -99,10 +99,10 @@ class Classification:
         throttled: The API asked for a slower pace.
         maybe_taken: Some of the events may have been taken, whatever the response
             says; sending them again is a possible repeat.
-        is_unknown: A 2xx that nobody has explained; only a person can.
-        concerns_all: The endpoint is away for everybody, as far as is told.
-        puts_off: A server answered, and it said "later".
-        is_conflict: The API says that it has something already.
+        is_unknown: A 2xx without a known meaning; an operator decides.
+        concerns_all: The endpoint seems unavailable for all.
+        puts_off: A server answered with "later".
+        is_conflict: The API reports that it has something already.
         known_already: It says so of the event itself.
     """
 
@@ -155,7 +155,7 @@ def classify(
 def explained(
     classification: Classification, meaning: Meaning | None
 ) -> Classification:
-    """Return what an unknown response means, given what a person said of its like."""
+    """Return what an unknown response means, by the operator's meaning of its shape."""
     if meaning is Meaning.SUCCESS:
         return Classification(Outcome.ACCEPTED)
     if meaning is Meaning.REFUSAL:
@@ -164,7 +164,7 @@ def explained(
 
 
 def counted(response: Response) -> int | None:
-    """Return how many events a response counts as taken; None when it does not say."""
+    """Return how many events a response counts as accepted; None without a count."""
     return _count(parse_object(response.body) or {})
 
 
@@ -186,7 +186,7 @@ def _classify_success(response: Response, sent: int) -> Classification:
 
 
 def _says_success(body: Mapping[str, object], sent: int) -> bool:
-    """Whether a body says success in documented fields only, and counts all events."""
+    """Whether a body confirms success in documented fields, counting all events."""
     if body.get("success") is not True or not body.keys() <= SUCCESS_FIELDS:
         return False
     counts = [body[name] for name in _COUNTS if name in body]
@@ -212,7 +212,7 @@ def _classify_refusal(response: Response, sent: int, reason: str) -> Classificat
 
 
 def _classify_trouble(response: Response, reason: str, now: datetime) -> Classification:
-    """Wait; whatever a server's own trouble says, it may have taken the events."""
+    """Wait; a failing server may have accepted the events, whatever it answers."""
     status = response.status
     late = status == HTTPStatus.REQUEST_TIMEOUT and response.request_was_sent
     return Classification(
@@ -235,7 +235,7 @@ def _is_partial(body: Mapping[str, object], sent: int) -> bool:
 
 
 def _count(body: Mapping[str, object]) -> int | None:
-    """Add up what a body says was taken; None when it does not say."""
+    """Add up what a body counts as accepted; None without a count."""
     given = [body.get(name) for name in _COUNTS]
     counts = [n for value in given if (n := _whole(value)) is not None]
     return sum(counts) if counts else None

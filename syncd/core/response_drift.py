@@ -1,4 +1,4 @@
-"""What an answer looks like, values left out, and whether the contract knows it.
+"""The structure of an answer, without values, and whether the contract has it.
 
 The contract is hardly documented, so that a change of it shows first as an answer
 of a new shape. It is judged all the same (`core.response`); a person should know.

@@ -1,4 +1,4 @@
-"""The shape of a response: the same for all that say the same of other events.
+"""The shape of a response: equal for all that mean the same for other events.
 
 A person says once what a shape means; from then on it means that. So a shape keeps
 every word that could make a difference, and of every number whether it is none, all
@@ -27,7 +27,7 @@ _TELLING = re.compile(
     r"(code|status|result|error|errno|state|outcome|type|level|severity|kind)$",
     re.IGNORECASE,
 )
-"""What is named so says how it went: a number or a short text of it is kept."""
+"""Names of results: a number or a short text under them is kept."""
 
 
 def shape_of(

@@ -17,7 +17,7 @@ from syncd.core.json_value import is_array, is_object
 MAX_RETRY_AFTER = timedelta(hours=1)
 
 _LOOKED_AT = 8192
-"""Bytes of a body in which an error's words are looked for."""
+"""Bytes of a body that are searched for an error's words."""
 
 _ADDRESS = re.compile(r"(?<![^\s\"'<>])[^\s\"'<>]+@[^\s\"'<>]+")
 _UNSEEN = re.compile(
@@ -74,7 +74,7 @@ def _finite(number: str) -> float:
 
 
 def quote(body: bytes, limit: int) -> str:
-    """Return what a body says of an error, in one printable line without addresses.
+    """Return a body's error text, in one printable line without addresses.
 
     The first error's text, where there is one; else the text without its markup.
     """
@@ -82,12 +82,12 @@ def quote(body: bytes, limit: int) -> str:
 
 
 def quote_whole(body: bytes, limit: int) -> str:
-    """Return all that a body says, without markup, in one such line."""
+    """Return a body's whole text, without markup, in one such line."""
     return _line(_plain(body, len(body)), limit)
 
 
 def quote_marked(body: bytes, limit: int) -> str:
-    """Return all that a body says, with its tags as words of their own."""
+    """Return a body's whole text, with its tags as separate words."""
     text = _UNSEEN.sub(" ", body.decode("utf-8-sig", "replace"))
     return _line(_TAG.sub(lambda tag: f" {tag[0]} ", text), limit)
 

@@ -1,7 +1,7 @@
-"""What becomes of a batch after its attempt: the one table of reactions.
+"""What happens to a batch after its attempt: the one table of reactions.
 
 One order never holds the others: a feed that is held is probed with the batch that was
-refused longest ago, a batch that is refused again is halved, and an order is blamed
+refused longest ago, a batch that is refused again is halved, and an order is rejected
 only when others were accepted between its refusals (ADR-0006).
 """
 
@@ -19,40 +19,40 @@ HOLD_PROBE = timedelta(minutes=5)
 """How often one batch is tried while sending is held: soon at first, then so often."""
 
 STUBBORN_ATTEMPTS = 5
-"""Attempts after which a batch lets the ones behind it go first, unless it was never
-read: then it cannot be what is at fault, and the order of confirmation is kept."""
+"""Attempts after which later batches are sent first, unless the batch was never read:
+then it cannot be at fault, and the order of confirmation is kept."""
 
 AWAY_ATTEMPTS = 20
-"""The same where a server answers that it is away for everybody (429, 503): it may say
-so of one batch alone. What nobody answered is no batch's fault, however often."""
+"""The same where a server answers that it is unavailable (429, 503), which may concern
+one batch alone. Without an answer no batch is at fault, however often."""
 
 UNCLEAR_LIMIT = 5
-"""Consecutive failures after which an answer nobody understands holds the feed."""
+"""Consecutive failures after which an unknown answer holds the feed."""
 
 SUSPECT_CAP = timedelta(minutes=15)
 
 REFUSALS_OF_AN_ORDER = 2
 REFUSALS_OF_ANYBODY = 3
-"""Refusals, with others accepted between each two, after which an order is blamed:
-where the answer speaks of the order, and where it may mean credentials or address."""
+"""Refusals, with others accepted between each two, after which an order is rejected:
+where the answer concerns the order, and where it may concern credentials or address."""
 
 RECENT_ORDERS = 50
-"""About so many of the last orders tell whether too many are refused."""
+"""About how many of the last orders decide whether too many are refused."""
 
 REJECTION_SPIKE_ORDERS = 5
 REJECTION_SPIKE_SHARE = 0.2
-"""More rejected ones than this, among the recent, are no accident."""
+"""More rejected ones among the recent suspend rejections."""
 
 
 class Action(Enum):
-    """What becomes of the batch."""
+    """What happens to the batch."""
 
     DELIVERED = "delivered"
     AGAIN = "again"  # pending
     SPLIT = "split"
     REJECT = "reject"
-    SUSPECT = "suspect"  # pending, behind the others: refused, and nobody blamed yet
-    ASK = "ask"  # held: a person says what the answer means
+    SUSPECT = "suspect"  # pending, behind the others: refused, no order rejected yet
+    ASK = "ask"  # held: the operator decides what the answer means
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Decision:
         endpoint_wait: How long nothing is sent, unless open.
         batch_wait: How long the batch waits besides.
         uncertain: Some of its orders may have been taken.
-        holds: It is not sent again unless a person says so, whatever the action.
+        holds: It is sent again only on an operator's decision, whatever the action.
         is_refused: The batch, or each of its halves, is under suspicion now.
         evidence: Refusals that count against it, or against each of its halves.
         is_spike: It would be rejected, were there not too many rejected already.

@@ -1,6 +1,6 @@
 """A file of SQL as its statements, by PostgreSQL's lexical rules.
 
-What a statement does is PostgreSQL's to say: here it is only found where each begins
+PostgreSQL decides what a statement does: this only finds where each begins
 and ends, what its first words are, and where names stand in it. Comments and texts hide
 nothing: a word in them is no word.
 """

@@ -1,7 +1,7 @@
 """Whether orders' stamps lie a whole offset away from the moment they appeared.
 
 A time without a zone, read in the wrong one, is wrong by the same amount for every
-order. Each order counts that became visible while somebody looked.
+order. Only orders that became visible while a daemon polled count.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ QUARTER = timedelta(minutes=15)
 
 FARTHEST = timedelta(hours=15)
 SPREAD = timedelta(minutes=6)
-"""How far the distances may lie apart: looks, workers and accounts take their time."""
+"""How far the distances may differ: polls, workers and reconciliations take time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Shift:
 
 
 def find_shift(appearances: Sequence[Appearance]) -> Shift | None:
-    """Return by what the stamps are off; None: they are not, or too few tell.
+    """Return by what the stamps are off; None: they are not, or there are too few.
 
     No shift is what an import, a nightly job or a transfer days later looks like: those
     have one time, one moment of appearance, or distances that differ.

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 _STANDINGS: Mapping[str, str] = {
     "sending": "pending",
-    # The batch ended without the order: it would never be sent, and nobody says why.
+    # The batch ended without the order: it would never be sent, without a reason.
     "emptied": "missing",
     # A cancelled backfill gave it back: as if the ledger had never had it.
     "released": "initial",
@@ -18,11 +18,11 @@ class ReconciliationTally:
     """Confirmed orders by where they stand; each is in one of the numbers.
 
     Attributes:
-        adopted: Said to be delivered by something else: not sent.
+        adopted: Declared as delivered by something else: not sent.
         withdrawn: Stopped being confirmed before they were sent.
         held: May have arrived; a person decides.
         discarded: Given up by a person.
-        erased: Erased at somebody's wish; not sent, or not any more.
+        erased: Erased on request; never sent, or never again.
         reused: Under keys that stood for other orders before; not sent by themselves.
         initial: Listed when the feed was started: not sent, unless a backfill asks.
         arriving: Above the watermark, so that a capture has yet to take them.

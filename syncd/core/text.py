@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 BLANKS = " \t\r\n"
-"""What may be cut off around a value: whoever copies it takes them along."""
+"""What may be cut off around a value, since copying often adds it."""
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _ADDRESS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")
@@ -16,7 +16,7 @@ _LONGEST_HOST = 253
 
 
 def odd_character(text: str, *, allowed: str = "") -> str | None:
-    """Return the first character that nobody can see, with its place; None: none.
+    """Return the first invisible character, with its position; None: none.
 
     Args:
         text: Any text; blanks within are no fault.
@@ -54,5 +54,5 @@ def _first(text: str, is_good: Callable[[str], bool]) -> str | None:
 
 
 def shown(text: str) -> str:
-    """Return a text in one line: what nobody could see is written as its code."""
+    """Return a text in one line: invisible characters are written as their codes."""
     return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in text)

@@ -20,7 +20,7 @@ LEAST_NEIGHBOURS = 3
 
 @dataclass(frozen=True, slots=True)
 class BackdatedOrder:
-    """An order whose time lies so far before those of the orders made before it."""
+    """An order whose time is that far before those of the orders made before it."""
 
     key: str
     behind: timedelta
@@ -49,7 +49,7 @@ def backdated_orders(
 
 
 def _disorder(times: Sequence[datetime]) -> timedelta:
-    """Return how far a time lies behind that of an order made just before, at most."""
+    """Return how far a time is behind that of an order made just before, at most."""
     return max(
         (
             max(times[max(0, place - NEIGHBOURS) : place]) - times[place]

@@ -1,6 +1,6 @@
-"""Transactions that a stream told of and that are not in the ledger yet.
+"""Transactions received from a stream that are not in the ledger yet.
 
-A commit may be told of before its rows are visible; nothing is taken out before. The
+A commit may be received before its rows are visible; it is not taken before. The
 position moves only past transactions of which every key was taken.
 """
 
@@ -36,7 +36,7 @@ class Snapshot:
         """Return whether a committed transaction's rows are visible.
 
         Args:
-            xid: Its id as streams tell it, without the epoch: one within 2^31 of now.
+            xid: Its id as streams send it, without the epoch: one within 2^31 of now.
         """
         whole = self.upper + (xid - self.upper + _HALF) % _WHOLE - _HALF
         return whole < self.upper and whole not in self.running
@@ -79,7 +79,7 @@ class TransactionBuffer:
 
     @property
     def is_open(self) -> bool:
-        """Whether the last transaction goes on."""
+        """Whether the last transaction is incomplete."""
         return bool(self._transactions) and self._transactions[-1].end is None
 
     def begin(self, xid: int) -> None:

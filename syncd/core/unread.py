@@ -1,6 +1,6 @@
 """What becomes of orders that could not be read: they wait, and hardly ever are blamed.
 
-Nobody is rejected for time, nor for what stands behind the view (ADR-0028).
+No order is rejected for a time-out, nor for what the view reads (ADR-0028).
 """
 
 from dataclasses import dataclass, field

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Severity(IntEnum):
-    """How bad a reason is; a notice needs nobody today."""
+    """The severity of a reason; a notice needs no action today."""
 
     NOTICE = 0
     DEGRADED = 1

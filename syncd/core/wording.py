@@ -1,4 +1,4 @@
-"""Numbers of things and lengths of time, as people say them."""
+"""Numbers of things and durations, in words."""
 
 from datetime import timedelta
 

@@ -94,7 +94,7 @@ class BackfillLoop:
         return self.step() == 0
 
     def step(self) -> float:
-        """Take a page of each that has room, end what is done, tell what is news.
+        """Take a page of each that has room, end what is done, log what changed.
 
         Returns:
             In how many seconds to look again; 0.0 when a page was taken.
@@ -116,7 +116,7 @@ class BackfillLoop:
                 self._tell(steered.backfill)
             return BUSY_SECONDS
         if steered.waits_for == "live" or (steered.waits_for and steered.waiting):
-            return BUSY_SECONDS  # without anything to send nobody would try the API
+            return BUSY_SECONDS  # without anything to send nothing would probe the API
         room = 0 if steered.is_captured else self._room()
         if steered.waiting < room:
             self.reading(lambda: self._take(steered))

@@ -1,6 +1,6 @@
 """The daemon's parts, each on connections of its own.
 
-Before a connection to the ledger is used, it tells whether a standby took over.
+Before a connection to the ledger is used, it is checked for a promotion.
 """
 
 import threading
@@ -49,9 +49,9 @@ class Components:
     """Makes the parts of one daemon, and closes what they were made on.
 
     Attributes:
-        wake_ups: What wakes those who wait for work.
+        wake_ups: Wakes the threads that wait for work.
         pace: Shared by all workers.
-        is_to_retry: Set when somebody asked to try the API again at once.
+        is_to_retry: Set when a probe of the API was requested.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Components:
     def connect(self, role: str, *, keeps_plans: bool = False) -> Connections:
         """Make the connections of one part; `role` shows in `pg_stat_activity`.
 
-        With `keeps_plans` for one that looks up by key only.
+        With `keeps_plans` for one that reads by key only.
         """
         connections = connect(self._settings, role, keeps_plans=keeps_plans)
         self._connections.append(connections)
@@ -111,7 +111,7 @@ class Components:
     def watch(
         self, feed: Feed, touched: Callable[[Sequence[str]], None]
     ) -> CaptureLoop:
-        """Make what captures; `touched` is told of changed orders."""
+        """Make the capture; `touched` is called with changed orders."""
         poll, follower = self._poll(feed), self._follower(feed)
         self._capture = CaptureLoop(
             poll, follower, self.wake_ups.sending, self._reactions, self._log

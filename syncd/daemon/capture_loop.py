@@ -1,6 +1,6 @@
 """Capture at work: the poll in its turns, and a follower that hears of changes.
 
-The poll goes on underneath a follower, slower. What only the poll finds tells that a
+The poll continues beside a follower, slower. What only the poll finds shows that a
 trigger is gone or a table is not followed.
 """
 
@@ -20,14 +20,14 @@ PATIENCE_SECONDS = 10.0
 """How far a follower may lie behind the poll before that is worth a line."""
 
 REST_SECONDS = 0.25
-"""Between two looks while pages are left: they are nobody's whole server."""
+"""Between two polls while pages are left, so that they do not saturate the server."""
 
 STEP_SECONDS = 0.5
-"""How long a follower waits for changes before it looks whether to stop."""
+"""How long a follower waits for changes before it checks whether to stop."""
 
 
 class CaptureLoop:
-    """Looks for newly confirmed orders, says what it found, wakes the workers.
+    """Captures newly confirmed orders, logs what it found, wakes the workers.
 
     Attributes:
         touched: Called with the keys of orders that were changed.

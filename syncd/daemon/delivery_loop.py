@@ -44,7 +44,7 @@ class RateLimiter:
         return max(0.0, self._not_before[lane] - time.monotonic())
 
     def pay(self, lane: Lane, trip: DeliveryResult) -> None:
-        """Note what a lane has sent, and what the API said to it."""
+        """Record what a lane has sent, and the API's response."""
         with self._guard:
             now = time.monotonic()
             if trip.throttled:

@@ -16,7 +16,7 @@ MAX_WAIT = timedelta(seconds=15)
 """Between two tries of a database that does not answer."""
 
 PAUSED_SECONDS = 0.9
-"""How often a part looks whether its pause was lifted."""
+"""How often a component checks whether its pause was lifted."""
 
 
 @dataclass(slots=True)
@@ -83,12 +83,12 @@ class ErrorPolicy:
         return "; ".join(f"{p}: {lasting[p]}" for p in sorted(lasting)) or None
 
     def attempt(self, part: str, action: Callable[[], object]) -> None:
-        """Do a piece of work now, whoever watches over it."""
+        """Do a piece of work now, with or without a watchdog."""
         try:
             action()
         except SyncdError as error:
             self.react(part, error)
-        except Exception as error:  # noqa: BLE001  # the last resort: say so, and end
+        except Exception as error:  # noqa: BLE001  # the last resort: log it, and end
             report_crash(self._log, error)
             self.crashed = True
             self.stopping.set()
@@ -145,7 +145,7 @@ class ErrorPolicy:
         )
 
     def recover(self, part: str) -> None:
-        """Note that a part works; say so if it did not before."""
+        """Note that a component works; log it if it did not before."""
         outage = self._outages.pop(part, None)
         if outage is None:
             return

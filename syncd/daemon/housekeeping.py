@@ -18,7 +18,7 @@ from syncd.log.log import Log
 from syncd.postgres.database import Database
 
 ALONE_SECONDS = 120.0
-"""How long nothing is swept while no other instance lives and nobody holds a claim."""
+"""How long nothing is released while no other instance runs or holds a claim."""
 
 
 class Housekeeping:
@@ -69,7 +69,7 @@ class Housekeeping:
             self._beat_at = time.monotonic() + beat - 0.5
 
     def sweep(self, parts: Components, log: Log) -> None:
-        """Free the claims whose outcome nobody will settle any more."""
+        """Release the claims whose outcome will never be settled."""
         for batch, attempt, orders in self._instance.sweep():
             parts.wake_ups.sending.notify()
             log.emit(
@@ -83,7 +83,7 @@ class Housekeeping:
             )
 
     def _retry(self, parts: Components, log: Log) -> None:
-        """Try the API again at once, whatever it said before."""
+        """Probe the API at once, whatever its last response."""
         CircuitBreaker(self._ledger, self._feed.feed_id).release()
         parts.wake_ups.sending.notify()
         log.emit("sending.retried")

@@ -21,7 +21,7 @@ class IdentityJob:
         guard: Compares tables and views.
         keys: Compares the keys of single orders.
         log: Where to write what was found.
-        changed: Set by whoever met changed views.
+        changed: Set when changed views are met.
         reading: Reads the views.
     """
 

@@ -1,6 +1,6 @@
-"""Rejected orders that were mended, tried again by the daemon itself.
+"""Rejected orders that were corrected, retried by the daemon itself.
 
-What listen and wal hear of is looked at within seconds, the rest page by page.
+Changes from `listen` and `wal` are checked within seconds, the rest page by page.
 """
 
 import threading
@@ -16,7 +16,7 @@ MOST_TOUCHED = 10_000
 """Changed orders that are remembered until the next look."""
 
 PASS_SECONDS = 105.0
-"""How often rejected orders are looked at that nothing is heard of."""
+"""How often rejected orders without a reported change are checked."""
 
 
 class MendedJob:

@@ -1,4 +1,4 @@
-"""Touched orders that a notification announced, for the worker that looks first."""
+"""Touched orders that a notification announced, for the first free worker."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ Note = Callable[[Capture, StepResult], None]
 
 
 class Offer:
-    """Says that touched orders wait, so that a worker admits them as it claims.
+    """Announces touched orders, so that a worker admits them as it claims.
 
     What no worker takes in time the capture takes itself.
 

@@ -1,8 +1,8 @@
-"""One life of the daemon: everything that is made from one configuration.
+"""The pipeline: everything that is made from one configuration.
 
 The scheduler runs what is periodic, each batch in flight has a thread, and so has a
-follower. A life that ends finishes the batches in hand; the next one may be open by
-then, and begins afterwards (ADR-0016).
+follower. A pipeline that ends finishes the batches being sent; the next one may be open
+by then, and begins afterwards (ADR-0016).
 """
 
 import threading
@@ -36,23 +36,23 @@ from syncd.log.log import Log
 from syncd.source.connections import Connections
 
 SWEEP_SECONDS = 2.0
-"""How often housekeeping runs; claims of the dead are looked for more rarely alone."""
+"""How often housekeeping runs; less often for dead claims without other instances."""
 
 ROUND_SECONDS = 105.0
-"""How often the ledger is asked whether a reconciliation is due."""
+"""How often to check whether a reconciliation is due."""
 
 MENDED_SECONDS = 2.0
-"""How soon a rejected order that was changed is looked at again."""
+"""How soon a rejected order that was changed is checked again."""
 
 STAMP_SECONDS = 5.0
-"""How often it is asked whether stamps are to be looked at again."""
+"""How often to check whether stamps have to be compared again."""
 
 JUMP_SECONDS = 1.0
-"""A wall clock that is so far from where it should be was set."""
+"""A wall clock that is this far off was set."""
 
 
 class Pipeline:
-    """One feed's parts: `open`, then `begin`, `halt`, `close`; or `pass_once`.
+    """One feed's components: `open`, then `begin`, `halt`, `close`; or `pass_once`.
 
     Attributes:
         schedule: Runs what is periodic.
@@ -173,7 +173,7 @@ class Pipeline:
         self._start_schedule()
 
     def pass_once(self, patience_seconds: float) -> ExitCode:
-        """Capture and deliver what is due in this thread; tell if something is left."""
+        """Capture and deliver what is due; return whether anything is left."""
         self._housekeeping.sweep(self._parts, self.log)
         if held := self._identity.compare().held:
             raise KeysChangedError(held, REBIND)
@@ -192,7 +192,7 @@ class Pipeline:
         return ExitCode.LEFT if left or not all(done) else ExitCode.OK
 
     def _is_done(self, action: Callable[[], object]) -> bool:
-        """Do it; False when a person has paused it, which is said."""
+        """Do it; False when it is paused, which is logged."""
         try:
             action()
         except PausedError as pause:
@@ -292,7 +292,7 @@ class Pipeline:
         return self._parts.delivered()
 
     def close(self, *, in_order: bool = True) -> None:
-        """Close every connection; say first that this instance ended, if in order."""
+        """Close every connection; first record this instance's end, if in order."""
         if in_order:
             # Only a courtesy: its lock is free anyhow, and nothing is in hand.
             with suppress(DatabaseUnavailableError):

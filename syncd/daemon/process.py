@@ -1,8 +1,8 @@
-"""The daemon: lives one after the other in one process, and what watches over them.
+"""The daemon: pipelines one after the other in one process, and their watchdog.
 
-The main thread waits for signals, feeds the watchdog while every part moves, and lets
-a new life take over when the configuration was read again. A stop finishes the
-batches in hand.
+The main thread waits for signals, notifies the watchdog while every component makes
+progress, and replaces the pipeline when the configuration was reloaded. A stop finishes
+the batches being sent.
 """
 
 import os
@@ -30,12 +30,12 @@ from syncd.ledger.start_journal import StartJournal
 from syncd.log.log import configure
 
 SWITCH_SECONDS = 0.0005
-"""How long a thread may keep the others waiting: an order may have come."""
+"""How long a thread may run before it switches: an order may be waiting."""
 
 DRAIN_TICK_SECONDS = 0.05
 
 _STATUS = 200
-"""Characters of a reason that systemd is told."""
+"""Characters of a reason in systemd's status."""
 
 
 class Daemon:
@@ -44,8 +44,8 @@ class Daemon:
     Args:
         settings: To begin with.
         reread: Reads the settings again, for SIGHUP; None: they stay as they are.
-        new_feed: Whether a person wants a new feed, whatever is known of others.
-        tuning: How its parts are made.
+        new_feed: Whether a new feed is wanted even beside others.
+        tuning: How its components are made.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Daemon:
         self._started = time.monotonic()
 
     def run(self) -> ExitCode:
-        """Run until SIGTERM or SIGINT; tell how it ended.
+        """Run until SIGTERM or SIGINT; return the exit code.
 
         Raises:
             SyncdError: Only a person can help; nothing is half-done.
@@ -85,7 +85,7 @@ class Daemon:
             return self._end()
 
     def run_once(self, patience_seconds: float = 5.0) -> ExitCode:
-        """Capture, deliver what is due, and tell whether something is left.
+        """Capture, deliver what is due, and return whether something is left.
 
         Args:
             patience_seconds: How long to wait for running transactions, so that the
@@ -104,7 +104,7 @@ class Daemon:
     # Start
 
     def _wait_for_database(self) -> bool:
-        """Open the first life; False when told to stop before that was possible."""
+        """Open the first pipeline; False when stopped before that was possible."""
         while not self._is_stopping:
             report_progress()
             try:
@@ -175,7 +175,7 @@ class Daemon:
                 self._supervisor.ping()
 
     def _is_moving(self) -> bool:
-        """Return whether every part moves; say once which one does not, and where."""
+        """Return whether all components make progress; log once what is stuck where."""
         overdue = self._life.reactions.progress.overdue()
         for part in overdue:
             if part.part not in self._stalled:
@@ -191,7 +191,7 @@ class Daemon:
     # Reload
 
     def _reload(self) -> bool:
-        """Open a life with the configuration as it is now; False: the old one goes on.
+        """Open a pipeline with the current configuration; False: the old one continues.
 
         Either way the API is tried again at once.
         """
@@ -266,6 +266,6 @@ class Daemon:
 
 
 def configure_log(settings: Settings) -> None:
-    """Write the log as the settings say."""
+    """Write the log according to the settings."""
     write = settings.log
     configure(level=write.level, style=write.format, feed=settings.feed)

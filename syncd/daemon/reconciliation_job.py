@@ -20,7 +20,7 @@ from syncd.log.log import Log
 
 
 class ReconciliationJob:
-    """Makes the accounts that are due, until it is told to stop."""
+    """Runs the reconciliations that are due, until a stop."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class ReconciliationJob:
         self._stopping = stopping
 
     def make(self) -> None:
-        """Make every account that is due now; thin the ledger when that is.
+        """Run every reconciliation that is due now; prune the ledger when that is due.
 
         One that fails keeps none of the others from being made.
 

@@ -1,4 +1,4 @@
-"""The thread that reads again what could not be read; nobody waits for it."""
+"""The thread that reads again what could not be read, so that no worker waits."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The supervisor: what systemd is told (sd_notify), and how often it wants to hear.
+"""The supervisor: systemd's notifications (sd_notify) and its watchdog interval.
 
 One datagram of KEY=VALUE lines, a stable interface (ADR-0016). Without a supervisor
 nothing is sent; a supervisor that does not listen never stops the work.
@@ -10,14 +10,14 @@ import time
 from collections.abc import Mapping
 
 TICK_SECONDS = 1.0
-"""How often the daemon looks after itself, at least."""
+"""How often the daemon checks itself, at least."""
 
 EXTENSION_SECONDS = 10.0
-"""By how much the time for a drain is put off, each time that it is seen to go on."""
+"""By how much the time for a drain is extended, each time that it makes progress."""
 
 
 class Notifier:
-    """The process that started this one, if it asked to be told.
+    """The process that started this one, if it wants notifications.
 
     Args:
         environment: With NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, perhaps.

@@ -18,9 +18,9 @@ class Tuning:
     Attributes:
         poll: For the poll.
         wal: For the capture from the WAL.
-        unreadable_seconds: How often unreadable rows are looked at again.
+        unreadable_seconds: How often unreadable rows are read again.
         backfill_page: Orders of a backfill that are captured at a time.
-        step_seconds: What a part's step may take that does not say more.
+        step_seconds: What a component's step may take by default.
         clock: By which the stamps are compared again.
         wall_clock: The machine's, which may be set.
     """

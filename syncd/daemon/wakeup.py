@@ -1,4 +1,4 @@
-"""What wakes the workers when capture has found something, and who drives backfills."""
+"""What wakes the workers when capture has found something, and the backfill thread."""
 
 import threading
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ YIELD_SECONDS = 0.0002
 
 
 class WakeUp:
-    """Wakes sleeping workers; one that comes between two looks is not lost."""
+    """Wakes sleeping workers; a wake-up between two waits is not lost."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -20,7 +20,7 @@ class WakeUp:
         with self._condition:
             self.count += 1
             self._condition.notify_all()
-        select((), (), (), YIELD_SECONDS)  # who was woken goes first
+        select((), (), (), YIELD_SECONDS)  # the woken thread runs first
 
     def wait(self, heard: int, seconds: float) -> None:
         """Sleep until there were more wake-ups than `heard`, or for `seconds`."""
@@ -35,7 +35,7 @@ class WakeUps:
     Attributes:
         are_notified: Whether commands that change the ledger cause them too.
         sending: When there may be something to send.
-        backfill: When a backfill may go on, or has to be reported.
+        backfill: When a backfill may continue, or has to be reported.
         unread: While orders that could not be read wait for the view.
     """
 

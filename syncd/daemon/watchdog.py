@@ -1,7 +1,7 @@
-"""The watchdog: which of the daemon's parts have moved, and which are overdue.
+"""The watchdog: which of the daemon's components make progress, and which are overdue.
 
-Each piece of work runs as a part's (`Watchdog.work`); the part that a step belongs to
-is the thread's (see `core.progress`).
+All work runs as a component's (`Watchdog.work`); a step belongs to its thread's
+component (see `core.progress`).
 """
 
 import sys
@@ -17,11 +17,11 @@ _PLACES = 8
 
 
 class Watchdog:
-    """The stamps of the parts of one life of the daemon.
+    """The stamps of the components of one pipeline.
 
     Args:
-        step_seconds: What a step may take that does not say more.
-        clock: Of any beginning.
+        step_seconds: What a step may take by default.
+        clock: With any origin.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Watchdog:
 
     @contextmanager
     def work(self, part: str, rest_seconds: float = 0.0) -> Iterator[None]:
-        """Be at work as a part; it has its next turn after `rest_seconds`, about."""
+        """Work as a component; its next run is after about `rest_seconds`."""
         thread = threading.get_ident()
 
         def move(within: float) -> None:
@@ -53,13 +53,13 @@ class Watchdog:
                 self._rest(part, rest_seconds + self._step_seconds)
 
     def halt(self) -> None:
-        """Expect nobody any more, those who are at work excepted."""
+        """Expect only the components that are at work."""
         with self._guard:
             self._is_halting = True
             self._stamps = self._working()
 
     def working(self) -> set[str]:
-        """Name the parts that are at work just now."""
+        """Name the components that are at work now."""
         with self._guard:
             return set(self._working())
 
@@ -67,7 +67,7 @@ class Watchdog:
         return {p: s for p, s in self._stamps.items() if s.thread is not None}
 
     def overdue(self) -> list[Overdue]:
-        """List the parts that should have moved; look again and again."""
+        """List the components without progress; call it all the time."""
         now = self._clock()
         with self._guard:
             paused, self._looked_at = now - self._looked_at, now

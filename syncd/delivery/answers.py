@@ -1,4 +1,4 @@
-"""What answers mean that no documentation explains: a person says it once.
+"""What undocumented answers mean: the operator decides it once.
 
 An answer is known by its shape, for one account at one endpoint (`syncd.answer`).
 """
@@ -17,7 +17,7 @@ from syncd.postgres.statements import query
 
 
 class UnexplainedAnswer(NamedTuple):
-    """The shape of answers that nobody has explained, and one of them."""
+    """The shape of unknown answers, and one of them."""
 
     shape: str
     example: str
@@ -42,13 +42,13 @@ class Answers:
         sent: int,
         redactor: Redactor,
     ) -> tuple[Classification, str | None]:
-        """Return what an answer means, without personal data, by what a person said.
+        """Return what an answer means, without personal data, by the decisions made.
 
         While the ledger cannot be asked, nobody has said anything: the answer was
         read, and is settled as the unknown one that it is.
 
         Returns:
-            The classification, and the shape of an answer that nobody has explained.
+            The classification, and the shape of an unknown answer.
         """
         read = replace(read, reason=redactor.redact(read.reason))
         if not read.is_unknown or not isinstance(answer, Response):
@@ -61,25 +61,25 @@ class Answers:
         return explained(read, meaning), None if meaning else shape
 
     def meaning(self, shape: str) -> Meaning | None:
-        """Return what a person said that a shape means; None when nobody did."""
+        """Return the meaning that the operator gave a shape; None without one."""
         means = self._database.find_value(
             str, query("answer_means"), shape=shape, **self._account
         )
         return Meaning(means) if means else None
 
     def heed(self, shape: str, feed_id: int) -> None:
-        """Settle what has just begun to wait, if a person said meanwhile what it is."""
+        """Settle what has just begun to wait, if its meaning was given meanwhile."""
         if meaning := self.meaning(shape):
             self.say(shape, meaning, feed_id)
 
     def note(self, shape: str, example: str) -> None:
-        """Keep a shape that nobody has explained, with the API's words."""
+        """Keep the shape of an unknown answer, with the API's words."""
         self._database.run(
             query("note_answer"), shape=shape, example=example, **self._account
         )
 
     def unexplained(self) -> list[UnexplainedAnswer]:
-        """Return the shapes that nobody has explained, each with an example."""
+        """Return the shapes of unknown answers, each with an example."""
         return self._database.rows(
             UnexplainedAnswer, query("unexplained_answers"), **self._account
         )

@@ -1,4 +1,4 @@
-"""The circuit breaker: what the endpoint last said, one row for all instances.
+"""The circuit breaker: the endpoint's state, one row for all instances.
 
 It survives restarts. After trouble a claim probes the endpoint alone, whatever the
 number of instances and workers (see the statement `claim`).
@@ -33,7 +33,7 @@ class EndpointRecord:
 
 
 class CircuitBreaker:
-    """What a feed's endpoint last said, and whether it is left alone for that."""
+    """The state of a feed's endpoint, and whether to back off from it."""
 
     def __init__(self, database: Database, feed_id: int) -> None:
         self._database = database
@@ -65,7 +65,7 @@ class CircuitBreaker:
         )
 
     def await_explanation(self, shape: str, reason: str, batch: int) -> None:
-        """Send nothing until a person says what an answer of this shape means."""
+        """Send nothing until an operator decides what an answer of this shape means."""
         self._database.run(
             query("answer_unknown"),
             feed=self._feed_id,

@@ -52,7 +52,7 @@ class DeliveryComponents:
         settlement: Settles what was sent, by its answer.
         unread: Settles what could not be read.
         left_out: Counts details that did not fit into events.
-        fingerprints: Keeps what events looked like.
+        fingerprints: Keeps fingerprints of events.
         touched: Brings orders that were touched and are to be admitted with a claim.
     """
 

@@ -140,7 +140,7 @@ class Delivery:
         )
 
     def _is_still_ours(self, claim: Claim) -> bool:
-        """Make sure, after a slow reading or a sleep, that nobody else sends it."""
+        """Make sure, after a slow read or a sleep, that no other instance sends it."""
         now = time.monotonic()
         if now - self._claimed_at < self.fresh_seconds:
             return True
@@ -235,14 +235,14 @@ class Delivery:
     # Beside
 
     def _note(self, claim: Claim, rendered: Rendered) -> None:
-        """Note what accepted events lacked, and what whole ones looked like."""
+        """Record what accepted events lacked, and fingerprints of complete ones."""
         purchases = rendered.purchases
         self._settlement.report.left_out(self._left_out.note(purchases))
         if self._lane == "live" or (claim.is_resend and claim.with_profile):
             self._fingerprints.note(claim, purchases)
 
     def run_idle_work(self) -> float | None:
-        """Do a little of what nobody waits for.
+        """Do a little of the idle work.
 
         Returns:
             In how many seconds there is more of it, 0.0: now; None: nothing.

@@ -1,4 +1,4 @@
-"""What delivery says in the log of each thing that becomes of a batch: one line."""
+"""What delivery logs of each batch: one line for each attempt."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from syncd.log.log import Log
 
 
 class DeliveryLog:
-    """Says what became of the batches of one worker."""
+    """Logs the outcomes of one worker's batches."""
 
     def __init__(self, log: Log) -> None:
         self._log = log

@@ -1,4 +1,4 @@
-"""Reading the rows of a claim: what fails is halved, so that the others go on."""
+"""Reading the rows of a claim: a failing read is halved, and the others are sent."""
 
 import time
 from collections import deque
@@ -53,7 +53,7 @@ class RowReader:
 
     Args:
         source: Where from.
-        size: How many at a time; shared by those who read the same view.
+        size: How many at a time; shared by all readers of the same view.
         statement_seconds: How long one may take.
     """
 

@@ -201,7 +201,7 @@ class Settlement:
         exemptions: Sequence[ExcludedOrder],
         receipt: Receipt | None = None,
     ) -> bool:
-        """Set orders aside for good and say so; False when the claim was lost."""
+        """Set orders aside for good and log it; False when the claim was lost."""
         if not self.ledger.exclude_orders(claim, exemptions):
             return False
         self.report.set_aside(claim, exemptions, receipt)

@@ -151,7 +151,7 @@ class _Connection(HTTPConnection):
     @override
     def request(self, *args: Any, **kwargs: Any) -> None:
         under_way = _exchange.get()
-        under_way.is_requesting = True  # what a proxy is told before is no request
+        under_way.is_requesting = True  # what a proxy gets before is no request
         super().request(*args, **kwargs)
         under_way.is_sent = True
 

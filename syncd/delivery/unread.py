@@ -18,11 +18,11 @@ from syncd.postgres.errors import STATEMENT_SECONDS
 
 
 class Unread:
-    """Settles what a reading left; of the rest the claim goes on.
+    """Settles the orders that could not be read; the claim keeps the rest.
 
     Args:
         ledger: Of the claims.
-        report: What is said in the log.
+        report: Writes the log lines.
         history: How rows were read lately; shared by the workers.
     """
 
@@ -102,7 +102,7 @@ def _reason(key: str, fault: SyncdError) -> str:
 
 
 def _wait(fault: SyncdError, wait: timedelta) -> timedelta:
-    """Choose when an order is read again: a lock ends, a row may have been mended."""
+    """Choose when an order is read again: a lock ends, a row may be corrected."""
     if isinstance(fault, TableBusyError):
         return SHORTEST_WAIT
     if isinstance(fault, UnreadableRowError):

@@ -1,6 +1,6 @@
 """Trying the real account: which form of body it takes, and whether it takes lists.
 
-No page of the vendor's says so. Test purchases, marked as such, find it out.
+The vendor does not document it. Test purchases, marked as such, find it out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ class TestRequest:
     """One request with test purchases, and what came of it.
 
     Attributes:
-        counted: Events that the answer says were taken; None when it does not say.
+        counted: Events that the answer counts as accepted; None without a count.
     """
 
     title: str
@@ -38,7 +38,7 @@ class TestRequest:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether status and body say that the events were taken."""
+        """Whether status and body confirm that the events were accepted."""
         return self.classification.outcome is Outcome.ACCEPTED
 
 
@@ -48,9 +48,9 @@ class Verification:
     Args:
         settings: Whom to send to, and in which form first.
         api: The connection to it.
-        answers: What its answers mean; those that nobody has explained are noted.
+        answers: What its answers mean; unknown ones are recorded.
         customer: Email address of the test's customer.
-        product: Id of a product, best one that Squeezely knows.
+        product: Id of a product, preferably one that Squeezely has.
         now: When the test purchases are made; aware.
     """
 

@@ -54,7 +54,7 @@ _BODIES_KEPT = 2_000
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What somebody wants to see; None leaves it open.
+    """What was requested; None leaves it open.
 
     Attributes:
         orders: Orders to confirm in all.
@@ -152,7 +152,7 @@ def suggestions(config: Path, url: str) -> list[str]:
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Turn requests to stop into an event; whoever waits long looks at it."""
+    """Turn requests to stop into an event; long waits check it."""
     stopping = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: stopping.set())
@@ -224,7 +224,7 @@ class _Stage:
     def sell(
         self, options: DemoOptions, stopping: threading.Event, screen: Screen
     ) -> None:
-        """Sell until the options is fulfilled, somebody stops it or the daemon ends."""
+        """Sell until the options are fulfilled, a stop, or the daemon's end."""
         with (
             Browsers(self._sandbox.url) as browsers,
             Shop(self._owner_dsn, options.pace, browsers) as shop,
@@ -241,7 +241,7 @@ class _Stage:
     def settle(self, stopping: threading.Event, screen: Screen) -> None:
         """Wait until every confirmed order has arrived and none is in the ledger.
 
-        Somebody who stops it again does not want to wait.
+        A second stop does not wait.
         """
         stopping.clear()
         confirmed = count_confirmed(self.owner)

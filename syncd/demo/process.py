@@ -61,7 +61,7 @@ heartbeat = "1s"
 
 
 class DaemonLog:
-    """What the daemon has said, read while it is being written.
+    """The daemon's log, read while it is being written.
 
     Attributes:
         events: The last lines, oldest first.
@@ -116,7 +116,7 @@ class DaemonProcess:
     """`syncd run` on a configuration of its own; killed at the latest on exit.
 
     Attributes:
-        config: Its configuration; the verbs work with it, too.
+        config: Its configuration; the commands work with it, too.
     """
 
     def __init__(self, folder: Path, dsn: str, endpoint: str, account: str) -> None:
@@ -201,7 +201,7 @@ class DaemonProcess:
 
     def _last_words(self) -> str:
         if not self.log.events:
-            return "it says nothing"
+            return "it logged nothing"
         last = self.log.events[-1]
         texts = (last.get(key) for key in ("message", "reason", "exception", "event"))
         return next(str(words).strip() for words in texts if words)

@@ -93,7 +93,7 @@ class Shop:
     Args:
         dsn: Connection string of the shop's owner.
         pace: How fast, and how much in all.
-        browsers: Who look at the thank-you pages.
+        browsers: The clients of the thank-you pages.
     """
 
     def __init__(self, dsn: str, pace: Arrivals, browsers: Browsers) -> None:
@@ -232,7 +232,7 @@ class _Cashier:
         self._shop.show_later(late)
 
     def _change_mind(self, group: int) -> None:
-        """Confirm orders and roll back: nobody must ever hear of them."""
+        """Confirm orders and roll back: they must never be sent."""
         with suppress(_ChangedMindError), self._database.transaction():
             self._place(group, confirmed=True)
             raise _ChangedMindError

@@ -65,7 +65,7 @@ class Comparison:
         if unknown := sorted({*keys} - {*self.keys}):
             raise OrderUnknownError(
                 f"not among the orders compared: {', '.join(unknown)}",
-                "Name orders by order_key; a higher --last looks further back.",
+                "Name orders by order_key; a higher --last goes further back.",
             )
         return replace(
             self,
@@ -158,7 +158,7 @@ class EventDiff:
         return Comparison(keys, found, len(kept) - len(ours), same)
 
     def resend(self, keys: Sequence[str], reason: str) -> tuple[int, int]:
-        """Send orders again, whole; tell the backfill's number and their number.
+        """Send orders again, with all fields; return the backfill's number and theirs.
 
         Raises:
             OrderUnknownError: None of them was delivered.

@@ -10,7 +10,7 @@ class Attempt:
 
     Attributes:
         is_settled: It is known which orders were sent; False after a crash.
-        resent: Why somebody had the order sent again; None for an ordinary attempt.
+        resent: Why the order was sent again on request; None for an ordinary attempt.
     """
 
     batch: int
@@ -41,7 +41,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """What the ledger knows of an order, its batch and the endpoint."""
+    """What the ledger has of an order, its batch and the endpoint."""
 
     orderid: str | None
     confirmed_at: datetime

@@ -117,7 +117,7 @@ class OrderHistory:
         events = [(a.started_at, a.line()) for a in self.attempts] + self.order_moves
         yield from (line for _, line in sorted(events))
         if standing.waiting_since and not standing.state:
-            yield f"not complete since {standing.waiting_since}: looked at again"
+            yield f"not complete since {standing.waiting_since}: read again"
         if standing.uncertain:
             yield (
                 f"{standing.uncertain} attempts with unknown outcome: "
@@ -197,7 +197,7 @@ def read_history(
 
     Raises:
         OrderAmbiguousError: It is one order's key and another's number.
-        SyncdError: The views cannot be read, and the ledger knows no such order.
+        SyncdError: The views cannot be read, and the ledger has no such order.
     """
     if not (database.holds(order) and source.database.holds(order)):
         return None

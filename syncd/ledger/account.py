@@ -16,7 +16,7 @@ Payload = Literal["events", "single"]
 
 @dataclass(frozen=True, slots=True)
 class AccountCapabilities:
-    """What is known of an account; without `accepts_lists` only a person can say."""
+    """What is known of an account; without `accepts_lists` it is unverified."""
 
     payload: Payload
     accepts_lists: bool | None

@@ -98,10 +98,10 @@ class Admission:
 
         Args:
             found: Confirmed orders.
-            capture: Who found them; `backfill` makes them wait behind live ones.
+            capture: What found them; `backfill` makes them wait behind live ones.
             size: Orders that a batch may hold.
             backfill: Number of the backfill that they belong to.
-            adopts: They count as handled by somebody else, and are not sent.
+            adopts: They count as delivered by something else, and are not sent.
             is_behind: They wait behind live orders, as those of a backfill do.
         """
         statement, params = self._admission(
@@ -124,7 +124,7 @@ class Admission:
             size: Orders that a batch may hold.
 
         Raises:
-            PausedError: Nothing is admitted for now, by nobody, and no row was taken.
+            PausedError: Capture is paused, and no row was taken.
             ViewsChangedError: The views are not those that were accepted; the same.
         """
         statement, params = self._admission(found, "listen", size=size)
@@ -158,7 +158,7 @@ class Admission:
         """Admit touched orders and run `then` in the same durable transaction.
 
         While admissions are paused, or the views are not the accepted ones, no row is
-        taken: `admit_touched` says so.
+        taken: From `admit_touched`.
         """
         statement, params = self._admission(found, "listen", size=size)
         _, (admitted,), rest = self.database.together(

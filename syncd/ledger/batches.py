@@ -17,7 +17,7 @@ class Ledger(Claiming):
     """Every state of every order of one started feed."""
 
     def renew(self, claim: Claim, lease: timedelta) -> bool:
-        """Begin the lease anew; False when the claim is no longer ours."""
+        """Renew the lease; False when the claim is no longer ours."""
         renewed = self.database.run(
             query("renew"), batch=claim.batch_id, token=claim.token, lease=lease
         )
@@ -137,7 +137,7 @@ class Ledger(Claiming):
         Args:
             claim: The batch.
             keys: The orders that were sent.
-            receipt: What the API said.
+            receipt: The API's answer.
         """
         return self.database.row(
             Delivered,
@@ -158,7 +158,8 @@ class Ledger(Claiming):
             holds: They wait for a person.
 
         Returns:
-            How many; 0 for a claim that is known: who took it over has counted it.
+            How many; 0 for a known claim: the instance that took it over has counted
+            it.
         """
         return self.database.value(
             int,

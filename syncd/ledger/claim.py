@@ -29,9 +29,9 @@ class Claim:
         token: Random; proves to the ledger that a settlement is this claim's.
         uncertain: Attempts, of it or before, that may have been taken.
         refusals: Between which others were accepted; the last of all at `refused_at`.
-        probes: Nothing else is sent until it is known what the endpoint says to it.
+        probes: Nothing else is sent until the endpoint has answered it.
         with_profile: Events carry the customer's fields too, not the order's alone.
-        is_resend: Its orders were delivered before; somebody asked for them again.
+        is_resend: Its orders were delivered before, and requested again.
         rows: Of the orders in `purchases`, as JSON by key, where they came with the
             claim; a key without a row is absent.
         read_fault: Why they could not come with it.
@@ -103,12 +103,12 @@ class ClaimedBatch:
 
 @dataclass(frozen=True, slots=True)
 class NextDue:
-    """When something may be claimed, and whether a backfill is to be looked after.
+    """When something may be claimed, and whether a backfill is active.
 
     Attributes:
         seconds: Until then, 0.0: now; None: never.
         past: Past orders wait among others.
-        backfill: One is under way, or its state is not told in the log yet.
+        backfill: One is active, or its state is not logged yet.
         unread: Some orders could not be read, and are to be read again.
     """
 
@@ -123,7 +123,7 @@ class Receipt:
     """What was sent and answered; `reason` is empty when accepted.
 
     Attributes:
-        shape: Of an answer that nobody has explained.
+        shape: Of an unknown answer.
     """
 
     outcome: str

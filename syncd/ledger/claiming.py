@@ -46,7 +46,7 @@ class Claiming(Admission):
     ) -> Claim | None:
         """Take the oldest due batch of a lane; None when there is none.
 
-        None also when the ledger's server was promoted and nobody has noted it, as may
+        None also when the ledger's server was promoted unnoticed, as may
         be behind a pooler: what is pending may have been sent.
 
         Args:
@@ -54,12 +54,12 @@ class Claiming(Admission):
             lane: Which.
             lease: For how long.
             reading: Reads its orders' rows with it. Where that fails the batch is
-                claimed without them: reading them by key tells what is wrong.
+                claimed without them: reading them by key finds the cause.
             rereads: One of those that could not be read.
             touched: Admitted first; where a view fails they stay for the capture.
 
         Raises:
-            PausedError: Nothing is sent for now, by nobody.
+            PausedError: Sending is paused.
         """
         params = {"lane": lane, "instance": instance, "lease": lease}
         (claimed, rows), fault = self._claimed(
@@ -75,7 +75,7 @@ class Claiming(Admission):
 
     def _batch_of(self, claimed: ClaimedBatch) -> int | None:
         if claimed.was_promoted:
-            self.database.close()  # whoever opens it notes the promotion first
+            self.database.close()  # opening it records the promotion first
             return None
         refuse_paused("sending", claimed.paused_at, claimed.paused_reason)
         return claimed.batch_id
@@ -117,5 +117,5 @@ class Claiming(Admission):
         )
         if due.seconds is None:
             return due
-        # below 0 by the moment between the statement's two looks at the clock
+        # below 0 by the time between the statement's two readings of the clock
         return replace(due, seconds=max(0.0, due.seconds))

@@ -1,6 +1,6 @@
 """The guard against copies: a ledger that is not the one served before must not send.
 
-What is remembered lies in a file of the daemon's own, outside every database, so that
+What is remembered is in a file of the daemon's own, outside every database, so that
 a restore cannot take it along.
 """
 
@@ -55,7 +55,7 @@ class StateFile:
 
     @property
     def place(self) -> Path:
-        """The directory that it lies in."""
+        """The directory that it is in."""
         return self._path.parent
 
     def read(self) -> Mark | None:
@@ -127,7 +127,7 @@ class CloneGuard:
         feed_id: The feed.
         feed: Its name.
         memory: What this host remembers; None without a place for it.
-        log: Is told of promotions.
+        log: Gets promotions.
         name: What stands for this host's name; None: its own.
     """
 
@@ -193,7 +193,7 @@ class CloneGuard:
             self._memory.write(mark)
 
     def note_promotion(self, database: Database) -> None:
-        """Note and say, once for all instances, that the ledger's cluster was promoted.
+        """Record and log, once for all instances, a promotion of the ledger's cluster.
 
         What was pending may have been sent by claims that were lost; and orders of
         the last day that have to be captured again may have been, too.

@@ -103,7 +103,7 @@ class Erasure:
         return [standing.trace() for standing in standings]
 
     def forget(self, keys: Sequence[str]) -> list[OrderTrace]:
-        """Forget orders; tell what they were before.
+        """Erase orders; return what they were before.
 
         Nothing is admitted, claimed or settled of them meanwhile, so that one that was
         not being sent then is never sent.

@@ -36,7 +36,7 @@ SAMPLE = 200
 """Orders that are compared after the views were changed."""
 
 NEIGHBOURS = 10_000
-"""Orders about the time of those that are looked through for keys of another kind."""
+"""Orders around their time that are searched for keys of another type."""
 
 REBIND = "`syncd rebind-keys --dry-run` shows which orders are known under new keys."
 """What to do when the keys are not those of the ledger."""
@@ -175,7 +175,7 @@ class IdentityGuard:
         )
 
     def refuse_held(self) -> None:
-        """Refuse to go on while the views' keys are not those of the ledger.
+        """Refuse to continue while the views' keys are not those of the ledger.
 
         Raises:
             KeysChangedError: They are not.
@@ -189,12 +189,12 @@ class IdentityGuard:
     def _compare(self, known: Known, behind: Behind) -> IdentityCheck:
         now = behind.identity
         found = (*replaced(known.identity, now, behind.namesakes, self._behind),)
-        if not now.key_type:  # the views are missing, which others tell
+        if not now.key_type:  # the views are missing, which others report
             return IdentityCheck(found)
         change = known.identity.changed(now)
         if change is None:
             return IdentityCheck(found)
-        # The views were made anew: what they read is what they are meant to read.
+        # The views were recreated: they read what they are meant to read.
         heard = (*(r for r in found if r.behind in HEARD),)
         orders = self._recent()
         keys = self._compare_keys(known.identity, now, orders)

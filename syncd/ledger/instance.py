@@ -1,4 +1,4 @@
-"""A running daemon among others: its lock says that it lives, its claims are its own.
+"""A running daemon among others: its lock shows that it runs; its claims are its own.
 
 A claim is taken over only past its lease, or when its owner is provably dead: its
 advisory lock is free *and* its process is gone from this very host.
@@ -50,7 +50,7 @@ class Instance:
     """This process in the ledger; keeps a connection that holds its lock.
 
     Attributes:
-        is_alone: At the last sweep no other lived, and nobody held a claim.
+        is_alone: At the last sweep no other ran or held a claim.
 
     Args:
         database: A connection of its own.
@@ -92,7 +92,7 @@ class Instance:
         self._database.run(query("hold_instance_lock"), instance=self.number)
 
     def sweep(self) -> list[FreedClaim]:
-        """Free claims whose outcome nobody will settle any more; ordered by batch."""
+        """Release claims whose outcome will never be settled; ordered by batch."""
         found = self._database.rows(
             InstanceState, query("claimants"), feed=self._feed_id, own=self.number
         )

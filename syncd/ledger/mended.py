@@ -1,4 +1,4 @@
-"""Rejected orders that were mended: found by rendering them again, and tried again.
+"""Rejected orders that were corrected: found by rendering them again, and retried.
 
 An order that syncd's own rules rejected is pending again once its row would be sent;
 one that the API or the view rejected, once the order is touched. By itself at most
@@ -38,7 +38,7 @@ class Rejected:
 
 
 class MendedOrders:
-    """Looks for rejected orders of one feed that could be sent now.
+    """Finds rejected orders of one feed that could be sent now.
 
     Args:
         source: The views.
@@ -148,8 +148,8 @@ class MendedOrders:
     def _next_page(self) -> list[Rejected]:
         """Read the orders after those of the last pass; from the first at the end.
 
-        They count as looked at before the view is read: rows that cannot be read in
-        time keep no others from being looked at.
+        They count as checked before the view is read: rows that cannot be read in time
+        do not block others.
         """
         orders = self._read(PAGE_ORDERS, after=self._after, most_retries=MOST_RETRIES)
         is_full = len(orders) == PAGE_ORDERS

@@ -1,6 +1,6 @@
 """Which order a person means: by its key, or by its public number.
 
-Every verb that takes ORDER asks here, so that none acts on the first of two.
+Every command with ORDER resolves it here, so that none acts on the first of two.
 """
 
 from contextlib import suppress
@@ -17,7 +17,7 @@ def find_key(
 ) -> str | None:
     """Find the order that the view or the ledger has by that name; None for none.
 
-    A view that cannot be read is passed over: it may be what is mended.
+    A view that cannot be read is ignored: it may be what is being corrected.
 
     Raises:
         OrderAmbiguousError: It is one order's key and another's number.

@@ -16,7 +16,7 @@ from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 
 NEWEST_ORDERS = 50
-"""Of so many orders it is told how many are refused."""
+"""The number of orders of which the refused ones are counted."""
 
 MOST_DETAILS = 20
 """Kinds of details left out that are shown, and noted in one statement."""

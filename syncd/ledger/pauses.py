@@ -1,7 +1,7 @@
 """Pauses: a person stops sending or capture, for every instance, until it is lifted.
 
-They stand where claims and admissions look anyway, so nobody can send or capture
-against them, and nobody asks the database once more because of them.
+They are in rows that claims and admissions read anyway, so no instance can send or
+capture against them, and they cost no further statement.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class PauseStore:
         self._feed_id = feed_id
 
     def begin(self, what: What, why: str | None) -> tuple[Pause, bool]:
-        """Pause; one that is on goes on, with the new reason if there is one.
+        """Pause; an existing pause stays, with the new reason if there is one.
 
         Waits for an admission that is under way, so that none is when this returns.
 
@@ -44,7 +44,7 @@ class PauseStore:
         return Pause(what, paused.paused_at, paused.paused_reason), paused.begins
 
     def end(self, what: What) -> datetime | None:
-        """Lift a pause; tell since when it was on, None when it was not."""
+        """Lift a pause; return since when it was on, None when it was not."""
         sending = what == "sending"
         lifting = query("resume_sending") if sending else query("resume_capture")
         return self._database.find_value(datetime, lifting, feed=self._feed_id)

@@ -37,7 +37,7 @@ def _unseen(_: str, __: int) -> None:
 
 
 class UndecidedError(SyncdError):
-    """Orders that may have been sent are known under no key, and nobody decided."""
+    """Orders that may have been sent match no key, and no decision was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class KeyRebinding:
             on_progress: Called after each page.
 
         Raises:
-            UndecidedError: There are such orders, and nothing was said of them.
+            UndecidedError: There are such orders, without a decision.
             SyncdError: A database failed, or the views cannot be read.
         """
         database = self._ledger.database
@@ -207,6 +207,6 @@ def _undecided(done: Rebinding) -> UndecidedError:
     return UndecidedError(
         f"{done.unmatched} orders may have been sent, and cannot be matched with the "
         f"ledger: {some}; nothing was changed",
-        "Say what becomes of them: --unmatched send (each counted as a possible "
+        "Decide on them: --unmatched send (each counted as a possible "
         "repeat), or --unmatched keep (they count as delivered by something else).",
     )

@@ -1,7 +1,7 @@
 """Thinning: what the ledger keeps of orders that were delivered long ago.
 
 Receipts and batches go; the order's row stays, so that no capture, reconciliation or
-backfill takes it for a new one, whatever its stamp says by then (ADR-0013).
+backfill counts it as new, whatever its stamp by then (ADR-0013).
 """
 
 import threading
@@ -23,9 +23,9 @@ class PruningSteps:
     """How much is done at a time.
 
     Attributes:
-        batches: One statement looks at so many, at most.
-        orders: After so many a statement looks at no further batch.
-        steps: Statements of one turn; the next turn goes on from there.
+        batches: One statement examines so many, at most.
+        orders: After so many a statement examines no further batch.
+        steps: Statements of one run; the next run continues from there.
     """
 
     batches: int = 500
@@ -48,7 +48,7 @@ class Retention:
     Args:
         ledger: The feed's.
         keep: How long everything is kept; None: for ever.
-        log: Is told what was done.
+        log: Gets what was done.
         stopping: Ends a turn between two steps.
         steps: How much is done at a time.
         clock: By which a turn is due.

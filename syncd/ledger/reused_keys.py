@@ -1,4 +1,4 @@
-"""Keys that stand for other orders than they did: found, noted, told apart.
+"""Keys that now identify other orders: found, recorded, distinguished.
 
 A known key is never taken for a new order by itself, and is never called delivered
 while it stands for another order (ADR-0027).
@@ -32,7 +32,7 @@ class Reused:
 
 @dataclass(frozen=True, slots=True)
 class ReusedKey:
-    """A key, the order that the ledger knows by it, and the one that is listed now."""
+    """A key, the order that the ledger has by it, and the one that is listed now."""
 
     key: str
     known_at: datetime
@@ -42,7 +42,7 @@ class ReusedKey:
 
     @property
     def is_only_later(self) -> bool:
-        """Whether nothing but a later time tells the two orders apart."""
+        """Whether only a later time distinguishes the two orders."""
         numbers = {self.known_as, self.listed_as} - {None}
         return len(numbers) <= 1 and self.listed_at > self.known_at
 

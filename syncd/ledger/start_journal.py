@@ -1,6 +1,6 @@
 """Why the last start failed, or a reload was refused: kept until one succeeds.
 
-It lies in the ledger, and in the daemon's own directory while the ledger cannot be
+It is in the ledger, and in the daemon's own directory while the ledger cannot be
 written. `syncd status` shows it.
 """
 

@@ -37,7 +37,7 @@ class Served:
     def of(
         cls, settings: Settings, environment: Mapping[str, str] | None = None
     ) -> "Served | None":
-        """Return what this host knows; None where it keeps nothing."""
+        """Return what this host has stored; None where it stores nothing."""
         environment = os.environ if environment is None else environment
         memory = StateFile.of(
             settings.ledger.state_directory, settings.feed, environment
@@ -62,7 +62,7 @@ class Served:
     def keep(self, source: tuple[int, int], view: str) -> None:
         """Note that the feed is served from here, where that can be written.
 
-        Where not, the daemon's mark beside it cannot either, which says so.
+        Where not, the daemon's mark beside it cannot either, which is reported.
         """
         served = msgspec.json.encode(_Orders(source, view))
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""How a feed stands: what the heartbeat says; `syncd status` shows more."""
+"""A feed's figures for the heartbeat; `syncd status` shows more."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class FeedStats:
         reconciled_seconds: Age of the newest account; None when there is none.
         without_time: New orders that are confirmed at no usable time.
         missed: Orders that account after account had to capture; 0 for one alone.
-        is_unknown: An answer that nobody has explained holds the endpoint.
+        is_unknown: An unknown answer holds the endpoint.
         is_spiked: Too many orders were rejected for any more.
         suspect_key: Of the first of the orders whose refusal led to a hold.
         suspect_orders: How many these are.
@@ -77,7 +77,7 @@ class FeedStats:
 
     @property
     def watermark_age_seconds(self) -> float:
-        """How far the watermark lies behind the clock."""
+        """How far the watermark is behind the clock."""
         return (self.now - self.watermark).total_seconds()
 
 

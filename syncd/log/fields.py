@@ -17,7 +17,7 @@ class Field:
     Attributes:
         kind: Its type: a number always has a decimal point, an integer none; a time is
             ISO 8601 with its zone.
-        meaning: What it says.
+        meaning: For the documentation.
         unit: Of what it is a number, if that is one.
         otel: Its name in OpenTelemetry's conventions; "" for `syncd.<field>`.
         ecs: Its name in the Elastic Common Schema, likewise.

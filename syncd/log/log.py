@@ -181,7 +181,7 @@ def own_crashes(log: Log) -> None:
 
 
 def _from_libraries(folds: _Folds, feed: str) -> Callable[[logging.LogRecord], bool]:
-    """Take the values out of what libraries say, and fold its repeats.
+    """Remove values from libraries' messages, and fold repeats.
 
     syncd's own repeats are folded where their kind is known.
     """

@@ -54,7 +54,7 @@ def only_declared(_: object, __: str, line: EventDict) -> EventDict:
 
 
 def for_people(_: object, __: str, line: EventDict) -> EventDict:
-    """Leave out what nobody reads on a terminal."""
+    """Leave out what is useless on a terminal."""
     return {name: line[name] for name in line if name not in {"run", "instance"}}
 
 

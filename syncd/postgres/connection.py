@@ -32,7 +32,7 @@ PREPARE_AFTER = 2
 """A statement is prepared when it is run for the third time."""
 
 PLANS_KEPT = 100
-"""How old plans become, in statements and in orders that came: then they are made anew,
+"""How old plans become, in statements and in orders: then they are renewed,
 each time when twice as old as before.
 
 The tables may have been empty before, and one transaction may bring many orders.
@@ -62,7 +62,7 @@ class Connection:
         time_zone: Of times that the views give without one.
         keeps_plans: Statements are planned once, not for each of their values. For
             look-ups by key; a range of times has another plan when it is wide.
-        writes: Of several hosts it is the primary that is meant, unless `dsn` says.
+        writes: Of several hosts the primary is meant, unless `dsn` sets it.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Connection:
                 yield
 
     def peer(self) -> Peer:
-        """Return who is at the other end."""
+        """Return the server at the other end."""
         with self.translated():
             info = self._open().info
             sslmode = info.get_parameters().get("sslmode", "prefer")
@@ -154,7 +154,7 @@ class Connection:
                 for action in self._on_open:
                     action()
             except BaseException:
-                self._is_stale = True  # the next use opens another, and begins anew
+                self._is_stale = True  # the next use opens another
                 raise
         return self._connection
 
@@ -173,7 +173,7 @@ class Connection:
     def translated(self, place: Place = Place.LEDGER) -> Iterator[None]:
         """Turn the driver's errors into syncd's; `place` is what is read meanwhile.
 
-        A node that takes no writes is left: the next use connects anew.
+        A connection to a node without writes is closed: the next use connects again.
 
         Raises:
             SyncdError: One of its kinds (`core/cause.py`).

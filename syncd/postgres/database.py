@@ -140,7 +140,7 @@ class Database(Connection):
         """Run statements as one READ COMMITTED transaction, all of them sent at once.
 
         Each has a snapshot of its own, as if it had waited for those before. What a
-        session of our own gets at once is one transaction without being told.
+        session of our own gets at once is one transaction anyway.
 
         Returns:
             What each reads.

@@ -1,4 +1,4 @@
-"""How a session of PostgreSQL's is opened, and who is at the other end."""
+"""How a PostgreSQL session is opened, and which server is at the other end."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ class Peer:
 
     @property
     def is_local(self) -> bool:
-        """Whether no network lies between."""
+        """Whether no network is between."""
         return self.host.startswith(("/", "@", "127.")) or self.host in _LOCAL
 
 

@@ -21,7 +21,7 @@ _BRACES = {Place.CONFIRMED: "confirmed", Place.PURCHASES: "purchases"}
 
 @cache
 def statements() -> Mapping[str, str]:
-    """The statements of `queries/` by name; `:one`, `:many` … say what comes back.
+    """The statements of `queries/` by name; `:one`, `:many` … are their results.
 
     Braces are identifiers that the code fills in, or another of the statements. Without
     comments and margins: psycopg keeps what it made of texts up to 4 kB only.

@@ -16,7 +16,7 @@ from syncd.source.views import LeftOut
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """The two databases that a feed lies between; each opens on first use.
+    """The two databases of a feed; each opens on first use.
 
     Attributes:
         primary: Where the shop writes, should the source be a hot standby.
@@ -62,7 +62,7 @@ def connect(settings: Settings, role: str, *, keeps_plans: bool = False) -> Conn
     Args:
         settings: Where to.
         role: Shows in `pg_stat_activity`.
-        keeps_plans: It looks up by key only, often.
+        keeps_plans: It reads by key only, often.
     """
 
     def open_on(dsn: str, *, writes: bool) -> Database:

@@ -1,4 +1,4 @@
-"""What the views say of orders: by key, number, address or time."""
+"""The views' rows of orders: by key, number, address or time."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,7 +38,7 @@ class Bounds(NamedTuple):
 
 
 class OrderLookup:
-    """Reads what the views say of orders, by key, number, address or time.
+    """Reads the views' rows of orders, by key, number, address or time.
 
     Args:
         database: A connection to the order database.

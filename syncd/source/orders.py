@@ -26,7 +26,7 @@ class OrderQuery:
         taking: Takes the keys out of the outbox, in the same statement; None: no need.
         listings: Reads the first times of the orders that are written; None: the query
             has them.
-        sealed: Tells whether they were read under the views that were accepted; None:
+        sealed: Whether they were read under the accepted views; None:
             from no view.
         source: Where they were found.
     """
@@ -82,8 +82,8 @@ class Source(OrderLookup):
 
     Args:
         database: A connection to it.
-        confirmed: Name of the view that says which orders are confirmed.
-        purchases: Name of the view that says what their events hold.
+        confirmed: Name of the view of confirmed orders.
+        purchases: Name of the view of their events.
         beside_ledger: Whether the ledger's statements may read the views themselves.
         left_out: Orders that are read as if they had no time; None: none are.
     """

@@ -1,4 +1,4 @@
-"""Who writes to the shop's orders right now: the clock and the running transactions.
+"""What writes to the shop's orders now: the clock and the running transactions.
 
 Each is read by a statement of its own, in autocommit: the poll's grace period rests
 on their order (ADR-0003). Where the source is a hot standby, they are read on its
@@ -99,7 +99,7 @@ class Transactions:
         """Return whether the source shows everything up to a position of the primary's.
 
         False as well when the source is no standby any more: what was seen of the
-        old primary's transactions says nothing then.
+        old primary's transactions is useless then.
         """
         if position is None:
             return True

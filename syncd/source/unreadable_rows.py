@@ -1,7 +1,7 @@
 """Finds the orders over whose own rows `confirmed_orders` fails.
 
 They are found by key. A row whose key fails, or that the view's condition fails over,
-has no key to be found by; then the span of times in which it lies is found.
+has no key to be found by; then the span of its time is found.
 """
 
 import time
@@ -15,7 +15,7 @@ from syncd.source.position import INSTANT
 PAGE_KEYS = 1_000
 
 LOCATE_SECONDS = 10.0
-"""How long a row without a key is looked for, after whatever statement runs then."""
+"""How long a row without a key is searched for, after the statement that then runs."""
 
 _FIRST = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
 _LAST = datetime.fromisoformat("9998-12-31T00:00:00+00:00")
@@ -35,7 +35,7 @@ class RowFinder:
             sqlstate: What the view failed with.
 
         Raises:
-            UnreadableViewError: They are more, or they cannot be told from others.
+            UnreadableViewError: They are more, or cannot be distinguished from others.
         """
         found: list[str] = []
         after: str | None = None
@@ -102,7 +102,7 @@ def _unnamed(sqlstate: str, where: str, name: str) -> UnreadableViewError:
 
     Args:
         sqlstate: The code of the view's error.
-        where: The times at which the row lies.
+        where: The span of the row's time.
         name: The view, as it is configured.
     """
     return UnreadableViewError(

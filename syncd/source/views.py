@@ -148,7 +148,7 @@ def columns_of(row: str) -> dict[str, object]:
     """Read a row's columns; their numbers are int or Decimal.
 
     Raises:
-        UnreadableRowError: It is no JSON that a reader knows.
+        UnreadableRowError: It is not valid JSON.
     """
     try:
         return _DECODER.decode(row)

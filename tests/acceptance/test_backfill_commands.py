@@ -250,7 +250,7 @@ def test_preview_shows_an_event_as_a_backfill_sends_it(
         (("mark-delivered",), 64, "--from"),
         (("backfill", *FROM, "--resend"), 64, "Give the reason"),
         (("backfill", *FROM, "--resend", "--reason", " "), 64, "Give the reason"),
-        (("backfill", *FROM, "--reason", "x"), 64, "belongs to --resend"),
+        (("backfill", *FROM, "--reason", "x"), 64, "--reason needs --resend"),
         (("backfill", *FROM), 64, "Not a terminal"),
         (("backfill", *FROM, "list"), 64, "takes no range"),
         (("backfill", "pause"), 1, "no backfill is under way"),

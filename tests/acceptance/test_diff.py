@@ -205,7 +205,11 @@ def test_orders_that_differ_are_sent_again(
     [
         (("--resend",), 64, "Give the reason"),
         (("--reason", "x"), 64, "--reason needs --resend"),
-        (("--resend", "--reason", "x", "--with", "syncd.v"), 64, "apply the view first"),
+        (
+            ("--resend", "--reason", "x", "--with", "syncd.v"),
+            64,
+            "apply the view first",
+        ),
         (("--resend", "--reason", "x"), 1, "nothing was changed"),
         (("1", "404", "--resend", "--reason", "x"), 1, "orders compared: 404"),
     ],

@@ -1,1 +1,1 @@
-"""Capture by triggers: the shop's tables write an outbox, NOTIFY says so."""
+"""Capture by triggers: the shop's tables write an outbox, NOTIFY announces it."""

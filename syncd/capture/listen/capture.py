@@ -1,4 +1,4 @@
-"""Capture by listening: the shop's own transactions say which orders they touched.
+"""Capture by listening: the shop's own transactions record which orders they touch.
 
 The invariant: a row of the outbox goes only once its order is in the ledger, or is not
 confirmed; the change that confirms it touches it again (ADR-0007).
@@ -33,7 +33,7 @@ class OutboxTuning:
         page: Rows of the outbox that are taken at once.
         fallback_seconds: How often to look at least while no notifications are heard.
         inspection_seconds: How often to inspect.
-        schedule: Makes what says when to look; by `clock`.
+        schedule: Makes the poll schedule; by `clock`.
         clock: Of any beginning.
     """
 
@@ -69,9 +69,9 @@ class OutboxCapture:
 
     Args:
         outbox: The feed's rows.
-        notifications: Says when to look at once.
+        notifications: When to poll at once.
         intake: Where to.
-        log: Is told of faults, and once when no notifications are heard.
+        log: Gets faults, and once that no notifications arrive.
         offer: Leaves what a notification announced to a worker; False: there is none.
     """
 

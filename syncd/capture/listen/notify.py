@@ -17,7 +17,7 @@ ANSWER_SECONDS = 2.0
 """Within which a probe has to be heard."""
 
 LEDGER_CHANGED = "look"
-"""What a command sends that has changed the ledger: it is looked at soon."""
+"""What a command sends after changing the ledger, so that daemons read it soon."""
 
 SHUT_SECONDS = 1.0
 """How long the listener is left alone after it failed."""

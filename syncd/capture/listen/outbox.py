@@ -1,6 +1,6 @@
 """The outbox beside the orders: keys that the shop's own transactions touched.
 
-Rows are taken, never a position: whoever commits late is still found. Rows go only
+Rows are taken, never a position: a late commit is still found. Rows go only
 once the ledger has their orders.
 """
 
@@ -34,7 +34,7 @@ class OutboxRow:
     """A row of the outbox: an order was touched.
 
     Attributes:
-        place: Where the row lies.
+        place: The row's `ctid`.
         writer: The transaction that wrote it; both together name the row for good.
     """
 
@@ -125,7 +125,7 @@ class Outbox:
 
 
 def _sealed() -> Statement:
-    """Return what tells whether the views beside the outbox are accepted ones."""
+    """Return the check that the views in the outbox's database are accepted ones."""
     return compose("is_sealed", seal=query("seal"))
 
 

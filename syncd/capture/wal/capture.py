@@ -1,7 +1,7 @@
 """Capture from the WAL: orders are taken from the slot once they are visible.
 
 The invariant: nothing is acknowledged before the ledger has it for good. What a crash
-or an error leaves undone, the slot tells again; the ledger's key makes that harmless.
+or an error leaves undone, the slot sends again; the ledger's key makes that harmless.
 """
 
 import time
@@ -31,7 +31,7 @@ class WalCapture:
 
     Args:
         stream: The slot's changes.
-        guard: Looks after the slot.
+        guard: Monitors the slot.
         source: The views, on a connection to the database of the slot.
         ledger: Where the orders go.
         size: Orders that a batch may hold.
@@ -179,7 +179,7 @@ class WalCapture:
         return StepResult(is_listening=self._caught_up)
 
     def _take(self) -> tuple[list[str], int | None]:
-        """Take out what is visible; a transaction that goes on, by the page."""
+        """Take what is visible; an incomplete transaction, in pages."""
         backlog = self._backlog
         if backlog.is_empty or (backlog.is_open and len(backlog) < self._tuning.page):
             return [], None

@@ -1,6 +1,6 @@
 """Guard rails of capture from the WAL: the server's disk, the shop's writes, our place.
 
-Looked at before a slot is used, and about each minute while it is.
+Checked before a slot is used, and about each minute while it is.
 """
 
 import time
@@ -31,9 +31,9 @@ class StreamStart:
     Attributes:
         keys: The key column of each table that is followed, by the table's oid.
         confirmed: Where the slot stands.
-        reached: How far it was read, as the ledger says.
+        reached: How far it was read, by the ledger.
         written: Up to where the server has written by now.
-        active_pid: Who listens already; None for nobody.
+        active_pid: The process that reads it; None for none.
     """
 
     keys: Mapping[int, str]
@@ -44,14 +44,14 @@ class StreamStart:
 
 
 class SlotMonitor:
-    """Looks after one feed's slot and publication.
+    """Monitors one feed's slot and publication.
 
     Args:
         source: The database of the slot.
         progress: How far it was read.
         feed: Whose it is.
         name: The feed's name.
-        log: Where to tell of dangers.
+        log: For warnings.
         lookback: How far an order's time may lie before its transaction.
     """
 
@@ -77,7 +77,7 @@ class SlotMonitor:
         """See whether the slot may be used.
 
         A promoted standby may lack what the ledger had noted last, while its copy of
-        the slot is past it: that is told, and capture goes on (ADR-0010).
+        the slot is past it: that is logged, and capture continues (ADR-0010).
 
         Raises:
             StreamBrokenError: It has lost its place: orders may be unheard of.
@@ -98,7 +98,7 @@ class SlotMonitor:
         return StreamStart(keys, confirmed, reached, written, slot.active_pid)
 
     def wait_for(self, pid: int | None) -> None:
-        """Say, once, that somebody else reads the slot."""
+        """Log, once, that another process reads the slot."""
         if pid != self._told:
             self._told = pid
             self._log.emit("stream.waiting", slot=self._slots.name, pid=pid)
@@ -123,7 +123,7 @@ class SlotMonitor:
         return self._slots.written()
 
     def explain(self, error: StreamBrokenError) -> None:
-        """Log from when on orders may be unheard of, unless the error says so."""
+        """Log from when on orders may have been missed, unless the error has it."""
         error.hint = error.hint or fix_sql(self._since(self._progress.read()))
 
     def look(self, tuning: WalTuning = DEFAULTS) -> None:

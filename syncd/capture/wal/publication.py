@@ -1,7 +1,7 @@
 """A feed's publication: the tables that are followed, and the harm it must never do.
 
-The invariant: the shop's UPDATEs go on working. PostgreSQL refuses them on a published
-table whose rows it cannot name, or whose naming columns do not travel.
+The invariant: the shop's UPDATEs keep working. PostgreSQL refuses them on a published
+table without a replica identity, or whose identity columns are not published.
 """
 
 import re
@@ -63,12 +63,12 @@ class ReplicaIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table to follow, as the catalogue knows it.
+    """A table to follow, as in the catalogue.
 
     Attributes:
         oid: Stays when it is renamed.
         key: The column that holds the order's key.
-        columns: Those that travel; None for whole rows.
+        columns: Those published; None for whole rows.
     """
 
     oid: int
@@ -79,7 +79,7 @@ class Table:
 
     @property
     def is_whole(self) -> bool:
-        """Whether whole rows travel, personal data and all."""
+        """Whether whole rows are published, including personal data."""
         return self.columns is None
 
     @property
@@ -98,7 +98,7 @@ class PublicationProblem:
 
 
 class Publication:
-    """Looks at a feed's publication, and at what may be published."""
+    """Checks a feed's publication, and what may be published."""
 
     def __init__(self, database: Database, feed: str) -> None:
         self._database = database
@@ -115,7 +115,7 @@ class Publication:
             view: That with the orders' keys.
 
         Returns:
-            The table, and why whole rows travel ("" when they do not).
+            The table, and why whole rows are published ("" when they are not).
 
         Raises:
             ConfigError: It cannot; the shop's writes would fail, or orders be missed.
@@ -185,7 +185,7 @@ class Publication:
         ) == _as_sets(tables)
 
     def tables(self) -> list[tuple[Table, bool]]:
-        """List the published tables, and whether somebody gave them a row filter."""
+        """List the published tables, and whether they have a row filter."""
         keys = self.keys()
         published = self._database.rows(
             _Published, query("published"), publication=self.name
@@ -197,7 +197,7 @@ class Publication:
     def harms(self) -> Iterator[PublicationProblem]:
         """Find the tables on which the shop's UPDATEs fail because they are published.
 
-        PostgreSQL lets their owner change them any time; only the cure is ours to tell.
+        PostgreSQL lets their owner change them any time; syncd can only report the fix.
         Followed tables that are not published any more are named as well.
         """
         tables = self.tables()

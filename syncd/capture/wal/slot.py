@@ -1,7 +1,7 @@
 """A feed's replication slot: its name, its state, and what would make it a danger.
 
-The slot keeps WAL until syncd has read it. The invariant: nobody is left with a disk
-that fills up, or with a slot that has silently lost its place.
+The slot retains WAL until syncd has read it. The invariant: no server is left with a
+disk that fills up, or with a slot that has silently lost its place.
 """
 
 import hashlib
@@ -105,7 +105,7 @@ class Slot:
     synced: bool
 
     def is_past(self, reached: "SlotPosition | None") -> bool:
-        """Whether it was acknowledged further than the ledger knows."""
+        """Whether it was acknowledged further than the ledger has it."""
         return reached is not None and (self.confirmed or 0) > reached.position
 
     @property
@@ -137,7 +137,7 @@ class SlotPosition:
 
 
 class SlotCatalog:
-    """Looks at a feed's slot and at its server."""
+    """Checks a feed's slot and its server."""
 
     def __init__(self, database: Database, feed: str) -> None:
         self._database = database
@@ -164,7 +164,7 @@ class SlotCatalog:
 
         Raises:
             StreamBrokenError: It is gone, lost, or further than the ledger.
-            ConfigError: It is somebody else's.
+            ConfigError: It belongs to something else.
         """
         slot = self.find()
         if slot is None and reached is None:
@@ -186,7 +186,7 @@ class SlotCatalog:
         """Refuse a slot of this name that is not this feed's.
 
         Raises:
-            ConfigError: It says whose it is.
+            ConfigError: It belongs to something else; the message names it.
         """
         if slot.plugin != PLUGIN or not slot.is_here:
             raise ConfigError(

@@ -1,6 +1,6 @@
 """The door to a replication slot: one connection that PostgreSQL sends changes over.
 
-Only what the caller confirms is acknowledged. Whoever reads too slowly is waited for;
+Only what the caller confirms is acknowledged. A slow reader is waited for;
 the server keeps the rest in its WAL.
 """
 
@@ -83,7 +83,7 @@ class ReplicationStream:
             DeadlineConnection.connect(self._dsn, autocommit=True).close()
 
     def open(self, keys: Mapping[int, str], position: int) -> bool:
-        """Begin to listen; False when somebody else does.
+        """Begin to stream; False when another process does.
 
         What was sent before and not confirmed comes again.
 
@@ -124,7 +124,7 @@ class ReplicationStream:
         """Take what has arrived, in order; wait for the first of it at most `seconds`.
 
         Raises:
-            StreamBrokenError: What it says cannot be read, for good; without a hint.
+            StreamBrokenError: Its messages cannot be read, for good; without a hint.
             SyncdError: The connection ended.
         """
         with self._translated():
@@ -222,7 +222,7 @@ class ReplicationStream:
 
 
 def stream_of(settings: Settings, tuning: WalTuning = DEFAULTS) -> ReplicationStream:
-    """Make the reader of the feed's replication slot; it opens when it is told to."""
+    """Make the reader of the feed's replication slot; it opens on request."""
     name = slot_name(settings.feed)
     dsn = connect(settings, "stream").source.dsn
     return ReplicationStream(dsn, name, name, tuning)

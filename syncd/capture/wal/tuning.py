@@ -13,12 +13,12 @@ class WalTuning:
             reading waits.
         note_seconds: How often the position is moved while no order comes.
         hidden_seconds: From when on commits that stay invisible are worth a line.
-        guard_seconds: How often slot, server and publication are looked at while they
+        guard_seconds: How often slot, server and publication are checked while they
             are used.
         endangered: Share of the WAL that a slot may keep, from which it is worth a
             line.
         status_seconds: How often the server hears from us, and we from it, when there
-            is nothing to say.
+            is nothing to acknowledge.
         silence_seconds: How long the server may be silent before the connection counts
             as dead.
     """

@@ -20,7 +20,7 @@ class Answer:
     Attributes:
         delay_seconds: Silence before the first byte.
         bytes_per_second: Pace of the whole answer, headers too; None is at once.
-        declared_bytes: Content-Length where it lies; None is the truth.
+        declared_bytes: A false Content-Length; None: the true one.
         ending: What becomes of the connection afterwards; "keep" leaves it to
             the client, "reset" aborts it (RST).
         is_silent: Nothing at all is sent.

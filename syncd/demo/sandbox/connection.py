@@ -1,4 +1,4 @@
-"""One connection: reads requests, and sends each answer in the manner it asks for."""
+"""One connection: reads requests, and sends each response in its own manner."""
 
 import math
 import re

@@ -36,7 +36,7 @@ class Terms:
 
 
 class UnreadableBodyError(ValueError):
-    """A body that holds no events to look at; the text says why."""
+    """A body without events; the text has the reason."""
 
 
 def judge(post: Post, terms: Terms, at: datetime) -> Case:

@@ -1,4 +1,4 @@
-"""Faults that say no: nothing is taken beyond what the answer itself admits."""
+"""Faults that refuse: nothing is accepted beyond what the response itself states."""
 
 import json
 from datetime import timedelta

@@ -116,7 +116,7 @@ class Routes:
         return methods[method](request)
 
     def answer_unread(self, method: str, target: str) -> Answer | None:
-        """Answer a request before its body is read, if a fault says so."""
+        """Answer a request before its body is read, if a fault requires it."""
         if (method, target.partition("?")[0]) != ("POST", TRACK):
             return None
         verdict = self._faults.next_unread()

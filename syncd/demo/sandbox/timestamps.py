@@ -20,7 +20,7 @@ def shown(value: object) -> str:
             an offset it is Amsterdam time already.
 
     Raises:
-        TimestampError: The value has another form, or lies outside years 1 to 9999.
+        TimestampError: The value has another form, or is outside years 1 to 9999.
 
     Source: SQUEEZELY.md 2.2.
     """

@@ -49,7 +49,7 @@ def drop_before_reading(_case: object, *, reset: bool = False) -> Verdict:
 
 
 def hang(case: Case, *, seconds: float = 60, takes: bool = False) -> Verdict:
-    """Says nothing for `seconds`, then closes; takes the events or does not."""
+    """Sends nothing for `seconds`, then closes; accepts the events or does not."""
     answer = Answer(is_silent=True, delay_seconds=seconds, ending="close")
     return case.taking(answer, takes=takes)
 

@@ -1,1 +1,1 @@
-"""What `syncd check` looks at."""
+"""What `syncd check` checks."""

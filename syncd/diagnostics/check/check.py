@@ -1,7 +1,7 @@
 """What `syncd check` finds, and how it ends.
 
 Nothing is written, nothing is sent, and what does not answer keeps nothing else from
-being looked at.
+being checked.
 """
 
 import os

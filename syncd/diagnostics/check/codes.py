@@ -1,6 +1,6 @@
-"""The catalogue of findings, `codes.toml`: each code with its gravity and meaning.
+"""The catalogue of findings, `codes.toml`: each code with its severity and meaning.
 
-A code never changes its meaning. `docs/check.md` is held against this list by a test.
+A code never changes its meaning. A test compares `docs/check.md` with this list.
 """
 
 import tomllib
@@ -22,7 +22,7 @@ SECTIONS = (
 Severity = Literal["ok", "warning", "error"]
 
 Decision = Literal["stops", "waits", "continues"]
-"""What an error means for a start: it stops, it waits, or it continues."""
+"""The effect of an error on a start: it stops, it waits, or it continues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ class Code:
     Attributes:
         section: One of `SECTIONS`.
         meaning: For the documentation.
-        step: What to do next, where the finding itself does not say it better.
-        outage: Whether something did not answer, so that waiting may mend it.
+        step: What to do next, unless the finding itself has a better one.
+        outage: Whether something did not respond, so that waiting may help.
         permission: Whether the database refuses the role, and no setting is wrong.
-        start: What an error means for the first start of a feed.
-        restart: The same for a feed that was started before; None: no other.
+        start: The effect of an error on the first start of a feed.
+        restart: The same for a feed that was started before; None: the same.
     """
 
     section: str
@@ -49,7 +49,7 @@ class Code:
     restart: Decision | None = None
 
     def decision(self, *, was_started: bool) -> Decision:
-        """Return what it means for a start of a feed, the first or a later one."""
+        """Return its effect on a start of a feed, the first or a later one."""
         return self.restart or self.start if was_started else self.start
 
 

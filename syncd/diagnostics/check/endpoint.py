@@ -41,7 +41,7 @@ def look_at_endpoint(
     try:
         proxy = _proxy(settings)
     except ValueError:
-        return  # told by the look at the proxy
+        return  # reported by the check of the proxy
     if proxy is not None and proxy.scheme != "http":
         message = f"the proxy is {proxy.scheme}://{proxy.hostname}"
         yield Finding("endpoint.unseen", "endpoint", message)
@@ -101,7 +101,7 @@ def _reach(
     try:
         trust = ssl.create_default_context(cafile=authorities(settings))
     except OSError:
-        return  # told by the look at the authorities
+        return  # reported by the check of the authorities
     first = proxy or endpoint
     what = "the proxy " if proxy else ""
     try:

@@ -1,4 +1,4 @@
-"""One thing that `syncd check` looked at, and how it is."""
+"""One finding of `syncd check`."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,11 +8,11 @@ from syncd.diagnostics.check.codes import CODES, Severity
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, how it is, and what to do next.
+    """What was checked, its state, and what to do next.
 
     Attributes:
-        code: Its kind, one of `CODES`, which says how grave it is.
-        subject: What was looked at.
+        code: Its kind, one of `CODES`, which has its severity.
+        subject: What was checked.
         message: How it is, in one line without a secret or personal data.
         next_step: What to do; the code's own unless given.
     """

@@ -1,4 +1,4 @@
-"""One round of looks, in a thread of its own: what hangs holds up nobody else.
+"""A group of checks, in a thread of its own: one that hangs blocks no other.
 
 Rounds run side by side and are left when their time is over, with what they found.
 """
@@ -41,7 +41,7 @@ class Check:
     Attributes:
         fault: The code of the finding when it raises, unless the error has its own.
         stops: Whether nothing after it in the round can be seen when it raises.
-        decides: Whether a start of the daemon looks as well.
+        decides: Whether a start of the daemon runs it as well.
     """
 
     subject: str
@@ -52,7 +52,7 @@ class Check:
 
 
 class CheckGroup(threading.Thread):
-    """Looks at one thing after the other, on connections of its own.
+    """Runs one check after the other, on connections of its own.
 
     Attributes:
         findings: So far.
@@ -94,7 +94,7 @@ class CheckGroup(threading.Thread):
                     break
 
     def _add(self, failed: Finding) -> None:
-        """Report a fault once, however many looks it ends."""
+        """Report an error once, however many checks it ends."""
         known = {(f.code, f.message) for f in self.findings}
         is_known = failed.code == RIGHT and any(code == RIGHT for code, _ in known)
         if not is_known and (failed.code, failed.message) not in known:

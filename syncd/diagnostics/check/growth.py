@@ -10,7 +10,7 @@ from syncd.ledger.feed import FeedStore
 from syncd.source.connections import Connections
 
 NEWEST_ORDERS = 200
-"""Of so many of the orders sent last it is looked whether they gained lines."""
+"""So many of the orders sent last are checked for added lines."""
 
 _GROWN = {(LINES, "added"), (f"{LINES}.quantity", "changed")}
 

@@ -17,7 +17,7 @@ def look_at_identity(settings: Settings, connections: Connections) -> Iterator[F
     Nothing is found before the feed was started.
     """
     feed = None
-    with suppress(SchemaMismatchError):  # without a ledger, which others tell
+    with suppress(SchemaMismatchError):  # without a ledger, which others report
         feed = FeedStore(connections, settings.feed).find()
     if feed is None:
         return

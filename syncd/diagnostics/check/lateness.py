@@ -1,7 +1,7 @@
 """How late orders show: from the stamp until a capture could see them.
 
 An upper bound of what `lookback` must cover, since transactions take time too. Orders
-that waited for a daemon to start say nothing and are left out.
+that waited for a daemon to start prove nothing and are left out.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What `syncd check` finds about the ledger, and what it knows of the account."""
+"""What `syncd check` finds about the ledger, and about the account in it."""
 
 from collections.abc import Iterator, Mapping
 
@@ -40,7 +40,7 @@ def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Fin
 
 
 def look_at_commits(ledger: Database) -> Iterator[Finding]:
-    """Check that the server has a commit on its disk before it says so."""
+    """Check that the server has a commit on its disk before it confirms it."""
     setting = ledger.value(str, query("default_synchronous_commit"))
     code = "commit.relaxed" if setting == "off" else "commit.durable"
     yield Finding(code, "commits", f"synchronous_commit is {setting}")
@@ -49,7 +49,7 @@ def look_at_commits(ledger: Database) -> Iterator[Finding]:
 def look_at_feed(
     settings: Settings, connections: Connections, environment: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Check whether this feed may be started, or go on, from this host."""
+    """Check whether this feed may be started, or continue, from this host."""
     feeds = FeedStore(connections, settings.feed)
     feeds.check_schema()
     feed = feeds.find()

@@ -56,7 +56,7 @@ def look_at_listening(source: Database, writer: Database, feed: str) -> list[Fin
 
 
 def look_at_leftovers(source: Database, feed: str) -> Iterator[Finding]:
-    """Check for triggers that fill an outbox which nobody empties."""
+    """Check for triggers that fill an outbox which no daemon empties."""
     if source.rows(Trigger, query("listening"), feed=feed):
         message = 'triggers fill it, but capture is not "listen": nothing empties it'
         yield Finding("outbox.abandoned", "outbox", message)

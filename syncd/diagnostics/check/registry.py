@@ -1,4 +1,4 @@
-"""Which looks make a round, in which order, and on whose connections.
+"""Which checks make a group, in which order, and on which connections.
 
 Each database has a round of its own, so that one that hangs hides nothing of another.
 """
@@ -73,7 +73,7 @@ def host_round(
     faults: Sequence[Fault],
     environment: Mapping[str, str],
 ) -> CheckGroup:
-    """Check what lies on this host."""
+    """Check what is on this host."""
     looks = [
         Check("configuration", lambda: look_at_configuration(path, settings, faults))
     ]

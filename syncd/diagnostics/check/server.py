@@ -27,7 +27,7 @@ _HELD_BY_CAPTURE = {"poll": 0, "listen": 2, "wal": 2}
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the server says of itself."""
+    """The server's settings."""
 
     number: int
     version: str
@@ -94,7 +94,7 @@ def look_only(database: Database) -> None:
 
 
 def look_at_server(name: str, database: Database) -> Iterator[Finding]:
-    """Check where it is, as whom one is there, and who could listen in."""
+    """Check its place, the session's role, and the encryption of the connection."""
     peer, facts = database.peer(), facts_of(database)
     where = f"PostgreSQL {facts.version} at {describe(database.dsn)} as {facts.user}"
     major = facts.number // 10_000
@@ -111,7 +111,7 @@ def look_at_server(name: str, database: Database) -> Iterator[Finding]:
 
 
 def look_at_link(subject: str, peer: Peer, *, is_encrypted: bool) -> Finding:
-    """Check whether somebody between could listen in, or pose as the server."""
+    """Check whether a third party could listen in, or pose as the server."""
     if peer.is_local:
         return Finding("link.safe", subject, "the connection stays on this host")
     if not is_encrypted:
@@ -152,7 +152,7 @@ def look_at_size(database: Database) -> Iterator[Finding]:
 def look_at_pooler(
     name: str, database: Database, settings: Settings
 ) -> Iterator[Finding]:
-    """Return whether somebody stands between, and what that means for the capture.
+    """Return whether a pooler is between, and what that means for the capture.
 
     A pooler gives its clients a number of its own as the server's process.
     """

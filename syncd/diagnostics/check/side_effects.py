@@ -18,7 +18,7 @@ class _Limit(NamedTuple):
 
 
 def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:
-    """Check for whoever could dump the database, were it not for schema syncd."""
+    """Check for roles that could dump the database, were it not for schema syncd."""
     blocked = database.mapping(str, str, query("blocked_dumps"), made=False)
     for role, statements in blocked.items():
         message = (

@@ -36,12 +36,12 @@ def look_at_stamps(
 ) -> Iterator[Finding]:
     """Compare times with the order of keys, and with when orders appeared.
 
-    The looks at unreadable rows name those; here nothing is found beside them.
+    The checks of unreadable rows name those; here nothing else is found.
     """
     with suppress(UnreadableRowError, SlowStatementError):
         numbered = _numbered(source)
         feed = None
-        with suppress(SchemaMismatchError):  # without a ledger, which others tell
+        with suppress(SchemaMismatchError):  # without a ledger, which others report
             feed = FeedStore(connections, settings.feed).find()
         found = [
             *_backdated(numbered, settings.source.lookback, connections.ledger, feed),
@@ -118,13 +118,13 @@ def _apart(
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the ledger knows of a feed's orders and daemons."""
+    """What the ledger has of a feed's orders and daemons."""
 
     ledger: Database
     feed: Feed
 
     def predates(self, stamp: datetime) -> bool:
-        """Whether a stamp lies well before the feed's start."""
+        """Whether a stamp is well before the feed's start."""
         return stamp <= self.feed.started_at - QUARTER
 
     def new(self, orders: dict[str, datetime]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whether a daemon may start: the looks of `syncd check` that decide it, and no others.
+"""Whether a daemon may start: exactly the checks of `syncd check` that decide it.
 
 `run`, `run --once` and a reload ask here before anything is written, so that none of
 them begins with what `check` calls an error (ADR-0026).
@@ -39,13 +39,13 @@ def ask(
 
     Args:
         settings: Of the daemon.
-        new_feed: Whether a person wants a new feed, whatever is known of others.
+        new_feed: Whether a new feed is wanted even beside others.
         environment: For the state directory; the process's by default.
 
     Raises:
-        StartRefusedError: Only a person can mend it (of a right: StartForbiddenError).
-        StartDelayedError: The feed was started before, and waits for a person.
-        DatabaseUnavailableError: Something does not answer.
+        StartRefusedError: Only an operator can fix it (a privilege:
+        StartForbiddenError). StartDelayedError: The feed was started before, and waits
+        for an operator. DatabaseUnavailableError: Something does not respond.
     """
     environment = os.environ if environment is None else environment
     wrong = [f for f in conditions(settings, environment) if f.severity == "error"]
@@ -56,7 +56,7 @@ def ask(
 
 
 def conditions(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
-    """Check what decides about a start, one thing after the other."""
+    """Run the checks that decide about a start, one after the other."""
     findings: list[Finding] = []
     rounds = database_rounds(settings, environment, only_deciding=True)
     for each in (start_round(settings, environment), *rounds):
@@ -84,7 +84,7 @@ def _error(
     mendable: type[SyncdError],
     forbidden: type[SyncdError],
 ) -> SyncdError:
-    """Make the error that ends as `check` would: all reasons, the first's next step."""
+    """Make the error with `check`'s exit code: all reasons, the first next step."""
     message = "; ".join(f"{each.subject}: {each.message}" for each in findings)
     kinds: Mapping[ExitCode, type[SyncdError]] = {
         ExitCode.UNAVAILABLE: DatabaseUnavailableError,
@@ -96,7 +96,7 @@ def _error(
 
 
 def _was_started(settings: Settings, environment: Mapping[str, str]) -> bool:
-    """Return whether the feed was started before, as ledger or host know."""
+    """Return whether the feed was started before, by the ledger or this host."""
     try:
         with closing(connect(settings, "start")) as connections:
             return FeedStore(connections, settings.feed).find() is not None

@@ -103,7 +103,7 @@ def look_at_rows(source: Source) -> Iterator[Finding]:
         UnreadableViewError: They cannot be left out, so that nothing else can be seen.
     """
     try:
-        with suppress(SlowStatementError):  # the looks that need it tell
+        with suppress(SlowStatementError):  # the checks that need it report it
             source.sample(source.clock() - SAMPLE_SPAN, 3)
     except UnreadableRowError as error:
         keys = RowFinder(source).find(MOST_LEFT_OUT, error.sqlstate)

@@ -37,7 +37,7 @@ def wal_findings(settings: Settings, connections: Connections) -> Iterator[Findi
 
 
 def look_at_leftover_slot(source: Database, feed: str) -> Iterator[Finding]:
-    """Check for a slot that keeps WAL which nobody reads any more."""
+    """Check for a slot that retains WAL without a reader."""
     slot = SlotCatalog(source, feed).find()
     if slot and slot.is_here:
         message = f"it retains {slot.retained} bytes of WAL"

@@ -1,4 +1,4 @@
-"""What a report tells: read from the ledger, part by part, bounded by their number."""
+"""The figures of a report: read from the ledger, in a bounded number of buckets."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

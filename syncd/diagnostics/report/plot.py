@@ -88,10 +88,10 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One plot with all that is told about it in words.
+    """One plot with its texts.
 
     Attributes:
-        summary: One sentence that says what is to be seen.
+        summary: One sentence that describes the plot.
         series: Those that have a value at all; none: there is nothing to plot.
         is_line: Lines over a scale of tens, instead of stacked bars.
     """

@@ -30,7 +30,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one page tells: a feed's period, and how the feed stands now."""
+    """The content of a page: a feed's period, and its health now."""
 
     feed: str
     made_at: datetime

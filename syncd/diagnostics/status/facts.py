@@ -105,7 +105,7 @@ class FeedStatus:
 
 
 class StatusReader:
-    """Looks at one feed, again and again, over one set of connections."""
+    """Reads one feed's status, repeatedly, over one set of connections."""
 
     def __init__(self, settings: Settings, connections: Connections) -> None:
         self._settings = settings
@@ -130,7 +130,7 @@ class StatusReader:
         return FeedStatus(self._settings, self._feed, quick, self._slow)
 
     def _find(self) -> Feed:
-        """Find the feed; of one that never started, tell why its last start failed."""
+        """Find the feed; if never started, return why its last start failed."""
         try:
             return FeedStore(self._connections, self._settings.feed).get()
         except SchemaMismatchError as error:
@@ -146,7 +146,7 @@ class StatusReader:
             ) from error
 
     def forget(self) -> None:
-        """Check everything anew: the databases were away."""
+        """Check everything again: the databases were unreachable."""
         self._feed = self._slow = None
 
     def _read_quick(self, feed: Feed, since: datetime) -> Quick:

@@ -54,7 +54,7 @@ class PastRange:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The replication slot; `lost` tells why it is of no use."""
+    """The replication slot; `lost` is why it is unusable."""
 
     lost: str | None
     wal_status: str | None
@@ -65,7 +65,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class OutboxState:
-    """The outbox; `fault` tells why it is of no use, the others are None then."""
+    """The outbox; `fault` is why it is unusable, the others are None then."""
 
     fault: str | None
     rows: int | None = None

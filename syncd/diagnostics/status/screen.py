@@ -187,7 +187,7 @@ def _capture(facts: FeedStatus) -> list[Row]:
     elif stream is not None:
         kept = (stream.retained_bytes or 0) / 1e6
         said += f", slot {stream.wal_status}, keeps {kept:,.0f} MB"
-        said += "" if stream.read_by_pid else ", read by nobody"
+        said += "" if stream.read_by_pid else ", without a reader"
     return [("capture", said, "")]
 
 

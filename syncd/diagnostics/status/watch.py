@@ -1,4 +1,4 @@
-"""`syncd status --watch`: looks again and again, also while a database is away."""
+"""`syncd status --watch`: refreshes, also while a database is unreachable."""
 
 import select
 import sys
@@ -28,7 +28,7 @@ def unread(error: SyncdError) -> Health:
 
 
 class Watch:
-    """Shows one feed until somebody ends it: live on a terminal, else line by line."""
+    """Shows one feed until it is stopped: live on a terminal, else line by line."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ def _single_keys() -> Iterator[None]:
 
 
 def _is_ended(seconds: float) -> bool:
-    """Wait; True as soon as somebody asked for the end."""
+    """Wait; True as soon as a stop was requested."""
     if not sys.stdin.isatty():
         time.sleep(seconds)
         return False

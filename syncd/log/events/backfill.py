@@ -1,4 +1,4 @@
-"""Backfills: past orders that somebody requested."""
+"""Backfills: requested past orders."""
 
 from collections.abc import Mapping
 

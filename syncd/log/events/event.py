@@ -1,4 +1,4 @@
-"""What the catalogue says of a kind of log line."""
+"""An entry of the catalogue: a kind of log line."""
 
 from dataclasses import dataclass
 

@@ -190,7 +190,7 @@ def _view_rights(source: Database, names: Grantees) -> Iterator[SqlScript]:
 
 
 def _readers(database: Database, *, made: bool) -> list[str]:
-    """List who could dump the database but for syncd, now or once more is made."""
+    """List the roles that could dump the database but for syncd, now or afterwards."""
     return database.values(str, query("blocked_dumps"), made=made)
 
 

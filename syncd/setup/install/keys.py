@@ -23,10 +23,10 @@ _SAMPLE = 500
 """Values of a column that are compared."""
 
 _ENOUGH = 3
-"""Values that may all be of orders that the views do not list: fewer say nothing."""
+"""Values that may all be of orders that the views do not list: fewer prove nothing."""
 
 _SHOWN = {"smallint", "integer", "bigint", "uuid"}
-"""Types whose values say nothing about a person."""
+"""Types whose values reveal nothing about a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def refuse_other_keys(
 
     Args:
         database: In the open transaction.
-        names: The views, and who reads them.
+        names: The views, and the role that reads them.
         target: Table and column as they were named.
         table: The same in the catalogue.
 

@@ -19,7 +19,7 @@ from syncd.source.connections import Connections
 
 @dataclass(frozen=True, slots=True)
 class KnownFeed:
-    """What the ledger knows of a feed.
+    """What the ledger has of a feed.
 
     Attributes:
         orders: How many.
@@ -133,7 +133,7 @@ def refuse_running(ledger: Database, feeds: Sequence[str]) -> None:
             raise ConfigError(
                 f"a daemon of feed {feed} runs: pid {pid} on {host}; nothing was "
                 "changed",
-                "Stop it first (systemctl stop syncd), or say --while-running.",
+                "Stop it first (systemctl stop syncd), or use --while-running.",
             )
 
 

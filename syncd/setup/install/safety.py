@@ -1,4 +1,4 @@
-"""What an installation refuses, so that nobody is harmed: before anything is made.
+"""What an installation refuses, to protect the shop, before anything is created.
 
 Somebody else's schema could turn the installer's rights into its own; a publication of
 every table would stop the shop's replicas.
@@ -21,7 +21,7 @@ class _Untrusted(NamedTuple):
 
 
 def refuse_untrusted(database: Database) -> None:
-    """Refuse a schema syncd that somebody else could turn against whoever installs.
+    """Refuse a schema syncd through which another role could gain privileges.
 
     Raises:
         ConfigError: It, or something in it, belongs to another role.

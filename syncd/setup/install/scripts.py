@@ -47,7 +47,7 @@ def migrations(done: Sequence[int] = ()) -> list[SqlScript]:
 
 
 def guard() -> SqlScript:
-    """Return what ends a transaction if somebody else could make it run as its role."""
+    """Return what ends a transaction if another role could run code as its role."""
     return script("guard.sql", untrusted=trusted_sql(statements()["untrusted"]))
 
 

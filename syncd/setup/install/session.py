@@ -1,6 +1,6 @@
 """Transactions in which a role with many rights runs nothing but PostgreSQL's own.
 
-The invariant: no function or operator of somebody else's is reached by its name.
+The invariant: no foreign function or operator is reached by its name.
 """
 
 from collections.abc import Iterable, Iterator

@@ -53,7 +53,7 @@ class Place:
         kind: PostgreSQL's `relkind`.
         persistence: PostgreSQL's `relpersistence`.
         may_trigger: Whether this role may put triggers on it.
-        is_owned: Whether this role may also say when they fire.
+        is_owned: Whether this role may also set when they fire.
     """
 
     oid: int

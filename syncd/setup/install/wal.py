@@ -45,7 +45,7 @@ from syncd.source.connections import Connections
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """What an installation is going to do, after everything was looked at.
+    """What an installation is going to do, after everything was checked.
 
     Attributes:
         scripts: In one transaction, with the rest of an installation.

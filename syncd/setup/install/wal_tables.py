@@ -27,7 +27,7 @@ class Publishing:
     Attributes:
         scripts: For the role, then for the publication, as far as it is missing.
         undo: Takes them back; a publication that was there before stays.
-        remarks: On each table whose whole rows travel, a sentence.
+        remarks: On each table whose whole rows are published, a sentence.
     """
 
     scripts: Sequence[SqlScript]
@@ -78,7 +78,9 @@ def _choose(
         found = key_table(source, target, table.oid, names.confirmed)
         refuse_other_keys(source, names, target, found)
     return tables, [
-        f"{table.title}: whole rows travel, {why}" for table, why in chosen if why
+        f"{table.title}: whole rows are published, {why}"
+        for table, why in chosen
+        if why
     ]
 
 

@@ -1,4 +1,4 @@
-"""The two views of a shop: those that ship with syncd, and somebody's own in a file.
+"""The two views of a shop: those that ship with syncd, and the operator's own file.
 
 What other packages may import stands here.
 """

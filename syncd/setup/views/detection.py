@@ -21,7 +21,7 @@ NONE = "none"
 """Stands for a currency or language that an order does not have."""
 
 MOST_COLUMNS = 20_000
-"""Columns of the catalogue that are read; more tell of many shops in one database."""
+"""Columns of the catalogue that are read; more mean many shops in one database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Recognised:
 
     Attributes:
         schema: Where its tables are.
-        version: What its columns tell of its version; empty: nothing.
+        version: What its columns show of its version; empty: nothing.
         migration: The last one of the orders that the system noted; empty: none.
         lacking: Columns (`table.column`) that the views read and that are not there.
         is_readable: Whether this role may read the tables.
@@ -79,10 +79,10 @@ class Recognised:
 
 
 class Detection:
-    """Looks at one database.
+    """Detects the shop systems of one database.
 
     Args:
-        database: As any role; as one that may read the tables, more is told.
+        database: As any role; one that may read the tables finds more.
         settings: For the trial of the views.
     """
 
@@ -119,7 +119,7 @@ class Detection:
         return found
 
     def _examined(self, found: Recognised) -> Recognised:
-        """Read what only somebody who may read the tables can."""
+        """Read what only a role with privileges on the tables can."""
         if not (found.is_readable and found.fits):
             return found
         found = replace(found, index=list(self._missing_indexes(found)))

@@ -52,7 +52,7 @@ class ViewNames:
 
 DEFAULT_NAMES = ViewNames.parse("syncd.confirmed_orders", "syncd.purchases")
 TRIAL_NAMES = ViewNames.parse("pg_temp.confirmed_orders", "pg_temp.purchases")
-"""Under these a session has them for itself: nobody waits for a lock, and none stay."""
+"""Under these a session has them for itself: no lock is needed, and none stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class ViewFile:
         """Read a file that makes the two views of these names, and nothing else.
 
         Raises:
-            ViewFileError: It says what else stands in it, and where.
+            ViewFileError: It has other statements; the message names them.
         """
         found: dict[SqlName, SqlStatement] = {}
         try:
@@ -122,7 +122,7 @@ def read(where: str, names: ViewNames, schema: str = DEFAULT_SCHEMA) -> ViewFile
     Args:
         where: A name of `syncd views list`, a path, or `-` for standard input.
         names: Of the views that are wanted.
-        schema: Where the shop system's tables are; a file says so itself.
+        schema: Where the shop system's tables are; a file has it itself.
 
     Raises:
         ViewsUnknownError: There is neither.

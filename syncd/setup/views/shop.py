@@ -35,7 +35,7 @@ class Shop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         since: Columns by which a version is known, the newest first.
         index: Statements that make the indexes which the system lacks.
         time_zone: Of times without one, on most servers; None: they have a zone.
-        django_app: Whose migrations tell of the version; None: of no Django.
+        django_app: The app whose migrations show the version; None: not Django.
     """
 
     name: str

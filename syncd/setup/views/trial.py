@@ -46,7 +46,7 @@ class TrialResult:
         without_time: Orders that are confirmed at no usable time; None: not counted.
         repeated: Orders with several rows in `purchases`, with the key of one.
         keys: Of the orders that were read.
-        slow: What took too long, so that not all was looked at; most often empty.
+        slow: What took too long, so that not all was checked; usually empty.
         change: What becomes of the events with the views in place; None: there are
             none that may be read.
     """
@@ -153,7 +153,7 @@ class Trial:
         return self._page(source, keys[:middle]) | self._page(source, keys[middle:])
 
     def _compare(self, result: TrialResult, orders: int) -> Difference | None:
-        """Compare the newest orders with what the views in place say of them."""
+        """Compare the newest orders with those of the current views."""
         source = self._settings.source
         before = self._source(
             ViewNames.parse(source.confirmed_view, source.purchases_view)

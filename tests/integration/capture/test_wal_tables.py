@@ -215,7 +215,10 @@ def test_only_the_key_and_what_names_a_row_travels(shop: Shop) -> None:
     assert shop.rows(columns) == [("{id,at}",)]
     shop.sql("ALTER TABLE t REPLICA IDENTITY FULL")
     done = install_wal(shop, "t:id")
-    assert done[1] == "public.t: whole rows travel, public.t has REPLICA IDENTITY FULL"
+    assert (
+        done[1]
+        == "public.t: whole rows are published, public.t has REPLICA IDENTITY FULL"
+    )
     assert shop.rows(columns) == [("{id,at,note}",)]
 
 

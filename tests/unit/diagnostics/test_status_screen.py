@@ -148,7 +148,7 @@ def test_all_that_is_wrong_is_told_with_its_command() -> None:
         "1 possible repeat, 2 uncertain attempts",
         "4 orders pending; #9 paused, 3 of 5",
         "reconciled none yet",
-        "poll, outbox 3 rows, 4 faults, slot reserved, keeps 5 MB, read by nobody",
+        "poll, outbox 3 rows, 4 faults, slot reserved, keeps 5 MB, without a reader",
         "orders in cluster 78",
     ):
         assert text in told, told

@@ -1,4 +1,4 @@
-"""Drafts both views for a schema that nobody knows.
+"""Drafts both views for an unknown schema.
 
 It reads the catalogue and bounded samples, and writes SQL with a reason for each
 choice. It changes nothing; of the rows, its text holds names of statuses only.
@@ -12,7 +12,7 @@ __all__ = ["Draft", "draft"]
 
 
 def draft(database: Database) -> Draft | None:
-    """Draft the two views of a shop; None: no table looks like one of orders.
+    """Draft the two views of a shop; None: no table of orders was found.
 
     Raises:
         SyncdError: The database cannot be read.

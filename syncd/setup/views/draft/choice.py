@@ -28,7 +28,7 @@ class Certainty(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A field that may be what is looked for."""
+    """A field that may be the one searched for."""
 
     field: Field
     score: float

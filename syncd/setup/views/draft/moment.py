@@ -133,7 +133,7 @@ def _waits(look: _Search) -> bool:
 
 
 def _by_status(look: _Search) -> str | None:
-    """Write the condition that the present status sets; None: no status says it."""
+    """Write the condition on the current status; None: no status shows it."""
     for column, values, names in statuses(look.catalogue, look.samples, look.orders):
         chosen = confirmed_now(names)
         if not chosen or len(chosen) == len(set(names)):

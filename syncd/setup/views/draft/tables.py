@@ -49,7 +49,7 @@ _LEAST = 3.5
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A table that may be the one that is looked for.
+    """A table that may be the one searched for.
 
     Attributes:
         score: Above `_PLAUSIBLE`: it may well be.

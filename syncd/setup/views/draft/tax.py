@@ -131,7 +131,7 @@ def _beside(catalogue: Catalogue, samples: Samples, source: Source) -> Iterator[
 
 
 def flag(fields: Sequence[Field]) -> Field | None:
-    """Find the column that says whether a price has its tax in it."""
+    """Find the column that shows whether a price includes its tax."""
     for each in fields:
         if each.kind is Kind.BOOLEAN and "gross" in each.said.concepts:
             return each

@@ -1,4 +1,4 @@
-"""Which column of a table tells when something happened."""
+"""Which column of a table has the time of an event."""
 
 from syncd.setup.views.draft.schema import (
     Column,

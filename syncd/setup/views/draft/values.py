@@ -1,4 +1,4 @@
-"""What a sample of a column's values looks like. Nothing of the values is kept."""
+"""Statistics of a sample of a column's values. The values are not kept."""
 
 import re
 from collections.abc import Iterable

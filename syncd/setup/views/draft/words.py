@@ -33,7 +33,7 @@ def word_set(text: str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a name says.
+    """What a name means.
 
     Attributes:
         concepts: The known meanings in it.
@@ -78,7 +78,7 @@ def meaning(name: str) -> Meaning:
 
 
 def said_by(name: str, comment: str) -> Meaning:
-    """Return what a name means, or its comment where the name says nothing."""
+    """Return what a name means, or its comment where the name means nothing."""
     said = meaning(name)
     return said if said.concepts or not comment else meaning(comment[:_COMMENT])
 
