@@ -13,8 +13,13 @@ from syncd.demo.sandbox import Sandbox
 
 # The same examples at each run, so that no run fails by chance. Other ones are drawn by
 # SYNCD_TEST_EXAMPLES=2000 pytest tests/unit; what they find is kept as an @example.
+# mutmut, which runs the tests thousands of times, gets fewer.
 settings.register_profile(
-    "same", derandomize=True, deadline=None, database=None, max_examples=50
+    "same",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=10 if "MUTANT_UNDER_TEST" in os.environ else 50,
 )
 settings.load_profile("same")
 if examples := os.environ.get("SYNCD_TEST_EXAMPLES"):

@@ -83,9 +83,9 @@ def compare(
         if is_part and (line in before) != (line in after):
             continue
         if place not in before:
-            changes.append(Change(place, "added", None, after[place]))
+            changes.append(Change(place, "added", after=after[place]))
         elif place not in after:
-            changes.append(Change(place, "removed", before[place], None))
+            changes.append(Change(place, "removed", before[place]))
         elif _is_other(before[place], after[place]):
             changes.append(Change(place, "changed", before[place], after[place]))
     return changes
@@ -165,5 +165,5 @@ def against_fingerprints(
     for change in compare(sent, seal.take(order_key, now)):
         place = names.get(change.place, FieldPath(change.place.field, "?"))
         place = place if change.place.product else change.place
-        found.append(Change(place, change.kind, None, now.get(place)))
+        found.append(Change(place, change.kind, after=now.get(place)))
     return sorted(found, key=lambda change: change.place)

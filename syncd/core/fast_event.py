@@ -204,8 +204,7 @@ def _reader_of(names: list[str]) -> msgspec.json.Decoder[Any]:
     if not names:
         return _READERS[ProfileRow]
     fields = [(name, Custom, None) for name in names]
-    options: dict[str, Any] = {"kw_only": True, "tag_field": "event", "tag": "Purchase"}
-    made = msgspec.defstruct("CustomRow", fields, bases=(ProfileRow,), **options)
+    made = msgspec.defstruct("CustomRow", fields, bases=(ProfileRow,))
     return msgspec.json.Decoder(made)
 
 

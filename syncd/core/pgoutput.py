@@ -164,7 +164,7 @@ class Reader:
 def _text(message: bytes, at: int) -> tuple[str, int]:
     """Read a text that ends with a zero byte; return it and the place behind it."""
     end = message.find(b"\0", at)
-    if end < 0:
+    if end == -1:
         raise MalformedError("a name without an end")
     return message[at:end].decode(), end + 1
 
@@ -197,4 +197,4 @@ def _value(message: bytes, at: int, place: int) -> str | None:
     end = _next(message, at)
     if end > len(message):
         raise MalformedError("a value that breaks off")
-    return message[at + 5 : end].decode() if message[at] in b"t" else None
+    return message[at + 5 : end].decode() if message[at : at + 1] == b"t" else None

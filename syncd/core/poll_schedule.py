@@ -1,5 +1,7 @@
 """When to read the outbox: at a notification, soon after it, then ever more rarely."""
 
+from math import inf
+
 SOON_SECONDS = 0.01
 """After something was found: a commit just after it may have sent no notification."""
 
@@ -19,7 +21,7 @@ class PollSchedule:
 
     def __init__(self) -> None:
         self._wait = SOON_SECONDS
-        self._rested_at = self._look_at = float("-inf")
+        self._rested_at = self._look_at = -inf
 
     def seconds(self, now: float) -> float:
         """Return how long to wait before the next look; 0.0 when it is due."""

@@ -40,32 +40,33 @@ def shape_of(
         sent: Number of events, at least 1.
         hide: Removes personal data; what it changes is one word in a shape.
     """
-    return _Shape(sent, hide).of(response)
+    return _Shape(response, sent, hide).written()
 
 
 class _Shape:
-    def __init__(self, sent: int, hide: Callable[[str], str]) -> None:
+    def __init__(
+        self, response: Response, sent: int, hide: Callable[[str], str]
+    ) -> None:
+        self._response = response
         self._sent = sent
         self._hide = hide
-        self._digest = ""
 
-    def of(self, response: Response) -> str:
-        self._digest = hashlib.sha256(response.body).hexdigest()
-        document = parse(response.body)
+    def written(self) -> str:
+        body = self._response.body
+        document = parse(body)
         if document is None:
-            shape = f"text {self._words(quote_marked(response.body, _KEPT_TEXT))}"
+            shape = f"text {self._words(quote_marked(body, _KEPT_TEXT))}"
         else:
             shape = self._value(document, 0, "")
-        whole = f"HTTP {response.status} {shape}".strip()
+        whole = f"HTTP {self._response.status} {shape}".strip()
         whole = whole.encode("ascii", "backslashreplace").decode("ascii")
         if len(whole) <= MAX_SHAPE:
             return whole
-        digest = hashlib.sha256(whole.encode()).hexdigest()
-        return f"{whole[: MAX_SHAPE - 70]} sha256 {digest}"[:MAX_SHAPE]
+        return f"{whole[: MAX_SHAPE - 72]} sha256 {_digest(whole.encode())}"
 
     def _value(self, value: object, depth: int, name: str) -> str:
         if depth > _DEEPEST:
-            return f"deeper {self._digest}"
+            return f"deeper {_digest(self._response.body)}"
         if is_object(value):
             fields = (
                 f"{self._words(each)}: {self._value(item, depth + 1, each)}"
@@ -96,7 +97,7 @@ class _Shape:
         shapes: list[str] = []
         for word in self._hide(unescaped(text)).split():
             shapes.append(self._word(word, name))
-            name = word.rstrip(":=>\"'").rstrip()
+            name = word.rstrip(":=>\"'")
         return " ".join(shapes)
 
     def _word(self, word: str, name: str) -> str:
@@ -116,9 +117,13 @@ class _Shape:
     def _number(self, number: float) -> str:
         if number == self._sent:
             return "<all>"
-        if number == 0:
-            return "0"
-        return "<n>" if number > 0 else "-<n>"
+        if number < 0:
+            return "-<n>"
+        return "<n>" if number else "0"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _is_number(text: str) -> bool:

@@ -109,7 +109,9 @@ SAID = [
 
 
 @pytest.mark.parametrize(
-    ("cause", "said", "words"), SAID, ids=[s[:40] for _, s, _ in SAID]
+    ("cause", "said", "words"),
+    SAID,
+    ids=[ascii(s[:40]).replace("\\", "/") for _, s, _ in SAID],
 )
 def test_libpqs_words_tell_whose_fault_it_is(
     cause: Cause, said: str, words: str

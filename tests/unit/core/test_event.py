@@ -211,7 +211,7 @@ def test_an_order_without_lines_may_still_get_them() -> None:
 @pytest.mark.parametrize(
     "orderid",
     ["W\x001", "W\n1", "W\x7f1", True, 1.5, ["W-1"], {"a": 1}, MEGABYTE],
-    ids=lambda value: repr(value)[:12],
+    ids=lambda value: repr(value)[:12].replace("\\", "/"),
 )
 def test_an_unusable_orderid_is_refused(orderid: object) -> None:
     """One that nobody can read merges with nothing; the reason stays short."""
@@ -313,7 +313,7 @@ def test_an_address_or_its_sha256_passes_unchanged(email: str) -> None:
         [],
         f"{MEGABYTE}@example.com",
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=lambda value: repr(value)[:40].replace("\\", "/"),
 )
 def test_an_unusable_email_is_refused(email: object) -> None:
     """Nothing is invented or repaired; the reason does not repeat the address."""

@@ -47,6 +47,12 @@ CASES = [
     ),
     (EVENT | {"products": [MUG, TEA, TEA]}, ["added products TEA#2"]),
     (EVENT | {"email": 7}, ["changed email"]),
+    (EVENT | {"email": 7, "country": "NL"}, ["added country", "changed email"]),
+    (EVENT | {"products": [TEA], "zip": 1}, ["removed products MUG", "added zip"]),
+    (
+        EVENT | {"products": [MUG, TEA, *({**TEA, "id": name} for name in "DACB")]},
+        [f"added products {name}" for name in "ABCD"],
+    ),
 ]
 
 
@@ -71,12 +77,27 @@ def test_a_fingerprint_tells_as_much_without_the_values(
     ]
     assert found == gone
     assert all(change.before is None for change in changes)
+    values = places(after)
+    assert [change.after for change in changes] == [
+        values.get(change.place) for change in changes
+    ]
 
 
 def test_a_change_carries_both_values() -> None:
     """What was, and what is."""
     (change,) = compare(places(EVENT), places(EVENT | {"email": "x@example.com"}))
     assert (change.before, change.after) == ("mila@example.com", "x@example.com")
+    added, removed = compare({FieldPath("zip"): 7}, {FieldPath("city"): 8})
+    assert (added.before, added.after) == (None, 8)
+    assert (removed.before, removed.after) == (7, None)
+
+
+def test_an_event_is_taken_apart_into_its_places() -> None:
+    """A line is its product's id; each of its other fields has a place of its own."""
+    assert places({"products": [{"id": 7, "quantity": 2}]}) == {
+        FieldPath("products", "7"): "7",
+        FieldPath("products.quantity", "7"): 2,
+    }
 
 
 @pytest.mark.parametrize(("one", "other"), [("12", 12), (Decimal(12), "12")])
@@ -85,6 +106,12 @@ def test_a_number_is_no_text(one: object, other: object) -> None:
     assert told({"custom_x": one}, {"custom_x": other}) == ["changed custom_x"]
     sent = SEAL.take("7", {FieldPath("custom_x"): one})
     assert against_fingerprints(SEAL, "7", sent, {FieldPath("custom_x"): other})
+
+
+def test_fingerprints_stay_as_they_were_made() -> None:
+    """The ledger holds those of orders that were sent by earlier versions."""
+    assert SEAL.take("7", {FieldPath("a"): "x"}) == {FieldPath("a"): "5906f2bf"}
+    assert SEAL.key_id == b"t\xa8G1"
 
 
 def test_a_fingerprint_gives_nothing_away() -> None:
@@ -98,6 +125,9 @@ def test_a_fingerprint_gives_nothing_away() -> None:
     assert not any(one & other for one, other in combinations(prints, 2))
     assert len({len(text) for one in prints for text in one}) == 1
     assert "MUG" not in str(pack(SEAL.take("7", found)))
+    assert SEAL.cover("7", "MUG") != SEAL.cover("8", "MUG")
+    same = dict.fromkeys(map(FieldPath, "aab", ("", "MUG", "")), "x")
+    assert len(set(SEAL.take("7", same).values())) == len(same)
     assert SEAL.key_id != FingerprintKey.of("rotated").key_id
     assert SEAL.key_id == FingerprintKey.of("secret").key_id
 

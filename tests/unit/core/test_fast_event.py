@@ -131,7 +131,18 @@ def test_what_most_shops_give_is_plain(given: dict[str, Any]) -> None:
     quick, long = both(json.dumps(ROW | given))
     assert quick is not None
     assert isinstance(long, Event)
-    assert quick.event == long.event
+    assert (quick.orderid, quick.event) == (long.orderid, long.event)
+
+
+def test_whole_amounts_are_written_without_a_point() -> None:
+    """As `core.event` writes them, in fields, lines and the shop's own fields."""
+    row = ROW | {"totalvalue": 25.0, "custom_points": 3.0}
+    row |= {"products": [LINE | {"price": 12.0, "quantity": 2.0}]}
+    quick, _ = both(json.dumps(row))
+    assert quick is not None
+    assert b'"totalvalue":25,' in quick.body
+    assert b'"custom_points":3' in quick.body
+    assert b'"price":12,' in quick.body or b'"price":12}' in quick.body
 
 
 @pytest.mark.parametrize(
@@ -152,6 +163,12 @@ def test_what_most_shops_give_is_plain(given: dict[str, Any]) -> None:
         {"language": "Dutch"},
         {"custom_gift": []},
         {"custom_points": 10**13},
+        {"custom_points": 12.505},
+        {"custom_gift": " gift"},
+        {"firstname": "Mila "},
+        {"products": [LINE | {"name": " Mug"}]},
+        {"products": [LINE | {"category_ids": ["a", "b "]}]},
+        {"products": [LINE | {"price": 12.505}]},
         {"timestamp": "soon"},
         {"products": []},
         {"products": [LINE | {"quantity": 0}]},

@@ -86,6 +86,10 @@ RENAMED = [ListedOrder(f"u{k.key}", k.confirmed_at) for k in KNOWN]
         (KNOWN, {}, [], True, Keys.GONE),
         (KNOWN, dict(list(SAME.items())[:6]), RENAMED[6:], True, Keys.OTHER),
         (KNOWN, dict(list(SAME.items())[:6]), RENAMED[9:], True, Keys.SAME),
+        (KNOWN, dict(list(SAME.items())[:7]), RENAMED[9:], True, Keys.SAME),
+        (KNOWN, dict(list(SAME.items())[:8]), RENAMED[9:], True, Keys.OTHER),
+        ([order("2")], {}, [listing("x", seconds=1)], True, Keys.OTHER),
+        ([order("2")], {}, [listing("x", seconds=1.1)], True, Keys.GONE),
         (KNOWN, {}, [listing("x", number="W-3", days=9)], True, Keys.GONE),
         (
             KNOWN,
@@ -116,6 +120,12 @@ def test_types_are_alike_whose_values_have_the_same_text() -> None:
     assert not are_alike("bigint", "text")
 
 
+def test_all_types_of_one_group_are_alike() -> None:
+    """In both orders."""
+    assert are_alike("numeric", "smallint")
+    assert are_alike("citext", "character")
+
+
 def identity(*tables: Table, digest: str = "a", key: str = "bigint") -> Identity:
     return Identity(key, [Rule(7, "syncd.purchases", digest)], list(tables))
 
@@ -134,8 +144,28 @@ def test_a_name_that_another_table_has_is_replaced_until_it_is_read() -> None:
     assert list(replaced(known, known, {"public.orders": 1})) == []
     assert list(replaced(known, identity(old, Table(2, "x", "orders")), names)) == []
     assert list(replaced(known, identity(), names)) == []
+    assert found.reason == (
+        "public.orders is another table now (oid 2): the view of confirmed orders "
+        "reads the one that had this name, which is public.orders_old now (oid 1)"
+    )
+    assert found.next_step == "create both views again"
     (same,) = replaced(known, known, names)
     assert same.reason == "public.orders is another table now"
+
+
+def test_each_name_that_is_replaced_is_found_once() -> None:
+    """Whatever stands before it, and however many views read it."""
+    lines = Table(3, "public.lines", "events")
+    known = identity(
+        Table(9, "public.gone", "orders"),
+        Table(8, "public.same", "orders"),
+        ORDERS,
+        Table(1, "public.orders", "events"),
+        lines,
+    )
+    names = {"public.same": 8, "public.orders": 2, "public.lines": 4}
+    found = [each.table for each in replaced(known, known, names)]
+    assert found == ["public.orders", "public.lines"]
 
 
 def test_what_is_heard_is_replaced_also_when_nothing_hears_it() -> None:
@@ -145,6 +175,7 @@ def test_what_is_heard_is_replaced_also_when_nothing_hears_it() -> None:
     both = ("orders", "events", "triggers")
     (found,) = replaced(known, identity(), names, both)
     assert "no trigger" in found.reason
+    assert found.next_step == "`syncd install --listen public.orders:KEYCOLUMN`"
     assert list(replaced(known, identity(), names)) == []
     heard = identity(Table(2, "public.orders", "triggers"))
     assert list(replaced(known, heard, names, both)) == []
@@ -155,6 +186,10 @@ def test_a_change_of_views_is_named() -> None:
     assert identity().changed(identity()) is None
     assert identity().changed(identity(digest="b")) == "syncd.purchases was replaced"
     assert identity().changed(Identity("bigint", [], [])) == "a view was replaced"
+    both = [Rule(7, "syncd.purchases", "b"), Rule(8, "syncd.confirmed_orders", "b")]
+    assert identity().changed(Identity("bigint", both, [])) == (
+        "syncd.purchases and syncd.confirmed_orders was replaced"
+    )
     change = identity().changed(identity(key="uuid", digest="b"))
     assert change == "order_key is uuid now, and was bigint"
 
@@ -169,3 +204,4 @@ def test_names_stay_as_they_were_met_until_the_views_are_replaced() -> None:
     assert kept.then(identity(ORDERS, moved)).tables == [ORDERS, heard]
     anew = identity(Table(2, "public.orders", "orders"), digest="b")
     assert kept.then(anew).tables == [*anew.tables, heard]
+    assert kept.then(identity(key="uuid")).key_type == "uuid"

@@ -96,7 +96,7 @@ def test_a_status_is_the_position_three_times_and_the_clock() -> None:
         1_500_000,
         True,
     )
-    assert status(1, 0.0)[-1:] == b"\0"
+    assert status(1, 0.0) == struct.pack("!cQQQQ?", b"r", 1, 1, 1, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,11 @@ def test_a_status_is_the_position_three_times_and_the_clock() -> None:
 )
 def test_a_frame_of_another_form_is_refused(frame: bytes) -> None:
     """Nothing is guessed."""
-    with pytest.raises(MalformedError):
+    with pytest.raises(MalformedError) as refused:
         read_frame(frame)
+    assert str(refused.value) == (
+        f"a frame of kind {frame[:1]!r} with {len(frame)} bytes"
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,25 +154,32 @@ def test_a_key_column_that_is_gone_is_told(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("message", "words"),
     [
-        b"",
-        b"Z",
-        b"B\0",
-        b"R\0\0\0\x01public",
-        relation("id") + b"\0",
-        row(b"I", b"N", values("7"), oid=8),
-        row(b"I", b"X", values("7")),
-        row(b"I", b"N", values("7")),
-        row(b"I", b"N", b"\0\x02b\0\0\0\x011n"),
-        row(b"I", b"N", values("a", "b", "c"))[:-7],
-        row(b"I", b"N", b"\0\x02nt\0\0\0\x02\xff\xff"),
+        (b"", "a message of kind b''"),
+        (b"Z", "a message of kind b'Z'"),
+        (b"B\0", "message b'B' breaks off"),
+        (b"R\0\0\0\x01public", "a name without an end"),
+        (relation("id") + b"\0", "a relation of another length"),
+        (
+            row(b"I", b"N", values("7"), oid=8),
+            "a row of a table that was not described",
+        ),
+        (row(b"I", b"X", values("7")), "a row without its new values"),
+        (row(b"I", b"N", values("7")), "a row with too few values"),
+        (row(b"I", b"N", b"\0\x02b\0\0\0\x011n"), "a value that is not a text"),
+        (row(b"I", b"N", b"\0\x02Xt\0\0\0\x017"), "a value that is not a text"),
+        (row(b"I", b"N", values("a", "b", "c"))[:-7], "a value that breaks off"),
+        (row(b"I", b"N", b"\0\x02nt\0\0\0\x02\xff\xff"), "message b'I' breaks off"),
     ],
 )
-def test_a_message_of_another_form_is_refused(reader: Reader, message: bytes) -> None:
+def test_a_message_of_another_form_is_refused(
+    reader: Reader, message: bytes, words: str
+) -> None:
     """Nothing is guessed, and no other error comes out."""
-    with pytest.raises(MalformedError):
+    with pytest.raises(MalformedError) as refused:
         reader.read(message)
+    assert str(refused.value) == words
 
 
 @given(st.binary(max_size=60))

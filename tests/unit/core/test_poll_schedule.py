@@ -57,6 +57,22 @@ def test_a_find_and_a_notification_begin_anew() -> None:
     assert schedule.seconds(100.0) == pytest.approx(SOON_SECONDS)
 
 
+def test_the_look_after_a_find_is_the_first_of_those_that_find_nothing() -> None:
+    """So that the one after it is rarer already."""
+    schedule = PollSchedule()
+    schedule.found(100.0, 0.0, is_all=True)
+    schedule.found_nothing(100.01, 0.0, LONGEST)
+    assert schedule.seconds(100.01) == pytest.approx(SOON_SECONDS * GROWTH)
+
+
+def test_a_notification_does_not_shorten_the_rest_after_a_long_look() -> None:
+    """Although something was found."""
+    schedule = PollSchedule()
+    schedule.found(100.0, QUICK_SECONDS + 1.0, is_all=True)
+    schedule.notified()
+    assert schedule.seconds(100.0) == pytest.approx(SOON_SECONDS)
+
+
 def test_what_is_offered_is_looked_for_a_little_later() -> None:
     """However often it is offered meanwhile; then ever more rarely."""
     schedule = PollSchedule()

@@ -123,7 +123,9 @@ NO_SUCCESS: list[bytes | dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("status", [200, 201])
-@pytest.mark.parametrize("body", NO_SUCCESS, ids=lambda body: str(body)[:40])
+@pytest.mark.parametrize(
+    "body", NO_SUCCESS, ids=lambda body: str(body)[:40].replace("\\", "/")
+)
 def test_what_nobody_has_explained_is_no_success(
     status: int, body: bytes | dict[str, Any]
 ) -> None:

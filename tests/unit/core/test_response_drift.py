@@ -34,6 +34,7 @@ NEW = [
     (409, b'{"success": false}', "HTTP 409 {success: bool}"),
     (302, b"", "HTTP 302 with nothing"),
     (101, b"", "HTTP 101 with nothing"),
+    (200, b'{"success": null}', "HTTP 200 {success: null}"),
 ]
 
 
@@ -55,6 +56,22 @@ def test_a_new_shape_is_told_without_its_values(
 ) -> None:
     """Names that are words, and kinds: nothing that an order could have put there."""
     assert describe_drift(answer(status, body)) == told
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"content-type": "Text/HTML; charset=utf-8; x=y"}, "text/html"),
+        ({"content-type": "mila@example.com"}, "a body"),
+        ({}, "a body"),
+    ],
+)
+def test_a_body_of_another_kind_is_told_by_its_media_type(
+    headers: dict[str, str], told: str
+) -> None:
+    """Or by nothing, when that is no media type."""
+    drift = describe_drift(Response(200, headers, b"<html>"))
+    assert drift == f"HTTP 200 with {told}, not a JSON object"
 
 
 @given(

@@ -38,6 +38,37 @@ def test_a_row_is_blamed_after_some_minutes_while_others_are_read() -> None:
     assert history.may_blame(failed_at, NOW)
 
 
+@pytest.mark.parametrize(
+    ("failures", "reads", "blames"),
+    [
+        ((1,), (1,), True),
+        ((1,) * 5, (10, 10), True),
+        ((1,) * 5, (20,), True),
+        ((1,) * 5, (19,), False),
+        ((2, 3), (19,), False),
+        ((4,), (9,), True),
+    ],
+)
+def test_a_row_is_blamed_unless_too_many_fail_like_it(
+    failures: tuple[int, ...], reads: tuple[int, ...], *, blames: bool
+) -> None:
+    """Five, and more than a fifth of those that were looked at."""
+    history = ReadHistory()
+    for orders in failures:
+        history.note_failed() if orders == 1 else history.note_failed(orders)
+    for orders in reads:
+        history.note_read(orders, NOW)
+    assert history.may_blame(NOW - BLAME_AFTER, NOW) is blames
+
+
+def test_a_row_is_not_blamed_for_what_was_read_when_it_failed() -> None:
+    """Others must have been read since."""
+    history = ReadHistory()
+    history.note_failed()
+    history.note_read(20, NOW - BLAME_AFTER)
+    assert not history.may_blame(NOW - BLAME_AFTER, NOW)
+
+
 def test_a_read_shrinks_at_once_and_grows_back_while_it_is_quick() -> None:
     """Never below one order, never above a batch."""
     size = ReadSize(100)
