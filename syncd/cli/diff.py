@@ -55,7 +55,7 @@ class _DiffOptions:
         """Refuse options that contradict each other.
 
         Raises:
-            click.UsageError: It says which.
+            click.UsageError: The message names them.
         """
         reason = (self.reason or "").strip()
         if self.resend and view:

@@ -191,7 +191,7 @@ def _with_secrets(
     }
     hint = (
         "A secret comes from a systemd credential, from the environment, or from a "
-        "text file that syncd's user may read, and nobody else."
+        "text file that only syncd's user may read."
     )
     secrets, faults = {}, []
     for name, file in secret_files(settings, environment).items():

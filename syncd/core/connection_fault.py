@@ -36,7 +36,7 @@ _CA = (
 )
 _CLIENT = "Name a certificate that the server accepts as sslcert and sslkey in the DSN."
 _FILES = "Mend the file that is named, or sslcert, sslkey or sslrootcert in the DSN."
-_NO_TLS = "Let the server speak TLS (ssl = on), or mend sslmode in the DSN."
+_NO_TLS = "Enable TLS on the server (ssl = on), or correct sslmode in the DSN."
 
 
 @dataclass(frozen=True, slots=True)

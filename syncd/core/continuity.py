@@ -1,4 +1,4 @@
-"""Whether a ledger is the one that was served before, a later life of it, or a copy.
+"""Whether a ledger is the one that was served before, a later state of it, or a copy.
 
 The ledger and the daemon's own memory both hold a mark that grows while the daemon
 runs. Only a ledger that went back in time has a smaller one than the daemon remembers.
@@ -23,7 +23,7 @@ class Continuity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A point in a ledger's life.
+    """A point in a ledger's history.
 
     Attributes:
         place: Cluster and database.

@@ -136,7 +136,7 @@ def render(
 
     What the vendor needs (`email`, `orderid`, `products` with id and quantity) and what
     the rules ask for must be right; any other field of a wrong form is left out of the
-    event, which says so. Texts are sent without blanks at their ends.
+    event, which has it. Texts are sent without blanks at their ends.
 
     Args:
         row: Columns by name; numbers are int or Decimal, `products` a list.

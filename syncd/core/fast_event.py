@@ -1,7 +1,7 @@
 """The event of a plain row, made quickly: read, checked and written as typed values.
 
 A row is plain when each field has the form that most shops give it, and nothing about
-it needs a word. Every other row is left to `core.purchase`, which knows what to say.
+it needs a word. Every other row is left to `core.event`, which has the messages.
 The invariant: what is made here is the event that is made there (ADR-0020).
 """
 

@@ -1,7 +1,7 @@
 """Whether a feed is healthy, and if not, what needs a person: the one table of rules.
 
 Down: nothing is captured, or nothing is delivered although something waits, and only a
-person changes that. Degraded: it goes on, and a person should look.
+person changes that. Degraded: it continues, and needs attention.
 """
 
 from collections.abc import Callable, Iterable, Sequence

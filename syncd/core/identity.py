@@ -1,6 +1,6 @@
 """What stands for an order and for a table, and whether it still does.
 
-A key stands for an order, and a name for a table, only as long as nobody gives either
+A key identifies an order, and a name a table, only as long as nothing gives either
 to another one. What is compared here was read elsewhere.
 """
 

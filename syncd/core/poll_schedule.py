@@ -6,7 +6,7 @@ SOON_SECONDS = 0.01
 """After something was found: a commit just after it may have sent no notification."""
 
 OFFERED_SECONDS = 0.05
-"""After a notification that a worker was woken for: by then it has looked itself."""
+"""After a notification that woke a worker: by then it has queried the outbox itself."""
 
 GROWTH = 2.5
 """Each look that finds nothing makes the wait for the next one so much longer."""

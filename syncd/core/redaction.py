@@ -1,7 +1,7 @@
 """Keeping what was sent out of logs and errors: an answer may quote it.
 
-What an API says of a request is worth keeping; the person in the request is not. What
-was sent is known, so it is looked for word by word, in each form in which a gateway may
+An API's answer to a request is worth keeping; the personal data in it is not. What was
+sent is known, so it is searched for word by word, in each form in which a gateway may
 give it back.
 """
 

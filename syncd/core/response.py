@@ -1,7 +1,7 @@
 """What a response of the API means: one outcome for everything that can come back.
 
-Success is a positive statement: a batch counts as sent only when status and body say
-so in words that are documented, or that a person has explained (ADR-0006).
+Success must be confirmed: a batch counts as sent only when status and body confirm it
+in documented fields, or with a meaning that an operator gave (ADR-0006).
 """
 
 import re
@@ -103,7 +103,7 @@ class Classification:
         concerns_all: The endpoint seems unavailable for all.
         puts_off: A server answered with "later".
         is_conflict: The API reports that it has something already.
-        known_already: It says so of the event itself.
+        known_already: It means the event itself.
     """
 
     outcome: Outcome

@@ -1,6 +1,6 @@
 """The shape of a response: equal for all that mean the same for other events.
 
-A person says once what a shape means; from then on it means that. So a shape keeps
+An operator decides once what a shape means, for all later ones. So a shape keeps
 every word that could make a difference, and of every number whether it is none, all
 that was sent, another, or less than none; of a code or status, the number itself.
 """

@@ -169,7 +169,7 @@ def _kept(
 ) -> int:
     """Return the evidence that goes with what becomes of the batch.
 
-    Halves begin anew: half of it speaks of the other one. Where the answer names the
+    Halves start over: a refusal may concern the other half. Where the answer names the
     order's fault, the refusal of the whole is evidence all the same.
     """
     if decision.action is not Action.SPLIT:

@@ -46,7 +46,7 @@ class Shift:
 def find_shift(appearances: Sequence[Appearance]) -> Shift | None:
     """Return by what the stamps are off; None: they are not, or there are too few.
 
-    No shift is what an import, a nightly job or a transfer days later looks like: those
+    An import, a nightly job or a transfer days later is no shift: those
     have one time, one moment of appearance, or distances that differ.
     """
     if len({a.stamp for a in appearances}) < LEAST_ORDERS:

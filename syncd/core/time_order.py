@@ -1,10 +1,10 @@
 """Whether orders' times contradict the order in which the orders were made.
 
-An order may be confirmed long after it was made, so that its time lies after those of
-later orders. A time that lies before those of all orders made just before it may be
-older than the order, a cart's for instance. It is not where orders are often confirmed
-in another order than they were made in: where most are paid days later, one that is
-paid at once looks like that.
+An order may be confirmed long after it was made, so that its time is after those of
+later orders. A time that is before those of all orders made just before it may be older
+than the order, a cart's for instance. It is not where orders are often confirmed in
+another order than they were made in: where most are paid days later, one that is paid
+at once looks like that.
 """
 
 from collections.abc import Sequence

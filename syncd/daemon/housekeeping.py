@@ -1,6 +1,6 @@
 """Housekeeping: releases the claims of dead instances, and reports the feed's state.
 
-The heartbeat is the sign of life; its mark in the ledger guards against copies.
+The heartbeat shows that the daemon runs; its mark in the ledger detects copies.
 """
 
 import resource

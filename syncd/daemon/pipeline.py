@@ -150,7 +150,7 @@ class Pipeline:
         self._report_unverified()
 
     def report_reload(self) -> None:
-        """Log that this life took over from one with other settings."""
+        """Log that this pipeline replaced one with other settings."""
         endpoint = self.settings.squeezely.endpoint
         self.log.emit("config.reloaded", endpoint=endpoint)
         self._report_unverified()
@@ -201,7 +201,7 @@ class Pipeline:
         return True
 
     def retry(self) -> None:
-        """Try the API again at once, whatever it said before."""
+        """Probe the API at once, whatever its last response."""
         self._parts.is_to_retry.set()
 
     @property
@@ -288,7 +288,7 @@ class Pipeline:
         return any(thread.is_alive() for thread in self._threads)
 
     def delivered(self) -> int:
-        """Count the events that were accepted in this life."""
+        """Count the events that this pipeline delivered."""
         return self._parts.delivered()
 
     def close(self, *, in_order: bool = True) -> None:

@@ -125,7 +125,7 @@ class Daemon:
         return False
 
     def _wait(self, seconds: float) -> None:
-        """Wait for a signal while there is no life yet."""
+        """Wait for a signal while there is no pipeline yet."""
         received = signals.wait(seconds)
         if received is signal.SIGHUP:
             try:
@@ -136,7 +136,7 @@ class Daemon:
         elif received is not None:
             self._stop(received)
 
-    # Lives
+    # Pipelines
 
     def _live(self) -> None:
         """Run one pipeline after another until one has ended without a successor."""

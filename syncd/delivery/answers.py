@@ -44,7 +44,7 @@ class Answers:
     ) -> tuple[Classification, str | None]:
         """Return what an answer means, without personal data, by the decisions made.
 
-        While the ledger cannot be asked, nobody has said anything: the answer was
+        While the ledger cannot be read, no meaning is known: the answer was
         read, and is settled as the unknown one that it is.
 
         Returns:

@@ -120,7 +120,7 @@ class _Promotion:
 
 
 class CloneGuard:
-    """A feed's ledger through its life, as seen from this host.
+    """A feed's ledger over time, as seen from this host.
 
     Args:
         database: The ledger's, for `check` and `mark`.

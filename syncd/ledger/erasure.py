@@ -1,6 +1,6 @@
 """Forgetting: what could name a person goes, and nothing ever sends the order again.
 
-The order's row stays as the mark that says so, also for an order that the ledger never
+The order's row stays as `erased`, also for an order that the ledger never
 had: captures, reconciliation and backfills pass over it (ADR-0013).
 """
 

@@ -205,7 +205,7 @@ def fix_sql(since: datetime) -> str:
     return (
         f"Run `syncd install --wal … --recreate-slot`, start syncd, then "
         f"{reconcile_hint(since)}. "
-        'Until then capture = "poll" goes on sending.'
+        'Until then capture = "poll" works.'
     )
 
 
@@ -220,7 +220,9 @@ def _fault(slot: Slot | None, reached: SlotPosition | None) -> str | None:
     if slot.lost:
         return f"is lost ({slot.lost})"
     if slot.is_past(reached) and not slot.synced:
-        return "is further than the ledger: it was made anew, or the ledger went back"
+        return (
+            "is further than the ledger: it was recreated, or the ledger was restored"
+        )
     return None
 
 

@@ -155,7 +155,7 @@ def _plan(
         message = f"the {what} is computed by the view: it reads all of {tables}"
         return Finding("plan.derived", subject, message)
     statements = " ".join(each.statement for each in missing)
-    step = f"{statements} (sql/shops/README.md says why)" if statements else ""
+    step = f"{statements} (see sql/shops/README.md)" if statements else ""
     if large:
         tables = ", ".join(f"{r.table} ({r.how}, cost {r.cost})" for r in large)
         return Finding("plan.whole", subject, f"reads all of {tables}", step)

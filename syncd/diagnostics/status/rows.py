@@ -17,7 +17,7 @@ from syncd.ledger.stats import FeedStats
 
 @dataclass(frozen=True, slots=True)
 class LedgerLocation:
-    """Where the feed lives, and the signs of its daemons."""
+    """Where the feed is, and the signs of its daemons."""
 
     heartbeat_at: datetime | None
     moved_at: datetime

@@ -101,7 +101,7 @@ EVENTS: Mapping[str, Event] = {
     "orders.unreadable": Event(
         "warning",
         ("batch", "orders", "order_key", "reason", "retry_seconds", "suppressed"),
-        "a view could not be read for these orders: they wait, all others go on, none "
+        "a view could not be read for these orders: they wait, others are sent, none "
         "is rejected for it; accounts state how many they leave out",
         "read one of them from the view (EXPLAIN ANALYZE): a slow function, an "
         "unavailable foreign table, a cast; `syncd status` counts those that wait",

@@ -7,7 +7,7 @@ SELECT confirmed_at
 
 -- name: lock_watermark :one
 -- Takes the lock under which orders are admitted, for the rest of the transaction, and
--- tells since when and why admissions are paused. Unless it is to be durable, the
+-- returns since when and why admissions are paused. Unless it is to be durable, the
 -- transaction's end does not wait for the disk.
 SELECT w.confirmed_at, w.paused_at, w.paused_reason
   FROM syncd.watermark AS w
@@ -74,22 +74,20 @@ SELECT NULL::text AS order_key
  WHERE false
 
 -- name: admit :one
--- Takes orders out of the outbox, where that is how they were found, and
--- writes those of the orders found that are new, or withdrawn and confirmed again, into
--- the ledger and cuts them into batches, in order of confirmation; the last batch is
--- topped up if nobody has claimed it. What the view listed at the feed's start is not new,
--- whatever usable time it had; only a backfill takes it, and what another backfill released. An
--- order is written with the first time at which the view lists it; without a usable time
--- it is counted only. Those of a time of which the ledger may have lost what it knew count
--- as uncertain, and older ones that are captured soon after; so do all that a backfill
--- finds which was under way then: nobody knows how far it had come. Those that were
--- withdrawn with a doubt keep it. Uncertain orders are in batches of their own, held for a
--- person where that is asked for. While admissions are paused,
--- and when the views are others than those that were accepted, nothing is written; that
--- is told. Runs under lock_watermark, so that
--- no two admissions of a feed overlap. Relies on ledger_order_once, for each order found:
--- a subquery of its own, so that the ledger is never read whole. Nothing is left to ON
--- CONFLICT, which looks a second time.
+-- Takes orders from the outbox, if they were found there, and writes those that are
+-- new, or withdrawn and confirmed again, into the ledger and cuts them into batches, in
+-- order of confirmation; the last batch is topped up if it is unclaimed. What the view
+-- listed at the feed's start is not new, whatever usable time it had; only a backfill
+-- admits it, and what another backfill released. An order is written with the first
+-- time at which the view lists it; without a usable time it is counted only. Those of a
+-- time of which the ledger may have lost records count as uncertain, and older ones
+-- that are captured soon after; so do all of a backfill that was running then, since
+-- its progress is unknown. Withdrawn orders keep their uncertain attempts. Uncertain
+-- orders are in batches of their own, held if so configured. While admissions are
+-- paused, and under views that were not accepted, nothing is written; the result shows
+-- it. Runs under lock_watermark, so that no two admissions of a feed overlap. Relies on
+-- ledger_order_once, for each order found: a subquery of its own, so that the ledger is
+-- never read whole. ON CONFLICT is not used: it would look up a second time.
 WITH views AS MATERIALIZED (
     SELECT coalesce(({sealed}), true) AS are_accepted
 ), taken AS (

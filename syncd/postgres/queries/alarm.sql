@@ -22,8 +22,8 @@ SELECT alarm, reason
 
 -- name: recent_admissions :many
 -- The newest live orders of the last quarter of an hour: key, stamp, and when the ledger
--- had them. Relies on batch_identity and ledger_batch; looks at the newest batches of
--- all feeds only, however long nothing came.
+-- had them. Relies on batch_identity and ledger_batch; reads only the newest batches of
+-- all feeds, however long ago they were.
 SELECT l.order_key, l.confirmed_at, b.created_at AS seen_at
   FROM (SELECT n.batch_id, n.created_at
           FROM (SELECT r.batch_id, r.created_at, r.feed_id, r.lane, r.attempts

@@ -1,7 +1,7 @@
--- What answers mean that no documentation explains.
+-- What undocumented answers mean.
 
 -- name: answer_means :many
--- What was said, once whoever is just saying it has done so.
+-- The meaning given, after a concurrent decision has committed.
 SELECT means
   FROM syncd.answer
  WHERE feed = %(feed)s

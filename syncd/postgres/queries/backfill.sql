@@ -1,7 +1,7 @@
--- Past ranges that somebody asked for.
+-- Requested past ranges.
 
 -- name: plan_counts :many
--- How the orders found stand, counted by the day of their confirmation in a time zone.
+-- Counts the orders found by state and by the day of their confirmation in a time zone.
 -- Each is looked up by ledger_order_once: LIMIT keeps the ledger from being read whole.
 WITH told AS MATERIALIZED (
     SELECT (f.confirmed_at AT TIME ZONE %(zone)s)::date AS day, l.state, l.batch_id
@@ -24,8 +24,8 @@ SELECT t.day, coalesce(t.state, b.state, 'new') AS standing, count(*) AS orders
  ORDER BY 1, 2;
 
 -- name: plan_standings :many
--- Where named orders stand, as plan_counts says it; those that the ledger lacks are not
--- among them. Relies on ledger_order_once.
+-- The states of named orders, as in plan_counts; without those that the ledger lacks.
+-- Relies on ledger_order_once.
 SELECT l.order_key, coalesce(l.state, b.state)
   FROM syncd.ledger AS l
   JOIN syncd.batch AS b USING (batch_id)
@@ -157,8 +157,8 @@ UPDATE syncd.backfill AS b
                       AND p.state IN ('pending', 'sending'));
 
 -- name: steering :many
--- The backfills that a daemon has to drive or to tell of, oldest first, with the orders
--- of each that wait to be sent, and what else keeps it. Relies on batch_backfilled and
+-- The backfills that a daemon has to run or to log, oldest first, with the orders of
+-- each that wait to be sent, and what else delays it. Relies on batch_backfilled and
 -- batch_due.
 SELECT b.backfill_id AS backfill, b.state, b.purpose, b.reason, b.lower_at AS lower,
        b.upper_at AS upper, b.reached_at AS reached,
@@ -187,8 +187,8 @@ SELECT b.backfill_id AS backfill, b.state, b.purpose, b.reason, b.lower_at AS lo
  ORDER BY b.backfill_id;
 
 -- name: tell_backfill :many
--- Notes that a backfill's state is told, and gives what was told before; no row when
--- another instance was first.
+-- Records that a backfill's state is logged, and returns the one logged before; no row
+-- when another instance was first.
 UPDATE syncd.backfill AS b
    SET logged_state = b.state,
        logged_at = clock_timestamp()

@@ -1,8 +1,8 @@
--- What only `syncd check` asks. Nothing here writes, or locks more than reading does.
+-- Statements of `syncd check` only. None writes, or locks more than reading does.
 
 -- name: look_only :one
--- Lets the session write nothing, and wait for no answer long; not through a pooler, where
--- it would stay with whoever gets the session next.
+-- Makes the session read-only, with short timeouts; not through a pooler, where the
+-- settings would stay for the session's next client.
 SELECT set_config('default_transaction_read_only', 'on', false),
        set_config('statement_timeout', '5s', false);
 

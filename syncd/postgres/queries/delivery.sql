@@ -1,20 +1,20 @@
--- Claim, settle, split, put back: the batch's way.
+-- The path of a batch: claim, settle, split, requeue.
 
 -- name: claim :many
--- Takes the oldest due batch of a lane with its orders as confirmed, unless the endpoint
--- is to be left alone, and tells since when and why sending is paused; further rows are
--- those of the orders in the view, where that is beside the ledger. Waits for the disk,
--- whatever the server's default: a claim that a crash takes back would leave a POST that
--- nobody counts. Nothing is claimed of a ledger that was promoted unnoticed. After
+-- Takes the oldest due batch of a lane with its orders as confirmed, unless the
+-- endpoint is backing off, and returns since when and why sending is paused; further
+-- rows are those of the orders in the view, where that is in the same database. Waits
+-- for the disk, whatever the server's default: a claim lost in a crash would leave an
+-- uncounted POST. Nothing is claimed of a ledger that was promoted unnoticed. After
 -- trouble one claim at a time, of all instances, probes the endpoint: it moves retry_at
--- to its lease's end, and whoever waited for that row finds it moved. While the endpoint
--- is held, the probe is the batch of either lane that was refused longest ago, or never.
--- Past orders are left alone while a live one is due, or their backfill is paused. Relies
--- on batch_due and ledger_batch; the batch being topped up is skipped for that moment.
--- Orders added between the snapshot and the lock are counted, but missing: then
--- `claimed_orders` is asked. Batches that could not be read are given out to
--- whoever asks for them alone, and as a probe only where no other batch could be one.
--- Relies on batch_unread for them.
+-- to its lease's end, and claims that waited for that row see it moved. While the
+-- endpoint is held, the probe is the batch of either lane that was refused longest ago,
+-- or never. Past orders are left alone while a live one is due, or their backfill is
+-- paused. Relies on batch_due and ledger_batch; the batch being topped up is skipped
+-- for that moment. Orders added between the snapshot and the lock are counted, but
+-- missing: then `claimed_orders` is read. Batches that could not be read are claimed
+-- only by the thread that rereads them, and as a probe only where no other batch could
+-- be one. Relies on batch_unread for them.
 WITH life AS MATERIALIZED (
     SELECT f.timeline < ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()),
                                        1, 8))::bit(32)::integer IS TRUE AS was_promoted
@@ -163,9 +163,10 @@ SELECT l.order_key AS key, l.confirmed_at, l.waiting_since
  ORDER BY l.confirmed_at, l.order_key;
 
 -- name: next_due :one
--- Seconds until something may be claimed, null when nothing waits, or for a person;
--- whether past orders do; whether a backfill wants to be driven, or told of; and whether
--- some could not be read, which are counted only for who reads them again.
+-- Seconds until something may be claimed, null when nothing waits, or only for an
+-- operator; whether past orders do; whether a backfill has to be run, or logged; and
+-- whether some could not be read, which are counted only for the thread that rereads
+-- them.
 SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
                           - clock_timestamp())::float8 AS seconds,
        coalesce(bool_or(b.lane = 'backfill'), false) AS past,
@@ -192,7 +193,7 @@ SELECT extract(epoch FROM min(greatest(b.due_at, e.retry_at, clock_timestamp()))
                       AND r.state = 'paused');
 
 -- name: renew :rows
--- Begins the lease anew, unless the claim was taken over.
+-- Renews the lease, unless the claim was taken over.
 UPDATE syncd.batch
    SET lease_until = clock_timestamp() + %(lease)s
  WHERE batch_id = %(batch)s
@@ -372,10 +373,10 @@ UPDATE syncd.attempt AS a
 
 -- name: deliver :one
 -- Settles an accepted attempt, also a late one whose claim was taken over meanwhile, if
--- the ledger knows the claim and the batch holds no order that was not sent; tells how
+-- the ledger has the claim and the batch has no order that was not sent; returns how
 -- many orders it delivered, null for none, and whether the claim is known. While an
--- answer waits to be explained, the endpoint stays held. The disk is not waited for: what
--- a crash of the server takes back is found as a claim, and counted.
+-- unknown answer waits for a decision, the endpoint stays held. It does not wait for
+-- the disk: what a crash of the server loses is found as a claim, and counted.
 WITH receipt AS (
     UPDATE syncd.attempt
        SET outcome = 'accepted',
@@ -443,9 +444,8 @@ SELECT (SELECT s.orders FROM settled AS s) AS orders,
 
 -- name: doubt_orders :one
 -- Counts the orders of a claim that the ledger has lost as uncertain, wherever they are
--- now, and holds them for a person if that is asked for; none of a claim that is known:
--- whoever took it over has counted it. Those that are lost themselves are counted once
--- they are captured again.
+-- now, and holds them if so configured; none of a known claim: the instance that took
+-- it over has counted it. Lost orders are counted once they are captured again.
 WITH sent AS MATERIALIZED (
     SELECT k.order_key, l.batch_id, l.state IS NOT NULL AS is_aside
       FROM unnest(%(keys)s::text[]) AS k (order_key)
@@ -631,5 +631,6 @@ UPDATE syncd.instance AS i
  WHERE i.instance_id = %(instance)s;
 
 -- name: hold_instance_lock :one
--- The lock that says "alive"; PostgreSQL frees it when the connection ends.
+-- The lock that shows that an instance runs; PostgreSQL releases it with the
+-- connection.
 SELECT pg_try_advisory_lock(1937337955, %(instance)s);

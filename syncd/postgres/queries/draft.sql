@@ -75,7 +75,7 @@ SELECT k.contype::text AS kind, k.conrelid::bigint AS table,
  ORDER BY k.conrelid, k.contype DESC, k.conname;
 
 -- name: draft_newest_rows :many
--- Some of the rows of a table that were made last, if its key says so, each value cut off.
+-- Some of the newest rows of a table, if its key shows them, each value truncated.
 SELECT (SELECT json_object_agg(e.key, left(e.value, %(longest)s::integer))
           FROM jsonb_each_text(to_jsonb(t)) AS e)
   FROM (SELECT s.*

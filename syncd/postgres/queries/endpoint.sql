@@ -1,4 +1,4 @@
--- What the endpoint last said, for every instance.
+-- The endpoint's last state, for every instance.
 
 -- name: endpoint_history :one
 SELECT failures, refusals, accepted_at, recent_accepted, recent_rejected
@@ -44,7 +44,7 @@ UPDATE syncd.endpoint
    AND spike_at IS NULL;
 
 -- name: answer_unknown :rows
--- Nothing is sent until a person says what an answer means.
+-- Nothing is sent until an operator decides what an answer means.
 UPDATE syncd.endpoint
    SET since = CASE WHEN state = 'held' THEN since ELSE clock_timestamp() END,
        state = 'held',
@@ -64,7 +64,7 @@ UPDATE syncd.endpoint
    AND retry_at > clock_timestamp();
 
 -- name: release_endpoint :rows
--- Tries again at once, whatever the endpoint said before.
+-- Probes at once, whatever the endpoint's last state.
 UPDATE syncd.endpoint
    SET state = 'available',
        failures = 0,

@@ -1,4 +1,4 @@
--- Orders that somebody wants to be erased.
+-- Erasure of orders.
 
 -- name: standings :many
 -- Where some orders stand; null for one that the ledger does not have.
@@ -33,7 +33,7 @@ SELECT l.order_key
    AND l.orderid = %(order)s;
 
 -- name: lock_batches :many
--- Holds the batches of some orders: nobody claims, splits or settles them meanwhile.
+-- Locks the batches of some orders: they are not claimed, split or settled meanwhile.
 SELECT b.batch_id
   FROM syncd.batch AS b
  WHERE b.batch_id IN (SELECT l.batch_id

@@ -1,7 +1,7 @@
--- What the last events looked like, field by field, without their values.
+-- Fingerprints of the last events, field by field, without their values.
 
 -- name: mapping :one
--- The text of a view, told by its hash; of views beneath it nothing.
+-- The hash of a view's text; views beneath it are not included.
 SELECT coalesce(md5(pg_get_viewdef(to_regclass(%(view)s))), '');
 
 -- name: keep_fingerprints :rows

@@ -84,8 +84,8 @@ SELECT jsonb_build_object(
            AS namesakes;
 
 -- name: seal :one
--- The two views' queries as rows of the catalogue: another text when one of the views was
--- replaced or made anew, and when the catalogue was.
+-- The two views' queries as rows of the catalogue: another text when one of the views
+-- was replaced or recreated, and when the catalogue was.
 SELECT coalesce(string_agg(concat_ws(':', r.ev_class, r.oid, r.xmin), ' '
                            ORDER BY r.ev_class), '')
   FROM pg_catalog.pg_rewrite AS r
@@ -452,7 +452,7 @@ UPDATE syncd.feed
  WHERE feed_id = %(feed)s;
 
 -- name: known_orders :many
--- Some orders as the ledger knows them, with the number that the receipt of each has: its
+-- Some orders as in the ledger, with the number that the receipt of each has: its
 -- events are in the order of the batch. Left out is what is still to be sent, whatever it
 -- is by then, and what may be captured again. Relies on ledger_order_once.
 SELECT l.order_key AS key, l.confirmed_at,
@@ -561,8 +561,8 @@ UPDATE syncd.ledger AS l
    AND l.order_key = r.order_key;
 
 -- name: keep_reused :rows
--- Takes over the times and numbers that the views give known orders now: a person says
--- that they are the same orders.
+-- Takes over the times and numbers that the views now give known orders: an operator
+-- decided that they are the same orders.
 WITH kept AS (
     DELETE FROM syncd.reused_key AS r
      WHERE r.feed_id = %(feed)s

@@ -1,5 +1,6 @@
--- What `syncd install` and `uninstall` ask. They may run as a superuser: every statement
--- runs in a transaction with a pinned search path, so that no name means somebody else's.
+-- Statements of `syncd install` and `uninstall`. They may run as a superuser: each runs
+-- in a transaction with a pinned search path, so that no name resolves to a foreign
+-- object.
 
 -- name: pin_search_path :none
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -13,9 +14,9 @@ SET LOCAL search_path TO DEFAULT;
 SELECT pg_catalog.to_regclass(%(table)s::pg_catalog.text)::pg_catalog.oid;
 
 -- name: untrusted :many
--- What in schema syncd belongs to a role that could make it run as whoever installs: to
--- another role than that one and the superusers. Views are the operator's, and are not
--- read by whoever installs.
+-- Objects in schema syncd of a role that could make them run as the installing role:
+-- any other role but superusers. Views are the operator's, and the installing role does
+-- not read them.
 SELECT u.kind, u.name, pg_get_userbyid(u.owner)::text AS owner
   FROM pg_namespace AS n
  CROSS JOIN LATERAL (
@@ -169,14 +170,14 @@ SELECT t.tgname::text AS name, p.proname::text AS function, t.tgtype::integer AS
    AND t.tgqual IS NULL;
 
 -- name: faults :one
--- Changes that the triggers could not note, where whoever installs may forget them.
+-- Changes that the triggers could not record, where the installing role may reset them.
 SELECT CASE WHEN has_sequence_privilege('syncd.outbox_fault', 'SELECT')
              AND has_sequence_privilege('syncd.outbox_fault', 'UPDATE')
             THEN coalesce(pg_sequence_last_value('syncd.outbox_fault'), 0)
             ELSE 0 END;
 
 -- name: known_feeds :many
--- Every feed of the ledger: how many orders of which it knows, and since when it runs.
+-- Every feed of the ledger: the number of its orders, and since when it runs.
 SELECT f.feed,
        (SELECT count(*) FROM syncd.ledger AS l WHERE l.feed_id = f.feed_id) AS orders,
        f.started_at AS since

@@ -9,7 +9,8 @@ SELECT o.ctid::text AS place, o.xmin::text AS writer, o.order_key AS key
  LIMIT %(limit)s;
 
 -- name: discard_outbox :rows
--- Deletes rows that were read, by place; the writer tells them from later ones there.
+-- Deletes rows that were read, by `ctid`; their writer distinguishes them from later
+-- ones.
 DELETE FROM syncd.outbox AS o
  WHERE o.ctid = ANY(%(places)s::text[]::tid[])
    AND o.xmin = ANY(%(writers)s::text[]::xid[]);
@@ -66,7 +67,7 @@ LISTEN {channel};
 SELECT pg_notify(%(channel)s, %(payload)s);
 
 -- name: tables_of :many
--- A table with what lies below it (partitions, heirs), itself first.
+-- A table with those below it (partitions, children), itself first.
 WITH RECURSIVE tree AS (
     SELECT %(table)s::oid AS oid, 0 AS depth
      UNION ALL
@@ -100,7 +101,7 @@ SELECT c.oid::regclass::text AS table, quote_ident(t.tgname) AS name,
  ORDER BY c.oid::regclass::text, t.tgname;
 
 -- name: escaping :many
--- What lies below the tables of a feed without its triggers, and whether it is foreign.
+-- Tables below those of a feed without its triggers, and whether they are foreign.
 WITH RECURSIVE noted AS (
     SELECT DISTINCT t.tgrelid AS oid
       FROM pg_catalog.pg_trigger AS t

@@ -1,12 +1,11 @@
--- The account of every order.
+-- Reconciliation: every order accounted for.
 
 -- name: account :many
--- How the orders found stand, counted; apart those whose time in the ledger is another
--- than the one found: the view may list them in several pages. What the ledger lacks is
--- missing, unless the view listed it at the feed's start, or
--- it lies above the watermark: then the poll has yet to take it. Each order is looked up by
--- ledger_order_once, whatever the ledger's size: LIMIT keeps it from being read whole for
--- every page.
+-- Counts the orders found by state; separately those with another time in the ledger:
+-- the view may list them in several pages. What the ledger lacks is missing, unless the
+-- view listed it at the feed's start, or it is above the watermark: then the poll has
+-- yet to capture it. Each order is looked up by ledger_order_once, whatever the
+-- ledger's size: LIMIT keeps it from being read whole for every page.
 WITH looked AS MATERIALIZED (
     SELECT f.order_key, l.state, l.batch_id, l.confirmed_at,
            l.confirmed_at <> f.confirmed_at AS moved,
@@ -74,8 +73,8 @@ SELECT count(*)
    AND confirmed_at <= %(upper)s;
 
 -- name: reconciliations_due :many
--- The scopes of which an account may be due: none was started within the period, or one
--- is left. Who makes it looks again. Relies on reconciliation_latest.
+-- The scopes of which a run may be due: none was started within the period, or one is
+-- unfinished. The claim checks it again. Relies on reconciliation_latest.
 SELECT d.scope
   FROM unnest(%(scopes)s::text[], %(periods)s::interval[]) AS d (scope, period)
  WHERE NOT EXISTS (SELECT
@@ -97,7 +96,7 @@ SELECT d.scope
                                          AND r.finished_at > f.lost_until)));
 
 -- name: take_reconciliation :many
--- Goes on with an unfinished account that nobody touches any more.
+-- Resumes an unfinished run without progress.
 UPDATE syncd.reconciliation
    SET touched_at = clock_timestamp()
  WHERE reconciliation_id = (

@@ -8,11 +8,12 @@ UPDATE syncd.feed
    AND (pruned_at IS NULL OR pruned_at < clock_timestamp() - %(period)s);
 
 -- name: thin :one
--- Goes on, from where it came, through batches older than `keep`: merges the ordinary
--- orders of delivered ones into one batch, and deletes batches that nothing needs any
--- more, with their receipts. Whatever is uncertain or excepted stays, with the batches
--- that it was in. Every order keeps its row, so nothing can capture it again. Relies on
--- batch_identity, ledger_batch and order_move_batch; reads no more than it may change.
+-- Continues from its last position through batches older than `keep`: merges the
+-- ordinary orders of delivered ones into one batch, and deletes batches that are no
+-- longer needed, with their receipts. Uncertain and excepted orders stay, with the
+-- batches that they were in. Every order keeps its row, so nothing can capture it
+-- again. Relies on batch_identity, ledger_batch and order_move_batch; reads no more
+-- than it may change.
 WITH page AS MATERIALIZED (
     SELECT b.batch_id, b.feed_id, b.state, b.uncertain_attempts, b.created_at,
            sum(b.orders) OVER (ORDER BY b.batch_id) - b.orders AS before

@@ -1,9 +1,9 @@
 -- How each connection begins.
 
 -- name: begin_session :one
--- Sets the session's settings, those that the server knows, and waits for the disk where
--- the server does not; gives the server's process, to tell a pooler's by. It may run as a
--- superuser, under a search path of somebody else's: each name has its schema.
+-- Sets the session's settings that the server has, and waits for the disk where the
+-- server does not; returns the server's process, to detect a pooler. It may run as a
+-- superuser, under a foreign search path: each name has its schema.
 SELECT pg_catalog.pg_backend_pid()
   FROM (SELECT pg_catalog.count(pg_catalog.set_config(
                    (%(names)s::pg_catalog.text[])[n],

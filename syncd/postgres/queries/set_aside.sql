@@ -12,8 +12,8 @@ SELECT order_key, coalesce(orderid, '') AS orderid, state, reason, confirmed_at
  LIMIT %(limit)s;
 
 -- name: rejected_orders :many
--- A page of rejected orders, by key; with `most_retries` those that may be tried again by
--- themselves though nobody heard of a change. Relies on ledger_exception, or on
+-- A page of rejected orders, by key; with `most_retries` those that may be retried
+-- automatically without a reported change. Relies on ledger_exception, or on
 -- ledger_order_once where keys are given.
 SELECT order_key, orderid, reason, confirmed_at, coalesce(rejected_by, 'rules') AS rejected_by,
        coalesce(retries, 0) AS retries

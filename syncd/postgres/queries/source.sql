@@ -18,8 +18,8 @@ SELECT p.order_key::text, to_json(p)::text
  WHERE p.order_key = ANY(%(keys)s::text[]::{key_type}[]);
 
 -- name: claimed_purchases :many
--- The same for the orders of a claim; nothing is looked at without one. No name of the
--- claim's parts is one that a view without its schema is likely to have.
+-- The same for the orders of a claim; nothing is read without one. The names in the
+-- claim are unlikely as names of a view without its schema.
 SELECT p.order_key::text AS order_key, to_json(p)::text AS purchase
   FROM {purchases} AS p
  WHERE p.order_key = ANY(ARRAY(SELECT o.order_key
@@ -354,7 +354,7 @@ SELECT z.zone, extract(timezone FROM clock_timestamp())::integer AS own,
    FROM {view} AS v)
 
 -- name: keys_after :many
--- A page of the keys that the view lists, by key; no time is looked at.
+-- A page of the keys that the view lists, by key; no time is read.
 SELECT c.order_key::text
   FROM {confirmed} AS c
  WHERE %(after)s::text IS NULL
@@ -363,14 +363,14 @@ SELECT c.order_key::text
  LIMIT %(limit)s;
 
 -- name: read_times :one
--- Looks at the time of each of these orders.
+-- Reads the time of each of these orders.
 SELECT count(c.confirmed_at)
   FROM {confirmed} AS c
  WHERE c.order_key = ANY(ARRAY(SELECT k.key
                                  FROM unnest(%(keys)s::text[]) AS k (key))::{key_type}[]);
 
 -- name: read_span :one
--- Looks at key and time of each order of a range.
+-- Reads key and time of each order of a range.
 SELECT count(c.order_key), count(c.confirmed_at)
   FROM {confirmed} AS c
  WHERE c.confirmed_at > %(lower)s::timestamptz

@@ -2,7 +2,7 @@
 
 -- name: server :one
 -- What a replication slot needs of the server. The clock is read before the position:
--- whatever committed by then lies at or before it.
+-- whatever committed by then is at or before it.
 SELECT current_setting('server_version_num')::integer AS version,
        pg_is_in_recovery() AS in_recovery,
        current_setting('wal_level') AS wal_level,

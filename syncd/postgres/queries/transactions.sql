@@ -1,19 +1,20 @@
--- Who writes to the orders right now, and what a standby shows.
+-- What writes to the orders now, and what a standby shows.
 
 -- name: clock :one
--- The upper end of a window, before `running` is read; on a hot standby also the time of
--- what was replayed last; and whether the server knows prepared transactions (it does not
--- start without while there are any).
+-- The upper end of a window, before `running` is read; on a hot standby also the time
+-- of what was replayed last; and whether the server allows prepared transactions (it
+-- does not start without while there are any).
 SELECT clock_timestamp() AS now, pg_is_in_recovery() AS is_standby,
        CASE WHEN pg_is_in_recovery()
             THEN coalesce(pg_last_xact_replay_timestamp(), 'epoch') END AS replayed_at,
        current_setting('max_prepared_transactions') <> '0' AS prepares;
 
 -- name: written :one
--- How far the primary has written. Asked after transactions have ended, it lies behind
--- their commits, also asynchronous ones; fails on a server that is no primary. Where the
--- next record would begin behind a page's header (24 bytes, a segment's first: 40), the
--- end of the last record lies before it, and a standby would not get any further.
+-- How far the primary has written. Read after transactions have ended, it is after
+-- their commits, including asynchronous ones; fails on a server that is no primary.
+-- Where the next record would begin after a page's header (24 bytes, a segment's first:
+-- 40), the end of the last record is before it, and a standby would not get any
+-- further.
 SELECT (i.lsn - CASE WHEN mod(i.lsn - '0/0', i.segment) = 40 THEN 40
                      WHEN mod(i.lsn - '0/0', i.page) = 24
                       AND mod(i.lsn - '0/0', i.segment) <> 24 THEN 24

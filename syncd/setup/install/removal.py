@@ -115,7 +115,7 @@ def outbox_removal(feed: str) -> SqlScript:
 
 
 class _Daemon(NamedTuple):
-    """A daemon that lives."""
+    """A running daemon."""
 
     feed: str
     host: str

@@ -1,6 +1,6 @@
 """What an installation refuses, to protect the shop, before anything is created.
 
-Somebody else's schema could turn the installer's rights into its own; a publication of
+The owner of a foreign schema could gain the installer's rights; a publication of
 every table would stop the shop's replicas.
 """
 

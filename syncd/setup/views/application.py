@@ -1,6 +1,6 @@
 """Putting two views in their place: both with their grants, or nothing.
 
-What can be replaced is replaced. Where the columns changed, both views are made anew in
+What can be replaced is replaced. Where the columns changed, both views are recreated in
 the same transaction, for the same owner and the same readers.
 """
 
@@ -24,7 +24,7 @@ from syncd.setup.views.definition import define, is_of_other_columns
 from syncd.setup.views.file import ViewFile, ViewNames
 from syncd.source.orders import Source
 
-How = Literal["created", "replaced", "made anew, since their columns changed"]
+How = Literal["created", "replaced", "recreated, since their columns changed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Application:
         self._define(file)
         for each in standing:
             self._restore(each)
-        return "made anew, since their columns changed"
+        return "recreated, since their columns changed"
 
     def _define(self, file: ViewFile) -> None:
         for definition in file.definitions(self._names):

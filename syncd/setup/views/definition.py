@@ -4,7 +4,7 @@ from syncd.core.command_errors import StatementRefusedError, ViewFileError
 from syncd.postgres.database import Database
 from syncd.setup.views.file import Definition, ViewFile
 
-_HINT = "PostgreSQL says so: mend it there. Tables are named with their schema."
+_HINT = "Correct the view as PostgreSQL's message says; qualify tables with schemas."
 _OTHER_COLUMNS = "42P16"
 """SQLSTATE: a view cannot be replaced by one with other columns."""
 

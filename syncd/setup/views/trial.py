@@ -1,8 +1,8 @@
 """Trying two views: made for one session, read as the daemon reads them, rolled back.
 
-The invariant: nothing is left behind, and nobody waits for it. The views are temporary,
-and from the moment that they are there the transaction takes no writes, so that not
-even a sequence moves.
+The invariant: nothing is left behind, and no session waits for it. The views are
+temporary, and from the moment that they are there the transaction takes no writes, so
+that not even a sequence moves.
 """
 
 import time

@@ -102,7 +102,7 @@ def test_views_with_other_columns_are_made_anew_for_the_same_roles(
         shop.sql(f"GRANT SELECT ON {view} TO {reader}, PUBLIC")
     before = shop.rows(PRIVILEGES)
     done = apply(shop, tmp_path, OTHERS)
-    assert "made anew" in done.stdout, done.stderr
+    assert "recreated" in done.stdout, done.stderr
     assert shop.rows(PRIVILEGES) == before
     assert orderid(shop) == "V-1"
 

@@ -34,7 +34,7 @@ MATCHING_ROWS = 1200
 STATUS_ROWS = 20_000
 MOST_VALUES = 200
 LONGEST = 4000
-"""Characters of a value that are looked at: JSON is to be whole."""
+"""Characters of a value that are read: JSON must be complete."""
 
 _CATEGORIES = {"S": Kind.TEXT, "B": Kind.BOOLEAN, "E": Kind.ENUM}
 _TYPES = {

@@ -41,8 +41,8 @@ class Choice:
     Attributes:
         column: E.g. `orders`, `totalvalue`, `products.price`.
         expression: SQL; None: a gap.
-        why: What speaks for it.
-        doubts: What speaks against it, or cannot be known.
+        why: Reasons for it.
+        doubts: Reasons against it, or what cannot be known.
         others: What else it could be.
     """
 
@@ -87,7 +87,7 @@ def certainty(found: Sequence[Candidate], role: Role) -> tuple[Certainty, list[s
     best = found[0]
     doubts = list(_doubts(found, role))
     if best.score < _GOOD:
-        return Certainty.DOUBTFUL, doubts or ["its name says little"]
+        return Certainty.DOUBTFUL, doubts or ["its name is vague"]
     if best.score >= _CLEAR - best.field.source.hops and not doubts:
         return Certainty.SURE, doubts
     return Certainty.LIKELY, doubts or ["by its name"]

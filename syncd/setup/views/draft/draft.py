@@ -71,7 +71,7 @@ class Draft:
 
 
 def compose(catalogue: Catalogue, samples: Samples) -> Draft | None:
-    """Draft the views; None: no table looks like one of orders."""
+    """Draft the views; None: no table of orders was found."""
     catalogue = with_guesses(catalogue)
     found = orders_tables(catalogue)
     if not found:
@@ -206,7 +206,7 @@ def _moment(
         return None, Choice(
             "confirmed_at",
             Certainty.GAP,
-            why="no time says since when an order is confirmed",
+            why="no column has the time of the confirmation",
         )
     best = found[0]
     near = [m for m in found[1:] if m.score > best.score - 1.0]

@@ -16,7 +16,7 @@ from syncd.setup.views.draft.roles import PRICE
 from syncd.setup.views.draft.schema import Kind, one_line
 from syncd.setup.views.draft.values import number
 
-_PRICE = 3.0  # the sums of the lines tell more than the name
+_PRICE = 3.0  # the sums of the lines prove more than the name
 _RIVALS = 3.5
 _FEW = 3
 _HARDLY = 0.2
@@ -30,7 +30,7 @@ class LinePrices:
     Args:
         keys: The order of each sampled line.
         own: The fields of the lines' own table.
-        flag: Says for each line whether tax is in its price; None: nothing does.
+        flag: Shows for each line whether its price includes tax; None: nothing does.
         rates: What tax may have to be added by.
 
     Attributes:
@@ -210,7 +210,7 @@ def _price_doubts(best: _Tried, own: Sequence[Field]) -> Iterator[str]:
     elif "net" in said or "base" in said:
         yield "this may be without tax, or before a change"
     elif flags:
-        yield f"{flags[0].where} says whether tax is in it"
+        yield f"{flags[0].where} shows whether tax is in it"
     if best.fit.orders >= _FEW and best.fit.exact < _HARDLY and "gross" not in said:
         yield "the lines hardly ever sum up to the total: with or without tax?"
 

@@ -103,7 +103,7 @@ def lines_of(
                 Certainty.LIKELY,
                 choice.expression,
                 choice.why,
-                (*choice.doubts, f"no foreign key says that {why}"),
+                (*choice.doubts, f"no foreign key shows that {why}"),
                 choice.others,
             )
         plan = LinesPlan(

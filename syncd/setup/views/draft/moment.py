@@ -37,8 +37,8 @@ class Moment:
     Attributes:
         key: Column of the table that holds the order's key.
         where: Conditions, with `{alias}.` before each column.
-        why: What speaks for it.
-        doubts: What speaks against it.
+        why: Reasons for it.
+        doubts: Reasons against it.
     """
 
     table: Table
@@ -115,8 +115,8 @@ def _own_time(  # noqa: PLR0913 - one time column and what is known of it
         if made:
             where.append(made)
             doubts.append(
-                "the status goes on: what is confirmed and cancelled between "
-                "two looks is lost, and the time is that of the order's birth"
+                "the status changes: what is confirmed and cancelled between "
+                "two polls is lost, and the time is the order's creation"
             )
         elif not is_event or waiting:
             doubts.append("the time is that of the order's birth, not of a payment")

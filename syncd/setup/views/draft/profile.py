@@ -12,7 +12,7 @@ _ISO = 2.0  # letters of a country's code
 
 
 def profile(sources: Sequence[Source], fields: Sequence[Field]) -> Iterator[Choice]:
-    """Choose the source that tells most, and what it tells; addresses come first."""
+    """Choose the source with the most fields, and these; addresses come first."""
     addresses = [
         s for s in sources if s.hops == 0 or (s.hops == 1 and "address" in s.about)
     ]

@@ -11,7 +11,7 @@ Patterns = Mapping[frozenset[str], float]
 
 EXTRA = 3.0  # for a known meaning that does not belong to it
 LONGER = 0.2  # for any other meaning: the plainest name is the likeliest
-UNKNOWN = 1.2  # for a word that says nothing
+UNKNOWN = 1.2  # for a word without meaning
 _SCALARS = frozenset({Kind.TEXT, Kind.INTEGER, Kind.NUMBER, Kind.UUID, Kind.ENUM})
 _TEXTS = frozenset({Kind.TEXT, Kind.ENUM})
 _NUMBERS = frozenset({Kind.INTEGER, Kind.NUMBER, Kind.MONEY, Kind.TEXT})
@@ -37,7 +37,7 @@ class Role:
         patterns: Meanings of the name and how well they fit (0 to 10).
         within: The same in tables of a meaning, e.g. `code` in a table of currencies.
         never: Meanings that rule a column out.
-        neutral: Meanings that say nothing here.
+        neutral: Meanings that do not count here.
         fit: How well values fit (0: not at all); asked only if there are values.
         by_value: What a column scores by its values alone, whatever its name.
     """

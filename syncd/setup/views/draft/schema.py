@@ -1,4 +1,4 @@
-"""What a database says of its tables: columns, keys, references. Plain data."""
+"""A database's tables: columns, keys, references. Plain data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

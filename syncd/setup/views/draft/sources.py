@@ -170,7 +170,7 @@ def _about(table: Table) -> frozenset[str]:
 
 
 def _belongs(source: Source, table: Table, reference: Reference) -> bool:
-    """Return whether a table that refers to a row may tell more of it."""
+    """Return whether a table that refers to a row may have more of it."""
     about = _about(table)
     if source.hops:
         is_person = bool(source.about & {"customer", "user"})

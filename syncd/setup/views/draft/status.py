@@ -1,4 +1,4 @@
-"""What a status, or the name of an event, says of an order: was it confirmed?"""
+"""What a status, or the name of an event, means: is the order confirmed?"""
 
 from collections.abc import Iterable
 from enum import IntEnum
@@ -42,7 +42,7 @@ _STEPS = {
 
 
 def step_of(value: str) -> Step:
-    """Return what a status or event says."""
+    """Return what a status or event means."""
     if not is_plain(value):
         return Step.NONE
     parts = set(words(value))
@@ -59,7 +59,7 @@ def step_of(value: str) -> Step:
 def first_confirmed(values: Iterable[str]) -> tuple[list[str], Step]:
     """Choose the values of a history that mark the confirmation.
 
-    Where one says paid, no other counts; otherwise the first step that there is, with
+    Where one means paid, no other counts; otherwise the first step that there is, with
     those that follow it, since the first row of an order counts.
     """
     steps = {value: step for value in values if (step := step_of(value))}
