@@ -1,10 +1,12 @@
 """What the tests ask of a ledger, and how they move its clocks, by name."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 
+from support.tables import Tables
 
-class Questions(ABC):
+
+class Questions(Tables):
     """One who can read and change a ledger, and its outbox."""
 
     @abstractmethod

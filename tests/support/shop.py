@@ -115,15 +115,20 @@ class Shop(Questions):
             return None
         return psycopg.conninfo.make_conninfo(self.state, user=self.role)
 
+    @property
+    @override
+    def ledger_owner(self) -> str:
+        return self.state or self.owner
+
     @override
     def ledger(self, query: str) -> list[tuple[object, ...]]:
         """Ask the ledger's database, wherever that is."""
-        with psycopg.connect(self.state or self.owner, autocommit=True) as connection:
+        with psycopg.connect(self.ledger_owner, autocommit=True) as connection:
             return connection.execute(query.encode()).fetchall()
 
     @override
     def alter(self, statement: str) -> None:
-        with psycopg.connect(self.state or self.owner, autocommit=True) as connection:
+        with psycopg.connect(self.ledger_owner, autocommit=True) as connection:
             connection.execute(statement.encode())
 
     @override

@@ -1,12 +1,15 @@
 """The ledger's own walls: impossible states, least privilege, indexes underneath."""
 
 import json
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import errors
+from support.postgres import Cluster
 from support.shop import Shop
 
 from syncd.ledger.feed import SCHEMA_VERSION, FeedStore
@@ -21,116 +24,149 @@ pytestmark = pytest.mark.db
 NAMES = ("syncd.confirmed_orders", "syncd.purchases")
 
 
-@pytest.fixture
-def feed_id(shop: Shop) -> int:
+NOW = datetime.now(UTC)
+TOKEN, OTHER = UUID(int=1), UUID(int=2)
+
+
+def start(shop: Shop) -> None:
+    """Start its feed, which is the first and only one: 1."""
+    with closing(Database(shop.dsn)) as database:
+        feeds = FeedStore(Connections(database, database), "shop")
+        feeds.start(Source(database, *NAMES), timedelta(minutes=5))
+
+
+@pytest.fixture(scope="module")
+def large(server: Cluster, installed: str) -> Iterator[Shop]:
     """A started feed with 300,000 delivered orders, a queue and some exceptions."""
-    database = Database(shop.dsn)
-    feeds = FeedStore(Connections(database, database), "shop")
-    feed = feeds.start(Source(database, *NAMES), timedelta(minutes=5))
-    database.close()
-    shop.sql(
-        f"""
-INSERT INTO syncd.batch
-       (feed_id, lane, state, orders, oldest_at, settled_at, is_pruned)
-SELECT {feed.feed_id}, 'live', 'delivered', 100, now(), now() - n * interval '1 min',
-       true
-  FROM generate_series(1, 3000) AS n;
-INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at)
-SELECT {feed.feed_id}, 'live', 100, now() FROM generate_series(1, 50);
-INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id, state, reason)
-SELECT {feed.feed_id}, n::text, now(), 1 + n / 100,
-       CASE WHEN n % 10000 = 0 THEN 'rejected' END,
-       CASE WHEN n % 10000 = 0 THEN 'no email' END
-  FROM generate_series(1, 300000) AS n;
-INSERT INTO syncd.attempt (batch_id, attempt, instance_id, outcome, settled_at)
-SELECT n, 1, 1, 'accepted', now() FROM generate_series(1, 3000) AS n;
-ANALYZE syncd.attempt, syncd.batch, syncd.ledger, syncd.endpoint, syncd.watermark;
-"""
+    server.sql(f"CREATE DATABASE large_ledger TEMPLATE {installed}")
+    shop = Shop.clone(server.dsn("large_ledger"))
+    start(shop)
+    common = {"feed_id": 1, "lane": "live", "orders": 100, "oldest_at": NOW}
+    delivered = {**common, "state": "delivered", "is_pruned": True}
+    shop.insert_many(
+        "batch",
+        (
+            {**delivered, "settled_at": NOW - n * timedelta(minutes=1)}
+            for n in range(1, 3001)
+        ),
     )
-    return feed.feed_id
+    shop.insert_many("batch", [common] * 50)
+    shop.insert_many("ledger", map(order, range(1, 300_001)))
+    attempt = {"attempt": 1, "instance_id": 1, "outcome": "accepted"}
+    shop.insert_many(
+        "attempt",
+        ({"batch_id": n, "settled_at": NOW, **attempt} for n in range(1, 3001)),
+    )
+    shop.sql("ANALYZE")
+    yield shop
+    shop.close()
+    server.sql("DROP DATABASE large_ledger WITH (FORCE)")
+
+
+def order(number: int) -> dict[str, object]:
+    """Return an order's row; one of ten thousand is rejected."""
+    rejected = number % 10_000 == 0
+    return {
+        "feed_id": 1,
+        "order_key": str(number),
+        "confirmed_at": NOW,
+        "batch_id": 1 + number // 100,
+        "state": "rejected" if rejected else None,
+        "reason": "no email" if rejected else None,
+    }
+
+
+@pytest.fixture
+def small(shop: Shop) -> Shop:
+    """A started feed with a row in most tables."""
+    start(shop)
+    batch = shop.insert("batch", feed_id=1, lane="live", orders=1, oldest_at=NOW)
+    number = batch.batch_id
+    shop.insert("attempt", batch_id=number, attempt=1, instance_id=1, claim_token=TOKEN)
+    shop.insert("ledger", **order(1) | {"batch_id": number})
+    begin, end = datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 2, 1, tzinfo=UTC)
+    shop.insert("backfill", feed_id=1, lower_at=begin, upper_at=end, reached_at=begin)
+    return shop
+
+
+DELIVERED = {"state": "delivered", "settled_at": NOW}
+SENDING = {"state": "sending", "instance_id": 1, "lease_until": NOW}
 
 
 @pytest.mark.parametrize(
-    ("statement", "constraint"),
+    ("table", "columns", "constraint"),
     [
-        ("UPDATE syncd.feed SET feed = ''", "feed_named"),
-        ("UPDATE syncd.watermark SET confirmed_at = 'infinity'", "watermark_finite"),
-        ("UPDATE syncd.endpoint SET state = 'held'", "endpoint_trouble_has_reason"),
-        ("UPDATE syncd.endpoint SET failures = -1", "endpoint_counts_positive"),
-        ("UPDATE syncd.batch SET state = 'sending'", "batch_claim_has_lease"),
-        ("UPDATE syncd.batch SET state = 'delivered'", "batch_settled_once"),
-        ("UPDATE syncd.batch SET state = 'lost'", "batch_state_known"),
-        ("UPDATE syncd.batch SET orders = -1", "batch_counts_positive"),
-        ("UPDATE syncd.batch SET state = 'emptied', settled_at = now()",
-         "batch_emptied_is_empty"),
-        ("UPDATE syncd.ledger SET state = 'rejected'", "ledger_exception_has_reason"),
-        ("UPDATE syncd.ledger SET state = 'gone', reason = 'x'",
-         "ledger_exception_known"),
-        ("UPDATE syncd.ledger SET state = 'held', reason = 'x'",
-         "ledger_exception_known"),
-        ("UPDATE syncd.batch SET state = 'held', settled_at = now()",
-         "batch_settled_once"),
-        ("UPDATE syncd.endpoint SET suspect_batch = 1", "endpoint_suspicion_holds"),
-        ("UPDATE syncd.endpoint SET unknown_shape = ''", "endpoint_unknown_holds"),
-        ("INSERT INTO syncd.answer VALUES ('a', 'b', 'c', 'd', 'e', 'perhaps')",
-         "answer_means_known"),
-        ("INSERT INTO syncd.answer VALUES ('a', 'b', 'c', 'd', 'e', 'success')",
-         "answer_when_classified"),
-        ("UPDATE syncd.endpoint SET recent_rejected = -1", "endpoint_recent_positive"),
-        ("INSERT INTO syncd.order_move SELECT 1, '1', 1, now(), '' FROM syncd.batch",
-         "order_move_why_known"),
-        ("INSERT INTO syncd.ledger SELECT * FROM syncd.ledger", "ledger_order_once"),
-        ("UPDATE syncd.batch SET is_resend = true", "batch_resend_for_a_backfill"),
-        ("UPDATE syncd.batch SET backfill_id = 9", "batch_of_backfill"),
-        ("UPDATE syncd.backfill SET purpose = 'x'", "backfill_purpose_known"),
-        ("UPDATE syncd.backfill SET purpose = 'resend'", "backfill_resend_has_reason"),
-        ("UPDATE syncd.backfill SET released = -1", "backfill_counts_positive"),
-        ("UPDATE syncd.backfill SET reached_at = 'infinity'", "backfill_goes_forward"),
-        ("UPDATE syncd.attempt SET outcome = 'accepted'",
-         "attempt_settled_has_outcome"),
-        ("UPDATE syncd.batch SET state = 'delivered', settled_at = now()",
-         "batch_token_proves_the_claim"),
-        ("UPDATE syncd.batch SET claim_token = gen_random_uuid()",
-         "batch_token_proves_the_claim"),
-        (("UPDATE syncd.batch SET state = 'sending', instance_id = 1, "
-         "lease_until = now()"), "batch_token_proves_the_claim"),
-        ("UPDATE syncd.batch SET is_pruned = true", "batch_pruned_is_delivered"),
-        (("UPDATE syncd.batch AS b SET state = 'delivered', settled_at = now(), "
-         "claim_token = gen_random_uuid()"), "batch_delivered_by_its_attempt"),
-        (("UPDATE syncd.batch AS b SET state = 'delivered', settled_at = now(), "
-         "claim_token = a.claim_token FROM syncd.attempt AS a"),
+        ("feed", {"feed": ""}, "feed_named"),
+        ("watermark", {"confirmed_at": "infinity"}, "watermark_finite"),
+        ("endpoint", {"state": "held"}, "endpoint_trouble_has_reason"),
+        ("endpoint", {"failures": -1}, "endpoint_counts_positive"),
+        ("endpoint", {"suspect_batch": 1}, "endpoint_suspicion_holds"),
+        ("endpoint", {"unknown_shape": ""}, "endpoint_unknown_holds"),
+        ("endpoint", {"recent_rejected": -1}, "endpoint_recent_positive"),
+        ("batch", {"state": "sending"}, "batch_claim_has_lease"),
+        ("batch", {"state": "delivered"}, "batch_settled_once"),
+        ("batch", {"state": "lost"}, "batch_state_known"),
+        ("batch", {"orders": -1}, "batch_counts_positive"),
+        ("batch", {"state": "emptied", "settled_at": NOW}, "batch_emptied_is_empty"),
+        ("batch", {"state": "held", "settled_at": NOW}, "batch_settled_once"),
+        ("batch", {"is_resend": True}, "batch_resend_for_a_backfill"),
+        ("batch", {"backfill_id": 9}, "batch_of_backfill"),
+        ("batch", {"is_pruned": True}, "batch_pruned_is_delivered"),
+        ("batch", DELIVERED, "batch_token_proves_the_claim"),
+        ("batch", {"claim_token": OTHER}, "batch_token_proves_the_claim"),
+        ("batch", SENDING, "batch_token_proves_the_claim"),
+        ("batch", {**DELIVERED, "claim_token": OTHER},
          "batch_delivered_by_its_attempt"),
-        (("UPDATE syncd.attempt SET outcome = 'refused', settled_at = now(); "
-         "UPDATE syncd.batch AS b SET state = 'delivered', settled_at = now(), "
-         "claim_token = a.claim_token FROM syncd.attempt AS a"),
+        ("batch", {**DELIVERED, "claim_token": TOKEN},
          "batch_delivered_by_its_attempt"),
-        ("UPDATE syncd.ledger SET uncertain_attempts = 1",
-         "ledger_exception_is_uncertain"),
+        ("ledger", {"state": "rejected"}, "ledger_exception_has_reason"),
+        ("ledger", {"state": "gone", "reason": "x"}, "ledger_exception_known"),
+        ("ledger", {"state": "held", "reason": "x"}, "ledger_exception_known"),
+        ("ledger", {"uncertain_attempts": 1}, "ledger_exception_is_uncertain"),
+        ("attempt", {"outcome": "accepted"}, "attempt_settled_has_outcome"),
+        ("backfill", {"purpose": "x"}, "backfill_purpose_known"),
+        ("backfill", {"purpose": "resend"}, "backfill_resend_has_reason"),
+        ("backfill", {"released": -1}, "backfill_counts_positive"),
+        ("backfill", {"reached_at": "infinity"}, "backfill_goes_forward"),
     ],
 )  # fmt: skip
 def test_the_database_refuses_an_impossible_state(
-    shop: Shop, statement: str, constraint: str
+    small: Shop, table: str, columns: dict[str, object], constraint: str
 ) -> None:
     """By a constraint whose name says what it guards."""
-    database = Database(shop.dsn)
-    feed = FeedStore(Connections(database, database), "shop").start(
-        Source(database, *NAMES),
-        timedelta(minutes=5),
-    )
-    database.close()
-    shop.sql(
-        "INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at) "
-        f"VALUES ({feed.feed_id}, 'live', 1, now()); "
-        "INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id) "
-        f"SELECT {feed.feed_id}, '1', now(), max(batch_id) FROM syncd.batch; "
-        "INSERT INTO syncd.attempt (batch_id, attempt, instance_id) "
-        "SELECT batch_id, 1, 1 FROM syncd.batch; "
-        "INSERT INTO syncd.backfill (feed_id, lower_at, upper_at, reached_at) "
-        f"VALUES ({feed.feed_id}, '2020-01-01', '2020-02-01', '2020-01-01')"
-    )
     with pytest.raises(errors.IntegrityError) as refused:
-        shop.sql(statement)
+        small.update(table, columns)
     assert refused.value.diag.constraint_name == constraint
+
+
+ANSWER = {"feed": "a", "account": "b", "endpoint": "c", "shape": "d", "example": "e"}
+MOVE = {"feed_id": 1, "order_key": "1", "batch_id": 1}
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "constraint"),
+    [
+        ("answer", {**ANSWER, "means": "perhaps"}, "answer_means_known"),
+        ("answer", {**ANSWER, "means": "success"}, "answer_when_classified"),
+        ("order_move", {**MOVE, "why": ""}, "order_move_why_known"),
+        ("ledger", order(1), "ledger_order_once"),
+    ],
+)
+def test_the_database_refuses_an_impossible_row(
+    small: Shop, table: str, columns: dict[str, object], constraint: str
+) -> None:
+    """Another beside those that it has."""
+    with pytest.raises(errors.IntegrityError) as refused:
+        small.insert(table, **columns)
+    assert refused.value.diag.constraint_name == constraint
+
+
+def test_the_database_refuses_a_delivery_by_a_refused_attempt(small: Shop) -> None:
+    """Although the batch has its token."""
+    small.update("attempt", {"outcome": "refused", "settled_at": NOW})
+    with pytest.raises(errors.IntegrityError) as refused:
+        small.update("batch", {**DELIVERED, "claim_token": TOKEN})
+    assert refused.value.diag.constraint_name == "batch_delivered_by_its_attempt"
 
 
 @pytest.mark.parametrize(
@@ -272,14 +308,11 @@ PLANNED: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("name", sorted(PLANNED))
-def test_a_hot_statement_reads_no_big_table_whole(
-    shop: Shop, feed_id: int, name: str
-) -> None:
+def test_a_hot_statement_reads_no_big_table_whole(large: Shop, name: str) -> None:
     """Its cost does not grow with what was delivered."""
-    params = PLANNED[name] | {"feed": feed_id}
     explained = b"EXPLAIN (FORMAT JSON) " + compose(name.split(maxsplit=1)[0]).text
-    with psycopg.connect(shop.owner) as connection:
-        (plan,) = connection.execute(explained, params).fetchone() or ((),)
+    with psycopg.connect(large.owner) as connection:
+        (plan,) = connection.execute(explained, PLANNED[name]).fetchone() or ((),)
     scanned = set(whole_reads(plan))
     assert not scanned & {"batch", "ledger", "attempt"}, json.dumps(plan, indent=1)
 

@@ -1,0 +1,125 @@
+"""The ledger's tables, read and changed as rows whose columns have names."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from types import SimpleNamespace as Row
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.rows import kwargs_row
+from psycopg.sql import SQL, Composed, Identifier
+from psycopg.types.datetime import TimestamptzLoader
+from typing_extensions import override
+
+__all__ = ["Row", "Tables"]
+
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+"""How a time of `-infinity` is read."""
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""How a time of `infinity` is read."""
+
+
+class Tables(ABC):
+    """One who reads and changes the tables of a ledger, as their owner.
+
+    `where` names columns and the value that a row must have there: None for NULL, of a
+    list one of its values. Without it, all rows are meant.
+    """
+
+    @property
+    @abstractmethod
+    def ledger_owner(self) -> str:
+        """Return the connection string of the owner of the ledger's database."""
+
+    def rows_of(self, table: str, /, **where: object) -> list[Row]:
+        """Return rows ordered by all columns, of which the primary key comes first."""
+        which, values = _condition(where)
+        select = SQL("SELECT * FROM {} AS t WHERE {} ORDER BY t")
+        return self._run(select.format(_name(table), which), values)
+
+    def row_of(self, table: str, /, **where: object) -> Row:
+        """Return the only row; fail where there is none, or another."""
+        (row,) = self.rows_of(table, **where)
+        return row
+
+    def insert(self, table: str, /, **columns: object) -> Row:
+        """Insert a row; return it with what the database added."""
+        insert = SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING *").format(
+            _name(table),
+            SQL(", ").join(map(Identifier, columns)),
+            SQL(", ").join([SQL("%s")] * len(columns)),
+        )
+        (row,) = self._run(insert, list(columns.values()))
+        return row
+
+    def insert_many(self, table: str, rows: Iterable[Mapping[str, object]], /) -> None:
+        """Insert many rows, at least one, which give values to the same columns."""
+        given = iter(rows)
+        first = next(given)
+        copy = SQL("COPY {} ({}) FROM STDIN").format(
+            _name(table), SQL(", ").join(map(Identifier, first))
+        )
+        with (
+            psycopg.connect(self.ledger_owner, autocommit=True) as connection,
+            connection.cursor().copy(copy) as copying,
+        ):
+            for row in chain([first], given):
+                copying.write_row([*row.values()])
+
+    def update(
+        self, table: str, columns: Mapping[str, object], /, **where: object
+    ) -> None:
+        """Give columns of rows new values."""
+        which, values = _condition(where)
+        sets = [SQL("{} = %s").format(Identifier(name)) for name in columns]
+        update = SQL("UPDATE {} SET {} WHERE {}")
+        statement = update.format(_name(table), SQL(", ").join(sets), which)
+        self._run(statement, [*columns.values(), *values])
+
+    def shift(
+        self, table: str, span: timedelta, /, *columns: str, **where: object
+    ) -> None:
+        """Move times of rows by a span; a negative one lets them be longer ago."""
+        which, values = _condition(where)
+        sets = [SQL("{0} = {0} + %s").format(Identifier(name)) for name in columns]
+        update = SQL("UPDATE {} SET {} WHERE {}")
+        statement = update.format(_name(table), SQL(", ").join(sets), which)
+        self._run(statement, [*[span] * len(columns), *values])
+
+    def delete(self, table: str, /, **where: object) -> None:
+        """Delete rows."""
+        which, values = _condition(where)
+        self._run(SQL("DELETE FROM {} WHERE {}").format(_name(table), which), values)
+
+    def _run(self, statement: Composed, values: list[object]) -> list[Row]:
+        with psycopg.connect(self.ledger_owner, autocommit=True) as connection:
+            connection.adapters.register_loader("timestamptz", _Times)
+            cursor = connection.cursor(row_factory=kwargs_row(Row))
+            cursor.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+
+class _Times(TimestamptzLoader):
+    """Reads the times that Python does not have as its first and last."""
+
+    @override
+    def load(self, data: Buffer) -> datetime:
+        infinite = {b"-infinity": ALWAYS, b"infinity": NEVER}
+        return infinite.get(bytes(data)) or super().load(data)
+
+
+def _name(table: str) -> Identifier:
+    return Identifier("syncd", table)
+
+
+def _condition(where: Mapping[str, object]) -> tuple[Composed, list[object]]:
+    """Return the condition that rows meet, and the values of its parameters."""
+    tests = [
+        SQL(
+            "{} = ANY (%s)" if isinstance(value, list) else "{} IS NOT DISTINCT FROM %s"
+        ).format(Identifier(column))
+        for column, value in where.items()
+    ]
+    return SQL(" AND ").join([SQL("true"), *tests]), list(where.values())
