@@ -1,5 +1,6 @@
 """Past orders of a shop, and the backfills over them, in the test's own process."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -122,19 +123,11 @@ class Past:
 
     def states(self) -> dict[str, int]:
         """Count the ledger's orders by where they stand."""
-        rows = self.shop.rows(
-            "SELECT coalesce(l.state, b.state), count(*) FROM syncd.ledger AS l "
-            "JOIN syncd.batch AS b USING (batch_id) GROUP BY 1"
-        )
-        return {str(state): int(str(orders)) for state, orders in rows}
+        return Counter(order.standing for order in self.shop.captured_orders())
 
     def counts_agree(self) -> bool:
         """Whether every batch counts the orders that it has."""
-        return not self.shop.rows(
-            "SELECT b.batch_id FROM syncd.batch AS b LEFT JOIN syncd.ledger AS l "
-            "ON l.batch_id = b.batch_id AND l.state IS NULL "
-            "GROUP BY b.batch_id HAVING count(l.order_key) <> b.orders"
-        )
+        return self.shop.counts_agree()
 
     def close(self) -> None:
         self.desk.close()

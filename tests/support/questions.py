@@ -1,9 +1,10 @@
 """What the tests ask of a ledger, and how they move its clocks, by name."""
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 
-from support.tables import Tables
+from support.tables import Row, Tables
 
 
 class Questions(Tables):
@@ -32,6 +33,20 @@ class Questions(Tables):
         """How many orders the ledger holds: all, or those of one capture."""
         only = f" WHERE capture = '{by}'" if by else ""
         return self._number(f"SELECT count(*) FROM syncd.ledger{only}")
+
+    def captured_orders(self, **where: object) -> list[Row]:
+        """The ledger's orders, each with its `batch` and its `standing`."""
+        batches = {batch.batch_id: batch for batch in self.rows_of("batch")}
+        orders = self.rows_of("ledger", **where)
+        for order in orders:
+            order.batch = batches.get(order.batch_id)
+            order.standing = order.state or (order.batch and order.batch.state)
+        return orders
+
+    def counts_agree(self) -> bool:
+        """Whether every batch counts the orders that it has."""
+        orders = Counter(o.batch_id for o in self.rows_of("ledger", state=None))
+        return all(b.orders == orders[b.batch_id] for b in self.rows_of("batch"))
 
     def captures(self) -> set[str]:
         """By which captures the ledger's orders were found."""

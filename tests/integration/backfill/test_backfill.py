@@ -10,6 +10,7 @@ from typing import cast
 import psycopg
 import pytest
 from psycopg import errors
+from support.ledgers import ago
 from support.past import Past, day, sell_past
 from support.shop import Shop
 
@@ -29,7 +30,6 @@ pytestmark = pytest.mark.db
 
 SIZE = 4
 LIVE = timedelta(days=1)
-EVERYTHING = "SELECT f::text, b::text FROM syncd.backfill AS f, syncd.batch AS b"
 
 
 @pytest.fixture
@@ -141,12 +141,12 @@ def test_nothing_is_captured_while_live_orders_wait(past: Past) -> None:
     sell_past(past.shop, 20)
     past.ask()
     past.desk.confirm(1)
-    past.shop.sql("UPDATE syncd.batch SET created_at = now() - interval '1 min'")
+    past.shop.update("batch", {"created_at": ago(minutes=1)})
     assert past.driver.step() > 0
     past.desk.deliver_all()
     assert past.driver.step() == 0
     past.shop.set_endpoint("backing_off", "x")
-    past.shop.sql("UPDATE syncd.batch SET orders = 1 WHERE state = 'pending'")
+    past.shop.update("batch", {"orders": 1}, state="pending")
     assert past.driver.step() > 0
     assert past.register.unfinished().waits_for == "sending is backing off"
     past.shop.set_endpoint("available", None)
@@ -170,10 +170,8 @@ def test_a_hold_is_probed_by_a_backfill_when_every_live_order_was_refused(
     number = past.ask()
     past.driver.step()
     past.desk.confirm(1)
-    past.shop.sql(
-        "UPDATE syncd.endpoint SET state = 'held', reason = 'x'; "
-        "UPDATE syncd.batch SET refused_at = now(), refusals = 1 WHERE lane = 'live'"
-    )
+    past.shop.set_endpoint("held", "x")
+    past.shop.update("batch", {"refused_at": ago(), "refusals": 1}, lane="live")
     past.register.pause(number)
     assert not past.deliver()
     past.register.resume(number)
@@ -232,9 +230,8 @@ def test_a_rejected_past_order_is_retried_as_a_past_one(past: Past) -> None:
         size=SIZE,
         most_retries=None,
     )
-    assert past.shop.rows(
-        "SELECT lane, backfill_id FROM syncd.batch WHERE state = 'pending'"
-    ) == [("backfill", number)]
+    batch = past.shop.row_of("batch", state="pending")
+    assert (batch.lane, batch.backfill_id) == ("backfill", number)
 
 
 # Steered
@@ -362,11 +359,10 @@ def test_two_unfinished_backfills_never_share_a_time(past: Past) -> None:
     past.ask(lower=20, upper=30)
     with pytest.raises(BackfillStateError, match="is in backfill 1, which"):
         past.ask(lower=5, upper=12)
+    row = past.shop.rows_of("backfill")[0]
+    times = {"lower_at": row.lower_at, "upper_at": row.upper_at}
     with pytest.raises(errors.ExclusionViolation):
-        past.shop.sql(
-            "INSERT INTO syncd.backfill (feed_id, lower_at, upper_at, reached_at) "
-            "SELECT feed_id, lower_at, upper_at, lower_at FROM syncd.backfill LIMIT 1"
-        )
+        past.shop.insert("backfill", feed_id=1, reached_at=row.lower_at, **times)
 
 
 def test_each_state_is_told_once(past: Past) -> None:
@@ -382,7 +378,7 @@ def test_each_state_is_told_once(past: Past) -> None:
             steer(number)
         past.driver.step()
         other.driver.step()
-    past.shop.sql("UPDATE syncd.backfill SET logged_at = now() - interval '1 min'")
+    past.shop.update("backfill", {"logged_at": ago(minutes=1)})
     past.deliver()
     past.driver.step()
     other.driver.step()
@@ -513,9 +509,7 @@ def test_the_plan_counts_without_writing(past: Past) -> None:
     past.ask(lower=10, upper=20)
     past.finish()
     past.shop.set_watermark("now()")
-    before = past.shop.rows(
-        "SELECT f::text, b::text FROM syncd.backfill AS f, syncd.batch AS b"
-    )
+    before = past.shop.rows_of("backfill"), past.shop.rows_of("batch")
     plan = past.plan()
     assert (plan.confirmed, plan.orders, dict(plan.standings)) == (
         50,
@@ -524,12 +518,7 @@ def test_the_plan_counts_without_writing(past: Past) -> None:
     )
     assert sorted(plan.days) == [day(n).date() for n in range(1, 51)]
     assert plan.seconds(20.0) == 2.0
-    assert (
-        past.shop.rows(
-            "SELECT f::text, b::text FROM syncd.backfill AS f, syncd.batch AS b"
-        )
-        == before
-    )
+    assert (past.shop.rows_of("backfill"), past.shop.rows_of("batch")) == before
 
 
 def test_the_plan_tries_orders_of_the_whole_range(past: Past) -> None:
@@ -567,9 +556,7 @@ def test_after_a_promotion_the_rest_of_a_backfill_may_repeat(past: Past) -> None
     """Nobody knows which of its pages the old primary had sent; they are counted."""
     sell_past(past.shop, 8)
     past.ask()
-    past.shop.sql(
-        "UPDATE syncd.feed SET lost_from = now() - interval '1 day', lost_until = now()"
-    )
+    past.shop.update("feed", {"lost_from": ago(days=1), "lost_until": ago()})
     past.finish()
     assert cast("int", past.desk.uncertain()) == 2
     sell_past(past.shop, 4)

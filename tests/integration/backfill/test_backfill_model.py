@@ -146,26 +146,29 @@ class Backfills(RuleBasedStateMachine):
 
     @invariant()
     def no_order_repeats_uncounted(self) -> None:
-        rows = self.shop.rows(
-            "SELECT 'W-' || l.order_key, sum(b.uncertain_attempts) "
-            "FROM syncd.ledger AS l "
-            "JOIN syncd.batch AS b ON b.batch_id = l.batch_id OR b.batch_id IN "
-            "(SELECT d.batch_id FROM syncd.order_move AS d "
-            "  WHERE d.order_key = l.order_key) GROUP BY 1"
-        )
-        uncertain = {str(order): int(str(number)) for order, number in rows}
+        attempts = {
+            b.batch_id: b.uncertain_attempts for b in self.shop.rows_of("batch")
+        }
+        places = self.shop.rows_of("ledger") + self.shop.rows_of("order_move")
+        been_in = {(f"W-{place.order_key}", place.batch_id) for place in places}
+        uncertain = Counter[str]()
+        for order, batch in been_in:
+            uncertain[order] += attempts.get(batch, 0)
         for order in self.orders:
             posts = self.sandbox.book.posts(order)
-            allowed = 1 + uncertain.get(order, 0) + self.again[order]
+            allowed = 1 + uncertain[order] + self.again[order]
             assert posts <= (allowed if order in self.asked else 0), order
 
     @invariant()
     def who_counts_as_delivered_has_arrived(self) -> None:
-        rows = self.shop.rows(
-            "SELECT 'W-' || l.order_key FROM syncd.ledger AS l JOIN syncd.batch AS b "
-            "USING (batch_id) WHERE b.state = 'delivered' AND l.state IS NULL"
-        )
-        assert [o for (o,) in rows if not self.sandbox.book.posts(str(o))] == []
+        assert [
+            o for o in self._stand("delivered") if not self.sandbox.book.posts(o)
+        ] == []
+
+    def _stand(self, standing: str) -> set[str]:
+        """Return the orders of the ledger that stand so."""
+        orders = self.shop.captured_orders()
+        return {f"W-{o.order_key}" for o in orders if o.standing == standing}
 
     @override
     def teardown(self) -> None:
@@ -192,14 +195,9 @@ class Backfills(RuleBasedStateMachine):
         assert self._unfinished() == []
 
     def no_order_repeats_uncounted_at_the_end(self) -> None:
-        adopted = self.shop.rows(
-            "SELECT 'W-' || l.order_key FROM syncd.ledger AS l JOIN syncd.batch AS b "
-            "USING (batch_id) WHERE b.state = 'adopted'"
-        )
-        kept = {str(order) for (order,) in adopted}
         self.asked.update(self.orders)
         missing = [o for o in self.orders if not self.sandbox.book.posts(o)]
-        assert set(missing) <= kept
+        assert set(missing) <= self._stand("adopted")
         self.no_order_repeats_uncounted()
 
 

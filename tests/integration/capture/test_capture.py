@@ -1,8 +1,9 @@
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import psycopg
 import pytest
@@ -314,7 +315,9 @@ def test_the_watermark_never_passes_an_order_that_is_not_in_the_ledger(
 
     However many pages, each with a snapshot of its own, its last scan takes.
     """
-    shop.sql("TRUNCATE orders; DELETE FROM syncd.feed; DELETE FROM syncd.ledger")
+    shop.sql("TRUNCATE orders")
+    shop.delete("feed")
+    shop.delete("ledger")
     capture, tills = Capture(shop, tuning=PollTuning(page=page)), Tills(shop)
     try:
         live(capture, tills, lives)
@@ -338,10 +341,9 @@ def test_an_order_with_two_history_rows_is_taken_once(capture: Capture) -> None:
     capture.shop.confirm(5)
     capture.close_window()
     assert capture.admitted() == 5
-    assert capture.shop.rows(
-        "SELECT o.id FROM orders AS o JOIN syncd.ledger AS l "
-        "ON l.order_key = o.id::text AND l.confirmed_at = o.confirmed_at"
-    ) == [(number,) for number in range(1, 6)]
+    listed = capture.shop.rows("SELECT id::text, confirmed_at FROM orders ORDER BY id")
+    taken = capture.shop.rows_of("ledger")
+    assert [(order.order_key, order.confirmed_at) for order in taken] == listed
 
 
 def test_an_order_that_is_confirmed_later_is_taken_then(capture: Capture) -> None:
@@ -365,10 +367,8 @@ def test_what_is_visible_at_the_first_start_is_old(shop: Shop, tills: Tills) -> 
     capture.clock.advance(PollTuning().whole_seconds)
     capture.poll()
     capture.database.close()
-    batches = shop.rows(
-        "SELECT state, sum(orders)::int FROM syncd.batch GROUP BY 1 ORDER BY 1"
-    )
-    assert batches == [("pending", 3)]
+    assert {batch.state for batch in shop.rows_of("batch")} == {"pending"}
+    assert shop.batch_orders() == 3
 
 
 @pytest.mark.parametrize(
@@ -394,10 +394,9 @@ def test_times_without_a_zone_are_read_in_the_configured_one(
     shop.confirm(3)
     assert capture.poll() == 3
     capture.database.close()
-    wrong = (
-        "SELECT id FROM orders AS o JOIN syncd.ledger AS l ON l.order_key = o.id::text "
-    )
-    assert shop.rows(f"{wrong} WHERE l.confirmed_at <> {expected}") == []
+    meant = shop.rows(f"SELECT id::text, {expected} FROM orders AS o ORDER BY id")
+    taken = shop.rows_of("ledger")
+    assert [(order.order_key, order.confirmed_at) for order in taken] == meant
 
 
 # Others at the same time
@@ -492,10 +491,7 @@ def test_a_batch_topped_up_during_its_claim_is_claimed_whole(
     reading = capture.source.reading_claimed() if reads else None
     shop.confirm()
     capture.poll()
-    number = shop.value(
-        "INSERT INTO syncd.instance (feed_id, host, pid) "
-        "SELECT feed_id, 'here', 1 FROM syncd.feed RETURNING instance_id"
-    )
+    instance = shop.insert("instance", feed_id=1, host="here", pid=1)
     shop.sql(GATE)
     slow = Database(shop.dsn, application_name="slow")
     ledger = Ledger(slow, capture.ledger.feed_id)
@@ -504,7 +500,7 @@ def test_a_batch_topped_up_during_its_claim_is_claimed_whole(
         holder.execute("SELECT pg_advisory_lock(77)")
         lease = timedelta(seconds=30)
         claiming = pool.submit(
-            ledger.claim, cast("int", number), "live", lease, reading
+            ledger.claim, instance.instance_id, "live", lease, reading
         )
         wait_until(lambda: shop.value(waits) == 1)
         shop.confirm()
@@ -513,7 +509,7 @@ def test_a_batch_topped_up_during_its_claim_is_claimed_whole(
         claim = claiming.result()
     slow.close()
     assert claim is not None
-    assert len(claim.orders) == shop.value("SELECT max(orders) FROM syncd.batch")
+    assert len(claim.orders) == max(batch.orders for batch in shop.rows_of("batch"))
     assert claim.rows is None
 
 
@@ -541,13 +537,12 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
         "- random() * interval '59 min' FROM generate_series(1, 100000)"
     )
     assert capture.poll_all() == 100_000
-    batches = shop.rows(
-        "SELECT b.orders, count(*), min(l.confirmed_at), max(l.confirmed_at) "
-        "FROM syncd.batch AS b JOIN syncd.ledger AS l USING (batch_id) "
-        "GROUP BY b.batch_id ORDER BY b.batch_id"
-    )
-    assert [row[:2] for row in batches] == [(100, 100)] * 1000
-    times = cast("list[datetime]", [time for row in batches for time in row[2:]])
+    assert [batch.orders for batch in shop.rows_of("batch")] == [100] * 1000
+    assert shop.counts_agree()
+    stamps = defaultdict[int, list[datetime]](list)
+    for order in shop.rows_of("ledger"):
+        stamps[order.batch_id].append(order.confirmed_at)
+    times = [time for _, of in sorted(stamps.items()) for time in (min(of), max(of))]
     few = PollTuning().page // 50
     newest, older = times[:few], times[few:]
     assert [*older, *newest] == sorted(times)

@@ -44,8 +44,7 @@ def touch(feed: Started, *keys: str) -> int:
 
 
 def keys(feed: Started) -> list[str]:
-    rows = feed.shop.ledger("SELECT order_key FROM syncd.ledger ORDER BY 1")
-    return [str(key) for (key,) in rows]
+    return [order.order_key for order in feed.shop.rows_of("ledger")]
 
 
 @pytest.mark.parametrize("stamp", STAMPS)
@@ -102,7 +101,7 @@ def test_the_first_time_that_the_view_lists_is_recorded(shops: Shop) -> None:
     assert feed.poll(whole=True) == 1
     feed.close()
     first = shops.value("SELECT min(at) FROM history")
-    assert shops.ledger("SELECT confirmed_at FROM syncd.ledger") == [(first,)]
+    assert shops.row_of("ledger").confirmed_at == first
 
 
 def test_what_the_start_listed_without_a_time_is_new_once_it_has_one(
@@ -144,12 +143,9 @@ def test_many_orders_are_kept_in_pages_and_found_again(shops: Shop) -> None:
     taken = touch(feed, *(str(n) for n in range(1, 121_001, 10)))
     feed.close()
     assert taken == 100
-    ((kept,),) = shops.ledger(
-        "SELECT sum(cardinality(hashes))::int FROM syncd.initial_orders"
-    )
-    assert kept == 120_000
-    once = "SELECT count(*) - count(DISTINCT bucket) <= 1 FROM syncd.initial_orders"
-    assert shops.ledger(once) == [(True,)]
+    chunks = shops.rows_of("initial_orders")
+    assert sum(len(chunk.hashes) for chunk in chunks) == 120_000
+    assert len(chunks) - len({chunk.bucket for chunk in chunks}) <= 1
 
 
 def test_a_start_that_ends_halfway_leaves_nothing(shops: Shop) -> None:
@@ -163,7 +159,7 @@ def test_a_start_that_ends_halfway_leaves_nothing(shops: Shop) -> None:
         if right.startswith("REVOKE"):
             with pytest.raises(PermissionDeniedError):
                 Started(shops)
-            assert shops.ledger("SELECT FROM syncd.feed") == []
+            assert shops.rows_of("feed") == []
     shops.sql(INSERT.format("now()", 1))
     feed = Started(shops)
     taken = touch(feed, "1", "2", "3")
@@ -278,9 +274,9 @@ def test_new_is_what_the_start_did_not_list_and_nothing_else(
     assert account.confirmed == len(CASES) - len(without_time)
     assert account.initial == account.confirmed - len(new)
     assert account.unexplained == 0
-    later = shop.rows(
-        "SELECT l.order_key FROM syncd.ledger AS l JOIN history AS h "
-        "ON h.order_id = l.order_key::bigint GROUP BY l.order_key, l.confirmed_at "
-        "HAVING l.confirmed_at > min(h.at) AND min(h.at) <> max(h.at)"
+    taken = {order.order_key: order.confirmed_at for order in shop.rows_of("ledger")}
+    times = shop.rows(
+        "SELECT order_id::text, min(at) FROM history "
+        "GROUP BY 1 HAVING min(at) <> max(at)"
     )
-    assert later == []
+    assert [key for key, first in times if key in taken and taken[key] > first] == []

@@ -174,11 +174,8 @@ class Ear:
             self.schedule.found_nothing(self.clock(), 0.0, float("inf"))
 
     def taken(self) -> list[str]:
-        rows = self.shop.ledger(
-            "SELECT order_key FROM syncd.ledger WHERE capture = 'listen' "
-            "ORDER BY order_key::bigint"
-        )
-        return [str(row[0]) for row in rows]
+        orders = self.shop.rows_of("ledger", capture="listen")
+        return sorted((order.order_key for order in orders), key=int)
 
     def close(self) -> None:
         self.listen.close()
@@ -416,7 +413,7 @@ def test_a_crash_between_ledger_and_outbox_takes_an_order_once(
         assert ear.outbox.count() == 3
         ear.settle()
         assert len(ear.taken()) == 3
-        assert shop.ledger("SELECT sum(orders) FROM syncd.batch") == [(3,)]
+        assert shop.batch_orders() == 3
 
 
 def test_two_daemons_take_each_order_once(ear: Ear) -> None:
@@ -707,7 +704,7 @@ def test_an_order_that_the_poll_took_first_is_no_doubt(hearing: Ear) -> None:
         wait_until(is_emptied)
         time.sleep(0.3)
         watching.poll()
-    assert shop.rows("SELECT capture FROM syncd.ledger") == [("poll",)]
+    assert shop.row_of("ledger").capture == "poll"
     assert hearing.notes.of("capture.missed_changes") == []
 
 
@@ -746,5 +743,4 @@ def test_one_pass_takes_what_is_in_the_outbox(hinting: Shop, tmp_path: Path) -> 
         assert hinting.start(config, "--once").wait(60) == 0
         assert sandbox.book.totals.orderids == 3
     assert hinting.in_outbox() == 0
-    rows = hinting.rows("SELECT FROM syncd.ledger WHERE capture = 'listen'")
-    assert len(rows) == 3
+    assert hinting.captured("listen") == 3

@@ -4,12 +4,14 @@ import io
 import json
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from time import sleep
 from typing import Any, cast
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -80,24 +82,20 @@ def test_every_order_is_accounted_for_by_where_it_stands(feed: Started) -> None:
     """Each state has its number, and they add up to what is confirmed."""
     confirm(feed, "now() - interval '3 hours'", 800)
     capture(feed)
-    states = {
-        "delivered": "state = 'delivered', settled_at = now(), is_pruned = true",
-        "sending": "state = 'sending', lease_until = now(), instance_id = 1, "
-        "claim_token = gen_random_uuid()",
-        "adopted": "state = 'adopted', settled_at = now()",
-        "held": "state = 'held'",
-    }
-    for number, (_, change) in enumerate(states.items(), 1):
-        feed.state(
-            f"UPDATE syncd.batch SET {change} WHERE batch_id = (SELECT batch_id "
-            f"FROM syncd.batch ORDER BY batch_id OFFSET {number} LIMIT 1)"
-        )
-    for state, order in (("rejected", 1), ("discarded", 2)):
-        feed.state(
-            f"UPDATE syncd.ledger SET state = '{state}', reason = 'x' "
-            f"WHERE order_key = (SELECT order_key FROM syncd.ledger WHERE batch_id = "
-            f"(SELECT min(batch_id) FROM syncd.batch) OFFSET {order} LIMIT 1)"
-        )
+    claimed = {"lease_until": ago(), "instance_id": 1, "claim_token": UUID(int=1)}
+    states: list[dict[str, object]] = [
+        {"state": "delivered", "settled_at": ago(), "is_pruned": True},
+        {"state": "sending", **claimed},
+        {"state": "adopted", "settled_at": ago()},
+        {"state": "held"},
+    ]
+    first, *batches = feed.shop.rows_of("batch")
+    for batch, state in zip(batches, states, strict=False):
+        feed.shop.update("batch", state, batch_id=batch.batch_id)
+    orders = feed.shop.rows_of("ledger", batch_id=first.batch_id)
+    for order, aside in zip(orders, ("rejected", "discarded"), strict=False):
+        exception = {"state": aside, "reason": "x"}
+        feed.shop.update("ledger", exception, order_key=order.order_key)
     assert feed.account() == ReconciliationTally(
         delivered=100, pending=498, adopted=100, rejected=1, held=100, discarded=1
     )
@@ -139,20 +137,18 @@ def test_what_another_capture_takes_meanwhile_is_no_alarm(begin: Begin) -> None:
     assert feed.captures() == [("poll", 2)]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "DELETE FROM syncd.batch",
-        "UPDATE syncd.batch SET orders = 0, state = 'emptied', settled_at = now()",
-    ],
-)
+@pytest.mark.parametrize("is_deleted", [True, False])
 def test_an_order_whose_batch_is_gone_stays_unexplained(
-    feed: Started, change: str
+    feed: Started, *, is_deleted: bool
 ) -> None:
     """It is in the ledger, but would never be sent: the sentence says so."""
     confirm(feed, "now() - interval '3 hours'", 2)
     capture(feed)
-    feed.state(change)
+    if is_deleted:
+        feed.shop.delete("batch")
+    else:
+        emptied = {"orders": 0, "state": "emptied", "settled_at": ago()}
+        feed.shop.update("batch", emptied)
     finished = feed.ask()
     assert finished.account == ReconciliationTally(missing=2)
     assert finished.sentence.endswith("2 missing, 2 unexplained")
@@ -167,11 +163,9 @@ def test_a_withdrawn_order_that_is_confirmed_again_becomes_pending(
     """That is no alarm; one that stays away is counted as withdrawn."""
     confirm(feed, "now() - interval '3 hours'", 5)
     capture(feed)
-    feed.state(
-        "UPDATE syncd.ledger SET state = 'withdrawn', reason = 'x' "
-        "WHERE order_key IN ('1', '2')"
-    )
-    feed.state("UPDATE syncd.batch SET orders = orders - 2")
+    withdrawn = {"state": "withdrawn", "reason": "x"}
+    feed.shop.update("ledger", withdrawn, order_key=["1", "2"])
+    feed.shop.update("batch", {"orders": 3})
     feed.state("UPDATE orders SET confirmed_at = NULL WHERE id = 2")
     assert feed.account() == ReconciliationTally(pending=4, withdrawn=1)
     assert feed.account() == ReconciliationTally(pending=4, withdrawn=1)
@@ -194,16 +188,21 @@ def history(shop: Shop, times: dict[int, list[datetime]]) -> None:
     )
 
 
+DELIVERED = {
+    "feed_id": 1,
+    "lane": "live",
+    "state": "delivered",
+    "oldest_at": ago(),
+    "settled_at": ago(),
+    "is_pruned": True,
+}
+
+
 def enter(feed: Started, order: int, time: datetime) -> None:
     """Have an order in the ledger, delivered, as confirmed at a time."""
-    feed.state(
-        "WITH b AS (INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, "
-        "settled_at, is_pruned) "
-        "SELECT feed_id, 'live', 'delivered', 1, now(), now(), true "
-        "FROM syncd.feed RETURNING feed_id, batch_id) INSERT INTO syncd.ledger "
-        f"(feed_id, order_key, confirmed_at, batch_id) SELECT feed_id, '{order}', "
-        f"'{time.isoformat()}', batch_id FROM b"
-    )
+    batch = feed.shop.insert("batch", **DELIVERED, orders=1).batch_id
+    key = {"feed_id": 1, "order_key": str(order)}
+    feed.shop.insert("ledger", **key, confirmed_at=time, batch_id=batch)
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 1000])
@@ -294,7 +293,7 @@ def test_stamps_an_offset_away_are_found_by_the_most_frequent_account(
         assert scopes(lines, "orders.missed") == ["hours"]
         stats = read_stats(feed.ledger.database, feed.ledger.feed_id)
         assert stats.missed == (0 if number == 0 else 2 * (number + 1))
-        age(feed, "6 minutes")
+        age(feed, minutes=6)
     assert feed.captures() == [("reconcile", 6)]
 
 
@@ -343,7 +342,7 @@ def test_an_account_ends_where_the_without_time_take_too_long(
     monkeypatch.setattr(Source, "orders_without_time", slow)
     lines = make_all(feed)
     assert set(scopes(lines, "reconciliation.finished")) == {"hours", "days", "all"}
-    age(feed, "6 minutes")
+    age(feed, minutes=6)
     before = len(asked)
     assert scopes(make_all(feed), "reconciliation.finished") == ["hours"]
     assert len(asked) == before
@@ -363,8 +362,8 @@ def test_an_account_that_fails_holds_up_no_other(
     monkeypatch.setattr(Reconciliation, "due", failing)
     with pytest.raises(SlowViewError):
         make_all(feed)
-    made = "SELECT scope FROM syncd.reconciliation WHERE finished_at IS NOT NULL"
-    assert {scope for (scope,) in feed.shop.rows(made)} == {"days", "all"}
+    made = [row for row in feed.shop.rows_of("reconciliation") if row.finished_at]
+    assert {row.scope for row in made} == {"days", "all"}
 
 
 # By itself
@@ -384,13 +383,10 @@ def scopes(lines: list[object], event: str) -> list[str]:
     return [line["scope"] for line in told if line["event"] == event]
 
 
-def age(feed: Started, span: str) -> None:
+def age(feed: Started, **span: float) -> None:
     """Let every account have been made earlier."""
-    feed.state(
-        f"UPDATE syncd.reconciliation SET started_at = started_at - interval '{span}', "
-        f"touched_at = touched_at - interval '{span}', "
-        f"finished_at = finished_at - interval '{span}'"
-    )
+    times = "started_at", "touched_at", "finished_at"
+    feed.shop.shift("reconciliation", -timedelta(**span), *times)
 
 
 def test_an_account_is_due_by_what_the_ledger_says(feed: Started) -> None:
@@ -398,11 +394,11 @@ def test_an_account_is_due_by_what_the_ledger_says(feed: Started) -> None:
     finished = "reconciliation.finished"
     assert scopes(make_all(feed), finished) == ["hours", "days", "all"]
     assert scopes(make_all(feed), finished) == []
-    age(feed, "6 minutes")
+    age(feed, minutes=6)
     assert scopes(make_all(feed), finished) == ["hours"]
-    age(feed, "55 minutes")
+    age(feed, minutes=55)
     assert scopes(make_all(feed), finished) == ["hours", "days"]
-    age(feed, "7 days")
+    age(feed, days=7)
     assert scopes(make_all(feed), finished) == ["hours", "days", "all"]
 
 
@@ -450,7 +446,7 @@ def test_an_account_that_its_maker_left_is_gone_on_with(begin: Begin) -> None:
     pages = feed.reconciliation.pages(run)
     next(pages)
     assert other.reconciliation.due(ALL) is None
-    feed.state("UPDATE syncd.reconciliation SET touched_at = now() - interval '3 min'")
+    feed.shop.update("reconciliation", {"touched_at": ago(minutes=3)})
     again = other.reconciliation.due(ALL)
     assert again
     assert (again.number, again.reached.at > run.reached.at) == (run.number, True)
@@ -480,8 +476,9 @@ def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin: Begin) -> None
     wake_up, lines = WakeUp(), log.Log("shop")
     rounds = ReconciliationJob(reconciliation, wake_up, lines, stopping)
     rounds.make()
-    rows = shop.rows("SELECT scope, confirmed, finished_at FROM syncd.reconciliation")
-    assert rows == [("hours", 10, None)]
+    account = shop.row_of("reconciliation")
+    assert (account.scope, account.confirmed) == ("hours", 10)
+    assert account.finished_at is None
 
 
 def test_a_stop_while_another_capture_is_waited_for_is_no_alarm(feed: Started) -> None:
@@ -508,7 +505,7 @@ def test_a_view_that_cannot_be_read_leaves_the_account_for_later(
     with pytest.raises(Exception, match="confirmed_orders"):
         feed.pages(run)
     feed.shop.sql("ALTER VIEW syncd.away RENAME TO confirmed_orders")
-    age(feed, "3 minutes")
+    age(feed, minutes=3)
     assert scopes(make_all(feed), "reconciliation.finished") == ["hours", "days", "all"]
 
 
@@ -518,16 +515,15 @@ def test_frequent_accounts_are_erased_unless_they_found_something(
     """By the daemon's own role, which may delete nothing else."""
     for _ in range(3):
         make_all(feed)
-        age(feed, "2 days")
+        age(feed, days=2)
     confirm(feed, "now() - interval '1 hour'")
     make_all(feed)
-    age(feed, "2 days")
+    age(feed, days=2)
     make_all(feed)
-    kept = feed.shop.rows(
-        "SELECT scope, count(*), sum(missing) FROM syncd.reconciliation "
-        "GROUP BY 1 ORDER BY 1"
+    kept = Counter(
+        (row.scope, row.missing) for row in feed.shop.rows_of("reconciliation")
     )
-    assert kept == [("all", 2, 0), ("days", 1, 0), ("hours", 2, 1)]
+    assert kept == {("all", 0): 2, ("days", 0): 1, ("hours", 0): 1, ("hours", 1): 1}
 
 
 # The ledger elsewhere, and the database's walls
@@ -545,52 +541,51 @@ def test_the_ledger_may_lie_in_another_database(database: str, server: Cluster) 
     confirm(feed, "'0044-03-15 BC'::timestamptz")
     first, again = feed.account(), feed.account()
     feed.close()
-    stamps = feed.shop.ledger("SELECT confirmed_at FROM syncd.ledger ORDER BY 1")
+    stamps = {order.confirmed_at for order in feed.shop.rows_of("ledger")}
     server.sql(f"DROP DATABASE {name} WITH (FORCE)")
     assert first == ReconciliationTally(missing=20, captured=20)
     assert again == ReconciliationTally(pending=20)
-    assert stamps == feed.shop.rows(
-        "SELECT confirmed_at FROM orders WHERE confirmed_at > '2000-01-01' ORDER BY 1"
-    )
+    listed = "SELECT confirmed_at FROM orders WHERE confirmed_at > '2000-01-01'"
+    assert stamps == {stamp for (stamp,) in feed.shop.rows(listed)}
+    assert len(stamps) == 20
 
 
 @pytest.mark.parametrize(
     ("change", "constraint"),
     [
-        ("confirmed = 1", "reconciliation_adds_up"),
-        ("captured = 1", "reconciliation_captures_the_missing"),
-        ("finished_at = now()", "reconciliation_finished_has_sentence"),
-        ("finished_at = now(), sentence = ''", "reconciliation_finished_is_whole"),
-        ("reached_at = upper_at + interval '1 s'", "reconciliation_goes_forward"),
-        ("scope = 'deep'", "reconciliation_scope_known"),
+        ({"confirmed": 1}, "reconciliation_adds_up"),
+        ({"captured": 1}, "reconciliation_captures_the_missing"),
+        ({"finished_at": ago()}, "reconciliation_finished_has_sentence"),
+        ({"finished_at": ago(), "sentence": ""}, "reconciliation_finished_is_whole"),
+        ({"reached_at": ago(days=-1)}, "reconciliation_goes_forward"),
+        ({"scope": "deep"}, "reconciliation_scope_known"),
     ],
 )
 def test_the_database_refuses_an_account_that_is_none(
-    feed: Started, change: str, constraint: str
+    feed: Started, change: dict[str, object], constraint: str
 ) -> None:
     """By a constraint whose name says what it guards."""
     feed.reconciliation.ask(None, None)
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
-        feed.state(f"UPDATE syncd.reconciliation SET {change}")
+        feed.shop.update("reconciliation", change)
     assert refused.value.diag.constraint_name == constraint
 
 
 def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
     """A full page of a ledger ten times its size: each order is looked up by key."""
     feed.shop.sql(INSERT.format("now() - generate_series * interval '2 s'", 200_000))
-    feed.state(
-        "INSERT INTO syncd.batch (feed_id, lane, state, orders, oldest_at, settled_at, "
-        "is_pruned) SELECT feed_id, 'live', 'delivered', 100, now(), now(), true "
-        "FROM syncd.feed, generate_series(1, 2000)"
+    feed.shop.insert_many("batch", [{**DELIVERED, "orders": 100}] * 2000)
+    columns = "feed_id", "order_key", "confirmed_at", "batch_id"
+    orders = feed.shop.rows(
+        "SELECT 1, id::text, confirmed_at, 1 + id / 100 FROM orders"
     )
-    feed.state(
-        "INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id) "
-        "SELECT feed_id, o.id::text, o.confirmed_at, 1 + o.id / 100 "
-        "FROM syncd.feed, orders AS o"
+    feed.shop.insert_many(
+        "ledger", (dict(zip(columns, order, strict=True)) for order in orders)
     )
-    feed.state(
-        "INSERT INTO syncd.initial_orders SELECT feed_id, n, 0, ARRAY[n] "
-        "FROM syncd.feed, generate_series(1, 30000) AS n"
+    chunk = {"feed_id": 1, "chunk": 0}
+    feed.shop.insert_many(
+        "initial_orders",
+        ({**chunk, "bucket": n, "hashes": [n]} for n in range(1, 30_001)),
     )
     feed.shop.sql("ANALYZE")
     found = feed.source.between(ago(hours=11), datetime.now(UTC))
@@ -611,9 +606,8 @@ def test_a_promotion_is_accounted_for_once_the_watermark_has_passed_it(
     feed: Started,
 ) -> None:
     """Its day, once; what was lost with the old primary is captured, in doubt."""
-    lost = "UPDATE syncd.feed SET lost_from = {0} - interval '1 day', lost_until = {0}"
     assert feed.reconciliation.due(PROMOTION) is None
-    feed.state(lost.format("now()"))
+    feed.shop.update("feed", {"lost_from": ago(days=1), "lost_until": ago()})
     assert feed.reconciliation.due(PROMOTION) is None
     feed.shop.set_watermark("now() + interval '1 s'")
     confirm(feed, "now() - interval '1 hour'")
@@ -621,8 +615,8 @@ def test_a_promotion_is_accounted_for_once_the_watermark_has_passed_it(
     assert run
     assert [page.account.captured for page in feed.reconciliation.pages(run)] == [1]
     assert feed.reconciliation.finish(run)
-    assert feed.shop.value("SELECT max(uncertain_attempts) FROM syncd.batch") == 1
-    feed.state("UPDATE syncd.reconciliation SET started_at = now() - interval '1 day'")
+    assert feed.shop.row_of("batch").uncertain_attempts == 1
+    feed.shop.update("reconciliation", {"started_at": ago(days=1)})
     assert feed.reconciliation.due(PROMOTION) is None
 
 
@@ -636,10 +630,9 @@ def test_orders_of_one_instant_are_accounted_for_page_by_page(begin: Begin) -> N
     confirm(feed, "now() - generate_series * interval '1 minute'", 5)
     capture(feed)
     confirm(feed, TIED, 43)
-    feed.state(
-        "UPDATE syncd.ledger SET state = 'withdrawn', reason = 'x' WHERE order_key IN "
-        "('1', '2', '3'); DELETE FROM syncd.reconciliation"
-    )
+    withdrawn = {"state": "withdrawn", "reason": "x"}
+    feed.shop.update("ledger", withdrawn, order_key=["1", "2", "3"])
+    feed.shop.delete("reconciliation")
     feed.shop.sql("DELETE FROM orders WHERE id IN (1, 2, 3)")
     run = feed.reconciliation.ask(None, None)
     sizes = [page.account.confirmed for page in feed.pages(run)]
@@ -661,7 +654,7 @@ def test_an_account_goes_on_within_one_instant(begin: Begin) -> None:
     pages = feed.reconciliation.pages(run)
     next(pages)
     next(pages)
-    feed.state("UPDATE syncd.reconciliation SET touched_at = now() - interval '3 min'")
+    feed.shop.update("reconciliation", {"touched_at": ago(minutes=3)})
     again = other.reconciliation.due(ALL)
     assert again
     assert again.reached == Position(again.reached.at, "20")

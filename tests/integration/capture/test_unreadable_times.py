@@ -28,7 +28,6 @@ SELECT id AS order_key, paid::timestamptz AS confirmed_at
   FROM orders WHERE paid IS NOT NULL;
 GRANT SELECT ON syncd.confirmed_orders TO {role};
 """
-ALARMS = "SELECT reason FROM syncd.alarm"
 
 
 def pay(shop: Shop, *times: str) -> None:
@@ -47,15 +46,15 @@ def test_one_unreadable_time_stops_nobody_else(shop: Shop, tmp_path: Path) -> No
         assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 0, 1], (
             done.stderr
         )
-        ((reason,),) = shop.rows(ALARMS)
-        assert reason == ("1 of confirmed_orders cannot be read (SQLSTATE 22007): 2")
+        told = "1 of confirmed_orders cannot be read (SQLSTATE 22007): 2"
+        assert shop.alarms() == [told]
         status = syncd("status", "--config", config)
         assert status.returncode != 0
         assert "cannot be read (SQLSTATE 22007): 2" in " ".join(status.stdout.split())
         shop.sql("UPDATE orders SET paid = clock_timestamp() WHERE id = 2")
         syncd("run", "--once", "--config", config)
         assert sandbox.book.posts("W-2") == 1
-        assert shop.rows(ALARMS) == []
+        assert shop.alarms() == []
 
 
 DIVIDES = """
@@ -85,14 +84,12 @@ class Parts:
 
     def due(self) -> None:
         """Let an account of each scope be due."""
-        self._shop.sql("UPDATE syncd.reconciliation SET started_at = '-infinity'")
+        self._shop.update("reconciliation", {"started_at": "-infinity"})
 
-    def sentence(self, scope: str) -> object:
+    def sentence(self, scope: str) -> str:
         """The newest account of a scope."""
-        return self._shop.value(
-            "SELECT sentence FROM syncd.reconciliation WHERE finished_at IS NOT NULL "
-            f"AND scope = '{scope}' ORDER BY reconciliation_id DESC LIMIT 1"
-        )
+        accounts = self._shop.rows_of("reconciliation", scope=scope)
+        return [str(one.sentence) for one in accounts if one.finished_at][-1]
 
 
 @pytest.fixture
@@ -124,17 +121,15 @@ def test_accounts_go_on_beside_an_unreadable_row(
     """What is missing beside it is captured; the sentence names what it leaves out."""
     comparing.rounds.make()
     for scope in ("hours", "days", "all"):
-        told = str(comparing.sentence(scope))
+        told = comparing.sentence(scope)
         assert "3 confirmed, 2 delivered" in told
         assert told.endswith("; 1 cannot be read, and is not accounted for")
         assert "unexplained" not in told
         assert "without a usable time" not in told
     shop, _ = divided
-    assert shop.rows("SELECT order_key FROM syncd.ledger ORDER BY 1") == [
-        ("1",), ("2",), ("4",)]  # fmt: skip
-    assert shop.rows(ALARMS) == [
-        ("1 of confirmed_orders cannot be read (SQLSTATE 22012): 3",)
-    ]
+    assert [order.order_key for order in shop.rows_of("ledger")] == ["1", "2", "4"]
+    told = "1 of confirmed_orders cannot be read (SQLSTATE 22012): 3"
+    assert shop.alarms() == [told]
 
 
 def test_an_account_is_whole_again_once_the_row_is_mended(
@@ -146,9 +141,9 @@ def test_an_account_is_whole_again_once_the_row_is_mended(
     shop.sql("UPDATE orders SET rate = 1")
     comparing.due()
     comparing.rounds.make()
-    assert str(comparing.sentence("hours")).endswith("4 confirmed, 2 delivered, "
+    assert comparing.sentence("hours").endswith("4 confirmed, 2 delivered, "
         "1 pending, 1 missing (1 captured now), 0 unexplained")  # fmt: skip
-    assert shop.rows(ALARMS) == []
+    assert shop.alarms() == []
 
 
 def test_a_second_unreadable_row_does_not_bring_the_first_back(
@@ -160,7 +155,7 @@ def test_a_second_unreadable_row_does_not_bring_the_first_back(
     shop.sql("UPDATE orders SET rate = 0 WHERE id = 1")
     comparing.due()
     comparing.rounds.make()
-    told = str(comparing.sentence("hours"))
+    told = comparing.sentence("hours")
     assert told.endswith("2 confirmed, 1 delivered, 1 pending; "
         "2 cannot be read, and are not accounted for")  # fmt: skip
     comparing.stamps.look()
@@ -176,7 +171,7 @@ def test_the_stamps_are_watched_beside_an_unreadable_row(
         shop.sql("INSERT INTO orders (confirmed_at) SELECT clock_timestamp() + '1 h'")
         comparing.clock.advance(LOOK_SECONDS)
         comparing.stamps.look()
-    assert any("60 min after" in str(reason) for (reason,) in shop.rows(ALARMS))
+    assert any("60 min after" in reason for reason in shop.alarms())
 
 
 def test_keys_are_compared_beside_an_unreadable_row(
@@ -187,7 +182,7 @@ def test_keys_are_compared_beside_an_unreadable_row(
     shop.sql("UPDATE orders SET rate = 0 WHERE id = 2")
     shop.sql("UPDATE orders SET confirmed_at = confirmed_at + '2 days' WHERE id = 1")
     comparing.identity.compare()
-    assert shop.rows("SELECT order_key FROM syncd.reused_key") == [("1",)]
+    assert shop.row_of("reused_key").order_key == "1"
 
 
 def test_views_made_anew_are_accepted_beside_an_unreadable_row(

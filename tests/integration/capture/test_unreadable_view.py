@@ -32,7 +32,7 @@ TIME = (
 )
 BLOCKED = "orders are not captured"
 HIDDEN = {"key": (KEY, "'x-y'", "22P02"), "condition": (CONDITION, "''", "22012")}
-ALARMS = "SELECT reason FROM syncd.alarm WHERE alarm = 'orders.unreadable'"
+UNREADABLE = "orders.unreadable"
 
 
 @pytest.fixture
@@ -63,16 +63,19 @@ def test_a_row_that_hides_its_key_is_loud(
     wait_until(lambda: sandbox.book.posts("W-1") == 1, 30)
     shop.sql(f"INSERT INTO orders (confirmed_at, data) VALUES (now(), {data})")
     shop.confirm(1)
-    wait_until(lambda: shop.rows(ALARMS), 60)
+    wait_until(lambda: shop.alarms(UNREADABLE), 60)
     told = f"{BLOCKED}: syncd.confirmed_orders fails with SQLSTATE {sqlstate}"
     assert_told_everywhere(shop, config, told)
     at = shop.value("SELECT confirmed_at FROM orders WHERE id = 2")
-    assert f"on a row confirmed at {at}, in its key" in str(shop.value(ALARMS))
+    assert (
+        f"on a row confirmed at {at}, in its key"
+        in shop.row_of("alarm", alarm=UNREADABLE).reason
+    )
     by_key = (hidden, capture) == ("condition", "listen")  # beside the bad row
     assert sandbox.book.totals.orderids == (2 if by_key else 1)
     shop.sql("UPDATE orders SET data = NULL WHERE id = 2")
     wait_until(lambda: sandbox.book.totals.orderids == 3, 60)
-    wait_until(lambda: not shop.rows(ALARMS), 60)
+    wait_until(lambda: not shop.alarms(UNREADABLE), 60)
     daemon.terminate()
     assert daemon.wait(20) == 0
 
@@ -84,7 +87,7 @@ def errors(config: Path) -> list[str]:
 
 def assert_told_everywhere(shop: Shop, config: Path, told: str) -> None:
     """In the alarm, the log, the status, an account and a check; none is healthy."""
-    assert str(shop.value(ALARMS)).startswith(told)
+    assert shop.row_of("alarm", alarm=UNREADABLE).reason.startswith(told)
     wait_until(lambda: any(told in reason for reason in errors(config)), 30)
     status = syncd("status", "--config", config)
     assert status.returncode != 0
@@ -114,9 +117,9 @@ def test_too_many_unreadable_times_are_loud(
         "SELECT now(), 'soon' FROM generate_series(1, 101)"
     )
     syncd("run", "--once", "--config", config)
-    ((reason,),) = shop.rows(ALARMS)
-    assert BLOCKED in str(reason)
-    assert "too many orders to leave them out, for example 1" in str(reason)
+    (reason,) = shop.alarms(UNREADABLE)
+    assert BLOCKED in reason
+    assert "too many orders to leave them out, for example 1" in reason
     assert "too many" in Inspector(shop, tmp_path).one("orders.unreadable").message
 
 
@@ -185,8 +188,8 @@ def test_a_backfill_sets_an_unreadable_row_aside(
     daemon.terminate()
     assert daemon.wait(20) == 0
     assert sandbox.book.posts(orders[1]) == 0
-    ((reason,),) = shop.rows(ALARMS)
-    assert str(reason).endswith("cannot be read (SQLSTATE 22007): 2")
+    (reason,) = shop.alarms(UNREADABLE)
+    assert reason.endswith("cannot be read (SQLSTATE 22007): 2")
     shop.sql("UPDATE orders SET data = NULL WHERE id = 2")
     assert syncd(*ask).returncode == 0
     syncd("run", "--once", "--config", config)

@@ -82,14 +82,15 @@ def test_the_order_of_the_commits_is_kept(tap: Tap) -> None:
         first.commit()
         tap.until(2)
     assert sorted(tap.keys()) == [early, late]
-    assert tap.value("SELECT bool_and(capture = 'wal') FROM syncd.ledger") is True
+    assert tap.shop.captures() == {"wal"}
 
 
 def test_an_order_stamped_long_before_its_commit_is_captured(tap: Tap) -> None:
     """It knows no clock: what the start did not list is new."""
+    floor = tap.shop.row_of("feed").floor_at
     tap.shop.sql(
         "INSERT INTO orders (confirmed_at) "
-        "SELECT now() - interval '2 years' UNION ALL SELECT floor_at FROM syncd.feed"
+        f"VALUES (now() - interval '2 years'), ('{floor}')"
     )
     tap.until(2)
     assert tap.keys() == ["1", "2"]
@@ -451,15 +452,13 @@ def test_the_position_never_claims_what_was_not_sent(
 
 def test_the_time_of_the_position_is_one_at_which_all_had_been_heard(tap: Tap) -> None:
     """It moves on, and every order of the ledger's commits before it is there."""
-    reached_at = "SELECT reached_at FROM syncd.replication_position"
-    before = tap.value(reached_at)
+    before = tap.shop.row_of("replication_position").reached_at
     tap.wal.close()
     tap.shop.confirm(1)
     now = tap.value("SELECT clock_timestamp()")
     tap.until(1)
     tap.until_read()
-    after = tap.value(reached_at)
-    assert before < now <= after  # type: ignore[operator]
+    assert before < now <= tap.shop.row_of("replication_position").reached_at
 
 
 def test_the_time_of_the_position_waits_for_what_was_not_heard_of(tap: Tap) -> None:
@@ -469,11 +468,10 @@ def test_the_time_of_the_position_waits_for_what_was_not_heard_of(tap: Tap) -> N
     between = tap.value("SELECT clock_timestamp()")
     tap.shop.confirm(1)
     tap.until(1)
-    reached_at = "SELECT reached_at FROM syncd.replication_position"
-    assert tap.value(reached_at) < between  # type: ignore[operator]
+    assert tap.shop.row_of("replication_position").reached_at < between
     tap.until(2)
     tap.until_read()
-    assert tap.value(reached_at) > between  # type: ignore[operator]
+    assert tap.shop.row_of("replication_position").reached_at > between
 
 
 def test_another_instance_waits_and_takes_over(tap: Tap) -> None:

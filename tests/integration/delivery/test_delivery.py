@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from support.desk import Desk
+from support.ledgers import ago
 from support.postgres import wait_until
 from support.shop import Shop
 
@@ -384,7 +385,7 @@ def test_a_claim_is_renewed_before_a_late_post(
 
     def take_long(*args: Any, **options: Any) -> Claim | None:  # noqa: ANN401
         claim = claim_it(*args, **options)
-        desk.shop.sql("UPDATE syncd.batch SET lease_until = now() + interval '1 s'")
+        desk.shop.update("batch", {"lease_until": ago(seconds=-1)})
         if is_lost:
             desk.let_lease_pass()
         return claim
@@ -455,8 +456,7 @@ def test_two_workers_share_the_batches(
         desk.close()
     totals = sandbox.book.totals
     assert (totals.orderids, totals.repeats) == (120, 0)
-    workers = shop.value("SELECT count(DISTINCT instance_id) FROM syncd.attempt")
-    assert workers == 2
+    assert len({attempt.instance_id for attempt in shop.rows_of("attempt")}) == 2
 
 
 def terminate(shop: Shop) -> None:
@@ -533,10 +533,8 @@ def test_two_daemons_send_no_order_twice_and_tell_no_secret(
     for daemon in daemons:
         daemon.terminate()
     assert [daemon.wait(60) for daemon in daemons] == [0, 0]
-    assert sandbox.book.totals.repeats <= cast(
-        "int",
-        shop.value("SELECT sum(uncertain_attempts * orders)::int FROM syncd.batch"),
-    )
+    may_repeat = sum(b.uncertain_attempts * b.orders for b in shop.rows_of("batch"))
+    assert sandbox.book.totals.repeats <= may_repeat
     text = "".join(log.read_text() for log in logs)
     assert "batch.delivered" in text
     for secret in ("sandbox-key", "mila", "not.an.address", "MUG-1"):
@@ -547,7 +545,7 @@ def test_a_lock_in_another_database_is_no_sign_of_life(desk: Desk) -> None:
     """Two ledgers of one server number their instances alike."""
     desk.confirm(2)
     desk.claim()
-    desk.shop.sql("UPDATE syncd.instance SET pid = 2147483647")
+    desk.shop.update("instance", {"pid": 2147483647})
     desk.let_die()
     elsewhere = make_conninfo(desk.shop.owner, dbname="postgres")
     with (

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
-from typing import cast
 
 import pytest
 import structlog
 from support.desk import LEASE, Desk
+from support.ledgers import ago
 from support.postgres import wait_until
 from support.shop import Shop
 
@@ -76,10 +78,7 @@ def test_a_probe_that_is_never_settled_does_not_block_for_ever(desk: Desk) -> No
     desk.confirm(1)
     desk.shop.set_endpoint("held", "down")
     assert desk.claim().probes
-    wait = cast("float", desk.shop.value(
-        "SELECT extract(epoch FROM retry_at - now())::float8 FROM syncd.endpoint"
-    ))  # fmt: skip
-    assert 0 < wait <= LEASE.total_seconds()
+    assert timedelta(0) < desk.shop.row_of("endpoint").retry_at - ago() <= LEASE
     desk.let_lease_pass()
     let_time_pass(desk)
     assert desk.claim().probes
@@ -248,9 +247,8 @@ def test_a_hold_is_probed_with_another_batch_each_time(desk: Desk) -> None:
     for _ in range(6):
         desk.hurry()
         desk.deliver_all()
-        probed.append(desk.shop.value(
-            "SELECT batch_id FROM syncd.attempt ORDER BY started_at DESC LIMIT 1"
-        ))  # fmt: skip
+        last = max(desk.shop.rows_of("attempt"), key=attrgetter("started_at"))
+        probed.append(last.batch_id)
     assert len(set(probed[:3])) == 3
     assert desk.endpoint()[0] == "held"
     assert desk.set_aside() == {}
@@ -427,9 +425,8 @@ def test_what_a_person_says_settles_what_waits_and_all_that_comes(
     desk.finish_hurriedly()
     assert desk.posts(orders + more) == [1] * 6
     assert answers.unexplained() == []
-    assert desk.shop.value(
-        "SELECT sum(orders)::int FROM syncd.batch WHERE state = 'delivered'"
-    ) == 6  # fmt: skip
+    delivered = desk.shop.rows_of("batch", state="delivered")
+    assert sum(batch.orders for batch in delivered) == 6
 
 
 def test_an_unknown_answer_is_kept_while_the_ledger_cannot_be_asked(
@@ -521,10 +518,9 @@ def test_what_may_have_arrived_waits_for_a_person(
     desk.hurry()
     others = desk.confirm(2)
     desk.deliver_all()
-    held = desk.shop.rows("SELECT orders, uncertain_attempts FROM syncd.batch "
-                          "WHERE state = 'held'")  # fmt: skip
+    held = desk.shop.row_of("batch", state="held")
     desk.close()
-    assert held == [(3, 1)]
+    assert (held.orders, held.uncertain_attempts) == (3, 1)
     assert max(desk.posts(orders)) <= 1
     assert desk.posts(others) == [1, 1]
 

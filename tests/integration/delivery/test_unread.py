@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -87,10 +88,8 @@ def test_waits_for_the_view_grow_up_to_five_minutes(desk: Desk) -> None:
     for _ in range(4):
         desk.deliver_all()
         waits += [seconds for _, seconds in desk.waiting().values()]
-        desk.shop.sql(
-            "UPDATE syncd.batch SET due_at = '-infinity', "
-            "read_failed_at = read_failed_at - interval '100 s'"
-        )
+        desk.shop.update("batch", {"due_at": "-infinity"})
+        desk.shop.shift("batch", timedelta(seconds=-100), "read_failed_at")
     assert [round(float(str(seconds)), -1) for seconds in waits] == [10, 100, 200, 300]
 
 
@@ -102,10 +101,8 @@ def test_when_one_can_be_read_again_all_are_tried(desk: Desk) -> None:
         orders += desk.confirm(1, total="7")
         desk.deliver_all()
     catalogue(desk, "up")
-    desk.shop.sql(
-        "UPDATE syncd.batch SET due_at = '-infinity' WHERE batch_id = "
-        "(SELECT min(batch_id) FROM syncd.batch WHERE state = 'pending')"
-    )
+    first = desk.shop.rows_of("batch", state="pending")[0].batch_id
+    desk.shop.update("batch", {"due_at": "-infinity"}, batch_id=first)
     desk.deliver_all()
     assert desk.posts(orders) == [1] * 3
 
@@ -199,8 +196,7 @@ def test_a_row_is_blamed_only_when_it_fails_again(desk: Desk) -> None:
     state, reason = desk.set_aside()[bad]
     assert (state, "22012" in str(reason)) == ("rejected", True)
     assert desk.endpoint() == ("available", 0)
-    recent = "SELECT recent_rejected, refusals FROM syncd.endpoint"
-    assert desk.shop.rows(recent) == [(0.0, 0)]
+    assert desk.shop.of_endpoint("recent_rejected", "refusals") == (0.0, 0)
 
 
 def test_status_tells_at_once_what_waits_for_the_view(desk: Desk) -> None:

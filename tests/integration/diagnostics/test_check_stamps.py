@@ -1,11 +1,12 @@
 """`check` compares orders' times with the order of keys, and with their appearance."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from support.checks import Inspector
-from support.ledgers import Started
+from support.ledgers import Started, ago
 from support.shop import Shop
 
 pytestmark = pytest.mark.db
@@ -90,12 +91,9 @@ def test_an_order_that_came_with_its_time_is_no_finding(
     )
     sell(shop, "0", 1)
     feed.poll(whole=True)
-    for table, column in (
-        ("orders", "confirmed_at"),
-        ("syncd.ledger", "confirmed_at"),
-        ("syncd.batch", "created_at"),
-    ):
-        feed.state(f"UPDATE {table} SET {column} = {column} - interval '2 days'")
+    shop.sql("UPDATE orders SET confirmed_at = confirmed_at - interval '2 days'")
+    shop.shift("ledger", timedelta(days=-2), "confirmed_at")
+    shop.shift("batch", timedelta(days=-2), "created_at")
     shop.sql("UPDATE orders SET confirmed_at = now() WHERE confirmed_at IS NULL")
     feed.poll(whole=True)
     assert "orders.backdated" not in inspector.codes()
@@ -119,7 +117,7 @@ def test_admitted_orders_show_by_what_they_are_off(
         feed.shop.set_watermark("now() - interval '1 day'")
         sell(shop, away, 1)
         feed.poll(whole=True)
-        feed.state("UPDATE syncd.batch SET due_at = now()")  # none is topped up
+        shop.update("batch", {"due_at": ago()})  # none is topped up
     found = inspector.one("orders.shifted")
     assert found.message == (
         f"orders are stamped {side} the moment they appear; "
@@ -150,13 +148,10 @@ def test_a_shop_that_rests_is_no_finding(inspector: Inspector, begin: Begin) -> 
     sell(shop, "0", 12)
     feed.poll(whole=True)
     shop.sql("UPDATE orders SET confirmed_at = confirmed_at - interval '50 min'")
-    feed.state(
-        "UPDATE syncd.ledger SET confirmed_at = confirmed_at - interval '50 min'; "
-        "UPDATE syncd.feed SET started_at = now() - interval '1 day', "
-        "floor_at = now() - interval '1 day'; "
-        "INSERT INTO syncd.instance (feed_id, host, pid, started_at) "
-        "SELECT feed_id, 'here', 1, now() - interval '1 min' FROM syncd.feed"
-    )
+    shop.shift("ledger", timedelta(minutes=-50), "confirmed_at")
+    shop.update("feed", {"started_at": ago(days=1), "floor_at": ago(days=1)})
+    instance = {"feed_id": 1, "host": "here", "pid": 1}
+    shop.insert("instance", **instance, started_at=ago(minutes=1))
     assert not inspector.codes() & STAMPS
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from support.ledgers import Started
+from support.ledgers import Started, ago
 from support.shop import Shop
 
 from syncd.diagnostics.check import server
@@ -35,9 +35,9 @@ def find(feed: Started, folder: Path, subject: str) -> list[Finding]:
     return [finding for finding in found if finding.subject == subject]
 
 
-def confirm(feed: Started, ago: str, orders: int = 1) -> None:
+def confirm(feed: Started, before: str, orders: int = 1) -> None:
     feed.shop.sql(
-        f"INSERT INTO orders (confirmed_at) SELECT now() - interval '{ago}' "
+        f"INSERT INTO orders (confirmed_at) SELECT now() - interval '{before}' "
         f"FROM generate_series(1, {orders})"
     )
 
@@ -59,10 +59,8 @@ def test_stamps_that_a_daemon_found_shifted_are_named(
     feed: Started, tmp_path: Path
 ) -> None:
     """Instead of a longer lookback, which would be the wrong cure."""
-    feed.state(
-        "INSERT INTO syncd.alarm (feed_id, alarm, reason) "
-        "SELECT feed_id, 'stamps.shifted', 'stamped 60 min before' FROM syncd.feed"
-    )
+    reason = "stamped 60 min before"
+    feed.shop.insert("alarm", feed_id=1, alarm="stamps.shifted", reason=reason)
     (finding,) = find(feed, tmp_path, "lookback")
     assert (finding.code, finding.severity) == ("orders.shifted", "warning")
     assert finding.message == "stamped 60 min before"
@@ -70,10 +68,8 @@ def test_stamps_that_a_daemon_found_shifted_are_named(
 
 def test_an_order_that_showed_late_asks_for_more(feed: Started, tmp_path: Path) -> None:
     """The setting that would do is named."""
-    feed.state(
-        "INSERT INTO syncd.instance (feed_id, host, pid, started_at) "
-        "SELECT feed_id, 'here', 1, now() - interval '1 hour' FROM syncd.feed"
-    )
+    instance = {"feed_id": 1, "host": "here", "pid": 1}
+    feed.shop.insert("instance", **instance, started_at=ago(hours=1))
     confirm(feed, "19 minutes")
     feed.poll()
     (finding,) = find(feed, tmp_path, "lookback")
@@ -102,17 +98,13 @@ def test_orders_that_waited_for_a_daemon_say_nothing(
 ) -> None:
     """Nor do those that were incomplete, and sit in a later batch."""
     confirm(feed, "2 hours", 5)
-    feed.state(
-        "INSERT INTO syncd.instance (feed_id, host, pid) "
-        "SELECT feed_id, 'here', 1 FROM syncd.feed"
-    )
+    feed.shop.insert("instance", feed_id=1, host="here", pid=1)
     feed.poll()
     assert find(feed, tmp_path, "lookback") == []
-    feed.state(
-        "DELETE FROM syncd.instance; UPDATE syncd.ledger SET waiting_since = now()"
-    )
+    feed.shop.delete("instance")
+    feed.shop.update("ledger", {"waiting_since": ago()})
     assert find(feed, tmp_path, "lookback") == []
-    feed.state("UPDATE syncd.ledger SET waiting_since = NULL")
+    feed.shop.update("ledger", {"waiting_since": None})
     assert len(find(feed, tmp_path, "lookback")) == 1
 
 
@@ -152,14 +144,11 @@ def test_a_slow_answer_is_no_skew() -> None:
     assert abs(skew(slow)) <= timedelta(milliseconds=10)
 
 
-OLD = """
-INSERT INTO syncd.batch
-       (feed_id, lane, state, orders, oldest_at, created_at, settled_at, is_pruned)
-SELECT feed_id, 'live', 'delivered', 1, t.at, t.at, t.at, true
-  FROM syncd.feed, (SELECT now() - interval '40 days' - n * interval '1 minute' AS at
-                      FROM generate_series(1, 3000) AS n) AS t;
-ANALYZE syncd.batch
-"""
+def old_batch(at: datetime) -> dict[str, object]:
+    """Return a batch that was delivered at a time."""
+    times = dict.fromkeys(("oldest_at", "created_at", "settled_at"), at)
+    delivered = {"lane": "live", "state": "delivered", "is_pruned": True}
+    return {"feed_id": 1, "orders": 1, **delivered, **times}
 
 
 def read_of(node: object, table: str) -> int:
@@ -179,7 +168,10 @@ def test_what_is_read_does_not_grow_with_the_past(feed: Started) -> None:
     """A quiet feed's ledger is not read back to its beginning."""
     confirm(feed, "1 s", 5)
     feed.poll()
-    feed.state(OLD)
+    begin = ago(days=40)
+    times = (begin - timedelta(minutes=n) for n in range(1, 3001))
+    feed.shop.insert_many("batch", map(old_batch, times))
+    feed.shop.sql("ANALYZE")
     explained = b"EXPLAIN (ANALYZE, FORMAT JSON) " + query("lateness").text
     with psycopg.connect(feed.shop.owner) as connection:
         bounds = {"feed": feed.ledger.feed_id, "batches": 2000, "orders": 20_000}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.desk import Desk
+from support.ledgers import ago
 from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
@@ -54,7 +55,7 @@ def test_a_delivered_order_has_its_receipt(desk: Desk) -> None:
 def test_an_order_of_an_older_syncd_has_no_capture(desk: Desk) -> None:
     """What was not recorded is not made up."""
     (order,) = desk.confirm(1)
-    desk.shop.sql("UPDATE syncd.ledger SET capture = NULL")
+    desk.shop.update("ledger", {"capture": None})
     assert "captured into the live lane" in tell(desk, order)
 
 
@@ -73,7 +74,7 @@ def test_a_pending_order_tells_what_it_waits_for(desk: Desk) -> None:
     assert "next: mend what the reason names, then syncd resume" in tell(desk, order)
 
     desk.breaker.release()
-    desk.shop.sql("UPDATE syncd.batch SET due_at = now() + interval '1 h'")
+    desk.shop.update("batch", {"due_at": ago(hours=-1)})
     assert "now pending: due at" in tell(desk, order)
 
     desk.shop.make_batches_due()
@@ -132,17 +133,14 @@ def test_an_attempt_after_an_order_left_is_not_its_own(desk: Desk) -> None:
 
 def test_an_order_that_the_ledger_lacks_tells_why(desk: Desk) -> None:
     """Too early, stamped too far back, not yet looked for, not confirmed."""
+    start = desk.shop.row_of("feed").started_at
+    day, second = timedelta(days=1), timedelta(seconds=1)
+    times = ", ".join(f"'{start + n}'" for n in (-day, second, 9 * second))
     rows = desk.shop.rows(
-        "INSERT INTO orders (confirmed_at) SELECT s FROM unnest(ARRAY["
-        "(SELECT started_at - interval '1 day' FROM syncd.feed), "
-        "(SELECT started_at + interval '1 s' FROM syncd.feed), "
-        "(SELECT started_at + interval '9 s' FROM syncd.feed), NULL]) AS s "
-        "RETURNING 'W-' || id"
+        "INSERT INTO orders (confirmed_at) SELECT unnest("
+        f"ARRAY[{times}, NULL]::timestamptz[]) RETURNING 'W-' || id"
     )
-    desk.shop.sql(
-        "UPDATE syncd.watermark SET confirmed_at = "
-        "(SELECT started_at + interval '5 s' FROM syncd.feed)"
-    )
+    desk.shop.update("watermark", {"confirmed_at": start + 5 * second})
     early, late, soon, never = (tell(desk, str(row[0])) for row in rows)
     for told in (early, late):
         assert "below the watermark" in told

@@ -7,6 +7,7 @@ from unittest.mock import patch
 import pytest
 from structlog.testing import capture_logs
 from support.desk import LEASE, Desk
+from support.ledgers import ago
 from support.postgres import wait_until
 from support.shop import Shop
 
@@ -24,28 +25,26 @@ pytestmark = pytest.mark.db
 
 SHOW_DURABLE = Statement(b"SHOW synchronous_commit")
 
-LOST = """
-UPDATE syncd.batch
-   SET state = 'pending', attempts = 0, claim_token = NULL, instance_id = NULL,
-       lease_until = NULL;
-DELETE FROM syncd.attempt;
-"""
-"""What a crash of the server makes of a claim whose commit it had not written."""
+
+def lose_claim(desk: Desk) -> None:
+    """Undo a claim, as a crash of the server does that had not written its commit."""
+    unclaimed = {"claim_token": None, "instance_id": None, "lease_until": None}
+    desk.shop.update("batch", {"state": "pending", "attempts": 0, **unclaimed})
+    desk.shop.delete("attempt")
 
 
 def standing(desk: Desk) -> list[tuple[object, ...]]:
-    return desk.shop.rows(
-        "SELECT l.order_key, b.state, b.uncertain_attempts "
-        "FROM syncd.ledger AS l "
-        "JOIN syncd.batch AS b USING (batch_id) ORDER BY 1"
-    )
+    return [
+        (order.order_key, order.batch.state, order.batch.uncertain_attempts)
+        for order in desk.shop.captured_orders()
+    ]
 
 
 def test_a_late_success_of_a_lost_claim_delivers_nothing(desk: Desk) -> None:
     """The batch was topped up meanwhile; both are counted, and sent."""
     desk.confirm(1)
     claim = desk.claim()
-    desk.shop.sql(LOST)
+    lose_claim(desk)
     desk.confirm(1)
     assert desk.accept(claim) is None
     assert desk.ledger.doubt(claim, ["1"], holds=False) == 1
@@ -58,7 +57,7 @@ def test_a_late_success_never_settles_the_claim_that_has_its_numbers(
     """Another life of the ledger gives batch and attempt the same numbers again."""
     desk.confirm(1)
     claim = desk.claim()
-    desk.shop.sql(LOST)
+    lose_claim(desk)
     again = desk.claim()
     assert (again.batch_id, again.attempt) == (claim.batch_id, claim.attempt)
     assert again.token != claim.token
@@ -81,7 +80,7 @@ def test_a_lost_claim_is_counted_whatever_ended_its_exchange(desk: Desk) -> None
 
     def lose(self: Squeezely, body: bytes) -> object:
         answer = post(self, body)
-        desk.shop.sql(LOST)
+        lose_claim(desk)
         return answer
 
     with patch.object(Squeezely, "post", lose), capture_logs() as lines:
@@ -107,7 +106,7 @@ def test_an_order_in_a_second_batch_is_doubted_there(desk: Desk) -> None:
     """Wherever it is by now: set aside, in a batch of its own, delivered."""
     desk.confirm(3)
     claim = desk.claim()
-    desk.shop.sql(LOST)
+    lose_claim(desk)
     second = desk.claim()
     aside = ExcludedOrder("1", "withdrawn", "gone", None)
     desk.ledger.exclude_orders(second, [aside])
@@ -115,11 +114,10 @@ def test_an_order_in_a_second_batch_is_doubted_there(desk: Desk) -> None:
     left = Receipt("accepted", 200, None, 1)
     assert desk.ledger.deliver(second, ["3"], left).orders == 1
     assert desk.ledger.doubt(claim, ["1", "2", "3"], holds=True) == 3
-    assert desk.shop.rows(
-        "SELECT l.order_key, l.uncertain_attempts, b.state, b.uncertain_attempts "
-        "FROM syncd.ledger AS l "
-        "JOIN syncd.batch AS b USING (batch_id) ORDER BY 1"
-    ) == [("1", 1, "delivered", 1), ("2", None, "held", 1), ("3", None, "delivered", 1)]
+    own = [order.uncertain_attempts for order in desk.shop.rows_of("ledger")]
+    assert own == [1, None, None]
+    states = ("1", "delivered", 1), ("2", "held", 1), ("3", "delivered", 1)
+    assert standing(desk) == [*states]
 
 
 def test_an_order_that_is_lost_itself_is_counted_when_it_is_captured_again(
@@ -128,7 +126,8 @@ def test_an_order_that_is_lost_itself_is_counted_when_it_is_captured_again(
     """The crash took the admission along."""
     desk.confirm(2)
     claim = desk.claim()
-    desk.shop.sql("DELETE FROM syncd.ledger; DELETE FROM syncd.batch")
+    desk.shop.delete("ledger")
+    desk.shop.delete("batch")
     assert desk.ledger.doubt(claim, ["1", "2"], holds=False) == 2
     desk.admit()
     assert [row[2] for row in standing(desk)] == [1, 1]
@@ -194,7 +193,7 @@ def test_an_exchange_that_is_broken_off_is_uncertain_from_its_first_byte(
 def test_nothing_is_claimed_of_a_ledger_that_was_promoted_unnoticed(desk: Desk) -> None:
     """Behind a pooler the connection stays: the claim itself compares the timelines."""
     (order,) = desk.confirm(1)
-    desk.shop.sql("UPDATE syncd.feed SET timeline = 0")
+    desk.shop.update("feed", {"timeline": 0})
     assert desk.deliver() is None
     assert desk.uncertain() == 0
     lineage = CloneGuard(desk.database, desk.ledger.feed_id, "shop", None, Log("shop"))
@@ -224,8 +223,7 @@ def test_a_claim_waits_for_the_disk_whatever_the_default(
 
 def test_instances_that_captured_nothing_do_not_pile_up(desk: Desk) -> None:
     """`run --once` by a timer leaves a row for each run that found something."""
-    rows = "SELECT count(*) FROM syncd.instance"
-    before = desk.shop.value(rows)
+    before = len(desk.shop.rows_of("instance"))
 
     def run_once() -> None:
         with closing(Database(desk.shop.dsn)) as database:
@@ -233,7 +231,7 @@ def test_instances_that_captured_nothing_do_not_pile_up(desk: Desk) -> None:
 
     for _ in range(5):
         run_once()
-    assert desk.shop.value(rows) == 1 + int(str(before))
-    desk.shop.sql("UPDATE syncd.instance SET host = 'other/x/y', stopped_at = now()")
+    assert len(desk.shop.rows_of("instance")) == 1 + before
+    desk.shop.update("instance", {"host": "other/x/y", "stopped_at": ago()})
     run_once()
-    assert desk.shop.value("SELECT count(*) FROM syncd.instance WHERE host ~ '^other/'")
+    assert desk.shop.rows_of("instance", host="other/x/y")

@@ -1,10 +1,12 @@
 """What may have been sent stays counted, whatever becomes of the order afterwards."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from itertools import product
 
 import pytest
 from support.desk import LEASE, Desk
+from support.ledgers import ago
 
 from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
 from syncd.ledger.feed import FeedStore
@@ -16,11 +18,13 @@ pytestmark = pytest.mark.db
 
 SENT = Receipt("unclear", None, "no answer in time", 1)
 LISTED = Receipt("nothing_to_send")
-STANDING = """
-SELECT l.state, b.state, b.uncertain_attempts, b.orders
-  FROM syncd.ledger AS l JOIN syncd.batch AS b USING (batch_id)
- WHERE l.order_key = '{}'
-"""
+
+
+def standing(desk: Desk, key: str) -> tuple[object, ...]:
+    """Return an order's own state, and what its batch counts."""
+    (order,) = desk.shop.captured_orders(order_key=key)
+    batch = order.batch
+    return order.state, batch.state, batch.uncertain_attempts, batch.orders
 
 
 class Order:
@@ -39,8 +43,7 @@ class Order:
         return claim
 
     def standing(self) -> tuple[object, ...]:
-        (found,) = self.desk.shop.rows(STANDING.format(self.key))
-        return found
+        return standing(self.desk, self.key)
 
     def _aside(self, state: str) -> None:
         claim = self.claim()
@@ -135,11 +138,9 @@ def test_an_order_that_is_new_stays_apart_from_one_in_doubt(desk: Desk) -> None:
     order._aside("withdrawn")  # noqa: SLF001  # half of a move
     desk.shop.confirm(2)
     assert desk.admit() == 3
-    rows = desk.shop.rows(
-        "SELECT uncertain_attempts, orders FROM syncd.batch "
-        "WHERE state = 'pending' ORDER BY 1"
-    )
-    assert rows == [(0, 2), (1, 1)]
+    batches = desk.shop.rows_of("batch", state="pending")
+    counts = sorted((batch.uncertain_attempts, batch.orders) for batch in batches)
+    assert counts == [(0, 2), (1, 1)]
 
 
 def test_what_was_set_aside_before_an_attempt_is_not_doubted_by_it(desk: Desk) -> None:
@@ -150,8 +151,8 @@ def test_what_was_set_aside_before_an_attempt_is_not_doubted_by_it(desk: Desk) -
     desk.ledger.exclude_orders(claim, gone)
     desk.ledger.requeue(claim, SENT, uncertain=True)
     desk.admit()
-    assert desk.shop.rows(STANDING.format(1)) == [(None, "pending", 0, 1)]
-    assert desk.shop.rows(STANDING.format(2)) == [(None, "pending", 1, 1)]
+    assert standing(desk, "1") == (None, "pending", 0, 1)
+    assert standing(desk, "2") == (None, "pending", 1, 1)
 
 
 def test_an_order_that_is_sent_again_on_purpose_keeps_its_doubt(desk: Desk) -> None:
@@ -159,10 +160,9 @@ def test_an_order_that_is_sent_again_on_purpose_keeps_its_doubt(desk: Desk) -> N
     order = Order(desk)
     assert desk.accept(order.claim()) == 1
     database, feed = desk.database, desk.ledger.feed_id
-    desk.shop.sql(
-        "INSERT INTO syncd.backfill (feed_id, lower_at, reached_at, upper_at, purpose, "
-        f"reason) SELECT {feed}, now(), now(), now(), 'resend', 'lost'"
-    )
+    times = dict.fromkeys(("lower_at", "reached_at", "upper_at"), ago())
+    purpose = {"purpose": "resend", "reason": "lost"}
+    desk.shop.insert("backfill", feed_id=feed, **purpose, **times)
     taken = database.row(
         dict,
         compose("take_again", found=query("given")),
@@ -226,7 +226,7 @@ def confirm_move(desk: Desk, *, holds: bool = False) -> None:
 
 
 def uncertain(desk: Desk, key: str) -> object:
-    ((_, state, doubts, _),) = desk.shop.rows(STANDING.format(key))
+    _, state, doubts, _ = standing(desk, key)
     return state, doubts
 
 
@@ -258,6 +258,9 @@ def test_the_original_may_have_sent_what_was_pending_in_the_copy(
     assert uncertain(desk, "1") == ("pending", 1)
 
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("age", ["1 second", "3 hours", "3 years"])
 def test_the_original_may_have_sent_what_the_copy_captures_soon(
     desk: Desk, age: str
@@ -266,8 +269,8 @@ def test_the_original_may_have_sent_what_the_copy_captures_soon(
     desk.shop.sql(
         f"INSERT INTO orders (confirmed_at) VALUES (now() - interval '{age}')"
     )
-    desk.shop.sql("UPDATE syncd.feed SET floor_at = '2000-01-01'")
-    desk.shop.set_watermark("'2000-01-01'")
+    desk.shop.update("feed", {"floor_at": LONG_AGO})
+    desk.shop.update("watermark", {"confirmed_at": LONG_AGO})
     confirm_move(desk)
     desk.shop.confirm(1)
     assert desk.admit() == 2
@@ -278,13 +281,13 @@ def test_the_original_may_have_sent_what_the_copy_captures_soon(
 def test_what_is_captured_much_later_is_judged_by_its_stamp(desk: Desk) -> None:
     """The original was stopped a week ago: an old order that appears now is new."""
     confirm_move(desk)
+    desk.shop.update("feed", {"suspect_until": ago(), "floor_at": LONG_AGO})
+    desk.shop.update("watermark", {"confirmed_at": LONG_AGO})
     desk.shop.sql(
-        "UPDATE syncd.feed SET suspect_until = now(), floor_at = '2000-01-01';"
-        "UPDATE syncd.watermark SET confirmed_at = '2000-01-01';"
         "INSERT INTO orders (confirmed_at) VALUES ('2020-01-01'), (now() - interval "
         "'5 min')"
     )
-    desk.shop.sql("UPDATE syncd.feed SET lost_until = now()")
+    desk.shop.update("feed", {"lost_until": ago()})
     assert desk.admit() == 2
     assert uncertain(desk, "1") == ("pending", 0)
     assert uncertain(desk, "2") == ("pending", 1)

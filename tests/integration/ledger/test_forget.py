@@ -26,14 +26,17 @@ from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db
 
-STATES = "SELECT order_key, state FROM syncd.ledger ORDER BY order_key::bigint"
-DUMP = (
-    "SELECT (SELECT string_agg(a::text, ' ') FROM syncd.attempt AS a) "
-    "|| (SELECT coalesce(string_agg(l::text, ' '), '') FROM syncd.ledger AS l) "
-    "|| (SELECT coalesce(string_agg(d::text, ' '), '') FROM syncd.order_move AS d) "
-    "|| (SELECT coalesce(string_agg(e::text, ' '), '') FROM syncd.endpoint AS e) "
-    "|| (SELECT coalesce(string_agg(w::text, ' '), '') FROM syncd.answer AS w)"
-)
+TABLES = "attempt", "ledger", "order_move", "endpoint", "answer"
+
+
+def dump(shop: Shop) -> str:
+    """Return what stands in every table that could name an order."""
+    return str([shop.rows_of(table) for table in TABLES])
+
+
+def states(shop: Shop) -> dict[str, str | None]:
+    """Return the state of each order in the ledger."""
+    return {order.order_key: order.state for order in shop.rows_of("ledger")}
 
 
 @pytest.fixture
@@ -67,8 +70,8 @@ def test_a_delivered_order_loses_its_number_and_others_keep_theirs(desk: Desk) -
     desk.finish()
     (trace,) = forgetting(desk).forget(["1"])
     assert (trace.state, trace.sent) == ("delivered", "yes")
-    assert desk.shop.value("SELECT orderids FROM syncd.attempt") == ["W-2"]
-    assert desk.shop.rows(STATES) == [("1", "erased"), ("2", None)]
+    assert desk.shop.row_of("attempt").orderids == ["W-2"]
+    assert states(desk.shop) == {"1": "erased", "2": None}
     assert desk.shop.of_batch("orders") == 1
     feed = FeedStore(Connections(desk.database, desk.database), "shop").get()
     story = read_history(desk.database, desk.source, feed, "1")
@@ -111,10 +114,10 @@ def test_rejected_and_held_orders_are_erased_with_their_reasons(
         ("rejected", "never"),
         ("held", "perhaps"),
     ]
-    dump = str(desk.shop.value(DUMP))
-    assert "W-1" not in dump
-    assert "W-2" not in dump
-    assert "email" not in dump
+    left = dump(desk.shop)
+    assert "W-1" not in left
+    assert "W-2" not in left
+    assert "email" not in left
 
 
 def test_what_an_answer_looked_like_names_no_order(desk: Desk) -> None:
@@ -128,15 +131,15 @@ def test_what_an_answer_looked_like_names_no_order(desk: Desk) -> None:
     desk.sandbox.fail("canned", 1, status=200, body=body)
     desk.confirm(2)
     desk.deliver()
-    shapes = desk.shop.rows("SELECT shape FROM syncd.attempt")
-    assert shapes == desk.shop.rows("SELECT shape FROM syncd.answer")
-    assert "kanarie" not in str(shapes).lower()
+    shape = desk.shop.row_of("attempt").shape
+    assert shape == desk.shop.row_of("answer").shape
+    assert "kanarie" not in shape.lower()
     forgetting(desk).forget(["1"])
-    assert desk.shop.rows("SELECT shape FROM syncd.attempt") == shapes
+    assert desk.shop.row_of("attempt").shape == shape
     forgetting(desk).forget(["2"])
-    dump = str(desk.shop.value(DUMP)).lower()
-    assert "kanarie" not in dump
-    assert "geelvink" not in dump
+    left = dump(desk.shop).lower()
+    assert "kanarie" not in left
+    assert "geelvink" not in left
 
 
 def test_an_order_that_is_being_sent_is_told_and_scrubbed_afterwards(
@@ -151,17 +154,17 @@ def test_an_order_that_is_being_sent_is_told_and_scrubbed_afterwards(
     assert "Being sent right now: 1; run this again" in told
     receipt = Receipt("accepted", 200, None, 2, b"x", ["W-1", "W-2"])
     assert desk.accept(claim, receipt) == 1
-    assert "W-1" in str(desk.shop.value(DUMP))
+    assert "W-1" in dump(desk.shop)
     code, told, _ = run(config, "1", "--yes")
     assert (code, "Erase at Squeezely by hand: 1" in told) == (0, True)
-    assert "W-1" not in str(desk.shop.value(DUMP))
+    assert "W-1" not in dump(desk.shop)
     desk.confirm(1)
     claim = desk.claim()
     forgetting(desk).forget(["3"])
     desk.ledger.requeue(claim, Receipt("transient"))
     desk.finish()
     assert desk.posts(["W-3"]) == [0]
-    assert desk.shop.value("SELECT min(orders) FROM syncd.batch") == 0
+    assert min(batch.orders for batch in desk.shop.rows_of("batch")) == 0
 
 
 def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
@@ -207,7 +210,7 @@ def test_a_persons_orders_are_found_by_address(
     desk.finish()
     code, told, _ = run(config, given, "--dry-run")
     assert (code, told.splitlines()[-2]) == (0, "3 orders found, nothing was changed")
-    assert desk.shop.rows(STATES)[0] == ("1", None)
+    assert states(desk.shop)["1"] is None
     code, told, said = run(config, "-", "--yes", "--json", given=f"{given}\n")
     facts = json.loads(told)
     assert (code, facts["erase_at_squeezely"]) == (0, ["1", "2", "3"])
@@ -217,7 +220,7 @@ def test_a_persons_orders_are_found_by_address(
     assert code == 0
     assert "order 1: erased" in again
     assert "Erase at Squeezely by hand: 1, 2, 3" in again
-    assert desk.shop.rows(STATES)[3] == ("4", None)
+    assert states(desk.shop)["4"] is None
 
 
 def test_bad_requests_change_nothing(desk: Desk, tmp_path: Path) -> None:
@@ -241,7 +244,7 @@ def test_bad_requests_change_nothing(desk: Desk, tmp_path: Path) -> None:
     assert run(config)[0] == 64
     code, _, said = run(config, "W-2")
     assert (code, "nothing was changed" in said) == (1, True)
-    assert {state for _, state in desk.shop.rows(STATES)} == {None}
+    assert set(states(desk.shop).values()) == {None}
     config.write_text(config.read_text().replace('feed = "shop"', 'feed = "other"'))
     code, _, said = run(config, "W-2", "--yes")
     assert (code, "feed 'other' was never started" in said) == (78, True)
@@ -271,4 +274,4 @@ def test_what_is_erased_stays_so(desk: Desk, tmp_path: Path) -> None:
     desk.shop.sql("UPDATE orders SET email = 'mila@shop.example'")
     assert syncd("rejected", "retry", "1", "--config", config).returncode == 1
     assert "erased by hand" in syncd("explain", "1", "--config", config).stdout
-    assert desk.shop.rows(STATES) == [("1", "erased")]
+    assert states(desk.shop) == {"1": "erased"}

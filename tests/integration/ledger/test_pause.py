@@ -124,18 +124,13 @@ def test_a_pause_is_of_one_feed_only(desk: Desk) -> None:
     desk.confirm(1)
     for what in ("sending", "capture"):
         pauses(desk.ledger).begin(what, None)
-    desk.shop.sql(
-        "INSERT INTO syncd.feed (feed, started_at, floor_at, system_identifier, "
-        "database_oid, ledger_identifier, ledger_oid) SELECT 'other', started_at, "
-        "floor_at, system_identifier, database_oid, ledger_identifier, ledger_oid "
-        "FROM syncd.feed;"
-        "INSERT INTO syncd.watermark SELECT f.feed_id, w.confirmed_at "
-        "FROM syncd.feed AS f, syncd.watermark AS w WHERE f.feed = 'other';"
-        "INSERT INTO syncd.endpoint (feed_id) "
-        "SELECT feed_id FROM syncd.feed WHERE feed = 'other'"
-    )
-    (number,) = (desk.shop.value("SELECT max(feed_id) FROM syncd.feed"),)
-    other = Ledger(desk.database, int(str(number)))
+    columns = vars(desk.shop.row_of("feed"))
+    del columns["feed_id"]
+    number = desk.shop.insert("feed", **columns | {"feed": "other"}).feed_id
+    stands_at = desk.shop.row_of("watermark").confirmed_at
+    desk.shop.insert("watermark", feed_id=number, confirmed_at=stands_at)
+    desk.shop.insert("endpoint", feed_id=number)
+    other = Ledger(desk.database, number)
     with other.admission() as watermark:
         found = desk.source.between(watermark, "infinity")
         assert other.admit(found, "poll", size=5).orders == 1

@@ -41,8 +41,6 @@ from syncd.postgres.statements import query
 pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 KEEP = timedelta(days=30)
-OLD = "created_at = created_at - interval '40 days'"
-BATCHES = "SELECT count(*) FROM syncd.batch"
 
 
 class Till(Started):
@@ -50,7 +48,7 @@ class Till(Started):
 
     def __init__(self, shop: Shop) -> None:
         super().__init__(shop, lookback=timedelta(milliseconds=1))
-        self.state("UPDATE syncd.feed SET floor_at = now() - interval '41 days'")
+        shop.update("feed", {"floor_at": ago(days=41)})
         self._own = Database(shop.dsn)
         self.number = Instance(self._own, self.ledger.feed_id).number
         self.sent = Counter[str]()
@@ -88,10 +86,10 @@ class Till(Started):
 
     def age(self) -> None:
         """Let everything that the ledger has be old."""
-        self.state(f"UPDATE syncd.batch SET {OLD}")
+        self.shop.shift("batch", timedelta(days=-40), "created_at")
 
     def thin(self) -> None:
-        self.state("UPDATE syncd.feed SET pruned_at = NULL")
+        self.shop.update("feed", {"pruned_at": None})
         self.clock.advance(3600)
         self.pruning.make()
 
@@ -131,14 +129,12 @@ def test_what_was_delivered_long_ago_has_no_receipt_any_more(till: Till) -> None
     young = till.sell(3)
     before = till.delivered()
     till.thin()
-    assert till.shop.value(BATCHES) == 2
+    assert till.shop.batches() == 2
     assert till.shop.attempts() == 1
     assert till.delivered() == before == 13
     assert till.shop.captured() == 13
-    assert till.shop.rows(
-        "SELECT b.orders, count(*)::int FROM syncd.batch AS b "
-        "JOIN syncd.ledger AS l USING (batch_id) GROUP BY b.batch_id ORDER BY 1"
-    ) == [(3, 3), (10, 10)]
+    assert sorted(batch.orders for batch in till.shop.rows_of("batch")) == [3, 10]
+    assert till.shop.counts_agree()
     assert till.whole_account() == ReconciliationTally(delivered=13)
     feed = till.feeds.get()
     story = read_history(till.ledger.database, till.source, feed, "1")
@@ -176,18 +172,17 @@ def test_whatever_is_not_ordinary_stays(till: Till) -> None:
     till.thin()
     assert till.whole_account() == before
     assert till.delivered() == 5
-    states = till.shop.rows(
-        "SELECT l.state, b.state, b.orders, b.uncertain_attempts, count(*)::int "
-        "FROM syncd.batch AS b JOIN syncd.ledger AS l USING (batch_id) "
-        "GROUP BY 1, b.batch_id ORDER BY b.batch_id"
+    states = Counter(
+        (o.state, o.batch.state, o.batch.orders, o.batch.uncertain_attempts)
+        for o in till.shop.captured_orders()
     )
-    assert states == [
-        ("rejected", "delivered", 0, 0, 1),
-        (None, "delivered", 2, 1, 2),
-        (None, "held", 2, 1, 2),
-        (None, "pending", 2, 0, 2),
-        (None, "delivered", 3, 0, 3),
-    ]
+    assert states == {
+        ("rejected", "delivered", 0, 0): 1,
+        (None, "delivered", 2, 1): 2,
+        (None, "held", 2, 1): 2,
+        (None, "pending", 2, 0): 2,
+        (None, "delivered", 3, 0): 3,
+    }
     assert till.shop.attempts() == 4
 
 
@@ -211,10 +206,10 @@ def test_the_story_of_an_exception_keeps_its_beginning(till: Till) -> None:
     story = read_history(till.ledger.database, till.source, till.feeds.get(), "1")
     assert story
     assert [a.status for a in story.attempts] == [422, 422]
-    till.state("UPDATE syncd.ledger SET state = NULL, reason = NULL, orderid = NULL")
-    till.state("UPDATE syncd.feed SET pruned_after = 0")
+    till.shop.update("ledger", {"state": None, "reason": None, "orderid": None})
+    till.shop.update("feed", {"pruned_after": 0})
     till.thin()
-    assert till.shop.value("SELECT count(*) FROM syncd.order_move") == 0
+    assert till.shop.rows_of("order_move") == []
 
 
 def test_an_order_that_is_touched_or_stamped_anew_is_not_sent_again(
@@ -241,12 +236,12 @@ def test_it_takes_small_steps_and_one_turn_an_hour(till: Till) -> None:
         till.sell()
     till.age()
     till.thin()
-    assert till.shop.value(BATCHES) == 4  # four of them have become one
+    assert till.shop.batches() == 4  # four of them have become one
     till.retention(batches=2, steps=2).make()
     till.pruning.make()
-    assert till.shop.value(BATCHES) == 4
+    assert till.shop.batches() == 4
     till.thin()
-    assert till.shop.value(BATCHES) == 1
+    assert till.shop.batches() == 1
     told = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert [(t["orders"], t["batches"]) for t in told] == [(4, 4), (3, 3)]
 
@@ -260,7 +255,7 @@ def test_a_step_ends_after_so_many_orders(till: Till) -> None:
     counts = []
     for _ in range(3):
         till.thin()
-        counts.append(till.shop.value("SELECT max(orders) FROM syncd.batch"))
+        counts.append(max(batch.orders for batch in till.shop.rows_of("batch")))
     assert counts == [5, 9, 9]
 
 
@@ -269,7 +264,7 @@ def test_nothing_is_pruned_unless_asked_for_or_told_to_stop(till: Till) -> None:
     till.sell()
     till.age()
     Retention(till.ledger, None, Log("shop"), threading.Event()).make()
-    assert till.shop.value("SELECT pruned_at IS NULL FROM syncd.feed") is True
+    assert till.shop.row_of("feed").pruned_at is None
     stopping = threading.Event()
     rounds = ReconciliationJob(
         till.reconciliation,
@@ -279,21 +274,22 @@ def test_nothing_is_pruned_unless_asked_for_or_told_to_stop(till: Till) -> None:
         Retention(till.ledger, KEEP, Log("shop"), stopping),
     )
     rounds.make()
-    assert till.shop.value("SELECT pruned_after > 0 FROM syncd.feed") is True
+    assert till.shop.row_of("feed").pruned_after > 0
 
 
 def test_orders_of_another_feed_are_left_alone(till: Till) -> None:
     """It may keep everything; the steps pass over its batches."""
     till.sell(2)
     till.age()
-    till.state("UPDATE syncd.feed SET feed = 'other'")
+    till.shop.update("feed", {"feed": "other"})
     second = Till(till.shop)
     second.sell(2)
     second.age()
     second.thin()
-    assert till.shop.rows(
-        "SELECT feed, pruned_batch IS NULL FROM syncd.feed ORDER BY feed"
-    ) == [("other", True), ("shop", False)]
+    pruned = {
+        row.feed: row.pruned_batch is not None for row in till.shop.rows_of("feed")
+    }
+    assert pruned == {"other": False, "shop": True}
     second.close()
 
 
@@ -314,7 +310,7 @@ def test_a_reset_that_reaches_beyond_is_refused(till: Till, tmp_path: Path) -> N
     assert "their receipts are no longer kept" in refused.stderr
     later = refused.stderr.split("at the earliest ")[1].strip(" .\n")
     assert "0 to send" in syncd(*reset, "--to", later).stdout
-    assert till.shop.value("SELECT count(*) FROM syncd.backfill") == 0
+    assert till.shop.rows_of("backfill") == []
 
 
 def test_what_is_to_be_kept_is_long(till: Till, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from support.ledgers import VIEWS, Started
+from support.ledgers import VIEWS, Started, ago
 from support.shop import Shop
 
 from syncd.capture.wal.slot import slot_name
@@ -26,12 +26,7 @@ TO_UUID = """
 DROP VIEW syncd.confirmed_orders, syncd.purchases;
 ALTER TABLE orders ADD uid uuid DEFAULT gen_random_uuid();
 """
-HALFWAY = """
-INSERT INTO syncd.reconciliation
-       (feed_id, scope, lower_at, upper_at, reached_at, reached_key)
-SELECT feed_id, 'hours', now() - interval '1 hour', now(), now() - interval '1 min', '7'
-  FROM syncd.feed
-"""
+
 UUID_VIEWS = """
 CREATE VIEW syncd.confirmed_orders AS
 SELECT uid AS order_key, confirmed_at FROM orders WHERE confirmed_at IS NOT NULL;
@@ -237,18 +232,12 @@ def test_known_orders_under_other_keys_are_held(started: Started, views: str) ->
     looked = look(started)
     assert looked.held is not None
     assert "not listed under their keys" in looked.held
-    (paused,) = shop.ledger(
-        "SELECT e.paused_at IS NOT NULL, w.paused_at IS NOT NULL"
-        " FROM syncd.endpoint e, syncd.watermark w"
-    )
-    assert paused == (True, True)
+    assert shop.row_of("endpoint").paused_at
+    assert shop.row_of("watermark").paused_at
     shop.recreate_views()
     assert look(started).held is None
-    (paused,) = shop.ledger(
-        "SELECT e.paused_at IS NOT NULL, w.paused_at IS NOT NULL"
-        " FROM syncd.endpoint e, syncd.watermark w"
-    )
-    assert paused == (False, False)
+    assert shop.row_of("endpoint").paused_at is None
+    assert shop.row_of("watermark").paused_at is None
 
 
 def test_a_view_of_new_orders_alone_is_accepted(started: Started) -> None:
@@ -267,14 +256,14 @@ def test_what_a_person_paused_stays_paused(started: Started) -> None:
     shop = started.shop
     shop.confirm(3)
     started.poll()
-    started.state("UPDATE syncd.endpoint SET paused_at = now(), paused_reason = 'mine'")
+    shop.update("endpoint", {"paused_at": ago(), "paused_reason": "mine"})
     shop.sql(TO_UUID + UUID_VIEWS)
     shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
     assert look(started).held
     shop.recreate_views()
     assert look(started).held is None
-    assert shop.ledger("SELECT paused_reason FROM syncd.endpoint") == [("mine",)]
-    assert shop.ledger("SELECT paused_at FROM syncd.watermark") == [(None,)]
+    assert shop.row_of("endpoint").paused_reason == "mine"
+    assert shop.row_of("watermark").paused_at is None
 
 
 def test_a_comparison_costs_little(started: Started) -> None:
@@ -283,9 +272,10 @@ def test_a_comparison_costs_little(started: Started) -> None:
     started.poll()
     look(started)
     with closing(Database(started.shop.owner)):
-        before = started.shop.ledger("SELECT xmin::text FROM syncd.identity")
+        version = "SELECT xmin::text FROM syncd.identity"
+        before = started.shop.ledger(version)
         look(started)
-        assert started.shop.ledger("SELECT xmin::text FROM syncd.identity") == before
+        assert started.shop.ledger(version) == before
 
 
 # Rebound
@@ -305,20 +295,27 @@ def test_orders_keep_their_place_under_their_new_keys(shop: Shop) -> None:
         shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
         assert look(started).held
         shop.confirm(2)
-        shop.sql(HALFWAY)
+        shop.insert(
+            "reconciliation",
+            feed_id=1,
+            scope="hours",
+            lower_at=ago(hours=1),
+            upper_at=ago(),
+            reached_at=ago(minutes=1),
+            reached_key="7",
+        )
         plan = rebinding(started).plan()
         assert (plan.renamed, plan.before, plan.unmatched, plan.new) == (5, 5, 0, 2)
         assert rebinding(started).rebind(None) == plan
-        kept = "SELECT count(reached_at), count(reached_key) FROM syncd.reconciliation"
-        assert shop.ledger(kept) == [(1, 0)]
-        shop.sql("DELETE FROM syncd.reconciliation")
+        assert shop.row_of("reconciliation").reached_key is None
+        shop.delete("reconciliation")
         assert look(started).held is None
         assert started.poll(whole=True) == 2
         started.began("1 hour")
         account = started.account()
         assert (account.missing, account.initial) == (0, 5)
-        known = shop.ledger("SELECT count(*), min(length(order_key)) FROM syncd.ledger")
-        assert known == [(7, 36)]
+        known = [len(order.order_key) for order in shop.rows_of("ledger")]
+        assert known == [36] * 7
 
 
 def test_a_row_that_cannot_be_read_has_its_time_to_be_matched_by(
@@ -375,8 +372,8 @@ def test_what_cannot_be_matched_is_decided_by_a_person(started: Started) -> None
     assert look(started).held
     with pytest.raises(UndecidedError, match="3 orders may have been sent"):
         rebinding(started).rebind(None)
-    assert shop.ledger("SELECT min(order_key) FROM syncd.ledger") == [("1",)]
+    assert [order.order_key for order in shop.rows_of("ledger")] == ["1", "2", "3"]
     assert rebinding(started).rebind("send").unmatched == 3
-    uncertain = "SELECT sum(orders) FROM syncd.batch WHERE uncertain_attempts > 0"
-    assert shop.ledger(uncertain) == [(3,)]
+    uncertain = [b.orders for b in shop.rows_of("batch") if b.uncertain_attempts > 0]
+    assert sum(uncertain) == 3
     assert started.poll(whole=True) == 0
