@@ -71,7 +71,7 @@ def test_tables_are_listened_to_and_let_go_again(shop: Shop, syncd: Syncd) -> No
     let_go = syncd("uninstall", "--listen", "--as", shop.owner)
     assert let_go.returncode == 0, let_go.stderr
     assert left(shop) == []
-    assert shop.value("SELECT to_regclass('syncd.ledger')") is not None
+    assert shop.has_ledger()
     shop.confirm(1)
     shop.sql(printed)  # by the DBA, as it was shown
     shop.confirm(1)

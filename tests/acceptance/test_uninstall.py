@@ -69,7 +69,7 @@ def test_a_feed_is_taken_out_and_the_other_goes_on(
     assert known(shop) == [("second", 3)]
     last = syncd("uninstall", "--yes", "--as", shop.owner, "--config", second)
     assert "the ledger is gone" in last.stdout
-    assert shop.value("SELECT to_regclass('syncd.ledger')") is None
+    assert not shop.has_ledger()
     assert shop.value("SELECT to_regclass('syncd.outbox')") is None
 
 

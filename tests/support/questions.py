@@ -123,6 +123,10 @@ class Questions(Tables):
         changes = ", ".join(f"{name} = {value}" for name, value in columns.items())
         self.alter(f"UPDATE syncd.{table} SET {changes} WHERE {where}")
 
+    def has_ledger(self) -> bool:
+        """Whether there is a ledger."""
+        return self.ledger("SELECT to_regclass('syncd.ledger')")[0][0] is not None
+
     def has_instance(self) -> bool:
         """Whether a daemon has registered."""
         return self._number("SELECT count(*) FROM syncd.instance") > 0

@@ -125,9 +125,8 @@ class Reader:
     def poll(self, times: int = 1) -> int:
         return sum(self._poll.poll().orders for _ in range(times))
 
-    def taken(self) -> list[object]:
-        rows = self.pair.shop.ledger("SELECT order_key FROM syncd.ledger ORDER BY 1")
-        return [row[0] for row in rows]
+    def taken(self) -> list[str]:
+        return [order.order_key for order in self.pair.shop.rows_of("ledger")]
 
 
 def order_in(connection: psycopg.Connection) -> str:
@@ -291,5 +290,4 @@ def test_the_daemon_listens_through_the_primary_and_reads_the_standby(
         daemon.terminate()
         assert daemon.wait(60) == 0
         assert {sandbox.book.posts(order) for order in orders} == {1}
-    captures = "SELECT count(*) FROM syncd.ledger WHERE capture = 'listen'"
-    assert int(str(pair.shop.ledger(captures)[0][0])) >= 30
+    assert pair.shop.captured("listen") >= 30

@@ -206,15 +206,9 @@ def local(feed: Started, kind: str = "timestamp") -> None:
 
 def set_clock(feed: Started, now: datetime) -> None:
     """Let it be another time, with everything captured until then."""
-    moment = now.isoformat()
-    feed.state(
-        f"UPDATE syncd.feed SET floor_at = timestamptz '{moment}' - interval '2 days', "
-        f"started_at = '{moment}'"
-    )
-    feed.state(
-        f"UPDATE syncd.watermark SET confirmed_at = timestamptz '{moment}' "
-        "- interval '6 minutes'"
-    )
+    floor = {"floor_at": now - timedelta(days=2), "started_at": now}
+    feed.shop.update("feed", floor)
+    feed.shop.update("watermark", {"confirmed_at": now - timedelta(minutes=6)})
     feed.transactions.now = now
     settle(feed)
 
@@ -262,14 +256,10 @@ def test_an_ambiguous_time_is_never_read_as_earlier_than_it_was(begin: Begin) ->
         "('2026-10-25 02:30'), ('2026-03-29 02:30'), ('2026-07-01 12:00')"
     )
     set_clock(feed, datetime(2026, 1, 1, tzinfo=UTC))
-    rows = feed.shop.rows(
-        "SELECT order_key::int, confirmed_at AT TIME ZONE 'UTC' FROM syncd.ledger "
-        "ORDER BY 1"
-    )
-    assert rows == [
-        (1, datetime(2026, 10, 25, 1, 30)),  # noqa: DTZ001
-        (2, datetime(2026, 3, 29, 1, 30)),  # noqa: DTZ001
-        (3, datetime(2026, 7, 1, 10)),  # noqa: DTZ001
+    assert [order.confirmed_at for order in feed.shop.rows_of("ledger")] == [
+        datetime(2026, 10, 25, 1, 30, tzinfo=UTC),
+        datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
+        datetime(2026, 7, 1, 10, tzinfo=UTC),
     ]
 
 

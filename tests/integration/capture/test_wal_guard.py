@@ -117,10 +117,7 @@ def test_a_lost_slot_stops_capture_with_the_range_to_reconcile(
         tap = Tap(shop, tmp_path, tuning=QUICK)
         try:
             tap.until_read()
-            ((reached_at,),) = shop.rows(
-                "SELECT reached_at FROM syncd.replication_position"
-            )
-            assert isinstance(reached_at, datetime)
+            reached_at = shop.row_of("replication_position").reached_at
             tap.wal.close()
             lose(server, shop)
             error = stopping(tap.step)
@@ -484,7 +481,7 @@ def test_a_failover_takes_the_slot_along(tmp_path: Path) -> None:
             moved.until(2)
             assert not moved.events("stream.gap_detected")
             moved.close()
-            moved.shop.sql("UPDATE syncd.replication_position SET reached = '0/1'")
+            moved.shop.update("replication_position", {"reached": "0/1"})
             moved.shop.confirm(1)
             moved.until(3)
             assert moved.events("stream.gap_detected")

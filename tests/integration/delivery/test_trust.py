@@ -74,7 +74,7 @@ def test_a_certificate_that_is_not_trusted_is_held_and_told(
             desk.deliver()
             assert desk.endpoint() == ("held", 1)
             assert desk.uncertain() == 0
-        reason = str(shop.value("SELECT reason FROM syncd.endpoint"))
+        reason = shop.row_of("endpoint").reason
     assert "certificate is not trusted" in reason
     assert words in reason
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from support.checks import Inspector
+from support.ledgers import ago
 from support.postgres import Cluster, cluster
 from support.shop import Shop
 from support.tap import WAL_SETTINGS, install_wal, opened_shop
@@ -212,10 +212,9 @@ def test_a_slot_that_was_left_behind_is_told(
 def test_a_ledger_of_another_database_is_a_copy(shop: Shop, tmp_path: Path) -> None:
     """It must not send; the command for when it took the other's place is told."""
     inspector = Inspector(shop, tmp_path)
-    with psycopg.connect(shop.owner, autocommit=True) as owner:
-        owner.execute(
-            "INSERT INTO syncd.feed (feed, started_at, floor_at, system_identifier, "
-            "database_oid, ledger_identifier, ledger_oid) "
-            "VALUES ('shop', now(), now(), 1, 1, 1, 1)"
-        )
+    identity = "system_identifier", "database_oid", "ledger_identifier", "ledger_oid"
+    now = ago()
+    shop.insert(
+        "feed", feed="shop", started_at=now, floor_at=now, **dict.fromkeys(identity, 1)
+    )
     assert "syncd confirm-move" in inspector.one("ledger.copied").next_step

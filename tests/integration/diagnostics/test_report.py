@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from support.ledger_rows import Rows
+from support.ledgers import ago
 from support.shop import Shop
 
 from syncd.core.verdict import Health
@@ -113,16 +114,11 @@ def test_a_report_is_of_thirty_days_or_since_the_beginning(shop: Shop) -> None:
     period = read(shop, None).figures.period
     assert timedelta(days=30) <= period.upper - period.lower < timedelta(days=31)
     assert (period.lower.hour, period.lower.minute) == (0, 0)
-    shop.sql(
-        "UPDATE syncd.feed SET started_at = now() - interval '3 h', "
-        "floor_at = now() - interval '3 h'"
-    )
+    shop.update("feed", {"started_at": ago(hours=3), "floor_at": ago(hours=3)})
     assert read(shop, None).figures.period.unit is Unit.HOUR
-    shop.sql(
-        "INSERT INTO syncd.backfill (feed_id, lower_at, upper_at, reached_at) "
-        "SELECT 1, now() - interval '9 days', now() - interval '1 day', "
-        "now() - interval '1 day'"
-    )
+    upper = ago(days=1)
+    times = {"lower_at": ago(days=9), "upper_at": upper, "reached_at": upper}
+    shop.insert("backfill", feed_id=1, **times)
     report = read(shop, None)
     assert report.figures.period.unit is Unit.DAY
     assert 9 <= len(report.figures.period.starts) <= 10
@@ -134,15 +130,20 @@ def test_accounts_are_the_last_of_each_kind_and_all_with_a_finding(
     shop: Shop, rows: Rows
 ) -> None:
     """However often the frequent ones were made."""
+    lower, upper = (datetime(2026, 10, day, tzinfo=UTC) for day in (1, 2))
+    times = {"lower_at": lower, "upper_at": upper, "reached_at": upper}
     for day, scope, missing in (
         (25, "hours", 0), (25, "hours", 1), (26, "hours", 0), (27, "hours", 0),
         (27, "all", 0), (30, "days", 0),
     ):  # fmt: skip
-        rows.shop.sql(
-            "INSERT INTO syncd.reconciliation (feed_id, scope, lower_at, upper_at, "
-            "reached_at, finished_at, sentence, confirmed, missing, captured) VALUES "
-            f"(1, '{scope}', '2026-10-01', '2026-10-02', '2026-10-02', "
-            f"'2026-10-{day} 12:00', '{scope} {day}', {missing}, {missing}, {missing})"
+        rows.shop.insert(
+            "reconciliation",
+            feed_id=1,
+            scope=scope,
+            **times,
+            finished_at=datetime(2026, 10, day, 12, tzinfo=UTC),
+            sentence=f"{scope} {day}",
+            **dict.fromkeys(("confirmed", "missing", "captured"), missing),
         )
     accounts = read(shop).figures.reconciled
     assert sorted((a.sentence, a.missing) for a in accounts) == [
@@ -150,17 +151,27 @@ def test_accounts_are_the_last_of_each_kind_and_all_with_a_finding(
     ]  # fmt: skip
 
 
-def test_the_ledger_is_read_once_for_the_orders(shop: Shop, rows: Rows) -> None:
+def test_the_ledger_is_read_once_for_the_orders(rows: Rows) -> None:
     """One pass and one hash of the batches, whatever the planner thinks of indexes."""
-    rows.shop.sql(
-        "INSERT INTO syncd.batch (batch_id, feed_id, lane, state, orders, oldest_at, "
-        "settled_at, is_pruned) "
-        "SELECT 1000 + n, 1, 'live', 'delivered', 100, now(), now(), true "
-        "FROM generate_series(1, 500) n; "
-        "INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id) "
-        "SELECT 1, 's' || n, now() - n * interval '1 min', 1000 + n / 100 "
-        "FROM generate_series(100, 50000) n; ANALYZE syncd.ledger, syncd.batch"
+    shop = rows.shop
+    now = ago()
+    batch = {"feed_id": 1, "lane": "live", "state": "delivered", "is_pruned": True}
+    batch |= {"orders": 100, "oldest_at": now, "settled_at": now}
+    numbers = range(1001, 1501)
+    shop.insert_many("batch", ({**batch, "batch_id": number} for number in numbers))
+    shop.insert_many(
+        "ledger",
+        (
+            {
+                "feed_id": 1,
+                "order_key": f"s{n}",
+                "confirmed_at": now - timedelta(minutes=n),
+                "batch_id": 1000 + n // 100,
+            }
+            for n in range(100, 50_001)
+        ),
     )
+    shop.sql("ANALYZE")
     report = read(shop, datetime.now(UTC) - timedelta(days=30), None)
     assert sum(report.figures.confirmed) > 40_000
     period = report.figures.period

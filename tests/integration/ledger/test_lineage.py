@@ -89,10 +89,8 @@ class Scene:
 
     def marked(self) -> None:
         """Wait until the daemon has remembered what it did so far."""
-        before = self.shop.value("SELECT heartbeat_seq FROM syncd.feed")
-        wait_until(
-            lambda: self.shop.value("SELECT heartbeat_seq FROM syncd.feed") != before
-        )
+        before = self.shop.row_of("feed").heartbeat_seq
+        wait_until(lambda: self.shop.row_of("feed").heartbeat_seq != before)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Known keys under which the shop has other orders now."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,8 @@ def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
     opened = Desk(shop, sandbox, tmp_path)
     opened.confirm(3)
     opened.deliver_all()
-    for table in ("orders", "syncd.ledger"):
-        back = "confirmed_at = confirmed_at - interval '2 days'"
-        shop.sql(f"UPDATE {table} SET {back}")
+    shop.sql("UPDATE orders SET confirmed_at = confirmed_at - interval '2 days'")
+    shop.shift("ledger", timedelta(days=-2), "confirmed_at")
     yield opened
     opened.close()
 
@@ -123,8 +123,8 @@ def test_what_is_reused_is_sent_when_somebody_says_so(
     assert "1 orders are pending" in done.stdout
     desk.deliver_all()
     assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [2, 1, 1]
-    rows = shop.rows("SELECT order_key FROM syncd.ledger ORDER BY order_key")
-    assert [str(key).split(" until ")[0] for (key,) in rows] == ["1", "1", "2", "3"]
+    taken = [order.order_key for order in shop.rows_of("ledger")]
+    assert [key.split(" until ")[0] for key in taken] == ["1", "1", "2", "3"]
     assert [r.key for r in keys(desk).noted()] == ["2"]
     kept = syncd("reused", "keep", "--all", "--yes", "--config", config)
     assert "1 orders are known" in kept.stdout
@@ -188,8 +188,8 @@ def test_keys_that_begin_again_stay_noted_though_accounts_follow(desk: Desk) -> 
     desk.shop.sql(BEGIN_AGAIN)
     desk.shop.confirm(2)
     assert account(desk) == ReconciliationTally(reused=2)
-    later = "started_at = started_at + interval '2 hours', scope = 'hours'"
-    desk.shop.sql(f"UPDATE syncd.reconciliation SET {later}")
+    desk.shop.update("reconciliation", {"scope": "hours"})
+    desk.shop.shift("reconciliation", timedelta(hours=2), "started_at")
     assert account(desk) == ReconciliationTally(reused=2)
     assert sorted(r.key for r in keys(desk).noted()) == ["1", "2"]
 
