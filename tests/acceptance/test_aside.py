@@ -25,10 +25,8 @@ class Counter:
 
     def once(self) -> int:
         """Capture and deliver what is due, as if every wait were over."""
-        self.shop.sql(
-            "UPDATE syncd.endpoint SET retry_at = '-infinity'; "
-            "UPDATE syncd.batch SET due_at = '-infinity' WHERE state = 'pending'"
-        )
+        self.shop.end_back_off()
+        self.shop.make_batches_due()
         return syncd("run", "--once", "--config", self.config).returncode
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -44,20 +42,8 @@ class Counter:
         return found if isinstance(found, list) else [found]
 
     def state(self, key: int) -> object:
-        return self.shop.value(
-            f"SELECT coalesce(l.state, b.state) FROM syncd.ledger AS l "
-            f"JOIN syncd.batch AS b USING (batch_id) WHERE order_key = '{key}'"
-        )
-
-    def check_counts(self) -> None:
-        """What a batch counts are the orders that share its fate."""
-        wrong = self.shop.rows(
-            "SELECT b.batch_id, b.state, b.orders, count(l.order_key) "
-            "FROM syncd.batch AS b LEFT JOIN syncd.ledger AS l "
-            "ON l.batch_id = b.batch_id AND l.state IS NULL "
-            "GROUP BY b.batch_id HAVING b.orders <> count(l.order_key)"
-        )
-        assert wrong == []
+        (order,) = self.shop.captured_orders(order_key=str(key))
+        return order.standing
 
 
 @pytest.fixture
@@ -101,10 +87,8 @@ def test_a_terminal_shows_lists_and_stories_in_its_width(
 ) -> None:
     """Broken between words; whoever searches in them elsewhere finds whole lines."""
     reject(counter, "'nowhere'")
-    counter.shop.sql(
-        "UPDATE syncd.ledger SET reason = 'products[0] ' || repeat('is odd, ', 9) "
-        "WHERE state IS NOT NULL"
-    )
+    reason = "products[0] " + "is odd, " * 9
+    counter.shop.update("ledger", {"reason": reason}, state="rejected")
     for words in (("rejected", "list"), ("rejected", "show", "1"), ("explain", "1")):
         lines = plain(on_terminal(columns, *words, "--config", counter.config))
         assert max(map(len, lines)) <= columns
@@ -153,7 +137,7 @@ def test_rejected_orders_are_chosen_by_name_by_reason_or_all(
     assert counter.read("rejected", "list") == []
     assert len(counter.read("rejected", "list", "--discarded")) == 4
     assert counter.read("status")[0]["healthy"] is True
-    counter.check_counts()
+    assert counter.shop.counts_agree()
 
 
 def test_a_discarded_order_is_not_captured_again_but_can_be_retried(
@@ -244,7 +228,7 @@ def test_uncertain_orders_are_listed_resent_and_discarded(
     assert cautious.read("uncertain", "resend", "W-2") == [{"orders": 1}]
     assert cautious.read("uncertain", "resend", "W-2", code=1) == [{"orders": 0}]
     assert cautious.read("uncertain", "discard", "3", "--yes") == [{"orders": 1}]
-    cautious.check_counts()
+    assert cautious.shop.counts_agree()
     cautious.once()
     assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 2, 1]
     assert (cautious.state(1), cautious.state(2), cautious.state(3)) == (
@@ -265,7 +249,7 @@ def test_uncertain_orders_are_listed_resent_and_discarded(
     assert cautious.say("uncertain", "list") == "none\n"
     assert sandbox.book.posts("W-1") == 2
     assert cautious.read("status")[0]["healthy"] is True
-    cautious.check_counts()
+    assert cautious.shop.counts_agree()
 
 
 def test_discarding_all_uncertain_orders_leaves_nothing_to_do(
@@ -280,7 +264,7 @@ def test_discarding_all_uncertain_orders_leaves_nothing_to_do(
     assert cautious.once() == 0
     assert sandbox.book.totals.repeats == 0
     assert cautious.read("status")[0]["held"] == 0
-    cautious.check_counts()
+    assert cautious.shop.counts_agree()
 
 
 def test_an_order_that_may_have_arrived_is_a_repeat_however_it_is_sent_again(
@@ -301,7 +285,7 @@ def test_an_order_that_may_have_arrived_is_a_repeat_however_it_is_sent_again(
     assert int(str(after)) == int(str(before)) + 1
     assert "may have repeated" in cautious.say("explain", "W-3")
     assert "may have repeated" not in cautious.say("explain", "W-1")
-    cautious.check_counts()
+    assert cautious.shop.counts_agree()
 
 
 def test_a_name_that_two_orders_have_is_refused_by_every_verb(
@@ -365,7 +349,7 @@ def test_an_order_that_is_named_in_a_hold_can_be_given_up(
     (good,) = counter.shop.confirm(1)
     counter.once()
     assert [sandbox.book.posts(o) for o in (bad, good)] == [0, 1]
-    counter.check_counts()
+    assert counter.shop.counts_agree()
 
 
 def test_an_order_that_waits_in_doubt_can_be_given_up(
@@ -383,6 +367,5 @@ def test_an_order_that_waits_in_doubt_can_be_given_up(
     counter.shop.confirm(1)
     counter.once()
     assert [sandbox.book.posts(f"W-{n}") for n in (1, 2)] == [1, 1]
-    kept = "SELECT uncertain_attempts FROM syncd.ledger WHERE order_key = '1'"
-    assert counter.shop.value(kept) == 1
-    counter.check_counts()
+    assert counter.shop.row_of("ledger", order_key="1").uncertain_attempts == 1
+    assert counter.shop.counts_agree()

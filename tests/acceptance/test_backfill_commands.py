@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from support.command import on_terminal, plain, syncd
+from support.ledgers import ago
 from support.past import BEGIN, day, sell_past
 from support.shop import Shop
 
@@ -29,10 +30,6 @@ def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     return path
 
 
-def rows(shop: Shop) -> int:
-    return len(shop.rows("SELECT * FROM syncd.backfill"))
-
-
 def test_the_plan_tells_all_before_anything_is_asked(shop: Shop, config: Path) -> None:
     """Counts, a histogram, what cannot be sent, how long, what may start."""
     shown = syncd("backfill", *FROM, "--dry-run", "--config", config).stdout
@@ -44,7 +41,7 @@ def test_the_plan_tells_all_before_anything_is_asked(shop: Shop, config: Path) -
     assert "Flows in Squeezely may start" in shown
     assert "Only the orders' own fields are sent" in shown
     assert "@" not in shown.replace("name@example.com", "")
-    assert rows(shop) == 0
+    assert shop.rows_of("backfill") == []
 
 
 @pytest.fixture
@@ -66,7 +63,7 @@ def test_a_feed_that_was_never_started_starts_with_its_backfill(
     assert "feed 'shop' was never started: it starts with this" in done.stderr
     assert "feed 'shop' is started at " in done.stderr
     assert "40 to send" in done.stdout
-    assert rows(shop) == 1
+    assert len(shop.rows_of("backfill")) == 1
     shop.confirm(2)
     assert syncd("run", "--once", "--config", unstarted).returncode in {0, 75}
     while syncd("run", "--once", "--config", unstarted).returncode == 75:
@@ -84,7 +81,7 @@ def test_a_plan_for_a_feed_that_was_never_started_writes_nothing(
     assert syncd("backfill", *FROM, "--config", unstarted).returncode == 64
     asked = on_terminal(80, "backfill", *FROM, "--config", unstarted, answer="n\n")
     assert "nothing was changed" in plain(asked)[-1]
-    assert shop.rows("SELECT * FROM syncd.feed") == []
+    assert shop.rows_of("feed") == []
 
 
 def test_a_first_backfill_that_a_start_would_refuse_is_refused(
@@ -95,7 +92,7 @@ def test_a_first_backfill_that_a_start_would_refuse_is_refused(
     done = syncd("backfill", *FROM, "--yes", "--config", unstarted)
     assert done.returncode == 78
     assert "syncd.purchases" in done.stderr
-    assert shop.rows("SELECT * FROM syncd.feed") == []
+    assert shop.rows_of("feed") == []
 
 
 def test_the_plan_for_scripts(shop: Shop, config: Path) -> None:
@@ -108,7 +105,7 @@ def test_the_plan_for_scripts(shop: Shop, config: Path) -> None:
     refused = syncd(*arguments)
     assert refused.returncode == 64
     assert "pass --yes" in refused.stderr
-    assert rows(shop) == 0
+    assert shop.rows_of("backfill") == []
     assert json.loads(syncd(*arguments, "--yes").stdout)["backfill"] == 1
 
 
@@ -123,11 +120,11 @@ def test_a_terminal_shows_it_in_its_width_and_is_asked(
     assert [line for line in lines if len(line) > columns] == []
     assert "█" in shown
     assert "nothing was changed" in shown
-    assert rows(shop) == 0
+    assert shop.rows_of("backfill") == []
     shown = on_terminal(columns, *arguments, answer="y\n")
     assert "backfill 1:" in shown
     assert "watermark.reset" in shown
-    assert rows(shop) == 1
+    assert len(shop.rows_of("backfill")) == 1
 
 
 def test_at_40_columns_what_is_wrapped_stays_indented(shop: Shop, config: Path) -> None:
@@ -266,7 +263,7 @@ def test_bad_input_is_one_clear_line_and_changes_nothing(
     done = syncd(*arguments, "--config", config)
     assert done.returncode == code, done.stderr
     assert words in done.stderr
-    assert rows(shop) == 0
+    assert shop.rows_of("backfill") == []
 
 
 def test_a_range_above_the_watermark_is_cut(config: Path) -> None:
@@ -293,7 +290,7 @@ def test_overlapping_or_foreign_backfills_are_refused(
     assert foreign.returncode == 78
     assert "feed 'other' was never started" in foreign.stderr
     assert "If `feed` should be 'shop', mend the configuration" in foreign.stderr
-    assert shop.value("SELECT state FROM syncd.backfill") == "running"
+    assert shop.row_of("backfill").state == "running"
 
 
 def test_a_range_without_orders_opens_nothing(shop: Shop, config: Path) -> None:
@@ -301,7 +298,7 @@ def test_a_range_without_orders_opens_nothing(shop: Shop, config: Path) -> None:
     until = ("--to", "2001-01-01")
     done = syncd("backfill", "--from", "2000-01-01", *until, "--config", config)
     assert (done.returncode, "0 to send" in done.stdout) == (0, True)
-    assert rows(shop) == 0
+    assert shop.rows_of("backfill") == []
 
 
 def test_what_a_backfill_waits_for_is_told(shop: Shop, config: Path) -> None:
@@ -313,10 +310,8 @@ def test_what_a_backfill_waits_for_is_told(shop: Shop, config: Path) -> None:
 
     syncd("backfill", *FROM, "--yes", "--config", config)
     assert waits_for() is None
-    shop.sql(
-        "INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at, created_at) "
-        "SELECT feed_id, 'live', 1, now(), now() - interval '3 s' FROM syncd.feed"
-    )
+    times = {"oldest_at": ago(), "created_at": ago(seconds=3)}
+    shop.insert("batch", feed_id=1, lane="live", orders=1, **times)
     assert waits_for() == "live orders go first"
     syncd("pause", "--capture", "--config", config)
     assert waits_for() == "capture is paused"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.command import syncd
+from support.ledgers import ago
 from support.postgres import wait_until
 from support.shop import Shop
 
@@ -188,8 +189,8 @@ def test_what_is_said_of_pauses(shop: Shop, sandbox: Sandbox, tmp_path: Path) ->
     assert again[0].startswith("sending was already paused since ")
     assert again[0].endswith("(Black Friday)")
     assert severities(config) == ["notice", "notice"]
-    long = "paused_at = now() - interval '1 hour'"
-    shop.sql(f"UPDATE syncd.endpoint SET {long}; UPDATE syncd.watermark SET {long}")
+    for table in ("endpoint", "watermark"):
+        shop.update(table, {"paused_at": ago(hours=1)})
     assert (syncd("status", "--config", config).returncode, len(say("resume"))) == (
         1,
         2,

@@ -1,6 +1,7 @@
 """`syncd reconcile`, and the daemon that does it by itself."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     """A shop whose feed began two days ago and has sent everything since."""
     path = shop.configure(tmp_path, sandbox.endpoint)
     assert syncd("run", "--once", "--config", path).returncode == 0
-    shop.sql("UPDATE syncd.feed SET floor_at = floor_at - interval '2 days'")
+    shop.shift("feed", timedelta(days=-2), "floor_at")
     shop.confirm(3)
     assert syncd("run", "--once", "--config", path).returncode == 0
     shop.set_watermark("now() + interval '1 s'")
@@ -62,7 +63,7 @@ def test_the_account_is_a_sentence_and_its_exit_code_tells_of_missing_orders(
 def test_an_unexplained_order_makes_the_feed_degraded(shop: Shop, config: Path) -> None:
     """The last account said so."""
     assert syncd("status", "--config", config).returncode == 0
-    shop.sql("DELETE FROM syncd.batch")
+    shop.delete("batch")
     assert syncd("reconcile", "--config", config).returncode == 1
     assert syncd("status", "--config", config).returncode == 1
 
@@ -135,9 +136,7 @@ def test_the_daemon_finds_and_sends_what_capture_missed(
     beat = events(log, "heartbeat")[-1]
     assert beat["unexplained"] == 0
     assert isinstance(beat["reconciled_seconds"], float)
-    shop.sql(
-        "UPDATE syncd.reconciliation SET started_at = started_at - interval '6 min'"
-    )
+    shop.shift("reconciliation", timedelta(minutes=-6), "started_at")
     daemon = shop.start(config)
     wait_until(lambda: len(events(log, "reconciliation.finished")) == 4)
     daemon.terminate()

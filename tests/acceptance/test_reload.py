@@ -39,8 +39,7 @@ def test_a_reload_takes_the_new_settings_in_the_same_process(post: Post) -> None
         assert reloaded["endpoint"] == other.endpoint
         post.stop(daemon)
     assert [post.sandbox.book.posts(order) for order in before] == [1, 1, 1]
-    ended = "SELECT count(*) FROM syncd.instance WHERE stopped_at IS NULL"
-    assert post.shop.value(ended) == 0
+    assert post.shop.rows_of("instance", stopped_at=None) == []
 
 
 def test_reloads_under_load_lose_and_repeat_nothing(hinting: Shop, post: Post) -> None:
@@ -169,8 +168,8 @@ def test_a_stop_during_a_hanging_request_waits_and_says_so(post: Post) -> None:
     post.stop(daemon)
     assert len(post.overseer.heard("EXTEND_TIMEOUT_USEC=")) > before
     assert len(post.events("batch.uncertain")) == 1
-    left = "SELECT state FROM syncd.batch WHERE orders > 0"
-    assert post.shop.rows(left) == [("pending",)]
+    left = [batch.state for batch in post.shop.rows_of("batch") if batch.orders]
+    assert left == ["pending"]
     daemon = post.run()
     wait_until(post.arrived(orders))
     post.stop(daemon)

@@ -166,10 +166,8 @@ def test_a_single_pass_over_a_broken_view_leaves_no_doubt(post: Post) -> None:
     post.shop.recreate_views()
     assert syncd("run", "--once", "--config", config).returncode == 0
     assert [post.sandbox.book.posts(number) for number in ("W-1", order)] == [2, 1]
-    uncertain = (
-        "SELECT orders FROM syncd.batch WHERE uncertain_attempts > 0 AND orders > 0"
-    )
-    assert post.shop.rows(uncertain) == [(1,)]
+    uncertain = [b for b in post.shop.rows_of("batch") if b.uncertain_attempts > 0]
+    assert sum(batch.orders for batch in uncertain) == 1
 
 
 def test_a_migration_may_change_the_type_of_the_key(post: Post) -> None:

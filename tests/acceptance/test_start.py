@@ -101,7 +101,7 @@ def test_a_first_start_and_a_check_agree(
     assert ended == expected == ENDS.get(code, 78)
     assert set(failed["codes"].split(", ")) == wrong
     assert failed["hint"]
-    assert shop.value("SELECT count(*) FROM syncd.feed") == 0
+    assert shop.rows_of("feed") == []
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_mistyped_feed_is_refused_until_a_new_one_is_asked_for(
     assert (ended, failed["codes"]) == (78, "feed.unexpected")
     assert "'shop'" in failed["reason"]
     assert "--new-feed" in failed["hint"]
-    assert shop.rows("SELECT feed FROM syncd.feed") == [("shop",)]
+    assert shop.row_of("feed").feed == "shop"
     assert once(config, "--new-feed")[0] == 0
     assert once(config)[0] == 0
     rename(config, "shop")
@@ -293,7 +293,7 @@ def test_a_new_empty_ledger_is_refused_where_the_feed_was_served(
     """This host remembers that there was one."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     assert once(config)[0] == 0
-    shop.sql("DELETE FROM syncd.feed")
+    shop.delete("feed")
     assert errors(config) == (78, {"feed.unexpected"})
     ended, failed = once(config)
     assert (ended, failed["codes"]) == (78, "feed.unexpected")

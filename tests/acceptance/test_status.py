@@ -11,11 +11,12 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from support.command import syncd
+from support.ledgers import ago
 from support.postgres import cluster, wait_until
 from support.shop import Shop
 
@@ -25,7 +26,6 @@ pytestmark = pytest.mark.db
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "status.md"
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
-MARKED = "SELECT max(heartbeat_at) IS NOT NULL FROM syncd.feed"
 
 
 @pytest.fixture
@@ -63,10 +63,8 @@ def test_the_document_describes_every_field_and_its_type(
     shop: Shop, config: Path
 ) -> None:
     """In the order in which they come; also what lists and objects hold."""
-    shop.sql(
-        "INSERT INTO syncd.backfill (feed_id, lower_at, upper_at, reached_at) "
-        "VALUES (1, '2026-01-01', '2026-02-01', '2026-01-01')"
-    )
+    lower, upper = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    shop.insert("backfill", feed_id=1, lower_at=lower, upper_at=upper, reached_at=lower)
     syncd("reconcile", "--config", config)
     facts = json.loads(syncd("status", "--json", "--config", config).stdout)
     types = documented()
@@ -169,7 +167,7 @@ def test_a_daemon_that_died_or_was_stopped_makes_the_feed_down(
 ) -> None:
     """Told apart, and told of at once; while it lives the feed is healthy."""
     daemon = shop.start(config)
-    wait_until(lambda: shop.value(MARKED))
+    wait_until(lambda: shop.row_of("feed").heartbeat_at)
     facts = json.loads(syncd("status", "--json", "--config", config).stdout)
     assert facts["verdict"] == "healthy"
     (living,) = facts["instances"]
@@ -181,17 +179,9 @@ def test_a_daemon_that_died_or_was_stopped_makes_the_feed_down(
     done = syncd("status", "--config", config)
     assert done.returncode == 2
     assert f"the last daemon (pid {daemon.pid}) died" in done.stdout
-    shop.sql(
-        "UPDATE syncd.feed SET heartbeat_at = now() - interval '1 h' "
-        "WHERE heartbeat_seq > 0"
-    )
+    shop.update("feed", {"heartbeat_at": ago(hours=1)})
     daemon = shop.start(config)
-    wait_until(
-        lambda: shop.value(
-            "SELECT now() - max(heartbeat_at) < '1 min' FROM syncd.feed"
-        ),
-        30,
-    )
+    wait_until(lambda: shop.row_of("feed").heartbeat_at > ago(minutes=1), 30)
     daemon.terminate()
     daemon.wait(60)
     done = syncd("status", "--config", config)
@@ -208,10 +198,8 @@ def test_a_retrying_endpoint_is_no_fault_while_nothing_waits(
     syncd("run", "--once", "--config", config)
     waiting = json.loads(syncd("status", "--json", "--config", config).stdout)
     assert (waiting["endpoint"], waiting["verdict"]) == ("backing_off", "degraded")
-    shop.sql(
-        "UPDATE syncd.batch SET state = 'delivered', settled_at = now(), "
-        "is_pruned = true WHERE state = 'pending'"
-    )
+    delivered = {"state": "delivered", "settled_at": ago(), "is_pruned": True}
+    shop.update("batch", delivered, state="pending")
     done = syncd("status", "--config", config)
     assert done.returncode == 0
     assert "nothing waits" in done.stdout

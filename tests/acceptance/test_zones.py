@@ -51,8 +51,7 @@ def bare(shop: Shop) -> Shop:
 
 
 def alarms(shop: Shop) -> list[str]:
-    rows = shop.rows("SELECT reason FROM syncd.alarm WHERE alarm = 'stamps.shifted'")
-    return [str(reason) for (reason,) in rows]
+    return shop.alarms("stamps.shifted")
 
 
 def looks(shop: Shop) -> object:

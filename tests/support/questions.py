@@ -67,9 +67,9 @@ class Questions(Tables):
         """How many batches wait or are being sent."""
         return self.batches("pending", "sending")
 
-    def batch_orders(self) -> int:
-        """How many orders the batches count together."""
-        return self._number("SELECT coalesce(sum(orders), 0) FROM syncd.batch")
+    def batch_orders(self, **where: object) -> int:
+        """How many orders batches count together."""
+        return sum(batch.orders for batch in self.rows_of("batch", **where))
 
     def of_batch(self, column: str) -> object:
         """One column of the only batch, or of the one written first."""
