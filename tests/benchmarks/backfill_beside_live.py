@@ -70,14 +70,7 @@ class Bench:
         assert done.returncode == 0, done.stderr
 
     def sent(self) -> int:
-        return int(
-            str(
-                self.shop.value(
-                    "SELECT coalesce(sum(orders), 0) FROM syncd.batch "
-                    "WHERE lane = 'backfill' AND state = 'delivered'"
-                )
-            )
-        )
+        return self.shop.batch_orders(lane="backfill", state="delivered")
 
     def sell(self, per_second: int, seconds: int) -> Turn:
         """Confirm live orders at a steady pace."""
@@ -106,12 +99,10 @@ class Bench:
         return turn
 
     def settled(self) -> dict[str, float]:
-        rows = self.shop.rows(
-            "SELECT 'W-' || l.order_key, extract(epoch FROM b.settled_at)::float8 "
-            "FROM syncd.batch AS b JOIN syncd.ledger AS l USING (batch_id) "
-            "WHERE b.state = 'delivered' AND b.lane = 'live'"
-        )
-        return {str(order): float(str(at)) for order, at in rows}
+        batches = self.shop.rows_of("batch", lane="live", state="delivered")
+        settled = {batch.batch_id: batch.settled_at.timestamp() for batch in batches}
+        orders = self.shop.rows_of("ledger", batch_id=list(settled))
+        return {f"W-{order.order_key}": settled[order.batch_id] for order in orders}
 
 
 def quantiles(lags: list[float]) -> tuple[float, float]:

@@ -90,12 +90,9 @@ def looks(shop: Stage, settings: Settings) -> tuple[float, float]:
         claims.append((time.perf_counter() - began) * 1000)
         assert claim is not None
     life.close()
-    shop.shop.sql(
-        "DELETE FROM syncd.ledger WHERE order_key IN "
-        "(SELECT id::text FROM orders WHERE number = 'L')"
-    )
-    shop.shop.sql("DELETE FROM orders WHERE number = 'L'")
-    shop.shop.sql("DELETE FROM syncd.batch WHERE state <> 'delivered'")
+    sold = shop.shop.rows("DELETE FROM orders WHERE number = 'L' RETURNING id::text")
+    shop.shop.delete("ledger", feed_id=1, order_key=[key for (key,) in sold])
+    shop.shop.delete("batch", state=["pending", "sending"])
     return poll, statistics.median(claims)
 
 

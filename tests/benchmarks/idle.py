@@ -11,6 +11,7 @@ import re
 import tempfile
 import time
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 from benchmarks.stage import DURABLE, Stage, stage, started
@@ -42,7 +43,7 @@ def measure(shop: Stage, folder: Path, capture: str, seconds: float) -> None:
     started(shop, config)
     process = shop.shop.processes[-1]
     # As if it had begun an hour ago: its first accounts, of all scopes, are made now.
-    shop.shop.sql("UPDATE syncd.feed SET floor_at = floor_at - interval '1 hour'")
+    shop.shop.shift("feed", timedelta(hours=-1), "floor_at")
     time.sleep(150)
     log = shop.server.data / "server.log"
     read = log.stat().st_size

@@ -41,8 +41,7 @@ def capture(shop: Shop, poll: PollCapture) -> list[float]:
         confirmed = time.perf_counter()
         time.sleep(REST_SECONDS)
         poll.poll()
-        known = f"SELECT count(*) FROM syncd.ledger WHERE order_key = '{live[2:]}'"
-        if shop.value(known):
+        if shop.rows_of("ledger", feed_id=1, order_key=live.removeprefix("W-")):
             waits.append(time.perf_counter() - confirmed)
         else:
             waits.append(float("inf"))

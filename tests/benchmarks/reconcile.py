@@ -11,12 +11,14 @@ import resource
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psycopg
-from support.ledgers import Started
+from support.ledger_rows import delivered_batch
+from support.ledgers import Started, ago
 from support.postgres import Cluster, cluster
 from support.shop import Shop
 
@@ -27,18 +29,6 @@ from syncd.postgres.statements import Statement
 ORDERS = """
 INSERT INTO orders (confirmed_at)
 SELECT now() - n * interval '15 s' FROM generate_series(1, {orders}) AS n
-"""
-BATCHES = """
-INSERT INTO syncd.batch
-       (feed_id, lane, state, orders, oldest_at, settled_at, is_pruned)
-SELECT feed_id, 'live', 'delivered', 100, now(), now(), true
-  FROM syncd.feed, generate_series(1, {orders} / 100)
-"""
-LEDGER = """
-INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id)
-SELECT feed_id, n::text, '{now}'::timestamptz - n * interval '15 s',
-       1 + (n - 1) / 100
-  FROM syncd.feed, generate_series(1, {orders}) AS n
 """
 
 
@@ -123,14 +113,23 @@ def seed(server: Cluster, orders: int, *, apart: bool) -> tuple[str, str]:
         ).fetchone()
         assert row
         connection.execute("VACUUM (ANALYZE) orders")
-    with psycopg.connect(server.dsn(beside), autocommit=True) as connection:
-        connection.execute(BATCHES.format(orders=orders).encode())
-        connection.execute(LEDGER.format(orders=orders, now=row[0]).encode())
-        connection.execute(
-            "UPDATE syncd.feed SET floor_at = '2000-01-01', started_at = '2000-01-01'"
-        )
-        connection.execute("UPDATE syncd.watermark SET confirmed_at = now()")
-        connection.execute("VACUUM (ANALYZE) syncd.ledger, syncd.batch")
+    shop.insert_many("batch", [delivered_batch(ago())] * (orders // 100))
+    shop.insert_many(
+        "ledger",
+        (
+            {
+                "feed_id": 1,
+                "order_key": str(n),
+                "confirmed_at": row[0] - n * timedelta(seconds=15),
+                "batch_id": 1 + (n - 1) // 100,
+            }
+            for n in range(1, orders + 1)
+        ),
+    )
+    long_ago = datetime(2000, 1, 1, tzinfo=UTC)
+    shop.update("feed", {"floor_at": long_ago, "started_at": long_ago})
+    shop.update("watermark", {"confirmed_at": ago()})
+    shop.alter("VACUUM (ANALYZE)")
     return shop.dsn, shop.state_dsn or ""
 
 

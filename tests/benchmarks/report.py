@@ -7,35 +7,56 @@ real command make the page of a month and of a day.
 """
 
 import os
+import random
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 
-import psycopg
-from support.ledgers import Started
+from support.ledger_rows import delivered_batch
+from support.ledgers import Started, ago
 from support.postgres import cluster
 from support.shop import Shop
 
-BATCHES = """
-INSERT INTO syncd.batch
-       (feed_id, lane, state, orders, oldest_at, settled_at, is_pruned)
-SELECT 1, 'live', 'delivered', 100, at, at + random() ^ 4 * interval '1 minute',
-       true
-  FROM (SELECT now() - (n * 100) * interval '30 days' / {orders} AS at
-          FROM generate_series({orders} / 100, 1, -1) AS n) AS b;
-INSERT INTO syncd.attempt
-       (batch_id, attempt, instance_id, started_at, settled_at, outcome)
-SELECT batch_id, 1, 1, settled_at, settled_at, 'accepted' FROM syncd.batch;
-INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id, state, reason)
-SELECT 1, n::text, now() - n * interval '30 days' / {orders},
-       {orders} / 100 - (n - 1) / 100,
-       CASE WHEN n % 500 = 0 THEN 'rejected' END,
-       CASE WHEN n % 500 = 0 THEN 'email is missing' END
-  FROM generate_series({orders}, 1, -1) AS n;
-"""
+MONTH = timedelta(days=30)
+
+
+def seed(shop: Shop, orders: int) -> None:
+    """Fill a ledger with a month's delivered orders, the oldest first."""
+    now, chance = ago(), random.Random(1)  # noqa: S311  # a distribution, not a secret
+    step, minute = MONTH / orders, timedelta(minutes=1)
+    settled = []
+    batches = []
+    for n in range(orders // 100, 0, -1):
+        at = now - n * 100 * step
+        settled.append(at + chance.random() ** 4 * minute)
+        batches.append({**delivered_batch(at), "settled_at": settled[-1]})
+    shop.insert_many("batch", batches)
+    attempt = {"attempt": 1, "instance_id": 1, "outcome": "accepted"}
+    shop.insert_many(
+        "attempt",
+        (
+            {**attempt, "batch_id": n, "started_at": at, "settled_at": at}
+            for n, at in enumerate(settled, 1)
+        ),
+    )
+    shop.insert_many(
+        "ledger",
+        (
+            {
+                "feed_id": 1,
+                "order_key": str(n),
+                "confirmed_at": now - n * step,
+                "batch_id": orders // 100 - (n - 1) // 100,
+                "state": None if n % 500 else "rejected",
+                "reason": None if n % 500 else "email is missing",
+            }
+            for n in range(orders, 0, -1)
+        ),
+    )
 
 
 def main() -> None:
@@ -47,9 +68,8 @@ def main() -> None:
         started = Started(shop)
         started.began("60 days")
         started.close()
-        with psycopg.connect(shop.owner, autocommit=True) as connection:
-            connection.execute(BATCHES.format(orders=orders).encode())
-            connection.execute(b"VACUUM (ANALYZE) syncd.ledger, syncd.batch")
+        seed(shop, orders)
+        shop.sql("VACUUM (ANALYZE)")
         config = shop.configure(Path(folder), "http://127.0.0.1:1/track")
         out = Path(folder) / "report.html"
         for period in ("30 days ago", "1 day ago"):

@@ -136,14 +136,7 @@ class Stage:
 
     def delivered(self) -> int:
         """Count the orders that the ledger calls delivered."""
-        return int(
-            str(
-                self.shop.value(
-                    "SELECT coalesce(sum(orders), 0) FROM syncd.batch "
-                    "WHERE state = 'delivered'"
-                )
-            )
-        )
+        return self.shop.batch_orders(state="delivered")
 
 
 @contextmanager

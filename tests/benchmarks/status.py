@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
@@ -19,7 +19,8 @@ from uuid import UUID
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.desk import KEY
-from support.ledgers import Started
+from support.ledger_rows import delivered_batch
+from support.ledgers import Started, ago
 from support.postgres import Cluster, cluster
 from support.shop import Shop
 
@@ -31,23 +32,6 @@ from syncd.diagnostics.status.facts import StatusReader
 from syncd.ledger.claim import Claim
 from syncd.source.connections import connect
 
-SEED = """
-INSERT INTO syncd.batch
-       (feed_id, lane, state, orders, oldest_at, settled_at, uncertain_attempts,
-        is_pruned)
-SELECT feed_id, 'live', 'delivered', {size}, at, at, (n % 1000 = 0)::int, true
-  FROM syncd.feed,
-       (SELECT n, now() - ({orders} / {size} - n) * interval '{size} s' / 50 AS at
-          FROM generate_series(1, {orders} / {size}) AS n) AS s;
-INSERT INTO syncd.batch (feed_id, lane, orders, oldest_at)
-SELECT feed_id, 'backfill', {size}, now()
-  FROM syncd.feed, generate_series(1, {orders} / {size} / 10) AS n;
-INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id, state, reason)
-SELECT feed_id, n::text, now() - n * interval '20 ms', 1 + (n - 1) / {size},
-       CASE WHEN n % 1000 = 0 THEN 'rejected' END, CASE WHEN n % 1000 = 0 THEN 'x' END
-  FROM syncd.feed, generate_series(1, {orders}) AS n;
-ANALYZE syncd.batch, syncd.ledger;
-"""
 EVENT = {
     "event": "Purchase",
     "email": "mila@example.com",
@@ -76,13 +60,45 @@ def median_ms(action: Callable[[], object], times: int = 15) -> float:
     return statistics.median(taken) * 1000
 
 
+def seed(shop: Shop, orders: int, size: int) -> None:
+    """Fill a ledger; of 1000 batches one is uncertain, of 1000 orders one rejected."""
+    now, step = ago(), timedelta(milliseconds=20)
+    shop.insert_many(
+        "batch",
+        (
+            {
+                **delivered_batch(now - (orders // size - n) * size * step, size),
+                "uncertain_attempts": int(n % 1000 == 0),
+            }
+            for n in range(1, orders // size + 1)
+        ),
+    )
+    waiting = {"feed_id": 1, "lane": "backfill", "orders": size, "oldest_at": now}
+    shop.insert_many("batch", [waiting] * (orders // size // 10))
+    shop.insert_many(
+        "ledger",
+        (
+            {
+                "feed_id": 1,
+                "order_key": str(n),
+                "confirmed_at": now - n * step,
+                "batch_id": 1 + (n - 1) // size,
+                "state": None if n % 1000 else "rejected",
+                "reason": None if n % 1000 else "x",
+            }
+            for n in range(1, orders + 1)
+        ),
+    )
+    shop.sql("ANALYZE")
+
+
 def look(server: Cluster, orders: int, size: int) -> None:
     """Seed a ledger; print what the first look and those of a watch cost."""
     name = f"batches_of_{size}"
     server.sql(f"CREATE DATABASE {name}")
     shop = Shop.open(server.dsn(name))
     Started(shop)
-    shop.sql(SEED.format(orders=orders, size=size))
+    seed(shop, orders, size)
     with TemporaryDirectory() as folder:
         settings = load(shop.configure(Path(folder), "http://127.0.0.1:1/"), KEY)
     connections = connect(settings, "benchmark")

@@ -25,7 +25,6 @@ from support.tap import WAL_SETTINGS, install_wal
 from syncd.demo.sandbox import Sandbox
 
 WRITERS = 8
-HEARD = "syncd.ledger WHERE capture = 'wal'"
 
 
 @contextmanager
@@ -77,7 +76,7 @@ def latency(per_second: int, seconds: int) -> None:
             for order in committed
             if (at := sandbox.book.first_received_at(order)) is not None
         )
-        heard = count(shop, HEARD)
+        heard = shop.captured("wal")
     share = [waits[int(len(waits) * p)] for p in (0.5, 0.9, 0.99)]
     print(
         f"{len(waits)} orders at {per_second}/s, {heard} of them by wal: "
@@ -109,7 +108,7 @@ def intake(orders: int) -> None:
         with opened_shop() as (shop, sandbox, config):
             sandbox.fail("server-error", None, status=503)  # capture alone
             start(shop, config)
-            wait_until(lambda: count(shop, "syncd.replication_position") == 1)
+            wait_until(lambda: shop.rows_of("replication_position"))
             stop(shop)
             if kind == "one transaction":
                 shop.confirm(orders)
@@ -118,7 +117,7 @@ def intake(orders: int) -> None:
             shop.set_watermark("now() + '1 hour'")
             began = time.monotonic()
             start(shop, config)
-            while count(shop, HEARD) != orders:
+            while shop.captured("wal") != orders:
                 time.sleep(0.2)  # counting them takes a while, too
             took = time.monotonic() - began
             stop(shop)
@@ -129,10 +128,6 @@ def intake(orders: int) -> None:
             f"{orders} orders, {kind}: {took:.1f} s with the daemon's start, "
             f"{orders / took:.0f}/s, {resident[-1]} MB resident"
         )
-
-
-def count(shop: Shop, what: str) -> object:
-    return shop.value(f"SELECT count(*) FROM {what}")
 
 
 def main() -> None:

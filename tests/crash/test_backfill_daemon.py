@@ -42,7 +42,7 @@ def facts(config: Path) -> dict[str, object]:
 
 
 def state(shop: Shop) -> object:
-    return shop.value("SELECT state FROM syncd.backfill ORDER BY backfill_id DESC")
+    return shop.rows_of("backfill")[-1].state
 
 
 def told(log: Path) -> list[str]:
@@ -68,14 +68,10 @@ def test_a_backfill_survives_kills_and_sends_each_order(
     posts = {order: sandbox.book.posts(order) for order in wanted}
     inside = wanted[:240]
     assert [order for order in wanted if posts[order]] == inside
-    rows = shop.rows(
-        "SELECT 'W-' || l.order_key, b.uncertain_attempts FROM syncd.ledger AS l "
-        "JOIN syncd.batch AS b USING (batch_id)"
-    )
-    counted = {str(order): int(str(number)) for order, number in rows}
+    counted = shop.uncertain_attempts_of_orders()
     assert [o for o in inside if posts[o] - 1 > counted[o]] == []
     assert sum(posts.values()) <= 240 + 3 * 5
-    assert shop.value("SELECT orders FROM syncd.backfill") == 240
+    assert shop.row_of("backfill").orders == 240
 
 
 def test_it_is_steered_from_any_shell(
@@ -126,7 +122,7 @@ def test_two_daemons_share_a_backfill(
     ask(config)
     wait_until(lambda: state(shop) == "finished")
     assert {sandbox.book.posts(order) for order in orders} == {1}
-    assert shop.value("SELECT orders FROM syncd.backfill") == 300
+    assert shop.row_of("backfill").orders == 300
     wait_until(lambda: len(told(logs[0]) + told(logs[1])) >= 2)
     assert sorted(told(logs[0]) + told(logs[1])) == ["finished", "started"]
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
@@ -89,17 +90,15 @@ class Stepper:
 
     def _ask_for_the_past(self) -> None:
         self._ranges += 1
-        begin = f"'2020-01-01'::timestamptz + interval '{self._ranges} hours'"
+        hour = timedelta(hours=1)
+        begin = datetime(2020, 1, 1, tzinfo=UTC) + self._ranges * hour
         rows = self.shop.rows(
-            f"INSERT INTO orders (confirmed_at) SELECT {begin} + n * interval '1 min' "
-            "FROM generate_series(1, 2) AS n RETURNING id"
+            f"INSERT INTO orders (confirmed_at) SELECT '{begin}'::timestamptz "
+            "+ n * interval '1 min' FROM generate_series(1, 2) AS n RETURNING id"
         )
         self.orders += [f"W-{row[0]}" for row in rows]
-        self.shop.sql(
-            "INSERT INTO syncd.backfill (feed_id, lower_at, reached_at, upper_at) "
-            f"SELECT feed_id, {begin}, {begin}, {begin} + interval '1 hour' "
-            "FROM syncd.feed"
-        )
+        times = {"lower_at": begin, "reached_at": begin, "upper_at": begin + hour}
+        self.shop.insert("backfill", feed_id=self.shop.row_of("feed").feed_id, **times)
 
     def recover(self) -> None:
         """Run whole passes until nothing is left."""
@@ -115,18 +114,10 @@ class Stepper:
         """Check the orders sold since the last account; tell how many repeated."""
         posts = {order: self.sandbox.book.posts(order) for order in self.orders}
         assert [order for order, number in posts.items() if number == 0] == []
-        rows = self.shop.rows(
-            "SELECT 'W-' || l.order_key, b.uncertain_attempts FROM syncd.ledger AS l "
-            "JOIN syncd.batch AS b USING (batch_id)"
-        )
-        counted = {str(order): number for order, number in rows}
-        assert len(counted) == len(rows)
-        uncounted = [o for o, n in posts.items() if n - 1 > int(str(counted[o]))]
-        assert uncounted == []
-        rejected = self.shop.rows(
-            "SELECT order_key FROM syncd.ledger WHERE state = 'rejected'"
-        )
-        assert {row[0] for row in rejected} >= set(self.rejected)
+        counted = self.shop.uncertain_attempts_of_orders()
+        assert [o for o, n in posts.items() if n - 1 > counted[o]] == []
+        rejected = self.shop.rows_of("ledger", state="rejected")
+        assert {order.order_key for order in rejected} >= set(self.rejected)
         self.orders.clear()
         self.rejected.clear()
         return sum(number - 1 for number in posts.values())

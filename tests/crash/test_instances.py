@@ -92,15 +92,13 @@ def test_a_daemon_of_another_host_keeps_its_claim_for_its_lease(
     sandbox.fail("hang", times=1)
     orders = shop.confirm(10)
     stuck_in_a_post(shop, sandbox)
-    (lease_until,) = shop.rows("SELECT lease_until FROM syncd.batch")[0]
+    lease_until = shop.row_of("batch").lease_until
     first.kill()
     first.wait()
     shop.start(config, log=logs[1], program=IMPATIENT, within=ELSEWHERE)
     wait_until(lambda: sandbox.book.totals.orderids == 10)
-    again = "SELECT started_at FROM syncd.attempt WHERE attempt = 2"
-    assert shop.value(again) > lease_until  # type: ignore[operator]
-    hosts = shop.rows("SELECT DISTINCT host FROM syncd.instance")
-    assert len(hosts) == 2
+    assert shop.row_of("attempt", attempt=2).started_at > lease_until
+    assert len({instance.host for instance in shop.rows_of("instance")}) == 2
     assert {sandbox.book.posts(order) for order in orders} == {1}
     assert uncertain(shop) == 1
 
@@ -121,10 +119,7 @@ def test_a_daemon_that_was_stopped_cannot_settle_what_is_no_longer_its_own(
         second = shop.start(config, log=logs[1], program=IMPATIENT)
         wait_until(lambda: sandbox.book.totals.orderids == 10)
         wait_until(lambda: events(logs[1], "batch.delivered"))
-        settled = (
-            "SELECT state, attempts, uncertain_attempts, settled_at FROM syncd.batch"
-        )
-        before = shop.rows(settled)
+        before = shop.row_of("batch")
     finally:
         os.kill(first.pid, signal.SIGCONT)
     more = shop.confirm(5)
@@ -132,8 +127,9 @@ def test_a_daemon_that_was_stopped_cannot_settle_what_is_no_longer_its_own(
     for daemon in (first, second):
         daemon.terminate()
         assert daemon.wait(60) == 0
-    assert shop.rows(settled)[:1] == before
-    assert [row[:3] for row in before] == [("delivered", 2, 1)]
+    assert shop.rows_of("batch")[0] == before
+    assert (before.state, before.attempts) == ("delivered", 2)
+    assert before.uncertain_attempts == 1
     assert {sandbox.book.posts(order) for order in orders + more} == {1}
 
 

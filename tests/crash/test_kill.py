@@ -67,7 +67,7 @@ class Crash:
         return process
 
     def has_started(self) -> bool:
-        return self.shop.value("SELECT count(*) FROM syncd.feed") == 1
+        return len(self.shop.rows_of("feed")) == 1
 
     def confirm_until_dead(self, process: subprocess.Popen[str]) -> None:
         """Keep selling while the daemon lives; it has to die by SIGKILL.
@@ -110,24 +110,12 @@ class Crash:
         Returns:
             Number of repeated events.
         """
-        rows = self.shop.rows(
-            "SELECT 'W-' || l.order_key, b.uncertain_attempts "
-            "FROM syncd.ledger AS l JOIN syncd.batch AS b USING (batch_id)"
-        )
-        counted = {str(order): int(str(uncertain)) for order, uncertain in rows}
-        assert len(counted) == len(rows)
+        counted = self.shop.uncertain_attempts_of_orders()
         repeats = {order: self.sandbox.book.posts(order) - 1 for order in self.orders}
         assert not {o: n for o, n in repeats.items() if n > counted[o]}, self.log()
         assert set(self.orders) <= set(counted)
-        assert self.miscounted() == []
+        assert self.shop.counts_agree()
         return sum(repeats.values())
-
-    def miscounted(self) -> list[tuple[object, ...]]:
-        return self.shop.rows(
-            "SELECT b.batch_id, b.orders, count(l.order_key) FROM syncd.batch AS b "
-            "LEFT JOIN syncd.ledger AS l ON l.batch_id = b.batch_id "
-            "AND l.state IS NULL GROUP BY 1, 2 HAVING b.orders <> count(l.order_key)"
-        )
 
     def log(self) -> str:
         return self.config.with_suffix(".log").read_text()[-4000:]
@@ -143,7 +131,7 @@ def die(crash: Crash, step: str, number: int = 1) -> None:
     crash.shop.end_back_off()
     crash.confirm_until_dead(crash.start_to_die(step, number))
     crash.sandbox.clear_faults()
-    assert crash.miscounted() == [], step
+    assert crash.shop.counts_agree(), step
 
 
 def survive(crash: Crash) -> None:
@@ -201,8 +189,7 @@ def test_a_rejected_order_takes_no_other_with_it(crash: Crash, step: str) -> Non
     )
     crash.confirm_until_dead(process)
     survive(crash)
-    rejected = shop.rows("SELECT order_key FROM syncd.ledger WHERE state = 'rejected'")
-    assert rejected == [(str(bad),)]
+    assert shop.row_of("ledger", state="rejected").order_key == str(bad)
     assert crash.sandbox.book.posts(f"W-{bad}") == 0
 
 

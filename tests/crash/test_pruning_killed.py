@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.ledgers import Started
+from support.ledger_rows import delivered_batch
+from support.ledgers import Started, ago
 from support.shop import Shop
 
 import syncd
@@ -16,26 +17,22 @@ pytestmark = [pytest.mark.db, pytest.mark.timeout(180)]
 
 RUN = Path(__file__).with_name("run_pruning.py")
 BATCHES = 7
-SUMS = """
-SELECT (SELECT sum(orders)::int FROM syncd.batch WHERE state = 'delivered'),
-       (SELECT count(DISTINCT order_key)::int FROM syncd.ledger),
-       (SELECT count(*)::int FROM syncd.ledger JOIN syncd.batch USING (batch_id)
-         WHERE syncd.batch.state = 'delivered')
-"""
-SEED = f"""
-WITH made AS (
-    INSERT INTO syncd.batch
-           (feed_id, lane, state, orders, oldest_at, settled_at, created_at,
-            is_pruned)
-    SELECT feed_id, 'live', 'delivered', 2, now(), now(), now() - interval '60 days',
-           true
-      FROM syncd.feed, generate_series(1, {BATCHES})
-    RETURNING batch_id, feed_id
-)
-INSERT INTO syncd.ledger (feed_id, order_key, confirmed_at, batch_id)
-SELECT m.feed_id, m.batch_id || '-' || n, now(), m.batch_id
-  FROM made AS m, generate_series(1, 2) AS n
-"""
+
+
+def seed(shop: Shop) -> None:
+    """Deliver orders, two months ago."""
+    for _ in range(BATCHES):
+        batch = shop.insert("batch", **delivered_batch(ago(days=60), 2))
+        order = {"feed_id": 1, "confirmed_at": ago(), "batch_id": batch.batch_id}
+        keys = (f"{batch.batch_id}-{n}" for n in (1, 2))
+        shop.insert_many("ledger", ({**order, "order_key": key} for key in keys))
+
+
+def sums(shop: Shop) -> tuple[int, int, int]:
+    """Return how many orders delivered batches count, there are, and were delivered."""
+    orders = shop.captured_orders()
+    delivered = [order for order in orders if order.batch.state == "delivered"]
+    return shop.batch_orders(state="delivered"), len(orders), len(delivered)
 
 
 def test_a_kill_at_any_step_of_thinning_loses_nothing(
@@ -62,22 +59,22 @@ def test_a_kill_at_any_step_of_thinning_loses_nothing(
     def thin(fatal: int) -> tuple[int, int]:
         assert process.stdin
         assert process.stdout
-        feed.state("UPDATE syncd.feed SET pruned_at = NULL")
+        shop.update("feed", {"pruned_at": None})
         process.stdin.write(f"{fatal}\n")
         process.stdin.flush()
         code, steps = process.stdout.readline().split()
         return int(code), int(steps)
 
-    feed.state(SEED)
+    seed(shop)
     code, steps = thin(0)
     assert code == 0
     killed = 0
     for number, fatal in enumerate(range(1, steps + 1, 2), 2):
-        feed.state(SEED)
+        seed(shop)
         orders = number * BATCHES * 2
         code, _ = thin(fatal)
         killed += code == -signal.SIGKILL
-        assert shop.rows(SUMS) == [(orders, orders, orders)], fatal
+        assert sums(shop) == (orders, orders, orders), fatal
     assert killed > 10
     assert thin(0)[0] == 0
     assert shop.batches() == 1

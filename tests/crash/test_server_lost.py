@@ -15,6 +15,7 @@ from typing import IO, cast
 
 import pytest
 from psycopg.conninfo import make_conninfo
+from support.ledgers import ago
 from support.postgres import SETTINGS, Cluster, cluster, wait_until
 from support.shop import Shop
 
@@ -32,11 +33,6 @@ BESIDE_A_CRASH = Path(__file__).with_name("run_beside_a_crash.py")
 LEFT = 75
 RELAXED = {**SETTINGS, "synchronous_commit": "off", "wal_writer_delay": "10s"}
 DURABLY = "-c synchronous_commit=on"
-STANDING = """
-SELECT 'W-' || l.order_key, b.state, b.uncertain_attempts
-  FROM syncd.ledger AS l JOIN syncd.batch AS b USING (batch_id)
- WHERE l.state IS NULL
-"""
 
 
 class Loss:
@@ -157,11 +153,9 @@ class Loss:
     def recover(self) -> None:
         """Run whole passes until nothing is left."""
         for _ in range(20):
-            self.shop.sql(
-                "UPDATE syncd.endpoint SET retry_at = '-infinity'; "
-                "UPDATE syncd.batch SET due_at = '-infinity'; "
-                "UPDATE syncd.batch SET lease_until = now() WHERE state = 'sending'"
-            )
+            self.shop.end_back_off()
+            self.shop.update("batch", {"due_at": "-infinity"})
+            self.shop.update("batch", {"lease_until": ago()}, state="sending")
             if self.run()[0] == 0:
                 return
         pytest.fail("something is left for ever")
@@ -169,12 +163,10 @@ class Loss:
     def account(self, step: int) -> int:
         """Check every order; tell how many were repeated."""
         posts = self.sandbox.book.posts
-        rows = self.shop.rows(STANDING)
-        counted = {str(order): int(str(doubts)) for order, _, doubts in rows}
-        unsent = [
-            o for o, state, _ in rows if state == "delivered" and not posts(str(o))
-        ]
-        assert unsent == [], (step, rows)
+        rows = self.shop.captured_orders(state=None)
+        counted = {f"W-{o.order_key}": o.batch.uncertain_attempts for o in rows}
+        delivered = [o.order_key for o in rows if o.standing == "delivered"]
+        assert [key for key in delivered if not posts(f"W-{key}")] == [], (step, rows)
         assert [o for o in self.orders if not posts(o)] == [], (step, rows)
         hidden = {o: posts(o) for o in self.orders if posts(o) - 1 > counted[o]}
         assert hidden == {}, (step, rows)

@@ -22,14 +22,7 @@ MARK = "INSERT INTO orders (confirmed_at) VALUES (NULL)"
 REACHED = (
     "SELECT 1 FROM syncd.replication_position WHERE reached >= %(position)s::pg_lsn"
 )
-WATERMARK = "SELECT confirmed_at FROM syncd.watermark"
-TAKEN = "SELECT order_key FROM syncd.ledger"
-UNSETTLED = "SELECT 1 FROM syncd.batch WHERE state IN ('pending', 'sending')"
-STORY = """
-SELECT l.order_key, l.state, l.reason, b.state
-  FROM syncd.ledger AS l LEFT JOIN syncd.batch AS b USING (batch_id)
- WHERE l.order_key = ANY(%(keys)s)
-"""
+
 PATIENCE_SECONDS = 60.0
 
 
@@ -64,12 +57,12 @@ class Daemon:
         )
         self._earlier: set[str] = set()
         self._process = self._start()
-        wait_until(lambda: self._world.rows(WATERMARK), PATIENCE_SECONDS)
+        wait_until(lambda: world.shop.rows_of("watermark"), PATIENCE_SECONDS)
 
     def __call__(self, world: World) -> "Daemon":
         """Begin an interleaving: what is in the ledger by now is of earlier ones."""
         assert world is self._world
-        self._earlier |= {str(key) for (key,) in world.rows(TAKEN)}
+        self._earlier |= {order.order_key for order in world.shop.rows_of("ledger")}
         return self
 
     def step(self) -> None:
@@ -91,10 +84,10 @@ class Daemon:
         {"poll": self._poll, "listen": self._listen, "wal": self._read_on}[
             self._capture
         ]()
-        wait_until(lambda: not self._world.rows(UNSETTLED), PATIENCE_SECONDS)
+        wait_until(lambda: not self._world.shop.unsettled(), PATIENCE_SECONDS)
         posts = self._sandbox.book.posts
         if unsent := [k for k in self._world.confirmed() if not posts(f"W-{k}")]:
-            rows = self._world.rows(STORY, keys=unsent)
+            rows = self._world.shop.captured_orders(order_key=unsent)
             raise OrderLostError(f"settled, and never sent: {unsent} {rows}")
 
     def _poll(self) -> None:
@@ -113,11 +106,11 @@ class Daemon:
         )
 
     def watermark(self) -> datetime:
-        return cast("datetime", self._world.rows(WATERMARK)[0][0])
+        return cast("datetime", self._world.shop.watermark())
 
     def taken(self) -> list[str]:
-        rows = self._world.rows(TAKEN)
-        return [str(key) for (key,) in rows if key not in self._earlier]
+        orders = self._world.shop.rows_of("ledger")
+        return [o.order_key for o in orders if o.order_key not in self._earlier]
 
     def disturb(self, *, broken: bool) -> None:
         """It put nothing into the shop."""

@@ -7,11 +7,13 @@ checker's own: each order was sent, or syncd names the trouble.
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import timedelta
 from itertools import permutations
 from pathlib import Path
 
 from support.clock import Clock
 from support.desk import Desk
+from support.ledgers import ago
 from support.shop import Shop
 
 from syncd.capture.reconciliation import Reconciliation
@@ -43,10 +45,7 @@ STAMPS = {
     "changed zone": "clock_timestamp() - interval '2 hours'",
     "NULL times": "NULL",
 }
-OLD = (
-    "UPDATE orders SET confirmed_at = confirmed_at - interval '2 days'; "
-    "UPDATE syncd.ledger SET confirmed_at = confirmed_at - interval '2 days'"
-)
+OLD = "UPDATE orders SET confirmed_at = confirmed_at - interval '2 days'"
 SELL = "INSERT INTO orders (confirmed_at, total) VALUES ({stamp}, {number})"
 
 
@@ -92,6 +91,7 @@ class Day:
         """
         self._sell()
         self._shop.sql(OLD)
+        self._shop.shift("ledger", timedelta(days=-2), "confirmed_at")
         for number, trouble in enumerate(troubles, 1):
             if statement := TROUBLES[trouble]:
                 self._shop.sql(statement)
@@ -117,7 +117,7 @@ class Day:
         if self._guard.look().replaced:
             self.told.add("swapped table")
         self._keys.compare_newest()
-        self._shop.sql("UPDATE syncd.watermark SET confirmed_at = clock_timestamp()")
+        self._shop.update("watermark", {"confirmed_at": ago()})
         run = self._account.ask(None, None)
         list(self._account.pages(run))
         finished = self._account.finish(run)
@@ -126,7 +126,7 @@ class Day:
             self.told.add("NULL times")
         if self._keys.count().keys:
             self.told.add("reused keys")
-        if self._shop.rows("SELECT FROM syncd.alarm WHERE alarm = 'stamps.shifted'"):
+        if self._shop.alarms("stamps.shifted"):
             self.told.add("changed zone")
         self._desk.deliver_all()
 

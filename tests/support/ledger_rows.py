@@ -1,5 +1,7 @@
 """A ledger as it is after a while, written row by row for what only reads it."""
 
+from datetime import datetime
+
 from support.ledgers import Started
 from support.shop import Shop
 
@@ -23,6 +25,18 @@ SELECT {batch}, 1 + count(*), 1, '{at}', '{at}', '{outcome}'
   FROM syncd.attempt
  WHERE batch_id = {batch}
 """
+
+
+def delivered_batch(at: datetime, orders: int = 100) -> dict[str, object]:
+    """Return the row of a live batch that was delivered at a time."""
+    return {
+        "feed_id": 1,
+        "lane": "live",
+        "state": "delivered",
+        "orders": orders,
+        **dict.fromkeys(("oldest_at", "created_at", "settled_at"), at),
+        "is_pruned": True,
+    }
 
 
 class Rows:

@@ -82,6 +82,11 @@ class Questions(Tables):
             "SELECT coalesce(sum(uncertain_attempts), 0) FROM syncd.batch"
         )
 
+    def uncertain_attempts_of_orders(self) -> dict[str, int]:
+        """How many attempts of each order's batch are uncertain, by its number."""
+        orders = self.captured_orders()
+        return {f"W-{o.order_key}": o.batch.uncertain_attempts for o in orders}
+
     def attempts(self, outcome: str | None = None) -> int:
         """How many attempts are recorded: all, or those of one outcome."""
         only = f" WHERE outcome = '{outcome}'" if outcome else ""

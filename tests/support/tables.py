@@ -116,10 +116,12 @@ def _name(table: str) -> Identifier:
 
 def _condition(where: Mapping[str, object]) -> tuple[Composed, list[object]]:
     """Return the condition that rows meet, and the values of its parameters."""
-    tests = [
-        SQL(
-            "{} = ANY (%s)" if isinstance(value, list) else "{} IS NOT DISTINCT FROM %s"
-        ).format(Identifier(column))
-        for column, value in where.items()
-    ]
-    return SQL(" AND ").join([SQL("true"), *tests]), list(where.values())
+    tests = [_test(value).format(Identifier(name)) for name, value in where.items()]
+    values = [value for value in where.values() if value is not None]
+    return SQL(" AND ").join([SQL("true"), *tests]), values
+
+
+def _test(value: object) -> SQL:
+    if value is None:
+        return SQL("{} IS NULL")
+    return SQL("{} = ANY (%s)") if isinstance(value, list) else SQL("{} = %s")

@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 BOX = Path(__file__).with_name("box")
 BUILD = ROOT / "packaging" / "build-deb"
 API = "http://127.0.0.1:8377"
+CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
+LEFT = "SELECT count(*) FROM syncd.batch WHERE state IN ('pending', 'sending')"
 QUICK = """
 [Service]
 RestartSec=200ms

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 import pytest
 from support.postgres import wait_until
 
-from system.machine import Machine
+from system.machine import CLAIMED, LEFT, Machine
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 UNIT = "syncd@shop"
-CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
-LEFT = "SELECT count(*) FROM syncd.batch WHERE state IN ('pending', 'sending')"
 
 
 @pytest.fixture

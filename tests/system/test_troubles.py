@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 from support.postgres import wait_until
 
-from system.machine import API, Machine
+from system.machine import API, CLAIMED, LEFT, Machine
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 UNIT = "syncd@shop"
 STATE = "/var/lib/private/syncd/shop"
-CLAIMED = "SELECT count(*) FROM syncd.batch WHERE state = 'sending'"
-LEFT = "SELECT count(*) FROM syncd.batch WHERE state IN ('pending', 'sending')"
 MOVE = """
 SELECT format('ALTER %s syncd.%I SET TABLESPACE small',
               CASE relkind WHEN 'i' THEN 'INDEX' ELSE 'TABLE' END, relname)

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from support.ledger_rows import delivered_batch
 from support.ledgers import Started, ago
 from support.postgres import Cluster
 from support.shop import Shop
@@ -188,19 +189,9 @@ def history(shop: Shop, times: dict[int, list[datetime]]) -> None:
     )
 
 
-DELIVERED = {
-    "feed_id": 1,
-    "lane": "live",
-    "state": "delivered",
-    "oldest_at": ago(),
-    "settled_at": ago(),
-    "is_pruned": True,
-}
-
-
 def enter(feed: Started, order: int, time: datetime) -> None:
     """Have an order in the ledger, delivered, as confirmed at a time."""
-    batch = feed.shop.insert("batch", **DELIVERED, orders=1).batch_id
+    batch = feed.shop.insert("batch", **delivered_batch(ago(), 1)).batch_id
     key = {"feed_id": 1, "order_key": str(order)}
     feed.shop.insert("ledger", **key, confirmed_at=time, batch_id=batch)
 
@@ -574,7 +565,7 @@ def test_the_database_refuses_an_account_that_is_none(
 def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
     """A full page of a ledger ten times its size: each order is looked up by key."""
     feed.shop.sql(INSERT.format("now() - generate_series * interval '2 s'", 200_000))
-    feed.shop.insert_many("batch", [{**DELIVERED, "orders": 100}] * 2000)
+    feed.shop.insert_many("batch", [delivered_batch(ago())] * 2000)
     columns = "feed_id", "order_key", "confirmed_at", "batch_id"
     orders = feed.shop.rows(
         "SELECT 1, id::text, confirmed_at, 1 + id / 100 FROM orders"

@@ -149,7 +149,7 @@ def test_a_shop_that_rests_is_no_finding(inspector: Inspector, begin: Begin) -> 
     feed.poll(whole=True)
     shop.sql("UPDATE orders SET confirmed_at = confirmed_at - interval '50 min'")
     shop.shift("ledger", timedelta(minutes=-50), "confirmed_at")
-    shop.update("feed", {"started_at": ago(days=1), "floor_at": ago(days=1)})
+    shop.update("feed", dict.fromkeys(("started_at", "floor_at"), ago(days=1)))
     instance = {"feed_id": 1, "host": "here", "pid": 1}
     shop.insert("instance", **instance, started_at=ago(minutes=1))
     assert not inspector.codes() & STAMPS

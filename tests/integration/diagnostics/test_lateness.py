@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from support.ledger_rows import delivered_batch
 from support.ledgers import Started, ago
 from support.shop import Shop
 
@@ -144,13 +145,6 @@ def test_a_slow_answer_is_no_skew() -> None:
     assert abs(skew(slow)) <= timedelta(milliseconds=10)
 
 
-def old_batch(at: datetime) -> dict[str, object]:
-    """Return a batch that was delivered at a time."""
-    times = dict.fromkeys(("oldest_at", "created_at", "settled_at"), at)
-    delivered = {"lane": "live", "state": "delivered", "is_pruned": True}
-    return {"feed_id": 1, "orders": 1, **delivered, **times}
-
-
 def read_of(node: object, table: str) -> int:
     """Count the rows of a table that a plan touched."""
     if isinstance(node, list):
@@ -170,7 +164,7 @@ def test_what_is_read_does_not_grow_with_the_past(feed: Started) -> None:
     feed.poll()
     begin = ago(days=40)
     times = (begin - timedelta(minutes=n) for n in range(1, 3001))
-    feed.shop.insert_many("batch", map(old_batch, times))
+    feed.shop.insert_many("batch", (delivered_batch(at, 1) for at in times))
     feed.shop.sql("ANALYZE")
     explained = b"EXPLAIN (ANALYZE, FORMAT JSON) " + query("lateness").text
     with psycopg.connect(feed.shop.owner) as connection:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from support.ledger_rows import Rows
+from support.ledger_rows import Rows, delivered_batch
 from support.ledgers import ago
 from support.shop import Shop
 
@@ -114,7 +114,7 @@ def test_a_report_is_of_thirty_days_or_since_the_beginning(shop: Shop) -> None:
     period = read(shop, None).figures.period
     assert timedelta(days=30) <= period.upper - period.lower < timedelta(days=31)
     assert (period.lower.hour, period.lower.minute) == (0, 0)
-    shop.update("feed", {"started_at": ago(hours=3), "floor_at": ago(hours=3)})
+    shop.update("feed", dict.fromkeys(("started_at", "floor_at"), ago(hours=3)))
     assert read(shop, None).figures.period.unit is Unit.HOUR
     upper = ago(days=1)
     times = {"lower_at": ago(days=9), "upper_at": upper, "reached_at": upper}
@@ -155,10 +155,8 @@ def test_the_ledger_is_read_once_for_the_orders(rows: Rows) -> None:
     """One pass and one hash of the batches, whatever the planner thinks of indexes."""
     shop = rows.shop
     now = ago()
-    batch = {"feed_id": 1, "lane": "live", "state": "delivered", "is_pruned": True}
-    batch |= {"orders": 100, "oldest_at": now, "settled_at": now}
-    numbers = range(1001, 1501)
-    shop.insert_many("batch", ({**batch, "batch_id": number} for number in numbers))
+    batches = ({**delivered_batch(now), "batch_id": n} for n in range(1001, 1501))
+    shop.insert_many("batch", batches)
     shop.insert_many(
         "ledger",
         (

@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg import errors
+from support.ledger_rows import delivered_batch
 from support.postgres import Cluster
 from support.shop import Shop
 
@@ -41,16 +42,10 @@ def large(server: Cluster, installed: str) -> Iterator[Shop]:
     server.sql(f"CREATE DATABASE large_ledger TEMPLATE {installed}")
     shop = Shop.clone(server.dsn("large_ledger"))
     start(shop)
-    common = {"feed_id": 1, "lane": "live", "orders": 100, "oldest_at": NOW}
-    delivered = {**common, "state": "delivered", "is_pruned": True}
-    shop.insert_many(
-        "batch",
-        (
-            {**delivered, "settled_at": NOW - n * timedelta(minutes=1)}
-            for n in range(1, 3001)
-        ),
-    )
-    shop.insert_many("batch", [common] * 50)
+    times = (NOW - n * timedelta(minutes=1) for n in range(1, 3001))
+    shop.insert_many("batch", map(delivered_batch, times))
+    waiting = {"feed_id": 1, "lane": "live", "orders": 100, "oldest_at": NOW}
+    shop.insert_many("batch", [waiting] * 50)
     shop.insert_many("ledger", map(order, range(1, 300_001)))
     attempt = {"attempt": 1, "instance_id": 1, "outcome": "accepted"}
     shop.insert_many(

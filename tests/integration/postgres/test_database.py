@@ -18,13 +18,10 @@ from syncd.postgres.statements import Statement, query
 
 pytestmark = pytest.mark.db
 
-LOOK = Statement(b"SELECT confirmed_at FROM syncd.watermark WHERE feed_id = %(feed)s")
+LOOK = Statement(b"SELECT feed FROM notes WHERE feed = %(feed)s")
 PREPARED = Statement(b"SELECT count(*) FROM pg_prepared_statements")
-NOTE = Statement(
-    b"INSERT INTO syncd.verification (feed, account, endpoint, payload, evidence) "
-    b"VALUES (%(feed)s, 'a', 'e', 'single', 'person')"
-)
-NOTED = Statement(b"SELECT count(*) AS noted FROM syncd.verification")
+NOTE = Statement(b"INSERT INTO notes VALUES (%(feed)s)")
+NOTED = Statement(b"SELECT count(*) AS noted FROM notes")
 WRONG = Statement(b"SELECT 1 / %(zero)s::integer")
 
 
@@ -37,8 +34,16 @@ class Noted(NamedTuple):
 def prepared(database: Database, looks: int = 5) -> int:
     """Look often; tell how many statements the server keeps a plan of."""
     for _ in range(looks):
-        database.run(LOOK, feed=1)
+        database.run(LOOK, feed="one")
     return database.value(int, PREPARED)
+
+
+@pytest.fixture
+def shop(shop: Shop) -> Shop:
+    """With a table that the daemon may write to."""
+    shop.sql("CREATE TABLE notes (feed text PRIMARY KEY)")
+    shop.sql(f"GRANT SELECT, INSERT ON notes TO {shop.role}")
+    return shop
 
 
 @pytest.fixture
@@ -100,9 +105,7 @@ def test_statements_sent_together_see_what_is_committed_between_them(
     shop: Shop, keeping: Database
 ) -> None:
     """Each has a snapshot of its own: the admission needs one behind the lock."""
-    lock = Statement(
-        b"SELECT count(*) AS noted FROM pg_advisory_lock(7), syncd.verification"
-    )
+    lock = Statement(b"SELECT count(*) AS noted FROM pg_advisory_lock(7), notes")
     waiting = (
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     )
