@@ -63,7 +63,7 @@ def test_a_feed_that_was_never_started_starts_with_its_backfill(
     assert "feed 'shop' was never started: it starts with this" in done.stderr
     assert "feed 'shop' is started at " in done.stderr
     assert "40 to send" in done.stdout
-    assert len(shop.rows_of("backfill")) == 1
+    assert shop.count("backfill") == 1
     shop.confirm(2)
     assert syncd("run", "--once", "--config", unstarted).returncode in {0, 75}
     while syncd("run", "--once", "--config", unstarted).returncode == 75:
@@ -124,7 +124,7 @@ def test_a_terminal_shows_it_in_its_width_and_is_asked(
     shown = on_terminal(columns, *arguments, answer="y\n")
     assert "backfill 1:" in shown
     assert "watermark.reset" in shown
-    assert len(shop.rows_of("backfill")) == 1
+    assert shop.count("backfill") == 1
 
 
 def test_at_40_columns_what_is_wrapped_stays_indented(shop: Shop, config: Path) -> None:
@@ -325,11 +325,11 @@ def test_what_a_backfill_waits_for_is_told(shop: Shop, config: Path) -> None:
 def test_the_watermark_is_shown_with_what_keeps_it(shop: Shop, config: Path) -> None:
     """Its time in the first line, for scripts all of it as JSON."""
     show = ("watermark", "show", "--config", config)
-    shop.set_watermark("now() - interval '5 s'")
+    shop.set_watermark(ago(seconds=5))
     first, second = syncd(*show).stdout.splitlines()
     assert datetime.fromisoformat(first).tzinfo
     assert second.endswith("s ago (lookback 5 s)")
-    shop.set_watermark("now() - interval '1 h'")
+    shop.set_watermark(ago(hours=1))
     with psycopg.connect(shop.owner) as holding:
         holding.execute("SELECT pg_current_xact_id()")
         facts = json.loads(syncd(*show, "--json").stdout)

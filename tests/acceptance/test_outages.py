@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from support.command import syncd
+from support.ledgers import ago
 from support.postgres import cluster, wait_until
 from support.shop import Shop
 
@@ -107,7 +108,7 @@ def test_a_prepared_transaction_that_holds_the_watermark_is_named(
         till.execute("BEGIN; SELECT 1")
         till.execute("INSERT INTO orders DEFAULT VALUES")
         till.execute(f"PREPARE TRANSACTION '{shop.role}'")
-    shop.set_watermark("now() - interval '1 hour'")
+    shop.set_watermark(ago(hours=1))
     try:
         facts = json.loads(syncd("status", "--json", "--config", config).stdout)
     finally:

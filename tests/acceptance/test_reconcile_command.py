@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.command import syncd
+from support.ledgers import ago
 from support.postgres import wait_until
 from support.shop import Shop
 
@@ -22,13 +23,13 @@ def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     shop.shift("feed", timedelta(days=-2), "floor_at")
     shop.confirm(3)
     assert syncd("run", "--once", "--config", path).returncode == 0
-    shop.set_watermark("now() + interval '1 s'")
+    shop.set_watermark(ago(seconds=-1))
     return path
 
 
-def forget_to_send(shop: Shop, ago: str) -> None:
+def forget_to_send(shop: Shop, before: str) -> None:
     """Confirm an order with a stamp that no poll looks at."""
-    shop.sql(f"INSERT INTO orders (confirmed_at) VALUES (now() - interval '{ago}')")
+    shop.sql(f"INSERT INTO orders (confirmed_at) VALUES (now() - interval '{before}')")
 
 
 def test_the_account_is_a_sentence_and_its_exit_code_tells_of_missing_orders(
@@ -90,8 +91,8 @@ def test_a_range_that_is_none_is_one_clear_line(
 
 def test_a_range_may_be_named(shop: Shop, config: Path) -> None:
     """Only what lies in it is accounted for, and captured."""
-    for ago in ("40 hours", "20 hours"):
-        forget_to_send(shop, ago)
+    for before in ("40 hours", "20 hours"):
+        forget_to_send(shop, before)
     done = syncd(
         "reconcile",
         "--from",
@@ -108,7 +109,7 @@ def test_a_range_may_be_named(shop: Shop, config: Path) -> None:
 
 def test_what_was_just_delivered_is_accounted_for(shop: Shop, config: Path) -> None:
     """Also above the watermark, which lies behind by the lookback and more."""
-    shop.set_watermark("now() - interval '1 hour'")
+    shop.set_watermark(ago(hours=1))
     done = syncd("reconcile", "--from", "1 hour ago", "--config", config)
     assert done.stdout.endswith("3 confirmed, 3 delivered, 0 unexplained\n")
 

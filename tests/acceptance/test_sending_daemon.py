@@ -125,7 +125,7 @@ def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
     reasons = {str(line["reason"]) for line in post.events("views.unavailable")}
     assert all(said in reason for reason in reasons), reasons
     assert len(post.events("views.unavailable")) == len(reasons)
-    assert post.shop.exceptions() == 0
+    assert post.shop.exceptions() == []
     assert {post.sandbox.book.posts(order) for order in before + held} == {1}
 
 
@@ -185,7 +185,7 @@ def test_a_migration_may_change_the_type_of_the_key(post: Post) -> None:
     orders += [order for _ in range(3) for order in shop.confirm(1)]
     wait_until(post.arrived(orders))
     post.stop()
-    assert shop.exceptions() == 0
+    assert shop.exceptions() == []
 
 
 def test_a_withdrawn_order_that_is_confirmed_again_is_sent(post: Post) -> None:

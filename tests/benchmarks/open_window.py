@@ -18,6 +18,7 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from support.ledgers import ago
 from support.postgres import cluster
 from support.shop import Shop
 
@@ -70,7 +71,7 @@ def main() -> None:
             poll.poll()
             idle = measure(poll)
             till.execute("SELECT now()")
-            shop.set_watermark("now() - interval '4 hours'")
+            shop.set_watermark(ago(hours=4))
             shop.sql(
                 "INSERT INTO orders (confirmed_at) SELECT now() - interval '10 min' - "
                 f"n * interval '0.1 s' FROM generate_series(1, {orders}) AS n"

@@ -129,7 +129,8 @@ def seed(server: Cluster, orders: int, *, apart: bool) -> tuple[str, str]:
     long_ago = datetime(2000, 1, 1, tzinfo=UTC)
     shop.update("feed", {"floor_at": long_ago, "started_at": long_ago})
     shop.update("watermark", {"confirmed_at": ago()})
-    shop.alter("VACUUM (ANALYZE)")
+    with psycopg.connect(shop.ledger_owner, autocommit=True) as connection:
+        connection.execute("VACUUM (ANALYZE)")
     return shop.dsn, shop.state_dsn or ""
 
 

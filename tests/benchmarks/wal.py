@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from support.ledgers import ago
 from support.postgres import cluster, wait_until
 from support.shop import Shop
 from support.tap import WAL_SETTINGS, install_wal
@@ -114,7 +115,7 @@ def intake(orders: int) -> None:
                 shop.confirm(orders)
             else:
                 confirm_singly(shop, orders)
-            shop.set_watermark("now() + '1 hour'")
+            shop.set_watermark(ago(hours=-1))
             began = time.monotonic()
             start(shop, config)
             while shop.captured("wal") != orders:

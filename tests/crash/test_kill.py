@@ -67,7 +67,7 @@ class Crash:
         return process
 
     def has_started(self) -> bool:
-        return len(self.shop.rows_of("feed")) == 1
+        return self.shop.count("feed") == 1
 
     def confirm_until_dead(self, process: subprocess.Popen[str]) -> None:
         """Keep selling while the daemon lives; it has to die by SIGKILL.

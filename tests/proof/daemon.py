@@ -6,7 +6,6 @@ import time
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import cast
 
 from support.postgres import wait_until
 from support.tap import install_wal
@@ -106,7 +105,7 @@ class Daemon:
         )
 
     def watermark(self) -> datetime:
-        return cast("datetime", self._world.shop.watermark())
+        return self._world.shop.watermark()
 
     def taken(self) -> list[str]:
         orders = self._world.shop.rows_of("ledger")

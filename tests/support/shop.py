@@ -127,11 +127,6 @@ class Shop(Questions):
             return connection.execute(query.encode()).fetchall()
 
     @override
-    def alter(self, statement: str) -> None:
-        with psycopg.connect(self.ledger_owner, autocommit=True) as connection:
-            connection.execute(statement.encode())
-
-    @override
     def sql(self, statement: str) -> None:
         with psycopg.connect(self.owner, autocommit=True) as connection:
             connection.execute(statement)

@@ -15,10 +15,13 @@ from typing_extensions import override
 
 __all__ = ["Row", "Tables"]
 
-ALWAYS = datetime.min.replace(tzinfo=UTC)
-"""How a time of `-infinity` is read."""
-NEVER = datetime.max.replace(tzinfo=UTC)
-"""How a time of `infinity` is read."""
+Columns = Mapping[str, object]
+"""Values of columns by their names."""
+
+INFINITE = {
+    b"-infinity": datetime.min.replace(tzinfo=UTC),
+    b"infinity": datetime.max.replace(tzinfo=UTC),
+}
 
 
 class Tables(ABC):
@@ -44,6 +47,13 @@ class Tables(ABC):
         (row,) = self.rows_of(table, **where)
         return row
 
+    def count(self, table: str, /, **where: object) -> int:
+        """Count rows, of which there may be millions."""
+        which, values = _condition(where)
+        select = SQL("SELECT count(*) AS number FROM {} WHERE {}")
+        (row,) = self._run(select.format(_name(table), which), values)
+        return int(row.number)
+
     def insert(self, table: str, /, **columns: object) -> Row:
         """Insert a row; return it with what the database added."""
         insert = SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING *").format(
@@ -54,7 +64,7 @@ class Tables(ABC):
         (row,) = self._run(insert, list(columns.values()))
         return row
 
-    def insert_many(self, table: str, rows: Iterable[Mapping[str, object]], /) -> None:
+    def insert_many(self, table: str, rows: Iterable[Columns], /) -> None:
         """Insert many rows, at least one, which give values to the same columns."""
         given = iter(rows)
         first = next(given)
@@ -68,30 +78,30 @@ class Tables(ABC):
             for row in chain([first], given):
                 copying.write_row([*row.values()])
 
-    def update(
-        self, table: str, columns: Mapping[str, object], /, **where: object
-    ) -> None:
+    def update(self, table: str, columns: Columns, /, **where: object) -> None:
         """Give columns of rows new values."""
-        which, values = _condition(where)
-        sets = [SQL("{} = %s").format(Identifier(name)) for name in columns]
-        update = SQL("UPDATE {} SET {} WHERE {}")
-        statement = update.format(_name(table), SQL(", ").join(sets), which)
-        self._run(statement, [*columns.values(), *values])
+        self._update(table, SQL("{} = %s"), columns, where)
 
     def shift(
         self, table: str, span: timedelta, /, *columns: str, **where: object
     ) -> None:
         """Move times of rows by a span; a negative one lets them be longer ago."""
-        which, values = _condition(where)
-        sets = [SQL("{0} = {0} + %s").format(Identifier(name)) for name in columns]
-        update = SQL("UPDATE {} SET {} WHERE {}")
-        statement = update.format(_name(table), SQL(", ").join(sets), which)
-        self._run(statement, [*[span] * len(columns), *values])
+        spans = dict.fromkeys(columns, span)
+        self._update(table, SQL("{0} = {0} + %s"), spans, where)
 
     def delete(self, table: str, /, **where: object) -> None:
         """Delete rows."""
         which, values = _condition(where)
         self._run(SQL("DELETE FROM {} WHERE {}").format(_name(table), which), values)
+
+    def _update(
+        self, table: str, change: SQL, columns: Columns, where: Columns
+    ) -> None:
+        which, values = _condition(where)
+        changes = [change.format(Identifier(name)) for name in columns]
+        update = SQL("UPDATE {} SET {} WHERE {}")
+        statement = update.format(_name(table), SQL(", ").join(changes), which)
+        self._run(statement, [*columns.values(), *values])
 
     def _run(self, statement: Composed, values: list[object]) -> list[Row]:
         with psycopg.connect(self.ledger_owner, autocommit=True) as connection:
@@ -106,15 +116,14 @@ class _Times(TimestamptzLoader):
 
     @override
     def load(self, data: Buffer) -> datetime:
-        infinite = {b"-infinity": ALWAYS, b"infinity": NEVER}
-        return infinite.get(bytes(data)) or super().load(data)
+        return INFINITE.get(bytes(data)) or super().load(data)
 
 
 def _name(table: str) -> Identifier:
     return Identifier("syncd", table)
 
 
-def _condition(where: Mapping[str, object]) -> tuple[Composed, list[object]]:
+def _condition(where: Columns) -> tuple[Composed, list[object]]:
     """Return the condition that rows meet, and the values of its parameters."""
     tests = [_test(value).format(Identifier(name)) for name, value in where.items()]
     values = [value for value in where.values() if value is not None]

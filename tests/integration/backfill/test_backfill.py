@@ -290,7 +290,7 @@ def test_what_may_have_arrived_is_not_given_back(past: Past) -> None:
 def test_reconciliation_leaves_cancelled_orders_alone(past: Past) -> None:
     """Nobody asks for them any more; what was delivered is still accounted for."""
     orders = sell_past(past.shop, 30)
-    past.shop.set_watermark("now()")
+    past.shop.set_watermark(ago())
     number = past.ask()
     past.driver.step()
     past.deliver()
@@ -488,7 +488,7 @@ def test_what_the_first_start_listed_goes_back_when_cancelled(
     with Sandbox() as sandbox:
         shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() + interval '1 h')")
         past = Past(shop, sandbox, tmp_path, SIZE)
-        shop.set_watermark("now() + interval '2 h'")
+        shop.set_watermark(ago(hours=-2))
         number = past.ask(upper=120)
         past.driver.step()
         assert past.states() == {"pending": 1}
@@ -508,7 +508,7 @@ def test_the_plan_counts_without_writing(past: Past) -> None:
     sell_past(past.shop, 50)
     past.ask(lower=10, upper=20)
     past.finish()
-    past.shop.set_watermark("now()")
+    past.shop.set_watermark(ago())
     before = past.shop.rows_of("backfill"), past.shop.rows_of("batch")
     plan = past.plan()
     assert (plan.confirmed, plan.orders, dict(plan.standings)) == (

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.ledgers import ago
 from support.polling import INSERT, LOOKBACK, Capture, Tills
 from support.postgres import Cluster, wait_until
 from support.shop import Shop
@@ -595,7 +596,7 @@ def test_a_window_held_open_for_hours_is_not_read_again_and_again(
         tuning=PollTuning(deep_seconds=deep_seconds),
     )
     tills.begin()
-    shop.set_watermark("now() - interval '3 hours'")
+    shop.set_watermark(ago(hours=3))
     shop.sql(
         "INSERT INTO orders (confirmed_at) SELECT now() - interval '6 min' "
         "- n * interval '100 ms' FROM generate_series(1, 100000) AS n"

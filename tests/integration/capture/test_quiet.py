@@ -26,7 +26,7 @@ def longest_wait(desk: Desk) -> timedelta:
 @pytest.fixture
 def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
     opened = Desk(shop, sandbox, tmp_path, batch_size=8)
-    opened.shop.set_feed(quiet="'5 minutes'")
+    opened.shop.update("feed", {"quiet": timedelta(minutes=5)})
     yield opened
     opened.close()
 
@@ -47,10 +47,10 @@ def test_a_change_leaves_it_alone_for_longer_but_not_for_ever(desk: Desk) -> Non
     """Ten times as long at most; what was tried before is not held up."""
     desk.confirm(1)
     orders = MendedOrders(desk.source, desk.ledger, EventRules(), size=8)
-    desk.shop.set_batches(created_at="created_at - interval '4 min'")
+    desk.shop.shift("batch", timedelta(minutes=-4), "created_at")
     assert orders.defer(["1", "77"]) == 1
     assert 535 < longest_wait(desk).total_seconds() < 545
-    desk.shop.set_batches(created_at="created_at - interval '47 min'")
+    desk.shop.shift("batch", timedelta(minutes=-47), "created_at")
     assert orders.defer(["1"]) == 1
     assert longest_wait(desk) == timedelta(minutes=50)
     desk.hurry()

@@ -74,9 +74,9 @@ def confirm(feed: Started, stamp: str, orders: int = 1) -> None:
 
 def capture(feed: Started) -> None:
     """Let the poll take whatever is there, from the floor on."""
-    feed.shop.set_watermark("now() - interval '10 days'")
+    feed.shop.set_watermark(ago(days=10))
     feed.poll(whole=True)
-    feed.shop.set_watermark("now()")
+    feed.shop.set_watermark(ago())
 
 
 def test_every_order_is_accounted_for_by_where_it_stands(feed: Started) -> None:
@@ -405,7 +405,7 @@ def test_each_depth_looks_as_far_back_as_it_says(feed: Started) -> None:
 
 def test_the_hours_are_those_of_the_clock_where_it_is_behind(feed: Started) -> None:
     """A clock that was ahead for a moment has dragged the watermark along."""
-    feed.shop.set_watermark("now() + interval '3 years'")
+    feed.shop.set_watermark(ago(days=-1095))
     confirm(feed, "now() - interval '90 minutes'")
     assert scopes(make_all(feed), "orders.missed") == ["hours"]
 
@@ -600,7 +600,7 @@ def test_a_promotion_is_accounted_for_once_the_watermark_has_passed_it(
     assert feed.reconciliation.due(PROMOTION) is None
     feed.shop.update("feed", {"lost_from": ago(days=1), "lost_until": ago()})
     assert feed.reconciliation.due(PROMOTION) is None
-    feed.shop.set_watermark("now() + interval '1 s'")
+    feed.shop.set_watermark(ago(seconds=-1))
     confirm(feed, "now() - interval '1 hour'")
     run = feed.reconciliation.due(PROMOTION)
     assert run

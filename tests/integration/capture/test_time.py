@@ -177,7 +177,7 @@ def test_a_bulk_import_with_one_stamp_is_taken_and_accounted_for(
         if late_ones == 10:
             break
     assert late_ones == 10
-    feed.shop.set_watermark("now() + interval '1 s'")
+    feed.shop.set_watermark(ago(seconds=-1))
     assert feed.account() == ReconciliationTally(pending=100_010)
 
 
@@ -275,7 +275,7 @@ def test_a_date_is_taken_with_a_lookback_of_a_day_or_by_reconciliation(
     assert settle(feed) == 0
     assert feed.account() == ReconciliationTally(missing=1, captured=1)
     patient = begin(time_zone=AMSTERDAM, lookback=timedelta(hours=25))
-    patient.shop.set_watermark("'2026-06-09 19:00+00'")
+    patient.shop.set_watermark(datetime(2026, 6, 9, 19, tzinfo=UTC))
     patient.transactions.now = noon
     settle(patient)
     feed.shop.sql("INSERT INTO orders (at) VALUES ('2026-06-10 21:45')")
@@ -301,7 +301,7 @@ def test_a_time_that_no_clock_shows_harms_nobody(
     feed.began("10 days", "5 minutes")
     feed.shop.sql(f"INSERT INTO orders ({column}) VALUES ('{stamp}'), ({now})")
     assert settle(feed) == 1
-    feed.shop.set_watermark("now() + interval '2 hours'")
+    feed.shop.set_watermark(ago(hours=-2))
     assert feed.account() == ReconciliationTally(pending=1)
     assert feed.source.confirmed_at("1") is None
     assert len(feed.source.sample(ago(days=20), 10)) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.clock import Clock
 from support.command import syncd
+from support.ledgers import ago
 from support.shop import Shop
 
 from syncd.capture.stamps import LOOK_SECONDS
@@ -103,7 +104,7 @@ def divided(shop: Shop, tmp_path: Path) -> Iterator[tuple[Shop, Path]]:
         assert syncd("run", "--once", "--config", config).returncode == 0
         shop.confirm(2)
         shop.sql("UPDATE orders SET rate = 0 WHERE id = 3")
-        shop.set_watermark("clock_timestamp()")
+        shop.set_watermark(ago())
         yield shop, config
 
 

@@ -122,4 +122,4 @@ def test_an_order_that_takes_for_ever_delays_nobody(shop: Shop, tmp_path: Path) 
         daemon.terminate()
         assert daemon.wait(60) == 0
         assert sandbox.book.posts(slow) == 0
-    assert shop.exceptions() == 0
+    assert shop.exceptions() == []

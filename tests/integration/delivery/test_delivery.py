@@ -331,7 +331,7 @@ def test_a_late_failure_is_fenced_off(desk: Desk) -> None:
     second = desk.claim()
     assert (first.batch_id, second.attempt, second.uncertain) == (second.batch_id, 2, 1)
     assert not desk.ledger.requeue(first, UNCLEAR)
-    assert desk.shop.of_batch("state") == "sending"
+    assert desk.shop.row_of("batch").state == "sending"
     assert desk.accept(second) == 1
 
 
@@ -346,7 +346,7 @@ def test_a_late_success_is_accepted(desk: Desk, *, is_claimed_again: bool) -> No
     if second:
         assert not desk.ledger.requeue(second, UNCLEAR)
         assert desk.accept(second) is None
-    assert desk.shop.of_batch("state") == "delivered"
+    assert desk.shop.row_of("batch").state == "delivered"
     assert desk.ledger.claim(desk.instance.number, "live", LEASE) is None
 
 
@@ -436,11 +436,11 @@ def test_an_exempted_order_is_counted_once(desk: Desk) -> None:
     exemption = ExcludedOrder(first.orders[0].key, "rejected", "bad", "W-1")
     desk.ledger.exclude_orders(first, [exemption])
     desk.ledger.exclude_orders(first, [exemption])
-    assert desk.shop.of_batch("orders") == 1
+    assert desk.shop.row_of("batch").orders == 1
     desk.let_lease_pass()
     other = ExcludedOrder(first.orders[1].key, "rejected", "bad", "W-2")
     desk.ledger.exclude_orders(first, [other])
-    assert desk.shop.of_batch("orders") == 1
+    assert desk.shop.row_of("batch").orders == 1
 
 
 def test_two_workers_share_the_batches(

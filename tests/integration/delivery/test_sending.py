@@ -42,7 +42,7 @@ def cautious(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
 
 
 def let_time_pass(desk: Desk) -> None:
-    desk.shop.change_endpoint(retry_at="now() - interval '1 s'")
+    desk.shop.update("endpoint", {"retry_at": ago(seconds=1)})
 
 
 @pytest.mark.parametrize("state", ["backing_off", "held"])
@@ -112,7 +112,7 @@ def test_a_probe_that_sends_nothing_gives_its_turn_back(desk: Desk) -> None:
     """An order that is not ready does not keep the others waiting for a lease."""
     desk.confirm(1, products="'[]'")
     orders = desk.confirm(1)
-    desk.shop.set_batches(attempts="1")
+    desk.shop.update("batch", {"attempts": 1})
     orders += desk.confirm(3)
     desk.shop.sql("DELETE FROM orders WHERE id = 2")
     desk.shop.set_endpoint("backing_off", "down")
@@ -150,8 +150,8 @@ def test_too_many_refused_orders_are_blamed_no_more_and_hold_nobody(
     def is_spiked() -> bool:
         desk.deliver_all()
         desk.hurry()
-        spike = desk.shop.of_endpoint("spike_at IS NOT NULL")[0]
-        return bool(spike) and desk.posts(good) == [1] * len(good)
+        spike_at = desk.shop.row_of("endpoint").spike_at
+        return spike_at is not None and desk.posts(good) == [1] * len(good)
 
     wait_until(is_spiked)
     blamed = desk.set_aside()
@@ -179,12 +179,13 @@ def test_a_person_lets_more_be_rejected(desk: Desk) -> None:
         desk.confirm(1)
         desk.deliver_all()
         desk.hurry()
-        if desk.shop.of_endpoint("spike_at IS NOT NULL")[0]:
+        if desk.shop.row_of("endpoint").spike_at:
             break
     blamed = len(desk.set_aside())
     assert blamed < 8
     assert desk.breaker.release()
-    assert desk.shop.of_endpoint("spike_at", "recent_rejected") == (None, 0)
+    endpoint = desk.shop.row_of("endpoint")
+    assert (endpoint.spike_at, endpoint.recent_rejected) == (None, 0)
     desk.confirm(1)
     for _ in range(6):
         desk.deliver_all()
@@ -277,7 +278,7 @@ def test_a_suspect_of_the_live_lane_is_passed_by_a_backfill(
     block(desk, [suspect])
     desk.deliver_all()
     orders = desk.confirm(1)
-    desk.shop.set_batches("state = 'pending' AND attempts = 0", lane="'backfill'")
+    desk.shop.update("batch", {"lane": "backfill"}, state="pending", attempts=0)
     desk.hurry()
     assert desk.deliver() is None
     assert desk.delivery.deliver_next("backfill") == DeliveryResult(1, accepted=True)
@@ -322,7 +323,8 @@ def test_a_repeat_that_is_refused_as_known_was_delivered(desk: Desk) -> None:
     assert desk.posts(others) == [1, 1]
     assert desk.set_aside() == {}
     assert desk.endpoint()[0] == "available"
-    assert desk.shop.count("batch", "state NOT IN ('delivered', 'emptied')") == 0
+    states = {batch.state for batch in desk.shop.rows_of("batch")}
+    assert states <= {"delivered", "emptied"}
 
 
 def test_a_repeat_that_is_refused_without_saying_why_waits_for_a_person(
@@ -335,8 +337,8 @@ def test_a_repeat_that_is_refused_without_saying_why_waits_for_a_person(
     desk.sandbox.fail("canned", times=None, status=409, body="<h1>Conflict</h1>")
     desk.hurry()
     desk.deliver_all()
-    rows = desk.shop.of_batches("state", "uncertain_attempts")
-    assert rows == [("held", 1)]
+    batch = desk.shop.row_of("batch")
+    assert (batch.state, batch.uncertain_attempts) == ("held", 1)
     assert desk.posts([order]) == [1]
 
 
@@ -395,10 +397,10 @@ def test_an_unknown_answer_holds_the_feed_at_once(
     assert desk.sandbox.book.totals.requests == 1
     assert desk.posts(more) == [0] * 8
     assert desk.ledger.next_due().seconds is None
-    state, reason = desk.shop.of_endpoint("state", "reason")
-    assert state == "held"
-    assert "is not known to mean success: " in str(reason)
-    assert words in str(reason)
+    endpoint = desk.shop.row_of("endpoint")
+    assert endpoint.state == "held"
+    assert "is not known to mean success: " in endpoint.reason
+    assert words in endpoint.reason
     assert desk.uncertain() == 1
 
 
@@ -466,7 +468,7 @@ def test_what_a_person_says_meanwhile_is_not_lost(desk: Desk) -> None:
     assert desk.endpoint()[0] == "available"
     assert desk.uncertain() == 0
     assert desk.left() == 0
-    assert desk.shop.of_batches("state") == [("delivered",)]
+    assert desk.shop.row_of("batch").state == "delivered"
 
 
 def test_what_was_explained_is_another_thing_when_its_words_change(
@@ -554,9 +556,10 @@ def test_a_claim_that_is_taken_over_waits_for_a_person(cautious: Desk) -> None:
     first = cautious.claim()
     cautious.let_lease_pass()
     assert cautious.deliver() is None
-    assert cautious.shop.of_batches("state", "uncertain_attempts") == [("held", 1)]
+    batch = cautious.shop.row_of("batch")
+    assert (batch.state, batch.uncertain_attempts) == ("held", 1)
     assert cautious.accept(first) == 2
-    assert cautious.shop.of_batch("state") == "delivered"
+    assert cautious.shop.row_of("batch").state == "delivered"
     assert cautious.posts(orders) == [0, 0]
 
 

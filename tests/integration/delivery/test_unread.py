@@ -196,7 +196,8 @@ def test_a_row_is_blamed_only_when_it_fails_again(desk: Desk) -> None:
     state, reason = desk.set_aside()[bad]
     assert (state, "22012" in str(reason)) == ("rejected", True)
     assert desk.endpoint() == ("available", 0)
-    assert desk.shop.of_endpoint("recent_rejected", "refusals") == (0.0, 0)
+    endpoint = desk.shop.row_of("endpoint")
+    assert (endpoint.recent_rejected, endpoint.refusals) == (0.0, 0)
 
 
 def test_status_tells_at_once_what_waits_for_the_view(desk: Desk) -> None:

@@ -114,7 +114,7 @@ def test_admitted_orders_show_by_what_they_are_off(
     inspector = Inspector(shop, tmp_path, {"time_zone": read_as})
     feed = begin()
     for _ in range(12):
-        feed.shop.set_watermark("now() - interval '1 day'")
+        feed.shop.set_watermark(ago(days=1))
         sell(shop, away, 1)
         feed.poll(whole=True)
         shop.update("batch", {"due_at": ago()})  # none is topped up

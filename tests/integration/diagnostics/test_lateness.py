@@ -85,7 +85,7 @@ def test_orders_that_reconciliation_had_to_find_ask_for_more(
     """They are the proof that lookback is too small."""
     confirm(feed, "1 s")
     feed.poll()
-    feed.shop.set_watermark("now() - interval '1 minute'")
+    feed.shop.set_watermark(ago(minutes=1))
     confirm(feed, "7 hours", 2)
     feed.ask()
     (finding,) = find(feed, tmp_path, "lookback")

@@ -164,7 +164,7 @@ def test_whatever_ends_an_exchange_is_uncertain(
     left = "held" if uncertain == "hold" else "pending"
     if place == "delivery_log.DeliveryLog.answered":
         left = "delivered"  # what it said is known by then
-    assert desk.shop.of_batch("state") == left
+    assert desk.shop.row_of("batch").state == left
     desk.close()
 
 
@@ -223,7 +223,7 @@ def test_a_claim_waits_for_the_disk_whatever_the_default(
 
 def test_instances_that_captured_nothing_do_not_pile_up(desk: Desk) -> None:
     """`run --once` by a timer leaves a row for each run that found something."""
-    before = len(desk.shop.rows_of("instance"))
+    before = desk.shop.count("instance")
 
     def run_once() -> None:
         with closing(Database(desk.shop.dsn)) as database:
@@ -231,7 +231,7 @@ def test_instances_that_captured_nothing_do_not_pile_up(desk: Desk) -> None:
 
     for _ in range(5):
         run_once()
-    assert len(desk.shop.rows_of("instance")) == 1 + before
+    assert desk.shop.count("instance") == 1 + before
     desk.shop.update("instance", {"host": "other/x/y", "stopped_at": ago()})
     run_once()
     assert desk.shop.rows_of("instance", host="other/x/y")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.command import syncd
 from support.desk import Desk
-from support.ledgers import Started
+from support.ledgers import Started, ago
 from support.shop import Shop
 
 from syncd.core.command_errors import OrderUnknownError
@@ -72,7 +72,7 @@ def test_a_delivered_order_loses_its_number_and_others_keep_theirs(desk: Desk) -
     assert (trace.state, trace.sent) == ("delivered", "yes")
     assert desk.shop.row_of("attempt").orderids == ["W-2"]
     assert states(desk.shop) == {"1": "erased", "2": None}
-    assert desk.shop.of_batch("orders") == 1
+    assert desk.shop.row_of("batch").orders == 1
     feed = FeedStore(Connections(desk.database, desk.database), "shop").get()
     story = read_history(desk.database, desk.source, feed, "1")
     assert story
@@ -178,7 +178,7 @@ def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
     with feed.ledger.admission():
         found = feed.source.of_keys(keys)
         assert feed.ledger.admit(found, "listen", size=5).orders == 0
-    feed.shop.set_watermark("now() + interval '1 s'")
+    feed.shop.set_watermark(ago(seconds=-1))
     assert feed.account() == ReconciliationTally(pending=1, erased=1)
     shop.sql(f"UPDATE orders SET confirmed_at = now() WHERE id = {keys[0]}")
     feed.poll(whole=True)

@@ -105,7 +105,7 @@ class Till(Started):
 
     def whole_account(self) -> ReconciliationTally:
         """Make the account of everything; no poll may follow."""
-        self.shop.set_watermark("now() + interval '1 s'")
+        self.shop.set_watermark(ago(seconds=-1))
         return self.account()
 
     @override
@@ -302,7 +302,7 @@ def test_a_reset_that_reaches_beyond_is_refused(till: Till, tmp_path: Path) -> N
         till.ledger.refuse_pruned(ago(days=1), ago(days=0))
     till.ledger.refuse_pruned(ago(days=9), ago(days=8))
     till.ledger.refuse_pruned(ago(days=0), ago(days=-1))
-    till.shop.set_watermark("now() + interval '1 s'")
+    till.shop.set_watermark(ago(seconds=-1))
     config = till.shop.configure(tmp_path, "http://127.0.0.1:9/x")
     reset = ("watermark", "reset", "--yes", "--config", config)
     refused = syncd(*reset, "--to", "2020-01-01")

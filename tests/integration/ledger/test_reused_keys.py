@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.command import syncd
 from support.desk import Desk
+from support.ledgers import ago
 from support.shop import Shop
 
 from syncd.capture.reconciliation import Reconciliation
@@ -145,7 +146,7 @@ GRANT SELECT ON syncd.confirmed_orders TO {};
 
 def account(desk: Desk) -> ReconciliationTally:
     """Account for all that is listed."""
-    desk.shop.set_watermark("now() + interval '1 s'")
+    desk.shop.set_watermark(ago(seconds=-1))
     reconciliation = Reconciliation(desk.source, desk.ledger, size=100)
     run = reconciliation.ask(None, None)
     list(reconciliation.pages(run))
@@ -211,7 +212,7 @@ def test_an_account_never_calls_a_reused_key_delivered(desk: Desk) -> None:
     desk.shop.sql(BEGIN_AGAIN)
     desk.shop.confirm(2)
     reconciliation = Reconciliation(desk.source, desk.ledger, size=100)
-    desk.shop.set_watermark("now() + interval '1 s'")
+    desk.shop.set_watermark(ago(seconds=-1))
     run = reconciliation.ask(None, None)
     assert run is not None
     list(reconciliation.pages(run))
