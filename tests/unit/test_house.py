@@ -310,7 +310,7 @@ def test_rows_come_by_the_names_of_their_columns() -> None:
     ids=["SQL of the ledger", "constants", "constants by path", "attributes"],
 )
 def test_tests_reach_into_the_product_less_and_less(found: str, most: int) -> None:
-    """Questions by name in tests/support; the numbers left may only fall."""
+    """Tables by name through tests/support; the numbers left may only fall."""
     migrations = "".join(
         file.read_text() for file in (ROOT / "sql" / "migrations").glob("*.sql")
     )

@@ -167,7 +167,7 @@ def test_a_withdrawn_order_that_is_confirmed_again_becomes_pending(
     withdrawn = {"state": "withdrawn", "reason": "x"}
     feed.shop.update("ledger", withdrawn, order_key=["1", "2"])
     feed.shop.update("batch", {"orders": 3})
-    feed.state("UPDATE orders SET confirmed_at = NULL WHERE id = 2")
+    feed.shop.sql("UPDATE orders SET confirmed_at = NULL WHERE id = 2")
     assert feed.account() == ReconciliationTally(pending=4, withdrawn=1)
     assert feed.account() == ReconciliationTally(pending=4, withdrawn=1)
 
@@ -421,7 +421,7 @@ CREATE TRIGGER slowly BEFORE INSERT ON syncd.reconciliation
 def test_several_daemons_make_an_account_once(begin: Begin) -> None:
     """Whoever is first has it."""
     feeds = [begin() for _ in range(6)]
-    feeds[0].state(SLOWLY)
+    feeds[0].shop.sql(SLOWLY)
     with ThreadPoolExecutor(len(feeds)) as pool:
         runs = list(pool.map(lambda f: f.reconciliation.due(HOURS), feeds))
     assert len([run for run in runs if run]) == 1
