@@ -108,17 +108,13 @@ class FastRenderer:
         self, columns: Collection[str], rules: EventRules, *, with_profile: bool
     ) -> None:
         self._rules = rules
-        self._customs: list[str] = []
-        self._names: list[str] = []
-        self._free: list[str] = []
-        self._formed: list[str] = []
-        self._reader: msgspec.json.Decoder[Any] = _READERS[OrderRow]
-        if with_profile:
-            self._customs = sorted(c for c in columns if c.startswith("custom_"))
-            self._names = [name for name in _NAMES if name in columns]
-            self._free = [name for name in _FREE if name in columns] + self._customs
-            self._formed = [name for name in FORMED if name in columns]
-            self._reader = _reader_of(self._customs)
+        self._customs = sorted(c for c in columns if c.startswith("custom_"))
+        self._names = [name for name in _NAMES if name in columns]
+        self._free = [name for name in _FREE if name in columns] + self._customs
+        self._formed = [name for name in FORMED if name in columns]
+        self._reader: msgspec.json.Decoder[Any] = (
+            _reader_of(self._customs) if with_profile else _READERS[OrderRow]
+        )
         self._encoder = msgspec.json.Encoder()
 
     def purchase(

@@ -55,6 +55,23 @@ LATER = "'2026-01-01 00:00:00+00'::timestamp with time zone"
         ("(o.id = ANY ('{1,2}'::bigint[]))", "public.orders (id);"),
         ("((o.state = 'paid'::text) AND (o.id = $1))", "public.orders (id);"),
         ("(i.order_id = o.id)", "public.orders (id);"),
+        ("((o.b = i.x) AND (o.a = i.y))", "public.orders (a);"),
+        (
+            "((o.id = ANY ('{1,2}'::bigint[])) AND (o.v = COALESCE(c.v, i.v)))",
+            "public.orders (id);",
+        ),
+        (
+            f"((o.at > {LATER}) AND (o.s = 'x'::text))",
+            "public.orders (at) WHERE (s = 'x'::text);",
+        ),
+        (
+            f"((o.o = 'x'::text) AND (o.at > {LATER}))",
+            "public.orders (at) WHERE (o = 'x'::text);",
+        ),
+        (
+            f"((o.tags[i.n] = 'x'::text) AND (o.at > {LATER}))",
+            "public.orders (at);",
+        ),
     ],
 )
 def test_the_condition_of_a_whole_read_names_its_index(
@@ -63,6 +80,16 @@ def test_the_condition_of_a_whole_read_names_its_index(
     """With the view's own conditions, where they always mean the same."""
     (index,) = missing_indexes([{"Plan": scan(condition)}])
     assert index.statement == f"CREATE INDEX CONCURRENTLY ON {wanted}"
+
+
+def test_an_alias_in_quotes_is_an_alias_too() -> None:
+    """It is left out of the index like any other."""
+    condition = f"""(("O"."paidBy" = 'x'::text) AND ("O"."paidAt" > {LATER}))"""
+    (index,) = missing_indexes([{"Plan": scan(condition, Alias="O")}])
+    assert index.statement == (
+        'CREATE INDEX CONCURRENTLY ON public.orders ("paidAt") '
+        """WHERE ("paidBy" = 'x'::text);"""
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,12 +117,31 @@ def test_a_column_is_better_to_seek_by_than_an_expression() -> None:
     assert index.columns == ("id", "version")
 
 
-def test_a_join_names_the_column_of_the_table_that_is_read_whole() -> None:
+def test_the_conditions_of_a_tables_own_node_come_first() -> None:
+    """Those of the joins above it only if it has none to seek by."""
+    plan = {
+        "Node Type": "Nested Loop",
+        "Join Filter": "(o.id = i.order_id)",
+        "Plans": [scan(f"(o.at > {LATER})"), {"Node Type": "Result"}],
+    }
+    assert [index.column for index in missing_indexes(plan)] == ["at"]
+
+
+def test_what_has_no_schema_is_no_table() -> None:
+    """A function or a subquery that is read whole needs no index."""
+    node = scan(f"(o.at > {LATER})")
+    assert missing_indexes({k: v for k, v in node.items() if k != "Schema"}) == []
+    node = {k: v for k, v in node.items() if k != "Relation Name"}
+    assert missing_indexes(node) == []
+
+
+@pytest.mark.parametrize("name", ["Hash Cond", "Merge Cond", "Join Filter"])
+def test_a_join_names_the_column_of_the_table_that_is_read_whole(name: str) -> None:
     """Once, although two conditions speak of it."""
     lines = scan("", "Order Lines", Alias="i", Schema="My Shop")
     plan = {
         "Node Type": "Hash Join",
-        "Hash Cond": '(i."orderId" = o.id)',
+        name: '(i."orderId" = o.id)',
         "Plans": [lines, {**lines, "Output": ["i.id"]}],
     }
     (index,) = missing_indexes(plan)

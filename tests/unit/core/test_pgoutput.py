@@ -160,6 +160,7 @@ def test_a_key_column_that_is_gone_is_told(reader: Reader) -> None:
         (b"Z", "a message of kind b'Z'"),
         (b"B\0", "message b'B' breaks off"),
         (b"R\0\0\0\x01public", "a name without an end"),
+        (relation("id")[:-9], "a name without an end"),
         (relation("id") + b"\0", "a relation of another length"),
         (
             row(b"I", b"N", values("7"), oid=8),

@@ -250,7 +250,8 @@ def test_a_code_that_does_not_say_so_may_follow_the_work(status: int) -> None:
 def test_what_is_no_final_answer_is_unclear(status: int) -> None:
     """An early hint says nothing about what was taken."""
     got = verdict(status, b'{"success": true}')
-    assert (got.outcome, got.maybe_taken) == (Outcome.UNCLEAR, True)
+    assert told(got) == "outcome=UNCLEAR maybe_taken"
+    assert got.reason == f'HTTP {status} is no final answer {{"success": true}}'
 
 
 @pytest.mark.parametrize(
@@ -689,3 +690,11 @@ def test_each_status_without_a_word_has_its_meaning(status: int, means: str) -> 
     got = verdict(status)
     assert told(got) == means
     assert got.reason == f"HTTP {status}"
+
+
+def test_a_refused_certificate_is_for_a_person_to_mend() -> None:
+    """Nothing was sent, and trying again does not help."""
+    refused = NoResponse("certificate verify failed", taken=False, untrusted=True)
+    got = classify(refused, 3, NOW)
+    assert told(got) == "outcome=CLIENT_REFUSED concerns_all"
+    assert got.reason == "certificate verify failed"

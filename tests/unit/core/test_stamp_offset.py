@@ -89,6 +89,45 @@ def test_what_only_looks_like_it_is_none(case: object) -> None:
     assert find_shift(case()) is None
 
 
+def even(distance: float, orders: int = 10, **others: float) -> list[Appearance]:
+    """Orders a minute apart, all off by so many minutes; `n1=5` moves the second."""
+    off = [others.get(f"n{n}", distance) for n in range(orders)]
+    return appear([n + off[n] for n in range(orders)], [1.0 * n for n in range(orders)])
+
+
+@pytest.mark.parametrize(
+    ("appearances", "shift"),
+    [
+        (even(-60), Shift(8, timedelta(hours=-1))),
+        (even(15), Shift(8, QUARTER)),
+        (even(14.9), None),
+        (even(900), Shift(8, timedelta(hours=15))),
+        (even(900.1), None),
+        (even(66), Shift(8, timedelta(hours=1))),
+        (even(67), None),
+        (even(-60, n0=-400, n9=700), Shift(8, timedelta(hours=-1))),
+        (even(-60, n0=-400, n1=-300), None),
+        (even(-60, n8=300, n9=700), None),
+        (even(-60, n1=-66), Shift(8, timedelta(hours=-1))),
+        (even(-60, n0=-67, n1=-66.1), None),
+        (even(-60, 20, n0=0, n1=0), Shift(16, timedelta(hours=-1))),
+        (even(-60, n0=-62, n1=-62, n2=-62, n3=-62, n4=-62), Shift(8, -4 * QUARTER)),
+    ],
+)
+def test_a_shift_is_what_all_but_the_outermost_tenths_agree_on(
+    appearances: list[Appearance], shift: Shift | None
+) -> None:
+    """Within six minutes of each other, and of a multiple of a quarter of an hour."""
+    assert find_shift(appearances) == shift
+
+
+def test_a_shift_shows_at_three_moments_at_least() -> None:
+    """An import appears at one."""
+    stamps = [-60.0 + n / 100 for n in range(12)]
+    assert find_shift(appear(stamps, [0.0] * 6 + [0.1] * 6)) is None
+    assert find_shift(appear(stamps, [0.0] * 4 + [0.1] * 4 + [0.2] * 4))
+
+
 @pytest.mark.parametrize(
     ("offset", "read_as", "fits"),
     [(-1, 1, ["UTC"]), (-6, 1, ["America/New_York"]), (5, -5, ["UTC"]), (3, 1, [])],

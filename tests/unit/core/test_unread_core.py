@@ -47,6 +47,8 @@ def test_a_row_is_blamed_after_some_minutes_while_others_are_read() -> None:
         ((1,) * 5, (19,), False),
         ((2, 3), (19,), False),
         ((4,), (9,), True),
+        ((12,), (100,), True),
+        ((60,), (201,), True),  # a few minutes of trouble fade
     ],
 )
 def test_a_row_is_blamed_unless_too_many_fail_like_it(
