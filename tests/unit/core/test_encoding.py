@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncd.core.encoding import codec_of, fits, fitted
+from syncd.core.encoding import codec_of, fits, fitted, fitted_all
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,11 @@ def test_what_does_not_fit_is_a_question_mark(text: str, codec: str, told: str) 
     """Also a NUL, which no server holds, and half of a character."""
     assert fitted(text, codec) == told
     assert fits(text, codec) is (text == told)
+
+
+def test_every_text_of_a_list_is_made_to_fit() -> None:
+    """Also in lists within; what is no text stays."""
+    given = ["café", ("ł", [7, None]), True]
+    assert fitted_all(given, "iso8859-1") == ["café", ["?", [7, None]], True]
+    assert fitted_all("ł", "ascii") == "?"
+    assert fitted_all(7, "ascii") == 7

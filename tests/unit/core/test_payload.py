@@ -14,3 +14,10 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     """The way of escaping is for writing alone."""
     with pytest.raises(UnicodeDecodeError):
         b"\xff".decode("utf-8", "syncd.json")
+
+
+def test_events_are_one_list_in_an_object_or_one_alone() -> None:
+    """In the order given, byte for byte."""
+    assert encode([b'{"a":1}', b'{"b":2}'], "events") == b'{"events":[{"a":1},{"b":2}]}'
+    assert encode([b'{"a":1}'], "single") == b'{"a":1}'
+    assert encode(['"é"'.encode(), b"2"], "events") == rb'{"events":["\u00e9",2]}'

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from syncd.core.sql_text import SqlTextError, statements
 
+ENDLESS = "begins a text or a comment that does not end"
+
 
 def texts(script: str) -> list[str]:
     return [statement.text for statement in statements(script)]
@@ -42,15 +44,38 @@ def test_what_holds_no_statement_has_none(nothing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "line"),
-    [("SELECT 1;\n'", 2), ('\n\n"a', 3), ("/* /* */", 1), ("\n$a$ $b$", 2),
-     ("SELECT 1;\n\\set x 1\n", 2), (r"E'\'", 1)],
+    ("script", "line", "words"),
+    [("SELECT 1;\n'", 2, ENDLESS), ('\n\n"a', 3, ENDLESS), ("/* /* */", 1, ENDLESS),
+     ("\n$a$ $b$", 2, ENDLESS), (r"E'\'", 1, ENDLESS),
+     ("SELECT 1;\n\\set x 1\n", 2, "is a command of psql's, no SQL")],
 )  # fmt: skip
-def test_what_does_not_end_is_refused_where_it_begins(script: str, line: int) -> None:
+def test_what_does_not_end_is_refused_where_it_begins(
+    script: str, line: int, words: str
+) -> None:
     """And so are commands of psql's."""
     with pytest.raises(SqlTextError) as refused:
         texts(script)
-    assert refused.value.line == line
+    assert (refused.value.line, str(refused.value)) == (line, words)
+
+
+def test_each_token_has_its_kind() -> None:
+    """Only words are words: what is quoted, or part of a text, is none."""
+    script = """a "b" 'c' e'd' E'e' $$f$$ $g$h$g$ 1.5 Xe'f' ="""
+    (statement,) = statements(script)
+    assert [(token.kind, token.text) for token in statement.tokens] == [
+        ("word", "a"),
+        ("quoted", '"b"'),
+        ("text", "'c'"),
+        ("text", "e'd'"),
+        ("text", "E'e'"),
+        ("text", "$$f$$"),
+        ("text", "$g$h$g$"),
+        ("sign", "1.5"),
+        ("word", "Xe"),
+        ("text", "'f'"),
+        ("sign", "="),
+    ]
+    assert [token.keyword for token in statement.tokens[:3]] == ["A", "", ""]
 
 
 def test_a_statement_knows_its_line_and_first_words() -> None:
@@ -58,7 +83,8 @@ def test_a_statement_knows_its_line_and_first_words() -> None:
     first, second = statements("-- head\nBEGIN;\n\nCreate /* or */ view\n x AS 1")
     assert (first.line, first.keywords) == (2, ["BEGIN"])
     assert (second.line, second.keywords[:2]) == (4, ["CREATE", "VIEW"])
-    assert second.line_of(second.text.index("x")) == 5
+    places = (-1, 0, 1, second.text.index("x"))
+    assert [second.line_of(place) for place in places] == [4, 4, 4, 5]
 
 
 @given(st.text())

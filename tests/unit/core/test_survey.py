@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from syncd.core.event import EventRules
-from syncd.core.survey import Survey
+from syncd.core.survey import OTHER_UNIT, Survey
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,8 +35,12 @@ def test_each_order_is_sent_waited_for_or_refused() -> None:
         "email is missing": "k2",
         "there are no products": "k6",
     }
-    refused = {tally.key: tally.orders for tally in found.refused.values()}
-    assert refused == {"k3": 2, "k5": 1}
+    refused = {what: (t.key, t.orders) for what, t in found.refused.items()}
+    assert refused == {
+        "email is not an address like name@example.com": ("k3", 2),
+        "is confirmed but has no row in the purchases view": ("k5", 1),
+    }
+    assert found.events["k1"]["orderid"] == "1"
 
 
 def test_blanks_and_digits_too_many_are_counted_once_for_an_order() -> None:
@@ -44,12 +50,17 @@ def test_blanks_and_digits_too_many_are_counted_once_for_an_order() -> None:
         row(products=[line, line], totalvalue=Decimal("2.478")),
         row(city="Gent ", totalvalue="no number"),
     )
-    assert {name: tally.orders for name, tally in found.padded.items()} == {
-        "products.id": 1,
-        "city": 1,
+    assert {name: (t.orders, t.key) for name, t in found.padded.items()} == {
+        "products.id": (1, "k1"),
+        "city": (1, "k2"),
     }
-    assert set(found.rounded) == {"totalvalue", "products.price"}
-    assert [tally.key for tally in found.left_out.values()] == ["k2"]
+    assert {name: (t.orders, t.key) for name, t in found.rounded.items()} == {
+        "totalvalue": (1, "k1"),
+        "products.price": (1, "k1"),
+    }
+    assert {name: t.key for name, t in found.left_out.items()} == {
+        "totalvalue is not a usable number": "k2"
+    }
 
 
 def test_amounts_of_another_unit_show() -> None:
@@ -59,7 +70,26 @@ def test_amounts_of_another_unit_show() -> None:
     assert surveyed(row(totalvalue=900)).unit() == 100
     cents = {"id": "MUG", "quantity": 2, "price": 450}
     assert surveyed(row(products=[cents])).unit() == Decimal("0.01")
-    assert surveyed(row(products=[{"id": "MUG", "quantity": 1}])).unit() is None
+    unpriced = [{"id": "MUG", "quantity": 1}]
+    assert surveyed(row(products=unpriced, totalvalue=900)).unit() is None
+
+
+@pytest.mark.parametrize(
+    ("total", "price", "unit"),
+    [
+        (OTHER_UNIT, 1, OTHER_UNIT),
+        (OTHER_UNIT - 1, 1, None),
+        (1, OTHER_UNIT, 1 / Decimal(OTHER_UNIT)),
+        (1, OTHER_UNIT - 1, None),
+        (50, Decimal("0.5"), 100),
+    ],
+)
+def test_a_unit_is_another_from_a_ratio_on(
+    total: int, price: Decimal, unit: Decimal | None
+) -> None:
+    """In both directions, however small the amounts are."""
+    lines = [{"id": "MUG", "quantity": 1, "price": price}]
+    assert surveyed(row(products=lines, totalvalue=total)).unit() == unit
 
 
 def test_products_of_another_kind_are_refused() -> None:

@@ -89,3 +89,16 @@ def test_a_read_shrinks_at_once_and_grows_back_while_it_is_quick() -> None:
     assert size.at_most == 1
     assert list(size.pieces("ab")) == [["a"], ["b"]]
     assert halves("abc") == (["a", "b"], ["c"])
+    assert halves("abcd") == (["a", "b"], ["c", "d"])
+
+
+def test_a_read_grows_twofold_when_it_was_full_and_quick() -> None:
+    """Not after one that held fewer, or took a quarter of the time allowed."""
+    size = ReadSize(100)
+    size.failed(20)
+    assert size.at_most == 10
+    size.worked(9, 0.01)
+    size.worked(10, 0.25)
+    assert size.at_most == 10
+    size.worked(10, 0.24)
+    assert size.at_most == 20
