@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from support.desk import Desk
-from support.postgres import SETTINGS, Cluster, cluster
+from support.postgres import SETTINGS, Cluster, cluster, prefer_memory
 from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
@@ -26,6 +26,7 @@ if examples := os.environ.get("SYNCD_TEST_EXAMPLES"):
     settings.register_profile("other", derandomize=False, max_examples=int(examples))
     settings.load_profile("other")
 
+prefer_memory()
 _numbers = count(1)
 
 
@@ -40,15 +41,15 @@ def server() -> Iterator[Cluster]:
 def database(server: Cluster) -> Iterator[str]:
     """Connection string of an empty database."""
     name = f"t{next(_numbers)}"
-    server.sql(f"CREATE DATABASE {name}")
+    server.create(name)
     yield server.dsn(name)
-    server.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    server.drop(name)
 
 
 @pytest.fixture(scope="session")
 def installed(server: Cluster) -> str:
     """A database with a small shop, which each test gets a copy of."""
-    server.sql("CREATE DATABASE installed")
+    server.create("installed")
     opened = Shop.open(server.dsn("installed"))
     opened.disown()
     opened.close()
@@ -59,11 +60,11 @@ def installed(server: Cluster) -> str:
 def shop(server: Cluster, installed: str) -> Iterator[Shop]:
     """A small shop with the ledger and the two views."""
     name = f"t{next(_numbers)}"
-    server.sql(f"CREATE DATABASE {name} TEMPLATE {installed}")
+    server.create(name, installed)
     opened = Shop.clone(server.dsn(name))
     yield opened
     opened.close()
-    server.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    server.drop(name)
 
 
 @pytest.fixture
@@ -92,8 +93,8 @@ def unprepared() -> Iterator[Cluster]:
 def hinting(unprepared: Cluster) -> Iterator[Shop]:
     """A small shop on it."""
     name = f"t{next(_numbers)}"
-    unprepared.sql(f"CREATE DATABASE {name}")
+    unprepared.create(name)
     opened = Shop.open(unprepared.dsn(name))
     yield opened
     opened.close()
-    unprepared.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    unprepared.drop(name)

@@ -41,28 +41,39 @@ def started(*arguments: object, **environment: str) -> subprocess.CompletedProce
 
 def syncd(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command; nothing may ever print a traceback."""
-    given = [str(argument) for argument in arguments]
-    values = os.environ | _KEY | environment
+    return forked(arguments, os.environ | _KEY | environment)
+
+
+def forked(
+    arguments: Sequence[object], environment: Mapping[str, str], given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run the command with an environment of its own, and with this to read."""
+    words = [str(argument) for argument in arguments]
     with TemporaryDirectory() as folder:
-        shown = [Path(folder, name) for name in ("stdout", "stderr")]
-        process = _PROCESSES.Process(target=_main, args=(given, values, shown))
+        streams = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
+        streams[0].write_text(given)
+        process = _PROCESSES.Process(
+            target=_main, args=(words, dict(environment), streams)
+        )
         process.start()
         process.join(_SECONDS)
         if process.exitcode is None:
             process.kill()
-            raise subprocess.TimeoutExpired(given, _SECONDS)
-        stdout, stderr = (path.read_text() for path in shown)
-    done = subprocess.CompletedProcess(given, process.exitcode, stdout, stderr)
+            raise subprocess.TimeoutExpired(words, _SECONDS)
+        stdout, stderr = (path.read_text() for path in streams[1:])
+    done = subprocess.CompletedProcess(words, process.exitcode, stdout, stderr)
     assert "Traceback" not in done.stderr + done.stdout
     return done
 
 
 def _main(
-    arguments: Sequence[str], environment: Mapping[str, str], shown: Sequence[Path]
+    arguments: Sequence[str], environment: Mapping[str, str], streams: Sequence[Path]
 ) -> None:
     """Be the command, in a process that was forked for it."""
-    for target, path in enumerate(shown, 1):
+    os.dup2(os.open(streams[0], os.O_RDONLY), 0)
+    for target, path in enumerate(streams[1:], 1):
         os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND), target)
+    sys.stdin = os.fdopen(0, closefd=False)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["syncd", *arguments]

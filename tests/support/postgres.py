@@ -25,6 +25,10 @@ SETTINGS = {
     "log_min_messages": "fatal",
 }
 STANDBY = "standby"
+FOLDER = "SYNCD_TEST_PG_FOLDER"
+"""The variable that names where servers keep their data: by default the disk."""
+_MEMORY = Path("/dev/shm")  # noqa: S108  # memory, where the system has such a folder
+_ROOM = 6 << 30
 IN_STEP = "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
 
 
@@ -42,6 +46,15 @@ def _existing(program: Path) -> Path:
     if not program.exists():
         pytest.skip(f"this PostgreSQL comes without {program.name}")
     return program
+
+
+def prefer_memory() -> None:
+    """Let the servers' data live in memory where that has room.
+
+    A database is copied and dropped there in an eighth of the processor's time.
+    """
+    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
+        os.environ.setdefault(FOLDER, str(_MEMORY))
 
 
 class Cluster:
@@ -149,6 +162,13 @@ class Cluster:
     def runs(self) -> bool:
         return (self.data / "postmaster.pid").exists()
 
+    def create(self, database: str, template: str = "template1") -> None:
+        """Create a database as a copy of its files, which costs the least."""
+        self.sql(f"CREATE DATABASE {database} TEMPLATE {template} STRATEGY file_copy")
+
+    def drop(self, database: str) -> None:
+        self.sql(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
     def sql(self, statement: str, database: str = "postgres") -> None:
         with psycopg.connect(self.dsn(database), autocommit=True) as connection:
             connection.execute(statement)
@@ -158,7 +178,8 @@ class Cluster:
 def cluster(
     settings: Mapping[str, str] = SETTINGS, *, primary: Cluster | None = None
 ) -> Iterator[Cluster]:
-    folder = Path(tempfile.mkdtemp(prefix="syncd-pg-", dir="/tmp"))
+    parent = os.environ.get(FOLDER, "/tmp")  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="syncd-pg-", dir=parent))
     server = Cluster(folder, settings, primary=primary)
     server.start()
     try:

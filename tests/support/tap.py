@@ -50,7 +50,7 @@ def opened_shop(
     server: Cluster, name: str, *, views: bool = True, state: str | None = None
 ) -> Iterator[Shop]:
     """A shop in a database of its own; its slots are gone afterwards."""
-    server.sql(f"CREATE DATABASE {name}")
+    server.create(name)
     shop = Shop.open(server.dsn(name), views=views, state=state)
     try:
         yield shop
@@ -66,7 +66,7 @@ def forget(server: Cluster, name: str) -> None:
     server.sql(FREE.format(name=name))
     wait_until(lambda: not server.holds(f"SELECT EXISTS ({active.format(1)})"))
     server.sql(DROP.format(name=name))
-    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    server.drop(name)
 
 
 @contextmanager

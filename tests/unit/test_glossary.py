@@ -3,9 +3,9 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from pydantic import BaseModel
+from support.sources import CODE, ROOT, nodes
 
 from syncd.cli import cli
 from syncd.config.settings import Settings
@@ -13,8 +13,6 @@ from syncd.diagnostics.check.codes import CODES
 from syncd.log.events import EVENTS
 from syncd.log.fields import FIELDS
 
-ROOT = Path(__file__).parents[2]
-CODE = sorted((ROOT / "syncd").rglob("*.py"))
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 ALERTS = re.findall(
     r"alert: (\w+)", (ROOT / "systemd" / "monitoring" / "alerts.yml").read_text()
@@ -24,9 +22,8 @@ USED, REFUSED = GLOSSARY.split("## Words that we do not use")
 
 def classes() -> set[str]:
     """List the classes of the package."""
-    trees = [ast.parse(file.read_text()) for file in CODE]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    return {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+    found = (node for file in CODE for node in nodes(file))
+    return {node.name for node in found if isinstance(node, ast.ClassDef)}
 
 
 def settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

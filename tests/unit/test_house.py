@@ -9,13 +9,12 @@ import click
 import pytest
 from hypothesis import settings
 from pydantic import BaseModel
+from support.sources import CODE, ROOT, nodes
 
 from syncd.cli import cli
 from syncd.config import settings as config
 from syncd.postgres.statements import statements
 
-ROOT = Path(__file__).parents[2]
-CODE = sorted((ROOT / "syncd").rglob("*.py"))
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
@@ -25,17 +24,16 @@ PAGES = [
 
 def strings(file: Path) -> list[str]:
     """List the string literals of a file, docstrings left out."""
-    tree = ast.parse(file.read_text())
     docs = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes(file)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
     return [
         node.value
-        for node in ast.walk(tree)
+        for node in nodes(file)
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and id(node) not in docs
@@ -47,7 +45,7 @@ def test_every_statement_is_used_and_every_used_one_exists() -> None:
     used = {
         call.args[0].value
         for file in CODE
-        for call in ast.walk(ast.parse(file.read_text()))
+        for call in nodes(file)
         if isinstance(call, ast.Call)
         and getattr(call.func, "id", getattr(call.func, "attr", ""))
         in {"query", "compose", "composed", "part", "statement", "plan"}
@@ -259,8 +257,7 @@ IGNORES = 9
 
 def calls() -> list[ast.Call]:
     """List every call in the code."""
-    trees = [ast.parse(file.read_text()) for file in CODE]
-    return [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    return [n for file in CODE for n in nodes(file) if isinstance(n, ast.Call)]
 
 
 def test_a_file_fits_300_lines() -> None:
@@ -273,7 +270,7 @@ def test_a_function_fits_40_lines() -> None:
     long = {
         f"{file.name}: {node.name}"
         for file in CODE
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in nodes(file)
         if isinstance(node, ast.FunctionDef)
         and (node.end_lineno or 0) - node.lineno >= 40
     }

@@ -1,12 +1,10 @@
 """The daemon beside a view that fails for some orders: the others never wait."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.command import syncd
 from support.postgres import wait_until
 from support.shop import Shop
 
@@ -42,13 +40,7 @@ def order(shop: Shop, total: int) -> str:
 
 
 def status(config: Path) -> dict[str, object]:
-    told = subprocess.run(
-        [sys.executable, "-m", "syncd", "status", "--json", "--config", str(config)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
-    )
+    told = syncd("status", "--json", "--config", config)
     found: dict[str, object] = json.loads(told.stdout)
     return found
 

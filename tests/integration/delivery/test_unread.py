@@ -1,14 +1,12 @@
 """What cannot be read waits for the view: no other order does, and none is blamed."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.command import syncd
 from support.desk import Desk
 from support.shop import Shop
 
@@ -227,12 +225,8 @@ def test_an_order_that_is_too_slow_is_explained_in_seconds(
     desk.deliver_all()
     desk.shop.sql(CATALOGUE.replace("pg_sleep(2)", "pg_sleep(60)"))
     began = time.monotonic()
-    told = subprocess.run(
-        [sys.executable, "-m", "syncd", "explain", order.removeprefix("W-"),
-         "--config", str(tmp_path / "syncd.toml")],
-        capture_output=True, text=True, check=True,
-        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
-    ).stdout  # fmt: skip
+    config = tmp_path / "syncd.toml"
+    told = syncd("explain", order.removeprefix("W-"), "--config", config).stdout
     assert time.monotonic() - began < 25
     assert "cannot be read within 30 s" in told
     assert "the row could not be read in the view: not in time" in told

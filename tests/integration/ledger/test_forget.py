@@ -2,13 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.command import syncd
+from support.command import forked, syncd
 from support.desk import Desk
 from support.ledgers import Started, ago
 from support.shop import Shop
@@ -52,15 +50,9 @@ def forgetting(desk: Desk) -> Erasure:
 
 
 def run(config: Path, *arguments: str, given: str = "") -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "syncd", "erase", *arguments, "--config", str(config)],
-        check=False,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
-    )
+    key = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
+    words = ["erase", *arguments, "--config", config]
+    done = forked(words, os.environ | key, given)
     return done.returncode, done.stdout, done.stderr
 
 

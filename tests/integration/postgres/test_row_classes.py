@@ -5,18 +5,17 @@ import dataclasses
 import importlib
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 from support.shop import Shop
+from support.sources import CODE, ROOT, nodes
 
 from syncd.postgres.statements import compose, statements, trusted_sql
 
 pytestmark = pytest.mark.db
 
-ROOT = Path(__file__).parents[3]
 SPANS = {b"lag", b"lease", b"period", b"wait", b"keep", b"patience", b"within"}
 VIEWS = {
     "confirmed": sql.Identifier("syncd", "confirmed_orders"),
@@ -45,9 +44,9 @@ def named(call: ast.AST, names: Mapping[str, ast.AST]) -> str | None:
 
 def uses() -> Iterator[tuple[str, str, str]]:
     """Yield module, row class and statement of each place that reads rows."""
-    for file in sorted((ROOT / "syncd").rglob("*.py")):
+    for file in CODE:
         module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
-        for function in ast.walk(ast.parse(file.read_text())):
+        for function in nodes(file):
             if not isinstance(function, ast.FunctionDef):
                 continue
             names = {
@@ -66,9 +65,6 @@ def uses() -> Iterator[tuple[str, str, str]]:
                     and (statement := named(call.args[1], names))
                 ):
                     yield module, call.args[0].id, statement
-
-
-USES = sorted(set(uses()))
 
 
 def columns(connection: psycopg.Connection, name: str) -> list[str]:
@@ -116,16 +112,17 @@ def fields(module: str, name: str) -> dict[str, bool]:
 def test_every_statement_returns_what_its_row_class_holds(shop: Shop) -> None:
     """What a statement returns more, or not, would fail where nobody may look."""
     wrong = []
+    used = sorted(set(uses()))
     with psycopg.connect(shop.owner, autocommit=True) as connection:
         connection.execute((ROOT / "sql/capture/outbox.sql").read_bytes())
         kept = statements()["create_relisted"].replace("ON COMMIT DROP", "")
         connection.execute(trusted_sql(kept))
-        for module, kind, name in USES:
+        for module, kind, name in used:
             given = columns(connection, name)
             given = given[:-2] if name == "claim" else given
             known = fields(module, kind)
             needed = {field for field, is_needed in known.items() if is_needed}
             if not needed <= set(given) <= known.keys() or len(set(given)) < len(given):
                 wrong.append((module, kind, name, given))
-    assert len(USES) > 60
+    assert len(used) > 60
     assert wrong == []

@@ -1,12 +1,13 @@
 """`syncd views apply`: both views and their grants, or nothing."""
 
-import subprocess
-import sys
+import os
 import threading
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import psycopg
 import pytest
+from support.command import forked
 from support.postgres import wait_until
 from support.shop import Shop
 
@@ -35,20 +36,12 @@ SELECT c.relname::text, pg_get_userbyid(c.relowner)::text, coalesce(r.rolname, '
 """
 
 
-def apply(
-    shop: Shop, folder: Path, text: str, *options: str
-) -> "subprocess.CompletedProcess[str]":
+def apply(shop: Shop, folder: Path, text: str, *options: str) -> CompletedProcess[str]:
     file = folder / "views.sql"
     file.write_text(text)
     config = shop.configure(folder, "http://127.0.0.1:9")
-    return subprocess.run(
-        [sys.executable, "-m", "syncd", "views", "apply", str(file), "--as",
-         shop.owner, "--config", str(config), *options],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )  # fmt: skip
+    where = ["--as", shop.owner, "--config", config]
+    return forked(["views", "apply", file, *where, *options], os.environ)
 
 
 @pytest.fixture

@@ -1,15 +1,15 @@
 """`syncd views detect` and `syncd init --dsn`: which shop system a database is."""
 
 import json
-import subprocess
-import sys
 import time
 import tomllib
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import psycopg
 import pytest
+from support.command import forked
 from support.shop import Shop
 from support.shop_dumps import REPOSITORY, dump_of, restore
 
@@ -35,15 +35,9 @@ END $$
 """
 
 
-def syncd(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "syncd", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={"PATH": "/usr/bin", "COLUMNS": "80", "LC_ALL": "C.UTF-8"},
-        timeout=60,
-    )
+def syncd(*arguments: str) -> CompletedProcess[str]:
+    few = {"PATH": "/usr/bin", "COLUMNS": "80", "LC_ALL": "C.UTF-8"}
+    return forked(arguments, few)
 
 
 def detect(dsn: str) -> list[dict[str, Any]]:

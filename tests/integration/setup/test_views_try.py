@@ -2,15 +2,15 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import psycopg
 import pytest
+from support.command import forked
 from support.shop import Shop
 from support.shop_dumps import dump_of, restore
 
@@ -37,29 +37,23 @@ SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_namespace),
          WHERE n.nspname = 'syncd')
 """
 
-Try = Callable[..., "subprocess.CompletedProcess[str]"]
+Try = Callable[..., CompletedProcess[str]]
 
 
 def views(which: str = "confirmed_at IS NOT NULL", columns: str = COLUMNS) -> str:
     return VIEWS.format(which=which, columns=columns)
 
 
-def syncd(*arguments: str, columns: int = 500) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "syncd", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={"PATH": "/usr/bin", "COLUMNS": str(columns), "LC_ALL": "C.UTF-8"},
-        timeout=60,
-    )
+def syncd(*arguments: str, columns: int = 500) -> CompletedProcess[str]:
+    few = {"PATH": "/usr/bin", "COLUMNS": str(columns), "LC_ALL": "C.UTF-8"}
+    return forked(arguments, few)
 
 
 @pytest.fixture
 def attempt(shop: Shop, tmp_path: Path) -> Try:
     """Try a file of views in the small shop, as whoever owns its tables."""
 
-    def run(text: str, *options: str) -> "subprocess.CompletedProcess[str]":
+    def run(text: str, *options: str) -> CompletedProcess[str]:
         file = tmp_path / "my shop.sql"
         file.write_text(text)
         config = shop.configure(tmp_path, "http://127.0.0.1:9")
@@ -69,7 +63,7 @@ def attempt(shop: Shop, tmp_path: Path) -> Try:
     return run
 
 
-def facts(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
+def facts(done: CompletedProcess[str]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

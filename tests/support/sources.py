@@ -1,0 +1,14 @@
+"""The files of the package and what they parse to, read once per process."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CODE = sorted((ROOT / "syncd").rglob("*.py"))
+
+
+@cache
+def nodes(file: Path) -> tuple[ast.AST, ...]:
+    """Parse a file, and return each node of its tree."""
+    return tuple(ast.walk(ast.parse(file.read_text())))
