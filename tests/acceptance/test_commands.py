@@ -337,7 +337,7 @@ def test_check_tells_what_to_do_next(
         (["--as", "secret"], "--as: is not a libpq connection string", 64),
         (["--ledger-as", "secret"], "--ledger-as: is not a libpq", 64),
         (["--as", "{owner}", "--role", "nobody"], "there is no role nobody", 78),
-        (["--listen", "orders:id", "--wal", "orders:id"], "choose one", 64),
+        (["--listen", "orders:id", "--wal", "orders:id"], "exclude each other", 64),
     ],
 )
 def test_an_installation_for_nobody_is_one_clear_line(
