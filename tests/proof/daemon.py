@@ -46,7 +46,7 @@ class Daemon:
         self._stack = ExitStack()
         self._sandbox = self._stack.enter_context(Sandbox())
         folder = self._stack.enter_context(tempfile.TemporaryDirectory())
-        world.shop.dsn = world.dsn
+        world.shop.owner, world.shop.dsn = world.owner, world.dsn
         milliseconds = world.lookback // timedelta(milliseconds=1)
         self._config = world.shop.configure(
             Path(folder),
