@@ -33,10 +33,9 @@ class PollSchedule:
         self.found_waiting()
 
     def offered(self, now: float) -> None:
-        """Note a notification that a worker was woken for: look a little later."""
+        """Note a notification that a worker was woken for: look once there is none."""
         self._wait = OFFERED_SECONDS
-        look_at = max(now + OFFERED_SECONDS, self._rested_at)
-        self._look_at = min(self._look_at, look_at)
+        self._look_at = max(now + OFFERED_SECONDS, self._rested_at)
 
     def found_waiting(self) -> None:
         """Note that something waits: look as soon as the database had its rest."""

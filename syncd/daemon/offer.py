@@ -8,6 +8,7 @@ from syncd.capture.follower import StepResult
 from syncd.capture.listen.capture import PAGE
 from syncd.capture.listen.outbox import Outbox
 from syncd.config.settings import Settings
+from syncd.core.poll_schedule import OFFERED_SECONDS
 from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.admission import Admitted, Capture
 from syncd.ledger.claiming import Touched
@@ -19,7 +20,7 @@ Note = Callable[[Capture, StepResult], None]
 class Offer:
     """Announces touched orders, so that a worker admits them as it claims.
 
-    What no worker takes in time the capture takes itself.
+    What no worker admits within `OFFERED_SECONDS` the capture takes itself.
 
     Attributes:
         is_open: Whether there are workers.
@@ -30,14 +31,23 @@ class Offer:
         self._size = settings.squeezely.orders_per_batch
         self._wake_up = wake_up
         self._is_made = threading.Event()
+        self._waits_since: float | None = None
         self.is_open = False
 
     def make(self) -> bool:
-        """Wake the workers for it; False when there are none."""
-        if self.is_open:
-            self._is_made.set()
-            self._wake_up.notify()
-        return self.is_open
+        """Wake the workers for it.
+
+        Returns:
+            Whether the capture may leave it to them; False when there are none, or an
+            earlier offer has waited for too long.
+        """
+        if not self.is_open:
+            return False
+        now = time.monotonic()
+        since = self._waits_since = self._waits_since or now
+        self._is_made.set()
+        self._wake_up.notify()
+        return now - since < OFFERED_SECONDS
 
     def take(self, source: Source, note: Note) -> Touched | None:
         """Return what admits the orders; None: it was not made since the last time.
@@ -52,6 +62,8 @@ class Offer:
         started = time.monotonic()
 
         def report(admitted: Admitted) -> None:
+            if admitted.are_accepted and len(admitted.taken) < PAGE:
+                self._waits_since = None
             note("listen", StepResult.of(admitted, time.monotonic() - started))
 
         return Touched(source.touched(self._taking), self._size, report)

@@ -72,7 +72,7 @@ class OutboxCapture:
         notifications: When to poll at once.
         intake: Where to.
         log: Gets faults, and once that no notifications arrive.
-        offer: Leaves what a notification announced to a worker; False: there is none.
+        offer: Leaves what a notification announced to a worker; False: none takes it.
     """
 
     def __init__(

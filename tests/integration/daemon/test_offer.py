@@ -203,6 +203,18 @@ def test_the_capture_leaves_a_notification_to_a_worker_first(desk: OfferDesk) ->
     listening.close()
 
 
+def test_an_offer_that_is_not_taken_is_the_captures(desk: OfferDesk) -> None:
+    """However often it is made anew, until a worker could take what there was."""
+    desk.shop.sql("INSERT INTO orders (confirmed_at, total) VALUES (now(), 13)")
+    assert desk.offer.make()
+    wait_until(lambda: not desk.offer.make())
+    desk.deliver()
+    assert not desk.offer.make()
+    desk.shop.sql("UPDATE orders SET total = 25")
+    desk.deliver()
+    assert desk.offer.make()
+
+
 def test_the_capture_takes_what_no_worker_has_taken(desk: OfferDesk) -> None:
     """Whether it was offered or not."""
     listening = desk.listening()

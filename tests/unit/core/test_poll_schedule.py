@@ -74,16 +74,16 @@ def test_a_notification_does_not_shorten_the_rest_after_a_long_look() -> None:
 
 
 def test_what_is_offered_is_looked_for_a_little_later() -> None:
-    """However often it is offered meanwhile; then ever more rarely."""
+    """After the last offer; then ever more rarely."""
     schedule = PollSchedule()
     waits(schedule, 12)
     schedule.found_nothing(100.0, 0.0, LONGEST)
     schedule.offered(100.0)
     assert schedule.seconds(100.0) == pytest.approx(OFFERED_SECONDS)
     schedule.offered(100.03)
-    assert schedule.seconds(100.03) == pytest.approx(OFFERED_SECONDS - 0.03)
-    schedule.found_nothing(100.05, 0.0, LONGEST)
-    assert schedule.seconds(100.05) == pytest.approx(OFFERED_SECONDS)
+    assert schedule.seconds(100.03) == pytest.approx(OFFERED_SECONDS)
+    schedule.found_nothing(100.08, 0.0, LONGEST)
+    assert schedule.seconds(100.08) == pytest.approx(OFFERED_SECONDS)
 
 
 def test_a_full_page_is_followed_by_the_next() -> None:
