@@ -72,6 +72,11 @@ LATER = "'2026-01-01 00:00:00+00'::timestamp with time zone"
             f"((o.tags[i.n] = 'x'::text) AND (o.at > {LATER}))",
             "public.orders (at);",
         ),
+        (
+            f"""(("isPaid"(o.s) = 'x'::text) AND (o.at > {LATER}))""",
+            "public.orders (at);",
+        ),
+        (f"(o.times[1] > {LATER})", "public.orders ((times[1]));"),
     ],
 )
 def test_the_condition_of_a_whole_read_names_its_index(
@@ -90,6 +95,13 @@ def test_an_alias_in_quotes_is_an_alias_too() -> None:
         'CREATE INDEX CONCURRENTLY ON public.orders ("paidAt") '
         """WHERE ("paidBy" = 'x'::text);"""
     )
+
+
+def test_a_type_may_have_the_name_of_the_alias() -> None:
+    """It is no table: nothing of it is left out."""
+    condition = f"((state.state = 'x'::state) AND (state.at > {LATER}))"
+    (index,) = missing_indexes([{"Plan": scan(condition, Alias="state")}])
+    assert (index.column, index.where) == ("at", "(state = 'x'::state)")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +147,7 @@ def test_what_has_no_schema_is_no_table() -> None:
     assert missing_indexes(node) == []
 
 
-@pytest.mark.parametrize("name", ["Hash Cond", "Merge Cond", "Join Filter"])
+@pytest.mark.parametrize("name", ["Hash Cond", "Merge Cond", "Join Filter", "Filter"])
 def test_a_join_names_the_column_of_the_table_that_is_read_whole(name: str) -> None:
     """Once, although two conditions speak of it."""
     lines = scan("", "Order Lines", Alias="i", Schema="My Shop")

@@ -27,6 +27,7 @@ def texts(script: str) -> list[str]:
         "SELECT $a$ $$;$b$ $a$",
         "SELECT a$b$c",
         "SELECT 1 /* ; /* ; */ ; */ + 1",
+        "SELECT '/*' /* ; */ + 1",
         "SELECT 1 -- ;\n + 1",
         "SELECT 1.5e3",
         "SELECT $1",
@@ -37,6 +38,11 @@ def test_a_semicolon_ends_a_statement_only_where_it_does(statement: str) -> None
     assert texts(f"{statement};SELECT 2") == [statement, "SELECT 2"]
 
 
+def test_a_text_in_dollars_ends_with_its_own() -> None:
+    """Not with those of a later text."""
+    assert texts("SELECT $$a$$;SELECT $$b$$") == ["SELECT $$a$$", "SELECT $$b$$"]
+
+
 @pytest.mark.parametrize("nothing", ["", " \n", ";;", "-- x", "/* x */ ; -- y\n;"])
 def test_what_holds_no_statement_has_none(nothing: str) -> None:
     """Comments alone are nothing to run."""
@@ -45,8 +51,8 @@ def test_what_holds_no_statement_has_none(nothing: str) -> None:
 
 @pytest.mark.parametrize(
     ("script", "line", "words"),
-    [("SELECT 1;\n'", 2, ENDLESS), ('\n\n"a', 3, ENDLESS), ("/* /* */", 1, ENDLESS),
-     ("\n$a$ $b$", 2, ENDLESS), (r"E'\'", 1, ENDLESS),
+    [("SELECT 1;\n'\n", 2, ENDLESS), ('\n\n"a\n', 3, ENDLESS),
+     ("/* /* */\n", 1, ENDLESS), ("\n$a$ $b$\n", 2, ENDLESS), (r"E'\'", 1, ENDLESS),
      ("SELECT 1;\n\\set x 1\n", 2, "is a command of psql's, no SQL")],
 )  # fmt: skip
 def test_what_does_not_end_is_refused_where_it_begins(
@@ -60,7 +66,7 @@ def test_what_does_not_end_is_refused_where_it_begins(
 
 def test_each_token_has_its_kind() -> None:
     """Only words are words: what is quoted, or part of a text, is none."""
-    script = """a "b" 'c' e'd' E'e' $$f$$ $g$h$g$ 1.5 Xe'f' ="""
+    script = """a "b" 'c' e'd' E'e' $$f$$ $g$h$g$ 1.5 Xe'f' X'0' ="""
     (statement,) = statements(script)
     assert [(token.kind, token.text) for token in statement.tokens] == [
         ("word", "a"),
@@ -73,6 +79,8 @@ def test_each_token_has_its_kind() -> None:
         ("sign", "1.5"),
         ("word", "Xe"),
         ("text", "'f'"),
+        ("word", "X"),
+        ("text", "'0'"),
         ("sign", "="),
     ]
     assert [token.keyword for token in statement.tokens[:3]] == ["A", "", ""]
