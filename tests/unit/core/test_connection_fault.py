@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncd.core.connection_fault import Cause, connection_fault
+from syncd.core.connection_fault import Cause, ConnectionFault, connection_fault
 
 BEGIN = 'connection failed: connection to server at "10.0.0.3", port 5432 failed: '
 SAID = [
@@ -163,4 +163,6 @@ def test_of_several_hosts_what_only_a_person_can_mend_comes_first() -> None:
 
 def test_a_driver_without_words_is_an_outage() -> None:
     """Nothing is known, so it may come back by itself."""
-    assert connection_fault("").cause is Cause.OUTAGE
+    assert connection_fault("") == ConnectionFault(
+        Cause.OUTAGE, "no answer", "Check the DSN and that the server runs."
+    )

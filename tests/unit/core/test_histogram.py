@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.histogram import MOST_BARS, bars, spread
+from syncd.core.histogram import MOST_BARS, bars, spread, unit
 
 MONDAY = date(2026, 1, 5)
 
@@ -25,21 +25,22 @@ def test_no_orders_have_no_bars() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "first", "number"),
+    ("count", "each", "first", "number"),
     [
-        (1, ("2026-01-05", 1), 1),
-        (31, ("2026-01-05", 1), 31),
-        (32, ("2026-01-05", 7), 5),
-        (217, ("2026-01-05", 7), 31),
-        (218, ("2026-01", 27), 8),
-        (960, ("2026-01", 27), 32),
-        (962, ("2026", 361), 3),
+        (1, "day", ("2026-01-05", 1), 1),
+        (31, "day", ("2026-01-05", 1), 31),
+        (32, "week", ("2026-01-05", 7), 5),
+        (217, "week", ("2026-01-05", 7), 31),
+        (218, "month", ("2026-01", 27), 8),
+        (960, "month", ("2026-01", 27), 32),
+        (962, "year", ("2026", 361), 3),
     ],
 )
 def test_long_ranges_are_drawn_in_longer_units(
-    count: int, first: tuple[str, int], number: int
+    count: int, each: str, first: tuple[str, int], number: int
 ) -> None:
     """Days, weeks from their Monday, months, years."""
+    assert unit(days(count)) == each
     found = bars(days(count))
     assert found[0] == first
     assert len(found) == number
@@ -70,6 +71,14 @@ def test_a_sample_is_spread_by_orders_not_by_time() -> None:
     found = spread({MONDAY: 90, MONDAY + timedelta(days=300): 10}, 10, UTC)
     assert [moment.date() for moment in found].count(MONDAY) == 9
     assert found[0] == datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def test_a_time_lies_in_a_day_with_orders_not_at_the_end_of_one() -> None:
+    """After half of the orders comes the next of them, however much later."""
+    assert spread({MONDAY: 1, MONDAY + timedelta(days=9): 1}, 2, UTC) == [
+        datetime(2026, 1, 5, tzinfo=UTC),
+        datetime(2026, 1, 14, tzinfo=UTC),
+    ]
 
 
 @given(several_days, st.integers(1, 50))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncd.core.plan import is_derived, whole_reads
+from syncd.core.plan import WholeRead, is_derived, whole_reads
 
 
 def scan(kind: str, table: str = "orders", **more: object) -> dict[str, object]:
@@ -47,6 +47,15 @@ def test_what_is_computed_from_several_rows_has_no_index(
 ) -> None:
     """Groups, windows, subqueries."""
     assert is_derived({"Plan": node}) is derived
+
+
+def test_each_table_is_named_once_by_name() -> None:
+    """With how it is read last, and what that costs."""
+    plan = [scan("Seq Scan"), scan("Seq Scan", "lines"), scan("Index Scan")]
+    assert whole_reads(plan) == [
+        WholeRead("lines", "Seq Scan", 8.5),
+        WholeRead("orders", "Index Scan", 8.5),
+    ]
 
 
 def test_no_plan_reads_nothing() -> None:

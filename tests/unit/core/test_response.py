@@ -168,8 +168,10 @@ def test_a_person_says_what_an_unknown_answer_means(
     meaning: Meaning | None, outcome: Outcome
 ) -> None:
     """Success, or a refusal of all; unsaid, it stays unknown."""
-    got = explained(verdict(200, {"status": "success"}), meaning)
+    unknown = verdict(200, {"status": "success"})
+    got = explained(unknown, meaning)
 
+    assert got.reason == ("" if meaning is Meaning.SUCCESS else unknown.reason)
     assert got.outcome is outcome
     assert got.maybe_taken is (meaning is None)
     assert got.is_unknown is (meaning is None)
@@ -194,6 +196,7 @@ def test_a_refusal_inside_a_200_does_not_count_as_sent(
     """The API may say no with a good status, and yes and no in one breath."""
     got = verdict(200, body, sent=sent)
 
+    assert got.reason.startswith("HTTP 200 ")
     assert got.outcome is Outcome.REFUSED
     assert got.maybe_taken is maybe
 
@@ -347,6 +350,8 @@ def test_trouble_that_passes_is_transient(status: int, body: bytes) -> None:
         ("\u0663\u0660", 30),
         ("2026-11-20T14:00:30Z", 30),
         ("2026-11-20 14:00:30", 30),
+        (f"Fri, 20 Nov 2026{'14:00:30':>84}", 30),
+        (f"Fri, 20 Nov 2026{'14:00:30':>85}", 3),  # cut after 100 characters
         ("9999-12-31T23:59:59-23:59", 3600),
         ("0001-01-01T00:00:00+23:59", 0),
         ("0", 0),
@@ -415,6 +420,9 @@ def test_silence_after_sending_is_unclear() -> None:
         (["first", "second"], "first"),
         ([{"code": "TIMESTAMP_ERROR", "message": "bad"}], "TIMESTAMP_ERROR bad"),
         ([{"message": "bad date"}], "bad date"),
+        ([{"code": "TIMESTAMP_ERROR"}], "TIMESTAMP_ERROR"),
+        ([{"field": "email", "code": "E1"}], "E1"),
+        ([{"field": "email", "message": "is missing"}], "is missing"),
         ([{"field": "email"}], "email"),
         ({"email": ["is missing"]}, "is missing"),
         ("plain text", "plain text"),
@@ -556,6 +564,7 @@ def check_meaning(
         ({"created": "2"}, 2),
         ({"created": 2.0, "updated": -1}, 2),
         ({"created": 10**30}, 10**9),
+        ({"created": "9" * 10}, 10**9 - 1),
         ({"created": "two", "updated": None}, None),
         ({"success": True}, None),
     ],

@@ -45,6 +45,12 @@ def test_a_shape_goes_twelve_levels_down(opening: str, closing: str) -> None:
     assert f"deeper {hashlib.sha256(deeper).hexdigest()}" in shape(deeper)
 
 
+def test_a_shape_is_of_a_text_s_first_100_000_characters() -> None:
+    """That is longer than any page that says what went wrong."""
+    most = b"a" * 100_000
+    assert shape(most) == shape(most + b"b") != shape(most[1:])
+
+
 def test_a_long_shape_ends_with_the_digest_of_all() -> None:
     """One of 500 characters is whole; of a longer one the beginning is kept."""
     longest = "a" * (MAX_SHAPE - len("HTTP 200 text "))

@@ -16,6 +16,7 @@ from syncd.core.sql_name import SqlName, quoted, unquoted
         ('"Shop"."My Orders"', "Shop", "My Orders"),
         ('shop."He said ""no"""', "shop", 'He said "no"'),
         ("bestellingen_é", None, "bestellingen_é"),
+        ("x" * 63, None, "x" * 63),
         ("É", None, "É"),  # PostgreSQL folds ASCII alone
     ],
 )

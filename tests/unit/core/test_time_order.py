@@ -37,6 +37,31 @@ def test_a_time_from_before_the_order_is_found() -> None:
     assert found == [BackdatedOrder("21", timedelta(minutes=10_010))]
 
 
+@pytest.mark.parametrize(("minutes", "is_found"), [(5, False), (4.9, True)])
+def test_a_time_may_lie_behind_by_the_tolerance(
+    minutes: float, *, is_found: bool
+) -> None:
+    """Two clocks differ by as much."""
+    found = backdated_orders(made(*range(20), minutes), TOLERANCE, is_all=False)
+    assert bool(found) is is_found
+
+
+@pytest.mark.parametrize(("minutes", "is_found"), [(50, False), (5, False), (4, True)])
+def test_where_times_are_in_disorder_anyway_only_more_of_it_is_found(
+    minutes: float, *, is_found: bool
+) -> None:
+    """The second order's time is 100 minutes before the first's."""
+    orders = made(100, 0, *range(100, 115), minutes)
+    assert bool(backdated_orders(orders, TOLERANCE, is_all=False)) is is_found
+
+
+@pytest.mark.parametrize("is_all", [True, False])
+def test_no_orders_and_one_are_in_order(*, is_all: bool) -> None:
+    """There is nothing to compare."""
+    assert backdated_orders([], TOLERANCE, is_all=is_all) == []
+    assert backdated_orders(made(1), TOLERANCE, is_all=is_all) == []
+
+
 def test_a_few_orders_are_enough_where_they_are_all() -> None:
     """With a sample's first orders nobody knows what was made before."""
     orders = made(100, 101, 102, 1)
