@@ -3,12 +3,12 @@
 The invariant: a feed whose times lie a whole offset away is not called healthy.
 """
 
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from syncd.capture.tuning import STAMPS, StampTuning
 from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.stamp_offset import (
     LEAST_ORDERS,
@@ -23,12 +23,6 @@ from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 from syncd.source.lookup import Stamp
 from syncd.source.orders import Source
-
-LOOK_SECONDS = 20.0
-"""How often the newest orders are compared, at most."""
-
-REST = 50
-"""After a look that took longer, so many times as long passes before the next."""
 
 NEWEST = 50
 """Orders that a look reads; of those that are new among them, `KEPT` are kept."""
@@ -133,10 +127,11 @@ class StampWatch:
         log: Log,
         *,
         reading: Reading = read_whole,
-        clock: Callable[[], float] = time.monotonic,
+        tuning: StampTuning = STAMPS,
     ) -> None:
         self._reading = reading
-        self._clock = clock
+        self._tuning = tuning
+        self._clock = tuning.clock
         self._source = source
         self._ledger = ledger
         self._log = log
@@ -158,7 +153,8 @@ class StampWatch:
             self._compare()
         finally:
             now = self._clock()
-            self._look_at = now + max(LOOK_SECONDS, REST * (now - started)) - 1
+            rest = self._tuning.rest * (now - started)
+            self._look_at = now + max(self._tuning.look_seconds, rest) - 1
 
     def _compare(self) -> None:
         newest = self._reading(lambda: self._source.newest_stamps(NEWEST))

@@ -1,4 +1,4 @@
-"""Constants of a poll that are no settings: intervals and sizes."""
+"""Constants of polls and of comparisons that are no settings: intervals and sizes."""
 
 import time
 from collections.abc import Callable
@@ -39,4 +39,23 @@ class PollTuning:
         return usual if self.step is None else self.step
 
 
+@dataclass(frozen=True, slots=True)
+class StampTuning:
+    """Constants of the comparison of orders' stamps.
+
+    Attributes:
+        check_seconds: How often to ask whether one is due.
+        look_seconds: How often the newest orders are compared, at most.
+        rest: After a comparison that took longer, so many times as long passes before
+            the next.
+        clock: Of any beginning.
+    """
+
+    check_seconds: float = 5.0
+    look_seconds: float = 20.0
+    rest: int = 50
+    clock: Callable[[], float] = time.monotonic
+
+
 DEFAULTS = PollTuning()
+STAMPS = StampTuning()

@@ -158,9 +158,8 @@ class Components:
         ledger = Ledger(connections.ledger, feed.feed_id)
         source = self._source(connections)
         reading = self._reading(source, ledger)
-        return StampWatch(
-            source, ledger, self._log, reading=reading, clock=self._tuning.clock
-        )
+        tuning = self._tuning.stamps
+        return StampWatch(source, ledger, self._log, reading=reading, tuning=tuning)
 
     def identity(self, feed: Feed) -> IdentityJob:
         """Make what compares the tables behind the views, and the orders' keys."""
@@ -219,11 +218,12 @@ class Components:
         source = source_on(settings, connections)
         components = DeliveryComponents.of(settings, source, ledger, self._log, reads)
         touched = partial(self.offer.take, source, self._capture.note)
+        margin = self._tuning.lease_margin
         return Delivery(
             settings,
             source,
             ledger,
-            replace(components, touched=touched),
+            replace(components, touched=touched, lease_margin=margin),
             instance=instance,
             reads=reads,
         )

@@ -44,9 +44,6 @@ ROUND_SECONDS = 105.0
 MENDED_SECONDS = 2.0
 """How soon a rejected order that was changed is checked again."""
 
-STAMP_SECONDS = 5.0
-"""How often to check whether stamps have to be compared again."""
-
 JUMP_SECONDS = 1.0
 """A wall clock that is this far off was set."""
 
@@ -67,6 +64,7 @@ class Pipeline:
     ) -> None:
         self.settings = settings
         self._clock = tuning.wall_clock
+        self._stamp_seconds = tuning.stamps.check_seconds
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         self.schedule = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
         self._new_feed = new_feed
@@ -252,7 +250,7 @@ class Pipeline:
             ("housekeeping", keep, SWEEP_SECONDS),
             ("reconcile", self._rounds.make, ROUND_SECONDS),
             ("mended", self._mended.run, MENDED_SECONDS),
-            ("stamps", self._stamps.look, STAMP_SECONDS),
+            ("stamps", self._stamps.look, self._stamp_seconds),
             ("identity", self._identity.run, SWEEP_SECONDS),
         ]
         for name, action, seconds in jobs:

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from syncd.capture import unreadable
-from syncd.capture.tuning import PollTuning
+from syncd.capture.tuning import PollTuning, StampTuning
 from syncd.capture.wal.tuning import WalTuning
 from syncd.core import progress
 from syncd.daemon import backfill_loop
+from syncd.delivery.components import LEASE_MARGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,8 @@ class Tuning:
         unreadable_seconds: How often unreadable rows are read again.
         backfill_page: Orders of a backfill that are captured at a time.
         step_seconds: What a component's step may take by default.
-        clock: By which the stamps are compared again.
+        stamps: For the comparison of orders' stamps.
+        lease_margin: How much longer than its POST may take a claim is held.
         wall_clock: The machine's, which may be set.
     """
 
@@ -30,7 +33,8 @@ class Tuning:
     unreadable_seconds: float = unreadable.AGAIN_SECONDS
     backfill_page: int = backfill_loop.PAGE_ORDERS
     step_seconds: float = progress.STEP_SECONDS
-    clock: Callable[[], float] = time.monotonic
+    stamps: StampTuning = field(default_factory=StampTuning)
+    lease_margin: timedelta = LEASE_MARGIN
     wall_clock: Callable[[], float] = time.time
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from syncd.config.settings import Settings
 from syncd.core.event_diff import FingerprintKey
@@ -21,6 +22,9 @@ from syncd.ledger.claiming import Touched
 from syncd.ledger.order_quality import LeftOutCounter
 from syncd.log.log import Log
 from syncd.source.orders import Source
+
+LEASE_MARGIN = timedelta(seconds=15)
+"""Added to the POST's timeout: reading, rendering and settling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class DeliveryComponents:
         left_out: Counts details that did not fit into events.
         fingerprints: Keeps fingerprints of events.
         touched: Brings orders that were touched and are to be admitted with a claim.
+        lease_margin: How much longer than its POST may take a claim is held.
     """
 
     reader: RowReader
@@ -64,6 +69,7 @@ class DeliveryComponents:
     left_out: LeftOutCounter
     fingerprints: Fingerprints
     touched: Callable[[], Touched | None] = lambda: None
+    lease_margin: timedelta = LEASE_MARGIN
 
     @classmethod
     def of(

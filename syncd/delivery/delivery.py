@@ -26,9 +26,6 @@ from syncd.source.orders import Source
 
 FRESH_SECONDS = 5.0
 
-LEASE_MARGIN = timedelta(seconds=15)
-"""Added to the POST's timeout: reading, rendering and settling."""
-
 READ_LIMIT = timedelta(seconds=STATEMENT_SECONDS)
 """A claim outlives one read of the view."""
 
@@ -85,7 +82,7 @@ class Delivery:
         self._instance = instance
         self._reads = reads
         self._touched = components.touched
-        self._lease = max(self._settings.timeout, READ_LIMIT) + LEASE_MARGIN
+        self._lease = max(self._settings.timeout, READ_LIMIT) + components.lease_margin
         self._unfinished: Step | None = None
         self._claimed_at = 0.0
         self._lane: Lane = "live"

@@ -14,20 +14,19 @@ from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
 from syncd.postgres.statements import query
 
-PERIOD = timedelta(hours=1)
-"""How often the ledger is pruned, whatever the number of daemons."""
-
 
 @dataclass(frozen=True, slots=True)
 class PruningSteps:
-    """How much is done at a time.
+    """How much is done at a time, and when.
 
     Attributes:
+        period: How often the ledger is pruned, whatever the number of daemons.
         batches: One statement examines so many, at most.
         orders: After so many a statement examines no further batch.
         steps: Statements of one run; the next run continues from there.
     """
 
+    period: timedelta = timedelta(hours=1)
     batches: int = 500
     orders: int = 5_000
     steps: int = 200
@@ -80,11 +79,11 @@ class Retention:
         """
         if self._keep is None or self._clock() < self._due_at:
             return
-        self._due_at = self._clock() + PERIOD.total_seconds()
+        self._due_at = self._clock() + self._steps.period.total_seconds()
         begun = self._ledger.database.run(
             query("begin_pruning"),
             feed=self._ledger.feed_id,
-            period=PERIOD - timedelta(minutes=1),
+            period=self._steps.period - timedelta(minutes=1),
         )
         if begun:
             self._take_turn(self._keep)

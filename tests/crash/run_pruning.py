@@ -14,7 +14,6 @@ from run_step_by_step import Steps
 
 from syncd.config.configuration import load
 from syncd.config.settings import Settings
-from syncd.ledger import retention as pruning
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.retention import PruningSteps, Retention
@@ -27,8 +26,8 @@ def thin(settings: Settings) -> int:
     connections = connect(settings, "pruning")
     feed = FeedStore(connections, settings.feed).get()
     ledger = Ledger(connections.ledger, feed.feed_id)
-    pruning.PERIOD = timedelta(minutes=1)
-    keep, steps = timedelta(days=30), PruningSteps(batches=2)
+    keep = timedelta(days=30)
+    steps = PruningSteps(period=timedelta(minutes=1), batches=2)
     Retention(ledger, keep, Log("shop"), threading.Event(), steps=steps).make()
     return 0
 

@@ -18,6 +18,7 @@ from support.shop import Shop
 
 from syncd.capture.reconciliation import Reconciliation
 from syncd.capture.stamps import KEPT, StampWatch
+from syncd.capture.tuning import StampTuning
 from syncd.capture.wal.slot import slot_name
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
@@ -73,7 +74,8 @@ class Day:
         )
         self._keys = ReusedKeys(source, ledger.database, ledger.feed_id)
         self._clock = Clock()
-        self._watch = StampWatch(source, ledger, Log("shop"), clock=self._clock)
+        tuning = StampTuning(clock=self._clock)
+        self._watch = StampWatch(source, ledger, Log("shop"), tuning=tuning)
         self._account = Reconciliation(source, ledger, size=100)
         self._number = 0
         self.told: set[str] = set()

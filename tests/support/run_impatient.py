@@ -11,7 +11,6 @@ from pathlib import Path
 from syncd.config.configuration import load
 from syncd.daemon.process import Daemon
 from syncd.daemon.tuning import Tuning
-from syncd.delivery import delivery
 from syncd.log.log import configure
 from syncd.postgres.deadline import DeadlineConnection
 
@@ -19,8 +18,8 @@ from syncd.postgres.deadline import DeadlineConnection
 def main() -> None:
     seconds, config = sys.argv[1:]
     DeadlineConnection.answer_seconds = float(seconds)
-    delivery.LEASE_MARGIN = timedelta(seconds=float(seconds))
-    tuning = Tuning(step_seconds=2 * float(seconds))
+    margin = timedelta(seconds=float(seconds))
+    tuning = Tuning(step_seconds=2 * float(seconds), lease_margin=margin)
     read = partial(load, Path(config))
     settings = read()
     configure(level=settings.log.level)

@@ -4,22 +4,21 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from syncd.capture import stamps
+from syncd.capture.tuning import StampTuning
 from syncd.config.configuration import load
-from syncd.daemon import pipeline as life
 from syncd.daemon.process import Daemon
+from syncd.daemon.tuning import Tuning
 from syncd.log.log import configure
 
 
 def main() -> None:
     seconds, config = sys.argv[1:]
-    stamps.LOOK_SECONDS = 1 + float(seconds)
-    stamps.REST = 1
-    life.STAMP_SECONDS = float(seconds)
+    often = float(seconds)
+    stamps = StampTuning(check_seconds=often, look_seconds=1 + often, rest=1)
     read = partial(load, Path(config))
     settings = read()
     configure(level=settings.log.level)
-    sys.exit(Daemon(settings, read).run())
+    sys.exit(Daemon(settings, read, tuning=Tuning(stamps=stamps)).run())
 
 
 if __name__ == "__main__":

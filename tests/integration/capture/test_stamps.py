@@ -10,6 +10,7 @@ from support.polling import Capture
 from support.shop import Shop
 
 from syncd.capture.stamps import Appearances, StampWatch
+from syncd.capture.tuning import StampTuning
 from syncd.core.cause import Place
 from syncd.core.errors import SyncdError, ViewFailedError
 from syncd.log.log import Log
@@ -40,7 +41,8 @@ class Watch(StampWatch):
 
     def __init__(self, capture: Capture) -> None:
         self.clock = Clock()
-        super().__init__(capture.source, capture.ledger, Log("shop"), clock=self.clock)
+        tuning = StampTuning(clock=self.clock)
+        super().__init__(capture.source, capture.ledger, Log("shop"), tuning=tuning)
 
 
 def trade(shop: Shop, watch: Watch, offset: str, orders: int = 12) -> None:

@@ -10,7 +10,7 @@ from support.command import syncd
 from support.ledgers import ago
 from support.shop import Shop
 
-from syncd.capture.stamps import LOOK_SECONDS
+from syncd.capture.tuning import STAMPS, StampTuning
 from syncd.config.configuration import load
 from syncd.daemon.build import Components
 from syncd.daemon.error_policy import ErrorPolicy
@@ -75,7 +75,7 @@ class Parts:
         settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "x"})
         lines = Log("shop")
         self.clock = Clock()
-        tuning = Tuning(unreadable_seconds=0, clock=self.clock)
+        tuning = Tuning(unreadable_seconds=0, stamps=StampTuning(clock=self.clock))
         self.parts = Components(settings, lines, ErrorPolicy(lines), tuning)
         feed = FeedStore(self.parts.connect("test"), "shop").get()
         self.rounds = self.parts.rounds(feed)
@@ -170,7 +170,7 @@ def test_the_stamps_are_watched_beside_an_unreadable_row(
     shop, _ = divided
     for _ in range(12):
         shop.sql("INSERT INTO orders (confirmed_at) SELECT clock_timestamp() + '1 h'")
-        comparing.clock.advance(LOOK_SECONDS)
+        comparing.clock.advance(STAMPS.look_seconds)
         comparing.stamps.look()
     assert any("60 min after" in reason for reason in shop.alarms())
 

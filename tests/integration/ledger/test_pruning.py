@@ -55,14 +55,14 @@ class Till(Started):
         self.clock = Clock()
         self.pruning = self.retention()
 
-    def retention(self, **steps: int) -> Retention:
+    def retention(self, steps: PruningSteps | None = None) -> Retention:
         """Make what thins; in steps of some size."""
         return Retention(
             self.ledger,
             KEEP,
             Log("shop"),
             threading.Event(),
-            steps=PruningSteps(**steps),
+            steps=steps or PruningSteps(),
             clock=self.clock,
         )
 
@@ -231,13 +231,13 @@ def test_it_takes_small_steps_and_one_turn_an_hour(till: Till) -> None:
     """A turn is bounded, the next one goes on; other daemons leave it to the first."""
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
-    till.pruning = till.retention(batches=2, steps=2)
+    till.pruning = till.retention(PruningSteps(batches=2, steps=2))
     for _ in range(7):
         till.sell()
     till.age()
     till.thin()
     assert till.shop.batches() == 4  # four of them have become one
-    till.retention(batches=2, steps=2).make()
+    till.retention(PruningSteps(batches=2, steps=2)).make()
     till.pruning.make()
     assert till.shop.batches() == 4
     till.thin()
@@ -248,7 +248,7 @@ def test_it_takes_small_steps_and_one_turn_an_hour(till: Till) -> None:
 
 def test_a_step_ends_after_so_many_orders(till: Till) -> None:
     """And always passes at least one batch, however large."""
-    till.pruning = till.retention(orders=3, steps=1)
+    till.pruning = till.retention(PruningSteps(orders=3, steps=1))
     for orders in (5, 2, 2):
         till.sell(orders)
     till.age()
