@@ -288,7 +288,7 @@ def test_a_touched_order_is_looked_up_by_its_key(ear: Ear) -> None:
         "INSERT INTO orders (confirmed_at) "
         "SELECT clock_timestamp() FROM generate_series(1, 20000)"
     )
-    ear.until(lambda: len(ear.taken()) == 20_000)
+    ear.until(lambda: ear.shop.captured() == 20_000)
     ear.shop.sql("VACUUM ANALYZE")
     take = partial(ear.source.touched, Outbox.taking("shop", 100))
     for _ in range(PREPARE_AFTER + 1):
