@@ -17,6 +17,7 @@ from syncd.core.stamp_offset import (
     find_shift,
     fitting_zones,
 )
+from syncd.core.turn import Turn
 from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
 from syncd.postgres.database import Database
@@ -140,7 +141,7 @@ class StampWatch:
         self._look_at = float("-inf")
         self._raised_at: int | None = None
 
-    def look(self) -> None:
+    def look(self) -> Turn:
         """Check, when it is due.
 
         Raises:
@@ -148,13 +149,14 @@ class StampWatch:
         """
         started = self._clock()
         if started < self._look_at:
-            return
+            return Turn.NOT_DUE
         try:
             self._compare()
         finally:
             now = self._clock()
             rest = self._tuning.rest * (now - started)
             self._look_at = now + max(self._tuning.look_seconds, rest) - 1
+        return Turn.DONE
 
     def _compare(self) -> None:
         newest = self._reading(lambda: self._source.newest_stamps(NEWEST))

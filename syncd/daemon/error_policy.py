@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from syncd.core import backoff
 from syncd.core.errors import PausedError, Reaction, SyncdError, ViewsChangedError
 from syncd.core.progress import STEP_SECONDS
+from syncd.core.turn import Turn
 from syncd.daemon.watchdog import Watchdog
 from syncd.log.log import Log, report_crash
 
@@ -83,9 +84,12 @@ class ErrorPolicy:
         return "; ".join(f"{p}: {lasting[p]}" for p in sorted(lasting)) or None
 
     def attempt(self, part: str, action: Callable[[], object]) -> None:
-        """Do a piece of work now, with or without a watchdog."""
+        """Do a piece of work now, with or without a watchdog.
+
+        A component that failed has recovered once a turn of it was due and succeeded.
+        """
         try:
-            action()
+            turn = action()
         except SyncdError as error:
             self.react(part, error)
         except Exception as error:  # noqa: BLE001  # the last resort: log it, and end
@@ -93,7 +97,8 @@ class ErrorPolicy:
             self.crashed = True
             self.stopping.set()
         else:
-            self.recover(part)
+            if turn is not Turn.NOT_DUE:
+                self.recover(part)
 
     def seconds_to_wait(self, part: str) -> float:
         """Return how long a part is to be left alone; 0.0 when it is not."""

@@ -5,6 +5,7 @@ import time
 from datetime import datetime
 
 from syncd.capture.unreadable import Reading, read_whole
+from syncd.core.turn import Turn
 from syncd.ledger.identity import IdentityGuard
 from syncd.ledger.known_identity import IdentityCheck
 from syncd.ledger.reused_keys import Reused, ReusedKeys
@@ -43,15 +44,16 @@ class IdentityJob:
         self._changed_at: datetime | None = None
         self._reused_at: datetime | None = None
 
-    def run(self) -> None:
+    def run(self) -> Turn:
         """Compare if it is time to.
 
         Raises:
             SyncdError: A database failed, or the views cannot be read.
         """
         if time.monotonic() < self._compare_at and not self._changed.is_set():
-            return
+            return Turn.NOT_DUE
         self.compare()
+        return Turn.DONE
 
     def compare(self) -> IdentityCheck:
         """Compare now, and log what was found.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from syncd.core.errors import SyncdError
+from syncd.core.turn import Turn
 from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.mended import MendedOrders
 from syncd.log.log import Log
@@ -43,7 +44,7 @@ class MendedJob:
             if len(self._touched) < MOST_TOUCHED:
                 self._touched.update(keys)
 
-    def run(self) -> None:
+    def run(self) -> Turn:
         """Try orders again that could be sent now.
 
         Raises:
@@ -61,6 +62,9 @@ class MendedJob:
             raise
         if time.monotonic() >= self._pass_at:
             self.run_pass()
+        elif not touched:
+            return Turn.NOT_DUE
+        return Turn.DONE
 
     def run_pass(self) -> None:
         """Check the next page of the rejected orders.

@@ -12,6 +12,7 @@ from support.shop import Shop
 
 from syncd.capture.tuning import STAMPS, StampTuning
 from syncd.config.configuration import load
+from syncd.core.turn import Turn
 from syncd.daemon.build import Components
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.tuning import Tuning
@@ -81,6 +82,7 @@ class Parts:
         self.rounds = self.parts.rounds(feed)
         self.stamps = self.parts.stamps(feed)
         self.identity = self.parts.identity(feed)
+        self.mended = self.parts.mended(feed)
         self._shop = shop
 
     def due(self) -> None:
@@ -173,6 +175,15 @@ def test_the_stamps_are_watched_beside_an_unreadable_row(
         comparing.clock.advance(STAMPS.look_seconds)
         comparing.stamps.look()
     assert any("60 min after" in reason for reason in shop.alarms())
+
+
+def test_what_is_not_due_is_said_to_be_so(comparing: Parts) -> None:
+    """So that it does not pass for a database that has recovered."""
+    comparing.mended.run_pass()
+    for job in (comparing.stamps.look, comparing.identity.run):
+        assert job() is Turn.DONE
+    for job in (comparing.stamps.look, comparing.identity.run, comparing.mended.run):
+        assert job() is Turn.NOT_DUE
 
 
 def test_keys_are_compared_beside_an_unreadable_row(
