@@ -79,7 +79,8 @@ class Identity:
         names = [
             rule.name for rule in now.rules if (rule.oid, rule.digest) not in before
         ]
-        return f"{' and '.join(names) or 'a view'} was replaced"
+        verb = "were" if len(names) > 1 else "was"
+        return f"{' and '.join(names) or 'a view'} {verb} replaced"
 
     def then(self, now: "Identity") -> "Identity":
         """Return what to compare with later, once the views of `now` are accepted.

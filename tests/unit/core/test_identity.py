@@ -188,7 +188,7 @@ def test_a_change_of_views_is_named() -> None:
     assert identity().changed(Identity("bigint", [], [])) == "a view was replaced"
     both = [Rule(7, "syncd.purchases", "b"), Rule(8, "syncd.confirmed_orders", "b")]
     assert identity().changed(Identity("bigint", both, [])) == (
-        "syncd.purchases and syncd.confirmed_orders was replaced"
+        "syncd.purchases and syncd.confirmed_orders were replaced"
     )
     change = identity().changed(identity(key="uuid", digest="b"))
     assert change == "order_key is uuid now, and was bigint"
