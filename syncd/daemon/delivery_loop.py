@@ -8,6 +8,7 @@ from typing import get_args
 
 from syncd.core.errors import SyncdError
 from syncd.core.rate_limit import AdaptiveRate, Bucket
+from syncd.core.turn import Turn
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUps
 from syncd.delivery.delivery import Delivery, DeliveryResult
@@ -86,14 +87,14 @@ class DeliveryLoop:
         self.delivered = 0
         self._heard = 0
         self._may_be_due = True
-        self._was_full = self._is_empty = False
+        self._was_full = self._is_empty = self._has_claimed = False
 
     def run(self) -> None:
         """Deliver until the daemon stops; the batch in hand is finished first."""
         while not self._reactions.stopping.is_set():
             heard, self._heard = self._heard, self._wake_up.count
             if self._may_be_due or self._heard != heard:
-                self._reactions.run(self._part, self._deliver_all)
+                self._reactions.run(self._part, self._take_turn)
             self._reactions.run(self._part, self._sleep)
             self._wake_up.wait(self._heard, self._reactions.seconds_to_wait(self._part))
         self._end()
@@ -128,6 +129,12 @@ class DeliveryLoop:
             self._delivery.finish()
         self._delivery.close()
 
+    def _take_turn(self) -> Turn:
+        """Deliver while something is due; not due while the rate holds every lane."""
+        self._has_claimed = False
+        self._deliver_all()
+        return Turn.DONE if self._has_claimed else Turn.NOT_DUE
+
     def _deliver_all(self) -> bool:
         """Deliver while something is due; False when nothing was."""
         found = False
@@ -150,6 +157,7 @@ class DeliveryLoop:
             is_empty = lane == "backfill" and not self._awaits_past
             if is_empty or self._pace.seconds_to_wait(lane) > 0:
                 continue
+            self._has_claimed = True
             trip = self._delivery.deliver_next(lane)
             if trip is not None:
                 self._pace.pay(lane, trip)
@@ -166,14 +174,14 @@ class DeliveryLoop:
         self._awaits_past = due.past
         return due
 
-    def _sleep(self) -> None:
+    def _sleep(self) -> Turn:
         """Sleep until something may be due, or a wake-up comes after the last look."""
         heard = self._heard
         aside: float | None = 0.0
         while aside == 0.0 and self._wake_up.count == heard:
             aside = self._delivery.run_idle_work()
         if self._wake_up.count != heard:
-            return
+            return Turn.NOT_DUE
         due = self._next_due()
         if due.backfill:
             self._backfill_wake_up.notify()
@@ -188,8 +196,9 @@ class DeliveryLoop:
         if due.seconds == 0 and any(paced):
             seconds = min(filter(None, paced))
         elif due.seconds == 0 and not self._is_empty:
-            return
+            return Turn.DONE
         limits = (seconds, self.idle_seconds, aside)
         self._wake_up.wait(heard, min(limit for limit in limits if limit is not None))
         # Where no command wakes it, it is only by claiming that a pause is noticed.
         self._may_be_due = due.seconds is not None or not self._is_notified
+        return Turn.DONE

@@ -9,7 +9,7 @@ import pytest
 from support.postgres import wait_until
 from typing_extensions import override
 
-from syncd.core.errors import PausedError
+from syncd.core.errors import DatabaseUnavailableError, PausedError
 from syncd.daemon.delivery_loop import DeliveryLoop, RateLimiter
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUps
@@ -68,13 +68,18 @@ def idle() -> Idle:
     return Idle()
 
 
-def work(idle: Idle, wake_ups: WakeUps, until: Callable[[], object]) -> Notes:
+def work(
+    idle: Idle,
+    wake_ups: WakeUps,
+    until: Callable[[], object],
+    rate: float | None = None,
+) -> Notes:
     """Let a worker run until something holds."""
     notes = Notes()
     reactions = ErrorPolicy(notes, paused_seconds=0.05)
     delivery, ledger = cast("Delivery", idle), cast("Ledger", idle)
     running = DeliveryLoop(
-        0, delivery, ledger, RateLimiter(None, None), wake_ups, reactions
+        0, delivery, ledger, RateLimiter(rate, rate), wake_ups, reactions
     )
     running.idle_seconds = 0.02
     thread = threading.Thread(target=running.run)
@@ -107,6 +112,29 @@ def test_a_pause_lasts_until_a_claim_is_answered(idle: Idle, *, nudged: bool) ->
     idle.pauses_at, idle.wake_ups = 3, WakeUps(are_notified=nudged)
     notes = work(idle, idle.wake_ups, lambda: idle.paused and len(idle.claims) > 12)
     assert notes.said == ["feed.paused"]
+
+
+class Lost(Idle):
+    """Has lost its database after each lane sent more than the rate allows at once."""
+
+    @override
+    def deliver_next(self, lane: Lane) -> DeliveryResult | None:
+        super().deliver_next(lane)
+        return DeliveryResult(1000, accepted=True, full=True)
+
+    @override
+    def next_due(self, **_: object) -> NextDue:
+        self.looks += 1
+        self.wake_ups.sending.notify()
+        raise DatabaseUnavailableError("cut", "Wait.")
+
+
+def test_one_that_its_rate_holds_proves_no_recovery() -> None:
+    """It may send nothing for now, and asks the database nothing."""
+    lost = Lost()
+    notes = work(lost, lost.wake_ups, lambda: lost.looks > 2, rate=1.0)
+    assert "database.unavailable" in notes.said
+    assert "database.recovered" not in notes.said
 
 
 class Late(Idle):
