@@ -210,8 +210,7 @@ class BackfillStore:
             )
         numbers = ", ".join(str(one.backfill) for one in found)
         raise BackfillStateError(
-            f"the backfills {numbers} are under way",
-            "Name the one that you mean.",
+            f"the backfills {numbers} are under way", "Name the one that you mean."
         )
 
     # Steer

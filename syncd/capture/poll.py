@@ -59,13 +59,11 @@ class PollCapture:
     ) -> None:
         self.reading: Reading = read_whole
         self._tuning = tuning
-        self._clock = tuning.clock
         self._transactions = transactions
         self._ledger = ledger
         self._lookback = lookback
         self._pages = Pages(source, ledger, size=size, orders=tuning.page)
         transactions.on_move(self.forget)
-        self._step = tuning.step_of(lookback)
         self.forget()
 
     def forget(self) -> None:
@@ -79,7 +77,7 @@ class PollCapture:
         self._seen: dict[Vxid, datetime] = {}
         self._looked_at: datetime | None = None
         self._deep_from: datetime | None = None
-        self._deep_at = self._whole_at = self._clock()
+        self._deep_at = self._whole_at = self._tuning.clock()
 
     def poll(self) -> PollResult:
         """Poll once, then read of what was left, for a while.
@@ -150,7 +148,7 @@ class PollCapture:
         looked_at = min(last or now, now)
         self._seen = {v: min(self._seen.get(v, looked_at), now) for v in running}
         if last is None or self._is_due(self._whole_at, self._tuning.whole_seconds):
-            self._deep_from, self._whole_at = now, self._clock()
+            self._deep_from, self._whole_at = now, self._tuning.clock()
             self._rest_seconds = 0.0
             return None
         shallow = min([looked_at, *ended])
@@ -159,14 +157,14 @@ class PollCapture:
         if now >= last and not self._is_due(self._deep_at, deep_seconds):
             self._deep_from = deep
             return shallow - SLACK
-        self._deep_from, self._deep_at = now, self._clock()
+        self._deep_from, self._deep_at = now, self._tuning.clock()
         self._rest_seconds = 0.0
         return deep - self._lookback - SLACK
 
     def _is_due(self, last: float, period: float) -> bool:
         """Whether to poll far back again; a tenth of the time, where it takes long."""
         period = max(period, 10 * self._rest_seconds)
-        return self._rest is None and self._clock() - last >= period
+        return self._rest is None and self._tuning.clock() - last >= period
 
     def _look(
         self, now: datetime, lower: datetime | None
@@ -187,7 +185,8 @@ class PollCapture:
     def _leave(self, lower: datetime, upper: datetime, orders: int) -> None:
         """Leave a range that was too large for a look to pages of later turns."""
         if self._rest is None:
-            self._rest, self._rest_since = Sweep(lower, upper, orders), self._clock()
+            self._rest = Sweep(lower, upper, orders)
+            self._rest_since = self._tuning.clock()
         else:
             self._rest.extend(lower, upper)
 
@@ -204,12 +203,16 @@ class PollCapture:
         admitted, watermark = Admitted(0, ()), None
         if not window.is_over:
             admitted = self._pages.admit(window)
-            whole = window.position
-            if whole.key is None and self._ledger.move_watermark(whole.at):
-                watermark = whole.at
+            watermark = self._move_watermark(window.position)
         if window.is_over:
             self._closing = self._window = self._awaited = None
         return admitted, watermark
+
+    def _move_watermark(self, position: Position) -> datetime | None:
+        """Move it behind the last whole page; None where it stays."""
+        if position.key is None and self._ledger.move_watermark(position.at):
+            return position.at
+        return None
 
     def _work_off(self) -> tuple[Admitted, datetime | None]:
         """Read pages that were left, each in a transaction of its own, for a while."""
@@ -230,7 +233,7 @@ class PollCapture:
         admitted = self._pages.admit(rest)
         if rest.is_over:
             self._rest = None
-            self._rest_seconds = self._clock() - self._rest_since
+            self._rest_seconds = self._tuning.clock() - self._rest_since
         return admitted
 
     @property
@@ -248,7 +251,8 @@ class PollCapture:
     def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:
         """Open a window, or bring the open one nearer to its end."""
         if self._window is None:
-            if self._opened_at is None or abs(now - self._opened_at) >= self._step:
+            step = self._tuning.step_of(self._lookback)
+            if self._opened_at is None or abs(now - self._opened_at) >= step:
                 self._window = Window(now - self._lookback, running)
                 self._opened_at = now
         else:

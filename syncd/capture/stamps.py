@@ -132,7 +132,6 @@ class StampWatch:
     ) -> None:
         self._reading = reading
         self._tuning = tuning
-        self._clock = tuning.clock
         self._source = source
         self._ledger = ledger
         self._log = log
@@ -147,13 +146,13 @@ class StampWatch:
         Raises:
             SyncdError: The database failed.
         """
-        started = self._clock()
+        started = self._tuning.clock()
         if started < self._look_at:
             return Turn.NOT_DUE
         try:
             self._compare()
         finally:
-            now = self._clock()
+            now = self._tuning.clock()
             rest = self._tuning.rest * (now - started)
             self._look_at = now + max(self._tuning.look_seconds, rest) - 1
         return Turn.DONE

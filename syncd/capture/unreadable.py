@@ -74,6 +74,10 @@ class Exclusion:
         self.blocked_until = float("-inf")
         self.end_at = float("-inf")
 
+    def postpone(self) -> None:
+        """Leave the orders out until `again_seconds` are over."""
+        self.again_at = time.monotonic() + self.again_seconds
+
 
 class UnreadableOrders:
     """Leaves orders out for one reader, on connections of its own.
@@ -121,7 +125,7 @@ class UnreadableOrders:
                 return
             self._left_out.keys = ()
             self._left_out.keys = tuple(self._rows.of(keys))
-            exclusion.again_at = time.monotonic() + exclusion.again_seconds
+            exclusion.postpone()
 
     def _leave_out(self, error: UnreadableRowError, before: Sequence[str]) -> bool:
         """Find the orders that make the view fail; whether it can be read without them.
@@ -136,12 +140,10 @@ class UnreadableOrders:
             if known != before:  # another reader has found them meanwhile
                 return True
             found = self._found(error.sqlstate)
-            keys = (*known, *found)
             if not found:
                 return False
-            self._left_out.keys = keys
-            again_seconds = self._exclusion.again_seconds
-            self._exclusion.again_at = time.monotonic() + again_seconds
+            self._left_out.keys = keys = (*known, *found)
+            self._exclusion.postpone()
         self._report(keys, error.sqlstate)
         return True
 

@@ -31,9 +31,7 @@ def _run() -> int:
         code = cli.main(prog_name="syncd", standalone_mode=False)
         streams.finish()
     except SyncdError as error:
-        for line in str(error).splitlines():
-            click.echo(f"syncd: {line}", err=True)
-        click.echo(f"  {error.hint}", err=True)
+        _print_fault(error)
         return error.exit_code
     except click.Abort:
         click.echo("syncd: nothing was changed", err=True)
@@ -45,6 +43,12 @@ def _run() -> int:
         _print_error(error)
         return ExitCode.USAGE
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _print_fault(error: SyncdError) -> None:
+    for line in str(error).splitlines():
+        click.echo(f"syncd: {line}", err=True)
+    click.echo(f"  {error.hint}", err=True)
 
 
 def _refuse_bytes(arguments: Sequence[str]) -> None:

@@ -1,6 +1,5 @@
 """Backfills: asking for a range, and steering those that are under way."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing_extensions import override
 
 from syncd.backfill.progress import Progress
 from syncd.backfill.store import BackfillStore
-from syncd.cli.context import changing, configured, json_time
+from syncd.cli.context import changing, configured, print_json
 from syncd.cli.option import as_json_option, config_option
 from syncd.cli.plan import between, duration, minute
 from syncd.cli.planning import BackfillOptions, ask, sending_options
@@ -93,20 +92,23 @@ def backfill_list(settings: Settings, *, as_text: bool) -> None:
     with _register(settings) as register:
         found = [_paced(one, settings) for one in register.all()]
     if as_text:
-        click.echo(
-            json.dumps([_facts(one) for one in found], indent=2, default=json_time)
-        )
+        print_json([_facts(one) for one in found])
         return
     if not found:
         click.echo("none")
         return
-    console, zone = Console(highlight=False), rules_of(settings).zone
+    _print_found(found, rules_of(settings).zone)
+
+
+def _print_found(found: Sequence[Progress], zone: tzinfo) -> None:
+    """Print a table; where the terminal is too narrow for it, two lines for each."""
+    console = Console(highlight=False)
     table = _table(found, zone)
     unbounded = console.options.update(max_width=1_000)
     if console.measure(table, options=unbounded).maximum <= console.width:
         console.print(table)
         return
-    for one in found:  # too narrow for a table
+    for one in found:
         line = f"{one.backfill} {one.state}, {one.purpose}: {_progress_line(one)}"
         print_line(console, line, hang=4)
         print_line(console, f"  {_range(one, zone)}")

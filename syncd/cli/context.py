@@ -1,11 +1,14 @@
 """What the verbs share: the configuration, a connection, times in JSON."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec
+
+import click
 
 from syncd.capture.listen.notify import notify_daemons
 from syncd.cli.option import config_option
@@ -65,6 +68,11 @@ def changing(settings: Settings) -> Iterator[Connections]:
                 notify_daemons(connections.primary or connections.source, settings.feed)
 
 
+def print_json(document: object) -> None:
+    """Print a document for scripts; a time as ISO 8601, anything else as its text."""
+    click.echo(json.dumps(document, indent=2, default=json_time))
+
+
 def json_time(value: object) -> str:
-    """Write a time as ISO 8601, anything else as its text; for `json.dumps`."""
+    """Write a time as ISO 8601, anything else as its text."""
     return value.isoformat() if isinstance(value, datetime) else str(value)

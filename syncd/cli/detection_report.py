@@ -69,14 +69,17 @@ def _title(found: Recognised) -> str:
     )
 
 
+def _lacking(found: Recognised) -> str:
+    others = len(found.lacking) - _SHOWN
+    more = f" and {others} more" if others > 0 else ""
+    return ", ".join(found.lacking[:_SHOWN]) + more
+
+
 def _lines(found: Recognised) -> Iterator[str]:
     if found.migration:
         yield f"  its last migration of the orders is {found.migration}"
     if not found.fits:
-        lacking = ", ".join(found.lacking[:_SHOWN])
-        others = len(found.lacking) - _SHOWN
-        more = f" and {others} more" if others > 0 else ""
-        yield f"  the views do not fit: there is no {lacking}{more}"
+        yield f"  the views do not fit: there is no {_lacking(found)}"
         yield f"  change a copy: `syncd views show {found.shop.name} > my-shop.sql`"
         return
     yield f"  the views fit; an order is confirmed when {found.shop.confirmed}"

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import click
 
-from syncd.cli.context import configured, connected, json_time
+from syncd.cli.context import configured, connected, print_json
 from syncd.cli.option import as_json_option
 from syncd.cli.prose import print_lines, shown_json
 from syncd.config.settings import Settings
@@ -76,7 +76,6 @@ def explain(settings: Settings, order: str, *, as_text: bool) -> None:
             "ORDER is the order_key or the orderid of the purchases view.",
         )
     if as_text:
-        document = asdict(story) | {"story": list(story.lines())}
-        click.echo(json.dumps(document, indent=2, default=json_time))
+        print_json(asdict(story) | {"story": list(story.lines())})
         return
     print_lines(*story.lines())

@@ -256,8 +256,5 @@ def role_for(settings: Settings, named: str | None) -> str:
 def _names(settings: Settings, role: str | None) -> Grantees:
     state = settings.ledger_dsn.get_secret_value()
     ledger_role = role_of(state) if state else None
-    views = ViewNames.parse(
-        settings.source.confirmed_view, settings.source.purchases_view
-    )
-    confirmed, purchases = map(str, views.both)
+    confirmed, purchases = map(str, ViewNames.of(settings).both)
     return Grantees(role_for(settings, role), confirmed, purchases, ledger_role)

@@ -1,6 +1,5 @@
 """Lists of orders: for a terminal of any width, for other programs, as JSON."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from syncd.cli.context import json_time
+from syncd.cli.context import json_time, print_json
 from syncd.cli.prose import print_line
 
 MOST_LISTED = 1000
@@ -23,7 +22,7 @@ def show(rows: Sequence[Row], names: Sequence[str], *, as_text: bool) -> None:
     """Print rows, at most MOST_LISTED, with the names of their columns."""
     if as_text:
         listed = [dict(zip(names, row, strict=True)) for row in rows]
-        click.echo(json.dumps(listed, indent=2, default=json_time))
+        print_json(listed)
         return
     console = Console(highlight=False)
     if not rows:

@@ -5,7 +5,7 @@ It is written in the macros of man(7), which groff and mandoc read.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 import click
@@ -83,14 +83,16 @@ def _verb(command: click.Command, parent: click.Context) -> Iterator[str]:
     for number, paragraph in enumerate(description.split("\n\n")):
         yield ".IP" if number else ""
         yield from _lines(paragraph)
-    for number, example in enumerate(examples):
-        yield from (
-            (".br", rf".B {_plain(example)}")
-            if number
-            else (".IP", "For example:", ".br", rf".B {_plain(example)}")
-        )
+    yield from _examples(examples)
     if options := [*_options(context)]:
         yield from (".RS", *options, ".RE")
+
+
+def _examples(commands: Sequence[str]) -> Iterator[str]:
+    if commands:
+        yield from (".IP", "For example:")
+    for command in commands:
+        yield from (".br", rf".B {_plain(command)}")
 
 
 def _lines(paragraph: str) -> Iterator[str]:

@@ -1,11 +1,9 @@
 """Pause sending or capture on every instance, and resume it."""
 
-import json
-
 import click
 
 from syncd.capture.wal.replica_identity import identity_guard
-from syncd.cli.context import changing, configured, json_time
+from syncd.cli.context import changing, configured, print_json
 from syncd.cli.option import as_json_option
 from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
@@ -60,8 +58,7 @@ def pause(settings: Settings, *, what: str, reason: str | None, as_text: bool) -
         pauses = PauseStore(connections.ledger, feed.feed_id)
         made = [pauses.begin(one, reason) for one in _chosen(what)]
     if as_text:
-        facts = {p.what: {"since": p.since, "reason": p.why} for p, _ in made}
-        click.echo(json.dumps(facts, indent=2, default=json_time))
+        print_json({p.what: {"since": p.since, "reason": p.why} for p, _ in made})
         return
     for made_pause, is_new in made:
         print_lines(_paused_line(made_pause, is_new=is_new))
@@ -97,7 +94,7 @@ def resume(settings: Settings, *, what: str, as_text: bool) -> None:
         still = read_stats(connections.ledger, feed.feed_id).pauses
     if as_text:
         shown: dict[str, object] = {**facts, "still_paused": [p.what for p in still]}
-        click.echo(json.dumps(shown, indent=2, default=json_time))
+        print_json(shown)
         return
     for one, fact in facts.items():
         print_lines(_resumed_line(one, fact))

@@ -1,6 +1,5 @@
 """Asking for past orders: the plan, the question, and what is opened then."""
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import click
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
 from syncd.backfill.store import BackfillStore
 from syncd.capture.unreadable import Exclusion, UnreadableOrders
-from syncd.cli.context import changing, json_time
+from syncd.cli.context import changing, print_json
 from syncd.cli.plan import show
 from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
@@ -153,7 +152,7 @@ def _is_served(connections: Connections, feed: Feed) -> bool:
 
 def _print_json(plan: Plan, opened: Opened | None, rate: float | None) -> None:
     facts = _facts(plan, rate) | {"backfill": opened.backfill if opened else None}
-    click.echo(json.dumps(facts, indent=2, default=json_time))
+    print_json(facts)
 
 
 def _print_opened(number: int, *, is_served: bool) -> None:

@@ -1,6 +1,5 @@
 """Accounting for every confirmed order of a range, in one sentence to sign."""
 
-import json
 from dataclasses import asdict
 from datetime import datetime
 
@@ -11,7 +10,7 @@ from rich.progress import Progress
 from syncd.capture.reconciliation import Reconciliation
 from syncd.capture.reconciliation_run import ReconciliationResult, ReconciliationRun
 from syncd.capture.unreadable import Exclusion, UnreadableOrders
-from syncd.cli.context import configured, connected, json_time
+from syncd.cli.context import configured, connected, print_json
 from syncd.cli.moment import read_moment
 from syncd.cli.option import as_json_option
 from syncd.cli.prose import print_lines
@@ -62,7 +61,7 @@ def reconcile(
         run = reconciliation.ask(first, last)
         finished = _make(lines, reconciliation, run)
     if as_text:
-        click.echo(json.dumps(_facts(run, finished), indent=2, default=json_time))
+        print_json(_facts(run, finished))
     else:
         print_lines(finished.sentence)
     if finished.account.missing or finished.unreadable:

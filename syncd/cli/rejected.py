@@ -1,13 +1,12 @@
 """Orders that were set aside: list them, try them again, or give them up."""
 
-import json
 from dataclasses import asdict
 from datetime import datetime
 from typing import NamedTuple
 
 import click
 
-from syncd.cli.context import configured, json_time
+from syncd.cli.context import configured, print_json
 from syncd.cli.listing import MOST_LISTED, show
 from syncd.cli.option import as_json_option
 from syncd.cli.order_commands import (
@@ -24,7 +23,8 @@ from syncd.cli.order_commands import (
 from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
 from syncd.core.command_errors import OrderUnknownError
-from syncd.diagnostics.order_history import read_history
+from syncd.diagnostics.ledger_entry import LedgerEntry
+from syncd.diagnostics.order_history import OrderHistory, read_history
 from syncd.postgres.statements import query
 
 
@@ -102,16 +102,19 @@ def rejected_show(settings: Settings, *, order: str, as_text: bool) -> None:
     if not as_text:
         print_lines(*story.lines())
         return
-    facts = {
+    print_json(_facts(story, story.standing))
+
+
+def _facts(story: OrderHistory, standing: LedgerEntry) -> dict[str, object]:
+    return {
         "order_key": story.key,
         "orderid": story.orderid,
         "state": story.state,
-        "reason": story.standing.reason,
-        "confirmed_at": story.standing.confirmed_at,
+        "reason": standing.reason,
+        "confirmed_at": standing.confirmed_at,
         "attempts": [asdict(attempt) for attempt in story.attempts],
         "next": story.next_step(),
     }
-    click.echo(json.dumps(facts, indent=2, default=json_time))
 
 
 @rejected.command("retry")

@@ -1,6 +1,5 @@
 """The report: a period as one HTML page."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from syncd.cli.context import configured, connected, json_time
+from syncd.cli.context import configured, connected, print_json
 from syncd.cli.moment import read_moment
 from syncd.cli.option import as_json_option
 from syncd.config.settings import Settings
@@ -61,7 +60,7 @@ def report(
             made = _read(settings, asked)
             file.write(page(made))
     if as_text:
-        click.echo(json.dumps(made.facts(), indent=2, default=json_time))
+        print_json(made.facts())
     else:
         click.echo(f"wrote {out}")
 

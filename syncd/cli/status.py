@@ -1,12 +1,11 @@
 """`syncd status`: health, lag, and what needs attention."""
 
-import json
 from datetime import UTC, datetime
 
 import click
 from rich.console import Console
 
-from syncd.cli.context import configured, connected, json_time
+from syncd.cli.context import configured, connected, print_json
 from syncd.cli.option import as_json_option
 from syncd.config.settings import Settings
 from syncd.core.errors import DatabaseUnavailableError, SyncdError
@@ -56,7 +55,7 @@ def status(
         click.echo(check_line(health, facts))
     elif as_text:
         shown = document(settings.feed, health, facts)
-        click.echo(json.dumps(shown, indent=2, default=json_time))
+        print_json(shown)
     else:
         at = facts.quick.stats.now if facts else datetime.now(UTC)
         Console(highlight=False).print(draw(settings.feed, health, facts, at=at))

@@ -1,6 +1,6 @@
 """The report of a trial of two views, for people and for scripts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 from rich.console import Console
@@ -29,28 +29,22 @@ def print_trial(
     """Print the outcome for the orders, and what the views are like."""
     for line in _summary(settings, result):
         print_line(console, line, hang=2)
-    _print_heading(console, "Outcome of the orders")
-    for line in _outcomes(settings, result.survey):
-        print_line(console, line)
+    _print_section(console, "Outcome of the orders", _outcomes(settings, result.survey))
     _print_heading(console, "Columns and look-ups")
     for finding in result.findings:
         print_finding(console, finding)
-    _print_heading(console, "Worth checking")
-    for line in [*_oddities(settings, result)] or ["  nothing"]:
-        print_line(console, line)
+    odd = [*_oddities(settings, result)] or ["  nothing"]
+    _print_section(console, "Worth checking", odd)
     _print_heading(console, "Events as they would be sent")
     for event in list(result.survey.events.values())[:EVENTS]:
         console.print(shown_json(event), markup=False, soft_wrap=True)
-    _print_heading(console, "Compared with the current views")
-    for line in _change(result.change):
-        print_line(console, line)
+    _print_section(console, "Compared with the current views", _change(result.change))
     print_line(console, f"Nothing was changed. Next: {_next(result, where)}", hang=2)
 
 
 def document(result: TrialResult) -> dict[str, object]:
     """Lay a trial out for scripts; without the events, which are personal data."""
     survey = result.survey
-    change = result.change
     return {
         "views": result.title,
         "read": len(result.keys),
@@ -64,7 +58,7 @@ def document(result: TrialResult) -> dict[str, object]:
         "several_rows": result.repeated[0],
         "slow": result.slow or None,
         "findings": as_json(result.findings),
-        "difference": None if change is None else asdict(change),
+        "difference": asdict(result.change) if result.change else None,
     }
 
 
@@ -73,6 +67,12 @@ def _tallies(tallies: Mapping[str, Tally]) -> list[dict[str, object]]:
         {"what": what, "orders": tally.orders, "order_key": tally.key}
         for what, tally in tallies.items()
     ]
+
+
+def _print_section(console: Console, heading: str, lines: Iterable[str]) -> None:
+    _print_heading(console, heading)
+    for line in lines:
+        print_line(console, line)
 
 
 def _print_heading(console: Console, text: str) -> None:
@@ -114,10 +114,9 @@ def _outcomes(settings: Settings, survey: Survey) -> Iterator[str]:
 def _oddities(settings: Settings, result: TrialResult) -> Iterator[str]:
     survey = result.survey
     for name, tally in survey.padded.items():
-        where = f"in {count(tally.orders)}, for example {tally.key}"
-        yield f"  {name} has blanks around {where}: they are removed"
+        yield f"  {name} has blanks around {_where(tally)}: they are removed"
     for name, tally in survey.rounded.items():
-        where = f"in {count(tally.orders)}, for example {tally.key}"
+        where = _where(tally)
         yield f"  {name} has more digits than its currency {where}: it is rounded"
     if ratio := survey.unit():
         lines = f"{ratio:.3g} times its lines (price times quantity)"
@@ -131,6 +130,10 @@ def _oddities(settings: Settings, result: TrialResult) -> Iterator[str]:
     if any("no products" in reason for reason in survey.waiting):
         page = '"Lines that come after the confirmation" in sql/shops/README.md'
         yield f"  late lines: if the shop adds lines later, see {page}"
+
+
+def _where(tally: Tally) -> str:
+    return f"in {count(tally.orders)}, for example {tally.key}"
 
 
 def _odd_times(result: TrialResult) -> Iterator[str]:

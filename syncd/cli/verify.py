@@ -132,22 +132,23 @@ def _trial_line(trial: TestRequest) -> str:
     return f"{trial.title}, as {form}: {outcome} ({', '.join(details)})\n  {numbers}"
 
 
+def _trial(trial: TestRequest) -> dict[str, object]:
+    return {
+        "title": trial.title,
+        "payload": trial.payload,
+        "orderids": trial.orderids,
+        "status": trial.status,
+        "outcome": trial.classification.outcome.value,
+        "reason": trial.classification.reason,
+        "counted": trial.counted,
+    }
+
+
 def _print_json(
     trials: list[TestRequest], verified: AccountCapabilities | None
 ) -> None:
     document = {
-        "trials": [
-            {
-                "title": trial.title,
-                "payload": trial.payload,
-                "orderids": trial.orderids,
-                "status": trial.status,
-                "outcome": trial.classification.outcome.value,
-                "reason": trial.classification.reason,
-                "counted": trial.counted,
-            }
-            for trial in trials
-        ],
+        "trials": [_trial(each) for each in trials],
         "verified": asdict(replace(verified, at=None)) if verified else None,
     }
     click.echo(json.dumps(document, indent=2))

@@ -100,9 +100,7 @@ def _console() -> Console:
 
 
 def _names(settings: Settings) -> ViewNames:
-    return ViewNames.parse(
-        settings.source.confirmed_view, settings.source.purchases_view
-    )
+    return ViewNames.of(settings)
 
 
 def _schema(_: click.Context, __: click.Parameter, value: str) -> str:

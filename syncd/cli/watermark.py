@@ -1,11 +1,10 @@
 """Past orders: the watermark, and what something else delivered before syncd."""
 
-import json
 from datetime import datetime, timedelta
 
 import click
 
-from syncd.cli.context import configured, connected, json_time
+from syncd.cli.context import configured, connected, print_json
 from syncd.cli.moment import read_moment
 from syncd.cli.option import as_json_option
 from syncd.cli.planning import BackfillOptions, ask, asking_options, sending_options
@@ -45,7 +44,7 @@ def watermark_show(settings: Settings, *, as_text: bool) -> None:
             "held_by": held_by,
             "paused": paused and paused.since,
         }
-        click.echo(json.dumps(facts, indent=2, default=json_time))
+        print_json(facts)
         return
     age, lookback = stats.watermark_age_seconds, settings.source.lookback
     click.echo(stats.watermark.isoformat())

@@ -24,7 +24,8 @@ def dsn_fault(dsn: str) -> str | None:
         parts = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         return "is not a libpq connection string or URI"
-    return _host_fault(str(parts.get("host") or "")) or _value_fault(parts)
+    hosts = str(parts.get("host") or "")
+    return _host_fault(hosts) or _port_fault(parts) or _value_fault(parts)
 
 
 def _host_fault(hosts: str) -> str | None:
@@ -37,14 +38,18 @@ def _host_fault(hosts: str) -> str | None:
     return None
 
 
-def _value_fault(parts: Mapping[str, object]) -> str | None:
-    """Parse the values with libpq; no server is contacted."""
+def _port_fault(parts: Mapping[str, object]) -> str | None:
     ports = str(parts.get("port") or "").split(",")
     if not all(map(_is_port, ports)):
         return "has a port that is no number from 1 to 65535"
     hosts = str(parts.get("host") or parts.get("hostaddr") or "").split(",")
     if len(ports) not in {1, len(hosts)}:
         return f"has {len(ports)} ports for {len(hosts)} hosts"
+    return None
+
+
+def _value_fault(parts: Mapping[str, object]) -> str | None:
+    """Parse the values with libpq; no server is contacted."""
     kept = {
         name: str(value)
         for name, value in parts.items()

@@ -46,24 +46,26 @@ def missing_indexes(plan: object) -> list[MissingIndex]:
 
     A table is left out where its conditions do not show it.
     """
-    conditions = [
-        part
-        for node in nodes(plan)
-        for name in ("Filter", "Join Filter", "Hash Cond", "Merge Cond")
-        for part in _conjuncts(str(node.get(name, "")))
-    ]
+    conditions = _conditions(plan)
     found = []
     for node in nodes(plan):
         if "Relation Name" in node and "Schema" in node and is_whole(node):
             own = _conjuncts(str(node.get("Filter", "")))
             alias = str(node["Alias"])
-            table = SqlName(str(node["Schema"]), str(node["Relation Name"]))
-            index = _index(str(table), alias, own) or _index(
-                str(table), alias, conditions
-            )
+            table = str(SqlName(str(node["Schema"]), str(node["Relation Name"])))
+            index = _index(table, alias, own) or _index(table, alias, conditions)
             if index is not None and index not in found:
                 found.append(index)
     return found
+
+
+def _conditions(plan: object) -> list[Sequence[Token]]:
+    return [
+        part
+        for node in nodes(plan)
+        for name in ("Filter", "Join Filter", "Hash Cond", "Merge Cond")
+        for part in _conjuncts(str(node.get(name, "")))
+    ]
 
 
 def _index(

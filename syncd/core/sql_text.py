@@ -117,8 +117,7 @@ def _tokens(text: str) -> Iterator[Token]:
 def _token(text: str, place: int) -> Token:
     char = text[place]
     if char == "\\":
-        reason = "is a command of psql's, no SQL"
-        raise SqlTextError(reason, _line(text, place))
+        raise SqlTextError("is a command of psql's, no SQL", _line(text, place))
     if char == "'":
         return _matched("text", _TEXT, text, place)
     if char in "eE" and text.startswith("'", place + 1):
@@ -126,10 +125,7 @@ def _token(text: str, place: int) -> Token:
     if char == '"':
         return _matched("quoted", _QUOTED, text, place)
     if opening := _DOLLAR.match(text, place):
-        end = text.find(opening[0], opening.end())
-        if end < 0:
-            raise _endless(text, place)
-        return Token("text", text[place : end + len(opening[0])], place)
+        return _dollar_quoted(opening, text, place)
     if word := _WORD.match(text, place):
         return Token("word", word[0], place)
     number = _NUMBER.match(text, place)
@@ -141,6 +137,13 @@ def _matched(kind: Kind, pattern: re.Pattern[str], text: str, place: int) -> Tok
     if found is None:
         raise _endless(text, place)
     return Token(kind, found[0], place)
+
+
+def _dollar_quoted(opening: re.Match[str], text: str, place: int) -> Token:
+    end = text.find(opening[0], opening.end())
+    if end < 0:
+        raise _endless(text, place)
+    return Token("text", text[place : end + len(opening[0])], place)
 
 
 def _comment_end(text: str, place: int) -> int:

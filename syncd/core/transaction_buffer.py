@@ -101,11 +101,10 @@ class TransactionBuffer:
         return sum(not snapshot.shows(t.xid) for t in self._transactions)
 
     def take(self, snapshot: Snapshot, limit: int) -> ReadyKeys:
-        """Take keys of visible transactions, each once, in the order of the commits.
+        """Take at most `limit` keys of transactions that a snapshot shows.
 
-        Args:
-            snapshot: One that is not younger than those that look for the orders.
-            limit: Of keys.
+        Each key comes once, in the order of the commits. The snapshot must not be
+        younger than those that look for the orders.
         """
         keys: dict[str, None] = {}
         position = None

@@ -160,14 +160,18 @@ class DeliveryLoop:
             self._has_claimed = True
             trip = self._delivery.deliver_next(lane)
             if trip is not None:
-                self._pace.pay(lane, trip)
-                self._was_full = trip.full
-                if trip.unread:
-                    self._unread_wake_up.notify()
-                self.delivered += trip.events if trip.accepted else 0
-                self._lanes.sort(key=lambda other: other != lane)
+                self._note(lane, trip)
                 return True
         return False
+
+    def _note(self, lane: Lane, trip: DeliveryResult) -> None:
+        """Note what a delivery means for the next; its lane comes first then."""
+        self._pace.pay(lane, trip)
+        self._was_full = trip.full
+        if trip.unread:
+            self._unread_wake_up.notify()
+        self.delivered += trip.events if trip.accepted else 0
+        self._lanes.sort(key=lambda other: other != lane)
 
     def _next_due(self) -> NextDue:
         due = self._ledger.next_due()

@@ -29,6 +29,14 @@ class _Outage:
     is_paused: bool = False
     reason: str = ""
 
+    def fail(self, reason: str) -> float:
+        """Count a failure; return the seconds to wait after it."""
+        self.failures += 1
+        self.reason = reason
+        base = timedelta(seconds=0.5)
+        wait = backoff.delay(self.failures, 1.0, base=base, cap=MAX_WAIT)
+        return wait.total_seconds()
+
 
 class ErrorPolicy:
     """Runs pieces of work of the daemon's parts and reacts to their errors.
@@ -123,12 +131,9 @@ class ErrorPolicy:
             outage.not_before = now + self._paused_seconds
             self.views_changed.set()
             return
-        outage.failures += 1
-        outage.reason = str(error)
-        base = timedelta(seconds=0.5)
-        wait = backoff.delay(outage.failures, 1.0, base=base, cap=MAX_WAIT)
-        outage.not_before = now + wait.total_seconds()
-        self._report(error, wait.total_seconds())
+        wait_seconds = outage.fail(str(error))
+        outage.not_before = now + wait_seconds
+        self._report(error, wait_seconds)
 
     def _report(self, error: SyncdError, retry_seconds: float) -> None:
         kind, reason = type(error).__name__, f"{error}. {error.hint}"

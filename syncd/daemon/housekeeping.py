@@ -64,9 +64,6 @@ class Housekeeping:
             self._trouble = trouble
         if time.monotonic() >= self._beat_at:
             self._beat(parts, log)
-            self._clone_guard.mark()
-            beat = self._settings.log.heartbeat.total_seconds()
-            self._beat_at = time.monotonic() + beat - 0.5
 
     def sweep(self, parts: Components, log: Log) -> None:
         """Release the claims whose outcome will never be settled."""
@@ -101,6 +98,12 @@ class Housekeeping:
             )
 
     def _beat(self, parts: Components, log: Log) -> None:
+        self._log_heartbeat(parts, log)
+        self._clone_guard.mark()
+        beat = self._settings.log.heartbeat.total_seconds()
+        self._beat_at = time.monotonic() + beat - 0.5
+
+    def _log_heartbeat(self, parts: Components, log: Log) -> None:
         delivered, now = parts.delivered(), time.monotonic()
         minutes = max(now - self._counted_at, 0.001) / 60
         rate = (delivered - self._counted) / minutes

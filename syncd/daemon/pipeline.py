@@ -243,9 +243,9 @@ class Pipeline:
         thread.start()
         return thread
 
-    def _start_schedule(self) -> None:
+    def _jobs(self) -> list[tuple[str, Callable[[], object], float]]:
         keep = partial(self._housekeeping.keep, self._parts, self.log)
-        jobs: list[tuple[str, Callable[[], object], float]] = [
+        return [
             ("capture", self._watch.poll, self._poll_seconds()),
             ("housekeeping", keep, SWEEP_SECONDS),
             ("reconcile", self._rounds.make, ROUND_SECONDS),
@@ -253,7 +253,9 @@ class Pipeline:
             ("stamps", self._stamps.look, self._stamp_seconds),
             ("identity", self._identity.run, SWEEP_SECONDS),
         ]
-        for name, action, seconds in jobs:
+
+    def _start_schedule(self) -> None:
+        for name, action, seconds in self._jobs():
             self.schedule.add_job(
                 self.reactions.run,
                 "interval",

@@ -110,19 +110,20 @@ class Daemon:
             try:
                 self._life.open()
             except (DatabaseUnavailableError, StartDelayedError) as error:
-                self._life.reactions.react("start", error)
-                self._journal.keep("waiting", error)
-                is_outage = isinstance(error, DatabaseUnavailableError)
-                status = f"waiting for a person: {error}"[:_STATUS]
-                self._supervisor.status(
-                    "waiting for the database" if is_outage else status
-                )
+                self._report_wait(error)
                 self._wait(self._life.reactions.seconds_to_wait("start"))
             else:
                 self._life.reactions.recover("start")
                 return True
         self._journal.clear()
         return False
+
+    def _report_wait(self, error: SyncdError) -> None:
+        self._life.reactions.react("start", error)
+        self._journal.keep("waiting", error)
+        is_outage = isinstance(error, DatabaseUnavailableError)
+        status = f"waiting for a person: {error}"[:_STATUS]
+        self._supervisor.status("waiting for the database" if is_outage else status)
 
     def _wait(self, seconds: float) -> None:
         """Wait for a signal while there is no pipeline yet."""

@@ -23,11 +23,9 @@ def wait(
 ) -> signal.Signals | None:
     """Wait for one of the signals, at most so long; None when none came.
 
-    Those that are not waited for stay pending.
-
-    A process that was stopped and continued gets memory from `sigtimedwait` that was
-    never written (seen with CPython 3.11). Its number may be a signal's by chance, but
-    no sender has its code; that is no signal either.
+    Those that are not waited for stay pending. A process that was stopped and continued
+    gets memory from `sigtimedwait` that was never written (seen with CPython 3.11). Its
+    number may be a signal's by chance, but no sender has its code: no signal either.
     """
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:

@@ -108,8 +108,6 @@ class DeliveryLog:
         self, claim: Claim, receipt: Receipt, *, seconds: float, size: int, late: bool
     ) -> None:
         """Log that a batch was accepted, and that sending works again if it did not."""
-        oldest = min(order.confirmed_at for order in claim.orders)
-        lag = (datetime.now(UTC) - oldest).total_seconds()
         self._log.emit(
             "batch.delivered",
             batch=claim.batch_id,
@@ -117,7 +115,7 @@ class DeliveryLog:
             orders=receipt.sent,
             duration_ms=round(seconds * 1000),
             bytes=size,
-            lag_seconds=max(0.0, lag),
+            lag_seconds=_lag_seconds(claim),
             repeat=claim.uncertain > 0,
             is_resend=claim.is_resend,
             late=late,
@@ -206,3 +204,8 @@ class DeliveryLog:
                 reason=receipt.reason,
                 is_held=decision.holds,
             )
+
+
+def _lag_seconds(claim: Claim) -> float:
+    oldest = min(order.confirmed_at for order in claim.orders)
+    return max(0.0, (datetime.now(UTC) - oldest).total_seconds())

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from syncd.config.settings import Settings
@@ -32,6 +33,17 @@ class Rendered:
     purchases: list[tuple[str, Event]] = field(default_factory=list)
     exemptions: list[ExcludedOrder] = field(default_factory=list)
     waiting: list[tuple[str, str]] = field(default_factory=list)
+
+    def exclude(
+        self,
+        order: Order,
+        reason: str,
+        *,
+        state: Literal["rejected", "withdrawn"] = "rejected",
+        orderid: str | None = None,
+    ) -> None:
+        """Set an order aside."""
+        self.exemptions.append(ExcludedOrder(order.key, state, reason, orderid))
 
     def __len__(self) -> int:
         """Count the orders."""
@@ -103,18 +115,14 @@ class Renderer:
             row = columns_of(text)
         except UnreadableRowError as error:
             reason = f"the row is no JSON that can be read (SQLSTATE {error.sqlstate})"
-            rendered.exemptions.append(
-                ExcludedOrder(order.key, "rejected", reason, None)
-            )
+            rendered.exclude(order, reason)
             return
         row = row if claim.with_profile else without_profile(row)
         made = render(row, order.confirmed_at, self._rules, claim.claimed_at)
         if isinstance(made, Event):
             rendered.purchases.append((order.key, made))
         elif isinstance(made, Rejection) or self._is_settled(claim, order):
-            rendered.exemptions.append(
-                ExcludedOrder(order.key, "rejected", made.reason, made.orderid)
-            )
+            rendered.exclude(order, made.reason, orderid=made.orderid)
         else:
             rendered.waiting.append((order.key, made.reason))
 
@@ -129,14 +137,10 @@ class Renderer:
                 rendered.waiting.append((order.key, "not in the purchases view yet"))
             elif order.key in confirmed:
                 reason = "is confirmed but has no row in the purchases view"
-                rendered.exemptions.append(
-                    ExcludedOrder(order.key, "rejected", reason, None)
-                )
+                rendered.exclude(order, reason)
             else:
                 reason = "was no longer confirmed when it was to be sent"
-                rendered.exemptions.append(
-                    ExcludedOrder(order.key, "withdrawn", reason, None)
-                )
+                rendered.exclude(order, reason, state="withdrawn")
 
     def _is_settled(self, claim: Claim, order: Order) -> bool:
         """Whether the order has been waited for long enough."""

@@ -116,12 +116,10 @@ class Settlement:
         self, claim: Claim, classification: Classification, keys: list[str]
     ) -> EndpointHistory:
         """Gather what the decision needs beyond the classification."""
-        is_first = classification.outcome is Outcome.REFUSED and claim.attempt == 1
-        lately = (
-            self.breaker.count_refusals(int(is_first))
-            if classification.outcome is Outcome.REFUSED
-            else self.breaker.record()
-        )
+        if classification.outcome is Outcome.REFUSED:
+            lately = self.breaker.count_refusals(int(claim.attempt == 1))
+        else:
+            lately = self.breaker.record()
         return EndpointHistory(
             sent=len(keys),
             attempt=claim.attempt,

@@ -50,19 +50,8 @@ class Squeezely:
         self._under_way: ExchangeDeadline | None = None
         self._verify = str(squeezely.ca_file) if squeezely.ca_file else True
         self._proxies = requests.utils.get_environ_proxies(self._endpoint)
-        self.request = requests.Request(
-            "POST",
-            self._endpoint,
-            {
-                "X-AUTH-ACCOUNT": squeezely.account,
-                "X-AUTH-APIKEY": settings.api_key.get_secret_value(),
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "Connection": "keep-alive",
-                "User-Agent": f"syncd/{__version__}",
-            },
-        ).prepare()
+        headers = _headers(settings)
+        self.request = requests.Request("POST", self._endpoint, headers).prepare()
 
     @property
     def has_begun(self) -> bool:
@@ -198,3 +187,15 @@ def _what_failed(error: Exception, under_way: ExchangeDeadline) -> str:
     if not under_way.is_sent:
         return "the connection broke before the whole request was sent"
     return "the connection broke before the whole answer came"
+
+
+def _headers(settings: Settings) -> dict[str, str]:
+    return {
+        "X-AUTH-ACCOUNT": settings.squeezely.account,
+        "X-AUTH-APIKEY": settings.api_key.get_secret_value(),
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Connection": "keep-alive",
+        "User-Agent": f"syncd/{__version__}",
+    }

@@ -154,8 +154,7 @@ class EventDiff:
                 is_same = each.mapping == mapping
                 found.append(replace(difference, same_mapping=is_same))
         same = all(each.mapping == mapping for each in ours)
-        keys = [order.key for order in asked]
-        return Comparison(keys, found, len(kept) - len(ours), same)
+        return Comparison([o.key for o in asked], found, len(kept) - len(ours), same)
 
     def resend(self, keys: Sequence[str], reason: str) -> tuple[int, int]:
         """Send orders again, with all fields; return the backfill's number and theirs.

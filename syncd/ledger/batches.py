@@ -129,15 +129,10 @@ class Ledger(Claiming):
         return ended > 0
 
     def deliver(self, claim: Claim, keys: Sequence[str], receipt: Receipt) -> Delivered:
-        """Settle an accepted attempt.
+        """Settle an accepted attempt; `keys` are the orders that were sent.
 
         A late success counts even when the claim was taken over meanwhile, but never
         for an order that it did not send, nor when the ledger has lost the claim.
-
-        Args:
-            claim: The batch.
-            keys: The orders that were sent.
-            receipt: The API's answer.
         """
         return self.database.row(
             Delivered,

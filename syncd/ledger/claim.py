@@ -93,9 +93,7 @@ class ClaimedBatch:
             probes=self.probes,
             with_profile=self.with_profile,
             is_resend=self.is_resend,
-            orders=list(
-                map(Order, self.keys or (), self.times or (), self.waits or ())
-            ),
+            orders=[*map(Order, self.keys or (), self.times or (), self.waits or ())],
             read_failed_at=self.read_failed_at,
             read_reason=self.read_reason,
         )

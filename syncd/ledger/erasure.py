@@ -62,18 +62,16 @@ class Erasure:
             OrderAmbiguousError: One of them means more than one.
             SlowStatementError: The view cannot be searched in the time allowed.
         """
-        keys: set[str] = set()
         try:
-            for target in targets:
-                keys.update(
-                    self._of_email(target) if "@" in target else self._of_order(target)
-                )
+            return sorted({key for each in targets for key in self._keys(each)})
         except SlowStatementError as error:
             raise SlowStatementError(
                 "the purchases view cannot be searched in the time that the role has",
                 "Name the orders by key, or give the shop's table an index for it.",
             ) from error
-        return sorted(keys)
+
+    def _keys(self, target: str) -> list[str]:
+        return self._of_email(target) if "@" in target else self._of_order(target)
 
     def _of_email(self, email: str) -> list[str]:
         address = email.strip().lower()

@@ -156,11 +156,14 @@ class FeedStore:
         if feed_id is not None:
             self._database.run(query("start_watermark"), feed=feed_id, watermark=floor)
             self._database.run(query("start_endpoint"), feed=feed_id)
-            ledger = Ledger(self._database, feed_id)
-            IdentityGuard(source, self._database, ledger.feed_id, self._name).begin()
-            with closing(source.listed(START_SECONDS)) as pages:
-                for part, found in enumerate(pages):
-                    ledger.keep_initial(found, part)
+            IdentityGuard(source, self._database, feed_id, self._name).begin()
+            self._keep_initial(source, feed_id)
+
+    def _keep_initial(self, source: Source, feed_id: int) -> None:
+        ledger = Ledger(self._database, feed_id)
+        with closing(source.listed(START_SECONDS)) as pages:
+            for part, found in enumerate(pages):
+                ledger.keep_initial(found, part)
 
     def confirm_move(self, *, holds: bool) -> bool:
         """Bind the feed to the database that it is in now; False without a feed.

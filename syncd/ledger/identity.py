@@ -245,17 +245,20 @@ class IdentityGuard:
             upper=max(times) + NEAR,
             limit=NEIGHBOURS,
         )
-        numbers = [order.orderid for order in lost if order.orderid is not None]
-        if numbers:
-            under = database.mapping(
-                str, str, views.statement("listed_under"), numbers=numbers
-            )
-            found += [
-                ListedOrder(key, lost[0].confirmed_at - 2 * NEAR, number)
-                for key, number in under.items()
-            ]
+        found += self._under_numbers(lost)
         unknown = self._unknown([order.key for order in found])
         return [order for order in found if order.key in unknown]
+
+    def _under_numbers(self, lost: Sequence[KnownOrder]) -> list[ListedOrder]:
+        """Find orders of the same numbers, with a time that no order is near to."""
+        numbers = [order.orderid for order in lost if order.orderid is not None]
+        if not numbers:
+            return []
+        under = self._source.database.mapping(
+            str, str, self._source.views.statement("listed_under"), numbers=numbers
+        )
+        far = lost[0].confirmed_at - 2 * NEAR
+        return [ListedOrder(key, far, number) for key, number in under.items()]
 
     def _unknown(self, keys: Sequence[str]) -> set[str]:
         unknown = self._ledger.values(

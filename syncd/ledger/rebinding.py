@@ -3,7 +3,7 @@
 Every order is matched by its public number, which its receipt has, else by its time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -149,25 +149,27 @@ class KeyRebinding:
 
     def _relist(self, on_progress: OnProgress) -> None:
         """Read every confirmed order as the views list it."""
-        database = self._ledger.database
         self._create_relisted()
         self._source.views.forget()
         after = Position(_FIRST)
         while after != Position(_LAST):
             page = self._source.page(after, _LAST, PAGE)
             after = page.end
-            listed = page.found.params
-            given = database.values(str, query("given_keys"), keys=listed["keys"])
-            numbers = self._source.orderids(given)
-            database.run(
-                query("relist"),
-                keys=listed["keys"],
-                times=listed["times"],
-                numbered=list(numbers),
-                orderids=list(numbers.values()),
-            )
-            on_progress("read", len(given))
-        database.run(query("index_relisted"))
+            on_progress("read", self._relist_page(page.found.params))
+        self._ledger.database.run(query("index_relisted"))
+
+    def _relist_page(self, listed: Mapping[str, object]) -> int:
+        database = self._ledger.database
+        given = database.values(str, query("given_keys"), keys=listed["keys"])
+        numbers = self._source.orderids(given)
+        database.run(
+            query("relist"),
+            keys=listed["keys"],
+            times=listed["times"],
+            numbered=list(numbers),
+            orderids=list(numbers.values()),
+        )
+        return len(given)
 
     def _create_relisted(self) -> None:
         try:

@@ -69,13 +69,8 @@ def compose(name: str, **queries: Statement) -> Statement:
         "initial": query("was_listed_initially"),
         "sealed": query("is_unsealed"),
     }
-    made = composed(
-        name,
-        **{
-            brace: trusted_sql(q.text.decode())
-            for brace, q in (spare | queries).items()
-        },
-    )
+    texts = {brace: q.text.decode() for brace, q in (spare | queries).items()}
+    made = composed(name, **{b: trusted_sql(text) for b, text in texts.items()})
     places = [q.place for q in queries.values() if q.place.is_view]
     return Statement(made.text, places[0] if places else made.place)
 

@@ -80,8 +80,7 @@ class NotifyListener:
             return False
         self._failures = 0
         if self._token in payloads:
-            self._asked_at = None
-            self._unheard = False
+            self._asked_at, self._unheard = None, False
         if LEDGER_CHANGED in payloads:
             self._on_notify()
         missed, self._missed = self._missed, False

@@ -136,6 +136,10 @@ class SlotMonitor:
         if now - self._looked_at < tuning.guard_seconds:
             return
         self._looked_at = now
+        self._log_slot_risk(tuning)
+        self._look_at_tables()
+
+    def _log_slot_risk(self, tuning: WalTuning) -> None:
         server, slot = self._slots.server(), self._slots.find()
         if slot and (reason := slot_risk(server, slot, tuning)):
             self._log.emit(
@@ -146,7 +150,6 @@ class SlotMonitor:
                 retained_bytes=slot.retained,
                 safe_bytes=slot.safe,
             )
-        self._look_at_tables()
 
     def _look_at_tables(self) -> None:
         for harm in self._publication.harms():

@@ -33,8 +33,7 @@ def look_at_configuration(
     mode = _mode(path)
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         message = f"users other than its owner may write it (mode {mode:o})"
-        step = f"chmod go-w {path}"
-        yield Finding("config.writable", str(path), message, step)
+        yield Finding("config.writable", str(path), message, f"chmod go-w {path}")
     if settings and _has_password(settings):
         yield from _exposed(path, mode)
     if settings and not faults:

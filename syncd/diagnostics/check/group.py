@@ -122,23 +122,25 @@ def run_groups(
     yield from dict.fromkeys(f for each in rounds for f in each.wait(ends_at, seconds))
 
 
+_CODES: Sequence[tuple[type[SyncdError], str]] = (
+    (SlowStatementError, "check.timeout"),
+    (TableBusyError, "check.timeout"),
+    (DatabaseUnavailableError, "server.unreachable"),
+    (PermissionDeniedError, RIGHT),
+    (ViewMissingError, "views.missing"),
+    (UntrustedServerError, "server.untrusted"),
+    (ClonedDatabaseError, "ledger.copied"),
+    (StateUnavailableError, "state.unusable"),
+    (ServerMisconfiguredError, "wal.misconfigured"),
+)
+"""The code of the first kind that an error is of."""
+
+
 def _failed(look: Check, error: SyncdError) -> Finding:
     """Make a finding of an error: by its kind, else by the look that it ended."""
-    code = look.fault
-    if isinstance(error, DatabaseUnavailableError):
-        is_slow = isinstance(error, SlowStatementError | TableBusyError)
-        code = "check.timeout" if is_slow else "server.unreachable"
-    elif isinstance(error, PermissionDeniedError):
-        code = LOGIN if look.fault == LOGIN else RIGHT
-    elif isinstance(error, ViewMissingError):
-        code = "views.missing"
-    elif isinstance(error, UntrustedServerError):
-        code = "server.untrusted"
-    elif isinstance(error, ClonedDatabaseError):
-        code = "ledger.copied"
-    elif isinstance(error, StateUnavailableError):
-        code = "state.unusable"
-    elif isinstance(error, ServerMisconfiguredError):
-        code = "wal.misconfigured"
+    kinds = (code for kind, code in _CODES if isinstance(error, kind))
+    code = next(kinds, look.fault)
+    if code == RIGHT and look.fault == LOGIN:
+        code = LOGIN
     step = "" if "`syncd check`" in error.hint else error.hint
     return Finding(code, look.subject, str(error), step)

@@ -1,13 +1,11 @@
 """What `syncd check` finds about the tables behind the views, and the orders' keys."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 from syncd.capture.wal.replica_identity import identity_guard
 from syncd.config.settings import Settings
-from syncd.core.errors import SchemaMismatchError
 from syncd.diagnostics.check.finding import Finding
-from syncd.ledger.feed import FeedStore
+from syncd.diagnostics.check.ledger import feed_of
 from syncd.source.connections import Connections
 
 
@@ -16,9 +14,7 @@ def look_at_identity(settings: Settings, connections: Connections) -> Iterator[F
 
     Nothing is found before the feed was started.
     """
-    feed = None
-    with suppress(SchemaMismatchError):  # without a ledger, which others report
-        feed = FeedStore(connections, settings.feed).find()
+    feed = feed_of(settings, connections)
     if feed is None:
         return
     looked = identity_guard(settings, connections, feed).see()

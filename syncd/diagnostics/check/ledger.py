@@ -1,9 +1,11 @@
 """What `syncd check` finds about the ledger, and about the account in it."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from syncd.config.settings import Settings
 from syncd.core.continuity import Continuity
+from syncd.core.errors import SchemaMismatchError
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.server import StandbyFacts
 from syncd.ledger.account import is_proven, load
@@ -84,6 +86,13 @@ def _unexpected(
             "know it: another database, or a new ledger in place of the old one"
         )
         yield Finding("feed.unexpected", "feed", message)
+
+
+def feed_of(settings: Settings, connections: Connections) -> Feed | None:
+    """Return the feed; None before its first start, and without a ledger."""
+    with suppress(SchemaMismatchError):  # other checks report that
+        return FeedStore(connections, settings.feed).find()
+    return None
 
 
 def _clone_guard(

@@ -95,14 +95,21 @@ def _take(source: Source) -> Sample:
         return Sample(now, times, {}, {}, None)
     except ViewError:
         pass
-    rows = {}
+    return Sample(now, times, *_read_singly(source, times))
+
+
+def _read_singly(
+    source: Source, keys: Iterable[str]
+) -> tuple[dict[str, dict[str, object]], dict[str, str]]:
+    """Read rows one by one; return them, and the SQLSTATEs of those that fail."""
+    rows: dict[str, dict[str, object]] = {}
     broken: dict[str, str] = {}
-    for key in times:
+    for key in keys:
         try:
             rows |= source.read([key])
         except ViewError as error:
             broken[key] = error.sqlstate
-    return Sample(now, times, rows, broken)
+    return rows, broken
 
 
 def _slow(sample: Sample) -> Iterator[Finding]:

@@ -66,6 +66,8 @@ from syncd.diagnostics.check.wal import look_at_leftover_slot, wal_findings
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections, connect, source_on
 
+_UNREADABLE = "orders.unreadable"
+
 
 def host_round(
     path: Path,
@@ -239,17 +241,12 @@ def _views(settings: Settings, connections: Connections) -> Iterator[Check]:
     look = partial(look_at_views, source)
     yield Check("views", look, "views.column", stops=True, decides=True)
     yield Check("columns", lambda: look_at_types(settings, source), decides=True)
-    yield Check("rows", lambda: look_at_rows(source), "orders.unreadable", stops=True)
-    yield Check(
-        "identity",
-        lambda: look_at_identity(settings, connections),
-        "orders.unreadable",
-    )
-    yield Check("plans", lambda: look_at_plans(source), "orders.unreadable")
-    yield Check("confirmed_at", lambda: look_at_times(source), "orders.unreadable")
-    yield Check("orders", lambda: look_at_orders(settings, source), "orders.unreadable")
+    yield Check("rows", lambda: look_at_rows(source), _UNREADABLE, stops=True)
+    identity = partial(look_at_identity, settings, connections)
+    yield Check("identity", identity, _UNREADABLE)
+    yield Check("plans", lambda: look_at_plans(source), _UNREADABLE)
+    yield Check("confirmed_at", lambda: look_at_times(source), _UNREADABLE)
+    yield Check("orders", lambda: look_at_orders(settings, source), _UNREADABLE)
     yield Check("orders", lambda: look_at_stamps(settings, connections, source))
     yield Check("lookback", lambda: look_at_lookback(settings, connections))
-    yield Check(
-        "orders", lambda: look_at_growth(settings, connections), "orders.unreadable"
-    )
+    yield Check("orders", lambda: look_at_growth(settings, connections), _UNREADABLE)

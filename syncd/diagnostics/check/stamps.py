@@ -7,16 +7,13 @@ from datetime import datetime, timedelta
 
 from syncd.capture.stamps import NEWEST, admissions, describe_shift, probable_zones
 from syncd.config.settings import Settings
-from syncd.core.errors import (
-    SchemaMismatchError,
-    SlowStatementError,
-    UnreadableRowError,
-)
+from syncd.core.errors import SlowStatementError, UnreadableRowError
 from syncd.core.stamp_offset import QUARTER, Appearance, find_shift, shift_by
 from syncd.core.time_order import backdated_orders
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.lateness import short_span
-from syncd.ledger.feed import Feed, FeedStore
+from syncd.diagnostics.check.ledger import feed_of
+from syncd.ledger.feed import Feed
 from syncd.postgres.database import Database
 from syncd.postgres.statements import compose, query
 from syncd.source.connections import Connections
@@ -40,9 +37,7 @@ def look_at_stamps(
     """
     with suppress(UnreadableRowError, SlowStatementError):
         numbered = _numbered(source)
-        feed = None
-        with suppress(SchemaMismatchError):  # without a ledger, which others report
-            feed = FeedStore(connections, settings.feed).find()
+        feed = feed_of(settings, connections)
         found = [
             *_backdated(numbered, settings.source.lookback, connections.ledger, feed),
             *_apart(source, connections.ledger, feed, numbered),

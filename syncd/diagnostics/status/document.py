@@ -7,6 +7,7 @@ from syncd.core.health import LAG_LIMIT
 from syncd.core.health_inputs import FailedStart
 from syncd.core.verdict import Health, Severity
 from syncd.diagnostics.status.facts import FeedStatus
+from syncd.diagnostics.status.rows import LedgerLocation, Quick
 
 MARKS: Mapping[Severity, str] = {
     Severity.NOTICE: "OK",
@@ -106,15 +107,19 @@ def _background(facts: FeedStatus) -> dict[str, object]:
         "backfills": [asdict(backfill) for backfill in facts.slow.backfills],
         "reconciled": dict(facts.slow.accounts),
         "reconciled_seconds": facts.quick.stats.reconciled_seconds,
-        "identity": {
-            "timeline": place.timeline,
-            "system_identifier": str(place.system_identifier),
-            "database_oid": place.database_oid,
-            "ledger_identifier": str(place.ledger_identifier),
-            "ledger_oid": place.ledger_oid,
-            "ledger_database": place.ledger_database,
-        },
+        "identity": _identity(place),
         "failed_start": _failed(facts.quick.failed_start),
+    }
+
+
+def _identity(place: LedgerLocation) -> dict[str, object]:
+    return {
+        "timeline": place.timeline,
+        "system_identifier": str(place.system_identifier),
+        "database_oid": place.database_oid,
+        "ledger_identifier": str(place.ledger_identifier),
+        "ledger_oid": place.ledger_oid,
+        "ledger_database": place.ledger_database,
     }
 
 
@@ -131,14 +136,20 @@ def check_line(health: Health, facts: FeedStatus | None) -> str:
     if facts is None:
         return line
     stats = facts.quick.stats
-    waiting = stats.pending + stats.sending
     if is_well:
+        waiting = stats.pending + stats.sending
         line += f"lag {stats.lag_seconds:.0f} s, {waiting} orders wait"
+    return f"{line} | {_performance(facts.quick)}"
+
+
+def _performance(quick: Quick) -> str:
+    """Return the figures as a monitoring plugin writes them."""
+    stats = quick.stats
     figures = {
         "lag": f"{stats.lag_seconds:.0f}s;{LAG_LIMIT.total_seconds():.0f}",
-        "waiting": waiting,
-        "delivered_per_minute": facts.quick.delivered_per_minute,
+        "waiting": stats.pending + stats.sending,
+        "delivered_per_minute": quick.delivered_per_minute,
         "rejected": stats.rejected,
         "held": stats.held,
     }
-    return f"{line} | " + " ".join(f"{name}={value}" for name, value in figures.items())
+    return " ".join(f"{name}={value}" for name, value in figures.items())

@@ -13,6 +13,7 @@ from syncd.core.wording import count, span
 from syncd.diagnostics.status.facts import FeedStatus
 from syncd.diagnostics.status.history import History
 from syncd.diagnostics.status.rows import PastRange
+from syncd.ledger.stats import FeedStats
 
 _STYLES: Mapping[Severity, str] = {
     Severity.NOTICE: "green",
@@ -119,11 +120,14 @@ def _behind(facts: FeedStatus) -> list[Row]:
         ("watermark", _watermark(facts), ""),
     ]
     rows += [("held by", holder, "yellow") for holder in quick.holders or ()]
-    endpoint = f"{stats.endpoint} since {_moment(stats.endpoint_since)}"
+    return [*rows, _endpoint(stats)]
+
+
+def _endpoint(stats: FeedStats) -> Row:
+    state = f"{stats.endpoint} since {_moment(stats.endpoint_since)}"
     if stats.endpoint_reason:
-        endpoint += f": {stats.endpoint_reason}"
-    style = "" if stats.endpoint == "available" else "yellow"
-    return [*rows, ("endpoint", endpoint, style)]
+        state += f": {stats.endpoint_reason}"
+    return "endpoint", state, "" if stats.endpoint == "available" else "yellow"
 
 
 def _watermark(facts: FeedStatus) -> str:

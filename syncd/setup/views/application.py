@@ -48,8 +48,7 @@ class Application:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
-        source = settings.source
-        self._names = ViewNames.parse(source.confirmed_view, source.purchases_view)
+        self._names = ViewNames.of(settings)
 
     def run(self, file: ViewFile, role: str) -> How:
         """Create or replace both views, and let the daemon's role read them.

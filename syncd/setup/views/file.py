@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from syncd.config.settings import Settings
 from syncd.core.command_errors import ViewFileError, ViewsUnknownError
 from syncd.core.sql_name import DEFAULT_SCHEMA, SqlName
 from syncd.core.sql_text import SqlStatement, SqlTextError, Token, statements
@@ -36,6 +37,12 @@ class ViewNames:
 
     confirmed: SqlName
     purchases: SqlName
+
+    @classmethod
+    def of(cls, settings: Settings) -> "ViewNames":
+        """Return the names that are configured."""
+        source = settings.source
+        return cls.parse(source.confirmed_view, source.purchases_view)
 
     @classmethod
     def parse(cls, confirmed: str, purchases: str) -> "ViewNames":
@@ -133,13 +140,17 @@ def read(where: str, names: ViewNames, schema: str = DEFAULT_SCHEMA) -> ViewFile
     return ViewFile.parse(shown(where), _text_of(where), names)
 
 
+def _bytes_of(where: str) -> bytes:
+    """Read a file or, for "-", standard input; of what is too large, its beginning."""
+    if where == "-":
+        return sys.stdin.buffer.read(MOST_BYTES + 1)
+    with Path(where).open("rb") as file:
+        return file.read(MOST_BYTES + 1)
+
+
 def _text_of(where: str) -> str:
     try:
-        if where == "-":
-            content = sys.stdin.buffer.read(MOST_BYTES + 1)
-        else:
-            with Path(where).open("rb") as file:
-                content = file.read(MOST_BYTES + 1)
+        content = _bytes_of(where)
     except (FileNotFoundError, ValueError) as error:
         raise ViewsUnknownError(shown(where)) from error
     except OSError as error:

@@ -154,10 +154,7 @@ class Trial:
 
     def _compare(self, result: TrialResult, orders: int) -> Difference | None:
         """Compare the newest orders with those of the current views."""
-        source = self._settings.source
-        before = self._source(
-            ViewNames.parse(source.confirmed_view, source.purchases_view)
-        )
+        before = self._source(ViewNames.of(self._settings))
         survey = Survey(result.survey.rules, result.now)
         standing = TrialResult("", result.now, {}, survey)
         try:

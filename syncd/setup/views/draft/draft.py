@@ -169,6 +169,10 @@ def _key(orders: Table, samples: Samples) -> tuple[str, Choice]:
             f"o.{quote(name)}",
             f"{quote(name)} is the primary key",
         )
+    return _key_by_name(orders, samples)
+
+
+def _key_by_name(orders: Table, samples: Samples) -> tuple[str, Choice]:
     ranked = sorted(orders.columns, key=lambda c: _key_rank(orders, samples, c))
     name = ranked[0].name
     why = "the primary key has several columns" if orders.key else "no primary key"

@@ -199,12 +199,8 @@ def _price_doubts(best: _Tried, own: Sequence[Field]) -> Iterator[str]:
         yield "taken for hundredths"
     if best.is_line:
         yield "the price of a line, through the quantity"
-    flags = [
-        f
-        for f in own
-        if (f.kind is Kind.BOOLEAN and f.said.concepts >= {"tax"})
-        or (f.kind is Kind.BOOLEAN and f.said.concepts & {"gross"})
-    ]
+    booleans = (f for f in own if f.kind is Kind.BOOLEAN)
+    flags = [f for f in booleans if f.said.concepts & {"tax", "gross"}]
     if best.rate:
         yield f"tax is added, by {one_line(best.rate.where)}"
     elif "net" in said or "base" in said:

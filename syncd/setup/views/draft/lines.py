@@ -138,14 +138,7 @@ class Lines:
 
     def _quantity(self, found: list[Candidate]) -> Choice:
         if not is_enough(found):
-            return Choice(
-                "products.quantity",
-                Certainty.DOUBTFUL,
-                COUNTED,
-                "no column holds a quantity: each row is a piece, and rows are counted",
-                ("rows of the same product, name and price are added up",),
-                others(found, []),
-            )
+            return _counted_rows(found)
         sure, doubts = certainty(found, QUANTITY)
         field = found[0].field
         return Choice(
@@ -169,3 +162,14 @@ def _text(field: Field) -> str:
 def _key(source: Source) -> tuple[str, ...]:
     """Return the lines' own key: it names no product, unless with another column."""
     return source.table.key if len(source.table.key) == 1 else ()
+
+
+def _counted_rows(found: list[Candidate]) -> Choice:
+    return Choice(
+        "products.quantity",
+        Certainty.DOUBTFUL,
+        COUNTED,
+        "no column holds a quantity: each row is a piece, and rows are counted",
+        ("rows of the same product, name and price are added up",),
+        others(found, []),
+    )

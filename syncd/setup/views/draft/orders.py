@@ -81,17 +81,26 @@ class Orders:
             for s in self._sources
             if s.hops == 0
             or s.keys
-            or (not s.about & never and (topics is None or s.about & topics))
             or (
-                role is TOTAL
-                and s.hops == 1
-                and s.join
-                and not s.join.is_first
-                and not s.about & never
-                and s.join.on[1] == self._key
+                not s.about & never
+                and (
+                    topics is None
+                    or s.about & topics
+                    or (role is TOTAL and self._is_whole(s))
+                )
             )
         ]
         return candidates(role, near, self.fields)
+
+    def _is_whole(self, source: Source) -> bool:
+        """Whether a row of it belongs to the order as a whole."""
+        join = source.join
+        return (
+            source.hops == 1
+            and join is not None
+            and not join.is_first
+            and join.on[1] == self._key
+        )
 
     def _number(self) -> Choice:
         found = self._find(ORDERID)
@@ -230,21 +239,18 @@ class Orders:
         parts = self._parts()
         if not parts:
             return None
-        cents = amounts.looks_like_cents(parts[0])
         text = " + ".join(f.expression for f in parts)
-        text = f"({text}) / 100.0" if cents else text
-        doubts = [
-            "the sum of its parts: no column holds the total",
-            *(["taken for hundredths"] if cents else []),
-        ]
+        doubts = ["the sum of its parts: no column holds the total"]
+        if amounts.looks_like_cents(parts[0]):
+            text = f"({text}) / 100.0"
+            doubts.append("taken for hundredths")
         return Choice(
             "totalvalue",
             Certainty.LIKELY,
             text,
             " and ".join(f.where for f in parts),
             tuple(doubts),
-            (),
-            tuple(parts),
+            fields=tuple(parts),
         )
 
     def totals(self, choice: Choice) -> dict[str, float]:

@@ -121,10 +121,7 @@ def _key_of(table: Table) -> Column | None:
     if keys:
         return min(
             keys,
-            key=lambda c: (
-                words(c.name) != ("id",),
-                not own & c.said.concepts,
-            ),
+            key=lambda c: (words(c.name) != ("id",), not own & c.said.concepts),
         )
     generic = [c for c in table.columns if words(c.name) in {("id",), ("rowid",)}]
     after_it = [
