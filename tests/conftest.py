@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from support.desk import Desk
+from support.harness import Harness
 from support.postgres import SETTINGS, Cluster, cluster, prefer_memory
 from support.shop import Shop
 
@@ -75,9 +75,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
+def harness(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Harness]:
     """Delivery in batches of 8, from the shop to the fake API, in this process."""
-    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
+    opened = Harness(shop, sandbox, tmp_path, batch_size=8)
     yield opened
     opened.close()
 

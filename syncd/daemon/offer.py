@@ -24,6 +24,7 @@ class Offer:
 
     Attributes:
         is_open: Whether there are workers.
+        note: Called with what a worker admitted.
     """
 
     def __init__(self, settings: Settings, wake_up: WakeUp) -> None:
@@ -33,6 +34,7 @@ class Offer:
         self._is_made = threading.Event()
         self._waits_since: float | None = None
         self.is_open = False
+        self.note: Note = lambda *_: None
 
     def make(self) -> bool:
         """Wake the workers for it.
@@ -49,12 +51,10 @@ class Offer:
         self._wake_up.notify()
         return now - since < OFFERED_SECONDS
 
-    def take(self, source: Source, note: Note) -> Touched | None:
+    def take(self, source: Source) -> Touched | None:
         """Return what admits the orders; None: it was not made since the last time.
 
-        Args:
-            source: Where they are found, beside outbox and ledger.
-            note: Called with what was admitted.
+        They are found in `source`, beside outbox and ledger.
         """
         if not self._is_made.is_set():
             return None
@@ -64,6 +64,6 @@ class Offer:
         def report(admitted: Admitted) -> None:
             if admitted.are_accepted and len(admitted.taken) < PAGE:
                 self._waits_since = None
-            note("listen", StepResult.of(admitted, time.monotonic() - started))
+            self.note("listen", StepResult.of(admitted, time.monotonic() - started))
 
         return Touched(source.touched(self._taking), self._size, report)

@@ -29,7 +29,6 @@ from syncd.ledger.batches import Ledger
 from syncd.ledger.clone_guard import CloneGuard, StateFile
 from syncd.ledger.feed import Feed, FeedStore
 from syncd.ledger.identity import REBIND
-from syncd.ledger.instance import Instance
 from syncd.ledger.state_file import Served
 from syncd.ledger.stats import read_stats
 from syncd.log.log import Log
@@ -86,12 +85,12 @@ class Pipeline:
         try:
             self._open()
         except BaseException:
-            self._parts.close()
+            self._parts.connector.close()
             raise
 
     def _open(self) -> None:
         settings = self.settings
-        connections = self._parts.connect("housekeeping")
+        connections = self._parts.connector.connect("housekeeping")
         self._ledger = connections.ledger
         self._feed = feed = self._find_feed(connections)
         memory = StateFile.of(settings.ledger.state_directory, settings.feed)
@@ -104,15 +103,8 @@ class Pipeline:
             name=settings.instance,
         )
         clone_guard.check()
-        self._parts.guard(clone_guard)
-        holds = settings.squeezely.on_uncertain == "hold"
-        self._instance = Instance(
-            self._ledger,
-            feed.feed_id,
-            holds=holds,
-            name=settings.instance,
-            quiet=settings.source.quiet,
-        )
+        self._parts.connector.guard(clone_guard)
+        self._instance = self._parts.instance(connections, feed)
         self.log.identify(self._instance.number)
         self._housekeeping = Housekeeping(
             settings, self._ledger, feed, self._instance, clone_guard
@@ -127,11 +119,10 @@ class Pipeline:
     def _find_feed(self, connections: Connections) -> Feed:
         """Start the feed, unless it was started before; note that it is served here."""
         settings = self.settings
-        source, reading = self._parts.starting(connections)
-        feeds = FeedStore(connections, settings.feed)
-        feed = reading(lambda: feeds.start(source, settings.source.lookback))
+        feed = self._parts.connector.start_feed(connections)
         if served := Served.of(settings):
-            served.keep(feeds.source_identity(), settings.source.confirmed_view)
+            identity = FeedStore(connections, settings.feed).source_identity()
+            served.keep(identity, settings.source.confirmed_view)
         return feed
 
     def report_start(self) -> None:
@@ -297,4 +288,4 @@ class Pipeline:
             # Only a courtesy: its lock is free anyhow, and nothing is in hand.
             with suppress(DatabaseUnavailableError):
                 self._instance.stop()
-        self._parts.close()
+        self._parts.connector.close()

@@ -15,7 +15,6 @@ from syncd.core.errors import (
 )
 from syncd.core.read_size import ReadSize, halves
 from syncd.ledger.claim import Claim
-from syncd.postgres.errors import STATEMENT_SECONDS
 from syncd.source.orders import Source
 
 PATIENCE_SECONDS = 10.0
@@ -54,17 +53,9 @@ class RowReader:
     Args:
         source: Where from.
         size: How many at a time; shared by all readers of the same view.
-        statement_seconds: How long one may take.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        size: ReadSize,
-        *,
-        statement_seconds: float = STATEMENT_SECONDS,
-    ) -> None:
-        self._statement_seconds = statement_seconds
+    def __init__(self, source: Source, size: ReadSize) -> None:
         self._source = source
         self._size = size
 
@@ -108,7 +99,8 @@ class RowReader:
             self._note(reading, pieces, piece, fault)
             return
         reading.rows |= rows
-        share = (time.monotonic() - started) / self._statement_seconds
+        seconds = time.monotonic() - started
+        share = seconds / self._source.database.statement_seconds
         self._size.worked(len(piece), share)
 
     def _note(

@@ -22,7 +22,7 @@ from syncd.core.errors import (
 )
 from syncd.core.progress import report_progress
 from syncd.postgres.deadline import DeadlineConnection, Row
-from syncd.postgres.errors import translate
+from syncd.postgres.errors import STATEMENT_SECONDS, translate
 from syncd.postgres.session import CONNECT, SESSION, Peer, to_the_primary
 from syncd.postgres.statements import Statement, query
 
@@ -78,6 +78,7 @@ class Connection:
         self.dsn = make_conninfo(dsn, application_name=application_name, **way)
         self._session = SESSION | ({"TimeZone": time_zone} if time_zone else {})
         self._keeps_plans = keeps_plans
+        self.statement_seconds: float = STATEMENT_SECONDS
         self._age, self._plans_kept = 0, PLANS_KEPT
         if keeps_plans:
             self._session["plan_cache_mode"] = "force_generic_plan"
@@ -95,6 +96,7 @@ class Connection:
 
     def limit(self, seconds: float) -> None:
         """Limit each statement to take so long at most, once a connection is opened."""
+        self.statement_seconds = seconds
         self._session["statement_timeout"] = f"{round(seconds * 1000)}ms"
 
     def on_doubt(self, action: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ from uuid import UUID
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.desk import KEY
+from support.harness import KEY
 from support.ledger_rows import delivered_batch
 from support.ledgers import Started, ago
 from support.postgres import Cluster, cluster

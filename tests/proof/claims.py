@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from support.desk import LEASE, Desk
+from support.harness import LEASE, Harness
 
+from syncd.delivery.components import DeliveryComponents
 from syncd.delivery.sent import Sent
 from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
+from syncd.log.log import Log
 from syncd.postgres.statements import Statement, query
 
 KEYS = ("1", "2")
@@ -54,8 +56,11 @@ class Worker:
 class Claims:
     """One path, from an order that one worker has sent and not settled."""
 
-    def __init__(self, desk: Desk, begin: Sequence[str]) -> None:
-        self._desk = desk
+    def __init__(self, harness: Harness, begin: Sequence[str]) -> None:
+        self._harness = harness
+        parts = harness.settings, harness.source, harness.ledger
+        reads = harness.components.reads
+        self._settlement = DeliveryComponents.of(*parts, Log("shop"), reads).settlement
         self._workers = {"a": Worker(1001), "b": Worker(1002)}
         self.posts = Counter[str]()
         self._saved = 0
@@ -111,7 +116,7 @@ class Claims:
             if worker.claim and worker.is_sent:
                 self._hear(worker, is_accepted=True)
             elif worker.claim:
-                self._desk.ledger.requeue(worker.claim, Receipt("unread"))
+                self._harness.ledger.requeue(worker.claim, Receipt("unread"))
         self._end_leases()
         for key in KEYS:
             if self._is_free(self._standing(), key):
@@ -145,12 +150,12 @@ class Claims:
             self._hear(worker, is_accepted=what == "hears yes")
 
     def _capture(self, key: str) -> None:
-        found = self._desk.source.of_keys([key])
-        self._desk.ledger.admit(found, "poll", size=8)
+        found = self._harness.source.of_keys([key])
+        self._harness.ledger.admit(found, "poll", size=8)
 
     def _claim(self, worker: Worker) -> None:
         self._run(OPEN)
-        worker.claim = self._desk.ledger.claim(worker.number, "live", LEASE)
+        worker.claim = self._harness.ledger.claim(worker.number, "live", LEASE)
         worker.keys = [o.key for o in worker.claim.orders] if worker.claim else []
         worker.is_sent = False
         worker.claimed_at = self._saved
@@ -163,17 +168,17 @@ class Claims:
         """Withdraw the first order; without another, or the claim, nothing is sent."""
         assert worker.claim
         gone = ExcludedOrder(worker.keys[0], "withdrawn", "gone", None)
-        is_ours = self._desk.ledger.exclude_orders(worker.claim, [gone])
+        is_ours = self._harness.ledger.exclude_orders(worker.claim, [gone])
         worker.keys = worker.keys[1:] if is_ours else []
         if not worker.keys:
-            self._desk.ledger.close_empty(worker.claim, Receipt("nothing_to_send"))
+            self._harness.ledger.close_empty(worker.claim, Receipt("nothing_to_send"))
             worker.claim = None
 
     def _hear(self, worker: Worker, *, is_accepted: bool) -> None:
         """Let the delivery itself settle, as it does with an answer or without."""
         assert worker.claim
         sent = Sent(worker.claim, worker.keys, [f"W-{k}" for k in worker.keys], b"{}")
-        settlement = self._desk.settlement
+        settlement = self._settlement
         if is_accepted:
             receipt = Receipt("accepted", 200, None, len(worker.keys))
             settlement.accepted(sent, receipt, 0.0)
@@ -184,8 +189,11 @@ class Claims:
 
     def _end_leases(self) -> None:
         dead = [worker.number for worker in self._workers.values()]
-        self._desk.database.run(
-            query("take_over"), feed=self._desk.ledger.feed_id, dead=dead, holds=False
+        self._harness.database.run(
+            query("take_over"),
+            feed=self._harness.ledger.feed_id,
+            dead=dead,
+            holds=False,
         )
 
     def _lose(self, moves: int, *, is_noted: bool) -> None:
@@ -195,33 +203,33 @@ class Claims:
         self._saved = place - 1
         if is_noted:
             self._run(b"UPDATE syncd.feed SET timeline = 0")
-            feed = self._desk.ledger.feed_id
-            self._desk.database.run(query("note_promotion"), feed=feed)
+            feed = self._harness.ledger.feed_id
+            self._harness.database.run(query("note_promotion"), feed=feed)
 
     def _standing(self) -> dict[str, tuple[str, int]]:
-        rows = self._desk.database.rows(dict, Statement(STANDING))
+        rows = self._harness.database.rows(dict, Statement(STANDING))
         return {row["key"]: (row["state"], row["uncertain"]) for row in rows}
 
     def _run(self, text: bytes) -> None:
-        self._desk.database.run(Statement(text))
+        self._harness.database.run(Statement(text))
 
 
 def explore(
-    desk: Desk, depth: int, begin: Sequence[str] = ()
+    harness: Harness, depth: int, begin: Sequence[str] = ()
 ) -> Iterator[tuple[list[str], str]]:
     """Walk every path of so many moves; give each with how it broke its promise.
 
     Args:
-        desk: Of a shop without orders.
+        harness: Of a shop without orders.
         depth: Moves after those that every path begins with.
         begin: The last of these.
     """
-    desk.shop.confirm(len(KEYS))
+    harness.shop.confirm(len(KEYS))
     choices: list[int] = []
     while True:
-        desk.database.run(Statement(b"BEGIN"))
-        trail, widths, broken = _walk(desk, choices, depth, begin)
-        desk.database.run(Statement(b"ROLLBACK"))
+        harness.database.run(Statement(b"BEGIN"))
+        trail, widths, broken = _walk(harness, choices, depth, begin)
+        harness.database.run(Statement(b"ROLLBACK"))
         yield trail, broken
         choices = (choices + [0] * depth)[: len(widths)]
         while choices and choices[-1] + 1 >= widths[len(choices) - 1]:
@@ -232,12 +240,12 @@ def explore(
 
 
 def _walk(
-    desk: Desk, choices: list[int], depth: int, begin: Sequence[str]
+    harness: Harness, choices: list[int], depth: int, begin: Sequence[str]
 ) -> tuple[list[str], list[int], str]:
     trail: list[str] = []
     widths: list[int] = []
     try:
-        claims = Claims(desk, begin)
+        claims = Claims(harness, begin)
         for place in range(depth):
             options = claims.options()
             widths.append(len(options))

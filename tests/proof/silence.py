@@ -12,7 +12,7 @@ from itertools import permutations
 from pathlib import Path
 
 from support.clock import Clock
-from support.desk import Desk
+from support.harness import Harness
 from support.ledgers import ago
 from support.shop import Shop
 
@@ -61,9 +61,9 @@ class Day:
         shop.sql(VIEWS.replace("{role}", shop.role))
         self._shop = shop
         self._sandbox = sandbox
-        self._desk = desk = Desk(shop, sandbox, folder)
-        source: Source = desk.source
-        ledger: Ledger = desk.ledger
+        self._harness = harness = Harness(shop, sandbox, folder)
+        source: Source = harness.source
+        ledger: Ledger = harness.ledger
         self._guard = IdentityGuard(
             source,
             ledger.database,
@@ -83,7 +83,7 @@ class Day:
         self._stamp = "clock_timestamp()"
 
     def close(self) -> None:
-        self._desk.close()
+        self._harness.close()
 
     def run(self, troubles: Sequence[str]) -> None:
         """Sell, let troubles come, sell under each; then judge.
@@ -110,8 +110,8 @@ class Day:
             self._shop.sql(SELL.format(**values))
             self._clock.advance(3600)
             self._watch.look()
-        self._desk.admit()
-        self._desk.deliver_all()
+        self._harness.admit()
+        self._harness.deliver_all()
         self._look()
 
     def _look(self) -> None:
@@ -130,7 +130,7 @@ class Day:
             self.told.add("reused keys")
         if self._shop.alarms("stamps.shifted"):
             self.told.add("changed zone")
-        self._desk.deliver_all()
+        self._harness.deliver_all()
 
     def _judge(self) -> None:
         sent = {

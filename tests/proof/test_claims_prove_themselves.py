@@ -2,7 +2,7 @@ from collections.abc import Callable
 from unittest.mock import patch
 
 import pytest
-from support.desk import Desk
+from support.harness import Harness
 
 from proof import claims
 from proof.claims import explore
@@ -54,26 +54,26 @@ BUGS = {
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("begin", "depth"), BEGINS)
 def test_no_path_of_a_claim_hides_anything(
-    desk: Desk, begin: list[str], depth: int
+    harness: Harness, begin: list[str], depth: int
 ) -> None:
     """Captured, claimed, sent, set aside, taken over, heard of late, lost."""
-    for trail, broken in explore(desk, depth, begin):
+    for trail, broken in explore(harness, depth, begin):
         assert not broken, (broken, begin, trail)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_no_longer_path_of_a_claim_hides_anything(desk: Desk) -> None:
+def test_no_longer_path_of_a_claim_hides_anything(harness: Harness) -> None:
     """Four moves after the first POST, whichever they are."""
-    for trail, broken in explore(desk, 4):
+    for trail, broken in explore(harness, 4):
         assert not broken, (broken, trail)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("bug", BUGS)
-def test_a_planted_bug_is_found(desk: Desk, bug: str) -> None:
+def test_a_planted_bug_is_found(harness: Harness, bug: str) -> None:
     """What the paths would not find, their silence would not mean anything for."""
     plant, begin = BUGS[bug]
     find = planted(*plant)
     with patch.object(ledger, "query", find), patch.object(claims, "query", find):
-        assert any(broken for _, broken in explore(desk, 1, begin))
+        assert any(broken for _, broken in explore(harness, 1, begin))

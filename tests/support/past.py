@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from support.desk import Desk
+from support.harness import Harness
 from support.ledgers import driver
 from support.shop import Shop
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
@@ -52,7 +52,7 @@ def sell_past(shop: Shop, orders: int, *, days: int = 50) -> list[str]:
 
 
 class Past:
-    """A desk with a register, a planner and a driver of pages as small as asked."""
+    """A harness with a register, a planner and a driver of pages as small as asked."""
 
     def __init__(
         self,
@@ -64,21 +64,21 @@ class Past:
         most: int = 10,
     ) -> None:
         self.page, self.most = page, most
-        self.desk = Desk(shop, sandbox, folder, batch_size=size)
+        self.harness = Harness(shop, sandbox, folder, batch_size=size)
         self.shop = shop
-        self.register = BackfillStore(self.desk.ledger)
-        self.planner = Planner(self.desk.source, self.desk.ledger, EventRules())
+        self.register = BackfillStore(self.harness.ledger)
+        self.planner = Planner(self.harness.source, self.harness.ledger, EventRules())
         self.driver = self.make_driver()
-        self.resending = Resending(self.desk.source, self.desk.ledger, size=size)
+        self.resending = Resending(self.harness.source, self.harness.ledger, size=size)
 
     def make_driver(
         self, rate: float | None = None, most: int | None = None
     ) -> BackfillLoop:
         """Make another driver, as another daemon would."""
         return driver(
-            self.desk.source,
-            self.desk.ledger,
-            size=self.desk.size,
+            self.harness.source,
+            self.harness.ledger,
+            size=self.harness.size,
             rate=rate,
             page=self.page,
             most_waiting=most or self.most,
@@ -109,17 +109,17 @@ class Past:
 
     def deliver(self) -> bool:
         """Deliver one batch of past orders."""
-        return self.desk.delivery.deliver_next("backfill") is not None
+        return self.harness.delivery.deliver_next("backfill") is not None
 
     def finish(self) -> None:
         """Drive and deliver until nothing goes on any more."""
-        self.desk.hurry()
-        while self.driver.step() == 0 or self.deliver() or self.desk.deliver():
-            self.desk.hurry()
+        self.harness.end_waits()
+        while self.driver.step() == 0 or self.deliver() or self.harness.deliver():
+            self.harness.end_waits()
         self.driver.step()
 
     def posts(self, orders: Sequence[str]) -> list[int]:
-        return self.desk.posts(list(orders))
+        return self.harness.posts(list(orders))
 
     def states(self) -> dict[str, int]:
         """Count the ledger's orders by where they stand."""
@@ -130,4 +130,4 @@ class Past:
         return self.shop.counts_agree()
 
     def close(self) -> None:
-        self.desk.close()
+        self.harness.close()

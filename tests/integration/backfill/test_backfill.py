@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
-from typing import cast
 
 import psycopg
 import pytest
@@ -20,11 +19,9 @@ from syncd.core.command_errors import BackfillStateError, OrderUnknownError
 from syncd.core.errors import PausedError
 from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.order_history import read_history
-from syncd.ledger.feed import FeedStore
 from syncd.ledger.pauses import PauseStore
 from syncd.log import log
 from syncd.postgres.statements import query
-from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db
 
@@ -42,9 +39,9 @@ def past(shop: Shop, tmp_path: Path) -> Iterator[Past]:
 
 def tell(past: Past, order: str) -> str:
     """Tell an order's story, the lines joined."""
-    desk = past.desk
-    feed = FeedStore(Connections(desk.database, desk.database), "shop").get()
-    story = read_history(desk.database, desk.source, feed, order)
+    harness = past.harness
+    feed = harness.feed
+    story = read_history(harness.database, harness.source, feed, order)
     assert story
     return "\n".join(story.lines())
 
@@ -120,7 +117,7 @@ def test_a_page_is_taken_by_one_of_two_drivers(past: Past) -> None:
     sell_past(past.shop, 30)
     past.ask()
     (seen,) = past.register.steering(LIVE, LIVE)
-    page = past.desk.source.page(seen.position, day(5), SIZE)
+    page = past.harness.source.page(seen.position, day(5), SIZE)
     assert past.register.capture(seen, page, SIZE) is not None
     assert past.register.capture(seen, page, SIZE) is None
 
@@ -130,9 +127,9 @@ def test_a_live_order_goes_first(past: Past) -> None:
     sell_past(past.shop, 8)
     past.ask()
     past.driver.step()
-    past.desk.confirm(1)
+    past.harness.confirm(1)
     assert not past.deliver()
-    assert past.desk.deliver()
+    assert past.harness.deliver()
     assert past.deliver()
 
 
@@ -140,10 +137,10 @@ def test_nothing_is_captured_while_live_orders_wait(past: Past) -> None:
     """Or while the API is in trouble."""
     sell_past(past.shop, 20)
     past.ask()
-    past.desk.confirm(1)
+    past.harness.confirm(1)
     past.shop.update("batch", {"created_at": ago(minutes=1)})
     assert past.driver.step() > 0
-    past.desk.deliver_all()
+    past.harness.deliver_all()
     assert past.driver.step() == 0
     past.shop.set_endpoint("backing_off", "x")
     past.shop.update("batch", {"orders": 1}, state="pending")
@@ -169,13 +166,13 @@ def test_a_hold_is_probed_by_a_backfill_when_every_live_order_was_refused(
     sell_past(past.shop, 8)
     number = past.ask()
     past.driver.step()
-    past.desk.confirm(1)
+    past.harness.confirm(1)
     past.shop.set_endpoint("held", "x")
     past.shop.update("batch", {"refused_at": ago(), "refusals": 1}, lane="live")
     past.register.pause(number)
     assert not past.deliver()
     past.register.resume(number)
-    assert not past.desk.deliver()
+    assert not past.harness.deliver()
     assert past.deliver()
 
 
@@ -195,10 +192,12 @@ def test_past_events_leave_the_profile_alone(past: Past) -> None:
     past.finish()
     past.ask(lower=26, with_profile=True)
     past.finish()
-    past.desk.confirm(1)
+    past.harness.confirm(1)
     past.finish()
     own = {"event", "email", "orderid", "timestamp", "currency", "totalvalue"}
-    bare, whole, live = (set(p.body or {}) for p in past.desk.sandbox.book.purchases())
+    bare, whole, live = (
+        set(p.body or {}) for p in past.harness.sandbox.book.purchases()
+    )
     assert bare == own | {"products"}
     assert whole == live == bare | {"firstname", "language", "userid", "custom_colour"}
 
@@ -208,7 +207,7 @@ def test_the_events_time_is_the_orders_own(past: Past) -> None:
     sell_past(past.shop, 1, days=10)
     past.ask()
     past.finish()
-    (purchase,) = past.desk.sandbox.book.purchases()
+    (purchase,) = past.harness.sandbox.book.purchases()
     assert purchase.body
     assert str(purchase.body["timestamp"])[:10] == day(10).isoformat()[:10]
 
@@ -220,7 +219,7 @@ def test_a_rejected_past_order_is_retried_as_a_past_one(past: Past) -> None:
     number = past.ask()
     past.finish()
     assert past.register.get(number).rejected == 1
-    past.desk.database.run(
+    past.harness.database.run(
         query("retry_rejected"),
         feed=1,
         states=["rejected"],
@@ -244,7 +243,7 @@ def test_a_paused_backfill_sends_nothing_until_resumed(past: Past) -> None:
     past.driver.step()
     past.register.pause(number)
     assert not past.deliver()
-    assert past.desk.ledger.next_due().seconds is None
+    assert past.harness.ledger.next_due().seconds is None
     past.ask(lower=25)
     past.finish()
     assert past.posts(orders) == [0] * 10 + [1] * 10
@@ -278,7 +277,7 @@ def test_what_may_have_arrived_is_not_given_back(past: Past) -> None:
     orders = sell_past(past.shop, 8)
     number = past.ask()
     past.driver.step()
-    past.desk.sandbox.fail("server-error", status=503, times=1)
+    past.harness.sandbox.fail("server-error", status=503, times=1)
     past.deliver()
     cancelled = past.register.cancel(number)
     assert (cancelled.released, cancelled.left) == (4, 4)
@@ -295,7 +294,7 @@ def test_reconciliation_leaves_cancelled_orders_alone(past: Past) -> None:
     past.driver.step()
     past.deliver()
     past.register.cancel(number)
-    reconciliation = Reconciliation(past.desk.source, past.desk.ledger, size=SIZE)
+    reconciliation = Reconciliation(past.harness.source, past.harness.ledger, size=SIZE)
     run = reconciliation.ask(day(0), None)
     pages = list(reconciliation.pages(run))
     assert sum(page.account.delivered for page in pages) == 4
@@ -372,7 +371,7 @@ def test_each_state_is_told_once(past: Past) -> None:
     past.driver = past.make_driver()
     sell_past(past.shop, 15)
     number = past.ask()
-    other = Past(past.shop, past.desk.sandbox, past.desk.folder, SIZE)
+    other = Past(past.shop, past.harness.sandbox, past.harness.folder, SIZE)
     for steer in (None, past.register.pause, past.register.resume):
         if steer:
             steer(number)
@@ -403,7 +402,7 @@ def test_delivered_orders_are_sent_again_only_on_purpose(past: Past) -> None:
     assert past.posts(orders) == [2] * 8
     progress = past.register.get(number)
     assert (progress.resent, progress.delivered) == (8, 8)
-    assert past.desk.uncertain() == 0
+    assert past.harness.shop.uncertain_attempts() == 0
     told = tell(past, orders[0])
     assert "sent again by hand (reason: wrong SKUs)" in told
     assert "sent again on purpose: wrong SKUs" in told
@@ -454,7 +453,7 @@ def test_an_order_listed_twice_is_sent_again_once(past: Past) -> None:
         "SELECT id AS order_key, confirmed_at FROM orders UNION ALL "
         "SELECT id, confirmed_at + interval '50 days' FROM orders"
     )
-    past.desk.source.views.check()
+    past.harness.source.views.check()
     past.register.open(past.plan("resend", upper=99))
     past.finish()
     assert past.posts(orders) == [2] * 12
@@ -558,11 +557,11 @@ def test_after_a_promotion_the_rest_of_a_backfill_may_repeat(past: Past) -> None
     past.ask()
     past.shop.update("feed", {"lost_from": ago(days=1), "lost_until": ago()})
     past.finish()
-    assert cast("int", past.desk.uncertain()) == 2
+    assert past.harness.shop.uncertain_attempts() == 2
     sell_past(past.shop, 4)
     past.ask()
     past.finish()
-    assert cast("int", past.desk.uncertain()) == 2
+    assert past.harness.shop.uncertain_attempts() == 2
 
 
 def test_the_daemons_role_may_steer_but_not_delete(past: Past) -> None:
@@ -591,7 +590,7 @@ def test_the_plan_tries_those_that_would_be_sent(past: Past) -> None:
 def test_it_is_asked_for_and_cancelled_while_capture_is_paused(past: Past) -> None:
     """Whoever has stopped everything can clear up; nothing is captured meanwhile."""
     orders = sell_past(past.shop, 20)
-    pauses = PauseStore(past.desk.database, past.desk.ledger.feed_id)
+    pauses = PauseStore(past.harness.database, past.harness.ledger.feed_id)
     pauses.begin("capture", "campaign")
     number = past.ask()
     with pytest.raises(PausedError):

@@ -96,34 +96,34 @@ class Backfills(RuleBasedStateMachine):
 
     @rule()
     def sell(self) -> None:
-        self.orders_live = self.past.desk.confirm(1)
+        self.orders_live = self.past.harness.confirm(1)
         self.asked.update(self.orders_live)
 
     @rule()
     def deliver(self) -> None:
-        self.past.desk.hurry()
-        if not self.past.desk.deliver():
+        self.past.harness.end_waits()
+        if not self.past.harness.deliver():
             self.past.deliver()
 
     @rule(arrives=st.booleans(), lane=st.sampled_from(get_args(Lane)))
     def crash_at_the_post(self, arrives: bool, lane: Lane) -> None:  # noqa: FBT001
         """The connection breaks: before the API has taken the batch, or after."""
-        self.past.desk.hurry()
+        self.past.harness.end_waits()
         if arrives:
             self.sandbox.fail("accept-then-drop", times=1)
         else:
             self.sandbox.fail("server-error", times=1, status=503)
-        self.past.desk.delivery.deliver_next(lane)
+        self.past.harness.delivery.deliver_next(lane)
         self.sandbox.clear_faults()
 
     @rule()
     def crash_with_a_claim(self) -> None:
         """An instance dies between its claim and its POST."""
-        claim = self.past.desk.ledger.claim(
-            self.past.desk.instance.number, "backfill", LIVE_LAG
+        claim = self.past.harness.ledger.claim(
+            self.past.harness.instance.number, "backfill", LIVE_LAG
         )
         if claim:
-            self.past.desk.let_lease_pass()
+            self.past.harness.expire_leases()
 
     def _unfinished(self) -> list[int]:
         return [p.backfill for p in self.past.register.all() if p.is_unfinished]

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.desk import Desk
+from support.harness import Harness
 from support.postgres import wait_until
 from support.shop import Shop
 
@@ -16,44 +16,44 @@ from syncd.ledger.mended import MendedOrders
 pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 
-def longest_wait(desk: Desk) -> timedelta:
+def longest_wait(harness: Harness) -> timedelta:
     """Return how long after its creation a pending batch is due, at most."""
-    batches = desk.shop.rows_of("batch", state="pending")
+    batches = harness.shop.rows_of("batch", state="pending")
     waits: list[timedelta] = [batch.due_at - batch.created_at for batch in batches]
     return max(waits)
 
 
 @pytest.fixture
-def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
-    opened = Desk(shop, sandbox, tmp_path, batch_size=8)
+def harness(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Harness]:
+    opened = Harness(shop, sandbox, tmp_path, batch_size=8)
     opened.shop.update("feed", {"quiet": timedelta(minutes=5)})
     yield opened
     opened.close()
 
 
-def test_a_new_order_is_left_alone_first(desk: Desk) -> None:
+def test_a_new_order_is_left_alone_first(harness: Harness) -> None:
     """Each admission has a batch of its own, due when it was quiet for long enough."""
-    desk.confirm(2)
-    desk.confirm(1)
-    assert desk.deliver() is None
-    assert desk.shop.batches() == 2
-    assert abs(longest_wait(desk).total_seconds() - 300) < 5
-    desk.hurry()
-    desk.deliver_all()
-    assert desk.left() == 0
+    harness.confirm(2)
+    harness.confirm(1)
+    assert harness.deliver() is None
+    assert harness.shop.batches() == 2
+    assert abs(longest_wait(harness).total_seconds() - 300) < 5
+    harness.end_waits()
+    harness.deliver_all()
+    assert harness.shop.unsettled() == 0
 
 
-def test_a_change_leaves_it_alone_for_longer_but_not_for_ever(desk: Desk) -> None:
+def test_a_change_leaves_it_alone_for_longer_but_not_for_ever(harness: Harness) -> None:
     """Ten times as long at most; what was tried before is not held up."""
-    desk.confirm(1)
-    orders = MendedOrders(desk.source, desk.ledger, EventRules(), size=8)
-    desk.shop.shift("batch", timedelta(minutes=-4), "created_at")
+    harness.confirm(1)
+    orders = MendedOrders(harness.source, harness.ledger, EventRules(), size=8)
+    harness.shop.shift("batch", timedelta(minutes=-4), "created_at")
     assert orders.defer(["1", "77"]) == 1
-    assert 535 < longest_wait(desk).total_seconds() < 545
-    desk.shop.shift("batch", timedelta(minutes=-47), "created_at")
+    assert 535 < longest_wait(harness).total_seconds() < 545
+    harness.shop.shift("batch", timedelta(minutes=-47), "created_at")
     assert orders.defer(["1"]) == 1
-    assert longest_wait(desk) == timedelta(minutes=50)
-    desk.hurry()
+    assert longest_wait(harness) == timedelta(minutes=50)
+    harness.end_waits()
     assert orders.defer(["1"]) == 0
 
 

@@ -17,7 +17,6 @@ from syncd.daemon.build import Components
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.tuning import Tuning
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.feed import FeedStore
 from syncd.log.log import Log
 
 pytestmark = pytest.mark.db
@@ -78,7 +77,8 @@ class Parts:
         self.clock = Clock()
         tuning = Tuning(unreadable_seconds=0, stamps=StampTuning(clock=self.clock))
         self.parts = Components(settings, lines, ErrorPolicy(lines), tuning)
-        feed = FeedStore(self.parts.connect("test"), "shop").get()
+        connector = self.parts.connector
+        feed = connector.start_feed(connector.connect("test"))
         self.rounds = self.parts.rounds(feed)
         self.stamps = self.parts.stamps(feed)
         self.identity = self.parts.identity(feed)
@@ -115,7 +115,7 @@ def comparing(divided: tuple[Shop, Path]) -> Iterator[Parts]:
     shop, config = divided
     made = Parts(shop, config)
     yield made
-    made.parts.close()
+    made.parts.connector.close()
 
 
 def test_accounts_go_on_beside_an_unreadable_row(

@@ -8,11 +8,11 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from support.certificates import Certificate, issue
-from support.desk import KEY, Desk
+from support.harness import KEY, Harness
 from support.shop import Shop
 
 from syncd.config.configuration import load
@@ -67,13 +67,13 @@ def test_a_certificate_that_is_not_trusted_is_held_and_told(
 ) -> None:
     """Nothing was sent, nothing is doubted; the feed is held, and probed."""
     certificate = issue(tmp_path, **of)  # type: ignore[arg-type]  # texts
-    ca = {"ca_file": str(certificate.authority)} if trusts else {}
+    ca: dict[str, Any] = {"ca_file": str(certificate.authority)} if trusts else {}
     with answering(certificate) as there:
-        with closing(Desk(shop, cast("Sandbox", there), tmp_path, **ca)) as desk:
-            desk.confirm(1)
-            desk.deliver()
-            assert desk.endpoint() == ("held", 1)
-            assert desk.uncertain() == 0
+        with closing(Harness(shop, cast("Sandbox", there), tmp_path, **ca)) as harness:
+            harness.confirm(1)
+            harness.deliver()
+            assert harness.endpoint() == ("held", 1)
+            assert harness.shop.uncertain_attempts() == 0
         reason = shop.row_of("endpoint").reason
     assert "certificate is not trusted" in reason
     assert words in reason

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.command import syncd
-from support.desk import Desk
+from support.harness import Harness
 from support.shop import Shop
 
 from syncd.core.health import assess
@@ -40,16 +40,16 @@ SELECT id AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
 
 
 @pytest.fixture
-def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
+def harness(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Harness]:
     """Orders of 7.00 need the catalogue."""
     shop.sql(CATALOGUE + "INSERT INTO catalogue VALUES ('up')")
-    opened = Desk(shop, sandbox, tmp_path, batch_size=16)
+    opened = Harness(shop, sandbox, tmp_path, batch_size=16)
     yield opened
     opened.close()
 
 
-def catalogue(desk: Desk, state: str) -> None:
-    desk.shop.sql(f"UPDATE catalogue SET state = '{state}'")
+def catalogue(harness: Harness, state: str) -> None:
+    harness.shop.sql(f"UPDATE catalogue SET state = '{state}'")
 
 
 OTHERS = ["HV00L", "08001", "53200", "54001", "55000", "57P03", "58030", "XX000",
@@ -57,157 +57,157 @@ OTHERS = ["HV00L", "08001", "53200", "54001", "55000", "57P03", "58030", "XX000"
 
 
 @pytest.mark.parametrize("state", OTHERS)
-def test_trouble_behind_the_view_rejects_nobody(desk: Desk, state: str) -> None:
+def test_trouble_behind_the_view_rejects_nobody(harness: Harness, state: str) -> None:
     """Orders that need it wait with the reason; all others go on, the API untouched."""
-    catalogue(desk, state)
-    plain = desk.confirm(3)
-    remote = desk.confirm(2, total="7")
-    plain += desk.confirm(2)
+    catalogue(harness, state)
+    plain = harness.confirm(3)
+    remote = harness.confirm(2, total="7")
+    plain += harness.confirm(2)
     for _ in range(3):
-        desk.deliver_all()
-        desk.hurry()
-    desk.deliver_all()
-    assert desk.posts(plain + remote) == [1] * 5 + [0] * 2
-    assert desk.set_aside() == {}
-    waiting = desk.waiting()
+        harness.deliver_all()
+        harness.end_waits()
+    harness.deliver_all()
+    assert harness.posts(plain + remote) == [1] * 5 + [0] * 2
+    assert harness.set_aside() == {}
+    waiting = harness.waiting()
     assert waiting.keys() == set(remote)
     assert all(state in str(reason) for reason, _ in waiting.values())
-    assert desk.endpoint() == ("available", 0)
-    catalogue(desk, "up")
-    desk.finish_hurriedly()
-    assert desk.posts(plain + remote) == [1] * 7
+    assert harness.endpoint() == ("available", 0)
+    catalogue(harness, "up")
+    harness.finish(without_waits=True)
+    assert harness.posts(plain + remote) == [1] * 7
 
 
-def test_waits_for_the_view_grow_up_to_five_minutes(desk: Desk) -> None:
+def test_waits_for_the_view_grow_up_to_five_minutes(harness: Harness) -> None:
     """A catalogue that is away is not asked all the time."""
-    catalogue(desk, "HV00L")
-    desk.confirm(1, total="7")
+    catalogue(harness, "HV00L")
+    harness.confirm(1, total="7")
     waits = []
     for _ in range(4):
-        desk.deliver_all()
-        waits += [seconds for _, seconds in desk.waiting().values()]
-        desk.shop.update("batch", {"due_at": "-infinity"})
-        desk.shop.shift("batch", timedelta(seconds=-100), "read_failed_at")
+        harness.deliver_all()
+        waits += [seconds for _, seconds in harness.waiting().values()]
+        harness.shop.update("batch", {"due_at": "-infinity"})
+        harness.shop.shift("batch", timedelta(seconds=-100), "read_failed_at")
     assert [round(float(str(seconds)), -1) for seconds in waits] == [10, 100, 200, 300]
 
 
-def test_when_one_can_be_read_again_all_are_tried(desk: Desk) -> None:
+def test_when_one_can_be_read_again_all_are_tried(harness: Harness) -> None:
     """The others do not wait for their own turn."""
-    catalogue(desk, "HV00L")
+    catalogue(harness, "HV00L")
     orders = []
     for _ in range(3):
-        orders += desk.confirm(1, total="7")
-        desk.deliver_all()
-    catalogue(desk, "up")
-    first = desk.shop.rows_of("batch", state="pending")[0].batch_id
-    desk.shop.update("batch", {"due_at": "-infinity"}, batch_id=first)
-    desk.deliver_all()
-    assert desk.posts(orders) == [1] * 3
+        orders += harness.confirm(1, total="7")
+        harness.deliver_all()
+    catalogue(harness, "up")
+    first = harness.shop.rows_of("batch", state="pending")[0].batch_id
+    harness.shop.update("batch", {"due_at": "-infinity"}, batch_id=first)
+    harness.deliver_all()
+    assert harness.posts(orders) == [1] * 3
 
 
-def test_a_slow_view_is_read_in_smaller_pieces(desk: Desk) -> None:
+def test_a_slow_view_is_read_in_smaller_pieces(harness: Harness) -> None:
     """The size that worked is kept: later batches are not too slow again."""
-    desk.limit_reads(200)
-    catalogue(desk, "each")
-    orders = desk.confirm(16)
-    desk.deliver_all()
-    assert desk.posts(orders) == [1] * 16
-    assert desk.reads.size.at_most == 8
-    more = desk.confirm(16)
-    desk.deliver_all()
-    assert desk.posts(more) == [1] * 16
-    assert desk.reads.size.at_most == 8
-    catalogue(desk, "up")
+    harness.limit_reads(200)
+    catalogue(harness, "each")
+    orders = harness.confirm(16)
+    harness.deliver_all()
+    assert harness.posts(orders) == [1] * 16
+    assert harness.components.reads.size.at_most == 8
+    more = harness.confirm(16)
+    harness.deliver_all()
+    assert harness.posts(more) == [1] * 16
+    assert harness.components.reads.size.at_most == 8
+    catalogue(harness, "up")
     for _ in range(2):
-        desk.confirm(16)
-        desk.deliver_all()
-    assert desk.reads.size.is_whole
+        harness.confirm(16)
+        harness.deliver_all()
+    assert harness.components.reads.size.is_whole
 
 
-def test_one_slow_order_waits_alone(desk: Desk) -> None:
+def test_one_slow_order_waits_alone(harness: Harness) -> None:
     """It is named and never rejected for time; those beside it are sent."""
-    desk.limit_reads(200)
-    catalogue(desk, "slow")
-    beside = desk.confirm(3)
-    (slow,) = desk.confirm(1, total="7")
-    beside += desk.confirm(3)
+    harness.limit_reads(200)
+    catalogue(harness, "slow")
+    beside = harness.confirm(3)
+    (slow,) = harness.confirm(1, total="7")
+    beside += harness.confirm(3)
     for _ in range(4):
-        desk.deliver_all()
-        desk.hurry()
-    desk.deliver_all()
-    assert desk.posts([*beside, slow]) == [1] * 6 + [0]
-    assert desk.set_aside() == {}
-    ((reason, _),) = desk.waiting().values()
+        harness.deliver_all()
+        harness.end_waits()
+    harness.deliver_all()
+    assert harness.posts([*beside, slow]) == [1] * 6 + [0]
+    assert harness.set_aside() == {}
+    ((reason, _),) = harness.waiting().values()
     assert reason == f"order {slow.removeprefix('W-')} cannot be read within 30 s"
-    catalogue(desk, "up")
-    desk.finish_hurriedly()
-    assert desk.posts([slow]) == [1]
+    catalogue(harness, "up")
+    harness.finish(without_waits=True)
+    assert harness.posts([slow]) == [1]
 
 
-def test_what_cannot_be_read_is_left_to_who_reads_again(desk: Desk) -> None:
+def test_what_cannot_be_read_is_left_to_who_reads_again(harness: Harness) -> None:
     """The worker of all the other orders never meets it twice."""
-    catalogue(desk, "HV00L")
-    desk.confirm(1, total="7")
-    desk.delivery.deliver_next("live")
-    desk.hurry()
-    assert desk.delivery.deliver_next("live") is None
-    due = desk.ledger.next_due()
+    catalogue(harness, "HV00L")
+    harness.confirm(1, total="7")
+    harness.delivery.deliver_next("live")
+    harness.end_waits()
+    assert harness.delivery.deliver_next("live") is None
+    due = harness.ledger.next_due()
     assert (due.seconds, due.unread) == (None, True)
-    assert desk.ledger.next_due(rereads=True).seconds == 0
+    assert harness.ledger.next_due(rereads=True).seconds == 0
 
 
 @pytest.mark.parametrize("state", ["backing_off", "held"])
 def test_what_can_be_read_again_probes_where_nothing_else_waits(
-    desk: Desk, state: str
+    harness: Harness, state: str
 ) -> None:
     """Else nobody would ever find out that the endpoint is back."""
-    catalogue(desk, "HV00L")
-    (order,) = desk.confirm(1, total="7")
-    desk.delivery.deliver_next("live")
-    catalogue(desk, "up")
-    (other,) = desk.confirm(1)
-    desk.shop.set_endpoint(state, "down")
-    desk.hurry()
-    assert desk.rereading.deliver_next("live") is None
-    desk.delivery.deliver_next("live")
-    assert desk.posts([order, other]) == [0, 1]
-    desk.shop.set_endpoint(state, "down")
-    desk.hurry()
-    assert desk.delivery.deliver_next("live") is None
-    desk.rereading.deliver_next("live")
-    assert desk.posts([order, other]) == [1, 1]
-    assert desk.endpoint()[0] == "available"
+    catalogue(harness, "HV00L")
+    (order,) = harness.confirm(1, total="7")
+    harness.delivery.deliver_next("live")
+    catalogue(harness, "up")
+    (other,) = harness.confirm(1)
+    harness.shop.set_endpoint(state, "down")
+    harness.end_waits()
+    assert harness.rereading.deliver_next("live") is None
+    harness.delivery.deliver_next("live")
+    assert harness.posts([order, other]) == [0, 1]
+    harness.shop.set_endpoint(state, "down")
+    harness.end_waits()
+    assert harness.delivery.deliver_next("live") is None
+    harness.rereading.deliver_next("live")
+    assert harness.posts([order, other]) == [1, 1]
+    assert harness.endpoint()[0] == "available"
 
 
-def test_a_row_is_blamed_only_when_it_fails_again(desk: Desk) -> None:
+def test_a_row_is_blamed_only_when_it_fails_again(harness: Harness) -> None:
     """Some minutes later, and while others can be read."""
-    catalogue(desk, "22012")
-    desk.confirm(3)
-    (bad,) = desk.confirm(1, total="7")
-    desk.deliver_all()
-    desk.shop.make_batches_due()
-    desk.confirm(3)
-    desk.deliver_all()
-    assert desk.set_aside() == {}
-    desk.hurry()
-    desk.deliver_all()
-    state, reason = desk.set_aside()[bad]
+    catalogue(harness, "22012")
+    harness.confirm(3)
+    (bad,) = harness.confirm(1, total="7")
+    harness.deliver_all()
+    harness.shop.make_batches_due()
+    harness.confirm(3)
+    harness.deliver_all()
+    assert harness.set_aside() == {}
+    harness.end_waits()
+    harness.deliver_all()
+    state, reason = harness.set_aside()[bad]
     assert (state, "22012" in str(reason)) == ("rejected", True)
-    assert desk.endpoint() == ("available", 0)
-    endpoint = desk.shop.row_of("endpoint")
+    assert harness.endpoint() == ("available", 0)
+    endpoint = harness.shop.row_of("endpoint")
     assert (endpoint.recent_rejected, endpoint.refusals) == (0.0, 0)
 
 
-def test_status_tells_at_once_what_waits_for_the_view(desk: Desk) -> None:
+def test_status_tells_at_once_what_waits_for_the_view(harness: Harness) -> None:
     """How many, why, and one to look at; the lag counts them."""
-    catalogue(desk, "HV00L")
-    desk.confirm(2, total="7")
-    desk.confirm(1)
-    desk.deliver_all()
-    (waiting,) = read_unread(desk.database, desk.ledger.feed_id)
+    catalogue(harness, "HV00L")
+    harness.confirm(2, total="7")
+    harness.confirm(1)
+    harness.deliver_all()
+    (waiting,) = read_unread(harness.database, harness.ledger.feed_id)
     assert (waiting.orders, waiting.key) == (2, "1")
     assert "HV00L" in waiting.why
-    stats = read_stats(desk.database, desk.ledger.feed_id)
+    stats = read_stats(harness.database, harness.ledger.feed_id)
     assert (stats.pending, stats.lag_seconds > 0) == (2, True)
     reasons = assess(HealthInputs(stats.now, unread=[waiting])).reasons
     assert [r.severity for r in reasons if "2 orders wait for" in r.text] == [
@@ -216,14 +216,14 @@ def test_status_tells_at_once_what_waits_for_the_view(desk: Desk) -> None:
 
 
 def test_an_order_that_is_too_slow_is_explained_in_seconds(
-    desk: Desk, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
     """From the ledger: why it waits, and that the view gave no row in time."""
-    desk.limit_reads(200)
-    catalogue(desk, "slow")
-    (order,) = desk.confirm(1, total="7")
-    desk.deliver_all()
-    desk.shop.sql(CATALOGUE.replace("pg_sleep(2)", "pg_sleep(60)"))
+    harness.limit_reads(200)
+    catalogue(harness, "slow")
+    (order,) = harness.confirm(1, total="7")
+    harness.deliver_all()
+    harness.shop.sql(CATALOGUE.replace("pg_sleep(2)", "pg_sleep(60)"))
     began = time.monotonic()
     config = tmp_path / "syncd.toml"
     told = syncd("explain", order.removeprefix("W-"), "--config", config).stdout

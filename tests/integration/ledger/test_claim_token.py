@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import pytest
 from structlog.testing import capture_logs
-from support.desk import LEASE, Desk
+from support.harness import LEASE, Harness
 from support.ledgers import ago
 from support.postgres import wait_until
 from support.shop import Shop
@@ -26,111 +26,111 @@ pytestmark = pytest.mark.db
 SHOW_DURABLE = Statement(b"SHOW synchronous_commit")
 
 
-def lose_claim(desk: Desk) -> None:
+def lose_claim(harness: Harness) -> None:
     """Undo a claim, as a crash of the server does that had not written its commit."""
     unclaimed = {"claim_token": None, "instance_id": None, "lease_until": None}
-    desk.shop.update("batch", {"state": "pending", "attempts": 0, **unclaimed})
-    desk.shop.delete("attempt")
+    harness.shop.update("batch", {"state": "pending", "attempts": 0, **unclaimed})
+    harness.shop.delete("attempt")
 
 
-def standing(desk: Desk) -> list[tuple[object, ...]]:
+def standing(harness: Harness) -> list[tuple[object, ...]]:
     return [
         (order.order_key, order.batch.state, order.batch.uncertain_attempts)
-        for order in desk.shop.captured_orders()
+        for order in harness.shop.captured_orders()
     ]
 
 
-def test_a_late_success_of_a_lost_claim_delivers_nothing(desk: Desk) -> None:
+def test_a_late_success_of_a_lost_claim_delivers_nothing(harness: Harness) -> None:
     """The batch was topped up meanwhile; both are counted, and sent."""
-    desk.confirm(1)
-    claim = desk.claim()
-    lose_claim(desk)
-    desk.confirm(1)
-    assert desk.accept(claim) is None
-    assert desk.ledger.doubt(claim, ["1"], holds=False) == 1
-    assert standing(desk) == [("1", "pending", 1), ("2", "pending", 1)]
+    harness.confirm(1)
+    claim = harness.claim()
+    lose_claim(harness)
+    harness.confirm(1)
+    assert harness.accept(claim) is None
+    assert harness.ledger.doubt(claim, ["1"], holds=False) == 1
+    assert standing(harness) == [("1", "pending", 1), ("2", "pending", 1)]
 
 
 def test_a_late_success_never_settles_the_claim_that_has_its_numbers(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     """Another life of the ledger gives batch and attempt the same numbers again."""
-    desk.confirm(1)
-    claim = desk.claim()
-    lose_claim(desk)
-    again = desk.claim()
+    harness.confirm(1)
+    claim = harness.claim()
+    lose_claim(harness)
+    again = harness.claim()
     assert (again.batch_id, again.attempt) == (claim.batch_id, claim.attempt)
     assert again.token != claim.token
-    assert desk.accept(claim) is None
-    assert not desk.ledger.requeue(claim, Receipt("transient"))
-    assert not desk.ledger.renew(claim, LEASE)
-    assert not desk.ledger.postpone(claim, ["1"], LEASE)
+    assert harness.accept(claim) is None
+    assert not harness.ledger.requeue(claim, Receipt("transient"))
+    assert not harness.ledger.renew(claim, LEASE)
+    assert not harness.ledger.postpone(claim, ["1"], LEASE)
     gone = [ExcludedOrder("1", "withdrawn", "gone", None)]
-    assert not desk.ledger.exclude_orders(claim, gone)
-    assert not desk.ledger.split(claim, [["1"]], Receipt("refused"), refusals=1)
-    assert standing(desk) == [("1", "sending", 0)]
-    assert desk.accept(again) == 1
+    assert not harness.ledger.exclude_orders(claim, gone)
+    assert not harness.ledger.split(claim, [["1"]], Receipt("refused"), refusals=1)
+    assert standing(harness) == [("1", "sending", 0)]
+    assert harness.accept(again) == 1
 
 
-def test_a_lost_claim_is_counted_whatever_ended_its_exchange(desk: Desk) -> None:
+def test_a_lost_claim_is_counted_whatever_ended_its_exchange(harness: Harness) -> None:
     """An answer that never came is as uncertain as one that came too late."""
-    orders = desk.confirm(2)
-    desk.sandbox.fail("accept-then-drop", times=1)
+    orders = harness.confirm(2)
+    harness.sandbox.fail("accept-then-drop", times=1)
     post = Squeezely.post
 
     def lose(self: Squeezely, body: bytes) -> object:
         answer = post(self, body)
-        lose_claim(desk)
+        lose_claim(harness)
         return answer
 
     with patch.object(Squeezely, "post", lose), capture_logs() as lines:
-        desk.deliver()
+        harness.deliver()
     told = [line for line in lines if line["event"] == "batch.uncertain"]
     assert "lost the claim" in told[-1]["reason"]
-    assert standing(desk) == [("1", "pending", 1), ("2", "pending", 1)]
-    desk.finish_hurriedly()
-    assert desk.posts(orders) == [2, 2]
+    assert standing(harness) == [("1", "pending", 1), ("2", "pending", 1)]
+    harness.finish(without_waits=True)
+    assert harness.posts(orders) == [2, 2]
 
 
-def test_a_success_never_delivers_an_order_that_was_not_sent(desk: Desk) -> None:
+def test_a_success_never_delivers_an_order_that_was_not_sent(harness: Harness) -> None:
     """A crash took back that it was set aside, and left the claim."""
-    desk.confirm(2)
-    claim = desk.claim()
+    harness.confirm(2)
+    claim = harness.claim()
     receipt = Receipt("accepted", 200, None, 1)
-    delivered = desk.ledger.deliver(claim, ["2"], receipt)
+    delivered = harness.ledger.deliver(claim, ["2"], receipt)
     assert (delivered.orders, delivered.is_known) == (None, True)
-    assert standing(desk) == [("1", "sending", 0), ("2", "sending", 0)]
+    assert standing(harness) == [("1", "sending", 0), ("2", "sending", 0)]
 
 
-def test_an_order_in_a_second_batch_is_doubted_there(desk: Desk) -> None:
+def test_an_order_in_a_second_batch_is_doubted_there(harness: Harness) -> None:
     """Wherever it is by now: set aside, in a batch of its own, delivered."""
-    desk.confirm(3)
-    claim = desk.claim()
-    lose_claim(desk)
-    second = desk.claim()
+    harness.confirm(3)
+    claim = harness.claim()
+    lose_claim(harness)
+    second = harness.claim()
     aside = ExcludedOrder("1", "withdrawn", "gone", None)
-    desk.ledger.exclude_orders(second, [aside])
-    desk.ledger.postpone(second, ["2"], LEASE)
+    harness.ledger.exclude_orders(second, [aside])
+    harness.ledger.postpone(second, ["2"], LEASE)
     left = Receipt("accepted", 200, None, 1)
-    assert desk.ledger.deliver(second, ["3"], left).orders == 1
-    assert desk.ledger.doubt(claim, ["1", "2", "3"], holds=True) == 3
-    own = [order.uncertain_attempts for order in desk.shop.rows_of("ledger")]
+    assert harness.ledger.deliver(second, ["3"], left).orders == 1
+    assert harness.ledger.doubt(claim, ["1", "2", "3"], holds=True) == 3
+    own = [order.uncertain_attempts for order in harness.shop.rows_of("ledger")]
     assert own == [1, None, None]
     states = ("1", "delivered", 1), ("2", "held", 1), ("3", "delivered", 1)
-    assert standing(desk) == [*states]
+    assert standing(harness) == [*states]
 
 
 def test_an_order_that_is_lost_itself_is_counted_when_it_is_captured_again(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     """The crash took the admission along."""
-    desk.confirm(2)
-    claim = desk.claim()
-    desk.shop.delete("ledger")
-    desk.shop.delete("batch")
-    assert desk.ledger.doubt(claim, ["1", "2"], holds=False) == 2
-    desk.admit()
-    assert [row[2] for row in standing(desk)] == [1, 1]
+    harness.confirm(2)
+    claim = harness.claim()
+    harness.shop.delete("ledger")
+    harness.shop.delete("batch")
+    assert harness.ledger.doubt(claim, ["1", "2"], holds=False) == 2
+    harness.admit()
+    assert [row[2] for row in standing(harness)] == [1, 1]
 
 
 # From the first byte until there is a receipt
@@ -154,52 +154,58 @@ def test_whatever_ends_an_exchange_is_uncertain(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, place: str, uncertain: str
 ) -> None:
     """A fault of syncd's own, too: in reading an answer, judging it, telling of it."""
-    desk = Desk(shop, sandbox, tmp_path, batch_size=8, on_uncertain=uncertain)
-    orders = desk.confirm(2)
+    harness = Harness(shop, sandbox, tmp_path, batch_size=8, on_uncertain=uncertain)
+    orders = harness.confirm(2)
     with suppress(OverflowError), patch(f"syncd.delivery.{place}", broken):
-        desk.deliver()
-    assert desk.posts(orders) == [1, 1]
-    desk.delivery.finish()
-    assert desk.uncertain() == int(place != "delivery_log.DeliveryLog.answered")
+        harness.deliver()
+    assert harness.posts(orders) == [1, 1]
+    harness.delivery.finish()
+    assert harness.shop.uncertain_attempts() == int(
+        place != "delivery_log.DeliveryLog.answered"
+    )
     left = "held" if uncertain == "hold" else "pending"
     if place == "delivery_log.DeliveryLog.answered":
         left = "delivered"  # what it said is known by then
-    assert desk.shop.row_of("batch").state == left
-    desk.close()
+    assert harness.shop.row_of("batch").state == left
+    harness.close()
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("is_sent", [True, False])
 def test_an_exchange_that_is_broken_off_is_uncertain_from_its_first_byte(
-    desk: Desk, error: type[BaseException], *, is_sent: bool
+    harness: Harness, error: type[BaseException], *, is_sent: bool
 ) -> None:
     """Before that it was certainly not sent, and is not counted."""
-    orders = desk.confirm(2)
+    orders = harness.confirm(2)
     step = "getresponse" if is_sent else "_new_conn"
     place = f"syncd.delivery.transport._Connection.{step}"
     with patch(place, side_effect=error), suppress(error):
-        desk.deliver()
-    desk.delivery.finish()
+        harness.deliver()
+    harness.delivery.finish()
     # The API may still be reading what was sent to it.
-    wait_until(lambda: desk.posts(orders) == [int(is_sent)] * 2)
-    assert desk.uncertain() == int(is_sent)
-    desk.finish_hurriedly()
-    assert desk.posts(orders) == [1 + is_sent] * 2
+    wait_until(lambda: harness.posts(orders) == [int(is_sent)] * 2)
+    assert harness.shop.uncertain_attempts() == int(is_sent)
+    harness.finish(without_waits=True)
+    assert harness.posts(orders) == [1 + is_sent] * 2
 
 
 # Promoted, restarted
 
 
-def test_nothing_is_claimed_of_a_ledger_that_was_promoted_unnoticed(desk: Desk) -> None:
+def test_nothing_is_claimed_of_a_ledger_that_was_promoted_unnoticed(
+    harness: Harness,
+) -> None:
     """Behind a pooler the connection stays: the claim itself compares the timelines."""
-    (order,) = desk.confirm(1)
-    desk.shop.update("feed", {"timeline": 0})
-    assert desk.deliver() is None
-    assert desk.uncertain() == 0
-    lineage = CloneGuard(desk.database, desk.ledger.feed_id, "shop", None, Log("shop"))
-    desk.database.on_open(lambda: lineage.note_promotion(desk.database))
-    assert desk.deliver() == DeliveryResult(1, accepted=True)
-    assert (desk.posts([order]), desk.uncertain()) == ([1], 1)
+    (order,) = harness.confirm(1)
+    harness.shop.update("feed", {"timeline": 0})
+    assert harness.deliver() is None
+    assert harness.shop.uncertain_attempts() == 0
+    lineage = CloneGuard(
+        harness.database, harness.ledger.feed_id, "shop", None, Log("shop")
+    )
+    harness.database.on_open(lambda: lineage.note_promotion(harness.database))
+    assert harness.deliver() == DeliveryResult(1, accepted=True)
+    assert (harness.posts([order]), harness.shop.uncertain_attempts()) == ([1], 1)
 
 
 @pytest.mark.parametrize(
@@ -207,31 +213,33 @@ def test_nothing_is_claimed_of_a_ledger_that_was_promoted_unnoticed(desk: Desk) 
     [("off", "local"), ("local", "local"), ("on", "on"), ("remote_apply",) * 2],
 )
 def test_a_claim_waits_for_the_disk_whatever_the_default(
-    desk: Desk, default: str, kept: str
+    harness: Harness, default: str, kept: str
 ) -> None:
     """Also where a pooler has another session for it; a wish for more is kept."""
-    desk.database.run(Statement(f"SET synchronous_commit = {default}".encode()))
-    desk.confirm(1)
-    desk.database.run(Statement(b"BEGIN"))
-    desk.claim()
-    assert desk.database.value(str, SHOW_DURABLE) == kept
-    desk.database.run(Statement(b"ROLLBACK"))
-    desk.shop.sql(f"ALTER ROLE {desk.shop.role} SET synchronous_commit = {default}")
-    desk.database.close()
-    assert desk.database.value(str, SHOW_DURABLE) == kept
+    harness.database.run(Statement(f"SET synchronous_commit = {default}".encode()))
+    harness.confirm(1)
+    harness.database.run(Statement(b"BEGIN"))
+    harness.claim()
+    assert harness.database.value(str, SHOW_DURABLE) == kept
+    harness.database.run(Statement(b"ROLLBACK"))
+    harness.shop.sql(
+        f"ALTER ROLE {harness.shop.role} SET synchronous_commit = {default}"
+    )
+    harness.database.close()
+    assert harness.database.value(str, SHOW_DURABLE) == kept
 
 
-def test_instances_that_captured_nothing_do_not_pile_up(desk: Desk) -> None:
+def test_instances_that_captured_nothing_do_not_pile_up(harness: Harness) -> None:
     """`run --once` by a timer leaves a row for each run that found something."""
-    before = desk.shop.count("instance")
+    before = harness.shop.count("instance")
 
     def run_once() -> None:
-        with closing(Database(desk.shop.dsn)) as database:
-            Instance(database, desk.ledger.feed_id).stop()
+        with closing(Database(harness.shop.dsn)) as database:
+            Instance(database, harness.ledger.feed_id).stop()
 
     for _ in range(5):
         run_once()
-    assert desk.shop.count("instance") == 1 + before
-    desk.shop.update("instance", {"host": "other/x/y", "stopped_at": ago()})
+    assert harness.shop.count("instance") == 1 + before
+    harness.shop.update("instance", {"host": "other/x/y", "stopped_at": ago()})
     run_once()
-    assert desk.shop.rows_of("instance", host="other/x/y")
+    assert harness.shop.rows_of("instance", host="other/x/y")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.command import syncd
-from support.desk import Desk
+from support.harness import Harness
 from support.ledgers import ago
 from support.postgres import wait_until
 from support.shop import Shop
@@ -15,101 +15,100 @@ from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.order_history import read_history
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.mended import MOST_RETRIES, MendedOrders
-from syncd.source.connections import Connections
 
 pytestmark = pytest.mark.db
 
 GOOD = "'mila@example.com'"
 
 
-def mended_of(desk: Desk) -> MendedOrders:
-    return MendedOrders(desk.source, desk.ledger, EventRules(), size=8)
+def mended_of(harness: Harness) -> MendedOrders:
+    return MendedOrders(harness.source, harness.ledger, EventRules(), size=8)
 
 
-def reject(desk: Desk, count: int = 1) -> list[str]:
+def reject(harness: Harness, count: int = 1) -> list[str]:
     """Let orders be rejected for their address; return their numbers."""
-    orders = desk.confirm(count, email="'nobody'")
-    desk.deliver_all()
-    assert [desk.set_aside()[order][0] for order in orders] == ["rejected"] * count
+    orders = harness.confirm(count, email="'nobody'")
+    harness.deliver_all()
+    assert [harness.set_aside()[order][0] for order in orders] == ["rejected"] * count
     return orders
 
 
-def test_an_order_that_could_be_sent_now_is_tried_again(desk: Desk) -> None:
+def test_an_order_that_could_be_sent_now_is_tried_again(harness: Harness) -> None:
     """The others stay as they are; a story says so."""
-    mended, other = reject(desk, 2)
-    assert mended_of(desk).retry_mended() == 0
-    desk.shop.sql(f"UPDATE orders SET email = {GOOD} WHERE 'W-' || id = '{mended}'")
-    assert mended_of(desk).retry_mended() == 1
-    desk.deliver_all()
-    assert desk.posts([mended, other]) == [1, 0]
-    assert list(desk.set_aside()) == [other]
-    connections = Connections(desk.database, desk.database)
+    mended, other = reject(harness, 2)
+    assert mended_of(harness).retry_mended() == 0
+    harness.shop.sql(f"UPDATE orders SET email = {GOOD} WHERE 'W-' || id = '{mended}'")
+    assert mended_of(harness).retry_mended() == 1
+    harness.deliver_all()
+    assert harness.posts([mended, other]) == [1, 0]
+    assert list(harness.set_aside()) == [other]
+    connections = harness.connections
     feed = FeedStore(connections, "shop").get()
-    story = read_history(desk.database, desk.source, feed, mended)
+    story = read_history(harness.database, harness.source, feed, mended)
     assert story is not None
     assert "tried again, since it was changed" in "\n".join(story.lines())
 
 
-def test_an_order_is_tried_again_a_bounded_number_of_times(desk: Desk) -> None:
+def test_an_order_is_tried_again_a_bounded_number_of_times(harness: Harness) -> None:
     """One that is mended and broken over and over does not go on for ever."""
-    (order,) = reject(desk)
+    (order,) = reject(harness)
     for _ in range(MOST_RETRIES):
-        desk.shop.sql(f"UPDATE orders SET email = {GOOD}")
-        assert mended_of(desk).retry_mended() == 1
-        desk.shop.sql("UPDATE orders SET email = 'nobody'")
-        desk.deliver_all()
-    desk.shop.sql(f"UPDATE orders SET email = {GOOD}")
-    assert mended_of(desk).retry_mended() == 0
-    assert mended_of(desk).retry_mended([order.removeprefix("W-")]) == 0
+        harness.shop.sql(f"UPDATE orders SET email = {GOOD}")
+        assert mended_of(harness).retry_mended() == 1
+        harness.shop.sql("UPDATE orders SET email = 'nobody'")
+        harness.deliver_all()
+    harness.shop.sql(f"UPDATE orders SET email = {GOOD}")
+    assert mended_of(harness).retry_mended() == 0
+    assert mended_of(harness).retry_mended([order.removeprefix("W-")]) == 0
 
 
-def test_every_rejected_order_has_its_turn(desk: Desk) -> None:
+def test_every_rejected_order_has_its_turn(harness: Harness) -> None:
     """Pages that cannot be sent keep no mended order behind them."""
     rejected = {"feed_id": 1, "batch_id": 0, "state": "rejected", "reason": "gone"}
     rejected |= {"confirmed_at": ago()}
     keys = (f"0{n}" for n in range(100, 350))
-    desk.shop.insert_many("ledger", ({**rejected, "order_key": key} for key in keys))
-    (order,) = reject(desk)
-    desk.shop.sql(f"UPDATE orders SET email = {GOOD}")
-    orders = mended_of(desk)
+    harness.shop.insert_many("ledger", ({**rejected, "order_key": key} for key in keys))
+    (order,) = reject(harness)
+    harness.shop.sql(f"UPDATE orders SET email = {GOOD}")
+    orders = mended_of(harness)
     assert [orders.retry_mended() for _ in range(4)].count(1) == 1
-    desk.deliver_all()
-    assert desk.posts([order]) == [1]
+    harness.deliver_all()
+    assert harness.posts([order]) == [1]
 
 
-def test_all_of_many_touched_orders_are_looked_at(desk: Desk) -> None:
+def test_all_of_many_touched_orders_are_looked_at(harness: Harness) -> None:
     """However many a statement of the shop's changes."""
-    reject(desk, 130)
-    desk.shop.sql(f"UPDATE orders SET email = {GOOD}")
+    reject(harness, 130)
+    harness.shop.sql(f"UPDATE orders SET email = {GOOD}")
     keys = [str(n) for n in range(1, 131)]
-    assert mended_of(desk).retry_mended(keys) == 130
+    assert mended_of(harness).retry_mended(keys) == 130
 
 
 def test_what_the_api_refused_is_tried_again_when_it_was_touched(
-    desk: Desk, sandbox: Sandbox
+    harness: Harness, sandbox: Sandbox
 ) -> None:
     """Its row could be sent all along, so only a change is a reason."""
-    (bad,) = desk.confirm(1)
-    desk.confirm(3)
+    (bad,) = harness.confirm(1)
+    harness.confirm(3)
     sandbox.fail("refused", times=None, orderids=(bad,))
-    desk.finish_hurriedly()
-    assert desk.set_aside()[bad][0] == "rejected"
-    assert mended_of(desk).retry_mended() == 0
-    assert mended_of(desk).sendable(mended_of(desk).rejected()) == []
+    harness.finish(without_waits=True)
+    assert harness.set_aside()[bad][0] == "rejected"
+    assert mended_of(harness).retry_mended() == 0
+    assert mended_of(harness).sendable(mended_of(harness).rejected()) == []
     sandbox.clear_faults()
-    assert mended_of(desk).retry_mended(["1", "2"]) == 1
-    desk.hurry()
-    desk.deliver_all()
-    assert desk.set_aside() == {}
+    assert mended_of(harness).retry_mended(["1", "2"]) == 1
+    harness.end_waits()
+    harness.deliver_all()
+    assert harness.set_aside() == {}
 
 
-def test_what_a_person_discarded_stays_discarded(desk: Desk) -> None:
+def test_what_a_person_discarded_stays_discarded(harness: Harness) -> None:
     """Mended or touched: the decision was a person's."""
-    (order,) = reject(desk)
-    desk.shop.update("ledger", {"state": "discarded"})
-    desk.shop.sql(f"UPDATE orders SET email = {GOOD}")
-    assert mended_of(desk).retry_mended() == 0
-    assert mended_of(desk).retry_mended([order.removeprefix("W-")]) == 0
+    (order,) = reject(harness)
+    harness.shop.update("ledger", {"state": "discarded"})
+    harness.shop.sql(f"UPDATE orders SET email = {GOOD}")
+    assert mended_of(harness).retry_mended() == 0
+    assert mended_of(harness).retry_mended([order.removeprefix("W-")]) == 0
 
 
 def test_the_list_tells_what_could_be_sent_now(

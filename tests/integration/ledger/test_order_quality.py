@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 from support.checks import Inspector
-from support.desk import Desk
+from support.harness import Harness
 
 from syncd.ledger.order_quality import left_out, recent_refusals
 
@@ -15,17 +15,17 @@ NEGATIVE = """'[{"id": "A", "quantity": 1}, {"id": "B", "quantity": 1, "price": 
 FRACTION = """'[{"id": "A", "quantity": 0.75}]'"""
 
 
-def test_an_order_with_a_wrong_detail_is_sent_without_it(desk: Desk) -> None:
+def test_an_order_with_a_wrong_detail_is_sent_without_it(harness: Harness) -> None:
     """The purchase arrives; what is left out is counted by field and reason."""
-    good = desk.confirm(1)
-    odd = desk.confirm(3, products=NEGATIVE)
+    good = harness.confirm(1)
+    odd = harness.confirm(3, products=NEGATIVE)
     with capture_logs() as lines:
-        desk.deliver_all()
-    assert desk.posts([*good, *odd]) == [1, 1, 1, 1]
-    assert desk.set_aside() == {}
-    assert not left_out(desk.database, desk.ledger.feed_id)
-    desk.delivery.run_idle_work()
-    (detail,) = left_out(desk.database, desk.ledger.feed_id)
+        harness.deliver_all()
+    assert harness.posts([*good, *odd]) == [1, 1, 1, 1]
+    assert harness.set_aside() == {}
+    assert not left_out(harness.database, harness.ledger.feed_id)
+    harness.delivery.run_idle_work()
+    (detail,) = left_out(harness.database, harness.ledger.feed_id)
     assert (detail.field, detail.reason) == ("products.price", "is negative")
     assert detail.orders == 3
     assert f"W-{detail.order_key}" in odd
@@ -33,46 +33,46 @@ def test_an_order_with_a_wrong_detail_is_sent_without_it(desk: Desk) -> None:
     assert [(line["field"], line["orders"]) for line in told] == [("products.price", 3)]
 
 
-def test_what_is_left_out_adds_up(desk: Desk) -> None:
+def test_what_is_left_out_adds_up(harness: Harness) -> None:
     """One row a field and reason, however often it happens."""
     for _ in range(2):
-        desk.confirm(2, products=NEGATIVE)
-        desk.deliver_all()
-        desk.delivery.run_idle_work()
-    (detail,) = left_out(desk.database, desk.ledger.feed_id)
+        harness.confirm(2, products=NEGATIVE)
+        harness.deliver_all()
+        harness.delivery.run_idle_work()
+    (detail,) = left_out(harness.database, harness.ledger.feed_id)
     assert detail.orders == 4
     assert detail.last_at > detail.first_at
 
 
-def test_orders_that_are_refused_are_counted_among_the_newest(desk: Desk) -> None:
+def test_orders_that_are_refused_are_counted_among_the_newest(harness: Harness) -> None:
     """All of them, those that were rejected, and the most frequent reason."""
-    desk.confirm(6, products=FRACTION)
-    desk.deliver_all()
-    refusals = recent_refusals(desk.database, desk.ledger.feed_id)
+    harness.confirm(6, products=FRACTION)
+    harness.deliver_all()
+    refusals = recent_refusals(harness.database, harness.ledger.feed_id)
     assert (refusals.orders, refusals.rejected) == (6, 6)
     assert refusals.are_many
     assert refusals.reason == (
         "products[0].quantity is not a whole number of at least 1"
     )
-    desk.confirm(50)
-    desk.deliver_all()
-    refusals = recent_refusals(desk.database, desk.ledger.feed_id)
+    harness.confirm(50)
+    harness.deliver_all()
+    refusals = recent_refusals(harness.database, harness.ledger.feed_id)
     assert (refusals.orders, refusals.rejected) == (50, 0)
 
 
 def test_lines_that_came_after_an_order_was_sent_are_found(
-    desk: Desk, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
     """A shop whose lines follow in transactions of their own is told of the guard."""
-    desk.confirm(4)
-    desk.deliver_all()
-    desk.delivery.close()
-    assert "orders.grew" not in Inspector(desk.shop, tmp_path).codes()
-    desk.shop.sql(
+    harness.confirm(4)
+    harness.deliver_all()
+    harness.delivery.close()
+    assert "orders.grew" not in Inspector(harness.shop, tmp_path).codes()
+    harness.shop.sql(
         """UPDATE orders SET products = products || '[{"id": "B", "quantity": 1}]'
             WHERE id = 1"""
     )
-    found = Inspector(desk.shop, tmp_path).one("orders.grew")
+    found = Inspector(harness.shop, tmp_path).one("orders.grew")
     assert (
         found.message
         == "1 of the last 4 orders sent have gained lines since, for example 1"

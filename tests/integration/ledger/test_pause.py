@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from support.desk import Desk
+from support.harness import Harness
 from support.ledgers import Started
 from support.postgres import Cluster, cluster, wait_until
 from support.shop import Shop
@@ -58,9 +58,9 @@ def pauses(ledger: Ledger) -> PauseStore:
 
 
 @pytest.fixture
-def desk(shop: Shop, tmp_path: Path) -> Iterator[Desk]:
+def harness(shop: Shop, tmp_path: Path) -> Iterator[Harness]:
     with Sandbox() as sandbox:
-        opened = Desk(shop, sandbox, tmp_path, batch_size=2)
+        opened = Harness(shop, sandbox, tmp_path, batch_size=2)
         yield opened
         opened.close()
 
@@ -76,41 +76,43 @@ def feed(shop: Shop) -> Iterator[Started]:
 # Sending
 
 
-def test_while_sending_is_paused_nobody_claims_and_capture_goes_on(desk: Desk) -> None:
+def test_while_sending_is_paused_nobody_claims_and_capture_goes_on(
+    harness: Harness,
+) -> None:
     """The batch in hand is settled; what comes in meanwhile is sent afterwards."""
-    orders = desk.confirm(2)
-    claim = desk.claim()
-    pause, is_new = pauses(desk.ledger).begin("sending", "a campaign")
-    orders += desk.confirm(2)
-    assert desk.accept(claim) == 2
+    orders = harness.confirm(2)
+    claim = harness.claim()
+    pause, is_new = pauses(harness.ledger).begin("sending", "a campaign")
+    orders += harness.confirm(2)
+    assert harness.accept(claim) == 2
     with pytest.raises(PausedError, match=r"sending is paused since .* \(a campaign\)"):
-        desk.deliver()
+        harness.deliver()
     assert (pause.why, is_new) == ("a campaign", True)
-    assert desk.ledger.next_due().seconds is None
-    assert desk.posts(orders) == [0, 0, 0, 0]
-    assert pauses(desk.ledger).end("sending") == pause.since
-    desk.finish()
-    assert desk.posts(orders) == [0, 0, 1, 1]
+    assert harness.ledger.next_due().seconds is None
+    assert harness.posts(orders) == [0, 0, 0, 0]
+    assert pauses(harness.ledger).end("sending") == pause.since
+    harness.finish()
+    assert harness.posts(orders) == [0, 0, 1, 1]
 
 
-def test_a_pause_outlasts_the_apis_own_troubles(desk: Desk) -> None:
+def test_a_pause_outlasts_the_apis_own_troubles(harness: Harness) -> None:
     """A released endpoint, or one that is probed, is paused all the same."""
-    desk.confirm(1)
-    desk.sandbox.fail("server-error", status=503)
-    desk.deliver()
-    pauses(desk.ledger).begin("sending", None)
-    desk.breaker.release()
-    desk.hurry()
+    harness.confirm(1)
+    harness.sandbox.fail("server-error", status=503)
+    harness.deliver()
+    pauses(harness.ledger).begin("sending", None)
+    harness.breaker.release()
+    harness.end_waits()
     with pytest.raises(PausedError):
-        desk.deliver()
-    pauses(desk.ledger).end("sending")
-    desk.finish()
-    assert desk.received() == ["W-1"]
+        harness.deliver()
+    pauses(harness.ledger).end("sending")
+    harness.finish()
+    assert harness.received() == ["W-1"]
 
 
-def test_a_pause_that_is_on_keeps_its_beginning(desk: Desk) -> None:
+def test_a_pause_that_is_on_keeps_its_beginning(harness: Harness) -> None:
     """A second one may bring a reason; lifting it twice does nothing."""
-    ours = pauses(desk.ledger)
+    ours = pauses(harness.ledger)
     first, _ = ours.begin("sending", None)
     second, is_new = ours.begin("sending", "still mending")
     third, _ = ours.begin("sending", None)
@@ -119,22 +121,22 @@ def test_a_pause_that_is_on_keeps_its_beginning(desk: Desk) -> None:
     assert ours.end("sending") is None
 
 
-def test_a_pause_is_of_one_feed_only(desk: Desk) -> None:
+def test_a_pause_is_of_one_feed_only(harness: Harness) -> None:
     """Another one in the same ledger goes on sending and capturing."""
-    desk.confirm(1)
+    harness.confirm(1)
     for what in ("sending", "capture"):
-        pauses(desk.ledger).begin(what, None)
-    columns = vars(desk.shop.row_of("feed"))
+        pauses(harness.ledger).begin(what, None)
+    columns = vars(harness.shop.row_of("feed"))
     del columns["feed_id"]
-    number = desk.shop.insert("feed", **columns | {"feed": "other"}).feed_id
-    stands_at = desk.shop.row_of("watermark").confirmed_at
-    desk.shop.insert("watermark", feed_id=number, confirmed_at=stands_at)
-    desk.shop.insert("endpoint", feed_id=number)
-    other = Ledger(desk.database, number)
+    number = harness.shop.insert("feed", **columns | {"feed": "other"}).feed_id
+    stands_at = harness.shop.row_of("watermark").confirmed_at
+    harness.shop.insert("watermark", feed_id=number, confirmed_at=stands_at)
+    harness.shop.insert("endpoint", feed_id=number)
+    other = Ledger(harness.database, number)
     with other.admission() as watermark:
-        found = desk.source.between(watermark, "infinity")
+        found = harness.source.between(watermark, "infinity")
         assert other.admit(found, "poll", size=5).orders == 1
-    assert other.claim(desk.instance.number, "live", desk.delivery._lease)  # noqa: SLF001
+    assert other.claim(harness.instance.number, "live", harness.delivery._lease)  # noqa: SLF001
 
 
 # Capture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.command import syncd
-from support.desk import Desk
+from support.harness import Harness
 from support.ledgers import ago
 from support.shop import Shop
 
@@ -16,7 +16,6 @@ from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.order_history import read_history
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.reused_keys import ReusedKeys
-from syncd.source.connections import Connections
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
 
@@ -24,9 +23,9 @@ BEGIN_AGAIN = "TRUNCATE orders RESTART IDENTITY"
 
 
 @pytest.fixture
-def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
+def harness(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Harness]:
     """Three test orders were delivered, two days ago by their times."""
-    opened = Desk(shop, sandbox, tmp_path)
+    opened = Harness(shop, sandbox, tmp_path)
     opened.confirm(3)
     opened.deliver_all()
     shop.sql("UPDATE orders SET confirmed_at = confirmed_at - interval '2 days'")
@@ -35,22 +34,22 @@ def desk(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Desk]:
     opened.close()
 
 
-def keys(desk: Desk) -> ReusedKeys:
-    return ReusedKeys(desk.source, desk.ledger.database, desk.ledger.feed_id)
+def keys(harness: Harness) -> ReusedKeys:
+    return ReusedKeys(harness.source, harness.ledger.database, harness.ledger.feed_id)
 
 
-def test_reused_keys_are_found_among_the_newest_orders(desk: Desk) -> None:
+def test_reused_keys_are_found_among_the_newest_orders(harness: Harness) -> None:
     """Three test orders, the table emptied, three real ones; nothing else is named."""
-    keys(desk).compare_newest()
-    assert keys(desk).count().keys == 0
-    desk.shop.sql(BEGIN_AGAIN)
-    desk.shop.confirm(2)
-    keys(desk).compare_newest()
-    assert sorted(r.key for r in keys(desk).noted()) == ["1", "2"]
-    (first,) = keys(desk).noted(["1"])
+    keys(harness).compare_newest()
+    assert keys(harness).count().keys == 0
+    harness.shop.sql(BEGIN_AGAIN)
+    harness.shop.confirm(2)
+    keys(harness).compare_newest()
+    assert sorted(r.key for r in keys(harness).noted()) == ["1", "2"]
+    (first,) = keys(harness).noted(["1"])
     assert (first.known_as, first.listed_as) == ("W-1", "W-1")
     assert "key 1 was order W-1, confirmed at" in first.line()
-    assert keys(desk).note(["1", "2", "3"]) == 0
+    assert keys(harness).note(["1", "2", "3"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -64,39 +63,39 @@ def test_reused_keys_are_found_among_the_newest_orders(desk: Desk) -> None:
     ],
 )
 def test_a_time_that_is_far_from_the_known_one_is_another_order(
-    desk: Desk, change: str, *, reused: bool
+    harness: Harness, change: str, *, reused: bool
 ) -> None:
     """A small move, or a whole offset between zones, is the same order's."""
-    desk.shop.sql(f"UPDATE orders SET {change} WHERE id = 2")
-    keys(desk).compare_newest()
-    assert [r.key for r in keys(desk).noted()] == (["2"] if reused else [])
+    harness.shop.sql(f"UPDATE orders SET {change} WHERE id = 2")
+    keys(harness).compare_newest()
+    assert [r.key for r in keys(harness).noted()] == (["2"] if reused else [])
 
 
-def test_another_number_is_another_order(desk: Desk) -> None:
+def test_another_number_is_another_order(harness: Harness) -> None:
     """However near its time is; what is listed with the old number again is known."""
-    desk.shop.sql(
+    harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key,"
         " CASE WHEN id = 2 THEN 'X-2' ELSE 'W-' || id END AS orderid, email,"
         " 'EUR' AS currency, total AS totalvalue, products FROM orders"
     )
-    keys(desk).compare_newest()
-    assert keys(desk).noted() == []  # the same time to the fraction: written anew
-    desk.shop.sql("UPDATE orders SET confirmed_at = confirmed_at + interval '5 s'")
-    keys(desk).compare_newest()
-    (found,) = keys(desk).noted()
+    keys(harness).compare_newest()
+    assert keys(harness).noted() == []  # the same time to the fraction: written anew
+    harness.shop.sql("UPDATE orders SET confirmed_at = confirmed_at + interval '5 s'")
+    keys(harness).compare_newest()
+    (found,) = keys(harness).noted()
     assert (found.known_as, found.listed_as) == ("W-2", "X-2")
-    desk.shop.recreate_views()
-    keys(desk).compare_newest()
-    assert keys(desk).noted() == []
+    harness.shop.recreate_views()
+    keys(harness).compare_newest()
+    assert keys(harness).noted() == []
 
 
-def test_explain_tells_of_both_orders(desk: Desk) -> None:
+def test_explain_tells_of_both_orders(harness: Harness) -> None:
     """Also before anything has noted it."""
-    desk.shop.sql(BEGIN_AGAIN)
-    desk.shop.confirm(2)
-    connections = Connections(desk.database, desk.database)
+    harness.shop.sql(BEGIN_AGAIN)
+    harness.shop.confirm(2)
+    connections = harness.connections
     feed = FeedStore(connections, "shop").get()
-    story = read_history(desk.ledger.database, desk.source, feed, "2")
+    story = read_history(harness.ledger.database, harness.source, feed, "2")
     assert story is not None
     lines = list(story.lines())
     assert lines[0].startswith("key 2 was order W-2, confirmed at")
@@ -105,32 +104,32 @@ def test_explain_tells_of_both_orders(desk: Desk) -> None:
 
 
 def test_what_is_reused_is_sent_when_somebody_says_so(
-    desk: Desk, sandbox: Sandbox
+    harness: Harness, sandbox: Sandbox
 ) -> None:
     """Planned first; the old order keeps what is known of it, under a retired key."""
-    shop = desk.shop
-    config = desk.folder / "syncd.toml"
+    shop = harness.shop
+    config = harness.folder / "syncd.toml"
     shop.sql(BEGIN_AGAIN)
     shop.confirm(2)
-    keys(desk).compare_newest()
+    keys(harness).compare_newest()
     listed = syncd("reused", "list", "--json", "--config", config).stdout
     assert listed.count('"order_key"') == 2
     status = syncd("status", "--config", config).stdout
     assert "2 orders not sent: their keys belonged to others" in status
     plan = syncd("reused", "send", "--all", "--dry-run", "--config", config)
     assert "nothing was changed" in plan.stdout
-    assert keys(desk).count().keys == 2
+    assert keys(harness).count().keys == 2
     done = syncd("reused", "send", "1", "--yes", "--config", config)
     assert "1 orders are pending" in done.stdout
-    desk.deliver_all()
+    harness.deliver_all()
     assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [2, 1, 1]
     taken = [order.order_key for order in shop.rows_of("ledger")]
     assert [key.split(" until ")[0] for key in taken] == ["1", "1", "2", "3"]
-    assert [r.key for r in keys(desk).noted()] == ["2"]
+    assert [r.key for r in keys(harness).noted()] == ["2"]
     kept = syncd("reused", "keep", "--all", "--yes", "--config", config)
     assert "1 orders are known" in kept.stdout
-    keys(desk).compare_newest()
-    assert keys(desk).noted() == []
+    keys(harness).compare_newest()
+    assert keys(harness).noted() == []
 
 
 HISTORY = """
@@ -144,10 +143,10 @@ GRANT SELECT ON syncd.confirmed_orders TO {};
 """
 
 
-def account(desk: Desk) -> ReconciliationTally:
+def account(harness: Harness) -> ReconciliationTally:
     """Account for all that is listed."""
-    desk.shop.set_watermark(ago(seconds=-1))
-    reconciliation = Reconciliation(desk.source, desk.ledger, size=100)
+    harness.shop.set_watermark(ago(seconds=-1))
+    reconciliation = Reconciliation(harness.source, harness.ledger, size=100)
     run = reconciliation.ask(None, None)
     list(reconciliation.pages(run))
     finished = reconciliation.finish(run)
@@ -155,64 +154,70 @@ def account(desk: Desk) -> ReconciliationTally:
     return finished.account
 
 
-def sold(desk: Desk, orders: int) -> None:
+def sold(harness: Harness, orders: int) -> None:
     """Orders of now, beside the three of two days ago."""
-    desk.confirm(orders)
-    desk.deliver_all()
+    harness.confirm(orders)
+    harness.deliver_all()
 
 
-def test_a_shop_that_deletes_delivered_orders_reuses_no_key(desk: Desk) -> None:
+def test_a_shop_that_deletes_delivered_orders_reuses_no_key(harness: Harness) -> None:
     """Old ones go, new ones come with higher keys; nothing is alarmed."""
-    sold(desk, 3)
-    desk.shop.sql("DELETE FROM orders WHERE confirmed_at < now() - interval '1 day'")
-    sold(desk, 2)
-    keys(desk).compare_newest()
-    assert account(desk) == ReconciliationTally(delivered=5)
-    assert keys(desk).noted() == []
+    sold(harness, 3)
+    harness.shop.sql("DELETE FROM orders WHERE confirmed_at < now() - interval '1 day'")
+    sold(harness, 2)
+    keys(harness).compare_newest()
+    assert account(harness) == ReconciliationTally(delivered=5)
+    assert keys(harness).noted() == []
 
 
-def test_a_shop_that_prunes_the_history_of_orders_reuses_no_key(desk: Desk) -> None:
+def test_a_shop_that_prunes_the_history_of_orders_reuses_no_key(
+    harness: Harness,
+) -> None:
     """Their times are those of what is left; accounts go on to call them delivered."""
-    sold(desk, 4)
-    desk.shop.sql(HISTORY.format(desk.shop.role))
-    assert account(desk) == ReconciliationTally(delivered=7)
-    desk.shop.sql("DELETE FROM history WHERE at < now() - interval '36 hours'")
-    keys(desk).compare_newest()
-    assert keys(desk).noted() == []
-    assert account(desk) == ReconciliationTally(delivered=7)
-    assert keys(desk).noted() == []
+    sold(harness, 4)
+    harness.shop.sql(HISTORY.format(harness.shop.role))
+    assert account(harness) == ReconciliationTally(delivered=7)
+    harness.shop.sql("DELETE FROM history WHERE at < now() - interval '36 hours'")
+    keys(harness).compare_newest()
+    assert keys(harness).noted() == []
+    assert account(harness) == ReconciliationTally(delivered=7)
+    assert keys(harness).noted() == []
 
 
-def test_keys_that_begin_again_stay_noted_though_accounts_follow(desk: Desk) -> None:
+def test_keys_that_begin_again_stay_noted_though_accounts_follow(
+    harness: Harness,
+) -> None:
     """As long as nobody decided; also where the accounts are many."""
-    assert account(desk) == ReconciliationTally(delivered=3)
-    desk.shop.sql(BEGIN_AGAIN)
-    desk.shop.confirm(2)
-    assert account(desk) == ReconciliationTally(reused=2)
-    desk.shop.update("reconciliation", {"scope": "hours"})
-    desk.shop.shift("reconciliation", timedelta(hours=2), "started_at")
-    assert account(desk) == ReconciliationTally(reused=2)
-    assert sorted(r.key for r in keys(desk).noted()) == ["1", "2"]
+    assert account(harness) == ReconciliationTally(delivered=3)
+    harness.shop.sql(BEGIN_AGAIN)
+    harness.shop.confirm(2)
+    assert account(harness) == ReconciliationTally(reused=2)
+    harness.shop.update("reconciliation", {"scope": "hours"})
+    harness.shop.shift("reconciliation", timedelta(hours=2), "started_at")
+    assert account(harness) == ReconciliationTally(reused=2)
+    assert sorted(r.key for r in keys(harness).noted()) == ["1", "2"]
 
 
-def test_keys_of_another_table_are_reused_whatever_their_times(desk: Desk) -> None:
+def test_keys_of_another_table_are_reused_whatever_their_times(
+    harness: Harness,
+) -> None:
     """Its orders are old, and were accounted for by nobody: the newest are gone."""
-    sold(desk, 2)
-    assert account(desk) == ReconciliationTally(delivered=5)
-    desk.shop.sql(BEGIN_AGAIN)
-    desk.shop.sql(
+    sold(harness, 2)
+    assert account(harness) == ReconciliationTally(delivered=5)
+    harness.shop.sql(BEGIN_AGAIN)
+    harness.shop.sql(
         "INSERT INTO orders (confirmed_at) "
         "SELECT now() - interval '30 hours' FROM generate_series(1, 3)"
     )
-    assert account(desk) == ReconciliationTally(reused=3)
+    assert account(harness) == ReconciliationTally(reused=3)
 
 
-def test_an_account_never_calls_a_reused_key_delivered(desk: Desk) -> None:
+def test_an_account_never_calls_a_reused_key_delivered(harness: Harness) -> None:
     """It finds it by itself, whatever was noted before."""
-    desk.shop.sql(BEGIN_AGAIN)
-    desk.shop.confirm(2)
-    reconciliation = Reconciliation(desk.source, desk.ledger, size=100)
-    desk.shop.set_watermark(ago(seconds=-1))
+    harness.shop.sql(BEGIN_AGAIN)
+    harness.shop.confirm(2)
+    reconciliation = Reconciliation(harness.source, harness.ledger, size=100)
+    harness.shop.set_watermark(ago(seconds=-1))
     run = reconciliation.ask(None, None)
     assert run is not None
     list(reconciliation.pages(run))
@@ -220,4 +225,4 @@ def test_an_account_never_calls_a_reused_key_delivered(desk: Desk) -> None:
     assert finished
     assert finished.account == ReconciliationTally(reused=2)
     assert "2 confirmed, 0 delivered, 2 under a reused key" in finished.sentence
-    assert keys(desk).count().keys == 2
+    assert keys(harness).count().keys == 2

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from support.desk import Desk
+from support.harness import Harness
 from support.postgres import Cluster, wait_until
 from support.shop import Shop
 
@@ -77,12 +77,12 @@ def test_a_reason_that_does_not_fit_is_stored_with_replacements(
 ) -> None:
     """The settlement is made, whatever the API said."""
     with Sandbox() as sandbox:
-        desk = Desk(encoded, sandbox, tmp_path)
-        desk.confirm(1)
-        assert desk.ledger.requeue(desk.claim(), Receipt("transient", 503, WORDS))
-        reason = desk.shop.row_of("attempt").reason
+        harness = Harness(encoded, sandbox, tmp_path)
+        harness.confirm(1)
+        assert harness.ledger.requeue(harness.claim(), Receipt("transient", 503, WORDS))
+        reason = harness.shop.row_of("attempt").reason
         assert re.fullmatch(r"geweigerd .+ kost 5 .+ aan .+ukasz\?\?", reason)
-        desk.close()
+        harness.close()
 
 
 @pytest.mark.parametrize("encoded", ["LATIN1"], indirect=True)
@@ -91,16 +91,16 @@ def test_an_unknown_answer_that_does_not_fit_is_asked_about_once(
 ) -> None:
     """It holds the feed as any other, and is not sent again and again."""
     with Sandbox() as sandbox:
-        desk = Desk(encoded, sandbox, tmp_path)
-        (order,) = desk.confirm(1)
+        harness = Harness(encoded, sandbox, tmp_path)
+        (order,) = harness.confirm(1)
         body = '{"said": "gelukt, € 5 aan Łukasz"}'
         sandbox.fail("canned", times=None, status=200, body=body, takes=True)
-        desk.deliver_all()
-        desk.hurry()
-        desk.deliver_all()
-        assert desk.posts([order]) == [1]
-        assert len(Answers(desk.database, desk.settings).unexplained()) == 1
-        desk.close()
+        harness.deliver_all()
+        harness.end_waits()
+        harness.deliver_all()
+        assert harness.posts([order]) == [1]
+        assert len(Answers(harness.database, harness.settings).unexplained()) == 1
+        harness.close()
 
 
 @pytest.mark.parametrize("encoded", ["SQL_ASCII"], indirect=True)
@@ -109,18 +109,18 @@ def test_bytes_that_are_no_text_concern_their_order_alone(
 ) -> None:
     """An old import's é: the order is set aside, its neighbours are sent."""
     with Sandbox() as sandbox:
-        desk = Desk(encoded, sandbox, tmp_path)
-        beside = desk.confirm(2)
-        (bad,) = desk.confirm(
+        harness = Harness(encoded, sandbox, tmp_path)
+        beside = harness.confirm(2)
+        (bad,) = harness.confirm(
             1, email="convert_from('\\xe9406578616d706c652e636f6d'::bytea, 'SQL_ASCII')"
         )
-        desk.deliver_all()
-        beside += desk.confirm(2)
-        desk.finish_hurriedly()
-        assert desk.posts(beside) == [1] * 4
-        state, reason = desk.set_aside()[bad]
+        harness.deliver_all()
+        beside += harness.confirm(2)
+        harness.finish(without_waits=True)
+        assert harness.posts(beside) == [1] * 4
+        state, reason = harness.set_aside()[bad]
         assert (state, "22021" in str(reason)) == ("rejected", True)
         config = tmp_path / "syncd.toml"
         told = run(config, "explain", bad.removeprefix("W-"))
         assert "now rejected" in told.stdout
-        desk.close()
+        harness.close()
