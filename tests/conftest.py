@@ -8,6 +8,7 @@ from hypothesis import settings
 from support.harness import Harness
 from support.postgres import SETTINGS, Cluster, cluster, prefer_memory
 from support.shop import Shop
+from support.tap import QUICK, WAL_SETTINGS, Tap, opened_shop
 
 from syncd.demo.sandbox import Sandbox
 
@@ -98,3 +99,26 @@ def hinting(unprepared: Cluster) -> Iterator[Shop]:
     yield opened
     opened.close()
     unprepared.drop(name)
+
+
+@pytest.fixture(scope="module")
+def wal_server() -> Iterator[Cluster]:
+    """A server of the module's own, whose slots may keep 1 GB."""
+    with cluster(WAL_SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def wal_shop(wal_server: Cluster) -> Iterator[Shop]:
+    """A small shop on it."""
+    with opened_shop(wal_server, f"w{next(_numbers)}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def tap(wal_shop: Shop, tmp_path: Path) -> Iterator[Tap]:
+    """The shop's orders, followed and caught up; its position is noted at once."""
+    started = Tap(wal_shop, tmp_path, tuning=QUICK)
+    started.until_read()
+    yield started
+    started.close()

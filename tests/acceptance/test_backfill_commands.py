@@ -19,7 +19,7 @@ FROM = ("--from", BEGIN.isoformat())
 
 
 @pytest.fixture
-def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+def past_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     """The configuration of a feed with 40 past orders, one of them not fit."""
     path = shop.configure(tmp_path, sandbox.endpoint)
     with path.open("a") as file:
@@ -30,9 +30,11 @@ def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     return path
 
 
-def test_the_plan_tells_all_before_anything_is_asked(shop: Shop, config: Path) -> None:
+def test_the_plan_tells_all_before_anything_is_asked(
+    shop: Shop, past_config: Path
+) -> None:
     """Counts, a histogram, what cannot be sent, how long, what may start."""
-    shown = syncd("backfill", *FROM, "--dry-run", "--config", config).stdout
+    shown = syncd("backfill", *FROM, "--dry-run", "--config", past_config).stdout
     assert "40 confirmed orders" in shown
     assert "40 to send" in shown
     assert f"{day(1).date()} " in shown
@@ -95,9 +97,9 @@ def test_a_first_backfill_that_a_start_would_refuse_is_refused(
     assert shop.rows_of("feed") == []
 
 
-def test_the_plan_for_scripts(shop: Shop, config: Path) -> None:
+def test_the_plan_for_scripts(shop: Shop, past_config: Path) -> None:
     """The same as JSON; nothing is opened without --yes."""
-    arguments = ("backfill", *FROM, "--json", "--config", config)
+    arguments = ("backfill", *FROM, "--json", "--config", past_config)
     facts = json.loads(syncd(*arguments, "--dry-run").stdout)
     assert (facts["confirmed"], facts["orders"], facts["backfill"]) == (40, 40, None)
     assert sum(facts["days"].values()) == 40
@@ -111,10 +113,17 @@ def test_the_plan_for_scripts(shop: Shop, config: Path) -> None:
 
 @pytest.mark.parametrize("columns", [40, 80])
 def test_a_terminal_shows_it_in_its_width_and_is_asked(
-    shop: Shop, config: Path, columns: int
+    shop: Shop, past_config: Path, columns: int
 ) -> None:
     """No changes nothing, yes opens it."""
-    arguments = ("watermark", "reset", "--to", BEGIN.isoformat(), "--config", config)
+    arguments = (
+        "watermark",
+        "reset",
+        "--to",
+        BEGIN.isoformat(),
+        "--config",
+        past_config,
+    )
     shown = on_terminal(columns, *arguments, answer="n\n")
     lines = [line for line in plain(shown) if not line.startswith("Send them?")]
     assert [line for line in lines if len(line) > columns] == []
@@ -127,10 +136,12 @@ def test_a_terminal_shows_it_in_its_width_and_is_asked(
     assert shop.count("backfill") == 1
 
 
-def test_at_40_columns_what_is_wrapped_stays_indented(shop: Shop, config: Path) -> None:
+def test_at_40_columns_what_is_wrapped_stays_indented(
+    shop: Shop, past_config: Path
+) -> None:
     """And bars name what they stand for."""
     shop.sql("UPDATE orders SET email = 'nobody' WHERE id = 9")
-    arguments = ("backfill", *FROM, "--dry-run", "--config", config)
+    arguments = ("backfill", *FROM, "--dry-run", "--config", past_config)
     lines = syncd(*arguments, COLUMNS="40").stdout.splitlines()
     told = lines.index("  2 of 40 that were tried cannot be")
     assert lines[told + 1] == "    sent:"
@@ -138,87 +149,94 @@ def test_at_40_columns_what_is_wrapped_stays_indented(shop: Shop, config: Path) 
     assert max(map(len, lines)) <= 40
 
 
-def test_times_are_those_of_the_shops_zone(config: Path) -> None:
+def test_times_are_those_of_the_shops_zone(past_config: Path) -> None:
     """As they are typed, and as its days are counted; the zone is named."""
-    text = config.read_text()
-    config.write_text(text.replace("[source]", '[source]\ntime_zone = "Asia/Tokyo"'))
+    text = past_config.read_text()
+    past_config.write_text(
+        text.replace("[source]", '[source]\ntime_zone = "Asia/Tokyo"')
+    )
     day_of_it = f"{BEGIN:%Y-%m-%d}"
     until = f"{day(5):%Y-%m-%d}"
-    arguments = ("--from", day_of_it, "--to", until, "--config", config)
+    arguments = ("--from", day_of_it, "--to", until, "--config", past_config)
     shown = syncd("backfill", *arguments, "--yes").stdout
     head = f"Orders confirmed after {day_of_it} 00:00 up to {until} 00:00 (Asia/Tokyo)"
     assert head in " ".join(shown.split())
-    listed = " ".join(syncd("backfill", "list", "--config", config).stdout.split())
+    listed = " ".join(syncd("backfill", "list", "--config", past_config).stdout.split())
     assert f"{day_of_it} 00:00 {until} 00:00" in listed
 
 
-def test_no_colour_where_none_is_wanted(config: Path) -> None:
+def test_no_colour_where_none_is_wanted(past_config: Path) -> None:
     """NO_COLOR is respected, and a pipe has none anyhow."""
-    arguments = ("backfill", *FROM, "--dry-run", "--config", config)
+    arguments = ("backfill", *FROM, "--dry-run", "--config", past_config)
     assert "\x1b[" not in syncd(*arguments).stdout
     assert "\x1b[" not in syncd(*arguments, NO_COLOR="1").stdout
 
 
 def test_it_is_watched_and_listed_to_its_end(
-    shop: Shop, sandbox: Sandbox, config: Path
+    shop: Shop, sandbox: Sandbox, past_config: Path
 ) -> None:
     """Lines where there is no terminal, a bar where there is one."""
-    asked = syncd("backfill", *FROM, "--yes", "--config", config)
+    asked = syncd("backfill", *FROM, "--yes", "--config", past_config)
     assert "no daemon runs now, `syncd run` begins with it" in asked.stdout
     for columns in ("40", "80"):
-        listed = syncd("backfill", "list", "--config", config, COLUMNS=columns).stdout
+        listed = syncd(
+            "backfill", "list", "--config", past_config, COLUMNS=columns
+        ).stdout
         assert "running" in listed
         assert max(len(line) for line in listed.splitlines()) <= int(columns)
-    shop.start(config)
-    watched = syncd("backfill", "watch", "1", "--config", config)
+    shop.start(past_config)
+    watched = syncd("backfill", "watch", "1", "--config", past_config)
     assert watched.returncode == 0
     assert "backfill 1 finished: 40/40" in watched.stdout
     assert "1 rejected" in watched.stdout
-    bar = on_terminal(80, "backfill", "watch", "1", "--config", config)
+    bar = on_terminal(80, "backfill", "watch", "1", "--config", past_config)
     assert "1 finished" in bar
-    narrow = plain(on_terminal(40, "backfill", "watch", "1", "--config", config))
+    narrow = plain(on_terminal(40, "backfill", "watch", "1", "--config", past_config))
     assert "40/40, 1 rejected" in narrow
     assert max(len(line) for line in narrow) <= 40
-    told = syncd("backfill", "list", "--json", "--config", config).stdout
+    told = syncd("backfill", "list", "--json", "--config", past_config).stdout
     (facts,) = json.loads(told)
     assert facts["state"] == "finished"
     assert (facts["delivered"], facts["rejected"]) == (39, 1)
-    assert "finished" in syncd("backfill", "--config", config, "list").stdout
+    assert "finished" in syncd("backfill", "--config", past_config, "list").stdout
     assert sandbox.book.totals.orderids == 39
 
 
-def test_watching_a_cancelled_one_fails(config: Path) -> None:
+def test_watching_a_cancelled_one_fails(past_config: Path) -> None:
     """For scripts that wait for its end."""
-    assert syncd("backfill", "list", "--config", config).stdout == "none\n"
-    syncd("backfill", *FROM, "--yes", "--config", config)
-    assert syncd("backfill", "pause", "--config", config).returncode == 0
-    assert syncd("backfill", "cancel", "1", "--yes", "--config", config).returncode == 0
-    watched = syncd("backfill", "watch", "1", "--config", config)
+    assert syncd("backfill", "list", "--config", past_config).stdout == "none\n"
+    syncd("backfill", *FROM, "--yes", "--config", past_config)
+    assert syncd("backfill", "pause", "--config", past_config).returncode == 0
+    assert (
+        syncd("backfill", "cancel", "1", "--yes", "--config", past_config).returncode
+        == 0
+    )
+    watched = syncd("backfill", "watch", "1", "--config", past_config)
     assert (watched.returncode, "cancelled" in watched.stdout) == (1, True)
 
 
 def test_an_adopted_range_is_never_sent_unless_resent(
-    sandbox: Sandbox, config: Path
+    sandbox: Sandbox, past_config: Path
 ) -> None:
     """And then with its reason."""
     until = ("--to", day(10).isoformat())
-    adopted = syncd("mark-delivered", *FROM, *until, "--yes", "--config", config)
+    adopted = syncd("mark-delivered", *FROM, *until, "--yes", "--config", past_config)
     assert "20 to mark as delivered" in adopted.stdout
-    assert syncd("run", "--once", "--config", config).returncode == 0
-    again = syncd("backfill", *FROM, "--dry-run", "--config", config).stdout
+    assert syncd("run", "--once", "--config", past_config).returncode == 0
+    again = syncd("backfill", *FROM, "--dry-run", "--config", past_config).stdout
     assert "20 adopted: delivered by something else" in again
     assert "20 to send" in again
     options = ("--resend", "--reason", "never arrived", "--yes")
-    resent = syncd("backfill", *FROM, *until, *options, "--config", config)
+    resent = syncd("backfill", *FROM, *until, *options, "--config", past_config)
     assert "to be sent AGAIN" in resent.stdout
-    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert syncd("run", "--once", "--config", past_config).returncode == 0
     assert sandbox.book.totals.orderids == 19
-    told = syncd("explain", "W-1", "--config", config).stdout
+    told = syncd("explain", "W-1", "--config", past_config).stdout
     assert "sent again on purpose: never arrived" in told
 
 
 def test_preview_shows_an_event_as_a_backfill_sends_it(
-    shop: Shop, config: Path
+    shop: Shop, past_config: Path
 ) -> None:
     """Without what belongs to the customer."""
     shop.sql(
@@ -226,8 +244,10 @@ def test_preview_shows_an_event_as_a_backfill_sends_it(
         "'W-' || id AS orderid, email, 'EUR' AS currency, total AS totalvalue, "
         "products, 'Mila' AS firstname FROM orders"
     )
-    whole = json.loads(syncd("preview", "W-1", "--config", config).stdout)
-    bare = json.loads(syncd("preview", "W-1", "--backfill", "--config", config).stdout)
+    whole = json.loads(syncd("preview", "W-1", "--config", past_config).stdout)
+    bare = json.loads(
+        syncd("preview", "W-1", "--backfill", "--config", past_config).stdout
+    )
     assert set(whole) - set(bare) == {"firstname"}
 
 
@@ -257,35 +277,37 @@ def test_preview_shows_an_event_as_a_backfill_sends_it(
     ],
 )
 def test_bad_input_is_one_clear_line_and_changes_nothing(
-    shop: Shop, config: Path, arguments: tuple[str, ...], code: int, words: str
+    shop: Shop, past_config: Path, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
     """With the next step, and the exit code of its kind."""
-    done = syncd(*arguments, "--config", config)
+    done = syncd(*arguments, "--config", past_config)
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert shop.rows_of("backfill") == []
 
 
-def test_a_range_above_the_watermark_is_cut(config: Path) -> None:
+def test_a_range_above_the_watermark_is_cut(past_config: Path) -> None:
     """And it says so."""
-    done = syncd("backfill", *FROM, "--to", "now", "--dry-run", "--config", config)
+    done = syncd("backfill", *FROM, "--to", "now", "--dry-run", "--config", past_config)
     assert "note: only up to the watermark" in done.stderr
     assert "40 to send" in done.stdout
 
 
 def test_overlapping_or_foreign_backfills_are_refused(
-    shop: Shop, config: Path, tmp_path: Path
+    shop: Shop, past_config: Path, tmp_path: Path
 ) -> None:
     """The line names the other one, or the feed that was never started."""
-    assert syncd("backfill", *FROM, "--yes", "--config", config).returncode == 0
-    again = syncd("backfill", *FROM, "--yes", "--config", config)
+    assert syncd("backfill", *FROM, "--yes", "--config", past_config).returncode == 0
+    again = syncd("backfill", *FROM, "--yes", "--config", past_config)
     assert (again.returncode, "is in backfill 1, which" in again.stderr) == (1, True)
     assert "syncd backfill watch 1" in again.stderr
     assert again.stdout == ""  # no plan of what cannot be opened
-    assert syncd("backfill", *FROM, "--dry-run", "--config", config).returncode == 0
-    assert syncd("backfill", "resume", "1", "--config", config).returncode == 1
+    assert (
+        syncd("backfill", *FROM, "--dry-run", "--config", past_config).returncode == 0
+    )
+    assert syncd("backfill", "resume", "1", "--config", past_config).returncode == 1
     other = tmp_path / "other.toml"
-    other.write_text(config.read_text().replace('feed = "shop"', 'feed = "other"'))
+    other.write_text(past_config.read_text().replace('feed = "shop"', 'feed = "other"'))
     foreign = syncd("backfill", "cancel", "1", "--yes", "--config", other)
     assert foreign.returncode == 78
     assert "feed 'other' was never started" in foreign.stderr
@@ -293,38 +315,40 @@ def test_overlapping_or_foreign_backfills_are_refused(
     assert shop.row_of("backfill").state == "running"
 
 
-def test_a_range_without_orders_opens_nothing(shop: Shop, config: Path) -> None:
+def test_a_range_without_orders_opens_nothing(shop: Shop, past_config: Path) -> None:
     """There is nothing to do, and nothing to ask."""
     until = ("--to", "2001-01-01")
-    done = syncd("backfill", "--from", "2000-01-01", *until, "--config", config)
+    done = syncd("backfill", "--from", "2000-01-01", *until, "--config", past_config)
     assert (done.returncode, "0 to send" in done.stdout) == (0, True)
     assert shop.rows_of("backfill") == []
 
 
-def test_what_a_backfill_waits_for_is_told(shop: Shop, config: Path) -> None:
+def test_what_a_backfill_waits_for_is_told(shop: Shop, past_config: Path) -> None:
     """A pause, the API, live orders: each in the list, not as a rate of nothing."""
 
     def waits_for() -> object:
-        told = syncd("backfill", "list", "--json", "--config", config).stdout
+        told = syncd("backfill", "list", "--json", "--config", past_config).stdout
         return json.loads(told)[0]["waits_for"]
 
-    syncd("backfill", *FROM, "--yes", "--config", config)
+    syncd("backfill", *FROM, "--yes", "--config", past_config)
     assert waits_for() is None
     times = {"oldest_at": ago(), "created_at": ago(seconds=3)}
     shop.insert("batch", feed_id=1, lane="live", orders=1, **times)
     assert waits_for() == "live orders go first"
-    syncd("pause", "--capture", "--config", config)
+    syncd("pause", "--capture", "--config", past_config)
     assert waits_for() == "capture is paused"
-    syncd("pause", "--config", config)
+    syncd("pause", "--config", past_config)
     assert waits_for() == "sending is paused"
-    status = json.loads(syncd("status", "--json", "--config", config).stdout)
+    status = json.loads(syncd("status", "--json", "--config", past_config).stdout)
     (told,) = status["backfills"]
     assert (told["state"], told["purpose"], told["settled"]) == ("running", "send", 0)
 
 
-def test_the_watermark_is_shown_with_what_keeps_it(shop: Shop, config: Path) -> None:
+def test_the_watermark_is_shown_with_what_keeps_it(
+    shop: Shop, past_config: Path
+) -> None:
     """Its time in the first line, for scripts all of it as JSON."""
-    show = ("watermark", "show", "--config", config)
+    show = ("watermark", "show", "--config", past_config)
     shop.set_watermark(ago(seconds=5))
     first, second = syncd(*show).stdout.splitlines()
     assert datetime.fromisoformat(first).tzinfo
@@ -336,6 +360,6 @@ def test_the_watermark_is_shown_with_what_keeps_it(shop: Shop, config: Path) -> 
         assert facts["age_seconds"] > 3600
         assert facts["held_by"]
         assert "held back by pid " in syncd(*show).stdout
-    syncd("pause", "--capture", "--reason", "import", "--config", config)
+    syncd("pause", "--capture", "--reason", "import", "--config", past_config)
     assert "capture is paused since" in syncd(*show).stdout
     assert json.loads(syncd(*show, "--json").stdout)["paused"]

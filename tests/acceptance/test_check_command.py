@@ -28,7 +28,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.fixture
-def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+def sold_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     shop.confirm(3)
     return shop.configure(tmp_path, sandbox.endpoint)
 
@@ -56,28 +56,28 @@ def on_terminal(config: Path, columns: int, **environment: str) -> str:
 
 
 def test_a_good_shop_ends_with_0_and_a_strict_look_sees_the_warning(
-    config: Path,
+    sold_config: Path,
 ) -> None:
     """Nothing is proven yet; that is a warning only."""
-    done = syncd("check", "--config", config)
+    done = syncd("check", "--config", sold_config)
     assert done.returncode == 0, done.stdout
     *_, summary, first = done.stdout.splitlines()
     assert re.fullmatch(r"0 errors, 1 warning, \d+ ok", summary)
     assert first == "Begin with account: Run `syncd verify`."
     assert "\x1b" not in done.stdout
-    assert syncd("check", "--strict", "--config", config).returncode == 1
+    assert syncd("check", "--strict", "--config", sold_config).returncode == 1
 
 
-def test_nothing_is_posted(config: Path, sandbox: Sandbox) -> None:
+def test_nothing_is_posted(sold_config: Path, sandbox: Sandbox) -> None:
     """The endpoint is reached all the same."""
-    found = json.loads(syncd("check", "--json", "--config", config).stdout)
+    found = json.loads(syncd("check", "--json", "--config", sold_config).stdout)
     assert "endpoint.reached" in {finding["code"] for finding in found}
     assert sandbox.book.totals.requests == 0
 
 
-def test_scripts_read_codes_and_sections_in_order(config: Path) -> None:
+def test_scripts_read_codes_and_sections_in_order(sold_config: Path) -> None:
     """The form that docs/check.md promises."""
-    found = json.loads(syncd("check", "--json", "--config", config).stdout)
+    found = json.loads(syncd("check", "--json", "--config", sold_config).stdout)
     fields = ["code", "subject", "message", "next_step", "severity", "section"]
     assert all(list(finding) == fields for finding in found)
     assert all(CODES[f["code"]].severity == f["severity"] for f in found)
@@ -86,9 +86,11 @@ def test_scripts_read_codes_and_sections_in_order(config: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_a_person_can_read_it_on_a_narrow_terminal(config: Path, columns: int) -> None:
+def test_a_person_can_read_it_on_a_narrow_terminal(
+    sold_config: Path, columns: int
+) -> None:
     """No line is broken by the terminal itself; further lines stand below the first."""
-    shown = on_terminal(config, columns)
+    shown = on_terminal(sold_config, columns)
     lines = COLOUR.sub("", shown).splitlines()
     assert max(map(len, lines)) <= columns
     assert set(SECTIONS) <= set(lines)
@@ -101,21 +103,21 @@ def test_a_person_can_read_it_on_a_narrow_terminal(config: Path, columns: int) -
     assert "".join(whole.split()) in "".join("".join(lines).split())
 
 
-def test_colours_are_for_terminals_that_want_them(config: Path) -> None:
+def test_colours_are_for_terminals_that_want_them(sold_config: Path) -> None:
     """NO_COLOR is heeded, and so is a file or a pipe."""
-    assert "\x1b[32m" in on_terminal(config, 80)
-    assert "\x1b[3" not in on_terminal(config, 80, NO_COLOR="1")
+    assert "\x1b[32m" in on_terminal(sold_config, 80)
+    assert "\x1b[3" not in on_terminal(sold_config, 80, NO_COLOR="1")
 
 
-def test_a_configuration_with_a_fault_does_not_stop_the_look(config: Path) -> None:
+def test_a_configuration_with_a_fault_does_not_stop_the_look(sold_config: Path) -> None:
     """Everything else is told; the exit code is that of the configuration."""
-    config.write_text(config.read_text().replace("lookback", "lookbak"))
-    done = syncd("check", "--config", config)
+    sold_config.write_text(sold_config.read_text().replace("lookback", "lookbak"))
+    done = syncd("check", "--config", sold_config)
     assert done.returncode == 78
     assert "do you mean source.lookback?" in done.stdout
     assert "look-up by time: " in done.stdout
     assert "endpoint: 127.0.0.1:" in done.stdout
-    done = syncd("check", "--config", config, SYNCD_SQUEEZELY_API_KEY="")
+    done = syncd("check", "--config", sold_config, SYNCD_SQUEEZELY_API_KEY="")
     assert "squeezely.api_key_file is missing" in done.stdout
     assert "look-up by time: " in done.stdout
 

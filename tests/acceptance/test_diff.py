@@ -24,7 +24,7 @@ GRANT SELECT ON syncd.purchases_new TO {role}
 
 
 @pytest.fixture
-def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+def sent_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     """A shop that has delivered five orders."""
     path = shop.configure(tmp_path, sandbox.endpoint)
     assert syncd("run", "--once", "--config", path).returncode == 0
@@ -55,22 +55,22 @@ def changes(facts: dict[str, object]) -> dict[str, list[str]]:
 
 
 def test_a_view_of_the_same_events_makes_no_difference(
-    shop: Shop, config: Path
+    shop: Shop, sent_config: Path
 ) -> None:
     """Exit 0, also beside what was sent."""
     same = "CREATE VIEW syncd.same AS SELECT * FROM syncd.purchases; "
     shop.sql(f"{same} GRANT SELECT ON syncd.same TO {shop.role}")
     for arguments in ((), ("--with", "syncd.same")):
-        facts = read(config, *arguments, code=0)
+        facts = read(sent_config, *arguments, code=0)
         assert (facts["compared"], facts["different"]) == (5, 0)
-    said = syncd("diff", "--config", config).stdout
+    said = syncd("diff", "--config", sent_config).stdout
     assert said == "5 orders compared with what was sent: no difference\n"
 
 
-def test_a_candidate_is_compared_field_by_field(shop: Shop, config: Path) -> None:
+def test_a_candidate_is_compared_field_by_field(shop: Shop, sent_config: Path) -> None:
     """What comes, goes, cannot be sent, and is gone."""
     shop.sql(CANDIDATE.format(role=shop.role))
-    facts = read(config, "--with", "syncd.purchases_new")
+    facts = read(sent_config, "--with", "syncd.purchases_new")
     differs = ["added country", "removed products.price MUG-1"]
     assert changes(facts) == {
         "5": differs,
@@ -84,21 +84,26 @@ def test_a_candidate_is_compared_field_by_field(shop: Shop, config: Path) -> Non
         {"field": "country", "kind": "added", "orders": 3},
         {"field": "products.price", "kind": "removed", "orders": 3},
     ]
-    assert read(config, "--with", "syncd.purchases_new", "--last", "1")["compared"] == 1
-    said = syncd("diff", "--with", "syncd.purchases_new", "--config", config).stdout
+    assert (
+        read(sent_config, "--with", "syncd.purchases_new", "--last", "1")["compared"]
+        == 1
+    )
+    said = syncd(
+        "diff", "--with", "syncd.purchases_new", "--config", sent_config
+    ).stdout
     assert "5 differ, of which 1 cannot be sent, 1 are gone" in " ".join(said.split())
     assert "order 5 and 2 like it: 4, 1" in said
     assert "order 2 cannot be sent: email is not an address like" in said
 
 
-def test_values_are_shown_on_purpose_only(shop: Shop, config: Path) -> None:
+def test_values_are_shown_on_purpose_only(shop: Shop, sent_config: Path) -> None:
     """In neither form; not in the ledger either."""
     shop.sql("UPDATE orders SET email = 'secret@example.com'")
-    plain = syncd("diff", "--config", config)
-    document = syncd("diff", "--json", "--config", config)
+    plain = syncd("diff", "--config", sent_config)
+    document = syncd("diff", "--json", "--config", sent_config)
     assert "secret" not in plain.stdout + document.stdout
     assert "email  now text of 18" in plain.stdout
-    shown = syncd("diff", "--show-values", "--config", config)
+    shown = syncd("diff", "--show-values", "--config", sent_config)
     assert "now secret@example.com" in shown.stdout
     kept = str(shop.rows_of("fingerprint"))
     assert "email/" in kept
@@ -106,48 +111,62 @@ def test_values_are_shown_on_purpose_only(shop: Shop, config: Path) -> None:
     assert "MUG" not in kept
 
 
-def test_what_was_sent_is_known_by_its_fingerprint(shop: Shop, config: Path) -> None:
+def test_what_was_sent_is_known_by_its_fingerprint(
+    shop: Shop, sent_config: Path
+) -> None:
     """An order that was changed in the shop; then a view that was changed."""
     shop.sql(
         "UPDATE orders SET total = 7 WHERE id = 4; DELETE FROM orders WHERE id = 1"
     )
-    facts = read(config)
+    facts = read(sent_config)
     assert changes(facts) == {"4": ["changed totalvalue"], "1": []}
     assert (facts["gone"], facts["same_mapping"]) == (["1"], True)
-    assert "the shop's data has changed" in syncd("diff", "--config", config).stdout
+    assert (
+        "the shop's data has changed" in syncd("diff", "--config", sent_config).stdout
+    )
     shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "'W-' || id AS orderid, email, 'USD' AS currency, total AS totalvalue, "
         "products FROM orders"
     )
-    facts = read(config)
+    facts = read(sent_config)
     assert facts["same_mapping"] is False
     assert facts["fields"] == [
         {"field": "currency", "kind": "changed", "orders": 4},
         {"field": "totalvalue", "kind": "changed", "orders": 1},
     ]
-    assert "the view was changed since" in syncd("diff", "--config", config).stdout
+    assert "the view was changed since" in syncd("diff", "--config", sent_config).stdout
 
 
-def test_a_rotated_key_leaves_nothing_to_compare(config: Path) -> None:
+def test_a_rotated_key_leaves_nothing_to_compare(sent_config: Path) -> None:
     """It says so, and does not end as if nothing differed."""
-    done = syncd("diff", "--config", config, SYNCD_SQUEEZELY_API_KEY="rotated")
+    done = syncd("diff", "--config", sent_config, SYNCD_SQUEEZELY_API_KEY="rotated")
     assert done.returncode == 1
     assert "5 orders cannot be compared: the API key was another" in " ".join(
         done.stdout.split()
     )
 
 
-def test_backfilled_orders_leave_no_fingerprints(shop: Shop, config: Path) -> None:
+def test_backfilled_orders_leave_no_fingerprints(shop: Shop, sent_config: Path) -> None:
     """Of them the order's own fields are sent, and speed counts."""
     shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() - interval '1 day')")
-    reset = ("watermark", "reset", "--yes", "--to", "2 days ago", "--config", config)
+    reset = (
+        "watermark",
+        "reset",
+        "--yes",
+        "--to",
+        "2 days ago",
+        "--config",
+        sent_config,
+    )
     assert syncd(*reset).returncode == 0
-    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert syncd("run", "--once", "--config", sent_config).returncode == 0
     assert shop.count("fingerprint") == 5
 
 
-def test_a_row_that_breaks_the_candidate_is_named(shop: Shop, config: Path) -> None:
+def test_a_row_that_breaks_the_candidate_is_named(
+    shop: Shop, sent_config: Path
+) -> None:
     """Others are compared all the same."""
     shop.sql(
         "UPDATE orders SET email = 'x' WHERE id = 2; CREATE VIEW syncd.broken AS "
@@ -155,7 +174,7 @@ def test_a_row_that_breaks_the_candidate_is_named(shop: Shop, config: Path) -> N
         "CASE WHEN email = 'x' THEN (1 / (id - 2))::text ELSE email END AS email "
         f"FROM orders; GRANT SELECT ON syncd.broken TO {shop.role}"
     )
-    facts = read(config, "--with", "syncd.broken")
+    facts = read(sent_config, "--with", "syncd.broken")
     assert facts["compared"] == 5
     assert facts["unsendable"] == ["2"]
     assert "22012" in str(facts["orders"])
@@ -172,7 +191,7 @@ def test_a_row_that_breaks_the_candidate_is_named(shop: Shop, config: Path) -> N
     ],
 )
 def test_a_view_that_will_not_do_is_named(
-    shop: Shop, config: Path, view: str, code: int, words: str
+    shop: Shop, sent_config: Path, view: str, code: int, words: str
 ) -> None:
     """With what to do about it."""
     shop.sql(
@@ -180,25 +199,25 @@ def test_a_view_that_will_not_do_is_named(
         "CREATE VIEW syncd.odd AS SELECT *, 44 AS shoesize FROM syncd.purchases; "
         f"GRANT SELECT ON syncd.odd TO {shop.role}"
     )
-    done = syncd("diff", "--with", view, "--config", config)
+    done = syncd("diff", "--with", view, "--config", sent_config)
     assert done.returncode == code
     assert words in done.stderr
 
 
 def test_orders_that_differ_are_sent_again(
-    shop: Shop, sandbox: Sandbox, config: Path
+    shop: Shop, sandbox: Sandbox, sent_config: Path
 ) -> None:
     """The chosen ones, whole and with their reason; then they differ no more."""
     shop.sql("UPDATE orders SET total = 7 WHERE id IN (2, 4)")
     again = ("--resend", "--yes", "--reason", "wrong totals")
-    facts = read(config, "4", *again)
+    facts = read(sent_config, "4", *again)
     assert facts["compared"] == 1
     assert (changes(facts), facts["resent"]) == ({"4": ["changed totalvalue"]}, 1)
-    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert syncd("run", "--once", "--config", sent_config).returncode == 0
     assert [sandbox.book.posts(f"W-{n}") for n in range(1, 6)] == [1, 1, 1, 2, 1]
-    assert changes(read(config)) == {"2": ["changed totalvalue"]}
-    assert "wrong totals" in syncd("explain", "4", "--config", config).stdout
-    assert read(config, "5", *again, code=0)["resent"] == 0
+    assert changes(read(sent_config)) == {"2": ["changed totalvalue"]}
+    assert "wrong totals" in syncd("explain", "4", "--config", sent_config).stdout
+    assert read(sent_config, "5", *again, code=0)["resent"] == 0
 
 
 @pytest.mark.parametrize(
@@ -216,17 +235,17 @@ def test_orders_that_differ_are_sent_again(
     ],
 )
 def test_nothing_is_sent_again_by_mistake(
-    shop: Shop, config: Path, arguments: tuple[str, ...], code: int, words: str
+    shop: Shop, sent_config: Path, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
     """A reason and a yes are needed."""
     shop.sql("UPDATE orders SET total = 7")
-    done = syncd("diff", *arguments, "--config", config)
+    done = syncd("diff", *arguments, "--config", sent_config)
     assert done.returncode == code
     assert words in done.stderr
     assert shop.rows_of("backfill") == []
 
 
-def test_only_the_newest_fingerprints_are_kept(shop: Shop, config: Path) -> None:
+def test_only_the_newest_fingerprints_are_kept(shop: Shop, sent_config: Path) -> None:
     """A thousand of a feed; the oldest go first."""
     common = {"feed_id": 1, "key_id": b"", "mapping": "", "fields": "{}"}
     shop.insert_many(
@@ -237,7 +256,7 @@ def test_only_the_newest_fingerprints_are_kept(shop: Shop, config: Path) -> None
         ),
     )
     shop.confirm(2)
-    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert syncd("run", "--once", "--config", sent_config).returncode == 0
     kept = {fingerprint.order_key for fingerprint in shop.rows_of("fingerprint")}
     assert len(kept) == 1000
     assert {"6", "7", "x993"} <= kept

@@ -22,18 +22,25 @@ Syncd = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def config(shop: Shop, tmp_path: Path) -> Path:
+def listening_config(shop: Shop, tmp_path: Path) -> Path:
     """A configuration that listens."""
     return shop.configure(tmp_path, "http://127.0.0.1:1/track", {"capture": "listen"})
 
 
 @pytest.fixture
-def syncd(config: Path) -> Syncd:
+def syncd(listening_config: Path) -> Syncd:
     """Run a command with it."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "syncd", *arguments, "--config", str(config)],
+            [
+                sys.executable,
+                "-m",
+                "syncd",
+                *arguments,
+                "--config",
+                str(listening_config),
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -303,11 +310,13 @@ def test_faults_and_what_waits_are_shown(shop: Shop, syncd: Syncd) -> None:
 
 
 def test_an_outbox_that_nobody_empties_is_noticed(
-    shop: Shop, syncd: Syncd, config: Path
+    shop: Shop, syncd: Syncd, listening_config: Path
 ) -> None:
     """The capture was changed back, the triggers stayed."""
     shop.listen("orders:id")
-    config.write_text(config.read_text().replace('"listen"', '"poll"'))
+    listening_config.write_text(
+        listening_config.read_text().replace('"listen"', '"poll"')
+    )
     severity, message, step = found(syncd, "outbox")[0]
     assert severity == "warning"
     assert "nothing empties it" in message

@@ -1,7 +1,6 @@
 """What happened to several orders at once is told in a line for each kind of it."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,6 @@ CREATE VIEW syncd.confirmed_orders AS
 SELECT id AS order_key, confirmed_at FROM orders;
 GRANT SELECT ON syncd.confirmed_orders TO {};
 """
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 def events(text: str, name: str) -> list[dict[str, Any]]:

@@ -59,7 +59,7 @@ SELECT clock_timestamp(), total FROM unnest(ARRAY[3, 5, 7, 9]) AS total
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
+def keyed_sandbox() -> Iterator[Sandbox]:
     with Sandbox(api_key=KEY) as running:
         yield running
 
@@ -125,7 +125,7 @@ def live(shop: Shop, sandbox: Sandbox, config: Path, log: Path) -> list[str]:
 
 
 def test_no_canary_is_kept_or_said_anywhere(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path
+    shop: Shop, keyed_sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Not in a table, a log line, a file of the daemon's, nor a command's output."""
     shop.sql(VIEW)
@@ -135,9 +135,9 @@ def test_no_canary_is_kept_or_said_anywhere(
     key.write_text(KEY)
     reading = {"dsn": f"{shop.dsn} password={PASSWORD}", "capture": "listen"}
     sending = {"batch_size": 3, "api_key_file": key}
-    config = shop.configure(tmp_path, sandbox.endpoint, reading, **sending)
+    config = shop.configure(tmp_path, keyed_sandbox.endpoint, reading, **sending)
     config.write_text(config.read_text().replace("[log]", '[log]\nlevel = "debug"'))
-    said = live(shop, sandbox, config, tmp_path / "daemon.log")
+    said = live(shop, keyed_sandbox, config, tmp_path / "daemon.log")
     told = {str(name): rows(shop, str(name)) for (name,) in shop.rows(TABLES)}
     told |= {f"output {n}": line for n, line in enumerate(said)}
     files = {f for f in tmp_path.rglob("*") if f.is_file()} - {config, key}

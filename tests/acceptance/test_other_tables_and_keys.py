@@ -1,21 +1,17 @@
 """A table swapped under the views, keys of another kind: the installed command."""
 
 import json
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
 from support.command import syncd
-from support.postgres import Cluster, cluster, wait_until
+from support.postgres import wait_until
 from support.shop import Shop
-from support.tap import WAL_SETTINGS, opened_shop
 
 from syncd.demo.sandbox import Sandbox
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
 
-_numbers = count(1)
 
 SWAP = """
 ALTER TABLE orders RENAME TO orders_old;
@@ -35,19 +31,6 @@ SELECT uid AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
   FROM orders;
 GRANT SELECT ON syncd.confirmed_orders, syncd.purchases TO {role};
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    """A server whose slots may keep 1 GB."""
-    with cluster(WAL_SETTINGS) as running:
-        yield running
-
-
-@pytest.fixture
-def shop(server: Cluster) -> Iterator[Shop]:
-    with opened_shop(server, f"i{next(_numbers)}") as opened:
-        yield opened
 
 
 def install(shop: Shop, config: Path, capture: str, key: str = "id") -> None:
@@ -78,32 +61,32 @@ def assert_told(config: Path, reason: str, code: str) -> None:
 
 @pytest.mark.parametrize("capture", ["poll", "listen", "wal"])
 def test_a_swapped_table_is_told_and_the_blind_hours_are_captured(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
+    wal_shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
     """Log, status and check name it; once the views are made anew, all is sent."""
-    config = shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})
-    install(shop, config, capture)
+    config = wal_shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})
+    install(wal_shop, config, capture)
     served(config)
-    shop.confirm()
+    wal_shop.confirm()
     served(config)
-    assert delivered(shop) == 1
-    wait_until(lambda: shop.value(APART))
-    shop.sql(SWAP)
-    shop.confirm(5)
+    assert delivered(wal_shop) == 1
+    wait_until(lambda: wal_shop.value(APART))
+    wal_shop.sql(SWAP)
+    wal_shop.confirm(5)
     log = served(config)
-    assert delivered(shop) == 1
+    assert delivered(wal_shop) == 1
     (line,) = (line for line in log.splitlines() if "table.replaced" in line)
     assert "public.orders is another table now" in line
     assert_told(config, "→ create both views again", "tables.replaced")
-    shop.recreate_views()
+    wal_shop.recreate_views()
     if capture != "poll":
         again = f"syncd install --{capture} public.orders:KEYCOLUMN"
         assert again in served(config)
-    install(shop, config, capture)
+    install(wal_shop, config, capture)
     assert "table.replaced" not in served(config)
     syncd("reconcile", "--config", config)
     served(config)
-    assert delivered(shop) == 6
+    assert delivered(wal_shop) == 6
     assert "public.orders" not in syncd("status", "--config", config).stdout
     found = json.loads(syncd("check", "--json", "--config", config).stdout)
     assert "keys.same" in {finding["code"] for finding in found}
@@ -111,24 +94,24 @@ def test_a_swapped_table_is_told_and_the_blind_hours_are_captured(
 
 @pytest.fixture
 def changed(
-    request: pytest.FixtureRequest, shop: Shop, sandbox: Sandbox, tmp_path: Path
+    request: pytest.FixtureRequest, wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> Path:
     """A daemon that has sent 201 orders when their keys become uuids."""
-    config = shop.configure(tmp_path, sandbox.endpoint, {"capture": request.param})
-    install(shop, config, request.param)
+    config = wal_shop.configure(tmp_path, sandbox.endpoint, {"capture": request.param})
+    install(wal_shop, config, request.param)
     served(config)
-    shop.start(config)
-    shop.confirm(201)
-    wait_until(lambda: delivered(shop) == 201)
-    shop.sql(TO_UUID.format(role=shop.role))
-    shop.sql("UPDATE orders SET total = total")  # heard of by every trigger
+    wal_shop.start(config)
+    wal_shop.confirm(201)
+    wait_until(lambda: delivered(wal_shop) == 201)
+    wal_shop.sql(TO_UUID.format(role=wal_shop.role))
+    wal_shop.sql("UPDATE orders SET total = total")  # heard of by every trigger
     wait_until(lambda: "keys.changed" in config.with_suffix(".log").read_text())
     return config
 
 
 @pytest.mark.parametrize("changed", ["poll", "listen", "wal"], indirect=True)
 def test_keys_of_another_kind_are_held(
-    shop: Shop, sandbox: Sandbox, changed: Path
+    wal_shop: Shop, sandbox: Sandbox, changed: Path
 ) -> None:
     """Nothing is sent by anybody, and everybody says why."""
     reason = "order_key is uuid now, and was bigint"
@@ -139,26 +122,26 @@ def test_keys_of_another_kind_are_held(
     syncd("reconcile", "--config", changed)
     posts = [sandbox.book.posts(f"W-{n}") for n in range(1, 202)]
     assert posts == [1] * 201
-    assert shop.captured() == 201
+    assert wal_shop.captured() == 201
 
 
 @pytest.mark.parametrize("changed", ["poll", "listen"], indirect=True)
 def test_known_orders_stay_known_under_new_keys(
-    shop: Shop, sandbox: Sandbox, changed: Path
+    wal_shop: Shop, sandbox: Sandbox, changed: Path
 ) -> None:
     """0 of 201 are sent again; the next order is, by the daemon that runs."""
     config = changed
     plan = syncd("rebind-keys", "--dry-run", "--config", config).stdout
     assert "201 known orders have another key, for instance" in plan
     assert "nothing was changed" in plan
-    assert shop.rows_of("ledger")[0].order_key == "1"
+    assert wal_shop.rows_of("ledger")[0].order_key == "1"
     done = syncd("rebind-keys", "--yes", "--json", "--config", config)
     facts = json.loads(done.stdout)
     if "listen" in config.read_text():
-        install(shop, config, "listen", "uid")
+        install(wal_shop, config, "listen", "uid")
     assert (facts["renamed"], facts["unmatched"], facts["new"]) == (201, 0, 0)
-    (new,) = shop.confirm(1)
-    wait_until(lambda: delivered(shop) == 202)
+    (new,) = wal_shop.confirm(1)
+    wait_until(lambda: delivered(wal_shop) == 202)
     syncd("reconcile", "--config", config)
     posts = [sandbox.book.posts(f"W-{n}") for n in range(1, 202)]
     assert (posts, sandbox.book.posts(new)) == ([1] * 201, 1)

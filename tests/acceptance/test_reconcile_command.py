@@ -16,7 +16,7 @@ pytestmark = pytest.mark.db
 
 
 @pytest.fixture
-def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+def old_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     """A shop whose feed began two days ago and has sent everything since."""
     path = shop.configure(tmp_path, sandbox.endpoint)
     assert syncd("run", "--once", "--config", path).returncode == 0
@@ -33,14 +33,14 @@ def forget_to_send(shop: Shop, before: str) -> None:
 
 
 def test_the_account_is_a_sentence_and_its_exit_code_tells_of_missing_orders(
-    shop: Shop, config: Path
+    shop: Shop, old_config: Path
 ) -> None:
     """Missing ones are captured, named in the log, and shown by `status`."""
-    done = syncd("reconcile", "--config", config)
+    done = syncd("reconcile", "--config", old_config)
     assert done.returncode == 0
     assert done.stdout.endswith("3 confirmed, 3 delivered, 0 unexplained\n")
     forget_to_send(shop, "3 hours")
-    done = syncd("reconcile", "--config", config)
+    done = syncd("reconcile", "--config", old_config)
     assert done.returncode == 1
     assert "4 confirmed, 3 delivered, 1 missing (1 captured now), 0 une" in done.stdout
     line = json.loads(done.stderr)
@@ -49,24 +49,26 @@ def test_the_account_is_a_sentence_and_its_exit_code_tells_of_missing_orders(
         "error",
         "4",
     )
-    assert syncd("run", "--once", "--config", config).returncode == 0
-    done = syncd("reconcile", "--json", "--config", config)
+    assert syncd("run", "--once", "--config", old_config).returncode == 0
+    done = syncd("reconcile", "--json", "--config", old_config)
     facts = json.loads(done.stdout)
     assert (facts["confirmed"], facts["delivered"], facts["missing"]) == (4, 4, 0)
-    status = syncd("status", "--json", "--config", config)
+    status = syncd("status", "--json", "--config", old_config)
     told = json.loads(status.stdout)
     assert told["reconciled"] == {"asked": facts["sentence"]}
     assert told["unexplained"] == 0
-    told = syncd("status", "--config", config).stdout
+    told = syncd("status", "--config", old_config).stdout
     assert "asked: 4 confirmed, 4 delivered, 0 unexplained" in told
 
 
-def test_an_unexplained_order_makes_the_feed_degraded(shop: Shop, config: Path) -> None:
+def test_an_unexplained_order_makes_the_feed_degraded(
+    shop: Shop, old_config: Path
+) -> None:
     """The last account said so."""
-    assert syncd("status", "--config", config).returncode == 0
+    assert syncd("status", "--config", old_config).returncode == 0
     shop.delete("batch")
-    assert syncd("reconcile", "--config", config).returncode == 1
-    assert syncd("status", "--config", config).returncode == 1
+    assert syncd("reconcile", "--config", old_config).returncode == 1
+    assert syncd("status", "--config", old_config).returncode == 1
 
 
 @pytest.mark.parametrize(
@@ -80,16 +82,16 @@ def test_an_unexplained_order_makes_the_feed_degraded(shop: Shop, config: Path) 
     ],
 )
 def test_a_range_that_is_none_is_one_clear_line(
-    config: Path, arguments: list[str], code: int, words: str
+    old_config: Path, arguments: list[str], code: int, words: str
 ) -> None:
     """With what to do instead."""
-    done = syncd("reconcile", "--config", config, *arguments)
+    done = syncd("reconcile", "--config", old_config, *arguments)
     assert done.returncode == code
     assert words in done.stderr
     assert done.stdout == ""
 
 
-def test_a_range_may_be_named(shop: Shop, config: Path) -> None:
+def test_a_range_may_be_named(shop: Shop, old_config: Path) -> None:
     """Only what lies in it is accounted for, and captured."""
     for before in ("40 hours", "20 hours"):
         forget_to_send(shop, before)
@@ -100,17 +102,17 @@ def test_a_range_may_be_named(shop: Shop, config: Path) -> None:
         "--to",
         "10 hours ago",
         "--config",
-        config,
+        old_config,
     )
     assert "1 confirmed, 0 delivered, 1 missing (1 captured now)" in done.stdout
-    done = syncd("reconcile", "--to", "2020-01-01", "--config", config)
+    done = syncd("reconcile", "--to", "2020-01-01", "--config", old_config)
     assert (done.returncode, ": 0 confirmed, 0 delivered" in done.stdout) == (0, True)
 
 
-def test_what_was_just_delivered_is_accounted_for(shop: Shop, config: Path) -> None:
+def test_what_was_just_delivered_is_accounted_for(shop: Shop, old_config: Path) -> None:
     """Also above the watermark, which lies behind by the lookback and more."""
     shop.set_watermark(ago(hours=1))
-    done = syncd("reconcile", "--from", "1 hour ago", "--config", config)
+    done = syncd("reconcile", "--from", "1 hour ago", "--config", old_config)
     assert done.stdout.endswith("3 confirmed, 3 delivered, 0 unexplained\n")
 
 
@@ -120,12 +122,12 @@ def events(log: Path, name: str) -> list[dict[str, object]]:
 
 
 def test_the_daemon_finds_and_sends_what_capture_missed(
-    shop: Shop, sandbox: Sandbox, config: Path
+    shop: Shop, sandbox: Sandbox, old_config: Path
 ) -> None:
     """By itself, also when it is started again and again; the heartbeat says so."""
     forget_to_send(shop, "90 minutes")
-    log = config.with_suffix(".log")
-    daemon = shop.start(config)
+    log = old_config.with_suffix(".log")
+    daemon = shop.start(old_config)
     wait_until(lambda: sandbox.book.totals.orderids == 4)
     wait_until(lambda: len(events(log, "reconciliation.finished")) == 3)
     beats = len(events(log, "heartbeat"))
@@ -138,7 +140,7 @@ def test_the_daemon_finds_and_sends_what_capture_missed(
     assert beat["unexplained"] == 0
     assert isinstance(beat["reconciled_seconds"], float)
     shop.shift("reconciliation", timedelta(minutes=-6), "started_at")
-    daemon = shop.start(config)
+    daemon = shop.start(old_config)
     wait_until(lambda: len(events(log, "reconciliation.finished")) == 4)
     daemon.terminate()
     assert daemon.wait(60) == 0

@@ -3,25 +3,14 @@
 import json
 import re
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from support.overseer import Post, overseer, wait_until
+from support.overseer import Post, wait_until
 from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
-
-
-@pytest.fixture
-def post(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
-    with Sandbox() as sandbox, overseer(tmp_path) as listening:
-        for name, value in listening.environment.items():
-            monkeypatch.setenv(name, value)
-        yield Post(shop, sandbox, tmp_path, listening)
-        shop.close()
 
 
 def test_a_reload_takes_the_new_settings_in_the_same_process(post: Post) -> None:

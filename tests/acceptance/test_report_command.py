@@ -16,7 +16,7 @@ UNREACHED = "http://127.0.0.1:1/track"
 
 
 @pytest.fixture
-def config(shop: Shop, tmp_path: Path) -> Path:
+def reported_config(shop: Shop, tmp_path: Path) -> Path:
     rows = Rows(shop)
     rows.batch("2026-01-05 12:00+01", 3)
     rows.attempt("2026-01-05 12:00+01", "accepted")
@@ -25,14 +25,14 @@ def config(shop: Shop, tmp_path: Path) -> Path:
 
 
 def test_the_page_is_written_whole_and_for_everybody(
-    config: Path, tmp_path: Path
+    reported_config: Path, tmp_path: Path
 ) -> None:
     """What was there is replaced; nothing else is left in the folder."""
     out = tmp_path / "out" / "syncd.html"
     out.parent.mkdir()
     out.write_text("an older one")
     asked = ("--from", "2026-01-05", "--to", "2026-01-06")
-    done = syncd("report", "--out", out, *asked, "--config", config)
+    done = syncd("report", "--out", out, *asked, "--config", reported_config)
     assert (done.returncode, done.stdout) == (0, f"wrote {out}\n"), done.stderr
     assert done.stderr == ""  # no progress where nobody looks
     text = out.read_text()
@@ -53,9 +53,9 @@ def test_the_page_is_written_whole_and_for_everybody(
     assert stat.S_IMODE(out.stat().st_mode) == 0o666 & ~mask
 
 
-def test_scripts_read_the_same_figures(config: Path, tmp_path: Path) -> None:
+def test_scripts_read_the_same_figures(reported_config: Path, tmp_path: Path) -> None:
     """With a page or without one; times and parts are those of the page."""
-    asked = ("--from", "2026-01-04", "--to", "2026-01-09", "--config", config)
+    asked = ("--from", "2026-01-04", "--to", "2026-01-09", "--config", reported_config)
     facts = json.loads(syncd("report", "--json", *asked).stdout)
     assert facts["unit"] == "day"
     assert facts["starts"][0] == "2026-01-04T00:00:00+01:00"
@@ -85,13 +85,17 @@ def test_scripts_read_the_same_figures(config: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_one_clear_line(
-    config: Path, tmp_path: Path, arguments: tuple[str, ...], words: str, code: int
+    reported_config: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    words: str,
+    code: int,
 ) -> None:
     """With the next step; nothing is left behind."""
     folder = tmp_path / "out"
     folder.mkdir()
     given = [each.replace("{folder}", str(folder)) for each in arguments]
-    done = syncd("report", *given, "--config", config)
+    done = syncd("report", *given, "--config", reported_config)
     assert (done.returncode, done.stdout) == (code, "")
     told, hint = done.stderr.splitlines()
     assert words in told

@@ -29,7 +29,7 @@ KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
 
 
 @pytest.fixture
-def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+def served_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     """A shop that was served once, and has delivered three orders."""
     path = shop.configure(tmp_path, sandbox.endpoint)
     assert syncd("run", "--once", "--config", path).returncode == 0
@@ -60,13 +60,13 @@ TYPES: Mapping[str, Callable[[object], bool]] = {
 
 
 def test_the_document_describes_every_field_and_its_type(
-    shop: Shop, config: Path
+    shop: Shop, served_config: Path
 ) -> None:
     """In the order in which they come; also what lists and objects hold."""
     lower, upper = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     shop.insert("backfill", feed_id=1, lower_at=lower, upper_at=upper, reached_at=lower)
-    syncd("reconcile", "--config", config)
-    facts = json.loads(syncd("status", "--json", "--config", config).stdout)
+    syncd("reconcile", "--config", served_config)
+    facts = json.loads(syncd("status", "--json", "--config", served_config).stdout)
     types = documented()
     assert list(facts) == list(types)
     wrong = {
@@ -85,9 +85,9 @@ def test_the_document_describes_every_field_and_its_type(
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120])
-def test_the_screen_fits(config: Path, columns: int) -> None:
+def test_the_screen_fits(served_config: Path, columns: int) -> None:
     """Verdict first; no line too wide; at 80 columns within 24 lines; no colours."""
-    done = syncd("status", "--config", config, COLUMNS=str(columns))
+    done = syncd("status", "--config", served_config, COLUMNS=str(columns))
     lines = done.stdout.splitlines()
     assert done.returncode == 0
     assert lines[0].startswith("● shop is healthy")
@@ -97,12 +97,14 @@ def test_the_screen_fits(config: Path, columns: int) -> None:
     assert columns < 80 or len(lines) <= 23
 
 
-def test_one_order_of_questions_for_every_reason(shop: Shop, config: Path) -> None:
+def test_one_order_of_questions_for_every_reason(
+    shop: Shop, served_config: Path
+) -> None:
     """A broken view and a rejected order: each with its command, above the figures."""
     shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nobody')")
-    syncd("run", "--once", "--config", config)
+    syncd("run", "--once", "--config", served_config)
     shop.sql("ALTER VIEW syncd.purchases RENAME TO away")
-    done = syncd("status", "--config", config)
+    done = syncd("status", "--config", served_config)
     told = " ".join(done.stdout.split())
     assert done.returncode == 1
     places = [
@@ -118,14 +120,14 @@ def test_one_order_of_questions_for_every_reason(shop: Shop, config: Path) -> No
     assert places == sorted(places)
 
 
-def test_a_monitor_gets_one_line(shop: Shop, config: Path) -> None:
+def test_a_monitor_gets_one_line(shop: Shop, served_config: Path) -> None:
     """OK, WARNING or CRITICAL as its plugins say them, with figures."""
-    done = syncd("status", "--nagios", "--config", config)
+    done = syncd("status", "--nagios", "--config", served_config)
     assert (done.returncode, done.stdout.count("\n")) == (0, 1)
     assert done.stdout.startswith("SYNCD OK - lag 0 s, 0 orders wait | lag=0s;600 ")
     shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nobody')")
-    syncd("run", "--once", "--config", config)
-    done = syncd("status", "--nagios", "--config", config)
+    syncd("run", "--once", "--config", served_config)
+    done = syncd("status", "--nagios", "--config", served_config)
     assert done.returncode == 1
     assert "SYNCD WARNING - 1 order cannot be sent | lag=0s;600" in done.stdout
 
@@ -163,12 +165,12 @@ def test_a_feed_that_was_never_started_is_unknown_to_a_monitor(
 
 
 def test_a_daemon_that_died_or_was_stopped_makes_the_feed_down(
-    shop: Shop, config: Path
+    shop: Shop, served_config: Path
 ) -> None:
     """Told apart, and told of at once; while it lives the feed is healthy."""
-    daemon = shop.start(config)
+    daemon = shop.start(served_config)
     wait_until(lambda: shop.row_of("feed").heartbeat_at)
-    facts = json.loads(syncd("status", "--json", "--config", config).stdout)
+    facts = json.loads(syncd("status", "--json", "--config", served_config).stdout)
     assert facts["verdict"] == "healthy"
     (living,) = facts["instances"]
     assert (living["pid"], living["is_alive"]) == (daemon.pid, True)
@@ -176,31 +178,31 @@ def test_a_daemon_that_died_or_was_stopped_makes_the_feed_down(
     daemon.wait()
     alive = "SELECT NOT EXISTS (SELECT FROM pg_locks WHERE classid = 1937337955)"
     wait_until(lambda: shop.value(alive))
-    done = syncd("status", "--config", config)
+    done = syncd("status", "--config", served_config)
     assert done.returncode == 2
     assert f"the last daemon (pid {daemon.pid}) died" in done.stdout
     shop.update("feed", {"heartbeat_at": ago(hours=1)})
-    daemon = shop.start(config)
+    daemon = shop.start(served_config)
     wait_until(lambda: shop.row_of("feed").heartbeat_at > ago(minutes=1), 30)
     daemon.terminate()
     daemon.wait(60)
-    done = syncd("status", "--config", config)
+    done = syncd("status", "--config", served_config)
     assert done.returncode == 2
     assert "the daemon was stopped" in done.stdout
 
 
 def test_a_retrying_endpoint_is_no_fault_while_nothing_waits(
-    shop: Shop, sandbox: Sandbox, config: Path
+    shop: Shop, sandbox: Sandbox, served_config: Path
 ) -> None:
     """Only sending could prove it well again; it is a notice."""
     sandbox.fail("too-many-requests", times=1)
     shop.confirm(1)
-    syncd("run", "--once", "--config", config)
-    waiting = json.loads(syncd("status", "--json", "--config", config).stdout)
+    syncd("run", "--once", "--config", served_config)
+    waiting = json.loads(syncd("status", "--json", "--config", served_config).stdout)
     assert (waiting["endpoint"], waiting["verdict"]) == ("backing_off", "degraded")
     delivered = {"state": "delivered", "settled_at": ago(), "is_pruned": True}
     shop.update("batch", delivered, state="pending")
-    done = syncd("status", "--config", config)
+    done = syncd("status", "--config", served_config)
     assert done.returncode == 0
     assert "nothing waits" in done.stdout
 
@@ -253,12 +255,12 @@ def test_a_watch_goes_on_while_the_database_is_away(
         assert looking.returncode == 0
 
 
-def test_a_watch_on_a_terminal_ends_with_q(config: Path) -> None:
+def test_a_watch_on_a_terminal_ends_with_q(served_config: Path) -> None:
     """Drawn in place, with the courses of the last minutes."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     before = termios.tcgetattr(theirs)
-    looking = watch(config, stdin=theirs, stdout=theirs)
+    looking = watch(served_config, stdin=theirs, stdout=theirs)
     seen = b""
     while "▁".encode() not in seen or b"waiting" not in seen:
         seen += os.read(ours, 65_536)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -29,15 +28,6 @@ SELECT pid
    AND state = 'idle'
    AND state_change BETWEEN now() - interval '1 s' AND now() - interval '100 ms'
 """
-
-
-@pytest.fixture
-def post(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
-    with Sandbox() as sandbox, overseer(tmp_path) as listening:
-        for name, value in listening.environment.items():
-            monkeypatch.setenv(name, value)
-        yield Post(shop, sandbox, tmp_path, listening)
-        shop.close()
 
 
 # What it tells

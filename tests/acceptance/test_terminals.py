@@ -18,7 +18,7 @@ VERBS = [["status"], ["man"]]
 
 
 @pytest.fixture
-def config(shop: Shop, tmp_path: Path) -> Path:
+def started_config(shop: Shop, tmp_path: Path) -> Path:
     """A shop whose feed was started."""
     with Sandbox() as sandbox:
         made = shop.configure(tmp_path, sandbox.endpoint)
@@ -32,11 +32,11 @@ def arguments(verb: list[str], config: Path) -> list[str]:
 
 @pytest.mark.timeout(300)
 def test_what_a_terminal_or_reader_cannot_take_changes_no_exit_code(
-    config: Path,
+    started_config: Path,
 ) -> None:
     """Letters are replaced; standard output is closed, or its reader has gone."""
     for verb in VERBS:
-        written = arguments(verb, config)
+        written = arguments(verb, started_config)
         full = syncd(*written)
         plain = started(*written, **ASCII)
         assert plain.stdout.isascii()

@@ -22,19 +22,6 @@ pytestmark = pytest.mark.db
 _numbers = count(1)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    """A server whose slots may keep 1 GB."""
-    with cluster(WAL_SETTINGS) as running:
-        yield running
-
-
-@pytest.fixture
-def shop(server: Cluster) -> Iterator[Shop]:
-    with opened_shop(server, f"d{next(_numbers)}") as opened:
-        yield opened
-
-
 def configured(shop: Shop, folder: Path, sandbox: Sandbox) -> Path:
     return shop.configure(folder, sandbox.endpoint, {"capture": "wal"})
 
@@ -45,122 +32,123 @@ def install(shop: Shop, config: Path, *more: str) -> subprocess.CompletedProcess
 
 
 def test_installing_makes_what_it_prints(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path
+    wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Before, the daemon says what is missing; `--print` changes nothing."""
-    config = configured(shop, tmp_path, sandbox)
+    config = configured(wal_shop, tmp_path, sandbox)
     refused = syncd("run", "--config", config)
     assert refused.returncode == 78
     assert "syncd install --wal" in refused.stderr
-    printed = install(shop, config, "--print").stdout
+    printed = install(wal_shop, config, "--print").stdout
     assert "CREATE PUBLICATION" in printed
     assert "pg_create_logical_replication_slot('syncd_shop', 'pgoutput'" in printed
-    assert shop.value("SELECT count(*) FROM pg_publication") == 0
-    done = install(shop, config)
+    assert wal_shop.value("SELECT count(*) FROM pg_publication") == 0
+    done = install(wal_shop, config)
     assert done.returncode == 0, done.stderr
     assert "slot syncd_shop" in done.stdout
-    assert shop.value("SELECT count(*) FROM pg_publication") == 1
+    assert wal_shop.value("SELECT count(*) FROM pg_publication") == 1
 
 
 @pytest.mark.parametrize("has_right", [False, True])
 def test_whoever_lacks_a_right_installs_nothing_at_all(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path, *, has_right: bool
+    wal_shop: Shop, sandbox: Sandbox, tmp_path: Path, *, has_right: bool
 ) -> None:
     """No ledger without its publication; the message says who may do it."""
-    config = configured(shop, tmp_path, sandbox)
-    syncd("uninstall", "--yes", "--as", shop.owner, "--config", config)
-    dba = f"{shop.role}_dba"
-    shop.sql(
+    config = configured(wal_shop, tmp_path, sandbox)
+    syncd("uninstall", "--yes", "--as", wal_shop.owner, "--config", config)
+    dba = f"{wal_shop.role}_dba"
+    database = wal_shop.value("SELECT current_database()")
+    wal_shop.sql(
         f"CREATE ROLE {dba} LOGIN; ALTER SCHEMA syncd OWNER TO {dba};"
         f"ALTER VIEW syncd.confirmed_orders OWNER TO {dba};"
         f"ALTER VIEW syncd.purchases OWNER TO {dba};"
         f"ALTER TABLE orders OWNER TO {dba};"
-        f"GRANT CREATE ON DATABASE {shop.value('SELECT current_database()')} TO {dba}"
+        f"GRANT CREATE ON DATABASE {database} TO {dba}"
     )
     if has_right:  # the daemon's role, but not who installs
-        shop.sql(f"ALTER ROLE {shop.role} REPLICATION")
-    tables = ("--wal", "orders:id", "--role", shop.role, "--config", config)
-    done = syncd("install", "--as", make_conninfo(shop.owner, user=dba), *tables)
+        wal_shop.sql(f"ALTER ROLE {wal_shop.role} REPLICATION")
+    tables = ("--wal", "orders:id", "--role", wal_shop.role, "--config", config)
+    done = syncd("install", "--as", make_conninfo(wal_shop.owner, user=dba), *tables)
     assert done.returncode == 77
     assert "superuser" in done.stderr
-    assert shop.value("SELECT count(*) FROM pg_publication") == 0
-    assert shop.has_ledger() == has_right
+    assert wal_shop.value("SELECT count(*) FROM pg_publication") == 0
+    assert wal_shop.has_ledger() == has_right
 
 
 def test_run_checked_and_taken_out(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path
+    wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Every order by way of the WAL; nothing is taken out under a running daemon."""
-    config = configured(shop, tmp_path, sandbox)
-    install(shop, config)
-    daemon = shop.start(config)
+    config = configured(wal_shop, tmp_path, sandbox)
+    install(wal_shop, config)
+    daemon = wal_shop.start(config)
     log = config.with_suffix(".log")
     wait_until(lambda: "stream.opened" in log.read_text())
-    shop.confirm(250)
+    wal_shop.confirm(250)
     wait_until(lambda: sandbox.book.totals.orderids == 250)
     assert sandbox.book.totals.repeats == 0
-    assert shop.captures() == {"wal"}
+    assert wal_shop.captures() == {"wal"}
     checked = syncd("check", "--config", config).stdout
     assert "slot: syncd_shop: reserved" in checked
     assert "public.orders, key column id" in checked
     facts = json.loads(syncd("status", "--json", "--config", config).stdout)
     assert (facts["slot_lost"], facts["slot_wal_status"]) == (None, "reserved")
     assert facts["slot_read_by_pid"]
-    out = ("uninstall", "--yes", "--as", shop.owner, "--config", config)
+    out = ("uninstall", "--yes", "--as", wal_shop.owner, "--config", config)
     assert "a daemon of feed shop runs" in syncd(*out).stderr
     daemon.terminate()
     assert daemon.wait(60) == 0
-    wait_until(lambda: shop.value(SLOT.format("NOT active")))
+    wait_until(lambda: wal_shop.value(SLOT.format("NOT active")))
     assert "dropped: slot syncd_shop" in syncd(*out).stdout
-    assert shop.value("SELECT count(*) FROM pg_publication") == 0
-    assert shop.value("SELECT count(*) FROM pg_replication_slots") == 0
+    assert wal_shop.value("SELECT count(*) FROM pg_publication") == 0
+    assert wal_shop.value("SELECT count(*) FROM pg_replication_slots") == 0
 
 
 @pytest.mark.parametrize("capture", ["poll", "listen"])
 def test_a_slot_that_nobody_reads_is_noticed_and_let_go(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
+    wal_shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
     """The capture was changed, the slot stayed; the ledger is left alone."""
-    config = configured(shop, tmp_path, sandbox)
-    install(shop, config)
+    config = configured(wal_shop, tmp_path, sandbox)
+    install(wal_shop, config)
     assert syncd("run", "--once", "--config", config).returncode == 0
     config.write_text(config.read_text().replace('"wal"', f'"{capture}"'))
     checked = syncd("check", "--config", config).stdout
     assert 'capture is not "wal": nothing reads it' in checked
     assert "syncd uninstall --wal" in checked
-    out = ("uninstall", "--wal", "--as", shop.owner, "--config", config)
+    out = ("uninstall", "--wal", "--as", wal_shop.owner, "--config", config)
     assert "pg_drop_replication_slot" in syncd(*out, "--print").stdout
     assert "dropped: slot syncd_shop" in syncd(*out).stdout
-    assert shop.value("SELECT count(*) FROM pg_publication") == 0
+    assert wal_shop.value("SELECT count(*) FROM pg_publication") == 0
     assert "nothing reads it" not in syncd("check", "--config", config).stdout
-    assert shop.count("feed") == 1
+    assert wal_shop.count("feed") == 1
 
 
 def test_one_pass_reads_the_slot_to_its_end(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path
+    wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """So that a slot read from cron does not keep WAL for ever."""
-    config = configured(shop, tmp_path, sandbox)
-    install(shop, config)
+    config = configured(wal_shop, tmp_path, sandbox)
+    install(wal_shop, config)
     assert syncd("run", "--once", "--config", config).returncode == 0
-    shop.confirm(3)
-    shop.sql("CREATE TABLE other AS SELECT generate_series(1, 100000)")
-    end = shop.value("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
+    wal_shop.confirm(3)
+    wal_shop.sql("CREATE TABLE other AS SELECT generate_series(1, 100000)")
+    end = wal_shop.value("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
     assert syncd("run", "--once", "--config", config).returncode == 0
     assert sandbox.book.totals.orderids == 3
-    assert shop.captures() == {"wal"}
-    assert shop.value(SLOT.format(f"confirmed_flush_lsn - '0/0' >= {end}")) is True
+    assert wal_shop.captures() == {"wal"}
+    assert wal_shop.value(SLOT.format(f"confirmed_flush_lsn - '0/0' >= {end}")) is True
 
 
 def test_a_lost_slot_ends_the_daemon_with_one_clear_line(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path
+    wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """The log and the exit code say it; `status` too, and how to go on is named."""
-    config = configured(shop, tmp_path, sandbox)
-    install(shop, config)
+    config = configured(wal_shop, tmp_path, sandbox)
+    install(wal_shop, config)
     syncd("run", "--once", "--config", config)
-    wait_until(lambda: shop.value(SLOT.format("NOT active")))
-    shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
+    wait_until(lambda: wal_shop.value(SLOT.format("NOT active")))
+    wal_shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
     ended = syncd("run", "--config", config)
     assert ended.returncode == 78
     assert "the slot syncd_shop is gone: orders may have been missed" in ended.stderr
@@ -169,18 +157,18 @@ def test_a_lost_slot_ends_the_daemon_with_one_clear_line(
     status = syncd("status", "--json", "--config", config)
     assert status.returncode == 2
     assert json.loads(status.stdout)["slot_lost"] == "there is none"
-    again = install(shop, config, "--recreate-slot")
+    again = install(wal_shop, config, "--recreate-slot")
     assert "syncd reconcile --from" in again.stdout
     assert syncd("run", "--once", "--config", config).returncode == 0
 
 
 def test_a_slot_is_not_recreated_without_its_tables(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path
+    wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """It would have to guess what to publish."""
-    config = configured(shop, tmp_path, sandbox)
+    config = configured(wal_shop, tmp_path, sandbox)
     refused = syncd(
-        "install", "--as", shop.owner, "--recreate-slot", "--config", config
+        "install", "--as", wal_shop.owner, "--recreate-slot", "--config", config
     )
     assert refused.returncode == 78
     assert "--recreate-slot needs --wal" in refused.stderr
@@ -188,31 +176,36 @@ def test_a_slot_is_not_recreated_without_its_tables(
 
 @pytest.mark.parametrize("is_running", [True, False])
 def test_a_server_that_is_unfit_for_a_while_is_waited_for(
-    server: Cluster, shop: Shop, sandbox: Sandbox, tmp_path: Path, *, is_running: bool
+    wal_server: Cluster,
+    wal_shop: Shop,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    *,
+    is_running: bool,
 ) -> None:
     """By a start as by a daemon that reads on; `status` names it, then it goes on."""
-    config = configured(shop, tmp_path, sandbox)
-    install(shop, config)
+    config = configured(wal_shop, tmp_path, sandbox)
+    install(wal_shop, config)
     assert syncd("run", "--once", "--config", config).returncode == 0
-    wait_until(lambda: shop.value(SLOT.format("NOT active")))
+    wait_until(lambda: wal_shop.value(SLOT.format("NOT active")))
     log = config.with_suffix(".log")
-    daemon = shop.start(config) if is_running else None
+    daemon = wal_shop.start(config) if is_running else None
     if daemon:
         wait_until(lambda: "stream.opened" in log.read_text())
-    server.set("max_slot_wal_keep_size", "-1")
+    wal_server.set("max_slot_wal_keep_size", "-1")
     try:
         if daemon:
-            shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
-        daemon = daemon or shop.start(config)
+            wal_shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
+        daemon = daemon or wal_shop.start(config)
         wait_until(lambda: "views.unavailable" in log.read_text())
         assert "max_slot_wal_keep_size is unlimited" in log.read_text()
         wait_until(lambda: "max_slot_wal_keep_size is unlimited" in status(config))
         assert daemon.poll() is None
     finally:
-        server.set("max_slot_wal_keep_size", "1GB")
+        wal_server.set("max_slot_wal_keep_size", "1GB")
     opened = log.read_text().count("stream.opened")
     wait_until(lambda: log.read_text().count("stream.opened") > opened)
-    shop.confirm(3)
+    wal_shop.confirm(3)
     wait_until(lambda: sandbox.book.totals.orderids == 3)
     daemon.terminate()
     assert daemon.wait(60) == 0
@@ -252,7 +245,7 @@ def no_right(shop: Shop) -> Iterator[None]:
     ids=["senders", "right"],
 )
 def test_a_feed_that_cannot_replicate_for_a_while_waits(
-    shop: Shop,
+    wal_shop: Shop,
     sandbox: Sandbox,
     tmp_path: Path,
     trouble: Callable[[Shop], AbstractContextManager[None]],
@@ -261,28 +254,28 @@ def test_a_feed_that_cannot_replicate_for_a_while_waits(
     is_running: bool,
 ) -> None:
     """A start as a daemon that read on: `status` says so, then it follows again."""
-    config = configured(shop, tmp_path, sandbox)
-    install(shop, config)
+    config = configured(wal_shop, tmp_path, sandbox)
+    install(wal_shop, config)
     assert syncd("run", "--once", "--config", config).returncode == 0
-    wait_until(lambda: shop.value(SLOT.format("NOT active")))
+    wait_until(lambda: wal_shop.value(SLOT.format("NOT active")))
     log = config.with_suffix(".log")
-    daemon = shop.start(config) if is_running else None
+    daemon = wal_shop.start(config) if is_running else None
     if daemon:
         wait_until(lambda: "stream.opened" in log.read_text())
     with ExitStack() as lasting:
         if daemon and trouble is no_sender_is_free:
-            shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
-        lasting.enter_context(trouble(shop))
+            wal_shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
+        lasting.enter_context(trouble(wal_shop))
         if daemon:
-            shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
-        daemon = daemon or shop.start(config)
+            wal_shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
+        daemon = daemon or wal_shop.start(config)
         wait_until(lambda: words.lower() in log.read_text().lower())
         wait_until(lambda: words.lower() in status(config).lower())
         assert syncd("status", "--config", config).returncode != 0
         assert daemon.poll() is None
     opened = log.read_text().count("stream.opened")
     wait_until(lambda: log.read_text().count("stream.opened") > opened)
-    shop.confirm(3)
+    wal_shop.confirm(3)
     wait_until(lambda: sandbox.book.totals.orderids == 3)
     daemon.terminate()
     assert daemon.wait(60) == 0
@@ -331,84 +324,84 @@ def test_no_slot_is_made_where_none_is_free(tmp_path: Path, sandbox: Sandbox) ->
 
 
 def test_touched_orders_without_a_time_are_told(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path
+    wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """NULL and infinity; each is sent once it has a time."""
-    shop.sql(
+    wal_shop.sql(
         "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
         "SELECT id AS order_key, confirmed_at FROM orders; "
-        f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}"
+        f"GRANT SELECT ON syncd.confirmed_orders TO {wal_shop.role}"
     )
-    config = configured(shop, tmp_path, sandbox)
-    assert install(shop, config).returncode == 0
-    daemon = shop.start(config)
+    config = configured(wal_shop, tmp_path, sandbox)
+    assert install(wal_shop, config).returncode == 0
+    daemon = wal_shop.start(config)
     log = config.with_suffix(".log")
     wait_until(lambda: "stream.opened" in log.read_text(), 60)
-    shop.sql("INSERT INTO orders (confirmed_at) VALUES (NULL), ('infinity')")
+    wal_shop.sql("INSERT INTO orders (confirmed_at) VALUES (NULL), ('infinity')")
     wait_until(lambda: "orders.without_time" in log.read_text(), 30)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     (told,) = [line for line in lines if line["event"] == "orders.without_time"]
     assert (told["capture"], told["orders"]) == ("wal", 2)
     assert sandbox.book.totals.orderids == 0
-    shop.sql("UPDATE orders SET confirmed_at = now()")
+    wal_shop.sql("UPDATE orders SET confirmed_at = now()")
     wait_until(lambda: sandbox.book.totals.orderids == 2, 30)
     daemon.terminate()
     assert daemon.wait(20) == 0
 
 
 def test_a_standby_instance_takes_over(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path
+    wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Two daemons, one slot: the second waits, and goes on when the first dies."""
-    config = configured(shop, tmp_path, sandbox)
-    install(shop, config)
-    first = shop.start(config, log=tmp_path / "first.log")
+    config = configured(wal_shop, tmp_path, sandbox)
+    install(wal_shop, config)
+    first = wal_shop.start(config, log=tmp_path / "first.log")
     wait_until(lambda: "stream.opened" in (tmp_path / "first.log").read_text())
-    shop.start(config, log=tmp_path / "second.log")
+    wal_shop.start(config, log=tmp_path / "second.log")
     wait_until(lambda: "stream.waiting" in (tmp_path / "second.log").read_text())
     first.kill()
     wait_until(lambda: "stream.opened" in (tmp_path / "second.log").read_text())
-    shop.confirm(5)
+    wal_shop.confirm(5)
     wait_until(lambda: sandbox.book.totals.orderids == 5)
     assert "capture.missed_changes" not in (tmp_path / "second.log").read_text()
 
 
 def test_a_daemon_killed_again_and_again_loses_nothing(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path
+    wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Every order by way of the WAL; a repeat only where syncd counted one."""
-    config = configured(shop, tmp_path, sandbox)
-    install(shop, config)
+    config = configured(wal_shop, tmp_path, sandbox)
+    install(wal_shop, config)
     log = config.with_suffix(".log")
     orders = []
     for round_ in range(1, 7):
-        daemon = shop.start(config)
+        daemon = wal_shop.start(config)
         wait_until(lambda n=round_: log.read_text().count("stream.opened") >= n)
         for _ in range(15):
-            orders += shop.confirm(7)
+            orders += wal_shop.confirm(7)
         wait_until(lambda n=round_: sandbox.book.totals.orderids > 100 * (n - 1))
-        orders += shop.confirm(7)
+        orders += wal_shop.confirm(7)
         daemon.kill()
         daemon.wait()
-    orders += shop.confirm(7)
-    shop.start(config)
+    orders += wal_shop.confirm(7)
+    wal_shop.start(config)
     wait_until(lambda: sandbox.book.totals.orderids == len(orders))
     facts = json.loads(syncd("status", "--json", "--config", config).stdout)
     assert sandbox.book.totals.repeats <= facts["possible_repeats"]
     assert [order for order in orders if not sandbox.book.posts(order)] == []
     # The poll looks first after each start.
-    assert shop.captured("wal") > shop.captured() / 2
+    assert wal_shop.captured("wal") > wal_shop.captured() / 2
 
 
 def test_the_ledger_may_lie_elsewhere(
-    server: Cluster, sandbox: Sandbox, tmp_path: Path
+    wal_server: Cluster, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """The position is in the ledger's database, the slot in the orders'."""
     name = f"d{next(_numbers)}"
     with cluster() as elsewhere:
         elsewhere.sql(f"CREATE DATABASE {name}")
         elsewhere.sql(f"CREATE ROLE role_{name} LOGIN")
-        with opened_shop(server, name, state=elsewhere.dsn(name)) as apart:
+        with opened_shop(wal_server, name, state=elsewhere.dsn(name)) as apart:
             config = configured(apart, tmp_path, sandbox)
             done = install(apart, config, "--ledger-as", elsewhere.dsn(name))
             assert done.returncode == 0, done.stderr

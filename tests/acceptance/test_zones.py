@@ -42,7 +42,7 @@ CAPTURES = pytest.mark.parametrize("capture", ["poll", "listen"])
 
 
 @pytest.fixture
-def bare(shop: Shop) -> Shop:
+def zoneless_shop(shop: Shop) -> Shop:
     """A shop that writes UTC without a zone; its database is elsewhere."""
     database = psycopg.conninfo.conninfo_to_dict(shop.owner)["dbname"]
     shop.sql(BARE.format(database=database, role=shop.role))
@@ -78,10 +78,10 @@ def stamp_findings(config: Path) -> set[str]:
 
 @CAPTURES
 def test_without_a_zone_the_daemon_does_not_start(
-    bare: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
+    zoneless_shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
     """As `check` says; and `status` names the reason."""
-    config = bare.configure(tmp_path, sandbox.endpoint, {"capture": capture})
+    config = zoneless_shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})
     assert syncd("run", "--once", "--config", config).returncode == 78
     assert syncd("check", "--config", config).returncode == 78
 
@@ -91,17 +91,22 @@ def test_without_a_zone_the_daemon_does_not_start(
     ("read_as", "side"), [("Europe/Amsterdam", "before"), ("America/New_York", "after")]
 )
 def test_a_wrong_zone_is_noticed_with_the_one_that_fits(
-    bare: Shop, sandbox: Sandbox, tmp_path: Path, capture: str, read_as: str, side: str
+    zoneless_shop: Shop,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    capture: str,
+    read_as: str,
+    side: str,
 ) -> None:
     """By the daemon, `status` and `check`, after a few orders; none of them is lost."""
     reading = {"capture": capture, "time_zone": read_as}
-    config = bare.configure(tmp_path, sandbox.endpoint, reading)
-    daemon = bare.start(config, program=WATCHFUL)
-    wait_until(lambda: looks(bare) is not None)
+    config = zoneless_shop.configure(tmp_path, sandbox.endpoint, reading)
+    daemon = zoneless_shop.start(config, program=WATCHFUL)
+    wait_until(lambda: looks(zoneless_shop) is not None)
     sold = 0
-    while not alarms(bare) and sold < ROUNDS * AT_ONCE:
-        sold += sell(bare)
-    (reason,) = alarms(bare)
+    while not alarms(zoneless_shop) and sold < ROUNDS * AT_ONCE:
+        sold += sell(zoneless_shop)
+    (reason,) = alarms(zoneless_shop)
     told = rf"orders are stamped \d+ min {side} the moment they appear; .* probably UTC"
     assert re.fullmatch(told, reason)
     assert syncd("status", "--config", config).returncode == 1
@@ -115,16 +120,16 @@ def test_a_wrong_zone_is_noticed_with_the_one_that_fits(
 
 @CAPTURES
 def test_the_right_zone_raises_no_alarm(
-    bare: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
+    zoneless_shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
     """However long one looks."""
     reading = {"capture": capture, "time_zone": "UTC"}
-    config = bare.configure(tmp_path, sandbox.endpoint, reading)
-    daemon = bare.start(config, program=WATCHFUL)
-    wait_until(lambda: looks(bare) is not None)
-    sold = sum(sell(bare) for _ in range(ROUNDS))
+    config = zoneless_shop.configure(tmp_path, sandbox.endpoint, reading)
+    daemon = zoneless_shop.start(config, program=WATCHFUL)
+    wait_until(lambda: looks(zoneless_shop) is not None)
+    sold = sum(sell(zoneless_shop) for _ in range(ROUNDS))
     wait_until(lambda: sandbox.book.totals.orderids == sold)
-    assert alarms(bare) == []
+    assert alarms(zoneless_shop) == []
     assert stamp_findings(config) == set()
     daemon.terminate()
     assert daemon.wait(60) == 0

@@ -18,7 +18,7 @@ FROM = ("--from", BEGIN.isoformat())
 
 
 @pytest.fixture
-def config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
+def backfill_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     path = shop.configure(tmp_path, sandbox.endpoint, batch_size=5)
     with path.open("a") as file:
         file.write('\n[backfill]\nrate = "100/s"\n')
@@ -52,18 +52,18 @@ def told(log: Path) -> list[str]:
 
 
 def test_a_backfill_survives_kills_and_sends_each_order(
-    shop: Shop, sandbox: Sandbox, config: Path
+    shop: Shop, sandbox: Sandbox, backfill_config: Path
 ) -> None:
     """Exactly the orders of the range; a repeat only where a claim was in flight."""
     wanted = sell_past(shop, 300)
-    ask(config, "--to", day(40).isoformat())
+    ask(backfill_config, "--to", day(40).isoformat())
     for killed_at in (30, 110, 200):
-        daemon = shop.start(config, program=SMALL_PAGES)
+        daemon = shop.start(backfill_config, program=SMALL_PAGES)
         wait_until(lambda: sandbox.book.totals.orderids >= killed_at)  # noqa: B023
         assert state(shop) == "running"
         daemon.kill()
         daemon.wait()
-    shop.start(config, program=SMALL_PAGES)
+    shop.start(backfill_config, program=SMALL_PAGES)
     wait_until(lambda: state(shop) == "finished")
     posts = {order: sandbox.book.posts(order) for order in wanted}
     inside = wanted[:240]
@@ -75,51 +75,55 @@ def test_a_backfill_survives_kills_and_sends_each_order(
 
 
 def test_it_is_steered_from_any_shell(
-    shop: Shop, sandbox: Sandbox, config: Path
+    shop: Shop, sandbox: Sandbox, backfill_config: Path
 ) -> None:
     """A running daemon pauses, goes on, and gives the rest back; its log tells."""
     sell_past(shop, 2_000)
-    log = config.with_suffix(".log")
-    daemon = shop.start(config, program=SMALL_PAGES)
+    log = backfill_config.with_suffix(".log")
+    daemon = shop.start(backfill_config, program=SMALL_PAGES)
     wait_until(lambda: "daemon.started" in log.read_text())
-    ask(config)
+    ask(backfill_config)
     wait_until(lambda: sandbox.book.totals.orderids >= 20)
-    assert syncd("backfill", "pause", "--config", config).returncode == 0
+    assert syncd("backfill", "pause", "--config", backfill_config).returncode == 0
     wait_until(lambda: told(log) == ["started", "paused"])
     resting = sandbox.book.totals.orderids
     live = shop.confirm(3)
     wait_until(lambda: all(sandbox.book.posts(order) for order in live))
     assert sandbox.book.totals.orderids <= resting + 3 + 5
-    assert facts(config)["state"] == "paused"
-    assert syncd("backfill", "resume", "--config", config).returncode == 0
+    assert facts(backfill_config)["state"] == "paused"
+    assert syncd("backfill", "resume", "--config", backfill_config).returncode == 0
     wait_until(lambda: sandbox.book.totals.orderids >= resting + 40)
-    cancel = syncd("backfill", "cancel", "--yes", "--config", config)
+    cancel = syncd("backfill", "cancel", "--yes", "--config", backfill_config)
     assert "is cancelled" in cancel.stdout
     wait_until(lambda: told(log) == ["started", "paused", "resumed", "cancelled"])
-    wait_until(lambda: facts(config)["pending"] == facts(config)["sending"] == 0)
+    wait_until(
+        lambda: (
+            facts(backfill_config)["pending"] == facts(backfill_config)["sending"] == 0
+        )
+    )
     assert sandbox.book.totals.orderids < 2_000
     daemon.terminate()
     assert daemon.wait(60) == 0
-    text = config.read_text()
-    config.write_text(text.replace("100/s", "unlimited"))
-    ask(config)
-    shop.start(config, program=SMALL_PAGES)
+    text = backfill_config.read_text()
+    backfill_config.write_text(text.replace("100/s", "unlimited"))
+    ask(backfill_config)
+    shop.start(backfill_config, program=SMALL_PAGES)
     wait_until(lambda: state(shop) == "finished")
     assert sandbox.book.totals.orderids == 2_003
     assert sandbox.book.totals.repeats == 0
 
 
 def test_two_daemons_share_a_backfill(
-    shop: Shop, sandbox: Sandbox, config: Path, tmp_path: Path
+    shop: Shop, sandbox: Sandbox, backfill_config: Path, tmp_path: Path
 ) -> None:
     """Each page is captured once, each order sent once, each state told once."""
     orders = sell_past(shop, 300)
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
     for log in logs:
-        shop.start(config, log=log, program=SMALL_PAGES)
+        shop.start(backfill_config, log=log, program=SMALL_PAGES)
     for log in logs:
         wait_until(lambda log=log: "daemon.started" in log.read_text())
-    ask(config)
+    ask(backfill_config)
     wait_until(lambda: state(shop) == "finished")
     assert {sandbox.book.posts(order) for order in orders} == {1}
     assert shop.row_of("backfill").orders == 300
@@ -128,17 +132,17 @@ def test_two_daemons_share_a_backfill(
 
 
 def test_a_stopped_daemon_leaves_the_rest_to_the_next(
-    shop: Shop, sandbox: Sandbox, config: Path
+    shop: Shop, sandbox: Sandbox, backfill_config: Path
 ) -> None:
     """`run --once` goes on where the daemon was, up to the end."""
     sell_past(shop, 200)
-    ask(config)
-    daemon = shop.start(config, program=SMALL_PAGES)
+    ask(backfill_config)
+    daemon = shop.start(backfill_config, program=SMALL_PAGES)
     wait_until(lambda: sandbox.book.totals.orderids >= 20)
     daemon.terminate()
     assert daemon.wait(60) == 0
     assert state(shop) == "running"
-    assert syncd("run", "--once", "--config", config).returncode == 0
+    assert syncd("run", "--once", "--config", backfill_config).returncode == 0
     assert state(shop) == "finished"
     assert sandbox.book.totals.orderids == 200
     assert sandbox.book.totals.repeats == 0

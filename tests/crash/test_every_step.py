@@ -6,13 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 
 import pytest
-from support.postgres import Cluster, cluster
 from support.shop import Shop
-from support.tap import WAL_SETTINGS, install_wal, opened_shop
+from support.tap import install_wal
 
 import syncd
 from syncd.demo.sandbox import Sandbox
@@ -21,8 +19,6 @@ pytestmark = [pytest.mark.db, pytest.mark.timeout(900)]
 
 STEP_BY_STEP = Path(__file__).with_name("run_step_by_step.py")
 LEFT = 75
-
-_numbers = count(1)
 
 
 class Stepper:
@@ -123,25 +119,12 @@ class Stepper:
         return sum(number - 1 for number in posts.values())
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    """A server whose slots may keep 1 GB."""
-    with cluster(WAL_SETTINGS) as running:
-        yield running
-
-
-@pytest.fixture
-def shop(server: Cluster) -> Iterator[Shop]:
-    with opened_shop(server, f"e{next(_numbers)}") as opened:
-        yield opened
-
-
 @pytest.fixture(params=["poll", "listen", "wal"])
 def stepper(
-    request: pytest.FixtureRequest, shop: Shop, tmp_path: Path
+    request: pytest.FixtureRequest, wal_shop: Shop, tmp_path: Path
 ) -> Iterator[Stepper]:
     with Sandbox() as sandbox:
-        opened = Stepper(shop, sandbox, tmp_path, request.param)
+        opened = Stepper(wal_shop, sandbox, tmp_path, request.param)
         assert opened.run()[0] == 0
         yield opened
         opened.close()

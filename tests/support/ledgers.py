@@ -1,6 +1,6 @@
 """A started feed in the test's own process, with its clock set back at will."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -168,3 +168,7 @@ def backfill(source: Source, ledger: Ledger, lower: datetime) -> int:
 
 def ago(**span: float) -> datetime:
     return datetime.now(UTC) - timedelta(**span)
+
+
+Begin = Callable[..., Started]
+"""Makes one, with the options of `Started`."""

@@ -18,7 +18,7 @@ ENABLED = ("find", "/etc/systemd/system", "-name", "syncd*", "-type", "l")
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Iterator[Machine]:
+def empty_box(tmp_path: Path) -> Iterator[Machine]:
     """A machine without syncd."""
     made = Machine(tmp_path)
     yield made
@@ -26,23 +26,23 @@ def bare(tmp_path: Path) -> Iterator[Machine]:
 
 
 def test_the_package_is_set_up_upgraded_removed_and_purged(
-    deb: Path, bare: Machine, tmp_path: Path
+    deb: Path, empty_box: Machine, tmp_path: Path
 ) -> None:
     """By its own README; what an operator wrote outlives all but a purge."""
-    bare.install(deb)
-    installed(bare)
-    set_up(bare)
-    upgraded(bare, renumbered(deb, "99.1", tmp_path))
+    empty_box.install(deb)
+    installed(empty_box)
+    set_up(empty_box)
+    upgraded(empty_box, renumbered(deb, "99.1", tmp_path))
 
-    bare.apt("remove", "syncd")
-    assert bare.show("syncd", "LoadState", "MainPID") == ["not-found", "0"]
-    assert "SQ-SANDBOX" in bare.run("cat", "/etc/syncd/syncd.toml")
-    assert bare.run("find", "/usr/lib/syncd", check=False).endswith("directory\n")
+    empty_box.apt("remove", "syncd")
+    assert empty_box.show("syncd", "LoadState", "MainPID") == ["not-found", "0"]
+    assert "SQ-SANDBOX" in empty_box.run("cat", "/etc/syncd/syncd.toml")
+    assert empty_box.run("find", "/usr/lib/syncd", check=False).endswith("directory\n")
 
-    bare.apt("purge", "syncd")
-    assert bare.run("ls", "/etc/syncd").split() == ["api-key"]
-    assert bare.run(*ENABLED) == ""
-    assert bare.run("find", "/var/lib", "-name", "syncd*") == ""
+    empty_box.apt("purge", "syncd")
+    assert empty_box.run("ls", "/etc/syncd").split() == ["api-key"]
+    assert empty_box.run(*ENABLED) == ""
+    assert empty_box.run("find", "/var/lib", "-name", "syncd*") == ""
 
 
 def installed(bare: Machine) -> None:

@@ -25,7 +25,7 @@ FILL = "dd if=/dev/zero of={}/filler bs=4k 2>/dev/null; true"
 
 
 @pytest.fixture
-def shop(box: Machine) -> Iterator[Machine]:
+def serving_box(box: Machine) -> Iterator[Machine]:
     """The machine with one shop's daemon running."""
     box.configure("shop", "dbname=shop user=syncd")
     box.systemctl("reset-failed")
@@ -52,36 +52,36 @@ def short_of_memory(pid: int) -> Iterator[Path]:
 
 
 def test_the_kernel_kills_it_for_want_of_memory_and_nothing_is_lost(
-    shop: Machine,
+    serving_box: Machine,
 ) -> None:
     """Really: by a limit from outside, while a request is under way."""
     if not (MEMORY / "cgroup.procs").exists():
         pytest.skip("WANT OF MEMORY IS NOT TESTED: no memory controller of cgroup v1")
-    shop.fail("latency", seconds=2)
-    orders = shop.confirm(5)
-    wait_until(lambda: shop.sql(CLAIMED) == "1\n")
-    (main,) = shop.show(UNIT, "MainPID")
-    with short_of_memory(shop.pid_outside(int(main))) as group:
-        orders += shop.confirm(100)
-        wait_until(lambda: shop.show(UNIT, "NRestarts") == ["1"], 60)
+    serving_box.fail("latency", seconds=2)
+    orders = serving_box.confirm(5)
+    wait_until(lambda: serving_box.sql(CLAIMED) == "1\n")
+    (main,) = serving_box.show(UNIT, "MainPID")
+    with short_of_memory(serving_box.pid_outside(int(main))) as group:
+        orders += serving_box.confirm(100)
+        wait_until(lambda: serving_box.show(UNIT, "NRestarts") == ["1"], 60)
         assert "oom_kill 1" in (group / "memory.oom_control").read_text()
-    wait_until(lambda: shop.is_active(UNIT), 30)
-    wait_until(shop.arrived(orders), 60)
-    wait_until(lambda: shop.sql(LEFT) == "0\n")
+    wait_until(lambda: serving_box.is_active(UNIT), 30)
+    wait_until(serving_box.arrived(orders), 60)
+    wait_until(lambda: serving_box.sql(LEFT) == "0\n")
 
 
-def test_a_stop_during_an_outage_of_the_api_is_quick(shop: Machine) -> None:
+def test_a_stop_during_an_outage_of_the_api_is_quick(serving_box: Machine) -> None:
     """Nothing is in hand; the orders are sent by the next start."""
-    shop.fail("server-error", times=1_000, status=503)
-    before = len(shop.events(UNIT, "batch.deferred"))
-    orders = shop.confirm(3)
-    wait_until(lambda: len(shop.events(UNIT, "batch.deferred")) > before)
-    shop.drop_in(UNIT, "[Service]\nTimeoutStopSec=5s\n")
-    shop.systemctl("stop", UNIT)
-    assert shop.show(UNIT, "Result", "ExecMainStatus") == ["success", "0"]
-    shop.run("curl", "-sf", "-X", "DELETE", f"{API}/sandbox/faults")
-    shop.systemctl("start", UNIT)
-    wait_until(shop.arrived(orders), 30)
+    serving_box.fail("server-error", times=1_000, status=503)
+    before = len(serving_box.events(UNIT, "batch.deferred"))
+    orders = serving_box.confirm(3)
+    wait_until(lambda: len(serving_box.events(UNIT, "batch.deferred")) > before)
+    serving_box.drop_in(UNIT, "[Service]\nTimeoutStopSec=5s\n")
+    serving_box.systemctl("stop", UNIT)
+    assert serving_box.show(UNIT, "Result", "ExecMainStatus") == ["success", "0"]
+    serving_box.run("curl", "-sf", "-X", "DELETE", f"{API}/sandbox/faults")
+    serving_box.systemctl("start", UNIT)
+    wait_until(serving_box.arrived(orders), 30)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -329,3 +330,20 @@ def test_tests_reach_into_the_product_less_and_less(found: str, most: int) -> No
         if file.parent.name != "support" and file != Path(__file__)
     ]
     assert sum(len(pattern.findall(file.read_text())) for file in outside) <= most
+
+
+def fixtures(file: Path) -> list[str]:
+    """List the fixtures that a file defines."""
+    return [
+        node.name
+        for node in nodes(file)
+        if isinstance(node, ast.FunctionDef)
+        and any("pytest.fixture" in ast.unparse(d) for d in node.decorator_list)
+    ]
+
+
+def test_a_name_of_a_fixture_means_one_thing() -> None:
+    """What three files share stands in a conftest.py; other things have other names."""
+    files = (ROOT / "tests").rglob("*.py")
+    counted = Counter(name for file in files for name in fixtures(file))
+    assert {name for name, times in counted.items() if times > 2} == set()

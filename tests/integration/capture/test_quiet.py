@@ -24,36 +24,40 @@ def longest_wait(harness: Harness) -> timedelta:
 
 
 @pytest.fixture
-def harness(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Harness]:
+def quiet_harness(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Harness]:
     opened = Harness(shop, sandbox, tmp_path, batch_size=8)
     opened.shop.update("feed", {"quiet": timedelta(minutes=5)})
     yield opened
     opened.close()
 
 
-def test_a_new_order_is_left_alone_first(harness: Harness) -> None:
+def test_a_new_order_is_left_alone_first(quiet_harness: Harness) -> None:
     """Each admission has a batch of its own, due when it was quiet for long enough."""
-    harness.confirm(2)
-    harness.confirm(1)
-    assert harness.deliver() is None
-    assert harness.shop.batches() == 2
-    assert abs(longest_wait(harness).total_seconds() - 300) < 5
-    harness.end_waits()
-    harness.deliver_all()
-    assert harness.shop.unsettled() == 0
+    quiet_harness.confirm(2)
+    quiet_harness.confirm(1)
+    assert quiet_harness.deliver() is None
+    assert quiet_harness.shop.batches() == 2
+    assert abs(longest_wait(quiet_harness).total_seconds() - 300) < 5
+    quiet_harness.end_waits()
+    quiet_harness.deliver_all()
+    assert quiet_harness.shop.unsettled() == 0
 
 
-def test_a_change_leaves_it_alone_for_longer_but_not_for_ever(harness: Harness) -> None:
+def test_a_change_leaves_it_alone_for_longer_but_not_for_ever(
+    quiet_harness: Harness,
+) -> None:
     """Ten times as long at most; what was tried before is not held up."""
-    harness.confirm(1)
-    orders = MendedOrders(harness.source, harness.ledger, EventRules(), size=8)
-    harness.shop.shift("batch", timedelta(minutes=-4), "created_at")
+    quiet_harness.confirm(1)
+    orders = MendedOrders(
+        quiet_harness.source, quiet_harness.ledger, EventRules(), size=8
+    )
+    quiet_harness.shop.shift("batch", timedelta(minutes=-4), "created_at")
     assert orders.defer(["1", "77"]) == 1
-    assert 535 < longest_wait(harness).total_seconds() < 545
-    harness.shop.shift("batch", timedelta(minutes=-47), "created_at")
+    assert 535 < longest_wait(quiet_harness).total_seconds() < 545
+    quiet_harness.shop.shift("batch", timedelta(minutes=-47), "created_at")
     assert orders.defer(["1"]) == 1
-    assert longest_wait(harness) == timedelta(minutes=50)
-    harness.end_waits()
+    assert longest_wait(quiet_harness) == timedelta(minutes=50)
+    quiet_harness.end_waits()
     assert orders.defer(["1"]) == 0
 
 

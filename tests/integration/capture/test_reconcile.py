@@ -5,7 +5,6 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from support.ledger_rows import delivered_batch
-from support.ledgers import Started, ago
+from support.ledgers import Begin, Started, ago
 from support.postgres import Cluster
 from support.shop import Shop
 from typing_extensions import override
@@ -45,27 +44,16 @@ pytestmark = pytest.mark.db
 INSERT = "INSERT INTO orders (confirmed_at) SELECT {} FROM generate_series(1, {})"
 
 
-Begin = Callable[..., Started]
-
-
 @pytest.fixture
-def begin(shop: Shop) -> Iterator[Begin]:
-    """Makes feeds that began ten days ago; ends them."""
-    started: list[Started] = []
+def begin_past(begin: Begin) -> Begin:
+    """Makes feeds that began ten days ago."""
 
     def make(**options: Any) -> Started:  # noqa: ANN401  # those of Started
-        started.append(Started(shop, **options))
-        started[-1].began("10 days")
-        return started[-1]
+        started = begin(**options)
+        started.began("10 days")
+        return started
 
-    yield make
-    for feed in started:
-        feed.close()
-
-
-@pytest.fixture
-def feed(begin: Begin) -> Started:
-    return begin()
+    return make
 
 
 def confirm(feed: Started, stamp: str, orders: int = 1) -> None:
@@ -103,9 +91,11 @@ def test_every_order_is_accounted_for_by_where_it_stands(feed: Started) -> None:
 
 
 @pytest.mark.parametrize("page", [1, 7, 1000])
-def test_what_no_capture_took_is_captured_and_said(begin: Begin, page: int) -> None:
+def test_what_no_capture_took_is_captured_and_said(
+    begin_past: Begin, page: int
+) -> None:
     """A stamp three hours old is beyond the lookback: the poll cannot know of it."""
-    feed = begin(page=page)
+    feed = begin_past(page=page)
     confirm(feed, "now() - generate_series * interval '1 minute'", 5)
     capture(feed)
     confirm(feed, "now() - interval '3 hours'", 3)
@@ -121,10 +111,10 @@ def test_what_no_capture_took_is_captured_and_said(begin: Begin, page: int) -> N
     assert feed.captures() == [("poll", 5), ("reconcile", 3)]
 
 
-def test_what_another_capture_takes_meanwhile_is_no_alarm(begin: Begin) -> None:
+def test_what_another_capture_takes_meanwhile_is_no_alarm(begin_past: Begin) -> None:
     """It is counted again under the lock of admissions, after a wait."""
-    feed = begin()
-    other = begin()
+    feed = begin_past()
+    other = begin_past()
 
     def wait() -> bool:
         capture(other)
@@ -198,10 +188,10 @@ def enter(feed: Started, order: int, time: datetime) -> None:
 
 @pytest.mark.parametrize("page", [1, 2, 3, 1000])
 def test_an_order_that_is_listed_twice_is_counted_once(
-    shop: Shop, begin: Begin, page: int
+    shop: Shop, begin_past: Begin, page: int
 ) -> None:
     """Whatever time the ledger has it at: a listed one, none of them, or another."""
-    feed = begin(page=page)
+    feed = begin_past(page=page)
     base = ago(days=1)
     t = [base + timedelta(minutes=n) for n in range(9)]
     listed = {
@@ -223,14 +213,14 @@ def test_an_order_that_is_listed_twice_is_counted_once(
 
 
 def test_old_orders_that_are_listed_again_are_counted_once(
-    shop: Shop, begin: Begin
+    shop: Shop, begin_past: Begin
 ) -> None:
     """In whichever pages: the ledger has no time by which one would be their own."""
     base = ago(days=1)
     t = [base + timedelta(minutes=n) for n in range(9)]
     history(shop, {1: [t[0], t[4]], 2: [t[2]], 3: [t[1], t[2], t[8]]})
     for page in (1, 2, 3, 1000):
-        feed = begin(page=page)
+        feed = begin_past(page=page)
         assert feed.account() == ReconciliationTally(initial=3)
 
 
@@ -318,10 +308,10 @@ def test_orders_without_a_usable_time_are_counted_and_named(shop: Shop) -> None:
 
 
 def test_an_account_ends_where_the_without_time_take_too_long(
-    begin: Begin, monkeypatch: pytest.MonkeyPatch
+    begin_past: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It did not look for them; the next account of the hours does not try."""
-    feed = begin()
+    feed = begin_past()
     confirm(feed, "now() - interval '3 hours'")
     asked: list[float] = []
 
@@ -418,18 +408,18 @@ CREATE TRIGGER slowly BEFORE INSERT ON syncd.reconciliation
 """
 
 
-def test_several_daemons_make_an_account_once(begin: Begin) -> None:
+def test_several_daemons_make_an_account_once(begin_past: Begin) -> None:
     """Whoever is first has it."""
-    feeds = [begin() for _ in range(6)]
+    feeds = [begin_past() for _ in range(6)]
     feeds[0].shop.sql(SLOWLY)
     with ThreadPoolExecutor(len(feeds)) as pool:
         runs = list(pool.map(lambda f: f.reconciliation.due(HOURS), feeds))
     assert len([run for run in runs if run]) == 1
 
 
-def test_an_account_that_its_maker_left_is_gone_on_with(begin: Begin) -> None:
+def test_an_account_that_its_maker_left_is_gone_on_with(begin_past: Begin) -> None:
     """From where it was, by one other; the first maker then changes nothing."""
-    feed, other = begin(page=10), begin(page=10)
+    feed, other = begin_past(page=10), begin_past(page=10)
     confirm(feed, "now() - generate_series * interval '1 hour'", 35)
     capture(feed)
     run = feed.reconciliation.due(ALL)
@@ -449,7 +439,7 @@ def test_an_account_that_its_maker_left_is_gone_on_with(begin: Begin) -> None:
     assert finished.account == ReconciliationTally(pending=35)
 
 
-def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin: Begin) -> None:
+def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin_past: Begin) -> None:
     """What was reached is kept; the rest is done after the next start."""
     stopping = threading.Event()
 
@@ -459,10 +449,10 @@ def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin: Begin) -> None
             stopping.set()
             return super().stretch(lower, upper, orders)
 
-    feed = begin()
+    feed = begin_past()
     confirm(feed, "now() - generate_series * interval '1 minute'", 35)
     capture(feed)
-    feed = begin(source=Stopping)
+    feed = begin_past(source=Stopping)
     reconciliation = Reconciliation(feed.source, feed.ledger, size=100, page=10)
     wake_up, lines = WakeUp(), log.Log("shop")
     rounds = ReconciliationJob(reconciliation, wake_up, lines, stopping)
@@ -614,9 +604,11 @@ def test_a_promotion_is_accounted_for_once_the_watermark_has_passed_it(
 TIED = "now() - interval '1 hour'"
 
 
-def test_orders_of_one_instant_are_accounted_for_page_by_page(begin: Begin) -> None:
+def test_orders_of_one_instant_are_accounted_for_page_by_page(
+    begin_past: Begin,
+) -> None:
     """No page holds more than was asked for, whatever was stamped alike."""
-    feed = begin(page=10)
+    feed = begin_past(page=10)
     confirm(feed, TIED, 43)
     confirm(feed, "now() - generate_series * interval '1 minute'", 5)
     capture(feed)
@@ -635,9 +627,9 @@ def test_orders_of_one_instant_are_accounted_for_page_by_page(begin: Begin) -> N
     )
 
 
-def test_an_account_goes_on_within_one_instant(begin: Begin) -> None:
+def test_an_account_goes_on_within_one_instant(begin_past: Begin) -> None:
     """By key, whoever goes on: each order counts once."""
-    feed, other = begin(page=10), begin(page=10)
+    feed, other = begin_past(page=10), begin_past(page=10)
     confirm(feed, TIED, 35)
     capture(feed)
     run = feed.reconciliation.due(ALL)
@@ -657,7 +649,7 @@ def test_an_account_goes_on_within_one_instant(begin: Begin) -> None:
     assert finished.account == ReconciliationTally(pending=35)
 
 
-def test_a_page_that_takes_too_long_is_made_smaller(begin: Begin) -> None:
+def test_a_page_that_takes_too_long_is_made_smaller(begin_past: Begin) -> None:
     """Until the view answers in time; the account is whole all the same."""
     tried: list[int] = []
 
@@ -672,15 +664,15 @@ def test_a_page_that_takes_too_long_is_made_smaller(begin: Begin) -> None:
                 raise SlowViewError("the view gave no answer", "")
             return found
 
-    feed = begin()
+    feed = begin_past()
     confirm(feed, "now() - generate_series * interval '1 minute'", 30)
     capture(feed)
-    assert begin(page=16, source=Slow).account() == ReconciliationTally(pending=30)
+    assert begin_past(page=16, source=Slow).account() == ReconciliationTally(pending=30)
     assert tried[:4] == [16, 8, 4, 4]
     assert max(tried[2:]) == 4
 
 
-def test_an_order_that_alone_takes_too_long_is_an_error(begin: Begin) -> None:
+def test_an_order_that_alone_takes_too_long_is_an_error(begin_past: Begin) -> None:
     """There is no smaller page."""
 
     class Slow(Source):
@@ -688,8 +680,8 @@ def test_an_order_that_alone_takes_too_long_is_an_error(begin: Begin) -> None:
         def stretch(self, *_: object, **_named: object) -> Stretch:
             raise SlowViewError("the view gave no answer", "")
 
-    feed = begin()
+    feed = begin_past()
     confirm(feed, TIED)
     capture(feed)
     with pytest.raises(SlowViewError):
-        begin(page=4, source=Slow).account()
+        begin_past(page=4, source=Slow).account()

@@ -1,12 +1,10 @@
 """Whatever clocks do, no order is lost: the poll takes it, or reconciliation does."""
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import psycopg
 import pytest
-from support.ledgers import Started, ago
+from support.ledgers import Begin, Started, ago
 from support.shop import Shop
 
 from syncd.core.tally import ReconciliationTally
@@ -20,25 +18,9 @@ AUTUMN = datetime(2026, 10, 25, 1, tzinfo=UTC)
 SPRING = datetime(2026, 3, 29, 1, tzinfo=UTC)
 """When they go from 2:00 to 3:00."""
 
-Begin = Callable[..., Started]
-
 
 @pytest.fixture
-def begin(shop: Shop) -> Iterator[Begin]:
-    """Makes feeds with a lookback of five minutes; ends them."""
-    started: list[Started] = []
-
-    def make(**options: Any) -> Started:  # noqa: ANN401  # those of Started
-        started.append(Started(shop, **options))
-        return started[-1]
-
-    yield make
-    for feed in started:
-        feed.close()
-
-
-@pytest.fixture
-def feed(begin: Begin) -> Started:
+def captured_feed(begin: Begin) -> Started:
     """A feed that began ten days ago and has captured everything since."""
     started = begin()
     started.began("10 days", "5 minutes")
@@ -68,31 +50,33 @@ def poll_all(feed: Started) -> int:
 
 @pytest.mark.parametrize("stamp", ["- interval '4 min'", "+ interval '4 min'"])
 def test_an_applications_clock_may_be_off_by_the_lookback(
-    feed: Started, stamp: str
+    captured_feed: Started, stamp: str
 ) -> None:
     """An order stamped that early or late is taken at the next deep look at most."""
-    settle(feed)
-    confirm(feed, f"clock_timestamp() {stamp}")
-    assert settle(feed) + feed.poll(deep=True) == 1
+    settle(captured_feed)
+    confirm(captured_feed, f"clock_timestamp() {stamp}")
+    assert settle(captured_feed) + captured_feed.poll(deep=True) == 1
 
 
-def test_a_stamp_beyond_the_lookback_is_found_by_reconciliation(feed: Started) -> None:
+def test_a_stamp_beyond_the_lookback_is_found_by_reconciliation(
+    captured_feed: Started,
+) -> None:
     """Three hours old when its transaction began: only the view knows of it."""
-    settle(feed)
-    confirm(feed, "clock_timestamp() - interval '3 hours'")
-    assert settle(feed) + feed.poll(whole=True) == 0
-    assert feed.account() == ReconciliationTally(missing=1, captured=1)
-    assert feed.captures() == [("reconcile", 1)]
+    settle(captured_feed)
+    confirm(captured_feed, "clock_timestamp() - interval '3 hours'")
+    assert settle(captured_feed) + captured_feed.poll(whole=True) == 0
+    assert captured_feed.account() == ReconciliationTally(missing=1, captured=1)
+    assert captured_feed.captures() == [("reconcile", 1)]
 
 
-def test_orders_of_the_future_do_not_drag_the_watermark(feed: Started) -> None:
+def test_orders_of_the_future_do_not_drag_the_watermark(captured_feed: Started) -> None:
     """They are sent now, and those of today go on; all are accounted for."""
-    confirm(feed, "clock_timestamp() + interval '40 years'", 3)
-    assert settle(feed) == 3
-    assert feed.ledger.watermark() < feed.source.clock()
-    confirm(feed, "clock_timestamp()")
-    assert settle(feed) == 1
-    assert feed.account() == ReconciliationTally(pending=4)
+    confirm(captured_feed, "clock_timestamp() + interval '40 years'", 3)
+    assert settle(captured_feed) == 3
+    assert captured_feed.ledger.watermark() < captured_feed.source.clock()
+    confirm(captured_feed, "clock_timestamp()")
+    assert settle(captured_feed) == 1
+    assert captured_feed.account() == ReconciliationTally(pending=4)
 
 
 # The server's clock
@@ -100,52 +84,54 @@ def test_orders_of_the_future_do_not_drag_the_watermark(feed: Started) -> None:
 
 @pytest.mark.parametrize("back", [timedelta(seconds=30), timedelta(minutes=4)])
 def test_a_clock_set_back_within_the_lookback_loses_nothing(
-    feed: Started, back: timedelta
+    captured_feed: Started, back: timedelta
 ) -> None:
     """Orders stamped before what was looked at last are taken at once."""
-    now = feed.source.clock()
-    feed.transactions.now = now
-    settle(feed)
-    feed.transactions.now = now - back
+    now = captured_feed.source.clock()
+    captured_feed.transactions.now = now
+    settle(captured_feed)
+    captured_feed.transactions.now = now - back
     before = f"'{(now - back).isoformat()}'::timestamptz - interval '20 s'"
-    confirm(feed, before)  # the last look may be that long ago
-    assert feed.poll() == 1
-    confirm(feed, f"'{(now - back).isoformat()}'::timestamptz")
-    assert feed.poll() == 1
+    confirm(captured_feed, before)  # the last look may be that long ago
+    assert captured_feed.poll() == 1
+    confirm(captured_feed, f"'{(now - back).isoformat()}'::timestamptz")
+    assert captured_feed.poll() == 1
 
 
-def test_a_transaction_open_across_the_jump_is_taken(feed: Started) -> None:
+def test_a_transaction_open_across_the_jump_is_taken(captured_feed: Started) -> None:
     """It was first seen by a clock that was ahead, and stamps by the new one."""
-    now = feed.source.clock()
-    feed.transactions.now = now
-    with psycopg.connect(feed.shop.owner) as till:
+    now = captured_feed.source.clock()
+    captured_feed.transactions.now = now
+    with psycopg.connect(captured_feed.shop.owner) as till:
         till.execute("SELECT 1")
-        settle(feed)
+        settle(captured_feed)
         back = now - timedelta(minutes=3)
         till.execute(INSERT.format(f"'{back.isoformat()}'::timestamptz", 1).encode())
         for minutes in (0, 2):
-            feed.transactions.now = back + timedelta(minutes=minutes)
-            assert feed.poll() == 0
+            captured_feed.transactions.now = back + timedelta(minutes=minutes)
+            assert captured_feed.poll() == 0
         till.commit()
-        assert feed.poll() == 1
+        assert captured_feed.poll() == 1
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=1500)])
 def test_a_clock_that_was_ahead_for_a_moment_does_not_blind_the_poll(
-    feed: Started, ahead: timedelta
+    captured_feed: Started, ahead: timedelta
 ) -> None:
     """The watermark went along and stays; orders of the true time are taken at once."""
-    now = feed.source.clock()
-    feed.transactions.now = now + ahead
-    settle(feed)
-    feed.poll(deep=True)
-    assert feed.ledger.watermark() > now
-    feed.transactions.now = now
+    now = captured_feed.source.clock()
+    captured_feed.transactions.now = now + ahead
+    settle(captured_feed)
+    captured_feed.poll(deep=True)
+    assert captured_feed.ledger.watermark() > now
+    captured_feed.transactions.now = now
     for _ in range(2):
-        confirm(feed, f"'{now.isoformat()}'::timestamptz", 2)
-        assert feed.poll() == 2
-    confirm(feed, f"'{now.isoformat()}'::timestamptz - interval '4 minutes'", 2)
-    assert feed.poll(deep=True) == 2
+        confirm(captured_feed, f"'{now.isoformat()}'::timestamptz", 2)
+        assert captured_feed.poll() == 2
+    confirm(
+        captured_feed, f"'{now.isoformat()}'::timestamptz - interval '4 minutes'", 2
+    )
+    assert captured_feed.poll(deep=True) == 2
 
 
 def test_a_clock_set_back_makes_no_old_order_new(shop: Shop, begin: Begin) -> None:
@@ -162,31 +148,35 @@ def test_a_clock_set_back_makes_no_old_order_new(shop: Shop, begin: Begin) -> No
 
 
 def test_a_bulk_import_with_one_stamp_is_taken_and_accounted_for(
-    feed: Started,
+    captured_feed: Started,
 ) -> None:
     """A hundred thousand orders of one instant, in two transactions."""
-    stamp = feed.source.clock().isoformat()
-    with psycopg.connect(feed.shop.owner) as late:
+    stamp = captured_feed.source.clock().isoformat()
+    with psycopg.connect(captured_feed.shop.owner) as late:
         late.execute(INSERT.format(f"'{stamp}'::timestamptz", 10).encode())
-        confirm(feed, f"'{stamp}'::timestamptz", 100_000)
-        assert poll_all(feed) == 100_000
+        confirm(captured_feed, f"'{stamp}'::timestamptz", 100_000)
+        assert poll_all(captured_feed) == 100_000
         late.commit()
     late_ones = 0
     for _ in range(500):  # a sweep under way is finished first
-        late_ones += feed.poll(whole=True)
+        late_ones += captured_feed.poll(whole=True)
         if late_ones == 10:
             break
     assert late_ones == 10
-    feed.shop.set_watermark(ago(seconds=-1))
-    assert feed.account() == ReconciliationTally(pending=100_010)
+    captured_feed.shop.set_watermark(ago(seconds=-1))
+    assert captured_feed.account() == ReconciliationTally(pending=100_010)
 
 
-def test_a_bulk_import_of_the_past_is_found_by_reconciliation(feed: Started) -> None:
+def test_a_bulk_import_of_the_past_is_found_by_reconciliation(
+    captured_feed: Started,
+) -> None:
     """In pages that keep an instant together."""
     stamp = ago(hours=5).isoformat()
-    confirm(feed, f"'{stamp}'::timestamptz", 30_000)
-    assert feed.account() == ReconciliationTally(missing=30_000, captured=30_000)
-    assert feed.account() == ReconciliationTally(pending=30_000)
+    confirm(captured_feed, f"'{stamp}'::timestamptz", 30_000)
+    assert captured_feed.account() == ReconciliationTally(
+        missing=30_000, captured=30_000
+    )
+    assert captured_feed.account() == ReconciliationTally(pending=30_000)
 
 
 # Times without a zone

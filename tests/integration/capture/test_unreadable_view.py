@@ -35,12 +35,6 @@ HIDDEN = {"key": (KEY, "'x-y'", "22P02"), "condition": (CONDITION, "''", "22012"
 UNREADABLE = "orders.unreadable"
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
 def show(shop: Shop, view: str) -> None:
     shop.sql(SHOWN.format(view, shop.role))
 

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -26,31 +25,8 @@ from syncd.ledger.batches import Ledger
 
 pytestmark = pytest.mark.db
 
-_numbers = count(1)
 NOBODY = "SELECT current_setting('synchronous_standby_names') = 'nobody'"
 INSERT = "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp()) RETURNING id"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    """A server whose slots may keep 1 GB."""
-    with cluster(WAL_SETTINGS) as running:
-        yield running
-
-
-@pytest.fixture
-def shop(server: Cluster) -> Iterator[Shop]:
-    with opened_shop(server, f"w{next(_numbers)}") as opened:
-        yield opened
-
-
-@pytest.fixture
-def tap(shop: Shop, tmp_path: Path) -> Iterator[Tap]:
-    """The shop's orders, followed and caught up; its position is noted at once."""
-    started = Tap(shop, tmp_path, tuning=QUICK)
-    started.until_read()
-    yield started
-    started.close()
 
 
 def confirm(session: psycopg.Connection) -> str:
@@ -127,19 +103,21 @@ def test_a_prepared_transaction_is_captured_when_it_commits(tap: Tap) -> None:
     assert tap.keys() == [key]
 
 
-def test_a_payment_confirms_the_order_that_it_names(shop: Shop, tmp_path: Path) -> None:
+def test_a_payment_confirms_the_order_that_it_names(
+    wal_shop: Shop, tmp_path: Path
+) -> None:
     """Several tables, each with its own key column; a payment without order is none."""
-    shop.sql(
+    wal_shop.sql(
         "CREATE TABLE payments (id bigint PRIMARY KEY, order_id integer);"
         "CREATE OR REPLACE VIEW syncd.confirmed_orders AS SELECT o.id AS order_key, "
         "o.confirmed_at FROM orders o JOIN payments p ON p.order_id = o.id"
     )
-    tap = Tap(shop, tmp_path, tables=["orders:id", "payments:order_id"])
+    tap = Tap(wal_shop, tmp_path, tables=["orders:id", "payments:order_id"])
     try:
-        shop.confirm(2)
+        wal_shop.confirm(2)
         tap.until_read()
         assert tap.admitted() == 0
-        shop.sql("INSERT INTO payments VALUES (1, NULL), (2, 2)")
+        wal_shop.sql("INSERT INTO payments VALUES (1, NULL), (2, 2)")
         tap.until(1)
         assert tap.keys() == ["2"]
     finally:
@@ -316,11 +294,11 @@ class Waiting(threading.Thread):
 
 
 def test_a_commit_that_is_not_visible_yet_is_waited_for(
-    server: Cluster, tap: Tap
+    wal_server: Cluster, tap: Tap
 ) -> None:
     """Steps end in time, later orders go on, the position stays; then it is taken."""
     tap.retune(hidden_seconds=0.1)
-    with standby_missing(server, tap):
+    with standby_missing(wal_server, tap):
         waiting = Waiting(tap)
         tap.step_until(lambda: tap.events("stream.commits_invisible"), 0.1)
         before = tap.confirmed()
@@ -336,11 +314,11 @@ def test_a_commit_that_is_not_visible_yet_is_waited_for(
 
 
 def test_a_large_commit_that_is_not_visible_is_not_all_held(
-    server: Cluster, tap: Tap
+    wal_server: Cluster, tap: Tap
 ) -> None:
     """Reading waits, the server keeps the rest; the connection stays alive."""
     tap.retune(most_keys=2000)
-    with standby_missing(server, tap):
+    with standby_missing(wal_server, tap):
         waiting = Waiting(tap, 30_000)
         tap.step_until(lambda: tap.held() >= 2000, 0.05)
         for _ in range(10):
@@ -353,10 +331,10 @@ def test_a_large_commit_that_is_not_visible_is_not_all_held(
 
 
 def test_an_invisible_commit_survives_a_new_connection(
-    server: Cluster, tap: Tap
+    wal_server: Cluster, tap: Tap
 ) -> None:
     """What was held is dropped with the connection, and told again."""
-    with standby_missing(server, tap):
+    with standby_missing(wal_server, tap):
         waiting = Waiting(tap)
         tap.step_until(lambda: tap.held() == 1, 0.1)
         tap.wal.close()

@@ -52,28 +52,6 @@ SELECT count(*) = 1 FROM pg_replication_slots WHERE synced AND NOT temporary
 WRITE = "INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 4000)"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    """A server whose slots may keep 1 GB."""
-    with cluster(WAL_SETTINGS) as running:
-        yield running
-
-
-@pytest.fixture
-def shop(server: Cluster) -> Iterator[Shop]:
-    with opened_shop(server, f"u{next(_numbers)}") as opened:
-        yield opened
-
-
-@pytest.fixture
-def tap(shop: Shop, tmp_path: Path) -> Iterator[Tap]:
-    """The shop's orders, followed and caught up; its position is noted at once."""
-    started = Tap(shop, tmp_path, tuning=QUICK)
-    started.until_read()
-    yield started
-    started.close()
-
-
 def lose(server: Cluster, shop: Shop) -> None:
     """Write WAL until the server gives the slot up."""
     shop.sql("CREATE TABLE IF NOT EXISTS filler (text text)")
@@ -250,14 +228,16 @@ def test_an_unfit_server_is_refused_and_nothing_is_left(
             assert says in str(findings(shop, tmp_path)[-1])
 
 
-def test_capture_refuses_to_start_without_a_limit(server: Cluster, tap: Tap) -> None:
+def test_capture_refuses_to_start_without_a_limit(
+    wal_server: Cluster, tap: Tap
+) -> None:
     """It goes on when the limit goes away meanwhile, and says so."""
     tap.retune(guard_seconds=0)
     tap.step_until(lambda: tap.wal.is_open)
-    server.set("max_slot_wal_keep_size", "-1")
+    wal_server.set("max_slot_wal_keep_size", "-1")
     try:
         wait_until(
-            lambda: server.holds(
+            lambda: wal_server.holds(
                 "SELECT current_setting('max_slot_wal_keep_size') = '-1'"
             )
         )
@@ -267,7 +247,7 @@ def test_capture_refuses_to_start_without_a_limit(server: Cluster, tap: Tap) -> 
         with pytest.raises(ConfigError, match="unlimited"):
             tap.step()
     finally:
-        server.set("max_slot_wal_keep_size", "1GB")
+        wal_server.set("max_slot_wal_keep_size", "1GB")
 
 
 def test_a_slot_that_keeps_much_is_told(tmp_path: Path) -> None:
@@ -342,15 +322,15 @@ def test_a_hot_standby_and_a_slot_of_another_plugin_are_refused() -> None:
         slots.refuse_foreign(replace(KEPT, plugin="wal2json"))
 
 
-def test_two_databases_do_not_share_a_slot(server: Cluster, shop: Shop) -> None:
+def test_two_databases_do_not_share_a_slot(wal_server: Cluster, wal_shop: Shop) -> None:
     """Slots are the whole server's: the second feed of one name is refused."""
-    install_wal(shop, "orders:id")
-    with opened_shop(server, f"u{next(_numbers)}") as other:
+    install_wal(wal_shop, "orders:id")
+    with opened_shop(wal_server, f"u{next(_numbers)}") as other:
         with pytest.raises(ConfigError, match="belongs to database"):
             install_wal(other, "orders:id")
         assert other.value("SELECT count(*) FROM pg_publication") == 0
         assert uninstall_wal(other) == []
-    assert shop.value(SLOT.format("count(*)")) == 1
+    assert wal_shop.value(SLOT.format("count(*)")) == 1
 
 
 @pytest.mark.parametrize(
@@ -411,30 +391,30 @@ def test_check_says_what_is_followed_and_what_is_not_right(
 
 
 def test_check_says_when_there_is_no_slot_or_no_right(
-    shop: Shop, tmp_path: Path
+    wal_shop: Shop, tmp_path: Path
 ) -> None:
     """Each with its next step."""
-    (missing,) = findings(shop, tmp_path)
+    (missing,) = findings(wal_shop, tmp_path)
     assert "there is no slot syncd_shop" in str(missing)
-    install_wal(shop, "orders:id")
-    shop.sql(f"ALTER ROLE {shop.role} NOREPLICATION")
-    *_, refused = findings(shop, tmp_path)
+    install_wal(wal_shop, "orders:id")
+    wal_shop.sql(f"ALTER ROLE {wal_shop.role} NOREPLICATION")
+    *_, refused = findings(wal_shop, tmp_path)
     assert isinstance(refused, PermissionDeniedError)
     assert "may not read a replication slot" in str(refused)
     assert "superuser" in refused.hint
 
 
 def test_a_slot_follows_a_failover_where_the_server_can(
-    shop: Shop, tmp_path: Path
+    wal_shop: Shop, tmp_path: Path
 ) -> None:
     """PostgreSQL 17; a slot that does not is told."""
-    install_wal(shop, "orders:id")
-    if int(str(shop.value("SHOW server_version_num"))) < 170_000:
+    install_wal(wal_shop, "orders:id")
+    if int(str(wal_shop.value("SHOW server_version_num"))) < 170_000:
         pytest.skip("no failover slots before PostgreSQL 17")
-    assert shop.value(SLOT.format("failover")) is True
-    shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
-    shop.sql("SELECT pg_create_logical_replication_slot('syncd_shop', 'pgoutput')")
-    assert "does not survive a failover" in str(findings(shop, tmp_path))
+    assert wal_shop.value(SLOT.format("failover")) is True
+    wal_shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
+    wal_shop.sql("SELECT pg_create_logical_replication_slot('syncd_shop', 'pgoutput')")
+    assert "does not survive a failover" in str(findings(wal_shop, tmp_path))
 
 
 @contextmanager

@@ -1,17 +1,15 @@
 """Which tables can be followed: the shop's writes go on, whatever the table is like."""
 
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
-from support.postgres import Cluster, cluster, wait_until
+from support.postgres import Cluster, wait_until
 from support.shop import Shop
 from support.tap import (
     QUICK,
     SLOT,
-    WAL_SETTINGS,
     Tap,
     install_wal,
     opened_shop,
@@ -91,19 +89,6 @@ AFTER = {
 }
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    """A server whose slots may keep 1 GB."""
-    with cluster(WAL_SETTINGS) as running:
-        yield running
-
-
-@pytest.fixture
-def shop(server: Cluster) -> Iterator[Shop]:
-    with opened_shop(server, f"v{next(_numbers)}") as opened:
-        yield opened
-
-
 def use(shop: Shop) -> None:
     """Everything that a shop does to a table."""
     shop.sql("INSERT INTO t (id, at, note) VALUES (1, 1, 'one'), (2, 2, 'two')")
@@ -115,22 +100,22 @@ def use(shop: Shop) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_shop_goes_on_writing_and_keys_are_heard(
-    shop: Shop, tmp_path: Path, kind: str
+    wal_shop: Shop, tmp_path: Path, kind: str
 ) -> None:
     """INSERT, UPDATE (also of the key), DELETE and TRUNCATE; then the order's key."""
-    shop.sql(KINDS[kind])
-    tap = Tap(shop, tmp_path, tables=["t:id"])
+    wal_shop.sql(KINDS[kind])
+    tap = Tap(wal_shop, tmp_path, tables=["t:id"])
     try:
-        use(shop)
+        use(wal_shop)
         if "partition" in kind:
-            shop.sql("CREATE TABLE t_2 PARTITION OF t FOR VALUES FROM (10) TO (20)")
-            shop.sql("INSERT INTO t (id, at, note) VALUES (7, 11, 'new')")
-            shop.sql("UPDATE t SET note = 'newer'")
-        shop.sql(
+            wal_shop.sql("CREATE TABLE t_2 PARTITION OF t FOR VALUES FROM (10) TO (20)")
+            wal_shop.sql("INSERT INTO t (id, at, note) VALUES (7, 11, 'new')")
+            wal_shop.sql("UPDATE t SET note = 'newer'")
+        wal_shop.sql(
             "INSERT INTO orders (id, confirmed_at) "
             "OVERRIDING SYSTEM VALUE VALUES (42, now())"
         )
-        shop.sql("INSERT INTO t (id, at, note) VALUES (42, 9, 'x')")
+        wal_shop.sql("INSERT INTO t (id, at, note) VALUES (42, 9, 'x')")
         tap.until(1)
         assert tap.keys() == ["42"]
     finally:
@@ -138,44 +123,44 @@ def test_the_shop_goes_on_writing_and_keys_are_heard(
 
 
 @pytest.mark.parametrize("kind", HARMFUL)
-def test_a_table_whose_updates_would_fail_is_refused(shop: Shop, kind: str) -> None:
+def test_a_table_whose_updates_would_fail_is_refused(wal_shop: Shop, kind: str) -> None:
     """Nothing is left behind, and the shop goes on; published, it would not."""
-    shop.sql(HARMFUL[kind])
+    wal_shop.sql(HARMFUL[kind])
     with pytest.raises(ConfigError, match="PostgreSQL would refuse its UPDATEs"):
-        install_wal(shop, "orders:id", "t:id")
-    assert shop.rows(THINGS) == [(0, 0)]
-    use(shop)
-    shop.sql(
+        install_wal(wal_shop, "orders:id", "t:id")
+    assert wal_shop.rows(THINGS) == [(0, 0)]
+    use(wal_shop)
+    wal_shop.sql(
         "CREATE PUBLICATION p FOR TABLE t WITH (publish_via_partition_root = true)"
     )
     if kind == "partitions to come":
-        shop.sql("CREATE TABLE t_2 PARTITION OF t FOR VALUES FROM (10) TO (20)")
-        shop.sql("INSERT INTO t VALUES (1, 11, 'x')")
+        wal_shop.sql("CREATE TABLE t_2 PARTITION OF t FOR VALUES FROM (10) TO (20)")
+        wal_shop.sql("INSERT INTO t VALUES (1, 11, 'x')")
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-        use(shop)
+        use(wal_shop)
 
 
 @pytest.mark.parametrize("change", AFTER)
 def test_a_table_that_was_changed_afterwards_is_told_with_the_cure(
-    shop: Shop, tmp_path: Path, change: str
+    wal_shop: Shop, tmp_path: Path, change: str
 ) -> None:
     """We cannot prevent it; the line's SQL gives the shop its UPDATEs back at once."""
-    shop.sql(KINDS["primary key"])
+    wal_shop.sql(KINDS["primary key"])
     tuning = WalTuning(guard_seconds=0)
-    tap = Tap(shop, tmp_path, tables=["t:id", "orders:id"], tuning=tuning)
+    tap = Tap(wal_shop, tmp_path, tables=["t:id", "orders:id"], tuning=tuning)
     try:
         tap.step()
         assert not tap.events("publication.blocks_writes")
-        shop.sql(AFTER[change])
+        wal_shop.sql(AFTER[change])
         with pytest.raises(psycopg.errors.DatabaseError):
-            use(shop)
+            use(wal_shop)
         tap.step()
         (line, *_) = tap.events("publication.blocks_writes")
         assert line["table"] == "public.t"
-        shop.sql("TRUNCATE t")
-        shop.sql(str(line["fix_sql"]))
-        use(shop)
-        shop.confirm(1)
+        wal_shop.sql("TRUNCATE t")
+        wal_shop.sql(str(line["fix_sql"]))
+        use(wal_shop)
+        wal_shop.confirm(1)
         tap.until(1)
         tap.step()
         assert "not published any more" in str(
@@ -185,47 +170,47 @@ def test_a_table_that_was_changed_afterwards_is_told_with_the_cure(
         tap.close()
 
 
-def test_a_row_filter_that_somebody_added_is_told(shop: Shop) -> None:
+def test_a_row_filter_that_somebody_added_is_told(wal_shop: Shop) -> None:
     """It makes UPDATEs fail as well."""
-    shop.sql(KINDS["primary key"])
-    install_wal(shop, "t:id")
-    shop.sql("ALTER PUBLICATION syncd_shop SET TABLE t (id) WHERE (at > 1)")
-    with owners(shop) as connections:
+    wal_shop.sql(KINDS["primary key"])
+    install_wal(wal_shop, "t:id")
+    wal_shop.sql("ALTER PUBLICATION syncd_shop SET TABLE t (id) WHERE (at > 1)")
+    with owners(wal_shop) as connections:
         harms = list(Publication(connections.source, "shop").harms())
     assert [harm.reason for harm in harms] == ["public.t has a row filter"]
     with pytest.raises(psycopg.errors.DatabaseError):
-        use(shop)
-    shop.sql("TRUNCATE t")
-    shop.sql(harms[0].fix_sql)
-    use(shop)
+        use(wal_shop)
+    wal_shop.sql("TRUNCATE t")
+    wal_shop.sql(harms[0].fix_sql)
+    use(wal_shop)
 
 
-def test_only_the_key_and_what_names_a_row_travels(shop: Shop) -> None:
+def test_only_the_key_and_what_names_a_row_travels(wal_shop: Shop) -> None:
     """And whole rows only where PostgreSQL wants it, which is said."""
-    shop.sql(KINDS["another key"])
-    assert install_wal(shop, "orders:id", "t:id") == [
+    wal_shop.sql(KINDS["another key"])
+    assert install_wal(wal_shop, "orders:id", "t:id") == [
         "publication syncd_shop",
         "slot syncd_shop",
     ]
     columns = "SELECT attnames::text FROM pg_publication_tables ORDER BY tablename"
-    assert shop.rows(columns) == [("{id}",), ("{id,at}",)]
-    shop.sql("CREATE UNIQUE INDEX t_at ON t (at) INCLUDE (note)")
-    shop.sql("ALTER TABLE t REPLICA IDENTITY USING INDEX t_at")
-    install_wal(shop, "t:id")
-    assert shop.rows(columns) == [("{id,at}",)]
-    shop.sql("ALTER TABLE t REPLICA IDENTITY FULL")
-    done = install_wal(shop, "t:id")
+    assert wal_shop.rows(columns) == [("{id}",), ("{id,at}",)]
+    wal_shop.sql("CREATE UNIQUE INDEX t_at ON t (at) INCLUDE (note)")
+    wal_shop.sql("ALTER TABLE t REPLICA IDENTITY USING INDEX t_at")
+    install_wal(wal_shop, "t:id")
+    assert wal_shop.rows(columns) == [("{id,at}",)]
+    wal_shop.sql("ALTER TABLE t REPLICA IDENTITY FULL")
+    done = install_wal(wal_shop, "t:id")
     assert (
         done[1]
         == "public.t: whole rows are published, public.t has REPLICA IDENTITY FULL"
     )
-    assert shop.rows(columns) == [("{id,at,note}",)]
+    assert wal_shop.rows(columns) == [("{id,at,note}",)]
 
 
-def test_a_server_that_is_too_old_gets_one_line(shop: Shop) -> None:
+def test_a_server_that_is_too_old_gets_one_line(wal_shop: Shop) -> None:
     """Whatever is installed, before anything is made."""
     with (
-        owners(shop) as connections,
+        owners(wal_shop) as connections,
         pytest.raises(ServerTooOldError, match=r"syncd needs 99; nothing was changed"),
         pinned(connections.source, oldest=99),
     ):
@@ -251,20 +236,20 @@ def test_a_server_that_is_too_old_gets_one_line(shop: Shop) -> None:
     ],
 )
 def test_what_cannot_be_followed_is_told_and_nothing_is_left(
-    shop: Shop, tables: list[str], says: str
+    wal_shop: Shop, tables: list[str], says: str
 ) -> None:
     """One clear line with the next step; no publication, no slot, no right."""
-    shop.sql(
+    wal_shop.sql(
         "CREATE UNLOGGED TABLE unlogged (id bigint PRIMARY KEY);"
         "CREATE TABLE parent (id bigint PRIMARY KEY);"
         "CREATE TABLE child () INHERITS (parent)"
     )
     with pytest.raises(ConfigError) as raised:
-        install_wal(shop, *tables)
+        install_wal(wal_shop, *tables)
     assert says in str(raised.value)
     assert raised.value.hint
-    assert shop.rows(THINGS) == [(0, 0)]
-    assert is_replicating(shop) is False
+    assert wal_shop.rows(THINGS) == [(0, 0)]
+    assert is_replicating(wal_shop) is False
 
 
 def is_replicating(shop: Shop) -> object:
@@ -291,65 +276,67 @@ def test_keys_of_two_types_are_alike_when_their_text_is(
     assert are_alike(one, other) is alike
 
 
-def test_without_the_views_there_is_nothing_to_compare_with(server: Cluster) -> None:
+def test_without_the_views_there_is_nothing_to_compare_with(
+    wal_server: Cluster,
+) -> None:
     """They come first."""
-    with opened_shop(server, f"v{next(_numbers)}", views=False) as bare:
+    with opened_shop(wal_server, f"v{next(_numbers)}", views=False) as bare:
         with pytest.raises(SyncdError, match="order_key is missing"):
             install_wal(bare, "orders:id")
         assert bare.rows(THINGS) == [(0, 0)]
 
 
-def test_a_role_that_is_not_there_is_told(shop: Shop) -> None:
+def test_a_role_that_is_not_there_is_told(wal_shop: Shop) -> None:
     """Before anything is done."""
-    shop.role = "nobody_knows"
+    wal_shop.role = "nobody_knows"
     with pytest.raises(ConfigError, match="there is no role nobody_knows"):
-        install_wal(shop, "orders:id")
-    assert shop.rows(THINGS) == [(0, 0)]
+        install_wal(wal_shop, "orders:id")
+    assert wal_shop.rows(THINGS) == [(0, 0)]
 
 
 def test_a_slot_that_cannot_be_made_leaves_nothing(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    wal_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for whoever writes; publication and right are taken back."""
     monkeypatch.setitem(SESSION, "statement_timeout", "300ms")
-    with psycopg.connect(shop.owner) as writer:
+    with psycopg.connect(wal_shop.owner) as writer:
         writer.execute("INSERT INTO orders DEFAULT VALUES")
         with pytest.raises(DatabaseUnavailableError, match="cannot be made") as raised:
-            install_wal(shop, "orders:id")
+            install_wal(wal_shop, "orders:id")
         assert "end the long ones" in raised.value.hint
-    assert shop.rows(THINGS) == [(0, 0)]
-    assert is_replicating(shop) is False
-    install_wal(shop, "orders:id")
-    assert shop.rows(THINGS) == [(1, 1)]
+    assert wal_shop.rows(THINGS) == [(0, 0)]
+    assert is_replicating(wal_shop) is False
+    install_wal(wal_shop, "orders:id")
+    assert wal_shop.rows(THINGS) == [(1, 1)]
 
 
 def test_a_failure_keeps_a_publication_that_was_there(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    wal_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the right that the role had."""
-    install_wal(shop, "orders:id")
-    shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
+    install_wal(wal_shop, "orders:id")
+    wal_shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
     monkeypatch.setitem(SESSION, "statement_timeout", "300ms")
-    with psycopg.connect(shop.owner) as writer:
+    with psycopg.connect(wal_shop.owner) as writer:
         writer.execute("INSERT INTO orders DEFAULT VALUES")
         with pytest.raises(DatabaseUnavailableError):
-            install_wal(shop, "orders:id")
-    assert shop.rows(THINGS) == [(1, 0)]
-    assert is_replicating(shop) is True
+            install_wal(wal_shop, "orders:id")
+    assert wal_shop.rows(THINGS) == [(1, 0)]
+    assert is_replicating(wal_shop) is True
 
 
 def test_installing_again_changes_the_tables_and_keeps_the_place(
-    shop: Shop, tmp_path: Path
+    wal_shop: Shop, tmp_path: Path
 ) -> None:
     """The slot stays, and what was not read yet is read."""
-    shop.sql(KINDS["primary key"])
-    tap = Tap(shop, tmp_path, tables=["orders:id"])
+    wal_shop.sql(KINDS["primary key"])
+    tap = Tap(wal_shop, tmp_path, tables=["orders:id"])
     try:
         tap.until_read()
-        shop.confirm(1)
-        assert "slot syncd_shop" not in install_wal(shop, "orders:id", "t:id")
+        wal_shop.confirm(1)
+        assert "slot syncd_shop" not in install_wal(wal_shop, "orders:id", "t:id")
         tap.until(1)
-        shop.sql(
+        wal_shop.sql(
             "INSERT INTO orders (id, confirmed_at) "
             "OVERRIDING SYSTEM VALUE VALUES (9, now())"
         )
@@ -359,18 +346,18 @@ def test_installing_again_changes_the_tables_and_keeps_the_place(
 
 
 def test_uninstalling_drops_both_but_not_under_a_reader(
-    shop: Shop, tmp_path: Path
+    wal_shop: Shop, tmp_path: Path
 ) -> None:
     """Nothing is dropped while the daemon reads; the second time there is nothing."""
-    tap = Tap(shop, tmp_path, tuning=QUICK)
+    tap = Tap(wal_shop, tmp_path, tuning=QUICK)
     tap.step()
     with pytest.raises(ConfigError, match="is being read by pid"):
-        uninstall_wal(shop)
+        uninstall_wal(wal_shop)
     with pytest.raises(ConfigError, match="is being read by pid"):
-        install_wal(shop, "orders:id", recreate=True)
-    assert shop.rows(THINGS) == [(1, 1)]
+        install_wal(wal_shop, "orders:id", recreate=True)
+    assert wal_shop.rows(THINGS) == [(1, 1)]
     tap.close()
-    wait_until(lambda: shop.value(SLOT.format("NOT active")))
-    assert uninstall_wal(shop) == ["slot syncd_shop", "publication syncd_shop"]
-    assert shop.rows(THINGS) == [(0, 0)]
-    assert uninstall_wal(shop) == []
+    wait_until(lambda: wal_shop.value(SLOT.format("NOT active")))
+    assert uninstall_wal(wal_shop) == ["slot syncd_shop", "publication syncd_shop"]
+    assert wal_shop.rows(THINGS) == [(0, 0)]
+    assert uninstall_wal(wal_shop) == []

@@ -55,7 +55,7 @@ class OfferHarness(Harness):
 
 
 @pytest.fixture
-def harness(hinting: Shop, tmp_path: Path) -> Iterator[OfferHarness]:
+def offer_harness(hinting: Shop, tmp_path: Path) -> Iterator[OfferHarness]:
     hinting.sql(VIEWS)
     hinting.listen("orders:id")
     with Sandbox() as sandbox:
@@ -65,44 +65,44 @@ def harness(hinting: Shop, tmp_path: Path) -> Iterator[OfferHarness]:
 
 
 def test_what_is_offered_is_admitted_and_sent_by_one_claim(
-    harness: OfferHarness,
+    offer_harness: OfferHarness,
 ) -> None:
     """And taken out of the outbox; an offer is taken once."""
-    harness.shop.confirm(3)
-    assert harness.deliver() is None
-    assert harness.outbox.count() == 3
-    harness.offer.make()
-    result = harness.deliver()
+    offer_harness.shop.confirm(3)
+    assert offer_harness.deliver() is None
+    assert offer_harness.outbox.count() == 3
+    offer_harness.offer.make()
+    result = offer_harness.deliver()
     assert result is not None
-    assert (result.events, harness.outbox.count()) == (3, 0)
-    (noted,) = harness.noted
+    assert (result.events, offer_harness.outbox.count()) == (3, 0)
+    (noted,) = offer_harness.noted
     assert (noted.orders, sorted(noted.keys)) == (3, ["1", "2", "3"])
-    harness.shop.confirm()
-    assert harness.deliver() is None
-    assert harness.outbox.count() == 1
+    offer_harness.shop.confirm()
+    assert offer_harness.deliver() is None
+    assert offer_harness.outbox.count() == 1
 
 
-def test_what_is_offered_goes_before_past_orders(harness: OfferHarness) -> None:
+def test_what_is_offered_goes_before_past_orders(offer_harness: OfferHarness) -> None:
     """Also when a past one is asked for: a live one is due then."""
-    (past,) = harness.shop.confirm()
-    harness.outbox.empty()
-    with harness.ledger.admission() as watermark:
-        found = harness.source.between(watermark, "infinity")
-        harness.ledger.admit(found, "poll", size=5, is_behind=True)
-    (live,) = harness.shop.confirm()
-    harness.offer.make()
-    assert harness.delivery.deliver_next("backfill") is None
-    assert harness.deliver() is not None
-    assert harness.posts([past, live]) == [0, 1]
-    assert harness.delivery.deliver_next("backfill") is not None
-    assert harness.posts([past, live]) == [1, 1]
+    (past,) = offer_harness.shop.confirm()
+    offer_harness.outbox.empty()
+    with offer_harness.ledger.admission() as watermark:
+        found = offer_harness.source.between(watermark, "infinity")
+        offer_harness.ledger.admit(found, "poll", size=5, is_behind=True)
+    (live,) = offer_harness.shop.confirm()
+    offer_harness.offer.make()
+    assert offer_harness.delivery.deliver_next("backfill") is None
+    assert offer_harness.deliver() is not None
+    assert offer_harness.posts([past, live]) == [0, 1]
+    assert offer_harness.delivery.deliver_next("backfill") is not None
+    assert offer_harness.posts([past, live]) == [1, 1]
 
 
-def test_a_full_batch_says_that_there_may_be_more(harness: OfferHarness) -> None:
+def test_a_full_batch_says_that_there_may_be_more(offer_harness: OfferHarness) -> None:
     """All touched orders are admitted; a claim takes one batch of them."""
-    harness.shop.confirm(7)
-    harness.offer.make()
-    first, second = harness.deliver(), harness.deliver()
+    offer_harness.shop.confirm(7)
+    offer_harness.offer.make()
+    first, second = offer_harness.deliver(), offer_harness.deliver()
     assert first is not None
     assert second is not None
     assert [(r.events, r.full) for r in (first, second)] == [(5, True), (2, False)]
@@ -110,94 +110,112 @@ def test_a_full_batch_says_that_there_may_be_more(harness: OfferHarness) -> None
 
 @pytest.mark.parametrize("total", [13, 14])
 def test_a_row_that_cannot_be_read_holds_no_claim_up(
-    harness: OfferHarness, total: int
+    offer_harness: OfferHarness, total: int
 ) -> None:
     """What is due is sent; what is offered stays in the outbox, for the capture."""
-    (due,) = harness.confirm()
-    harness.outbox.empty()
-    harness.shop.sql(
+    (due,) = offer_harness.confirm()
+    offer_harness.outbox.empty()
+    offer_harness.shop.sql(
         "INSERT INTO orders (confirmed_at, total) "
         f"VALUES (clock_timestamp(), {total}), (clock_timestamp(), 25)"
     )
-    harness.offer.make()
-    harness.deliver_all()
-    assert harness.posts([due]) == [1]
-    assert (harness.outbox.count(), harness.noted) == (2, [])
+    offer_harness.offer.make()
+    offer_harness.deliver_all()
+    assert offer_harness.posts([due]) == [1]
+    assert (offer_harness.outbox.count(), offer_harness.noted) == (2, [])
 
 
-def test_a_pause_of_sending_captures_all_the_same(harness: OfferHarness) -> None:
+def test_a_pause_of_sending_captures_all_the_same(offer_harness: OfferHarness) -> None:
     """What was admitted is noted before the pause is reported."""
-    PauseStore(harness.database, harness.ledger.feed_id).begin("sending", None)
-    harness.shop.confirm()
-    harness.offer.make()
+    PauseStore(offer_harness.database, offer_harness.ledger.feed_id).begin(
+        "sending", None
+    )
+    offer_harness.shop.confirm()
+    offer_harness.offer.make()
     with pytest.raises(PausedError):
-        harness.deliver()
-    assert (harness.outbox.count(), [n.orders for n in harness.noted]) == (0, [1])
+        offer_harness.deliver()
+    assert (offer_harness.outbox.count(), [n.orders for n in offer_harness.noted]) == (
+        0,
+        [1],
+    )
 
 
-def test_a_pause_of_capture_sends_all_the_same(harness: OfferHarness) -> None:
+def test_a_pause_of_capture_sends_all_the_same(offer_harness: OfferHarness) -> None:
     """What is due goes out; what was touched stays in the outbox."""
-    (due,) = harness.confirm()
-    harness.outbox.empty()
-    PauseStore(harness.database, harness.ledger.feed_id).begin("capture", None)
-    harness.shop.confirm()
-    harness.offer.make()
-    harness.deliver_all()
-    assert (harness.posts([due]), harness.outbox.count()) == ([1], 1)
+    (due,) = offer_harness.confirm()
+    offer_harness.outbox.empty()
+    PauseStore(offer_harness.database, offer_harness.ledger.feed_id).begin(
+        "capture", None
+    )
+    offer_harness.shop.confirm()
+    offer_harness.offer.make()
+    offer_harness.deliver_all()
+    assert (offer_harness.posts([due]), offer_harness.outbox.count()) == ([1], 1)
 
 
 @pytest.mark.parametrize(("default", "kept"), [("off", "local"), ("on", "on")])
 def test_the_claim_of_what_is_offered_waits_for_the_disk(
-    harness: OfferHarness, default: str, kept: str
+    offer_harness: OfferHarness, default: str, kept: str
 ) -> None:
     """Though an admission alone would not."""
-    harness.shop.sql(WATCH_CLAIMS)
-    harness.database.run(Statement(f"SET synchronous_commit = {default}".encode()))
-    harness.shop.confirm()
-    harness.offer.make()
-    assert len(harness.claim(harness.offer.take(harness.source)).orders) == 1
-    assert harness.shop.value(CLAIM_WAS_DURABLE) == kept
+    offer_harness.shop.sql(WATCH_CLAIMS)
+    offer_harness.database.run(
+        Statement(f"SET synchronous_commit = {default}".encode())
+    )
+    offer_harness.shop.confirm()
+    offer_harness.offer.make()
+    assert (
+        len(offer_harness.claim(offer_harness.offer.take(offer_harness.source)).orders)
+        == 1
+    )
+    assert offer_harness.shop.value(CLAIM_WAS_DURABLE) == kept
 
 
 def test_the_capture_leaves_a_notification_to_a_worker_first(
-    harness: OfferHarness,
+    offer_harness: OfferHarness,
 ) -> None:
     """However long it had waited for it."""
-    follower = harness.follower()
+    follower = offer_harness.follower()
     wait_until(lambda: follower.step(0.01).is_listening)
 
     def leaves_it() -> bool:
-        heard = harness.wake_up.count
-        selling = Timer(1, harness.shop.confirm)
+        heard = offer_harness.wake_up.count
+        selling = Timer(1, offer_harness.shop.confirm)
         selling.start()
         keys: Sequence[str] = ()
-        while harness.wake_up.count == heard:
+        while offer_harness.wake_up.count == heard:
             keys = follower.step(0.5).keys
         selling.join()
-        harness.deliver_all()
+        offer_harness.deliver_all()
         return not keys
 
     assert sum(leaves_it() for _ in range(5)) >= 4  # a machine may stall for 50 ms
     follower.close()
 
 
-def test_an_offer_that_is_not_taken_is_the_captures(harness: OfferHarness) -> None:
+def test_an_offer_that_is_not_taken_is_the_captures(
+    offer_harness: OfferHarness,
+) -> None:
     """However often it is made anew, until a worker could take what there was."""
-    harness.shop.sql("INSERT INTO orders (confirmed_at, total) VALUES (now(), 13)")
-    assert harness.offer.make()
-    wait_until(lambda: not harness.offer.make())
-    harness.deliver()
-    assert not harness.offer.make()
-    harness.shop.sql("UPDATE orders SET total = 25")
-    harness.deliver()
-    assert harness.offer.make()
+    offer_harness.shop.sql(
+        "INSERT INTO orders (confirmed_at, total) VALUES (now(), 13)"
+    )
+    assert offer_harness.offer.make()
+    wait_until(lambda: not offer_harness.offer.make())
+    offer_harness.deliver()
+    assert not offer_harness.offer.make()
+    offer_harness.shop.sql("UPDATE orders SET total = 25")
+    offer_harness.deliver()
+    assert offer_harness.offer.make()
 
 
-def test_the_capture_takes_what_no_worker_has_taken(harness: OfferHarness) -> None:
+def test_the_capture_takes_what_no_worker_has_taken(
+    offer_harness: OfferHarness,
+) -> None:
     """Whether it was offered or not."""
-    follower = harness.follower()
+    follower = offer_harness.follower()
     wait_until(lambda: not follower.step(0.01).keys)
-    harness.shop.confirm()
+    offer_harness.shop.confirm()
     wait_until(lambda: follower.step(0.01).orders == 1)
-    assert harness.outbox.count() == 0
+    assert offer_harness.outbox.count() == 0
     follower.close()

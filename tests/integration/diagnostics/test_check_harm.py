@@ -12,32 +12,34 @@ pytestmark = pytest.mark.db
 
 
 @pytest.fixture
-def inspector(shop: Shop, tmp_path: Path) -> Inspector:
+def listening_inspector(shop: Shop, tmp_path: Path) -> Inspector:
     return Inspector(shop, tmp_path, {"capture": "listen"})
 
 
 def test_a_role_whose_dump_is_blocked_is_named_until_it_may_read(
-    inspector: Inspector,
+    listening_inspector: Inspector,
 ) -> None:
     """With the statements that let it; they are enough."""
-    shop = inspector.shop
+    shop = listening_inspector.shop
     keeper = f"{shop.role}_keeper"
-    assert "backup.blocked" not in inspector.codes()
+    assert "backup.blocked" not in listening_inspector.codes()
     shop.sql(f"CREATE ROLE {keeper} LOGIN; ALTER TABLE orders OWNER TO {keeper}")
-    found = inspector.one("backup.blocked")
+    found = listening_inspector.one("backup.blocked")
     assert f"pg_dump as {keeper} fails" in found.message
     shop.sql(found.next_step.partition(" or run")[0])
-    assert "backup.blocked" not in inspector.codes()
+    assert "backup.blocked" not in listening_inspector.codes()
     shop.sql("CREATE TABLE syncd.newer (id int)")
-    assert "backup.blocked" in inspector.codes()
+    assert "backup.blocked" in listening_inspector.codes()
 
 
-def test_a_publication_that_takes_syncds_tables_is_found(inspector: Inspector) -> None:
+def test_a_publication_that_takes_syncds_tables_is_found(
+    listening_inspector: Inspector,
+) -> None:
     """It may have come after the installation."""
-    shop = inspector.shop
-    assert "publication.own" not in inspector.codes()
+    shop = listening_inspector.shop
+    assert "publication.own" not in listening_inspector.codes()
     shop.sql("CREATE PUBLICATION everything FOR ALL TABLES")
-    found = inspector.one("publication.own")
+    found = listening_inspector.one("publication.own")
     assert "the publication everything sends" in found.message
     assert "CREATE PUBLICATION everything_shop FOR" in found.next_step
 
@@ -45,9 +47,11 @@ def test_a_publication_that_takes_syncds_tables_is_found(inspector: Inspector) -
 BULK = "UPDATE orders SET total = total + 1"
 
 
-def test_a_limit_that_a_bulk_update_meets_is_found(inspector: Inspector) -> None:
+def test_a_limit_that_a_bulk_update_meets_is_found(
+    listening_inspector: Inspector,
+) -> None:
     """For one role, with the statement that lifts it; then the update goes through."""
-    shop = inspector.shop
+    shop = listening_inspector.shop
     clerk = f"{shop.role}_clerk"
     shop.sql(
         f"CREATE ROLE {clerk} LOGIN; GRANT SELECT, UPDATE ON orders TO {clerk};"
@@ -64,9 +68,9 @@ def test_a_limit_that_a_bulk_update_meets_is_found(inspector: Inspector) -> None
         psycopg.connect(dsn) as session,
     ):
         session.execute(BULK)
-    found = inspector.one("trigger.limited")
+    found = listening_inspector.one("trigger.limited")
     assert f"temp_file_limit is 1MB for role {clerk}" in found.message
     shop.sql(found.next_step)
     with psycopg.connect(dsn) as session:
         session.execute(BULK)
-    assert "trigger.limited" not in inspector.codes()
+    assert "trigger.limited" not in listening_inspector.codes()

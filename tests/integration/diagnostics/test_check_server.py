@@ -31,11 +31,6 @@ pytestmark = [pytest.mark.db, pytest.mark.slow]
 BOUNCER = "/usr/sbin/pgbouncer"
 
 
-@pytest.fixture
-def inspector(shop: Shop, tmp_path: Path) -> Inspector:
-    return Inspector(shop, tmp_path)
-
-
 def test_a_role_as_install_makes_it_has_enough_and_no_more(
     inspector: Inspector,
 ) -> None:

@@ -1,39 +1,17 @@
 """`check` compares orders' times with the order of keys, and with their appearance."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from support.checks import Inspector
-from support.ledgers import Started, ago
+from support.ledgers import Begin, ago
 from support.shop import Shop
 
 pytestmark = pytest.mark.db
 
 WRITTEN = "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp() + '{}')"
 STAMPS = {"orders.stale", "orders.shifted", "orders.future", "orders.backdated"}
-
-Begin = Callable[[], Started]
-
-
-@pytest.fixture
-def inspector(shop: Shop, tmp_path: Path) -> Inspector:
-    return Inspector(shop, tmp_path)
-
-
-@pytest.fixture
-def begin(shop: Shop) -> Iterator[Begin]:
-    """Starts the feed; ends it."""
-    started: list[Started] = []
-
-    def make() -> Started:
-        started.append(Started(shop))
-        return started[-1]
-
-    yield make
-    for feed in started:
-        feed.close()
 
 
 def sell(shop: Shop, away: str, orders: int) -> None:

@@ -23,11 +23,6 @@ COLUMNS = {
 }
 
 
-@pytest.fixture
-def inspector(shop: Shop, tmp_path: Path) -> Inspector:
-    return Inspector(shop, tmp_path)
-
-
 def show(shop: Shop, tables: str = "orders", **columns: str) -> None:
     """Let the view purchases have these columns too, or in place of others."""
     chosen = COLUMNS | columns

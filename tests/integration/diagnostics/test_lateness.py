@@ -20,7 +20,7 @@ pytestmark = pytest.mark.db
 
 
 @pytest.fixture
-def feed(shop: Shop) -> Iterator[Started]:
+def late_feed(shop: Shop) -> Iterator[Started]:
     started = Started(shop)
     started.began("10 days", "3 hours")
     yield started
@@ -44,90 +44,94 @@ def confirm(feed: Started, before: str, orders: int = 1) -> None:
 
 
 def test_a_lookback_that_covers_what_was_seen_is_fine(
-    feed: Started, tmp_path: Path
+    late_feed: Started, tmp_path: Path
 ) -> None:
     """It says how much of it was needed."""
-    confirm(feed, "2 s", 99)
-    confirm(feed, "100 s")
-    assert feed.poll() == 100
-    (finding,) = find(feed, tmp_path, "lookback")
+    confirm(late_feed, "2 s", 99)
+    confirm(late_feed, "100 s")
+    assert late_feed.poll() == 100
+    (finding,) = find(late_feed, tmp_path, "lookback")
     assert (finding.code, finding.severity) == ("lookback.enough", "ok")
     assert "5 m; the last 100 orders became visible within 1.6" in finding.message
     assert "(p99 2" in finding.message
 
 
 def test_stamps_that_a_daemon_found_shifted_are_named(
-    feed: Started, tmp_path: Path
+    late_feed: Started, tmp_path: Path
 ) -> None:
     """Instead of a longer lookback, which would be the wrong cure."""
     reason = "stamped 60 min before"
-    feed.shop.insert("alarm", feed_id=1, alarm="stamps.shifted", reason=reason)
-    (finding,) = find(feed, tmp_path, "lookback")
+    late_feed.shop.insert("alarm", feed_id=1, alarm="stamps.shifted", reason=reason)
+    (finding,) = find(late_feed, tmp_path, "lookback")
     assert (finding.code, finding.severity) == ("orders.shifted", "warning")
     assert finding.message == "stamped 60 min before"
 
 
-def test_an_order_that_showed_late_asks_for_more(feed: Started, tmp_path: Path) -> None:
+def test_an_order_that_showed_late_asks_for_more(
+    late_feed: Started, tmp_path: Path
+) -> None:
     """The setting that would do is named."""
     instance = {"feed_id": 1, "host": "here", "pid": 1}
-    feed.shop.insert("instance", **instance, started_at=ago(hours=1))
-    confirm(feed, "19 minutes")
-    feed.poll()
-    (finding,) = find(feed, tmp_path, "lookback")
+    late_feed.shop.insert("instance", **instance, started_at=ago(hours=1))
+    confirm(late_feed, "19 minutes")
+    late_feed.poll()
+    (finding,) = find(late_feed, tmp_path, "lookback")
     assert (finding.code, finding.severity) == ("lookback.small", "warning")
     assert "became visible 19 m after its stamp" in finding.message
     assert finding.next_step.endswith('set source.lookback to "30m".')
 
 
 def test_orders_that_reconciliation_had_to_find_ask_for_more(
-    feed: Started, tmp_path: Path
+    late_feed: Started, tmp_path: Path
 ) -> None:
     """They are the proof that lookback is too small."""
-    confirm(feed, "1 s")
-    feed.poll()
-    feed.shop.set_watermark(ago(minutes=1))
-    confirm(feed, "7 hours", 2)
-    feed.ask()
-    (finding,) = find(feed, tmp_path, "lookback")
+    confirm(late_feed, "1 s")
+    late_feed.poll()
+    late_feed.shop.set_watermark(ago(minutes=1))
+    confirm(late_feed, "7 hours", 2)
+    late_feed.ask()
+    (finding,) = find(late_feed, tmp_path, "lookback")
     assert finding.severity == "warning"
     assert finding.message.startswith("2 orders were stamped up to 7 h before")
     assert finding.next_step == 'Set source.lookback to "12h".'
 
 
 def test_orders_that_waited_for_a_daemon_say_nothing(
-    feed: Started, tmp_path: Path
+    late_feed: Started, tmp_path: Path
 ) -> None:
     """Nor do those that were incomplete, and sit in a later batch."""
-    confirm(feed, "2 hours", 5)
-    feed.shop.insert("instance", feed_id=1, host="here", pid=1)
-    feed.poll()
-    assert find(feed, tmp_path, "lookback") == []
-    feed.shop.delete("instance")
-    feed.shop.update("ledger", {"waiting_since": ago()})
-    assert find(feed, tmp_path, "lookback") == []
-    feed.shop.update("ledger", {"waiting_since": None})
-    assert len(find(feed, tmp_path, "lookback")) == 1
+    confirm(late_feed, "2 hours", 5)
+    late_feed.shop.insert("instance", feed_id=1, host="here", pid=1)
+    late_feed.poll()
+    assert find(late_feed, tmp_path, "lookback") == []
+    late_feed.shop.delete("instance")
+    late_feed.shop.update("ledger", {"waiting_since": ago()})
+    assert find(late_feed, tmp_path, "lookback") == []
+    late_feed.shop.update("ledger", {"waiting_since": None})
+    assert len(find(late_feed, tmp_path, "lookback")) == 1
 
 
-def test_times_that_no_clock_shows_are_counted(feed: Started, tmp_path: Path) -> None:
+def test_times_that_no_clock_shows_are_counted(
+    late_feed: Started, tmp_path: Path
+) -> None:
     """They are the orders that are never sent."""
-    assert find(feed, tmp_path, "confirmed_at")[1:] == []
-    feed.shop.sql(
+    assert find(late_feed, tmp_path, "confirmed_at")[1:] == []
+    late_feed.shop.sql(
         "INSERT INTO orders (confirmed_at) VALUES ('infinity'), ('-infinity')"
     )
-    _, finding = find(feed, tmp_path, "confirmed_at")
+    _, finding = find(late_feed, tmp_path, "confirmed_at")
     assert finding.message.startswith("2 orders have no usable time")
 
 
 @pytest.mark.parametrize("seconds", [-40, 40])
 def test_clocks_that_disagree_are_named(
-    feed: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
+    late_feed: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
     """The database's against the host's."""
     subject = "clock of the order database"
-    assert find(feed, tmp_path, subject)[0].code == "clock.agrees"
+    assert find(late_feed, tmp_path, subject)[0].code == "clock.agrees"
     monkeypatch.setattr(server, "skew", lambda _ask: timedelta(seconds=seconds))
-    (finding,) = find(feed, tmp_path, subject)
+    (finding,) = find(late_feed, tmp_path, subject)
     way = "ahead of" if seconds > 0 else "behind"
     assert (finding.code, finding.severity) == ("clock.differs", "warning")
     assert finding.message == f"is 40 s {way} this host's clock"
@@ -158,16 +162,16 @@ def read_of(node: object, table: str) -> int:
     return here + sum(read_of(node.get(name), table) for name in ("Plan", "Plans"))
 
 
-def test_what_is_read_does_not_grow_with_the_past(feed: Started) -> None:
+def test_what_is_read_does_not_grow_with_the_past(late_feed: Started) -> None:
     """A quiet feed's ledger is not read back to its beginning."""
-    confirm(feed, "1 s", 5)
-    feed.poll()
+    confirm(late_feed, "1 s", 5)
+    late_feed.poll()
     begin = ago(days=40)
     times = (begin - timedelta(minutes=n) for n in range(1, 3001))
-    feed.shop.insert_many("batch", (delivered_batch(at, 1) for at in times))
-    feed.shop.sql("ANALYZE")
+    late_feed.shop.insert_many("batch", (delivered_batch(at, 1) for at in times))
+    late_feed.shop.sql("ANALYZE")
     explained = b"EXPLAIN (ANALYZE, FORMAT JSON) " + query("lateness").text
-    with psycopg.connect(feed.shop.owner) as connection:
-        bounds = {"feed": feed.ledger.feed_id, "batches": 2000, "orders": 20_000}
+    with psycopg.connect(late_feed.shop.owner) as connection:
+        bounds = {"feed": late_feed.ledger.feed_id, "batches": 2000, "orders": 20_000}
         (plan,) = connection.execute(explained, bounds).fetchone() or ((),)
     assert 0 < read_of(plan, "batch") < 100

@@ -36,7 +36,7 @@ CREATE TABLE order_lines (
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
+def backup_server() -> Iterator[Cluster]:
     """A server with the shop's database and role of the page."""
     with cluster() as running:
         running.sql("CREATE ROLE shop LOGIN")
@@ -53,12 +53,14 @@ def server() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def restored(server: Cluster) -> Iterator[Shop]:
+def restored(backup_server: Cluster) -> Iterator[Shop]:
     """Where the page restores to."""
     yield Shop(
-        server.dsn("shop_restored"), "syncd", server.dsn("shop_restored", "syncd")
+        backup_server.dsn("shop_restored"),
+        "syncd",
+        backup_server.dsn("shop_restored", "syncd"),
     )
-    server.sql("DROP DATABASE IF EXISTS shop_restored WITH (FORCE)")
+    backup_server.sql("DROP DATABASE IF EXISTS shop_restored WITH (FORCE)")
 
 
 def do(server: Cluster, commands: str, folder: Path) -> None:
@@ -81,10 +83,10 @@ def do(server: Cluster, commands: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("title", SECTIONS)
 def test_the_pages_commands_restore_the_shop(
-    server: Cluster, restored: Shop, tmp_path: Path, title: str
+    backup_server: Cluster, restored: Shop, tmp_path: Path, title: str
 ) -> None:
     """Rows, foreign keys, everything, in one transaction; the shop goes on selling."""
-    do(server, SECTIONS[title], tmp_path)
+    do(backup_server, SECTIONS[title], tmp_path)
     assert restored.value("SELECT count(*) FROM orders") == 2
     keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = "
     assert restored.value(f"{keys} 'order_lines'::regclass") == 1
@@ -102,25 +104,27 @@ def test_the_pages_commands_restore_the_shop(
 
 
 def test_without_the_list_a_restore_ends_at_the_triggers(
-    server: Cluster, restored: Shop, tmp_path: Path
+    backup_server: Cluster, restored: Shop, tmp_path: Path
 ) -> None:
     """What the page leaves out has to be left out."""
     commands = SECTIONS["The shop without syncd"].replace("-L shop.list ", "")
     with pytest.raises(AssertionError, match='schema "syncd" does not exist'):
-        do(server, commands, tmp_path)
+        do(backup_server, commands, tmp_path)
     assert restored.value("SELECT to_regclass('orders')") is None
 
 
 def test_a_restored_ledger_is_a_copy_that_does_not_send(
-    server: Cluster, restored: Shop, tmp_path: Path
+    backup_server: Cluster, restored: Shop, tmp_path: Path
 ) -> None:
     """Until somebody says that it takes the original's place."""
-    original = Shop(server.dsn("shop"), "syncd", server.dsn("shop", "syncd"))
+    original = Shop(
+        backup_server.dsn("shop"), "syncd", backup_server.dsn("shop", "syncd")
+    )
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     config = original.configure(tmp_path / "one", "http://127.0.0.1:1/track")
     syncd("run", "--once", "--config", config)
-    do(server, SECTIONS["The whole database"], tmp_path)
+    do(backup_server, SECTIONS["The whole database"], tmp_path)
     config = restored.configure(tmp_path / "two", "http://127.0.0.1:1/track")
     refused = syncd("run", "--once", "--config", config)
     assert refused.returncode == 78

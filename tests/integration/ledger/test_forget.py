@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from syncd.core.command_errors import OrderUnknownError
 from syncd.core.errors import SlowStatementError
 from syncd.core.tally import ReconciliationTally
 from syncd.delivery.answers import Answers
-from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.order_history import read_history
 from syncd.ledger.claim import Receipt
 from syncd.ledger.erasure import Erasure
@@ -35,14 +33,6 @@ def states(shop: Shop) -> dict[str, str | None]:
     return {order.order_key: order.state for order in shop.rows_of("ledger")}
 
 
-@pytest.fixture
-def harness(shop: Shop, tmp_path: Path) -> Iterator[Harness]:
-    with Sandbox() as sandbox:
-        opened = Harness(shop, sandbox, tmp_path, batch_size=2)
-        yield opened
-        opened.close()
-
-
 def forgetting(harness: Harness) -> Erasure:
     return Erasure(harness.source, harness.ledger)
 
@@ -55,108 +45,108 @@ def run(config: Path, *arguments: str, given: str = "") -> tuple[int, str, str]:
 
 
 def test_a_delivered_order_loses_its_number_and_others_keep_theirs(
-    harness: Harness,
+    pair_harness: Harness,
 ) -> None:
     """Its receipts, its order_moves; the account says that it is erased."""
-    harness.confirm(2)
-    harness.finish()
-    (trace,) = forgetting(harness).forget(["1"])
+    pair_harness.confirm(2)
+    pair_harness.finish()
+    (trace,) = forgetting(pair_harness).forget(["1"])
     assert (trace.state, trace.sent) == ("delivered", "yes")
-    assert harness.shop.row_of("attempt").orderids == ["W-2"]
-    assert states(harness.shop) == {"1": "erased", "2": None}
-    assert harness.shop.row_of("batch").orders == 1
-    feed = harness.feed
-    story = read_history(harness.database, harness.source, feed, "1")
+    assert pair_harness.shop.row_of("attempt").orderids == ["W-2"]
+    assert states(pair_harness.shop) == {"1": "erased", "2": None}
+    assert pair_harness.shop.row_of("batch").orders == 1
+    feed = pair_harness.feed
+    story = read_history(pair_harness.database, pair_harness.source, feed, "1")
     assert story
     assert [line for line in story.lines() if "erased" in line] == [
         "now erased by hand: it had been sent; nothing sends it any more"
     ]
-    other = read_history(harness.database, harness.source, feed, "2")
+    other = read_history(pair_harness.database, pair_harness.source, feed, "2")
     assert other
     assert "accepted" in " ".join(other.lines())
 
 
-def test_an_order_that_waits_is_never_sent(harness: Harness) -> None:
+def test_an_order_that_waits_is_never_sent(pair_harness: Harness) -> None:
     """Nor when its whole batch goes, nor by a retry by hand."""
-    orders = harness.confirm(3)
-    found = forgetting(harness)
+    orders = pair_harness.confirm(3)
+    found = forgetting(pair_harness)
     assert [t.sent for t in found.forget(["1", "2", "3"])] == ["never"] * 3
-    assert harness.shop.unsettled() == 0
-    harness.finish()
-    harness.shop.sql("UPDATE orders SET confirmed_at = clock_timestamp()")
-    assert harness.admit() == 0
-    assert harness.posts(orders) == [0, 0, 0]
+    assert pair_harness.shop.unsettled() == 0
+    pair_harness.finish()
+    pair_harness.shop.sql("UPDATE orders SET confirmed_at = clock_timestamp()")
+    assert pair_harness.admit() == 0
+    assert pair_harness.posts(orders) == [0, 0, 0]
 
 
 def test_rejected_and_held_orders_are_erased_with_their_reasons(
-    harness: Harness,
+    pair_harness: Harness,
 ) -> None:
     """What may have arrived is told from what was never sent."""
-    harness.confirm(1, email="'nowhere'")
-    harness.finish()
-    harness.confirm(1)
-    claim = harness.claim()
+    pair_harness.confirm(1, email="'nowhere'")
+    pair_harness.finish()
+    pair_harness.confirm(1)
+    claim = pair_harness.claim()
     receipt = Receipt("unclear", 502, "HTTP 502 about W-2", 1, b"x", ["W-2"])
-    harness.ledger.requeue(claim, receipt, uncertain=True, held=True)
-    harness.shop.set_endpoint("held", "HTTP 401 for W-2")
-    answers = Answers(harness.database, harness.settings)
+    pair_harness.ledger.requeue(claim, receipt, uncertain=True, held=True)
+    pair_harness.shop.set_endpoint("held", "HTTP 401 for W-2")
+    answers = Answers(pair_harness.database, pair_harness.settings)
     answers.note("HTTP 200 text <id>", "HTTP 200 W-2 was put in the queue")
-    traces = forgetting(harness).forget(["1", "2"])
+    traces = forgetting(pair_harness).forget(["1", "2"])
     assert [(t.state, t.sent) for t in traces] == [
         ("rejected", "never"),
         ("held", "perhaps"),
     ]
-    left = dump(harness.shop)
+    left = dump(pair_harness.shop)
     assert "W-1" not in left
     assert "W-2" not in left
     assert "email" not in left
 
 
-def test_what_an_answer_looked_like_names_no_order(harness: Harness) -> None:
+def test_what_an_answer_looked_like_names_no_order(pair_harness: Harness) -> None:
     """A number without digits, in an answer that nobody has explained."""
-    harness.shop.sql(
+    pair_harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "CASE id WHEN 1 THEN 'kanarie' ELSE 'geelvink' END AS orderid, email, "
         "'EUR' AS currency, total AS totalvalue, products FROM orders"
     )
     body = '{"said": "kanarie and geelvink, K%41NARIE"}'
-    harness.sandbox.fail("canned", 1, status=200, body=body)
-    harness.confirm(2)
-    harness.deliver()
-    shape = harness.shop.row_of("attempt").shape
-    assert shape == harness.shop.row_of("answer").shape
+    pair_harness.sandbox.fail("canned", 1, status=200, body=body)
+    pair_harness.confirm(2)
+    pair_harness.deliver()
+    shape = pair_harness.shop.row_of("attempt").shape
+    assert shape == pair_harness.shop.row_of("answer").shape
     assert "kanarie" not in shape.lower()
-    forgetting(harness).forget(["1"])
-    assert harness.shop.row_of("attempt").shape == shape
-    forgetting(harness).forget(["2"])
-    left = dump(harness.shop).lower()
+    forgetting(pair_harness).forget(["1"])
+    assert pair_harness.shop.row_of("attempt").shape == shape
+    forgetting(pair_harness).forget(["2"])
+    left = dump(pair_harness.shop).lower()
     assert "kanarie" not in left
     assert "geelvink" not in left
 
 
 def test_an_order_that_is_being_sent_is_told_and_scrubbed_afterwards(
-    harness: Harness, tmp_path: Path
+    pair_harness: Harness, tmp_path: Path
 ) -> None:
     """It cannot be stopped; a failure is not repeated; the second time completes it."""
     config = tmp_path / "syncd.toml"
-    harness.confirm(2)
-    claim = harness.claim()
+    pair_harness.confirm(2)
+    claim = pair_harness.claim()
     code, told, _ = run(config, "1", "--yes")
     assert code == 75
     assert "Being sent right now: 1; run this again" in told
     receipt = Receipt("accepted", 200, None, 2, b"x", ["W-1", "W-2"])
-    assert harness.accept(claim, receipt) == 1
-    assert "W-1" in dump(harness.shop)
+    assert pair_harness.accept(claim, receipt) == 1
+    assert "W-1" in dump(pair_harness.shop)
     code, told, _ = run(config, "1", "--yes")
     assert (code, "Erase at Squeezely by hand: 1" in told) == (0, True)
-    assert "W-1" not in dump(harness.shop)
-    harness.confirm(1)
-    claim = harness.claim()
-    forgetting(harness).forget(["3"])
-    harness.ledger.requeue(claim, Receipt("transient"))
-    harness.finish()
-    assert harness.posts(["W-3"]) == [0]
-    assert min(batch.orders for batch in harness.shop.rows_of("batch")) == 0
+    assert "W-1" not in dump(pair_harness.shop)
+    pair_harness.confirm(1)
+    claim = pair_harness.claim()
+    forgetting(pair_harness).forget(["3"])
+    pair_harness.ledger.requeue(claim, Receipt("transient"))
+    pair_harness.finish()
+    assert pair_harness.posts(["W-3"]) == [0]
+    assert min(batch.orders for batch in pair_harness.shop.rows_of("batch")) == 0
 
 
 def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
@@ -178,31 +168,31 @@ def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
     feed.close()
 
 
-def test_while_it_is_erased_nobody_claims_its_batch(harness: Harness) -> None:
+def test_while_it_is_erased_nobody_claims_its_batch(pair_harness: Harness) -> None:
     """Two at once: whoever comes second sees what the first has done."""
-    harness.confirm(1)
-    with harness.database.transaction():
-        forgetting(harness)._hold_batches(["1"])  # noqa: SLF001
+    pair_harness.confirm(1)
+    with pair_harness.database.transaction():
+        forgetting(pair_harness)._hold_batches(["1"])  # noqa: SLF001
         skipped = (
             "SELECT count(*) FROM (SELECT FROM syncd.batch FOR UPDATE SKIP LOCKED)"
         )
-        assert harness.shop.value(f"{skipped} AS s") == 0
+        assert pair_harness.shop.value(f"{skipped} AS s") == 0
 
 
 @pytest.mark.parametrize("given", ["mila@shop.example", " MILA@SHOP.EXAMPLE "])
 def test_a_persons_orders_are_found_by_address(
-    harness: Harness, tmp_path: Path, given: str
+    pair_harness: Harness, tmp_path: Path, given: str
 ) -> None:
     """In any case, also hashed, from standard input too; twice changes nothing."""
     config = tmp_path / "syncd.toml"
-    harness.confirm(2, email="'Mila@shop.example'")
+    pair_harness.confirm(2, email="'Mila@shop.example'")
     hashed = "encode(sha256('mila@shop.example'), 'hex')"
-    harness.confirm(1, email=hashed)
-    harness.confirm(1)
-    harness.finish()
+    pair_harness.confirm(1, email=hashed)
+    pair_harness.confirm(1)
+    pair_harness.finish()
     code, told, _ = run(config, given, "--dry-run")
     assert (code, told.splitlines()[-2]) == (0, "3 orders found, nothing was changed")
-    assert states(harness.shop)["1"] is None
+    assert states(pair_harness.shop)["1"] is None
     code, told, said = run(config, "-", "--yes", "--json", given=f"{given}\n")
     facts = json.loads(told)
     assert (code, facts["erase_at_squeezely"]) == (0, ["1", "2", "3"])
@@ -212,14 +202,14 @@ def test_a_persons_orders_are_found_by_address(
     assert code == 0
     assert "order 1: erased" in again
     assert "Erase at Squeezely by hand: 1, 2, 3" in again
-    assert states(harness.shop)["4"] is None
+    assert states(pair_harness.shop)["4"] is None
 
 
-def test_bad_requests_change_nothing(harness: Harness, tmp_path: Path) -> None:
+def test_bad_requests_change_nothing(pair_harness: Harness, tmp_path: Path) -> None:
     """Unknown, ambiguous, nothing named, another feed, not confirmed: a line each."""
     config = tmp_path / "syncd.toml"
-    harness.confirm(2)
-    harness.shop.sql(
+    pair_harness.confirm(2)
+    pair_harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "CASE id WHEN 1 THEN '2' ELSE 'W-' || id END AS orderid, email, "
         "'EUR' AS currency, total AS totalvalue, products FROM orders"
@@ -236,34 +226,34 @@ def test_bad_requests_change_nothing(harness: Harness, tmp_path: Path) -> None:
     assert run(config)[0] == 64
     code, _, said = run(config, "W-2")
     assert (code, "nothing was changed" in said) == (1, True)
-    assert set(states(harness.shop).values()) == {None}
+    assert set(states(pair_harness.shop).values()) == {None}
     config.write_text(config.read_text().replace('feed = "shop"', 'feed = "other"'))
     code, _, said = run(config, "W-2", "--yes")
     assert (code, "feed 'other' was never started" in said) == (78, True)
 
 
-def test_a_search_that_takes_too_long_is_told(harness: Harness) -> None:
+def test_a_search_that_takes_too_long_is_told(pair_harness: Harness) -> None:
     """The role's own limit ends it; nothing is changed."""
-    harness.confirm(1)
-    harness.shop.sql(
+    pair_harness.confirm(1)
+    pair_harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "'W-' || id AS orderid, email || pg_sleep(1) AS email, 'EUR' AS currency, "
         "total AS totalvalue, products FROM orders"
     )
-    harness.limit_reads(50)
+    pair_harness.limit_reads(50)
     with pytest.raises(SlowStatementError, match="cannot be searched in the time"):
-        forgetting(harness).find(["mila@shop.example"])
+        forgetting(pair_harness).find(["mila@shop.example"])
     with pytest.raises((SlowStatementError, OrderUnknownError)):
-        forgetting(harness).find(["W-77"])
+        forgetting(pair_harness).find(["W-77"])
 
 
-def test_what_is_erased_stays_so(harness: Harness, tmp_path: Path) -> None:
+def test_what_is_erased_stays_so(pair_harness: Harness, tmp_path: Path) -> None:
     """No verb for rejected orders brings it back."""
     config = tmp_path / "syncd.toml"
-    harness.confirm(1, email="'nowhere'")
-    harness.finish()
-    forgetting(harness).forget(["1"])
-    harness.shop.sql("UPDATE orders SET email = 'mila@shop.example'")
+    pair_harness.confirm(1, email="'nowhere'")
+    pair_harness.finish()
+    forgetting(pair_harness).forget(["1"])
+    pair_harness.shop.sql("UPDATE orders SET email = 'mila@shop.example'")
     assert syncd("rejected", "retry", "1", "--config", config).returncode == 1
     assert "erased by hand" in syncd("explain", "1", "--config", config).stdout
-    assert states(harness.shop) == {"1": "erased"}
+    assert states(pair_harness.shop) == {"1": "erased"}

@@ -6,16 +6,15 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
 from support.harness import Harness
 from support.ledgers import Started
-from support.postgres import Cluster, cluster, wait_until
+from support.postgres import wait_until
 from support.shop import Shop
-from support.tap import QUICK, WAL_SETTINGS, Tap, opened_shop
+from support.tap import QUICK, Tap
 
 from syncd.capture.listen.capture import AdmissionContext, OutboxCapture, OutboxTuning
 from syncd.capture.listen.notify import NotifyListener
@@ -25,7 +24,6 @@ from syncd.core.errors import PausedError
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.reconciliation_job import ReconciliationJob
 from syncd.daemon.wakeup import WakeUp
-from syncd.demo.sandbox import Sandbox
 from syncd.ledger.batches import Ledger
 from syncd.ledger.pauses import PauseStore
 from syncd.ledger.stats import read_stats
@@ -36,7 +34,6 @@ from syncd.postgres.database import Database
 pytestmark = pytest.mark.db
 
 INSERT = "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp())"
-_numbers = count(1)
 
 
 def listening(feed: Started) -> tuple[OutboxCapture, Outbox]:
@@ -57,62 +54,46 @@ def pauses(ledger: Ledger) -> PauseStore:
     return PauseStore(ledger.database, ledger.feed_id)
 
 
-@pytest.fixture
-def harness(shop: Shop, tmp_path: Path) -> Iterator[Harness]:
-    with Sandbox() as sandbox:
-        opened = Harness(shop, sandbox, tmp_path, batch_size=2)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def feed(shop: Shop) -> Iterator[Started]:
-    started = Started(shop)
-    started.began("10 days")
-    yield started
-    started.close()
-
-
 # Sending
 
 
 def test_while_sending_is_paused_nobody_claims_and_capture_goes_on(
-    harness: Harness,
+    pair_harness: Harness,
 ) -> None:
     """The batch in hand is settled; what comes in meanwhile is sent afterwards."""
-    orders = harness.confirm(2)
-    claim = harness.claim()
-    pause, is_new = pauses(harness.ledger).begin("sending", "a campaign")
-    orders += harness.confirm(2)
-    assert harness.accept(claim) == 2
+    orders = pair_harness.confirm(2)
+    claim = pair_harness.claim()
+    pause, is_new = pauses(pair_harness.ledger).begin("sending", "a campaign")
+    orders += pair_harness.confirm(2)
+    assert pair_harness.accept(claim) == 2
     with pytest.raises(PausedError, match=r"sending is paused since .* \(a campaign\)"):
-        harness.deliver()
+        pair_harness.deliver()
     assert (pause.why, is_new) == ("a campaign", True)
-    assert harness.ledger.next_due().seconds is None
-    assert harness.posts(orders) == [0, 0, 0, 0]
-    assert pauses(harness.ledger).end("sending") == pause.since
-    harness.finish()
-    assert harness.posts(orders) == [0, 0, 1, 1]
+    assert pair_harness.ledger.next_due().seconds is None
+    assert pair_harness.posts(orders) == [0, 0, 0, 0]
+    assert pauses(pair_harness.ledger).end("sending") == pause.since
+    pair_harness.finish()
+    assert pair_harness.posts(orders) == [0, 0, 1, 1]
 
 
-def test_a_pause_outlasts_the_apis_own_troubles(harness: Harness) -> None:
+def test_a_pause_outlasts_the_apis_own_troubles(pair_harness: Harness) -> None:
     """A released endpoint, or one that is probed, is paused all the same."""
-    harness.confirm(1)
-    harness.sandbox.fail("server-error", status=503)
-    harness.deliver()
-    pauses(harness.ledger).begin("sending", None)
-    harness.breaker.release()
-    harness.end_waits()
+    pair_harness.confirm(1)
+    pair_harness.sandbox.fail("server-error", status=503)
+    pair_harness.deliver()
+    pauses(pair_harness.ledger).begin("sending", None)
+    pair_harness.breaker.release()
+    pair_harness.end_waits()
     with pytest.raises(PausedError):
-        harness.deliver()
-    pauses(harness.ledger).end("sending")
-    harness.finish()
-    assert harness.received() == ["W-1"]
+        pair_harness.deliver()
+    pauses(pair_harness.ledger).end("sending")
+    pair_harness.finish()
+    assert pair_harness.received() == ["W-1"]
 
 
-def test_a_pause_that_is_on_keeps_its_beginning(harness: Harness) -> None:
+def test_a_pause_that_is_on_keeps_its_beginning(pair_harness: Harness) -> None:
     """A second one may bring a reason; lifting it twice does nothing."""
-    ours = pauses(harness.ledger)
+    ours = pauses(pair_harness.ledger)
     first, _ = ours.begin("sending", None)
     second, is_new = ours.begin("sending", "still mending")
     third, _ = ours.begin("sending", None)
@@ -121,22 +102,23 @@ def test_a_pause_that_is_on_keeps_its_beginning(harness: Harness) -> None:
     assert ours.end("sending") is None
 
 
-def test_a_pause_is_of_one_feed_only(harness: Harness) -> None:
+def test_a_pause_is_of_one_feed_only(pair_harness: Harness) -> None:
     """Another one in the same ledger goes on sending and capturing."""
-    harness.confirm(1)
+    pair_harness.confirm(1)
     for what in ("sending", "capture"):
-        pauses(harness.ledger).begin(what, None)
-    columns = vars(harness.shop.row_of("feed"))
+        pauses(pair_harness.ledger).begin(what, None)
+    columns = vars(pair_harness.shop.row_of("feed"))
     del columns["feed_id"]
-    number = harness.shop.insert("feed", **columns | {"feed": "other"}).feed_id
-    stands_at = harness.shop.row_of("watermark").confirmed_at
-    harness.shop.insert("watermark", feed_id=number, confirmed_at=stands_at)
-    harness.shop.insert("endpoint", feed_id=number)
-    other = Ledger(harness.database, number)
+    number = pair_harness.shop.insert("feed", **columns | {"feed": "other"}).feed_id
+    stands_at = pair_harness.shop.row_of("watermark").confirmed_at
+    pair_harness.shop.insert("watermark", feed_id=number, confirmed_at=stands_at)
+    pair_harness.shop.insert("endpoint", feed_id=number)
+    other = Ledger(pair_harness.database, number)
     with other.admission() as watermark:
-        found = harness.source.between(watermark, "infinity")
+        found = pair_harness.source.between(watermark, "infinity")
         assert other.admit(found, "poll", size=5).orders == 1
-    assert other.claim(harness.instance.number, "live", harness.delivery._lease)  # noqa: SLF001
+    lease = pair_harness.delivery._lease  # noqa: SLF001
+    assert other.claim(pair_harness.instance.number, "live", lease)
 
 
 # Capture
@@ -280,46 +262,41 @@ def test_rows_of_the_outbox_stay_while_capture_is_paused(
 # The write-ahead log
 
 
-@pytest.fixture(scope="module")
-def server_with_slots() -> Iterator[Cluster]:
-    """A server whose slots may keep 1 GB."""
-    with cluster(WAL_SETTINGS) as running:
-        yield running
-
-
 @pytest.fixture
-def tap(server_with_slots: Cluster, tmp_path: Path) -> Iterator[Tap]:
-    """The shop's orders, followed and caught up; its position is noted at once."""
-    with opened_shop(server_with_slots, f"p{next(_numbers)}") as opened:
-        started = Tap(opened, tmp_path, tuning=replace(QUICK, guard_seconds=0))
-        started.until_read()
-        yield started
-        started.close()
+def monitored_tap(wal_shop: Shop, tmp_path: Path) -> Iterator[Tap]:
+    """One whose slot is checked at each step."""
+    started = Tap(wal_shop, tmp_path, tuning=replace(QUICK, guard_seconds=0))
+    started.until_read()
+    yield started
+    started.close()
 
 
-def test_the_slot_stays_where_it_is_while_capture_is_paused(tap: Tap) -> None:
+def test_the_slot_stays_where_it_is_while_capture_is_paused(monitored_tap: Tap) -> None:
     """Its growing is warned of; after the pause every order comes, also late ones."""
-    ledger = tap.ledger
-    with tap.session() as late:
+    ledger = monitored_tap.ledger
+    with monitored_tap.session() as late:
         late.execute(INSERT)
         pauses(ledger).begin("capture", None)
-        stood = tap.confirmed()
-        tap.shop.confirm(2)
+        stood = monitored_tap.confirmed()
+        monitored_tap.shop.confirm(2)
         with pytest.raises(PausedError):
-            tap.hear()
+            monitored_tap.hear()
         late.commit()
-    tap.shop.confirm(1)
-    tap.retune(endangered=0)
+    monitored_tap.shop.confirm(1)
+    monitored_tap.retune(endangered=0)
     for _ in range(3):
         with pytest.raises(PausedError):
-            tap.step()
-    assert tap.confirmed() == stood
-    assert (tap.admitted(), len(tap.events("stream.opened"))) == (0, 1)
-    assert tap.events("slot.at_risk")
+            monitored_tap.step()
+    assert monitored_tap.confirmed() == stood
+    assert (monitored_tap.admitted(), len(monitored_tap.events("stream.opened"))) == (
+        0,
+        1,
+    )
+    assert monitored_tap.events("slot.at_risk")
     pauses(ledger).end("capture")
-    tap.until(4)
-    tap.until_read()
-    assert tap.confirmed() > stood
+    monitored_tap.until(4)
+    monitored_tap.until_read()
+    assert monitored_tap.confirmed() > stood
 
 
 # What is said

@@ -39,7 +39,7 @@ def prepared(database: Database, looks: int = 5) -> int:
 
 
 @pytest.fixture
-def shop(shop: Shop) -> Shop:
+def shop_with_notes(shop: Shop) -> Shop:
     """With a table that the daemon may write to."""
     shop.sql("CREATE TABLE notes (feed text PRIMARY KEY)")
     shop.sql(f"GRANT SELECT, INSERT ON notes TO {shop.role}")
@@ -47,16 +47,18 @@ def shop(shop: Shop) -> Shop:
 
 
 @pytest.fixture
-def keeping(shop: Shop) -> Iterator[Database]:
+def keeping(shop_with_notes: Shop) -> Iterator[Database]:
     """A connection of the daemon's that looks up by key."""
-    with closing(Database(shop.dsn, keeps_plans=True)) as database:
+    with closing(Database(shop_with_notes.dsn, keeps_plans=True)) as database:
         yield database
 
 
-def test_look_ups_by_key_are_planned_once(shop: Shop, keeping: Database) -> None:
+def test_look_ups_by_key_are_planned_once(
+    shop_with_notes: Shop, keeping: Database
+) -> None:
     """Others, whose plan depends on their values, each time."""
     assert prepared(keeping) == 1
-    with closing(Database(shop.dsn)) as other:
+    with closing(Database(shop_with_notes.dsn)) as other:
         assert prepared(other) == 0
 
 
@@ -79,9 +81,9 @@ def test_plans_are_made_anew_ever_more_rarely(
     assert renewed[4:] == [5_902]
 
 
-def test_nothing_is_prepared_behind_a_pooler(shop: Shop) -> None:
+def test_nothing_is_prepared_behind_a_pooler(shop_with_notes: Shop) -> None:
     """The next transaction may be another server's, which knows no such statement."""
-    pooler = Masked(shop.dsn)
+    pooler = Masked(shop_with_notes.dsn)
     try:
         with closing(Database(pooler.dsn, keeps_plans=True)) as database:
             assert prepared(database) == 0
@@ -102,7 +104,7 @@ def test_statements_sent_together_are_one_transaction(keeping: Database) -> None
 
 
 def test_statements_sent_together_see_what_is_committed_between_them(
-    shop: Shop, keeping: Database
+    shop_with_notes: Shop, keeping: Database
 ) -> None:
     """Each has a snapshot of its own: the admission needs one behind the lock."""
     lock = Statement(b"SELECT count(*) AS noted FROM pg_advisory_lock(7), notes")
@@ -110,7 +112,7 @@ def test_statements_sent_together_see_what_is_committed_between_them(
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     )
     with (
-        psycopg.connect(shop.owner, autocommit=True) as holder,
+        psycopg.connect(shop_with_notes.owner, autocommit=True) as holder,
         ThreadPoolExecutor() as pool,
     ):
         holder.execute("SELECT pg_advisory_lock(7)")
@@ -119,13 +121,15 @@ def test_statements_sent_together_see_what_is_committed_between_them(
                 Step(rows_of(Noted), lock, {}), Step(rows_of(Noted), NOTED, {})
             )
         )
-        wait_until(lambda: shop.value(waiting) == 1)
-        shop.sql(NOTE.text.decode() % {"feed": "'other'"})
+        wait_until(lambda: shop_with_notes.value(waiting) == 1)
+        shop_with_notes.sql(NOTE.text.decode() % {"feed": "'other'"})
         holder.execute("SELECT pg_advisory_unlock(7)")
         assert both.result(30) == ([Noted(0)], [Noted(1)])
 
 
-def test_a_connection_that_was_opened_by_half_is_not_used(shop: Shop) -> None:
+def test_a_connection_that_was_opened_by_half_is_not_used(
+    shop_with_notes: Shop,
+) -> None:
     """What has to be done at its beginning failed: the next use opens another."""
     begun: list[int] = []
 
@@ -134,7 +138,7 @@ def test_a_connection_that_was_opened_by_half_is_not_used(shop: Shop) -> None:
         if len(begun) == 1:
             raise DatabaseUnavailableError("nothing was noted", "Wait.")
 
-    with closing(Database(shop.dsn)) as database:
+    with closing(Database(shop_with_notes.dsn)) as database:
         database.on_open(begin)
         with pytest.raises(DatabaseUnavailableError):
             database.run(NOTED)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from support.installing import bare_shop, install_all
+from support.installing import install_all
 from support.postgres import Cluster, cluster, program, wait_until
 from support.shop import TABLES, VIEWS, Shop
 
@@ -32,14 +32,6 @@ DO = (
     "DO $$ BEGIN EXECUTE (SELECT format('{}', oid::regprocedure) FROM pg_proc "
     "WHERE starts_with(proname, 'listen_')); END $$"
 )
-
-
-@pytest.fixture
-def bare(database: str) -> Iterator[Shop]:
-    """A shop's tables; nothing of syncd's."""
-    shop = bare_shop(database)
-    yield shop
-    shop.close()
 
 
 def test_installing_again_under_load_loses_no_note(shop: Shop) -> None:

@@ -1,24 +1,14 @@
 """Installing as a superuser makes nobody else one, whatever was there before."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
-from support.installing import as_mallory, bare_shop, became_superuser, install_all
+from support.installing import as_mallory, became_superuser, install_all
 from support.postgres import Cluster
 from support.shop import VIEWS, Shop
 
 from syncd.core.errors import ConfigError
 
 pytestmark = pytest.mark.db
-
-
-@pytest.fixture
-def bare(database: str) -> Iterator[Shop]:
-    """A shop's tables; nothing of syncd's; somebody who is not trusted."""
-    shop = bare_shop(database)
-    yield shop
-    shop.close()
 
 
 TRAP = (

@@ -45,7 +45,7 @@ def apply(shop: Shop, folder: Path, text: str, *options: str) -> CompletedProces
 
 
 @pytest.fixture
-def bare(database: str) -> Shop:
+def viewless_shop(database: str) -> Shop:
     """A shop with the ledger, and without views."""
     return Shop.open(database, views=False)
 
@@ -59,15 +59,15 @@ def orderid(shop: Shop) -> object:
 
 
 def test_views_are_made_and_the_daemon_may_read_them(
-    bare: Shop, tmp_path: Path
+    viewless_shop: Shop, tmp_path: Path
 ) -> None:
     """With the one command; it says the next step."""
-    bare.confirm(1)
-    done = apply(bare, tmp_path, VIEWS)
+    viewless_shop.confirm(1)
+    done = apply(viewless_shop, tmp_path, VIEWS)
     assert done.returncode == 0, done.stderr
     assert "syncd.confirmed_orders and syncd.purchases: created" in done.stdout
     assert "next: `syncd check`" in done.stdout
-    assert orderid(bare) == "V-1"
+    assert orderid(viewless_shop) == "V-1"
 
 
 def test_views_in_place_are_replaced(shop: Shop, tmp_path: Path) -> None:
