@@ -57,7 +57,7 @@ class Bench:
 
     def start(self) -> None:
         log = self.config.with_suffix(".log")
-        self.daemon = self.shop.start(self.config, log=log)
+        self.daemon = self.shop.start_alone(self.config, log=log)
         wait_until(lambda: "daemon.started" in log.read_text(), 60)
         time.sleep(2)
 

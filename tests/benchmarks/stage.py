@@ -170,6 +170,6 @@ def started(stage: Stage, config: Path) -> float:
     log = config.with_suffix(".log")
     log.write_text("")
     at = time.time()
-    stage.shop.start(config, log=log)
+    stage.shop.start_alone(config, log=log)
     wait_until(lambda: "daemon.started" in log.read_text(), 60)
     return at

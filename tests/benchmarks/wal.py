@@ -44,7 +44,7 @@ def opened_shop() -> Iterator[tuple[Shop, Sandbox, Path]]:
 
 
 def start(shop: Shop, config: Path) -> None:
-    shop.start(config)
+    shop.start_alone(config)
     wait_until(lambda: "stream.opened" in config.with_suffix(".log").read_text(), 30)
 
 

@@ -95,7 +95,7 @@ def test_a_daemon_of_another_host_keeps_its_claim_for_its_lease(
     lease_until = shop.row_of("batch").lease_until
     first.kill()
     first.wait()
-    shop.start(config, log=logs[1], program=IMPATIENT, within=ELSEWHERE)
+    shop.start_alone(config, log=logs[1], program=IMPATIENT, within=ELSEWHERE)
     wait_until(lambda: sandbox.book.totals.orderids == 10)
     assert shop.row_of("attempt", attempt=2).started_at > lease_until
     assert len({instance.host for instance in shop.rows_of("instance")}) == 2

@@ -1,7 +1,6 @@
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -10,10 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from support.postgres import wait_until
+from support.process import Process
 from support.shop import Shop
 from typing_extensions import override
 
-import syncd
 from syncd.demo.sandbox import Sandbox
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(180)]
@@ -51,25 +50,14 @@ class Crash:
         self.config = shop.configure(folder, sandbox.endpoint, batch_size=SIZE)
         self.orders: list[str] = []
 
-    def start_to_die(self, step: str, number: int) -> subprocess.Popen[str]:
-        with self.config.with_suffix(".log").open("a") as log:
-            process = subprocess.Popen(
-                [sys.executable, str(RUN_AND_DIE), step, str(number), str(self.config)],
-                stderr=log,
-                text=True,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": str(Path(syncd.__file__).parents[1]),
-                    "SYNCD_SQUEEZELY_API_KEY": "sandbox-key",
-                },
-            )
-        self.shop.processes.append(process)
-        return process
+    def start_to_die(self, step: str, number: int) -> Process:
+        program = str(RUN_AND_DIE), step, str(number)
+        return self.shop.start(self.config, program=program)
 
     def has_started(self) -> bool:
         return self.shop.count("feed") == 1
 
-    def confirm_until_dead(self, process: subprocess.Popen[str]) -> None:
+    def confirm_until_dead(self, process: Process) -> None:
         """Keep selling while the daemon lives; it has to die by SIGKILL.
 
         A machine that is slow to start it is not to leave thousands of orders for the
@@ -85,7 +73,7 @@ class Crash:
         wait_until(is_dead)
         assert process.wait() == -signal.SIGKILL, self.log()
 
-    def start_again(self) -> subprocess.Popen[str]:
+    def start_again(self) -> Process:
         process = self.shop.start(self.config)
         wait_until(self.has_started)
         self.orders += self.shop.confirm(3)

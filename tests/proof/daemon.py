@@ -1,6 +1,5 @@
 """The real daemon as a subject: a process that is killed and started again."""
 
-import subprocess
 import tempfile
 import time
 from contextlib import ExitStack
@@ -8,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from support.postgres import wait_until
+from support.process import Process
 from support.tap import install_wal
 
 from proof.followers import TABLES
@@ -122,5 +122,5 @@ class Daemon:
         self._process.wait()
         self._stack.close()
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self) -> Process:
         return self._world.shop.start(self._config)

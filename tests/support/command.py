@@ -1,8 +1,6 @@
 """The command line, run as a process of its own, on a terminal or without one."""
 
-import multiprocessing
 import os
-import pkgutil
 import pty
 import re
 import subprocess
@@ -11,20 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import syncd as package
-from syncd.cli import main
+from support.process import KEY, SYNCD, Forked
 
 _SECONDS = 120
-_KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(
-    [
-        module.name
-        for module in pkgutil.walk_packages(package.__path__, "syncd.")
-        if not module.name.endswith("__main__")
-    ]
-)
-"""Processes that begin with everything imported, which takes longer than most verbs."""
 
 
 def started(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -35,13 +22,13 @@ def started(*arguments: object, **environment: str) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         timeout=_SECONDS,
-        env=os.environ | _KEY | environment,
+        env=os.environ | KEY | environment,
     )
 
 
 def syncd(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command; nothing may ever print a traceback."""
-    return forked(arguments, os.environ | _KEY | environment)
+    return forked(arguments, os.environ | KEY | environment)
 
 
 def forked(
@@ -50,34 +37,19 @@ def forked(
     """Run the command with an environment of its own, and with this to read."""
     words = [str(argument) for argument in arguments]
     with TemporaryDirectory() as folder:
-        streams = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
-        streams[0].write_text(given)
-        process = _PROCESSES.Process(
-            target=_main, args=(words, dict(environment), streams)
-        )
-        process.start()
-        process.join(_SECONDS)
-        if process.exitcode is None:
+        stdin, stdout, stderr = (Path(folder, name) for name in ("in", "out", "err"))
+        stdin.write_text(given)
+        process = Forked([*SYNCD, *words], environment, (stdin, stdout, stderr))
+        try:
+            code = process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
             process.kill()
-            raise subprocess.TimeoutExpired(words, _SECONDS)
-        stdout, stderr = (path.read_text() for path in streams[1:])
-    done = subprocess.CompletedProcess(words, process.exitcode, stdout, stderr)
+            raise
+        done = subprocess.CompletedProcess(
+            words, code, stdout.read_text(), stderr.read_text()
+        )
     assert "Traceback" not in done.stderr + done.stdout
     return done
-
-
-def _main(
-    arguments: Sequence[str], environment: Mapping[str, str], streams: Sequence[Path]
-) -> None:
-    """Be the command, in a process that was forked for it."""
-    os.dup2(os.open(streams[0], os.O_RDONLY), 0)
-    for target, path in enumerate(streams[1:], 1):
-        os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND), target)
-    sys.stdin = os.fdopen(0, closefd=False)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.argv = ["syncd", *arguments]
-    main()
 
 
 def on_terminal(columns: int, *arguments: object, answer: str = "") -> str:
@@ -85,7 +57,7 @@ def on_terminal(columns: int, *arguments: object, answer: str = "") -> str:
     ours, theirs = pty.openpty()
     environment = {
         **os.environ,
-        "SYNCD_SQUEEZELY_API_KEY": "sandbox-key",
+        **KEY,
         "COLUMNS": str(columns),
         "TERM": "xterm-256color",
     }

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support import postgres
+from support.process import Process
 from support.shop import Shop
 from syncd.demo.sandbox import Sandbox
 
@@ -94,21 +94,21 @@ class Post:
         endpoint = str(to.pop("endpoint", self.sandbox.endpoint))
         return self.shop.configure(self.folder, endpoint, source, **to)
 
-    def start(self, *program: str) -> subprocess.Popen[str]:
+    def start(self, *program: str) -> Process:
         config = self.folder / "syncd.toml"
         if not config.exists():
             self.configure()
         chosen = program or ("-m", "syncd", "run", "--config")
         return self.shop.start(config, program=chosen)
 
-    def run(self, *program: str) -> subprocess.Popen[str]:
+    def run(self, *program: str) -> Process:
         """Start it and wait until it is ready."""
         before = len(self.overseer.heard("READY=1"))
         daemon = self.start(*program)
         wait_until(lambda: len(self.overseer.heard("READY=1")) > before)
         return daemon
 
-    def reload(self, daemon: subprocess.Popen[str]) -> None:
+    def reload(self, daemon: Process) -> None:
         """Ask for a reload and wait for its end."""
         ready = len(self.overseer.heard("READY=1"))
         daemon.send_signal(signal.SIGHUP)
@@ -122,7 +122,7 @@ class Post:
     def arrived(self, orders: list[str]) -> Callable[[], bool]:
         return lambda: all(self.sandbox.book.posts(order) for order in orders)
 
-    def stop(self, daemon: subprocess.Popen[str]) -> None:
+    def stop(self, daemon: Process) -> None:
         daemon.terminate()
         assert daemon.wait(60) == 0
         wait_until(lambda: self.overseer.heard("STOPPING=1"))

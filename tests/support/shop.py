@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 from typing_extensions import override
 
+from support.process import KEY, SYNCD, Forked, Process
 from support.questions import Questions
 from syncd.core.target import Target
 from syncd.postgres.database import Database
@@ -20,6 +21,7 @@ from syncd.setup.install.triggers import Triggers
 from syncd.source.connections import Connections
 from syncd.source.views import Views
 
+RUN = (*SYNCD, "run", "--config")
 TABLES = """
 CREATE TABLE orders (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -49,7 +51,7 @@ class Shop(Questions):
     role: str
     dsn: str
     state: str | None = None  # whoever owns the ledger's database, if that is another
-    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
 
     @classmethod
     def open(
@@ -197,22 +199,38 @@ endpoint = "{endpoint}"
         config: Path,
         *arguments: str,
         log: Path | None = None,
-        program: Sequence[str] = ("-m", "syncd", "run", "--config"),
-        within: Sequence[str] = (),
-    ) -> subprocess.Popen[str]:
-        """Start the real daemon as a process of its own, or a program around it.
+        program: Sequence[str] = RUN,
+    ) -> Process:
+        """Start the real daemon as a process of its own, or a program around it."""
+        words = [*program, str(config), *arguments]
+        streams = os.devnull, os.devnull, log or config.with_suffix(".log")
+        process = Forked(words, os.environ | KEY, streams)
+        self.processes.append(process)
+        return process
 
-        `within` is a command that runs another, for instance in a namespace.
+    def start_alone(
+        self,
+        config: Path,
+        *,
+        log: Path | None = None,
+        program: Sequence[str] = RUN,
+        within: Sequence[str] = (),
+    ) -> Process:
+        """Start it in an interpreter of its own.
+
+        Args:
+            config: Its configuration.
+            log: Where its log goes, instead of beside the configuration.
+            program: The daemon, or a program around it.
+            within: A command that runs another, for instance in a namespace.
         """
-        target = (log or config.with_suffix(".log")).open("a")
-        process = subprocess.Popen(
-            [*within, sys.executable, *program, str(config), *arguments],
-            stderr=target,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
-        )
-        target.close()
+        with (log or config.with_suffix(".log")).open("a") as target:
+            process = subprocess.Popen(
+                [*within, sys.executable, *program, str(config)],
+                stderr=target,
+                stdout=subprocess.DEVNULL,
+                env=os.environ | KEY,
+            )
         self.processes.append(process)
         return process
 

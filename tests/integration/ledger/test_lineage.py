@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
 from support.ledgers import Started
 from support.postgres import Cluster, cluster, standby, wait_until
+from support.process import Process
 from support.shop import Shop
 from typing_extensions import override
 
@@ -53,7 +54,7 @@ class Scene:
     def events(self, name: str) -> list[dict[str, object]]:
         return [line for line in self.log if line["event"] == name]
 
-    def run(self) -> subprocess.Popen[str]:
+    def run(self) -> Process:
         self.config.with_suffix(".log").write_text("")
         daemon = self.shop.start(self.config)
         wait_until(lambda: self.events("heartbeat") or daemon.poll() is not None)
@@ -65,7 +66,7 @@ class Scene:
         wait_until(lambda: all(self.sandbox.book.posts(o) for o in orders))
         return orders
 
-    def stop(self, daemon: subprocess.Popen[str]) -> None:
+    def stop(self, daemon: Process) -> None:
         daemon.terminate()
         assert daemon.wait(60) == 0
 
