@@ -11,6 +11,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import date
+from functools import cache
 from typing import Any
 
 import structlog
@@ -37,7 +38,10 @@ def run_id(environment: Mapping[str, str] = os.environ) -> str:
     return given if _INVOCATION.fullmatch(given) else uuid.uuid4().hex
 
 
-_RUN = run_id()
+@cache
+def _this_run() -> str:
+    """Return the same for each line of a process; one that is forked has its own."""
+    return run_id()
 
 
 def only_declared(_: object, __: str, line: EventDict) -> EventDict:
@@ -48,7 +52,7 @@ def only_declared(_: object, __: str, line: EventDict) -> EventDict:
     if not _is_ours(line):
         line = _of_library(line)
     line.setdefault("feed", "-")
-    line["run"] = _RUN
+    line["run"] = _this_run()
     names = FIRST + EVENTS[line["event"]].fields
     return {name: _value(name, line[name]) for name in names if name in line}
 

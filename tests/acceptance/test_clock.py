@@ -48,7 +48,7 @@ def test_a_daemon_lives_through_jumps_of_its_machines_clock(
     """An hour back, then three ahead: orders go on within moments, each once."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     log = config.with_suffix(".log")
-    daemon = shop.start(config)
+    daemon = shop.start_alone(config)
     wait_until(lambda: "daemon.started" in log.read_text())
     orders: list[str] = []
     for number, offset in enumerate(("-3600", "+7200"), start=1):

@@ -106,7 +106,8 @@ def test_a_fault_of_our_own_while_the_daemon_is_built_is_a_bug(
 ) -> None:
     """70, and one line with its kind and place; no message, which may be personal."""
     config = shop.configure(tmp_path, "http://127.0.0.1:1/")
-    process = shop.start(config, *once, program=("-c", BROKEN.format(name=name)))
+    program = "-c", BROKEN.format(name=name)
+    process = shop.start_alone(config, *once, program=program)
     assert process.wait(60) == 70
     line = config.with_suffix(".log").read_text()
     assert "daemon.crashed" in line

@@ -8,6 +8,7 @@ reads when it starts, has one of its own (`subprocess`).
 import multiprocessing
 import os
 import pkgutil
+import random
 import runpy
 import signal
 import subprocess
@@ -111,6 +112,7 @@ def _be(
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
+    random.seed()
     if tuple(program[:2]) == SYNCD:
         sys.argv = ["syncd", *program[2:]]
         main()

@@ -211,7 +211,7 @@ endpoint = "{endpoint}"
     def start_alone(
         self,
         config: Path,
-        *,
+        *arguments: str,
         log: Path | None = None,
         program: Sequence[str] = RUN,
         within: Sequence[str] = (),
@@ -220,13 +220,14 @@ endpoint = "{endpoint}"
 
         Args:
             config: Its configuration.
+            arguments: Further ones.
             log: Where its log goes, instead of beside the configuration.
             program: The daemon, or a program around it.
             within: A command that runs another, for instance in a namespace.
         """
         with (log or config.with_suffix(".log")).open("a") as target:
             process = subprocess.Popen(
-                [*within, sys.executable, *program, str(config)],
+                [*within, sys.executable, *program, str(config), *arguments],
                 stderr=target,
                 stdout=subprocess.DEVNULL,
                 env=os.environ | KEY,
