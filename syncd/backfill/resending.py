@@ -36,10 +36,10 @@ class Resending:
             OrderUnknownError: None of them was delivered.
         """
         found = self._source.of_keys(keys)
-        register = BackfillStore(self._ledger)
+        store = BackfillStore(self._ledger)
         now = self._source.clock()
         with self._ledger.admission():
-            number = register.insert(
+            number = store.insert(
                 (now, now),
                 "resend",
                 reason,
@@ -48,11 +48,11 @@ class Resending:
             )
             assert number is not None  # noqa: S101  # an empty range overlaps none
             asked = ActiveBackfill(number, "running", "resend", reason, now, now, now)
-            orders, resent = register.take_again(asked, found, self._size)
+            orders, resent = store.take_again(asked, found, self._size)
             if not orders:
                 raise OrderUnknownError(
                     "none of these orders was delivered, so none is sent again",
                     "`syncd explain ORDER` shows an order's state.",
                 )
-            register.advance(asked, Position(now), orders, resent)
+            store.advance(asked, Position(now), orders, resent)
         return number, orders

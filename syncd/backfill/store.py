@@ -1,4 +1,4 @@
-"""The register: every backfill that was asked for, and how it is steered.
+"""Every backfill that was asked for, and how it is controlled.
 
 A row of the ledger is the only control: changing it, from any shell, changes
 what every daemon does. A page is captured in the transaction that notes it.
@@ -89,7 +89,7 @@ class BackfillStore:
 
     # Drive
 
-    def steering(self, lag: timedelta, period: timedelta) -> list[ActiveBackfill]:
+    def active(self, lag: timedelta, period: timedelta) -> list[ActiveBackfill]:
         """List what has to be run or logged, oldest first.
 
         Args:
@@ -97,39 +97,41 @@ class BackfillStore:
             period: How often progress is logged.
         """
         return self._database.rows(
-            ActiveBackfill, query("steering"), lag=lag, period=period, **self._ours
+            ActiveBackfill,
+            query("active_backfills"),
+            lag=lag,
+            period=period,
+            **self._ours,
         )
 
-    def capture(
-        self, steered: ActiveBackfill, page: OrderPage, size: int
-    ) -> int | None:
+    def capture(self, active: ActiveBackfill, page: OrderPage, size: int) -> int | None:
         """Capture a page and note it, in one transaction.
 
         Returns:
             Its orders; None when it was taken, paused or cancelled meanwhile.
         """
-        number = {"backfill": steered.backfill}
+        number = {"backfill": active.backfill}
         with self._ledger.admission(durable=False):
             lock = query("lock_backfill")
-            reached = {"reached": steered.reached, "key": steered.reached_key}
+            reached = {"reached": active.reached, "key": active.reached_key}
             if not self._database.run(lock, **reached, **number):
                 return None
-            adopts = steered.purpose == "adopt"
+            adopts = active.purpose == "adopt"
             new = self._ledger.admit(
                 page.found,
                 "backfill",
                 size=size,
                 adopts=adopts,
-                backfill=steered.backfill,
+                backfill=active.backfill,
             ).orders
             known = resent = 0
             if not adopts and new < page.orders:
-                known, resent = self.take_again(steered, page.found, size)
-            self.advance(steered, page.end, new + known, resent)
+                known, resent = self.take_again(active, page.found, size)
+            self.advance(active, page.end, new + known, resent)
         return new + known
 
     def take_again(
-        self, steered: ActiveBackfill, found: OrderQuery, size: int
+        self, active: ActiveBackfill, found: OrderQuery, size: int
     ) -> TakenAgain:
         """Make orders pending again that the ledger has already; within `admission`.
 
@@ -139,21 +141,21 @@ class BackfillStore:
         return self._database.row(
             TakenAgain,
             compose("take_again", found=found.query),
-            backfill=steered.backfill,
-            is_resend=steered.purpose == "resend",
-            reason=steered.reason,
+            backfill=active.backfill,
+            is_resend=active.purpose == "resend",
+            reason=active.reason,
             size=size,
             **self._ours,
             **found.params,
         )
 
     def advance(
-        self, steered: ActiveBackfill, end: Position, orders: int, resent: int
+        self, active: ActiveBackfill, end: Position, orders: int, resent: int
     ) -> None:
         """Note what was captured; within the transaction that captured it."""
         self._database.run(
             query("advance_backfill"),
-            backfill=steered.backfill,
+            backfill=active.backfill,
             reached=end.passed,
             key=end.key,
             orders=orders,
@@ -164,13 +166,13 @@ class BackfillStore:
         """End a backfill if nothing of it is left to do; True when that was now."""
         return self._database.run(query("finish_backfill"), backfill=number) > 0
 
-    def tell(self, number: int, period: timedelta) -> LoggedState | None:
+    def claim_log_line(self, number: int, period: timedelta) -> LoggedState | None:
         """Record that a state is logged; None when another daemon was first."""
         return self._database.find(
-            LoggedState, query("tell_backfill"), backfill=number, period=period
+            LoggedState, query("claim_backfill_log"), backfill=number, period=period
         )
 
-    # Look
+    # Read
 
     def all(self) -> list[Progress]:
         """List all of them with their progress, oldest first."""
@@ -224,7 +226,7 @@ class BackfillStore:
         if not self._database.run(
             query("pause_backfill"), backfill=number, **self._ours
         ):
-            raise self._unfit(number, "paused")
+            raise self._wrong_state(number, "paused")
 
     def resume(self, number: int) -> None:
         """Resume a paused one.
@@ -235,7 +237,7 @@ class BackfillStore:
         if not self._database.run(
             query("resume_backfill"), backfill=number, **self._ours
         ):
-            raise self._unfit(number, "resumed")
+            raise self._wrong_state(number, "resumed")
 
     def cancel(self, number: int) -> Cancelled:
         """End it; what was never in a request is given back.
@@ -246,7 +248,7 @@ class BackfillStore:
         with self._locked():
             mark = query("cancel_backfill")
             if not self._database.run(mark, backfill=number, **self._ours):
-                raise self._unfit(number, "cancelled")
+                raise self._wrong_state(number, "cancelled")
             return self._database.row(
                 Cancelled, compose("release_backfill"), backfill=number, **self._ours
             )
@@ -258,7 +260,7 @@ class BackfillStore:
             self._database.run(query("lock_watermark"), durable=True, **self._ours)
             yield
 
-    def _unfit(self, number: int, what: str) -> BackfillStateError:
+    def _wrong_state(self, number: int, what: str) -> BackfillStateError:
         state = self.get(number).state
         return BackfillStateError(
             f"backfill {number} cannot be {what}: it is {state}",

@@ -21,7 +21,7 @@ from syncd.source.position import Position
 from syncd.source.transactions import Lsn, Transactions
 
 SLACK = timedelta(seconds=5)
-"""How far before the last look an ordinary look begins."""
+"""How far before the last poll an ordinary poll begins."""
 
 SAFETY_POLL_INTERVAL = timedelta(minutes=3)
 """How often the poll runs, at least, while a follower does the work."""
@@ -75,7 +75,7 @@ class PollCapture:
         self._awaited: Lsn | None = None
         self._opened_at: datetime | None = None
         self._seen: dict[Vxid, datetime] = {}
-        self._looked_at: datetime | None = None
+        self._polled_at: datetime | None = None
         self._deep_from: datetime | None = None
         self._deep_at = self._whole_at = self._tuning.clock()
 
@@ -83,7 +83,7 @@ class PollCapture:
         """Poll once, then read of what was left, for a while.
 
         Raises:
-            SyncdError: The database failed; the next look starts over.
+            SyncdError: The database failed; the next poll starts over.
         """
         return self.reading(self._poll_once)
 
@@ -104,7 +104,7 @@ class PollCapture:
         window = self._window
         if window is not None and self._closing is None and self._may_close(window):
             self._closing = Sweep(BEGINNING, window.upper)
-        found, watermark = self._look(now, lower)
+        found, watermark = self._read_new(now, lower)
         more, moved = self._work_off()
         found, watermark = _together(found, more), moved or watermark
         if not self.is_behind:
@@ -138,20 +138,20 @@ class PollCapture:
     def _since(self, now: datetime, running: frozenset[Vxid]) -> datetime | None:
         """Return from when on an order may have become visible; None: read it all.
 
-        A transaction that ended since the last look may have stamped its orders when
+        A transaction that ended since the last poll may have stamped its orders when
         it was first seen, or shortly before; now and then, up to `lookback` before.
         However long the window has been open: what was read is not read again. Where
         the clock was set back, nothing counts as seen later than now.
         """
         ended = [seen for vxid, seen in self._seen.items() if vxid not in running]
-        last, self._looked_at = self._looked_at, now
-        looked_at = min(last or now, now)
-        self._seen = {v: min(self._seen.get(v, looked_at), now) for v in running}
+        last, self._polled_at = self._polled_at, now
+        polled_at = min(last or now, now)
+        self._seen = {v: min(self._seen.get(v, polled_at), now) for v in running}
         if last is None or self._is_due(self._whole_at, self._tuning.whole_seconds):
             self._deep_from, self._whole_at = now, self._tuning.clock()
             self._rest_seconds = 0.0
             return None
-        shallow = min([looked_at, *ended])
+        shallow = min([polled_at, *ended])
         deep = min(shallow, self._deep_from or shallow)
         deep_seconds = self._tuning.deep_seconds
         if now >= last and not self._is_due(self._deep_at, deep_seconds):
@@ -166,7 +166,7 @@ class PollCapture:
         period = max(period, 10 * self._rest_seconds)
         return self._rest is None and self._tuning.clock() - last >= period
 
-    def _look(
+    def _read_new(
         self, now: datetime, lower: datetime | None
     ) -> tuple[Admitted, datetime | None]:
         """Read what is newest; with it a page of a window that may be closed."""
@@ -183,7 +183,7 @@ class PollCapture:
         return _together(found, late), watermark
 
     def _leave(self, lower: datetime, upper: datetime, orders: int) -> None:
-        """Leave a range that was too large for a look to pages of later turns."""
+        """Leave a range that was too large for a poll to pages of later turns."""
         if self._rest is None:
             self._rest = Sweep(lower, upper, orders)
             self._rest_since = self._tuning.clock()
@@ -242,7 +242,7 @@ class PollCapture:
         return self._closing is not None or self._rest is not None
 
     def _start(self, now: datetime, watermark: datetime) -> datetime:
-        """Return where a whole look begins: at the watermark.
+        """Return where a whole poll begins: at the watermark.
 
         Unless a clock that was ahead has taken it into the future: then `lookback` ago.
         """

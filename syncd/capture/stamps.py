@@ -26,7 +26,7 @@ from syncd.source.lookup import Stamp
 from syncd.source.orders import Source
 
 NEWEST = 50
-"""Orders that a look reads; of those that are new among them, `KEPT` are kept."""
+"""Orders that a check reads; of those that are new among them, `KEPT` are kept."""
 
 KEPT = 20
 
@@ -88,7 +88,7 @@ class Appearances:
     """Orders that became visible while a daemon polled; the newest `KEPT` of them.
 
     Args:
-        by_stamp: A look lists those of the newest stamps, not those that appeared last.
+        by_stamp: A check lists those with the newest stamps, not those that came last.
     """
 
     def __init__(self, *, by_stamp: bool) -> None:
@@ -98,8 +98,8 @@ class Appearances:
         self._seen: frozenset[str] | None = None
         self._lowest: datetime | None = None
 
-    def look(self, orders: Iterable[tuple[str, datetime, datetime]]) -> None:
-        """Take what is new since the last look; nothing of the first one is.
+    def take(self, orders: Iterable[tuple[str, datetime, datetime]]) -> None:
+        """Take what is new since the last check; nothing of the first one is.
 
         By stamp, one that only moved up, since another left, is older than all were.
         """
@@ -119,7 +119,7 @@ class Appearances:
 
 
 class StampWatch:
-    """Compares stamps with appearances; call `look` again, from one thread."""
+    """Compares stamps with appearances; call `check` again, from one thread."""
 
     def __init__(
         self,
@@ -137,30 +137,30 @@ class StampWatch:
         self._log = log
         self._listed = Appearances(by_stamp=True)
         self._admitted = Appearances(by_stamp=False)
-        self._look_at = float("-inf")
+        self._compare_at = float("-inf")
         self._raised_at: int | None = None
 
-    def look(self) -> Turn:
+    def check(self) -> Turn:
         """Check, when it is due.
 
         Raises:
             SyncdError: The database failed.
         """
         started = self._tuning.clock()
-        if started < self._look_at:
+        if started < self._compare_at:
             return Turn.NOT_DUE
         try:
             self._compare()
         finally:
             now = self._tuning.clock()
             rest = self._tuning.rest * (now - started)
-            self._look_at = now + max(self._tuning.look_seconds, rest) - 1
+            self._compare_at = now + max(self._tuning.compare_seconds, rest) - 1
         return Turn.DONE
 
     def _compare(self) -> None:
         newest = self._reading(lambda: self._source.newest_stamps(NEWEST))
-        self._listed.look(newest)
-        self._admitted.look(admissions(self._ledger.database, self._ledger.feed_id))
+        self._listed.take(newest)
+        self._admitted.take(admissions(self._ledger.database, self._ledger.feed_id))
         for appearances in (self._listed, self._admitted):
             if shift := appearances.shift():
                 self._raise(shift, appearances.newest[-1][0])

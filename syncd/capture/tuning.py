@@ -15,7 +15,7 @@ class PollTuning:
 
     Attributes:
         page: Orders that are read at once; a bad plan takes the square of their time.
-        deep_seconds: A look begins `lookback` earlier, for older stamps.
+        deep_seconds: A poll begins `lookback` earlier, for older stamps.
         whole_seconds: The whole open window is read, for what was prepared and then
             committed.
         turn_seconds: Remaining pages are read for so long, before the poll reads
@@ -45,14 +45,14 @@ class StampTuning:
 
     Attributes:
         check_seconds: How often to ask whether one is due.
-        look_seconds: How often the newest orders are compared, at most.
+        compare_seconds: How often the newest orders are compared, at most.
         rest: After a comparison that took longer, so many times as long passes before
             the next.
         clock: Of any beginning.
     """
 
     check_seconds: float = 5.0
-    look_seconds: float = 20.0
+    compare_seconds: float = 20.0
     rest: int = 50
     clock: Callable[[], float] = time.monotonic
 

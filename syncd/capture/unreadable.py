@@ -105,7 +105,7 @@ class UnreadableOrders:
             SyncdError: It fails for another reason, for too many orders, or not even
                 their keys can be read.
         """
-        self._look_again()
+        self._retry_left_out()
         before = self._left_out.keys
         try:
             done = read()
@@ -116,7 +116,7 @@ class UnreadableOrders:
         self._note_readable()
         return done
 
-    def _look_again(self) -> None:
+    def _retry_left_out(self) -> None:
         """Leave out no longer whatever can be read by now, once it is time to look."""
         exclusion = self._exclusion
         with exclusion.guard:

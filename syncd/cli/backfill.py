@@ -30,7 +30,7 @@ from syncd.delivery.rendering import rules_of
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 
-LOOK_SECONDS = 1.0
+REFRESH_SECONDS = 1.0
 LINE_SECONDS = 10.0
 """How often `watch` refreshes, and writes a line without a terminal."""
 
@@ -55,7 +55,7 @@ def backfill(
     *,
     lower: str | None,
     upper: str | None,
-    **wishes: object,
+    **options: object,
 ) -> None:
     """Send the orders confirmed in a past range, behind live ones.
 
@@ -64,18 +64,20 @@ def backfill(
     Example: syncd backfill --from 2026-01-01 --to 2026-02-01
     """
     if context.invoked_subcommand:
-        if lower or upper or any(wishes.values()):
+        if lower or upper or any(options.values()):
             raise click.UsageError(f"{context.invoked_subcommand} takes no range.")
         context.obj = path
         return
     if lower is None:
         raise click.UsageError("Name the range: --from TIME, and --to TIME.")
     settings = load(path, wants_key=False)
-    ask(settings, span_of(settings, lower, upper, "--from"), BackfillOptions.of(wishes))
+    ask(
+        settings, span_of(settings, lower, upper, "--from"), BackfillOptions.of(options)
+    )
 
 
 @contextmanager
-def _register(settings: Settings) -> Iterator[BackfillStore]:
+def _store(settings: Settings) -> Iterator[BackfillStore]:
     with changing(settings) as connections:
         feed = FeedStore(connections, settings.feed).get()
         yield BackfillStore(Ledger(connections.ledger, feed.feed_id))
@@ -89,8 +91,8 @@ def backfill_list(settings: Settings, *, as_text: bool) -> None:
 
     Example: syncd backfill list
     """
-    with _register(settings) as register:
-        found = [_paced(one, settings) for one in register.all()]
+    with _store(settings) as store:
+        found = [_paced(one, settings) for one in store.all()]
     if as_text:
         print_json([_facts(one) for one in found])
         return
@@ -163,9 +165,9 @@ def backfill_pause(settings: Settings, *, backfill: int | None) -> None:
 
     Example: syncd backfill pause
     """
-    with _register(settings) as register:
-        number = backfill or register.unfinished().backfill
-        register.pause(number)
+    with _store(settings) as store:
+        number = backfill or store.unfinished().backfill
+        store.pause(number)
     click.echo(f"backfill {number} is paused")
 
 
@@ -177,9 +179,9 @@ def backfill_resume(settings: Settings, *, backfill: int | None) -> None:
 
     Example: syncd backfill resume
     """
-    with _register(settings) as register:
-        number = backfill or register.unfinished().backfill
-        register.resume(number)
+    with _store(settings) as store:
+        number = backfill or store.unfinished().backfill
+        store.resume(number)
     click.echo(f"backfill {number} is resumed")
 
 
@@ -192,11 +194,11 @@ def backfill_cancel(settings: Settings, *, backfill: int | None, yes: bool) -> N
 
     Example: syncd backfill cancel 3
     """
-    with _register(settings) as register:
-        number = backfill or register.unfinished().backfill
-        if not yes and register.get(number).is_unfinished:
+    with _store(settings) as store:
+        number = backfill or store.unfinished().backfill
+        if not yes and store.get(number).is_unfinished:
             click.confirm(f"Cancel backfill {number} for good?", abort=True)
-        cancelled = register.cancel(number)
+        cancelled = store.cancel(number)
     print_lines(
         f"backfill {number} is cancelled; {cancelled.released:,} orders given back"
     )
@@ -215,15 +217,15 @@ def backfill_watch(settings: Settings, *, backfill: int | None) -> None:
     Example: syncd backfill watch 3
     """
     console = Console(highlight=False)
-    with _register(settings) as register:
-        number = backfill or register.unfinished().backfill
+    with _store(settings) as store:
+        number = backfill or store.unfinished().backfill
         show = _bar(console) if console.is_terminal else _line()
         with show as draw:
-            one = register.get(number)
+            one = store.get(number)
             draw(_paced(one, settings))
             while one.is_unfinished:
-                time.sleep(LOOK_SECONDS)
-                one = register.get(number)
+                time.sleep(REFRESH_SECONDS)
+                one = store.get(number)
                 draw(_paced(one, settings))
     if one.state == "cancelled":
         raise click.exceptions.Exit(ExitCode.FAILED)

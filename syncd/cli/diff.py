@@ -109,34 +109,34 @@ def diff(
 
     Example: syncd diff --with syncd.purchases_new --last 500
     """
-    wishes = _DiffOptions(**options)  # type: ignore[arg-type]  # click's options
-    wishes.check(view)
+    chosen = _DiffOptions(**options)  # type: ignore[arg-type]  # click's options
+    chosen.check(view)
     with changing(settings) as connections:
         feed = FeedStore(connections, settings.feed).get()
         comparer = EventDiff(settings, connections, feed)
-        last = wishes.last
+        last = chosen.last
         found = comparer.with_view(view, last) if view else comparer.with_sent(last)
         found = found.only(orders) if orders else found
-        printer = _Printer(view, found, shows_values=wishes.shows)
-        if not wishes.as_text:
+        printer = _Printer(view, found, shows_values=chosen.shows)
+        if not chosen.as_text:
             printer.print(Console(highlight=False))
-        resent = _resend(comparer, found, wishes) if wishes.resend else None
-    if wishes.as_text:
+        resent = _resend(comparer, found, chosen) if chosen.resend else None
+    if chosen.as_text:
         more = {} if resent is None else {"resent": resent}
         click.echo(json.dumps(printer.document() | more, indent=2))
     if found.differences or not found.compared:
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def _resend(comparer: EventDiff, found: Comparison, wishes: _DiffOptions) -> int:
+def _resend(comparer: EventDiff, found: Comparison, chosen: _DiffOptions) -> int:
     """Send the orders that differ again; return their number."""
     keys = [difference.key for difference in found.differences if difference.changes]
     if not keys:
         return 0
-    if not wishes.yes:
+    if not chosen.yes:
         again = f"Send {count(len(keys))} again? Squeezely merges them by their orderid"
         click.confirm(again, abort=True, err=True)
-    number, orders = comparer.resend(keys, str(wishes.reason))
+    number, orders = comparer.resend(keys, str(chosen.reason))
     click.echo(
         f"{count(orders)} are pending again: `syncd backfill watch {number}`", err=True
     )

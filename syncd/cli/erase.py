@@ -52,15 +52,15 @@ def erase(
     with connected(settings) as connections:
         feed = FeedStore(connections, settings.feed).get()
         ledger = Ledger(connections.ledger, feed.feed_id)
-        forgetting = Erasure(source_on(settings, connections), ledger)
-        keys = forgetting.find(chosen)
-        traces = forgetting.traces(keys)
+        erasure = Erasure(source_on(settings, connections), ledger)
+        keys = erasure.find(chosen)
+        traces = erasure.traces(keys)
         if not as_text:
             _show(traces)
         if not dry_run:
             if not yes:
                 click.confirm("Forget them?", abort=True, err=True)
-            traces = forgetting.forget(keys)
+            traces = erasure.erase(keys)
     _end(settings, traces, changed=not dry_run, as_text=as_text)
 
 

@@ -69,13 +69,13 @@ def explain(settings: Settings, order: str, *, as_text: bool) -> None:
         connections.source.limit(VIEW_SECONDS)
         feed = FeedStore(connections, settings.feed).get()
         source = source_on(settings, connections)
-        story = read_history(connections.ledger, source, feed, order)
-    if story is None:
+        history = read_history(connections.ledger, source, feed, order)
+    if history is None:
         raise OrderUnknownError(
             f"neither the views nor the ledger have the order {order!r}",
             "ORDER is the order_key or the orderid of the purchases view.",
         )
     if as_text:
-        print_json(asdict(story) | {"story": list(story.lines())})
+        print_json(asdict(history) | {"story": list(history.lines())})
         return
-    print_lines(*story.lines())
+    print_lines(*history.lines())

@@ -45,8 +45,8 @@ def _page(context: click.Context) -> Iterator[str]:
     yield from (".SH DESCRIPTION", _plain(DESCRIPTION), ".SH OPTIONS")
     yield from _options(context)
     yield ".SH COMMANDS"
-    for shelf, commands in root.shelves.items():
-        yield f".SS {_plain(shelf)}"
+    for section, commands in root.sections.items():
+        yield f".SS {_plain(section)}"
         for command in commands:
             yield from _verb(command, context)
     yield from _list("FILES", FILES, "I")

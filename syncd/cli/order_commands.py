@@ -124,10 +124,10 @@ def end(
         click.echo(f"the others of {len(set(named_ones))} are not set aside", err=True)
 
 
-def discard_waiting(desk: OrderCommands, keys: list[str]) -> int:
+def discard_waiting(commands: OrderCommands, keys: list[str]) -> int:
     """Discard orders that wait after an attempt; return how many those were."""
-    chosen = {"feed": desk.feed.feed_id, "orders": keys}
-    return desk.ledger.value(int, query("discard_waiting"), **chosen)
+    chosen = {"feed": commands.feed.feed_id, "orders": keys}
+    return commands.ledger.value(int, query("discard_waiting"), **chosen)
 
 
 def ask_to_give_up(*, yes: bool) -> None:

@@ -200,24 +200,24 @@ class SectionedGroup(click.Group):
         super().__init__(*args, **kwargs)
         self._verbs = LazyCommands()
         self.commands = self._verbs
-        self._shelves: dict[str, list[str]] = {}
+        self._sections: dict[str, list[str]] = {}
 
-    def put(self, shelf: str, **places: str) -> None:
+    def put(self, section: str, **places: str) -> None:
         """Add commands, and show them in this section in this order.
 
         Args:
-            shelf: Its heading.
+            section: Its heading.
             places: By the command's name, its `module:attribute`.
         """
-        self._shelves[shelf] = list(places)
+        self._sections[section] = list(places)
         self._verbs.places |= places
 
     @property
-    def shelves(self) -> dict[str, list[click.Command]]:
+    def sections(self) -> dict[str, list[click.Command]]:
         """The commands by section, all of them imported."""
         return {
-            shelf: [self.commands[name] for name in names]
-            for shelf, names in self._shelves.items()
+            section: [self.commands[name] for name in names]
+            for section, names in self._sections.items()
         }
 
     @override
@@ -232,8 +232,8 @@ class SectionedGroup(click.Group):
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
         width = max(len(str(name)) for name in self.commands)
-        for shelf, commands in self.shelves.items():
-            with formatter.section(shelf):
+        for section, commands in self.sections.items():
+            with formatter.section(section):
                 formatter.write_dl(
                     [(str(c.name).ljust(width), summary(c)) for c in commands]
                 )

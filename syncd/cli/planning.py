@@ -105,7 +105,7 @@ class Opened:
 def ask(
     settings: Settings,
     bounds: Callable[[datetime], Interval],
-    wishes: BackfillOptions,
+    options: BackfillOptions,
     *,
     adopts: bool = False,
 ) -> Opened | None:
@@ -114,11 +114,11 @@ def ask(
     Args:
         settings: The configuration.
         bounds: Makes the range from the time up to which orders are past ones.
-        wishes: The options given.
+        options: The options given.
         adopts: Mark the orders as delivered instead of sending them.
     """
     with changing(settings) as connections:
-        asking = _Asking(settings, connections, bounds, wishes, adopts=adopts)
+        asking = _Asking(settings, connections, bounds, options, adopts=adopts)
         feeds = FeedStore(connections, settings.feed)
         feeds.check_schema()
         feed = feeds.find()
@@ -128,14 +128,14 @@ def ask(
             plan = asking.plan(feed)
             asking.show(plan)
         opened = None
-        if plan.orders and not wishes.dry_run:
-            _confirm(plan, wishes)
+        if plan.orders and not options.dry_run:
+            _confirm(plan, options)
             if feed is None:
                 feed = asking.start(feeds)
                 plan = asking.plan(feed)
-            opened = Opened(plan, asking.register(feed).open(plan))
+            opened = Opened(plan, asking.store(feed).open(plan))
         is_served = feed is not None and _is_served(connections, feed)
-    if wishes.as_text:
+    if options.as_text:
         _print_json(plan, opened, settings.backfill.rate)
     elif opened:
         _print_opened(opened.backfill, is_served=is_served)
@@ -172,21 +172,21 @@ class _Asking:
         settings: Settings,
         connections: Connections,
         bounds: Callable[[datetime], Interval],
-        wishes: BackfillOptions,
+        options: BackfillOptions,
         *,
         adopts: bool,
     ) -> None:
         self._settings = settings
         self._connections = connections
         self._bounds = bounds
-        self._wishes = wishes
+        self._options = options
         self._adopts = adopts
         exclusion = Exclusion()
         self._source = source_on(settings, connections, exclusion.left_out)
         lines = log.Log(settings.feed)
         self._reading = UnreadableOrders(self._source, None, lines, exclusion)
 
-    def register(self, feed: Feed) -> BackfillStore:
+    def store(self, feed: Feed) -> BackfillStore:
         """Return the backfills of the feed."""
         return BackfillStore(Ledger(self._connections.ledger, feed.feed_id))
 
@@ -200,14 +200,14 @@ class _Asking:
         span = self._bounds(planner.ceiling())
         if not self._adopts:
             ledger.refuse_pruned(span.lower, span.upper)
-        if not self._wishes.dry_run:
-            self.register(feed).refuse_overlap(span)
+        if not self._options.dry_run:
+            self.store(feed).refuse_overlap(span)
         adopting = Request(span, "adopt")
-        return planner.plan(adopting if self._adopts else self._wishes.request(span))
+        return planner.plan(adopting if self._adopts else self._options.request(span))
 
     def plan_unstarted(self, feeds: FeedStore) -> Plan:
         """Plan and show the range as if the feed were started now; write nothing."""
-        if not self._wishes.dry_run:
+        if not self._options.dry_run:
             ask_start(self._settings)
         plan = self._reading(lambda: self._plan_unstarted(feeds))
         name = self._settings.feed
@@ -236,7 +236,7 @@ class _Asking:
                 "they are not in the plan, and are not sent (see syncd check)",
                 err=True,
             )
-        if not self._wishes.as_text:
+        if not self._options.as_text:
             zone = rules_of(self._settings).zone
             show(plan, self._settings.backfill.rate, zone)
 
@@ -244,10 +244,10 @@ class _Asking:
         return feeds.start(self._source, self._settings.source.lookback)
 
 
-def _confirm(plan: Plan, wishes: BackfillOptions) -> None:
-    if wishes.yes:
+def _confirm(plan: Plan, options: BackfillOptions) -> None:
+    if options.yes:
         return
-    if wishes.as_text or not sys.stdin.isatty():
+    if options.as_text or not sys.stdin.isatty():
         raise click.UsageError(
             "Not a terminal: pass --yes, or --dry-run to see the plan only."
         )

@@ -58,17 +58,17 @@ def rejected_list(
     Example: syncd rejected list --reason email
     """
     listed = query("suspected") if which == "suspected" else query("rejected")
-    with order_commands(settings) as desk:
-        rows = desk.ledger.rows(
+    with order_commands(settings) as commands:
+        rows = commands.ledger.rows(
             _SetAside,
             listed,
-            feed=desk.feed.feed_id,
+            feed=commands.feed.feed_id,
             states=[which],
             reason=reason,
             limit=MOST_LISTED,
         )
         is_open = which == "rejected"
-        now = desk.now([row.order_key for row in rows]) if is_open else {}
+        now = commands.now([row.order_key for row in rows]) if is_open else {}
     shown = [(*row, now.get(row.order_key)) for row in rows]
     show(shown, (*_SetAside._fields, "now"), as_text=as_text)
 
@@ -92,28 +92,28 @@ def rejected_show(settings: Settings, *, order: str, as_text: bool) -> None:
 
     Example: syncd rejected show 1042
     """
-    with order_commands(settings) as desk:
-        story = read_history(desk.ledger, desk.source, desk.feed, order)
-    if story is None or story.standing is None or story.standing.state is None:
+    with order_commands(settings) as commands:
+        history = read_history(commands.ledger, commands.source, commands.feed, order)
+    if history is None or history.standing is None or history.standing.state is None:
         raise OrderUnknownError(
             f"the order {order!r} is not set aside",
             "`syncd rejected list` lists those that are; `syncd explain` shows any.",
         )
     if not as_text:
-        print_lines(*story.lines())
+        print_lines(*history.lines())
         return
-    print_json(_facts(story, story.standing))
+    print_json(_facts(history, history.standing))
 
 
-def _facts(story: OrderHistory, standing: LedgerEntry) -> dict[str, object]:
+def _facts(history: OrderHistory, standing: LedgerEntry) -> dict[str, object]:
     return {
-        "order_key": story.key,
-        "orderid": story.orderid,
-        "state": story.state,
+        "order_key": history.key,
+        "orderid": history.orderid,
+        "state": history.state,
         "reason": standing.reason,
         "confirmed_at": standing.confirmed_at,
-        "attempts": [asdict(attempt) for attempt in story.attempts],
-        "next": story.next_step(),
+        "attempts": [asdict(attempt) for attempt in history.attempts],
+        "next": history.next_step(),
     }
 
 
@@ -142,20 +142,20 @@ def rejected_retry(
     """
     need_a_choice(orders, everything, reason, mended)
     states = ["rejected", *(["withdrawn", "discarded"] if orders else [])]
-    with order_commands(settings) as desk:
+    with order_commands(settings) as commands:
         if mended:
-            listed = desk.mended.rejected(
-                [*desk.keys(orders)] if orders else None, MOST_LISTED
+            listed = commands.mended.rejected(
+                [*commands.keys(orders)] if orders else None, MOST_LISTED
             )
-            orders = tuple(desk.mended.sendable(listed))
+            orders = tuple(commands.mended.sendable(listed))
             if not orders:
                 end(0, "are pending again", "rejected", (), as_text=as_text)
-        count = desk.ledger.value(
+        count = commands.ledger.value(
             int,
             query("retry_rejected"),
-            feed=desk.feed.feed_id,
+            feed=commands.feed.feed_id,
             states=states,
-            orders=desk.keys(orders),
+            orders=commands.keys(orders),
             all=not orders,
             reason=reason,
             size=settings.squeezely.orders_per_batch,
@@ -188,15 +188,15 @@ def rejected_discard(
     """
     need_a_choice(orders, everything, reason)
     ask_to_give_up(yes=yes)
-    with order_commands(settings) as desk:
-        keys = desk.keys(orders)
-        count = desk.ledger.run(
+    with order_commands(settings) as commands:
+        keys = commands.keys(orders)
+        count = commands.ledger.run(
             query("discard_rejected"),
-            feed=desk.feed.feed_id,
+            feed=commands.feed.feed_id,
             states=["rejected"],
             orders=keys,
             all=not orders,
             reason=reason,
         )
-        count += discard_waiting(desk, keys)
+        count += discard_waiting(commands, keys)
     end(count, "were given up", "rejected", orders, as_text=as_text)

@@ -82,7 +82,7 @@ def _read(settings: Settings, asked: Asked) -> Report:
         Progress(console=console, disable=not console.is_terminal) as progress,
     ):
         feed = settings.feed, FeedStore(connections, settings.feed).get().feed_id
-        health = assess(StatusReader(settings, connections).look().vitals())
+        health = assess(StatusReader(settings, connections).read().health_inputs())
         task = progress.add_task("reading the ledger", total=STEPS)
         return read_report(
             connections.ledger, feed, asked, health, lambda: progress.advance(task)

@@ -45,12 +45,12 @@ def status(
     if sum((seconds is not None, as_plugin, as_text)) > 1:
         raise click.UsageError("Choose one of --watch, --nagios and --json.")
     with connected(settings) as connections:
-        observer = StatusReader(settings, connections)
+        reader = StatusReader(settings, connections)
         if seconds is not None:
-            watch = Watch(settings.feed, observer, connections, seconds)
+            watch = Watch(settings.feed, reader, connections, seconds)
             watch.run(Console(highlight=False))
             return
-        health, facts = _look(observer, as_plugin=as_plugin)
+        health, facts = _read(reader, as_plugin=as_plugin)
     if as_plugin:
         click.echo(check_line(health, facts))
     elif as_text:
@@ -63,12 +63,10 @@ def status(
         raise click.exceptions.Exit(int(health.severity))
 
 
-def _look(
-    observer: StatusReader, *, as_plugin: bool
-) -> tuple[Health, FeedStatus | None]:
+def _read(reader: StatusReader, *, as_plugin: bool) -> tuple[Health, FeedStatus | None]:
     """Read once; a database that does not respond is a verdict, not an error."""
     try:
-        facts = observer.look()
+        facts = reader.read()
     except DatabaseUnavailableError as error:
         return unread(error), None
     except SyncdError as error:
@@ -76,4 +74,4 @@ def _look(
             raise
         click.echo(f"SYNCD UNKNOWN - {error}")
         raise click.exceptions.Exit(UNKNOWN) from error
-    return assess(facts.vitals()), facts
+    return assess(facts.health_inputs()), facts

@@ -40,11 +40,11 @@ def uncertain_list(settings: Settings, *, as_text: bool) -> None:
 
     Example: syncd uncertain list
     """
-    with order_commands(settings) as desk:
-        held = desk.ledger.rows(
-            _Held, query("held"), feed=desk.feed.feed_id, limit=MOST_LISTED
+    with order_commands(settings) as commands:
+        held = commands.ledger.rows(
+            _Held, query("held"), feed=commands.feed.feed_id, limit=MOST_LISTED
         )
-        numbers = desk.numbers([order.order_key for order in held])
+        numbers = commands.numbers([order.order_key for order in held])
     listed = [order.with_number(numbers.get(order.order_key)) for order in held]
     names = ("order_key", "orderid", "confirmed_at", "batch", "attempt",
              "attempted_at", "reason")  # fmt: skip
@@ -108,11 +108,11 @@ def uncertain_discard(
     """
     need_a_choice(orders, everything)
     ask_to_give_up(yes=yes)
-    with order_commands(settings) as desk:
-        keys = desk.keys(orders)
-        chosen = {"feed": desk.feed.feed_id, "orders": keys, "all": not orders}
-        count = desk.ledger.value(int, query("discard_held"), **chosen)
-        count += discard_waiting(desk, keys)
+    with order_commands(settings) as commands:
+        keys = commands.keys(orders)
+        chosen = {"feed": commands.feed.feed_id, "orders": keys, "all": not orders}
+        count = commands.ledger.value(int, query("discard_held"), **chosen)
+        count += discard_waiting(commands, keys)
     end(count, "were given up", "uncertain", orders, as_text=as_text)
 
 
@@ -121,6 +121,6 @@ def _decide(
     orders: tuple[str, ...],
     act: Callable[[OrderCommands, dict[str, object]], int],
 ) -> int:
-    with order_commands(settings) as desk:
-        chosen = {"orders": desk.keys(orders), "all": not orders}
-        return act(desk, {"feed": desk.feed.feed_id, **chosen})
+    with order_commands(settings) as commands:
+        chosen = {"orders": commands.keys(orders), "all": not orders}
+        return act(commands, {"feed": commands.feed.feed_id, **chosen})

@@ -42,7 +42,9 @@ def explain(settings: Settings, means: str | None, *, as_text: bool) -> bool:
             if not as_text:
                 click.echo(f"seen first at {seen_at}: {example}\n  its shape: {shape}")
             meaning = means or _ask(as_text=as_text)
-            delivered, pending = answers.say(shape, Meaning(meaning), feed_id)
+            delivered, pending = answers.record_meaning(
+                shape, Meaning(meaning), feed_id
+            )
             explained.append({"shape": shape, "answer": example, "means": meaning,
                          "delivered": delivered, "pending": pending})  # fmt: skip
             if not as_text:

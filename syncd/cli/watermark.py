@@ -60,7 +60,7 @@ def watermark_show(settings: Settings, *, as_text: bool) -> None:
 @configured
 @click.option("--to", "lower", metavar="TIME", required=True, help="From this time on.")
 @sending_options
-def watermark_reset(settings: Settings, /, *, lower: str, **wishes: object) -> None:
+def watermark_reset(settings: Settings, /, *, lower: str, **options: object) -> None:
     """Send the orders confirmed between a time and the watermark.
 
     The live watermark itself stays where it is. Orders that were delivered are not
@@ -70,7 +70,7 @@ def watermark_reset(settings: Settings, /, *, lower: str, **wishes: object) -> N
     Example: syncd watermark reset --to 2026-01-01
     """
     bounds = span_of(settings, lower, None, "--to")
-    opened = ask(settings, bounds, BackfillOptions.of(wishes))
+    opened = ask(settings, bounds, BackfillOptions.of(options))
     if opened is None:
         return
     span = opened.plan.request.span
@@ -92,7 +92,7 @@ def watermark_reset(settings: Settings, /, *, lower: str, **wishes: object) -> N
 )
 @asking_options
 def mark_delivered(
-    settings: Settings, /, *, lower: str, upper: str | None, **wishes: object
+    settings: Settings, /, *, lower: str, upper: str | None, **options: object
 ) -> None:
     """Mark past orders as delivered by something else, without sending them.
 
@@ -102,7 +102,7 @@ def mark_delivered(
     Example: syncd mark-delivered --from 2024-01-01 --to 2026-01-01
     """
     bounds = span_of(settings, lower, upper, "--from")
-    ask(settings, bounds, BackfillOptions.of(wishes), adopts=True)
+    ask(settings, bounds, BackfillOptions.of(options), adopts=True)
 
 
 def span_of(

@@ -17,8 +17,10 @@ class Continuity(Enum):
 
     SAME = "same"
     PROMOTED = "promoted"  # a standby took over; its last moments may be lost
-    WENT_BACK = "went back"  # restored to an earlier moment, or another database
-    STRANGER = "stranger"  # promoted, and this host never served it: maybe a clone
+    REWOUND = "rewound"  # restored to an earlier moment, or another database
+    UNKNOWN_HOST = (
+        "unknown host"  # promoted, and this host never served it: maybe a clone
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,11 @@ def continuity_of(
     promoted = timeline > ledger.timeline
     later = Continuity.PROMOTED if promoted else Continuity.SAME
     if remembered is None:
-        return Continuity.STRANGER if promoted and not is_known_host else later
+        return Continuity.UNKNOWN_HOST if promoted and not is_known_host else later
     if remembered.place != ledger.place or remembered.timeline > timeline:
-        return Continuity.WENT_BACK
+        return Continuity.REWOUND
     if remembered.number > ledger.number:
         lost = remembered.at - ledger.at
         slight = timeline > remembered.timeline and lost <= LOSS_LIMIT
-        return Continuity.PROMOTED if slight else Continuity.WENT_BACK
+        return Continuity.PROMOTED if slight else Continuity.REWOUND
     return later

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-HEARD_SECONDS = 60.0
+FOLLOWED_SECONDS = 60.0
 """How long a key that was heard of is remembered."""
 
-MOST_HEARD = 20_000
+MOST_FOLLOWED = 20_000
 """How many are, at most; the oldest half is given up."""
 
 
@@ -19,23 +19,23 @@ class CrossCheck:
     def __init__(self, patience_seconds: float) -> None:
         self._patience = patience_seconds
         self._found: dict[str, float] = {}
-        self._heard: dict[str, float] = {}
+        self._followed: dict[str, float] = {}
 
     def found(self, keys: Iterable[str], now: float) -> None:
         """Note orders that the poll admitted; `now` in seconds of any one clock."""
         self._forget(now)
         for key in keys:
-            if key not in self._heard:
+            if key not in self._followed:
                 self._found.setdefault(key, now)
 
-    def heard(self, keys: Iterable[str], now: float) -> None:
+    def followed(self, keys: Iterable[str], now: float) -> None:
         """Note orders that the follower heard of, before or after the poll."""
         for key in keys:
-            self._heard[key] = now
+            self._followed[key] = now
             self._found.pop(key, None)
-        if len(self._heard) > MOST_HEARD:
-            kept = list(self._heard.items())[-MOST_HEARD // 2 :]
-            self._heard = dict(kept)
+        if len(self._followed) > MOST_FOLLOWED:
+            kept = list(self._followed.items())[-MOST_FOLLOWED // 2 :]
+            self._followed = dict(kept)
 
     def overdue(self, now: float) -> list[str]:
         """Give, once, the orders that were not heard of in time; the oldest first."""
@@ -45,6 +45,6 @@ class CrossCheck:
         return late
 
     def _forget(self, now: float) -> None:
-        self._heard = {
-            key: at for key, at in self._heard.items() if now - at < HEARD_SECONDS
+        self._followed = {
+            key: at for key, at in self._followed.items() if now - at < FOLLOWED_SECONDS
         }

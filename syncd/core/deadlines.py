@@ -30,7 +30,7 @@ class Deadline:
 class Overdue:
     """A component without progress: for how long, and where it is stuck."""
 
-    part: str
+    component: str
     seconds: float
     thread: int | None
 
@@ -50,7 +50,7 @@ def forgiven(stamps: Mapping[str, Deadline], paused: float) -> dict[str, Deadlin
 def overdue(stamps: Mapping[str, Deadline], now: float) -> list[Overdue]:
     """List the components without progress, in the order of their stamps."""
     return [
-        Overdue(part, now - stamp.moved_at, stamp.thread)
-        for part, stamp in stamps.items()
+        Overdue(component, now - stamp.moved_at, stamp.thread)
+        for component, stamp in stamps.items()
         if now > stamp.until
     ]

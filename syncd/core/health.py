@@ -25,46 +25,46 @@ SILENT_BEATS = 3
 """Heartbeats that a living daemon may miss."""
 
 
-def assess(vitals: HealthInputs) -> Health:
+def assess(inputs: HealthInputs) -> Health:
     """Judge a feed; reasons of the same severity keep the order of the rules."""
-    found = [reason for rule in RULES for reason in rule(vitals)]
+    found = [reason for rule in RULES for reason in rule(inputs)]
     return Health(sorted(found, key=lambda reason: -reason.severity))
 
 
 # The rules
 
 
-def _nobody_serves(vitals: HealthInputs) -> Iterable[HealthIssue]:
+def _nobody_serves(inputs: HealthInputs) -> Iterable[HealthIssue]:
     """A living daemon beats. Passes of `run --once` leave no mark, and may be apart."""
-    alive = [member for member in vitals.members if member.is_alive]
+    alive = [member for member in inputs.members if member.is_alive]
     if alive:
-        yield from _silence(vitals, max(member.started_at for member in alive))
+        yield from _silence(inputs, max(member.started_at for member in alive))
         return
-    if _newest_failure(vitals) is not None:
+    if _newest_failure(inputs) is not None:
         return  # has its own rule
-    last = max(vitals.members, key=lambda m: m.instance, default=None)
+    last = max(inputs.members, key=lambda m: m.instance, default=None)
     start = "`systemctl start syncd`, or `syncd run`"
     if last is None:
         yield HealthIssue(Severity.DOWN, "no daemon has served it yet", start)
     elif last.stopped_at is None:
         what = f"the last daemon (pid {last.pid}) died, and nothing is captured or sent"
         yield HealthIssue(Severity.DOWN, what, f"see its log; {start}")
-    elif vitals.heartbeat_at is not None and vitals.heartbeat_at >= last.started_at:
-        ago = span(vitals.now - last.stopped_at)
+    elif inputs.heartbeat_at is not None and inputs.heartbeat_at >= last.started_at:
+        ago = span(inputs.now - last.stopped_at)
         what = f"the daemon was stopped {ago} ago, and nothing is captured or sent"
         yield HealthIssue(Severity.DOWN, what, start)
     else:
-        yield from _between_passes(vitals)
+        yield from _between_passes(inputs)
 
 
-def _start_failed(vitals: HealthInputs) -> Iterable[HealthIssue]:
+def _start_failed(inputs: HealthInputs) -> Iterable[HealthIssue]:
     """The reason of a failed start or reload replaces the missing daemon."""
-    failed = _newest_failure(vitals)
+    failed = _newest_failure(inputs)
     if failed is None:
         return
-    served = any(member.is_alive for member in vitals.members)
+    served = any(member.is_alive for member in inputs.members)
     severity = Severity.DEGRADED if served else Severity.DOWN
-    ago = span(vitals.now - failed.at)
+    ago = span(inputs.now - failed.at)
     if failed.kind == "reload":
         what = f"new settings were refused {ago} ago, and the old ones are used"
     elif failed.kind == "waiting":
@@ -74,132 +74,132 @@ def _start_failed(vitals: HealthInputs) -> Iterable[HealthIssue]:
     yield HealthIssue(severity, f"{what}: {failed.reason}", failed.hint)
 
 
-def _newest_failure(vitals: HealthInputs) -> FailedStart | None:
+def _newest_failure(inputs: HealthInputs) -> FailedStart | None:
     """Return why the last start failed, unless another host's daemon came after it."""
-    failed = vitals.failed_start
+    failed = inputs.failed_start
     if failed is None:
         return None
-    is_newest = all(member.started_at <= failed.at for member in vitals.members)
+    is_newest = all(member.started_at <= failed.at for member in inputs.members)
     return failed if is_newest else None
 
 
-def _silence(vitals: HealthInputs, started_at: datetime) -> Iterable[HealthIssue]:
-    beaten_at = max(started_at, vitals.heartbeat_at or started_at)
-    silent = vitals.now - beaten_at
-    if silent > SILENT_BEATS * vitals.heartbeat + timedelta(seconds=30):
+def _silence(inputs: HealthInputs, started_at: datetime) -> Iterable[HealthIssue]:
+    beaten_at = max(started_at, inputs.heartbeat_at or started_at)
+    silent = inputs.now - beaten_at
+    if silent > SILENT_BEATS * inputs.heartbeat + timedelta(seconds=30):
         what = f"a daemon runs, but has had no heartbeat for {span(silent)}"
         yield HealthIssue(Severity.DOWN, what, "see its log, then restart it")
 
 
-def _between_passes(vitals: HealthInputs) -> Iterable[HealthIssue]:
+def _between_passes(inputs: HealthInputs) -> Iterable[HealthIssue]:
     """Judge a feed that `run --once` serves, now and then."""
-    passed = vitals.now - (vitals.moved_at or vitals.now)
-    if passed >= LAG_LIMIT or vitals.lag >= LAG_LIMIT:
+    passed = inputs.now - (inputs.moved_at or inputs.now)
+    if passed >= LAG_LIMIT or inputs.lag >= LAG_LIMIT:
         what = f"no daemon runs, and the last pass was {span(passed)} ago"
         yield HealthIssue(Severity.DOWN, what, "`syncd run`, or `syncd run --once`")
-    elif vitals.waiting:
-        what = f"{count(vitals.waiting)} wait for the next pass; no daemon runs"
+    elif inputs.waiting:
+        what = f"{count(inputs.waiting)} wait for the next pass; no daemon runs"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd run --once`")
 
 
-def _views_are_broken(vitals: HealthInputs) -> Iterable[HealthIssue]:
-    if vitals.source_fault:
-        what = f"the views cannot be read: {vitals.source_fault}"
+def _views_are_broken(inputs: HealthInputs) -> Iterable[HealthIssue]:
+    if inputs.source_fault:
+        what = f"the views cannot be read: {inputs.source_fault}"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd check`")
 
 
-def _a_part_fails(vitals: HealthInputs) -> Iterable[HealthIssue]:
+def _a_component_fails(inputs: HealthInputs) -> Iterable[HealthIssue]:
     """What a living daemon tries again and again, whatever it is."""
-    for member in vitals.members:
+    for member in inputs.members:
         if member.is_alive and member.trouble and member.trouble_since:
-            lasts = span(vitals.now - member.trouble_since)
+            lasts = span(inputs.now - member.trouble_since)
             what = f"it has failed for {lasts}: {member.trouble}"
             yield HealthIssue(Severity.DEGRADED, what, "see its log, and `syncd check`")
 
 
-def _alarms_are_raised(vitals: HealthInputs) -> Iterable[HealthIssue]:
-    for alarm in vitals.alarms:
+def _alarms_are_raised(inputs: HealthInputs) -> Iterable[HealthIssue]:
+    for alarm in inputs.alarms:
         yield HealthIssue(Severity.DEGRADED, alarm, "`syncd check`")
 
 
-def _orders_wait_for_the_view(vitals: HealthInputs) -> Iterable[HealthIssue]:
-    for unread in vitals.unread:
+def _orders_wait_for_the_view(inputs: HealthInputs) -> Iterable[HealthIssue]:
+    for unread in inputs.unread:
         verb = "waits" if unread.orders == 1 else "wait"
-        lasts = span(vitals.now - unread.since)
+        lasts = span(inputs.now - unread.since)
         what = f"{count(unread.orders)} {verb} for {lasts}: {unread.why}"
         next_step = f"`syncd explain {unread.key}`; read its row with EXPLAIN ANALYZE"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
 
 
-def _views_are_others(vitals: HealthInputs) -> Iterable[HealthIssue]:
+def _views_are_others(inputs: HealthInputs) -> Iterable[HealthIssue]:
     """Nothing new is captured until a person acts."""
-    if vitals.keys_held:
-        what = f"nothing is captured or sent: {vitals.keys_held}"
+    if inputs.keys_held:
+        what = f"nothing is captured or sent: {inputs.keys_held}"
         yield HealthIssue(Severity.DOWN, what, "`syncd rebind-keys --dry-run`")
-    for what, next_step in vitals.replaced:
+    for what, next_step in inputs.replaced:
         yield HealthIssue(Severity.DOWN, what, next_step)
 
 
-def _capture_is_broken(vitals: HealthInputs) -> Iterable[HealthIssue]:
-    if vitals.slot_fault:
-        what = f"the replication slot is unusable: {vitals.slot_fault}"
+def _capture_is_broken(inputs: HealthInputs) -> Iterable[HealthIssue]:
+    if inputs.slot_fault:
+        what = f"the replication slot is unusable: {inputs.slot_fault}"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd check`")
-    if vitals.outbox_fault:
-        what = f"the outbox is unusable: {vitals.outbox_fault}"
+    if inputs.outbox_fault:
+        what = f"the outbox is unusable: {inputs.outbox_fault}"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd install --listen` again")
-    elif vitals.outbox_faults:
-        what = f"the triggers missed {count(vitals.outbox_faults, 'change')}"
+    elif inputs.outbox_faults:
+        what = f"the triggers missed {count(inputs.outbox_faults, 'change')}"
         next_step = "`syncd check`, then `syncd install --listen`: resets the count"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
 
 
-def _is_paused(vitals: HealthInputs) -> Iterable[HealthIssue]:
+def _is_paused(inputs: HealthInputs) -> Iterable[HealthIssue]:
     """A pause is a person's own doing; one that lasts may have been forgotten."""
-    for pause in vitals.pauses:
-        lasts = vitals.now - pause.since
+    for pause in inputs.pauses:
+        lasts = inputs.now - pause.since
         severity = Severity.DEGRADED if lasts >= PAUSE_LIMIT else Severity.NOTICE
         why = f": {pause.why}" if pause.why else ""
         what = f"{pause.what} was paused {span(lasts)} ago{why}"
         yield HealthIssue(severity, what, f"`syncd resume --{pause.what}`")
 
 
-def _endpoint_refuses(vitals: HealthInputs) -> Iterable[HealthIssue]:
+def _endpoint_refuses(inputs: HealthInputs) -> Iterable[HealthIssue]:
     """After a failure it is known again only by sending; with nothing to send, fine."""
-    why = vitals.endpoint_reason
-    if vitals.is_spiked:
+    why = inputs.endpoint_reason
+    if inputs.is_spiked:
         what = "too many orders are refused while others are accepted; they wait"
         next_step = "`syncd rejected list`, mend the view, then `syncd resume`"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
-    if vitals.is_unknown:
+    if inputs.is_unknown:
         what = f"nothing is sent until you say what an answer means: {why}"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd verify`")
-    elif vitals.endpoint == "held":
+    elif inputs.endpoint == "held":
         what = f"nothing is sent: {why}"
-        what += f" ({vitals.suspect})" if vitals.suspect else ""
+        what += f" ({inputs.suspect})" if inputs.suspect else ""
         next_step = "fix it, then `syncd resume`"
-        if vitals.suspect:
+        if inputs.suspect:
             next_step += "; to never send that order: `syncd rejected discard`"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
-    elif vitals.endpoint == "backing_off" and vitals.waiting:
+    elif inputs.endpoint == "backing_off" and inputs.waiting:
         what = f"the last attempt failed, syncd tries again: {why}"
         yield HealthIssue(Severity.DEGRADED, what, "nothing, unless it continues")
-    elif vitals.endpoint == "backing_off":
+    elif inputs.endpoint == "backing_off":
         yield HealthIssue(
             Severity.NOTICE, f"the last attempt failed; nothing waits: {why}"
         )
 
 
-def _orders_lag(vitals: HealthInputs) -> Iterable[HealthIssue]:
-    if vitals.lag >= LAG_LIMIT:
-        what = f"the oldest of {count(vitals.waiting)} has waited {span(vitals.lag)}"
+def _orders_lag(inputs: HealthInputs) -> Iterable[HealthIssue]:
+    if inputs.lag >= LAG_LIMIT:
+        what = f"the oldest of {count(inputs.waiting)} has waited {span(inputs.lag)}"
         yield HealthIssue(
             Severity.DEGRADED, what, "check the endpoint, and squeezely.rate"
         )
 
 
-def _many_are_refused(vitals: HealthInputs) -> Iterable[HealthIssue]:
+def _many_are_refused(inputs: HealthInputs) -> Iterable[HealthIssue]:
     """More than half of them is as bad as sending nothing."""
-    refusals = vitals.refusals
+    refusals = inputs.refusals
     if refusals.are_many:
         is_most = refusals.rejected * 2 > refusals.orders
         share = f"{refusals.rejected} of the last {count(refusals.orders)}"
@@ -208,55 +208,55 @@ def _many_are_refused(vitals: HealthInputs) -> Iterable[HealthIssue]:
         yield HealthIssue(severity, what, "`syncd rejected list`, mend the view")
 
 
-def _details_are_left_out(vitals: HealthInputs) -> Iterable[HealthIssue]:
-    if vitals.details_left_out:
-        field, reason, orders = vitals.details_left_out[0]
-        more = len(vitals.details_left_out) - 1
+def _details_are_left_out(inputs: HealthInputs) -> Iterable[HealthIssue]:
+    if inputs.details_left_out:
+        field, reason, orders = inputs.details_left_out[0]
+        more = len(inputs.details_left_out) - 1
         what = f"{count(orders)} went without {field}: it {reason}"
         what += f"; {count(more, 'other detail')} left out" if more else ""
         yield HealthIssue(Severity.NOTICE, what, "`syncd check`")
 
 
-def _orders_wait_for_a_person(vitals: HealthInputs) -> Iterable[HealthIssue]:
-    if vitals.rejected:
-        what = f"{count(vitals.rejected)} cannot be sent"
+def _orders_wait_for_a_person(inputs: HealthInputs) -> Iterable[HealthIssue]:
+    if inputs.rejected:
+        what = f"{count(inputs.rejected)} cannot be sent"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd rejected list`")
-    if vitals.held:
-        what = f"{count(vitals.held)} may have arrived and wait for you"
+    if inputs.held:
+        what = f"{count(inputs.held)} may have arrived and wait for you"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd uncertain list`")
-    if vitals.reused:
-        what = f"{count(vitals.reused)} not sent: their keys belonged to others"
+    if inputs.reused:
+        what = f"{count(inputs.reused)} not sent: their keys belonged to others"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd reused list`")
-    if vitals.unexplained:
-        what = f"{count(vitals.unexplained)} unexplained by the last account"
+    if inputs.unexplained:
+        what = f"{count(inputs.unexplained)} unexplained by the last account"
         yield HealthIssue(Severity.DEGRADED, what, "`syncd reconcile`")
 
 
-def _capture_misses_orders(vitals: HealthInputs) -> Iterable[HealthIssue]:
+def _capture_misses_orders(inputs: HealthInputs) -> Iterable[HealthIssue]:
     """An order or two that are late may be; account after account, capture is wrong."""
-    if vitals.missed:
-        what = f"capture misses orders: reconciliation captured {vitals.missed:,}"
+    if inputs.missed:
+        what = f"capture misses orders: reconciliation captured {inputs.missed:,}"
         next_step = "`syncd check`: their times may be in another zone, or late"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
-    if vitals.without_time:
-        what = f"{vitals.without_time:,} confirmed orders have no usable time"
+    if inputs.without_time:
+        what = f"{inputs.without_time:,} confirmed orders have no usable time"
         next_step = "let confirmed_orders return confirmed_at for every order"
         yield HealthIssue(Severity.DEGRADED, what, next_step)
 
 
-def _watermark_is_held(vitals: HealthInputs) -> Iterable[HealthIssue]:
+def _watermark_is_held(inputs: HealthInputs) -> Iterable[HealthIssue]:
     """Without a daemon nothing moves it, which has its own rule."""
-    is_served = any(member.is_alive for member in vitals.members)
-    if not is_served or vitals.held_back <= timedelta(0):
+    is_served = any(member.is_alive for member in inputs.members)
+    if not is_served or inputs.held_back <= timedelta(0):
         return
-    long = vitals.held_back >= WATERMARK_LIMIT
+    long = inputs.held_back >= WATERMARK_LIMIT
     severity = Severity.DEGRADED if long else Severity.NOTICE
-    what = f"the watermark has been held back for {span(vitals.held_back)}"
+    what = f"the watermark has been held back for {span(inputs.held_back)}"
     yield HealthIssue(severity, what, "end the transaction named below")
 
 
-def _payload_is_unverified(vitals: HealthInputs) -> Iterable[HealthIssue]:
-    if not vitals.is_proven:
+def _payload_is_unverified(inputs: HealthInputs) -> Iterable[HealthIssue]:
+    if not inputs.is_proven:
         what = "no test has shown that the account accepts this payload"
         yield HealthIssue(Severity.NOTICE, what, "`syncd verify`")
 
@@ -267,7 +267,7 @@ RULES: Sequence[Callable[[HealthInputs], Iterable[HealthIssue]]] = (
     _nobody_serves,
     _views_are_others,
     _views_are_broken,
-    _a_part_fails,
+    _a_component_fails,
     _alarms_are_raised,
     _orders_wait_for_the_view,
     _capture_is_broken,

@@ -14,8 +14,8 @@ from syncd.core.known import KnownOrder, ListedOrder, is_another
 NEAR = timedelta(seconds=1)
 """How far the time of an order may lie from its own, after stamps were rounded."""
 
-HEARD = ("triggers", "publication")
-"""What hears of tables beside the views that read them."""
+FOLLOWED = ("triggers", "publication")
+"""What follows tables beside the views that read them."""
 
 ALIKE = (
     {"smallint", "integer", "bigint", "numeric"},
@@ -86,23 +86,23 @@ class Identity:
         """Return what to compare with later, once the views of `now` are accepted.
 
         Names stay as they were met first: those of tables that views read until the
-        views are replaced, those of tables that are heard for ever.
+        views are replaced, those of tables that are followed for ever.
         """
-        heard = [table for table in self.tables if table.behind in HEARD]
-        had = {(table.oid, table.behind) for table in heard}
-        heard += [
+        followed = [table for table in self.tables if table.behind in FOLLOWED]
+        had = {(table.oid, table.behind) for table in followed}
+        followed += [
             table
             for table in now.tables
-            if table.behind in HEARD and (table.oid, table.behind) not in had
+            if table.behind in FOLLOWED and (table.oid, table.behind) not in had
         ]
         read = self if self.changed(now) is None else now
-        tables = [table for table in read.tables if table.behind not in HEARD]
-        return Identity(now.key_type, now.rules, [*tables, *heard])
+        tables = [table for table in read.tables if table.behind not in FOLLOWED]
+        return Identity(now.key_type, now.rules, [*tables, *followed])
 
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A name that stands for another table than the one that is read or heard.
+    """A name that stands for another table than the one that is read or followed.
 
     Attributes:
         table: The name.
@@ -137,8 +137,8 @@ def replaced(
         other = namesakes.get(table.name)
         if table.behind not in behind or other is None or table.name in reported:
             continue
-        is_heard = table.behind in HEARD
-        is_lost = is_heard and table.oid not in used
+        is_followed = table.behind in FOLLOWED
+        is_lost = is_followed and table.oid not in used
         if other in used or not (table.oid in used or is_lost):
             continue
         reported.add(table.name)
@@ -170,7 +170,7 @@ class Keys(Enum):
 def compare_keys(
     known: Sequence[KnownOrder],
     listed: Mapping[str, ListedOrder],
-    strangers: Sequence[ListedOrder],
+    candidates: Sequence[ListedOrder],
     *,
     is_alike: bool,
 ) -> Keys:
@@ -179,7 +179,7 @@ def compare_keys(
     Args:
         known: The orders that the ledger has of late.
         listed: What the views list under their keys.
-        strangers: What the views list, about the time of the known ones or under their
+        candidates: What the views list, about the time of the known ones or under their
             numbers, under keys that the ledger does not have.
         is_alike: Whether keys of the old type and of the new one have the same text.
     """
@@ -191,7 +191,7 @@ def compare_keys(
     found = len(known) - len(lost)
     if not is_alike and found <= len(lost):
         return Keys.OTHER
-    elsewhere = sum(any(_is_same(order, s) for s in strangers) for order in lost)
+    elsewhere = sum(any(_is_same(order, s) for s in candidates) for order in lost)
     if lost and 2 * elsewhere >= len(lost):
         return Keys.OTHER
     return Keys.SAME if found else Keys.GONE

@@ -9,23 +9,23 @@ OFFERED_SECONDS = 0.05
 """After a notification that woke a worker: by then it has queried the outbox itself."""
 
 GROWTH = 2.5
-"""Each look that finds nothing makes the wait for the next one so much longer."""
+"""Each poll that finds nothing makes the wait for the next one so much longer."""
 
 REST = 4
 QUICK_SECONDS = 0.01
-"""After a look that took longer the database has so many times the rest for others."""
+"""After a poll that took longer the database has so many times the rest for others."""
 
 
 class PollSchedule:
-    """The time of the next look; times are seconds of any one clock."""
+    """The time of the next poll; times are seconds of any one clock."""
 
     def __init__(self) -> None:
         self._wait = SOON_SECONDS
-        self._rested_at = self._look_at = -inf
+        self._rested_at = self._poll_at = -inf
 
     def seconds(self, now: float) -> float:
-        """Return how long to wait before the next look; 0.0 when it is due."""
-        return max(0.0, self._look_at - now)
+        """Return how long to wait before the next poll; 0.0 when it is due."""
+        return max(0.0, self._poll_at - now)
 
     def notified(self) -> None:
         """Note a notification: something has just been written."""
@@ -33,22 +33,22 @@ class PollSchedule:
         self.found_waiting()
 
     def offered(self, now: float) -> None:
-        """Note a notification that a worker was woken for: look once there is none."""
+        """Note a notification that a worker was woken for: poll once there is none."""
         self._wait = OFFERED_SECONDS
-        self._look_at = max(now + OFFERED_SECONDS, self._rested_at)
+        self._poll_at = max(now + OFFERED_SECONDS, self._rested_at)
 
     def found_waiting(self) -> None:
-        """Note that something waits: look as soon as the database had its rest."""
-        self._look_at = min(self._look_at, self._rested_at)
+        """Note that something waits: poll as soon as the database had its rest."""
+        self._poll_at = min(self._poll_at, self._rested_at)
 
     def found(self, now: float, took: float, *, is_all: bool) -> None:
-        """Note a look of `took` seconds that found something; perhaps not yet all."""
+        """Note a poll of `took` seconds that found something; perhaps not yet all."""
         self._wait = SOON_SECONDS * GROWTH
         self._rested_at = now + _rest(took)
-        self._look_at = now + SOON_SECONDS if is_all else now
+        self._poll_at = now + SOON_SECONDS if is_all else now
 
     def found_nothing(self, now: float, took: float, longest: float) -> None:
-        """Note a look of `took` seconds without a find.
+        """Note a poll of `took` seconds without a find.
 
         Args:
             now: When it ended.
@@ -56,7 +56,7 @@ class PollSchedule:
             longest: How long the next one may be put off.
         """
         self._rested_at = now + _rest(took)
-        self._look_at = max(now + min(self._wait, longest), self._rested_at)
+        self._poll_at = max(now + min(self._wait, longest), self._rested_at)
         self._wait = min(self._wait * GROWTH, longest)
 
 

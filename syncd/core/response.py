@@ -248,5 +248,5 @@ def _whole(value: object) -> int | None:
     return int(max(0, min(value, 1e9))) if isinstance(value, int | float) else None
 
 
-def _reason(said: str, response: Response) -> str:
-    return f"{said} {quote(response.body, MAX_REASON)}".strip()[:MAX_REASON]
+def _reason(what: str, response: Response) -> str:
+    return f"{what} {quote(response.body, MAX_REASON)}".strip()[:MAX_REASON]

@@ -16,7 +16,7 @@ from syncd.core.json_value import is_array, is_object
 
 MAX_RETRY_AFTER = timedelta(hours=1)
 
-_LOOKED_AT = 8192
+_READ_CHARACTERS = 8192
 """Bytes of a body that are searched for an error's words."""
 
 _ADDRESS = re.compile(r"(?<![^\s\"'<>])[^\s\"'<>]+@[^\s\"'<>]+")
@@ -25,7 +25,7 @@ _UNSEEN = re.compile(
 )
 _TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
 _SECONDS = re.compile(r"(?s)(\d+)(\.\d*)?\s*(,.*)?")
-_SAID_IN = ("errors", "error", "message", "error_description", "detail", "title")
+_TEXT_FIELDS = ("errors", "error", "message", "error_description", "detail", "title")
 
 
 class _UnreadableError(ValueError):
@@ -98,14 +98,14 @@ def _line(text: str, limit: int) -> str:
     return " ".join(seen.split())[:limit]
 
 
-def _plain(body: bytes, limit: int = _LOOKED_AT) -> str:
+def _plain(body: bytes, limit: int = _READ_CHARACTERS) -> str:
     text = body[:limit].decode("utf-8-sig", "replace")
     return _TAG.sub(" ", _UNSEEN.sub(" ", text))
 
 
 def _first_text(body: dict[str, object] | None) -> str:
     """Find the first text under a name that errors are given by."""
-    found = (_first(body[name]) for name in _SAID_IN if body and name in body)
+    found = (_first(body[name]) for name in _TEXT_FIELDS if body and name in body)
     return next(filter(None, found), "")
 
 
@@ -118,7 +118,7 @@ def _first(errors: object) -> str:
             break
         elif "code" in errors or "message" in errors:
             parts = (errors.get("code", ""), errors.get("message", ""))
-            return " ".join(str(part)[:_LOOKED_AT] for part in parts if part)
+            return " ".join(str(part)[:_READ_CHARACTERS] for part in parts if part)
         else:
             errors = next(iter(errors.values()))
     if isinstance(errors, bool) or not isinstance(errors, str | int):

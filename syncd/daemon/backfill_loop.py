@@ -1,4 +1,4 @@
-"""The driver: takes page after page of a running backfill, while there is room.
+"""The backfill loop: takes page after page of a running backfill, while there is room.
 
 Only little waits in the ledger at a time, so that live orders, a pause and a
 cancellation find short queues. Of several daemons one takes each page.
@@ -19,18 +19,18 @@ from syncd.source.orders import Source
 PAGE_ORDERS = 1_000
 """Orders that are captured at a time; live ones are admitted between two pages."""
 
-STOCK_SECONDS = 5.0
-STOCK_ORDERS = 20_000
+QUEUE_SECONDS = 5.0
+QUEUE_ORDERS = 20_000
 """How much may wait in the ledger: what the rate sends in a while, and at most."""
 
 LIVE_LAG = timedelta(seconds=2)
 """How long a live order may wait before nothing more is captured of the past."""
 
-TOLD_EVERY = timedelta(seconds=30)
+LOG_PERIOD = timedelta(seconds=30)
 
 IDLE_SECONDS = 60.0
 QUIET_SECONDS = 600.0
-"""How long the driver sleeps without a backfill, unless it is woken; where commands
+"""How long the loop sleeps without a backfill, unless it is woken; where commands
 wake it."""
 
 BUSY_SECONDS = 5.0
@@ -57,39 +57,39 @@ class BackfillLoop:
         size: int,
         rate: float | None,
     ) -> None:
-        self.page, self.most_waiting = PAGE_ORDERS, STOCK_ORDERS
+        self.page, self.most_waiting = PAGE_ORDERS, QUEUE_ORDERS
         self.reading: Reading = read_whole
         self._source = source
-        self._register = BackfillStore(ledger)
+        self._store = BackfillStore(ledger)
         self._wake_ups = wake_ups
         self._log = log
         self._size = size
         self._rate = rate
         self._idle_seconds = QUIET_SECONDS if wake_ups.are_notified else IDLE_SECONDS
-        self._told: dict[int, int] = {}
+        self._logged: dict[int, int] = {}
         self._seconds = 0.0
 
     def run(self, reactions: ErrorPolicy) -> None:
         """Drive until the daemon stops, at once after each wake-up."""
         wake_up = self._wake_ups.backfill
         while not reactions.stopping.is_set():
-            heard = wake_up.count
-            reactions.run("backfill", self._look, self._idle_seconds)
+            seen = wake_up.count
+            reactions.run("backfill", self._take_step, self._idle_seconds)
             reactions.stopping.wait(min(self._seconds, SHORTEST_SECONDS))
             wake_up.wait(
-                heard, max(self._seconds, reactions.seconds_to_wait("backfill"))
+                seen, max(self._seconds, reactions.seconds_to_wait("backfill"))
             )
 
-    def _look(self) -> None:
+    def _take_step(self) -> None:
         self._seconds = self.step()
 
-    def _room(self) -> int:
+    def _most_waiting(self) -> int:
         """Return how many orders may wait: what the rate sends in a while."""
         most = self.most_waiting
-        stock = most if self._rate is None else self._rate * STOCK_SECONDS
-        return max(self.page, min(round(stock), most))
+        queue = most if self._rate is None else self._rate * QUEUE_SECONDS
+        return max(self.page, min(round(queue), most))
 
-    def step_on(self) -> bool:
+    def advance(self) -> bool:
         """Do what is to be done now; False when no page was taken."""
         return self.step() == 0
 
@@ -97,49 +97,49 @@ class BackfillLoop:
         """Take a page of each that has room, end what is done, log what changed.
 
         Returns:
-            In how many seconds to look again; 0.0 when a page was taken.
+            In how many seconds to do so again; 0.0 when a page was taken.
 
         Raises:
             SyncdError: The database failed, or the views cannot be read.
         """
         seconds = self._idle_seconds
-        for steered in self._register.steering(LIVE_LAG, TOLD_EVERY):
-            if steered.is_news:
-                self._tell(steered.backfill)
-            if steered.state == "running":
-                seconds = min(seconds, self._drive(steered))
+        for active in self._store.active(LIVE_LAG, LOG_PERIOD):
+            if active.is_news:
+                self._log_state(active.backfill)
+            if active.state == "running":
+                seconds = min(seconds, self._advance(active))
         return seconds
 
-    def _drive(self, steered: ActiveBackfill) -> float:
-        if steered.is_captured and not steered.waiting:
-            if self._register.finish(steered.backfill):
-                self._tell(steered.backfill)
+    def _advance(self, active: ActiveBackfill) -> float:
+        if active.is_captured and not active.waiting:
+            if self._store.finish(active.backfill):
+                self._log_state(active.backfill)
             return BUSY_SECONDS
-        if steered.waits_for == "live" or (steered.waits_for and steered.waiting):
+        if active.waits_for == "live" or (active.waits_for and active.waiting):
             return BUSY_SECONDS  # without anything to send nothing would probe the API
-        room = 0 if steered.is_captured else self._room()
-        if steered.waiting < room:
-            self.reading(lambda: self._take(steered))
+        room = 0 if active.is_captured else self._most_waiting()
+        if active.waiting < room:
+            self.reading(lambda: self._take(active))
             return 0.0
-        seconds = (steered.waiting - room) / self._rate if self._rate else 0.0
+        seconds = (active.waiting - room) / self._rate if self._rate else 0.0
         return min(max(seconds, SHORTEST_SECONDS), BUSY_SECONDS)
 
-    def _take(self, steered: ActiveBackfill) -> None:
-        page = self._source.page(steered.position, steered.upper, self.page)
-        if self._register.capture(steered, page, self._size):
+    def _take(self, active: ActiveBackfill) -> None:
+        page = self._source.page(active.position, active.upper, self.page)
+        if self._store.capture(active, page, self._size):
             self._wake_ups.sending.notify()
 
-    def _tell(self, number: int) -> None:
+    def _log_state(self, number: int) -> None:
         """Write the line of a new state, or of progress, unless another daemon did."""
-        told = self._register.tell(number, TOLD_EVERY)
-        if told is None:
+        logged = self._store.claim_log_line(number, LOG_PERIOD)
+        if logged is None:
             return
-        before, state = told
-        progress = self._register.get(number)
-        if before == state and self._told.get(number) == progress.settled:
+        before, state = logged
+        progress = self._store.get(number)
+        if before == state and self._logged.get(number) == progress.settled:
             return
-        self._told[number] = progress.settled
-        self._say(
+        self._logged[number] = progress.settled
+        self._emit(
             before,
             state,
             backfill=number,
@@ -154,7 +154,7 @@ class BackfillLoop:
             released=progress.released,
         )
 
-    def _say(self, before: str | None, state: str, **facts: object) -> None:
+    def _emit(self, before: str | None, state: str, **facts: object) -> None:
         if state == "finished":
             self._log.emit("backfill.finished", **facts)
         elif state == "cancelled":

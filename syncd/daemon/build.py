@@ -1,4 +1,4 @@
-"""The daemon's parts, each on connections of its own."""
+"""The daemon's components, each on connections of its own."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -40,13 +40,13 @@ from syncd.source.connections import Connections, transactions_of
 
 
 class Components:
-    """Makes the parts of one daemon.
+    """Makes the components of one daemon.
 
     Attributes:
-        connector: Of the parts; it closes what they were made on.
+        connector: Of the components; it closes what they were made on.
         wake_ups: Wakes the threads that wait for work.
         offer: To the workers, of touched orders.
-        pace: Shared by all workers.
+        rate_limiter: Shared by all workers.
         reads: What all workers know of reading the views.
         is_to_retry: Set when a probe of the API was requested.
     """
@@ -65,7 +65,7 @@ class Components:
         self.connector = Connector(settings, log, tuning.unreadable_seconds)
         self.wake_ups = WakeUps(are_notified=settings.source.capture == "listen")
         self.offer = Offer(settings, self.wake_ups.sending)
-        self.pace = RateLimiter(settings.squeezely.rate, settings.backfill.rate)
+        self.rate_limiter = RateLimiter(settings.squeezely.rate, settings.backfill.rate)
         self.workers: list[DeliveryLoop] = []
         self._rereader: Rereader | None = None
         self.reads = Reads.of(settings)
@@ -91,7 +91,7 @@ class Components:
             quiet=settings.source.quiet,
         )
 
-    def watch(
+    def capture_loop(
         self, feed: Feed, touched: Callable[[Sequence[str]], None]
     ) -> CaptureLoop:
         """Make the capture; `touched` is called with changed orders."""
@@ -102,7 +102,7 @@ class Components:
         capture.touched, self.offer.note = touched, capture.note
         return capture
 
-    def rounds(self, feed: Feed) -> ReconciliationJob:
+    def reconciliation_job(self, feed: Feed) -> ReconciliationJob:
         """Make what reconciles by itself."""
         access = self.connector.access("reconcile", feed)
         stopping = self._reactions.stopping
@@ -120,7 +120,7 @@ class Components:
             reconciliation, self.wake_ups.sending, self._log, stopping, pruning
         )
 
-    def mended(self, feed: Feed) -> MendedJob:
+    def mended_job(self, feed: Feed) -> MendedJob:
         """Make what tries rejected orders again."""
         access = self.connector.access("mended", feed)
         orders = MendedOrders(
@@ -132,14 +132,14 @@ class Components:
         defers = self._settings.source.quiet is not None
         return MendedJob(orders, self.wake_ups.sending, self._log, defers=defers)
 
-    def stamps(self, feed: Feed) -> StampWatch:
+    def stamp_watch(self, feed: Feed) -> StampWatch:
         """Make what compares orders' stamps with the moments when they appear."""
         access = self.connector.access("stamps", feed)
         source, ledger, reading = access.source, access.ledger, access.reading
         tuning = self._tuning.stamps
         return StampWatch(source, ledger, self._log, reading=reading, tuning=tuning)
 
-    def identity(self, feed: Feed) -> IdentityJob:
+    def identity_job(self, feed: Feed) -> IdentityJob:
         """Make what compares the tables behind the views, and the orders' keys."""
         access = self.connector.access("identity", feed)
         source, database = access.source, access.ledger.database
@@ -148,11 +148,11 @@ class Components:
         changed = self._reactions.views_changed
         return IdentityJob(guard, keys, self._log, changed, reading=access.reading)
 
-    def driver(self, feed: Feed) -> BackfillLoop:
-        """Make what drives backfills."""
+    def backfill_loop(self, feed: Feed) -> BackfillLoop:
+        """Make what runs backfills."""
         access = self.connector.access("backfill", feed)
         keyed = self.connector.access("backfill-ledger", feed, by_key=True)
-        driver = BackfillLoop(
+        loop = BackfillLoop(
             access.source,
             keyed.ledger,
             self.wake_ups,
@@ -160,9 +160,9 @@ class Components:
             size=self._settings.squeezely.orders_per_batch,
             rate=self._settings.backfill.rate,
         )
-        driver.reading = access.reading
-        driver.page = self._tuning.backfill_page
-        return driver
+        loop.reading = access.reading
+        loop.page = self._tuning.backfill_page
+        return loop
 
     def worker(self, number: int, feed: Feed, instance: int) -> DeliveryLoop:
         """Make what delivers one batch at a time."""
@@ -171,7 +171,7 @@ class Components:
             number,
             self.delivery(access, instance),
             access.ledger,
-            self.pace,
+            self.rate_limiter,
             self.wake_ups,
             self._reactions,
         )
@@ -184,7 +184,7 @@ class Components:
         self._rereader = Rereader(
             self.delivery(access, instance, again=True),
             access.ledger,
-            self.pace,
+            self.rate_limiter,
             self.wake_ups,
             self._reactions,
             access.connections.close,

@@ -49,7 +49,7 @@ class CaptureLoop:
         self._wake_up = wake_up
         self._reactions = reactions
         self._log = log
-        self._doubt = CrossCheck(patience_seconds)
+        self._cross_check = CrossCheck(patience_seconds)
         self._guard = threading.Lock()
         self._listening_since: float | None = None
 
@@ -115,7 +115,7 @@ class CaptureLoop:
 
     def note(self, capture: Capture, followed: StepResult) -> None:
         """Note and log what a follower, or a worker in its place, has captured."""
-        self._hear(followed)
+        self._note_step(followed)
         if followed.keys:
             self.touched(followed.keys)
         if followed.orders:
@@ -128,12 +128,12 @@ class CaptureLoop:
                 orders=followed.without_time,
             )
 
-    def _hear(self, followed: StepResult) -> None:
+    def _note_step(self, followed: StepResult) -> None:
         now = time.monotonic()
         with self._guard:
             since = (self._listening_since or now) if followed.is_listening else None
             self._listening_since = since
-            self._doubt.heard(followed.keys, now)
+            self._cross_check.followed(followed.keys, now)
 
     def _report(self, captured: PollResult, seconds: float | None) -> None:
         """Log what a poll found; `seconds` is the work's time where that is known."""
@@ -145,7 +145,7 @@ class CaptureLoop:
         if captured.held:
             self._report_held(captured)
         if self._follower is not None:
-            self._doubt_follower(self._follower, captured)
+            self._cross_check_follower(self._follower, captured)
 
     def _captured(self, capture: Capture, orders: int, seconds: float | None) -> None:
         self._log.emit(
@@ -169,14 +169,16 @@ class CaptureLoop:
             query_start=query_start,
         )
 
-    def _doubt_follower(self, follower: ChangeFollower, captured: PollResult) -> None:
+    def _cross_check_follower(
+        self, follower: ChangeFollower, captured: PollResult
+    ) -> None:
         """Log orders that the follower should have heard of and has not."""
         now = time.monotonic()
         with self._guard:
             since = self._listening_since
             if since is not None and now - since > self._patience_seconds:
-                self._doubt.found(captured.keys, now)
-            overdue = self._doubt.overdue(now)
+                self._cross_check.found(captured.keys, now)
+            overdue = self._cross_check.overdue(now)
         if overdue:
             self._log.emit(
                 "capture.missed_changes",

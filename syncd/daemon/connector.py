@@ -1,4 +1,4 @@
-"""The connections of a daemon's parts, and what each uses on its own.
+"""The connections of a daemon's components, and what each uses on its own.
 
 Before a connection to the ledger is used, it is checked for a promotion.
 """
@@ -19,10 +19,10 @@ from syncd.source.orders import Source
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One part's way to the shop's orders and to the ledger.
+    """One component's way to the shop's orders and to the ledger.
 
     Attributes:
-        connections: Of this part alone.
+        connections: Of this component alone.
         source: The two views.
         ledger: Of the feed.
         reading: Reads the views, without the orders that fail.
@@ -35,7 +35,7 @@ class Access:
 
 
 class Connector:
-    """Connects the parts of one daemon, and closes every connection.
+    """Connects the components of one daemon, and closes every connection.
 
     Args:
         settings: Where to.
@@ -51,20 +51,20 @@ class Connector:
         self._clone_guard: CloneGuard | None = None
 
     def connect(self, role: str, *, keeps_plans: bool = False) -> Connections:
-        """Make the connections of one part; `role` shows in `pg_stat_activity`.
+        """Make the connections of one component; `role` shows in `pg_stat_activity`.
 
         With `keeps_plans` for one that reads by key only.
         """
         connections = connect(self._settings, role, keeps_plans=keeps_plans)
         self._connections.append(connections)
-        self._watch_over(connections.ledger)
+        self._check_promotion(connections.ledger)
         return connections
 
     def access(self, role: str, feed: Feed, *, by_key: bool = False) -> Access:
-        """Make one part's way to a feed.
+        """Make one component's way to a feed.
 
         With `by_key` for one that reads by key only, often: its plans are kept, and
-        nothing is left out because other parts could not read it.
+        nothing is left out because other components could not read it.
         """
         connections = self.connect(role, keeps_plans=by_key)
         exclusion = Exclusion() if by_key else self._exclusion
@@ -86,7 +86,7 @@ class Connector:
         """Make every connection, also existing ones, check."""
         self._clone_guard = clone_guard
         for connections in self._connections:
-            self._watch_over(connections.ledger)
+            self._check_promotion(connections.ledger)
 
     def close(self) -> None:
         """Close every connection that was made."""
@@ -95,6 +95,6 @@ class Connector:
         self._connections.clear()
         self._clone_guard = None
 
-    def _watch_over(self, ledger: Database) -> None:
+    def _check_promotion(self, ledger: Database) -> None:
         if self._clone_guard is not None:
             ledger.on_open(partial(self._clone_guard.note_promotion, ledger))

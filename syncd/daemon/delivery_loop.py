@@ -44,15 +44,15 @@ class RateLimiter:
         """Return how long a lane has to wait; 0.0 when it may send."""
         return max(0.0, self._not_before[lane] - time.monotonic())
 
-    def pay(self, lane: Lane, trip: DeliveryResult) -> None:
+    def record(self, lane: Lane, result: DeliveryResult) -> None:
         """Record what a lane has sent, and the API's response."""
         with self._guard:
             now = time.monotonic()
-            if trip.throttled:
+            if result.throttled:
                 self._throttle.slow_down(now)
-            elif trip.accepted:
+            elif result.accepted:
                 self._throttle.speed_up()
-            wait = self._buckets[lane].take(trip.events, now, self._throttle.share)
+            wait = self._buckets[lane].take(result.events, now, self._throttle.share)
             self._not_before[lane] = now + wait
 
 
@@ -68,35 +68,37 @@ class DeliveryLoop:
         number: int,
         delivery: Delivery,
         ledger: Ledger,
-        pace: RateLimiter,
+        rate_limiter: RateLimiter,
         wake_ups: WakeUps,
         reactions: ErrorPolicy,
     ) -> None:
-        self._part = f"delivery-{number}"
+        self._component = f"delivery-{number}"
         self._delivery = delivery
         self._ledger = ledger
-        self._pace = pace
+        self._rate_limiter = rate_limiter
         self._wake_up = wake_ups.sending
         self._backfill_wake_up = wake_ups.backfill
         self._unread_wake_up = wake_ups.unread
         self._reactions = reactions
         self._lanes: list[Lane] = list(get_args(Lane))
-        self._awaits_past = True
+        self._awaits_backfill = True
         self._is_notified = wake_ups.are_notified
         self.idle_seconds = QUIET_SECONDS if wake_ups.are_notified else IDLE_SECONDS
         self.delivered = 0
-        self._heard = 0
+        self._seen = 0
         self._may_be_due = True
         self._was_full = self._is_empty = self._has_claimed = False
 
     def run(self) -> None:
         """Deliver until the daemon stops; the batch in hand is finished first."""
         while not self._reactions.stopping.is_set():
-            heard, self._heard = self._heard, self._wake_up.count
-            if self._may_be_due or self._heard != heard:
-                self._reactions.run(self._part, self._take_turn)
-            self._reactions.run(self._part, self._sleep)
-            self._wake_up.wait(self._heard, self._reactions.seconds_to_wait(self._part))
+            seen, self._seen = self._seen, self._wake_up.count
+            if self._may_be_due or self._seen != seen:
+                self._reactions.run(self._component, self._take_turn)
+            self._reactions.run(self._component, self._sleep)
+            self._wake_up.wait(
+                self._seen, self._reactions.seconds_to_wait(self._component)
+            )
         self._end()
 
     def drain(self, more: Callable[[], bool] = lambda: False) -> None:
@@ -111,7 +113,7 @@ class DeliveryLoop:
                     continue
                 if not more():
                     break
-                self._awaits_past = True
+                self._awaits_backfill = True
         finally:
             self._end()
 
@@ -119,7 +121,7 @@ class DeliveryLoop:
         """Sleep until a lane may send what is due; False when nothing is."""
         if self._next_due().seconds != 0:
             return False
-        paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
+        paced = [self._rate_limiter.seconds_to_wait(lane) for lane in get_args(Lane)]
         time.sleep(min(filter(None, paced), default=SHORTEST_SECONDS))
         return True
 
@@ -140,7 +142,7 @@ class DeliveryLoop:
         found = False
         self._may_be_due = True
         while not self._reactions.stopping.is_set():
-            self._heard = self._wake_up.count
+            self._seen = self._wake_up.count
             self._is_empty = not self._deliver_one()
             found = found or not self._is_empty
             if self._is_empty or not self._was_full:
@@ -154,37 +156,37 @@ class DeliveryLoop:
         one is due.
         """
         for lane in self._lanes:
-            is_empty = lane == "backfill" and not self._awaits_past
-            if is_empty or self._pace.seconds_to_wait(lane) > 0:
+            is_empty = lane == "backfill" and not self._awaits_backfill
+            if is_empty or self._rate_limiter.seconds_to_wait(lane) > 0:
                 continue
             self._has_claimed = True
-            trip = self._delivery.deliver_next(lane)
-            if trip is not None:
-                self._note(lane, trip)
+            result = self._delivery.deliver_next(lane)
+            if result is not None:
+                self._note_result(lane, result)
                 return True
         return False
 
-    def _note(self, lane: Lane, trip: DeliveryResult) -> None:
+    def _note_result(self, lane: Lane, result: DeliveryResult) -> None:
         """Note what a delivery means for the next; its lane comes first then."""
-        self._pace.pay(lane, trip)
-        self._was_full = trip.full
-        if trip.unread:
+        self._rate_limiter.record(lane, result)
+        self._was_full = result.full
+        if result.unread:
             self._unread_wake_up.notify()
-        self.delivered += trip.events if trip.accepted else 0
+        self.delivered += result.events if result.accepted else 0
         self._lanes.sort(key=lambda other: other != lane)
 
     def _next_due(self) -> NextDue:
         due = self._ledger.next_due()
-        self._awaits_past = due.past
+        self._awaits_backfill = due.past
         return due
 
     def _sleep(self) -> Turn:
-        """Sleep until something may be due, or a wake-up comes after the last look."""
-        heard = self._heard
-        aside: float | None = 0.0
-        while aside == 0.0 and self._wake_up.count == heard:
-            aside = self._delivery.run_idle_work()
-        if self._wake_up.count != heard:
+        """Sleep until something may be due, or a wake-up comes after the last query."""
+        seen = self._seen
+        idle_work_seconds: float | None = 0.0
+        while idle_work_seconds == 0.0 and self._wake_up.count == seen:
+            idle_work_seconds = self._delivery.run_idle_work()
+        if self._wake_up.count != seen:
             return Turn.NOT_DUE
         due = self._next_due()
         if due.backfill:
@@ -196,13 +198,13 @@ class DeliveryLoop:
             if due.seconds is None
             else max(due.seconds, SHORTEST_SECONDS)
         )
-        paced = [self._pace.seconds_to_wait(lane) for lane in get_args(Lane)]
+        paced = [self._rate_limiter.seconds_to_wait(lane) for lane in get_args(Lane)]
         if due.seconds == 0 and any(paced):
             seconds = min(filter(None, paced))
         elif due.seconds == 0 and not self._is_empty:
             return Turn.DONE
-        limits = (seconds, self.idle_seconds, aside)
-        self._wake_up.wait(heard, min(limit for limit in limits if limit is not None))
+        limits = (seconds, self.idle_seconds, idle_work_seconds)
+        self._wake_up.wait(seen, min(limit for limit in limits if limit is not None))
         # Where no command wakes it, it is only by claiming that a pause is noticed.
         self._may_be_due = due.seconds is not None or not self._is_notified
         return Turn.DONE

@@ -64,34 +64,34 @@ class ErrorPolicy:
         self.crashed = False
 
     def run(
-        self, part: str, action: Callable[[], object], rest_seconds: float = 0.0
+        self, component: str, action: Callable[[], object], rest_seconds: float = 0.0
     ) -> None:
         """Do one piece of work, unless its part is to be left alone for a while.
 
         Args:
-            part: Whose work.
+            component: Whose work.
             action: The work.
             rest_seconds: When the part has its next turn, should that be known to be
                 later than an outage's longest wait.
         """
-        with self.progress.work(part, rest_seconds):
-            if not self.stopping.is_set() and self.seconds_to_wait(part) <= 0:
-                self.attempt(part, action)
+        with self.progress.work(component, rest_seconds):
+            if not self.stopping.is_set() and self.seconds_to_wait(component) <= 0:
+                self.attempt(component, action)
 
-    def is_failing(self, part: str) -> bool:
+    def is_failing(self, component: str) -> bool:
         """Return whether a part's last piece of work failed."""
-        return part in self._outages
+        return component in self._outages
 
     def trouble(self) -> str | None:
         """Return what has failed again and again, part by part; None: nothing has."""
         lasting = {
-            part: outage.reason
-            for part, outage in self._outages.copy().items()
+            component: outage.reason
+            for component, outage in self._outages.copy().items()
             if outage.failures > 1 and not outage.is_paused
         }
         return "; ".join(f"{p}: {lasting[p]}" for p in sorted(lasting)) or None
 
-    def attempt(self, part: str, action: Callable[[], object]) -> None:
+    def attempt(self, component: str, action: Callable[[], object]) -> None:
         """Do a piece of work now, with or without a watchdog.
 
         A component that failed has recovered once a turn of it was due and succeeded.
@@ -99,28 +99,28 @@ class ErrorPolicy:
         try:
             turn = action()
         except SyncdError as error:
-            self.react(part, error)
+            self.react(component, error)
         except Exception as error:  # noqa: BLE001  # the last resort: log it, and end
             report_crash(self._log, error)
             self.crashed = True
             self.stopping.set()
         else:
             if turn is not Turn.NOT_DUE:
-                self.recover(part)
+                self.recover(component)
 
-    def seconds_to_wait(self, part: str) -> float:
+    def seconds_to_wait(self, component: str) -> float:
         """Return how long a part is to be left alone; 0.0 when it is not."""
-        outage = self._outages.get(part)
+        outage = self._outages.get(component)
         return max(0.0, outage.not_before - time.monotonic()) if outage else 0.0
 
-    def react(self, part: str, error: SyncdError) -> None:
+    def react(self, component: str, error: SyncdError) -> None:
         """Stop, or leave the part alone for a while."""
         if error.reaction is Reaction.STOP:
             self.fatal = error
             self.stopping.set()
             return
         now = time.monotonic()
-        outage = self._outages.setdefault(part, _Outage(since=now))
+        outage = self._outages.setdefault(component, _Outage(since=now))
         if isinstance(error, PausedError):
             outage.not_before = now + self._paused_seconds
             outage.paused, outage.is_paused = error.what, True
@@ -154,9 +154,9 @@ class ErrorPolicy:
             retry_seconds=retry_seconds,
         )
 
-    def recover(self, part: str) -> None:
+    def recover(self, component: str) -> None:
         """Note that a component works; log it if it did not before."""
-        outage = self._outages.pop(part, None)
+        outage = self._outages.pop(component, None)
         if outage is None:
             return
         if outage.paused:

@@ -22,10 +22,10 @@ ALONE_SECONDS = 120.0
 
 
 class Housekeeping:
-    """Periodic work on one connection; call `keep` again and again, from one thread.
+    """Periodic work on one connection; call `run` again and again, from one thread.
 
     Attributes:
-        standing: How the feed stood at the last beat, in a few words.
+        status_line: How the feed stood at the last beat, in a few words.
     """
 
     def __init__(
@@ -41,34 +41,34 @@ class Housekeeping:
         self._feed = feed
         self._instance = instance
         self._clone_guard = clone_guard
-        self._beat_at = self._sweep_at = float("-inf")
+        self._beat_at = self._release_at = float("-inf")
         self._counted, self._counted_at = 0, time.monotonic()
-        self.standing = "starting"
+        self.status_line = "starting"
         self._trouble: str | None = None
 
-    def keep(self, parts: Components, log: Log) -> None:
-        """Sweep; do what SIGHUP asked for; beat when that is due.
+    def run(self, components: Components, log: Log) -> None:
+        """Release dead claims; do what SIGHUP asked for; beat when that is due.
 
         Raises:
             SyncdError: The database failed, or the ledger went back in time.
         """
-        if time.monotonic() >= self._sweep_at:
-            self.sweep(parts, log)
+        if time.monotonic() >= self._release_at:
+            self.release_dead_claims(components, log)
             rest = ALONE_SECONDS if self._instance.is_alone else 0.0
-            self._sweep_at = time.monotonic() + rest
-        if parts.is_to_retry.is_set():
-            parts.is_to_retry.clear()
-            self._retry(parts, log)
-        if (trouble := parts.trouble()) != self._trouble:
+            self._release_at = time.monotonic() + rest
+        if components.is_to_retry.is_set():
+            components.is_to_retry.clear()
+            self._retry(components, log)
+        if (trouble := components.trouble()) != self._trouble:
             self._instance.note_trouble(trouble)
             self._trouble = trouble
         if time.monotonic() >= self._beat_at:
-            self._beat(parts, log)
+            self._beat(components, log)
 
-    def sweep(self, parts: Components, log: Log) -> None:
+    def release_dead_claims(self, components: Components, log: Log) -> None:
         """Release the claims whose outcome will never be settled."""
-        for batch, attempt, orders in self._instance.sweep():
-            parts.wake_ups.sending.notify()
+        for batch, attempt, orders in self._instance.release_dead_claims():
+            components.wake_ups.sending.notify()
             log.emit(
                 "batch.uncertain",
                 batch=batch,
@@ -79,10 +79,10 @@ class Housekeeping:
                 is_held=self._settings.squeezely.on_uncertain == "hold",
             )
 
-    def _retry(self, parts: Components, log: Log) -> None:
+    def _retry(self, components: Components, log: Log) -> None:
         """Probe the API at once, whatever its last response."""
         CircuitBreaker(self._ledger, self._feed.feed_id).release()
-        parts.wake_ups.sending.notify()
+        components.wake_ups.sending.notify()
         log.emit("sending.retried")
 
     def _report_refusals(self, log: Log) -> None:
@@ -97,20 +97,20 @@ class Housekeeping:
                 reason=refusals.reason,
             )
 
-    def _beat(self, parts: Components, log: Log) -> None:
-        self._log_heartbeat(parts, log)
+    def _beat(self, components: Components, log: Log) -> None:
+        self._log_heartbeat(components, log)
         self._clone_guard.mark()
         beat = self._settings.log.heartbeat.total_seconds()
         self._beat_at = time.monotonic() + beat - 0.5
 
-    def _log_heartbeat(self, parts: Components, log: Log) -> None:
-        delivered, now = parts.delivered(), time.monotonic()
+    def _log_heartbeat(self, components: Components, log: Log) -> None:
+        delivered, now = components.delivered(), time.monotonic()
         minutes = max(now - self._counted_at, 0.001) / 60
         rate = (delivered - self._counted) / minutes
         self._counted, self._counted_at = delivered, now
         self._report_refusals(log)
         stats = read_stats(self._ledger, self._feed.feed_id)
-        self.standing = (
+        self.status_line = (
             f"lag {stats.lag_seconds:.0f} s, {stats.pending} pending, "
             f"endpoint {stats.endpoint}"
         )
@@ -129,7 +129,7 @@ class Housekeeping:
             paused=" and ".join(pause.what for pause in stats.pauses) or None,
             delivered=delivered,
             delivered_per_minute=rate,
-            rate_factor=parts.pace.share,
+            rate_factor=components.rate_limiter.share,
             unexplained=stats.unexplained,
             missed=stats.missed,
             without_time=stats.without_time,

@@ -62,16 +62,16 @@ class IdentityJob:
             SyncdError: A database failed, or the views cannot be read.
         """
         self._changed.clear()
-        looked = self._reading(self._guard.look)
+        compared = self._reading(self._guard.check)
         self._compare_at = time.monotonic() + COMPARE_SECONDS
-        self._report(looked)
-        if looked.held is None:
+        self._report(compared)
+        if compared.held is None:
             self._reading(self._keys.compare_newest)
         self._report_reused(self._keys.count())
-        return looked
+        return compared
 
-    def _report(self, looked: IdentityCheck) -> None:
-        for table in looked.replaced:
+    def _report(self, compared: IdentityCheck) -> None:
+        for table in compared.replaced:
             self._log.emit_folded(
                 "table.replaced",
                 f"{table.behind} {table.table}",
@@ -79,8 +79,8 @@ class IdentityJob:
                 reason=table.reason,
                 hint=table.next_step,
             )
-        if looked.held is not None:
-            self._log.emit_folded("keys.changed", "held", reason=looked.held)
+        if compared.held is not None:
+            self._log.emit_folded("keys.changed", "held", reason=compared.held)
         known = self._guard.known()
         if known is not None and known.changed_at != self._changed_at:
             if self._changed_at is not None:

@@ -34,10 +34,10 @@ from syncd.ledger.stats import read_stats
 from syncd.log.log import Log
 from syncd.source.connections import Connections
 
-SWEEP_SECONDS = 2.0
+HOUSEKEEPING_SECONDS = 2.0
 """How often housekeeping runs; less often for dead claims without other instances."""
 
-ROUND_SECONDS = 105.0
+RECONCILE_SECONDS = 105.0
 """How often to check whether a reconciliation is due."""
 
 MENDED_SECONDS = 2.0
@@ -69,7 +69,7 @@ class Pipeline:
         self._new_feed = new_feed
         self.log = Log(settings.feed)
         self.reactions = ErrorPolicy(self.log, step_seconds=tuning.step_seconds)
-        self._parts = Components(settings, self.log, self.reactions, tuning)
+        self._components = Components(settings, self.log, self.reactions, tuning)
         self._threads: list[threading.Thread] = []
         self._clock_offset = self._clock() - time.monotonic()
 
@@ -85,41 +85,43 @@ class Pipeline:
         try:
             self._open()
         except BaseException:
-            self._parts.connector.close()
+            self._components.connector.close()
             raise
 
     def _open(self) -> None:
         settings = self.settings
-        connections = self._parts.connector.connect("housekeeping")
+        connections = self._components.connector.connect("housekeeping")
         self._ledger = connections.ledger
         self._feed = feed = self._find_feed(connections)
-        memory = StateFile.of(settings.ledger.state_directory, settings.feed)
+        state_file = StateFile.of(settings.ledger.state_directory, settings.feed)
         clone_guard = CloneGuard(
             self._ledger,
             feed.feed_id,
             settings.feed,
-            memory,
+            state_file,
             self.log,
             name=settings.instance,
         )
         clone_guard.check()
-        self._parts.connector.guard(clone_guard)
-        self._instance = self._parts.instance(connections, feed)
+        self._components.connector.guard(clone_guard)
+        self._instance = self._components.instance(connections, feed)
         self.log.identify(self._instance.number)
         self._housekeeping = Housekeeping(
             settings, self._ledger, feed, self._instance, clone_guard
         )
-        self._mended = self._parts.mended(feed)
-        self._watch = self._parts.watch(feed, self._mended.touched)
-        self._rounds = self._parts.rounds(feed)
-        self._stamps = self._parts.stamps(feed)
-        self._identity = self._parts.identity(feed)
-        self._driver = self._parts.driver(feed)
+        self._mended_job = self._components.mended_job(feed)
+        self._capture_loop = self._components.capture_loop(
+            feed, self._mended_job.touched
+        )
+        self._reconciliation_job = self._components.reconciliation_job(feed)
+        self._stamp_watch = self._components.stamp_watch(feed)
+        self._identity_job = self._components.identity_job(feed)
+        self._backfill_loop = self._components.backfill_loop(feed)
 
     def _find_feed(self, connections: Connections) -> Feed:
         """Start the feed, unless it was started before; note that it is served here."""
         settings = self.settings
-        feed = self._parts.connector.start_feed(connections)
+        feed = self._components.connector.start_feed(connections)
         if served := Served.of(settings):
             identity = FeedStore(connections, settings.feed).source_identity()
             served.keep(identity, settings.source.confirmed_view)
@@ -156,28 +158,32 @@ class Pipeline:
 
     def begin(self) -> None:
         """Capture and deliver from now on, in threads; compare the views first."""
-        self.reactions.run("identity", self._identity.compare)
+        self.reactions.run("identity", self._identity_job.compare)
         workers = self._start_workers()
-        self._threads = [*self._watch.start(), *workers, self._start_driver()]
+        self._threads = [
+            *self._capture_loop.start(),
+            *workers,
+            self._start_backfill_loop(),
+        ]
         self._start_schedule()
 
     def pass_once(self, patience_seconds: float) -> ExitCode:
         """Capture and deliver what is due; return whether anything is left."""
-        self._housekeeping.sweep(self._parts, self.log)
-        if held := self._identity.compare().held:
+        self._housekeeping.release_dead_claims(self._components, self.log)
+        if held := self._identity_job.compare().held:
             raise KeysChangedError(held, REBIND)
         number = self._instance.number
-        worker = self._parts.worker(0, self._feed, number)
-        capture = partial(self._watch.poll_until_closed, patience_seconds)
-        self._mended.run_pass()
+        worker = self._components.worker(0, self._feed, number)
+        capture = partial(self._capture_loop.poll_until_closed, patience_seconds)
+        self._mended_job.run_pass()
         done = [
             self._is_done(capture),
-            self._is_done(partial(worker.drain, self._driver.step_on)),
-            self._is_done(self._parts.rereader(self._feed, number).drain),
+            self._is_done(partial(worker.drain, self._backfill_loop.advance)),
+            self._is_done(self._components.rereader(self._feed, number).drain),
         ]
         stats = read_stats(self._ledger, self._feed.feed_id)
-        goes_on = Ledger(self._ledger, self._feed.feed_id).next_due().backfill
-        left = stats.pending + stats.pending_backfill + stats.sending + goes_on
+        continues = Ledger(self._ledger, self._feed.feed_id).next_due().backfill
+        left = stats.pending + stats.pending_backfill + stats.sending + continues
         return ExitCode.LEFT if left or not all(done) else ExitCode.OK
 
     def _is_done(self, action: Callable[[], object]) -> bool:
@@ -191,17 +197,17 @@ class Pipeline:
 
     def retry(self) -> None:
         """Probe the API at once, whatever its last response."""
-        self._parts.is_to_retry.set()
+        self._components.is_to_retry.set()
 
     @property
-    def standing(self) -> str:
+    def status_line(self) -> str:
         """How the feed stands, in a few words without anything personal."""
         if self.reactions.is_failing("housekeeping"):
             return "the database does not answer"
-        return self._housekeeping.standing
+        return self._housekeeping.status_line
 
-    def mind_the_clock(self) -> None:
-        """Log that the machine's clock was set; let no periodic part wait for that.
+    def check_clock(self) -> None:
+        """Log that the machine's clock was set; let no periodic job wait for that.
 
         The scheduler counts by it: set back by an hour, it would wait for an hour. Nor
         is that over once it was told, since it may have read the clock just before.
@@ -219,30 +225,30 @@ class Pipeline:
     def _start_workers(self) -> list[threading.Thread]:
         threads = []
         for number in range(self.settings.squeezely.max_in_flight):
-            worker = self._parts.worker(number, self._feed, self._instance.number)
+            worker = self._components.worker(number, self._feed, self._instance.number)
             threads.append(threading.Thread(target=worker.run, name=f"send-{number}"))
-        rereader = self._parts.rereader(self._feed, self._instance.number)
+        rereader = self._components.rereader(self._feed, self._instance.number)
         threads.append(threading.Thread(target=rereader.run, name="reread"))
         for thread in threads:
             thread.start()
-        self._parts.offer.is_open = True
+        self._components.offer.is_open = True
         return threads
 
-    def _start_driver(self) -> threading.Thread:
-        drive = partial(self._driver.run, self.reactions)
+    def _start_backfill_loop(self) -> threading.Thread:
+        drive = partial(self._backfill_loop.run, self.reactions)
         thread = threading.Thread(target=drive, name="backfill")
         thread.start()
         return thread
 
     def _jobs(self) -> list[tuple[str, Callable[[], object], float]]:
-        keep = partial(self._housekeeping.keep, self._parts, self.log)
+        housekeep = partial(self._housekeeping.run, self._components, self.log)
         return [
-            ("capture", self._watch.poll, self._poll_seconds()),
-            ("housekeeping", keep, SWEEP_SECONDS),
-            ("reconcile", self._rounds.make, ROUND_SECONDS),
-            ("mended", self._mended.run, MENDED_SECONDS),
-            ("stamps", self._stamps.look, self._stamp_seconds),
-            ("identity", self._identity.run, SWEEP_SECONDS),
+            ("capture", self._capture_loop.poll, self._poll_seconds()),
+            ("housekeeping", housekeep, HOUSEKEEPING_SECONDS),
+            ("reconcile", self._reconciliation_job.run, RECONCILE_SECONDS),
+            ("mended", self._mended_job.run, MENDED_SECONDS),
+            ("stamps", self._stamp_watch.check, self._stamp_seconds),
+            ("identity", self._identity_job.run, HOUSEKEEPING_SECONDS),
         ]
 
     def _start_schedule(self) -> None:
@@ -268,7 +274,7 @@ class Pipeline:
         """Begin nothing more; what is in hand is finished while `is_at_work`."""
         self.reactions.stopping.set()
         self.reactions.progress.halt()
-        self._parts.wake_ups.notify()
+        self._components.wake_ups.notify()
         ending = threading.Thread(target=self.schedule.shutdown, name="schedule")
         ending.start()
         self._threads.append(ending)
@@ -280,7 +286,7 @@ class Pipeline:
 
     def delivered(self) -> int:
         """Count the events that this pipeline delivered."""
-        return self._parts.delivered()
+        return self._components.delivered()
 
     def close(self, *, in_order: bool = True) -> None:
         """Close every connection; first record this instance's end, if in order."""
@@ -288,4 +294,4 @@ class Pipeline:
             # Only a courtesy: its lock is free anyhow, and nothing is in hand.
             with suppress(DatabaseUnavailableError):
                 self._instance.stop()
-        self._parts.connector.close()
+        self._components.connector.close()

@@ -56,11 +56,11 @@ class Daemon:
         new_feed: bool = False,
         tuning: Tuning = DEFAULTS,
     ) -> None:
-        self._pipeline = partial(Pipeline, tuning=tuning)
-        self._life = self._pipeline(settings, new_feed=new_feed)
+        self._new_pipeline = partial(Pipeline, tuning=tuning)
+        self._pipeline = self._new_pipeline(settings, new_feed=new_feed)
         self._new_feed = new_feed
         self._reread = reread or (lambda: settings)
-        self._supervisor = Notifier()
+        self._notifier = Notifier()
         self._journal = StartJournal(settings)
         self._successor: Pipeline | None = None
         self._is_stopping = False
@@ -76,12 +76,12 @@ class Daemon:
         """
         signals.block()
         sys.setswitchinterval(SWITCH_SECONDS)
-        with watched(self._supervisor.moved):
+        with watched(self._notifier.note_progress):
             if not self._wait_for_database():
                 return ExitCode.OK
-            self._life.report_start()
+            self._pipeline.report_start()
             self._journal.clear()
-            self._live()
+            self._serve()
             return self._end()
 
     def run_once(self, patience_seconds: float = 5.0) -> ExitCode:
@@ -94,10 +94,10 @@ class Daemon:
         Raises:
             SyncdError: The database failed, or only a person can help.
         """
-        self._life.open()
-        self._life.report_start()
+        self._pipeline.open()
+        self._pipeline.report_start()
         self._journal.clear()
-        code = self._life.pass_once(patience_seconds)
+        code = self._pipeline.pass_once(patience_seconds)
         self._end()
         return code
 
@@ -108,22 +108,22 @@ class Daemon:
         while not self._is_stopping:
             report_progress()
             try:
-                self._life.open()
+                self._pipeline.open()
             except (DatabaseUnavailableError, StartDelayedError) as error:
                 self._report_wait(error)
-                self._wait(self._life.reactions.seconds_to_wait("start"))
+                self._wait(self._pipeline.reactions.seconds_to_wait("start"))
             else:
-                self._life.reactions.recover("start")
+                self._pipeline.reactions.recover("start")
                 return True
         self._journal.clear()
         return False
 
     def _report_wait(self, error: SyncdError) -> None:
-        self._life.reactions.react("start", error)
+        self._pipeline.reactions.react("start", error)
         self._journal.keep("waiting", error)
         is_outage = isinstance(error, DatabaseUnavailableError)
         status = f"waiting for a person: {error}"[:_STATUS]
-        self._supervisor.status("waiting for the database" if is_outage else status)
+        self._notifier.status("waiting for the database" if is_outage else status)
 
     def _wait(self, seconds: float) -> None:
         """Wait for a signal while there is no pipeline yet."""
@@ -131,7 +131,7 @@ class Daemon:
         if received is signal.SIGHUP:
             try:
                 settings = self._read_again()
-                self._life = self._pipeline(settings, new_feed=self._new_feed)
+                self._pipeline = self._new_pipeline(settings, new_feed=self._new_feed)
             except ConfigError as error:
                 self._reject(error)
         elif received is not None:
@@ -139,54 +139,54 @@ class Daemon:
 
     # Pipelines
 
-    def _live(self) -> None:
+    def _serve(self) -> None:
         """Run one pipeline after another until one has ended without a successor."""
         self._begin()
         while self._successor is not None and not self._is_stopping:
-            self._life.close()
-            self._delivered += self._life.delivered()
-            self._life, self._successor = self._successor, None
-            configure_log(self._life.settings)
-            self._life.report_reload()
+            self._pipeline.close()
+            self._delivered += self._pipeline.delivered()
+            self._pipeline, self._successor = self._successor, None
+            configure_log(self._pipeline.settings)
+            self._pipeline.report_reload()
             self._begin()
         if self._successor is not None:
             self._successor.close()
 
     def _begin(self) -> None:
         """Start the pipeline, and supervise it until nothing of it is in hand."""
-        life = self._life
-        life.begin()
-        self._supervisor.ready()
-        life.reactions.attempt("main", self._attend)
+        pipeline = self._pipeline
+        pipeline.begin()
+        self._notifier.ready()
+        pipeline.reactions.attempt("main", self._supervise)
         self._drain()
 
-    def _attend(self) -> None:
+    def _supervise(self) -> None:
         """Supervise the pipeline until it is to end."""
-        while not self._life.reactions.stopping.is_set():
-            received = signals.wait(self._supervisor.tick_seconds)
+        while not self._pipeline.reactions.stopping.is_set():
+            received = signals.wait(self._notifier.tick_seconds)
             if received is signal.SIGHUP:
                 if self._reload():
                     return
             elif received is not None:
                 self._stop(received)
                 return
-            self._life.mind_the_clock()
-            self._supervisor.status(self._life.standing)
+            self._pipeline.check_clock()
+            self._notifier.status(self._pipeline.status_line)
             if self._is_moving():
-                self._supervisor.ping()
+                self._notifier.ping()
 
     def _is_moving(self) -> bool:
         """Return whether all components make progress; log once what is stuck where."""
-        overdue = self._life.reactions.progress.overdue()
-        for part in overdue:
-            if part.part not in self._stalled:
-                self._life.log.emit(
+        overdue = self._pipeline.reactions.progress.overdue()
+        for each in overdue:
+            if each.component not in self._stalled:
+                self._pipeline.log.emit(
                     "daemon.stalled",
-                    component=part.part,
-                    age_seconds=part.seconds,
-                    exception=stack_summary(part.thread),
+                    component=each.component,
+                    age_seconds=each.seconds,
+                    exception=stack_summary(each.thread),
                 )
-        self._stalled = {part.part for part in overdue}
+        self._stalled = {each.component for each in overdue}
         return not overdue
 
     # Reload
@@ -196,14 +196,14 @@ class Daemon:
 
         Either way the API is tried again at once.
         """
-        self._supervisor.reloading()
+        self._notifier.reloading()
         try:
-            successor = self._pipeline(self._read_again())
+            successor = self._new_pipeline(self._read_again())
             successor.open()
         except SyncdError as error:
             self._reject(error)
-            self._life.retry()
-            self._supervisor.ready()
+            self._pipeline.retry()
+            self._notifier.ready()
             return False
         self._journal = StartJournal(successor.settings)
         self._journal.clear()
@@ -217,7 +217,7 @@ class Daemon:
         Raises:
             ConfigError: It cannot be used.
         """
-        settings, feed = self._reread(), self._life.settings.feed
+        settings, feed = self._reread(), self._pipeline.settings.feed
         if settings.feed != feed:
             raise ConfigError(
                 f"feed is {settings.feed!r} now, and this daemon serves {feed!r}",
@@ -226,23 +226,23 @@ class Daemon:
         return settings
 
     def _reject(self, error: SyncdError) -> None:
-        self._life.log.emit("config.rejected", reason=str(error), hint=error.hint)
+        self._pipeline.log.emit("config.rejected", reason=str(error), hint=error.hint)
         self._journal.keep("reload", error)
 
     # Stop
 
     def _stop(self, received: signal.Signals) -> None:
         self._is_stopping = True
-        self._supervisor.stopping()
-        self._life.log.emit("daemon.stopping", signal=received.name)
+        self._notifier.stopping()
+        self._pipeline.log.emit("daemon.stopping", signal=received.name)
 
     def _drain(self) -> None:
         """Wait for the batches in hand; a second signal to stop ends at once."""
-        self._life.halt()
-        while self._life.is_at_work:
+        self._pipeline.halt()
+        while self._pipeline.is_at_work:
             if self._is_moving():
-                self._supervisor.ping()
-                self._supervisor.extend()
+                self._notifier.ping()
+                self._notifier.extend()
             received = signals.wait(DRAIN_TICK_SECONDS, signals.STOPPING)
             if received is None:
                 continue
@@ -251,15 +251,15 @@ class Daemon:
             self._stop(received)
 
     def _end(self) -> ExitCode:
-        reactions = self._life.reactions
+        reactions = self._pipeline.reactions
         fatal = reactions.fatal
         code = ExitCode.BUG if reactions.crashed else ExitCode.OK
-        self._life.close(in_order=fatal is None and not reactions.crashed)
-        self._life.log.emit(
+        self._pipeline.close(in_order=fatal is None and not reactions.crashed)
+        self._pipeline.log.emit(
             "daemon.stopped",
             exit_code=int(fatal.exit_code if fatal else code),
             uptime_seconds=time.monotonic() - self._started,
-            delivered=self._delivered + self._life.delivered(),
+            delivered=self._delivered + self._pipeline.delivered(),
         )
         if fatal is not None:
             raise fatal

@@ -36,7 +36,7 @@ class ReconciliationJob:
         self._log = log
         self._stopping = stopping
 
-    def make(self) -> None:
+    def run(self) -> None:
         """Run every reconciliation that is due now; prune the ledger when that is due.
 
         One that fails keeps none of the others from being made.
@@ -45,7 +45,7 @@ class ReconciliationJob:
             SyncdError: The database failed first; what was reached is kept.
         """
         if self._pruning is not None:
-            self._pruning.make()
+            self._pruning.run()
         failed: list[SyncdError] = []
         for scope in self._reconciliation.scopes_due():
             if self._stopping.is_set():

@@ -12,8 +12,8 @@ from syncd.delivery.delivery import Delivery
 from syncd.ledger.batches import Ledger
 from syncd.ledger.claim import Lane
 
-PART = "rereading"
-_LOOK_SECONDS = (0.2, 5.0)
+COMPONENT = "rereading"
+_RETRY_SECONDS = (0.2, 5.0)
 _REST_SECONDS = 3600.0
 
 
@@ -23,7 +23,7 @@ class Rereader:
     Args:
         delivery: Of such batches alone.
         ledger: On the same connection.
-        pace: Shared with the workers.
+        rate_limiter: Shared with the workers.
         wake_ups: One of them comes while such batches wait.
         reactions: To errors.
         disconnect: Closes its connections, which open again on use.
@@ -33,14 +33,14 @@ class Rereader:
         self,
         delivery: Delivery,
         ledger: Ledger,
-        pace: RateLimiter,
+        rate_limiter: RateLimiter,
         wake_ups: WakeUps,
         reactions: ErrorPolicy,
         disconnect: Callable[[], None],
     ) -> None:
         self._delivery = delivery
         self._ledger = ledger
-        self._pace = pace
+        self._rate_limiter = rate_limiter
         self._wake_up = wake_ups.unread
         self._reactions = reactions
         self._disconnect = disconnect
@@ -48,13 +48,15 @@ class Rereader:
 
     def run(self) -> None:
         """Read again whenever something waits, until the daemon stops."""
-        heard = 0
+        seen = 0
         while not self._reactions.stopping.is_set():
-            failing = self._reactions.is_failing(PART)
-            wait = self._reactions.seconds_to_wait(PART) if failing else _REST_SECONDS
-            self._wake_up.wait(heard, wait)
-            heard = self._wake_up.count
-            self._reactions.run(PART, self._read_all, _REST_SECONDS)
+            failing = self._reactions.is_failing(COMPONENT)
+            wait = (
+                self._reactions.seconds_to_wait(COMPONENT) if failing else _REST_SECONDS
+            )
+            self._wake_up.wait(seen, wait)
+            seen = self._wake_up.count
+            self._reactions.run(COMPONENT, self._read_all, _REST_SECONDS)
         self._end()
 
     def drain(self) -> None:
@@ -74,18 +76,20 @@ class Rereader:
             if seconds is None:
                 self._disconnect()
                 return
-            least, most = _LOOK_SECONDS
+            least, most = _RETRY_SECONDS
             self._reactions.stopping.wait(max(least, min(seconds, most)))
 
     def _deliver_one(self) -> bool:
         lanes: tuple[Lane, ...] = get_args(Lane)
         for lane in lanes:
-            if self._reactions.stopping.is_set() or self._pace.seconds_to_wait(lane):
+            if self._reactions.stopping.is_set() or self._rate_limiter.seconds_to_wait(
+                lane
+            ):
                 continue
-            trip = self._delivery.deliver_next(lane)
-            if trip is not None:
-                self._pace.pay(lane, trip)
-                self.delivered += trip.events if trip.accepted else 0
+            result = self._delivery.deliver_next(lane)
+            if result is not None:
+                self._rate_limiter.record(lane, result)
+                self.delivered += result.events if result.accepted else 0
                 return True
         return False
 

@@ -68,7 +68,7 @@ class Notifier:
             self._extended_at = now
             self._notify(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
-    def moved(self, within: float) -> None:
+    def note_progress(self, within: float) -> None:
         """Note that the main thread itself moves; its next step may take so long."""
         self.ping()
         self.extend(within)

@@ -22,10 +22,10 @@ class WakeUp:
             self._condition.notify_all()
         select((), (), (), YIELD_SECONDS)  # the woken thread runs first
 
-    def wait(self, heard: int, seconds: float) -> None:
-        """Sleep until there were more wake-ups than `heard`, or for `seconds`."""
+    def wait(self, seen: int, seconds: float) -> None:
+        """Sleep until there were more wake-ups than `seen`, or for `seconds`."""
         with self._condition:
-            self._condition.wait_for(lambda: self.count != heard, seconds)
+            self._condition.wait_for(lambda: self.count != seen, seconds)
 
 
 @dataclass(frozen=True, slots=True)

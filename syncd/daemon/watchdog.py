@@ -35,22 +35,22 @@ class Watchdog:
         self._stamps: dict[str, Deadline] = {}
         self._guard = threading.Lock()
         self._is_halting = False
-        self._looked_at = clock()
+        self._checked_at = clock()
 
     @contextmanager
-    def work(self, part: str, rest_seconds: float = 0.0) -> Iterator[None]:
+    def work(self, component: str, rest_seconds: float = 0.0) -> Iterator[None]:
         """Work as a component; its next run is after about `rest_seconds`."""
         thread = threading.get_ident()
 
-        def move(within: float) -> None:
-            self._stamp(part, within, thread)
+        def note_progress(within: float) -> None:
+            self._stamp(component, within, thread)
 
-        with progress.watched(move, self._step_seconds):
-            move(self._step_seconds)
+        with progress.watched(note_progress, self._step_seconds):
+            note_progress(self._step_seconds)
             try:
                 yield
             finally:
-                self._rest(part, rest_seconds + self._step_seconds)
+                self._rest(component, rest_seconds + self._step_seconds)
 
     def halt(self) -> None:
         """Expect only the components that are at work."""
@@ -64,27 +64,31 @@ class Watchdog:
             return set(self._working())
 
     def _working(self) -> dict[str, Deadline]:
-        return {p: s for p, s in self._stamps.items() if s.thread is not None}
+        return {
+            component: stamp
+            for component, stamp in self._stamps.items()
+            if stamp.thread is not None
+        }
 
     def overdue(self) -> list[Overdue]:
         """List the components without progress; call it all the time."""
         now = self._clock()
         with self._guard:
-            paused, self._looked_at = now - self._looked_at, now
+            paused, self._checked_at = now - self._checked_at, now
             self._stamps = forgiven(self._stamps, paused)
             return overdue(self._stamps, now)
 
-    def _stamp(self, part: str, within: float, thread: int | None) -> None:
+    def _stamp(self, component: str, within: float, thread: int | None) -> None:
         now = self._clock()
         with self._guard:
-            self._stamps[part] = Deadline(now, now + within, thread)
+            self._stamps[component] = Deadline(now, now + within, thread)
 
-    def _rest(self, part: str, within: float) -> None:
+    def _rest(self, component: str, within: float) -> None:
         with self._guard:
             if self._is_halting:
-                self._stamps.pop(part, None)
+                self._stamps.pop(component, None)
                 return
-        self._stamp(part, within, None)
+        self._stamp(component, within, None)
 
 
 def stack_summary(thread: int | None) -> str:

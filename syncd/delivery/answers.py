@@ -67,10 +67,10 @@ class Answers:
         )
         return Meaning(means) if means else None
 
-    def heed(self, shape: str, feed_id: int) -> None:
+    def apply_meaning(self, shape: str, feed_id: int) -> None:
         """Settle what has just begun to wait, if its meaning was given meanwhile."""
         if meaning := self.meaning(shape):
-            self.say(shape, meaning, feed_id)
+            self.record_meaning(shape, meaning, feed_id)
 
     def note(self, shape: str, example: str) -> None:
         """Keep the shape of an unknown answer, with the API's words."""
@@ -84,7 +84,9 @@ class Answers:
             UnexplainedAnswer, query("unexplained_answers"), **self._account
         )
 
-    def say(self, shape: str, meaning: Meaning, feed_id: int | None) -> tuple[int, int]:
+    def record_meaning(
+        self, shape: str, meaning: Meaning, feed_id: int | None
+    ) -> tuple[int, int]:
         """Keep what a shape means; settle the batches that wait for it.
 
         Args:

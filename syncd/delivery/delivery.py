@@ -165,7 +165,7 @@ class Delivery:
         left = reading.left()
         read = [order for order in claim.orders if order.key not in left]
         rendered = self._renderer.render(replace(claim, orders=read), reading.rows)
-        rendered.exemptions.extend(blamed)
+        rendered.exclusions.extend(blamed)
         return rendered
 
     def _is_to_send(self, claim: Claim, rendered: Rendered) -> bool:
@@ -186,7 +186,7 @@ class Delivery:
 
         Then nothing may be sent: a late success would settle what was left out.
         """
-        settlement, excluded = self._settlement, rendered.exemptions
+        settlement, excluded = self._settlement, rendered.exclusions
         if excluded and not settlement.set_aside(claim, excluded):
             return False
         if not rendered.waiting:
@@ -245,7 +245,7 @@ class Delivery:
             In how many seconds there is more of it, 0.0: now; None: nothing.
         """
         self._left_out.write()
-        return self._fingerprints.go_on()
+        return self._fingerprints.work()
 
     def close(self) -> None:
         """Close the connection to the API."""

@@ -22,7 +22,7 @@ class DeliveryLog:
     def set_aside(
         self,
         claim: Claim,
-        exemptions: Sequence[ExcludedOrder],
+        exclusions: Sequence[ExcludedOrder],
         receipt: Receipt | None = None,
     ) -> None:
         """Report orders that were rejected, by reason, or withdrawn; one key of each.
@@ -30,9 +30,9 @@ class DeliveryLog:
         With a receipt when it was the API that refused one.
         """
         reasons: dict[str, list[ExcludedOrder]] = {}
-        for exemption in exemptions:
-            if exemption.state == "rejected":
-                reasons.setdefault(exemption.reason, []).append(exemption)
+        for exclusion in exclusions:
+            if exclusion.state == "rejected":
+                reasons.setdefault(exclusion.reason, []).append(exclusion)
         for reason, rejected in reasons.items():
             self._log.emit(
                 "orders.rejected",
@@ -43,7 +43,7 @@ class DeliveryLog:
                 status=receipt.status if receipt else None,
                 reason=reason,
             )
-        withdrawn = [e for e in exemptions if e.state == "withdrawn"]
+        withdrawn = [e for e in exclusions if e.state == "withdrawn"]
         if withdrawn:
             self._log.emit(
                 "orders.withdrawn",

@@ -57,16 +57,20 @@ class Fingerprints:
         ledger: Where they are kept.
         source: Whose view made the events.
         view: That view's name.
-        seal: Makes them.
+        fingerprint_key: Makes them.
     """
 
     def __init__(
-        self, ledger: Ledger, source: Database, view: str, seal: FingerprintKey
+        self,
+        ledger: Ledger,
+        source: Database,
+        view: str,
+        fingerprint_key: FingerprintKey,
     ) -> None:
         self._ledger = ledger
         self._source = source
         self._view = view
-        self._seal = seal
+        self._fingerprint_key = fingerprint_key
         self._sent: deque[_Sent] = deque(maxlen=KEPT)
         self._taken: dict[str, _Taken] = {}
         self._lull_at = self._latest_at = float("-inf")
@@ -87,7 +91,7 @@ class Fingerprints:
             for key, purchase in purchases[-KEPT:]
         )
 
-    def go_on(self) -> float | None:
+    def work(self) -> float | None:
         """Take a few of what was noted, or write some that were taken.
 
         Returns:
@@ -111,8 +115,10 @@ class Fingerprints:
     def _take(self, count: int) -> None:
         for _ in range(min(count, len(self._sent))):
             sent = self._sent.popleft()
-            prints = self._seal.take(sent.key, places(sent.purchase.event))
-            fields = msgspec.json.encode(pack(prints)).decode()
+            fingerprints = self._fingerprint_key.take(
+                sent.key, places(sent.purchase.event)
+            )
+            fields = msgspec.json.encode(pack(fingerprints)).decode()
             self._taken.pop(sent.key, None)
             self._taken[sent.key] = _Taken(sent.at, fields)
 
@@ -135,7 +141,7 @@ class Fingerprints:
         feed = {"feed": self._ledger.feed_id}
         self._ledger.database.run(
             query("keep_fingerprints"),
-            key_id=self._seal.key_id,
+            key_id=self._fingerprint_key.key_id,
             mapping=mapping_of(self._source, self._view),
             keys=list(written),
             times=[one.at for one in written.values()],

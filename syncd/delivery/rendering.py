@@ -31,7 +31,7 @@ class Rendered:
     """
 
     purchases: list[tuple[str, Event]] = field(default_factory=list)
-    exemptions: list[ExcludedOrder] = field(default_factory=list)
+    exclusions: list[ExcludedOrder] = field(default_factory=list)
     waiting: list[tuple[str, str]] = field(default_factory=list)
 
     def exclude(
@@ -43,11 +43,11 @@ class Rendered:
         orderid: str | None = None,
     ) -> None:
         """Set an order aside."""
-        self.exemptions.append(ExcludedOrder(order.key, state, reason, orderid))
+        self.exclusions.append(ExcludedOrder(order.key, state, reason, orderid))
 
     def __len__(self) -> int:
         """Count the orders."""
-        return len(self.purchases) + len(self.exemptions) + len(self.waiting)
+        return len(self.purchases) + len(self.exclusions) + len(self.waiting)
 
 
 def rules_of(settings: Settings) -> EventRules:

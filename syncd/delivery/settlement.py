@@ -58,7 +58,7 @@ class Settlement:
         claim = sent.claim
         delivered = self.ledger.deliver(claim, sent.keys, receipt)
         if not delivered.is_known:
-            self._doubt(claim, receipt, sent.keys)
+            self._mark_uncertain(claim, receipt, sent.keys)
             return
         is_late = delivered.orders is None
         if is_late:
@@ -102,14 +102,18 @@ class Settlement:
         else:
             is_ours = self._put_back(claim, decision, receipt)
         if decision.uncertain and not is_ours:
-            self._doubt(claim, receipt, keys)
+            self._mark_uncertain(claim, receipt, keys)
         if decision.action is Action.ASK and receipt.shape is not None:
-            return partial(self.answers.heed, receipt.shape, self.ledger.feed_id)
+            return partial(
+                self.answers.apply_meaning, receipt.shape, self.ledger.feed_id
+            )
         return None
 
-    def _doubt(self, claim: Claim, receipt: Receipt, keys: Sequence[str]) -> None:
+    def _mark_uncertain(
+        self, claim: Claim, receipt: Receipt, keys: Sequence[str]
+    ) -> None:
         """Count what was sent for a claim that the ledger has lost."""
-        if orders := self.ledger.doubt(claim, keys, holds=self.holds):
+        if orders := self.ledger.mark_uncertain(claim, keys, holds=self.holds):
             self.report.lost(claim, receipt, orders, is_held=self.holds)
 
     def _history(
@@ -176,8 +180,8 @@ class Settlement:
     def _reject(self, claim: Claim, receipt: Receipt, key: str) -> None:
         orderid = receipt.orderids[0] if receipt.orderids else None
         reason = receipt.reason or "refused"
-        exemption = ExcludedOrder(key, "rejected", reason, orderid, "api")
-        if self.set_aside(claim, [exemption], receipt):
+        exclusion = ExcludedOrder(key, "rejected", reason, orderid, "api")
+        if self.set_aside(claim, [exclusion], receipt):
             self.breaker.count_rejected()
         self.ledger.close_empty(claim, receipt)
 
@@ -196,11 +200,11 @@ class Settlement:
     def set_aside(
         self,
         claim: Claim,
-        exemptions: Sequence[ExcludedOrder],
+        exclusions: Sequence[ExcludedOrder],
         receipt: Receipt | None = None,
     ) -> bool:
         """Set orders aside for good and log it; False when the claim was lost."""
-        if not self.ledger.exclude_orders(claim, exemptions):
+        if not self.ledger.exclude_orders(claim, exclusions):
             return False
-        self.report.set_aside(claim, exemptions, receipt)
+        self.report.set_aside(claim, exclusions, receipt)
         return True

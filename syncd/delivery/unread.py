@@ -81,8 +81,10 @@ class Unread:
             if key not in blamed:
                 reason = _reason(key, fault)
                 groups.setdefault((reason, _wait(fault, wait)), []).append(key)
-        goes_on = isinstance(reading.fault, SlowStatementError) or wait == SHORTEST_WAIT
-        later = timedelta(0) if goes_on else wait
+        continues = (
+            isinstance(reading.fault, SlowStatementError) or wait == SHORTEST_WAIT
+        )
+        later = timedelta(0) if continues else wait
         pieces = [(piece, str(reading.fault), later) for piece in reading.unread]
         return [*pieces, *((keys, why, due) for (why, due), keys in groups.items())]
 

@@ -139,17 +139,19 @@ class EventDiff:
 
     def with_sent(self, last: int) -> Comparison:
         """Compare the last orders sent live with what the view makes of them today."""
-        seal = FingerprintKey.of(self._settings.api_key.get_secret_value())
+        fingerprint_key = FingerprintKey.of(self._settings.api_key.get_secret_value())
         view = self._settings.source.purchases_view
         mapping = mapping_of(self._source.database, view)
         kept = self._ledger.rows(
             _Fingerprint, query("fingerprints"), feed=self._feed.feed_id, last=last
         )
-        ours = [each for each in kept if each.key_id == seal.key_id]
+        ours = [each for each in kept if each.key_id == fingerprint_key.key_id]
         asked = [self._asked(each) for each in ours]
         found = []
         for each, now in zip(ours, self._render(self._source, asked), strict=True):
-            difference = _since(seal, each.order_key, unpack(each.fields), now)
+            difference = _since(
+                fingerprint_key, each.order_key, unpack(each.fields), now
+            )
             if difference is not None:
                 is_same = each.mapping == mapping
                 found.append(replace(difference, same_mapping=is_same))
@@ -232,11 +234,14 @@ def _between(key: str, one: _Rendered, other: _Rendered) -> Difference | None:
 
 
 def _since(
-    seal: FingerprintKey, key: str, sent: Mapping[FieldPath, str], now: _Rendered
+    fingerprint_key: FingerprintKey,
+    key: str,
+    sent: Mapping[FieldPath, str],
+    now: _Rendered,
 ) -> Difference | None:
     if now.places is None:
         return _without_event(key, now)
-    if changes := against_fingerprints(seal, key, sent, now.places):
+    if changes := against_fingerprints(fingerprint_key, key, sent, now.places):
         return Difference(key, changes)
     return None
 

@@ -32,9 +32,9 @@ class Attempt:
         status = f"HTTP {self.status}" if self.status else ""
         reason = (self.reason or "").removeprefix(status).strip()
         receipt = f"body {self.body_sha256[:12]}" if self.body_sha256 else ""
-        doubt = "" if self.is_settled else "which orders it held is not known"
+        unknown = "" if self.is_settled else "which orders it held is not known"
         again = f"sent again on purpose: {self.resent}" if self.resent else ""
-        parts = (status, reason, receipt, again, doubt)
+        parts = (status, reason, receipt, again, unknown)
         more = ", ".join(part for part in parts if part)
         return f"{text} ({more})" if more else text
 

@@ -1,4 +1,4 @@
-"""An order's whole story from views and ledger: also why not sent, and what to do."""
+"""An order's whole history from views and ledger: also why not sent, and what to do."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -190,7 +190,7 @@ class OrderHistory:
 def read_history(
     database: Database, source: Source, feed: Feed, order: str
 ) -> OrderHistory | None:
-    """Read the story of an order, given by its key or public number.
+    """Read the history of an order, given by its key or public number.
 
     Returns:
         None when neither the views nor the ledger know the order.
@@ -204,10 +204,12 @@ def read_history(
     key = find_key(source, database, feed.feed_id, order) or source.find(order)
     if key is None:
         return None
-    standing = database.find(LedgerEntry, query("story"), feed=feed.feed_id, key=key)
+    standing = database.find(
+        LedgerEntry, query("order_history"), feed=feed.feed_id, key=key
+    )
     number, unread = _number(source, key)
     watermark = database.value(datetime, query("watermark"), feed=feed.feed_id)
-    story = OrderHistory(
+    history = OrderHistory(
         key,
         number or (standing.orderid if standing else None),
         standing,
@@ -217,11 +219,11 @@ def read_history(
         *_absence(database, source, feed, None if standing else key),
         unread=unread,
     )
-    _read_course(database, feed, story)
+    _read_course(database, feed, history)
     if standing and unread is None:
-        reused = ReusedKeys(source, database, feed.feed_id).find([story.key])
-        return replace(story, reused=reused[0] if reused else None)
-    return story
+        reused = ReusedKeys(source, database, feed.feed_id).find([history.key])
+        return replace(history, reused=reused[0] if reused else None)
+    return history
 
 
 def _absence(
@@ -245,16 +247,16 @@ def _number(source: Source, key: str) -> tuple[str | None, str | None]:
     return None if number is None else str(number), None
 
 
-def _read_course(database: Database, feed: Feed, story: OrderHistory) -> None:
-    order = {"feed": feed.feed_id, "key": story.key}
-    story.attempts.extend(
-        database.rows(Attempt, query("attempts"), **order, orderid=story.orderid)
+def _read_course(database: Database, feed: Feed, history: OrderHistory) -> None:
+    order = {"feed": feed.feed_id, "key": history.key}
+    history.attempts.extend(
+        database.rows(Attempt, query("attempts"), **order, orderid=history.orderid)
     )
     for move in database.rows(_Move, query("order_moves"), **order):
         text = f"left batch {move.batch_id} at {move.left_at}: {_LEFT[move.why]}"
         cause = "it was set aside" if move.why in {"retried", "mended"} else "reason"
         text += f" ({cause}: {move.reason})" if move.reason else ""
-        story.order_moves.append((move.left_at, text))
+        history.order_moves.append((move.left_at, text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,18 +23,18 @@ class Ledger(Claiming):
         )
         return renewed > 0
 
-    def exclude_orders(self, claim: Claim, exemptions: Sequence[ExcludedOrder]) -> bool:
+    def exclude_orders(self, claim: Claim, exclusions: Sequence[ExcludedOrder]) -> bool:
         """Set orders of a claimed batch aside; False when it is no longer ours."""
         fenced = self.database.run(
             query("exclude_orders"),
             feed=self.feed_id,
             batch=claim.batch_id,
             token=claim.token,
-            keys=[e.key for e in exemptions],
-            states=[e.state for e in exemptions],
-            reasons=[e.reason for e in exemptions],
-            orderids=[e.orderid for e in exemptions],
-            by=[e.rejected_by if e.state == "rejected" else None for e in exemptions],
+            keys=[e.key for e in exclusions],
+            states=[e.state for e in exclusions],
+            reasons=[e.reason for e in exclusions],
+            orderids=[e.orderid for e in exclusions],
+            by=[e.rejected_by if e.state == "rejected" else None for e in exclusions],
         )
         return fenced > 0
 
@@ -144,7 +144,7 @@ class Ledger(Claiming):
             **_receipt(receipt),
         )
 
-    def doubt(self, claim: Claim, keys: Sequence[str], *, holds: bool) -> int:
+    def mark_uncertain(self, claim: Claim, keys: Sequence[str], *, holds: bool) -> int:
         """Count the orders of a claim that the ledger has lost as uncertain.
 
         Args:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # the status is read without a log
     from syncd.log.log import Log
 
 _HINTS = {
-    Continuity.WENT_BACK: "orders delivered since may be sent again, and are counted",
-    Continuity.STRANGER: "if this is a clone, it must not send",
+    Continuity.REWOUND: "orders delivered since may be sent again, and are counted",
+    Continuity.UNKNOWN_HOST: "if this is a clone, it must not send",
 }
 
 
@@ -126,7 +126,7 @@ class CloneGuard:
         database: The ledger's, for `check` and `mark`.
         feed_id: The feed.
         feed: Its name.
-        memory: What this host remembers; None without a place for it.
+        state_file: What this host remembers; None without a place for it.
         log: Gets promotions.
         name: What stands for this host's name; None: its own.
     """
@@ -136,7 +136,7 @@ class CloneGuard:
         database: Database,
         feed_id: int,
         feed: str,
-        memory: StateFile | None,
+        state_file: StateFile | None,
         log: "Log",
         *,
         name: str | None = None,
@@ -144,7 +144,7 @@ class CloneGuard:
         self._database = database
         self._feed_id = feed_id
         self._feed = feed
-        self._memory = memory
+        self._state_file = state_file
         self._log = log
         self._name = name
 
@@ -155,31 +155,31 @@ class CloneGuard:
             ClonedDatabaseError: It went back in time, or may be a clone.
             StateUnavailableError: The daemon's own file cannot be used.
         """
-        descent, refusal = self.judge()
+        continuity, refusal = self.assess()
         if refusal is not None:
             raise refusal
-        if descent is Continuity.PROMOTED:
+        if continuity is Continuity.PROMOTED:
             self.note_promotion(self._database)
 
-    def judge(self) -> tuple[Continuity, ClonedDatabaseError | None]:
+    def assess(self) -> tuple[Continuity, ClonedDatabaseError | None]:
         """Return what became of the ledger, and why it must not send; writes nothing.
 
         Raises:
             StateUnavailableError: The daemon's own file cannot be used.
         """
         # The file first: another daemon that shares it may make a mark in between.
-        remembered = self._memory.read() if self._memory else None
+        remembered = self._state_file.read() if self._state_file else None
         clone_guard = self._read(query("clone_guard"))
         ledger = clone_guard.mark
         if remembered is not None and remembered.at <= clone_guard.superseded_at:
             remembered = None
         is_known_host = remembered is not None or self._is_known_host()
-        descent = continuity_of(
+        continuity = continuity_of(
             remembered, ledger, clone_guard.timeline, is_known_host=is_known_host
         )
-        if descent in _HINTS:
-            return descent, self._refusal(descent, remembered, ledger)
-        return descent, None
+        if continuity in _HINTS:
+            return continuity, self._refusal(continuity, remembered, ledger)
+        return continuity, None
 
     def mark(self) -> None:
         """Make the next mark, in the ledger first and then in the file.
@@ -189,8 +189,8 @@ class CloneGuard:
         """
         self.check()
         mark = self._read(query("mark_feed")).mark
-        if self._memory is not None:
-            self._memory.write(mark)
+        if self._state_file is not None:
+            self._state_file.write(mark)
 
     def note_promotion(self, database: Database) -> None:
         """Record and log, once for all instances, a promotion of the ledger's cluster.
@@ -218,9 +218,9 @@ class CloneGuard:
         )
 
     def _refusal(
-        self, descent: Continuity, remembered: Mark | None, ledger: Mark
+        self, continuity: Continuity, remembered: Mark | None, ledger: Mark
     ) -> ClonedDatabaseError:
-        if descent is Continuity.STRANGER:
+        if continuity is Continuity.UNKNOWN_HOST:
             what = (
                 "was promoted, and no daemon of this host has served it before: "
                 "a failover, or a clone"
@@ -231,5 +231,5 @@ class CloneGuard:
         return ClonedDatabaseError(
             f"the ledger of feed {self._feed!r} {what}",
             f"If it is to send from now on, run `syncd confirm-move` "
-            f"({_HINTS[descent]}).",
+            f"({_HINTS[continuity]}).",
         )

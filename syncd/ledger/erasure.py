@@ -18,7 +18,7 @@ from syncd.source.orders import Source
 
 Sent = Literal["never", "perhaps", "now", "yes"]
 
-_TOLD: dict[Sent, str] = {
+_STATES: dict[Sent, str] = {
     "never": "it was never sent",
     "perhaps": "it may have been sent",
     "now": "it was being sent",
@@ -44,7 +44,7 @@ class OrderTrace:
     @property
     def reason(self) -> str:
         """What stays in the ledger."""
-        return f"erased by hand: {_TOLD[self.sent]}"
+        return f"erased by hand: {_STATES[self.sent]}"
 
 
 class Erasure:
@@ -100,7 +100,7 @@ class Erasure:
         )
         return [standing.trace() for standing in standings]
 
-    def forget(self, keys: Sequence[str]) -> list[OrderTrace]:
+    def erase(self, keys: Sequence[str]) -> list[OrderTrace]:
         """Erase orders; return what they were before.
 
         Nothing is admitted, claimed or settled of them meanwhile, so that one that was
@@ -181,8 +181,8 @@ class _Standing:
             return "yes"
         if self.state != "erased":
             return "perhaps" if self.is_uncertain or self.state == "held" else "never"
-        told = str(self.reason).partition(": ")[2]
-        sent: Sent = next(s for s, text in _TOLD.items() if text == told)
+        stored = str(self.reason).partition(": ")[2]
+        sent: Sent = next(s for s, text in _STATES.items() if text == stored)
         if sent == "now" and self.batch != "sending":
             return "yes" if self.batch == "delivered" else "perhaps"
         return sent

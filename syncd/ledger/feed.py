@@ -162,8 +162,8 @@ class FeedStore:
     def _keep_initial(self, source: Source, feed_id: int) -> None:
         ledger = Ledger(self._database, feed_id)
         with closing(source.listed(START_SECONDS)) as pages:
-            for part, found in enumerate(pages):
-                ledger.keep_initial(found, part)
+            for chunk, found in enumerate(pages):
+                ledger.keep_initial(found, chunk)
 
     def confirm_move(self, *, holds: bool) -> bool:
         """Bind the feed to the database that it is in now; False without a feed.

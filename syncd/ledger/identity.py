@@ -12,7 +12,7 @@ import msgspec
 
 from syncd.core.errors import KeysChangedError
 from syncd.core.identity import (
-    HEARD,
+    FOLLOWED,
     NEAR,
     Identity,
     Keys,
@@ -69,14 +69,14 @@ class IdentityGuard:
         self._feed_id = feed_id
         self._feed = feed
         self._publication = publication
-        heard = {"listen": ("triggers",), "wal": ("publication",)}.get(capture, ())
-        self._behind = ("orders", "events", *heard)
+        followed = {"listen": ("triggers",), "wal": ("publication",)}.get(capture, ())
+        self._behind = ("orders", "events", *followed)
 
     def begin(self) -> None:
         """Accept what stands behind the views now; for a feed that is started."""
         self.accept(self._read(()))
 
-    def look(self) -> IdentityCheck:
+    def check(self) -> IdentityCheck:
         """Compare; accept what is the same, hold what is not.
 
         Raises:
@@ -87,17 +87,17 @@ class IdentityGuard:
             self.begin()
             return IdentityCheck()
         behind = self._read_beside(known)
-        looked = self._compare(known, behind)
-        if looked.held is not None:
+        compared = self._compare(known, behind)
+        if compared.held is not None:
             self._ledger.run(
-                query("hold_identity"), feed=self._feed_id, reason=looked.held
+                query("hold_identity"), feed=self._feed_id, reason=compared.held
             )
-        elif behind.identity.rules and self._is_news(known, behind, looked):
+        elif behind.identity.rules and self._is_news(known, behind, compared):
             then = known.identity.then(behind.identity)
-            self.accept(replace(behind, identity=then), looked.accepted)
-        return looked
+            self.accept(replace(behind, identity=then), compared.accepted)
+        return compared
 
-    def see(self) -> IdentityCheck:
+    def preview(self) -> IdentityCheck:
         """Compare, and write nothing."""
         known = self.known()
         if known is None:
@@ -111,7 +111,7 @@ class IdentityGuard:
     def compare_views(self) -> bool:
         """Accept the views if their keys are still the ledger's; False: they are not.
 
-        It holds nothing: that is for `look`, in a transaction of its own.
+        It holds nothing: that is for `check`, in a transaction of its own.
 
         Raises:
             SyncdError: A database failed, or the views cannot be read.
@@ -121,11 +121,11 @@ class IdentityGuard:
             self.begin()
             return True
         behind = self._read_beside(known)
-        looked = self._compare(known, behind)
-        if looked.held is None and behind.identity.key_type:
+        compared = self._compare(known, behind)
+        if compared.held is None and behind.identity.key_type:
             then = known.identity.then(behind.identity)
-            self.accept(replace(behind, identity=then), looked.accepted)
-        return looked.held is None
+            self.accept(replace(behind, identity=then), compared.accepted)
+        return compared.held is None
 
     def accept(self, behind: Behind, change: str | None = None) -> None:
         """Admit orders from these views from now on, and lift a hold.
@@ -143,8 +143,8 @@ class IdentityGuard:
         )
 
     @staticmethod
-    def _is_news(known: Known, behind: Behind, looked: IdentityCheck) -> bool:
-        if looked.accepted or known.held_at or known.seal != behind.seal:
+    def _is_news(known: Known, behind: Behind, compared: IdentityCheck) -> bool:
+        if compared.accepted or known.held_at or known.seal != behind.seal:
             return True
         return known.identity.then(behind.identity) != known.identity
 
@@ -195,12 +195,12 @@ class IdentityGuard:
         if change is None:
             return IdentityCheck(found)
         # The views were recreated: they read what they are meant to read.
-        heard = (*(r for r in found if r.behind in HEARD),)
+        followed = (*(r for r in found if r.behind in FOLLOWED),)
         orders = self._recent()
         keys = self._compare_keys(known.identity, now, orders)
         if keys is Keys.OTHER:
-            return IdentityCheck(heard, held=_held(change, orders))
-        return IdentityCheck(heard, accepted=change, compared=len(orders))
+            return IdentityCheck(followed, held=_held(change, orders))
+        return IdentityCheck(followed, accepted=change, compared=len(orders))
 
     def _recent(self) -> list[KnownOrder]:
         return self._ledger.rows(
@@ -219,8 +219,8 @@ class IdentityGuard:
             for order in self._source.listed_orders([o.key for o in orders])
         }
         lost = [order for order in orders if order.key not in listed]
-        strangers = self._strangers(lost) if lost and is_alike else []
-        keys = compare_keys(orders, listed, strangers, is_alike=is_alike)
+        candidates = self._candidates(lost) if lost and is_alike else []
+        keys = compare_keys(orders, listed, candidates, is_alike=is_alike)
         return Keys.OTHER if keys is Keys.GONE and self._are_old_unknown() else keys
 
     def _are_old_unknown(self) -> bool:
@@ -234,7 +234,7 @@ class IdentityGuard:
         )
         return bool(old) and 2 * len(self._unknown(old)) >= len(old)
 
-    def _strangers(self, lost: Sequence[KnownOrder]) -> list[ListedOrder]:
+    def _candidates(self, lost: Sequence[KnownOrder]) -> list[ListedOrder]:
         """Find orders that may be the lost ones under keys that the ledger lacks."""
         views, database = self._source.views, self._source.database
         times = [order.confirmed_at for order in lost]

@@ -19,22 +19,22 @@ def this_host() -> str:
     """Name this boot of this machine and its process namespace."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     namespace = Path("/proc/self/ns/pid")
-    parts = [socket.gethostname()]
+    fields = [socket.gethostname()]
     if boot.exists():
-        parts.append(boot.read_text(encoding="ascii").strip())
+        fields.append(boot.read_text(encoding="ascii").strip())
     if namespace.exists():
-        parts.append(str(namespace.stat().st_ino))
-    return "/".join(parts)
+        fields.append(str(namespace.stat().st_ino))
+    return "/".join(fields)
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceState:
-    """An instance that holds its lock (`lives`), or a claim (`claims`), or both."""
+    """An instance that holds its lock (`is_alive`), or a claim (`claims`), or both."""
 
     number: int
     host: str
     pid: int
-    lives: bool
+    is_alive: bool
     claims: bool
 
 
@@ -91,16 +91,16 @@ class Instance:
     def _lock(self) -> None:
         self._database.run(query("hold_instance_lock"), instance=self.number)
 
-    def sweep(self) -> list[FreedClaim]:
+    def release_dead_claims(self) -> list[FreedClaim]:
         """Release claims whose outcome will never be settled; ordered by batch."""
         found = self._database.rows(
             InstanceState, query("claimants"), feed=self._feed_id, own=self.number
         )
         self.is_alone = not found
-        claimants = [each for each in found if each.claims]
-        if not claimants:
+        instances = [each for each in found if each.claims]
+        if not instances:
             return []
-        dead = [each.number for each in claimants if self._is_dead(each)]
+        dead = [each.number for each in instances if self._is_dead(each)]
         return self._database.rows(
             FreedClaim,
             query("take_over"),
@@ -110,7 +110,7 @@ class Instance:
         )
 
     def _is_dead(self, other: InstanceState) -> bool:
-        if other.lives or other.number == self.number or other.host != self._host:
+        if other.is_alive or other.number == self.number or other.host != self._host:
             return False
         return other.pid == os.getpid() or not _is_running(other.pid)
 

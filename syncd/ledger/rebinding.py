@@ -189,11 +189,11 @@ class KeyRebinding:
 
     def _keep_initial(self) -> None:
         """Keep old orders old under their new keys."""
-        part = self._ledger.database.value(
-            int, query("next_initial_part"), **self._feed
+        chunk = self._ledger.database.value(
+            int, query("next_initial_chunk"), **self._feed
         )
         found = OrderQuery(query("relisted_before"), {})
-        self._ledger.keep_initial(found, part)
+        self._ledger.keep_initial(found, chunk)
 
     def _admit_unmatched(self, held_at: datetime, *, sends: bool) -> None:
         if sends:

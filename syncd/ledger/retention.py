@@ -71,7 +71,7 @@ class Retention:
         self._clock = clock
         self._due_at = float("-inf")
 
-    def make(self) -> None:
+    def run(self) -> None:
         """Take a turn if one is due, by this process's clock and by the ledger's.
 
         Raises:

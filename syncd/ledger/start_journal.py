@@ -43,12 +43,12 @@ class StartJournal:
         environment = os.environ if environment is None else environment
         self._settings = settings
         self._host = host_name(settings.instance)
-        memory = StateFile.of(
+        state_file = StateFile.of(
             settings.ledger.state_directory, settings.feed, environment
         )
         self._file: Path | None = None
-        if memory is not None:
-            self._file = memory.place / f"{settings.feed}{FAILED_SUFFIX}"
+        if state_file is not None:
+            self._file = state_file.place / f"{settings.feed}{FAILED_SUFFIX}"
 
     def keep(
         self, kind: Literal["start", "waiting", "reload"], error: SyncdError

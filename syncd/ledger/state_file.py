@@ -31,7 +31,7 @@ class Served:
     def __init__(self, folder: Path, feed: str) -> None:
         self._folder = folder
         self._path = folder / f"{feed}{SERVED_SUFFIX}"
-        self._memory = StateFile(folder, feed)
+        self._state_file = StateFile(folder, feed)
 
     @classmethod
     def of(
@@ -39,14 +39,14 @@ class Served:
     ) -> "Served | None":
         """Return what this host has stored; None where it stores nothing."""
         environment = os.environ if environment is None else environment
-        memory = StateFile.of(
+        state_file = StateFile.of(
             settings.ledger.state_directory, settings.feed, environment
         )
-        return cls(memory.place, settings.feed) if memory else None
+        return cls(state_file.place, settings.feed) if state_file else None
 
     def is_known(self) -> bool:
         """Return whether a daemon of this host has started the feed before."""
-        return self._path.exists() or self._memory.read() is not None
+        return self._path.exists() or self._state_file.read() is not None
 
     def others(self, source: tuple[int, int], view: str) -> list[str]:
         """Return the feeds that were started for the same orders, this one too."""

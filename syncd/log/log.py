@@ -142,7 +142,7 @@ def _handler(stream: TextIO, feed: str, *, console: bool) -> logging.Handler:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_SHARED,
-            processors=[only_declared, *_looks(console=console, stream=stream)],
+            processors=[only_declared, *_rendering(console=console, stream=stream)],
             use_get_message=False,
         )
     )
@@ -199,7 +199,7 @@ def _from_libraries(folds: _Folds, feed: str) -> Callable[[logging.LogRecord], b
     return passes
 
 
-def _looks(*, console: bool, stream: TextIO) -> list[structlog.typing.Processor]:
+def _rendering(*, console: bool, stream: TextIO) -> list[structlog.typing.Processor]:
     if console:
         colors = "NO_COLOR" not in os.environ
         return [for_people, structlog.dev.ConsoleRenderer(colors=colors)]

@@ -88,7 +88,7 @@ class Connection:
         self._step_seconds: float | None = None
         self._codec = UTF8
         self._on_open: list[Callable[[], None]] = []
-        self._on_doubt: list[Callable[[], None]] = []
+        self._on_schema_error: list[Callable[[], None]] = []
 
     def on_open(self, action: Callable[[], None]) -> None:
         """Run `action` each time that a connection has been opened."""
@@ -99,9 +99,9 @@ class Connection:
         self.statement_seconds = seconds
         self._session["statement_timeout"] = f"{round(seconds * 1000)}ms"
 
-    def on_doubt(self, action: Callable[[], None]) -> None:
+    def on_schema_error(self, action: Callable[[], None]) -> None:
         """Run `action` when a statement fails as if the views had been changed."""
-        self._on_doubt.append(action)
+        self._on_schema_error.append(action)
 
     def age_plans(self, orders: int) -> None:
         """Note that a table has grown by so many orders since its plans were made."""
@@ -197,11 +197,11 @@ class Connection:
                 self._codec = ASCII  # whatever it was: the next try holds it
             fault = translate(error, self.dsn, place, in_recovery=in_recovery)
             self._is_stale = self._is_stale or isinstance(fault, ReadOnlyNodeError)
-            raise self._doubted(fault) from error
+            raise self._with_schema_error(fault) from error
 
-    def _doubted(self, error: SyncdError) -> SyncdError:
+    def _with_schema_error(self, error: SyncdError) -> SyncdError:
         if isinstance(error, SchemaMismatchError | ViewError):
-            for action in self._on_doubt:
+            for action in self._on_schema_error:
                 action()
         return error
 

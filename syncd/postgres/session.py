@@ -56,5 +56,5 @@ def to_the_primary(dsn: str) -> dict[str, str]:
     """Return what lets libpq choose the primary among several hosts."""
     parts = conninfo_to_dict(dsn)
     hosts = f"{parts.get('host') or ''}{parts.get('hostaddr') or ''}"
-    is_said = "target_session_attrs" in parts or "," not in hosts
-    return {} if is_said else {"target_session_attrs": "primary"}
+    is_given = "target_session_attrs" in parts or "," not in hosts
+    return {} if is_given else {"target_session_attrs": "primary"}

@@ -64,7 +64,7 @@ class Views:
         self._statements: dict[str, Statement] = {}
         self._left_out = left_out or LeftOut()
         self._without: tuple[str, ...] = ()
-        database.on_doubt(self.forget)
+        database.on_schema_error(self.forget)
 
     @property
     def params(self) -> Mapping[str, object]:

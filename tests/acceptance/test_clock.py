@@ -82,7 +82,7 @@ def test_a_clock_that_is_set_back_stops_nothing(
     life.begin()
     try:
         shop.confirm(1)
-        life.mind_the_clock()
+        life.check_clock()
         assert "clock.jumped" not in lines.getvalue()
         wait_until(lambda: "orders.captured" in lines.getvalue())
         wall_clock.advance(-3600)
@@ -104,7 +104,7 @@ def test_a_clock_that_is_set_back_stops_nothing(
 def sell(life: Pipeline, shop: Shop, sandbox: Sandbox) -> None:
     """Confirm orders; they are sent once the life has minded its clock."""
     orders = shop.confirm(3)
-    life.mind_the_clock()
+    life.check_clock()
     wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
 
 

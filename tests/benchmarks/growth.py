@@ -68,10 +68,10 @@ def looks(shop: Stage, settings: Settings) -> tuple[float, float]:
     """Time an idle poll, and a claim with its settlement; milliseconds."""
     life = Pipeline(settings)
     life.open()
-    watch = life._watch  # noqa: SLF001
+    watch = life._capture_loop  # noqa: SLF001
     watch.poll()
     poll = median_ms(watch.poll)
-    worker = life._parts.worker(0, life._feed, life._instance.number)  # noqa: SLF001
+    worker = life._components.worker(0, life._feed, life._instance.number)  # noqa: SLF001
 
     def deliver() -> None:
         shop.shop.sql(

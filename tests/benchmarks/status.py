@@ -103,15 +103,15 @@ def look(server: Cluster, orders: int, size: int) -> None:
         settings = load(shop.configure(Path(folder), "http://127.0.0.1:1/"), KEY)
     connections = connect(settings, "benchmark")
     observer = StatusReader(settings, connections)
-    observer.look()
+    observer.read()
 
     def whole() -> None:
         observer.forget()
-        observer.look()
+        observer.read()
 
     print(
         f"{orders:,} orders in batches of {size}: a whole look {median_ms(whole):.1f}"
-        f" ms, one of a watch {median_ms(observer.look):.1f} ms"
+        f" ms, one of a watch {median_ms(observer.read):.1f} ms"
     )
     connections.close()
 

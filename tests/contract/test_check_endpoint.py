@@ -15,7 +15,7 @@ from support.postgres import wait_until
 from syncd.config.configuration import load
 from syncd.config.settings import Settings
 from syncd.diagnostics.check import endpoint as way
-from syncd.diagnostics.check.endpoint import look_at_endpoint, look_at_proxy
+from syncd.diagnostics.check.endpoint import check_endpoint, check_proxy
 from syncd.diagnostics.check.finding import Finding
 
 NO_PROXY = {"HTTPS_PROXY": "", "https_proxy": "", "NO_PROXY": "", "no_proxy": ""}
@@ -106,7 +106,7 @@ def look(
     folder: Path,
     endpoint: str,
     *,
-    look_at: Callable[[Settings], Iterable[Finding]] = look_at_endpoint,
+    look_at: Callable[[Settings], Iterable[Finding]] = check_endpoint,
     **squeezely: object,
 ) -> dict[str, Finding]:
     lines = [f'{name} = "{value}"' for name, value in squeezely.items()]
@@ -173,7 +173,7 @@ def test_a_file_without_certificates_is_told(tmp_path: Path) -> None:
     empty = tmp_path / "ca.pem"
     empty.write_text("none\n")
     found = look(
-        tmp_path, "https://127.0.0.1:1/", look_at=way.look_at_authorities, ca_file=empty
+        tmp_path, "https://127.0.0.1:1/", look_at=way.check_authorities, ca_file=empty
     )
     assert set(found) == {"tls.authorities"}
 
@@ -186,7 +186,7 @@ def test_a_server_that_speaks_no_tls_is_told(tmp_path: Path, door: Opener) -> No
 
 def test_nobody_there_and_nobody_answering_are_outages(tmp_path: Path) -> None:
     """Refused at once; silent during the handshake, left in time; no such name."""
-    hasty = partial(look_at_endpoint, connect_seconds=0.3)
+    hasty = partial(check_endpoint, connect_seconds=0.3)
     with socket.create_server(("127.0.0.1", 0)) as hole:
         port = hole.getsockname()[1]
         silent = look(tmp_path, f"https://127.0.0.1:{port}/", look_at=hasty)
@@ -234,7 +234,7 @@ def test_a_proxy_that_refuses_or_cannot_be_looked_through_is_told(
     assert set(look(tmp_path, "https://127.0.0.1:1/")) == {"endpoint.unseen"}
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:999999")
     assert look(tmp_path, "https://127.0.0.1:1/") == {}
-    invalid = look(tmp_path, "https://127.0.0.1:1/", look_at=look_at_proxy)
+    invalid = look(tmp_path, "https://127.0.0.1:1/", look_at=check_proxy)
     assert "not a valid address" in invalid["proxy.invalid"].message
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert set(look(tmp_path, "https://127.0.0.1:1/")) == {"endpoint.unreachable"}

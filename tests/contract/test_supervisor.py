@@ -71,7 +71,7 @@ def test_a_supervisor_that_is_not_there_stops_nothing(address: str) -> None:
     """Nor one that speaks another language."""
     supervisor = Notifier({"NOTIFY_SOCKET": address})
     supervisor.ready()
-    supervisor.moved(1.0)
+    supervisor.note_progress(1.0)
 
 
 def test_a_part_that_goes_on_step_by_step_is_never_overdue() -> None:
@@ -85,7 +85,7 @@ def test_a_part_that_goes_on_step_by_step_is_never_overdue() -> None:
         wait_until(made.overdue)
         (stuck,) = made.overdue()
         assert (
-            stuck.part,
+            stuck.component,
             "test_supervisor.py" in watchdog.stack_summary(stuck.thread),
         ) == (
             "reconcile",
@@ -103,7 +103,7 @@ def test_who_was_stopped_as_a_whole_gets_his_time_back() -> None:
         for _ in range(31):
             clock.advance(1)
             made.overdue()
-        assert [stuck.part for stuck in made.overdue()] == ["capture"]
+        assert [stuck.component for stuck in made.overdue()] == ["capture"]
 
 
 def test_who_has_ended_is_not_expected_any_more() -> None:
@@ -114,7 +114,7 @@ def test_who_has_ended_is_not_expected_any_more() -> None:
     with made.work("delivery-0"):
         wait_until(lambda: len(made.overdue()) == 2)
         made.halt()
-        assert [stuck.part for stuck in made.overdue()] == ["delivery-0"]
+        assert [stuck.component for stuck in made.overdue()] == ["delivery-0"]
     assert made.overdue() == []
 
 

@@ -28,7 +28,7 @@ def thin(settings: Settings) -> int:
     ledger = Ledger(connections.ledger, feed.feed_id)
     keep = timedelta(days=30)
     steps = PruningSteps(period=timedelta(minutes=1), batches=2)
-    Retention(ledger, keep, Log("shop"), threading.Event(), steps=steps).make()
+    Retention(ledger, keep, Log("shop"), threading.Event(), steps=steps).run()
     return 0
 
 

@@ -221,7 +221,7 @@ class SteppedStream(ReplicationStream):
         goal, heard = self._written(), 0
         messages: list[Message | Keepalive] = []
         while heard < goal:
-            self._tell(ask=True)
+            self._send_status(ask=True)
             for message in super().receive(0.01):
                 if is_quiet(message) and messages and is_quiet(messages[-1]):
                     messages.pop()

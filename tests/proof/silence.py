@@ -109,14 +109,14 @@ class Day:
             values = {"stamp": self._stamp, "number": self._number}
             self._shop.sql(SELL.format(**values))
             self._clock.advance(3600)
-            self._watch.look()
+            self._watch.check()
         self._harness.admit()
         self._harness.deliver_all()
         self._look()
 
     def _look(self) -> None:
         """Do what the daemon does by itself within minutes; keep what it says."""
-        if self._guard.look().replaced:
+        if self._guard.check().replaced:
             self.told.add("swapped table")
         self._keys.compare_newest()
         self._shop.update("watermark", {"confirmed_at": ago()})

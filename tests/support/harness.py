@@ -146,7 +146,7 @@ class Harness:
     def expire_leases(self) -> None:
         """Let the lease of every claim end, and take the claims over."""
         self.shop.update("batch", {"lease_until": "now"}, state="sending")
-        assert self.instance.sweep()
+        assert self.instance.release_dead_claims()
 
     def end_session(self) -> None:
         """End the session whose lock shows that this instance runs."""

@@ -22,7 +22,7 @@ from syncd.core.errors import SyncdError
 from syncd.core.event import EventRules
 from syncd.core.intervals import Interval
 from syncd.core.tally import ReconciliationTally
-from syncd.daemon.backfill_loop import PAGE_ORDERS, STOCK_ORDERS, BackfillLoop
+from syncd.daemon.backfill_loop import PAGE_ORDERS, QUEUE_ORDERS, BackfillLoop
 from syncd.daemon.wakeup import WakeUps
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed, FeedStore
@@ -143,7 +143,7 @@ def driver(
     size: int = 100,
     rate: float | None = None,
     page: int = PAGE_ORDERS,
-    most_waiting: int = STOCK_ORDERS,
+    most_waiting: int = QUEUE_ORDERS,
 ) -> BackfillLoop:
     """Make a driver, with no bound to its rate by default."""
     loop = BackfillLoop(source, ledger, WakeUps(), Log("shop"), size=size, rate=rate)

@@ -14,7 +14,7 @@ from syncd.log.log import configure
 def main() -> None:
     seconds, config = sys.argv[1:]
     often = float(seconds)
-    stamps = StampTuning(check_seconds=often, look_seconds=1 + often, rest=1)
+    stamps = StampTuning(check_seconds=often, compare_seconds=1 + often, rest=1)
     read = partial(load, Path(config))
     settings = read()
     configure(level=settings.log.level)

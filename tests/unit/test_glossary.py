@@ -47,6 +47,20 @@ def tables() -> Iterator[tuple[str, str]]:
             yield "column", f"{table}.{column}"
 
 
+WORKING = ("backfill", "capture", "daemon", "delivery", "ledger")
+"""The packages whose functions, attributes and variables are read as well."""
+
+
+def identifiers(node: ast.AST) -> Iterator[str]:
+    """List the names that a node of the syntax tree gives."""
+    if isinstance(node, ast.FunctionDef):
+        yield node.name
+    elif isinstance(node, ast.arg):
+        yield node.arg
+    elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+        yield node.id if isinstance(node, ast.Name) else node.attr
+
+
 def names() -> set[tuple[str, str]]:
     """List what has a name that others read: (kind, name)."""
     modules = [str(file.relative_to(ROOT).with_suffix("")) for file in CODE]
@@ -54,6 +68,13 @@ def names() -> set[tuple[str, str]]:
     return {
         *(("module", name) for name in modules),
         *(("class", name) for name in classes()),
+        *(
+            ("identifier", name)
+            for file in CODE
+            if file.relative_to(ROOT).parts[1] in WORKING
+            for node in nodes(file)
+            for name in identifiers(node)
+        ),
         *(("event", name) for name in EVENTS),
         *(("field", name) for name in fields | set(FIELDS)),
         *(("setting", name) for name in settings(Settings)),
@@ -78,7 +99,7 @@ def refused() -> dict[str, str]:
 
 
 def test_no_name_has_a_word_that_the_glossary_refuses() -> None:
-    """Modules, classes, events, fields, settings, findings, alerts, columns."""
+    """Of what others read, and in what works on orders every identifier."""
     kinds = refused()
     found = {
         (kind, name)
@@ -92,8 +113,8 @@ def test_no_name_has_a_word_that_the_glossary_refuses() -> None:
 def test_names_of_every_kind_are_found() -> None:
     """A list that is empty by mistake would refuse nothing."""
     assert {kind for kind, _ in names()} == {
-        "module", "class", "event", "field", "setting", "finding", "alert", "table",
-        "column",
+        "module", "class", "identifier", "event", "field", "setting", "finding",
+        "alert", "table", "column",
     }  # fmt: skip
     assert len(refused()) > 30
     assert words("class", "LCDPulse") == {"lcd", "pulse"}

@@ -98,7 +98,7 @@ class OutboxCapture:
         self._inspect_at = float("-inf")
         self._faults = self._without_time = 0
         self._may_prepare = False
-        self._is_unheard = False
+        self._notifications_lost = False
 
     @property
     def capture(self) -> Capture:
@@ -138,7 +138,7 @@ class OutboxCapture:
         self._report_lost_notifications()
         if self._schedule.seconds(self._clock()) > 0:
             return StepResult()
-        return self._look()
+        return self._poll()
 
     def _inspect(self) -> None:
         condition = self._outbox.condition()
@@ -156,11 +156,11 @@ class OutboxCapture:
         fault = self._notifications.fault
         if self._may_prepare:
             fault = "max_prepared_transactions is not 0: triggers send no notifications"
-        if fault and not self._is_unheard:
+        if fault and not self._notifications_lost:
             self._log.emit("listen.notifications_lost", reason=fault)
-        self._is_unheard = fault is not None
+        self._notifications_lost = fault is not None
 
-    def _look(self) -> StepResult:
+    def _poll(self) -> StepResult:
         started = self._clock()
         unread: list[UnreadableRowError] = []
         self._without_time = 0
@@ -171,7 +171,9 @@ class OutboxCapture:
         if keys:
             self._schedule.found(now, took, is_all=len(keys) < self._page)
         else:
-            longest = self._fallback_seconds if self._is_unheard else float("inf")
+            longest = (
+                self._fallback_seconds if self._notifications_lost else float("inf")
+            )
             self._schedule.found_nothing(now, took, longest)
         if unread and not keys:
             raise unread[0]

@@ -57,7 +57,7 @@ class NotifyListener:
         self._missed = False
         self._token = ""
         self._asked_at: float | None = None
-        self._unheard = False
+        self._probe_lost = False
         self._failures = 0
         self._shut_until = 0.0
         listener.on_open(self._listen)
@@ -80,7 +80,7 @@ class NotifyListener:
             return False
         self._failures = 0
         if self._token in payloads:
-            self._asked_at, self._unheard = None, False
+            self._asked_at, self._probe_lost = None, False
         if LEDGER_CHANGED in payloads:
             self._on_notify()
         missed, self._missed = self._missed, False
@@ -94,7 +94,7 @@ class NotifyListener:
         """
         if self._asked_at is not None:
             self._listener.close()
-            self._unheard = True
+            self._probe_lost = True
         self._missed = self.wait(0.0)
         self._token = secrets.token_hex(8)
         self._sender.run(query("notify"), channel=self._channel, payload=self._token)
@@ -107,7 +107,7 @@ class NotifyListener:
             return "LISTEN fails"
         asked_at = self._asked_at
         waited = 0.0 if asked_at is None else time.monotonic() - asked_at
-        if waited > self._answer_seconds or self._unheard:
+        if waited > self._answer_seconds or self._probe_lost:
             return "a notification sent to itself did not arrive: a transaction pooler?"
         return None
 

@@ -31,7 +31,7 @@ class WalCapture:
 
     Args:
         stream: The slot's changes.
-        guard: Monitors the slot.
+        monitor: Monitors the slot.
         source: The views, on a connection to the database of the slot.
         ledger: Where the orders go.
         size: Orders that a batch may hold.
@@ -41,7 +41,7 @@ class WalCapture:
     def __init__(
         self,
         stream: ReplicationStream,
-        guard: SlotMonitor,
+        monitor: SlotMonitor,
         source: Source,
         ledger: Ledger,
         size: int,
@@ -49,7 +49,7 @@ class WalCapture:
     ) -> None:
         self._tuning = tuning
         self._stream = stream
-        self._guard = guard
+        self._monitor = monitor
         self._source = source
         self._ledger = ledger
         self._progress = SlotPositionStore(ledger.database, ledger.feed_id)
@@ -69,7 +69,7 @@ class WalCapture:
     @property
     def held(self) -> int:
         """How many keys it has heard of that the ledger does not have yet."""
-        return len(self._backlog)
+        return len(self._buffer)
 
     def step(self, seconds: float) -> StepResult:
         """Wait for changes, at most about `seconds`; write what is new to the ledger.
@@ -83,7 +83,7 @@ class WalCapture:
         except SyncdError as error:
             self.close()
             if isinstance(error, StreamBrokenError):
-                self._guard.explain(error)
+                self._monitor.explain(error)
             raise
 
     def close(self) -> None:
@@ -92,8 +92,8 @@ class WalCapture:
         self._forget()
 
     def _forget(self) -> None:
-        self._backlog = TransactionBuffer()
-        self._heard = 0  # every commit at or before it was taken out of the backlog
+        self._buffer = TransactionBuffer()
+        self._received = 0  # every commit at or before it was taken out of the buffer
         self._confirmed = 0
         self._is_asked = False
         self._noted_at = float("-inf")
@@ -105,7 +105,7 @@ class WalCapture:
         if not self._stream.is_open and not self._open():
             time.sleep(max(0.0, deadline - time.monotonic()))
             return StepResult(is_listening=False)
-        self._guard.look(self._tuning)
+        self._monitor.check(self._tuning)
         while True:
             self._gather(deadline - time.monotonic())
             followed = self._admit()
@@ -115,11 +115,11 @@ class WalCapture:
     def _open(self) -> bool:
         """Begin to listen; False when another instance does."""
         self._refuse_paused()
-        opening = self._guard.open()
+        opening = self._monitor.open()
         if opening.active_pid or not self._stream.open(opening.keys, opening.confirmed):
-            self._guard.wait_for(opening.active_pid)
+            self._monitor.wait_for(opening.active_pid)
             return False
-        self._guard.begin(opening)
+        self._monitor.begin(opening)
         self._confirmed = opening.confirmed
         self._reached_at = opening.reached.at
         self._written, self._written_at = opening.written, time.monotonic()
@@ -131,7 +131,7 @@ class WalCapture:
             with self._ledger.admission():
                 pass
         except PausedError:
-            self._guard.look(self._tuning)
+            self._monitor.check(self._tuning)
             raise
 
     # Hear
@@ -145,24 +145,24 @@ class WalCapture:
         tuning = self._tuning
         if self.held < (tuning.most_keys if self._hidden_since else tuning.page):
             for message in self._stream.receive(seconds):
-                self._hear(message)
+                self._handle(message)
             return
         self._stream.keep_alive()
         if self._hidden_since:
             time.sleep(seconds)
 
-    def _hear(self, message: Message | Keepalive) -> None:
+    def _handle(self, message: Message | Keepalive) -> None:
         match message:
             case Begin(xid):
-                self._backlog.begin(xid)
+                self._buffer.begin(xid)
             case RowChange(key):
-                self._backlog.touch(key)
+                self._buffer.touch(key)
             case Commit(end):
-                self._backlog.commit(end)
+                self._buffer.commit(end)
             case Keepalive(position, wants_reply):
                 self._is_asked |= wants_reply
-                if self._backlog.is_empty:
-                    self._heard = max(self._heard, position)
+                if self._buffer.is_empty:
+                    self._received = max(self._received, position)
 
     # Admit
 
@@ -180,14 +180,14 @@ class WalCapture:
 
     def _take(self) -> tuple[list[str], int | None]:
         """Take what is visible; an incomplete transaction, in pages."""
-        backlog = self._backlog
-        if backlog.is_empty or (backlog.is_open and len(backlog) < self._tuning.page):
+        buffer = self._buffer
+        if buffer.is_empty or (buffer.is_open and len(buffer) < self._tuning.page):
             return [], None
         snapshot = Snapshot.parse(self._source.database.value(str, query("snapshot")))
-        taken = backlog.take(snapshot, self._tuning.page)
-        self._wait_for_hidden(backlog.hidden(snapshot))
+        taken = buffer.take(snapshot, self._tuning.page)
+        self._wait_for_hidden(buffer.hidden(snapshot))
         if taken.position:
-            self._heard = max(self._heard, taken.position)
+            self._received = max(self._received, taken.position)
         return taken.keys, taken.position
 
     def _wait_for_hidden(self, transactions: int) -> None:
@@ -197,7 +197,7 @@ class WalCapture:
         now = time.monotonic()
         self._hidden_since = self._hidden_since or now
         if now - self._hidden_since > self._tuning.hidden_seconds:
-            self._guard.hold(transactions, now - self._hidden_since)
+            self._monitor.hold(transactions, now - self._hidden_since)
 
     def _write(self, keys: list[str], position: int | None) -> Admitted:
         """Write orders, with the position behind them, into the ledger; acknowledge."""
@@ -217,11 +217,11 @@ class WalCapture:
         connection is gone by then, and the error that this raises lets it end.
         """
         due = time.monotonic() - self._noted_at > self._tuning.note_seconds
-        due |= not self._caught_up and self._heard >= self._written.position
-        if self._heard > self._confirmed and (due or self._is_asked):
+        due |= not self._caught_up and self._received >= self._written.position
+        if self._received > self._confirmed and (due or self._is_asked):
             with self._ledger.admission():
-                self._move(self._heard)
-            self._confirm(self._heard)
+                self._move(self._received)
+            self._confirm(self._received)
         elif self._is_asked:
             self._confirm(self._confirmed)
 
@@ -243,7 +243,7 @@ class WalCapture:
             self._caught_up = True
             self._reached_at = self._written.at
             if time.monotonic() - self._written_at > self._tuning.note_seconds:
-                self._written = self._guard.written()
+                self._written = self._monitor.written()
                 self._written_at = time.monotonic()
 
 
@@ -257,7 +257,7 @@ def follow_wal(
     """Make the follower of a feed's slot; it connects at its first step."""
     source = connections.source
     ledger = Ledger(connections.ledger, feed.feed_id)
-    guard = SlotMonitor(
+    monitor = SlotMonitor(
         source,
         SlotPositionStore(connections.ledger, feed.feed_id),
         feed,
@@ -267,7 +267,7 @@ def follow_wal(
     )
     return WalCapture(
         stream_of(settings, tuning),
-        guard,
+        monitor,
         source_on(settings, connections),
         ledger,
         settings.squeezely.orders_per_batch,

@@ -70,8 +70,8 @@ class SlotMonitor:
         self._feed = feed
         self._log = log
         self._lookback = lookback
-        self._looked_at = float("-inf")
-        self._told: object = None
+        self._checked_at = float("-inf")
+        self._logged_pid: object = None
 
     def open(self) -> StreamStart:
         """See whether the slot may be used.
@@ -92,20 +92,20 @@ class SlotMonitor:
             self._log.emit("stream.gap_detected", slot=self._slots.name, since=since)
         written = self._slots.written()
         keys = self._publication.keys()
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
         confirmed = slot.confirmed or 0
         reached = reached or SlotPosition(confirmed, self._feed.started_at)
         return StreamStart(keys, confirmed, reached, written, slot.active_pid)
 
     def wait_for(self, pid: int | None) -> None:
         """Log, once, that another process reads the slot."""
-        if pid != self._told:
-            self._told = pid
+        if pid != self._logged_pid:
+            self._logged_pid = pid
             self._log.emit("stream.waiting", slot=self._slots.name, pid=pid)
 
     def begin(self, opening: StreamStart) -> None:
         """Log that changes are coming."""
-        self._told = None
+        self._logged_pid = None
         behind = opening.written.position - opening.confirmed
         self._log.emit("stream.opened", slot=self._slots.name, behind_bytes=behind)
 
@@ -126,18 +126,18 @@ class SlotMonitor:
         """Log from when on orders may have been missed, unless the error has it."""
         error.hint = error.hint or fix_sql(self._since(self._progress.read()))
 
-    def look(self, tuning: WalTuning = DEFAULTS) -> None:
+    def check(self, tuning: WalTuning = DEFAULTS) -> None:
         """Log risks, about each minute.
 
         Raises:
             SyncdError: The publication is gone.
         """
         now = time.monotonic()
-        if now - self._looked_at < tuning.guard_seconds:
+        if now - self._checked_at < tuning.guard_seconds:
             return
-        self._looked_at = now
+        self._checked_at = now
         self._log_slot_risk(tuning)
-        self._look_at_tables()
+        self._log_problems()
 
     def _log_slot_risk(self, tuning: WalTuning) -> None:
         server, slot = self._slots.server(), self._slots.find()
@@ -151,20 +151,20 @@ class SlotMonitor:
                 safe_bytes=slot.safe,
             )
 
-    def _look_at_tables(self) -> None:
-        for harm in self._publication.harms():
+    def _log_problems(self) -> None:
+        for problem in self._publication.problems():
             self._log.emit(
                 "publication.blocks_writes",
-                table=harm.table,
-                reason=harm.reason,
-                fix_sql=harm.fix_sql,
+                table=problem.table,
+                reason=problem.reason,
+                fix_sql=problem.fix_sql,
             )
 
     def _since(self, reached: SlotPosition | None) -> datetime:
-        return unheard_since(reached, self._feed.started_at, self._lookback)
+        return missed_since(reached, self._feed.started_at, self._lookback)
 
 
-def unheard_since(
+def missed_since(
     reached: SlotPosition | None, started_at: datetime, lookback: timedelta
 ) -> datetime:
     """Return from when on orders may be unheard of when a slot has lost its place."""
@@ -178,6 +178,6 @@ def slot_risk(server: Server, slot: Slot, tuning: WalTuning = DEFAULTS) -> str |
     if slot.wal_status == "unreserved":
         return "it keeps more WAL than it may, and is lost at the next checkpoint"
     used = slot.used(server)
-    if used >= tuning.endangered:
+    if used >= tuning.at_risk_share:
         return f"it keeps {used:.0%} of max_slot_wal_keep_size"
     return None

@@ -42,7 +42,7 @@ class ReplicaIdentity:
     kind: str
     columns: Sequence[str]
 
-    def harm(self, published: Sequence[str] | None) -> str | None:
+    def problem(self, published: Sequence[str] | None) -> str | None:
         """Return why UPDATEs would fail with these columns published, or None.
 
         Args:
@@ -121,7 +121,7 @@ class Publication:
             ConfigError: It cannot; the shop's writes would fail, or orders be missed.
         """
         table = key_table(self._database, target, oid, view)
-        if fault := _unfit(table):
+        if fault := _why_unusable(table):
             raise ConfigError(f"{target.table} {fault}", CHOOSE)
         identities = self.identities(table.oid)
         columns = {target.key}.union(*(i.columns for i in identities))
@@ -134,7 +134,7 @@ class Publication:
             None if whole else sorted(columns),
         )
         for identity in identities:
-            if reason := identity.harm(chosen.columns):
+            if reason := identity.problem(chosen.columns):
                 raise ConfigError(
                     f"{identity.table} {reason}: PostgreSQL would refuse its UPDATEs "
                     "once it is published",
@@ -156,18 +156,18 @@ class Publication:
         """
         found = self._database.find(_Found, query("publication"), publication=self.name)
         if found is None:
-            raise self._unfit("is missing")
+            raise self._misconfigured("is missing")
         if not found.is_ours:
-            raise self._unfit("is not as syncd made it")
+            raise self._misconfigured("is not as syncd made it")
         return self._noted(found.note)
 
     def _noted(self, note: str | None) -> Mapping[int, str]:
         try:
             return msgspec.json.decode(str(note), type=dict[int, str])
         except msgspec.DecodeError as error:
-            raise self._unfit("has lost its note of the key columns") from error
+            raise self._misconfigured("has lost its note of the key columns") from error
 
-    def _unfit(self, fault: str) -> SyncdError:
+    def _misconfigured(self, fault: str) -> SyncdError:
         return ConfigError(
             f"the publication {self.name} {fault}",
             "Run `syncd install --wal …` again; if the daemon ran meanwhile, with "
@@ -194,7 +194,7 @@ class Publication:
             (each.table(keys.get(each.oid, "")), each.has_filter) for each in published
         ]
 
-    def harms(self) -> Iterator[PublicationProblem]:
+    def problems(self) -> Iterator[PublicationProblem]:
         """Find the tables on which the shop's UPDATEs fail because they are published.
 
         PostgreSQL lets their owner change them any time; syncd can only report the fix.
@@ -209,13 +209,13 @@ class Publication:
             reasons = [
                 f"{identity.table} {reason}"
                 for identity in self.identities(table.oid)
-                if (reason := identity.harm(table.columns))
+                if (reason := identity.problem(table.columns))
             ]
             if has_filter:
                 reasons.append(f"{table.title} has a row filter")
             for reason in reasons:
-                cure = f"ALTER PUBLICATION {self.name} DROP TABLE {_quoted(table)};"
-                yield PublicationProblem(table.title, reason, cure)
+                fix_sql = f"ALTER PUBLICATION {self.name} DROP TABLE {_quoted(table)};"
+                yield PublicationProblem(table.title, reason, fix_sql)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +248,7 @@ def _why_whole(identities: Sequence[ReplicaIdentity]) -> str:
     return f"{full[0]} has REPLICA IDENTITY FULL" if full else ""
 
 
-def _unfit(table: KeyTable) -> str | None:
+def _why_unusable(table: KeyTable) -> str | None:
     if table.kind not in {"r", "p"}:
         return "is no table"
     if table.persistence != "p":

@@ -66,7 +66,7 @@ class ReplicationStream:
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
         self._confirmed = 0
         self._reader = Reader({})
-        self._heard_at = self._told_at = 0.0
+        self._received_at = self._status_at = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -111,7 +111,7 @@ class ReplicationStream:
         self._connection = connection
         self._confirmed = position
         self._reader = Reader(keys)
-        self._heard_at = self._told_at = time.monotonic()
+        self._received_at = self._status_at = time.monotonic()
         return True
 
     def close(self) -> None:
@@ -132,35 +132,35 @@ class ReplicationStream:
             if not messages:
                 self._wait(seconds)
                 messages = list(self._read())
-        self.keep_alive(heard=bool(messages))
+        self.keep_alive(received=bool(messages))
         return messages
 
-    def keep_alive(self, *, heard: bool = False) -> None:
+    def keep_alive(self, *, received: bool = False) -> None:
         """Send keep-alives, now and then; notice when the server does not."""
         now = time.monotonic()
-        if heard:
-            self._heard_at = now
-        if now - self._told_at < self._tuning.status_seconds:
+        if received:
+            self._received_at = now
+        if now - self._status_at < self._tuning.status_seconds:
             return
         longest = self._tuning.silence_seconds
-        if now - self._heard_at > longest:
+        if now - self._received_at > longest:
             raise DatabaseUnavailableError(
                 f"the slot {self._slot} has been silent for {longest:.0f} s",
                 "syncd connects again by itself.",
             )
-        self._tell(ask=True)
+        self._send_status(ask=True)
 
     def confirm(self, position: int | None = None) -> None:
         """Acknowledge all up to `position`, or answer with what was confirmed last."""
         self._confirmed = max(self._confirmed, position or 0)
-        self._tell()
+        self._send_status()
 
-    def _tell(self, *, ask: bool = False) -> None:
+    def _send_status(self, *, ask: bool = False) -> None:
         with self._translated():
             wire = self._wire()
             wire.put_copy_data(status(self._confirmed, time.time(), ask=ask))
             wire.flush()
-        self._told_at = time.monotonic()
+        self._status_at = time.monotonic()
 
     def _wire(self) -> psycopg.pq.abc.PGconn:
         if self._connection is None:

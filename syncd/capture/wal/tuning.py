@@ -15,7 +15,7 @@ class WalTuning:
         hidden_seconds: From when on commits that stay invisible are worth a line.
         guard_seconds: How often slot, server and publication are checked while they
             are used.
-        endangered: Share of the WAL that a slot may keep, from which it is worth a
+        at_risk_share: Share of the WAL that a slot may keep, from which it is worth a
             line.
         status_seconds: How often the server hears from us, and we from it, when there
             is nothing to acknowledge.
@@ -28,7 +28,7 @@ class WalTuning:
     note_seconds: float = 10.0
     hidden_seconds: float = 60.0
     guard_seconds: float = 60.0
-    endangered: float = 0.5
+    at_risk_share: float = 0.5
     status_seconds: float = 10.0
     silence_seconds: float = 300.0
 

@@ -14,7 +14,7 @@ from syncd.core.exit_code import ExitCode
 from syncd.diagnostics.check.codes import CODES, SECTIONS
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.group import SECONDS, run_groups
-from syncd.diagnostics.check.registry import database_rounds, endpoint_round, host_round
+from syncd.diagnostics.check.registry import database_groups, endpoint_group, host_group
 
 
 def run_checks(
@@ -35,11 +35,11 @@ def run_checks(
     """
     environment = os.environ if environment is None else environment
     settings, faults = survey(path, environment)
-    rounds = [host_round(path, settings, faults, environment)]
+    groups = [host_group(path, settings, faults, environment)]
     if settings is not None:
-        rounds.append(endpoint_round(settings))
-        rounds += database_rounds(settings, environment)
-    findings = list(run_groups(rounds, seconds))
+        groups.append(endpoint_group(settings))
+        groups += database_groups(settings, environment)
+    findings = list(run_groups(groups, seconds))
     if any(f.code == "state.none" and f.severity == "warning" for f in findings):
         findings = [f for f in findings if (f.code, f.severity) != ("state.none", "ok")]
     return sorted(findings, key=lambda finding: SECTIONS.index(finding.section))

@@ -23,7 +23,7 @@ _GROUP = stat.S_IRGRP | stat.S_IWGRP
 _ODD_KEY = re.compile(r"\s|^['\"]|['\"]$|^\w+\s*=\s*\S")
 
 
-def look_at_configuration(
+def check_configuration(
     path: Path, settings: Settings | None, faults: Sequence[Fault]
 ) -> Iterator[Finding]:
     """Report what is wrong with the file, and who else may read or write it."""
@@ -70,7 +70,7 @@ def _has_password(settings: Settings) -> bool:
     )
 
 
-def look_at_secrets(
+def check_secrets(
     settings: Settings, environment: Mapping[str, str]
 ) -> Iterator[Finding]:
     """Check who else may read the files of secrets, and whether the key looks like one.
@@ -98,7 +98,7 @@ def _readers(subject: str, file: Path, mode: int) -> Finding:
     return Finding("secret.read", subject, f"only its owner may read {file}")
 
 
-def look_at_state(
+def check_state(
     settings: Settings, environment: Mapping[str, str]
 ) -> Iterator[Finding]:
     """Check whether the daemon can remember which ledger it served.
@@ -106,20 +106,22 @@ def look_at_state(
     Raises:
         StateUnavailableError: What it remembered cannot be read.
     """
-    memory = StateFile.of(settings.ledger.state_directory, settings.feed, environment)
-    if memory is None:
+    state_file = StateFile.of(
+        settings.ledger.state_directory, settings.feed, environment
+    )
+    if state_file is None:
         message = (
             "none: without it a restore of the ledger is not detected, and after a "
             "failover of the database a start on a new host name exits with 78"
         )
         yield Finding("state.none", "state directory", message)
         return
-    place = memory.place
+    place = state_file.place
     if not place.is_dir() or not os.access(place, os.R_OK | os.W_OK | os.X_OK):
         what = "may not be written" if place.is_dir() else "does not exist"
         yield Finding("state.unusable", "state directory", f"{place} {what}")
         return
-    mark = memory.read()
+    mark = state_file.read()
     free = shutil.disk_usage(place).free
     place_text = f"{place}, {free / 1e9:.1f} GB free"
     if free < LEAST_BYTES:

@@ -30,7 +30,7 @@ _TIMES = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
 _NAMES = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
 
 
-def look_at_endpoint(
+def check_endpoint(
     settings: Settings, connect_seconds: float = CONNECT_SECONDS
 ) -> Iterator[Finding]:
     """Connect as a request would, and hang up before there is one."""
@@ -49,7 +49,7 @@ def look_at_endpoint(
     yield from _reach(settings, endpoint, proxy, connect_seconds)
 
 
-def look_at_proxy(settings: Settings) -> Iterator[Finding]:
+def check_proxy(settings: Settings) -> Iterator[Finding]:
     """Check whether the proxy that the environment names is an address."""
     try:
         _proxy(settings)
@@ -58,7 +58,7 @@ def look_at_proxy(settings: Settings) -> Iterator[Finding]:
         yield Finding("proxy.invalid", "proxy", message)
 
 
-def look_at_authorities(settings: Settings) -> Iterator[Finding]:
+def check_authorities(settings: Settings) -> Iterator[Finding]:
     """Check whether the file of those whose certificates are trusted holds any."""
     try:
         ssl.create_default_context(cafile=authorities(settings))

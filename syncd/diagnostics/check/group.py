@@ -1,6 +1,6 @@
 """A group of checks, in a thread of its own: one that hangs blocks no other.
 
-Rounds run side by side and are left when their time is over, with what they found.
+Groups run side by side and are left when their time is over, with what they found.
 """
 
 import threading
@@ -25,27 +25,27 @@ from syncd.core.errors import (
 from syncd.diagnostics.check.finding import Finding
 
 SECONDS = 20.0
-"""For all rounds together; each wait within one is shorter."""
+"""For all groups together; each wait within one is shorter."""
 
 
 RIGHT = "role.missing"
 
 LOGIN = "server.refused"
-"""The fault of a look that opens a connection."""
+"""The fault of a check that opens a connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing to look at.
+    """One thing to check.
 
     Attributes:
         fault: The code of the finding when it raises, unless the error has its own.
-        stops: Whether nothing after it in the round can be seen when it raises.
+        stops: Whether nothing after it in the group can be seen when it raises.
         decides: Whether a start of the daemon runs it as well.
     """
 
     subject: str
-    look: Callable[[], Iterable[Finding]]
+    run_check: Callable[[], Iterable[Finding]]
     fault: str = "check.failed"
     stops: bool = False
     decides: bool = False
@@ -59,38 +59,38 @@ class CheckGroup(threading.Thread):
     """
 
     def __init__(
-        self, looks: Sequence[Check], close: Callable[[], None] = lambda: None
+        self, checks: Sequence[Check], close: Callable[[], None] = lambda: None
     ) -> None:
         super().__init__(daemon=True)
         self.findings: list[Finding] = []
-        self._looks = looks
+        self._checks = checks
         self._close = close
-        self._at = looks[0].subject if looks else ""
+        self._at = checks[0].subject if checks else ""
         self._fault: BaseException | None = None
 
     @override
     def run(self) -> None:
         try:
-            self.look()
+            self.run_checks()
         except BaseException as fault:  # noqa: BLE001  # raised again by `wait`
             self._fault = fault
 
-    def look(self) -> None:
+    def run_checks(self) -> None:
         """Check one thing after the other in this thread, then close."""
         try:
-            self._look()
+            self._run_checks()
         finally:
             self._close()
 
-    def _look(self) -> None:
-        for look in self._looks:
-            self._at = look.subject
+    def _run_checks(self) -> None:
+        for check in self._checks:
+            self._at = check.subject
             try:
-                for finding in look.look():
+                for finding in check.run_check():
                     self.findings.append(finding)  # it may be left
             except SyncdError as error:
-                self._add(_failed(look, error))
-                if look.stops:
+                self._add(_failed(check, error))
+                if check.stops:
                     break
 
     def _add(self, failed: Finding) -> None:
@@ -113,13 +113,13 @@ class CheckGroup(threading.Thread):
 
 
 def run_groups(
-    rounds: Sequence[CheckGroup], seconds: float = SECONDS
+    groups: Sequence[CheckGroup], seconds: float = SECONDS
 ) -> Iterator[Finding]:
-    """Run rounds side by side; give what they found, each finding once."""
+    """Run groups side by side; give what they found, each finding once."""
     ends_at = time.monotonic() + seconds
-    for each in rounds:
+    for each in groups:
         each.start()
-    yield from dict.fromkeys(f for each in rounds for f in each.wait(ends_at, seconds))
+    yield from dict.fromkeys(f for each in groups for f in each.wait(ends_at, seconds))
 
 
 _CODES: Sequence[tuple[type[SyncdError], str]] = (
@@ -136,11 +136,11 @@ _CODES: Sequence[tuple[type[SyncdError], str]] = (
 """The code of the first kind that an error is of."""
 
 
-def _failed(look: Check, error: SyncdError) -> Finding:
-    """Make a finding of an error: by its kind, else by the look that it ended."""
+def _failed(check: Check, error: SyncdError) -> Finding:
+    """Make a finding of an error: by its kind, else by the check that it ended."""
     kinds = (code for kind, code in _CODES if isinstance(error, kind))
-    code = next(kinds, look.fault)
-    if code == RIGHT and look.fault == LOGIN:
+    code = next(kinds, check.fault)
+    if code == RIGHT and check.fault == LOGIN:
         code = LOGIN
     step = "" if "`syncd check`" in error.hint else error.hint
-    return Finding(code, look.subject, str(error), step)
+    return Finding(code, check.subject, str(error), step)

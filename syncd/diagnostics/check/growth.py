@@ -15,7 +15,7 @@ NEWEST_ORDERS = 200
 _GROWN = {(LINES, "added"), (f"{LINES}.quantity", "changed")}
 
 
-def look_at_growth(settings: Settings, connections: Connections) -> Iterator[Finding]:
+def check_growth(settings: Settings, connections: Connections) -> Iterator[Finding]:
     """Compare the newest orders as sent with the view; warn from one in a hundred."""
     feed = FeedStore(connections, settings.feed).find()
     if feed is None or not settings.api_key.get_secret_value():

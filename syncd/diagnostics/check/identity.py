@@ -9,7 +9,7 @@ from syncd.diagnostics.check.ledger import feed_of
 from syncd.source.connections import Connections
 
 
-def look_at_identity(settings: Settings, connections: Connections) -> Iterator[Finding]:
+def check_identity(settings: Settings, connections: Connections) -> Iterator[Finding]:
     """Compare the tables and keys behind the views with those of the ledger.
 
     Nothing is found before the feed was started.
@@ -17,14 +17,14 @@ def look_at_identity(settings: Settings, connections: Connections) -> Iterator[F
     feed = feed_of(settings, connections)
     if feed is None:
         return
-    looked = identity_guard(settings, connections, feed).see()
-    for table in looked.replaced:
+    compared = identity_guard(settings, connections, feed).preview()
+    for table in compared.replaced:
         yield Finding("tables.replaced", table.table, table.reason, table.next_step)
-    if looked.held is not None:
-        yield Finding("keys.changed", "order_key", looked.held)
-    elif looked.accepted is not None:
-        message = f"{looked.accepted}; the same orders are listed under their keys"
+    if compared.held is not None:
+        yield Finding("keys.changed", "order_key", compared.held)
+    elif compared.accepted is not None:
+        message = f"{compared.accepted}; the same orders are listed under their keys"
         yield Finding("keys.same", "order_key", message)
-    elif not looked.replaced:
+    elif not compared.replaced:
         message = "the views read the tables that they were accepted with"
         yield Finding("keys.same", "order_key", message)

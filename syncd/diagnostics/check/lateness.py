@@ -89,7 +89,7 @@ def skew(database: Callable[[], datetime]) -> timedelta:
     asked = datetime.now(UTC)
     answer = database()
     answered = datetime.now(UTC)
-    doubt = (answered - asked) / 2
-    ahead = answer - (asked + doubt)
-    certain = max(abs(ahead) - doubt, timedelta(0))
+    uncertainty = (answered - asked) / 2
+    ahead = answer - (asked + uncertainty)
+    certain = max(abs(ahead) - uncertainty, timedelta(0))
     return certain if ahead > timedelta(0) else -certain

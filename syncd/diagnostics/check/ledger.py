@@ -18,12 +18,12 @@ from syncd.postgres.statements import query
 from syncd.source.connections import Connections
 
 _DESCENTS = {
-    Continuity.WENT_BACK: "ledger.rewound",
-    Continuity.STRANGER: "ledger.promoted",
+    Continuity.REWOUND: "ledger.rewound",
+    Continuity.UNKNOWN_HOST: "ledger.promoted",
 }
 
 
-def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Finding]:
+def check_ledger(settings: Settings, connections: Connections) -> Iterator[Finding]:
     """Check whether the ledger is there, of this version, and can be written.
 
     Raises:
@@ -41,14 +41,14 @@ def look_at_ledger(settings: Settings, connections: Connections) -> Iterator[Fin
     yield Finding("ledger.there", "ledger", message)
 
 
-def look_at_commits(ledger: Database) -> Iterator[Finding]:
+def check_commits(ledger: Database) -> Iterator[Finding]:
     """Check that the server has a commit on its disk before it confirms it."""
     setting = ledger.value(str, query("default_synchronous_commit"))
     code = "commit.relaxed" if setting == "off" else "commit.durable"
     yield Finding(code, "commits", f"synchronous_commit is {setting}")
 
 
-def look_at_feed(
+def check_feed(
     settings: Settings, connections: Connections, environment: Mapping[str, str]
 ) -> Iterator[Finding]:
     """Check whether this feed may be started, or continue, from this host."""
@@ -102,19 +102,21 @@ def _clone_guard(
     environment: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Decide as a start does whether the ledger is the one that was served."""
-    memory = StateFile.of(settings.ledger.state_directory, settings.feed, environment)
+    state_file = StateFile.of(
+        settings.ledger.state_directory, settings.feed, environment
+    )
     log = Log(settings.feed)
     clone_guard = CloneGuard(
         connections.ledger,
         feed.feed_id,
         settings.feed,
-        memory,
+        state_file,
         log,
         name=settings.instance,
     )
-    descent, refusal = clone_guard.judge()
+    continuity, refusal = clone_guard.assess()
     if refusal is not None:
-        yield Finding(_DESCENTS[descent], "ledger", str(refusal), refusal.hint)
+        yield Finding(_DESCENTS[continuity], "ledger", str(refusal), refusal.hint)
 
 
 def _forgetful(
@@ -142,14 +144,14 @@ def _forgetful(
     yield Finding("state.none", "state directory", message, severity="warning")
 
 
-def look_at_account(settings: Settings) -> Iterator[Finding]:
+def check_account(settings: Settings) -> Iterator[Finding]:
     """Name the account."""
     squeezely = settings.squeezely
     message = f"{squeezely.account} at {squeezely.endpoint}"
     yield Finding("account.named", "account", message)
 
 
-def look_at_proof(settings: Settings, ledger: Database) -> Iterator[Finding]:
+def check_proof(settings: Settings, ledger: Database) -> Iterator[Finding]:
     """Return whether the account is known to take what is sent."""
     if is_proven(settings, load(ledger, settings)):
         message = "test purchases were accepted with this payload"

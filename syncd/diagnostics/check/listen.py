@@ -41,7 +41,7 @@ class _ReplicaRole(NamedTuple):
     database: str
 
 
-def look_at_listening(source: Database, writer: Database, feed: str) -> list[Finding]:
+def check_listening(source: Database, writer: Database, feed: str) -> list[Finding]:
     """Check whether every change of the followed tables is noted, and can be taken."""
     rights = writer.row(_Rights, query("outbox_rights"))
     if not rights.is_there:
@@ -55,7 +55,7 @@ def look_at_listening(source: Database, writer: Database, feed: str) -> list[Fin
     return findings
 
 
-def look_at_leftovers(source: Database, feed: str) -> Iterator[Finding]:
+def check_leftovers(source: Database, feed: str) -> Iterator[Finding]:
     """Check for triggers that fill an outbox which no daemon empties."""
     if source.rows(Trigger, query("listening"), feed=feed):
         message = 'triggers fill it, but capture is not "listen": nothing empties it'

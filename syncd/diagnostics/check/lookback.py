@@ -10,7 +10,7 @@ from syncd.postgres.statements import query
 from syncd.source.connections import Connections
 
 
-def look_at_lookback(settings: Settings, connections: Connections) -> Iterator[Finding]:
+def check_lookback(settings: Settings, connections: Connections) -> Iterator[Finding]:
     """Return whether `lookback` covers what was seen of late orders."""
     feed = FeedStore(connections, settings.feed).find()
     if feed is None:

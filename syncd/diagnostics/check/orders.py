@@ -48,7 +48,7 @@ class Sample:
     read_seconds: float | None = 0.0
 
 
-def look_at_orders(settings: Settings, source: Source) -> Iterator[Finding]:
+def check_orders(settings: Settings, source: Source) -> Iterator[Finding]:
     """Render the newest orders as delivery would, and count what is odd of them."""
     sample = _take(source)
     if not sample.times:
@@ -61,7 +61,7 @@ def look_at_orders(settings: Settings, source: Source) -> Iterator[Finding]:
         *_broken(sample),
         *_rowless(sample),
         *_multiplied(source, sample),
-        *_unfit(settings, sample),
+        *_invalid(settings, sample),
     ]
     yield from found
     yield from _left_out(settings, sample)
@@ -73,7 +73,7 @@ def look_at_orders(settings: Settings, source: Source) -> Iterator[Finding]:
         yield Finding("orders.fit", "orders", message)
 
 
-def look_at_times(source: Source) -> Iterator[Finding]:
+def check_times(source: Source) -> Iterator[Finding]:
     """Count the orders that have no time."""
     if orders := source.without_time():
         message = f"{orders} orders have no usable time (NULL, infinity)"
@@ -152,7 +152,7 @@ def _multiplied(source: Source, sample: Sample) -> Iterator[Finding]:
         yield Finding("orders.multiplied", "orders", message)
 
 
-def _unfit(settings: Settings, sample: Sample) -> Iterator[Finding]:
+def _invalid(settings: Settings, sample: Sample) -> Iterator[Finding]:
     """Group the orders that cannot be sent by their reason."""
     rules = rules_of(settings)
     reasons: defaultdict[tuple[str, str], list[str]] = defaultdict(list)

@@ -13,7 +13,7 @@ SHOWN = 3
 """Names that a line lists before it counts the rest."""
 
 
-def look_at_needs(database: Database, settings: Settings) -> Iterator[Finding]:
+def check_needs(database: Database, settings: Settings) -> Iterator[Finding]:
     """Check whether the role may read both views."""
     source = settings.source
     views = [source.confirmed_view, source.purchases_view]
@@ -23,7 +23,7 @@ def look_at_needs(database: Database, settings: Settings) -> Iterator[Finding]:
         yield Finding("role.missing", "role", message)
 
 
-def look_at_ledger_rights(database: Database) -> Iterator[Finding]:
+def check_ledger_rights(database: Database) -> Iterator[Finding]:
     """Check whether the role may keep the ledger."""
     lacking = [f"{right} on {name}" for name, right in named_rights(database)]
     if lacking:
@@ -69,7 +69,7 @@ class _Role:
         }
 
 
-def look_at_excess(database: Database, settings: Settings) -> Iterator[Finding]:
+def check_excess(database: Database, settings: Settings) -> Iterator[Finding]:
     """Check for what the role may do and need not: it is what a thief would get."""
     role = database.row(_Role, query("role_facts"))
     if role.is_superuser:

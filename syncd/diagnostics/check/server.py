@@ -83,17 +83,17 @@ def facts_of(database: Database) -> Facts:
     return database.row(Facts, query("server_facts"))
 
 
-def look_only(database: Database) -> None:
+def require_read_only(database: Database) -> None:
     """Make a connection read-only and impatient, where that is safe."""
 
     def quieten() -> None:
         if database.peer().pid == facts_of(database).pid:
-            database.run(query("look_only"))
+            database.run(query("require_read_only"))
 
     database.on_open(quieten)
 
 
-def look_at_server(name: str, database: Database) -> Iterator[Finding]:
+def check_server(name: str, database: Database) -> Iterator[Finding]:
     """Check its place, the session's role, and the encryption of the connection."""
     peer, facts = database.peer(), facts_of(database)
     where = f"PostgreSQL {facts.version} at {describe(database.dsn)} as {facts.user}"
@@ -105,12 +105,12 @@ def look_at_server(name: str, database: Database) -> Iterator[Finding]:
         yield Finding("server.untested", name, message)
     else:
         yield Finding("server.reached", name, where)
-    yield look_at_link(f"way to the {name}", peer, is_encrypted=facts.is_encrypted)
-    yield from look_at_clock(name, database)
+    yield check_link(f"way to the {name}", peer, is_encrypted=facts.is_encrypted)
+    yield from check_clock(name, database)
     yield _zone(name, facts)
 
 
-def look_at_link(subject: str, peer: Peer, *, is_encrypted: bool) -> Finding:
+def check_link(subject: str, peer: Peer, *, is_encrypted: bool) -> Finding:
     """Check whether a third party could listen in, or pose as the server."""
     if peer.is_local:
         return Finding("link.safe", subject, "the connection stays on this host")
@@ -123,7 +123,7 @@ def look_at_link(subject: str, peer: Peer, *, is_encrypted: bool) -> Finding:
     return Finding("link.safe", subject, f"TLS, sslmode={peer.sslmode}")
 
 
-def look_at_clock(name: str, database: Database) -> Iterator[Finding]:
+def check_clock(name: str, database: Database) -> Iterator[Finding]:
     """Compare the server's clock with this host's."""
     ahead = skew(lambda: database.value(datetime, query("clock")))
     if abs(ahead) <= SKEW:
@@ -142,14 +142,14 @@ def _zone(name: str, facts: Facts) -> Finding:
     return Finding("zone.shown", f"time zone of the {name}", message)
 
 
-def look_at_size(database: Database) -> Iterator[Finding]:
+def check_size(database: Database) -> Iterator[Finding]:
     """Report what can be seen of the server's disk."""
     size = database.value(str, query("database_size"))
     message = f"the database takes {size}; its free disk space cannot be seen from here"
     yield Finding("disk.unseen", "server's disk", message)
 
 
-def look_at_pooler(
+def check_pooler(
     name: str, database: Database, settings: Settings
 ) -> Iterator[Finding]:
     """Return whether a pooler is between, and what that means for the capture.
@@ -177,7 +177,7 @@ _POOLED = {
 }
 
 
-def look_at_connections(
+def check_connections(
     name: str, database: Database, settings: Settings
 ) -> Iterator[Finding]:
     """Return whether the daemon finds room for all its connections."""
@@ -201,14 +201,14 @@ def look_at_connections(
         yield Finding("connections.enough", f"connections to the {name}", message)
 
 
-def look_at_timeouts(name: str) -> Iterator[Finding]:
+def check_timeouts(name: str) -> Iterator[Finding]:
     """Report the limits of a session, whatever the role's own are."""
     message = f"syncd sets its own: {STATEMENT_SECONDS} s for a statement, "
     message += f"{LOCK_SECONDS} s for a lock"
     yield Finding("timeouts.own", f"time-outs of the {name}", message)
 
 
-def look_at_writing(database: Database) -> Iterator[Finding]:
+def check_writing(database: Database) -> Iterator[Finding]:
     """Check for a setting that lets the ledger's sessions begin read-only."""
     setting = database.row(_ReadOnly, query("read_only_setting"))
     if setting.is_read_only:
@@ -218,7 +218,7 @@ def look_at_writing(database: Database) -> Iterator[Finding]:
         yield Finding("setting.read_only", "ledger", message, step)
 
 
-def look_at_standby(database: Database, *, has_primary: bool) -> Iterator[Finding]:
+def check_standby(database: Database, *, has_primary: bool) -> Iterator[Finding]:
     """Report what a hot standby can prove, and how far it is behind."""
     standby = database.row(StandbyFacts, query("standby_facts"))
     if standby.is_standby and not has_primary:
@@ -233,7 +233,7 @@ def look_at_standby(database: Database, *, has_primary: bool) -> Iterator[Findin
         yield Finding("standby.fed", "source", f"is a hot standby, {behind}")
 
 
-def look_at_primary(primary: Database, source: Database) -> Iterator[Finding]:
+def check_primary(primary: Database, source: Database) -> Iterator[Finding]:
     """Refuse a primary that is none, or that is not the source's."""
     if primary.row(StandbyFacts, query("standby_facts")).is_standby:
         yield Finding("primary.standby", "primary", "is a hot standby itself")

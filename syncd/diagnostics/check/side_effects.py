@@ -17,7 +17,7 @@ class _Limit(NamedTuple):
     statement: str
 
 
-def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:
+def check_dumps(name: str, database: Database) -> Iterator[Finding]:
     """Check for roles that could dump the database, were it not for schema syncd."""
     blocked = database.mapping(str, str, query("blocked_dumps"), made=False)
     for role, statements in blocked.items():
@@ -28,7 +28,7 @@ def look_at_dumps(name: str, database: Database) -> Iterator[Finding]:
         yield Finding("backup.blocked", f"backup of the {name}", message, step)
 
 
-def look_at_replicas(name: str, database: Database) -> Iterator[Finding]:
+def check_replicas(name: str, database: Database) -> Iterator[Finding]:
     """Check for publications that take syncd's own tables along."""
     for publication, recipe in ledger_publications(database).items():
         message = (
@@ -38,7 +38,7 @@ def look_at_replicas(name: str, database: Database) -> Iterator[Finding]:
         yield Finding("publication.own", f"replicas of the {name}", message, recipe)
 
 
-def look_at_limits(source: Database) -> Iterator[Finding]:
+def check_limits(source: Database) -> Iterator[Finding]:
     """Check for limits that an UPDATE of many rows meets because of the triggers."""
     for who, limit, statement in source.rows(_Limit, query("temporary_limits")):
         message = (

@@ -28,7 +28,7 @@ NUMBERED = {"int2", "int4", "int8", "numeric"}
 Stamped = tuple[str, datetime]
 
 
-def look_at_stamps(
+def check_stamps(
     settings: Settings, connections: Connections, source: Source
 ) -> Iterator[Finding]:
     """Compare times with the order of keys, and with when orders appeared.

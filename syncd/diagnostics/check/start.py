@@ -21,7 +21,7 @@ from syncd.core.exit_code import ExitCode
 from syncd.diagnostics.check.check import exit_code
 from syncd.diagnostics.check.codes import CODES, Decision
 from syncd.diagnostics.check.finding import Finding
-from syncd.diagnostics.check.registry import database_rounds, start_round
+from syncd.diagnostics.check.registry import database_groups, start_group
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.state_file import Served
 from syncd.source.connections import connect
@@ -58,9 +58,9 @@ def ask(
 def conditions(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
     """Run the checks that decide about a start, one after the other."""
     findings: list[Finding] = []
-    rounds = database_rounds(settings, environment, only_deciding=True)
-    for each in (start_round(settings, environment), *rounds):
-        each.look()
+    groups = database_groups(settings, environment, only_deciding=True)
+    for each in (start_group(settings, environment), *groups):
+        each.run_checks()
         findings += each.findings
     return list(dict.fromkeys(findings))
 

@@ -28,7 +28,7 @@ _TEXTS = TEXT_FIELDS | {"orderid", "email", "currency", "language"}
 _CONSENTS = {"newsletter", "service", "marketing"}
 
 
-def look_at_views(source: Source) -> Iterator[Finding]:
+def check_views(source: Source) -> Iterator[Finding]:
     """Check whether both are there, with the columns that they must have.
 
     Raises:
@@ -44,7 +44,7 @@ def look_at_views(source: Source) -> Iterator[Finding]:
         yield Finding("views.field", f"purchases.{name}", message, step)
 
 
-def look_at_types(settings: Settings, source: Source) -> Iterator[Finding]:
+def check_types(settings: Settings, source: Source) -> Iterator[Finding]:
     """Check whether each column has a type that its field can take."""
     views = source.views
     confirmed = {c.name: c.type for c in views.columns(views.confirmed)}
@@ -96,7 +96,7 @@ def _fields(types: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding("views.type", f"purchases.{name}", message, step)
 
 
-def look_at_rows(source: Source) -> Iterator[Finding]:
+def check_rows(source: Source) -> Iterator[Finding]:
     """Check whether the newest orders can be read; leave out those that cannot.
 
     Raises:
@@ -116,7 +116,7 @@ def look_at_rows(source: Source) -> Iterator[Finding]:
         )
 
 
-def look_at_plans(source: Source) -> Iterator[Finding]:
+def check_plans(source: Source) -> Iterator[Finding]:
     """Read the plans of the look-ups: none may read a large table whole."""
     recent = source.clock() - timedelta(minutes=5)
     keys = [key for key, _ in source.sample(source.clock() - SAMPLE_SPAN, 3)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from syncd.capture.wal.monitor import slot_risk, unheard_since
+from syncd.capture.wal.monitor import missed_since, slot_risk
 from syncd.capture.wal.publication import Publication
 from syncd.capture.wal.slot import Server, Slot, SlotCatalog, SlotPositionStore
 from syncd.capture.wal.stream import stream_of
@@ -27,7 +27,7 @@ def wal_findings(settings: Settings, connections: Connections) -> Iterator[Findi
     progress = SlotPositionStore(connections.ledger, feed.feed_id) if feed else None
     reached = progress.read() if progress else None
     slot = slots.get(
-        reached, unheard_since(reached, started_at, settings.source.lookback)
+        reached, missed_since(reached, started_at, settings.source.lookback)
     )
     stream_of(settings).try_login()
     message = f"{slots.name}: {slot.wal_status}, retains {slot.retained} bytes"
@@ -36,7 +36,7 @@ def wal_findings(settings: Settings, connections: Connections) -> Iterator[Findi
     yield from _publication(Publication(connections.source, settings.feed))
 
 
-def look_at_leftover_slot(source: Database, feed: str) -> Iterator[Finding]:
+def check_leftover_slot(source: Database, feed: str) -> Iterator[Finding]:
     """Check for a slot that retains WAL without a reader."""
     slot = SlotCatalog(source, feed).find()
     if slot and slot.is_here:
@@ -61,8 +61,10 @@ def _slot(server: Server, slot: Slot) -> Iterator[Finding]:
 
 def _publication(publication: Publication) -> Iterator[Finding]:
     tables = [table for table, _ in publication.tables()]
-    for harm in publication.harms():
-        yield Finding("publication.harmful", "publication", harm.reason, harm.fix_sql)
+    for problem in publication.problems():
+        yield Finding(
+            "publication.harmful", "publication", problem.reason, problem.fix_sql
+        )
     for table in tables:
         if not table.key:
             message = (

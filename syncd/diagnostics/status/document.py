@@ -84,8 +84,8 @@ def _capture(facts: FeedStatus) -> dict[str, object]:
     return {
         "capture": facts.settings.source.capture,
         "source": facts.slow.source_fault or "readable",
-        "keys": facts.slow.looked.held or "known",
-        "replaced": [table.reason for table in facts.slow.looked.replaced],
+        "keys": facts.slow.identity.held or "known",
+        "replaced": [table.reason for table in facts.slow.identity.replaced],
         "outbox": outbox and outbox.fault,
         "outbox_rows": outbox and outbox.rows,
         "outbox_faults": outbox and outbox.faults,

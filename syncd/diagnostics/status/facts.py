@@ -24,7 +24,6 @@ from syncd.core.health_inputs import (
 )
 from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.diagnostics.status.rows import (
-    Doubts,
     Lately,
     LedgerLocation,
     OutboxState,
@@ -33,6 +32,7 @@ from syncd.diagnostics.status.rows import (
     Slow,
     Stream,
     Totals,
+    UncertainCounts,
 )
 from syncd.ledger.account import is_proven, load
 from syncd.ledger.feed import Feed, FeedStore
@@ -62,7 +62,7 @@ class FeedStatus:
         """Count the orders delivered, up to now."""
         return self.slow.delivered + self.quick.delivered_since
 
-    def vitals(self) -> HealthInputs:
+    def health_inputs(self) -> HealthInputs:
         """Take what is judged."""
         quick, slow = self.quick, self.slow
         stats = quick.stats
@@ -91,9 +91,9 @@ class FeedStatus:
             unread=quick.unread,
             alarms=quick.alarms,
             source_fault=slow.source_fault,
-            keys_held=slow.looked.held,
+            keys_held=slow.identity.held,
             reused=slow.reused,
-            replaced=[(r.reason, r.next_step) for r in slow.looked.replaced],
+            replaced=[(r.reason, r.next_step) for r in slow.identity.replaced],
             slot_fault=slow.stream.lost if slow.stream else None,
             outbox_fault=slow.outbox.fault if slow.outbox else None,
             outbox_faults=(slow.outbox.faults or 0) if slow.outbox else 0,
@@ -114,7 +114,7 @@ class StatusReader:
         self._slow: Slow | None = None
         self._slow_at = float("-inf")
 
-    def look(self) -> FeedStatus:
+    def read(self) -> FeedStatus:
         """Read how the feed stands.
 
         Raises:
@@ -153,7 +153,7 @@ class StatusReader:
         ledger, key = self._connections.ledger, feed.feed_id
         stats = read_stats(ledger, key)
         lately = ledger.row(Lately, query("lately"), feed=key, since=since)
-        doubts = ledger.row(Doubts, query("doubts"), feed=key)
+        uncertain = ledger.row(UncertainCounts, query("uncertain_counts"), feed=key)
         return Quick(
             stats,
             ledger.row(LedgerLocation, query("place"), feed=key),
@@ -161,8 +161,8 @@ class StatusReader:
             lately.per_minute,
             lately.since,
             lately.last_at,
-            doubts.attempts,
-            doubts.orders,
+            uncertain.attempts,
+            uncertain.orders,
             holders(self._settings, self._connections, stats),
             read_unread(ledger, key),
             StartJournal(self._settings).newest(ledger),
@@ -185,7 +185,7 @@ class StatusReader:
             left_out(ledger, key),
             _outbox(settings, connections),
             _stream(settings, feed, connections),
-            _looked(settings, connections, feed),
+            _identity(settings, connections, feed),
             _reused(connections, feed),
         )
 
@@ -239,10 +239,12 @@ def _source_fault(settings: Settings, connections: Connections) -> str | None:
     return None
 
 
-def _looked(settings: Settings, connections: Connections, feed: Feed) -> IdentityCheck:
+def _identity(
+    settings: Settings, connections: Connections, feed: Feed
+) -> IdentityCheck:
     """Compare what stands behind the views; nothing where they cannot be read."""
     try:
-        return identity_guard(settings, connections, feed).see()
+        return identity_guard(settings, connections, feed).preview()
     except DatabaseUnavailableError:
         raise
     except SyncdError:

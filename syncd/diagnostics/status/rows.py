@@ -82,7 +82,7 @@ class Lately:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubts:
+class UncertainCounts:
     """Attempts of unknown outcome, and their orders."""
 
     attempts: int
@@ -131,5 +131,5 @@ class Slow:
     left_out: Sequence[LeftOutCount]
     outbox: OutboxState | None
     stream: Stream | None
-    looked: IdentityCheck = field(default_factory=IdentityCheck)
+    identity: IdentityCheck = field(default_factory=IdentityCheck)
     reused: int = 0

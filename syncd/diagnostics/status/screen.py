@@ -67,9 +67,9 @@ def _verdict(feed: str, health: Health, at: datetime) -> RenderableType:
     line.add_column(ratio=1)
     line.add_column(justify="right", no_wrap=True)
     mark = "●" if health.severity is Severity.NOTICE else _MARKS[health.severity]
-    said = Text(f"{mark} {feed} is {health.verdict}")
-    said.stylize(f"bold {_STYLES[health.severity]}")
-    line.add_row(said, Text(f"{at.astimezone():%Y-%m-%d %H:%M:%S}", style="dim"))
+    text = Text(f"{mark} {feed} is {health.verdict}")
+    text.stylize(f"bold {_STYLES[health.severity]}")
+    line.add_row(text, Text(f"{at.astimezone():%Y-%m-%d %H:%M:%S}", style="dim"))
     return line
 
 
@@ -80,12 +80,12 @@ def _reasons(health: Health) -> Iterable[RenderableType]:
     table.add_column()
     table.add_column(overflow="fold")
     for reason in health.reasons[:_MOST_REASONS]:
-        said = Text(reason.text)
+        text = Text(reason.text)
         if reason.next_step:
-            said.append(f" → {reason.next_step}", style="bold")
+            text.append(f" → {reason.next_step}", style="bold")
         style = "dim" if reason.severity is Severity.NOTICE else ""
         mark = Text(f" {_MARKS[reason.severity]}", style=_STYLES[reason.severity])
-        table.add_row(mark, said, style=style)
+        table.add_row(mark, text, style=style)
     if (left := len(health.reasons) - _MOST_REASONS) > 0:
         table.add_row("", f"and {left} more: --json", style="dim")
     yield table
@@ -141,12 +141,12 @@ def _orders(facts: FeedStatus) -> list[Row]:
     settled = f"{facts.delivered:,} delivered, {stats.withdrawn:,} withdrawn"
     settled += f", {slow.adopted:,} adopted"
     attention = f"{stats.rejected:,} rejected, {stats.held:,} held as uncertain"
-    doubt = count(quick.possible_repeats, "possible repeat")
-    doubt += f", {count(quick.uncertain_attempts, 'uncertain attempt')}"
+    uncertain = count(quick.possible_repeats, "possible repeat")
+    uncertain += f", {count(quick.uncertain_attempts, 'uncertain attempt')}"
     rows = [
         ("settled", settled, ""),
         ("attention", attention, "yellow" if stats.rejected or stats.held else ""),
-        ("uncertain", doubt, ""),
+        ("uncertain", uncertain, ""),
     ]
     going_on = [_backfill(b) for b in slow.backfills if b.finished_at is None]
     if going_on or stats.pending_backfill:
@@ -182,39 +182,39 @@ def _shortened(sentence: str) -> str:
 
 def _capture(facts: FeedStatus) -> list[Row]:
     outbox, stream = facts.slow.outbox, facts.slow.stream
-    said: str = facts.settings.source.capture
+    text: str = facts.settings.source.capture
     if outbox is not None:
-        said += f", outbox {outbox.fault or f'{outbox.rows:,} rows'}"
-        said += f", {outbox.faults} faults" if outbox.faults else ""
+        text += f", outbox {outbox.fault or f'{outbox.rows:,} rows'}"
+        text += f", {outbox.faults} faults" if outbox.faults else ""
     if stream is not None and stream.lost:
-        said += f", slot unusable: {stream.lost}"
+        text += f", slot unusable: {stream.lost}"
     elif stream is not None:
         kept = (stream.retained_bytes or 0) / 1e6
-        said += f", slot {stream.wal_status}, keeps {kept:,.0f} MB"
-        said += "" if stream.read_by_pid else ", without a reader"
-    return [("capture", said, "")]
+        text += f", slot {stream.wal_status}, keeps {kept:,.0f} MB"
+        text += "" if stream.read_by_pid else ", without a reader"
+    return [("capture", text, "")]
 
 
 def _daemons(facts: FeedStatus) -> list[Row]:
     now, heartbeat_at = facts.quick.stats.now, facts.quick.place.heartbeat_at
     beat = f", heartbeat {_ago(now, heartbeat_at)}" if heartbeat_at else ""
     alive = [m for m in facts.quick.members if m.is_alive]
-    said = [
+    text = [
         f"{m.machine}, pid {m.pid}, for {span(now - m.started_at)}{beat}" for m in alive
     ]
     for member in [] if alive else facts.quick.members:
         ended = member.stopped_at
         how = f"ended {_ago(now, ended)}" if ended else "dead"
-        said.append(f"none; the last, {member.machine} pid {member.pid}: {how}")
-    return [("daemon", text, "") for text in said]
+        text.append(f"none; the last, {member.machine} pid {member.pid}: {how}")
+    return [("daemon", text, "") for text in text]
 
 
 def _identity(facts: FeedStatus) -> Row:
     place = facts.quick.place
-    said = f"cluster {place.ledger_identifier}, database {place.ledger_database}"
+    text = f"cluster {place.ledger_identifier}, database {place.ledger_database}"
     if place.ledger_identifier != place.system_identifier:
-        said += f", orders in cluster {place.system_identifier}"
-    return ("ledger", f"{said}, timeline {place.timeline or '-'}", "")
+        text += f", orders in cluster {place.system_identifier}"
+    return ("ledger", f"{text}, timeline {place.timeline or '-'}", "")
 
 
 def _sparks(history: History) -> RenderableType:

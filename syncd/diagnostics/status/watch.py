@@ -33,12 +33,12 @@ class Watch:
     def __init__(
         self,
         feed: str,
-        observer: StatusReader,
+        reader: StatusReader,
         connections: Connections,
         seconds: float,
     ) -> None:
         self._feed = feed
-        self._observer = observer
+        self._reader = reader
         self._connections = connections
         self._seconds = seconds
         self._history = History(seconds)
@@ -64,7 +64,7 @@ class Watch:
             _single_keys(),
         ):
             while True:
-                health, facts = self._look()
+                health, facts = self._read()
                 at = facts.quick.stats.now if facts else datetime.now(UTC)
                 screen = draw(
                     self._feed, health, self._seen, at=at, history=self._history
@@ -75,28 +75,28 @@ class Watch:
 
     def _run_plainly(self, console: Console) -> None:
         while True:
-            health, facts = self._look()
+            health, facts = self._read()
             line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {check_line(health, facts)}"
             console.print(line, markup=False, soft_wrap=True)
             time.sleep(self._seconds)
 
-    def _look(self) -> tuple[Health, FeedStatus | None]:
+    def _read(self) -> tuple[Health, FeedStatus | None]:
         """Read once; what was seen last is kept when that fails.
 
         Raises:
             SyncdError: At the first look: there is nothing to watch.
         """
         try:
-            facts = self._observer.look()
+            facts = self._reader.read()
         except SyncdError as error:
             if self._seen is None and not isinstance(error, DatabaseUnavailableError):
                 raise
             self._connections.close()
-            self._observer.forget()
+            self._reader.forget()
             return unread(error), None
         self._seen = facts
         self._history.add(facts)
-        return assess(facts.vitals()), facts
+        return assess(facts.health_inputs()), facts
 
 
 @contextmanager

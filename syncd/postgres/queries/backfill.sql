@@ -156,7 +156,7 @@ UPDATE syncd.backfill AS b
                     WHERE p.backfill_id = b.backfill_id
                       AND p.state IN ('pending', 'sending'));
 
--- name: steering :many
+-- name: active_backfills :many
 -- The backfills that a daemon has to run or to log, oldest first, with the orders of
 -- each that wait to be sent, and what else delays it. Relies on batch_backfilled and
 -- batch_due.
@@ -186,7 +186,7 @@ SELECT b.backfill_id AS backfill, b.state, b.purpose, b.reason, b.lower_at AS lo
    AND (b.state = 'running' OR b.logged_state IS DISTINCT FROM b.state)
  ORDER BY b.backfill_id;
 
--- name: tell_backfill :many
+-- name: claim_backfill_log :many
 -- Records that a backfill's state is logged, and returns the one logged before; no row
 -- when another instance was first.
 UPDATE syncd.backfill AS b

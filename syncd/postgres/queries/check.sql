@@ -1,6 +1,6 @@
 -- Statements of `syncd check` only. None writes, or locks more than reading does.
 
--- name: look_only :one
+-- name: require_read_only :one
 -- Makes the session read-only, with short timeouts; not through a pooler, where the
 -- settings would stay for the session's next client.
 SELECT set_config('default_transaction_read_only', 'on', false),

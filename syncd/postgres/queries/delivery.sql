@@ -568,7 +568,7 @@ WITH locked AS MATERIALIZED (
 )
 SELECT i.instance_id AS number, i.host, i.pid,
        EXISTS (SELECT FROM locked AS l WHERE l.instance_id = i.instance_id)
-           AS lives,
+           AS is_alive,
        EXISTS (SELECT FROM claiming AS c WHERE c.instance_id = i.instance_id)
            AS claims
   FROM syncd.instance AS i

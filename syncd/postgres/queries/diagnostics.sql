@@ -78,7 +78,7 @@ SELECT w.confirmed_at AS watermark, clock_timestamp() AS now, e.state AS endpoin
 SELECT ({initial}) IS NOT NULL
   FROM (SELECT %(key)s::text COLLATE "C" AS order_key) AS o;
 
--- name: story :many
+-- name: order_history :many
 -- Where an order stands, with what it waits for: the endpoint, and batches before it.
 SELECT l.orderid, l.confirmed_at, l.capture, l.state, l.reason, l.waiting_since,
        b.batch_id AS batch, b.lane, b.state AS batch_state, b.created_at,

@@ -429,7 +429,7 @@ SELECT r.order_key
  WHERE r.old_key IS NULL
    AND r.confirmed_at <= f.started_at
 
--- name: next_initial_part :one
+-- name: next_initial_chunk :one
 SELECT coalesce(max(i.chunk), 0) + 1
   FROM syncd.initial_orders AS i
  WHERE i.feed_id = %(feed)s;

@@ -57,7 +57,7 @@ SELECT (SELECT coalesce(sum(b.orders), 0)
          WHERE b.feed_id = %(feed)s
            AND b.state = 'delivered') AS last_at;
 
--- name: doubts :one
+-- name: uncertain_counts :one
 -- Attempts of unknown outcome, and the orders that may have been taken more than once.
 -- Relies on batch_uncertain.
 SELECT coalesce(sum(uncertain_attempts), 0) AS attempts,

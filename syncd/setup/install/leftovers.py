@@ -36,12 +36,14 @@ def remove_leftovers(
     Returns:
         None where the directory is not known, as outside the daemon's unit.
     """
-    memory = StateFile.of(settings.ledger.state_directory, settings.feed, environment)
-    if memory is None:
+    state_file = StateFile.of(
+        settings.ledger.state_directory, settings.feed, environment
+    )
+    if state_file is None:
         return None
     gone: list[Path] = []
     left: list[Path] = []
-    for file in _files(memory.place, feeds):
+    for file in _files(state_file.place, feeds):
         try:
             file.unlink()
         except FileNotFoundError:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from syncd.capture.wal.monitor import unheard_since
+from syncd.capture.wal.monitor import missed_since
 from syncd.capture.wal.publication import Publication
 from syncd.capture.wal.slot import (
     Server,
@@ -52,7 +52,7 @@ class Following:
         undo: Takes them back; a publication that was there before stays.
         slot: Makes the slot; None when it is there already.
         drops: Whether a slot is dropped before.
-        unheard_since: From when on orders may be unheard of if a slot is made; None:
+        missed_since: From when on orders may be unheard of if a slot is made; None:
             it is the first.
         remarks: What the operator should know, a sentence each.
     """
@@ -62,7 +62,7 @@ class Following:
     undo: Sequence[SqlScript]
     slot: SqlScript | None
     drops: bool
-    unheard_since: datetime | None
+    missed_since: datetime | None
     remarks: Sequence[str]
 
     @property
@@ -104,7 +104,7 @@ def prepare(
     server = slots.server()
     server.check()
     reached = _reached(connections, feed)
-    since = unheard_since(reached, server.now, lookback)
+    since = missed_since(reached, server.now, lookback)
     makes_slot = _makes_slot(slots, server, reached, since, recreate=recreate)
     publishing = Publishing.of(source, publication, names, wanted)
     return Following(
@@ -113,7 +113,7 @@ def prepare(
         publishing.undo,
         slot_script(slots.name, server) if makes_slot else None,
         drops=makes_slot and slots.find() is not None,
-        unheard_since=since if reached else None,
+        missed_since=since if reached else None,
         remarks=publishing.remarks,
     )
 
@@ -135,7 +135,7 @@ def follow(connections: Connections, feed: str, following: Following) -> list[st
         for each in following.apart:
             _make_slot(source, each)
     done.append(f"slot {following.name}")
-    if since := following.unheard_since:
+    if since := following.missed_since:
         _move(connections, feed)
         done.append(
             f"orders may have been missed: start syncd, then {reconcile_hint(since)}"

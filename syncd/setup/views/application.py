@@ -14,7 +14,7 @@ from syncd.core.errors import ConfigError, SlowStatementError
 from syncd.core.sql_name import SqlName
 from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.diagnostics.check.finding import Finding
-from syncd.diagnostics.check.views import look_at_plans, look_at_types
+from syncd.diagnostics.check.views import check_plans, check_types
 from syncd.postgres.database import Database
 from syncd.postgres.statements import composed, identifier, query, quoted, trusted_sql
 from syncd.setup.install.install import may_replicate
@@ -71,7 +71,7 @@ class Application:
     def plans(self) -> list[Finding]:
         """Judge the plans of the look-ups; none where that takes too long."""
         try:
-            return list(look_at_plans(self._source()))
+            return list(check_plans(self._source()))
         except SlowStatementError:
             return []
 
@@ -133,7 +133,7 @@ class Application:
         source.views.check()
         columns = [c.name for c in source.views.columns(source.views.purchases)]
         refuse_unknown_fields(f"{file.title}: the view", columns)
-        for finding in look_at_types(self._settings, source):
+        for finding in check_types(self._settings, source):
             if finding.code == "views.key" and finding.severity == "error":
                 reason = f"{finding.subject} {finding.message}"
                 raise ViewFileError(file.title, None, reason)

@@ -21,7 +21,7 @@ from syncd.core.errors import (
 from syncd.core.survey import Row, Survey
 from syncd.delivery.rendering import refuse_unknown_fields, rules_of
 from syncd.diagnostics.check.finding import Finding
-from syncd.diagnostics.check.views import look_at_plans, look_at_types, look_at_views
+from syncd.diagnostics.check.views import check_plans, check_types, check_views
 from syncd.postgres.database import Database
 from syncd.postgres.statements import composed, query
 from syncd.setup.views.definition import define
@@ -99,23 +99,23 @@ class Trial:
             source.views.check()
             columns = [c.name for c in source.views.columns(source.views.purchases)]
             refuse_unknown_fields(f"{file.title}: the view", columns)
-            return self._look(file, source, orders)
+            return self._examine(file, source, orders)
 
     def _source(self, names: ViewNames) -> Source:
         return Source(self._database, str(names.confirmed), str(names.purchases))
 
-    def _look(self, file: ViewFile, source: Source, orders: int) -> TrialResult:
+    def _examine(self, file: ViewFile, source: Source, orders: int) -> TrialResult:
         now = source.clock()
         survey = Survey(rules_of(self._settings), now)
         result = TrialResult(file.title, now, {}, survey)
-        result.findings += look_at_views(source)
-        result.findings += look_at_types(self._settings, source)
+        result.findings += check_views(source)
+        result.findings += check_types(self._settings, source)
         try:
             with self._database.transaction():
                 result.listed = _newest(source, orders)
             result.keys = self._read(source, result)
             with self._database.transaction():
-                result.findings += look_at_plans(source)
+                result.findings += check_plans(source)
                 result.repeated = _repeated(source, result.keys)
                 result.without_time = source.without_time()
         except SlowStatementError as error:

@@ -116,7 +116,7 @@ def test_a_page_is_taken_by_one_of_two_drivers(past: Past) -> None:
     """Who comes second with the same view of things takes nothing."""
     sell_past(past.shop, 30)
     past.ask()
-    (seen,) = past.register.steering(LIVE, LIVE)
+    (seen,) = past.register.active(LIVE, LIVE)
     page = past.harness.source.page(seen.position, day(5), SIZE)
     assert past.register.capture(seen, page, SIZE) is not None
     assert past.register.capture(seen, page, SIZE) is None

@@ -27,7 +27,7 @@ from support.shop import Shop
 from typing_extensions import override
 
 from syncd.core.command_errors import BackfillStateError, OrderUnknownError
-from syncd.daemon.backfill_loop import LIVE_LAG, STOCK_ORDERS
+from syncd.daemon.backfill_loop import LIVE_LAG, QUEUE_ORDERS
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.claim import Lane
 
@@ -55,7 +55,7 @@ class Backfills(RuleBasedStateMachine):
         self.shop = Shop.open(self.server.dsn(self.name))
         self.sandbox = Sandbox()
         self.sandbox.start()
-        self.past = Past(self.shop, self.sandbox, self.folder, SIZE, 5, STOCK_ORDERS)
+        self.past = Past(self.shop, self.sandbox, self.folder, SIZE, 5, QUEUE_ORDERS)
         self.orders = sell_past(self.shop, 24, days=DAYS)
         self.asked: set[str] = set()  # that each of them arrives
         self.again: Counter[str] = Counter()  # how often it was sent on purpose

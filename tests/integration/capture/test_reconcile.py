@@ -355,7 +355,7 @@ def make_all(feed: Started, stopping: threading.Event | None = None) -> list[obj
     stream = io.StringIO()
     log.configure(style="json", stream=stream)
     stopping = stopping or threading.Event()
-    ReconciliationJob(feed.reconciliation, WakeUp(), log.Log("shop"), stopping).make()
+    ReconciliationJob(feed.reconciliation, WakeUp(), log.Log("shop"), stopping).run()
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
@@ -455,8 +455,8 @@ def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin_past: Begin) ->
     feed = begin_past(source=Stopping)
     reconciliation = Reconciliation(feed.source, feed.ledger, size=100, page=10)
     wake_up, lines = WakeUp(), log.Log("shop")
-    rounds = ReconciliationJob(reconciliation, wake_up, lines, stopping)
-    rounds.make()
+    job = ReconciliationJob(reconciliation, wake_up, lines, stopping)
+    job.run()
     account = shop.row_of("reconciliation")
     assert (account.scope, account.confirmed) == ("hours", 10)
     assert account.finished_at is None

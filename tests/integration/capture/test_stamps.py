@@ -50,7 +50,7 @@ def trade(shop: Shop, watch: Watch, offset: str, orders: int = 12) -> None:
     for _ in range(orders):
         shop.sql(WRITTEN.format(offset))
         watch.clock.advance(3600)
-        watch.look()
+        watch.check()
 
 
 def test_an_offset_is_said_with_the_zone_that_would_fit(
@@ -101,8 +101,8 @@ def test_a_look_that_fails_rests_like_any_other(
         watch = Watch(capture)
         shop.sql("ALTER VIEW syncd.confirmed_orders RENAME TO away")
         with pytest.raises(SyncdError):
-            watch.look()
-        watch.look()
+            watch.check()
+        watch.check()
 
 
 def test_right_stamps_raise_no_alarm(shop: Shop) -> None:
@@ -124,8 +124,8 @@ def test_an_order_that_moves_up_did_not_appear() -> None:
     appearances = Appearances(by_stamp=True)
     start = datetime(2026, 1, 1, tzinfo=UTC)
     orders = [(str(n), start + timedelta(minutes=n), start) for n in range(60)]
-    appearances.look(orders[10:])
-    appearances.look(orders[9:59])
+    appearances.take(orders[10:])
+    appearances.take(orders[9:59])
     assert appearances.count == 0
-    appearances.look(orders[10:])
+    appearances.take(orders[10:])
     assert appearances.count == 1

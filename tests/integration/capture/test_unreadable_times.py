@@ -76,13 +76,13 @@ class Parts:
         lines = Log("shop")
         self.clock = Clock()
         tuning = Tuning(unreadable_seconds=0, stamps=StampTuning(clock=self.clock))
-        self.parts = Components(settings, lines, ErrorPolicy(lines), tuning)
-        connector = self.parts.connector
+        self.components = Components(settings, lines, ErrorPolicy(lines), tuning)
+        connector = self.components.connector
         feed = connector.start_feed(connector.connect("test"))
-        self.rounds = self.parts.rounds(feed)
-        self.stamps = self.parts.stamps(feed)
-        self.identity = self.parts.identity(feed)
-        self.mended = self.parts.mended(feed)
+        self.reconciliation = self.components.reconciliation_job(feed)
+        self.stamps = self.components.stamp_watch(feed)
+        self.identity = self.components.identity_job(feed)
+        self.mended = self.components.mended_job(feed)
         self._shop = shop
 
     def due(self) -> None:
@@ -115,14 +115,14 @@ def comparing(divided: tuple[Shop, Path]) -> Iterator[Parts]:
     shop, config = divided
     made = Parts(shop, config)
     yield made
-    made.parts.connector.close()
+    made.components.connector.close()
 
 
 def test_accounts_go_on_beside_an_unreadable_row(
     comparing: Parts, divided: tuple[Shop, Path]
 ) -> None:
     """What is missing beside it is captured; the sentence names what it leaves out."""
-    comparing.rounds.make()
+    comparing.reconciliation.run()
     for scope in ("hours", "days", "all"):
         told = comparing.sentence(scope)
         assert "3 confirmed, 2 delivered" in told
@@ -139,11 +139,11 @@ def test_an_account_is_whole_again_once_the_row_is_mended(
     comparing: Parts, divided: tuple[Shop, Path]
 ) -> None:
     """And the alarm ends."""
-    comparing.rounds.make()
+    comparing.reconciliation.run()
     shop, _ = divided
     shop.sql("UPDATE orders SET rate = 1")
     comparing.due()
-    comparing.rounds.make()
+    comparing.reconciliation.run()
     assert comparing.sentence("hours").endswith("4 confirmed, 2 delivered, "
         "1 pending, 1 missing (1 captured now), 0 unexplained")  # fmt: skip
     assert shop.alarms() == []
@@ -153,36 +153,36 @@ def test_a_second_unreadable_row_does_not_bring_the_first_back(
     comparing: Parts, divided: tuple[Shop, Path]
 ) -> None:
     """Both are left out, whoever found them."""
-    comparing.rounds.make()
+    comparing.reconciliation.run()
     shop, _ = divided
     shop.sql("UPDATE orders SET rate = 0 WHERE id = 1")
     comparing.due()
-    comparing.rounds.make()
+    comparing.reconciliation.run()
     told = comparing.sentence("hours")
     assert told.endswith("2 confirmed, 1 delivered, 1 pending; "
         "2 cannot be read, and are not accounted for")  # fmt: skip
-    comparing.stamps.look()
+    comparing.stamps.check()
 
 
 def test_the_stamps_are_watched_beside_an_unreadable_row(
     comparing: Parts, divided: tuple[Shop, Path]
 ) -> None:
     """A wrong zone is noticed all the same."""
-    comparing.stamps.look()
+    comparing.stamps.check()
     shop, _ = divided
     for _ in range(12):
         shop.sql("INSERT INTO orders (confirmed_at) SELECT clock_timestamp() + '1 h'")
-        comparing.clock.advance(STAMPS.look_seconds)
-        comparing.stamps.look()
+        comparing.clock.advance(STAMPS.compare_seconds)
+        comparing.stamps.check()
     assert any("60 min after" in reason for reason in shop.alarms())
 
 
 def test_what_is_not_due_is_said_to_be_so(comparing: Parts) -> None:
     """So that it does not pass for a database that has recovered."""
     comparing.mended.run_pass()
-    for job in (comparing.stamps.look, comparing.identity.run):
+    for job in (comparing.stamps.check, comparing.identity.run):
         assert job() is Turn.DONE
-    for job in (comparing.stamps.look, comparing.identity.run, comparing.mended.run):
+    for job in (comparing.stamps.check, comparing.identity.run, comparing.mended.run):
         assert job() is Turn.NOT_DUE
 
 

@@ -176,12 +176,12 @@ def test_a_row_filter_that_somebody_added_is_told(wal_shop: Shop) -> None:
     install_wal(wal_shop, "t:id")
     wal_shop.sql("ALTER PUBLICATION syncd_shop SET TABLE t (id) WHERE (at > 1)")
     with owners(wal_shop) as connections:
-        harms = list(Publication(connections.source, "shop").harms())
-    assert [harm.reason for harm in harms] == ["public.t has a row filter"]
+        problems = list(Publication(connections.source, "shop").problems())
+    assert [harm.reason for harm in problems] == ["public.t has a row filter"]
     with pytest.raises(psycopg.errors.DatabaseError):
         use(wal_shop)
     wal_shop.sql("TRUNCATE t")
-    wal_shop.sql(harms[0].fix_sql)
+    wal_shop.sql(problems[0].fix_sql)
     use(wal_shop)
 
 

@@ -567,4 +567,4 @@ def test_a_lock_in_another_database_is_no_sign_of_life(harness: Harness) -> None
             "SELECT pg_advisory_lock(1937337955, %s)", (harness.instance.number,)
         )
         heir = Instance(database, harness.ledger.feed_id)
-        assert [orders for _, _, orders in heir.sweep()] == [2]
+        assert [orders for _, _, orders in heir.release_dead_claims()] == [2]

@@ -424,7 +424,7 @@ def test_what_a_person_says_settles_what_waits_and_all_that_comes(
     answers = Answers(harness.database, harness.settings)
     ((shape, example, _),) = answers.unexplained()
     assert STRANGE in example
-    assert answers.say(shape, meaning, harness.ledger.feed_id) == (
+    assert answers.record_meaning(shape, meaning, harness.ledger.feed_id) == (
         (3, 0) if takes else (0, 3)
     )
     assert harness.shop.uncertain_attempts() == 0
@@ -455,7 +455,10 @@ def test_an_unknown_answer_is_kept_while_the_ledger_cannot_be_asked(
     assert harness.endpoint()[0] == "held"
     answers = Answers(harness.database, harness.settings)
     ((shape, _, _),) = answers.unexplained()
-    assert answers.say(shape, Meaning.SUCCESS, harness.ledger.feed_id) == (3, 0)
+    assert answers.record_meaning(shape, Meaning.SUCCESS, harness.ledger.feed_id) == (
+        3,
+        0,
+    )
     assert harness.shop.uncertain_attempts() == 0
 
 
@@ -487,7 +490,9 @@ def test_what_was_explained_is_another_thing_when_its_words_change(
     answer_strangely(harness)
     harness.deliver_all()
     answers = Answers(harness.database, harness.settings)
-    answers.say(answers.unexplained()[0][0], Meaning.SUCCESS, harness.ledger.feed_id)
+    answers.record_meaning(
+        answers.unexplained()[0][0], Meaning.SUCCESS, harness.ledger.feed_id
+    )
     harness.sandbox.clear_faults()
     lies = '{"status": "success", "tracked": 0, "invalid": 3}'
     harness.sandbox.fail("canned", times=None, status=200, body=lies)
@@ -577,13 +582,13 @@ def test_a_claim_that_is_taken_over_waits_for_a_person(cautious: Harness) -> Non
 def test_both_lanes_slow_down_when_the_api_asks_for_it() -> None:
     """By half; and come back with what is accepted."""
     pace = RateLimiter(50, 20)
-    pace.pay("live", DeliveryResult(0, throttled=True))
+    pace.record("live", DeliveryResult(0, throttled=True))
     assert pace.share == 0.5
-    pace.pay("backfill", DeliveryResult(31))
+    pace.record("backfill", DeliveryResult(31))
     assert 2 < pace.seconds_to_wait("backfill") <= 2.1
     assert pace.seconds_to_wait("live") == 0
     for _ in range(16):
-        pace.pay("live", DeliveryResult(0, accepted=True))
+        pace.record("live", DeliveryResult(0, accepted=True))
     assert pace.share == 1.0
 
 

@@ -129,7 +129,7 @@ def test_nothing_is_written_and_nothing_could_be(inspector: Inspector) -> None:
     after = shop.value("SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables")
     assert after == before
     with closing(Database(shop.owner)) as database:
-        look_at.look_only(database)
+        look_at.require_read_only(database)
         with pytest.raises(SettingError, match="read-only"):
             database.run(query("start_endpoint"), feed=1)
 
@@ -268,7 +268,7 @@ def test_a_way_over_a_network_must_be_verified(
     peer: Peer, code: str, *, is_encrypted: bool
 ) -> None:
     """`prefer` encrypts for anybody who poses as the server."""
-    found = look_at.look_at_link("way", peer, is_encrypted=is_encrypted)
+    found = look_at.check_link("way", peer, is_encrypted=is_encrypted)
     assert found.code == code
 
 
@@ -335,7 +335,7 @@ def test_a_version_that_was_not_tested_is_told(
     with closing(Database(shop.dsn)) as database:
         facts = replace(look_at.facts_of(database), number=number)
         monkeypatch.setattr(look_at, "facts_of", lambda _database: facts)
-        first, *_ = look_at.look_at_server("order database", database)
+        first, *_ = look_at.check_server("order database", database)
     assert first.code == code
 
 

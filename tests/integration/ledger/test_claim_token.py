@@ -47,7 +47,7 @@ def test_a_late_success_of_a_lost_claim_delivers_nothing(harness: Harness) -> No
     lose_claim(harness)
     harness.confirm(1)
     assert harness.accept(claim) is None
-    assert harness.ledger.doubt(claim, ["1"], holds=False) == 1
+    assert harness.ledger.mark_uncertain(claim, ["1"], holds=False) == 1
     assert standing(harness) == [("1", "pending", 1), ("2", "pending", 1)]
 
 
@@ -113,7 +113,7 @@ def test_an_order_in_a_second_batch_is_doubted_there(harness: Harness) -> None:
     harness.ledger.postpone(second, ["2"], LEASE)
     left = Receipt("accepted", 200, None, 1)
     assert harness.ledger.deliver(second, ["3"], left).orders == 1
-    assert harness.ledger.doubt(claim, ["1", "2", "3"], holds=True) == 3
+    assert harness.ledger.mark_uncertain(claim, ["1", "2", "3"], holds=True) == 3
     own = [order.uncertain_attempts for order in harness.shop.rows_of("ledger")]
     assert own == [1, None, None]
     states = ("1", "delivered", 1), ("2", "held", 1), ("3", "delivered", 1)
@@ -128,7 +128,7 @@ def test_an_order_that_is_lost_itself_is_counted_when_it_is_captured_again(
     claim = harness.claim()
     harness.shop.delete("ledger")
     harness.shop.delete("batch")
-    assert harness.ledger.doubt(claim, ["1", "2"], holds=False) == 2
+    assert harness.ledger.mark_uncertain(claim, ["1", "2"], holds=False) == 2
     harness.admit()
     assert [row[2] for row in standing(harness)] == [1, 1]
 

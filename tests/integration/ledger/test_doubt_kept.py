@@ -178,7 +178,7 @@ def test_an_order_that_is_sent_again_on_purpose_keeps_its_doubt(
         reason="lost",
     )
     assert [*taken.values()] == [1, 1]
-    assert database.row(dict, query("doubts"), feed=feed)["orders"] == 1
+    assert database.row(dict, query("uncertain_counts"), feed=feed)["orders"] == 1
 
 
 # Held, where a person decides

@@ -33,7 +33,7 @@ def states(shop: Shop) -> dict[str, str | None]:
     return {order.order_key: order.state for order in shop.rows_of("ledger")}
 
 
-def forgetting(harness: Harness) -> Erasure:
+def erasure(harness: Harness) -> Erasure:
     return Erasure(harness.source, harness.ledger)
 
 
@@ -50,7 +50,7 @@ def test_a_delivered_order_loses_its_number_and_others_keep_theirs(
     """Its receipts, its order_moves; the account says that it is erased."""
     pair_harness.confirm(2)
     pair_harness.finish()
-    (trace,) = forgetting(pair_harness).forget(["1"])
+    (trace,) = erasure(pair_harness).erase(["1"])
     assert (trace.state, trace.sent) == ("delivered", "yes")
     assert pair_harness.shop.row_of("attempt").orderids == ["W-2"]
     assert states(pair_harness.shop) == {"1": "erased", "2": None}
@@ -69,8 +69,8 @@ def test_a_delivered_order_loses_its_number_and_others_keep_theirs(
 def test_an_order_that_waits_is_never_sent(pair_harness: Harness) -> None:
     """Nor when its whole batch goes, nor by a retry by hand."""
     orders = pair_harness.confirm(3)
-    found = forgetting(pair_harness)
-    assert [t.sent for t in found.forget(["1", "2", "3"])] == ["never"] * 3
+    found = erasure(pair_harness)
+    assert [t.sent for t in found.erase(["1", "2", "3"])] == ["never"] * 3
     assert pair_harness.shop.unsettled() == 0
     pair_harness.finish()
     pair_harness.shop.sql("UPDATE orders SET confirmed_at = clock_timestamp()")
@@ -91,7 +91,7 @@ def test_rejected_and_held_orders_are_erased_with_their_reasons(
     pair_harness.shop.set_endpoint("held", "HTTP 401 for W-2")
     answers = Answers(pair_harness.database, pair_harness.settings)
     answers.note("HTTP 200 text <id>", "HTTP 200 W-2 was put in the queue")
-    traces = forgetting(pair_harness).forget(["1", "2"])
+    traces = erasure(pair_harness).erase(["1", "2"])
     assert [(t.state, t.sent) for t in traces] == [
         ("rejected", "never"),
         ("held", "perhaps"),
@@ -116,9 +116,9 @@ def test_what_an_answer_looked_like_names_no_order(pair_harness: Harness) -> Non
     shape = pair_harness.shop.row_of("attempt").shape
     assert shape == pair_harness.shop.row_of("answer").shape
     assert "kanarie" not in shape.lower()
-    forgetting(pair_harness).forget(["1"])
+    erasure(pair_harness).erase(["1"])
     assert pair_harness.shop.row_of("attempt").shape == shape
-    forgetting(pair_harness).forget(["2"])
+    erasure(pair_harness).erase(["2"])
     left = dump(pair_harness.shop).lower()
     assert "kanarie" not in left
     assert "geelvink" not in left
@@ -142,7 +142,7 @@ def test_an_order_that_is_being_sent_is_told_and_scrubbed_afterwards(
     assert "W-1" not in dump(pair_harness.shop)
     pair_harness.confirm(1)
     claim = pair_harness.claim()
-    forgetting(pair_harness).forget(["3"])
+    erasure(pair_harness).erase(["3"])
     pair_harness.ledger.requeue(claim, Receipt("transient"))
     pair_harness.finish()
     assert pair_harness.posts(["W-3"]) == [0]
@@ -154,7 +154,7 @@ def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
     feed = Started(shop)
     feed.began("10 days")
     keys = [one.removeprefix("W-") for one in shop.confirm(2)]
-    (trace,) = Erasure(feed.source, feed.ledger).forget(keys[:1])
+    (trace,) = Erasure(feed.source, feed.ledger).erase(keys[:1])
     assert (trace.state, trace.sent) == (None, "never")
     feed.poll(whole=True)
     with feed.ledger.admission():
@@ -172,7 +172,7 @@ def test_while_it_is_erased_nobody_claims_its_batch(pair_harness: Harness) -> No
     """Two at once: whoever comes second sees what the first has done."""
     pair_harness.confirm(1)
     with pair_harness.database.transaction():
-        forgetting(pair_harness)._hold_batches(["1"])  # noqa: SLF001
+        erasure(pair_harness)._hold_batches(["1"])  # noqa: SLF001
         skipped = (
             "SELECT count(*) FROM (SELECT FROM syncd.batch FOR UPDATE SKIP LOCKED)"
         )
@@ -242,9 +242,9 @@ def test_a_search_that_takes_too_long_is_told(pair_harness: Harness) -> None:
     )
     pair_harness.limit_reads(50)
     with pytest.raises(SlowStatementError, match="cannot be searched in the time"):
-        forgetting(pair_harness).find(["mila@shop.example"])
+        erasure(pair_harness).find(["mila@shop.example"])
     with pytest.raises((SlowStatementError, OrderUnknownError)):
-        forgetting(pair_harness).find(["W-77"])
+        erasure(pair_harness).find(["W-77"])
 
 
 def test_what_is_erased_stays_so(pair_harness: Harness, tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_what_is_erased_stays_so(pair_harness: Harness, tmp_path: Path) -> None:
     config = tmp_path / "syncd.toml"
     pair_harness.confirm(1, email="'nowhere'")
     pair_harness.finish()
-    forgetting(pair_harness).forget(["1"])
+    erasure(pair_harness).erase(["1"])
     pair_harness.shop.sql("UPDATE orders SET email = 'mila@shop.example'")
     assert syncd("rejected", "retry", "1", "--config", config).returncode == 1
     assert "erased by hand" in syncd("explain", "1", "--config", config).stdout

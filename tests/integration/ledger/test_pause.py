@@ -191,20 +191,20 @@ def test_reconciliation_captures_nothing_while_capture_is_paused(
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
     reactions = ErrorPolicy(Log("shop"))
-    rounds = ReconciliationJob(
+    job = ReconciliationJob(
         feed.reconciliation, WakeUp(), Log("shop"), reactions.stopping
     )
     shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() - interval '3 hours')")
     pauses(feed.ledger).begin("capture", "the till is counted")
     for _ in range(2):
         wait_until(lambda: reactions.seconds_to_wait("reconcile") == 0)
-        reactions.run("reconcile", rounds.make)
+        reactions.run("reconcile", job.run)
     with pytest.raises(PausedError):
         feed.ask()
     assert feed.captures() == []
     pauses(feed.ledger).end("capture")
     wait_until(lambda: reactions.seconds_to_wait("reconcile") == 0)
-    reactions.run("reconcile", rounds.make)
+    reactions.run("reconcile", job.run)
     assert feed.captures() == [("reconcile", 1)]
     told = [json.loads(line) for line in lines.getvalue().splitlines()]
     said = [(t["event"], t.get("reason")) for t in told if "feed." in t["event"]]
@@ -283,7 +283,7 @@ def test_the_slot_stays_where_it_is_while_capture_is_paused(monitored_tap: Tap) 
             monitored_tap.hear()
         late.commit()
     monitored_tap.shop.confirm(1)
-    monitored_tap.retune(endangered=0)
+    monitored_tap.retune(at_risk_share=0)
     for _ in range(3):
         with pytest.raises(PausedError):
             monitored_tap.step()

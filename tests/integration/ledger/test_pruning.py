@@ -91,7 +91,7 @@ class Till(Started):
     def thin(self) -> None:
         self.shop.update("feed", {"pruned_at": None})
         self.clock.advance(3600)
-        self.pruning.make()
+        self.pruning.run()
 
     def touch(self, keys: list[str]) -> None:
         """Capture by key, as `listen` and `wal` do."""
@@ -237,8 +237,8 @@ def test_it_takes_small_steps_and_one_turn_an_hour(till: Till) -> None:
     till.age()
     till.thin()
     assert till.shop.batches() == 4  # four of them have become one
-    till.retention(PruningSteps(batches=2, steps=2)).make()
-    till.pruning.make()
+    till.retention(PruningSteps(batches=2, steps=2)).run()
+    till.pruning.run()
     assert till.shop.batches() == 4
     till.thin()
     assert till.shop.batches() == 1
@@ -263,7 +263,7 @@ def test_nothing_is_pruned_unless_asked_for_or_told_to_stop(till: Till) -> None:
     """By default everything is kept; a stop ends a turn after a step."""
     till.sell()
     till.age()
-    Retention(till.ledger, None, Log("shop"), threading.Event()).make()
+    Retention(till.ledger, None, Log("shop"), threading.Event()).run()
     assert till.shop.row_of("feed").pruned_at is None
     stopping = threading.Event()
     rounds = ReconciliationJob(
@@ -273,7 +273,7 @@ def test_nothing_is_pruned_unless_asked_for_or_told_to_stop(till: Till) -> None:
         stopping,
         Retention(till.ledger, KEEP, Log("shop"), stopping),
     )
-    rounds.make()
+    rounds.run()
     assert till.shop.row_of("feed").pruned_after > 0
 
 

@@ -217,7 +217,7 @@ PLANNED: dict[str, dict[str, object]] = {
     "presence": {"feed": 1},
     "place": {"feed": 1},
     "lately": {"feed": 1, "since": "2100-01-01"},
-    "doubts": {"feed": 1},
+    "uncertain_counts": {"feed": 1},
     "last_delivered": {"feed": 1, "last": 100},
     "fingerprints": {"feed": 1, "last": 100},
     "claimants": {"feed": 1, "own": 1},
@@ -252,7 +252,7 @@ PLANNED: dict[str, dict[str, object]] = {
         "orders": [],
         "all": True,
     },
-    "steering": {
+    "active_backfills": {
         "feed": 1,
         "lag": timedelta(seconds=2),
         "period": timedelta(seconds=30),
@@ -297,7 +297,7 @@ PLANNED: dict[str, dict[str, object]] = {
         "orderids": ["W-1"],
     },
     "thin": {"feed": 1, "keep": timedelta(days=30), "batches": 500, "orders": 5000},
-    "story": {"feed": 1, "key": "7"},
+    "order_history": {"feed": 1, "key": "7"},
     "attempts": {"feed": 1, "key": "7", "orderid": "W-7"},
 }
 

@@ -56,8 +56,8 @@ def guard(started: Started, capture: str = "poll") -> IdentityGuard:
     )
 
 
-def look(started: Started, capture: str = "poll") -> IdentityCheck:
-    return guard(started, capture).look()
+def check(started: Started, capture: str = "poll") -> IdentityCheck:
+    return guard(started, capture).check()
 
 
 # Tables
@@ -67,18 +67,18 @@ def test_a_table_that_took_the_name_of_another_is_named(started: Started) -> Non
     """The views go on reading the other one: said until the views are made anew."""
     started.shop.confirm(3)
     started.poll()
-    assert look(started) == IdentityCheck()
+    assert check(started) == IdentityCheck()
     started.shop.sql(SWAP)
-    (found,) = look(started).replaced
+    (found,) = check(started).replaced
     assert found.table == "public.orders"
     assert "is another table now" in found.reason
     assert "public.orders_old" in found.reason
     assert found.next_step == "create both views again"
-    assert look(started).replaced == (found,)
+    assert check(started).replaced == (found,)
     started.shop.recreate_views()
-    looked = look(started)
+    looked = check(started)
     assert (looked.replaced, looked.held) == ((), None)
-    assert look(started) == IdentityCheck()
+    assert check(started) == IdentityCheck()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_what_leaves_name_and_table_together_is_no_alarm(
     started.shop.confirm(3)
     started.poll()
     started.shop.sql(change)
-    looked = look(started)
+    looked = check(started)
     assert (list(looked.replaced), looked.held) == ([], None)
 
 
@@ -110,9 +110,9 @@ def test_a_table_moved_to_another_schema_is_replaced_by_its_namesake(
 ) -> None:
     """ALTER TABLE SET SCHEMA, and a new one in its place; later than the move."""
     started.shop.sql("CREATE SCHEMA archive; ALTER TABLE orders SET SCHEMA archive")
-    assert list(look(started).replaced) == []
+    assert list(check(started).replaced) == []
     started.shop.sql("CREATE TABLE public.orders (LIKE archive.orders)")
-    (found,) = look(started).replaced
+    (found,) = check(started).replaced
     assert "archive.orders" in found.reason
 
 
@@ -129,10 +129,10 @@ def test_a_table_behind_views_behind_the_views_is_seen(shop: Shop) -> None:
     )
     with closing(Started(shop)) as started:
         shop.sql("ALTER TABLE paid RENAME TO paid_2025; CREATE TABLE paid (id bigint)")
-        (found,) = look(started).replaced
+        (found,) = check(started).replaced
         assert found.table == "public.paid"
         shop.sql("ALTER TABLE paid RENAME TO x; ALTER TABLE paid_2025 RENAME TO paid")
-        assert list(look(started).replaced) == []
+        assert list(check(started).replaced) == []
 
 
 def test_partitions_that_come_and_go_are_no_alarm(shop: Shop) -> None:
@@ -154,7 +154,7 @@ def test_partitions_that_come_and_go_are_no_alarm(shop: Shop) -> None:
             "CREATE TABLE orders_1 PARTITION OF orders"
             " FOR VALUES FROM ('2020-01-01') TO ('2026-01-01')"
         )
-        looked = look(started, "listen")
+        looked = check(started, "listen")
         assert (list(looked.replaced), looked.held) == ([], None)
 
 
@@ -162,18 +162,18 @@ def test_triggers_on_a_table_that_lost_its_name_are_named(started: Started) -> N
     """The views read the new one, the triggers hear the old one, or are gone."""
     shop = started.shop
     shop.listen()
-    assert list(look(started, "listen").replaced) == []
+    assert list(check(started, "listen").replaced) == []
     shop.sql(SWAP)
     shop.recreate_views()
-    (found,) = look(started, "listen").replaced
+    (found,) = check(started, "listen").replaced
     assert "the triggers are on the one that had this name" in found.reason
     assert found.next_step == "`syncd install --listen public.orders:KEYCOLUMN`"
-    assert list(look(started, "poll").replaced) == []
+    assert list(check(started, "poll").replaced) == []
     shop.sql("DROP TABLE orders_old")
-    (found,) = look(started, "listen").replaced
+    (found,) = check(started, "listen").replaced
     assert "no trigger" in found.reason
     shop.listen()
-    assert list(look(started, "listen").replaced) == []
+    assert list(check(started, "listen").replaced) == []
 
 
 def test_a_publication_of_a_table_that_lost_its_name_is_named(
@@ -182,13 +182,13 @@ def test_a_publication_of_a_table_that_lost_its_name_is_named(
     """It publishes the old one."""
     shop = started.shop
     shop.sql(f"CREATE PUBLICATION {slot_name('shop')} FOR TABLE orders")
-    assert list(look(started, "wal").replaced) == []
+    assert list(check(started, "wal").replaced) == []
     shop.sql(SWAP)
     shop.recreate_views()
-    (found,) = look(started, "wal").replaced
+    (found,) = check(started, "wal").replaced
     assert "the publication has the one that had this name" in found.reason
     shop.sql(f"ALTER PUBLICATION {slot_name('shop')} ADD TABLE orders")
-    assert list(look(started, "wal").replaced) == []
+    assert list(check(started, "wal").replaced) == []
 
 
 # Keys
@@ -199,16 +199,16 @@ def test_views_made_anew_with_the_same_orders_are_accepted(started: Started) -> 
     started.shop.confirm(3)
     started.poll()
     started.shop.recreate_views()
-    looked = look(started)
+    looked = check(started)
     assert (looked.held, looked.compared) == (None, 3)
     assert looked.accepted is not None
-    assert look(started).accepted is None
+    assert check(started).accepted is None
     started.shop.sql(
         "CREATE TABLE copy AS TABLE orders; DROP TABLE orders CASCADE;"
         "ALTER TABLE copy RENAME TO orders;"
     )
     started.shop.recreate_views()
-    looked = look(started)
+    looked = check(started)
     assert (looked.held, list(looked.replaced)) == (None, [])
     assert looked.accepted is not None
 
@@ -229,13 +229,13 @@ def test_known_orders_under_other_keys_are_held(started: Started, views: str) ->
     started.poll()
     shop.sql(TO_UUID + views)
     shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
-    looked = look(started)
+    looked = check(started)
     assert looked.held is not None
     assert "not listed under their keys" in looked.held
     assert shop.row_of("endpoint").paused_at
     assert shop.row_of("watermark").paused_at
     shop.recreate_views()
-    assert look(started).held is None
+    assert check(started).held is None
     assert shop.row_of("endpoint").paused_at is None
     assert shop.row_of("watermark").paused_at is None
 
@@ -248,7 +248,7 @@ def test_a_view_of_new_orders_alone_is_accepted(started: Started) -> None:
     started.shop.recreate_views()
     started.shop.sql("SELECT pg_sleep(1.1)")
     started.shop.confirm(5)
-    assert look(started).held is None
+    assert check(started).held is None
 
 
 def test_what_a_person_paused_stays_paused(started: Started) -> None:
@@ -259,9 +259,9 @@ def test_what_a_person_paused_stays_paused(started: Started) -> None:
     shop.update("endpoint", {"paused_at": ago(), "paused_reason": "mine"})
     shop.sql(TO_UUID + UUID_VIEWS)
     shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
-    assert look(started).held
+    assert check(started).held
     shop.recreate_views()
-    assert look(started).held is None
+    assert check(started).held is None
     assert shop.row_of("endpoint").paused_reason == "mine"
     assert shop.row_of("watermark").paused_at is None
 
@@ -270,11 +270,11 @@ def test_a_comparison_costs_little(started: Started) -> None:
     """A minute's look at nothing new writes nothing, and takes one statement each."""
     started.shop.confirm(1)
     started.poll()
-    look(started)
+    check(started)
     with closing(Database(started.shop.owner)):
         version = "SELECT xmin::text FROM syncd.identity"
         before = started.shop.ledger(version)
-        look(started)
+        check(started)
         assert started.shop.ledger(version) == before
 
 
@@ -293,7 +293,7 @@ def test_orders_keep_their_place_under_their_new_keys(shop: Shop) -> None:
         assert started.poll() == 5
         shop.sql(TO_UUID + UUID_VIEWS)
         shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
-        assert look(started).held
+        assert check(started).held
         shop.confirm(2)
         shop.insert(
             "reconciliation",
@@ -309,7 +309,7 @@ def test_orders_keep_their_place_under_their_new_keys(shop: Shop) -> None:
         assert rebinding(started).rebind(None) == plan
         assert shop.row_of("reconciliation").reached_key is None
         shop.delete("reconciliation")
-        assert look(started).held is None
+        assert check(started).held is None
         assert started.poll(whole=True) == 2
         started.began("1 hour")
         account = started.account()
@@ -329,7 +329,7 @@ def test_a_row_that_cannot_be_read_has_its_time_to_be_matched_by(
     number = "CASE id WHEN 7 THEN 1 / (id - 7) ELSE id END"
     shop.sql(TO_UUID + UUID_VIEWS.replace("'W-' || id", f"'W-' || {number}"))
     shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
-    assert look(started).held
+    assert check(started).held
     seen: list[tuple[str, int]] = []
     done = rebinding(started).rebind(None, lambda *more: seen.append(more))
     assert (done.renamed, done.unmatched) == (20, 0)
@@ -358,7 +358,7 @@ def test_old_orders_under_other_keys_are_held_without_a_ledger(shop: Shop) -> No
         shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
         with pytest.raises(ViewsChangedError):
             started.poll()
-        assert look(started).held
+        assert check(started).held
 
 
 def test_what_cannot_be_matched_is_decided_by_a_person(started: Started) -> None:
@@ -369,7 +369,7 @@ def test_what_cannot_be_matched_is_decided_by_a_person(started: Started) -> None
     shop.sql(TO_UUID + UUID_VIEWS.replace("'W-' || id", "'N-' || id"))
     shop.sql("UPDATE orders SET confirmed_at = confirmed_at + interval '3 ms'")
     shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
-    assert look(started).held
+    assert check(started).held
     with pytest.raises(UndecidedError, match="3 orders may have been sent"):
         rebinding(started).rebind(None)
     assert [order.order_key for order in shop.rows_of("ledger")] == ["1", "2", "3"]

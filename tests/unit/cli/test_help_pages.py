@@ -112,11 +112,11 @@ def test_a_group_tells_the_whole_summary_of_each_of_its_verbs() -> None:
 
 def test_every_verb_is_on_one_shelf_of_the_first_page() -> None:
     """A verb that is added without a shelf is not found by anybody."""
-    shelved = [command for shelf in cli.shelves.values() for command in shelf]
+    shelved = [command for section in cli.sections.values() for command in section]
     assert sorted(str(c.name) for c in shelved) == sorted(cli.commands)
     told = page((), 80)
     assert all(f"\n  {name} " in told for name in cli.commands)
-    assert [f"\n{shelf}:\n" in told for shelf in cli.shelves] == [True] * 8
+    assert [f"\n{section}:\n" in told for section in cli.sections] == [True] * 8
 
 
 def test_the_first_page_lists_exit_codes_as_the_page_of_operations_does() -> None:

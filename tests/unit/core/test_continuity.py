@@ -19,7 +19,7 @@ def mark(number: int, seconds: float = 0, timeline: int = 1) -> Mark:
         (mark(5), mark(9, 60), 1, Continuity.SAME),  # another daemon went on
         (mark(5), mark(5), 2, Continuity.PROMOTED),
         (mark(5), mark(9, 60), 2, Continuity.PROMOTED),
-        (mark(6, 60), mark(5), 1, Continuity.WENT_BACK),
+        (mark(6, 60), mark(5), 1, Continuity.REWOUND),
         (
             mark(6, 60),
             mark(5),
@@ -30,12 +30,12 @@ def mark(number: int, seconds: float = 0, timeline: int = 1) -> Mark:
             mark(99, 601),
             mark(5),
             2,
-            Continuity.WENT_BACK,
+            Continuity.REWOUND,
         ),  # lacks more than that: a restore
-        (mark(6, 60, 2), mark(6, 60, 2), 1, Continuity.WENT_BACK),
-        (mark(6, 60, 2), mark(5, 0, 1), 2, Continuity.WENT_BACK),
-        (Mark((7_001, 16_384), 5, NOW, 1), mark(5), 1, Continuity.WENT_BACK),
-        (Mark((7_000, 16_385), 5, NOW, 1), mark(5), 1, Continuity.WENT_BACK),
+        (mark(6, 60, 2), mark(6, 60, 2), 1, Continuity.REWOUND),
+        (mark(6, 60, 2), mark(5, 0, 1), 2, Continuity.REWOUND),
+        (Mark((7_001, 16_384), 5, NOW, 1), mark(5), 1, Continuity.REWOUND),
+        (Mark((7_000, 16_385), 5, NOW, 1), mark(5), 1, Continuity.REWOUND),
         (None, mark(5), 1, Continuity.SAME),
     ],
 )
@@ -51,7 +51,7 @@ def test_a_ledger_is_told_from_its_past(
     [
         (1, False, Continuity.SAME),  # the daemon moved to another machine
         (2, True, Continuity.PROMOTED),
-        (2, False, Continuity.STRANGER),
+        (2, False, Continuity.UNKNOWN_HOST),
     ],
 )
 def test_without_a_memory_a_promotion_on_an_unknown_host_is_no_matter_of_course(

@@ -33,7 +33,7 @@ def test_a_part_is_overdue_when_its_time_is_over(
     stamps: dict[str, Deadline], now: float, parts: list[str]
 ) -> None:
     """However long that time is: it said so when it last moved."""
-    assert [found.part for found in overdue(stamps, now)] == parts
+    assert [found.component for found in overdue(stamps, now)] == parts
 
 
 def test_it_is_told_since_when_and_where() -> None:

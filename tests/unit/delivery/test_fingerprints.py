@@ -75,7 +75,7 @@ def send(noted: Fingerprints, keeping: Keeping, *orders: int) -> None:
         (str(n), Event.of({"event": "Purchase", "orderid": f"W-{n}"})) for n in orders
     ]
     noted.note(CLAIM, purchases)
-    while noted.go_on() == 0.0 and not keeping.written:
+    while noted.work() == 0.0 and not keeping.written:
         pass
 
 
@@ -83,9 +83,9 @@ def test_a_shop_at_rest_has_them_written_after_a_lull(
     noted: Fingerprints, keeping: Keeping
 ) -> None:
     send(noted, keeping, 1, 2)
-    assert noted.go_on() == LULL_SECONDS
+    assert noted.work() == LULL_SECONDS
     keeping.now += LULL_SECONDS
-    assert noted.go_on() is None
+    assert noted.work() is None
     assert keeping.written == ["1", "2"]
 
 
@@ -108,11 +108,11 @@ def test_what_is_taken_at_a_time_is_little(
     purchase = Event.of({"event": "Purchase", "orderid": "W-1"})
     noted.note(CLAIM, [(str(n), purchase) for n in range(900)])
     looks = 1
-    while noted.go_on() == 0.0:
+    while noted.work() == 0.0:
         looks += 1
     assert looks == WRITTEN / AT_ONCE + 1
     keeping.now += LULL_SECONDS
-    assert noted.go_on() == 0.0
+    assert noted.work() == 0.0
     assert len(keeping.written) == WRITTEN
 
 
@@ -122,9 +122,9 @@ def test_what_could_not_be_written_is_tried_again(
     keeping.is_down = True
     send(noted, keeping, 1)
     keeping.now += LULL_SECONDS
-    noted.go_on()
-    assert noted.go_on() == LULL_SECONDS
+    noted.work()
+    assert noted.work() == LULL_SECONDS
     keeping.is_down = False
     keeping.now += LULL_SECONDS
-    assert noted.go_on() is None
+    assert noted.work() is None
     assert keeping.written == ["1"]

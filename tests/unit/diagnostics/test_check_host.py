@@ -9,9 +9,9 @@ import pytest
 
 from syncd.config.configuration import survey
 from syncd.diagnostics.check.configuration import (
-    look_at_configuration,
-    look_at_secrets,
-    look_at_state,
+    check_configuration,
+    check_secrets,
+    check_state,
 )
 from syncd.diagnostics.check.finding import Finding
 
@@ -28,10 +28,10 @@ def look(path: Path, environment: dict[str, str] | None = None) -> dict[str, Fin
     """Look at all that lies on this host."""
     environment = KEY if environment is None else environment
     settings, faults = survey(path, environment)
-    found = [*look_at_configuration(path, settings, faults)]
+    found = [*check_configuration(path, settings, faults)]
     if settings is not None:
-        found += look_at_secrets(settings, environment)
-        found += look_at_state(settings, environment)
+        found += check_secrets(settings, environment)
+        found += check_state(settings, environment)
     return {finding.code: finding for finding in found}
 
 

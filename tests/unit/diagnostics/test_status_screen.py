@@ -129,7 +129,7 @@ def test_no_line_is_wider_than_the_terminal(facts: FeedStatus, width: int) -> No
     history = History(2.0)
     for _ in range(500):
         history.add(facts)
-    health = assess(facts.vitals())
+    health = assess(facts.health_inputs())
     lines = shown(facts, health, width, history=history).splitlines()
     assert max(map(len, lines)) <= width
     assert f"shop is {health.verdict}" in lines[0]
@@ -137,7 +137,7 @@ def test_no_line_is_wider_than_the_terminal(facts: FeedStatus, width: int) -> No
 
 def test_all_that_is_wrong_is_told_with_its_command() -> None:
     """Reasons first, then the figures that they come from."""
-    told = words(shown(TROUBLED, assess(TROUBLED.vitals()), 200))
+    told = words(shown(TROUBLED, assess(TROUBLED.health_inputs()), 200))
     for text in (
         "▲ shop is degraded",
         "nothing is sent: HTTP 401 Invalid credentials → fix it, then `syncd resume`",

@@ -11,7 +11,7 @@ from syncd.setup.views.draft.samples import Row
 from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Name, Table, quote
 from syncd.setup.views.draft.status import Step, confirmed_now, first_confirmed, step_of
 from syncd.setup.views.draft.values import facts_of
-from syncd.setup.views.draft.words import meaning
+from syncd.setup.views.draft.words import meaning_of
 
 KINDS = {
     "id": Kind.INTEGER,
@@ -105,7 +105,7 @@ def drafted(rows: dict[str, list[dict[str, str | None]]], *tables: Table) -> Dra
 )
 def test_a_name_means_the_same_in_each_language(name: str, concepts: set[str]) -> None:
     """Whatever its case, its compounds and its accents."""
-    assert meaning(name).concepts == concepts
+    assert meaning_of(name).concepts == concepts
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ class Fit:
 
 def looks_like_cents(field: Field) -> bool:
     """Return whether an amount is counted in hundredths."""
-    if "cents" in field.said.concepts:
+    if "cents" in field.meaning.concepts:
         return True
     is_whole = field.kind is Kind.INTEGER
     return is_whole and (not field.facts.is_known or field.facts.middle >= _CENTS_FROM)

@@ -23,7 +23,7 @@ from syncd.setup.views.draft.schema import (
     Reference,
     Table,
 )
-from syncd.setup.views.draft.words import said_by, word_set, words
+from syncd.setup.views.draft.words import meaning_with_comment, word_set, words
 
 STATEMENT_SECONDS = 5
 MOST_TABLES = 1500
@@ -145,15 +145,15 @@ def read_catalogue(database: Database) -> Catalogue:
 
 
 def _topics(relation: _Relation) -> frozenset[str]:
-    return said_by(relation.name.name, relation.comment).concepts & _TOPICS
+    return meaning_with_comment(relation.name.name, relation.comment).concepts & _TOPICS
 
 
 def _promise(relation: _Relation) -> tuple[bool, bool, float, Name]:
     """Order tables by what their names promise: orders first, strangers last."""
-    said = _topics(relation)
+    concepts = _topics(relation)
     length = len(words(relation.name.name))
-    is_order = bool(said & {"order", "sale", "purchase"})
-    return not is_order, not said, length - min(relation.rows, 1), relation.name
+    is_order = bool(concepts & {"order", "sale", "purchase"})
+    return not is_order, not concepts, length - min(relation.rows, 1), relation.name
 
 
 def _columns(database: Database, tables: Sequence[int]) -> dict[int, list[Column]]:

@@ -71,7 +71,7 @@ def candidates(
 
 def _score(role: Role, each: Field) -> float:
     source, facts = each.source, each.facts
-    score = role.named(each.said, source.about)
+    score = role.named(each.meaning, source.about)
     if facts.is_known:
         score = max(score * role.fit(facts), role.by_value(facts))
     elif facts.rows:

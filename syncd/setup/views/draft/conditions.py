@@ -12,7 +12,7 @@ from syncd.setup.views.draft.schema import (
     quote,
 )
 from syncd.setup.views.draft.values import number
-from syncd.setup.views.draft.words import is_plain, meaning
+from syncd.setup.views.draft.words import is_plain, meaning_of
 
 _GOODS = frozenset({"product", "variant", "line"})
 
@@ -23,15 +23,18 @@ def statuses(
     """List the status columns of a table, with values and what these are called."""
     found = []
     for column in table.columns:
-        said = column.said.concepts
-        is_event_kind = "history" in said or column.name.lower() in {"type", "action"}
-        is_history = bool(table.said.concepts & {"history", "status"})
+        concepts = column.meaning.concepts
+        is_event_kind = "history" in concepts or column.name.lower() in {
+            "type",
+            "action",
+        }
+        is_history = bool(table.meaning.concepts & {"history", "status"})
         if not (
-            "status" in said
-            or (is_history and (is_event_kind or said & {"group", "history"}))
+            "status" in concepts
+            or (is_history and (is_event_kind or concepts & {"group", "history"}))
         ):
             continue
-        if said & {"old", "shipping", "tax"} or column.kind in {
+        if concepts & {"old", "shipping", "tax"} or column.kind in {
             Kind.TIME,
             Kind.DATE,
             Kind.JSON,
@@ -40,7 +43,11 @@ def statuses(
             continue
         values, names = _named_values(catalogue, samples, table, column)
         if names:
-            rank = ("payment" in said) * 2 + ("new" in said) + ("status" in said)
+            rank = (
+                ("payment" in concepts) * 2
+                + ("new" in concepts)
+                + ("status" in concepts)
+            )
             found.append((rank, (column, values, names)))
     return [each for _, each in sorted(found, key=lambda f: -f[0])]
 
@@ -66,11 +73,11 @@ def _named_values(
 
 def _names_of(table: Table, rows: Sequence[Row]) -> Iterator[str]:
     """Name the rows of a table of statuses: by a flag of payment, or by name."""
-    flags = [c for c in table.of_kind(Kind.BOOLEAN) if "paid" in c.said.concepts]
+    flags = [c for c in table.of_kind(Kind.BOOLEAN) if "paid" in c.meaning.concepts]
     labels = [
         c
         for c in table.of_kind(Kind.TEXT, Kind.ENUM)
-        if c.said.concepts & {"name", "code", "status", "slug"}
+        if c.meaning.concepts & {"name", "code", "status", "slug"}
     ]
     for row in rows:
         if flags:
@@ -95,14 +102,14 @@ def is_one_of(
 def gone(table: Table) -> Iterator[str]:
     """Write the conditions under which a row stands: no soft delete, draft or test."""
     for column in table.columns:
-        said = column.said.concepts
-        if said & {"history", "user", "customer", "email", "number", "status"}:
+        concepts = column.meaning.concepts
+        if concepts & {"history", "user", "customer", "email", "number", "status"}:
             continue
         name = f"{{alias}}.{quote(column.name)}"
-        is_gone = bool("deleted" in said and not said & {"line", "product"})
-        if column.kind in {Kind.TIME, Kind.DATE} and "deleted" in said:
+        is_gone = bool("deleted" in concepts and not concepts & {"line", "product"})
+        if column.kind in {Kind.TIME, Kind.DATE} and "deleted" in concepts:
             yield f"{name} IS NULL"
-        elif column.kind is Kind.BOOLEAN and (is_gone or said & {"draft", "test"}):
+        elif column.kind is Kind.BOOLEAN and (is_gone or concepts & {"draft", "test"}):
             yield f"NOT {name}" if column.is_required else f"{name} IS NOT TRUE"
 
 
@@ -113,13 +120,13 @@ def of_lines(
     for condition in gone(table):
         yield condition, "no row that was deleted"
     for column in table.columns:
-        said = column.said.concepts
+        concepts = column.meaning.concepts
         name = f"{{alias}}.{quote(column.name)}"
-        if "parent" in said and _are_parts(table, column.name, rows):
+        if "parent" in concepts and _are_parts(table, column.name, rows):
             yield f"{name} IS NULL", "no part of another line"
         elif (
-            "group" in said
-            and "tax" not in said
+            "group" in concepts
+            and "tax" not in concepts
             and column.kind in {Kind.TEXT, Kind.ENUM}
         ):
             values = column.labels or samples.values(table, column.name)
@@ -127,8 +134,8 @@ def of_lines(
                 v
                 for v in values
                 if is_plain(v)
-                and meaning(v).concepts & _GOODS
-                and not meaning(v).concepts & {"discount", "shipping", "tax"}
+                and meaning_of(v).concepts & _GOODS
+                and not meaning_of(v).concepts & {"discount", "shipping", "tax"}
             ]
             if goods and len(goods) < len(values) and _is_mixed(values):
                 listed = ", ".join(map(literal, goods[:9]))
@@ -137,7 +144,8 @@ def of_lines(
 
 def _is_mixed(values: Iterable[str]) -> bool:
     return any(
-        meaning(v).concepts & {"discount", "shipping", "tax", "payment"} for v in values
+        meaning_of(v).concepts & {"discount", "shipping", "tax", "payment"}
+        for v in values
     )
 
 
@@ -146,7 +154,7 @@ def _are_parts(table: Table, parent: str, rows: Sequence[Row]) -> bool:
     prices = [
         column.name
         for column in table.of_kind(Kind.NUMBER, Kind.INTEGER, Kind.MONEY)
-        if "price" in column.said.concepts
+        if "price" in column.meaning.concepts
     ]
     children = [row for row in rows if row.get(parent) not in {None, "", "0"}]
     priced = [
@@ -160,7 +168,7 @@ def _refers_to_itself(table: Table, column: str) -> bool:
     for reference in table.references:
         if reference.column == column and reference.is_declared:
             return reference.table == table.name
-    return "line" in meaning(column).concepts or meaning(column).concepts == {
+    return "line" in meaning_of(column).concepts or meaning_of(column).concepts == {
         "parent",
         "id",
     }

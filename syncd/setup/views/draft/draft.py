@@ -186,7 +186,7 @@ def _key_by_name(orders: Table, samples: Samples) -> tuple[str, Choice]:
 
 
 def _key_rank(orders: Table, samples: Samples, column: Column) -> tuple[bool, ...]:
-    said = column.said.concepts
+    concepts = column.meaning.concepts
     values = [row.get(column.name) for row in samples.rows(orders)]
     repeats = len(set(values)) < len(values)
     refers = any(r.column == column.name and r.is_declared for r in orders.references)
@@ -196,8 +196,8 @@ def _key_rank(orders: Table, samples: Samples, column: Column) -> tuple[bool, ..
         column.kind in {Kind.TIME, Kind.JSON, Kind.BOOLEAN, Kind.NUMBER, Kind.DATE},
         not column.is_unique,
         set(words(column.name)) not in ({"id"}, {"rowid"}),
-        not said <= {"id", "order", "sale"},
-        not said <= {"id", "order", "sale", "number"},
+        not concepts <= {"id", "order", "sale"},
+        not concepts <= {"id", "order", "sale", "number"},
     )
 
 

@@ -11,7 +11,7 @@ from syncd.setup.views.draft.samples import Row
 from syncd.setup.views.draft.schema import Kind, literal, one_line, quote
 from syncd.setup.views.draft.sources import Source
 from syncd.setup.views.draft.values import Facts, facts_of, number
-from syncd.setup.views.draft.words import Meaning, meaning
+from syncd.setup.views.draft.words import Meaning, meaning_of
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]{0,40}")
 _DEEPEST = 2
@@ -29,7 +29,7 @@ class Field:
     source: Source
     column: str
     kind: Kind
-    said: Meaning
+    meaning: Meaning
     facts: Facts
     path: tuple[str, ...] = ()
     is_json_text: bool = False
@@ -64,13 +64,13 @@ def fields(source: Source) -> Iterator[Field]:
         return
     some = [row for row in source.rows if row]
     for column in source.table.columns:
-        said = column.said
+        meaning = column.meaning
         values = [row.get(column.name) if row else None for row in source.rows]
         yield Field(
             source,
             column.name,
             column.kind,
-            said,
+            meaning,
             facts_of(values),
             is_unique=column.is_unique or source.table.key == (column.name,),
         )
@@ -91,9 +91,9 @@ def _usual(names: Iterable[T]) -> list[T]:
 
 def _pairs(source: Source) -> Iterator[Field]:
     for name in _usual(name for row in source.rows if row for name in row):
-        if meaning(name).concepts and _KEY.fullmatch(name):
+        if meaning_of(name).concepts and _KEY.fullmatch(name):
             values = [row.get(name) if row else None for row in source.rows]
-            yield Field(source, name, Kind.TEXT, meaning(name), facts_of(values))
+            yield Field(source, name, Kind.TEXT, meaning_of(name), facts_of(values))
 
 
 def _in_json(
@@ -102,12 +102,17 @@ def _in_json(
     """List the scalars in JSON objects, to a depth of two; only keys with a meaning."""
     found = [p for text in texts if text for p, _ in _scalars(parsed(text))]
     paths = [p for p in _usual(found) if all(map(_KEY.fullmatch, p))]
-    outer = meaning(column).concepts & {"billing", "shipping", "customer", "currency"}
+    outer = meaning_of(column).concepts & {
+        "billing",
+        "shipping",
+        "customer",
+        "currency",
+    }
     for path in paths:
-        said = meaning(" ".join(path))
-        if not said.concepts:
+        meaning = meaning_of(" ".join(path))
+        if not meaning.concepts:
             continue
-        whole = Meaning(said.concepts | outer, said.unknown)
+        whole = Meaning(meaning.concepts | outer, meaning.unknown)
         values = [
             _at(parsed(row.get(column)), path) if row else None for row in source.rows
         ]

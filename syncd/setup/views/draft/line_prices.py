@@ -103,13 +103,13 @@ class LinePrices:
         made = _Tried(field, candidate.score, fit, in_cents, is_line)
         best = made.scored()
         for rate in (
-            () if "gross" in field.said.concepts and not self._flag else self._rates
+            () if "gross" in field.meaning.concepts and not self._flag else self._rates
         ):
             with_tax = tax.taxed(values, rate, self._flag)
             is_line, fit = self._of_line(field, with_tax, counted, totals)
             other = replace(made, fit=fit, is_line=is_line, rate=rate).scored()
-            is_told = self._flag is not None or "net" in field.said.concepts
-            if (is_told and not best.rate) or fit.exact > best.fit.exact + _BETTER:
+            is_known = self._flag is not None or "net" in field.meaning.concepts
+            if (is_known and not best.rate) or fit.exact > best.fit.exact + _BETTER:
                 best = replace(other, score=max(other.score, best.score))
         return best
 
@@ -125,8 +125,8 @@ class LinePrices:
         if counted is None:
             return False, fit
         alone = amounts.compare(self._keys, values, None, totals)
-        said = field.said.concepts
-        is_named = bool(said & {"total", "subtotal"}) and "unit" not in said
+        concepts = field.meaning.concepts
+        is_named = bool(concepts & {"total", "subtotal"}) and "unit" not in concepts
         is_better = alone.exact > fit.exact and alone.plausible > fit.plausible
         return (True, alone) if is_named or is_better else (False, fit)
 
@@ -188,26 +188,26 @@ class _Tried:
 
 
 def _is_in_cents(field: Field, *, cents: bool | None) -> bool:
-    if cents is None or "cents" in field.said.concepts:
+    if cents is None or "cents" in field.meaning.concepts:
         return amounts.looks_like_cents(field)
     return cents and field.kind is Kind.INTEGER
 
 
 def _price_doubts(best: _Tried, own: Sequence[Field]) -> Iterator[str]:
-    said = best.field.said.concepts
-    if best.in_cents and "cents" not in said:
+    concepts = best.field.meaning.concepts
+    if best.in_cents and "cents" not in concepts:
         yield "taken for hundredths"
     if best.is_line:
         yield "the price of a line, through the quantity"
     booleans = (f for f in own if f.kind is Kind.BOOLEAN)
-    flags = [f for f in booleans if f.said.concepts & {"tax", "gross"}]
+    flags = [f for f in booleans if f.meaning.concepts & {"tax", "gross"}]
     if best.rate:
         yield f"tax is added, by {one_line(best.rate.where)}"
-    elif "net" in said or "base" in said:
+    elif "net" in concepts or "base" in concepts:
         yield "this may be without tax, or before a change"
     elif flags:
         yield f"{flags[0].where} shows whether tax is in it"
-    if best.fit.orders >= _FEW and best.fit.exact < _HARDLY and "gross" not in said:
+    if best.fit.orders >= _FEW and best.fit.exact < _HARDLY and "gross" not in concepts:
         yield "the lines hardly ever sum up to the total: with or without tax?"
 
 

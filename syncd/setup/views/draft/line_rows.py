@@ -19,7 +19,7 @@ from syncd.setup.views.draft.schema import (
 )
 from syncd.setup.views.draft.sources import Source, reach
 from syncd.setup.views.draft.tables import Found, lines_tables, rivals
-from syncd.setup.views.draft.words import meaning, words
+from syncd.setup.views.draft.words import meaning_of, words
 
 _ROWS = 300
 _CLEAR = 2.0
@@ -150,10 +150,10 @@ def _json_lines(own: Source, key: str) -> FoundLines | None:
                 for item in (array if isinstance(array, list) else ())
                 if isinstance(item, dict)
             ]
-        said = {
-            c for row in rows for name in _keys(row) for c in meaning(name).concepts
+        concepts = {
+            c for row in rows for name in _keys(row) for c in meaning_of(name).concepts
         }
-        if not said & {"quantity", "price", "count"}:
+        if not concepts & {"quantity", "price", "count"}:
             continue
         name = Name(own.table.name.schema, f"{own.table.name.name}.{column.name}")
         table = Table(name, (Column("line", Kind.JSON, "jsonb"),))

@@ -17,7 +17,7 @@ from syncd.setup.views.draft.sources import Source
 from syncd.setup.views.draft.status import Step, confirmed_now, first_confirmed, waits
 from syncd.setup.views.draft.times import paid_time, time_score, times_of, written_time
 from syncd.setup.views.draft.values import Facts, facts_of
-from syncd.setup.views.draft.words import meaning
+from syncd.setup.views.draft.words import meaning_of
 
 _BY_STEP = {
     Step.PAID: 9.5,
@@ -148,7 +148,7 @@ def _by_status(look: _Search) -> str | None:
 def _related(look: _Search) -> Iterator[Moment]:
     """Histories, payments and one-to-one extensions that refer to the order."""
     for table, reference in look.catalogue.children(look.orders):
-        about = table.said.concepts
+        about = table.meaning.concepts
         if table.name == look.orders.name or reference.to != look.key:
             continue
         if table.column(reference.column).is_unique:
@@ -191,7 +191,7 @@ def _in_history(look: _Search, table: Table, reference: Reference) -> Iterator[M
 def _in_payments(look: _Search, table: Table, reference: Reference) -> Iterator[Moment]:
     if look.rows and not look.samples.rows(table):
         return
-    about = table.said.concepts
+    about = table.meaning.concepts
     invoice = 1.5 if "payment" not in about else 0.0
     for column, values, names in statuses(look.catalogue, look.samples, table):
         chosen = [n for n in names if first_confirmed([n])[1] >= Step.CONFIRMED]
@@ -247,7 +247,7 @@ def _logged(look: _Search) -> Iterator[Moment]:
     """Logs of a whole installation: what was done, to the row of which number."""
     key = look.orders.column(look.key)
     for table in look.catalogue.tables:
-        about = table.said.concepts
+        about = table.meaning.concepts
         if "history" not in about or "order" in about:
             continue
         objects = [
@@ -258,13 +258,13 @@ def _logged(look: _Search) -> Iterator[Moment]:
         actions = [
             c
             for c in table.of_kind(Kind.TEXT)
-            if c.said.concepts & {"group", "history"} or "action" in c.name.lower()
+            if c.meaning.concepts & {"group", "history"} or "action" in c.name.lower()
         ]
         time = written_time(table)
         for column in actions if objects and time else ():
             values = look.samples.values(table, column.name)
             chosen, step = first_confirmed(
-                v for v in values if "order" in meaning(v).concepts
+                v for v in values if "order" in meaning_of(v).concepts
             )
             if chosen and step is Step.PAID and time:
                 yield Moment(

@@ -216,19 +216,22 @@ class Orders:
             and not f.path
             and f.kind in {Kind.INTEGER, Kind.NUMBER, Kind.MONEY}
         ]
-        goods = [f for f in own if "subtotal" in f.said.concepts]
+        goods = [f for f in own if "subtotal" in f.meaning.concepts]
         costs = [
             f
             for f in own
-            if "shipping" in f.said.concepts
-            and not f.said.concepts & {"tax", "discount", "refund", "id", "count"}
+            if "shipping" in f.meaning.concepts
+            and not f.meaning.concepts & {"tax", "discount", "refund", "id", "count"}
         ]
-        gross = sorted(goods, key=lambda f: ("gross" not in f.said.concepts, f.column))
+        gross = sorted(
+            goods, key=lambda f: ("gross" not in f.meaning.concepts, f.column)
+        )
         if not gross:
             return []
         costs.sort(
             key=lambda f: (
-                ("gross" in f.said.concepts) != ("gross" in gross[0].said.concepts),
+                ("gross" in f.meaning.concepts)
+                != ("gross" in gross[0].meaning.concepts),
                 len(f.column),
             )
         )
@@ -284,10 +287,10 @@ def _filling(found: Sequence[Candidate]) -> Iterator[Field]:
 
 
 def _total_doubts(field: Field, *, cents: bool) -> Iterable[str]:
-    said = field.said.concepts
-    if cents and "cents" not in said:
+    concepts = field.meaning.concepts
+    if cents and "cents" not in concepts:
         yield "taken for hundredths"
-    if "net" in said:
+    if "net" in concepts:
         yield "named as without tax"
     if field.path:
         yield "within JSON"

@@ -24,7 +24,7 @@ def profile(sources: Sequence[Source], fields: Sequence[Field]) -> Iterator[Choi
 def _of(source: Source, fields: Sequence[Field]) -> Iterator[Choice]:
     for role in PROFILE:
         found = candidates(role, [source], fields)
-        found.sort(key=lambda c: (-c.score, "shipping" in c.field.said.concepts))
+        found.sort(key=lambda c: (-c.score, "shipping" in c.field.meaning.concepts))
         if is_enough(found):
             is_code = found[0].field.facts.length == _ISO
             form = "upper({})" if role.name == "country" and is_code else "{}"

@@ -45,7 +45,7 @@ class _Finder:
             own = _words_of(table)
             for word in {*own, " ".join(own)}:
                 self._by_word[word].append(table)
-            for concept in table.said.concepts:
+            for concept in table.meaning.concepts:
                 self._by_word[f"<{concept}>"].append(table)
             key = _key_of(table)
             if key and not set(words(key.name)) <= _GENERIC_KEYS:
@@ -57,7 +57,7 @@ class _Finder:
         for column in table.columns:
             if column.name in declared or column.kind not in _KEY_KINDS:
                 continue
-            if "parent" in column.said.concepts:
+            if "parent" in column.meaning.concepts:
                 continue
             found = [*self._same_key(table, column)]
             if (column.name,) != table.key:
@@ -72,7 +72,7 @@ class _Finder:
             key = _key_of(other)
             if other.name == table.name or key is None or not _fits(column, key):
                 continue
-            named = other.said.concepts & column.said.concepts
+            named = other.meaning.concepts & column.meaning.concepts
             fewer = len(_words_of(other))
             if named:
                 score = 5 + _kinship(table, other) - 0.1 * fewer
@@ -82,13 +82,17 @@ class _Finder:
         """Columns named after another table, with or without an id."""
         own = words(column.name)
         stem = tuple(singular(w) for w in own if w not in _ID_WORDS)
-        said = column.said.concepts
-        has_id = len(stem) < len(own) or "id" in said
-        number = bool(said & _NUMBER)
+        column_concepts = column.meaning.concepts
+        has_id = len(stem) < len(own) or "id" in column_concepts
+        number = bool(column_concepts & _NUMBER)
         if not stem:
             return
         is_whole = has_id or number or len(own) == 1
-        keys = (" ".join(stem), stem[-1], *(f"<{concept}>" for concept in said))
+        keys = (
+            " ".join(stem),
+            stem[-1],
+            *(f"<{concept}>" for concept in column_concepts),
+        )
         near = {
             other.name: other
             for key in keys
@@ -100,7 +104,7 @@ class _Finder:
             target = _numbered(other, column) if number else _key_of(other)
             if target is None or not _fits(column, target):
                 continue
-            score = _likeness(stem, said - {"id", "number", "code"}, other)
+            score = _likeness(stem, column_concepts - {"id", "number", "code"}, other)
             if score:
                 score += _kinship(table, other) - (0 if has_id else 0.5)
                 yield _Guess(score, _reference(column, other, target))
@@ -116,32 +120,36 @@ def _words_of(table: Table) -> tuple[str, ...]:
 
 def _key_of(table: Table) -> Column | None:
     """Return the column that another table would refer to."""
-    own = table.said.concepts
+    own = table.meaning.concepts
     keys = [c for c in map(table.column, table.key) if c.kind in _KEY_KINDS]
     if keys:
         return min(
             keys,
-            key=lambda c: (words(c.name) != ("id",), not own & c.said.concepts),
+            key=lambda c: (words(c.name) != ("id",), not own & c.meaning.concepts),
         )
     generic = [c for c in table.columns if words(c.name) in {("id",), ("rowid",)}]
     after_it = [
         c
         for c in table.columns
-        if c.kind in _KEY_KINDS and c.said.concepts == {*own, "id"} and own
+        if c.kind in _KEY_KINDS and c.meaning.concepts == {*own, "id"} and own
     ]
     return next(iter([*generic, *after_it]), None)
 
 
 def _numbered(table: Table, column: Column) -> Column | None:
     """Return the column of a table that holds the number which another names."""
-    said = column.said.concepts
-    own = table.said.concepts
+    column_concepts = column.meaning.concepts
+    own = table.meaning.concepts
     for candidate in table.columns:
         if candidate.name == column.name:
             return candidate
     for candidate in table.columns:
-        concepts = candidate.said.concepts
-        if concepts & _NUMBER and concepts | own == said | own and candidate.is_unique:
+        concepts = candidate.meaning.concepts
+        if (
+            concepts & _NUMBER
+            and concepts | own == column_concepts | own
+            and candidate.is_unique
+        ):
             return candidate
     return None
 
@@ -150,20 +158,22 @@ def _fits(column: Column, target: Column) -> bool:
     return column.kind == target.kind
 
 
-def _likeness(stem: tuple[str, ...], said: frozenset[str], other: Table) -> float:
+def _likeness(
+    stem: tuple[str, ...], column_concepts: frozenset[str], other: Table
+) -> float:
     """Return how well a column's words name a table; 0: not at all."""
     own = _words_of(other)
     extra = max(0, len(own) - len(stem))
     if own[-len(stem) :] == stem:
         return 4 - 0.3 * extra
-    concepts = other.said.concepts
-    if said and said == concepts:
-        return 3.5 - 0.5 * other.said.unknown
+    concepts = other.meaning.concepts
+    if column_concepts and column_concepts == concepts:
+        return 3.5 - 0.5 * other.meaning.unknown
     if own[-1:] == stem[-1:]:
         return 2.5 - 0.3 * len(own)
-    if said and concepts and concepts <= said:
+    if column_concepts and concepts and concepts <= column_concepts:
         return 2.0
-    return 1.8 if said and said <= concepts else 0.0
+    return 1.8 if column_concepts and column_concepts <= concepts else 0.0
 
 
 def _kinship(table: Table, other: Table) -> float:

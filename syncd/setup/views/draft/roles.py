@@ -51,9 +51,9 @@ class Role:
     fit: Callable[[Facts], float] = _any_value
     by_value: Callable[[Facts], float] = lambda _: 0.0
 
-    def named(self, said: Meaning, about: frozenset[str]) -> float:
+    def named(self, meaning: Meaning, about: frozenset[str]) -> float:
         """Return how well a name fits, in a table about something (0 to 10)."""
-        if said.concepts & (self.never | _MISLEADING):
+        if meaning.concepts & (self.never | _MISLEADING):
             return 0.0
         known: dict[frozenset[str], float] = dict(self.patterns)
         for topic, more in self.within.items():
@@ -61,12 +61,12 @@ class Role:
                 known.update({k: max(v, known.get(k, 0)) for k, v in more.items()})
         scores = [
             weight
-            - EXTRA * len(said.concepts - concepts - self.neutral)
-            - LONGER * len(said.concepts - concepts)
+            - EXTRA * len(meaning.concepts - concepts - self.neutral)
+            - LONGER * len(meaning.concepts - concepts)
             for concepts, weight in known.items()
-            if concepts <= said.concepts
+            if concepts <= meaning.concepts
         ]
-        return max(0.0, max(scores, default=0.0) - UNKNOWN * said.unknown)
+        return max(0.0, max(scores, default=0.0) - UNKNOWN * meaning.unknown)
 
 
 def _identifying(facts: Facts) -> float:

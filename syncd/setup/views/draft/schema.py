@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from typing_extensions import override
 
-from syncd.setup.views.draft.words import Meaning, said_by, word_set
+from syncd.setup.views.draft.words import Meaning, meaning_with_comment, word_set
 
 _RESERVED_FREE = "abcdefghijklmnopqrstuvwxyz0123456789_"
 
@@ -48,9 +48,9 @@ class Column:
     comment: str = ""
 
     @property
-    def said(self) -> Meaning:
+    def meaning(self) -> Meaning:
         """What its name means, or, where that says nothing, its comment."""
-        return said_by(self.name, self.comment)
+        return meaning_with_comment(self.name, self.comment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,9 @@ class Table:
     references: tuple[Reference, ...] = ()
 
     @property
-    def said(self) -> Meaning:
+    def meaning(self) -> Meaning:
         """What its name means, or, where that says nothing, its comment."""
-        return said_by(self.name.name, self.comment)
+        return meaning_with_comment(self.name.name, self.comment)
 
     def column(self, name: str) -> Column:
         """Find a column that is there."""

@@ -18,7 +18,13 @@ from syncd.setup.views.draft.schema import (
     literal,
     quote,
 )
-from syncd.setup.views.draft.words import is_plain, meaning, singular, word_set, words
+from syncd.setup.views.draft.words import (
+    is_plain,
+    meaning_of,
+    singular,
+    word_set,
+    words,
+)
 
 _USEFUL = word_set(
     """customer user contact address currency language shop billing shipping
@@ -76,7 +82,7 @@ def reach(
     catalogue: Catalogue, samples: Samples, base: Table, alias: str, rows: Sequence[Row]
 ) -> list[Source]:
     """List the sources of a table's rows: itself, and what belongs to each row."""
-    own = Source(alias, base, None, base.said.concepts, 0, rows)
+    own = Source(alias, base, None, base.meaning.concepts, 0, rows)
     found, taken = [own], {alias, "o", "i", "l", "g", "m", "x", "tax"}
     queue = [own]
     while queue and len(found) < _MOST_SOURCES:
@@ -98,7 +104,8 @@ def _to_one(
     for reference in source.table.references[:_MOST_SOURCES]:
         table = catalogue.get(reference.table)
         about = (
-            meaning(reference.column).concepts | meaning(reference.table.name).concepts
+            meaning_of(reference.column).concepts
+            | meaning_of(reference.table.name).concepts
         )
         if table is None or table.name == source.table.name:
             continue
@@ -127,7 +134,7 @@ def _to_one(
 
 def _tells_more(table: Table) -> bool:
     """Return whether a table of any other kind has what an order may lack."""
-    return any("currency" in column.said.concepts for column in table.columns)
+    return any("currency" in column.meaning.concepts for column in table.columns)
 
 
 def _from_one(
@@ -165,7 +172,7 @@ def _from_one(
 
 
 def _about(table: Table) -> frozenset[str]:
-    about = table.said.concepts
+    about = table.meaning.concepts
     return about | {"total"} if _has_totals(table, about) else about
 
 
@@ -196,11 +203,11 @@ def _translates(table: Table) -> bool:
 def _billing_first(samples: Samples, table: Table) -> str | None:
     """Write which of several addresses is the one of the bill; None: unknown."""
     for column in table.columns:
-        if "group" not in column.said.concepts:
+        if "group" not in column.meaning.concepts:
             continue
         values = column.labels or samples.values(table, column.name)
         billing = [
-            v for v in values if is_plain(v) and "billing" in meaning(v).concepts
+            v for v in values if is_plain(v) and "billing" in meaning_of(v).concepts
         ]
         if billing:
             return f"{quote(column.name)} = {literal(billing[0])}"
@@ -209,7 +216,7 @@ def _billing_first(samples: Samples, table: Table) -> str | None:
 
 def _has_totals(table: Table, about: frozenset[str]) -> bool:
     return "total" in about or any(
-        c.kind is Kind.JSON and "total" in c.said.concepts for c in table.columns
+        c.kind is Kind.JSON and "total" in c.meaning.concepts for c in table.columns
     )
 
 

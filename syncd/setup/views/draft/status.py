@@ -46,14 +46,16 @@ def step_of(value: str) -> Step:
     if not is_plain(value):
         return Step.NONE
     parts = set(words(value))
-    said = {concept for word in parts for concept in concepts_of(word)}
-    if parts & _NOT_YET or said & _GONE:
+    concepts = {concept for word in parts for concept in concepts_of(word)}
+    if parts & _NOT_YET or concepts & _GONE:
         return Step.NONE
-    if "paid" in said:
+    if "paid" in concepts:
         return Step.PAID
     if parts & _PROCESSING:
         return Step.PROCESSING
-    return max((_STEPS.get(concept, Step.NONE) for concept in said), default=Step.NONE)
+    return max(
+        (_STEPS.get(concept, Step.NONE) for concept in concepts), default=Step.NONE
+    )
 
 
 def first_confirmed(values: Iterable[str]) -> tuple[list[str], Step]:
@@ -66,8 +68,8 @@ def first_confirmed(values: Iterable[str]) -> tuple[list[str], Step]:
     top = max(steps.values(), default=Step.NONE)
     if top is Step.PAID:
         paid = [value for value, step in steps.items() if step is Step.PAID]
-        whole = [v for v in paid if not {"payment"} & _said(v)]
-        of_order = [v for v in whole if "order" in _said(v)]
+        whole = [v for v in paid if not {"payment"} & _concepts(v)]
+        of_order = [v for v in whole if "order" in _concepts(v)]
         return sorted(of_order or whole or paid), top
     if top is Step.PROCESSING:
         floor = Step.LATER
@@ -87,5 +89,5 @@ def waits(values: Iterable[str]) -> bool:
     return any(not step_of(value) for value in values)
 
 
-def _said(value: str) -> set[str]:
+def _concepts(value: str) -> set[str]:
     return {concept for word in words(value) for concept in concepts_of(word)}

@@ -18,7 +18,7 @@ from syncd.setup.views.draft.roles import (
 )
 from syncd.setup.views.draft.schema import Catalogue, Kind, Reference, Table
 from syncd.setup.views.draft.sources import key_and_value
-from syncd.setup.views.draft.words import meaning, word_set, words
+from syncd.setup.views.draft.words import meaning_of, word_set, words
 
 _NEUTRAL = frozenset({"sale", "shop", "header", "customer", "user", "product_only"})
 _NOT_ORDERS = word_set(
@@ -62,10 +62,10 @@ class Found:
 
 def best_named(role: Role, table: Table) -> float:
     """Return how well the best named column of a table fits a role (0 to 10)."""
-    about = table.said.concepts
+    about = table.meaning.concepts
     return max(
         (
-            role.named(column.said, about)
+            role.named(column.meaning, about)
             for column in table.columns
             if column.kind in role.kinds
         ),
@@ -97,20 +97,20 @@ def _size(table: Table) -> float:
 
 
 def _own_score(table: Table) -> float:
-    said = table.said
-    score = _name_score(said.concepts) - 0.8 * max(0, said.unknown - 1)
+    meaning = table.meaning
+    score = _name_score(meaning.concepts) - 0.8 * max(0, meaning.unknown - 1)
     if any(word in _OTHER_WORDS for word in words(table.name.name)):
         score -= 4
-    score -= 3 * ("archive" in meaning(table.name.schema).concepts)
+    score -= 3 * ("archive" in meaning_of(table.name.schema).concepts)
     score += 0.25 * best_named(TOTAL, table)
     score += 0.12 * best_named(ORDERID, table)
     score += 0.12 * best_named(CURRENCY, table)
     score += 0.15 * best_named(EMAIL, table)
     score += 1.2 * _refers_to(table, "customer", "user", "contact")
     score += 0.5 * bool(table.of_kind(Kind.TIME, Kind.DATE))
-    score += 0.5 * any("status" in c.said.concepts for c in table.columns)
+    score += 0.5 * any("status" in c.meaning.concepts for c in table.columns)
     score -= 3 * (not table.key and not table.is_view)
-    score -= 3 * any("supplier" in c.said.concepts for c in table.columns)
+    score -= 3 * any("supplier" in c.meaning.concepts for c in table.columns)
     return score - 5 * _is_junction(table) - 0.5 * table.is_view
 
 
@@ -134,7 +134,7 @@ def _name_score(concepts: frozenset[str]) -> float:
 
 
 def _refers_to(table: Table, *topics: str) -> bool:
-    return any(meaning(r.column).concepts & set(topics) for r in table.references)
+    return any(meaning_of(r.column).concepts & set(topics) for r in table.references)
 
 
 def lines_tables(catalogue: Catalogue, orders: Table) -> list[Found]:
@@ -152,9 +152,9 @@ def lines_tables(catalogue: Catalogue, orders: Table) -> list[Found]:
 def _line_score(
     catalogue: Catalogue, orders: Table, table: Table, reference: Reference
 ) -> float:
-    named = table.said.concepts
-    column = meaning(reference.column).concepts
-    own = orders.said.concepts
+    named = table.meaning.concepts
+    column = meaning_of(reference.column).concepts
+    own = orders.meaning.concepts
     score = 3.0 * ("line" in named) + 1.5 * bool(named & {"product", "variant"})
     score += 1.5 * bool(named & own & {"order", "sale", "purchase", "billing"})
     score -= 3.5 * len((named - own) & _NOT_LINES)
@@ -171,7 +171,7 @@ def _line_score(
         quantity, price, product = (
             max(best, 6.0) for best in (quantity, price, product)
         )
-    behind = [t for t in targets if "line" in t.said.concepts]
+    behind = [t for t in targets if "line" in t.meaning.concepts]
     product = max([product, *(best_named(SKU, t) for t in behind)])
     score += 0.3 * quantity + 0.25 * price + 0.3 * product
     score += 0.1 * best_named(TITLE, table)

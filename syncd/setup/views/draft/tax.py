@@ -10,7 +10,7 @@ from syncd.setup.views.draft.samples import Samples
 from syncd.setup.views.draft.schema import Catalogue, Kind, literal, quote
 from syncd.setup.views.draft.sources import Source
 from syncd.setup.views.draft.values import number
-from syncd.setup.views.draft.words import meaning
+from syncd.setup.views.draft.words import meaning_of
 
 _ALIAS = "tax"
 _MOST = 60.0  # percent; more is no rate of a tax
@@ -51,7 +51,7 @@ def rates(
 
 
 def _is_rate(name: str) -> bool:
-    return meaning(name).concepts >= {"tax", "rate"}
+    return meaning_of(name).concepts >= {"tax", "rate"}
 
 
 def _columns(fields: Sequence[Field]) -> Iterator[Rate]:
@@ -72,7 +72,7 @@ def _columns(fields: Sequence[Field]) -> Iterator[Rate]:
 def _in_json(source: Source) -> Iterator[Rate]:
     """Find arrays of taxes, each an object with a rate."""
     for column in source.table.of_kind(Kind.JSON, Kind.TEXT):
-        if "tax" not in column.said.concepts:
+        if "tax" not in column.meaning.concepts:
             continue
         arrays = [parsed(row.get(column.name)) if row else None for row in source.rows]
         keys = {
@@ -107,9 +107,9 @@ def _beside(catalogue: Catalogue, samples: Samples, source: Source) -> Iterator[
         columns = [
             c
             for c in table.of_kind(Kind.NUMBER, Kind.INTEGER)
-            if "rate" in c.said.concepts
+            if "rate" in c.meaning.concepts
         ]
-        if not columns or "tax" not in table.said.concepts:
+        if not columns or "tax" not in table.meaning.concepts:
             continue
         keys = [row.get(reference.to) if row else None for row in source.rows]
         wanted = list(dict.fromkeys(key for key in keys if key))
@@ -133,7 +133,7 @@ def _beside(catalogue: Catalogue, samples: Samples, source: Source) -> Iterator[
 def flag(fields: Sequence[Field]) -> Field | None:
     """Find the column that shows whether a price includes its tax."""
     for each in fields:
-        if each.kind is Kind.BOOLEAN and "gross" in each.said.concepts:
+        if each.kind is Kind.BOOLEAN and "gross" in each.meaning.concepts:
             return each
     return None
 

@@ -23,12 +23,12 @@ def times_of(table: Table) -> list[Column]:
 
 def time_score(column: Column) -> tuple[float, bool]:
     """Return how well a time's name fits, and whether it names an event."""
-    said = column.said
-    concepts = said.concepts - {"sale", "shop", "cart"}
+    meaning = column.meaning
+    concepts = meaning.concepts - {"sale", "shop", "cart"}
     if concepts & _NEVER:
         return 0.0, False
     extra = 1.5 * len(concepts - {*_EVENTS, "order", "time", "created", "payment"})
-    extra += 1.0 * said.unknown
+    extra += 1.0 * meaning.unknown
     events = [score for concept, score in _EVENTS.items() if concept in concepts]
     if events:
         return max(events) - extra, True
@@ -47,7 +47,7 @@ def written_time(table: Table) -> Column | None:
         (
             (time_score(c)[0], -i, c)
             for i, c in enumerate(times_of(table))
-            if not c.said.concepts & {"updated", "deleted", "expired"}
+            if not c.meaning.concepts & {"updated", "deleted", "expired"}
         ),
         key=lambda each: each[:2],
         reverse=True,

@@ -66,7 +66,7 @@ def words(name: str) -> tuple[str, ...]:
 
 
 @cache
-def meaning(name: str) -> Meaning:
+def meaning_of(name: str) -> Meaning:
     """Return what the words of a name mean."""
     concepts: set[str] = set()
     unknown = 0
@@ -77,10 +77,12 @@ def meaning(name: str) -> Meaning:
     return Meaning(frozenset(concepts), unknown)
 
 
-def said_by(name: str, comment: str) -> Meaning:
+def meaning_with_comment(name: str, comment: str) -> Meaning:
     """Return what a name means, or its comment where the name means nothing."""
-    said = meaning(name)
-    return said if said.concepts or not comment else meaning(comment[:_COMMENT])
+    meaning = meaning_of(name)
+    return (
+        meaning if meaning.concepts or not comment else meaning_of(comment[:_COMMENT])
+    )
 
 
 def _joined(apart: tuple[str, ...]) -> list[str]:

@@ -192,7 +192,7 @@ def _first_of(source: Source) -> Iterable[str]:
     if source.join is not None and source.join.first:
         yield f"({source.join.first}) DESC"
     for column in source.table.columns:
-        if column.said.concepts == {"version"} and column.kind is Kind.INTEGER:
+        if column.meaning.concepts == {"version"} and column.kind is Kind.INTEGER:
             yield f"f.{quote(column.name)}"
     yield from (f"f.{quote(name)}" for name in source.table.key)
 
