@@ -57,7 +57,7 @@ class CaptureLoop:
         """Poll once; repeat, with pauses, while pages are left.
 
         Raises:
-            SyncdError: The database failed; the next look starts over.
+            SyncdError: The database failed; the next poll starts over.
         """
         self._poll_once()
         stopping = self._reactions.stopping

@@ -39,10 +39,10 @@ class _Outage:
 
 
 class ErrorPolicy:
-    """Runs pieces of work of the daemon's parts and reacts to their errors.
+    """Runs pieces of work of the daemon's components and reacts to their errors.
 
     Attributes:
-        views_changed: Set when a part met views whose keys were not compared yet.
+        views_changed: Set when a component met views whose keys were not compared yet.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class ErrorPolicy:
     def run(
         self, component: str, action: Callable[[], object], rest_seconds: float = 0.0
     ) -> None:
-        """Do one piece of work, unless its part is to be left alone for a while.
+        """Do one piece of work, unless its component is to be left alone for a while.
 
         Args:
             component: Whose work.
             action: The work.
-            rest_seconds: When the part has its next turn, should that be known to be
+            rest_seconds: When the component has its next turn, if that is known to be
                 later than an outage's longest wait.
         """
         with self.progress.work(component, rest_seconds):
@@ -79,11 +79,11 @@ class ErrorPolicy:
                 self.attempt(component, action)
 
     def is_failing(self, component: str) -> bool:
-        """Return whether a part's last piece of work failed."""
+        """Return whether a component's last piece of work failed."""
         return component in self._outages
 
     def trouble(self) -> str | None:
-        """Return what has failed again and again, part by part; None: nothing has."""
+        """Return what has failed repeatedly, by component; None: nothing has."""
         lasting = {
             component: outage.reason
             for component, outage in self._outages.copy().items()
@@ -109,12 +109,12 @@ class ErrorPolicy:
                 self.recover(component)
 
     def seconds_to_wait(self, component: str) -> float:
-        """Return how long a part is to be left alone; 0.0 when it is not."""
+        """Return how long a component is to be left alone; 0.0 when it is not."""
         outage = self._outages.get(component)
         return max(0.0, outage.not_before - time.monotonic()) if outage else 0.0
 
     def react(self, component: str, error: SyncdError) -> None:
-        """Stop, or leave the part alone for a while."""
+        """Stop, or leave the component alone for a while."""
         if error.reaction is Reaction.STOP:
             self.fatal = error
             self.stopping.set()
@@ -166,7 +166,7 @@ class ErrorPolicy:
             self._log.emit("database.recovered", down_seconds=down)
 
     def _report_pause(self, pause: PausedError) -> None:
-        """Log it once, whichever of the parts heard of it."""
+        """Log it once, whichever of the components heard of it."""
         with self._guard:
             if self._paused.get(pause.what) == pause.since:
                 return

@@ -14,7 +14,7 @@ from syncd.ledger.mended import MendedOrders
 from syncd.log.log import Log
 
 MOST_TOUCHED = 10_000
-"""Changed orders that are remembered until the next look."""
+"""Changed orders that are remembered until the next turn."""
 
 PASS_SECONDS = 105.0
 """How often rejected orders without a reported change are checked."""

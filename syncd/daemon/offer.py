@@ -58,7 +58,7 @@ class Offer:
         """
         if not self._is_made.is_set():
             return None
-        self._is_made.clear()  # before the look: what is announced from now on is kept
+        self._is_made.clear()  # before the claim: what is announced from now on is kept
         started = time.monotonic()
 
         def report(admitted: Admitted) -> None:

@@ -1,4 +1,4 @@
-"""Constants of a daemon that are no settings; the builder passes them to its parts."""
+"""Constants of a daemon that are no settings; the builder passes them on."""
 
 import time
 from collections.abc import Callable
