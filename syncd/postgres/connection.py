@@ -147,6 +147,7 @@ class Connection:
             connection = DeadlineConnection.connect(
                 self.dsn, autocommit=True, row_factory=tuple_row, prepare_threshold=None
             )
+            connection.cursor_factory = psycopg.RawCursor
             self._connection = connection
             info = connection.info
             self._codec = codec_of(info.parameter_status("server_encoding"))
@@ -163,9 +164,9 @@ class Connection:
     def _begin_session(self, connection: psycopg.Connection[Row]) -> None:
         """Set the session up; keep plans, unless a pooler may change the session."""
         names, values = list(self._session), list(self._session.values())
-        found = connection.execute(
-            query("begin_session").text, {"names": names, "values": values}
-        ).fetchone()
+        begin, order = query("begin_session").numbered
+        given = {"names": names, "values": values}
+        found = connection.execute(begin, [given[name] for name in order]).fetchone()
         self._is_own = found == (connection.info.backend_pid,)
         if self._keeps_plans and self._is_own:
             connection.prepare_threshold = PREPARE_AFTER
@@ -219,4 +220,8 @@ class Connection:
                 connection.execute(query("discard_plans").text)
         fit = {p: fitted_all(params[p], self._codec) for p in _TEXTS & params.keys()}
         cursor = connection.cursor(row_factory=row_factory)
-        return cursor.execute(statement.text, {**params, **fit} or None)
+        if not params:
+            return cursor.execute(statement.text)
+        text, names = statement.numbered
+        values = {**params, **fit}
+        return cursor.execute(text, [values[name] for name in names])

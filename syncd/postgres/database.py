@@ -36,7 +36,7 @@ def rows_of(kind: type[T]) -> Callable[[psycopg.Cursor[Row]], list[T]]:
     """Read rows as `kind`, whose fields are named as their columns."""
 
     def read(cursor: psycopg.Cursor[Row]) -> list[T]:
-        names = [column.name for column in cursor.description or ()]
+        names = _names(cursor)
         return [kind(**dict(zip(names, row, strict=True))) for row in _rows(cursor)]
 
     return read
@@ -53,7 +53,7 @@ def row_and_pairs_of(
 
     def read(cursor: psycopg.Cursor[Row]) -> tuple[T, dict[str, str]]:
         first, *others = _rows(cursor)
-        names = [column.name for column in cursor.description or ()]
+        names = _names(cursor)
         row = kind(**dict(zip(names[:-2], first[:-2], strict=True)))
         return row, dict(cast("list[tuple[str, str]]", [o[-2:] for o in others]))
 
@@ -198,6 +198,13 @@ class Database(Connection):
                 yield
             finally:
                 connection.answer_seconds, self._step_seconds = usual, None
+
+
+def _names(cursor: psycopg.Cursor[T]) -> list[str]:
+    """Return the columns' names; a description of each column would cost more."""
+    if (result := cursor.pgresult) is None:
+        return []
+    return [(result.fname(n) or b"").decode() for n in range(result.nfields)]
 
 
 def _rows(cursor: psycopg.Cursor[T]) -> list[T]:

@@ -4,9 +4,9 @@ SQL is made of these files and of quoted names only: nothing built is ever run.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import LiteralString, cast
 
@@ -16,6 +16,7 @@ from syncd.core.cause import Place
 from syncd.core.sql_name import SqlName
 
 _MARGIN = re.compile(r"^\s*(--.*)?\n?", re.MULTILINE)
+_PLACEHOLDER = re.compile(rb"%(?:\((\w+)\)s|%)")
 _BRACES = {Place.CONFIRMED: "confirmed", Place.PURCHASES: "purchases"}
 
 
@@ -24,7 +25,7 @@ def statements() -> Mapping[str, str]:
     """The statements of `queries/` by name; `:one`, `:many` … are their results.
 
     Braces are identifiers that the code fills in, or another of the statements. Without
-    comments and margins: psycopg keeps what it made of texts up to 4 kB only.
+    comments and margins, which the server would read.
     """
     found: dict[str, str] = {}
     for file in (files("syncd.postgres") / "queries").iterdir():
@@ -37,7 +38,7 @@ def statements() -> Mapping[str, str]:
     return found
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Statement:
     """SQL that may be run; made of files of the distribution and quoted names only."""
 
@@ -48,6 +49,21 @@ class Statement:
     def of(cls, composed: sql.Composable, place: Place = Place.LEDGER) -> "Statement":
         """Take what was composed of vetted pieces; `place` is what it reads."""
         return cls(composed.as_bytes(), place)
+
+    @cached_property
+    def numbered(self) -> tuple[bytes, Sequence[str]]:
+        """The text with PostgreSQL's placeholders, and the names of their values.
+
+        psycopg would read the placeholders of a text above 4 kB at each run.
+        """
+        places: dict[str, int] = {}
+
+        def numbered(found: re.Match[bytes]) -> bytes:
+            if found[1] is None:
+                return b"%"
+            return b"$%d" % places.setdefault(found[1].decode(), len(places) + 1)
+
+        return _PLACEHOLDER.sub(numbered, self.text), tuple(places)
 
 
 @cache
