@@ -149,12 +149,14 @@ class StampWatch:
         started = self._tuning.clock()
         if started < self._compare_at:
             return Turn.NOT_DUE
+        interval = 0.0
         try:
             self._compare()
+            interval = self._tuning.compare_seconds
         finally:
             now = self._tuning.clock()
             rest = self._tuning.rest * (now - started)
-            self._compare_at = now + max(self._tuning.compare_seconds, rest) - 1
+            self._compare_at = now + max(interval, rest) - 1
         return Turn.DONE
 
     def _compare(self) -> None:

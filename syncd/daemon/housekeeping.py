@@ -7,6 +7,7 @@ import resource
 import time
 
 from syncd.config.settings import Settings
+from syncd.core.errors import SyncdError
 from syncd.daemon.build import Components
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.ledger.clone_guard import CloneGuard
@@ -57,7 +58,6 @@ class Housekeeping:
             rest = ALONE_SECONDS if self._instance.is_alone else 0.0
             self._release_at = time.monotonic() + rest
         if components.is_to_retry.is_set():
-            components.is_to_retry.clear()
             self._retry(components, log)
         if (trouble := components.trouble()) != self._trouble:
             self._instance.note_trouble(trouble)
@@ -81,7 +81,12 @@ class Housekeeping:
 
     def _retry(self, components: Components, log: Log) -> None:
         """Probe the API at once, whatever its last response."""
-        CircuitBreaker(self._ledger, self._feed.feed_id).release()
+        components.is_to_retry.clear()
+        try:
+            CircuitBreaker(self._ledger, self._feed.feed_id).release()
+        except SyncdError:
+            components.is_to_retry.set()
+            raise
         components.wake_ups.sending.notify()
         log.emit("sending.retried")
 

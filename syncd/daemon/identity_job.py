@@ -62,12 +62,13 @@ class IdentityJob:
             SyncdError: A database failed, or the views cannot be read.
         """
         self._changed.clear()
+        self._compare_at = float("-inf")  # due until it has succeeded
         compared = self._reading(self._guard.check)
-        self._compare_at = time.monotonic() + COMPARE_SECONDS
         self._report(compared)
         if compared.held is None:
             self._reading(self._keys.compare_newest)
         self._report_reused(self._keys.count())
+        self._compare_at = time.monotonic() + COMPARE_SECONDS
         return compared
 
     def _report(self, compared: IdentityCheck) -> None:

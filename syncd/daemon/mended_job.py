@@ -48,7 +48,7 @@ class MendedJob:
         """Try orders again that could be sent now.
 
         Raises:
-            SyncdError: The database failed; the next pass looks again.
+            SyncdError: The database failed; the same orders are tried again.
         """
         with self._guard:
             touched, self._touched = self._touched, set()
@@ -70,10 +70,11 @@ class MendedJob:
         """Check the next page of the rejected orders.
 
         Raises:
-            SyncdError: The database failed; the next pass looks again.
+            SyncdError: The database failed; the pass stays due.
         """
-        self._pass_at = time.monotonic() + PASS_SECONDS
+        self._pass_at = float("-inf")  # due until it has succeeded
         self._retry(None)
+        self._pass_at = time.monotonic() + PASS_SECONDS
 
     def _retry(self, touched: Sequence[str] | None) -> None:
         if orders := self._orders.retry_mended(touched):

@@ -1,0 +1,33 @@
+from collections.abc import Callable
+
+import pytest
+from support.harness import Harness
+from support.postgres import wait_until
+
+from syncd.core.errors import SyncdError
+from syncd.core.turn import Turn
+
+pytestmark = pytest.mark.db
+
+
+@pytest.mark.parametrize("name", ["identity", "mended", "stamps"])
+def test_a_job_that_failed_is_due_until_it_succeeds(
+    harness: Harness, name: str
+) -> None:
+    """So its recovery is logged within seconds, not after its usual interval."""
+    components, feed = harness.components, harness.feed
+    run: Callable[[], Turn]
+    first: Callable[[], object]
+    if name == "mended":
+        mended = components.mended_job(feed)
+        run, first = mended.run, mended.run_pass
+    elif name == "identity":
+        run = first = components.identity_job(feed).run
+    else:
+        run = first = components.stamp_watch(feed).check
+    harness.shop.sql("ALTER TABLE syncd.ledger RENAME TO missing")
+    with pytest.raises(SyncdError):
+        first()
+    harness.shop.sql("ALTER TABLE syncd.missing RENAME TO ledger")
+    wait_until(lambda: run() is Turn.DONE, 10)
+    assert run() is Turn.NOT_DUE
