@@ -6,6 +6,9 @@ from support.postgres import wait_until
 
 from syncd.core.errors import SyncdError
 from syncd.core.turn import Turn
+from syncd.daemon.housekeeping import Housekeeping
+from syncd.ledger.clone_guard import CloneGuard
+from syncd.log.log import Log
 
 pytestmark = pytest.mark.db
 
@@ -31,3 +34,20 @@ def test_a_job_that_failed_is_due_until_it_succeeds(
     harness.shop.sql("ALTER TABLE syncd.missing RENAME TO ledger")
     wait_until(lambda: run() is Turn.DONE, 10)
     assert run() is Turn.NOT_DUE
+
+
+def test_a_requested_probe_outlives_a_failure_of_the_database(harness: Harness) -> None:
+    """SIGHUP asks for it once; it is made when the database can take it."""
+    components = harness.components
+    settings, feed = harness.settings, harness.feed
+    database, log = harness.database, Log("shop")
+    guard = CloneGuard(database, feed.feed_id, "shop", None, log)
+    housekeeping = Housekeeping(settings, database, feed, harness.instance, guard)
+    components.is_to_retry.set()
+    harness.shop.sql("ALTER TABLE syncd.endpoint RENAME TO missing")
+    with pytest.raises(SyncdError):
+        housekeeping.run(components, log)
+    assert components.is_to_retry.is_set()
+    harness.shop.sql("ALTER TABLE syncd.missing RENAME TO endpoint")
+    housekeeping.run(components, log)
+    assert not components.is_to_retry.is_set()
