@@ -1,7 +1,8 @@
 """The ledger's tables, read and changed as rows whose columns have names."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from types import SimpleNamespace as Row
@@ -93,6 +94,18 @@ class Tables(ABC):
         """Delete rows."""
         which, values = _condition(where)
         self._run(SQL("DELETE FROM {} WHERE {}").format(_name(table), which), values)
+
+    @contextmanager
+    def without(self, table: str, /) -> Iterator[None]:
+        """Hide a table, so that every statement that needs it fails."""
+        with psycopg.connect(self.ledger_owner, autocommit=True) as connection:
+            rename = SQL("ALTER TABLE {} RENAME TO missing")
+            connection.execute(rename.format(_name(table)))
+            try:
+                yield
+            finally:
+                rename = SQL("ALTER TABLE {} RENAME TO {}")
+                connection.execute(rename.format(_name("missing"), Identifier(table)))
 
     def _update(
         self, table: str, change: SQL, columns: Columns, where: Columns

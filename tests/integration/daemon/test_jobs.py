@@ -28,10 +28,8 @@ def test_a_job_that_failed_is_due_until_it_succeeds(
         run = first = components.identity_job(feed).run
     else:
         run = first = components.stamp_watch(feed).check
-    harness.shop.sql("ALTER TABLE syncd.ledger RENAME TO missing")
-    with pytest.raises(SyncdError):
+    with harness.shop.without("ledger"), pytest.raises(SyncdError):
         first()
-    harness.shop.sql("ALTER TABLE syncd.missing RENAME TO ledger")
     wait_until(lambda: run() is Turn.DONE, 10)
     assert run() is Turn.NOT_DUE
 
@@ -44,10 +42,8 @@ def test_a_requested_probe_outlives_a_failure_of_the_database(harness: Harness) 
     guard = CloneGuard(database, feed.feed_id, "shop", None, log)
     housekeeping = Housekeeping(settings, database, feed, harness.instance, guard)
     components.is_to_retry.set()
-    harness.shop.sql("ALTER TABLE syncd.endpoint RENAME TO missing")
-    with pytest.raises(SyncdError):
+    with harness.shop.without("endpoint"), pytest.raises(SyncdError):
         housekeeping.run(components, log)
     assert components.is_to_retry.is_set()
-    harness.shop.sql("ALTER TABLE syncd.missing RENAME TO endpoint")
     housekeeping.run(components, log)
     assert not components.is_to_retry.is_set()
