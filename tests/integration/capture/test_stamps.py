@@ -1,8 +1,9 @@
 """A feed whose stamps lie an offset away: said within minutes, with the zone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import pytest
 from support.clock import Clock
@@ -13,10 +14,12 @@ from syncd.capture.stamps import Appearances, StampWatch
 from syncd.capture.tuning import StampTuning
 from syncd.core.cause import Place
 from syncd.core.errors import SyncdError, ViewFailedError
+from syncd.core.turn import Turn
 from syncd.log.log import Log
 from syncd.postgres.statements import Statement
 
 pytestmark = pytest.mark.db
+T = TypeVar("T")
 
 WRITTEN = (
     "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp() + '{}'::interval)"
@@ -37,12 +40,23 @@ def shifted(
 
 
 class Watch(StampWatch):
-    """A watch over a feed's stamps, with a clock that the test moves."""
+    """A watch over a feed's stamps, with a clock that the test moves.
 
-    def __init__(self, capture: Capture) -> None:
+    Args:
+        capture: The feed's.
+        slow_by: Seconds that reading the views seems to take.
+    """
+
+    def __init__(self, capture: Capture, *, slow_by: float = 0) -> None:
         self.clock = Clock()
         tuning = StampTuning(clock=self.clock)
-        super().__init__(capture.source, capture.ledger, Log("shop"), tuning=tuning)
+
+        def slowly(read: Callable[[], T]) -> T:
+            self.clock.advance(slow_by)
+            return read()
+
+        asked = capture.source, capture.ledger, Log("shop")
+        super().__init__(*asked, reading=slowly, tuning=tuning)
 
 
 def trade(shop: Shop, watch: Watch, offset: str, orders: int = 12) -> None:
@@ -92,17 +106,19 @@ def test_a_stamp_that_cannot_be_read_is_the_views_fault(shop: Shop) -> None:
         capture.database.values(datetime, before)
 
 
-def test_a_look_that_fails_rests_like_any_other(
-    shop: Shop,
-) -> None:
+def test_a_slow_comparison_that_fails_rests_like_any_other(shop: Shop) -> None:
     """The views are not read again at once because they were slow."""
     capture = Capture(shop, lookback=timedelta(minutes=5))
     with closing(capture.database):
-        watch = Watch(capture)
+        watch = Watch(capture, slow_by=2)
         shop.sql("ALTER VIEW syncd.confirmed_orders RENAME TO away")
         with pytest.raises(SyncdError):
             watch.check()
-        watch.check()
+        watch.clock.advance(90)
+        assert watch.check() is Turn.NOT_DUE
+        watch.clock.advance(15)
+        with pytest.raises(SyncdError):
+            watch.check()
 
 
 def test_right_stamps_raise_no_alarm(shop: Shop) -> None:
