@@ -8,7 +8,7 @@ from hypothesis import settings
 from support.harness import Harness
 from support.postgres import SETTINGS, Cluster, cluster, prefer_memory
 from support.shop import Shop
-from support.tap import QUICK, WAL_SETTINGS, Tap, opened_shop
+from support.wal_harness import QUICK, WAL_SETTINGS, WalHarness, opened_shop
 
 from syncd.demo.sandbox import Sandbox
 
@@ -116,9 +116,9 @@ def wal_shop(wal_server: Cluster) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def tap(wal_shop: Shop, tmp_path: Path) -> Iterator[Tap]:
+def wal_feed(wal_shop: Shop, tmp_path: Path) -> Iterator[WalHarness]:
     """The shop's orders, followed and caught up; its position is noted at once."""
-    started = Tap(wal_shop, tmp_path, tuning=QUICK)
-    started.until_read()
+    started = WalHarness(wal_shop, tmp_path, tuning=QUICK)
+    started.step_until_read()
     yield started
     started.close()

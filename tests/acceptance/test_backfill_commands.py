@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from support.backfill_harness import BEGIN, day, insert_past_orders
 from support.command import on_terminal, plain, syncd
-from support.ledgers import ago
-from support.past import BEGIN, day, sell_past
+from support.feed_harness import ago
 from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
@@ -25,7 +25,7 @@ def past_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     with path.open("a") as file:
         file.write('\n[backfill]\nrate = "unlimited"\n')
     assert syncd("run", "--once", "--config", path).returncode == 0
-    sell_past(shop, 40, days=20)
+    insert_past_orders(shop, 40, days=20)
     shop.sql("UPDATE orders SET email = 'nowhere' WHERE id = 7")
     return path
 
@@ -49,7 +49,7 @@ def test_the_plan_tells_all_before_anything_is_asked(
 @pytest.fixture
 def unstarted(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     """The configuration of a feed that was never started, with 40 past orders."""
-    sell_past(shop, 40, days=20)
+    insert_past_orders(shop, 40, days=20)
     return shop.configure(tmp_path, sandbox.endpoint)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.command import syncd
-from support.ledgers import ago
+from support.feed_harness import ago
 from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox

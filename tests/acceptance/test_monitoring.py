@@ -14,8 +14,8 @@ from urllib.request import urlopen
 
 import pytest
 from support.consumers import MONITORING, Metrics, metrics, tool
-from support.hour import Lived, live_once
 from support.postgres import Cluster, wait_until
+from support.recorded_log import RecordedLog, record_once
 
 from syncd.log.events import EVENTS
 
@@ -23,27 +23,29 @@ pytestmark = pytest.mark.db
 
 
 @pytest.fixture(scope="session")
-def hour(
+def recorded(
     server: Cluster,
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
-) -> Lived:
+) -> RecordedLog:
     base = tmp_path_factory.getbasetemp()
     if hasattr(request.config, "workerinput"):
         base = base.parent
     folder = base / "hour"
     folder.mkdir(exist_ok=True)
-    return live_once(server, folder)
+    return record_once(server, folder)
 
 
 @pytest.fixture(scope="session")
-def seen(hour: Lived) -> Metrics:
-    return metrics(hour.log)
+def seen(recorded: RecordedLog) -> Metrics:
+    return metrics(recorded.log)
 
 
-def test_the_metrics_count_what_the_ledger_has(hour: Lived, seen: Metrics) -> None:
+def test_the_metrics_count_what_the_ledger_has(
+    recorded: RecordedLog, seen: Metrics
+) -> None:
     """Captured, delivered, rejected, withdrawn, missed: in orders."""
-    true = hour.facts
+    true = recorded.facts
     assert (true["delivered"], true["rejected"], true["withdrawn"]) == (27, 2, 1)
     for counted in ("delivered", "rejected", "withdrawn", "repeated"):
         assert seen.value(f"syncd_{counted}_orders_total") == true[counted], counted
@@ -56,21 +58,21 @@ def test_the_metrics_count_what_the_ledger_has(hour: Lived, seen: Metrics) -> No
 
 
 def test_the_metrics_count_attempts_as_the_ledger_does(
-    hour: Lived, seen: Metrics
+    recorded: RecordedLog, seen: Metrics
 ) -> None:
     """Each once, by its outcome, also one that died with its daemon."""
-    known = hour.facts["attempts"]
+    known = recorded.facts["attempts"]
     outcomes = {"accepted", "transient", "unclear", "client_refused", "uncertain"}
     assert set(known) == outcomes
     assert seen.by("syncd_attempts_total", "outcome") == known
 
 
 def test_the_gauges_say_what_the_last_heartbeat_said(
-    hour: Lived, seen: Metrics
+    recorded: RecordedLog, seen: Metrics
 ) -> None:
     """And that was true: it is compared with the ledger."""
-    beat = hour.events("heartbeat")[-1]
-    held = hour.facts["held"]
+    beat = recorded.events("heartbeat")[-1]
+    held = recorded.facts["held"]
     assert (beat["held"], beat["uncertain"], beat["rejected"]) == (held, held, 2)
     for metric, said in {
         "syncd_held_orders": "held",
@@ -94,11 +96,11 @@ def test_the_gauges_say_what_the_last_heartbeat_said(
 
 
 def test_a_pause_is_a_gauge_of_its_own(
-    hour: Lived, seen: Metrics, tmp_path: Path
+    recorded: RecordedLog, seen: Metrics, tmp_path: Path
 ) -> None:
     """1 while a heartbeat says so, for each part of the path; 0 afterwards."""
     assert seen.by("syncd_paused", "what") == {}
-    text = hour.log.read_text()
+    text = recorded.log.read_text()
     (*_, last) = [line for line in text.splitlines() if '"paused":"' in line]
     until_then = tmp_path / "syncd.log"
     until_then.write_text(text[: text.index(last)] + last + "\n")
@@ -106,9 +108,9 @@ def test_a_pause_is_a_gauge_of_its_own(
     assert paused == {"sending": 1, "capture": 1}
 
 
-def test_every_event_is_counted_and_dated(hour: Lived, seen: Metrics) -> None:
+def test_every_event_is_counted_and_dated(recorded: RecordedLog, seen: Metrics) -> None:
     """Rare ones too: their alerts rest on when they were last seen."""
-    lines = hour.lines()
+    lines = recorded.lines()
     told = Counter(str(line["event"]) for line in lines)
     assert seen.by("syncd_events_total", "event") == told
     levels = {str(line["event"]): str(line["level"]) for line in lines}
@@ -120,26 +122,30 @@ def test_every_event_is_counted_and_dated(hour: Lived, seen: Metrics) -> None:
     assert expected <= told.keys()
 
 
-def test_the_delay_of_a_delivery_is_a_histogram(hour: Lived, seen: Metrics) -> None:
+def test_the_delay_of_a_delivery_is_a_histogram(
+    recorded: RecordedLog, seen: Metrics
+) -> None:
     """One observation for each delivered batch, whatever its value."""
-    batches = float(len(hour.events("batch.delivered")))
+    batches = float(len(recorded.events("batch.delivered")))
     for name in ("syncd_delivery_lag_seconds", "syncd_delivery_duration_seconds"):
         assert seen.value(f"{name}_count") == batches
         assert seen.value(f"{name}_bucket", le="+Inf") == batches
-    total = sum(x["lag_seconds"] for x in hour.events("batch.delivered"))
+    total = sum(x["lag_seconds"] for x in recorded.events("batch.delivered"))
     assert seen.value("syncd_delivery_lag_seconds_sum") == pytest.approx(total)
 
 
-def test_every_line_keeps_the_order_that_consumers_match(hour: Lived) -> None:
+def test_every_line_keeps_the_order_that_consumers_match(recorded: RecordedLog) -> None:
     """Time, level, event, feed, run; then the instance; a reload makes a new one."""
-    for line in hour.lines():
+    for line in recorded.lines():
         assert list(line)[:5] == ["timestamp", "level", "event", "feed", "run"]
-    runs = {str(line["run"]) for line in hour.lines()}
-    instances = {line["instance"] for line in hour.events("batch.delivered")}
+    runs = {str(line["run"]) for line in recorded.lines()}
+    instances = {line["instance"] for line in recorded.events("batch.delivered")}
     assert (len(runs), instances) == (3, {1, 2, 3, 4})
 
 
-def test_the_shipped_unit_serves_the_metrics(hour: Lived, tmp_path: Path) -> None:
+def test_the_shipped_unit_serves_the_metrics(
+    recorded: RecordedLog, tmp_path: Path
+) -> None:
     """Its command as it stands, with the log in place of the journal."""
     unit = (MONITORING / "syncd-mtail.service").read_text()
     (command,) = re.findall(r"^ExecStart=/bin/sh -c '(.+)'$", unit, re.MULTILINE)
@@ -169,7 +175,7 @@ def test_the_shipped_unit_serves_the_metrics(hour: Lived, tmp_path: Path) -> Non
     mtail = subprocess.Popen(["/bin/sh", "-c", command], stderr=subprocess.DEVNULL)
     try:
         with pipe.open("w") as journal_of_the_hour:
-            journal_of_the_hour.write(hour.log.read_text())
+            journal_of_the_hour.write(recorded.log.read_text())
             journal_of_the_hour.flush()
             wait_until(is_served)
     finally:
@@ -177,7 +183,9 @@ def test_the_shipped_unit_serves_the_metrics(hour: Lived, tmp_path: Path) -> Non
         mtail.wait(60)
 
 
-def test_lnav_reads_the_log_and_counts_in_it(hour: Lived, tmp_path: Path) -> None:
+def test_lnav_reads_the_log_and_counts_in_it(
+    recorded: RecordedLog, tmp_path: Path
+) -> None:
     """As SQL over the lines; its format is the shipped one."""
     formats = tmp_path / "formats" / "syncd"
     formats.mkdir(parents=True)
@@ -191,7 +199,7 @@ def test_lnav_reads_the_log_and_counts_in_it(hour: Lived, tmp_path: Path) -> Non
         "FROM syncd_log GROUP BY log_body ORDER BY log_body"
     )
     done = subprocess.run(
-        [*lnav, "-n", "-c", query, "-c", ":write-csv-to -", str(hour.log)],
+        [*lnav, "-n", "-c", query, "-c", ":write-csv-to -", str(recorded.log)],
         env=environment,
         check=True,
         capture_output=True,
@@ -200,26 +208,28 @@ def test_lnav_reads_the_log_and_counts_in_it(hour: Lived, tmp_path: Path) -> Non
     )
     found = csv.DictReader(io.StringIO(done.stdout))
     rows = {row["log_body"].strip(): row for row in found}
-    told = Counter(str(line["event"]) for line in hour.lines())
+    told = Counter(str(line["event"]) for line in recorded.lines())
     assert {event: int(row["lines"]) for event, row in rows.items()} == told
     assert rows["batch.delivered"]["orders"] == "27"
 
 
-def test_rsyslog_writes_a_file_for_each_feed(hour: Lived, tmp_path: Path) -> None:
+def test_rsyslog_writes_a_file_for_each_feed(
+    recorded: RecordedLog, tmp_path: Path
+) -> None:
     """The shipped rules on the real log; only the input is a file here."""
     shipped = (MONITORING / "rsyslog.conf").read_text()
     rules = shipped.split("# Input", 1)[0].replace("/var/log/syncd", str(tmp_path))
     config = tmp_path / "rsyslog.conf"
     config.write_text(
         f'global(workDirectory="{tmp_path}")\n{rules}\nmodule(load="imfile")\n'
-        f'input(type="imfile" file="{hour.log}" tag="syncd-shop:" '
+        f'input(type="imfile" file="{recorded.log}" tag="syncd-shop:" '
         'ruleset="syncd" readMode="0")\n'
     )
     daemon = subprocess.Popen(
         [tool("rsyslogd"), "-n", "-f", str(config), "-i", str(tmp_path / "pid")]
     )
     written, errors = tmp_path / "shop.log", tmp_path / "urgent.log"
-    lines = hour.lines()
+    lines = recorded.lines()
     try:
         wait_until(lambda: written.exists() and _count(written) == len(lines))
     finally:
@@ -230,14 +240,14 @@ def test_rsyslog_writes_a_file_for_each_feed(hour: Lived, tmp_path: Path) -> Non
     assert _count(errors) == len(urgent) > 0
 
 
-def test_jq_answers_questions_from_the_documents(hour: Lived) -> None:
+def test_jq_answers_questions_from_the_documents(recorded: RecordedLog) -> None:
     """The log is plain JSON lines."""
     done = subprocess.run(
         [
             tool("jq"),
             "-s",
             'map(select(.event == "batch.delivered").orders) | add',
-            str(hour.log),
+            str(recorded.log),
         ],
         check=True,
         capture_output=True,

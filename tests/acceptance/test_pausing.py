@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.command import syncd
-from support.ledgers import ago
+from support.feed_harness import ago
 from support.postgres import wait_until
 from support.shop import Shop
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.command import syncd
-from support.ledger_rows import Rows
+from support.ledger_rows import LedgerWriter
 from support.shop import Shop
 
 pytestmark = pytest.mark.db
@@ -17,7 +17,7 @@ UNREACHED = "http://127.0.0.1:1/track"
 
 @pytest.fixture
 def reported_config(shop: Shop, tmp_path: Path) -> Path:
-    rows = Rows(shop)
+    rows = LedgerWriter(shop)
     rows.batch("2026-01-05 12:00+01", 3)
     rows.attempt("2026-01-05 12:00+01", "accepted")
     zone = {"time_zone": "Europe/Amsterdam"}
@@ -121,7 +121,7 @@ def test_a_ledger_that_cannot_be_read_leaves_the_older_page(
 
 def test_a_feed_without_orders_has_a_kind_page(shop: Shop, tmp_path: Path) -> None:
     """It says what to do, instead of showing empty plots."""
-    Rows(shop)
+    LedgerWriter(shop)
     config = shop.configure(tmp_path, UNREACHED)
     out = tmp_path / "syncd.html"
     assert syncd("report", "--out", out, "--config", config).returncode == 0

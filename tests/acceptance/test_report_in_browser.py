@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.browser import DESKTOP, PHONE, PROGRAM, Tab, browser
 from support.command import syncd
-from support.ledger_rows import Rows
+from support.ledger_rows import LedgerWriter
 from support.postgres import Cluster
 from support.shop import Shop
 
@@ -94,7 +94,7 @@ def pages(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     folder = tmp_path_factory.mktemp("pages")
     server.sql("CREATE DATABASE looked_at")
     shop = Shop.open(server.dsn("looked_at"))
-    rows = Rows(shop)
+    rows = LedgerWriter(shop)
     now = datetime.now(UTC)
     for hours in range(1, 29 * 24, 13):
         at = str(now - timedelta(hours=hours))
@@ -102,7 +102,7 @@ def pages(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         rows.batch(at, 1 + hours % 90, lag=f"{hours % 50 + 0.2} s", lane=lane)
         rows.attempt(at, "accepted")
         if hours % 4 == 0:
-            rows.aside(at, "rejected", LONG if hours % 2 else "email is missing")
+            rows.set_aside(at, "rejected", LONG if hours % 2 else "email is missing")
             rows.attempt(at, ("transient", "unclear", "refused")[hours % 3])
     config = shop.configure(folder, "http://127.0.0.1:1/track")
     asked = {

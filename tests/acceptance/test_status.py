@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.command import syncd
-from support.ledgers import ago
+from support.feed_harness import ago
 from support.postgres import cluster, wait_until
 from support.shop import Shop
 

@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from support.command import syncd
 from support.postgres import Cluster, cluster, wait_until
 from support.shop import Shop
-from support.tap import SLOT, WAL_SETTINGS, opened_shop
+from support.wal_harness import SLOT, WAL_SETTINGS, opened_shop
 
 from syncd.demo.sandbox import Sandbox
 

@@ -18,7 +18,7 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.ledgers import ago
+from support.feed_harness import ago
 from support.postgres import cluster
 from support.shop import Shop
 

@@ -17,8 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psycopg
+from support.feed_harness import FeedHarness, ago
 from support.ledger_rows import delivered_batch
-from support.ledgers import Started, ago
 from support.postgres import Cluster, cluster
 from support.shop import Shop
 
@@ -35,10 +35,10 @@ SELECT now() - n * interval '15 s' FROM generate_series(1, {orders}) AS n
 def measure(dsn: str, state: str, orders: int) -> None:
     """Make the account of everything, then of the last hours; print a line of each."""
     role = str(psycopg.conninfo.conninfo_to_dict(dsn)["user"])
-    started = Started(Shop("", role, dsn, state or None), page=PAGE_ORDERS)
+    started = FeedHarness(Shop("", role, dsn, state or None), page=PAGE_ORDERS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.perf_counter()
-    finished = started.ask()
+    finished = started.reconcile()
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert finished.account.delivered == orders, finished
@@ -59,10 +59,10 @@ def measure_start(dsn: str, state: str, orders: int) -> None:
     """Start a feed over old orders, then make their account; print a line."""
     role = str(psycopg.conninfo.conninfo_to_dict(dsn)["user"])
     begin = time.perf_counter()
-    started = Started(Shop("", role, dsn, state or None), page=PAGE_ORDERS)
+    started = FeedHarness(Shop("", role, dsn, state or None), page=PAGE_ORDERS)
     start = time.perf_counter() - begin
     begin = time.perf_counter()
-    finished = started.ask()
+    finished = started.reconcile()
     seconds = time.perf_counter() - begin
     assert finished.account.initial == orders, finished
     size = started.connections.ledger.value(
@@ -105,7 +105,7 @@ def seed(server: Cluster, orders: int, *, apart: bool) -> tuple[str, str]:
     if apart:
         server.sql(f"CREATE DATABASE {beside}")
     shop = Shop.open(server.dsn(name), state=server.dsn(beside) if apart else None)
-    Started(shop).close()
+    FeedHarness(shop).close()
     with psycopg.connect(server.dsn(name), autocommit=True) as connection:
         connection.execute(ORDERS.format(orders=orders).encode())
         row = connection.execute(

@@ -16,8 +16,8 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+from support.feed_harness import FeedHarness, ago
 from support.ledger_rows import delivered_batch
-from support.ledgers import Started, ago
 from support.postgres import cluster
 from support.shop import Shop
 
@@ -65,8 +65,8 @@ def main() -> None:
     with cluster() as server, tempfile.TemporaryDirectory() as folder:
         server.sql("CREATE DATABASE shop")
         shop = Shop.open(server.dsn("shop"))
-        started = Started(shop)
-        started.began("60 days")
+        started = FeedHarness(shop)
+        started.backdate("60 days")
         started.close()
         seed(shop, orders)
         shop.sql("VACUUM (ANALYZE)")

@@ -18,9 +18,9 @@ from uuid import UUID
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from support.feed_harness import FeedHarness, ago
 from support.harness import KEY
 from support.ledger_rows import delivered_batch
-from support.ledgers import Started, ago
 from support.postgres import Cluster, cluster
 from support.shop import Shop
 
@@ -97,7 +97,7 @@ def look(server: Cluster, orders: int, size: int) -> None:
     name = f"batches_of_{size}"
     server.sql(f"CREATE DATABASE {name}")
     shop = Shop.open(server.dsn(name))
-    Started(shop)
+    FeedHarness(shop)
     seed(shop, orders, size)
     with TemporaryDirectory() as folder:
         settings = load(shop.configure(Path(folder), "http://127.0.0.1:1/"), KEY)

@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from support.ledgers import ago
+from support.feed_harness import ago
 from support.postgres import cluster, wait_until
 from support.shop import Shop
-from support.tap import WAL_SETTINGS, install_wal
+from support.wal_harness import WAL_SETTINGS, install_wal
 
 from syncd.demo.sandbox import Sandbox
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from support.clock import Clock
-from support.overseer import overseer
 from support.postgres import wait_until
+from support.supervisor import supervisor
 
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.core.progress import report_progress, watched
@@ -20,16 +20,16 @@ from syncd.log.log import Log
 
 def test_what_was_said_is_not_said_again(tmp_path: Path) -> None:
     """A status goes out when it is new, a ping when one is due."""
-    with overseer(tmp_path, watchdog_seconds=60) as listening:
-        supervisor = Notifier(listening.environment)
+    with supervisor(tmp_path, watchdog_seconds=60) as listening:
+        notifier = Notifier(listening.environment)
         for _ in range(3):
-            supervisor.status("lag 0 s")
-            supervisor.ping()
-            supervisor.extend()
-        supervisor.status("lag 1 s")
-        wait_until(lambda: len(listening.told) == 4)
+            notifier.status("lag 0 s")
+            notifier.ping()
+            notifier.extend()
+        notifier.status("lag 1 s")
+        wait_until(lambda: len(listening.datagrams) == 4)
     said = ["STATUS=lag 0 s", "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=10000000"]
-    assert listening.told == [[line] for line in [*said, "STATUS=lag 1 s"]]
+    assert listening.datagrams == [[line] for line in [*said, "STATUS=lag 1 s"]]
 
 
 @pytest.mark.parametrize(
@@ -46,32 +46,32 @@ def test_a_watchdog_that_is_none_of_ours_is_not_fed(
     tmp_path: Path, more: dict[str, str]
 ) -> None:
     """It is another process's, or there is none."""
-    with overseer(tmp_path) as listening:
-        supervisor = Notifier({**listening.environment, **more})
-        supervisor.ping()
-        supervisor.ready()
-        wait_until(lambda: listening.told)
-    assert listening.told == [["READY=1"]]
+    with supervisor(tmp_path) as listening:
+        notifier = Notifier({**listening.environment, **more})
+        notifier.ping()
+        notifier.ready()
+        wait_until(lambda: listening.datagrams)
+    assert listening.datagrams == [["READY=1"]]
 
 
 def test_a_watchdog_of_this_process_is_fed_in_time(tmp_path: Path) -> None:
     """Three times within its time."""
-    with overseer(tmp_path, watchdog_seconds=0.3) as listening:
+    with supervisor(tmp_path, watchdog_seconds=0.3) as listening:
         environment = {**listening.environment, "WATCHDOG_PID": str(os.getpid())}
-        supervisor = Notifier(environment)
-        assert supervisor.tick_seconds == pytest.approx(0.1)
-        supervisor.ping()
-        time.sleep(supervisor.tick_seconds)
-        supervisor.ping()
-        wait_until(lambda: len(listening.heard("WATCHDOG=1")) == 2)
+        notifier = Notifier(environment)
+        assert notifier.tick_seconds == pytest.approx(0.1)
+        notifier.ping()
+        time.sleep(notifier.tick_seconds)
+        notifier.ping()
+        wait_until(lambda: len(listening.lines("WATCHDOG=1")) == 2)
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:99", "/nowhere/notify", "@nobody"])
 def test_a_supervisor_that_is_not_there_stops_nothing(address: str) -> None:
     """Nor one that speaks another language."""
-    supervisor = Notifier({"NOTIFY_SOCKET": address})
-    supervisor.ready()
-    supervisor.note_progress(1.0)
+    notifier = Notifier({"NOTIFY_SOCKET": address})
+    notifier.ready()
+    notifier.note_progress(1.0)
 
 
 def test_a_part_that_goes_on_step_by_step_is_never_overdue() -> None:

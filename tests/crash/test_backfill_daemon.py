@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from support.backfill_harness import BEGIN, day, insert_past_orders
 from support.command import syncd
-from support.past import BEGIN, day, sell_past
 from support.postgres import wait_until
 from support.shop import Shop
 
@@ -55,7 +55,7 @@ def test_a_backfill_survives_kills_and_sends_each_order(
     shop: Shop, sandbox: Sandbox, backfill_config: Path
 ) -> None:
     """Exactly the orders of the range; a repeat only where a claim was in flight."""
-    wanted = sell_past(shop, 300)
+    wanted = insert_past_orders(shop, 300)
     ask(backfill_config, "--to", day(40).isoformat())
     for killed_at in (30, 110, 200):
         daemon = shop.start(backfill_config, program=SMALL_PAGES)
@@ -78,7 +78,7 @@ def test_it_is_steered_from_any_shell(
     shop: Shop, sandbox: Sandbox, backfill_config: Path
 ) -> None:
     """A running daemon pauses, goes on, and gives the rest back; its log tells."""
-    sell_past(shop, 2_000)
+    insert_past_orders(shop, 2_000)
     log = backfill_config.with_suffix(".log")
     daemon = shop.start(backfill_config, program=SMALL_PAGES)
     wait_until(lambda: "daemon.started" in log.read_text())
@@ -117,7 +117,7 @@ def test_two_daemons_share_a_backfill(
     shop: Shop, sandbox: Sandbox, backfill_config: Path, tmp_path: Path
 ) -> None:
     """Each page is captured once, each order sent once, each state told once."""
-    orders = sell_past(shop, 300)
+    orders = insert_past_orders(shop, 300)
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
     for log in logs:
         shop.start(backfill_config, log=log, program=SMALL_PAGES)
@@ -135,7 +135,7 @@ def test_a_stopped_daemon_leaves_the_rest_to_the_next(
     shop: Shop, sandbox: Sandbox, backfill_config: Path
 ) -> None:
     """`run --once` goes on where the daemon was, up to the end."""
-    sell_past(shop, 200)
+    insert_past_orders(shop, 200)
     ask(backfill_config)
     daemon = shop.start(backfill_config, program=SMALL_PAGES)
     wait_until(lambda: sandbox.book.totals.orderids >= 20)

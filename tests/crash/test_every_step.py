@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.shop import Shop
-from support.tap import install_wal
+from support.wal_harness import install_wal
 
 import syncd
 from syncd.demo.sandbox import Sandbox
@@ -21,7 +21,7 @@ STEP_BY_STEP = Path(__file__).with_name("run_step_by_step.py")
 LEFT = 75
 
 
-class Stepper:
+class StepwiseDaemon:
     """A shop, and daemons that live for one pass and die where they are told."""
 
     def __init__(
@@ -69,13 +69,13 @@ class Stepper:
         code, passed = self._process.stdout.readline().split()
         return int(code), int(passed)
 
-    def sell(self, trouble: str | None) -> None:
+    def confirm_orders(self, trouble: str | None) -> None:
         """Confirm three orders, one of them not fit to be sent; maybe in trouble.
 
         And ask for two past ones, in a range of their own.
         """
         self.orders += self.shop.confirm(2)
-        self._ask_for_the_past()
+        self._start_backfill()
         bad = self.shop.value(
             "INSERT INTO orders (confirmed_at, email) "
             "VALUES (clock_timestamp(), 'nowhere') RETURNING id"
@@ -84,7 +84,7 @@ class Stepper:
         if trouble:
             self.sandbox.fail(trouble, times=1)
 
-    def _ask_for_the_past(self) -> None:
+    def _start_backfill(self) -> None:
         self._ranges += 1
         hour = timedelta(hours=1)
         begin = datetime(2020, 1, 1, tzinfo=UTC) + self._ranges * hour
@@ -106,7 +106,7 @@ class Stepper:
                 return
         pytest.fail("something is left for ever")
 
-    def account(self) -> int:
+    def check_orders(self) -> int:
         """Check the orders sold since the last account; tell how many repeated."""
         posts = {order: self.sandbox.book.posts(order) for order in self.orders}
         assert [order for order, number in posts.items() if number == 0] == []
@@ -120,34 +120,34 @@ class Stepper:
 
 
 @pytest.fixture(params=["poll", "listen", "wal"])
-def stepper(
+def stepwise(
     request: pytest.FixtureRequest, wal_shop: Shop, tmp_path: Path
-) -> Iterator[Stepper]:
+) -> Iterator[StepwiseDaemon]:
     with Sandbox() as sandbox:
-        opened = Stepper(wal_shop, sandbox, tmp_path, request.param)
+        opened = StepwiseDaemon(wal_shop, sandbox, tmp_path, request.param)
         assert opened.run()[0] == 0
         yield opened
         opened.close()
 
 
-def kill_at_steps(stepper: Stepper, trouble: str | None, stride: int) -> None:
+def kill_at_steps(stepwise: StepwiseDaemon, trouble: str | None, stride: int) -> None:
     """Kill a pass at every `stride`th of its steps; nothing is lost or uncounted."""
-    stepper.sell(trouble)
-    code, steps = stepper.run()
+    stepwise.confirm_orders(trouble)
+    code, steps = stepwise.run()
     assert code in {0, LEFT}
-    stepper.recover()
-    stepper.account()
+    stepwise.recover()
+    stepwise.check_orders()
     assert steps > 20
     # The one batch in flight; and that of an answer that left it in doubt, if it was
     # sent again within the same pass.
     most = 4 if trouble in {"accept-then-drop", "count-short"} else 2
     repeated = kills = 0
     for fatal in range(1, steps + 1, stride):
-        stepper.sell(trouble)
-        code, _ = stepper.run(fatal)
+        stepwise.confirm_orders(trouble)
+        code, _ = stepwise.run(fatal)
         kills += code == -signal.SIGKILL
-        stepper.recover()
-        repeats = stepper.account()
+        stepwise.recover()
+        repeats = stepwise.check_orders()
         assert repeats <= most, fatal
         repeated += repeats
     assert kills > steps // stride * 0.8
@@ -156,9 +156,9 @@ def kill_at_steps(stepper: Stepper, trouble: str | None, stride: int) -> None:
     )
 
 
-def test_a_kill_at_any_step_loses_and_hides_nothing(stepper: Stepper) -> None:
+def test_a_kill_at_any_step_loses_and_hides_nothing(stepwise: StepwiseDaemon) -> None:
     """Some of them; all with `-m soak`."""
-    kill_at_steps(stepper, None, 11)
+    kill_at_steps(stepwise, None, 11)
 
 
 @pytest.mark.soak
@@ -167,7 +167,7 @@ def test_a_kill_at_any_step_loses_and_hides_nothing(stepper: Stepper) -> None:
     [None, "refused", "server-error", "accept-then-drop", "count-short", "too-large"],
 )
 def test_a_kill_at_every_step_loses_and_hides_nothing(
-    stepper: Stepper, trouble: str | None
+    stepwise: StepwiseDaemon, trouble: str | None
 ) -> None:
     """Each statement, each piece of a request, in good times and in trouble."""
-    kill_at_steps(stepper, trouble, 1)
+    kill_at_steps(stepwise, trouble, 1)

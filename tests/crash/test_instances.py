@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import make_conninfo
 from support.postgres import Cluster, wait_until
+from support.proxy import proxy
 from support.shop import Shop
-from support.wire import wire
 
 from syncd.demo.sandbox import Sandbox
 
@@ -138,7 +138,7 @@ def test_a_daemon_cut_off_from_the_database_loses_nothing(
 ) -> None:
     """Its claims are another's past the lease; back again, it goes on."""
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
-    with wire(server.folder) as line:
+    with proxy(server.folder) as line:
         through = {"dsn": make_conninfo(shop.dsn, host="127.0.0.1", port=line.port)}
         config = shop.configure(tmp_path, sandbox.endpoint, through, timeout="4s")
         first = shop.start(config, log=logs[0], program=IMPATIENT)

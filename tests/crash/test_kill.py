@@ -41,7 +41,7 @@ HALVING = ["before-split", "after-split-piece", "before-close_empty", "after-spl
 FAILING = ["after-endpoint-failed", "before-put-back", "after-put-back"]
 
 
-class Crash:
+class CrashHarness:
     """A shop whose daemon dies; says at the end what became of every order."""
 
     def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path) -> None:
@@ -50,7 +50,7 @@ class Crash:
         self.config = shop.configure(folder, sandbox.endpoint, batch_size=SIZE)
         self.orders: list[str] = []
 
-    def start_to_die(self, step: str, number: int) -> Process:
+    def start_to_be_killed(self, step: str, number: int) -> Process:
         program = str(RUN_AND_DIE), step, str(number)
         return self.shop.start(self.config, program=program)
 
@@ -110,19 +110,19 @@ class Crash:
 
 
 @pytest.fixture
-def crash(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Crash:
-    return Crash(shop, sandbox, tmp_path)
+def crash(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> CrashHarness:
+    return CrashHarness(shop, sandbox, tmp_path)
 
 
-def die(crash: Crash, step: str, number: int = 1) -> None:
+def kill_at(crash: CrashHarness, step: str, number: int = 1) -> None:
     """Let a daemon recover from the last kill and be killed at `step`."""
     crash.shop.end_back_off()
-    crash.confirm_until_dead(crash.start_to_die(step, number))
+    crash.confirm_until_dead(crash.start_to_be_killed(step, number))
     crash.sandbox.clear_faults()
     assert crash.shop.counts_agree(), step
 
 
-def survive(crash: Crash) -> None:
+def recover(crash: CrashHarness) -> None:
     crash.shop.end_back_off()
     crash.start_again()
     crash.wait_for_all()
@@ -131,57 +131,59 @@ def survive(crash: Crash) -> None:
 
 @pytest.mark.parametrize("steps", [CAPTURING, SENDING], ids=["capturing", "sending"])
 def test_no_order_is_lost_when_killed_at_each_step(
-    crash: Crash, steps: list[tuple[str, int]]
+    crash: CrashHarness, steps: list[tuple[str, int]]
 ) -> None:
     """Kills at the steps of the path, one after the other, lose and hide nothing."""
     for step, number in steps:
-        die(crash, step, number)
-    survive(crash)
+        kill_at(crash, step, number)
+    recover(crash)
 
 
-def test_no_order_is_lost_when_killed_while_halving(crash: Crash) -> None:
+def test_no_order_is_lost_when_killed_while_halving(crash: CrashHarness) -> None:
     """A kill while a refused batch is halved leaves the whole batch or both halves."""
     for step in HALVING:
         crash.sandbox.fail("refused")
-        die(crash, step)
-    survive(crash)
+        kill_at(crash, step)
+    recover(crash)
 
 
-def test_no_order_is_lost_when_killed_after_a_failure(crash: Crash) -> None:
+def test_no_order_is_lost_when_killed_after_a_failure(crash: CrashHarness) -> None:
     """A kill while a failed batch is put back loses nothing."""
     for step in FAILING:
         crash.sandbox.fail("server-error", times=None)
-        die(crash, step)
-    survive(crash)
+        kill_at(crash, step)
+    recover(crash)
 
 
-def test_an_unready_order_survives_a_kill(crash: Crash) -> None:
+def test_an_unready_order_survives_a_kill(crash: CrashHarness) -> None:
     """A kill while an order without an address is postponed keeps it and the others."""
     crash.shop.sql("ALTER TABLE orders ALTER email DROP DEFAULT")
-    die(crash, "before-postpone")
-    die(crash, "after-postpone")
+    kill_at(crash, "before-postpone")
+    kill_at(crash, "after-postpone")
     crash.shop.sql("ALTER TABLE orders ALTER email SET DEFAULT 'mila@example.com'")
     crash.shop.sql("UPDATE orders SET email = DEFAULT")
-    survive(crash)
+    recover(crash)
 
 
 @pytest.mark.parametrize("step", ["before-except", "after-except"])
-def test_a_rejected_order_takes_no_other_with_it(crash: Crash, step: str) -> None:
+def test_a_rejected_order_takes_no_other_with_it(
+    crash: CrashHarness, step: str
+) -> None:
     """A kill while an order is rejected leaves it rejected once, the others sent."""
     shop = crash.shop
-    process = crash.start_to_die(step, 1)
+    process = crash.start_to_be_killed(step, 1)
     wait_until(crash.has_started)
     bad = shop.value(
         "INSERT INTO orders (confirmed_at, email) "
         "VALUES (clock_timestamp(), 'nowhere') RETURNING id"
     )
     crash.confirm_until_dead(process)
-    survive(crash)
+    recover(crash)
     assert shop.row_of("ledger", state="rejected").order_key == str(bad)
     assert crash.sandbox.book.posts(f"W-{bad}") == 0
 
 
-class Sales(threading.Thread):
+class OrderWriter(threading.Thread):
     """Confirms orders without a pause: at once, late, and not at all."""
 
     def __init__(self, owner: str, seed: int) -> None:
@@ -195,10 +197,10 @@ class Sales(threading.Thread):
     def run(self) -> None:
         with psycopg.connect(self._owner, autocommit=True) as connection:
             while not self.stopping.is_set():
-                self._sell(connection)
+                self._confirm(connection)
                 self.stopping.wait(self._random.uniform(0, 0.1))
 
-    def _sell(self, connection: psycopg.Connection) -> None:
+    def _confirm(self, connection: psycopg.Connection) -> None:
         chance = self._random.random()
         with connection.transaction(force_rollback=chance < 0.1):
             row = connection.execute(
@@ -214,7 +216,7 @@ def wait_for_requests(sandbox: Sandbox, number: int) -> None:
     assert sandbox.book.wait_until(lambda totals: totals.requests >= number, 60)
 
 
-def kill_at_random(crash: Crash, kills: int, seed: int) -> tuple[int, int]:
+def kill_at_random(crash: CrashHarness, kills: int, seed: int) -> tuple[int, int]:
     """Kill the daemon again and again while orders come in.
 
     Returns:
@@ -222,9 +224,9 @@ def kill_at_random(crash: Crash, kills: int, seed: int) -> tuple[int, int]:
     """
     chance = random.Random(seed)  # noqa: S311  # a schedule, not a secret
     process = crash.start_again()
-    sales = [Sales(crash.shop.owner, seed + number) for number in range(4)]
-    for sale in sales:
-        sale.start()
+    writers = [OrderWriter(crash.shop.owner, seed + number) for number in range(4)]
+    for writer in writers:
+        writer.start()
     try:
         for _ in range(kills):
             busy = crash.sandbox.book.totals.requests + chance.randrange(1, 6)
@@ -234,11 +236,11 @@ def kill_at_random(crash: Crash, kills: int, seed: int) -> tuple[int, int]:
             process.wait()
             process = crash.shop.start(crash.config)
     finally:
-        for sale in sales:
-            sale.stopping.set()
-        for sale in sales:
-            sale.join()
-    crash.orders += [order for sale in sales for order in sale.orders]
+        for writer in writers:
+            writer.stopping.set()
+        for writer in writers:
+            writer.join()
+    crash.orders += [order for writer in writers for order in writer.orders]
     crash.wait_for_all(30)
     return len(crash.orders), crash.check()
 
@@ -249,7 +251,7 @@ def report(capsys: pytest.CaptureFixture[str], text: str) -> None:
 
 
 def test_no_order_is_lost_over_a_few_random_kills(
-    crash: Crash, capsys: pytest.CaptureFixture[str]
+    crash: CrashHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Eight kills at random instants lose no order and hide no repeat."""
     orders, repeats = kill_at_random(crash, 8, seed=8)
@@ -259,7 +261,7 @@ def test_no_order_is_lost_over_a_few_random_kills(
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_no_order_is_lost_over_many_random_kills(
-    crash: Crash, capsys: pytest.CaptureFixture[str]
+    crash: CrashHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """SYNCD_TEST_KILLS kills at random instants lose no order and hide no repeat."""
     kills = int(os.environ.get("SYNCD_TEST_KILLS", "100"))

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.feed_harness import FeedHarness, ago
 from support.ledger_rows import delivered_batch
-from support.ledgers import Started, ago
 from support.shop import Shop
 
 import syncd
@@ -39,7 +39,7 @@ def test_a_kill_at_any_step_of_thinning_loses_nothing(
     shop: Shop, tmp_path: Path
 ) -> None:
     """After each one the sums are right; what is left is pruned later."""
-    feed = Started(shop)
+    feed = FeedHarness(shop)
     config = shop.configure(tmp_path, "http://127.0.0.1:9/x")
     process = subprocess.Popen(
         [sys.executable, str(RUN), str(config)],

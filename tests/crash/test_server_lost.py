@@ -15,7 +15,7 @@ from typing import IO, cast
 
 import pytest
 from psycopg.conninfo import make_conninfo
-from support.ledgers import ago
+from support.feed_harness import ago
 from support.postgres import SETTINGS, Cluster, cluster, wait_until
 from support.shop import Shop
 
@@ -35,7 +35,7 @@ RELAXED = {**SETTINGS, "synchronous_commit": "off", "wal_writer_delay": "10s"}
 DURABLY = "-c synchronous_commit=on"
 
 
-class Loss:
+class ServerLossHarness:
     """A shop whose server is lost while a pass of the daemon waits."""
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
@@ -85,51 +85,51 @@ class Loss:
         self.shop.close()
         self._stack.close()
 
-    def _say(self, text: bytes) -> None:
+    def _send(self, text: bytes) -> None:
         assert self._daemon
         pipe = cast("IO[bytes]", self._daemon.stdin)
         pipe.write(text)
         pipe.flush()
 
-    def _hear(self) -> bytes:
+    def _receive(self) -> bytes:
         assert self._daemon
         return cast("IO[bytes]", self._daemon.stdout).readline()
 
     def run(self) -> tuple[int, int, int, int]:
         """Run a whole pass: how it ended, its steps, the API's first and last one."""
-        self._say(b"0\n")
-        code, passed, first, last = map(int, self._hear().split())
+        self._send(b"0\n")
+        code, passed, first, last = map(int, self._receive().split())
         return code, passed, first, last
 
-    def sell(self) -> None:
+    def confirm_orders(self) -> None:
         self.orders += self.shop.confirm(2)
 
     def crash_at(self, step: int) -> None:
         """Let the server crash at a step of a pass, and orders be captured after it."""
-        self._say(b"%d\n" % step)
-        if self._hear() != b"now\n":
+        self._send(b"%d\n" % step)
+        if self._receive() != b"now\n":
             return
         self.server.stop("immediate")
         self.server.start()
-        self._meanwhile()
-        self._say(b"\n")
-        self._hear()
+        self._capture_meanwhile()
+        self._send(b"\n")
+        self._receive()
 
     def promote_at(self, step: int) -> None:
         """Let a standby that has nothing of a pass take over at one of its steps."""
         second = self._open(cluster({"synchronous_commit": "on"}, primary=self.server))
         self._follow(second)
         self._fall_behind(second)
-        self._say(b"%d\n" % step)
-        waits = self._hear() == b"now\n"
+        self._send(b"%d\n" % step)
+        waits = self._receive() == b"now\n"
         self.server.stop("immediate")
         second.promote()
         self.server = second
         self.shop.owner = make_conninfo(second.dsn("shop"), options=DURABLY)
         if waits:
-            self._meanwhile()
-            self._say(b"\n")
-            self._hear()
+            self._capture_meanwhile()
+            self._send(b"\n")
+            self._receive()
         self._follow()
 
     def _fall_behind(self, second: Cluster) -> None:
@@ -140,7 +140,7 @@ class Loss:
         gone = "SELECT count(*) = 0 FROM pg_stat_wal_receiver"
         wait_until(lambda: second.holds(gone))
 
-    def _meanwhile(self) -> None:
+    def _capture_meanwhile(self) -> None:
         """Another daemon captures an order: it may join a batch that is pending."""
         self.orders += self.shop.confirm(1)
         with closing(Database(self.shop.dsn)) as database:
@@ -160,7 +160,7 @@ class Loss:
                 return
         pytest.fail("something is left for ever")
 
-    def account(self, step: int) -> int:
+    def check_orders(self, step: int) -> int:
         """Check every order; tell how many were repeated."""
         posts = self.sandbox.book.posts
         rows = self.shop.captured_orders(state=None)
@@ -176,35 +176,37 @@ class Loss:
 
 
 @pytest.fixture
-def loss(tmp_path: Path) -> Iterator[Loss]:
+def loss(tmp_path: Path) -> Iterator[ServerLossHarness]:
     with Sandbox() as sandbox:
-        opened = Loss(sandbox, tmp_path)
+        opened = ServerLossHarness(sandbox, tmp_path)
         assert opened.run()[0] == 0
         yield opened
         opened.close()
 
 
-def lose_at_steps(loss: Loss, disaster: str, around: int, stride: int) -> None:
+def lose_at_steps(
+    loss: ServerLossHarness, disaster: str, around: int, stride: int
+) -> None:
     """Lose the server at steps from before the claim until after the settlement."""
-    loss.sell()
+    loss.confirm_orders()
     code, passed, first, last = loss.run()
     assert code in {0, LEFT}
     loss.recover()
-    loss.account(0)
+    loss.check_orders(0)
     assert 0 < first < last
     repeated = tried = 0
     for step in range(max(1, first - around), min(passed, last + around) + 1, stride):
-        loss.sell()
+        loss.confirm_orders()
         getattr(loss, f"{disaster}_at")(step)
         loss.recover()
-        repeated += loss.account(step)
+        repeated += loss.check_orders(step)
         tried += 1
     sys.stderr.write(f"{disaster}: {tried} of {passed} steps, {repeated} repeated\n")
 
 
 @pytest.mark.parametrize(("disaster", "stride"), [("crash", 3), ("promote", 9)])
 def test_a_server_that_is_lost_while_sending_hides_nothing(
-    loss: Loss, disaster: str, stride: int
+    loss: ServerLossHarness, disaster: str, stride: int
 ) -> None:
     """Some steps around the exchange with the API; all with `-m soak`."""
     lose_at_steps(loss, disaster, 4, stride)
@@ -214,7 +216,7 @@ def test_a_server_that_is_lost_while_sending_hides_nothing(
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("disaster", ["crash", "promote"])
 def test_a_server_that_is_lost_at_every_step_hides_nothing(
-    loss: Loss, disaster: str
+    loss: ServerLossHarness, disaster: str
 ) -> None:
     """From the start of a pass to its end."""
     lose_at_steps(loss, disaster, 1000, 1)

@@ -2,17 +2,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.ledgers import Begin, Started
+from support.feed_harness import Begin, FeedHarness
 from support.shop import Shop
 
 
 @pytest.fixture
 def begin(shop: Shop) -> Iterator[Begin]:
     """Makes feeds with a lookback of five minutes; ends them."""
-    started: list[Started] = []
+    started: list[FeedHarness] = []
 
-    def make(**options: Any) -> Started:  # noqa: ANN401  # those of Started
-        started.append(Started(shop, **options))
+    def make(**options: Any) -> FeedHarness:  # noqa: ANN401  # those of Started
+        started.append(FeedHarness(shop, **options))
         return started[-1]
 
     yield make
@@ -21,8 +21,8 @@ def begin(shop: Shop) -> Iterator[Begin]:
 
 
 @pytest.fixture
-def feed(begin: Begin) -> Started:
+def feed(begin: Begin) -> FeedHarness:
     """A feed that began ten days ago."""
     started = begin()
-    started.began("10 days")
+    started.backdate("10 days")
     return started

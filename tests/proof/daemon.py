@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.postgres import wait_until
 from support.process import Process
-from support.tap import install_wal
+from support.wal_harness import install_wal
 
 from proof.followers import TABLES
 from proof.stepwise import OrderLostError

@@ -12,8 +12,8 @@ from itertools import permutations
 from pathlib import Path
 
 from support.clock import Clock
+from support.feed_harness import ago
 from support.harness import Harness
-from support.ledgers import ago
 from support.shop import Shop
 
 from syncd.capture.reconciliation import Reconciliation
@@ -54,7 +54,7 @@ class SilentLossError(AssertionError):
     """An order was not sent, and nothing says why."""
 
 
-class Day:
+class SilentLossScenario:
     """A shop's day with a started feed, and what syncd says of it."""
 
     def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path) -> None:
@@ -155,7 +155,10 @@ def days() -> Iterator[tuple[str, ...]]:
 def lose(owner: str, folder: Path, troubles: Sequence[str]) -> str:
     """Live one day in an empty database; return what was lost in silence."""
     shop = Shop.open(owner)
-    with Sandbox() as sandbox, closing(Day(shop, sandbox, folder)) as day:
+    with (
+        Sandbox() as sandbox,
+        closing(SilentLossScenario(shop, sandbox, folder)) as day,
+    ):
         try:
             day.run(troubles)
         except SilentLossError as loss:

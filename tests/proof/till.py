@@ -37,7 +37,7 @@ STATEMENTS = {
 }
 
 
-class Till:
+class ShopSession:
     """A session of the shop that is told what to do; never waits for another's lock."""
 
     def __init__(self, dsn: str, name: str, margin: timedelta) -> None:

@@ -14,7 +14,7 @@ import psycopg
 from support.postgres import SETTINGS, Cluster, wait_until
 from support.shop import Shop
 
-from proof.till import Till
+from proof.till import ShopSession
 
 LOOKBACK = timedelta(milliseconds=8)
 """How far a stamp may lie before its transaction: what every subject is told."""
@@ -115,7 +115,7 @@ class World:
         self.state = Shop.open(apart.dsn(f"{database}_state"), views=False)
         self.ledger_dsn = self._of_ledger(self.state.dsn)
         margin = self.lookback * 0.8
-        self.tills = [Till(self.owner, str(n), margin) for n in range(tills)]
+        self.tills = [ShopSession(self.owner, str(n), margin) for n in range(tills)]
         self.prepared: list[str] = []
         self.made: Counter[str] = Counter()
         self._own: dict[bool, psycopg.Connection] = {}

@@ -11,7 +11,7 @@ KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
 NOWHERE = "http://127.0.0.1:1/v1/track"
 
 
-class Inspector:
+class CheckRunner:
     """Runs the check on a shop's configuration, again and again."""
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from support.ledgers import Started
+from support.feed_harness import FeedHarness
 from support.shop import Shop
 
 BATCH = """
@@ -39,14 +39,14 @@ def delivered_batch(at: datetime, orders: int = 100) -> dict[str, object]:
     }
 
 
-class Rows:
+class LedgerWriter:
     """A feed with batches that the test describes."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self._batch = 0
-        started = Started(shop)
-        started.began("400 days")
+        started = FeedHarness(shop)
+        started.backdate("400 days")
         started.close()
 
     def batch(
@@ -69,7 +69,7 @@ class Rows:
         self.shop.sql(BATCH.format(**given) + orders_of_it)
         return self._batch
 
-    def aside(self, at: str, state: str, reason: str, orders: int = 1) -> None:
+    def set_aside(self, at: str, state: str, reason: str, orders: int = 1) -> None:
         """Write orders that were set aside, in the last batch."""
         aside, reason = f"'{state}'", f"$${reason}$$"
         self.shop.sql(self._orders(at, orders, aside=aside, reason=reason))

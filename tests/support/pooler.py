@@ -74,7 +74,7 @@ class Pooler(threading.Thread):
             each.close()
 
 
-class Masked(Pooler):
+class PidMaskingPooler(Pooler):
     """A pooler that gives its clients a process number of its own, as PgBouncer."""
 
     @staticmethod

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 from typing_extensions import override
 
+from support.ledger_queries import LedgerQueries
 from support.process import KEY, SYNCD, Forked, Process
-from support.questions import Questions
 from syncd.core.target import Target
 from syncd.postgres.database import Database
 from syncd.setup.install.install import Grantees, install
@@ -44,7 +44,7 @@ SELECT id AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
 
 
 @dataclass
-class Shop(Questions):
+class Shop(LedgerQueries):
     """A shop in an empty database: `owner` may do anything, the daemon little."""
 
     owner: str

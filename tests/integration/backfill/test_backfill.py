@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import errors
-from support.ledgers import ago
-from support.past import Past, day, sell_past
+from support.backfill_harness import BackfillHarness, day, insert_past_orders
+from support.feed_harness import ago
 from support.shop import Shop
 
 from syncd.backfill import sample as sampling
@@ -30,16 +30,15 @@ LIVE = timedelta(days=1)
 
 
 @pytest.fixture
-def past(shop: Shop, tmp_path: Path) -> Iterator[Past]:
+def harness(shop: Shop, tmp_path: Path) -> Iterator[BackfillHarness]:
     with Sandbox() as sandbox:
-        opened = Past(shop, sandbox, tmp_path, SIZE)
+        opened = BackfillHarness(shop, sandbox, tmp_path, SIZE)
         yield opened
         opened.close()
 
 
-def tell(past: Past, order: str) -> str:
+def tell(harness: BackfillHarness, order: str) -> str:
     """Tell an order's story, the lines joined."""
-    harness = past.harness
     feed = harness.feed
     story = read_history(harness.database, harness.source, feed, order)
     assert story
@@ -49,177 +48,181 @@ def tell(past: Past, order: str) -> str:
 # Captured
 
 
-def test_the_range_is_sent_once_and_nothing_beside_it(past: Past) -> None:
+def test_the_range_is_sent_once_and_nothing_beside_it(harness: BackfillHarness) -> None:
     """Lower excluded, upper included; the progress says so."""
-    orders = sell_past(past.shop, 50)
-    number = past.ask(lower=10, upper=30)
-    past.finish()
-    assert past.posts(orders) == [int(10 < n <= 30) for n in range(1, 51)]
-    progress = past.register.get(number)
+    orders = insert_past_orders(harness.shop, 50)
+    number = harness.start(lower=10, upper=30)
+    harness.finish_backfills()
+    assert harness.posts(orders) == [int(10 < n <= 30) for n in range(1, 51)]
+    progress = harness.store.get(number)
     assert (progress.state, progress.captured, progress.delivered) == (
         "finished",
         20,
         20,
     )
-    assert past.counts_agree()
-    assert past.plan(lower=10, upper=30).orders == 0
+    assert harness.shop.counts_agree()
+    assert harness.plan(lower=10, upper=30).orders == 0
 
 
-def test_only_a_few_pages_wait_at_a_time(past: Past) -> None:
+def test_only_a_few_pages_wait_at_a_time(harness: BackfillHarness) -> None:
     """The ledger is not flooded: there is room for a page, or there is none."""
-    sell_past(past.shop, 50)
-    past.ask()
-    while past.driver.step() == 0:
+    insert_past_orders(harness.shop, 50)
+    harness.start()
+    while harness.loop.step() == 0:
         pass
-    assert past.states() == {"pending": 10}
-    past.deliver()
-    assert past.driver.step() == 0
-    assert past.states() == {"pending": 16, "delivered": 4}
+    assert harness.states() == {"pending": 10}
+    harness.deliver_past()
+    assert harness.loop.step() == 0
+    assert harness.states() == {"pending": 16, "delivered": 4}
 
 
-def test_orders_of_one_instant_are_captured_page_by_page(past: Past) -> None:
+def test_orders_of_one_instant_are_captured_page_by_page(
+    harness: BackfillHarness,
+) -> None:
     """No page holds more than was asked for; another driver goes on by key."""
-    orders = sell_past(past.shop, 35)
-    past.shop.sql(
+    orders = insert_past_orders(harness.shop, 35)
+    harness.shop.sql(
         "UPDATE orders SET confirmed_at = (SELECT max(confirmed_at) FROM orders)"
     )
-    number = past.ask()
-    assert past.plan().confirmed == 35
+    number = harness.start()
+    assert harness.plan().confirmed == 35
     taken = []
-    while past.register.get(number).captured < 35:
-        before = past.register.get(number).captured
-        past.make_driver().step()
-        taken.append(past.register.get(number).captured - before)
-        while past.deliver():
+    while harness.store.get(number).captured < 35:
+        before = harness.store.get(number).captured
+        harness.make_loop().step()
+        taken.append(harness.store.get(number).captured - before)
+        while harness.deliver_past():
             pass
     assert taken == [10, 10, 10, 5]
-    past.finish()
-    assert past.posts(orders) == [1] * 35
+    harness.finish_backfills()
+    assert harness.posts(orders) == [1] * 35
 
 
 @pytest.mark.parametrize(
     ("rate", "orders"), [(None, 30), (0.5, 10), (4.0, 20), (1000.0, 30)]
 )
 def test_what_waits_is_sent_within_seconds(
-    past: Past, rate: float | None, orders: int
+    harness: BackfillHarness, rate: float | None, orders: int
 ) -> None:
     """At least a page, what the rate sends in a few seconds, and not without end."""
-    sell_past(past.shop, 50)
-    past.ask()
-    quick = past.make_driver(rate, most=30)
+    insert_past_orders(harness.shop, 50)
+    harness.start()
+    quick = harness.make_loop(rate, most=30)
     while quick.step() == 0:
         pass
-    assert past.states() == {"pending": orders}
+    assert harness.states() == {"pending": orders}
 
 
-def test_a_page_is_taken_by_one_of_two_drivers(past: Past) -> None:
+def test_a_page_is_taken_by_one_of_two_drivers(harness: BackfillHarness) -> None:
     """Who comes second with the same view of things takes nothing."""
-    sell_past(past.shop, 30)
-    past.ask()
-    (seen,) = past.register.active(LIVE, LIVE)
-    page = past.harness.source.page(seen.position, day(5), SIZE)
-    assert past.register.capture(seen, page, SIZE) is not None
-    assert past.register.capture(seen, page, SIZE) is None
+    insert_past_orders(harness.shop, 30)
+    harness.start()
+    (seen,) = harness.store.active(LIVE, LIVE)
+    page = harness.source.page(seen.position, day(5), SIZE)
+    assert harness.store.capture(seen, page, SIZE) is not None
+    assert harness.store.capture(seen, page, SIZE) is None
 
 
-def test_a_live_order_goes_first(past: Past) -> None:
+def test_a_live_order_goes_first(harness: BackfillHarness) -> None:
     """No past batch is claimed while a live one is due."""
-    sell_past(past.shop, 8)
-    past.ask()
-    past.driver.step()
-    past.harness.confirm(1)
-    assert not past.deliver()
-    assert past.harness.deliver()
-    assert past.deliver()
+    insert_past_orders(harness.shop, 8)
+    harness.start()
+    harness.loop.step()
+    harness.confirm(1)
+    assert not harness.deliver_past()
+    assert harness.deliver()
+    assert harness.deliver_past()
 
 
-def test_nothing_is_captured_while_live_orders_wait(past: Past) -> None:
+def test_nothing_is_captured_while_live_orders_wait(harness: BackfillHarness) -> None:
     """Or while the API is in trouble."""
-    sell_past(past.shop, 20)
-    past.ask()
-    past.harness.confirm(1)
-    past.shop.update("batch", {"created_at": ago(minutes=1)})
-    assert past.driver.step() > 0
-    past.harness.deliver_all()
-    assert past.driver.step() == 0
-    past.shop.set_endpoint("backing_off", "x")
-    past.shop.update("batch", {"orders": 1}, state="pending")
-    assert past.driver.step() > 0
-    assert past.register.unfinished().waits_for == "sending is backing off"
-    past.shop.set_endpoint("available", None)
-    assert past.driver.step() == 0
+    insert_past_orders(harness.shop, 20)
+    harness.start()
+    harness.confirm(1)
+    harness.shop.update("batch", {"created_at": ago(minutes=1)})
+    assert harness.loop.step() > 0
+    harness.deliver_all()
+    assert harness.loop.step() == 0
+    harness.shop.set_endpoint("backing_off", "x")
+    harness.shop.update("batch", {"orders": 1}, state="pending")
+    assert harness.loop.step() > 0
+    assert harness.store.unfinished().waits_for == "sending is backing off"
+    harness.shop.set_endpoint("available", None)
+    assert harness.loop.step() == 0
 
 
-def test_a_backfill_tries_an_api_that_nobody_else_tries(past: Past) -> None:
+def test_a_backfill_tries_an_api_that_nobody_else_tries(
+    harness: BackfillHarness,
+) -> None:
     """In a quiet shop no live order would find out that it is back."""
-    orders = sell_past(past.shop, 4)
-    past.shop.set_endpoint("backing_off", "x")
-    past.ask()
-    past.finish()
-    assert past.posts(orders) == [1] * 4
+    orders = insert_past_orders(harness.shop, 4)
+    harness.shop.set_endpoint("backing_off", "x")
+    harness.start()
+    harness.finish_backfills()
+    assert harness.posts(orders) == [1] * 4
 
 
 def test_a_hold_is_probed_by_a_backfill_when_every_live_order_was_refused(
-    past: Past,
+    harness: BackfillHarness,
 ) -> None:
     """The batch that was never refused goes first; not one whose backfill is paused."""
-    sell_past(past.shop, 8)
-    number = past.ask()
-    past.driver.step()
-    past.harness.confirm(1)
-    past.shop.set_endpoint("held", "x")
-    past.shop.update("batch", {"refused_at": ago(), "refusals": 1}, lane="live")
-    past.register.pause(number)
-    assert not past.deliver()
-    past.register.resume(number)
-    assert not past.harness.deliver()
-    assert past.deliver()
+    insert_past_orders(harness.shop, 8)
+    number = harness.start()
+    harness.loop.step()
+    harness.confirm(1)
+    harness.shop.set_endpoint("held", "x")
+    harness.shop.update("batch", {"refused_at": ago(), "refusals": 1}, lane="live")
+    harness.store.pause(number)
+    assert not harness.deliver_past()
+    harness.store.resume(number)
+    assert not harness.deliver()
+    assert harness.deliver_past()
 
 
 # Its own fields
 
 
-def test_past_events_leave_the_profile_alone(past: Past) -> None:
+def test_past_events_leave_the_profile_alone(harness: BackfillHarness) -> None:
     """Unless the profile was asked for; a live event has all fields."""
-    past.shop.sql(
+    harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "'W-' || id AS orderid, email, 'EUR' AS currency, total AS totalvalue, "
         "products, 'Mila' AS firstname, 'nl-NL' AS language, 7 AS userid, "
         "'x' AS custom_colour FROM orders"
     )
-    sell_past(past.shop, 2)
-    past.ask(upper=26)
-    past.finish()
-    past.ask(lower=26, with_profile=True)
-    past.finish()
-    past.harness.confirm(1)
-    past.finish()
+    insert_past_orders(harness.shop, 2)
+    harness.start(upper=26)
+    harness.finish_backfills()
+    harness.start(lower=26, with_profile=True)
+    harness.finish_backfills()
+    harness.confirm(1)
+    harness.finish_backfills()
     own = {"event", "email", "orderid", "timestamp", "currency", "totalvalue"}
-    bare, whole, live = (
-        set(p.body or {}) for p in past.harness.sandbox.book.purchases()
-    )
+    bare, whole, live = (set(p.body or {}) for p in harness.sandbox.book.purchases())
     assert bare == own | {"products"}
     assert whole == live == bare | {"firstname", "language", "userid", "custom_colour"}
 
 
-def test_the_events_time_is_the_orders_own(past: Past) -> None:
+def test_the_events_time_is_the_orders_own(harness: BackfillHarness) -> None:
     """Not that of sending."""
-    sell_past(past.shop, 1, days=10)
-    past.ask()
-    past.finish()
-    (purchase,) = past.harness.sandbox.book.purchases()
+    insert_past_orders(harness.shop, 1, days=10)
+    harness.start()
+    harness.finish_backfills()
+    (purchase,) = harness.sandbox.book.purchases()
     assert purchase.body
     assert str(purchase.body["timestamp"])[:10] == day(10).isoformat()[:10]
 
 
-def test_a_rejected_past_order_is_retried_as_a_past_one(past: Past) -> None:
+def test_a_rejected_past_order_is_retried_as_a_past_one(
+    harness: BackfillHarness,
+) -> None:
     """In its lane, without the profile."""
-    sell_past(past.shop, 1)
-    past.shop.sql("UPDATE orders SET email = 'nowhere'")
-    number = past.ask()
-    past.finish()
-    assert past.register.get(number).rejected == 1
-    past.harness.database.run(
+    insert_past_orders(harness.shop, 1)
+    harness.shop.sql("UPDATE orders SET email = 'nowhere'")
+    number = harness.start()
+    harness.finish_backfills()
+    assert harness.store.get(number).rejected == 1
+    harness.database.run(
         query("retry_rejected"),
         feed=1,
         states=["rejected"],
@@ -229,104 +232,110 @@ def test_a_rejected_past_order_is_retried_as_a_past_one(past: Past) -> None:
         size=SIZE,
         most_retries=None,
     )
-    batch = past.shop.row_of("batch", state="pending")
+    batch = harness.shop.row_of("batch", state="pending")
     assert (batch.lane, batch.backfill_id) == ("backfill", number)
 
 
 # Steered
 
 
-def test_a_paused_backfill_sends_nothing_until_resumed(past: Past) -> None:
+def test_a_paused_backfill_sends_nothing_until_resumed(
+    harness: BackfillHarness,
+) -> None:
     """Also what is captured already; another one goes on meanwhile."""
-    orders = sell_past(past.shop, 20)
-    number = past.ask(upper=25)
-    past.driver.step()
-    past.register.pause(number)
-    assert not past.deliver()
-    assert past.harness.ledger.next_due().seconds is None
-    past.ask(lower=25)
-    past.finish()
-    assert past.posts(orders) == [0] * 10 + [1] * 10
-    past.register.resume(number)
-    past.finish()
-    assert past.posts(orders) == [1] * 20
+    orders = insert_past_orders(harness.shop, 20)
+    number = harness.start(upper=25)
+    harness.loop.step()
+    harness.store.pause(number)
+    assert not harness.deliver_past()
+    assert harness.ledger.next_due().seconds is None
+    harness.start(lower=25)
+    harness.finish_backfills()
+    assert harness.posts(orders) == [0] * 10 + [1] * 10
+    harness.store.resume(number)
+    harness.finish_backfills()
+    assert harness.posts(orders) == [1] * 20
 
 
-def test_a_cancelled_backfill_gives_back_what_was_not_sent(past: Past) -> None:
+def test_a_cancelled_backfill_gives_back_what_was_not_sent(
+    harness: BackfillHarness,
+) -> None:
     """It is as if it had never been asked for; a later one takes it."""
-    orders = sell_past(past.shop, 30)
-    number = past.ask()
-    past.driver.step()
-    past.deliver()
-    cancelled = past.register.cancel(number)
+    orders = insert_past_orders(harness.shop, 30)
+    number = harness.start()
+    harness.loop.step()
+    harness.deliver_past()
+    cancelled = harness.store.cancel(number)
     assert (cancelled.released, cancelled.left) == (6, 0)
-    assert past.states() == {"delivered": 4, "released": 6}
-    assert past.counts_agree()
-    past.finish()
-    assert sum(past.posts(orders)) == 4
-    assert "released: its backfill was cancelled" in tell(past, orders[5])
-    assert "next: syncd watermark reset" in tell(past, orders[5])
-    assert past.plan().orders == 26
-    past.ask()
-    past.finish()
-    assert past.posts(orders) == [1] * 30
+    assert harness.states() == {"delivered": 4, "released": 6}
+    assert harness.shop.counts_agree()
+    harness.finish_backfills()
+    assert sum(harness.posts(orders)) == 4
+    assert "released: its backfill was cancelled" in tell(harness, orders[5])
+    assert "next: syncd watermark reset" in tell(harness, orders[5])
+    assert harness.plan().orders == 26
+    harness.start()
+    harness.finish_backfills()
+    assert harness.posts(orders) == [1] * 30
 
 
-def test_what_may_have_arrived_is_not_given_back(past: Past) -> None:
+def test_what_may_have_arrived_is_not_given_back(harness: BackfillHarness) -> None:
     """A batch of which the API said nothing clear is sent to its end."""
-    orders = sell_past(past.shop, 8)
-    number = past.ask()
-    past.driver.step()
-    past.harness.sandbox.fail("server-error", status=503, times=1)
-    past.deliver()
-    cancelled = past.register.cancel(number)
+    orders = insert_past_orders(harness.shop, 8)
+    number = harness.start()
+    harness.loop.step()
+    harness.sandbox.fail("server-error", status=503, times=1)
+    harness.deliver_past()
+    cancelled = harness.store.cancel(number)
     assert (cancelled.released, cancelled.left) == (4, 4)
-    past.finish()
-    assert sum(past.posts(orders)) == 4
-    assert past.counts_agree()
+    harness.finish_backfills()
+    assert sum(harness.posts(orders)) == 4
+    assert harness.shop.counts_agree()
 
 
-def test_reconciliation_leaves_cancelled_orders_alone(past: Past) -> None:
+def test_reconciliation_leaves_cancelled_orders_alone(harness: BackfillHarness) -> None:
     """Nobody asks for them any more; what was delivered is still accounted for."""
-    orders = sell_past(past.shop, 30)
-    past.shop.set_watermark(ago())
-    number = past.ask()
-    past.driver.step()
-    past.deliver()
-    past.register.cancel(number)
-    reconciliation = Reconciliation(past.harness.source, past.harness.ledger, size=SIZE)
+    orders = insert_past_orders(harness.shop, 30)
+    harness.shop.set_watermark(ago())
+    number = harness.start()
+    harness.loop.step()
+    harness.deliver_past()
+    harness.store.cancel(number)
+    reconciliation = Reconciliation(harness.source, harness.ledger, size=SIZE)
     run = reconciliation.ask(day(0), None)
     pages = list(reconciliation.pages(run))
     assert sum(page.account.delivered for page in pages) == 4
     assert sum(page.account.missing for page in pages) == 0
-    past.finish()
-    assert sum(past.posts(orders)) == 4
+    harness.finish_backfills()
+    assert sum(harness.posts(orders)) == 4
 
 
-def test_what_the_feed_answers_for_anyway_is_not_given_back(past: Past) -> None:
+def test_what_the_feed_answers_for_anyway_is_not_given_back(
+    harness: BackfillHarness,
+) -> None:
     """Another backfill covers it, so reconciliation would only take it again."""
-    sell_past(past.shop, 10)
-    past.ask()
-    past.finish()
-    late = sell_past(past.shop, 1)
-    number = past.ask()
-    past.driver.step()
-    past.driver.step()
-    cancelled = past.register.cancel(number)
+    insert_past_orders(harness.shop, 10)
+    harness.start()
+    harness.finish_backfills()
+    late = insert_past_orders(harness.shop, 1)
+    number = harness.start()
+    harness.loop.step()
+    harness.loop.step()
+    cancelled = harness.store.cancel(number)
     assert (cancelled.released, cancelled.left) == (0, 1)
-    past.finish()
-    assert past.posts(late) == [1]
+    harness.finish_backfills()
+    assert harness.posts(late) == [1]
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "cancel"])
 def test_a_finished_or_unknown_backfill_cannot_be_steered(
-    past: Past, verb: str
+    harness: BackfillHarness, verb: str
 ) -> None:
     """The error says in what state it is."""
-    sell_past(past.shop, 1)
-    number = past.ask()
-    past.finish()
-    steer = getattr(past.register, verb)
+    insert_past_orders(harness.shop, 1)
+    number = harness.start()
+    harness.finish_backfills()
+    steer = getattr(harness.store, verb)
     with pytest.raises(BackfillStateError, match="it is finished"):
         steer(number)
     with pytest.raises(BackfillStateError, match="no backfill 99"):
@@ -334,55 +343,55 @@ def test_a_finished_or_unknown_backfill_cannot_be_steered(
 
 
 def test_a_running_backfill_cannot_be_resumed_nor_a_paused_one_paused(
-    past: Past,
+    harness: BackfillHarness,
 ) -> None:
     """Nor is there one to choose when none, or several, are under way."""
     with pytest.raises(BackfillStateError, match="no backfill is under way"):
-        past.register.unfinished()
-    sell_past(past.shop, 2)
-    number = past.ask(upper=10)
+        harness.store.unfinished()
+    insert_past_orders(harness.shop, 2)
+    number = harness.start(upper=10)
     with pytest.raises(BackfillStateError, match="it is running"):
-        past.register.resume(number)
-    past.register.pause(number)
+        harness.store.resume(number)
+    harness.store.pause(number)
     with pytest.raises(BackfillStateError, match="it is paused"):
-        past.register.pause(number)
-    past.ask(lower=10)
+        harness.store.pause(number)
+    harness.start(lower=10)
     with pytest.raises(BackfillStateError, match="the backfills 1, 2 are under way"):
-        past.register.unfinished()
+        harness.store.unfinished()
 
 
-def test_two_unfinished_backfills_never_share_a_time(past: Past) -> None:
+def test_two_unfinished_backfills_never_share_a_time(harness: BackfillHarness) -> None:
     """Neighbours may be under way together; the database guards it as well."""
-    sell_past(past.shop, 10)
-    past.ask(lower=10, upper=20)
-    past.ask(lower=20, upper=30)
+    insert_past_orders(harness.shop, 10)
+    harness.start(lower=10, upper=20)
+    harness.start(lower=20, upper=30)
     with pytest.raises(BackfillStateError, match="is in backfill 1, which"):
-        past.ask(lower=5, upper=12)
-    row = past.shop.rows_of("backfill")[0]
+        harness.start(lower=5, upper=12)
+    row = harness.shop.rows_of("backfill")[0]
     times = {"lower_at": row.lower_at, "upper_at": row.upper_at}
     with pytest.raises(errors.ExclusionViolation):
-        past.shop.insert("backfill", feed_id=1, reached_at=row.lower_at, **times)
+        harness.shop.insert("backfill", feed_id=1, reached_at=row.lower_at, **times)
 
 
-def test_each_state_is_told_once(past: Past) -> None:
+def test_each_state_is_told_once(harness: BackfillHarness) -> None:
     """Whichever daemon looks first."""
     lines = StringIO()
     log.configure(style="json", stream=lines)
-    past.driver = past.make_driver()
-    sell_past(past.shop, 15)
-    number = past.ask()
-    other = Past(past.shop, past.harness.sandbox, past.harness.folder, SIZE)
-    for steer in (None, past.register.pause, past.register.resume):
+    harness.loop = harness.make_loop()
+    insert_past_orders(harness.shop, 15)
+    number = harness.start()
+    other = BackfillHarness(harness.shop, harness.sandbox, harness.folder, SIZE)
+    for steer in (None, harness.store.pause, harness.store.resume):
         if steer:
             steer(number)
-        past.driver.step()
-        other.driver.step()
-    past.shop.update("backfill", {"logged_at": ago(minutes=1)})
-    past.deliver()
-    past.driver.step()
-    other.driver.step()
-    past.finish()
-    other.driver.step()
+        harness.loop.step()
+        other.loop.step()
+    harness.shop.update("backfill", {"logged_at": ago(minutes=1)})
+    harness.deliver_past()
+    harness.loop.step()
+    other.loop.step()
+    harness.finish_backfills()
+    other.loop.step()
     other.close()
     told = re.findall(r'"backfill\.(\w+)"', lines.getvalue())
     assert told == ["started", "paused", "resumed", "progressed", "finished"]
@@ -391,93 +400,97 @@ def test_each_state_is_told_once(past: Past) -> None:
 # Sent again
 
 
-def test_delivered_orders_are_sent_again_only_on_purpose(past: Past) -> None:
+def test_delivered_orders_are_sent_again_only_on_purpose(
+    harness: BackfillHarness,
+) -> None:
     """With the reason in the story; counted apart from possible repeats."""
-    orders = sell_past(past.shop, 8)
-    past.ask()
-    past.finish()
-    assert (past.plan().orders, past.plan("resend").resent) == (0, 8)
-    number = past.ask("resend")
-    past.finish()
-    assert past.posts(orders) == [2] * 8
-    progress = past.register.get(number)
+    orders = insert_past_orders(harness.shop, 8)
+    harness.start()
+    harness.finish_backfills()
+    assert (harness.plan().orders, harness.plan("resend").resent) == (0, 8)
+    number = harness.start("resend")
+    harness.finish_backfills()
+    assert harness.posts(orders) == [2] * 8
+    progress = harness.store.get(number)
     assert (progress.resent, progress.delivered) == (8, 8)
-    assert past.harness.shop.uncertain_attempts() == 0
-    told = tell(past, orders[0])
+    assert harness.shop.uncertain_attempts() == 0
+    told = tell(harness, orders[0])
     assert "sent again by hand (reason: wrong SKUs)" in told
     assert "sent again on purpose: wrong SKUs" in told
-    assert past.counts_agree()
+    assert harness.shop.counts_agree()
 
 
-def test_a_cancelled_resending_leaves_orders_delivered(past: Past) -> None:
+def test_a_cancelled_resending_leaves_orders_delivered(
+    harness: BackfillHarness,
+) -> None:
     """They are back in the batch that has their receipt, and can be resent later."""
-    orders = sell_past(past.shop, 8)
-    past.ask()
-    past.finish()
-    number = past.ask("resend")
-    past.driver.step()
-    past.deliver()
-    assert past.register.cancel(number).released == 4
-    assert past.states() == {"delivered": 8}
-    assert past.counts_agree()
-    assert "that backfill was cancelled" in tell(past, orders[7])
-    assert tell(past, orders[7]).count("attempt 1 at") == 1
-    past.ask("resend", lower=26)
-    past.finish()
-    assert past.posts(orders) == [2] * 8
+    orders = insert_past_orders(harness.shop, 8)
+    harness.start()
+    harness.finish_backfills()
+    number = harness.start("resend")
+    harness.loop.step()
+    harness.deliver_past()
+    assert harness.store.cancel(number).released == 4
+    assert harness.states() == {"delivered": 8}
+    assert harness.shop.counts_agree()
+    assert "that backfill was cancelled" in tell(harness, orders[7])
+    assert tell(harness, orders[7]).count("attempt 1 at") == 1
+    harness.start("resend", lower=26)
+    harness.finish_backfills()
+    assert harness.posts(orders) == [2] * 8
 
 
-def test_single_orders_are_sent_again_with_a_reason(past: Past) -> None:
+def test_single_orders_are_sent_again_with_a_reason(harness: BackfillHarness) -> None:
     """Whatever else is under way; what was never delivered is left alone."""
-    orders = sell_past(past.shop, 6)
-    past.ask(upper=26)
-    past.finish()
-    past.ask(lower=26)
-    number, sent = past.resending.resend(["1", "2", "6", "77"], "mended view")
+    orders = insert_past_orders(harness.shop, 6)
+    harness.start(upper=26)
+    harness.finish_backfills()
+    harness.start(lower=26)
+    number, sent = harness.resending.resend(["1", "2", "6", "77"], "mended view")
     assert sent == 2
-    past.finish()
-    assert past.posts(orders) == [2, 2, 1, 1, 1, 1]
-    assert past.register.get(number).state == "finished"
+    harness.finish_backfills()
+    assert harness.posts(orders) == [2, 2, 1, 1, 1, 1]
+    assert harness.store.get(number).state == "finished"
     with pytest.raises(OrderUnknownError, match="none of these"):
-        past.resending.resend(["99"], "mended view")
-    assert len(past.register.all()) == 3
+        harness.resending.resend(["99"], "mended view")
+    assert len(harness.store.all()) == 3
 
 
-def test_an_order_listed_twice_is_sent_again_once(past: Past) -> None:
+def test_an_order_listed_twice_is_sent_again_once(harness: BackfillHarness) -> None:
     """The second listing finds it in this very backfill."""
-    orders = sell_past(past.shop, 12)
-    past.ask()
-    past.finish()
-    past.shop.sql(
+    orders = insert_past_orders(harness.shop, 12)
+    harness.start()
+    harness.finish_backfills()
+    harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
         "SELECT id AS order_key, confirmed_at FROM orders UNION ALL "
         "SELECT id, confirmed_at + interval '50 days' FROM orders"
     )
-    past.harness.source.views.check()
-    past.register.open(past.plan("resend", upper=99))
-    past.finish()
-    assert past.posts(orders) == [2] * 12
+    harness.source.views.check()
+    harness.store.open(harness.plan("resend", upper=99))
+    harness.finish_backfills()
+    assert harness.posts(orders) == [2] * 12
 
 
 # Adopted
 
 
-def test_an_adopted_range_is_not_sent(past: Past) -> None:
+def test_an_adopted_range_is_not_sent(harness: BackfillHarness) -> None:
     """It is covered; a reset leaves it alone, a resending does not."""
-    orders = sell_past(past.shop, 12)
-    number = past.ask("adopt", upper=26)
-    past.finish()
-    assert past.states() == {"adopted": 6}
-    assert past.register.get(number).state == "finished"
-    assert "delivered by something else" in tell(past, orders[0])
-    assert past.plan().orders == 6
-    past.ask()
-    past.finish()
-    assert past.posts(orders) == [0] * 6 + [1] * 6
-    past.ask("resend", upper=26)
-    past.finish()
-    assert past.posts(orders) == [1] * 12
-    assert past.counts_agree()
+    orders = insert_past_orders(harness.shop, 12)
+    number = harness.start("adopt", upper=26)
+    harness.finish_backfills()
+    assert harness.states() == {"adopted": 6}
+    assert harness.store.get(number).state == "finished"
+    assert "delivered by something else" in tell(harness, orders[0])
+    assert harness.plan().orders == 6
+    harness.start()
+    harness.finish_backfills()
+    assert harness.posts(orders) == [0] * 6 + [1] * 6
+    harness.start("resend", upper=26)
+    harness.finish_backfills()
+    assert harness.posts(orders) == [1] * 12
+    assert harness.shop.counts_agree()
 
 
 def test_what_the_first_start_listed_goes_back_when_cancelled(
@@ -486,30 +499,30 @@ def test_what_the_first_start_listed_goes_back_when_cancelled(
     """A reset asks for it, a cancellation gives it back as it was."""
     with Sandbox() as sandbox:
         shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() + interval '1 h')")
-        past = Past(shop, sandbox, tmp_path, SIZE)
+        harness = BackfillHarness(shop, sandbox, tmp_path, SIZE)
         shop.set_watermark(ago(hours=-2))
-        number = past.ask(upper=120)
-        past.driver.step()
-        assert past.states() == {"pending": 1}
-        assert past.register.cancel(number).released == 1
-        assert past.states() == {"released": 1}
-        past.ask(upper=120)
-        past.finish()
-        assert past.posts(["W-1"]) == [1]
-        past.close()
+        number = harness.start(upper=120)
+        harness.loop.step()
+        assert harness.states() == {"pending": 1}
+        assert harness.store.cancel(number).released == 1
+        assert harness.states() == {"released": 1}
+        harness.start(upper=120)
+        harness.finish_backfills()
+        assert harness.posts(["W-1"]) == [1]
+        harness.close()
 
 
 # Planned
 
 
-def test_the_plan_counts_without_writing(past: Past) -> None:
+def test_the_plan_counts_without_writing(harness: BackfillHarness) -> None:
     """By where they stand and by day."""
-    sell_past(past.shop, 50)
-    past.ask(lower=10, upper=20)
-    past.finish()
-    past.shop.set_watermark(ago())
-    before = past.shop.rows_of("backfill"), past.shop.rows_of("batch")
-    plan = past.plan()
+    insert_past_orders(harness.shop, 50)
+    harness.start(lower=10, upper=20)
+    harness.finish_backfills()
+    harness.shop.set_watermark(ago())
+    before = harness.shop.rows_of("backfill"), harness.shop.rows_of("batch")
+    plan = harness.plan()
     assert (plan.confirmed, plan.orders, dict(plan.standings)) == (
         50,
         40,
@@ -517,33 +530,33 @@ def test_the_plan_counts_without_writing(past: Past) -> None:
     )
     assert sorted(plan.days) == [day(n).date() for n in range(1, 51)]
     assert plan.seconds(20.0) == 2.0
-    assert (past.shop.rows_of("backfill"), past.shop.rows_of("batch")) == before
+    assert (harness.shop.rows_of("backfill"), harness.shop.rows_of("batch")) == before
 
 
-def test_the_plan_tries_orders_of_the_whole_range(past: Past) -> None:
+def test_the_plan_tries_orders_of_the_whole_range(harness: BackfillHarness) -> None:
     """Those that cannot be sent are named with their reason, others first."""
-    orders = sell_past(past.shop, 300)
-    past.shop.sql(
+    orders = insert_past_orders(harness.shop, 300)
+    harness.shop.sql(
         "UPDATE orders SET email = 'nowhere' WHERE id <= 3; "
         "UPDATE orders SET products = '[]' WHERE id = 150"
     )
-    plan = past.plan()
+    plan = harness.plan()
     assert plan.sample.orders == 200
     assert ("1", "email is not an address like name@example.com") in plan.sample.faults
     assert len(plan.sample.examples) == sampling.EXAMPLES
     assert len(orders) == plan.orders
 
 
-def test_the_plan_survives_a_row_that_cannot_be_read(past: Past) -> None:
+def test_the_plan_survives_a_row_that_cannot_be_read(harness: BackfillHarness) -> None:
     """It is one more that cannot be sent."""
-    sell_past(past.shop, 20)
-    past.shop.sql(
+    insert_past_orders(harness.shop, 20)
+    harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "'W-' || id AS orderid, email, 'EUR' AS currency, "
         "100 / (id - 3)::numeric AS totalvalue, products FROM orders "
         "WHERE id <> 5"
     )
-    faults = dict(past.plan().sample.faults)
+    faults = dict(harness.plan().sample.faults)
     assert "SQLSTATE 22012" in faults["3"]
     assert faults["5"] == "is not in the purchases view"
 
@@ -551,56 +564,60 @@ def test_the_plan_survives_a_row_that_cannot_be_read(past: Past) -> None:
 # Older, promoted, apart
 
 
-def test_after_a_promotion_the_rest_of_a_backfill_may_repeat(past: Past) -> None:
+def test_after_a_promotion_the_rest_of_a_backfill_may_repeat(
+    harness: BackfillHarness,
+) -> None:
     """Nobody knows which of its pages the old primary had sent; they are counted."""
-    sell_past(past.shop, 8)
-    past.ask()
-    past.shop.update("feed", {"lost_from": ago(days=1), "lost_until": ago()})
-    past.finish()
-    assert past.harness.shop.uncertain_attempts() == 2
-    sell_past(past.shop, 4)
-    past.ask()
-    past.finish()
-    assert past.harness.shop.uncertain_attempts() == 2
+    insert_past_orders(harness.shop, 8)
+    harness.start()
+    harness.shop.update("feed", {"lost_from": ago(days=1), "lost_until": ago()})
+    harness.finish_backfills()
+    assert harness.shop.uncertain_attempts() == 2
+    insert_past_orders(harness.shop, 4)
+    harness.start()
+    harness.finish_backfills()
+    assert harness.shop.uncertain_attempts() == 2
 
 
-def test_the_daemons_role_may_steer_but_not_delete(past: Past) -> None:
+def test_the_daemons_role_may_steer_but_not_delete(harness: BackfillHarness) -> None:
     """Cancelling gives orders back without deleting one."""
     with (
-        psycopg.connect(past.shop.dsn, autocommit=True) as connection,
+        psycopg.connect(harness.shop.dsn, autocommit=True) as connection,
         pytest.raises(errors.InsufficientPrivilege),
     ):
         connection.execute("DELETE FROM syncd.backfill")
 
 
-def test_the_plan_tries_those_that_would_be_sent(past: Past) -> None:
+def test_the_plan_tries_those_that_would_be_sent(harness: BackfillHarness) -> None:
     """What was delivered, rejected or erased is not among them."""
-    sell_past(past.shop, 50)
-    past.shop.sql("UPDATE orders SET email = 'nowhere' WHERE id IN (3, 40)")
-    assert len(past.plan().sample.faults) == 2
-    past.ask(upper=30)
-    past.finish()
-    plan = past.plan()
+    insert_past_orders(harness.shop, 50)
+    harness.shop.sql("UPDATE orders SET email = 'nowhere' WHERE id IN (3, 40)")
+    assert len(harness.plan().sample.faults) == 2
+    harness.start(upper=30)
+    harness.finish_backfills()
+    plan = harness.plan()
     assert (plan.orders, plan.sample.orders) == (20, 20)
     assert [key for key, _ in plan.sample.faults] == ["40"]
-    again = past.plan("resend")
+    again = harness.plan("resend")
     assert again.sample.orders == again.orders == 49
 
 
-def test_it_is_asked_for_and_cancelled_while_capture_is_paused(past: Past) -> None:
+def test_it_is_asked_for_and_cancelled_while_capture_is_paused(
+    harness: BackfillHarness,
+) -> None:
     """Whoever has stopped everything can clear up; nothing is captured meanwhile."""
-    orders = sell_past(past.shop, 20)
-    pauses = PauseStore(past.harness.database, past.harness.ledger.feed_id)
+    orders = insert_past_orders(harness.shop, 20)
+    pauses = PauseStore(harness.database, harness.ledger.feed_id)
     pauses.begin("capture", "campaign")
-    number = past.ask()
+    number = harness.start()
     with pytest.raises(PausedError):
-        past.driver.step()
-    assert past.register.get(number).captured == 0
+        harness.loop.step()
+    assert harness.store.get(number).captured == 0
     pauses.end("capture")
-    past.driver.step()
+    harness.loop.step()
     pauses.begin("capture", "campaign")
-    captured = past.register.get(number).captured
-    assert past.register.cancel(number).released == captured > 0
+    captured = harness.store.get(number).captured
+    assert harness.store.cancel(number).released == captured > 0
     pauses.end("capture")
-    past.finish()
-    assert past.posts(orders) == [0] * 20
+    harness.finish_backfills()
+    assert harness.posts(orders) == [0] * 20

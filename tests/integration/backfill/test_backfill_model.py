@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from support.past import Past, sell_past
+from support.backfill_harness import BackfillHarness, insert_past_orders
 from support.postgres import Cluster
 from support.shop import Shop
 from typing_extensions import override
@@ -55,8 +55,10 @@ class Backfills(RuleBasedStateMachine):
         self.shop = Shop.open(self.server.dsn(self.name))
         self.sandbox = Sandbox()
         self.sandbox.start()
-        self.past = Past(self.shop, self.sandbox, self.folder, SIZE, 5, QUEUE_ORDERS)
-        self.orders = sell_past(self.shop, 24, days=DAYS)
+        self.harness = BackfillHarness(
+            self.shop, self.sandbox, self.folder, SIZE, 5, QUEUE_ORDERS
+        )
+        self.orders = insert_past_orders(self.shop, 24, days=DAYS)
         self.asked: set[str] = set()  # that each of them arrives
         self.again: Counter[str] = Counter()  # how often it was sent on purpose
 
@@ -73,76 +75,76 @@ class Backfills(RuleBasedStateMachine):
 
     def _ask(self, purpose: str, span: tuple[int, int]) -> None:
         try:
-            self.past.ask(purpose, lower=span[0], upper=span[1])  # type: ignore[arg-type]
+            self.harness.start(purpose, lower=span[0], upper=span[1])  # type: ignore[arg-type]
         except BackfillStateError:
             return  # it overlaps another
         if purpose != "adopt":
             self.asked.update(self._inside(span))
         if purpose == "resend":
             self.again.update(self._inside(span))
-        self.past.driver.step()
+        self.harness.loop.step()
 
     @rule(number=st.integers(0, 23))
     def resend_one(self, number: int) -> None:
         try:
-            self.past.resending.resend([str(number + 1)], "asked for")
+            self.harness.resending.resend([str(number + 1)], "asked for")
         except OrderUnknownError:
             return
         self.again[self.orders[number]] += 1
 
     @rule()
     def drive(self) -> None:
-        self.past.driver.step()
+        self.harness.loop.step()
 
     @rule()
     def sell(self) -> None:
-        self.orders_live = self.past.harness.confirm(1)
+        self.orders_live = self.harness.confirm(1)
         self.asked.update(self.orders_live)
 
     @rule()
     def deliver(self) -> None:
-        self.past.harness.end_waits()
-        if not self.past.harness.deliver():
-            self.past.deliver()
+        self.harness.end_waits()
+        if not self.harness.deliver():
+            self.harness.deliver_past()
 
     @rule(arrives=st.booleans(), lane=st.sampled_from(get_args(Lane)))
     def crash_at_the_post(self, arrives: bool, lane: Lane) -> None:  # noqa: FBT001
         """The connection breaks: before the API has taken the batch, or after."""
-        self.past.harness.end_waits()
+        self.harness.end_waits()
         if arrives:
             self.sandbox.fail("accept-then-drop", times=1)
         else:
             self.sandbox.fail("server-error", times=1, status=503)
-        self.past.harness.delivery.deliver_next(lane)
+        self.harness.delivery.deliver_next(lane)
         self.sandbox.clear_faults()
 
     @rule()
     def crash_with_a_claim(self) -> None:
         """An instance dies between its claim and its POST."""
-        claim = self.past.harness.ledger.claim(
-            self.past.harness.instance.number, "backfill", LIVE_LAG
+        claim = self.harness.ledger.claim(
+            self.harness.instance.number, "backfill", LIVE_LAG
         )
         if claim:
-            self.past.harness.expire_leases()
+            self.harness.expire_leases()
 
     def _unfinished(self) -> list[int]:
-        return [p.backfill for p in self.past.register.all() if p.is_unfinished]
+        return [p.backfill for p in self.harness.store.all() if p.is_unfinished]
 
     @precondition(lambda self: self._unfinished())
     @rule(data=st.data(), verb=st.sampled_from(["pause", "resume"]))
     def steer(self, data: st.DataObject, verb: str) -> None:
         number = data.draw(st.sampled_from(self._unfinished()))
         with suppress(BackfillStateError):  # running, to be resumed, for instance
-            getattr(self.past.register, verb)(number)
+            getattr(self.harness.store, verb)(number)
 
     @precondition(lambda self: self._unfinished())
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        self.past.register.cancel(data.draw(st.sampled_from(self._unfinished())))
+        self.harness.store.cancel(data.draw(st.sampled_from(self._unfinished())))
 
     @invariant()
     def every_batch_counts_its_orders(self) -> None:
-        assert self.past.counts_agree()
+        assert self.harness.shop.counts_agree()
 
     @invariant()
     def no_order_repeats_uncounted(self) -> None:
@@ -175,23 +177,23 @@ class Backfills(RuleBasedStateMachine):
         """Whatever was left undone can be finished, and then every order was sent."""
         try:
             for number in self._unfinished():
-                if self.past.register.get(number).state == "paused":
-                    self.past.register.resume(number)
+                if self.harness.store.get(number).state == "paused":
+                    self.harness.store.resume(number)
             self._finish()
-            self.past.ask("send", upper=DAYS + 1)
+            self.harness.start("send", upper=DAYS + 1)
             self._finish()
-            states = self.past.states()
+            states = self.harness.states()
             assert set(states) <= {"delivered", "adopted"}, states
             self.no_order_repeats_uncounted_at_the_end()
         finally:
-            self.past.close()
+            self.harness.close()
             self.sandbox.stop()
             self.shop.close()
             self.server.sql(f"DROP DATABASE {self.name} WITH (FORCE)")
 
     def _finish(self) -> None:
         for _ in range(3):
-            self.past.finish()
+            self.harness.finish_backfills()
         assert self._unfinished() == []
 
     def no_order_repeats_uncounted_at_the_end(self) -> None:

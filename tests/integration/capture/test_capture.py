@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from support.ledgers import ago
-from support.polling import INSERT, LOOKBACK, Capture, Tills
+from support.feed_harness import ago
+from support.poll_harness import INSERT, LOOKBACK, ConcurrentWriters, PollHarness
 from support.postgres import Cluster, wait_until
 from support.shop import Shop
 from typing_extensions import override
@@ -28,20 +28,20 @@ pytestmark = pytest.mark.db
 
 
 @pytest.fixture
-def tills(shop: Shop) -> Iterator[Tills]:
-    opened = Tills(shop)
+def writers(shop: Shop) -> Iterator[ConcurrentWriters]:
+    opened = ConcurrentWriters(shop)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def capture(shop: Shop) -> Iterator[Capture]:
-    started = Capture(shop)
+def capture(shop: Shop) -> Iterator[PollHarness]:
+    started = PollHarness(shop)
     yield started
     started.database.close()
 
 
-def pass_time(capture: Capture) -> None:
+def pass_time(capture: PollHarness) -> None:
     """Let the order database's clock move on by more than the lookback."""
     start = capture.source.clock()
     wait_until(lambda: capture.source.clock() > start + 2 * LOOKBACK)
@@ -97,43 +97,43 @@ class Hasty(PollCapture):
 
 @pytest.mark.parametrize("columns", ["id", "confirmed_at, id"])
 def test_a_plain_cursor_loses_the_late_commit(
-    shop: Shop, tills: Tills, columns: str
+    shop: Shop, writers: ConcurrentWriters, columns: str
 ) -> None:
     """The interleaving is one that loses orders: both usual cursors do."""
     cursor = Cursor(shop, columns)
-    late = tills.begin()
+    late = writers.begin()
     shop.confirm()
     cursor.poll()
     late.commit()
     assert len(cursor.lost()) == 1
 
 
-def watch(capture: Capture, polls: int = 8) -> None:
+def watch(capture: PollHarness, polls: int = 8) -> None:
     """Poll a few times while the clock moves on: enough to close an open window."""
     for _ in range(polls):
         pass_time(capture)
         capture.poll()
 
 
-def commit_late(capture: Capture, tills: Tills) -> None:
+def commit_late(capture: PollHarness, writers: ConcurrentWriters) -> None:
     """Confirm an order that becomes visible after many younger ones."""
-    late = tills.begin()
+    late = writers.begin()
     capture.shop.confirm()
     watch(capture)
     late.commit()
 
 
-def prepare_while_waited_for(capture: Capture, tills: Tills) -> None:
+def prepare_while_waited_for(capture: PollHarness, writers: ConcurrentWriters) -> None:
     """Turn a transaction into a prepared one while a window waits for it."""
-    late = tills.begin()
+    late = writers.begin()
     pass_time(capture)
     watch(capture, 2)
-    tills.prepare(late, "late")
+    writers.prepare(late, "late")
     watch(capture)
-    tills.finish("late")
+    writers.finish("late")
 
 
-def close(started: Capture) -> None:
+def close(started: PollHarness) -> None:
     started.close_window()
     started.database.close()
 
@@ -143,23 +143,25 @@ def close(started: Capture) -> None:
 )
 def test_a_poll_without_the_whole_grace_period_loses_orders(
     shop: Shop,
-    tills: Tills,
+    writers: ConcurrentWriters,
     kind: type[PollCapture],
-    script: Callable[[Capture, Tills], None],
+    script: Callable[[PollHarness, ConcurrentWriters], None],
 ) -> None:
     """Leaving out one step of the grace period loses an order; the check sees it."""
-    capture = Capture(shop, kind=kind)
-    script(capture, tills)
+    capture = PollHarness(shop, kind=kind)
+    script(capture, writers)
     close(capture)
     assert len(capture.missed()) == 1
 
 
 @pytest.mark.parametrize("script", [commit_late, prepare_while_waited_for])
 def test_the_poll_loses_nothing_in_the_same_interleavings(
-    capture: Capture, tills: Tills, script: Callable[[Capture, Tills], None]
+    capture: PollHarness,
+    writers: ConcurrentWriters,
+    script: Callable[[PollHarness, ConcurrentWriters], None],
 ) -> None:
     """Where the broken variants lose an order, the real poll takes it."""
-    script(capture, tills)
+    script(capture, writers)
     capture.close_window()
     assert capture.missed() == []
     assert capture.admitted() == capture.confirmed()
@@ -169,10 +171,10 @@ def test_the_poll_loses_nothing_in_the_same_interleavings(
 
 
 def test_the_watermark_waits_for_a_commit_older_than_everything(
-    capture: Capture, tills: Tills
+    capture: PollHarness, writers: ConcurrentWriters
 ) -> None:
     """Orders confirmed meanwhile are taken at once; the watermark stays below."""
-    late = tills.begin()
+    late = writers.begin()
     stamp = capture.source.clock()
     capture.shop.confirm(3)
     watch(capture)
@@ -183,35 +185,35 @@ def test_the_watermark_waits_for_a_commit_older_than_everything(
 
 
 def test_the_watermark_waits_for_a_prepared_transaction(
-    capture: Capture, tills: Tills
+    capture: PollHarness, writers: ConcurrentWriters
 ) -> None:
     """A transaction prepared before the window opened is waited for as well."""
-    tills.prepare(tills.begin(), "early")
+    writers.prepare(writers.begin(), "early")
     stamp = capture.source.clock()
     watch(capture)
     assert capture.ledger.watermark() < stamp
-    tills.finish("early")
+    writers.finish("early")
     capture.close_window()
     assert capture.admitted() == 1
 
 
 @pytest.mark.parametrize("how", ["COMMIT", "ROLLBACK"])
 def test_a_transaction_that_ends_lets_the_watermark_go(
-    capture: Capture, tills: Tills, how: str
+    capture: PollHarness, writers: ConcurrentWriters, how: str
 ) -> None:
     """Whether it adds its order or not, its end is what counts."""
-    tills.begin().execute(how.encode())
-    tills.prepare(tills.begin(), "both")
-    tills.finish("both", how)
+    writers.begin().execute(how.encode())
+    writers.prepare(writers.begin(), "both")
+    writers.finish("both", how)
     capture.close_window()
     assert capture.admitted() == (2 if how == "COMMIT" else 0)
 
 
 def test_an_order_behind_a_savepoint_is_taken_only_if_kept(
-    capture: Capture, tills: Tills
+    capture: PollHarness, writers: ConcurrentWriters
 ) -> None:
     """What was rolled back to a savepoint is no order; what follows it is."""
-    till = tills.begin(savepoint="before")
+    till = writers.begin(savepoint="before")
     watch(capture, 3)
     till.execute("ROLLBACK TO SAVEPOINT before")
     till.execute(INSERT.format("now()").encode())
@@ -223,7 +225,7 @@ def test_an_order_behind_a_savepoint_is_taken_only_if_kept(
 
 
 def test_other_databases_do_not_hold_the_watermark(
-    capture: Capture, server: Cluster
+    capture: PollHarness, server: Cluster
 ) -> None:
     """A transaction in another database cannot add an order to this one."""
     with psycopg.connect(server.dsn()) as other:
@@ -232,7 +234,7 @@ def test_other_databases_do_not_hold_the_watermark(
 
 
 def test_a_future_date_is_taken_and_does_not_drag_the_watermark(
-    capture: Capture,
+    capture: PollHarness,
 ) -> None:
     """An order dated tomorrow is sent today; those of today still come after it."""
     capture.shop.sql(INSERT.format("now() + interval '1 day'"))
@@ -242,11 +244,13 @@ def test_a_future_date_is_taken_and_does_not_drag_the_watermark(
     assert capture.poll() == 1
 
 
-def test_orders_of_one_instant_stay_together(capture: Capture, tills: Tills) -> None:
+def test_orders_of_one_instant_stay_together(
+    capture: PollHarness, writers: ConcurrentWriters
+) -> None:
     """Thousands of equal stamps, in two transactions, are all taken once."""
     many = "INSERT INTO orders (confirmed_at) SELECT {} FROM generate_series(1, 3000)"
     stamp = capture.source.clock().isoformat()
-    late = tills.begin(f"'{stamp}'")
+    late = writers.begin(f"'{stamp}'")
     late.execute(many.format(f"'{stamp}'").encode())
     capture.shop.sql(many.format(f"'{stamp}'::timestamptz"))
     watch(capture)
@@ -261,7 +265,7 @@ STAMPS = ["clock_timestamp()", "now()", "now() - interval '4 ms'"]
 
 
 @dataclass(frozen=True)
-class Life:
+class TransactionPlan:
     """A transaction: the polls before which it begins, is prepared, and ends."""
 
     stamp: str
@@ -271,8 +275,8 @@ class Life:
     how: str
 
 
-LIVES = st.builds(
-    Life,
+PLANS = st.builds(
+    TransactionPlan,
     st.sampled_from(STAMPS),
     st.integers(0, 3),
     st.integers(0, 3),
@@ -281,20 +285,22 @@ LIVES = st.builds(
 )
 
 
-def live(capture: Capture, tills: Tills, lives: list[Life]) -> None:
+def run_plans(
+    capture: PollHarness, writers: ConcurrentWriters, plans: list[TransactionPlan]
+) -> None:
     """Let transactions live side by side, with a poll after each round of events."""
     sessions: dict[int, psycopg.Connection] = {}
     for now in range(10):
-        for number, life in enumerate(lives):
-            ends = life.begins + life.runs
-            if now == life.begins:
-                sessions[number] = tills.begin(life.stamp)
-            if now == ends and life.waits is None:
-                sessions[number].execute(life.how.encode())
-            if now == ends and life.waits is not None:
-                tills.prepare(sessions[number], f"life{number}")
-            if life.waits is not None and now == ends + life.waits:
-                tills.finish(f"life{number}", life.how)
+        for number, plan in enumerate(plans):
+            ends = plan.begins + plan.runs
+            if now == plan.begins:
+                sessions[number] = writers.begin(plan.stamp)
+            if now == ends and plan.waits is None:
+                sessions[number].execute(plan.how.encode())
+            if now == ends and plan.waits is not None:
+                writers.prepare(sessions[number], f"life{number}")
+            if plan.waits is not None and now == ends + plan.waits:
+                writers.finish(f"life{number}", plan.how)
         assert capture.missed() == []
         pass_time(capture)
         capture.poll()
@@ -308,9 +314,9 @@ def live(capture: Capture, tills: Tills, lives: list[Life]) -> None:
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(st.lists(LIVES, min_size=1, max_size=4), st.sampled_from([1, 2, 10_000]))
+@given(st.lists(PLANS, min_size=1, max_size=4), st.sampled_from([1, 2, 10_000]))
 def test_the_watermark_never_passes_an_order_that_is_not_in_the_ledger(
-    shop: Shop, lives: list[Life], page: int
+    shop: Shop, plans: list[TransactionPlan], page: int
 ) -> None:
     """Whatever transactions do, what is at or below the watermark is in the ledger.
 
@@ -319,12 +325,15 @@ def test_the_watermark_never_passes_an_order_that_is_not_in_the_ledger(
     shop.sql("TRUNCATE orders")
     shop.delete("feed")
     shop.delete("ledger")
-    capture, tills = Capture(shop, tuning=PollTuning(page=page)), Tills(shop)
+    capture, writers = (
+        PollHarness(shop, tuning=PollTuning(page=page)),
+        ConcurrentWriters(shop),
+    )
     try:
-        live(capture, tills, lives)
+        run_plans(capture, writers, plans)
         close(capture)
     finally:
-        tills.close()
+        writers.close()
     assert capture.missed() == []
     assert capture.admitted() == capture.confirmed()
 
@@ -332,7 +341,7 @@ def test_the_watermark_never_passes_an_order_that_is_not_in_the_ledger(
 # Which orders
 
 
-def test_an_order_with_two_history_rows_is_taken_once(capture: Capture) -> None:
+def test_an_order_with_two_history_rows_is_taken_once(capture: PollHarness) -> None:
     """The view may list an order twice; the first confirmation counts."""
     capture.shop.sql(
         "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
@@ -347,7 +356,7 @@ def test_an_order_with_two_history_rows_is_taken_once(capture: Capture) -> None:
     assert [(order.order_key, order.confirmed_at) for order in taken] == listed
 
 
-def test_an_order_that_is_confirmed_later_is_taken_then(capture: Capture) -> None:
+def test_an_order_that_is_confirmed_later_is_taken_then(capture: PollHarness) -> None:
     """An order is nothing until an update confirms it."""
     capture.shop.sql(INSERT.format("NULL"))
     capture.close_window()
@@ -356,12 +365,14 @@ def test_an_order_that_is_confirmed_later_is_taken_then(capture: Capture) -> Non
     assert capture.poll() == 1
 
 
-def test_what_is_visible_at_the_first_start_is_old(shop: Shop, tills: Tills) -> None:
+def test_what_is_visible_at_the_first_start_is_old(
+    shop: Shop, writers: ConcurrentWriters
+) -> None:
     """What was confirmed before is not sent; what becomes visible later is."""
-    late = tills.begin("now() - interval '30 s'")
+    late = writers.begin("now() - interval '30 s'")
     shop.sql(INSERT.format("now() - interval '1 hour'"))
     shop.confirm(4)
-    capture = Capture(shop, lookback=timedelta(minutes=1))
+    capture = PollHarness(shop, lookback=timedelta(minutes=1))
     capture.poll()
     late.commit()
     shop.confirm(2)
@@ -391,7 +402,9 @@ def test_times_without_a_zone_are_read_in_the_configured_one(
     view = "CREATE VIEW syncd.confirmed_orders AS SELECT id AS order_key"
     shop.sql(f"{view}, {column} AS confirmed_at FROM orders")
     shop.sql(f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}")
-    capture = Capture(shop, lookback=timedelta(days=2), time_zone="America/New_York")
+    capture = PollHarness(
+        shop, lookback=timedelta(days=2), time_zone="America/New_York"
+    )
     shop.confirm(3)
     assert capture.poll() == 3
     capture.database.close()
@@ -403,12 +416,14 @@ def test_times_without_a_zone_are_read_in_the_configured_one(
 # Others at the same time
 
 
-def test_two_polls_at_once_take_an_order_once(shop: Shop, tills: Tills) -> None:
+def test_two_polls_at_once_take_an_order_once(
+    shop: Shop, writers: ConcurrentWriters
+) -> None:
     """Two daemons over one ledger: batches hold each order once, and are counted."""
-    captures = [Capture(shop), Capture(shop)]
-    late = tills.begin()
+    captures = [PollHarness(shop), PollHarness(shop)]
+    late = writers.begin()
 
-    def poll_often(capture: Capture) -> int:
+    def poll_often(capture: PollHarness) -> int:
         return sum(capture.poll() for _ in range(60))
 
     with ThreadPoolExecutor() as pool:
@@ -433,10 +448,10 @@ def terminate(shop: Shop) -> None:
 
 
 def test_a_broken_connection_starts_the_grace_period_anew(
-    capture: Capture, tills: Tills
+    capture: PollHarness, writers: ConcurrentWriters
 ) -> None:
     """After an outage the poll knows no transaction, and waits for all that run."""
-    late = tills.begin()
+    late = writers.begin()
     watch(capture, 2)
     terminate(capture.shop)
     with pytest.raises(DatabaseUnavailableError):
@@ -448,7 +463,7 @@ def test_a_broken_connection_starts_the_grace_period_anew(
     assert capture.admitted() == 1
 
 
-def test_an_admission_that_is_cut_off_leaves_nothing(capture: Capture) -> None:
+def test_an_admission_that_is_cut_off_leaves_nothing(capture: PollHarness) -> None:
     """Orders and watermark are written together or not at all."""
     capture.shop.confirm(3)
     before = capture.ledger.watermark()
@@ -482,7 +497,7 @@ CREATE POLICY gate ON syncd.batch USING (gate());
 
 @pytest.mark.parametrize("reads", [False, True], ids=["alone", "with rows"])
 def test_a_batch_topped_up_during_its_claim_is_claimed_whole(
-    capture: Capture, *, reads: bool
+    capture: PollHarness, *, reads: bool
 ) -> None:
     """An order added between the claim's snapshot and its lock is sent as well.
 
@@ -532,7 +547,7 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
 
     The newest are taken first, then, in order, what is older.
     """
-    capture = Capture(shop, lookback=timedelta(hours=1))
+    capture = PollHarness(shop, lookback=timedelta(hours=1))
     shop.sql(
         "INSERT INTO orders (confirmed_at) SELECT clock_timestamp() "
         "- random() * interval '59 min' FROM generate_series(1, 20000)"
@@ -586,16 +601,16 @@ class Attentive(Source):
 
 @pytest.mark.parametrize("deep_seconds", [0.0, 30.0])
 def test_a_window_held_open_for_hours_is_not_read_again_and_again(
-    shop: Shop, tills: Tills, deep_seconds: float
+    shop: Shop, writers: ConcurrentWriters, deep_seconds: float
 ) -> None:
     """Nor is it now and then, beyond the lookback."""
-    capture = Capture(
+    capture = PollHarness(
         shop,
         lookback=timedelta(minutes=5),
         source=Attentive,
         tuning=PollTuning(deep_seconds=deep_seconds),
     )
-    tills.begin()
+    writers.begin()
     shop.set_watermark(ago(hours=3))
     shop.sql(
         "INSERT INTO orders (confirmed_at) SELECT now() - interval '6 min' "
@@ -612,13 +627,13 @@ def test_a_window_held_open_for_hours_is_not_read_again_and_again(
 
 
 def test_a_stamp_as_old_as_the_lookback_is_taken_now_and_then(
-    shop: Shop, tills: Tills
+    shop: Shop, writers: ConcurrentWriters
 ) -> None:
     """While something holds the window: an ordinary look begins later than that."""
-    capture = Capture(shop, lookback=timedelta(minutes=5))
-    tills.begin()
+    capture = PollHarness(shop, lookback=timedelta(minutes=5))
+    writers.begin()
     capture.poll()
-    late = tills.begin("now() - interval '4 min'")
+    late = writers.begin("now() - interval '4 min'")
     capture.poll()
     late.commit()
     assert sum(capture.poll() for _ in range(5)) == 0

@@ -5,7 +5,7 @@ from itertools import product
 
 import psycopg
 import pytest
-from support.ledgers import Started, ago
+from support.feed_harness import FeedHarness, ago
 from support.postgres import Cluster
 from support.shop import Shop
 
@@ -36,14 +36,14 @@ def shops(
     server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def touch(feed: Started, *keys: str) -> int:
+def touch(feed: FeedHarness, *keys: str) -> int:
     """Take orders as a follower does that heard of them."""
     with feed.ledger.admission():
         found = feed.source.of_keys(keys)
         return feed.ledger.admit(found, "listen", size=100).orders
 
 
-def keys(feed: Started) -> list[str]:
+def keys(feed: FeedHarness) -> list[str]:
     return [order.order_key for order in feed.shop.rows_of("ledger")]
 
 
@@ -51,14 +51,14 @@ def keys(feed: Started) -> list[str]:
 def test_what_the_start_listed_is_never_taken_unasked(shops: Shop, stamp: str) -> None:
     """Not when it is polled, touched, listed again with another time, or accounted."""
     shops.sql(INSERT.format(stamp, 3))
-    feed = Started(shops)
-    feed.began("10 days")
+    feed = FeedHarness(shops)
+    feed.backdate("10 days")
     feed.poll(whole=True)
     assert touch(feed, "1", "2", "3") == 0
     shops.sql("UPDATE orders SET confirmed_at = now() - interval '1 minute'")
     feed.poll(whole=True)
     assert touch(feed, "1", "2", "3") == 0
-    account = feed.account()
+    account = feed.tally()
     feed.close()
     assert (account.initial, account.missing) == (3, 0)
     assert keys(feed) == []
@@ -70,7 +70,7 @@ def test_what_it_did_not_list_is_new_when_it_is_touched(
 ) -> None:
     """A draft older than the start; a cart's time that was copied into the order."""
     shops.sql(INSERT.format("NULL", 2))
-    feed = Started(shops)
+    feed = FeedHarness(shops)
     shops.sql(f"UPDATE orders SET confirmed_at = {stamp}")
     taken = touch(feed, "1", "2")
     feed.close()
@@ -81,7 +81,7 @@ def test_an_order_that_commits_after_the_start_is_new(shops: Shop) -> None:
     """However early it was stamped: what is listed counts, not what is on its way."""
     with psycopg.connect(shops.owner) as till:
         till.execute(INSERT.format("now() - interval '1 day'", 1).encode())
-        feed = Started(shops)
+        feed = FeedHarness(shops)
         till.commit()
     taken = touch(feed, "1")
     feed.close()
@@ -96,7 +96,7 @@ def test_the_first_time_that_the_view_lists_is_recorded(shops: Shop) -> None:
         "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
         "SELECT order_id AS order_key, at AS confirmed_at FROM history"
     )
-    feed = Started(shops)
+    feed = FeedHarness(shops)
     shops.sql("INSERT INTO history VALUES (1, now() - interval '2 days'), (1, now())")
     assert feed.poll(whole=True) == 1
     feed.close()
@@ -115,8 +115,8 @@ def test_what_the_start_listed_without_a_time_is_new_once_it_has_one(
         + "; INSERT INTO orders (confirmed_at) VALUES ('infinity'), ('-infinity')"
         + "; INSERT INTO orders (confirmed_at) VALUES (now())"
     )
-    feed = Started(shops)
-    before = feed.ask()
+    feed = FeedHarness(shops)
+    before = feed.reconcile()
     shops.sql("UPDATE orders SET confirmed_at = now()")
     taken = touch(feed, "1", "2") + feed.poll(whole=True)
     feed.close()
@@ -126,11 +126,11 @@ def test_what_the_start_listed_without_a_time_is_new_once_it_has_one(
 def test_a_backfill_takes_what_the_start_listed(shops: Shop) -> None:
     """That is what it is for; the account then knows the orders by their batch."""
     shops.sql(INSERT.format("now() - interval '2 days'", 3))
-    feed = Started(shops)
-    feed.began("10 days")
-    before = feed.account()
+    feed = FeedHarness(shops)
+    feed.backdate("10 days")
+    before = feed.tally()
     feed.backfill(ago(days=5))
-    account = feed.account()
+    account = feed.tally()
     feed.close()
     assert (before.initial, account.initial, account.pending) == (3, 0, 3)
 
@@ -138,7 +138,7 @@ def test_a_backfill_takes_what_the_start_listed(shops: Shop) -> None:
 def test_many_orders_are_kept_in_pages_and_found_again(shops: Shop) -> None:
     """Each of them, and no other: also where they come from another database."""
     shops.sql(INSERT.format("now() - interval '1 day'", 120_000))
-    feed = Started(shops)
+    feed = FeedHarness(shops)
     shops.sql(INSERT.format("now()", 1000))
     taken = touch(feed, *(str(n) for n in range(1, 121_001, 10)))
     feed.close()
@@ -158,10 +158,10 @@ def test_a_start_that_ends_halfway_leaves_nothing(shops: Shop) -> None:
             connection.execute(statement.encode())
         if right.startswith("REVOKE"):
             with pytest.raises(PermissionDeniedError):
-                Started(shops)
+                FeedHarness(shops)
             assert shops.rows_of("feed") == []
     shops.sql(INSERT.format("now()", 1))
-    feed = Started(shops)
+    feed = FeedHarness(shops)
     taken = touch(feed, "1", "2", "3")
     feed.close()
     assert taken == 0
@@ -180,7 +180,7 @@ def test_a_start_may_take_longer_than_a_statement(
         + INSERT.format("now()", 3)
     )
     monkeypatch.setitem(SESSION, "statement_timeout", "1s")
-    feed = Started(shops)
+    feed = FeedHarness(shops)
     for database in (feed.connections.source, feed.connections.ledger):
         assert show(database) == "1s"
     found = FeedStore(feed.connections, "shop").find()
@@ -214,13 +214,13 @@ CASES = list(enumerate(product(BEGINNINGS, TIMES, FATES), 1))
 LOOKS = ("poll", "touch", "account")
 
 
-def look(feed: Started, how: str) -> None:
+def look(feed: FeedHarness, how: str) -> None:
     if how == "poll":
         feed.poll(whole=True)
     elif how == "touch":
         touch(feed, *(str(order) for order, _ in CASES))
     else:
-        feed.account()
+        feed.tally()
 
 
 def orders(*beginnings: str, fate: str | None = None) -> dict[int, str]:
@@ -232,7 +232,7 @@ def orders(*beginnings: str, fate: str | None = None) -> dict[int, str]:
     }
 
 
-def begin_amid(shop: Shop) -> Started:
+def begin_amid(shop: Shop) -> FeedHarness:
     """Start the feed while some are listed and some are on their way."""
     for order, time in orders("listed").items():
         shop.sql(SAVED.format(order, time))
@@ -241,8 +241,8 @@ def begin_amid(shop: Shop) -> Started:
     with psycopg.connect(shop.owner) as till:
         for order, time in orders("on its way").items():
             till.execute(SAVED.format(order, time).encode())
-        feed = Started(shop)
-    feed.began("10 days")
+        feed = FeedHarness(shop)
+    feed.backdate("10 days")
     for order, time in orders("not there").items():
         shop.sql(SAVED.format(order, time))
     return feed
@@ -265,7 +265,7 @@ def test_new_is_what_the_start_did_not_list_and_nothing_else(
         shop.sql(f"UPDATE history SET at = now() WHERE order_id = {order}")
     look(feed, looks[1])
     feed.poll()
-    account = feed.account()
+    account = feed.tally()
     feed.close()
     without_time = orders("listed without a time", fate="stays")
     new = set(orders("on its way", "not there", "listed without a time"))

@@ -82,7 +82,7 @@ class CountingOutbox(Outbox):
         return super().read(limit)
 
 
-class Ear:
+class ListenHarness:
     """A started feed that listens, in the test's own process."""
 
     def __init__(
@@ -191,18 +191,18 @@ class Ear:
 
 
 @pytest.fixture
-def ear(shop: Shop) -> Iterator[Ear]:
+def ear(shop: Shop) -> Iterator[ListenHarness]:
     """On a server that may prepare transactions, so without notifications."""
     shop.listen("orders:id")
-    made = Ear(shop)
+    made = ListenHarness(shop)
     yield made
     made.close()
 
 
 @pytest.fixture
-def hearing(hinting: Shop) -> Iterator[Ear]:
+def hearing(hinting: Shop) -> Iterator[ListenHarness]:
     hinting.listen("orders:id")
-    made = Ear(hinting)
+    made = ListenHarness(hinting)
     yield made
     made.close()
 
@@ -210,7 +210,9 @@ def hearing(hinting: Shop) -> Iterator[Ear]:
 # Which orders
 
 
-def test_what_the_shop_confirms_is_taken_and_the_outbox_is_empty(ear: Ear) -> None:
+def test_what_the_shop_confirms_is_taken_and_the_outbox_is_empty(
+    ear: ListenHarness,
+) -> None:
     """Each once, also when its row is touched again."""
     ear.shop.confirm(250)
     ear.shop.sql("UPDATE orders SET total = 3 WHERE id < 20")
@@ -221,7 +223,7 @@ def test_what_the_shop_confirms_is_taken_and_the_outbox_is_empty(ear: Ear) -> No
     assert ear.shop.batch_orders() == 250
 
 
-def test_more_than_a_page_is_taken(ear: Ear) -> None:
+def test_more_than_a_page_is_taken(ear: ListenHarness) -> None:
     """Page after page, without a pause."""
     ear.shop.confirm(2 * listen.PAGE + 500)
     sizes = [len(ear.listen.step(0).keys) for _ in range(3)]
@@ -229,7 +231,7 @@ def test_more_than_a_page_is_taken(ear: Ear) -> None:
     assert len(ear.taken()) == 2500
 
 
-def test_who_commits_late_is_taken(ear: Ear) -> None:
+def test_who_commits_late_is_taken(ear: ListenHarness) -> None:
     """There is no position that could have passed it."""
     with psycopg.connect(ear.shop.owner) as till:
         till.execute(ORDER.format("now()").encode())
@@ -241,7 +243,7 @@ def test_who_commits_late_is_taken(ear: Ear) -> None:
     assert ear.taken() == ["1", "2", "3", "4", "5", "6"]
 
 
-def test_any_clock_will_do(ear: Ear) -> None:
+def test_any_clock_will_do(ear: ListenHarness) -> None:
     """A stamp years off is nothing to it: what the start did not list is new."""
     ear.shop.sql(ORDER.format("now() - interval '2 years'"))
     ear.shop.sql(ORDER.format("now() + interval '3 days'"))
@@ -259,7 +261,7 @@ def test_the_change_that_confirms_an_order_brings_it(shop: Shop) -> None:
         f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}"
     )
     shop.listen("orders:id", "payments:order_id")
-    with closing(Ear(shop)) as ear:
+    with closing(ListenHarness(shop)) as ear:
         shop.confirm(2)
         shop.sql("INSERT INTO payments VALUES (1, 'begun'), (2, 'begun')")
         ear.settle()
@@ -278,7 +280,7 @@ def test_one_order_that_cannot_be_read_holds_no_other_up(shop: Shop) -> None:
         f"AS confirmed_at FROM orders; GRANT SELECT ON syncd.confirmed_orders "
         f"TO {shop.role}"
     )
-    with closing(Ear(shop)) as ear:
+    with closing(ListenHarness(shop)) as ear:
         shop.confirm(5)
         assert ear.listen.step(0).orders == 4
         assert ear.taken() == ["1", "2", "4", "5"]
@@ -289,7 +291,7 @@ def test_one_order_that_cannot_be_read_holds_no_other_up(shop: Shop) -> None:
         assert ear.taken() == ["1", "2", "4", "5", "6"]
 
 
-def test_a_touched_order_is_looked_up_by_its_key(ear: Ear) -> None:
+def test_a_touched_order_is_looked_up_by_its_key(ear: ListenHarness) -> None:
     """However many orders there are since the start, with a plan that is kept."""
     ear.shop.sql(
         "INSERT INTO orders (confirmed_at) "
@@ -307,7 +309,7 @@ def test_a_touched_order_is_looked_up_by_its_key(ear: Ear) -> None:
 
 
 @pytest.mark.parametrize("way", ["at once", "as read"])
-def test_a_page_costs_the_same_however_much_waits(ear: Ear, way: str) -> None:
+def test_a_page_costs_the_same_however_much_waits(ear: ListenHarness, way: str) -> None:
     """With a plan that was made while next to nothing did."""
 
     def take(rows: int) -> int:
@@ -330,7 +332,9 @@ def test_a_page_costs_the_same_however_much_waits(ear: Ear, way: str) -> None:
     assert rows_read(ear, "outbox") - before < 1000
 
 
-def test_a_burst_is_not_looked_up_with_the_plan_of_a_small_ledger(ear: Ear) -> None:
+def test_a_burst_is_not_looked_up_with_the_plan_of_a_small_ledger(
+    ear: ListenHarness,
+) -> None:
     """A plan may be kept for long, and read the ledger whole while that is small."""
     ear.shop.confirm(150)
     ear.until(lambda: len(ear.taken()) == 150)
@@ -351,7 +355,7 @@ def test_a_burst_is_not_looked_up_with_the_plan_of_a_small_ledger(ear: Ear) -> N
     assert max(pages[1:]) < 10_000, pages
 
 
-def rows_read(ear: Ear, *tables: str) -> int:
+def rows_read(ear: ListenHarness, *tables: str) -> int:
     """Count what was read of tables so far, by index or not."""
     ear.connections.source.run(Statement(b"SELECT pg_stat_force_next_flush()"))
     return ear.connections.source.value(
@@ -407,7 +411,7 @@ def test_a_crash_between_ledger_and_outbox_takes_an_order_once(
         state = elsewhere.dsn(name)
     shop = Shop.open(database, state=state)
     shop.listen("orders:id")
-    with closing(Ear(shop)) as ear:
+    with closing(ListenHarness(shop)) as ear:
         shop.confirm(3)
         source = ear.connections.source
         if not apart:
@@ -423,12 +427,12 @@ def test_a_crash_between_ledger_and_outbox_takes_an_order_once(
         assert shop.batch_orders() == 3
 
 
-def test_two_daemons_take_each_order_once(ear: Ear) -> None:
+def test_two_daemons_take_each_order_once(ear: ListenHarness) -> None:
     """None is lost between them, none counted twice."""
-    with closing(Ear(ear.shop)) as other, ThreadPoolExecutor() as pool:
+    with closing(ListenHarness(ear.shop)) as other, ThreadPoolExecutor() as pool:
         stop = threading.Event()
 
-        def follow(each: Ear) -> int:
+        def follow(each: ListenHarness) -> int:
             orders = 0
             while not stop.is_set():
                 orders += each.listen.step(0.01).orders
@@ -446,7 +450,7 @@ def test_two_daemons_take_each_order_once(ear: Ear) -> None:
     assert ear.shop.batch_orders() == 300
 
 
-def test_a_row_that_took_anothers_place_is_not_discarded(ear: Ear) -> None:
+def test_a_row_that_took_anothers_place_is_not_discarded(ear: ListenHarness) -> None:
     """Places are used again; who wrote the row tells."""
     ear.shop.confirm(1)
     (read,) = ear.outbox.read(10)
@@ -459,7 +463,7 @@ def test_a_row_that_took_anothers_place_is_not_discarded(ear: Ear) -> None:
     assert ear.outbox.discard([later]) == 1
 
 
-def test_two_feeds_over_one_table_take_their_own(ear: Ear) -> None:
+def test_two_feeds_over_one_table_take_their_own(ear: ListenHarness) -> None:
     """The other's rows stay for the other."""
     ear.shop.listen("orders:id", feed="second")
     ear.shop.confirm(4)
@@ -468,7 +472,7 @@ def test_two_feeds_over_one_table_take_their_own(ear: Ear) -> None:
         assert len(Outbox(database, database, "second").read(10)) == 4
 
 
-def test_rows_are_deleted_although_all_tables_are_published(ear: Ear) -> None:
+def test_rows_are_deleted_although_all_tables_are_published(ear: ListenHarness) -> None:
     """A publication of deletes needs to know which row; the outbox has no key."""
     ear.shop.sql("CREATE PUBLICATION everything FOR ALL TABLES")
     ear.shop.confirm(1)
@@ -479,7 +483,7 @@ def test_rows_are_deleted_although_all_tables_are_published(ear: Ear) -> None:
 # Notifications
 
 
-def test_a_commit_wakes_it(hearing: Ear) -> None:
+def test_a_commit_wakes_it(hearing: ListenHarness) -> None:
     """Long before it would have looked by itself."""
     hearing.calm()
     with ThreadPoolExecutor() as pool:
@@ -492,7 +496,7 @@ def test_a_commit_wakes_it(hearing: Ear) -> None:
     assert hearing.notes.of("listen.notifications_lost") == []
 
 
-def test_the_work_is_measured_without_the_wait(hearing: Ear) -> None:
+def test_the_work_is_measured_without_the_wait(hearing: ListenHarness) -> None:
     """What the line of captured orders calls its duration."""
     hearing.settle()
     began = time.monotonic()
@@ -503,7 +507,9 @@ def test_the_work_is_measured_without_the_wait(hearing: Ear) -> None:
     confirming.join()
 
 
-def test_a_commit_without_a_hint_is_found_soon_after_one_with(hearing: Ear) -> None:
+def test_a_commit_without_a_hint_is_found_soon_after_one_with(
+    hearing: ListenHarness,
+) -> None:
     """Two open transactions hold theirs back; the third order comes all the same."""
     hearing.calm()
     with (
@@ -516,7 +522,9 @@ def test_a_commit_without_a_hint_is_found_soon_after_one_with(hearing: Ear) -> N
         assert hearing.take(1) < listen.INSPECTION_SECONDS + SOON
 
 
-def test_rows_that_nobody_hinted_at_are_found_by_the_inspection(ear: Ear) -> None:
+def test_rows_that_nobody_hinted_at_are_found_by_the_inspection(
+    ear: ListenHarness,
+) -> None:
     """However far away the next look is by then."""
     ear.settle()
     ear.shop.confirm(1)
@@ -527,7 +535,7 @@ def test_rows_that_nobody_hinted_at_are_found_by_the_inspection(ear: Ear) -> Non
     wait_until(lambda: ear.listen.step(0).orders == 1)
 
 
-def test_an_idle_ear_asks_the_database_next_to_nothing(hearing: Ear) -> None:
+def test_an_idle_ear_asks_the_database_next_to_nothing(hearing: ListenHarness) -> None:
     """In two seconds of waiting, nothing at all."""
     hearing.calm()
     before = hearing.outbox.looks
@@ -537,7 +545,7 @@ def test_an_idle_ear_asks_the_database_next_to_nothing(hearing: Ear) -> None:
     assert hearing.outbox.looks == before
 
 
-def cut(ear: Ear, application: str) -> None:
+def cut(ear: ListenHarness, application: str) -> None:
     ear.shop.sql(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
         f"WHERE application_name = 'syncd/shop/{application}' "
@@ -545,7 +553,7 @@ def cut(ear: Ear, application: str) -> None:
     )
 
 
-def test_a_lost_ear_is_replaced_and_looks_at_once(hearing: Ear) -> None:
+def test_a_lost_ear_is_replaced_and_looks_at_once(hearing: ListenHarness) -> None:
     """Notifications sent meanwhile are gone; their orders are not."""
     hearing.calm()
     cut(hearing, "notifications")
@@ -556,7 +564,7 @@ def test_a_lost_ear_is_replaced_and_looks_at_once(hearing: Ear) -> None:
     assert hearing.take(1) < SOON
 
 
-def test_a_lost_database_loses_nothing(hearing: Ear) -> None:
+def test_a_lost_database_loses_nothing(hearing: ListenHarness) -> None:
     """The step fails, the next one goes on."""
     hearing.calm()
     hearing.shop.confirm(2)
@@ -575,7 +583,7 @@ def test_behind_a_transaction_pooler_it_says_so_once_and_goes_on(
     hinting.listen("orders:id")
     with (
         closing(Pooler(hinting.dsn)) as pooler,
-        closing(Ear(hinting, hear=pooler.dsn, **soon)) as ear,
+        closing(ListenHarness(hinting, hear=pooler.dsn, **soon)) as ear,
     ):
         ear.until(lambda: ear.notes.of("listen.notifications_lost"))
         for _ in range(4):
@@ -591,14 +599,14 @@ def test_without_listen_at_all_it_says_so_once_and_goes_on(
     """No connection to be had for the ear."""
     hinting.listen("orders:id")
     nowhere = make_conninfo(hinting.dsn, host="/nowhere")
-    with closing(Ear(hinting, hear=nowhere, shut_seconds=0.05)) as ear:
+    with closing(ListenHarness(hinting, hear=nowhere, shut_seconds=0.05)) as ear:
         ear.until(lambda: ear.notes.of("listen.notifications_lost"))
         hinting.confirm(2)
         assert ear.take(2) < SOON
         assert len(ear.notes.of("listen.notifications_lost")) == 1
 
 
-def test_where_transactions_may_be_prepared_it_looks_often(ear: Ear) -> None:
+def test_where_transactions_may_be_prepared_it_looks_often(ear: ListenHarness) -> None:
     """No hint can come there; that is said once."""
     for _ in range(30):
         ear.listen.step(0.05)
@@ -613,7 +621,7 @@ def test_where_transactions_may_be_prepared_it_looks_often(ear: Ear) -> None:
 # Faults are seen
 
 
-def test_faults_are_told_with_their_number(ear: Ear) -> None:
+def test_faults_are_told_with_their_number(ear: ListenHarness) -> None:
     """Also those from before the start; then each rise."""
     ear.shop.sql("ALTER TABLE syncd.outbox ADD CHECK (order_key = '') NOT VALID")
     ear.shop.confirm(1)
@@ -642,7 +650,10 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
 ) -> None:
     """Two captures over one ledger: the second notices that the first is gone."""
     hinting.listen("orders:id")
-    with closing(Ear(hinting)) as ear, closing(Database(hinting.dsn)) as database:
+    with (
+        closing(ListenHarness(hinting)) as ear,
+        closing(Database(hinting.dsn)) as database,
+    ):
         polled = Connections(database, database)
         source = Source(database, *NAMES)
         poll = PollCapture(
@@ -678,7 +689,7 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
     assert hinting.captured("poll") == 2
 
 
-def test_an_order_that_the_poll_took_first_is_no_doubt(hearing: Ear) -> None:
+def test_an_order_that_the_poll_took_first_is_no_doubt(hearing: ListenHarness) -> None:
     """It was heard of, only later."""
     shop = hearing.shop
     with closing(Database(shop.dsn)) as database:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from support.polling import Capture
+from support.poll_harness import PollHarness
 from support.postgres import wait_until
 from support.shop import Shop
 
@@ -26,9 +26,11 @@ AHEAD = "now() + interval '2 hours' + n * interval '1 ms'"
 
 
 @pytest.fixture
-def capture(shop: Shop) -> Iterator[Capture]:
+def capture(shop: Shop) -> Iterator[PollHarness]:
     """A poll of small pages, of which each turn takes one; each look is deep."""
-    started = Capture(shop, lookback=LOOKBACK, tuning=replace(TURNS, deep_seconds=0))
+    started = PollHarness(
+        shop, lookback=LOOKBACK, tuning=replace(TURNS, deep_seconds=0)
+    )
     started.poll_all()
     yield started
     started.database.close()
@@ -41,7 +43,7 @@ def bring(shop: Shop, orders: int, stamp: str) -> None:
     )
 
 
-def turns(capture: Capture) -> list[int]:
+def turns(capture: PollHarness) -> list[int]:
     found = [capture.poll()]
     while capture.is_behind:
         found.append(capture.poll())
@@ -51,7 +53,7 @@ def turns(capture: Capture) -> list[int]:
 def test_a_slow_sweep_puts_off_one_deep_look_and_no_more(shop: Shop) -> None:
     """The next is due as ever, unless it leaves pages again."""
     never_whole = replace(TURNS, whole_seconds=float("inf"))
-    capture = Capture(shop, lookback=LOOKBACK, tuning=never_whole)
+    capture = PollHarness(shop, lookback=LOOKBACK, tuning=never_whole)
     capture.poll_all()
     bring(shop, 5 * PAGE, SPREAD)
     capture.clock.advance(31)
@@ -69,7 +71,7 @@ def test_a_slow_sweep_puts_off_one_deep_look_and_no_more(shop: Shop) -> None:
 
 @pytest.mark.parametrize("stamp", [SAME, SPREAD, AHEAD])
 def test_no_turn_reads_more_than_its_pages(
-    shop: Shop, capture: Capture, stamp: str
+    shop: Shop, capture: PollHarness, stamp: str
 ) -> None:
     """Also where all have one time, or a time to come; and all are taken once."""
     bring(shop, 25 * PAGE, stamp)
@@ -81,7 +83,7 @@ def test_no_turn_reads_more_than_its_pages(
 
 @pytest.mark.parametrize("stamp", [SAME, SPREAD, AHEAD])
 def test_a_live_order_does_not_wait_for_the_pages_that_are_left(
-    shop: Shop, capture: Capture, stamp: str
+    shop: Shop, capture: PollHarness, stamp: str
 ) -> None:
     """The next look takes it, and its batch is in the lane that is sent first."""
     bring(shop, 25 * PAGE, stamp)
@@ -98,7 +100,7 @@ def test_a_live_order_does_not_wait_for_the_pages_that_are_left(
 
 
 def test_orders_that_wait_behind_live_ones_are_counted_as_new(
-    shop: Shop, capture: Capture
+    shop: Shop, capture: PollHarness
 ) -> None:
     """They are late, and no backfill: pending, with a lag."""
     bring(shop, 25 * PAGE, SPREAD)
@@ -111,7 +113,7 @@ def test_orders_that_wait_behind_live_ones_are_counted_as_new(
 
 def test_a_window_closes_page_by_page(shop: Shop) -> None:
     """The watermark is as far as the pages read: a crash makes none of them undone."""
-    capture = Capture(shop, tuning=TURNS)
+    capture = PollHarness(shop, tuning=TURNS)
     start = capture.close_window()
     bring(shop, 5 * PAGE, "clock_timestamp()")
     now = capture.source.clock()
@@ -135,7 +137,7 @@ def test_a_page_that_takes_too_long_is_made_smaller(shop: Shop) -> None:
         "WHERE pg_sleep(0.004) IS NOT NULL"
     )
     tuning = PollTuning(page=100, turn_seconds=0, deep_seconds=0)
-    capture = Capture(shop, lookback=LOOKBACK, tuning=tuning)
+    capture = PollHarness(shop, lookback=LOOKBACK, tuning=tuning)
     bring(shop, 200, SPREAD)
     capture.database.limit(0.3)
     capture.database.close()

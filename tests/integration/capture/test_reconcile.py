@@ -14,8 +14,8 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from support.feed_harness import Begin, FeedHarness, ago
 from support.ledger_rows import delivered_batch
-from support.ledgers import Begin, Started, ago
 from support.postgres import Cluster
 from support.shop import Shop
 from typing_extensions import override
@@ -48,26 +48,26 @@ INSERT = "INSERT INTO orders (confirmed_at) SELECT {} FROM generate_series(1, {}
 def begin_past(begin: Begin) -> Begin:
     """Makes feeds that began ten days ago."""
 
-    def make(**options: Any) -> Started:  # noqa: ANN401  # those of Started
+    def make(**options: Any) -> FeedHarness:  # noqa: ANN401  # those of Started
         started = begin(**options)
-        started.began("10 days")
+        started.backdate("10 days")
         return started
 
     return make
 
 
-def confirm(feed: Started, stamp: str, orders: int = 1) -> None:
+def confirm(feed: FeedHarness, stamp: str, orders: int = 1) -> None:
     feed.shop.sql(INSERT.format(stamp, orders))
 
 
-def capture(feed: Started) -> None:
+def capture(feed: FeedHarness) -> None:
     """Let the poll take whatever is there, from the floor on."""
     feed.shop.set_watermark(ago(days=10))
     feed.poll(whole=True)
     feed.shop.set_watermark(ago())
 
 
-def test_every_order_is_accounted_for_by_where_it_stands(feed: Started) -> None:
+def test_every_order_is_accounted_for_by_where_it_stands(feed: FeedHarness) -> None:
     """Each state has its number, and they add up to what is confirmed."""
     confirm(feed, "now() - interval '3 hours'", 800)
     capture(feed)
@@ -85,7 +85,7 @@ def test_every_order_is_accounted_for_by_where_it_stands(feed: Started) -> None:
     for order, aside in zip(orders, ("rejected", "discarded"), strict=False):
         exception = {"state": aside, "reason": "x"}
         feed.shop.update("ledger", exception, order_key=order.order_key)
-    assert feed.account() == ReconciliationTally(
+    assert feed.tally() == ReconciliationTally(
         delivered=100, pending=498, adopted=100, rejected=1, held=100, discarded=1
     )
 
@@ -100,8 +100,8 @@ def test_what_no_capture_took_is_captured_and_said(
     capture(feed)
     confirm(feed, "now() - interval '3 hours'", 3)
     assert feed.poll(whole=True) == 0
-    first = feed.ask()
-    again = feed.ask()
+    first = feed.reconcile()
+    again = feed.reconcile()
     assert first.account == ReconciliationTally(pending=5, missing=3, captured=3)
     assert "8 confirmed, 0 delivered, 5 pending, 3 missing (3 captured now), " in (
         first.sentence
@@ -130,7 +130,7 @@ def test_what_another_capture_takes_meanwhile_is_no_alarm(begin_past: Begin) -> 
 
 @pytest.mark.parametrize("is_deleted", [True, False])
 def test_an_order_whose_batch_is_gone_stays_unexplained(
-    feed: Started, *, is_deleted: bool
+    feed: FeedHarness, *, is_deleted: bool
 ) -> None:
     """It is in the ledger, but would never be sent: the sentence says so."""
     confirm(feed, "now() - interval '3 hours'", 2)
@@ -140,7 +140,7 @@ def test_an_order_whose_batch_is_gone_stays_unexplained(
     else:
         emptied = {"orders": 0, "state": "emptied", "settled_at": ago()}
         feed.shop.update("batch", emptied)
-    finished = feed.ask()
+    finished = feed.reconcile()
     assert finished.account == ReconciliationTally(missing=2)
     assert finished.sentence.endswith("2 missing, 2 unexplained")
     stats = read_stats(feed.ledger.database, feed.ledger.feed_id)
@@ -149,7 +149,7 @@ def test_an_order_whose_batch_is_gone_stays_unexplained(
 
 
 def test_a_withdrawn_order_that_is_confirmed_again_becomes_pending(
-    feed: Started,
+    feed: FeedHarness,
 ) -> None:
     """That is no alarm; one that stays away is counted as withdrawn."""
     confirm(feed, "now() - interval '3 hours'", 5)
@@ -158,8 +158,8 @@ def test_a_withdrawn_order_that_is_confirmed_again_becomes_pending(
     feed.shop.update("ledger", withdrawn, order_key=["1", "2"])
     feed.shop.update("batch", {"orders": 3})
     feed.shop.sql("UPDATE orders SET confirmed_at = NULL WHERE id = 2")
-    assert feed.account() == ReconciliationTally(pending=4, withdrawn=1)
-    assert feed.account() == ReconciliationTally(pending=4, withdrawn=1)
+    assert feed.tally() == ReconciliationTally(pending=4, withdrawn=1)
+    assert feed.tally() == ReconciliationTally(pending=4, withdrawn=1)
 
 
 # Listed more than once
@@ -179,7 +179,7 @@ def history(shop: Shop, times: dict[int, list[datetime]]) -> None:
     )
 
 
-def enter(feed: Started, order: int, time: datetime) -> None:
+def enter(feed: FeedHarness, order: int, time: datetime) -> None:
     """Have an order in the ledger, delivered, as confirmed at a time."""
     batch = feed.shop.insert("batch", **delivered_batch(ago(), 1)).batch_id
     key = {"feed_id": 1, "order_key": str(order)}
@@ -207,7 +207,7 @@ def test_an_order_that_is_listed_twice_is_counted_once(
     entered = {1: t[0], 2: t[5], 3: t[4], 4: t[0], 5: t[6], 6: ago(days=20)}
     for order, time in entered.items():
         enter(feed, order, time)
-    first, again = feed.account(), feed.account()
+    first, again = feed.tally(), feed.tally()
     assert first == ReconciliationTally(delivered=5, reused=1, missing=1, captured=1)
     assert again == ReconciliationTally(delivered=5, reused=1, pending=1)
 
@@ -221,7 +221,7 @@ def test_old_orders_that_are_listed_again_are_counted_once(
     history(shop, {1: [t[0], t[4]], 2: [t[2]], 3: [t[1], t[2], t[8]]})
     for page in (1, 2, 3, 1000):
         feed = begin_past(page=page)
-        assert feed.account() == ReconciliationTally(initial=3)
+        assert feed.tally() == ReconciliationTally(initial=3)
 
 
 # Of all that the view lists
@@ -230,42 +230,42 @@ def test_old_orders_that_are_listed_again_are_counted_once(
 def test_old_orders_are_counted_apart_wherever_they_lie(shop: Shop) -> None:
     """What appeared after the start is missing, however it is stamped."""
     shop.sql(INSERT.format("now() - generate_series * interval '9 days'", 10))
-    with closing(Started(shop, page=3)) as feed:
+    with closing(FeedHarness(shop, page=3)) as feed:
         capture(feed)
         for days in (50, 30, 3):
             confirm(feed, f"now() - interval '{days} days'")
-        finished = feed.ask()
+        finished = feed.reconcile()
         assert finished.account == ReconciliationTally(
             initial=10, missing=3, captured=3
         )
         assert "13 confirmed, 0 delivered, 10 from before the start, " in (
             finished.sentence
         )
-        assert feed.account() == ReconciliationTally(initial=10, pending=3)
+        assert feed.tally() == ReconciliationTally(initial=10, pending=3)
 
 
-def test_what_the_poll_is_about_to_take_is_not_missing(feed: Started) -> None:
+def test_what_the_poll_is_about_to_take_is_not_missing(feed: FeedHarness) -> None:
     """It lies above the watermark; what was delivered there counts as such."""
-    feed.began("10 days", "1 hour")
+    feed.backdate("10 days", "1 hour")
     confirm(feed, "now() - interval '2 minutes'")
     feed.poll(whole=True)
     confirm(feed, "now() - interval '1 minute'")
-    finished = feed.ask()
+    finished = feed.reconcile()
     assert finished.account == ReconciliationTally(pending=1, arriving=1)
     assert "1 yet to be captured, 0 unexplained" in finished.sentence
 
 
-def test_a_range_without_orders_is_accounted_for(feed: Started) -> None:
+def test_a_range_without_orders_is_accounted_for(feed: FeedHarness) -> None:
     """By a sentence that says so; also where nothing was ever sold."""
     for bounds in ((None, None), (ago(days=40), ago(days=30)), (None, ago(days=9))):
-        assert feed.ask(*bounds).account == ReconciliationTally()
+        assert feed.reconcile(*bounds).account == ReconciliationTally()
     confirm(feed, "now()")
-    assert feed.ask(None, ago(days=9)).account == ReconciliationTally()
+    assert feed.reconcile(None, ago(days=9)).account == ReconciliationTally()
 
 
 @pytest.mark.parametrize("hours", [1, 2, 5, 10, 15])
 def test_stamps_an_offset_away_are_found_by_the_most_frequent_account(
-    feed: Started, hours: int
+    feed: FeedHarness, hours: int
 ) -> None:
     """Nothing is unexplained, and what goes on makes the feed degraded."""
     for number in range(3):
@@ -287,11 +287,11 @@ NO_TIMES = (
 def test_orders_without_a_usable_time_are_counted_and_named(shop: Shop) -> None:
     """Those that the start listed too: a time that comes later brings them all."""
     shop.sql(NO_TIMES + "; " + INSERT.format("NULL", 2))
-    with closing(Started(shop)) as feed:
-        feed.began("10 days")
+    with closing(FeedHarness(shop)) as feed:
+        feed.backdate("10 days")
         for stamp in ("NULL", "'infinity'", "'-infinity'", "'0044-03-15 BC'"):
             confirm(feed, stamp)
-        finished = feed.ask()
+        finished = feed.reconcile()
         assert finished.account == ReconciliationTally()
         assert finished.without_time == 6
         assert finished.sentence.endswith(
@@ -300,7 +300,7 @@ def test_orders_without_a_usable_time_are_counted_and_named(shop: Shop) -> None:
         stats = read_stats(feed.ledger.database, feed.ledger.feed_id)
         assert stats.without_time == 6
         shop.sql("UPDATE orders SET confirmed_at = now() - interval '3 hours'")
-        again = feed.ask()
+        again = feed.reconcile()
         assert (again.account, again.without_time) == (
             ReconciliationTally(missing=6, captured=6),
             0,
@@ -330,7 +330,7 @@ def test_an_account_ends_where_the_without_time_take_too_long(
 
 
 def test_an_account_that_fails_holds_up_no_other(
-    feed: Started, monkeypatch: pytest.MonkeyPatch
+    feed: FeedHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The deeper ones are made, and then it is told."""
     due = Reconciliation.due
@@ -350,7 +350,9 @@ def test_an_account_that_fails_holds_up_no_other(
 # By itself
 
 
-def make_all(feed: Started, stopping: threading.Event | None = None) -> list[object]:
+def make_all(
+    feed: FeedHarness, stopping: threading.Event | None = None
+) -> list[object]:
     """Run the rounds once; give the lines of the log."""
     stream = io.StringIO()
     log.configure(style="json", stream=stream)
@@ -364,13 +366,13 @@ def scopes(lines: list[object], event: str) -> list[str]:
     return [line["scope"] for line in told if line["event"] == event]
 
 
-def age(feed: Started, **span: float) -> None:
+def age(feed: FeedHarness, **span: float) -> None:
     """Let every account have been made earlier."""
     times = "started_at", "touched_at", "finished_at"
     feed.shop.shift("reconciliation", -timedelta(**span), *times)
 
 
-def test_an_account_is_due_by_what_the_ledger_says(feed: Started) -> None:
+def test_an_account_is_due_by_what_the_ledger_says(feed: FeedHarness) -> None:
     """However often the daemon starts, each scope keeps its own pace."""
     finished = "reconciliation.finished"
     assert scopes(make_all(feed), finished) == ["hours", "days", "all"]
@@ -383,7 +385,7 @@ def test_an_account_is_due_by_what_the_ledger_says(feed: Started) -> None:
     assert scopes(make_all(feed), finished) == ["hours", "days", "all"]
 
 
-def test_each_depth_looks_as_far_back_as_it_says(feed: Started) -> None:
+def test_each_depth_looks_as_far_back_as_it_says(feed: FeedHarness) -> None:
     """And the alarm names an order."""
     for span in ("90 minutes", "5 days", "49 days"):
         confirm(feed, f"now() - interval '{span}'")
@@ -393,7 +395,7 @@ def test_each_depth_looks_as_far_back_as_it_says(feed: Started) -> None:
     assert [cast("dict[str, str]", m)["order_key"] for m in missed] == ["1", "2", "3"]
 
 
-def test_the_hours_are_those_of_the_clock_where_it_is_behind(feed: Started) -> None:
+def test_the_hours_are_those_of_the_clock_where_it_is_behind(feed: FeedHarness) -> None:
     """A clock that was ahead for a moment has dragged the watermark along."""
     feed.shop.set_watermark(ago(days=-1095))
     confirm(feed, "now() - interval '90 minutes'")
@@ -462,7 +464,9 @@ def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin_past: Begin) ->
     assert account.finished_at is None
 
 
-def test_a_stop_while_another_capture_is_waited_for_is_no_alarm(feed: Started) -> None:
+def test_a_stop_while_another_capture_is_waited_for_is_no_alarm(
+    feed: FeedHarness,
+) -> None:
     """The page is left for the next start."""
     confirm(feed, "now() - interval '1 hour'")
     reconciliation = Reconciliation(
@@ -476,7 +480,7 @@ def test_a_stop_while_another_capture_is_waited_for_is_no_alarm(feed: Started) -
 
 
 def test_a_view_that_cannot_be_read_leaves_the_account_for_later(
-    feed: Started,
+    feed: FeedHarness,
 ) -> None:
     """The fault is an error of the source's, and the next round goes on."""
     confirm(feed, "now() - interval '1 hour'")
@@ -491,7 +495,7 @@ def test_a_view_that_cannot_be_read_leaves_the_account_for_later(
 
 
 def test_frequent_accounts_are_erased_unless_they_found_something(
-    feed: Started,
+    feed: FeedHarness,
 ) -> None:
     """By the daemon's own role, which may delete nothing else."""
     for _ in range(3):
@@ -514,13 +518,13 @@ def test_the_ledger_may_lie_in_another_database(database: str, server: Cluster) 
     """The same account, page by page."""
     name = f"{psycopg.conninfo.conninfo_to_dict(database)['dbname']}_state"
     server.sql(f"CREATE DATABASE {name}")
-    feed = Started(Shop.open(database, state=server.dsn(name)), page=7)
-    feed.began("10 days")
+    feed = FeedHarness(Shop.open(database, state=server.dsn(name)), page=7)
+    feed.backdate("10 days")
     feed.shop.sql(f"ALTER ROLE {feed.shop.role} SET DateStyle = 'German'")
     feed.close()  # so that it takes effect
     confirm(feed, "now() - generate_series * interval '1 minute'", 20)
     confirm(feed, "'0044-03-15 BC'::timestamptz")
-    first, again = feed.account(), feed.account()
+    first, again = feed.tally(), feed.tally()
     feed.close()
     stamps = {order.confirmed_at for order in feed.shop.rows_of("ledger")}
     server.sql(f"DROP DATABASE {name} WITH (FORCE)")
@@ -543,7 +547,7 @@ def test_the_ledger_may_lie_in_another_database(database: str, server: Cluster) 
     ],
 )
 def test_the_database_refuses_an_account_that_is_none(
-    feed: Started, change: dict[str, object], constraint: str
+    feed: FeedHarness, change: dict[str, object], constraint: str
 ) -> None:
     """By a constraint whose name says what it guards."""
     feed.reconciliation.ask(None, None)
@@ -552,7 +556,7 @@ def test_the_database_refuses_an_account_that_is_none(
     assert refused.value.diag.constraint_name == constraint
 
 
-def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
+def test_a_page_reads_no_big_table_whole(feed: FeedHarness) -> None:
     """A full page of a ledger ten times its size: each order is looked up by key."""
     feed.shop.sql(INSERT.format("now() - generate_series * interval '2 s'", 200_000))
     feed.shop.insert_many("batch", [delivered_batch(ago())] * 2000)
@@ -584,7 +588,7 @@ def test_a_page_reads_no_big_table_whole(feed: Started) -> None:
 
 
 def test_a_promotion_is_accounted_for_once_the_watermark_has_passed_it(
-    feed: Started,
+    feed: FeedHarness,
 ) -> None:
     """Its day, once; what was lost with the old primary is captured, in doubt."""
     assert feed.reconciliation.due(PROMOTION) is None
@@ -667,7 +671,7 @@ def test_a_page_that_takes_too_long_is_made_smaller(begin_past: Begin) -> None:
     feed = begin_past()
     confirm(feed, "now() - generate_series * interval '1 minute'", 30)
     capture(feed)
-    assert begin_past(page=16, source=Slow).account() == ReconciliationTally(pending=30)
+    assert begin_past(page=16, source=Slow).tally() == ReconciliationTally(pending=30)
     assert tried[:4] == [16, 8, 4, 4]
     assert max(tried[2:]) == 4
 
@@ -684,4 +688,4 @@ def test_an_order_that_alone_takes_too_long_is_an_error(begin_past: Begin) -> No
     confirm(feed, TIED)
     capture(feed)
     with pytest.raises(SlowViewError):
-        begin_past(page=4, source=Slow).account()
+        begin_past(page=4, source=Slow).tally()

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 from support.clock import Clock
-from support.polling import Capture
+from support.poll_harness import PollHarness
 from support.shop import Shop
 
 from syncd.capture.stamps import Appearances, StampWatch
@@ -31,10 +31,10 @@ ZONES = [("-1 hour", "Europe/Amsterdam", "UTC"), ("5 hours", "America/New_York",
 @pytest.fixture(params=ZONES)
 def shifted(
     shop: Shop, request: pytest.FixtureRequest
-) -> Iterator[tuple[Capture, str, str]]:
+) -> Iterator[tuple[PollHarness, str, str]]:
     """A feed that reads the shop's stamps in the wrong zone: offset, zone that fits."""
     offset, read_as, fits = request.param
-    capture = Capture(shop, lookback=timedelta(minutes=5), time_zone=read_as)
+    capture = PollHarness(shop, lookback=timedelta(minutes=5), time_zone=read_as)
     yield capture, offset, fits
     capture.database.close()
 
@@ -47,7 +47,7 @@ class Watch(StampWatch):
         slow_by: Seconds that reading the views seems to take.
     """
 
-    def __init__(self, capture: Capture, *, slow_by: float = 0) -> None:
+    def __init__(self, capture: PollHarness, *, slow_by: float = 0) -> None:
         self.clock = Clock()
         tuning = StampTuning(clock=self.clock)
 
@@ -68,7 +68,7 @@ def trade(shop: Shop, watch: Watch, offset: str, orders: int = 12) -> None:
 
 
 def test_an_offset_is_said_with_the_zone_that_would_fit(
-    shop: Shop, shifted: tuple[Capture, str, str], monkeypatch: pytest.MonkeyPatch
+    shop: Shop, shifted: tuple[PollHarness, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In both directions, in log and status; it goes once the stamps are right."""
     capture, offset, fits = shifted
@@ -90,7 +90,7 @@ def test_an_offset_is_said_with_the_zone_that_would_fit(
 
 def test_stamps_that_no_clock_shows_are_passed_over(shop: Shop) -> None:
     """However few orders there are beside them."""
-    capture = Capture(shop, lookback=timedelta(minutes=5))
+    capture = PollHarness(shop, lookback=timedelta(minutes=5))
     with closing(capture.database):
         for stamp in ("-infinity", "0044-03-15 BC", "infinity"):
             shop.sql(f"INSERT INTO orders (confirmed_at) VALUES ('{stamp}')")
@@ -100,7 +100,7 @@ def test_stamps_that_no_clock_shows_are_passed_over(shop: Shop) -> None:
 
 def test_a_stamp_that_cannot_be_read_is_the_views_fault(shop: Shop) -> None:
     """No crash: it is held, and tried again later."""
-    capture = Capture(shop, lookback=timedelta(minutes=5))
+    capture = PollHarness(shop, lookback=timedelta(minutes=5))
     before = Statement(b"SELECT '-infinity'::timestamptz", Place.CONFIRMED)
     with closing(capture.database), pytest.raises(ViewFailedError, match="22008"):
         capture.database.values(datetime, before)
@@ -108,7 +108,7 @@ def test_a_stamp_that_cannot_be_read_is_the_views_fault(shop: Shop) -> None:
 
 def test_a_slow_comparison_that_fails_rests_like_any_other(shop: Shop) -> None:
     """The views are not read again at once because they were slow."""
-    capture = Capture(shop, lookback=timedelta(minutes=5))
+    capture = PollHarness(shop, lookback=timedelta(minutes=5))
     with closing(capture.database):
         watch = Watch(capture, slow_by=2)
         shop.sql("ALTER VIEW syncd.confirmed_orders RENAME TO away")
@@ -123,7 +123,7 @@ def test_a_slow_comparison_that_fails_rests_like_any_other(shop: Shop) -> None:
 
 def test_right_stamps_raise_no_alarm(shop: Shop) -> None:
     """Nor does an import of an hour's orders."""
-    capture = Capture(shop, lookback=timedelta(minutes=5))
+    capture = PollHarness(shop, lookback=timedelta(minutes=5))
     with closing(capture.database):
         watch = Watch(capture)
         trade(shop, watch, "-2 min")

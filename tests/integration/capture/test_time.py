@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from support.ledgers import Begin, Started, ago
+from support.feed_harness import Begin, FeedHarness, ago
 from support.shop import Shop
 
 from syncd.core.tally import ReconciliationTally
@@ -20,24 +20,24 @@ SPRING = datetime(2026, 3, 29, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def captured_feed(begin: Begin) -> Started:
+def captured_feed(begin: Begin) -> FeedHarness:
     """A feed that began ten days ago and has captured everything since."""
     started = begin()
-    started.began("10 days", "5 minutes")
+    started.backdate("10 days", "5 minutes")
     started.poll()
     return started
 
 
-def confirm(feed: Started, stamp: str, orders: int = 1) -> None:
+def confirm(feed: FeedHarness, stamp: str, orders: int = 1) -> None:
     feed.shop.sql(INSERT.format(stamp, orders))
 
 
-def settle(feed: Started) -> int:
+def settle(feed: FeedHarness) -> int:
     """Poll until a window has closed; give the orders taken."""
     return sum(feed.poll() for _ in range(4))
 
 
-def poll_all(feed: Started) -> int:
+def poll_all(feed: FeedHarness) -> int:
     """Poll page by page until a look finds nothing more."""
     orders = 0
     while taken := feed.poll():
@@ -50,7 +50,7 @@ def poll_all(feed: Started) -> int:
 
 @pytest.mark.parametrize("stamp", ["- interval '4 min'", "+ interval '4 min'"])
 def test_an_applications_clock_may_be_off_by_the_lookback(
-    captured_feed: Started, stamp: str
+    captured_feed: FeedHarness, stamp: str
 ) -> None:
     """An order stamped that early or late is taken at the next deep look at most."""
     settle(captured_feed)
@@ -59,24 +59,26 @@ def test_an_applications_clock_may_be_off_by_the_lookback(
 
 
 def test_a_stamp_beyond_the_lookback_is_found_by_reconciliation(
-    captured_feed: Started,
+    captured_feed: FeedHarness,
 ) -> None:
     """Three hours old when its transaction began: only the view knows of it."""
     settle(captured_feed)
     confirm(captured_feed, "clock_timestamp() - interval '3 hours'")
     assert settle(captured_feed) + captured_feed.poll(whole=True) == 0
-    assert captured_feed.account() == ReconciliationTally(missing=1, captured=1)
+    assert captured_feed.tally() == ReconciliationTally(missing=1, captured=1)
     assert captured_feed.captures() == [("reconcile", 1)]
 
 
-def test_orders_of_the_future_do_not_drag_the_watermark(captured_feed: Started) -> None:
+def test_orders_of_the_future_do_not_drag_the_watermark(
+    captured_feed: FeedHarness,
+) -> None:
     """They are sent now, and those of today go on; all are accounted for."""
     confirm(captured_feed, "clock_timestamp() + interval '40 years'", 3)
     assert settle(captured_feed) == 3
     assert captured_feed.ledger.watermark() < captured_feed.source.clock()
     confirm(captured_feed, "clock_timestamp()")
     assert settle(captured_feed) == 1
-    assert captured_feed.account() == ReconciliationTally(pending=4)
+    assert captured_feed.tally() == ReconciliationTally(pending=4)
 
 
 # The server's clock
@@ -84,7 +86,7 @@ def test_orders_of_the_future_do_not_drag_the_watermark(captured_feed: Started) 
 
 @pytest.mark.parametrize("back", [timedelta(seconds=30), timedelta(minutes=4)])
 def test_a_clock_set_back_within_the_lookback_loses_nothing(
-    captured_feed: Started, back: timedelta
+    captured_feed: FeedHarness, back: timedelta
 ) -> None:
     """Orders stamped before what was looked at last are taken at once."""
     now = captured_feed.source.clock()
@@ -98,7 +100,9 @@ def test_a_clock_set_back_within_the_lookback_loses_nothing(
     assert captured_feed.poll() == 1
 
 
-def test_a_transaction_open_across_the_jump_is_taken(captured_feed: Started) -> None:
+def test_a_transaction_open_across_the_jump_is_taken(
+    captured_feed: FeedHarness,
+) -> None:
     """It was first seen by a clock that was ahead, and stamps by the new one."""
     now = captured_feed.source.clock()
     captured_feed.transactions.now = now
@@ -116,7 +120,7 @@ def test_a_transaction_open_across_the_jump_is_taken(captured_feed: Started) -> 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=1500)])
 def test_a_clock_that_was_ahead_for_a_moment_does_not_blind_the_poll(
-    captured_feed: Started, ahead: timedelta
+    captured_feed: FeedHarness, ahead: timedelta
 ) -> None:
     """The watermark went along and stays; orders of the true time are taken at once."""
     now = captured_feed.source.clock()
@@ -148,7 +152,7 @@ def test_a_clock_set_back_makes_no_old_order_new(shop: Shop, begin: Begin) -> No
 
 
 def test_a_bulk_import_with_one_stamp_is_taken_and_accounted_for(
-    captured_feed: Started,
+    captured_feed: FeedHarness,
 ) -> None:
     """A hundred thousand orders of one instant, in two transactions."""
     stamp = captured_feed.source.clock().isoformat()
@@ -164,25 +168,23 @@ def test_a_bulk_import_with_one_stamp_is_taken_and_accounted_for(
             break
     assert late_ones == 10
     captured_feed.shop.set_watermark(ago(seconds=-1))
-    assert captured_feed.account() == ReconciliationTally(pending=100_010)
+    assert captured_feed.tally() == ReconciliationTally(pending=100_010)
 
 
 def test_a_bulk_import_of_the_past_is_found_by_reconciliation(
-    captured_feed: Started,
+    captured_feed: FeedHarness,
 ) -> None:
     """In pages that keep an instant together."""
     stamp = ago(hours=5).isoformat()
     confirm(captured_feed, f"'{stamp}'::timestamptz", 30_000)
-    assert captured_feed.account() == ReconciliationTally(
-        missing=30_000, captured=30_000
-    )
-    assert captured_feed.account() == ReconciliationTally(pending=30_000)
+    assert captured_feed.tally() == ReconciliationTally(missing=30_000, captured=30_000)
+    assert captured_feed.tally() == ReconciliationTally(pending=30_000)
 
 
 # Times without a zone
 
 
-def local(feed: Started, kind: str = "timestamp") -> None:
+def local(feed: FeedHarness, kind: str = "timestamp") -> None:
     """Let the shop keep local times, of a type without a zone."""
     feed.shop.sql(
         "ALTER TABLE orders ADD COLUMN at timestamp;"
@@ -194,7 +196,7 @@ def local(feed: Started, kind: str = "timestamp") -> None:
     )
 
 
-def set_clock(feed: Started, now: datetime) -> None:
+def set_clock(feed: FeedHarness, now: datetime) -> None:
     """Let it be another time, with everything captured until then."""
     floor = {"floor_at": now - timedelta(days=2), "started_at": now}
     feed.shop.update("feed", floor)
@@ -203,7 +205,7 @@ def set_clock(feed: Started, now: datetime) -> None:
     settle(feed)
 
 
-def sell_through(feed: Started, start: datetime, minutes: int) -> int:
+def sell_through(feed: FeedHarness, start: datetime, minutes: int) -> int:
     """Sell an order every ten minutes by the wall clock; poll each time."""
     sold = 0
     for minute in range(0, minutes, 10):
@@ -234,7 +236,7 @@ def test_no_order_is_lost_when_the_clocks_change(
     sold = sell_through(feed, change - timedelta(hours=2), 300)
     feed.transactions.now = change + timedelta(hours=5)
     settle(feed)
-    assert feed.account() == ReconciliationTally(pending=sold)
+    assert feed.tally() == ReconciliationTally(pending=sold)
 
 
 def test_an_ambiguous_time_is_never_read_as_earlier_than_it_was(begin: Begin) -> None:
@@ -263,7 +265,7 @@ def test_a_date_is_taken_with_a_lookback_of_a_day_or_by_reconciliation(
     set_clock(feed, noon)
     feed.shop.sql("INSERT INTO orders (at) VALUES ('2026-06-10 21:30')")
     assert settle(feed) == 0
-    assert feed.account() == ReconciliationTally(missing=1, captured=1)
+    assert feed.tally() == ReconciliationTally(missing=1, captured=1)
     patient = begin(time_zone=AMSTERDAM, lookback=timedelta(hours=25))
     patient.shop.set_watermark(datetime(2026, 6, 9, 19, tzinfo=UTC))
     patient.transactions.now = noon
@@ -288,11 +290,11 @@ def test_a_time_that_no_clock_shows_harms_nobody(
         local(feed)
     column = "at" if zone else "confirmed_at"
     now = f"now() AT TIME ZONE '{zone}'" if zone else "now()"
-    feed.began("10 days", "5 minutes")
+    feed.backdate("10 days", "5 minutes")
     feed.shop.sql(f"INSERT INTO orders ({column}) VALUES ('{stamp}'), ({now})")
     assert settle(feed) == 1
     feed.shop.set_watermark(ago(hours=-2))
-    assert feed.account() == ReconciliationTally(pending=1)
+    assert feed.tally() == ReconciliationTally(pending=1)
     assert feed.source.confirmed_at("1") is None
     assert len(feed.source.sample(ago(days=20), 10)) == 1
     assert feed.source.without_time() == 1

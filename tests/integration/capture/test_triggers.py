@@ -16,7 +16,7 @@ PROMPT_SECONDS = 0.3
 
 
 @dataclass
-class Till:
+class ShopClient:
     """A shop that listens, and a clerk who may sell, and nothing of syncd's."""
 
     shop: Shop
@@ -50,7 +50,7 @@ class Till:
         )
 
 
-def open_till(shop: Shop) -> Till:
+def open_till(shop: Shop) -> ShopClient:
     clerk, installer = shop.role.replace("role", "clerk"), f"{shop.role}_installer"
     shop.sql(
         f"""
@@ -73,7 +73,7 @@ GRANT CREATE ON DATABASE {shop.value("SELECT current_database()")} TO {installer
 ALTER SCHEMA syncd OWNER TO {installer};
 """
     )
-    return Till(
+    return ShopClient(
         shop,
         make_conninfo(shop.owner, user=clerk),
         make_conninfo(shop.owner, user=installer),
@@ -81,17 +81,17 @@ ALTER SCHEMA syncd OWNER TO {installer};
 
 
 @pytest.fixture
-def bare_till(shop: Shop) -> Till:
+def bare_client(shop: Shop) -> ShopClient:
     """Without triggers yet."""
     return open_till(shop)
 
 
 @pytest.fixture
-def till(bare_till: Till) -> Till:
+def client(bare_client: ShopClient) -> ShopClient:
     """Somebody without rights on the shop's tables but TRIGGER has installed it."""
     tables = ("orders:id", "payments:order_id", "sales:id")
-    bare_till.shop.listen(*tables, owner=bare_till.installer)
-    return bare_till
+    bare_client.shop.listen(*tables, owner=bare_client.installer)
+    return bare_client
 
 
 # It never breaks or blocks a checkout
@@ -119,21 +119,23 @@ UNCOUNTED = {"faults cannot be counted either", "schema dropped",
 
 
 @pytest.mark.parametrize("name", SABOTAGES)
-def test_a_checkout_commits_whatever_was_done_to_syncd(till: Till, name: str) -> None:
+def test_a_checkout_commits_whatever_was_done_to_syncd(
+    client: ShopClient, name: str
+) -> None:
     """Promptly, also in a session that has sold before; the fault is counted."""
-    with psycopg.connect(till.clerk, autocommit=True) as session:
+    with psycopg.connect(client.clerk, autocommit=True) as session:
         session.execute(ORDER)
-        installer = f"{till.shop.role}_installer"
-        till.shop.sql(SABOTAGES[name].replace("{installer}", installer))
+        installer = f"{client.shop.role}_installer"
+        client.shop.sql(SABOTAGES[name].replace("{installer}", installer))
         started = time.monotonic()
         with session.transaction():
             session.execute(ORDER)
             session.execute("UPDATE orders SET total = 1")
         assert time.monotonic() - started < PROMPT_SECONDS
-    till.sell()
-    assert till.shop.value("SELECT count(*) FROM orders") == 3
+    client.sell()
+    assert client.shop.value("SELECT count(*) FROM orders") == 3
     if name not in UNCOUNTED:
-        assert till.faults() == 3
+        assert client.faults() == 3
 
 
 MIGRATIONS = {
@@ -166,14 +168,14 @@ SETTINGS = {
 
 @pytest.mark.parametrize("name", [*MIGRATIONS, *SETTINGS])
 def test_the_shops_statements_go_through_in_all_circumstances(
-    till: Till, name: str
+    client: ShopClient, name: str
 ) -> None:
     """Its own migrations, settings and temporary tables."""
     before, setting = MIGRATIONS.get(name), SETTINGS.get(name)
-    with psycopg.connect(till.clerk, autocommit=True) as session:
+    with psycopg.connect(client.clerk, autocommit=True) as session:
         session.execute("INSERT INTO payments (state) VALUES ('before')")
         if before:
-            till.shop.sql(before)
+            client.shop.sql(before)
         if setting:
             session.execute(setting.encode())
         with session.transaction():
@@ -184,63 +186,65 @@ def test_the_shops_statements_go_through_in_all_circumstances(
                 "INSERT INTO public.sales VALUES ('2026-01-05', 11), ('2026-02-05', 12)"
             )
             session.execute("UPDATE public.sales SET day = day + 31 WHERE id = 11")
-    assert till.shop.value("SELECT count(*) FROM payments WHERE state = 'y'") == 2
-    assert "1" in till.noted()
+    assert client.shop.value("SELECT count(*) FROM payments WHERE state = 'y'") == 2
+    assert "1" in client.noted()
 
 
-def test_a_statement_timeout_of_the_shops_is_not_met_by_waiting(till: Till) -> None:
+def test_a_statement_timeout_of_the_shops_is_not_met_by_waiting(
+    client: ShopClient,
+) -> None:
     """A locked outbox takes 20 ms, not the whole of what a statement may take."""
-    with psycopg.connect(till.shop.owner) as holder:
+    with psycopg.connect(client.shop.owner) as holder:
         holder.execute("LOCK TABLE syncd.outbox IN ACCESS EXCLUSIVE MODE")
-        till.do("SET statement_timeout = '5s'", ORDER)
-    assert till.shop.value("SELECT count(*) FROM orders") == 1
+        client.do("SET statement_timeout = '5s'", ORDER)
+    assert client.shop.value("SELECT count(*) FROM orders") == 1
 
 
-def test_a_locked_outbox_is_waited_for_but_a_moment(till: Till) -> None:
+def test_a_locked_outbox_is_waited_for_but_a_moment(client: ShopClient) -> None:
     """ACCESS EXCLUSIVE in another session: the checkout goes on, the fault counts."""
-    with psycopg.connect(till.shop.owner) as holder:
+    with psycopg.connect(client.shop.owner) as holder:
         holder.execute("LOCK TABLE syncd.outbox IN ACCESS EXCLUSIVE MODE")
-        key = till.sell()
-        assert till.faults() == 1
-    assert till.noted() == []
-    till.do(f"UPDATE orders SET total = 2 WHERE id = {key}")
-    assert till.noted() == [key]
+        key = client.sell()
+        assert client.faults() == 1
+    assert client.noted() == []
+    client.do(f"UPDATE orders SET total = 2 WHERE id = {key}")
+    assert client.noted() == [key]
 
 
-def test_the_shops_own_settings_are_left_alone(till: Till) -> None:
+def test_the_shops_own_settings_are_left_alone(client: ShopClient) -> None:
     """Time-outs, search path and role are after a checkout what they were before."""
     names = ("lock_timeout", "statement_timeout", "search_path", "jit")
     shown = "SELECT current_user, " + ", ".join(
         f"current_setting('{name}')" for name in names
     )
-    with psycopg.connect(till.clerk) as session:
+    with psycopg.connect(client.clerk) as session:
         session.execute("SET search_path = public, pg_temp; SET lock_timeout = '7s'")
         before = session.execute(shown.encode()).fetchone()
         session.execute(ORDER)
         assert session.execute(shown.encode()).fetchone() == before
 
 
-def test_prepared_transactions_go_on(till: Till) -> None:
+def test_prepared_transactions_go_on(client: ShopClient) -> None:
     """A checkout may be prepared; its key is noted when it is committed."""
-    with psycopg.connect(till.clerk) as session:
+    with psycopg.connect(client.clerk) as session:
         row = session.execute(ORDER).fetchone()
         session.execute("PREPARE TRANSACTION 'checkout'")
-    assert till.noted() == []
-    till.shop.sql("COMMIT PREPARED 'checkout'")
+    assert client.noted() == []
+    client.shop.sql("COMMIT PREPARED 'checkout'")
     assert row
-    assert till.noted() == [row[0]]
-    assert till.faults() == 0
+    assert client.noted() == [row[0]]
+    assert client.faults() == 0
 
 
-def test_nobody_else_may_run_the_function(till: Till) -> None:
+def test_nobody_else_may_run_the_function(client: ShopClient) -> None:
     """Not even in a trigger on a table of one's own."""
-    clerk = till.shop.role.replace("role", "clerk")
-    till.shop.sql(f"GRANT USAGE, CREATE ON SCHEMA syncd TO {clerk}")
-    name = till.shop.value(
+    clerk = client.shop.role.replace("role", "clerk")
+    client.shop.sql(f"GRANT USAGE, CREATE ON SCHEMA syncd TO {clerk}")
+    name = client.shop.value(
         "SELECT proname FROM pg_proc WHERE proname ~ '^listen_.*_orders$'"
     )
     with pytest.raises(errors.InsufficientPrivilege, match="listen_"):
-        till.do(
+        client.do(
             "CREATE TABLE syncd.mine (id bigint)",
             "CREATE TRIGGER mine AFTER INSERT ON syncd.mine REFERENCING NEW TABLE AS "
             f"touched FOR EACH STATEMENT EXECUTE FUNCTION syncd.{name}()",
@@ -250,113 +254,117 @@ def test_nobody_else_may_run_the_function(till: Till) -> None:
 # Every way to write is noted
 
 
-def test_rows_of_all_kinds_of_statements_are_noted(till: Till) -> None:
+def test_rows_of_all_kinds_of_statements_are_noted(client: ShopClient) -> None:
     """INSERT, COPY, upsert, UPDATE, a child row; what changes nothing notes nothing."""
-    shop = till.shop
-    till.do("INSERT INTO orders DEFAULT VALUES")
+    shop = client.shop
+    client.do("INSERT INTO orders DEFAULT VALUES")
     with (
-        psycopg.connect(till.clerk) as session,
+        psycopg.connect(client.clerk) as session,
         session.cursor().copy("COPY orders (confirmed_at) FROM STDIN") as copy,
     ):
         copy.write_row(["2026-01-01"])
         copy.write_row(["2026-01-02"])
-    assert till.noted() == ["1", "2", "3"]
+    assert client.noted() == ["1", "2", "3"]
     upsert = (
         "INSERT INTO orders (id, total) OVERRIDING SYSTEM VALUE VALUES (2, 5), (50, 5) "
         "ON CONFLICT (id) DO UPDATE SET total = excluded.total"
     )
-    till.do("UPDATE orders SET total = 1 WHERE id = 99", upsert)
-    assert sorted(till.noted()) == ["1", "2", "2", "3", "50"]
+    client.do("UPDATE orders SET total = 1 WHERE id = 99", upsert)
+    assert sorted(client.noted()) == ["1", "2", "2", "3", "50"]
     shop.empty_outbox()
-    till.do("INSERT INTO payments (order_id, state) VALUES (2, 'paid'), (2, 'more')")
-    assert till.noted() == ["2"]
-    till.do("INSERT INTO payments (state) VALUES ('of nothing')")
-    assert till.noted() == ["2"]
-    assert till.faults() == 0
+    client.do("INSERT INTO payments (order_id, state) VALUES (2, 'paid'), (2, 'more')")
+    assert client.noted() == ["2"]
+    client.do("INSERT INTO payments (state) VALUES ('of nothing')")
+    assert client.noted() == ["2"]
+    assert client.faults() == 0
 
 
-def test_merge_is_noted(till: Till) -> None:
+def test_merge_is_noted(client: ShopClient) -> None:
     """Both its inserts and its updates (PostgreSQL 15 and later)."""
-    if int(str(till.shop.value("SHOW server_version_num"))) < 150000:
+    if int(str(client.shop.value("SHOW server_version_num"))) < 150000:
         pytest.skip("this PostgreSQL has no MERGE")
-    till.do("INSERT INTO orders DEFAULT VALUES")
-    till.do(
+    client.do("INSERT INTO orders DEFAULT VALUES")
+    client.do(
         "MERGE INTO orders AS o USING (VALUES (1), (7)) AS n (id) ON o.id = n.id "
         "WHEN MATCHED THEN UPDATE SET total = 3 "
         "WHEN NOT MATCHED THEN INSERT (id) OVERRIDING SYSTEM VALUE VALUES (n.id)"
     )
-    assert sorted(till.noted()) == ["1", "1", "7"]
+    assert sorted(client.noted()) == ["1", "1", "7"]
 
 
-def test_a_changed_key_is_noted_under_its_new_name(till: Till) -> None:
+def test_a_changed_key_is_noted_under_its_new_name(client: ShopClient) -> None:
     """For the order itself, and for what follows it by a foreign key."""
-    till.do("INSERT INTO orders DEFAULT VALUES", "INSERT INTO payments (order_id) "
+    client.do("INSERT INTO orders DEFAULT VALUES", "INSERT INTO payments (order_id) "
             "VALUES (1)")  # fmt: skip
-    till.shop.empty_outbox()
-    till.do("UPDATE orders SET id = DEFAULT WHERE id = 1")
-    assert set(till.noted()) == {"2"}
+    client.shop.empty_outbox()
+    client.do("UPDATE orders SET id = DEFAULT WHERE id = 1")
+    assert set(client.noted()) == {"2"}
 
 
-def test_what_is_rolled_back_is_not_noted(till: Till) -> None:
+def test_what_is_rolled_back_is_not_noted(client: ShopClient) -> None:
     """Savepoints too; what is done again afterwards is noted again."""
-    till.do("INSERT INTO orders DEFAULT VALUES", "INSERT INTO orders DEFAULT VALUES")
-    till.shop.empty_outbox()
+    client.do("INSERT INTO orders DEFAULT VALUES", "INSERT INTO orders DEFAULT VALUES")
+    client.shop.empty_outbox()
     touch = "UPDATE orders SET total = total + 1 WHERE id = {}"
-    till.do("SAVEPOINT a", touch.format(1), "ROLLBACK TO a", touch.format(1))
-    assert till.noted() == ["1"]
-    till.do("SAVEPOINT a", touch.format(1), "RELEASE a", touch.format(1))
-    assert till.noted() == ["1", "1"]
-    till.do(touch.format(1), "SAVEPOINT a", touch.format(2), "ROLLBACK TO a",
+    client.do("SAVEPOINT a", touch.format(1), "ROLLBACK TO a", touch.format(1))
+    assert client.noted() == ["1"]
+    client.do("SAVEPOINT a", touch.format(1), "RELEASE a", touch.format(1))
+    assert client.noted() == ["1", "1"]
+    client.do(touch.format(1), "SAVEPOINT a", touch.format(2), "ROLLBACK TO a",
             touch.format(2))  # fmt: skip
-    assert till.noted() == ["1", "1", "1", "2"]
-    till.do("SAVEPOINT a", touch.format(1), "ROLLBACK TO a")
-    assert till.noted() == ["1", "1", "1", "2"]
+    assert client.noted() == ["1", "1", "1", "2"]
+    client.do("SAVEPOINT a", touch.format(1), "ROLLBACK TO a")
+    assert client.noted() == ["1", "1", "1", "2"]
 
 
-def test_each_transaction_of_a_session_is_noted(till: Till) -> None:
+def test_each_transaction_of_a_session_is_noted(client: ShopClient) -> None:
     """That one has noted the order is erased with its end, and in a rollback."""
     touch = b"UPDATE orders SET total = total + 1 WHERE id = 1"
-    with psycopg.connect(till.clerk, autocommit=True) as session:
+    with psycopg.connect(client.clerk, autocommit=True) as session:
         session.execute("INSERT INTO orders DEFAULT VALUES")
         session.execute(touch)
         session.execute(touch)
-        assert till.noted() == ["1"] * 3
+        assert client.noted() == ["1"] * 3
         session.execute("BEGIN")
         session.execute(touch)
         session.execute("ROLLBACK")
         session.execute(touch)
-    assert till.noted() == ["1"] * 4
+    assert client.noted() == ["1"] * 4
 
 
-def test_nobody_can_slip_code_into_the_function(till: Till) -> None:
+def test_nobody_can_slip_code_into_the_function(client: ShopClient) -> None:
     """It runs with the installer's rights: other schemas' functions are not seen."""
-    till.shop.sql(
+    client.shop.sql(
         "CREATE FUNCTION public.format(text, bigint) RETURNS text "
         "LANGUAGE sql AS $$ SELECT 'slipped in' $$"
     )
-    assert till.noted() == []
-    key = till.sell()
-    assert till.noted() == [key]
+    assert client.noted() == []
+    key = client.sell()
+    assert client.noted() == [key]
 
 
-def test_partitions_are_noted_through_the_parent_and_straight(till: Till) -> None:
+def test_partitions_are_noted_through_the_parent_and_straight(
+    client: ShopClient,
+) -> None:
     """A row that moves to another partition, too."""
-    till.do("INSERT INTO sales VALUES ('2026-01-05', 11), ('2026-02-05', 12)")
-    till.do("INSERT INTO sales_1 VALUES ('2026-01-06', 13)")
-    assert sorted(till.noted()) == ["11", "12", "13"]
-    till.do("UPDATE sales_2 SET note = 'x'")
-    till.do("UPDATE sales SET day = '2026-02-06' WHERE id = 11")
-    assert sorted(till.noted()) == ["11", "11", "12", "12", "13"]
-    assert till.faults() == 0
+    client.do("INSERT INTO sales VALUES ('2026-01-05', 11), ('2026-02-05', 12)")
+    client.do("INSERT INTO sales_1 VALUES ('2026-01-06', 13)")
+    assert sorted(client.noted()) == ["11", "12", "13"]
+    client.do("UPDATE sales_2 SET note = 'x'")
+    client.do("UPDATE sales SET day = '2026-02-06' WHERE id = 11")
+    assert sorted(client.noted()) == ["11", "11", "12", "12", "13"]
+    assert client.faults() == 0
 
 
-def test_replica_sessions_are_noted_if_the_owner_installed_it(bare_till: Till) -> None:
+def test_replica_sessions_are_noted_if_the_owner_installed_it(
+    bare_client: ShopClient,
+) -> None:
     """session_replication_role = replica fires the triggers as well."""
-    bare_till.shop.listen("orders:id")
-    bare_till.shop.sql(
+    bare_client.shop.listen("orders:id")
+    bare_client.shop.sql(
         "SET session_replication_role = replica; INSERT INTO orders DEFAULT VALUES"
     )
-    assert bare_till.noted() == ["1"]
+    assert bare_client.noted() == ["1"]
 
 
 # And it costs little
@@ -382,23 +390,23 @@ END $$
     ids=["in one statement", "of one order"],
 )
 def test_many_updates_burn_a_handful_of_transaction_ids(
-    till: Till, statement: str, rows: int
+    client: ShopClient, statement: str, rows: int
 ) -> None:
     """Two: the transaction's own, and that of the block that catches errors.
 
     The server's own housekeeping may draw some meanwhile.
     """
-    till.do("INSERT INTO orders (total) SELECT 1 FROM generate_series(1, 50000)")
-    till.shop.empty_outbox()
-    before = xid(till.shop)
-    till.do(statement)
-    assert xid(till.shop) - before < 100
-    assert len(till.noted()) == rows
+    client.do("INSERT INTO orders (total) SELECT 1 FROM generate_series(1, 50000)")
+    client.shop.empty_outbox()
+    before = xid(client.shop)
+    client.do(statement)
+    assert xid(client.shop) - before < 100
+    assert len(client.noted()) == rows
 
 
-def test_a_big_statement_does_not_slow_its_session_down(till: Till) -> None:
+def test_a_big_statement_does_not_slow_its_session_down(client: ShopClient) -> None:
     """The plan that a session keeps suits a single order too."""
-    with psycopg.connect(till.clerk, autocommit=True) as session:
+    with psycopg.connect(client.clerk, autocommit=True) as session:
         session.execute("INSERT INTO orders (total) "
                         "SELECT 1 FROM generate_series(1, 300000)")  # fmt: skip
         started = time.monotonic()
@@ -411,34 +419,34 @@ def test_a_big_statement_does_not_slow_its_session_down(till: Till) -> None:
 
 
 @pytest.fixture
-def hinting_till(hinting: Shop) -> Till:
+def hinting_client(hinting: Shop) -> ShopClient:
     """On a server whose triggers may send hints."""
     made = open_till(hinting)
     hinting.listen("orders:id", owner=made.installer)
     return made
 
 
-def test_hints_come_from_two_transactions_at_a_time(hinting_till: Till) -> None:
+def test_hints_come_from_two_transactions_at_a_time(hinting_client: ShopClient) -> None:
     """A third does not wait for them: it commits without one."""
     with (
-        psycopg.connect(hinting_till.shop.dsn, autocommit=True) as ear,
-        psycopg.connect(hinting_till.clerk) as first,
-        psycopg.connect(hinting_till.clerk) as second,
+        psycopg.connect(hinting_client.shop.dsn, autocommit=True) as ear,
+        psycopg.connect(hinting_client.clerk) as first,
+        psycopg.connect(hinting_client.clerk) as second,
     ):
         ear.execute("LISTEN syncd_shop")
         first.execute(ORDER)
         second.execute(ORDER)
-        hinting_till.sell()
+        hinting_client.sell()
         assert list(ear.notifies(timeout=0.2)) == []
         second.commit()
         assert len(list(ear.notifies(timeout=5, stop_after=1))) == 1
-        hinting_till.sell()
+        hinting_client.sell()
         assert len(list(ear.notifies(timeout=5, stop_after=1))) == 1
 
 
-def test_no_hint_without_a_key(hinting_till: Till) -> None:
+def test_no_hint_without_a_key(hinting_client: ShopClient) -> None:
     """An update of nothing wakes nobody."""
-    with psycopg.connect(hinting_till.shop.dsn, autocommit=True) as ear:
+    with psycopg.connect(hinting_client.shop.dsn, autocommit=True) as ear:
         ear.execute("LISTEN syncd_shop")
-        hinting_till.do("UPDATE orders SET total = 1")
+        hinting_client.do("UPDATE orders SET total = 1")
         assert list(ear.notifies(timeout=0.2)) == []

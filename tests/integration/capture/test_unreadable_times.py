@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.clock import Clock
 from support.command import syncd
-from support.ledgers import ago
+from support.feed_harness import ago
 from support.shop import Shop
 
 from syncd.capture.tuning import STAMPS, StampTuning
@@ -68,7 +68,7 @@ GRANT SELECT ON syncd.confirmed_orders TO {role};
 """
 
 
-class Parts:
+class ComparisonJobs:
     """The parts of a daemon that compare the views with the ledger."""
 
     def __init__(self, shop: Shop, config: Path) -> None:
@@ -111,15 +111,15 @@ def divided(shop: Shop, tmp_path: Path) -> Iterator[tuple[Shop, Path]]:
 
 
 @pytest.fixture
-def comparing(divided: tuple[Shop, Path]) -> Iterator[Parts]:
+def comparing(divided: tuple[Shop, Path]) -> Iterator[ComparisonJobs]:
     shop, config = divided
-    made = Parts(shop, config)
+    made = ComparisonJobs(shop, config)
     yield made
     made.components.connector.close()
 
 
 def test_accounts_go_on_beside_an_unreadable_row(
-    comparing: Parts, divided: tuple[Shop, Path]
+    comparing: ComparisonJobs, divided: tuple[Shop, Path]
 ) -> None:
     """What is missing beside it is captured; the sentence names what it leaves out."""
     comparing.reconciliation.run()
@@ -136,7 +136,7 @@ def test_accounts_go_on_beside_an_unreadable_row(
 
 
 def test_an_account_is_whole_again_once_the_row_is_mended(
-    comparing: Parts, divided: tuple[Shop, Path]
+    comparing: ComparisonJobs, divided: tuple[Shop, Path]
 ) -> None:
     """And the alarm ends."""
     comparing.reconciliation.run()
@@ -150,7 +150,7 @@ def test_an_account_is_whole_again_once_the_row_is_mended(
 
 
 def test_a_second_unreadable_row_does_not_bring_the_first_back(
-    comparing: Parts, divided: tuple[Shop, Path]
+    comparing: ComparisonJobs, divided: tuple[Shop, Path]
 ) -> None:
     """Both are left out, whoever found them."""
     comparing.reconciliation.run()
@@ -165,7 +165,7 @@ def test_a_second_unreadable_row_does_not_bring_the_first_back(
 
 
 def test_the_stamps_are_watched_beside_an_unreadable_row(
-    comparing: Parts, divided: tuple[Shop, Path]
+    comparing: ComparisonJobs, divided: tuple[Shop, Path]
 ) -> None:
     """A wrong zone is noticed all the same."""
     comparing.stamps.check()
@@ -177,7 +177,7 @@ def test_the_stamps_are_watched_beside_an_unreadable_row(
     assert any("60 min after" in reason for reason in shop.alarms())
 
 
-def test_what_is_not_due_is_said_to_be_so(comparing: Parts) -> None:
+def test_what_is_not_due_is_said_to_be_so(comparing: ComparisonJobs) -> None:
     """So that it does not pass for a database that has recovered."""
     comparing.mended.run_pass()
     for job in (comparing.stamps.check, comparing.identity.run):
@@ -187,7 +187,7 @@ def test_what_is_not_due_is_said_to_be_so(comparing: Parts) -> None:
 
 
 def test_keys_are_compared_beside_an_unreadable_row(
-    comparing: Parts, divided: tuple[Shop, Path]
+    comparing: ComparisonJobs, divided: tuple[Shop, Path]
 ) -> None:
     """A known order whose row fails takes no other order's comparison away."""
     shop, _ = divided
@@ -198,7 +198,7 @@ def test_keys_are_compared_beside_an_unreadable_row(
 
 
 def test_views_made_anew_are_accepted_beside_an_unreadable_row(
-    comparing: Parts, divided: tuple[Shop, Path]
+    comparing: ComparisonJobs, divided: tuple[Shop, Path]
 ) -> None:
     """They are not held as if their keys were of another kind."""
     shop, _ = divided

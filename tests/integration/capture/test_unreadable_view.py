@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.checks import Inspector
+from support.backfill_harness import insert_past_orders
+from support.checks import CheckRunner
 from support.command import syncd
-from support.past import sell_past
 from support.postgres import Cluster, wait_until
 from support.shop import Shop
 
@@ -114,7 +114,7 @@ def test_too_many_unreadable_times_are_loud(
     (reason,) = shop.alarms(UNREADABLE)
     assert BLOCKED in reason
     assert "too many orders to leave them out, for example 1" in reason
-    assert "too many" in Inspector(shop, tmp_path).one("orders.unreadable").message
+    assert "too many" in CheckRunner(shop, tmp_path).one("orders.unreadable").message
 
 
 @pytest.fixture(params=["beside", "apart"])
@@ -164,7 +164,7 @@ def test_a_backfill_sets_an_unreadable_row_aside(
     config = shop.configure(tmp_path, sandbox.endpoint)
     if is_started:
         assert syncd("run", "--once", "--config", config).returncode == 0
-        orders = sell_past(shop, 5)
+        orders = insert_past_orders(shop, 5)
     else:
         shop.confirm(5)
         shop.sql("UPDATE orders SET confirmed_at = confirmed_at - interval '3 days'")

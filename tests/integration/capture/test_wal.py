@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from support.postgres import Cluster, cluster, wait_until
 from support.shop import Shop
-from support.tap import QUICK, SLOT, WAL_SETTINGS, Tap, opened_shop
+from support.wal_harness import QUICK, SLOT, WAL_SETTINGS, WalHarness, opened_shop
 from typing_extensions import override
 
 from syncd.capture.follower import StepResult
@@ -38,43 +38,45 @@ def confirm(session: psycopg.Connection) -> str:
 # What is captured
 
 
-def test_what_commits_is_captured_at_once(tap: Tap) -> None:
+def test_what_commits_is_captured_at_once(wal_feed: WalHarness) -> None:
     """An order that is inserted confirmed, and one that becomes so."""
-    tap.shop.sql("INSERT INTO orders DEFAULT VALUES")
-    tap.until_read()
-    assert tap.keys() == []
-    tap.shop.sql("UPDATE orders SET confirmed_at = now()")
-    tap.shop.confirm(2)
-    tap.until(3)
-    assert tap.keys() == ["1", "2", "3"]
+    wal_feed.shop.sql("INSERT INTO orders DEFAULT VALUES")
+    wal_feed.step_until_read()
+    assert wal_feed.keys() == []
+    wal_feed.shop.sql("UPDATE orders SET confirmed_at = now()")
+    wal_feed.shop.confirm(2)
+    wal_feed.step_until_admitted(3)
+    assert wal_feed.keys() == ["1", "2", "3"]
 
 
-def test_the_order_of_the_commits_is_kept(tap: Tap) -> None:
+def test_the_order_of_the_commits_is_kept(wal_feed: WalHarness) -> None:
     """Batches are cut in it, although the later transaction began first."""
-    with tap.session() as first, tap.session() as second:
+    with wal_feed.session() as first, wal_feed.session() as second:
         early, late = confirm(first), confirm(second)
         second.commit()
-        tap.until(1)
+        wal_feed.step_until_admitted(1)
         first.commit()
-        tap.until(2)
-    assert sorted(tap.keys()) == [early, late]
-    assert tap.shop.captures() == {"wal"}
+        wal_feed.step_until_admitted(2)
+    assert sorted(wal_feed.keys()) == [early, late]
+    assert wal_feed.shop.captures() == {"wal"}
 
 
-def test_an_order_stamped_long_before_its_commit_is_captured(tap: Tap) -> None:
+def test_an_order_stamped_long_before_its_commit_is_captured(
+    wal_feed: WalHarness,
+) -> None:
     """It knows no clock: what the start did not list is new."""
-    floor = tap.shop.row_of("feed").floor_at
-    tap.shop.sql(
+    floor = wal_feed.shop.row_of("feed").floor_at
+    wal_feed.shop.sql(
         "INSERT INTO orders (confirmed_at) "
         f"VALUES (now() - interval '2 years'), ('{floor}')"
     )
-    tap.until(2)
-    assert tap.keys() == ["1", "2"]
+    wal_feed.step_until_admitted(2)
+    assert wal_feed.keys() == ["1", "2"]
 
 
-def test_what_is_rolled_back_is_not_captured(tap: Tap) -> None:
+def test_what_is_rolled_back_is_not_captured(wal_feed: WalHarness) -> None:
     """Whole transactions and savepoints; rows are visible from a sub-transaction."""
-    with tap.session() as session:
+    with wal_feed.session() as session:
         confirm(session)
         session.rollback()
         session.execute("SAVEPOINT a")
@@ -84,23 +86,27 @@ def test_what_is_rolled_back_is_not_captured(tap: Tap) -> None:
         session.execute("SAVEPOINT b")
         kept.append(confirm(session))
         session.commit()
-    tap.until(2)
-    assert tap.keys() == kept
+    wal_feed.step_until_admitted(2)
+    assert wal_feed.keys() == kept
 
 
-def test_a_prepared_transaction_is_captured_when_it_commits(tap: Tap) -> None:
+def test_a_prepared_transaction_is_captured_when_it_commits(
+    wal_feed: WalHarness,
+) -> None:
     """Not when it is prepared, and not when it is rolled back."""
     key = ""
     for name, end in (("one", "ROLLBACK"), ("two", "COMMIT")):
-        with tap.session() as session:
+        with wal_feed.session() as session:
             key = confirm(session)
-            session.execute(f"PREPARE TRANSACTION '{tap.shop.role}{name}'".encode())
+            session.execute(
+                f"PREPARE TRANSACTION '{wal_feed.shop.role}{name}'".encode()
+            )
             session.rollback()
-        tap.until_read()
-        assert tap.admitted() == 0
-        tap.shop.sql(f"{end} PREPARED '{tap.shop.role}{name}'")
-    tap.until(1)
-    assert tap.keys() == [key]
+        wal_feed.step_until_read()
+        assert wal_feed.admitted() == 0
+        wal_feed.shop.sql(f"{end} PREPARED '{wal_feed.shop.role}{name}'")
+    wal_feed.step_until_admitted(1)
+    assert wal_feed.keys() == [key]
 
 
 def test_a_payment_confirms_the_order_that_it_names(
@@ -112,47 +118,47 @@ def test_a_payment_confirms_the_order_that_it_names(
         "CREATE OR REPLACE VIEW syncd.confirmed_orders AS SELECT o.id AS order_key, "
         "o.confirmed_at FROM orders o JOIN payments p ON p.order_id = o.id"
     )
-    tap = Tap(wal_shop, tmp_path, tables=["orders:id", "payments:order_id"])
+    wal_feed = WalHarness(wal_shop, tmp_path, tables=["orders:id", "payments:order_id"])
     try:
         wal_shop.confirm(2)
-        tap.until_read()
-        assert tap.admitted() == 0
+        wal_feed.step_until_read()
+        assert wal_feed.admitted() == 0
         wal_shop.sql("INSERT INTO payments VALUES (1, NULL), (2, 2)")
-        tap.until(1)
-        assert tap.keys() == ["2"]
+        wal_feed.step_until_admitted(1)
+        assert wal_feed.keys() == ["2"]
     finally:
-        tap.close()
+        wal_feed.close()
 
 
 def test_a_large_transaction_is_admitted_by_the_page(
-    tap: Tap, monkeypatch: pytest.MonkeyPatch
+    wal_feed: WalHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No more than a page and a reading is held; the position moves with its end."""
-    tap.retune(page=100)
+    wal_feed.retune(page=100)
     held, sizes = [], []
     admit = Ledger.admit
 
     def admitting(self: Ledger, *args: object, **kwargs: object) -> Admitted:
-        held.append(tap.held())
+        held.append(wal_feed.held())
         admitted = admit(self, *args, **kwargs)  # type: ignore[arg-type]
-        sizes.append((admitted.orders, tap.reached()))
+        sizes.append((admitted.orders, wal_feed.reached()))
         return admitted
 
     monkeypatch.setattr(Ledger, "admit", admitting)
-    tap.shop.confirm(8000)
-    tap.until(8000)
+    wal_feed.shop.confirm(8000)
+    wal_feed.step_until_admitted(8000)
     assert max(held) <= 100 + FRAMES
     assert {orders for orders, _ in sizes} == {100}
     assert len({reached for _, reached in sizes}) == 1
-    tap.until_read()
-    assert tap.reached() != sizes[-1][1]
+    wal_feed.step_until_read()
+    assert wal_feed.reached() != sizes[-1][1]
 
 
 # Nothing is given up too early
 
 
 def test_nothing_is_acknowledged_before_the_ledger_has_it(
-    tap: Tap, monkeypatch: pytest.MonkeyPatch
+    wal_feed: WalHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The admission fails: the slot keeps the order, and tells it again."""
     admit = Ledger.admit
@@ -161,54 +167,54 @@ def test_nothing_is_acknowledged_before_the_ledger_has_it(
         raise DatabaseUnavailableError("no", "no")
 
     monkeypatch.setattr(Ledger, "admit", failing)
-    tap.shop.confirm(1)
-    end = tap.value("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
+    wal_feed.shop.confirm(1)
+    end = wal_feed.value("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
     with pytest.raises(DatabaseUnavailableError):
-        tap.step(5)
-    assert tap.confirmed() < end  # type: ignore[operator]
-    assert tap.reached() < end  # type: ignore[operator]
+        wal_feed.step(5)
+    assert wal_feed.confirmed() < end  # type: ignore[operator]
+    assert wal_feed.reached() < end  # type: ignore[operator]
     monkeypatch.setattr(Ledger, "admit", admit)
-    tap.until(1)
+    wal_feed.step_until_admitted(1)
 
 
 def test_a_crash_between_ledger_and_acknowledgement_repeats_nothing(
-    tap: Tap, monkeypatch: pytest.MonkeyPatch
+    wal_feed: WalHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The slot tells the order again, the ledger's key knows it."""
     confirm_ = ReplicationStream.confirm
-    before = tap.confirmed()
+    before = wal_feed.confirmed()
 
     def failing(*_: object) -> None:
         raise DatabaseUnavailableError("the daemon died", "no")
 
     monkeypatch.setattr(ReplicationStream, "confirm", failing)
-    tap.shop.confirm(1)
+    wal_feed.shop.confirm(1)
 
     def died_with_it() -> bool:
         with pytest.raises(DatabaseUnavailableError):
-            tap.step(5)
-        return tap.admitted() == 1
+            wal_feed.step(5)
+        return wal_feed.admitted() == 1
 
     wait_until(died_with_it)
-    assert tap.confirmed() == before
+    assert wal_feed.confirmed() == before
     monkeypatch.setattr(ReplicationStream, "confirm", confirm_)
-    assert tap.hear() == ["1"]
-    tap.until_read()
-    assert tap.admitted() == 1
-    assert tap.shop.batch_orders() == 1
+    assert wal_feed.next_keys() == ["1"]
+    wal_feed.step_until_read()
+    assert wal_feed.admitted() == 1
+    assert wal_feed.shop.batch_orders() == 1
 
 
-def test_a_terminated_connection_is_made_again(tap: Tap) -> None:
+def test_a_terminated_connection_is_made_again(wal_feed: WalHarness) -> None:
     """The step fails, the next ones go on where the ledger is."""
-    tap.shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
-    tap.shop.confirm(2)
+    wal_feed.shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
+    wal_feed.shop.confirm(2)
 
     def stepped() -> bool:
         try:
-            tap.step()
+            wal_feed.step()
         except DatabaseUnavailableError:
             return False
-        return tap.admitted() == 2
+        return wal_feed.admitted() == 2
 
     wait_until(stepped)
 
@@ -221,50 +227,50 @@ def test_what_was_acknowledged_survives_a_crash_of_the_server(tmp_path: Path) ->
         "fsync": "on",
     }
     with cluster(settings) as server, opened_shop(server, "shop") as shop:
-        tap = Tap(shop, tmp_path)
-        tap.step(5)
-        with tap.session("-c synchronous_commit=on") as session:
+        wal_feed = WalHarness(shop, tmp_path)
+        wal_feed.step(5)
+        with wal_feed.session("-c synchronous_commit=on") as session:
             confirm(session)
-        tap.until(1)
-        reached, confirmed = tap.reached(), tap.confirmed()
+        wal_feed.step_until_admitted(1)
+        reached, confirmed = wal_feed.reached(), wal_feed.confirmed()
         assert confirmed == reached
         server.stop("immediate")
         server.start()
-        assert tap.admitted() == 1
-        assert tap.reached() == reached
-        assert tap.confirmed() < confirmed
-        tap.close()
-        assert tap.hear() == ["1"]
-        assert tap.admitted() == 1
-        tap.close()
+        assert wal_feed.admitted() == 1
+        assert wal_feed.reached() == reached
+        assert wal_feed.confirmed() < confirmed
+        wal_feed.close()
+        assert wal_feed.next_keys() == ["1"]
+        assert wal_feed.admitted() == 1
+        wal_feed.close()
 
 
 def test_the_server_shuts_down_without_waiting_for_us(tmp_path: Path) -> None:
     """It waits until every reader has acknowledged; an idle one must not hold it."""
     with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
-        tap = Tap(shop, tmp_path, tuning=WalTuning(note_seconds=1000))
-        tap.step(1)
-        tap.step(1)
+        wal_feed = WalHarness(shop, tmp_path, tuning=WalTuning(note_seconds=1000))
+        wal_feed.step(1)
+        wal_feed.step(1)
         shop.sql("CREATE TABLE other ()")
-        tap.step(0.3)
+        wal_feed.step(0.3)
         stopped = threading.Thread(target=server.stop)
         stopped.start()
         with pytest.raises(DatabaseUnavailableError):
-            tap.step_until(lambda: not stopped.is_alive(), 0.1)
+            wal_feed.step_until(lambda: not stopped.is_alive(), 0.1)
         stopped.join(5)
         assert not stopped.is_alive()
-        tap.close()
+        wal_feed.close()
 
 
 # Visible or not
 
 
 @contextmanager
-def standby_missing(server: Cluster, tap: Tap) -> Iterator[None]:
+def standby_missing(server: Cluster, wal_feed: WalHarness) -> Iterator[None]:
     """A synchronous standby that never comes; only `Waiting` waits for it."""
     server.sql("ALTER ROLE ALL SET synchronous_commit = local")
-    tap.close()  # its next connections have the setting
-    tap.step()
+    wal_feed.close()  # its next connections have the setting
+    wal_feed.step()
     server.set("synchronous_standby_names", "nobody")
     try:
         wait_until(lambda: server.holds(NOBODY))
@@ -277,9 +283,9 @@ def standby_missing(server: Cluster, tap: Tap) -> Iterator[None]:
 class Waiting(threading.Thread):
     """A commit that waits for a standby, in a thread of its own."""
 
-    def __init__(self, tap: Tap, orders: int = 1) -> None:
+    def __init__(self, wal_feed: WalHarness, orders: int = 1) -> None:
         super().__init__(daemon=True)
-        self._session = tap.session("-c synchronous_commit=on")
+        self._session = wal_feed.session("-c synchronous_commit=on")
         self._session.execute(
             "INSERT INTO orders (confirmed_at) SELECT clock_timestamp() "
             "FROM generate_series(1, %s)",
@@ -294,54 +300,54 @@ class Waiting(threading.Thread):
 
 
 def test_a_commit_that_is_not_visible_yet_is_waited_for(
-    wal_server: Cluster, tap: Tap
+    wal_server: Cluster, wal_feed: WalHarness
 ) -> None:
     """Steps end in time, later orders go on, the position stays; then it is taken."""
-    tap.retune(hidden_seconds=0.1)
-    with standby_missing(wal_server, tap):
-        waiting = Waiting(tap)
-        tap.step_until(lambda: tap.events("stream.commits_invisible"), 0.1)
-        before = tap.confirmed()
-        tap.shop.confirm(2)
-        tap.until(2)
-        assert sorted(tap.keys()) == ["2", "3"]
-        assert [tap.step(0.05).keys for _ in range(3)] == [()] * 3
-        assert tap.confirmed() == before
+    wal_feed.retune(hidden_seconds=0.1)
+    with standby_missing(wal_server, wal_feed):
+        waiting = Waiting(wal_feed)
+        wal_feed.step_until(lambda: wal_feed.events("stream.commits_invisible"), 0.1)
+        before = wal_feed.confirmed()
+        wal_feed.shop.confirm(2)
+        wal_feed.step_until_admitted(2)
+        assert sorted(wal_feed.keys()) == ["2", "3"]
+        assert [wal_feed.step(0.05).keys for _ in range(3)] == [()] * 3
+        assert wal_feed.confirmed() == before
     waiting.join(10)
-    tap.until(3)
-    tap.until_read()
-    assert sorted(tap.keys()) == ["1", "2", "3"]
+    wal_feed.step_until_admitted(3)
+    wal_feed.step_until_read()
+    assert sorted(wal_feed.keys()) == ["1", "2", "3"]
 
 
 def test_a_large_commit_that_is_not_visible_is_not_all_held(
-    wal_server: Cluster, tap: Tap
+    wal_server: Cluster, wal_feed: WalHarness
 ) -> None:
     """Reading waits, the server keeps the rest; the connection stays alive."""
-    tap.retune(most_keys=2000)
-    with standby_missing(wal_server, tap):
-        waiting = Waiting(tap, 30_000)
-        tap.step_until(lambda: tap.held() >= 2000, 0.05)
+    wal_feed.retune(most_keys=2000)
+    with standby_missing(wal_server, wal_feed):
+        waiting = Waiting(wal_feed, 30_000)
+        wal_feed.step_until(lambda: wal_feed.held() >= 2000, 0.05)
         for _ in range(10):
-            tap.step(0.02)
-        assert tap.held() <= 2000 + FRAMES
-        assert tap.admitted() == 0
+            wal_feed.step(0.02)
+        assert wal_feed.held() <= 2000 + FRAMES
+        assert wal_feed.admitted() == 0
     waiting.join(10)
-    tap.until(30_000)
-    assert not tap.events("database.unavailable")
+    wal_feed.step_until_admitted(30_000)
+    assert not wal_feed.events("database.unavailable")
 
 
 def test_an_invisible_commit_survives_a_new_connection(
-    wal_server: Cluster, tap: Tap
+    wal_server: Cluster, wal_feed: WalHarness
 ) -> None:
     """What was held is dropped with the connection, and told again."""
-    with standby_missing(wal_server, tap):
-        waiting = Waiting(tap)
-        tap.step_until(lambda: tap.held() == 1, 0.1)
-        tap.wal.close()
-        tap.step_until(lambda: tap.held() == 1, 0.1)
-        assert tap.admitted() == 0
+    with standby_missing(wal_server, wal_feed):
+        waiting = Waiting(wal_feed)
+        wal_feed.step_until(lambda: wal_feed.held() == 1, 0.1)
+        wal_feed.wal.close()
+        wal_feed.step_until(lambda: wal_feed.held() == 1, 0.1)
+        assert wal_feed.admitted() == 0
     waiting.join(10)
-    tap.until(1)
+    wal_feed.step_until_admitted(1)
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
@@ -352,8 +358,8 @@ def test_transaction_ids_that_begin_anew_are_told_apart(
     with cluster(WAL_SETTINGS) as server:
         server.count_from(epoch - 1, 0xFFFFFE00)
         with opened_shop(server, "shop") as shop:
-            tap = Tap(shop, tmp_path)
-            tap.step(1)
+            wal_feed = WalHarness(shop, tmp_path)
+            wal_feed.step(1)
             before = shop.value("SELECT pg_current_xact_id()::text::bigint >> 32")
             for _ in range(30):
                 shop.sql(
@@ -361,47 +367,47 @@ def test_transaction_ids_that_begin_anew_are_told_apart(
                     "END LOOP; END'"
                 )
                 shop.confirm(1)
-            tap.until(30)
+            wal_feed.step_until_admitted(30)
             after = shop.value("SELECT pg_current_xact_id()::text::bigint >> 32")
             assert (before, after) == (epoch - 1, epoch)
-            tap.close()
+            wal_feed.close()
 
 
 # The slot's place
 
 
-def test_an_idle_slot_advances_while_others_write(tap: Tap) -> None:
+def test_an_idle_slot_advances_while_others_write(wal_feed: WalHarness) -> None:
     """The followed tables rest; WAL of other tables is not kept for them."""
-    tap.retune(note_seconds=0)
+    wal_feed.retune(note_seconds=0)
     restart = SLOT.format("(restart_lsn - '0/0')::bigint")
-    before = tap.value(restart)
-    tap.shop.sql("CREATE TABLE other (filler text)")
+    before = wal_feed.value(restart)
+    wal_feed.shop.sql("CREATE TABLE other (filler text)")
     for _ in range(3):
-        tap.shop.sql(
+        wal_feed.shop.sql(
             "INSERT INTO other SELECT repeat('x', 500) FROM generate_series(1, 20000)"
         )
-        tap.shop.sql("CHECKPOINT")
-        tap.until_read()
-    tap.until_read()
-    after = tap.value(restart)
+        wal_feed.shop.sql("CHECKPOINT")
+        wal_feed.step_until_read()
+    wal_feed.step_until_read()
+    after = wal_feed.value(restart)
     assert isinstance(before, int)
     assert isinstance(after, int)
     assert after - before > 20_000_000
-    assert tap.admitted() == 0
+    assert wal_feed.admitted() == 0
 
 
-def test_the_position_is_noted_before_it_is_acknowledged(tap: Tap) -> None:
+def test_the_position_is_noted_before_it_is_acknowledged(wal_feed: WalHarness) -> None:
     """So that a slot further than the ledger is always somebody else's doing."""
     for _ in range(20):
-        tap.shop.confirm(1)
-        tap.step(0.5)
-        reached = tap.reached()
+        wal_feed.shop.confirm(1)
+        wal_feed.step(0.5)
+        reached = wal_feed.reached()
         assert isinstance(reached, int)
-        assert reached >= tap.confirmed()
+        assert reached >= wal_feed.confirmed()
 
 
 def test_the_position_never_claims_what_was_not_sent(
-    tap: Tap, monkeypatch: pytest.MonkeyPatch
+    wal_feed: WalHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A keepalive between two transactions lies before every later one."""
     receive = ReplicationStream.receive
@@ -413,11 +419,11 @@ def test_the_position_never_claims_what_was_not_sent(
         return messages
 
     monkeypatch.setattr(ReplicationStream, "receive", noting)
-    begun = tap.shop.value("SELECT txid_current()")
+    begun = wal_feed.shop.value("SELECT txid_current()")
     for _ in range(30):
-        tap.shop.confirm(3)
-        tap.step(0.05)
-    tap.until(90)
+        wal_feed.shop.confirm(3)
+        wal_feed.step(0.05)
+    wal_feed.step_until_admitted(90)
     position = 0
     for message in seen:
         if isinstance(message, Keepalive):
@@ -428,52 +434,56 @@ def test_the_position_never_claims_what_was_not_sent(
     assert begun
 
 
-def test_the_time_of_the_position_is_one_at_which_all_had_been_heard(tap: Tap) -> None:
+def test_the_time_of_the_position_is_one_at_which_all_had_been_heard(
+    wal_feed: WalHarness,
+) -> None:
     """It moves on, and every order of the ledger's commits before it is there."""
-    before = tap.shop.row_of("replication_position").reached_at
-    tap.wal.close()
-    tap.shop.confirm(1)
-    now = tap.value("SELECT clock_timestamp()")
-    tap.until(1)
-    tap.until_read()
-    assert before < now <= tap.shop.row_of("replication_position").reached_at
+    before = wal_feed.shop.row_of("replication_position").reached_at
+    wal_feed.wal.close()
+    wal_feed.shop.confirm(1)
+    now = wal_feed.value("SELECT clock_timestamp()")
+    wal_feed.step_until_admitted(1)
+    wal_feed.step_until_read()
+    assert before < now <= wal_feed.shop.row_of("replication_position").reached_at
 
 
-def test_the_time_of_the_position_waits_for_what_was_not_heard_of(tap: Tap) -> None:
+def test_the_time_of_the_position_waits_for_what_was_not_heard_of(
+    wal_feed: WalHarness,
+) -> None:
     """Read at the opening, it holds only once all that was written by then is in."""
-    tap.retune(page=1)
-    tap.shop.confirm(1)
-    between = tap.value("SELECT clock_timestamp()")
-    tap.shop.confirm(1)
-    tap.until(1)
-    assert tap.shop.row_of("replication_position").reached_at < between
-    tap.until(2)
-    tap.until_read()
-    assert tap.shop.row_of("replication_position").reached_at > between
+    wal_feed.retune(page=1)
+    wal_feed.shop.confirm(1)
+    between = wal_feed.value("SELECT clock_timestamp()")
+    wal_feed.shop.confirm(1)
+    wal_feed.step_until_admitted(1)
+    assert wal_feed.shop.row_of("replication_position").reached_at < between
+    wal_feed.step_until_admitted(2)
+    wal_feed.step_until_read()
+    assert wal_feed.shop.row_of("replication_position").reached_at > between
 
 
-def test_another_instance_waits_and_takes_over(tap: Tap) -> None:
+def test_another_instance_waits_and_takes_over(wal_feed: WalHarness) -> None:
     """It says so once, does not claim to listen, and goes on where the first ended."""
-    other = tap.follower()
+    other = wal_feed.follower()
     try:
         assert other.step(0.05) == other.step(0.05) == StepResult(is_listening=False)
-        assert len(tap.events("stream.waiting")) == 1
-        tap.wal.close()
-        tap.shop.confirm(1)
+        assert len(wal_feed.events("stream.waiting")) == 1
+        wal_feed.wal.close()
+        wal_feed.shop.confirm(1)
         wait_until(lambda: other.step(0.2).keys)
-        assert tap.admitted() == 1
-        assert len(tap.events("stream.opened")) == 2
+        assert wal_feed.admitted() == 1
+        assert len(wal_feed.events("stream.opened")) == 2
     finally:
         other.close()
 
 
-def test_it_listens_only_once_it_has_caught_up(tap: Tap) -> None:
+def test_it_listens_only_once_it_has_caught_up(wal_feed: WalHarness) -> None:
     """What the poll finds before that casts no doubt on it."""
-    tap.retune(page=500)
-    tap.shop.confirm(3000)
-    steps = [tap.step(5) for _ in range(4)]
+    wal_feed.retune(page=500)
+    wal_feed.shop.confirm(3000)
+    steps = [wal_feed.step(5) for _ in range(4)]
     assert [step.is_listening for step in steps] == [False] * 4
-    wait_until(lambda: tap.step().is_listening)
+    wait_until(lambda: wal_feed.step().is_listening)
 
 
 def test_the_server_hears_from_us_while_there_is_nothing_to_say(
@@ -483,31 +493,31 @@ def test_the_server_hears_from_us_while_there_is_nothing_to_say(
     tuning = replace(QUICK, status_seconds=0.2, most_keys=0)
     settings = WAL_SETTINGS | {"wal_sender_timeout": "1s"}
     with cluster(settings) as server, opened_shop(server, "shop") as shop:
-        tap = Tap(shop, tmp_path, tuning=tuning)
-        with standby_missing(server, tap):
-            waiting = Waiting(tap)
-            tap.step_until(lambda: tap.held() == 1, 0.1)
+        wal_feed = WalHarness(shop, tmp_path, tuning=tuning)
+        with standby_missing(server, wal_feed):
+            waiting = Waiting(wal_feed)
+            wal_feed.step_until(lambda: wal_feed.held() == 1, 0.1)
             for _ in range(25):
-                tap.step(0.1)
+                wal_feed.step(0.1)
         waiting.join(10)
-        tap.until(1)
-        tap.until_read()
-        assert len(tap.events("stream.opened")) == 1
-        tap.close()
+        wal_feed.step_until_admitted(1)
+        wal_feed.step_until_read()
+        assert len(wal_feed.events("stream.opened")) == 1
+        wal_feed.close()
 
 
-def test_a_server_that_is_silent_for_too_long_is_given_up(tap: Tap) -> None:
+def test_a_server_that_is_silent_for_too_long_is_given_up(wal_feed: WalHarness) -> None:
     """A connection may be dead without a word; the next one goes on."""
-    tap.retune(status_seconds=0.1, silence_seconds=0.5)
-    tap.step_until(lambda: tap.wal.is_open)
-    (pid,) = tap.shop.rows(SLOT.format("active_pid"))[0]
+    wal_feed.retune(status_seconds=0.1, silence_seconds=0.5)
+    wal_feed.step_until(lambda: wal_feed.wal.is_open)
+    (pid,) = wal_feed.shop.rows(SLOT.format("active_pid"))[0]
     assert isinstance(pid, int)
     os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(DatabaseUnavailableError, match="has been silent"):
-            tap.step_until(lambda: False)
+            wal_feed.step_until(lambda: False)
     finally:
         os.kill(pid, signal.SIGCONT)
-    tap.shop.confirm(1)
-    wait_until(lambda: tap.value(SLOT.format("NOT active")))
-    tap.until(1)
+    wal_feed.shop.confirm(1)
+    wait_until(lambda: wal_feed.value(SLOT.format("NOT active")))
+    wal_feed.step_until_admitted(1)

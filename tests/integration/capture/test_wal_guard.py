@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from support.postgres import Cluster, cluster, standby, wait_until
 from support.shop import Shop
-from support.tap import (
+from support.wal_harness import (
     QUICK,
     SLOT,
     WAL_SETTINGS,
-    Tap,
+    WalHarness,
     install_wal,
     opened_shop,
     uninstall_wal,
@@ -92,13 +92,13 @@ def test_a_lost_slot_stops_capture_with_the_range_to_reconcile(
 ) -> None:
     """Never made anew silently: it is asked for, and says from when on to look."""
     with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
-        tap = Tap(shop, tmp_path, tuning=QUICK)
+        wal_feed = WalHarness(shop, tmp_path, tuning=QUICK)
         try:
-            tap.until_read()
+            wal_feed.step_until_read()
             reached_at = shop.row_of("replication_position").reached_at
-            tap.wal.close()
+            wal_feed.wal.close()
             lose(server, shop)
-            error = stopping(tap.step)
+            error = stopping(wal_feed.step)
             assert isinstance(error, StreamBrokenError)
             assert "the slot syncd_shop is lost" in str(error)
             since = (reached_at - timedelta(seconds=5)).astimezone(UTC)
@@ -112,59 +112,61 @@ def test_a_lost_slot_stops_capture_with_the_range_to_reconcile(
             assert f"syncd reconcile --from {since:%Y-%m-%dT%H:%M:%SZ}" in done[-1]
             assert "--recreate-slot" not in done[-1]  # that was just done
             shop.confirm(1)
-            tap.until(1)
+            wal_feed.step_until_admitted(1)
         finally:
-            tap.close()
+            wal_feed.close()
 
 
 def test_a_slot_that_is_lost_while_it_is_read_stops_capture(tmp_path: Path) -> None:
     """The server ends the connection; the next look at the slot says why."""
     with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
-        tap = Tap(shop, tmp_path, tuning=WalTuning(note_seconds=1000))
+        wal_feed = WalHarness(shop, tmp_path, tuning=WalTuning(note_seconds=1000))
         try:
-            tap.step(1)
+            wal_feed.step(1)
             lose(server, shop)
-            assert "is lost" in str(stopping(lambda: tap.step(0.05)))
+            assert "is lost" in str(stopping(lambda: wal_feed.step(0.05)))
         finally:
-            tap.close()
+            wal_feed.close()
 
 
-def test_a_slot_that_somebody_dropped_stops_capture(tap: Tap) -> None:
+def test_a_slot_that_somebody_dropped_stops_capture(wal_feed: WalHarness) -> None:
     """And installing again does not hide it."""
-    tap.wal.close()
-    wait_until(lambda: tap.value(SLOT.format("NOT active")))
-    tap.shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
-    assert "is gone" in str(stopping(tap.step))
+    wal_feed.wal.close()
+    wait_until(lambda: wal_feed.value(SLOT.format("NOT active")))
+    wal_feed.shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
+    assert "is gone" in str(stopping(wal_feed.step))
     with pytest.raises(StreamBrokenError, match="is gone"):
-        install_wal(tap.shop, "orders:id")
-    install_wal(tap.shop, "orders:id", recreate=True)
-    tap.shop.confirm(1)
-    tap.until(1)
+        install_wal(wal_feed.shop, "orders:id")
+    install_wal(wal_feed.shop, "orders:id", recreate=True)
+    wal_feed.shop.confirm(1)
+    wal_feed.step_until_admitted(1)
 
 
-def test_a_slot_that_somebody_made_anew_stops_capture(tap: Tap) -> None:
+def test_a_slot_that_somebody_made_anew_stops_capture(wal_feed: WalHarness) -> None:
     """It is further than the ledger: what lies between was told to nobody."""
-    tap.wal.close()
-    wait_until(lambda: tap.value(SLOT.format("NOT active")))
-    tap.shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
-    tap.shop.confirm(1)
-    tap.shop.sql("SELECT pg_create_logical_replication_slot('syncd_shop', 'pgoutput')")
-    error = stopping(tap.step)
+    wal_feed.wal.close()
+    wait_until(lambda: wal_feed.value(SLOT.format("NOT active")))
+    wal_feed.shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
+    wal_feed.shop.confirm(1)
+    wal_feed.shop.sql(
+        "SELECT pg_create_logical_replication_slot('syncd_shop', 'pgoutput')"
+    )
+    error = stopping(wal_feed.step)
     assert "is further than the ledger" in str(error)
     assert "--recreate-slot" in error.hint
-    assert tap.admitted() == 0
+    assert wal_feed.admitted() == 0
 
 
-def test_a_missing_publication_stops_capture(tap: Tap) -> None:
+def test_a_missing_publication_stops_capture(wal_feed: WalHarness) -> None:
     """Also while it is read; the shop's writes go on."""
-    tap.retune(guard_seconds=0)
-    tap.step_until(lambda: tap.wal.is_open)
-    tap.shop.sql("DROP PUBLICATION syncd_shop")
-    tap.shop.confirm(1)
-    error = stopping(lambda: tap.step(0.5))
+    wal_feed.retune(guard_seconds=0)
+    wal_feed.step_until(lambda: wal_feed.wal.is_open)
+    wal_feed.shop.sql("DROP PUBLICATION syncd_shop")
+    wal_feed.shop.confirm(1)
+    error = stopping(lambda: wal_feed.step(0.5))
     assert "publication" in str(error)
     assert "--recreate-slot" in error.hint
-    again = stopping(lambda: tap.step(0.5))
+    again = stopping(lambda: wal_feed.step(0.5))
     assert "the publication syncd_shop is missing" in str(again)
 
 
@@ -180,23 +182,23 @@ def test_a_missing_publication_stops_capture(tap: Tap) -> None:
     ],
 )
 def test_a_publication_that_was_changed_stops_capture(
-    tap: Tap, statement: str, says: str
+    wal_feed: WalHarness, statement: str, says: str
 ) -> None:
     """Updates would not be heard of, or keys not known."""
-    tap.wal.close()
-    tap.shop.sql(statement)
+    wal_feed.wal.close()
+    wal_feed.shop.sql(statement)
     with pytest.raises(ConfigError, match=says):
-        tap.step()
+        wal_feed.step()
 
 
-def test_a_key_column_that_was_renamed_stops_capture(tap: Tap) -> None:
+def test_a_key_column_that_was_renamed_stops_capture(wal_feed: WalHarness) -> None:
     """Rather than reading nothing; a renamed table goes on."""
-    tap.shop.sql("ALTER TABLE orders RENAME TO orders_2")
-    tap.shop.sql("INSERT INTO orders_2 (confirmed_at) VALUES (now())")
-    tap.until(1)
-    tap.shop.sql("ALTER TABLE orders_2 RENAME id TO number")
-    tap.shop.sql("INSERT INTO orders_2 (confirmed_at) VALUES (now())")
-    error = stopping(lambda: tap.step(0.5))
+    wal_feed.shop.sql("ALTER TABLE orders RENAME TO orders_2")
+    wal_feed.shop.sql("INSERT INTO orders_2 (confirmed_at) VALUES (now())")
+    wal_feed.step_until_admitted(1)
+    wal_feed.shop.sql("ALTER TABLE orders_2 RENAME id TO number")
+    wal_feed.shop.sql("INSERT INTO orders_2 (confirmed_at) VALUES (now())")
+    error = stopping(lambda: wal_feed.step(0.5))
     assert "public.orders_2 has no column id" in str(error)
     assert "--from" in error.hint
 
@@ -229,11 +231,11 @@ def test_an_unfit_server_is_refused_and_nothing_is_left(
 
 
 def test_capture_refuses_to_start_without_a_limit(
-    wal_server: Cluster, tap: Tap
+    wal_server: Cluster, wal_feed: WalHarness
 ) -> None:
     """It goes on when the limit goes away meanwhile, and says so."""
-    tap.retune(guard_seconds=0)
-    tap.step_until(lambda: tap.wal.is_open)
+    wal_feed.retune(guard_seconds=0)
+    wal_feed.step_until(lambda: wal_feed.wal.is_open)
     wal_server.set("max_slot_wal_keep_size", "-1")
     try:
         wait_until(
@@ -241,11 +243,11 @@ def test_capture_refuses_to_start_without_a_limit(
                 "SELECT current_setting('max_slot_wal_keep_size') = '-1'"
             )
         )
-        tap.step()
-        assert "unlimited" in str(tap.events("slot.at_risk"))
-        tap.wal.close()
+        wal_feed.step()
+        assert "unlimited" in str(wal_feed.events("slot.at_risk"))
+        wal_feed.wal.close()
         with pytest.raises(ConfigError, match="unlimited"):
-            tap.step()
+            wal_feed.step()
     finally:
         wal_server.set("max_slot_wal_keep_size", "1GB")
 
@@ -257,17 +259,17 @@ def test_a_slot_that_keeps_much_is_told(tmp_path: Path) -> None:
             cluster(WAL_SETTINGS | {"max_slot_wal_keep_size": "64MB"})
         )
         shop = stack.enter_context(opened_shop(server, "shop"))
-        tap = Tap(shop, tmp_path, tuning=WalTuning(guard_seconds=0))
-        tap.step()
-        assert not tap.events("slot.at_risk")
-        tap.wal.close()
+        wal_feed = WalHarness(shop, tmp_path, tuning=WalTuning(guard_seconds=0))
+        wal_feed.step()
+        assert not wal_feed.events("slot.at_risk")
+        wal_feed.wal.close()
         shop.sql("CREATE TABLE filler (text text)")
         wait_until(lambda: keeps_more(shop) > 40_000_000)
-        tap.step(0.0)
-        (line, *_) = tap.events("slot.at_risk")
+        wal_feed.step(0.0)
+        (line, *_) = wal_feed.events("slot.at_risk")
         assert "of max_slot_wal_keep_size" in str(line["reason"])
         assert line["wal_status"] in {"reserved", "extended"}
-        tap.close()
+        wal_feed.close()
 
 
 def keeps_more(shop: Shop) -> int:
@@ -371,19 +373,19 @@ def findings(shop: Shop, folder: Path) -> list[Finding | SyncdError]:
 
 
 def test_check_says_what_is_followed_and_what_is_not_right(
-    tap: Tap, tmp_path: Path
+    wal_feed: WalHarness, tmp_path: Path
 ) -> None:
     """Slot, reader, tables, harm with its cure."""
-    tap.shop.sql("CREATE TABLE t (id bigint PRIMARY KEY)")
-    said = json.dumps([str(f) for f in findings(tap.shop, tmp_path)])
+    wal_feed.shop.sql("CREATE TABLE t (id bigint PRIMARY KEY)")
+    said = json.dumps([str(f) for f in findings(wal_feed.shop, tmp_path)])
     assert "syncd_shop: reserved" in said
     assert "public.orders, key column id" in said
     assert "warning" not in said
-    tap.shop.sql("ALTER PUBLICATION syncd_shop ADD TABLE t")
-    tap.shop.sql("ALTER TABLE orders REPLICA IDENTITY NOTHING")
-    tap.wal.close()
-    wait_until(lambda: tap.value(SLOT.format("NOT active")))
-    said = json.dumps([str(f) for f in findings(tap.shop, tmp_path)])
+    wal_feed.shop.sql("ALTER PUBLICATION syncd_shop ADD TABLE t")
+    wal_feed.shop.sql("ALTER TABLE orders REPLICA IDENTITY NOTHING")
+    wal_feed.wal.close()
+    wait_until(lambda: wal_feed.value(SLOT.format("NOT active")))
+    said = json.dumps([str(f) for f in findings(wal_feed.shop, tmp_path)])
     assert "orders has REPLICA IDENTITY NOTHING" in said
     assert "ALTER PUBLICATION syncd_shop DROP TABLE public.orders;" in said
     assert "public.t is published, but syncd does not know its key" in said
@@ -430,12 +432,12 @@ def standby_with_slots(primary: Cluster, dsn: str) -> Iterator[Cluster]:
         yield other
 
 
-def take_over_slot(primary: Cluster, other: Cluster, tap: Tap) -> None:
+def take_over_slot(primary: Cluster, other: Cluster, wal_feed: WalHarness) -> None:
     """Bring the slot to the standby; PostgreSQL keeps it once both have its WAL."""
 
     def is_there() -> bool:
         primary.sql("SELECT pg_log_standby_snapshot()")
-        tap.until_read()
+        wal_feed.step_until_read()
         return other.holds(TAKEN_OVER)
 
     wait_until(is_there)
@@ -447,23 +449,23 @@ def test_a_failover_takes_the_slot_along(tmp_path: Path) -> None:
         if not primary.holds(SEVENTEEN):
             pytest.skip("no failover slots before PostgreSQL 17")
         primary.sql("CREATE DATABASE shop")
-        tap = Tap(Shop.open(primary.dsn("shop")), tmp_path, tuning=QUICK)
+        wal_feed = WalHarness(Shop.open(primary.dsn("shop")), tmp_path, tuning=QUICK)
         with standby_with_slots(primary, primary.dsn("shop")) as other:
-            tap.shop.confirm(1)
-            tap.until(1)
-            take_over_slot(primary, other, tap)
-            tap.shop.confirm(1)
-            tap.close()
+            wal_feed.shop.confirm(1)
+            wal_feed.step_until_admitted(1)
+            take_over_slot(primary, other, wal_feed)
+            wal_feed.shop.confirm(1)
+            wal_feed.close()
             primary.stop("immediate")
             other.promote()
             there = Shop.at(other.dsn("shop"))
-            moved = Tap(there, tmp_path, tables=(), tuning=QUICK)
-            moved.until(2)
+            moved = WalHarness(there, tmp_path, tables=(), tuning=QUICK)
+            moved.step_until_admitted(2)
             assert not moved.events("stream.gap_detected")
             moved.close()
             moved.shop.update("replication_position", {"reached": "0/1"})
             moved.shop.confirm(1)
-            moved.until(3)
+            moved.step_until_admitted(3)
             assert moved.events("stream.gap_detected")
             moved.close()
 

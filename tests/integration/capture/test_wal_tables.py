@@ -7,10 +7,10 @@ import psycopg
 import pytest
 from support.postgres import Cluster, wait_until
 from support.shop import Shop
-from support.tap import (
+from support.wal_harness import (
     QUICK,
     SLOT,
-    Tap,
+    WalHarness,
     install_wal,
     opened_shop,
     owners,
@@ -104,7 +104,7 @@ def test_the_shop_goes_on_writing_and_keys_are_heard(
 ) -> None:
     """INSERT, UPDATE (also of the key), DELETE and TRUNCATE; then the order's key."""
     wal_shop.sql(KINDS[kind])
-    tap = Tap(wal_shop, tmp_path, tables=["t:id"])
+    wal_feed = WalHarness(wal_shop, tmp_path, tables=["t:id"])
     try:
         use(wal_shop)
         if "partition" in kind:
@@ -116,10 +116,10 @@ def test_the_shop_goes_on_writing_and_keys_are_heard(
             "OVERRIDING SYSTEM VALUE VALUES (42, now())"
         )
         wal_shop.sql("INSERT INTO t (id, at, note) VALUES (42, 9, 'x')")
-        tap.until(1)
-        assert tap.keys() == ["42"]
+        wal_feed.step_until_admitted(1)
+        assert wal_feed.keys() == ["42"]
     finally:
-        tap.close()
+        wal_feed.close()
 
 
 @pytest.mark.parametrize("kind", HARMFUL)
@@ -147,27 +147,29 @@ def test_a_table_that_was_changed_afterwards_is_told_with_the_cure(
     """We cannot prevent it; the line's SQL gives the shop its UPDATEs back at once."""
     wal_shop.sql(KINDS["primary key"])
     tuning = WalTuning(guard_seconds=0)
-    tap = Tap(wal_shop, tmp_path, tables=["t:id", "orders:id"], tuning=tuning)
+    wal_feed = WalHarness(
+        wal_shop, tmp_path, tables=["t:id", "orders:id"], tuning=tuning
+    )
     try:
-        tap.step()
-        assert not tap.events("publication.blocks_writes")
+        wal_feed.step()
+        assert not wal_feed.events("publication.blocks_writes")
         wal_shop.sql(AFTER[change])
         with pytest.raises(psycopg.errors.DatabaseError):
             use(wal_shop)
-        tap.step()
-        (line, *_) = tap.events("publication.blocks_writes")
+        wal_feed.step()
+        (line, *_) = wal_feed.events("publication.blocks_writes")
         assert line["table"] == "public.t"
         wal_shop.sql("TRUNCATE t")
         wal_shop.sql(str(line["fix_sql"]))
         use(wal_shop)
         wal_shop.confirm(1)
-        tap.until(1)
-        tap.step()
+        wal_feed.step_until_admitted(1)
+        wal_feed.step()
         assert "not published any more" in str(
-            tap.events("publication.blocks_writes")[-1]
+            wal_feed.events("publication.blocks_writes")[-1]
         )
     finally:
-        tap.close()
+        wal_feed.close()
 
 
 def test_a_row_filter_that_somebody_added_is_told(wal_shop: Shop) -> None:
@@ -330,33 +332,33 @@ def test_installing_again_changes_the_tables_and_keeps_the_place(
 ) -> None:
     """The slot stays, and what was not read yet is read."""
     wal_shop.sql(KINDS["primary key"])
-    tap = Tap(wal_shop, tmp_path, tables=["orders:id"])
+    wal_feed = WalHarness(wal_shop, tmp_path, tables=["orders:id"])
     try:
-        tap.until_read()
+        wal_feed.step_until_read()
         wal_shop.confirm(1)
         assert "slot syncd_shop" not in install_wal(wal_shop, "orders:id", "t:id")
-        tap.until(1)
+        wal_feed.step_until_admitted(1)
         wal_shop.sql(
             "INSERT INTO orders (id, confirmed_at) "
             "OVERRIDING SYSTEM VALUE VALUES (9, now())"
         )
-        tap.until(2)
+        wal_feed.step_until_admitted(2)
     finally:
-        tap.close()
+        wal_feed.close()
 
 
 def test_uninstalling_drops_both_but_not_under_a_reader(
     wal_shop: Shop, tmp_path: Path
 ) -> None:
     """Nothing is dropped while the daemon reads; the second time there is nothing."""
-    tap = Tap(wal_shop, tmp_path, tuning=QUICK)
-    tap.step()
+    wal_feed = WalHarness(wal_shop, tmp_path, tuning=QUICK)
+    wal_feed.step()
     with pytest.raises(ConfigError, match="is being read by pid"):
         uninstall_wal(wal_shop)
     with pytest.raises(ConfigError, match="is being read by pid"):
         install_wal(wal_shop, "orders:id", recreate=True)
     assert wal_shop.rows(THINGS) == [(1, 1)]
-    tap.close()
+    wal_feed.close()
     wait_until(lambda: wal_shop.value(SLOT.format("NOT active")))
     assert uninstall_wal(wal_shop) == ["slot syncd_shop", "publication syncd_shop"]
     assert wal_shop.rows(THINGS) == [(0, 0)]

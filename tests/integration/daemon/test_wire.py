@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from support.postgres import Cluster, wait_until
+from support.proxy import proxy
 from support.shop import Shop
-from support.wire import wire
 
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.demo.sandbox import Sandbox
@@ -26,7 +26,7 @@ def test_a_statement_that_is_never_answered_ends(
 ) -> None:
     """As unavailable, within the deadline; the next one opens another connection."""
     monkeypatch.setattr(DeadlineConnection, "answer_seconds", 1.0)
-    with wire(server.folder) as line:
+    with proxy(server.folder) as line:
         dsn = make_conninfo(database, host="127.0.0.1", port=line.port)
         client = Database(dsn)
         client.run(query("clock"))
@@ -57,7 +57,7 @@ def test_the_daemon_outlives_a_line_that_hangs(
     shop: Shop, server: Cluster, tmp_path: Path
 ) -> None:
     """Capture, delivery, housekeeping alike: orders confirmed meanwhile arrive once."""
-    with wire(server.folder) as line, Sandbox() as sandbox:
+    with proxy(server.folder) as line, Sandbox() as sandbox:
         through = {"dsn": make_conninfo(shop.dsn, host="127.0.0.1", port=line.port)}
         config = shop.configure(tmp_path, sandbox.endpoint, through)
         log = config.with_suffix(".log")

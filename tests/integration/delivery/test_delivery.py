@@ -8,8 +8,8 @@ from typing import Any, cast
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from support.feed_harness import ago
 from support.harness import Harness
-from support.ledgers import ago
 from support.postgres import wait_until
 from support.shop import Shop
 

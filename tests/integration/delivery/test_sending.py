@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import structlog
+from support.feed_harness import ago
 from support.harness import LEASE, Harness
-from support.ledgers import ago
 from support.postgres import wait_until
 from support.shop import Shop
 

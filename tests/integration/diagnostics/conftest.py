@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-from support.checks import Inspector
+from support.checks import CheckRunner
 from support.shop import Shop
 
 
 @pytest.fixture
-def inspector(shop: Shop, tmp_path: Path) -> Inspector:
+def inspector(shop: Shop, tmp_path: Path) -> CheckRunner:
     """Runs `syncd check` in this process, on the small shop."""
-    return Inspector(shop, tmp_path)
+    return CheckRunner(shop, tmp_path)

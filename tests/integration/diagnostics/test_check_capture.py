@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
-from support.checks import Inspector
-from support.ledgers import ago
+from support.checks import CheckRunner
+from support.feed_harness import ago
 from support.postgres import Cluster, cluster
 from support.shop import Shop
-from support.tap import WAL_SETTINGS, install_wal, opened_shop
+from support.wal_harness import WAL_SETTINGS, install_wal, opened_shop
 
 from syncd.capture.wal.slot import Server, SlotCatalog
 from syncd.diagnostics.check import wal as look_at
@@ -22,7 +22,7 @@ _numbers = count(1)
 LISTEN = {"capture": "listen"}
 
 
-def codes_of(inspector: Inspector, section: str) -> set[str]:
+def codes_of(inspector: CheckRunner, section: str) -> set[str]:
     return {f.code for f in inspector.findings() if f.section == section}
 
 
@@ -30,7 +30,7 @@ def test_triggers_without_a_fault_are_said_to_fire(
     hinting: Shop, tmp_path: Path
 ) -> None:
     """On a server without prepared transactions, which gives hints."""
-    inspector = Inspector(hinting, tmp_path, LISTEN)
+    inspector = CheckRunner(hinting, tmp_path, LISTEN)
     assert codes_of(inspector, "Capture") == {"outbox.missing"}
     hinting.listen("orders:id")
     assert codes_of(inspector, "Capture") == {"trigger.fires", "outbox.ready"}
@@ -101,7 +101,7 @@ def test_what_keeps_a_change_from_being_noted_is_found(
 ) -> None:
     """With its table, and the statement or command that mends it."""
     hinting.listen("orders:id")
-    inspector = Inspector(hinting, tmp_path, LISTEN)
+    inspector = CheckRunner(hinting, tmp_path, LISTEN)
     assert code not in inspector.codes()
     database = conninfo_to_dict(hinting.owner)["dbname"]
     hinting.sql(change.format(role=hinting.role, database=database))
@@ -122,7 +122,7 @@ def test_a_subscription_that_fills_a_table_is_found(
         "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) "
         "SELECT oid, 'orders'::regclass, 'r' FROM pg_subscription"
     )
-    found = Inspector(hinting, tmp_path, LISTEN).one("trigger.subscribed")
+    found = CheckRunner(hinting, tmp_path, LISTEN).one("trigger.subscribed")
     assert "filled by a subscription" in found.message
     hinting.sql("DROP SUBSCRIPTION filling")
 
@@ -132,8 +132,8 @@ def test_hints_that_are_not_sent_and_an_outbox_left_behind_are_told(
 ) -> None:
     """Prepared transactions are allowed here; later the capture was changed."""
     shop.listen("orders:id")
-    assert "outbox.no_notifications" in Inspector(shop, tmp_path, LISTEN).codes()
-    assert "outbox.abandoned" in Inspector(shop, tmp_path).codes()
+    assert "outbox.no_notifications" in CheckRunner(shop, tmp_path, LISTEN).codes()
+    assert "outbox.abandoned" in CheckRunner(shop, tmp_path).codes()
 
 
 # The WAL
@@ -147,14 +147,14 @@ def logical() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def followed(logical: Cluster, tmp_path: Path) -> Iterator[Inspector]:
+def followed(logical: Cluster, tmp_path: Path) -> Iterator[CheckRunner]:
     """A shop that is followed through its WAL, with nobody who reads it yet."""
     with opened_shop(logical, f"w{next(_numbers)}") as shop:
         install_wal(shop, "orders:id")
-        yield Inspector(shop, tmp_path, {"capture": "wal"})
+        yield CheckRunner(shop, tmp_path, {"capture": "wal"})
 
 
-def test_slot_and_publication_are_looked_at(followed: Inspector) -> None:
+def test_slot_and_publication_are_looked_at(followed: CheckRunner) -> None:
     """How much WAL is kept, which tables are followed, who reads."""
     assert {"slot.reserved", "slot.unread", "publication.followed"} <= codes_of(
         followed, "Capture"
@@ -170,14 +170,14 @@ def test_slot_and_publication_are_looked_at(followed: Inspector) -> None:
     assert "ALTER PUBLICATION syncd_shop DROP TABLE" in harm.next_step
 
 
-def test_whole_rows_that_travel_are_told(followed: Inspector) -> None:
+def test_whole_rows_that_travel_are_told(followed: CheckRunner) -> None:
     """Personal data and all."""
     followed.shop.sql("ALTER PUBLICATION syncd_shop SET TABLE orders")
     assert "whole rows" in followed.one("publication.whole").message
 
 
 def test_a_slot_in_danger_is_told(
-    followed: Inspector, logical: Cluster, monkeypatch: pytest.MonkeyPatch
+    followed: CheckRunner, logical: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Near its limit; dropped when idle; left behind by a failover."""
     if logical.holds("SELECT current_setting('server_version_num')::int >= 170000"):
@@ -199,10 +199,10 @@ def test_a_slot_in_danger_is_told(
 
 
 def test_a_slot_that_was_left_behind_is_told(
-    followed: Inspector, tmp_path: Path
+    followed: CheckRunner, tmp_path: Path
 ) -> None:
     """The capture is another one now."""
-    inspector = Inspector(followed.shop, tmp_path)
+    inspector = CheckRunner(followed.shop, tmp_path)
     assert "syncd uninstall --wal" in inspector.one("slot.abandoned").next_step
 
 
@@ -211,7 +211,7 @@ def test_a_slot_that_was_left_behind_is_told(
 
 def test_a_ledger_of_another_database_is_a_copy(shop: Shop, tmp_path: Path) -> None:
     """It must not send; the command for when it took the other's place is told."""
-    inspector = Inspector(shop, tmp_path)
+    inspector = CheckRunner(shop, tmp_path)
     identity = "system_identifier", "database_oid", "ledger_identifier", "ledger_oid"
     now = ago()
     shop.insert(

@@ -5,19 +5,19 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from support.checks import Inspector
+from support.checks import CheckRunner
 from support.shop import Shop
 
 pytestmark = pytest.mark.db
 
 
 @pytest.fixture
-def listening_inspector(shop: Shop, tmp_path: Path) -> Inspector:
-    return Inspector(shop, tmp_path, {"capture": "listen"})
+def listening_inspector(shop: Shop, tmp_path: Path) -> CheckRunner:
+    return CheckRunner(shop, tmp_path, {"capture": "listen"})
 
 
 def test_a_role_whose_dump_is_blocked_is_named_until_it_may_read(
-    listening_inspector: Inspector,
+    listening_inspector: CheckRunner,
 ) -> None:
     """With the statements that let it; they are enough."""
     shop = listening_inspector.shop
@@ -33,7 +33,7 @@ def test_a_role_whose_dump_is_blocked_is_named_until_it_may_read(
 
 
 def test_a_publication_that_takes_syncds_tables_is_found(
-    listening_inspector: Inspector,
+    listening_inspector: CheckRunner,
 ) -> None:
     """It may have come after the installation."""
     shop = listening_inspector.shop
@@ -48,7 +48,7 @@ BULK = "UPDATE orders SET total = total + 1"
 
 
 def test_a_limit_that_a_bulk_update_meets_is_found(
-    listening_inspector: Inspector,
+    listening_inspector: CheckRunner,
 ) -> None:
     """For one role, with the statement that lifts it; then the update goes through."""
     shop = listening_inspector.shop

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from support.certificates import issue
-from support.checks import KEY, Inspector
-from support.ledgers import Started
-from support.pooler import Masked
+from support.checks import KEY, CheckRunner
+from support.feed_harness import FeedHarness
+from support.pooler import PidMaskingPooler
 from support.postgres import SETTINGS, cluster, standby, wait_until
 from support.shop import Shop
 
@@ -32,7 +32,7 @@ BOUNCER = "/usr/sbin/pgbouncer"
 
 
 def test_a_role_as_install_makes_it_has_enough_and_no_more(
-    inspector: Inspector,
+    inspector: CheckRunner,
 ) -> None:
     """Nothing is wrong with server, role or limits, and it says so."""
     assert inspector.codes() >= {
@@ -96,7 +96,7 @@ def test_a_role_as_install_makes_it_has_enough_and_no_more(
     ],
 )
 def test_a_right_or_limit_that_is_wrong_is_found(
-    inspector: Inspector, change: str, code: str, words: str
+    inspector: CheckRunner, change: str, code: str, words: str
 ) -> None:
     """Too much, too little; each with what to do, and gone when it is mended."""
     assert code not in inspector.codes()
@@ -114,12 +114,12 @@ def test_replication_is_no_excess_for_capture_from_the_wal(
 ) -> None:
     """There it is needed; without a slot the capture cannot be used."""
     shop.sql(f"ALTER ROLE {shop.role} REPLICATION")
-    inspector = Inspector(shop, tmp_path, {"capture": "wal"})
+    inspector = CheckRunner(shop, tmp_path, {"capture": "wal"})
     assert "role.powerful" not in inspector.codes()
     assert "max_slot_wal_keep_size" in inspector.one("wal.misconfigured").message
 
 
-def test_nothing_is_written_and_nothing_could_be(inspector: Inspector) -> None:
+def test_nothing_is_written_and_nothing_could_be(inspector: CheckRunner) -> None:
     """Its sessions are read-only; the ledger is what it was."""
     shop = inspector.shop
     shop.confirm(3)
@@ -137,7 +137,7 @@ def test_nothing_is_written_and_nothing_could_be(inspector: Inspector) -> None:
 def test_another_server_that_is_down_hides_nothing(shop: Shop, tmp_path: Path) -> None:
     """The source is away: host, credentials, endpoint and the ledger are looked at."""
     shop.state = shop.owner
-    inspector = Inspector(shop, tmp_path, {"dsn": "host=/nowhere dbname=shop"})
+    inspector = CheckRunner(shop, tmp_path, {"dsn": "host=/nowhere dbname=shop"})
     found = {(f.code, f.subject) for f in inspector.findings()}
     assert ("server.unreachable", "order database") in found
     assert ("server.reached", "ledger's database") in found
@@ -152,7 +152,7 @@ def test_a_server_that_swallows_every_packet_is_left_in_time(
     """The rest is told; what was not checked is named."""
     with socket.create_server(("127.0.0.1", 0)) as hole:
         dsn = f"host=127.0.0.1 port={hole.getsockname()[1]} dbname=shop user=x"
-        inspector = Inspector(shop, tmp_path, {"dsn": dsn})
+        inspector = CheckRunner(shop, tmp_path, {"dsn": dsn})
         started = time.monotonic()
         found = run_checks(inspector.config, KEY, seconds=2)
         (late,) = [each for each in found if each.code == "check.timeout"]
@@ -161,7 +161,7 @@ def test_a_server_that_swallows_every_packet_is_left_in_time(
     assert "not checked" in late.message
 
 
-def test_a_look_that_hangs_on_the_server_ends(inspector: Inspector) -> None:
+def test_a_look_that_hangs_on_the_server_ends(inspector: CheckRunner) -> None:
     """The server itself ends a statement; the next look goes on."""
     assert {"check.failed", "check.timeout"}.isdisjoint(inspector.codes())
     with psycopg.connect(inspector.shop.owner) as holder:
@@ -189,10 +189,10 @@ def test_a_pooler_is_told_with_what_it_means(
     shop: Shop, tmp_path: Path, capture: str, code: str, words: str
 ) -> None:
     """For each capture; the session's settings are left alone then."""
-    pooler = Masked(shop.dsn)
+    pooler = PidMaskingPooler(shop.dsn)
     try:
         source = {"dsn": pooler.dsn, "capture": capture}
-        assert words in Inspector(shop, tmp_path, source).one(code).message
+        assert words in CheckRunner(shop, tmp_path, source).one(code).message
     finally:
         pooler.close()
 
@@ -243,7 +243,7 @@ def test_pgbouncer_is_told_and_keeps_no_setting_of_the_check(
     shop: Shop, tmp_path: Path, bouncer: str
 ) -> None:
     """What a session sets there stays with whoever gets the server next."""
-    inspector = Inspector(shop, tmp_path, {"dsn": bouncer})
+    inspector = CheckRunner(shop, tmp_path, {"dsn": bouncer})
     assert "another daemon" in inspector.one("pooler.found").message
     with psycopg.connect(bouncer) as connection:
         shown = connection.execute("SHOW default_transaction_read_only").fetchone()
@@ -313,16 +313,16 @@ def test_a_standby_says_what_it_cannot_prove(tmp_path: Path) -> None:
         shop = Shop.open(primary.dsn("shop"), state=primary.dsn("state"))
         with standby(primary) as second:
             reading = {"dsn": second.dsn("shop", shop.role)}
-            blind = Inspector(shop, tmp_path, reading).codes()
+            blind = CheckRunner(shop, tmp_path, reading).codes()
             assert {"standby.blind", "standby.fed"} <= blind
             seeing = {**reading, "primary_dsn": shop.dsn}
-            inspector = Inspector(shop, tmp_path, seeing)
+            inspector = CheckRunner(shop, tmp_path, seeing)
             subjects = {(f.code, f.subject) for f in inspector.findings()}
             assert ("server.reached", "primary") in subjects
             assert ("clock.agrees", "clock of the primary") in subjects
             assert not {c for c, _ in subjects} & {"standby.blind", "primary.standby"}
             wrong = {**reading, "primary_dsn": reading["dsn"]}
-            assert "primary.standby" in Inspector(shop, tmp_path, wrong).codes()
+            assert "primary.standby" in CheckRunner(shop, tmp_path, wrong).codes()
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_a_version_that_was_not_tested_is_told(
 
 
 def test_a_password_that_is_wrong_is_a_refused_login(
-    inspector: Inspector,
+    inspector: CheckRunner,
 ) -> None:
     """The database's name, too; nothing secret is told."""
     text = inspector.config.read_text()
@@ -351,10 +351,10 @@ def test_a_password_that_is_wrong_is_a_refused_login(
 
 
 def test_a_look_that_fails_for_what_nobody_expected_is_named(
-    inspector: Inspector,
+    inspector: CheckRunner,
 ) -> None:
     """With the server's words, and the others go on."""
-    with closing(Started(inspector.shop)):
+    with closing(FeedHarness(inspector.shop)):
         inspector.shop.sql("ALTER TABLE syncd.batch RENAME created_at TO made_at")
         found = inspector.findings()
     failed = {f.subject: f for f in found if f.code == "check.failed"}

@@ -4,8 +4,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.checks import Inspector
-from support.ledgers import Begin, ago
+from support.checks import CheckRunner
+from support.feed_harness import Begin, ago
 from support.shop import Shop
 
 pytestmark = pytest.mark.db
@@ -20,7 +20,7 @@ def sell(shop: Shop, away: str, orders: int) -> None:
         shop.sql(WRITTEN.format(away))
 
 
-def test_a_carts_time_is_told_from_a_confirmations(inspector: Inspector) -> None:
+def test_a_carts_time_is_told_from_a_confirmations(inspector: CheckRunner) -> None:
     """An order is not older than all orders that were made just before it."""
     shop = inspector.shop
     sell(shop, "0", 12)
@@ -35,7 +35,7 @@ def test_a_carts_time_is_told_from_a_confirmations(inspector: Inspector) -> None
     assert ", for example 13; lookback is 5 s" in found.message
 
 
-def test_an_order_that_is_paid_days_later_is_no_finding(inspector: Inspector) -> None:
+def test_an_order_that_is_paid_days_later_is_no_finding(inspector: CheckRunner) -> None:
     """Its time is later than those of orders that were made after it."""
     shop = inspector.shop
     shop.sql(
@@ -47,7 +47,7 @@ def test_an_order_that_is_paid_days_later_is_no_finding(inspector: Inspector) ->
 
 
 def test_orders_that_are_paid_at_once_among_later_ones_are_no_finding(
-    inspector: Inspector,
+    inspector: CheckRunner,
 ) -> None:
     """Nearly all are paid one to seven days after they were made."""
     inspector.shop.sql(
@@ -60,7 +60,7 @@ def test_orders_that_are_paid_at_once_among_later_ones_are_no_finding(
 
 
 def test_an_order_that_came_with_its_time_is_no_finding(
-    inspector: Inspector, begin: Begin
+    inspector: CheckRunner, begin: Begin
 ) -> None:
     """It is right, whatever others are stamped; a cart's time is found beside it."""
     feed, shop = begin(), inspector.shop
@@ -89,7 +89,7 @@ def test_admitted_orders_show_by_what_they_are_off(
     shop: Shop, tmp_path: Path, begin: Begin, away: str, side: str, read_as: str
 ) -> None:
     """In both directions, with the zone that fits, whether or not a daemon noticed."""
-    inspector = Inspector(shop, tmp_path, {"time_zone": read_as})
+    inspector = CheckRunner(shop, tmp_path, {"time_zone": read_as})
     feed = begin()
     for _ in range(12):
         feed.shop.set_watermark(ago(days=1))
@@ -107,7 +107,7 @@ def test_orders_that_appear_with_stamps_from_before_the_start_are_counted(
     shop: Shop, tmp_path: Path, begin: Begin
 ) -> None:
     """Though no capture has taken them: the newest stamp is as old as the offset."""
-    inspector = Inspector(shop, tmp_path, {"time_zone": "Europe/Amsterdam"})
+    inspector = CheckRunner(shop, tmp_path, {"time_zone": "Europe/Amsterdam"})
     sell(shop, "-1 day", 3)
     begin()
     assert not inspector.codes() & STAMPS
@@ -120,7 +120,7 @@ def test_orders_that_appear_with_stamps_from_before_the_start_are_counted(
     assert found.message.endswith("; source.time_zone is probably UTC")
 
 
-def test_a_shop_that_rests_is_no_finding(inspector: Inspector, begin: Begin) -> None:
+def test_a_shop_that_rests_is_no_finding(inspector: CheckRunner, begin: Begin) -> None:
     """Nor is one whose daemon was down when its last orders came."""
     feed, shop = begin(), inspector.shop
     sell(shop, "0", 12)
@@ -135,7 +135,7 @@ def test_a_shop_that_rests_is_no_finding(inspector: Inspector, begin: Begin) -> 
 
 def test_orders_stamped_ahead_name_the_zone(shop: Shop, tmp_path: Path) -> None:
     """The shop's times are read in a zone that is west of it."""
-    inspector = Inspector(shop, tmp_path, {"time_zone": "America/New_York"})
+    inspector = CheckRunner(shop, tmp_path, {"time_zone": "America/New_York"})
     sell(shop, "5 hours", 3)
     found = inspector.one("orders.future")
     assert "3 of the last 3 (100 %) are stamped up to 5.0 h ahead" in found.message

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.checks import Inspector
+from support.checks import CheckRunner
 from support.shop import Shop
 
 pytestmark = pytest.mark.db
@@ -30,7 +30,7 @@ def show(shop: Shop, tables: str = "orders", **columns: str) -> None:
     shop.sql(VIEW.format(columns=written, tables=tables, role=shop.role))
 
 
-def test_a_shop_that_is_well_made_has_nothing_to_mend(inspector: Inspector) -> None:
+def test_a_shop_that_is_well_made_has_nothing_to_mend(inspector: CheckRunner) -> None:
     """Views, types, plans and orders; the plan also while the tables are small."""
     inspector.shop.confirm(5)
     found = {f.code: f for f in inspector.findings()}
@@ -44,7 +44,7 @@ def test_a_shop_that_is_well_made_has_nothing_to_mend(inspector: Inspector) -> N
 def test_an_empty_schema_leads_to_the_next_step(database: str, tmp_path: Path) -> None:
     """The views are to be made; what cannot be looked at without them is left."""
     shop = Shop.open(database, views=False)
-    found = Inspector(shop, tmp_path).findings()
+    found = CheckRunner(shop, tmp_path).findings()
     (missing,) = [f for f in found if f.code == "views.missing"]
     assert "syncd.confirmed_orders is missing" in missing.message
     assert "sql/shops/template.sql" in missing.next_step
@@ -66,7 +66,7 @@ def test_an_empty_schema_leads_to_the_next_step(database: str, tmp_path: Path) -
     ],
 )
 def test_a_column_of_the_wrong_kind_is_found(
-    inspector: Inspector, columns: dict[str, str], code: str, words: str
+    inspector: CheckRunner, columns: dict[str, str], code: str, words: str
 ) -> None:
     """By its type alone, before there is any order."""
     assert code not in inspector.codes()
@@ -93,10 +93,10 @@ def test_a_time_that_does_not_fit_is_an_error(
         f"SELECT id AS order_key, {kind} AS confirmed_at FROM orders; "
         f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}"
     )
-    assert words in Inspector(shop, tmp_path, source).one("views.no_time").message
+    assert words in CheckRunner(shop, tmp_path, source).one("views.no_time").message
 
 
-def test_a_key_that_names_no_order_is_an_error(inspector: Inspector) -> None:
+def test_a_key_that_names_no_order_is_an_error(inspector: CheckRunner) -> None:
     """Both views agree on a type that is none for a key."""
     shop = inspector.shop
     shop.sql(
@@ -108,7 +108,7 @@ def test_a_key_that_names_no_order_is_an_error(inspector: Inspector) -> None:
     assert "cannot identify an order" in inspector.one("views.key").message
 
 
-def test_the_plans_tell_when_no_index_can_serve(inspector: Inspector) -> None:
+def test_the_plans_tell_when_no_index_can_serve(inspector: CheckRunner) -> None:
     """A hint while the table is small, a warning when it is not."""
     shop = inspector.shop
     shop.confirm(3)
@@ -140,7 +140,7 @@ DERIVED = {
 
 @pytest.mark.parametrize("subject", DERIVED)
 def test_a_derived_time_is_told_while_the_tables_are_small(
-    inspector: Inspector, subject: str
+    inspector: CheckRunner, subject: str
 ) -> None:
     """There is an index on everything; none helps: the view has to be changed."""
     shop = inspector.shop
@@ -152,7 +152,7 @@ def test_a_derived_time_is_told_while_the_tables_are_small(
 
 
 def test_the_look_up_of_confirmed_orders_by_key_is_looked_at(
-    inspector: Inspector,
+    inspector: CheckRunner,
 ) -> None:
     """A view over a history table whose index leads by time alone."""
     shop = inspector.shop
@@ -191,7 +191,7 @@ def test_the_look_up_of_confirmed_orders_by_key_is_looked_at(
     ],
 )
 def test_an_order_that_is_odd_is_found_with_an_example(
-    inspector: Inspector, values: str, code: str, words: str
+    inspector: CheckRunner, values: str, code: str, words: str
 ) -> None:
     """Reason, share, and the order to look at."""
     shop = inspector.shop
@@ -204,12 +204,12 @@ def test_an_order_that_is_odd_is_found_with_an_example(
     assert "2" in found.message or code == "orders.without_time"
 
 
-def test_no_order_at_all_is_worth_a_line(inspector: Inspector) -> None:
+def test_no_order_at_all_is_worth_a_line(inspector: CheckRunner) -> None:
     """The view's condition may be wrong."""
     assert "last 30 days" in inspector.one("orders.none").message
 
 
-def test_orders_and_rows_must_match_one_to_one(inspector: Inspector) -> None:
+def test_orders_and_rows_must_match_one_to_one(inspector: CheckRunner) -> None:
     """A confirmed order without a row; one with several; two of one number."""
     shop = inspector.shop
     shop.confirm(3)
@@ -223,7 +223,7 @@ def test_orders_and_rows_must_match_one_to_one(inspector: Inspector) -> None:
     assert "W-1" in inspector.one("orders.same_number").message
 
 
-def test_a_row_that_makes_the_view_fail_is_named(inspector: Inspector) -> None:
+def test_a_row_that_makes_the_view_fail_is_named(inspector: CheckRunner) -> None:
     """The others are looked at all the same; its data is not quoted."""
     shop = inspector.shop
     shop.confirm(3)
@@ -249,18 +249,18 @@ def test_several_currencies_and_languages_want_to_be_demanded(
         "CASE id % 2 WHEN 0 THEN 'nl-NL' END))"
     )
     show(shop, currency=mixed, products=lines)
-    inspector = Inspector(shop, tmp_path)
+    inspector = CheckRunner(shop, tmp_path)
     assert "EUR, SEK and none" in inspector.one("orders.currencies").message
     show(shop, currency="CASE id % 2 WHEN 0 THEN 'EUR' ELSE email END", products=lines)
     assert "EUR, no code" in inspector.one("orders.currencies").message
     assert "nl-NL and none" in inspector.one("orders.languages").message
     asked = {"require_currency": True, "require_language": True}
-    codes = Inspector(shop, tmp_path, asked).codes()
+    codes = CheckRunner(shop, tmp_path, asked).codes()
     assert not codes & {"orders.currencies", "orders.languages"}
     assert "orders.invalid" in codes
 
 
-def test_a_view_that_takes_long_for_a_row_is_named(inspector: Inspector) -> None:
+def test_a_view_that_takes_long_for_a_row_is_named(inspector: CheckRunner) -> None:
     """Before a batch of a hundred takes longer than a statement may."""
     inspector.shop.confirm(25)
     show(inspector.shop, totalvalue="(SELECT 1 FROM pg_sleep(0.02 + 0 * id))")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from support.feed_harness import FeedHarness, ago
 from support.ledger_rows import delivered_batch
-from support.ledgers import Started, ago
 from support.shop import Shop
 
 from syncd.diagnostics.check import server
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.db
 
 
 @pytest.fixture
-def late_feed(shop: Shop) -> Iterator[Started]:
-    started = Started(shop)
-    started.began("10 days", "3 hours")
+def late_feed(shop: Shop) -> Iterator[FeedHarness]:
+    started = FeedHarness(shop)
+    started.backdate("10 days", "3 hours")
     yield started
     started.close()
 
 
-def find(feed: Started, folder: Path, subject: str) -> list[Finding]:
+def find(feed: FeedHarness, folder: Path, subject: str) -> list[Finding]:
     """Run the check with a lookback of five minutes."""
     config = feed.shop.configure(
         folder, "http://localhost:1/v1/track", {"lookback": "5m"}
@@ -36,7 +36,7 @@ def find(feed: Started, folder: Path, subject: str) -> list[Finding]:
     return [finding for finding in found if finding.subject == subject]
 
 
-def confirm(feed: Started, before: str, orders: int = 1) -> None:
+def confirm(feed: FeedHarness, before: str, orders: int = 1) -> None:
     feed.shop.sql(
         f"INSERT INTO orders (confirmed_at) SELECT now() - interval '{before}' "
         f"FROM generate_series(1, {orders})"
@@ -44,7 +44,7 @@ def confirm(feed: Started, before: str, orders: int = 1) -> None:
 
 
 def test_a_lookback_that_covers_what_was_seen_is_fine(
-    late_feed: Started, tmp_path: Path
+    late_feed: FeedHarness, tmp_path: Path
 ) -> None:
     """It says how much of it was needed."""
     confirm(late_feed, "2 s", 99)
@@ -57,7 +57,7 @@ def test_a_lookback_that_covers_what_was_seen_is_fine(
 
 
 def test_stamps_that_a_daemon_found_shifted_are_named(
-    late_feed: Started, tmp_path: Path
+    late_feed: FeedHarness, tmp_path: Path
 ) -> None:
     """Instead of a longer lookback, which would be the wrong cure."""
     reason = "stamped 60 min before"
@@ -68,7 +68,7 @@ def test_stamps_that_a_daemon_found_shifted_are_named(
 
 
 def test_an_order_that_showed_late_asks_for_more(
-    late_feed: Started, tmp_path: Path
+    late_feed: FeedHarness, tmp_path: Path
 ) -> None:
     """The setting that would do is named."""
     instance = {"feed_id": 1, "host": "here", "pid": 1}
@@ -82,14 +82,14 @@ def test_an_order_that_showed_late_asks_for_more(
 
 
 def test_orders_that_reconciliation_had_to_find_ask_for_more(
-    late_feed: Started, tmp_path: Path
+    late_feed: FeedHarness, tmp_path: Path
 ) -> None:
     """They are the proof that lookback is too small."""
     confirm(late_feed, "1 s")
     late_feed.poll()
     late_feed.shop.set_watermark(ago(minutes=1))
     confirm(late_feed, "7 hours", 2)
-    late_feed.ask()
+    late_feed.reconcile()
     (finding,) = find(late_feed, tmp_path, "lookback")
     assert finding.severity == "warning"
     assert finding.message.startswith("2 orders were stamped up to 7 h before")
@@ -97,7 +97,7 @@ def test_orders_that_reconciliation_had_to_find_ask_for_more(
 
 
 def test_orders_that_waited_for_a_daemon_say_nothing(
-    late_feed: Started, tmp_path: Path
+    late_feed: FeedHarness, tmp_path: Path
 ) -> None:
     """Nor do those that were incomplete, and sit in a later batch."""
     confirm(late_feed, "2 hours", 5)
@@ -112,7 +112,7 @@ def test_orders_that_waited_for_a_daemon_say_nothing(
 
 
 def test_times_that_no_clock_shows_are_counted(
-    late_feed: Started, tmp_path: Path
+    late_feed: FeedHarness, tmp_path: Path
 ) -> None:
     """They are the orders that are never sent."""
     assert find(late_feed, tmp_path, "confirmed_at")[1:] == []
@@ -125,7 +125,10 @@ def test_times_that_no_clock_shows_are_counted(
 
 @pytest.mark.parametrize("seconds", [-40, 40])
 def test_clocks_that_disagree_are_named(
-    late_feed: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
+    late_feed: FeedHarness,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: int,
 ) -> None:
     """The database's against the host's."""
     subject = "clock of the order database"
@@ -162,7 +165,7 @@ def read_of(node: object, table: str) -> int:
     return here + sum(read_of(node.get(name), table) for name in ("Plan", "Plans"))
 
 
-def test_what_is_read_does_not_grow_with_the_past(late_feed: Started) -> None:
+def test_what_is_read_does_not_grow_with_the_past(late_feed: FeedHarness) -> None:
     """A quiet feed's ledger is not read back to its beginning."""
     confirm(late_feed, "1 s", 5)
     late_feed.poll()

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from support.ledger_rows import Rows, delivered_batch
-from support.ledgers import ago
+from support.feed_harness import ago
+from support.ledger_rows import LedgerWriter, delivered_batch
 from support.shop import Shop
 
 from syncd.core.verdict import Health
@@ -21,8 +21,8 @@ LOWER = datetime(2026, 10, 24, 22, tzinfo=UTC)  # midnight in Amsterdam
 
 
 @pytest.fixture
-def rows(shop: Shop) -> Rows:
-    return Rows(shop)
+def rows(shop: Shop) -> LedgerWriter:
+    return LedgerWriter(shop)
 
 
 def read(shop: Shop, lower: datetime | None = LOWER, days: int | None = 4) -> Report:
@@ -38,7 +38,9 @@ def read(shop: Shop, lower: datetime | None = LOWER, days: int | None = 4) -> Re
     return report
 
 
-def test_orders_are_counted_on_the_day_of_the_shop(shop: Shop, rows: Rows) -> None:
+def test_orders_are_counted_on_the_day_of_the_shop(
+    shop: Shop, rows: LedgerWriter
+) -> None:
     """Across the change of clocks; before the period and after it belong elsewhere."""
     rows.batch("2026-10-24 23:59:59.999+02", 7)
     rows.batch("2026-10-25 00:00+02", 1)
@@ -54,13 +56,15 @@ def test_orders_are_counted_on_the_day_of_the_shop(shop: Shop, rows: Rows) -> No
     assert figures.orders["delivered"] == [3, 4, 0, 0]
 
 
-def test_orders_are_counted_where_they_stand_now(shop: Shop, rows: Rows) -> None:
+def test_orders_are_counted_where_they_stand_now(
+    shop: Shop, rows: LedgerWriter
+) -> None:
     """By their own state, or else by their batch's; a release counts nowhere."""
     at = "2026-10-25 12:00+01"
     rows.batch(at, 5)
-    rows.aside(at, "rejected", "email is missing", 3)
-    rows.aside(at, "withdrawn", "gone")
-    rows.aside(at, "discarded", "email is missing", 2)
+    rows.set_aside(at, "rejected", "email is missing", 3)
+    rows.set_aside(at, "withdrawn", "gone")
+    rows.set_aside(at, "discarded", "email is missing", 2)
     rows.batch(at, 6, state="pending", lane="backfill")
     rows.batch(at, 1, state="held")
     rows.batch(at, 9, state="adopted")
@@ -76,7 +80,9 @@ def test_orders_are_counted_where_they_stand_now(shop: Shop, rows: Rows) -> None
     ]
 
 
-def test_deliveries_and_attempts_count_when_they_were(shop: Shop, rows: Rows) -> None:
+def test_deliveries_and_attempts_count_when_they_were(
+    shop: Shop, rows: LedgerWriter
+) -> None:
     """Not when the order was confirmed; those that may repeat are told apart."""
     rows.batch("2026-10-25 12:00+01", 5, lag="25 hours", uncertain=1)
     rows.attempt("2026-10-25 13:00+01", "transient")
@@ -91,7 +97,7 @@ def test_deliveries_and_attempts_count_when_they_were(shop: Shop, rows: Rows) ->
     assert sum(map(sum, figures.attempts.values())) == 2
 
 
-def test_lags_are_those_of_live_orders(shop: Shop, rows: Rows) -> None:
+def test_lags_are_those_of_live_orders(shop: Shop, rows: LedgerWriter) -> None:
     """A backfill is late by design; a part without live orders has none."""
     for seconds, orders in ((1, 50), (10, 45), (60, 4), (600, 1)):
         rows.batch("2026-10-25 12:00+01", orders, lag=f"{seconds} s")
@@ -110,7 +116,7 @@ def test_lags_are_those_of_live_orders(shop: Shop, rows: Rows) -> None:
 
 def test_a_report_is_of_thirty_days_or_since_the_beginning(shop: Shop) -> None:
     """A feed that began an hour ago shows hours; one backfilled shows what it sent."""
-    rows = Rows(shop)
+    rows = LedgerWriter(shop)
     period = read(shop, None).figures.period
     assert timedelta(days=30) <= period.upper - period.lower < timedelta(days=31)
     assert (period.lower.hour, period.lower.minute) == (0, 0)
@@ -127,7 +133,7 @@ def test_a_report_is_of_thirty_days_or_since_the_beginning(shop: Shop) -> None:
 
 
 def test_accounts_are_the_last_of_each_kind_and_all_with_a_finding(
-    shop: Shop, rows: Rows
+    shop: Shop, rows: LedgerWriter
 ) -> None:
     """However often the frequent ones were made."""
     lower, upper = (datetime(2026, 10, day, tzinfo=UTC) for day in (1, 2))
@@ -151,7 +157,7 @@ def test_accounts_are_the_last_of_each_kind_and_all_with_a_finding(
     ]  # fmt: skip
 
 
-def test_the_ledger_is_read_once_for_the_orders(rows: Rows) -> None:
+def test_the_ledger_is_read_once_for_the_orders(rows: LedgerWriter) -> None:
     """One pass and one hash of the batches, whatever the planner thinks of indexes."""
     shop = rows.shop
     now = ago()

@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.feed_harness import ago
 from support.harness import Harness
-from support.ledgers import ago
 from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox

@@ -6,8 +6,8 @@ from unittest.mock import patch
 
 import pytest
 from structlog.testing import capture_logs
+from support.feed_harness import ago
 from support.harness import LEASE, Harness
-from support.ledgers import ago
 from support.postgres import wait_until
 from support.shop import Shop
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from itertools import product
 
 import pytest
+from support.feed_harness import ago
 from support.harness import LEASE, Harness
-from support.ledgers import ago
 
 from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
 from syncd.ledger.feed import FeedStore

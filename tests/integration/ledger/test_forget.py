@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from support.command import forked, syncd
+from support.feed_harness import FeedHarness, ago
 from support.harness import Harness
-from support.ledgers import Started, ago
 from support.shop import Shop
 
 from syncd.core.command_errors import OrderUnknownError
@@ -151,8 +151,8 @@ def test_an_order_that_is_being_sent_is_told_and_scrubbed_afterwards(
 
 def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
     """By no capture, account or backfill, however it is stamped."""
-    feed = Started(shop)
-    feed.began("10 days")
+    feed = FeedHarness(shop)
+    feed.backdate("10 days")
     keys = [one.removeprefix("W-") for one in shop.confirm(2)]
     (trace,) = Erasure(feed.source, feed.ledger).erase(keys[:1])
     assert (trace.state, trace.sent) == (None, "never")
@@ -161,7 +161,7 @@ def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
         found = feed.source.of_keys(keys)
         assert feed.ledger.admit(found, "listen", size=5).orders == 0
     feed.shop.set_watermark(ago(seconds=-1))
-    assert feed.account() == ReconciliationTally(pending=1, erased=1)
+    assert feed.tally() == ReconciliationTally(pending=1, erased=1)
     shop.sql(f"UPDATE orders SET confirmed_at = now() WHERE id = {keys[0]}")
     feed.poll(whole=True)
     assert feed.captures() == [("poll", 1), (None, 1)]

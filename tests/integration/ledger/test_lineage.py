@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
-from support.ledgers import Started
+from support.feed_harness import FeedHarness
 from support.postgres import Cluster, cluster, standby, wait_until
 from support.process import Process
 from support.shop import Shop
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 
 @dataclass
-class Scene:
+class GuardedDaemon:
     """A shop on a server of its own, and a daemon with a place to remember."""
 
     server: Cluster
@@ -95,11 +95,11 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene(tmp_path: Path) -> Iterator[GuardedDaemon]:
     with cluster() as server, Sandbox() as sandbox:
         server.sql("CREATE DATABASE shop")
         shop = Shop.open(server.dsn("shop"))
-        made = Scene(server, shop, sandbox, tmp_path)
+        made = GuardedDaemon(server, shop, sandbox, tmp_path)
         shop.configure(tmp_path, sandbox.endpoint)
         yield made
         shop.close()
@@ -115,7 +115,7 @@ def copy_of(server: Cluster) -> Path:
 
 
 def test_a_restore_of_the_same_cluster_is_not_sent_from_until_told(
-    scene: Scene,
+    scene: GuardedDaemon,
 ) -> None:
     """Then what was delivered since may repeat, and each such order is counted."""
     daemon = scene.run()
@@ -152,7 +152,7 @@ def test_a_restore_of_the_same_cluster_is_not_sent_from_until_told(
     assert status["possible_repeats"] == 4
 
 
-def test_a_restore_under_the_running_daemon_stops_it(scene: Scene) -> None:
+def test_a_restore_under_the_running_daemon_stops_it(scene: GuardedDaemon) -> None:
     """At its next mark; nothing is captured from the past."""
     scene.server.stop()
     scene.server.start()
@@ -172,7 +172,7 @@ def test_a_restore_under_the_running_daemon_stops_it(scene: Scene) -> None:
     assert daemon.wait(60) == 78
 
 
-def test_a_promotion_goes_on_and_counts_what_may_repeat(scene: Scene) -> None:
+def test_a_promotion_goes_on_and_counts_what_may_repeat(scene: GuardedDaemon) -> None:
     """What was pending may have been sent by a claim that the standby lacks."""
     with standby(scene.server) as second:
         both = f"{scene.server.folder},{second.folder}"
@@ -202,7 +202,7 @@ def test_a_promotion_goes_on_and_counts_what_may_repeat(scene: Scene) -> None:
 
 
 def test_a_promotion_while_no_daemon_ran_is_told_at_the_next_start(
-    scene: Scene,
+    scene: GuardedDaemon,
 ) -> None:
     """Whoever notices it first says so: here the start, before anything is sent."""
     with standby(scene.server) as second:
@@ -223,7 +223,9 @@ def test_a_promotion_while_no_daemon_ran_is_told_at_the_next_start(
         assert names.index("database.promoted") < names.index("daemon.started")
 
 
-def test_a_failover_while_sending_loses_and_repeats_nothing(scene: Scene) -> None:
+def test_a_failover_while_sending_loses_and_repeats_nothing(
+    scene: GuardedDaemon,
+) -> None:
     """The answer of the batch on its way is settled on the new primary."""
     with standby(scene.server) as second:
         both = f"{scene.server.folder},{second.folder}"
@@ -263,7 +265,7 @@ def check(shop: Shop) -> list[str]:
 
 
 def test_a_clone_that_was_promoted_elsewhere_is_a_stranger(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: GuardedDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Same cluster id, same database, newer timeline, a host that nobody knows."""
     daemon = scene.run()
@@ -304,7 +306,7 @@ def test_the_place_is_the_configured_one_or_systemds(tmp_path: Path) -> None:
     assert memory.place == tmp_path
 
 
-def test_a_connection_to_a_standby_is_tried_again(scene: Scene) -> None:
+def test_a_connection_to_a_standby_is_tried_again(scene: GuardedDaemon) -> None:
     """A ledger on a server in recovery cannot be served: no line of the driver's."""
     scene.stop(scene.run())
     with cluster({}, primary=scene.server) as second:
@@ -335,7 +337,7 @@ class Shared(StateFile):
 
 def test_two_daemons_may_share_a_directory(shop: Shop, tmp_path: Path) -> None:
     """A mark that the other makes meanwhile is no sign of a restore."""
-    with closing(Started(shop)) as started, closing(Database(shop.dsn)) as database:
+    with closing(FeedHarness(shop)) as started, closing(Database(shop.dsn)) as database:
         feed_id = started.ledger.feed_id
         memory = Shared(tmp_path, "shop")
         ours, other = (

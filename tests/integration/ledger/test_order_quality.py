@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from support.checks import Inspector
+from support.checks import CheckRunner
 from support.harness import Harness
 
 from syncd.ledger.order_quality import left_out, recent_refusals
@@ -67,12 +67,12 @@ def test_lines_that_came_after_an_order_was_sent_are_found(
     harness.confirm(4)
     harness.deliver_all()
     harness.delivery.close()
-    assert "orders.grew" not in Inspector(harness.shop, tmp_path).codes()
+    assert "orders.grew" not in CheckRunner(harness.shop, tmp_path).codes()
     harness.shop.sql(
         """UPDATE orders SET products = products || '[{"id": "B", "quantity": 1}]'
             WHERE id = 1"""
     )
-    found = Inspector(harness.shop, tmp_path).one("orders.grew")
+    found = CheckRunner(harness.shop, tmp_path).one("orders.grew")
     assert (
         found.message
         == "1 of the last 4 orders sent have gained lines since, for example 1"

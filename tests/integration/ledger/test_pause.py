@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from support.feed_harness import FeedHarness
 from support.harness import Harness
-from support.ledgers import Started
 from support.postgres import wait_until
 from support.shop import Shop
-from support.tap import QUICK, Tap
+from support.wal_harness import QUICK, WalHarness
 
 from syncd.capture.listen.capture import AdmissionContext, OutboxCapture, OutboxTuning
 from syncd.capture.listen.notify import NotifyListener
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.db
 INSERT = "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp())"
 
 
-def listening(feed: Started) -> tuple[OutboxCapture, Outbox]:
+def listening(feed: FeedHarness) -> tuple[OutboxCapture, Outbox]:
     source, ear = feed.connections.source, Database(feed.shop.dsn)
     outbox = Outbox(source, source, "shop")
     intake = AdmissionContext(feed.source, feed.ledger, 100, True)  # noqa: FBT003
@@ -126,7 +126,7 @@ def test_a_pause_is_of_one_feed_only(pair_harness: Harness) -> None:
 
 def test_paused_capture_loses_nothing_of_late_commits(shop: Shop) -> None:
     """Transactions that begin before and in the pause end in it and after it."""
-    feed = Started(shop, lookback=timedelta(milliseconds=1))
+    feed = FeedHarness(shop, lookback=timedelta(milliseconds=1))
     sessions = [psycopg.connect(shop.owner) for _ in range(4)]
     before, through, inside, across = sessions
     before.execute(INSERT)
@@ -159,11 +159,13 @@ def test_paused_capture_loses_nothing_of_late_commits(shop: Shop) -> None:
     feed.close()
 
 
-def test_a_pause_waits_for_the_admission_under_way(feed: Started, shop: Shop) -> None:
+def test_a_pause_waits_for_the_admission_under_way(
+    feed: FeedHarness, shop: Shop
+) -> None:
     """When it returns, nothing is admitted any more."""
     shop.confirm(1)
     begun = threading.Event()
-    other = Started(shop)
+    other = FeedHarness(shop)
 
     def pause() -> None:
         pauses(other.ledger).begin("capture", None)
@@ -185,7 +187,7 @@ def test_a_pause_waits_for_the_admission_under_way(feed: Started, shop: Shop) ->
 
 
 def test_reconciliation_captures_nothing_while_capture_is_paused(
-    feed: Started, shop: Shop
+    feed: FeedHarness, shop: Shop
 ) -> None:
     """Neither by hand nor by itself; the daemon says once why, and when it goes on."""
     lines = io.StringIO()
@@ -200,7 +202,7 @@ def test_reconciliation_captures_nothing_while_capture_is_paused(
         wait_until(lambda: reactions.seconds_to_wait("reconcile") == 0)
         reactions.run("reconcile", job.run)
     with pytest.raises(PausedError):
-        feed.ask()
+        feed.reconcile()
     assert feed.captures() == []
     pauses(feed.ledger).end("capture")
     wait_until(lambda: reactions.seconds_to_wait("reconcile") == 0)
@@ -212,7 +214,7 @@ def test_reconciliation_captures_nothing_while_capture_is_paused(
 
 
 def test_an_account_that_a_pause_interrupts_is_gone_on_with(
-    feed: Started, shop: Shop
+    feed: FeedHarness, shop: Shop
 ) -> None:
     """Its pages so far are kept; what is missing is captured after the pause."""
     for hours in (3, 2):
@@ -228,12 +230,12 @@ def test_an_account_that_a_pause_interrupts_is_gone_on_with(
     with pytest.raises(PausedError):
         next(pages)
     pauses(feed.ledger).end("capture")
-    assert feed.account().captured == 1
+    assert feed.tally().captured == 1
     assert feed.captures() == [("reconcile", 2)]
 
 
 def test_rows_of_the_outbox_stay_while_capture_is_paused(
-    feed: Started, shop: Shop
+    feed: FeedHarness, shop: Shop
 ) -> None:
     """They are taken after it, also those of an old stamp."""
     shop.listen("orders:id")
@@ -263,15 +265,17 @@ def test_rows_of_the_outbox_stay_while_capture_is_paused(
 
 
 @pytest.fixture
-def monitored_tap(wal_shop: Shop, tmp_path: Path) -> Iterator[Tap]:
+def monitored_tap(wal_shop: Shop, tmp_path: Path) -> Iterator[WalHarness]:
     """One whose slot is checked at each step."""
-    started = Tap(wal_shop, tmp_path, tuning=replace(QUICK, guard_seconds=0))
-    started.until_read()
+    started = WalHarness(wal_shop, tmp_path, tuning=replace(QUICK, guard_seconds=0))
+    started.step_until_read()
     yield started
     started.close()
 
 
-def test_the_slot_stays_where_it_is_while_capture_is_paused(monitored_tap: Tap) -> None:
+def test_the_slot_stays_where_it_is_while_capture_is_paused(
+    monitored_tap: WalHarness,
+) -> None:
     """Its growing is warned of; after the pause every order comes, also late ones."""
     ledger = monitored_tap.ledger
     with monitored_tap.session() as late:
@@ -280,7 +284,7 @@ def test_the_slot_stays_where_it_is_while_capture_is_paused(monitored_tap: Tap) 
         stood = monitored_tap.confirmed()
         monitored_tap.shop.confirm(2)
         with pytest.raises(PausedError):
-            monitored_tap.hear()
+            monitored_tap.next_keys()
         late.commit()
     monitored_tap.shop.confirm(1)
     monitored_tap.retune(at_risk_share=0)
@@ -294,15 +298,15 @@ def test_the_slot_stays_where_it_is_while_capture_is_paused(monitored_tap: Tap) 
     )
     assert monitored_tap.events("slot.at_risk")
     pauses(ledger).end("capture")
-    monitored_tap.until(4)
-    monitored_tap.until_read()
+    monitored_tap.step_until_admitted(4)
+    monitored_tap.step_until_read()
     assert monitored_tap.confirmed() > stood
 
 
 # What is said
 
 
-def test_a_pause_stands_in_the_pulse(feed: Started) -> None:
+def test_a_pause_stands_in_the_pulse(feed: FeedHarness) -> None:
     """With its reason; that of the feed's other half is apart."""
     pauses(feed.ledger).begin("capture", "stocktaking")
     stats = read_stats(feed.ledger.database, feed.ledger.feed_id)

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 from support.clock import Clock
 from support.command import syncd
-from support.ledgers import Started, ago
+from support.feed_harness import FeedHarness, ago
 from support.postgres import Cluster
 from support.shop import Shop
 from typing_extensions import override
@@ -43,7 +43,7 @@ pytestmark = [pytest.mark.db, pytest.mark.slow]
 KEEP = timedelta(days=30)
 
 
-class Till(Started):
+class PruningHarness(FeedHarness):
     """A feed whose orders are sent to nobody, but counted."""
 
     def __init__(self, shop: Shop) -> None:
@@ -106,7 +106,7 @@ class Till(Started):
     def whole_account(self) -> ReconciliationTally:
         """Make the account of everything; no poll may follow."""
         self.shop.set_watermark(ago(seconds=-1))
-        return self.account()
+        return self.tally()
 
     @override
     def close(self) -> None:
@@ -115,66 +115,68 @@ class Till(Started):
 
 
 @pytest.fixture
-def till(shop: Shop) -> Iterator[Till]:
-    opened = Till(shop)
+def pruned(shop: Shop) -> Iterator[PruningHarness]:
+    opened = PruningHarness(shop)
     yield opened
     opened.close()
 
 
-def test_what_was_delivered_long_ago_has_no_receipt_any_more(till: Till) -> None:
+def test_what_was_delivered_long_ago_has_no_receipt_any_more(
+    pruned: PruningHarness,
+) -> None:
     """Its batches become one; the sums, the account and the order itself stay."""
     for _ in range(5):
-        till.sell(2)
-    till.age()
-    young = till.sell(3)
-    before = till.delivered()
-    till.thin()
-    assert till.shop.batches() == 2
-    assert till.shop.attempts() == 1
-    assert till.delivered() == before == 13
-    assert till.shop.captured() == 13
-    assert sorted(batch.orders for batch in till.shop.rows_of("batch")) == [3, 10]
-    assert till.shop.counts_agree()
-    assert till.whole_account() == ReconciliationTally(delivered=13)
-    feed = till.feeds.get()
-    story = read_history(till.ledger.database, till.source, feed, "1")
+        pruned.sell(2)
+    pruned.age()
+    young = pruned.sell(3)
+    before = pruned.delivered()
+    pruned.thin()
+    assert pruned.shop.batches() == 2
+    assert pruned.shop.attempts() == 1
+    assert pruned.delivered() == before == 13
+    assert pruned.shop.captured() == 13
+    assert sorted(batch.orders for batch in pruned.shop.rows_of("batch")) == [3, 10]
+    assert pruned.shop.counts_agree()
+    assert pruned.whole_account() == ReconciliationTally(delivered=13)
+    feed = pruned.feeds.get()
+    story = read_history(pruned.ledger.database, pruned.source, feed, "1")
     assert story
     assert story.state == "delivered"
     assert "its receipt is no longer kept" in list(story.lines())[1]
-    kept = read_history(till.ledger.database, till.source, feed, young[0])
+    kept = read_history(pruned.ledger.database, pruned.source, feed, young[0])
     assert kept
     assert "accepted, 3 events" in " ".join(kept.lines())
 
 
-def test_whatever_is_not_ordinary_stays(till: Till) -> None:
+def test_whatever_is_not_ordinary_stays(pruned: PruningHarness) -> None:
     """Rejected, uncertain, held, pending orders, with the batches they were in."""
-    till.sell(2)
+    pruned.sell(2)
     for state in ("rejected", "uncertain", "held", "pending"):
-        till.shop.confirm(2)
-        till.poll()
+        pruned.shop.confirm(2)
+        pruned.poll()
         if state == "pending":
             break
-        claim = till.claim()
+        claim = pruned.claim()
         assert claim
         if state == "rejected":
             refused = ExcludedOrder(claim.orders[0].key, "rejected", "no email", "W-3")
-            till.ledger.exclude_orders(claim, [refused])
+            pruned.ledger.exclude_orders(claim, [refused])
             left = [claim.orders[1].key]
-            till.ledger.deliver(claim, left, Receipt("accepted", sent=1))
+            pruned.ledger.deliver(claim, left, Receipt("accepted", sent=1))
         else:
             unclear = Receipt("unclear")
             held = state == "held"
-            till.ledger.requeue(claim, unclear, uncertain=True, held=held)
+            pruned.ledger.requeue(claim, unclear, uncertain=True, held=held)
             if not held:
-                till.send()
-    till.age()
-    before = till.whole_account()
-    till.thin()
-    assert till.whole_account() == before
-    assert till.delivered() == 5
+                pruned.send()
+    pruned.age()
+    before = pruned.whole_account()
+    pruned.thin()
+    assert pruned.whole_account() == before
+    assert pruned.delivered() == 5
     states = Counter(
         (o.state, o.batch.state, o.batch.orders, o.batch.uncertain_attempts)
-        for o in till.shop.captured_orders()
+        for o in pruned.shop.captured_orders()
     )
     assert states == {
         ("rejected", "delivered", 0, 0): 1,
@@ -183,139 +185,143 @@ def test_whatever_is_not_ordinary_stays(till: Till) -> None:
         (None, "pending", 2, 0): 2,
         (None, "delivered", 3, 0): 3,
     }
-    assert till.shop.attempts() == 4
+    assert pruned.shop.attempts() == 4
 
 
-def test_the_story_of_an_exception_keeps_its_beginning(till: Till) -> None:
+def test_the_story_of_an_exception_keeps_its_beginning(pruned: PruningHarness) -> None:
     """A batch that a rejected order has left is needed for that."""
-    till.shop.confirm(2)
-    till.poll()
-    claim = till.claim()
+    pruned.shop.confirm(2)
+    pruned.poll()
+    claim = pruned.claim()
     assert claim
     both = Receipt("refused", 422, orderids=["W-1", "W-2"])
-    till.ledger.split(claim, [["1"], ["2"]], both, refusals=1)
-    first = till.claim()
+    pruned.ledger.split(claim, [["1"], ["2"]], both, refusals=1)
+    first = pruned.claim()
     assert first
-    till.ledger.exclude_orders(
+    pruned.ledger.exclude_orders(
         first, [ExcludedOrder("1", "rejected", "refused", "W-1")]
     )
-    till.ledger.close_empty(first, Receipt("refused", 422, orderids=["W-1"]))
-    till.send()
-    till.age()
-    till.thin()
-    story = read_history(till.ledger.database, till.source, till.feeds.get(), "1")
+    pruned.ledger.close_empty(first, Receipt("refused", 422, orderids=["W-1"]))
+    pruned.send()
+    pruned.age()
+    pruned.thin()
+    story = read_history(pruned.ledger.database, pruned.source, pruned.feeds.get(), "1")
     assert story
     assert [a.status for a in story.attempts] == [422, 422]
-    till.shop.update("ledger", {"state": None, "reason": None, "orderid": None})
-    till.shop.update("feed", {"pruned_after": 0})
-    till.thin()
-    assert till.shop.rows_of("order_move") == []
+    pruned.shop.update("ledger", {"state": None, "reason": None, "orderid": None})
+    pruned.shop.update("feed", {"pruned_after": 0})
+    pruned.thin()
+    assert pruned.shop.rows_of("order_move") == []
 
 
 def test_an_order_that_is_touched_or_stamped_anew_is_not_sent_again(
-    till: Till,
+    pruned: PruningHarness,
 ) -> None:
     """Whatever captures it: by key, by time, or in an account."""
-    keys = till.sell(3)
-    till.age()
-    till.thin()
-    till.shop.sql("UPDATE orders SET confirmed_at = clock_timestamp()")
-    till.touch(keys)
-    till.poll(whole=True)
-    till.whole_account()
-    till.send()
-    assert set(till.sent.values()) == {1}
+    keys = pruned.sell(3)
+    pruned.age()
+    pruned.thin()
+    pruned.shop.sql("UPDATE orders SET confirmed_at = clock_timestamp()")
+    pruned.touch(keys)
+    pruned.poll(whole=True)
+    pruned.whole_account()
+    pruned.send()
+    assert set(pruned.sent.values()) == {1}
 
 
-def test_it_takes_small_steps_and_one_turn_an_hour(till: Till) -> None:
+def test_it_takes_small_steps_and_one_turn_an_hour(pruned: PruningHarness) -> None:
     """A turn is bounded, the next one goes on; other daemons leave it to the first."""
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
-    till.pruning = till.retention(PruningSteps(batches=2, steps=2))
+    pruned.pruning = pruned.retention(PruningSteps(batches=2, steps=2))
     for _ in range(7):
-        till.sell()
-    till.age()
-    till.thin()
-    assert till.shop.batches() == 4  # four of them have become one
-    till.retention(PruningSteps(batches=2, steps=2)).run()
-    till.pruning.run()
-    assert till.shop.batches() == 4
-    till.thin()
-    assert till.shop.batches() == 1
+        pruned.sell()
+    pruned.age()
+    pruned.thin()
+    assert pruned.shop.batches() == 4  # four of them have become one
+    pruned.retention(PruningSteps(batches=2, steps=2)).run()
+    pruned.pruning.run()
+    assert pruned.shop.batches() == 4
+    pruned.thin()
+    assert pruned.shop.batches() == 1
     told = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert [(t["orders"], t["batches"]) for t in told] == [(4, 4), (3, 3)]
 
 
-def test_a_step_ends_after_so_many_orders(till: Till) -> None:
+def test_a_step_ends_after_so_many_orders(pruned: PruningHarness) -> None:
     """And always passes at least one batch, however large."""
-    till.pruning = till.retention(PruningSteps(orders=3, steps=1))
+    pruned.pruning = pruned.retention(PruningSteps(orders=3, steps=1))
     for orders in (5, 2, 2):
-        till.sell(orders)
-    till.age()
+        pruned.sell(orders)
+    pruned.age()
     counts = []
     for _ in range(3):
-        till.thin()
-        counts.append(max(batch.orders for batch in till.shop.rows_of("batch")))
+        pruned.thin()
+        counts.append(max(batch.orders for batch in pruned.shop.rows_of("batch")))
     assert counts == [5, 9, 9]
 
 
-def test_nothing_is_pruned_unless_asked_for_or_told_to_stop(till: Till) -> None:
+def test_nothing_is_pruned_unless_asked_for_or_told_to_stop(
+    pruned: PruningHarness,
+) -> None:
     """By default everything is kept; a stop ends a turn after a step."""
-    till.sell()
-    till.age()
-    Retention(till.ledger, None, Log("shop"), threading.Event()).run()
-    assert till.shop.row_of("feed").pruned_at is None
+    pruned.sell()
+    pruned.age()
+    Retention(pruned.ledger, None, Log("shop"), threading.Event()).run()
+    assert pruned.shop.row_of("feed").pruned_at is None
     stopping = threading.Event()
     rounds = ReconciliationJob(
-        till.reconciliation,
+        pruned.reconciliation,
         WakeUp(),
         Log("shop"),
         stopping,
-        Retention(till.ledger, KEEP, Log("shop"), stopping),
+        Retention(pruned.ledger, KEEP, Log("shop"), stopping),
     )
     rounds.run()
-    assert till.shop.row_of("feed").pruned_after > 0
+    assert pruned.shop.row_of("feed").pruned_after > 0
 
 
-def test_orders_of_another_feed_are_left_alone(till: Till) -> None:
+def test_orders_of_another_feed_are_left_alone(pruned: PruningHarness) -> None:
     """It may keep everything; the steps pass over its batches."""
-    till.sell(2)
-    till.age()
-    till.shop.update("feed", {"feed": "other"})
-    second = Till(till.shop)
+    pruned.sell(2)
+    pruned.age()
+    pruned.shop.update("feed", {"feed": "other"})
+    second = PruningHarness(pruned.shop)
     second.sell(2)
     second.age()
     second.thin()
-    pruned = {
-        row.feed: row.pruned_batch is not None for row in till.shop.rows_of("feed")
+    stamped = {
+        row.feed: row.pruned_batch is not None for row in pruned.shop.rows_of("feed")
     }
-    assert pruned == {"other": False, "shop": True}
+    assert stamped == {"other": False, "shop": True}
     second.close()
 
 
-def test_a_reset_that_reaches_beyond_is_refused(till: Till, tmp_path: Path) -> None:
+def test_a_reset_that_reaches_beyond_is_refused(
+    pruned: PruningHarness, tmp_path: Path
+) -> None:
     """In one clear line with the next step; a later one is planned."""
-    till.sell(2)
-    till.age()
-    till.thin()
+    pruned.sell(2)
+    pruned.age()
+    pruned.thin()
     with pytest.raises(RangePrunedError):
-        till.ledger.refuse_pruned(ago(days=1), ago(days=0))
-    till.ledger.refuse_pruned(ago(days=9), ago(days=8))
-    till.ledger.refuse_pruned(ago(days=0), ago(days=-1))
-    till.shop.set_watermark(ago(seconds=-1))
-    config = till.shop.configure(tmp_path, "http://127.0.0.1:9/x")
+        pruned.ledger.refuse_pruned(ago(days=1), ago(days=0))
+    pruned.ledger.refuse_pruned(ago(days=9), ago(days=8))
+    pruned.ledger.refuse_pruned(ago(days=0), ago(days=-1))
+    pruned.shop.set_watermark(ago(seconds=-1))
+    config = pruned.shop.configure(tmp_path, "http://127.0.0.1:9/x")
     reset = ("watermark", "reset", "--yes", "--config", config)
     refused = syncd(*reset, "--to", "2020-01-01")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "their receipts are no longer kept" in refused.stderr
     later = refused.stderr.split("at the earliest ")[1].strip(" .\n")
     assert "0 to send" in syncd(*reset, "--to", later).stdout
-    assert till.shop.rows_of("backfill") == []
+    assert pruned.shop.rows_of("backfill") == []
 
 
-def test_what_is_to_be_kept_is_long(till: Till, tmp_path: Path) -> None:
+def test_what_is_to_be_kept_is_long(pruned: PruningHarness, tmp_path: Path) -> None:
     """A time that would cut what reconciliation looks at is refused in one line."""
-    config = till.shop.configure(tmp_path, "http://127.0.0.1:9/x")
+    config = pruned.shop.configure(tmp_path, "http://127.0.0.1:9/x")
     text = config.read_text()
     for keep, source in (("6d", ""), ("9d", 'lookback = "1d"\n')):
         changed = text.replace('lookback = "5s"\n', source or 'lookback = "5s"\n')
@@ -344,7 +350,7 @@ class Trade(RuleBasedStateMachine):
         self.name = f"thin{Trade.numbers}"
         self.server.sql(f"CREATE DATABASE {self.name}")
         self.shop = Shop.open(self.server.dsn(self.name))
-        self.till = Till(self.shop)
+        self.pruned = PruningHarness(self.shop)
         self.late: list[psycopg.Connection] = []
 
     @rule(orders=st.integers(1, 4))
@@ -366,12 +372,12 @@ class Trade(RuleBasedStateMachine):
 
     @rule()
     def poll(self) -> None:
-        self.till.poll()
+        self.pruned.poll()
 
     @rule()
     def touch_all(self) -> None:
         rows = self.shop.rows("SELECT id::text FROM orders")
-        self.till.touch([str(row[0]) for row in rows])
+        self.pruned.touch([str(row[0]) for row in rows])
 
     @rule()
     def stamp_anew(self) -> None:
@@ -381,31 +387,31 @@ class Trade(RuleBasedStateMachine):
 
     @rule()
     def reconcile(self) -> None:
-        self.till.account()
+        self.pruned.tally()
 
     @rule()
     def send(self) -> None:
-        self.till.send()
+        self.pruned.send()
 
     @rule()
     def send_and_split(self) -> None:
-        claim = self.till.claim()
+        claim = self.pruned.claim()
         if claim:
             pieces = [[order.key] for order in claim.orders]
-            self.till.ledger.split(claim, pieces, Receipt("refused"), refusals=1)
+            self.pruned.ledger.split(claim, pieces, Receipt("refused"), refusals=1)
 
     @rule(sold=st.booleans(), aged=st.booleans())
     def let_time_pass(self, *, sold: bool, aged: bool) -> None:
         """Thin, mostly after orders were sent and have become old."""
         if sold:
             self.shop.confirm(2)
-            self.till.poll()
-            self.till.send()
+            self.pruned.poll()
+            self.pruned.send()
         if aged:
-            self.till.age()
-        delivered = self.till.delivered()
-        self.till.thin()
-        assert self.till.delivered() == delivered
+            self.pruned.age()
+        delivered = self.pruned.delivered()
+        self.pruned.thin()
+        assert self.pruned.delivered() == delivered
 
     @override
     def teardown(self) -> None:
@@ -413,14 +419,14 @@ class Trade(RuleBasedStateMachine):
             while self.late:
                 self.commit_a_late_one()
             for _ in range(3):
-                self.till.poll(whole=True)
-            self.till.account()
-            self.till.send()
+                self.pruned.poll(whole=True)
+            self.pruned.tally()
+            self.pruned.send()
             orders = self.shop.rows("SELECT id::text FROM orders")
-            assert self.till.sent == Counter(str(row[0]) for row in orders)
-            assert self.till.delivered() == len(orders)
+            assert self.pruned.sent == Counter(str(row[0]) for row in orders)
+            assert self.pruned.delivered() == len(orders)
         finally:
-            self.till.close()
+            self.pruned.close()
             self.shop.close()
             self.server.sql(f"DROP DATABASE {self.name} WITH (FORCE)")
 

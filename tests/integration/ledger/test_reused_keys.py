@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from support.command import syncd
+from support.feed_harness import ago
 from support.harness import Harness
-from support.ledgers import ago
 from support.shop import Shop
 
 from syncd.capture.reconciliation import Reconciliation

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
-from support.pooler import Masked
+from support.pooler import PidMaskingPooler
 from support.postgres import wait_until
 from support.shop import Shop
 
@@ -83,7 +83,7 @@ def test_plans_are_made_anew_ever_more_rarely(
 
 def test_nothing_is_prepared_behind_a_pooler(shop_with_notes: Shop) -> None:
     """The next transaction may be another server's, which knows no such statement."""
-    pooler = Masked(shop_with_notes.dsn)
+    pooler = PidMaskingPooler(shop_with_notes.dsn)
     try:
         with closing(Database(pooler.dsn, keeps_plans=True)) as database:
             assert prepared(database) == 0

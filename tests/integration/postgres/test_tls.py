@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from support.certificates import Certificate, issue
-from support.checks import Inspector
+from support.checks import CheckRunner
 from support.command import syncd
 from support.postgres import SETTINGS, Cluster, cluster, wait_until
 from support.shop import Shop
@@ -194,7 +194,7 @@ def test_check_and_a_pass_call_it_by_its_name(guarded: Guarded) -> None:
     """TLS is asked for, and the server has none: 78, and not 69."""
     dsn = guarded.dsn(sslmode="require")
     wait_until(lambda: not opens(dsn))
-    inspector = Inspector(guarded.shop, guarded.folder, {"dsn": dsn})
+    inspector = CheckRunner(guarded.shop, guarded.folder, {"dsn": dsn})
     finding = inspector.one("server.untrusted")
     assert "does not support SSL" in finding.message
     assert "ssl = on" in finding.next_step

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from support.ledgers import VIEWS, Started, ago
+from support.feed_harness import VIEWS, FeedHarness, ago
 from support.shop import Shop
 
 from syncd.capture.wal.slot import slot_name
@@ -38,12 +38,12 @@ SELECT uid AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
 
 
 @pytest.fixture
-def started(shop: Shop) -> Iterator[Started]:
-    with closing(Started(shop)) as feed:
+def started(shop: Shop) -> Iterator[FeedHarness]:
+    with closing(FeedHarness(shop)) as feed:
         yield feed
 
 
-def guard(started: Started, capture: str = "poll") -> IdentityGuard:
+def guard(started: FeedHarness, capture: str = "poll") -> IdentityGuard:
     source = Source(started.connections.source, *VIEWS)
     publication = slot_name("shop")
     return IdentityGuard(
@@ -56,14 +56,14 @@ def guard(started: Started, capture: str = "poll") -> IdentityGuard:
     )
 
 
-def check(started: Started, capture: str = "poll") -> IdentityCheck:
+def check(started: FeedHarness, capture: str = "poll") -> IdentityCheck:
     return guard(started, capture).check()
 
 
 # Tables
 
 
-def test_a_table_that_took_the_name_of_another_is_named(started: Started) -> None:
+def test_a_table_that_took_the_name_of_another_is_named(started: FeedHarness) -> None:
     """The views go on reading the other one: said until the views are made anew."""
     started.shop.confirm(3)
     started.poll()
@@ -95,7 +95,7 @@ def test_a_table_that_took_the_name_of_another_is_named(started: Started) -> Non
     ],
 )
 def test_what_leaves_name_and_table_together_is_no_alarm(
-    started: Started, change: str
+    started: FeedHarness, change: str
 ) -> None:
     """A rename alone, a rebuild in place, a new column."""
     started.shop.confirm(3)
@@ -106,7 +106,7 @@ def test_what_leaves_name_and_table_together_is_no_alarm(
 
 
 def test_a_table_moved_to_another_schema_is_replaced_by_its_namesake(
-    started: Started,
+    started: FeedHarness,
 ) -> None:
     """ALTER TABLE SET SCHEMA, and a new one in its place; later than the move."""
     started.shop.sql("CREATE SCHEMA archive; ALTER TABLE orders SET SCHEMA archive")
@@ -127,7 +127,7 @@ def test_a_table_behind_views_behind_the_views_is_seen(shop: Shop) -> None:
         " SELECT id AS order_key, at AS confirmed_at FROM paid_orders;"
         f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}"
     )
-    with closing(Started(shop)) as started:
+    with closing(FeedHarness(shop)) as started:
         shop.sql("ALTER TABLE paid RENAME TO paid_2025; CREATE TABLE paid (id bigint)")
         (found,) = check(started).replaced
         assert found.table == "public.paid"
@@ -146,7 +146,7 @@ def test_partitions_that_come_and_go_are_no_alarm(shop: Shop) -> None:
     )
     shop.recreate_views()
     shop.listen()
-    with closing(Started(shop)) as started:
+    with closing(FeedHarness(shop)) as started:
         shop.sql(
             "CREATE TABLE orders_2 PARTITION OF orders"
             " FOR VALUES FROM ('2026-01-01') TO ('2099-01-01');"
@@ -158,7 +158,7 @@ def test_partitions_that_come_and_go_are_no_alarm(shop: Shop) -> None:
         assert (list(looked.replaced), looked.held) == ([], None)
 
 
-def test_triggers_on_a_table_that_lost_its_name_are_named(started: Started) -> None:
+def test_triggers_on_a_table_that_lost_its_name_are_named(started: FeedHarness) -> None:
     """The views read the new one, the triggers hear the old one, or are gone."""
     shop = started.shop
     shop.listen()
@@ -177,7 +177,7 @@ def test_triggers_on_a_table_that_lost_its_name_are_named(started: Started) -> N
 
 
 def test_a_publication_of_a_table_that_lost_its_name_is_named(
-    started: Started,
+    started: FeedHarness,
 ) -> None:
     """It publishes the old one."""
     shop = started.shop
@@ -194,7 +194,9 @@ def test_a_publication_of_a_table_that_lost_its_name_is_named(
 # Keys
 
 
-def test_views_made_anew_with_the_same_orders_are_accepted(started: Started) -> None:
+def test_views_made_anew_with_the_same_orders_are_accepted(
+    started: FeedHarness,
+) -> None:
     """Also after a restore of the shop's tables, whose oids are others."""
     started.shop.confirm(3)
     started.poll()
@@ -222,7 +224,9 @@ def test_views_made_anew_with_the_same_orders_are_accepted(started: Started) -> 
         UUID_VIEWS.replace("uid AS", "id + 5000 AS"),
     ],
 )
-def test_known_orders_under_other_keys_are_held(started: Started, views: str) -> None:
+def test_known_orders_under_other_keys_are_held(
+    started: FeedHarness, views: str
+) -> None:
     """uuid, a prefix, leading zeros, or simply other numbers; then lifted by itself."""
     shop = started.shop
     shop.confirm(20)
@@ -240,7 +244,7 @@ def test_known_orders_under_other_keys_are_held(started: Started, views: str) ->
     assert shop.row_of("watermark").paused_at is None
 
 
-def test_a_view_of_new_orders_alone_is_accepted(started: Started) -> None:
+def test_a_view_of_new_orders_alone_is_accepted(started: FeedHarness) -> None:
     """Known orders are not in it, under any key: nothing can be sent again."""
     started.shop.confirm(5)
     started.poll()
@@ -251,7 +255,7 @@ def test_a_view_of_new_orders_alone_is_accepted(started: Started) -> None:
     assert check(started).held is None
 
 
-def test_what_a_person_paused_stays_paused(started: Started) -> None:
+def test_what_a_person_paused_stays_paused(started: FeedHarness) -> None:
     """A hold that ends lifts its own pauses alone."""
     shop = started.shop
     shop.confirm(3)
@@ -266,7 +270,7 @@ def test_what_a_person_paused_stays_paused(started: Started) -> None:
     assert shop.row_of("watermark").paused_at is None
 
 
-def test_a_comparison_costs_little(started: Started) -> None:
+def test_a_comparison_costs_little(started: FeedHarness) -> None:
     """A minute's look at nothing new writes nothing, and takes one statement each."""
     started.shop.confirm(1)
     started.poll()
@@ -281,14 +285,14 @@ def test_a_comparison_costs_little(started: Started) -> None:
 # Rebound
 
 
-def rebinding(started: Started) -> KeyRebinding:
+def rebinding(started: FeedHarness) -> KeyRebinding:
     return KeyRebinding(started.source, started.ledger, guard(started), size=100)
 
 
 def test_orders_keep_their_place_under_their_new_keys(shop: Shop) -> None:
     """Those from before the start stay old, the known stay known, the new are new."""
     shop.confirm(5)
-    with closing(Started(shop)) as started:
+    with closing(FeedHarness(shop)) as started:
         shop.confirm(5)
         assert started.poll() == 5
         shop.sql(TO_UUID + UUID_VIEWS)
@@ -311,15 +315,15 @@ def test_orders_keep_their_place_under_their_new_keys(shop: Shop) -> None:
         shop.delete("reconciliation")
         assert check(started).held is None
         assert started.poll(whole=True) == 2
-        started.began("1 hour")
-        account = started.account()
+        started.backdate("1 hour")
+        account = started.tally()
         assert (account.missing, account.initial) == (0, 5)
         known = [len(order.order_key) for order in shop.rows_of("ledger")]
         assert known == [36] * 7
 
 
 def test_a_row_that_cannot_be_read_has_its_time_to_be_matched_by(
-    started: Started,
+    started: FeedHarness,
 ) -> None:
     """Its number is unknown, as is that of nobody else; each page is reported."""
     shop = started.shop
@@ -337,7 +341,7 @@ def test_a_row_that_cannot_be_read_has_its_time_to_be_matched_by(
 
 
 def test_a_role_that_may_make_no_temporary_table_is_told_what_to_grant(
-    started: Started,
+    started: FeedHarness,
 ) -> None:
     """PUBLIC may, unless somebody took it; nothing was changed."""
     shop = started.shop
@@ -353,7 +357,7 @@ def test_a_role_that_may_make_no_temporary_table_is_told_what_to_grant(
 def test_old_orders_under_other_keys_are_held_without_a_ledger(shop: Shop) -> None:
     """Nothing was sent yet, and every old order would count as new."""
     shop.confirm(5)
-    with closing(Started(shop)) as started:
+    with closing(FeedHarness(shop)) as started:
         shop.sql(TO_UUID + UUID_VIEWS.replace("uid AS", "id + 5000 AS"))
         shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
         with pytest.raises(ViewsChangedError):
@@ -361,7 +365,7 @@ def test_old_orders_under_other_keys_are_held_without_a_ledger(shop: Shop) -> No
         assert check(started).held
 
 
-def test_what_cannot_be_matched_is_decided_by_a_person(started: Started) -> None:
+def test_what_cannot_be_matched_is_decided_by_a_person(started: FeedHarness) -> None:
     """Refused without a word; sent it counts as a possible repeat."""
     shop = started.shop
     shop.confirm(3)

@@ -102,7 +102,7 @@ def uninstall_wal(shop: Shop) -> list[str]:
         return unfollow(connections, "shop")
 
 
-class Tap:
+class WalHarness:
     """A started feed and its follower."""
 
     def __init__(
@@ -155,17 +155,17 @@ class Tap:
 
         wait_until(holds)
 
-    def until(self, orders: int) -> None:
+    def step_until_admitted(self, orders: int) -> None:
         """Step until the ledger has so many orders."""
         self.step_until(lambda: self.admitted() == orders, 0.2)
 
-    def until_read(self) -> None:
+    def step_until_read(self) -> None:
         """Step until everything written by now was read and acknowledged."""
         end = self.value("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
         assert isinstance(end, int)
         self.step_until(lambda: self.confirmed() >= end)
 
-    def hear(self) -> list[str]:
+    def next_keys(self) -> list[str]:
         """Step until keys were heard of; give them."""
         heard: list[str] = []
 

@@ -1,12 +1,11 @@
-"""Past orders of a shop, and the backfills over them, in the test's own process."""
+"""Past orders of a shop, and backfills of them, in the test's own process."""
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from support.feed_harness import backfill_loop
 from support.harness import Harness
-from support.ledgers import driver
 from support.shop import Shop
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
 from syncd.backfill.resending import Resending
@@ -36,7 +35,7 @@ def day(number: float) -> datetime:
     return BEGIN + timedelta(days=number)
 
 
-def sell_past(shop: Shop, orders: int, *, days: int = 50) -> list[str]:
+def insert_past_orders(shop: Shop, orders: int, *, days: int = 50) -> list[str]:
     """Put orders into the past, spread over days; return their public numbers.
 
     A feed that was started before takes them for old: as if its start had listed them.
@@ -51,8 +50,8 @@ def sell_past(shop: Shop, orders: int, *, days: int = 50) -> list[str]:
     return [f"W-{row[0]}" for row in rows]
 
 
-class Past:
-    """A harness with a register, a planner and a driver of pages as small as asked."""
+class BackfillHarness(Harness):
+    """A harness with the store, the planner and the loop of backfills."""
 
     def __init__(
         self,
@@ -63,22 +62,21 @@ class Past:
         page: int = 10,
         most: int = 10,
     ) -> None:
+        super().__init__(shop, sandbox, folder, batch_size=size)
         self.page, self.most = page, most
-        self.harness = Harness(shop, sandbox, folder, batch_size=size)
-        self.shop = shop
-        self.register = BackfillStore(self.harness.ledger)
-        self.planner = Planner(self.harness.source, self.harness.ledger, EventRules())
-        self.driver = self.make_driver()
-        self.resending = Resending(self.harness.source, self.harness.ledger, size=size)
+        self.store = BackfillStore(self.ledger)
+        self.planner = Planner(self.source, self.ledger, EventRules())
+        self.loop = self.make_loop()
+        self.resending = Resending(self.source, self.ledger, size=size)
 
-    def make_driver(
+    def make_loop(
         self, rate: float | None = None, most: int | None = None
     ) -> BackfillLoop:
-        """Make another driver, as another daemon would."""
-        return driver(
-            self.harness.source,
-            self.harness.ledger,
-            size=self.harness.size,
+        """Make another loop, as another daemon would."""
+        return backfill_loop(
+            self.source,
+            self.ledger,
+            size=self.size,
             rate=rate,
             page=self.page,
             most_waiting=most or self.most,
@@ -96,7 +94,7 @@ class Past:
         span = Interval(day(lower), day(upper))
         return self.planner.plan(Request(span, purpose, with_profile, reason))
 
-    def ask(
+    def start(
         self,
         purpose: Purpose = "send",
         *,
@@ -104,30 +102,21 @@ class Past:
         upper: float = 60,
         with_profile: bool = False,
     ) -> int:
+        """Start a backfill of a range of days; return its number."""
         plan = self.plan(purpose, lower=lower, upper=upper, with_profile=with_profile)
-        return self.register.open(plan)
+        return self.store.open(plan)
 
-    def deliver(self) -> bool:
+    def deliver_past(self) -> bool:
         """Deliver one batch of past orders."""
-        return self.harness.delivery.deliver_next("backfill") is not None
+        return self.delivery.deliver_next("backfill") is not None
 
-    def finish(self) -> None:
-        """Drive and deliver until nothing goes on any more."""
-        self.harness.end_waits()
-        while self.driver.step() == 0 or self.deliver() or self.harness.deliver():
-            self.harness.end_waits()
-        self.driver.step()
-
-    def posts(self, orders: Sequence[str]) -> list[int]:
-        return self.harness.posts(list(orders))
+    def finish_backfills(self) -> None:
+        """Capture and deliver until nothing is left."""
+        self.end_waits()
+        while self.loop.step() == 0 or self.deliver_past() or self.deliver():
+            self.end_waits()
+        self.loop.step()
 
     def states(self) -> dict[str, int]:
-        """Count the ledger's orders by where they stand."""
+        """Count the ledger's orders by their own state, or that of their batch."""
         return Counter(order.standing for order in self.shop.captured_orders())
-
-    def counts_agree(self) -> bool:
-        """Whether every batch counts the orders that it has."""
-        return self.shop.counts_agree()
-
-    def close(self) -> None:
-        self.harness.close()

@@ -37,7 +37,7 @@ SELECT jsonb_build_object(
 
 
 @dataclass
-class Hour:
+class LogScenario:
     """A shop, its daemon, the API: things go well, and wrong, and well again."""
 
     shop: Shop
@@ -45,19 +45,19 @@ class Hour:
     folder: Path
     orders: list[str] = field(default_factory=list)
 
-    def live(self) -> None:
+    def run_all(self) -> None:
         """Do everything once."""
         self.run()
-        self.good_times()
-        self.trouble()
+        self.delivered_orders()
+        self.retried_orders()
         self.orders_that_cannot_be_sent()
-        self.credentials()
+        self.refused_credentials()
         self.a_pause()
         self.a_missed_order()
-        self.kill_in_the_middle()
+        self.killed_while_sending()
         self.run(on_uncertain="hold")
-        self.arrive(self.shop.confirm(4))
-        self.kept_for_a_person()
+        self.wait_for(self.shop.confirm(4))
+        self.held_batch()
         self.stop()
 
     def run(self, **squeezely: object) -> None:
@@ -82,20 +82,20 @@ class Hour:
         whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
         return [json.loads(line) for line in whole]
 
-    def arrive(self, orders: list[str]) -> None:
+    def wait_for(self, orders: list[str]) -> None:
         self.orders += orders
         wait_until(lambda: all(self.sandbox.book.posts(o) for o in orders), 30)
         wait_until(lambda: self.shop.value(CLAIMED) == 0)
 
-    def good_times(self) -> None:
-        self.arrive(self.shop.confirm(12))
+    def delivered_orders(self) -> None:
+        self.wait_for(self.shop.confirm(12))
 
-    def trouble(self) -> None:
+    def retried_orders(self) -> None:
         self.sandbox.fail("server-error", times=2, status=503)
-        self.arrive(self.shop.confirm(5))
+        self.wait_for(self.shop.confirm(5))
         self.sandbox.fail("accept-then-drop", times=1)
         orders = self.shop.confirm(3)
-        self.arrive(orders)
+        self.wait_for(orders)
         wait_until(lambda: all(self.sandbox.book.posts(o) == 2 for o in orders), 30)
         wait_until(lambda: self.shop.value(CLAIMED) == 0)
 
@@ -112,14 +112,14 @@ class Hour:
         self.shop.sql("DELETE FROM orders WHERE email IS NULL")
         wait_until(lambda: self.events("orders.withdrawn"), 30)
 
-    def credentials(self) -> None:
+    def refused_credentials(self) -> None:
         self.sandbox.fail("credentials", times=1_000)
         orders = self.shop.confirm(2)
         wait_until(lambda: self.events("sending.held"), 30)
         wait_until(lambda: self.events("heartbeat")[-1]["endpoint_state"] == "held", 30)
         self.sandbox.clear_faults()
         self.daemon.send_signal(signal.SIGHUP)
-        self.arrive(orders)
+        self.wait_for(orders)
 
     def a_pause(self) -> None:
         """Of both, then of none."""
@@ -142,9 +142,9 @@ class Hour:
         self.shop.sql(LONG_AGO)
         self.run()
         wait_until(lambda: self.events("orders.missed"), 30)
-        self.arrive([str(row[0]) for row in rows])
+        self.wait_for([str(row[0]) for row in rows])
 
-    def kill_in_the_middle(self) -> None:
+    def killed_while_sending(self) -> None:
         self.sandbox.fail("hang", times=1)
         self.orders += self.shop.confirm(4)
         wait_until(lambda: not self.sandbox.queued_faults(), 30)
@@ -152,7 +152,7 @@ class Hour:
         self.daemon.send_signal(signal.SIGKILL)
         self.daemon.wait(60)
 
-    def kept_for_a_person(self) -> None:
+    def held_batch(self) -> None:
         self.sandbox.fail("accept-then-drop", times=1)
         self.orders += self.shop.confirm(2)
         wait_until(lambda: self.events("heartbeat")[-1]["held"] == 6, 30)
@@ -170,7 +170,7 @@ class Hour:
 
 
 @dataclass(frozen=True)
-class Lived:
+class RecordedLog:
     """What is left of an hour: its log, and the truth."""
 
     log: Path
@@ -183,24 +183,24 @@ class Lived:
         return [line for line in self.lines() if line["event"] == name]
 
 
-def live_once(server: Cluster, folder: Path) -> Lived:
+def record_once(server: Cluster, folder: Path) -> RecordedLog:
     """Live the hour, or take the one that another worker of pytest has lived."""
     facts, log = folder / "facts.json", folder / "syncd.log"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not facts.exists():
-            facts.write_text(json.dumps(_live(server, folder)))
-    return Lived(log, json.loads(facts.read_text()))
+            facts.write_text(json.dumps(_record(server, folder)))
+    return RecordedLog(log, json.loads(facts.read_text()))
 
 
-def _live(server: Cluster, folder: Path) -> dict[str, object]:
+def _record(server: Cluster, folder: Path) -> dict[str, object]:
     server.sql("CREATE DATABASE an_hour")
     shop = Shop.open(server.dsn("an_hour"))
     try:
         with Sandbox() as sandbox:
-            hour = Hour(shop, sandbox, folder)
-            hour.live()
-            return hour.facts()
+            scenario = LogScenario(shop, sandbox, folder)
+            scenario.run_all()
+            return scenario.facts()
     finally:
         shop.close()
         server.sql("DROP DATABASE an_hour WITH (FORCE)")

@@ -35,7 +35,7 @@ from syncd.source.transactions import Transactions
 VIEWS = ("syncd.confirmed_orders", "syncd.purchases")
 
 
-class Clocked(Transactions):
+class ClockedTransactions(Transactions):
     """The server's transactions, with a clock that the test sets."""
 
     now: datetime | None = None
@@ -45,7 +45,7 @@ class Clocked(Transactions):
         return self.now or super().clock()
 
 
-class Started:
+class FeedHarness:
     """A feed that began a while ago: its floor and its watermark are the test's."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Started:
             self.close()
             raise
         self.ledger = Ledger(self.connections.ledger, feed.feed_id)
-        self.transactions = Clocked(database)
+        self.transactions = ClockedTransactions(database)
         self._poll = PollCapture(
             self.transactions,
             self.source,
@@ -91,7 +91,7 @@ class Started:
             self._clock.advance(PollTuning().whole_seconds)
         return self._poll.poll().orders
 
-    def began(self, ago: str, watermark_ago: str = "0 s") -> None:
+    def backdate(self, ago: str, watermark_ago: str = "0 s") -> None:
         """Let the feed have begun before now, its watermark stand near it."""
         self.state(
             "UPDATE syncd.feed SET floor_at = now() - "
@@ -108,7 +108,7 @@ class Started:
         with psycopg.connect(owner, autocommit=True) as connection:
             connection.execute(statement.encode())
 
-    def ask(
+    def reconcile(
         self, lower: datetime | None = None, upper: datetime | None = None
     ) -> ReconciliationResult:
         """Make the account of a range, all of it by default."""
@@ -118,8 +118,8 @@ class Started:
         assert finished
         return finished
 
-    def account(self) -> ReconciliationTally:
-        return self.ask().account
+    def tally(self) -> ReconciliationTally:
+        return self.reconcile().account
 
     def pages(self, run: ReconciliationRun) -> Sequence[Page]:
         return list(self.reconciliation.pages(run))
@@ -136,7 +136,7 @@ class Started:
         self.connections.close()
 
 
-def driver(
+def backfill_loop(
     source: Source,
     ledger: Ledger,
     *,
@@ -160,8 +160,8 @@ def plan(source: Source, ledger: Ledger, lower: datetime) -> Plan:
 def backfill(source: Source, ledger: Ledger, lower: datetime) -> int:
     """Capture what was confirmed after a time, as `watermark reset` and a daemon do."""
     number = BackfillStore(ledger).open(plan(source, ledger, lower))
-    driving = driver(source, ledger)
-    while driving.step() == 0:
+    loop = backfill_loop(source, ledger)
+    while loop.step() == 0:
         pass
     return number
 
@@ -170,5 +170,5 @@ def ago(**span: float) -> datetime:
     return datetime.now(UTC) - timedelta(**span)
 
 
-Begin = Callable[..., Started]
+Begin = Callable[..., FeedHarness]
 """Makes one, with the options of `Started`."""

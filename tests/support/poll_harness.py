@@ -19,7 +19,7 @@ LOOKBACK = timedelta(milliseconds=5)
 INSERT = "INSERT INTO orders (confirmed_at) VALUES ({}) RETURNING id"
 
 
-class Tills:
+class ConcurrentWriters:
     """Sessions of the shop's own, each with a transaction that the test steers."""
 
     def __init__(self, shop: Shop) -> None:
@@ -53,7 +53,7 @@ class Tills:
             self.finish(name, "ROLLBACK")
 
 
-class Capture:
+class PollHarness:
     """A started feed and its poll, in the test's own process.
 
     Its windows follow each other at once.

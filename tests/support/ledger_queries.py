@@ -14,7 +14,7 @@ SELECT count(*)
 """
 
 
-class Questions(Tables):
+class LedgerQueries(Tables):
     """One who can read and change a ledger, and its outbox."""
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Stands in for systemd where none is booted: hears what a daemon tells it."""
+"""A service manager where no systemd is booted: it receives what a daemon sends."""
 
 import json
 import os
@@ -25,30 +25,30 @@ def wait_until(condition: object, seconds: float = 60.0) -> None:
     postgres.wait_until(condition, seconds)
 
 
-class Overseer:
-    """The other end of NOTIFY_SOCKET; `told` are the datagrams so far, in order."""
+class Supervisor:
+    """The other end of NOTIFY_SOCKET; `datagrams` came so far, in order."""
 
     def __init__(self, address: str, watchdog_seconds: float) -> None:
         self.environment: Mapping[str, str] = {
             "NOTIFY_SOCKET": address,
             "WATCHDOG_USEC": str(round(watchdog_seconds * 1e6)),
         }
-        self.told: list[list[str]] = []
+        self.datagrams: list[list[str]] = []
         self._pinged_at = 0.0
         self._ended = threading.Event()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(f"\0{address[1:]}" if address[0] == "@" else address)
         self._socket.settimeout(0.05)
-        self._thread = threading.Thread(target=self._hear)
+        self._thread = threading.Thread(target=self._receive)
         self._thread.start()
 
-    def heard(self, beginning: str) -> list[str]:
+    def lines(self, beginning: str) -> list[str]:
         """The lines that begin like this."""
-        lines = [line for lines in list(self.told) for line in lines]
+        lines = [line for lines in list(self.datagrams) for line in lines]
         return [line for line in lines if line.startswith(beginning)]
 
     @property
-    def silent_seconds(self) -> float:
+    def seconds_since_ping(self) -> float:
         """Since the last ping."""
         return time.monotonic() - self._pinged_at
 
@@ -57,7 +57,7 @@ class Overseer:
         self._thread.join()
         self._socket.close()
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         while not self._ended.is_set():
             try:
                 lines = self._socket.recv(4096).decode().split("\n")
@@ -65,16 +65,16 @@ class Overseer:
                 continue
             if "WATCHDOG=1" in lines:
                 self._pinged_at = time.monotonic()
-            self.told.append(lines)
+            self.datagrams.append(lines)
 
 
 @contextmanager
-def overseer(
+def supervisor(
     folder: Path, *, abstract: bool = False, watchdog_seconds: float = 1.0
-) -> Iterator[Overseer]:
+) -> Iterator[Supervisor]:
     """Listen in a folder, or under an abstract name."""
     address = f"@syncd-{os.getpid()}-{id(folder)}" if abstract else f"{folder}/notify"
-    listening = Overseer(address, watchdog_seconds)
+    listening = Supervisor(address, watchdog_seconds)
     try:
         yield listening
     finally:
@@ -82,13 +82,13 @@ def overseer(
 
 
 @dataclass
-class Post:
+class SupervisedDaemon:
     """A shop, its daemon under a supervisor, and a fake of the API."""
 
     shop: Shop
     sandbox: Sandbox
     folder: Path
-    overseer: Overseer
+    supervisor: Supervisor
 
     def configure(self, source: dict[str, object] | None = None, **to: object) -> Path:
         endpoint = str(to.pop("endpoint", self.sandbox.endpoint))
@@ -103,16 +103,16 @@ class Post:
 
     def run(self, *program: str) -> Process:
         """Start it and wait until it is ready."""
-        before = len(self.overseer.heard("READY=1"))
+        before = len(self.supervisor.lines("READY=1"))
         daemon = self.start(*program)
-        wait_until(lambda: len(self.overseer.heard("READY=1")) > before)
+        wait_until(lambda: len(self.supervisor.lines("READY=1")) > before)
         return daemon
 
     def reload(self, daemon: Process) -> None:
         """Ask for a reload and wait for its end."""
-        ready = len(self.overseer.heard("READY=1"))
+        ready = len(self.supervisor.lines("READY=1"))
         daemon.send_signal(signal.SIGHUP)
-        wait_until(lambda: len(self.overseer.heard("READY=1")) > ready)
+        wait_until(lambda: len(self.supervisor.lines("READY=1")) > ready)
 
     def events(self, name: str) -> list[dict[str, object]]:
         text = (self.folder / "syncd.log").read_text()
@@ -125,11 +125,11 @@ class Post:
     def stop(self, daemon: Process) -> None:
         daemon.terminate()
         assert daemon.wait(60) == 0
-        wait_until(lambda: self.overseer.heard("STOPPING=1"))
+        wait_until(lambda: self.supervisor.lines("STOPPING=1"))
 
-    def keeps_pinging(self, seconds: float) -> None:
+    def assert_pings(self, seconds: float) -> None:
         """Fail if the supervisor misses the daemon's sign of life meanwhile."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            assert self.overseer.silent_seconds < STALE
+            assert self.supervisor.seconds_since_ping < STALE
             time.sleep(0.1)

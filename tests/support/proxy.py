@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-class Wire:
+class Proxy:
     """Forwards TCP on loopback to a server's socket until told otherwise.
 
     Frozen, it keeps every connection and passes nothing on, as a pooler that hangs or
@@ -78,9 +78,9 @@ class Wire:
 
 
 @contextlib.contextmanager
-def wire(folder: Path) -> Iterator[Wire]:
+def proxy(folder: Path) -> Iterator[Proxy]:
     """Lay a wire to the server whose socket is in `folder`."""
-    laid = Wire(folder / ".s.PGSQL.5432")
+    laid = Proxy(folder / ".s.PGSQL.5432")
     try:
         yield laid
     finally:
