@@ -169,6 +169,8 @@ def main() -> None:
             for _ in range(options.rounds):
                 for name, way in ways.items():
                     print(name)
+                    bare.execute("DISCARD PLANS")  # made for smaller tables
+                    bare.commit()
                     turn(owner, way, WARM)
                     turn(owner, way, options.orders).print()
 
