@@ -15,6 +15,7 @@ from pathlib import Path
 QUICK: dict[str, tuple[str, ...]] = {
     "backfill.py": ("--orders", "50000", "--rounds", "1"),
     "live.py": ("--seconds", "5", "--rounds", "1"),
+    "claim.py": ("--rounds", "1"),
     "idle.py": ("--seconds", "60", "--only", "listen"),
     "growth.py": ("--sizes", "10000", "200000"),
     "instances.py": ("--orders", "10000", "--rounds", "1"),
