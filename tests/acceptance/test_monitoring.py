@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 from collections import Counter
@@ -172,14 +173,16 @@ def test_the_shipped_unit_serves_the_metrics(
             served[:] = [urlopen(url, timeout=5).read().decode()]
         return 'syncd_delivered_orders_total{feed="shop"} 27' in "".join(served)
 
-    mtail = subprocess.Popen(["/bin/sh", "-c", command], stderr=subprocess.DEVNULL)
+    mtail = subprocess.Popen(
+        ["/bin/sh", "-c", command], stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         with pipe.open("w") as journal_of_the_hour:
             journal_of_the_hour.write(recorded.log.read_text())
             journal_of_the_hour.flush()
             wait_until(is_served)
     finally:
-        mtail.terminate()
+        os.killpg(mtail.pid, signal.SIGTERM)  # the shell, and mtail that it runs
         mtail.wait(60)
 
 

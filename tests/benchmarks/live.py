@@ -25,6 +25,7 @@ from pathlib import Path
 
 import psycopg
 from support.postgres import wait_until
+from support.wal_harness import install_wal
 
 from benchmarks import floors
 from benchmarks.sink import Sink, sink
@@ -203,7 +204,7 @@ def main() -> None:
             seen: dict[str, list[list[float]]] = defaultdict(list)
             for number in range(options.rounds):
                 for what in options.only:
-                    put_triggers(shop, what)
+                    prepare(shop, what)
                     name = re.sub(r"\W", "-", what)
                     place = Path(folder) / f"{rate}-{number}-{name}"
                     seen[what].append(
@@ -212,8 +213,10 @@ def main() -> None:
             report(rate, seen)
 
 
-def put_triggers(shop: Stage, what: str) -> None:
-    """Have the triggers there for `listen` only."""
+def prepare(shop: Stage, what: str) -> None:
+    """Have the triggers there for `listen` only, and a new slot for `wal`."""
+    if what == "wal":
+        install_wal(shop.shop, "orders:id", recreate=True)
     if what == "listen":
         shop.shop.listen("orders:id")
     else:
