@@ -24,7 +24,7 @@ _UNSEEN = re.compile(
     r"<(script|style|svg)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)", re.DOTALL | re.IGNORECASE
 )
 _TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
-_SECONDS = re.compile(r"(?s)(\d+)(\.\d*)?\s*(,.*)?")
+_SECONDS = re.compile(r"(?s)0*(\d+)(\.\d*)?\s*(,.*)?")
 _TEXT_FIELDS = ("errors", "error", "message", "error_description", "detail", "title")
 
 
@@ -130,7 +130,7 @@ def retry_after(header: str, now: datetime) -> timedelta:
     """Return how long to wait at least: seconds or a date, between 0 and an hour."""
     value = header.strip()
     if seconds := _SECONDS.fullmatch(value):
-        wait = timedelta(seconds=min(int(seconds[1][:9]) + bool(seconds[2]), 3600))
+        wait = timedelta(seconds=int(seconds[1][:9]) + bool(seconds[2]))
     else:
         wait = _until(value[:100], now)
     return max(timedelta(0), min(wait, MAX_RETRY_AFTER))
