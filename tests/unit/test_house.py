@@ -203,6 +203,12 @@ def test_every_path_that_a_page_names_is_there() -> None:
     assert missing == set()
 
 
+def test_a_line_of_the_readme_fits_100_columns() -> None:
+    """Links and tables, too."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert [line for line in lines if len(line) > 100] == []
+
+
 def test_the_first_screen_of_the_readme_says_what_one_needs() -> None:
     """What, guarantee, path, demo, the two commands, state, health: in 40 lines."""
     lines = (ROOT / "README.md").read_text().splitlines()
@@ -259,6 +265,14 @@ IGNORES = 9
 def calls() -> list[ast.Call]:
     """List every call in the code."""
     return [n for file in CODE for n in nodes(file) if isinstance(n, ast.Call)]
+
+
+def test_the_listing_shows_the_path_of_an_order() -> None:
+    """In at most 16 entries; beside the tests' folders lie no loose helpers."""
+    entries = {path.name for path in (ROOT / "syncd").iterdir()} - {"__pycache__"}
+    assert len(entries) <= 16
+    assert {"capture", "ledger", "delivery"} <= entries
+    assert [path.name for path in (ROOT / "tests").glob("*.py")] == ["conftest.py"]
 
 
 def test_a_file_fits_300_lines() -> None:
