@@ -308,7 +308,7 @@ def run_plans(
 
 
 @settings(
-    max_examples=15,
+    max_examples=10,
     phases=[Phase.generate],  # shrinking would take minutes
     deadline=None,
     database=None,
