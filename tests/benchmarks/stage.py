@@ -21,6 +21,7 @@ DURABLE = {
     "max_prepared_transactions": "0",
     "shared_buffers": "512MB",
     "max_wal_size": "4GB",
+    "max_slot_wal_keep_size": "4GB",
 }
 """As PostgreSQL comes, but for its memory; no prepared transactions, as by default."""
 
