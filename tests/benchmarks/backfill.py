@@ -9,7 +9,6 @@ syncd alone. Rounds go through all rows in turns; compare within one run only.
 
 import argparse
 import multiprocessing
-import os
 import statistics
 import tempfile
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from support.postgres import wait_until
 
-from benchmarks import floors
+from benchmarks import cpu, floors
 from benchmarks.sink import Sink, sink
 from benchmarks.stage import Stage, stage, started
 
@@ -52,8 +51,7 @@ def syncd(stage: Stage, to: Sink, batch: int, folder: Path) -> dict[str, float]:
     at = started(stage, config)
     daemon = stage.shop.processes[-1]
     wait_until(lambda: to.seen().events >= stage.orders, 300)
-    ticks = Path(f"/proc/{daemon.pid}/stat").read_text().rpartition(")")[2].split()
-    cpu = (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
+    used = cpu.seconds(daemon.pid)
     status = Path(f"/proc/{daemon.pid}/status").read_text()
     peak = next(line.split()[1] for line in status.splitlines() if "VmHWM" in line)
     wait_until(lambda: stage.delivered() == stage.orders, 60)
@@ -65,7 +63,7 @@ def syncd(stage: Stage, to: Sink, batch: int, folder: Path) -> dict[str, float]:
     return {
         "per_second": seen.per_second,
         "cold": seen.first - at,
-        "cpu": cpu / stage.orders * 1e6,
+        "cpu": used / stage.orders * 1e6,
         "peak": int(peak) / 1024,
     }
 

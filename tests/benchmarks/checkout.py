@@ -27,6 +27,7 @@ from psycopg.sql import SQL
 from support.postgres import SETTINGS, Cluster, _binaries, cluster, wait_until
 from support.shop import Shop
 
+from benchmarks import cpu
 from benchmarks.sink import sink
 from benchmarks.stage import stage, started
 from syncd.core.errors import TableBusyError
@@ -154,16 +155,9 @@ def take(shop: Shop, stop: threading.Event) -> None:
             time.sleep(0.02)
 
 
-def cpu_seconds(server: Cluster) -> float:
-    """Read the processor time of the server's sessions that have ended."""
-    pid = (server.data / "postmaster.pid").read_text().split()[0]
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
-
-
 def throughput(server: Cluster, script: Path, seconds: int) -> tuple[float, float]:
     """Measure 16 writers: transactions a second, processor microseconds for each."""
-    before = cpu_seconds(server)
+    before = cpu.of_ended_sessions(server)
     done = subprocess.run(
         [
             str(_binaries() / "pgbench"),
@@ -181,7 +175,7 @@ def throughput(server: Cluster, script: Path, seconds: int) -> tuple[float, floa
     assert tps, done.stdout
     assert count, done.stdout
     wait_until(lambda: not server.holds(BUSY))
-    used = cpu_seconds(server) - before
+    used = cpu.of_ended_sessions(server) - before
     return float(tps[1]), used / int(count[1]) * 1e6
 
 
@@ -253,7 +247,7 @@ def report(name: str, seen: dict[str, list[tuple[float, float]]]) -> None:
         rates = [rate for rate, _ in figures]
         ratios = [b / a for (a, _), b in zip(seen["none"], rates, strict=True)]
         shown = " ".join(f"{rate:7.0f}" for rate in rates)
-        used = statistics.median(cpu for _, cpu in figures)
+        used = statistics.median(each for _, each in figures)
         print(
             f"  {variant:13s} {shown} /s   {statistics.median(ratios):.2f} of none"
             f"   {used:5.0f} us of the server's processors",

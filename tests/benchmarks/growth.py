@@ -20,7 +20,8 @@ from pathlib import Path
 import psycopg
 from support.postgres import wait_until
 
-from benchmarks.idle import cpu_seconds, resident
+from benchmarks import cpu
+from benchmarks.idle import resident
 from benchmarks.sink import Sink, sink
 from benchmarks.stage import Stage, stage, started
 from syncd.config import configuration
@@ -107,7 +108,7 @@ def backfilled(shop: Stage, to: Sink, folder: Path) -> tuple[float, float, float
     wait_until(lambda: to.seen().events >= shop.orders // 2, 3600)
     half = resident(pid)
     wait_until(lambda: to.seen().events >= shop.orders, 3600)
-    used, end = cpu_seconds(pid), resident(pid)
+    used, end = cpu.seconds(pid), resident(pid)
     shop.shop.processes[-1].terminate()
     shop.shop.processes[-1].wait(30)
     return used / shop.orders * 1e6, half, end
@@ -138,9 +139,9 @@ def main() -> None:
                     flush=True,
                 )
                 if not options.no_backfill:
-                    cpu, half, end = backfilled(shop, to, place / "b")
+                    each, half, end = backfilled(shop, to, place / "b")
                     print(
-                        f", {cpu:5.1f} us CPU an event, "
+                        f", {each:5.1f} us CPU an event, "
                         f"{half:.0f} MB at half, {end:.0f} MB at the end",
                         end="",
                     )

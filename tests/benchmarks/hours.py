@@ -14,7 +14,8 @@ from pathlib import Path
 
 from support.postgres import wait_until
 
-from benchmarks.idle import cpu_seconds, resident
+from benchmarks import cpu
+from benchmarks.idle import resident
 from benchmarks.live import till
 from benchmarks.sink import Sink, sink
 from benchmarks.stage import Stage, stage, started
@@ -49,7 +50,7 @@ def run(shop: Stage, to: Sink, folder: Path, options: argparse.Namespace) -> Non
             shop.shop.sql(IMPORT.format(orders=options.orders))
         print(
             f"{step * seconds / STEPS / 60:5.0f} min  {resident(daemon.pid):4.0f} MB  "
-            f"{to.seen().events:8} sent  {cpu_seconds(daemon.pid):6.1f} s of processor",
+            f"{to.seen().events:8} sent  {cpu.seconds(daemon.pid):6.1f} s of processor",
             flush=True,
         )
         time.sleep(seconds / STEPS)

@@ -6,7 +6,6 @@ Counted by the server's own log, BEGIN and COMMIT included, while nothing is sol
 """
 
 import argparse
-import os
 import re
 import tempfile
 import time
@@ -14,6 +13,7 @@ from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
+from benchmarks import cpu
 from benchmarks.stage import DURABLE, Stage, stage, started
 
 TOLD = {
@@ -25,11 +25,6 @@ TOLD = {
 _STATEMENT = re.compile(
     r"^syncd/shop/([^|]*)\|LOG: +(?:statement|execute [^:]*): *(.*)"
 )
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int) -> float:
@@ -47,9 +42,9 @@ def measure(shop: Stage, folder: Path, capture: str, seconds: float) -> None:
     time.sleep(150)
     log = shop.server.data / "server.log"
     read = log.stat().st_size
-    before = cpu_seconds(process.pid)
+    before = cpu.seconds(process.pid)
     time.sleep(seconds)
-    used = cpu_seconds(process.pid) - before
+    used = cpu.seconds(process.pid) - before
     with log.open("rb") as file:
         file.seek(read)
         lines = file.read().decode(errors="replace").splitlines()

@@ -7,7 +7,8 @@ commit to the arrival of its event at a sink that answers at once. The floor sen
 event itself in a NOTIFY of the shop's transaction, and a script POSTs it: nothing is
 kept, and what is sent while nobody listens is lost. The peer is a queue that keeps a
 row per order (`--pgqueuer PYTHON`, one that has pgqueuer and asyncpg): the shop's
-transaction enqueues the event. Compare within one run only.
+transaction enqueues the event. CPU time in milliseconds for an order is that of the
+worker, and of the server with the shop's sessions. Compare within one run only.
 """
 
 import argparse
@@ -21,13 +22,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 from support.postgres import wait_until
 from support.wal_harness import install_wal
 
-from benchmarks import floors
+from benchmarks import cpu, floors
 from benchmarks.sink import Sink, sink
 from benchmarks.stage import SELL, Stage, stage, started
 
@@ -103,21 +105,22 @@ def delays(to: Sink, committed: dict[str, float]) -> list[float]:
 
 
 @contextmanager
-def hearing(dsn: str, endpoint: str) -> Iterator[None]:
-    """Run the floor's script in a process of its own."""
+def hearing(dsn: str, endpoint: str) -> Iterator[int]:
+    """Run the floor's script in a process of its own; give its number."""
     context = multiprocessing.get_context("spawn")
     stop, ready = context.Event(), context.Event()
     process = context.Process(target=floors.hint, args=(dsn, endpoint, stop, ready))
     process.start()
     assert ready.wait(30)
-    yield
+    assert process.pid
+    yield process.pid
     stop.set()
     process.join()
 
 
 @contextmanager
-def queueing(dsn: str, endpoint: str, python: str) -> Iterator[None]:
-    """Run the peer's worker, over an empty queue."""
+def queueing(dsn: str, endpoint: str, python: str) -> Iterator[int]:
+    """Run the peer's worker, over an empty queue; give its process's number."""
     worker = Path(__file__).with_name("pgqueuer_worker.py")
     info = psycopg.conninfo.conninfo_to_dict(dsn)
     names = {
@@ -139,7 +142,7 @@ def queueing(dsn: str, endpoint: str, python: str) -> Iterator[None]:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         time.sleep(1)
-        yield
+        yield process.pid
         process.terminate()
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(FORGET_QUEUE)
@@ -148,37 +151,51 @@ def queueing(dsn: str, endpoint: str, python: str) -> Iterator[None]:
 @contextmanager
 def daemon(
     shop: Stage, folder: Path, endpoint: str, capture: str, interval: str
-) -> Iterator[None]:
-    """Run syncd, started and quiet."""
+) -> Iterator[int]:
+    """Run syncd, started and quiet; give its process's number."""
     reading = {"capture": capture, "poll_interval": interval}
     config = shop.configure(folder, endpoint, reading)
     started(shop, config)
     process = shop.shop.processes[-1]
     time.sleep(2)
-    yield
+    yield process.pid
     process.terminate()
     assert process.wait(30) == 0
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What one subject took once: sorted delays, CPU time for an order; in ms."""
+
+    delays: list[float]
+    worker: float
+    server: float
+
+    def quantile(self, share: float) -> float:
+        return self.delays[min(len(self.delays) - 1, int(len(self.delays) * share))]
+
+
 def turn(
     shop: Stage, to: Sink, what: str, folder: Path, rate: float, seconds: float
-) -> list[float]:
+) -> Turn:
     """Measure one subject once."""
     to.clear()
     dsn = shop.shop.owner
+    notice = ""
     if what == "floor":
-        with hearing(dsn, to.endpoint):
-            return delays(to, sell(dsn, rate, seconds, NOTIFY))
-    if what.startswith("queue"):
-        with queueing(dsn, to.endpoint, what.removeprefix("queue ")):
-            return delays(to, sell(dsn, rate, seconds, ENQUEUE))
-    capture, _, interval = what.partition(" ")
-    with daemon(shop, folder, to.endpoint, capture, interval or "1s"):
-        return delays(to, sell(dsn, rate, seconds))
-
-
-def quantile(delays: list[float], share: float) -> float:
-    return delays[min(len(delays) - 1, int(len(delays) * share))]
+        subject, notice = hearing(dsn, to.endpoint), NOTIFY
+    elif what.startswith("queue"):
+        python = what.removeprefix("queue ")
+        subject, notice = queueing(dsn, to.endpoint, python), ENQUEUE
+    else:
+        capture, _, interval = what.partition(" ")
+        subject = daemon(shop, folder, to.endpoint, capture, interval or "1s")
+    with subject as pid:
+        before = cpu.seconds(pid), cpu.of_server(shop.server)
+        took = delays(to, sell(dsn, rate, seconds, notice))
+        after = cpu.seconds(pid), cpu.of_server(shop.server)
+    each = 1000 / len(took)
+    return Turn(took, (after[0] - before[0]) * each, (after[1] - before[1]) * each)
 
 
 def main() -> None:
@@ -201,7 +218,7 @@ def main() -> None:
     ):
         shop.shop.sql(INDEX)
         for rate in options.rates:
-            seen: dict[str, list[list[float]]] = defaultdict(list)
+            seen: dict[str, list[Turn]] = defaultdict(list)
             for number in range(options.rounds):
                 for what in options.only:
                     prepare(shop, what)
@@ -224,21 +241,25 @@ def prepare(shop: Stage, what: str) -> None:
         shop.shop.sql("DROP TRIGGER IF EXISTS syncd_update_shop ON orders")
 
 
-def report(rate: int, seen: dict[str, list[list[float]]]) -> None:
+def report(rate: int, seen: dict[str, list[Turn]]) -> None:
     print(f"{rate} orders a second, ms from commit to arrival", flush=True)
     floor = seen.get("floor")
     for what, rounds in seen.items():
         ratio = ""
         if floor and what == "listen":
             ratios = [
-                quantile(own, 0.99) / quantile(base, 0.99)
+                own.quantile(0.99) / base.quantile(0.99)
                 for own, base in zip(rounds, floor, strict=True)
             ]
             ratio = f"   p99 {statistics.median(ratios):.1f} x the floor's"
-        p50 = statistics.median(quantile(one, 0.5) for one in rounds)
-        p99 = " ".join(f"{quantile(one, 0.99):7.1f}" for one in rounds)
+        p50 = statistics.median(one.quantile(0.5) for one in rounds)
+        p99 = " ".join(f"{one.quantile(0.99):7.1f}" for one in rounds)
+        worker = statistics.median(one.worker for one in rounds)
+        server = statistics.median(one.server for one in rounds)
         print(
-            f"  {what.split('/')[0]:10s} p50 {p50:6.1f}  p99 {p99}{ratio}", flush=True
+            f"  {what.split('/')[0]:10s} p50 {p50:6.1f}  p99 {p99}"
+            f"  worker {worker:4.1f}  server {server:4.1f}{ratio}",
+            flush=True,
         )
 
 
