@@ -27,6 +27,11 @@ SESSION = {
     "plan_cache_mode": "force_custom_plan",  # a window is small, a generic plan not
     "jit": "off",
     "DateStyle": "ISO",  # times that go from one database to the other as text
+    "extra_float_digits": "1",  # amounts keep every digit
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "quote_all_identifiers": "off",
 }
 
 _LOCAL = frozenset({"", "localhost", "::1"})

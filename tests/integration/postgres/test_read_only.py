@@ -150,3 +150,22 @@ def test_settings_of_the_role_do_not_reach_syncds_sessions(
         shop.sql("SELECT pg_sleep(0.2)")
         database.run(query("feeds"))
         assert database.peer().pid == first
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expression"),
+    [
+        ("standard_conforming_strings", "off", r"length('\000') = 4"),
+        ("extra_float_digits", "-10", "1234567.89::float8::text = '1234567.89'"),
+        ("transform_null_equals", "on", "(1 = NULL) IS NULL"),
+        ("array_nulls", "off", "('{NULL}'::text[])[1] IS NULL"),
+        ("quote_all_identifiers", "on", "quote_ident('shop') = 'shop'"),
+    ],
+)
+def test_settings_of_the_role_change_no_meaning(
+    shop: Shop, setting: str, value: str, expression: str
+) -> None:
+    """Texts, amounts, NULL and names are read as PostgreSQL reads them by default."""
+    shop.sql(f"ALTER ROLE {shop.role} SET {setting} = '{value}'")
+    with closing(Database(shop.dsn)) as database:
+        assert database.value(bool, Statement(f"SELECT {expression}".encode()))
