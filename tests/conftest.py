@@ -33,7 +33,7 @@ _numbers = count(1)
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Cluster]:
-    """One PostgreSQL for the whole session."""
+    """Run one PostgreSQL server for the whole session."""
     with cluster() as running:
         yield running
 
@@ -49,7 +49,7 @@ def database(server: Cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def installed(server: Cluster) -> str:
-    """A database with a small shop, which each test gets a copy of."""
+    """Create a database with a small shop, from which each test's is cloned."""
     server.create("installed")
     opened = Shop.open(server.dsn("installed"))
     opened.disown()
@@ -70,54 +70,54 @@ def shop(server: Cluster, installed: str) -> Iterator[Shop]:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """A fake of the API on a port of its own."""
+    """Run the fake Squeezely API on a port of its own."""
     with Sandbox() as running:
         yield running
 
 
 @pytest.fixture
 def harness(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Harness]:
-    """Delivery in batches of 8, from the shop to the fake API, in this process."""
+    """Deliver in batches of 8, from the shop to the fake API, in this process."""
     opened = Harness(shop, sandbox, tmp_path, batch_size=8)
     yield opened
     opened.close()
 
 
 @pytest.fixture(scope="session")
-def unprepared() -> Iterator[Cluster]:
-    """A server without prepared transactions, as PostgreSQL comes: it gives hints."""
+def notifying_server() -> Iterator[Cluster]:
+    """Run a server without prepared transactions (the default), so NOTIFY works."""
     with cluster({**SETTINGS, "max_prepared_transactions": "0"}) as running:
         yield running
 
 
 @pytest.fixture
-def hinting(unprepared: Cluster) -> Iterator[Shop]:
-    """A small shop on it."""
+def notifying_shop(notifying_server: Cluster) -> Iterator[Shop]:
+    """A small shop on a server where NOTIFY works."""
     name = f"t{next(_numbers)}"
-    unprepared.create(name)
-    opened = Shop.open(unprepared.dsn(name))
+    notifying_server.create(name)
+    opened = Shop.open(notifying_server.dsn(name))
     yield opened
     opened.close()
-    unprepared.drop(name)
+    notifying_server.drop(name)
 
 
 @pytest.fixture(scope="module")
 def wal_server() -> Iterator[Cluster]:
-    """A server of the module's own, whose slots may keep 1 GB."""
+    """Run a server of the module's own, whose slots may retain 1 GB."""
     with cluster(WAL_SETTINGS) as running:
         yield running
 
 
 @pytest.fixture
 def wal_shop(wal_server: Cluster) -> Iterator[Shop]:
-    """A small shop on it."""
+    """A small shop on the server for logical replication."""
     with opened_shop(wal_server, f"w{next(_numbers)}") as opened:
         yield opened
 
 
 @pytest.fixture
 def wal_feed(wal_shop: Shop, tmp_path: Path) -> Iterator[WalHarness]:
-    """The shop's orders, followed and caught up; its position is noted at once."""
+    """Follow the shop's WAL, caught up; the position is recorded at every step."""
     started = WalHarness(wal_shop, tmp_path, tuning=QUICK)
     started.step_until_read()
     yield started

@@ -34,11 +34,11 @@ def test_a_reload_takes_the_new_settings_in_the_same_process(
 
 
 def test_reloads_under_load_lose_and_repeat_nothing(
-    hinting: Shop, supervised: SupervisedDaemon
+    notifying_shop: Shop, supervised: SupervisedDaemon
 ) -> None:
     """Back and forth between the captures, while orders come and requests are slow."""
-    hinting.listen()
-    supervised.shop = hinting
+    notifying_shop.listen()
+    supervised.shop = notifying_shop
     supervised.configure(max_in_flight=3, batch_size=5)
     daemon = supervised.run()
     supervised.sandbox.fail("latency", times=10_000, seconds=0.1)

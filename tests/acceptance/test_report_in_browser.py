@@ -134,17 +134,17 @@ def test_the_page_is_read_well(
     """Nothing is cut off, collides or is faint; nothing is loaded or complained of."""
     tab.requests.clear()
     tab.show(pages[name], scheme=scheme, size=size)
-    assert tab.ask("innerWidth") == size[0]
-    assert tab.ask("document.documentElement.scrollWidth") <= size[0]
-    assert tab.ask("document.querySelectorAll('figure').length") == (
+    assert tab.evaluate("innerWidth") == size[0]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= size[0]
+    assert tab.evaluate("document.querySelectorAll('figure').length") == (
         0 if name == "empty" else 6
     )
     for wrong in (OVERFLOWING, CUT_OFF, COLLIDING, FAINT, UNTOLD):
-        assert tab.ask(wrong) == []
+        assert tab.evaluate(wrong) == []
     assert tab.requests == [pages[name].as_uri()]
-    assert tab.trouble == []
+    assert tab.problems == []
     if folder := os.environ.get("SYNCD_TEST_PICTURES"):
-        tab.photograph(Path(folder) / f"{name}-{scheme}-{size[0]}.png")
+        tab.screenshot(Path(folder) / f"{name}-{scheme}-{size[0]}.png")
 
 
 def test_light_and_dark_are_painted(pages: dict[str, Path], tab: Tab) -> None:
@@ -152,7 +152,7 @@ def test_light_and_dark_are_painted(pages: dict[str, Path], tab: Tab) -> None:
     painted = {}
     for scheme in ("light", "dark"):
         tab.show(pages["days"], scheme=scheme, size=DESKTOP)
-        box = tab.ask(
+        box = tab.evaluate(
             "(b => [b.left + 60, b.top + 5])"
             "(document.querySelector('.verdict').getBoundingClientRect())"
         )
@@ -167,7 +167,7 @@ def test_light_and_dark_are_painted(pages: dict[str, Path], tab: Tab) -> None:
 def test_what_is_pointed_at_says_its_figures(pages: dict[str, Path], tab: Tab) -> None:
     """Every part of a plot has its words, under whatever is pointed at."""
     tab.show(pages["days"], scheme="light", size=DESKTOP)
-    told = tab.ask(
+    told = tab.evaluate(
         "(plot => { const box = plot.getBoundingClientRect();"
         " scrollTo(0, box.top + scrollY - 100);"
         " const now = plot.getBoundingClientRect();"
@@ -186,7 +186,7 @@ def test_the_printed_page_is_light_and_has_no_closed_tables(
     features = [{"name": "prefers-color-scheme", "value": "dark"}]
     tab.call("Emulation.setEmulatedMedia", media="print", features=features)
     page = "getComputedStyle(document.documentElement).backgroundColor"
-    assert tab.ask(page) == "rgb(255, 255, 255)"
+    assert tab.evaluate(page) == "rgb(255, 255, 255)"
     shown = "getComputedStyle(document.querySelector('details')).display"
-    assert tab.ask(shown) == "none"
+    assert tab.evaluate(shown) == "none"
     tab.call("Emulation.setEmulatedMedia", media="")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.command import started, syncd
+from support.command import run_fresh, syncd
 from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
@@ -38,7 +38,7 @@ def test_what_a_terminal_or_reader_cannot_take_changes_no_exit_code(
     for verb in VERBS:
         written = arguments(verb, started_config)
         full = syncd(*written)
-        plain = started(*written, **ASCII)
+        plain = run_fresh(*written, **ASCII)
         assert plain.stdout.isascii()
         assert (plain.returncode, plain.stderr) == (full.returncode, full.stderr)
         for way in (">&-", "| true"):

@@ -1,1 +1,1 @@
-"""What the tests are made with: servers, a shop, the API, commands, readers."""
+"""Test infrastructure: servers, a shop, the fake API, commands, readers of logs."""

@@ -31,14 +31,14 @@ SELECT f.feed_id, (h.hash >> 49)::integer,
 
 
 def day(number: float) -> datetime:
-    """A time so many days after the first past order's day began."""
+    """Return the start of a day, counted from the day of the first past order."""
     return BEGIN + timedelta(days=number)
 
 
 def insert_past_orders(shop: Shop, orders: int, *, days: int = 50) -> list[str]:
-    """Put orders into the past, spread over days; return their public numbers.
+    """Insert orders spread over past days; return their public numbers.
 
-    A feed that was started before takes them for old: as if its start had listed them.
+    A feed that has started treats them as initial orders, as if its start listed them.
     """
     rows = shop.rows(
         "INSERT INTO orders (confirmed_at) "
@@ -72,7 +72,7 @@ class BackfillHarness(Harness):
     def make_loop(
         self, rate: float | None = None, most: int | None = None
     ) -> BackfillLoop:
-        """Make another loop, as another daemon would."""
+        """Build another loop, as another daemon would."""
         return backfill_loop(
             self.source,
             self.ledger,
@@ -107,7 +107,7 @@ class BackfillHarness(Harness):
         return self.store.open(plan)
 
     def deliver_past(self) -> bool:
-        """Deliver one batch of past orders."""
+        """Deliver one batch of the backfill lane."""
         return self.delivery.deliver_next("backfill") is not None
 
     def finish_backfills(self) -> None:
@@ -118,5 +118,5 @@ class BackfillHarness(Harness):
         self.loop.step()
 
     def states(self) -> dict[str, int]:
-        """Count the ledger's orders by their own state, or that of their batch."""
+        """Count the ledger's orders by their own state, or else their batch's."""
         return Counter(order.standing for order in self.shop.captured_orders())

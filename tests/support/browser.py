@@ -1,4 +1,4 @@
-"""A headless Chromium that looks at files, driven over a pipe by its own protocol."""
+"""A headless Chromium, driven by the DevTools protocol over a pipe."""
 
 import json
 import os
@@ -31,7 +31,7 @@ PHONE = (375, 720)
 
 
 class Tab:
-    """One page of the browser; `trouble` and `requests` gather what it tells."""
+    """One page of the browser; collects its `problems` and `requests`."""
 
     def __init__(self, sending: int, receiving: int) -> None:
         self._sending = sending
@@ -39,7 +39,7 @@ class Tab:
         self._rest = b""
         self._number = 0
         self._session: str | None = None
-        self.trouble: list[str] = []
+        self.problems: list[str] = []
         self.requests: list[str] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
@@ -48,22 +48,22 @@ class Tab:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, /, **params: object) -> dict[str, Any]:
-        """Ask for something and wait for the answer."""
+        """Call a method of the protocol and return its result."""
         self._number += 1
-        asked = {"id": self._number, "method": method, "params": params}
+        request = {"id": self._number, "method": method, "params": params}
         if self._session:
-            asked["sessionId"] = self._session
-        os.write(self._sending, json.dumps(asked).encode() + b"\0")
+            request["sessionId"] = self._session
+        os.write(self._sending, json.dumps(request).encode() + b"\0")
         while True:
-            told = self._receive()
-            if told.get("id") == self._number:
-                assert "error" not in told, told
-                answer: dict[str, Any] = told["result"]
+            message = self._receive()
+            if message.get("id") == self._number:
+                assert "error" not in message, message
+                answer: dict[str, Any] = message["result"]
                 return answer
-            self._note(told)
+            self._record(message)
 
     def show(self, page: Path, *, scheme: str, size: tuple[int, int]) -> None:
-        """Open a file as a person with these habits would."""
+        """Open a file with this colour scheme and window size."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", features=features)
         self.call(
@@ -77,10 +77,10 @@ class Tab:
         loaded = (
             "new Promise(r => document.readyState == 'complete' ? r() : onload = r)"
         )
-        self.ask(loaded)
+        self.evaluate(loaded)
 
-    def ask(self, script: str) -> Any:  # noqa: ANN401  # whatever the script gives
-        """Evaluate a script in the page, and give its value."""
+    def evaluate(self, script: str) -> Any:  # noqa: ANN401  # whatever the script gives
+        """Evaluate a script in the page and return its value."""
         answer = self.call(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
         )
@@ -88,13 +88,13 @@ class Tab:
         return answer["result"].get("value")
 
     def colour(self, x: int, y: int) -> tuple[int, ...]:
-        """Look at one pixel of what is painted."""
+        """Return the colour of one painted pixel."""
         clip = {"x": x, "y": y, "width": 1, "height": 1, "scale": 1}
         shot = self.call("Page.captureScreenshot", format="png", clip=clip)
         return _pixel(b64decode(shot["data"]))
 
-    def photograph(self, file: Path) -> None:
-        """Keep a picture of the whole page."""
+    def screenshot(self, file: Path) -> None:
+        """Save a screenshot of the whole page."""
         shot = self.call(
             "Page.captureScreenshot", format="png", captureBeyondViewport=True
         )
@@ -105,22 +105,22 @@ class Tab:
             chunk = os.read(self._receiving, 1 << 16)
             assert chunk, "the browser ended"
             self._rest += chunk
-        message, _, self._rest = self._rest.partition(b"\0")
-        told: dict[str, Any] = json.loads(message)
-        return told
+        raw, _, self._rest = self._rest.partition(b"\0")
+        message: dict[str, Any] = json.loads(raw)
+        return message
 
-    def _note(self, told: dict[str, Any]) -> None:
-        method, params = told.get("method", ""), told.get("params", {})
+    def _record(self, message: dict[str, Any]) -> None:
+        method, params = message.get("method", ""), message.get("params", {})
         if method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
         elif method in {"Log.entryAdded", "Runtime.exceptionThrown"}:
-            self.trouble.append(json.dumps(params))
+            self.problems.append(json.dumps(params))
         elif method == "Runtime.consoleAPICalled":
-            self.trouble.append(json.dumps(params["args"]))
+            self.problems.append(json.dumps(params["args"]))
 
 
 def _pixel(png: bytes) -> tuple[int, ...]:
-    """Read the only pixel of a picture."""
+    """Return the colour of a PNG's only pixel."""
     at, data, kind = 8, b"", 0
     while at < len(png):
         (length,) = struct.unpack(">I", png[at : at + 4])
@@ -137,12 +137,12 @@ def _pixel(png: bytes) -> tuple[int, ...]:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Tab]:
-    """Start a browser with an empty profile in `folder`, and end it."""
+    """Run a browser with an empty profile in `folder`."""
     assert PROGRAM
     to_read, sending = os.pipe()
     receiving, to_write = os.pipe()
 
-    # the protocol's own places are 3 and 4
+    # the protocol fixes the file descriptors 3 and 4
     placed = f'exec "$0" "$@" 3<&{to_read} 4>&{to_write}'
     profile = f"--user-data-dir={folder / 'profile'}"
     process = subprocess.Popen(
@@ -158,7 +158,7 @@ def browser(folder: Path) -> Iterator[Tab]:
     try:
         yield Tab(sending, receiving)
     finally:
-        os.close(sending)  # it ends by itself then, with its children
+        os.close(sending)  # closing the pipe ends the browser and its child processes
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:

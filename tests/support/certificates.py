@@ -1,4 +1,4 @@
-"""Certificates for tests, made with openssl: good ones, and each kind of bad one."""
+"""TLS certificates made with openssl: valid ones and each kind of invalid."""
 
 import subprocess
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ def issue(
     until: str | None = None,
     days: int = 90,
 ) -> Certificate:
-    """Make a certificate that its own authority has signed.
+    """Issue a certificate signed by an authority of its own.
 
-    It is for `name`, until `until` (YYYYMMDDHHMMSSZ, which may have passed) or for
-    some days.
+    It is valid for `name`, until `until` (YYYYMMDDHHMMSSZ, which may have passed) or
+    for a number of days.
     """
     authority, authority_key = folder / "ca.pem", folder / "ca.key"
     _openssl("req", "-x509", *_KEY, "-days", "365", "-subj", "/CN=Tests",

@@ -1,4 +1,4 @@
-"""What `syncd check` finds about a shop, in this process."""
+"""Run `syncd check` on a shop, in this process."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ NOWHERE = "http://127.0.0.1:1/v1/track"
 
 
 class CheckRunner:
-    """Runs the check on a shop's configuration, again and again."""
+    """Runs the check on a shop's configuration, any number of times."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class CheckRunner:
         return {finding.code for finding in self.findings()}
 
     def of(self, code: str) -> list[Finding]:
-        """The findings of one code."""
+        """Return the findings of one code."""
         return [finding for finding in self.findings() if finding.code == code]
 
     def one(self, code: str) -> Finding:

@@ -1,4 +1,4 @@
-"""Whether the transaction of a claim waits for the disk, as its commit sees it."""
+"""The `synchronous_commit` of a claim's transaction, recorded at its commit."""
 
 WATCH_CLAIMS = """
 CREATE TABLE seen (durable text);

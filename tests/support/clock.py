@@ -1,11 +1,11 @@
-"""Clocks that a test moves, for the parts that ask one how much time has passed."""
+"""Clocks that a test sets, for code that measures elapsed time."""
 
 import time
 from collections.abc import Callable
 
 
 class Clock:
-    """A clock that goes on as another does, and is set forward or back at will."""
+    """A clock that follows a real one and can be set forward or back."""
 
     def __init__(self, real: Callable[[], float] = time.monotonic) -> None:
         self._real = real
@@ -15,5 +15,5 @@ class Clock:
         return self._real() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Let so much time pass at once; negative: set it back."""
+        """Move the clock by some seconds; negative values set it back."""
         self._ahead += seconds

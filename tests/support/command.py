@@ -1,4 +1,4 @@
-"""The command line, run as a process of its own, on a terminal or without one."""
+"""The command line, run as a process of its own, with or without a terminal."""
 
 import os
 import pty
@@ -14,8 +14,10 @@ from support.process import KEY, SYNCD, Forked
 _SECONDS = 120
 
 
-def started(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a new interpreter, for what that reads when it starts."""
+def run_fresh(
+    *arguments: object, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a new interpreter, for tests of what is read at start-up."""
     return subprocess.run(
         [sys.executable, "-m", "syncd", *map(str, arguments)],
         check=False,
@@ -27,14 +29,14 @@ def started(*arguments: object, **environment: str) -> subprocess.CompletedProce
 
 
 def syncd(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command; nothing may ever print a traceback."""
+    """Run the command; fail if it prints a traceback."""
     return forked(arguments, os.environ | KEY | environment)
 
 
 def forked(
     arguments: Sequence[object], environment: Mapping[str, str], given: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command with an environment of its own, and with this to read."""
+    """Run the command with an environment of its own and `given` on standard input."""
     words = [str(argument) for argument in arguments]
     with TemporaryDirectory() as folder:
         stdin, stdout, stderr = (Path(folder, name) for name in ("in", "out", "err"))
@@ -53,7 +55,7 @@ def forked(
 
 
 def on_terminal(columns: int, *arguments: object, answer: str = "") -> str:
-    """Run the command on a terminal; return what it shows there."""
+    """Run the command on a terminal and return what it displays."""
     ours, theirs = pty.openpty()
     environment = {
         **os.environ,
@@ -85,5 +87,5 @@ def on_terminal(columns: int, *arguments: object, answer: str = "") -> str:
 
 
 def plain(text: str) -> list[str]:
-    """Take colours and the cursor's moves out; give the lines."""
+    """Remove colours and cursor movements; return the lines."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "").splitlines()

@@ -1,4 +1,4 @@
-"""The programs that read syncd's log: mtail, promtool, lnav, rsyslog."""
+"""The programs that process syncd's log: mtail, promtool, lnav, rsyslog."""
 
 import os
 import re
@@ -24,7 +24,7 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 def tool(name: str) -> str:
-    """Find a program; without it the test is skipped, but never in CI."""
+    """Return the path of a program; skip the test without it, except in CI."""
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
     found = shutil.which(name, path=path)
     if found is None:
@@ -36,7 +36,7 @@ def tool(name: str) -> str:
 
 
 class Metrics:
-    """What a program of mtail makes of a log, as Prometheus would read it."""
+    """The metrics that mtail derives from a log, as Prometheus would scrape them."""
 
     def __init__(self, exposed: str) -> None:
         self._samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
@@ -46,12 +46,12 @@ class Metrics:
                 self._samples[match["name"], labels] = float(match["value"])
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Read one series of the feed `shop`; None when it is not there."""
+        """Return one series of the feed `shop`; None when it is missing."""
         labels = {"feed": "shop"} | labels
         return self._samples.get((name, frozenset(labels.items())))
 
     def by(self, name: str, label: str) -> dict[str, float]:
-        """Read every series of a metric that is not 0, by one of its labels."""
+        """Return the non-zero series of a metric, by one of its labels."""
         return {
             dict(labels)[label]: value
             for (found, labels), value in self._samples.items()
@@ -63,12 +63,12 @@ class Metrics:
 
 
 def metrics(log: Path) -> Metrics:
-    """Feed a log to mtail, as it would read it from the journal."""
+    """Feed a log to mtail in the form that the journal exports."""
     done = subprocess.run(
         [
             tool("mtail"),
             "--one_shot",
-            *("--address=127.0.0.1", "--port=0"),  # others may run beside it
+            *("--address=127.0.0.1", "--port=0"),  # others may run at the same time
             "--one_shot_format=prometheus",
             "--emit_prog_label=false",
             "--vm_logs_runtime_errors",
@@ -85,8 +85,8 @@ def metrics(log: Path) -> Metrics:
     return Metrics(done.stdout)
 
 
-def made_by_mtail() -> set[str]:
-    """List the metrics that the program declares, with a histogram's series."""
+def declared_metrics() -> set[str]:
+    """List the metrics that the mtail program declares, with a histogram's series."""
     program = (MONITORING / "syncd.mtail").read_text()
     declared = re.findall(r"^(counter|gauge|histogram) (\w+)", program, re.MULTILINE)
     endings = {"histogram": ("_bucket", "_sum", "_count")}
@@ -96,7 +96,7 @@ def made_by_mtail() -> set[str]:
 
 
 def promtool(*arguments: object, folder: Path | None = None) -> str:
-    """Run promtool; what it says of a fault is the test's failure."""
+    """Run promtool; fail with its output when it reports a fault."""
     done = subprocess.run(
         [tool("promtool"), *map(str, arguments)],
         check=False,

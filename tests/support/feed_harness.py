@@ -1,4 +1,4 @@
-"""A started feed in the test's own process, with its clock set back at will."""
+"""A started feed in the test's own process, with a clock that the test sets."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ class ClockedTransactions(Transactions):
 
 
 class FeedHarness:
-    """A feed that began a while ago: its floor and its watermark are the test's."""
+    """A feed that started in the past: the test sets its floor and its watermark."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class FeedHarness:
         )
 
     def poll(self, *, deep: bool = False, whole: bool = False) -> int:
-        """Look once; `deep`, `whole`: as it is done some time after the last such."""
+        """Poll once; `deep`, `whole`: as if that kind of poll were due."""
         if deep:
             self._clock.advance(PollTuning().deep_seconds)
         if whole:
@@ -92,7 +92,7 @@ class FeedHarness:
         return self._poll.poll().orders
 
     def backdate(self, ago: str, watermark_ago: str = "0 s") -> None:
-        """Let the feed have begun before now, its watermark stand near it."""
+        """Move the start of the feed, and the watermark, into the past."""
         self.state(
             "UPDATE syncd.feed SET floor_at = now() - "
             f"interval '{ago}', started_at = now() - interval '{ago}'"
@@ -111,7 +111,7 @@ class FeedHarness:
     def reconcile(
         self, lower: datetime | None = None, upper: datetime | None = None
     ) -> ReconciliationResult:
-        """Make the account of a range, all of it by default."""
+        """Reconcile a range, everything by default."""
         run = self.reconciliation.ask(lower, upper)
         self.pages(run)
         finished = self.reconciliation.finish(run)
@@ -145,7 +145,7 @@ def backfill_loop(
     page: int = PAGE_ORDERS,
     most_waiting: int = QUEUE_ORDERS,
 ) -> BackfillLoop:
-    """Make a driver, with no bound to its rate by default."""
+    """Build a backfill loop, without a rate limit by default."""
     loop = BackfillLoop(source, ledger, WakeUps(), Log("shop"), size=size, rate=rate)
     loop.page, loop.most_waiting = page, most_waiting
     return loop
@@ -158,7 +158,7 @@ def plan(source: Source, ledger: Ledger, lower: datetime) -> Plan:
 
 
 def backfill(source: Source, ledger: Ledger, lower: datetime) -> int:
-    """Capture what was confirmed after a time, as `watermark reset` and a daemon do."""
+    """Backfill from a time on, as `watermark reset` and a daemon do."""
     number = BackfillStore(ledger).open(plan(source, ledger, lower))
     loop = backfill_loop(source, ledger)
     while loop.step() == 0:

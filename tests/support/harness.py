@@ -1,4 +1,4 @@
-"""One worker's delivery over a shop and a fake of the API, in this process."""
+"""One worker's delivery from a shop to the fake API, in this process."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -21,9 +21,9 @@ KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
 
 
 class Harness:
-    """One worker's delivery over a shop and a fake of the API, in this process.
+    """One worker's delivery from a shop to the fake API, in this process.
 
-    The daemon's builder makes it; it does nothing but what a test asks for.
+    The daemon's builder makes it; it acts only when a test calls it.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Harness:
             pass
 
     def finish(self, *, without_waits: bool = False) -> None:
-        """Deliver until nothing is left; at once, as if no wait was needed."""
+        """Deliver until nothing is left; `without_waits` makes every wait end now."""
 
         def is_done() -> bool:
             if without_waits:
@@ -100,12 +100,12 @@ class Harness:
         self.shop.shift("batch", since, "read_failed_at", state="pending")
 
     def limit_reads(self, milliseconds: int) -> None:
-        """Limit each statement to so long, instead of half a minute."""
+        """Set the statement timeout of reads, instead of 30 seconds."""
         self.database.limit(milliseconds / 1000)
         self.database.close()
 
     def waiting(self) -> dict[str, tuple[object, object]]:
-        """Return the orders that wait for the view, with why and for how long."""
+        """Return the orders that wait for the view, each with reason and duration."""
         rows = self.shop.rows(
             "SELECT 'W-' || l.order_key, b.read_reason, "
             "extract(epoch FROM b.due_at - clock_timestamp())::float8 "
@@ -144,12 +144,12 @@ class Harness:
         return self.ledger.deliver(claim, keys, receipt).orders
 
     def expire_leases(self) -> None:
-        """Let the lease of every claim end, and take the claims over."""
+        """Expire the lease of every claim and take the claims over."""
         self.shop.update("batch", {"lease_until": "now"}, state="sending")
         assert self.instance.release_dead_claims()
 
     def end_session(self) -> None:
-        """End the session whose lock shows that this instance runs."""
+        """Terminate the session whose lock shows that this instance runs."""
         self._housekeeping.close()
 
     def close(self) -> None:

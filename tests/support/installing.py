@@ -1,4 +1,4 @@
-"""Installing into a shop's database, as whoever owns it and as somebody who may not."""
+"""Installing into a shop's database, as its owner and as an untrusted role."""
 
 from contextlib import closing
 
@@ -17,7 +17,7 @@ VIEW_NAMES = ("syncd.confirmed_orders", "syncd.purchases")
 
 
 def install_all(shop: Shop, *tables: str, published: bool = False) -> None:
-    """Install as whoever owns the database, with triggers on tables."""
+    """Install as the owner of the database, with triggers on tables."""
     names = Grantees(shop.role, *VIEW_NAMES)
     with closing(Database(shop.owner)) as source, pinned(source):
         capture = Capture()
@@ -30,7 +30,7 @@ def install_all(shop: Shop, *tables: str, published: bool = False) -> None:
 
 
 def bare_shop(database: str) -> Shop:
-    """A shop's tables, nothing of syncd's, and mallory, who is not trusted."""
+    """Create a shop's tables without syncd, and the untrusted role mallory."""
     shop = Shop.at(database)
     shop.sql(TABLES.replace("{role}", shop.role))
     shop.sql(
@@ -43,13 +43,13 @@ def bare_shop(database: str) -> Shop:
 
 
 def as_mallory(shop: Shop, statement: str) -> None:
-    """Do something as somebody who wants more rights."""
+    """Execute a statement as the untrusted role."""
     dsn = make_conninfo(shop.owner, user=f"{shop.role}_mallory")
     with psycopg.connect(dsn, autocommit=True) as session:
         session.execute(statement.replace("{role}", shop.role).encode())
 
 
 def became_superuser(shop: Shop) -> bool:
-    """Whether mallory got what she wanted."""
+    """Return whether mallory became superuser."""
     query = f"SELECT rolsuper FROM pg_roles WHERE rolname = '{shop.role}_mallory'"
     return shop.value(query) is True

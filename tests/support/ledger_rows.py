@@ -1,4 +1,4 @@
-"""A ledger as it is after a while, written row by row for what only reads it."""
+"""A ledger with a history, written row by row for tests that only read it."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Writes what follows from the catalogue of log events: its document, lnav's format.
+"""Generates from the catalogue of log events: its document and lnav's format.
 
 python tests/support/log_documents.py
 """
@@ -84,7 +84,7 @@ IDENTIFIERS = {"feed", "run", "instance", "batch", "order_key", "slot"}
 
 
 def document() -> str:
-    """Write the catalogue as a page."""
+    """Render the catalogue as a page."""
     events = "".join(_event(name, event) for name, event in EVENTS.items())
     named = {**{name: FIELDS[name] for name in FIRST}, **FIELDS}
     fields = "".join(_field(name, field) for name, field in named.items())
@@ -92,7 +92,7 @@ def document() -> str:
 
 
 def lnav() -> str:
-    """Write lnav's format: every field is a column, some are shown in the line."""
+    """Render lnav's format: every field is a column, some are displayed in the line."""
     values = {name: _lnav_value(name, field) for name, field in FIELDS.items()}
     for name in {"timestamp", "level", "event"} | KEYWORDS:
         del values[name]

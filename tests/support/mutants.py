@@ -1,9 +1,9 @@
-"""Compares the mutants of `syncd/core` that survived with those that are named.
+"""Compares the surviving mutants of `syncd/core` with the listed ones.
 
 mutmut run 'syncd.core.*' && python tests/support/mutants.py
 
-A mutant is named by its function and by what it changes, as `ast.unparse` writes it,
-since mutmut's numbers shift with the code. Mutants of one name are one.
+A mutant is identified by its function and its change, as `ast.unparse` writes it,
+since mutmut's numbers shift with the code. Mutants with equal names count as one.
 """
 
 import ast
@@ -43,16 +43,16 @@ def changed_line(original: str, mutant: str) -> str:
 
 
 def _common(one: str, other: str) -> int:
-    """Count the characters that two texts begin with."""
+    """Return the length of the common prefix of two texts."""
     pairs = zip(one, other, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def read_named(document: str) -> dict[str, str]:
-    """Return the reason of each survivor that a document names.
+    """Return the reason of each survivor that a document lists.
 
     Raises:
-        ValueError: One is named twice, or without a reason.
+        ValueError: A survivor is listed twice, or without a reason.
     """
     named: dict[str, str] = {}
     for group in tomllib.loads(document)["group"]:
@@ -64,7 +64,7 @@ def read_named(document: str) -> dict[str, str]:
 
 
 def faults(survivors: set[str], named: set[str]) -> list[str]:
-    """Return a line for each survivor that is not named, or is named and caught."""
+    """Return a line for each survivor that is not listed, or is listed and caught."""
     return [
         *(f"survived, not named: {each}" for each in sorted(survivors - named)),
         *(f"named, but caught: {each}" for each in sorted(named - survivors)),

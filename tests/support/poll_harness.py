@@ -20,7 +20,7 @@ INSERT = "INSERT INTO orders (confirmed_at) VALUES ({}) RETURNING id"
 
 
 class ConcurrentWriters:
-    """Sessions of the shop's own, each with a transaction that the test steers."""
+    """Sessions of the shop, each with a transaction that the test controls."""
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
@@ -37,7 +37,7 @@ class ConcurrentWriters:
         return connection
 
     def prepare(self, connection: psycopg.Connection, name: str) -> None:
-        """Turn an open transaction into a prepared one; its session goes on."""
+        """Turn an open transaction into a prepared one; its session stays open."""
         connection.execute(f"PREPARE TRANSACTION '{name}'".encode())
         connection.rollback()
         self._prepared.append(name)
@@ -56,7 +56,7 @@ class ConcurrentWriters:
 class PollHarness:
     """A started feed and its poll, in the test's own process.
 
-    Its windows follow each other at once.
+    Its windows follow each other without a pause.
     """
 
     def __init__(
@@ -105,13 +105,13 @@ class PollHarness:
         return self._poll.is_behind
 
     def close_window(self) -> datetime:
-        """Poll until the watermark has passed everything stamped before this call."""
+        """Poll until the watermark has passed every order stamped before this call."""
         now = self.source.clock()
         wait_until(lambda: self.poll() >= 0 and self.ledger.watermark() >= now)
         return self.ledger.watermark()
 
     def missed(self) -> list[tuple[object, ...]]:
-        """Orders at or below the watermark that the ledger does not have."""
+        """Return orders at or below the watermark that the ledger lacks."""
         return self.shop.rows(
             "SELECT o.id FROM orders AS o, syncd.watermark AS w "
             "WHERE o.confirmed_at <= w.confirmed_at AND NOT EXISTS "

@@ -1,4 +1,4 @@
-"""A stand-in for a transaction pooler: it loses notifications."""
+"""A minimal transaction pooler, which loses notifications."""
 
 import socket
 import threading
@@ -12,10 +12,10 @@ READY, NOTIFICATION = b"Z", b"A"
 
 
 class Pooler(threading.Thread):
-    """Forwards connections as a transaction pooler does, a server to each.
+    """Forwards connections as a transaction pooler does, one server session each.
 
-    Notifications reach a client within an answer to it only; between its transactions
-    it has no server that could bring one.
+    Notifications reach a client only with a response to it; between its transactions
+    it has no server session that could deliver one.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -75,7 +75,7 @@ class Pooler(threading.Thread):
 
 
 class PidMaskingPooler(Pooler):
-    """A pooler that gives its clients a process number of its own, as PgBouncer."""
+    """A pooler that reports a process number of its own to clients, as PgBouncer."""
 
     @staticmethod
     @override

@@ -38,7 +38,7 @@ def _binaries() -> Path:
 
 
 def program(name: str) -> Path:
-    """One of the server's own programs, like pg_dump; skips the test without it."""
+    """Return the path of a server program, like pg_dump; skip the test without it."""
     return _existing(_binaries() / name)
 
 
@@ -49,9 +49,9 @@ def _existing(program: Path) -> Path:
 
 
 def prefer_memory() -> None:
-    """Let the servers' data live in memory where that has room.
+    """Keep the servers' data in memory where there is room.
 
-    A database is copied and dropped there in an eighth of the processor's time.
+    Copying and dropping a database then takes an eighth of the processor time.
     """
     if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
         os.environ.setdefault(FOLDER, str(_MEMORY))
@@ -133,7 +133,7 @@ class Cluster:
         self._pg("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
 
     def count_from(self, epoch: int, xid: int) -> None:
-        """Restart with this as the next transaction id, as after years of use."""
+        """Restart with `xid` as the next transaction id, as after years of use."""
         self.sql("VACUUM (FREEZE)")
         self.stop()
         segment = self.data / "pg_xact" / f"{xid >> 20:04X}"
@@ -143,7 +143,7 @@ class Cluster:
         self.start()
 
     def promote(self) -> None:
-        """Make a standby the primary; it writes when this returns."""
+        """Promote a standby; return when it accepts writes."""
         self._pg("pg_ctl", "-D", str(self.data), "-w", "promote")
 
     def set(self, name: str, value: str) -> None:
@@ -151,7 +151,7 @@ class Cluster:
         self.sql("SELECT pg_reload_conf()")
 
     def holds(self, query: str) -> bool:
-        """Tell whether a query's only value is true."""
+        """Return whether a query's only value is true."""
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
             row = connection.execute(query).fetchone()
         return row == (True,)
@@ -163,7 +163,7 @@ class Cluster:
         return (self.data / "postmaster.pid").exists()
 
     def create(self, database: str, template: str = "template1") -> None:
-        """Create a database as a copy of its files, which costs the least."""
+        """Create a database as a file copy of the template, the cheapest way."""
         self.sql(f"CREATE DATABASE {database} TEMPLATE {template} STRATEGY file_copy")
 
     def drop(self, database: str) -> None:
@@ -192,9 +192,9 @@ def cluster(
 
 @contextmanager
 def standby(primary: Cluster) -> Iterator[Cluster]:
-    """A hot standby: from here on the primary acknowledges what it has replayed.
+    """Run a hot standby; the primary then commits once the standby has replayed.
 
-    Whoever fails over stops the primary first (`stop("immediate")`), then promotes.
+    To fail over, stop the primary first (`stop("immediate")`), then promote.
     """
     quickly = {"wal_retrieve_retry_interval": "100ms", "synchronous_commit": "on"}
     with cluster(quickly, primary=primary) as server:
@@ -209,7 +209,7 @@ def standby(primary: Cluster) -> Iterator[Cluster]:
 
 
 def wait_until(condition: object, seconds: float = 60.0) -> None:
-    """Poll `condition` until it holds; fail when the time is over."""
+    """Poll `condition` until it holds; fail after the time limit."""
     assert callable(condition)
     deadline = time.monotonic() + seconds
     while not condition():

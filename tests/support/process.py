@@ -1,8 +1,8 @@
-"""Programs in processes of their own, forked where all of syncd is imported already.
+"""Programs in processes of their own, forked after all of syncd was imported.
 
-To start an interpreter that imports it takes a second of processor time, more than most
-tests need for the rest. Whatever reads `/proc` of a process, or what an interpreter
-reads when it starts, has one of its own (`subprocess`).
+Starting an interpreter that imports it takes a second of processor time, more than
+the rest of most tests. Tests that read `/proc` of a process, or what an interpreter
+reads at start-up, start one of their own (`subprocess`).
 """
 
 import multiprocessing
@@ -36,7 +36,7 @@ SYNCD = ("-m", "syncd")
 
 
 class Process(Protocol):
-    """What tests ask of a running program."""
+    """The operations of a running program that tests use."""
 
     @property
     def pid(self) -> int: ...
@@ -52,8 +52,8 @@ class Forked:
 
     Args:
         program: `-m syncd`, or the path of a script, with its arguments.
-        environment: All of it.
-        streams: The files that it reads, and appends its output and its errors to.
+        environment: The complete environment.
+        streams: The files for standard input, output and errors (appended to).
     """
 
     def __init__(
@@ -66,7 +66,9 @@ class Forked:
         for stream in streams[1:]:
             Path(stream).touch()
         arguments = program, dict(environment), tuple(map(str, streams))
-        self._process = _PROCESSES.Process(target=_be, args=arguments, daemon=True)
+        self._process = _PROCESSES.Process(
+            target=_run_program, args=arguments, daemon=True
+        )
         self._process.start()
 
     @property
@@ -75,11 +77,11 @@ class Forked:
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Return its exit code, -9 where SIGKILL ended it; None while it runs."""
+        """Return the exit code, -9 after SIGKILL; None while it runs."""
         return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; return its exit code.
+        """Wait for the end of the process; return its exit code.
 
         Raises:
             TimeoutExpired: It still runs after so many seconds.
@@ -101,10 +103,10 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _be(
+def _run_program(
     program: Sequence[str], environment: Mapping[str, str], streams: Sequence[str]
 ) -> None:
-    """Become the program."""
+    """Replace the forked test process by the program."""
     os.dup2(os.open(streams[0], os.O_RDONLY), 0)
     for target, path in enumerate(streams[1:], 1):
         os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND), target)

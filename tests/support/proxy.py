@@ -1,4 +1,4 @@
-"""A wire to PostgreSQL that can be cut, or hang without a word."""
+"""A TCP proxy to PostgreSQL that can reset connections or stall silently."""
 
 import contextlib
 import selectors
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 class Proxy:
-    """Forwards TCP on loopback to a server's socket until told otherwise.
+    """Forwards TCP from loopback to a server's socket until frozen or closed.
 
-    Frozen, it keeps every connection and passes nothing on, as a pooler that hangs or
-    a firewall that drops packets; cut, it resets them and refuses new ones.
+    Frozen, it keeps every connection and forwards nothing, as a pooler that hangs or
+    a firewall that drops packets; closed, it resets them and refuses new ones.
     """
 
     def __init__(self, target: Path) -> None:
@@ -79,9 +79,9 @@ class Proxy:
 
 @contextlib.contextmanager
 def proxy(folder: Path) -> Iterator[Proxy]:
-    """Lay a wire to the server whose socket is in `folder`."""
-    laid = Proxy(folder / ".s.PGSQL.5432")
+    """Run a proxy to the server whose socket is in `folder`."""
+    opened = Proxy(folder / ".s.PGSQL.5432")
     try:
-        yield laid
+        yield opened
     finally:
-        laid.close()
+        opened.close()

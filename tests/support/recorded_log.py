@@ -1,4 +1,4 @@
-"""An hour in small of the real daemon, for those that read its log."""
+"""A log of the real daemon with successes and faults, for the log consumers."""
 
 import fcntl
 import json
@@ -38,7 +38,7 @@ SELECT jsonb_build_object(
 
 @dataclass
 class LogScenario:
-    """A shop, its daemon, the API: things go well, and wrong, and well again."""
+    """A shop, its daemon and the API: normal operation, faults and recoveries."""
 
     shop: Shop
     sandbox: Sandbox
@@ -46,18 +46,18 @@ class LogScenario:
     orders: list[str] = field(default_factory=list)
 
     def run_all(self) -> None:
-        """Do everything once."""
+        """Run every step once."""
         self.run()
-        self.delivered_orders()
-        self.retried_orders()
-        self.orders_that_cannot_be_sent()
-        self.refused_credentials()
-        self.a_pause()
-        self.a_missed_order()
-        self.killed_while_sending()
+        self.orders_are_delivered()
+        self.orders_are_retried()
+        self.orders_cannot_be_sent()
+        self.credentials_are_refused()
+        self.feed_is_paused()
+        self.order_is_missed()
+        self.daemon_is_killed_while_sending()
         self.run(on_uncertain="hold")
         self.wait_for(self.shop.confirm(4))
-        self.held_batch()
+        self.batch_is_held()
         self.stop()
 
     def run(self, **squeezely: object) -> None:
@@ -87,10 +87,10 @@ class LogScenario:
         wait_until(lambda: all(self.sandbox.book.posts(o) for o in orders), 30)
         wait_until(lambda: self.shop.value(CLAIMED) == 0)
 
-    def delivered_orders(self) -> None:
+    def orders_are_delivered(self) -> None:
         self.wait_for(self.shop.confirm(12))
 
-    def retried_orders(self) -> None:
+    def orders_are_retried(self) -> None:
         self.sandbox.fail("server-error", times=2, status=503)
         self.wait_for(self.shop.confirm(5))
         self.sandbox.fail("accept-then-drop", times=1)
@@ -99,7 +99,7 @@ class LogScenario:
         wait_until(lambda: all(self.sandbox.book.posts(o) == 2 for o in orders), 30)
         wait_until(lambda: self.shop.value(CLAIMED) == 0)
 
-    def orders_that_cannot_be_sent(self) -> None:
+    def orders_cannot_be_sent(self) -> None:
         self.shop.sql(
             "INSERT INTO orders (confirmed_at, email) "
             "SELECT clock_timestamp(), 'no address' FROM generate_series(1, 2)"
@@ -112,7 +112,7 @@ class LogScenario:
         self.shop.sql("DELETE FROM orders WHERE email IS NULL")
         wait_until(lambda: self.events("orders.withdrawn"), 30)
 
-    def refused_credentials(self) -> None:
+    def credentials_are_refused(self) -> None:
         self.sandbox.fail("credentials", times=1_000)
         orders = self.shop.confirm(2)
         wait_until(lambda: self.events("sending.held"), 30)
@@ -121,17 +121,17 @@ class LogScenario:
         self.daemon.send_signal(signal.SIGHUP)
         self.wait_for(orders)
 
-    def a_pause(self) -> None:
-        """Of both, then of none."""
+    def feed_is_paused(self) -> None:
+        """Pause capture and sending, then resume both."""
         for verb, said in (("pause", "sending and capture"), ("resume", None)):
             done = syncd(verb, "--all", "--config", self.log.with_suffix(".toml"))
             assert done.returncode == 0, done.stderr
             wait_until(lambda s=said: self.events("heartbeat")[-1]["paused"] == s, 30)
 
-    def a_missed_order(self) -> None:
-        """An order whose stamp is older than the lookback allows.
+    def order_is_missed(self) -> None:
+        """Confirm an order whose stamp is older than the lookback allows.
 
-        The accounts of the daemon before are long ago, so that new ones are due.
+        The previous daemon's reconciliation is set long ago, so that a new one is due.
         """
         wait_until(lambda: self.shop.value(PASSED), 30)
         self.stop()
@@ -144,7 +144,7 @@ class LogScenario:
         wait_until(lambda: self.events("orders.missed"), 30)
         self.wait_for([str(row[0]) for row in rows])
 
-    def killed_while_sending(self) -> None:
+    def daemon_is_killed_while_sending(self) -> None:
         self.sandbox.fail("hang", times=1)
         self.orders += self.shop.confirm(4)
         wait_until(lambda: not self.sandbox.queued_faults(), 30)
@@ -152,7 +152,7 @@ class LogScenario:
         self.daemon.send_signal(signal.SIGKILL)
         self.daemon.wait(60)
 
-    def held_batch(self) -> None:
+    def batch_is_held(self) -> None:
         self.sandbox.fail("accept-then-drop", times=1)
         self.orders += self.shop.confirm(2)
         wait_until(lambda: self.events("heartbeat")[-1]["held"] == 6, 30)
@@ -162,7 +162,7 @@ class LogScenario:
         assert self.daemon.wait(60) == 0
 
     def facts(self) -> dict[str, object]:
-        """Tell what ledger and sandbox know, whatever the log says."""
+        """Return what the ledger and the sandbox hold, independently of the log."""
         ((facts,),) = self.shop.rows(TRUTH)
         assert isinstance(facts, dict)
         posts = sum(self.sandbox.book.posts(order) for order in self.orders)
@@ -171,7 +171,7 @@ class LogScenario:
 
 @dataclass(frozen=True)
 class RecordedLog:
-    """What is left of an hour: its log, and the truth."""
+    """A recorded log, with the facts that it must agree with."""
 
     log: Path
     facts: Mapping[str, Any]
@@ -184,7 +184,7 @@ class RecordedLog:
 
 
 def record_once(server: Cluster, folder: Path) -> RecordedLog:
-    """Live the hour, or take the one that another worker of pytest has lived."""
+    """Record the log, or return the one that another pytest worker recorded."""
     facts, log = folder / "facts.json", folder / "syncd.log"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

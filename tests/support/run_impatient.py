@@ -1,6 +1,6 @@
-"""Runs the daemon with little patience: SECONDS CONFIG.
+"""Runs the daemon with short time limits: SECONDS CONFIG.
 
-For answers of PostgreSQL and leases; twice as long for its own parts.
+They apply to PostgreSQL's responses and to leases; twice that to its threads.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Runs the daemon with backfill pages of so many orders: PAGE CONFIG."""
+"""Runs the daemon with a given size of backfill pages: PAGE CONFIG."""
 
 import sys
 from pathlib import Path

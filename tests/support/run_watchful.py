@@ -1,4 +1,4 @@
-"""Runs the daemon with quick looks at orders' stamps: SECONDS CONFIG."""
+"""Runs the daemon with frequent checks of orders' stamps: SECONDS CONFIG."""
 
 import sys
 from functools import partial

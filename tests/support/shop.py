@@ -45,12 +45,12 @@ SELECT id AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
 
 @dataclass
 class Shop(LedgerQueries):
-    """A shop in an empty database: `owner` may do anything, the daemon little."""
+    """A shop in an empty database: `owner` has all rights, the daemon few."""
 
     owner: str
     role: str
     dsn: str
-    state: str | None = None  # whoever owns the ledger's database, if that is another
+    state: str | None = None  # owner of a separate ledger database
     processes: list[Process] = field(default_factory=list)
 
     @classmethod
@@ -79,7 +79,7 @@ class Shop(LedgerQueries):
 
     @classmethod
     def clone(cls, owner: str) -> "Shop":
-        """Open a shop in a database that is a copy of another's, of no role."""
+        """Open a shop in a cloned database, with a role of its own."""
         shop = cls.at(owner)
         shop.sql(f"CREATE ROLE {shop.role} LOGIN")
         with closing(Database(owner)) as source:
@@ -88,13 +88,13 @@ class Shop(LedgerQueries):
         return shop
 
     def disown(self) -> None:
-        """Take the role away; what it was granted goes with it."""
+        """Drop the role, with everything that it was granted."""
         self.sql(f"DROP OWNED BY {self.role}; DROP ROLE {self.role}")
 
     def listen(
         self, *tables: str, owner: str | None = None, feed: str = "shop"
     ) -> None:
-        """Put the triggers of `capture = "listen"` on tables."""
+        """Install the triggers of `capture = "listen"` on tables."""
         with closing(Database(owner or self.owner)) as source:
             views = Views(source, "syncd.confirmed_orders", "syncd.purchases")
             targets = [target_of(table) for table in tables or ["orders:id"]]
@@ -105,14 +105,14 @@ class Shop(LedgerQueries):
 
     @classmethod
     def at(cls, owner: str, *, state: str | None = None) -> "Shop":
-        """A shop that was opened before, perhaps on another server."""
+        """Return a shop that was opened before, perhaps on another server."""
         role = f"role_{psycopg.conninfo.conninfo_to_dict(owner)['dbname']}"
         dsn = psycopg.conninfo.make_conninfo(owner, user=role)
         return cls(owner, role, dsn, state)
 
     @property
     def state_dsn(self) -> str | None:
-        """How the daemon reaches a ledger in another database."""
+        """Return the daemon's connection string of a ledger in another database."""
         if self.state is None:
             return None
         return psycopg.conninfo.make_conninfo(self.state, user=self.role)
@@ -124,7 +124,7 @@ class Shop(LedgerQueries):
 
     @override
     def ledger(self, query: str) -> list[tuple[object, ...]]:
-        """Ask the ledger's database, wherever that is."""
+        """Query the ledger's database, wherever it is."""
         with psycopg.connect(self.ledger_owner, autocommit=True) as connection:
             return connection.execute(query.encode()).fetchall()
 
@@ -150,7 +150,7 @@ class Shop(LedgerQueries):
         return [f"W-{row[0]}" for row in rows]
 
     def views(self) -> str:
-        """The SQL that makes the two views, and lets the daemon read them."""
+        """Return the SQL that creates the two views and grants them to the daemon."""
         both = "syncd.confirmed_orders, syncd.purchases"
         return f"{VIEWS} GRANT SELECT ON {both} TO {self.role};"
 
@@ -165,7 +165,7 @@ class Shop(LedgerQueries):
         source: Mapping[str, object] | None = None,
         **squeezely: object,
     ) -> Path:
-        """Write a configuration with quick settings."""
+        """Write a configuration with short intervals."""
         sending = {
             "account": "SQ-SANDBOX",
             "timeout": "5s",
@@ -201,7 +201,7 @@ endpoint = "{endpoint}"
         log: Path | None = None,
         program: Sequence[str] = RUN,
     ) -> Process:
-        """Start the real daemon as a process of its own, or a program around it."""
+        """Start the real daemon, or a program that wraps it, as a process."""
         words = [*program, str(config), *arguments]
         streams = os.devnull, os.devnull, log or config.with_suffix(".log")
         process = Forked(words, os.environ | KEY, streams)
@@ -216,13 +216,13 @@ endpoint = "{endpoint}"
         program: Sequence[str] = RUN,
         within: Sequence[str] = (),
     ) -> Process:
-        """Start it in an interpreter of its own.
+        """Start the daemon in an interpreter of its own.
 
         Args:
             config: Its configuration.
             arguments: Further ones.
-            log: Where its log goes, instead of beside the configuration.
-            program: The daemon, or a program around it.
+            log: The file for its log, instead of one beside the configuration.
+            program: The daemon, or a program that wraps it.
             within: A command that runs another, for instance in a namespace.
         """
         with (log or config.with_suffix(".log")).open("a") as target:
@@ -243,7 +243,7 @@ endpoint = "{endpoint}"
 
 
 def target_of(text: str) -> Target:
-    """Read TABLE:KEYCOLUMN."""
+    """Parse TABLE:KEYCOLUMN."""
     target = Target.parse(text)
     assert target
     return target

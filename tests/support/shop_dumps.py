@@ -21,7 +21,7 @@ _META = re.compile(r"^\\(?:un)?restrict .*\n", re.MULTILINE)
 
 
 def dump_of(shop: str) -> Path:
-    """Name the dump of a shop; it may be missing (Saleor's is not ours to copy)."""
+    """Return the path of a shop's dump, if it exists (Saleor's is not ours to copy)."""
     copied = _OURS / f"{shop}.sql.gz"
     return copied if copied.exists() else _SHARED / shop / "dump.sql.gz"
 
@@ -46,7 +46,7 @@ def restore(conninfo: str, shop: str) -> None:
 
 
 def load(connection: Connection, dump: str) -> None:
-    """Run a plain dump: its statements, and its rows that stand after COPY."""
+    """Run a plain dump: its statements, and the rows after each COPY."""
     dump = _META.sub("", dump)
     position = 0
     for block in _COPY.finditer(dump):
@@ -73,13 +73,13 @@ def advised_indexes(shop: str) -> list[str]:
 
 
 def run(connection: Connection, script: str) -> None:
-    """Run statements that stand in a file."""
+    """Run the statements of a file."""
     connection.execute(script.encode())
 
 
 def grow(connection: Connection, shop: str, copies: int) -> None:
-    """Add so many copies of every order, each ten minutes older than the one before."""
-    # Foreign keys are not what is tested, and their checks take most of the time.
+    """Add copies of every order, each ten minutes older than the one before."""
+    # Foreign keys are not tested here, and checking them takes most of the time.
     connection.execute("SET session_replication_role = replica")
     for name, overrides in _GROWTH[shop].items():
         table = sql.Identifier("public", name)

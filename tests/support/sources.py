@@ -1,4 +1,4 @@
-"""The files of the package and what they parse to, read once per process."""
+"""The package's files and their syntax trees, read once per process."""
 
 import ast
 from functools import cache
@@ -10,5 +10,5 @@ CODE = sorted((ROOT / "syncd").rglob("*.py"))
 
 @cache
 def nodes(file: Path) -> tuple[ast.AST, ...]:
-    """Parse a file, and return each node of its tree."""
+    """Parse a file and return every node of its tree."""
     return tuple(ast.walk(ast.parse(file.read_text())))

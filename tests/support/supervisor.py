@@ -1,4 +1,4 @@
-"""A service manager where no systemd is booted: it receives what a daemon sends."""
+"""A service manager for machines without systemd: it receives a daemon's messages."""
 
 import json
 import os
@@ -21,12 +21,12 @@ STALE = 10.0  # seconds: what an impatient daemon allows for a step
 
 
 def wait_until(condition: object, seconds: float = 60.0) -> None:
-    """As everywhere, with time for daemons that start on a busy machine."""
+    """Wait as elsewhere, with time for daemons that start on a busy machine."""
     postgres.wait_until(condition, seconds)
 
 
 class Supervisor:
-    """The other end of NOTIFY_SOCKET; `datagrams` came so far, in order."""
+    """The receiving end of NOTIFY_SOCKET; `datagrams` are those received, in order."""
 
     def __init__(self, address: str, watchdog_seconds: float) -> None:
         self.environment: Mapping[str, str] = {
@@ -43,13 +43,13 @@ class Supervisor:
         self._thread.start()
 
     def lines(self, beginning: str) -> list[str]:
-        """The lines that begin like this."""
+        """Return the lines with this prefix."""
         lines = [line for lines in list(self.datagrams) for line in lines]
         return [line for line in lines if line.startswith(beginning)]
 
     @property
     def seconds_since_ping(self) -> float:
-        """Since the last ping."""
+        """Return the seconds since the last watchdog ping."""
         return time.monotonic() - self._pinged_at
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Supervisor:
 def supervisor(
     folder: Path, *, abstract: bool = False, watchdog_seconds: float = 1.0
 ) -> Iterator[Supervisor]:
-    """Listen in a folder, or under an abstract name."""
+    """Receive on a socket in a folder, or on an abstract one."""
     address = f"@syncd-{os.getpid()}-{id(folder)}" if abstract else f"{folder}/notify"
     listening = Supervisor(address, watchdog_seconds)
     try:
@@ -109,7 +109,7 @@ class SupervisedDaemon:
         return daemon
 
     def reload(self, daemon: Process) -> None:
-        """Ask for a reload and wait for its end."""
+        """Request a reload and wait until it has finished."""
         ready = len(self.supervisor.lines("READY=1"))
         daemon.send_signal(signal.SIGHUP)
         wait_until(lambda: len(self.supervisor.lines("READY=1")) > ready)
@@ -128,7 +128,7 @@ class SupervisedDaemon:
         wait_until(lambda: self.supervisor.lines("STOPPING=1"))
 
     def assert_pings(self, seconds: float) -> None:
-        """Fail if the supervisor misses the daemon's sign of life meanwhile."""
+        """Fail if a watchdog ping is overdue during these seconds."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             assert self.supervisor.seconds_since_ping < STALE

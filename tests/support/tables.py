@@ -1,4 +1,4 @@
-"""The ledger's tables, read and changed as rows whose columns have names."""
+"""The ledger's tables, read and changed as rows with named columns."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,10 +26,10 @@ INFINITE = {
 
 
 class Tables(ABC):
-    """One who reads and changes the tables of a ledger, as their owner.
+    """Reads and changes the tables of a ledger, as their owner.
 
-    `where` names columns and the value that a row must have there: None for NULL, of a
-    list one of its values. Without it, all rows are meant.
+    `where` names columns and the value that a row must have there: None for NULL, for a
+    list any of its values. Without it, all rows match.
     """
 
     @property
@@ -38,13 +38,13 @@ class Tables(ABC):
         """Return the connection string of the owner of the ledger's database."""
 
     def rows_of(self, table: str, /, **where: object) -> list[Row]:
-        """Return rows ordered by all columns, of which the primary key comes first."""
+        """Return rows ordered by all columns, beginning with the primary key."""
         which, values = _condition(where)
         select = SQL("SELECT * FROM {} AS t WHERE {} ORDER BY t")
         return self._run(select.format(_name(table), which), values)
 
     def row_of(self, table: str, /, **where: object) -> Row:
-        """Return the only row; fail where there is none, or another."""
+        """Return the only row; fail unless there is exactly one."""
         (row,) = self.rows_of(table, **where)
         return row
 
@@ -56,7 +56,7 @@ class Tables(ABC):
         return int(row.number)
 
     def insert(self, table: str, /, **columns: object) -> Row:
-        """Insert a row; return it with what the database added."""
+        """Insert a row; return it with the columns that the database filled."""
         insert = SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING *").format(
             _name(table),
             SQL(", ").join(map(Identifier, columns)),
@@ -66,7 +66,7 @@ class Tables(ABC):
         return row
 
     def insert_many(self, table: str, rows: Iterable[Columns], /) -> None:
-        """Insert many rows, at least one, which give values to the same columns."""
+        """Insert rows, at least one, all with values for the same columns."""
         given = iter(rows)
         first = next(given)
         copy = SQL("COPY {} ({}) FROM STDIN").format(
@@ -80,13 +80,13 @@ class Tables(ABC):
                 copying.write_row([*row.values()])
 
     def update(self, table: str, columns: Columns, /, **where: object) -> None:
-        """Give columns of rows new values."""
+        """Set columns of rows."""
         self._update(table, SQL("{} = %s"), columns, where)
 
     def shift(
         self, table: str, span: timedelta, /, *columns: str, **where: object
     ) -> None:
-        """Move times of rows by a span; a negative one lets them be longer ago."""
+        """Shift times of rows by a span; a negative one moves them into the past."""
         spans = dict.fromkeys(columns, span)
         self._update(table, SQL("{0} = {0} + %s"), spans, where)
 
@@ -125,7 +125,7 @@ class Tables(ABC):
 
 
 class _Times(TimestamptzLoader):
-    """Reads the times that Python does not have as its first and last."""
+    """Loads times that Python cannot represent as its first and last."""
 
     @override
     def load(self, data: Buffer) -> datetime:
@@ -137,7 +137,7 @@ def _name(table: str) -> Identifier:
 
 
 def _condition(where: Columns) -> tuple[Composed, list[object]]:
-    """Return the condition that rows meet, and the values of its parameters."""
+    """Return the condition that selects rows, and the values of its parameters."""
     tests = [_test(value).format(Identifier(name)) for name, value in where.items()]
     values = [value for value in where.values() if value is not None]
     return SQL(" AND ").join([SQL("true"), *tests]), values

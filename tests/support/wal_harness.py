@@ -1,4 +1,4 @@
-"""A shop that is followed through its WAL, in the test's own process."""
+"""A shop whose WAL is followed, in the test's own process."""
 
 import io
 import json
@@ -49,7 +49,7 @@ SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
 def opened_shop(
     server: Cluster, name: str, *, views: bool = True, state: str | None = None
 ) -> Iterator[Shop]:
-    """A shop in a database of its own; its slots are gone afterwards."""
+    """Open a shop in a database of its own; drop it with its slots afterwards."""
     server.create(name)
     shop = Shop.open(server.dsn(name), views=views, state=state)
     try:
@@ -57,11 +57,11 @@ def opened_shop(
     finally:
         shop.close()
         if server.runs():
-            forget(server, name)
+            drop_database(server, name)
 
 
-def forget(server: Cluster, name: str) -> None:
-    """Drop a database with the slots in it."""
+def drop_database(server: Cluster, name: str) -> None:
+    """Drop a database with its slots."""
     active = SLOT.replace("slot_name = 'syncd_shop'", f"active AND database = '{name}'")
     server.sql(FREE.format(name=name))
     wait_until(lambda: not server.holds(f"SELECT EXISTS ({active.format(1)})"))
@@ -71,7 +71,7 @@ def forget(server: Cluster, name: str) -> None:
 
 @contextmanager
 def owners(shop: Shop) -> Iterator[Connections]:
-    """Connections as whoever owns the shop's tables."""
+    """Return connections as the owner of the shop's tables."""
     database = Database(shop.owner)
     try:
         yield Connections(database, database)
@@ -80,7 +80,7 @@ def owners(shop: Shop) -> Iterator[Connections]:
 
 
 def install_wal(shop: Shop, *tables: str, recreate: bool = False) -> list[str]:
-    """What `syncd install --wal` does."""
+    """Install as `syncd install --wal` does."""
     names = Grantees(shop.role, "syncd.confirmed_orders", "syncd.purchases")
     with owners(shop) as connections:
         with pinned(connections.source):
@@ -97,7 +97,7 @@ def install_wal(shop: Shop, *tables: str, recreate: bool = False) -> list[str]:
 
 
 def uninstall_wal(shop: Shop) -> list[str]:
-    """What `syncd uninstall` does before it drops the ledger."""
+    """Uninstall as `syncd uninstall` does before it drops the ledger."""
     with owners(shop) as connections:
         return unfollow(connections, "shop")
 
@@ -125,7 +125,7 @@ class WalHarness:
         self.wal = self.follower()
 
     def follower(self) -> WalCapture:
-        """Make another follower of the same feed, as another daemon would."""
+        """Build another follower of the same feed, as another daemon would."""
         connections = connect(self._settings, "wal")
         self._connections.append(connections)
         source = source_on(self._settings, connections)
@@ -136,7 +136,7 @@ class WalHarness:
         return follow_wal(self._settings, feed, connections, Log("shop"), self._tuning)
 
     def retune(self, **changes: float) -> None:
-        """Go on with another follower of the feed, of other tuning."""
+        """Replace the follower by one with other tuning."""
         self.wal.close()
         self._tuning = replace(self._tuning, **changes)  # type: ignore[arg-type]
         self.wal = self.follower()
@@ -147,7 +147,7 @@ class WalHarness:
     def step_until(
         self, condition: Callable[[], object], seconds: float = 0.05
     ) -> None:
-        """Step, each time for so many seconds, until something holds."""
+        """Step, each time for some seconds, until a condition holds."""
 
         def holds() -> object:
             self.step(seconds)
@@ -160,24 +160,24 @@ class WalHarness:
         self.step_until(lambda: self.admitted() == orders, 0.2)
 
     def step_until_read(self) -> None:
-        """Step until everything written by now was read and acknowledged."""
+        """Step until everything written before this call was read and acknowledged."""
         end = self.value("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
         assert isinstance(end, int)
-        self.step_until(lambda: self.confirmed() >= end)
+        self.step_until(lambda: self.confirmed_position() >= end)
 
     def next_keys(self) -> list[str]:
-        """Step until keys were heard of; give them."""
+        """Step until keys arrive; return them."""
         heard: list[str] = []
 
-        def has_heard() -> bool:
+        def has_keys() -> bool:
             heard.extend(self.step().keys)
             return bool(heard)
 
-        wait_until(has_heard)
+        wait_until(has_keys)
         return heard
 
-    def confirmed(self) -> int:
-        """Up to where the slot was acknowledged."""
+    def confirmed_position(self) -> int:
+        """Return the position up to which the slot is acknowledged."""
         found = self.value(SLOT.format("(confirmed_flush_lsn - '0/0')::bigint"))
         assert isinstance(found, int)
         return found
@@ -191,7 +191,7 @@ class WalHarness:
         return self.value("SELECT count(*) FROM syncd.ledger WHERE capture = 'wal'")
 
     def keys(self) -> list[str]:
-        """The orders of the ledger, in the order in which they are sent."""
+        """Return the ledger's orders in the order of sending."""
         rows = self.shop.rows(
             "SELECT order_key FROM syncd.ledger JOIN syncd.batch USING (batch_id) "
             "ORDER BY batch_id, syncd.ledger.confirmed_at, order_key"
@@ -202,16 +202,16 @@ class WalHarness:
         return self.shop.value(query)
 
     def events(self, name: str) -> list[dict[str, object]]:
-        """The log's lines of one event."""
+        """Return the log lines of one event."""
         lines = [json.loads(line) for line in self.lines.getvalue().splitlines()]
         return [line for line in lines if line["event"] == name]
 
     def session(self, options: str = "") -> psycopg.Connection:
-        """A session of the shop's own, not in autocommit."""
+        """Open a session of the shop, not in autocommit."""
         return psycopg.connect(self.shop.owner, options=options)
 
     def held(self) -> int:
-        """How many keys were heard of and are not in the ledger."""
+        """Return the number of received keys that are not in the ledger."""
         return self.wal.held
 
     def close(self) -> None:

@@ -200,9 +200,9 @@ def ear(shop: Shop) -> Iterator[ListenHarness]:
 
 
 @pytest.fixture
-def hearing(hinting: Shop) -> Iterator[ListenHarness]:
-    hinting.listen("orders:id")
-    made = ListenHarness(hinting)
+def hearing(notifying_shop: Shop) -> Iterator[ListenHarness]:
+    notifying_shop.listen("orders:id")
+    made = ListenHarness(notifying_shop)
     yield made
     made.close()
 
@@ -576,32 +576,32 @@ def test_a_lost_database_loses_nothing(hearing: ListenHarness) -> None:
 
 
 def test_behind_a_transaction_pooler_it_says_so_once_and_goes_on(
-    hinting: Shop,
+    notifying_shop: Shop,
 ) -> None:
     """The probe is not heard; the outbox is looked at every poll_interval."""
     soon = {"inspection_seconds": 0.3, "answer_seconds": 0.1}
-    hinting.listen("orders:id")
+    notifying_shop.listen("orders:id")
     with (
-        closing(Pooler(hinting.dsn)) as pooler,
-        closing(ListenHarness(hinting, hear=pooler.dsn, **soon)) as ear,
+        closing(Pooler(notifying_shop.dsn)) as pooler,
+        closing(ListenHarness(notifying_shop, hear=pooler.dsn, **soon)) as ear,
     ):
         ear.until(lambda: ear.notes.of("listen.notifications_lost"))
         for _ in range(4):
-            hinting.confirm(1)
+            notifying_shop.confirm(1)
             assert ear.take(1) < SOON
         (said,) = ear.notes.of("listen.notifications_lost")
         assert "pooler" in str(said["reason"])
 
 
 def test_without_listen_at_all_it_says_so_once_and_goes_on(
-    hinting: Shop,
+    notifying_shop: Shop,
 ) -> None:
     """No connection to be had for the ear."""
-    hinting.listen("orders:id")
-    nowhere = make_conninfo(hinting.dsn, host="/nowhere")
-    with closing(ListenHarness(hinting, hear=nowhere, shut_seconds=0.05)) as ear:
+    notifying_shop.listen("orders:id")
+    nowhere = make_conninfo(notifying_shop.dsn, host="/nowhere")
+    with closing(ListenHarness(notifying_shop, hear=nowhere, shut_seconds=0.05)) as ear:
         ear.until(lambda: ear.notes.of("listen.notifications_lost"))
-        hinting.confirm(2)
+        notifying_shop.confirm(2)
         assert ear.take(2) < SOON
         assert len(ear.notes.of("listen.notifications_lost")) == 1
 
@@ -646,13 +646,13 @@ def test_faults_are_told_with_their_number(ear: ListenHarness) -> None:
     ids=["disabled", "faulty"],
 )
 def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
-    hinting: Shop, break_it: str
+    notifying_shop: Shop, break_it: str
 ) -> None:
     """Two captures over one ledger: the second notices that the first is gone."""
-    hinting.listen("orders:id")
+    notifying_shop.listen("orders:id")
     with (
-        closing(ListenHarness(hinting)) as ear,
-        closing(Database(hinting.dsn)) as database,
+        closing(ListenHarness(notifying_shop)) as ear,
+        closing(Database(notifying_shop.dsn)) as database,
     ):
         polled = Connections(database, database)
         source = Source(database, *NAMES)
@@ -669,14 +669,14 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
         )
         threads = watching.start()
         try:
-            hinting.confirm(2)
+            notifying_shop.confirm(2)
             wait_until(lambda: len(ear.taken()) == 2)
             time.sleep(0.4)
             watching.poll()
             assert ear.notes.of("capture.missed_changes") == []
             ear.put_off_next_look()  # or what is faulty may be met before the poll
-            hinting.sql(break_it)
-            hinting.confirm(2)
+            notifying_shop.sql(break_it)
+            notifying_shop.confirm(2)
             watching.poll()
             time.sleep(0.4)
             watching.poll()
@@ -686,7 +686,7 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
             reactions.stopping.set()
             for thread in threads:
                 thread.join()
-    assert hinting.captured("poll") == 2
+    assert notifying_shop.captured("poll") == 2
 
 
 def test_an_order_that_the_poll_took_first_is_no_doubt(hearing: ListenHarness) -> None:
@@ -728,18 +728,22 @@ def test_an_order_that_the_poll_took_first_is_no_doubt(hearing: ListenHarness) -
 # The daemon
 
 
-def test_the_daemon_sends_what_it_heard_of(hinting: Shop, tmp_path: Path) -> None:
+def test_the_daemon_sends_what_it_heard_of(
+    notifying_shop: Shop, tmp_path: Path
+) -> None:
     """Long before the poll, which goes on underneath, would look again."""
-    hinting.listen("orders:id")
+    notifying_shop.listen("orders:id")
     with Sandbox() as sandbox:
-        config = hinting.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
-        daemon = hinting.start(config)
+        config = notifying_shop.configure(
+            tmp_path, sandbox.endpoint, {"capture": "listen"}
+        )
+        daemon = notifying_shop.start(config)
         log = config.with_suffix(".log")
         wait_until(lambda: "daemon.started" in log.read_text())
-        hinting.confirm(1)
+        notifying_shop.confirm(1)
         wait_until(lambda: sandbox.book.totals.orderids == 1)
         time.sleep(1)  # the first poll is over, the next one is half a minute away
-        orders = hinting.confirm(50)
+        orders = notifying_shop.confirm(50)
         wait_until(lambda: sandbox.book.totals.orderids == 51, 5)
         daemon.terminate()
         assert daemon.wait(60) == 0
@@ -747,17 +751,21 @@ def test_the_daemon_sends_what_it_heard_of(hinting: Shop, tmp_path: Path) -> Non
     text = log.read_text()
     assert "listen.notifications_lost" not in text
     assert "capture.missed_changes" not in text
-    assert hinting.captured("listen") >= 50
+    assert notifying_shop.captured("listen") >= 50
 
 
-def test_one_pass_takes_what_is_in_the_outbox(hinting: Shop, tmp_path: Path) -> None:
+def test_one_pass_takes_what_is_in_the_outbox(
+    notifying_shop: Shop, tmp_path: Path
+) -> None:
     """`syncd run --once` too, also orders that the poll's window does not reach."""
-    hinting.listen("orders:id")
+    notifying_shop.listen("orders:id")
     with Sandbox() as sandbox:
-        config = hinting.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
-        assert hinting.start(config, "--once").wait(60) == 0
-        hinting.confirm(3)
-        assert hinting.start(config, "--once").wait(60) == 0
+        config = notifying_shop.configure(
+            tmp_path, sandbox.endpoint, {"capture": "listen"}
+        )
+        assert notifying_shop.start(config, "--once").wait(60) == 0
+        notifying_shop.confirm(3)
+        assert notifying_shop.start(config, "--once").wait(60) == 0
         assert sandbox.book.totals.orderids == 3
-    assert hinting.in_outbox() == 0
-    assert hinting.captured("listen") == 3
+    assert notifying_shop.in_outbox() == 0
+    assert notifying_shop.captured("listen") == 3

@@ -419,10 +419,10 @@ def test_a_big_statement_does_not_slow_its_session_down(client: ShopClient) -> N
 
 
 @pytest.fixture
-def hinting_client(hinting: Shop) -> ShopClient:
+def hinting_client(notifying_shop: Shop) -> ShopClient:
     """On a server whose triggers may send hints."""
-    made = open_till(hinting)
-    hinting.listen("orders:id", owner=made.installer)
+    made = open_till(notifying_shop)
+    notifying_shop.listen("orders:id", owner=made.installer)
     return made
 
 

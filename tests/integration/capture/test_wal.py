@@ -171,7 +171,7 @@ def test_nothing_is_acknowledged_before_the_ledger_has_it(
     end = wal_feed.value("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
     with pytest.raises(DatabaseUnavailableError):
         wal_feed.step(5)
-    assert wal_feed.confirmed() < end  # type: ignore[operator]
+    assert wal_feed.confirmed_position() < end  # type: ignore[operator]
     assert wal_feed.reached() < end  # type: ignore[operator]
     monkeypatch.setattr(Ledger, "admit", admit)
     wal_feed.step_until_admitted(1)
@@ -182,7 +182,7 @@ def test_a_crash_between_ledger_and_acknowledgement_repeats_nothing(
 ) -> None:
     """The slot tells the order again, the ledger's key knows it."""
     confirm_ = ReplicationStream.confirm
-    before = wal_feed.confirmed()
+    before = wal_feed.confirmed_position()
 
     def failing(*_: object) -> None:
         raise DatabaseUnavailableError("the daemon died", "no")
@@ -196,7 +196,7 @@ def test_a_crash_between_ledger_and_acknowledgement_repeats_nothing(
         return wal_feed.admitted() == 1
 
     wait_until(died_with_it)
-    assert wal_feed.confirmed() == before
+    assert wal_feed.confirmed_position() == before
     monkeypatch.setattr(ReplicationStream, "confirm", confirm_)
     assert wal_feed.next_keys() == ["1"]
     wal_feed.step_until_read()
@@ -232,13 +232,13 @@ def test_what_was_acknowledged_survives_a_crash_of_the_server(tmp_path: Path) ->
         with wal_feed.session("-c synchronous_commit=on") as session:
             confirm(session)
         wal_feed.step_until_admitted(1)
-        reached, confirmed = wal_feed.reached(), wal_feed.confirmed()
+        reached, confirmed = wal_feed.reached(), wal_feed.confirmed_position()
         assert confirmed == reached
         server.stop("immediate")
         server.start()
         assert wal_feed.admitted() == 1
         assert wal_feed.reached() == reached
-        assert wal_feed.confirmed() < confirmed
+        assert wal_feed.confirmed_position() < confirmed
         wal_feed.close()
         assert wal_feed.next_keys() == ["1"]
         assert wal_feed.admitted() == 1
@@ -307,12 +307,12 @@ def test_a_commit_that_is_not_visible_yet_is_waited_for(
     with standby_missing(wal_server, wal_feed):
         waiting = Waiting(wal_feed)
         wal_feed.step_until(lambda: wal_feed.events("stream.commits_invisible"), 0.1)
-        before = wal_feed.confirmed()
+        before = wal_feed.confirmed_position()
         wal_feed.shop.confirm(2)
         wal_feed.step_until_admitted(2)
         assert sorted(wal_feed.keys()) == ["2", "3"]
         assert [wal_feed.step(0.05).keys for _ in range(3)] == [()] * 3
-        assert wal_feed.confirmed() == before
+        assert wal_feed.confirmed_position() == before
     waiting.join(10)
     wal_feed.step_until_admitted(3)
     wal_feed.step_until_read()
@@ -403,7 +403,7 @@ def test_the_position_is_noted_before_it_is_acknowledged(wal_feed: WalHarness) -
         wal_feed.step(0.5)
         reached = wal_feed.reached()
         assert isinstance(reached, int)
-        assert reached >= wal_feed.confirmed()
+        assert reached >= wal_feed.confirmed_position()
 
 
 def test_the_position_never_claims_what_was_not_sent(

@@ -55,11 +55,11 @@ class OfferHarness(Harness):
 
 
 @pytest.fixture
-def offer_harness(hinting: Shop, tmp_path: Path) -> Iterator[OfferHarness]:
-    hinting.sql(VIEWS)
-    hinting.listen("orders:id")
+def offer_harness(notifying_shop: Shop, tmp_path: Path) -> Iterator[OfferHarness]:
+    notifying_shop.sql(VIEWS)
+    notifying_shop.listen("orders:id")
     with Sandbox() as sandbox:
-        opened = OfferHarness(hinting, sandbox, tmp_path)
+        opened = OfferHarness(notifying_shop, sandbox, tmp_path)
         yield opened
         opened.close()
 

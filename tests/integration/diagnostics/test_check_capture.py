@@ -27,12 +27,12 @@ def codes_of(inspector: CheckRunner, section: str) -> set[str]:
 
 
 def test_triggers_without_a_fault_are_said_to_fire(
-    hinting: Shop, tmp_path: Path
+    notifying_shop: Shop, tmp_path: Path
 ) -> None:
     """On a server without prepared transactions, which gives hints."""
-    inspector = CheckRunner(hinting, tmp_path, LISTEN)
+    inspector = CheckRunner(notifying_shop, tmp_path, LISTEN)
     assert codes_of(inspector, "Capture") == {"outbox.missing"}
-    hinting.listen("orders:id")
+    notifying_shop.listen("orders:id")
     assert codes_of(inspector, "Capture") == {"trigger.fires", "outbox.ready"}
 
 
@@ -97,34 +97,34 @@ def test_triggers_without_a_fault_are_said_to_fire(
     ],
 )
 def test_what_keeps_a_change_from_being_noted_is_found(
-    hinting: Shop, tmp_path: Path, change: str, code: str, words: str
+    notifying_shop: Shop, tmp_path: Path, change: str, code: str, words: str
 ) -> None:
     """With its table, and the statement or command that mends it."""
-    hinting.listen("orders:id")
-    inspector = CheckRunner(hinting, tmp_path, LISTEN)
+    notifying_shop.listen("orders:id")
+    inspector = CheckRunner(notifying_shop, tmp_path, LISTEN)
     assert code not in inspector.codes()
-    database = conninfo_to_dict(hinting.owner)["dbname"]
-    hinting.sql(change.format(role=hinting.role, database=database))
+    database = conninfo_to_dict(notifying_shop.owner)["dbname"]
+    notifying_shop.sql(change.format(role=notifying_shop.role, database=database))
     found = inspector.of(code)
     assert any(words in f.message and f.next_step for f in found), found
 
 
 def test_a_subscription_that_fills_a_table_is_found(
-    hinting: Shop, tmp_path: Path
+    notifying_shop: Shop, tmp_path: Path
 ) -> None:
     """Its changes fire no statement trigger."""
-    hinting.listen("orders:id")
-    hinting.sql(
+    notifying_shop.listen("orders:id")
+    notifying_shop.sql(
         "CREATE SUBSCRIPTION filling CONNECTION 'host=/nowhere' PUBLICATION p "
         "WITH (connect = false, slot_name = NONE)"
     )
-    hinting.sql(
+    notifying_shop.sql(
         "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) "
         "SELECT oid, 'orders'::regclass, 'r' FROM pg_subscription"
     )
-    found = CheckRunner(hinting, tmp_path, LISTEN).one("trigger.subscribed")
+    found = CheckRunner(notifying_shop, tmp_path, LISTEN).one("trigger.subscribed")
     assert "filled by a subscription" in found.message
-    hinting.sql("DROP SUBSCRIPTION filling")
+    notifying_shop.sql("DROP SUBSCRIPTION filling")
 
 
 def test_hints_that_are_not_sent_and_an_outbox_left_behind_are_told(

@@ -281,7 +281,7 @@ def test_the_slot_stays_where_it_is_while_capture_is_paused(
     with monitored_tap.session() as late:
         late.execute(INSERT)
         pauses(ledger).begin("capture", None)
-        stood = monitored_tap.confirmed()
+        stood = monitored_tap.confirmed_position()
         monitored_tap.shop.confirm(2)
         with pytest.raises(PausedError):
             monitored_tap.next_keys()
@@ -291,7 +291,7 @@ def test_the_slot_stays_where_it_is_while_capture_is_paused(
     for _ in range(3):
         with pytest.raises(PausedError):
             monitored_tap.step()
-    assert monitored_tap.confirmed() == stood
+    assert monitored_tap.confirmed_position() == stood
     assert (monitored_tap.admitted(), len(monitored_tap.events("stream.opened"))) == (
         0,
         1,
@@ -300,7 +300,7 @@ def test_the_slot_stays_where_it_is_while_capture_is_paused(
     pauses(ledger).end("capture")
     monitored_tap.step_until_admitted(4)
     monitored_tap.step_until_read()
-    assert monitored_tap.confirmed() > stood
+    assert monitored_tap.confirmed_position() > stood
 
 
 # What is said
