@@ -42,7 +42,7 @@ def capture(shop: Shop) -> Iterator[PollHarness]:
 
 
 def pass_time(capture: PollHarness) -> None:
-    """Let the order database's clock move on by more than the lookback."""
+    """Advance the order database's clock by more than the lookback."""
     start = capture.source.clock()
     wait_until(lambda: capture.source.clock() > start + 2 * LOOKBACK)
 
@@ -51,8 +51,8 @@ def pass_time(capture: PollHarness) -> None:
 
 
 @dataclass
-class Cursor:
-    """A plain cursor, as is often written: it takes what lies past the last row."""
+class NaiveCursor:
+    """The usual cursor: it captures what lies past the last row that it saw."""
 
     shop: Shop
     columns: str
@@ -72,16 +72,16 @@ class Cursor:
         return {row[0] for row in self.shop.rows("SELECT id FROM orders")} - self.seen
 
 
-class Blind(PollCapture):
-    """Closes windows without waiting for anybody."""
+class NoGracePeriod(PollCapture):
+    """Closes windows without waiting for any transaction."""
 
     @override
     def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:
         super()._advance(now, running & frozenset())
 
 
-class Hasty(PollCapture):
-    """Reads the prepared transactions together with the running ones."""
+class SimultaneousRead(PollCapture):
+    """Reads prepared and running transactions at the same moment."""
 
     @override
     def _advance(self, now: datetime, running: frozenset[Vxid]) -> None:
@@ -96,11 +96,11 @@ class Hasty(PollCapture):
 
 
 @pytest.mark.parametrize("columns", ["id", "confirmed_at, id"])
-def test_a_plain_cursor_loses_the_late_commit(
+def test_a_naive_cursor_loses_an_order_that_commits_late(
     shop: Shop, writers: ConcurrentWriters, columns: str
 ) -> None:
-    """The interleaving is one that loses orders: both usual cursors do."""
-    cursor = Cursor(shop, columns)
+    """Both usual kinds of cursor lose an order in this interleaving."""
+    cursor = NaiveCursor(shop, columns)
     late = writers.begin()
     shop.confirm()
     cursor.poll()
@@ -108,28 +108,30 @@ def test_a_plain_cursor_loses_the_late_commit(
     assert len(cursor.lost()) == 1
 
 
-def watch(capture: PollHarness, polls: int = 8) -> None:
-    """Poll a few times while the clock moves on: enough to close an open window."""
+def poll_repeatedly(capture: PollHarness, polls: int = 8) -> None:
+    """Poll while the clock moves on, often enough to close an open window."""
     for _ in range(polls):
         pass_time(capture)
         capture.poll()
 
 
 def commit_late(capture: PollHarness, writers: ConcurrentWriters) -> None:
-    """Confirm an order that becomes visible after many younger ones."""
+    """Confirm an order that becomes visible after many later ones."""
     late = writers.begin()
     capture.shop.confirm()
-    watch(capture)
+    poll_repeatedly(capture)
     late.commit()
 
 
-def prepare_while_waited_for(capture: PollHarness, writers: ConcurrentWriters) -> None:
-    """Turn a transaction into a prepared one while a window waits for it."""
+def prepare_during_grace_period(
+    capture: PollHarness, writers: ConcurrentWriters
+) -> None:
+    """Prepare a transaction while a window waits for it."""
     late = writers.begin()
     pass_time(capture)
-    watch(capture, 2)
+    poll_repeatedly(capture, 2)
     writers.prepare(late, "late")
-    watch(capture)
+    poll_repeatedly(capture)
     writers.finish("late")
 
 
@@ -139,7 +141,8 @@ def close(started: PollHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "script"), [(Blind, commit_late), (Hasty, prepare_while_waited_for)]
+    ("kind", "script"),
+    [(NoGracePeriod, commit_late), (SimultaneousRead, prepare_during_grace_period)],
 )
 def test_a_poll_without_the_whole_grace_period_loses_orders(
     shop: Shop,
@@ -147,20 +150,20 @@ def test_a_poll_without_the_whole_grace_period_loses_orders(
     kind: type[PollCapture],
     script: Callable[[PollHarness, ConcurrentWriters], None],
 ) -> None:
-    """Leaving out one step of the grace period loses an order; the check sees it."""
+    """Without one step of the grace period an order is lost, and `missed` finds it."""
     capture = PollHarness(shop, kind=kind)
     script(capture, writers)
     close(capture)
     assert len(capture.missed()) == 1
 
 
-@pytest.mark.parametrize("script", [commit_late, prepare_while_waited_for])
+@pytest.mark.parametrize("script", [commit_late, prepare_during_grace_period])
 def test_the_poll_loses_nothing_in_the_same_interleavings(
     capture: PollHarness,
     writers: ConcurrentWriters,
     script: Callable[[PollHarness, ConcurrentWriters], None],
 ) -> None:
-    """Where the broken variants lose an order, the real poll takes it."""
+    """The real poll captures what the incomplete variants lose."""
     script(capture, writers)
     capture.close_window()
     assert capture.missed() == []
@@ -170,14 +173,14 @@ def test_the_poll_loses_nothing_in_the_same_interleavings(
 # The watermark
 
 
-def test_the_watermark_waits_for_a_commit_older_than_everything(
+def test_the_watermark_waits_for_the_oldest_open_transaction(
     capture: PollHarness, writers: ConcurrentWriters
 ) -> None:
-    """Orders confirmed meanwhile are taken at once; the watermark stays below."""
+    """Other orders are captured at once while the watermark stays below its stamp."""
     late = writers.begin()
     stamp = capture.source.clock()
     capture.shop.confirm(3)
-    watch(capture)
+    poll_repeatedly(capture)
     assert capture.admitted() == 3
     assert capture.ledger.watermark() < stamp
     late.commit()
@@ -187,10 +190,10 @@ def test_the_watermark_waits_for_a_commit_older_than_everything(
 def test_the_watermark_waits_for_a_prepared_transaction(
     capture: PollHarness, writers: ConcurrentWriters
 ) -> None:
-    """A transaction prepared before the window opened is waited for as well."""
+    """A window also waits for a transaction that was prepared before it opened."""
     writers.prepare(writers.begin(), "early")
     stamp = capture.source.clock()
-    watch(capture)
+    poll_repeatedly(capture)
     assert capture.ledger.watermark() < stamp
     writers.finish("early")
     capture.close_window()
@@ -198,10 +201,10 @@ def test_the_watermark_waits_for_a_prepared_transaction(
 
 
 @pytest.mark.parametrize("how", ["COMMIT", "ROLLBACK"])
-def test_a_transaction_that_ends_lets_the_watermark_go(
+def test_the_watermark_moves_on_when_a_transaction_ends(
     capture: PollHarness, writers: ConcurrentWriters, how: str
 ) -> None:
-    """Whether it adds its order or not, its end is what counts."""
+    """It moves whether the transaction added its order or was rolled back."""
     writers.begin().execute(how.encode())
     writers.prepare(writers.begin(), "both")
     writers.finish("both", how)
@@ -209,15 +212,15 @@ def test_a_transaction_that_ends_lets_the_watermark_go(
     assert capture.admitted() == (2 if how == "COMMIT" else 0)
 
 
-def test_an_order_behind_a_savepoint_is_taken_only_if_kept(
+def test_only_orders_kept_by_a_savepoint_are_captured(
     capture: PollHarness, writers: ConcurrentWriters
 ) -> None:
-    """What was rolled back to a savepoint is no order; what follows it is."""
+    """An order rolled back to a savepoint is not captured; later ones are."""
     till = writers.begin(savepoint="before")
-    watch(capture, 3)
+    poll_repeatedly(capture, 3)
     till.execute("ROLLBACK TO SAVEPOINT before")
     till.execute(INSERT.format("now()").encode())
-    watch(capture, 3)
+    poll_repeatedly(capture, 3)
     till.commit()
     capture.close_window()
     assert capture.admitted() == 1
@@ -233,10 +236,10 @@ def test_other_databases_do_not_hold_the_watermark(
         capture.close_window()
 
 
-def test_a_future_date_is_taken_and_does_not_drag_the_watermark(
+def test_a_future_stamp_does_not_move_the_watermark_into_the_future(
     capture: PollHarness,
 ) -> None:
-    """An order dated tomorrow is sent today; those of today still come after it."""
+    """An order dated tomorrow is captured at once; later orders of today, too."""
     capture.shop.sql(INSERT.format("now() + interval '1 day'"))
     assert capture.poll() == 1
     assert capture.close_window() <= capture.source.clock()
@@ -244,16 +247,16 @@ def test_a_future_date_is_taken_and_does_not_drag_the_watermark(
     assert capture.poll() == 1
 
 
-def test_orders_of_one_instant_stay_together(
+def test_orders_with_equal_stamps_are_captured_once(
     capture: PollHarness, writers: ConcurrentWriters
 ) -> None:
-    """Thousands of equal stamps, in two transactions, are all taken once."""
+    """Thousands of equal stamps, in two transactions, are all captured once."""
     many = "INSERT INTO orders (confirmed_at) SELECT {} FROM generate_series(1, 3000)"
     stamp = capture.source.clock().isoformat()
     late = writers.begin(f"'{stamp}'")
     late.execute(many.format(f"'{stamp}'").encode())
     capture.shop.sql(many.format(f"'{stamp}'::timestamptz"))
-    watch(capture)
+    poll_repeatedly(capture)
     assert capture.admitted() == 3000
     late.commit()
     capture.close_window()
@@ -266,7 +269,7 @@ STAMPS = ["clock_timestamp()", "now()", "now() - interval '4 ms'"]
 
 @dataclass(frozen=True)
 class TransactionPlan:
-    """A transaction: the polls before which it begins, is prepared, and ends."""
+    """A transaction, by the polls before which it begins, is prepared and ends."""
 
     stamp: str
     begins: int
@@ -288,7 +291,7 @@ PLANS = st.builds(
 def run_plans(
     capture: PollHarness, writers: ConcurrentWriters, plans: list[TransactionPlan]
 ) -> None:
-    """Let transactions live side by side, with a poll after each round of events."""
+    """Run transactions concurrently, with a poll after each group of events."""
     sessions: dict[int, psycopg.Connection] = {}
     for now in range(10):
         for number, plan in enumerate(plans):
@@ -318,9 +321,9 @@ def run_plans(
 def test_the_watermark_never_passes_an_order_that_is_not_in_the_ledger(
     shop: Shop, plans: list[TransactionPlan], page: int
 ) -> None:
-    """Whatever transactions do, what is at or below the watermark is in the ledger.
+    """Under any interleaving, every order at or below the watermark is in the ledger.
 
-    However many pages, each with a snapshot of its own, its last scan takes.
+    The last scan may take any number of pages, each with a snapshot of its own.
     """
     shop.sql("TRUNCATE orders")
     shop.delete("feed")
@@ -341,8 +344,8 @@ def test_the_watermark_never_passes_an_order_that_is_not_in_the_ledger(
 # Which orders
 
 
-def test_an_order_with_two_history_rows_is_taken_once(capture: PollHarness) -> None:
-    """The view may list an order twice; the first confirmation counts."""
+def test_an_order_with_two_history_rows_is_captured_once(capture: PollHarness) -> None:
+    """The view may list an order twice; its first confirmation counts."""
     capture.shop.sql(
         "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
         "SELECT id AS order_key, confirmed_at FROM orders UNION ALL "
@@ -356,8 +359,8 @@ def test_an_order_with_two_history_rows_is_taken_once(capture: PollHarness) -> N
     assert [(order.order_key, order.confirmed_at) for order in taken] == listed
 
 
-def test_an_order_that_is_confirmed_later_is_taken_then(capture: PollHarness) -> None:
-    """An order is nothing until an update confirms it."""
+def test_an_order_is_captured_when_an_update_confirms_it(capture: PollHarness) -> None:
+    """Before that update the order is not captured."""
     capture.shop.sql(INSERT.format("NULL"))
     capture.close_window()
     assert capture.admitted() == 0
@@ -365,10 +368,10 @@ def test_an_order_that_is_confirmed_later_is_taken_then(capture: PollHarness) ->
     assert capture.poll() == 1
 
 
-def test_what_is_visible_at_the_first_start_is_old(
+def test_orders_visible_at_the_first_start_are_not_sent(
     shop: Shop, writers: ConcurrentWriters
 ) -> None:
-    """What was confirmed before is not sent; what becomes visible later is."""
+    """Orders that become visible after the start are."""
     late = writers.begin("now() - interval '30 s'")
     shop.sql(INSERT.format("now() - interval '1 hour'"))
     shop.confirm(4)
@@ -394,10 +397,10 @@ def test_what_is_visible_at_the_first_start_is_old(
     ],
     ids=["timestamp", "date"],
 )
-def test_times_without_a_zone_are_read_in_the_configured_one(
+def test_times_without_a_zone_are_read_in_the_configured_zone(
     shop: Shop, column: str, expected: str
 ) -> None:
-    """A shop's local times become the instants that they mean."""
+    """A shop's local times become the instants that they denote."""
     shop.sql("DROP VIEW syncd.confirmed_orders")
     view = "CREATE VIEW syncd.confirmed_orders AS SELECT id AS order_key"
     shop.sql(f"{view}, {column} AS confirmed_at FROM orders")
@@ -413,13 +416,13 @@ def test_times_without_a_zone_are_read_in_the_configured_one(
     assert [(order.order_key, order.confirmed_at) for order in taken] == meant
 
 
-# Others at the same time
+# Concurrent instances
 
 
-def test_two_polls_at_once_take_an_order_once(
+def test_concurrent_polls_capture_an_order_once(
     shop: Shop, writers: ConcurrentWriters
 ) -> None:
-    """Two daemons over one ledger: batches hold each order once, and are counted."""
+    """Two daemons share a ledger: each order is in one batch, and counted once."""
     captures = [PollHarness(shop), PollHarness(shop)]
     late = writers.begin()
 
@@ -447,23 +450,23 @@ def terminate(shop: Shop) -> None:
     )
 
 
-def test_a_broken_connection_starts_the_grace_period_anew(
+def test_a_broken_connection_restarts_the_grace_period(
     capture: PollHarness, writers: ConcurrentWriters
 ) -> None:
     """After an outage the poll knows no transaction, and waits for all that run."""
     late = writers.begin()
-    watch(capture, 2)
+    poll_repeatedly(capture, 2)
     terminate(capture.shop)
     with pytest.raises(DatabaseUnavailableError):
         capture.poll()
-    watch(capture, 3)
+    poll_repeatedly(capture, 3)
     late.commit()
     capture.close_window()
     assert capture.missed() == []
     assert capture.admitted() == 1
 
 
-def test_an_admission_that_is_cut_off_leaves_nothing(capture: PollHarness) -> None:
+def test_an_interrupted_admission_writes_nothing(capture: PollHarness) -> None:
     """Orders and watermark are written together or not at all."""
     capture.shop.confirm(3)
     before = capture.ledger.watermark()
@@ -496,12 +499,12 @@ CREATE POLICY gate ON syncd.batch USING (gate());
 
 
 @pytest.mark.parametrize("reads", [False, True], ids=["alone", "with rows"])
-def test_a_batch_topped_up_during_its_claim_is_claimed_whole(
+def test_a_batch_extended_during_its_claim_is_claimed_whole(
     capture: PollHarness, *, reads: bool
 ) -> None:
     """An order added between the claim's snapshot and its lock is sent as well.
 
-    Its row did not come with the claim, which must not look as if there were none.
+    Its row is missing from the claim, which must not be taken for a deleted order.
     """
     shop = capture.shop
     reading = capture.source.reading_claimed() if reads else None
@@ -529,11 +532,11 @@ def test_a_batch_topped_up_during_its_claim_is_claimed_whole(
     assert claim.rows is None
 
 
-# Many
+# Many orders
 
 
 def nodes(plan: object) -> list[tuple[str, str]]:
-    """List node types with the relations that they read."""
+    """Return node types with the relations that they read."""
     if isinstance(plan, list):
         return [node for part in plan for node in nodes(part)]
     if not isinstance(plan, dict):
@@ -542,10 +545,10 @@ def nodes(plan: object) -> list[tuple[str, str]]:
     return [here, *(node for part in plan.values() for node in nodes(part))]
 
 
-def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
-    """20,000 orders at once fill batches, and a look stays cheap after.
+def test_an_import_is_split_into_batches_in_order_of_confirmation(shop: Shop) -> None:
+    """20,000 orders at once fill batches, and the next poll stays cheap.
 
-    The newest are taken first, then, in order, what is older.
+    The newest orders are admitted first, then the older ones in order.
     """
     capture = PollHarness(shop, lookback=timedelta(hours=1))
     shop.sql(
@@ -582,8 +585,8 @@ def test_an_import_is_cut_into_batches_in_order(shop: Shop) -> None:
     assert not scanned & {"orders", "ledger"}, scanned
 
 
-class Attentive(Source):
-    """Notes from when on each look reads."""
+class LowerBoundRecorder(Source):
+    """Records the lower bound of each read."""
 
     lowers: ClassVar[list[datetime]] = []
 
@@ -600,14 +603,14 @@ class Attentive(Source):
 
 
 @pytest.mark.parametrize("deep_seconds", [0.0, 30.0])
-def test_a_window_held_open_for_hours_is_not_read_again_and_again(
+def test_a_window_held_open_for_hours_is_not_read_repeatedly(
     shop: Shop, writers: ConcurrentWriters, deep_seconds: float
 ) -> None:
-    """Nor is it now and then, beyond the lookback."""
+    """Deep polls do not read it again either, beyond the lookback."""
     capture = PollHarness(
         shop,
         lookback=timedelta(minutes=5),
-        source=Attentive,
+        source=LowerBoundRecorder,
         tuning=PollTuning(deep_seconds=deep_seconds),
     )
     writers.begin()
@@ -617,19 +620,19 @@ def test_a_window_held_open_for_hours_is_not_read_again_and_again(
         "- n * interval '100 ms' FROM generate_series(1, 30000) AS n"
     )
     assert capture.poll_all() == 30_000
-    Attentive.lowers.clear()
+    LowerBoundRecorder.lowers.clear()
     shop.confirm(3)
     assert sum(capture.poll() for _ in range(20)) == 3
-    lower = min(Attentive.lowers).isoformat()
+    lower = min(LowerBoundRecorder.lowers).isoformat()
     read = shop.value(f"SELECT count(*) FROM orders WHERE confirmed_at > '{lower}'")
     assert read == 3
     capture.database.close()
 
 
-def test_a_stamp_as_old_as_the_lookback_is_taken_now_and_then(
+def test_a_stamp_as_old_as_the_lookback_is_captured_by_a_deep_poll(
     shop: Shop, writers: ConcurrentWriters
 ) -> None:
-    """While something holds the window: an ordinary look begins later than that."""
+    """While a transaction holds the window open, an ordinary poll starts later."""
     capture = PollHarness(shop, lookback=timedelta(minutes=5))
     writers.begin()
     capture.poll()

@@ -1,4 +1,4 @@
-"""What was listed at the first start is old, whatever its time; nothing else is."""
+"""Only the orders listed at the first start are initial, whatever their times."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -37,7 +37,7 @@ def shops(
 
 
 def touch(feed: FeedHarness, *keys: str) -> int:
-    """Take orders as a follower does that heard of them."""
+    """Admit orders as a follower does that received their keys."""
     with feed.ledger.admission():
         found = feed.source.of_keys(keys)
         return feed.ledger.admit(found, "listen", size=100).orders
@@ -48,8 +48,10 @@ def keys(feed: FeedHarness) -> list[str]:
 
 
 @pytest.mark.parametrize("stamp", STAMPS)
-def test_what_the_start_listed_is_never_taken_unasked(shops: Shop, stamp: str) -> None:
-    """Not when it is polled, touched, listed again with another time, or accounted."""
+def test_an_initial_order_is_captured_only_by_a_backfill(
+    shops: Shop, stamp: str
+) -> None:
+    """Polling, touching, listing at another time and reconciling do not capture it."""
     shops.sql(INSERT.format(stamp, 3))
     feed = FeedHarness(shops)
     feed.backdate("10 days")
@@ -65,10 +67,10 @@ def test_what_the_start_listed_is_never_taken_unasked(shops: Shop, stamp: str) -
 
 
 @pytest.mark.parametrize("stamp", STAMPS)
-def test_what_it_did_not_list_is_new_when_it_is_touched(
+def test_an_order_that_the_start_did_not_list_is_captured_when_touched(
     shops: Shop, stamp: str
 ) -> None:
-    """A draft older than the start; a cart's time that was copied into the order."""
+    """For example a draft from before the start, or an order with its cart's time."""
     shops.sql(INSERT.format("NULL", 2))
     feed = FeedHarness(shops)
     shops.sql(f"UPDATE orders SET confirmed_at = {stamp}")
@@ -77,19 +79,19 @@ def test_what_it_did_not_list_is_new_when_it_is_touched(
     assert taken == 2
 
 
-def test_an_order_that_commits_after_the_start_is_new(shops: Shop) -> None:
-    """However early it was stamped: what is listed counts, not what is on its way."""
-    with psycopg.connect(shops.owner) as till:
-        till.execute(INSERT.format("now() - interval '1 day'", 1).encode())
+def test_an_order_that_commits_after_the_start_is_captured(shops: Shop) -> None:
+    """Only orders visible at the start are initial, whatever their stamps."""
+    with psycopg.connect(shops.owner) as session:
+        session.execute(INSERT.format("now() - interval '1 day'", 1).encode())
         feed = FeedHarness(shops)
-        till.commit()
+        session.commit()
     taken = touch(feed, "1")
     feed.close()
     assert taken == 1
 
 
-def test_the_first_time_that_the_view_lists_is_recorded(shops: Shop) -> None:
-    """Wherever it lies: the window that found the order may hold a later one only."""
+def test_the_earliest_confirmation_time_is_recorded(shops: Shop) -> None:
+    """The window that found the order may contain only a later time."""
     shops.sql(
         "CREATE TABLE history (order_id bigint, at timestamptz); "
         "CREATE INDEX ON history (at); CREATE INDEX ON history (order_id); "
@@ -104,10 +106,10 @@ def test_the_first_time_that_the_view_lists_is_recorded(shops: Shop) -> None:
     assert shops.row_of("ledger").confirmed_at == first
 
 
-def test_what_the_start_listed_without_a_time_is_new_once_it_has_one(
+def test_an_initial_order_without_a_time_is_captured_once_it_has_one(
     shops: Shop,
 ) -> None:
-    """An open bank transfer was not confirmed; one with a time was."""
+    """It was not confirmed at the start; an order that had a time was."""
     shops.sql(
         "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
         "SELECT id AS order_key, confirmed_at FROM orders; "
@@ -123,8 +125,8 @@ def test_what_the_start_listed_without_a_time_is_new_once_it_has_one(
     assert (before.without_time, before.account.initial, taken) == (3, 1, 3)
 
 
-def test_a_backfill_takes_what_the_start_listed(shops: Shop) -> None:
-    """That is what it is for; the account then knows the orders by their batch."""
+def test_a_backfill_captures_initial_orders(shops: Shop) -> None:
+    """Afterwards the reconciliation counts these orders by their batch."""
     shops.sql(INSERT.format("now() - interval '2 days'", 3))
     feed = FeedHarness(shops)
     feed.backdate("10 days")
@@ -135,8 +137,8 @@ def test_a_backfill_takes_what_the_start_listed(shops: Shop) -> None:
     assert (before.initial, account.initial, account.pending) == (3, 0, 3)
 
 
-def test_many_orders_are_kept_in_pages_and_found_again(shops: Shop) -> None:
-    """Each of them, and no other: also where they come from another database."""
+def test_initial_orders_are_stored_in_pages_and_recognised(shops: Shop) -> None:
+    """No other order is recognised; also with the source in another database."""
     shops.sql(INSERT.format("now() - interval '1 day'", 120_000))
     feed = FeedHarness(shops)
     shops.sql(INSERT.format("now()", 1000))
@@ -148,8 +150,8 @@ def test_many_orders_are_kept_in_pages_and_found_again(shops: Shop) -> None:
     assert len(chunks) - len({chunk.bucket for chunk in chunks}) <= 1
 
 
-def test_a_start_that_ends_halfway_leaves_nothing(shops: Shop) -> None:
-    """The next one starts the feed, with what is listed then."""
+def test_an_interrupted_start_writes_nothing(shops: Shop) -> None:
+    """The next start creates the feed, with the orders that are listed by then."""
     shops.sql(INSERT.format("now()", 2))
     owner = shops.state or shops.owner
     for right in ("REVOKE INSERT ON syncd.{0} FROM", "GRANT INSERT ON syncd.{0} TO"):
@@ -167,10 +169,10 @@ def test_a_start_that_ends_halfway_leaves_nothing(shops: Shop) -> None:
     assert taken == 0
 
 
-def test_a_start_may_take_longer_than_a_statement(
+def test_a_start_may_take_longer_than_the_statement_timeout(
     shops: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its limits are its own; those of the sessions hold again afterwards."""
+    """It sets limits of its own; those of the sessions hold again afterwards."""
     shops.sql(f"ALTER ROLE {shops.role} SET statement_timeout = '30s'")
     shops.sql(
         "CREATE FUNCTION slow(bigint) RETURNS bigint LANGUAGE sql VOLATILE AS "
@@ -192,7 +194,7 @@ def show(database: Database) -> str:
     return database.value(str, Statement(b"SHOW statement_timeout", Place.LEDGER))
 
 
-# Explored: every order of a history table, however it came and whoever looks
+# Exhaustive: every order of a history table, however it was added and captured
 
 HISTORY = """
 CREATE TABLE history (order_id bigint NOT NULL, at timestamptz);
@@ -211,10 +213,10 @@ TIMES = (
 BEGINNINGS = ("listed", "listed without a time", "on its way", "not there")
 FATES = ("stays", "is saved again", "is stamped anew")
 CASES = list(enumerate(product(BEGINNINGS, TIMES, FATES), 1))
-LOOKS = ("poll", "touch", "account")
+CAPTURES = ("poll", "touch", "account")
 
 
-def look(feed: FeedHarness, how: str) -> None:
+def capture_by(feed: FeedHarness, how: str) -> None:
     if how == "poll":
         feed.poll(whole=True)
     elif how == "touch":
@@ -224,7 +226,7 @@ def look(feed: FeedHarness, how: str) -> None:
 
 
 def orders(*beginnings: str, fate: str | None = None) -> dict[int, str]:
-    """The times of the orders that came in one of some ways, by number."""
+    """Return the times of the orders with one of some beginnings, by number."""
     return {
         order: time
         for order, (beginning, time, its_fate) in CASES
@@ -232,15 +234,15 @@ def orders(*beginnings: str, fate: str | None = None) -> dict[int, str]:
     }
 
 
-def begin_amid(shop: Shop) -> FeedHarness:
-    """Start the feed while some are listed and some are on their way."""
+def start_feed_with_open_transaction(shop: Shop) -> FeedHarness:
+    """Start the feed with some orders listed and others not yet committed."""
     for order, time in orders("listed").items():
         shop.sql(SAVED.format(order, time))
     for order in orders("listed without a time"):
         shop.sql(SAVED.format(order, "NULL"))
-    with psycopg.connect(shop.owner) as till:
+    with psycopg.connect(shop.owner) as session:
         for order, time in orders("on its way").items():
-            till.execute(SAVED.format(order, time).encode())
+            session.execute(SAVED.format(order, time).encode())
         feed = FeedHarness(shop)
     feed.backdate("10 days")
     for order, time in orders("not there").items():
@@ -248,22 +250,22 @@ def begin_amid(shop: Shop) -> FeedHarness:
     return feed
 
 
-@pytest.mark.parametrize("looks", list(product(LOOKS, repeat=2)))
-def test_new_is_what_the_start_did_not_list_and_nothing_else(
-    shop: Shop, looks: tuple[str, str]
+@pytest.mark.parametrize("captures", list(product(CAPTURES, repeat=2)))
+def test_exactly_the_orders_that_the_start_did_not_list_are_captured(
+    shop: Shop, captures: tuple[str, str]
 ) -> None:
-    """A poll and an account later each new order is there, and no old one.
+    """A poll and a reconciliation later every new order is there, and no initial one.
 
-    The poll takes what lies above the watermark, the account whatever lies below.
+    The poll captures what lies above the watermark, the reconciliation the rest.
     """
     shop.sql(HISTORY)
-    feed = begin_amid(shop)
-    look(feed, looks[0])
+    feed = start_feed_with_open_transaction(shop)
+    capture_by(feed, captures[0])
     for order in orders(*BEGINNINGS, fate="is saved again"):
         shop.sql(SAVED.format(order, "now() + interval '4 hours'"))
     for order in orders(*BEGINNINGS, fate="is stamped anew"):
         shop.sql(f"UPDATE history SET at = now() WHERE order_id = {order}")
-    look(feed, looks[1])
+    capture_by(feed, captures[1])
     feed.poll()
     account = feed.tally()
     feed.close()

@@ -1,4 +1,4 @@
-"""Capture by listening: what is taken out of the outbox, when, and what if not."""
+"""Capture `listen`: which orders are read from the outbox, when, and after faults."""
 
 import threading
 import time
@@ -55,8 +55,8 @@ SOON = 1.0
 
 
 @dataclass
-class Notes(Log):
-    """Keeps what is logged."""
+class LogRecorder(Log):
+    """Records what is logged."""
 
     lines: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
 
@@ -72,24 +72,24 @@ class Notes(Log):
 
 
 class CountingOutbox(Outbox):
-    """Counts how often it was read."""
+    """Counts its reads."""
 
-    looks = 0
+    reads = 0
 
     @override
     def read(self, limit: int) -> list[OutboxRow]:
-        self.looks += 1
+        self.reads += 1
         return super().read(limit)
 
 
 class ListenHarness:
-    """A started feed that listens, in the test's own process."""
+    """A started feed that captures by `listen`, in the test's own process."""
 
     def __init__(
         self,
         shop: Shop,
         *,
-        hear: str | None = None,
+        notifications_dsn: str | None = None,
         inspection_seconds: float = listen.INSPECTION_SECONDS,
         answer_seconds: float = notifications.ANSWER_SECONDS,
         shut_seconds: float = notifications.SHUT_SECONDS,
@@ -103,8 +103,8 @@ class ListenHarness:
             shop.dsn, application_name="syncd/shop/listen", keeps_plans=True
         )
         ledger = Database(shop.state_dsn) if shop.state_dsn else source
-        self.ear = Database(
-            hear or shop.dsn, application_name="syncd/shop/notifications"
+        self.notifications = Database(
+            notifications_dsn or shop.dsn, application_name="syncd/shop/notifications"
         )
         self.connections = Connections(source, ledger)
         self.source = Source(source, *NAMES, beside_ledger=self.connections.is_one)
@@ -112,7 +112,7 @@ class ListenHarness:
             self.source, timedelta(seconds=5)
         )
         self.ledger = Ledger(ledger, self.feed.feed_id)
-        self.notes = Notes()
+        self.log = LogRecorder()
         self.outbox = CountingOutbox(source, source, "shop")
         self.listen = self.make(self.outbox)
 
@@ -126,14 +126,14 @@ class ListenHarness:
         return OutboxCapture(
             outbox,
             NotifyListener(
-                self.ear,
+                self.notifications,
                 self.connections.source,
                 "shop",
                 answer_seconds=self._answer_seconds,
                 shut_seconds=self._shut_seconds,
             ),
             intake,
-            self.notes,
+            self.log,
             tuning=OutboxTuning(
                 fallback_seconds=0.1,
                 inspection_seconds=self._inspection_seconds,
@@ -143,7 +143,7 @@ class ListenHarness:
         )
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Step until something holds."""
+        """Step until a condition holds."""
 
         def holds() -> bool:
             self.listen.step(0.05)
@@ -152,31 +152,31 @@ class ListenHarness:
         wait_until(holds)
 
     def first(self) -> StepResult:
-        """Step until orders come; its own notification may end a step before them."""
+        """Step until orders come; its own notification may end a step before that."""
         while not (result := self.listen.step(30)).orders:
             pass
         return result
 
     def take(self, orders: int) -> float:
-        """Step until so many orders come at once; tell how long that took."""
+        """Step until so many orders come at once; return the seconds that it took."""
         started = time.monotonic()
         wait_until(lambda: self.listen.step(0.05).orders == orders)
         return time.monotonic() - started
 
     def settle(self) -> None:
-        """Step until nothing is in the outbox."""
+        """Step until the outbox is empty."""
         self.until(lambda: not self.outbox.count())
 
-    def calm(self) -> None:
-        """Step until the next look is far away, as if many had found nothing."""
+    def become_idle(self) -> None:
+        """Step until the next poll is far away, as after many that found nothing."""
         self.settle()
-        self.put_off_next_look()
+        self.postpone_poll()
 
-    def next_look_seconds(self) -> float:
+    def seconds_until_poll(self) -> float:
         return self.schedule.seconds(self.clock())
 
-    def put_off_next_look(self) -> None:
-        """Do what looks that find nothing do: the next one is 6 s away."""
+    def postpone_poll(self) -> None:
+        """Record empty polls, so that the next one is 6 s away."""
         for _ in range(8):
             self.schedule.found_nothing(self.clock(), 0.0, float("inf"))
 
@@ -187,12 +187,12 @@ class ListenHarness:
     def close(self) -> None:
         self.listen.close()
         self.connections.close()
-        self.ear.close()
+        self.notifications.close()
 
 
 @pytest.fixture
-def ear(shop: Shop) -> Iterator[ListenHarness]:
-    """On a server that may prepare transactions, so without notifications."""
+def listen_feed(shop: Shop) -> Iterator[ListenHarness]:
+    """A feed on a server that allows prepared transactions, so without NOTIFY."""
     shop.listen("orders:id")
     made = ListenHarness(shop)
     yield made
@@ -200,59 +200,59 @@ def ear(shop: Shop) -> Iterator[ListenHarness]:
 
 
 @pytest.fixture
-def hearing(notifying_shop: Shop) -> Iterator[ListenHarness]:
+def notified_feed(notifying_shop: Shop) -> Iterator[ListenHarness]:
     notifying_shop.listen("orders:id")
     made = ListenHarness(notifying_shop)
     yield made
     made.close()
 
 
-# Which orders
+# Which orders are captured
 
 
-def test_what_the_shop_confirms_is_taken_and_the_outbox_is_empty(
-    ear: ListenHarness,
+def test_confirmed_orders_are_captured_and_the_outbox_is_emptied(
+    listen_feed: ListenHarness,
 ) -> None:
-    """Each once, also when its row is touched again."""
-    ear.shop.confirm(250)
-    ear.shop.sql("UPDATE orders SET total = 3 WHERE id < 20")
-    ear.settle()
-    assert len(ear.taken()) == 250
-    ear.shop.sql("UPDATE orders SET total = 4")
-    ear.settle()
-    assert ear.shop.batch_orders() == 250
+    """Each is captured once, also when its row is changed again."""
+    listen_feed.shop.confirm(250)
+    listen_feed.shop.sql("UPDATE orders SET total = 3 WHERE id < 20")
+    listen_feed.settle()
+    assert len(listen_feed.taken()) == 250
+    listen_feed.shop.sql("UPDATE orders SET total = 4")
+    listen_feed.settle()
+    assert listen_feed.shop.batch_orders() == 250
 
 
-def test_more_than_a_page_is_taken(ear: ListenHarness) -> None:
-    """Page after page, without a pause."""
-    ear.shop.confirm(2 * listen.PAGE + 500)
-    sizes = [len(ear.listen.step(0).keys) for _ in range(3)]
+def test_more_orders_than_a_page_are_captured(listen_feed: ListenHarness) -> None:
+    """Pages follow each other without a pause."""
+    listen_feed.shop.confirm(2 * listen.PAGE + 500)
+    sizes = [len(listen_feed.listen.step(0).keys) for _ in range(3)]
     assert sizes == [listen.PAGE, listen.PAGE, 500]
-    assert len(ear.taken()) == 2500
+    assert len(listen_feed.taken()) == 2500
 
 
-def test_who_commits_late_is_taken(ear: ListenHarness) -> None:
-    """There is no position that could have passed it."""
-    with psycopg.connect(ear.shop.owner) as till:
+def test_an_order_that_commits_late_is_captured(listen_feed: ListenHarness) -> None:
+    """The outbox has no position that could have passed the order."""
+    with psycopg.connect(listen_feed.shop.owner) as till:
         till.execute(ORDER.format("now()").encode())
-        ear.shop.confirm(5)
-        ear.settle()
-        assert ear.taken() == ["2", "3", "4", "5", "6"]
+        listen_feed.shop.confirm(5)
+        listen_feed.settle()
+        assert listen_feed.taken() == ["2", "3", "4", "5", "6"]
         till.commit()
-    wait_until(lambda: ear.listen.step(0.05).orders == 1)
-    assert ear.taken() == ["1", "2", "3", "4", "5", "6"]
+    wait_until(lambda: listen_feed.listen.step(0.05).orders == 1)
+    assert listen_feed.taken() == ["1", "2", "3", "4", "5", "6"]
 
 
-def test_any_clock_will_do(ear: ListenHarness) -> None:
-    """A stamp years off is nothing to it: what the start did not list is new."""
-    ear.shop.sql(ORDER.format("now() - interval '2 years'"))
-    ear.shop.sql(ORDER.format("now() + interval '3 days'"))
-    ear.settle()
-    assert ear.taken() == ["1", "2"]
+def test_the_confirmation_time_does_not_matter(listen_feed: ListenHarness) -> None:
+    """An order stamped years off is captured unless the start listed it."""
+    listen_feed.shop.sql(ORDER.format("now() - interval '2 years'"))
+    listen_feed.shop.sql(ORDER.format("now() + interval '3 days'"))
+    listen_feed.settle()
+    assert listen_feed.taken() == ["1", "2"]
 
 
-def test_the_change_that_confirms_an_order_brings_it(shop: Shop) -> None:
-    """Wherever that is: here an order counts once it is paid."""
+def test_the_change_that_confirms_an_order_captures_it(shop: Shop) -> None:
+    """It may be in any table: here an order counts once it is paid."""
     shop.sql(
         "CREATE TABLE payments (order_id bigint, state text); "
         "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
@@ -261,18 +261,18 @@ def test_the_change_that_confirms_an_order_brings_it(shop: Shop) -> None:
         f"GRANT SELECT ON syncd.confirmed_orders TO {shop.role}"
     )
     shop.listen("orders:id", "payments:order_id")
-    with closing(ListenHarness(shop)) as ear:
+    with closing(ListenHarness(shop)) as listen_feed:
         shop.confirm(2)
         shop.sql("INSERT INTO payments VALUES (1, 'begun'), (2, 'begun')")
-        ear.settle()
-        assert ear.taken() == []
+        listen_feed.settle()
+        assert listen_feed.taken() == []
         shop.sql("UPDATE payments SET state = 'paid' WHERE order_id = 2")
-        ear.settle()
-        assert ear.taken() == ["2"]
+        listen_feed.settle()
+        assert listen_feed.taken() == ["2"]
 
 
-def test_one_order_that_cannot_be_read_holds_no_other_up(shop: Shop) -> None:
-    """It stays in the outbox and is named, until its row or the view is mended."""
+def test_an_unreadable_order_does_not_block_others(shop: Shop) -> None:
+    """It stays in the outbox and is named, until its row or the view is fixed."""
     shop.listen("orders:id")
     shop.sql(
         "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
@@ -280,85 +280,87 @@ def test_one_order_that_cannot_be_read_holds_no_other_up(shop: Shop) -> None:
         f"AS confirmed_at FROM orders; GRANT SELECT ON syncd.confirmed_orders "
         f"TO {shop.role}"
     )
-    with closing(ListenHarness(shop)) as ear:
+    with closing(ListenHarness(shop)) as listen_feed:
         shop.confirm(5)
-        assert ear.listen.step(0).orders == 4
-        assert ear.taken() == ["1", "2", "4", "5"]
+        assert listen_feed.listen.step(0).orders == 4
+        assert listen_feed.taken() == ["1", "2", "4", "5"]
         with pytest.raises(UnreadableRowError):
-            wait_until(lambda: ear.listen.step(0.05).orders)
+            wait_until(lambda: listen_feed.listen.step(0.05).orders)
         shop.sql("UPDATE orders SET id = DEFAULT WHERE id = 3")
-        ear.settle()
-        assert ear.taken() == ["1", "2", "4", "5", "6"]
+        listen_feed.settle()
+        assert listen_feed.taken() == ["1", "2", "4", "5", "6"]
 
 
-def test_a_touched_order_is_looked_up_by_its_key(ear: ListenHarness) -> None:
-    """However many orders there are since the start, with a plan that is kept."""
-    ear.shop.sql(
+def test_a_touched_order_is_looked_up_by_its_key(listen_feed: ListenHarness) -> None:
+    """It reads few rows, however many orders there are, with a cached plan."""
+    listen_feed.shop.sql(
         "INSERT INTO orders (confirmed_at) "
         "SELECT clock_timestamp() FROM generate_series(1, 20000)"
     )
-    ear.until(lambda: ear.shop.captured() == 20_000)
-    ear.shop.sql("VACUUM ANALYZE")
-    take = partial(ear.source.touched, Outbox.taking("shop", 100))
+    listen_feed.until(lambda: listen_feed.shop.captured() == 20_000)
+    listen_feed.shop.sql("VACUUM ANALYZE")
+    take = partial(listen_feed.source.touched, Outbox.taking("shop", 100))
     for _ in range(PREPARE_AFTER + 1):
-        ear.ledger.admit_touched(take(), 100)
-    before = rows_read(ear, "orders", "ledger")
-    ear.shop.confirm()
-    assert ear.ledger.admit_touched(take(), 100).orders == 1
-    assert rows_read(ear, "orders", "ledger") - before < 10
+        listen_feed.ledger.admit_touched(take(), 100)
+    before = rows_read(listen_feed, "orders", "ledger")
+    listen_feed.shop.confirm()
+    assert listen_feed.ledger.admit_touched(take(), 100).orders == 1
+    assert rows_read(listen_feed, "orders", "ledger") - before < 10
 
 
 @pytest.mark.parametrize("way", ["at once", "as read"])
-def test_a_page_costs_the_same_however_much_waits(ear: ListenHarness, way: str) -> None:
-    """With a plan that was made while next to nothing did."""
+def test_the_cost_of_a_page_is_independent_of_the_outbox_size(
+    listen_feed: ListenHarness, way: str
+) -> None:
+    """With a plan that was cached while the outbox was almost empty."""
 
     def take(rows: int) -> int:
-        outbox = ear.outbox
+        outbox = listen_feed.outbox
         taking = Outbox.taking("shop", rows)
         if way == "as read":
             taking = outbox.taking_rows(outbox.read(rows))
-        found = ear.source.touched(taking)
-        return len(ear.ledger.admit_touched(found, 100).taken)
+        found = listen_feed.source.touched(taking)
+        return len(listen_feed.ledger.admit_touched(found, 100).taken)
 
     for _ in range(PREPARE_AFTER + 1):
-        ear.shop.confirm()
+        listen_feed.shop.confirm()
         assert take(10) == 1
-    ear.shop.sql(
+    listen_feed.shop.sql(
         "INSERT INTO orders (confirmed_at) "
         "SELECT clock_timestamp() FROM generate_series(1, 20000)"
     )
-    before = rows_read(ear, "outbox")
+    before = rows_read(listen_feed, "outbox")
     assert take(100) == 100
-    assert rows_read(ear, "outbox") - before < 1000
+    assert rows_read(listen_feed, "outbox") - before < 1000
 
 
-def test_a_burst_is_not_looked_up_with_the_plan_of_a_small_ledger(
-    ear: ListenHarness,
+def test_a_burst_is_not_admitted_with_the_plan_of_a_small_ledger(
+    listen_feed: ListenHarness,
 ) -> None:
-    """A plan may be kept for long, and read the ledger whole while that is small."""
-    ear.shop.confirm(150)
-    ear.until(lambda: len(ear.taken()) == 150)
-    ear.shop.sql("VACUUM ANALYZE")
-    take = partial(ear.source.touched, Outbox.taking("shop", 1000))
+    """A cached plan that scans the whole ledger suits only a small one."""
+    listen_feed.shop.confirm(150)
+    listen_feed.until(lambda: len(listen_feed.taken()) == 150)
+    listen_feed.shop.sql("VACUUM ANALYZE")
+    take = partial(listen_feed.source.touched, Outbox.taking("shop", 1000))
     for _ in range(200):
-        ear.ledger.admit_touched(take(), 100)
-    ear.shop.sql(
+        listen_feed.ledger.admit_touched(take(), 100)
+    listen_feed.shop.sql(
         "INSERT INTO orders (confirmed_at) "
         "SELECT clock_timestamp() FROM generate_series(1, 5000)"
     )
     pages = []
     for _ in range(4):
-        before = rows_read(ear, "ledger")
-        assert ear.ledger.admit_touched(take(), 100).orders == 1000
-        pages.append(rows_read(ear, "ledger") - before)
+        before = rows_read(listen_feed, "ledger")
+        assert listen_feed.ledger.admit_touched(take(), 100).orders == 1000
+        pages.append(rows_read(listen_feed, "ledger") - before)
     assert pages[0] > 100_000, "the plan that is to be renewed"
     assert max(pages[1:]) < 10_000, pages
 
 
-def rows_read(ear: ListenHarness, *tables: str) -> int:
-    """Count what was read of tables so far, by index or not."""
-    ear.connections.source.run(Statement(b"SELECT pg_stat_force_next_flush()"))
-    return ear.connections.source.value(
+def rows_read(listen_feed: ListenHarness, *tables: str) -> int:
+    """Count the rows read from tables so far, by index or not."""
+    listen_feed.connections.source.run(Statement(b"SELECT pg_stat_force_next_flush()"))
+    return listen_feed.connections.source.value(
         int,
         Statement(
             b"SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint "
@@ -368,11 +370,11 @@ def rows_read(ear: ListenHarness, *tables: str) -> int:
     )
 
 
-# Crashes, and others at the same time
+# Crashes and concurrent instances
 
 
-class Breaking(Outbox):
-    """Breaks off before rows are deleted in the other database."""
+class FailingDiscard(Outbox):
+    """Fails before rows are deleted in the other database."""
 
     @override
     def discard(self, touches: object) -> int:
@@ -392,44 +394,47 @@ DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die()
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Iterator[Cluster]:
-    """A second server, for ledgers."""
+def ledger_server() -> Iterator[Cluster]:
+    """Run a second server, for ledgers."""
     with cluster() as running:
         yield running
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["beside", "apart"])
-def test_a_crash_between_ledger_and_outbox_takes_an_order_once(
-    database: str, elsewhere: Cluster, *, apart: bool
+def test_a_crash_between_ledger_and_outbox_admits_an_order_once(
+    database: str, ledger_server: Cluster, *, apart: bool
 ) -> None:
-    """The ledger goes first; what is left in the outbox is known to it then."""
+    """The ledger is written first, and recognises what is left in the outbox."""
     name = str(conninfo_to_dict(database)["dbname"])
     state = None
     if apart:
-        elsewhere.sql(f"CREATE DATABASE {name}")
-        elsewhere.sql(f"CREATE ROLE role_{name} LOGIN")
-        state = elsewhere.dsn(name)
+        ledger_server.sql(f"CREATE DATABASE {name}")
+        ledger_server.sql(f"CREATE ROLE role_{name} LOGIN")
+        state = ledger_server.dsn(name)
     shop = Shop.open(database, state=state)
     shop.listen("orders:id")
-    with closing(ListenHarness(shop)) as ear:
+    with closing(ListenHarness(shop)) as listen_feed:
         shop.confirm(3)
-        source = ear.connections.source
+        source = listen_feed.connections.source
         if not apart:
             shop.sql(DIES)
         with pytest.raises(DatabaseUnavailableError):
-            ear.make(Breaking(source, source, "shop")).step(0)
+            listen_feed.make(FailingDiscard(source, source, "shop")).step(0)
         if not apart:
             shop.sql("DROP FUNCTION die CASCADE")
-        assert len(ear.taken()) == (3 if apart else 0)
-        assert ear.outbox.count() == 3
-        ear.settle()
-        assert len(ear.taken()) == 3
+        assert len(listen_feed.taken()) == (3 if apart else 0)
+        assert listen_feed.outbox.count() == 3
+        listen_feed.settle()
+        assert len(listen_feed.taken()) == 3
         assert shop.batch_orders() == 3
 
 
-def test_two_daemons_take_each_order_once(ear: ListenHarness) -> None:
-    """None is lost between them, none counted twice."""
-    with closing(ListenHarness(ear.shop)) as other, ThreadPoolExecutor() as pool:
+def test_two_daemons_admit_each_order_once(listen_feed: ListenHarness) -> None:
+    """No order is lost between them, and none is counted twice."""
+    with (
+        closing(ListenHarness(listen_feed.shop)) as other,
+        ThreadPoolExecutor() as pool,
+    ):
         stop = threading.Event()
 
         def follow(each: ListenHarness) -> int:
@@ -438,200 +443,214 @@ def test_two_daemons_take_each_order_once(ear: ListenHarness) -> None:
                 orders += each.listen.step(0.01).orders
             return orders
 
-        follows = [pool.submit(follow, each) for each in (ear, other)]
+        follows = [pool.submit(follow, each) for each in (listen_feed, other)]
         for _ in range(100):
-            ear.shop.confirm(3)
-        with closing(Database(ear.shop.owner)) as owner:
+            listen_feed.shop.confirm(3)
+        with closing(Database(listen_feed.shop.owner)) as owner:
             waiting = Outbox(owner, owner, "shop")
             wait_until(lambda: not waiting.count())
         stop.set()
         assert sum(each.result() for each in follows) == 300
-    assert len(ear.taken()) == 300
-    assert ear.shop.batch_orders() == 300
+    assert len(listen_feed.taken()) == 300
+    assert listen_feed.shop.batch_orders() == 300
 
 
-def test_a_row_that_took_anothers_place_is_not_discarded(ear: ListenHarness) -> None:
-    """Places are used again; who wrote the row tells."""
-    ear.shop.confirm(1)
-    (read,) = ear.outbox.read(10)
-    ear.shop.sql("DELETE FROM syncd.outbox")
-    ear.shop.sql("VACUUM syncd.outbox")
-    ear.shop.confirm(1)
-    (later,) = ear.outbox.read(10)
+def test_a_row_at_a_reused_ctid_is_not_discarded(listen_feed: ListenHarness) -> None:
+    """PostgreSQL reuses row positions; the row's transaction id tells them apart."""
+    listen_feed.shop.confirm(1)
+    (read,) = listen_feed.outbox.read(10)
+    listen_feed.shop.sql("DELETE FROM syncd.outbox")
+    listen_feed.shop.sql("VACUUM syncd.outbox")
+    listen_feed.shop.confirm(1)
+    (later,) = listen_feed.outbox.read(10)
     assert later.place == read.place
-    assert ear.outbox.discard([read]) == 0
-    assert ear.outbox.discard([later]) == 1
+    assert listen_feed.outbox.discard([read]) == 0
+    assert listen_feed.outbox.discard([later]) == 1
 
 
-def test_two_feeds_over_one_table_take_their_own(ear: ListenHarness) -> None:
-    """The other's rows stay for the other."""
-    ear.shop.listen("orders:id", feed="second")
-    ear.shop.confirm(4)
-    ear.settle()
-    with closing(Database(ear.shop.dsn)) as database:
+def test_two_feeds_on_one_table_read_their_own_rows(listen_feed: ListenHarness) -> None:
+    """The other feed's rows stay in the outbox."""
+    listen_feed.shop.listen("orders:id", feed="second")
+    listen_feed.shop.confirm(4)
+    listen_feed.settle()
+    with closing(Database(listen_feed.shop.dsn)) as database:
         assert len(Outbox(database, database, "second").read(10)) == 4
 
 
-def test_rows_are_deleted_although_all_tables_are_published(ear: ListenHarness) -> None:
-    """A publication of deletes needs to know which row; the outbox has no key."""
-    ear.shop.sql("CREATE PUBLICATION everything FOR ALL TABLES")
-    ear.shop.confirm(1)
-    ear.settle()
-    assert ear.taken() == ["1"]
+def test_outbox_rows_are_deleted_although_all_tables_are_published(
+    listen_feed: ListenHarness,
+) -> None:
+    """A published DELETE needs a replica identity; the outbox has no key."""
+    listen_feed.shop.sql("CREATE PUBLICATION everything FOR ALL TABLES")
+    listen_feed.shop.confirm(1)
+    listen_feed.settle()
+    assert listen_feed.taken() == ["1"]
 
 
 # Notifications
 
 
-def test_a_commit_wakes_it(hearing: ListenHarness) -> None:
-    """Long before it would have looked by itself."""
-    hearing.calm()
+def test_a_notification_wakes_the_capture(notified_feed: ListenHarness) -> None:
+    """The order is captured long before the next poll is due."""
+    notified_feed.become_idle()
     with ThreadPoolExecutor() as pool:
-        step = pool.submit(hearing.first)
+        step = pool.submit(notified_feed.first)
         time.sleep(0.05)
         started = time.monotonic()
-        hearing.shop.confirm(1)
+        notified_feed.shop.confirm(1)
         assert step.result().orders == 1
         assert time.monotonic() - started < SOON
-    assert hearing.notes.of("listen.notifications_lost") == []
+    assert notified_feed.log.of("listen.notifications_lost") == []
 
 
-def test_the_work_is_measured_without_the_wait(hearing: ListenHarness) -> None:
-    """What the line of captured orders calls its duration."""
-    hearing.settle()
+def test_the_measured_duration_excludes_the_wait(notified_feed: ListenHarness) -> None:
+    """This is the duration that `orders.captured` logs."""
+    notified_feed.settle()
     began = time.monotonic()
-    confirming = threading.Timer(0.5, hearing.shop.confirm)
+    confirming = threading.Timer(0.5, notified_feed.shop.confirm)
     confirming.start()
-    followed = hearing.first()
+    followed = notified_feed.first()
     assert 0 < followed.seconds <= time.monotonic() - began - 0.5
     confirming.join()
 
 
-def test_a_commit_without_a_hint_is_found_soon_after_one_with(
-    hearing: ListenHarness,
+def test_a_commit_without_notification_is_captured_soon_after_one_with(
+    notified_feed: ListenHarness,
 ) -> None:
-    """Two open transactions hold theirs back; the third order comes all the same."""
-    hearing.calm()
+    """Two open transactions delay theirs; the third order is captured all the same."""
+    notified_feed.become_idle()
     with (
-        psycopg.connect(hearing.shop.owner) as first,
-        psycopg.connect(hearing.shop.owner) as second,
+        psycopg.connect(notified_feed.shop.owner) as first,
+        psycopg.connect(notified_feed.shop.owner) as second,
     ):
         for till in (first, second):
             till.execute(ORDER.format("now()").encode())
-        hearing.shop.confirm(1)
-        assert hearing.take(1) < listen.INSPECTION_SECONDS + SOON
+        notified_feed.shop.confirm(1)
+        assert notified_feed.take(1) < listen.INSPECTION_SECONDS + SOON
 
 
-def test_rows_that_nobody_hinted_at_are_found_by_the_inspection(
-    ear: ListenHarness,
+def test_the_inspection_finds_rows_without_a_notification(
+    listen_feed: ListenHarness,
 ) -> None:
-    """However far away the next look is by then."""
-    ear.settle()
-    ear.shop.confirm(1)
-    ear.put_off_next_look()
-    assert ear.listen.step(0).orders == 0
-    ear.clock.advance(listen.INSPECTION_SECONDS)
-    # once the database has had its rest after the look before
-    wait_until(lambda: ear.listen.step(0).orders == 1)
+    """However far away the next poll is."""
+    listen_feed.settle()
+    listen_feed.shop.confirm(1)
+    listen_feed.postpone_poll()
+    assert listen_feed.listen.step(0).orders == 0
+    listen_feed.clock.advance(listen.INSPECTION_SECONDS)
+    # once the pause after the previous poll has ended
+    wait_until(lambda: listen_feed.listen.step(0).orders == 1)
 
 
-def test_an_idle_ear_asks_the_database_next_to_nothing(hearing: ListenHarness) -> None:
-    """In two seconds of waiting, nothing at all."""
-    hearing.calm()
-    before = hearing.outbox.looks
+def test_an_idle_listener_sends_no_queries(notified_feed: ListenHarness) -> None:
+    """In two seconds of waiting it does not read the outbox once."""
+    notified_feed.become_idle()
+    before = notified_feed.outbox.reads
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline:
-        hearing.listen.step(0.5)
-    assert hearing.outbox.looks == before
+        notified_feed.listen.step(0.5)
+    assert notified_feed.outbox.reads == before
 
 
-def cut(ear: ListenHarness, application: str) -> None:
-    ear.shop.sql(
+def terminate(listen_feed: ListenHarness, application: str) -> None:
+    listen_feed.shop.sql(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
         f"WHERE application_name = 'syncd/shop/{application}' "
         "AND datname = current_database()"
     )
 
 
-def test_a_lost_ear_is_replaced_and_looks_at_once(hearing: ListenHarness) -> None:
-    """Notifications sent meanwhile are gone; their orders are not."""
-    hearing.calm()
-    cut(hearing, "notifications")
-    hearing.shop.confirm(1)
-    assert hearing.take(1) < notifications.SHUT_SECONDS + SOON
-    hearing.calm()
-    hearing.shop.confirm(1)
-    assert hearing.take(1) < SOON
+def test_a_lost_connection_is_replaced_and_the_outbox_is_read_at_once(
+    notified_feed: ListenHarness,
+) -> None:
+    """Notifications sent meanwhile are lost; their orders are not."""
+    notified_feed.become_idle()
+    terminate(notified_feed, "notifications")
+    notified_feed.shop.confirm(1)
+    assert notified_feed.take(1) < notifications.SHUT_SECONDS + SOON
+    notified_feed.become_idle()
+    notified_feed.shop.confirm(1)
+    assert notified_feed.take(1) < SOON
 
 
-def test_a_lost_database_loses_nothing(hearing: ListenHarness) -> None:
-    """The step fails, the next one goes on."""
-    hearing.calm()
-    hearing.shop.confirm(2)
-    cut(hearing, "listen")
+def test_a_lost_database_loses_nothing(notified_feed: ListenHarness) -> None:
+    """The step fails, the next one succeeds."""
+    notified_feed.become_idle()
+    notified_feed.shop.confirm(2)
+    terminate(notified_feed, "listen")
     with pytest.raises(DatabaseUnavailableError):
-        wait_until(lambda: hearing.listen.step(0.1).orders)
-    hearing.settle()
-    assert hearing.taken() == ["1", "2"]
+        wait_until(lambda: notified_feed.listen.step(0.1).orders)
+    notified_feed.settle()
+    assert notified_feed.taken() == ["1", "2"]
 
 
-def test_behind_a_transaction_pooler_it_says_so_once_and_goes_on(
+def test_a_transaction_pooler_is_reported_once_and_polled_around(
     notifying_shop: Shop,
 ) -> None:
-    """The probe is not heard; the outbox is looked at every poll_interval."""
+    """The probe does not arrive, so the outbox is polled every poll_interval."""
     soon = {"inspection_seconds": 0.3, "answer_seconds": 0.1}
     notifying_shop.listen("orders:id")
     with (
         closing(Pooler(notifying_shop.dsn)) as pooler,
-        closing(ListenHarness(notifying_shop, hear=pooler.dsn, **soon)) as ear,
+        closing(
+            ListenHarness(notifying_shop, notifications_dsn=pooler.dsn, **soon)
+        ) as listen_feed,
     ):
-        ear.until(lambda: ear.notes.of("listen.notifications_lost"))
+        listen_feed.until(lambda: listen_feed.log.of("listen.notifications_lost"))
         for _ in range(4):
             notifying_shop.confirm(1)
-            assert ear.take(1) < SOON
-        (said,) = ear.notes.of("listen.notifications_lost")
+            assert listen_feed.take(1) < SOON
+        (said,) = listen_feed.log.of("listen.notifications_lost")
         assert "pooler" in str(said["reason"])
 
 
-def test_without_listen_at_all_it_says_so_once_and_goes_on(
+def test_a_missing_notification_connection_is_reported_once(
     notifying_shop: Shop,
 ) -> None:
-    """No connection to be had for the ear."""
+    """No connection for notifications is available; capture goes on by polling."""
     notifying_shop.listen("orders:id")
     nowhere = make_conninfo(notifying_shop.dsn, host="/nowhere")
-    with closing(ListenHarness(notifying_shop, hear=nowhere, shut_seconds=0.05)) as ear:
-        ear.until(lambda: ear.notes.of("listen.notifications_lost"))
+    with closing(
+        ListenHarness(notifying_shop, notifications_dsn=nowhere, shut_seconds=0.05)
+    ) as listen_feed:
+        listen_feed.until(lambda: listen_feed.log.of("listen.notifications_lost"))
         notifying_shop.confirm(2)
-        assert ear.take(2) < SOON
-        assert len(ear.notes.of("listen.notifications_lost")) == 1
+        assert listen_feed.take(2) < SOON
+        assert len(listen_feed.log.of("listen.notifications_lost")) == 1
 
 
-def test_where_transactions_may_be_prepared_it_looks_often(ear: ListenHarness) -> None:
-    """No hint can come there; that is said once."""
+def test_prepared_transactions_make_the_capture_poll_often(
+    listen_feed: ListenHarness,
+) -> None:
+    """Triggers send no notifications on such a server, which is logged once."""
     for _ in range(30):
-        ear.listen.step(0.05)
-    ear.until(lambda: ear.next_look_seconds() <= 0.1)
+        listen_feed.listen.step(0.05)
+    listen_feed.until(lambda: listen_feed.seconds_until_poll() <= 0.1)
     for _ in range(3):
-        ear.shop.confirm(1)
-        assert ear.take(1) < SOON
-    (said,) = ear.notes.of("listen.notifications_lost")
+        listen_feed.shop.confirm(1)
+        assert listen_feed.take(1) < SOON
+    (said,) = listen_feed.log.of("listen.notifications_lost")
     assert "max_prepared_transactions" in str(said["reason"])
 
 
-# Faults are seen
+# Faults
 
 
-def test_faults_are_told_with_their_number(ear: ListenHarness) -> None:
-    """Also those from before the start; then each rise."""
-    ear.shop.sql("ALTER TABLE syncd.outbox ADD CHECK (order_key = '') NOT VALID")
-    ear.shop.confirm(1)
-    ear.shop.confirm(1)
+def test_trigger_faults_are_logged_with_their_number(
+    listen_feed: ListenHarness,
+) -> None:
+    """Those from before the start first, then each increase."""
+    listen_feed.shop.sql(
+        "ALTER TABLE syncd.outbox ADD CHECK (order_key = '') NOT VALID"
+    )
+    listen_feed.shop.confirm(1)
+    listen_feed.shop.confirm(1)
     for orders in (0, 0, 1):
         if orders:
-            ear.shop.confirm(orders)
-        ear.clock.advance(listen.INSPECTION_SECONDS)
-        ear.listen.step(0)
-    assert ear.notes.of("outbox.failed") == [
+            listen_feed.shop.confirm(orders)
+        listen_feed.clock.advance(listen.INSPECTION_SECONDS)
+        listen_feed.listen.step(0)
+    assert listen_feed.log.of("outbox.failed") == [
         {"missed_changes": 2},
         {"missed_changes": 1},
     ]
@@ -645,13 +664,13 @@ def test_faults_are_told_with_their_number(ear: ListenHarness) -> None:
     ],
     ids=["disabled", "faulty"],
 )
-def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
+def test_the_poll_reports_orders_that_no_trigger_recorded(
     notifying_shop: Shop, break_it: str
 ) -> None:
-    """Two captures over one ledger: the second notices that the first is gone."""
+    """The poll runs beside `listen` as a cross-check of its changes."""
     notifying_shop.listen("orders:id")
     with (
-        closing(ListenHarness(notifying_shop)) as ear,
+        closing(ListenHarness(notifying_shop)) as listen_feed,
         closing(Database(notifying_shop.dsn)) as database,
     ):
         polled = Connections(database, database)
@@ -659,28 +678,33 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
         poll = PollCapture(
             Transactions(database),
             source,
-            Ledger(polled.ledger, ear.feed.feed_id),
+            Ledger(polled.ledger, listen_feed.feed.feed_id),
             lookback=timedelta(seconds=5),
             size=100,
         )
-        reactions = ErrorPolicy(ear.notes)
+        reactions = ErrorPolicy(listen_feed.log)
         watching = CaptureLoop(
-            poll, ear.listen, WakeUp(), reactions, ear.notes, patience_seconds=0.3
+            poll,
+            listen_feed.listen,
+            WakeUp(),
+            reactions,
+            listen_feed.log,
+            patience_seconds=0.3,
         )
         threads = watching.start()
         try:
             notifying_shop.confirm(2)
-            wait_until(lambda: len(ear.taken()) == 2)
+            wait_until(lambda: len(listen_feed.taken()) == 2)
             time.sleep(0.4)
             watching.poll()
-            assert ear.notes.of("capture.missed_changes") == []
-            ear.put_off_next_look()  # or what is faulty may be met before the poll
+            assert listen_feed.log.of("capture.missed_changes") == []
+            listen_feed.postpone_poll()  # the fault has to come first
             notifying_shop.sql(break_it)
             notifying_shop.confirm(2)
             watching.poll()
             time.sleep(0.4)
             watching.poll()
-            (doubted,) = ear.notes.of("capture.missed_changes")
+            (doubted,) = listen_feed.log.of("capture.missed_changes")
             assert doubted == {"capture": "listen", "orders": 2, "order_key": "3"}
         finally:
             reactions.stopping.set()
@@ -689,49 +713,51 @@ def test_orders_that_no_trigger_noted_are_found_by_the_poll_which_says_so(
     assert notifying_shop.captured("poll") == 2
 
 
-def test_an_order_that_the_poll_took_first_is_no_doubt(hearing: ListenHarness) -> None:
-    """It was heard of, only later."""
-    shop = hearing.shop
+def test_an_order_that_the_poll_captured_first_is_not_missed(
+    notified_feed: ListenHarness,
+) -> None:
+    """The trigger recorded it; `listen` was only slower."""
+    shop = notified_feed.shop
     with closing(Database(shop.dsn)) as database:
         poll = PollCapture(
             Transactions(database),
             Source(database, *NAMES),
-            Ledger(database, hearing.feed.feed_id),
+            Ledger(database, notified_feed.feed.feed_id),
             lookback=timedelta(seconds=5),
             size=100,
         )
-        reactions = ErrorPolicy(hearing.notes)
+        reactions = ErrorPolicy(notified_feed.log)
         watching = CaptureLoop(
             poll,
-            hearing.listen,
+            notified_feed.listen,
             WakeUp(),
             reactions,
-            hearing.notes,
+            notified_feed.log,
             patience_seconds=0.2,
         )
-        watching.step(hearing.listen, 0.0)
+        watching.step(notified_feed.listen, 0.0)
         time.sleep(0.3)
         shop.confirm(1)
         watching.poll()
 
         def is_emptied() -> bool:
-            watching.step(hearing.listen, 0.1)
-            return not hearing.outbox.count()
+            watching.step(notified_feed.listen, 0.1)
+            return not notified_feed.outbox.count()
 
         wait_until(is_emptied)
         time.sleep(0.3)
         watching.poll()
     assert shop.row_of("ledger").capture == "poll"
-    assert hearing.notes.of("capture.missed_changes") == []
+    assert notified_feed.log.of("capture.missed_changes") == []
 
 
 # The daemon
 
 
-def test_the_daemon_sends_what_it_heard_of(
+def test_the_daemon_sends_orders_from_the_outbox(
     notifying_shop: Shop, tmp_path: Path
 ) -> None:
-    """Long before the poll, which goes on underneath, would look again."""
+    """Long before the poll, which runs as a cross-check, is due again."""
     notifying_shop.listen("orders:id")
     with Sandbox() as sandbox:
         config = notifying_shop.configure(
@@ -754,10 +780,8 @@ def test_the_daemon_sends_what_it_heard_of(
     assert notifying_shop.captured("listen") >= 50
 
 
-def test_one_pass_takes_what_is_in_the_outbox(
-    notifying_shop: Shop, tmp_path: Path
-) -> None:
-    """`syncd run --once` too, also orders that the poll's window does not reach."""
+def test_run_once_captures_the_outbox(notifying_shop: Shop, tmp_path: Path) -> None:
+    """`syncd run --once` also captures orders that the poll's window does not reach."""
     notifying_shop.listen("orders:id")
     with Sandbox() as sandbox:
         config = notifying_shop.configure(

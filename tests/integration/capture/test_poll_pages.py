@@ -1,4 +1,4 @@
-"""More orders at once than a look takes: page by page, and live ones beside them."""
+"""More orders than one poll reads: they come in pages, with live orders in between."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +27,7 @@ AHEAD = "now() + interval '2 hours' + n * interval '1 ms'"
 
 @pytest.fixture
 def capture(shop: Shop) -> Iterator[PollHarness]:
-    """A poll of small pages, of which each turn takes one; each look is deep."""
+    """A poll with small pages, one a turn; every poll is deep."""
     started = PollHarness(
         shop, lookback=LOOKBACK, tuning=replace(TURNS, deep_seconds=0)
     )
@@ -50,15 +50,15 @@ def turns(capture: PollHarness) -> list[int]:
     return found
 
 
-def test_a_slow_sweep_puts_off_one_deep_look_and_no_more(shop: Shop) -> None:
-    """The next is due as ever, unless it leaves pages again."""
+def test_a_slow_sweep_postpones_one_deep_poll_only(shop: Shop) -> None:
+    """The next deep poll is due on time, unless it leaves pages again."""
     never_whole = replace(TURNS, whole_seconds=float("inf"))
     capture = PollHarness(shop, lookback=LOOKBACK, tuning=never_whole)
     capture.poll_all()
     bring(shop, 5 * PAGE, SPREAD)
     capture.clock.advance(31)
     capture.poll()
-    capture.clock.advance(3600)  # so long the pages take that the deep look left
+    capture.clock.advance(3600)  # so slow that the deep poll leaves pages
     capture.poll_all()
     found = []
     for seconds in (32_000, 1000, 31):
@@ -73,7 +73,7 @@ def test_a_slow_sweep_puts_off_one_deep_look_and_no_more(shop: Shop) -> None:
 def test_no_turn_reads_more_than_its_pages(
     shop: Shop, capture: PollHarness, stamp: str
 ) -> None:
-    """Also where all have one time, or a time to come; and all are taken once."""
+    """Also with one stamp for all, or stamps in the future; each is captured once."""
     bring(shop, 25 * PAGE, stamp)
     found = turns(capture)
     assert sum(found) == 25 * PAGE
@@ -82,10 +82,10 @@ def test_no_turn_reads_more_than_its_pages(
 
 
 @pytest.mark.parametrize("stamp", [SAME, SPREAD, AHEAD])
-def test_a_live_order_does_not_wait_for_the_pages_that_are_left(
+def test_a_live_order_does_not_wait_for_the_remaining_pages(
     shop: Shop, capture: PollHarness, stamp: str
 ) -> None:
-    """The next look takes it, and its batch is in the lane that is sent first."""
+    """The next poll captures it, into a batch of the lane that is sent first."""
     bring(shop, 25 * PAGE, stamp)
     capture.poll()
     (live,) = shop.confirm()
@@ -99,10 +99,10 @@ def test_a_live_order_does_not_wait_for_the_pages_that_are_left(
     assert shop.batch_orders() == 25 * PAGE + 1
 
 
-def test_orders_that_wait_behind_live_ones_are_counted_as_new(
+def test_orders_that_wait_behind_live_ones_are_counted_as_live(
     shop: Shop, capture: PollHarness
 ) -> None:
-    """They are late, and no backfill: pending, with a lag."""
+    """They are late, but no backfill: pending, with a lag."""
     bring(shop, 25 * PAGE, SPREAD)
     turns(capture)
     stats = read_stats(capture.database, capture.ledger.feed_id)
@@ -112,7 +112,7 @@ def test_orders_that_wait_behind_live_ones_are_counted_as_new(
 
 
 def test_a_window_closes_page_by_page(shop: Shop) -> None:
-    """The watermark is as far as the pages read: a crash makes none of them undone."""
+    """The watermark moves with each page: a crash does not repeat finished pages."""
     capture = PollHarness(shop, tuning=TURNS)
     start = capture.close_window()
     bring(shop, 5 * PAGE, "clock_timestamp()")
@@ -127,8 +127,8 @@ def test_a_window_closes_page_by_page(shop: Shop) -> None:
     capture.database.close()
 
 
-def test_a_page_that_takes_too_long_is_made_smaller(shop: Shop) -> None:
-    """The next try is another one: the import is captured in the end."""
+def test_a_page_that_takes_too_long_is_halved(shop: Shop) -> None:
+    """The next attempt reads fewer orders: the import is captured in the end."""
     for plan in ("seqscan", "bitmapscan"):
         shop.sql(f"ALTER ROLE {shop.role} SET enable_{plan} = off")
     shop.sql(

@@ -1,4 +1,4 @@
-"""`source.quiet`: orders are left alone first, for shops that add lines afterwards."""
+"""`source.quiet` delays new orders, for shops that add lines afterwards."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 
 def longest_wait(harness: Harness) -> timedelta:
-    """Return how long after its creation a pending batch is due, at most."""
+    """Return the longest time from a pending batch's creation until it is due."""
     batches = harness.shop.rows_of("batch", state="pending")
     waits: list[timedelta] = [batch.due_at - batch.created_at for batch in batches]
     return max(waits)
@@ -31,8 +31,8 @@ def quiet_harness(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Harn
     opened.close()
 
 
-def test_a_new_order_is_left_alone_first(quiet_harness: Harness) -> None:
-    """Each admission has a batch of its own, due when it was quiet for long enough."""
+def test_a_new_order_is_delayed(quiet_harness: Harness) -> None:
+    """Each admission has a batch of its own, due after the quiet time."""
     quiet_harness.confirm(2)
     quiet_harness.confirm(1)
     assert quiet_harness.deliver() is None
@@ -43,10 +43,10 @@ def test_a_new_order_is_left_alone_first(quiet_harness: Harness) -> None:
     assert quiet_harness.shop.unsettled() == 0
 
 
-def test_a_change_leaves_it_alone_for_longer_but_not_for_ever(
+def test_a_change_prolongs_the_delay_up_to_a_limit(
     quiet_harness: Harness,
 ) -> None:
-    """Ten times as long at most; what was tried before is not held up."""
+    """At most ten quiet times; an order that was attempted is not delayed."""
     quiet_harness.confirm(1)
     orders = MendedOrders(
         quiet_harness.source, quiet_harness.ledger, EventRules(), size=8
@@ -61,10 +61,10 @@ def test_a_change_leaves_it_alone_for_longer_but_not_for_ever(
     assert orders.defer(["1"]) == 0
 
 
-def test_lines_that_follow_are_sent_with_their_order(
+def test_lines_added_later_are_sent_with_their_order(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The real daemon, listening: three statements of the shop's, one purchase."""
+    """The real daemon with `listen`: three statements of the shop, one purchase."""
     shop.listen()
     source = {"capture": "listen", "quiet": "4s"}
     shop.start(shop.configure(tmp_path, sandbox.endpoint, source))

@@ -1,4 +1,4 @@
-"""Every confirmed order is accounted for, once, and what is missing is captured."""
+"""Every confirmed order is accounted for once, and missing orders are captured."""
 
 import io
 import json
@@ -46,7 +46,7 @@ INSERT = "INSERT INTO orders (confirmed_at) SELECT {} FROM generate_series(1, {}
 
 @pytest.fixture
 def begin_past(begin: Begin) -> Begin:
-    """Makes feeds that began ten days ago."""
+    """Returns a function that makes feeds that began ten days ago."""
 
     def make(**options: Any) -> FeedHarness:  # noqa: ANN401  # those of Started
         started = begin(**options)
@@ -61,14 +61,14 @@ def confirm(feed: FeedHarness, stamp: str, orders: int = 1) -> None:
 
 
 def capture(feed: FeedHarness) -> None:
-    """Let the poll take whatever is there, from the floor on."""
+    """Poll everything from the floor on."""
     feed.shop.set_watermark(ago(days=10))
     feed.poll(whole=True)
     feed.shop.set_watermark(ago())
 
 
-def test_every_order_is_accounted_for_by_where_it_stands(feed: FeedHarness) -> None:
-    """Each state has its number, and they add up to what is confirmed."""
+def test_every_order_is_counted_by_its_state(feed: FeedHarness) -> None:
+    """The counts of the states add up to the confirmed orders."""
     confirm(feed, "now() - interval '3 hours'", 800)
     capture(feed)
     claimed = {"lease_until": ago(), "instance_id": 1, "claim_token": UUID(int=1)}
@@ -91,10 +91,10 @@ def test_every_order_is_accounted_for_by_where_it_stands(feed: FeedHarness) -> N
 
 
 @pytest.mark.parametrize("page", [1, 7, 1000])
-def test_what_no_capture_took_is_captured_and_said(
+def test_an_order_that_no_capture_found_is_captured_and_reported(
     begin_past: Begin, page: int
 ) -> None:
-    """A stamp three hours old is beyond the lookback: the poll cannot know of it."""
+    """A stamp three hours old is beyond the lookback, out of reach for the poll."""
     feed = begin_past(page=page)
     confirm(feed, "now() - generate_series * interval '1 minute'", 5)
     capture(feed)
@@ -111,8 +111,8 @@ def test_what_no_capture_took_is_captured_and_said(
     assert feed.captures() == [("poll", 5), ("reconcile", 3)]
 
 
-def test_what_another_capture_takes_meanwhile_is_no_alarm(begin_past: Begin) -> None:
-    """It is counted again under the lock of admissions, after a wait."""
+def test_an_order_captured_meanwhile_is_not_missing(begin_past: Begin) -> None:
+    """After a wait it is counted again, under the lock of admissions."""
     feed = begin_past()
     other = begin_past()
 
@@ -129,10 +129,10 @@ def test_what_another_capture_takes_meanwhile_is_no_alarm(begin_past: Begin) -> 
 
 
 @pytest.mark.parametrize("is_deleted", [True, False])
-def test_an_order_whose_batch_is_gone_stays_unexplained(
+def test_an_order_whose_batch_is_deleted_is_unexplained(
     feed: FeedHarness, *, is_deleted: bool
 ) -> None:
-    """It is in the ledger, but would never be sent: the sentence says so."""
+    """It is in the ledger, but would never be sent: the sentence reports it."""
     confirm(feed, "now() - interval '3 hours'", 2)
     capture(feed)
     if is_deleted:
@@ -151,7 +151,7 @@ def test_an_order_whose_batch_is_gone_stays_unexplained(
 def test_a_withdrawn_order_that_is_confirmed_again_becomes_pending(
     feed: FeedHarness,
 ) -> None:
-    """That is no alarm; one that stays away is counted as withdrawn."""
+    """It is not missing; an order that stays unconfirmed is counted as withdrawn."""
     confirm(feed, "now() - interval '3 hours'", 5)
     capture(feed)
     withdrawn = {"state": "withdrawn", "reason": "x"}
@@ -166,7 +166,7 @@ def test_a_withdrawn_order_that_is_confirmed_again_becomes_pending(
 
 
 def history(shop: Shop, times: dict[int, list[datetime]]) -> None:
-    """Make a view that lists each order at several times."""
+    """Create a view that lists each order at several times."""
     rows = [
         f"({order}::bigint, '{time.isoformat()}'::timestamptz)"
         for order, listed in times.items()
@@ -180,7 +180,7 @@ def history(shop: Shop, times: dict[int, list[datetime]]) -> None:
 
 
 def enter(feed: FeedHarness, order: int, time: datetime) -> None:
-    """Have an order in the ledger, delivered, as confirmed at a time."""
+    """Insert a delivered order into the ledger, confirmed at a time."""
     batch = feed.shop.insert("batch", **delivered_batch(ago(), 1)).batch_id
     key = {"feed_id": 1, "order_key": str(order)}
     feed.shop.insert("ledger", **key, confirmed_at=time, batch_id=batch)
@@ -190,7 +190,7 @@ def enter(feed: FeedHarness, order: int, time: datetime) -> None:
 def test_an_order_that_is_listed_twice_is_counted_once(
     shop: Shop, begin_past: Begin, page: int
 ) -> None:
-    """Whatever time the ledger has it at: a listed one, none of them, or another."""
+    """The ledger may have it at a listed time, at none of them, or at another."""
     feed = begin_past(page=page)
     base = ago(days=1)
     t = [base + timedelta(minutes=n) for n in range(9)]
@@ -212,10 +212,10 @@ def test_an_order_that_is_listed_twice_is_counted_once(
     assert again == ReconciliationTally(delivered=5, reused=1, pending=1)
 
 
-def test_old_orders_that_are_listed_again_are_counted_once(
+def test_an_initial_order_that_is_listed_twice_is_counted_once(
     shop: Shop, begin_past: Begin
 ) -> None:
-    """In whichever pages: the ledger has no time by which one would be their own."""
+    """The ledger has no time by which it would belong to one page."""
     base = ago(days=1)
     t = [base + timedelta(minutes=n) for n in range(9)]
     history(shop, {1: [t[0], t[4]], 2: [t[2]], 3: [t[1], t[2], t[8]]})
@@ -224,11 +224,11 @@ def test_old_orders_that_are_listed_again_are_counted_once(
         assert feed.tally() == ReconciliationTally(initial=3)
 
 
-# Of all that the view lists
+# All that the view lists
 
 
-def test_old_orders_are_counted_apart_wherever_they_lie(shop: Shop) -> None:
-    """What appeared after the start is missing, however it is stamped."""
+def test_initial_orders_are_counted_separately_whatever_their_time(shop: Shop) -> None:
+    """An order that appeared after the start is missing, whatever its stamp."""
     shop.sql(INSERT.format("now() - generate_series * interval '9 days'", 10))
     with closing(FeedHarness(shop, page=3)) as feed:
         capture(feed)
@@ -244,8 +244,8 @@ def test_old_orders_are_counted_apart_wherever_they_lie(shop: Shop) -> None:
         assert feed.tally() == ReconciliationTally(initial=10, pending=3)
 
 
-def test_what_the_poll_is_about_to_take_is_not_missing(feed: FeedHarness) -> None:
-    """It lies above the watermark; what was delivered there counts as such."""
+def test_an_order_above_the_watermark_is_not_missing(feed: FeedHarness) -> None:
+    """The poll will find it; one that was delivered counts as delivered."""
     feed.backdate("10 days", "1 hour")
     confirm(feed, "now() - interval '2 minutes'")
     feed.poll(whole=True)
@@ -256,7 +256,7 @@ def test_what_the_poll_is_about_to_take_is_not_missing(feed: FeedHarness) -> Non
 
 
 def test_a_range_without_orders_is_accounted_for(feed: FeedHarness) -> None:
-    """By a sentence that says so; also where nothing was ever sold."""
+    """The sentence says that there were none; also in a shop without any order."""
     for bounds in ((None, None), (ago(days=40), ago(days=30)), (None, ago(days=9))):
         assert feed.reconcile(*bounds).account == ReconciliationTally()
     confirm(feed, "now()")
@@ -264,13 +264,13 @@ def test_a_range_without_orders_is_accounted_for(feed: FeedHarness) -> None:
 
 
 @pytest.mark.parametrize("hours", [1, 2, 5, 10, 15])
-def test_stamps_an_offset_away_are_found_by_the_most_frequent_account(
+def test_orders_with_shifted_stamps_are_found_by_the_hourly_reconciliation(
     feed: FeedHarness, hours: int
 ) -> None:
-    """Nothing is unexplained, and what goes on makes the feed degraded."""
+    """Nothing stays unexplained, and repeated findings make the feed degraded."""
     for number in range(3):
         confirm(feed, f"now() - interval '{hours} hours'", 2)
-        lines = make_all(feed)
+        lines = run_due(feed)
         assert scopes(lines, "orders.missed") == ["hours"]
         stats = read_stats(feed.ledger.database, feed.ledger.feed_id)
         assert stats.missed == (0 if number == 0 else 2 * (number + 1))
@@ -285,7 +285,7 @@ NO_TIMES = (
 
 
 def test_orders_without_a_usable_time_are_counted_and_named(shop: Shop) -> None:
-    """Those that the start listed too: a time that comes later brings them all."""
+    """Initial ones too: once they have a time, all of them are captured."""
     shop.sql(NO_TIMES + "; " + INSERT.format("NULL", 2))
     with closing(FeedHarness(shop)) as feed:
         feed.backdate("10 days")
@@ -307,10 +307,10 @@ def test_orders_without_a_usable_time_are_counted_and_named(shop: Shop) -> None:
         )
 
 
-def test_an_account_ends_where_the_without_time_take_too_long(
+def test_a_reconciliation_ends_when_orders_without_time_are_slow_to_find(
     begin_past: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It did not look for them; the next account of the hours does not try."""
+    """It skips them, and the next reconciliation of the hours does not search."""
     feed = begin_past()
     confirm(feed, "now() - interval '3 hours'")
     asked: list[float] = []
@@ -321,18 +321,18 @@ def test_an_account_ends_where_the_without_time_take_too_long(
         raise SlowViewError("it is slow", "Wait.")
 
     monkeypatch.setattr(Source, "orders_without_time", slow)
-    lines = make_all(feed)
+    lines = run_due(feed)
     assert set(scopes(lines, "reconciliation.finished")) == {"hours", "days", "all"}
     age(feed, minutes=6)
     before = len(asked)
-    assert scopes(make_all(feed), "reconciliation.finished") == ["hours"]
+    assert scopes(run_due(feed), "reconciliation.finished") == ["hours"]
     assert len(asked) == before
 
 
-def test_an_account_that_fails_holds_up_no_other(
+def test_a_failing_reconciliation_does_not_block_deeper_ones(
     feed: FeedHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The deeper ones are made, and then it is told."""
+    """The others are made first, then the error is raised."""
     due = Reconciliation.due
 
     def failing(self: Reconciliation, scope: Scope) -> ReconciliationRun | None:
@@ -342,18 +342,16 @@ def test_an_account_that_fails_holds_up_no_other(
 
     monkeypatch.setattr(Reconciliation, "due", failing)
     with pytest.raises(SlowViewError):
-        make_all(feed)
+        run_due(feed)
     made = [row for row in feed.shop.rows_of("reconciliation") if row.finished_at]
     assert {row.scope for row in made} == {"days", "all"}
 
 
-# By itself
+# The periodic job
 
 
-def make_all(
-    feed: FeedHarness, stopping: threading.Event | None = None
-) -> list[object]:
-    """Run the rounds once; give the lines of the log."""
+def run_due(feed: FeedHarness, stopping: threading.Event | None = None) -> list[object]:
+    """Run the due reconciliations once; return the log lines."""
     stream = io.StringIO()
     log.configure(style="json", stream=stream)
     stopping = stopping or threading.Event()
@@ -367,39 +365,41 @@ def scopes(lines: list[object], event: str) -> list[str]:
 
 
 def age(feed: FeedHarness, **span: float) -> None:
-    """Let every account have been made earlier."""
+    """Move every reconciliation into the past."""
     times = "started_at", "touched_at", "finished_at"
     feed.shop.shift("reconciliation", -timedelta(**span), *times)
 
 
-def test_an_account_is_due_by_what_the_ledger_says(feed: FeedHarness) -> None:
-    """However often the daemon starts, each scope keeps its own pace."""
+def test_the_ledger_decides_when_a_reconciliation_is_due(feed: FeedHarness) -> None:
+    """However often the daemon restarts, each scope keeps its interval."""
     finished = "reconciliation.finished"
-    assert scopes(make_all(feed), finished) == ["hours", "days", "all"]
-    assert scopes(make_all(feed), finished) == []
+    assert scopes(run_due(feed), finished) == ["hours", "days", "all"]
+    assert scopes(run_due(feed), finished) == []
     age(feed, minutes=6)
-    assert scopes(make_all(feed), finished) == ["hours"]
+    assert scopes(run_due(feed), finished) == ["hours"]
     age(feed, minutes=55)
-    assert scopes(make_all(feed), finished) == ["hours", "days"]
+    assert scopes(run_due(feed), finished) == ["hours", "days"]
     age(feed, days=7)
-    assert scopes(make_all(feed), finished) == ["hours", "days", "all"]
+    assert scopes(run_due(feed), finished) == ["hours", "days", "all"]
 
 
-def test_each_depth_looks_as_far_back_as_it_says(feed: FeedHarness) -> None:
+def test_each_scope_reaches_as_far_back_as_documented(feed: FeedHarness) -> None:
     """And the alarm names an order."""
     for span in ("90 minutes", "5 days", "49 days"):
         confirm(feed, f"now() - interval '{span}'")
-    lines = make_all(feed)
+    lines = run_due(feed)
     assert scopes(lines, "orders.missed") == ["hours", "days", "all"]
     missed = [line for line in lines if '"orders.missed"' in json.dumps(line)]
     assert [cast("dict[str, str]", m)["order_key"] for m in missed] == ["1", "2", "3"]
 
 
-def test_the_hours_are_those_of_the_clock_where_it_is_behind(feed: FeedHarness) -> None:
-    """A clock that was ahead for a moment has dragged the watermark along."""
+def test_the_hourly_scope_follows_the_clock_when_it_is_behind(
+    feed: FeedHarness,
+) -> None:
+    """A clock that was ahead for a moment has moved the watermark with it."""
     feed.shop.set_watermark(ago(days=-1095))
     confirm(feed, "now() - interval '90 minutes'")
-    assert scopes(make_all(feed), "orders.missed") == ["hours"]
+    assert scopes(run_due(feed), "orders.missed") == ["hours"]
 
 
 SLOWLY = """
@@ -410,8 +410,8 @@ CREATE TRIGGER slowly BEFORE INSERT ON syncd.reconciliation
 """
 
 
-def test_several_daemons_make_an_account_once(begin_past: Begin) -> None:
-    """Whoever is first has it."""
+def test_concurrent_daemons_make_a_reconciliation_once(begin_past: Begin) -> None:
+    """The first one to claim it makes it."""
     feeds = [begin_past() for _ in range(6)]
     feeds[0].shop.sql(SLOWLY)
     with ThreadPoolExecutor(len(feeds)) as pool:
@@ -419,8 +419,10 @@ def test_several_daemons_make_an_account_once(begin_past: Begin) -> None:
     assert len([run for run in runs if run]) == 1
 
 
-def test_an_account_that_its_maker_left_is_gone_on_with(begin_past: Begin) -> None:
-    """From where it was, by one other; the first maker then changes nothing."""
+def test_an_abandoned_reconciliation_is_continued_by_another_instance(
+    begin_past: Begin,
+) -> None:
+    """It continues at the recorded position; the first instance changes nothing."""
     feed, other = begin_past(page=10), begin_past(page=10)
     confirm(feed, "now() - generate_series * interval '1 hour'", 35)
     capture(feed)
@@ -441,8 +443,10 @@ def test_an_account_that_its_maker_left_is_gone_on_with(begin_past: Begin) -> No
     assert finished.account == ReconciliationTally(pending=35)
 
 
-def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin_past: Begin) -> None:
-    """What was reached is kept; the rest is done after the next start."""
+def test_a_stop_ends_a_reconciliation_between_two_pages(
+    shop: Shop, begin_past: Begin
+) -> None:
+    """The finished pages are recorded; the rest follows after the next start."""
     stopping = threading.Event()
 
     class Stopping(Source):
@@ -464,7 +468,7 @@ def test_a_stop_ends_a_round_between_two_pages(shop: Shop, begin_past: Begin) ->
     assert account.finished_at is None
 
 
-def test_a_stop_while_another_capture_is_waited_for_is_no_alarm(
+def test_a_stop_while_waiting_for_another_capture_raises_no_alarm(
     feed: FeedHarness,
 ) -> None:
     """The page is left for the next start."""
@@ -479,10 +483,10 @@ def test_a_stop_while_another_capture_is_waited_for_is_no_alarm(
     assert feed.captures() == []
 
 
-def test_a_view_that_cannot_be_read_leaves_the_account_for_later(
+def test_an_unreadable_view_postpones_the_reconciliation(
     feed: FeedHarness,
 ) -> None:
-    """The fault is an error of the source's, and the next round goes on."""
+    """The failure is an error of the source, and the next run continues."""
     confirm(feed, "now() - interval '1 hour'")
     run = feed.reconciliation.due(HOURS)
     assert run
@@ -491,31 +495,33 @@ def test_a_view_that_cannot_be_read_leaves_the_account_for_later(
         feed.pages(run)
     feed.shop.sql("ALTER VIEW syncd.away RENAME TO confirmed_orders")
     age(feed, minutes=3)
-    assert scopes(make_all(feed), "reconciliation.finished") == ["hours", "days", "all"]
+    assert scopes(run_due(feed), "reconciliation.finished") == ["hours", "days", "all"]
 
 
-def test_frequent_accounts_are_erased_unless_they_found_something(
+def test_hourly_reconciliations_without_findings_are_pruned(
     feed: FeedHarness,
 ) -> None:
-    """By the daemon's own role, which may delete nothing else."""
+    """With the daemon's own role, which may delete nothing else."""
     for _ in range(3):
-        make_all(feed)
+        run_due(feed)
         age(feed, days=2)
     confirm(feed, "now() - interval '1 hour'")
-    make_all(feed)
+    run_due(feed)
     age(feed, days=2)
-    make_all(feed)
+    run_due(feed)
     kept = Counter(
         (row.scope, row.missing) for row in feed.shop.rows_of("reconciliation")
     )
     assert kept == {("all", 0): 2, ("days", 0): 1, ("hours", 0): 1, ("hours", 1): 1}
 
 
-# The ledger elsewhere, and the database's walls
+# The ledger elsewhere, and the database's constraints
 
 
-def test_the_ledger_may_lie_in_another_database(database: str, server: Cluster) -> None:
-    """The same account, page by page."""
+def test_a_ledger_in_another_database_is_reconciled(
+    database: str, server: Cluster
+) -> None:
+    """With the same result, page by page."""
     name = f"{psycopg.conninfo.conninfo_to_dict(database)['dbname']}_state"
     server.sql(f"CREATE DATABASE {name}")
     feed = FeedHarness(Shop.open(database, state=server.dsn(name)), page=7)
@@ -546,18 +552,18 @@ def test_the_ledger_may_lie_in_another_database(database: str, server: Cluster) 
         ({"scope": "deep"}, "reconciliation_scope_known"),
     ],
 )
-def test_the_database_refuses_an_account_that_is_none(
+def test_the_database_refuses_an_inconsistent_reconciliation(
     feed: FeedHarness, change: dict[str, object], constraint: str
 ) -> None:
-    """By a constraint whose name says what it guards."""
+    """The name of the constraint says what it guards."""
     feed.reconciliation.ask(None, None)
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
         feed.shop.update("reconciliation", change)
     assert refused.value.diag.constraint_name == constraint
 
 
-def test_a_page_reads_no_big_table_whole(feed: FeedHarness) -> None:
-    """A full page of a ledger ten times its size: each order is looked up by key."""
+def test_a_page_scans_no_big_table(feed: FeedHarness) -> None:
+    """A full page, with a ledger ten times its size, finds each order by its key."""
     feed.shop.sql(INSERT.format("now() - generate_series * interval '2 s'", 200_000))
     feed.shop.insert_many("batch", [delivered_batch(ago())] * 2000)
     columns = "feed_id", "order_key", "confirmed_at", "batch_id"
@@ -587,10 +593,10 @@ def test_a_page_reads_no_big_table_whole(feed: FeedHarness) -> None:
     assert scanned <= {"watermark", "reused_key"}  # each has few rows
 
 
-def test_a_promotion_is_accounted_for_once_the_watermark_has_passed_it(
+def test_a_promotion_is_reconciled_once_the_watermark_has_passed_it(
     feed: FeedHarness,
 ) -> None:
-    """Its day, once; what was lost with the old primary is captured, in doubt."""
+    """Once, over its day; orders lost with the old primary become uncertain."""
     assert feed.reconciliation.due(PROMOTION) is None
     feed.shop.update("feed", {"lost_from": ago(days=1), "lost_until": ago()})
     assert feed.reconciliation.due(PROMOTION) is None
@@ -608,10 +614,10 @@ def test_a_promotion_is_accounted_for_once_the_watermark_has_passed_it(
 TIED = "now() - interval '1 hour'"
 
 
-def test_orders_of_one_instant_are_accounted_for_page_by_page(
+def test_orders_with_equal_stamps_are_reconciled_page_by_page(
     begin_past: Begin,
 ) -> None:
-    """No page holds more than was asked for, whatever was stamped alike."""
+    """No page has more orders than its size, however many stamps are equal."""
     feed = begin_past(page=10)
     confirm(feed, TIED, 43)
     confirm(feed, "now() - generate_series * interval '1 minute'", 5)
@@ -623,7 +629,7 @@ def test_orders_of_one_instant_are_accounted_for_page_by_page(
     feed.shop.sql("DELETE FROM orders WHERE id IN (1, 2, 3)")
     run = feed.reconciliation.ask(None, None)
     sizes = [page.account.confirmed for page in feed.pages(run)]
-    assert max(sizes) <= 10 + 3  # the withdrawn are in the ledger, not in a page
+    assert max(sizes) <= 10 + 3  # withdrawn orders are in the ledger, not in a page
     finished = feed.reconciliation.finish(run)
     assert finished
     assert finished.account == ReconciliationTally(
@@ -631,8 +637,10 @@ def test_orders_of_one_instant_are_accounted_for_page_by_page(
     )
 
 
-def test_an_account_goes_on_within_one_instant(begin_past: Begin) -> None:
-    """By key, whoever goes on: each order counts once."""
+def test_a_reconciliation_continues_between_orders_with_equal_stamps(
+    begin_past: Begin,
+) -> None:
+    """The key decides where to continue, so that each order counts once."""
     feed, other = begin_past(page=10), begin_past(page=10)
     confirm(feed, TIED, 35)
     capture(feed)
@@ -653,8 +661,8 @@ def test_an_account_goes_on_within_one_instant(begin_past: Begin) -> None:
     assert finished.account == ReconciliationTally(pending=35)
 
 
-def test_a_page_that_takes_too_long_is_made_smaller(begin_past: Begin) -> None:
-    """Until the view answers in time; the account is whole all the same."""
+def test_a_page_that_takes_too_long_is_halved(begin_past: Begin) -> None:
+    """Until the view is fast enough; the result is still complete."""
     tried: list[int] = []
 
     class Slow(Source):
@@ -676,7 +684,7 @@ def test_a_page_that_takes_too_long_is_made_smaller(begin_past: Begin) -> None:
     assert max(tried[2:]) == 4
 
 
-def test_an_order_that_alone_takes_too_long_is_an_error(begin_past: Begin) -> None:
+def test_an_order_that_takes_too_long_alone_is_an_error(begin_past: Begin) -> None:
     """There is no smaller page."""
 
     class Slow(Source):

@@ -1,4 +1,4 @@
-"""A feed whose stamps lie an offset away: said within minutes, with the zone."""
+"""Stamps that are off by a zone's offset are reported within minutes, with the zone."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -32,15 +32,15 @@ ZONES = [("-1 hour", "Europe/Amsterdam", "UTC"), ("5 hours", "America/New_York",
 def shifted(
     shop: Shop, request: pytest.FixtureRequest
 ) -> Iterator[tuple[PollHarness, str, str]]:
-    """A feed that reads the shop's stamps in the wrong zone: offset, zone that fits."""
+    """A feed that reads the shop's stamps in the wrong zone: offset, matching zone."""
     offset, read_as, fits = request.param
     capture = PollHarness(shop, lookback=timedelta(minutes=5), time_zone=read_as)
     yield capture, offset, fits
     capture.database.close()
 
 
-class Watch(StampWatch):
-    """A watch over a feed's stamps, with a clock that the test moves.
+class ClockedWatch(StampWatch):
+    """A check of a feed's stamps, with a clock that the test moves.
 
     Args:
         capture: The feed's.
@@ -59,18 +59,18 @@ class Watch(StampWatch):
         super().__init__(*asked, reading=slowly, tuning=tuning)
 
 
-def trade(shop: Shop, watch: Watch, offset: str, orders: int = 12) -> None:
-    """Confirm orders one by one, and look after each, as if time had passed."""
+def sell(shop: Shop, watch: ClockedWatch, offset: str, orders: int = 12) -> None:
+    """Confirm orders one by one; check the stamps after each, as if time had passed."""
     for _ in range(orders):
         shop.sql(WRITTEN.format(offset))
         watch.clock.advance(3600)
         watch.check()
 
 
-def test_an_offset_is_said_with_the_zone_that_would_fit(
+def test_an_offset_is_reported_with_the_matching_zone(
     shop: Shop, shifted: tuple[PollHarness, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In both directions, in log and status; it goes once the stamps are right."""
+    """For both directions, in log and status; the alarm ends with correct stamps."""
     capture, offset, fits = shifted
     said: list[str] = []
     monkeypatch.setattr(
@@ -78,18 +78,18 @@ def test_an_offset_is_said_with_the_zone_that_would_fit(
     )
     shop.confirm(3)
     shop.sql("UPDATE orders SET confirmed_at = now() - interval '2 days'")
-    watch = Watch(capture)
-    trade(shop, watch, offset)
+    watch = ClockedWatch(capture)
+    sell(shop, watch, offset)
     (reason,) = shop.alarms("stamps.shifted")
     assert reason.endswith(f"source.time_zone is probably {fits}")
     assert "stamps.shifted" in said
     shop.sql("DELETE FROM orders")
-    trade(shop, watch, "0", 40)
+    sell(shop, watch, "0", 40)
     assert shop.alarms("stamps.shifted") == []
 
 
-def test_stamps_that_no_clock_shows_are_passed_over(shop: Shop) -> None:
-    """However few orders there are beside them."""
+def test_stamps_outside_the_range_of_datetime_are_ignored(shop: Shop) -> None:
+    """However few other orders there are."""
     capture = PollHarness(shop, lookback=timedelta(minutes=5))
     with closing(capture.database):
         for stamp in ("-infinity", "0044-03-15 BC", "infinity"):
@@ -98,19 +98,19 @@ def test_stamps_that_no_clock_shows_are_passed_over(shop: Shop) -> None:
         assert len(capture.source.newest_stamps(50)) == 2
 
 
-def test_a_stamp_that_cannot_be_read_is_the_views_fault(shop: Shop) -> None:
-    """No crash: it is held, and tried again later."""
+def test_an_unreadable_stamp_is_reported_as_an_error_of_the_view(shop: Shop) -> None:
+    """The check does not crash: it tries again later."""
     capture = PollHarness(shop, lookback=timedelta(minutes=5))
     before = Statement(b"SELECT '-infinity'::timestamptz", Place.CONFIRMED)
     with closing(capture.database), pytest.raises(ViewFailedError, match="22008"):
         capture.database.values(datetime, before)
 
 
-def test_a_slow_comparison_that_fails_rests_like_any_other(shop: Shop) -> None:
-    """The views are not read again at once because they were slow."""
+def test_a_slow_check_that_fails_pauses_like_any_other(shop: Shop) -> None:
+    """A slow check does not read the views again at once."""
     capture = PollHarness(shop, lookback=timedelta(minutes=5))
     with closing(capture.database):
-        watch = Watch(capture, slow_by=2)
+        watch = ClockedWatch(capture, slow_by=2)
         shop.sql("ALTER VIEW syncd.confirmed_orders RENAME TO away")
         with pytest.raises(SyncdError):
             watch.check()
@@ -121,22 +121,22 @@ def test_a_slow_comparison_that_fails_rests_like_any_other(shop: Shop) -> None:
             watch.check()
 
 
-def test_right_stamps_raise_no_alarm(shop: Shop) -> None:
+def test_correct_stamps_raise_no_alarm(shop: Shop) -> None:
     """Nor does an import of an hour's orders."""
     capture = PollHarness(shop, lookback=timedelta(minutes=5))
     with closing(capture.database):
-        watch = Watch(capture)
-        trade(shop, watch, "-2 min")
+        watch = ClockedWatch(capture)
+        sell(shop, watch, "-2 min")
         shop.sql(
             "INSERT INTO orders (confirmed_at) SELECT now() - n * interval '1 s' "
             "- interval '1 hour' FROM generate_series(1, 50) AS n"
         )
-        trade(shop, watch, "0")
+        sell(shop, watch, "0")
     assert shop.alarms("stamps.shifted") == []
 
 
-def test_an_order_that_moves_up_did_not_appear() -> None:
-    """Where the newest was withdrawn, an old one is listed that was not before."""
+def test_an_order_that_moves_up_is_not_new() -> None:
+    """When the newest order is withdrawn, an older one takes its place in the list."""
     appearances = Appearances(by_stamp=True)
     start = datetime(2026, 1, 1, tzinfo=UTC)
     orders = [(str(n), start + timedelta(minutes=n), start) for n in range(60)]

@@ -1,4 +1,4 @@
-"""Orders read on a hot standby: replay lag, its primary's transactions, promotion."""
+"""Orders read on a hot standby: replay lag, transactions of the primary, promotion."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.db, pytest.mark.slow]
 LOOKBACK = timedelta(milliseconds=50)
 
 
-def test_a_promoted_standby_has_all_that_was_acknowledged() -> None:
-    """The tests' own standby: replayed at each commit, and a primary when asked."""
+def test_a_promoted_standby_has_all_acknowledged_commits() -> None:
+    """A standby of the tests replays every commit before its acknowledgement."""
     with cluster() as primary, standby(primary) as second:
         primary.sql("CREATE TABLE kept AS SELECT 1")
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
@@ -54,15 +54,15 @@ class Pair:
     def standby_dsn(self) -> str:
         return self.second.dsn("shop", self.shop.role)
 
-    def in_step(self) -> None:
-        """Wait until the standby shows all that the primary has written."""
+    def catch_up(self) -> None:
+        """Wait until the standby has replayed all that the primary has written."""
         written = self.shop.value(statements()["written"])
         wait_until(
             lambda: self.second.holds(f"SELECT pg_last_wal_replay_lsn() >= '{written}'")
         )
 
     def pause(self) -> None:
-        """Stop the standby's replay; the primary goes on."""
+        """Pause the standby's replay; the primary goes on."""
         self.second.sql("SELECT pg_wal_replay_pause()")
         wait_until(
             lambda: self.second.holds("SELECT pg_get_wal_replay_pause_state()='paused'")
@@ -81,7 +81,7 @@ def pair() -> Iterator[Pair]:
         shop = Shop.open(primary.dsn("shop"), state=ledgers.dsn("shop"))
         with cluster({}, primary=primary) as second:
             made = Pair(primary, second, shop)
-            made.in_step()
+            made.catch_up()
             yield made
         shop.close()
 
@@ -137,14 +137,16 @@ def order_in(connection: psycopg.Connection) -> str:
     return str(row[0])
 
 
-def test_the_watermark_waits_for_the_replay_of_what_has_ended(pair: Pair) -> None:
-    """A commit that the standby does not show yet is not passed."""
-    with polling(pair) as reader, psycopg.connect(pair.shop.owner) as till:
+def test_the_watermark_waits_for_the_replay_of_finished_transactions(
+    pair: Pair,
+) -> None:
+    """It does not pass a commit that the standby does not show yet."""
+    with polling(pair) as reader, psycopg.connect(pair.shop.owner) as session:
         reader.poll(3)
         pair.pause()
-        key = order_in(till)
-        stamp = till.execute("SELECT now()").fetchone()
-        till.commit()
+        key = order_in(session)
+        stamp = session.execute("SELECT now()").fetchone()
+        session.commit()
         assert stamp
         later = stamp[0] + 2 * LOOKBACK
         wait_until(lambda: reader.transactions.clock() > later)
@@ -156,31 +158,31 @@ def test_the_watermark_waits_for_the_replay_of_what_has_ended(pair: Pair) -> Non
         assert reader.taken() == [key]
 
 
-def test_a_position_at_a_segments_end_is_reached(pair: Pair) -> None:
-    """Nothing more has to be written before an idle standby is in step."""
+def test_a_position_at_the_end_of_a_wal_segment_is_reached(pair: Pair) -> None:
+    """An idle standby has caught up without further writes."""
     pair.shop.sql("SELECT pg_switch_wal()")
-    pair.in_step()
+    pair.catch_up()
     raw = pair.shop.value("SELECT pg_current_wal_insert_lsn()::text")
     assert not pair.second.holds(f"SELECT pg_last_wal_replay_lsn() >= '{raw}'")
 
 
-def test_a_transaction_of_the_primary_holds_the_watermark(pair: Pair) -> None:
-    """The standby itself shows no transaction that has written nothing yet."""
-    with polling(pair) as reader, psycopg.connect(pair.shop.owner) as till:
-        stamp = till.execute("SELECT now()").fetchone()
+def test_an_open_transaction_of_the_primary_holds_the_watermark(pair: Pair) -> None:
+    """The standby does not show a transaction that has written nothing yet."""
+    with polling(pair) as reader, psycopg.connect(pair.shop.owner) as session:
+        stamp = session.execute("SELECT now()").fetchone()
         assert stamp
         later = stamp[0] + 4 * LOOKBACK
         wait_until(lambda: reader.poll() >= 0 and reader.transactions.clock() > later)
         reader.poll(5)
         assert reader.ledger.watermark() < stamp[0]
-        key = order_in(till)
-        till.commit()
+        key = order_in(session)
+        session.commit()
         wait_until(lambda: reader.poll() >= 0 and reader.ledger.watermark() > stamp[0])
         assert reader.taken() == [key]
 
 
-def test_without_the_primary_the_watermark_keeps_behind_the_replay(pair: Pair) -> None:
-    """It goes by the time of what was replayed last, less the lookback."""
+def test_without_the_primary_the_watermark_stays_behind_the_replay(pair: Pair) -> None:
+    """It follows the time of the last replayed commit, less the lookback."""
     with polling(pair, with_primary=False) as reader:
         assert reader.transactions.primary_unknown
         pair.pause()
@@ -189,15 +191,15 @@ def test_without_the_primary_the_watermark_keeps_behind_the_replay(pair: Pair) -
         reader.poll(5)
         assert reader.ledger.watermark() < stamp  # type: ignore[operator]
         pair.resume()
-        pair.in_step()
+        pair.catch_up()
         assert reader.poll(3) == 1
 
 
-def test_a_promotion_starts_the_grace_period_anew(pair: Pair) -> None:
-    """The old primary's transactions say nothing of the new one's."""
-    with polling(pair) as reader, closing(psycopg.connect(pair.shop.owner)) as till:
-        order_in(till)
-        reader.poll(3)  # a window is open, held by the till
+def test_a_promotion_restarts_the_grace_period(pair: Pair) -> None:
+    """The old primary's transactions say nothing about the new one's."""
+    with polling(pair) as reader, closing(psycopg.connect(pair.shop.owner)) as session:
+        order_in(session)
+        reader.poll(3)  # a window is open, held by a session of the shop
         pair.primary.stop("immediate")
         pair.second.promote()
         with psycopg.connect(pair.second.dsn("shop")) as new_till:
@@ -211,10 +213,10 @@ def test_a_promotion_starts_the_grace_period_anew(pair: Pair) -> None:
         assert reader.taken() == [key]
 
 
-def test_a_position_that_was_never_replayed_is_given_up_at_a_promotion(
+def test_a_position_that_was_never_replayed_is_dropped_at_a_promotion(
     pair: Pair,
 ) -> None:
-    """What the old primary had written and the standby never got does not come."""
+    """What the old primary wrote and the standby never received does not come."""
     with polling(pair) as reader:
         pair.pause()
         pair.shop.sql("SELECT txid_current()")
@@ -226,8 +228,8 @@ def test_a_position_that_was_never_replayed_is_given_up_at_a_promotion(
         wait_until(lambda: reader.poll() >= 0 and reader.ledger.watermark() > before)
 
 
-def test_a_primary_that_is_gone_is_waited_for(pair: Pair) -> None:
-    """Without it nothing can be said, so nothing is."""
+def test_an_unreachable_primary_is_waited_for(pair: Pair) -> None:
+    """Without it the running transactions are unknown, so the poll fails."""
     with polling(pair) as reader:
         pair.primary.stop()
         before = reader.ledger.watermark()
@@ -239,7 +241,7 @@ def test_a_primary_that_is_gone_is_waited_for(pair: Pair) -> None:
         wait_until(lambda: reader.poll() >= 0 and reader.ledger.watermark() > before)
 
 
-def test_the_daemon_reads_a_standby_and_stays_through_its_promotion(
+def test_the_daemon_keeps_running_through_a_promotion_of_its_standby(
     pair: Pair, tmp_path: Path
 ) -> None:
     """Orders of the old primary and of the new one arrive, each once."""
@@ -266,12 +268,12 @@ def test_the_daemon_reads_a_standby_and_stays_through_its_promotion(
     assert "source.unverified" not in log.read_text()
 
 
-def test_the_daemon_listens_through_the_primary_and_reads_the_standby(
+def test_the_daemon_listens_on_the_primary_and_reads_the_standby(
     pair: Pair, tmp_path: Path
 ) -> None:
-    """Rows show on the standby with their orders; they go where the shop writes."""
+    """Outbox rows are deleted on the primary, once the standby shows their orders."""
     pair.shop.listen("orders:id")
-    pair.in_step()
+    pair.catch_up()
     with Sandbox() as sandbox:
         reading = {
             "capture": "listen",

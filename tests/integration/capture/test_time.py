@@ -1,4 +1,4 @@
-"""Whatever clocks do, no order is lost: the poll takes it, or reconciliation does."""
+"""No order is lost whatever clocks do: the poll captures it, or reconciliation does."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,12 +33,12 @@ def confirm(feed: FeedHarness, stamp: str, orders: int = 1) -> None:
 
 
 def settle(feed: FeedHarness) -> int:
-    """Poll until a window has closed; give the orders taken."""
+    """Poll until a window has closed; return the number of orders captured."""
     return sum(feed.poll() for _ in range(4))
 
 
 def poll_all(feed: FeedHarness) -> int:
-    """Poll page by page until a look finds nothing more."""
+    """Poll page by page until a poll finds nothing more."""
     orders = 0
     while taken := feed.poll():
         orders += taken
@@ -49,10 +49,10 @@ def poll_all(feed: FeedHarness) -> int:
 
 
 @pytest.mark.parametrize("stamp", ["- interval '4 min'", "+ interval '4 min'"])
-def test_an_applications_clock_may_be_off_by_the_lookback(
+def test_an_applications_clock_may_deviate_by_the_lookback(
     captured_feed: FeedHarness, stamp: str
 ) -> None:
-    """An order stamped that early or late is taken at the next deep look at most."""
+    """An order stamped that early or late is captured by the next deep poll."""
     settle(captured_feed)
     confirm(captured_feed, f"clock_timestamp() {stamp}")
     assert settle(captured_feed) + captured_feed.poll(deep=True) == 1
@@ -61,7 +61,7 @@ def test_an_applications_clock_may_be_off_by_the_lookback(
 def test_a_stamp_beyond_the_lookback_is_found_by_reconciliation(
     captured_feed: FeedHarness,
 ) -> None:
-    """Three hours old when its transaction began: only the view knows of it."""
+    """Three hours old when its transaction began: out of reach for the poll."""
     settle(captured_feed)
     confirm(captured_feed, "clock_timestamp() - interval '3 hours'")
     assert settle(captured_feed) + captured_feed.poll(whole=True) == 0
@@ -69,10 +69,10 @@ def test_a_stamp_beyond_the_lookback_is_found_by_reconciliation(
     assert captured_feed.captures() == [("reconcile", 1)]
 
 
-def test_orders_of_the_future_do_not_drag_the_watermark(
+def test_future_orders_do_not_move_the_watermark_into_the_future(
     captured_feed: FeedHarness,
 ) -> None:
-    """They are sent now, and those of today go on; all are accounted for."""
+    """They are captured at once; later orders of today are, too."""
     confirm(captured_feed, "clock_timestamp() + interval '40 years'", 3)
     assert settle(captured_feed) == 3
     assert captured_feed.ledger.watermark() < captured_feed.source.clock()
@@ -88,41 +88,41 @@ def test_orders_of_the_future_do_not_drag_the_watermark(
 def test_a_clock_set_back_within_the_lookback_loses_nothing(
     captured_feed: FeedHarness, back: timedelta
 ) -> None:
-    """Orders stamped before what was looked at last are taken at once."""
+    """Orders stamped before the end of the last poll's range are captured at once."""
     now = captured_feed.source.clock()
     captured_feed.transactions.now = now
     settle(captured_feed)
     captured_feed.transactions.now = now - back
     before = f"'{(now - back).isoformat()}'::timestamptz - interval '20 s'"
-    confirm(captured_feed, before)  # the last look may be that long ago
+    confirm(captured_feed, before)  # the last poll may be that long ago
     assert captured_feed.poll() == 1
     confirm(captured_feed, f"'{(now - back).isoformat()}'::timestamptz")
     assert captured_feed.poll() == 1
 
 
-def test_a_transaction_open_across_the_jump_is_taken(
+def test_a_transaction_open_while_the_clock_jumps_back_is_captured(
     captured_feed: FeedHarness,
 ) -> None:
-    """It was first seen by a clock that was ahead, and stamps by the new one."""
+    """Its first appearance lies in the future of the corrected clock."""
     now = captured_feed.source.clock()
     captured_feed.transactions.now = now
-    with psycopg.connect(captured_feed.shop.owner) as till:
-        till.execute("SELECT 1")
+    with psycopg.connect(captured_feed.shop.owner) as session:
+        session.execute("SELECT 1")
         settle(captured_feed)
         back = now - timedelta(minutes=3)
-        till.execute(INSERT.format(f"'{back.isoformat()}'::timestamptz", 1).encode())
+        session.execute(INSERT.format(f"'{back.isoformat()}'::timestamptz", 1).encode())
         for minutes in (0, 2):
             captured_feed.transactions.now = back + timedelta(minutes=minutes)
             assert captured_feed.poll() == 0
-        till.commit()
+        session.commit()
         assert captured_feed.poll() == 1
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=1500)])
-def test_a_clock_that_was_ahead_for_a_moment_does_not_blind_the_poll(
+def test_a_clock_that_was_ahead_for_a_moment_does_not_hide_orders(
     captured_feed: FeedHarness, ahead: timedelta
 ) -> None:
-    """The watermark went along and stays; orders of the true time are taken at once."""
+    """The watermark stays ahead; orders of the true time are captured at once."""
     now = captured_feed.source.clock()
     captured_feed.transactions.now = now + ahead
     settle(captured_feed)
@@ -138,8 +138,10 @@ def test_a_clock_that_was_ahead_for_a_moment_does_not_blind_the_poll(
     assert captured_feed.poll(deep=True) == 2
 
 
-def test_a_clock_set_back_makes_no_old_order_new(shop: Shop, begin: Begin) -> None:
-    """What was listed at the first start is old, however far back the poll looks."""
+def test_a_clock_set_back_does_not_capture_initial_orders(
+    shop: Shop, begin: Begin
+) -> None:
+    """Orders listed at the first start are initial, however far back the poll reads."""
     shop.sql(INSERT.format("now() - interval '2 hours'", 3))
     feed = begin()
     now = feed.source.clock()
@@ -151,7 +153,7 @@ def test_a_clock_set_back_makes_no_old_order_new(shop: Shop, begin: Begin) -> No
 # Equal times
 
 
-def test_a_bulk_import_with_one_stamp_is_taken_and_accounted_for(
+def test_a_bulk_import_with_one_stamp_is_captured_and_accounted_for(
     captured_feed: FeedHarness,
 ) -> None:
     """More orders of one instant than thirty pages hold, in two transactions."""
@@ -162,7 +164,7 @@ def test_a_bulk_import_with_one_stamp_is_taken_and_accounted_for(
         assert poll_all(captured_feed) == 31_000
         late.commit()
     late_ones = 0
-    for _ in range(500):  # a sweep under way is finished first
+    for _ in range(500):  # a sweep in progress is finished first
         late_ones += captured_feed.poll(whole=True)
         if late_ones == 10:
             break
@@ -174,7 +176,7 @@ def test_a_bulk_import_with_one_stamp_is_taken_and_accounted_for(
 def test_a_bulk_import_of_the_past_is_found_by_reconciliation(
     captured_feed: FeedHarness,
 ) -> None:
-    """In pages that keep an instant together."""
+    """Orders with equal stamps stay in one page."""
     stamp = ago(hours=5).isoformat()
     confirm(captured_feed, f"'{stamp}'::timestamptz", 30_000)
     assert captured_feed.tally() == ReconciliationTally(missing=30_000, captured=30_000)
@@ -185,7 +187,7 @@ def test_a_bulk_import_of_the_past_is_found_by_reconciliation(
 
 
 def local(feed: FeedHarness, kind: str = "timestamp") -> None:
-    """Let the shop keep local times, of a type without a zone."""
+    """Make the shop store local times, in a type without a zone."""
     feed.shop.sql(
         "ALTER TABLE orders ADD COLUMN at timestamp;"
         "CREATE INDEX orders_at ON orders (at);"
@@ -197,7 +199,7 @@ def local(feed: FeedHarness, kind: str = "timestamp") -> None:
 
 
 def set_clock(feed: FeedHarness, now: datetime) -> None:
-    """Let it be another time, with everything captured until then."""
+    """Set the clock, with everything captured until then."""
     floor = {"floor_at": now - timedelta(days=2), "started_at": now}
     feed.shop.update("feed", floor)
     feed.shop.update("watermark", {"confirmed_at": now - timedelta(minutes=6)})
@@ -206,7 +208,7 @@ def set_clock(feed: FeedHarness, now: datetime) -> None:
 
 
 def sell_through(feed: FeedHarness, start: datetime, minutes: int) -> int:
-    """Sell an order every ten minutes by the wall clock; poll each time."""
+    """Sell an order every ten minutes by local time; poll after each."""
     sold = 0
     for minute in range(0, minutes, 10):
         now = start + timedelta(minutes=minute)
@@ -222,13 +224,13 @@ def sell_through(feed: FeedHarness, start: datetime, minutes: int) -> int:
 
 
 @pytest.mark.parametrize("change", [AUTUMN, SPRING], ids=["autumn", "spring"])
-def test_no_order_is_lost_when_the_clocks_change(
+def test_no_order_is_lost_when_daylight_saving_time_changes(
     begin: Begin, change: datetime
 ) -> None:
-    """An hour that exists twice is read as its second: an hour late, never early.
+    """A local hour that exists twice is read as the second: an hour late, never early.
 
-    So orders of the first one look as if they were of the future, which the poll
-    takes at once; and none is below the watermark when it appears.
+    Orders of the first one therefore appear to lie in the future and are captured at
+    once; none is below the watermark when it appears.
     """
     feed = begin(time_zone=AMSTERDAM)
     local(feed)
@@ -239,7 +241,7 @@ def test_no_order_is_lost_when_the_clocks_change(
     assert feed.tally() == ReconciliationTally(pending=sold)
 
 
-def test_an_ambiguous_time_is_never_read_as_earlier_than_it_was(begin: Begin) -> None:
+def test_an_ambiguous_local_time_is_never_read_as_too_early(begin: Begin) -> None:
     """PostgreSQL takes the later of two, and in a gap the time before the change."""
     feed = begin(time_zone=AMSTERDAM)
     local(feed)
@@ -255,10 +257,10 @@ def test_an_ambiguous_time_is_never_read_as_earlier_than_it_was(begin: Begin) ->
     ]
 
 
-def test_a_date_is_taken_with_a_lookback_of_a_day_or_by_reconciliation(
+def test_an_order_with_only_a_date_is_captured(
     begin: Begin,
 ) -> None:
-    """Every order of a day is stamped at its midnight, up to 24 hours before."""
+    """A date means midnight: within a lookback of a day, or left to reconciliation."""
     noon = datetime(2026, 6, 10, 20, tzinfo=UTC)
     feed = begin(time_zone=AMSTERDAM)
     local(feed, "date")
@@ -274,17 +276,17 @@ def test_a_date_is_taken_with_a_lookback_of_a_day_or_by_reconciliation(
     assert patient.poll(deep=True) == 1
 
 
-# No clock shows them
+# Outside the range of datetime
 
 
 @pytest.mark.parametrize(
     "stamp", ["infinity", "-infinity", "9999-12-31", "12000-01-01", "0044-03-15 BC"]
 )
 @pytest.mark.parametrize("zone", [None, AMSTERDAM])
-def test_a_time_that_no_clock_shows_harms_nobody(
+def test_a_time_outside_the_range_of_datetime_affects_no_other_order(
     begin: Begin, stamp: str, zone: str | None
 ) -> None:
-    """Such an order is not sent; those beside it are, and all is accounted for."""
+    """Such an order is not sent; the others are, and all are accounted for."""
     feed = begin(time_zone=zone)
     if zone:
         local(feed)

@@ -1,4 +1,4 @@
-"""What the shop feels of the triggers: nothing, whatever happens to syncd."""
+"""The triggers never fail or block the shop's statements, whatever happens to syncd."""
 
 import time
 from dataclasses import dataclass
@@ -17,14 +17,16 @@ PROMPT_SECONDS = 0.3
 
 @dataclass
 class ShopClient:
-    """A shop that listens, and a clerk who may sell, and nothing of syncd's."""
+    """A shop with `listen`, and a role that may sell and has no rights on syncd."""
 
     shop: Shop
     clerk: str  # a connection string
-    installer: str  # likewise: may put triggers on orders, owns the outbox
+    installer: (
+        str  # a connection string; may create triggers on orders, owns the outbox
+    )
 
     def sell(self) -> str:
-        """Confirm an order in a transaction; tell its key. It has to be prompt."""
+        """Confirm an order in a transaction; return its key. Fail if it takes long."""
         started = time.monotonic()
         with psycopg.connect(self.clerk) as connection:
             row = connection.execute(ORDER).fetchone()
@@ -33,13 +35,13 @@ class ShopClient:
         return str(row[0])
 
     def do(self, *statements: str) -> None:
-        """Do things as the clerk, in one transaction."""
+        """Execute statements as the selling role, in one transaction."""
         with psycopg.connect(self.clerk) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
 
-    def noted(self) -> list[str]:
-        """List the keys in the outbox, as often as they are in it."""
+    def recorded(self) -> list[str]:
+        """Return the keys in the outbox, with repetitions."""
         rows = self.shop.rows("SELECT order_key FROM syncd.outbox ORDER BY ctid")
         return [str(row[0]) for row in rows]
 
@@ -50,7 +52,7 @@ class ShopClient:
         )
 
 
-def open_till(shop: Shop) -> ShopClient:
+def open_client(shop: Shop) -> ShopClient:
     clerk, installer = shop.role.replace("role", "clerk"), f"{shop.role}_installer"
     shop.sql(
         f"""
@@ -82,19 +84,19 @@ ALTER SCHEMA syncd OWNER TO {installer};
 
 @pytest.fixture
 def bare_client(shop: Shop) -> ShopClient:
-    """Without triggers yet."""
-    return open_till(shop)
+    """A client of a shop without triggers."""
+    return open_client(shop)
 
 
 @pytest.fixture
 def client(bare_client: ShopClient) -> ShopClient:
-    """Somebody without rights on the shop's tables but TRIGGER has installed it."""
+    """A client; a role with no right on the tables but TRIGGER has installed syncd."""
     tables = ("orders:id", "payments:order_id", "sales:id")
     bare_client.shop.listen(*tables, owner=bare_client.installer)
     return bare_client
 
 
-# It never breaks or blocks a checkout
+# A checkout is never broken or blocked
 
 
 SABOTAGES = {
@@ -119,10 +121,10 @@ UNCOUNTED = {"faults cannot be counted either", "schema dropped",
 
 
 @pytest.mark.parametrize("name", SABOTAGES)
-def test_a_checkout_commits_whatever_was_done_to_syncd(
+def test_a_checkout_commits_whatever_fault_syncd_has(
     client: ShopClient, name: str
 ) -> None:
-    """Promptly, also in a session that has sold before; the fault is counted."""
+    """It is fast, also in a session that has sold before; the fault is counted."""
     with psycopg.connect(client.clerk, autocommit=True) as session:
         session.execute(ORDER)
         installer = f"{client.shop.role}_installer"
@@ -167,10 +169,10 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", [*MIGRATIONS, *SETTINGS])
-def test_the_shops_statements_go_through_in_all_circumstances(
+def test_the_shops_statements_succeed_in_all_circumstances(
     client: ShopClient, name: str
 ) -> None:
-    """Its own migrations, settings and temporary tables."""
+    """Its migrations, settings and temporary tables."""
     before, setting = MIGRATIONS.get(name), SETTINGS.get(name)
     with psycopg.connect(client.clerk, autocommit=True) as session:
         session.execute("INSERT INTO payments (state) VALUES ('before')")
@@ -187,32 +189,32 @@ def test_the_shops_statements_go_through_in_all_circumstances(
             )
             session.execute("UPDATE public.sales SET day = day + 31 WHERE id = 11")
     assert client.shop.value("SELECT count(*) FROM payments WHERE state = 'y'") == 2
-    assert "1" in client.noted()
+    assert "1" in client.recorded()
 
 
-def test_a_statement_timeout_of_the_shops_is_not_met_by_waiting(
+def test_waiting_for_the_outbox_ends_before_the_shops_statement_timeout(
     client: ShopClient,
 ) -> None:
-    """A locked outbox takes 20 ms, not the whole of what a statement may take."""
+    """A locked outbox costs 20 ms, not the whole time-out of the statement."""
     with psycopg.connect(client.shop.owner) as holder:
         holder.execute("LOCK TABLE syncd.outbox IN ACCESS EXCLUSIVE MODE")
         client.do("SET statement_timeout = '5s'", ORDER)
     assert client.shop.value("SELECT count(*) FROM orders") == 1
 
 
-def test_a_locked_outbox_is_waited_for_but_a_moment(client: ShopClient) -> None:
-    """ACCESS EXCLUSIVE in another session: the checkout goes on, the fault counts."""
+def test_a_locked_outbox_is_waited_for_only_briefly(client: ShopClient) -> None:
+    """Another session holds ACCESS EXCLUSIVE: the checkout succeeds, a fault counts."""
     with psycopg.connect(client.shop.owner) as holder:
         holder.execute("LOCK TABLE syncd.outbox IN ACCESS EXCLUSIVE MODE")
         key = client.sell()
         assert client.faults() == 1
-    assert client.noted() == []
+    assert client.recorded() == []
     client.do(f"UPDATE orders SET total = 2 WHERE id = {key}")
-    assert client.noted() == [key]
+    assert client.recorded() == [key]
 
 
-def test_the_shops_own_settings_are_left_alone(client: ShopClient) -> None:
-    """Time-outs, search path and role are after a checkout what they were before."""
+def test_the_shops_session_settings_are_unchanged(client: ShopClient) -> None:
+    """Time-outs, search path and role are the same after a checkout."""
     names = ("lock_timeout", "statement_timeout", "search_path", "jit")
     shown = "SELECT current_user, " + ", ".join(
         f"current_setting('{name}')" for name in names
@@ -224,20 +226,20 @@ def test_the_shops_own_settings_are_left_alone(client: ShopClient) -> None:
         assert session.execute(shown.encode()).fetchone() == before
 
 
-def test_prepared_transactions_go_on(client: ShopClient) -> None:
-    """A checkout may be prepared; its key is noted when it is committed."""
+def test_a_prepared_checkout_is_recorded_when_it_commits(client: ShopClient) -> None:
+    """The outbox row becomes visible with the commit."""
     with psycopg.connect(client.clerk) as session:
         row = session.execute(ORDER).fetchone()
         session.execute("PREPARE TRANSACTION 'checkout'")
-    assert client.noted() == []
+    assert client.recorded() == []
     client.shop.sql("COMMIT PREPARED 'checkout'")
     assert row
-    assert client.noted() == [row[0]]
+    assert client.recorded() == [row[0]]
     assert client.faults() == 0
 
 
-def test_nobody_else_may_run_the_function(client: ShopClient) -> None:
-    """Not even in a trigger on a table of one's own."""
+def test_no_other_role_may_execute_the_trigger_function(client: ShopClient) -> None:
+    """Not even as a trigger on a table of its own."""
     clerk = client.shop.role.replace("role", "clerk")
     client.shop.sql(f"GRANT USAGE, CREATE ON SCHEMA syncd TO {clerk}")
     name = client.shop.value(
@@ -251,11 +253,11 @@ def test_nobody_else_may_run_the_function(client: ShopClient) -> None:
         )
 
 
-# Every way to write is noted
+# Every kind of write is recorded
 
 
-def test_rows_of_all_kinds_of_statements_are_noted(client: ShopClient) -> None:
-    """INSERT, COPY, upsert, UPDATE, a child row; what changes nothing notes nothing."""
+def test_every_kind_of_statement_is_recorded(client: ShopClient) -> None:
+    """INSERT, COPY, upsert, UPDATE, a child row; a statement without rows is not."""
     shop = client.shop
     client.do("INSERT INTO orders DEFAULT VALUES")
     with (
@@ -264,23 +266,23 @@ def test_rows_of_all_kinds_of_statements_are_noted(client: ShopClient) -> None:
     ):
         copy.write_row(["2026-01-01"])
         copy.write_row(["2026-01-02"])
-    assert client.noted() == ["1", "2", "3"]
+    assert client.recorded() == ["1", "2", "3"]
     upsert = (
         "INSERT INTO orders (id, total) OVERRIDING SYSTEM VALUE VALUES (2, 5), (50, 5) "
         "ON CONFLICT (id) DO UPDATE SET total = excluded.total"
     )
     client.do("UPDATE orders SET total = 1 WHERE id = 99", upsert)
-    assert sorted(client.noted()) == ["1", "2", "2", "3", "50"]
+    assert sorted(client.recorded()) == ["1", "2", "2", "3", "50"]
     shop.empty_outbox()
     client.do("INSERT INTO payments (order_id, state) VALUES (2, 'paid'), (2, 'more')")
-    assert client.noted() == ["2"]
+    assert client.recorded() == ["2"]
     client.do("INSERT INTO payments (state) VALUES ('of nothing')")
-    assert client.noted() == ["2"]
+    assert client.recorded() == ["2"]
     assert client.faults() == 0
 
 
-def test_merge_is_noted(client: ShopClient) -> None:
-    """Both its inserts and its updates (PostgreSQL 15 and later)."""
+def test_merge_is_recorded(client: ShopClient) -> None:
+    """Its inserts and its updates (PostgreSQL 15 and later)."""
     if int(str(client.shop.value("SHOW server_version_num"))) < 150000:
         pytest.skip("this PostgreSQL has no MERGE")
     client.do("INSERT INTO orders DEFAULT VALUES")
@@ -289,85 +291,85 @@ def test_merge_is_noted(client: ShopClient) -> None:
         "WHEN MATCHED THEN UPDATE SET total = 3 "
         "WHEN NOT MATCHED THEN INSERT (id) OVERRIDING SYSTEM VALUE VALUES (n.id)"
     )
-    assert sorted(client.noted()) == ["1", "1", "7"]
+    assert sorted(client.recorded()) == ["1", "1", "7"]
 
 
-def test_a_changed_key_is_noted_under_its_new_name(client: ShopClient) -> None:
-    """For the order itself, and for what follows it by a foreign key."""
+def test_a_changed_key_is_recorded_with_its_new_value(client: ShopClient) -> None:
+    """For the order itself, and for rows that follow it by a foreign key."""
     client.do("INSERT INTO orders DEFAULT VALUES", "INSERT INTO payments (order_id) "
             "VALUES (1)")  # fmt: skip
     client.shop.empty_outbox()
     client.do("UPDATE orders SET id = DEFAULT WHERE id = 1")
-    assert set(client.noted()) == {"2"}
+    assert set(client.recorded()) == {"2"}
 
 
-def test_what_is_rolled_back_is_not_noted(client: ShopClient) -> None:
-    """Savepoints too; what is done again afterwards is noted again."""
+def test_a_rolled_back_change_is_not_recorded(client: ShopClient) -> None:
+    """Nor after a savepoint; the same change made again is recorded again."""
     client.do("INSERT INTO orders DEFAULT VALUES", "INSERT INTO orders DEFAULT VALUES")
     client.shop.empty_outbox()
     touch = "UPDATE orders SET total = total + 1 WHERE id = {}"
     client.do("SAVEPOINT a", touch.format(1), "ROLLBACK TO a", touch.format(1))
-    assert client.noted() == ["1"]
+    assert client.recorded() == ["1"]
     client.do("SAVEPOINT a", touch.format(1), "RELEASE a", touch.format(1))
-    assert client.noted() == ["1", "1"]
+    assert client.recorded() == ["1", "1"]
     client.do(touch.format(1), "SAVEPOINT a", touch.format(2), "ROLLBACK TO a",
             touch.format(2))  # fmt: skip
-    assert client.noted() == ["1", "1", "1", "2"]
+    assert client.recorded() == ["1", "1", "1", "2"]
     client.do("SAVEPOINT a", touch.format(1), "ROLLBACK TO a")
-    assert client.noted() == ["1", "1", "1", "2"]
+    assert client.recorded() == ["1", "1", "1", "2"]
 
 
-def test_each_transaction_of_a_session_is_noted(client: ShopClient) -> None:
-    """That one has noted the order is erased with its end, and in a rollback."""
+def test_each_transaction_of_a_session_is_recorded(client: ShopClient) -> None:
+    """A session's record of keys that it wrote ends with the transaction."""
     touch = b"UPDATE orders SET total = total + 1 WHERE id = 1"
     with psycopg.connect(client.clerk, autocommit=True) as session:
         session.execute("INSERT INTO orders DEFAULT VALUES")
         session.execute(touch)
         session.execute(touch)
-        assert client.noted() == ["1"] * 3
+        assert client.recorded() == ["1"] * 3
         session.execute("BEGIN")
         session.execute(touch)
         session.execute("ROLLBACK")
         session.execute(touch)
-    assert client.noted() == ["1"] * 4
+    assert client.recorded() == ["1"] * 4
 
 
-def test_nobody_can_slip_code_into_the_function(client: ShopClient) -> None:
-    """It runs with the installer's rights: other schemas' functions are not seen."""
+def test_no_one_can_inject_code_into_the_trigger_function(client: ShopClient) -> None:
+    """It runs with the installer's rights and ignores functions in other schemas."""
     client.shop.sql(
         "CREATE FUNCTION public.format(text, bigint) RETURNS text "
         "LANGUAGE sql AS $$ SELECT 'slipped in' $$"
     )
-    assert client.noted() == []
+    assert client.recorded() == []
     key = client.sell()
-    assert client.noted() == [key]
+    assert client.recorded() == [key]
 
 
-def test_partitions_are_noted_through_the_parent_and_straight(
+def test_changes_of_partitions_are_recorded_through_parent_and_partition(
     client: ShopClient,
 ) -> None:
-    """A row that moves to another partition, too."""
+    """Also a row that moves to another partition."""
     client.do("INSERT INTO sales VALUES ('2026-01-05', 11), ('2026-02-05', 12)")
     client.do("INSERT INTO sales_1 VALUES ('2026-01-06', 13)")
-    assert sorted(client.noted()) == ["11", "12", "13"]
+    assert sorted(client.recorded()) == ["11", "12", "13"]
     client.do("UPDATE sales_2 SET note = 'x'")
     client.do("UPDATE sales SET day = '2026-02-06' WHERE id = 11")
-    assert sorted(client.noted()) == ["11", "11", "12", "12", "13"]
+    assert sorted(client.recorded()) == ["11", "11", "12", "12", "13"]
     assert client.faults() == 0
 
 
-def test_replica_sessions_are_noted_if_the_owner_installed_it(
+def test_replica_sessions_are_recorded_if_the_owner_installed_the_triggers(
     bare_client: ShopClient,
 ) -> None:
-    """session_replication_role = replica fires the triggers as well."""
+    """The triggers also fire with session_replication_role = replica."""
     bare_client.shop.listen("orders:id")
     bare_client.shop.sql(
         "SET session_replication_role = replica; INSERT INTO orders DEFAULT VALUES"
     )
-    assert bare_client.noted() == ["1"]
+    assert bare_client.recorded() == ["1"]
 
 
-# And it costs little
+# Cost
 
 
 def xid(shop: Shop) -> int:
@@ -389,23 +391,23 @@ END $$
     ],
     ids=["in one statement", "of one order"],
 )
-def test_many_updates_burn_a_handful_of_transaction_ids(
+def test_many_updates_use_few_transaction_ids(
     client: ShopClient, statement: str, rows: int
 ) -> None:
     """Two: the transaction's own, and that of the block that catches errors.
 
-    The server's own housekeeping may draw some meanwhile.
+    The server's own maintenance may use some meanwhile.
     """
     client.do("INSERT INTO orders (total) SELECT 1 FROM generate_series(1, 50000)")
     client.shop.empty_outbox()
     before = xid(client.shop)
     client.do(statement)
     assert xid(client.shop) - before < 100
-    assert len(client.noted()) == rows
+    assert len(client.recorded()) == rows
 
 
-def test_a_big_statement_does_not_slow_its_session_down(client: ShopClient) -> None:
-    """The plan that a session keeps suits a single order too."""
+def test_a_large_statement_does_not_slow_down_its_session(client: ShopClient) -> None:
+    """The plan that the session caches suits a single order too."""
     with psycopg.connect(client.clerk, autocommit=True) as session:
         session.execute("INSERT INTO orders (total) "
                         "SELECT 1 FROM generate_series(1, 300000)")  # fmt: skip
@@ -419,34 +421,38 @@ def test_a_big_statement_does_not_slow_its_session_down(client: ShopClient) -> N
 
 
 @pytest.fixture
-def hinting_client(notifying_shop: Shop) -> ShopClient:
-    """On a server whose triggers may send hints."""
-    made = open_till(notifying_shop)
+def notifying_client(notifying_shop: Shop) -> ShopClient:
+    """A client on a server where triggers may send notifications."""
+    made = open_client(notifying_shop)
     notifying_shop.listen("orders:id", owner=made.installer)
     return made
 
 
-def test_hints_come_from_two_transactions_at_a_time(hinting_client: ShopClient) -> None:
-    """A third does not wait for them: it commits without one."""
+def test_at_most_two_transactions_at_a_time_send_notifications(
+    notifying_client: ShopClient,
+) -> None:
+    """A third one does not wait for them: it commits without sending one."""
     with (
-        psycopg.connect(hinting_client.shop.dsn, autocommit=True) as ear,
-        psycopg.connect(hinting_client.clerk) as first,
-        psycopg.connect(hinting_client.clerk) as second,
+        psycopg.connect(notifying_client.shop.dsn, autocommit=True) as listener,
+        psycopg.connect(notifying_client.clerk) as first,
+        psycopg.connect(notifying_client.clerk) as second,
     ):
-        ear.execute("LISTEN syncd_shop")
+        listener.execute("LISTEN syncd_shop")
         first.execute(ORDER)
         second.execute(ORDER)
-        hinting_client.sell()
-        assert list(ear.notifies(timeout=0.2)) == []
+        notifying_client.sell()
+        assert list(listener.notifies(timeout=0.2)) == []
         second.commit()
-        assert len(list(ear.notifies(timeout=5, stop_after=1))) == 1
-        hinting_client.sell()
-        assert len(list(ear.notifies(timeout=5, stop_after=1))) == 1
+        assert len(list(listener.notifies(timeout=5, stop_after=1))) == 1
+        notifying_client.sell()
+        assert len(list(listener.notifies(timeout=5, stop_after=1))) == 1
 
 
-def test_no_hint_without_a_key(hinting_client: ShopClient) -> None:
-    """An update of nothing wakes nobody."""
-    with psycopg.connect(hinting_client.shop.dsn, autocommit=True) as ear:
-        ear.execute("LISTEN syncd_shop")
-        hinting_client.do("UPDATE orders SET total = 1")
-        assert list(ear.notifies(timeout=0.2)) == []
+def test_a_statement_without_keys_sends_no_notification(
+    notifying_client: ShopClient,
+) -> None:
+    """An UPDATE of no row wakes nobody."""
+    with psycopg.connect(notifying_client.shop.dsn, autocommit=True) as listener:
+        listener.execute("LISTEN syncd_shop")
+        notifying_client.do("UPDATE orders SET total = 1")
+        assert list(listener.notifies(timeout=0.2)) == []

@@ -1,4 +1,4 @@
-"""One row that makes `confirmed_orders` fail stops nobody else, and no comparison."""
+"""A row that makes `confirmed_orders` fail blocks no other order, no comparison."""
 
 import json
 from collections.abc import Iterator
@@ -36,8 +36,8 @@ def pay(shop: Shop, *times: str) -> None:
         shop.sql(f"INSERT INTO orders (paid) VALUES ({time})")
 
 
-def test_one_unreadable_time_stops_nobody_else(shop: Shop, tmp_path: Path) -> None:
-    """The others are sent, the one is named, and is sent once it is mended."""
+def test_an_unreadable_time_blocks_no_other_order(shop: Shop, tmp_path: Path) -> None:
+    """The others are sent; the unreadable one is named, and sent once it is fixed."""
     shop.sql(VIEW.format(role=shop.role))
     with Sandbox() as sandbox:
         config = shop.configure(tmp_path, sandbox.endpoint)
@@ -69,7 +69,7 @@ GRANT SELECT ON syncd.confirmed_orders TO {role};
 
 
 class ComparisonJobs:
-    """The parts of a daemon that compare the views with the ledger."""
+    """The jobs of a daemon that compare the views with the ledger."""
 
     def __init__(self, shop: Shop, config: Path) -> None:
         settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "x"})
@@ -85,19 +85,19 @@ class ComparisonJobs:
         self.mended = self.components.mended_job(feed)
         self._shop = shop
 
-    def due(self) -> None:
-        """Let an account of each scope be due."""
+    def make_due(self) -> None:
+        """Make a reconciliation of each scope due."""
         self._shop.update("reconciliation", {"started_at": "-infinity"})
 
     def sentence(self, scope: str) -> str:
-        """The newest account of a scope."""
+        """Return the sentence of a scope's newest reconciliation."""
         accounts = self._shop.rows_of("reconciliation", scope=scope)
         return [str(one.sentence) for one in accounts if one.finished_at][-1]
 
 
 @pytest.fixture
-def divided(shop: Shop, tmp_path: Path) -> Iterator[tuple[Shop, Path]]:
-    """A feed whose view divides by zero for the third of four orders."""
+def shop_with_unreadable_row(shop: Shop, tmp_path: Path) -> Iterator[tuple[Shop, Path]]:
+    """A shop whose view divides by zero for the third of four orders."""
     shop.sql(DIVIDES.format(role=shop.role))
     with Sandbox() as sandbox:
         config = shop.configure(tmp_path, sandbox.endpoint)
@@ -111,17 +111,17 @@ def divided(shop: Shop, tmp_path: Path) -> Iterator[tuple[Shop, Path]]:
 
 
 @pytest.fixture
-def comparing(divided: tuple[Shop, Path]) -> Iterator[ComparisonJobs]:
-    shop, config = divided
+def comparing(shop_with_unreadable_row: tuple[Shop, Path]) -> Iterator[ComparisonJobs]:
+    shop, config = shop_with_unreadable_row
     made = ComparisonJobs(shop, config)
     yield made
     made.components.connector.close()
 
 
-def test_accounts_go_on_beside_an_unreadable_row(
-    comparing: ComparisonJobs, divided: tuple[Shop, Path]
+def test_reconciliation_continues_beside_an_unreadable_row(
+    comparing: ComparisonJobs, shop_with_unreadable_row: tuple[Shop, Path]
 ) -> None:
-    """What is missing beside it is captured; the sentence names what it leaves out."""
+    """Other missing orders are captured; the sentence names what it leaves out."""
     comparing.reconciliation.run()
     for scope in ("hours", "days", "all"):
         told = comparing.sentence(scope)
@@ -129,34 +129,34 @@ def test_accounts_go_on_beside_an_unreadable_row(
         assert told.endswith("; 1 cannot be read, and is not accounted for")
         assert "unexplained" not in told
         assert "without a usable time" not in told
-    shop, _ = divided
+    shop, _ = shop_with_unreadable_row
     assert [order.order_key for order in shop.rows_of("ledger")] == ["1", "2", "4"]
     told = "1 of confirmed_orders cannot be read (SQLSTATE 22012): 3"
     assert shop.alarms() == [told]
 
 
-def test_an_account_is_whole_again_once_the_row_is_mended(
-    comparing: ComparisonJobs, divided: tuple[Shop, Path]
+def test_reconciliation_covers_everything_once_the_row_is_fixed(
+    comparing: ComparisonJobs, shop_with_unreadable_row: tuple[Shop, Path]
 ) -> None:
     """And the alarm ends."""
     comparing.reconciliation.run()
-    shop, _ = divided
+    shop, _ = shop_with_unreadable_row
     shop.sql("UPDATE orders SET rate = 1")
-    comparing.due()
+    comparing.make_due()
     comparing.reconciliation.run()
     assert comparing.sentence("hours").endswith("4 confirmed, 2 delivered, "
         "1 pending, 1 missing (1 captured now), 0 unexplained")  # fmt: skip
     assert shop.alarms() == []
 
 
-def test_a_second_unreadable_row_does_not_bring_the_first_back(
-    comparing: ComparisonJobs, divided: tuple[Shop, Path]
+def test_two_unreadable_rows_are_both_left_out(
+    comparing: ComparisonJobs, shop_with_unreadable_row: tuple[Shop, Path]
 ) -> None:
-    """Both are left out, whoever found them."""
+    """Whichever comparison found them."""
     comparing.reconciliation.run()
-    shop, _ = divided
+    shop, _ = shop_with_unreadable_row
     shop.sql("UPDATE orders SET rate = 0 WHERE id = 1")
-    comparing.due()
+    comparing.make_due()
     comparing.reconciliation.run()
     told = comparing.sentence("hours")
     assert told.endswith("2 confirmed, 1 delivered, 1 pending; "
@@ -164,12 +164,12 @@ def test_a_second_unreadable_row_does_not_bring_the_first_back(
     comparing.stamps.check()
 
 
-def test_the_stamps_are_watched_beside_an_unreadable_row(
-    comparing: ComparisonJobs, divided: tuple[Shop, Path]
+def test_stamps_are_checked_beside_an_unreadable_row(
+    comparing: ComparisonJobs, shop_with_unreadable_row: tuple[Shop, Path]
 ) -> None:
-    """A wrong zone is noticed all the same."""
+    """A wrong zone is still detected."""
     comparing.stamps.check()
-    shop, _ = divided
+    shop, _ = shop_with_unreadable_row
     for _ in range(12):
         shop.sql("INSERT INTO orders (confirmed_at) SELECT clock_timestamp() + '1 h'")
         comparing.clock.advance(STAMPS.compare_seconds)
@@ -177,8 +177,8 @@ def test_the_stamps_are_watched_beside_an_unreadable_row(
     assert any("60 min after" in reason for reason in shop.alarms())
 
 
-def test_what_is_not_due_is_said_to_be_so(comparing: ComparisonJobs) -> None:
-    """So that it does not pass for a database that has recovered."""
+def test_a_job_that_is_not_due_reports_so(comparing: ComparisonJobs) -> None:
+    """Otherwise it would count as a recovery of the database."""
     comparing.mended.run_pass()
     for job in (comparing.stamps.check, comparing.identity.run):
         assert job() is Turn.DONE
@@ -187,31 +187,31 @@ def test_what_is_not_due_is_said_to_be_so(comparing: ComparisonJobs) -> None:
 
 
 def test_keys_are_compared_beside_an_unreadable_row(
-    comparing: ComparisonJobs, divided: tuple[Shop, Path]
+    comparing: ComparisonJobs, shop_with_unreadable_row: tuple[Shop, Path]
 ) -> None:
-    """A known order whose row fails takes no other order's comparison away."""
-    shop, _ = divided
+    """A known order whose row fails does not prevent the comparison of others."""
+    shop, _ = shop_with_unreadable_row
     shop.sql("UPDATE orders SET rate = 0 WHERE id = 2")
     shop.sql("UPDATE orders SET confirmed_at = confirmed_at + '2 days' WHERE id = 1")
     comparing.identity.compare()
     assert shop.row_of("reused_key").order_key == "1"
 
 
-def test_views_made_anew_are_accepted_beside_an_unreadable_row(
-    comparing: ComparisonJobs, divided: tuple[Shop, Path]
+def test_recreated_views_are_accepted_beside_an_unreadable_row(
+    comparing: ComparisonJobs, shop_with_unreadable_row: tuple[Shop, Path]
 ) -> None:
-    """They are not held as if their keys were of another kind."""
-    shop, _ = divided
+    """Sending is not held as if their keys were of another kind."""
+    shop, _ = shop_with_unreadable_row
     shop.sql("UPDATE orders SET rate = 0 WHERE id = 2")
     shop.sql(DIVIDES.split(";", 1)[1].format(role=shop.role))
     assert comparing.identity.compare().held is None
 
 
-def test_reconcile_does_not_sign_for_what_it_cannot_read(
-    divided: tuple[Shop, Path],
+def test_reconcile_reports_unreadable_orders_as_a_finding(
+    shop_with_unreadable_row: tuple[Shop, Path],
 ) -> None:
-    """The command says how many there are, and that is no success."""
-    _, config = divided
+    """The command reports their number and exits with 1."""
+    _, config = shop_with_unreadable_row
     done = syncd("reconcile", "--config", config)
     assert "1 cannot be read, and is not accounted for" in " ".join(done.stdout.split())
     done = syncd("reconcile", "--json", "--config", config)

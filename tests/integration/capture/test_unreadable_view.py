@@ -1,4 +1,4 @@
-"""A row that cannot be left out stops capture, and nothing hides that."""
+"""A row that cannot be left out stops capture, and everything reports it."""
 
 import json
 from collections.abc import Iterator
@@ -41,10 +41,10 @@ def show(shop: Shop, view: str) -> None:
 
 @pytest.mark.parametrize("capture", ["poll", "listen"])
 @pytest.mark.parametrize("hidden", HIDDEN)
-def test_a_row_that_hides_its_key_is_loud(
+def test_a_row_with_an_unreadable_key_is_reported_everywhere(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, hidden: str, capture: str
 ) -> None:
-    """Log, status, check and account name it; all is sent once it is mended."""
+    """Log, status, check and reconciliation name it; all is sent once it is fixed."""
     view, data, sqlstate = HIDDEN[hidden]
     show(shop, view)
     config = shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})
@@ -59,13 +59,13 @@ def test_a_row_that_hides_its_key_is_loud(
     shop.confirm(1)
     wait_until(lambda: shop.alarms(UNREADABLE), 60)
     told = f"{BLOCKED}: syncd.confirmed_orders fails with SQLSTATE {sqlstate}"
-    assert_told_everywhere(shop, config, told)
+    assert_reported_everywhere(shop, config, told)
     at = shop.value("SELECT confirmed_at FROM orders WHERE id = 2")
     assert (
         f"on a row confirmed at {at}, in its key"
         in shop.row_of("alarm", alarm=UNREADABLE).reason
     )
-    by_key = (hidden, capture) == ("condition", "listen")  # beside the bad row
+    by_key = (hidden, capture) == ("condition", "listen")  # beside the unreadable row
     assert sandbox.book.totals.orderids == (2 if by_key else 1)
     shop.sql("UPDATE orders SET data = NULL WHERE id = 2")
     wait_until(lambda: sandbox.book.totals.orderids == 3, 60)
@@ -79,8 +79,8 @@ def errors(config: Path) -> list[str]:
     return [str(e.get("reason")) for e in lines if e["level"] == "error"]
 
 
-def assert_told_everywhere(shop: Shop, config: Path, told: str) -> None:
-    """In the alarm, the log, the status, an account and a check; none is healthy."""
+def assert_reported_everywhere(shop: Shop, config: Path, told: str) -> None:
+    """Assert that alarm, log, status, reconciliation and check report it."""
     assert shop.row_of("alarm", alarm=UNREADABLE).reason.startswith(told)
     wait_until(lambda: any(told in reason for reason in errors(config)), 30)
     status = syncd("status", "--config", config)
@@ -99,10 +99,10 @@ def assert_told_everywhere(shop: Shop, config: Path, told: str) -> None:
     assert told in found["message"]
 
 
-def test_too_many_unreadable_times_are_loud(
+def test_too_many_unreadable_times_are_reported_everywhere(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """They are the view's fault, and no order's."""
+    """They count as a fault of the view, not of single orders."""
     show(shop, TIME)
     config = shop.configure(tmp_path, sandbox.endpoint)
     assert syncd("run", "--once", "--config", config).returncode == 0
@@ -136,7 +136,7 @@ def any_shop(
 def test_a_first_start_sets_an_unreadable_row_aside(
     any_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """What was there is old, the one is named, and what is new is sent."""
+    """The others are initial, the unreadable one is named, and new orders are sent."""
     shop = any_shop
     show(shop, TIME)
     shop.confirm(3)
@@ -159,7 +159,7 @@ def test_a_first_start_sets_an_unreadable_row_aside(
 def test_a_backfill_sets_an_unreadable_row_aside(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, *, is_started: bool
 ) -> None:
-    """The plan counts it, the others are sent; a mended one can be asked for."""
+    """The plan counts it, the others are sent; once fixed it can be backfilled."""
     show(shop, TIME)
     config = shop.configure(tmp_path, sandbox.endpoint)
     if is_started:

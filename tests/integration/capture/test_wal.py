@@ -1,4 +1,4 @@
-"""Capture from the WAL: what commits is captured, in order, and once."""
+"""Capture from the WAL: every committed order is captured, in commit order, once."""
 
 import os
 import signal
@@ -38,8 +38,8 @@ def confirm(session: psycopg.Connection) -> str:
 # What is captured
 
 
-def test_what_commits_is_captured_at_once(wal_feed: WalHarness) -> None:
-    """An order that is inserted confirmed, and one that becomes so."""
+def test_committed_orders_are_captured_at_once(wal_feed: WalHarness) -> None:
+    """An order inserted as confirmed, and one that an update confirms."""
     wal_feed.shop.sql("INSERT INTO orders DEFAULT VALUES")
     wal_feed.step_until_read()
     assert wal_feed.keys() == []
@@ -49,8 +49,8 @@ def test_what_commits_is_captured_at_once(wal_feed: WalHarness) -> None:
     assert wal_feed.keys() == ["1", "2", "3"]
 
 
-def test_the_order_of_the_commits_is_kept(wal_feed: WalHarness) -> None:
-    """Batches are cut in it, although the later transaction began first."""
+def test_orders_are_captured_in_commit_order(wal_feed: WalHarness) -> None:
+    """Batches follow it, although the later transaction began first."""
     with wal_feed.session() as first, wal_feed.session() as second:
         early, late = confirm(first), confirm(second)
         second.commit()
@@ -64,7 +64,7 @@ def test_the_order_of_the_commits_is_kept(wal_feed: WalHarness) -> None:
 def test_an_order_stamped_long_before_its_commit_is_captured(
     wal_feed: WalHarness,
 ) -> None:
-    """It knows no clock: what the start did not list is new."""
+    """The confirmation time plays no role: an order that is not initial is new."""
     floor = wal_feed.shop.row_of("feed").floor_at
     wal_feed.shop.sql(
         "INSERT INTO orders (confirmed_at) "
@@ -74,8 +74,8 @@ def test_an_order_stamped_long_before_its_commit_is_captured(
     assert wal_feed.keys() == ["1", "2"]
 
 
-def test_what_is_rolled_back_is_not_captured(wal_feed: WalHarness) -> None:
-    """Whole transactions and savepoints; rows are visible from a sub-transaction."""
+def test_a_rolled_back_order_is_not_captured(wal_feed: WalHarness) -> None:
+    """Transactions and savepoints; rows of a committed subtransaction are captured."""
     with wal_feed.session() as session:
         confirm(session)
         session.rollback()
@@ -93,7 +93,7 @@ def test_what_is_rolled_back_is_not_captured(wal_feed: WalHarness) -> None:
 def test_a_prepared_transaction_is_captured_when_it_commits(
     wal_feed: WalHarness,
 ) -> None:
-    """Not when it is prepared, and not when it is rolled back."""
+    """Not when it is prepared, and not after a rollback."""
     key = ""
     for name, end in (("one", "ROLLBACK"), ("two", "COMMIT")):
         with wal_feed.session() as session:
@@ -109,10 +109,10 @@ def test_a_prepared_transaction_is_captured_when_it_commits(
     assert wal_feed.keys() == [key]
 
 
-def test_a_payment_confirms_the_order_that_it_names(
+def test_a_payment_confirms_the_order_that_it_references(
     wal_shop: Shop, tmp_path: Path
 ) -> None:
-    """Several tables, each with its own key column; a payment without order is none."""
+    """Several tables, each with its key column; a payment without order adds none."""
     wal_shop.sql(
         "CREATE TABLE payments (id bigint PRIMARY KEY, order_id integer);"
         "CREATE OR REPLACE VIEW syncd.confirmed_orders AS SELECT o.id AS order_key, "
@@ -130,10 +130,10 @@ def test_a_payment_confirms_the_order_that_it_names(
         wal_feed.close()
 
 
-def test_a_large_transaction_is_admitted_by_the_page(
+def test_a_large_transaction_is_admitted_in_pages(
     wal_feed: WalHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No more than a page and a reading is held; the position moves with its end."""
+    """At most a page and one read are in memory; the position moves at its end."""
     wal_feed.retune(page=100)
     held, sizes = [], []
     admit = Ledger.admit
@@ -154,13 +154,13 @@ def test_a_large_transaction_is_admitted_by_the_page(
     assert wal_feed.reached() != sizes[-1][1]
 
 
-# Nothing is given up too early
+# Nothing is acknowledged too early
 
 
 def test_nothing_is_acknowledged_before_the_ledger_has_it(
     wal_feed: WalHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The admission fails: the slot keeps the order, and tells it again."""
+    """When the admission fails, the slot keeps the order and sends it again."""
     admit = Ledger.admit
 
     def failing(*_: object, **__: object) -> Admitted:
@@ -180,7 +180,7 @@ def test_nothing_is_acknowledged_before_the_ledger_has_it(
 def test_a_crash_between_ledger_and_acknowledgement_repeats_nothing(
     wal_feed: WalHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The slot tells the order again, the ledger's key knows it."""
+    """The slot sends the order again, the ledger recognises its key."""
     confirm_ = ReplicationStream.confirm
     before = wal_feed.confirmed_position()
 
@@ -190,12 +190,12 @@ def test_a_crash_between_ledger_and_acknowledgement_repeats_nothing(
     monkeypatch.setattr(ReplicationStream, "confirm", failing)
     wal_feed.shop.confirm(1)
 
-    def died_with_it() -> bool:
+    def discard_follower() -> bool:
         with pytest.raises(DatabaseUnavailableError):
             wal_feed.step(5)
         return wal_feed.admitted() == 1
 
-    wait_until(died_with_it)
+    wait_until(discard_follower)
     assert wal_feed.confirmed_position() == before
     monkeypatch.setattr(ReplicationStream, "confirm", confirm_)
     assert wal_feed.next_keys() == ["1"]
@@ -204,8 +204,8 @@ def test_a_crash_between_ledger_and_acknowledgement_repeats_nothing(
     assert wal_feed.shop.batch_orders() == 1
 
 
-def test_a_terminated_connection_is_made_again(wal_feed: WalHarness) -> None:
-    """The step fails, the next ones go on where the ledger is."""
+def test_a_terminated_connection_is_replaced(wal_feed: WalHarness) -> None:
+    """The step fails, the next ones continue from the ledger's position."""
     wal_feed.shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
     wal_feed.shop.confirm(2)
 
@@ -219,8 +219,8 @@ def test_a_terminated_connection_is_made_again(wal_feed: WalHarness) -> None:
     wait_until(stepped)
 
 
-def test_what_was_acknowledged_survives_a_crash_of_the_server(tmp_path: Path) -> None:
-    """Even where commits are asynchronous; the slot itself may go back."""
+def test_acknowledged_orders_survive_a_crash_of_the_server(tmp_path: Path) -> None:
+    """Even with asynchronous commits; only the slot itself may go back."""
     settings = WAL_SETTINGS | {
         "synchronous_commit": "off",
         "wal_writer_delay": "10s",
@@ -245,8 +245,8 @@ def test_what_was_acknowledged_survives_a_crash_of_the_server(tmp_path: Path) ->
         wal_feed.close()
 
 
-def test_the_server_shuts_down_without_waiting_for_us(tmp_path: Path) -> None:
-    """It waits until every reader has acknowledged; an idle one must not hold it."""
+def test_the_server_shuts_down_without_waiting_for_the_follower(tmp_path: Path) -> None:
+    """At its shutdown every reader has to acknowledge, also an idle one."""
     with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
         wal_feed = WalHarness(shop, tmp_path, tuning=WalTuning(note_seconds=1000))
         wal_feed.step(1)
@@ -266,8 +266,8 @@ def test_the_server_shuts_down_without_waiting_for_us(tmp_path: Path) -> None:
 
 
 @contextmanager
-def standby_missing(server: Cluster, wal_feed: WalHarness) -> Iterator[None]:
-    """A synchronous standby that never comes; only `Waiting` waits for it."""
+def require_missing_standby(server: Cluster, wal_feed: WalHarness) -> Iterator[None]:
+    """Require a standby that never comes, for the commits of `WaitingCommit` only."""
     server.sql("ALTER ROLE ALL SET synchronous_commit = local")
     wal_feed.close()  # its next connections have the setting
     wal_feed.step()
@@ -280,7 +280,7 @@ def standby_missing(server: Cluster, wal_feed: WalHarness) -> Iterator[None]:
         server.sql("ALTER ROLE ALL RESET synchronous_commit")
 
 
-class Waiting(threading.Thread):
+class WaitingCommit(threading.Thread):
     """A commit that waits for a standby, in a thread of its own."""
 
     def __init__(self, wal_feed: WalHarness, orders: int = 1) -> None:
@@ -302,10 +302,10 @@ class Waiting(threading.Thread):
 def test_a_commit_that_is_not_visible_yet_is_waited_for(
     wal_server: Cluster, wal_feed: WalHarness
 ) -> None:
-    """Steps end in time, later orders go on, the position stays; then it is taken."""
+    """Later orders are captured and the position stays; then the order is captured."""
     wal_feed.retune(hidden_seconds=0.1)
-    with standby_missing(wal_server, wal_feed):
-        waiting = Waiting(wal_feed)
+    with require_missing_standby(wal_server, wal_feed):
+        waiting = WaitingCommit(wal_feed)
         wal_feed.step_until(lambda: wal_feed.events("stream.commits_invisible"), 0.1)
         before = wal_feed.confirmed_position()
         wal_feed.shop.confirm(2)
@@ -319,13 +319,13 @@ def test_a_commit_that_is_not_visible_yet_is_waited_for(
     assert sorted(wal_feed.keys()) == ["1", "2", "3"]
 
 
-def test_a_large_commit_that_is_not_visible_is_not_all_held(
+def test_a_large_invisible_commit_is_not_held_in_memory(
     wal_server: Cluster, wal_feed: WalHarness
 ) -> None:
-    """Reading waits, the server keeps the rest; the connection stays alive."""
+    """Reading pauses, the server keeps the rest, and the connection stays alive."""
     wal_feed.retune(most_keys=2000)
-    with standby_missing(wal_server, wal_feed):
-        waiting = Waiting(wal_feed, 30_000)
+    with require_missing_standby(wal_server, wal_feed):
+        waiting = WaitingCommit(wal_feed, 30_000)
         wal_feed.step_until(lambda: wal_feed.held() >= 2000, 0.05)
         for _ in range(10):
             wal_feed.step(0.02)
@@ -336,12 +336,12 @@ def test_a_large_commit_that_is_not_visible_is_not_all_held(
     assert not wal_feed.events("database.unavailable")
 
 
-def test_an_invisible_commit_survives_a_new_connection(
+def test_an_invisible_commit_is_read_again_after_a_reconnect(
     wal_server: Cluster, wal_feed: WalHarness
 ) -> None:
-    """What was held is dropped with the connection, and told again."""
-    with standby_missing(wal_server, wal_feed):
-        waiting = Waiting(wal_feed)
+    """What was in memory is dropped with the connection."""
+    with require_missing_standby(wal_server, wal_feed):
+        waiting = WaitingCommit(wal_feed)
         wal_feed.step_until(lambda: wal_feed.held() == 1, 0.1)
         wal_feed.wal.close()
         wal_feed.step_until(lambda: wal_feed.held() == 1, 0.1)
@@ -351,10 +351,10 @@ def test_an_invisible_commit_survives_a_new_connection(
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_transaction_ids_that_begin_anew_are_told_apart(
+def test_transaction_ids_are_unambiguous_after_a_wraparound(
     tmp_path: Path, epoch: int
 ) -> None:
-    """Begin tells 32 bits of an id; across the wrap everything is captured."""
+    """A BEGIN message has only the lower 32 bits of a transaction id."""
     with cluster(WAL_SETTINGS) as server:
         server.count_from(epoch - 1, 0xFFFFFE00)
         with opened_shop(server, "shop") as shop:
@@ -373,11 +373,13 @@ def test_transaction_ids_that_begin_anew_are_told_apart(
             wal_feed.close()
 
 
-# The slot's place
+# The slot's position
 
 
-def test_an_idle_slot_advances_while_others_write(wal_feed: WalHarness) -> None:
-    """The followed tables rest; WAL of other tables is not kept for them."""
+def test_an_idle_slot_advances_while_other_tables_are_written(
+    wal_feed: WalHarness,
+) -> None:
+    """The server does not retain their WAL for the followed tables."""
     wal_feed.retune(note_seconds=0)
     restart = SLOT.format("(restart_lsn - '0/0')::bigint")
     before = wal_feed.value(restart)
@@ -396,8 +398,10 @@ def test_an_idle_slot_advances_while_others_write(wal_feed: WalHarness) -> None:
     assert wal_feed.admitted() == 0
 
 
-def test_the_position_is_noted_before_it_is_acknowledged(wal_feed: WalHarness) -> None:
-    """So that a slot further than the ledger is always somebody else's doing."""
+def test_the_position_is_recorded_before_it_is_acknowledged(
+    wal_feed: WalHarness,
+) -> None:
+    """So a slot ahead of the ledger is always the doing of something else."""
     for _ in range(20):
         wal_feed.shop.confirm(1)
         wal_feed.step(0.5)
@@ -406,19 +410,19 @@ def test_the_position_is_noted_before_it_is_acknowledged(wal_feed: WalHarness) -
         assert reached >= wal_feed.confirmed_position()
 
 
-def test_the_position_never_claims_what_was_not_sent(
+def test_the_position_never_passes_unsent_transactions(
     wal_feed: WalHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A keepalive between two transactions lies before every later one."""
     receive = ReplicationStream.receive
     seen: list[Message | Keepalive] = []
 
-    def noting(self: ReplicationStream, seconds: float) -> list[Message | Keepalive]:
+    def recording(self: ReplicationStream, seconds: float) -> list[Message | Keepalive]:
         messages = receive(self, seconds)
         seen.extend(messages)
         return messages
 
-    monkeypatch.setattr(ReplicationStream, "receive", noting)
+    monkeypatch.setattr(ReplicationStream, "receive", recording)
     begun = wal_feed.shop.value("SELECT txid_current()")
     for _ in range(30):
         wal_feed.shop.confirm(3)
@@ -434,10 +438,10 @@ def test_the_position_never_claims_what_was_not_sent(
     assert begun
 
 
-def test_the_time_of_the_position_is_one_at_which_all_had_been_heard(
+def test_every_earlier_commit_is_in_the_ledger_at_the_recorded_time(
     wal_feed: WalHarness,
 ) -> None:
-    """It moves on, and every order of the ledger's commits before it is there."""
+    """The recorded time advances with the position."""
     before = wal_feed.shop.row_of("replication_position").reached_at
     wal_feed.wal.close()
     wal_feed.shop.confirm(1)
@@ -447,10 +451,10 @@ def test_the_time_of_the_position_is_one_at_which_all_had_been_heard(
     assert before < now <= wal_feed.shop.row_of("replication_position").reached_at
 
 
-def test_the_time_of_the_position_waits_for_what_was_not_heard_of(
+def test_the_recorded_time_waits_for_unread_transactions(
     wal_feed: WalHarness,
 ) -> None:
-    """Read at the opening, it holds only once all that was written by then is in."""
+    """A time that was read at the opening holds once everything before it was read."""
     wal_feed.retune(page=1)
     wal_feed.shop.confirm(1)
     between = wal_feed.value("SELECT clock_timestamp()")
@@ -463,7 +467,7 @@ def test_the_time_of_the_position_waits_for_what_was_not_heard_of(
 
 
 def test_another_instance_waits_and_takes_over(wal_feed: WalHarness) -> None:
-    """It says so once, does not claim to listen, and goes on where the first ended."""
+    """It logs that once, does not count as listening, and continues at the position."""
     other = wal_feed.follower()
     try:
         assert other.step(0.05) == other.step(0.05) == StepResult(is_listening=False)
@@ -477,8 +481,10 @@ def test_another_instance_waits_and_takes_over(wal_feed: WalHarness) -> None:
         other.close()
 
 
-def test_it_listens_only_once_it_has_caught_up(wal_feed: WalHarness) -> None:
-    """What the poll finds before that casts no doubt on it."""
+def test_it_counts_as_listening_only_once_it_has_caught_up(
+    wal_feed: WalHarness,
+) -> None:
+    """What the poll finds before that is not a missed change."""
     wal_feed.retune(page=500)
     wal_feed.shop.confirm(3000)
     steps = [wal_feed.step(5) for _ in range(4)]
@@ -486,16 +492,16 @@ def test_it_listens_only_once_it_has_caught_up(wal_feed: WalHarness) -> None:
     wait_until(lambda: wal_feed.step().is_listening)
 
 
-def test_the_server_hears_from_us_while_there_is_nothing_to_say(
+def test_the_follower_sends_feedback_while_it_waits(
     tmp_path: Path,
 ) -> None:
-    """Or it would end the connection of whoever waits for a commit to be visible."""
+    """The server would otherwise end the connection while a commit is not visible."""
     tuning = replace(QUICK, status_seconds=0.2, most_keys=0)
     settings = WAL_SETTINGS | {"wal_sender_timeout": "1s"}
     with cluster(settings) as server, opened_shop(server, "shop") as shop:
         wal_feed = WalHarness(shop, tmp_path, tuning=tuning)
-        with standby_missing(server, wal_feed):
-            waiting = Waiting(wal_feed)
+        with require_missing_standby(server, wal_feed):
+            waiting = WaitingCommit(wal_feed)
             wal_feed.step_until(lambda: wal_feed.held() == 1, 0.1)
             for _ in range(25):
                 wal_feed.step(0.1)
@@ -506,8 +512,8 @@ def test_the_server_hears_from_us_while_there_is_nothing_to_say(
         wal_feed.close()
 
 
-def test_a_server_that_is_silent_for_too_long_is_given_up(wal_feed: WalHarness) -> None:
-    """A connection may be dead without a word; the next one goes on."""
+def test_a_silent_server_is_disconnected(wal_feed: WalHarness) -> None:
+    """A connection may be dead without an error; the next one continues."""
     wal_feed.retune(status_seconds=0.1, silence_seconds=0.5)
     wal_feed.step_until(lambda: wal_feed.wal.is_open)
     (pid,) = wal_feed.shop.rows(SLOT.format("active_pid"))[0]

@@ -1,4 +1,4 @@
-"""Guard rails: a slot must not fill the disk, nor lose its place unnoticed."""
+"""A slot must not fill the disk, nor lose its position unnoticed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -52,8 +52,8 @@ SELECT count(*) = 1 FROM pg_replication_slots WHERE synced AND NOT temporary
 WRITE = "INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 4000)"
 
 
-def lose(server: Cluster, shop: Shop) -> None:
-    """Write WAL until the server gives the slot up."""
+def lose_slot(server: Cluster, shop: Shop) -> None:
+    """Write WAL until the server invalidates the slot."""
     shop.sql("CREATE TABLE IF NOT EXISTS filler (text text)")
     server.set("max_slot_wal_keep_size", "1MB")
 
@@ -66,8 +66,8 @@ def lose(server: Cluster, shop: Shop) -> None:
     wait_until(written)
 
 
-def stopping(step: Callable[[], object]) -> SyncdError:
-    """Step until an error says that only a person can help."""
+def stopping_error(step: Callable[[], object]) -> SyncdError:
+    """Step until an error that only a person can fix; return it."""
     raised: list[SyncdError] = []
 
     def stopped() -> bool:
@@ -84,21 +84,21 @@ def stopping(step: Callable[[], object]) -> SyncdError:
     return raised[0]
 
 
-# A slot that has lost its place
+# A lost position
 
 
 def test_a_lost_slot_stops_capture_with_the_range_to_reconcile(
     tmp_path: Path,
 ) -> None:
-    """Never made anew silently: it is asked for, and says from when on to look."""
+    """A new slot has to be requested; the error says from when on to reconcile."""
     with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
         wal_feed = WalHarness(shop, tmp_path, tuning=QUICK)
         try:
             wal_feed.step_until_read()
             reached_at = shop.row_of("replication_position").reached_at
             wal_feed.wal.close()
-            lose(server, shop)
-            error = stopping(wal_feed.step)
+            lose_slot(server, shop)
+            error = stopping_error(wal_feed.step)
             assert isinstance(error, StreamBrokenError)
             assert "the slot syncd_shop is lost" in str(error)
             since = (reached_at - timedelta(seconds=5)).astimezone(UTC)
@@ -110,7 +110,7 @@ def test_a_lost_slot_stops_capture_with_the_range_to_reconcile(
             server.set("max_slot_wal_keep_size", "1GB")
             done = install_wal(shop, "orders:id", recreate=True)
             assert f"syncd reconcile --from {since:%Y-%m-%dT%H:%M:%SZ}" in done[-1]
-            assert "--recreate-slot" not in done[-1]  # that was just done
+            assert "--recreate-slot" not in done[-1]  # the install just did that
             shop.confirm(1)
             wal_feed.step_until_admitted(1)
         finally:
@@ -118,23 +118,23 @@ def test_a_lost_slot_stops_capture_with_the_range_to_reconcile(
 
 
 def test_a_slot_that_is_lost_while_it_is_read_stops_capture(tmp_path: Path) -> None:
-    """The server ends the connection; the next look at the slot says why."""
+    """The server ends the connection; the next check of the slot gives the reason."""
     with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
         wal_feed = WalHarness(shop, tmp_path, tuning=WalTuning(note_seconds=1000))
         try:
             wal_feed.step(1)
-            lose(server, shop)
-            assert "is lost" in str(stopping(lambda: wal_feed.step(0.05)))
+            lose_slot(server, shop)
+            assert "is lost" in str(stopping_error(lambda: wal_feed.step(0.05)))
         finally:
             wal_feed.close()
 
 
-def test_a_slot_that_somebody_dropped_stops_capture(wal_feed: WalHarness) -> None:
-    """And installing again does not hide it."""
+def test_a_dropped_slot_stops_capture(wal_feed: WalHarness) -> None:
+    """And `install` does not hide that by creating a new one."""
     wal_feed.wal.close()
     wait_until(lambda: wal_feed.value(SLOT.format("NOT active")))
     wal_feed.shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
-    assert "is gone" in str(stopping(wal_feed.step))
+    assert "is gone" in str(stopping_error(wal_feed.step))
     with pytest.raises(StreamBrokenError, match="is gone"):
         install_wal(wal_feed.shop, "orders:id")
     install_wal(wal_feed.shop, "orders:id", recreate=True)
@@ -142,8 +142,8 @@ def test_a_slot_that_somebody_dropped_stops_capture(wal_feed: WalHarness) -> Non
     wal_feed.step_until_admitted(1)
 
 
-def test_a_slot_that_somebody_made_anew_stops_capture(wal_feed: WalHarness) -> None:
-    """It is further than the ledger: what lies between was told to nobody."""
+def test_a_recreated_slot_stops_capture(wal_feed: WalHarness) -> None:
+    """It is ahead of the ledger: nobody received the changes in between."""
     wal_feed.wal.close()
     wait_until(lambda: wal_feed.value(SLOT.format("NOT active")))
     wal_feed.shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
@@ -151,22 +151,22 @@ def test_a_slot_that_somebody_made_anew_stops_capture(wal_feed: WalHarness) -> N
     wal_feed.shop.sql(
         "SELECT pg_create_logical_replication_slot('syncd_shop', 'pgoutput')"
     )
-    error = stopping(wal_feed.step)
+    error = stopping_error(wal_feed.step)
     assert "is further than the ledger" in str(error)
     assert "--recreate-slot" in error.hint
     assert wal_feed.admitted() == 0
 
 
 def test_a_missing_publication_stops_capture(wal_feed: WalHarness) -> None:
-    """Also while it is read; the shop's writes go on."""
+    """Also while the slot is read; the shop's writes succeed."""
     wal_feed.retune(guard_seconds=0)
     wal_feed.step_until(lambda: wal_feed.wal.is_open)
     wal_feed.shop.sql("DROP PUBLICATION syncd_shop")
     wal_feed.shop.confirm(1)
-    error = stopping(lambda: wal_feed.step(0.5))
+    error = stopping_error(lambda: wal_feed.step(0.5))
     assert "publication" in str(error)
     assert "--recreate-slot" in error.hint
-    again = stopping(lambda: wal_feed.step(0.5))
+    again = stopping_error(lambda: wal_feed.step(0.5))
     assert "the publication syncd_shop is missing" in str(again)
 
 
@@ -181,29 +181,29 @@ def test_a_missing_publication_stops_capture(wal_feed: WalHarness) -> None:
         ("COMMENT ON PUBLICATION syncd_shop IS NULL", "has lost its note"),
     ],
 )
-def test_a_publication_that_was_changed_stops_capture(
+def test_a_changed_publication_stops_capture(
     wal_feed: WalHarness, statement: str, says: str
 ) -> None:
-    """Updates would not be heard of, or keys not known."""
+    """Otherwise updates would be missed, or keys be unknown."""
     wal_feed.wal.close()
     wal_feed.shop.sql(statement)
     with pytest.raises(ConfigError, match=says):
         wal_feed.step()
 
 
-def test_a_key_column_that_was_renamed_stops_capture(wal_feed: WalHarness) -> None:
-    """Rather than reading nothing; a renamed table goes on."""
+def test_a_renamed_key_column_stops_capture(wal_feed: WalHarness) -> None:
+    """Otherwise nothing would be read; a renamed table is still followed."""
     wal_feed.shop.sql("ALTER TABLE orders RENAME TO orders_2")
     wal_feed.shop.sql("INSERT INTO orders_2 (confirmed_at) VALUES (now())")
     wal_feed.step_until_admitted(1)
     wal_feed.shop.sql("ALTER TABLE orders_2 RENAME id TO number")
     wal_feed.shop.sql("INSERT INTO orders_2 (confirmed_at) VALUES (now())")
-    error = stopping(lambda: wal_feed.step(0.5))
+    error = stopping_error(lambda: wal_feed.step(0.5))
     assert "public.orders_2 has no column id" in str(error)
     assert "--from" in error.hint
 
 
-# A server that is not fit
+# Unsuitable servers
 
 
 @pytest.mark.parametrize(
@@ -214,10 +214,10 @@ def test_a_key_column_that_was_renamed_stops_capture(wal_feed: WalHarness) -> No
         ({"max_replication_slots": "0"}, "no room for another slot"),
     ],
 )
-def test_an_unfit_server_is_refused_and_nothing_is_left(
+def test_an_unsuitable_server_is_refused_and_nothing_is_created(
     settings: dict[str, str], says: str, tmp_path: Path
 ) -> None:
-    """By the installation and by `check`, with the setting's name."""
+    """`install` and `check` name the setting."""
     with ExitStack() as stack:
         server = stack.enter_context(cluster(WAL_SETTINGS | settings))
         shop = stack.enter_context(opened_shop(server, "shop"))
@@ -233,7 +233,7 @@ def test_an_unfit_server_is_refused_and_nothing_is_left(
 def test_capture_refuses_to_start_without_a_limit(
     wal_server: Cluster, wal_feed: WalHarness
 ) -> None:
-    """It goes on when the limit goes away meanwhile, and says so."""
+    """When the limit is removed later, capture goes on and reports it."""
     wal_feed.retune(guard_seconds=0)
     wal_feed.step_until(lambda: wal_feed.wal.is_open)
     wal_server.set("max_slot_wal_keep_size", "-1")
@@ -252,8 +252,8 @@ def test_capture_refuses_to_start_without_a_limit(
         wal_server.set("max_slot_wal_keep_size", "1GB")
 
 
-def test_a_slot_that_keeps_much_is_told(tmp_path: Path) -> None:
-    """From half of what it may keep."""
+def test_a_slot_that_retains_much_wal_is_reported(tmp_path: Path) -> None:
+    """From half of what it may retain."""
     with ExitStack() as stack:
         server = stack.enter_context(
             cluster(WAL_SETTINGS | {"max_slot_wal_keep_size": "64MB"})
@@ -264,7 +264,7 @@ def test_a_slot_that_keeps_much_is_told(tmp_path: Path) -> None:
         assert not wal_feed.events("slot.at_risk")
         wal_feed.wal.close()
         shop.sql("CREATE TABLE filler (text text)")
-        wait_until(lambda: keeps_more(shop) > 40_000_000)
+        wait_until(lambda: write_wal(shop) > 40_000_000)
         wal_feed.step(0.0)
         (line, *_) = wal_feed.events("slot.at_risk")
         assert "of max_slot_wal_keep_size" in str(line["reason"])
@@ -272,8 +272,8 @@ def test_a_slot_that_keeps_much_is_told(tmp_path: Path) -> None:
         wal_feed.close()
 
 
-def keeps_more(shop: Shop) -> int:
-    """Write some WAL; tell how much the slot keeps."""
+def write_wal(shop: Shop) -> int:
+    """Write some WAL; return how much the slot retains."""
     shop.sql(WRITE)
     kept = shop.value(SLOT.format("(pg_current_wal_lsn() - restart_lsn)::bigint"))
     assert isinstance(kept, int)
@@ -304,8 +304,8 @@ KEPT = Slot(
 )
 
 
-def test_what_endangers_a_slot() -> None:
-    """No limit, beyond the limit, or half of it."""
+def test_slots_at_risk_are_recognised() -> None:
+    """No limit, beyond the limit, or at half of it."""
     over = replace(KEPT, wal_status="unreserved")
     assert slot_risk(SERVER, KEPT) is None
     assert slot_risk(SERVER, replace(KEPT, retained=50 << 20)) == (
@@ -325,7 +325,7 @@ def test_a_hot_standby_and_a_slot_of_another_plugin_are_refused() -> None:
 
 
 def test_two_databases_do_not_share_a_slot(wal_server: Cluster, wal_shop: Shop) -> None:
-    """Slots are the whole server's: the second feed of one name is refused."""
+    """Slots belong to the server: a second feed of the same name is refused."""
     install_wal(wal_shop, "orders:id")
     with opened_shop(wal_server, f"u{next(_numbers)}") as other:
         with pytest.raises(ConfigError, match="belongs to database"):
@@ -347,7 +347,7 @@ def test_two_databases_do_not_share_a_slot(wal_server: Cluster, wal_shop: Shop) 
     ],
 )
 def test_every_feed_has_a_slot_name_of_its_own(feed: str, name: str) -> None:
-    """Of what PostgreSQL allows; alike names stay apart."""
+    """It has only characters that PostgreSQL allows; similar feeds stay distinct."""
     made = slot_name(feed)
     assert made.startswith(name)
     assert len(made) <= 63
@@ -355,7 +355,7 @@ def test_every_feed_has_a_slot_name_of_its_own(feed: str, name: str) -> None:
     assert len({slot_name(f) for f in ("Shop", "shop", "shop.nl", "shop-nl")}) == 4
 
 
-# What check says
+# Findings of check
 
 
 def findings(shop: Shop, folder: Path) -> list[Finding | SyncdError]:
@@ -372,10 +372,10 @@ def findings(shop: Shop, folder: Path) -> list[Finding | SyncdError]:
     return found
 
 
-def test_check_says_what_is_followed_and_what_is_not_right(
+def test_check_reports_the_followed_tables_and_every_problem(
     wal_feed: WalHarness, tmp_path: Path
 ) -> None:
-    """Slot, reader, tables, harm with its cure."""
+    """Slot, reader, tables, and each problem with its fix."""
     wal_feed.shop.sql("CREATE TABLE t (id bigint PRIMARY KEY)")
     said = json.dumps([str(f) for f in findings(wal_feed.shop, tmp_path)])
     assert "syncd_shop: reserved" in said
@@ -392,7 +392,7 @@ def test_check_says_what_is_followed_and_what_is_not_right(
     assert "no process reads it" in said
 
 
-def test_check_says_when_there_is_no_slot_or_no_right(
+def test_check_reports_a_missing_slot_and_a_missing_privilege(
     wal_shop: Shop, tmp_path: Path
 ) -> None:
     """Each with its next step."""
@@ -406,10 +406,10 @@ def test_check_says_when_there_is_no_slot_or_no_right(
     assert "superuser" in refused.hint
 
 
-def test_a_slot_follows_a_failover_where_the_server_can(
+def test_a_slot_is_synchronised_to_standbys_where_supported(
     wal_shop: Shop, tmp_path: Path
 ) -> None:
-    """PostgreSQL 17; a slot that does not is told."""
+    """PostgreSQL 17 and later; a slot that is not is reported."""
     install_wal(wal_shop, "orders:id")
     if int(str(wal_shop.value("SHOW server_version_num"))) < 170_000:
         pytest.skip("no failover slots before PostgreSQL 17")
@@ -421,7 +421,7 @@ def test_a_slot_follows_a_failover_where_the_server_can(
 
 @contextmanager
 def standby_with_slots(primary: Cluster, dsn: str) -> Iterator[Cluster]:
-    """A standby that can take slots over from its primary."""
+    """Run a standby that can synchronise the slots of its primary."""
     primary.sql("SELECT pg_create_physical_replication_slot('physical', true)")
     with standby(primary) as other:
         other.set("primary_slot_name", "physical")
@@ -432,8 +432,8 @@ def standby_with_slots(primary: Cluster, dsn: str) -> Iterator[Cluster]:
         yield other
 
 
-def take_over_slot(primary: Cluster, other: Cluster, wal_feed: WalHarness) -> None:
-    """Bring the slot to the standby; PostgreSQL keeps it once both have its WAL."""
+def synchronise_slot(primary: Cluster, other: Cluster, wal_feed: WalHarness) -> None:
+    """Copy the slot to the standby; it persists once both have its WAL."""
 
     def is_there() -> bool:
         primary.sql("SELECT pg_log_standby_snapshot()")
@@ -443,8 +443,8 @@ def take_over_slot(primary: Cluster, other: Cluster, wal_feed: WalHarness) -> No
     wait_until(is_there)
 
 
-def test_a_failover_takes_the_slot_along(tmp_path: Path) -> None:
-    """Capture goes on at the promoted standby; what its ledger lacks is told."""
+def test_capture_continues_from_the_slot_after_a_failover(tmp_path: Path) -> None:
+    """At the promoted standby; a gap in the ledger is reported."""
     with cluster(WAL_SETTINGS) as primary:
         if not primary.holds(SEVENTEEN):
             pytest.skip("no failover slots before PostgreSQL 17")
@@ -453,7 +453,7 @@ def test_a_failover_takes_the_slot_along(tmp_path: Path) -> None:
         with standby_with_slots(primary, primary.dsn("shop")) as other:
             wal_feed.shop.confirm(1)
             wal_feed.step_until_admitted(1)
-            take_over_slot(primary, other, wal_feed)
+            synchronise_slot(primary, other, wal_feed)
             wal_feed.shop.confirm(1)
             wal_feed.close()
             primary.stop("immediate")
@@ -470,6 +470,6 @@ def test_a_failover_takes_the_slot_along(tmp_path: Path) -> None:
             moved.close()
 
 
-def test_errors_that_only_a_person_mends_are_not_restarted() -> None:
+def test_errors_that_only_a_person_can_fix_prevent_a_restart() -> None:
     """The unit tells systemd not to restart on this exit code."""
     assert StreamBrokenError.exit_code is ExitCode.CONFIG

@@ -1,4 +1,4 @@
-"""Which tables can be followed: the shop's writes go on, whatever the table is like."""
+"""Which tables can be followed: the shop's writes succeed on any kind of table."""
 
 from itertools import count
 from pathlib import Path
@@ -89,8 +89,8 @@ AFTER = {
 }
 
 
-def use(shop: Shop) -> None:
-    """Everything that a shop does to a table."""
+def use_table(shop: Shop) -> None:
+    """Do everything that a shop does to a table."""
     shop.sql("INSERT INTO t (id, at, note) VALUES (1, 1, 'one'), (2, 2, 'two')")
     shop.sql("UPDATE t SET note = note || '!'")
     shop.sql("UPDATE t SET id = id + 10, at = at + 2")
@@ -99,14 +99,14 @@ def use(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_shop_goes_on_writing_and_keys_are_heard(
+def test_writes_succeed_and_keys_are_read_from_any_table(
     wal_shop: Shop, tmp_path: Path, kind: str
 ) -> None:
     """INSERT, UPDATE (also of the key), DELETE and TRUNCATE; then the order's key."""
     wal_shop.sql(KINDS[kind])
     wal_feed = WalHarness(wal_shop, tmp_path, tables=["t:id"])
     try:
-        use(wal_shop)
+        use_table(wal_shop)
         if "partition" in kind:
             wal_shop.sql("CREATE TABLE t_2 PARTITION OF t FOR VALUES FROM (10) TO (20)")
             wal_shop.sql("INSERT INTO t (id, at, note) VALUES (7, 11, 'new')")
@@ -124,12 +124,12 @@ def test_the_shop_goes_on_writing_and_keys_are_heard(
 
 @pytest.mark.parametrize("kind", HARMFUL)
 def test_a_table_whose_updates_would_fail_is_refused(wal_shop: Shop, kind: str) -> None:
-    """Nothing is left behind, and the shop goes on; published, it would not."""
+    """Nothing is created and the shop's UPDATEs succeed; published, they would fail."""
     wal_shop.sql(HARMFUL[kind])
     with pytest.raises(ConfigError, match="PostgreSQL would refuse its UPDATEs"):
         install_wal(wal_shop, "orders:id", "t:id")
     assert wal_shop.rows(THINGS) == [(0, 0)]
-    use(wal_shop)
+    use_table(wal_shop)
     wal_shop.sql(
         "CREATE PUBLICATION p FOR TABLE t WITH (publish_via_partition_root = true)"
     )
@@ -137,14 +137,14 @@ def test_a_table_whose_updates_would_fail_is_refused(wal_shop: Shop, kind: str) 
         wal_shop.sql("CREATE TABLE t_2 PARTITION OF t FOR VALUES FROM (10) TO (20)")
         wal_shop.sql("INSERT INTO t VALUES (1, 11, 'x')")
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-        use(wal_shop)
+        use_table(wal_shop)
 
 
 @pytest.mark.parametrize("change", AFTER)
-def test_a_table_that_was_changed_afterwards_is_told_with_the_cure(
+def test_a_table_changed_after_the_install_is_reported_with_the_fix(
     wal_shop: Shop, tmp_path: Path, change: str
 ) -> None:
-    """We cannot prevent it; the line's SQL gives the shop its UPDATEs back at once."""
+    """It cannot be prevented; the logged SQL makes the shop's UPDATEs succeed again."""
     wal_shop.sql(KINDS["primary key"])
     tuning = WalTuning(guard_seconds=0)
     wal_feed = WalHarness(
@@ -155,13 +155,13 @@ def test_a_table_that_was_changed_afterwards_is_told_with_the_cure(
         assert not wal_feed.events("publication.blocks_writes")
         wal_shop.sql(AFTER[change])
         with pytest.raises(psycopg.errors.DatabaseError):
-            use(wal_shop)
+            use_table(wal_shop)
         wal_feed.step()
         (line, *_) = wal_feed.events("publication.blocks_writes")
         assert line["table"] == "public.t"
         wal_shop.sql("TRUNCATE t")
         wal_shop.sql(str(line["fix_sql"]))
-        use(wal_shop)
+        use_table(wal_shop)
         wal_shop.confirm(1)
         wal_feed.step_until_admitted(1)
         wal_feed.step()
@@ -172,7 +172,7 @@ def test_a_table_that_was_changed_afterwards_is_told_with_the_cure(
         wal_feed.close()
 
 
-def test_a_row_filter_that_somebody_added_is_told(wal_shop: Shop) -> None:
+def test_a_row_filter_added_to_the_publication_is_reported(wal_shop: Shop) -> None:
     """It makes UPDATEs fail as well."""
     wal_shop.sql(KINDS["primary key"])
     install_wal(wal_shop, "t:id")
@@ -181,14 +181,14 @@ def test_a_row_filter_that_somebody_added_is_told(wal_shop: Shop) -> None:
         problems = list(Publication(connections.source, "shop").problems())
     assert [harm.reason for harm in problems] == ["public.t has a row filter"]
     with pytest.raises(psycopg.errors.DatabaseError):
-        use(wal_shop)
+        use_table(wal_shop)
     wal_shop.sql("TRUNCATE t")
     wal_shop.sql(problems[0].fix_sql)
-    use(wal_shop)
+    use_table(wal_shop)
 
 
-def test_only_the_key_and_what_names_a_row_travels(wal_shop: Shop) -> None:
-    """And whole rows only where PostgreSQL wants it, which is said."""
+def test_only_the_key_and_the_replica_identity_are_published(wal_shop: Shop) -> None:
+    """Whole rows only where PostgreSQL requires them, which is reported."""
     wal_shop.sql(KINDS["another key"])
     assert install_wal(wal_shop, "orders:id", "t:id") == [
         "publication syncd_shop",
@@ -209,8 +209,8 @@ def test_only_the_key_and_what_names_a_row_travels(wal_shop: Shop) -> None:
     assert wal_shop.rows(columns) == [("{id,at,note}",)]
 
 
-def test_a_server_that_is_too_old_gets_one_line(wal_shop: Shop) -> None:
-    """Whatever is installed, before anything is made."""
+def test_an_unsupported_server_version_is_refused(wal_shop: Shop) -> None:
+    """Whatever is installed, before anything is created."""
     with (
         owners(wal_shop) as connections,
         pytest.raises(ServerTooOldError, match=r"syncd needs 99; nothing was changed"),
@@ -219,7 +219,7 @@ def test_a_server_that_is_too_old_gets_one_line(wal_shop: Shop) -> None:
         pass
 
 
-# Bad input
+# Invalid input
 
 
 @pytest.mark.parametrize(
@@ -237,10 +237,10 @@ def test_a_server_that_is_too_old_gets_one_line(wal_shop: Shop) -> None:
         (["pg_catalog.pg_class:oid"], "pg_class.oid is oid, but"),
     ],
 )
-def test_what_cannot_be_followed_is_told_and_nothing_is_left(
+def test_a_table_that_cannot_be_followed_is_refused(
     wal_shop: Shop, tables: list[str], says: str
 ) -> None:
-    """One clear line with the next step; no publication, no slot, no right."""
+    """With the next step; no publication, slot or privilege is left."""
     wal_shop.sql(
         "CREATE UNLOGGED TABLE unlogged (id bigint PRIMARY KEY);"
         "CREATE TABLE parent (id bigint PRIMARY KEY);"
@@ -271,24 +271,24 @@ def is_replicating(shop: Shop) -> object:
         ("character", "text", False),
     ],
 )
-def test_keys_of_two_types_are_alike_when_their_text_is(
+def test_key_types_are_alike_when_their_text_is_equal(
     one: str, other: str, *, alike: bool
 ) -> None:
-    """A foreign key is sometimes narrower than what it names."""
+    """A foreign key is sometimes narrower than the key that it references."""
     assert are_alike(one, other) is alike
 
 
-def test_without_the_views_there_is_nothing_to_compare_with(
+def test_installing_without_the_views_is_refused(
     wal_server: Cluster,
 ) -> None:
-    """They come first."""
+    """The views come first: keys are compared with them."""
     with opened_shop(wal_server, f"v{next(_numbers)}", views=False) as bare:
         with pytest.raises(SyncdError, match="order_key is missing"):
             install_wal(bare, "orders:id")
         assert bare.rows(THINGS) == [(0, 0)]
 
 
-def test_a_role_that_is_not_there_is_told(wal_shop: Shop) -> None:
+def test_a_missing_role_is_refused(wal_shop: Shop) -> None:
     """Before anything is done."""
     wal_shop.role = "nobody_knows"
     with pytest.raises(ConfigError, match="there is no role nobody_knows"):
@@ -296,10 +296,10 @@ def test_a_role_that_is_not_there_is_told(wal_shop: Shop) -> None:
     assert wal_shop.rows(THINGS) == [(0, 0)]
 
 
-def test_a_slot_that_cannot_be_made_leaves_nothing(
+def test_a_failure_to_create_the_slot_leaves_nothing(
     wal_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It waits for whoever writes; publication and right are taken back."""
+    """It waits for open transactions; publication and privilege are withdrawn."""
     monkeypatch.setitem(SESSION, "statement_timeout", "300ms")
     with psycopg.connect(wal_shop.owner) as writer:
         writer.execute("INSERT INTO orders DEFAULT VALUES")
@@ -312,10 +312,10 @@ def test_a_slot_that_cannot_be_made_leaves_nothing(
     assert wal_shop.rows(THINGS) == [(1, 1)]
 
 
-def test_a_failure_keeps_a_publication_that_was_there(
+def test_a_failed_install_keeps_an_existing_publication(
     wal_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the right that the role had."""
+    """And the privilege that the role had."""
     install_wal(wal_shop, "orders:id")
     wal_shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
     monkeypatch.setitem(SESSION, "statement_timeout", "300ms")
@@ -327,7 +327,7 @@ def test_a_failure_keeps_a_publication_that_was_there(
     assert is_replicating(wal_shop) is True
 
 
-def test_installing_again_changes_the_tables_and_keeps_the_place(
+def test_installing_again_changes_the_tables_and_keeps_the_position(
     wal_shop: Shop, tmp_path: Path
 ) -> None:
     """The slot stays, and what was not read yet is read."""
@@ -347,10 +347,10 @@ def test_installing_again_changes_the_tables_and_keeps_the_place(
         wal_feed.close()
 
 
-def test_uninstalling_drops_both_but_not_under_a_reader(
+def test_uninstalling_drops_slot_and_publication_unless_they_are_read(
     wal_shop: Shop, tmp_path: Path
 ) -> None:
-    """Nothing is dropped while the daemon reads; the second time there is nothing."""
+    """Nothing is dropped while the daemon reads; a second uninstall finds nothing."""
     wal_feed = WalHarness(wal_shop, tmp_path, tuning=QUICK)
     wal_feed.step()
     with pytest.raises(ConfigError, match="is being read by pid"):
