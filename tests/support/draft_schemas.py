@@ -5,7 +5,7 @@ rules of the draft were developed with `development`; `held_out` was written bef
 the rules were tried on it, and its first score is in docs/views.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from syncd.postgres.database import Database
 from syncd.setup.views.draft import Draft, draft
 
 Views = tuple[dict[str, Any], dict[str, dict[str, Any]]]
+Drafted = Callable[[str], Draft]
+"""Creates a schema and drafts its views."""
 FOLDER = Path(__file__).parents[1] / "schemas"
 WANTED = """
 SELECT o.order_key::text, o.confirmed_at,
@@ -55,3 +57,19 @@ def wanted(conninfo: str) -> Views:
         {key: at for key, at, _ in rows},
         {key: shop_dumps.exact(text) for key, _, text in rows},
     )
+
+
+def drafted(conninfo: str, script: str) -> Draft:
+    """Create a schema and draft its views."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        shop_dumps.run(connection, script)
+    found = draft_of(conninfo)
+    assert found is not None
+    return found
+
+
+def apply(conninfo: str, script: str) -> None:
+    """Create the views of a draft, or whatever a script holds."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS syncd")
+        shop_dumps.run(connection, script)

@@ -1,6 +1,8 @@
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
+from support import draft_schemas
 from support.installing import bare_shop
 from support.shop import Shop
 
@@ -11,3 +13,9 @@ def bare(database: str) -> Iterator[Shop]:
     shop = bare_shop(database)
     yield shop
     shop.close()
+
+
+@pytest.fixture
+def drafted(database: str) -> draft_schemas.Drafted:
+    """Create a schema and draft its views."""
+    return partial(draft_schemas.drafted, database)

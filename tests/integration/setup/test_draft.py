@@ -1,7 +1,6 @@
 """`views draft` on schemas of many kinds: what it proposes runs, and is right."""
 
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from psycopg import sql
 from support import draft_schemas, shop_dumps
 
 from syncd.cli import cli
-from syncd.setup.views.draft import Draft
 
 SCHEMAS = [*draft_schemas.schemas("development"), *draft_schemas.schemas("held_out")]
 SECOND = [*draft_schemas.schemas("second_held_out")]
@@ -27,28 +25,6 @@ SHOPS = [
     for shop in TABLES
 ]
 
-Made = Callable[[str], Draft]
-
-
-@pytest.fixture
-def drafted(database: str) -> Made:
-    """Create a schema and draft its views."""
-
-    def made(script: str) -> Draft:
-        with psycopg.connect(database, autocommit=True) as connection:
-            shop_dumps.run(connection, script)
-        found = draft_schemas.draft_of(database)
-        assert found is not None
-        return found
-
-    return made
-
-
-def applied(database: str, script: str) -> None:
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("CREATE SCHEMA IF NOT EXISTS syncd")
-        shop_dumps.run(connection, script)
-
 
 @pytest.mark.parametrize("file", SCHEMAS, ids=lambda file: file.stem)
 def test_a_schema_of_another_kind_is_understood(database: str, file: Path) -> None:
@@ -57,7 +33,7 @@ def test_a_schema_of_another_kind_is_understood(database: str, file: Path) -> No
     wanted = draft_schemas.wanted(database)
     made = draft_schemas.draft_of(database)
     assert made is not None
-    applied(database, made.sql)
+    draft_schemas.apply(database, made.sql)
     with psycopg.connect(database) as connection:
         ours = read(connection)
     found = {name: judge(name, wanted, ours, made) for name in MATTER}
@@ -71,7 +47,7 @@ def test_what_is_wrong_in_a_draft_has_a_mark(database: str, file: Path) -> None:
     wanted = draft_schemas.wanted(database)
     made = draft_schemas.draft_of(database)
     assert made is not None
-    applied(database, made.sql)
+    draft_schemas.apply(database, made.sql)
     with psycopg.connect(database) as connection:
         ours = read(connection)
     found = {name: judge(name, wanted, ours, made) for name in MATTER}
@@ -105,10 +81,10 @@ def test_a_schema_without_rows_has_a_draft_that_runs(database: str, file: Path) 
     made = draft_schemas.draft_of(database)
     assert made is not None
     assert "There were no orders to look at" in made.sql
-    applied(database, made.sql)
+    draft_schemas.apply(database, made.sql)
 
 
-def test_no_value_of_a_row_is_in_a_draft(drafted: Made) -> None:
+def test_no_value_of_a_row_is_in_a_draft(drafted: draft_schemas.Drafted) -> None:
     """Not in an expression, not in a comment: neither of columns nor of JSON keys."""
     made = drafted(
         """
@@ -130,7 +106,7 @@ def test_no_value_of_a_row_is_in_a_draft(drafted: Made) -> None:
     assert "secret" not in str(made.as_json()).lower()
 
 
-def test_a_draft_changes_nothing(database: str, drafted: Made) -> None:
+def test_a_draft_changes_nothing(database: str, drafted: draft_schemas.Drafted) -> None:
     """Its transaction only reads: a view with a function that writes has no sample."""
     made = drafted(
         """
@@ -151,14 +127,14 @@ def test_a_draft_changes_nothing(database: str, drafted: Made) -> None:
     assert "GAP: no rows of public.order_lines: they could not be read" in made.sql
 
 
-def test_a_gap_is_marked(database: str, drafted: Made) -> None:
+def test_a_gap_is_marked(database: str, drafted: draft_schemas.Drafted) -> None:
     """What was not found is a NULL with a comment, and the views run."""
     made = drafted("CREATE TABLE orders (id int PRIMARY KEY, total numeric)")
     gaps = {c.column for c in made.choices if c.certainty == "gap"}
     assert gaps == {"confirmed_at", "email", "currency", "language", "lines"}
     assert "NULL::text AS email" in made.sql
     assert "NULL::json AS products  -- GAP" in made.sql
-    applied(database, made.sql)
+    draft_schemas.apply(database, made.sql)
 
 
 def test_a_database_without_orders_has_no_draft(database: str) -> None:
@@ -170,7 +146,7 @@ def test_a_database_without_orders_has_no_draft(database: str) -> None:
 
 def test_a_table_that_may_not_be_read_is_named(database: str) -> None:
     """The draft stands on the others, and says so."""
-    applied(
+    draft_schemas.apply(
         database,
         """
         CREATE ROLE draft_reader LOGIN;
@@ -183,7 +159,9 @@ def test_a_table_that_may_not_be_read_is_named(database: str) -> None:
     try:
         made = draft_schemas.draft_of(f"{database} user=draft_reader")
     finally:
-        applied(database, "DROP OWNED BY draft_reader; DROP ROLE draft_reader")
+        draft_schemas.apply(
+            database, "DROP OWNED BY draft_reader; DROP ROLE draft_reader"
+        )
     assert made is not None
     assert "GAP: your role may not read public.customers" in made.sql
     assert made.choice("email").certainty == "gap"
@@ -191,7 +169,7 @@ def test_a_table_that_may_not_be_read_is_named(database: str) -> None:
 
 def test_ten_thousand_tables_are_no_obstacle(database: str) -> None:
     """The names of all are read, and the columns of those that promise most."""
-    applied(
+    draft_schemas.apply(
         database,
         """
         DO $$ BEGIN
@@ -214,7 +192,7 @@ def test_ten_thousand_tables_are_no_obstacle(database: str) -> None:
 
 
 def test_a_name_with_a_line_end_stays_in_its_comment(
-    database: str, drafted: Made
+    database: str, drafted: draft_schemas.Drafted
 ) -> None:
     """A name of somebody else's cannot add a statement to the text."""
     made = drafted(
@@ -226,7 +204,7 @@ DROP TABLE kept; --" timestamptz, email text);
         CREATE TABLE kept (id int);
         """
     )
-    applied(database, made.sql)
+    draft_schemas.apply(database, made.sql)
     with psycopg.connect(database) as connection:
         connection.execute("SELECT FROM kept")
 

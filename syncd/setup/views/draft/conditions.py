@@ -1,6 +1,7 @@
 """Conditions on rows: what a status must be, and that a row was not deleted."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from syncd.setup.views.draft.samples import Row, Samples
 from syncd.setup.views.draft.schema import (
@@ -9,12 +10,37 @@ from syncd.setup.views.draft.schema import (
     Kind,
     Table,
     literal,
+    one_line,
     quote,
 )
 from syncd.setup.views.draft.values import number
-from syncd.setup.views.draft.words import is_plain, meaning_of
+from syncd.setup.views.draft.words import is_plain, meaning_of, word_set, words
 
 _GOODS = frozenset({"product", "variant", "line"})
+_ORDER = frozenset({"order", "sale"})
+_NO_ORDER = frozenset({"cart", "draft", "refund", "canceled", "test", "supplier"})
+_OTHER_PAPERS = frozenset({"billing", "purchase"})  # no orders, where others are
+_KIND = frozenset({"group", "id", "shop", *_ORDER, "purchase"})
+_HOW = word_set(
+    """source origin method methode carrier provider gateway group gruppe groep
+    groupe category categories kategorie categorie"""
+)
+_REFUND = word_set(
+    "is refund return credit note creditnote gutschrift retour retoure avoir"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which rows of the orders' table are orders of customers.
+
+    Attributes:
+        where: Conditions, with `{alias}.` before each column.
+        doubts: What they leave open.
+    """
+
+    where: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 def statuses(
@@ -109,8 +135,56 @@ def gone(table: Table) -> Iterator[str]:
         is_gone = bool("deleted" in concepts and not concepts & {"line", "product"})
         if column.kind in {Kind.TIME, Kind.DATE} and "deleted" in concepts:
             yield f"{name} IS NULL"
-        elif column.kind is Kind.BOOLEAN and (is_gone or concepts & {"draft", "test"}):
+        elif column.kind is Kind.BOOLEAN and (is_gone or _is_no_order(column)):
             yield f"NOT {name}" if column.is_required else f"{name} IS NOT TRUE"
+
+
+def _is_no_order(flag: Column) -> bool:
+    concepts = flag.meaning.concepts
+    is_cart = "cart" in concepts and concepts <= {"cart", "status_only", *_ORDER}
+    is_refund = "refund" in concepts and set(words(flag.name)) <= _REFUND
+    return bool(concepts & {"draft", "test"}) or is_cart or is_refund
+
+
+def standing(catalogue: Catalogue, samples: Samples, orders: Table) -> Standing:
+    """Find which rows are orders: not deleted, and no quotes, refunds or purchases."""
+    where, doubts = list(gone(orders)), []
+    for column in orders.of_kind(Kind.TEXT, Kind.ENUM, Kind.INTEGER):
+        if not _is_kind(column):
+            continue
+        values, names = _named_values(catalogue, samples, orders, column)
+        others = _no_orders(names)
+        name = one_line(f"{orders.name}.{quote(column.name)}")
+        if others and len(others) < len(names):
+            without = is_one_of(column, others, values, names)
+            where.append(f"({without}) IS NOT TRUE")
+            doubts.append(f"without those whose {name} is {_listed(others)}")
+        elif len(names or samples.values(orders, column.name)) > 1:
+            doubts.append(f"{name} has several kinds, and all are taken for orders")
+    return Standing(tuple(where), tuple(doubts))
+
+
+def _is_kind(column: Column) -> bool:
+    concepts = column.meaning.concepts
+    is_how = bool(set(words(column.name)) & _HOW)
+    return "group" in concepts and concepts <= _KIND and not is_how
+
+
+def _no_orders(names: Sequence[str]) -> list[str]:
+    """List the kinds of rows that are no orders of customers, by their names."""
+    by_name = {name: meaning_of(name).concepts for name in names if is_plain(name)}
+    never = {name for name, concepts in by_name.items() if concepts & _NO_ORDER}
+    are_orders = any(
+        concepts & _ORDER and not concepts & _OTHER_PAPERS
+        for name, concepts in by_name.items()
+        if name not in never
+    )
+    papers = {name for name, c in by_name.items() if are_orders and c & _OTHER_PAPERS}
+    return sorted(never | papers)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " or ".join(map(literal, names))
 
 
 def of_lines(

@@ -1,15 +1,16 @@
 """Drafts the two views of an unknown shop: pure, from catalogue and samples."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from syncd.setup.views.draft.amounts import is_endless
 from syncd.setup.views.draft.choice import Certainty, Choice
-from syncd.setup.views.draft.conditions import gone
-from syncd.setup.views.draft.line_rows import lines_of, table_choice
+from syncd.setup.views.draft.conditions import Standing, standing
+from syncd.setup.views.draft.line_rows import FoundLines, lines_of, table_choice
 from syncd.setup.views.draft.lines import COUNTED, Lines
-from syncd.setup.views.draft.moment import Moment, moments
+from syncd.setup.views.draft.moment import Moment
+from syncd.setup.views.draft.moments import moments
 from syncd.setup.views.draft.orders import Orders
 from syncd.setup.views.draft.profile import profile
 from syncd.setup.views.draft.references import with_guesses
@@ -79,21 +80,15 @@ def compose(catalogue: Catalogue, samples: Samples) -> Draft | None:
     orders = found[0].table
     key, key_choice = _key(orders, samples)
     sources = reach(catalogue, samples, orders, "o", samples.rows(orders)[:_ORDERS])
-    moment, moment_choice = _moment(catalogue, samples, sources[0], key)
+    limits = standing(catalogue, samples, orders)
+    moment, moment_choice = _moment(catalogue, samples, sources[0], key, limits)
     about = Orders(sources, key)
     chosen = about.choices()
     choices = [table_choice("orders", found), key_choice, moment_choice, *chosen]
     choices += [*profile(sources, about.fields), about.language()]
-    tax_join, line_total = None, ""
     lines = lines_of(catalogue, samples, sources[0], key)
-    if lines is None:
-        choices.append(Choice("lines", Certainty.GAP, why="no table holds the lines"))
-    else:
-        about_lines = Lines(catalogue, samples, lines.sources, lines.reference)
-        totals, cents = about.totals(chosen[-1]), _in_cents(chosen[-1])
-        choices += [lines.choice, *about_lines.choices(totals, cents=cents)]
-        tax_join = about_lines.tax_join
-        choices, line_total = _with_total(choices)
+    of_lines, tax_join = _of_lines(catalogue, samples, lines, about, chosen[-1])
+    choices, line_total = _with_total([*choices, *of_lines])
     choices, currency = _rounded(choices, is_taxed=tax_join is not None)
     plan = Plan(
         orders,
@@ -102,7 +97,7 @@ def compose(catalogue: Catalogue, samples: Samples) -> Draft | None:
         lines.plan if lines else None,
         choices,
         list(_summary(catalogue, orders, samples, moment)),
-        list(gone(orders)),
+        limits.where,
         sources,
         lines.sources if lines else (),
         tax_join,
@@ -110,6 +105,21 @@ def compose(catalogue: Catalogue, samples: Samples) -> Draft | None:
         currency,
     )
     return Draft(write(plan), tuple(choices))
+
+
+def _of_lines(
+    catalogue: Catalogue,
+    samples: Samples,
+    lines: FoundLines | None,
+    about: Orders,
+    total: Choice,
+) -> tuple[list[Choice], Mapping[str, object] | None]:
+    """Choose what describes the lines, and what their tax needs to be joined."""
+    if lines is None:
+        return [Choice("lines", Certainty.GAP, why="no table holds the lines")], None
+    about_lines = Lines(catalogue, samples, lines.sources, lines.reference)
+    chosen = about_lines.choices(about.totals(total), cents=_in_cents(total))
+    return [lines.choice, *chosen], about_lines.tax_join
 
 
 def _in_cents(total: Choice) -> bool | None:
@@ -141,9 +151,11 @@ def _with_total(choices: list[Choice]) -> tuple[list[Choice], str]:
     """Take the sum of the lines where nothing holds the total; and write that sum."""
     by_name = {choice.column: choice for choice in choices}
     total = by_name["totalvalue"]
+    if total.expression or by_name["lines"].certainty is Certainty.GAP:
+        return choices, ""
     quantity = by_name["products.quantity"].expression
     price = by_name["products.price"].expression
-    if total.expression or not price or not quantity:
+    if not price or not quantity:
         return choices, ""
     made = Choice(
         "totalvalue",
@@ -202,9 +214,9 @@ def _key_rank(orders: Table, samples: Samples, column: Column) -> tuple[bool, ..
 
 
 def _moment(
-    catalogue: Catalogue, samples: Samples, own: Source, key: str
+    catalogue: Catalogue, samples: Samples, own: Source, key: str, limits: Standing
 ) -> tuple[Moment | None, Choice]:
-    found = moments(catalogue, samples, own, key)
+    found = moments(catalogue, samples, own, key, limits)
     named = [one_line(f"{m.table.name}.{quote(m.time.name)}") for m in found]
     if not found:
         return None, Choice(

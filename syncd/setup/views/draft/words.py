@@ -155,7 +155,13 @@ _TOGETHER = {
     ("last", "name"): "lastname",
     ("user", "agent"): "agent",
 }
-_SHORT_TAILS = {"id": "id", "nr": "number", "no": "number", "at": "time"}
+_SHORT_TAILS = {
+    "id": "id",
+    "nr": "number",
+    "no": "number",
+    "at": "time",
+    "art": "group",  # Belegart; an Artikel begins a word
+}
 
 
 @cache

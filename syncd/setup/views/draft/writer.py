@@ -57,7 +57,7 @@ def write(plan: Plan) -> str:
         moment_key=quote(moment.key) if moment else "",
         moment_time=quote(moment.time.name) if moment else "",
         moment_table=str(moment.table.name) if moment else "",
-        moment_where=_of(moment.where if moment else (), "c"),
+        moment_where=list(_moment_conditions(plan)),
         indexes=list(_indexes(plan)),
         key=quote(plan.key),
         orders=str(plan.orders.name),
@@ -132,6 +132,19 @@ def _written(choice: Choice, width: int) -> dict[str, object]:
 
 def _of(conditions: Iterable[str], alias: str) -> list[str]:
     return [each.replace("{alias}", alias) for each in conditions]
+
+
+def _moment_conditions(plan: Plan) -> Iterable[str]:
+    """Write which rows of the moment's table count, and of which orders."""
+    if plan.moment is None:
+        return
+    yield from _of(plan.moment.where, "c")
+    if plan.moment.orders_where:
+        key = f"o.{quote(plan.key)} = c.{quote(plan.moment.key)}"
+        conditions = [key, *_of(plan.moment.orders_where, "o")]
+        joined = "\n          AND ".join(conditions)
+        table = str(plan.orders.name)
+        yield f"EXISTS (\n       SELECT FROM {table} AS o\n        WHERE {joined})"
 
 
 def _line_conditions(lines: LinesPlan | None) -> list[dict[str, str]]:

@@ -1,0 +1,176 @@
+"""Since when an order is confirmed: its own time, a history, a payment, a log."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from syncd.setup.views.draft.conditions import Standing, gone, is_one_of, statuses
+from syncd.setup.views.draft.moment import Moment, Search
+from syncd.setup.views.draft.own_times import own_times
+from syncd.setup.views.draft.samples import Samples
+from syncd.setup.views.draft.schema import Catalogue, Kind, Reference, Table, quote
+from syncd.setup.views.draft.sources import Source
+from syncd.setup.views.draft.status import Step, first_confirmed
+from syncd.setup.views.draft.times import paid_time, time_score, written_time
+from syncd.setup.views.draft.words import meaning_of
+
+_BY_STEP = {
+    Step.PAID: 9.5,
+    Step.PROCESSING: 8.0,
+    Step.LATER: 6.5,
+    Step.CONFIRMED: 7.5,
+    Step.PLACED: 5.5,
+}
+
+
+def moments(
+    catalogue: Catalogue, samples: Samples, own: Source, key: str, orders: Standing
+) -> list[Moment]:
+    """List the ways, the best first; each lists only what is an order."""
+    look = Search(catalogue, samples, own.table, key, [r for r in own.rows if r])
+    found = [
+        *own_times(look, own.table, key, look.rows),
+        *_related(look),
+        *_logged(look),
+    ]
+    limited = (_limited(each, own.table, orders) for each in found)
+    return sorted(limited, key=lambda m: (-m.score, m.time.name))
+
+
+def _limited(moment: Moment, table: Table, orders: Standing) -> Moment:
+    """Limit a way to the rows that are orders."""
+    doubts = (*moment.doubts, *orders.doubts)
+    if moment.table.name != table.name:
+        return replace(moment, doubts=doubts, orders_where=orders.where)
+    where = dict.fromkeys((*moment.where, *orders.where))
+    return replace(moment, doubts=doubts, where=tuple(where))
+
+
+def _related(look: Search) -> Iterator[Moment]:
+    """Histories, payments and one-to-one extensions that refer to the order."""
+    for table, reference in look.catalogue.children(look.orders):
+        about = table.meaning.concepts
+        if table.name == look.orders.name or reference.to != look.key:
+            continue
+        if table.column(reference.column).is_unique:
+            rows = look.samples.rows(table)
+            for each in own_times(look, table, reference.column, rows):
+                yield replace(each, score=each.score - 0.3)
+        if about & {"refund", "cart", "discount", "tax", "line"}:
+            continue
+        if about & {"history", "status"} and "payment" not in about:
+            yield from _in_history(look, table, reference)
+        elif "payment" in about or "billing" in about:
+            yield from _in_payments(look, table, reference)
+
+
+def _in_history(look: Search, table: Table, reference: Reference) -> Iterator[Moment]:
+    time = written_time(table)
+    for column, values, names in statuses(look.catalogue, look.samples, table):
+        chosen, step = first_confirmed(names)
+        if not chosen or time is None:
+            continue
+        where = (is_one_of(column, chosen, values, names), *gone(table))
+        doubts = (
+            ()
+            if step is Step.PAID
+            else ("which status means confirmed is the shop's own",)
+        )
+        yield Moment(
+            table,
+            reference.column,
+            time,
+            _BY_STEP[step],
+            f"a history, by {quote(column.name)}",
+            where,
+            doubts,
+        )
+        return
+
+
+def _in_payments(look: Search, table: Table, reference: Reference) -> Iterator[Moment]:
+    if look.rows and not look.samples.rows(table):
+        return
+    about = table.meaning.concepts
+    invoice = 1.5 if "payment" not in about else 0.0
+    for column, values, names in statuses(look.catalogue, look.samples, table):
+        chosen = [n for n in names if first_confirmed([n])[1] >= Step.CONFIRMED]
+        time = paid_time(table)
+        if chosen and time:
+            where = (is_one_of(column, chosen, values, names), *gone(table))
+            if not time.is_required:
+                where += (f"{{alias}}.{quote(time.name)} IS NOT NULL",)
+            score = 7.0 if time_score(time)[1] else 6.2
+            yield Moment(
+                table,
+                reference.column,
+                time,
+                score - invoice,
+                f"a payment, by {quote(column.name)}",
+                where,
+                ("a part of the amount may be paid first",),
+            )
+            return
+    time = paid_time(table)
+    if time and (time_score(time)[1] or invoice) and not time.is_required:
+        where = (f"{{alias}}.{quote(time.name)} IS NOT NULL", *gone(table))
+        yield Moment(
+            table,
+            reference.column,
+            time,
+            6.8 - invoice,
+            f"a payment, by {quote(time.name)}",
+            where,
+            ("a part of the amount may be paid first",),
+        )
+
+
+_OBJECTS = frozenset(
+    {
+        "object_id",
+        "objectid",
+        "subject_id",
+        "auditable_id",
+        "entity_id",
+        "record_id",
+        "item_id",
+        "loggable_id",
+        "res_id",
+    }
+)
+"""The number of the row that a log is about, as frameworks name its column."""
+
+
+def _logged(look: Search) -> Iterator[Moment]:
+    """Logs of a whole installation: what was done, to the row of which number."""
+    key = look.orders.column(look.key)
+    for table in look.catalogue.tables:
+        about = table.meaning.concepts
+        if "history" not in about or "order" in about:
+            continue
+        objects = [
+            c
+            for c in table.columns
+            if c.kind == key.kind and c.name.lower() in _OBJECTS
+        ]
+        actions = [
+            c
+            for c in table.of_kind(Kind.TEXT)
+            if c.meaning.concepts & {"group", "history"} or "action" in c.name.lower()
+        ]
+        time = written_time(table)
+        for column in actions if objects and time else ():
+            values = look.samples.values(table, column.name)
+            chosen, step = first_confirmed(
+                v for v in values if "order" in meaning_of(v).concepts
+            )
+            if chosen and step is Step.PAID and time:
+                yield Moment(
+                    table,
+                    objects[0].name,
+                    time,
+                    8.2,
+                    f"the installation's log, by {quote(column.name)}",
+                    (is_one_of(column, chosen, values, values),),
+                    ("the log is large, and may be pruned",),
+                )
+                break
