@@ -1,4 +1,4 @@
-"""Backfills in the ledger: captured, steered, sent again, given back."""
+"""Backfills in the ledger: captured, paused and resumed, sent again, cancelled."""
 
 import re
 from collections.abc import Iterator
@@ -37,19 +37,19 @@ def harness(shop: Shop, tmp_path: Path) -> Iterator[BackfillHarness]:
         opened.close()
 
 
-def tell(harness: BackfillHarness, order: str) -> str:
-    """Tell an order's story, the lines joined."""
+def history(harness: BackfillHarness, order: str) -> str:
+    """Return an order's history as text."""
     feed = harness.feed
     story = read_history(harness.database, harness.source, feed, order)
     assert story
     return "\n".join(story.lines())
 
 
-# Captured
+# Capture
 
 
-def test_the_range_is_sent_once_and_nothing_beside_it(harness: BackfillHarness) -> None:
-    """Lower excluded, upper included; the progress says so."""
+def test_a_range_is_sent_once_and_nothing_outside_it(harness: BackfillHarness) -> None:
+    """The lower end is excluded, the upper included; the progress agrees."""
     orders = insert_past_orders(harness.shop, 50)
     number = harness.start(lower=10, upper=30)
     harness.finish_backfills()
@@ -65,7 +65,7 @@ def test_the_range_is_sent_once_and_nothing_beside_it(harness: BackfillHarness) 
 
 
 def test_only_a_few_pages_wait_at_a_time(harness: BackfillHarness) -> None:
-    """The ledger is not flooded: there is room for a page, or there is none."""
+    """The ledger is not flooded: a page is captured only when there is room."""
     insert_past_orders(harness.shop, 50)
     harness.start()
     while harness.loop.step() == 0:
@@ -76,10 +76,10 @@ def test_only_a_few_pages_wait_at_a_time(harness: BackfillHarness) -> None:
     assert harness.states() == {"pending": 16, "delivered": 4}
 
 
-def test_orders_of_one_instant_are_captured_page_by_page(
+def test_orders_with_equal_stamps_are_captured_page_by_page(
     harness: BackfillHarness,
 ) -> None:
-    """No page holds more than was asked for; another driver goes on by key."""
+    """No page exceeds its size; another loop continues by key."""
     orders = insert_past_orders(harness.shop, 35)
     harness.shop.sql(
         "UPDATE orders SET confirmed_at = (SELECT max(confirmed_at) FROM orders)"
@@ -101,10 +101,10 @@ def test_orders_of_one_instant_are_captured_page_by_page(
 @pytest.mark.parametrize(
     ("rate", "orders"), [(None, 30), (0.5, 10), (4.0, 20), (1000.0, 30)]
 )
-def test_what_waits_is_sent_within_seconds(
+def test_captured_orders_are_sent_within_seconds(
     harness: BackfillHarness, rate: float | None, orders: int
 ) -> None:
-    """At least a page, what the rate sends in a few seconds, and not without end."""
+    """At least a page, or what the rate sends in a few seconds, up to a limit."""
     insert_past_orders(harness.shop, 50)
     harness.start()
     quick = harness.make_loop(rate, most=30)
@@ -113,8 +113,8 @@ def test_what_waits_is_sent_within_seconds(
     assert harness.states() == {"pending": orders}
 
 
-def test_a_page_is_taken_by_one_of_two_drivers(harness: BackfillHarness) -> None:
-    """Who comes second with the same view of things takes nothing."""
+def test_a_page_is_captured_by_one_of_two_loops(harness: BackfillHarness) -> None:
+    """The second one with the same progress captures nothing."""
     insert_past_orders(harness.shop, 30)
     harness.start()
     (seen,) = harness.store.active(LIVE, LIVE)
@@ -123,7 +123,7 @@ def test_a_page_is_taken_by_one_of_two_drivers(harness: BackfillHarness) -> None
     assert harness.store.capture(seen, page, SIZE) is None
 
 
-def test_a_live_order_goes_first(harness: BackfillHarness) -> None:
+def test_a_live_order_is_sent_first(harness: BackfillHarness) -> None:
     """No past batch is claimed while a live one is due."""
     insert_past_orders(harness.shop, 8)
     harness.start()
@@ -135,7 +135,7 @@ def test_a_live_order_goes_first(harness: BackfillHarness) -> None:
 
 
 def test_nothing_is_captured_while_live_orders_wait(harness: BackfillHarness) -> None:
-    """Or while the API is in trouble."""
+    """Or while sending is backing off."""
     insert_past_orders(harness.shop, 20)
     harness.start()
     harness.confirm(1)
@@ -151,10 +151,10 @@ def test_nothing_is_captured_while_live_orders_wait(harness: BackfillHarness) ->
     assert harness.loop.step() == 0
 
 
-def test_a_backfill_tries_an_api_that_nobody_else_tries(
+def test_a_backfill_probes_an_api_that_nothing_else_probes(
     harness: BackfillHarness,
 ) -> None:
-    """In a quiet shop no live order would find out that it is back."""
+    """In a quiet shop no live order would detect that the API is back."""
     orders = insert_past_orders(harness.shop, 4)
     harness.shop.set_endpoint("backing_off", "x")
     harness.start()
@@ -162,10 +162,10 @@ def test_a_backfill_tries_an_api_that_nobody_else_tries(
     assert harness.posts(orders) == [1] * 4
 
 
-def test_a_hold_is_probed_by_a_backfill_when_every_live_order_was_refused(
+def test_a_backfill_probes_a_hold_when_every_live_batch_was_refused(
     harness: BackfillHarness,
 ) -> None:
-    """The batch that was never refused goes first; not one whose backfill is paused."""
+    """First a batch that was never refused; none whose backfill is paused."""
     insert_past_orders(harness.shop, 8)
     number = harness.start()
     harness.loop.step()
@@ -179,11 +179,11 @@ def test_a_hold_is_probed_by_a_backfill_when_every_live_order_was_refused(
     assert harness.deliver_past()
 
 
-# Its own fields
+# Fields of past events
 
 
-def test_past_events_leave_the_profile_alone(harness: BackfillHarness) -> None:
-    """Unless the profile was asked for; a live event has all fields."""
+def test_past_events_omit_the_profile(harness: BackfillHarness) -> None:
+    """Unless it was requested; a live event has all fields."""
     harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "'W-' || id AS orderid, email, 'EUR' AS currency, total AS totalvalue, "
@@ -203,8 +203,8 @@ def test_past_events_leave_the_profile_alone(harness: BackfillHarness) -> None:
     assert whole == live == bare | {"firstname", "language", "userid", "custom_colour"}
 
 
-def test_the_events_time_is_the_orders_own(harness: BackfillHarness) -> None:
-    """Not that of sending."""
+def test_the_events_timestamp_is_the_orders_own(harness: BackfillHarness) -> None:
+    """Not the time of sending."""
     insert_past_orders(harness.shop, 1, days=10)
     harness.start()
     harness.finish_backfills()
@@ -236,13 +236,13 @@ def test_a_rejected_past_order_is_retried_as_a_past_one(
     assert (batch.lane, batch.backfill_id) == ("backfill", number)
 
 
-# Steered
+# Paused, resumed, cancelled
 
 
 def test_a_paused_backfill_sends_nothing_until_resumed(
     harness: BackfillHarness,
 ) -> None:
-    """Also what is captured already; another one goes on meanwhile."""
+    """Not even captured orders; another backfill continues meanwhile."""
     orders = insert_past_orders(harness.shop, 20)
     number = harness.start(upper=25)
     harness.loop.step()
@@ -257,10 +257,10 @@ def test_a_paused_backfill_sends_nothing_until_resumed(
     assert harness.posts(orders) == [1] * 20
 
 
-def test_a_cancelled_backfill_gives_back_what_was_not_sent(
+def test_a_cancelled_backfill_releases_what_was_not_sent(
     harness: BackfillHarness,
 ) -> None:
-    """It is as if it had never been asked for; a later one takes it."""
+    """As if it had never been requested; a later backfill captures it."""
     orders = insert_past_orders(harness.shop, 30)
     number = harness.start()
     harness.loop.step()
@@ -271,16 +271,18 @@ def test_a_cancelled_backfill_gives_back_what_was_not_sent(
     assert harness.shop.counts_agree()
     harness.finish_backfills()
     assert sum(harness.posts(orders)) == 4
-    assert "released: its backfill was cancelled" in tell(harness, orders[5])
-    assert "next: syncd watermark reset" in tell(harness, orders[5])
+    assert "released: its backfill was cancelled" in history(harness, orders[5])
+    assert "next: syncd watermark reset" in history(harness, orders[5])
     assert harness.plan().orders == 26
     harness.start()
     harness.finish_backfills()
     assert harness.posts(orders) == [1] * 30
 
 
-def test_what_may_have_arrived_is_not_given_back(harness: BackfillHarness) -> None:
-    """A batch of which the API said nothing clear is sent to its end."""
+def test_orders_that_may_have_arrived_are_not_released(
+    harness: BackfillHarness,
+) -> None:
+    """A batch with an unclear response is sent to its end."""
     orders = insert_past_orders(harness.shop, 8)
     number = harness.start()
     harness.loop.step()
@@ -293,8 +295,8 @@ def test_what_may_have_arrived_is_not_given_back(harness: BackfillHarness) -> No
     assert harness.shop.counts_agree()
 
 
-def test_reconciliation_leaves_cancelled_orders_alone(harness: BackfillHarness) -> None:
-    """Nobody asks for them any more; what was delivered is still accounted for."""
+def test_reconciliation_ignores_cancelled_orders(harness: BackfillHarness) -> None:
+    """They are not expected any more; delivered ones are still accounted for."""
     orders = insert_past_orders(harness.shop, 30)
     harness.shop.set_watermark(ago())
     number = harness.start()
@@ -310,10 +312,10 @@ def test_reconciliation_leaves_cancelled_orders_alone(harness: BackfillHarness) 
     assert sum(harness.posts(orders)) == 4
 
 
-def test_what_the_feed_answers_for_anyway_is_not_given_back(
+def test_orders_that_another_backfill_covers_are_not_released(
     harness: BackfillHarness,
 ) -> None:
-    """Another backfill covers it, so reconciliation would only take it again."""
+    """Reconciliation would only capture them again."""
     insert_past_orders(harness.shop, 10)
     harness.start()
     harness.finish_backfills()
@@ -328,10 +330,10 @@ def test_what_the_feed_answers_for_anyway_is_not_given_back(
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "cancel"])
-def test_a_finished_or_unknown_backfill_cannot_be_steered(
+def test_a_finished_or_unknown_backfill_cannot_be_changed(
     harness: BackfillHarness, verb: str
 ) -> None:
-    """The error says in what state it is."""
+    """The error names its state."""
     insert_past_orders(harness.shop, 1)
     number = harness.start()
     harness.finish_backfills()
@@ -345,7 +347,7 @@ def test_a_finished_or_unknown_backfill_cannot_be_steered(
 def test_a_running_backfill_cannot_be_resumed_nor_a_paused_one_paused(
     harness: BackfillHarness,
 ) -> None:
-    """Nor is there one to choose when none, or several, are under way."""
+    """Nor is there one to choose when none, or several, are unfinished."""
     with pytest.raises(BackfillStateError, match="no backfill is under way"):
         harness.store.unfinished()
     insert_past_orders(harness.shop, 2)
@@ -360,8 +362,8 @@ def test_a_running_backfill_cannot_be_resumed_nor_a_paused_one_paused(
         harness.store.unfinished()
 
 
-def test_two_unfinished_backfills_never_share_a_time(harness: BackfillHarness) -> None:
-    """Neighbours may be under way together; the database guards it as well."""
+def test_two_unfinished_backfills_never_overlap(harness: BackfillHarness) -> None:
+    """Adjacent ranges are allowed; the database guards it as well."""
     insert_past_orders(harness.shop, 10)
     harness.start(lower=10, upper=20)
     harness.start(lower=20, upper=30)
@@ -373,8 +375,8 @@ def test_two_unfinished_backfills_never_share_a_time(harness: BackfillHarness) -
         harness.shop.insert("backfill", feed_id=1, reached_at=row.lower_at, **times)
 
 
-def test_each_state_is_told_once(harness: BackfillHarness) -> None:
-    """Whichever daemon looks first."""
+def test_each_state_is_logged_once(harness: BackfillHarness) -> None:
+    """By whichever daemon notices it first."""
     lines = StringIO()
     log.configure(style="json", stream=lines)
     harness.loop = harness.make_loop()
@@ -400,10 +402,10 @@ def test_each_state_is_told_once(harness: BackfillHarness) -> None:
 # Sent again
 
 
-def test_delivered_orders_are_sent_again_only_on_purpose(
+def test_delivered_orders_are_sent_again_only_on_request(
     harness: BackfillHarness,
 ) -> None:
-    """With the reason in the story; counted apart from possible repeats."""
+    """With the reason in the history; counted apart from possible repeats."""
     orders = insert_past_orders(harness.shop, 8)
     harness.start()
     harness.finish_backfills()
@@ -414,16 +416,16 @@ def test_delivered_orders_are_sent_again_only_on_purpose(
     progress = harness.store.get(number)
     assert (progress.resent, progress.delivered) == (8, 8)
     assert harness.shop.uncertain_attempts() == 0
-    told = tell(harness, orders[0])
+    told = history(harness, orders[0])
     assert "sent again by hand (reason: wrong SKUs)" in told
     assert "sent again on purpose: wrong SKUs" in told
     assert harness.shop.counts_agree()
 
 
-def test_a_cancelled_resending_leaves_orders_delivered(
+def test_a_cancelled_resend_leaves_orders_delivered(
     harness: BackfillHarness,
 ) -> None:
-    """They are back in the batch that has their receipt, and can be resent later."""
+    """They return to the batch that has their receipt, and can be resent later."""
     orders = insert_past_orders(harness.shop, 8)
     harness.start()
     harness.finish_backfills()
@@ -433,15 +435,15 @@ def test_a_cancelled_resending_leaves_orders_delivered(
     assert harness.store.cancel(number).released == 4
     assert harness.states() == {"delivered": 8}
     assert harness.shop.counts_agree()
-    assert "that backfill was cancelled" in tell(harness, orders[7])
-    assert tell(harness, orders[7]).count("attempt 1 at") == 1
+    assert "that backfill was cancelled" in history(harness, orders[7])
+    assert history(harness, orders[7]).count("attempt 1 at") == 1
     harness.start("resend", lower=26)
     harness.finish_backfills()
     assert harness.posts(orders) == [2] * 8
 
 
 def test_single_orders_are_sent_again_with_a_reason(harness: BackfillHarness) -> None:
-    """Whatever else is under way; what was never delivered is left alone."""
+    """Whatever else is unfinished; an order that was never delivered is skipped."""
     orders = insert_past_orders(harness.shop, 6)
     harness.start(upper=26)
     harness.finish_backfills()
@@ -457,7 +459,7 @@ def test_single_orders_are_sent_again_with_a_reason(harness: BackfillHarness) ->
 
 
 def test_an_order_listed_twice_is_sent_again_once(harness: BackfillHarness) -> None:
-    """The second listing finds it in this very backfill."""
+    """Its second row finds it in this backfill already."""
     orders = insert_past_orders(harness.shop, 12)
     harness.start()
     harness.finish_backfills()
@@ -476,13 +478,13 @@ def test_an_order_listed_twice_is_sent_again_once(harness: BackfillHarness) -> N
 
 
 def test_an_adopted_range_is_not_sent(harness: BackfillHarness) -> None:
-    """It is covered; a reset leaves it alone, a resending does not."""
+    """It is covered: a reset skips it, a resend does not."""
     orders = insert_past_orders(harness.shop, 12)
     number = harness.start("adopt", upper=26)
     harness.finish_backfills()
     assert harness.states() == {"adopted": 6}
     assert harness.store.get(number).state == "finished"
-    assert "delivered by something else" in tell(harness, orders[0])
+    assert "delivered by something else" in history(harness, orders[0])
     assert harness.plan().orders == 6
     harness.start()
     harness.finish_backfills()
@@ -493,10 +495,8 @@ def test_an_adopted_range_is_not_sent(harness: BackfillHarness) -> None:
     assert harness.shop.counts_agree()
 
 
-def test_what_the_first_start_listed_goes_back_when_cancelled(
-    shop: Shop, tmp_path: Path
-) -> None:
-    """A reset asks for it, a cancellation gives it back as it was."""
+def test_cancelled_initial_orders_are_initial_again(shop: Shop, tmp_path: Path) -> None:
+    """A reset captures them, its cancellation returns them to what they were."""
     with Sandbox() as sandbox:
         shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() + interval '1 h')")
         harness = BackfillHarness(shop, sandbox, tmp_path, SIZE)
@@ -516,7 +516,7 @@ def test_what_the_first_start_listed_goes_back_when_cancelled(
 
 
 def test_the_plan_counts_without_writing(harness: BackfillHarness) -> None:
-    """By where they stand and by day."""
+    """By state and by day."""
     insert_past_orders(harness.shop, 50)
     harness.start(lower=10, upper=20)
     harness.finish_backfills()
@@ -533,8 +533,8 @@ def test_the_plan_counts_without_writing(harness: BackfillHarness) -> None:
     assert (harness.shop.rows_of("backfill"), harness.shop.rows_of("batch")) == before
 
 
-def test_the_plan_tries_orders_of_the_whole_range(harness: BackfillHarness) -> None:
-    """Those that cannot be sent are named with their reason, others first."""
+def test_the_plan_samples_the_whole_range(harness: BackfillHarness) -> None:
+    """Orders that cannot be sent are listed with their reason."""
     orders = insert_past_orders(harness.shop, 300)
     harness.shop.sql(
         "UPDATE orders SET email = 'nowhere' WHERE id <= 3; "
@@ -547,8 +547,10 @@ def test_the_plan_tries_orders_of_the_whole_range(harness: BackfillHarness) -> N
     assert len(orders) == plan.orders
 
 
-def test_the_plan_survives_a_row_that_cannot_be_read(harness: BackfillHarness) -> None:
-    """It is one more that cannot be sent."""
+def test_the_plan_counts_an_unreadable_row_as_unsendable(
+    harness: BackfillHarness,
+) -> None:
+    """It does not fail."""
     insert_past_orders(harness.shop, 20)
     harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
@@ -561,13 +563,13 @@ def test_the_plan_survives_a_row_that_cannot_be_read(harness: BackfillHarness) -
     assert faults["5"] == "is not in the purchases view"
 
 
-# Older, promoted, apart
+# Initial orders, promotions, privileges
 
 
 def test_after_a_promotion_the_rest_of_a_backfill_may_repeat(
     harness: BackfillHarness,
 ) -> None:
-    """Nobody knows which of its pages the old primary had sent; they are counted."""
+    """It is unknown which pages the old primary had sent; they are counted."""
     insert_past_orders(harness.shop, 8)
     harness.start()
     harness.shop.update("feed", {"lost_from": ago(days=1), "lost_until": ago()})
@@ -579,8 +581,10 @@ def test_after_a_promotion_the_rest_of_a_backfill_may_repeat(
     assert harness.shop.uncertain_attempts() == 2
 
 
-def test_the_daemons_role_may_steer_but_not_delete(harness: BackfillHarness) -> None:
-    """Cancelling gives orders back without deleting one."""
+def test_the_daemons_role_may_change_backfills_but_not_delete(
+    harness: BackfillHarness,
+) -> None:
+    """Cancelling releases orders without deleting any."""
     with (
         psycopg.connect(harness.shop.dsn, autocommit=True) as connection,
         pytest.raises(errors.InsufficientPrivilege),
@@ -588,8 +592,10 @@ def test_the_daemons_role_may_steer_but_not_delete(harness: BackfillHarness) -> 
         connection.execute("DELETE FROM syncd.backfill")
 
 
-def test_the_plan_tries_those_that_would_be_sent(harness: BackfillHarness) -> None:
-    """What was delivered, rejected or erased is not among them."""
+def test_the_plan_samples_only_orders_that_would_be_sent(
+    harness: BackfillHarness,
+) -> None:
+    """Not those that were delivered, rejected or erased."""
     insert_past_orders(harness.shop, 50)
     harness.shop.sql("UPDATE orders SET email = 'nowhere' WHERE id IN (3, 40)")
     assert len(harness.plan().sample.faults) == 2
@@ -602,10 +608,10 @@ def test_the_plan_tries_those_that_would_be_sent(harness: BackfillHarness) -> No
     assert again.sample.orders == again.orders == 49
 
 
-def test_it_is_asked_for_and_cancelled_while_capture_is_paused(
+def test_a_backfill_can_be_requested_and_cancelled_while_capture_is_paused(
     harness: BackfillHarness,
 ) -> None:
-    """Whoever has stopped everything can clear up; nothing is captured meanwhile."""
+    """Nothing is captured meanwhile."""
     orders = insert_past_orders(harness.shop, 20)
     pauses = PauseStore(harness.database, harness.ledger.feed_id)
     pauses.begin("capture", "campaign")

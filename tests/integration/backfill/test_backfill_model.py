@@ -1,7 +1,7 @@
-"""A model of backfills: whatever happens, no order is lost, none repeats uncounted.
+"""A model of backfills: no order is lost in any sequence, none repeats uncounted.
 
-Capture, delivery, crashes at the POST, backfills, pauses, cancellations, resendings and
-adoptions follow each other as Hypothesis likes, over a real ledger.
+Hypothesis combines capture, delivery, crashes at the POST, backfills, pauses,
+cancellations, resends and adoptions over a real ledger.
 """
 
 from collections import Counter
@@ -42,8 +42,8 @@ spans = st.tuples(st.integers(0, DAYS - 1), st.integers(1, DAYS)).map(
 )
 
 
-class Backfills(RuleBasedStateMachine):
-    """What may happen to past orders, and what must hold all the time."""
+class BackfillModel(RuleBasedStateMachine):
+    """The operations on past orders, and the invariants that hold all the time."""
 
     server: Cluster
     folder: Path
@@ -67,13 +67,13 @@ class Backfills(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self._ask("send", (0, DAYS))
+        self._plan("send", (0, DAYS))
 
     @rule(purpose=st.sampled_from(["send", "adopt", "resend"]), span=spans)
-    def ask(self, purpose: str, span: tuple[int, int]) -> None:
-        self._ask(purpose, span)
+    def plan(self, purpose: str, span: tuple[int, int]) -> None:
+        self._plan(purpose, span)
 
-    def _ask(self, purpose: str, span: tuple[int, int]) -> None:
+    def _plan(self, purpose: str, span: tuple[int, int]) -> None:
         try:
             self.harness.start(purpose, lower=span[0], upper=span[1])  # type: ignore[arg-type]
         except BackfillStateError:
@@ -109,7 +109,7 @@ class Backfills(RuleBasedStateMachine):
 
     @rule(arrives=st.booleans(), lane=st.sampled_from(get_args(Lane)))
     def crash_at_the_post(self, arrives: bool, lane: Lane) -> None:  # noqa: FBT001
-        """The connection breaks: before the API has taken the batch, or after."""
+        """The connection breaks before the API has accepted the batch, or after it."""
         self.harness.end_waits()
         if arrives:
             self.sandbox.fail("accept-then-drop", times=1)
@@ -132,9 +132,9 @@ class Backfills(RuleBasedStateMachine):
 
     @precondition(lambda self: self._unfinished())
     @rule(data=st.data(), verb=st.sampled_from(["pause", "resume"]))
-    def steer(self, data: st.DataObject, verb: str) -> None:
+    def change_state(self, data: st.DataObject, verb: str) -> None:
         number = data.draw(st.sampled_from(self._unfinished()))
-        with suppress(BackfillStateError):  # running, to be resumed, for instance
+        with suppress(BackfillStateError):  # for example running, to be resumed
             getattr(self.harness.store, verb)(number)
 
     @precondition(lambda self: self._unfinished())
@@ -162,19 +162,21 @@ class Backfills(RuleBasedStateMachine):
             assert posts <= (allowed if order in self.asked else 0), order
 
     @invariant()
-    def who_counts_as_delivered_has_arrived(self) -> None:
+    def delivered_orders_have_arrived(self) -> None:
         assert [
-            o for o in self._stand("delivered") if not self.sandbox.book.posts(o)
+            o
+            for o in self._with_standing("delivered")
+            if not self.sandbox.book.posts(o)
         ] == []
 
-    def _stand(self, standing: str) -> set[str]:
-        """Return the orders of the ledger that stand so."""
+    def _with_standing(self, standing: str) -> set[str]:
+        """Return the orders of the ledger with one standing."""
         orders = self.shop.captured_orders()
         return {f"W-{o.order_key}" for o in orders if o.standing == standing}
 
     @override
     def teardown(self) -> None:
-        """Whatever was left undone can be finished, and then every order was sent."""
+        """Everything unfinished can be finished, and then every order was sent."""
         try:
             for number in self._unfinished():
                 if self.harness.store.get(number).state == "paused":
@@ -199,12 +201,12 @@ class Backfills(RuleBasedStateMachine):
     def no_order_repeats_uncounted_at_the_end(self) -> None:
         self.asked.update(self.orders)
         missing = [o for o in self.orders if not self.sandbox.book.posts(o)]
-        assert set(missing) <= self._stand("adopted")
+        assert set(missing) <= self._with_standing("adopted")
         self.no_order_repeats_uncounted()
 
 
 def run(server: Cluster, folder: Path, examples: int, steps: int) -> None:
-    machine = type("Machine", (Backfills,), {"server": server, "folder": folder})
+    machine = type("Machine", (BackfillModel,), {"server": server, "folder": folder})
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -218,10 +220,10 @@ def run(server: Cluster, folder: Path, examples: int, steps: int) -> None:
     )
 
 
-def test_no_order_is_lost_or_repeated_whatever_happens(
+def test_no_order_is_lost_or_repeated_in_any_sequence(
     server: Cluster, tmp_path: Path
 ) -> None:
-    """A short look; longer with `-m soak`."""
+    """A short search; longer with `-m soak`."""
     run(server, tmp_path, 8, 25)
 
 

@@ -1,4 +1,4 @@
-"""Hosts that change their names, promotions, and servers that are another one's."""
+"""Hosts that change their names, promotions, and servers of another cluster."""
 
 import json
 from pathlib import Path
@@ -17,14 +17,14 @@ pytestmark = [pytest.mark.db, pytest.mark.slow, pytest.mark.timeout(300)]
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
 
 
-def look(config: Path, host: str) -> tuple[int, dict[str, Finding]]:
-    """How `check` ends on a host, and what it finds by code."""
+def check(config: Path, host: str) -> tuple[int, dict[str, Finding]]:
+    """Return the exit code of `check` on a host, and its findings by code."""
     findings = run_checks(config, {**KEY, "SYNCD_INSTANCE": host})
     return int(exit_code(findings, is_strict=False)), {f.code: f for f in findings}
 
 
-def once(config: Path, host: str) -> tuple[int, str | None]:
-    """How a pass ends on a host, and for which findings."""
+def run_once(config: Path, host: str) -> tuple[int, str | None]:
+    """Return the exit code of a pass on a host, and the findings that stopped it."""
     done = syncd("run", "--once", "--config", config, SYNCD_INSTANCE=host)
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     codes = [line.get("codes") for line in lines if line["event"] == "daemon.failed"]
@@ -37,44 +37,44 @@ def without_directory(config: Path) -> Path:
     return config
 
 
-def test_after_a_failover_a_new_host_is_refused_by_check_as_by_a_start(
+def test_after_a_failover_check_refuses_a_new_host_as_a_start_does(
     tmp_path: Path,
 ) -> None:
-    """It was warned of; a stable name stands for a new host, and so does a person."""
+    """A warning comes first; a stable name, or `confirm-move`, permits the host."""
     with cluster() as primary, Sandbox() as sandbox:
         primary.sql("CREATE DATABASE shop")
         shop = Shop.open(primary.dsn("shop"))
         with standby(primary) as second:
             config = without_directory(shop.configure(tmp_path, sandbox.endpoint))
-            assert once(config, "pod-1") == (0, None)
-            _, found = look(config, "pod-1")
+            assert run_once(config, "pod-1") == (0, None)
+            _, found = check(config, "pod-1")
             assert found["state.none"].severity == "ok"
             assert "exits with 78" in found["state.none"].message
-            _, found = look(config, "pod-2")
+            _, found = check(config, "pod-2")
             assert found["state.none"].severity == "warning"
             assert "pod-2 has not served" in found["state.none"].message
-            assert once(config, "pod-3") == (0, None)  # no failover: it goes on
-            _, found = look(config, "pod-1")
+            assert run_once(config, "pod-3") == (0, None)  # no failover: it continues
+            _, found = check(config, "pod-1")
             assert "2 hosts have served" in found["state.none"].message
             primary.stop("immediate")
             second.promote()
             shop.dsn = second.dsn("shop", shop.role)
             without_directory(shop.configure(tmp_path, sandbox.endpoint))
-            ended, found = look(config, "pod-2")
+            ended, found = check(config, "pod-2")
             assert ended == 78
             assert "syncd confirm-move" in found["ledger.promoted"].next_step
-            assert once(config, "pod-2") == (78, "ledger.promoted")
-            assert look(config, "pod-1")[0] != 78
-            assert once(config, "pod-1") == (0, None)
+            assert run_once(config, "pod-2") == (78, "ledger.promoted")
+            assert check(config, "pod-1")[0] != 78
+            assert run_once(config, "pod-1") == (0, None)
             done = syncd("confirm-move", "--yes", "--config", config)
             assert done.returncode == 0
-            assert once(config, "pod-2") == (0, None)
+            assert run_once(config, "pod-2") == (0, None)
 
 
-def test_a_ledger_that_went_back_is_refused_by_check_as_by_a_start(
+def test_check_refuses_a_ledger_that_went_back_as_a_start_does(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """This host remembers a later mark than the ledger has."""
+    """This host has recorded a later mark than the ledger has."""
     with Sandbox() as sandbox:
         config = shop.configure(tmp_path, sandbox.endpoint)
         daemon = shop.start(config)
@@ -94,7 +94,7 @@ def test_a_ledger_that_went_back_is_refused_by_check_as_by_a_start(
 
 
 def test_servers_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
-    """A ledger on a standby; a primary that is another cluster's."""
+    """A ledger on a standby; a primary of another cluster."""
     with cluster() as primary, cluster() as other, Sandbox() as sandbox:
         for server in (primary, other):
             server.sql("CREATE DATABASE shop")
@@ -103,22 +103,22 @@ def test_servers_that_do_not_belong_together_are_refused(tmp_path: Path) -> None
         with standby(primary) as second:
             own = second.dsn("shop", shop.role)
             config = shop.configure(tmp_path, sandbox.endpoint, {"dsn": own})
-            ended, found = look(config, "a")
+            ended, found = check(config, "a")
             assert ended == 78
             assert "[ledger] dsn" in found["ledger.standby"].next_step
-            assert once(config, "a") == (78, "ledger.standby")
+            assert run_once(config, "a") == (78, "ledger.standby")
             elsewhere = other.dsn("shop", shop.role)
             reading = {"dsn": own, "primary_dsn": elsewhere}
             config = shop.configure(tmp_path, sandbox.endpoint, reading)
-            _, found = look(config, "a")
+            _, found = check(config, "a")
             assert "source.dsn is of cluster" in found["primary.elsewhere"].message
-            ended, codes = once(config, "a")
+            ended, codes = run_once(config, "a")
             assert ended == 78
             assert "primary.elsewhere" in str(codes)
 
 
 def test_a_primary_of_an_older_timeline_is_refused(tmp_path: Path) -> None:
-    """It was left behind: the source follows another server that was promoted."""
+    """The source follows another server, which was promoted."""
     with cluster() as left, Sandbox() as sandbox:
         left.sql("CREATE DATABASE shop")
         shop = Shop.open(left.dsn("shop"))
@@ -128,12 +128,12 @@ def test_a_primary_of_an_older_timeline_is_refused(tmp_path: Path) -> None:
             own = promoted.dsn("shop", shop.role)
             reading = {"dsn": own, "primary_dsn": old}
             config = shop.configure(tmp_path, sandbox.endpoint, reading)
-            ended, found = look(config, "a")
+            ended, found = check(config, "a")
             assert ended == 78
             told = found["primary.elsewhere"].message
             assert told.startswith(
                 "is on timeline 1, and source.dsn follows timeline 2"
             )
-            ended, codes = once(config, "a")
+            ended, codes = run_once(config, "a")
             assert ended == 78
             assert "primary.elsewhere" in str(codes)

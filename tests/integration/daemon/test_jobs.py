@@ -34,8 +34,8 @@ def test_a_job_that_failed_is_due_until_it_succeeds(
     assert run() is Turn.NOT_DUE
 
 
-def test_a_requested_probe_outlives_a_failure_of_the_database(harness: Harness) -> None:
-    """SIGHUP asks for it once; it is made when the database can take it."""
+def test_a_requested_probe_survives_a_database_failure(harness: Harness) -> None:
+    """SIGHUP requests it once; it is made when the database is available."""
     components = harness.components
     settings, feed = harness.settings, harness.feed
     database, log = harness.database, Log("shop")

@@ -1,4 +1,4 @@
-"""A worker admits what was touched in the transaction that claims it."""
+"""A worker admits outbox rows in the transaction that claims them."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,23 +32,23 @@ SELECT id AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
 
 
 class OfferHarness(Harness):
-    """A worker that is offered what the shop's triggers noted."""
+    """A worker with an offer of the outbox rows that triggers recorded."""
 
     def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path) -> None:
         listen = {"capture": "listen", "poll_interval": "5s"}
         super().__init__(shop, sandbox, folder, source=listen, batch_size=5)
-        self.noted: list[StepResult] = []
+        self.recorded: list[StepResult] = []
         self.wake_up = self.components.wake_ups.sending
         self.offer = self.components.offer
-        self.offer.is_open, self.offer.note = True, self._note
+        self.offer.is_open, self.offer.note = True, self._record
         self.outbox = Outbox(self.database, self.database, "shop")
 
-    def _note(self, capture: Capture, result: StepResult) -> None:
+    def _record(self, capture: Capture, result: StepResult) -> None:
         assert capture == "listen"
-        self.noted.append(result)
+        self.recorded.append(result)
 
     def follower(self) -> ChangeFollower:
-        """Make the capture, which offers before it admits."""
+        """Build the capture, which offers rows before it admits them itself."""
         follower = self.components.follower(self.feed)
         assert follower
         return follower
@@ -64,10 +64,10 @@ def offer_harness(notifying_shop: Shop, tmp_path: Path) -> Iterator[OfferHarness
         opened.close()
 
 
-def test_what_is_offered_is_admitted_and_sent_by_one_claim(
+def test_offered_rows_are_admitted_and_claimed_together(
     offer_harness: OfferHarness,
 ) -> None:
-    """And taken out of the outbox; an offer is taken once."""
+    """And deleted from the outbox; an offer is taken once."""
     offer_harness.shop.confirm(3)
     assert offer_harness.deliver() is None
     assert offer_harness.outbox.count() == 3
@@ -75,15 +75,15 @@ def test_what_is_offered_is_admitted_and_sent_by_one_claim(
     result = offer_harness.deliver()
     assert result is not None
     assert (result.events, offer_harness.outbox.count()) == (3, 0)
-    (noted,) = offer_harness.noted
-    assert (noted.orders, sorted(noted.keys)) == (3, ["1", "2", "3"])
+    (recorded,) = offer_harness.recorded
+    assert (recorded.orders, sorted(recorded.keys)) == (3, ["1", "2", "3"])
     offer_harness.shop.confirm()
     assert offer_harness.deliver() is None
     assert offer_harness.outbox.count() == 1
 
 
-def test_what_is_offered_goes_before_past_orders(offer_harness: OfferHarness) -> None:
-    """Also when a past one is asked for: a live one is due then."""
+def test_offered_rows_are_sent_before_past_orders(offer_harness: OfferHarness) -> None:
+    """Also when a past batch is requested: a live one is due then."""
     (past,) = offer_harness.shop.confirm()
     offer_harness.outbox.empty()
     with offer_harness.ledger.admission() as watermark:
@@ -98,8 +98,8 @@ def test_what_is_offered_goes_before_past_orders(offer_harness: OfferHarness) ->
     assert offer_harness.posts([past, live]) == [1, 1]
 
 
-def test_a_full_batch_says_that_there_may_be_more(offer_harness: OfferHarness) -> None:
-    """All touched orders are admitted; a claim takes one batch of them."""
+def test_a_full_batch_reports_that_more_may_follow(offer_harness: OfferHarness) -> None:
+    """All offered orders are admitted; a claim takes one batch of them."""
     offer_harness.shop.confirm(7)
     offer_harness.offer.make()
     first, second = offer_harness.deliver(), offer_harness.deliver()
@@ -109,10 +109,10 @@ def test_a_full_batch_says_that_there_may_be_more(offer_harness: OfferHarness) -
 
 
 @pytest.mark.parametrize("total", [13, 14])
-def test_a_row_that_cannot_be_read_holds_no_claim_up(
+def test_an_unreadable_row_does_not_block_a_claim(
     offer_harness: OfferHarness, total: int
 ) -> None:
-    """What is due is sent; what is offered stays in the outbox, for the capture."""
+    """What is due is sent; the offered rows stay in the outbox for the capture."""
     (due,) = offer_harness.confirm()
     offer_harness.outbox.empty()
     offer_harness.shop.sql(
@@ -122,11 +122,13 @@ def test_a_row_that_cannot_be_read_holds_no_claim_up(
     offer_harness.offer.make()
     offer_harness.deliver_all()
     assert offer_harness.posts([due]) == [1]
-    assert (offer_harness.outbox.count(), offer_harness.noted) == (2, [])
+    assert (offer_harness.outbox.count(), offer_harness.recorded) == (2, [])
 
 
-def test_a_pause_of_sending_captures_all_the_same(offer_harness: OfferHarness) -> None:
-    """What was admitted is noted before the pause is reported."""
+def test_offered_rows_are_captured_while_sending_is_paused(
+    offer_harness: OfferHarness,
+) -> None:
+    """The admission is recorded before the pause is reported."""
     PauseStore(offer_harness.database, offer_harness.ledger.feed_id).begin(
         "sending", None
     )
@@ -134,14 +136,19 @@ def test_a_pause_of_sending_captures_all_the_same(offer_harness: OfferHarness) -
     offer_harness.offer.make()
     with pytest.raises(PausedError):
         offer_harness.deliver()
-    assert (offer_harness.outbox.count(), [n.orders for n in offer_harness.noted]) == (
+    assert (
+        offer_harness.outbox.count(),
+        [n.orders for n in offer_harness.recorded],
+    ) == (
         0,
         [1],
     )
 
 
-def test_a_pause_of_capture_sends_all_the_same(offer_harness: OfferHarness) -> None:
-    """What is due goes out; what was touched stays in the outbox."""
+def test_due_batches_are_sent_while_capture_is_paused(
+    offer_harness: OfferHarness,
+) -> None:
+    """The offered rows stay in the outbox."""
     (due,) = offer_harness.confirm()
     offer_harness.outbox.empty()
     PauseStore(offer_harness.database, offer_harness.ledger.feed_id).begin(
@@ -154,10 +161,10 @@ def test_a_pause_of_capture_sends_all_the_same(offer_harness: OfferHarness) -> N
 
 
 @pytest.mark.parametrize(("default", "kept"), [("off", "local"), ("on", "on")])
-def test_the_claim_of_what_is_offered_waits_for_the_disk(
+def test_a_claim_of_offered_rows_is_committed_durably(
     offer_harness: OfferHarness, default: str, kept: str
 ) -> None:
-    """Though an admission alone would not."""
+    """Though an admission alone would not be."""
     offer_harness.shop.sql(WATCH_CLAIMS)
     offer_harness.database.run(
         Statement(f"SET synchronous_commit = {default}".encode())
@@ -193,10 +200,10 @@ def test_the_capture_leaves_a_notification_to_a_worker_first(
     follower.close()
 
 
-def test_an_offer_that_is_not_taken_is_the_captures(
+def test_an_offer_that_no_worker_takes_returns_to_the_capture(
     offer_harness: OfferHarness,
 ) -> None:
-    """However often it is made anew, until a worker could take what there was."""
+    """However often it is renewed, until a worker could take it."""
     offer_harness.shop.sql(
         "INSERT INTO orders (confirmed_at, total) VALUES (now(), 13)"
     )
@@ -209,7 +216,7 @@ def test_an_offer_that_is_not_taken_is_the_captures(
     assert offer_harness.offer.make()
 
 
-def test_the_capture_takes_what_no_worker_has_taken(
+def test_the_capture_admits_what_no_worker_has_taken(
     offer_harness: OfferHarness,
 ) -> None:
     """Whether it was offered or not."""

@@ -1,4 +1,4 @@
-"""Real shops' databases through the real daemon, over HTTP, to the letter."""
+"""Databases of real shops through the real daemon, over HTTP: exact events."""
 
 import json
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 @pytest.fixture(params=sorted(shops()))
 def real_shop(request: pytest.FixtureRequest, database: str) -> Iterator[Shop]:
-    """A shop whose tables nobody here designed, with its preset views."""
+    """A shop system's own tables, with its preset views."""
     name: str = request.param
     if not dump_of(name).exists():
         pytest.skip(f"{name} IS NOT TESTED: its dump is not here")
@@ -58,10 +58,10 @@ def real_shop(request: pytest.FixtureRequest, database: str) -> Iterator[Shop]:
     shop.close()
 
 
-def test_the_daemon_delivers_every_confirmed_order_to_the_letter(
+def test_the_daemon_delivers_every_confirmed_order_exactly(
     real_shop: Shop, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """All past orders by resetting the watermark, as the least privileged role."""
+    """All past orders, by a reset of the watermark, as the least privileged role."""
     name = str(request.node.callspec.params["real_shop"])
     with Sandbox() as sandbox:
         zone = shop_of(name).time_zone
@@ -90,10 +90,10 @@ def test_the_daemon_delivers_every_confirmed_order_to_the_letter(
     assert not [e["email"] for e in received.values() if e and e["email"] in text]
 
 
-def test_the_facts_of_a_shop_are_those_of_its_views(
+def test_the_facts_of_a_preset_match_its_views(
     real_shop: Shop, request: pytest.FixtureRequest
 ) -> None:
-    """The columns that they read, and the index that the file asks for."""
+    """The columns that they read, and the index that the file recommends."""
     name = str(request.node.callspec.params["real_shop"])
     facts = shop_of(name)
     read = real_shop.rows(
@@ -115,7 +115,7 @@ def test_the_facts_of_a_shop_are_those_of_its_views(
 
 
 def reset(shop: Shop) -> None:
-    """Ask for everything since long ago."""
+    """Reset the watermark to long ago."""
     database = Database(shop.dsn)
     source = Source(database, *NAMES)
     feed = FeedStore(Connections(database, database), "shop").get()

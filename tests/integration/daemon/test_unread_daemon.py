@@ -1,4 +1,4 @@
-"""The daemon beside a view that fails for some orders: the others never wait."""
+"""The daemon with a view that fails for some orders: the others never wait."""
 
 import json
 from pathlib import Path
@@ -45,10 +45,10 @@ def status(config: Path) -> dict[str, object]:
     return found
 
 
-def test_a_catalogue_that_is_away_delays_its_own_orders_alone(
+def test_an_unavailable_catalogue_delays_only_its_own_orders(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """Status tells what waits; when it is back, all arrive soon, each once."""
+    """Status reports what waits; afterwards all arrive soon, each once."""
     shop.sql(VIEW)
     with Sandbox() as sandbox:
         config = shop.configure(tmp_path, sandbox.endpoint)
@@ -72,7 +72,7 @@ def test_a_catalogue_that_is_away_delays_its_own_orders_alone(
     assert "sending.held" not in log.read_text()
 
 
-def test_a_capture_that_fails_shows_in_status(shop: Shop, tmp_path: Path) -> None:
+def test_a_failing_capture_is_shown_in_status(shop: Shop, tmp_path: Path) -> None:
     """Within seconds, with its reason, whatever `syncd status` itself can read."""
     with Sandbox() as sandbox:
         config = shop.configure(tmp_path, sandbox.endpoint)
@@ -94,7 +94,9 @@ def test_a_capture_that_fails_shows_in_status(shop: Shop, tmp_path: Path) -> Non
     assert "views.unavailable" in log.read_text()
 
 
-def test_an_order_that_takes_for_ever_delays_nobody(shop: Shop, tmp_path: Path) -> None:
+def test_an_order_that_takes_for_ever_delays_no_other(
+    shop: Shop, tmp_path: Path
+) -> None:
     """While its row is read again, with one batch in flight, others arrive at once."""
     shop.sql(VIEW)
     with Sandbox() as sandbox:

@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL hangs: every wait has an end, no order is lost."""
+"""The connection to PostgreSQL hangs: every wait ends, and no order is lost."""
 
 import time
 from pathlib import Path
@@ -21,29 +21,29 @@ pytestmark = pytest.mark.db
 IMPATIENT = Path(__file__).parents[2] / "support" / "run_impatient.py"
 
 
-def test_a_statement_that_is_never_answered_ends(
+def test_a_statement_without_response_ends(
     server: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As unavailable, within the deadline; the next one opens another connection."""
+    """Within the deadline, as unavailable; the next one opens another connection."""
     monkeypatch.setattr(DeadlineConnection, "answer_seconds", 1.0)
-    with proxy(server.folder) as line:
-        dsn = make_conninfo(database, host="127.0.0.1", port=line.port)
+    with proxy(server.folder) as tunnel:
+        dsn = make_conninfo(database, host="127.0.0.1", port=tunnel.port)
         client = Database(dsn)
         client.run(query("clock"))
-        line.freeze()
+        tunnel.freeze()
         started = time.monotonic()
         with pytest.raises(DatabaseUnavailableError):
             client.run(query("clock"))
         assert 1.0 <= time.monotonic() - started < 20.0
-        line.thaw()
+        tunnel.thaw()
         assert client.run(query("clock")) == 1
         client.close()
 
 
-def test_a_statement_may_take_its_time(
+def test_a_statement_may_take_as_long_as_the_server_allows(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Up to the server's own limit, which ends it first and is shorter."""
+    """The server's own limit is shorter than the deadline and ends it first."""
     assert ANSWER_SECONDS > 30
     monkeypatch.setattr(DeadlineConnection, "answer_seconds", 5.0)
     with DeadlineConnection.connect(database) as connection:
@@ -53,22 +53,22 @@ def test_a_statement_may_take_its_time(
         assert connection.closed
 
 
-def test_the_daemon_outlives_a_line_that_hangs(
+def test_the_daemon_survives_a_hung_connection(
     shop: Shop, server: Cluster, tmp_path: Path
 ) -> None:
-    """Capture, delivery, housekeeping alike: orders confirmed meanwhile arrive once."""
-    with proxy(server.folder) as line, Sandbox() as sandbox:
-        through = {"dsn": make_conninfo(shop.dsn, host="127.0.0.1", port=line.port)}
+    """Capture, delivery and housekeeping; orders confirmed meanwhile arrive once."""
+    with proxy(server.folder) as tunnel, Sandbox() as sandbox:
+        through = {"dsn": make_conninfo(shop.dsn, host="127.0.0.1", port=tunnel.port)}
         config = shop.configure(tmp_path, sandbox.endpoint, through)
         log = config.with_suffix(".log")
         daemon = shop.start(config, program=(str(IMPATIENT), "2"))
         wait_until(lambda: "heartbeat" in log.read_text())
         orders = shop.confirm(5)
         wait_until(lambda: sandbox.book.totals.orderids == 5)
-        line.freeze()
+        tunnel.freeze()
         orders += shop.confirm(5)
         wait_until(lambda: "database.unavailable" in log.read_text())
-        line.thaw()
+        tunnel.thaw()
         wait_until(lambda: sandbox.book.totals.orderids == 10)
         daemon.terminate()
         assert daemon.wait(60) == 0

@@ -34,7 +34,7 @@ UNCLEAR = Receipt("unclear", None, "no answer in time", 1)
 
 
 def test_orders_arrive_in_order_of_confirmation(harness: Harness) -> None:
-    """Batches go one after the other, and each holds its orders as confirmed."""
+    """Batches are sent one after the other, each with its orders as confirmed."""
     orders = [order for _ in range(5) for order in harness.confirm(5)]
     harness.deliver_all()
     assert harness.received() == orders
@@ -42,8 +42,8 @@ def test_orders_arrive_in_order_of_confirmation(harness: Harness) -> None:
     assert harness.shop.unsettled() == 0
 
 
-def test_a_long_outage_changes_nothing_about_the_order(harness: Harness) -> None:
-    """However often the first batch was tried before."""
+def test_a_long_outage_does_not_change_the_order_of_sending(harness: Harness) -> None:
+    """However often the first batch was attempted before."""
     orders = [order for _ in range(5) for order in harness.confirm(harness.size)]
     harness.sandbox.fail("server-error", times=12, status=503)
     for _ in range(12):
@@ -57,7 +57,7 @@ def test_a_long_outage_changes_nothing_about_the_order(harness: Harness) -> None
 def test_a_batch_that_is_never_answered_does_not_block_the_others(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even after it alone has made the feed hold."""
+    """Not even after it alone has put the feed on hold."""
     monkeypatch.setattr("syncd.delivery.settlement.random.random", lambda: 0.9)
     poison = harness.confirm(1)
     harness.sandbox.fail("drop-before-reading", times=7)
@@ -85,7 +85,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_order_is_rejected_with_its_reason(harness: Harness, name: str) -> None:
-    """The order is set aside in words; the others of its batch go."""
+    """It is set aside with a readable reason; the others of its batch are sent."""
     values, reason = BAD[name]
     good = harness.confirm(2)
     (bad,) = harness.confirm(**values)
@@ -98,8 +98,10 @@ def test_a_bad_order_is_rejected_with_its_reason(harness: Harness, name: str) ->
     assert harness.shop.unsettled() == 0
 
 
-def test_an_order_without_address_is_rejected_after_settling(harness: Harness) -> None:
-    """A missing address is waited for, and then becomes a reason."""
+def test_an_order_without_address_is_rejected_after_the_settling_time(
+    harness: Harness,
+) -> None:
+    """A missing address is waited for first."""
     good, (bad,) = harness.confirm(2), harness.confirm(email="NULL")
     harness.deliver_all()
     assert harness.posts(good) == [1, 1]
@@ -109,7 +111,7 @@ def test_an_order_without_address_is_rejected_after_settling(harness: Harness) -
 
 
 def test_an_unreadable_row_is_isolated(harness: Harness) -> None:
-    """A row whose cast fails stops neither the daemon nor the orders beside it."""
+    """A row whose cast fails stops neither the daemon nor the other orders."""
     harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "'W-' || id AS orderid, email, 'EUR' AS currency, "
@@ -127,7 +129,7 @@ def test_an_unreadable_row_is_isolated(harness: Harness) -> None:
 
 
 def test_a_view_that_fails_for_every_order_rejects_none(harness: Harness) -> None:
-    """When no row can be read, the view broke: orders wait until it is mended."""
+    """When no row can be read, the view is broken: orders wait until it is fixed."""
     good = harness.shop.value("SELECT pg_get_viewdef('syncd.purchases'::regclass)")
     harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
@@ -145,7 +147,7 @@ def test_a_view_that_fails_for_every_order_rejects_none(harness: Harness) -> Non
 
 
 def test_lines_that_arrive_later_are_waited_for(harness: Harness) -> None:
-    """An order whose lines another transaction brings is sent with them."""
+    """An order whose lines another transaction adds is sent with them."""
     (early,) = harness.confirm(products="'[]'")
     harness.deliver_all()
     assert harness.posts([early]) == [0]
@@ -156,7 +158,7 @@ def test_lines_that_arrive_later_are_waited_for(harness: Harness) -> None:
 
 
 def test_an_order_that_left_both_views_is_withdrawn(harness: Harness) -> None:
-    """It is not sent, and only after a settling time is it given up."""
+    """It is not sent, and given up only after the settling time."""
     (gone,), (kept,) = harness.confirm(), harness.confirm()
     harness.shop.sql("DELETE FROM orders WHERE id = 1")
     harness.deliver_all()
@@ -169,7 +171,7 @@ def test_an_order_that_left_both_views_is_withdrawn(harness: Harness) -> None:
 def test_a_confirmed_order_without_a_row_is_rejected_not_withdrawn(
     harness: Harness,
 ) -> None:
-    """An order that `purchases` lacks while it is confirmed is a fault of the view."""
+    """A confirmed order that `purchases` lacks is a fault of the view."""
     harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "'W-' || id AS orderid, email, 'EUR' AS currency, total AS totalvalue, "
@@ -187,19 +189,19 @@ def test_single_events_are_sent_one_by_one(
     harness = Harness(shop, sandbox, tmp_path, payload="single")
     orders = harness.confirm(3)
     shop.confirm(4)
-    harness.admit(size=100)  # a batch cut before the setting was changed
+    harness.admit(size=100)  # a batch built before the setting was changed
     harness.deliver_all()
     harness.close()
     assert harness.received()[:3] == orders
     assert sandbox.book.totals.requests == sandbox.book.totals.events == 7
 
 
-# What the API answers
+# Responses of the API
 
 
 @pytest.mark.parametrize("fault", ["credentials", "forbidden", "not-found", "redirect"])
-def test_a_refusal_of_us_holds_everything(harness: Harness, fault: str) -> None:
-    """Nothing more is sent, no order is blamed, and all arrive once it is mended."""
+def test_a_client_refusal_holds_all_sending(harness: Harness, fault: str) -> None:
+    """No order is rejected for it, and all arrive once the cause is fixed."""
     unread = {"status": 307} if fault == "redirect" else {}
     harness.sandbox.fail(fault, times=None, **unread)
     orders = harness.confirm(20)
@@ -219,7 +221,7 @@ def test_a_refusal_of_us_holds_everything(harness: Harness, fault: str) -> None:
     )
 
 
-def test_a_server_error_is_tried_again(harness: Harness) -> None:
+def test_a_server_error_is_retried(harness: Harness) -> None:
     """A 500 may hide a success: it counts as uncertain, and the orders arrive."""
     harness.sandbox.fail("server-error", times=2)
     orders = harness.confirm(3)
@@ -230,10 +232,10 @@ def test_a_server_error_is_tried_again(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("status", [501, 502, 503, 504, 520, 524])
-def test_whatever_a_gateway_says_may_follow_the_work(
+def test_an_error_status_of_a_gateway_is_uncertain(
     harness: Harness, status: int
 ) -> None:
-    """The origin may have taken the batch: it is counted, and sent again."""
+    """The origin may have accepted the batch: it is counted, and sent again."""
     harness.sandbox.fail("server-error", times=1, status=status, takes=True)
     orders = harness.confirm(3)
     harness.finish()
@@ -249,10 +251,10 @@ DOUBTS: list[tuple[str, dict[str, object]]] = [
 
 
 @pytest.mark.parametrize(("fault", "options"), DOUBTS)
-def test_an_answer_that_never_came_is_counted_and_repeated(
+def test_an_attempt_without_response_is_counted_and_repeated(
     harness: Harness, fault: str, options: dict[str, object]
 ) -> None:
-    """The repeat carries the same orderid, and the batch says that it may be one."""
+    """The repeat has the same orderid, and the batch counts it as possible."""
     harness.sandbox.fail(fault, times=1, **options)
     orders = harness.confirm(3)
     harness.finish()
@@ -262,7 +264,7 @@ def test_an_answer_that_never_came_is_counted_and_repeated(
 
 
 def test_a_refused_order_is_isolated(harness: Harness) -> None:
-    """The batch is halved down to the one that the API does not take."""
+    """The batch is halved down to the one order that the API refuses."""
     orders = harness.confirm(8)
     bad = orders[5]
     harness.sandbox.fail("refused", times=None, orderids=(bad,))
@@ -273,10 +275,10 @@ def test_a_refused_order_is_isolated(harness: Harness) -> None:
     }
 
 
-def test_a_lone_refused_order_is_not_blamed_before_another_was_taken(
+def test_a_lone_refused_order_is_not_rejected_before_another_is_accepted(
     harness: Harness,
 ) -> None:
-    """Only an endpoint that takes other orders proves that this one is bad."""
+    """Only an endpoint that accepts other orders proves that this one is bad."""
     (bad,) = harness.confirm()
     harness.sandbox.fail("refused", times=None, orderids=(bad,))
     for _ in range(4):
@@ -289,8 +291,8 @@ def test_a_lone_refused_order_is_not_blamed_before_another_was_taken(
     assert harness.set_aside()[bad][0] == "rejected"
 
 
-def test_a_refusal_of_everything_holds_and_rejects_nothing(harness: Harness) -> None:
-    """When every order is refused, it is the contract that broke."""
+def test_a_refusal_of_every_order_holds_and_rejects_nothing(harness: Harness) -> None:
+    """When every order is refused, the contract has changed."""
     orders = harness.confirm(40)
     harness.sandbox.fail("refused", times=None)
 
@@ -309,7 +311,7 @@ def test_a_refusal_of_everything_holds_and_rejects_nothing(harness: Harness) -> 
 
 @pytest.mark.parametrize("form", ["seconds", "http-date"])
 def test_retry_after_is_respected(harness: Harness, form: str) -> None:
-    """Nothing is sent before the time that the API asked for."""
+    """Nothing is sent before the time that the API requested."""
     harness.sandbox.fail("too-many-requests", retry_after_seconds=60, form=form)
     harness.confirm(3)
     harness.deliver_all()
@@ -332,8 +334,10 @@ def test_a_body_that_is_too_large_is_halved(harness: Harness) -> None:
 # Claims
 
 
-def test_a_late_failure_is_fenced_off(harness: Harness) -> None:
-    """Whoever lost a claim cannot put the batch of the new owner back."""
+def test_a_late_failure_does_not_requeue_a_batch_claimed_again(
+    harness: Harness,
+) -> None:
+    """A worker that lost its claim cannot requeue the batch of the new one."""
     harness.confirm()
     first = harness.claim()
     harness.expire_leases()
@@ -348,7 +352,7 @@ def test_a_late_failure_is_fenced_off(harness: Harness) -> None:
 def test_a_late_success_is_accepted(
     harness: Harness, *, is_claimed_again: bool
 ) -> None:
-    """What arrived has arrived, whoever holds the claim by now."""
+    """A batch that arrived is delivered, whichever claim is current."""
     harness.confirm()
     first = harness.claim()
     harness.expire_leases()
@@ -362,10 +366,10 @@ def test_a_late_success_is_accepted(
 
 
 @pytest.mark.parametrize("way", ["postpone", "reject"])
-def test_who_lost_a_claim_does_not_settle_orders_that_it_left_out(
+def test_a_lost_claim_does_not_settle_orders_that_were_not_sent(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """A worker that slept through its lease may not deliver what it did not send."""
+    """A worker that overran its lease may not deliver what it left out."""
     harness.confirm(2)
     email = "NULL" if way == "postpone" else "'nowhere'"
     (unready,) = harness.confirm(email=email)
@@ -390,7 +394,7 @@ def test_who_lost_a_claim_does_not_settle_orders_that_it_left_out(
 def test_a_claim_is_renewed_before_a_late_post(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool
 ) -> None:
-    """Who slept through the lease does not send what another may be sending."""
+    """A worker that overran its lease does not send what another may be sending."""
     orders = harness.confirm(2)
     claim_it = harness.ledger.claim
 
@@ -413,7 +417,7 @@ def test_a_claim_is_renewed_before_a_late_post(
 def test_a_claim_brings_the_rows_of_its_orders(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One exchange with the database, not two."""
+    """Claim and rows take one exchange with the database, not two."""
     orders = harness.confirm(3)
     monkeypatch.setattr(harness.source, "read_json", None)
     assert harness.deliver() == DeliveryResult(3, accepted=True)
@@ -421,18 +425,18 @@ def test_a_claim_brings_the_rows_of_its_orders(
 
 
 def test_without_a_due_batch_the_view_is_not_read(harness: Harness) -> None:
-    """However dear a look at it may be: this one reads all orders for any."""
+    """However expensive the view is: this one reads all orders for any key."""
     made = str(harness.shop.value("SELECT pg_get_viewdef('syncd.purchases'::regclass)"))
     whole = f"{made.rstrip(';')} OFFSET 0"
     harness.shop.sql(f"CREATE OR REPLACE VIEW syncd.purchases AS {whole}")
     harness.confirm(3)
     harness.finish()
-    before = looks_at_orders(harness)
+    before = scans_of_orders(harness)
     assert harness.deliver() is None
-    assert looks_at_orders(harness) == before
+    assert scans_of_orders(harness) == before
 
 
-def looks_at_orders(harness: Harness) -> object:
+def scans_of_orders(harness: Harness) -> object:
     harness.database.run(Statement(b"SELECT pg_stat_force_next_flush()"))
     return harness.shop.value(
         "SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) "
@@ -440,8 +444,8 @@ def looks_at_orders(harness: Harness) -> object:
     )
 
 
-def test_an_exempted_order_is_counted_once(harness: Harness) -> None:
-    """Setting an order aside again, or from a lost claim, changes nothing."""
+def test_an_excluded_order_is_counted_once(harness: Harness) -> None:
+    """Excluding an order again, or from a lost claim, changes nothing."""
     harness.confirm(2)
     first = harness.claim()
     exemption = ExcludedOrder(first.orders[0].key, "rejected", "bad", "W-1")
@@ -457,7 +461,7 @@ def test_an_exempted_order_is_counted_once(harness: Harness) -> None:
 def test_two_workers_share_the_batches(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Two daemons over one ledger never send the same order twice."""
+    """Two daemons on one ledger never send the same order twice."""
     harnesses = [Harness(shop, sandbox, tmp_path, batch_size=2) for _ in range(2)]
     harnesses[0].confirm(120)
     with ThreadPoolExecutor() as pool:
@@ -480,7 +484,7 @@ def terminate(shop: Shop) -> None:
 def test_an_outage_between_post_and_settlement_repeats_nothing(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the API said is kept, and settled once the database is back."""
+    """The response is kept, and settled once the database is back."""
     orders = harness.confirm(3)
     post = Squeezely.post
 
@@ -501,7 +505,7 @@ def test_an_outage_between_post_and_settlement_repeats_nothing(
 def test_an_outage_while_reading_repeats_nothing(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A claim whose orders could not be read is given back, not left to its lease."""
+    """A claim whose orders could not be read is released at once, not by its lease."""
     orders = harness.confirm(3)
     read = harness.source.read_json
 
@@ -522,10 +526,10 @@ def test_an_outage_while_reading_repeats_nothing(
 # Daemons
 
 
-def test_two_daemons_send_no_order_twice_and_tell_no_secret(
+def test_two_daemons_send_no_order_twice_and_log_no_secret(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Side by side, through outages and refusals, each order goes once, unnamed."""
+    """Through outages and refusals each order is sent once, without personal data."""
     config = shop.configure(tmp_path, sandbox.endpoint, batch_size=3)
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
     daemons = [shop.start(config, log=log) for log in logs]
@@ -552,7 +556,9 @@ def test_two_daemons_send_no_order_twice_and_tell_no_secret(
         assert secret not in text
 
 
-def test_a_lock_in_another_database_is_no_sign_of_life(harness: Harness) -> None:
+def test_a_lock_in_another_database_does_not_keep_a_claim_alive(
+    harness: Harness,
+) -> None:
     """Two ledgers of one server number their instances alike."""
     harness.confirm(2)
     harness.claim()

@@ -1,4 +1,4 @@
-"""When sending is in trouble: probes, doubt, what may have arrived, the pace."""
+"""Sending with faults: probes, uncertain attempts, holds, the rate."""
 
 import threading
 from collections.abc import Iterator
@@ -26,19 +26,19 @@ pytestmark = pytest.mark.db
 
 @pytest.fixture(autouse=True)
 def _steady_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No wait is drawn as nothing."""
+    """Make every jittered wait longer than zero."""
     monkeypatch.setattr("syncd.delivery.settlement.random.random", lambda: 0.9)
 
 
 @pytest.fixture
-def cautious(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Harness]:
-    """It holds what may have arrived."""
+def holding_harness(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Iterator[Harness]:
+    """Delivery that holds batches that may have arrived."""
     opened = Harness(shop, sandbox, tmp_path, batch_size=8, on_uncertain="hold")
     yield opened
     opened.close()
 
 
-# The breaker
+# The circuit breaker
 
 
 def let_time_pass(harness: Harness) -> None:
@@ -49,7 +49,7 @@ def let_time_pass(harness: Harness) -> None:
 def test_one_batch_probes_however_many_workers_there_are(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, state: str
 ) -> None:
-    """The others wait for what the endpoint says to it, those of other daemons too."""
+    """The others, also of other daemons, wait for the endpoint's response to it."""
     harnesses = [Harness(shop, sandbox, tmp_path, batch_size=1) for _ in range(6)]
     harnesses[0].confirm(30)
     shop.set_endpoint(state, "down")
@@ -73,10 +73,10 @@ def test_one_batch_probes_however_many_workers_there_are(
     assert shop.batches("sending") == 1
 
 
-def test_a_probe_that_is_never_settled_does_not_block_for_ever(
+def test_an_unsettled_probe_does_not_block_for_ever(
     harness: Harness,
 ) -> None:
-    """After its lease another one is tried."""
+    """After its lease another batch probes."""
     harness.confirm(1)
     harness.shop.set_endpoint("held", "down")
     assert harness.claim().probes
@@ -86,8 +86,8 @@ def test_a_probe_that_is_never_settled_does_not_block_for_ever(
     assert harness.claim().probes
 
 
-def test_after_a_good_probe_everything_goes_at_once(harness: Harness) -> None:
-    """The breaker closes with the first accepted batch."""
+def test_after_a_successful_probe_everything_is_sent_at_once(harness: Harness) -> None:
+    """The circuit breaker closes with the first accepted batch."""
     orders = harness.confirm(20)
     harness.sandbox.fail("server-error", status=503)
     harness.deliver_all()
@@ -98,8 +98,8 @@ def test_after_a_good_probe_everything_goes_at_once(harness: Harness) -> None:
     assert harness.endpoint() == ("available", 0)
 
 
-def test_a_bad_probe_is_the_only_request(harness: Harness) -> None:
-    """While the API is down, each look costs it one request."""
+def test_a_failed_probe_is_the_only_request(harness: Harness) -> None:
+    """While the API is down, each attempt costs it one request."""
     harness.confirm(40)
     harness.sandbox.fail("server-error", times=None, status=503)
     harness.deliver_all()
@@ -110,8 +110,8 @@ def test_a_bad_probe_is_the_only_request(harness: Harness) -> None:
         assert harness.sandbox.book.totals.requests == before + 1
 
 
-def test_a_probe_that_sends_nothing_gives_its_turn_back(harness: Harness) -> None:
-    """An order that is not ready does not keep the others waiting for a lease."""
+def test_a_probe_that_sends_nothing_releases_its_turn(harness: Harness) -> None:
+    """An order that is not ready does not make the others wait for a lease."""
     harness.confirm(1, products="'[]'")
     orders = harness.confirm(1)
     harness.shop.update("batch", {"attempts": 1})
@@ -122,8 +122,8 @@ def test_a_probe_that_sends_nothing_gives_its_turn_back(harness: Harness) -> Non
     assert harness.posts(orders) == [0, 1, 1, 1]
 
 
-def test_a_refused_probe_is_an_answer(harness: Harness) -> None:
-    """The endpoint works, so its halves follow at once."""
+def test_a_refused_probe_ends_the_back_off(harness: Harness) -> None:
+    """The endpoint responds, so the halves follow at once."""
     orders = harness.confirm(4)
     harness.sandbox.fail("server-error", status=503)
     harness.deliver_all()
@@ -133,17 +133,17 @@ def test_a_refused_probe_is_an_answer(harness: Harness) -> None:
     assert harness.posts(orders) == [1, 1, 1, 0]
 
 
-# Too many refused at once
+# Too many orders refused at once
 
 
 def spoil(harness: Harness, orders: list[str]) -> None:
     harness.sandbox.fail("refused", times=None, orderids=tuple(orders))
 
 
-def test_too_many_refused_orders_are_blamed_no_more_and_hold_nobody(
+def test_beyond_the_rejection_limit_no_order_is_rejected_and_others_are_sent(
     harness: Harness,
 ) -> None:
-    """Three in eight are no accident: the contract or the mapping broke."""
+    """Three bad orders in eight suggest that the contract or the views broke."""
     orders = harness.confirm(40)
     bad = [order for place, order in enumerate(orders) if place % 8 < 3]
     good = [order for order in orders if order not in bad]
@@ -173,8 +173,8 @@ def test_too_many_refused_orders_are_blamed_no_more_and_hold_nobody(
     assert harness.posts(sent) == [1] * len(sent)
 
 
-def test_a_person_lets_more_be_rejected(harness: Harness) -> None:
-    """`syncd resume` forgets what looked like too many."""
+def test_resume_allows_further_rejections(harness: Harness) -> None:
+    """The command `syncd resume` resets the count of recent rejections."""
     orders = harness.confirm(16)
     spoil(harness, orders[:8])
     for _ in range(12):
@@ -199,7 +199,7 @@ def test_a_person_lets_more_be_rejected(harness: Harness) -> None:
 def test_a_few_bad_orders_among_many_are_rejected_without_a_hold(
     harness: Harness,
 ) -> None:
-    """One in twenty is set aside, each by itself."""
+    """One in twenty is rejected by itself."""
     orders = harness.confirm(120)
     bad = orders[10::20]
     spoil(harness, bad)
@@ -210,20 +210,20 @@ def test_a_few_bad_orders_among_many_are_rejected_without_a_hold(
     assert harness.endpoint()[0] == "available"
 
 
-# A hold, and one order in it
+# A hold because of one order
 
 
 def block(harness: Harness, orders: list[str], **options: object) -> None:
-    """Let a firewall refuse every body that holds one of the orders."""
+    """Make a firewall refuse every body with one of the orders."""
     harness.sandbox.fail("firewall", times=None, orderids=tuple(orders), **options)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 406, 415, 451])
 @pytest.mark.parametrize("size", [1, 3, 8])
-def test_an_order_that_a_firewall_refuses_holds_nobody(
+def test_an_order_that_a_firewall_refuses_holds_no_other(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, status: int, size: int
 ) -> None:
-    """It is set aside with the API's words; all others go, once each."""
+    """It is rejected with the response's text; all others are sent once."""
     harness = Harness(shop, sandbox, tmp_path, batch_size=size)
     orders = harness.confirm(8)
     block(harness, orders[2:3], status=status)
@@ -247,7 +247,7 @@ def test_an_order_that_a_firewall_refuses_holds_nobody(
 
 
 def test_a_hold_is_probed_with_another_batch_each_time(harness: Harness) -> None:
-    """Of either lane and whatever its place; the suspect comes round at last."""
+    """From either lane and any position; the suspect batch has its turn last."""
     harness.confirm(8)
     harness.confirm(8)
     harness.confirm(8)
@@ -263,8 +263,10 @@ def test_a_hold_is_probed_with_another_batch_each_time(harness: Harness) -> None
     assert harness.set_aside() == {}
 
 
-def test_a_wrong_key_blames_nobody_and_ends_when_it_is_right(harness: Harness) -> None:
-    """However long it takes: every order is sent once."""
+def test_a_wrong_key_rejects_no_order_and_ends_when_it_is_fixed(
+    harness: Harness,
+) -> None:
+    """However long that takes, every order is sent once."""
     orders = harness.confirm(8)
     harness.sandbox.fail("credentials", times=None)
     for _ in range(12):
@@ -278,10 +280,10 @@ def test_a_wrong_key_blames_nobody_and_ends_when_it_is_right(harness: Harness) -
     assert harness.posts(orders) == [1] * 8
 
 
-def test_a_suspect_of_the_live_lane_is_passed_by_a_backfill(
+def test_a_backfill_probes_when_the_only_live_batch_is_suspect(
     harness: Harness,
 ) -> None:
-    """In a quiet shop it may be the only live order there is."""
+    """In a quiet shop there may be no other live order."""
     (suspect,) = harness.confirm(1)
     block(harness, [suspect])
     harness.deliver_all()
@@ -295,7 +297,7 @@ def test_a_suspect_of_the_live_lane_is_passed_by_a_backfill(
 
 
 def test_a_batch_that_fails_alone_is_sent_in_halves(harness: Harness) -> None:
-    """One order lets the API fail: the seven that share its batch are delivered."""
+    """One order makes the API fail: the seven others of its batch are delivered."""
     orders = harness.confirm(8)
     harness.sandbox.fail("server-error", times=None, orderids=tuple(orders[5:6]))
     for _ in range(40):
@@ -310,11 +312,11 @@ def test_a_batch_that_fails_alone_is_sent_in_halves(harness: Harness) -> None:
     assert harness.set_aside() == {}
 
 
-# Known already
+# Known to the API already
 
 
-def take_and_drop(harness: Harness) -> list[str]:
-    """Let the API take an order whose answer is lost; it refuses what it knows."""
+def accept_and_drop(harness: Harness) -> list[str]:
+    """Make the API accept an order, drop the response, and refuse known orders."""
     harness.sandbox.fail("accept-then-drop", times=1)
     orders = harness.confirm(3)
     harness.deliver_all()
@@ -322,9 +324,11 @@ def take_and_drop(harness: Harness) -> list[str]:
     return orders
 
 
-def test_a_repeat_that_is_refused_as_known_was_delivered(harness: Harness) -> None:
-    """The doubt is over: the first attempt did it; others go on."""
-    orders = take_and_drop(harness)
+def test_a_repeat_that_is_refused_as_known_counts_as_delivered(
+    harness: Harness,
+) -> None:
+    """The first attempt delivered it; other orders are sent."""
+    orders = accept_and_drop(harness)
     others = harness.confirm(2)
     harness.finish(without_waits=True)
     assert harness.posts(orders) == [1, 1, 1]
@@ -335,10 +339,10 @@ def test_a_repeat_that_is_refused_as_known_was_delivered(harness: Harness) -> No
     assert states <= {"delivered", "emptied"}
 
 
-def test_a_repeat_that_is_refused_without_saying_why_waits_for_a_person(
+def test_a_repeat_that_is_refused_without_reason_waits_for_a_person(
     harness: Harness,
 ) -> None:
-    """It may be the earlier attempt, or something else."""
+    """The reason may be the earlier attempt, or something else."""
     harness.sandbox.fail("accept-then-drop", times=1)
     (order,) = harness.confirm(1)
     harness.deliver_all()
@@ -350,10 +354,10 @@ def test_a_repeat_that_is_refused_without_saying_why_waits_for_a_person(
     assert harness.posts([order]) == [1]
 
 
-def test_an_order_that_is_in_conflict_at_once_is_rejected(
+def test_an_order_in_conflict_at_its_first_attempt_is_rejected(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Nothing of ours can have been there before."""
+    """An earlier attempt of syncd cannot have delivered it."""
     harness = Harness(shop, sandbox, tmp_path, batch_size=1)
     orders = harness.confirm(3)
     harness.sandbox.fail("refused", times=None, orderids=(orders[1],), status=409)
@@ -366,13 +370,13 @@ def test_an_order_that_is_in_conflict_at_once_is_rejected(
     assert aside == [orders[1]]
 
 
-# An answer that nobody has explained
+# A response without a recorded meaning
 
 
 STRANGE = '{"status": "success", "tracked": 3, "invalid": 0}'
 
 
-def answer_strangely(harness: Harness) -> None:
+def respond_unexpectedly(harness: Harness) -> None:
     harness.sandbox.fail("canned", times=None, status=200, body=STRANGE, takes=True)
 
 
@@ -388,10 +392,10 @@ def answer_strangely(harness: Harness) -> None:
         ("count-short", {}, '"created": 2'),
     ],
 )
-def test_an_unknown_answer_holds_the_feed_at_once(
+def test_an_unknown_response_holds_the_feed_at_once(
     harness: Harness, fault: str, options: dict[str, object], words: str | None
 ) -> None:
-    """Nothing is lost, nothing repeated: a person says first what it means."""
+    """Nothing is lost or repeated: first a person decides what it means."""
     orders = harness.confirm(3)
     harness.sandbox.fail(fault, times=None, **options)
     harness.deliver_all()
@@ -399,7 +403,7 @@ def test_an_unknown_answer_holds_the_feed_at_once(
     for _ in range(3):
         harness.end_waits()
         harness.deliver_all()
-    if words is None:  # all were counted: that is a success
+    if words is None:  # all orders are counted: a success
         assert harness.posts(orders + more) == [1] * 11
         return
     assert harness.sandbox.book.totals.requests == 1
@@ -413,10 +417,10 @@ def test_an_unknown_answer_holds_the_feed_at_once(
 
 
 @pytest.mark.parametrize("meaning", list(Meaning))
-def test_what_a_person_says_settles_what_waits_and_all_that_comes(
+def test_the_recorded_meaning_settles_held_and_later_batches(
     harness: Harness, meaning: Meaning
 ) -> None:
-    """Delivered, or sent again; not counted as a repeat, since the outcome is known."""
+    """Delivered or sent again; not a possible repeat, since the outcome is known."""
     takes = meaning is Meaning.SUCCESS
     orders = harness.confirm(3)
     harness.sandbox.fail("canned", times=1, status=200, body=STRANGE, takes=takes)
@@ -431,7 +435,7 @@ def test_what_a_person_says_settles_what_waits_and_all_that_comes(
     assert harness.endpoint()[0] == "available"
     more = harness.confirm(3)
     if takes:
-        answer_strangely(harness)
+        respond_unexpectedly(harness)
     harness.finish(without_waits=True)
     assert harness.posts(orders + more) == [1] * 6
     assert answers.unexplained() == []
@@ -439,12 +443,12 @@ def test_what_a_person_says_settles_what_waits_and_all_that_comes(
     assert sum(batch.orders for batch in delivered) == 6
 
 
-def test_an_unknown_answer_is_kept_while_the_ledger_cannot_be_asked(
+def test_an_unknown_response_is_kept_while_the_ledger_is_unavailable(
     harness: Harness,
 ) -> None:
-    """It is an unknown answer all the same, and not sent again."""
+    """It is settled as unknown afterwards, and not sent again."""
     orders = harness.confirm(3)
-    answer_strangely(harness)
+    respond_unexpectedly(harness)
     with harness.shop.without("answer"), pytest.raises(SyncdError):
         harness.deliver_all()
     harness.end_waits()
@@ -460,8 +464,8 @@ def test_an_unknown_answer_is_kept_while_the_ledger_cannot_be_asked(
     assert harness.shop.uncertain_attempts() == 0
 
 
-def test_what_a_person_says_meanwhile_is_not_lost(harness: Harness) -> None:
-    """Between the look at what an answer means and its settlement."""
+def test_a_meaning_recorded_during_the_settlement_is_applied(harness: Harness) -> None:
+    """Between the query of a response's meaning and its settlement."""
     harness.shop.sql(
         "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
         "UPDATE syncd.answer SET means = 'success', classified_at = now(); "
@@ -471,7 +475,7 @@ def test_what_a_person_says_meanwhile_is_not_lost(harness: Harness) -> None:
         "CREATE TRIGGER say AFTER INSERT ON syncd.answer EXECUTE FUNCTION say()"
     )
     orders = harness.confirm(3)
-    answer_strangely(harness)
+    respond_unexpectedly(harness)
     harness.deliver_all()
     assert harness.posts(orders) == [1] * 3
     assert harness.endpoint()[0] == "available"
@@ -480,12 +484,12 @@ def test_what_a_person_says_meanwhile_is_not_lost(harness: Harness) -> None:
     assert harness.shop.row_of("batch").state == "delivered"
 
 
-def test_what_was_explained_is_another_thing_when_its_words_change(
+def test_a_recorded_meaning_does_not_apply_to_changed_numbers(
     harness: Harness,
 ) -> None:
-    """Success for three of three says nothing of none of three."""
+    """A success for three of three differs from one for none of three."""
     harness.confirm(3)
-    answer_strangely(harness)
+    respond_unexpectedly(harness)
     harness.deliver_all()
     answers = Answers(harness.database, harness.settings)
     answers.record_meaning(
@@ -500,7 +504,7 @@ def test_what_was_explained_is_another_thing_when_its_words_change(
     assert lies in answers.unexplained()[0][1]
 
 
-# What may have arrived
+# Batches that may have arrived
 
 
 DOUBTS: list[tuple[str, dict[str, object]]] = [
@@ -514,14 +518,14 @@ DOUBTS: list[tuple[str, dict[str, object]]] = [
 
 
 @pytest.mark.parametrize(("fault", "options"), DOUBTS)
-def test_what_may_have_arrived_waits_for_a_person(
+def test_a_batch_that_may_have_arrived_waits_for_a_person(
     shop: Shop,
     sandbox: Sandbox,
     tmp_path: Path,
     fault: str,
     options: dict[str, object],
 ) -> None:
-    """It is counted, and nothing of it is sent again; other orders go."""
+    """It is counted, and none of it is sent again; other orders are sent."""
     harness = Harness(
         shop, sandbox, tmp_path, batch_size=8, on_uncertain="hold", timeout="1s"
     )
@@ -539,46 +543,48 @@ def test_what_may_have_arrived_waits_for_a_person(
 
 
 @pytest.mark.parametrize("fault", ["too-many-requests", "credentials", "not-found"])
-def test_what_was_certainly_not_taken_never_waits_for_a_person(
-    cautious: Harness, fault: str
+def test_a_batch_that_was_certainly_not_accepted_is_sent_again(
+    holding_harness: Harness, fault: str
 ) -> None:
-    """It is sent again."""
-    cautious.sandbox.fail(fault, times=1)
-    orders = cautious.confirm(3)
-    cautious.finish(without_waits=True)
-    assert cautious.posts(orders) == [1] * 3
-    assert cautious.shop.uncertain_attempts() == 0
+    """It does not wait for a person."""
+    holding_harness.sandbox.fail(fault, times=1)
+    orders = holding_harness.confirm(3)
+    holding_harness.finish(without_waits=True)
+    assert holding_harness.posts(orders) == [1] * 3
+    assert holding_harness.shop.uncertain_attempts() == 0
 
 
-def test_a_lone_bad_order_is_still_isolated(cautious: Harness) -> None:
-    """A refusal of one event is certain, and so is one that counts none as taken."""
-    orders = cautious.confirm(1)
-    cautious.sandbox.fail("refused", times=None, orderids=tuple(orders))
-    cautious.deliver_all()
-    others = cautious.confirm(1)
-    cautious.finish(without_waits=True)
-    assert cautious.set_aside()[orders[0]][0] == "rejected"
-    assert cautious.posts(others) == [1]
+def test_a_lone_bad_order_is_still_isolated(holding_harness: Harness) -> None:
+    """A refusal of one event is certain, and so is a response that accepts none."""
+    orders = holding_harness.confirm(1)
+    holding_harness.sandbox.fail("refused", times=None, orderids=tuple(orders))
+    holding_harness.deliver_all()
+    others = holding_harness.confirm(1)
+    holding_harness.finish(without_waits=True)
+    assert holding_harness.set_aside()[orders[0]][0] == "rejected"
+    assert holding_harness.posts(others) == [1]
 
 
-def test_a_claim_that_is_taken_over_waits_for_a_person(cautious: Harness) -> None:
-    """Nobody knows what became of it; its late success is believed all the same."""
-    orders = cautious.confirm(2)
-    first = cautious.claim()
-    cautious.expire_leases()
-    assert cautious.deliver() is None
-    batch = cautious.shop.row_of("batch")
+def test_a_claim_that_is_taken_over_waits_for_a_person(
+    holding_harness: Harness,
+) -> None:
+    """Its outcome is unknown; a late success still delivers it."""
+    orders = holding_harness.confirm(2)
+    first = holding_harness.claim()
+    holding_harness.expire_leases()
+    assert holding_harness.deliver() is None
+    batch = holding_harness.shop.row_of("batch")
     assert (batch.state, batch.uncertain_attempts) == ("held", 1)
-    assert cautious.accept(first) == 2
-    assert cautious.shop.row_of("batch").state == "delivered"
-    assert cautious.posts(orders) == [0, 0]
+    assert holding_harness.accept(first) == 2
+    assert holding_harness.shop.row_of("batch").state == "delivered"
+    assert holding_harness.posts(orders) == [0, 0]
 
 
-# Pace
+# The rate
 
 
 def test_both_lanes_slow_down_when_the_api_asks_for_it() -> None:
-    """By half; and come back with what is accepted."""
+    """To half the rate; accepted batches raise it again."""
     pace = RateLimiter(50, 20)
     pace.record("live", DeliveryResult(0, throttled=True))
     assert pace.share == 0.5
@@ -590,11 +596,11 @@ def test_both_lanes_slow_down_when_the_api_asks_for_it() -> None:
     assert pace.share == 1.0
 
 
-# Drift
+# Changed responses
 
 
-def test_a_new_shape_of_answer_is_told_once(harness: Harness) -> None:
-    """By its names and kinds, not by its values, however often it comes."""
+def test_a_new_response_shape_is_logged_once(harness: Harness) -> None:
+    """By its names and types, not its values, however often it comes."""
     body = '{"success": false, "queue_id": "mila@example.com"}'
     harness.sandbox.fail("canned", times=None, status=400, body=body)
     with structlog.testing.capture_logs() as lines:
@@ -613,7 +619,7 @@ def test_a_new_shape_of_answer_is_told_once(harness: Harness) -> None:
 def test_the_daemon_slows_down_and_holds_what_it_took_over(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """As its heartbeat and its lines say."""
+    """Its heartbeat and its log lines report both."""
     config = shop.configure(
         tmp_path, sandbox.endpoint, on_uncertain="hold", rate="50/s"
     )

@@ -1,4 +1,4 @@
-"""A certificate of the API's that is not trusted: our fault, not an outage."""
+"""An untrusted certificate of the API: a fault of the configuration, no outage."""
 
 import socket
 import ssl
@@ -25,18 +25,18 @@ pytestmark = pytest.mark.db
 
 
 @dataclass
-class Endpoint:
-    """Accepts connections and shakes hands; without a certificate it hangs up."""
+class TlsServer:
+    """Accepts TLS connections; without a certificate it closes them."""
 
     endpoint: str
 
 
 @contextmanager
-def answering(certificate: Certificate | None) -> Iterator[Endpoint]:
+def tls_server(certificate: Certificate | None) -> Iterator[TlsServer]:
     with socket.create_server(("127.0.0.1", 0)) as door:
         thread = threading.Thread(target=accept, args=(door, certificate), daemon=True)
         thread.start()
-        yield Endpoint(f"https://127.0.0.1:{door.getsockname()[1]}/v1/track")
+        yield TlsServer(f"https://127.0.0.1:{door.getsockname()[1]}/v1/track")
         door.shutdown(socket.SHUT_RDWR)
     thread.join(15)
 
@@ -62,13 +62,13 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("of", "trusts", "words"), KINDS, ids=[w for *_, w in KINDS])
-def test_a_certificate_that_is_not_trusted_is_held_and_told(
+def test_an_untrusted_certificate_holds_the_feed(
     shop: Shop, tmp_path: Path, of: dict[str, str], words: str, *, trusts: bool
 ) -> None:
-    """Nothing was sent, nothing is doubted; the feed is held, and probed."""
+    """Nothing was sent, so nothing is uncertain; the hold is probed."""
     certificate = issue(tmp_path, **of)  # type: ignore[arg-type]  # texts
     ca: dict[str, Any] = {"ca_file": str(certificate.authority)} if trusts else {}
-    with answering(certificate) as there:
+    with tls_server(certificate) as there:
         with closing(Harness(shop, cast("Sandbox", there), tmp_path, **ca)) as harness:
             harness.confirm(1)
             harness.deliver()
@@ -79,9 +79,9 @@ def test_a_certificate_that_is_not_trusted_is_held_and_told(
     assert words in reason
 
 
-def test_a_handshake_that_breaks_is_an_outage(shop: Shop, tmp_path: Path) -> None:
-    """A gateway that restarts: it is tried again soon."""
-    with answering(None) as there:
+def test_a_broken_handshake_is_an_outage(shop: Shop, tmp_path: Path) -> None:
+    """It may be a gateway that restarts: it is retried soon."""
+    with tls_server(None) as there:
         config = shop.configure(tmp_path, there.endpoint)
         api = Squeezely(load(config, KEY))
         answer = api.post(b"{}")
@@ -89,10 +89,10 @@ def test_a_handshake_that_breaks_is_an_outage(shop: Shop, tmp_path: Path) -> Non
     assert classify(answer, 1, datetime.now(UTC)).outcome is Outcome.TRANSIENT
 
 
-def test_what_the_library_refuses_to_send_is_a_fault_of_the_configuration(
+def test_a_request_that_the_library_refuses_is_a_configuration_error(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here a proxy that is no address; its login is not told."""
+    """Here the proxy has no valid address; the error does not show its login."""
     monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter2@[bad")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)

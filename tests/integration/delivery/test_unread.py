@@ -1,4 +1,4 @@
-"""What cannot be read waits for the view: no other order does, and none is blamed."""
+"""An unreadable row waits for the view; other orders are sent, and none is rejected."""
 
 import time
 from collections.abc import Iterator
@@ -59,10 +59,10 @@ OTHERS = ["HV00L", "08001", "53200", "54001", "55000", "57P03", "58030", "XX000"
 
 
 @pytest.mark.parametrize("state", OTHERS)
-def test_trouble_behind_the_view_rejects_nobody(
+def test_a_failure_behind_the_view_rejects_no_order(
     catalogue_harness: Harness, state: str
 ) -> None:
-    """Orders that need it wait with the reason; all others go on, the API untouched."""
+    """Orders that need it wait with the reason; all others are sent."""
     catalogue(catalogue_harness, state)
     plain = catalogue_harness.confirm(3)
     remote = catalogue_harness.confirm(2, total="7")
@@ -83,7 +83,7 @@ def test_trouble_behind_the_view_rejects_nobody(
 
 
 def test_waits_for_the_view_grow_up_to_five_minutes(catalogue_harness: Harness) -> None:
-    """A catalogue that is away is not asked all the time."""
+    """A catalogue that is down is not queried all the time."""
     catalogue(catalogue_harness, "HV00L")
     catalogue_harness.confirm(1, total="7")
     waits = []
@@ -95,8 +95,10 @@ def test_waits_for_the_view_grow_up_to_five_minutes(catalogue_harness: Harness) 
     assert [round(float(str(seconds)), -1) for seconds in waits] == [10, 100, 200, 300]
 
 
-def test_when_one_can_be_read_again_all_are_tried(catalogue_harness: Harness) -> None:
-    """The others do not wait for their own turn."""
+def test_when_one_order_can_be_read_again_all_are_tried(
+    catalogue_harness: Harness,
+) -> None:
+    """The others do not wait for their own retry."""
     catalogue(catalogue_harness, "HV00L")
     orders = []
     for _ in range(3):
@@ -109,8 +111,8 @@ def test_when_one_can_be_read_again_all_are_tried(catalogue_harness: Harness) ->
     assert catalogue_harness.posts(orders) == [1] * 3
 
 
-def test_a_slow_view_is_read_in_smaller_pieces(catalogue_harness: Harness) -> None:
-    """The size that worked is kept: later batches are not too slow again."""
+def test_a_slow_view_is_read_in_smaller_pages(catalogue_harness: Harness) -> None:
+    """The size that worked is kept for later batches."""
     catalogue_harness.limit_reads(200)
     catalogue(catalogue_harness, "each")
     orders = catalogue_harness.confirm(16)
@@ -129,7 +131,7 @@ def test_a_slow_view_is_read_in_smaller_pieces(catalogue_harness: Harness) -> No
 
 
 def test_one_slow_order_waits_alone(catalogue_harness: Harness) -> None:
-    """It is named and never rejected for time; those beside it are sent."""
+    """It is named and never rejected for its time; the others are sent."""
     catalogue_harness.limit_reads(200)
     catalogue(catalogue_harness, "slow")
     beside = catalogue_harness.confirm(3)
@@ -148,10 +150,10 @@ def test_one_slow_order_waits_alone(catalogue_harness: Harness) -> None:
     assert catalogue_harness.posts([slow]) == [1]
 
 
-def test_what_cannot_be_read_is_left_to_who_reads_again(
+def test_unreadable_orders_are_left_to_the_rereading_worker(
     catalogue_harness: Harness,
 ) -> None:
-    """The worker of all the other orders never meets it twice."""
+    """The worker of all other orders never claims them again."""
     catalogue(catalogue_harness, "HV00L")
     catalogue_harness.confirm(1, total="7")
     catalogue_harness.delivery.deliver_next("live")
@@ -163,10 +165,10 @@ def test_what_cannot_be_read_is_left_to_who_reads_again(
 
 
 @pytest.mark.parametrize("state", ["backing_off", "held"])
-def test_what_can_be_read_again_probes_where_nothing_else_waits(
+def test_a_reread_order_probes_when_nothing_else_waits(
     catalogue_harness: Harness, state: str
 ) -> None:
-    """Else nobody would ever find out that the endpoint is back."""
+    """Otherwise nothing would detect that the endpoint is back."""
     catalogue(catalogue_harness, "HV00L")
     (order,) = catalogue_harness.confirm(1, total="7")
     catalogue_harness.delivery.deliver_next("live")
@@ -185,7 +187,7 @@ def test_what_can_be_read_again_probes_where_nothing_else_waits(
     assert catalogue_harness.endpoint()[0] == "available"
 
 
-def test_a_row_is_blamed_only_when_it_fails_again(catalogue_harness: Harness) -> None:
+def test_a_row_is_rejected_only_when_it_fails_again(catalogue_harness: Harness) -> None:
     """Some minutes later, and while others can be read."""
     catalogue(catalogue_harness, "22012")
     catalogue_harness.confirm(3)
@@ -204,10 +206,10 @@ def test_a_row_is_blamed_only_when_it_fails_again(catalogue_harness: Harness) ->
     assert (endpoint.recent_rejected, endpoint.refusals) == (0.0, 0)
 
 
-def test_status_tells_at_once_what_waits_for_the_view(
+def test_status_reports_at_once_what_waits_for_the_view(
     catalogue_harness: Harness,
 ) -> None:
-    """How many, why, and one to look at; the lag counts them."""
+    """With number, reason and an example; the lag includes the orders."""
     catalogue(catalogue_harness, "HV00L")
     catalogue_harness.confirm(2, total="7")
     catalogue_harness.confirm(1)
@@ -228,7 +230,7 @@ def test_status_tells_at_once_what_waits_for_the_view(
 def test_an_order_that_is_too_slow_is_explained_in_seconds(
     catalogue_harness: Harness, tmp_path: Path
 ) -> None:
-    """From the ledger: why it waits, and that the view gave no row in time."""
+    """From the ledger: why it waits, and that the view returned no row in time."""
     catalogue_harness.limit_reads(200)
     catalogue(catalogue_harness, "slow")
     (order,) = catalogue_harness.confirm(1, total="7")

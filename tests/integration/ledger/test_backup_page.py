@@ -1,4 +1,4 @@
-"""The page about dumps and restores, command by command, as the shop's own role."""
+"""The documented commands for dump and restore, run as the shop's own role."""
 
 import os
 import re
@@ -37,7 +37,7 @@ CREATE TABLE order_lines (
 
 @pytest.fixture(scope="module")
 def backup_server() -> Iterator[Cluster]:
-    """A server with the shop's database and role of the page."""
+    """A server with the database and the role that the page names."""
     with cluster() as running:
         running.sql("CREATE ROLE shop LOGIN")
         running.sql("CREATE ROLE syncd LOGIN")
@@ -54,7 +54,7 @@ def backup_server() -> Iterator[Cluster]:
 
 @pytest.fixture
 def restored(backup_server: Cluster) -> Iterator[Shop]:
-    """Where the page restores to."""
+    """The database that the page restores to."""
     yield Shop(
         backup_server.dsn("shop_restored"),
         "syncd",
@@ -63,7 +63,7 @@ def restored(backup_server: Cluster) -> Iterator[Shop]:
     backup_server.sql("DROP DATABASE IF EXISTS shop_restored WITH (FORCE)")
 
 
-def do(server: Cluster, commands: str, folder: Path) -> None:
+def run_commands(server: Cluster, commands: str, folder: Path) -> None:
     """Run commands of the page in a shell, as the shop's role."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
@@ -85,8 +85,8 @@ def do(server: Cluster, commands: str, folder: Path) -> None:
 def test_the_pages_commands_restore_the_shop(
     backup_server: Cluster, restored: Shop, tmp_path: Path, title: str
 ) -> None:
-    """Rows, foreign keys, everything, in one transaction; the shop goes on selling."""
-    do(backup_server, SECTIONS[title], tmp_path)
+    """Rows and foreign keys, in one transaction; the shop can sell afterwards."""
+    run_commands(backup_server, SECTIONS[title], tmp_path)
     assert restored.value("SELECT count(*) FROM orders") == 2
     keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = "
     assert restored.value(f"{keys} 'order_lines'::regclass") == 1
@@ -103,20 +103,20 @@ def test_the_pages_commands_restore_the_shop(
         assert restored.value("SELECT to_regnamespace('syncd')") is None
 
 
-def test_without_the_list_a_restore_ends_at_the_triggers(
+def test_without_the_object_list_a_restore_fails_at_the_triggers(
     backup_server: Cluster, restored: Shop, tmp_path: Path
 ) -> None:
-    """What the page leaves out has to be left out."""
+    """The objects that the page leaves out have to be left out."""
     commands = SECTIONS["The shop without syncd"].replace("-L shop.list ", "")
     with pytest.raises(AssertionError, match='schema "syncd" does not exist'):
-        do(backup_server, commands, tmp_path)
+        run_commands(backup_server, commands, tmp_path)
     assert restored.value("SELECT to_regclass('orders')") is None
 
 
 def test_a_restored_ledger_is_a_copy_that_does_not_send(
     backup_server: Cluster, restored: Shop, tmp_path: Path
 ) -> None:
-    """Until somebody says that it takes the original's place."""
+    """Until `syncd confirm-move` lets it take the original's place."""
     original = Shop(
         backup_server.dsn("shop"), "syncd", backup_server.dsn("shop", "syncd")
     )
@@ -124,7 +124,7 @@ def test_a_restored_ledger_is_a_copy_that_does_not_send(
     (tmp_path / "two").mkdir()
     config = original.configure(tmp_path / "one", "http://127.0.0.1:1/track")
     syncd("run", "--once", "--config", config)
-    do(backup_server, SECTIONS["The whole database"], tmp_path)
+    run_commands(backup_server, SECTIONS["The whole database"], tmp_path)
     config = restored.configure(tmp_path / "two", "http://127.0.0.1:1/track")
     refused = syncd("run", "--once", "--config", config)
     assert refused.returncode == 78

@@ -1,4 +1,4 @@
-"""A settlement proves its claim: what is late, lost or taken over changes nothing."""
+"""A settlement needs its claim's token: a lost or replaced claim changes nothing."""
 
 from contextlib import closing, suppress
 from pathlib import Path
@@ -27,7 +27,7 @@ SHOW_DURABLE = Statement(b"SHOW synchronous_commit")
 
 
 def lose_claim(harness: Harness) -> None:
-    """Undo a claim, as a crash of the server does that had not written its commit."""
+    """Undo a claim, as a server crash does before its commit is written."""
     unclaimed = {"claim_token": None, "instance_id": None, "lease_until": None}
     harness.shop.update("batch", {"state": "pending", "attempts": 0, **unclaimed})
     harness.shop.delete("attempt")
@@ -41,7 +41,7 @@ def standing(harness: Harness) -> list[tuple[object, ...]]:
 
 
 def test_a_late_success_of_a_lost_claim_delivers_nothing(harness: Harness) -> None:
-    """The batch was topped up meanwhile; both are counted, and sent."""
+    """The batch was extended meanwhile; both orders are counted, and sent."""
     harness.confirm(1)
     claim = harness.claim()
     lose_claim(harness)
@@ -51,10 +51,10 @@ def test_a_late_success_of_a_lost_claim_delivers_nothing(harness: Harness) -> No
     assert standing(harness) == [("1", "pending", 1), ("2", "pending", 1)]
 
 
-def test_a_late_success_never_settles_the_claim_that_has_its_numbers(
+def test_a_late_success_never_settles_another_claim_with_its_numbers(
     harness: Harness,
 ) -> None:
-    """Another life of the ledger gives batch and attempt the same numbers again."""
+    """A restored ledger assigns the same numbers of batch and attempt again."""
     harness.confirm(1)
     claim = harness.claim()
     lose_claim(harness)
@@ -72,8 +72,8 @@ def test_a_late_success_never_settles_the_claim_that_has_its_numbers(
     assert harness.accept(again) == 1
 
 
-def test_a_lost_claim_is_counted_whatever_ended_its_exchange(harness: Harness) -> None:
-    """An answer that never came is as uncertain as one that came too late."""
+def test_a_lost_claim_is_uncertain_however_its_exchange_ended(harness: Harness) -> None:
+    """A missing response is as uncertain as one that came too late."""
     orders = harness.confirm(2)
     harness.sandbox.fail("accept-then-drop", times=1)
     post = Squeezely.post
@@ -93,7 +93,7 @@ def test_a_lost_claim_is_counted_whatever_ended_its_exchange(harness: Harness) -
 
 
 def test_a_success_never_delivers_an_order_that_was_not_sent(harness: Harness) -> None:
-    """A crash took back that it was set aside, and left the claim."""
+    """A crash reverted that it was set aside, and left the claim."""
     harness.confirm(2)
     claim = harness.claim()
     receipt = Receipt("accepted", 200, None, 1)
@@ -102,7 +102,7 @@ def test_a_success_never_delivers_an_order_that_was_not_sent(harness: Harness) -
     assert standing(harness) == [("1", "sending", 0), ("2", "sending", 0)]
 
 
-def test_an_order_in_a_second_batch_is_doubted_there(harness: Harness) -> None:
+def test_an_order_in_a_second_batch_is_marked_uncertain_there(harness: Harness) -> None:
     """Wherever it is by now: set aside, in a batch of its own, delivered."""
     harness.confirm(3)
     claim = harness.claim()
@@ -120,10 +120,10 @@ def test_an_order_in_a_second_batch_is_doubted_there(harness: Harness) -> None:
     assert standing(harness) == [*states]
 
 
-def test_an_order_that_is_lost_itself_is_counted_when_it_is_captured_again(
+def test_an_order_that_was_lost_is_uncertain_when_it_is_captured_again(
     harness: Harness,
 ) -> None:
-    """The crash took the admission along."""
+    """The crash reverted its admission as well."""
     harness.confirm(2)
     claim = harness.claim()
     harness.shop.delete("ledger")
@@ -150,10 +150,10 @@ def broken(*_: object, **__: object) -> object:
     ],
 )
 @pytest.mark.parametrize("uncertain", ["resend", "hold"])
-def test_whatever_ends_an_exchange_is_uncertain(
+def test_any_error_during_an_exchange_makes_it_uncertain(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, place: str, uncertain: str
 ) -> None:
-    """A fault of syncd's own, too: in reading an answer, judging it, telling of it."""
+    """Also an error of syncd's own: reading, classifying or logging a response."""
     harness = Harness(shop, sandbox, tmp_path, batch_size=8, on_uncertain=uncertain)
     orders = harness.confirm(2)
     with suppress(OverflowError), patch(f"syncd.delivery.{place}", broken):
@@ -165,14 +165,14 @@ def test_whatever_ends_an_exchange_is_uncertain(
     )
     left = "held" if uncertain == "hold" else "pending"
     if place == "delivery_log.DeliveryLog.answered":
-        left = "delivered"  # what it said is known by then
+        left = "delivered"  # the response is known by then
     assert harness.shop.row_of("batch").state == left
     harness.close()
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("is_sent", [True, False])
-def test_an_exchange_that_is_broken_off_is_uncertain_from_its_first_byte(
+def test_an_interrupted_exchange_is_uncertain_from_its_first_byte(
     harness: Harness, error: type[BaseException], *, is_sent: bool
 ) -> None:
     """Before that it was certainly not sent, and is not counted."""
@@ -182,17 +182,17 @@ def test_an_exchange_that_is_broken_off_is_uncertain_from_its_first_byte(
     with patch(place, side_effect=error), suppress(error):
         harness.deliver()
     harness.delivery.finish()
-    # The API may still be reading what was sent to it.
+    # The API may still be reading the request.
     wait_until(lambda: harness.posts(orders) == [int(is_sent)] * 2)
     assert harness.shop.uncertain_attempts() == int(is_sent)
     harness.finish(without_waits=True)
     assert harness.posts(orders) == [1 + is_sent] * 2
 
 
-# Promoted, restarted
+# Promotions and restarts
 
 
-def test_nothing_is_claimed_of_a_ledger_that_was_promoted_unnoticed(
+def test_nothing_is_claimed_from_a_ledger_with_an_unnoticed_promotion(
     harness: Harness,
 ) -> None:
     """Behind a pooler the connection stays: the claim itself compares the timelines."""
@@ -212,10 +212,10 @@ def test_nothing_is_claimed_of_a_ledger_that_was_promoted_unnoticed(
     ("default", "kept"),
     [("off", "local"), ("local", "local"), ("on", "on"), ("remote_apply",) * 2],
 )
-def test_a_claim_waits_for_the_disk_whatever_the_default(
+def test_a_claim_is_always_committed_durably(
     harness: Harness, default: str, kept: str
 ) -> None:
-    """Also where a pooler has another session for it; a wish for more is kept."""
+    """Also when a pooler switches sessions; a stricter setting is kept."""
     harness.database.run(Statement(f"SET synchronous_commit = {default}".encode()))
     harness.confirm(1)
     harness.database.run(Statement(b"BEGIN"))
@@ -229,8 +229,8 @@ def test_a_claim_waits_for_the_disk_whatever_the_default(
     assert harness.database.value(str, SHOW_DURABLE) == kept
 
 
-def test_instances_that_captured_nothing_do_not_pile_up(harness: Harness) -> None:
-    """`run --once` by a timer leaves a row for each run that found something."""
+def test_instances_that_captured_nothing_are_deleted(harness: Harness) -> None:
+    """`run --once` from a timer leaves one row for each run that found something."""
     before = harness.shop.count("instance")
 
     def run_once() -> None:

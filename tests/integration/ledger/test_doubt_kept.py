@@ -1,4 +1,4 @@
-"""What may have been sent stays counted, whatever becomes of the order afterwards."""
+"""An uncertain order stays counted as uncertain, whatever happens to it afterwards."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -20,14 +20,14 @@ LISTED = Receipt("nothing_to_send")
 
 
 def standing(harness: Harness, key: str) -> tuple[object, ...]:
-    """Return an order's own state, and what its batch counts."""
+    """Return an order's own state, and the counts of its batch."""
     (order,) = harness.shop.captured_orders(order_key=key)
     batch = order.batch
     return order.state, batch.state, batch.uncertain_attempts, batch.orders
 
 
-class Order:
-    """An order in doubt, and everything that may happen to it before it is sent."""
+class UncertainOrder:
+    """An uncertain order, and everything that may happen to it before it is sent."""
 
     def __init__(self, harness: Harness) -> None:
         self.harness = harness
@@ -50,19 +50,19 @@ class Order:
         assert self.ledger.exclude_orders(claim, [gone])
         assert self.ledger.close_empty(claim, LISTED)
 
-    def _ask(self, verb: str, **chosen: object) -> None:
+    def _move(self, verb: str, **chosen: object) -> None:
         database, feed = self.ledger.database, self.ledger.feed_id
         asked = {"feed": feed, "orders": [self.key], "all": False, **chosen}
         assert database.value(int, query(verb), **asked) == 1
 
     def _retry(self) -> None:
         states = ["rejected", "withdrawn", "discarded"]
-        self._ask(
+        self._move(
             "retry_rejected", states=states, reason=None, size=8, most_retries=None
         )
 
     def withdraw(self) -> None:
-        """It is confirmed again, and captured."""
+        """Confirm it again after it was withdrawn, and capture it."""
         self._aside("withdrawn")
         assert self.harness.admit() == 1
 
@@ -76,12 +76,12 @@ class Order:
 
     def discard(self) -> None:
         assert self.ledger.requeue(self.claim(), Receipt("transient"), held=True)
-        self._ask("discard_held")
+        self._move("discard_held")
         self._retry()
 
     def resend(self) -> None:
         assert self.ledger.requeue(self.claim(), Receipt("transient"), held=True)
-        self._ask("resend_held")
+        self._move("resend_held")
 
     def postpone(self) -> None:
         claim = self.claim()
@@ -94,19 +94,19 @@ class Order:
         assert self.ledger.split(self.claim(), pieces, refused, refusals=1)
 
 
-MOVES: list[Callable[[Order], None]] = [
-    Order.withdraw,
-    Order.withdraw_and_retry,
-    Order.reject,
-    Order.discard,
-    Order.resend,
-    Order.postpone,
-    Order.split,
+MOVES: list[Callable[[UncertainOrder], None]] = [
+    UncertainOrder.withdraw,
+    UncertainOrder.withdraw_and_retry,
+    UncertainOrder.reject,
+    UncertainOrder.discard,
+    UncertainOrder.resend,
+    UncertainOrder.postpone,
+    UncertainOrder.split,
 ]
 
 
-def walk(harness: Harness, moves: Sequence[Callable[[Order], None]]) -> None:
-    order = Order(harness)
+def apply(harness: Harness, moves: Sequence[Callable[[UncertainOrder], None]]) -> None:
+    order = UncertainOrder(harness)
     for move in moves:
         move(order)
         assert order.standing() == (None, "pending", 1, 1), [m.__name__ for m in moves]
@@ -115,25 +115,25 @@ def walk(harness: Harness, moves: Sequence[Callable[[Order], None]]) -> None:
 
 
 @pytest.mark.parametrize("first", MOVES)
-def test_a_doubt_survives_every_way_of_two_steps(
-    harness: Harness, first: Callable[[Order], None]
+def test_an_order_stays_uncertain_after_any_two_moves(
+    harness: Harness, first: Callable[[UncertainOrder], None]
 ) -> None:
-    """The order is sent again as a possible repeat, in a batch of its own."""
+    """It is sent again as a possible repeat, in a batch of its own."""
     for second in MOVES:
-        walk(harness, [first, second])
+        apply(harness, [first, second])
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_a_doubt_survives_every_way_of_four_steps(harness: Harness) -> None:
-    """The same, however long it goes on."""
+def test_an_order_stays_uncertain_after_any_four_moves(harness: Harness) -> None:
+    """The same as after two."""
     for moves in product(MOVES, repeat=4):
-        walk(harness, moves)
+        apply(harness, moves)
 
 
-def test_an_order_that_is_new_stays_apart_from_one_in_doubt(harness: Harness) -> None:
-    """It is sent as what it is: not a repeat."""
-    order = Order(harness)
+def test_a_new_order_gets_another_batch_than_an_uncertain_one(harness: Harness) -> None:
+    """It is not counted as a possible repeat."""
+    order = UncertainOrder(harness)
     order._aside("withdrawn")  # noqa: SLF001  # half of a move
     harness.shop.confirm(2)
     assert harness.admit() == 3
@@ -142,7 +142,7 @@ def test_an_order_that_is_new_stays_apart_from_one_in_doubt(harness: Harness) ->
     assert counts == [(0, 2), (1, 1)]
 
 
-def test_what_was_set_aside_before_an_attempt_is_not_doubted_by_it(
+def test_an_order_set_aside_before_an_attempt_is_not_uncertain(
     harness: Harness,
 ) -> None:
     """It was not in that POST."""
@@ -156,11 +156,11 @@ def test_what_was_set_aside_before_an_attempt_is_not_doubted_by_it(
     assert standing(harness, "2") == (None, "pending", 1, 1)
 
 
-def test_an_order_that_is_sent_again_on_purpose_keeps_its_doubt(
+def test_an_order_that_is_resent_on_purpose_stays_uncertain(
     harness: Harness,
 ) -> None:
-    """Both may have repeated it: the time-out then, the person now."""
-    order = Order(harness)
+    """Either may have repeated it: the earlier time-out, or the person."""
+    order = UncertainOrder(harness)
     assert harness.accept(order.claim()) == 1
     database, feed = harness.database, harness.ledger.feed_id
     times = dict.fromkeys(("lower_at", "reached_at", "upper_at"), ago())
@@ -181,11 +181,11 @@ def test_an_order_that_is_sent_again_on_purpose_keeps_its_doubt(
     assert database.row(dict, query("uncertain_counts"), feed=feed)["orders"] == 1
 
 
-# Held, where a person decides
+# Held, for a person to decide
 
 
-def cautious(harness: Harness) -> None:
-    """Let a daemon that holds what is uncertain start here."""
+def hold_uncertain(harness: Harness) -> None:
+    """Start a daemon that holds uncertain batches."""
     holding = Instance(
         harness.connections.ledger,
         harness.ledger.feed_id,
@@ -194,12 +194,12 @@ def cautious(harness: Harness) -> None:
     assert holding.number
 
 
-def test_an_order_in_doubt_that_is_confirmed_again_waits_for_a_person(
+def test_an_uncertain_order_that_is_confirmed_again_waits_for_a_person(
     harness: Harness,
 ) -> None:
-    """Nothing sends it unasked; `syncd uncertain` lists it."""
-    cautious(harness)
-    order = Order(harness)
+    """Nothing sends it automatically; `syncd uncertain` lists it."""
+    hold_uncertain(harness)
+    order = UncertainOrder(harness)
     order._aside("withdrawn")  # noqa: SLF001  # half of a move
     harness.shop.confirm(1)
     assert harness.admit() == 2
@@ -212,17 +212,19 @@ def test_an_order_in_doubt_that_is_confirmed_again_waits_for_a_person(
     assert harness.posts([f"W-{order.key}"]) == [0]
 
 
-def test_an_order_in_doubt_that_was_mended_waits_for_a_person(harness: Harness) -> None:
-    """Nobody has asked for it; who retries it by name has."""
-    cautious(harness)
-    order = Order(harness)
+def test_an_uncertain_order_that_was_mended_waits_for_a_person(
+    harness: Harness,
+) -> None:
+    """Only a retry by name is a decision to send it."""
+    hold_uncertain(harness)
+    order = UncertainOrder(harness)
     order._aside("rejected")  # noqa: SLF001  # half of a move
     chosen = {"states": ["rejected"], "reason": None, "size": 8, "most_retries": 9}
-    order._ask("retry_rejected", **chosen)  # noqa: SLF001  # as `mended` does
+    order._move("retry_rejected", **chosen)  # noqa: SLF001  # as `mended` does
     assert order.standing() == (None, "held", 1, 1)
 
 
-# A copy in the place of its original
+# A copy that replaces its original
 
 
 def confirm_move(harness: Harness, *, holds: bool = False) -> None:
@@ -236,12 +238,12 @@ def uncertain(harness: Harness, key: str) -> object:
 
 
 @pytest.mark.parametrize(("holds", "left"), [(False, "pending"), (True, "held")])
-def test_the_original_may_have_sent_what_was_pending_in_the_copy(
+def test_orders_pending_in_a_copy_may_have_been_sent_by_the_original(
     harness: Harness, *, holds: bool, left: str
 ) -> None:
-    """Or what was set aside, when somebody has it tried again."""
+    """Also orders that were set aside, once somebody retries them."""
     if holds:
-        cautious(harness)
+        hold_uncertain(harness)
     harness.confirm(1)
     claim = harness.claim()
     rejected = ExcludedOrder("1", "rejected", "no email", "W-1")
@@ -267,10 +269,10 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("age", ["1 second", "3 hours", "3 years"])
-def test_the_original_may_have_sent_what_the_copy_captures_soon(
+def test_orders_that_a_copy_captures_soon_may_have_been_sent(
     harness: Harness, age: str
 ) -> None:
-    """Whatever its stamp, if it was confirmed before; what is newer is new."""
+    """Whatever their stamps, if they were confirmed before; newer ones are new."""
     harness.shop.sql(
         f"INSERT INTO orders (confirmed_at) VALUES (now() - interval '{age}')"
     )
@@ -283,8 +285,10 @@ def test_the_original_may_have_sent_what_the_copy_captures_soon(
     assert uncertain(harness, "2") == ("pending", 0)
 
 
-def test_what_is_captured_much_later_is_judged_by_its_stamp(harness: Harness) -> None:
-    """The original was stopped a week ago: an old order that appears now is new."""
+def test_orders_that_a_copy_captures_much_later_are_judged_by_their_stamp(
+    harness: Harness,
+) -> None:
+    """The original stopped a week ago: an old order that appears now is new."""
     confirm_move(harness)
     harness.shop.update("feed", {"suspect_until": ago(), "floor_at": LONG_AGO})
     harness.shop.update("watermark", {"confirmed_at": LONG_AGO})

@@ -1,4 +1,4 @@
-"""Forgetting: nothing names the person any more, and nothing sends the order again."""
+"""Erasure: nothing names the person any more, and nothing sends the order again."""
 
 import json
 import os
@@ -24,7 +24,7 @@ TABLES = "attempt", "ledger", "order_move", "endpoint", "answer"
 
 
 def dump(shop: Shop) -> str:
-    """Return what stands in every table that could name an order."""
+    """Return the contents of every table that could name an order."""
     return str([shop.rows_of(table) for table in TABLES])
 
 
@@ -44,10 +44,10 @@ def run(config: Path, *arguments: str, given: str = "") -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_a_delivered_order_loses_its_number_and_others_keep_theirs(
+def test_an_erased_delivered_order_loses_its_number(
     pair_harness: Harness,
 ) -> None:
-    """Its receipts, its order_moves; the account says that it is erased."""
+    """Also in receipts and moves; its history says that it is erased."""
     pair_harness.confirm(2)
     pair_harness.finish()
     (trace,) = erasure(pair_harness).erase(["1"])
@@ -66,8 +66,8 @@ def test_a_delivered_order_loses_its_number_and_others_keep_theirs(
     assert "accepted" in " ".join(other.lines())
 
 
-def test_an_order_that_waits_is_never_sent(pair_harness: Harness) -> None:
-    """Nor when its whole batch goes, nor by a retry by hand."""
+def test_an_erased_pending_order_is_never_sent(pair_harness: Harness) -> None:
+    """Nor after its whole batch is erased, nor by a manual retry."""
     orders = pair_harness.confirm(3)
     found = erasure(pair_harness)
     assert [t.sent for t in found.erase(["1", "2", "3"])] == ["never"] * 3
@@ -81,7 +81,7 @@ def test_an_order_that_waits_is_never_sent(pair_harness: Harness) -> None:
 def test_rejected_and_held_orders_are_erased_with_their_reasons(
     pair_harness: Harness,
 ) -> None:
-    """What may have arrived is told from what was never sent."""
+    """Orders that may have arrived are distinguished from those never sent."""
     pair_harness.confirm(1, email="'nowhere'")
     pair_harness.finish()
     pair_harness.confirm(1)
@@ -102,8 +102,8 @@ def test_rejected_and_held_orders_are_erased_with_their_reasons(
     assert "email" not in left
 
 
-def test_what_an_answer_looked_like_names_no_order(pair_harness: Harness) -> None:
-    """A number without digits, in an answer that nobody has explained."""
+def test_the_recorded_response_shape_names_no_order(pair_harness: Harness) -> None:
+    """An order number without digits, in a response without a recorded meaning."""
     pair_harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "CASE id WHEN 1 THEN 'kanarie' ELSE 'geelvink' END AS orderid, email, "
@@ -124,10 +124,10 @@ def test_what_an_answer_looked_like_names_no_order(pair_harness: Harness) -> Non
     assert "geelvink" not in left
 
 
-def test_an_order_that_is_being_sent_is_told_and_scrubbed_afterwards(
+def test_an_order_that_is_being_sent_is_reported_and_erased_afterwards(
     pair_harness: Harness, tmp_path: Path
 ) -> None:
-    """It cannot be stopped; a failure is not repeated; the second time completes it."""
+    """A failed attempt is not repeated; a second erasure completes it."""
     config = tmp_path / "syncd.toml"
     pair_harness.confirm(2)
     claim = pair_harness.claim()
@@ -149,8 +149,8 @@ def test_an_order_that_is_being_sent_is_told_and_scrubbed_afterwards(
     assert min(batch.orders for batch in pair_harness.shop.rows_of("batch")) == 0
 
 
-def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
-    """By no capture, account or backfill, however it is stamped."""
+def test_an_erased_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
+    """By no capture, reconciliation or backfill, whatever its stamp."""
     feed = FeedHarness(shop)
     feed.backdate("10 days")
     keys = [one.removeprefix("W-") for one in shop.confirm(2)]
@@ -168,8 +168,8 @@ def test_an_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
     feed.close()
 
 
-def test_while_it_is_erased_nobody_claims_its_batch(pair_harness: Harness) -> None:
-    """Two at once: whoever comes second sees what the first has done."""
+def test_a_batch_is_not_claimed_during_an_erasure(pair_harness: Harness) -> None:
+    """Of two concurrent erasures the second sees what the first has done."""
     pair_harness.confirm(1)
     with pair_harness.database.transaction():
         erasure(pair_harness)._hold_batches(["1"])  # noqa: SLF001
@@ -183,7 +183,7 @@ def test_while_it_is_erased_nobody_claims_its_batch(pair_harness: Harness) -> No
 def test_a_persons_orders_are_found_by_address(
     pair_harness: Harness, tmp_path: Path, given: str
 ) -> None:
-    """In any case, also hashed, from standard input too; twice changes nothing."""
+    """In any case, also hashed or from standard input; repeating it changes nothing."""
     config = tmp_path / "syncd.toml"
     pair_harness.confirm(2, email="'Mila@shop.example'")
     hashed = "encode(sha256('mila@shop.example'), 'hex')"
@@ -205,8 +205,8 @@ def test_a_persons_orders_are_found_by_address(
     assert states(pair_harness.shop)["4"] is None
 
 
-def test_bad_requests_change_nothing(pair_harness: Harness, tmp_path: Path) -> None:
-    """Unknown, ambiguous, nothing named, another feed, not confirmed: a line each."""
+def test_invalid_requests_change_nothing(pair_harness: Harness, tmp_path: Path) -> None:
+    """Unknown, ambiguous, nothing named, another feed, not confirmed: one line each."""
     config = tmp_path / "syncd.toml"
     pair_harness.confirm(2)
     pair_harness.shop.sql(
@@ -232,8 +232,8 @@ def test_bad_requests_change_nothing(pair_harness: Harness, tmp_path: Path) -> N
     assert (code, "feed 'other' was never started" in said) == (78, True)
 
 
-def test_a_search_that_takes_too_long_is_told(pair_harness: Harness) -> None:
-    """The role's own limit ends it; nothing is changed."""
+def test_a_search_that_takes_too_long_is_reported(pair_harness: Harness) -> None:
+    """The role's own time limit ends it; nothing is changed."""
     pair_harness.confirm(1)
     pair_harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
@@ -247,8 +247,8 @@ def test_a_search_that_takes_too_long_is_told(pair_harness: Harness) -> None:
         erasure(pair_harness).find(["W-77"])
 
 
-def test_what_is_erased_stays_so(pair_harness: Harness, tmp_path: Path) -> None:
-    """No verb for rejected orders brings it back."""
+def test_an_erased_order_stays_erased(pair_harness: Harness, tmp_path: Path) -> None:
+    """No command for rejected orders brings it back."""
     config = tmp_path / "syncd.toml"
     pair_harness.confirm(1, email="'nowhere'")
     pair_harness.finish()

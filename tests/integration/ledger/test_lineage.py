@@ -1,4 +1,4 @@
-"""Copies, restores and promotions of the ledger's database."""
+"""The clone guard: copies, restores and promotions of the ledger's database."""
 
 import io
 import json
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 @dataclass
 class GuardedDaemon:
-    """A shop on a server of its own, and a daemon with a place to remember."""
+    """A shop on a server of its own, and a daemon with a state directory."""
 
     server: Cluster
     shop: Shop
@@ -82,20 +82,20 @@ class GuardedDaemon:
         return result.exit_code, result.output
 
     def status(self) -> dict[str, Any]:
-        """Ask how the feed stands after its daemon was stopped, so: down."""
+        """Return the feed's status after its daemon was stopped: down."""
         code, said = self.ask("status", "--json")
         assert code == 2, said
         facts: dict[str, Any] = json.loads(said)
         return facts
 
-    def marked(self) -> None:
-        """Wait until the daemon has remembered what it did so far."""
+    def wait_for_mark(self) -> None:
+        """Wait until the daemon has recorded its present state."""
         before = self.shop.row_of("feed").heartbeat_seq
         wait_until(lambda: self.shop.row_of("feed").heartbeat_seq != before)
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[GuardedDaemon]:
+def guarded(tmp_path: Path) -> Iterator[GuardedDaemon]:
     with cluster() as server, Sandbox() as sandbox:
         server.sql("CREATE DATABASE shop")
         shop = Shop.open(server.dsn("shop"))
@@ -114,149 +114,153 @@ def copy_of(server: Cluster) -> Path:
     return target
 
 
-def test_a_restore_of_the_same_cluster_is_not_sent_from_until_told(
-    scene: GuardedDaemon,
+def test_a_restored_ledger_is_not_sent_from_before_confirm_move(
+    guarded: GuardedDaemon,
 ) -> None:
-    """Then what was delivered since may repeat, and each such order is counted."""
-    daemon = scene.run()
-    scene.deliver(3)
-    scene.marked()
-    scene.stop(daemon)
-    scene.server.stop()
-    backup = copy_of(scene.server)
-    scene.server.start()
-    daemon = scene.run()
-    since = scene.deliver(4)
-    scene.marked()
-    scene.stop(daemon)
+    """Orders delivered since the backup may then repeat, and each is counted."""
+    daemon = guarded.run()
+    guarded.deliver(3)
+    guarded.wait_for_mark()
+    guarded.stop(daemon)
+    guarded.server.stop()
+    backup = copy_of(guarded.server)
+    guarded.server.start()
+    daemon = guarded.run()
+    since = guarded.deliver(4)
+    guarded.wait_for_mark()
+    guarded.stop(daemon)
 
-    scene.server.stop()
-    shutil.rmtree(scene.server.data)
-    backup.rename(scene.server.data)
-    scene.server.start()
-    daemon = scene.run()
+    guarded.server.stop()
+    shutil.rmtree(guarded.server.data)
+    backup.rename(guarded.server.data)
+    guarded.server.start()
+    daemon = guarded.run()
     assert daemon.wait(60) == 78
-    (failed,) = scene.events("daemon.failed")
+    (failed,) = guarded.events("daemon.failed")
     assert "went back in time" in str(failed["reason"])
     assert "syncd confirm-move" in str(failed["hint"])
-    assert {scene.sandbox.book.posts(order) for order in since} == {1}
+    assert {guarded.sandbox.book.posts(order) for order in since} == {1}
 
-    scene.shop.sql("INSERT INTO orders (id, confirmed_at) OVERRIDING SYSTEM VALUE "
+    guarded.shop.sql("INSERT INTO orders (id, confirmed_at) OVERRIDING SYSTEM VALUE "
                    f"SELECT right(n, -2)::bigint, now() FROM unnest(ARRAY{since}) AS n "
                    "ON CONFLICT DO NOTHING")  # fmt: skip
-    scene.syncd("confirm-move", "--yes")
-    daemon = scene.run()
-    wait_until(lambda: {scene.sandbox.book.posts(order) for order in since} == {2})
-    scene.stop(daemon)
-    status = scene.status()
+    guarded.syncd("confirm-move", "--yes")
+    daemon = guarded.run()
+    wait_until(lambda: {guarded.sandbox.book.posts(order) for order in since} == {2})
+    guarded.stop(daemon)
+    status = guarded.status()
     assert status["possible_repeats"] == 4
 
 
-def test_a_restore_under_the_running_daemon_stops_it(scene: GuardedDaemon) -> None:
-    """At its next mark; nothing is captured from the past."""
-    scene.server.stop()
-    scene.server.start()
-    daemon = scene.run()
-    scene.deliver(1)
-    scene.server.stop()
-    backup = copy_of(scene.server)
-    scene.server.start()
-    wait_until(lambda: scene.events("database.recovered"))
-    scene.deliver(1)
-    scene.marked()
-    scene.marked()
-    scene.server.stop("immediate")
-    shutil.rmtree(scene.server.data)
-    backup.rename(scene.server.data)
-    scene.server.start()
+def test_a_restore_under_the_running_daemon_stops_it(
+    guarded: GuardedDaemon,
+) -> None:
+    """At its next mark; nothing is captured from the restored ledger."""
+    guarded.server.stop()
+    guarded.server.start()
+    daemon = guarded.run()
+    guarded.deliver(1)
+    guarded.server.stop()
+    backup = copy_of(guarded.server)
+    guarded.server.start()
+    wait_until(lambda: guarded.events("database.recovered"))
+    guarded.deliver(1)
+    guarded.wait_for_mark()
+    guarded.wait_for_mark()
+    guarded.server.stop("immediate")
+    shutil.rmtree(guarded.server.data)
+    backup.rename(guarded.server.data)
+    guarded.server.start()
     assert daemon.wait(60) == 78
 
 
-def test_a_promotion_goes_on_and_counts_what_may_repeat(scene: GuardedDaemon) -> None:
-    """What was pending may have been sent by a claim that the standby lacks."""
-    with standby(scene.server) as second:
-        both = f"{scene.server.folder},{second.folder}"
-        scene.shop.dsn = make_conninfo(
-            scene.shop.dsn, host=both, target_session_attrs="read-write"
+def test_a_promotion_continues_and_counts_possible_repeats(
+    guarded: GuardedDaemon,
+) -> None:
+    """The standby may lack a claim under which pending orders were sent."""
+    with standby(guarded.server) as second:
+        both = f"{guarded.server.folder},{second.folder}"
+        guarded.shop.dsn = make_conninfo(
+            guarded.shop.dsn, host=both, target_session_attrs="read-write"
         )
-        scene.shop.configure(scene.folder, scene.sandbox.endpoint)
-        daemon = scene.run()
-        before = scene.deliver(3)
-        scene.sandbox.fail("too-many-requests", times=1_000)
-        waiting = scene.shop.confirm(5)
-        wait_until(lambda: scene.events("batch.deferred"))
-        scene.server.stop("immediate")
+        guarded.shop.configure(guarded.folder, guarded.sandbox.endpoint)
+        daemon = guarded.run()
+        before = guarded.deliver(3)
+        guarded.sandbox.fail("too-many-requests", times=1_000)
+        waiting = guarded.shop.confirm(5)
+        wait_until(lambda: guarded.events("batch.deferred"))
+        guarded.server.stop("immediate")
         second.promote()
-        scene.shop.owner = second.dsn("shop")
-        wait_until(lambda: scene.events("database.promoted"))
-        scene.sandbox.clear_faults()
-        scene.syncd("resume")
-        after = scene.deliver(3)
-        wait_until(lambda: all(scene.sandbox.book.posts(o) for o in waiting))
-        scene.marked()
-        scene.stop(daemon)
-        assert {scene.sandbox.book.posts(o) for o in before + after} == {1}
-        assert len(scene.events("database.promoted")) == 1
-        status = scene.status()
+        guarded.shop.owner = second.dsn("shop")
+        wait_until(lambda: guarded.events("database.promoted"))
+        guarded.sandbox.clear_faults()
+        guarded.syncd("resume")
+        after = guarded.deliver(3)
+        wait_until(lambda: all(guarded.sandbox.book.posts(o) for o in waiting))
+        guarded.wait_for_mark()
+        guarded.stop(daemon)
+        assert {guarded.sandbox.book.posts(o) for o in before + after} == {1}
+        assert len(guarded.events("database.promoted")) == 1
+        status = guarded.status()
         assert status["possible_repeats"] == 5
 
 
-def test_a_promotion_while_no_daemon_ran_is_told_at_the_next_start(
-    scene: GuardedDaemon,
+def test_a_promotion_while_no_daemon_ran_is_logged_at_the_next_start(
+    guarded: GuardedDaemon,
 ) -> None:
-    """Whoever notices it first says so: here the start, before anything is sent."""
-    with standby(scene.server) as second:
-        daemon = scene.run()
-        scene.deliver(1)
-        scene.stop(daemon)
-        scene.server.stop("immediate")
+    """Before anything is sent."""
+    with standby(guarded.server) as second:
+        daemon = guarded.run()
+        guarded.deliver(1)
+        guarded.stop(daemon)
+        guarded.server.stop("immediate")
         second.promote()
-        scene.shop.owner = second.dsn("shop")
-        scene.shop.dsn = second.dsn("shop", scene.shop.role)
-        scene.shop.configure(scene.folder, scene.sandbox.endpoint)
-        daemon = scene.run()
-        scene.deliver(1)
-        scene.stop(daemon)
-        (promoted,) = scene.events("database.promoted")
+        guarded.shop.owner = second.dsn("shop")
+        guarded.shop.dsn = second.dsn("shop", guarded.shop.role)
+        guarded.shop.configure(guarded.folder, guarded.sandbox.endpoint)
+        daemon = guarded.run()
+        guarded.deliver(1)
+        guarded.stop(daemon)
+        (promoted,) = guarded.events("database.promoted")
         assert (promoted["timeline"], promoted["orders"]) == (2, 0)
-        names = [line["event"] for line in scene.log]
+        names = [line["event"] for line in guarded.log]
         assert names.index("database.promoted") < names.index("daemon.started")
 
 
 def test_a_failover_while_sending_loses_and_repeats_nothing(
-    scene: GuardedDaemon,
+    guarded: GuardedDaemon,
 ) -> None:
-    """The answer of the batch on its way is settled on the new primary."""
-    with standby(scene.server) as second:
-        both = f"{scene.server.folder},{second.folder}"
-        scene.shop.dsn = make_conninfo(
-            scene.shop.dsn, host=both, target_session_attrs="read-write"
+    """The response to the batch in flight is settled on the new primary."""
+    with standby(guarded.server) as second:
+        both = f"{guarded.server.folder},{second.folder}"
+        guarded.shop.dsn = make_conninfo(
+            guarded.shop.dsn, host=both, target_session_attrs="read-write"
         )
-        scene.shop.configure(scene.folder, scene.sandbox.endpoint, batch_size=2)
-        daemon = scene.run()
-        orders = scene.deliver(3)
-        scene.sandbox.fail("latency", times=1_000, seconds=0.5)
-        orders += scene.shop.confirm(6)
-        wait_until(lambda: scene.shop.batches("sending") == 1)
-        scene.server.stop("immediate")
+        guarded.shop.configure(guarded.folder, guarded.sandbox.endpoint, batch_size=2)
+        daemon = guarded.run()
+        orders = guarded.deliver(3)
+        guarded.sandbox.fail("latency", times=1_000, seconds=0.5)
+        orders += guarded.shop.confirm(6)
+        wait_until(lambda: guarded.shop.batches("sending") == 1)
+        guarded.server.stop("immediate")
         second.promote()
         promoted = time.monotonic()
-        scene.shop.owner = second.dsn("shop")
-        scene.sandbox.clear_faults()
-        orders += scene.shop.confirm(3)
-        wait_until(lambda: all(scene.sandbox.book.posts(o) for o in orders))
+        guarded.shop.owner = second.dsn("shop")
+        guarded.sandbox.clear_faults()
+        orders += guarded.shop.confirm(3)
+        wait_until(lambda: all(guarded.sandbox.book.posts(o) for o in orders))
         assert time.monotonic() - promoted < 20
-        scene.marked()
-        scene.stop(daemon)
-        assert scene.shop.unsettled() == 0
-        assert {scene.sandbox.book.posts(o) for o in orders} == {1}
-        status = scene.status()
+        guarded.wait_for_mark()
+        guarded.stop(daemon)
+        assert guarded.shop.unsettled() == 0
+        assert {guarded.sandbox.book.posts(o) for o in orders} == {1}
+        status = guarded.status()
         assert status["possible_repeats"] >= 2
         assert status["delivered"] == len(orders)
 
 
-def check(shop: Shop) -> list[str]:
-    """Look at a ledger as a daemon does that remembers nothing; give what it says."""
+def check_continuity(shop: Shop) -> list[str]:
+    """Check a ledger as a daemon without a mark does; return the log events."""
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
     with closing(Database(shop.dsn)) as database:
@@ -264,66 +268,68 @@ def check(shop: Shop) -> list[str]:
     return [json.loads(line)["event"] for line in lines.getvalue().splitlines()]
 
 
-def test_a_clone_that_was_promoted_elsewhere_is_a_stranger(
-    scene: GuardedDaemon, monkeypatch: pytest.MonkeyPatch
+def test_a_clone_promoted_elsewhere_is_an_unknown_host(
+    guarded: GuardedDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Same cluster id, same database, newer timeline, a host that nobody knows."""
-    daemon = scene.run()
-    scene.marked()
-    scene.stop(daemon)
-    with cluster({}, primary=scene.server) as clone:
+    """Same cluster id and database, a newer timeline, a host that the ledger lacks."""
+    daemon = guarded.run()
+    guarded.wait_for_mark()
+    guarded.stop(daemon)
+    with cluster({}, primary=guarded.server) as clone:
         clone.promote()
-        scene.shop.dsn = clone.dsn("shop", scene.shop.role)
-        assert check(scene.shop) == ["database.promoted"]  # this host: a failover
-    with cluster({}, primary=scene.server) as clone:
+        guarded.shop.dsn = clone.dsn("shop", guarded.shop.role)
+        assert check_continuity(guarded.shop) == [
+            "database.promoted"
+        ]  # this host: a failover
+    with cluster({}, primary=guarded.server) as clone:
         clone.promote()
-        scene.shop.dsn = clone.dsn("shop", scene.shop.role)
+        guarded.shop.dsn = clone.dsn("shop", guarded.shop.role)
         monkeypatch.setattr(lineage, "this_host", lambda: "staging-7/boot/1")
         with pytest.raises(ClonedDatabaseError, match="a failover, or a clone"):
-            check(scene.shop)
+            check_continuity(guarded.shop)
 
 
-def test_a_directory_that_cannot_be_used_is_told(tmp_path: Path) -> None:
-    """Which file, why, and what to do."""
+def test_an_unusable_state_directory_is_reported(tmp_path: Path) -> None:
+    """Which file, why, and the next step."""
     (tmp_path / "shop.json").write_text("{")
-    memory = StateFile.of(tmp_path, "shop")
-    assert memory is not None
+    state_file = StateFile.of(tmp_path, "shop")
+    assert state_file is not None
     with pytest.raises(StateUnavailableError, match=r"shop\.json.*damaged"):
-        memory.read()
+        state_file.read()
     with pytest.raises(StateUnavailableError, match="Not a directory"):
         StateFile(tmp_path / "shop.json", "shop").read()
 
 
-def test_the_place_is_the_configured_one_or_systemds(tmp_path: Path) -> None:
-    """Without either nothing is remembered."""
+def test_the_state_directory_is_the_configured_one_or_systemds(tmp_path: Path) -> None:
+    """Without either, no state file is kept."""
     environment = {"STATE_DIRECTORY": f"{tmp_path}/a:{tmp_path}/b"}
     assert StateFile.of(None, "shop", {}) is None
-    memory = StateFile.of(None, "shop", environment)
-    assert memory is not None
-    assert memory.place.name == "a"
-    memory = StateFile.of(tmp_path, "shop", environment)
-    assert memory is not None
-    assert memory.place == tmp_path
+    state_file = StateFile.of(None, "shop", environment)
+    assert state_file is not None
+    assert state_file.place.name == "a"
+    state_file = StateFile.of(tmp_path, "shop", environment)
+    assert state_file is not None
+    assert state_file.place == tmp_path
 
 
-def test_a_connection_to_a_standby_is_tried_again(scene: GuardedDaemon) -> None:
-    """A ledger on a server in recovery cannot be served: no line of the driver's."""
-    scene.stop(scene.run())
-    with cluster({}, primary=scene.server) as second:
-        config = scene.shop.configure(
-            scene.folder,
-            scene.sandbox.endpoint,
+def test_a_connection_to_a_standby_is_retried(guarded: GuardedDaemon) -> None:
+    """A ledger in recovery is read-only; the error is syncd's, not the driver's."""
+    guarded.stop(guarded.run())
+    with cluster({}, primary=guarded.server) as second:
+        config = guarded.shop.configure(
+            guarded.folder,
+            guarded.sandbox.endpoint,
             {"dsn": second.dsn("shop", "postgres")},
         )
-        daemon = scene.shop.start(config)
-        wait_until(lambda: scene.events("views.unavailable"))
-        (held, *_) = scene.events("views.unavailable")
+        daemon = guarded.shop.start(config)
+        wait_until(lambda: guarded.events("views.unavailable"))
+        (held, *_) = guarded.events("views.unavailable")
         assert "hot standby" in str(held["reason"])
         daemon.kill()
 
 
-class Shared(StateFile):
-    """A file that another daemon writes just before it is read."""
+class ConcurrentStateFile(StateFile):
+    """A state file that another daemon writes just before it is read."""
 
     other: CloneGuard | None = None
 
@@ -335,22 +341,22 @@ class Shared(StateFile):
         return super().read()
 
 
-def test_two_daemons_may_share_a_directory(shop: Shop, tmp_path: Path) -> None:
-    """A mark that the other makes meanwhile is no sign of a restore."""
+def test_two_daemons_may_share_a_state_directory(shop: Shop, tmp_path: Path) -> None:
+    """A mark that the other makes meanwhile is not taken for a restore."""
     with closing(FeedHarness(shop)) as started, closing(Database(shop.dsn)) as database:
         feed_id = started.ledger.feed_id
-        memory = Shared(tmp_path, "shop")
+        state_file = ConcurrentStateFile(tmp_path, "shop")
         ours, other = (
-            CloneGuard(one, feed_id, "shop", memory, Log("shop"))
+            CloneGuard(one, feed_id, "shop", state_file, Log("shop"))
             for one in (database, started.connections.ledger)
         )
         for _ in range(3):
-            memory.other = other
+            state_file.other = other
             ours.mark()
 
 
-def test_what_is_remembered_can_be_read_by_a_person(tmp_path: Path) -> None:
-    """The file is plain JSON: place, number, time, timeline."""
+def test_the_state_file_is_readable_by_a_person(tmp_path: Path) -> None:
+    """Plain JSON: place, number, time, timeline."""
     shop_file = tmp_path / "shop.json"
     shop_file.write_text(
         '{"place":[7,16384],"number":5,"at":"2026-11-23T12:00:00Z","timeline":1}'

@@ -1,4 +1,4 @@
-"""Rejected orders that were mended are tried again: by the daemon, and by a verb."""
+"""Rejected orders that were mended are retried: by the daemon, and by a command."""
 
 import json
 from pathlib import Path
@@ -26,15 +26,15 @@ def mended_of(harness: Harness) -> MendedOrders:
 
 
 def reject(harness: Harness, count: int = 1) -> list[str]:
-    """Let orders be rejected for their address; return their numbers."""
+    """Confirm orders that are rejected for their address; return their numbers."""
     orders = harness.confirm(count, email="'nobody'")
     harness.deliver_all()
     assert [harness.set_aside()[order][0] for order in orders] == ["rejected"] * count
     return orders
 
 
-def test_an_order_that_could_be_sent_now_is_tried_again(harness: Harness) -> None:
-    """The others stay as they are; a story says so."""
+def test_an_order_that_has_become_sendable_is_retried(harness: Harness) -> None:
+    """The others stay as they are; the order's history says why."""
     mended, other = reject(harness, 2)
     assert mended_of(harness).retry_mended() == 0
     harness.shop.sql(f"UPDATE orders SET email = {GOOD} WHERE 'W-' || id = '{mended}'")
@@ -49,8 +49,8 @@ def test_an_order_that_could_be_sent_now_is_tried_again(harness: Harness) -> Non
     assert "tried again, since it was changed" in "\n".join(story.lines())
 
 
-def test_an_order_is_tried_again_a_bounded_number_of_times(harness: Harness) -> None:
-    """One that is mended and broken over and over does not go on for ever."""
+def test_an_order_is_retried_a_bounded_number_of_times(harness: Harness) -> None:
+    """An order that is mended and broken repeatedly is not retried for ever."""
     (order,) = reject(harness)
     for _ in range(MOST_RETRIES):
         harness.shop.sql(f"UPDATE orders SET email = {GOOD}")
@@ -63,7 +63,7 @@ def test_an_order_is_tried_again_a_bounded_number_of_times(harness: Harness) -> 
 
 
 def test_every_rejected_order_has_its_turn(harness: Harness) -> None:
-    """Pages that cannot be sent keep no mended order behind them."""
+    """Pages of unsendable orders do not block a mended one behind them."""
     rejected = {"feed_id": 1, "batch_id": 0, "state": "rejected", "reason": "gone"}
     rejected |= {"confirmed_at": ago()}
     keys = (f"0{n}" for n in range(100, 350))
@@ -76,18 +76,18 @@ def test_every_rejected_order_has_its_turn(harness: Harness) -> None:
     assert harness.posts([order]) == [1]
 
 
-def test_all_of_many_touched_orders_are_looked_at(harness: Harness) -> None:
-    """However many a statement of the shop's changes."""
+def test_many_touched_orders_are_all_examined(harness: Harness) -> None:
+    """However many a statement of the shop changes."""
     reject(harness, 130)
     harness.shop.sql(f"UPDATE orders SET email = {GOOD}")
     keys = [str(n) for n in range(1, 131)]
     assert mended_of(harness).retry_mended(keys) == 130
 
 
-def test_what_the_api_refused_is_tried_again_when_it_was_touched(
+def test_an_order_that_the_api_refused_is_retried_after_a_change(
     harness: Harness, sandbox: Sandbox
 ) -> None:
-    """Its row could be sent all along, so only a change is a reason."""
+    """Its row could be sent all along, so only a change is a reason to retry."""
     (bad,) = harness.confirm(1)
     harness.confirm(3)
     sandbox.fail("refused", times=None, orderids=(bad,))
@@ -102,8 +102,8 @@ def test_what_the_api_refused_is_tried_again_when_it_was_touched(
     assert harness.set_aside() == {}
 
 
-def test_what_a_person_discarded_stays_discarded(harness: Harness) -> None:
-    """Mended or touched: the decision was a person's."""
+def test_a_discarded_order_stays_discarded(harness: Harness) -> None:
+    """Mended or touched: a person decided it."""
     (order,) = reject(harness)
     harness.shop.update("ledger", {"state": "discarded"})
     harness.shop.sql(f"UPDATE orders SET email = {GOOD}")
@@ -111,10 +111,10 @@ def test_what_a_person_discarded_stays_discarded(harness: Harness) -> None:
     assert mended_of(harness).retry_mended([order.removeprefix("W-")]) == 0
 
 
-def test_the_list_tells_what_could_be_sent_now(
+def test_the_list_shows_which_rejected_orders_could_be_sent_now(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """And one option tries exactly those again."""
+    """And one option retries exactly those."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     syncd("run", "--once", "--config", config)
     shop.sql(
@@ -140,10 +140,10 @@ def states(shop: Shop) -> list[str | None]:
     return [order.state for order in shop.rows_of("ledger")]
 
 
-def test_the_daemon_hears_that_a_rejected_order_was_mended(
+def test_the_daemon_sends_a_rejected_order_once_it_is_mended(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """No person is needed: the shop adds the email, and the purchase is sent."""
+    """Without a person: the shop adds the email, and the purchase is sent."""
     shop.listen()
     config = shop.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
     shop.start(config)
@@ -154,10 +154,10 @@ def test_the_daemon_hears_that_a_rejected_order_was_mended(
     wait_until(lambda: sandbox.book.posts("W-1") == 1)
 
 
-def test_a_pass_tries_mended_orders_again(
+def test_each_run_once_retries_mended_orders(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Under poll nothing is heard of a change, so each pass looks."""
+    """Under `poll` nothing reports a change, so each pass examines them."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     syncd("run", "--once", "--config", config)
     shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nobody')")

@@ -1,4 +1,4 @@
-"""Details left out and orders refused, as the daemon's own code counts them."""
+"""Counts of omitted details and refused orders, made by the daemon's own code."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ FRACTION = """'[{"id": "A", "quantity": 0.75}]'"""
 
 
 def test_an_order_with_a_wrong_detail_is_sent_without_it(harness: Harness) -> None:
-    """The purchase arrives; what is left out is counted by field and reason."""
+    """The purchase arrives; omitted details are counted by field and reason."""
     good = harness.confirm(1)
     odd = harness.confirm(3, products=NEGATIVE)
     with capture_logs() as lines:
@@ -33,8 +33,8 @@ def test_an_order_with_a_wrong_detail_is_sent_without_it(harness: Harness) -> No
     assert [(line["field"], line["orders"]) for line in told] == [("products.price", 3)]
 
 
-def test_what_is_left_out_adds_up(harness: Harness) -> None:
-    """One row a field and reason, however often it happens."""
+def test_omitted_details_are_summed_up(harness: Harness) -> None:
+    """One row for each field and reason, however often it happens."""
     for _ in range(2):
         harness.confirm(2, products=NEGATIVE)
         harness.deliver_all()
@@ -44,8 +44,8 @@ def test_what_is_left_out_adds_up(harness: Harness) -> None:
     assert detail.last_at > detail.first_at
 
 
-def test_orders_that_are_refused_are_counted_among_the_newest(harness: Harness) -> None:
-    """All of them, those that were rejected, and the most frequent reason."""
+def test_refused_orders_are_counted_among_the_newest(harness: Harness) -> None:
+    """All of them, the rejected ones, and the most frequent reason."""
     harness.confirm(6, products=FRACTION)
     harness.deliver_all()
     refusals = recent_refusals(harness.database, harness.ledger.feed_id)
@@ -60,10 +60,10 @@ def test_orders_that_are_refused_are_counted_among_the_newest(harness: Harness) 
     assert (refusals.orders, refusals.rejected) == (50, 0)
 
 
-def test_lines_that_came_after_an_order_was_sent_are_found(
+def test_lines_added_after_an_order_was_sent_are_reported(
     harness: Harness, tmp_path: Path
 ) -> None:
-    """A shop whose lines follow in transactions of their own is told of the guard."""
+    """A shop that adds lines in later transactions is advised to set a guard."""
     harness.confirm(4)
     harness.deliver_all()
     harness.delivery.close()

@@ -1,4 +1,4 @@
-"""A pause stands where claims and admissions look: nobody acts against it."""
+"""Claims and admissions check for a pause in their own transaction."""
 
 import io
 import json
@@ -57,10 +57,10 @@ def pauses(ledger: Ledger) -> PauseStore:
 # Sending
 
 
-def test_while_sending_is_paused_nobody_claims_and_capture_goes_on(
+def test_a_pause_of_sending_stops_claims_but_not_capture(
     pair_harness: Harness,
 ) -> None:
-    """The batch in hand is settled; what comes in meanwhile is sent afterwards."""
+    """The current batch is settled; orders captured meanwhile are sent afterwards."""
     orders = pair_harness.confirm(2)
     claim = pair_harness.claim()
     pause, is_new = pauses(pair_harness.ledger).begin("sending", "a campaign")
@@ -76,8 +76,8 @@ def test_while_sending_is_paused_nobody_claims_and_capture_goes_on(
     assert pair_harness.posts(orders) == [0, 0, 1, 1]
 
 
-def test_a_pause_outlasts_the_apis_own_troubles(pair_harness: Harness) -> None:
-    """A released endpoint, or one that is probed, is paused all the same."""
+def test_a_pause_outlasts_a_hold_of_the_endpoint(pair_harness: Harness) -> None:
+    """A released or probing endpoint stays paused."""
     pair_harness.confirm(1)
     pair_harness.sandbox.fail("server-error", status=503)
     pair_harness.deliver()
@@ -91,8 +91,8 @@ def test_a_pause_outlasts_the_apis_own_troubles(pair_harness: Harness) -> None:
     assert pair_harness.received() == ["W-1"]
 
 
-def test_a_pause_that_is_on_keeps_its_beginning(pair_harness: Harness) -> None:
-    """A second one may bring a reason; lifting it twice does nothing."""
+def test_a_second_pause_keeps_the_beginning_of_the_first(pair_harness: Harness) -> None:
+    """It may add a reason; resuming twice does nothing."""
     ours = pauses(pair_harness.ledger)
     first, _ = ours.begin("sending", None)
     second, is_new = ours.begin("sending", "still mending")
@@ -102,8 +102,8 @@ def test_a_pause_that_is_on_keeps_its_beginning(pair_harness: Harness) -> None:
     assert ours.end("sending") is None
 
 
-def test_a_pause_is_of_one_feed_only(pair_harness: Harness) -> None:
-    """Another one in the same ledger goes on sending and capturing."""
+def test_a_pause_applies_to_one_feed_only(pair_harness: Harness) -> None:
+    """Another feed in the same ledger sends and captures."""
     pair_harness.confirm(1)
     for what in ("sending", "capture"):
         pauses(pair_harness.ledger).begin(what, None)
@@ -124,8 +124,8 @@ def test_a_pause_is_of_one_feed_only(pair_harness: Harness) -> None:
 # Capture
 
 
-def test_paused_capture_loses_nothing_of_late_commits(shop: Shop) -> None:
-    """Transactions that begin before and in the pause end in it and after it."""
+def test_a_pause_of_capture_loses_no_late_commit(shop: Shop) -> None:
+    """Transactions begin before and during the pause, and end during and after it."""
     feed = FeedHarness(shop, lookback=timedelta(milliseconds=1))
     sessions = [psycopg.connect(shop.owner) for _ in range(4)]
     before, through, inside, across = sessions
@@ -159,10 +159,8 @@ def test_paused_capture_loses_nothing_of_late_commits(shop: Shop) -> None:
     feed.close()
 
 
-def test_a_pause_waits_for_the_admission_under_way(
-    feed: FeedHarness, shop: Shop
-) -> None:
-    """When it returns, nothing is admitted any more."""
+def test_a_pause_waits_for_the_current_admission(feed: FeedHarness, shop: Shop) -> None:
+    """When the command returns, nothing is admitted any more."""
     shop.confirm(1)
     begun = threading.Event()
     other = FeedHarness(shop)
@@ -189,7 +187,7 @@ def test_a_pause_waits_for_the_admission_under_way(
 def test_reconciliation_captures_nothing_while_capture_is_paused(
     feed: FeedHarness, shop: Shop
 ) -> None:
-    """Neither by hand nor by itself; the daemon says once why, and when it goes on."""
+    """Neither by command nor by job; the daemon logs once why, and when it resumes."""
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
     reactions = ErrorPolicy(Log("shop"))
@@ -213,10 +211,10 @@ def test_reconciliation_captures_nothing_while_capture_is_paused(
     assert said == [("feed.paused", "the till is counted"), ("feed.resumed", None)]
 
 
-def test_an_account_that_a_pause_interrupts_is_gone_on_with(
+def test_a_reconciliation_that_a_pause_interrupts_is_continued(
     feed: FeedHarness, shop: Shop
 ) -> None:
-    """Its pages so far are kept; what is missing is captured after the pause."""
+    """Its finished pages are kept; missing orders are captured after the pause."""
     for hours in (3, 2):
         shop.sql(
             "INSERT INTO orders (confirmed_at) "
@@ -237,7 +235,7 @@ def test_an_account_that_a_pause_interrupts_is_gone_on_with(
 def test_rows_of_the_outbox_stay_while_capture_is_paused(
     feed: FeedHarness, shop: Shop
 ) -> None:
-    """They are taken after it, also those of an old stamp."""
+    """They are captured after it, also those with an old stamp."""
     shop.listen("orders:id")
     ear, outbox = listening(feed)
     pauses(feed.ledger).begin("capture", None)
@@ -265,49 +263,49 @@ def test_rows_of_the_outbox_stay_while_capture_is_paused(
 
 
 @pytest.fixture
-def monitored_tap(wal_shop: Shop, tmp_path: Path) -> Iterator[WalHarness]:
-    """One whose slot is checked at each step."""
+def monitored_feed(wal_shop: Shop, tmp_path: Path) -> Iterator[WalHarness]:
+    """A feed whose slot is checked at each step."""
     started = WalHarness(wal_shop, tmp_path, tuning=replace(QUICK, guard_seconds=0))
     started.step_until_read()
     yield started
     started.close()
 
 
-def test_the_slot_stays_where_it_is_while_capture_is_paused(
-    monitored_tap: WalHarness,
+def test_the_slot_does_not_advance_while_capture_is_paused(
+    monitored_feed: WalHarness,
 ) -> None:
-    """Its growing is warned of; after the pause every order comes, also late ones."""
-    ledger = monitored_tap.ledger
-    with monitored_tap.session() as late:
+    """Its growth is reported; after the pause every order is captured."""
+    ledger = monitored_feed.ledger
+    with monitored_feed.session() as late:
         late.execute(INSERT)
         pauses(ledger).begin("capture", None)
-        stood = monitored_tap.confirmed_position()
-        monitored_tap.shop.confirm(2)
+        stood = monitored_feed.confirmed_position()
+        monitored_feed.shop.confirm(2)
         with pytest.raises(PausedError):
-            monitored_tap.next_keys()
+            monitored_feed.next_keys()
         late.commit()
-    monitored_tap.shop.confirm(1)
-    monitored_tap.retune(at_risk_share=0)
+    monitored_feed.shop.confirm(1)
+    monitored_feed.retune(at_risk_share=0)
     for _ in range(3):
         with pytest.raises(PausedError):
-            monitored_tap.step()
-    assert monitored_tap.confirmed_position() == stood
-    assert (monitored_tap.admitted(), len(monitored_tap.events("stream.opened"))) == (
+            monitored_feed.step()
+    assert monitored_feed.confirmed_position() == stood
+    assert (monitored_feed.admitted(), len(monitored_feed.events("stream.opened"))) == (
         0,
         1,
     )
-    assert monitored_tap.events("slot.at_risk")
+    assert monitored_feed.events("slot.at_risk")
     pauses(ledger).end("capture")
-    monitored_tap.step_until_admitted(4)
-    monitored_tap.step_until_read()
-    assert monitored_tap.confirmed_position() > stood
+    monitored_feed.step_until_admitted(4)
+    monitored_feed.step_until_read()
+    assert monitored_feed.confirmed_position() > stood
 
 
-# What is said
+# What is reported
 
 
-def test_a_pause_stands_in_the_pulse(feed: FeedHarness) -> None:
-    """With its reason; that of the feed's other half is apart."""
+def test_the_feeds_stats_include_a_pause(feed: FeedHarness) -> None:
+    """With its reason; a pause of the other half is separate."""
     pauses(feed.ledger).begin("capture", "stocktaking")
     stats = read_stats(feed.ledger.database, feed.ledger.feed_id)
     assert [(p.what, p.why) for p in stats.pauses] == [("capture", "stocktaking")]

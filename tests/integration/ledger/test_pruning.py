@@ -1,4 +1,4 @@
-"""Thinning takes receipts away, and never what keeps an order from being sent again."""
+"""Pruning removes receipts, and never what keeps an order from being sent again."""
 
 import io
 import json
@@ -44,7 +44,7 @@ KEEP = timedelta(days=30)
 
 
 class PruningHarness(FeedHarness):
-    """A feed whose orders are sent to nobody, but counted."""
+    """A feed whose orders are sent to no API, but counted."""
 
     def __init__(self, shop: Shop) -> None:
         super().__init__(shop, lookback=timedelta(milliseconds=1))
@@ -56,7 +56,7 @@ class PruningHarness(FeedHarness):
         self.pruning = self.retention()
 
     def retention(self, steps: PruningSteps | None = None) -> Retention:
-        """Make what thins; in steps of some size."""
+        """Build the retention job, with steps of some size."""
         return Retention(
             self.ledger,
             KEEP,
@@ -70,7 +70,7 @@ class PruningHarness(FeedHarness):
         return self.ledger.claim(self.number, "live", timedelta(minutes=1))
 
     def send(self) -> None:
-        """Deliver what waits, in the batches that it is in."""
+        """Deliver what is pending, in its batches."""
         while claim := self.claim():
             self.sent.update(order.key for order in claim.orders)
             keys = [f"W-{order.key}" for order in claim.orders]
@@ -85,10 +85,10 @@ class PruningHarness(FeedHarness):
         return [number.removeprefix("W-") for number in numbers]
 
     def age(self) -> None:
-        """Let everything that the ledger has be old."""
+        """Move everything in the ledger into the past."""
         self.shop.shift("batch", timedelta(days=-40), "created_at")
 
-    def thin(self) -> None:
+    def prune(self) -> None:
         self.shop.update("feed", {"pruned_at": None})
         self.clock.advance(3600)
         self.pruning.run()
@@ -103,8 +103,8 @@ class PruningHarness(FeedHarness):
         feed = self.ledger.feed_id
         return self.ledger.database.row(dict, query("totals"), feed=feed)["delivered"]
 
-    def whole_account(self) -> ReconciliationTally:
-        """Make the account of everything; no poll may follow."""
+    def reconcile_all(self) -> ReconciliationTally:
+        """Reconcile everything; no poll may follow."""
         self.shop.set_watermark(ago(seconds=-1))
         return self.tally()
 
@@ -121,23 +121,23 @@ def pruned(shop: Shop) -> Iterator[PruningHarness]:
     opened.close()
 
 
-def test_what_was_delivered_long_ago_has_no_receipt_any_more(
+def test_a_batch_delivered_long_ago_is_pruned(
     pruned: PruningHarness,
 ) -> None:
-    """Its batches become one; the sums, the account and the order itself stay."""
+    """Its batches are merged; sums, reconciliation and the order itself stay."""
     for _ in range(5):
         pruned.sell(2)
     pruned.age()
     young = pruned.sell(3)
     before = pruned.delivered()
-    pruned.thin()
+    pruned.prune()
     assert pruned.shop.batches() == 2
     assert pruned.shop.attempts() == 1
     assert pruned.delivered() == before == 13
     assert pruned.shop.captured() == 13
     assert sorted(batch.orders for batch in pruned.shop.rows_of("batch")) == [3, 10]
     assert pruned.shop.counts_agree()
-    assert pruned.whole_account() == ReconciliationTally(delivered=13)
+    assert pruned.reconcile_all() == ReconciliationTally(delivered=13)
     feed = pruned.feeds.get()
     story = read_history(pruned.ledger.database, pruned.source, feed, "1")
     assert story
@@ -148,8 +148,10 @@ def test_what_was_delivered_long_ago_has_no_receipt_any_more(
     assert "accepted, 3 events" in " ".join(kept.lines())
 
 
-def test_whatever_is_not_ordinary_stays(pruned: PruningHarness) -> None:
-    """Rejected, uncertain, held, pending orders, with the batches they were in."""
+def test_batches_that_are_not_plainly_delivered_are_kept(
+    pruned: PruningHarness,
+) -> None:
+    """Rejected, uncertain, held and pending orders, with the batches they were in."""
     pruned.sell(2)
     for state in ("rejected", "uncertain", "held", "pending"):
         pruned.shop.confirm(2)
@@ -170,9 +172,9 @@ def test_whatever_is_not_ordinary_stays(pruned: PruningHarness) -> None:
             if not held:
                 pruned.send()
     pruned.age()
-    before = pruned.whole_account()
-    pruned.thin()
-    assert pruned.whole_account() == before
+    before = pruned.reconcile_all()
+    pruned.prune()
+    assert pruned.reconcile_all() == before
     assert pruned.delivered() == 5
     states = Counter(
         (o.state, o.batch.state, o.batch.orders, o.batch.uncertain_attempts)
@@ -188,8 +190,10 @@ def test_whatever_is_not_ordinary_stays(pruned: PruningHarness) -> None:
     assert pruned.shop.attempts() == 4
 
 
-def test_the_story_of_an_exception_keeps_its_beginning(pruned: PruningHarness) -> None:
-    """A batch that a rejected order has left is needed for that."""
+def test_the_history_of_a_rejected_order_keeps_its_beginning(
+    pruned: PruningHarness,
+) -> None:
+    """It needs the batch that the order has left."""
     pruned.shop.confirm(2)
     pruned.poll()
     claim = pruned.claim()
@@ -204,67 +208,67 @@ def test_the_story_of_an_exception_keeps_its_beginning(pruned: PruningHarness) -
     pruned.ledger.close_empty(first, Receipt("refused", 422, orderids=["W-1"]))
     pruned.send()
     pruned.age()
-    pruned.thin()
+    pruned.prune()
     story = read_history(pruned.ledger.database, pruned.source, pruned.feeds.get(), "1")
     assert story
     assert [a.status for a in story.attempts] == [422, 422]
     pruned.shop.update("ledger", {"state": None, "reason": None, "orderid": None})
     pruned.shop.update("feed", {"pruned_after": 0})
-    pruned.thin()
+    pruned.prune()
     assert pruned.shop.rows_of("order_move") == []
 
 
-def test_an_order_that_is_touched_or_stamped_anew_is_not_sent_again(
+def test_a_pruned_order_is_not_sent_again_when_it_is_captured_anew(
     pruned: PruningHarness,
 ) -> None:
-    """Whatever captures it: by key, by time, or in an account."""
+    """Captured by key, by time, or by a reconciliation."""
     keys = pruned.sell(3)
     pruned.age()
-    pruned.thin()
+    pruned.prune()
     pruned.shop.sql("UPDATE orders SET confirmed_at = clock_timestamp()")
     pruned.touch(keys)
     pruned.poll(whole=True)
-    pruned.whole_account()
+    pruned.reconcile_all()
     pruned.send()
     assert set(pruned.sent.values()) == {1}
 
 
-def test_it_takes_small_steps_and_one_turn_an_hour(pruned: PruningHarness) -> None:
-    """A turn is bounded, the next one goes on; other daemons leave it to the first."""
+def test_pruning_takes_small_steps_and_one_turn_an_hour(pruned: PruningHarness) -> None:
+    """A turn is bounded and continued by the next; other daemons skip it."""
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
     pruned.pruning = pruned.retention(PruningSteps(batches=2, steps=2))
     for _ in range(7):
         pruned.sell()
     pruned.age()
-    pruned.thin()
-    assert pruned.shop.batches() == 4  # four of them have become one
+    pruned.prune()
+    assert pruned.shop.batches() == 4  # four of them were merged into one
     pruned.retention(PruningSteps(batches=2, steps=2)).run()
     pruned.pruning.run()
     assert pruned.shop.batches() == 4
-    pruned.thin()
+    pruned.prune()
     assert pruned.shop.batches() == 1
     told = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert [(t["orders"], t["batches"]) for t in told] == [(4, 4), (3, 3)]
 
 
-def test_a_step_ends_after_so_many_orders(pruned: PruningHarness) -> None:
-    """And always passes at least one batch, however large."""
+def test_a_step_ends_after_a_number_of_orders(pruned: PruningHarness) -> None:
+    """But it always includes at least one batch, however large."""
     pruned.pruning = pruned.retention(PruningSteps(orders=3, steps=1))
     for orders in (5, 2, 2):
         pruned.sell(orders)
     pruned.age()
     counts = []
     for _ in range(3):
-        pruned.thin()
+        pruned.prune()
         counts.append(max(batch.orders for batch in pruned.shop.rows_of("batch")))
     assert counts == [5, 9, 9]
 
 
-def test_nothing_is_pruned_unless_asked_for_or_told_to_stop(
+def test_nothing_is_pruned_by_default_or_after_a_stop(
     pruned: PruningHarness,
 ) -> None:
-    """By default everything is kept; a stop ends a turn after a step."""
+    """By default everything is kept; a stop ends a turn after the current step."""
     pruned.sell()
     pruned.age()
     Retention(pruned.ledger, None, Log("shop"), threading.Event()).run()
@@ -281,15 +285,15 @@ def test_nothing_is_pruned_unless_asked_for_or_told_to_stop(
     assert pruned.shop.row_of("feed").pruned_after > 0
 
 
-def test_orders_of_another_feed_are_left_alone(pruned: PruningHarness) -> None:
-    """It may keep everything; the steps pass over its batches."""
+def test_orders_of_another_feed_are_not_pruned(pruned: PruningHarness) -> None:
+    """It may keep everything; the steps skip its batches."""
     pruned.sell(2)
     pruned.age()
     pruned.shop.update("feed", {"feed": "other"})
     second = PruningHarness(pruned.shop)
     second.sell(2)
     second.age()
-    second.thin()
+    second.prune()
     stamped = {
         row.feed: row.pruned_batch is not None for row in pruned.shop.rows_of("feed")
     }
@@ -297,13 +301,13 @@ def test_orders_of_another_feed_are_left_alone(pruned: PruningHarness) -> None:
     second.close()
 
 
-def test_a_reset_that_reaches_beyond_is_refused(
+def test_a_reset_that_reaches_into_the_pruned_range_is_refused(
     pruned: PruningHarness, tmp_path: Path
 ) -> None:
-    """In one clear line with the next step; a later one is planned."""
+    """With the next step; a reset of a later range is planned."""
     pruned.sell(2)
     pruned.age()
-    pruned.thin()
+    pruned.prune()
     with pytest.raises(RangePrunedError):
         pruned.ledger.refuse_pruned(ago(days=1), ago(days=0))
     pruned.ledger.refuse_pruned(ago(days=9), ago(days=8))
@@ -319,8 +323,10 @@ def test_a_reset_that_reaches_beyond_is_refused(
     assert pruned.shop.rows_of("backfill") == []
 
 
-def test_what_is_to_be_kept_is_long(pruned: PruningHarness, tmp_path: Path) -> None:
-    """A time that would cut what reconciliation looks at is refused in one line."""
+def test_a_retention_shorter_than_reconciliation_needs_is_refused(
+    pruned: PruningHarness, tmp_path: Path
+) -> None:
+    """In one line."""
     config = pruned.shop.configure(tmp_path, "http://127.0.0.1:9/x")
     text = config.read_text()
     for keep, source in (("6d", ""), ("9d", 'lookback = "1d"\n')):
@@ -335,10 +341,10 @@ def test_what_is_to_be_kept_is_long(pruned: PruningHarness, tmp_path: Path) -> N
     assert syncd("status", "--config", config).returncode == 0
 
 
-# Whatever happens in whatever order
+# Any sequence of events
 
 
-class Trade(RuleBasedStateMachine):
+class PruningModel(RuleBasedStateMachine):
     """A shop, a feed and its ledger, which is pruned at any moment."""
 
     server: Cluster
@@ -346,8 +352,8 @@ class Trade(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        Trade.numbers += 1
-        self.name = f"thin{Trade.numbers}"
+        PruningModel.numbers += 1
+        self.name = f"thin{PruningModel.numbers}"
         self.server.sql(f"CREATE DATABASE {self.name}")
         self.shop = Shop.open(self.server.dsn(self.name))
         self.pruned = PruningHarness(self.shop)
@@ -402,7 +408,7 @@ class Trade(RuleBasedStateMachine):
 
     @rule(sold=st.booleans(), aged=st.booleans())
     def let_time_pass(self, *, sold: bool, aged: bool) -> None:
-        """Thin, mostly after orders were sent and have become old."""
+        """Prune, mostly after orders were sent and have become old."""
         if sold:
             self.shop.confirm(2)
             self.pruned.poll()
@@ -410,7 +416,7 @@ class Trade(RuleBasedStateMachine):
         if aged:
             self.pruned.age()
         delivered = self.pruned.delivered()
-        self.pruned.thin()
+        self.pruned.prune()
         assert self.pruned.delivered() == delivered
 
     @override
@@ -435,15 +441,15 @@ class Trade(RuleBasedStateMachine):
 def test_no_order_is_sent_twice_or_missed_however_it_is_pruned(
     server: Cluster,
 ) -> None:
-    """With late commits, captures by key, new stamps and accounts in between."""
-    Trade.server = server
+    """With late commits, captures by key, new stamps and reconciliations in between."""
+    PruningModel.server = server
     run_state_machine_as_test(
-        Trade,
+        PruningModel,
         settings=settings(
             max_examples=12,
             stateful_step_count=25,
             deadline=None,
-            phases=[Phase.generate],  # shrinking makes databases for minutes
+            phases=[Phase.generate],  # shrinking creates databases for minutes
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )

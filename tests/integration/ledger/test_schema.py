@@ -1,4 +1,4 @@
-"""The ledger's own walls: impossible states, least privilege, indexes underneath."""
+"""The ledger's own guards: impossible states, least privilege, indexes."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ TOKEN, OTHER = UUID(int=1), UUID(int=2)
 
 
 def start(shop: Shop) -> None:
-    """Start its feed, which is the first and only one: 1."""
+    """Start the shop's feed, the first and only one: 1."""
     with closing(Database(shop.dsn)) as database:
         feeds = FeedStore(Connections(database, database), "shop")
         feeds.start(Source(database, *NAMES), timedelta(minutes=5))
@@ -128,7 +128,7 @@ SENDING = {"state": "sending", "instance_id": 1, "lease_until": NOW}
 def test_the_database_refuses_an_impossible_state(
     small: Shop, table: str, columns: dict[str, object], constraint: str
 ) -> None:
-    """By a constraint whose name says what it guards."""
+    """The name of the constraint says what it guards."""
     with pytest.raises(errors.IntegrityError) as refused:
         small.update(table, columns)
     assert refused.value.diag.constraint_name == constraint
@@ -150,14 +150,14 @@ MOVE = {"feed_id": 1, "order_key": "1", "batch_id": 1}
 def test_the_database_refuses_an_impossible_row(
     small: Shop, table: str, columns: dict[str, object], constraint: str
 ) -> None:
-    """Another beside those that it has."""
+    """Another row, which contradicts those in the table."""
     with pytest.raises(errors.IntegrityError) as refused:
         small.insert(table, **columns)
     assert refused.value.diag.constraint_name == constraint
 
 
 def test_the_database_refuses_a_delivery_by_a_refused_attempt(small: Shop) -> None:
-    """Although the batch has its token."""
+    """Even with the batch's token."""
     small.update("attempt", {"outcome": "refused", "settled_at": NOW})
     with pytest.raises(errors.IntegrityError) as refused:
         small.update("batch", {**DELIVERED, "claim_token": TOKEN})
@@ -180,7 +180,7 @@ def test_the_database_refuses_a_delivery_by_a_refused_attempt(small: Shop) -> No
     ],
 )
 def test_the_daemons_role_may_not(shop: Shop, statement: str) -> None:
-    """Read a table of the shop's, delete, own or create."""
+    """Read a table of the shop, delete, own or create."""
     with (
         psycopg.connect(shop.dsn, autocommit=True) as connection,
         pytest.raises(errors.InsufficientPrivilege),
@@ -189,7 +189,7 @@ def test_the_daemons_role_may_not(shop: Shop, statement: str) -> None:
 
 
 def test_installing_again_changes_nothing(shop: Shop) -> None:
-    """It finds the migrations done, and grants once more."""
+    """The migrations are done already; the grants are repeated."""
     database = Database(shop.owner)
     assert install(Connections(database, database), Grantees(shop.role, *NAMES)) == []
     assert installed(database) == list(range(1, SCHEMA_VERSION + 1))
@@ -302,25 +302,25 @@ PLANNED: dict[str, dict[str, object]] = {
 }
 
 
-def test_no_hot_statement_reads_a_big_table_whole(large: Shop) -> None:
-    """Its cost does not grow with what was delivered."""
+def test_no_hot_statement_scans_a_big_table(large: Shop) -> None:
+    """Its cost does not grow with the number of delivered orders."""
     reading: dict[str, object] = {}
     with psycopg.connect(large.owner) as connection:
         for name, values in PLANNED.items():
             text = compose(name.split(maxsplit=1)[0]).text
             explained = connection.execute(b"EXPLAIN (FORMAT JSON) " + text, values)
             (plan,) = explained.fetchone() or ((),)
-            if {"batch", "ledger", "attempt"} & set(whole_reads(plan)):
+            if {"batch", "ledger", "attempt"} & set(scanned_tables(plan)):
                 reading[name] = plan
     assert not reading, json.dumps(reading, indent=1)
 
 
-def whole_reads(node: object) -> list[str]:
-    """Name the tables that a plan reads whole."""
+def scanned_tables(node: object) -> list[str]:
+    """Return the tables that a plan scans."""
     if isinstance(node, list):
-        return [name for child in node for name in whole_reads(child)]
+        return [name for child in node for name in scanned_tables(child)]
     if not isinstance(node, dict):
         return []
     here = [str(node["Relation Name"])] if node.get("Node Type") == "Seq Scan" else []
-    below = [whole_reads(node.get(name)) for name in ("Plan", "Plans")]
+    below = [scanned_tables(node.get(name)) for name in ("Plan", "Plans")]
     return here + [name for names in below for name in names]

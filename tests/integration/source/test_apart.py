@@ -1,4 +1,4 @@
-"""The ledger in one PostgreSQL, the orders in another."""
+"""The ledger in one PostgreSQL server, the orders in another."""
 
 import json
 from collections.abc import Iterator
@@ -16,47 +16,47 @@ pytestmark = [pytest.mark.db, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Iterator[Cluster]:
-    """A second server, for ledgers."""
+def ledger_server() -> Iterator[Cluster]:
+    """Run a second server, for ledgers."""
     with cluster() as running:
         yield running
 
 
 @pytest.fixture
-def apart(database: str, elsewhere: Cluster) -> Iterator[Shop]:
+def split_shop(database: str, ledger_server: Cluster) -> Iterator[Shop]:
     """A shop whose ledger is on the other server."""
     name = database.split("dbname=")[1].split(maxsplit=1)[0]
-    elsewhere.sql(f"CREATE DATABASE {name}")
-    elsewhere.sql(f"CREATE ROLE role_{name} LOGIN")
-    shop = Shop.open(database, state=elsewhere.dsn(name))
+    ledger_server.sql(f"CREATE DATABASE {name}")
+    ledger_server.sql(f"CREATE ROLE role_{name} LOGIN")
+    shop = Shop.open(database, state=ledger_server.dsn(name))
     yield shop
     shop.close()
-    elsewhere.sql(f"DROP DATABASE {name} WITH (FORCE)")
-    elsewhere.sql(f"DROP ROLE role_{name}")
+    ledger_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    ledger_server.sql(f"DROP ROLE role_{name}")
 
 
-def test_orders_are_delivered_and_nothing_is_written_beside_them(
-    apart: Shop, tmp_path: Path
+def test_orders_are_delivered_and_nothing_is_written_to_their_database(
+    split_shop: Shop, tmp_path: Path
 ) -> None:
     """The shop's database has the two views and no table of syncd's."""
     with Sandbox() as sandbox:
-        config = apart.configure(tmp_path, sandbox.endpoint)
-        apart.confirm(3)
-        daemon = apart.start(config)
+        config = split_shop.configure(tmp_path, sandbox.endpoint)
+        split_shop.confirm(3)
+        daemon = split_shop.start(config)
         wait_until(lambda: "daemon.started" in config.with_suffix(".log").read_text())
-        orders = apart.confirm(250)
+        orders = split_shop.confirm(250)
         wait_until(lambda: sandbox.book.totals.orderids == 250)
         daemon.terminate()
         assert daemon.wait(60) == 0
         assert {sandbox.book.posts(order) for order in orders} == {1}
-    assert apart.captured("poll") == apart.captured() == 250
-    assert apart.rows("SELECT relname FROM pg_class WHERE relkind IN ('r', 'S') "
+    assert split_shop.captured("poll") == split_shop.captured() == 250
+    assert split_shop.rows("SELECT relname FROM pg_class WHERE relkind IN ('r', 'S') "
                       "AND relnamespace = 'syncd'::regnamespace") == []  # fmt: skip
 
 
 @pytest.mark.parametrize("away", ["orders", "ledger"])
 def test_either_server_may_go_away(tmp_path: Path, away: str) -> None:
-    """Nothing is lost, nothing repeated; the process stays."""
+    """Nothing is lost or repeated, and the process survives."""
     with cluster() as orders, cluster() as ledger, Sandbox() as sandbox:
         orders.sql("CREATE DATABASE shop")
         ledger.sql("CREATE DATABASE shop")
@@ -84,12 +84,12 @@ def test_either_server_may_go_away(tmp_path: Path, away: str) -> None:
             shop.close()
 
 
-def test_commands_look_at_both(apart: Shop, tmp_path: Path) -> None:
+def test_commands_read_both_databases(split_shop: Shop, tmp_path: Path) -> None:
     """Status, explain, check, preview and reset find what they need."""
     with Sandbox() as sandbox:
-        config = str(apart.configure(tmp_path, sandbox.endpoint))
-        past = apart.confirm(1)[0]
-        apart.sql("UPDATE orders SET confirmed_at = now() - interval '2 days'")
+        config = str(split_shop.configure(tmp_path, sandbox.endpoint))
+        past = split_shop.confirm(1)[0]
+        split_shop.sql("UPDATE orders SET confirmed_at = now() - interval '2 days'")
         environment = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
 
         def syncd(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""What stands behind the views: which table a name is, which order a key is."""
+"""Changes behind the views: which table a name denotes, which order a key denotes."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -63,8 +63,10 @@ def check(started: FeedHarness, capture: str = "poll") -> IdentityCheck:
 # Tables
 
 
-def test_a_table_that_took_the_name_of_another_is_named(started: FeedHarness) -> None:
-    """The views go on reading the other one: said until the views are made anew."""
+def test_a_table_that_took_the_name_of_another_is_reported(
+    started: FeedHarness,
+) -> None:
+    """The views still read the other one: reported until they are recreated."""
     started.shop.confirm(3)
     started.poll()
     assert check(started) == IdentityCheck()
@@ -94,7 +96,7 @@ def test_a_table_that_took_the_name_of_another_is_named(started: FeedHarness) ->
         "ALTER VIEW syncd.purchases SET (security_barrier = true)",
     ],
 )
-def test_what_leaves_name_and_table_together_is_no_alarm(
+def test_a_table_that_keeps_its_name_or_its_oid_is_no_alarm(
     started: FeedHarness, change: str
 ) -> None:
     """A rename alone, a rebuild in place, a new column."""
@@ -108,7 +110,7 @@ def test_what_leaves_name_and_table_together_is_no_alarm(
 def test_a_table_moved_to_another_schema_is_replaced_by_its_namesake(
     started: FeedHarness,
 ) -> None:
-    """ALTER TABLE SET SCHEMA, and a new one in its place; later than the move."""
+    """ALTER TABLE SET SCHEMA, then a new table under the old name."""
     started.shop.sql("CREATE SCHEMA archive; ALTER TABLE orders SET SCHEMA archive")
     assert list(check(started).replaced) == []
     started.shop.sql("CREATE TABLE public.orders (LIKE archive.orders)")
@@ -116,7 +118,7 @@ def test_a_table_moved_to_another_schema_is_replaced_by_its_namesake(
     assert "archive.orders" in found.reason
 
 
-def test_a_table_behind_views_behind_the_views_is_seen(shop: Shop) -> None:
+def test_a_table_behind_nested_views_is_found(shop: Shop) -> None:
     """Through a view and a materialized view of the shop's own."""
     shop.sql(
         "DROP VIEW syncd.confirmed_orders;"
@@ -158,8 +160,10 @@ def test_partitions_that_come_and_go_are_no_alarm(shop: Shop) -> None:
         assert (list(looked.replaced), looked.held) == ([], None)
 
 
-def test_triggers_on_a_table_that_lost_its_name_are_named(started: FeedHarness) -> None:
-    """The views read the new one, the triggers hear the old one, or are gone."""
+def test_triggers_on_a_table_that_lost_its_name_are_reported(
+    started: FeedHarness,
+) -> None:
+    """The views read the new table; the triggers are on the old one, or gone."""
     shop = started.shop
     shop.listen()
     assert list(check(started, "listen").replaced) == []
@@ -176,7 +180,7 @@ def test_triggers_on_a_table_that_lost_its_name_are_named(started: FeedHarness) 
     assert list(check(started, "listen").replaced) == []
 
 
-def test_a_publication_of_a_table_that_lost_its_name_is_named(
+def test_a_publication_of_a_table_that_lost_its_name_is_reported(
     started: FeedHarness,
 ) -> None:
     """It publishes the old one."""
@@ -194,10 +198,10 @@ def test_a_publication_of_a_table_that_lost_its_name_is_named(
 # Keys
 
 
-def test_views_made_anew_with_the_same_orders_are_accepted(
+def test_recreated_views_with_the_same_orders_are_accepted(
     started: FeedHarness,
 ) -> None:
-    """Also after a restore of the shop's tables, whose oids are others."""
+    """Also after a restore of the shop's tables, which changes their oids."""
     started.shop.confirm(3)
     started.poll()
     started.shop.recreate_views()
@@ -224,10 +228,10 @@ def test_views_made_anew_with_the_same_orders_are_accepted(
         UUID_VIEWS.replace("uid AS", "id + 5000 AS"),
     ],
 )
-def test_known_orders_under_other_keys_are_held(
+def test_known_orders_with_other_keys_hold_the_feed(
     started: FeedHarness, views: str
 ) -> None:
-    """uuid, a prefix, leading zeros, or simply other numbers; then lifted by itself."""
+    """uuid, a prefix, leading zeros, other numbers; the hold ends by itself."""
     shop = started.shop
     shop.confirm(20)
     started.poll()
@@ -244,8 +248,8 @@ def test_known_orders_under_other_keys_are_held(
     assert shop.row_of("watermark").paused_at is None
 
 
-def test_a_view_of_new_orders_alone_is_accepted(started: FeedHarness) -> None:
-    """Known orders are not in it, under any key: nothing can be sent again."""
+def test_a_view_with_only_new_orders_is_accepted(started: FeedHarness) -> None:
+    """It lists no known order under any key: nothing can be sent again."""
     started.shop.confirm(5)
     started.poll()
     started.shop.sql(SWAP)
@@ -255,8 +259,8 @@ def test_a_view_of_new_orders_alone_is_accepted(started: FeedHarness) -> None:
     assert check(started).held is None
 
 
-def test_what_a_person_paused_stays_paused(started: FeedHarness) -> None:
-    """A hold that ends lifts its own pauses alone."""
+def test_a_pause_by_a_person_survives_the_end_of_a_hold(started: FeedHarness) -> None:
+    """A hold that ends resumes only what it paused itself."""
     shop = started.shop
     shop.confirm(3)
     started.poll()
@@ -270,8 +274,8 @@ def test_what_a_person_paused_stays_paused(started: FeedHarness) -> None:
     assert shop.row_of("watermark").paused_at is None
 
 
-def test_a_comparison_costs_little(started: FeedHarness) -> None:
-    """A minute's look at nothing new writes nothing, and takes one statement each."""
+def test_a_comparison_is_cheap(started: FeedHarness) -> None:
+    """Without changes it writes nothing, and takes one statement each."""
     started.shop.confirm(1)
     started.poll()
     check(started)
@@ -282,15 +286,15 @@ def test_a_comparison_costs_little(started: FeedHarness) -> None:
         assert started.shop.ledger(version) == before
 
 
-# Rebound
+# Rebinding
 
 
 def rebinding(started: FeedHarness) -> KeyRebinding:
     return KeyRebinding(started.source, started.ledger, guard(started), size=100)
 
 
-def test_orders_keep_their_place_under_their_new_keys(shop: Shop) -> None:
-    """Those from before the start stay old, the known stay known, the new are new."""
+def test_orders_keep_their_state_under_their_new_keys(shop: Shop) -> None:
+    """Initial orders stay initial, known ones known; new ones are captured."""
     shop.confirm(5)
     with closing(FeedHarness(shop)) as started:
         shop.confirm(5)
@@ -322,10 +326,10 @@ def test_orders_keep_their_place_under_their_new_keys(shop: Shop) -> None:
         assert known == [36] * 7
 
 
-def test_a_row_that_cannot_be_read_has_its_time_to_be_matched_by(
+def test_an_unreadable_row_is_matched_by_its_time(
     started: FeedHarness,
 ) -> None:
-    """Its number is unknown, as is that of nobody else; each page is reported."""
+    """Its number is unknown, but those of the others are; each page is reported."""
     shop = started.shop
     shop.confirm(20)
     shop.sql("UPDATE orders SET confirmed_at = confirmed_at - id * interval '1 ms'")
@@ -340,10 +344,10 @@ def test_a_row_that_cannot_be_read_has_its_time_to_be_matched_by(
     assert seen == [("read", 20), ("matched", 20)]
 
 
-def test_a_role_that_may_make_no_temporary_table_is_told_what_to_grant(
+def test_a_role_without_temporary_tables_is_refused_with_the_grant(
     started: FeedHarness,
 ) -> None:
-    """PUBLIC may, unless somebody took it; nothing was changed."""
+    """PUBLIC has the privilege unless it was revoked; nothing is changed."""
     shop = started.shop
     name = shop.value("SELECT current_database()")
     shop.sql(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
@@ -354,8 +358,8 @@ def test_a_role_that_may_make_no_temporary_table_is_told_what_to_grant(
     assert rebinding(started).plan().renamed == 0
 
 
-def test_old_orders_under_other_keys_are_held_without_a_ledger(shop: Shop) -> None:
-    """Nothing was sent yet, and every old order would count as new."""
+def test_initial_orders_with_other_keys_hold_the_feed(shop: Shop) -> None:
+    """Nothing was sent yet, and every initial order would count as new."""
     shop.confirm(5)
     with closing(FeedHarness(shop)) as started:
         shop.sql(TO_UUID + UUID_VIEWS.replace("uid AS", "id + 5000 AS"))
@@ -365,8 +369,10 @@ def test_old_orders_under_other_keys_are_held_without_a_ledger(shop: Shop) -> No
         assert check(started).held
 
 
-def test_what_cannot_be_matched_is_decided_by_a_person(started: FeedHarness) -> None:
-    """Refused without a word; sent it counts as a possible repeat."""
+def test_a_person_decides_about_orders_that_cannot_be_matched(
+    started: FeedHarness,
+) -> None:
+    """Refused without a decision; if sent, each counts as a possible repeat."""
     shop = started.shop
     shop.confirm(3)
     started.poll()
