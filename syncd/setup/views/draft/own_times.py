@@ -1,8 +1,10 @@
 """The times that an order has itself, with its status or a flag where these decide."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from syncd.setup.views.draft.conditions import gone, is_one_of, statuses
+from syncd.setup.views.draft.contradictions import contradictions, unread_statuses
 from syncd.setup.views.draft.moment import Moment, Search
 from syncd.setup.views.draft.samples import Row
 from syncd.setup.views.draft.schema import Column, Kind, Table, quote
@@ -16,58 +18,93 @@ _CREATION = (
     'never what is cancelled by then; capture = "listen" is better here'
 )
 _ALWAYS = 0.999
+_FEWER = 0.5  # of the rows that another event has: no event of each order
 _FEW = 0.2  # of the orders: a status that so few have is no confirmation
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A column of times, with how well its name fits and what its values are like."""
+
+    column: Column
+    score: float
+    is_event: bool
+    facts: Facts
+
+    @property
+    def is_empty_until_then(self) -> bool:
+        """Whether only some rows have the time, since not each had the event."""
+        is_optional = not self.column.is_required
+        return self.is_event and is_optional and self.facts.filled < _ALWAYS
 
 
 def own_times(
     look: Search, table: Table, key: str, rows: Sequence[Row]
 ) -> Iterator[Moment]:
     """List the ways that a time of the order, or of a row that extends it, offers."""
-    for column in times_of(table):
-        score, is_event = time_score(column)
-        if score <= 0:
+    timed = [
+        _Timed(
+            column, *time_score(column), facts_of(row.get(column.name) for row in rows)
+        )
+        for column in times_of(table)
+    ]
+    fullest = max((t.facts.filled for t in timed if t.is_event), default=0.0)
+    for each in timed:
+        if each.score <= 0:
             continue
-        facts = facts_of(row.get(column.name) for row in rows)
-        made = _own_time(look, table, key, column, facts, score, is_event=is_event)
-        if made:
-            yield made
+        if each.is_empty_until_then:
+            made = _by_event(look, table, key, each, fullest)
+        elif table.name == look.orders.name:
+            made = _by_creation(look, key, each)
+        else:
+            continue
+        is_date = each.column.kind is Kind.DATE
+        yield _without_time_of_day(made) if is_date else made
 
 
-def _own_time(  # noqa: PLR0913 - one time column and what is known of it
-    look: Search,
-    table: Table,
-    key: str,
-    column: Column,
-    facts: Facts,
-    score: float,
-    *,
-    is_event: bool,
-) -> Moment | None:
+def _without_time_of_day(made: Moment) -> Moment:
+    doubts = (*made.doubts, "a date without a time of day")
+    return replace(made, score=made.score - 2, doubts=doubts)
+
+
+def _by_event(
+    look: Search, table: Table, key: str, timed: _Timed, fullest: float
+) -> Moment:
+    """Take a time that is empty until the event."""
     is_own = table.name == look.orders.name
-    where, doubts = [] if is_own else list(gone(table)), []
+    score, doubts, facts = timed.score, [], timed.facts
+    name = quote(timed.column.name)
+    if facts.rows and not facts.filled:
+        score, doubts = score - 4, ["it is empty in each row that was sampled"]
+    elif facts.filled < _FEWER * fullest and not _is_payment(timed.column):
+        score, doubts = score - 4, ["other events have a time in many more rows"]
+    elif is_own:
+        doubts += contradictions(look, timed.column)
+    where = (f"{{alias}}.{name} IS NOT NULL", *(() if is_own else gone(table)))
+    why = f"{name} names the event, and is empty until then"
+    return Moment(table, key, timed.column, score, why, where, tuple(doubts))
+
+
+def _is_payment(column: Column) -> bool:
+    return bool(column.meaning.concepts & {"paid", "payment"})
+
+
+def _by_creation(look: Search, key: str, timed: _Timed) -> Moment:
+    """Take a time that each order has, and what shows which orders are confirmed."""
+    column, score, doubts = timed.column, timed.score, []
     name = quote(column.name)
-    if is_event and not column.is_required and facts.filled < _ALWAYS:
-        if facts.rows and not facts.filled:
-            score, doubts = score - 4, ["it is empty in each row that was sampled"]
-        where.insert(0, f"{{alias}}.{name} IS NOT NULL")
-        why = f"{name} names the event, and is empty until then"
-    elif not is_own:
-        return None
-    else:
-        made = _by_flag(look) or _by_status(look)
-        if not column.is_required:
-            where.insert(0, f"{{alias}}.{name} IS NOT NULL")
-        why = f"{name} is the time that the order has"
-        waiting = bool(made) or _waits(look)
-        score -= (3.0 if is_event else 1.0) * waiting
-        if made:
-            where.append(made)
-            doubts.append(_CREATION)
-        elif not is_event or waiting:
-            doubts.append("the time is that of the order's birth, not of a payment")
-    if column.kind is Kind.DATE:
-        score, doubts = score - 2, [*doubts, "a date without a time of day"]
-    return Moment(table, key, column, score, why, tuple(where), tuple(doubts))
+    made = _by_flag(look) or _by_status(look)
+    where = [] if column.is_required else [f"{{alias}}.{name} IS NOT NULL"]
+    waiting = bool(made) or _waits(look)
+    score -= (3.0 if timed.is_event else 1.0) * waiting
+    if made:
+        where.append(made)
+        doubts.append(_CREATION)
+    elif not timed.is_event or waiting:
+        doubts.append("the time is that of the order's birth, not of a payment")
+        doubts += unread_statuses(look)
+    why = f"{name} is the time that the order has"
+    return Moment(look.orders, key, column, score, why, tuple(where), tuple(doubts))
 
 
 def _waits(look: Search) -> bool:

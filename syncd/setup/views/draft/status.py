@@ -11,7 +11,7 @@ _NOT_YET = word_set(
     wacht wachten open offen new nieuw neu nouveau cart adding arranging draft
     created failed fail error declined denied refused hold onhold review fraud
     invalid pre checkout authorized authorised requested request attente
-    abandoned incomplete reminder overdue link email sent"""
+    abandoned incomplete balance outstanding reminder overdue link email sent"""
 )
 _GONE = frozenset({"canceled", "refund", "expired", "deleted", "cart", "draft"})
 _PROCESSING = word_set(
@@ -56,6 +56,13 @@ def step_of(value: str) -> Step:
     return max(
         (_STEPS.get(concept, Step.NONE) for concept in concepts), default=Step.NONE
     )
+
+
+def is_waiting(value: str) -> bool:
+    """Return whether a status means that the order is not confirmed yet."""
+    parts = set(words(value))
+    is_over = bool(_concepts(value) & {"canceled", "refund"})
+    return is_plain(value) and bool(parts & _NOT_YET) and not is_over
 
 
 def first_confirmed(values: Iterable[str]) -> tuple[list[str], Step]:

@@ -5,7 +5,7 @@ from syncd.setup.views.draft.schema import (
     Kind,
     Table,
 )
-from syncd.setup.views.draft.words import word_set
+from syncd.setup.views.draft.words import word_set, words
 
 _EVENTS = {"paid": 10.0, "placed": 9.0, "confirmed": 9.0, "completed": 8.0}
 
@@ -14,6 +14,7 @@ _NEVER = word_set(
     parent billing address product line customer user supplier phone language
     draft archive first discount price tax status meta"""
 )
+_ENDS = word_set("closed archived finished")  # after the last change of an order
 
 
 def times_of(table: Table) -> list[Column]:
@@ -25,7 +26,7 @@ def time_score(column: Column) -> tuple[float, bool]:
     """Return how well a time's name fits, and whether it names an event."""
     meaning = column.meaning
     concepts = meaning.concepts - {"sale", "shop", "cart"}
-    if concepts & _NEVER:
+    if concepts & _NEVER or _ENDS & set(words(column.name)):
         return 0.0, False
     extra = 1.5 * len(concepts - {*_EVENTS, "order", "time", "created", "payment"})
     extra += 1.0 * meaning.unknown

@@ -1,0 +1,105 @@
+"""Which time `views draft` takes for the confirmation, and what speaks against it."""
+
+import pytest
+from support import draft_schemas
+
+from syncd.setup.views.draft.choice import Certainty, Choice
+
+
+def confirmed_at(drafted: draft_schemas.Drafted, columns: str, values: str) -> Choice:
+    """Draft a shop whose orders have these columns besides, and return the choice."""
+    made = drafted(
+        f"""
+        CREATE TABLE orders (id int PRIMARY KEY, number text UNIQUE, email text,
+            total numeric, currency text, {columns});
+        INSERT INTO orders SELECT n, 'W' || n, n || '@example.com', 5, 'EUR', {values}
+          FROM generate_series(0, 59) n;
+        CREATE TABLE order_lines (id int PRIMARY KEY, order_id int REFERENCES orders,
+            sku text, quantity int, price numeric);
+        INSERT INTO order_lines SELECT id, id, 'S' || id, 1, total FROM orders;
+        """
+    )
+    return made.choice("confirmed_at")
+
+
+def test_an_event_that_few_orders_have_is_not_the_confirmation(
+    drafted: draft_schemas.Drafted,
+) -> None:
+    """An approval by hand is no event of each order."""
+    chosen = confirmed_at(
+        drafted,
+        "completed_at timestamptz, approved_at timestamptz",
+        "CASE WHEN n % 3 > 0 THEN now() END, CASE WHEN n % 10 = 1 THEN now() END",
+    )
+    assert chosen.expression == "c.completed_at"
+    assert "public.orders.approved_at" in chosen.others
+
+
+def test_a_payment_may_be_rare(drafted: draft_schemas.Drafted) -> None:
+    """What most customers never pay is no order."""
+    chosen = confirmed_at(
+        drafted,
+        "placed_at timestamptz, paid_at timestamptz",
+        "CASE WHEN n % 10 > 0 THEN now() END, CASE WHEN n % 3 = 1 THEN now() END",
+    )
+    assert chosen.expression == "c.paid_at"
+
+
+@pytest.mark.parametrize("name", ["closed_at", "archived_at", "finished_on"])
+def test_the_end_of_an_order_is_not_its_confirmation(
+    drafted: draft_schemas.Drafted, name: str
+) -> None:
+    """A shop closes an order days after it was paid, or never."""
+    chosen = confirmed_at(
+        drafted,
+        f"created_at timestamptz, {name} timestamptz, state text",
+        "now(), CASE WHEN n % 2 = 0 THEN now() END,"
+        " (ARRAY['paid', 'pending', 'paid'])[1 + n % 3]",
+    )
+    assert chosen.expression == "c.created_at"
+    assert chosen.certainty is Certainty.DOUBTFUL
+
+
+def test_a_status_may_disagree_with_a_time(drafted: draft_schemas.Drafted) -> None:
+    """Of what was placed some is unpaid; of what was not, some is paid."""
+    chosen = confirmed_at(
+        drafted,
+        "placed_at timestamptz, payment_status text",
+        "CASE WHEN n % 4 > 0 THEN now() END,"
+        " (ARRAY['paid', 'paid', 'pending', 'paid'])[1 + n % 4]",
+    )
+    assert chosen.expression == "c.placed_at"
+    assert chosen.certainty is Certainty.LIKELY
+    assert chosen.doubts == (
+        "33% of the orders that have it are 'pending' in public.orders.payment_status",
+        "100% of the orders without it are 'paid' in public.orders.payment_status",
+    )
+
+
+def test_a_status_that_never_says_paid_disagrees_with_nothing(
+    drafted: draft_schemas.Drafted,
+) -> None:
+    """Nor one of what was cancelled or refunded later."""
+    chosen = confirmed_at(
+        drafted,
+        "paid_at timestamptz, state text, payment_status text",
+        "CASE WHEN n % 3 > 0 THEN now() END, (ARRAY['new', 'open'])[1 + n % 2],"
+        " CASE WHEN n % 3 = 0 THEN 'open' WHEN n % 5 = 0 THEN 'refunded'"
+        " ELSE 'paid' END",
+    )
+    assert chosen.certainty is Certainty.SURE
+
+
+@pytest.mark.parametrize("time", ["created_at", "placed_at"])
+def test_a_status_in_numbers_is_a_question(
+    drafted: draft_schemas.Drafted, time: str
+) -> None:
+    """Only the shop knows what 2 means."""
+    chosen = confirmed_at(
+        drafted,
+        f"{time} timestamptz, order_status smallint",
+        "CASE WHEN n > 4 THEN now() END, n % 3",
+    )
+    question = "public.orders.order_status is a number: which of its values mean"
+    assert question in " ".join(chosen.doubts)
+    assert chosen.certainty is not Certainty.SURE
