@@ -26,10 +26,10 @@ def codes_of(inspector: CheckRunner, section: str) -> set[str]:
     return {f.code for f in inspector.findings() if f.section == section}
 
 
-def test_triggers_without_a_fault_are_said_to_fire(
+def test_triggers_without_a_fault_are_reported_as_firing(
     notifying_shop: Shop, tmp_path: Path
 ) -> None:
-    """On a server without prepared transactions, which gives hints."""
+    """On a server without prepared transactions, where NOTIFY works."""
     inspector = CheckRunner(notifying_shop, tmp_path, LISTEN)
     assert codes_of(inspector, "Capture") == {"outbox.missing"}
     notifying_shop.listen("orders:id")
@@ -96,10 +96,10 @@ def test_triggers_without_a_fault_are_said_to_fire(
         ),
     ],
 )
-def test_what_keeps_a_change_from_being_noted_is_found(
+def test_what_prevents_a_change_from_being_recorded_is_found(
     notifying_shop: Shop, tmp_path: Path, change: str, code: str, words: str
 ) -> None:
-    """With its table, and the statement or command that mends it."""
+    """With its table, and the statement or command that fixes it."""
     notifying_shop.listen("orders:id")
     inspector = CheckRunner(notifying_shop, tmp_path, LISTEN)
     assert code not in inspector.codes()
@@ -112,7 +112,7 @@ def test_what_keeps_a_change_from_being_noted_is_found(
 def test_a_subscription_that_fills_a_table_is_found(
     notifying_shop: Shop, tmp_path: Path
 ) -> None:
-    """Its changes fire no statement trigger."""
+    """The subscription's changes fire no statement trigger."""
     notifying_shop.listen("orders:id")
     notifying_shop.sql(
         "CREATE SUBSCRIPTION filling CONNECTION 'host=/nowhere' PUBLICATION p "
@@ -127,10 +127,10 @@ def test_a_subscription_that_fills_a_table_is_found(
     notifying_shop.sql("DROP SUBSCRIPTION filling")
 
 
-def test_hints_that_are_not_sent_and_an_outbox_left_behind_are_told(
+def test_missing_notifications_and_an_abandoned_outbox_are_reported(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """Prepared transactions are allowed here; later the capture was changed."""
+    """Prepared transactions are allowed here; later the capture is changed."""
     shop.listen("orders:id")
     assert "outbox.no_notifications" in CheckRunner(shop, tmp_path, LISTEN).codes()
     assert "outbox.abandoned" in CheckRunner(shop, tmp_path).codes()
@@ -141,21 +141,21 @@ def test_hints_that_are_not_sent_and_an_outbox_left_behind_are_told(
 
 @pytest.fixture(scope="module")
 def logical() -> Iterator[Cluster]:
-    """A server whose slots may keep 1 GB."""
+    """A server whose slots may retain 1 GB."""
     with cluster(WAL_SETTINGS) as running:
         yield running
 
 
 @pytest.fixture
 def followed(logical: Cluster, tmp_path: Path) -> Iterator[CheckRunner]:
-    """A shop that is followed through its WAL, with nobody who reads it yet."""
+    """A shop whose WAL has a slot, which nothing reads yet."""
     with opened_shop(logical, f"w{next(_numbers)}") as shop:
         install_wal(shop, "orders:id")
         yield CheckRunner(shop, tmp_path, {"capture": "wal"})
 
 
-def test_slot_and_publication_are_looked_at(followed: CheckRunner) -> None:
-    """How much WAL is kept, which tables are followed, who reads."""
+def test_slot_and_publication_are_checked(followed: CheckRunner) -> None:
+    """How much WAL is retained, which tables are followed, who reads."""
     assert {"slot.reserved", "slot.unread", "publication.followed"} <= codes_of(
         followed, "Capture"
     )
@@ -165,18 +165,18 @@ def test_slot_and_publication_are_looked_at(followed: CheckRunner) -> None:
     shop.sql("ALTER PUBLICATION syncd_shop ADD TABLE t")
     assert "public.t" in followed.one("publication.keyless").message
     shop.sql("ALTER TABLE orders REPLICA IDENTITY NOTHING")
-    harm = followed.one("publication.harmful")
-    assert "REPLICA IDENTITY NOTHING" in harm.message
-    assert "ALTER PUBLICATION syncd_shop DROP TABLE" in harm.next_step
+    problem = followed.one("publication.harmful")
+    assert "REPLICA IDENTITY NOTHING" in problem.message
+    assert "ALTER PUBLICATION syncd_shop DROP TABLE" in problem.next_step
 
 
-def test_whole_rows_that_travel_are_told(followed: CheckRunner) -> None:
-    """Personal data and all."""
+def test_published_whole_rows_are_reported(followed: CheckRunner) -> None:
+    """They include personal data."""
     followed.shop.sql("ALTER PUBLICATION syncd_shop SET TABLE orders")
     assert "whole rows" in followed.one("publication.whole").message
 
 
-def test_a_slot_in_danger_is_told(
+def test_a_slot_at_risk_is_reported(
     followed: CheckRunner, logical: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Near its limit; dropped when idle; left behind by a failover."""
@@ -187,21 +187,19 @@ def test_a_slot_in_danger_is_told(
         assert "slot.stays_behind" in followed.codes()
     server = SlotCatalog.server
 
-    def impatient(slots: SlotCatalog) -> Server:
+    def with_idle_timeout(slots: SlotCatalog) -> Server:
         return replace(server(slots), idle_seconds=60)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SlotCatalog, "server", impatient)
+        patch.setattr(SlotCatalog, "server", with_idle_timeout)
         assert "after 60 s" in followed.one("slot.dropped_when_idle").message
     with monkeypatch.context() as patch:
         patch.setattr(look_at, "slot_risk", lambda _server, _slot: "it keeps 80 %")
         assert "80 %" in followed.one("slot.at_risk").message
 
 
-def test_a_slot_that_was_left_behind_is_told(
-    followed: CheckRunner, tmp_path: Path
-) -> None:
-    """The capture is another one now."""
+def test_an_abandoned_slot_is_reported(followed: CheckRunner, tmp_path: Path) -> None:
+    """The capture was changed."""
     inspector = CheckRunner(followed.shop, tmp_path)
     assert "syncd uninstall --wal" in inspector.one("slot.abandoned").next_step
 
@@ -210,7 +208,7 @@ def test_a_slot_that_was_left_behind_is_told(
 
 
 def test_a_ledger_of_another_database_is_a_copy(shop: Shop, tmp_path: Path) -> None:
-    """It must not send; the command for when it took the other's place is told."""
+    """It must not send; the finding names the command for a ledger that was moved."""
     inspector = CheckRunner(shop, tmp_path)
     identity = "system_identifier", "database_oid", "ledger_identifier", "ledger_oid"
     now = ago()

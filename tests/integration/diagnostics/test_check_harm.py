@@ -1,4 +1,4 @@
-"""What `syncd check` finds of syncd's own that may harm the shop."""
+"""What `syncd check` finds of syncd's own objects that may harm the shop."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def listening_inspector(shop: Shop, tmp_path: Path) -> CheckRunner:
 def test_a_role_whose_dump_is_blocked_is_named_until_it_may_read(
     listening_inspector: CheckRunner,
 ) -> None:
-    """With the statements that let it; they are enough."""
+    """With the grants that allow the dump; they suffice."""
     shop = listening_inspector.shop
     keeper = f"{shop.role}_keeper"
     assert "backup.blocked" not in listening_inspector.codes()
@@ -32,10 +32,10 @@ def test_a_role_whose_dump_is_blocked_is_named_until_it_may_read(
     assert "backup.blocked" in listening_inspector.codes()
 
 
-def test_a_publication_that_takes_syncds_tables_is_found(
+def test_a_publication_that_includes_syncds_tables_is_found(
     listening_inspector: CheckRunner,
 ) -> None:
-    """It may have come after the installation."""
+    """It may have been created after the installation."""
     shop = listening_inspector.shop
     assert "publication.own" not in listening_inspector.codes()
     shop.sql("CREATE PUBLICATION everything FOR ALL TABLES")
@@ -47,10 +47,10 @@ def test_a_publication_that_takes_syncds_tables_is_found(
 BULK = "UPDATE orders SET total = total + 1"
 
 
-def test_a_limit_that_a_bulk_update_meets_is_found(
+def test_a_temp_file_limit_that_blocks_a_bulk_update_is_found(
     listening_inspector: CheckRunner,
 ) -> None:
-    """For one role, with the statement that lifts it; then the update goes through."""
+    """For one role, with the statement that lifts it; then the update succeeds."""
     shop = listening_inspector.shop
     clerk = f"{shop.role}_clerk"
     shop.sql(

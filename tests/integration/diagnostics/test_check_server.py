@@ -1,4 +1,4 @@
-"""What `syncd check` finds about server, role, pooler, standby: on the real thing."""
+"""What `syncd check` finds about server, role, pooler and standby, on real servers."""
 
 import shutil
 import socket
@@ -31,10 +31,10 @@ pytestmark = [pytest.mark.db, pytest.mark.slow]
 BOUNCER = "/usr/sbin/pgbouncer"
 
 
-def test_a_role_as_install_makes_it_has_enough_and_no_more(
+def test_a_role_made_by_install_has_enough_privileges_and_no_more(
     inspector: CheckRunner,
 ) -> None:
-    """Nothing is wrong with server, role or limits, and it says so."""
+    """Server, role and limits are fine, and reported as such."""
     assert inspector.codes() >= {
         "server.reached",
         "link.safe",
@@ -95,10 +95,10 @@ def test_a_role_as_install_makes_it_has_enough_and_no_more(
         ),
     ],
 )
-def test_a_right_or_limit_that_is_wrong_is_found(
+def test_a_wrong_privilege_or_limit_is_found(
     inspector: CheckRunner, change: str, code: str, words: str
 ) -> None:
-    """Too much, too little; each with what to do, and gone when it is mended."""
+    """Too much or too little; each with the next step, and gone when it is fixed."""
     assert code not in inspector.codes()
     shop = inspector.shop
     database = conninfo_to_dict(shop.owner)["dbname"]
@@ -109,18 +109,18 @@ def test_a_right_or_limit_that_is_wrong_is_found(
     shop.sql(f"ALTER DATABASE {database} OWNER TO postgres")
 
 
-def test_replication_is_no_excess_for_capture_from_the_wal(
+def test_replication_is_no_excess_privilege_for_capture_wal(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """There it is needed; without a slot the capture cannot be used."""
+    """The capture needs it; without a slot it cannot be used."""
     shop.sql(f"ALTER ROLE {shop.role} REPLICATION")
     inspector = CheckRunner(shop, tmp_path, {"capture": "wal"})
     assert "role.powerful" not in inspector.codes()
     assert "max_slot_wal_keep_size" in inspector.one("wal.misconfigured").message
 
 
-def test_nothing_is_written_and_nothing_could_be(inspector: CheckRunner) -> None:
-    """Its sessions are read-only; the ledger is what it was."""
+def test_check_writes_nothing_and_could_not(inspector: CheckRunner) -> None:
+    """Its sessions are read-only; the ledger is unchanged."""
     shop = inspector.shop
     shop.confirm(3)
     before = shop.value("SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables")
@@ -134,8 +134,10 @@ def test_nothing_is_written_and_nothing_could_be(inspector: CheckRunner) -> None
             database.run(query("start_endpoint"), feed=1)
 
 
-def test_another_server_that_is_down_hides_nothing(shop: Shop, tmp_path: Path) -> None:
-    """The source is away: host, credentials, endpoint and the ledger are looked at."""
+def test_an_unreachable_server_does_not_hide_other_findings(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """The source is down: host, credentials, endpoint and ledger are checked."""
     shop.state = shop.owner
     inspector = CheckRunner(shop, tmp_path, {"dsn": "host=/nowhere dbname=shop"})
     found = {(f.code, f.subject) for f in inspector.findings()}
@@ -146,10 +148,10 @@ def test_another_server_that_is_down_hides_nothing(shop: Shop, tmp_path: Path) -
     assert not [code for code, _ in found if code.startswith("views.")]
 
 
-def test_a_server_that_swallows_every_packet_is_left_in_time(
+def test_a_server_that_drops_packets_is_given_up_in_time(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """The rest is told; what was not checked is named."""
+    """Other findings are reported; what was not checked is named."""
     with socket.create_server(("127.0.0.1", 0)) as hole:
         dsn = f"host=127.0.0.1 port={hole.getsockname()[1]} dbname=shop user=x"
         inspector = CheckRunner(shop, tmp_path, {"dsn": dsn})
@@ -161,8 +163,8 @@ def test_a_server_that_swallows_every_packet_is_left_in_time(
     assert "not checked" in late.message
 
 
-def test_a_look_that_hangs_on_the_server_ends(inspector: CheckRunner) -> None:
-    """The server itself ends a statement; the next look goes on."""
+def test_a_check_that_hangs_on_the_server_ends(inspector: CheckRunner) -> None:
+    """The server ends the statement; the next check runs."""
     assert {"check.failed", "check.timeout"}.isdisjoint(inspector.codes())
     with psycopg.connect(inspector.shop.owner) as holder:
         holder.execute("LOCK TABLE syncd.migration IN ACCESS EXCLUSIVE MODE")
@@ -185,10 +187,10 @@ def test_a_look_that_hangs_on_the_server_ends(inspector: CheckRunner) -> None:
         ("wal", "pooler.no_replication", "does not support replication"),
     ],
 )
-def test_a_pooler_is_told_with_what_it_means(
+def test_a_pooler_is_reported_with_its_consequences(
     shop: Shop, tmp_path: Path, capture: str, code: str, words: str
 ) -> None:
-    """For each capture; the session's settings are left alone then."""
+    """For each capture; the session's settings are then left alone."""
     pooler = PidMaskingPooler(shop.dsn)
     try:
         source = {"dsn": pooler.dsn, "capture": capture}
@@ -199,7 +201,7 @@ def test_a_pooler_is_told_with_what_it_means(
 
 @pytest.fixture
 def bouncer(shop: Shop, tmp_path: Path) -> Iterator[str]:
-    """A real PgBouncer in transaction mode before the shop; its address."""
+    """Run a real PgBouncer in transaction mode; return its address."""
     if not Path(BOUNCER).exists():
         pytest.skip("no pgbouncer here")
     parts = conninfo_to_dict(shop.dsn)
@@ -218,7 +220,7 @@ pool_mode = transaction
 unix_socket_dir =
 """
     )
-    with config.open() as settings:  # whoever it runs as may not read the folder
+    with config.open() as settings:  # whichever user it runs as may not read the folder
         process = subprocess.Popen(
             [BOUNCER, "-q", "/dev/stdin"], stdin=settings, user="nobody"
         )
@@ -239,10 +241,10 @@ unix_socket_dir =
         process.wait()
 
 
-def test_pgbouncer_is_told_and_keeps_no_setting_of_the_check(
+def test_pgbouncer_is_reported_and_keeps_no_setting_of_the_check(
     shop: Shop, tmp_path: Path, bouncer: str
 ) -> None:
-    """What a session sets there stays with whoever gets the server next."""
+    """A session's setting there would affect the next client of that server."""
     inspector = CheckRunner(shop, tmp_path, {"dsn": bouncer})
     assert "another daemon" in inspector.one("pooler.found").message
     with psycopg.connect(bouncer) as connection:
@@ -250,7 +252,7 @@ def test_pgbouncer_is_told_and_keeps_no_setting_of_the_check(
     assert shown == ("off",)
 
 
-# The way there
+# The connection
 
 
 @pytest.mark.parametrize(
@@ -264,16 +266,16 @@ def test_pgbouncer_is_told_and_keeps_no_setting_of_the_check(
         (Peer("10.0.0.3", 1, "verify-full"), True, "link.safe"),
     ],
 )
-def test_a_way_over_a_network_must_be_verified(
+def test_a_network_connection_must_be_verified(
     peer: Peer, code: str, *, is_encrypted: bool
 ) -> None:
-    """`prefer` encrypts for anybody who poses as the server."""
+    """`prefer` encrypts for any server, also an impostor's."""
     found = look_at.check_link("way", peer, is_encrypted=is_encrypted)
     assert found.code == code
 
 
-def test_what_libpq_and_the_server_say_of_tls_is_read(tmp_path: Path) -> None:
-    """A real server with a certificate: encrypted or not, as the DSN asks."""
+def test_the_tls_state_of_libpq_and_server_is_read(tmp_path: Path) -> None:
+    """A real server with a certificate: encrypted or not, as the DSN requires."""
     certificate = issue(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -305,8 +307,8 @@ def tls_of(dsn: str) -> tuple[bool, str]:
 # Standbys
 
 
-def test_a_standby_says_what_it_cannot_prove(tmp_path: Path) -> None:
-    """Without its primary; with it; and with a primary that is none."""
+def test_a_standby_reports_what_it_cannot_prove(tmp_path: Path) -> None:
+    """Without its primary; with it; and with a primary that is a standby."""
     with cluster() as primary:
         primary.sql("CREATE DATABASE shop")
         primary.sql("CREATE DATABASE state")
@@ -328,7 +330,7 @@ def test_a_standby_says_what_it_cannot_prove(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "code"), [(140_023, "server.old"), (190_000, "server.untested")]
 )
-def test_a_version_that_was_not_tested_is_told(
+def test_an_untested_version_is_reported(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, number: int, code: str
 ) -> None:
     """Older than 15 is an error, newer than 18 a warning."""
@@ -339,10 +341,10 @@ def test_a_version_that_was_not_tested_is_told(
     assert first.code == code
 
 
-def test_a_password_that_is_wrong_is_a_refused_login(
+def test_a_wrong_password_is_reported_as_a_refused_login(
     inspector: CheckRunner,
 ) -> None:
-    """The database's name, too; nothing secret is told."""
+    """The same for a wrong database; no secret is shown."""
     text = inspector.config.read_text()
     inspector.config.write_text(text.replace("dbname=t", "password=hunter2 dbname=no"))
     refused = inspector.one("server.refused")
@@ -350,10 +352,10 @@ def test_a_password_that_is_wrong_is_a_refused_login(
     assert "hunter2" not in str(inspector.findings())
 
 
-def test_a_look_that_fails_for_what_nobody_expected_is_named(
+def test_an_unexpected_failure_of_a_check_is_reported(
     inspector: CheckRunner,
 ) -> None:
-    """With the server's words, and the others go on."""
+    """With the server's message, and the other checks run."""
     with closing(FeedHarness(inspector.shop)):
         inspector.shop.sql("ALTER TABLE syncd.batch RENAME created_at TO made_at")
         found = inspector.findings()

@@ -15,13 +15,15 @@ STAMPS = {"orders.stale", "orders.shifted", "orders.future", "orders.backdated"}
 
 
 def sell(shop: Shop, away: str, orders: int) -> None:
-    """Confirm orders now, one by one, stamped so far away."""
+    """Confirm orders now, one by one, with stamps that are off by `away`."""
     for _ in range(orders):
         shop.sql(WRITTEN.format(away))
 
 
-def test_a_carts_time_is_told_from_a_confirmations(inspector: CheckRunner) -> None:
-    """An order is not older than all orders that were made just before it."""
+def test_a_carts_time_is_distinguished_from_a_confirmation(
+    inspector: CheckRunner,
+) -> None:
+    """An order is not older than all orders that were created just before it."""
     shop = inspector.shop
     sell(shop, "0", 12)
     assert not inspector.codes() & STAMPS
@@ -35,8 +37,8 @@ def test_a_carts_time_is_told_from_a_confirmations(inspector: CheckRunner) -> No
     assert ", for example 13; lookback is 5 s" in found.message
 
 
-def test_an_order_that_is_paid_days_later_is_no_finding(inspector: CheckRunner) -> None:
-    """Its time is later than those of orders that were made after it."""
+def test_an_order_paid_days_later_is_no_finding(inspector: CheckRunner) -> None:
+    """Its time is later than those of orders that were created after it."""
     shop = inspector.shop
     shop.sql(
         "INSERT INTO orders (confirmed_at) SELECT now() - interval '10 days' "
@@ -46,10 +48,10 @@ def test_an_order_that_is_paid_days_later_is_no_finding(inspector: CheckRunner) 
     assert "orders.backdated" not in inspector.codes()
 
 
-def test_orders_that_are_paid_at_once_among_later_ones_are_no_finding(
+def test_orders_paid_at_once_among_late_ones_are_no_finding(
     inspector: CheckRunner,
 ) -> None:
-    """Nearly all are paid one to seven days after they were made."""
+    """Nearly all are paid one to seven days after they were created."""
     inspector.shop.sql(
         "INSERT INTO orders (confirmed_at) SELECT now() - interval '30 days' "
         "+ n * interval '1 hour' + CASE WHEN n % 20 = 0 THEN interval '0' "
@@ -59,10 +61,10 @@ def test_orders_that_are_paid_at_once_among_later_ones_are_no_finding(
     assert "orders.backdated" not in inspector.codes()
 
 
-def test_an_order_that_came_with_its_time_is_no_finding(
+def test_an_order_that_appeared_at_its_stamp_is_no_finding(
     inspector: CheckRunner, begin: Begin
 ) -> None:
-    """It is right, whatever others are stamped; a cart's time is found beside it."""
+    """Whatever other stamps are; a cart's time beside it is still found."""
     feed, shop = begin(), inspector.shop
     shop.sql(
         "INSERT INTO orders (confirmed_at) SELECT NULL FROM generate_series(1, 15)"
@@ -85,17 +87,17 @@ def test_an_order_that_came_with_its_time_is_no_finding(
     [("-1 hour", "60 min before", "Europe/Amsterdam"),
      ("5 hours", "300 min after", "America/New_York")],
 )  # fmt: skip
-def test_admitted_orders_show_by_what_they_are_off(
+def test_the_offset_of_admitted_orders_is_reported(
     shop: Shop, tmp_path: Path, begin: Begin, away: str, side: str, read_as: str
 ) -> None:
-    """In both directions, with the zone that fits, whether or not a daemon noticed."""
+    """In both directions, with the matching zone, whether a daemon noticed or not."""
     inspector = CheckRunner(shop, tmp_path, {"time_zone": read_as})
     feed = begin()
     for _ in range(12):
         feed.shop.set_watermark(ago(days=1))
         sell(shop, away, 1)
         feed.poll(whole=True)
-        shop.update("batch", {"due_at": ago()})  # none is topped up
+        shop.update("batch", {"due_at": ago()})  # no batch is extended
     found = inspector.one("orders.shifted")
     assert found.message == (
         f"orders are stamped {side} the moment they appear; "
@@ -103,10 +105,10 @@ def test_admitted_orders_show_by_what_they_are_off(
     )
 
 
-def test_orders_that_appear_with_stamps_from_before_the_start_are_counted(
+def test_orders_that_appear_with_stamps_before_the_start_are_counted(
     shop: Shop, tmp_path: Path, begin: Begin
 ) -> None:
-    """Though no capture has taken them: the newest stamp is as old as the offset."""
+    """No capture has found them: the newest stamp is as old as the offset."""
     inspector = CheckRunner(shop, tmp_path, {"time_zone": "Europe/Amsterdam"})
     sell(shop, "-1 day", 3)
     begin()
@@ -120,7 +122,9 @@ def test_orders_that_appear_with_stamps_from_before_the_start_are_counted(
     assert found.message.endswith("; source.time_zone is probably UTC")
 
 
-def test_a_shop_that_rests_is_no_finding(inspector: CheckRunner, begin: Begin) -> None:
+def test_a_shop_without_new_orders_is_no_finding(
+    inspector: CheckRunner, begin: Begin
+) -> None:
     """Nor is one whose daemon was down when its last orders came."""
     feed, shop = begin(), inspector.shop
     sell(shop, "0", 12)
@@ -133,7 +137,9 @@ def test_a_shop_that_rests_is_no_finding(inspector: CheckRunner, begin: Begin) -
     assert not inspector.codes() & STAMPS
 
 
-def test_orders_stamped_ahead_name_the_zone(shop: Shop, tmp_path: Path) -> None:
+def test_orders_stamped_in_the_future_suggest_the_zone(
+    shop: Shop, tmp_path: Path
+) -> None:
     """The shop's times are read in a zone that is west of it."""
     inspector = CheckRunner(shop, tmp_path, {"time_zone": "America/New_York"})
     sell(shop, "5 hours", 3)

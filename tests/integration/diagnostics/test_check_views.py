@@ -24,13 +24,13 @@ COLUMNS = {
 
 
 def show(shop: Shop, tables: str = "orders", **columns: str) -> None:
-    """Let the view purchases have these columns too, or in place of others."""
+    """Add columns to the view purchases, or replace some."""
     chosen = COLUMNS | columns
     written = ", ".join(f"{sql} AS {name}" for name, sql in chosen.items())
     shop.sql(VIEW.format(columns=written, tables=tables, role=shop.role))
 
 
-def test_a_shop_that_is_well_made_has_nothing_to_mend(inspector: CheckRunner) -> None:
+def test_a_correct_shop_has_no_finding_to_fix(inspector: CheckRunner) -> None:
     """Views, types, plans and orders; the plan also while the tables are small."""
     inspector.shop.confirm(5)
     found = {f.code: f for f in inspector.findings()}
@@ -42,7 +42,7 @@ def test_a_shop_that_is_well_made_has_nothing_to_mend(inspector: CheckRunner) ->
 
 
 def test_an_empty_schema_leads_to_the_next_step(database: str, tmp_path: Path) -> None:
-    """The views are to be made; what cannot be looked at without them is left."""
+    """The views have to be created; checks that need them are skipped."""
     shop = Shop.open(database, views=False)
     found = CheckRunner(shop, tmp_path).findings()
     (missing,) = [f for f in found if f.code == "views.missing"]
@@ -65,7 +65,7 @@ def test_an_empty_schema_leads_to_the_next_step(database: str, tmp_path: Path) -
         ({"timestamp": "now()::timestamp"}, "views.zoneless", "no zone"),
     ],
 )
-def test_a_column_of_the_wrong_kind_is_found(
+def test_a_column_of_the_wrong_type_is_found(
     inspector: CheckRunner, columns: dict[str, str], code: str, words: str
 ) -> None:
     """By its type alone, before there is any order."""
@@ -84,10 +84,10 @@ def test_a_column_of_the_wrong_kind_is_found(
         ("now()::date", {"time_zone": "Europe/Amsterdam"}, "up to a day older"),
     ],
 )
-def test_a_time_that_does_not_fit_is_an_error(
+def test_a_time_of_the_wrong_type_is_an_error(
     shop: Shop, tmp_path: Path, kind: str, source: dict[str, str], words: str
 ) -> None:
-    """With the setting that mends it."""
+    """With the setting that fixes it."""
     shop.sql(
         "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
         f"SELECT id AS order_key, {kind} AS confirmed_at FROM orders; "
@@ -96,8 +96,8 @@ def test_a_time_that_does_not_fit_is_an_error(
     assert words in CheckRunner(shop, tmp_path, source).one("views.no_time").message
 
 
-def test_a_key_that_names_no_order_is_an_error(inspector: CheckRunner) -> None:
-    """Both views agree on a type that is none for a key."""
+def test_a_key_of_an_unusable_type_is_an_error(inspector: CheckRunner) -> None:
+    """Both views agree on a type that cannot be a key."""
     shop = inspector.shop
     shop.sql(
         "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
@@ -108,8 +108,8 @@ def test_a_key_that_names_no_order_is_an_error(inspector: CheckRunner) -> None:
     assert "cannot identify an order" in inspector.one("views.key").message
 
 
-def test_the_plans_tell_when_no_index_can_serve(inspector: CheckRunner) -> None:
-    """A hint while the table is small, a warning when it is not."""
+def test_a_missing_index_is_reported(inspector: CheckRunner) -> None:
+    """As a hint while the table is small, as a warning when it is not."""
     shop = inspector.shop
     shop.confirm(3)
     shop.sql("DROP INDEX orders_confirmed_at")
@@ -139,10 +139,10 @@ DERIVED = {
 
 
 @pytest.mark.parametrize("subject", DERIVED)
-def test_a_derived_time_is_told_while_the_tables_are_small(
+def test_a_derived_time_is_reported_while_the_tables_are_small(
     inspector: CheckRunner, subject: str
 ) -> None:
-    """There is an index on everything; none helps: the view has to be changed."""
+    """Every column has an index, but none helps: the view has to be changed."""
     shop = inspector.shop
     shop.confirm(3)
     shop.sql(HISTORY + CONFIRMED.format(DERIVED[subject]).format(role=shop.role))
@@ -151,10 +151,10 @@ def test_a_derived_time_is_told_while_the_tables_are_small(
     assert "Change the view" in found[subject].next_step
 
 
-def test_the_look_up_of_confirmed_orders_by_key_is_looked_at(
+def test_the_query_of_confirmed_orders_by_key_is_checked(
     inspector: CheckRunner,
 ) -> None:
-    """A view over a history table whose index leads by time alone."""
+    """A view over a history table whose only index leads with the time."""
     shop = inspector.shop
     shop.confirm(3)
     view = "SELECT order_id AS order_key, at AS confirmed_at FROM history"
@@ -190,10 +190,10 @@ def test_the_look_up_of_confirmed_orders_by_key_is_looked_at(
         ),
     ],
 )
-def test_an_order_that_is_odd_is_found_with_an_example(
+def test_an_unusual_order_is_found_with_an_example(
     inspector: CheckRunner, values: str, code: str, words: str
 ) -> None:
-    """Reason, share, and the order to look at."""
+    """Reason, share, and the key of an order."""
     shop = inspector.shop
     shop.confirm(4)
     assert code not in inspector.codes()
@@ -204,13 +204,13 @@ def test_an_order_that_is_odd_is_found_with_an_example(
     assert "2" in found.message or code == "orders.without_time"
 
 
-def test_no_order_at_all_is_worth_a_line(inspector: CheckRunner) -> None:
-    """The view's condition may be wrong."""
+def test_a_view_without_orders_is_reported(inspector: CheckRunner) -> None:
+    """Its condition may be wrong."""
     assert "last 30 days" in inspector.one("orders.none").message
 
 
 def test_orders_and_rows_must_match_one_to_one(inspector: CheckRunner) -> None:
-    """A confirmed order without a row; one with several; two of one number."""
+    """A confirmed order without a row; one with several; two with one number."""
     shop = inspector.shop
     shop.confirm(3)
     show(shop, "orders WHERE id <> 2")
@@ -224,7 +224,7 @@ def test_orders_and_rows_must_match_one_to_one(inspector: CheckRunner) -> None:
 
 
 def test_a_row_that_makes_the_view_fail_is_named(inspector: CheckRunner) -> None:
-    """The others are looked at all the same; its data is not quoted."""
+    """The others are checked; the row's data is not quoted."""
     shop = inspector.shop
     shop.confirm(3)
     shop.sql("UPDATE orders SET email = 'secret' WHERE id = 2")
@@ -238,10 +238,10 @@ def test_a_row_that_makes_the_view_fail_is_named(inspector: CheckRunner) -> None
     assert "secret" not in str(found)
 
 
-def test_several_currencies_and_languages_want_to_be_demanded(
+def test_several_currencies_and_languages_suggest_a_setting(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """Unless the settings demand them already."""
+    """Unless the settings require them already."""
     shop.confirm(4)
     mixed = "CASE id % 3 WHEN 0 THEN 'EUR' WHEN 1 THEN 'SEK' END"
     lines = (
@@ -260,8 +260,10 @@ def test_several_currencies_and_languages_want_to_be_demanded(
     assert "orders.invalid" in codes
 
 
-def test_a_view_that_takes_long_for_a_row_is_named(inspector: CheckRunner) -> None:
-    """Before a batch of a hundred takes longer than a statement may."""
+def test_a_view_that_is_slow_for_single_rows_is_reported(
+    inspector: CheckRunner,
+) -> None:
+    """Before a batch of a hundred exceeds the statement timeout."""
     inspector.shop.confirm(25)
     show(inspector.shop, totalvalue="(SELECT 1 FROM pg_sleep(0.02 + 0 * id))")
     assert "ms each" in inspector.one("orders.slow").message

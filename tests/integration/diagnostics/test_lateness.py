@@ -1,4 +1,4 @@
-"""`check` measures how late orders show, and compares the clocks."""
+"""`check` measures how late orders become visible, and compares the clocks."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -43,10 +43,10 @@ def confirm(feed: FeedHarness, before: str, orders: int = 1) -> None:
     )
 
 
-def test_a_lookback_that_covers_what_was_seen_is_fine(
+def test_a_sufficient_lookback_is_reported_as_such(
     late_feed: FeedHarness, tmp_path: Path
 ) -> None:
-    """It says how much of it was needed."""
+    """With how much of it was needed."""
     confirm(late_feed, "2 s", 99)
     confirm(late_feed, "100 s")
     assert late_feed.poll() == 100
@@ -56,10 +56,10 @@ def test_a_lookback_that_covers_what_was_seen_is_fine(
     assert "(p99 2" in finding.message
 
 
-def test_stamps_that_a_daemon_found_shifted_are_named(
+def test_shifted_stamps_that_a_daemon_found_are_reported(
     late_feed: FeedHarness, tmp_path: Path
 ) -> None:
-    """Instead of a longer lookback, which would be the wrong cure."""
+    """Instead of advice for a longer lookback, which would not help."""
     reason = "stamped 60 min before"
     late_feed.shop.insert("alarm", feed_id=1, alarm="stamps.shifted", reason=reason)
     (finding,) = find(late_feed, tmp_path, "lookback")
@@ -67,10 +67,10 @@ def test_stamps_that_a_daemon_found_shifted_are_named(
     assert finding.message == "stamped 60 min before"
 
 
-def test_an_order_that_showed_late_asks_for_more(
+def test_an_order_that_became_visible_late_requires_a_longer_lookback(
     late_feed: FeedHarness, tmp_path: Path
 ) -> None:
-    """The setting that would do is named."""
+    """The finding names a sufficient setting."""
     instance = {"feed_id": 1, "host": "here", "pid": 1}
     late_feed.shop.insert("instance", **instance, started_at=ago(hours=1))
     confirm(late_feed, "19 minutes")
@@ -81,10 +81,10 @@ def test_an_order_that_showed_late_asks_for_more(
     assert finding.next_step.endswith('set source.lookback to "30m".')
 
 
-def test_orders_that_reconciliation_had_to_find_ask_for_more(
+def test_orders_found_by_reconciliation_require_a_longer_lookback(
     late_feed: FeedHarness, tmp_path: Path
 ) -> None:
-    """They are the proof that lookback is too small."""
+    """They prove that the lookback is too short."""
     confirm(late_feed, "1 s")
     late_feed.poll()
     late_feed.shop.set_watermark(ago(minutes=1))
@@ -96,10 +96,10 @@ def test_orders_that_reconciliation_had_to_find_ask_for_more(
     assert finding.next_step == 'Set source.lookback to "12h".'
 
 
-def test_orders_that_waited_for_a_daemon_say_nothing(
+def test_orders_that_waited_for_a_daemon_are_ignored(
     late_feed: FeedHarness, tmp_path: Path
 ) -> None:
-    """Nor do those that were incomplete, and sit in a later batch."""
+    """So are those that were incomplete, and are in a later batch."""
     confirm(late_feed, "2 hours", 5)
     late_feed.shop.insert("instance", feed_id=1, host="here", pid=1)
     late_feed.poll()
@@ -111,10 +111,10 @@ def test_orders_that_waited_for_a_daemon_say_nothing(
     assert len(find(late_feed, tmp_path, "lookback")) == 1
 
 
-def test_times_that_no_clock_shows_are_counted(
+def test_times_outside_the_range_of_datetime_are_counted(
     late_feed: FeedHarness, tmp_path: Path
 ) -> None:
-    """They are the orders that are never sent."""
+    """These orders are never sent."""
     assert find(late_feed, tmp_path, "confirmed_at")[1:] == []
     late_feed.shop.sql(
         "INSERT INTO orders (confirmed_at) VALUES ('infinity'), ('-infinity')"
@@ -124,13 +124,13 @@ def test_times_that_no_clock_shows_are_counted(
 
 
 @pytest.mark.parametrize("seconds", [-40, 40])
-def test_clocks_that_disagree_are_named(
+def test_clocks_that_differ_are_reported(
     late_feed: FeedHarness,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     seconds: int,
 ) -> None:
-    """The database's against the host's."""
+    """The database's and the host's."""
     subject = "clock of the order database"
     assert find(late_feed, tmp_path, subject)[0].code == "clock.agrees"
     monkeypatch.setattr(server, "skew", lambda _ask: timedelta(seconds=seconds))
@@ -140,8 +140,8 @@ def test_clocks_that_disagree_are_named(
     assert finding.message == f"is 40 s {way} this host's clock"
 
 
-def test_a_slow_answer_is_no_skew() -> None:
-    """Only what the round trip cannot explain counts."""
+def test_a_slow_response_is_no_clock_skew() -> None:
+    """Only a difference beyond the round trip counts."""
 
     def slow() -> datetime:
         now = datetime.now(UTC)
@@ -153,7 +153,7 @@ def test_a_slow_answer_is_no_skew() -> None:
 
 
 def read_of(node: object, table: str) -> int:
-    """Count the rows of a table that a plan touched."""
+    """Count the rows of a table that a plan read."""
     if isinstance(node, list):
         return sum(read_of(child, table) for child in node)
     if not isinstance(node, dict):
@@ -165,8 +165,8 @@ def read_of(node: object, table: str) -> int:
     return here + sum(read_of(node.get(name), table) for name in ("Plan", "Plans"))
 
 
-def test_what_is_read_does_not_grow_with_the_past(late_feed: FeedHarness) -> None:
-    """A quiet feed's ledger is not read back to its beginning."""
+def test_the_query_does_not_read_the_whole_past(late_feed: FeedHarness) -> None:
+    """A quiet feed's ledger is not scanned to its beginning."""
     confirm(late_feed, "1 s", 5)
     late_feed.poll()
     begin = ago(days=40)

@@ -38,10 +38,10 @@ def read(shop: Shop, lower: datetime | None = LOWER, days: int | None = 4) -> Re
     return report
 
 
-def test_orders_are_counted_on_the_day_of_the_shop(
+def test_orders_are_counted_on_the_shops_local_day(
     shop: Shop, rows: LedgerWriter
 ) -> None:
-    """Across the change of clocks; before the period and after it belong elsewhere."""
+    """Across a change of daylight saving time; others lie outside the period."""
     rows.batch("2026-10-24 23:59:59.999+02", 7)
     rows.batch("2026-10-25 00:00+02", 1)
     rows.batch("2026-10-25 23:59:59.999+01", 2)
@@ -56,10 +56,10 @@ def test_orders_are_counted_on_the_day_of_the_shop(
     assert figures.orders["delivered"] == [3, 4, 0, 0]
 
 
-def test_orders_are_counted_where_they_stand_now(
+def test_orders_are_counted_by_their_present_state(
     shop: Shop, rows: LedgerWriter
 ) -> None:
-    """By their own state, or else by their batch's; a release counts nowhere."""
+    """Their own or their batch's; a released order is not counted."""
     at = "2026-10-25 12:00+01"
     rows.batch(at, 5)
     rows.set_aside(at, "rejected", "email is missing", 3)
@@ -80,10 +80,10 @@ def test_orders_are_counted_where_they_stand_now(
     ]
 
 
-def test_deliveries_and_attempts_count_when_they_were(
+def test_deliveries_and_attempts_are_counted_when_they_happened(
     shop: Shop, rows: LedgerWriter
 ) -> None:
-    """Not when the order was confirmed; those that may repeat are told apart."""
+    """Not when the order was confirmed; possible repeats are separate."""
     rows.batch("2026-10-25 12:00+01", 5, lag="25 hours", uncertain=1)
     rows.attempt("2026-10-25 13:00+01", "transient")
     rows.attempt("2026-10-26 13:00+01", "accepted")
@@ -98,7 +98,7 @@ def test_deliveries_and_attempts_count_when_they_were(
 
 
 def test_lags_are_those_of_live_orders(shop: Shop, rows: LedgerWriter) -> None:
-    """A backfill is late by design; a part without live orders has none."""
+    """A backfill is late by design; an interval without live orders has none."""
     for seconds, orders in ((1, 50), (10, 45), (60, 4), (600, 1)):
         rows.batch("2026-10-25 12:00+01", orders, lag=f"{seconds} s")
     rows.batch("2026-10-26 12:00+01", 3, lag="3 s")
@@ -114,8 +114,8 @@ def test_lags_are_those_of_live_orders(shop: Shop, rows: LedgerWriter) -> None:
     assert figures.lag.p50 == 3
 
 
-def test_a_report_is_of_thirty_days_or_since_the_beginning(shop: Shop) -> None:
-    """A feed that began an hour ago shows hours; one backfilled shows what it sent."""
+def test_a_report_covers_thirty_days_or_the_feeds_age(shop: Shop) -> None:
+    """A feed of an hour ago has hours; with a backfill, it has the days of that."""
     rows = LedgerWriter(shop)
     period = read(shop, None).figures.period
     assert timedelta(days=30) <= period.upper - period.lower < timedelta(days=31)
@@ -132,7 +132,7 @@ def test_a_report_is_of_thirty_days_or_since_the_beginning(shop: Shop) -> None:
     assert rows.shop is shop
 
 
-def test_accounts_are_the_last_of_each_kind_and_all_with_a_finding(
+def test_a_report_has_the_last_reconciliations_and_all_with_a_finding(
     shop: Shop, rows: LedgerWriter
 ) -> None:
     """However often the frequent ones were made."""
@@ -158,7 +158,7 @@ def test_accounts_are_the_last_of_each_kind_and_all_with_a_finding(
 
 
 def test_the_ledger_is_read_once_for_the_orders(rows: LedgerWriter) -> None:
-    """One pass and one hash of the batches, whatever the planner thinks of indexes."""
+    """One scan, and one hash of the batches, whatever indexes the planner prefers."""
     shop = rows.shop
     now = ago()
     batches = ({**delivered_batch(now), "batch_id": n} for n in range(1001, 1501))

@@ -1,4 +1,4 @@
-"""The door to PostgreSQL: what is planned once, and what goes out together."""
+"""Connections to PostgreSQL: cached plans, and statements sent together."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,95 +18,100 @@ from syncd.postgres.statements import Statement, query
 
 pytestmark = pytest.mark.db
 
-LOOK = Statement(b"SELECT feed FROM notes WHERE feed = %(feed)s")
+LOOKUP = Statement(b"SELECT feed FROM notes WHERE feed = %(feed)s")
 PREPARED = Statement(b"SELECT count(*) FROM pg_prepared_statements")
 NOTE = Statement(b"INSERT INTO notes VALUES (%(feed)s)")
 NOTED = Statement(b"SELECT count(*) AS noted FROM notes")
 WRONG = Statement(b"SELECT 1 / %(zero)s::integer")
 
 
-class Noted(NamedTuple):
-    """How many are noted."""
+class NoteCount(NamedTuple):
+    """The number of notes."""
 
     noted: int
 
 
-def prepared(database: Database, looks: int = 5) -> int:
-    """Look often; tell how many statements the server keeps a plan of."""
-    for _ in range(looks):
-        database.run(LOOK, feed="one")
+def prepared_plans(database: Database, queries: int = 5) -> int:
+    """Run a query often; return how many plans the server has cached."""
+    for _ in range(queries):
+        database.run(LOOKUP, feed="one")
     return database.value(int, PREPARED)
 
 
 @pytest.fixture
 def shop_with_notes(shop: Shop) -> Shop:
-    """With a table that the daemon may write to."""
+    """A shop with a table that the daemon may write to."""
     shop.sql("CREATE TABLE notes (feed text PRIMARY KEY)")
     shop.sql(f"GRANT SELECT, INSERT ON notes TO {shop.role}")
     return shop
 
 
 @pytest.fixture
-def keeping(shop_with_notes: Shop) -> Iterator[Database]:
-    """A connection of the daemon's that looks up by key."""
+def caching_database(shop_with_notes: Shop) -> Iterator[Database]:
+    """A connection of the daemon that caches plans of queries by key."""
     with closing(Database(shop_with_notes.dsn, keeps_plans=True)) as database:
         yield database
 
 
-def test_look_ups_by_key_are_planned_once(
-    shop_with_notes: Shop, keeping: Database
+def test_queries_by_key_are_planned_once(
+    shop_with_notes: Shop, caching_database: Database
 ) -> None:
-    """Others, whose plan depends on their values, each time."""
-    assert prepared(keeping) == 1
+    """Others, whose plan depends on their values, are planned each time."""
+    assert prepared_plans(caching_database) == 1
     with closing(Database(shop_with_notes.dsn)) as other:
-        assert prepared(other) == 0
+        assert prepared_plans(other) == 0
 
 
-def test_plans_are_made_anew_ever_more_rarely(
-    keeping: Database, monkeypatch: pytest.MonkeyPatch
+def test_cached_plans_are_renewed_ever_more_rarely(
+    caching_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tables may have been empty when the first were made."""
     renewed: list[int] = []
     real = query
 
     def named(name: str) -> Statement:
-        renewed.extend([keeping._age] * (name == "discard_plans"))  # noqa: SLF001
+        renewed.extend([caching_database._age] * (name == "discard_plans"))  # noqa: SLF001
         return real(name)
 
     monkeypatch.setattr(door, "query", named)
-    prepared(keeping, looks=900)
+    prepared_plans(caching_database, queries=900)
     assert renewed == [100, 200, 400, 800]
-    keeping.age_plans(5_000)
-    prepared(keeping, looks=900)
+    caching_database.age_plans(5_000)
+    prepared_plans(caching_database, queries=900)
     assert renewed[4:] == [5_902]
 
 
 def test_nothing_is_prepared_behind_a_pooler(shop_with_notes: Shop) -> None:
-    """The next transaction may be another server's, which knows no such statement."""
+    """The next transaction may run on another server, which lacks the statement."""
     pooler = PidMaskingPooler(shop_with_notes.dsn)
     try:
         with closing(Database(pooler.dsn, keeps_plans=True)) as database:
-            assert prepared(database) == 0
+            assert prepared_plans(database) == 0
     finally:
         pooler.close()
 
 
-def test_statements_sent_together_are_one_transaction(keeping: Database) -> None:
-    """Each gives its rows; all hold, or none."""
-    first = Step(rows_of(Noted), NOTE, {"feed": "one"})
-    assert keeping.together(first, Step(rows_of(Noted), NOTED, {})) == ([], [Noted(1)])
-    with pytest.raises(SyncdError):
-        keeping.together(
-            Step(rows_of(Noted), NOTE, {"feed": "two"}),
-            Step(rows_of(Noted), WRONG, {"zero": 0}),
-        )
-    assert keeping.value(int, NOTED) == 1
-
-
-def test_statements_sent_together_see_what_is_committed_between_them(
-    shop_with_notes: Shop, keeping: Database
+def test_statements_sent_together_are_one_transaction(
+    caching_database: Database,
 ) -> None:
-    """Each has a snapshot of its own: the admission needs one behind the lock."""
+    """Each returns its rows; all are committed, or none."""
+    first = Step(rows_of(NoteCount), NOTE, {"feed": "one"})
+    assert caching_database.together(first, Step(rows_of(NoteCount), NOTED, {})) == (
+        [],
+        [NoteCount(1)],
+    )
+    with pytest.raises(SyncdError):
+        caching_database.together(
+            Step(rows_of(NoteCount), NOTE, {"feed": "two"}),
+            Step(rows_of(NoteCount), WRONG, {"zero": 0}),
+        )
+    assert caching_database.value(int, NOTED) == 1
+
+
+def test_statements_sent_together_have_a_snapshot_each(
+    shop_with_notes: Shop, caching_database: Database
+) -> None:
+    """The admission needs a snapshot that is taken after the lock."""
     lock = Statement(b"SELECT count(*) AS noted FROM pg_advisory_lock(7), notes")
     waiting = (
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
@@ -117,20 +122,20 @@ def test_statements_sent_together_see_what_is_committed_between_them(
     ):
         holder.execute("SELECT pg_advisory_lock(7)")
         both = pool.submit(
-            lambda: keeping.together(
-                Step(rows_of(Noted), lock, {}), Step(rows_of(Noted), NOTED, {})
+            lambda: caching_database.together(
+                Step(rows_of(NoteCount), lock, {}), Step(rows_of(NoteCount), NOTED, {})
             )
         )
         wait_until(lambda: shop_with_notes.value(waiting) == 1)
         shop_with_notes.sql(NOTE.text.decode() % {"feed": "'other'"})
         holder.execute("SELECT pg_advisory_unlock(7)")
-        assert both.result(30) == ([Noted(0)], [Noted(1)])
+        assert both.result(30) == ([NoteCount(0)], [NoteCount(1)])
 
 
-def test_a_connection_that_was_opened_by_half_is_not_used(
+def test_a_connection_that_failed_to_initialise_is_not_used(
     shop_with_notes: Shop,
 ) -> None:
-    """What has to be done at its beginning failed: the next use opens another."""
+    """The next use opens another one."""
     begun: list[int] = []
 
     def begin() -> None:

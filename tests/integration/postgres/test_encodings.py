@@ -1,4 +1,4 @@
-"""Databases that are not UTF-8: from the installation to an order's story."""
+"""Databases that are not UTF-8: from the installation to an order's history."""
 
 import os
 import re
@@ -26,7 +26,7 @@ _numbers = count(1)
 
 @pytest.fixture
 def encoded(server: Cluster, request: pytest.FixtureRequest) -> Iterator[Shop]:
-    """A shop in a database of another encoding."""
+    """A shop in a database with another encoding."""
     name = f"enc{next(_numbers)}"
     server.sql(
         f"CREATE DATABASE {name} ENCODING '{request.param}' TEMPLATE template0 "
@@ -49,8 +49,8 @@ def run(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("encoded", ENCODINGS, indirect=True)
-def test_a_shop_of_any_encoding_is_served(encoded: Shop, tmp_path: Path) -> None:
-    """Checked, started, captured, delivered, paused in any words, and explained."""
+def test_a_shop_with_any_encoding_works(encoded: Shop, tmp_path: Path) -> None:
+    """Checked, started, captured, delivered, paused with any reason, and explained."""
     with Sandbox() as sandbox:
         config = encoded.configure(tmp_path, sandbox.endpoint)
         daemon = encoded.start(config)
@@ -75,7 +75,7 @@ def test_a_shop_of_any_encoding_is_served(encoded: Shop, tmp_path: Path) -> None
 def test_a_reason_that_does_not_fit_is_stored_with_replacements(
     encoded: Shop, tmp_path: Path
 ) -> None:
-    """The settlement is made, whatever the API said."""
+    """The settlement succeeds, whatever the API's response contains."""
     with Sandbox() as sandbox:
         harness = Harness(encoded, sandbox, tmp_path)
         harness.confirm(1)
@@ -86,10 +86,10 @@ def test_a_reason_that_does_not_fit_is_stored_with_replacements(
 
 
 @pytest.mark.parametrize("encoded", ["LATIN1"], indirect=True)
-def test_an_unknown_answer_that_does_not_fit_is_asked_about_once(
+def test_an_unknown_response_that_does_not_fit_holds_the_feed(
     encoded: Shop, tmp_path: Path
 ) -> None:
-    """It holds the feed as any other, and is not sent again and again."""
+    """It is recorded once, and not sent again and again."""
     with Sandbox() as sandbox:
         harness = Harness(encoded, sandbox, tmp_path)
         (order,) = harness.confirm(1)
@@ -104,10 +104,8 @@ def test_an_unknown_answer_that_does_not_fit_is_asked_about_once(
 
 
 @pytest.mark.parametrize("encoded", ["SQL_ASCII"], indirect=True)
-def test_bytes_that_are_no_text_concern_their_order_alone(
-    encoded: Shop, tmp_path: Path
-) -> None:
-    """An old import's é: the order is set aside, its neighbours are sent."""
+def test_invalid_bytes_affect_only_their_order(encoded: Shop, tmp_path: Path) -> None:
+    """An old import's é: the order is set aside, the others are sent."""
     with Sandbox() as sandbox:
         harness = Harness(encoded, sandbox, tmp_path)
         beside = harness.confirm(2)

@@ -1,4 +1,4 @@
-"""Servers that take no writes: a standby is left, a setting is named."""
+"""Servers that refuse writes: a standby is disconnected, a setting is reported."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -40,7 +40,7 @@ def servers() -> Iterator[Servers]:
 def test_a_feed_returns_to_the_primary_among_several_hosts(
     servers: Servers, tmp_path: Path
 ) -> None:
-    """While it was away the standby answered; nobody stays there."""
+    """The standby answers meanwhile, but no connection stays there."""
     primary, shop = servers.primary, servers.shop
     hosts = f"{primary.folder},{servers.second.folder}"
     with Sandbox() as sandbox:
@@ -63,7 +63,7 @@ def test_a_feed_returns_to_the_primary_among_several_hosts(
 def test_a_feed_returns_to_the_primary_behind_one_name(
     servers: Servers, tmp_path: Path
 ) -> None:
-    """The name points at the standby for a while: sessions made then are left."""
+    """The name points at the standby for a while: sessions opened then are closed."""
     primary, shop = servers.primary, servers.shop
     address = tmp_path / "address"
     address.symlink_to(primary.folder)
@@ -89,7 +89,7 @@ def test_a_feed_returns_to_the_primary_behind_one_name(
 
 
 def test_a_connection_to_a_standby_is_not_used_twice(servers: Servers) -> None:
-    """The next statement connects anew."""
+    """The next statement opens another connection."""
     dsn = servers.second.dsn("shop", servers.shop.role)
     with closing(Database(dsn)) as database:
         wait_until(lambda: servers.second.holds("SELECT pg_is_in_recovery()"))
@@ -100,10 +100,10 @@ def test_a_connection_to_a_standby_is_not_used_twice(servers: Servers) -> None:
 
 
 @pytest.mark.parametrize("whose", ["ROLE {role}", "DATABASE {database}"])
-def test_a_setting_that_forbids_writes_is_not_called_a_standby(
+def test_a_setting_that_forbids_writes_is_not_reported_as_a_standby(
     shop: Shop, whose: str
 ) -> None:
-    """The message names it, with the statement that takes it back."""
+    """The message names it, with the statement that resets it."""
     whose = whose.format(
         role=shop.role, database=shop.value("SELECT current_database()")
     )
@@ -129,10 +129,10 @@ def test_a_setting_that_forbids_writes_is_not_called_a_standby(
         ("search_path", "nowhere"),
     ],
 )
-def test_settings_of_the_role_do_not_reach_syncds_sessions(
+def test_settings_of_the_role_do_not_affect_syncds_sessions(
     shop: Shop, setting: str, value: str
 ) -> None:
-    """Each session sets its own, where the server knows the setting."""
+    """Each session sets its own, where the server has the setting."""
     known = shop.value(f"SELECT count(*) FROM pg_settings WHERE name = '{setting}'")
     if not known:
         pytest.skip(f"this server has no {setting}")
@@ -162,10 +162,10 @@ def test_settings_of_the_role_do_not_reach_syncds_sessions(
         ("quote_all_identifiers", "on", "quote_ident('shop') = 'shop'"),
     ],
 )
-def test_settings_of_the_role_change_no_meaning(
+def test_settings_of_the_role_do_not_change_values(
     shop: Shop, setting: str, value: str, expression: str
 ) -> None:
-    """Texts, amounts, NULL and names are read as PostgreSQL reads them by default."""
+    """Texts, amounts, NULL and names are read with PostgreSQL's defaults."""
     shop.sql(f"ALTER ROLE {shop.role} SET {setting} = '{value}'")
     with closing(Database(shop.dsn)) as database:
         assert database.value(bool, Statement(f"SELECT {expression}".encode()))

@@ -1,4 +1,4 @@
-"""Each row class has its statement's columns: by the server, without running any."""
+"""Each row class has its statement's columns, checked by the server without a run."""
 
 import ast
 import dataclasses
@@ -28,7 +28,7 @@ VIEWS = {
 
 
 def named(call: ast.AST, names: Mapping[str, ast.AST]) -> str | None:
-    """Return the statement that an argument is, also by a local name."""
+    """Return the statement that an argument denotes, also by a local name."""
     if isinstance(call, ast.Name):
         return named(names[call.id], names) if call.id in names else None
     if not isinstance(call, ast.Call) or not call.args:
@@ -68,7 +68,7 @@ def uses() -> Iterator[tuple[str, str, str]]:
 
 
 def columns(connection: psycopg.Connection, name: str) -> list[str]:
-    """Return the columns of a statement, as the server names them."""
+    """Return the columns of a statement, as the server describes them."""
     text = statements()[name]
     braces = {
         brace: VIEWS[brace]
@@ -99,7 +99,7 @@ def columns(connection: psycopg.Connection, name: str) -> list[str]:
 
 
 def fields(module: str, name: str) -> dict[str, bool]:
-    """Return the fields of a row class: must a row have each?"""
+    """Return the fields of a row class, and whether each is required."""
     kind = getattr(importlib.import_module(module), name)
     if hasattr(kind, "_fields"):
         return {field: field not in kind._field_defaults for field in kind._fields}
@@ -109,8 +109,8 @@ def fields(module: str, name: str) -> dict[str, bool]:
     }
 
 
-def test_every_statement_returns_what_its_row_class_holds(shop: Shop) -> None:
-    """What a statement returns more, or not, would fail where nobody may look."""
+def test_every_statement_returns_the_fields_of_its_row_class(shop: Shop) -> None:
+    """A missing or extra column would otherwise fail only at run time."""
     wrong = []
     used = sorted(set(uses()))
     with psycopg.connect(shop.owner, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""TLS to PostgreSQL: a failed trust is a finding of its own, and never an outage."""
+"""TLS to PostgreSQL: an untrusted certificate is a finding, and never an outage."""
 
 import os
 import shutil
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.db
 
 
 @dataclass
-class Guarded:
-    """A shop on a server that speaks TLS with a certificate of the tests' own CA."""
+class TlsShop:
+    """A shop on a server with TLS and a certificate from the tests' own CA."""
 
     server: Cluster
     shop: Shop
@@ -40,8 +40,8 @@ class Guarded:
             **{name: str(value) for name, value in parameters.items()},
         )
 
-    def present(self, **of: str) -> Certificate:
-        """Let the server have another certificate, or an expired one."""
+    def use_certificate(self, **of: str) -> Certificate:
+        """Make the server use another certificate, or an expired one."""
         folder = self.folder / f"c{len(list(self.folder.iterdir()))}"
         folder.mkdir()
         certificate = issue(folder, **of)  # type: ignore[arg-type]  # texts
@@ -68,7 +68,7 @@ def opens(dsn: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def tls_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsShop]:
     """The wheel's PostgreSQL is built without TLS: Debian's has it."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     named_one = os.environ.get("SYNCD_TEST_PG_BIN")
@@ -85,7 +85,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         with cluster({**SETTINGS, **settings}) as server:
             server.sql("CREATE DATABASE shop")
             shop = Shop.open(server.dsn("shop"))
-            made = Guarded(
+            made = TlsShop(
                 server, shop, Certificate(folder, folder, folder), folder, port
             )
             for name, value in (
@@ -98,20 +98,20 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 
 @pytest.fixture
-def speaking(guarded: Guarded) -> Iterator[Guarded]:
-    """With TLS on, and a good certificate."""
+def trusted_shop(tls_shop: TlsShop) -> Iterator[TlsShop]:
+    """A shop with TLS on, and a valid certificate."""
     try:
-        guarded.server.sql("ALTER SYSTEM SET ssl = on")
+        tls_shop.server.sql("ALTER SYSTEM SET ssl = on")
     except psycopg.errors.InvalidParameterValue:
         pytest.skip("this PostgreSQL was built without TLS")
-    guarded.certificate = guarded.present()
-    yield guarded
-    guarded.server.sql("ALTER SYSTEM SET ssl = off")
-    guarded.server.sql("SELECT pg_reload_conf()")
+    tls_shop.certificate = tls_shop.use_certificate()
+    yield tls_shop
+    tls_shop.server.sql("ALTER SYSTEM SET ssl = off")
+    tls_shop.server.sql("SELECT pg_reload_conf()")
 
 
 def refusal(dsn: str) -> UntrustedServerError:
-    """What a connection ends with: never an outage."""
+    """Return the error of a connection; it is never an outage."""
     with (
         closing(Database(dsn)) as database,
         pytest.raises(UntrustedServerError) as caught,
@@ -123,47 +123,47 @@ def refusal(dsn: str) -> UntrustedServerError:
     return caught.value
 
 
-def test_a_certificate_of_an_unknown_ca_is_not_trusted(speaking: Guarded) -> None:
-    """Also when the CAs of this host are asked: sslrootcert=system."""
-    system = speaking.dsn(sslmode="verify-full", sslrootcert="system")
+def test_a_certificate_of_an_unknown_ca_is_not_trusted(trusted_shop: TlsShop) -> None:
+    """Also against the CAs of this host: sslrootcert=system."""
+    system = trusted_shop.dsn(sslmode="verify-full", sslrootcert="system")
     assert "is not trusted" in str(refusal(system))
     assert "sslrootcert" in refusal(system).hint
-    (speaking.folder / "other").mkdir(exist_ok=True)
-    other = issue(speaking.folder / "other").authority
-    told = refusal(speaking.dsn(sslmode="verify-full", sslrootcert=other))
+    (trusted_shop.folder / "other").mkdir(exist_ok=True)
+    other = issue(trusted_shop.folder / "other").authority
+    told = refusal(trusted_shop.dsn(sslmode="verify-full", sslrootcert=other))
     assert "is not trusted" in str(told)
 
 
-def test_an_expired_certificate_is_not_trusted(speaking: Guarded) -> None:
-    """The hint names the expiry, which libpq does not."""
-    certificate = speaking.present(until="20210101000000Z")
-    dsn = speaking.dsn(sslmode="verify-full", sslrootcert=certificate.authority)
+def test_an_expired_certificate_is_not_trusted(trusted_shop: TlsShop) -> None:
+    """The hint mentions the expiry, which libpq does not."""
+    certificate = trusted_shop.use_certificate(until="20210101000000Z")
+    dsn = trusted_shop.dsn(sslmode="verify-full", sslrootcert=certificate.authority)
     wait_until(lambda: not opens(dsn))
     assert "has expired" in refusal(dsn).hint
 
 
-def test_a_certificate_for_another_name_is_not_trusted(speaking: Guarded) -> None:
-    """Both names are told."""
-    certificate = speaking.present(name="DNS:db.example")
-    dsn = speaking.dsn(sslmode="verify-full", sslrootcert=certificate.authority)
+def test_a_certificate_for_another_name_is_not_trusted(trusted_shop: TlsShop) -> None:
+    """Both names are reported."""
+    certificate = trusted_shop.use_certificate(name="DNS:db.example")
+    dsn = trusted_shop.dsn(sslmode="verify-full", sslrootcert=certificate.authority)
     assert 'does not match host name "127.0.0.1"' in str(refusal(dsn))
 
 
-def test_a_ca_file_that_is_not_there_is_named(speaking: Guarded) -> None:
-    """Nothing is verified against nothing."""
-    dsn = speaking.dsn(sslmode="verify-full", sslrootcert="/nowhere/ca.pem")
+def test_a_missing_ca_file_is_named(trusted_shop: TlsShop) -> None:
+    """Without it nothing could be verified."""
+    dsn = trusted_shop.dsn(sslmode="verify-full", sslrootcert="/nowhere/ca.pem")
     assert 'root certificate file "/nowhere/ca.pem"' in str(refusal(dsn))
 
 
-def test_a_client_certificate_that_is_missing_or_foreign_is_told(
-    speaking: Guarded,
+def test_a_missing_or_untrusted_client_certificate_is_reported(
+    trusted_shop: TlsShop,
 ) -> None:
-    """The server's side of trust."""
-    server = speaking.server
+    """The server verifies clients as well."""
+    server = trusted_shop.server
     hba = server.data / "pg_hba.conf"
     before = hba.read_text()
     ca = server.data / "ca.pem"
-    shutil.copy(speaking.certificate.authority, ca)
+    shutil.copy(trusted_shop.certificate.authority, ca)
     shutil.chown(ca, (server.data / "base").owner())
     hba.write_text(
         "local all all trust\nhostssl all all 127.0.0.1/32 trust clientcert=verify-ca\n"
@@ -173,28 +173,28 @@ def test_a_client_certificate_that_is_missing_or_foreign_is_told(
     try:
         verified = {
             "sslmode": "verify-full",
-            "sslrootcert": speaking.certificate.authority,
+            "sslrootcert": trusted_shop.certificate.authority,
         }
-        bare = speaking.dsn(**verified)
+        bare = trusted_shop.dsn(**verified)
         wait_until(lambda: not opens(bare))
         assert "requires a client certificate" in str(refusal(bare))
-        (speaking.folder / "client").mkdir(exist_ok=True)
-        foreign = issue(speaking.folder / "client")
+        (trusted_shop.folder / "client").mkdir(exist_ok=True)
+        foreign = issue(trusted_shop.folder / "client")
         foreign.key.chmod(0o600)
         shown = {**verified, "sslcert": foreign.path, "sslkey": foreign.key}
-        assert "(unknown ca)" in str(refusal(speaking.dsn(**shown)))
+        assert "(unknown ca)" in str(refusal(trusted_shop.dsn(**shown)))
     finally:
         hba.write_text(before)
         server.sql("ALTER SYSTEM RESET ssl_ca_file")
         server.sql("SELECT pg_reload_conf()")
-        wait_until(lambda: opens(speaking.dsn(sslmode="require")))
+        wait_until(lambda: opens(trusted_shop.dsn(sslmode="require")))
 
 
-def test_check_and_a_pass_call_it_by_its_name(guarded: Guarded) -> None:
-    """TLS is asked for, and the server has none: 78, and not 69."""
-    dsn = guarded.dsn(sslmode="require")
+def test_check_and_run_once_report_a_server_without_tls(tls_shop: TlsShop) -> None:
+    """TLS is required, and the server has none: exit code 78, not 69."""
+    dsn = tls_shop.dsn(sslmode="require")
     wait_until(lambda: not opens(dsn))
-    inspector = CheckRunner(guarded.shop, guarded.folder, {"dsn": dsn})
+    inspector = CheckRunner(tls_shop.shop, tls_shop.folder, {"dsn": dsn})
     finding = inspector.one("server.untrusted")
     assert "does not support SSL" in finding.message
     assert "ssl = on" in finding.next_step

@@ -9,7 +9,7 @@ from support.shop import Shop
 
 @pytest.fixture
 def bare(database: str) -> Iterator[Shop]:
-    """A shop's tables; nothing of syncd's; somebody who is not trusted."""
+    """A shop's tables without syncd, and an untrusted role."""
     shop = bare_shop(database)
     yield shop
     shop.close()
@@ -17,5 +17,5 @@ def bare(database: str) -> Iterator[Shop]:
 
 @pytest.fixture
 def drafted(database: str) -> draft_schemas.Drafted:
-    """Create a schema and draft its views."""
+    """Return a function that creates a schema and drafts its views."""
     return partial(draft_schemas.drafted, database)

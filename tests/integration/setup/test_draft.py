@@ -1,4 +1,4 @@
-"""`views draft` on schemas of many kinds: what it proposes runs, and is right."""
+"""`views draft` on schemas of many kinds: the proposed views run and are correct."""
 
 import json
 from functools import partial
@@ -27,8 +27,10 @@ SHOPS = [
 
 
 @pytest.mark.parametrize("file", SCHEMAS, ids=lambda file: file.stem)
-def test_a_schema_of_another_kind_is_understood(database: str, file: Path) -> None:
-    """Its views run as they are, and hold what somebody would have written by hand."""
+def test_the_draft_of_a_development_schema_is_correct(
+    database: str, file: Path
+) -> None:
+    """Its views run as they are, and return what a person would have written."""
     draft_schemas.load(database, file)
     wanted = draft_schemas.wanted(database)
     made = draft_schemas.draft_of(database)
@@ -41,8 +43,10 @@ def test_a_schema_of_another_kind_is_understood(database: str, file: Path) -> No
 
 
 @pytest.mark.parametrize("file", SECOND, ids=lambda file: file.stem)
-def test_what_is_wrong_in_a_draft_has_a_mark(database: str, file: Path) -> None:
-    """In schemas that the rules were not made with, too; both tables are found."""
+def test_what_is_wrong_in_a_draft_is_marked_as_unsure(
+    database: str, file: Path
+) -> None:
+    """Also in schemas that the rules were not developed with; both tables are found."""
     draft_schemas.load(database, file)
     wanted = draft_schemas.wanted(database)
     made = draft_schemas.draft_of(database)
@@ -56,8 +60,8 @@ def test_what_is_wrong_in_a_draft_has_a_mark(database: str, file: Path) -> None:
 
 
 @pytest.mark.parametrize("shop", SHOPS)
-def test_a_real_shop_is_understood(database: str, shop: str) -> None:
-    """Both tables are right; most columns are; nothing is wrong without a mark."""
+def test_the_draft_of_a_real_shop_is_mostly_correct(database: str, shop: str) -> None:
+    """Both tables and most columns are correct; nothing wrong is unmarked."""
     found = compare(database, shop)
     assert found is not None
     assert found["orders' table"] == found["lines' table"] == "right"
@@ -67,7 +71,7 @@ def test_a_real_shop_is_understood(database: str, shop: str) -> None:
 
 @pytest.mark.parametrize("file", SCHEMAS, ids=lambda file: file.stem)
 def test_a_schema_without_rows_has_a_draft_that_runs(database: str, file: Path) -> None:
-    """By names alone; and it says that nothing was there to look at."""
+    """It uses names alone, and says that there were no orders."""
     draft_schemas.load(database, file)
     draft_schemas.wanted(database)
     with psycopg.connect(database, autocommit=True) as connection:
@@ -84,8 +88,8 @@ def test_a_schema_without_rows_has_a_draft_that_runs(database: str, file: Path) 
     draft_schemas.apply(database, made.sql)
 
 
-def test_no_value_of_a_row_is_in_a_draft(drafted: draft_schemas.Drafted) -> None:
-    """Not in an expression, not in a comment: neither of columns nor of JSON keys."""
+def test_a_draft_contains_no_value_of_a_row(drafted: draft_schemas.Drafted) -> None:
+    """Neither in expressions nor in comments, neither of columns nor of JSON keys."""
     made = drafted(
         """
         CREATE TABLE orders (id int PRIMARY KEY, number text, email text,
@@ -107,7 +111,7 @@ def test_no_value_of_a_row_is_in_a_draft(drafted: draft_schemas.Drafted) -> None
 
 
 def test_a_draft_changes_nothing(database: str, drafted: draft_schemas.Drafted) -> None:
-    """Its transaction only reads: a view with a function that writes has no sample."""
+    """Its transaction is read-only: a view whose function writes has no sample."""
     made = drafted(
         """
         CREATE TABLE written (n int);
@@ -127,8 +131,10 @@ def test_a_draft_changes_nothing(database: str, drafted: draft_schemas.Drafted) 
     assert "GAP: no rows of public.order_lines: they could not be read" in made.sql
 
 
-def test_a_gap_is_marked(database: str, drafted: draft_schemas.Drafted) -> None:
-    """What was not found is a NULL with a comment, and the views run."""
+def test_a_missing_column_is_marked_as_a_gap(
+    database: str, drafted: draft_schemas.Drafted
+) -> None:
+    """It is a NULL with a comment, and the views run."""
     made = drafted("CREATE TABLE orders (id int PRIMARY KEY, total numeric)")
     gaps = {c.column for c in made.choices if c.certainty == "gap"}
     assert gaps == {"confirmed_at", "email", "currency", "language", "lines"}
@@ -138,14 +144,14 @@ def test_a_gap_is_marked(database: str, drafted: draft_schemas.Drafted) -> None:
 
 
 def test_a_database_without_orders_has_no_draft(database: str) -> None:
-    """Rather than one of whatever tables there are."""
+    """No other table is taken for one of orders."""
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE TABLE measurements (id int PRIMARY KEY, at date)")
     assert draft_schemas.draft_of(database) is None
 
 
-def test_a_table_that_may_not_be_read_is_named(database: str) -> None:
-    """The draft stands on the others, and says so."""
+def test_an_unreadable_table_is_named(database: str) -> None:
+    """The draft uses the others, and says so."""
     draft_schemas.apply(
         database,
         """
@@ -167,8 +173,8 @@ def test_a_table_that_may_not_be_read_is_named(database: str) -> None:
     assert made.choice("email").certainty == "gap"
 
 
-def test_ten_thousand_tables_are_no_obstacle(database: str) -> None:
-    """The names of all are read, and the columns of those that promise most."""
+def test_ten_thousand_tables_are_searched(database: str) -> None:
+    """All names are read, but columns only of the most promising tables."""
     draft_schemas.apply(
         database,
         """
@@ -191,10 +197,10 @@ def test_ten_thousand_tables_are_no_obstacle(database: str) -> None:
     assert made.choice("lines").expression == "public.order_lines"
 
 
-def test_a_name_with_a_line_end_stays_in_its_comment(
+def test_a_name_with_a_line_break_stays_in_its_comment(
     database: str, drafted: draft_schemas.Drafted
 ) -> None:
-    """A name of somebody else's cannot add a statement to the text."""
+    """A table's name cannot add a statement to the draft."""
     made = drafted(
         """
         CREATE TABLE "orders
@@ -209,8 +215,10 @@ DROP TABLE kept; --" timestamptz, email text);
         connection.execute("SELECT FROM kept")
 
 
-def test_the_command_writes_sql_that_try_takes(database: str, tmp_path: Path) -> None:
-    """The text goes to a file, what is to be read is counted beside it."""
+def test_the_command_writes_sql_that_views_try_accepts(
+    database: str, tmp_path: Path
+) -> None:
+    """The SQL goes to standard output, the notes to standard error."""
     draft_schemas.load(database, draft_schemas.FOLDER / "development" / "blanks.sql")
     draft_schemas.wanted(database)
     run = partial(CliRunner().invoke, cli, prog_name="syncd")
@@ -226,7 +234,7 @@ def test_the_command_writes_sql_that_try_takes(database: str, tmp_path: Path) ->
     assert json.loads(document.stdout)["sql"] == drafted.stdout
 
 
-def test_the_command_says_that_there_are_no_orders(database: str) -> None:
+def test_the_command_reports_that_there_are_no_orders(database: str) -> None:
     """In one line, with an exit code of its own."""
     run = partial(CliRunner().invoke, cli, prog_name="syncd")
     drafted = run(["views", "draft", "--as", database])

@@ -1,4 +1,4 @@
-"""Which rows `views draft` takes for confirmed orders, and what it says of others."""
+"""Which rows `views draft` takes for confirmed orders, and its notes about others."""
 
 import psycopg
 import pytest
@@ -46,10 +46,10 @@ def test_quotes_and_refunds_of_the_same_table_are_no_orders(
     assert "orders.type is 'credit_note' or 'quotation'" in doubts
 
 
-def test_a_history_lists_no_quotes_either(
+def test_a_draft_with_a_history_excludes_quotes(
     database: str, drafted: draft_schemas.Drafted
 ) -> None:
-    """Nor what was deleted: both views list the same orders."""
+    """And deleted orders: both views list the same ones."""
     made = drafted(
         """
         CREATE TABLE orders (id int PRIMARY KEY, number text UNIQUE, email text,
@@ -70,7 +70,7 @@ def test_a_history_lists_no_quotes_either(
     assert listed(database, made.sql) == {"0", "4", "6", "8"}
 
 
-def test_the_kind_may_be_a_number_that_another_table_names(
+def test_the_kind_may_be_a_foreign_key(
     database: str, drafted: draft_schemas.Drafted
 ) -> None:
     """Sales and purchases, quotes and invoices: only the sales are orders."""
@@ -91,7 +91,7 @@ def test_the_kind_may_be_a_number_that_another_table_names(
 
 
 @pytest.mark.parametrize("kinds", ["text, 'web', 'b2b'", "int, 1, 2"])
-def test_kinds_that_say_nothing_are_a_doubt(
+def test_unknown_kinds_are_reported_as_uncertain(
     database: str, drafted: draft_schemas.Drafted, kinds: str
 ) -> None:
     """All of them are listed, since no order may be missed."""
@@ -113,7 +113,7 @@ def test_kinds_that_say_nothing_are_a_doubt(
     )
 
 
-def test_how_an_order_came_is_no_kind(
+def test_the_origin_of_an_order_is_not_its_kind(
     database: str, drafted: draft_schemas.Drafted
 ) -> None:
     """An order that was made from a quote is one."""
@@ -133,10 +133,10 @@ def test_how_an_order_came_is_no_kind(
 
 
 @pytest.mark.parametrize("flag", ["paid", "is_paid", "betaald", "order_paid"])
-def test_a_flag_that_says_paid_is_a_condition(
+def test_a_paid_flag_becomes_a_condition(
     database: str, drafted: draft_schemas.Drafted, flag: str
 ) -> None:
-    """Where no time names the payment, and with the advice to listen."""
+    """If no column has the time of payment; the draft then recommends `listen`."""
     made = drafted(
         f"""
         CREATE TABLE orders (id int PRIMARY KEY, number text UNIQUE, email text,
@@ -150,10 +150,10 @@ def test_a_flag_that_says_paid_is_a_condition(
     assert 'capture = "listen"' in " ".join(made.choice("confirmed_at").doubts)
 
 
-def test_carts_and_refunds_may_have_flags(
+def test_carts_and_refunds_are_excluded_by_flags(
     database: str, drafted: draft_schemas.Drafted
 ) -> None:
-    """A refund of an order is none; an order that was refunded later is one."""
+    """A refund is no order; an order that was refunded later is one."""
     made = drafted(
         """
         CREATE TABLE orders (id int PRIMARY KEY, number text UNIQUE, email text,

@@ -1,4 +1,4 @@
-"""Installing harms no live shop, no replica and no backup."""
+"""Installing affects no live shop, no replica and no backup."""
 
 import subprocess
 import threading
@@ -34,8 +34,8 @@ DO = (
 )
 
 
-def test_installing_again_under_load_loses_no_note(shop: Shop) -> None:
-    """What already stands is neither locked nor made again."""
+def test_installing_again_under_load_loses_no_outbox_row(shop: Shop) -> None:
+    """What exists already is neither locked nor created again."""
     install_all(shop, "orders:id")
     before = shop.rows(MADE)
     written, stop = [], threading.Event()
@@ -55,15 +55,15 @@ def test_installing_again_under_load_loses_no_note(shop: Shop) -> None:
     finally:
         stop.set()
         till.join()
-    noted = {str(row[0]) for row in shop.rows("SELECT order_key FROM syncd.outbox")}
-    assert set(written) - noted == set()
+    recorded = {str(row[0]) for row in shop.rows("SELECT order_key FROM syncd.outbox")}
+    assert set(written) - recorded == set()
     assert len(written) > 10
     after = shop.rows(MADE)
     assert after == before
 
 
-def test_a_checkout_is_not_waited_for_when_nothing_is_missing(shop: Shop) -> None:
-    """A till that holds its transaction open holds up no second installation."""
+def test_installing_again_does_not_wait_for_an_open_checkout(shop: Shop) -> None:
+    """When nothing is missing, it takes no lock on the shop's tables."""
     install_all(shop, "orders:id")
     with psycopg.connect(shop.owner) as till:
         till.execute("INSERT INTO orders (confirmed_at) VALUES (now())")
@@ -71,8 +71,8 @@ def test_a_checkout_is_not_waited_for_when_nothing_is_missing(shop: Shop) -> Non
     assert shop.in_outbox() == 1
 
 
-def test_what_was_broken_is_mended_by_installing_again(shop: Shop) -> None:
-    """A trigger that is disabled, gone, or calls something older."""
+def test_installing_again_repairs_the_triggers(shop: Shop) -> None:
+    """A trigger that is disabled, missing, or calls an older function."""
     install_all(shop, "orders:id")
     breaks = (
         "ALTER TABLE orders DISABLE TRIGGER syncd_update_shop",
@@ -105,7 +105,7 @@ def publisher() -> Iterator[Cluster]:
 
 
 def subscribed(publisher: Cluster, name: str) -> tuple[Shop, Shop]:
-    """A shop whose every table is replicated to another database of the server."""
+    """Replicate every table of a shop to another database of the server."""
     publisher.sql(f"CREATE DATABASE {name}")
     publisher.sql(f"CREATE DATABASE {name}_replica")
     shop, replica = (
@@ -143,8 +143,8 @@ def subscription(replica: Shop) -> object:
     )
 
 
-def test_replicas_of_all_tables_go_on(publisher: Cluster) -> None:
-    """Refused before anything is made; the recipe works; so does the other."""
+def test_replicas_of_all_tables_keep_working(publisher: Cluster) -> None:
+    """Refused first; the recommended statements work, and so does --published."""
     shop, replica = subscribed(publisher, f"p{next(_numbers)}")
     is_replicated(shop, replica)
     with pytest.raises(ConfigError, match="publication everything") as refused:
@@ -162,8 +162,8 @@ def test_replicas_of_all_tables_go_on(publisher: Cluster) -> None:
     replica.sql(f"DROP SUBSCRIPTION {name}")
 
 
-def test_replicas_that_have_syncds_tables_go_on(publisher: Cluster) -> None:
-    """With --published, after the tables were made there as well."""
+def test_replicas_that_have_syncds_tables_keep_working(publisher: Cluster) -> None:
+    """With --published, after the tables were created there as well."""
     shop, replica = subscribed(publisher, f"p{next(_numbers)}")
     install_all(replica)
     install_all(shop, published=True)
@@ -176,8 +176,8 @@ def test_replicas_that_have_syncds_tables_go_on(publisher: Cluster) -> None:
     replica.sql(f"DROP SUBSCRIPTION {subscription(replica)}")
 
 
-def test_a_publication_of_schema_syncd_is_seen(shop: Shop) -> None:
-    """Before the outbox is made beside the ledger."""
+def test_a_publication_of_schema_syncd_is_detected(shop: Shop) -> None:
+    """Before the outbox is created beside the ledger."""
     if int(str(shop.value("SHOW server_version_num"))) < 150000:
         pytest.skip("this PostgreSQL publishes no schemas")
     shop.sql("CREATE PUBLICATION ours FOR TABLES IN SCHEMA syncd")
@@ -200,8 +200,10 @@ def dump(shop: Shop, role: str, target: Path) -> subprocess.CompletedProcess[str
     )  # fmt: skip
 
 
-def test_whoever_could_dump_the_database_can_still(bare: Shop, tmp_path: Path) -> None:
-    """The owner of database and tables, and a role that may read them all."""
+def test_every_role_that_could_dump_the_database_still_can(
+    bare: Shop, tmp_path: Path
+) -> None:
+    """The owner of database and tables, and a role that may read all of them."""
     name = bare.value("SELECT current_database()")
     keeper, backup = f"{bare.role}_keeper", f"{bare.role}_backup"
     bare.sql(

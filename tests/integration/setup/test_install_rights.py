@@ -1,4 +1,4 @@
-"""Installing as a superuser makes nobody else one, whatever was there before."""
+"""Installing as a superuser gives no other role its rights, whatever exists already."""
 
 import psycopg
 import pytest
@@ -33,8 +33,8 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("how", TAKEN)
-def test_a_schema_of_somebody_elses_is_refused(bare: Shop, how: str) -> None:
-    """Whoever owns it could make the triggers run anything as the installer."""
+def test_a_schema_of_another_role_is_refused(bare: Shop, how: str) -> None:
+    """Its owner could make the triggers run anything as the installer."""
     as_mallory(bare, TAKEN[how])
     with pytest.raises(ConfigError, match=r"belongs to role_t\d+_mallory") as refused:
         install_all(bare)
@@ -53,8 +53,8 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("what", PLANTED)
-def test_what_somebody_planted_in_the_schema_is_refused(bare: Shop, what: str) -> None:
-    """The schema is the installer's, what is in it not."""
+def test_objects_planted_in_the_schema_are_refused(bare: Shop, what: str) -> None:
+    """The schema belongs to the installer, the objects in it do not."""
     bare.sql(f"CREATE SCHEMA syncd; GRANT ALL ON SCHEMA syncd TO {bare.role}_mallory")
     as_mallory(bare, PLANTED[what])
     with pytest.raises(ConfigError, match=r"belongs to role_t\d+_mallory"):
@@ -62,8 +62,8 @@ def test_what_somebody_planted_in_the_schema_is_refused(bare: Shop, what: str) -
     assert not became_superuser(bare)
 
 
-def test_a_trigger_on_a_table_of_syncds_is_refused(bare: Shop) -> None:
-    """It would run as whoever writes there."""
+def test_a_foreign_trigger_on_a_table_of_syncd_is_refused(bare: Shop) -> None:
+    """It would run as whichever role writes there."""
     install_all(bare)
     bare.sql(
         "CREATE TABLE IF NOT EXISTS syncd.outbox (feed text, order_key text);"
@@ -81,10 +81,10 @@ def test_a_trigger_on_a_table_of_syncds_is_refused(bare: Shop) -> None:
         install_all(bare)
 
 
-def test_default_privileges_let_nobody_put_triggers_on_syncds_tables(
+def test_default_privileges_allow_no_triggers_on_syncds_tables(
     bare: Shop,
 ) -> None:
-    """A shop may give an application all rights on whatever its superuser makes."""
+    """A shop may grant an application all rights on what its superuser creates."""
     bare.sql(
         f"ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {bare.role}_mallory;"
         f"ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO {bare.role}_mallory;"
@@ -138,10 +138,10 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_functions_of_somebody_elses_are_never_run(
+def test_functions_of_other_roles_are_never_run(
     server: Cluster, bare: Shop, path: str
 ) -> None:
-    """Wherever the database's search path puts them; also when installed again."""
+    """Wherever the search path finds them; also when installing again."""
     name = bare.value("SELECT current_database()")
     as_mallory(bare, "CREATE SCHEMA evil;" + SHADOWS)
     bare.sql(

@@ -46,13 +46,13 @@ KEY_TYPES: dict[str, LiteralString] = {
     "template": "bigint",
     "vendure": "integer",
 }
-ZONELESS = {"vendure"}  # source.time_zone says which
+ZONELESS = {"vendure"}  # source.time_zone has the zone
 LABELS = {
     "order_key", "orderid", "email", "currency", "totalvalue", "firstname", "lastname",
     "phone", "postcode", "city", "country", "language", "products",
 }  # fmt: skip
 WITHOUT_EMAIL: dict[str, LiteralString] = {
-    # Deleting a user of Oscar's leaves the order without any address.
+    # Deleting a user of Oscar leaves the order without any address.
     "django-oscar": "UPDATE public.order_order SET user_id = NULL, guest_email = ''",
     "medusa": 'UPDATE public."order" SET email = NULL',
     "pretix": "UPDATE public.pretixbase_order SET email = NULL",
@@ -114,7 +114,7 @@ READ_INDEXES = {
         "order_orderline_order_token_id_c8d256ee",
     },
 }
-# Tables that are small here, which a server may read as a whole.
+# Tables that are small here, which a server may scan.
 SMALL = {
     "auth_user", "channel", "channel_channel", "currency", "pretixbase_event",
     "pretixbase_item", "pretixbase_itemvariation", "product_variant",
@@ -142,7 +142,7 @@ class Preset:
         }
 
     def confirmed(self, orderid: str) -> list[datetime]:
-        """List when an order was confirmed, oldest first; empty when it is not."""
+        """Return the times when an order was confirmed, oldest first; may be empty."""
         found = self.connection.execute(
             """
             SELECT c.confirmed_at
@@ -162,7 +162,7 @@ class Preset:
         return row[0]
 
     def change(self, *statements: LiteralString) -> None:
-        """Do to the shop's tables what the shop would do."""
+        """Change the shop's tables as the shop would."""
         for statement in statements:
             self.connection.execute(statement)
 
@@ -228,7 +228,7 @@ def test_the_events_are_those_of_a_perfect_sync(preset: Preset) -> None:
 
 
 def test_every_confirmed_order_has_exactly_one_purchase(preset: Preset) -> None:
-    """The first view promises nothing that the second does not hold."""
+    """Every order of the first view has one row in the second."""
     keys = preset.one("SELECT count(DISTINCT order_key) FROM syncd.confirmed_orders")
     assert keys == CONFIRMED[preset.name]
     matched = preset.one(
@@ -242,10 +242,10 @@ def test_every_confirmed_order_has_exactly_one_purchase(preset: Preset) -> None:
     assert matched == keys
 
 
-def test_the_columns_are_squeezelys_labels_and_the_key_is_native(
+def test_the_columns_are_squeezelys_labels_and_the_key_is_not_cast(
     preset: Preset,
 ) -> None:
-    """Nothing but known labels and custom fields; no key or time was cast."""
+    """Only known labels and custom fields; key and time have the table's types."""
     columns: dict[str, str] = dict(
         preset.connection.execute(
             """
@@ -279,7 +279,7 @@ def test_a_field_without_value_is_absent(preset: Preset) -> None:
 
 
 def test_an_order_without_email_is_not_hidden(preset: Preset) -> None:
-    """It is there with a null email, to be rejected with its reason."""
+    """It has a null email, and is rejected with its reason."""
     preset.change(WITHOUT_EMAIL[preset.name])
     found = preset.one(
         """
@@ -293,7 +293,7 @@ def test_an_order_without_email_is_not_hidden(preset: Preset) -> None:
 
 
 def test_an_order_without_lines_is_not_hidden(preset: Preset) -> None:
-    """It is there with null products, to be looked at again and then rejected."""
+    """It has null products, is read again later, and then rejected."""
     preset.change(WITHOUT_LINES[preset.name])
     found = preset.one(
         """
@@ -307,7 +307,7 @@ def test_an_order_without_lines_is_not_hidden(preset: Preset) -> None:
 
 
 def test_the_views_can_be_applied_again(preset: Preset) -> None:
-    """A second run replaces the views and loses no privilege."""
+    """A second run replaces the views and drops no privilege."""
     apply_views(preset.connection, preset.name)
     confirmed = preset.one(
         "SELECT count(DISTINCT order_key) FROM syncd.confirmed_orders"
@@ -315,8 +315,8 @@ def test_the_views_can_be_applied_again(preset: Preset) -> None:
     assert confirmed == CONFIRMED[preset.name]
 
 
-def test_the_daemons_role_needs_the_two_views_only(preset: Preset) -> None:
-    """The views read the tables as their owner; the reader cannot."""
+def test_the_daemons_role_needs_only_the_two_views(preset: Preset) -> None:
+    """The views read the tables as their owner; the daemon's role cannot."""
     role = sql.Identifier(f"reader_{uuid.uuid4().hex}")
     for statement in (
         "CREATE ROLE {}",
@@ -338,8 +338,8 @@ def test_the_daemons_role_needs_the_two_views_only(preset: Preset) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_the_look_ups_use_indexes_on_50_000_orders(preset: Preset) -> None:
-    """The window, the keys and the events are found without reading a table."""
+def test_the_queries_use_indexes_on_50_000_orders(preset: Preset) -> None:
+    """Orders by time, by key and their events are found without a table scan."""
     for statement in advised_indexes(preset.name):
         run(preset.connection, statement)
     grow(preset.connection, preset.name, copies=1351)
@@ -354,21 +354,21 @@ def test_the_look_ups_use_indexes_on_50_000_orders(preset: Preset) -> None:
     assert tables <= SMALL
 
 
-def test_vendure_a_cancelled_order_is_what_was_bought(vendure: Preset) -> None:
-    """Vendure sets its totals and quantities to 0; payment and lines know better."""
+def test_vendure_a_cancelled_order_has_its_original_lines(vendure: Preset) -> None:
+    """Vendure sets totals and quantities to 0; payment and lines keep them."""
     event = vendure.event("DB7CJMAZMHNPTMJS")
     assert event["totalvalue"] == Decimal("336.22")
     assert [line["quantity"] for line in event["products"]] == [12, 2]
 
 
 def test_vendure_a_cart_is_not_an_order(vendure: Preset) -> None:
-    """Also one that waits for its payment; each is a row of the same table."""
+    """Nor is one that waits for its payment; both are rows of the same table."""
     assert not vendure.confirmed("A9V21A7J2H5UF4DN")
     assert not vendure.confirmed("B2FFWDGVAQ1LV4KX")
 
 
 def test_vendure_an_order_split_among_sellers_is_one_order(vendure: Preset) -> None:
-    """The parts that the sellers see are nobody's orders."""
+    """The sellers' sub-orders are not orders of their own."""
     vendure.change("""UPDATE public."order" SET type = 'Seller' WHERE id = 2""")
     assert not vendure.confirmed("VWGWSEMW4ZW2T7RA")
     vendure.change("""UPDATE public."order" SET type = 'Aggregate' WHERE id = 2""")
@@ -378,7 +378,7 @@ def test_vendure_an_order_split_among_sellers_is_one_order(vendure: Preset) -> N
 def test_vendure_a_shop_without_the_custom_field_has_the_same_views(
     vendure: Preset,
 ) -> None:
-    """The gift note is one shop's own field."""
+    """The gift note is a field of one shop only."""
     vendure.change(
         "DROP VIEW syncd.confirmed_orders, syncd.purchases",
         'ALTER TABLE public."order" DROP COLUMN "customFieldsGiftnote"',
@@ -387,8 +387,8 @@ def test_vendure_a_shop_without_the_custom_field_has_the_same_views(
     assert "custom_gift_note" not in vendure.event("VWGWSEMW4ZW2T7RA")
 
 
-def test_vendure_the_billing_address_is_taken_as_a_whole(vendure: Preset) -> None:
-    """Its phone is missing: that of the shipping address is another person's."""
+def test_vendure_the_billing_address_is_used_as_a_whole(vendure: Preset) -> None:
+    """A phone number of the shipping address would be another person's."""
     vendure.change(
         """
         UPDATE public."order"
@@ -403,22 +403,22 @@ def test_vendure_the_billing_address_is_taken_as_a_whole(vendure: Preset) -> Non
 
 
 def test_pretix_an_order_paid_and_cancelled_stays_confirmed(pretix: Preset) -> None:
-    """The log still says that it was paid."""
+    """The log has its payment."""
     assert len(pretix.confirmed("DEMO2026-EFQUB")) == 1
     assert not pretix.confirmed("DEMO2026-WRLVS")
 
 
-def test_pretix_orders_of_the_test_mode_are_in_neither_view(pretix: Preset) -> None:
+def test_pretix_orders_in_test_mode_are_in_neither_view(pretix: Preset) -> None:
     """They would be sent to the real account."""
     pretix.change("UPDATE public.pretixbase_order SET testmode = true")
     assert pretix.one("SELECT count(*) FROM syncd.confirmed_orders") == 0
     assert pretix.one("SELECT count(*) FROM syncd.purchases") == 0
 
 
-def test_pretix_names_have_parts_and_items_may_have_plain_names(
+def test_pretix_structured_names_and_plain_item_names_are_read(
     pretix: Preset,
 ) -> None:
-    """As an organizer with another scheme, and an old event, have them."""
+    """As with an organizer's other name scheme, and an old event."""
     pretix.change(
         """
         UPDATE public.pretixbase_invoiceaddress
@@ -437,7 +437,7 @@ def test_pretix_names_have_parts_and_items_may_have_plain_names(
 def test_oscar_an_order_cancelled_after_confirmation_stays_confirmed(
     oscar: Preset,
 ) -> None:
-    """Order 100004 is asked of the history, not of the status that it has now."""
+    """Order 100004 is confirmed by its history, not by its present status."""
     assert oscar.one(
         "SELECT status = 'Cancelled' FROM public.order_order WHERE number = '100004'"
     )
@@ -451,10 +451,10 @@ def test_oscar_an_order_cancelled_unpaid_was_never_confirmed(oscar: Preset) -> N
     assert not oscar.confirmed("100006")
 
 
-def test_oscar_a_backdated_order_has_the_time_of_its_confirmation(
+def test_oscar_a_backdated_order_has_its_time_of_confirmation(
     oscar: Preset,
 ) -> None:
-    """Orders 100009 to 100011 were placed with dates of weeks before."""
+    """Orders 100009 to 100011 were placed with dates weeks before."""
     for number in ("100009", "100010", "100011"):
         assert oscar.confirmed(number)[0].date().isoformat() == "2026-11-23"
 
@@ -467,17 +467,17 @@ def test_oscar_an_order_without_addresses_has_its_other_fields(oscar: Preset) ->
     assert event["products"]
 
 
-def test_oscar_the_shipping_address_stands_in_for_a_missing_billing_address(
+def test_oscar_the_shipping_address_replaces_a_missing_billing_address(
     oscar: Preset,
 ) -> None:
-    """Order 100003 without its billing address still says where it went."""
+    """Order 100003 without its billing address has the same event."""
     before = oscar.event("100003")
     oscar.change("UPDATE public.order_order SET billing_address_id = NULL")
     assert oscar.event("100003") == before
 
 
-def test_oscar_each_voucher_code_comes_once(oscar: Preset) -> None:
-    """Two discounts of one code and one of another make two codes."""
+def test_oscar_each_voucher_code_is_listed_once(oscar: Preset) -> None:
+    """Two discounts with one code and one with another make two codes."""
     oscar.change(
         """
         INSERT INTO public.order_orderdiscount
@@ -489,10 +489,10 @@ def test_oscar_each_voucher_code_comes_once(oscar: Preset) -> None:
     assert oscar.event("100005")["custom_coupon"] == "FIVE,TEN"
 
 
-def test_oscar_an_order_confirmed_again_is_listed_with_both_times(
+def test_oscar_an_order_confirmed_twice_is_listed_with_both_times(
     oscar: Preset,
 ) -> None:
-    """Two history rows do not double the event; the first time stays there."""
+    """Two history rows do not double the event; the first time stays listed."""
     first = oscar.confirmed("100003")
     oscar.change(
         """
@@ -507,10 +507,10 @@ def test_oscar_an_order_confirmed_again_is_listed_with_both_times(
     ]
 
 
-def test_oscar_the_branch_in_the_comment_finds_orders_without_history(
+def test_oscar_the_commented_branch_finds_orders_without_history(
     oscar: Preset,
 ) -> None:
-    """What the file offers to shops that set the status themselves can be run."""
+    """The file offers it to shops that set the status themselves."""
     text = (VIEWS / "django-oscar.sql").read_text("utf-8")
     view = text[text.index("CREATE OR REPLACE VIEW") : text.index(";\n\n-- Only")]
     branch = text[text.index("--   UNION ALL") : text.index("\n\n-- Read by key")]
@@ -528,7 +528,7 @@ def test_medusa_an_edit_does_not_double_the_lines(medusa: Preset) -> None:
     assert event["totalvalue"] == Decimal("66.12")
 
 
-def test_medusa_a_cancelled_order_is_what_was_bought(medusa: Preset) -> None:
+def test_medusa_a_cancelled_order_has_its_original_lines(medusa: Preset) -> None:
     """Order 9 was paid, cancelled and credited down to nothing."""
     event = medusa.event("9")
     assert event["totalvalue"] == Decimal("163.22")
@@ -551,7 +551,7 @@ def test_medusa_a_soft_deleted_order_leaves_both_views(medusa: Preset) -> None:
     assert not medusa.one("SELECT count(*) FROM syncd.purchases WHERE orderid = '7'")
 
 
-def test_medusa_a_converted_draft_is_what_its_edits_made_of_it(medusa: Preset) -> None:
+def test_medusa_a_converted_draft_has_the_lines_of_its_edits(medusa: Preset) -> None:
     """A draft is built by edits, so its first version is not what was bought."""
     medusa.change(
         """
@@ -584,13 +584,13 @@ def test_medusa_a_converted_draft_is_what_its_edits_made_of_it(medusa: Preset) -
     assert len(medusa.confirmed("36")) == 1
 
 
-def test_medusa_the_variant_stands_in_for_a_missing_sku(medusa: Preset) -> None:
-    """Order 31 has a line of a product that has none."""
+def test_medusa_the_variant_id_replaces_a_missing_sku(medusa: Preset) -> None:
+    """Order 31 has a line whose product has none."""
     ids = [line["id"] for line in medusa.event("31")["products"]]
     assert "variant_01M83PGE012KK22PYBP0CK142M" in ids
 
 
-def test_medusa_a_price_that_holds_the_tax_is_not_taxed_again(medusa: Preset) -> None:
+def test_medusa_a_price_that_includes_tax_is_not_taxed_again(medusa: Preset) -> None:
     """A tax inclusive line keeps its price; the others are made gross."""
     prices = [line["price"] for line in medusa.event("3")["products"]]
     medusa.change("UPDATE public.order_line_item SET is_tax_inclusive = true")
@@ -599,7 +599,7 @@ def test_medusa_a_price_that_holds_the_tax_is_not_taxed_again(medusa: Preset) ->
     assert inclusive == [Decimal("1.00"), Decimal("14.67")]
 
 
-def test_medusa_the_number_that_replaces_the_number_is_sent(medusa: Preset) -> None:
+def test_medusa_a_custom_display_id_replaces_the_order_number(medusa: Preset) -> None:
     """The customer sees `custom_display_id` when the shop sets one."""
     medusa.change(
         """UPDATE public."order" SET custom_display_id = 'NL-7' WHERE display_id = 7"""
@@ -608,21 +608,21 @@ def test_medusa_the_number_that_replaces_the_number_is_sent(medusa: Preset) -> N
 
 
 def test_medusa_an_order_is_complete_before_its_links_are(medusa: Preset) -> None:
-    """The link to the cart commits after the order; the event is the same without."""
+    """The link to the cart commits after the order; the event does not need it."""
     before = medusa.event("3")
     medusa.change("TRUNCATE public.order_cart")
     assert medusa.event("3") == before
 
 
-def test_saleor_a_confirmed_order_that_nobody_paid_is_not_confirmed(
+def test_saleor_a_confirmed_but_unpaid_order_is_not_confirmed(
     saleor: Preset,
 ) -> None:
-    """Order 24 has two `confirmed` events and no money, 56 is a draft."""
+    """Order 24 has two `confirmed` events and no payment, 56 is a draft."""
     assert not saleor.confirmed("24")
     assert not saleor.confirmed("56")
 
 
-def test_saleor_each_paid_order_is_listed_when_it_was_paid(saleor: Preset) -> None:
+def test_saleor_each_paid_order_is_listed_by_its_payment(saleor: Preset) -> None:
     """Events and charge status agree, also for order 28, cancelled afterwards."""
     assert not saleor.one(
         """
@@ -637,17 +637,17 @@ def test_saleor_each_paid_order_is_listed_when_it_was_paid(saleor: Preset) -> No
 
 
 def test_saleor_a_refunded_order_stays_confirmed(saleor: Preset) -> None:
-    """The charge status forgets that the order was paid, the history does not."""
+    """The charge status loses the payment, the history keeps it."""
     saleor.change(
         "UPDATE public.order_order SET charge_status = 'none', total_charged_amount = 0"
     )
     assert len(saleor.confirmed("21")) == 1
 
 
-def test_saleor_an_order_charged_in_parts_is_listed_more_than_once(
+def test_saleor_an_order_charged_repeatedly_is_listed_more_than_once(
     saleor: Preset,
 ) -> None:
-    """Each charge at or above the total adds an event; the first time stays there."""
+    """Each charge at or above the total adds an event; the first time stays listed."""
     first = saleor.confirmed("21")
     saleor.change(
         """
@@ -663,7 +663,7 @@ def test_saleor_an_order_charged_in_parts_is_listed_more_than_once(
     assert saleor.event("21")["orderid"] == "21"
 
 
-def test_saleor_the_global_id_stands_in_for_a_missing_sku(saleor: Preset) -> None:
+def test_saleor_the_global_id_replaces_a_missing_sku(saleor: Preset) -> None:
     """Order 32 has a product without SKU."""
     ids = [line["id"] for line in saleor.event("32")["products"]]
     assert "UHJvZHVjdFZhcmlhbnQ6Mzg0" in ids
@@ -675,7 +675,7 @@ def test_saleor_the_global_id_stands_in_for_a_missing_sku(saleor: Preset) -> Non
 def test_saleor_amounts_have_the_digits_of_their_currency(
     saleor: Preset, currency: str, amount: str
 ) -> None:
-    """The tables keep three digits for every currency."""
+    """The tables store three digits for every currency."""
     saleor.connection.execute(
         "UPDATE public.order_order SET currency = %s, total_gross_amount = 1234.567",
         [currency],
@@ -683,8 +683,8 @@ def test_saleor_amounts_have_the_digits_of_their_currency(
     assert saleor.event("21")["totalvalue"] == Decimal(amount)
 
 
-def test_a_dump_with_copy_blocks_is_restored_as_well(database: str) -> None:
-    """Both forms that pg_dump writes, without psql and its own commands."""
+def test_a_dump_with_copy_blocks_is_restored(database: str) -> None:
+    """Both forms that pg_dump writes, without psql and its commands."""
     script = (
         "\\restrict x\nCREATE TABLE public.a (x text, y integer);\n"
         "COPY public.a (x, y) FROM stdin;\none\\ttab\t1\n\\N\t2\n\\.\n\n"
@@ -696,8 +696,8 @@ def test_a_dump_with_copy_blocks_is_restored_as_well(database: str) -> None:
     assert rows == [("one\ttab", 1), (None, 2), ("three", 3)]
 
 
-def test_the_template_makes_the_event_that_it_describes(template: Preset) -> None:
-    """What a developer copies works on the tables named in its comments."""
+def test_the_template_makes_the_event_that_it_documents(template: Preset) -> None:
+    """A copy of it works on the tables named in its comments."""
     template.change(
         """
         INSERT INTO public.orders (id, number, email, paid_at, currency, total, locale)
@@ -736,7 +736,7 @@ GUARDS = re.findall(
 def test_the_templates_guards_wait_for_all_lines(
     database: str, guard: str, column: str
 ) -> None:
-    """As they stand in its comment: no products until the declared lines are there."""
+    """As in its comment: no products until the declared lines are there."""
     text = (VIEWS / "template.sql").read_text("utf-8")
     with psycopg.connect(database, autocommit=True) as connection:
         run(connection, TEMPLATE_TABLES)
@@ -763,7 +763,7 @@ def test_the_templates_guards_wait_for_all_lines(
 
 
 def test_the_template_uses_its_indexes_on_50_000_orders(template: Preset) -> None:
-    """The index that its comment asks for is the one that the window uses."""
+    """The window uses the index that the template's comment recommends."""
     template.change(
         """
         INSERT INTO public.orders (id, number, paid_at)
@@ -850,7 +850,7 @@ def some_keys(preset: Preset) -> list[str]:
 def plan(
     preset: Preset, query: LiteralString, argument: object
 ) -> tuple[set[str], set[str]]:
-    """Plan a look-up of the daemon's: the indexes it uses, the tables it reads."""
+    """Return the indexes that a daemon's query uses, and the tables that it scans."""
     statement = sql.SQL("EXPLAIN (FORMAT JSON) " + query).format(
         key=sql.SQL(KEY_TYPES[preset.name])
     )

@@ -51,17 +51,17 @@ def viewless_shop(database: str) -> Shop:
 
 
 def orderid(shop: Shop) -> object:
-    """As the daemon's own role reads it."""
+    """Read an order's number as the daemon's role."""
     source = Source(Database(shop.dsn), "syncd.confirmed_orders", "syncd.purchases")
     (row,) = source.read([str(shop.value("SELECT max(id) FROM orders"))]).values()
     source.database.close()
     return row["orderid"]
 
 
-def test_views_are_made_and_the_daemon_may_read_them(
+def test_views_are_created_and_granted_to_the_daemon(
     viewless_shop: Shop, tmp_path: Path
 ) -> None:
-    """With the one command; it says the next step."""
+    """With one command, which prints the next step."""
     viewless_shop.confirm(1)
     done = apply(viewless_shop, tmp_path, VIEWS)
     assert done.returncode == 0, done.stderr
@@ -70,8 +70,8 @@ def test_views_are_made_and_the_daemon_may_read_them(
     assert orderid(viewless_shop) == "V-1"
 
 
-def test_views_in_place_are_replaced(shop: Shop, tmp_path: Path) -> None:
-    """Their grants stay, and a file need not say OR REPLACE."""
+def test_existing_views_are_replaced(shop: Shop, tmp_path: Path) -> None:
+    """Their grants stay, and a file need not have OR REPLACE."""
     shop.confirm(1)
     shop.sql("GRANT SELECT ON syncd.purchases TO PUBLIC")
     before = shop.rows(PRIVILEGES)
@@ -81,10 +81,10 @@ def test_views_in_place_are_replaced(shop: Shop, tmp_path: Path) -> None:
     assert shop.rows(PRIVILEGES) == before
 
 
-def test_views_with_other_columns_are_made_anew_for_the_same_roles(
+def test_views_with_other_columns_are_recreated_for_the_same_roles(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """CREATE OR REPLACE cannot do it; owner and readers stay."""
+    """CREATE OR REPLACE cannot do that; owner and grants stay."""
     shop.confirm(1)
     reader, owner = f'"Bi {shop.role}"', f"owner_{shop.role}"
     shop.sql(f"CREATE ROLE {reader}; CREATE ROLE {owner}")
@@ -111,10 +111,10 @@ def test_views_with_other_columns_are_made_anew_for_the_same_roles(
          "order_key is text in syncd.confirmed_orders"),
     ],
 )  # fmt: skip
-def test_nothing_is_changed_by_views_that_cannot_be_used(
+def test_unusable_views_change_nothing(
     shop: Shop, tmp_path: Path, text: str, words: str
 ) -> None:
-    """One line says why; the first of two statements was fine."""
+    """One line gives the reason, also when the first of two statements was valid."""
     shop.confirm(1)
     before = shop.rows(PRIVILEGES)
     done = apply(shop, tmp_path, text)
@@ -125,7 +125,9 @@ def test_nothing_is_changed_by_views_that_cannot_be_used(
     assert shop.rows(PRIVILEGES) == before
 
 
-def test_what_stands_on_a_view_keeps_it(shop: Shop, tmp_path: Path) -> None:
+def test_a_view_that_others_depend_on_is_not_dropped(
+    shop: Shop, tmp_path: Path
+) -> None:
     """Nothing is dropped with CASCADE."""
     shop.confirm(1)
     shop.sql("CREATE VIEW report AS SELECT currency FROM syncd.purchases")
@@ -136,15 +138,17 @@ def test_what_stands_on_a_view_keeps_it(shop: Shop, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ["nobody_here", "a-b", "x.y", ""])
-def test_a_role_that_is_none_is_refused(shop: Shop, tmp_path: Path, role: str) -> None:
-    """Before anything is made."""
+def test_a_role_that_does_not_exist_is_refused(
+    shop: Shop, tmp_path: Path, role: str
+) -> None:
+    """Before anything is created."""
     done = apply(shop, tmp_path, VIEWS, "--role", role)
     assert done.returncode == 78
     assert shop.value("SELECT pg_get_viewdef('syncd.purchases') LIKE '%V-%'") is False
 
 
-def test_a_role_is_named_as_in_sql(shop: Shop, tmp_path: Path) -> None:
-    """Folded, unless it stands in double quotes."""
+def test_a_role_name_follows_the_rules_of_sql(shop: Shop, tmp_path: Path) -> None:
+    """In lower case, unless it stands in double quotes."""
     name = f"Role-{shop.role}"
     shop.sql(f'CREATE ROLE "{name}"')
     assert apply(shop, tmp_path, VIEWS, "--role", f'"{name}"').returncode == 0
@@ -153,10 +157,10 @@ def test_a_role_is_named_as_in_sql(shop: Shop, tmp_path: Path) -> None:
     assert {name, shop.role} <= readers
 
 
-def test_a_database_without_the_schema_is_told_how_to_get_it(
+def test_a_database_without_the_schema_gets_the_next_step(
     database: str, tmp_path: Path
 ) -> None:
-    """The ledger's installation makes it."""
+    """`syncd install` creates the schema."""
     shop = Shop.at(database)
     shop.sql(f"CREATE ROLE {shop.role}")
     done = apply(shop, tmp_path, VIEWS)
@@ -165,8 +169,8 @@ def test_a_database_without_the_schema_is_told_how_to_get_it(
     assert "syncd install" in done.stderr
 
 
-def test_views_that_somebody_reads_are_waited_for(shop: Shop, tmp_path: Path) -> None:
-    """For a moment; then nothing is changed, and it says so."""
+def test_views_that_are_being_read_are_waited_for(shop: Shop, tmp_path: Path) -> None:
+    """Briefly; then nothing is changed, and the command says so."""
     with psycopg.connect(shop.owner) as other:
         other.execute("SELECT FROM syncd.purchases")
         done = apply(shop, tmp_path, VIEWS)

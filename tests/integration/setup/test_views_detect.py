@@ -1,4 +1,4 @@
-"""`syncd views detect` and `syncd init --dsn`: which shop system a database is."""
+"""`syncd views detect` and `syncd init --dsn`: which shop system a database has."""
 
 import json
 import time
@@ -54,8 +54,8 @@ def execute(dsn: str, *statements: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(shops()))
-def test_each_shop_system_is_known_by_its_tables(database: str, name: str) -> None:
-    """And no other is seen in it; its views fit, and all its orders could be sent."""
+def test_each_shop_system_is_recognised_by_its_tables(database: str, name: str) -> None:
+    """No other system is; its views fit, and all its orders could be sent."""
     if not dump_of(name).exists():
         pytest.skip(f"{name} IS NOT TESTED: its dump is not here")
     restore(database, name)
@@ -69,8 +69,8 @@ def test_each_shop_system_is_known_by_its_tables(database: str, name: str) -> No
     assert found["listen"] == list(shops()[name].listen)
 
 
-def test_an_index_that_is_there_is_not_asked_for(database: str) -> None:
-    """Once it was added, the statement is gone."""
+def test_an_existing_index_is_not_recommended(database: str) -> None:
+    """Once it was created, the statement is no longer printed."""
     restore(database, "medusa")
     (found,) = detect(database)
     (statement,) = found["index"]
@@ -78,8 +78,8 @@ def test_an_index_that_is_there_is_not_asked_for(database: str) -> None:
     assert detect(database)[0]["index"] == []
 
 
-def test_djangos_last_migration_tells_more(database: str) -> None:
-    """Where the shop's own table of migrations is there."""
+def test_djangos_last_migration_is_reported(database: str) -> None:
+    """If the table of migrations exists."""
     restore(database, "django-oscar")
     execute(
         database,
@@ -90,10 +90,10 @@ def test_djangos_last_migration_tells_more(database: str) -> None:
     assert detect(database)[0]["migration"] == "0021_x"
 
 
-def test_an_older_version_that_lacks_a_column_is_known_and_does_not_fit(
+def test_an_older_version_that_lacks_a_column_does_not_fit(
     database: str,
 ) -> None:
-    """It says which, and that a copy can be changed."""
+    """It names the column, and says that a copy can be changed."""
     restore(database, "medusa")
     execute(database, 'ALTER TABLE "order" DROP COLUMN locale')
     (found,) = detect(database)
@@ -107,7 +107,7 @@ def test_an_older_version_that_lacks_a_column_is_known_and_does_not_fit(
 def test_tables_in_another_schema_are_found_and_their_views_work(
     database: str,
 ) -> None:
-    """Its name may have capitals and blanks; the command that is told works."""
+    """Its name may have capitals and spaces; the printed command works."""
     restore(database, "vendure")
     execute(database, 'ALTER SCHEMA public RENAME TO "My Shop"', "CREATE SCHEMA public")
     (found,) = detect(database)
@@ -120,8 +120,8 @@ def test_tables_in_another_schema_are_found_and_their_views_work(
     assert "30 orders would be sent" in done.stdout, done.stderr
 
 
-def test_a_role_that_may_not_read_is_told_so(shop: Shop) -> None:
-    """The catalogue tells which system it is all the same."""
+def test_a_role_without_read_privileges_is_reported(shop: Shop) -> None:
+    """The catalogue still identifies the system."""
     restore(shop.owner, "pretix")
     (found,) = detect(shop.dsn)
     assert (found["fits"], found["readable"]) == (True, False)
@@ -129,8 +129,8 @@ def test_a_role_that_may_not_read_is_told_so(shop: Shop) -> None:
     assert "name with --dsn who may" in done.stdout
 
 
-def test_ten_thousand_tables_are_looked_through_in_a_moment(database: str) -> None:
-    """And those that are none of a shop system's are told as what they are."""
+def test_ten_thousand_tables_are_searched_quickly(database: str) -> None:
+    """Tables of no known shop system are reported as such."""
     execute(database, MANY_TABLES)
     started = time.monotonic()
     assert detect(database) == []
@@ -140,8 +140,8 @@ def test_ten_thousand_tables_are_looked_through_in_a_moment(database: str) -> No
     assert "none of the shop systems" in done.stdout
 
 
-def test_a_database_without_tables_is_told_so(database: str) -> None:
-    """It is probably another than was meant."""
+def test_a_database_without_tables_is_reported(database: str) -> None:
+    """It is probably not the intended one."""
     done = syncd("views", "detect", "--dsn", database)
     assert done.returncode == 1
     assert "this database has no tables" in done.stdout
@@ -157,8 +157,8 @@ def test_a_detection_writes_nothing(database: str) -> None:
         assert connection.execute(count).fetchall() == before
 
 
-def test_init_fills_in_what_the_database_tells(database: str, tmp_path: Path) -> None:
-    """The file is a configuration; the password is not in it."""
+def test_init_fills_in_what_it_detects(database: str, tmp_path: Path) -> None:
+    """The file is a valid configuration without the password."""
     restore(database, "vendure")
     out = tmp_path / "syncd.toml"
     dsn = f"{database} password='it is 5ecret'"
@@ -176,10 +176,10 @@ def test_init_fills_in_what_the_database_tells(database: str, tmp_path: Path) ->
     ) == psycopg.conninfo.conninfo_to_dict(database)
 
 
-def test_init_of_an_unknown_shop_sets_the_dsn_and_says_what_is_next(
+def test_init_of_an_unknown_shop_sets_the_dsn_and_prints_the_next_step(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """The rest of the file is what it always is."""
+    """The rest of the file is as usual."""
     out = tmp_path / "syncd.toml"
     done = syncd("init", "--out", str(out), "--dsn", shop.owner)
     assert done.returncode == 0, done.stderr
@@ -197,10 +197,10 @@ def test_init_of_an_unknown_shop_sets_the_dsn_and_says_what_is_next(
     assert len(changed) == 1
 
 
-def test_init_writes_nothing_when_the_database_does_not_answer(
+def test_init_writes_nothing_when_the_database_is_unreachable(
     tmp_path: Path,
 ) -> None:
-    """Nor when there is a file already."""
+    """Nor when the file exists."""
     out = tmp_path / "syncd.toml"
     done = syncd("init", "--out", str(out), "--dsn", "host=/nowhere dbname=x")
     assert done.returncode == 69

@@ -1,4 +1,4 @@
-"""`syncd views try`: what two views would do, and that nothing is left of it."""
+"""`syncd views try`: what two views would do; the trial leaves nothing behind."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def syncd(*arguments: str, columns: int = 500) -> CompletedProcess[str]:
 
 @pytest.fixture
 def attempt(shop: Shop, tmp_path: Path) -> Try:
-    """Try a file of views in the small shop, as whoever owns its tables."""
+    """Try a file of views in the small shop, as the owner of its tables."""
 
     def run(text: str, *options: str) -> CompletedProcess[str]:
         file = tmp_path / "my shop.sql"
@@ -69,7 +69,7 @@ def facts(done: CompletedProcess[str]) -> dict[str, Any]:
 
 
 def test_a_trial_leaves_nothing_behind(shop: Shop, attempt: Try) -> None:
-    """No view, schema, grant or statistics of either; the views in place stay."""
+    """No view, schema, grant or statistics; the existing views stay."""
     shop.confirm(3)
     before = shop.rows(STATE)
     done = attempt(views())
@@ -78,8 +78,8 @@ def test_a_trial_leaves_nothing_behind(shop: Shop, attempt: Try) -> None:
     assert shop.rows(STATE) == before
 
 
-def test_not_even_a_sequence_moves(shop: Shop, attempt: Try) -> None:
-    """A view that calls nextval() is told from a daemon that reads it."""
+def test_a_trial_does_not_advance_a_sequence(shop: Shop, attempt: Try) -> None:
+    """A view that calls nextval() fails, since the transaction is read-only."""
     shop.sql("CREATE SEQUENCE counter")
     shop.confirm(1)
     number = "nextval('public.counter')::text || id AS orderid, email,"
@@ -88,8 +88,8 @@ def test_not_even_a_sequence_moves(shop: Shop, attempt: Try) -> None:
     assert shop.value("SELECT is_called FROM counter") is False
 
 
-def test_a_trial_waits_for_nobody_and_nobody_for_it(shop: Shop, attempt: Try) -> None:
-    """Though somebody holds both views that are in place."""
+def test_a_trial_neither_waits_nor_blocks(shop: Shop, attempt: Try) -> None:
+    """Though another session locks both existing views."""
     shop.confirm(1)
     with psycopg.connect(shop.owner) as other:
         other.execute("SELECT FROM syncd.confirmed_orders, syncd.purchases LIMIT 1")
@@ -97,7 +97,7 @@ def test_a_trial_waits_for_nobody_and_nobody_for_it(shop: Shop, attempt: Try) ->
     assert facts(done)["sent"] == 1
 
 
-def test_what_becomes_of_the_orders_is_counted_by_reason(
+def test_orders_that_are_not_sent_are_counted_by_reason(
     shop: Shop, attempt: Try
 ) -> None:
     """With the key of the first of each."""
@@ -115,7 +115,7 @@ def test_what_becomes_of_the_orders_is_counted_by_reason(
 def test_a_row_that_makes_the_view_fail_is_one_refused_order(
     shop: Shop, attempt: Try
 ) -> None:
-    """The others are read all the same."""
+    """The others are read."""
     shop.confirm(230)
     broken = "(1 / (id - 117))::text || id AS orderid, email,"
     found = facts(attempt(views(columns=broken), "--json"))
@@ -125,8 +125,8 @@ def test_a_row_that_makes_the_view_fail_is_one_refused_order(
     assert refused["order_key"] == "117"
 
 
-def test_an_index_that_is_missing_is_written_out(shop: Shop, attempt: Try) -> None:
-    """With the condition of the view, to be copied."""
+def test_a_missing_index_is_printed_as_a_statement(shop: Shop, attempt: Try) -> None:
+    """With the condition of the view, ready to copy."""
     shop.confirm(1)
     shop.sql("DROP INDEX orders_confirmed_at")
     done = attempt(views())
@@ -136,8 +136,10 @@ def test_an_index_that_is_missing_is_written_out(shop: Shop, attempt: Try) -> No
     )
 
 
-def test_the_events_are_shown_as_they_would_go_out(shop: Shop, attempt: Try) -> None:
-    """Three of them, their characters as they are."""
+def test_sample_events_are_printed_as_they_would_be_sent(
+    shop: Shop, attempt: Try
+) -> None:
+    """Three of them, without escaped characters."""
     shop.confirm(5)
     shop.sql("""UPDATE orders SET products = '[{"id": "Käse 🧀", "quantity": 1}]'""")
     done = attempt(views())
@@ -145,8 +147,8 @@ def test_the_events_are_shown_as_they_would_go_out(shop: Shop, attempt: Try) -> 
     assert done.stdout.count('"Käse 🧀"') == 3
 
 
-def test_what_is_odd_is_told(shop: Shop, attempt: Try) -> None:
-    """Zone, blanks, digits, the unit of the amounts, several rows."""
+def test_unusual_values_are_reported(shop: Shop, attempt: Try) -> None:
+    """Zone, spaces, digits, the unit of the amounts, several rows."""
     shop.confirm(2)
     columns = """'W-' || id AS orderid, email, 'EUR' AS currency, ' Gent ' AS city,
         1999.999 AS totalvalue, '[{"id": "A", "quantity": 1, "price": 20}]'::json AS"""
@@ -161,8 +163,10 @@ def test_what_is_odd_is_told(shop: Shop, attempt: Try) -> None:
     assert "totalvalue is 100 times its lines" in out
 
 
-def test_the_difference_to_the_views_in_place_is_told(shop: Shop, attempt: Try) -> None:
-    """Orders that come and go, and the fields that differ."""
+def test_the_difference_to_the_existing_views_is_reported(
+    shop: Shop, attempt: Try
+) -> None:
+    """Orders that appear and disappear, and the fields that differ."""
     shop.confirm(4)
     text = views("id <> 2", COLUMNS.replace("'W-'", "'X-'"))
     change = facts(attempt(text, "--json"))["difference"]
@@ -171,10 +175,10 @@ def test_the_difference_to_the_views_in_place_is_told(shop: Shop, attempt: Try) 
     assert change["fields"]["orderid changed"] == 3
 
 
-def test_views_that_name_each_other_are_tried_as_they_are(
+def test_views_that_refer_to_each_other_are_tried_together(
     shop: Shop, attempt: Try
 ) -> None:
-    """Not beside the ones in place, which are others."""
+    """Not together with the existing ones."""
     shop.confirm(2)
     shop.sql("DROP VIEW syncd.confirmed_orders")
     joined = views().replace(
@@ -203,10 +207,10 @@ def test_views_that_name_each_other_are_tried_as_they_are(
         (views().replace("public.orders;", "public.ordersx;"), 7, "does not exist"),
     ],
 )
-def test_a_file_with_anything_else_is_refused_in_one_line(
+def test_a_file_with_another_statement_is_refused_in_one_line(
     shop: Shop, attempt: Try, text: str, line: int | None, reason: str
 ) -> None:
-    """Which line, what it is, and that nothing was changed."""
+    """It names the line and the statement, and that nothing was changed."""
     before = shop.rows(STATE)
     done = attempt(text)
     said = done.stderr.splitlines()
@@ -218,8 +222,8 @@ def test_a_file_with_anything_else_is_refused_in_one_line(
     assert shop.rows(STATE) == before
 
 
-def test_what_reads_as_two_statements_is_refused_by_the_server(shop: Shop) -> None:
-    """Even if it were taken for one: it is sent as one."""
+def test_two_statements_in_one_are_refused_by_the_server(shop: Shop) -> None:
+    """Even if the parser missed it: they are sent as one statement."""
     with (
         closing(Database(shop.owner)) as database,
         pytest.raises(StatementRefusedError, match="multiple commands"),
@@ -228,8 +232,8 @@ def test_what_reads_as_two_statements_is_refused_by_the_server(shop: Shop) -> No
     assert shop.value("SELECT count(*) FROM orders") == 0
 
 
-def test_names_with_blanks_and_quotes_are_names(shop: Shop, attempt: Try) -> None:
-    """Of tables, columns and schemas."""
+def test_names_with_spaces_and_quotes_are_accepted(shop: Shop, attempt: Try) -> None:
+    """For tables, columns and schemas."""
     shop.sql('CREATE SCHEMA "my shop"; ALTER TABLE orders SET SCHEMA "my shop"')
     shop.sql('ALTER TABLE "my shop".orders RENAME TO "Order ""2"""')
     shop.sql("""INSERT INTO "my shop"."Order ""2\""" (confirmed_at) VALUES (now())""")
@@ -239,10 +243,8 @@ def test_names_with_blanks_and_quotes_are_names(shop: Shop, attempt: Try) -> Non
     assert done.returncode == 0, done.stderr
 
 
-def test_a_schema_that_the_role_may_not_read_is_told(
-    shop: Shop, tmp_path: Path
-) -> None:
-    """And who may; the daemon's own role reads nothing but the views."""
+def test_an_unreadable_schema_is_reported(shop: Shop, tmp_path: Path) -> None:
+    """With the role that may read it; the daemon's role reads only the views."""
     file = tmp_path / "views.sql"
     file.write_text(views())
     shop.sql(f"CREATE SCHEMA hidden; REVOKE ALL ON orders FROM {shop.role}")
@@ -259,7 +261,7 @@ def test_a_schema_that_the_role_may_not_read_is_told(
 def test_a_database_without_orders_has_nothing_to_send(
     shop: Shop, attempt: Try
 ) -> None:
-    """It is no success."""
+    """The exit code is not 0."""
     done = attempt(views())
     assert done.returncode == 1
     assert "the views list no order" in done.stdout
@@ -267,7 +269,7 @@ def test_a_database_without_orders_has_nothing_to_send(
 
 
 @pytest.mark.parametrize("name", ["no-such-shop", "/nowhere/x.sql", "", "."])
-def test_what_is_neither_a_name_nor_a_file_is_refused(shop: Shop, name: str) -> None:
+def test_what_is_neither_a_preset_nor_a_file_is_refused(shop: Shop, name: str) -> None:
     """In one line; a folder cannot be read."""
     done = syncd("views", "try", name, "--as", shop.owner)
     assert done.returncode in {64, 78}
@@ -276,10 +278,8 @@ def test_what_is_neither_a_name_nor_a_file_is_refused(shop: Shop, name: str) -> 
 
 
 @pytest.mark.parametrize("name", ["medusa", "vendure", "pretix", "django-oscar"])
-def test_the_views_of_a_shop_system_are_tried_without_a_configuration(
-    database: str, name: str
-) -> None:
-    """By its name, in the first minute, at 80 columns."""
+def test_a_preset_is_tried_without_a_configuration(database: str, name: str) -> None:
+    """By its name, as a first step, at 80 columns."""
     restore(database, name)
     assert dump_of(name).exists()
     done = syncd("views", "try", name, "--as", database, columns=80)
