@@ -54,8 +54,10 @@ def numeric(field: Field, *, cents: bool) -> str:
 
 def counted(field: Field) -> str:
     """Write a quantity as a number."""
-    is_text = field.kind is Kind.TEXT or bool(field.path)
-    return guarded(field.expression) if is_text else field.expression
+    if field.kind is Kind.TEXT or field.path:
+        return guarded(field.expression)
+    is_float = _type(field) in _FLOATS
+    return f"{field.expression}::numeric" if is_float else field.expression
 
 
 def guarded(text: str) -> str:

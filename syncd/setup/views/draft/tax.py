@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from syncd.setup.views.draft import amounts
 from syncd.setup.views.draft.conditions import gone
 from syncd.setup.views.draft.fields import Field, parsed
 from syncd.setup.views.draft.samples import Samples
@@ -63,7 +64,8 @@ def _columns(fields: Sequence[Field]) -> Iterator[Rate]:
             if not known or max(known) > _MOST:
                 continue
             is_share = 0 < max(known) < 1
-            text = f"{each.expression} * 100" if is_share else each.expression
+            text = amounts.counted(each)
+            text = f"{text} * 100" if is_share else text
             scale = 100.0 if is_share else 1.0
             scaled = [None if v is None else v * scale for v in values]
             yield Rate(text, scaled, each.where, fields=(each,))
