@@ -54,3 +54,114 @@ def test_a_rate_or_a_quantity_may_be_a_float(
     )
     [product] = products(database, made.sql, 3)
     assert Decimal(str(product["price"])) == Decimal("12.1")
+
+
+def lines(columns: str, values: str, more: str = "") -> str:
+    """Write a shop whose orders have two mugs, and lines with these columns."""
+    return (
+        ORDERS
+        + f"""
+        CREATE TABLE order_lines (id int PRIMARY KEY, order_id int REFERENCES orders,
+            sku text, quantity int, price numeric(9, 2), {columns});
+        INSERT INTO order_lines SELECT id, id, 'MUG', 2, 12.10, {values} FROM orders;
+        {more}
+        """
+    )
+
+
+@pytest.mark.parametrize("flag", ["is_delivery", "is_shipping_line", "is_downpayment"])
+def test_what_a_flag_calls_a_charge_is_no_product(
+    database: str, drafted: draft_schemas.Drafted, flag: str
+) -> None:
+    """A delivery is not bought; the other flags of a line say nothing of that."""
+    made = drafted(
+        lines(
+            f"{flag} boolean, requires_shipping boolean, is_shipped boolean",
+            "false, true, id = 3",
+            "INSERT INTO order_lines SELECT 10 + id, id, 'SHIP', 1, 5, true, false,"
+            " false FROM orders WHERE id % 2 = 1;",
+        )
+    )
+    assert [p["id"] for p in products(database, made.sql, 3)] == ["MUG"]
+
+
+def test_headings_and_notes_are_no_products(
+    database: str, drafted: draft_schemas.Drafted
+) -> None:
+    """They have no product, no price and a quantity of 0."""
+    made = drafted(
+        lines(
+            "display_type text",
+            "NULL",
+            "INSERT INTO order_lines SELECT 10 + id, id, NULL, 0, 0, 'section'"
+            " FROM orders WHERE id % 3 = 0;",
+        )
+    )
+    assert [p["id"] for p in products(database, made.sql, 3)] == ["MUG"]
+
+
+@pytest.mark.parametrize("parent", ["parent_line_id", "parent_id", "hoofdregel_id"])
+def test_parts_whose_prices_add_up_are_not_counted_again(
+    database: str, drafted: draft_schemas.Drafted, parent: str
+) -> None:
+    """A set has the price of what is in it; what else is linked is bought besides."""
+    made = drafted(
+        lines(
+            f"{parent} int REFERENCES order_lines, replaces_id int",
+            "NULL, NULL",
+            "INSERT INTO order_lines SELECT 10 * k + id, id, 'PART' || k, 1, 6.05, id"
+            " FROM orders, generate_series(1, 2) k WHERE id % 2 = 1;",
+        )
+    )
+    assert [p["id"] for p in products(database, made.sql, 3)] == ["MUG"]
+    assert not made.choice("lines").doubts
+
+
+def test_lines_that_may_count_twice_are_a_doubt(
+    database: str, drafted: draft_schemas.Drafted
+) -> None:
+    """Parts with prices of their own may be extras, or in the price of the whole."""
+    made = drafted(
+        lines(
+            "linked_line_id int",
+            "NULL",
+            "INSERT INTO order_lines SELECT 10 + id, id, 'LID', 1, 2, id"
+            " FROM orders WHERE id % 2 = 1;",
+        )
+    )
+    assert [p["id"] for p in products(database, made.sql, 3)] == ["MUG", "LID"]
+    assert "linked_line_id have a price" in " ".join(made.choice("lines").doubts)
+
+
+def test_a_kind_of_line_that_is_new_is_a_product(
+    database: str, drafted: draft_schemas.Drafted
+) -> None:
+    """Charges are left out by their names; how a line is delivered is no kind."""
+    made = drafted(
+        lines(
+            "type text, delivery_type text",
+            "(ARRAY['physical', 'digital'])[1 + id % 2], 'pickup'",
+            "INSERT INTO order_lines SELECT 10 + id, id, 'X' || id, 1, 1,"
+            " (ARRAY['fee', 'discount', 'shipping', 'giftcard'])[1 + id % 4],"
+            " 'delivery' FROM orders;",
+        )
+    )
+    assert [p["id"] for p in products(database, made.sql, 2)] == ["MUG"]
+    assert [p["id"] for p in products(database, made.sql, 3)] == ["MUG", "X3"]
+
+
+def test_a_declared_key_is_preferred_to_what_a_name_suggests(
+    database: str, drafted: draft_schemas.Drafted
+) -> None:
+    """Here the order is the parent of its lines."""
+    made = drafted(
+        ORDERS
+        + """
+        CREATE TABLE order_product (id int PRIMARY KEY, parent_id int NOT NULL
+            REFERENCES orders, order_product_id int, sku text, quantity int,
+            price numeric);
+        INSERT INTO order_product SELECT id, id, CASE WHEN id > 3 THEN id % 3 END,
+            'S' || id, 2, 12.10 FROM orders;
+        """
+    )
+    assert [p["id"] for p in products(database, made.sql, 3)] == ["S3"]

@@ -1,6 +1,6 @@
 """Conditions on rows: what a status must be, and that a row was not deleted."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from syncd.setup.views.draft.samples import Row, Samples
@@ -13,10 +13,8 @@ from syncd.setup.views.draft.schema import (
     one_line,
     quote,
 )
-from syncd.setup.views.draft.values import number
 from syncd.setup.views.draft.words import is_plain, meaning_of, word_set, words
 
-_GOODS = frozenset({"product", "variant", "line"})
 _ORDER = frozenset({"order", "sale"})
 _NO_ORDER = frozenset({"cart", "draft", "refund", "canceled", "test", "supplier"})
 _OTHER_PAPERS = frozenset({"billing", "purchase"})  # no orders, where others are
@@ -150,7 +148,7 @@ def standing(catalogue: Catalogue, samples: Samples, orders: Table) -> Standing:
     """Find which rows are orders: not deleted, and no quotes, refunds or purchases."""
     where, doubts = list(gone(orders)), []
     for column in orders.of_kind(Kind.TEXT, Kind.ENUM, Kind.INTEGER):
-        if not _is_kind(column):
+        if not is_kind(column):
             continue
         values, names = _named_values(catalogue, samples, orders, column)
         others = _no_orders(names)
@@ -164,10 +162,11 @@ def standing(catalogue: Catalogue, samples: Samples, orders: Table) -> Standing:
     return Standing(tuple(where), tuple(doubts))
 
 
-def _is_kind(column: Column) -> bool:
+def is_kind(column: Column, more: frozenset[str] = frozenset()) -> bool:
+    """Return whether a column says what a row is, and not how it came to be."""
     concepts = column.meaning.concepts
     is_how = bool(set(words(column.name)) & _HOW)
-    return "group" in concepts and concepts <= _KIND and not is_how
+    return "group" in concepts and concepts <= _KIND | more and not is_how
 
 
 def _no_orders(names: Sequence[str]) -> list[str]:
@@ -185,64 +184,3 @@ def _no_orders(names: Sequence[str]) -> list[str]:
 
 def _listed(names: Sequence[str]) -> str:
     return " or ".join(map(literal, names))
-
-
-def of_lines(
-    table: Table, samples: Samples, rows: Sequence[Row]
-) -> Iterator[tuple[str, str]]:
-    """Write which rows are lines of what was bought, each with its reason."""
-    for condition in gone(table):
-        yield condition, "no row that was deleted"
-    for column in table.columns:
-        concepts = column.meaning.concepts
-        name = f"{{alias}}.{quote(column.name)}"
-        if "parent" in concepts and _are_parts(table, column.name, rows):
-            yield f"{name} IS NULL", "no part of another line"
-        elif (
-            "group" in concepts
-            and "tax" not in concepts
-            and column.kind in {Kind.TEXT, Kind.ENUM}
-        ):
-            values = column.labels or samples.values(table, column.name)
-            goods = [
-                v
-                for v in values
-                if is_plain(v)
-                and meaning_of(v).concepts & _GOODS
-                and not meaning_of(v).concepts & {"discount", "shipping", "tax"}
-            ]
-            if goods and len(goods) < len(values) and _is_mixed(values):
-                listed = ", ".join(map(literal, goods[:9]))
-                yield f"{name} IN ({listed})", "goods only, no shipping or discount"
-
-
-def _is_mixed(values: Iterable[str]) -> bool:
-    return any(
-        meaning_of(v).concepts & {"discount", "shipping", "tax", "payment"}
-        for v in values
-    )
-
-
-def _are_parts(table: Table, parent: str, rows: Sequence[Row]) -> bool:
-    """Return whether lines that have a parent are parts of it, without a price."""
-    prices = [
-        column.name
-        for column in table.of_kind(Kind.NUMBER, Kind.INTEGER, Kind.MONEY)
-        if "price" in column.meaning.concepts
-    ]
-    children = [row for row in rows if row.get(parent) not in {None, "", "0"}]
-    priced = [
-        row for row in children if any((number(row.get(p)) or 0) > 0 for p in prices)
-    ]
-    is_part = len(priced) * 2 < len(children) or not children
-    return is_part and _refers_to_itself(table, parent)
-
-
-def _refers_to_itself(table: Table, column: str) -> bool:
-    for reference in table.references:
-        if reference.column == column and reference.is_declared:
-            return reference.table == table.name
-    return "line" in meaning_of(column).concepts or meaning_of(column).concepts == {
-        "parent",
-        "id",
-    }

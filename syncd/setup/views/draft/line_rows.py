@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from syncd.setup.views.draft.choice import Certainty, Choice
-from syncd.setup.views.draft.conditions import of_lines
 from syncd.setup.views.draft.fields import parsed
+from syncd.setup.views.draft.line_conditions import counted_twice, of_lines
 from syncd.setup.views.draft.samples import Row, Samples
 from syncd.setup.views.draft.schema import (
     Catalogue,
@@ -96,21 +96,18 @@ def lines_of(
             continue
         sources = reach(catalogue, samples, each.table, "i", rows[:_ROWS])
         choice = table_choice("lines", found[place:])
+        doubts = list(counted_twice(each.table, rows, reference.column))
         if not reference.is_declared:
             why = f"{quote(reference.column)} is the order's {quote(reference.to)}"
-            choice = Choice(
-                "lines",
-                Certainty.LIKELY,
-                choice.expression,
-                choice.why,
-                (*choice.doubts, f"no foreign key shows that {why}"),
-                choice.others,
-            )
+            doubts.append(f"no foreign key shows that {why}")
+        if doubts:
+            doubts = [*choice.doubts, *doubts]
+            choice = replace(choice, certainty=Certainty.LIKELY, doubts=tuple(doubts))
         plan = LinesPlan(
             each.table,
             reference.column,
             reference.to,
-            list(of_lines(each.table, samples, rows)),
+            list(of_lines(each.table, samples, rows, reference.column)),
             _version(each.table),
         )
         if reference.to != key:

@@ -139,10 +139,13 @@ def _refers_to(table: Table, *topics: str) -> bool:
 
 def lines_tables(catalogue: Catalogue, orders: Table) -> list[Found]:
     """List the tables that may hold the lines of the orders, the likeliest first."""
+    children = catalogue.children(orders)
+    declared = {table.name for table, reference in children if reference.is_declared}
     found = [
         Found(table, score, reference)
-        for table, reference in catalogue.children(orders)
+        for table, reference in children
         if table.name != orders.name
+        and (reference.is_declared or table.name not in declared)
         and (score := _line_score(catalogue, orders, table, reference)) > _LEAST
     ]
     found.sort(key=lambda f: (-f.score, f.table.is_view, f.table.name))
