@@ -165,3 +165,20 @@ def test_a_declared_key_is_preferred_to_what_a_name_suggests(
         """
     )
     assert [p["id"] for p in products(database, made.sql, 3)] == ["S3"]
+
+
+def test_a_table_that_extends_the_orders_does_not_stand_for_them(
+    database: str, drafted: draft_schemas.Drafted
+) -> None:
+    """Its key is the order's id, as is the column of the lines: no key is declared."""
+    made = drafted(
+        ORDERS
+        + """
+        CREATE TABLE order_stats (order_id int PRIMARY KEY, items int);
+        INSERT INTO order_stats SELECT id, 1 FROM orders;
+        CREATE TABLE order_items (item_id int PRIMARY KEY, order_id int NOT NULL,
+            sku text, quantity int, price numeric);
+        INSERT INTO order_items SELECT id, id, 'S' || id, 2, 12.10 FROM orders;
+        """
+    )
+    assert [p["id"] for p in products(database, made.sql, 3)] == ["S3"]

@@ -165,3 +165,22 @@ def test_carts_and_refunds_are_excluded_by_flags(
         + LINES
     )
     assert listed(database, made.sql) == {"0", "3", "4", "5", "6", "7", "8"}
+
+
+def test_a_kind_is_read_from_no_table_that_has_not_its_values(
+    database: str, drafted: draft_schemas.Drafted
+) -> None:
+    """A name alone makes no reference: the kinds are texts of the column itself."""
+    made = drafted(
+        """
+        CREATE TABLE order_type (order_type_id text PRIMARY KEY, name text);
+        INSERT INTO order_type VALUES ('x', 'Standard'), ('y', 'Express');
+        CREATE TABLE orders (id int PRIMARY KEY, number text UNIQUE, email text,
+            total numeric, currency text, paid_at timestamptz, order_type_id text);
+        INSERT INTO orders SELECT n, 'W' || n, n || '@example.com', 5, 'EUR', now(),
+            (ARRAY['SALES_ORDER', 'PURCHASE_ORDER'])[1 + n % 2]
+          FROM generate_series(0, 5) n;
+        """
+        + LINES
+    )
+    assert listed(database, made.sql) == {"0", "2", "4"}

@@ -97,6 +97,8 @@ def drafted(rows: dict[str, list[dict[str, str | None]]], *tables: Table) -> Dra
         ("subTotalWithTax", {"subtotal", "gross"}),
         ("prix_unitaire_ttc", {"price", "unit", "gross"}),
         ("E-Mail", {"email"}),
+        ("unit_price__number", {"unit", "price"}),
+        ("Belegart", {"sale", "group"}),
         ("emailadres", {"email"}),
         ("Währung", {"currency"}),
         ("betaald_op", {"paid"}),
@@ -138,6 +140,13 @@ def test_where_a_history_says_paid_nothing_else_counts() -> None:
     chosen, _ = first_confirmed(["Pending", "Processing", "Complete", "Cancelled"])
     assert chosen == ["Complete", "Processing"]
     assert confirmed_now(["draft", "sent", "sale", "cancel"]) == ["sale"]
+
+
+def test_a_step_of_a_line_is_none_of_the_order() -> None:
+    """Where a history has both, the order's own steps count."""
+    steps = ["ORDER_CREATED", "ITEM_APPROVED", "ORDER_APPROVED", "ITEM_COMPLETED"]
+    assert first_confirmed(steps)[0] == ["ORDER_APPROVED"]
+    assert first_confirmed(["item_paid", "open"])[0] == ["item_paid"]
 
 
 def test_values_are_described_and_not_kept() -> None:

@@ -87,12 +87,18 @@ def _named_values(
     other = catalogue.get(reference.table) if reference else None
     if other is not None and reference is not None:
         rows = samples.rows(other)
-        names = list(_names_of(other, rows))
-        return [row.get(reference.to) or "" for row in rows], names
+        keys = [row.get(reference.to) or "" for row in rows]
+        if reference.is_declared or _has_some(keys, samples.values(table, column.name)):
+            return keys, list(_names_of(other, rows))
     if column.kind is not Kind.TEXT:
         return (), ()
     values = samples.values(table, column.name)
     return values, values
+
+
+def _has_some(keys: Sequence[str], values: Sequence[str]) -> bool:
+    """Return whether a guessed reference may be one: by its values, if there are."""
+    return not values or bool(set(keys) & set(values))
 
 
 def _names_of(table: Table, rows: Sequence[Row]) -> Iterator[str]:

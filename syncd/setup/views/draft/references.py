@@ -15,6 +15,8 @@ _ID_WORDS = word_set("""id ids uuid guid fk pk rowid key no""")
 _NUMBER = frozenset({"number", "code"})
 _KEY_KINDS = {Kind.TEXT, Kind.INTEGER, Kind.UUID, Kind.NUMBER}
 _GENERIC_KEYS = frozenset({"id", "uuid", "guid", "pk", "rowid", "entity"})
+_TOPIC = frozenset({"sale", "shop", "header", "customer", "user"})
+_EXTRA = 2.0  # for a table of more than the column names: it extends that row
 _WEAKEST = 1.0
 _NEAREST = 40  # tables of one word that are compared: those of the shortest names
 
@@ -75,7 +77,8 @@ class _Finder:
             named = other.meaning.concepts & column.meaning.concepts
             fewer = len(_words_of(other))
             if named:
-                score = 5 + _kinship(table, other) - 0.1 * fewer
+                extra = len(other.meaning.concepts - column.meaning.concepts - _TOPIC)
+                score = 5 + _kinship(table, other) - 0.1 * fewer - _EXTRA * extra
                 yield _Guess(score, _reference(column, other, key))
 
     def _named(self, table: Table, column: Column) -> Iterator[_Guess]:

@@ -72,6 +72,8 @@ def first_confirmed(values: Iterable[str]) -> tuple[list[str], Step]:
     those that follow it, since the first row of an order counts.
     """
     steps = {value: step for value in values if (step := step_of(value))}
+    if any("order" in _concepts(value) for value in steps):
+        steps = {v: s for v, s in steps.items() if not _is_of_part(v)}
     top = max(steps.values(), default=Step.NONE)
     if top is Step.PAID:
         paid = [value for value, step in steps.items() if step is Step.PAID]
@@ -82,6 +84,12 @@ def first_confirmed(values: Iterable[str]) -> tuple[list[str], Step]:
         floor = Step.LATER
         return sorted(v for v, step in steps.items() if step >= floor), top
     return sorted(steps), top
+
+
+def _is_of_part(value: str) -> bool:
+    """Return whether a step is that of a line, and not of the order."""
+    concepts = _concepts(value)
+    return "line" in concepts and "order" not in concepts
 
 
 def confirmed_now(values: Iterable[str]) -> list[str]:

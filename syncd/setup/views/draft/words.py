@@ -146,6 +146,7 @@ _TOGETHER = {
     ("post", "code"): "postcode",
     ("line", "item"): "line",
     ("part", "number"): "sku",
+    ("price", "number"): "price",  # of a field that also has a currency
     ("default", "code"): "sku",
     ("in", "cents"): "cents",
     ("mis", "a"): "updated",
