@@ -6,19 +6,18 @@ add an order stamped at or before it has ended (ADR-0003).
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from syncd.capture.sweep import Pages, Sweep
 from syncd.capture.tuning import DEFAULTS, PollTuning
-from syncd.capture.unreadable import Reading, read_whole
 from syncd.core.errors import SlowStatementError, SyncdError
 from syncd.core.window import Vxid, Window, with_prepared, without_ended
 from syncd.ledger.admission import Admitted
 from syncd.ledger.batches import Ledger
 from syncd.source.orders import Source
 from syncd.source.position import Position
-from syncd.source.transactions import Lsn, Transactions
+from syncd.source.transactions import Holder, Lsn, Transactions
 
 SLACK = timedelta(seconds=5)
 """How far before the last poll an ordinary poll begins."""
@@ -43,8 +42,13 @@ class PollResult:
 class PollCapture:
     """Finds newly confirmed orders; call `poll` again and again, from one thread.
 
-    Attributes:
-        reading: Reads the view.
+    Args:
+        transactions: Those of the shop.
+        source: The views.
+        ledger: Where the orders go.
+        lookback: How far before its commit an order may be stamped.
+        size: Orders that a batch may hold.
+        tuning: How much is read, and how often what.
     """
 
     def __init__(
@@ -57,17 +61,16 @@ class PollCapture:
         size: int,
         tuning: PollTuning = DEFAULTS,
     ) -> None:
-        self.reading: Reading = read_whole
         self._tuning = tuning
         self._transactions = transactions
         self._ledger = ledger
         self._lookback = lookback
         self._pages = Pages(source, ledger, size=size, orders=tuning.page)
-        transactions.on_move(self.forget)
+        transactions.on_restart(self.forget)
         self.forget()
 
     def forget(self) -> None:
-        """Start over; for a new connection, since transaction ids may be reused."""
+        """Start over: what was seen of transactions means nothing any more."""
         self._window: Window | None = None
         self._closing: Sweep | None = None
         self._rest: Sweep | None = None
@@ -85,9 +88,6 @@ class PollCapture:
         Raises:
             SyncdError: The database failed; the next poll starts over.
         """
-        return self.reading(self._poll_once)
-
-    def _poll_once(self) -> PollResult:
         try:
             return self._poll()
         except SyncdError as error:
@@ -114,26 +114,9 @@ class PollCapture:
         held = self._window if is_held else None
         return PollResult(found.orders, found.keys, watermark, held, age)
 
-    def poll_until_closed(self, patience_seconds: float) -> PollResult:
-        """Poll until a window closed or the patience ends; for `run --once`.
-
-        What is left in pages is read however long that takes.
-        """
-        deadline = time.monotonic() + patience_seconds
-        captured = self.poll()
-        orders = captured.orders
-        while self.is_behind or (
-            captured.watermark is None and time.monotonic() < deadline
-        ):
-            time.sleep(0 if self.is_behind else 0.05)
-            captured = self.poll()
-            orders += captured.orders
-        return replace(captured, orders=orders)
-
-    def holder(self) -> tuple[object, ...]:
-        """Name the oldest transaction, as `Transactions.holders` does; or Nones."""
-        holders = self._transactions.holders()
-        return holders[0] if holders else (None, None, None, None)
+    def holder(self) -> Holder:
+        """Return the oldest transaction; an unknown one if it has just ended."""
+        return next(iter(self._transactions.holders()), Holder())
 
     def _since(self, now: datetime, running: frozenset[Vxid]) -> datetime | None:
         """Return from when on an order may have become visible; None: read it all.

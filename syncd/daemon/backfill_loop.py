@@ -4,6 +4,7 @@ Only little waits in the ledger at a time, so that live orders, a pause and a
 cancellation find short queues. Of several daemons one takes each page.
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from syncd.backfill.active import ActiveBackfill
@@ -16,12 +17,8 @@ from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
 from syncd.source.orders import Source
 
-PAGE_ORDERS = 1_000
-"""Orders that are captured at a time; live ones are admitted between two pages."""
-
 QUEUE_SECONDS = 5.0
-QUEUE_ORDERS = 20_000
-"""How much may wait in the ledger: what the rate sends in a while, and at most."""
+"""How much may wait in the ledger: what the rate sends in so long."""
 
 LIVE_LAG = timedelta(seconds=2)
 """How long a live order may wait before nothing more is captured of the past."""
@@ -38,13 +35,40 @@ SHORTEST_SECONDS = 0.1
 """How long it sleeps, at most and at least, while there is no room for a page."""
 
 
+@dataclass(frozen=True, slots=True)
+class BackfillLimits:
+    """How much of the past is taken at a time.
+
+    Attributes:
+        page: Orders that are captured together; live ones are admitted between pages.
+        waiting: Orders that may wait in the ledger, at most.
+        size: Orders that a batch may hold.
+        rate: Orders that are sent in a second, at most; None: any number.
+    """
+
+    page: int = 1_000
+    waiting: int = 20_000
+    size: int = 100
+    rate: float | None = None
+
+    @property
+    def room(self) -> int:
+        """How many orders may wait: what the rate sends in a while, and at most."""
+        most = self.waiting
+        queue = most if self.rate is None else self.rate * QUEUE_SECONDS
+        return max(self.page, min(round(queue), most))
+
+
 class BackfillLoop:
     """Drives the backfills of one feed; run it in a thread of its own.
 
-    Attributes:
+    Args:
+        source: The views.
+        ledger: Of the feed.
+        wake_ups: Of the workers, and its own.
+        log: Has the lines.
+        limits: How much is taken.
         reading: Reads the view.
-        page: Orders that are captured at a time.
-        most_waiting: Orders that may wait in the ledger, at most.
     """
 
     def __init__(
@@ -53,18 +77,15 @@ class BackfillLoop:
         ledger: Ledger,
         wake_ups: WakeUps,
         log: Log,
-        *,
-        size: int,
-        rate: float | None,
+        limits: BackfillLimits,
+        reading: Reading = read_whole,
     ) -> None:
-        self.page, self.most_waiting = PAGE_ORDERS, QUEUE_ORDERS
-        self.reading: Reading = read_whole
+        self._limits = limits
+        self._reading = reading
         self._source = source
         self._store = BackfillStore(ledger)
         self._wake_ups = wake_ups
         self._log = log
-        self._size = size
-        self._rate = rate
         self._idle_seconds = QUIET_SECONDS if wake_ups.are_notified else IDLE_SECONDS
         self._logged: dict[int, int] = {}
         self._seconds = 0.0
@@ -82,12 +103,6 @@ class BackfillLoop:
 
     def _take_step(self) -> None:
         self._seconds = self.step()
-
-    def _most_waiting(self) -> int:
-        """Return how many orders may wait: what the rate sends in a while."""
-        most = self.most_waiting
-        queue = most if self._rate is None else self._rate * QUEUE_SECONDS
-        return max(self.page, min(round(queue), most))
 
     def advance(self) -> bool:
         """Do what is to be done now; False when no page was taken."""
@@ -117,16 +132,17 @@ class BackfillLoop:
             return BUSY_SECONDS
         if active.waits_for == "live" or (active.waits_for and active.waiting):
             return BUSY_SECONDS  # without anything to send nothing would probe the API
-        room = 0 if active.is_captured else self._most_waiting()
+        room = 0 if active.is_captured else self._limits.room
         if active.waiting < room:
-            self.reading(lambda: self._take(active))
+            self._reading(lambda: self._take(active))
             return 0.0
-        seconds = (active.waiting - room) / self._rate if self._rate else 0.0
+        rate = self._limits.rate
+        seconds = (active.waiting - room) / rate if rate else 0.0
         return min(max(seconds, SHORTEST_SECONDS), BUSY_SECONDS)
 
     def _take(self, active: ActiveBackfill) -> None:
-        page = self._source.page(active.position, active.upper, self.page)
-        if self._store.capture(active, page, self._size):
+        page = self._source.page(active.position, active.upper, self._limits.page)
+        if self._store.capture(active, page, self._limits.size):
             self._wake_ups.sending.notify()
 
     def _log_state(self, number: int) -> None:

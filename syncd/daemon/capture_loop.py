@@ -1,23 +1,14 @@
-"""Capture at work: the poll in its turns, and a follower that hears of changes.
-
-The poll continues beside a follower, slower. What only the poll finds shows that a
-trigger is gone or a table is not followed.
-"""
+"""Capture at work: the poll in its turns, and a follower that hears of changes."""
 
 import threading
 import time
-from collections.abc import Callable, Sequence
 
 from syncd.capture.follower import ChangeFollower, StepResult
 from syncd.capture.poll import PollCapture, PollResult
-from syncd.core.cross_check import CrossCheck
+from syncd.capture.unreadable import Reading, read_whole
+from syncd.daemon.capture_log import CaptureLog
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUp
-from syncd.ledger.admission import Capture
-from syncd.log.log import Log
-
-PATIENCE_SECONDS = 10.0
-"""How far a follower may lie behind the poll before that is worth a line."""
 
 REST_SECONDS = 0.25
 """Between two polls while pages are left, so that they do not saturate the server."""
@@ -27,10 +18,15 @@ STEP_SECONDS = 0.5
 
 
 class CaptureLoop:
-    """Captures newly confirmed orders, logs what it found, wakes the workers.
+    """Captures newly confirmed orders, and wakes the workers.
 
-    Attributes:
-        touched: Called with the keys of orders that were changed.
+    Args:
+        poll: Finds what has become confirmed.
+        follower: Hears of changed orders; None: there is only the poll.
+        wake_up: Of the workers.
+        reactions: To the errors of the follower.
+        capture_log: Has the lines.
+        reading: Reads the views for the poll.
     """
 
     def __init__(
@@ -39,19 +35,15 @@ class CaptureLoop:
         follower: ChangeFollower | None,
         wake_up: WakeUp,
         reactions: ErrorPolicy,
-        log: Log,
-        patience_seconds: float = PATIENCE_SECONDS,
+        capture_log: CaptureLog,
+        reading: Reading = read_whole,
     ) -> None:
-        self.touched: Callable[[Sequence[str]], None] = lambda _: None
-        self._patience_seconds = patience_seconds
         self._poll = poll
         self._follower = follower
         self._wake_up = wake_up
         self._reactions = reactions
-        self._log = log
-        self._cross_check = CrossCheck(patience_seconds)
-        self._guard = threading.Lock()
-        self._listening_since: float | None = None
+        self._log = capture_log
+        self._reading = reading
 
     def poll(self) -> None:
         """Poll once; repeat, with pauses, while pages are left.
@@ -64,16 +56,26 @@ class CaptureLoop:
         while self._poll.is_behind and not stopping.wait(REST_SECONDS):
             self._poll_once()
 
-    def _poll_once(self) -> None:
-        started = time.monotonic()
-        captured = self._poll.poll()
-        self._report(captured, time.monotonic() - started)
-
     def poll_until_closed(self, patience_seconds: float) -> None:
-        """Poll until a window closed or the patience ends; for `run --once`."""
+        """Poll until a window closed or the patience ends; for `run --once`.
+
+        What is left in pages is read however long that takes.
+        """
         if self._follower is not None:
             self._catch_up(self._follower, patience_seconds)
-        self._report(self._poll.poll_until_closed(patience_seconds), None)
+        deadline = time.monotonic() + patience_seconds
+        polled = self._poll_once()
+        while self._poll.is_behind or (
+            polled.watermark is None and time.monotonic() < deadline
+        ):
+            time.sleep(0 if self._poll.is_behind else 0.05)
+            polled = self._poll_once()
+
+    def _poll_once(self) -> PollResult:
+        started = time.monotonic()
+        polled = self._reading(self._poll.poll)
+        self._report(polled, time.monotonic() - started)
+        return polled
 
     def start(self) -> list[threading.Thread]:
         """Follow in a thread of its own, if there is a follower."""
@@ -89,8 +91,7 @@ class CaptureLoop:
         while not self._reactions.stopping.is_set():
             self._reactions.run("follow", lambda: self.step(follower, STEP_SECONDS))
             if wait := self._reactions.seconds_to_wait("follow"):
-                with self._guard:
-                    self._listening_since = None
+                self._log.interrupted()
                 self._reactions.stopping.wait(wait)
         follower.close()
 
@@ -108,81 +109,16 @@ class CaptureLoop:
     def step(self, follower: ChangeFollower, seconds: float) -> StepResult:
         """Take one step of a follower, and log what came of it."""
         followed = follower.step(seconds)
-        self.note(follower.capture, followed)
+        self._log.followed(follower.capture, followed)
         if followed.orders:
             self._wake_up.notify()
         return followed
 
-    def note(self, capture: Capture, followed: StepResult) -> None:
-        """Note and log what a follower, or a worker in its place, has captured."""
-        self._note_step(followed)
-        if followed.keys:
-            self.touched(followed.keys)
-        if followed.orders:
-            self._captured(capture, followed.orders, followed.seconds)
-        if followed.without_time:
-            self._log.emit_folded(
-                "orders.without_time",
-                "without_time",
-                capture=capture,
-                orders=followed.without_time,
-            )
-
-    def _note_step(self, followed: StepResult) -> None:
-        now = time.monotonic()
-        with self._guard:
-            since = (self._listening_since or now) if followed.is_listening else None
-            self._listening_since = since
-            self._cross_check.followed(followed.keys, now)
-
-    def _report(self, captured: PollResult, seconds: float | None) -> None:
-        """Log what a poll found; `seconds` is the work's time where that is known."""
-        if captured.orders:
+    def _report(self, polled: PollResult, seconds: float) -> None:
+        if polled.orders:
             self._wake_up.notify()
-            self._captured("poll", captured.orders, seconds)
-        if captured.watermark:
-            self._log.emit("window.closed", watermark=captured.watermark.isoformat())
-        if captured.held:
-            self._report_held(captured)
+        self._log.polled(polled, seconds)
+        if polled.held:
+            self._log.held_back(polled.held, polled.held_seconds, self._poll.holder())
         if self._follower is not None:
-            self._cross_check_follower(self._follower, captured)
-
-    def _captured(self, capture: Capture, orders: int, seconds: float | None) -> None:
-        self._log.emit(
-            "orders.captured",
-            capture=capture,
-            orders=orders,
-            duration_ms=None if seconds is None else round(seconds * 1000),
-        )
-
-    def _report_held(self, captured: PollResult) -> None:
-        assert captured.held is not None  # noqa: S101  # narrows the type
-        pid, application, _, query_start = self._poll.holder()
-        self._log.emit_folded(
-            "watermark.held_back",
-            "held",
-            age_seconds=captured.held_seconds,
-            transactions=len(captured.held.running),
-            prepared=len(captured.held.prepared or ()),
-            pid=pid,
-            application=application,
-            query_start=query_start,
-        )
-
-    def _cross_check_follower(
-        self, follower: ChangeFollower, captured: PollResult
-    ) -> None:
-        """Log orders that the follower should have heard of and has not."""
-        now = time.monotonic()
-        with self._guard:
-            since = self._listening_since
-            if since is not None and now - since > self._patience_seconds:
-                self._cross_check.found(captured.keys, now)
-            overdue = self._cross_check.overdue(now)
-        if overdue:
-            self._log.emit(
-                "capture.missed_changes",
-                capture=follower.capture,
-                orders=len(overdue),
-                order_key=overdue[0],
-            )
+            self._log.cross_check(self._follower.capture, polled.keys)

@@ -13,36 +13,59 @@ from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.mended import MendedOrders
 from syncd.log.log import Log
 
-MOST_TOUCHED = 10_000
+MOST_CHANGED = 10_000
 """Changed orders that are remembered until the next turn."""
 
 PASS_SECONDS = 105.0
 """How often rejected orders without a reported change are checked."""
 
 
+class ChangedOrders:
+    """Keys of orders that were changed, until somebody takes them; for any thread."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._keys: set[str] = set()
+
+    def note(self, keys: Iterable[str]) -> None:
+        """Note orders that were changed; of very many, some."""
+        with self._guard:
+            if len(self._keys) < MOST_CHANGED:
+                self._keys.update(keys)
+
+    def take(self) -> list[str]:
+        """Return what was noted since the last time, sorted."""
+        with self._guard:
+            keys, self._keys = self._keys, set()
+        return sorted(keys)
+
+
 class MendedJob:
     """Tries rejected orders again when they were changed, and now and then.
 
-    `touched` may be called from any thread, `run` from one at a time. With `defers`,
-    orders that were not sent yet are left alone for longer when they change.
+    Args:
+        orders: The rejected ones.
+        changed: What capture heard of.
+        wake_up: For the workers.
+        log: Has the lines.
+        defers: Whether changed orders that were not sent yet are left alone for longer.
     """
 
     def __init__(
-        self, orders: MendedOrders, wake_up: WakeUp, log: Log, *, defers: bool = False
+        self,
+        orders: MendedOrders,
+        changed: ChangedOrders,
+        wake_up: WakeUp,
+        log: Log,
+        *,
+        defers: bool = False,
     ) -> None:
         self._orders = orders
+        self._changed = changed
         self._defers = defers
         self._wake_up = wake_up
         self._log = log
-        self._guard = threading.Lock()
-        self._touched: set[str] = set()
         self._pass_at = time.monotonic() + PASS_SECONDS
-
-    def touched(self, keys: Iterable[str]) -> None:
-        """Note orders that were changed; of very many, some."""
-        with self._guard:
-            if len(self._touched) < MOST_TOUCHED:
-                self._touched.update(keys)
 
     def run(self) -> Turn:
         """Try orders again that could be sent now.
@@ -50,19 +73,18 @@ class MendedJob:
         Raises:
             SyncdError: The database failed; the same orders are tried again.
         """
-        with self._guard:
-            touched, self._touched = self._touched, set()
+        changed = self._changed.take()
         try:
-            if touched and self._defers:
-                self._orders.defer(sorted(touched))
-            if touched:
-                self._retry(sorted(touched))
+            if changed and self._defers:
+                self._orders.defer(changed)
+            if changed:
+                self._retry(changed)
         except SyncdError:
-            self.touched(touched)
+            self._changed.note(changed)
             raise
         if time.monotonic() >= self._pass_at:
             self.run_pass()
-        elif not touched:
+        elif not changed:
             return Turn.NOT_DUE
         return Turn.DONE
 
@@ -76,7 +98,7 @@ class MendedJob:
         self._retry(None)
         self._pass_at = time.monotonic() + PASS_SECONDS
 
-    def _retry(self, touched: Sequence[str] | None) -> None:
-        if orders := self._orders.retry_mended(touched):
+    def _retry(self, changed: Sequence[str] | None) -> None:
+        if orders := self._orders.retry_mended(changed):
             self._log.emit("orders.retried", orders=orders)
             self._wake_up.notify()

@@ -22,19 +22,24 @@ class Offer:
 
     What no worker admits within `OFFERED_SECONDS` the capture takes itself.
 
-    Attributes:
-        is_open: Whether there are workers.
+    Args:
+        settings: The feed's.
+        wake_up: For the workers.
         note: Called with what a worker admitted.
     """
 
-    def __init__(self, settings: Settings, wake_up: WakeUp) -> None:
+    def __init__(self, settings: Settings, wake_up: WakeUp, note: Note) -> None:
         self._taking = Outbox.taking(settings.feed, PAGE)
         self._size = settings.squeezely.orders_per_batch
         self._wake_up = wake_up
         self._is_made = threading.Event()
         self._waits_since: float | None = None
-        self.is_open = False
-        self.note: Note = lambda *_: None
+        self._note = note
+        self._is_open = False
+
+    def open(self) -> None:
+        """Offer from now on: there are workers."""
+        self._is_open = True
 
     def make(self) -> bool:
         """Wake the workers for it.
@@ -43,7 +48,7 @@ class Offer:
             Whether the capture may leave it to them; False when there are none, or an
             earlier offer has waited for too long.
         """
-        if not self.is_open:
+        if not self._is_open:
             return False
         now = time.monotonic()
         since = self._waits_since = self._waits_since or now
@@ -64,6 +69,6 @@ class Offer:
         def report(admitted: Admitted) -> None:
             if admitted.are_accepted and len(admitted.taken) < PAGE:
                 self._waits_since = None
-            self.note("listen", StepResult.of(admitted, time.monotonic() - started))
+            self._note("listen", StepResult.of(admitted, time.monotonic() - started))
 
         return Touched(source.touched(self._taking), self._size, report)

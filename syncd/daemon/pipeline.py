@@ -22,17 +22,13 @@ from syncd.core.exit_code import ExitCode
 from syncd.daemon.build import Components
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.housekeeping import Housekeeping
+from syncd.daemon.opening import OpenFeed, open_feed
 from syncd.daemon.tuning import DEFAULTS, Tuning
-from syncd.diagnostics.check.start import ask
 from syncd.ledger.account import is_proven, load
 from syncd.ledger.batches import Ledger
-from syncd.ledger.clone_guard import CloneGuard, StateFile
-from syncd.ledger.feed import Feed, FeedStore
 from syncd.ledger.identity import REBIND
-from syncd.ledger.state_file import Served
-from syncd.ledger.stats import read_stats
+from syncd.ledger.stats import FeedStats, read_stats
 from syncd.log.log import Log
-from syncd.source.connections import Connections
 
 HOUSEKEEPING_SECONDS = 2.0
 """How often housekeeping runs; less often for dead claims without other instances."""
@@ -48,94 +44,72 @@ JUMP_SECONDS = 1.0
 
 
 class Pipeline:
-    """One feed's components: `open`, then `begin`, `halt`, `close`; or `pass_once`.
+    """One feed's components: `begin`, then `halt`, `close`; or `pass_once`, `close`.
+
+    Args:
+        opened: The feed.
+        tuning: How the components are made.
 
     Attributes:
         schedule: Runs what is periodic.
     """
 
-    def __init__(
-        self,
+    def __init__(self, opened: OpenFeed, tuning: Tuning = DEFAULTS) -> None:
+        self.settings = opened.settings
+        self.log = opened.log
+        self.reactions = ErrorPolicy(opened.log, step_seconds=tuning.step_seconds)
+        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        self.schedule = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
+        self._opened = opened
+        components = self._components = Components(opened, self.reactions, tuning)
+        self._housekeeping = Housekeeping(opened, components)
+        self._capture_loop = components.capture_loop()
+        self._mended_job = components.mended_job()
+        self._reconciliation_job = components.reconciliation_job()
+        self._stamp_watch = components.stamp_watch()
+        self._identity_job = components.identity_job()
+        self._backfill_loop = components.backfill_loop()
+        self._stamp_seconds = tuning.stamps.check_seconds
+        self._threads: list[threading.Thread] = []
+        self._clock = tuning.wall_clock
+        self._clock_offset = self._clock() - time.monotonic()
+
+    @classmethod
+    def open(
+        cls,
         settings: Settings,
+        log: Log,
         *,
         new_feed: bool = False,
         tuning: Tuning = DEFAULTS,
-    ) -> None:
-        self.settings = settings
-        self._clock = tuning.wall_clock
-        self._stamp_seconds = tuning.stamps.check_seconds
-        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        self.schedule = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
-        self._new_feed = new_feed
-        self.log = Log(settings.feed)
-        self.reactions = ErrorPolicy(self.log, step_seconds=tuning.step_seconds)
-        self._components = Components(settings, self.log, self.reactions, tuning)
-        self._threads: list[threading.Thread] = []
-        self._clock_offset = self._clock() - time.monotonic()
+    ) -> "Pipeline":
+        """Find the feed, or start it, and make its components; nothing works yet.
 
-    # Open
-
-    def open(self) -> None:
-        """Find the feed, or start it, and take a number; nothing works yet.
+        Args:
+            settings: Of the feed.
+            log: Names the instance from then on.
+            new_feed: Whether a new feed is wanted even beside others.
+            tuning: How the components are made.
 
         Raises:
             SyncdError: It cannot begin like this; everything is closed again.
         """
-        ask(self.settings, new_feed=self._new_feed)
+        opened = open_feed(settings, log, tuning, new_feed=new_feed)
         try:
-            self._open()
+            return cls(opened, tuning)
         except BaseException:
-            self._components.connector.close()
+            opened.connector.close()
             raise
-
-    def _open(self) -> None:
-        settings = self.settings
-        connections = self._components.connector.connect("housekeeping")
-        self._ledger = connections.ledger
-        self._feed = feed = self._find_feed(connections)
-        state_file = StateFile.of(settings.ledger.state_directory, settings.feed)
-        clone_guard = CloneGuard(
-            self._ledger,
-            feed.feed_id,
-            settings.feed,
-            state_file,
-            self.log,
-            name=settings.instance,
-        )
-        clone_guard.check()
-        self._components.connector.guard(clone_guard)
-        self._instance = self._components.instance(connections, feed)
-        self.log.identify(self._instance.number)
-        self._housekeeping = Housekeeping(
-            settings, self._ledger, feed, self._instance, clone_guard
-        )
-        self._mended_job = self._components.mended_job(feed)
-        self._capture_loop = self._components.capture_loop(
-            feed, self._mended_job.touched
-        )
-        self._reconciliation_job = self._components.reconciliation_job(feed)
-        self._stamp_watch = self._components.stamp_watch(feed)
-        self._identity_job = self._components.identity_job(feed)
-        self._backfill_loop = self._components.backfill_loop(feed)
-
-    def _find_feed(self, connections: Connections) -> Feed:
-        """Start the feed, unless it was started before; note that it is served here."""
-        settings = self.settings
-        feed = self._components.connector.start_feed(connections)
-        if served := Served.of(settings):
-            identity = FeedStore(connections, settings.feed).source_identity()
-            served.keep(identity, settings.source.confirmed_view)
-        return feed
 
     def report_start(self) -> None:
         """Log which feed begins, and where."""
-        stats = read_stats(self._ledger, self._feed.feed_id)
+        opened, stats = self._opened, self._stats()
         self.log.emit(
             "daemon.started",
             version=__version__,
-            instance=self._instance.number,
+            instance=opened.instance.number,
             watermark=stats.watermark.isoformat(),
-            started_at=self._feed.started_at.isoformat(),
+            started_at=opened.feed.started_at.isoformat(),
             endpoint=self.settings.squeezely.endpoint,
         )
         self._report_unverified()
@@ -147,7 +121,7 @@ class Pipeline:
         self._report_unverified()
 
     def _report_unverified(self) -> None:
-        if not is_proven(self.settings, load(self._ledger, self.settings)):
+        if not is_proven(self.settings, load(self._opened.ledger, self.settings)):
             self.log.emit(
                 "account.unverified",
                 payload=self.settings.squeezely.payload,
@@ -169,22 +143,24 @@ class Pipeline:
 
     def pass_once(self, patience_seconds: float) -> ExitCode:
         """Capture and deliver what is due; return whether anything is left."""
-        self._housekeeping.release_dead_claims(self._components, self.log)
+        self._housekeeping.release_dead_claims()
         if held := self._identity_job.compare().held:
             raise KeysChangedError(held, REBIND)
-        number = self._instance.number
-        worker = self._components.worker(0, self._feed, number)
+        worker = self._components.worker(0)
         capture = partial(self._capture_loop.poll_until_closed, patience_seconds)
         self._mended_job.run_pass()
         done = [
             self._is_done(capture),
             self._is_done(partial(worker.drain, self._backfill_loop.advance)),
-            self._is_done(self._components.rereader(self._feed, number).drain),
+            self._is_done(self._components.rereader().drain),
         ]
-        stats = read_stats(self._ledger, self._feed.feed_id)
-        continues = Ledger(self._ledger, self._feed.feed_id).next_due().backfill
+        stats, opened = self._stats(), self._opened
+        continues = Ledger(opened.ledger, opened.feed.feed_id).next_due().backfill
         left = stats.pending + stats.pending_backfill + stats.sending + continues
         return ExitCode.LEFT if left or not all(done) else ExitCode.OK
+
+    def _stats(self) -> FeedStats:
+        return read_stats(self._opened.ledger, self._opened.feed.feed_id)
 
     def _is_done(self, action: Callable[[], object]) -> bool:
         """Do it; False when it is paused, which is logged."""
@@ -225,13 +201,13 @@ class Pipeline:
     def _start_workers(self) -> list[threading.Thread]:
         threads = []
         for number in range(self.settings.squeezely.max_in_flight):
-            worker = self._components.worker(number, self._feed, self._instance.number)
+            worker = self._components.worker(number)
             threads.append(threading.Thread(target=worker.run, name=f"send-{number}"))
-        rereader = self._components.rereader(self._feed, self._instance.number)
+        rereader = self._components.rereader()
         threads.append(threading.Thread(target=rereader.run, name="reread"))
         for thread in threads:
             thread.start()
-        self._components.offer.is_open = True
+        self._components.offer.open()
         return threads
 
     def _start_backfill_loop(self) -> threading.Thread:
@@ -241,10 +217,9 @@ class Pipeline:
         return thread
 
     def _jobs(self) -> list[tuple[str, Callable[[], object], float]]:
-        housekeep = partial(self._housekeeping.run, self._components, self.log)
         return [
             ("capture", self._capture_loop.poll, self._poll_seconds()),
-            ("housekeeping", housekeep, HOUSEKEEPING_SECONDS),
+            ("housekeeping", self._housekeeping.run, HOUSEKEEPING_SECONDS),
             ("reconcile", self._reconciliation_job.run, RECONCILE_SECONDS),
             ("mended", self._mended_job.run, MENDED_SECONDS),
             ("stamps", self._stamp_watch.check, self._stamp_seconds),
@@ -293,5 +268,5 @@ class Pipeline:
         if in_order:
             # Only a courtesy: its lock is free anyhow, and nothing is in hand.
             with suppress(DatabaseUnavailableError):
-                self._instance.stop()
-        self._components.connector.close()
+                self._opened.instance.stop()
+        self._opened.connector.close()

@@ -22,12 +22,13 @@ from syncd.core.errors import (
 from syncd.core.exit_code import ExitCode
 from syncd.core.progress import report_progress, watched
 from syncd.daemon import signals
+from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.pipeline import Pipeline
 from syncd.daemon.systemd import Notifier
 from syncd.daemon.tuning import DEFAULTS, Tuning
 from syncd.daemon.watchdog import stack_summary
 from syncd.ledger.start_journal import StartJournal
-from syncd.log.log import configure
+from syncd.log.log import Log, configure
 
 SWITCH_SECONDS = 0.0005
 """How long a thread may run before it switches: an order may be waiting."""
@@ -56,10 +57,12 @@ class Daemon:
         new_feed: bool = False,
         tuning: Tuning = DEFAULTS,
     ) -> None:
-        self._new_pipeline = partial(Pipeline, tuning=tuning)
-        self._pipeline = self._new_pipeline(settings, new_feed=new_feed)
-        self._new_feed = new_feed
+        self._settings = settings
+        self._open = partial(Pipeline.open, tuning=tuning)
+        self._open_first = partial(self._open, new_feed=new_feed)
         self._reread = reread or (lambda: settings)
+        self._log = Log(settings.feed)
+        self._start = ErrorPolicy(self._log)
         self._notifier = Notifier()
         self._journal = StartJournal(settings)
         self._successor: Pipeline | None = None
@@ -77,12 +80,12 @@ class Daemon:
         signals.block()
         sys.setswitchinterval(SWITCH_SECONDS)
         with watched(self._notifier.note_progress):
-            if not self._wait_for_database():
+            pipeline = self._wait_for_database()
+            if pipeline is None:
                 return ExitCode.OK
-            self._pipeline.report_start()
+            pipeline.report_start()
             self._journal.clear()
-            self._serve()
-            return self._end()
+            return self._end(self._serve(pipeline))
 
     def run_once(self, patience_seconds: float = 5.0) -> ExitCode:
         """Capture, deliver what is due, and return whether something is left.
@@ -94,32 +97,32 @@ class Daemon:
         Raises:
             SyncdError: The database failed, or only a person can help.
         """
-        self._pipeline.open()
-        self._pipeline.report_start()
+        pipeline = self._open_first(self._settings, self._log)
+        pipeline.report_start()
         self._journal.clear()
-        code = self._pipeline.pass_once(patience_seconds)
-        self._end()
+        code = pipeline.pass_once(patience_seconds)
+        self._end(pipeline)
         return code
 
     # Start
 
-    def _wait_for_database(self) -> bool:
-        """Open the first pipeline; False when stopped before that was possible."""
+    def _wait_for_database(self) -> Pipeline | None:
+        """Open the first pipeline; None when stopped before that was possible."""
         while not self._is_stopping:
             report_progress()
             try:
-                self._pipeline.open()
+                pipeline = self._open_first(self._settings, self._log)
             except (DatabaseUnavailableError, StartDelayedError) as error:
                 self._report_wait(error)
-                self._wait(self._pipeline.reactions.seconds_to_wait("start"))
+                self._wait(self._start.seconds_to_wait("start"))
             else:
-                self._pipeline.reactions.recover("start")
-                return True
+                self._start.recover("start")
+                return pipeline
         self._journal.clear()
-        return False
+        return None
 
     def _report_wait(self, error: SyncdError) -> None:
-        self._pipeline.reactions.react("start", error)
+        self._start.react("start", error)
         self._journal.keep("waiting", error)
         is_outage = isinstance(error, DatabaseUnavailableError)
         status = f"waiting for a person: {error}"[:_STATUS]
@@ -130,8 +133,7 @@ class Daemon:
         received = signals.wait(seconds)
         if received is signal.SIGHUP:
             try:
-                settings = self._read_again()
-                self._pipeline = self._new_pipeline(settings, new_feed=self._new_feed)
+                self._settings = self._read_again()
             except ConfigError as error:
                 self._reject(error)
         elif received is not None:
@@ -139,48 +141,49 @@ class Daemon:
 
     # Pipelines
 
-    def _serve(self) -> None:
-        """Run one pipeline after another until one has ended without a successor."""
-        self._begin()
+    def _serve(self, pipeline: Pipeline) -> Pipeline:
+        """Run one pipeline after another; return the last, which has ended."""
+        self._run(pipeline)
         while self._successor is not None and not self._is_stopping:
-            self._pipeline.close()
-            self._delivered += self._pipeline.delivered()
-            self._pipeline, self._successor = self._successor, None
-            configure_log(self._pipeline.settings)
-            self._pipeline.report_reload()
-            self._begin()
+            pipeline.close()
+            self._delivered += pipeline.delivered()
+            pipeline, self._successor = self._successor, None
+            configure_log(pipeline.settings)
+            pipeline.report_reload()
+            self._run(pipeline)
         if self._successor is not None:
             self._successor.close()
+        return pipeline
 
-    def _begin(self) -> None:
-        """Start the pipeline, and supervise it until nothing of it is in hand."""
-        pipeline = self._pipeline
+    def _run(self, pipeline: Pipeline) -> None:
+        """Start a pipeline, and supervise it until nothing of it is in hand."""
+        self._settings, self._log = pipeline.settings, pipeline.log
         pipeline.begin()
         self._notifier.ready()
-        pipeline.reactions.attempt("main", self._supervise)
-        self._drain()
+        pipeline.reactions.attempt("main", partial(self._supervise, pipeline))
+        self._drain(pipeline)
 
-    def _supervise(self) -> None:
+    def _supervise(self, pipeline: Pipeline) -> None:
         """Supervise the pipeline until it is to end."""
-        while not self._pipeline.reactions.stopping.is_set():
+        while not pipeline.reactions.stopping.is_set():
             received = signals.wait(self._notifier.tick_seconds)
             if received is signal.SIGHUP:
-                if self._reload():
+                if self._reload(pipeline):
                     return
             elif received is not None:
                 self._stop(received)
                 return
-            self._pipeline.check_clock()
-            self._notifier.status(self._pipeline.status_line)
-            if self._is_moving():
+            pipeline.check_clock()
+            self._notifier.status(pipeline.status_line)
+            if self._is_moving(pipeline):
                 self._notifier.ping()
 
-    def _is_moving(self) -> bool:
+    def _is_moving(self, pipeline: Pipeline) -> bool:
         """Return whether all components make progress; log once what is stuck where."""
-        overdue = self._pipeline.reactions.progress.overdue()
+        overdue = pipeline.reactions.progress.overdue()
         for each in overdue:
             if each.component not in self._stalled:
-                self._pipeline.log.emit(
+                self._log.emit(
                     "daemon.stalled",
                     component=each.component,
                     age_seconds=each.seconds,
@@ -191,18 +194,18 @@ class Daemon:
 
     # Reload
 
-    def _reload(self) -> bool:
+    def _reload(self, pipeline: Pipeline) -> bool:
         """Open a pipeline with the current configuration; False: the old one continues.
 
         Either way the API is tried again at once.
         """
         self._notifier.reloading()
         try:
-            successor = self._new_pipeline(self._read_again())
-            successor.open()
+            settings = self._read_again()
+            successor = self._open(settings, Log(settings.feed))
         except SyncdError as error:
             self._reject(error)
-            self._pipeline.retry()
+            pipeline.retry()
             self._notifier.ready()
             return False
         self._journal = StartJournal(successor.settings)
@@ -217,7 +220,7 @@ class Daemon:
         Raises:
             ConfigError: It cannot be used.
         """
-        settings, feed = self._reread(), self._pipeline.settings.feed
+        settings, feed = self._reread(), self._settings.feed
         if settings.feed != feed:
             raise ConfigError(
                 f"feed is {settings.feed!r} now, and this daemon serves {feed!r}",
@@ -226,7 +229,7 @@ class Daemon:
         return settings
 
     def _reject(self, error: SyncdError) -> None:
-        self._pipeline.log.emit("config.rejected", reason=str(error), hint=error.hint)
+        self._log.emit("config.rejected", reason=str(error), hint=error.hint)
         self._journal.keep("reload", error)
 
     # Stop
@@ -234,13 +237,13 @@ class Daemon:
     def _stop(self, received: signal.Signals) -> None:
         self._is_stopping = True
         self._notifier.stopping()
-        self._pipeline.log.emit("daemon.stopping", signal=received.name)
+        self._log.emit("daemon.stopping", signal=received.name)
 
-    def _drain(self) -> None:
+    def _drain(self, pipeline: Pipeline) -> None:
         """Wait for the batches in hand; a second signal to stop ends at once."""
-        self._pipeline.halt()
-        while self._pipeline.is_at_work:
-            if self._is_moving():
+        pipeline.halt()
+        while pipeline.is_at_work:
+            if self._is_moving(pipeline):
                 self._notifier.ping()
                 self._notifier.extend()
             received = signals.wait(DRAIN_TICK_SECONDS, signals.STOPPING)
@@ -250,16 +253,16 @@ class Daemon:
                 os._exit(128 + received)
             self._stop(received)
 
-    def _end(self) -> ExitCode:
-        reactions = self._pipeline.reactions
+    def _end(self, pipeline: Pipeline) -> ExitCode:
+        reactions = pipeline.reactions
         fatal = reactions.fatal
         code = ExitCode.BUG if reactions.crashed else ExitCode.OK
-        self._pipeline.close(in_order=fatal is None and not reactions.crashed)
-        self._pipeline.log.emit(
+        pipeline.close(in_order=fatal is None and not reactions.crashed)
+        pipeline.log.emit(
             "daemon.stopped",
             exit_code=int(fatal.exit_code if fatal else code),
             uptime_seconds=time.monotonic() - self._started,
-            delivered=self._delivered + self._pipeline.delivered(),
+            delivered=self._delivered + pipeline.delivered(),
         )
         if fatal is not None:
             raise fatal

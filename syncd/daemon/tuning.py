@@ -9,7 +9,7 @@ from syncd.capture import unreadable
 from syncd.capture.tuning import PollTuning, StampTuning
 from syncd.capture.wal.tuning import WalTuning
 from syncd.core import progress
-from syncd.daemon import backfill_loop
+from syncd.daemon.backfill_loop import BackfillLimits
 from syncd.delivery.components import LEASE_MARGIN
 
 
@@ -21,7 +21,7 @@ class Tuning:
         poll: For the poll.
         wal: For the capture from the WAL.
         unreadable_seconds: How often unreadable rows are read again.
-        backfill_page: Orders of a backfill that are captured at a time.
+        backfill: How much of the past is taken at a time.
         step_seconds: What a component's step may take by default.
         stamps: For the comparison of orders' stamps.
         lease_margin: How much longer than its POST may take a claim is held.
@@ -31,7 +31,7 @@ class Tuning:
     poll: PollTuning = field(default_factory=PollTuning)
     wal: WalTuning = field(default_factory=WalTuning)
     unreadable_seconds: float = unreadable.AGAIN_SECONDS
-    backfill_page: int = backfill_loop.PAGE_ORDERS
+    backfill: BackfillLimits = field(default_factory=BackfillLimits)
     step_seconds: float = progress.STEP_SECONDS
     stamps: StampTuning = field(default_factory=StampTuning)
     lease_margin: timedelta = LEASE_MARGIN

@@ -110,7 +110,7 @@ class Erasure:
         numbers = self._numbers(keys)
         with database.transaction():
             database.run(query("lock_watermark"), durable=True, **ours)
-            self._hold_batches(keys)
+            self.hold_batches(keys)
             traces = self.traces(keys)
             numbers |= {t.key: t.number for t in traces if t.number}
             database.run(
@@ -136,7 +136,7 @@ class Erasure:
                 )
         return traces
 
-    def _hold_batches(self, keys: Sequence[str]) -> None:
+    def hold_batches(self, keys: Sequence[str]) -> None:
         """Lock the batches of the orders, also those that they move to meanwhile."""
         held: list[int] | None = None
         while True:

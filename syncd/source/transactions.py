@@ -32,10 +32,10 @@ class Holder(NamedTuple):
     What only `pg_read_all_stats` may see is None.
     """
 
-    pid: int | None
-    application_name: str | None
-    xact_start: datetime | None
-    query_start: datetime | None
+    pid: int | None = None
+    application_name: str | None = None
+    xact_start: datetime | None = None
+    query_start: datetime | None = None
 
 
 class Transactions:
@@ -55,9 +55,16 @@ class Transactions:
         self._prepares = True
         self._on_move: list[Callable[[], None]] = []
 
-    def on_move(self, action: Callable[[], None]) -> None:
-        """Run `action` when the shop writes elsewhere from now on (a promotion)."""
+    def on_restart(self, action: Callable[[], None]) -> None:
+        """Run `action` when what was seen of transactions means nothing any more.
+
+        At each new connection, since their ids may be reused; and when the shop writes
+        elsewhere from now on (a promotion).
+        """
         self._on_move.append(action)
+        for database in (self._source, self._primary):
+            if database is not None:
+                database.on_open(action)
 
     def clock(self) -> datetime:
         """Read the clock; notices first whether the source is a standby."""

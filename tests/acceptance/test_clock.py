@@ -17,6 +17,7 @@ from syncd.daemon.pipeline import Pipeline
 from syncd.daemon.tuning import Tuning
 from syncd.demo.sandbox import Sandbox
 from syncd.log import log as logging
+from syncd.log.log import Log
 
 pytestmark = pytest.mark.db
 
@@ -77,8 +78,7 @@ def test_a_clock_that_is_set_back_stops_nothing(
     config = shop.configure(tmp_path, sandbox.endpoint)
     settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"})
     wall_clock = Clock(time.time)
-    life = Pipeline(settings, tuning=Tuning(wall_clock=wall_clock))
-    life.open()
+    life = Pipeline.open(settings, Log("shop"), tuning=Tuning(wall_clock=wall_clock))
     life.begin()
     try:
         shop.confirm(1)

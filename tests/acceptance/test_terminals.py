@@ -97,7 +97,7 @@ BROKEN = (
     ("name", "once"),
     [
         ("Pipeline.__init__", ["--once"]),
-        ("Pipeline.open", []),
+        ("open_feed", []),
         ("Pipeline.report_start", []),
     ],
 )

@@ -26,8 +26,13 @@ from benchmarks.sink import Sink, sink
 from benchmarks.stage import Stage, stage, started
 from syncd.config import configuration
 from syncd.config.settings import Settings
+from syncd.daemon.build import Components
+from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.opening import open_feed
 from syncd.daemon.pipeline import Pipeline
+from syncd.daemon.tuning import DEFAULTS
 from syncd.log import log
+from syncd.log.log import Log
 
 os.environ.setdefault("SYNCD_SQUEEZELY_API_KEY", "sandbox-key")
 TIMES = 60
@@ -67,30 +72,28 @@ def median_ms(action: Callable[[], object], times: int = TIMES) -> float:
 
 def looks(shop: Stage, settings: Settings) -> tuple[float, float]:
     """Time an idle poll, and a claim with its settlement; milliseconds."""
-    life = Pipeline(settings)
-    life.open()
-    watch = life._capture_loop  # noqa: SLF001
-    watch.poll()
-    poll = median_ms(watch.poll)
-    worker = life._components.worker(0, life._feed, life._instance.number)  # noqa: SLF001
+    opened = open_feed(settings, Log(settings.feed), DEFAULTS, new_feed=False)
+    capture = Components(opened, ErrorPolicy(opened.log)).capture_loop()
+    capture.poll()
+    poll = median_ms(capture.poll)
+    ledger = opened.connector.access("delivery-0", opened.feed, by_key=True).ledger
 
     def deliver() -> None:
         shop.shop.sql(
             "INSERT INTO orders (number, email, currency, total, confirmed_at)"
             " SELECT 'L', 'mila@example.com', 'EUR', 1, clock_timestamp()"
         )
-        watch.poll()
+        capture.poll()
 
-    ledger = worker._ledger  # noqa: SLF001
     lease = timedelta(seconds=60)
     claims = []
     for _ in range(TIMES):
         deliver()
         began = time.perf_counter()
-        claim = ledger.claim(life._instance.number, "live", lease)  # noqa: SLF001
+        claim = ledger.claim(opened.instance.number, "live", lease)
         claims.append((time.perf_counter() - began) * 1000)
         assert claim is not None
-    life.close()
+    opened.connector.close()
     sold = shop.shop.rows("DELETE FROM orders WHERE number = 'L' RETURNING id::text")
     shop.shop.delete("ledger", feed_id=1, order_key=[key for (key,) in sold])
     shop.shop.delete("batch", state=["pending", "sending"])
@@ -128,9 +131,7 @@ def main() -> None:
                 place = Path(folder) / str(size)
                 config = shop.configure(place, to.endpoint)
                 settings = configuration.load(config)
-                life = Pipeline(settings)
-                life.open()
-                life.close()
+                Pipeline.open(settings, Log(settings.feed)).close()
                 know(shop)
                 poll, claim = looks(shop, settings)
                 print(

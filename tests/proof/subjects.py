@@ -164,7 +164,7 @@ class LedgerSubject(Stepwise):
     def make_poll(self) -> PollCapture:
         connections = self.connect("capture")
         feed = self.start_feed(connections)
-        poll = PollCapture(
+        return PollCapture(
             transactions_of(connections),
             self.source_on(connections),
             Ledger(connections.ledger, feed.feed_id),
@@ -172,10 +172,6 @@ class LedgerSubject(Stepwise):
             size=3,
             tuning=PollTuning(step=timedelta(0)),  # windows follow each other at once
         )
-        for database in (connections.source, connections.primary):
-            if database is not None:
-                database.on_open(poll.forget)
-        return poll
 
 
 class PollSubject(LedgerSubject):

@@ -79,7 +79,7 @@ class BackfillHarness(Harness):
             size=self.size,
             rate=rate,
             page=self.page,
-            most_waiting=most or self.most,
+            waiting=most or self.most,
         )
 
     def plan(

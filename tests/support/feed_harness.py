@@ -22,7 +22,7 @@ from syncd.core.errors import SyncdError
 from syncd.core.event import EventRules
 from syncd.core.intervals import Interval
 from syncd.core.tally import ReconciliationTally
-from syncd.daemon.backfill_loop import PAGE_ORDERS, QUEUE_ORDERS, BackfillLoop
+from syncd.daemon.backfill_loop import BackfillLimits, BackfillLoop
 from syncd.daemon.wakeup import WakeUps
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed, FeedStore
@@ -142,13 +142,11 @@ def backfill_loop(
     *,
     size: int = 100,
     rate: float | None = None,
-    page: int = PAGE_ORDERS,
-    most_waiting: int = QUEUE_ORDERS,
+    **limits: int,
 ) -> BackfillLoop:
     """Build a backfill loop, without a rate limit by default."""
-    loop = BackfillLoop(source, ledger, WakeUps(), Log("shop"), size=size, rate=rate)
-    loop.page, loop.most_waiting = page, most_waiting
-    return loop
+    taking = BackfillLimits(size=size, rate=rate, **limits)
+    return BackfillLoop(source, ledger, WakeUps(), Log("shop"), taking)
 
 
 def plan(source: Source, ledger: Ledger, lower: datetime) -> Plan:

@@ -8,7 +8,10 @@ from support.postgres import wait_until
 from support.shop import Shop
 from syncd.config.configuration import load
 from syncd.daemon.build import Components
+from syncd.daemon.connector import Connector
 from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.opening import OpenFeed
+from syncd.daemon.tuning import DEFAULTS
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.delivery import DeliveryResult
 from syncd.demo.sandbox import Sandbox
@@ -33,6 +36,7 @@ class Harness:
         folder: Path,
         *,
         source: Mapping[str, object] | None = None,
+        log: Log | None = None,
         **squeezely: object,
     ) -> None:
         self.shop = shop
@@ -41,21 +45,19 @@ class Harness:
         config = shop.configure(folder, sandbox.endpoint, source, **squeezely)
         settings = self.settings = load(config, KEY)
         self.size = settings.squeezely.orders_per_batch
-        log = Log(settings.feed)
-        self.components = Components(settings, log, ErrorPolicy(log))
-        connector = self.components.connector
-        self._housekeeping = connector.connect("housekeeping")
-        self.feed = connector.start_feed(self._housekeeping)
-        self.instance = self.components.instance(self._housekeeping, self.feed)
+        log = log or Log(settings.feed)
+        connector = Connector(settings, log, DEFAULTS.unreadable_seconds)
+        self.opened = OpenFeed.of(settings, log, connector)
+        self.feed, self.instance = self.opened.feed, self.opened.instance
+        self.components = Components(self.opened, ErrorPolicy(log))
         access = connector.access("delivery-0", self.feed, by_key=True)
         self.connections = access.connections
         self.database = access.connections.ledger
         self.source = access.source
         self.ledger = access.ledger
         self.breaker = CircuitBreaker(self.database, self.feed.feed_id)
-        number = self.instance.number
-        self.delivery = self.components.delivery(access, number)
-        self.rereading = self.components.delivery(access, number, again=True)
+        self.delivery = self.components.delivery(access)
+        self.rereading = self.components.delivery(access, again=True)
 
     def admit(self, size: int | None = None) -> int:
         with self.ledger.admission() as watermark:
@@ -150,9 +152,9 @@ class Harness:
 
     def end_session(self) -> None:
         """Terminate the session whose lock shows that this instance runs."""
-        self._housekeeping.close()
+        self.opened.ledger.close()
 
     def close(self) -> None:
         self.delivery.close()
         self.rereading.close()
-        self.components.connector.close()
+        self.opened.connector.close()

@@ -88,7 +88,6 @@ class PollHarness:
             size=size,
             tuning=replace(tuning, step=timedelta(0), clock=self.clock),
         )
-        self.database.on_open(self._poll.forget)
 
     def poll(self) -> int:
         return self._poll.poll().orders

@@ -8,7 +8,7 @@ import time
 
 from syncd.capture.follower import StepResult
 from syncd.capture.wal.monitor import SlotMonitor
-from syncd.capture.wal.slot import SlotPosition, SlotPositionStore
+from syncd.capture.wal.slot import NOWHERE, SlotPosition, SlotPositionStore
 from syncd.capture.wal.stream import ReplicationStream, stream_of
 from syncd.capture.wal.tuning import DEFAULTS, WalTuning
 from syncd.config.settings import Settings
@@ -100,6 +100,8 @@ class WalCapture:
         self._hidden_since: float | None = None
         self._pause = _SHORTEST
         self._caught_up = False
+        self._written, self._written_at = NOWHERE, 0.0
+        self._reached_at = NOWHERE.at
 
     def _step(self, deadline: float) -> StepResult:
         if not self._stream.is_open and not self._open():

@@ -136,6 +136,9 @@ class SlotPosition:
     at: datetime
 
 
+NOWHERE = SlotPosition(0, datetime.min.replace(tzinfo=UTC))
+
+
 class SlotCatalog:
     """Checks a feed's slot and its server."""
 

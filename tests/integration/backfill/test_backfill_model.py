@@ -27,7 +27,7 @@ from support.shop import Shop
 from typing_extensions import override
 
 from syncd.core.command_errors import BackfillStateError, OrderUnknownError
-from syncd.daemon.backfill_loop import LIVE_LAG, QUEUE_ORDERS
+from syncd.daemon.backfill_loop import LIVE_LAG, BackfillLimits
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger.claim import Lane
 
@@ -56,7 +56,7 @@ class BackfillModel(RuleBasedStateMachine):
         self.sandbox = Sandbox()
         self.sandbox.start()
         self.harness = BackfillHarness(
-            self.shop, self.sandbox, self.folder, SIZE, 5, QUEUE_ORDERS
+            self.shop, self.sandbox, self.folder, SIZE, 5, BackfillLimits().waiting
         )
         self.orders = insert_past_orders(self.shop, 24, days=DAYS)
         self.asked: set[str] = set()  # that each of them arrives

@@ -32,6 +32,7 @@ from syncd.capture.listen.outbox import Outbox, OutboxRow
 from syncd.capture.poll import PollCapture
 from syncd.core.errors import DatabaseUnavailableError, UnreadableRowError
 from syncd.core.poll_schedule import PollSchedule
+from syncd.daemon.capture_log import CaptureLog
 from syncd.daemon.capture_loop import CaptureLoop
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUp
@@ -683,13 +684,9 @@ def test_the_poll_reports_orders_that_no_trigger_recorded(
             size=100,
         )
         reactions = ErrorPolicy(listen_feed.log)
+        capture_log = CaptureLog(listen_feed.log, patience_seconds=0.3)
         watching = CaptureLoop(
-            poll,
-            listen_feed.listen,
-            WakeUp(),
-            reactions,
-            listen_feed.log,
-            patience_seconds=0.3,
+            poll, listen_feed.listen, WakeUp(), reactions, capture_log
         )
         threads = watching.start()
         try:
@@ -732,8 +729,7 @@ def test_an_order_that_the_poll_captured_first_is_not_missed(
             notified_feed.listen,
             WakeUp(),
             reactions,
-            notified_feed.log,
-            patience_seconds=0.2,
+            CaptureLog(notified_feed.log, patience_seconds=0.2),
         )
         watching.step(notified_feed.listen, 0.0)
         time.sleep(0.3)

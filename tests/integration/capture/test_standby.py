@@ -120,7 +120,6 @@ class Reader:
             size=100,
             tuning=PollTuning(step=timedelta(0)),
         )
-        self.connections.source.on_open(self._poll.forget)
 
     def poll(self, times: int = 1) -> int:
         return sum(self._poll.poll().orders for _ in range(times))

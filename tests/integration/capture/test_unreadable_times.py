@@ -14,7 +14,9 @@ from syncd.capture.tuning import STAMPS, StampTuning
 from syncd.config.configuration import load
 from syncd.core.turn import Turn
 from syncd.daemon.build import Components
+from syncd.daemon.connector import Connector
 from syncd.daemon.error_policy import ErrorPolicy
+from syncd.daemon.opening import OpenFeed
 from syncd.daemon.tuning import Tuning
 from syncd.demo.sandbox import Sandbox
 from syncd.log.log import Log
@@ -76,13 +78,13 @@ class ComparisonJobs:
         lines = Log("shop")
         self.clock = Clock()
         tuning = Tuning(unreadable_seconds=0, stamps=StampTuning(clock=self.clock))
-        self.components = Components(settings, lines, ErrorPolicy(lines), tuning)
-        connector = self.components.connector
-        feed = connector.start_feed(connector.connect("test"))
-        self.reconciliation = self.components.reconciliation_job(feed)
-        self.stamps = self.components.stamp_watch(feed)
-        self.identity = self.components.identity_job(feed)
-        self.mended = self.components.mended_job(feed)
+        self.connector = Connector(settings, lines, tuning.unreadable_seconds)
+        opened = OpenFeed.of(settings, lines, self.connector)
+        components = Components(opened, ErrorPolicy(lines), tuning)
+        self.reconciliation = components.reconciliation_job()
+        self.stamps = components.stamp_watch()
+        self.identity = components.identity_job()
+        self.mended = components.mended_job()
         self._shop = shop
 
     def make_due(self) -> None:
@@ -115,7 +117,7 @@ def comparing(shop_with_unreadable_row: tuple[Shop, Path]) -> Iterator[Compariso
     shop, config = shop_with_unreadable_row
     made = ComparisonJobs(shop, config)
     yield made
-    made.components.connector.close()
+    made.connector.close()
 
 
 def test_reconciliation_continues_beside_an_unreadable_row(

@@ -7,14 +7,14 @@ from threading import Timer
 import pytest
 from support.claims import CLAIM_WAS_DURABLE, WATCH_CLAIMS
 from support.harness import Harness
+from support.log_lines import LogLines
 from support.postgres import wait_until
 from support.shop import Shop
 
-from syncd.capture.follower import ChangeFollower, StepResult
+from syncd.capture.follower import ChangeFollower
 from syncd.capture.listen.outbox import Outbox
 from syncd.core.errors import PausedError
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.admission import Capture
 from syncd.ledger.pauses import PauseStore
 from syncd.postgres.statements import Statement
 
@@ -36,20 +36,24 @@ class OfferHarness(Harness):
 
     def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path) -> None:
         listen = {"capture": "listen", "poll_interval": "5s"}
-        super().__init__(shop, sandbox, folder, source=listen, batch_size=5)
-        self.recorded: list[StepResult] = []
+        self.log = LogLines()
+        super().__init__(
+            shop, sandbox, folder, source=listen, log=self.log, batch_size=5
+        )
         self.wake_up = self.components.wake_ups.sending
         self.offer = self.components.offer
-        self.offer.is_open, self.offer.note = True, self._record
+        self.offer.open()
         self.outbox = Outbox(self.database, self.database, "shop")
 
-    def _record(self, capture: Capture, result: StepResult) -> None:
-        assert capture == "listen"
-        self.recorded.append(result)
+    def captured(self) -> list[object]:
+        """Return the numbers of orders that were logged as captured."""
+        lines = self.log.of("orders.captured")
+        assert {line["capture"] for line in lines} <= {"listen"}
+        return [line["orders"] for line in lines]
 
     def follower(self) -> ChangeFollower:
-        """Build the capture, which offers rows before it admits them itself."""
-        follower = self.components.follower(self.feed)
+        """Make the capture, which offers before it admits."""
+        follower = self.components.follower()
         assert follower
         return follower
 
@@ -75,8 +79,7 @@ def test_offered_rows_are_admitted_and_claimed_together(
     result = offer_harness.deliver()
     assert result is not None
     assert (result.events, offer_harness.outbox.count()) == (3, 0)
-    (recorded,) = offer_harness.recorded
-    assert (recorded.orders, sorted(recorded.keys)) == (3, ["1", "2", "3"])
+    assert offer_harness.captured() == [3]
     offer_harness.shop.confirm()
     assert offer_harness.deliver() is None
     assert offer_harness.outbox.count() == 1
@@ -122,7 +125,7 @@ def test_an_unreadable_row_does_not_block_a_claim(
     offer_harness.offer.make()
     offer_harness.deliver_all()
     assert offer_harness.posts([due]) == [1]
-    assert (offer_harness.outbox.count(), offer_harness.recorded) == (2, [])
+    assert (offer_harness.outbox.count(), offer_harness.captured()) == (2, [])
 
 
 def test_offered_rows_are_captured_while_sending_is_paused(
@@ -136,13 +139,7 @@ def test_offered_rows_are_captured_while_sending_is_paused(
     offer_harness.offer.make()
     with pytest.raises(PausedError):
         offer_harness.deliver()
-    assert (
-        offer_harness.outbox.count(),
-        [n.orders for n in offer_harness.recorded],
-    ) == (
-        0,
-        [1],
-    )
+    assert (offer_harness.outbox.count(), offer_harness.captured()) == (0, [1])
 
 
 def test_due_batches_are_sent_while_capture_is_paused(

@@ -44,44 +44,44 @@ class UncertainOrder:
     def standing(self) -> tuple[object, ...]:
         return standing(self.harness, self.key)
 
-    def _aside(self, state: str) -> None:
+    def set_aside(self, state: str) -> None:
         claim = self.claim()
         gone = ExcludedOrder(self.key, state, "x", f"W-{self.key}")  # type: ignore[arg-type]  # one of the two
         assert self.ledger.exclude_orders(claim, [gone])
         assert self.ledger.close_empty(claim, LISTED)
 
-    def _move(self, verb: str, **chosen: object) -> None:
+    def move(self, verb: str, **chosen: object) -> None:
         database, feed = self.ledger.database, self.ledger.feed_id
         asked = {"feed": feed, "orders": [self.key], "all": False, **chosen}
         assert database.value(int, query(verb), **asked) == 1
 
     def _retry(self) -> None:
         states = ["rejected", "withdrawn", "discarded"]
-        self._move(
+        self.move(
             "retry_rejected", states=states, reason=None, size=8, most_retries=None
         )
 
     def withdraw(self) -> None:
         """Confirm it again after it was withdrawn, and capture it."""
-        self._aside("withdrawn")
+        self.set_aside("withdrawn")
         assert self.harness.admit() == 1
 
     def withdraw_and_retry(self) -> None:
-        self._aside("withdrawn")
+        self.set_aside("withdrawn")
         self._retry()
 
     def reject(self) -> None:
-        self._aside("rejected")
+        self.set_aside("rejected")
         self._retry()
 
     def discard(self) -> None:
         assert self.ledger.requeue(self.claim(), Receipt("transient"), held=True)
-        self._move("discard_held")
+        self.move("discard_held")
         self._retry()
 
     def resend(self) -> None:
         assert self.ledger.requeue(self.claim(), Receipt("transient"), held=True)
-        self._move("resend_held")
+        self.move("resend_held")
 
     def postpone(self) -> None:
         claim = self.claim()
@@ -134,7 +134,7 @@ def test_an_order_stays_uncertain_after_any_four_moves(harness: Harness) -> None
 def test_a_new_order_gets_another_batch_than_an_uncertain_one(harness: Harness) -> None:
     """It is not counted as a possible repeat."""
     order = UncertainOrder(harness)
-    order._aside("withdrawn")  # noqa: SLF001  # half of a move
+    order.set_aside("withdrawn")
     harness.shop.confirm(2)
     assert harness.admit() == 3
     batches = harness.shop.rows_of("batch", state="pending")
@@ -200,7 +200,7 @@ def test_an_uncertain_order_that_is_confirmed_again_waits_for_a_person(
     """Nothing sends it automatically; `syncd uncertain` lists it."""
     hold_uncertain(harness)
     order = UncertainOrder(harness)
-    order._aside("withdrawn")  # noqa: SLF001  # half of a move
+    order.set_aside("withdrawn")
     harness.shop.confirm(1)
     assert harness.admit() == 2
     assert order.standing() == (None, "held", 1, 1)
@@ -218,9 +218,9 @@ def test_an_uncertain_order_that_was_mended_waits_for_a_person(
     """Only a retry by name is a decision to send it."""
     hold_uncertain(harness)
     order = UncertainOrder(harness)
-    order._aside("rejected")  # noqa: SLF001  # half of a move
+    order.set_aside("rejected")
     chosen = {"states": ["rejected"], "reason": None, "size": 8, "most_retries": 9}
-    order._move("retry_rejected", **chosen)  # noqa: SLF001  # as `mended` does
+    order.move("retry_rejected", **chosen)
     assert order.standing() == (None, "held", 1, 1)
 
 

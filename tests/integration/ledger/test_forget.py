@@ -172,7 +172,7 @@ def test_a_batch_is_not_claimed_during_an_erasure(pair_harness: Harness) -> None
     """Of two concurrent erasures the second sees what the first has done."""
     pair_harness.confirm(1)
     with pair_harness.database.transaction():
-        erasure(pair_harness)._hold_batches(["1"])  # noqa: SLF001
+        erasure(pair_harness).hold_batches(["1"])
         skipped = (
             "SELECT count(*) FROM (SELECT FROM syncd.batch FOR UPDATE SKIP LOCKED)"
         )

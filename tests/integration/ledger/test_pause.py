@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from support.feed_harness import FeedHarness
-from support.harness import Harness
+from support.harness import LEASE, Harness
 from support.postgres import wait_until
 from support.shop import Shop
 from support.wal_harness import QUICK, WalHarness
@@ -117,8 +117,7 @@ def test_a_pause_applies_to_one_feed_only(pair_harness: Harness) -> None:
     with other.admission() as watermark:
         found = pair_harness.source.between(watermark, "infinity")
         assert other.admit(found, "poll", size=5).orders == 1
-    lease = pair_harness.delivery._lease  # noqa: SLF001
-    assert other.claim(pair_harness.instance.number, "live", lease)
+    assert other.claim(pair_harness.instance.number, "live", LEASE)
 
 
 # Capture
