@@ -8,11 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from operator import attrgetter
 
 from syncd.core.known import KnownOrder, ListedOrder, is_another
 
 NEAR = timedelta(seconds=1)
 """How far the time of an order may lie from its own, after stamps were rounded."""
+
+LEAST_LOST = 3
+"""So many orders that are not listed any more are no coincidence."""
 
 FOLLOWED = ("triggers", "publication")
 """What follows tables beside the views that read them."""
@@ -195,6 +199,30 @@ def compare_keys(
     if lost and 2 * elsewhere >= len(lost):
         return Keys.OTHER
     return Keys.SAME if found else Keys.GONE
+
+
+def are_most(known: Sequence[KnownOrder], lost: Sequence[KnownOrder]) -> bool:
+    """Return whether views, which were not replaced, list most known orders no more."""
+    return len(lost) >= LEAST_LOST and 2 * len(lost) >= len(known)
+
+
+def are_elsewhere(
+    lost: Sequence[KnownOrder], candidates: Sequence[ListedOrder]
+) -> bool:
+    """Return whether most lost orders seem to be listed under other keys.
+
+    Args:
+        lost: Known orders that are not listed under their own.
+        candidates: What is listed under keys that the ledger does not have.
+    """
+    times = {candidate.confirmed_at for candidate in candidates}
+    return 2 * sum(order.confirmed_at in times for order in lost) >= len(lost)
+
+
+def are_newest(known: Sequence[KnownOrder], lost: Sequence[KnownOrder]) -> bool:
+    """Return whether the newest orders are lost: no few that were cancelled, or old."""
+    newest = sorted(known, key=attrgetter("confirmed_at"))[-LEAST_LOST:]
+    return len(newest) >= LEAST_LOST and all(order in lost for order in newest)
 
 
 def _is_same(known: KnownOrder, listed: ListedOrder) -> bool:

@@ -6,21 +6,16 @@ ledger's; under any others, nothing is admitted until they were compared (ADR-00
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 import msgspec
 
 from syncd.core.errors import KeysChangedError
 from syncd.core.identity import (
     FOLLOWED,
-    NEAR,
     Identity,
-    Keys,
-    are_alike,
-    compare_keys,
     replaced,
 )
-from syncd.core.known import KnownOrder, ListedOrder
+from syncd.ledger.key_comparison import KeyComparison
 from syncd.ledger.known_identity import (
     Behind,
     BehindAsText,
@@ -31,12 +26,6 @@ from syncd.ledger.known_identity import (
 from syncd.postgres.database import Database
 from syncd.postgres.statements import compose, query
 from syncd.source.orders import Source
-
-SAMPLE = 200
-"""Orders that are compared after the views were changed."""
-
-NEIGHBOURS = 10_000
-"""Orders around their time that are searched for keys of another type."""
 
 REBIND = "`syncd rebind-keys --dry-run` shows which orders are known under new keys."
 """What to do when the keys are not those of the ledger."""
@@ -67,6 +56,7 @@ class IdentityGuard:
         self._source = source
         self._ledger = ledger
         self._feed_id = feed_id
+        self._keys = KeyComparison(source, ledger, feed_id)
         self._feed = feed
         self._publication = publication
         followed = {"listen": ("triggers",), "wal": ("publication",)}.get(capture, ())
@@ -159,11 +149,10 @@ class IdentityGuard:
         return self._read([table.name for table in known.identity.tables])
 
     def _read(self, names: Sequence[str]) -> Behind:
-        views = self._source.views
         behind = self._source.database.row(
             BehindAsText,
             compose("behind", seal=query("seal")),
-            **views.params,
+            **self._source.views.params,
             feed=self._feed,
             publication=self._publication,
             names=list(names),
@@ -193,82 +182,8 @@ class IdentityGuard:
             return IdentityCheck(found)
         change = known.identity.changed(now)
         if change is None:
-            return IdentityCheck(found)
+            return replace(self._keys.unchanged(known.changed_at), replaced=found)
         # The views were recreated: they read what they are meant to read.
         followed = (*(r for r in found if r.behind in FOLLOWED),)
-        orders = self._recent()
-        keys = self._compare_keys(known.identity, now, orders)
-        if keys is Keys.OTHER:
-            return IdentityCheck(followed, held=_held(change, orders))
-        return IdentityCheck(followed, accepted=change, compared=len(orders))
-
-    def _recent(self) -> list[KnownOrder]:
-        return self._ledger.rows(
-            KnownOrder, query("recent_orders"), feed=self._feed_id, limit=SAMPLE
-        )
-
-    def _compare_keys(
-        self, known: Identity, now: Identity, orders: Sequence[KnownOrder]
-    ) -> Keys:
-        self._source.views.forget()
-        unreadable = set(self._source.views.left_out)  # not known to be elsewhere
-        orders = [order for order in orders if order.key not in unreadable]
-        is_alike = are_alike(known.key_type, now.key_type)
-        listed = {
-            order.key: order
-            for order in self._source.listed_orders([o.key for o in orders])
-        }
-        lost = [order for order in orders if order.key not in listed]
-        candidates = self._candidates(lost) if lost and is_alike else []
-        keys = compare_keys(orders, listed, candidates, is_alike=is_alike)
-        return Keys.OTHER if keys is Keys.GONE and self._are_old_unknown() else keys
-
-    def _are_old_unknown(self) -> bool:
-        """Return whether orders from before the start would count as new."""
-        started_at = self._ledger.value(
-            datetime, query("feed_start"), feed=self._feed_id
-        )
-        statement = self._source.views.statement("listed_before")
-        old = self._source.database.values(
-            str, statement, upper=started_at, limit=SAMPLE
-        )
-        return bool(old) and 2 * len(self._unknown(old)) >= len(old)
-
-    def _candidates(self, lost: Sequence[KnownOrder]) -> list[ListedOrder]:
-        """Find orders that may be the lost ones under keys that the ledger lacks."""
-        views, database = self._source.views, self._source.database
-        times = [order.confirmed_at for order in lost]
-        found = database.rows(
-            ListedOrder,
-            views.statement("listed_about"),
-            lower=min(times) - NEAR,
-            upper=max(times) + NEAR,
-            limit=NEIGHBOURS,
-        )
-        found += self._under_numbers(lost)
-        unknown = self._unknown([order.key for order in found])
-        return [order for order in found if order.key in unknown]
-
-    def _under_numbers(self, lost: Sequence[KnownOrder]) -> list[ListedOrder]:
-        """Find orders of the same numbers, with a time that no order is near to."""
-        numbers = [order.orderid for order in lost if order.orderid is not None]
-        if not numbers:
-            return []
-        under = self._source.database.mapping(
-            str, str, self._source.views.statement("listed_under"), numbers=numbers
-        )
-        far = lost[0].confirmed_at - 2 * NEAR
-        return [ListedOrder(key, far, number) for key, number in under.items()]
-
-    def _unknown(self, keys: Sequence[str]) -> set[str]:
-        unknown = self._ledger.values(
-            str, compose("unknown_keys"), feed=self._feed_id, keys=list(keys)
-        )
-        return set(unknown)
-
-
-def _held(change: str, orders: Sequence[KnownOrder]) -> str:
-    """Explain in one line why nothing is admitted, and what to do."""
-    example = f", like {orders[0].key}" if orders else ""
-    what = f"the {len(orders)} newest orders of the ledger{example}"
-    return f"{change}, and {what} are not listed under their keys any more"
+        compared = self._keys.after_change(known.identity, now, change)
+        return replace(compared, replaced=followed)

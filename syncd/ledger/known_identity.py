@@ -79,9 +79,11 @@ class IdentityCheck:
         held: Why nothing may be admitted or sent; None: it may.
         accepted: What was changed, although the keys still stand for the same orders.
         compared: Orders that were compared for that.
+        unlisted: Which known orders are listed no more; None: not the newest.
     """
 
     replaced: Sequence[Replacement] = ()
     held: str | None = None
     accepted: str | None = None
     compared: int = 0
+    unlisted: str | None = None

@@ -145,16 +145,24 @@ class OrderLookup:
         Raises:
             UnreadableRowError: A row of `confirmed_orders` makes that view fail.
         """
+        times = self.listed_times(keys)
+        orderids = self.orderids(list(times))
+        return [ListedOrder(key, at, orderids.get(key)) for key, at in times.items()]
+
+    def listed_times(self, keys: Sequence[str]) -> dict[str, datetime]:
+        """Read the first time of orders, by key; keys of another kind are none.
+
+        Raises:
+            UnreadableRowError: A row of `confirmed_orders` makes that view fail.
+        """
         are_keys = replace(self.views.statement("are_keys"), place=Place.PURCHASES)
         try:
             with self.database.transaction():
                 self.database.run(are_keys, keys=list(keys))
         except UnreadableRowError:
-            return []
+            return {}
         statement = self.views.statement("listed_times")
-        times = self.database.mapping(str, datetime, statement, keys=list(keys))
-        orderids = self.orderids(list(times))
-        return [ListedOrder(key, at, orderids.get(key)) for key, at in times.items()]
+        return self.database.mapping(str, datetime, statement, keys=list(keys))
 
     def orderids(self, keys: Sequence[str]) -> dict[str, str]:
         """Return, by key, the numbers of those orders whose rows can be read."""

@@ -146,3 +146,34 @@ def test_known_orders_stay_known_under_new_keys(
     posts = [sandbox.book.posts(f"W-{n}") for n in range(1, 202)]
     assert (posts, sandbox.book.posts(new)) == ([1] * 201, 1)
     assert "now delivered" in syncd("explain", "W-17", "--config", config).stdout
+
+
+@pytest.mark.parametrize("capture", ["poll", "listen", "wal"])
+def test_row_level_security_that_empties_the_view_is_told(
+    wal_shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
+) -> None:
+    """Nothing fails, and nothing is listed: no reason to be called healthy."""
+    shop = wal_shop
+    config = shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})
+    install(shop, config, capture)
+    served(config)
+    owner = f"{shop.role}_owner"
+    shop.sql(f"CREATE ROLE {owner}; ALTER TABLE orders OWNER TO {owner}")
+    shop.sql(f"ALTER VIEW syncd.confirmed_orders OWNER TO {owner}")
+    shop.confirm(3)
+    served(config)
+    assert delivered(shop) == 3
+    shop.sql("ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    shop.confirm(2)
+    assert "are not in confirmed_orders any more" in served(config)
+    assert delivered(shop) == 3
+    assert "orders.unlisted" in {
+        finding["code"]
+        for finding in json.loads(syncd("check", "--json", "--config", config).stdout)
+    }
+    shop.start(config)
+    status = syncd("status", "--config", config)
+    assert "3 of the 3 newest known orders" in " ".join(status.stdout.split())
+    shop.sql("ALTER TABLE orders DISABLE ROW LEVEL SECURITY")
+    wait_until(lambda: delivered(shop) == 5)
+    shop.sql(f"REASSIGN OWNED BY {owner} TO CURRENT_USER; DROP ROLE {owner}")

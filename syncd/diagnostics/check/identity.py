@@ -25,6 +25,8 @@ def check_identity(settings: Settings, connections: Connections) -> Iterator[Fin
     elif compared.accepted is not None:
         message = f"{compared.accepted}; the same orders are listed under their keys"
         yield Finding("keys.same", "order_key", message)
+    elif compared.unlisted is not None:
+        yield Finding("orders.unlisted", "confirmed_orders", compared.unlisted)
     elif not compared.replaced:
         message = "the views read the tables that they were accepted with"
         yield Finding("keys.same", "order_key", message)

@@ -89,7 +89,7 @@ class FeedStatus:
             missed=stats.missed,
             without_time=stats.without_time,
             unread=quick.unread,
-            alarms=quick.alarms,
+            alarms=[*quick.alarms, *filter(None, [slow.identity.unlisted])],
             source_fault=slow.source_fault,
             keys_held=slow.identity.held,
             reused=slow.reused,
@@ -245,6 +245,8 @@ def _identity(
     """Compare what stands behind the views; nothing where they cannot be read."""
     try:
         return identity_guard(settings, connections, feed).preview()
+    except (SlowStatementError, TableBusyError):
+        return IdentityCheck()
     except DatabaseUnavailableError:
         raise
     except SyncdError:

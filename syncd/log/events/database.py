@@ -48,9 +48,17 @@ EVENTS: Mapping[str, Event] = {
     "keys.changed": Event(
         "error",
         ("reason", "suppressed"),
-        "the views were changed and no longer list known orders under their keys: "
+        "the views, or their keys, were changed and no longer list known orders: "
         "nothing is captured or sent, so that none is sent again",
         "`syncd rebind-keys --dry-run`, then `syncd rebind-keys`; or restore the views",
+    ),
+    "orders.unlisted": Event(
+        "error",
+        ("reason", "suppressed"),
+        "confirmed_orders, which was not replaced, no longer lists the newest known "
+        "orders: it may hide new ones too, which are then never sent",
+        "correct the view, or what it reads: row level security, a limit of time, a "
+        "status that changes later, deleted rows",
     ),
     "keys.reused": Event(
         "error",

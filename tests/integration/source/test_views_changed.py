@@ -8,7 +8,7 @@ from support.feed_harness import VIEWS, FeedHarness, ago
 from support.shop import Shop
 
 from syncd.capture.wal.slot import slot_name
-from syncd.core.errors import PermissionDeniedError, ViewsChangedError
+from syncd.core.errors import PausedError, PermissionDeniedError, ViewsChangedError
 from syncd.ledger.identity import IdentityGuard
 from syncd.ledger.known_identity import IdentityCheck
 from syncd.ledger.rebinding import KeyRebinding, UndecidedError
@@ -386,4 +386,70 @@ def test_a_person_decides_about_orders_that_cannot_be_matched(
     assert rebinding(started).rebind("send").unmatched == 3
     uncertain = [b.orders for b in shop.rows_of("batch") if b.uncertain_attempts > 0]
     assert sum(uncertain) == 3
+    assert started.poll(whole=True) == 0
+
+
+# What the views read, when they were not replaced
+
+HIDDEN = """
+ALTER TABLE orders OWNER TO {role}_owner;
+ALTER VIEW syncd.confirmed_orders OWNER TO {role}_owner;
+ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+"""
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [HIDDEN, "UPDATE orders SET confirmed_at = NULL", "DELETE FROM orders"],
+    ids=["row level security", "no time", "deleted"],
+)
+def test_views_that_list_the_newest_orders_no_more_are_named(
+    started: FeedHarness, hide: str
+) -> None:
+    """As with row level security, they may hide new orders; until one is listed."""
+    shop = started.shop
+    shop.confirm(3)
+    started.poll()
+    assert check(started).unlisted is None
+    shop.sql(f"CREATE ROLE {shop.role}_owner")
+    shop.sql(hide.replace("{role}", shop.role))
+    found = check(started)
+    assert found.unlisted == guard(started).preview().unlisted
+    assert "3 of the 3 newest known orders" in str(found.unlisted)
+    assert found.held is None
+    shop.sql("ALTER TABLE orders DISABLE ROW LEVEL SECURITY")
+    shop.confirm()
+    started.poll()
+    assert check(started).unlisted is None
+    shop.sql(f"REASSIGN OWNED BY {shop.role}_owner TO CURRENT_USER")
+    shop.sql(f"DROP ROLE {shop.role}_owner")
+
+
+def test_a_few_orders_that_were_cancelled_are_no_news(started: FeedHarness) -> None:
+    """Nor are any that are older than one that is listed."""
+    started.shop.confirm(5)
+    started.poll()
+    started.shop.sql("DELETE FROM orders WHERE id > 3")
+    assert check(started) == IdentityCheck()
+    started.shop.confirm()
+    started.poll()
+    started.shop.sql("DELETE FROM orders WHERE id <= 3")
+    assert check(started) == IdentityCheck()
+
+
+def test_keys_that_were_rewritten_in_the_table_are_held(started: FeedHarness) -> None:
+    """The views stay as they are; nothing is sent again under the new keys."""
+    shop = started.shop
+    shop.confirm(5)
+    started.poll()
+    shop.sql(
+        "ALTER TABLE orders ALTER id DROP IDENTITY; UPDATE orders SET id = id + 900"
+    )
+    found = check(started)
+    assert "list other keys now" in str(found.held)
+    assert found == check(started)
+    with pytest.raises(PausedError):
+        started.poll()
+    assert rebinding(started).rebind(None).renamed == 5
+    assert check(started) == IdentityCheck()
     assert started.poll(whole=True) == 0
