@@ -19,6 +19,7 @@ from syncd.core.amount import digits_of
 from syncd.core.event_text import TEXT_FIELDS, trimmed
 from syncd.core.field_value import InvalidError
 from syncd.core.json_value import is_array, is_object
+from syncd.core.several_rows import DIFFERS, differing
 from syncd.core.vendor_time import vendor_time
 
 OWN_FIELDS = frozenset(
@@ -26,6 +27,8 @@ OWN_FIELDS = frozenset(
 )
 ORDER_FIELDS = OWN_FIELDS - {"language"}
 """Fields of an old order that do not change today's profile (ADR-0012)."""
+
+NEEDED = frozenset({"orderid", "email", "products"})
 
 PRODUCT_FIELDS = frozenset(
     {"id", "name", "price", "quantity", "language", "category_ids"}
@@ -147,12 +150,15 @@ def render(
         now: Aware; a later time is sent as this one (clocks of shops run ahead).
     """
     given = _known(row)
+    unsure = {name: given.pop(name) for name in differing(given)}
+    if needed := sorted(unsure.keys() & NEEDED):
+        return Rejection(f"{needed[0]} {DIFFERS}")
     orderid = None
     try:
         orderid = _required(
             "orderid", field_value.as_identifier, given.pop("orderid", None)
         )
-        rendering = _Rendering(rules, now)
+        rendering = _Rendering(rules, now, [LeftOut(n, DIFFERS) for n in unsure])
         event = rendering.event(orderid, given, confirmed_at)
         return Event.of(event, rendering.left_out)
     except _MissingError as missing:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from syncd.core.errors import VIEW_FAULTS, SyncdError
+from syncd.core.several_rows import merged
 from syncd.ledger.admission import Admission, Admitted
 from syncd.ledger.claim import Claim, ClaimedBatch, Lane, NextDue, Order
 from syncd.ledger.pauses import refuse_paused
@@ -13,7 +14,7 @@ from syncd.postgres.database import Step, row_and_pairs_of
 from syncd.postgres.statements import Statement, compose, query
 from syncd.source.orders import OrderQuery
 
-_Found = tuple[ClaimedBatch, Mapping[str, str] | None]
+_Found = tuple[ClaimedBatch, Sequence[tuple[str, str]] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Claiming(Admission):
         claim = claimed.claim(batch_id)
         self.database.age_plans(len(claim.orders))
         if len(claim.orders) == claimed.orders:
-            return replace(claim, rows=rows or None, read_fault=fault)
+            return replace(claim, rows=merged(rows or ()) or None, read_fault=fault)
         return replace(claim, orders=self._orders_of(claim), read_fault=fault)
 
     def _batch_of(self, claimed: ClaimedBatch) -> int | None:

@@ -44,18 +44,18 @@ def rows_of(kind: type[T]) -> Callable[[psycopg.Cursor[Row]], list[T]]:
 
 def row_and_pairs_of(
     kind: type[T],
-) -> Callable[[psycopg.Cursor[Row]], tuple[T, dict[str, str]]]:
+) -> Callable[[psycopg.Cursor[Row]], tuple[T, list[tuple[str, str]]]]:
     """Read the first row as `kind`, and two texts of each of the others.
 
     The fields of `kind` are named as the columns of the first row, without the last
-    two; by which each of the other rows is a key and a value: tuples, as in `mapping`.
+    two; by which each of the other rows is a key and a value: tuples, as in `pairs`.
     """
 
-    def read(cursor: psycopg.Cursor[Row]) -> tuple[T, dict[str, str]]:
+    def read(cursor: psycopg.Cursor[Row]) -> tuple[T, list[tuple[str, str]]]:
         first, *others = _rows(cursor)
         names = _names(cursor)
         row = kind(**dict(zip(names[:-2], first[:-2], strict=True)))
-        return row, dict(cast("list[tuple[str, str]]", [o[-2:] for o in others]))
+        return row, cast("list[tuple[str, str]]", [o[-2:] for o in others])
 
     return read
 
@@ -108,17 +108,23 @@ class Database(Connection):
 
         For many rows: a tuple costs a third of what a row by its names does.
         """
+        return dict(self.pairs(keys, values, statement, **params))
+
+    def pairs(
+        self, keys: type[K], values: type[T], statement: Statement, /, **params: object
+    ) -> list[tuple[K, T]]:
+        """Return a statement's two columns, also where the first one repeats."""
         del keys, values  # for the type checker
         with self.translated(statement.place):
             cursor = cast(
                 "psycopg.Cursor[tuple[K, T]]",
                 self._execute(statement, params, tuple_row),
             )
-            return dict(_rows(cursor))
+            return _rows(cursor)
 
     def row_and_pairs(
         self, kind: type[T], statement: Statement, /, **params: object
-    ) -> tuple[T, dict[str, str]]:
+    ) -> tuple[T, list[tuple[str, str]]]:
         """Return the first row of a statement, and the others as `row_and_pairs_of`."""
         with self.translated(statement.place):
             return row_and_pairs_of(kind)(self._execute(statement, params, tuple_row))

@@ -9,6 +9,7 @@ from syncd.core.cause import Place
 from syncd.core.command_errors import OrderAmbiguousError
 from syncd.core.errors import UnreadableRowError
 from syncd.core.known import ListedOrder
+from syncd.core.several_rows import merged
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 from syncd.source.views import Views, columns_of
@@ -129,13 +130,13 @@ class OrderLookup:
         return {key: columns_of(text) for key, text in self.read_json(keys).items()}
 
     def read_json(self, keys: Sequence[str]) -> dict[str, str]:
-        """Read rows of `purchases` as JSON (`columns_of` reads it).
+        """Read rows of `purchases` as JSON (`columns_of` reads it), one for each order.
 
         Raises:
             UnreadableRowError: One of the rows makes the view fail.
         """
         statement = self.views.statement("read_purchases")
-        return self.database.mapping(str, str, statement, keys=list(keys))
+        return merged(self.database.pairs(str, str, statement, keys=list(keys)))
 
     def listed_orders(self, keys: Sequence[str]) -> list[ListedOrder]:
         """Read orders by key as both views list them; keys of another kind are none.

@@ -642,3 +642,24 @@ def test_the_daemon_slows_down_and_holds_what_it_took_over(
     second.terminate()
     assert second.wait(60) == 0
     assert sandbox.book.posts(lost) == 1
+
+
+def test_an_order_with_several_rows_is_sent_without_what_differs(
+    harness: Harness,
+) -> None:
+    """Two payments, two totals: which is right is not known, and is reported."""
+    shop = harness.shop
+    shop.sql("CREATE TABLE payments (order_id bigint, amount numeric)")
+    shop.sql("INSERT INTO payments VALUES (1, 20), (1, 5), (2, 25), (2, 25)")
+    shop.sql(
+        "DROP VIEW syncd.purchases; CREATE VIEW syncd.purchases AS "
+        "SELECT id AS order_key, 'W-' || id AS orderid, email, products, "
+        "       amount AS totalvalue "
+        "  FROM orders LEFT JOIN payments ON order_id = id; "
+        f"GRANT SELECT ON syncd.purchases TO {shop.role}"
+    )
+    harness.confirm(2)
+    harness.deliver_all()
+    bodies = [purchase.body for purchase in harness.sandbox.book.purchases()]
+    assert [(body or {}).get("totalvalue") for body in bodies] == [None, 25]
+    assert [row["totalvalue"] for row in harness.source.read(["2"]).values()] == [25]

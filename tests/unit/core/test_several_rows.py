@@ -1,0 +1,56 @@
+"""Orders with several rows: nothing is sent that only one of the rows says."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from syncd.core.event import Event, EventRules, LeftOut, Rejection, render
+from syncd.core.several_rows import DIFFERS, merged
+from syncd.source.views import columns_of
+
+NOW = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
+ROW: dict[str, object] = {
+    "order_key": 7,
+    "orderid": "W-7",
+    "email": "mila@example.com",
+    "products": [{"id": "MUG-1", "quantity": 2}],
+    "totalvalue": 25,
+    "city": "Delft",
+}
+
+
+def text(**columns: object) -> str:
+    return msgspec.json.encode(ROW | columns).decode()
+
+
+def made_of(*rows: str) -> object:
+    (row,) = merged([("7", row) for row in rows]).values()
+    return render(columns_of(row), NOW, EventRules(), NOW)
+
+
+def test_rows_that_agree_are_one() -> None:
+    """Other orders stay as they are; so does a text that is no JSON."""
+    rows = [
+        ("7", text()),
+        ("7", text()),
+        ("8", text(order_key=8)),
+        ("9", "x"),
+        ("9", "y"),
+    ]
+    assert merged(rows) == {"7": text(), "8": text(order_key=8), "9": "x"}
+    assert merged([]) == {}
+
+
+def test_a_detail_on_which_rows_differ_is_left_out() -> None:
+    """As two payments of an order give two totals: neither is sent."""
+    made = made_of(text(), text(totalvalue=12.5), text(city=None))
+    assert isinstance(made, Event)
+    assert set(made.event) == {"event", "orderid", "email", "timestamp", "products"}
+    assert made.left_out == (LeftOut("totalvalue", DIFFERS), LeftOut("city", DIFFERS))
+
+
+def test_an_order_whose_rows_differ_on_what_is_needed_is_rejected() -> None:
+    """Its lines were not collected into one list, for instance."""
+    lines = [{"id": "MUG-2", "quantity": 1}]
+    assert made_of(text(), text(products=lines)) == Rejection(f"products {DIFFERS}")
+    assert made_of(text(email="a@example.com"), text()) == Rejection(f"email {DIFFERS}")
