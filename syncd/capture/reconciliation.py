@@ -193,6 +193,7 @@ class Reconciliation:
         """
         with self._ledger.admission():
             found = self._source.within(stretch, to_admit=True)
+            self._ledger.refuse_other_keys(found)
             before = self._orders.count(run, stretch, found)
             self._ledger.admit(found, "reconcile", size=self._size)
             after = self._orders.count(run, stretch, found).account

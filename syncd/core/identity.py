@@ -152,7 +152,7 @@ def replaced(
 def _replacement(table: Table, used: Table | None, other: int) -> Replacement:
     verb, step = _ROLES[table.behind]
     if used is None:
-        what = f"{table.name}: no trigger or publication of syncd's is on it any more"
+        what = f"{table.name}: no enabled trigger or publication of syncd's is on it"
     elif used.name == table.name:
         what = f"{table.name} is another table now"
     else:

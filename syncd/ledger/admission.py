@@ -198,6 +198,15 @@ class Admission:
             return False
         return IdentityGuard(found.source, self.database, self.feed_id).compare_views()
 
+    def refuse_other_keys(self, found: OrderQuery) -> None:
+        """Refuse orders that nothing captured, if known orders have other keys now.
+
+        Raises:
+            ViewsChangedError: They have, or the views were changed.
+        """
+        if found.source is not None and not self._are_accepted(found):
+            raise ViewsChangedError
+
     def _checked(self, admitted: Admitted) -> Admitted:
         if not admitted.are_accepted:
             raise ViewsChangedError

@@ -112,7 +112,8 @@ class IdentityGuard:
             return True
         behind = self._read_beside(known)
         compared = self._compare(known, behind)
-        if compared.held is None and behind.identity.key_type:
+        is_news = self._is_news(known, behind, compared)
+        if compared.held is None and behind.identity.key_type and is_news:
             then = known.identity.then(behind.identity)
             self.accept(replace(behind, identity=then), compared.accepted)
         return compared.held is None

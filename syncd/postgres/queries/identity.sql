@@ -2,7 +2,7 @@
 
 -- name: behind :one
 -- The key's type, the query of every view and every table behind the two, those with this
--- feed's triggers (of partitions the uppermost), those of its publication; the seal; and
+-- feed's triggers, all enabled (of partitions the uppermost), those of its publication; the seal; and
 -- the oid that each of some names has now. Reads the catalogue alone.
 WITH RECURSIVE tree AS (
     SELECT v.oid, v.behind
@@ -21,12 +21,14 @@ WITH RECURSIVE tree AS (
        AND d.refclassid = 'pg_catalog.pg_class'::regclass
        AND d.refobjid <> t.oid
 ), heard AS (
-    SELECT DISTINCT t.tgrelid AS oid
+    SELECT t.tgrelid AS oid
       FROM pg_catalog.pg_trigger AS t
       JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
      WHERE p.pronamespace = to_regnamespace('syncd')
        AND starts_with(p.proname, 'listen_')
        AND split_part(encode(t.tgargs, 'escape'), '\000', 1) = %(feed)s
+     GROUP BY t.tgrelid
+    HAVING bool_and(t.tgenabled IN ('A', 'O'))
 ), used AS (
     SELECT t.oid, t.behind
       FROM tree AS t

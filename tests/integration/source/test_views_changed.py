@@ -175,7 +175,7 @@ def test_triggers_on_a_table_that_lost_its_name_are_reported(
     assert list(check(started, "poll").replaced) == []
     shop.sql("DROP TABLE orders_old")
     (found,) = check(started, "listen").replaced
-    assert "no trigger" in found.reason
+    assert "no enabled trigger" in found.reason
     shop.listen()
     assert list(check(started, "listen").replaced) == []
 
@@ -389,6 +389,21 @@ def test_a_person_decides_about_orders_that_cannot_be_matched(
     assert started.poll(whole=True) == 0
 
 
+@pytest.mark.parametrize("which", ["ALL", "syncd_update_shop"])
+def test_triggers_that_were_disabled_are_named(
+    started: FeedHarness, which: str
+) -> None:
+    """As by an import, which forgot to enable them; installing again enables them."""
+    started.shop.listen()
+    assert check(started, "listen") == IdentityCheck()
+    started.shop.sql(f"ALTER TABLE orders DISABLE TRIGGER {which}")
+    (found,) = check(started, "listen").replaced
+    assert "no enabled trigger" in found.reason
+    assert found.next_step == "`syncd install --listen public.orders:KEYCOLUMN`"
+    started.shop.listen("public.orders:id")
+    assert check(started, "listen") == IdentityCheck()
+
+
 # What the views read, when they were not replaced
 
 HIDDEN = """
@@ -453,3 +468,18 @@ def test_keys_that_were_rewritten_in_the_table_are_held(started: FeedHarness) ->
     assert rebinding(started).rebind(None).renamed == 5
     assert check(started) == IdentityCheck()
     assert started.poll(whole=True) == 0
+
+
+def test_an_account_captures_nothing_under_rewritten_keys(started: FeedHarness) -> None:
+    """Whether it or the guard is the first to meet them."""
+    shop = started.shop
+    shop.confirm(5)
+    started.poll()
+    shop.sql(
+        "ALTER TABLE orders ALTER id DROP IDENTITY; UPDATE orders SET id = id + 900"
+    )
+    started.backdate("1 hour")
+    with pytest.raises(ViewsChangedError):
+        started.reconcile()
+    assert shop.captured() == 5
+    assert check(started).held

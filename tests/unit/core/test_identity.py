@@ -12,6 +12,9 @@ from syncd.core.identity import (
     Rule,
     Table,
     are_alike,
+    are_elsewhere,
+    are_most,
+    are_newest,
     compare_keys,
     replaced,
 )
@@ -174,7 +177,7 @@ def test_what_is_heard_is_replaced_also_when_nothing_hears_it() -> None:
     names = {"public.orders": 2}
     both = ("orders", "events", "triggers")
     (found,) = replaced(known, identity(), names, both)
-    assert "no trigger" in found.reason
+    assert "no enabled trigger" in found.reason
     assert found.next_step == "`syncd install --listen public.orders:KEYCOLUMN`"
     assert list(replaced(known, identity(), names)) == []
     heard = identity(Table(2, "public.orders", "triggers"))
@@ -205,3 +208,31 @@ def test_names_stay_as_they_were_met_until_the_views_are_replaced() -> None:
     anew = identity(Table(2, "public.orders", "orders"), digest="b")
     assert kept.then(anew).tables == [*anew.tables, heard]
     assert kept.then(identity(key="uuid")).key_type == "uuid"
+
+
+def test_most_known_orders_are_lost_from_three_and_a_half_on() -> None:
+    """Fewer may have been cancelled."""
+    known = [order(str(n), seconds=n) for n in range(7)]
+    assert not are_most(known, known[:3])
+    assert are_most(known, known[:4])
+    assert are_most(known[:6], known[:3])
+    assert not are_most(known[:2], known[:2])
+    assert are_most(known[:3], known[:3])
+
+
+def test_lost_orders_are_elsewhere_if_others_have_exactly_their_times() -> None:
+    """A time next to it is another order's."""
+    lost = [order(str(n), seconds=n) for n in range(4)]
+    others = [listing(f"NL-{n}", seconds=n) for n in range(4)]
+    assert are_elsewhere(lost, others)
+    assert are_elsewhere(lost, others[:2])
+    assert not are_elsewhere(lost, others[:1])
+    assert not are_elsewhere(lost, [listing("9", milliseconds=1)] * 4)
+
+
+def test_the_newest_orders_are_lost_whatever_comes_first() -> None:
+    """The three newest by time, in whichever order they were read."""
+    known = [order(str(n), seconds=n) for n in (2, 0, 3, 1)]
+    assert are_newest(known, [k for k in known if k.key != "0"])
+    assert not are_newest(known, [k for k in known if k.key != "1"])
+    assert not are_newest(known[:2], known)
