@@ -75,6 +75,12 @@ class Views:
         """List a view's columns in order; empty when there is no such view."""
         return self._database.rows(Column, query("columns"), view=view)
 
+    def timed(self) -> list[str]:
+        """List the views behind the confirmed orders that use the present time."""
+        return self._database.values(
+            str, query("timed_views"), confirmed_view=self.confirmed
+        )
+
     def names(self) -> Mapping[str, sql.Composable]:
         """Identifiers for the statements that read the views.
 

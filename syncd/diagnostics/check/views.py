@@ -58,6 +58,9 @@ def check_types(settings: Settings, source: Source) -> Iterator[Finding]:
         yield Finding("views.key", "order_key", message)
     yield _time(settings, confirmed["confirmed_at"])
     yield from _fields(purchases)
+    for name in views.timed():
+        message = "depends on the present time: an order that leaves the view before "
+        yield Finding("views.timed", name, f"{message}syncd has read it is never sent")
     stamp = purchases.get("timestamp")
     if stamp in _TIMES - {"timestamptz"} and settings.source.time_zone is None:
         message = f"is {stamp}, which has no zone: read as UTC"

@@ -91,13 +91,39 @@ SELECT v.view,
 SELECT t.name, r.privilege
   FROM (VALUES ('feed'), ('watermark'), ('endpoint'), ('instance'), ('batch'),
                ('attempt'), ('ledger'), ('backfill'), ('stream'), ('reconciliation'),
-               ('order_move'), ('verification'), ('answer'),
-               ('failed_start')) AS t (name)
+               ('order_move'), ('verification'), ('answer'), ('failed_start'),
+               ('alarm'), ('identity'), ('reused_key'), ('fingerprint'),
+               ('left_out')) AS t (name)
  CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE')) AS r (privilege)
   JOIN pg_catalog.pg_class AS c
     ON c.relnamespace = to_regnamespace('syncd') AND c.relname = t.name
  WHERE NOT has_table_privilege(c.oid, r.privilege)
+ UNION ALL
+SELECT s.relname, 'USAGE'
+  FROM pg_catalog.pg_class AS s
+ WHERE s.oid = to_regclass('syncd.batch_batch_id_seq')
+   AND NOT has_sequence_privilege(s.oid, 'USAGE')
  ORDER BY 1, 2;
+
+-- name: timed_views :many
+-- The view of confirmed orders and those that it reads, where they use the present time.
+WITH RECURSIVE tree AS (
+    SELECT to_regclass(%(confirmed_view)s)::oid AS oid
+     UNION
+    SELECT d.refobjid
+      FROM tree AS t
+      JOIN pg_catalog.pg_rewrite AS r ON r.ev_class = t.oid AND r.ev_type = '1'
+      JOIN pg_catalog.pg_depend AS d
+        ON d.classid = 'pg_catalog.pg_rewrite'::regclass
+       AND d.objid = r.oid
+       AND d.refclassid = 'pg_catalog.pg_class'::regclass
+)
+SELECT c.oid::regclass::text
+  FROM tree AS t
+  JOIN pg_catalog.pg_class AS c USING (oid)
+ WHERE c.relkind = 'v'
+   AND pg_get_viewdef(c.oid) ~ '\m((now|(clock|statement|transaction)_timestamp)\(\)|(CURRENT_DATE|CURRENT_TIMESTAMP|LOCALTIMESTAMP)\M)'
+ ORDER BY 1;
 
 -- name: connection_limits :one
 -- Limits on the role's connections and on all, with how many there are: -1 is no limit.

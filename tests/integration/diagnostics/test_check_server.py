@@ -74,6 +74,12 @@ def test_a_role_made_by_install_has_enough_privileges_and_no_more(
         ("REVOKE SELECT ON syncd.purchases FROM {role}", "role.missing", "SELECT"),
         ("REVOKE USAGE ON SCHEMA syncd FROM {role}", "role.missing", "schema syncd"),
         ("REVOKE UPDATE ON syncd.batch FROM {role}", "role.missing", "UPDATE on batch"),
+        ("REVOKE INSERT ON syncd.alarm FROM {role}", "role.missing", "INSERT on alarm"),
+        (
+            "REVOKE USAGE ON SEQUENCE syncd.batch_batch_id_seq FROM {role}",
+            "role.missing",
+            "USAGE on batch_batch_id_seq",
+        ),
         ("ALTER ROLE {role} CONNECTION LIMIT 3", "connections.few", "of 3"),
         ("ALTER DATABASE {database} CONNECTION LIMIT 4", "connections.few", "of 4"),
         ("ALTER ROLE {role} NOLOGIN", "server.refused", "not permitted to log in"),

@@ -223,6 +223,22 @@ def test_orders_and_rows_must_match_one_to_one(inspector: CheckRunner) -> None:
     assert "W-1" in inspector.one("orders.same_number").message
 
 
+@pytest.mark.parametrize("clock", ["now()", "CURRENT_DATE", "clock_timestamp()"])
+def test_a_view_that_forgets_orders_with_time_is_named(
+    inspector: CheckRunner, clock: str
+) -> None:
+    """Whatever was confirmed while syncd was stopped for longer is never listed."""
+    shop = inspector.shop
+    assert "views.timed" not in inspector.codes()
+    shop.sql(
+        "CREATE VIEW lately AS SELECT * FROM orders "
+        f" WHERE confirmed_at > {clock} - interval '1 day'; "
+        "CREATE OR REPLACE VIEW syncd.confirmed_orders AS "
+        "SELECT id AS order_key, confirmed_at FROM lately"
+    )
+    assert inspector.one("views.timed").subject == "lately"
+
+
 def test_a_row_that_makes_the_view_fail_is_named(inspector: CheckRunner) -> None:
     """The others are checked; the row's data is not quoted."""
     shop = inspector.shop
