@@ -12,7 +12,7 @@ from syncd.demo.sandbox import Sandbox
 def supervised(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SupervisedDaemon]:
-    """A daemon, to be started, with a supervisor that listens."""
+    """A daemon, not yet started, under a supervisor that receives its messages."""
     with Sandbox() as sandbox, supervisor(tmp_path) as listening:
         for name, value in listening.environment.items():
             monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""Alerts and dashboard parse, ask for what mtail makes, and fire when they should."""
+"""Alerts and dashboard are valid, use mtail's metrics, and fire when they should."""
 
 import json
 import re
@@ -16,7 +16,7 @@ DASHBOARD: dict[str, Any] = json.loads((MONITORING / "grafana.json").read_text()
 
 
 def expectations(name: str) -> list[dict[str, Any]]:
-    """List what the unit tests of an alert expect."""
+    """Return what the unit tests of an alert expect."""
     files = [yaml.safe_load((MONITORING / file).read_text()) for file in TESTS]
     return [
         expected
@@ -28,31 +28,31 @@ def expectations(name: str) -> list[dict[str, Any]]:
 
 
 def used(expression: str) -> set[str]:
-    """List the metrics that an expression asks for."""
+    """Return the metrics that an expression uses."""
     return set(re.findall(r"(?<![:\w])syncd_\w+", expression))
 
 
-def asked_by_the_dashboard() -> list[str]:
+def dashboard_expressions() -> list[str]:
     panels = DASHBOARD["panels"]
     asked = [t["expr"] for panel in panels for t in panel.get("targets", ())]
     return asked + [a["expr"] for a in DASHBOARD["annotations"]["list"]]
 
 
 @pytest.mark.parametrize("alert", [r["alert"] for r in RULES if "alert" in r])
-def test_an_alert_is_tested_firing_and_quiet(alert: str) -> None:
-    """By promtool, in the shipped unit tests."""
+def test_every_alert_has_a_firing_and_a_quiet_test(alert: str) -> None:
+    """In the shipped unit tests, which promtool runs."""
     fires = {bool(expected["exp_alerts"]) for expected in expectations(alert)}
     assert fires == {True, False}, f"{alert}: add what is missing to alerts_test.yml"
 
 
-def test_the_alerts_are_as_promtool_wants_them() -> None:
+def test_promtool_accepts_the_alerts() -> None:
     """And their unit tests pass."""
     assert f"{len(RULES)} rules found" in promtool("check", "rules", "alerts.yml")
     promtool("test", "rules", "alerts_test.yml")
 
 
-def test_the_alerts_that_look_weeks_back_compare_the_same_hour(tmp_path: Path) -> None:
-    """Alone: promtool evaluates every rule for two weeks."""
+def test_alerts_that_compare_with_past_weeks_use_the_same_hour(tmp_path: Path) -> None:
+    """Run separately: promtool evaluates every rule for two weeks."""
     shop = [g for g in ALERTS["groups"] if g["name"] == "syncd-shop"]
     (tmp_path / "alerts.yml").write_text(yaml.safe_dump({"groups": shop}))
     tests = tmp_path / TESTS[1]
@@ -60,8 +60,8 @@ def test_the_alerts_that_look_weeks_back_compare_the_same_hour(tmp_path: Path) -
     promtool("test", "rules", tests.name, folder=tmp_path)
 
 
-def test_an_alert_says_how_bad_it_is_and_where_to_read_on() -> None:
-    """Severity, summary with the feed, the runbook's section."""
+def test_an_alert_has_severity_summary_and_runbook_link() -> None:
+    """The summary names the feed, the link the runbook's section."""
     for rule in RULES:
         if "alert" not in rule:
             continue
@@ -71,32 +71,32 @@ def test_an_alert_says_how_bad_it_is_and_where_to_read_on() -> None:
         assert notes["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
 
 
-def test_alerts_and_dashboard_ask_for_nothing_but_what_mtail_makes() -> None:
-    """A metric that nobody makes never fires."""
+def test_alerts_and_dashboard_use_only_metrics_of_mtail() -> None:
+    """An alert on a missing metric never fires."""
     made = declared_metrics()
-    for expression in [rule["expr"] for rule in RULES] + asked_by_the_dashboard():
+    for expression in [rule["expr"] for rule in RULES] + dashboard_expressions():
         assert used(expression) <= made, expression
-    asked = {m for expression in asked_by_the_dashboard() for m in used(expression)}
+    asked = {m for expression in dashboard_expressions() for m in used(expression)}
     unseen = {m for m in made - asked if not m.endswith(("_sum", "_count"))}
     assert unseen == set(), "the dashboard does not show these"
 
 
-def test_every_question_of_the_dashboard_is_good_promql(tmp_path: Path) -> None:
-    """Grafana's variables filled in; promtool reads them as rules."""
+def test_every_expression_of_the_dashboard_is_valid_promql(tmp_path: Path) -> None:
+    """With Grafana's variables filled in; promtool reads them as rules."""
     rules = [
         {
             "record": f"panel:{number}",
             "expr": asked.replace("$feed", ".+").replace("$__rate_interval", "5m"),
         }
-        for number, asked in enumerate(asked_by_the_dashboard())
+        for number, asked in enumerate(dashboard_expressions())
     ]
     file = tmp_path / "dashboard.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
     assert f"{len(rules)} rules found" in promtool("check", "rules", file)
 
 
-def test_the_dashboard_is_whole() -> None:
-    """Each panel has its place, its source and a name; none lies over another."""
+def test_the_dashboard_is_complete() -> None:
+    """Each panel has a position, a data source and a name; no two overlap."""
     taken: set[tuple[int, int]] = set()
     panels = DASHBOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
@@ -119,8 +119,8 @@ def test_the_dashboard_is_whole() -> None:
     assert variables == {"datasource", "feed"}
 
 
-def test_the_example_for_vector_labels_by_fields_of_few_values() -> None:
-    """It cannot be run here; that it is YAML and names real fields can be seen."""
+def test_the_example_for_vector_uses_fields_with_few_values() -> None:
+    """It cannot run here; but it is valid YAML and its fields exist."""
     config = yaml.safe_load((MONITORING / "vector.yaml").read_text())
     labels = config["sinks"]["loki"]["labels"]
     assert set(labels) == {"service", "feed", "level", "event"}

@@ -1,4 +1,4 @@
-"""Orders that wait for a person, from the command line."""
+"""Commands for orders that wait for a person."""
 
 import json
 import subprocess
@@ -15,16 +15,16 @@ from syncd.demo.sandbox import Sandbox
 pytestmark = pytest.mark.db
 
 
-class Counter:
-    """A shop with its configuration; runs commands and reads what they say."""
+class CommandLine:
+    """Runs commands with a shop's configuration and returns their output."""
 
     def __init__(self, shop: Shop, config: Path) -> None:
         self.shop = shop
         self.config = config
-        self.once()
+        self.run_once()
 
-    def once(self) -> int:
-        """Capture and deliver what is due, as if every wait were over."""
+    def run_once(self) -> int:
+        """Capture and deliver what is due, with every wait ended."""
         self.shop.end_back_off()
         self.shop.make_batches_due()
         return syncd("run", "--once", "--config", self.config).returncode
@@ -32,13 +32,13 @@ class Counter:
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return syncd(*words, "--config", self.config)
 
-    def say(self, *words: str, code: int = 0) -> str:
+    def output(self, *words: str, code: int = 0) -> str:
         done = self.run(*words)
         assert done.returncode == code, done.stderr
         return done.stdout
 
-    def read(self, *words: str, code: int = 0) -> list[dict[str, object]]:
-        found = json.loads(self.say(*words, "--json", code=code))
+    def read_json(self, *words: str, code: int = 0) -> list[dict[str, object]]:
+        found = json.loads(self.output(*words, "--json", code=code))
         return found if isinstance(found, list) else [found]
 
     def state(self, key: int) -> object:
@@ -47,138 +47,140 @@ class Counter:
 
 
 @pytest.fixture
-def counter(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Counter:
+def command_line(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> CommandLine:
     config = shop.configure(tmp_path, sandbox.endpoint, batch_size=3)
-    return Counter(shop, config)
+    return CommandLine(shop, config)
 
 
 @pytest.fixture
-def cautious(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Counter:
-    """It holds what may have arrived."""
+def holding_command_line(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> CommandLine:
+    """With a configuration that holds batches that may have arrived."""
     config = shop.configure(
         tmp_path, sandbox.endpoint, batch_size=3, on_uncertain="hold", timeout="2s"
     )
-    return Counter(shop, config)
+    return CommandLine(shop, config)
 
 
-def test_orders_that_are_not_set_aside_are_told(counter: Counter) -> None:
-    """Each verb that names them says so, and where to look; nothing is changed."""
+def test_orders_that_are_not_set_aside_are_reported(command_line: CommandLine) -> None:
+    """By each command that takes them, with where to list them; nothing is changed."""
     for verbs, group in (
         (("rejected", "retry"), "rejected"),
         (("rejected", "discard", "--yes"), "rejected"),
         (("uncertain", "resend"), "uncertain"),
         (("uncertain", "discard", "--yes"), "uncertain"),
     ):
-        done = counter.run(*verbs, "W-404")
+        done = command_line.run(*verbs, "W-404")
         assert (done.returncode, done.stdout) == (1, "")
         told, hint = done.stderr.splitlines()
         assert told == "syncd: the order 'W-404' is not set aside"
         assert f"`syncd {group} list`" in hint
-        assert "none of these orders" in counter.run(*verbs, "1", "2").stderr
-    reject(counter, "'nowhere'")
-    done = counter.run("rejected", "retry", "1", "404")
+        assert "none of these orders" in command_line.run(*verbs, "1", "2").stderr
+    reject(command_line, "'nowhere'")
+    done = command_line.run("rejected", "retry", "1", "404")
     assert done.stdout == "1 orders are pending again\n"
     assert done.stderr == "the others of 2 are not set aside\n"
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_a_terminal_shows_lists_and_stories_in_its_width(
-    counter: Counter, columns: int
+def test_a_terminal_wraps_lists_and_histories_to_its_width(
+    command_line: CommandLine, columns: int
 ) -> None:
-    """Broken between words; whoever searches in them elsewhere finds whole lines."""
-    reject(counter, "'nowhere'")
+    """Between words; a pipe gets unwrapped lines to search in."""
+    reject(command_line, "'nowhere'")
     reason = "products[0] " + "is odd, " * 9
-    counter.shop.update("ledger", {"reason": reason}, state="rejected")
+    command_line.shop.update("ledger", {"reason": reason}, state="rejected")
     for words in (("rejected", "list"), ("rejected", "show", "1"), ("explain", "1")):
-        lines = plain(on_terminal(columns, *words, "--config", counter.config))
+        lines = plain(on_terminal(columns, *words, "--config", command_line.config))
         assert max(map(len, lines)) <= columns
         if words != ("rejected", "list"):  # there a reason has a narrow column
             assert "products[0] is odd, is odd" in " ".join(" ".join(lines).split())
-        assert "is odd, " * 9 in counter.say(*words)
+        assert "is odd, " * 9 in command_line.output(*words)
     assert (
-        on_terminal(columns, "pause", "--config", counter.config).split()[-1]
+        on_terminal(columns, "pause", "--config", command_line.config).split()[-1]
         == "continues"
     )
 
 
-def reject(counter: Counter, *emails: str) -> None:
-    """Confirm an order for each address, all of them bad, and one good one."""
+def reject(command_line: CommandLine, *emails: str) -> None:
+    """Confirm an order for each address, all of them invalid, and one valid order."""
     for email in emails:
-        counter.shop.sql(
+        command_line.shop.sql(
             f"INSERT INTO orders (confirmed_at, email, total) VALUES "
             f"(clock_timestamp(), {email}, {'1' if '@' not in email else 'NULL'})"
         )
-    counter.shop.confirm(1)
-    counter.once()
+    command_line.shop.confirm(1)
+    command_line.run_once()
 
 
-def test_rejected_orders_are_chosen_by_name_by_reason_or_all(
-    counter: Counter, sandbox: Sandbox
+def test_rejected_orders_are_chosen_by_key_by_reason_or_all(
+    command_line: CommandLine, sandbox: Sandbox
 ) -> None:
-    """To list, to try again and to give up; none is not a success."""
-    reject(counter, "'nowhere'", "'nowhere'", "'no where@x'", "'else'", "'other'")
-    listed = counter.read("rejected", "list")
+    """To list, retry and discard; choosing none is not a success."""
+    reject(command_line, "'nowhere'", "'nowhere'", "'no where@x'", "'else'", "'other'")
+    listed = command_line.read_json("rejected", "list")
     assert [row["order_key"] for row in listed] == ["1", "2", "3", "4", "5"]
-    assert counter.read("rejected", "list", "--reason", "NOT AN") == listed
-    assert counter.read("rejected", "list", "--reason", "weather") == []
-    assert "5" in counter.say("rejected", "list")
+    assert command_line.read_json("rejected", "list", "--reason", "NOT AN") == listed
+    assert command_line.read_json("rejected", "list", "--reason", "weather") == []
+    assert "5" in command_line.output("rejected", "list")
 
-    counter.shop.sql("UPDATE orders SET email = 'mila@example.com' WHERE id = 2")
-    assert counter.read("rejected", "retry", "W-2") == [{"orders": 1}]
-    assert counter.read("rejected", "retry", "--reason", "weather", code=1) == [
-        {"orders": 0}
-    ]
-    counter.once()
+    command_line.shop.sql("UPDATE orders SET email = 'mila@example.com' WHERE id = 2")
+    assert command_line.read_json("rejected", "retry", "W-2") == [{"orders": 1}]
+    assert command_line.read_json(
+        "rejected", "retry", "--reason", "weather", code=1
+    ) == [{"orders": 0}]
+    command_line.run_once()
     assert sandbox.book.posts("W-2") == 1
-    assert counter.read("rejected", "discard", "1", "--yes") == [{"orders": 1}]
-    assert counter.state(1) == "discarded"
+    assert command_line.read_json("rejected", "discard", "1", "--yes") == [
+        {"orders": 1}
+    ]
+    assert command_line.state(1) == "discarded"
     discard = ("rejected", "discard", "--reason", "address", "--yes")
-    assert counter.say(*discard) == "3 orders were given up\n"
-    assert counter.read("rejected", "list") == []
-    assert len(counter.read("rejected", "list", "--discarded")) == 4
-    assert counter.read("status")[0]["healthy"] is True
-    assert counter.shop.counts_agree()
+    assert command_line.output(*discard) == "3 orders were given up\n"
+    assert command_line.read_json("rejected", "list") == []
+    assert len(command_line.read_json("rejected", "list", "--discarded")) == 4
+    assert command_line.read_json("status")[0]["healthy"] is True
+    assert command_line.shop.counts_agree()
 
 
 def test_a_discarded_order_is_not_captured_again_but_can_be_retried(
-    counter: Counter, sandbox: Sandbox
+    command_line: CommandLine, sandbox: Sandbox
 ) -> None:
-    """No backfill brings it back; its name does."""
-    reject(counter, "'nowhere'")
-    counter.say("rejected", "discard", "--all", "--yes")
-    counter.shop.sql("UPDATE orders SET email = 'mila@example.com'")
+    """A backfill does not capture it again; a retry by its key does send it."""
+    reject(command_line, "'nowhere'")
+    command_line.output("rejected", "discard", "--all", "--yes")
+    command_line.shop.sql("UPDATE orders SET email = 'mila@example.com'")
     past = ("watermark", "reset", "--to", "2020-01-01", "--yes")
-    assert "0 to send" in counter.say(*past)
-    assert counter.say("rejected", "retry", "--all", code=1) == (
+    assert "0 to send" in command_line.output(*past)
+    assert command_line.output("rejected", "retry", "--all", code=1) == (
         "0 orders are pending again\n"
     )
-    counter.once()
+    command_line.run_once()
     assert sandbox.book.posts("W-1") == 0
-    assert "discarded by hand: email" in counter.say("explain", "W-1")
-    counter.say("rejected", "retry", "1")
-    assert counter.once() == 0
+    assert "discarded by hand: email" in command_line.output("explain", "W-1")
+    command_line.output("rejected", "retry", "1")
+    assert command_line.run_once() == 0
     assert sandbox.book.posts("W-1") == 1
 
 
-def test_giving_up_asks_first(counter: Counter) -> None:
+def test_discarding_asks_for_confirmation(command_line: CommandLine) -> None:
     """Without an answer nothing is changed."""
-    reject(counter, "'nowhere'")
-    counter.say("rejected", "discard", "--all", code=1)
-    assert counter.state(1) == "rejected"
-    counter.say("rejected", "discard", code=64)
-    counter.say("uncertain", "discard", "--yes", code=64)
+    reject(command_line, "'nowhere'")
+    command_line.output("rejected", "discard", "--all", code=1)
+    assert command_line.state(1) == "rejected"
+    command_line.output("rejected", "discard", code=64)
+    command_line.output("uncertain", "discard", "--yes", code=64)
 
 
-def test_a_rejected_order_is_shown_with_its_attempts_and_what_to_do(
-    counter: Counter, sandbox: Sandbox
+def test_a_rejected_order_is_shown_with_its_attempts_and_the_next_step(
+    command_line: CommandLine, sandbox: Sandbox
 ) -> None:
-    """Those too that it took part in with others, before the batch was halved."""
+    """Also with attempts that it shared, before its batch was halved."""
     sandbox.fail("refused", times=None, orderids=("W-2",), message="sku is unknown")
     sandbox.fail("too-large", times=1, limit_bytes=1)
-    counter.shop.confirm(3)
+    command_line.shop.confirm(3)
     for _ in range(4):
-        counter.once()
-    (shown,) = counter.read("rejected", "show", "W-2")
+        command_line.run_once()
+    (shown,) = command_line.read_json("rejected", "show", "W-2")
     attempts = shown["attempts"]
     assert isinstance(attempts, list)
     assert [(a["outcome"], a["status"], a["sent"]) for a in attempts[:2]] == [
@@ -191,16 +193,16 @@ def test_a_rejected_order_is_shown_with_its_attempts_and_what_to_do(
         "rejected",
         "HTTP 400 sku is unknown",
     )
-    told = counter.say("rejected", "show", "2")
+    told = command_line.output("rejected", "show", "2")
     assert "HTTP 413" in told
     assert "smaller batch" in told
     assert "next: mend the data or the view, then syncd rejected retry 2" in told
-    counter.say("rejected", "show", "W-1", code=1)
+    command_line.output("rejected", "show", "W-1", code=1)
 
     sandbox.clear_faults()
-    counter.say("rejected", "retry", "2")
-    assert counter.once() == 0
-    told = counter.say("explain", "W-2")
+    command_line.output("rejected", "retry", "2")
+    assert command_line.run_once() == 0
+    told = command_line.output("explain", "W-2")
     assert "tried again by hand (it was set aside: HTTP 400 sku is unknown)" in told
     assert "HTTP 413" in told
     assert "captured by poll into the live lane" in told
@@ -209,96 +211,111 @@ def test_a_rejected_order_is_shown_with_its_attempts_and_what_to_do(
 
 
 def test_uncertain_orders_are_listed_resent_and_discarded(
-    cautious: Counter, sandbox: Sandbox
+    holding_command_line: CommandLine, sandbox: Sandbox
 ) -> None:
-    """By name or all; Squeezely then has each of those sent again."""
+    """By key or all; after a resend Squeezely has each of those twice."""
     sandbox.fail("accept-then-drop", times=1)
-    cautious.shop.confirm(3)
-    assert cautious.once() == 0
-    listed = cautious.read("uncertain", "list")
+    holding_command_line.shop.confirm(3)
+    assert holding_command_line.run_once() == 0
+    listed = holding_command_line.read_json("uncertain", "list")
     assert [(r["order_key"], r["orderid"], r["attempt"]) for r in listed] == [
         ("1", "W-1", 1),
         ("2", "W-2", 1),
         ("3", "W-3", 1),
     ]
     assert "broke" in str(listed[0]["reason"])
-    assert cautious.read("status", code=1)[0]["held"] == 3
-    assert "syncd uncertain discard 1" in cautious.say("explain", "W-1")
+    assert holding_command_line.read_json("status", code=1)[0]["held"] == 3
+    assert "syncd uncertain discard 1" in holding_command_line.output("explain", "W-1")
 
-    assert cautious.read("uncertain", "resend", "W-2") == [{"orders": 1}]
-    assert cautious.read("uncertain", "resend", "W-2", code=1) == [{"orders": 0}]
-    assert cautious.read("uncertain", "discard", "3", "--yes") == [{"orders": 1}]
-    assert cautious.shop.counts_agree()
-    cautious.once()
+    assert holding_command_line.read_json("uncertain", "resend", "W-2") == [
+        {"orders": 1}
+    ]
+    assert holding_command_line.read_json("uncertain", "resend", "W-2", code=1) == [
+        {"orders": 0}
+    ]
+    assert holding_command_line.read_json("uncertain", "discard", "3", "--yes") == [
+        {"orders": 1}
+    ]
+    assert holding_command_line.shop.counts_agree()
+    holding_command_line.run_once()
     assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 2, 1]
-    assert (cautious.state(1), cautious.state(2), cautious.state(3)) == (
+    assert (
+        holding_command_line.state(1),
+        holding_command_line.state(2),
+        holding_command_line.state(3),
+    ) == (
         "held",
         "delivered",
         "discarded",
     )
-    assert cautious.read("status", code=1)[0]["possible_repeats"] == 2
-    told = cautious.say("explain", "W-2")
+    assert holding_command_line.read_json("status", code=1)[0]["possible_repeats"] == 2
+    told = holding_command_line.output("explain", "W-2")
     assert "unclear" in told
     assert "sent again by hand" in told
     assert "may have repeated" in told
 
     assert (
-        cautious.say("uncertain", "resend", "--all") == "1 orders are pending again\n"
+        holding_command_line.output("uncertain", "resend", "--all")
+        == "1 orders are pending again\n"
     )
-    assert cautious.once() == 0
-    assert cautious.say("uncertain", "list") == "none\n"
+    assert holding_command_line.run_once() == 0
+    assert holding_command_line.output("uncertain", "list") == "none\n"
     assert sandbox.book.posts("W-1") == 2
-    assert cautious.read("status")[0]["healthy"] is True
-    assert cautious.shop.counts_agree()
+    assert holding_command_line.read_json("status")[0]["healthy"] is True
+    assert holding_command_line.shop.counts_agree()
 
 
-def test_discarding_all_uncertain_orders_leaves_nothing_to_do(
-    cautious: Counter, sandbox: Sandbox
+def test_discarding_all_uncertain_orders_leaves_nothing_pending(
+    holding_command_line: CommandLine, sandbox: Sandbox
 ) -> None:
     """Their batches end; nothing is sent, and nothing waits for the endpoint."""
     sandbox.fail("accept-then-drop", times=2)
-    cautious.shop.confirm(5)
-    cautious.once()
-    cautious.once()
-    assert cautious.read("uncertain", "discard", "--all", "--yes") == [{"orders": 5}]
-    assert cautious.once() == 0
+    holding_command_line.shop.confirm(5)
+    holding_command_line.run_once()
+    holding_command_line.run_once()
+    assert holding_command_line.read_json("uncertain", "discard", "--all", "--yes") == [
+        {"orders": 5}
+    ]
+    assert holding_command_line.run_once() == 0
     assert sandbox.book.totals.repeats == 0
-    assert cautious.read("status")[0]["held"] == 0
-    assert cautious.shop.counts_agree()
+    assert holding_command_line.read_json("status")[0]["held"] == 0
+    assert holding_command_line.shop.counts_agree()
 
 
-def test_an_order_that_may_have_arrived_is_a_repeat_however_it_is_sent_again(
-    cautious: Counter, sandbox: Sandbox
+def test_an_uncertain_order_is_a_possible_repeat_however_it_is_resent(
+    holding_command_line: CommandLine, sandbox: Sandbox
 ) -> None:
-    """Given up and then retried after all: counted, and apart from sure ones."""
-    reject(cautious, "'nowhere'")
+    """Discarded and retried after all: counted, apart from certain repeats."""
+    reject(holding_command_line, "'nowhere'")
     sandbox.fail("accept-then-drop", times=1)
-    cautious.shop.confirm(1)
-    cautious.once()
-    cautious.say("uncertain", "discard", "3", "--yes")
-    cautious.shop.sql("UPDATE orders SET email = 'mila@example.com'")
-    before = cautious.read("status", code=1)[0]["possible_repeats"]
-    assert cautious.read("rejected", "retry", "1", "3") == [{"orders": 2}]
-    assert cautious.once() == 0
+    holding_command_line.shop.confirm(1)
+    holding_command_line.run_once()
+    holding_command_line.output("uncertain", "discard", "3", "--yes")
+    holding_command_line.shop.sql("UPDATE orders SET email = 'mila@example.com'")
+    before = holding_command_line.read_json("status", code=1)[0]["possible_repeats"]
+    assert holding_command_line.read_json("rejected", "retry", "1", "3") == [
+        {"orders": 2}
+    ]
+    assert holding_command_line.run_once() == 0
     assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 1, 2]
-    after = cautious.read("status")[0]["possible_repeats"]
+    after = holding_command_line.read_json("status")[0]["possible_repeats"]
     assert int(str(after)) == int(str(before)) + 1
-    assert "may have repeated" in cautious.say("explain", "W-3")
-    assert "may have repeated" not in cautious.say("explain", "W-1")
-    assert cautious.shop.counts_agree()
+    assert "may have repeated" in holding_command_line.output("explain", "W-3")
+    assert "may have repeated" not in holding_command_line.output("explain", "W-1")
+    assert holding_command_line.shop.counts_agree()
 
 
-def test_a_name_that_two_orders_have_is_refused_by_every_verb(
-    counter: Counter,
+def test_an_ambiguous_order_name_is_refused_by_every_command(
+    command_line: CommandLine,
 ) -> None:
-    """The key of one is the number of another: both are listed, and nothing is done."""
-    counter.shop.sql(
+    """One order's key is another's number: both are listed, nothing is changed."""
+    command_line.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "CASE id WHEN 2 THEN '1' ELSE 'W-' || id END AS orderid, 'nowhere' AS email, "
         "'EUR' AS currency, total AS totalvalue, products FROM orders"
     )
-    counter.shop.confirm(2)
-    counter.once()
+    command_line.shop.confirm(2)
+    command_line.run_once()
     for verb in (
         "rejected retry 1",
         "rejected discard 1 --yes",
@@ -309,63 +326,68 @@ def test_a_name_that_two_orders_have_is_refused_by_every_verb(
         "preview 1",
         "erase 1 --yes",
     ):
-        code, said = within(counter, *verb.split())
+        code, said = within(command_line, *verb.split())
         assert (code, "order_key 1, order_key 2" in said) == (1, True), (verb, said)
-    assert (counter.state(1), counter.state(2)) == ("rejected", "rejected")
-    assert within(counter, "rejected", "retry", "W-1")[0] == 0
-    assert (counter.state(1), counter.state(2)) == ("pending", "rejected")
+    assert (command_line.state(1), command_line.state(2)) == ("rejected", "rejected")
+    assert within(command_line, "rejected", "retry", "W-1")[0] == 0
+    assert (command_line.state(1), command_line.state(2)) == ("pending", "rejected")
 
 
-def within(counter: Counter, *words: str) -> tuple[int, str]:
+def within(command_line: CommandLine, *words: str) -> tuple[int, str]:
     """Run a command in this process."""
     key = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
-    command = [*words, "--config", str(counter.config)]
+    command = [*words, "--config", str(command_line.config)]
     result = CliRunner().invoke(cli, command, env=key)
     return result.exit_code, f"{result.output}{result.exception or ''}"
 
 
-def test_an_order_that_is_named_in_a_hold_can_be_given_up(
-    counter: Counter, sandbox: Sandbox
+def test_an_order_that_causes_a_hold_can_be_discarded(
+    command_line: CommandLine, sandbox: Sandbox
 ) -> None:
-    """`status` names it and the verb, a list has it, and the feed goes on."""
-    (bad,) = counter.shop.confirm(1)
+    """`status` names it and the command, a list has it, and the feed continues."""
+    (bad,) = command_line.shop.confirm(1)
     sandbox.fail("firewall", times=None, orderids=(bad,))
-    counter.once()
-    counter.once()
+    command_line.run_once()
+    command_line.run_once()
     key = bad.removeprefix("W-")
     ((reason, step),) = [
         (r["reason"], r["next"])
-        for r in json.loads(counter.run("status", "--json").stdout)["reasons"]
+        for r in json.loads(command_line.run("status", "--json").stdout)["reasons"]
         if "nothing is sent" in r["reason"]
     ]
     assert "HTTP 403 Request blocked" in reason
     assert f"order {key}" in reason
     assert "syncd rejected discard" in step
-    (listed,) = counter.read("rejected", "list", "--suspected")
+    (listed,) = command_line.read_json("rejected", "list", "--suspected")
     assert (listed["order_key"], listed["state"]) == (key, "suspected")
-    assert "1 orders were given up" in counter.say("rejected", "discard", "--yes", bad)
-    assert counter.state(int(key)) == "discarded"
-    assert counter.run("rejected", "list", "--suspected").stdout.strip() in {"", "none"}
-    (good,) = counter.shop.confirm(1)
-    counter.once()
+    assert "1 orders were given up" in command_line.output(
+        "rejected", "discard", "--yes", bad
+    )
+    assert command_line.state(int(key)) == "discarded"
+    assert command_line.run("rejected", "list", "--suspected").stdout.strip() in {
+        "",
+        "none",
+    }
+    (good,) = command_line.shop.confirm(1)
+    command_line.run_once()
     assert [sandbox.book.posts(o) for o in (bad, good)] == [0, 1]
-    assert counter.shop.counts_agree()
+    assert command_line.shop.counts_agree()
 
 
-def test_an_order_that_waits_in_doubt_can_be_given_up(
-    counter: Counter, sandbox: Sandbox
+def test_a_waiting_uncertain_order_can_be_discarded(
+    command_line: CommandLine, sandbox: Sandbox
 ) -> None:
-    """Where it would be sent again by itself; its doubt is kept, and it is not sent."""
-    counter.shop.confirm(1)
+    """It would be sent again automatically; it stays uncertain, and is not sent."""
+    command_line.shop.confirm(1)
     sandbox.fail("accept-then-drop", times=1)
-    counter.once()
-    assert counter.state(1) == "pending"
-    assert counter.read("uncertain", "list") == []
-    said = counter.say("uncertain", "discard", "--yes", "W-1")
+    command_line.run_once()
+    assert command_line.state(1) == "pending"
+    assert command_line.read_json("uncertain", "list") == []
+    said = command_line.output("uncertain", "discard", "--yes", "W-1")
     assert "1 orders were given up" in said
-    assert counter.state(1) == "discarded"
-    counter.shop.confirm(1)
-    counter.once()
+    assert command_line.state(1) == "discarded"
+    command_line.shop.confirm(1)
+    command_line.run_once()
     assert [sandbox.book.posts(f"W-{n}") for n in (1, 2)] == [1, 1]
-    assert counter.shop.row_of("ledger", order_key="1").uncertain_attempts == 1
-    assert counter.shop.counts_agree()
+    assert command_line.shop.row_of("ledger", order_key="1").uncertain_attempts == 1
+    assert command_line.shop.counts_agree()

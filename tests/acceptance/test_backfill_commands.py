@@ -1,4 +1,4 @@
-"""The verbs for past orders, run as processes: plan, question, steering, bad input."""
+"""The commands for past orders as processes: plan, prompt, invalid input."""
 
 import json
 from datetime import datetime
@@ -20,7 +20,7 @@ FROM = ("--from", BEGIN.isoformat())
 
 @pytest.fixture
 def past_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
-    """The configuration of a feed with 40 past orders, one of them not fit."""
+    """The configuration of a feed with 40 past orders, one of them unsendable."""
     path = shop.configure(tmp_path, sandbox.endpoint)
     with path.open("a") as file:
         file.write('\n[backfill]\nrate = "unlimited"\n')
@@ -30,10 +30,8 @@ def past_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     return path
 
 
-def test_the_plan_tells_all_before_anything_is_asked(
-    shop: Shop, past_config: Path
-) -> None:
-    """Counts, a histogram, what cannot be sent, how long, what may start."""
+def test_the_plan_is_complete_before_the_prompt(shop: Shop, past_config: Path) -> None:
+    """Counts, a histogram, what cannot be sent, the duration, consequences."""
     shown = syncd("backfill", *FROM, "--dry-run", "--config", past_config).stdout
     assert "40 confirmed orders" in shown
     assert "40 to send" in shown
@@ -56,10 +54,10 @@ def unstarted(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "verb", [("backfill", *FROM), ("watermark", "reset", "--to", BEGIN.isoformat())]
 )
-def test_a_feed_that_was_never_started_starts_with_its_backfill(
+def test_a_backfill_starts_a_feed_that_was_never_started(
     shop: Shop, sandbox: Sandbox, unstarted: Path, verb: tuple[str, ...]
 ) -> None:
-    """At now: past orders are the backfill's, and the first run sends them all."""
+    """With the watermark at now: past orders are left to the backfill."""
     done = syncd(*verb, "--yes", "--config", unstarted)
     assert done.returncode == 0, done.stderr
     assert "feed 'shop' was never started: it starts with this" in done.stderr
@@ -76,7 +74,7 @@ def test_a_feed_that_was_never_started_starts_with_its_backfill(
 def test_a_plan_for_a_feed_that_was_never_started_writes_nothing(
     shop: Shop, unstarted: Path
 ) -> None:
-    """Neither a dry run, nor a question that nobody answers, starts it."""
+    """Neither a dry run nor an unanswered prompt starts it."""
     done = syncd("backfill", *FROM, "--dry-run", "--config", unstarted)
     assert done.returncode == 0, done.stderr
     assert "40 to send" in done.stdout
@@ -89,7 +87,7 @@ def test_a_plan_for_a_feed_that_was_never_started_writes_nothing(
 def test_a_first_backfill_that_a_start_would_refuse_is_refused(
     shop: Shop, unstarted: Path
 ) -> None:
-    """The conditions of a start are the same, whatever starts it."""
+    """The conditions are those of a start."""
     shop.sql("DROP VIEW syncd.purchases")
     done = syncd("backfill", *FROM, "--yes", "--config", unstarted)
     assert done.returncode == 78
@@ -97,8 +95,8 @@ def test_a_first_backfill_that_a_start_would_refuse_is_refused(
     assert shop.rows_of("feed") == []
 
 
-def test_the_plan_for_scripts(shop: Shop, past_config: Path) -> None:
-    """The same as JSON; nothing is opened without --yes."""
+def test_the_plan_is_available_as_json(shop: Shop, past_config: Path) -> None:
+    """With the same figures; nothing is started without --yes."""
     arguments = ("backfill", *FROM, "--json", "--config", past_config)
     facts = json.loads(syncd(*arguments, "--dry-run").stdout)
     assert (facts["confirmed"], facts["orders"], facts["backfill"]) == (40, 40, None)
@@ -112,10 +110,10 @@ def test_the_plan_for_scripts(shop: Shop, past_config: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_a_terminal_shows_it_in_its_width_and_is_asked(
+def test_a_terminal_shows_the_plan_in_its_width_and_asks(
     shop: Shop, past_config: Path, columns: int
 ) -> None:
-    """No changes nothing, yes opens it."""
+    """Answering "no" changes nothing, "yes" starts the backfill."""
     arguments = (
         "watermark",
         "reset",
@@ -136,10 +134,10 @@ def test_a_terminal_shows_it_in_its_width_and_is_asked(
     assert shop.count("backfill") == 1
 
 
-def test_at_40_columns_what_is_wrapped_stays_indented(
+def test_at_40_columns_wrapped_lines_stay_indented(
     shop: Shop, past_config: Path
 ) -> None:
-    """And bars name what they stand for."""
+    """And bars have labels."""
     shop.sql("UPDATE orders SET email = 'nobody' WHERE id = 9")
     arguments = ("backfill", *FROM, "--dry-run", "--config", past_config)
     lines = syncd(*arguments, COLUMNS="40").stdout.splitlines()
@@ -149,8 +147,8 @@ def test_at_40_columns_what_is_wrapped_stays_indented(
     assert max(map(len, lines)) <= 40
 
 
-def test_times_are_those_of_the_shops_zone(past_config: Path) -> None:
-    """As they are typed, and as its days are counted; the zone is named."""
+def test_times_are_in_the_shops_zone(past_config: Path) -> None:
+    """Typed times and the days of the histogram; the zone is named."""
     text = past_config.read_text()
     past_config.write_text(
         text.replace("[source]", '[source]\ntime_zone = "Asia/Tokyo"')
@@ -165,17 +163,17 @@ def test_times_are_those_of_the_shops_zone(past_config: Path) -> None:
     assert f"{day_of_it} 00:00 {until} 00:00" in listed
 
 
-def test_no_colour_where_none_is_wanted(past_config: Path) -> None:
-    """NO_COLOR is respected, and a pipe has none anyhow."""
+def test_colours_are_not_used_where_unwanted(past_config: Path) -> None:
+    """NO_COLOR is respected; a pipe never has any."""
     arguments = ("backfill", *FROM, "--dry-run", "--config", past_config)
     assert "\x1b[" not in syncd(*arguments).stdout
     assert "\x1b[" not in syncd(*arguments, NO_COLOR="1").stdout
 
 
-def test_it_is_watched_and_listed_to_its_end(
+def test_a_backfill_is_watched_and_listed_to_its_end(
     shop: Shop, sandbox: Sandbox, past_config: Path
 ) -> None:
-    """Lines where there is no terminal, a bar where there is one."""
+    """As lines without a terminal, as a bar on one."""
     asked = syncd("backfill", *FROM, "--yes", "--config", past_config)
     assert "no daemon runs now, `syncd run` begins with it" in asked.stdout
     for columns in ("40", "80"):
@@ -202,7 +200,7 @@ def test_it_is_watched_and_listed_to_its_end(
     assert sandbox.book.totals.orderids == 39
 
 
-def test_watching_a_cancelled_one_fails(past_config: Path) -> None:
+def test_watching_a_cancelled_backfill_fails(past_config: Path) -> None:
     """For scripts that wait for its end."""
     assert syncd("backfill", "list", "--config", past_config).stdout == "none\n"
     syncd("backfill", *FROM, "--yes", "--config", past_config)
@@ -218,7 +216,7 @@ def test_watching_a_cancelled_one_fails(past_config: Path) -> None:
 def test_an_adopted_range_is_never_sent_unless_resent(
     sandbox: Sandbox, past_config: Path
 ) -> None:
-    """And then with its reason."""
+    """A resend requires a reason."""
     until = ("--to", day(10).isoformat())
     adopted = syncd("mark-delivered", *FROM, *until, "--yes", "--config", past_config)
     assert "20 to mark as delivered" in adopted.stdout
@@ -238,7 +236,7 @@ def test_an_adopted_range_is_never_sent_unless_resent(
 def test_preview_shows_an_event_as_a_backfill_sends_it(
     shop: Shop, past_config: Path
 ) -> None:
-    """Without what belongs to the customer."""
+    """Without the fields of the customer's profile."""
     shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "'W-' || id AS orderid, email, 'EUR' AS currency, total AS totalvalue, "
@@ -276,7 +274,7 @@ def test_preview_shows_an_event_as_a_backfill_sends_it(
         (("backfill", "resume", "nine"), 64, "not a valid integer"),
     ],
 )
-def test_bad_input_is_one_clear_line_and_changes_nothing(
+def test_invalid_input_is_reported_in_one_line_and_changes_nothing(
     shop: Shop, past_config: Path, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
     """With the next step, and the exit code of its kind."""
@@ -287,7 +285,7 @@ def test_bad_input_is_one_clear_line_and_changes_nothing(
 
 
 def test_a_range_above_the_watermark_is_cut(past_config: Path) -> None:
-    """And it says so."""
+    """With a note about it."""
     done = syncd("backfill", *FROM, "--to", "now", "--dry-run", "--config", past_config)
     assert "note: only up to the watermark" in done.stderr
     assert "40 to send" in done.stdout
@@ -296,12 +294,12 @@ def test_a_range_above_the_watermark_is_cut(past_config: Path) -> None:
 def test_overlapping_or_foreign_backfills_are_refused(
     shop: Shop, past_config: Path, tmp_path: Path
 ) -> None:
-    """The line names the other one, or the feed that was never started."""
+    """The line names the other backfill, or the feed that was never started."""
     assert syncd("backfill", *FROM, "--yes", "--config", past_config).returncode == 0
     again = syncd("backfill", *FROM, "--yes", "--config", past_config)
     assert (again.returncode, "is in backfill 1, which" in again.stderr) == (1, True)
     assert "syncd backfill watch 1" in again.stderr
-    assert again.stdout == ""  # no plan of what cannot be opened
+    assert again.stdout == ""  # no plan of a backfill that cannot be started
     assert (
         syncd("backfill", *FROM, "--dry-run", "--config", past_config).returncode == 0
     )
@@ -315,16 +313,18 @@ def test_overlapping_or_foreign_backfills_are_refused(
     assert shop.row_of("backfill").state == "running"
 
 
-def test_a_range_without_orders_opens_nothing(shop: Shop, past_config: Path) -> None:
-    """There is nothing to do, and nothing to ask."""
+def test_a_range_without_orders_starts_nothing(shop: Shop, past_config: Path) -> None:
+    """There is no prompt either."""
     until = ("--to", "2001-01-01")
     done = syncd("backfill", "--from", "2000-01-01", *until, "--config", past_config)
     assert (done.returncode, "0 to send" in done.stdout) == (0, True)
     assert shop.rows_of("backfill") == []
 
 
-def test_what_a_backfill_waits_for_is_told(shop: Shop, past_config: Path) -> None:
-    """A pause, the API, live orders: each in the list, not as a rate of nothing."""
+def test_the_list_shows_what_a_backfill_waits_for(
+    shop: Shop, past_config: Path
+) -> None:
+    """A pause, the API, live orders: by name, not as a rate of 0."""
 
     def waits_for() -> object:
         told = syncd("backfill", "list", "--json", "--config", past_config).stdout
@@ -344,10 +344,10 @@ def test_what_a_backfill_waits_for_is_told(shop: Shop, past_config: Path) -> Non
     assert (told["state"], told["purpose"], told["settled"]) == ("running", "send", 0)
 
 
-def test_the_watermark_is_shown_with_what_keeps_it(
+def test_the_watermark_is_shown_with_what_holds_it(
     shop: Shop, past_config: Path
 ) -> None:
-    """Its time in the first line, for scripts all of it as JSON."""
+    """The first line has its time; the JSON has everything."""
     show = ("watermark", "show", "--config", past_config)
     shop.set_watermark(ago(seconds=5))
     first, second = syncd(*show).stdout.splitlines()

@@ -1,4 +1,4 @@
-"""`syncd check` as somebody uses it: what it prints, where, and how it ends."""
+"""`syncd check` for its users: what it prints, where, and its exit code."""
 
 import fcntl
 import json
@@ -34,7 +34,7 @@ def sold_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
 
 
 def on_terminal(config: Path, columns: int, **environment: str) -> str:
-    """What a person sees on a terminal of so many columns."""
+    """Return what a terminal of so many columns displays."""
     own, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     plain = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "NO_COLOR"}}
@@ -55,10 +55,10 @@ def on_terminal(config: Path, columns: int, **environment: str) -> str:
     return shown.decode().replace("\r\n", "\n")
 
 
-def test_a_good_shop_ends_with_0_and_a_strict_look_sees_the_warning(
+def test_a_correct_shop_exits_with_0_and_fails_strictly_by_a_warning(
     sold_config: Path,
 ) -> None:
-    """Nothing is proven yet; that is a warning only."""
+    """The account is not verified yet, which is a warning only."""
     done = syncd("check", "--config", sold_config)
     assert done.returncode == 0, done.stdout
     *_, summary, first = done.stdout.splitlines()
@@ -69,14 +69,14 @@ def test_a_good_shop_ends_with_0_and_a_strict_look_sees_the_warning(
 
 
 def test_nothing_is_posted(sold_config: Path, sandbox: Sandbox) -> None:
-    """The endpoint is reached all the same."""
+    """The endpoint is connected to, without a request."""
     found = json.loads(syncd("check", "--json", "--config", sold_config).stdout)
     assert "endpoint.reached" in {finding["code"] for finding in found}
     assert sandbox.book.totals.requests == 0
 
 
-def test_scripts_read_codes_and_sections_in_order(sold_config: Path) -> None:
-    """The form that docs/check.md promises."""
+def test_json_has_codes_and_sections_in_order(sold_config: Path) -> None:
+    """In the form that docs/check.md promises."""
     found = json.loads(syncd("check", "--json", "--config", sold_config).stdout)
     fields = ["code", "subject", "message", "next_step", "severity", "section"]
     assert all(list(finding) == fields for finding in found)
@@ -86,10 +86,10 @@ def test_scripts_read_codes_and_sections_in_order(sold_config: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_a_person_can_read_it_on_a_narrow_terminal(
+def test_the_output_is_readable_on_a_narrow_terminal(
     sold_config: Path, columns: int
 ) -> None:
-    """No line is broken by the terminal itself; further lines stand below the first."""
+    """No line is wrapped by the terminal; continuation lines are indented."""
     shown = on_terminal(sold_config, columns)
     lines = COLOUR.sub("", shown).splitlines()
     assert max(map(len, lines)) <= columns
@@ -103,14 +103,16 @@ def test_a_person_can_read_it_on_a_narrow_terminal(
     assert "".join(whole.split()) in "".join("".join(lines).split())
 
 
-def test_colours_are_for_terminals_that_want_them(sold_config: Path) -> None:
-    """NO_COLOR is heeded, and so is a file or a pipe."""
+def test_colours_are_only_for_terminals_without_no_color(sold_config: Path) -> None:
+    """A file or a pipe has none."""
     assert "\x1b[32m" in on_terminal(sold_config, 80)
     assert "\x1b[3" not in on_terminal(sold_config, 80, NO_COLOR="1")
 
 
-def test_a_configuration_with_a_fault_does_not_stop_the_look(sold_config: Path) -> None:
-    """Everything else is told; the exit code is that of the configuration."""
+def test_a_faulty_configuration_does_not_stop_the_other_checks(
+    sold_config: Path,
+) -> None:
+    """All else is reported; the exit code is that of the configuration."""
     sold_config.write_text(sold_config.read_text().replace("lookback", "lookbak"))
     done = syncd("check", "--config", sold_config)
     assert done.returncode == 78
@@ -122,10 +124,10 @@ def test_a_configuration_with_a_fault_does_not_stop_the_look(sold_config: Path) 
     assert "look-up by time: " in done.stdout
 
 
-def test_a_database_that_is_down_is_an_outage(
+def test_an_unreachable_database_is_an_outage(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """69: nothing is to be mended by hand; the endpoint was looked at."""
+    """Exit code 69: nothing to fix in the configuration; the endpoint was checked."""
     down = {"dsn": "host=/nowhere dbname=shop"}
     config = shop.configure(tmp_path, sandbox.endpoint, down)
     done = syncd("check", "--config", config)
@@ -134,10 +136,8 @@ def test_a_database_that_is_down_is_an_outage(
     assert "Begin with order database: " in done.stdout
 
 
-def test_it_ends_though_everything_swallows_its_packets(
-    shop: Shop, tmp_path: Path
-) -> None:
-    """Databases, endpoint: each accepts the connection and never says a word."""
+def test_it_ends_though_no_server_responds(shop: Shop, tmp_path: Path) -> None:
+    """Databases and endpoint accept the connection and send nothing."""
     with socket.create_server(("127.0.0.1", 0)) as hole:
         port = hole.getsockname()[1]
         dsn = f"host=127.0.0.1 port={port} dbname=shop user=x"
@@ -154,10 +154,10 @@ def test_it_ends_though_everything_swallows_its_packets(
 
 
 @pytest.mark.parametrize("capture", ["poll", "listen"])
-def test_the_daemon_holds_no_more_connections_than_it_says(
+def test_the_daemon_opens_no_more_connections_than_documented(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
-    """So that a limit which lets the check pass lets the daemon run."""
+    """So a connection limit that passes the check is enough for the daemon."""
     shop.listen("orders:id")
     reading = {"capture": capture}
     config = shop.configure(tmp_path, sandbox.endpoint, reading, max_in_flight=2)

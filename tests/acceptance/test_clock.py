@@ -24,9 +24,9 @@ pytestmark = pytest.mark.db
 
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file with the seconds by which processes that are started see the wrong time.
+    """A file with the seconds by which started processes see the wrong time.
 
-    The monotonic clock stays what it is, as when a machine's clock is set.
+    The monotonic clock is unchanged, as when a machine's clock is set.
     """
     library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
     if library is None:
@@ -43,10 +43,10 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return offset
 
 
-def test_a_daemon_lives_through_jumps_of_its_machines_clock(
+def test_a_daemon_survives_jumps_of_its_machines_clock(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, clock: Path
 ) -> None:
-    """An hour back, then three ahead: orders go on within moments, each once."""
+    """An hour back, then three ahead: orders are sent within moments, each once."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     log = config.with_suffix(".log")
     daemon = shop.start_alone(config)
@@ -66,12 +66,12 @@ def test_a_daemon_lives_through_jumps_of_its_machines_clock(
     assert {e["level"] for e in lines} <= {"info", "warning"}
 
 
-def test_a_clock_that_is_set_back_stops_nothing(
+def test_a_clock_that_is_set_back_stops_no_job(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The scheduler would wait until the hour has come again; it is told to go on.
+    """The scheduler would wait for an hour; the daemon makes it continue.
 
-    Also when it had read the clock just before, and plans its turns just after.
+    Also when it had just read the clock, and plans its next run with the old time.
     """
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
@@ -87,9 +87,9 @@ def test_a_clock_that_is_set_back_stops_nothing(
         wait_until(lambda: "orders.captured" in lines.getvalue())
         wall_clock.advance(-3600)
         plan_an_hour_ahead(life)
-        wait_until(lambda: rests(life))
+        wait_until(lambda: is_idle(life))
         sell(life, shop, sandbox)
-        wait_until(lambda: rests(life))
+        wait_until(lambda: is_idle(life))
         plan_an_hour_ahead(life)
         sell(life, shop, sandbox)
     finally:
@@ -102,18 +102,18 @@ def test_a_clock_that_is_set_back_stops_nothing(
 
 
 def sell(life: Pipeline, shop: Shop, sandbox: Sandbox) -> None:
-    """Confirm orders; they are sent once the life has minded its clock."""
+    """Confirm orders; they are sent once the pipeline has checked its clock."""
     orders = shop.confirm(3)
     life.check_clock()
     wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
 
 
 def plan_an_hour_ahead(life: Pipeline) -> None:
-    """Let its next turns lie an hour ahead."""
+    """Move the next runs of its jobs an hour ahead."""
     for job in life.schedule.get_jobs():
         job.modify(next_run_time=datetime.now(UTC) + timedelta(hours=1))
 
 
-def rests(life: Pipeline) -> bool:
-    """Whether the poll is between two turns."""
+def is_idle(life: Pipeline) -> bool:
+    """Return whether the poll is between two runs."""
     return "capture" not in life.reactions.progress.working()

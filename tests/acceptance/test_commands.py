@@ -1,4 +1,4 @@
-"""The command line, as somebody would use it."""
+"""The command line, as its users run it."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.db
 def test_orders_confirmed_after_the_start_arrive_and_earlier_ones_do_not(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The main job, with the daemon stopped in order by SIGTERM."""
+    """The main task, with the daemon stopped by SIGTERM."""
     before = shop.confirm(5)
     config = shop.configure(tmp_path, sandbox.endpoint)
     daemon = shop.start(config)
@@ -32,10 +32,10 @@ def test_orders_confirmed_after_the_start_arrive_and_earlier_ones_do_not(
     assert (last["event"], last["exit_code"]) == ("daemon.stopped", 0)
 
 
-def test_once_delivers_what_is_due_and_its_exit_code_tells_what_is_left(
+def test_run_once_delivers_what_is_due_and_exits_by_what_remains(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """0 with nothing left; 75 while the API is away; 0 again when it is back."""
+    """0 with nothing left; 75 while the API is down; 0 again when it is back."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     assert syncd("run", "--once", "--config", config).returncode == 0
     shop.confirm(3)
@@ -47,10 +47,10 @@ def test_once_delivers_what_is_due_and_its_exit_code_tells_what_is_left(
     assert sandbox.book.totals.orderids == 3
 
 
-def test_once_keeps_to_the_rate_and_still_delivers_everything(
+def test_run_once_respects_the_rate_and_delivers_everything(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Waiting for the rate is no reason to leave something."""
+    """A wait for the rate limit does not end the pass."""
     config = shop.configure(tmp_path, sandbox.endpoint, batch_size=25)
     text = config.read_text().replace('rate = "unlimited"', 'rate = "50/s"')
     config.write_text(text)
@@ -85,7 +85,7 @@ def test_resetting_the_watermark_sends_past_orders_once(
     assert sandbox.book.totals.repeats == 0
 
 
-def test_resetting_the_watermark_sends_what_the_first_start_adopted(
+def test_resetting_the_watermark_sends_initial_orders(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Orders within the lookback of the start are past orders like any other."""
@@ -105,7 +105,7 @@ def test_resetting_the_watermark_sends_what_the_first_start_adopted(
 def test_preview_prints_the_event_and_sends_nothing(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """By key and by public number; an order that cannot be sent says why."""
+    """By key and by public number; for an unsendable order it prints the reason."""
     shop.confirm(1)
     shop.sql(
         "INSERT INTO orders (confirmed_at, products) VALUES (now(), "
@@ -129,7 +129,7 @@ def test_preview_prints_the_event_and_sends_nothing(
 def test_a_rejected_order_is_listed_explained_and_retried(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Mended data and one command send it."""
+    """One command sends it once its data is fixed."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     syncd("run", "--once", "--config", config)
     shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nobody')")
@@ -148,7 +148,7 @@ def test_a_rejected_order_is_listed_explained_and_retried(
     assert (facts["healthy"], facts["delivered"], facts["rejected"]) == (True, 1, 0)
 
 
-def test_explain_says_also_why_an_order_was_not_sent(
+def test_explain_gives_the_reason_why_an_order_was_not_sent(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Not confirmed, too early, with receipts and possible repeats, or unknown."""
@@ -201,7 +201,7 @@ def test_explain_says_also_why_an_order_was_not_sent(
         (("ALTER ROLE {role} NOLOGIN",), ["not permitted to log in"], 77),
     ],
 )
-def test_a_database_that_is_not_ready_gets_one_clear_message(
+def test_an_unprepared_database_gets_one_clear_message(
     shop: Shop,
     sandbox: Sandbox,
     tmp_path: Path,
@@ -209,7 +209,7 @@ def test_a_database_that_is_not_ready_gets_one_clear_message(
     words: list[str],
     code: int,
 ) -> None:
-    """What is wrong, what to do, a documented exit code; no restart loop."""
+    """The problem, the next step, a documented exit code; no restart loop."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     assert syncd("run", "--once", "--config", config).returncode == 0
     shop.confirm(1)
@@ -223,8 +223,8 @@ def test_a_database_that_is_not_ready_gets_one_clear_message(
     assert all(word in said for word in words), said
 
 
-def test_wrong_settings_are_all_told_at_once(tmp_path: Path) -> None:
-    """Each with its place; exit code 78; nothing was done."""
+def test_all_wrong_settings_are_reported_at_once(tmp_path: Path) -> None:
+    """Each with its location; exit code 78; nothing was done."""
     config = tmp_path / "syncd.toml"
     config.write_text(
         """[source]
@@ -277,7 +277,7 @@ rate = "fast"
 def test_what_cannot_be_reached_or_read_is_named(
     tmp_path: Path, verb: str, text: str, words: str, code: int
 ) -> None:
-    """The place and the next step."""
+    """With its location and the next step."""
     config = tmp_path / "syncd.toml"
     config.write_text(text)
     done = syncd(*verb.split(), "--config", config)
@@ -285,10 +285,10 @@ def test_what_cannot_be_reached_or_read_is_named(
     assert words in done.stderr
 
 
-def test_a_verb_that_sends_nothing_works_without_the_key(
+def test_a_command_that_sends_nothing_works_without_the_key(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """An operator's user may read the configuration, and not the daemon's key."""
+    """An operator may be able to read the configuration, but not the daemon's key."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     assert syncd("run", "--once", "--config", config).returncode == 0
     shop.configure(tmp_path, sandbox.endpoint, api_key_file="/nowhere/api-key")
@@ -302,8 +302,10 @@ def test_a_verb_that_sends_nothing_works_without_the_key(
         assert "cannot read /nowhere/api-key (No such file" in done.stderr, verb
 
 
-def test_init_writes_a_configuration_that_wants_its_secrets(tmp_path: Path) -> None:
-    """It loads; every commented default is the true one; it never overwrites."""
+def test_init_writes_a_configuration_that_lacks_only_its_secrets(
+    tmp_path: Path,
+) -> None:
+    """It loads; every commented default is the real one; it never overwrites."""
     config = tmp_path / "syncd.toml"
     assert syncd("init", "--out", config).returncode == 0
     assert syncd("init", "--out", config).returncode == 78
@@ -313,10 +315,10 @@ def test_init_writes_a_configuration_that_wants_its_secrets(tmp_path: Path) -> N
     assert "which no HTTP header may have" in told
 
 
-def test_check_tells_what_to_do_next(
+def test_check_prints_the_next_steps(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Findings with severity; a missing index and an unsendable order are warnings."""
+    """A missing index and an unsendable order are warnings."""
     shop.confirm(3)
     config = shop.configure(tmp_path, sandbox.endpoint)
     found = json.loads(syncd("check", "--json", "--config", config).stdout)
@@ -340,10 +342,10 @@ def test_check_tells_what_to_do_next(
         (["--listen", "orders:id", "--wal", "orders:id"], "exclude each other", 64),
     ],
 )
-def test_an_installation_for_nobody_is_one_clear_line(
+def test_an_installation_without_a_valid_role_is_refused_in_one_line(
     shop: Shop, tmp_path: Path, arguments: list[str], words: str, code: int
 ) -> None:
-    """What was given is named, a connection string is not quoted."""
+    """The argument is named, a connection string is not quoted."""
     config = shop.configure(tmp_path, "http://127.0.0.1:1/track")
     given = [each.replace("{owner}", shop.owner) for each in arguments]
     done = syncd("install", *given, "--config", config)
@@ -352,7 +354,7 @@ def test_an_installation_for_nobody_is_one_clear_line(
     assert "secret" not in done.stderr
 
 
-def test_uninstall_leaves_the_views(
+def test_uninstall_keeps_the_views(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """And printing the SQL changes nothing."""
@@ -367,6 +369,6 @@ def test_uninstall_leaves_the_views(
 
 
 def test_a_usage_error_has_its_own_exit_code() -> None:
-    """64, as sysexits has it."""
+    """64, as in sysexits."""
     assert syncd("nonsense").returncode == 64
     assert syncd("rejected", "retry", "--config", "/nowhere").returncode == 78

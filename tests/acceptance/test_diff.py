@@ -1,4 +1,4 @@
-"""`syncd diff`: what a changed view would send, beside today's or what was sent."""
+"""`syncd diff`: a changed view's events beside the present view's or sent ones."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def read(config: Path, *arguments: str, code: int = 1) -> dict[str, object]:
 
 
 def changes(facts: dict[str, object]) -> dict[str, list[str]]:
-    """List the differences of each order by its key."""
+    """Return the differences of each order by its key."""
     orders = facts["orders"]
     assert isinstance(orders, list)
     return {
@@ -54,10 +54,10 @@ def changes(facts: dict[str, object]) -> dict[str, list[str]]:
     }
 
 
-def test_a_view_of_the_same_events_makes_no_difference(
+def test_a_view_with_the_same_events_has_no_difference(
     shop: Shop, sent_config: Path
 ) -> None:
-    """Exit 0, also beside what was sent."""
+    """Exit 0, also in comparison with what was sent."""
     same = "CREATE VIEW syncd.same AS SELECT * FROM syncd.purchases; "
     shop.sql(f"{same} GRANT SELECT ON syncd.same TO {shop.role}")
     for arguments in ((), ("--with", "syncd.same")):
@@ -68,7 +68,7 @@ def test_a_view_of_the_same_events_makes_no_difference(
 
 
 def test_a_candidate_is_compared_field_by_field(shop: Shop, sent_config: Path) -> None:
-    """What comes, goes, cannot be sent, and is gone."""
+    """Orders that appear, change, cannot be sent, and disappear."""
     shop.sql(CANDIDATE.format(role=shop.role))
     facts = read(sent_config, "--with", "syncd.purchases_new")
     differs = ["added country", "removed products.price MUG-1"]
@@ -96,8 +96,8 @@ def test_a_candidate_is_compared_field_by_field(shop: Shop, sent_config: Path) -
     assert "order 2 cannot be sent: email is not an address like" in said
 
 
-def test_values_are_shown_on_purpose_only(shop: Shop, sent_config: Path) -> None:
-    """In neither form; not in the ledger either."""
+def test_values_are_shown_only_on_request(shop: Shop, sent_config: Path) -> None:
+    """Neither as text nor as JSON, and the ledger has none."""
     shop.sql("UPDATE orders SET email = 'secret@example.com'")
     plain = syncd("diff", "--config", sent_config)
     document = syncd("diff", "--json", "--config", sent_config)
@@ -111,10 +111,10 @@ def test_values_are_shown_on_purpose_only(shop: Shop, sent_config: Path) -> None
     assert "MUG" not in kept
 
 
-def test_what_was_sent_is_known_by_its_fingerprint(
+def test_sent_events_are_compared_by_their_fingerprints(
     shop: Shop, sent_config: Path
 ) -> None:
-    """An order that was changed in the shop; then a view that was changed."""
+    """First with an order changed in the shop, then with a changed view."""
     shop.sql(
         "UPDATE orders SET total = 7 WHERE id = 4; DELETE FROM orders WHERE id = 1"
     )
@@ -139,7 +139,7 @@ def test_what_was_sent_is_known_by_its_fingerprint(
 
 
 def test_a_rotated_key_leaves_nothing_to_compare(sent_config: Path) -> None:
-    """It says so, and does not end as if nothing differed."""
+    """It is reported, with an exit code other than that of no difference."""
     done = syncd("diff", "--config", sent_config, SYNCD_SQUEEZELY_API_KEY="rotated")
     assert done.returncode == 1
     assert "5 orders cannot be compared: the API key was another" in " ".join(
@@ -148,7 +148,7 @@ def test_a_rotated_key_leaves_nothing_to_compare(sent_config: Path) -> None:
 
 
 def test_backfilled_orders_leave_no_fingerprints(shop: Shop, sent_config: Path) -> None:
-    """Of them the order's own fields are sent, and speed counts."""
+    """A backfill sends the order's own fields only, and its speed counts."""
     shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() - interval '1 day')")
     reset = (
         "watermark",
@@ -167,7 +167,7 @@ def test_backfilled_orders_leave_no_fingerprints(shop: Shop, sent_config: Path) 
 def test_a_row_that_breaks_the_candidate_is_named(
     shop: Shop, sent_config: Path
 ) -> None:
-    """Others are compared all the same."""
+    """The others are compared."""
     shop.sql(
         "UPDATE orders SET email = 'x' WHERE id = 2; CREATE VIEW syncd.broken AS "
         "SELECT id AS order_key, 'W-' || id AS orderid, products, "
@@ -190,10 +190,10 @@ def test_a_row_that_breaks_the_candidate_is_named(
         ("syncd.purchases; DROP TABLE orders", 64, "syncd.purchases_new"),
     ],
 )
-def test_a_view_that_will_not_do_is_named(
+def test_an_unusable_view_is_reported(
     shop: Shop, sent_config: Path, view: str, code: int, words: str
 ) -> None:
-    """With what to do about it."""
+    """With the next step."""
     shop.sql(
         "CREATE VIEW syncd.closed AS SELECT * FROM syncd.purchases; "
         "CREATE VIEW syncd.odd AS SELECT *, 44 AS shoesize FROM syncd.purchases; "
@@ -207,7 +207,7 @@ def test_a_view_that_will_not_do_is_named(
 def test_orders_that_differ_are_sent_again(
     shop: Shop, sandbox: Sandbox, sent_config: Path
 ) -> None:
-    """The chosen ones, whole and with their reason; then they differ no more."""
+    """The chosen ones, whole and with their reason; then they no longer differ."""
     shop.sql("UPDATE orders SET total = 7 WHERE id IN (2, 4)")
     again = ("--resend", "--yes", "--reason", "wrong totals")
     facts = read(sent_config, "4", *again)
@@ -234,10 +234,10 @@ def test_orders_that_differ_are_sent_again(
         (("1", "404", "--resend", "--reason", "x"), 1, "orders compared: 404"),
     ],
 )
-def test_nothing_is_sent_again_by_mistake(
+def test_sending_again_requires_a_reason_and_confirmation(
     shop: Shop, sent_config: Path, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
-    """A reason and a yes are needed."""
+    """Otherwise nothing is sent."""
     shop.sql("UPDATE orders SET total = 7")
     done = syncd("diff", *arguments, "--config", sent_config)
     assert done.returncode == code
@@ -246,7 +246,7 @@ def test_nothing_is_sent_again_by_mistake(
 
 
 def test_only_the_newest_fingerprints_are_kept(shop: Shop, sent_config: Path) -> None:
-    """A thousand of a feed; the oldest go first."""
+    """A thousand for a feed; the oldest are deleted first."""
     common = {"feed_id": 1, "key_id": b"", "mapping": "", "fields": "{}"}
     shop.insert_many(
         "fingerprint",

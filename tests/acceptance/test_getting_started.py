@@ -1,4 +1,4 @@
-"""The first hour, followed as its page says: each command, and what comes of it."""
+"""The getting-started page, executed: each command and its documented output."""
 
 import os
 import re
@@ -24,13 +24,13 @@ pytestmark = [pytest.mark.db, pytest.mark.timeout(300)]
 
 @dataclass
 class Step:
-    """A command of the page, and the lines that the page shows below it."""
+    """A command of the page, and the output shown below it."""
 
     command: str
     shown: list[str] = field(default_factory=list)
 
     def pattern(self) -> re.Pattern[str]:
-        """What comes may have other figures, times and places."""
+        """Return a pattern of the output, with any figures, times and paths."""
         parts = []
         for line in self.shown:
             if line.strip() == "…":
@@ -52,8 +52,8 @@ def steps() -> list[Step]:
     return found
 
 
-class Follower:
-    """Whoever follows the page, in an empty folder."""
+class PageRunner:
+    """Executes the page's steps in an empty folder."""
 
     def __init__(self, server: Cluster, folder: Path, port: str) -> None:
         self._server = server
@@ -67,8 +67,8 @@ class Follower:
         }
         self.background: list[subprocess.Popen[bytes]] = []
 
-    def follow(self, step: Step) -> str:
-        """Do what the page says; return what is shown."""
+    def run(self, step: Step) -> str:
+        """Execute a step; return its output."""
         command = step.command.replace(PORT, self._port)
         if command.startswith("pip "):
             return "installed\n"
@@ -119,14 +119,14 @@ def is_open(port: int) -> bool:
 
 
 @pytest.fixture
-def follower(server: Cluster, tmp_path: Path) -> Iterator[Follower]:
+def runner(server: Cluster, tmp_path: Path) -> Iterator[PageRunner]:
     for database in ("shop", "webshop"):
         server.sql(f"CREATE DATABASE {database}")
     restore(server.dsn("shop"), "medusa")
     server.sql(WEBSHOP.read_text(), "webshop")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
-    found = Follower(server, tmp_path, port)
+    found = PageRunner(server, tmp_path, port)
     yield found
     for process in found.background:
         process.terminate()
@@ -136,14 +136,14 @@ def follower(server: Cluster, tmp_path: Path) -> Iterator[Follower]:
     server.sql("DROP ROLE IF EXISTS syncd")
 
 
-def test_the_first_hour_is_as_its_page_says(follower: Follower) -> None:
-    """Every command, in its order; figures and times may be others."""
+def test_every_command_prints_what_its_page_shows(runner: PageRunner) -> None:
+    """In the page's order; figures and times may differ."""
     for step in steps():
-        came = follower.follow(step)
+        came = runner.run(step)
         assert step.pattern().match(came), f"$ {step.command}\n{came}"
 
 
-def test_the_page_shows_what_matters() -> None:
+def test_the_page_has_the_important_commands() -> None:
     """From detection to the delivered order, for both kinds of shop."""
     commands = [step.command for step in steps()]
     for words in ("views detect", "views draft", "views try", "views apply",

@@ -1,4 +1,4 @@
-"""`syncd install --listen` and what else an operator does with it."""
+"""`syncd install --listen` and the operator's other commands for it."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def listening_config(shop: Shop, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def syncd(listening_config: Path) -> Syncd:
-    """Run a command with it."""
+    """Returns a function that runs a command with the configuration."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -50,8 +50,8 @@ def syncd(listening_config: Path) -> Syncd:
     return run
 
 
-def left(shop: Shop) -> list[tuple[object, ...]]:
-    """List what an installation would have left in the shop's database."""
+def objects_left(shop: Shop) -> list[tuple[object, ...]]:
+    """Return the objects of an installation in the shop's database."""
     return shop.rows(
         "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal UNION ALL "
         "SELECT proname FROM pg_proc WHERE pronamespace = 'syncd'::regnamespace "
@@ -59,12 +59,12 @@ def left(shop: Shop) -> list[tuple[object, ...]]:
     )
 
 
-def test_tables_are_listened_to_and_let_go_again(shop: Shop, syncd: Syncd) -> None:
-    """Orders and payments of one shop; what is taken out leaves nothing behind."""
+def test_triggers_are_installed_and_removed(shop: Shop, syncd: Syncd) -> None:
+    """On orders and payments of one shop; the removal leaves nothing behind."""
     shop.sql('CREATE TABLE "Pay.ments" ("Order" int, state text)')
     tables = ("--listen", "public.orders:id", "--listen", '"Pay.ments":"Order"')
     printed = syncd("install", "--as", shop.owner, *tables, "--print").stdout
-    assert left(shop) == []
+    assert objects_left(shop) == []
     assert printed.startswith("BEGIN;")
     done = syncd("install", "--as", shop.owner, *tables)
     assert done.returncode == 0, done.stderr
@@ -77,7 +77,7 @@ def test_tables_are_listened_to_and_let_go_again(shop: Shop, syncd: Syncd) -> No
     assert shop.rows(keys) == [("1",), ("77",)]
     let_go = syncd("uninstall", "--listen", "--as", shop.owner)
     assert let_go.returncode == 0, let_go.stderr
-    assert left(shop) == []
+    assert objects_left(shop) == []
     assert shop.has_ledger()
     shop.confirm(1)
     shop.sql(printed)  # by the DBA, as it was shown
@@ -85,7 +85,7 @@ def test_tables_are_listened_to_and_let_go_again(shop: Shop, syncd: Syncd) -> No
     assert shop.rows(keys) == [("3",)]
     gone = syncd("uninstall", "--yes", "--as", shop.owner)
     assert gone.returncode == 0, gone.stderr
-    assert left(shop) == []
+    assert objects_left(shop) == []
     shop.confirm(1)
 
 
@@ -123,10 +123,10 @@ BAD: list[tuple[str, str, list[str], int]] = [
 
 
 @pytest.mark.parametrize(("before", "what", "words", "code"), BAD)
-def test_what_cannot_be_listened_to_is_said_and_nothing_is_installed(
+def test_an_unsuitable_table_is_refused_and_nothing_is_installed(
     shop: Shop, syncd: Syncd, before: str, what: str, words: list[str], code: int
 ) -> None:
-    """One line and the next step; a good table beside it is left alone as well."""
+    """One line and the next step; a suitable table beside it is not touched either."""
     name = shop.value("SELECT current_database()")
     if before:
         shop.sql(before.replace("{role}", shop.role).replace("{database}", str(name)))
@@ -143,11 +143,11 @@ def test_what_cannot_be_listened_to_is_said_and_nothing_is_installed(
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
-    assert left(shop) == []
+    assert objects_left(shop) == []
 
 
-def test_a_key_that_is_padded_is_no_text(shop: Shop, syncd: Syncd) -> None:
-    """'A-1' of a char(8) is noted with its blanks, so no order is found by it."""
+def test_a_padded_key_type_is_refused(shop: Shop, syncd: Syncd) -> None:
+    """A char(8) key is recorded with its padding, so no order would be found."""
     shop.sql(
         "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
         "SELECT id::text AS order_key, confirmed_at FROM orders;"
@@ -156,13 +156,13 @@ def test_a_key_that_is_padded_is_no_text(shop: Shop, syncd: Syncd) -> None:
     done = syncd("install", "--as", shop.owner, "--listen", "payments:number")
     assert done.returncode == 78
     assert "payments.number is character, but the order_key" in done.stderr
-    assert left(shop) == []
+    assert objects_left(shop) == []
     done = syncd("install", "--as", shop.owner, "--listen", "payments:order_id")
     assert done.returncode == 0, done.stderr
 
 
-def test_a_table_in_use_is_not_waited_for_long(shop: Shop, syncd: Syncd) -> None:
-    """The shop goes on; nothing is half-installed; run it again."""
+def test_a_table_in_use_is_waited_for_only_briefly(shop: Shop, syncd: Syncd) -> None:
+    """The shop goes on; nothing is half-installed; the command can be run again."""
     shop.sql("CREATE TABLE payments (order_id bigint)")
     with psycopg.connect(shop.owner) as till:
         till.execute("INSERT INTO payments VALUES (1)")
@@ -170,7 +170,7 @@ def test_a_table_in_use_is_not_waited_for_long(shop: Shop, syncd: Syncd) -> None
         done = syncd("install", "--as", shop.owner, *tables)
         assert done.returncode == 75, done.stderr
         assert "nothing was changed" in done.stderr
-        assert left(shop) == []
+        assert objects_left(shop) == []
     assert syncd("install", "--as", shop.owner, *tables).returncode == 0
 
 
@@ -186,7 +186,7 @@ HISTORY = (
 def test_a_column_with_other_values_than_keys_is_refused(
     shop: Shop, syncd: Syncd
 ) -> None:
-    """A history table's own id: a number as well, with an example; nothing is made."""
+    """A history table's own id: a number too, with an example; nothing is created."""
     shop.sql(HISTORY)
     shop.confirm(20)
     shop.sql("INSERT INTO history (order_id, state) SELECT 1 + n / 3, 'paid' "
@@ -195,13 +195,13 @@ def test_a_column_with_other_values_than_keys_is_refused(
     assert refused.returncode == 78, refused.stdout
     assert "20 of 60 values of id are keys" in refused.stderr
     assert "is none), and 20 of 20 values of order_id" in refused.stderr
-    assert left(shop) == []
+    assert objects_left(shop) == []
     for column in ("history:order_id", "orders:id"):
         done = syncd("install", "--as", shop.owner, "--listen", column)
         assert done.returncode == 0, done.stderr
 
 
-def test_a_column_that_holds_no_key_at_all_is_refused(shop: Shop, syncd: Syncd) -> None:
+def test_a_column_without_any_key_is_refused(shop: Shop, syncd: Syncd) -> None:
     """Whether the views read the table or not; drafts alone are no reason."""
     shop.confirm(20)
     shop.sql("CREATE TABLE payments (id int, order_id int);"
@@ -219,10 +219,10 @@ def test_a_column_that_holds_no_key_at_all_is_refused(shop: Shop, syncd: Syncd) 
         assert done.returncode == 0, done.stderr
 
 
-def test_the_first_installation_makes_the_schema_and_says_what_comes_next(
+def test_the_first_installation_creates_the_schema_and_the_next_step(
     database: str, tmp_path: Path
 ) -> None:
-    """The views live in schema syncd, so it has to be there before they can be."""
+    """The views are in schema syncd, so it has to exist before them."""
     shop = Shop.at(database)
     shop.sql(TABLES.replace("{role}", shop.role))
     config = shop.configure(tmp_path, "http://127.0.0.1:1/track", {"capture": "listen"})
@@ -240,7 +240,7 @@ def test_the_first_installation_makes_the_schema_and_says_what_comes_next(
 
 
 def found(syncd: Syncd, subject: str) -> list[tuple[str, str, str]]:
-    """Give what `check` finds about a subject: severity, message, next step."""
+    """Return what `check` finds about a subject: severity, message, next step."""
     listed = json.loads(syncd("check", "--json").stdout)
     return [
         (f["severity"], f["message"], f["next_step"])
@@ -249,8 +249,8 @@ def found(syncd: Syncd, subject: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_check_sees_what_the_triggers_miss(shop: Shop, syncd: Syncd) -> None:
-    """Not there, disabled, halved, escaped from, without rights, in the wrong mode."""
+def test_check_reports_what_the_triggers_miss(shop: Shop, syncd: Syncd) -> None:
+    """Missing, disabled, incomplete, bypassed, unprivileged, in the wrong mode."""
     assert found(syncd, "outbox")[0][:2] == ("error", "does not exist")
     shop.sql(
         "CREATE TABLE sales (id bigint) PARTITION BY LIST (id); "
@@ -284,8 +284,8 @@ def test_check_sees_what_the_triggers_miss(shop: Shop, syncd: Syncd) -> None:
     ]
 
 
-def test_faults_and_what_waits_are_shown(shop: Shop, syncd: Syncd) -> None:
-    """By `status` and by `check`; installing again begins at 0."""
+def test_faults_and_outbox_rows_are_shown(shop: Shop, syncd: Syncd) -> None:
+    """By `status` and by `check`; installing again resets the count."""
     assert "capture" not in syncd("status").stderr
     shop.listen("orders:id")
     syncd("run", "--once")
@@ -309,7 +309,7 @@ def test_faults_and_what_waits_are_shown(shop: Shop, syncd: Syncd) -> None:
     assert status.returncode == 2  # down: the last pass was refused
 
 
-def test_an_outbox_that_nobody_empties_is_noticed(
+def test_an_outbox_that_nothing_empties_is_reported(
     shop: Shop, syncd: Syncd, listening_config: Path
 ) -> None:
     """The capture was changed back, the triggers stayed."""
@@ -323,8 +323,8 @@ def test_an_outbox_that_nobody_empties_is_noticed(
     assert "syncd uninstall --listen" in step
 
 
-def test_a_command_wakes_a_daemon_that_listens(shop: Shop, tmp_path: Path) -> None:
-    """It looks at the ledger once a minute, but what a person asks for is done soon."""
+def test_a_command_wakes_a_listening_daemon(shop: Shop, tmp_path: Path) -> None:
+    """It polls the ledger once a minute, but a command takes effect soon."""
     with Sandbox() as sandbox:
         config = shop.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
         shop.listen("orders:id")
@@ -335,8 +335,10 @@ def test_a_command_wakes_a_daemon_that_listens(shop: Shop, tmp_path: Path) -> No
         wait_until(lambda: sandbox.book.posts(order) == 1)
         shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nowhere')")
         wait_until(lambda: shop.rows_of("ledger", state="rejected"))
-        shop.sql("ALTER TABLE orders DISABLE TRIGGER ALL")  # so that no hint wakes it
-        # Given up, so that only a person tries it again.
+        shop.sql(
+            "ALTER TABLE orders DISABLE TRIGGER ALL"
+        )  # so that no notification wakes it
+        # Discarded, so that only a person retries it.
         for verb in (["discard", "--yes"], ["retry"]):
             done = command_line("rejected", *verb, "W-2", "--config", str(config))
             assert done.returncode == 0

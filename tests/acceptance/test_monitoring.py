@@ -1,4 +1,4 @@
-"""An hour in small of the real daemon, and what the readers of its log make of it."""
+"""A recorded log of the real daemon, and what its consumers derive from it."""
 
 import csv
 import io
@@ -61,17 +61,17 @@ def test_the_metrics_count_what_the_ledger_has(
 def test_the_metrics_count_attempts_as_the_ledger_does(
     recorded: RecordedLog, seen: Metrics
 ) -> None:
-    """Each once, by its outcome, also one that died with its daemon."""
+    """Each once, by its outcome, also one that ended with its daemon."""
     known = recorded.facts["attempts"]
     outcomes = {"accepted", "transient", "unclear", "client_refused", "uncertain"}
     assert set(known) == outcomes
     assert seen.by("syncd_attempts_total", "outcome") == known
 
 
-def test_the_gauges_say_what_the_last_heartbeat_said(
+def test_the_gauges_have_the_values_of_the_last_heartbeat(
     recorded: RecordedLog, seen: Metrics
 ) -> None:
-    """And that was true: it is compared with the ledger."""
+    """And these are correct: they are compared with the ledger."""
     beat = recorded.events("heartbeat")[-1]
     held = recorded.facts["held"]
     assert (beat["held"], beat["uncertain"], beat["rejected"]) == (held, held, 2)
@@ -99,7 +99,7 @@ def test_the_gauges_say_what_the_last_heartbeat_said(
 def test_a_pause_is_a_gauge_of_its_own(
     recorded: RecordedLog, seen: Metrics, tmp_path: Path
 ) -> None:
-    """1 while a heartbeat says so, for each part of the path; 0 afterwards."""
+    """1 while heartbeats report it, for each half of the feed; 0 afterwards."""
     assert seen.by("syncd_paused", "what") == {}
     text = recorded.log.read_text()
     (*_, last) = [line for line in text.splitlines() if '"paused":"' in line]
@@ -110,7 +110,7 @@ def test_a_pause_is_a_gauge_of_its_own(
 
 
 def test_every_event_is_counted_and_dated(recorded: RecordedLog, seen: Metrics) -> None:
-    """Rare ones too: their alerts rest on when they were last seen."""
+    """Rare ones too: their alerts depend on the time of the last one."""
     lines = recorded.lines()
     told = Counter(str(line["event"]) for line in lines)
     assert seen.by("syncd_events_total", "event") == told
@@ -123,9 +123,7 @@ def test_every_event_is_counted_and_dated(recorded: RecordedLog, seen: Metrics) 
     assert expected <= told.keys()
 
 
-def test_the_delay_of_a_delivery_is_a_histogram(
-    recorded: RecordedLog, seen: Metrics
-) -> None:
+def test_the_delivery_lag_is_a_histogram(recorded: RecordedLog, seen: Metrics) -> None:
     """One observation for each delivered batch, whatever its value."""
     batches = float(len(recorded.events("batch.delivered")))
     for name in ("syncd_delivery_lag_seconds", "syncd_delivery_duration_seconds"):
@@ -135,8 +133,10 @@ def test_the_delay_of_a_delivery_is_a_histogram(
     assert seen.value("syncd_delivery_lag_seconds_sum") == pytest.approx(total)
 
 
-def test_every_line_keeps_the_order_that_consumers_match(recorded: RecordedLog) -> None:
-    """Time, level, event, feed, run; then the instance; a reload makes a new one."""
+def test_every_line_keeps_the_order_of_fields_that_consumers_match(
+    recorded: RecordedLog,
+) -> None:
+    """Time, level, event, feed, run; then the instance, which a reload changes."""
     for line in recorded.lines():
         assert list(line)[:5] == ["timestamp", "level", "event", "feed", "run"]
     runs = {str(line["run"]) for line in recorded.lines()}
@@ -147,7 +147,7 @@ def test_every_line_keeps_the_order_that_consumers_match(recorded: RecordedLog) 
 def test_the_shipped_unit_serves_the_metrics(
     recorded: RecordedLog, tmp_path: Path
 ) -> None:
-    """Its command as it stands, with the log in place of the journal."""
+    """Its command unchanged, with the log instead of the journal."""
     unit = (MONITORING / "syncd-mtail.service").read_text()
     (command,) = re.findall(r"^ExecStart=/bin/sh -c '(.+)'$", unit, re.MULTILINE)
     journal = re.search(r"journalctl [^|]+", command)
@@ -189,7 +189,7 @@ def test_the_shipped_unit_serves_the_metrics(
 def test_lnav_reads_the_log_and_counts_in_it(
     recorded: RecordedLog, tmp_path: Path
 ) -> None:
-    """As SQL over the lines; its format is the shipped one."""
+    """With SQL over the lines, by the shipped format."""
     formats = tmp_path / "formats" / "syncd"
     formats.mkdir(parents=True)
     (formats / "syncd.json").write_text((MONITORING / "syncd.lnav.json").read_text())
@@ -243,7 +243,7 @@ def test_rsyslog_writes_a_file_for_each_feed(
     assert _count(errors) == len(urgent) > 0
 
 
-def test_jq_answers_questions_from_the_documents(recorded: RecordedLog) -> None:
+def test_the_documented_jq_commands_work(recorded: RecordedLog) -> None:
     """The log is plain JSON lines."""
     done = subprocess.run(
         [

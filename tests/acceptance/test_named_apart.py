@@ -1,4 +1,4 @@
-"""What happened to several orders at once is told in a line for each kind of it."""
+"""What happened to several orders at once is logged in one line for each kind."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def events(text: str, name: str) -> list[dict[str, Any]]:
 def test_rejected_orders_of_a_batch_have_a_line_for_each_reason(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """With its number of orders and one of them; the good one is sent."""
+    """With its number of orders and one of them; the valid order is sent."""
     config = shop.configure(tmp_path, sandbox.endpoint, batch_size=100)
     assert syncd("run", "--once", "--config", config).returncode == 0
     shop.sql(FAULTY)
@@ -57,7 +57,7 @@ def test_rejected_orders_of_a_batch_have_a_line_for_each_reason(
     assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3, 4)] == [0, 0, 0, 1]
 
 
-def test_touched_orders_without_a_time_are_told_under_listen(
+def test_touched_orders_without_a_time_are_logged_under_listen(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """NULL and infinity; each is sent once it has a time."""

@@ -1,4 +1,4 @@
-"""Nothing personal is kept or said: canaries through the whole path, found nowhere."""
+"""No personal data is stored or printed: canaries are found nowhere."""
 
 import json
 from collections.abc import Iterator
@@ -64,8 +64,8 @@ def keyed_sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def echoes() -> Iterator[tuple[int, str, str]]:
-    """Answers that quote what was sent, in every form that is judged; one accepts."""
+def echoing_responses() -> Iterator[tuple[int, str, str]]:
+    """Responses that quote what was sent, one for each outcome; one accepts."""
     error = {"success": False, "errors": [{"code": 1, "message": ECHO}]}
     yield 400, json.dumps(error), "application/json"
     yield 422, json.dumps({"errors": {ECHO: [ECHO]}}), "application/json"
@@ -87,47 +87,49 @@ LOOKS = (
     "erase kanarie.geel@canary-mail.example --dry-run",
     "erase kanarie@nowhere.example --yes",
 )  # fmt: skip
-"""Verbs that show; `preview` and `verify` print an event on purpose."""
+"""Commands that show something; `preview` and `verify` print an event on purpose."""
 
 
-def say(config: Path, *lines: str) -> list[str]:
-    """What verbs print."""
+def run_commands(config: Path, *lines: str) -> list[str]:
+    """Return what commands print."""
     done = [(line, syncd(*line.split(), "--config", config)) for line in lines]
     return [f"{one.stdout} {one.stderr}" for _, one in done]
 
 
-def live(shop: Shop, sandbox: Sandbox, config: Path, log: Path) -> list[str]:
-    """Sell, be answered, look with every verb, also without a database."""
+def run_everything(shop: Shop, sandbox: Sandbox, config: Path, log: Path) -> list[str]:
+    """Sell, deliver, run every command, also without a database."""
     daemon = shop.start(config, log=log)
     wait_until(lambda: "heartbeat" in log.read_text())
     said = []
-    for status, body, kind in echoes():
+    for status, body, kind in echoing_responses():
         times = 1 if status == 201 else 2
         sandbox.fail("canned", times, status=status, body=body, content_type=kind)
         shop.confirm(3)
-        wait_until(lambda: hurry(shop) or not sandbox.queued_faults())
-        if status == 201:  # nothing is sent until a person says what it means
+        wait_until(lambda: end_waits(shop) or not sandbox.queued_faults())
+        if status == 201:  # nothing is sent until a person records its meaning
             wait_until(lambda: "sending.held" in log.read_text())
-            said += say(config, "verify --json", "verify --means refusal")
+            said += run_commands(config, "verify --json", "verify --means refusal")
     shop.sql(BROKEN)
     shop.confirm(3)
-    wait_until(lambda: hurry(shop) or "views.unavailable" in log.read_text())
+    wait_until(lambda: end_waits(shop) or "views.unavailable" in log.read_text())
     shop.sql("UPDATE orders SET total = 25 WHERE total = 5")
-    wait_until(lambda: hurry(shop) or settled(shop))
+    wait_until(lambda: end_waits(shop) or settled(shop))
     text = config.read_text()
-    said += say(config, *LOOKS, f"report --out {config.parent / 'report.html'}")
+    said += run_commands(
+        config, *LOOKS, f"report --out {config.parent / 'report.html'}"
+    )
     config.write_text(text.replace(shop.dsn, "host=127.0.0.1 port=1 dbname=x user=y"))
-    said += say(config, "status", "check", "run --once")
+    said += run_commands(config, "status", "check", "run --once")
     config.write_text(text)
     daemon.terminate()
     assert daemon.wait(60) == 0
     return said
 
 
-def test_no_canary_is_kept_or_said_anywhere(
+def test_no_canary_is_stored_or_printed(
     shop: Shop, keyed_sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Not in a table, a log line, a file of the daemon's, nor a command's output."""
+    """In no table, log line or file of the daemon, and in no command's output."""
     shop.sql(VIEW)
     shop.sql(f"GRANT SELECT ON syncd.purchases TO {shop.role}")
     shop.listen()
@@ -137,7 +139,7 @@ def test_no_canary_is_kept_or_said_anywhere(
     sending = {"batch_size": 3, "api_key_file": key}
     config = shop.configure(tmp_path, keyed_sandbox.endpoint, reading, **sending)
     config.write_text(config.read_text().replace("[log]", '[log]\nlevel = "debug"'))
-    said = live(shop, keyed_sandbox, config, tmp_path / "daemon.log")
+    said = run_everything(shop, keyed_sandbox, config, tmp_path / "daemon.log")
     told = {str(name): rows(shop, str(name)) for (name,) in shop.rows(TABLES)}
     told |= {f"output {n}": line for n, line in enumerate(said)}
     files = {f for f in tmp_path.rglob("*") if f.is_file()} - {config, key}
@@ -158,8 +160,8 @@ def rows(shop: Shop, table: str) -> str:
     return str(shop.rows(f"SELECT t::text FROM syncd.{table} AS t"))
 
 
-def hurry(shop: Shop) -> bool:
-    """Let every wait be over."""
+def end_waits(shop: Shop) -> bool:
+    """End every wait."""
     shop.end_back_off()
     shop.make_batches_due()
     shop.sql("SELECT pg_notify('syncd_shop', 'look')")
@@ -167,7 +169,7 @@ def hurry(shop: Shop) -> bool:
 
 
 def settled(shop: Shop) -> bool:
-    """Return whether each order that is broken for good is known to be."""
+    """Return whether each unsendable order is known to be unsendable."""
     broken = {
         str(order.order_key)
         for order in shop.captured_orders()

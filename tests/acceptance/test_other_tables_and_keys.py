@@ -1,4 +1,4 @@
-"""A table swapped under the views, keys of another kind: the installed command."""
+"""A table replaced under the views, keys of another kind: the installed command."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ CREATE TABLE orders (LIKE orders_old INCLUDING ALL);
 ALTER TABLE orders ALTER id RESTART WITH 100;
 """
 APART = "SELECT max(confirmed_at) < clock_timestamp() - interval '2 s' FROM orders"
-"""Whatever is confirmed now is no known order with a rounded time."""
+"""An order confirmed now is not mistaken for a known one with a rounded time."""
 TO_UUID = """
 DROP VIEW syncd.confirmed_orders, syncd.purchases;
 ALTER TABLE orders ADD uid uuid DEFAULT gen_random_uuid();
@@ -34,15 +34,15 @@ GRANT SELECT ON syncd.confirmed_orders, syncd.purchases TO {role};
 
 
 def install(shop: Shop, config: Path, capture: str, key: str = "id") -> None:
-    """Install again what the capture needs on the table that is `orders` now."""
+    """Install what the capture needs on the present table `orders`."""
     tables = () if capture == "poll" else (f"--{capture}", f"orders:{key}")
     options = ("--as", shop.owner, "--role", shop.role, "--config", config)
     done = syncd("install", *tables, *options)
     assert done.returncode == 0, done.stderr
 
 
-def served(config: Path) -> str:
-    """Serve the feed for a moment; return the log."""
+def run_daemon(config: Path) -> str:
+    """Run the feed for a moment; return the log."""
     return syncd("run", "--once", "--config", config).stderr
 
 
@@ -50,8 +50,8 @@ def delivered(shop: Shop) -> int:
     return shop.batch_orders(state="delivered")
 
 
-def assert_told(config: Path, reason: str, code: str) -> None:
-    """Status is down and says why; check ends with 78 and its code."""
+def assert_reported(config: Path, reason: str, code: str) -> None:
+    """Assert that status is down with a reason, and that check exits 78 with a code."""
     status = syncd("status", "--config", config)
     assert (status.returncode, reason in " ".join(status.stdout.split())) == (2, True)
     check = syncd("check", "--json", "--config", config)
@@ -60,32 +60,32 @@ def assert_told(config: Path, reason: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("capture", ["poll", "listen", "wal"])
-def test_a_swapped_table_is_told_and_the_blind_hours_are_captured(
+def test_a_replaced_table_is_reported_and_missed_orders_are_captured(
     wal_shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
-    """Log, status and check name it; once the views are made anew, all is sent."""
+    """Log, status and check name it; once the views are recreated, all is sent."""
     config = wal_shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})
     install(wal_shop, config, capture)
-    served(config)
+    run_daemon(config)
     wal_shop.confirm()
-    served(config)
+    run_daemon(config)
     assert delivered(wal_shop) == 1
     wait_until(lambda: wal_shop.value(APART))
     wal_shop.sql(SWAP)
     wal_shop.confirm(5)
-    log = served(config)
+    log = run_daemon(config)
     assert delivered(wal_shop) == 1
     (line,) = (line for line in log.splitlines() if "table.replaced" in line)
     assert "public.orders is another table now" in line
-    assert_told(config, "→ create both views again", "tables.replaced")
+    assert_reported(config, "→ create both views again", "tables.replaced")
     wal_shop.recreate_views()
     if capture != "poll":
         again = f"syncd install --{capture} public.orders:KEYCOLUMN"
-        assert again in served(config)
+        assert again in run_daemon(config)
     install(wal_shop, config, capture)
-    assert "table.replaced" not in served(config)
+    assert "table.replaced" not in run_daemon(config)
     syncd("reconcile", "--config", config)
-    served(config)
+    run_daemon(config)
     assert delivered(wal_shop) == 6
     assert "public.orders" not in syncd("status", "--config", config).stdout
     found = json.loads(syncd("check", "--json", "--config", config).stdout)
@@ -99,23 +99,23 @@ def changed(
     """A daemon that has sent 201 orders when their keys become uuids."""
     config = wal_shop.configure(tmp_path, sandbox.endpoint, {"capture": request.param})
     install(wal_shop, config, request.param)
-    served(config)
+    run_daemon(config)
     wal_shop.start(config)
     wal_shop.confirm(201)
     wait_until(lambda: delivered(wal_shop) == 201)
     wal_shop.sql(TO_UUID.format(role=wal_shop.role))
-    wal_shop.sql("UPDATE orders SET total = total")  # heard of by every trigger
+    wal_shop.sql("UPDATE orders SET total = total")  # recorded by every trigger
     wait_until(lambda: "keys.changed" in config.with_suffix(".log").read_text())
     return config
 
 
 @pytest.mark.parametrize("changed", ["poll", "listen", "wal"], indirect=True)
-def test_keys_of_another_kind_are_held(
+def test_keys_of_another_kind_hold_the_feed(
     wal_shop: Shop, sandbox: Sandbox, changed: Path
 ) -> None:
-    """Nothing is sent by anybody, and everybody says why."""
+    """Nothing is sent, and every command gives the reason."""
     reason = "order_key is uuid now, and was bigint"
-    assert_told(changed, reason, "keys.changed")
+    assert_reported(changed, reason, "keys.changed")
     for verb in (["run", "--once"], ["resume"]):
         done = syncd(*verb, "--config", changed)
         assert (done.returncode, "syncd rebind-keys" in done.stderr) == (78, True)
@@ -129,7 +129,7 @@ def test_keys_of_another_kind_are_held(
 def test_known_orders_stay_known_under_new_keys(
     wal_shop: Shop, sandbox: Sandbox, changed: Path
 ) -> None:
-    """0 of 201 are sent again; the next order is, by the daemon that runs."""
+    """None of 201 is sent again; the next order is, by the running daemon."""
     config = changed
     plan = syncd("rebind-keys", "--dry-run", "--config", config).stdout
     assert "201 known orders have another key, for instance" in plan

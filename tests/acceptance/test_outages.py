@@ -1,4 +1,4 @@
-"""The database goes away under the running daemon, and comes back."""
+"""The database becomes unreachable for the running daemon, and comes back."""
 
 import io
 import json
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.db
 
 
 def test_a_restart_of_the_server_loses_and_repeats_nothing(tmp_path: Path) -> None:
-    """One line says that it is away, one that it is back; the process stays."""
+    """One line logs the outage, one its end; the process survives."""
     with cluster() as server, Sandbox() as sandbox:
         server.sql("CREATE DATABASE shop")
         shop = Shop.open(server.dsn("shop"))
@@ -51,8 +51,8 @@ def test_a_restart_of_the_server_loses_and_repeats_nothing(tmp_path: Path) -> No
     assert "Traceback" not in log.read_text()
 
 
-def test_a_database_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
-    """As at boot: no exit, no restart loop; then it starts by itself."""
+def test_a_database_that_is_not_up_yet_is_waited_for(tmp_path: Path) -> None:
+    """As at boot: no exit, no restart loop; then the daemon starts by itself."""
     with cluster() as server, Sandbox() as sandbox:
         server.sql("CREATE DATABASE shop")
         shop = Shop.open(server.dsn("shop"))
@@ -75,7 +75,7 @@ def test_a_database_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
 def test_a_long_transaction_holds_the_watermark_and_is_named(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """Not the orders: those that are visible are sent."""
+    """It does not hold the orders: those that are visible are sent."""
     tuning = Tuning(poll=PollTuning(held_seconds=-1))
     lines = io.StringIO()
     logging.configure(style="json", stream=lines)
@@ -101,7 +101,7 @@ def test_a_long_transaction_holds_the_watermark_and_is_named(
 def test_a_prepared_transaction_that_holds_the_watermark_is_named(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """By the name that ROLLBACK PREPARED takes, not whoever runs by chance."""
+    """By its name for ROLLBACK PREPARED, not by any running session."""
     config = shop.configure(tmp_path, "http://127.0.0.1:1/track")
     assert syncd("run", "--once", "--config", config).returncode == 0
     with psycopg.connect(shop.owner, autocommit=True) as till:
@@ -117,8 +117,8 @@ def test_a_prepared_transaction_that_holds_the_watermark_is_named(
     assert holder.startswith(f"prepared transaction {shop.role} since ")
 
 
-def test_a_held_feed_goes_on_at_a_sighup(shop: Shop, tmp_path: Path) -> None:
-    """Without waiting for the slow probe, and without a restart."""
+def test_a_held_feed_continues_after_sighup(shop: Shop, tmp_path: Path) -> None:
+    """Without waiting for the next probe, and without a restart."""
     with Sandbox() as sandbox:
         config = shop.configure(tmp_path, sandbox.endpoint)
         log = config.with_suffix(".log")

@@ -1,4 +1,4 @@
-"""`syncd pause` and `resume`: for every daemon, over every restart, said plainly."""
+"""`syncd pause` and `resume`: for every daemon, across restarts, with clear output."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ def events(log: Path, name: str) -> list[dict[str, object]]:
     return [line for line in read if line["event"] == name]
 
 
-def said(log: Path, name: str, times: int = 1) -> Callable[[], bool]:
+def wait_for_event(log: Path, name: str, times: int = 1) -> Callable[[], bool]:
     return lambda: len(events(log, name)) >= times
 
 
@@ -34,28 +34,28 @@ def facts(config: Path) -> dict[str, object]:
 
 
 def severities(config: Path) -> list[object]:
-    """How bad the pauses are; what else is wrong is left out."""
+    """Return the severities of the pauses only."""
     reasons = facts(config)["reasons"]
     assert isinstance(reasons, list)
     return [r["severity"] for r in reasons if "was paused" in r["reason"]]
 
 
-def test_two_daemons_heed_a_pause_that_outlives_them(
+def test_two_daemons_respect_a_pause_that_outlives_them(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """One is killed, one ends in order; the one that starts sends nothing either."""
+    """One is killed, one stopped; the one that starts later sends nothing either."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     logs = [tmp_path / f"{name}.log" for name in ("one", "two", "three")]
     one, two = (shop.start(config, log=log) for log in logs[:2])
     for log in logs[:2]:
-        wait_until(said(log, "heartbeat"))
+        wait_until(wait_for_event(log, "heartbeat"))
     done = syncd("pause", "--reason", "the campaign changes", "--config", config)
     assert done.stdout == (
         "sending is paused: batches in flight are finished, then none is sent; "
         "capture continues\n"
     )
     for log in logs[:2]:
-        wait_until(said(log, "feed.paused"))
+        wait_until(wait_for_event(log, "feed.paused"))
         wait_until(lambda log=log: events(log, "heartbeat")[-1]["paused"] == "sending")
     orders = shop.confirm(5)
     wait_until(lambda: shop.captured() == 5)
@@ -63,14 +63,14 @@ def test_two_daemons_heed_a_pause_that_outlives_them(
     two.terminate()
     assert two.wait(60) == 0
     three = shop.start(config, log=logs[2])
-    wait_until(said(logs[2], "feed.paused"))
+    wait_until(wait_for_event(logs[2], "feed.paused"))
     assert events(logs[2], "feed.paused")[0]["reason"] == "the campaign changes"
     assert ": the campaign changes" in str(facts(config)["reasons"])
     assert sandbox.book.totals.requests == 0
     done = syncd("resume", "--config", config)
     assert done.stdout.startswith("sending continues: the pause since ")
     wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
-    wait_until(said(logs[2], "feed.resumed"))
+    wait_until(wait_for_event(logs[2], "feed.resumed"))
     three.terminate()
     assert three.wait(60) == 0
     assert [len(events(log, "feed.paused")) for log in logs] == [1, 1, 1]
@@ -78,14 +78,14 @@ def test_two_daemons_heed_a_pause_that_outlives_them(
     assert not [e for log in logs for e in events(log, "database.unavailable")]
 
 
-def test_a_pause_while_the_api_hangs_finishes_that_batch_only(
+def test_a_pause_while_the_api_hangs_finishes_only_that_batch(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The command does not wait for it; what it comes to is settled."""
+    """The command does not wait for it; its outcome is settled."""
     config = shop.configure(tmp_path, sandbox.endpoint, batch_size=1, timeout="60s")
     log = config.with_suffix(".log")
     daemon = shop.start(config)
-    wait_until(said(log, "heartbeat"))
+    wait_until(wait_for_event(log, "heartbeat"))
     sandbox.fail("hang", times=1)
     orders = shop.confirm(3)
     wait_until(lambda: shop.batches("sending") == 1)
@@ -93,7 +93,7 @@ def test_a_pause_while_the_api_hangs_finishes_that_batch_only(
     assert shop.batches("sending") == 1
     sandbox.stop()
     sandbox.start()
-    wait_until(said(log, "feed.paused"))
+    wait_until(wait_for_event(log, "feed.paused"))
     assert shop.batches("sending") == 0
     assert sandbox.book.totals.orderids == 0
     assert syncd("resume", "--config", config).returncode == 0
@@ -102,44 +102,44 @@ def test_a_pause_while_the_api_hangs_finishes_that_batch_only(
     assert daemon.wait(60) == 0
 
 
-def test_a_pause_of_an_idle_daemon_is_said_once(
+def test_a_pause_of_an_idle_daemon_is_logged_once(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """One that listens asks for nothing by itself; it is told, and stays paused."""
+    """One that listens does not poll; it is notified, and stays paused."""
     shop.listen("orders:id")
     config = shop.configure(tmp_path, sandbox.endpoint, {"capture": "listen"})
     log = config.with_suffix(".log")
     shop.start(config)
-    wait_until(said(log, "heartbeat"))
+    wait_until(wait_for_event(log, "heartbeat"))
     assert syncd("pause", "--config", config).returncode == 0
-    wait_until(said(log, "feed.paused"))
+    wait_until(wait_for_event(log, "feed.paused"))
     beats = len(events(log, "heartbeat"))
-    wait_until(said(log, "heartbeat", beats + 2))
+    wait_until(wait_for_event(log, "heartbeat", beats + 2))
     assert events(log, "feed.resumed") == []
     assert syncd("resume", "--config", config).returncode == 0
-    wait_until(said(log, "feed.resumed"))
+    wait_until(wait_for_event(log, "feed.resumed"))
     assert len(events(log, "feed.paused")) == 1
 
 
 @pytest.mark.parametrize("capture", ["poll", "listen"])
-def test_paused_capture_takes_everything_afterwards(
+def test_after_a_pause_of_capture_everything_is_captured(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
-    """Also under kill -9; what the ledger has is sent meanwhile."""
+    """Also after kill -9; what the ledger has is sent meanwhile."""
     if capture == "listen":
         shop.listen("orders:id")
     config = shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})
     log = config.with_suffix(".log")
     first = shop.start(config)
-    wait_until(said(log, "heartbeat"))
+    wait_until(wait_for_event(log, "heartbeat"))
     done = syncd("pause", "--capture", "--json", "--config", config)
     assert set(json.loads(done.stdout)) == {"capture"}
     orders = shop.confirm(4)
-    wait_until(said(log, "feed.paused"))
+    wait_until(wait_for_event(log, "feed.paused"))
     first.kill()
     first.wait()
     second = shop.start(config)
-    wait_until(said(log, "feed.paused", 2))
+    wait_until(wait_for_event(log, "feed.paused", 2))
     assert shop.captured() == 0
     assert syncd("resume", "--capture", "--config", config).returncode == 0
     wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
@@ -148,10 +148,10 @@ def test_paused_capture_takes_everything_afterwards(
     assert not events(log, "capture.missed_changes")
 
 
-def test_once_respects_a_pause_and_says_so(
+def test_run_once_respects_a_pause_and_reports_it(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Exit code 75; the part that is not paused is done."""
+    """Exit code 75; the half that is not paused runs."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     once = ("run", "--once", "--config", config)
     assert syncd(*once).returncode == 0
@@ -172,32 +172,36 @@ def test_once_respects_a_pause_and_says_so(
     assert sandbox.book.posts(second[0]) == 1
 
 
-def test_what_is_said_of_pauses(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> None:
-    """One clear line each; a feed that never started, or of another name, is told."""
+def test_the_messages_about_pauses(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """One clear line each; a feed never started, or another name, is reported."""
     config = shop.configure(tmp_path, sandbox.endpoint)
 
-    def say(*arguments: str) -> list[str]:
+    def output(*arguments: str) -> list[str]:
         return syncd(*arguments, "--config", config).stdout.splitlines()
 
     refused = syncd("pause", "--config", config)
     assert (refused.returncode, "never started" in refused.stderr) == (78, True)
     syncd("run", "--once", "--config", config)
-    assert say("resume") == ["sending was neither paused nor held"]
-    assert say("resume", "--capture") == ["capture was not paused"]
-    assert len(say("pause", "--all", "--reason", "Black Friday")) == 2
-    again = say("pause")
+    assert output("resume") == ["sending was neither paused nor held"]
+    assert output("resume", "--capture") == ["capture was not paused"]
+    assert len(output("pause", "--all", "--reason", "Black Friday")) == 2
+    again = output("pause")
     assert again[0].startswith("sending was already paused since ")
     assert again[0].endswith("(Black Friday)")
     assert severities(config) == ["notice", "notice"]
     for table in ("endpoint", "watermark"):
         shop.update(table, {"paused_at": ago(hours=1)})
-    assert (syncd("status", "--config", config).returncode, len(say("resume"))) == (
+    assert (syncd("status", "--config", config).returncode, len(output("resume"))) == (
         1,
         2,
     )
-    assert say("resume", "--all")[1].startswith("capture continues: the pause since ")
+    assert output("resume", "--all")[1].startswith(
+        "capture continues: the pause since "
+    )
     shop.set_endpoint("held", "HTTP 401")
-    assert say("resume") == ["sending continues: syncd tries the API again at once"]
+    assert output("resume") == ["sending continues: syncd tries the API again at once"]
     config.write_text(config.read_text().replace('feed = "shop"', 'feed = "other"'))
     refused = syncd("pause", "--config", config)
     assert "feed 'other' was never started" in refused.stderr

@@ -1,4 +1,4 @@
-"""`syncd reconcile`, and the daemon that does it by itself."""
+"""`syncd reconcile`, and the daemon's own reconciliation."""
 
 import json
 from datetime import timedelta
@@ -27,19 +27,19 @@ def old_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     return path
 
 
-def forget_to_send(shop: Shop, before: str) -> None:
-    """Confirm an order with a stamp that no poll looks at."""
+def confirm_unseen(shop: Shop, before: str) -> None:
+    """Confirm an order with a stamp that no poll reads."""
     shop.sql(f"INSERT INTO orders (confirmed_at) VALUES (now() - interval '{before}')")
 
 
-def test_the_account_is_a_sentence_and_its_exit_code_tells_of_missing_orders(
+def test_reconcile_prints_a_sentence_and_exits_by_missing_orders(
     shop: Shop, old_config: Path
 ) -> None:
     """Missing ones are captured, named in the log, and shown by `status`."""
     done = syncd("reconcile", "--config", old_config)
     assert done.returncode == 0
     assert done.stdout.endswith("3 confirmed, 3 delivered, 0 unexplained\n")
-    forget_to_send(shop, "3 hours")
+    confirm_unseen(shop, "3 hours")
     done = syncd("reconcile", "--config", old_config)
     assert done.returncode == 1
     assert "4 confirmed, 3 delivered, 1 missing (1 captured now), 0 une" in done.stdout
@@ -64,7 +64,7 @@ def test_the_account_is_a_sentence_and_its_exit_code_tells_of_missing_orders(
 def test_an_unexplained_order_makes_the_feed_degraded(
     shop: Shop, old_config: Path
 ) -> None:
-    """The last account said so."""
+    """By the result of the last reconciliation."""
     assert syncd("status", "--config", old_config).returncode == 0
     shop.delete("batch")
     assert syncd("reconcile", "--config", old_config).returncode == 1
@@ -81,7 +81,7 @@ def test_an_unexplained_order_makes_the_feed_degraded(
         (["--to", "2999-01-01"], 64, "is in the future"),
     ],
 )
-def test_a_range_that_is_none_is_one_clear_line(
+def test_an_invalid_range_is_refused_in_one_line(
     old_config: Path, arguments: list[str], code: int, words: str
 ) -> None:
     """With what to do instead."""
@@ -91,10 +91,10 @@ def test_a_range_that_is_none_is_one_clear_line(
     assert done.stdout == ""
 
 
-def test_a_range_may_be_named(shop: Shop, old_config: Path) -> None:
-    """Only what lies in it is accounted for, and captured."""
+def test_a_range_may_be_given(shop: Shop, old_config: Path) -> None:
+    """Only its orders are accounted for, and captured."""
     for before in ("40 hours", "20 hours"):
-        forget_to_send(shop, before)
+        confirm_unseen(shop, before)
     done = syncd(
         "reconcile",
         "--from",
@@ -109,8 +109,8 @@ def test_a_range_may_be_named(shop: Shop, old_config: Path) -> None:
     assert (done.returncode, ": 0 confirmed, 0 delivered" in done.stdout) == (0, True)
 
 
-def test_what_was_just_delivered_is_accounted_for(shop: Shop, old_config: Path) -> None:
-    """Also above the watermark, which lies behind by the lookback and more."""
+def test_orders_just_delivered_are_accounted_for(shop: Shop, old_config: Path) -> None:
+    """Also above the watermark, which is behind by the lookback and more."""
     shop.set_watermark(ago(hours=1))
     done = syncd("reconcile", "--from", "1 hour ago", "--config", old_config)
     assert done.stdout.endswith("3 confirmed, 3 delivered, 0 unexplained\n")
@@ -124,8 +124,8 @@ def events(log: Path, name: str) -> list[dict[str, object]]:
 def test_the_daemon_finds_and_sends_what_capture_missed(
     shop: Shop, sandbox: Sandbox, old_config: Path
 ) -> None:
-    """By itself, also when it is started again and again; the heartbeat says so."""
-    forget_to_send(shop, "90 minutes")
+    """By itself, also after restarts; the heartbeat reports it."""
+    confirm_unseen(shop, "90 minutes")
     log = old_config.with_suffix(".log")
     daemon = shop.start(old_config)
     wait_until(lambda: sandbox.book.totals.orderids == 4)

@@ -1,4 +1,4 @@
-"""SIGHUP and SIGTERM at inconvenient moments: no order lost, none repeated."""
+"""SIGHUP and SIGTERM at inconvenient moments: no order is lost, none repeated."""
 
 import json
 import re
@@ -13,10 +13,10 @@ from syncd.demo.sandbox import Sandbox
 pytestmark = pytest.mark.db
 
 
-def test_a_reload_takes_the_new_settings_in_the_same_process(
+def test_a_reload_applies_the_new_settings_in_the_same_process(
     supervised: SupervisedDaemon,
 ) -> None:
-    """Here another endpoint; what was pending goes there, what was sent does not."""
+    """Here another endpoint; pending orders go there, sent ones do not."""
     daemon = supervised.run()
     before = supervised.shop.confirm(3)
     wait_until(supervised.arrived(before))
@@ -36,7 +36,7 @@ def test_a_reload_takes_the_new_settings_in_the_same_process(
 def test_reloads_under_load_lose_and_repeat_nothing(
     notifying_shop: Shop, supervised: SupervisedDaemon
 ) -> None:
-    """Back and forth between the captures, while orders come and requests are slow."""
+    """Switching the capture, while orders are confirmed and requests are slow."""
     notifying_shop.listen()
     supervised.shop = notifying_shop
     supervised.configure(max_in_flight=3, batch_size=5)
@@ -65,10 +65,10 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("line", "said"), REFUSED, ids=[said for _, said in REFUSED])
-def test_settings_that_cannot_work_are_refused_and_the_old_ones_go_on(
+def test_unusable_settings_are_refused_and_the_old_ones_stay(
     supervised: SupervisedDaemon, line: str, said: str
 ) -> None:
-    """One clear line, nothing drained; mended, the next reload takes them."""
+    """One clear line, nothing drained; once fixed, the next reload applies them."""
     config = supervised.configure(batch_size=7)
     good = config.read_text()
     daemon = supervised.run()
@@ -90,7 +90,7 @@ def test_settings_that_cannot_work_are_refused_and_the_old_ones_go_on(
 
 
 def test_a_rotated_key_is_read_from_its_file(supervised: SupervisedDaemon) -> None:
-    """And what the old key had held is tried at once."""
+    """And what the old key had held is retried at once."""
     key = supervised.folder / "api-key"
     key.write_text("an-old-key")
     supervised.configure(api_key_file=str(key))
@@ -103,8 +103,8 @@ def test_a_rotated_key_is_read_from_its_file(supervised: SupervisedDaemon) -> No
     supervised.stop(daemon)
 
 
-def test_a_reload_waits_for_the_request_under_way(supervised: SupervisedDaemon) -> None:
-    """The new life begins when the old one has its answer: so it is sent once."""
+def test_a_reload_waits_for_the_request_in_flight(supervised: SupervisedDaemon) -> None:
+    """The new pipeline starts after the response to the old one: no repeat."""
     supervised.configure(timeout="20s")
     daemon = supervised.run()
     supervised.sandbox.fail("latency", times=1, seconds=3)
@@ -120,8 +120,8 @@ def test_a_reload_waits_for_the_request_under_way(supervised: SupervisedDaemon) 
     assert [supervised.sandbox.book.posts(order) for order in orders] == [1]
 
 
-def test_a_stop_during_a_reload_ends_in_order(supervised: SupervisedDaemon) -> None:
-    """The batch in hand is finished, and the next life does not begin."""
+def test_a_stop_during_a_reload_is_graceful(supervised: SupervisedDaemon) -> None:
+    """The current batch is finished, and the next pipeline does not start."""
     supervised.configure(timeout="20s")
     daemon = supervised.run()
     supervised.sandbox.fail("latency", times=1, seconds=3)
@@ -142,7 +142,7 @@ def test_a_stop_during_a_reload_ends_in_order(supervised: SupervisedDaemon) -> N
 def test_a_stop_during_an_outage_of_the_api_is_quick(
     supervised: SupervisedDaemon,
 ) -> None:
-    """Nothing is in hand; the orders wait in the ledger for the next start."""
+    """No batch is in flight; the orders wait in the ledger for the next start."""
     daemon = supervised.run()
     supervised.sandbox.fail("server-error", times=1_000, status=503)
     orders = supervised.shop.confirm(3)
@@ -155,10 +155,10 @@ def test_a_stop_during_an_outage_of_the_api_is_quick(
     assert supervised.shop.attempts("uncertain") == 0
 
 
-def test_a_stop_during_a_hanging_request_waits_and_says_so(
+def test_a_stop_during_a_hanging_request_waits_and_extends_its_time_limit(
     supervised: SupervisedDaemon,
 ) -> None:
-    """Until the request's own time is over; more time is asked for while it goes on."""
+    """Until the request times out; meanwhile the daemon asks systemd for more time."""
     supervised.configure(timeout="4s")
     daemon = supervised.run()
     supervised.sandbox.fail("latency", times=1, seconds=60)
@@ -175,8 +175,8 @@ def test_a_stop_during_a_hanging_request_waits_and_says_so(
     supervised.stop(daemon)
 
 
-def test_a_second_signal_to_stop_ends_at_once(supervised: SupervisedDaemon) -> None:
-    """The batch in hand is uncertain then, and counted by whoever comes next."""
+def test_a_second_stop_signal_ends_at_once(supervised: SupervisedDaemon) -> None:
+    """The current batch is then uncertain, and counted by the next instance."""
     supervised.configure(timeout="60s")
     daemon = supervised.run()
     supervised.sandbox.fail("latency", times=1, seconds=60)

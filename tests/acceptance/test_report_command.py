@@ -1,4 +1,4 @@
-"""`syncd report`, as somebody would use it."""
+"""`syncd report`, as its users run it."""
 
 import json
 import os
@@ -24,17 +24,17 @@ def reported_config(shop: Shop, tmp_path: Path) -> Path:
     return shop.configure(tmp_path, UNREACHED, zone)
 
 
-def test_the_page_is_written_whole_and_for_everybody(
+def test_the_page_is_replaced_atomically_and_readable_for_all(
     reported_config: Path, tmp_path: Path
 ) -> None:
-    """What was there is replaced; nothing else is left in the folder."""
+    """An existing page is replaced; no other file is left in the folder."""
     out = tmp_path / "out" / "syncd.html"
     out.parent.mkdir()
     out.write_text("an older one")
     asked = ("--from", "2026-01-05", "--to", "2026-01-06")
     done = syncd("report", "--out", out, *asked, "--config", reported_config)
     assert (done.returncode, done.stdout) == (0, f"wrote {out}\n"), done.stderr
-    assert done.stderr == ""  # no progress where nobody looks
+    assert done.stderr == ""  # no progress without a running backfill
     text = out.read_text()
     assert text.startswith("<!doctype html>")
     assert text.endswith("</html>\n")
@@ -53,8 +53,10 @@ def test_the_page_is_written_whole_and_for_everybody(
     assert stat.S_IMODE(out.stat().st_mode) == 0o666 & ~mask
 
 
-def test_scripts_read_the_same_figures(reported_config: Path, tmp_path: Path) -> None:
-    """With a page or without one; times and parts are those of the page."""
+def test_json_has_the_same_figures_as_the_page(
+    reported_config: Path, tmp_path: Path
+) -> None:
+    """With or without a page; times and intervals are equal."""
     asked = ("--from", "2026-01-04", "--to", "2026-01-09", "--config", reported_config)
     facts = json.loads(syncd("report", "--json", *asked).stdout)
     assert facts["unit"] == "day"
@@ -84,7 +86,7 @@ def test_scripts_read_the_same_figures(reported_config: Path, tmp_path: Path) ->
         ),
     ],
 )
-def test_what_cannot_be_is_one_clear_line(
+def test_an_impossible_report_is_refused_in_one_line(
     reported_config: Path,
     tmp_path: Path,
     arguments: tuple[str, ...],
@@ -103,10 +105,8 @@ def test_what_cannot_be_is_one_clear_line(
     assert list(folder.iterdir()) == []
 
 
-def test_a_ledger_that_cannot_be_read_leaves_the_older_page(
-    shop: Shop, tmp_path: Path
-) -> None:
-    """A feed that was never started has no page yet, and says how to start it."""
+def test_an_unreadable_ledger_leaves_the_older_page(shop: Shop, tmp_path: Path) -> None:
+    """A feed that was never started has no page yet; the error says how to start it."""
     config = shop.configure(tmp_path, UNREACHED)
     folder = tmp_path / "out"
     folder.mkdir()
@@ -119,8 +119,10 @@ def test_a_ledger_that_cannot_be_read_leaves_the_older_page(
     assert [file.name for file in folder.iterdir()] == ["syncd.html"]
 
 
-def test_a_feed_without_orders_has_a_kind_page(shop: Shop, tmp_path: Path) -> None:
-    """It says what to do, instead of showing empty plots."""
+def test_the_page_of_a_feed_without_orders_gives_the_next_step(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Instead of empty plots."""
     LedgerWriter(shop)
     config = shop.configure(tmp_path, UNREACHED)
     out = tmp_path / "syncd.html"

@@ -1,4 +1,4 @@
-"""The report, looked at in a real browser."""
+"""The report in a real browser."""
 
 import os
 from collections.abc import Iterator
@@ -90,7 +90,7 @@ UNTOLD = """
 
 @pytest.fixture(scope="module")
 def pages(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Days, hours and nothing, of a ledger with everything in it."""
+    """Pages by days, by hours and empty, of a ledger with every kind of row."""
     folder = tmp_path_factory.mktemp("pages")
     server.sql("CREATE DATABASE looked_at")
     shop = Shop.open(server.dsn("looked_at"))
@@ -128,10 +128,10 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["days", "hours", "months", "empty"])
-def test_the_page_is_read_well(
+def test_the_page_is_legible_and_self_contained(
     pages: dict[str, Path], tab: Tab, name: str, scheme: str, size: tuple[int, int]
 ) -> None:
-    """Nothing is cut off, collides or is faint; nothing is loaded or complained of."""
+    """Nothing is cut off, overlaps or is faint; no requests, no logged errors."""
     tab.requests.clear()
     tab.show(pages[name], scheme=scheme, size=size)
     assert tab.evaluate("innerWidth") == size[0]
@@ -147,7 +147,7 @@ def test_the_page_is_read_well(
         tab.screenshot(Path(folder) / f"{name}-{scheme}-{size[0]}.png")
 
 
-def test_light_and_dark_are_painted(pages: dict[str, Path], tab: Tab) -> None:
+def test_light_and_dark_schemes_are_painted(pages: dict[str, Path], tab: Tab) -> None:
     """A pixel of the page's edge and one within its verdict."""
     painted = {}
     for scheme in ("light", "dark"):
@@ -164,8 +164,8 @@ def test_light_and_dark_are_painted(pages: dict[str, Path], tab: Tab) -> None:
     assert dark_verdict != dark
 
 
-def test_what_is_pointed_at_says_its_figures(pages: dict[str, Path], tab: Tab) -> None:
-    """Every part of a plot has its words, under whatever is pointed at."""
+def test_pointing_at_a_plot_shows_its_figures(pages: dict[str, Path], tab: Tab) -> None:
+    """Every element of a plot has a tooltip."""
     tab.show(pages["days"], scheme="light", size=DESKTOP)
     told = tab.evaluate(
         "(plot => { const box = plot.getBoundingClientRect();"
@@ -178,10 +178,10 @@ def test_what_is_pointed_at_says_its_figures(pages: dict[str, Path], tab: Tab) -
     assert ": delivered " in told
 
 
-def test_the_printed_page_is_light_and_has_no_closed_tables(
+def test_the_printed_page_is_light_and_has_no_collapsed_tables(
     pages: dict[str, Path], tab: Tab
 ) -> None:
-    """Also where the screen is dark."""
+    """Also when the screen is dark."""
     tab.show(pages["days"], scheme="dark", size=DESKTOP)
     features = [{"name": "prefers-color-scheme", "value": "dark"}]
     tab.call("Emulation.setEmulatedMedia", media="print", features=features)

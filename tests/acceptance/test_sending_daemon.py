@@ -1,4 +1,4 @@
-"""What delivery promises, kept by the daemon itself: order, waiting, going on."""
+"""The daemon keeps delivery's promises: order, waiting, recovery."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -17,14 +17,14 @@ pytestmark = pytest.mark.db
 
 @dataclass
 class RunningDaemon:
-    """A shop, its daemon, and a fake of the API."""
+    """A shop, its daemon, and the fake API."""
 
     shop: Shop
     sandbox: Sandbox
     folder: Path
 
     def run(self, **squeezely: object) -> None:
-        """Start the daemon; nothing may stop it before `stop` does."""
+        """Start the daemon; it must not end before `stop`."""
         endpoint = self.sandbox.endpoint
         config = self.shop.configure(self.folder, endpoint, None, **squeezely)
         self._log = config.with_suffix(".log")
@@ -68,7 +68,7 @@ def running(shop: Shop, tmp_path: Path) -> Iterator[RunningDaemon]:
 def test_orders_are_sent_strictly_in_the_order_of_confirmation(
     running: RunningDaemon, trouble: tuple[str, dict[str, object]]
 ) -> None:
-    """Also those behind a batch that fails: they wait for it."""
+    """Also those behind a failing batch: they wait for it."""
     name, options = trouble
     running.run(batch_size=5)
     running.sandbox.fail(name, times=3, **options)
@@ -79,8 +79,8 @@ def test_orders_are_sent_strictly_in_the_order_of_confirmation(
     assert len(running.events("batch.deferred")) == 3
 
 
-def test_several_in_flight_send_everything_once(running: RunningDaemon) -> None:
-    """Four at a time in one process, whatever the order."""
+def test_several_batches_in_flight_send_everything_once(running: RunningDaemon) -> None:
+    """Four at a time in one process, in any order."""
     running.run(batch_size=5, max_in_flight=4)
     running.sandbox.fail("latency", times=1_000, seconds=0.3)
     orders = running.shop.confirm(100)
@@ -107,7 +107,7 @@ BROKEN = [
 def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
     running: RunningDaemon, broken: str, said: str
 ) -> None:
-    """One clear line, in `status` too; no order is blamed, none is lost."""
+    """One clear line, in `status` too; no order is rejected, none is lost."""
     running.run()
     before = running.shop.confirm(3)
     wait_until(running.arrived(before))
@@ -129,10 +129,10 @@ def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
     assert {running.sandbox.book.posts(order) for order in before + held} == {1}
 
 
-def test_a_daemon_that_stops_over_a_broken_view_leaves_no_doubt(
+def test_a_daemon_that_stops_over_a_broken_view_leaves_no_uncertainty(
     running: RunningDaemon,
 ) -> None:
-    """What it had claimed was never sent, so it is no possible repeat."""
+    """Its claim was never sent, so it is no possible repeat."""
     running.run(on_uncertain="hold")
     running.shop.sql("DROP VIEW syncd.purchases")
     orders = running.shop.confirm(3)
@@ -146,10 +146,10 @@ def test_a_daemon_that_stops_over_a_broken_view_leaves_no_doubt(
     assert running.shop.uncertain_attempts() == 0
 
 
-def test_a_single_pass_over_a_broken_view_leaves_no_doubt(
+def test_run_once_over_a_broken_view_leaves_no_uncertainty(
     running: RunningDaemon,
 ) -> None:
-    """As from cron; and what waits for a person can be decided meanwhile."""
+    """As from cron; meanwhile commands for waiting orders work."""
     config = running.shop.configure(
         running.folder, running.sandbox.endpoint, on_uncertain="hold"
     )
@@ -178,7 +178,7 @@ def test_a_single_pass_over_a_broken_view_leaves_no_doubt(
 
 
 def test_a_migration_may_change_the_type_of_the_key(running: RunningDaemon) -> None:
-    """As to bigint, before the numbers run out: keys that did not fit before do."""
+    """As to bigint, before the numbers run out: larger keys fit afterwards."""
     shop = running.shop
     shop.sql("DROP VIEW syncd.purchases, syncd.confirmed_orders; "
              "ALTER TABLE orders ALTER id TYPE integer")  # fmt: skip
@@ -198,7 +198,7 @@ def test_a_migration_may_change_the_type_of_the_key(running: RunningDaemon) -> N
 def test_a_withdrawn_order_that_is_confirmed_again_is_sent(
     running: RunningDaemon,
 ) -> None:
-    """A customer's payment bounced, and then came."""
+    """A customer's payment bounced, and was made again."""
     running.run()
     (order,) = running.shop.rows(
         "INSERT INTO orders (confirmed_at, email) VALUES (clock_timestamp(), NULL) "
@@ -218,7 +218,7 @@ def test_a_withdrawn_order_that_is_confirmed_again_is_sent(
 
 
 def test_what_another_transaction_adds_is_waited_for(running: RunningDaemon) -> None:
-    """Lines, an address, or the whole row; the orders beside them go at once."""
+    """Lines, an address, or the whole row; the other orders are sent at once."""
     running.shop.sql("CREATE TABLE late (id bigint); CREATE OR REPLACE VIEW "
                   "syncd.purchases AS SELECT id AS order_key, 'W-' || id AS orderid, "
                   "email, 'EUR' AS currency, total AS totalvalue, products FROM orders "

@@ -1,4 +1,4 @@
-"""The command line in a real shell: completion, mistakes, where --config stands."""
+"""The command line in a real shell: completion, typing errors, --config."""
 
 import os
 import select
@@ -64,8 +64,8 @@ class Terminal:
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash here")
-def test_bash_completes_verbs_options_and_choices(program: Path) -> None:
-    """Typed with the tab key, as a person does."""
+def test_bash_completes_commands_options_and_choices(program: Path) -> None:
+    """With the tab key."""
     terminal = Terminal(program)
     try:
         terminal.type("source <(syncd completion bash) && echo rea''dy\n")
@@ -92,10 +92,10 @@ def test_bash_completes_verbs_options_and_choices(program: Path) -> None:
         (["status", "--jsn"], "'--json'", "syncd status --help"),
     ],
 )
-def test_a_mistyped_word_is_told_with_the_one_that_was_meant(
+def test_a_mistyped_word_gets_one_suggestion(
     typed: list[str], meant: str, page: str
 ) -> None:
-    """One line with the closest word alone, and where to read on; exit code 64."""
+    """One line with the closest word, and the page to read; exit code 64."""
     done = syncd(*typed)
     assert (done.returncode, done.stdout) == (64, "")
     told, hint = done.stderr.splitlines()
@@ -104,10 +104,10 @@ def test_a_mistyped_word_is_told_with_the_one_that_was_meant(
     assert page in hint
 
 
-def test_the_configuration_may_be_named_before_the_verb_or_after(
+def test_the_configuration_may_be_named_before_or_after_the_command(
     tmp_path: Path,
 ) -> None:
-    """After beats before, and both beat the environment."""
+    """After takes precedence over before, and both over the environment."""
     for asked, meant in (
         (("--config", "/nowhere/before", "status"), "/nowhere/before"),
         (("status", "--config", "/nowhere/after"), "/nowhere/after"),
@@ -123,8 +123,8 @@ def test_the_configuration_may_be_named_before_the_verb_or_after(
     assert not list(tmp_path.iterdir())
 
 
-def test_without_a_verb_the_first_page_is_shown() -> None:
-    """On stderr, since nothing was asked for; exit code 64."""
+def test_without_a_command_the_overview_is_printed() -> None:
+    """On standard error, with exit code 64."""
     done = syncd()
     assert (done.returncode, done.stdout) == (64, "")
     assert "Set up:" in done.stderr

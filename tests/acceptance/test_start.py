@@ -1,4 +1,4 @@
-"""A start decides as `check` does: same code, same exit; and `status` says why."""
+"""A start decides as `check` does: same codes, same exit; `status` gives the reason."""
 
 import json
 import signal
@@ -59,15 +59,15 @@ BROKEN: list[tuple[str, str, dict[str, object]]] = [
 
 
 def errors(config: Path) -> tuple[int, set[str]]:
-    """How `check` ends, and with which errors that decide about a start."""
+    """Return the exit code of `check`, and its errors that decide about a start."""
     findings = run_checks(config, KEY)
     wrong = {f.code for f in findings if f.severity == "error"}
     deciding = {code for code in wrong if CODES[code].start != "continues"}
     return int(exit_code(findings, is_strict=False)), deciding
 
 
-def once(config: Path, *options: str) -> tuple[int, Mapping[str, Any]]:
-    """How a pass ends, and its line of failure."""
+def run_once(config: Path, *options: str) -> tuple[int, Mapping[str, Any]]:
+    """Return the exit code of a pass, and its log line of failure."""
     done = syncd("run", "--once", *options, "--config", config)
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     failed = [line for line in lines if line["event"] == "daemon.failed"]
@@ -92,12 +92,12 @@ def test_a_first_start_and_a_check_agree(
     change: str,
     source: dict[str, object],
 ) -> None:
-    """The exit code and the codes' names are the same, and nothing was started."""
+    """Exit code and finding codes are the same, and nothing was started."""
     config = shop.configure(tmp_path, sandbox.endpoint, source)
     shop.sql(change.replace("{role}", shop.role))
     expected, wrong = errors(config)
     assert code in wrong
-    ended, failed = once(config)
+    ended, failed = run_once(config)
     assert ended == expected == ENDS.get(code, 78)
     assert set(failed["codes"].split(", ")) == wrong
     assert failed["hint"]
@@ -121,7 +121,7 @@ def test_a_first_start_and_a_check_agree(
         "http://[::1:3128",
     ],
 )
-def test_a_proxy_that_is_no_address_is_refused_at_once(
+def test_an_invalid_proxy_address_is_refused_at_once(
     shop: Shop,
     sandbox: Sandbox,
     tmp_path: Path,
@@ -135,7 +135,7 @@ def test_a_proxy_that_is_no_address_is_refused_at_once(
         monkeypatch.setenv(name, "")
     config = shop.configure(tmp_path, sandbox.endpoint)
     assert errors(config) == (78, {"proxy.invalid"})
-    ended, failed = once(config)
+    ended, failed = run_once(config)
     assert (ended, failed["codes"]) == (78, "proxy.invalid")
     assert "p#ss" not in str(failed)
 
@@ -147,12 +147,12 @@ def test_a_proxy_that_is_no_address_is_refused_at_once(
         ("REVOKE SELECT ON syncd.purchases FROM {role}", "role.missing"),
     ],
 )
-def test_a_feed_that_was_started_waits_for_its_views(
+def test_a_started_feed_waits_for_its_views(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, change: str, code: str
 ) -> None:
-    """The log and `status` say so; it goes on by itself when they are back."""
+    """Log and `status` report it; the feed continues when the views are back."""
     config = shop.configure(tmp_path, sandbox.endpoint)
-    assert once(config)[0] == 0
+    assert run_once(config)[0] == 0
     shop.sql(change.replace("{role}", shop.role))
     daemon = shop.start(config)
     wait_until(lambda: events(config, "views.unavailable"))
@@ -172,12 +172,12 @@ def test_a_feed_that_was_started_waits_for_its_views(
     assert daemon.wait(60) == 0
 
 
-def test_a_restart_refuses_what_check_calls_an_error_and_status_says_why(
+def test_a_restart_refuses_the_errors_of_check_and_status_reports_them(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Not "systemctl start"; a start that succeeds forgets it."""
+    """`status` does not suggest "systemctl start"; a successful start clears it."""
     config = shop.configure(tmp_path, sandbox.endpoint)
-    assert once(config)[0] == 0
+    assert run_once(config)[0] == 0
     shop.sql(BARE.replace("{role}", shop.role))
     daemon = shop.start(config)
     assert daemon.wait(60) == 78
@@ -190,15 +190,15 @@ def test_a_restart_refuses_what_check_calls_an_error_and_status_says_why(
     assert "source.time_zone" in words
     assert "systemctl start" not in words
     shop.recreate_views()
-    assert once(config)[0] == 0
+    assert run_once(config)[0] == 0
     told = json.loads(syncd("status", "--json", "--config", config).stdout)
     assert told["failed_start"] is None
 
 
-def test_a_reload_refuses_the_same_and_the_old_pipeline_goes_on(
+def test_a_refused_reload_keeps_the_old_pipeline(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Here the zone was taken out, which a bare time needs."""
+    """Here the zone was removed, which a time without zone requires."""
     shop.sql("SET TIME ZONE 'UTC'; " + BARE.replace("{role}", shop.role))
     config = shop.configure(tmp_path, sandbox.endpoint, {"time_zone": "UTC"})
     daemon = shop.start(config)
@@ -222,18 +222,18 @@ def test_a_reload_refuses_the_same_and_the_old_pipeline_goes_on(
     assert daemon.wait(60) == 0
 
 
-def test_a_first_start_that_was_refused_is_told_by_status(
+def test_a_refused_first_start_is_reported_by_status(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """There is no feed yet to tell of."""
+    """Though there is no feed yet."""
     shop.sql(DROPPED)
     config = shop.configure(tmp_path, sandbox.endpoint)
-    assert once(config)[0] == 78
+    assert run_once(config)[0] == 78
     done = syncd("status", "--config", config)
     assert done.returncode == 78
     assert "the view syncd.confirmed_orders is missing" in done.stderr
     shop.sql(shop.views())
-    assert once(config)[0] == 0
+    assert run_once(config)[0] == 0
 
 
 def rename(config: Path, feed: str) -> None:
@@ -243,39 +243,39 @@ def rename(config: Path, feed: str) -> None:
     config.write_text(f'feed = "{feed}"\n{rest}')
 
 
-@pytest.mark.parametrize("remembers", [True, False])
-def test_a_mistyped_feed_is_refused_until_a_new_one_is_asked_for(
-    shop: Shop, sandbox: Sandbox, tmp_path: Path, *, remembers: bool
+@pytest.mark.parametrize("has_state", [True, False])
+def test_a_mistyped_feed_is_refused_until_a_new_one_is_requested(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path, *, has_state: bool
 ) -> None:
-    """The ledger knows the right one; the flag is enough once."""
+    """The ledger has the right name; the flag is needed once only."""
     config = shop.configure(tmp_path, sandbox.endpoint)
-    if not remembers:
+    if not has_state:
         lines = config.read_text().splitlines(keepends=True)
         config.write_text(
             "".join(x for x in lines if not x.startswith("state_directory"))
         )
-    assert once(config)[0] == 0
+    assert run_once(config)[0] == 0
     sandbox.fail("server-error", times=1000, status=503)
     shop.confirm(1)
     rename(config, "shopp")
     assert errors(config) == (78, {"feed.unexpected"})
-    ended, failed = once(config)
+    ended, failed = run_once(config)
     assert (ended, failed["codes"]) == (78, "feed.unexpected")
     assert "'shop'" in failed["reason"]
     assert "--new-feed" in failed["hint"]
     assert shop.row_of("feed").feed == "shop"
-    assert once(config, "--new-feed")[0] == 0
-    assert once(config)[0] == 0
+    assert run_once(config, "--new-feed")[0] == 0
+    assert run_once(config)[0] == 0
     rename(config, "shop")
     assert errors(config) == (0, set())
 
 
-def test_feeds_of_other_views_need_no_word(
+def test_feeds_of_other_views_need_no_flag(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Two shops in one database: their orders are not the same."""
+    """Two shops in one database: their orders differ."""
     config = shop.configure(tmp_path, sandbox.endpoint)
-    assert once(config)[0] == 0
+    assert run_once(config)[0] == 0
     other = VIEWS.replace("syncd.", "syncd.outlet_")
     shop.sql(f"{other} GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
     views = {
@@ -284,22 +284,22 @@ def test_feeds_of_other_views_need_no_word(
     }
     shop.configure(tmp_path, sandbox.endpoint, views)
     rename(config, "outlet")
-    assert once(config)[0] == 0
+    assert run_once(config)[0] == 0
 
 
 def test_a_new_empty_ledger_is_refused_where_the_feed_was_served(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """This host remembers that there was one."""
+    """This host has recorded that there was one."""
     config = shop.configure(tmp_path, sandbox.endpoint)
-    assert once(config)[0] == 0
+    assert run_once(config)[0] == 0
     shop.delete("feed")
     assert errors(config) == (78, {"feed.unexpected"})
-    ended, failed = once(config)
+    ended, failed = run_once(config)
     assert (ended, failed["codes"]) == (78, "feed.unexpected")
     assert "has served 'shop' before" in failed["reason"]
-    assert once(config, "--new-feed")[0] == 0
-    assert once(config)[0] == 0
+    assert run_once(config, "--new-feed")[0] == 0
+    assert run_once(config)[0] == 0
 
 
 def test_a_ca_file_without_certificates_is_refused(
@@ -311,13 +311,13 @@ def test_a_ca_file_without_certificates_is_refused(
         tmp_path, sandbox.endpoint, ca_file=str(tmp_path / "ca.pem")
     )
     assert errors(config) == (78, {"tls.authorities"})
-    assert once(config)[0] == 78
+    assert run_once(config)[0] == 78
 
 
-def test_a_note_that_cannot_be_written_stops_no_start(
+def test_a_state_file_that_cannot_be_written_stops_no_start(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """As on a full disk: that this host serves the feed is a note, orders go on."""
+    """As on a full disk: it only records that this host serves the feed."""
     with Sandbox() as sandbox:
         config = shop.configure(tmp_path, sandbox.endpoint)
         assert syncd("run", "--once", "--config", config).returncode == 0

@@ -1,4 +1,4 @@
-"""`syncd status`: the verdict, the screen, the document, the line, the watch."""
+"""`syncd status`: verdict, screen, JSON document, monitoring line, watch."""
 
 import fcntl
 import json
@@ -30,7 +30,7 @@ KEY = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
 
 @pytest.fixture
 def served_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
-    """A shop that was served once, and has delivered three orders."""
+    """A shop whose daemon ran once, and delivered three orders."""
     path = shop.configure(tmp_path, sandbox.endpoint)
     assert syncd("run", "--once", "--config", path).returncode == 0
     shop.confirm(3)
@@ -59,10 +59,10 @@ TYPES: Mapping[str, Callable[[object], bool]] = {
 }
 
 
-def test_the_document_describes_every_field_and_its_type(
+def test_the_documentation_describes_every_field_and_its_type(
     shop: Shop, served_config: Path
 ) -> None:
-    """In the order in which they come; also what lists and objects hold."""
+    """In the order of the JSON document; also the fields of lists and objects."""
     lower, upper = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     shop.insert("backfill", feed_id=1, lower_at=lower, upper_at=upper, reached_at=lower)
     syncd("reconcile", "--config", served_config)
@@ -97,10 +97,10 @@ def test_the_screen_fits(served_config: Path, columns: int) -> None:
     assert columns < 80 or len(lines) <= 23
 
 
-def test_one_order_of_questions_for_every_reason(
+def test_every_reason_is_listed_before_the_figures(
     shop: Shop, served_config: Path
 ) -> None:
-    """A broken view and a rejected order: each with its command, above the figures."""
+    """A broken view and a rejected order: each with its command."""
     shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nobody')")
     syncd("run", "--once", "--config", served_config)
     shop.sql("ALTER VIEW syncd.purchases RENAME TO away")
@@ -121,7 +121,7 @@ def test_one_order_of_questions_for_every_reason(
 
 
 def test_a_monitor_gets_one_line(shop: Shop, served_config: Path) -> None:
-    """OK, WARNING or CRITICAL as its plugins say them, with figures."""
+    """OK, WARNING or CRITICAL as Nagios plugins print them, with figures."""
     done = syncd("status", "--nagios", "--config", served_config)
     assert (done.returncode, done.stdout.count("\n")) == (0, 1)
     assert done.stdout.startswith("SYNCD OK - lag 0 s, 0 orders wait | lag=0s;600 ")
@@ -132,8 +132,8 @@ def test_a_monitor_gets_one_line(shop: Shop, served_config: Path) -> None:
     assert "SYNCD WARNING - 1 order cannot be sent | lag=0s;600" in done.stdout
 
 
-def test_a_database_that_does_not_answer_is_down(tmp_path: Path) -> None:
-    """On the screen, in the document, in the line; other commands end with 69."""
+def test_an_unreachable_database_is_down(tmp_path: Path) -> None:
+    """On the screen, in the document, in the line; other commands exit with 69."""
     config = tmp_path / "syncd.toml"
     config.write_text(
         '[source]\ndsn = "host=/nowhere dbname=shop"\n[squeezely]\naccount = "A"'
@@ -167,7 +167,7 @@ def test_a_feed_that_was_never_started_is_unknown_to_a_monitor(
 def test_a_daemon_that_died_or_was_stopped_makes_the_feed_down(
     shop: Shop, served_config: Path
 ) -> None:
-    """Told apart, and told of at once; while it lives the feed is healthy."""
+    """The two are distinguished, and shown at once; a running feed is healthy."""
     daemon = shop.start(served_config)
     wait_until(lambda: shop.row_of("feed").heartbeat_at)
     facts = json.loads(syncd("status", "--json", "--config", served_config).stdout)
@@ -194,7 +194,7 @@ def test_a_daemon_that_died_or_was_stopped_makes_the_feed_down(
 def test_a_retrying_endpoint_is_no_fault_while_nothing_waits(
     shop: Shop, sandbox: Sandbox, served_config: Path
 ) -> None:
-    """Only sending could prove it well again; it is a notice."""
+    """Only sending could end the back-off; it is a notice."""
     sandbox.fail("too-many-requests", times=1)
     shop.confirm(1)
     syncd("run", "--once", "--config", served_config)
@@ -213,7 +213,7 @@ def test_a_retrying_endpoint_is_no_fault_while_nothing_waits(
 def watch(
     config: Path, stdin: int | None = None, stdout: int = subprocess.PIPE
 ) -> subprocess.Popen[str]:
-    # what a shell runs in the background, tests too, has Ctrl-C ignored
+    # a shell starts background processes, as of tests, with SIGINT ignored
     attended = ["env", "--default-signal=INT"]
     command = [*attended, sys.executable, "-m", "syncd", "status", "--watch", "0.3"]
     environment = {**os.environ, **KEY, "TERM": "xterm", "PYTHONUNBUFFERED": "1"}
@@ -226,47 +226,47 @@ def watch(
     )
 
 
-def interrupt(looking: subprocess.Popen[str]) -> None:
-    """Press Ctrl-C, once; a line may be under way."""
-    looking.send_signal(signal.SIGINT)
-    looking.communicate(timeout=30)
+def interrupt(watching: subprocess.Popen[str]) -> None:
+    """Press Ctrl-C once, perhaps in the middle of a line."""
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=30)
 
 
-def test_a_watch_goes_on_while_the_database_is_away(
+def test_a_watch_continues_while_the_database_is_unreachable(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """A line each time where there is no terminal; Ctrl-C ends it with 0."""
+    """One line each time without a terminal; Ctrl-C ends it with 0."""
     with cluster() as server:
         server.sql("CREATE DATABASE shop")
         shop = Shop.open(server.dsn("shop"))
         config = shop.configure(tmp_path, sandbox.endpoint)
         syncd("run", "--once", "--config", config)
-        looking = watch(config)
-        assert looking.stdout
+        watching = watch(config)
+        assert watching.stdout
         try:
-            assert " SYNCD OK - " in looking.stdout.readline()
+            assert " SYNCD OK - " in watching.stdout.readline()
             server.stop("immediate")
-            said = next(line for line in looking.stdout if "CRITICAL" in line)
+            said = next(line for line in watching.stdout if "CRITICAL" in line)
             assert "cannot be reached" in said or "terminat" in said
             server.start()
-            assert next(line for line in looking.stdout if " SYNCD OK - " in line)
+            assert next(line for line in watching.stdout if " SYNCD OK - " in line)
         finally:
-            interrupt(looking)
-        assert looking.returncode == 0
+            interrupt(watching)
+        assert watching.returncode == 0
 
 
 def test_a_watch_on_a_terminal_ends_with_q(served_config: Path) -> None:
-    """Drawn in place, with the courses of the last minutes."""
+    """Drawn in place, with plots of the last minutes."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     before = termios.tcgetattr(theirs)
-    looking = watch(served_config, stdin=theirs, stdout=theirs)
+    watching = watch(served_config, stdin=theirs, stdout=theirs)
     seen = b""
     while "▁".encode() not in seen or b"waiting" not in seen:
         seen += os.read(ours, 65_536)
     assert b"shop is healthy" in seen
     os.write(ours, b"q")
-    assert looking.wait(60) == 0
+    assert watching.wait(60) == 0
     assert termios.tcgetattr(theirs) == before
     os.close(theirs)
     os.close(ours)

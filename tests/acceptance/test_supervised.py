@@ -1,4 +1,4 @@
-"""What the daemon tells its supervisor, and what makes it fall silent."""
+"""What the daemon reports to its supervisor, and what stops its watchdog pings."""
 
 import fcntl
 import os
@@ -25,7 +25,7 @@ from syncd.demo.sandbox import Sandbox
 
 pytestmark = pytest.mark.db
 
-# Just now, and so for a while: stopped at work, it may hold a lock that all wait for.
+# For a while: a process stopped at work may hold a lock that all wait for.
 AT_REST = """
 SELECT pid
   FROM pg_stat_activity
@@ -36,11 +36,13 @@ SELECT pid
 """
 
 
-# What it tells
+# What it reports
 
 
-def test_a_life_is_told_from_ready_to_stopping(supervised: SupervisedDaemon) -> None:
-    """Ready after the start; how it stands, without anything personal; the end."""
+def test_the_daemon_reports_from_ready_to_stopping(
+    supervised: SupervisedDaemon,
+) -> None:
+    """Ready after the start; its status, without personal data; the end."""
     daemon = supervised.run()
     assert supervised.events("daemon.started")
     wait_until(lambda: supervised.supervisor.lines("STATUS=lag "))
@@ -50,8 +52,8 @@ def test_a_life_is_told_from_ready_to_stopping(supervised: SupervisedDaemon) -> 
     supervised.stop(daemon)
 
 
-def test_a_reload_is_told_with_its_time(supervised: SupervisedDaemon) -> None:
-    """In one datagram, as Type=notify-reload wants it; then ready again."""
+def test_a_reload_is_reported_with_its_time(supervised: SupervisedDaemon) -> None:
+    """In one datagram, as Type=notify-reload requires; then ready again."""
     daemon = supervised.run()
     before = time.monotonic_ns() // 1000
     supervised.reload(daemon)
@@ -69,10 +71,10 @@ def test_a_reload_is_told_with_its_time(supervised: SupervisedDaemon) -> None:
     )
 
 
-def test_an_abstract_socket_is_spoken_to(
+def test_an_abstract_socket_is_supported(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As containers have it."""
+    """As containers use it."""
     with Sandbox() as sandbox, supervisor(tmp_path, abstract=True) as listening:
         for name, value in listening.environment.items():
             monkeypatch.setenv(name, value)
@@ -80,10 +82,10 @@ def test_an_abstract_socket_is_spoken_to(
         supervised.stop(supervised.run())
 
 
-def test_a_watchdog_of_another_process_is_not_fed(
+def test_a_watchdog_of_another_process_gets_no_pings(
     supervised: SupervisedDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a daemon sees it that was started by a wrapper."""
+    """As in a daemon that a wrapper started."""
     monkeypatch.setenv("WATCHDOG_PID", "1")
     daemon = supervised.run()
     wait_until(lambda: supervised.supervisor.lines("STATUS=lag "))
@@ -91,10 +93,10 @@ def test_a_watchdog_of_another_process_is_not_fed(
     assert supervised.supervisor.lines("WATCHDOG=1") == []
 
 
-def test_ready_comes_after_the_database(
+def test_ready_is_reported_after_the_database_is_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until then it asks for more time; a mended configuration is taken by SIGHUP."""
+    """Until then it asks for more time; SIGHUP applies a fixed configuration."""
     with cluster() as server, Sandbox() as sandbox, supervisor(tmp_path) as listening:
         for name, value in listening.environment.items():
             monkeypatch.setenv(name, value)
@@ -118,13 +120,13 @@ def test_ready_comes_after_the_database(
             shop.close()
 
 
-# What makes it fall silent
+# What stops its pings
 
 
-def test_a_part_that_hangs_is_named_and_the_watchdog_starves(
+def test_a_hanging_component_is_named_and_stops_the_pings(
     supervised: SupervisedDaemon,
 ) -> None:
-    """Its own file does not answer, as on a dead network share; the others go on."""
+    """Its own file does not respond, as on a dead network share; the others run."""
     daemon = supervised.run(*IMPATIENT)
     memory = supervised.folder / "shop.json"
     wait_until(memory.exists)
@@ -139,10 +141,10 @@ def test_a_part_that_hangs_is_named_and_the_watchdog_starves(
     daemon.kill()
 
 
-def test_a_log_that_nobody_takes_starves_the_watchdog(
+def test_a_blocked_log_stops_the_pings(
     supervised: SupervisedDaemon,
 ) -> None:
-    """Whoever writes to it stands still; once it is read, all goes on."""
+    """Every component that logs is blocked; once the log is read, all continue."""
     config = supervised.configure(payload="single")
     read, write = os.pipe()
     fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
@@ -166,10 +168,10 @@ def test_a_log_that_nobody_takes_starves_the_watchdog(
     assert {supervised.sandbox.book.posts(order) for order in orders} == {1}
 
 
-def test_a_stopped_process_is_silent_and_goes_on_where_it_was(
+def test_a_stopped_process_sends_no_pings_and_continues(
     supervised: SupervisedDaemon,
 ) -> None:
-    """SIGSTOP; nobody is accused afterwards of not having moved meanwhile."""
+    """SIGSTOP; afterwards no component is reported as stalled meanwhile."""
     daemon = supervised.run(*IMPATIENT)
     daemon.send_signal(signal.SIGSTOP)
     wait_until(lambda: supervised.supervisor.seconds_since_ping > STALE + 1)
@@ -184,7 +186,7 @@ def test_a_stopped_process_is_silent_and_goes_on_where_it_was(
 # What does not
 
 
-def test_an_outage_of_the_api_is_no_hang(supervised: SupervisedDaemon) -> None:
+def test_an_outage_of_the_api_is_no_stall(supervised: SupervisedDaemon) -> None:
     """However long it backs off."""
     daemon = supervised.run(*IMPATIENT)
     supervised.sandbox.fail("server-error", times=1_000, status=503)
@@ -195,10 +197,10 @@ def test_an_outage_of_the_api_is_no_hang(supervised: SupervisedDaemon) -> None:
     assert supervised.events("daemon.stalled") == []
 
 
-def test_a_slow_request_within_its_time_is_no_hang(
+def test_a_slow_request_within_its_time_limit_is_no_stall(
     supervised: SupervisedDaemon,
 ) -> None:
-    """It may take as long as `timeout` says."""
+    """It may take as long as `timeout` allows."""
     supervised.configure(timeout="30s")
     daemon = supervised.run(*IMPATIENT)
     supervised.sandbox.fail("latency", times=1, seconds=STALE + 2)
@@ -209,10 +211,10 @@ def test_a_slow_request_within_its_time_is_no_hang(
     assert supervised.events("daemon.stalled") == []
 
 
-def test_a_wire_that_freezes_is_no_hang(
+def test_a_frozen_connection_is_no_stall(
     server: Cluster, supervised: SupervisedDaemon
 ) -> None:
-    """No answer comes, connections are given up and opened anew, for hours."""
+    """No response comes; connections are closed and opened again, for hours."""
     with proxy(server.folder) as laid:
         dsn = psycopg.conninfo.make_conninfo(
             supervised.shop.dsn, host="127.0.0.1", port=laid.port
@@ -230,7 +232,7 @@ def test_a_wire_that_freezes_is_no_hang(
     assert supervised.events("daemon.stalled") == []
 
 
-def test_a_backend_that_stands_still_is_left_and_no_hang(
+def test_a_stopped_backend_is_disconnected_and_no_stall(
     supervised: SupervisedDaemon,
 ) -> None:
     """SIGSTOP of the server's process: no time-out of its own can end that."""

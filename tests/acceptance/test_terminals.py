@@ -1,4 +1,4 @@
-"""What a terminal or a pipe cannot take never ends a command with a traceback."""
+"""Output that a terminal or a pipe cannot take never causes a traceback."""
 
 import os
 import subprocess
@@ -31,10 +31,10 @@ def arguments(verb: list[str], config: Path) -> list[str]:
 
 
 @pytest.mark.timeout(300)
-def test_what_a_terminal_or_reader_cannot_take_changes_no_exit_code(
+def test_unwritable_output_does_not_change_the_exit_code(
     started_config: Path,
 ) -> None:
-    """Letters are replaced; standard output is closed, or its reader has gone."""
+    """Letters are replaced; standard output is closed, or its reader has ended."""
     for verb in VERBS:
         written = arguments(verb, started_config)
         full = syncd(*written)
@@ -42,11 +42,14 @@ def test_what_a_terminal_or_reader_cannot_take_changes_no_exit_code(
         assert plain.stdout.isascii()
         assert (plain.returncode, plain.stderr) == (full.returncode, full.stderr)
         for way in (">&-", "| true"):
-            assert into(way, written) == (full.returncode, full.stderr), (verb, way)
+            assert run_redirected(way, written) == (full.returncode, full.stderr), (
+                verb,
+                way,
+            )
 
 
-def into(way: str, arguments: list[str]) -> tuple[int, str]:
-    """Run the command with its standard output led elsewhere by a shell."""
+def run_redirected(way: str, arguments: list[str]) -> tuple[int, str]:
+    """Run the command with its standard output redirected by a shell."""
     script = f'"$@" {way}; echo "${{PIPESTATUS[0]}}" >&2'
     done = subprocess.run(
         ["bash", "-c", script, "bash", sys.executable, "-m", "syncd", *arguments],
@@ -60,8 +63,8 @@ def into(way: str, arguments: list[str]) -> tuple[int, str]:
     return int(code), "".join(said)
 
 
-def test_a_full_disk_behind_standard_output_is_told() -> None:
-    """Whoever redirects a report must know that it is not whole."""
+def test_a_full_disk_behind_standard_output_is_reported() -> None:
+    """A redirected report would otherwise be incomplete without notice."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "syncd", "man"],
@@ -75,8 +78,8 @@ def test_a_full_disk_behind_standard_output_is_told() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_argument_that_is_no_text_is_a_matter_of_usage() -> None:
-    """Bytes that are no UTF-8 name no order."""
+def test_an_argument_that_is_not_text_is_a_usage_error() -> None:
+    """Bytes that are not UTF-8 name no order."""
     done = syncd("explain", os.fsdecode(b"\xff\xfe"))
     assert done.returncode == 64
     assert "not valid UTF-8" in done.stderr
@@ -101,10 +104,10 @@ BROKEN = (
         ("Pipeline.report_start", []),
     ],
 )
-def test_a_fault_of_our_own_while_the_daemon_is_built_is_a_bug(
+def test_an_internal_error_during_the_build_is_logged_in_one_line(
     shop: Shop, tmp_path: Path, name: str, once: list[str]
 ) -> None:
-    """70, and one line with its kind and place; no message, which may be personal."""
+    """Exit 70, with its kind and location; no message, which may have personal data."""
     config = shop.configure(tmp_path, "http://127.0.0.1:1/")
     program = "-c", BROKEN.format(name=name)
     process = shop.start_alone(config, *once, program=program)
@@ -115,10 +118,8 @@ def test_a_fault_of_our_own_while_the_daemon_is_built_is_a_bug(
     assert "a secret" not in line
 
 
-def test_a_fault_of_our_own_in_a_command_is_one_line(
-    shop: Shop, tmp_path: Path
-) -> None:
-    """Its kind and its places."""
+def test_an_internal_error_in_a_command_is_one_line(shop: Shop, tmp_path: Path) -> None:
+    """Its kind and its locations."""
     config = shop.configure(tmp_path, "http://127.0.0.1:1/")
     program = (
         "import sys\n"

@@ -1,4 +1,4 @@
-"""`syncd uninstall`: one feed goes, what belongs to others stays."""
+"""`syncd uninstall` removes one feed, and keeps what belongs to others."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def known(shop: Shop) -> dict[str, int]:
     return {feed.feed: orders[feed.feed_id] for feed in shop.rows_of("feed")}
 
 
-def test_a_feed_is_taken_out_and_the_other_goes_on(
+def test_a_feed_is_removed_and_the_other_continues(
     shop: Shop, feeds: tuple[Path, Path]
 ) -> None:
     """Ledger, triggers and outbox of the other stay, and it sends."""
@@ -72,10 +72,10 @@ def test_a_feed_is_taken_out_and_the_other_goes_on(
     assert shop.value("SELECT to_regclass('syncd.outbox')") is None
 
 
-def test_nothing_on_this_host_refuses_the_feed_afterwards(
+def test_a_removed_feed_can_be_installed_again_on_this_host(
     shop: Shop, feeds: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """What it remembered of the ledger goes with it; what cannot go is named."""
+    """Its state files are removed as well; what cannot be removed is named."""
     first, second = feeds
     kept = {"shop.json", "shop.served", "second.served"}
 
@@ -107,10 +107,10 @@ def test_nothing_on_this_host_refuses_the_feed_afterwards(
     assert known(shop) == {"shop": 0}
 
 
-def test_where_the_state_lies_elsewhere_its_files_are_named(
+def test_state_files_elsewhere_are_named(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """As for an administrator, who has not the unit's environment."""
+    """As for an administrator, who lacks the unit's environment."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     kept = f'state_directory = "{tmp_path}"'
     assert kept in config.read_text()
@@ -120,7 +120,9 @@ def test_where_the_state_lies_elsewhere_its_files_are_named(
     assert "remove: shop.json, shop.served, shop.failed" in gone.stdout
 
 
-def test_triggers_of_one_feed_go_alone(shop: Shop, feeds: tuple[Path, Path]) -> None:
+def test_the_triggers_of_one_feed_are_removed_alone(
+    shop: Shop, feeds: tuple[Path, Path]
+) -> None:
     """With --listen; printed as well."""
     first, second = feeds
     command = ("uninstall", "--listen", "--as", shop.owner)
@@ -134,10 +136,10 @@ def test_triggers_of_one_feed_go_alone(shop: Shop, feeds: tuple[Path, Path]) -> 
     assert known(shop) == {"second": 2, "shop": 2}
 
 
-def test_the_question_says_what_is_erased_and_what_stays(
+def test_the_prompt_lists_what_is_removed_and_what_stays(
     shop: Shop, feeds: tuple[Path, Path]
 ) -> None:
-    """Feeds and orders; a no changes nothing; --print shows the same choice."""
+    """Feeds and orders; "no" changes nothing; --print shows the same choice."""
     first, _ = feeds
     command = ["uninstall", "--as", shop.owner, "--config", str(first)]
     asked = subprocess.run(
@@ -165,10 +167,10 @@ def test_the_question_says_what_is_erased_and_what_stays(
     assert known(shop) == {"second": 2}
 
 
-def test_a_feed_whose_daemon_runs_is_not_taken_out(
+def test_a_feed_whose_daemon_runs_is_not_removed(
     shop: Shop, feeds: tuple[Path, Path]
 ) -> None:
-    """Unless somebody says so."""
+    """Unless it is forced."""
     first, second = feeds
     shop.start(first)
     running = "SELECT count(*) FROM pg_locks WHERE classid = 1937337955"

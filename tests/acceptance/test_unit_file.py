@@ -1,4 +1,4 @@
-"""The units that are shipped: valid, closed as far as it goes, one like the other."""
+"""The shipped units: valid, restrictive, and equal except for the instance's name."""
 
 import os
 import re
@@ -37,8 +37,8 @@ def analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @WITH_SYSTEMD
-def test_systemd_finds_nothing_to_say_about_the_unit(unit: Path) -> None:
-    """Unknown keys only warn, so no word but of two that are newer than 252."""
+def test_systemd_accepts_the_unit_without_warnings(unit: Path) -> None:
+    """Unknown keys only warn; two keys newer than systemd 252 are excepted."""
     done = analyze("verify", unit)
     said = [line for line in done.stderr.splitlines() if not NEWER.search(line)]
     assert (done.returncode, said) == (0, [])
@@ -46,13 +46,13 @@ def test_systemd_finds_nothing_to_say_about_the_unit(unit: Path) -> None:
 
 @WITH_SYSTEMD
 def test_the_units_exposure_stays_low(unit: Path) -> None:
-    """At most 1.5 of 10, as `systemd-analyze security` counts."""
+    """At most 1.5 of 10, as `systemd-analyze security` scores it."""
     done = analyze("security", "--offline=true", "--threshold=15", unit)
     assert done.returncode == 0, done.stdout
 
 
-def test_the_unit_of_a_single_shop_is_the_template_filled_in() -> None:
-    """Whoever changes one changes both."""
+def test_the_unit_of_a_single_shop_equals_the_template() -> None:
+    """A change of one has to be made in both."""
     plain, template = [(UNITS / name).read_text().split("\n", 2)[2] for name in NAMES]
     filled = template.replace("orders of %i to", "orders to").replace(
         "syncd-%i", "syncd"

@@ -1,4 +1,4 @@
-"""`syncd verify` against accounts that answer in their own ways."""
+"""`syncd verify` with accounts that respond in different ways."""
 
 import json
 from collections.abc import Callable
@@ -35,8 +35,10 @@ def is_proven(run: Run) -> bool:
     return any(finding["code"] == "account.proven" for finding in found)
 
 
-def test_an_answer_that_counts_proves_the_list(run: Run, sandbox: Sandbox) -> None:
-    """One alone, then two in a list: three purchases, and `check` is content."""
+def test_a_response_that_counts_proves_the_list_payload(
+    run: Run, sandbox: Sandbox
+) -> None:
+    """One alone, then two in a list: three purchases, and `check` accepts it."""
     sandbox.fail("wordy-success", times=2)
     assert not is_proven(run)
     result = run("verify", *EMAIL, "--yes", "--json")
@@ -50,8 +52,8 @@ def test_an_answer_that_counts_proves_the_list(run: Run, sandbox: Sandbox) -> No
     assert is_proven(run)
 
 
-def test_what_the_answer_does_not_count_a_person_has_to_see(run: Run) -> None:
-    """It lists the clicks, and is told with --seen."""
+def test_what_the_response_does_not_count_needs_a_person(run: Run) -> None:
+    """The command lists the steps; --seen records the result."""
     result = run("verify", *EMAIL, "--yes")
     assert result.exit_code == 0
     assert "Audiences -> new audience" in result.output
@@ -61,7 +63,7 @@ def test_what_the_answer_does_not_count_a_person_has_to_see(run: Run) -> None:
     assert is_proven(run)
 
 
-def test_the_other_form_is_tried_when_one_is_refused(
+def test_the_other_payload_is_tried_when_one_is_refused(
     run: Run, sandbox: Sandbox
 ) -> None:
     """And the setting to change is named."""
@@ -72,10 +74,10 @@ def test_the_other_form_is_tried_when_one_is_refused(
     assert not is_proven(run)
 
 
-def test_a_list_that_is_not_taken_whole_is_no_success(
+def test_a_list_that_is_accepted_in_part_is_no_success(
     run: Run, sandbox: Sandbox
 ) -> None:
-    """Exit 1, and the cure."""
+    """Exit 1, with the fix."""
     sandbox.fail("wordy-success", times=1)
     sandbox.fail("count-short", times=1)
     result = run("verify", *EMAIL, "--yes")
@@ -84,10 +86,10 @@ def test_a_list_that_is_not_taken_whole_is_no_success(
     assert not is_proven(run)
 
 
-def test_wrong_credentials_are_not_taken_for_the_form(
+def test_wrong_credentials_are_not_taken_for_the_payload(
     run: Run, sandbox: Sandbox
 ) -> None:
-    """One request, one clear line, exit 1, nothing kept."""
+    """One request, one clear line, exit 1, nothing recorded."""
     sandbox.fail("credentials", times=9)
     result = run("verify", *EMAIL, "--yes")
     assert result.exit_code == 1
@@ -97,8 +99,8 @@ def test_wrong_credentials_are_not_taken_for_the_form(
     assert run("verify", "--seen").exit_code != 0
 
 
-def test_it_asks_first(run: Run, sandbox: Sandbox) -> None:
-    """Naming account, address and customer; a no sends nothing."""
+def test_verify_asks_for_confirmation(run: Run, sandbox: Sandbox) -> None:
+    """It names account, address and customer; "no" sends nothing."""
     result = run("verify", *EMAIL, answer="n\n")
     assert result.exit_code != 0
     assert "SQ-SANDBOX" in result.output
@@ -107,17 +109,17 @@ def test_it_asks_first(run: Run, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("email", [(), ("--email", "nobody")])
-def test_it_needs_an_address(run: Run, email: tuple[str, ...]) -> None:
-    """One that can be one."""
+def test_verify_requires_an_address(run: Run, email: tuple[str, ...]) -> None:
+    """A valid one."""
     result = run("verify", *email, "--yes")
     assert result.exit_code != 0
     assert "an email address is needed" in result.output
 
 
-def test_what_was_learned_holds_for_that_account_only(
+def test_a_verification_holds_for_its_account_only(
     run: Run, sandbox: Sandbox, shop: Shop, tmp_path: Path
 ) -> None:
-    """Another account may be another matter."""
+    """Another account may accept another payload."""
     sandbox.fail("wordy-success", times=2)
     run("verify", *EMAIL, "--yes")
     assert is_proven(run)
@@ -128,8 +130,10 @@ def test_what_was_learned_holds_for_that_account_only(
 STRANGE = '{"status": "success", "tracked": 1, "invalid": 0}'
 
 
-def test_a_person_says_what_an_unknown_answer_means(run: Run, sandbox: Sandbox) -> None:
-    """It is shown, no success until then, and kept for this account."""
+def test_a_person_records_what_an_unknown_response_means(
+    run: Run, sandbox: Sandbox
+) -> None:
+    """It is shown, no success before that, and recorded for this account."""
     sandbox.fail("canned", times=None, body=STRANGE, takes=True)
     result = run("verify", *EMAIL, "--yes")
     assert result.exit_code == 1
@@ -143,8 +147,10 @@ def test_a_person_says_what_an_unknown_answer_means(run: Run, sandbox: Sandbox) 
     assert 'one purchase, as {"events": [...]}: accepted' in result.output
 
 
-def test_one_word_is_not_said_of_several_answers(run: Run, sandbox: Sandbox) -> None:
-    """A login page that waits beside the real answer must not become a success."""
+def test_one_meaning_is_not_recorded_for_several_responses(
+    run: Run, sandbox: Sandbox
+) -> None:
+    """A login page beside the real response must not become a success."""
     for body in (STRANGE, '{"page": "log in"}'):
         sandbox.fail("canned", times=1, body=body, takes=True)
         run("verify", *EMAIL, "--yes")
@@ -154,10 +160,10 @@ def test_one_word_is_not_said_of_several_answers(run: Run, sandbox: Sandbox) -> 
     assert STRANGE in result.output
 
 
-def test_what_waits_for_an_answer_is_settled_by_it(
+def test_a_recorded_meaning_settles_what_waits_for_it(
     run: Run, sandbox: Sandbox, shop: Shop
 ) -> None:
-    """The feed is held, `status` names the verb, and one command sets it right."""
+    """The feed is held, `status` names the command, and it resumes the feed."""
     sandbox.fail("canned", times=None, body=STRANGE, takes=True)
     run("run", "--once")
     (order,) = shop.confirm(1)

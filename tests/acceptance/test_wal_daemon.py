@@ -1,4 +1,4 @@
-"""The real daemon, installed and run to follow the WAL."""
+"""The real daemon, installed for and run with capture `wal`."""
 
 import json
 import subprocess
@@ -31,10 +31,10 @@ def install(shop: Shop, config: Path, *more: str) -> subprocess.CompletedProcess
     return syncd("install", "--as", shop.owner, *tables, *more, "--config", config)
 
 
-def test_installing_makes_what_it_prints(
+def test_installing_creates_what_it_prints(
     wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Before, the daemon says what is missing; `--print` changes nothing."""
+    """Before that the daemon reports what is missing; `--print` changes nothing."""
     config = configured(wal_shop, tmp_path, sandbox)
     refused = syncd("run", "--config", config)
     assert refused.returncode == 78
@@ -50,10 +50,10 @@ def test_installing_makes_what_it_prints(
 
 
 @pytest.mark.parametrize("has_right", [False, True])
-def test_whoever_lacks_a_right_installs_nothing_at_all(
+def test_a_role_without_a_privilege_installs_nothing(
     wal_shop: Shop, sandbox: Sandbox, tmp_path: Path, *, has_right: bool
 ) -> None:
-    """No ledger without its publication; the message says who may do it."""
+    """No ledger without its publication; the message names who may do it."""
     config = configured(wal_shop, tmp_path, sandbox)
     syncd("uninstall", "--yes", "--as", wal_shop.owner, "--config", config)
     dba = f"{wal_shop.role}_dba"
@@ -75,10 +75,10 @@ def test_whoever_lacks_a_right_installs_nothing_at_all(
     assert wal_shop.has_ledger() == has_right
 
 
-def test_run_checked_and_taken_out(
+def test_a_wal_feed_is_run_checked_and_uninstalled(
     wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Every order by way of the WAL; nothing is taken out under a running daemon."""
+    """Every order by way of the WAL; no uninstall under a running daemon."""
     config = configured(wal_shop, tmp_path, sandbox)
     install(wal_shop, config)
     daemon = wal_shop.start(config)
@@ -105,10 +105,10 @@ def test_run_checked_and_taken_out(
 
 
 @pytest.mark.parametrize("capture", ["poll", "listen"])
-def test_a_slot_that_nobody_reads_is_noticed_and_let_go(
+def test_an_unread_slot_is_reported_and_removed(
     wal_shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
-    """The capture was changed, the slot stayed; the ledger is left alone."""
+    """The capture was changed, the slot stayed; the ledger is kept."""
     config = configured(wal_shop, tmp_path, sandbox)
     install(wal_shop, config)
     assert syncd("run", "--once", "--config", config).returncode == 0
@@ -124,10 +124,10 @@ def test_a_slot_that_nobody_reads_is_noticed_and_let_go(
     assert wal_shop.count("feed") == 1
 
 
-def test_one_pass_reads_the_slot_to_its_end(
+def test_run_once_reads_the_slot_to_its_end(
     wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """So that a slot read from cron does not keep WAL for ever."""
+    """A slot read from cron then does not retain WAL for ever."""
     config = configured(wal_shop, tmp_path, sandbox)
     install(wal_shop, config)
     assert syncd("run", "--once", "--config", config).returncode == 0
@@ -143,7 +143,7 @@ def test_one_pass_reads_the_slot_to_its_end(
 def test_a_lost_slot_ends_the_daemon_with_one_clear_line(
     wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The log and the exit code say it; `status` too, and how to go on is named."""
+    """Log, exit code and `status` report it, with the next step."""
     config = configured(wal_shop, tmp_path, sandbox)
     install(wal_shop, config)
     syncd("run", "--once", "--config", config)
@@ -165,7 +165,7 @@ def test_a_lost_slot_ends_the_daemon_with_one_clear_line(
 def test_a_slot_is_not_recreated_without_its_tables(
     wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It would have to guess what to publish."""
+    """The tables to publish would be unknown."""
     config = configured(wal_shop, tmp_path, sandbox)
     refused = syncd(
         "install", "--as", wal_shop.owner, "--recreate-slot", "--config", config
@@ -175,7 +175,7 @@ def test_a_slot_is_not_recreated_without_its_tables(
 
 
 @pytest.mark.parametrize("is_running", [True, False])
-def test_a_server_that_is_unfit_for_a_while_is_waited_for(
+def test_a_server_with_a_wrong_setting_is_waited_for(
     wal_server: Cluster,
     wal_shop: Shop,
     sandbox: Sandbox,
@@ -183,7 +183,7 @@ def test_a_server_that_is_unfit_for_a_while_is_waited_for(
     *,
     is_running: bool,
 ) -> None:
-    """By a start as by a daemon that reads on; `status` names it, then it goes on."""
+    """At a start or while reading; `status` names it, then the feed continues."""
     config = configured(wal_shop, tmp_path, sandbox)
     install(wal_shop, config)
     assert syncd("run", "--once", "--config", config).returncode == 0
@@ -217,8 +217,8 @@ def status(config: Path) -> str:
 
 
 @contextmanager
-def no_sender_is_free(shop: Shop) -> Iterator[None]:
-    """Whoever else replicates takes every WAL sender that there is."""
+def take_all_senders(shop: Shop) -> Iterator[None]:
+    """Take every WAL sender of the server for other replication."""
     senders = int(str(shop.value("SHOW max_wal_senders")))
     dsn = make_conninfo(shop.owner, replication="true")
     with ExitStack() as others:
@@ -229,8 +229,8 @@ def no_sender_is_free(shop: Shop) -> Iterator[None]:
 
 
 @contextmanager
-def no_right(shop: Shop) -> Iterator[None]:
-    """The role may not replicate."""
+def revoke_replication(shop: Shop) -> Iterator[None]:
+    """Revoke the role's right to replicate."""
     shop.sql(f"ALTER ROLE {shop.role} NOREPLICATION")
     try:
         yield
@@ -241,10 +241,10 @@ def no_right(shop: Shop) -> Iterator[None]:
 @pytest.mark.parametrize("is_running", [True, False])
 @pytest.mark.parametrize(
     ("trouble", "words"),
-    [(no_sender_is_free, "max_wal_senders"), (no_right, "REPLICATION")],
+    [(take_all_senders, "max_wal_senders"), (revoke_replication, "REPLICATION")],
     ids=["senders", "right"],
 )
-def test_a_feed_that_cannot_replicate_for_a_while_waits(
+def test_a_feed_that_temporarily_cannot_replicate_waits(
     wal_shop: Shop,
     sandbox: Sandbox,
     tmp_path: Path,
@@ -253,7 +253,7 @@ def test_a_feed_that_cannot_replicate_for_a_while_waits(
     *,
     is_running: bool,
 ) -> None:
-    """A start as a daemon that read on: `status` says so, then it follows again."""
+    """At a start or while reading: `status` reports it, then it follows again."""
     config = configured(wal_shop, tmp_path, sandbox)
     install(wal_shop, config)
     assert syncd("run", "--once", "--config", config).returncode == 0
@@ -263,7 +263,7 @@ def test_a_feed_that_cannot_replicate_for_a_while_waits(
     if daemon:
         wait_until(lambda: "stream.opened" in log.read_text())
     with ExitStack() as lasting:
-        if daemon and trouble is no_sender_is_free:
+        if daemon and trouble is take_all_senders:
             wal_shop.sql(SLOT.format("pg_terminate_backend(active_pid)"))
         lasting.enter_context(trouble(wal_shop))
         if daemon:
@@ -289,10 +289,10 @@ def test_a_feed_that_cannot_replicate_for_a_while_waits(
     ],
     ids=["level", "limit"],
 )
-def test_a_first_start_on_an_unfit_server_is_refused(
+def test_a_first_start_on_an_unsuitable_server_is_refused(
     tmp_path: Path, sandbox: Sandbox, settings: dict[str, str], words: str
 ) -> None:
-    """By check as by the daemon, with the setting and what to set."""
+    """By check as by the daemon, with the setting and its value."""
     with cluster({**WAL_SETTINGS, **settings}) as unfit:
         unfit.sql("CREATE DATABASE shop")
         shop = Shop.open(unfit.dsn("shop"))
@@ -309,8 +309,10 @@ def test_a_first_start_on_an_unfit_server_is_refused(
         assert words in installed.stderr
 
 
-def test_no_slot_is_made_where_none_is_free(tmp_path: Path, sandbox: Sandbox) -> None:
-    """The limit is named, and nothing was made."""
+def test_no_slot_is_created_where_none_is_free(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """The limit is named, and nothing is created."""
     with cluster({**WAL_SETTINGS, "max_replication_slots": "1"}) as full:
         full.sql("CREATE DATABASE shop")
         full.sql("SELECT pg_create_physical_replication_slot('others')")
@@ -323,7 +325,7 @@ def test_no_slot_is_made_where_none_is_free(tmp_path: Path, sandbox: Sandbox) ->
         assert shop.value("SELECT count(*) FROM pg_publication") == 0
 
 
-def test_touched_orders_without_a_time_are_told(
+def test_touched_orders_without_a_time_are_logged(
     wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """NULL and infinity; each is sent once it has a time."""
@@ -352,7 +354,7 @@ def test_touched_orders_without_a_time_are_told(
 def test_a_standby_instance_takes_over(
     wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Two daemons, one slot: the second waits, and goes on when the first dies."""
+    """Two daemons, one slot: the second waits, and continues when the first dies."""
     config = configured(wal_shop, tmp_path, sandbox)
     install(wal_shop, config)
     first = wal_shop.start(config, log=tmp_path / "first.log")
@@ -366,7 +368,7 @@ def test_a_standby_instance_takes_over(
     assert "capture.missed_changes" not in (tmp_path / "second.log").read_text()
 
 
-def test_a_daemon_killed_again_and_again_loses_nothing(
+def test_a_daemon_killed_repeatedly_loses_nothing(
     wal_shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Every order by way of the WAL; a repeat only where syncd counted one."""
@@ -389,11 +391,11 @@ def test_a_daemon_killed_again_and_again_loses_nothing(
     facts = json.loads(syncd("status", "--json", "--config", config).stdout)
     assert sandbox.book.totals.repeats <= facts["possible_repeats"]
     assert [order for order in orders if not sandbox.book.posts(order)] == []
-    # The poll looks first after each start.
+    # The poll runs first after each start.
     assert wal_shop.captured("wal") > wal_shop.captured() / 2
 
 
-def test_the_ledger_may_lie_elsewhere(
+def test_the_ledger_may_be_in_another_database(
     wal_server: Cluster, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """The position is in the ledger's database, the slot in the orders'."""

@@ -1,4 +1,4 @@
-"""Stamps without a zone: what is read wrongly is noticed, what is right is not."""
+"""Stamps without a zone: a wrong zone is detected, a right one raises no alarm."""
 
 import json
 import re
@@ -30,7 +30,7 @@ SELECT id AS order_key, paid_at AS confirmed_at FROM orders;
 GRANT SELECT ON syncd.confirmed_orders TO {role};
 """
 AT_ONCE = 4
-"""Orders between two looks."""
+"""Orders between two checks."""
 
 ROUNDS = 10
 SOLD = (
@@ -43,7 +43,7 @@ CAPTURES = pytest.mark.parametrize("capture", ["poll", "listen"])
 
 @pytest.fixture
 def zoneless_shop(shop: Shop) -> Shop:
-    """A shop that writes UTC without a zone; its database is elsewhere."""
+    """A shop that writes UTC without a zone; its database has another zone."""
     database = psycopg.conninfo.conninfo_to_dict(shop.owner)["dbname"]
     shop.sql(BARE.format(database=database, role=shop.role))
     shop.listen()
@@ -54,8 +54,8 @@ def alarms(shop: Shop) -> list[str]:
     return shop.alarms("stamps.shifted")
 
 
-def looks(shop: Shop) -> object:
-    """When the daemon's watch of stamps asked last."""
+def last_stamp_check(shop: Shop) -> object:
+    """Return when the daemon's check of stamps last ran."""
     return shop.value(
         "SELECT max(query_start) FROM pg_stat_activity "
         "WHERE application_name LIKE 'syncd/shop/stamps%'"
@@ -63,11 +63,11 @@ def looks(shop: Shop) -> object:
 
 
 def sell(shop: Shop) -> int:
-    """Sell some orders, and wait until the daemon has looked; return how many."""
+    """Sell orders, and wait until the daemon has checked them; return their number."""
     shop.sql(SOLD)
     for _ in range(2):
-        before = looks(shop)
-        wait_until(lambda before=before: looks(shop) != before)
+        before = last_stamp_check(shop)
+        wait_until(lambda before=before: last_stamp_check(shop) != before)
     return AT_ONCE
 
 
@@ -80,7 +80,7 @@ def stamp_findings(config: Path) -> set[str]:
 def test_without_a_zone_the_daemon_does_not_start(
     zoneless_shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
-    """As `check` says; and `status` names the reason."""
+    """As `check` reports; and `status` gives the reason."""
     config = zoneless_shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})
     assert syncd("run", "--once", "--config", config).returncode == 78
     assert syncd("check", "--config", config).returncode == 78
@@ -90,7 +90,7 @@ def test_without_a_zone_the_daemon_does_not_start(
 @pytest.mark.parametrize(
     ("read_as", "side"), [("Europe/Amsterdam", "before"), ("America/New_York", "after")]
 )
-def test_a_wrong_zone_is_noticed_with_the_one_that_fits(
+def test_a_wrong_zone_is_reported_with_the_matching_one(
     zoneless_shop: Shop,
     sandbox: Sandbox,
     tmp_path: Path,
@@ -102,7 +102,7 @@ def test_a_wrong_zone_is_noticed_with_the_one_that_fits(
     reading = {"capture": capture, "time_zone": read_as}
     config = zoneless_shop.configure(tmp_path, sandbox.endpoint, reading)
     daemon = zoneless_shop.start(config, program=WATCHFUL)
-    wait_until(lambda: looks(zoneless_shop) is not None)
+    wait_until(lambda: last_stamp_check(zoneless_shop) is not None)
     sold = 0
     while not alarms(zoneless_shop) and sold < ROUNDS * AT_ONCE:
         sold += sell(zoneless_shop)
@@ -122,11 +122,11 @@ def test_a_wrong_zone_is_noticed_with_the_one_that_fits(
 def test_the_right_zone_raises_no_alarm(
     zoneless_shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
-    """However long one looks."""
+    """However long the daemon runs."""
     reading = {"capture": capture, "time_zone": "UTC"}
     config = zoneless_shop.configure(tmp_path, sandbox.endpoint, reading)
     daemon = zoneless_shop.start(config, program=WATCHFUL)
-    wait_until(lambda: looks(zoneless_shop) is not None)
+    wait_until(lambda: last_stamp_check(zoneless_shop) is not None)
     sold = sum(sell(zoneless_shop) for _ in range(ROUNDS))
     wait_until(lambda: sandbox.book.totals.orderids == sold)
     assert alarms(zoneless_shop) == []
